@@ -1,0 +1,2 @@
+//! The `lmbatch` command.
+fn main() {}

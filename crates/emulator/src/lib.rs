@@ -1,0 +1,1 @@
+//! The providers' batch APIs, served on localhost for tests.

@@ -1,0 +1,1 @@
+//! The one state machine behind every lmbatch run.

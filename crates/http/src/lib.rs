@@ -1,0 +1,1 @@
+//! The HTTP pipes that lmbatch adapters share.

@@ -1,0 +1,1 @@
+//! Batch inference for language models: exactly one outcome per request.

@@ -1,0 +1,1 @@
+//! The OpenAI adapter of lmbatch.

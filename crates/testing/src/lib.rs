@@ -1,0 +1,1 @@
+//! Test doubles for lmbatch: a clock, a provider, builders.
