@@ -1,1 +1,57 @@
 //! The words of lmbatch: types, traits and errors that every other crate speaks.
+//!
+//! No runtime, no HTTP, no provider's name. Users meet [`LMInput`], [`LMOutput`] and [`Outcome`];
+//! authors of adapters meet [`BatchCodec`] and [`BatchProvider`], and the borrowed views that those
+//! read and write.
+
+mod attachment;
+mod batch;
+mod clock;
+mod error;
+mod id;
+mod input;
+mod json;
+mod ledger;
+mod options;
+mod outcome;
+mod output;
+mod provider;
+mod status;
+mod text;
+mod tool;
+mod usage;
+mod view;
+
+pub use attachment::{
+    Attachment, AttachmentError, AttachmentKind, AttachmentSource, split_data_url,
+};
+pub use batch::{
+    BatchClass, BatchHandle, ByteStream, Candidate, Capabilities, Certainty, Chunk, CreateProof,
+    Found, Frame, IdRule, Intent, Limits, ListOptions, Page, PartRole, Remnant, ResultPart,
+    ResultSet, RowStream, Shard, ShardBody, Staged, WireIdRule,
+};
+pub use clock::{Clock, Rng};
+pub use error::{Delivery, Error, ErrorKind, RequestError, Result, Retry, RowError};
+pub use id::{
+    AccountId, BatchId, CreateToken, Cursor, Label, Nonce, ProviderId, RequestId, WireId,
+};
+pub use input::{
+    Contents, LMInput, Message, MessageContent, Request, Role, Thinking, ToolCall, ToolResult,
+};
+pub use json::JsonBuf;
+pub use ledger::{
+    Ledger, Segment, ShardKey, ShardRecord, ShardState, Spool, SpoolFile, SpoolWriter,
+};
+pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};
+pub use outcome::{Outcome, OutcomeStatus, Problem};
+pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};
+pub use provider::{BatchCodec, BatchProvider};
+pub use status::{BatchProblem, BatchSnapshot, BatchStatus, RequestCounts};
+pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, write_string};
+pub use tool::{ResponseSchema, Tool, ToolChoice};
+pub use usage::TokenUsage;
+pub use view::{
+    Arguments, AttachmentView, ContentView, EmbedView, FailureView, GenerateView, ItemView,
+    MessageView, OutcomeView, OutputView, RawView, RequestView, RowView, Scanned, SourceView,
+    ThinkingView, ToolCallView, ToolResultView, Verdict,
+};

@@ -1,1 +1,42 @@
-//! The one state machine behind every lmbatch run.
+//! The one state machine behind every lmbatch run: plan, stage, create, poll, fetch, output.
+//!
+//! [`Engine`] takes a [`RequestSource`] through any provider and reads back exactly one outcome per
+//! request. [`LMInvoker`] puts the six operations on top of it for requests in memory. No provider is
+//! known here.
+
+mod answer;
+mod attach;
+mod clock;
+mod create;
+mod engine;
+mod event;
+mod fetch;
+mod index;
+mod invoker;
+mod memory;
+mod operations;
+mod owned;
+mod plan;
+mod policy;
+mod poll;
+mod reader;
+mod source;
+mod spool;
+mod structured;
+
+pub use answer::{AnswerView, Answered, Structured};
+pub use clock::{SystemClock, SystemRng};
+pub use engine::{Engine, RunOptions};
+pub use event::{Event, Observer};
+pub use fetch::Finished;
+pub use invoker::LMInvoker;
+pub use memory::MemoryLedger;
+pub use operations::{BatchOperations, Create, Invoke, Outcomes};
+pub use plan::{BadInput, BadRequest, Checked, HandleParts, Plan, PlanError, SHOWN, check};
+pub use policy::{
+    DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, MAX_STATUS_CHECK_INTERVAL, PollingPolicy,
+    RetryPolicy,
+};
+pub use reader::OutcomeReader;
+pub use source::{Entry, IdView, RequestSource, Sourced};
+pub use spool::TemporarySpool;

@@ -1,1 +1,10 @@
-//! Test doubles for lmbatch: a clock, a provider, builders.
+//! Test doubles for lmbatch: a clock, chance that repeats, and a provider in memory.
+//!
+//! [`TestClock`] never waits: a sleep moves it on, so that a test reads a day's schedule off a list.
+//! [`MemoryProvider`] answers by echo and keeps a bill; its [`Script`] makes it fail as you wish.
+
+mod clock;
+mod provider;
+
+pub use clock::{TestClock, TestRng};
+pub use provider::{Call, MemoryProvider, Script};

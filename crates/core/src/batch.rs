@@ -1,0 +1,420 @@
+//! What a batch is made of, before and after it exists.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, BatchId, CreateToken, Cursor, Error, Label, Nonce, ProviderId, RequestId};
+
+/// What a provider truthfully declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capabilities {
+    /// How a create whose answer was lost can be found again.
+    pub create: CreateProof,
+    /// Whether a late create can be made to fail.
+    pub fence: bool,
+    /// Whether results can be read from the middle.
+    pub ranges: bool,
+    /// Whether batches can be listed.
+    pub list: bool,
+    /// Whether batches can be cancelled.
+    pub cancel: bool,
+    /// Whether files and batches can be deleted.
+    pub discard: bool,
+    /// Which ids the provider takes.
+    pub wire_ids: WireIdRule,
+    /// How long results are kept.
+    pub retention: Option<Duration>,
+    /// Endpoints whose bodies it takes byte for byte.
+    pub raw_endpoints: &'static [&'static str],
+}
+
+/// How a create whose answer was lost can be found again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CreateProof {
+    /// The provider takes a token, and a second create under it is the first.
+    Token,
+    /// The provider keeps our label and lists it.
+    Labelled,
+    /// Only by the number of requests and the time.
+    CountAndTime,
+}
+
+/// Which ids a provider takes for requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WireIdRule {
+    /// The most characters.
+    pub max_chars: usize,
+    /// Only `[A-Za-z0-9_-]`.
+    pub ascii_word: bool,
+}
+
+impl WireIdRule {
+    /// Whether `id` can be sent as it is.
+    pub fn allows(&self, id: &str) -> bool {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        !id.is_empty()
+            && id.chars().count() <= self.max_chars
+            && (!self.ascii_word || id.chars().all(word))
+    }
+}
+
+/// What requests must share to share a batch. The engine looks at equality only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BatchClass {
+    /// The model, where a batch has only one.
+    pub model: Option<Box<str>>,
+    /// What the requests are for, such as `/v1/responses`.
+    pub endpoint: Box<str>,
+    /// How they travel, such as `file` or `inline`.
+    pub route: Box<str>,
+    /// Anything else they must share.
+    pub variant: BTreeMap<Box<str>, Box<str>>,
+}
+
+/// What a batch of one class may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The fewest requests.
+    pub min_requests: u32,
+    /// The most requests.
+    pub max_requests: u32,
+    /// The most bytes, what stands around the requests included.
+    pub max_bytes: u64,
+    /// The most bytes of one request.
+    pub max_request_bytes: u64,
+    /// The most tokens that may wait at once, where known.
+    pub enqueued_tokens: Option<u64>,
+}
+
+/// What stands around encoded requests in a shard's body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// Before the first.
+    pub prefix: Bytes,
+    /// Between two.
+    pub separator: Bytes,
+    /// After the last.
+    pub suffix: Bytes,
+}
+
+impl Frame {
+    /// One request a line, each line ended.
+    pub const LINES: Self = Self {
+        prefix: Bytes::new(),
+        separator: Bytes::from_static(b"\n"),
+        suffix: Bytes::from_static(b"\n"),
+    };
+}
+
+/// Bytes in pieces.
+pub type ByteStream = BoxStream<'static, Result<Bytes, Error>>;
+
+/// The encoded requests of a shard: of known length, and readable any number of times.
+pub trait ShardBody: fmt::Debug + Send + Sync + 'static {
+    /// Bytes in all.
+    fn len(&self) -> u64;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Reads a part of them.
+    fn open(&self, range: Range<u64>) -> ByteStream;
+}
+
+impl ShardBody for Bytes {
+    fn len(&self) -> u64 {
+        <[u8]>::len(self) as u64
+    }
+
+    fn open(&self, range: Range<u64>) -> ByteStream {
+        let part = self.slice(range.start as usize..range.end as usize);
+        stream::iter([Ok(part)]).boxed()
+    }
+}
+
+/// Requests of one class planned for one batch, before it exists.
+#[derive(Debug, Clone)]
+pub struct Shard {
+    /// What they share.
+    pub class: BatchClass,
+    /// Our mark.
+    pub label: Label,
+    /// How many they are.
+    pub count: u32,
+    /// What stands around them.
+    pub frame: Frame,
+    /// The requests.
+    pub rows: Arc<dyn ShardBody>,
+}
+
+impl Shard {
+    /// Bytes of the whole body.
+    pub fn len(&self) -> u64 {
+        self.frame.prefix.len() as u64 + self.rows.len() + self.frame.suffix.len() as u64
+    }
+
+    /// Whether there are no requests.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Reads a part of the whole body: uploads in pieces, and uploads that go on, need it.
+    pub fn open(&self, range: Range<u64>) -> ByteStream {
+        let rows_at = self.frame.prefix.len() as u64;
+        let suffix_at = rows_at + self.rows.len();
+        let cut = |from: u64, to: u64| {
+            range.start.clamp(from, to) - from..range.end.clamp(from, to) - from
+        };
+        let fixed = |bytes: &Bytes, part: Range<u64>| {
+            let piece =
+                (!part.is_empty()).then(|| Ok(bytes.slice(part.start as usize..part.end as usize)));
+            stream::iter(piece)
+        };
+        let middle = cut(rows_at, suffix_at);
+        let rows = if middle.is_empty() {
+            stream::empty().boxed()
+        } else {
+            self.rows.open(middle)
+        };
+        fixed(&self.frame.prefix, cut(0, rows_at))
+            .chain(rows)
+            .chain(fixed(&self.frame.suffix, cut(suffix_at, self.len())))
+            .boxed()
+    }
+}
+
+/// What an adapter has uploaded for a batch: its own words, kept across restarts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staged {
+    /// Whether the batch can be created now.
+    pub ready: bool,
+    /// What will have to be discarded one day.
+    pub remnants: Vec<Remnant>,
+    /// Anything else the adapter must remember.
+    pub state: BTreeMap<Box<str>, Box<str>>,
+}
+
+/// Something that stays at a provider until it is discarded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Remnant {
+    /// A file.
+    File(Box<str>),
+    /// A batch.
+    Batch(BatchId),
+}
+
+/// A create that was decided and noted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Our mark.
+    pub label: Label,
+    /// What the requests share.
+    pub class: BatchClass,
+    /// How many they are.
+    pub count: u32,
+    /// Bytes of the whole body.
+    pub bytes: u64,
+    /// What was uploaded.
+    pub staged: Staged,
+    /// For providers that take one.
+    pub token: CreateToken,
+    /// When the create was sent, by the provider's clock where it says.
+    pub posted_at: Option<SystemTime>,
+    /// The newest batch that existed before.
+    pub watermark: Option<BatchId>,
+}
+
+/// How we know that a batch is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Certainty {
+    /// The provider holds it to our token.
+    Token,
+    /// It answered our create, or carries our label.
+    Proved,
+    /// It fits, and nothing else does.
+    Presumed,
+    /// We do not.
+    Unknown,
+}
+
+/// A batch that may be the one an intent made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The batch.
+    pub batch: BatchId,
+    /// How sure that is.
+    pub certainty: Certainty,
+    /// Why, in words.
+    pub evidence: Box<str>,
+}
+
+/// One page of a search.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Batches that may be ours.
+    pub candidates: Vec<Candidate>,
+    /// Where to go on.
+    pub next: Option<Cursor>,
+    /// Whether everything newer than the watermark has been seen.
+    pub reached_watermark: bool,
+}
+
+/// What a part of the results holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PartRole {
+    /// Answers.
+    Output,
+    /// Errors.
+    Errors,
+    /// Both.
+    Mixed,
+}
+
+/// One source of results of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultPart {
+    /// The batch.
+    pub batch: BatchId,
+    /// Its name at the provider, such as a file id.
+    pub name: Box<str>,
+    /// What it holds.
+    pub role: PartRole,
+    /// What its rows look like; the adapter's word.
+    pub shape: Box<str>,
+    /// Its bytes, where known.
+    pub bytes: Option<u64>,
+}
+
+/// The results of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResultSet {
+    /// Where they are.
+    pub parts: Vec<ResultPart>,
+    /// Whether those are all.
+    pub complete: bool,
+}
+
+/// What reading a part yields.
+#[derive(Debug)]
+pub enum Chunk {
+    /// Rows, each ended by LF, cut anywhere.
+    Bytes(Bytes),
+    /// The part that follows, where results come in pages.
+    Next(ResultPart),
+}
+
+/// A part as it is read.
+pub type RowStream = BoxStream<'static, Result<Chunk, Error>>;
+
+/// Which batches to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListOptions {
+    /// The most on one page.
+    pub limit: Option<u32>,
+    /// Where to go on.
+    pub page: Option<Cursor>,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Where to go on; `None` on the last.
+    pub next: Option<Cursor>,
+}
+
+/// What another process needs to go on with a batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchHandle {
+    /// Whose it is.
+    pub provider: ProviderId,
+    /// Under which account.
+    pub account: AccountId,
+    /// The batch.
+    pub batch: BatchId,
+    /// What its requests share.
+    pub class: BatchClass,
+    /// How ids on the wire lead back to the caller's.
+    pub ids: IdRule,
+    /// The caller's ids, in the order of the requests.
+    pub requests: Vec<RequestId>,
+}
+
+/// How ids on the wire lead back to the caller's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdRule {
+    /// They are the caller's.
+    Verbatim,
+    /// They are ours, and carry the request's place.
+    Ordinal(Nonce),
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+
+    use super::*;
+
+    #[test]
+    fn any_range_of_a_shard_is_the_same_range_of_its_whole_body() {
+        let shard = Shard {
+            class: BatchClass {
+                model: None,
+                endpoint: "/x".into(),
+                route: "inline".into(),
+                variant: BTreeMap::new(),
+            },
+            label: Label::new("l"),
+            count: 2,
+            frame: Frame {
+                prefix: "[".into(),
+                separator: ",".into(),
+                suffix: "]}".into(),
+            },
+            rows: Arc::new(Bytes::from("11,22")),
+        };
+        let whole = "[11,22]}";
+        assert_eq!(shard.len(), 8);
+        for from in 0..=8_usize {
+            for to in from..=8 {
+                let pieces = block_on(shard.open(from as u64..to as u64).collect::<Vec<_>>());
+                let read: Vec<u8> = pieces
+                    .into_iter()
+                    .flat_map(|piece| piece.unwrap())
+                    .collect();
+                assert_eq!(read, whole.as_bytes()[from..to]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_wire_id_rule_counts_characters() {
+        let word = WireIdRule {
+            max_chars: 3,
+            ascii_word: true,
+        };
+        let any = WireIdRule {
+            max_chars: 3,
+            ascii_word: false,
+        };
+        for (id, as_word, as_any) in [
+            ("", false, false),
+            ("a_-", true, true),
+            ("a/b", false, true),
+            ("äöü", false, true),
+            ("abcd", false, false),
+        ] {
+            assert_eq!((word.allows(id), any.allows(id)), (as_word, as_any), "{id}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Time and chance come through these seams, so that a test can hold both still.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+
+/// The source of time. Nobody else sleeps or reads the time.
+#[async_trait]
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The calendar time, for records and for a server's dates.
+    fn now(&self) -> SystemTime;
+
+    /// Time since an arbitrary start; never goes back.
+    fn elapsed(&self) -> Duration;
+
+    /// Waits.
+    async fn sleep(&self, duration: Duration);
+}
+
+/// The source of chance, for nonces and jitter.
+pub trait Rng: fmt::Debug + Send + Sync + 'static {
+    /// 64 random bits.
+    fn next_u64(&self) -> u64;
+
+    /// A number from 0 up to, not including, 1.
+    fn next_f64(&self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}

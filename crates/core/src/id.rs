@@ -1,0 +1,172 @@
+//! Names of things. Each is its own type, so that none is mistaken for another.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// Takes the name as it is.
+            pub fn new(name: impl Into<Box<str>>) -> Self {
+                Self(name.into())
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(name: &str) -> Self {
+                Self(name.into())
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(name: String) -> Self {
+                Self(name.into())
+            }
+        }
+    )+};
+}
+
+names! {
+    /// A provider's word in `PROVIDER/MODEL`, such as the name of its crate's feature.
+    ProviderId,
+    /// A digest of origin, key and organisation: resuming a run under another account is noticed.
+    AccountId,
+    /// The batch's name at its provider.
+    BatchId,
+    /// The caller's key of a request: any text, unique in a run.
+    RequestId,
+    /// Our mark on a batch, where the provider keeps one.
+    Label,
+    /// Where the next page of a list begins; the provider's words.
+    Cursor,
+    /// A provider's idempotency token for one create.
+    CreateToken,
+}
+
+/// A request's id on the wire: the caller's own, or `<nonce><7 digits>`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct WireId(Box<str>);
+
+impl WireId {
+    const DIGITS: &'static [u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+
+    /// An id of our own. Ids of one nonce sort as their ordinals do.
+    pub fn ordinal(nonce: &Nonce, ordinal: u32) -> Self {
+        let mut text = String::with_capacity(Nonce::LENGTH + 7);
+        text.push_str(nonce.as_str());
+        for place in (0..7).rev() {
+            let digit = (ordinal >> (5 * place)) & 31;
+            text.push(char::from(Self::DIGITS[digit as usize]));
+        }
+        Self(text.into())
+    }
+
+    /// The caller's id as it is. The codec's rule says whether it is legal.
+    pub fn verbatim(id: &str) -> Self {
+        Self(id.into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The ordinal that `id` carries, if it is one of `nonce`'s.
+    pub fn parse_ordinal(nonce: &Nonce, id: &str) -> Option<u32> {
+        let digits = id.strip_prefix(nonce.as_str())?.as_bytes();
+        if digits.len() != 7 {
+            return None;
+        }
+        let mut ordinal = 0_u64;
+        for digit in digits {
+            let value = match digit {
+                b'0'..=b'9' => digit - b'0',
+                b'a'..=b'v' => digit - b'a' + 10,
+                _ => return None,
+            };
+            ordinal = ordinal << 5 | u64::from(value);
+        }
+        ordinal.try_into().ok()
+    }
+}
+
+/// Twelve of `[a-z0-9]`, the first a letter: drawn once for each plan, it marks every id as ours.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Nonce(Box<str>);
+
+impl Nonce {
+    /// Characters in a nonce.
+    pub const LENGTH: usize = 12;
+
+    /// Draws a nonce (about 61 bits).
+    pub fn draw(rng: &dyn crate::Rng) -> Self {
+        const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+        let text = (0..Self::LENGTH).map(|place| {
+            let of = if place == 0 { 26 } else { 36 };
+            char::from(LETTERS[(rng.next_u64() % of) as usize])
+        });
+        Self(text.collect::<String>().into())
+    }
+
+    /// The nonce as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinals_come_back_and_sort_in_input_order() {
+        let nonce = Nonce("r7k2m9x4c1q3".into());
+        let mut last = String::new();
+        for ordinal in [0, 1, 31, 32, 49_999, 1_000_000, u32::MAX] {
+            let id = WireId::ordinal(&nonce, ordinal);
+            assert_eq!(WireId::parse_ordinal(&nonce, id.as_str()), Some(ordinal));
+            assert_eq!(id.as_str().len(), 19);
+            assert!(last.as_str() < id.as_str());
+            last = id.as_str().to_owned();
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_not_ours_has_no_ordinal() {
+        let nonce = Nonce("r7k2m9x4c1q3".into());
+        for id in [
+            "",
+            "r7k2m9x4c1q3",
+            "r7k2m9x4c1q3000000",
+            "r7k2m9x4c1q3000000z",
+            "x7k2m9x4c1q30000000",
+            "r7k2m9x4c1q3vvvvvvv",
+        ] {
+            assert_eq!(WireId::parse_ordinal(&nonce, id), None, "{id}");
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! What a library user asks.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{Attachment, GenerateOptions, Hyperparameters, JsonBuf, RequestId};
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The instructions.
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl Role {
+    /// The role as one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
+/// A conversation to answer. A string, or contents, become one user message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LMInput {
+    /// The turns.
+    pub messages: Vec<Message>,
+}
+
+/// One turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said.
+    pub contents: Vec<MessageContent>,
+}
+
+impl Message {
+    /// Instructions.
+    pub fn system(contents: impl Into<Contents>) -> Self {
+        Self {
+            role: Role::System,
+            contents: contents.into().0,
+        }
+    }
+    /// What the person says.
+    pub fn user(contents: impl Into<Contents>) -> Self {
+        Self {
+            role: Role::User,
+            contents: contents.into().0,
+        }
+    }
+    /// What the model said.
+    pub fn assistant(contents: impl Into<Contents>) -> Self {
+        Self {
+            role: Role::Assistant,
+            contents: contents.into().0,
+        }
+    }
+}
+
+/// What becomes the contents of a message: a string, one content, or several.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contents(Vec<MessageContent>);
+
+impl<T: Into<MessageContent>> From<T> for Contents {
+    fn from(content: T) -> Self {
+        Self(vec![content.into()])
+    }
+}
+
+impl From<Vec<MessageContent>> for Contents {
+    fn from(contents: Vec<MessageContent>) -> Self {
+        Self(contents)
+    }
+}
+
+impl<const N: usize> From<[MessageContent; N]> for Contents {
+    fn from(contents: [MessageContent; N]) -> Self {
+        Self(contents.into())
+    }
+}
+
+/// A piece of a turn.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageContent {
+    /// Words.
+    Text(String),
+    /// A picture, document, sound or film.
+    Attachment(Attachment),
+    /// A call that the model made.
+    ToolCall(ToolCall),
+    /// What came of a call.
+    ToolResult(ToolResult),
+    /// What the model thought.
+    Thinking(Thinking),
+}
+
+impl fmt::Debug for MessageContent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "Text({} B)", text.len()),
+            Self::Attachment(attachment) => attachment.fmt(f),
+            Self::ToolCall(call) => call.fmt(f),
+            Self::ToolResult(result) => result.fmt(f),
+            Self::Thinking(thinking) => thinking.fmt(f),
+        }
+    }
+}
+
+macro_rules! contents {
+    ($($from:ty => $variant:ident),+ $(,)?) => {$(
+        impl From<$from> for MessageContent {
+            fn from(content: $from) -> Self {
+                Self::$variant(content.into())
+            }
+        }
+    )+};
+}
+
+contents! {
+    &str => Text,
+    String => Text,
+    Attachment => Attachment,
+    ToolCall => ToolCall,
+    ToolResult => ToolResult,
+    Thinking => Thinking,
+}
+
+/// A call to a tool.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The call's id, which its result names.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// Its arguments.
+    pub arguments: JsonBuf,
+}
+
+impl ToolCall {
+    /// The arguments as a type.
+    pub fn arguments<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_str(self.arguments.as_str())
+    }
+}
+
+impl fmt::Debug for ToolCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToolCall")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What came of a call.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolResult {
+    /// The call's id.
+    pub id: String,
+    /// The tool, which some providers want named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it gave.
+    pub output: String,
+    /// Whether it failed.
+    #[serde(default)]
+    pub is_error: bool,
+}
+
+impl fmt::Debug for ToolResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToolResult")
+            .field("name", &self.name)
+            .field("is_error", &self.is_error)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the model thought, with what its provider needs to take it back.
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Thinking {
+    /// The words, if they are shown.
+    pub text: String,
+    /// The provider's name of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The provider's seal on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// The same, encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+}
+
+impl fmt::Debug for Thinking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Thinking({} B)", self.text.len())
+    }
+}
+
+impl From<&str> for LMInput {
+    fn from(text: &str) -> Self {
+        Self {
+            messages: vec![Message::user(text)],
+        }
+    }
+}
+
+impl From<String> for LMInput {
+    fn from(text: String) -> Self {
+        Self {
+            messages: vec![Message::user(text)],
+        }
+    }
+}
+
+impl From<Vec<MessageContent>> for LMInput {
+    fn from(contents: Vec<MessageContent>) -> Self {
+        Self {
+            messages: vec![Message::user(contents)],
+        }
+    }
+}
+
+impl<const N: usize> From<[MessageContent; N]> for LMInput {
+    fn from(contents: [MessageContent; N]) -> Self {
+        Vec::from(contents).into()
+    }
+}
+
+impl From<Vec<Message>> for LMInput {
+    fn from(messages: Vec<Message>) -> Self {
+        Self { messages }
+    }
+}
+
+impl<const N: usize> From<[Message; N]> for LMInput {
+    fn from(messages: [Message; N]) -> Self {
+        Self {
+            messages: messages.into(),
+        }
+    }
+}
+
+impl From<Message> for LMInput {
+    fn from(message: Message) -> Self {
+        Self {
+            messages: vec![message],
+        }
+    }
+}
+
+/// One input with its id and its own options.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The caller's key.
+    pub id: RequestId,
+    /// What is asked.
+    pub input: LMInput,
+    /// Options of this request, merged over the call's and the invoker's.
+    pub options: GenerateOptions,
+}
+
+impl Request {
+    /// An input under a key.
+    pub fn new(id: impl Into<RequestId>, input: impl Into<LMInput>) -> Self {
+        Self {
+            id: id.into(),
+            input: input.into(),
+            options: GenerateOptions::default(),
+        }
+    }
+
+    /// Options of this request.
+    pub fn with_options(mut self, options: GenerateOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// How this request's answer is written.
+    pub fn with_hyperparameters(mut self, hyperparameters: Hyperparameters) -> Self {
+        self.options.hyperparameters = hyperparameters;
+        self
+    }
+}
+
+impl<I: Into<RequestId>, T: Into<LMInput>> From<(I, T)> for Request {
+    fn from((id, input): (I, T)) -> Self {
+        Self::new(id, input)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_or_contents_become_one_user_message() {
+        let text = LMInput::from("hi");
+        assert_eq!(text.messages, [Message::user("hi")]);
+        let contents: [MessageContent; 2] = ["a".into(), Attachment::from_path("a.png").into()];
+        let several = LMInput::from(contents);
+        assert_eq!(
+            (
+                several.messages.len(),
+                several.messages[0].role,
+                several.messages[0].contents.len()
+            ),
+            (1, Role::User, 2)
+        );
+        let turns = LMInput::from([Message::system("s"), Message::user("u")]);
+        assert_eq!(turns.messages.len(), 2);
+        assert_eq!(Request::from(("id", "hi")).id.as_str(), "id");
+    }
+
+    #[test]
+    fn debug_shows_no_content() {
+        let input = LMInput::from([
+            Message::user("canary"),
+            Message::assistant(Thinking {
+                text: "canary".into(),
+                ..Thinking::default()
+            }),
+        ]);
+        assert!(!format!("{input:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,55 @@
+//! A JSON value that is kept as text, ready to be spliced.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::Json;
+
+/// One JSON value as compact text on one line.
+#[derive(Clone, PartialEq, Eq)]
+pub struct JsonBuf(Box<str>);
+
+impl JsonBuf {
+    /// Renders a value.
+    pub fn from_value(value: &Value) -> Self {
+        Self(value.to_string().into())
+    }
+
+    /// The value as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The value, borrowed.
+    pub fn as_json(&self) -> Json<'_> {
+        Json::trusted(&self.0)
+    }
+
+    /// The value, parsed.
+    pub fn to_value(&self) -> Value {
+        // Rendered by us, so it parses.
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for JsonBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JsonBuf({} B)", self.0.len())
+    }
+}
+
+impl Serialize for JsonBuf {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonBuf {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(|value| Self::from_value(&value))
+    }
+}

@@ -1,0 +1,309 @@
+//! How answers are written: the same options at three levels, each merged over the one before.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{ResponseSchema, Tool, ToolChoice};
+
+/// How an answer is written. What is `None` is the provider's choice.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hyperparameters {
+    /// The most tokens of an answer, thinking included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u32>,
+    /// How much chance there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// The share of probability that is drawn from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// The number of tokens that are drawn from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u32>,
+    /// Texts that end an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop: Option<Vec<String>>,
+    /// For answers that can be had again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<i64>,
+    /// Against saying what was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence_penalty: Option<f64>,
+    /// Against saying it often.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frequency_penalty: Option<f64>,
+    /// The provider's own parameters, merged into the body last.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra: BTreeMap<String, Value>,
+}
+
+impl Hyperparameters {
+    /// These, and where they say nothing, `base`'s. Extras that are objects are merged.
+    pub fn merged_over(&self, base: &Self) -> Self {
+        let mut extra = base.extra.clone();
+        for (key, value) in &self.extra {
+            merge(extra.entry(key.clone()).or_insert(Value::Null), value);
+        }
+        Self {
+            max_output_tokens: self.max_output_tokens.or(base.max_output_tokens),
+            temperature: self.temperature.or(base.temperature),
+            top_p: self.top_p.or(base.top_p),
+            top_k: self.top_k.or(base.top_k),
+            stop: self.stop.clone().or_else(|| base.stop.clone()),
+            seed: self.seed.or(base.seed),
+            presence_penalty: self.presence_penalty.or(base.presence_penalty),
+            frequency_penalty: self.frequency_penalty.or(base.frequency_penalty),
+            extra,
+        }
+    }
+
+    /// Sets one by its name; a name that is not ours, or a dotted one, goes to the extras.
+    pub fn set(&mut self, path: &str, value: Value) -> Result<(), String> {
+        match path {
+            "max_output_tokens" | "max_tokens" => {
+                self.max_output_tokens = Some(typed(path, value)?)
+            }
+            "temperature" => self.temperature = Some(typed(path, value)?),
+            "top_p" => self.top_p = Some(typed(path, value)?),
+            "top_k" => self.top_k = Some(typed(path, value)?),
+            "stop" => {
+                let list = if value.is_string() {
+                    Value::Array(vec![value])
+                } else {
+                    value
+                };
+                self.stop = Some(typed(path, list)?);
+            }
+            "seed" => self.seed = Some(typed(path, value)?),
+            "presence_penalty" => self.presence_penalty = Some(typed(path, value)?),
+            "frequency_penalty" => self.frequency_penalty = Some(typed(path, value)?),
+            _ => return self.set_extra(path, value),
+        }
+        Ok(())
+    }
+
+    fn set_extra(&mut self, path: &str, value: Value) -> Result<(), String> {
+        if path.split('.').any(str::is_empty) {
+            return Err(format!("{path:?} has an empty part"));
+        }
+        let mut nested = value;
+        let mut keys = path.split('.').rev().peekable();
+        while let Some(key) = keys.next() {
+            if keys.peek().is_none() {
+                merge(
+                    self.extra.entry(key.to_owned()).or_insert(Value::Null),
+                    &nested,
+                );
+                break;
+            }
+            nested = Value::Object(Map::from_iter([(key.to_owned(), nested)]));
+        }
+        Ok(())
+    }
+}
+
+fn typed<T: serde::de::DeserializeOwned>(path: &str, value: Value) -> Result<T, String> {
+    serde_json::from_value(value).map_err(|error| format!("{path}: {error}"))
+}
+
+/// Lays `over` on `base`: objects key by key, anything else in its place.
+fn merge(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                merge(base.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over.clone(),
+    }
+}
+
+/// How much a model thinks before it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effort {
+    /// Not at all.
+    None,
+    /// As little as it can.
+    Minimal,
+    /// A little.
+    Low,
+    /// Some.
+    Medium,
+    /// Much.
+    High,
+    /// Very much.
+    XHigh,
+    /// As much as it can.
+    Max,
+}
+
+impl Effort {
+    /// Every level, from none to most.
+    pub const ALL: [Self; 7] = [
+        Self::None,
+        Self::Minimal,
+        Self::Low,
+        Self::Medium,
+        Self::High,
+        Self::XHigh,
+        Self::Max,
+    ];
+
+    /// The level as one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::XHigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
+}
+
+impl fmt::Display for Effort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Effort {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|effort| effort.as_str() == word);
+        found.ok_or_else(|| {
+            format!(
+                "{word:?} is not one of {}",
+                Self::ALL.map(Self::as_str).join(", ")
+            )
+        })
+    }
+}
+
+/// How much a model should think.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ThinkingOptions {
+    /// The level, where the provider has levels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
+    /// The most tokens, where the provider takes a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_tokens: Option<u32>,
+}
+
+/// What stands behind a request: the invoker's options, a call's over them, a request's over both.
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GenerateOptions {
+    /// What stands before the conversation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// What the model may call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<Tool>>,
+    /// Whether it must.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_choice: Option<ToolChoice>,
+    /// What the answer must look like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<ResponseSchema>,
+    /// How much it should think.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<ThinkingOptions>,
+    /// How it should write.
+    pub hyperparameters: Hyperparameters,
+}
+
+impl fmt::Debug for GenerateOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GenerateOptions")
+            .field("thinking", &self.thinking)
+            .finish_non_exhaustive()
+    }
+}
+
+impl GenerateOptions {
+    /// These, and where they say nothing, `base`'s. Hyperparameters are merged one by one.
+    pub fn merged_over(&self, base: &Self) -> Self {
+        Self {
+            system: self.system.clone().or_else(|| base.system.clone()),
+            tools: self.tools.clone().or_else(|| base.tools.clone()),
+            tool_choice: self
+                .tool_choice
+                .clone()
+                .or_else(|| base.tool_choice.clone()),
+            schema: self.schema.clone().or_else(|| base.schema.clone()),
+            thinking: self.thinking.or(base.thinking),
+            hyperparameters: self.hyperparameters.merged_over(&base.hyperparameters),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn set(pairs: &[(&str, Value)]) -> Result<Hyperparameters, String> {
+        let mut parameters = Hyperparameters::default();
+        for (path, value) in pairs {
+            parameters.set(path, value.clone())?;
+        }
+        Ok(parameters)
+    }
+
+    #[test]
+    fn a_requests_values_stand_over_a_calls_over_the_invokers() {
+        let invoker = set(&[
+            ("temperature", json!(0.9)),
+            ("max_tokens", json!(5)),
+            ("a.b", json!(1)),
+            ("a.c", json!(1)),
+        ])
+        .unwrap();
+        let call = set(&[("temperature", json!(0.1)), ("a.c", json!(2))]).unwrap();
+        let request = set(&[("seed", json!(7)), ("a.d", json!([1]))]).unwrap();
+        let merged = request.merged_over(&call.merged_over(&invoker));
+        assert_eq!(
+            (merged.temperature, merged.max_output_tokens, merged.seed),
+            (Some(0.1), Some(5), Some(7))
+        );
+        assert_eq!(merged.extra["a"], json!({"b": 1, "c": 2, "d": [1]}));
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_refused_by_name() {
+        for (path, value, expected) in [
+            ("temperature", json!("hot"), "temperature: invalid type"),
+            ("max_tokens", json!(-1), "max_tokens: invalid value"),
+            ("a..b", json!(1), "\"a..b\" has an empty part"),
+        ] {
+            let error = set(&[(path, value)]).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        assert_eq!(
+            set(&[("stop", json!("END"))]).unwrap().stop,
+            Some(vec!["END".to_owned()])
+        );
+    }
+
+    #[test]
+    fn an_effort_is_one_of_seven_words() {
+        for effort in Effort::ALL {
+            assert_eq!(effort.as_str().parse(), Ok(effort));
+            assert_eq!(serde_json::to_value(effort).unwrap(), effort.as_str());
+        }
+        assert!("huge".parse::<Effort>().unwrap_err().contains("xhigh"));
+    }
+}

@@ -1,0 +1,198 @@
+//! What one request came to.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ErrorKind, LMOutput, RequestError};
+
+/// What one request came to. Every request has exactly one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Outcome<T = LMOutput> {
+    /// The model answered.
+    Succeeded {
+        /// Its answer.
+        value: T,
+        /// Why the answer may be unusable.
+        problem: Option<Problem>,
+    },
+    /// It did not.
+    Errored(RequestError),
+    /// The provider ran out of time.
+    Expired,
+    /// It was cancelled first.
+    Cancelled,
+    /// The provider's results do not name it.
+    Missing,
+}
+
+static EXPIRED: LazyLock<RequestError> =
+    LazyLock::new(|| RequestError::new(ErrorKind::Expired).retryable(true));
+static CANCELLED: LazyLock<RequestError> =
+    LazyLock::new(|| RequestError::new(ErrorKind::Cancelled).retryable(true));
+static MISSING: LazyLock<RequestError> =
+    LazyLock::new(|| RequestError::new(ErrorKind::Missing).retryable(true));
+
+impl<T> Outcome<T> {
+    /// The answer, or why there is none; made for `?`.
+    pub fn value(&self) -> Result<&T, &RequestError> {
+        match self {
+            Self::Succeeded { value, .. } => Ok(value),
+            Self::Errored(error) => Err(error),
+            Self::Expired => Err(&EXPIRED),
+            Self::Cancelled => Err(&CANCELLED),
+            Self::Missing => Err(&MISSING),
+        }
+    }
+
+    /// The same, owned.
+    pub fn into_value(self) -> Result<T, RequestError> {
+        match self {
+            Self::Succeeded { value, .. } => Ok(value),
+            Self::Errored(error) => Err(error),
+            Self::Expired => Err(EXPIRED.clone()),
+            Self::Cancelled => Err(CANCELLED.clone()),
+            Self::Missing => Err(MISSING.clone()),
+        }
+    }
+
+    /// Why a succeeded answer may be unusable.
+    pub fn problem(&self) -> Option<Problem> {
+        match self {
+            Self::Succeeded { problem, .. } => *problem,
+            _ => None,
+        }
+    }
+
+    /// Whether it succeeded without a problem.
+    pub fn is_usable(&self) -> bool {
+        matches!(self, Self::Succeeded { problem: None, .. })
+    }
+
+    /// The outcome as one word.
+    pub fn status(&self) -> OutcomeStatus {
+        match self {
+            Self::Succeeded { .. } => OutcomeStatus::Succeeded,
+            Self::Errored(_) => OutcomeStatus::Errored,
+            Self::Expired => OutcomeStatus::Expired,
+            Self::Cancelled => OutcomeStatus::Cancelled,
+            Self::Missing => OutcomeStatus::Missing,
+        }
+    }
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        #[non_exhaustive]
+        pub enum $name { $($(#[$each])* $variant),+ }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// As one word.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(word: &str) -> Result<Self, String> {
+                let found = Self::ALL.iter().copied().find(|one| one.as_str() == word);
+                found.ok_or_else(|| format!("{word:?} is not one of {}", [$($word),+].join(", ")))
+            }
+        }
+    };
+}
+
+words! {
+    /// An outcome as one word.
+    OutcomeStatus {
+        /// The model answered.
+        Succeeded = "succeeded",
+        /// It did not.
+        Errored = "errored",
+        /// The provider ran out of time.
+        Expired = "expired",
+        /// It was cancelled first.
+        Cancelled = "cancelled",
+        /// The provider's results do not name it.
+        Missing = "missing",
+    }
+}
+
+words! {
+    /// Why an answer that came may be unusable.
+    Problem {
+        /// It reached the most tokens.
+        Truncated = "truncated",
+        /// The model refused.
+        Refused = "refused",
+        /// The provider stopped it.
+        ContentFilter = "content_filter",
+        /// It does not fit the schema that was asked for.
+        InvalidStructured = "invalid_structured",
+        /// It says nothing.
+        Empty = "empty",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_has_a_value_or_an_error() {
+        let error = RequestError::new(ErrorKind::ProviderInternal);
+        for (outcome, kind, status) in [
+            (
+                Outcome::Succeeded {
+                    value: 1,
+                    problem: None,
+                },
+                None,
+                "succeeded",
+            ),
+            (
+                Outcome::Errored(error),
+                Some(ErrorKind::ProviderInternal),
+                "errored",
+            ),
+            (Outcome::Expired, Some(ErrorKind::Expired), "expired"),
+            (Outcome::Cancelled, Some(ErrorKind::Cancelled), "cancelled"),
+            (Outcome::Missing, Some(ErrorKind::Missing), "missing"),
+        ] {
+            assert_eq!(outcome.value().err().map(RequestError::kind), kind);
+            assert_eq!(outcome.status().as_str(), status);
+            assert_eq!(outcome.is_usable(), kind.is_none());
+            assert_eq!(outcome.into_value().err().map(|error| error.kind()), kind);
+        }
+        let truncated = Outcome::Succeeded {
+            value: 1,
+            problem: Some(Problem::Truncated),
+        };
+        assert!(!truncated.is_usable() && truncated.value().is_ok());
+    }
+
+    #[test]
+    fn a_word_is_parsed_as_it_is_printed() {
+        for problem in Problem::ALL {
+            assert_eq!(problem.as_str().parse(), Ok(*problem));
+        }
+        assert!("nice".parse::<Problem>().unwrap_err().contains("truncated"));
+    }
+}

@@ -1,0 +1,216 @@
+//! What a model answered.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Attachment, Thinking, TokenUsage, ToolCall};
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LMOutput {
+    /// What was said, in order.
+    pub items: Vec<OutputItem>,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// What it used.
+    pub usage: TokenUsage,
+    /// The model that answered, as the provider names it.
+    pub model: Option<String>,
+    /// The provider's name of the answer.
+    pub response_id: Option<String>,
+}
+
+impl LMOutput {
+    /// All its words, joined; empty if there are none.
+    pub fn text(&self) -> String {
+        let texts = self.items.iter().filter_map(|item| match item {
+            OutputItem::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        texts.collect()
+    }
+
+    /// The structured answer as a type.
+    pub fn structured<T: DeserializeOwned>(&self) -> Result<T, StructuredError> {
+        let value = self.items.iter().find_map(|item| match item {
+            OutputItem::Structured(value) => Some(value.clone()),
+            _ => None,
+        });
+        let parsed = match value {
+            Some(value) => serde_json::from_value(value),
+            None => serde_json::from_str(&self.text()),
+        };
+        parsed.map_err(StructuredError)
+    }
+
+    /// Its calls to tools.
+    pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
+        self.items.iter().filter_map(|item| match item {
+            OutputItem::ToolCall(call) => Some(call),
+            _ => None,
+        })
+    }
+
+    /// What the model thought.
+    pub fn thinking(&self) -> impl Iterator<Item = &Thinking> {
+        self.items.iter().filter_map(|item| match item {
+            OutputItem::Thinking(thinking) => Some(thinking),
+            _ => None,
+        })
+    }
+
+    /// Its words of refusal.
+    pub fn refusal(&self) -> Option<&str> {
+        self.items.iter().find_map(|item| match item {
+            OutputItem::Refusal(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+}
+
+/// A structured answer that is not what was expected.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is not the structured value that was expected")]
+pub struct StructuredError(#[source] serde_json::Error);
+
+/// A piece of an answer.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "value", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OutputItem {
+    /// Words.
+    Text(String),
+    /// The value of a structured answer, checked against its schema.
+    Structured(Value),
+    /// A call to a tool.
+    ToolCall(ToolCall),
+    /// What the model thought.
+    Thinking(Thinking),
+    /// Its words of refusal.
+    Refusal(String),
+    /// Something it made.
+    Attachment(Attachment),
+    /// What it relied on, in the provider's words.
+    Citation(Value),
+    /// Anything else, in the provider's words.
+    Other(Value),
+}
+
+impl fmt::Debug for OutputItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "Text({} B)", text.len()),
+            Self::Refusal(text) => write!(f, "Refusal({} B)", text.len()),
+            Self::Structured(_) => f.write_str("Structured"),
+            Self::ToolCall(call) => call.fmt(f),
+            Self::Thinking(thinking) => thinking.fmt(f),
+            Self::Attachment(attachment) => attachment.fmt(f),
+            Self::Citation(_) => f.write_str("Citation"),
+            Self::Other(_) => f.write_str("Other"),
+        }
+    }
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+#[non_exhaustive]
+pub enum FinishReason {
+    /// It was complete.
+    Stop,
+    /// It reached the most tokens.
+    Length,
+    /// It calls a tool.
+    ToolUse,
+    /// The model refused.
+    Refusal,
+    /// The provider stopped it.
+    ContentFilter,
+    /// It can be gone on with.
+    Paused,
+    /// Something else, in the provider's word.
+    Other(String),
+}
+
+impl FinishReason {
+    /// The reason as one word.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ToolUse => "tool_use",
+            Self::Refusal => "refusal",
+            Self::ContentFilter => "content_filter",
+            Self::Paused => "paused",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+impl From<String> for FinishReason {
+    fn from(word: String) -> Self {
+        match word.as_str() {
+            "stop" => Self::Stop,
+            "length" => Self::Length,
+            "tool_use" => Self::ToolUse,
+            "refusal" => Self::Refusal,
+            "content_filter" => Self::ContentFilter,
+            "paused" => Self::Paused,
+            _ => Self::Other(word),
+        }
+    }
+}
+
+impl From<FinishReason> for String {
+    fn from(reason: FinishReason) -> Self {
+        reason.as_str().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn output(items: Vec<OutputItem>) -> LMOutput {
+        LMOutput {
+            items,
+            finish_reason: FinishReason::Stop,
+            usage: TokenUsage::default(),
+            model: None,
+            response_id: None,
+        }
+    }
+
+    #[test]
+    fn a_structured_answer_comes_from_its_item_or_from_the_text() {
+        let item = output(vec![
+            OutputItem::Text("{".into()),
+            OutputItem::Structured(json!([1])),
+        ]);
+        assert_eq!(item.structured::<Vec<u8>>().unwrap(), [1]);
+        let text = output(vec![
+            OutputItem::Text("[1,".into()),
+            OutputItem::Text("2]".into()),
+        ]);
+        assert_eq!(text.structured::<Vec<u8>>().unwrap(), [1, 2]);
+        assert!(text.structured::<String>().is_err());
+    }
+
+    #[test]
+    fn an_answer_survives_serde_and_its_debug_shows_no_content() {
+        let whole = output(vec![
+            OutputItem::Text("canary".into()),
+            OutputItem::Other(json!({"x": "canary"})),
+        ]);
+        assert_eq!(
+            serde_json::from_str::<LMOutput>(&serde_json::to_string(&whole).unwrap()).unwrap(),
+            whole
+        );
+        assert!(!format!("{whole:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,168 @@
+//! What an adapter is: a pure codec, and a provider that has one and talks.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{
+    AccountId, BatchClass, BatchId, BatchSnapshot, Capabilities, Cursor, Error, Found, Frame,
+    Intent, Label, Limits, ListOptions, Page, ProviderId, Remnant, RequestError, RequestView,
+    Result, ResultPart, ResultSet, RowError, RowStream, RowView, Scanned, Shard, Staged, WireId,
+};
+
+/// How a provider says things. Pure: no I/O, no clock.
+pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
+    /// The provider's name.
+    fn id(&self) -> &ProviderId;
+
+    /// What it can do.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// What the request must share with others to share their batch; an error if the provider
+    /// cannot take it.
+    fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError>;
+
+    /// What a batch of the class may hold.
+    fn limits(&self, class: &BatchClass) -> Limits;
+
+    /// What stands around encoded requests; lines unless said otherwise.
+    fn frame(&self, class: &BatchClass, label: &Label) -> Frame {
+        let _ = (class, label);
+        Frame::LINES
+    }
+
+    /// Appends the request as the provider wants it, without separators and on one line.
+    fn encode(
+        &self,
+        class: &BatchClass,
+        id: &WireId,
+        request: &RequestView<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError>;
+
+    /// Whose row it is and what came of it, without reading the answer.
+    ///
+    /// Law: where this is `Ok`, [`decode`](Self::decode) is `Ok` with the same id, and its verdict
+    /// differs only by a succeeded row that turns out to be malformed.
+    fn scan<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<Scanned<'a>, RowError> {
+        self.decode(part, row).map(|row| Scanned {
+            id: row.id,
+            verdict: row.outcome.verdict(),
+        })
+    }
+
+    /// The whole row. Independent of how the provider is configured.
+    fn decode<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError>;
+}
+
+/// A provider's batch service. One exchange a method: it never retries, sleeps or pages; the engine does.
+#[async_trait]
+pub trait BatchProvider: fmt::Debug + Send + Sync + 'static {
+    /// How it says things.
+    fn codec(&self) -> &dyn BatchCodec;
+
+    /// A digest of origin, key and organisation.
+    fn account(&self) -> AccountId;
+
+    /// Proves key and model by a free call. A provider that lacks one says yes.
+    async fn probe(&self, model: &str) -> Result<()> {
+        let _ = model;
+        Ok(())
+    }
+
+    /// Uploads what a create needs. Free; repeated with what it gave until that is ready.
+    async fn stage(&self, shard: &Shard, prior: Option<Staged>) -> Result<Staged> {
+        let _ = (shard, prior);
+        Ok(Staged {
+            ready: true,
+            ..Staged::default()
+        })
+    }
+
+    /// Creates the batch: the only call that can cost money.
+    async fn create(&self, shard: &Shard, intent: &Intent) -> Result<BatchId>;
+
+    /// Looks for the batch that the intent may have made: one page.
+    async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
+        let _ = (intent, page);
+        Err(Error::unsupported("finding a batch again"))
+    }
+
+    /// Makes a late create fail, by deleting what it needs.
+    async fn fence(&self, staged: &Staged) -> Result<()> {
+        let _ = staged;
+        Err(Error::unsupported("fencing a create"))
+    }
+
+    /// Where the batch stands. `Ok` for a batch that failed; an error means "could not ask".
+    async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot>;
+
+    /// Where the results are.
+    async fn results(&self, batch: &BatchId) -> Result<ResultSet>;
+
+    /// Reads a part, from a byte of it where the provider can.
+    async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream>;
+
+    /// One page of batches, newest first.
+    async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
+        let _ = options;
+        Err(Error::unsupported("listing batches"))
+    }
+
+    /// Asks the provider to cancel. No error for a batch that has ended.
+    async fn cancel(&self, batch: &BatchId) -> Result<()> {
+        let _ = batch;
+        Err(Error::unsupported("cancelling a batch"))
+    }
+
+    /// Deletes something of ours at the provider. No error if it is gone.
+    async fn discard(&self, remnant: &Remnant) -> Result<()> {
+        let _ = remnant;
+        Err(Error::unsupported("deleting at the provider"))
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<T: BatchProvider + ?Sized> BatchProvider for Arc<T> {
+    fn codec(&self) -> &dyn BatchCodec {
+        (**self).codec()
+    }
+    fn account(&self) -> AccountId {
+        (**self).account()
+    }
+    async fn probe(&self, model: &str) -> Result<()> {
+        (**self).probe(model).await
+    }
+    async fn stage(&self, shard: &Shard, prior: Option<Staged>) -> Result<Staged> {
+        (**self).stage(shard, prior).await
+    }
+    async fn create(&self, shard: &Shard, intent: &Intent) -> Result<BatchId> {
+        (**self).create(shard, intent).await
+    }
+    async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
+        (**self).find(intent, page).await
+    }
+    async fn fence(&self, staged: &Staged) -> Result<()> {
+        (**self).fence(staged).await
+    }
+    async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
+        (**self).status(batch).await
+    }
+    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+        (**self).results(batch).await
+    }
+    async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
+        (**self).read(part, from).await
+    }
+    async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
+        (**self).list(options).await
+    }
+    async fn cancel(&self, batch: &BatchId) -> Result<()> {
+        (**self).cancel(batch).await
+    }
+    async fn discard(&self, remnant: &Remnant) -> Result<()> {
+        (**self).discard(remnant).await
+    }
+}

@@ -1,0 +1,342 @@
+//! Borrowed views of requests and outcomes: what codecs read and write. Nothing here prints content.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use crate::{
+    AttachmentKind, ErrorKind, FinishReason, Hyperparameters, Json, Problem, ResponseSchema, Role,
+    Text, ThinkingOptions, TokenUsage, Tool, ToolChoice,
+};
+
+/// One request, without its id: ids belong to the engine.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum RequestView<'a> {
+    /// An answer from a language model.
+    Generate(GenerateView<'a>),
+    /// Vectors for texts.
+    Embed(EmbedView<'a>),
+    /// A provider's own body, passed on byte for byte.
+    Raw(RawView<'a>),
+}
+
+/// Texts to embed.
+#[derive(Debug, Clone)]
+pub struct EmbedView<'a> {
+    /// The model's name at the provider.
+    pub model: Text<'a>,
+    /// The texts.
+    pub inputs: Vec<Text<'a>>,
+}
+
+/// A body in a provider's own words.
+#[derive(Debug, Clone)]
+pub struct RawView<'a> {
+    /// The model that the body names.
+    pub model: Option<Text<'a>>,
+    /// The path it is meant for, such as `/v1/responses`.
+    pub endpoint: Text<'a>,
+    /// The body.
+    pub body: Json<'a>,
+}
+
+/// A conversation to answer.
+#[derive(Debug, Clone)]
+pub struct GenerateView<'a> {
+    /// The model's name at the provider.
+    pub model: Text<'a>,
+    /// What stands before every conversation.
+    pub system: Option<Text<'a>>,
+    /// The conversation.
+    pub messages: Vec<MessageView<'a>>,
+    /// What the model may call.
+    pub tools: &'a [Tool],
+    /// Whether it must.
+    pub tool_choice: Option<&'a ToolChoice>,
+    /// What the answer must look like.
+    pub schema: Option<&'a ResponseSchema>,
+    /// How much it should think.
+    pub thinking: Option<&'a ThinkingOptions>,
+    /// How it should write.
+    pub hyperparameters: Cow<'a, Hyperparameters>,
+}
+
+/// One turn.
+#[derive(Debug, Clone)]
+pub struct MessageView<'a> {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said; at least one.
+    pub contents: Vec<ContentView<'a>>,
+}
+
+/// A piece of a turn.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ContentView<'a> {
+    /// Words.
+    Text(Text<'a>),
+    /// A picture, document, sound or film.
+    Attachment(AttachmentView<'a>),
+    /// A call that the model made.
+    ToolCall(ToolCallView<'a>),
+    /// What came of it.
+    ToolResult(ToolResultView<'a>),
+    /// What the model thought.
+    Thinking(ThinkingView<'a>),
+}
+
+/// A call that the model made.
+#[derive(Debug, Clone, Copy)]
+pub struct ToolCallView<'a> {
+    /// The call's id, which its result names.
+    pub id: Text<'a>,
+    /// The tool.
+    pub name: Text<'a>,
+    /// Its arguments.
+    pub arguments: Arguments<'a>,
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct ToolResultView<'a> {
+    /// The call's id.
+    pub id: Text<'a>,
+    /// The tool, where known: some providers want it.
+    pub name: Option<Text<'a>>,
+    /// What it gave.
+    pub output: Text<'a>,
+    /// Whether it failed.
+    pub is_error: bool,
+}
+
+/// What the model thought, with what its provider needs to take it back.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ThinkingView<'a> {
+    /// The words, if they are shown.
+    pub text: Option<Text<'a>>,
+    /// The provider's name of it.
+    pub id: Option<Text<'a>>,
+    /// The provider's seal on it.
+    pub signature: Option<Text<'a>>,
+    /// The same, encrypted.
+    pub data: Option<Text<'a>>,
+}
+
+/// A tool's arguments: some providers send a value, some a string that should hold one.
+#[derive(Debug, Clone, Copy)]
+pub enum Arguments<'a> {
+    /// A JSON value.
+    Value(Json<'a>),
+    /// A string that should hold JSON, and may not.
+    Quoted(Text<'a>),
+}
+
+impl Arguments<'_> {
+    /// Appends the arguments as a JSON value; a string that holds none stays a string.
+    pub fn write_value(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Value(json) => json.write(out),
+            Self::Quoted(text) => {
+                let decoded = text.decode();
+                match Json::new(&decoded) {
+                    Ok(json) => json.write(out),
+                    Err(_) => text.write_json(out),
+                }
+            }
+        }
+    }
+
+    /// Appends the arguments as a JSON string that holds them.
+    pub fn write_quoted(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Value(json) => Text::Plain(json.as_str()).write_json(out),
+            Self::Quoted(text) => text.write_json(out),
+        }
+    }
+}
+
+/// A picture, document, sound or film.
+#[derive(Debug, Clone)]
+pub struct AttachmentView<'a> {
+    /// Which.
+    pub kind: AttachmentKind,
+    /// Where its bytes are.
+    pub source: SourceView<'a>,
+    /// Its media type, where known.
+    pub mime_type: Option<Text<'a>>,
+    /// Its name, where it has one.
+    pub filename: Option<Text<'a>>,
+}
+
+/// Where an attachment's bytes are.
+#[derive(Clone)]
+pub enum SourceView<'a> {
+    /// Here.
+    Bytes(Cow<'a, [u8]>),
+    /// Here, in base64.
+    Base64(Text<'a>),
+    /// In a file of this machine. The engine reads it before a codec sees it.
+    Path(Cow<'a, Path>),
+    /// Where the provider may fetch it.
+    Url(Text<'a>),
+    /// At the provider, under its file id.
+    File(Text<'a>),
+}
+
+impl SourceView<'_> {
+    /// Appends the bytes in base64, without quotes; `false` if they are not here.
+    pub fn write_base64(&self, out: &mut Vec<u8>) -> bool {
+        use base64::Engine as _;
+        match self {
+            Self::Bytes(bytes) => {
+                let at = out.len();
+                out.resize(at + bytes.len().div_ceil(3) * 4, 0);
+                let written =
+                    base64::engine::general_purpose::STANDARD.encode_slice(bytes, &mut out[at..]);
+                out.truncate(at + written.unwrap_or(0));
+                true
+            }
+            Self::Base64(text) => {
+                text.write_json_inner(out);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The bytes of a [`Base64`](Self::Base64) source, if they are well-formed.
+    pub fn decode_base64(&self) -> Option<Vec<u8>> {
+        use base64::Engine as _;
+        match self {
+            Self::Base64(text) => base64::engine::general_purpose::STANDARD
+                .decode(&*text.decode())
+                .ok(),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for SourceView<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "Bytes({} B)", bytes.len()),
+            Self::Base64(text) => write!(f, "Base64({} B)", text.encoded_len()),
+            Self::Path(_) => f.write_str("Path"),
+            Self::Url(_) => f.write_str("Url"),
+            Self::File(_) => f.write_str("File"),
+        }
+    }
+}
+
+/// What one row says: whose it is, and what came of it.
+#[derive(Debug, Clone)]
+pub struct RowView<'a> {
+    /// The id on the wire.
+    pub id: Text<'a>,
+    /// What came of it.
+    pub outcome: OutcomeView<'a>,
+}
+
+/// What came of one request.
+#[derive(Debug, Clone)]
+pub enum OutcomeView<'a> {
+    /// The model answered.
+    Succeeded(OutputView<'a>),
+    /// It did not.
+    Errored(FailureView<'a>),
+    /// The provider ran out of time.
+    Expired,
+    /// It was cancelled first.
+    Cancelled,
+}
+
+impl OutcomeView<'_> {
+    /// The outcome in one byte.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Succeeded(_) => Verdict::Succeeded,
+            Self::Errored(failure) if failure.retryable => Verdict::ErroredRetryable,
+            Self::Errored(_) => Verdict::Errored,
+            Self::Expired => Verdict::Expired,
+            Self::Cancelled => Verdict::Cancelled,
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone)]
+pub struct FailureView<'a> {
+    /// What kind of thing went wrong.
+    pub kind: ErrorKind,
+    /// The provider's structured code.
+    pub code: Option<Cow<'a, str>>,
+    /// The HTTP status that the row carries.
+    pub http_status: Option<u16>,
+    /// The provider's words.
+    pub message: Option<Text<'a>>,
+    /// Whether asking again may succeed.
+    pub retryable: bool,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct OutputView<'a> {
+    /// What was said, in order.
+    pub items: Vec<ItemView<'a>>,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// What it used.
+    pub usage: TokenUsage,
+    /// The model that answered.
+    pub model: Option<Text<'a>>,
+    /// The provider's name of the answer.
+    pub response_id: Option<Text<'a>>,
+    /// Why the answer may be unusable.
+    pub problem: Option<Problem>,
+}
+
+/// A piece of an answer.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ItemView<'a> {
+    /// Words.
+    Text(Text<'a>),
+    /// A call to a tool.
+    ToolCall(ToolCallView<'a>),
+    /// What the model thought.
+    Thinking(ThinkingView<'a>),
+    /// Its words of refusal.
+    Refusal(Text<'a>),
+    /// Something it made.
+    Attachment(AttachmentView<'a>),
+    /// What it relied on, in the provider's words.
+    Citation(Json<'a>),
+    /// Anything else, in the provider's words.
+    Other(Json<'a>),
+}
+
+/// An outcome in one byte, as the index keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Verdict {
+    /// The model answered.
+    Succeeded = 1,
+    /// It did not, and will not.
+    Errored = 2,
+    /// It did not, and might if asked again.
+    ErroredRetryable = 3,
+    /// The provider ran out of time.
+    Expired = 4,
+    /// It was cancelled first.
+    Cancelled = 5,
+}
+
+/// What a row says when its body stays shut.
+#[derive(Debug, Clone, Copy)]
+pub struct Scanned<'a> {
+    /// The id on the wire.
+    pub id: Text<'a>,
+    /// What came of it.
+    pub verdict: Verdict,
+}

@@ -1,0 +1,74 @@
+//! Outcomes as they are read back, in the order of the requests.
+
+use std::borrow::Cow;
+
+use lmbatch_core::{Json, OutcomeView, OutputView, Problem};
+
+/// One request with what came of it.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    /// Where the request stands, from 0.
+    pub ordinal: u32,
+    /// Its id, as JSON, in the type it came in.
+    pub id: Json<'a>,
+    /// The caller's notes.
+    pub metadata: Option<Json<'a>>,
+    /// Whether a structured answer was asked for.
+    pub schema_asked: bool,
+    /// The provider's row as it came, where there is one.
+    pub raw: Option<Json<'a>>,
+    /// What came of it.
+    pub answer: AnswerView<'a>,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub enum AnswerView<'a> {
+    /// The provider said so. A succeeded row has its structured value checked, see [`Structured`].
+    Row {
+        /// Its words.
+        outcome: OutcomeView<'a>,
+        /// The value of a structured answer.
+        structured: Structured<'a>,
+    },
+    /// The provider's results do not name it.
+    Missing,
+    /// The provider named it, and the row could not be read.
+    Malformed,
+}
+
+/// The value of a structured answer.
+#[derive(Debug, Clone)]
+pub enum Structured<'a> {
+    /// No schema was asked for.
+    NotAsked,
+    /// There is none: no answer, not JSON, or it does not fit the schema.
+    Absent,
+    /// It fits the schema. One line of JSON.
+    Value(Cow<'a, str>),
+}
+
+impl AnswerView<'_> {
+    /// Why a succeeded answer may be unusable.
+    pub fn problem(&self) -> Option<Problem> {
+        let Self::Row {
+            outcome: OutcomeView::Succeeded(output),
+            structured,
+        } = self
+        else {
+            return None;
+        };
+        problem(output, structured)
+    }
+}
+
+fn problem(output: &OutputView<'_>, structured: &Structured<'_>) -> Option<Problem> {
+    if output.problem.is_some() {
+        return output.problem;
+    }
+    let calls_tool = output
+        .items
+        .iter()
+        .any(|item| matches!(item, lmbatch_core::ItemView::ToolCall(_)));
+    (matches!(structured, Structured::Absent) && !calls_tool).then_some(Problem::InvalidStructured)
+}

@@ -1,0 +1,84 @@
+//! What a run tells while it goes on.
+
+use std::time::Duration;
+
+use lmbatch_core::{BatchId, BatchSnapshot, Error, Label};
+
+/// Listens to a run. Called often, and between awaits: be quick.
+pub trait Observer: Send + Sync {
+    /// Something happened.
+    fn observe(&self, event: &Event<'_>);
+}
+
+/// Listens to nothing.
+impl Observer for () {
+    fn observe(&self, _: &Event<'_>) {}
+}
+
+/// Something that happened in a run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// Every request is read and encoded.
+    Planned {
+        /// Requests.
+        requests: u64,
+        /// Bytes to be sent.
+        bytes: u64,
+    },
+    /// The input goes to the provider.
+    Staging {
+        /// Our mark.
+        label: &'a Label,
+        /// Bytes to be sent.
+        bytes: u64,
+    },
+    /// The create is about to be sent.
+    Creating {
+        /// Our mark.
+        label: &'a Label,
+    },
+    /// It is not known whether the create was accepted; we look.
+    Doubt {
+        /// Our mark.
+        label: &'a Label,
+    },
+    /// The batch exists.
+    Created {
+        /// The batch.
+        batch: &'a BatchId,
+        /// Whether it was found again after its create's answer was lost.
+        found: bool,
+    },
+    /// The provider was asked where the batch stands.
+    Polled {
+        /// Its answer.
+        snapshot: &'a BatchSnapshot,
+        /// When it will be asked again.
+        next: Option<Duration>,
+    },
+    /// A call failed and will be tried again.
+    Retrying {
+        /// Why.
+        error: &'a Error,
+        /// After how long.
+        wait: Duration,
+    },
+    /// Results are being read.
+    Fetching {
+        /// Rows read so far.
+        rows: u64,
+        /// Bytes read so far.
+        bytes: u64,
+    },
+    /// All results are here.
+    Fetched {
+        /// Rows read.
+        rows: u64,
+    },
+    /// Something is odd, but the run goes on.
+    Warning {
+        /// In one sentence, with no content.
+        message: &'a str,
+    },
+}

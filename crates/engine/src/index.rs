@@ -1,0 +1,217 @@
+//! The two files that know a request: the index (fixed width) and the echo (what goes back to the caller).
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use lmbatch_core::{SpoolFile, SpoolWriter, Verdict};
+
+/// Bytes of an index entry: outcome offset (8), outcome length (4), segment (2), verdict (1), spare (1).
+pub(crate) const ENTRY: usize = 16;
+
+/// Bytes read or written at once.
+pub(crate) const BUFFER: usize = 256 << 10;
+
+/// Where the outcome of one request lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) offset: u64,
+    pub(crate) length: u32,
+    pub(crate) segment: u16,
+    pub(crate) verdict: u8,
+}
+
+impl Place {
+    /// No row names the request.
+    pub(crate) const NONE: Self = Self {
+        offset: 0,
+        length: 0,
+        segment: 0,
+        verdict: 0,
+    };
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.verdict == 0
+    }
+
+    /// A request named twice: an answer beats anything else, and what came first beats what came later.
+    pub(crate) fn yields_to(&self, verdict: Verdict) -> bool {
+        self.is_none()
+            || (verdict == Verdict::Succeeded && self.verdict != Verdict::Succeeded as u8)
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; ENTRY] {
+        let mut bytes = [0; ENTRY];
+        bytes[..8].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.length.to_le_bytes());
+        bytes[12..14].copy_from_slice(&self.segment.to_le_bytes());
+        bytes[14] = self.verdict;
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8; ENTRY]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, verdict, _] = *bytes;
+        Self {
+            offset: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            length: u32::from_le_bytes([i, j, k, l]),
+            segment: u16::from_le_bytes([m, n]),
+            verdict,
+        }
+    }
+}
+
+/// What goes back to the caller beside an outcome.
+#[derive(Debug, Default)]
+pub(crate) struct Echo {
+    /// The id as JSON.
+    pub(crate) id: Vec<u8>,
+    /// The caller's notes as JSON, or nothing.
+    pub(crate) metadata: Vec<u8>,
+    /// The schema to check against, or nothing.
+    pub(crate) schema: Vec<u8>,
+}
+
+impl Echo {
+    pub(crate) fn clear(&mut self) {
+        self.id.clear();
+        self.metadata.clear();
+        self.schema.clear();
+    }
+
+    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        for field in [&self.id, &self.metadata, &self.schema] {
+            let length = u32::try_from(field.len()).map_err(io::Error::other)?;
+            out.write_all(&length.to_le_bytes())?;
+            out.write_all(field)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn read(&mut self, from: &mut Reader) -> io::Result<()> {
+        for field in [&mut self.id, &mut self.metadata, &mut self.schema] {
+            let mut length = [0; 4];
+            from.read_exact(&mut length)?;
+            field.resize(u32::from_le_bytes(length) as usize, 0);
+            from.read_exact(field)?;
+        }
+        Ok(())
+    }
+}
+
+/// Buffers what is written to the spool.
+pub(crate) struct Writer {
+    inner: Box<dyn SpoolWriter>,
+    buffer: Vec<u8>,
+    pub(crate) written: u64,
+}
+
+impl Writer {
+    pub(crate) fn new(inner: Box<dyn SpoolWriter>) -> Self {
+        Self {
+            inner,
+            buffer: Vec::with_capacity(BUFFER),
+            written: 0,
+        }
+    }
+
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.inner.sync()
+    }
+}
+
+impl Write for Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + bytes.len() > BUFFER {
+            self.inner.write_all(&self.buffer)?;
+            self.buffer.clear();
+        }
+        if bytes.len() >= BUFFER {
+            self.inner.write_all(bytes)?;
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        self.written += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.write_all(&self.buffer)?;
+        self.buffer.clear();
+        self.inner.flush()
+    }
+}
+
+/// Reads a spool file from front to back.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    file: Arc<dyn SpoolFile>,
+    offset: u64,
+    buffer: Vec<u8>,
+    at: usize,
+}
+
+impl Reader {
+    pub(crate) fn new(file: Arc<dyn SpoolFile>) -> Self {
+        Self {
+            file,
+            offset: 0,
+            buffer: Vec::new(),
+            at: 0,
+        }
+    }
+
+    pub(crate) fn read_exact(&mut self, out: &mut [u8]) -> io::Result<()> {
+        let mut filled = 0;
+        while filled < out.len() {
+            if self.at == self.buffer.len() {
+                self.buffer.resize(BUFFER, 0);
+                let read = self.file.read_at(&mut self.buffer, self.offset)?;
+                self.buffer.truncate(read);
+                self.offset += read as u64;
+                self.at = 0;
+                if read == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            let take = (out.len() - filled).min(self.buffer.len() - self.at);
+            out[filled..filled + take].copy_from_slice(&self.buffer[self.at..self.at + take]);
+            filled += take;
+            self.at += take;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_survives_its_bytes() {
+        let place = Place {
+            offset: 1 << 40,
+            length: 77,
+            segment: 3,
+            verdict: Verdict::Errored as u8,
+        };
+        assert_eq!(Place::from_bytes(&place.to_bytes()), place);
+        assert!(Place::from_bytes(&[0; ENTRY]).is_none());
+    }
+
+    #[test]
+    fn an_answer_beats_an_error_and_the_first_answer_stays() {
+        let errored = Place {
+            verdict: Verdict::Errored as u8,
+            ..Place::NONE
+        };
+        let succeeded = Place {
+            verdict: Verdict::Succeeded as u8,
+            ..Place::NONE
+        };
+        assert!(Place::NONE.yields_to(Verdict::Expired));
+        assert!(errored.yields_to(Verdict::Succeeded));
+        assert!(!errored.yields_to(Verdict::Errored));
+        assert!(!succeeded.yields_to(Verdict::Succeeded));
+        assert!(!succeeded.yields_to(Verdict::Errored));
+    }
+}

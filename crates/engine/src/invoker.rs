@@ -1,0 +1,111 @@
+//! A model at a provider, with what every request to it has in common.
+
+use std::sync::Arc;
+
+use lmbatch_core::{
+    BatchProvider, Clock, Effort, GenerateOptions, Hyperparameters, ResponseSchema, Rng,
+    ThinkingOptions, Tool, ToolChoice,
+};
+
+use crate::engine::Engine;
+use crate::operations::BatchOperations;
+use crate::policy::{DoubtPolicy, RetryPolicy};
+
+/// A model at a provider, with defaults for every request. A call's values are merged over these,
+/// and a request's over both.
+#[derive(Debug, Clone)]
+pub struct LMInvoker {
+    pub(crate) engine: Engine,
+    pub(crate) model: String,
+    pub(crate) options: GenerateOptions,
+}
+
+impl LMInvoker {
+    /// The model as its provider names it.
+    pub fn new(provider: impl BatchProvider, model: impl Into<String>) -> Self {
+        Self::shared(Arc::new(provider), model)
+    }
+
+    /// The same, over a provider that others use too.
+    pub fn shared(provider: Arc<dyn BatchProvider>, model: impl Into<String>) -> Self {
+        Self {
+            engine: Engine::new(provider),
+            model: model.into(),
+            options: GenerateOptions::default(),
+        }
+    }
+
+    /// The six operations: create, status, retrieve, list, cancel, invoke.
+    pub fn batch(&self) -> BatchOperations<'_> {
+        BatchOperations { invoker: self }
+    }
+
+    /// What stands before every conversation.
+    pub fn system(mut self, system: impl Into<String>) -> Self {
+        self.options.system = Some(system.into());
+        self
+    }
+    /// The most tokens of an answer, thinking included.
+    pub fn max_output_tokens(mut self, tokens: u32) -> Self {
+        self.options.hyperparameters.max_output_tokens = Some(tokens);
+        self
+    }
+    /// How much chance there is in an answer.
+    pub fn temperature(mut self, temperature: f64) -> Self {
+        self.options.hyperparameters.temperature = Some(temperature);
+        self
+    }
+    /// How an answer is written; merged over what was set before.
+    pub fn hyperparameters(mut self, hyperparameters: &Hyperparameters) -> Self {
+        self.options.hyperparameters = hyperparameters.merged_over(&self.options.hyperparameters);
+        self
+    }
+    /// What the model may call.
+    pub fn tools(mut self, tools: impl IntoIterator<Item = Tool>) -> Self {
+        self.options.tools = Some(tools.into_iter().collect());
+        self
+    }
+    /// Whether it must.
+    pub fn tool_choice(mut self, choice: ToolChoice) -> Self {
+        self.options.tool_choice = Some(choice);
+        self
+    }
+    /// What every answer must look like; each is checked.
+    pub fn response_schema(mut self, schema: ResponseSchema) -> Self {
+        self.options.schema = Some(schema);
+        self
+    }
+    /// How much the model thinks.
+    pub fn effort(mut self, effort: Effort) -> Self {
+        self.options.thinking = Some(ThinkingOptions {
+            effort: Some(effort),
+            ..ThinkingOptions::default()
+        });
+        self
+    }
+    /// How failed calls are made again. A create whose fate is unknown never is.
+    pub fn retries(mut self, retries: RetryPolicy) -> Self {
+        self.engine = self.engine.with_retries(retries);
+        self
+    }
+    /// When to look for a create whose fate is unknown.
+    pub fn doubt(mut self, doubt: DoubtPolicy) -> Self {
+        self.engine = self.engine.with_doubt(doubt);
+        self
+    }
+    /// The source of time, for tests.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.engine = self.engine.with_clock(clock);
+        self
+    }
+    /// The source of chance, for tests.
+    pub fn rng(mut self, rng: Arc<dyn Rng>) -> Self {
+        self.engine = self.engine.with_rng(rng);
+        self
+    }
+
+    /// The engine beneath.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}

@@ -1,0 +1,184 @@
+//! Output: walk the index in the order of the requests, decode each row once.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use lmbatch_core::{
+    BatchProvider, Error, ErrorKind, FailureView, Json, OutcomeView, RequestError, Result,
+    ResultPart, SpoolFile, Text,
+};
+
+use crate::answer::{AnswerView, Answered, Structured};
+use crate::fetch::Finished;
+use crate::index::{ENTRY, Echo, Place, Reader};
+use crate::structured::Checker;
+
+/// Reads outcomes back, one for each request, in the order of the requests.
+#[derive(Debug)]
+pub struct OutcomeReader {
+    provider: Arc<dyn BatchProvider>,
+    index: Reader,
+    echo: Reader,
+    segments: Vec<(ResultPart, Arc<dyn SpoolFile>)>,
+    refusals: HashMap<u32, RequestError>,
+    refused: Option<RequestError>,
+    checker: Checker,
+    requests: u32,
+    next: u32,
+    row: Vec<u8>,
+    record: Echo,
+    current: Option<RequestError>,
+    _files: Arc<crate::spool::Files>,
+}
+
+impl OutcomeReader {
+    pub(crate) fn new(provider: Arc<dyn BatchProvider>, finished: &Finished) -> Result<Self> {
+        let mut segments = Vec::new();
+        for (number, segment) in finished.segments.iter().enumerate() {
+            segments.push((
+                segment.part.clone(),
+                finished.files.open(&format!("segment-{number}"))?,
+            ));
+        }
+        let named = finished
+            .snapshot
+            .problems
+            .iter()
+            .filter_map(|problem| problem.line?.checked_sub(1)?.try_into().ok());
+        let refusals = named
+            .filter_map(|ordinal| Some((ordinal, finished.refusal(ordinal)?)))
+            .collect();
+        Ok(Self {
+            provider,
+            index: Reader::new(finished.files.open("index")?),
+            echo: Reader::new(finished.files.open("echo")?),
+            segments,
+            refusals,
+            refused: finished.refusal(u32::MAX),
+            checker: Checker::default(),
+            requests: finished.requests,
+            next: 0,
+            row: Vec::new(),
+            record: Echo::default(),
+            current: None,
+            _files: Arc::clone(&finished.files),
+        })
+    }
+
+    /// The next request with its outcome; `None` after the last.
+    #[expect(clippy::should_implement_trait, reason = "what it gives borrows from the reader, which an Iterator cannot say")]
+    pub fn next(&mut self) -> Result<Option<Answered<'_>>> {
+        if self.next == self.requests {
+            return Ok(None);
+        }
+        let ordinal = self.next;
+        self.next += 1;
+        let mut entry = [0; ENTRY];
+        self.index.read_exact(&mut entry).map_err(unreadable)?;
+        self.record.read(&mut self.echo).map_err(unreadable)?;
+        let place = Place::from_bytes(&entry);
+        let refused = self
+            .refusals
+            .remove(&ordinal)
+            .or_else(|| self.refused.clone());
+        self.current = refused;
+        self.row.clear();
+        let mut part = None;
+        if !place.is_none() {
+            let (from, file) = self
+                .segments
+                .get(usize::from(place.segment))
+                .ok_or_else(lost)?;
+            self.row.resize(place.length as usize, 0);
+            if file
+                .read_at(&mut self.row, place.offset)
+                .map_err(unreadable)?
+                < self.row.len()
+            {
+                return Err(unreadable(io::ErrorKind::UnexpectedEof.into()));
+            }
+            part = Some(from);
+        }
+        let asked = !self.record.schema.is_empty();
+        let (answer, raw) = match (part, &self.current) {
+            (Some(part), _) => match self.provider.codec().decode(part, &self.row) {
+                Ok(row) => {
+                    let structured = match (&row.outcome, std::str::from_utf8(&self.record.schema))
+                    {
+                        (OutcomeView::Succeeded(output), Ok(schema)) if asked => {
+                            self.checker.check(output, schema)
+                        }
+                        _ if asked => Structured::Absent,
+                        _ => Structured::NotAsked,
+                    };
+                    let raw = std::str::from_utf8(&self.row)
+                        .ok()
+                        .and_then(|row| Json::new(row.trim()).ok());
+                    (
+                        AnswerView::Row {
+                            outcome: row.outcome,
+                            structured,
+                        },
+                        raw,
+                    )
+                }
+                Err(_) => (AnswerView::Malformed, None),
+            },
+            (None, Some(error)) => {
+                let structured = if asked {
+                    Structured::Absent
+                } else {
+                    Structured::NotAsked
+                };
+                (
+                    AnswerView::Row {
+                        outcome: OutcomeView::Errored(failure(error)),
+                        structured,
+                    },
+                    None,
+                )
+            }
+            (None, None) => (AnswerView::Missing, None),
+        };
+        let id = json(&self.record.id)?;
+        let metadata = if self.record.metadata.is_empty() {
+            None
+        } else {
+            Some(json(&self.record.metadata)?)
+        };
+        Ok(Some(Answered {
+            ordinal,
+            id,
+            metadata,
+            schema_asked: asked,
+            raw,
+            answer,
+        }))
+    }
+}
+
+fn failure(error: &RequestError) -> FailureView<'_> {
+    FailureView {
+        kind: error.kind(),
+        code: error.code().map(Into::into),
+        http_status: error.http_status(),
+        message: error.message().map(Text::Plain),
+        retryable: error.is_retryable(),
+    }
+}
+
+fn json(bytes: &[u8]) -> Result<Json<'_>> {
+    std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| Json::new(text).ok())
+        .ok_or_else(lost)
+}
+
+fn unreadable(error: io::Error) -> Error {
+    Error::local("reading the results back", error)
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Internal).with_message("the spool does not hold what was written to it")
+}

@@ -1,0 +1,122 @@
+//! Structured answers: taken out of the text, and checked against their schema.
+
+use std::borrow::Cow;
+
+use lmbatch_core::{ItemView, Json, OutputView};
+
+use crate::answer::Structured;
+
+/// Checks answers, keeping the last schema compiled: a run mostly has one.
+#[derive(Default)]
+pub(crate) struct Checker {
+    last: Option<(Box<str>, Compiled)>,
+}
+
+#[cfg(feature = "schema")]
+type Compiled = Option<jsonschema::Validator>;
+#[cfg(not(feature = "schema"))]
+type Compiled = ();
+
+impl std::fmt::Debug for Checker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checker").finish_non_exhaustive()
+    }
+}
+
+impl Checker {
+    /// The structured value of `output`, if it is JSON and fits `schema`.
+    pub(crate) fn check(&mut self, output: &OutputView<'_>, schema: &str) -> Structured<'static> {
+        let mut text = String::new();
+        for item in &output.items {
+            if let ItemView::Text(piece) = item {
+                text.push_str(&piece.decode());
+            }
+        }
+        let compact = compact(text.trim());
+        if Json::new(&compact).is_err() || !self.fits(schema, &compact) {
+            return Structured::Absent;
+        }
+        Structured::Value(Cow::Owned(compact))
+    }
+
+    #[cfg(feature = "schema")]
+    fn fits(&mut self, schema: &str, value: &str) -> bool {
+        if self.last.as_ref().is_none_or(|(last, _)| **last != *schema) {
+            let compiled = serde_json::from_str(schema)
+                .ok()
+                .and_then(|schema| jsonschema::validator_for(&schema).ok());
+            self.last = Some((schema.into(), compiled));
+        }
+        let Some((_, Some(validator))) = &self.last else {
+            // A schema that the validator cannot read is the provider's to judge.
+            return true;
+        };
+        serde_json::from_str(value).is_ok_and(|value| validator.is_valid(&value))
+    }
+
+    #[cfg(not(feature = "schema"))]
+    fn fits(&mut self, _: &str, _: &str) -> bool {
+        true
+    }
+}
+
+/// The same JSON without the space between its tokens, so that it is one line. Numbers and order stay.
+fn compact(json: &str) -> String {
+    if !json.contains(['\n', '\r']) {
+        return json.to_owned();
+    }
+    let mut out = String::with_capacity(json.len());
+    let (mut in_string, mut escaped) = (false, false);
+    for c in json.chars() {
+        if in_string {
+            in_string = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+        } else if c == '"' {
+            in_string = true;
+        } else if c.is_ascii_whitespace() {
+            continue;
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use lmbatch_core::{FinishReason, Text, TokenUsage};
+
+    use super::*;
+
+    fn check(text: &str, schema: &str) -> Option<String> {
+        let output = OutputView {
+            items: vec![ItemView::Text(Text::Plain(text))],
+            finish_reason: FinishReason::Stop,
+            usage: TokenUsage::default(),
+            model: None,
+            response_id: None,
+            problem: None,
+        };
+        match Checker::default().check(&output, schema) {
+            Structured::Value(value) => Some(value.into_owned()),
+            Structured::Absent => None,
+            Structured::NotAsked => panic!("it was asked"),
+        }
+    }
+
+    #[test]
+    fn a_structured_answer_must_be_json_that_fits() {
+        let schema = r#"{"type":"object","properties":{"a":{"type":"number"}},"required":["a"]}"#;
+        for (text, expected) in [
+            (r#"{"a":1.50}"#, Some(r#"{"a":1.50}"#)),
+            (
+                "{\n  \"a\": 1.50,\n \"b\": \"x \\\" y\"\n}\n",
+                Some(r#"{"a":1.50,"b":"x \" y"}"#),
+            ),
+            (r#"{"a":"1"}"#, None),
+            (r#"{"a":1"#, None),
+            ("", None),
+        ] {
+            assert_eq!(check(text, schema).as_deref(), expected, "{text}");
+        }
+    }
+}

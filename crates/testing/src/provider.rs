@@ -1,0 +1,300 @@
+//! A provider in memory: rows in, echoed rows out, and a bill.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use lmbatch_core::{
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Candidate, Capabilities,
+    Certainty, Chunk, Clock, ContentView, CreateProof, Cursor, Error, ErrorKind, FailureView, FinishReason, Found, Intent,
+    ItemView, Label, Limits, ListOptions, OutcomeView, OutputView, Page, PartRole, ProviderId, RequestError, RequestView,
+    Result, ResultPart, ResultSet, RowError, RowStream, RowView, Shard, Text, TokenUsage, WireId, WireIdRule,
+};
+use serde::Deserialize;
+
+/// What the provider is to do, in order; when a list is used up it behaves well.
+#[derive(Debug, Default)]
+pub struct Script {
+    /// What each create gives: `None` accepts, an error does not.
+    pub creates: VecDeque<Option<Error>>,
+    /// Creates that are accepted although their answer is an error.
+    pub accepted_unseen: VecDeque<Error>,
+    /// What each status call says before the batch has ended.
+    pub statuses: VecDeque<Result<BatchStatus>>,
+    /// The server's wishes for the next poll, call by call.
+    pub wishes: VecDeque<Option<Duration>>,
+    /// How a batch ends; completed unless said otherwise.
+    pub end: Option<BatchStatus>,
+    /// Errors of reading the results, call by call.
+    pub reads: VecDeque<Error>,
+    /// Looks for a label that see nothing, since the list lags.
+    pub blind_looks: u32,
+    /// Rows instead of the echoed ones.
+    pub rows: Option<Vec<u8>>,
+    /// The most requests of a batch.
+    pub max_requests: Option<u32>,
+}
+
+/// A call that the provider got, with the time when there is a clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The method.
+    pub method: &'static str,
+    /// Seconds since the clock began.
+    pub at: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    script: Script,
+    calls: Vec<Call>,
+    batches: Vec<(BatchId, Label, Vec<u8>)>,
+}
+
+/// A provider in memory.
+#[derive(Debug)]
+pub struct MemoryProvider {
+    codec: MemoryCodec,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+impl MemoryProvider {
+    /// A provider that follows a script.
+    pub fn new(clock: Arc<dyn Clock>, script: Script) -> Self {
+        let max_requests = script.max_requests.unwrap_or(1000);
+        let codec = MemoryCodec { id: ProviderId::new("memory"), capabilities: capabilities(), max_requests };
+        Self { codec, clock, state: Mutex::new(State { script, ..State::default() }) }
+    }
+
+    /// The calls it got.
+    pub fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    /// The seconds at which a method was called.
+    pub fn times(&self, method: &str) -> Vec<u64> {
+        self.calls().into_iter().filter(|call| call.method == method).map(|call| call.at).collect()
+    }
+
+    /// The bill: batches that were accepted.
+    pub fn accepted(&self) -> usize {
+        self.state().batches.len()
+    }
+
+    /// The body of a batch as it came.
+    pub fn body(&self, batch: usize) -> Vec<u8> {
+        self.state().batches[batch].2.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn called(&self, method: &'static str) -> MutexGuard<'_, State> {
+        let at = self.clock.elapsed().as_secs();
+        let mut state = self.state();
+        state.calls.push(Call { method, at });
+        state
+    }
+}
+
+fn capabilities() -> Capabilities {
+    Capabilities {
+        create: CreateProof::Labelled,
+        fence: false,
+        ranges: false,
+        list: true,
+        cancel: true,
+        discard: false,
+        wire_ids: WireIdRule { max_chars: 64, ascii_word: true },
+        retention: None,
+        raw_endpoints: &[],
+    }
+}
+
+#[async_trait]
+impl BatchProvider for MemoryProvider {
+    fn codec(&self) -> &dyn BatchCodec {
+        &self.codec
+    }
+
+    fn account(&self) -> AccountId {
+        AccountId::new("memory")
+    }
+
+    async fn create(&self, shard: &Shard, _: &Intent) -> Result<BatchId> {
+        let pieces: Vec<Bytes> = shard.open(0..shard.len()).try_collect().await?;
+        let mut state = self.called("create");
+        if let Some(Some(error)) = state.script.creates.pop_front() {
+            return Err(error);
+        }
+        let id = BatchId::new(format!("b{}", state.batches.len() + 1));
+        state.batches.push((id.clone(), shard.label.clone(), pieces.concat()));
+        match state.script.accepted_unseen.pop_front() {
+            Some(error) => Err(error),
+            None => Ok(id),
+        }
+    }
+
+    async fn find(&self, intent: &Intent, _: Option<Cursor>) -> Result<Found> {
+        let mut state = self.called("find");
+        if state.script.blind_looks > 0 {
+            state.script.blind_looks -= 1;
+            return Ok(Found { reached_watermark: true, ..Found::default() });
+        }
+        let ours = state.batches.iter().rev().filter(|(_, label, _)| *label == intent.label);
+        let candidates = ours
+            .map(|(batch, ..)| Candidate { batch: batch.clone(), certainty: Certainty::Proved, evidence: "label".into() })
+            .collect();
+        Ok(Found { candidates, next: None, reached_watermark: true })
+    }
+
+    async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
+        let mut state = self.called("status");
+        let wish = state.script.wishes.pop_front().flatten();
+        let end = state.script.end.clone().unwrap_or(BatchStatus::Completed);
+        let status = state.script.statuses.pop_front().unwrap_or(Ok(end))?;
+        Ok(BatchSnapshot { poll_after: wish, ..BatchSnapshot::new(batch.clone(), status) })
+    }
+
+    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+        drop(self.called("results"));
+        let part = ResultPart {
+            batch: batch.clone(),
+            name: "all".into(),
+            role: PartRole::Mixed,
+            shape: "memory".into(),
+            bytes: None,
+        };
+        Ok(ResultSet { parts: vec![part], complete: true })
+    }
+
+    async fn read(&self, part: &ResultPart, _: u64) -> Result<RowStream> {
+        let mut state = self.called("read");
+        let rows = match &state.script.rows {
+            Some(rows) => rows.clone(),
+            None => {
+                let found = state.batches.iter().find(|(id, ..)| *id == part.batch);
+                found.map(|(.., body)| body.clone()).unwrap_or_default()
+            }
+        };
+        let chunks: Vec<_> = match state.script.reads.pop_front() {
+            Some(error) => vec![Ok(Chunk::Bytes(Bytes::copy_from_slice(&rows[..rows.len() / 2]))), Err(error)],
+            None => vec![Ok(Chunk::Bytes(Bytes::from(rows)))],
+        };
+        Ok(stream::iter(chunks).boxed())
+    }
+
+    async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
+        let state = self.called("list");
+        let limit = options.limit.unwrap_or(2) as usize;
+        let from = options.page.as_ref().and_then(|page| page.as_str().parse().ok()).unwrap_or(0);
+        let newest = state.batches.iter().rev().skip(from).take(limit);
+        let items: Vec<_> = newest.map(|(id, ..)| BatchSnapshot::new(id.clone(), BatchStatus::Completed)).collect();
+        let next = (from + items.len() < state.batches.len()).then(|| Cursor::new((from + items.len()).to_string()));
+        Ok(Page { items, next })
+    }
+
+    async fn cancel(&self, _: &BatchId) -> Result<()> {
+        drop(self.called("cancel"));
+        Ok(())
+    }
+}
+
+/// Rows of `{"id":…,"text":…}`, or with `"error"` instead of the text.
+#[derive(Debug)]
+struct MemoryCodec {
+    id: ProviderId,
+    capabilities: Capabilities,
+    max_requests: u32,
+}
+
+#[derive(Deserialize)]
+struct Row<'a> {
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
+    #[serde(borrow)]
+    error: Option<Cow<'a, str>>,
+}
+
+impl BatchCodec for MemoryCodec {
+    fn id(&self) -> &ProviderId {
+        &self.id
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError> {
+        let RequestView::Generate(generate) = request else {
+            return Err(RequestError::unsupported("only generate requests"));
+        };
+        Ok(BatchClass {
+            model: Some(generate.model.decode().into()),
+            endpoint: "memory".into(),
+            route: "inline".into(),
+            variant: BTreeMap::new(),
+        })
+    }
+
+    fn limits(&self, _: &BatchClass) -> Limits {
+        Limits {
+            min_requests: 1,
+            max_requests: self.max_requests,
+            max_bytes: 1 << 30,
+            max_request_bytes: 1 << 20,
+            enqueued_tokens: None,
+        }
+    }
+
+    fn encode(&self, _: &BatchClass, id: &WireId, request: &RequestView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+        let RequestView::Generate(generate) = request else {
+            return Err(RequestError::unsupported("only generate requests"));
+        };
+        out.extend_from_slice(b"{\"id\":");
+        Text::Plain(id.as_str()).write_json(out);
+        out.extend_from_slice(b",\"text\":\"");
+        for message in &generate.messages {
+            for content in &message.contents {
+                match content {
+                    ContentView::Text(text) => text.write_json_inner(out),
+                    _ => return Err(RequestError::unsupported("memory takes text only")),
+                }
+            }
+        }
+        out.extend_from_slice(b"\"}");
+        Ok(())
+    }
+
+    fn decode<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
+        let row: Row<'a> = serde_json::from_slice(row).map_err(|_| RowError::Malformed)?;
+        let id = row.id.ok_or(RowError::NoId)?;
+        let outcome = match row.error {
+            Some(word) if word == "expired" => OutcomeView::Expired,
+            Some(word) => OutcomeView::Errored(FailureView {
+                kind: ErrorKind::ProviderInternal,
+                code: Some(word),
+                http_status: Some(500),
+                message: row.text,
+                retryable: true,
+            }),
+            None => OutcomeView::Succeeded(OutputView {
+                items: row.text.map(ItemView::Text).into_iter().collect(),
+                finish_reason: FinishReason::Stop,
+                usage: TokenUsage { input_tokens: 1, output_tokens: 1, ..TokenUsage::default() },
+                model: None,
+                response_id: None,
+                problem: None,
+            }),
+        };
+        Ok(RowView { id, outcome })
+    }
+}
