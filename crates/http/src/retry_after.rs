@@ -1,0 +1,79 @@
+//! The server's wish for when to come back, in all its forms.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::HeaderMap;
+
+/// A longer wish is taken for this.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// `retry-after-ms`, `x-ms-retry-after-ms`, then `retry-after` as seconds or as a date, which is
+/// read against the reply's own `Date` so that no clock of ours matters.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    for name in ["retry-after-ms", "x-ms-retry-after-ms"] {
+        if let Some(wait) = text(name).and_then(|ms| seconds(ms, 1000.0)) {
+            return Some(wait);
+        }
+    }
+    let wish = text("retry-after")?;
+    if let Some(wait) = seconds(wish, 1.0) {
+        return Some(wait);
+    }
+    let until: SystemTime = httpdate::parse_http_date(wish).ok()?;
+    let now = httpdate::parse_http_date(text("date")?).ok()?;
+    Some(until.duration_since(now).unwrap_or_default().min(LONGEST))
+}
+
+/// A duration as Google's `RetryInfo` writes it: `37s`, `1.5s`.
+pub fn retry_delay(text: &str) -> Option<Duration> {
+    seconds(text.strip_suffix('s')?, 1.0)
+}
+
+fn seconds(text: &str, per_second: f64) -> Option<Duration> {
+    let number: f64 = text.parse().ok()?;
+    let sane = number.is_finite() && (0.0..1e12).contains(&number);
+    sane.then(|| Duration::from_secs_f64(number / per_second).min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn the_servers_wish_is_read_in_all_its_forms() {
+        const DATE: (&str, &str) = ("date", "Mon, 23 Nov 2026 12:00:00 GMT");
+        let cases: &[(&[(&str, &str)], Option<u64>)] = &[
+            (&[("retry-after", "7")], Some(7000)),
+            (&[("retry-after", "0.5")], Some(500)),
+            (&[("retry-after-ms", "250"), ("retry-after", "7")], Some(250)),
+            (&[("x-ms-retry-after-ms", "1500")], Some(1500)),
+            (&[("retry-after", "Mon, 23 Nov 2026 12:00:37 GMT"), DATE], Some(37_000)),
+            (&[("retry-after", "Mon, 23 Nov 2026 11:00:00 GMT"), DATE], Some(0)),
+            (&[("retry-after", "Mon, 23 Nov 2026 12:00:37 GMT")], None),
+            (&[("retry-after", "99999999")], Some(24 * 3600 * 1000)),
+            (&[("retry-after", "-3")], None),
+            (&[("retry-after", "NaN")], None),
+            (&[("retry-after", "inf")], None),
+            (&[("retry-after", "1e308")], None),
+            (&[("retry-after", "soon")], None),
+            (&[], None),
+        ];
+        for (pairs, expected) in cases {
+            let headers: HeaderMap = pairs
+                .iter()
+                .map(|(name, value)| (HeaderName::try_from(*name).unwrap(), HeaderValue::from_static(value)))
+                .collect();
+            assert_eq!(retry_after(&headers).map(|wait| wait.as_millis() as u64), *expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn googles_delay_is_read() {
+        for (text, expected) in [("37s", Some(37_000)), ("1.5s", Some(1500)), ("37", None), ("-1s", None), ("s", None)] {
+            assert_eq!(retry_delay(text).map(|wait| wait.as_millis() as u64), expected, "{text}");
+        }
+    }
+}

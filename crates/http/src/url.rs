@@ -1,0 +1,76 @@
+//! Base URLs and path segments.
+
+use std::net::IpAddr;
+
+use lmbatch_core::Error;
+use reqwest::Url;
+
+/// Checks a base URL: https, or http on this machine; no query, fragment or user. Ends in a slash.
+pub fn base_url(text: &str) -> Result<Url, Error> {
+    let bad = |why: &str| Error::invalid_input(format!("the base URL {why}"));
+    let mut url = Url::parse(text).map_err(|_| bad("is not a URL such as https://host/v1"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(bad("must not hold a user or a password"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(bad("must not have a query or a fragment"));
+    }
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    match url.scheme() {
+        "https" => {}
+        "http" if here => {}
+        "http" => return Err(bad("must be https: a key would travel in the open")),
+        _ => return Err(bad("must be https")),
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+/// A path segment that stays one segment, whatever is in it.
+pub fn segment(id: &str) -> String {
+    let mut out = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') || (byte == b'.' && !matches!(id, "." | ".."));
+        if plain {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_is_https_or_on_this_machine() {
+        for (text, expected) in [
+            ("https://api.test/v1", Some("https://api.test/v1/")),
+            ("http://127.0.0.1:8787/v1/", Some("http://127.0.0.1:8787/v1/")),
+            ("http://[::1]:1/", Some("http://[::1]:1/")),
+            ("http://localhost:1", Some("http://localhost:1/")),
+            ("http://api.test/v1", None),
+            ("http://127.0.0.1.evil.test/v1", None),
+            ("https://user:pass@api.test/v1", None),
+            ("https://api.test/v1?key=x", None),
+            ("api.test/v1", None),
+            ("file:///etc/passwd", None),
+        ] {
+            assert_eq!(base_url(text).ok().as_ref().map(Url::as_str), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_cannot_leave_its_segment() {
+        for (id, expected) in [("batch_1", "batch_1"), ("../x", "..%2Fx"), ("..", "%2E%2E"), ("a?b#c%", "a%3Fb%23c%25"), ("ü=", "%C3%BC%3D")] {
+            assert_eq!(segment(id), expected);
+        }
+    }
+}
