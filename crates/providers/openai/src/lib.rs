@@ -1,1 +1,14 @@
-//! The OpenAI adapter of lmbatch.
+#![doc = include_str!("../docs.md")]
+
+mod builder;
+mod client;
+mod config;
+mod error;
+mod provider;
+mod translate;
+mod wire;
+
+pub use builder::OpenAiBuilder;
+pub use config::{DEFAULT_BASE_URL, Endpoint, OpenAiConfig};
+pub use provider::OpenAi;
+pub use translate::OpenAiCodec;

@@ -1,0 +1,197 @@
+//! Bodies of `/v1/chat/completions` (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
+
+use lmbatch_core::{
+    AttachmentKind, AttachmentView, ContentView, GenerateView, MessageView, RequestError, Role, SourceView, Text, ToolChoice,
+};
+
+use super::json::{Object, data_url, file_name, image_url, is_strict, list};
+
+pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    let parameters = &*view.hyperparameters;
+    if parameters.top_k.is_some() {
+        return Err(RequestError::unsupported("openai has no top_k"));
+    }
+    let mut body = Object::new(out);
+    body.text("model", view.model);
+    messages(view, body.key("messages"))?;
+    if !view.tools.is_empty() {
+        list(body.key("tools"), view.tools, |out, tool| {
+            let mut entry = Object::new(out);
+            entry.str("type", "function");
+            let mut function = Object::new(entry.key("function"));
+            function.str("name", &tool.name);
+            function.some("description", tool.description.as_deref());
+            tool.parameters.as_json().write(function.key("parameters"));
+            function.some("strict", tool.strict);
+            function.end();
+            entry.end();
+            Ok(())
+        })?;
+    }
+    if let Some(choice) = view.tool_choice {
+        tool_choice(choice, body.key("tool_choice"));
+    }
+    if let Some(schema) = view.schema {
+        let mut format = Object::new(body.key("response_format"));
+        format.str("type", "json_schema");
+        let mut inner = Object::new(format.key("json_schema"));
+        inner.str("name", &schema.name);
+        schema.schema.as_json().write(inner.key("schema"));
+        inner.value("strict", is_strict(&schema.schema.to_value()));
+        inner.end();
+        format.end();
+    }
+    body.some("reasoning_effort", view.thinking.and_then(|thinking| thinking.effort).map(|effort| effort.as_str()));
+    // "max_tokens" is deprecated and refused by reasoning models.
+    body.some("max_completion_tokens", parameters.max_output_tokens);
+    body.some("temperature", parameters.temperature);
+    body.some("top_p", parameters.top_p);
+    body.some("stop", parameters.stop.as_ref());
+    body.some("seed", parameters.seed);
+    body.some("presence_penalty", parameters.presence_penalty);
+    body.some("frequency_penalty", parameters.frequency_penalty);
+    body.end();
+    Ok(())
+}
+
+fn messages(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    out.push(b'[');
+    let mut first = true;
+    if let Some(system) = view.system {
+        let mut message = next(&mut first, out);
+        message.str("role", "system");
+        message.text("content", system);
+        message.end();
+    }
+    for turn in &view.messages {
+        // Each result of a tool is a message of its own.
+        for content in &turn.contents {
+            if let ContentView::ToolResult(result) = content {
+                let mut message = next(&mut first, out);
+                message.str("role", "tool");
+                message.text("tool_call_id", result.id);
+                message.text("content", result.output);
+                message.end();
+            }
+        }
+        let rest = turn.contents.iter().filter(|content| !matches!(content, ContentView::ToolResult(_) | ContentView::Thinking(_)));
+        if rest.count() > 0 {
+            message(turn, next(&mut first, out))?;
+        }
+    }
+    out.push(b']');
+    Ok(())
+}
+
+fn next<'o>(first: &mut bool, out: &'o mut Vec<u8>) -> Object<'o> {
+    if !std::mem::take(first) {
+        out.push(b',');
+    }
+    Object::new(out)
+}
+
+fn message(turn: &MessageView<'_>, mut message: Object<'_>) -> Result<(), RequestError> {
+    message.str("role", turn.role.as_str());
+    let parts = turn.contents.iter().filter(|content| matches!(content, ContentView::Text(_) | ContentView::Attachment(_)));
+    if let [ContentView::Text(text)] = turn.contents.as_slice() {
+        message.text("content", *text);
+    } else if parts.clone().count() > 0 {
+        list(message.key("content"), parts, |out, content| {
+            let mut part = Object::new(out);
+            match content {
+                ContentView::Text(text) => {
+                    part.str("type", "text");
+                    part.text("text", *text);
+                }
+                ContentView::Attachment(attachment) if turn.role == Role::User => file(attachment, &mut part)?,
+                _ => return Err(RequestError::unsupported("openai: attachments stand in user messages only")),
+            }
+            part.end();
+            Ok(())
+        })?;
+    } else {
+        message.value("content", ());
+    }
+    let calls = turn.contents.iter().filter_map(|content| match content {
+        ContentView::ToolCall(call) => Some(call),
+        _ => None,
+    });
+    if calls.clone().count() > 0 {
+        if turn.role != Role::Assistant {
+            return Err(RequestError::unsupported("openai: tool calls stand in assistant messages only"));
+        }
+        list(message.key("tool_calls"), calls, |out, call| {
+            let mut entry = Object::new(out);
+            entry.text("id", call.id);
+            entry.str("type", "function");
+            let mut function = Object::new(entry.key("function"));
+            function.text("name", call.name);
+            call.arguments.write_quoted(function.key("arguments"));
+            function.end();
+            entry.end();
+            Ok(())
+        })?;
+    }
+    message.end();
+    Ok(())
+}
+
+fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), RequestError> {
+    match (attachment.kind, &attachment.source) {
+        (AttachmentKind::Image, SourceView::File(_)) => {
+            return Err(RequestError::unsupported("openai's chat endpoint takes no image by file id"));
+        }
+        (AttachmentKind::Image, _) => {
+            part.str("type", "image_url");
+            let mut image = Object::new(part.key("image_url"));
+            image_url(attachment, image.key("url"));
+            image.end();
+        }
+        (AttachmentKind::Document, SourceView::Url(_)) => {
+            return Err(RequestError::unsupported("openai's chat endpoint takes no document by URL; the responses endpoint does"));
+        }
+        (AttachmentKind::Document, source) => {
+            part.str("type", "file");
+            let mut file = Object::new(part.key("file"));
+            if let SourceView::File(id) = source {
+                file.text("file_id", *id);
+            } else {
+                file.text("filename", file_name(attachment));
+                data_url(attachment, "application/pdf", file.key("file_data"));
+            }
+            file.end();
+        }
+        (AttachmentKind::Audio, SourceView::Bytes(_) | SourceView::Base64(_)) => {
+            part.str("type", "input_audio");
+            let mut audio = Object::new(part.key("input_audio"));
+            let data = audio.key("data");
+            data.push(b'"');
+            attachment.source.write_base64(data);
+            data.push(b'"');
+            let wav = attachment.mime_type.is_some_and(|mime| mime.decode().contains("wav"));
+            audio.str("format", if wav { "wav" } else { "mp3" });
+            audio.end();
+        }
+        (AttachmentKind::Audio, _) => return Err(RequestError::unsupported("openai takes audio as bytes only")),
+        (AttachmentKind::Video, _) => return Err(RequestError::unsupported("openai takes no video")),
+    }
+    Ok(())
+}
+
+fn tool_choice(choice: &ToolChoice, out: &mut Vec<u8>) {
+    let word = match choice {
+        ToolChoice::Auto => "auto",
+        ToolChoice::None => "none",
+        ToolChoice::Required => "required",
+        ToolChoice::Tool(name) => {
+            let mut tool = Object::new(out);
+            tool.str("type", "function");
+            let mut function = Object::new(tool.key("function"));
+            function.str("name", name);
+            function.end();
+            tool.end();
+            return;
+        }
+    };
+    Text::Plain(word).write_json(out);
+}

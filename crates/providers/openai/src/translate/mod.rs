@@ -1,0 +1,155 @@
+//! Pure: a request into a line of an input file, a row of a result file into an outcome.
+
+mod chat;
+mod json;
+pub(crate) mod outcome;
+mod responses;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lmbatch_core::{
+    BatchClass, BatchCodec, Capabilities, CreateProof, GenerateView, Limits, ProviderId, RawView, RequestError, RequestView,
+    ResultPart, RowError, RowView, Scanned, WireId, WireIdRule,
+};
+
+use crate::config::Endpoint;
+use crate::wire::RawBody;
+
+/// Endpoints whose bodies are passed on byte for byte (OpenAI's batch reference, 2026-11-12).
+const RAW_ENDPOINTS: &[&str] =
+    &["/v1/responses", "/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/moderations"];
+
+/// How OpenAI says things. Needs no key.
+#[derive(Debug, Clone)]
+pub struct OpenAiCodec {
+    id: ProviderId,
+    capabilities: Capabilities,
+    endpoint: Endpoint,
+}
+
+impl OpenAiCodec {
+    /// The codec of an endpoint. Results are read the same whichever it is.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            id: ProviderId::new("openai"),
+            capabilities: Capabilities {
+                create: CreateProof::Labelled,
+                fence: true,
+                ranges: false,
+                list: true,
+                cancel: true,
+                discard: true,
+                // No maximum is documented; ids over 100 characters, with spaces and unicode, came back
+                // byte for byte (third-party live capture, 2026-09-02). 256 is our choice.
+                wire_ids: WireIdRule { max_chars: 256, ascii_word: false },
+                retention: Some(Duration::from_secs(30 * 24 * 3600)),
+                raw_endpoints: RAW_ENDPOINTS,
+            },
+            endpoint,
+        }
+    }
+}
+
+impl BatchCodec for OpenAiCodec {
+    fn id(&self) -> &ProviderId {
+        &self.id
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    // "Each input file can only include requests to a single model" (OpenAI batch guide, 2026).
+    fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError> {
+        let (model, endpoint) = match request {
+            RequestView::Generate(generate) => (generate.model, self.endpoint.path().into()),
+            RequestView::Raw(raw) => {
+                check_raw(raw)?;
+                let model = raw.model.ok_or_else(|| RequestError::invalid_input("the body names no model"))?;
+                (model, raw.endpoint.decode())
+            }
+            _ => return Err(RequestError::unsupported("openai: only generate requests and openai's own bodies so far")),
+        };
+        Ok(BatchClass { model: Some(model.decode().into()), endpoint: endpoint.into(), route: "file".into(), variant: BTreeMap::new() })
+    }
+
+    // "up to 50,000 requests", "up to 200 MB in size" (OpenAI batch guide, 2026); megabytes taken as the smaller.
+    fn limits(&self, _: &BatchClass) -> Limits {
+        Limits {
+            min_requests: 1,
+            max_requests: 50_000,
+            max_bytes: 200_000_000,
+            max_request_bytes: 200_000_000,
+            enqueued_tokens: None,
+        }
+    }
+
+    fn encode(&self, class: &BatchClass, id: &WireId, request: &RequestView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+        out.extend_from_slice(b"{\"custom_id\":");
+        lmbatch_core::write_string(id.as_str(), out);
+        out.extend_from_slice(b",\"method\":\"POST\",\"url\":");
+        lmbatch_core::write_string(&class.endpoint, out);
+        out.extend_from_slice(b",\"body\":");
+        match request {
+            RequestView::Raw(raw) => raw.body.write(out),
+            RequestView::Generate(generate) => {
+                let at = out.len();
+                match self.endpoint {
+                    Endpoint::Responses => responses::write(generate, out)?,
+                    Endpoint::ChatCompletions => chat::write(generate, out)?,
+                }
+                merge_extra(generate, at, out)?;
+            }
+            _ => return Err(RequestError::unsupported("openai: only generate requests and openai's own bodies so far")),
+        }
+        out.push(b'}');
+        Ok(())
+    }
+
+    fn scan<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Scanned<'a>, RowError> {
+        outcome::scan(row)
+    }
+
+    fn decode<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
+        outcome::decode(row)
+    }
+}
+
+fn check_raw(raw: &RawView<'_>) -> Result<(), RequestError> {
+    let endpoint = raw.endpoint.decode();
+    if !RAW_ENDPOINTS.contains(&&*endpoint) {
+        return Err(RequestError::unsupported(format!("openai has no batches for the url {endpoint:?}; it has {}", RAW_ENDPOINTS.join(", "))));
+    }
+    let body: RawBody = raw.body.parse().map_err(|_| RequestError::invalid_input("the body is not a JSON object"))?;
+    // "streaming_unsupported": one such line fails the whole batch (third-party live capture, 2026-09-02).
+    if body.stream.is_some_and(|stream| stream != false && !stream.is_null()) {
+        return Err(RequestError::unsupported("body.stream: a batch cannot stream"));
+    }
+    if body.model.is_none() {
+        return Err(RequestError::invalid_input("the body names no model"));
+    }
+    Ok(())
+}
+
+/// Lays the provider's own parameters on the body, last.
+fn merge_extra(generate: &GenerateView<'_>, at: usize, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    let extra = &generate.hyperparameters.extra;
+    if extra.is_empty() {
+        return Ok(());
+    }
+    for (key, why) in [("model", "the model is set for the whole run"), ("stream", "a batch cannot stream")] {
+        if extra.contains_key(key) {
+            return Err(RequestError::invalid_input(format!("the parameter {key:?} cannot be set: {why}")));
+        }
+    }
+    let body = serde_json::from_slice(&out[at..]).map_err(|_| RequestError::invalid_input("the body could not be merged"))?;
+    let base = lmbatch_core::Hyperparameters { extra: body, ..Default::default() };
+    let over = lmbatch_core::Hyperparameters { extra: extra.clone(), ..Default::default() };
+    let merged = over.merged_over(&base).extra;
+    out.truncate(at);
+    serde_json::to_writer(&mut *out, &merged).map_err(|_| RequestError::invalid_input("the body could not be merged"))
+}
+
+#[cfg(test)]
+mod tests;

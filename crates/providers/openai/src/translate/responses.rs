@@ -1,0 +1,243 @@
+//! Bodies of `/v1/responses` (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
+
+use lmbatch_core::{
+    AttachmentKind, AttachmentView, ContentView, GenerateView, MessageView, RequestError, Role, SourceView, Text, ThinkingView,
+    ToolChoice,
+};
+
+use super::json::{Object, data_url, file_name, image_url, is_strict, list};
+
+pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    let parameters = &*view.hyperparameters;
+    for (set, name) in [
+        (parameters.top_k.is_some(), "top_k"),
+        (parameters.stop.is_some(), "stop"),
+        (parameters.seed.is_some(), "seed"),
+        (parameters.presence_penalty.is_some(), "presence_penalty"),
+        (parameters.frequency_penalty.is_some(), "frequency_penalty"),
+    ] {
+        if set {
+            return Err(RequestError::unsupported(format!("openai's /v1/responses has no {name}; the chat endpoint may")));
+        }
+    }
+    // System messages at the start are the instructions; later ones keep their place.
+    let leading = view.messages.iter().take_while(|message| message.role == Role::System).count();
+    let (system, turns) = view.messages.split_at(leading);
+    if turns.is_empty() {
+        return Err(RequestError::invalid_input("there is nothing but system messages; add a user message"));
+    }
+    let mut body = Object::new(out);
+    body.text("model", view.model);
+    if view.system.is_some() || !system.is_empty() {
+        instructions(view, system, body.key("instructions"))?;
+    }
+    input(turns, body.key("input"))?;
+    if !view.tools.is_empty() {
+        tools(view, body.key("tools"))?;
+    }
+    if let Some(choice) = view.tool_choice {
+        tool_choice(choice, body.key("tool_choice"));
+    }
+    if let Some(schema) = view.schema {
+        let mut text = Object::new(body.key("text"));
+        let mut format = Object::new(text.key("format"));
+        format.str("type", "json_schema");
+        format.str("name", &schema.name);
+        schema.schema.as_json().write(format.key("schema"));
+        format.value("strict", is_strict(&schema.schema.to_value()));
+        format.end();
+        text.end();
+    }
+    if let Some(effort) = view.thinking.and_then(|thinking| thinking.effort) {
+        let mut reasoning = Object::new(body.key("reasoning"));
+        reasoning.str("effort", effort.as_str());
+        reasoning.str("summary", "auto");
+        reasoning.end();
+    }
+    body.some("max_output_tokens", parameters.max_output_tokens);
+    body.some("temperature", parameters.temperature);
+    body.some("top_p", parameters.top_p);
+    body.end();
+    Ok(())
+}
+
+fn instructions(view: &GenerateView<'_>, system: &[MessageView<'_>], out: &mut Vec<u8>) -> Result<(), RequestError> {
+    out.push(b'"');
+    let mut first = true;
+    let contents = system.iter().flat_map(|message| &message.contents);
+    let texts = contents.map(|content| match content {
+        ContentView::Text(text) => Ok(*text),
+        _ => Err(RequestError::unsupported("openai: a system message holds text only")),
+    });
+    for text in view.system.map(Ok).into_iter().chain(texts) {
+        if !std::mem::take(&mut first) {
+            out.extend_from_slice(b"\\n\\n");
+        }
+        text?.write_json_inner(out);
+    }
+    out.push(b'"');
+    Ok(())
+}
+
+/// Messages, and between them the items that are not messages.
+fn input(turns: &[MessageView<'_>], out: &mut Vec<u8>) -> Result<(), RequestError> {
+    out.push(b'[');
+    let mut first = true;
+    let mut comma = |out: &mut Vec<u8>| {
+        if !std::mem::take(&mut first) {
+            out.push(b',');
+        }
+    };
+    for turn in turns {
+        let mut rest = turn.contents.as_slice();
+        while let Some(content) = rest.first() {
+            let parts = rest.iter().take_while(|content| is_part(content)).count();
+            if parts > 0 {
+                comma(out);
+                message(turn.role, &rest[..parts], out)?;
+                rest = &rest[parts..];
+                continue;
+            }
+            if let ContentView::Thinking(thinking) = content {
+                // Thinking without its id or seal cannot be given back; see the documentation.
+                if thinking.id.is_some() {
+                    comma(out);
+                    reasoning(thinking, out);
+                }
+            } else {
+                comma(out);
+                item(turn.role, content, out)?;
+            }
+            rest = &rest[1..];
+        }
+    }
+    out.push(b']');
+    Ok(())
+}
+
+fn is_part(content: &ContentView<'_>) -> bool {
+    matches!(content, ContentView::Text(_) | ContentView::Attachment(_))
+}
+
+fn message(role: Role, contents: &[ContentView<'_>], out: &mut Vec<u8>) -> Result<(), RequestError> {
+    let mut message = Object::new(out);
+    message.str("role", role.as_str());
+    list(message.key("content"), contents, |out, content| {
+        let mut part = Object::new(out);
+        match content {
+            ContentView::Text(text) => {
+                part.str("type", if role == Role::Assistant { "output_text" } else { "input_text" });
+                part.text("text", *text);
+            }
+            ContentView::Attachment(attachment) if role == Role::User => file(attachment, &mut part)?,
+            _ => return Err(RequestError::unsupported("openai: attachments stand in user messages only")),
+        }
+        part.end();
+        Ok(())
+    })?;
+    message.end();
+    Ok(())
+}
+
+fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), RequestError> {
+    match (attachment.kind, &attachment.source) {
+        (AttachmentKind::Image, SourceView::File(id)) => {
+            part.str("type", "input_image");
+            part.text("file_id", *id);
+        }
+        (AttachmentKind::Image, _) => {
+            part.str("type", "input_image");
+            image_url(attachment, part.key("image_url"));
+        }
+        (AttachmentKind::Document, source) => {
+            part.str("type", "input_file");
+            match source {
+                SourceView::File(id) => part.text("file_id", *id),
+                SourceView::Url(url) => part.text("file_url", *url),
+                _ => {
+                    part.text("filename", file_name(attachment));
+                    data_url(attachment, "application/pdf", part.key("file_data"));
+                }
+            }
+        }
+        (AttachmentKind::Audio, _) => {
+            return Err(RequestError::unsupported("openai's /v1/responses takes no audio; the chat endpoint does"));
+        }
+        (AttachmentKind::Video, _) => return Err(RequestError::unsupported("openai takes no video")),
+    }
+    Ok(())
+}
+
+fn reasoning(thinking: &ThinkingView<'_>, out: &mut Vec<u8>) {
+    let mut item = Object::new(out);
+    item.str("type", "reasoning");
+    if let Some(id) = thinking.id {
+        item.text("id", id);
+    }
+    let summary = item.key("summary");
+    summary.push(b'[');
+    if let Some(text) = thinking.text {
+        let mut part = Object::new(summary);
+        part.str("type", "summary_text");
+        part.text("text", text);
+        part.end();
+    }
+    summary.push(b']');
+    if let Some(data) = thinking.data {
+        item.text("encrypted_content", data);
+    }
+    item.end();
+}
+
+fn item(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    let mut item = Object::new(out);
+    match content {
+        ContentView::ToolCall(call) if role == Role::Assistant => {
+            item.str("type", "function_call");
+            item.text("call_id", call.id);
+            item.text("name", call.name);
+            call.arguments.write_quoted(item.key("arguments"));
+        }
+        ContentView::ToolResult(result) if role == Role::User => {
+            item.str("type", "function_call_output");
+            item.text("call_id", result.id);
+            item.text("output", result.output);
+        }
+        _ => {
+            return Err(RequestError::unsupported(
+                "openai: tool calls stand in assistant messages, and tool results in user messages",
+            ));
+        }
+    }
+    item.end();
+    Ok(())
+}
+
+fn tools(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    list(out, view.tools, |out, tool| {
+        let mut entry = Object::new(out);
+        entry.str("type", "function");
+        entry.str("name", &tool.name);
+        entry.some("description", tool.description.as_deref());
+        tool.parameters.as_json().write(entry.key("parameters"));
+        entry.value("strict", tool.strict.unwrap_or(false));
+        entry.end();
+        Ok(())
+    })
+}
+
+fn tool_choice(choice: &ToolChoice, out: &mut Vec<u8>) {
+    let word = match choice {
+        ToolChoice::Auto => "auto",
+        ToolChoice::None => "none",
+        ToolChoice::Required => "required",
+        ToolChoice::Tool(name) => {
+            let mut tool = Object::new(out);
+            tool.str("type", "function");
+            tool.str("name", name);
+            tool.end();
+            return;
+        }
+    };
+    Text::Plain(word).write_json(out);
+}
