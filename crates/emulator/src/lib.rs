@@ -1,1 +1,27 @@
-//! The providers' batch APIs, served on localhost for tests.
+//! The providers' batch APIs, served on localhost: for tests without a network, a key or a bill.
+//!
+//! Each provider's dialect is one module; OpenAI's is here. Answers are the same each time: an echo
+//! of the user's words, an instance of the JSON Schema that was asked for, or a call to a tool that
+//! is forced. Words in the user's text make a request go wrong, see [`magic`]. [`Fault`]s make calls go
+//! wrong. [`Bill`] counts what a provider would charge for.
+//!
+//! ```no_run
+//! # async fn example() -> std::io::Result<()> {
+//! let emulator = lmbatch_emulator::Emulator::builder().start().await?;
+//! println!("{}", emulator.openai_base_url());
+//! # Ok(())
+//! # }
+//! ```
+
+mod faults;
+pub mod magic;
+mod openai;
+mod schema;
+mod server;
+mod state;
+mod time;
+
+pub use faults::{Fault, FaultKind, Operation};
+pub use server::{Emulator, EmulatorBuilder};
+pub use state::{Bill, BilledBatch};
+pub use time::Pace;

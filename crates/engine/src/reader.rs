@@ -67,7 +67,10 @@ impl OutcomeReader {
     }
 
     /// The next request with its outcome; `None` after the last.
-    #[expect(clippy::should_implement_trait, reason = "what it gives borrows from the reader, which an Iterator cannot say")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "what it gives borrows from the reader, which an Iterator cannot say"
+    )]
     pub fn next(&mut self) -> Result<Option<Answered<'_>>> {
         if self.next == self.requests {
             return Ok(None);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch_core::{
-    BatchId, BatchStatus, Delivery, Error, ErrorKind, Hyperparameters, Outcome, OutcomeStatus, Request, Result, Retry,
+    BatchId, BatchStatus, Delivery, Error, ErrorKind, Hyperparameters, Outcome, OutcomeStatus,
+    Request, Result, Retry,
 };
 use lmbatch_engine::{LMInvoker, Outcomes};
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
@@ -17,18 +18,30 @@ struct World {
 fn world(script: Script) -> World {
     let clock = Arc::new(TestClock::default());
     let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
-    let invoker = LMInvoker::shared(provider.clone(), "m").clock(clock).rng(Arc::new(TestRng::new(7)));
+    let invoker = LMInvoker::shared(provider.clone(), "m")
+        .clock(clock)
+        .rng(Arc::new(TestRng::new(7)));
     World { provider, invoker }
 }
 
 const ASKED: [(&str, &str); 3] = [("c", "three"), ("a/ü", "one"), ("b", "two")];
 
 fn texts(outcomes: &Outcomes) -> Vec<(&str, String)> {
-    outcomes.iter().map(|(id, outcome)| (id.as_str(), outcome.value().map(|o| o.text()).unwrap_or_default())).collect()
+    outcomes
+        .iter()
+        .map(|(id, outcome)| {
+            (
+                id.as_str(),
+                outcome.value().map(|o| o.text()).unwrap_or_default(),
+            )
+        })
+        .collect()
 }
 
 fn temporary(kind: ErrorKind, delivery: Delivery) -> Error {
-    Error::new(kind).with_retry(Retry::Temporary).with_delivery(delivery)
+    Error::new(kind)
+        .with_retry(Retry::Temporary)
+        .with_delivery(delivery)
 }
 
 fn in_progress(polls: usize) -> std::collections::VecDeque<Result<BatchStatus>> {
@@ -39,7 +52,14 @@ fn in_progress(polls: usize) -> std::collections::VecDeque<Result<BatchStatus>> 
 async fn every_request_has_one_outcome_under_its_id_in_its_order() {
     let World { provider, invoker } = world(Script::default());
     let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
-    assert_eq!(texts(&outcomes), [("c", "three".into()), ("a/ü", "one".into()), ("b", "two".into())]);
+    assert_eq!(
+        texts(&outcomes),
+        [
+            ("c", "three".into()),
+            ("a/ü", "one".into()),
+            ("b", "two".into())
+        ]
+    );
     assert_eq!(outcomes.usage().input_tokens, 3);
     assert_eq!(outcomes["b"].status(), OutcomeStatus::Succeeded);
     assert!(outcomes.get("x").is_none());
@@ -48,16 +68,31 @@ async fn every_request_has_one_outcome_under_its_id_in_its_order() {
 
 #[tokio::test]
 async fn polls_grow_from_two_seconds_to_a_minute() {
-    let World { provider, invoker } = world(Script { statuses: in_progress(11), ..Script::default() });
+    let World { provider, invoker } = world(Script {
+        statuses: in_progress(11),
+        ..Script::default()
+    });
     invoker.batch().invoke(ASKED).await.unwrap();
-    assert_eq!(provider.times("status"), [0, 2, 5, 9, 16, 26, 41, 64, 98, 149, 209, 269]);
+    assert_eq!(
+        provider.times("status"),
+        [0, 2, 5, 9, 16, 26, 41, 64, 98, 149, 209, 269]
+    );
 }
 
 #[tokio::test]
 async fn a_given_interval_is_kept_and_the_servers_wish_wins() {
     let wishes = [None, Some(Duration::from_secs(10)), None].into();
-    let World { provider, invoker } = world(Script { statuses: in_progress(4), wishes, ..Script::default() });
-    invoker.batch().invoke(ASKED).status_check_interval(Duration::from_secs(30)).await.unwrap();
+    let World { provider, invoker } = world(Script {
+        statuses: in_progress(4),
+        wishes,
+        ..Script::default()
+    });
+    invoker
+        .batch()
+        .invoke(ASKED)
+        .status_check_interval(Duration::from_secs(30))
+        .await
+        .unwrap();
     assert_eq!(provider.times("status"), [0, 30, 40, 70, 100]);
 }
 
@@ -70,18 +105,35 @@ async fn w9_a_poll_or_a_download_that_fails_never_creates_again() {
         Ok(BatchStatus::InProgress),
     ];
     let reads = [temporary(ErrorKind::Connection, Delivery::Unknown)].into();
-    let World { provider, invoker } = world(Script { statuses: statuses.into(), reads, ..Script::default() });
+    let World { provider, invoker } = world(Script {
+        statuses: statuses.into(),
+        reads,
+        ..Script::default()
+    });
     let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
     assert_eq!(texts(&outcomes).len(), 3);
     assert!(outcomes.iter().all(|(_, outcome)| outcome.is_usable()));
-    assert_eq!((provider.accepted(), provider.times("create").len(), provider.times("read").len()), (1, 1, 2));
+    assert_eq!(
+        (
+            provider.accepted(),
+            provider.times("create").len(),
+            provider.times("read").len()
+        ),
+        (1, 1, 2)
+    );
 }
 
 #[tokio::test]
 async fn w10_a_wait_that_ends_early_names_the_batch_and_leaves_it_alone() {
     for (polls, timeout) in [(Some(3), None), (None, Some(Duration::from_secs(60)))] {
-        let World { provider, invoker } = world(Script { statuses: in_progress(100), ..Script::default() });
-        let mut invoke = invoker.batch().invoke(ASKED).status_check_interval(Duration::from_secs(25));
+        let World { provider, invoker } = world(Script {
+            statuses: in_progress(100),
+            ..Script::default()
+        });
+        let mut invoke = invoker
+            .batch()
+            .invoke(ASKED)
+            .status_check_interval(Duration::from_secs(25));
         if let Some(polls) = polls {
             invoke = invoke.max_iterations(polls);
         }
@@ -89,17 +141,27 @@ async fn w10_a_wait_that_ends_early_names_the_batch_and_leaves_it_alone() {
             invoke = invoke.timeout(timeout);
         }
         let error = invoke.await.unwrap_err();
-        assert_eq!((error.kind(), error.batch()), (ErrorKind::Timeout, Some(&BatchId::new("b1"))));
+        assert_eq!(
+            (error.kind(), error.batch()),
+            (ErrorKind::Timeout, Some(&BatchId::new("b1")))
+        );
         assert_eq!(provider.times("status"), [0, 25, 50]);
-        assert_eq!((provider.accepted(), provider.times("cancel").len()), (1, 0));
+        assert_eq!(
+            (provider.accepted(), provider.times("cancel").len()),
+            (1, 0)
+        );
     }
 }
 
 #[tokio::test]
 async fn a_create_that_was_not_sent_or_refused_for_now_is_sent_again() {
     for delivery in [Delivery::NotSent, Delivery::Refused] {
-        let busy = temporary(ErrorKind::ProviderRateLimit, delivery).with_retry_after(Duration::from_secs(9));
-        let World { provider, invoker } = world(Script { creates: [Some(busy)].into(), ..Script::default() });
+        let busy = temporary(ErrorKind::ProviderRateLimit, delivery)
+            .with_retry_after(Duration::from_secs(9));
+        let World { provider, invoker } = world(Script {
+            creates: [Some(busy)].into(),
+            ..Script::default()
+        });
         invoker.batch().invoke(ASKED).await.unwrap();
         assert_eq!(provider.times("create"), [0, 9]);
         assert_eq!(provider.accepted(), 1);
@@ -109,36 +171,67 @@ async fn a_create_that_was_not_sent_or_refused_for_now_is_sent_again() {
 #[tokio::test]
 async fn a_create_that_is_refused_for_good_is_an_error_at_once() {
     let refused = Error::new(ErrorKind::Billing).with_delivery(Delivery::Refused);
-    let World { provider, invoker } = world(Script { creates: [Some(refused)].into(), ..Script::default() });
+    let World { provider, invoker } = world(Script {
+        creates: [Some(refused)].into(),
+        ..Script::default()
+    });
     let error = invoker.batch().invoke(ASKED).await.unwrap_err();
-    assert_eq!((error.kind(), provider.times("create").len()), (ErrorKind::Billing, 1));
+    assert_eq!(
+        (error.kind(), provider.times("create").len()),
+        (ErrorKind::Billing, 1)
+    );
 }
 
 #[tokio::test]
 async fn a_create_whose_answer_is_lost_is_found_and_never_sent_twice() {
     let lost = temporary(ErrorKind::ProviderInternal, Delivery::Unknown);
-    let script = Script { accepted_unseen: [lost].into(), blind_looks: 3, ..Script::default() };
+    let script = Script {
+        accepted_unseen: [lost].into(),
+        blind_looks: 3,
+        ..Script::default()
+    };
     let World { provider, invoker } = world(script);
     let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
     assert_eq!(outcomes.len(), 3);
     assert_eq!(provider.times("find"), [0, 5, 15, 30]);
-    assert_eq!((provider.times("create").len(), provider.accepted()), (1, 1));
+    assert_eq!(
+        (provider.times("create").len(), provider.accepted()),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
 async fn a_create_that_is_never_found_is_held_not_repeated() {
     let lost = temporary(ErrorKind::Connection, Delivery::Unknown);
-    let World { provider, invoker } = world(Script { creates: [Some(lost)].into(), ..Script::default() });
+    let World { provider, invoker } = world(Script {
+        creates: [Some(lost)].into(),
+        ..Script::default()
+    });
     let error = invoker.batch().invoke(ASKED).await.unwrap_err();
-    assert_eq!((error.kind(), error.delivery()), (ErrorKind::Doubt, Delivery::Unknown));
-    assert_eq!(provider.times("find"), [0, 5, 15, 30, 60, 120, 300, 600, 900]);
-    assert_eq!((provider.times("create").len(), provider.accepted()), (1, 0));
+    assert_eq!(
+        (error.kind(), error.delivery()),
+        (ErrorKind::Doubt, Delivery::Unknown)
+    );
+    assert_eq!(
+        provider.times("find"),
+        [0, 5, 15, 30, 60, 120, 300, 600, 900]
+    );
+    assert_eq!(
+        (provider.times("create").len(), provider.accepted()),
+        (1, 0)
+    );
 }
 
 #[tokio::test]
 async fn rows_that_are_missing_twice_foreign_or_bad_spoil_nothing_else() {
-    let World { provider, invoker } = world(Script { ..Script::default() });
-    let handle = invoker.batch().create([("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")]).await.unwrap();
+    let World { provider, invoker } = world(Script {
+        ..Script::default()
+    });
+    let handle = invoker
+        .batch()
+        .create([("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")])
+        .await
+        .unwrap();
     drop(provider);
     let rows = concat!(
         "\u{feff}{\"id\":\"b\",\"text\":\"first\"}\r\n",
@@ -150,9 +243,15 @@ async fn rows_that_are_missing_twice_foreign_or_bad_spoil_nothing_else() {
         "{\"id\":\"d\",\"error\":\"boom\"}\n",
         "{\"id\":\"d\",\"text\":\"the answer\"}",
     );
-    let World { invoker, .. } = world(Script { rows: Some(rows.into()), ..Script::default() });
+    let World { invoker, .. } = world(Script {
+        rows: Some(rows.into()),
+        ..Script::default()
+    });
     let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
-    let statuses: Vec<_> = outcomes.iter().map(|(_, outcome)| outcome.status().as_str()).collect();
+    let statuses: Vec<_> = outcomes
+        .iter()
+        .map(|(_, outcome)| outcome.status().as_str())
+        .collect();
     assert_eq!(statuses, ["missing", "succeeded", "expired", "succeeded"]);
     assert_eq!(outcomes["b"].value().unwrap().text(), "first");
     assert_eq!(outcomes["d"].value().unwrap().text(), "the answer");
@@ -160,16 +259,26 @@ async fn rows_that_are_missing_twice_foreign_or_bad_spoil_nothing_else() {
 
 #[tokio::test]
 async fn a_batch_that_failed_is_one_error_for_each_request() {
-    let World { invoker, .. } = world(Script { end: Some(BatchStatus::Failed), ..Script::default() });
+    let World { invoker, .. } = world(Script {
+        end: Some(BatchStatus::Failed),
+        ..Script::default()
+    });
     let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
-    assert!(outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Errored(_))));
+    assert!(
+        outcomes
+            .iter()
+            .all(|(_, outcome)| matches!(outcome, Outcome::Errored(_)))
+    );
     assert_eq!(outcomes.len(), 3);
 }
 
 #[tokio::test]
 async fn an_expired_or_cancelled_batch_still_yields_what_was_paid_for() {
     for end in [BatchStatus::Expired, BatchStatus::Cancelled] {
-        let World { invoker, .. } = world(Script { end: Some(end), ..Script::default() });
+        let World { invoker, .. } = world(Script {
+            end: Some(end),
+            ..Script::default()
+        });
         let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
         assert!(outcomes.iter().all(|(_, outcome)| outcome.is_usable()));
     }
@@ -188,7 +297,13 @@ async fn bad_requests_are_all_named_and_nothing_is_sent() {
     let World { provider, invoker } = world(Script::default());
     let error = invoker.batch().invoke(requests).await.unwrap_err();
     let text = error.to_string();
-    for part in ["4 requests are not valid", "number 2: the id is empty", "no/such.png cannot be read", "number 4: the id is used before, at number 1", "number 5: there are no messages"] {
+    for part in [
+        "4 requests are not valid",
+        "number 2: the id is empty",
+        "no/such.png cannot be read",
+        "number 4: the id is used before, at number 1",
+        "number 5: there are no messages",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert_eq!(provider.calls(), []);
@@ -196,12 +311,35 @@ async fn bad_requests_are_all_named_and_nothing_is_sent() {
 
 #[tokio::test]
 async fn w18_more_than_one_batch_takes_is_refused_before_anything_is_sent() {
-    let World { provider, invoker } = world(Script { max_requests: Some(2), ..Script::default() });
+    let World { provider, invoker } = world(Script {
+        max_requests: Some(2),
+        ..Script::default()
+    });
     let error = invoker.batch().invoke(ASKED).await.unwrap_err();
-    assert!(error.to_string().contains("3 requests are more than one batch of memory takes (2)"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("3 requests are more than one batch of memory takes (2)"),
+        "{error}"
+    );
     let none: [(&str, &str); 0] = [];
-    assert!(invoker.batch().invoke(none).await.unwrap_err().to_string().contains("there are no requests"));
-    assert!(invoker.batch().invoke(ASKED).max_iterations(0).await.is_err());
+    assert!(
+        invoker
+            .batch()
+            .invoke(none)
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("there are no requests")
+    );
+    assert!(
+        invoker
+            .batch()
+            .invoke(ASKED)
+            .max_iterations(0)
+            .await
+            .is_err()
+    );
     assert_eq!(provider.calls(), []);
 }
 
@@ -209,14 +347,30 @@ async fn w18_more_than_one_batch_takes_is_refused_before_anything_is_sent() {
 async fn a_handle_leads_another_process_back_to_the_callers_ids() {
     let World { invoker, provider } = world(Script::default());
     for asked in [ASKED, [("c", "three"), ("a", "one"), ("b", "two")]] {
-        let handle = invoker.batch().create(asked).hyperparameters(Hyperparameters::default()).await.unwrap();
+        let handle = invoker
+            .batch()
+            .create(asked)
+            .hyperparameters(Hyperparameters::default())
+            .await
+            .unwrap();
         let json = serde_json::to_string(&handle).unwrap();
-        let outcomes = invoker.batch().retrieve(&serde_json::from_str(&json).unwrap()).await.unwrap();
-        assert_eq!(texts(&outcomes), asked.map(|(id, text)| (id, text.to_owned())));
+        let outcomes = invoker
+            .batch()
+            .retrieve(&serde_json::from_str(&json).unwrap())
+            .await
+            .unwrap();
+        assert_eq!(
+            texts(&outcomes),
+            asked.map(|(id, text)| (id, text.to_owned()))
+        );
     }
     // The first has an id that is not legal on the wire; the second travels under the caller's own.
     assert!(!String::from_utf8(provider.body(0)).unwrap().contains("a/ü"));
-    assert!(String::from_utf8(provider.body(1)).unwrap().contains("\"id\":\"a\""));
+    assert!(
+        String::from_utf8(provider.body(1))
+            .unwrap()
+            .contains("\"id\":\"a\"")
+    );
 }
 
 #[tokio::test]
@@ -225,7 +379,14 @@ async fn w12_list_reads_every_page() {
     for _ in 0..5 {
         invoker.batch().create(ASKED).await.unwrap();
     }
-    let ids: Vec<String> = invoker.batch().list().await.unwrap().into_iter().map(|b| b.id.to_string()).collect();
+    let ids: Vec<String> = invoker
+        .batch()
+        .list()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|b| b.id.to_string())
+        .collect();
     assert_eq!(ids, ["b5", "b4", "b3", "b2", "b1"]);
 }
 

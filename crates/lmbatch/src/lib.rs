@@ -1,1 +1,58 @@
 //! Batch inference for language models: exactly one outcome per request.
+//!
+//! ```no_run
+//! # #[cfg(feature = "openai")]
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use lmbatch::LMInvoker;
+//! use lmbatch::openai::OpenAi;
+//!
+//! let invoker = LMInvoker::new(OpenAi::from_env()?, "gpt-5-mini").system("Be brief.").max_output_tokens(300);
+//! let results = invoker.batch().invoke([("sum", "What is 2 + 2?"), ("capital", "Capital of France?")])
+//!     .status_check_interval(Duration::from_secs(30)).max_iterations(100).await?;
+//! for (id, outcome) in &results { println!("{id}: {}", outcome.value()?.text()); }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `create` gives a handle that any process can go on with:
+//!
+//! ```no_run
+//! # async fn example(invoker: lmbatch::LMInvoker) -> Result<(), Box<dyn std::error::Error>> {
+//! let handle = invoker.batch().create([("a", "Hello!")]).await?;
+//! let snapshot = invoker.batch().status(&handle.batch).await?;
+//! if snapshot.status.is_terminal() {
+//!     let outcomes = invoker.batch().retrieve(&handle).await?;
+//!     println!("{} outcomes", outcomes.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Features name providers: `openai`, or `all-providers`.
+
+pub use lmbatch_core::{
+    AccountId, Attachment, AttachmentError, AttachmentKind, AttachmentSource, BatchHandle, BatchId,
+    BatchSnapshot, BatchStatus, Contents, Delivery, Effort, Error, ErrorKind, FinishReason,
+    GenerateOptions, Hyperparameters, JsonBuf, LMInput, LMOutput, Message, MessageContent, Outcome,
+    OutcomeStatus, OutputItem, Problem, ProviderId, Request, RequestCounts, RequestError,
+    RequestId, ResponseSchema, Result, Retry, Role, StructuredError, Thinking, ThinkingOptions,
+    TokenUsage, Tool, ToolCall, ToolChoice, ToolResult,
+};
+pub use lmbatch_engine::{
+    BatchOperations, DEFAULT_STATUS_CHECK_INTERVAL, DoubtPolicy, Engine, LMInvoker, Outcomes,
+    PollingPolicy, RetryPolicy,
+};
+
+/// What authors of adapters implement.
+pub mod provider {
+    pub use lmbatch_core::{BatchCodec, BatchProvider, Capabilities, Limits};
+}
+
+/// OpenAI, and services that imitate it.
+#[cfg(feature = "openai")]
+pub mod openai {
+    pub use lmbatch_openai::{
+        DEFAULT_BASE_URL, Endpoint, OpenAi, OpenAiBuilder, OpenAiCodec, OpenAiConfig,
+    };
+}

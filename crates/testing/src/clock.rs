@@ -20,7 +20,9 @@ impl TestClock {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Duration> {
-        self.elapsed.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.elapsed
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

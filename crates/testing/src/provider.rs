@@ -9,10 +9,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{
-    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Candidate, Capabilities,
-    Certainty, Chunk, Clock, ContentView, CreateProof, Cursor, Error, ErrorKind, FailureView, FinishReason, Found, Intent,
-    ItemView, Label, Limits, ListOptions, OutcomeView, OutputView, Page, PartRole, ProviderId, RequestError, RequestView,
-    Result, ResultPart, ResultSet, RowError, RowStream, RowView, Shard, Text, TokenUsage, WireId, WireIdRule,
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
+    Candidate, Capabilities, Certainty, Chunk, Clock, ContentView, CreateProof, Cursor, Error,
+    ErrorKind, FailureView, FinishReason, Found, Intent, ItemView, Label, Limits, ListOptions,
+    OutcomeView, OutputView, Page, PartRole, ProviderId, RequestError, RequestView, Result,
+    ResultPart, ResultSet, RowError, RowStream, RowView, Shard, Text, TokenUsage, WireId,
+    WireIdRule,
 };
 use serde::Deserialize;
 
@@ -67,8 +69,19 @@ impl MemoryProvider {
     /// A provider that follows a script.
     pub fn new(clock: Arc<dyn Clock>, script: Script) -> Self {
         let max_requests = script.max_requests.unwrap_or(1000);
-        let codec = MemoryCodec { id: ProviderId::new("memory"), capabilities: capabilities(), max_requests };
-        Self { codec, clock, state: Mutex::new(State { script, ..State::default() }) }
+        let codec = MemoryCodec {
+            id: ProviderId::new("memory"),
+            capabilities: capabilities(),
+            max_requests,
+        };
+        Self {
+            codec,
+            clock,
+            state: Mutex::new(State {
+                script,
+                ..State::default()
+            }),
+        }
     }
 
     /// The calls it got.
@@ -78,7 +91,11 @@ impl MemoryProvider {
 
     /// The seconds at which a method was called.
     pub fn times(&self, method: &str) -> Vec<u64> {
-        self.calls().into_iter().filter(|call| call.method == method).map(|call| call.at).collect()
+        self.calls()
+            .into_iter()
+            .filter(|call| call.method == method)
+            .map(|call| call.at)
+            .collect()
     }
 
     /// The bill: batches that were accepted.
@@ -111,7 +128,10 @@ fn capabilities() -> Capabilities {
         list: true,
         cancel: true,
         discard: false,
-        wire_ids: WireIdRule { max_chars: 64, ascii_word: true },
+        wire_ids: WireIdRule {
+            max_chars: 64,
+            ascii_word: true,
+        },
         retention: None,
         raw_endpoints: &[],
     }
@@ -134,7 +154,9 @@ impl BatchProvider for MemoryProvider {
             return Err(error);
         }
         let id = BatchId::new(format!("b{}", state.batches.len() + 1));
-        state.batches.push((id.clone(), shard.label.clone(), pieces.concat()));
+        state
+            .batches
+            .push((id.clone(), shard.label.clone(), pieces.concat()));
         match state.script.accepted_unseen.pop_front() {
             Some(error) => Err(error),
             None => Ok(id),
@@ -145,13 +167,28 @@ impl BatchProvider for MemoryProvider {
         let mut state = self.called("find");
         if state.script.blind_looks > 0 {
             state.script.blind_looks -= 1;
-            return Ok(Found { reached_watermark: true, ..Found::default() });
+            return Ok(Found {
+                reached_watermark: true,
+                ..Found::default()
+            });
         }
-        let ours = state.batches.iter().rev().filter(|(_, label, _)| *label == intent.label);
+        let ours = state
+            .batches
+            .iter()
+            .rev()
+            .filter(|(_, label, _)| *label == intent.label);
         let candidates = ours
-            .map(|(batch, ..)| Candidate { batch: batch.clone(), certainty: Certainty::Proved, evidence: "label".into() })
+            .map(|(batch, ..)| Candidate {
+                batch: batch.clone(),
+                certainty: Certainty::Proved,
+                evidence: "label".into(),
+            })
             .collect();
-        Ok(Found { candidates, next: None, reached_watermark: true })
+        Ok(Found {
+            candidates,
+            next: None,
+            reached_watermark: true,
+        })
     }
 
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
@@ -159,7 +196,10 @@ impl BatchProvider for MemoryProvider {
         let wish = state.script.wishes.pop_front().flatten();
         let end = state.script.end.clone().unwrap_or(BatchStatus::Completed);
         let status = state.script.statuses.pop_front().unwrap_or(Ok(end))?;
-        Ok(BatchSnapshot { poll_after: wish, ..BatchSnapshot::new(batch.clone(), status) })
+        Ok(BatchSnapshot {
+            poll_after: wish,
+            ..BatchSnapshot::new(batch.clone(), status)
+        })
     }
 
     async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
@@ -171,7 +211,10 @@ impl BatchProvider for MemoryProvider {
             shape: "memory".into(),
             bytes: None,
         };
-        Ok(ResultSet { parts: vec![part], complete: true })
+        Ok(ResultSet {
+            parts: vec![part],
+            complete: true,
+        })
     }
 
     async fn read(&self, part: &ResultPart, _: u64) -> Result<RowStream> {
@@ -184,7 +227,12 @@ impl BatchProvider for MemoryProvider {
             }
         };
         let chunks: Vec<_> = match state.script.reads.pop_front() {
-            Some(error) => vec![Ok(Chunk::Bytes(Bytes::copy_from_slice(&rows[..rows.len() / 2]))), Err(error)],
+            Some(error) => vec![
+                Ok(Chunk::Bytes(Bytes::copy_from_slice(
+                    &rows[..rows.len() / 2],
+                ))),
+                Err(error),
+            ],
             None => vec![Ok(Chunk::Bytes(Bytes::from(rows)))],
         };
         Ok(stream::iter(chunks).boxed())
@@ -193,10 +241,17 @@ impl BatchProvider for MemoryProvider {
     async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
         let state = self.called("list");
         let limit = options.limit.unwrap_or(2) as usize;
-        let from = options.page.as_ref().and_then(|page| page.as_str().parse().ok()).unwrap_or(0);
+        let from = options
+            .page
+            .as_ref()
+            .and_then(|page| page.as_str().parse().ok())
+            .unwrap_or(0);
         let newest = state.batches.iter().rev().skip(from).take(limit);
-        let items: Vec<_> = newest.map(|(id, ..)| BatchSnapshot::new(id.clone(), BatchStatus::Completed)).collect();
-        let next = (from + items.len() < state.batches.len()).then(|| Cursor::new((from + items.len()).to_string()));
+        let items: Vec<_> = newest
+            .map(|(id, ..)| BatchSnapshot::new(id.clone(), BatchStatus::Completed))
+            .collect();
+        let next = (from + items.len() < state.batches.len())
+            .then(|| Cursor::new((from + items.len()).to_string()));
         Ok(Page { items, next })
     }
 
@@ -255,7 +310,13 @@ impl BatchCodec for MemoryCodec {
         }
     }
 
-    fn encode(&self, _: &BatchClass, id: &WireId, request: &RequestView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    fn encode(
+        &self,
+        _: &BatchClass,
+        id: &WireId,
+        request: &RequestView<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
         let RequestView::Generate(generate) = request else {
             return Err(RequestError::unsupported("only generate requests"));
         };
@@ -289,7 +350,11 @@ impl BatchCodec for MemoryCodec {
             None => OutcomeView::Succeeded(OutputView {
                 items: row.text.map(ItemView::Text).into_iter().collect(),
                 finish_reason: FinishReason::Stop,
-                usage: TokenUsage { input_tokens: 1, output_tokens: 1, ..TokenUsage::default() },
+                usage: TokenUsage {
+                    input_tokens: 1,
+                    output_tokens: 1,
+                    ..TokenUsage::default()
+                },
                 model: None,
                 response_id: None,
                 problem: None,
