@@ -1,1 +1,62 @@
-//! The lmbatch command.
+//! The `lmbatch` command: arguments, wording, exit codes. Everything else is the library's.
+
+mod args;
+mod commands;
+mod exit;
+mod input;
+mod model;
+mod output;
+mod progress;
+mod providers;
+mod settings;
+mod summary;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Args, Command};
+use crate::exit::{Exit, Failure};
+
+/// Runs the command on this process's arguments.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Ok(filter) = std::env::var("LMBATCH_LOG") {
+        let filter = tracing_subscriber::EnvFilter::new(filter);
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            terminal::error(&format!("the runtime could not be started: {error}"), None);
+            return Exit::Failed.into();
+        }
+    };
+    let json = matches!(&args.command, Command::Run(run) if run.json);
+    let exit = runtime.block_on(dispatch(args.command)).unwrap_or_else(|failure| report(&failure, json));
+    // Work that is left over, such as a read that hangs, does not keep the process.
+    runtime.shutdown_background();
+    exit.into()
+}
+
+async fn dispatch(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Run(args) => commands::run::run(args).await,
+        Command::Status(args) => commands::batch::status(args).await,
+        Command::Retrieve(args) => commands::batch::retrieve(args).await,
+        Command::Validate(args) => commands::validate::validate(args).await,
+        Command::Providers => commands::show::providers(),
+        Command::Schema { of } => commands::show::schema(of),
+        Command::Emulate { addr } => commands::emulate::emulate(addr).await,
+    }
+}
+
+fn report(failure: &Failure, json: bool) -> Exit {
+    if json {
+        let error = serde_json::json!({"format": 1, "error": {"message": failure.message, "kind": failure.kind, "batch": failure.batch}});
+        terminal::out(&error.to_string());
+    }
+    terminal::error(&failure.message, failure.hint.as_deref());
+    failure.exit
+}

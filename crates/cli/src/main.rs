@@ -1,2 +1,5 @@
 //! The `lmbatch` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    lmbatch_cli::main()
+}

@@ -1,0 +1,222 @@
+//! What the command line says.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use lmbatch_core::{Effort, Problem};
+
+use crate::providers::Route;
+
+/// Batch inference for language models: exactly one outcome per request, at the batch price.
+#[derive(Debug, Parser)]
+#[command(name = "lmbatch", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  lmbatch run tickets.jsonl -m openai/gpt-5-mini --emulate     try it: no key, no bill
+  lmbatch run tickets.jsonl -m openai/gpt-5-mini --schema answer.json -o out.jsonl
+  lmbatch retrieve BATCH -p openai --handle out.jsonl.handle.json
+
+Exit codes: 0 every request has a usable output; 1 error; 2 usage or input, nothing sent;
+3 finished, some outputs unusable; 4 not finished, go on with retrieve; 6 a create is in doubt;
+129, 130, 143 stopped by HUP, INT, TERM.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Have every request of a file answered.
+    Run(Box<RunArgs>),
+    /// Say where a batch stands.
+    Status(BatchArgs),
+    /// Fetch the outcomes of a batch that has ended.
+    Retrieve(RetrieveArgs),
+    /// Check a file as run would, offline, and send nothing.
+    Validate(Box<ValidateArgs>),
+    /// List the providers.
+    Providers,
+    /// Print a JSON Schema: of input lines, output lines or the summary.
+    Schema {
+        /// Of what.
+        of: SchemaOf,
+    },
+    /// Serve the providers' APIs on this machine, for any language's SDK.
+    Emulate {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:8787")]
+        addr: SocketAddr,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SchemaOf {
+    Input,
+    Output,
+    Summary,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// Requests, one JSON object a line; `-` is standard input. See `lmbatch schema input`.
+    pub(crate) input: PathBuf,
+    /// Outcomes, one line a request in input order; `-` is standard output [default: INPUT.PROVIDER.MODEL.jsonl].
+    #[arg(short, long)]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    /// Answer on this machine, without a key or a bill. Lines carry "emulated": true.
+    #[arg(long)]
+    pub(crate) emulate: bool,
+    /// Time between two polls, such as 30s [default: from 2s growing to 60s].
+    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
+    pub(crate) poll_interval: Option<Duration>,
+    /// Stop waiting after so long, such as 2h; the batch goes on.
+    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Write each provider row as it came, as {"id", "raw"}.
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Replace an output that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Count outputs with these problems as usable.
+    #[arg(long, value_name = "PROBLEM", value_delimiter = ',')]
+    pub(crate) accept: Vec<Problem>,
+    /// Exit 0 though so many are unusable: a number, or a percentage such as 3%.
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) max_failed: MaxFailed,
+    /// Print the summary as one JSON object on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print errors only.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ValidateArgs {
+    /// Requests, one JSON object a line; `-` is standard input.
+    pub(crate) input: PathBuf,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+}
+
+/// What every request has in common.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SettingsArgs {
+    /// The model.
+    #[arg(short, long, value_name = "PROVIDER/MODEL")]
+    pub(crate) model: String,
+    /// A system message for every request; @FILE reads it from a file.
+    #[arg(long, value_name = "TEXT|@FILE")]
+    pub(crate) system: Option<String>,
+    /// A JSON Schema for every answer; each is checked.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) schema: Option<PathBuf>,
+    /// A parameter; VALUE is JSON if it parses, else a string. Dots go deeper.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The most tokens of an answer.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<u32>,
+    /// How much chance there is in an answer.
+    #[arg(long, value_name = "X")]
+    pub(crate) temperature: Option<f64>,
+    /// How much the model thinks: none, minimal, low, medium, high, xhigh or max.
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) effort: Option<Effort>,
+    /// Which of the provider's endpoints answers.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) endpoint: Route,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ConnectionArgs {
+    /// Where the provider is, instead of its own address.
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// The variable that holds the key [default: the provider's own].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) key_env: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BatchArgs {
+    /// The batch's id.
+    pub(crate) batch: String,
+    /// Whose it is.
+    #[arg(short, long)]
+    pub(crate) provider: String,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RetrieveArgs {
+    #[command(flatten)]
+    pub(crate) batch: BatchArgs,
+    /// What `run` left beside its output: gives each request its own id and its one outcome.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) handle: Option<PathBuf>,
+    /// Where outcomes go; `-` is standard output.
+    #[arg(short, long, default_value = "-")]
+    pub(crate) output: PathBuf,
+    /// Replace an output that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// How many unusable outputs are tolerated.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum MaxFailed {
+    Requests(u64),
+    Percent(f64),
+}
+
+impl std::str::FromStr for MaxFailed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("{text:?} is not a number or a percentage such as 3%");
+        match text.strip_suffix('%') {
+            Some(percent) => percent.parse().ok().filter(|p| (0.0..=100.0).contains(p)).map(Self::Percent).ok_or_else(bad),
+            None => text.parse().map(Self::Requests).map_err(|_| bad()),
+        }
+    }
+}
+
+impl MaxFailed {
+    pub(crate) fn allows(self, failed: u64, of: u64) -> bool {
+        match self {
+            Self::Requests(most) => failed <= most,
+            Self::Percent(most) => failed as f64 <= most / 100.0 * of as f64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn so_many_may_fail() {
+        for (text, failed, of, allowed) in
+            [("0", 0, 5, true), ("0", 1, 5, false), ("2", 2, 5, true), ("3%", 3, 100, true), ("3%", 4, 100, false), ("100%", 5, 5, true)]
+        {
+            assert_eq!(text.parse::<MaxFailed>().unwrap().allows(failed, of), allowed, "{text}");
+        }
+        assert!("x".parse::<MaxFailed>().is_err() && "101%".parse::<MaxFailed>().is_err());
+    }
+}

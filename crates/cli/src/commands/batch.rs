@@ -1,0 +1,54 @@
+//! `lmbatch status` and `lmbatch retrieve`: one batch by its id.
+
+use lmbatch_core::{BatchHandle, BatchId};
+use lmbatch_engine::Engine;
+
+use super::{clock, connect, write};
+use crate::args::{BatchArgs, MaxFailed, RetrieveArgs};
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Origin, Sink};
+use crate::providers::{Provider, Route};
+use crate::summary::Summary;
+use crate::{model, terminal};
+
+fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Failure> {
+    let provider = model::find(&args.provider)?;
+    let engine = Engine::new(connect(provider, &args.connection, Route::default())?);
+    Ok((provider, engine, BatchId::new(args.batch.as_str())))
+}
+
+pub(crate) async fn status(args: BatchArgs) -> Result<Exit, Failure> {
+    let (_, engine, batch) = engine(&args)?;
+    let snapshot = engine.status(&batch).await?;
+    let text = serde_json::to_string(&snapshot).map_err(|error| Failure { exit: Exit::Failed, ..Failure::usage(error.to_string()) })?;
+    terminal::out(&text);
+    Ok(if snapshot.status.is_terminal() { Exit::Usable } else { Exit::Unfinished })
+}
+
+pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
+    let clock = clock();
+    let start = clock.elapsed();
+    output::check(&args.output, args.force)?;
+    let (provider, engine, batch) = engine(&args.batch)?;
+    let handle = match &args.handle {
+        Some(path) => {
+            let bad = |why: String| Failure::usage(format!("--handle: {} {why}", path.display()));
+            let text = std::fs::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+            let handle: BatchHandle = serde_json::from_slice(&text).map_err(|error| bad(format!("is not a handle: {error}")))?;
+            if handle.batch != batch {
+                return Err(bad(format!("is of batch {}", handle.batch)));
+            }
+            Some(handle)
+        }
+        None => None,
+    };
+    let finished = engine.retrieve(&batch, handle.as_ref()).await?;
+    let origin = Origin { provider: provider.id.to_owned(), batch: batch.to_string(), emulated: false, raw: false };
+    let sink = Sink::open(&args.output, args.force).map_err(|error| lmbatch_core::Error::local("making the output", error))?;
+    let model = finished.snapshot().model.clone().unwrap_or_default();
+    let summary = Summary::new(provider.id, &model, batch.as_str(), &args.output.display().to_string(), false);
+    let mut summary = write(&engine, &finished, origin, sink, summary, Vec::new()).await?;
+    summary.finish(clock.elapsed() - start);
+    terminal::say(&summary.table());
+    Ok(summary.exit(MaxFailed::Requests(0)))
+}

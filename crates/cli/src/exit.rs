@@ -1,0 +1,101 @@
+//! Exit codes, and failures that carry one.
+
+use std::process::ExitCode;
+
+use lmbatch_core::{Error, ErrorKind};
+use lmbatch_engine::{BadInput, PlanError};
+
+/// What the exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Every request has a usable output.
+    Usable = 0,
+    /// An error.
+    Failed = 1,
+    /// The command or its input is not valid; nothing was sent.
+    Usage = 2,
+    /// Finished, and some outputs are not usable.
+    Unusable = 3,
+    /// Not finished; the batch goes on and can be retrieved.
+    Unfinished = 4,
+    /// A create is in doubt.
+    Held = 6,
+    /// Stopped by HUP.
+    Hangup = 129,
+    /// Stopped by INT.
+    Interrupted = 130,
+    /// Stopped by TERM.
+    Terminated = 143,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why the command ends without what was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) kind: Option<&'static str>,
+    pub(crate) batch: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into(), hint: None, kind: None, batch: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn plan(error: PlanError, input: &str) -> Self {
+        match error {
+            PlanError::Input(bad) => Self::usage(bad_input(&bad, input)).hint("nothing was sent; mend the input and run it again"),
+            PlanError::Failed(error) if error.kind() == ErrorKind::InvalidInput => Self::usage(format!("{input}: {error}")).hint("nothing was sent"),
+            PlanError::Failed(error) => error.into(),
+        }
+    }
+}
+
+fn bad_input(bad: &BadInput, input: &str) -> String {
+    let lines = if bad.count == 1 { "line is" } else { "lines are" };
+    let mut text = format!("{input}: {} {lines} not valid", bad.count);
+    if bad.count > bad.first.len() as u64 {
+        text.push_str(&format!("; the first {}", bad.first.len()));
+    }
+    text.push(':');
+    for one in &bad.first {
+        text.push_str(&format!("\n  line {}: {}", one.place, crate::terminal::plain(&one.reason)));
+    }
+    text
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let exit = match error.kind() {
+            ErrorKind::Timeout if error.batch().is_some() => Exit::Unfinished,
+            ErrorKind::Doubt => Exit::Held,
+            _ => Exit::Failed,
+        };
+        let hint = match error.kind() {
+            ErrorKind::ProviderAuth => Some("check the key; a run without a key or a bill is: lmbatch run … --emulate"),
+            ErrorKind::Connection => Some("check --base-url, HTTPS_PROXY and SSL_CERT_FILE"),
+            ErrorKind::ModelNotFound => Some("check the model's name after the first /"),
+            ErrorKind::Billing => Some("check the account's billing; what was created goes on"),
+            _ => None,
+        };
+        Self {
+            exit,
+            message: error.to_string(),
+            hint: hint.map(str::to_owned),
+            kind: Some(error.kind().as_str()),
+            batch: error.batch().map(ToString::to_string),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! One input line. Everything is borrowed from it.
+
+use std::borrow::Cow;
+
+use lmbatch_core::{
+    ContentView, GenerateOptions, GenerateView, Json, JsonBuf, MessageView, RawView, RequestError, RequestView, ResponseSchema,
+    Role, Text, ThinkingOptions, Tool, ToolChoice,
+};
+use lmbatch_engine::{Entry, IdView, Sourced};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::Context;
+use super::content::contents;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    prompt: Option<Text<'a>>,
+    #[serde(borrow)]
+    contents: Option<&'a RawValue>,
+    #[serde(borrow)]
+    messages: Option<Vec<Message<'a>>>,
+    #[serde(borrow)]
+    system: Option<Text<'a>>,
+    hyperparameters: Option<Map<String, Value>>,
+    #[serde(borrow)]
+    metadata: Option<Json<'a>>,
+    tools: Option<Vec<Tool>>,
+    tool_choice: Option<ToolChoice>,
+    schema: Option<Value>,
+    thinking: Option<ThinkingOptions>,
+    #[serde(borrow)]
+    custom_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    url: Option<Text<'a>>,
+    #[serde(borrow)]
+    body: Option<Json<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Message<'a> {
+    role: Role,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    contents: Option<&'a RawValue>,
+}
+
+/// Reads a line and hands it on, good or bad.
+pub(super) fn read(text: &str, number: u64, context: &Context, visit: &mut dyn FnMut(Sourced<'_>)) {
+    let own_number = number.to_string();
+    let mut handed = false;
+    let result = parse(text).and_then(|line| {
+        entry(line, &own_number, context, &mut |entry| {
+            handed = true;
+            visit(Sourced { place: number, entry: Ok(entry) });
+        })
+    });
+    if let (Err(error), false) = (result, handed) {
+        visit(Sourced { place: number, entry: Err(error) });
+    }
+}
+
+fn parse(text: &str) -> Result<Line<'_>, RequestError> {
+    if !text.starts_with('{') {
+        return Err(bad("it is not a JSON object"));
+    }
+    // The parser's words name our fields and positions; they quote nothing of the values of strings.
+    serde_json::from_str(text).map_err(|error| bad(error.to_string().replace(" at line 1 column ", ", at column ")))
+}
+
+fn bad(reason: impl Into<String>) -> RequestError {
+    RequestError::invalid_input(reason)
+}
+
+fn entry(line: Line<'_>, number: &str, context: &Context, visit: &mut dyn FnMut(Entry<'_>)) -> Result<(), RequestError> {
+    let id = match line.id.or(line.custom_id) {
+        Some(raw) => id(raw)?,
+        // A number made of digits is JSON.
+        None => IdView::Number(Json::new(number).map_err(|error| bad(error.to_string()))?),
+    };
+    if line.body.is_some() || line.url.is_some() || line.method.is_some() {
+        return raw(&line, id, context, visit);
+    }
+    let messages = messages(&line)?;
+    let own = own_options(&line)?;
+    let merged;
+    let options = match &own {
+        Some(own) => {
+            merged = own.merged_over(&context.options);
+            &merged
+        }
+        None => &context.options,
+    };
+    let request = RequestView::Generate(GenerateView {
+        model: Text::Plain(&context.model),
+        system: line.system.or(options.system.as_deref().map(Text::Plain)),
+        messages,
+        tools: options.tools.as_deref().unwrap_or_default(),
+        tool_choice: options.tool_choice.as_ref(),
+        schema: options.schema.as_ref(),
+        thinking: options.thinking.as_ref(),
+        hyperparameters: Cow::Borrowed(&options.hyperparameters),
+    });
+    visit(Entry { id, request, metadata: line.metadata, schema: options.schema.as_ref(), folder: Some(&context.folder) });
+    Ok(())
+}
+
+fn id(raw: &RawValue) -> Result<IdView<'_>, RequestError> {
+    let json = Json::from_raw(raw).map_err(|error| bad(format!("id: {error}")))?;
+    match raw.get().as_bytes().first() {
+        Some(b'"') => {
+            let text: Text<'_> = json.parse().map_err(|_| bad("id: not a string"))?;
+            if text.is_empty() { Err(bad("the id is empty")) } else { Ok(IdView::Text(text)) }
+        }
+        Some(b'0'..=b'9' | b'-') => Ok(IdView::Number(json)),
+        _ => Err(bad("the id is neither a string nor a number")),
+    }
+}
+
+fn messages<'a>(line: &Line<'a>) -> Result<Vec<MessageView<'a>>, RequestError> {
+    let user = |contents: Vec<ContentView<'a>>| vec![MessageView { role: Role::User, contents }];
+    match (line.prompt, line.contents, &line.messages) {
+        (Some(prompt), None, None) => Ok(user(vec![ContentView::Text(prompt)])),
+        (None, Some(raw), None) => Ok(user(contents(raw, "contents")?)),
+        (None, None, Some(messages)) if messages.is_empty() => Err(bad("messages is empty")),
+        (None, None, Some(messages)) => messages
+            .iter()
+            .enumerate()
+            .map(|(place, message)| {
+                let at = format!("messages[{place}].content");
+                let raw = match (message.content, message.contents) {
+                    (Some(raw), None) | (None, Some(raw)) => raw,
+                    _ => return Err(bad(format!("{at} must be there, once"))),
+                };
+                Ok(MessageView { role: message.role, contents: contents(raw, &at)? })
+            })
+            .collect(),
+        (None, None, None) => Err(bad("it has none of prompt, contents, messages")),
+        _ => Err(bad("it has more than one of prompt, contents, messages")),
+    }
+}
+
+fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError> {
+    let none = line.hyperparameters.is_none()
+        && line.tools.is_none()
+        && line.tool_choice.is_none()
+        && line.schema.is_none()
+        && line.thinking.is_none();
+    if none {
+        return Ok(None);
+    }
+    let mut options = GenerateOptions {
+        tools: line.tools.clone(),
+        tool_choice: line.tool_choice.clone(),
+        schema: line.schema.as_ref().map(ResponseSchema::new),
+        thinking: line.thinking,
+        ..GenerateOptions::default()
+    };
+    for (key, value) in line.hyperparameters.iter().flatten() {
+        options.hyperparameters.set(key, value.clone()).map_err(|error| bad(format!("hyperparameters.{error}")))?;
+    }
+    Ok(Some(options))
+}
+
+#[derive(Deserialize)]
+struct RawModel<'a> {
+    #[serde(borrow)]
+    model: Option<Text<'a>>,
+}
+
+/// A line in OpenAI's own words: byte for byte to a provider that has its endpoint.
+fn raw(line: &Line<'_>, id: IdView<'_>, context: &Context, visit: &mut dyn FnMut(Entry<'_>)) -> Result<(), RequestError> {
+    let (Some(_), Some(method), Some(url), Some(body)) = (line.custom_id, &line.method, line.url, line.body) else {
+        return Err(bad("a line in OpenAI's words has custom_id, method, url and body"));
+    };
+    if method != "POST" {
+        return Err(bad("method must be POST"));
+    }
+    if !context.raw_endpoints.contains(&&*url.decode()) {
+        return Err(RequestError::unsupported(format!("the provider takes no bodies for {}", url.decode())));
+    }
+    for (set, name) in [(line.prompt.is_some(), "prompt"), (line.messages.is_some(), "messages"), (line.hyperparameters.is_some(), "hyperparameters")] {
+        if set {
+            return Err(bad(format!("{name} beside a body; put it into the body")));
+        }
+    }
+    let model = body.parse::<RawModel<'_>>().ok().and_then(|body| body.model);
+    let Some(model) = model else { return Err(bad("the body names no model")) };
+    if model.decode() != context.model {
+        return Err(bad(format!("the body's model is not {:?}, which -m names", context.model)));
+    }
+    let schema = asked_schema(body);
+    let request = RequestView::Raw(RawView { model: Some(model), endpoint: url, body });
+    visit(Entry { id, request, metadata: line.metadata, schema: schema.as_ref(), folder: None });
+    Ok(())
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Asked {
+    text: Option<AskedText>,
+    response_format: Option<AskedFormat>,
+}
+
+#[derive(Deserialize)]
+struct AskedText {
+    format: Option<AskedFormat>,
+}
+
+#[derive(Deserialize)]
+struct AskedFormat {
+    schema: Option<Value>,
+    json_schema: Option<AskedSchema>,
+}
+
+#[derive(Deserialize)]
+struct AskedSchema {
+    schema: Option<Value>,
+}
+
+/// The schema that a raw body asks for, so that its answer is checked like any other.
+fn asked_schema(body: Json<'_>) -> Option<ResponseSchema> {
+    let asked: Asked = body.parse().ok()?;
+    let format = asked.text.and_then(|text| text.format).or(asked.response_format)?;
+    let schema = format.schema.or(format.json_schema.and_then(|inner| inner.schema))?;
+    Some(ResponseSchema { name: "response".to_owned(), schema: JsonBuf::from_value(&schema) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> String {
+        let context = Context {
+            model: "m".to_owned(),
+            options: GenerateOptions::default(),
+            folder: "in".into(),
+            raw_endpoints: &["/v1/responses"],
+        };
+        let mut found = String::new();
+        read(text, 7, &context, &mut |sourced| {
+            found = match sourced.entry {
+                Err(error) => error.message().unwrap_or_default().to_owned(),
+                Ok(entry) => {
+                    let kind = match &entry.request {
+                        RequestView::Generate(g) => format!("{} messages, {} tools, {:?} tokens", g.messages.len(), g.tools.len(), g.hyperparameters.max_output_tokens),
+                        RequestView::Raw(raw) => format!("raw {}", raw.body.as_str()),
+                        _ => "other".to_owned(),
+                    };
+                    format!("{}: {kind}", entry.id.decode())
+                }
+            };
+        });
+        found
+    }
+
+    #[test]
+    fn a_line_is_a_request_or_says_why_not() {
+        for (line, expected) in [
+            (r#"{"prompt":"hi"}"#, "7: 1 messages, 0 tools, None tokens"),
+            (r#"{"id":"a/ü","prompt":"hi"}"#, "a/ü: 1 messages, 0 tools, None tokens"),
+            (r#"{"id":12,"contents":["a",{"type":"text","text":"b"}]}"#, "12: 1 messages, 0 tools, None tokens"),
+            (r#"{"id":1,"messages":[{"role":"system","content":"s"},{"role":"user","contents":["u"]}],"hyperparameters":{"max_tokens":5}}"#, "1: 2 messages, 0 tools, Some(5) tokens"),
+            (r#"{"id":1,"prompt":"x","tools":[{"name":"t","parameters":{}}],"tool_choice":{"tool":"t"}}"#, "1: 1 messages, 1 tools, None tokens"),
+            (r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"m",  "input":"x"}}"#, r#"c: raw {"model":"m",  "input":"x"}"#),
+            (r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"n"}}"#, "the body's model is not \"m\", which -m names"),
+            (r#"{"custom_id":"c","method":"GET","url":"/v1/responses","body":{"model":"m"}}"#, "method must be POST"),
+            (r#"{"custom_id":"c","method":"POST","url":"/v1/x","body":{"model":"m"}}"#, "the provider takes no bodies for /v1/x"),
+            (r#"{"custom_id":"c","body":{}}"#, "a line in OpenAI's words has custom_id, method, url and body"),
+            (r#"{"id":"","prompt":"x"}"#, "the id is empty"),
+            (r#"{"id":true,"prompt":"x"}"#, "the id is neither a string nor a number"),
+            (r#"{"id":1}"#, "it has none of prompt, contents, messages"),
+            (r#"{"id":1,"prompt":"x","messages":[]}"#, "it has more than one of prompt, contents, messages"),
+            (r#"{"id":1,"messages":[]}"#, "messages is empty"),
+            (r#"{"id":1,"contents":[]}"#, "contents is empty"),
+            (r#"{"id":1,"prompt":"\ud800"}"#, "holds a lone surrogate escape (half a character), at column 25"),
+            (r#"[1]"#, "it is not a JSON object"),
+            (r#"{"id":1,"contents":[{"type":"smell"}]}"#, "contents[0]: there is no type \"smell\"; there is text, image, document, audio, video, tool_call, tool_result, thinking"),
+            (r#"{"id":1,"contents":[{"type":"image"}]}"#, "contents[0]: an image has exactly one of path, url, data, file_id"),
+            (r#"{"id":1,"contents":[{"type":"image","data":"%%","mime_type":"image/png"}]}"#, "contents[0]: the data is not valid base64"),
+        ] {
+            assert_eq!(check(line), expected, "{line}");
+        }
+        assert!(check(r#"{"id":1,"promt":"x"}"#).starts_with("unknown field `promt`"));
+    }
+}

@@ -1,0 +1,73 @@
+//! Input lines into requests.
+
+mod content;
+mod line;
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use lmbatch_core::{Error, GenerateOptions, RequestError};
+use lmbatch_engine::{RequestSource, Sourced};
+
+use crate::exit::Failure;
+use crate::model::Model;
+
+/// What every line is read against.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) model: String,
+    pub(crate) options: GenerateOptions,
+    pub(crate) folder: PathBuf,
+    pub(crate) raw_endpoints: &'static [&'static str],
+}
+
+/// Requests out of JSON Lines.
+pub(crate) struct JsonlSource {
+    reader: Box<dyn BufRead + Send>,
+    buffer: Vec<u8>,
+    line: u64,
+    context: Context,
+}
+
+/// Opens the input; `-` is standard input.
+pub(crate) fn open(input: &Path, model: &Model, options: GenerateOptions, raw_endpoints: &'static [&'static str]) -> Result<JsonlSource, Failure> {
+    let reader: Box<dyn BufRead + Send> = if input == Path::new("-") {
+        Box::new(BufReader::new(io::stdin()))
+    } else {
+        let file = File::open(input).map_err(|error| Failure::usage(format!("{} cannot be read: {error}", input.display())))?;
+        if file.metadata().is_ok_and(|facts| facts.is_dir()) {
+            return Err(Failure::usage(format!("{} is a folder", input.display())));
+        }
+        Box::new(BufReader::with_capacity(256 << 10, file))
+    };
+    let folder = input.parent().map(Path::to_path_buf).unwrap_or_default();
+    let context = Context { model: model.name.clone(), options, folder, raw_endpoints };
+    Ok(JsonlSource { reader, buffer: Vec::new(), line: 0, context })
+}
+
+impl RequestSource for JsonlSource {
+    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error> {
+        loop {
+            self.buffer.clear();
+            let read = self.reader.read_until(b'\n', &mut self.buffer).map_err(|error| Error::local("reading the input", error))?;
+            if read == 0 {
+                return Ok(false);
+            }
+            self.line += 1;
+            let mut bytes = self.buffer.as_slice();
+            if self.line == 1 {
+                bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+            }
+            let bytes = bytes.trim_ascii();
+            if bytes.is_empty() {
+                continue;
+            }
+            match simdutf8::basic::from_utf8(bytes) {
+                Ok(text) => line::read(text, self.line, &self.context, visit),
+                Err(_) => visit(Sourced { place: self.line, entry: Err(RequestError::invalid_input("the line is not UTF-8")) }),
+            }
+            return Ok(true);
+        }
+    }
+}

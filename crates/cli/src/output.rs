@@ -1,0 +1,296 @@
+//! Outcomes into output lines, and output lines into a file that is whole or not there.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use lmbatch_core::{
+    AttachmentView, FailureView, ItemView, OutcomeStatus, OutcomeView, OutputView, SourceView, Text, TokenUsage, Verdict, write_string,
+};
+use lmbatch_engine::{AnswerView, Answered, Structured};
+use tempfile::NamedTempFile;
+
+use crate::exit::Failure;
+
+/// What every line says of its origin.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) provider: String,
+    pub(crate) batch: String,
+    pub(crate) emulated: bool,
+    pub(crate) raw: bool,
+}
+
+/// The status of an answer.
+pub(crate) fn status(answer: &AnswerView<'_>) -> OutcomeStatus {
+    match answer {
+        AnswerView::Missing => OutcomeStatus::Missing,
+        AnswerView::Malformed => OutcomeStatus::Errored,
+        AnswerView::Row { outcome, .. } => match outcome.verdict() {
+            Verdict::Succeeded => OutcomeStatus::Succeeded,
+            Verdict::Errored | Verdict::ErroredRetryable => OutcomeStatus::Errored,
+            Verdict::Expired => OutcomeStatus::Expired,
+            Verdict::Cancelled => OutcomeStatus::Cancelled,
+        },
+    }
+}
+
+/// Tokens that an answer used.
+pub(crate) fn usage(answer: &AnswerView<'_>) -> TokenUsage {
+    match answer {
+        AnswerView::Row { outcome: OutcomeView::Succeeded(output), .. } => output.usage,
+        _ => TokenUsage::default(),
+    }
+}
+
+/// Appends one line, LF included. Absent fields are left out.
+pub(crate) fn line(answered: &Answered<'_>, origin: &Origin, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"id\":");
+    answered.id.write(out);
+    if origin.raw {
+        out.extend_from_slice(b",\"raw\":");
+        match answered.raw {
+            Some(raw) => raw.write(out),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b"}\n");
+        return;
+    }
+    string("status", status(&answered.answer).as_str(), out);
+    if let Some(problem) = answered.answer.problem() {
+        string("problem", problem.as_str(), out);
+    }
+    match &answered.answer {
+        AnswerView::Row { outcome: OutcomeView::Succeeded(output), structured } => succeeded(output, structured, out),
+        other if answered.schema_asked => {
+            out.extend_from_slice(b",\"structured\":null");
+            failed(other, out);
+        }
+        other => failed(other, out),
+    }
+    string("provider", &origin.provider, out);
+    string("batch", &origin.batch, out);
+    if let AnswerView::Row { outcome: OutcomeView::Succeeded(output), .. } = &answered.answer
+        && let Some(id) = output.response_id
+    {
+        text("response_id", id, out);
+    }
+    if let Some(metadata) = answered.metadata {
+        out.extend_from_slice(b",\"metadata\":");
+        metadata.write(out);
+    }
+    if origin.emulated {
+        out.extend_from_slice(b",\"emulated\":true");
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+fn key(key: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn string(name: &str, value: &str, out: &mut Vec<u8>) {
+    key(name, out);
+    write_string(value, out);
+}
+
+fn text(name: &str, value: Text<'_>, out: &mut Vec<u8>) {
+    key(name, out);
+    value.write_json(out);
+}
+
+fn list<T>(items: impl IntoIterator<Item = T>, out: &mut Vec<u8>, mut write: impl FnMut(T, &mut Vec<u8>)) {
+    out.push(b'[');
+    for (place, item) in items.into_iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write(item, out);
+    }
+    out.push(b']');
+}
+
+fn succeeded(output: &OutputView<'_>, structured: &Structured<'_>, out: &mut Vec<u8>) {
+    key("text", out);
+    out.push(b'"');
+    for item in &output.items {
+        if let ItemView::Text(text) = item {
+            text.write_json_inner(out);
+        }
+    }
+    out.push(b'"');
+    match structured {
+        Structured::NotAsked => {}
+        Structured::Absent => out.extend_from_slice(b",\"structured\":null"),
+        Structured::Value(value) => {
+            key("structured", out);
+            out.extend_from_slice(value.as_bytes());
+        }
+    }
+    let calls = || output.items.iter().filter_map(|item| if let ItemView::ToolCall(call) = item { Some(call) } else { None });
+    if calls().next().is_some() {
+        key("tool_calls", out);
+        list(calls(), out, |call, out| {
+            out.extend_from_slice(b"{\"id\":");
+            call.id.write_json(out);
+            text("name", call.name, out);
+            key("arguments", out);
+            call.arguments.write_value(out);
+            out.push(b'}');
+        });
+    }
+    let others = || output.items.iter().filter(|item| !matches!(item, ItemView::Text(_) | ItemView::ToolCall(_)));
+    if others().next().is_some() {
+        key("items", out);
+        list(others(), out, item);
+    }
+    string("finish_reason", output.finish_reason.as_str(), out);
+    key("usage", out);
+    // Five numbers to a Vec cannot fail.
+    let _ = serde_json::to_writer(&mut *out, &output.usage);
+    if let Some(model) = output.model {
+        text("model", model, out);
+    }
+}
+
+/// Items that have no field of their own.
+fn item(item: &ItemView<'_>, out: &mut Vec<u8>) {
+    match item {
+        ItemView::Thinking(thinking) => {
+            out.extend_from_slice(b"{\"type\":\"thinking\"");
+            for (name, value) in [("text", thinking.text), ("id", thinking.id), ("signature", thinking.signature), ("data", thinking.data)] {
+                if let Some(value) = value {
+                    text(name, value, out);
+                }
+            }
+            out.push(b'}');
+        }
+        ItemView::Refusal(refusal) => {
+            out.extend_from_slice(b"{\"type\":\"refusal\"");
+            text("text", *refusal, out);
+            out.push(b'}');
+        }
+        ItemView::Citation(json) => {
+            out.extend_from_slice(b"{\"type\":\"citation\",\"value\":");
+            json.write(out);
+            out.push(b'}');
+        }
+        ItemView::Other(json) => {
+            out.extend_from_slice(b"{\"type\":\"other\",\"value\":");
+            json.write(out);
+            out.push(b'}');
+        }
+        ItemView::Attachment(attachment) => self::attachment(attachment, out),
+        _ => out.extend_from_slice(b"null"),
+    }
+}
+
+fn attachment(attachment: &AttachmentView<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"type\":");
+    write_string(attachment.kind.as_str(), out);
+    match &attachment.source {
+        SourceView::Url(url) => text("url", *url, out),
+        SourceView::File(id) => text("file_id", *id, out),
+        source => {
+            key("data", out);
+            out.push(b'"');
+            source.write_base64(out);
+            out.push(b'"');
+        }
+    }
+    if let Some(mime_type) = attachment.mime_type {
+        text("mime_type", mime_type, out);
+    }
+    out.push(b'}');
+}
+
+fn failed(answer: &AnswerView<'_>, out: &mut Vec<u8>) {
+    match answer {
+        AnswerView::Row { outcome: OutcomeView::Errored(failure), .. } => error(failure, out),
+        AnswerView::Malformed => {
+            key("error", out);
+            out.extend_from_slice(br#"{"kind":"malformed_reply","message":"the row of the results could not be read","retryable":true}"#);
+        }
+        _ => {}
+    }
+}
+
+fn error(failure: &FailureView<'_>, out: &mut Vec<u8>) {
+    key("error", out);
+    out.extend_from_slice(b"{\"kind\":");
+    write_string(failure.kind.as_str(), out);
+    if let Some(code) = &failure.code {
+        string("code", code, out);
+    }
+    if let Some(message) = failure.message {
+        text("message", message, out);
+    }
+    if let Some(status) = failure.http_status {
+        key("http_status", out);
+        out.extend_from_slice(status.to_string().as_bytes());
+    }
+    key("retryable", out);
+    out.extend_from_slice(if failure.retryable { b"true" } else { b"false" });
+    out.push(b'}');
+}
+
+/// Where output lines go: standard output, or a file that appears only when it is whole.
+pub(crate) enum Sink {
+    Standard(BufWriter<io::Stdout>),
+    File { writer: BufWriter<NamedTempFile>, path: PathBuf, force: bool },
+}
+
+/// Refuses to replace a file that is there. Called before anything is sent.
+pub(crate) fn check(path: &Path, force: bool) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        return Ok(());
+    }
+    if !force && path.exists() {
+        return Err(Failure::usage(format!("{} is there already", path.display())).hint("name another with -o, or replace it with --force"));
+    }
+    let folder = folder(path);
+    if !folder.is_dir() {
+        return Err(Failure::usage(format!("there is no folder {}", folder.display())));
+    }
+    Ok(())
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+impl Sink {
+    pub(crate) fn open(path: &Path, force: bool) -> io::Result<Self> {
+        if path == Path::new("-") {
+            return Ok(Self::Standard(BufWriter::new(io::stdout())));
+        }
+        let file = tempfile::Builder::new().prefix(".lmbatch-").suffix(".tmp").tempfile_in(folder(path))?;
+        Ok(Self::File { writer: BufWriter::with_capacity(256 << 10, file), path: path.to_path_buf(), force })
+    }
+
+    pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Standard(out) => out.write_all(line),
+            Self::File { writer, .. } => writer.write_all(line),
+        }
+    }
+
+    /// Syncs, then lets the file appear under its name.
+    pub(crate) fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Standard(mut out) => out.flush(),
+            Self::File { writer, path, force } => {
+                let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+                file.as_file().sync_all()?;
+                if force {
+                    file.persist(&path).map_err(|error| error.error)?;
+                } else {
+                    file.persist_noclobber(&path).map_err(|error| error.error)?;
+                }
+                File::open(folder(&path))?.sync_all()
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a run shows while it goes on: a live line on a terminal, a line on change in a pipe.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use lmbatch_core::BatchId;
+use lmbatch_engine::{Event, HandleParts, Observer};
+
+use crate::terminal;
+
+#[derive(Debug)]
+enum Show {
+    Live(ProgressBar),
+    Lines(Mutex<String>),
+    Nothing,
+}
+
+/// Listens to a run for people, and keeps what another process needs to go on.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    show: Show,
+    batch: Mutex<Option<BatchId>>,
+    handle: Mutex<Option<(HandleParts, PathBuf)>>,
+}
+
+impl Progress {
+    pub(crate) fn new(quiet: bool) -> Self {
+        let show = if quiet {
+            Show::Nothing
+        } else if terminal::is_interactive() {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} · {elapsed}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            Show::Live(bar)
+        } else {
+            Show::Lines(Mutex::default())
+        };
+        Self { show, batch: Mutex::default(), handle: Mutex::default() }
+    }
+
+    /// As soon as the batch exists, its handle is written to `path`.
+    pub(crate) fn keep_handle(&self, parts: HandleParts, path: PathBuf) {
+        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = Some((parts, path));
+    }
+
+    /// The batch, once it exists.
+    pub(crate) fn batch(&self) -> Option<BatchId> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn finish(&self) {
+        if let Show::Live(bar) = &self.show {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn tell(&self, text: String) {
+        match &self.show {
+            Show::Live(bar) => bar.set_message(text),
+            Show::Lines(last) => {
+                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                if *last != text {
+                    terminal::say(&text);
+                    *last = text;
+                }
+            }
+            Show::Nothing => {}
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        match &self.show {
+            Show::Live(bar) => bar.suspend(|| terminal::say(&format!("warning: {text}"))),
+            Show::Lines(_) => terminal::say(&format!("warning: {text}")),
+            Show::Nothing => {}
+        }
+    }
+
+    fn created(&self, batch: &BatchId, found: bool) {
+        *self.batch.lock().unwrap_or_else(PoisonError::into_inner) = Some(batch.clone());
+        let kept = self.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((parts, path)) = kept
+            && let Err(error) = write_handle(parts, batch, &path)
+        {
+            self.warn(&format!("{} cannot be written: {error}; note the batch id {batch}", path.display()));
+        }
+        self.tell(format!("{} batch {batch}", if found { "found" } else { "created" }));
+    }
+}
+
+fn write_handle(parts: HandleParts, batch: &BatchId, path: &std::path::Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".lmbatch-").tempfile_in(folder)?;
+    serde_json::to_writer(&mut file, &parts.with_batch(batch.clone()))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+impl Observer for Progress {
+    fn observe(&self, event: &Event<'_>) {
+        match event {
+            Event::Planned { requests, bytes } => self.tell(format!("read {requests} requests, {} to send", size(*bytes))),
+            Event::Staging { bytes, .. } => self.tell(format!("uploading {}", size(*bytes))),
+            Event::Creating { .. } => self.tell("creating the batch".to_owned()),
+            Event::Doubt { .. } => self.warn("the answer to the create was lost; looking for the batch, and creating none"),
+            Event::Created { batch, found } => self.created(batch, *found),
+            Event::Polled { snapshot, .. } => {
+                let counts = snapshot.counts;
+                // A count of all is not the end: results are still being written.
+                let progress = counts.total.map(|total| format!(" · {} of {total}", counts.finished())).unwrap_or_default();
+                self.tell(format!("{}{progress}", terminal::plain(snapshot.status.as_str())));
+            }
+            Event::Retrying { error, wait } => self.tell(format!("{error}; again in {:.1} s", wait.as_secs_f64())),
+            Event::Fetching { rows, bytes } if matches!(self.show, Show::Live(_)) => self.tell(format!("reading results · {rows} rows, {}", size(*bytes))),
+            Event::Fetched { rows } => self.tell(format!("read {rows} rows of results")),
+            Event::Warning { message } => self.warn(&terminal::plain(message)),
+            _ => {}
+        }
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}

@@ -1,0 +1,99 @@
+//! What a run came to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use lmbatch_core::{OutcomeStatus, Problem, TokenUsage};
+use lmbatch_engine::Answered;
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::output;
+
+/// Counts of a run. `"format": 1` changes when the fields do.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    format: u32,
+    pub(crate) requests: u64,
+    pub(crate) usable: u64,
+    statuses: BTreeMap<OutcomeStatus, u64>,
+    problems: BTreeMap<Problem, u64>,
+    usage: TokenUsage,
+    provider: String,
+    model: String,
+    pub(crate) batch: String,
+    pub(crate) output: String,
+    elapsed_seconds: f64,
+    emulated: bool,
+}
+
+impl Summary {
+    pub(crate) fn new(provider: &str, model: &str, batch: &str, output: &str, emulated: bool) -> Self {
+        Self {
+            format: 1,
+            requests: 0,
+            usable: 0,
+            statuses: BTreeMap::new(),
+            problems: BTreeMap::new(),
+            usage: TokenUsage::default(),
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            batch: batch.to_owned(),
+            output: output.to_owned(),
+            elapsed_seconds: 0.0,
+            emulated,
+        }
+    }
+
+    pub(crate) fn count(&mut self, answered: &Answered<'_>, accept: &[Problem]) {
+        let status = output::status(&answered.answer);
+        let problem = answered.answer.problem();
+        self.requests += 1;
+        *self.statuses.entry(status).or_default() += 1;
+        if let Some(problem) = problem {
+            *self.problems.entry(problem).or_default() += 1;
+        }
+        if status == OutcomeStatus::Succeeded && problem.is_none_or(|problem| accept.contains(&problem)) {
+            self.usable += 1;
+        }
+        self.usage += output::usage(&answered.answer);
+    }
+
+    pub(crate) fn finish(&mut self, elapsed: Duration) {
+        self.elapsed_seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
+    }
+
+    pub(crate) fn exit(&self, max_failed: crate::args::MaxFailed) -> Exit {
+        if max_failed.allows(self.requests - self.usable, self.requests) { Exit::Usable } else { Exit::Unusable }
+    }
+
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    pub(crate) fn table(&self) -> String {
+        let mut table = Table::new();
+        table.load_style(NOTHING);
+        let mut row = |name: &str, value: String| {
+            table.add_row(vec![name.to_owned(), value]);
+        };
+        row("requests", self.requests.to_string());
+        for (status, count) in &self.statuses {
+            row(status.as_str(), count.to_string());
+        }
+        for (problem, count) in &self.problems {
+            row(&format!("of these {problem}"), count.to_string());
+        }
+        let usage = self.usage;
+        row("tokens", format!("{} in, {} out", usage.input_tokens, usage.output_tokens));
+        row("elapsed", format!("{:.1} s", self.elapsed_seconds));
+        row("batch", self.batch.clone());
+        row("output", self.output.clone());
+        if let Some(column) = table.column_mut(0) {
+            column.set_cell_alignment(CellAlignment::Left);
+        }
+        table.to_string()
+    }
+}
