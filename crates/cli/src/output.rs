@@ -62,11 +62,8 @@ pub(crate) fn line(answered: &Answered<'_>, origin: &Origin, out: &mut Vec<u8>) 
     }
     match &answered.answer {
         AnswerView::Row { outcome: OutcomeView::Succeeded(output), structured } => succeeded(output, structured, out),
-        other if answered.schema_asked => {
-            out.extend_from_slice(b",\"structured\":null");
-            failed(other, out);
-        }
-        other => failed(other, out),
+        _ if answered.schema_asked => out.extend_from_slice(b",\"structured\":null"),
+        _ => {}
     }
     string("provider", &origin.provider, out);
     string("batch", &origin.batch, out);
@@ -75,6 +72,7 @@ pub(crate) fn line(answered: &Answered<'_>, origin: &Origin, out: &mut Vec<u8>) 
     {
         text("response_id", id, out);
     }
+    failed(&answered.answer, out);
     if let Some(metadata) = answered.metadata {
         out.extend_from_slice(b",\"metadata\":");
         metadata.write(out);
