@@ -1,1 +1,102 @@
-fn main() {}
+//! Tasks of this repository: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask ci`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a task talks to whoever runs it"
+)]
+
+mod sh;
+mod tidy;
+
+use std::process::ExitCode;
+
+use sh::{has, run};
+
+const HELP: &str = "cargo xtask COMMAND
+  test [ARGS]   every test; needs no network and no key
+  tidy          the house's invariants
+  ci            fmt, clippy, test, tidy, docs";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = args
+        .split_first()
+        .map_or(("help", &[][..]), |(first, rest)| (first.as_str(), rest));
+    let result = match command {
+        "test" => test(rest),
+        "tidy" => tidy::tidy(),
+        "ci" => ci(),
+        _ => {
+            println!("{HELP}");
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask {command}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Every test of the workspace, documentation included.
+fn test(args: &[String]) -> Result<(), String> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    // The command is run by the end-to-end tests as users run it: as a program.
+    run("cargo", &["build", "--locked", "--package", "lmbatch-cli"])?;
+    let mut line = if has("cargo-nextest") {
+        vec!["nextest", "run"]
+    } else {
+        vec!["test", "--all-targets"]
+    };
+    line.extend(["--locked", "--workspace", "--all-features"]);
+    line.extend(args);
+    run("cargo", &line)?;
+    run(
+        "cargo",
+        &[
+            "test",
+            "--locked",
+            "--workspace",
+            "--all-features",
+            "--doc",
+            "--quiet",
+        ],
+    )
+}
+
+fn ci() -> Result<(), String> {
+    run("cargo", &["fmt", "--all", "--check"])?;
+    run(
+        "cargo",
+        &[
+            "clippy",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--",
+            "--deny",
+            "warnings",
+        ],
+    )?;
+    test(&[])?;
+    tidy::tidy()?;
+    sh::run_with(
+        "cargo",
+        &[
+            "doc",
+            "--locked",
+            "--workspace",
+            "--all-features",
+            "--no-deps",
+        ],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )?;
+    if has("cargo-deny") {
+        return run("cargo", &["deny", "check", "licenses", "bans", "sources"]);
+    }
+    println!("cargo-deny is not installed: licences and bans were not checked");
+    Ok(())
+}

@@ -184,7 +184,12 @@ impl std::str::FromStr for MaxFailed {
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = || format!("{text:?} is not a number or a percentage such as 3%");
         match text.strip_suffix('%') {
-            Some(percent) => percent.parse().ok().filter(|p| (0.0..=100.0).contains(p)).map(Self::Percent).ok_or_else(bad),
+            Some(percent) => percent
+                .parse()
+                .ok()
+                .filter(|p| (0.0..=100.0).contains(p))
+                .map(Self::Percent)
+                .ok_or_else(bad),
             None => text.parse().map(Self::Requests).map_err(|_| bad()),
         }
     }
@@ -212,10 +217,19 @@ mod tests {
 
     #[test]
     fn so_many_may_fail() {
-        for (text, failed, of, allowed) in
-            [("0", 0, 5, true), ("0", 1, 5, false), ("2", 2, 5, true), ("3%", 3, 100, true), ("3%", 4, 100, false), ("100%", 5, 5, true)]
-        {
-            assert_eq!(text.parse::<MaxFailed>().unwrap().allows(failed, of), allowed, "{text}");
+        for (text, failed, of, allowed) in [
+            ("0", 0, 5, true),
+            ("0", 1, 5, false),
+            ("2", 2, 5, true),
+            ("3%", 3, 100, true),
+            ("3%", 4, 100, false),
+            ("100%", 5, 5, true),
+        ] {
+            assert_eq!(
+                text.parse::<MaxFailed>().unwrap().allows(failed, of),
+                allowed,
+                "{text}"
+            );
         }
         assert!("x".parse::<MaxFailed>().is_err() && "101%".parse::<MaxFailed>().is_err());
     }

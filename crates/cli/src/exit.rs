@@ -46,7 +46,13 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, message: message.into(), hint: None, kind: None, batch: None }
+        Self {
+            exit: Exit::Usage,
+            message: message.into(),
+            hint: None,
+            kind: None,
+            batch: None,
+        }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -56,22 +62,33 @@ impl Failure {
 
     pub(crate) fn plan(error: PlanError, input: &str) -> Self {
         match error {
-            PlanError::Input(bad) => Self::usage(bad_input(&bad, input)).hint("nothing was sent; mend the input and run it again"),
-            PlanError::Failed(error) if error.kind() == ErrorKind::InvalidInput => Self::usage(format!("{input}: {error}")).hint("nothing was sent"),
+            PlanError::Input(bad) => Self::usage(bad_input(&bad, input))
+                .hint("nothing was sent; mend the input and run it again"),
+            PlanError::Failed(error) if error.kind() == ErrorKind::InvalidInput => {
+                Self::usage(format!("{input}: {error}")).hint("nothing was sent")
+            }
             PlanError::Failed(error) => error.into(),
         }
     }
 }
 
 fn bad_input(bad: &BadInput, input: &str) -> String {
-    let lines = if bad.count == 1 { "line is" } else { "lines are" };
+    let lines = if bad.count == 1 {
+        "line is"
+    } else {
+        "lines are"
+    };
     let mut text = format!("{input}: {} {lines} not valid", bad.count);
     if bad.count > bad.first.len() as u64 {
         text.push_str(&format!("; the first {}", bad.first.len()));
     }
     text.push(':');
     for one in &bad.first {
-        text.push_str(&format!("\n  line {}: {}", one.place, crate::terminal::plain(&one.reason)));
+        text.push_str(&format!(
+            "\n  line {}: {}",
+            one.place,
+            crate::terminal::plain(&one.reason)
+        ));
     }
     text
 }
@@ -84,7 +101,9 @@ impl From<Error> for Failure {
             _ => Exit::Failed,
         };
         let hint = match error.kind() {
-            ErrorKind::ProviderAuth => Some("check the key; a run without a key or a bill is: lmbatch run … --emulate"),
+            ErrorKind::ProviderAuth => {
+                Some("check the key; a run without a key or a bill is: lmbatch run … --emulate")
+            }
             ErrorKind::Connection => Some("check --base-url, HTTPS_PROXY and SSL_CERT_FILE"),
             ErrorKind::ModelNotFound => Some("check the model's name after the first /"),
             ErrorKind::Billing => Some("check the account's billing; what was created goes on"),

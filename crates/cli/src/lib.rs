@@ -24,9 +24,16 @@ pub fn main() -> ExitCode {
     let args = Args::parse();
     if let Ok(filter) = std::env::var("LMBATCH_LOG") {
         let filter = tracing_subscriber::EnvFilter::new(filter);
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .init();
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             terminal::error(&format!("the runtime could not be started: {error}"), None);
@@ -34,7 +41,9 @@ pub fn main() -> ExitCode {
         }
     };
     let json = matches!(&args.command, Command::Run(run) if run.json);
-    let exit = runtime.block_on(dispatch(args.command)).unwrap_or_else(|failure| report(&failure, json));
+    let exit = runtime
+        .block_on(dispatch(args.command))
+        .unwrap_or_else(|failure| report(&failure, json));
     // Work that is left over, such as a read that hangs, does not keep the process.
     runtime.shutdown_background();
     exit.into()

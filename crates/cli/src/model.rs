@@ -13,8 +13,13 @@ pub(crate) struct Model {
 /// Splits at the first slash: models may have slashes of their own.
 pub(crate) fn parse(text: &str) -> Result<Model, Failure> {
     match text.split_once('/') {
-        Some((provider, name)) if !name.is_empty() => Ok(Model { provider: find(provider)?, name: name.to_owned() }),
-        _ => Err(Failure::usage(format!("{text:?} is not PROVIDER/MODEL, such as openai/gpt-5-mini"))),
+        Some((provider, name)) if !name.is_empty() => Ok(Model {
+            provider: find(provider)?,
+            name: name.to_owned(),
+        }),
+        _ => Err(Failure::usage(format!(
+            "{text:?} is not PROVIDER/MODEL, such as openai/gpt-5-mini"
+        ))),
     }
 }
 
@@ -24,10 +29,17 @@ pub(crate) fn find(name: &str) -> Result<&'static Provider, Failure> {
         return Ok(provider);
     }
     let known: Vec<&str> = providers::ALL.iter().map(|provider| provider.id).collect();
-    let failure = Failure::usage(format!("there is no provider {name:?}; there is {}", known.join(", ")));
-    let nearest = known.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+    let failure = Failure::usage(format!(
+        "there is no provider {name:?}; there is {}",
+        known.join(", ")
+    ));
+    let nearest = known
+        .iter()
+        .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
     Err(match nearest {
-        Some(nearest) if strsim::jaro_winkler(nearest, name) > 0.7 => failure.hint(format!("did you mean {nearest}?")),
+        Some(nearest) if strsim::jaro_winkler(nearest, name) > 0.7 => {
+            failure.hint(format!("did you mean {nearest}?"))
+        }
         _ => failure,
     })
 }
@@ -40,14 +52,20 @@ mod tests {
     fn a_model_is_split_at_the_first_slash() {
         assert_eq!(parse("openai/org/model").unwrap().name, "org/model");
         for text in ["openai", "openai/", ""] {
-            assert!(parse(text).unwrap_err().message.contains("PROVIDER/MODEL"), "{text}");
+            assert!(
+                parse(text).unwrap_err().message.contains("PROVIDER/MODEL"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn an_unknown_provider_gets_the_list_and_the_nearest_word() {
         let failure = parse("opnai/x").unwrap_err();
-        assert_eq!(failure.message, "there is no provider \"opnai\"; there is openai");
+        assert_eq!(
+            failure.message,
+            "there is no provider \"opnai\"; there is openai"
+        );
         assert_eq!(failure.hint.as_deref(), Some("did you mean openai?"));
         assert_eq!(parse("zzz/x").unwrap_err().hint, None);
     }

@@ -5,7 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use lmbatch_core::{
-    AttachmentView, FailureView, ItemView, OutcomeStatus, OutcomeView, OutputView, SourceView, Text, TokenUsage, Verdict, write_string,
+    AttachmentView, FailureView, ItemView, OutcomeStatus, OutcomeView, OutputView, SourceView,
+    Text, TokenUsage, Verdict, write_string,
 };
 use lmbatch_engine::{AnswerView, Answered, Structured};
 use tempfile::NamedTempFile;
@@ -38,7 +39,10 @@ pub(crate) fn status(answer: &AnswerView<'_>) -> OutcomeStatus {
 /// Tokens that an answer used.
 pub(crate) fn usage(answer: &AnswerView<'_>) -> TokenUsage {
     match answer {
-        AnswerView::Row { outcome: OutcomeView::Succeeded(output), .. } => output.usage,
+        AnswerView::Row {
+            outcome: OutcomeView::Succeeded(output),
+            ..
+        } => output.usage,
         _ => TokenUsage::default(),
     }
 }
@@ -61,13 +65,19 @@ pub(crate) fn line(answered: &Answered<'_>, origin: &Origin, out: &mut Vec<u8>) 
         string("problem", problem.as_str(), out);
     }
     match &answered.answer {
-        AnswerView::Row { outcome: OutcomeView::Succeeded(output), structured } => succeeded(output, structured, out),
+        AnswerView::Row {
+            outcome: OutcomeView::Succeeded(output),
+            structured,
+        } => succeeded(output, structured, out),
         _ if answered.schema_asked => out.extend_from_slice(b",\"structured\":null"),
         _ => {}
     }
     string("provider", &origin.provider, out);
     string("batch", &origin.batch, out);
-    if let AnswerView::Row { outcome: OutcomeView::Succeeded(output), .. } = &answered.answer
+    if let AnswerView::Row {
+        outcome: OutcomeView::Succeeded(output),
+        ..
+    } = &answered.answer
         && let Some(id) = output.response_id
     {
         text("response_id", id, out);
@@ -99,7 +109,11 @@ fn text(name: &str, value: Text<'_>, out: &mut Vec<u8>) {
     value.write_json(out);
 }
 
-fn list<T>(items: impl IntoIterator<Item = T>, out: &mut Vec<u8>, mut write: impl FnMut(T, &mut Vec<u8>)) {
+fn list<T>(
+    items: impl IntoIterator<Item = T>,
+    out: &mut Vec<u8>,
+    mut write: impl FnMut(T, &mut Vec<u8>),
+) {
     out.push(b'[');
     for (place, item) in items.into_iter().enumerate() {
         if place > 0 {
@@ -127,7 +141,15 @@ fn succeeded(output: &OutputView<'_>, structured: &Structured<'_>, out: &mut Vec
             out.extend_from_slice(value.as_bytes());
         }
     }
-    let calls = || output.items.iter().filter_map(|item| if let ItemView::ToolCall(call) = item { Some(call) } else { None });
+    let calls = || {
+        output.items.iter().filter_map(|item| {
+            if let ItemView::ToolCall(call) = item {
+                Some(call)
+            } else {
+                None
+            }
+        })
+    };
     if calls().next().is_some() {
         key("tool_calls", out);
         list(calls(), out, |call, out| {
@@ -139,7 +161,12 @@ fn succeeded(output: &OutputView<'_>, structured: &Structured<'_>, out: &mut Vec
             out.push(b'}');
         });
     }
-    let others = || output.items.iter().filter(|item| !matches!(item, ItemView::Text(_) | ItemView::ToolCall(_)));
+    let others = || {
+        output
+            .items
+            .iter()
+            .filter(|item| !matches!(item, ItemView::Text(_) | ItemView::ToolCall(_)))
+    };
     if others().next().is_some() {
         key("items", out);
         list(others(), out, item);
@@ -158,7 +185,12 @@ fn item(item: &ItemView<'_>, out: &mut Vec<u8>) {
     match item {
         ItemView::Thinking(thinking) => {
             out.extend_from_slice(b"{\"type\":\"thinking\"");
-            for (name, value) in [("text", thinking.text), ("id", thinking.id), ("signature", thinking.signature), ("data", thinking.data)] {
+            for (name, value) in [
+                ("text", thinking.text),
+                ("id", thinking.id),
+                ("signature", thinking.signature),
+                ("data", thinking.data),
+            ] {
                 if let Some(value) = value {
                     text(name, value, out);
                 }
@@ -206,7 +238,10 @@ fn attachment(attachment: &AttachmentView<'_>, out: &mut Vec<u8>) {
 
 fn failed(answer: &AnswerView<'_>, out: &mut Vec<u8>) {
     match answer {
-        AnswerView::Row { outcome: OutcomeView::Errored(failure), .. } => error(failure, out),
+        AnswerView::Row {
+            outcome: OutcomeView::Errored(failure),
+            ..
+        } => error(failure, out),
         AnswerView::Malformed => {
             key("error", out);
             out.extend_from_slice(br#"{"kind":"malformed_reply","message":"the row of the results could not be read","retryable":true}"#);
@@ -237,7 +272,11 @@ fn error(failure: &FailureView<'_>, out: &mut Vec<u8>) {
 /// Where output lines go: standard output, or a file that appears only when it is whole.
 pub(crate) enum Sink {
     Standard(BufWriter<io::Stdout>),
-    File { writer: BufWriter<NamedTempFile>, path: PathBuf, force: bool },
+    File {
+        writer: BufWriter<NamedTempFile>,
+        path: PathBuf,
+        force: bool,
+    },
 }
 
 /// Refuses to replace a file that is there. Called before anything is sent.
@@ -246,17 +285,25 @@ pub(crate) fn check(path: &Path, force: bool) -> Result<(), Failure> {
         return Ok(());
     }
     if !force && path.exists() {
-        return Err(Failure::usage(format!("{} is there already", path.display())).hint("name another with -o, or replace it with --force"));
+        return Err(
+            Failure::usage(format!("{} is there already", path.display()))
+                .hint("name another with -o, or replace it with --force"),
+        );
     }
     let folder = folder(path);
     if !folder.is_dir() {
-        return Err(Failure::usage(format!("there is no folder {}", folder.display())));
+        return Err(Failure::usage(format!(
+            "there is no folder {}",
+            folder.display()
+        )));
     }
     Ok(())
 }
 
 fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 impl Sink {
@@ -264,8 +311,15 @@ impl Sink {
         if path == Path::new("-") {
             return Ok(Self::Standard(BufWriter::new(io::stdout())));
         }
-        let file = tempfile::Builder::new().prefix(".lmbatch-").suffix(".tmp").tempfile_in(folder(path))?;
-        Ok(Self::File { writer: BufWriter::with_capacity(256 << 10, file), path: path.to_path_buf(), force })
+        let file = tempfile::Builder::new()
+            .prefix(".lmbatch-")
+            .suffix(".tmp")
+            .tempfile_in(folder(path))?;
+        Ok(Self::File {
+            writer: BufWriter::with_capacity(256 << 10, file),
+            path: path.to_path_buf(),
+            force,
+        })
     }
 
     pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
@@ -279,8 +333,14 @@ impl Sink {
     pub(crate) fn finish(self) -> io::Result<()> {
         match self {
             Self::Standard(mut out) => out.flush(),
-            Self::File { writer, path, force } => {
-                let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+            Self::File {
+                writer,
+                path,
+                force,
+            } => {
+                let file = writer
+                    .into_inner()
+                    .map_err(io::IntoInnerError::into_error)?;
                 file.as_file().sync_all()?;
                 if force {
                     file.persist(&path).map_err(|error| error.error)?;

@@ -39,7 +39,11 @@ impl Progress {
         } else {
             Show::Lines(Mutex::default())
         };
-        Self { show, batch: Mutex::default(), handle: Mutex::default() }
+        Self {
+            show,
+            batch: Mutex::default(),
+            handle: Mutex::default(),
+        }
     }
 
     /// As soon as the batch exists, its handle is written to `path`.
@@ -49,7 +53,10 @@ impl Progress {
 
     /// The batch, once it exists.
     pub(crate) fn batch(&self) -> Option<BatchId> {
-        self.batch.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.batch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(crate) fn finish(&self) {
@@ -82,19 +89,38 @@ impl Progress {
 
     fn created(&self, batch: &BatchId, found: bool) {
         *self.batch.lock().unwrap_or_else(PoisonError::into_inner) = Some(batch.clone());
-        let kept = self.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let kept = self
+            .handle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some((parts, path)) = kept
             && let Err(error) = write_handle(parts, batch, &path)
         {
-            self.warn(&format!("{} cannot be written: {error}; note the batch id {batch}", path.display()));
+            self.warn(&format!(
+                "{} cannot be written: {error}; note the batch id {batch}",
+                path.display()
+            ));
         }
-        self.tell(format!("{} batch {batch}", if found { "found" } else { "created" }));
+        self.tell(format!(
+            "{} batch {batch}",
+            if found { "found" } else { "created" }
+        ));
     }
 }
 
-fn write_handle(parts: HandleParts, batch: &BatchId, path: &std::path::Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".lmbatch-").tempfile_in(folder)?;
+fn write_handle(
+    parts: HandleParts,
+    batch: &BatchId,
+    path: &std::path::Path,
+) -> std::io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(std::path::Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".lmbatch-")
+        .tempfile_in(folder)?;
     serde_json::to_writer(&mut file, &parts.with_batch(batch.clone()))?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
@@ -104,19 +130,34 @@ fn write_handle(parts: HandleParts, batch: &BatchId, path: &std::path::Path) -> 
 impl Observer for Progress {
     fn observe(&self, event: &Event<'_>) {
         match event {
-            Event::Planned { requests, bytes } => self.tell(format!("read {requests} requests, {} to send", size(*bytes))),
+            Event::Planned { requests, bytes } => self.tell(format!(
+                "read {requests} requests, {} to send",
+                size(*bytes)
+            )),
             Event::Staging { bytes, .. } => self.tell(format!("uploading {}", size(*bytes))),
             Event::Creating { .. } => self.tell("creating the batch".to_owned()),
-            Event::Doubt { .. } => self.warn("the answer to the create was lost; looking for the batch, and creating none"),
+            Event::Doubt { .. } => self.warn(
+                "the answer to the create was lost; looking for the batch, and creating none",
+            ),
             Event::Created { batch, found } => self.created(batch, *found),
             Event::Polled { snapshot, .. } => {
                 let counts = snapshot.counts;
                 // A count of all is not the end: results are still being written.
-                let progress = counts.total.map(|total| format!(" · {} of {total}", counts.finished())).unwrap_or_default();
-                self.tell(format!("{}{progress}", terminal::plain(snapshot.status.as_str())));
+                let progress = counts
+                    .total
+                    .map(|total| format!(" · {} of {total}", counts.finished()))
+                    .unwrap_or_default();
+                self.tell(format!(
+                    "{}{progress}",
+                    terminal::plain(snapshot.status.as_str())
+                ));
             }
-            Event::Retrying { error, wait } => self.tell(format!("{error}; again in {:.1} s", wait.as_secs_f64())),
-            Event::Fetching { rows, bytes } if matches!(self.show, Show::Live(_)) => self.tell(format!("reading results · {rows} rows, {}", size(*bytes))),
+            Event::Retrying { error, wait } => {
+                self.tell(format!("{error}; again in {:.1} s", wait.as_secs_f64()))
+            }
+            Event::Fetching { rows, bytes } if matches!(self.show, Show::Live(_)) => {
+                self.tell(format!("reading results · {rows} rows, {}", size(*bytes)))
+            }
             Event::Fetched { rows } => self.tell(format!("read {rows} rows of results")),
             Event::Warning { message } => self.warn(&terminal::plain(message)),
             _ => {}

@@ -9,17 +9,25 @@ use crate::args::SettingsArgs;
 use crate::exit::Failure;
 
 pub(crate) fn options(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
-    let mut hyperparameters = Hyperparameters { max_output_tokens: args.max_tokens, temperature: args.temperature, ..Hyperparameters::default() };
+    let mut hyperparameters = Hyperparameters {
+        max_output_tokens: args.max_tokens,
+        temperature: args.temperature,
+        ..Hyperparameters::default()
+    };
     for pair in &args.set {
         let Some((key, value)) = pair.split_once('=') else {
             return Err(Failure::usage(format!("--set {pair:?} is not KEY=VALUE")));
         };
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-        hyperparameters.set(key, value).map_err(|error| Failure::usage(format!("--set {error}")))?;
+        hyperparameters
+            .set(key, value)
+            .map_err(|error| Failure::usage(format!("--set {error}")))?;
     }
     let system = match &args.system {
         Some(text) => Some(match text.strip_prefix('@') {
-            Some(path) => fs::read_to_string(path).map_err(|error| Failure::usage(format!("--system: {path} cannot be read: {error}")))?,
+            Some(path) => fs::read_to_string(path).map_err(|error| {
+                Failure::usage(format!("--system: {path} cannot be read: {error}"))
+            })?,
             None => text.clone(),
         }),
         None => None,
@@ -27,8 +35,10 @@ pub(crate) fn options(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
     let schema = match &args.schema {
         Some(path) => {
             let bad = |why: String| Failure::usage(format!("--schema: {} {why}", path.display()));
-            let text = fs::read_to_string(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
-            let value: Value = serde_json::from_str(&text).map_err(|error| bad(format!("is not JSON: {error}")))?;
+            let text = fs::read_to_string(path)
+                .map_err(|error| bad(format!("cannot be read: {error}")))?;
+            let value: Value = serde_json::from_str(&text)
+                .map_err(|error| bad(format!("is not JSON: {error}")))?;
             if !value.is_object() {
                 return Err(bad("is not a JSON Schema object".to_owned()));
             }
@@ -39,7 +49,10 @@ pub(crate) fn options(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
     Ok(GenerateOptions {
         system,
         schema,
-        thinking: args.effort.map(|effort| ThinkingOptions { effort: Some(effort), ..ThinkingOptions::default() }),
+        thinking: args.effort.map(|effort| ThinkingOptions {
+            effort: Some(effort),
+            ..ThinkingOptions::default()
+        }),
         hyperparameters,
         ..GenerateOptions::default()
     })

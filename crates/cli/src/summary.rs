@@ -30,7 +30,13 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    pub(crate) fn new(provider: &str, model: &str, batch: &str, output: &str, emulated: bool) -> Self {
+    pub(crate) fn new(
+        provider: &str,
+        model: &str,
+        batch: &str,
+        output: &str,
+        emulated: bool,
+    ) -> Self {
         Self {
             format: 1,
             requests: 0,
@@ -55,7 +61,9 @@ impl Summary {
         if let Some(problem) = problem {
             *self.problems.entry(problem).or_default() += 1;
         }
-        if status == OutcomeStatus::Succeeded && problem.is_none_or(|problem| accept.contains(&problem)) {
+        if status == OutcomeStatus::Succeeded
+            && problem.is_none_or(|problem| accept.contains(&problem))
+        {
             self.usable += 1;
         }
         self.usage += output::usage(&answered.answer);
@@ -66,7 +74,11 @@ impl Summary {
     }
 
     pub(crate) fn exit(&self, max_failed: crate::args::MaxFailed) -> Exit {
-        if max_failed.allows(self.requests - self.usable, self.requests) { Exit::Usable } else { Exit::Unusable }
+        if max_failed.allows(self.requests - self.usable, self.requests) {
+            Exit::Usable
+        } else {
+            Exit::Unusable
+        }
     }
 
     pub(crate) fn json(&self) -> String {
@@ -87,7 +99,10 @@ impl Summary {
             row(&format!("of these {problem}"), count.to_string());
         }
         let usage = self.usage;
-        row("tokens", format!("{} in, {} out", usage.input_tokens, usage.output_tokens));
+        row(
+            "tokens",
+            format!("{} in, {} out", usage.input_tokens, usage.output_tokens),
+        );
         row("elapsed", format!("{:.1} s", self.elapsed_seconds));
         row("batch", self.batch.clone());
         row("output", self.output.clone());

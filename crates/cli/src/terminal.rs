@@ -26,5 +26,7 @@ pub(crate) fn is_interactive() -> bool {
 
 /// Text of a provider or of an input without what a terminal would act on.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }

@@ -112,8 +112,7 @@ impl Attachment {
         if url.starts_with("data:") {
             return Self::from_data_url(&url);
         }
-        let end = url.find(['?', '#']).unwrap_or(url.len());
-        let mime_type = mime_guess::from_path(&url[..end]).first_raw();
+        let mime_type = mime_guess::from_path(url_path(&url)).first_raw();
         Ok(Self::new(AttachmentSource::Url(url), mime_type))
     }
 
@@ -164,6 +163,16 @@ impl Attachment {
             filename: None,
         }
     }
+}
+
+/// The path of a URL: the end of a host's name, such as `.com`, says nothing about a file.
+fn url_path(url: &str) -> &str {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let rest = match url[..end].split_once("://") {
+        Some((_, rest)) => rest,
+        None => &url[..end],
+    };
+    rest.split_once('/').map_or("", |(_, path)| path)
 }
 
 /// The media type and the data of a `data:TYPE;base64,…` URL.
@@ -246,6 +255,16 @@ mod tests {
         let url = Attachment::from_url("https://x.test/a.jpg?v=1").unwrap();
         assert_eq!(url.kind, AttachmentKind::Image);
         assert!(!format!("{png:?}").contains("PNG\\r"));
+        for (url, expected) in [
+            ("https://example.com", None),
+            ("https://example.com/", None),
+            ("https://x.ai?name=a.png", None),
+            ("https://h.mov/a", None),
+            ("https://h.test/b/a.PDF#x", Some("application/pdf")),
+        ] {
+            let mime_type = Attachment::from_url(url).unwrap().mime_type;
+            assert_eq!(mime_type.as_deref(), expected, "{url}");
+        }
         let json = serde_json::to_string(&png).unwrap();
         assert_eq!(serde_json::from_str::<Attachment>(&json).unwrap(), png);
     }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::{ResponseSchema, Tool, ToolChoice};
 
 /// How an answer is written. What is `None` is the provider's choice.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Hyperparameters {
     /// The most tokens of an answer, thinking included.
@@ -40,6 +40,23 @@ pub struct Hyperparameters {
     /// The provider's own parameters, merged into the body last.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, Value>,
+}
+
+impl fmt::Debug for Hyperparameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Stop texts and extras are the caller's words: they are counted, not shown.
+        f.debug_struct("Hyperparameters")
+            .field("max_output_tokens", &self.max_output_tokens)
+            .field("temperature", &self.temperature)
+            .field("top_p", &self.top_p)
+            .field("top_k", &self.top_k)
+            .field("stop", &self.stop.as_ref().map(Vec::len))
+            .field("seed", &self.seed)
+            .field("presence_penalty", &self.presence_penalty)
+            .field("frequency_penalty", &self.frequency_penalty)
+            .field("extra", &self.extra.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Hyperparameters {
@@ -295,6 +312,26 @@ mod tests {
         assert_eq!(
             set(&[("stop", json!("END"))]).unwrap().stop,
             Some(vec!["END".to_owned()])
+        );
+    }
+
+    #[test]
+    fn hyperparameters_survive_serde_and_their_debug_shows_no_content() {
+        let whole = set(&[
+            ("temperature", json!(0.5)),
+            ("stop", json!("canary")),
+            ("metadata.note", json!("canary")),
+        ])
+        .unwrap();
+        let json = serde_json::to_string(&whole).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Hyperparameters>(&json).unwrap(),
+            whole
+        );
+        let debug = format!("{whole:?}");
+        assert!(
+            debug.contains("0.5") && !debug.contains("canary"),
+            "{debug}"
         );
     }
 

@@ -59,6 +59,20 @@ impl<T> Outcome<T> {
         }
     }
 
+    /// The same outcome of another value; a problem stays.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Outcome<U> {
+        match self {
+            Self::Succeeded { value, problem } => Outcome::Succeeded {
+                value: change(value),
+                problem,
+            },
+            Self::Errored(error) => Outcome::Errored(error),
+            Self::Expired => Outcome::Expired,
+            Self::Cancelled => Outcome::Cancelled,
+            Self::Missing => Outcome::Missing,
+        }
+    }
+
     /// Why a succeeded answer may be unusable.
     pub fn problem(&self) -> Option<Problem> {
         match self {
@@ -179,6 +193,12 @@ mod tests {
             assert_eq!(outcome.value().err().map(RequestError::kind), kind);
             assert_eq!(outcome.status().as_str(), status);
             assert_eq!(outcome.is_usable(), kind.is_none());
+            assert_eq!(outcome.clone().map(|value| value), outcome);
+            let json = serde_json::to_string(&outcome).unwrap();
+            assert_eq!(
+                serde_json::from_str::<Outcome<i32>>(&json).unwrap(),
+                outcome
+            );
             assert_eq!(outcome.into_value().err().map(|error| error.kind()), kind);
         }
         let truncated = Outcome::Succeeded {
@@ -186,6 +206,13 @@ mod tests {
             problem: Some(Problem::Truncated),
         };
         assert!(!truncated.is_usable() && truncated.value().is_ok());
+        assert_eq!(
+            truncated.map(|value| value + 1),
+            Outcome::Succeeded {
+                value: 2,
+                problem: Some(Problem::Truncated),
+            }
+        );
     }
 
     #[test]

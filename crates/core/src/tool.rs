@@ -1,5 +1,7 @@
 //! What a model may call, and what its answer must look like.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,7 +9,7 @@ use serde_json::Value;
 use crate::JsonBuf;
 
 /// Something the model may call. The call comes back as an item of the answer; nothing is run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tool {
     /// Its name.
@@ -37,6 +39,14 @@ impl Tool {
     pub fn with_description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
+    }
+}
+
+impl fmt::Debug for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tool")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -73,8 +83,13 @@ impl ResponseSchema {
                     .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
         };
         let title = schema.get("title").and_then(Value::as_str).filter(legal);
+        Self::named(title.unwrap_or("response"), schema)
+    }
+
+    /// A JSON Schema under a name, which is taken as it is.
+    pub fn named(name: impl Into<String>, schema: &Value) -> Self {
         Self {
-            name: title.unwrap_or("response").to_owned(),
+            name: name.into(),
             schema: JsonBuf::from_value(schema),
         }
     }
@@ -82,5 +97,47 @@ impl ResponseSchema {
     /// The schema of a type.
     pub fn of<T: JsonSchema>() -> Self {
         Self::new(schemars::schema_for!(T).as_value())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_schema_is_named_by_its_title_where_that_is_legal() {
+        let long = "x".repeat(65);
+        for (title, expected) in [
+            (json!("Weather_1-a"), "Weather_1-a"),
+            (json!("two words"), "response"),
+            (json!(""), "response"),
+            (json!(long), "response"),
+            (json!(7), "response"),
+            (Value::Null, "response"),
+        ] {
+            let schema = json!({"title": title});
+            assert_eq!(ResponseSchema::new(&schema).name, expected, "{title}");
+        }
+        assert_eq!(ResponseSchema::new(&json!({})).name, "response");
+        assert_eq!(
+            ResponseSchema::named("mine", &json!({"title": "T"})).name,
+            "mine"
+        );
+    }
+
+    #[test]
+    fn a_tool_survives_serde_and_its_debug_shows_no_content() {
+        let tool =
+            Tool::new("weather", &json!({"about": "canary"})).with_description("canary\nline");
+        let json = serde_json::to_string(&tool).unwrap();
+        assert_eq!(serde_json::from_str::<Tool>(&json).unwrap(), tool);
+        assert!(!tool.parameters.as_str().contains('\n'));
+        let debug = format!("{tool:?}");
+        assert!(
+            debug.contains("weather") && !debug.contains("canary"),
+            "{debug}"
+        );
     }
 }

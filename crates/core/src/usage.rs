@@ -6,6 +6,8 @@ use std::ops::{Add, AddAssign};
 use serde::{Deserialize, Serialize};
 
 /// Tokens of one answer, or of many. Input and output are totals; the others are parts of them.
+///
+/// Sums stop at the largest number: a count is the provider's word, and may be nonsense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TokenUsage {
@@ -31,16 +33,49 @@ impl Add for TokenUsage {
 
 impl AddAssign for TokenUsage {
     fn add_assign(&mut self, other: Self) {
-        self.input_tokens += other.input_tokens;
-        self.cached_input_tokens += other.cached_input_tokens;
-        self.cache_write_tokens += other.cache_write_tokens;
-        self.output_tokens += other.output_tokens;
-        self.thinking_tokens += other.thinking_tokens;
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.cached_input_tokens = self
+            .cached_input_tokens
+            .saturating_add(other.cached_input_tokens);
+        self.cache_write_tokens = self
+            .cache_write_tokens
+            .saturating_add(other.cache_write_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.thinking_tokens = self.thinking_tokens.saturating_add(other.thinking_tokens);
     }
 }
 
 impl Sum for TokenUsage {
     fn sum<I: Iterator<Item = Self>>(usages: I) -> Self {
         usages.fold(Self::default(), Add::add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_add_every_count_and_stop_at_the_largest_number() {
+        let one = TokenUsage {
+            input_tokens: 1,
+            cached_input_tokens: 2,
+            cache_write_tokens: 3,
+            output_tokens: 4,
+            thinking_tokens: 5,
+        };
+        let twice = TokenUsage {
+            input_tokens: 2,
+            cached_input_tokens: 4,
+            cache_write_tokens: 6,
+            output_tokens: 8,
+            thinking_tokens: 10,
+        };
+        assert_eq!([one, one].into_iter().sum::<TokenUsage>(), twice);
+        let most = TokenUsage {
+            input_tokens: u64::MAX,
+            ..one
+        };
+        assert_eq!((most + one).input_tokens, u64::MAX);
     }
 }

@@ -33,10 +33,14 @@ mod tests {
 
     #[test]
     fn only_a_clear_refusal_is_a_refusal() {
-        for status in [400, 401, 402, 403, 404, 405, 411, 413, 414, 415, 422, 429, 431] {
+        for status in [
+            400, 401, 402, 403, 404, 405, 411, 413, 414, 415, 422, 429, 431,
+        ] {
             assert_eq!(delivery_of(status), Delivery::Refused, "{status}");
         }
-        for status in [200, 302, 307, 408, 409, 425, 499, 500, 502, 503, 504, 520, 529] {
+        for status in [
+            200, 302, 307, 408, 409, 425, 499, 500, 502, 503, 504, 520, 529,
+        ] {
             assert_eq!(delivery_of(status), Delivery::Unknown, "{status}");
         }
     }

@@ -61,19 +61,36 @@ struct Inner {
 
 impl HttpClient {
     /// Credentials go to the base URL's origin and nowhere else.
-    pub fn new(options: HttpOptions, credentials: &[(HeaderName, SecretString)], headers: HeaderMap) -> Result<Self> {
+    pub fn new(
+        options: HttpOptions,
+        credentials: &[(HeaderName, SecretString)],
+        headers: HeaderMap,
+    ) -> Result<Self> {
         let mut secret = HeaderMap::new();
         for (name, value) in credentials {
             let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_| {
-                Error::new(ErrorKind::ProviderAuth).with_message("the key holds characters that no key can hold, such as a line break")
+                Error::new(ErrorKind::ProviderAuth).with_message(
+                    "the key holds characters that no key can hold, such as a line break",
+                )
             })?;
             value.set_sensitive(true);
             secret.insert(name.clone(), value);
         }
         let usual = build(Client::builder(), &options)?;
         // A create is never sent twice: no connection that may have gone stale, no transparent retry.
-        let once = build(Client::builder().http1_only().pool_max_idle_per_host(0), &options)?;
-        Ok(Self { inner: Arc::new(Inner { options, credentials: secret, headers, usual, once }) })
+        let once = build(
+            Client::builder().http1_only().pool_max_idle_per_host(0),
+            &options,
+        )?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                options,
+                credentials: secret,
+                headers,
+                usual,
+                once,
+            }),
+        })
     }
 
     /// A GET below the base URL.
@@ -112,12 +129,18 @@ fn build(builder: ClientBuilder, options: &HttpOptions) -> Result<Client> {
         .retry(retry::never())
         .referer(false)
         .build()
-        .map_err(|error| Error::new(ErrorKind::Local).with_message("the HTTP client could not be set up").with_source(error))
+        .map_err(|error| {
+            Error::new(ErrorKind::Local)
+                .with_message("the HTTP client could not be set up")
+                .with_source(error)
+        })
 }
 
 impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpClient").field("base_url", &self.inner.options.base_url.as_str()).finish_non_exhaustive()
+        f.debug_struct("HttpClient")
+            .field("base_url", &self.inner.options.base_url.as_str())
+            .finish_non_exhaustive()
     }
 }
 
@@ -136,7 +159,10 @@ pub struct Exchange {
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange").field("method", &self.method).field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Exchange")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -167,7 +193,11 @@ impl Exchange {
         let (len, body) = form.into_body();
         // The boundary is plain ASCII.
         let content_type = HeaderValue::from_str(&Multipart::content_type());
-        self.stream(content_type.unwrap_or_else(|_| HeaderValue::from_static("multipart/form-data")), len, body)
+        self.stream(
+            content_type.unwrap_or_else(|_| HeaderValue::from_static("multipart/form-data")),
+            len,
+            body,
+        )
     }
     /// A streamed body of known length.
     pub fn stream(mut self, content_type: HeaderValue, len: u64, body: ByteStream) -> Self {
@@ -184,16 +214,19 @@ impl Exchange {
     /// whether the provider can have acted.
     pub async fn send(self) -> Result<Reply> {
         let inner = Arc::clone(&self.client.inner);
-        let mut url = inner
-            .options
-            .base_url
-            .join(&self.path)
-            .map_err(|_| Error::new(ErrorKind::Internal).with_operation(self.operation).with_message("the path is not a path"))?;
+        let mut url = inner.options.base_url.join(&self.path).map_err(|_| {
+            Error::new(ErrorKind::Internal)
+                .with_operation(self.operation)
+                .with_message("the path is not a path")
+        })?;
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
         let client = if self.once { &inner.once } else { &inner.usual };
-        let mut request = client.request(self.method.clone(), url).headers(inner.headers.clone()).headers(inner.credentials.clone());
+        let mut request = client
+            .request(self.method.clone(), url)
+            .headers(inner.headers.clone())
+            .headers(inner.credentials.clone());
         request = request.headers(self.headers);
         let mut total = 0;
         let sent = Arc::new(AtomicU64::new(0));
@@ -203,7 +236,10 @@ impl Exchange {
             let counted = body.inspect_ok(move |piece| {
                 counter.fetch_add(piece.len() as u64, Ordering::Relaxed);
             });
-            request = request.header(CONTENT_TYPE, content_type).header(CONTENT_LENGTH, len).body(Body::wrap_stream(counted));
+            request = request
+                .header(CONTENT_TYPE, content_type)
+                .header(CONTENT_LENGTH, len)
+                .body(Body::wrap_stream(counted));
         } else if self.method == Method::POST {
             request = request.header(CONTENT_LENGTH, 0);
         }
@@ -224,27 +260,50 @@ impl Exchange {
 
     /// Sends a GET and follows redirects by hand: on our origin, or to an allowed one without credentials.
     pub async fn send_following(self) -> Result<Reply> {
-        let (inner, operation, headers) = (Arc::clone(&self.client.inner), self.operation, self.headers.clone());
+        let (inner, operation, headers) = (
+            Arc::clone(&self.client.inner),
+            self.operation,
+            self.headers.clone(),
+        );
         let mut reply = self.send().await?;
         let mut at = inner.options.base_url.clone();
         for _ in 0..MAX_HOPS {
             if !(300..400).contains(&reply.status()) {
                 return Ok(reply);
             }
-            let foreign = |message: &str| Err(Error::new(ErrorKind::ForeignOrigin).with_operation(operation).with_message(message));
-            let Some(target) = reply.header(LOCATION.as_str()).and_then(|location| at.join(location).ok()) else {
+            let foreign = |message: &str| {
+                Err(Error::new(ErrorKind::ForeignOrigin)
+                    .with_operation(operation)
+                    .with_message(message))
+            };
+            let Some(target) = reply
+                .header(LOCATION.as_str())
+                .and_then(|location| at.join(location).ok())
+            else {
                 return foreign("a redirect without a target");
             };
             let ours = target.origin() == inner.options.base_url.origin();
-            let allowed = inner.options.allowed_origins.iter().any(|origin| origin.origin() == target.origin());
+            let allowed = inner
+                .options
+                .allowed_origins
+                .iter()
+                .any(|origin| origin.origin() == target.origin());
             if !ours && !allowed {
-                return foreign(&format!("a redirect to {}", target.host_str().unwrap_or("another host")));
+                return foreign(&format!(
+                    "a redirect to {}",
+                    target.host_str().unwrap_or("another host")
+                ));
             }
             let mut request = inner.usual.get(target.clone()).headers(headers.clone());
             if ours {
-                request = request.headers(inner.headers.clone()).headers(inner.credentials.clone());
+                request = request
+                    .headers(inner.headers.clone())
+                    .headers(inner.credentials.clone());
             }
-            let response = request.send().await.map_err(|error| failed(operation, true, error.without_url()))?;
+            let response = request
+                .send()
+                .await
+                .map_err(|error| failed(operation, true, error.without_url()))?;
             reply = Reply::new(response, operation);
             at = target;
         }
@@ -254,8 +313,16 @@ impl Exchange {
 
 /// No answer. Where the body was never complete the provider cannot have acted on it.
 fn failed(operation: &'static str, complete: bool, error: reqwest::Error) -> Error {
-    let delivery = if error.is_connect() || error.is_builder() || !complete { Delivery::NotSent } else { Delivery::Unknown };
-    let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Connection };
+    let delivery = if error.is_connect() || error.is_builder() || !complete {
+        Delivery::NotSent
+    } else {
+        Delivery::Unknown
+    };
+    let kind = if error.is_timeout() {
+        ErrorKind::Timeout
+    } else {
+        ErrorKind::Connection
+    };
     let mut text = String::new();
     let mut cause: Option<&dyn std::error::Error> = Some(&error);
     while let Some(one) = cause {
@@ -263,6 +330,15 @@ fn failed(operation: &'static str, complete: bool, error: reqwest::Error) -> Err
         cause = one.source();
     }
     // A certificate does not become valid by asking again.
-    let retry = if text.contains("certificate") { Retry::Permanent } else { Retry::Temporary };
-    Error::new(kind).with_operation(operation).with_message(text).with_retry(retry).with_delivery(delivery).with_source(error)
+    let retry = if text.contains("certificate") {
+        Retry::Permanent
+    } else {
+        Retry::Temporary
+    };
+    Error::new(kind)
+        .with_operation(operation)
+        .with_message(text)
+        .with_retry(retry)
+        .with_delivery(delivery)
+        .with_source(error)
 }

@@ -23,7 +23,10 @@ pub struct Multipart {
 
 impl std::fmt::Debug for Multipart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Multipart").field("file_name", &self.file_name).field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Multipart")
+            .field("file_name", &self.file_name)
+            .field("len", &self.len)
+            .finish_non_exhaustive()
     }
 }
 
@@ -36,7 +39,10 @@ impl Multipart {
     pub(crate) fn into_body(self) -> (u64, ByteStream) {
         let mut head = String::new();
         for (name, value) in &self.fields {
-            head.push_str(&format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{}\"\r\n\r\n{value}\r\n", quoted(name)));
+            head.push_str(&format!(
+                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{}\"\r\n\r\n{value}\r\n",
+                quoted(name)
+            ));
         }
         head.push_str(&format!(
             "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{}\"\r\nContent-Type: {}\r\n\r\n",

@@ -23,7 +23,12 @@ pub struct Reply {
 
 impl Reply {
     pub(crate) fn new(response: Response, operation: &'static str) -> Self {
-        Self { status: response.status().as_u16(), headers: response.headers().clone(), response, operation }
+        Self {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            response,
+            operation,
+        }
     }
 
     /// The HTTP status.
@@ -40,7 +45,8 @@ impl Reply {
     }
     /// The provider's name of the exchange.
     pub fn request_id(&self) -> Option<&str> {
-        self.header("x-request-id").or_else(|| self.header("request-id"))
+        self.header("x-request-id")
+            .or_else(|| self.header("request-id"))
     }
     /// When the server wishes us to come back.
     pub fn retry_after(&self) -> Option<Duration> {
@@ -74,33 +80,53 @@ impl Reply {
 
     /// The body as JSON. An answer that says yes and cannot be read leaves a create in doubt.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
-        let (status, operation, id) = (self.status, self.operation, self.request_id().map(str::to_owned));
+        let (status, operation, id) = (
+            self.status,
+            self.operation,
+            self.request_id().map(str::to_owned),
+        );
         let tell = |mut error: Error| {
             if let Some(id) = id {
                 error = error.with_request_id(id);
             }
-            error.with_operation(operation).with_http_status(status).with_delivery(Delivery::Unknown)
+            error
+                .with_operation(operation)
+                .with_http_status(status)
+                .with_delivery(Delivery::Unknown)
         };
         match self.bytes(MAX_JSON).await {
             Err(error) => Err(tell(error)),
             // The parser's words may quote the body: its position is enough.
-            Ok(body) => serde_json::from_slice(&body)
-                .map_err(|error| tell(Error::malformed(format!("not the JSON that was expected (line {}, column {})", error.line(), error.column())))),
+            Ok(body) => serde_json::from_slice(&body).map_err(|error| {
+                tell(Error::malformed(format!(
+                    "not the JSON that was expected (line {}, column {})",
+                    error.line(),
+                    error.column()
+                )))
+            }),
         }
     }
 
     /// The body as it comes. One that ends before its announced length is an error.
     pub fn stream(self) -> ByteStream {
         let operation = self.operation;
-        let expected = self.headers.get("content-length").and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
-        let body = self.response.bytes_stream().map_err(move |error| broken(operation, error.without_url()));
-        let counted = body.map_ok(move |piece| (piece.len() as u64, piece)).scan(0_u64, |seen, item| {
-            if let Ok((len, _)) = &item {
-                *seen += len;
-            }
-            let seen = *seen;
-            async move { Some(item.map(|(_, piece)| (seen, piece))) }
-        });
+        let expected = self
+            .headers
+            .get("content-length")
+            .and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
+        let body = self
+            .response
+            .bytes_stream()
+            .map_err(move |error| broken(operation, error.without_url()));
+        let counted =
+            body.map_ok(move |piece| (piece.len() as u64, piece))
+                .scan(0_u64, |seen, item| {
+                    if let Ok((len, _)) = &item {
+                        *seen += len;
+                    }
+                    let seen = *seen;
+                    async move { Some(item.map(|(_, piece)| (seen, piece))) }
+                });
         let last = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
         let count = std::sync::Arc::clone(&last);
         let pieces = counted.map_ok(move |(seen, piece)| {
@@ -122,7 +148,11 @@ impl Reply {
 }
 
 fn broken(operation: &'static str, error: reqwest::Error) -> Error {
-    let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Connection };
+    let kind = if error.is_timeout() {
+        ErrorKind::Timeout
+    } else {
+        ErrorKind::Connection
+    };
     Error::new(kind)
         .with_operation(operation)
         .with_message("the answer broke off")

@@ -45,13 +45,23 @@ mod tests {
     #[test]
     fn the_servers_wish_is_read_in_all_its_forms() {
         const DATE: (&str, &str) = ("date", "Mon, 23 Nov 2026 12:00:00 GMT");
-        let cases: &[(&[(&str, &str)], Option<u64>)] = &[
+        type Case<'a> = (&'a [(&'a str, &'a str)], Option<u64>);
+        let cases: &[Case<'_>] = &[
             (&[("retry-after", "7")], Some(7000)),
             (&[("retry-after", "0.5")], Some(500)),
-            (&[("retry-after-ms", "250"), ("retry-after", "7")], Some(250)),
+            (
+                &[("retry-after-ms", "250"), ("retry-after", "7")],
+                Some(250),
+            ),
             (&[("x-ms-retry-after-ms", "1500")], Some(1500)),
-            (&[("retry-after", "Mon, 23 Nov 2026 12:00:37 GMT"), DATE], Some(37_000)),
-            (&[("retry-after", "Mon, 23 Nov 2026 11:00:00 GMT"), DATE], Some(0)),
+            (
+                &[("retry-after", "Mon, 23 Nov 2026 12:00:37 GMT"), DATE],
+                Some(37_000),
+            ),
+            (
+                &[("retry-after", "Mon, 23 Nov 2026 11:00:00 GMT"), DATE],
+                Some(0),
+            ),
             (&[("retry-after", "Mon, 23 Nov 2026 12:00:37 GMT")], None),
             (&[("retry-after", "99999999")], Some(24 * 3600 * 1000)),
             (&[("retry-after", "-3")], None),
@@ -64,16 +74,35 @@ mod tests {
         for (pairs, expected) in cases {
             let headers: HeaderMap = pairs
                 .iter()
-                .map(|(name, value)| (HeaderName::try_from(*name).unwrap(), HeaderValue::from_static(value)))
+                .map(|(name, value)| {
+                    (
+                        HeaderName::try_from(*name).unwrap(),
+                        HeaderValue::from_static(value),
+                    )
+                })
                 .collect();
-            assert_eq!(retry_after(&headers).map(|wait| wait.as_millis() as u64), *expected, "{pairs:?}");
+            assert_eq!(
+                retry_after(&headers).map(|wait| wait.as_millis() as u64),
+                *expected,
+                "{pairs:?}"
+            );
         }
     }
 
     #[test]
     fn googles_delay_is_read() {
-        for (text, expected) in [("37s", Some(37_000)), ("1.5s", Some(1500)), ("37", None), ("-1s", None), ("s", None)] {
-            assert_eq!(retry_delay(text).map(|wait| wait.as_millis() as u64), expected, "{text}");
+        for (text, expected) in [
+            ("37s", Some(37_000)),
+            ("1.5s", Some(1500)),
+            ("37", None),
+            ("-1s", None),
+            ("s", None),
+        ] {
+            assert_eq!(
+                retry_delay(text).map(|wait| wait.as_millis() as u64),
+                expected,
+                "{text}"
+            );
         }
     }
 }

@@ -35,7 +35,9 @@ pub fn base_url(text: &str) -> Result<Url, Error> {
 pub fn segment(id: &str) -> String {
     let mut out = String::with_capacity(id.len());
     for byte in id.bytes() {
-        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') || (byte == b'.' && !matches!(id, "." | ".."));
+        let plain = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'_' | b'~')
+            || (byte == b'.' && !matches!(id, "." | ".."));
         if plain {
             out.push(char::from(byte));
         } else {
@@ -53,7 +55,10 @@ mod tests {
     fn a_base_url_is_https_or_on_this_machine() {
         for (text, expected) in [
             ("https://api.test/v1", Some("https://api.test/v1/")),
-            ("http://127.0.0.1:8787/v1/", Some("http://127.0.0.1:8787/v1/")),
+            (
+                "http://127.0.0.1:8787/v1/",
+                Some("http://127.0.0.1:8787/v1/"),
+            ),
             ("http://[::1]:1/", Some("http://[::1]:1/")),
             ("http://localhost:1", Some("http://localhost:1/")),
             ("http://api.test/v1", None),
@@ -63,13 +68,23 @@ mod tests {
             ("api.test/v1", None),
             ("file:///etc/passwd", None),
         ] {
-            assert_eq!(base_url(text).ok().as_ref().map(Url::as_str), expected, "{text}");
+            assert_eq!(
+                base_url(text).ok().as_ref().map(Url::as_str),
+                expected,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn an_id_cannot_leave_its_segment() {
-        for (id, expected) in [("batch_1", "batch_1"), ("../x", "..%2Fx"), ("..", "%2E%2E"), ("a?b#c%", "a%3Fb%23c%25"), ("ü=", "%C3%BC%3D")] {
+        for (id, expected) in [
+            ("batch_1", "batch_1"),
+            ("../x", "..%2Fx"),
+            ("..", "%2E%2E"),
+            ("a?b#c%", "a%3Fb%23c%25"),
+            ("ü=", "%C3%BC%3D"),
+        ] {
             assert_eq!(segment(id), expected);
         }
     }

@@ -20,9 +20,16 @@ fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Fail
 pub(crate) async fn status(args: BatchArgs) -> Result<Exit, Failure> {
     let (_, engine, batch) = engine(&args)?;
     let snapshot = engine.status(&batch).await?;
-    let text = serde_json::to_string(&snapshot).map_err(|error| Failure { exit: Exit::Failed, ..Failure::usage(error.to_string()) })?;
+    let text = serde_json::to_string(&snapshot).map_err(|error| Failure {
+        exit: Exit::Failed,
+        ..Failure::usage(error.to_string())
+    })?;
     terminal::out(&text);
-    Ok(if snapshot.status.is_terminal() { Exit::Usable } else { Exit::Unfinished })
+    Ok(if snapshot.status.is_terminal() {
+        Exit::Usable
+    } else {
+        Exit::Unfinished
+    })
 }
 
 pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
@@ -33,8 +40,10 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
     let handle = match &args.handle {
         Some(path) => {
             let bad = |why: String| Failure::usage(format!("--handle: {} {why}", path.display()));
-            let text = std::fs::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
-            let handle: BatchHandle = serde_json::from_slice(&text).map_err(|error| bad(format!("is not a handle: {error}")))?;
+            let text =
+                std::fs::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+            let handle: BatchHandle = serde_json::from_slice(&text)
+                .map_err(|error| bad(format!("is not a handle: {error}")))?;
             if handle.batch != batch {
                 return Err(bad(format!("is of batch {}", handle.batch)));
             }
@@ -43,10 +52,22 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
         None => None,
     };
     let finished = engine.retrieve(&batch, handle.as_ref()).await?;
-    let origin = Origin { provider: provider.id.to_owned(), batch: batch.to_string(), emulated: false, raw: false };
-    let sink = Sink::open(&args.output, args.force).map_err(|error| lmbatch_core::Error::local("making the output", error))?;
+    let origin = Origin {
+        provider: provider.id.to_owned(),
+        batch: batch.to_string(),
+        emulated: false,
+        raw: false,
+    };
+    let sink = Sink::open(&args.output, args.force)
+        .map_err(|error| lmbatch_core::Error::local("making the output", error))?;
     let model = finished.snapshot().model.clone().unwrap_or_default();
-    let summary = Summary::new(provider.id, &model, batch.as_str(), &args.output.display().to_string(), false);
+    let summary = Summary::new(
+        provider.id,
+        &model,
+        batch.as_str(),
+        &args.output.display().to_string(),
+        false,
+    );
     let mut summary = write(&engine, &finished, origin, sink, summary, Vec::new()).await?;
     summary.finish(clock.elapsed() - start);
     terminal::say(&summary.table());

@@ -9,11 +9,17 @@ use crate::terminal;
 
 pub(crate) async fn emulate(addr: SocketAddr) -> Result<Exit, Failure> {
     let emulator = Emulator::builder().addr(addr).start().await;
-    let mut emulator = emulator.map_err(|error| Failure { exit: Exit::Failed, ..Failure::usage(format!("{addr} cannot be listened on: {error}")) })?;
+    let mut emulator = emulator.map_err(|error| Failure {
+        exit: Exit::Failed,
+        ..Failure::usage(format!("{addr} cannot be listened on: {error}"))
+    })?;
     for (name, value) in emulator.environment() {
         terminal::out(&format!("export {name}={value}"));
     }
-    terminal::say(&format!("emulating on {}; stop with Ctrl-C", emulator.addr()));
+    terminal::say(&format!(
+        "emulating on {}; stop with Ctrl-C",
+        emulator.addr()
+    ));
     tokio::select! {
         () = emulator.wait() => {}
         _ = tokio::signal::ctrl_c() => {}

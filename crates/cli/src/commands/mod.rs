@@ -18,14 +18,27 @@ use crate::providers::{Connection, Provider, Route};
 use crate::summary::Summary;
 
 /// Connects with the key of the environment; never one of the command line.
-pub(crate) fn connect(provider: &Provider, args: &ConnectionArgs, route: Route) -> Result<Arc<dyn BatchProvider>, Failure> {
+pub(crate) fn connect(
+    provider: &Provider,
+    args: &ConnectionArgs,
+    route: Route,
+) -> Result<Arc<dyn BatchProvider>, Failure> {
     let variable = args.key_env.as_deref().unwrap_or(provider.key_variable);
-    let key = std::env::var(variable).ok().filter(|key| !key.trim().is_empty());
+    let key = std::env::var(variable)
+        .ok()
+        .filter(|key| !key.trim().is_empty());
     if key.is_none() {
-        return Err(Failure::usage(format!("{variable} is not set; it holds the key of {}", provider.id))
-            .hint("set it, or try the run without a key and a bill: --emulate"));
+        return Err(Failure::usage(format!(
+            "{variable} is not set; it holds the key of {}",
+            provider.id
+        ))
+        .hint("set it, or try the run without a key and a bill: --emulate"));
     }
-    let connection = Connection { key, base_url: args.base_url.clone(), route };
+    let connection = Connection {
+        key,
+        base_url: args.base_url.clone(),
+        route,
+    };
     (provider.connect)(connection).map_err(|error| match error.kind() {
         lmbatch_core::ErrorKind::InvalidInput => Failure::usage(error.to_string()),
         _ => error.into(),
@@ -55,7 +68,10 @@ pub(crate) async fn write(
         Ok::<_, lmbatch_core::Error>(summary)
     };
     let result = tokio::task::spawn_blocking(work).await;
-    let result = result.map_err(|_| Failure { exit: crate::exit::Exit::Failed, ..Failure::usage("a worker thread failed") })?;
+    let result = result.map_err(|_| Failure {
+        exit: crate::exit::Exit::Failed,
+        ..Failure::usage("a worker thread failed")
+    })?;
     result.map_err(|error| error.with_batch(finished.batch().clone()).into())
 }
 

@@ -24,12 +24,19 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let start = clock.elapsed();
     let model = model::parse(&args.settings.model)?;
     let options = settings::options(&args.settings)?;
-    let output = args.output.clone().unwrap_or_else(|| default_output(&args.input, &model, args.emulate));
+    let output = args
+        .output
+        .clone()
+        .unwrap_or_else(|| default_output(&args.input, &model, args.emulate));
     output::check(&output, args.force)?;
     let (_emulator, provider) = provider(&args, &model).await?;
     let progress = Arc::new(Progress::new(args.quiet));
-    let mut engine = Engine::new(Arc::clone(&provider)).with_observer(progress.clone()).with_clock(Arc::clone(&clock));
-    let interval = args.poll_interval.or(args.emulate.then_some(Duration::from_millis(100)));
+    let mut engine = Engine::new(Arc::clone(&provider))
+        .with_observer(progress.clone())
+        .with_clock(Arc::clone(&clock));
+    let interval = args
+        .poll_interval
+        .or(args.emulate.then_some(Duration::from_millis(100)));
     if let Some(interval) = interval {
         engine = engine.with_polling(PollingPolicy::every(interval));
     }
@@ -43,10 +50,31 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     };
     progress.finish();
     let batch = finished.batch().to_string();
-    let origin = Origin { provider: model.provider.id.to_owned(), batch: batch.clone(), emulated: args.emulate, raw: args.raw };
-    let sink = Sink::open(&output, args.force).map_err(|error| lmbatch_core::Error::local("making the output", error).with_batch(finished.batch().clone()))?;
-    let summary = Summary::new(model.provider.id, &model.name, &batch, &output.display().to_string(), args.emulate);
-    let mut summary = write(&engine, &finished, origin, sink, summary, args.accept.clone()).await?;
+    let origin = Origin {
+        provider: model.provider.id.to_owned(),
+        batch: batch.clone(),
+        emulated: args.emulate,
+        raw: args.raw,
+    };
+    let sink = Sink::open(&output, args.force).map_err(|error| {
+        lmbatch_core::Error::local("making the output", error).with_batch(finished.batch().clone())
+    })?;
+    let summary = Summary::new(
+        model.provider.id,
+        &model.name,
+        &batch,
+        &output.display().to_string(),
+        args.emulate,
+    );
+    let mut summary = write(
+        &engine,
+        &finished,
+        origin,
+        sink,
+        summary,
+        args.accept.clone(),
+    )
+    .await?;
     summary.finish(clock.elapsed() - start);
     // Its outcomes are safe; without its handle nothing is lost.
     let _ = std::fs::remove_file(handle_path(&output));
@@ -59,14 +87,24 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     Ok(summary.exit(args.max_failed))
 }
 
-async fn provider(args: &RunArgs, model: &Model) -> Result<(Option<Emulator>, Arc<dyn BatchProvider>), Failure> {
+async fn provider(
+    args: &RunArgs,
+    model: &Model,
+) -> Result<(Option<Emulator>, Arc<dyn BatchProvider>), Failure> {
     if !args.emulate {
-        return Ok((None, connect(model.provider, &args.connection, args.settings.endpoint)?));
+        return Ok((
+            None,
+            connect(model.provider, &args.connection, args.settings.endpoint)?,
+        ));
     }
     let emulator = Emulator::builder().pace(Pace::BRISK).start().await;
-    let emulator = emulator.map_err(|error| lmbatch_core::Error::local("starting the emulator", error))?;
-    let connection =
-        Connection { key: Some("emulated".to_owned()), base_url: Some(emulator.openai_base_url()), route: args.settings.endpoint };
+    let emulator =
+        emulator.map_err(|error| lmbatch_core::Error::local("starting the emulator", error))?;
+    let connection = Connection {
+        key: Some("emulated".to_owned()),
+        base_url: Some(emulator.openai_base_url()),
+        route: args.settings.endpoint,
+    };
     let provider = (model.provider.connect)(connection)?;
     Ok((Some(emulator), provider))
 }
@@ -81,12 +119,23 @@ async fn answer(
 ) -> Result<Finished, Failure> {
     let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
     let source = input::open(&args.input, model, options, raw_endpoints)?;
-    let plan = engine.plan(Box::new(source)).await.map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
+    let plan = engine
+        .plan(Box::new(source))
+        .await
+        .map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
     if output != Path::new("-") {
         progress.keep_handle(plan.handle_parts()?, handle_path(output));
     }
     engine.provider().probe(&model.name).await?;
-    Ok(engine.run(plan, RunOptions { deadline: args.timeout, max_polls: None }).await?)
+    Ok(engine
+        .run(
+            plan,
+            RunOptions {
+                deadline: args.timeout,
+                max_polls: None,
+            },
+        )
+        .await?)
 }
 
 /// The first of the signals that end a run.
@@ -107,20 +156,39 @@ async fn stopped() -> (Exit, &'static str) {
     }
 }
 
-fn interrupted(args: &RunArgs, model: &Model, output: &Path, progress: &Progress, exit: Exit, name: &str) -> Exit {
+fn interrupted(
+    args: &RunArgs,
+    model: &Model,
+    output: &Path,
+    progress: &Progress,
+    exit: Exit,
+    name: &str,
+) -> Exit {
     let Some(batch) = progress.batch() else {
-        terminal::say(&format!("stopped by {name}; no batch is known to exist. If the create was under way, look at the provider before you run again"));
+        terminal::say(&format!(
+            "stopped by {name}; no batch is known to exist. If the create was under way, look at the provider before you run again"
+        ));
         return exit;
     };
-    terminal::say(&format!("stopped by {name}; batch {batch} goes on at {}. When it has ended:", model.provider.id));
+    terminal::say(&format!(
+        "stopped by {name}; batch {batch} goes on at {}. When it has ended:",
+        model.provider.id
+    ));
     let mut command = format!("  lmbatch retrieve {batch} -p {}", model.provider.id);
-    for (flag, value) in [("--base-url", &args.connection.base_url), ("--key-env", &args.connection.key_env)] {
+    for (flag, value) in [
+        ("--base-url", &args.connection.base_url),
+        ("--key-env", &args.connection.key_env),
+    ] {
         if let Some(value) = value {
             command.push_str(&format!(" {flag} {value}"));
         }
     }
     if output != Path::new("-") {
-        command.push_str(&format!(" --handle {} -o {}", handle_path(output).display(), output.display()));
+        command.push_str(&format!(
+            " --handle {} -o {}",
+            handle_path(output).display(),
+            output.display()
+        ));
     }
     terminal::say(&command);
     exit
@@ -138,7 +206,17 @@ fn default_output(input: &Path, model: &Model, emulate: bool) -> PathBuf {
         Some(stem) if input != Path::new("-") => stem.to_string_lossy().into_owned(),
         _ => "stdin".to_owned(),
     };
-    let clean: String = model.name.chars().map(|c| if c.is_alphanumeric() || ".-_".contains(c) { c } else { '-' }).collect();
+    let clean: String = model
+        .name
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() || ".-_".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
     let ending = if emulate { ".emulated.jsonl" } else { ".jsonl" };
     input.with_file_name(format!("{stem}.{}.{clean}{ending}", model.provider.id))
 }
@@ -152,10 +230,17 @@ mod tests {
         let model = model::parse("openai/org/gpt:x").unwrap();
         for (input, emulate, expected) in [
             ("a/tickets.jsonl", false, "a/tickets.openai.org-gpt-x.jsonl"),
-            ("tickets.jsonl", true, "tickets.openai.org-gpt-x.emulated.jsonl"),
+            (
+                "tickets.jsonl",
+                true,
+                "tickets.openai.org-gpt-x.emulated.jsonl",
+            ),
             ("-", false, "stdin.openai.org-gpt-x.jsonl"),
         ] {
-            assert_eq!(default_output(Path::new(input), &model, emulate), Path::new(expected));
+            assert_eq!(
+                default_output(Path::new(input), &model, emulate),
+                Path::new(expected)
+            );
         }
     }
 }

@@ -10,13 +10,25 @@ use crate::terminal;
 
 pub(crate) fn providers() -> Result<Exit, Failure> {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(["provider", "key variable", "set", "create is proved by", "cancel", "results kept", "address"]);
+    table.load_style(NOTHING).set_header([
+        "provider",
+        "key variable",
+        "set",
+        "create is proved by",
+        "cancel",
+        "results kept",
+        "address",
+    ]);
     for provider in providers::ALL {
         let set = std::env::var_os(provider.key_variable).is_some_and(|key| !key.is_empty());
         let codec = (provider.codec)(Route::default());
         let capabilities = codec.capabilities();
         let yes = |yes| if yes { "yes" } else { "no" };
-        let kept = capabilities.retention.map_or("not said".to_owned(), |time| format!("{} days", time.as_secs() / 86_400));
+        let kept = capabilities
+            .retention
+            .map_or("not said".to_owned(), |time| {
+                format!("{} days", time.as_secs() / 86_400)
+            });
         table.add_row([
             provider.id,
             provider.key_variable,

@@ -8,9 +8,18 @@ pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
     let options = settings::options(&args.settings)?;
     let codec = (model.provider.codec)(args.settings.endpoint);
-    let source = input::open(&args.input, &model, options, codec.capabilities().raw_endpoints)?;
+    let source = input::open(
+        &args.input,
+        &model,
+        options,
+        codec.capabilities().raw_endpoints,
+    )?;
     let name = args.input.display().to_string();
-    let checked = lmbatch_engine::check(&*codec, Box::new(source)).map_err(|error| Failure::plan(error, &name))?;
-    terminal::say(&format!("{name}: {} requests are valid, {} bytes to send", checked.requests, checked.bytes));
+    let checked = lmbatch_engine::check(&*codec, Box::new(source))
+        .map_err(|error| Failure::plan(error, &name))?;
+    terminal::say(&format!(
+        "{name}: {} requests are valid, {} bytes to send",
+        checked.requests, checked.bytes
+    ));
     Ok(Exit::Usable)
 }

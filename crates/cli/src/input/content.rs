@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use lmbatch_core::{
-    Arguments, AttachmentKind, AttachmentView, ContentView, Json, RequestError, SourceView, Text, ThinkingView, ToolCallView,
-    ToolResultView,
+    Arguments, AttachmentKind, AttachmentView, ContentView, Json, RequestError, SourceView, Text,
+    ThinkingView, ToolCallView, ToolResultView,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -53,7 +53,10 @@ fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue, at: &str) -> Result<T, Reque
 }
 
 /// The contents of a message.
-pub(super) fn contents<'a>(raw: &'a RawValue, at: &str) -> Result<Vec<ContentView<'a>>, RequestError> {
+pub(super) fn contents<'a>(
+    raw: &'a RawValue,
+    at: &str,
+) -> Result<Vec<ContentView<'a>>, RequestError> {
     if raw.get().starts_with('"') {
         return Ok(vec![ContentView::Text(parse(raw, at)?)]);
     }
@@ -62,7 +65,9 @@ pub(super) fn contents<'a>(raw: &'a RawValue, at: &str) -> Result<Vec<ContentVie
         return Err(RequestError::invalid_input(format!("{at} is empty")));
     }
     let parts = parts.into_iter().enumerate();
-    parts.map(|(place, raw)| part(raw, &format!("{at}[{place}]"))).collect()
+    parts
+        .map(|(place, raw)| part(raw, &format!("{at}[{place}]")))
+        .collect()
 }
 
 fn part<'a>(raw: &'a RawValue, at: &str) -> Result<ContentView<'a>, RequestError> {
@@ -70,13 +75,21 @@ fn part<'a>(raw: &'a RawValue, at: &str) -> Result<ContentView<'a>, RequestError
         return Ok(ContentView::Text(parse(raw, at)?));
     }
     let part: Part<'a> = parse(raw, at)?;
-    let need = |field: Option<Text<'a>>, name: &str| field.ok_or_else(|| bad(at, format!("a {} has {name}", part.r#type)));
+    let need = |field: Option<Text<'a>>, name: &str| {
+        field.ok_or_else(|| bad(at, format!("a {} has {name}", part.r#type)))
+    };
     let kind = match &*part.r#type {
         "text" => return Ok(ContentView::Text(need(part.text, "text")?)),
         "tool_call" => {
-            let arguments = part.arguments.ok_or_else(|| bad(at, "a tool_call has arguments"))?;
+            let arguments = part
+                .arguments
+                .ok_or_else(|| bad(at, "a tool_call has arguments"))?;
             let (id, name) = (need(part.id, "id")?, need(part.name, "name")?);
-            return Ok(ContentView::ToolCall(ToolCallView { id, name, arguments: Arguments::Value(arguments) }));
+            return Ok(ContentView::ToolCall(ToolCallView {
+                id,
+                name,
+                arguments: Arguments::Value(arguments),
+            }));
         }
         "tool_result" => {
             return Ok(ContentView::ToolResult(ToolResultView {
@@ -87,18 +100,32 @@ fn part<'a>(raw: &'a RawValue, at: &str) -> Result<ContentView<'a>, RequestError
             }));
         }
         "thinking" => {
-            return Ok(ContentView::Thinking(ThinkingView { text: part.text, id: part.id, signature: part.signature, data: part.data }));
+            return Ok(ContentView::Thinking(ThinkingView {
+                text: part.text,
+                id: part.id,
+                signature: part.signature,
+                data: part.data,
+            }));
         }
         "image" => AttachmentKind::Image,
         "document" => AttachmentKind::Document,
         "audio" => AttachmentKind::Audio,
         "video" => AttachmentKind::Video,
-        other => return Err(bad(at, format!("there is no type {other:?}; there is {TYPES}"))),
+        other => {
+            return Err(bad(
+                at,
+                format!("there is no type {other:?}; there is {TYPES}"),
+            ));
+        }
     };
     attachment(&part, kind, at)
 }
 
-fn attachment<'a>(part: &Part<'a>, kind: AttachmentKind, at: &str) -> Result<ContentView<'a>, RequestError> {
+fn attachment<'a>(
+    part: &Part<'a>,
+    kind: AttachmentKind,
+    at: &str,
+) -> Result<ContentView<'a>, RequestError> {
     let mut mime_type = part.mime_type;
     let source = match (part.path, part.url, part.data, part.file_id) {
         (Some(path), None, None, None) => {
@@ -109,11 +136,16 @@ fn attachment<'a>(part: &Part<'a>, kind: AttachmentKind, at: &str) -> Result<Con
         (None, Some(url), None, None) => {
             let decoded = url.decode();
             if decoded.starts_with("data:") {
-                let owned = lmbatch_core::Attachment::from_data_url(&decoded).map_err(|error| bad(at, error))?;
+                let owned = lmbatch_core::Attachment::from_data_url(&decoded)
+                    .map_err(|error| bad(at, error))?;
                 let lmbatch_core::AttachmentSource::Bytes(bytes) = owned.source else {
                     return Err(bad(at, "not a data URL"));
                 };
-                mime_type = mime_type.or(owned.mime_type.as_deref().and_then(known_type).map(Text::Plain));
+                mime_type = mime_type.or(owned
+                    .mime_type
+                    .as_deref()
+                    .and_then(known_type)
+                    .map(Text::Plain));
                 SourceView::Bytes(Cow::Owned(bytes.to_vec()))
             } else {
                 SourceView::Url(url)
@@ -131,18 +163,43 @@ fn attachment<'a>(part: &Part<'a>, kind: AttachmentKind, at: &str) -> Result<Con
         }
         (None, None, None, Some(id)) => SourceView::File(id),
         _ => {
-            let article = if matches!(kind, AttachmentKind::Image | AttachmentKind::Audio) { "an" } else { "a" };
-            return Err(bad(at, format!("{article} {} has exactly one of path, url, data, file_id", kind.as_str())));
+            let article = if matches!(kind, AttachmentKind::Image | AttachmentKind::Audio) {
+                "an"
+            } else {
+                "a"
+            };
+            return Err(bad(
+                at,
+                format!(
+                    "{article} {} has exactly one of path, url, data, file_id",
+                    kind.as_str()
+                ),
+            ));
         }
     };
-    Ok(ContentView::Attachment(AttachmentView { kind, source, mime_type, filename: part.filename }))
+    Ok(ContentView::Attachment(AttachmentView {
+        kind,
+        source,
+        mime_type,
+        filename: part.filename,
+    }))
 }
 
 /// The same media type with a name that lives on.
 fn known_type(mime_type: &str) -> Option<&'static str> {
     const KNOWN: [&str; 12] = [
-        "image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf", "text/plain", "text/csv", "text/markdown",
-        "audio/wav", "audio/mpeg", "audio/mp3", "video/mp4",
+        "image/png",
+        "image/jpeg",
+        "image/gif",
+        "image/webp",
+        "application/pdf",
+        "text/plain",
+        "text/csv",
+        "text/markdown",
+        "audio/wav",
+        "audio/mpeg",
+        "audio/mp3",
+        "video/mp4",
     ];
     KNOWN.into_iter().find(|known| *known == mime_type)
 }

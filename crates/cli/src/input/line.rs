@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    ContentView, GenerateOptions, GenerateView, Json, JsonBuf, MessageView, RawView, RequestError, RequestView, ResponseSchema,
-    Role, Text, ThinkingOptions, Tool, ToolChoice,
+    ContentView, GenerateOptions, GenerateView, Json, JsonBuf, MessageView, RawView, RequestError,
+    RequestView, ResponseSchema, Role, Text, ThinkingOptions, Tool, ToolChoice,
 };
 use lmbatch_engine::{Entry, IdView, Sourced};
 use serde::Deserialize;
@@ -59,13 +59,19 @@ pub(super) fn read(text: &str, number: u64, context: &Context, visit: &mut dyn F
     let own_number = number.to_string();
     let mut handed = false;
     let result = parse(text).and_then(|line| {
-        entry(line, &own_number, context, &mut |entry| {
+        entry(&line, &own_number, context, &mut |entry| {
             handed = true;
-            visit(Sourced { place: number, entry: Ok(entry) });
+            visit(Sourced {
+                place: number,
+                entry: Ok(entry),
+            });
         })
     });
     if let (Err(error), false) = (result, handed) {
-        visit(Sourced { place: number, entry: Err(error) });
+        visit(Sourced {
+            place: number,
+            entry: Err(error),
+        });
     }
 }
 
@@ -74,24 +80,33 @@ fn parse(text: &str) -> Result<Line<'_>, RequestError> {
         return Err(bad("it is not a JSON object"));
     }
     // The parser's words name our fields and positions; they quote nothing of the values of strings.
-    serde_json::from_str(text).map_err(|error| bad(error.to_string().replace(" at line 1 column ", ", at column ")))
+    serde_json::from_str(text).map_err(|error| {
+        bad(error
+            .to_string()
+            .replace(" at line 1 column ", ", at column "))
+    })
 }
 
 fn bad(reason: impl Into<String>) -> RequestError {
     RequestError::invalid_input(reason)
 }
 
-fn entry(line: Line<'_>, number: &str, context: &Context, visit: &mut dyn FnMut(Entry<'_>)) -> Result<(), RequestError> {
+fn entry(
+    line: &Line<'_>,
+    number: &str,
+    context: &Context,
+    visit: &mut dyn FnMut(Entry<'_>),
+) -> Result<(), RequestError> {
     let id = match line.id.or(line.custom_id) {
         Some(raw) => id(raw)?,
         // A number made of digits is JSON.
         None => IdView::Number(Json::new(number).map_err(|error| bad(error.to_string()))?),
     };
     if line.body.is_some() || line.url.is_some() || line.method.is_some() {
-        return raw(&line, id, context, visit);
+        return raw(line, id, context, visit);
     }
-    let messages = messages(&line)?;
-    let own = own_options(&line)?;
+    let messages = messages(line)?;
+    let own = own_options(line)?;
     let merged;
     let options = match &own {
         Some(own) => {
@@ -110,7 +125,13 @@ fn entry(line: Line<'_>, number: &str, context: &Context, visit: &mut dyn FnMut(
         thinking: options.thinking.as_ref(),
         hyperparameters: Cow::Borrowed(&options.hyperparameters),
     });
-    visit(Entry { id, request, metadata: line.metadata, schema: options.schema.as_ref(), folder: Some(&context.folder) });
+    visit(Entry {
+        id,
+        request,
+        metadata: line.metadata,
+        schema: options.schema.as_ref(),
+        folder: Some(&context.folder),
+    });
     Ok(())
 }
 
@@ -119,7 +140,11 @@ fn id(raw: &RawValue) -> Result<IdView<'_>, RequestError> {
     match raw.get().as_bytes().first() {
         Some(b'"') => {
             let text: Text<'_> = json.parse().map_err(|_| bad("id: not a string"))?;
-            if text.is_empty() { Err(bad("the id is empty")) } else { Ok(IdView::Text(text)) }
+            if text.is_empty() {
+                Err(bad("the id is empty"))
+            } else {
+                Ok(IdView::Text(text))
+            }
         }
         Some(b'0'..=b'9' | b'-') => Ok(IdView::Number(json)),
         _ => Err(bad("the id is neither a string nor a number")),
@@ -127,7 +152,12 @@ fn id(raw: &RawValue) -> Result<IdView<'_>, RequestError> {
 }
 
 fn messages<'a>(line: &Line<'a>) -> Result<Vec<MessageView<'a>>, RequestError> {
-    let user = |contents: Vec<ContentView<'a>>| vec![MessageView { role: Role::User, contents }];
+    let user = |contents: Vec<ContentView<'a>>| {
+        vec![MessageView {
+            role: Role::User,
+            contents,
+        }]
+    };
     match (line.prompt, line.contents, &line.messages) {
         (Some(prompt), None, None) => Ok(user(vec![ContentView::Text(prompt)])),
         (None, Some(raw), None) => Ok(user(contents(raw, "contents")?)),
@@ -137,11 +167,13 @@ fn messages<'a>(line: &Line<'a>) -> Result<Vec<MessageView<'a>>, RequestError> {
             .enumerate()
             .map(|(place, message)| {
                 let at = format!("messages[{place}].content");
-                let raw = match (message.content, message.contents) {
-                    (Some(raw), None) | (None, Some(raw)) => raw,
-                    _ => return Err(bad(format!("{at} must be there, once"))),
+                let ((Some(raw), None) | (None, Some(raw))) = (message.content, message.contents) else {
+                    return Err(bad(format!("{at} must be there, once")));
                 };
-                Ok(MessageView { role: message.role, contents: contents(raw, &at)? })
+                Ok(MessageView {
+                    role: message.role,
+                    contents: contents(raw, &at)?,
+                })
             })
             .collect(),
         (None, None, None) => Err(bad("it has none of prompt, contents, messages")),
@@ -166,7 +198,10 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
         ..GenerateOptions::default()
     };
     for (key, value) in line.hyperparameters.iter().flatten() {
-        options.hyperparameters.set(key, value.clone()).map_err(|error| bad(format!("hyperparameters.{error}")))?;
+        options
+            .hyperparameters
+            .set(key, value.clone())
+            .map_err(|error| bad(format!("hyperparameters.{error}")))?;
     }
     Ok(Some(options))
 }
@@ -178,29 +213,63 @@ struct RawModel<'a> {
 }
 
 /// A line in OpenAI's own words: byte for byte to a provider that has its endpoint.
-fn raw(line: &Line<'_>, id: IdView<'_>, context: &Context, visit: &mut dyn FnMut(Entry<'_>)) -> Result<(), RequestError> {
-    let (Some(_), Some(method), Some(url), Some(body)) = (line.custom_id, &line.method, line.url, line.body) else {
-        return Err(bad("a line in OpenAI's words has custom_id, method, url and body"));
+fn raw(
+    line: &Line<'_>,
+    id: IdView<'_>,
+    context: &Context,
+    visit: &mut dyn FnMut(Entry<'_>),
+) -> Result<(), RequestError> {
+    let (Some(_), Some(method), Some(url), Some(body)) =
+        (line.custom_id, &line.method, line.url, line.body)
+    else {
+        return Err(bad(
+            "a line in OpenAI's words has custom_id, method, url and body",
+        ));
     };
     if method != "POST" {
         return Err(bad("method must be POST"));
     }
     if !context.raw_endpoints.contains(&&*url.decode()) {
-        return Err(RequestError::unsupported(format!("the provider takes no bodies for {}", url.decode())));
+        return Err(RequestError::unsupported(format!(
+            "the provider takes no bodies for {}",
+            url.decode()
+        )));
     }
-    for (set, name) in [(line.prompt.is_some(), "prompt"), (line.messages.is_some(), "messages"), (line.hyperparameters.is_some(), "hyperparameters")] {
+    for (set, name) in [
+        (line.prompt.is_some(), "prompt"),
+        (line.messages.is_some(), "messages"),
+        (line.hyperparameters.is_some(), "hyperparameters"),
+    ] {
         if set {
             return Err(bad(format!("{name} beside a body; put it into the body")));
         }
     }
-    let model = body.parse::<RawModel<'_>>().ok().and_then(|body| body.model);
-    let Some(model) = model else { return Err(bad("the body names no model")) };
+    let model = body
+        .parse::<RawModel<'_>>()
+        .ok()
+        .and_then(|body| body.model);
+    let Some(model) = model else {
+        return Err(bad("the body names no model"));
+    };
     if model.decode() != context.model {
-        return Err(bad(format!("the body's model is not {:?}, which -m names", context.model)));
+        return Err(bad(format!(
+            "the body's model is not {:?}, which -m names",
+            context.model
+        )));
     }
     let schema = asked_schema(body);
-    let request = RequestView::Raw(RawView { model: Some(model), endpoint: url, body });
-    visit(Entry { id, request, metadata: line.metadata, schema: schema.as_ref(), folder: None });
+    let request = RequestView::Raw(RawView {
+        model: Some(model),
+        endpoint: url,
+        body,
+    });
+    visit(Entry {
+        id,
+        request,
+        metadata: line.metadata,
+        schema: schema.as_ref(),
+        folder: None,
+    });
     Ok(())
 }
 
@@ -230,9 +299,17 @@ struct AskedSchema {
 /// The schema that a raw body asks for, so that its answer is checked like any other.
 fn asked_schema(body: Json<'_>) -> Option<ResponseSchema> {
     let asked: Asked = body.parse().ok()?;
-    let format = asked.text.and_then(|text| text.format).or(asked.response_format)?;
-    let schema = format.schema.or(format.json_schema.and_then(|inner| inner.schema))?;
-    Some(ResponseSchema { name: "response".to_owned(), schema: JsonBuf::from_value(&schema) })
+    let format = asked
+        .text
+        .and_then(|text| text.format)
+        .or(asked.response_format)?;
+    let schema = format
+        .schema
+        .or(format.json_schema.and_then(|inner| inner.schema))?;
+    Some(ResponseSchema {
+        name: "response".to_owned(),
+        schema: JsonBuf::from_value(&schema),
+    })
 }
 
 #[cfg(test)]
@@ -252,7 +329,12 @@ mod tests {
                 Err(error) => error.message().unwrap_or_default().to_owned(),
                 Ok(entry) => {
                     let kind = match &entry.request {
-                        RequestView::Generate(g) => format!("{} messages, {} tools, {:?} tokens", g.messages.len(), g.tools.len(), g.hyperparameters.max_output_tokens),
+                        RequestView::Generate(g) => format!(
+                            "{} messages, {} tools, {:?} tokens",
+                            g.messages.len(),
+                            g.tools.len(),
+                            g.hyperparameters.max_output_tokens
+                        ),
                         RequestView::Raw(raw) => format!("raw {}", raw.body.as_str()),
                         _ => "other".to_owned(),
                     };
@@ -267,26 +349,71 @@ mod tests {
     fn a_line_is_a_request_or_says_why_not() {
         for (line, expected) in [
             (r#"{"prompt":"hi"}"#, "7: 1 messages, 0 tools, None tokens"),
-            (r#"{"id":"a/ü","prompt":"hi"}"#, "a/ü: 1 messages, 0 tools, None tokens"),
-            (r#"{"id":12,"contents":["a",{"type":"text","text":"b"}]}"#, "12: 1 messages, 0 tools, None tokens"),
-            (r#"{"id":1,"messages":[{"role":"system","content":"s"},{"role":"user","contents":["u"]}],"hyperparameters":{"max_tokens":5}}"#, "1: 2 messages, 0 tools, Some(5) tokens"),
-            (r#"{"id":1,"prompt":"x","tools":[{"name":"t","parameters":{}}],"tool_choice":{"tool":"t"}}"#, "1: 1 messages, 1 tools, None tokens"),
-            (r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"m",  "input":"x"}}"#, r#"c: raw {"model":"m",  "input":"x"}"#),
-            (r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"n"}}"#, "the body's model is not \"m\", which -m names"),
-            (r#"{"custom_id":"c","method":"GET","url":"/v1/responses","body":{"model":"m"}}"#, "method must be POST"),
-            (r#"{"custom_id":"c","method":"POST","url":"/v1/x","body":{"model":"m"}}"#, "the provider takes no bodies for /v1/x"),
-            (r#"{"custom_id":"c","body":{}}"#, "a line in OpenAI's words has custom_id, method, url and body"),
+            (
+                r#"{"id":"a/ü","prompt":"hi"}"#,
+                "a/ü: 1 messages, 0 tools, None tokens",
+            ),
+            (
+                r#"{"id":12,"contents":["a",{"type":"text","text":"b"}]}"#,
+                "12: 1 messages, 0 tools, None tokens",
+            ),
+            (
+                r#"{"id":1,"messages":[{"role":"system","content":"s"},{"role":"user","contents":["u"]}],"hyperparameters":{"max_tokens":5}}"#,
+                "1: 2 messages, 0 tools, Some(5) tokens",
+            ),
+            (
+                r#"{"id":1,"prompt":"x","tools":[{"name":"t","parameters":{}}],"tool_choice":{"tool":"t"}}"#,
+                "1: 1 messages, 1 tools, None tokens",
+            ),
+            (
+                r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"m",  "input":"x"}}"#,
+                r#"c: raw {"model":"m",  "input":"x"}"#,
+            ),
+            (
+                r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"n"}}"#,
+                "the body's model is not \"m\", which -m names",
+            ),
+            (
+                r#"{"custom_id":"c","method":"GET","url":"/v1/responses","body":{"model":"m"}}"#,
+                "method must be POST",
+            ),
+            (
+                r#"{"custom_id":"c","method":"POST","url":"/v1/x","body":{"model":"m"}}"#,
+                "the provider takes no bodies for /v1/x",
+            ),
+            (
+                r#"{"custom_id":"c","body":{}}"#,
+                "a line in OpenAI's words has custom_id, method, url and body",
+            ),
             (r#"{"id":"","prompt":"x"}"#, "the id is empty"),
-            (r#"{"id":true,"prompt":"x"}"#, "the id is neither a string nor a number"),
+            (
+                r#"{"id":true,"prompt":"x"}"#,
+                "the id is neither a string nor a number",
+            ),
             (r#"{"id":1}"#, "it has none of prompt, contents, messages"),
-            (r#"{"id":1,"prompt":"x","messages":[]}"#, "it has more than one of prompt, contents, messages"),
+            (
+                r#"{"id":1,"prompt":"x","messages":[]}"#,
+                "it has more than one of prompt, contents, messages",
+            ),
             (r#"{"id":1,"messages":[]}"#, "messages is empty"),
             (r#"{"id":1,"contents":[]}"#, "contents is empty"),
-            (r#"{"id":1,"prompt":"\ud800"}"#, "holds a lone surrogate escape (half a character), at column 25"),
+            (
+                r#"{"id":1,"prompt":"\ud800"}"#,
+                "holds a lone surrogate escape (half a character), at column 26",
+            ),
             (r#"[1]"#, "it is not a JSON object"),
-            (r#"{"id":1,"contents":[{"type":"smell"}]}"#, "contents[0]: there is no type \"smell\"; there is text, image, document, audio, video, tool_call, tool_result, thinking"),
-            (r#"{"id":1,"contents":[{"type":"image"}]}"#, "contents[0]: an image has exactly one of path, url, data, file_id"),
-            (r#"{"id":1,"contents":[{"type":"image","data":"%%","mime_type":"image/png"}]}"#, "contents[0]: the data is not valid base64"),
+            (
+                r#"{"id":1,"contents":[{"type":"smell"}]}"#,
+                "contents[0]: there is no type \"smell\"; there is text, image, document, audio, video, tool_call, tool_result, thinking",
+            ),
+            (
+                r#"{"id":1,"contents":[{"type":"image"}]}"#,
+                "contents[0]: an image has exactly one of path, url, data, file_id",
+            ),
+            (
+                r#"{"id":1,"contents":[{"type":"image","data":"%%","mime_type":"image/png"}]}"#,
+                "contents[0]: the data is not valid base64",
+            ),
         ] {
             assert_eq!(check(line), expected, "{line}");
         }

@@ -31,26 +31,46 @@ pub(crate) struct JsonlSource {
 }
 
 /// Opens the input; `-` is standard input.
-pub(crate) fn open(input: &Path, model: &Model, options: GenerateOptions, raw_endpoints: &'static [&'static str]) -> Result<JsonlSource, Failure> {
+pub(crate) fn open(
+    input: &Path,
+    model: &Model,
+    options: GenerateOptions,
+    raw_endpoints: &'static [&'static str],
+) -> Result<JsonlSource, Failure> {
     let reader: Box<dyn BufRead + Send> = if input == Path::new("-") {
         Box::new(BufReader::new(io::stdin()))
     } else {
-        let file = File::open(input).map_err(|error| Failure::usage(format!("{} cannot be read: {error}", input.display())))?;
+        let file = File::open(input).map_err(|error| {
+            Failure::usage(format!("{} cannot be read: {error}", input.display()))
+        })?;
         if file.metadata().is_ok_and(|facts| facts.is_dir()) {
             return Err(Failure::usage(format!("{} is a folder", input.display())));
         }
         Box::new(BufReader::with_capacity(256 << 10, file))
     };
     let folder = input.parent().map(Path::to_path_buf).unwrap_or_default();
-    let context = Context { model: model.name.clone(), options, folder, raw_endpoints };
-    Ok(JsonlSource { reader, buffer: Vec::new(), line: 0, context })
+    let context = Context {
+        model: model.name.clone(),
+        options,
+        folder,
+        raw_endpoints,
+    };
+    Ok(JsonlSource {
+        reader,
+        buffer: Vec::new(),
+        line: 0,
+        context,
+    })
 }
 
 impl RequestSource for JsonlSource {
     fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error> {
         loop {
             self.buffer.clear();
-            let read = self.reader.read_until(b'\n', &mut self.buffer).map_err(|error| Error::local("reading the input", error))?;
+            let read = self
+                .reader
+                .read_until(b'\n', &mut self.buffer)
+                .map_err(|error| Error::local("reading the input", error))?;
             if read == 0 {
                 return Ok(false);
             }
@@ -65,7 +85,10 @@ impl RequestSource for JsonlSource {
             }
             match simdutf8::basic::from_utf8(bytes) {
                 Ok(text) => line::read(text, self.line, &self.context, visit),
-                Err(_) => visit(Sourced { place: self.line, entry: Err(RequestError::invalid_input("the line is not UTF-8")) }),
+                Err(_) => visit(Sourced {
+                    place: self.line,
+                    entry: Err(RequestError::invalid_input("the line is not UTF-8")),
+                }),
             }
             return Ok(true);
         }

@@ -78,11 +78,20 @@ impl OpenAiBuilder {
     /// time that cannot be.
     pub fn build(self) -> Result<OpenAi> {
         let config = self.config;
-        let Some(key) = config.api_key.filter(|key| !key.expose_secret().trim().is_empty()) else {
-            return Err(Error::new(ErrorKind::ProviderAuth).with_message("there is no key; set OPENAI_API_KEY"));
+        let Some(key) = config
+            .api_key
+            .filter(|key| !key.expose_secret().trim().is_empty())
+        else {
+            return Err(Error::new(ErrorKind::ProviderAuth)
+                .with_message("there is no key; set OPENAI_API_KEY"));
         };
-        if config.file_expires_after.is_some_and(|time| !(3600..=2_592_000).contains(&time.as_secs())) {
-            return Err(Error::invalid_input("file_expires_after must be between an hour and 30 days"));
+        if config
+            .file_expires_after
+            .is_some_and(|time| !(3600..=2_592_000).contains(&time.as_secs()))
+        {
+            return Err(Error::invalid_input(
+                "file_expires_after must be between an hour and 30 days",
+            ));
         }
         let options = HttpOptions::new(&config.base_url)?;
         let mut digest = Sha256::new();
@@ -95,20 +104,36 @@ impl OpenAiBuilder {
             digest.update(part.len().to_le_bytes());
             digest.update(part);
         }
-        let account: String = digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let account: String = digest
+            .finalize()
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let mut headers = HeaderMap::new();
-        for (name, value) in [("openai-organization", &config.organization), ("openai-project", &config.project)] {
+        for (name, value) in [
+            ("openai-organization", &config.organization),
+            ("openai-project", &config.project),
+        ] {
             if let Some(value) = value {
-                let value = HeaderValue::from_str(value)
-                    .map_err(|_| Error::invalid_input(format!("{name} holds characters that a header cannot")))?;
+                let value = HeaderValue::from_str(value).map_err(|_| {
+                    Error::invalid_input(format!("{name} holds characters that a header cannot"))
+                })?;
                 headers.insert(HeaderName::from_static(name), value);
             }
         }
         let bearer = SecretString::from(format!("Bearer {}", key.expose_secret().trim()));
-        let http = HttpClient::new(options, &[(HeaderName::from_static("authorization"), bearer)], headers)?;
+        let http = HttpClient::new(
+            options,
+            &[(HeaderName::from_static("authorization"), bearer)],
+            headers,
+        )?;
         Ok(OpenAi {
             codec: OpenAiCodec::new(config.endpoint),
-            client: OpenAiClient { http, expires: config.file_expires_after.map(|time| time.as_secs()) },
+            client: OpenAiClient {
+                http,
+                expires: config.file_expires_after.map(|time| time.as_secs()),
+            },
             account: AccountId::new(account),
         })
     }

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use lmbatch_core::{BatchId, Error, ErrorKind, Intent, ListOptions, ProviderId, Result, Retry, Shard};
-use lmbatch_http::{Exchange, HeaderName, HeaderValue, HttpClient, Multipart, Reply, delivery_of, segment};
+use lmbatch_core::{
+    BatchId, Error, ErrorKind, Intent, ListOptions, ProviderId, Result, Retry, Shard,
+};
+use lmbatch_http::{
+    Exchange, HeaderName, HeaderValue, HttpClient, Multipart, Reply, delivery_of, segment,
+};
 use serde::de::DeserializeOwned;
 
 use crate::error::{classify, said_in_body};
@@ -20,7 +24,10 @@ pub(crate) struct OpenAiClient {
 
 impl OpenAiClient {
     pub(crate) async fn model(&self, model: &str) -> Result<()> {
-        let exchange = self.http.get(&format!("models/{}", segment(model))).expecting("check the model");
+        let exchange = self
+            .http
+            .get(&format!("models/{}", segment(model)))
+            .expecting("check the model");
         ok(exchange.send().await?).await.map(drop)
     }
 
@@ -38,7 +45,13 @@ impl OpenAiClient {
             len: shard.len(),
             body: shard.open(0..shard.len()),
         };
-        let file: File = json(self.http.post("files").multipart(form).expecting("upload the input")).await?;
+        let file: File = json(
+            self.http
+                .post("files")
+                .multipart(form)
+                .expecting("upload the input"),
+        )
+        .await?;
         Ok(file.id)
     }
 
@@ -48,20 +61,37 @@ impl OpenAiClient {
             endpoint: &intent.class.endpoint,
             completion_window: "24h",
             metadata: BTreeMap::from([("lmbatch", intent.label.as_str())]),
-            output_expires_after: self.expires.map(|seconds| ExpiresAfter { anchor: "created_at", seconds }),
+            output_expires_after: self.expires.map(|seconds| ExpiresAfter {
+                anchor: "created_at",
+                seconds,
+            }),
         };
-        let body = serde_json::to_vec(&body).map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
-        json(self.http.post("batches").json_bytes(body).once().expecting("create the batch")).await
+        let body = serde_json::to_vec(&body)
+            .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
+        json(
+            self.http
+                .post("batches")
+                .json_bytes(body)
+                .once()
+                .expecting("create the batch"),
+        )
+        .await
     }
 
     pub(crate) async fn batch(&self, batch: &BatchId) -> Result<Batch> {
-        let exchange = self.http.get(&batch_path(batch)).expecting("ask for the batch's status");
+        let exchange = self
+            .http
+            .get(&batch_path(batch))
+            .expecting("ask for the batch's status");
         json(exchange).await.map_err(|error| about(batch, error))
     }
 
     pub(crate) async fn list(&self, options: &ListOptions) -> Result<List> {
         let mut exchange = self.http.get("batches").expecting("list the batches");
-        exchange = exchange.query("limit", options.limit.unwrap_or(100).clamp(1, 100).to_string());
+        exchange = exchange.query(
+            "limit",
+            options.limit.unwrap_or(100).clamp(1, 100).to_string(),
+        );
         if let Some(after) = &options.page {
             exchange = exchange.query("after", after.as_str());
         }
@@ -69,14 +99,24 @@ impl OpenAiClient {
     }
 
     pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<()> {
-        let exchange = self.http.post(&format!("{}/cancel", batch_path(batch))).expecting("cancel the batch");
-        ok(exchange.send().await?).await.map(drop).map_err(|error| about(batch, error))
+        let exchange = self
+            .http
+            .post(&format!("{}/cancel", batch_path(batch)))
+            .expecting("cancel the batch");
+        ok(exchange.send().await?)
+            .await
+            .map(drop)
+            .map_err(|error| about(batch, error))
     }
 
     pub(crate) async fn content(&self, file: &str, from: u64) -> Result<Reply> {
-        let mut exchange = self.http.get(&format!("files/{}/content", segment(file))).expecting("read the results");
+        let mut exchange = self
+            .http
+            .get(&format!("files/{}/content", segment(file)))
+            .expecting("read the results");
         if from > 0 {
-            let range = HeaderValue::from_str(&format!("bytes={from}-")).map_err(|_| Error::new(ErrorKind::Internal))?;
+            let range = HeaderValue::from_str(&format!("bytes={from}-"))
+                .map_err(|_| Error::new(ErrorKind::Internal))?;
             exchange = exchange.header(HeaderName::from_static("range"), range);
         }
         let reply = ok(exchange.send_following().await?).await.map_err(gone)?;
@@ -87,7 +127,10 @@ impl OpenAiClient {
     }
 
     pub(crate) async fn delete(&self, file: &str) -> Result<()> {
-        let exchange = self.http.delete(&format!("files/{}", segment(file))).expecting("delete a file");
+        let exchange = self
+            .http
+            .delete(&format!("files/{}", segment(file)))
+            .expecting("delete a file");
         match ok(exchange.send().await?).await {
             Err(error) if error.http_status() == Some(404) => Ok(()),
             other => other.map(drop),
@@ -102,7 +145,11 @@ fn batch_path(batch: &BatchId) -> String {
 /// A 404 on a batch's own path is a missing batch, not a missing model.
 fn about(batch: &BatchId, error: Error) -> Error {
     let error = error.with_batch(batch.clone());
-    if error.http_status() == Some(404) { error.with_kind(ErrorKind::BatchNotFound) } else { error }
+    if error.http_status() == Some(404) {
+        error.with_kind(ErrorKind::BatchNotFound)
+    } else {
+        error
+    }
 }
 
 fn gone(error: Error) -> Error {
@@ -126,7 +173,12 @@ async fn ok(reply: Reply) -> Result<Reply> {
     if reply.is_success() {
         return Ok(reply);
     }
-    let (status, operation, wait, should) = (reply.status(), reply.operation(), reply.retry_after(), reply.should_retry());
+    let (status, operation, wait, should) = (
+        reply.status(),
+        reply.operation(),
+        reply.retry_after(),
+        reply.should_retry(),
+    );
     let request_id = reply.request_id().map(str::to_owned);
     let body = reply.bytes(MAX_ERROR_BODY).await.unwrap_or_default();
     let said = said_in_body(std::str::from_utf8(&body).unwrap_or_default());
@@ -136,7 +188,9 @@ async fn ok(reply: Reply) -> Result<Reply> {
         Some(false) => Retry::Permanent,
         None => retry,
     };
-    let mut error = named(Error::new(kind)).with_operation(operation).with_http_status(status);
+    let mut error = named(Error::new(kind))
+        .with_operation(operation)
+        .with_http_status(status);
     error = error.with_retry(retry).with_delivery(delivery_of(status));
     if let Some(code) = said.code {
         error = error.with_code(code.into_owned());

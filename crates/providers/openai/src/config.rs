@@ -66,6 +66,9 @@ impl Default for OpenAiConfig {
 
 impl fmt::Debug for OpenAiConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenAiConfig").field("base_url", &self.base_url).field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("OpenAiConfig")
+            .field("base_url", &self.base_url)
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
     }
 }

@@ -17,7 +17,9 @@ pub(crate) fn classify(status: u16, code: Option<&str>) -> (ErrorKind, Retry) {
         Some("invalid_api_key" | "no_organization") => (Kind::ProviderAuth, Permanent),
         // "You exceeded your current quota, please check your plan and billing details" (HTTP 429);
         // waiting does not help (OpenAI error guide, 2026).
-        Some("insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active") => (Kind::Billing, Permanent),
+        Some("insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active") => {
+            (Kind::Billing, Permanent)
+        }
         // "The model `x` does not exist or you do not have access to it" (HTTP 404, and line errors of a batch).
         Some("model_not_found") => (Kind::ModelNotFound, Permanent),
         // "This model's maximum context length is …" (HTTP 400).
@@ -41,17 +43,28 @@ pub(crate) struct Said<'a> {
 pub(crate) fn said_in_body(body: &str) -> Said<'_> {
     match serde_json::from_str::<ErrorBody<'_>>(body) {
         Ok(ErrorBody { error: Some(error) }) => said(error),
-        _ => Said { code: None, message: None },
+        _ => Said {
+            code: None,
+            message: None,
+        },
     }
 }
 
 /// Reads an error itself.
 pub(crate) fn said(error: &RawValue) -> Said<'_> {
     if let Ok(object) = serde_json::from_str::<ErrorObject<'_>>(error.get()) {
-        let code = object.code.and_then(|code| serde_json::from_str::<Cow<'_, str>>(code.get()).ok());
-        return Said { code: code.or(object.r#type), message: object.message };
+        let code = object
+            .code
+            .and_then(|code| serde_json::from_str::<Cow<'_, str>>(code.get()).ok());
+        return Said {
+            code: code.or(object.r#type),
+            message: object.message,
+        };
     }
-    Said { code: None, message: serde_json::from_str(error.get()).ok() }
+    Said {
+        code: None,
+        message: serde_json::from_str(error.get()).ok(),
+    }
 }
 
 #[cfg(test)]
@@ -61,15 +74,60 @@ mod tests {
     #[test]
     fn the_code_is_believed_before_the_status() {
         for (status, code, kind, retry) in [
-            (401, Some("invalid_api_key"), ErrorKind::ProviderAuth, Retry::Permanent),
-            (429, Some("insufficient_quota"), ErrorKind::Billing, Retry::Permanent),
-            (400, Some("billing_hard_limit_reached"), ErrorKind::Billing, Retry::Permanent),
-            (429, Some("rate_limit_exceeded"), ErrorKind::ProviderRateLimit, Retry::Temporary),
-            (404, Some("model_not_found"), ErrorKind::ModelNotFound, Retry::Permanent),
-            (400, Some("context_length_exceeded"), ErrorKind::ContextOverflow, Retry::Permanent),
-            (400, Some("token_limit_exceeded"), ErrorKind::Quota, Retry::Temporary),
-            (200, Some("server_error"), ErrorKind::ProviderInternal, Retry::Temporary),
-            (400, Some("whatever"), ErrorKind::ProviderInvalidArgs, Retry::Permanent),
+            (
+                401,
+                Some("invalid_api_key"),
+                ErrorKind::ProviderAuth,
+                Retry::Permanent,
+            ),
+            (
+                429,
+                Some("insufficient_quota"),
+                ErrorKind::Billing,
+                Retry::Permanent,
+            ),
+            (
+                400,
+                Some("billing_hard_limit_reached"),
+                ErrorKind::Billing,
+                Retry::Permanent,
+            ),
+            (
+                429,
+                Some("rate_limit_exceeded"),
+                ErrorKind::ProviderRateLimit,
+                Retry::Temporary,
+            ),
+            (
+                404,
+                Some("model_not_found"),
+                ErrorKind::ModelNotFound,
+                Retry::Permanent,
+            ),
+            (
+                400,
+                Some("context_length_exceeded"),
+                ErrorKind::ContextOverflow,
+                Retry::Permanent,
+            ),
+            (
+                400,
+                Some("token_limit_exceeded"),
+                ErrorKind::Quota,
+                Retry::Temporary,
+            ),
+            (
+                200,
+                Some("server_error"),
+                ErrorKind::ProviderInternal,
+                Retry::Temporary,
+            ),
+            (
+                400,
+                Some("whatever"),
+                ErrorKind::ProviderInvalidArgs,
+                Retry::Permanent,
+            ),
             (402, None, ErrorKind::Billing, Retry::Permanent),
             (503, None, ErrorKind::ProviderOverloaded, Retry::Temporary),
         ] {
@@ -80,8 +138,13 @@ mod tests {
     #[test]
     fn w17_prose_never_decides() {
         // A 503 that speaks of exceeding, a 400 that speaks of limits: the status says what they are.
-        for (status, kind) in [(503, ErrorKind::ProviderOverloaded), (400, ErrorKind::ProviderInvalidArgs)] {
-            let said = said_in_body(r#"{"error":{"message":"request exceeded limit, missing api key","type":null,"code":null}}"#);
+        for (status, kind) in [
+            (503, ErrorKind::ProviderOverloaded),
+            (400, ErrorKind::ProviderInvalidArgs),
+        ] {
+            let said = said_in_body(
+                r#"{"error":{"message":"request exceeded limit, missing api key","type":null,"code":null}}"#,
+            );
             assert_eq!(classify(status, said.code.as_deref()).0, kind);
         }
     }
@@ -89,8 +152,16 @@ mod tests {
     #[test]
     fn an_error_is_read_in_any_shape() {
         for (body, code, message) in [
-            (r#"{"error":{"message":"m","code":"c","type":"t"}}"#, Some("c"), Some("m")),
-            (r#"{"error":{"message":"m","code":null,"type":"t"}}"#, Some("t"), Some("m")),
+            (
+                r#"{"error":{"message":"m","code":"c","type":"t"}}"#,
+                Some("c"),
+                Some("m"),
+            ),
+            (
+                r#"{"error":{"message":"m","code":null,"type":"t"}}"#,
+                Some("t"),
+                Some("m"),
+            ),
             (r#"{"error":{"message":"m","code":400}}"#, None, Some("m")),
             (r#"{"error":"m"}"#, None, Some("m")),
             (r#"{"error":null}"#, None, None),
@@ -98,7 +169,11 @@ mod tests {
         ] {
             let said = said_in_body(body);
             assert_eq!(said.code.as_deref(), code, "{body}");
-            assert_eq!(said.message.map(|m| m.decode().into_owned()).as_deref(), message, "{body}");
+            assert_eq!(
+                said.message.map(|m| m.decode().into_owned()).as_deref(),
+                message,
+                "{body}"
+            );
         }
     }
 }

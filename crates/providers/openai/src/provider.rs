@@ -4,9 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus, Candidate, Certainty, Cursor,
-    Error, ErrorKind, Found, Intent, Label, ListOptions, Page, PartRole, Remnant, RequestCounts, RequestError, Result,
-    ResultPart, ResultSet, RowStream, Shard, Staged,
+    AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
+    Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, Label, ListOptions, Page,
+    PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, RowStream,
+    Shard, Staged,
 };
 use serde_json::Value;
 
@@ -54,7 +55,14 @@ impl BatchProvider for OpenAi {
 
     async fn probe(&self, model: &str) -> Result<()> {
         match self.client.model(model).await {
-            Err(error) if matches!(error.kind(), ErrorKind::ProviderAuth | ErrorKind::ModelNotFound | ErrorKind::Billing) => Err(error),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ProviderAuth | ErrorKind::ModelNotFound | ErrorKind::Billing
+                ) =>
+            {
+                Err(error)
+            }
             // No answer is an error; any other answer comes from a server that lacks the endpoint.
             Err(error) if error.http_status().is_none() => Err(error),
             _ => Ok(()),
@@ -83,8 +91,16 @@ impl BatchProvider for OpenAi {
         let file = file_of(&intent.staged)?;
         let mut found = Found::default();
         for batch in &list.data {
-            let old = intent.posted_at.zip(time(batch.created_at.as_ref())).is_some_and(|(posted, created)| created + SKEW < posted);
-            if old || intent.watermark.as_ref().is_some_and(|mark| mark.as_str() == batch.id) {
+            let old = intent
+                .posted_at
+                .zip(time(batch.created_at.as_ref()))
+                .is_some_and(|(posted, created)| created + SKEW < posted);
+            if old
+                || intent
+                    .watermark
+                    .as_ref()
+                    .is_some_and(|mark| mark.as_str() == batch.id)
+            {
                 found.reached_watermark = true;
                 break;
             }
@@ -117,22 +133,39 @@ impl BatchProvider for OpenAi {
         let found = self.client.batch(batch).await?;
         let complete = status(found.status.as_deref()).is_terminal();
         // Each id is null where its file would be empty; some servers say "" instead.
-        let parts = [(found.output_file_id, PartRole::Output), (found.error_file_id, PartRole::Errors)];
+        let parts = [
+            (found.output_file_id, PartRole::Output),
+            (found.error_file_id, PartRole::Errors),
+        ];
         let parts = parts.into_iter().filter_map(|(file, role)| {
             let name = file.filter(|file| !file.is_empty())?.into();
-            Some(ResultPart { batch: batch.clone(), name, role, shape: "row".into(), bytes: None })
+            Some(ResultPart {
+                batch: batch.clone(),
+                name,
+                role,
+                shape: "row".into(),
+                bytes: None,
+            })
         });
-        Ok(ResultSet { parts: parts.collect(), complete })
+        Ok(ResultSet {
+            parts: parts.collect(),
+            complete,
+        })
     }
 
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
-        Ok(lmbatch_http::rows(self.client.content(&part.name, from).await?.stream()))
+        Ok(lmbatch_http::rows(
+            self.client.content(&part.name, from).await?.stream(),
+        ))
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
         let list = self.client.list(options).await?;
         let next = next(list.has_more, list.last_id, &list.data);
-        Ok(Page { items: list.data.into_iter().map(snapshot).collect(), next })
+        Ok(Page {
+            items: list.data.into_iter().map(snapshot).collect(),
+            next,
+        })
     }
 
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
@@ -140,7 +173,9 @@ impl BatchProvider for OpenAi {
             return Ok(());
         };
         // What a cancel of an ended batch answers is not documented: the status decides.
-        if matches!(error.http_status(), Some(400 | 409)) && self.status(batch).await?.status.is_terminal() {
+        if matches!(error.http_status(), Some(400 | 409))
+            && self.status(batch).await?.status.is_terminal()
+        {
             return Ok(());
         }
         Err(error)
@@ -165,7 +200,12 @@ fn next(has_more: bool, last_id: Option<String>, data: &[Batch]) -> Option<Curso
 }
 
 fn label(batch: &Batch) -> Option<Label> {
-    batch.metadata.as_ref()?.get("lmbatch")?.as_str().map(Label::new)
+    batch
+        .metadata
+        .as_ref()?
+        .get("lmbatch")?
+        .as_str()
+        .map(Label::new)
 }
 
 /// OpenAI's words, and those of servers that imitate it, in any case and either spelling.
@@ -189,13 +229,21 @@ pub(crate) fn status(word: Option<&str>) -> BatchStatus {
 
 fn snapshot(batch: Batch) -> BatchSnapshot {
     let status = status(batch.status.as_deref());
-    let counts = batch.request_counts.as_ref().map_or_else(RequestCounts::default, |counts| RequestCounts {
-        total: (counts.total > 0).then_some(counts.total),
-        succeeded: counts.completed,
-        errored: counts.failed,
-        ..RequestCounts::default()
-    });
-    let ended = [&batch.completed_at, &batch.failed_at, &batch.expired_at, &batch.cancelled_at];
+    let counts = batch
+        .request_counts
+        .as_ref()
+        .map_or_else(RequestCounts::default, |counts| RequestCounts {
+            total: (counts.total > 0).then_some(counts.total),
+            succeeded: counts.completed,
+            errored: counts.failed,
+            ..RequestCounts::default()
+        });
+    let ended = [
+        &batch.completed_at,
+        &batch.failed_at,
+        &batch.expired_at,
+        &batch.cancelled_at,
+    ];
     BatchSnapshot {
         label: label(&batch),
         counts,
@@ -204,7 +252,13 @@ fn snapshot(batch: Batch) -> BatchSnapshot {
         expires_at: time(batch.expires_at.as_ref()),
         ended_at: ended.into_iter().find_map(|at| time(at.as_ref())),
         usage: batch.usage.as_ref().map(usage),
-        problems: batch.errors.and_then(|errors| errors.data).into_iter().flatten().map(problem).collect(),
+        problems: batch
+            .errors
+            .and_then(|errors| errors.data)
+            .into_iter()
+            .flatten()
+            .map(problem)
+            .collect(),
         ..BatchSnapshot::new(BatchId::new(batch.id), status)
     }
 }
@@ -237,5 +291,8 @@ fn problem(error: BatchError) -> BatchProblem {
     if let Some(message) = error.message {
         request = request.with_message(message);
     }
-    BatchProblem { error: request, line: error.line }
+    BatchProblem {
+        error: request,
+        line: error.line,
+    }
 }

@@ -1,7 +1,8 @@
 //! Bodies of `/v1/chat/completions` (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
 
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, ContentView, GenerateView, MessageView, RequestError, Role, SourceView, Text, ToolChoice,
+    AttachmentKind, AttachmentView, ContentView, GenerateView, MessageView, RequestError, Role,
+    SourceView, Text, ToolChoice,
 };
 
 use super::json::{Object, data_url, file_name, image_url, is_strict, list};
@@ -41,7 +42,12 @@ pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), Re
         inner.end();
         format.end();
     }
-    body.some("reasoning_effort", view.thinking.and_then(|thinking| thinking.effort).map(|effort| effort.as_str()));
+    body.some(
+        "reasoning_effort",
+        view.thinking
+            .and_then(|thinking| thinking.effort)
+            .map(|effort| effort.as_str()),
+    );
     // "max_tokens" is deprecated and refused by reasoning models.
     body.some("max_completion_tokens", parameters.max_output_tokens);
     body.some("temperature", parameters.temperature);
@@ -74,7 +80,12 @@ fn messages(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestErr
                 message.end();
             }
         }
-        let rest = turn.contents.iter().filter(|content| !matches!(content, ContentView::ToolResult(_) | ContentView::Thinking(_)));
+        let rest = turn.contents.iter().filter(|content| {
+            !matches!(
+                content,
+                ContentView::ToolResult(_) | ContentView::Thinking(_)
+            )
+        });
         if rest.count() > 0 {
             message(turn, next(&mut first, out))?;
         }
@@ -92,7 +103,10 @@ fn next<'o>(first: &mut bool, out: &'o mut Vec<u8>) -> Object<'o> {
 
 fn message(turn: &MessageView<'_>, mut message: Object<'_>) -> Result<(), RequestError> {
     message.str("role", turn.role.as_str());
-    let parts = turn.contents.iter().filter(|content| matches!(content, ContentView::Text(_) | ContentView::Attachment(_)));
+    let parts = turn
+        .contents
+        .iter()
+        .filter(|content| matches!(content, ContentView::Text(_) | ContentView::Attachment(_)));
     if let [ContentView::Text(text)] = turn.contents.as_slice() {
         message.text("content", *text);
     } else if parts.clone().count() > 0 {
@@ -103,8 +117,14 @@ fn message(turn: &MessageView<'_>, mut message: Object<'_>) -> Result<(), Reques
                     part.str("type", "text");
                     part.text("text", *text);
                 }
-                ContentView::Attachment(attachment) if turn.role == Role::User => file(attachment, &mut part)?,
-                _ => return Err(RequestError::unsupported("openai: attachments stand in user messages only")),
+                ContentView::Attachment(attachment) if turn.role == Role::User => {
+                    file(attachment, &mut part)?
+                }
+                _ => {
+                    return Err(RequestError::unsupported(
+                        "openai: attachments stand in user messages only",
+                    ));
+                }
             }
             part.end();
             Ok(())
@@ -118,7 +138,9 @@ fn message(turn: &MessageView<'_>, mut message: Object<'_>) -> Result<(), Reques
     });
     if calls.clone().count() > 0 {
         if turn.role != Role::Assistant {
-            return Err(RequestError::unsupported("openai: tool calls stand in assistant messages only"));
+            return Err(RequestError::unsupported(
+                "openai: tool calls stand in assistant messages only",
+            ));
         }
         list(message.key("tool_calls"), calls, |out, call| {
             let mut entry = Object::new(out);
@@ -139,7 +161,9 @@ fn message(turn: &MessageView<'_>, mut message: Object<'_>) -> Result<(), Reques
 fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), RequestError> {
     match (attachment.kind, &attachment.source) {
         (AttachmentKind::Image, SourceView::File(_)) => {
-            return Err(RequestError::unsupported("openai's chat endpoint takes no image by file id"));
+            return Err(RequestError::unsupported(
+                "openai's chat endpoint takes no image by file id",
+            ));
         }
         (AttachmentKind::Image, _) => {
             part.str("type", "image_url");
@@ -148,7 +172,9 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
             image.end();
         }
         (AttachmentKind::Document, SourceView::Url(_)) => {
-            return Err(RequestError::unsupported("openai's chat endpoint takes no document by URL; the responses endpoint does"));
+            return Err(RequestError::unsupported(
+                "openai's chat endpoint takes no document by URL; the responses endpoint does",
+            ));
         }
         (AttachmentKind::Document, source) => {
             part.str("type", "file");
@@ -168,12 +194,20 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
             data.push(b'"');
             attachment.source.write_base64(data);
             data.push(b'"');
-            let wav = attachment.mime_type.is_some_and(|mime| mime.decode().contains("wav"));
+            let wav = attachment
+                .mime_type
+                .is_some_and(|mime| mime.decode().contains("wav"));
             audio.str("format", if wav { "wav" } else { "mp3" });
             audio.end();
         }
-        (AttachmentKind::Audio, _) => return Err(RequestError::unsupported("openai takes audio as bytes only")),
-        (AttachmentKind::Video, _) => return Err(RequestError::unsupported("openai takes no video")),
+        (AttachmentKind::Audio, _) => {
+            return Err(RequestError::unsupported(
+                "openai takes audio as bytes only",
+            ));
+        }
+        (AttachmentKind::Video, _) => {
+            return Err(RequestError::unsupported("openai takes no video"));
+        }
     }
     Ok(())
 }

@@ -70,7 +70,10 @@ pub(super) fn list<T>(
 /// A `data:` URL as a JSON string.
 pub(super) fn data_url(attachment: &AttachmentView<'_>, otherwise: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"data:");
-    attachment.mime_type.unwrap_or(Text::Plain(otherwise)).write_json_inner(out);
+    attachment
+        .mime_type
+        .unwrap_or(Text::Plain(otherwise))
+        .write_json_inner(out);
     out.extend_from_slice(b";base64,");
     attachment.source.write_base64(out);
     out.push(b'"');
@@ -87,7 +90,9 @@ pub(super) fn image_url(attachment: &AttachmentView<'_>, out: &mut Vec<u8>) {
 /// A document's name, which OpenAI wants beside its bytes.
 pub(super) fn file_name<'a>(attachment: &AttachmentView<'a>) -> Text<'a> {
     attachment.filename.unwrap_or_else(|| {
-        let pdf = attachment.mime_type.is_none_or(|mime| mime.decode() == "application/pdf");
+        let pdf = attachment
+            .mime_type
+            .is_none_or(|mime| mime.decode() == "application/pdf");
         Text::Plain(if pdf { "document.pdf" } else { "document.txt" })
     })
 }
@@ -97,10 +102,17 @@ pub(super) fn is_strict(schema: &serde_json::Value) -> bool {
     use serde_json::Value;
     let own = match schema.get("properties").and_then(Value::as_object) {
         Some(properties) => {
-            let required: Vec<&str> =
-                schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+            let required: Vec<&str> = schema
+                .get("required")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
             schema.get("additionalProperties") == Some(&Value::Bool(false))
-                && properties.keys().all(|key| required.contains(&key.as_str()))
+                && properties
+                    .keys()
+                    .all(|key| required.contains(&key.as_str()))
         }
         None => schema.get("type").is_none_or(|kind| kind != "object"),
     };

@@ -9,16 +9,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, GenerateView, Limits, ProviderId, RawView, RequestError, RequestView,
-    ResultPart, RowError, RowView, Scanned, WireId, WireIdRule,
+    BatchClass, BatchCodec, Capabilities, CreateProof, GenerateView, Limits, ProviderId, RawView,
+    RequestError, RequestView, ResultPart, RowError, RowView, Scanned, WireId, WireIdRule,
 };
 
 use crate::config::Endpoint;
 use crate::wire::RawBody;
 
 /// Endpoints whose bodies are passed on byte for byte (OpenAI's batch reference, 2026-11-12).
-const RAW_ENDPOINTS: &[&str] =
-    &["/v1/responses", "/v1/chat/completions", "/v1/embeddings", "/v1/completions", "/v1/moderations"];
+const RAW_ENDPOINTS: &[&str] = &[
+    "/v1/responses",
+    "/v1/chat/completions",
+    "/v1/embeddings",
+    "/v1/completions",
+    "/v1/moderations",
+];
 
 /// How OpenAI says things. Needs no key.
 #[derive(Debug, Clone)]
@@ -42,7 +47,10 @@ impl OpenAiCodec {
                 discard: true,
                 // No maximum is documented; ids over 100 characters, with spaces and unicode, came back
                 // byte for byte (third-party live capture, 2026-09-02). 256 is our choice.
-                wire_ids: WireIdRule { max_chars: 256, ascii_word: false },
+                wire_ids: WireIdRule {
+                    max_chars: 256,
+                    ascii_word: false,
+                },
                 retention: Some(Duration::from_secs(30 * 24 * 3600)),
                 raw_endpoints: RAW_ENDPOINTS,
             },
@@ -66,12 +74,23 @@ impl BatchCodec for OpenAiCodec {
             RequestView::Generate(generate) => (generate.model, self.endpoint.path().into()),
             RequestView::Raw(raw) => {
                 check_raw(raw)?;
-                let model = raw.model.ok_or_else(|| RequestError::invalid_input("the body names no model"))?;
+                let model = raw
+                    .model
+                    .ok_or_else(|| RequestError::invalid_input("the body names no model"))?;
                 (model, raw.endpoint.decode())
             }
-            _ => return Err(RequestError::unsupported("openai: only generate requests and openai's own bodies so far")),
+            _ => {
+                return Err(RequestError::unsupported(
+                    "openai: only generate requests and openai's own bodies so far",
+                ));
+            }
         };
-        Ok(BatchClass { model: Some(model.decode().into()), endpoint: endpoint.into(), route: "file".into(), variant: BTreeMap::new() })
+        Ok(BatchClass {
+            model: Some(model.decode().into()),
+            endpoint: endpoint.into(),
+            route: "file".into(),
+            variant: BTreeMap::new(),
+        })
     }
 
     // "up to 50,000 requests", "up to 200 MB in size" (OpenAI batch guide, 2026); megabytes taken as the smaller.
@@ -85,7 +104,13 @@ impl BatchCodec for OpenAiCodec {
         }
     }
 
-    fn encode(&self, class: &BatchClass, id: &WireId, request: &RequestView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    fn encode(
+        &self,
+        class: &BatchClass,
+        id: &WireId,
+        request: &RequestView<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
         out.extend_from_slice(b"{\"custom_id\":");
         lmbatch_core::write_string(id.as_str(), out);
         out.extend_from_slice(b",\"method\":\"POST\",\"url\":");
@@ -101,7 +126,11 @@ impl BatchCodec for OpenAiCodec {
                 }
                 merge_extra(generate, at, out)?;
             }
-            _ => return Err(RequestError::unsupported("openai: only generate requests and openai's own bodies so far")),
+            _ => {
+                return Err(RequestError::unsupported(
+                    "openai: only generate requests and openai's own bodies so far",
+                ));
+            }
         }
         out.push(b'}');
         Ok(())
@@ -119,12 +148,23 @@ impl BatchCodec for OpenAiCodec {
 fn check_raw(raw: &RawView<'_>) -> Result<(), RequestError> {
     let endpoint = raw.endpoint.decode();
     if !RAW_ENDPOINTS.contains(&&*endpoint) {
-        return Err(RequestError::unsupported(format!("openai has no batches for the url {endpoint:?}; it has {}", RAW_ENDPOINTS.join(", "))));
+        return Err(RequestError::unsupported(format!(
+            "openai has no batches for the url {endpoint:?}; it has {}",
+            RAW_ENDPOINTS.join(", ")
+        )));
     }
-    let body: RawBody = raw.body.parse().map_err(|_| RequestError::invalid_input("the body is not a JSON object"))?;
+    let body: RawBody = raw
+        .body
+        .parse()
+        .map_err(|_| RequestError::invalid_input("the body is not a JSON object"))?;
     // "streaming_unsupported": one such line fails the whole batch (third-party live capture, 2026-09-02).
-    if body.stream.is_some_and(|stream| stream != false && !stream.is_null()) {
-        return Err(RequestError::unsupported("body.stream: a batch cannot stream"));
+    if body
+        .stream
+        .is_some_and(|stream| stream != false && !stream.is_null())
+    {
+        return Err(RequestError::unsupported(
+            "body.stream: a batch cannot stream",
+        ));
     }
     if body.model.is_none() {
         return Err(RequestError::invalid_input("the body names no model"));
@@ -133,22 +173,39 @@ fn check_raw(raw: &RawView<'_>) -> Result<(), RequestError> {
 }
 
 /// Lays the provider's own parameters on the body, last.
-fn merge_extra(generate: &GenerateView<'_>, at: usize, out: &mut Vec<u8>) -> Result<(), RequestError> {
+fn merge_extra(
+    generate: &GenerateView<'_>,
+    at: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
     let extra = &generate.hyperparameters.extra;
     if extra.is_empty() {
         return Ok(());
     }
-    for (key, why) in [("model", "the model is set for the whole run"), ("stream", "a batch cannot stream")] {
+    for (key, why) in [
+        ("model", "the model is set for the whole run"),
+        ("stream", "a batch cannot stream"),
+    ] {
         if extra.contains_key(key) {
-            return Err(RequestError::invalid_input(format!("the parameter {key:?} cannot be set: {why}")));
+            return Err(RequestError::invalid_input(format!(
+                "the parameter {key:?} cannot be set: {why}"
+            )));
         }
     }
-    let body = serde_json::from_slice(&out[at..]).map_err(|_| RequestError::invalid_input("the body could not be merged"))?;
-    let base = lmbatch_core::Hyperparameters { extra: body, ..Default::default() };
-    let over = lmbatch_core::Hyperparameters { extra: extra.clone(), ..Default::default() };
+    let body = serde_json::from_slice(&out[at..])
+        .map_err(|_| RequestError::invalid_input("the body could not be merged"))?;
+    let base = lmbatch_core::Hyperparameters {
+        extra: body,
+        ..Default::default()
+    };
+    let over = lmbatch_core::Hyperparameters {
+        extra: extra.clone(),
+        ..Default::default()
+    };
     let merged = over.merged_over(&base).extra;
     out.truncate(at);
-    serde_json::to_writer(&mut *out, &merged).map_err(|_| RequestError::invalid_input("the body could not be merged"))
+    serde_json::to_writer(&mut *out, &merged)
+        .map_err(|_| RequestError::invalid_input("the body could not be merged"))
 }
 
 #[cfg(test)]

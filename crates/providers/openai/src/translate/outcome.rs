@@ -2,8 +2,9 @@
 //! row says itself which endpoint answered.
 
 use lmbatch_core::{
-    Arguments, ErrorKind, FailureView, FinishReason, ItemView, Json, OutcomeView, OutputView, Problem, Retry, RowError, RowView,
-    Scanned, Text, ThinkingView, TokenUsage, ToolCallView, Verdict,
+    Arguments, ErrorKind, FailureView, FinishReason, ItemView, Json, OutcomeView, OutputView,
+    Problem, Retry, RowError, RowView, Scanned, Text, ThinkingView, TokenUsage, ToolCallView,
+    Verdict,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -48,18 +49,26 @@ fn weigh<'a>(row: &Row<'a>) -> Verdicted<'a> {
     };
     let status = response.status_code.unwrap_or(200);
     let Some(body) = response.body else {
-        return Verdicted::Final(row.error.map_or_else(malformed, |error| failure(status, &said(error))));
+        return Verdicted::Final(
+            row.error
+                .map_or_else(malformed, |error| failure(status, &said(error))),
+        );
     };
     if !(200..300).contains(&status) {
         return Verdicted::Final(failure(status, &said_in_body(body.get())));
     }
     // A 200 row can hold an answer that failed.
     match serde_json::from_str::<BodyStatus<'_>>(body.get()) {
-        Ok(BodyStatus { status: Some(word), error }) if word == "failed" || word == "cancelled" => {
+        Ok(BodyStatus {
+            status: Some(word),
+            error,
+        }) if word == "failed" || word == "cancelled" => {
             let said = error.map(said);
             let code = said.as_ref().and_then(|said| said.code.clone());
             let (kind, retry) = match code.as_deref() {
-                Some("server_error" | "rate_limit_exceeded") => (ErrorKind::GenerationFailed, Retry::Temporary),
+                Some("server_error" | "rate_limit_exceeded") => {
+                    (ErrorKind::GenerationFailed, Retry::Temporary)
+                }
                 _ => (ErrorKind::GenerationFailed, Retry::Permanent),
             };
             Verdicted::Final(OutcomeView::Errored(FailureView {
@@ -123,11 +132,16 @@ fn answer(body: &RawValue) -> OutcomeView<'_> {
         for raw in items {
             item(*raw, &mut output.items);
         }
-        let reason = body.incomplete_details.as_ref().and_then(|details| details.reason.as_deref());
+        let reason = body
+            .incomplete_details
+            .as_ref()
+            .and_then(|details| details.reason.as_deref());
         output.finish_reason = match (body.status.as_deref(), reason) {
             (Some("incomplete"), Some("max_output_tokens")) => FinishReason::Length,
             (Some("incomplete"), Some("content_filter")) => FinishReason::ContentFilter,
-            (Some("incomplete"), reason) => FinishReason::Other(reason.unwrap_or("incomplete").to_owned()),
+            (Some("incomplete"), reason) => {
+                FinishReason::Other(reason.unwrap_or("incomplete").to_owned())
+            }
             _ => FinishReason::Stop,
         };
     } else if let Some(choice) = body.choices.as_ref().and_then(|choices| choices.first()) {
@@ -185,28 +199,52 @@ fn item<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
                     (_, Some(text), _) => items.push(ItemView::Text(text)),
                     _ => {}
                 }
-                items.extend(part.annotations.into_iter().flatten().map(ItemView::Citation));
+                items.extend(
+                    part.annotations
+                        .into_iter()
+                        .flatten()
+                        .map(ItemView::Citation),
+                );
             }
         }
         Some("function_call") => match (item.call_id.or(item.id), item.name) {
             (Some(id), Some(name)) => {
                 let arguments = Arguments::Quoted(item.arguments.unwrap_or(Text::Plain("{}")));
-                items.push(ItemView::ToolCall(ToolCallView { id, name, arguments }));
+                items.push(ItemView::ToolCall(ToolCallView {
+                    id,
+                    name,
+                    arguments,
+                }));
             }
             _ => items.push(ItemView::Other(raw)),
         },
         Some("reasoning") => {
-            let text = item.summary.into_iter().flatten().chain(item.content.into_iter().flatten()).find_map(|part| part.text);
-            items.push(ItemView::Thinking(ThinkingView { text, id: item.id, signature: None, data: item.encrypted_content }));
+            let text = item
+                .summary
+                .into_iter()
+                .flatten()
+                .chain(item.content.into_iter().flatten())
+                .find_map(|part| part.text);
+            items.push(ItemView::Thinking(ThinkingView {
+                text,
+                id: item.id,
+                signature: None,
+                data: item.encrypted_content,
+            }));
         }
         _ => items.push(ItemView::Other(raw)),
     }
 }
 
 fn chat<'a>(choice: &Choice<'a>, items: &mut Vec<ItemView<'a>>) {
-    let Some(message) = &choice.message else { return };
+    let Some(message) = &choice.message else {
+        return;
+    };
     if let Some(text) = message.reasoning_content {
-        items.push(ItemView::Thinking(ThinkingView { text: Some(text), ..ThinkingView::default() }));
+        items.push(ItemView::Thinking(ThinkingView {
+            text: Some(text),
+            ..ThinkingView::default()
+        }));
     }
     items.extend(message.content.map(ItemView::Text));
     items.extend(message.refusal.map(ItemView::Refusal));
@@ -215,10 +253,20 @@ fn chat<'a>(choice: &Choice<'a>, items: &mut Vec<ItemView<'a>>) {
             && let Some(name) = function.name
         {
             let arguments = Arguments::Quoted(function.arguments.unwrap_or(Text::Plain("{}")));
-            items.push(ItemView::ToolCall(ToolCallView { id, name, arguments }));
+            items.push(ItemView::ToolCall(ToolCallView {
+                id,
+                name,
+                arguments,
+            }));
         }
     }
-    items.extend(message.annotations.iter().flatten().map(|json| ItemView::Citation(*json)));
+    items.extend(
+        message
+            .annotations
+            .iter()
+            .flatten()
+            .map(|json| ItemView::Citation(*json)),
+    );
 }
 
 pub(crate) fn usage(usage: &Usage) -> TokenUsage {
@@ -232,4 +280,3 @@ pub(crate) fn usage(usage: &Usage) -> TokenUsage {
         thinking_tokens: output.reasoning_tokens.unwrap_or(0),
     }
 }
-

@@ -1,8 +1,8 @@
 //! Bodies of `/v1/responses` (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
 
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, ContentView, GenerateView, MessageView, RequestError, Role, SourceView, Text, ThinkingView,
-    ToolChoice,
+    AttachmentKind, AttachmentView, ContentView, GenerateView, MessageView, RequestError, Role,
+    SourceView, Text, ThinkingView, ToolChoice,
 };
 
 use super::json::{Object, data_url, file_name, image_url, is_strict, list};
@@ -17,14 +17,22 @@ pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), Re
         (parameters.frequency_penalty.is_some(), "frequency_penalty"),
     ] {
         if set {
-            return Err(RequestError::unsupported(format!("openai's /v1/responses has no {name}; the chat endpoint may")));
+            return Err(RequestError::unsupported(format!(
+                "openai's /v1/responses has no {name}; the chat endpoint may"
+            )));
         }
     }
     // System messages at the start are the instructions; later ones keep their place.
-    let leading = view.messages.iter().take_while(|message| message.role == Role::System).count();
+    let leading = view
+        .messages
+        .iter()
+        .take_while(|message| message.role == Role::System)
+        .count();
     let (system, turns) = view.messages.split_at(leading);
     if turns.is_empty() {
-        return Err(RequestError::invalid_input("there is nothing but system messages; add a user message"));
+        return Err(RequestError::invalid_input(
+            "there is nothing but system messages; add a user message",
+        ));
     }
     let mut body = Object::new(out);
     body.text("model", view.model);
@@ -61,13 +69,19 @@ pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), Re
     Ok(())
 }
 
-fn instructions(view: &GenerateView<'_>, system: &[MessageView<'_>], out: &mut Vec<u8>) -> Result<(), RequestError> {
+fn instructions(
+    view: &GenerateView<'_>,
+    system: &[MessageView<'_>],
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
     out.push(b'"');
     let mut first = true;
     let contents = system.iter().flat_map(|message| &message.contents);
     let texts = contents.map(|content| match content {
         ContentView::Text(text) => Ok(*text),
-        _ => Err(RequestError::unsupported("openai: a system message holds text only")),
+        _ => Err(RequestError::unsupported(
+            "openai: a system message holds text only",
+        )),
     });
     for text in view.system.map(Ok).into_iter().chain(texts) {
         if !std::mem::take(&mut first) {
@@ -119,18 +133,35 @@ fn is_part(content: &ContentView<'_>) -> bool {
     matches!(content, ContentView::Text(_) | ContentView::Attachment(_))
 }
 
-fn message(role: Role, contents: &[ContentView<'_>], out: &mut Vec<u8>) -> Result<(), RequestError> {
+fn message(
+    role: Role,
+    contents: &[ContentView<'_>],
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
     let mut message = Object::new(out);
     message.str("role", role.as_str());
     list(message.key("content"), contents, |out, content| {
         let mut part = Object::new(out);
         match content {
             ContentView::Text(text) => {
-                part.str("type", if role == Role::Assistant { "output_text" } else { "input_text" });
+                part.str(
+                    "type",
+                    if role == Role::Assistant {
+                        "output_text"
+                    } else {
+                        "input_text"
+                    },
+                );
                 part.text("text", *text);
             }
-            ContentView::Attachment(attachment) if role == Role::User => file(attachment, &mut part)?,
-            _ => return Err(RequestError::unsupported("openai: attachments stand in user messages only")),
+            ContentView::Attachment(attachment) if role == Role::User => {
+                file(attachment, &mut part)?
+            }
+            _ => {
+                return Err(RequestError::unsupported(
+                    "openai: attachments stand in user messages only",
+                ));
+            }
         }
         part.end();
         Ok(())
@@ -161,9 +192,13 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
             }
         }
         (AttachmentKind::Audio, _) => {
-            return Err(RequestError::unsupported("openai's /v1/responses takes no audio; the chat endpoint does"));
+            return Err(RequestError::unsupported(
+                "openai's /v1/responses takes no audio; the chat endpoint does",
+            ));
         }
-        (AttachmentKind::Video, _) => return Err(RequestError::unsupported("openai takes no video")),
+        (AttachmentKind::Video, _) => {
+            return Err(RequestError::unsupported("openai takes no video"));
+        }
     }
     Ok(())
 }

@@ -1,0 +1,52 @@
+//! Runs commands, and says which and how long.
+
+use std::process::Command;
+
+/// Runs a command; its failure is an error that names it.
+pub(crate) fn run(program: &str, args: &[&str]) -> Result<(), String> {
+    run_with(program, args, &[])
+}
+
+/// The same with variables of its own.
+#[expect(clippy::disallowed_methods, reason = "a task has no Clock")]
+pub(crate) fn run_with(
+    program: &str,
+    args: &[&str],
+    variables: &[(&str, &str)],
+) -> Result<(), String> {
+    let line = format!("{program} {}", args.join(" "));
+    println!("$ {line}");
+    let start = std::time::Instant::now();
+    let status = Command::new(program)
+        .args(args)
+        .envs(variables.iter().copied())
+        .status()
+        .map_err(|error| format!("{line}: {error}"))?;
+    println!("  {:.1} s", start.elapsed().as_secs_f64());
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{line}: {status}"))
+    }
+}
+
+/// What a command prints.
+pub(crate) fn output(program: &str, args: &[&str]) -> Result<String, String> {
+    let line = format!("{program} {}", args.join(" "));
+    let output = Command::new(program)
+        .args(args)
+        .output()
+        .map_err(|error| format!("{line}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{line}: {}", output.status));
+    }
+    String::from_utf8(output.stdout).map_err(|_| format!("{line}: not UTF-8"))
+}
+
+/// Whether a program is installed.
+pub(crate) fn has(program: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success())
+}

@@ -1,0 +1,278 @@
+//! The house's invariants, each checked by a machine. What is found is printed with its place.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::sh::output;
+
+/// Words that only adapters, the emulator, the facade and the command may say.
+const PROVIDERS: &[&str] = &[
+    "openai",
+    "anthropic",
+    "claude",
+    "gemini",
+    "mistral",
+    "bedrock",
+    "vertex",
+];
+
+/// Files of every provider crate.
+const SHAPE: &[&str] = &[
+    "lib.rs",
+    "config.rs",
+    "builder.rs",
+    "provider.rs",
+    "client.rs",
+    "wire.rs",
+    "error.rs",
+];
+
+const MAX_LINES: usize = 700;
+
+pub(crate) fn tidy() -> Result<(), String> {
+    let mut found = Vec::new();
+    edges(&mut found)?;
+    let files = output(
+        "git",
+        &["ls-files", "--cached", "--others", "--exclude-standard"],
+    )?;
+    for path in files.lines() {
+        if let Ok(text) = fs::read_to_string(path) {
+            found.extend(file(path, &text));
+            if path == "README.md" || (path.starts_with("docs/") && path.ends_with(".md")) {
+                found.extend(dead_paths(path, &text, |named| {
+                    fs::exists(named).unwrap_or(false)
+                }));
+            }
+        }
+    }
+    for manifest in files
+        .lines()
+        .filter(|path| path.starts_with("crates/providers/") && path.ends_with("Cargo.toml"))
+    {
+        let folder = manifest.trim_end_matches("Cargo.toml");
+        for name in SHAPE {
+            if !fs::exists(format!("{folder}src/{name}")).unwrap_or(false) {
+                found.push(format!("{folder}src/{name}: every provider crate has it"));
+            }
+        }
+    }
+    if found.is_empty() {
+        println!("tidy");
+        return Ok(());
+    }
+    Err(format!(
+        "{} things are not tidy:\n  {}",
+        found.len(),
+        found.join("\n  ")
+    ))
+}
+
+/// Which crate may depend on which.
+fn edges(found: &mut Vec<String>) -> Result<(), String> {
+    let text = output(
+        "cargo",
+        &["metadata", "--locked", "--format-version", "1", "--no-deps"],
+    )?;
+    let metadata: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let name = package["name"].as_str().unwrap_or_default();
+        let provider = package["manifest_path"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("/providers/");
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            if dependency["kind"].is_string() {
+                continue;
+            }
+            let to = dependency["name"].as_str().unwrap_or_default();
+            if let Some(why) = forbidden(name, provider, to) {
+                found.push(format!("{name} depends on {to}: {why}"));
+            }
+        }
+    }
+    let core = output(
+        "cargo",
+        &[
+            "tree",
+            "--locked",
+            "--package",
+            "lmbatch-core",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ],
+    )?;
+    for name in core.lines().filter_map(|line| line.split(' ').next()) {
+        if ["tokio", "hyper", "reqwest", "axum"].contains(&name) {
+            found.push(format!(
+                "lmbatch-core depends on {name}: it has no runtime and no HTTP"
+            ));
+        }
+    }
+    let all = output(
+        "cargo",
+        &[
+            "tree",
+            "--locked",
+            "--workspace",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ],
+    )?;
+    for name in ["ring", "openssl-sys", "native-tls"] {
+        if all.lines().any(|line| line.split(' ').next() == Some(name)) {
+            found.push(format!("{name} is in the tree: there is one TLS stack"));
+        }
+    }
+    let bare = output(
+        "cargo",
+        &[
+            "tree",
+            "--locked",
+            "--package",
+            "lmbatch",
+            "--no-default-features",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ],
+    )?;
+    if bare.contains("reqwest") || bare.contains("lmbatch-openai") {
+        found.push(
+            "lmbatch without features brings a provider: each feature brings its own".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static str> {
+    match (from, to) {
+        ("lmbatch-core", to) if to.starts_with("lmbatch") => Some("core is at the bottom"),
+        ("lmbatch-engine", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
+            Some("the engine knows core only")
+        }
+        (from, "reqwest") if from != "lmbatch-http" => Some("only lmbatch-http speaks HTTP"),
+        (_, to)
+            if from_is_provider
+                && to.starts_with("lmbatch")
+                && !["lmbatch-core", "lmbatch-http"].contains(&to) =>
+        {
+            Some("a provider knows core and http only")
+        }
+        _ => None,
+    }
+}
+
+/// What is wrong in one file.
+fn file(path: &str, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if path.ends_with(".rs") && text.lines().count() > MAX_LINES {
+        found.push(format!("{path}: over {MAX_LINES} lines; split it by noun"));
+    }
+    let neutral = path.starts_with("crates/core/src") || path.starts_with("crates/engine/src");
+    // This file names what it looks for.
+    let rust = path.ends_with(".rs") && path != "xtask/src/tidy.rs";
+    for (number, line) in text.lines().enumerate() {
+        let lower = line.to_ascii_lowercase();
+        let mut tell = |what: &str| found.push(format!("{path}:{}: {what}", number + 1));
+        if neutral && PROVIDERS.iter().any(|word| lower.contains(word)) {
+            tell("core and engine name no provider");
+        }
+        if rust {
+            for bad in [
+                "todo!(",
+                "unimplemented!(",
+                "dbg!(",
+                "#[allow(",
+                "#![allow(",
+                "serde(untagged",
+                "serde(flatten",
+            ] {
+                if line.contains(bad) {
+                    tell(&format!("{bad} is not our style"));
+                }
+            }
+        }
+    }
+    if path.ends_with("Cargo.toml")
+        && path != "Cargo.toml"
+        && !text.contains("[lints]\nworkspace = true")
+    {
+        found.push(format!("{path}: it takes the workspace's lints"));
+    }
+    found
+}
+
+/// Paths in backticks that lead nowhere: documents name no dead.
+fn dead_paths(path: &str, text: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let named = text.split('`').skip(1).step_by(2);
+    let paths = named.filter(|word| {
+        ["crates/", "docs/", "xtask/", "tests/", "examples/"]
+            .iter()
+            .any(|root| word.starts_with(root))
+    });
+    let dead = paths.filter(|word| !word.contains(['*', ' ', '|']) && !exists(word));
+    dead.map(|word| format!("{path}: {word} is not there"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_finds_its_breach_and_nothing_else() {
+        let long = "\n".repeat(MAX_LINES + 1);
+        for (path, text, finds) in [
+            ("crates/core/src/a.rs", "// as OpenAI does", 1),
+            ("crates/cli/src/a.rs", "// as OpenAI does", 0),
+            ("crates/cli/src/a.rs", "#[allow(dead_code)]", 1),
+            (
+                "crates/cli/src/a.rs",
+                "#[expect(dead_code, reason = \"r\")]",
+                0,
+            ),
+            ("crates/cli/src/a.rs", "todo!()", 1),
+            ("crates/cli/src/a.rs", long.as_str(), 1),
+            ("crates/cli/Cargo.toml", "[package]", 1),
+            ("crates/cli/Cargo.toml", "[lints]\nworkspace = true", 0),
+        ] {
+            assert_eq!(file(path, text).len(), finds, "{path}: {text:.30}");
+        }
+    }
+
+    #[test]
+    fn an_arrow_that_points_up_is_found() {
+        for (from, provider, to, bad) in [
+            ("lmbatch-core", false, "lmbatch-engine", true),
+            ("lmbatch-core", false, "serde", false),
+            ("lmbatch-engine", false, "lmbatch-http", true),
+            ("lmbatch-engine", false, "lmbatch-core", false),
+            ("lmbatch-acme", true, "lmbatch-engine", true),
+            ("lmbatch-acme", true, "lmbatch-http", false),
+            ("lmbatch-acme", true, "reqwest", true),
+            ("lmbatch-http", false, "reqwest", false),
+        ] {
+            assert_eq!(
+                forbidden(from, provider, to).is_some(),
+                bad,
+                "{from} to {to}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_that_leads_nowhere_is_found() {
+        let text = "see `crates/core`, `crates/gone` and `cargo xtask ci`";
+        assert_eq!(
+            dead_paths("README.md", text, |path| path == "crates/core"),
+            ["README.md: crates/gone is not there"]
+        );
+    }
+}
