@@ -9,7 +9,11 @@ use serde_json::Value;
 /// The command as it was built beside this test.
 pub fn lmbatch() -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();
-    let folder = test.ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default();
+    let folder = test
+        .ancestors()
+        .nth(2)
+        .map(Path::to_path_buf)
+        .unwrap_or_default();
     folder.join("lmbatch")
 }
 
@@ -28,14 +32,23 @@ impl Emulating {
     /// If it does not start.
     pub fn start() -> Self {
         let mut command = Command::new(lmbatch());
-        command.args(["emulate", "--addr", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; run `cargo build -p lmbatch-cli` first"));
+        command
+            .args(["emulate", "--addr", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().unwrap_or_else(|error| {
+            panic!("{command:?}: {error}; run `cargo build -p lmbatch-cli` first")
+        });
         let mut line = String::new();
         if let Some(out) = child.stdout.take() {
             // A line that cannot be read leaves the URL empty, and the test fails on it.
             let _ = BufReader::new(out).read_line(&mut line);
         }
-        let base_url = line.trim().strip_prefix("export OPENAI_BASE_URL=").unwrap_or_default().to_owned();
+        let base_url = line
+            .trim()
+            .strip_prefix("export OPENAI_BASE_URL=")
+            .unwrap_or_default()
+            .to_owned();
         Self { child, base_url }
     }
 
@@ -45,9 +58,16 @@ impl Emulating {
     /// If the command cannot be started.
     pub fn run(&self, folder: &Path, args: &[&str]) -> Output {
         let mut command = Command::new(lmbatch());
-        command.current_dir(folder).args(args).args(["--base-url", &self.base_url]);
-        command.env("OPENAI_API_KEY", KEY).env("LMBATCH_LOG", "trace");
-        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+        command
+            .current_dir(folder)
+            .args(args)
+            .args(["--base-url", &self.base_url]);
+        command
+            .env("OPENAI_API_KEY", KEY)
+            .env("LMBATCH_LOG", "trace");
+        command
+            .output()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 }
 
@@ -67,6 +87,9 @@ pub const KEY: &str = "sk-canary-7d1f";
 /// # Panics
 /// If it cannot be read.
 pub fn lines(path: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_default()).collect()
+    let text =
+        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_default())
+        .collect()
 }

@@ -1,4 +1,5 @@
 //! The command as users run it, against an emulator in another process.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +9,11 @@ use lmbatch_tests::{Emulating, KEY, lines, lmbatch};
 use serde_json::{Value, json};
 
 fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 fn write(folder: &Path, lines: &[Value]) {
@@ -23,19 +28,51 @@ fn kinds() -> Vec<(Value, &'static str, Option<&'static str>)> {
     let png = json!({"type": "image", "mime_type": "image/png", "data": "iVBORw0KGgo="});
     vec![
         (json!({"prompt": "canary prompt"}), "succeeded", None),
-        (json!({"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]}), "succeeded", None),
+        (
+            json!({"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]}),
+            "succeeded",
+            None,
+        ),
         (json!({"contents": ["what?", png]}), "succeeded", None),
-        (json!({"prompt": "x", "tools": tool, "tool_choice": {"tool": "look"}}), "succeeded", None),
+        (
+            json!({"prompt": "x", "tools": tool, "tool_choice": {"tool": "look"}}),
+            "succeeded",
+            None,
+        ),
         (json!({"prompt": "x", "schema": schema}), "succeeded", None),
-        (json!({"prompt": "lmb:schema-miss", "schema": schema}), "succeeded", Some("invalid_structured")),
-        (json!({"prompt": "lmb:invalid-json", "schema": schema}), "succeeded", Some("invalid_structured")),
-        (json!({"prompt": "lmb:truncate"}), "succeeded", Some("truncated")),
-        (json!({"prompt": "lmb:refuse"}), "succeeded", Some("refused")),
-        (json!({"prompt": "lmb:filter"}), "succeeded", Some("content_filter")),
+        (
+            json!({"prompt": "lmb:schema-miss", "schema": schema}),
+            "succeeded",
+            Some("invalid_structured"),
+        ),
+        (
+            json!({"prompt": "lmb:invalid-json", "schema": schema}),
+            "succeeded",
+            Some("invalid_structured"),
+        ),
+        (
+            json!({"prompt": "lmb:truncate"}),
+            "succeeded",
+            Some("truncated"),
+        ),
+        (
+            json!({"prompt": "lmb:refuse"}),
+            "succeeded",
+            Some("refused"),
+        ),
+        (
+            json!({"prompt": "lmb:filter"}),
+            "succeeded",
+            Some("content_filter"),
+        ),
         (json!({"prompt": "lmb:empty"}), "succeeded", Some("empty")),
         (json!({"prompt": "lmb:twice"}), "succeeded", None),
         (json!({"prompt": "lmb:foreign"}), "succeeded", None),
-        (json!({"prompt": "lmb:unknown-item lmb:think"}), "succeeded", None),
+        (
+            json!({"prompt": "lmb:unknown-item lmb:think"}),
+            "succeeded",
+            None,
+        ),
         (json!({"prompt": "lmb:missing"}), "missing", None),
         (json!({"prompt": "lmb:cut"}), "missing", None),
         (json!({"prompt": "lmb:failed"}), "errored", None),
@@ -52,13 +89,28 @@ fn a_thousand_mixed_requests_come_back_under_their_ids_in_their_order() {
     let requests: Vec<Value> = (0..1000)
         .map(|n| {
             let mut line = kinds[n % kinds.len()].0.clone();
-            line["id"] = if n % 3 == 0 { json!(n) } else { json!(format!("ä/{n}\n\"")) };
+            line["id"] = if n % 3 == 0 {
+                json!(n)
+            } else {
+                json!(format!("ä/{n}\n\""))
+            };
             line["metadata"] = json!({"n": n});
             line
         })
         .collect();
     write(folder.path(), &requests);
-    let output = emulating.run(folder.path(), &["run", "in.jsonl", "-m", "openai/m", "--poll-interval", "50ms", "--json"]);
+    let output = emulating.run(
+        folder.path(),
+        &[
+            "run",
+            "in.jsonl",
+            "-m",
+            "openai/m",
+            "--poll-interval",
+            "50ms",
+            "--json",
+        ],
+    );
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     let answers = lines(&folder.path().join("in.openai.m.jsonl"));
     assert_eq!(answers.len(), 1000);
@@ -68,7 +120,11 @@ fn a_thousand_mixed_requests_come_back_under_their_ids_in_their_order() {
         assert_eq!(answer["metadata"], json!({"n": n}));
         assert_eq!(answer["status"], *status, "{request}: {answer}");
         assert_eq!(answer["problem"].as_str(), *problem, "{request}: {answer}");
-        assert_eq!(answer.get("structured").is_some(), request.get("schema").is_some(), "{answer}");
+        assert_eq!(
+            answer.get("structured").is_some(),
+            request.get("schema").is_some(),
+            "{answer}"
+        );
     }
     assert_eq!(answers[0]["text"], "echo: canary prompt");
     assert_eq!(answers[2]["text"], "echo: what? [image]");
@@ -78,7 +134,14 @@ fn a_thousand_mixed_requests_come_back_under_their_ids_in_their_order() {
     assert_eq!(answers[18]["error"]["retryable"], true);
     // `--json` prints one object; a handle is left only while it is of use.
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&summary["format"], &summary["requests"], &summary["statuses"]["missing"]), (&json!(1), &json!(1000), &json!(100)));
+    assert_eq!(
+        (
+            &summary["format"],
+            &summary["requests"],
+            &summary["statuses"]["missing"]
+        ),
+        (&json!(1), &json!(1000), &json!(100))
+    );
     assert!(!folder.path().join("in.openai.m.jsonl.handle.json").exists());
     // Neither key nor prompt is in a log at trace.
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -90,10 +153,32 @@ fn a_thousand_mixed_requests_come_back_under_their_ids_in_their_order() {
 fn w3_w5_every_row_is_read_when_all_requests_failed_or_expired() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     for (word, status) in [("lmb:error-400", "errored"), ("lmb:expire", "expired")] {
-        write(folder.path(), &[json!({"id": "a", "prompt": word}), json!({"id": "b", "prompt": word})]);
-        let output = emulating.run(folder.path(), &["run", "in.jsonl", "-m", "openai/m", "--poll-interval", "50ms", "--force", "-o", "out.jsonl"]);
+        write(
+            folder.path(),
+            &[
+                json!({"id": "a", "prompt": word}),
+                json!({"id": "b", "prompt": word}),
+            ],
+        );
+        let output = emulating.run(
+            folder.path(),
+            &[
+                "run",
+                "in.jsonl",
+                "-m",
+                "openai/m",
+                "--poll-interval",
+                "50ms",
+                "--force",
+                "-o",
+                "out.jsonl",
+            ],
+        );
         assert_eq!(output.status.code(), Some(3), "{}", said(&output));
-        let statuses: Vec<Value> = lines(&folder.path().join("out.jsonl")).into_iter().map(|line| line["status"].clone()).collect();
+        let statuses: Vec<Value> = lines(&folder.path().join("out.jsonl"))
+            .into_iter()
+            .map(|line| line["status"].clone())
+            .collect();
         assert_eq!(statuses, [status, status]);
     }
 }
@@ -103,23 +188,50 @@ fn a_line_in_openais_words_goes_byte_for_byte() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let line = r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"m",  "input":"hi","temperature":1.50}}"#;
     fs::write(folder.path().join("in.jsonl"), line).unwrap();
-    let output = emulating.run(folder.path(), &["run", "in.jsonl", "-m", "openai/m", "--poll-interval", "50ms", "-o", "out.jsonl"]);
+    let output = emulating.run(
+        folder.path(),
+        &[
+            "run",
+            "in.jsonl",
+            "-m",
+            "openai/m",
+            "--poll-interval",
+            "50ms",
+            "-o",
+            "out.jsonl",
+        ],
+    );
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert_eq!(lines(&folder.path().join("out.jsonl"))[0]["text"], "echo: hi");
+    assert_eq!(
+        lines(&folder.path().join("out.jsonl"))[0]["text"],
+        "echo: hi"
+    );
 }
 
 #[test]
 fn bad_input_is_named_line_by_line_and_nothing_is_sent() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let mut bad: Vec<Value> = (0..30).map(|_| json!({"prompt": 7})).collect();
-    bad.extend([json!({"id": "a", "prompt": "x"}), json!({"id": "a", "prompt": "y"}), json!({"id": "", "prompt": "z"})]);
+    bad.extend([
+        json!({"id": "a", "prompt": "x"}),
+        json!({"id": "a", "prompt": "y"}),
+        json!({"id": "", "prompt": "z"}),
+    ]);
     write(folder.path(), &bad);
     let output = emulating.run(folder.path(), &["run", "in.jsonl", "-m", "openai/m"]);
     assert_eq!(output.status.code(), Some(2));
     let said = said(&output);
-    assert!(said.contains("in.jsonl: 32 lines are not valid; the first 20:") && said.contains("  line 1: "), "{said}");
+    assert!(
+        said.contains("in.jsonl: 32 lines are not valid; the first 20:")
+            && said.contains("  line 1: "),
+        "{said}"
+    );
     assert!(!said.contains("exchange"), "nothing was sent: {said}");
-    let validate = Command::new(lmbatch()).current_dir(folder.path()).args(["validate", "in.jsonl", "-m", "openai/m"]).output().unwrap();
+    let validate = Command::new(lmbatch())
+        .current_dir(folder.path())
+        .args(["validate", "in.jsonl", "-m", "openai/m"])
+        .output()
+        .unwrap();
     assert_eq!(validate.status.code(), Some(2));
 }
 
@@ -129,15 +241,54 @@ fn what_cannot_work_is_refused_with_its_own_exit_code() {
     write(folder.path(), &[json!({"prompt": "x"})]);
     fs::write(folder.path().join("there.jsonl"), "mine").unwrap();
     for (args, code, part) in [
-        (vec!["run", "in.jsonl", "-m", "opnai/m"], 2, "did you mean openai?"),
+        (
+            vec!["run", "in.jsonl", "-m", "opnai/m"],
+            2,
+            "did you mean openai?",
+        ),
         (vec!["run", "in.jsonl", "-m", "openai"], 2, "PROVIDER/MODEL"),
-        (vec!["run", "gone.jsonl", "-m", "openai/m"], 2, "gone.jsonl cannot be read"),
-        (vec!["run", "in.jsonl", "-m", "openai/m", "-o", "there.jsonl"], 2, "is there already"),
-        (vec!["run", "in.jsonl", "-m", "openai/m", "--key-env", "LMB_NO_SUCH_KEY"], 2, "LMB_NO_SUCH_KEY is not set"),
-        (vec!["run", "in.jsonl", "-m", "openai/no-such-model"], 1, "the model was not found"),
-        (vec!["run", "in.jsonl", "-m", "openai/m", "--set", "top_k=3"], 2, "top_k"),
-        (vec!["run", "in.jsonl", "-m", "openai/m", "--timeout", "1ms"], 4, "it goes on at the provider"),
-        (vec!["status", "batch_x", "-p", "openai"], 1, "the batch was not found"),
+        (
+            vec!["run", "gone.jsonl", "-m", "openai/m"],
+            2,
+            "gone.jsonl cannot be read",
+        ),
+        (
+            vec!["run", "in.jsonl", "-m", "openai/m", "-o", "there.jsonl"],
+            2,
+            "is there already",
+        ),
+        (
+            vec![
+                "run",
+                "in.jsonl",
+                "-m",
+                "openai/m",
+                "--key-env",
+                "LMB_NO_SUCH_KEY",
+            ],
+            2,
+            "LMB_NO_SUCH_KEY is not set",
+        ),
+        (
+            vec!["run", "in.jsonl", "-m", "openai/no-such-model"],
+            1,
+            "the model was not found",
+        ),
+        (
+            vec!["run", "in.jsonl", "-m", "openai/m", "--set", "top_k=3"],
+            2,
+            "top_k",
+        ),
+        (
+            vec!["run", "in.jsonl", "-m", "openai/m", "--timeout", "1ms"],
+            4,
+            "it goes on at the provider",
+        ),
+        (
+            vec!["status", "batch_x", "-p", "openai"],
+            1,
+            "the batch was not found",
+        ),
     ] {
         let output = emulating.run(folder.path(), &args);
         let said = said(&output);
@@ -145,27 +296,71 @@ fn what_cannot_work_is_refused_with_its_own_exit_code() {
         assert!(said.contains(part), "{args:?}: {said}");
         assert!(!said.contains(KEY), "{args:?}");
     }
-    assert_eq!(fs::read_to_string(folder.path().join("there.jsonl")).unwrap(), "mine");
+    assert_eq!(
+        fs::read_to_string(folder.path().join("there.jsonl")).unwrap(),
+        "mine"
+    );
 }
 
 #[test]
 fn another_process_goes_on_from_the_handle() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
-    write(folder.path(), &[json!({"id": "b/ü", "prompt": "1"}), json!({"id": "a", "prompt": "lmb:missing"})]);
-    let run = emulating.run(folder.path(), &["run", "in.jsonl", "-m", "openai/m", "-o", "out.jsonl", "--timeout", "1ms"]);
+    write(
+        folder.path(),
+        &[
+            json!({"id": "b/ü", "prompt": "1"}),
+            json!({"id": "a", "prompt": "lmb:missing"}),
+        ],
+    );
+    let run = emulating.run(
+        folder.path(),
+        &[
+            "run",
+            "in.jsonl",
+            "-m",
+            "openai/m",
+            "-o",
+            "out.jsonl",
+            "--timeout",
+            "1ms",
+        ],
+    );
     assert_eq!(run.status.code(), Some(4), "{}", said(&run));
     let handle = lines(&folder.path().join("out.jsonl.handle.json")).remove(0);
     let batch = handle["batch"].as_str().unwrap().to_owned();
     let mut code = Some(4);
     for _ in 0..200 {
-        code = emulating.run(folder.path(), &["retrieve", &batch, "-p", "openai", "--handle", "out.jsonl.handle.json", "-o", "out.jsonl"]).status.code();
+        code = emulating
+            .run(
+                folder.path(),
+                &[
+                    "retrieve",
+                    &batch,
+                    "-p",
+                    "openai",
+                    "--handle",
+                    "out.jsonl.handle.json",
+                    "-o",
+                    "out.jsonl",
+                ],
+            )
+            .status
+            .code();
         if code != Some(4) {
             break;
         }
     }
     assert_eq!(code, Some(3));
     let answers = lines(&folder.path().join("out.jsonl"));
-    let pairs: Vec<_> = answers.iter().map(|line| (line["id"].as_str().unwrap(), line["status"].as_str().unwrap())).collect();
+    let pairs: Vec<_> = answers
+        .iter()
+        .map(|line| {
+            (
+                line["id"].as_str().unwrap(),
+                line["status"].as_str().unwrap(),
+            )
+        })
+        .collect();
     assert_eq!(pairs, [("b/ü", "succeeded"), ("a", "missing")]);
 }
 
@@ -173,14 +368,36 @@ fn another_process_goes_on_from_the_handle() {
 fn fifty_thousand_requests_of_a_kilobyte_work() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let words = "word ".repeat(200);
-    let text: String = (0..50_000).map(|n| format!("{{\"id\":{n},\"prompt\":\"{n} {words}\"}}\n")).collect();
+    let text: String = (0..50_000)
+        .map(|n| format!("{{\"id\":{n},\"prompt\":\"{n} {words}\"}}\n"))
+        .collect();
     fs::write(folder.path().join("in.jsonl"), text).unwrap();
-    let output = emulating.run(folder.path(), &["run", "in.jsonl", "-m", "openai/m", "--poll-interval", "200ms", "-o", "out.jsonl", "--quiet", "--json"]);
+    let output = emulating.run(
+        folder.path(),
+        &[
+            "run",
+            "in.jsonl",
+            "-m",
+            "openai/m",
+            "--poll-interval",
+            "200ms",
+            "-o",
+            "out.jsonl",
+            "--quiet",
+            "--json",
+        ],
+    );
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{said}");
     let summary: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((&summary["requests"], &summary["usable"]), (&json!(50_000), &json!(50_000)));
+    assert_eq!(
+        (&summary["requests"], &summary["usable"]),
+        (&json!(50_000), &json!(50_000))
+    );
     let out = fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
     let last = out.lines().last().unwrap();
-    assert!(last.starts_with("{\"id\":49999,\"status\":\"succeeded\",\"text\":\"echo: 49999 word"), "{last:.90}");
+    assert!(
+        last.starts_with("{\"id\":49999,\"status\":\"succeeded\",\"text\":\"echo: 49999 word"),
+        "{last:.90}"
+    );
 }

@@ -1,4 +1,5 @@
 //! The library over the OpenAI adapter and an emulator: money and errors.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::Duration;
 
@@ -9,8 +10,17 @@ use lmbatch_emulator::{Emulator, Fault, FaultKind, Operation, Pace};
 const ASKED: [(&str, &str); 2] = [("a", "one"), ("b", "lmb:truncate")];
 
 async fn world(pace: Pace) -> (Emulator, LMInvoker) {
-    let emulator = Emulator::builder().pace(pace).seed(7).start().await.unwrap();
-    let openai = OpenAi::builder().api_key("k-canary").base_url(emulator.openai_base_url()).build().unwrap();
+    let emulator = Emulator::builder()
+        .pace(pace)
+        .seed(7)
+        .start()
+        .await
+        .unwrap();
+    let openai = OpenAi::builder()
+        .api_key("k-canary")
+        .base_url(emulator.openai_base_url())
+        .build()
+        .unwrap();
     (emulator, LMInvoker::new(openai, "m"))
 }
 
@@ -20,25 +30,49 @@ async fn invoke_gives_one_outcome_for_each_request() {
     let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
     assert_eq!(outcomes["a"].value().unwrap().text(), "echo: one");
     assert_eq!(outcomes["b"].problem(), Some(Problem::Truncated));
-    assert_eq!((emulator.bill().creates, emulator.bill().answered_requests), (1, 2));
+    assert_eq!(
+        (emulator.bill().creates, emulator.bill().answered_requests),
+        (1, 2)
+    );
 }
 
 /// The official SDKs create three batches each from one call here.
 #[tokio::test]
 async fn a_create_whose_answer_is_lost_is_paid_for_once() {
-    let lost = |code: u16| FaultKind::StatusAfter { code, body: "<html>".to_owned() };
-    let faults = [lost(500), lost(502), lost(503), lost(529), lost(408), lost(409), lost(200), FaultKind::ResetAfter, FaultKind::Truncate { bytes: 20 }];
+    let lost = |code: u16| FaultKind::StatusAfter {
+        code,
+        body: "<html>".to_owned(),
+    };
+    let faults = [
+        lost(500),
+        lost(502),
+        lost(503),
+        lost(529),
+        lost(408),
+        lost(409),
+        lost(200),
+        FaultKind::ResetAfter,
+        FaultKind::Truncate { bytes: 20 },
+    ];
     for kind in faults {
         let (emulator, invoker) = world(Pace::INSTANT).await;
         emulator.add_fault(Fault::once(Operation::Create, kind.clone()));
         let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
-        assert_eq!((outcomes.len(), emulator.bill().creates), (2, 1), "{kind:?}");
+        assert_eq!(
+            (outcomes.len(), emulator.bill().creates),
+            (2, 1),
+            "{kind:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_create_that_was_refused_for_now_is_sent_again_and_paid_for_once() {
-    let busy = FaultKind::Status { code: 429, body: "{}".to_owned(), headers: vec![("retry-after-ms".to_owned(), "5".to_owned())] };
+    let busy = FaultKind::Status {
+        code: 429,
+        body: "{}".to_owned(),
+        headers: vec![("retry-after-ms".to_owned(), "5".to_owned())],
+    };
     let (emulator, invoker) = world(Pace::INSTANT).await;
     emulator.add_fault(Fault::once(Operation::Create, busy));
     invoker.batch().invoke(ASKED).await.unwrap();
@@ -52,8 +86,16 @@ async fn w9_polls_and_downloads_that_fail_never_create_again() {
     for operation in [Operation::Status, Operation::Content, Operation::Upload] {
         emulator.add_fault(Fault::once(operation, FaultKind::status(500)));
     }
-    emulator.add_fault(Fault::once(Operation::Content, FaultKind::Truncate { bytes: 50 }));
-    let outcomes = invoker.batch().invoke(ASKED).status_check_interval(Duration::from_millis(10)).await.unwrap();
+    emulator.add_fault(Fault::once(
+        Operation::Content,
+        FaultKind::Truncate { bytes: 50 },
+    ));
+    let outcomes = invoker
+        .batch()
+        .invoke(ASKED)
+        .status_check_interval(Duration::from_millis(10))
+        .await
+        .unwrap();
     assert!(outcomes["a"].is_usable());
     assert_eq!(emulator.bill().creates, 1);
 }
@@ -61,28 +103,54 @@ async fn w9_polls_and_downloads_that_fail_never_create_again() {
 #[tokio::test]
 async fn w15_w17_every_operation_says_what_went_wrong_in_one_line() {
     let (emulator, invoker) = world(Pace::INSTANT).await;
-    for (code, kind) in [(401, ErrorKind::ProviderAuth), (402, ErrorKind::Billing), (403, ErrorKind::ProviderAuth), (422, ErrorKind::ProviderInvalidArgs)] {
+    for (code, kind) in [
+        (401, ErrorKind::ProviderAuth),
+        (402, ErrorKind::Billing),
+        (403, ErrorKind::ProviderAuth),
+        (422, ErrorKind::ProviderInvalidArgs),
+    ] {
         emulator.add_fault(Fault::once(Operation::List, FaultKind::status(code)));
         let error = invoker.batch().list().await.unwrap_err();
-        assert_eq!((error.kind(), error.http_status()), (kind, Some(code)), "{error}");
+        assert_eq!(
+            (error.kind(), error.http_status()),
+            (kind, Some(code)),
+            "{error}"
+        );
         assert!(!format!("{error}{error:?}{invoker:?}").contains("canary"));
     }
     let missing = lmbatch::BatchId::from("batch_none");
-    for error in [invoker.batch().status(&missing).await.unwrap_err(), invoker.batch().cancel(&missing).await.unwrap_err()] {
-        assert_eq!((error.kind(), error.batch()), (ErrorKind::BatchNotFound, Some(&missing)));
+    for error in [
+        invoker.batch().status(&missing).await.unwrap_err(),
+        invoker.batch().cancel(&missing).await.unwrap_err(),
+    ] {
+        assert_eq!(
+            (error.kind(), error.batch()),
+            (ErrorKind::BatchNotFound, Some(&missing))
+        );
     }
 }
 
 #[tokio::test]
 async fn w12_list_reads_every_page_and_cancel_keeps_what_was_paid_for() {
-    let pace = Pace { validating: Duration::ZERO, in_progress: Duration::from_secs(3600), finalizing: Duration::ZERO };
+    let pace = Pace {
+        validating: Duration::ZERO,
+        in_progress: Duration::from_secs(3600),
+        finalizing: Duration::ZERO,
+    };
     let (emulator, invoker) = world(pace).await;
-    let handle = invoker.batch().create([("a", "1"), ("b", "2")]).await.unwrap();
+    let handle = invoker
+        .batch()
+        .create([("a", "1"), ("b", "2")])
+        .await
+        .unwrap();
     for _ in 0..104 {
         invoker.batch().create(ASKED).await.unwrap();
     }
     assert_eq!(invoker.batch().list().await.unwrap().len(), 105);
-    assert_eq!(invoker.batch().status(&handle.batch).await.unwrap().status, BatchStatus::InProgress);
+    assert_eq!(
+        invoker.batch().status(&handle.batch).await.unwrap().status,
+        BatchStatus::InProgress
+    );
     invoker.batch().cancel(&handle.batch).await.unwrap();
     invoker.batch().cancel(&handle.batch).await.unwrap();
     let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
@@ -94,7 +162,11 @@ async fn w12_list_reads_every_page_and_cancel_keeps_what_was_paid_for() {
 #[tokio::test]
 async fn a_batch_that_fails_at_one_line_says_so_for_each_request() {
     let (_emulator, invoker) = world(Pace::INSTANT).await;
-    let outcomes = invoker.batch().invoke([("a", "1"), ("b", "lmb:fail-line")]).await.unwrap();
+    let outcomes = invoker
+        .batch()
+        .invoke([("a", "1"), ("b", "lmb:fail-line")])
+        .await
+        .unwrap();
     let retryable = |id: &str| outcomes[id].value().unwrap_err().is_retryable();
     assert_eq!((retryable("a"), retryable("b")), (true, false));
 }

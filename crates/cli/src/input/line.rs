@@ -167,7 +167,8 @@ fn messages<'a>(line: &Line<'a>) -> Result<Vec<MessageView<'a>>, RequestError> {
             .enumerate()
             .map(|(place, message)| {
                 let at = format!("messages[{place}].content");
-                let ((Some(raw), None) | (None, Some(raw))) = (message.content, message.contents) else {
+                let ((Some(raw), None) | (None, Some(raw))) = (message.content, message.contents)
+                else {
                     return Err(bad(format!("{at} must be there, once")));
                 };
                 Ok(MessageView {

@@ -78,10 +78,12 @@ impl OpenAiBuilder {
     /// time that cannot be.
     pub fn build(self) -> Result<OpenAi> {
         let config = self.config;
-        let Some(key) = config
+        let key = config
             .api_key
-            .filter(|key| !key.expose_secret().trim().is_empty())
-        else {
+            .as_ref()
+            .map(|key| key.expose_secret().trim())
+            .unwrap_or_default();
+        if key.is_empty() {
             return Err(Error::new(ErrorKind::ProviderAuth)
                 .with_message("there is no key; set OPENAI_API_KEY"));
         };
@@ -96,12 +98,12 @@ impl OpenAiBuilder {
         let options = HttpOptions::new(&config.base_url)?;
         let mut digest = Sha256::new();
         for part in [
-            options.base_url.as_str(),
-            key.expose_secret(),
+            options.base_url.origin().ascii_serialization().as_str(),
+            key,
             config.organization.as_deref().unwrap_or_default(),
             config.project.as_deref().unwrap_or_default(),
         ] {
-            digest.update(part.len().to_le_bytes());
+            digest.update((part.len() as u64).to_le_bytes());
             digest.update(part);
         }
         let account: String = digest
@@ -122,19 +124,84 @@ impl OpenAiBuilder {
                 headers.insert(HeaderName::from_static(name), value);
             }
         }
-        let bearer = SecretString::from(format!("Bearer {}", key.expose_secret().trim()));
+        let bearer = SecretString::from(format!("Bearer {key}"));
         let http = HttpClient::new(
             options,
             &[(HeaderName::from_static("authorization"), bearer)],
             headers,
         )?;
         Ok(OpenAi {
-            codec: OpenAiCodec::new(config.endpoint),
+            codec: OpenAiCodec::new(config.endpoint).keeping(config.file_expires_after),
             client: OpenAiClient {
                 http,
                 expires: config.file_expires_after.map(|time| time.as_secs()),
             },
             account: AccountId::new(account),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lmbatch_core::BatchProvider as _;
+
+    use super::*;
+
+    fn account(change: impl FnOnce(OpenAiBuilder) -> OpenAiBuilder) -> AccountId {
+        change(OpenAi::builder().api_key("sk-canary"))
+            .build()
+            .unwrap()
+            .account()
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        let key = || OpenAi::builder().api_key("sk-canary");
+        for (builder, words) in [
+            (OpenAi::builder(), "OPENAI_API_KEY"),
+            (OpenAi::builder().api_key("  "), "OPENAI_API_KEY"),
+            (key().base_url("http://api.test/v1"), "https"),
+            (key().base_url("nonsense"), "base URL"),
+            (key().organization("a\nb"), "openai-organization"),
+            (
+                key().file_expires_after(Some(Duration::from_secs(60))),
+                "file_expires_after",
+            ),
+            (
+                key().file_expires_after(Some(Duration::from_secs(2_592_001))),
+                "file_expires_after",
+            ),
+        ] {
+            let error = builder.build().unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(!format!("{error} {error:?}").contains("canary"));
+        }
+    }
+
+    #[test]
+    fn an_account_is_its_origin_key_organization_and_project() {
+        let plain = account(|builder| builder);
+        assert_eq!(plain.as_str().len(), 32);
+        assert_eq!(
+            plain,
+            account(|builder| builder.base_url("https://api.openai.com/v1/"))
+        );
+        let others = [
+            account(|builder| builder.api_key("sk-other")),
+            account(|builder| builder.base_url("https://api.test/v1")),
+            account(|builder| builder.organization("o")),
+            account(|builder| builder.project("o")),
+        ];
+        for (place, other) in others.iter().enumerate() {
+            assert_ne!(*other, plain);
+            assert!(!others[..place].contains(other));
+        }
+    }
+
+    #[test]
+    fn nothing_shows_the_key() {
+        let builder = OpenAi::builder().api_key("sk-canary");
+        assert!(!format!("{builder:?}").contains("canary"));
+        assert!(!format!("{:?}", builder.build().unwrap()).contains("canary"));
     }
 }

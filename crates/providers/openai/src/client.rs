@@ -11,7 +11,7 @@ use lmbatch_http::{
 use serde::de::DeserializeOwned;
 
 use crate::error::{classify, said_in_body};
-use crate::wire::{Batch, CreateBatch, ExpiresAfter, File, List};
+use crate::wire::{Batch, CreateBatch, ExpiresAfter, List, Made};
 
 /// The most of an error's body that is read.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -28,7 +28,7 @@ impl OpenAiClient {
             .http
             .get(&format!("models/{}", segment(model)))
             .expecting("check the model");
-        ok(exchange.send().await?).await.map(drop)
+        ask(exchange).await.map(drop)
     }
 
     pub(crate) async fn upload(&self, shard: &Shard) -> Result<String> {
@@ -45,17 +45,16 @@ impl OpenAiClient {
             len: shard.len(),
             body: shard.open(0..shard.len()),
         };
-        let file: File = json(
+        made(
             self.http
                 .post("files")
                 .multipart(form)
                 .expecting("upload the input"),
         )
-        .await?;
-        Ok(file.id)
+        .await
     }
 
-    pub(crate) async fn create(&self, file: &str, intent: &Intent) -> Result<Batch> {
+    pub(crate) async fn create(&self, file: &str, intent: &Intent) -> Result<String> {
         let body = CreateBatch {
             input_file_id: file,
             endpoint: &intent.class.endpoint,
@@ -68,7 +67,7 @@ impl OpenAiClient {
         };
         let body = serde_json::to_vec(&body)
             .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
-        json(
+        made(
             self.http
                 .post("batches")
                 .json_bytes(body)
@@ -103,7 +102,7 @@ impl OpenAiClient {
             .http
             .post(&format!("{}/cancel", batch_path(batch)))
             .expecting("cancel the batch");
-        ok(exchange.send().await?)
+        ask(exchange)
             .await
             .map(drop)
             .map_err(|error| about(batch, error))
@@ -119,9 +118,16 @@ impl OpenAiClient {
                 .map_err(|_| Error::new(ErrorKind::Internal))?;
             exchange = exchange.header(HeaderName::from_static("range"), range);
         }
-        let reply = ok(exchange.send_following().await?).await.map_err(gone)?;
-        if from > 0 && reply.status() != 206 {
-            return Err(Error::unsupported("reading results from the middle"));
+        let reply = ok(exchange.send_following().await.map_err(named)?)
+            .await
+            .map_err(gone)?;
+        // Whether OpenAI serves ranges is not established: only a range that is the one asked for is read.
+        let range = reply
+            .header("content-range")
+            .is_some_and(|range| range.starts_with(&format!("bytes {from}-")));
+        if from > 0 && !(reply.status() == 206 && range) {
+            return Err(named(Error::unsupported("reading results from the middle"))
+                .with_operation("read the results"));
         }
         Ok(reply)
     }
@@ -131,7 +137,7 @@ impl OpenAiClient {
             .http
             .delete(&format!("files/{}", segment(file)))
             .expecting("delete a file");
-        match ok(exchange.send().await?).await {
+        match ask(exchange).await {
             Err(error) if error.http_status() == Some(404) => Ok(()),
             other => other.map(drop),
         }
@@ -159,9 +165,25 @@ fn gone(error: Error) -> Error {
     }
 }
 
+/// What was made, by its id. A yes without one leaves it unknown what became of the call.
+async fn made(exchange: Exchange) -> Result<String> {
+    let reply = ask(exchange).await?;
+    let (status, operation) = (reply.status(), reply.operation());
+    let made: Made = reply.json().await.map_err(named)?;
+    if made.id.is_empty() {
+        return Err(named(Error::malformed("it holds no id"))
+            .with_operation(operation)
+            .with_http_status(status));
+    }
+    Ok(made.id)
+}
+
+async fn ask(exchange: Exchange) -> Result<Reply> {
+    ok(exchange.send().await.map_err(named)?).await
+}
+
 async fn json<T: DeserializeOwned>(exchange: Exchange) -> Result<T> {
-    let reply = ok(exchange.send().await.map_err(named)?).await?;
-    reply.json().await.map_err(named)
+    ask(exchange).await?.json().await.map_err(named)
 }
 
 fn named(error: Error) -> Error {

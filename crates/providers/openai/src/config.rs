@@ -46,8 +46,10 @@ pub struct OpenAiConfig {
     pub project: Option<String>,
     /// Which endpoint answers.
     pub endpoint: Endpoint,
-    /// How long OpenAI keeps input and output files: an hour to 30 days; `None` sends nothing, for
-    /// servers that do not know the field.
+    /// How long OpenAI keeps input and output files: an hour to 30 days, 7 days unless said
+    /// otherwise. A batch takes at most one, which leaves six to fetch what was paid for, and files
+    /// full of prompts do not lie about for a month. `None` sends nothing, for servers that do not
+    /// know the field; OpenAI then keeps them for 30 days.
     pub file_expires_after: Option<Duration>,
 }
 
@@ -59,7 +61,7 @@ impl Default for OpenAiConfig {
             organization: None,
             project: None,
             endpoint: Endpoint::default(),
-            file_expires_after: Some(Duration::from_secs(30 * 24 * 3600)),
+            file_expires_after: Some(Duration::from_secs(7 * 24 * 3600)),
         }
     }
 }
@@ -69,6 +71,26 @@ impl fmt::Debug for OpenAiConfig {
         f.debug_struct("OpenAiConfig")
             .field("base_url", &self.base_url)
             .field("endpoint", &self.endpoint)
+            .field("file_expires_after", &self.file_expires_after)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_neither_printed_nor_written_out() {
+        let config = OpenAiConfig {
+            api_key: Some(SecretString::from("sk-canary")),
+            ..OpenAiConfig::default()
+        };
+        let written = serde_json::to_string(&config).unwrap();
+        assert!(!format!("{config:?}{written}").contains("canary"));
+        let read: OpenAiConfig = serde_json::from_str(&written).unwrap();
+        assert!(read.api_key.is_none());
+        assert_eq!(read.base_url, DEFAULT_BASE_URL);
+        assert_eq!(read.file_expires_after, Some(Duration::from_secs(604_800)));
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use lmbatch_core::{ErrorKind, Retry, Text};
 use lmbatch_http::kind_of;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::wire::{ErrorBody, ErrorObject};
@@ -33,6 +34,21 @@ pub(crate) fn classify(status: u16, code: Option<&str>) -> (ErrorKind, Retry) {
     }
 }
 
+/// Why a batch failed its validation: the kind, and whether it may be sent again.
+pub(crate) fn classify_batch(code: Option<&str>, param: Option<&str>) -> (ErrorKind, Retry) {
+    match (code, param) {
+        // "Cannot find file …, or organization … does not have access to it": came for hours in August
+        // and September 2026 for files that were there (one public report, 2026-09).
+        (_, Some("file_id" | "input_file_id")) => (ErrorKind::FileNotFound, Retry::Temporary),
+        // Everything else is about lines, and stays as it is: invalid_json_line, duplicate_custom_id,
+        // missing_required_parameter, mismatched_model, invalid_url (third-party live capture, 2026-09-02).
+        _ => match classify(400, code) {
+            (ErrorKind::ProviderInvalidArgs, retry) => (ErrorKind::InvalidInput, retry),
+            known => known,
+        },
+    }
+}
+
 /// Code and words of an error, whatever its shape: an object, a string, or nothing that can be read.
 pub(crate) struct Said<'a> {
     pub(crate) code: Option<Cow<'a, str>>,
@@ -57,7 +73,8 @@ pub(crate) fn said(error: &RawValue) -> Said<'_> {
             .code
             .and_then(|code| serde_json::from_str::<Cow<'_, str>>(code.get()).ok());
         return Said {
-            code: code.or(object.r#type),
+            // The type is the code's kind, not a code; only for quotas it is all there is.
+            code: code.or(object.r#type.filter(|kind| kind == "insufficient_quota")),
             message: object.message,
         };
     }
@@ -65,6 +82,12 @@ pub(crate) fn said(error: &RawValue) -> Said<'_> {
         code: None,
         message: serde_json::from_str(error.get()).ok(),
     }
+}
+
+/// The same of a value.
+pub(crate) fn said_in_value(error: &Value) -> (Option<&str>, Option<&str>) {
+    let member = |name: &str| error.get(name).and_then(Value::as_str);
+    (member("code"), member("message").or(error.as_str()))
 }
 
 #[cfg(test)]
@@ -132,6 +155,51 @@ mod tests {
             (503, None, ErrorKind::ProviderOverloaded, Retry::Temporary),
         ] {
             assert_eq!(classify(status, code), (kind, retry), "{status} {code:?}");
+        }
+    }
+
+    #[test]
+    fn a_failed_batch_says_whether_it_may_be_sent_again() {
+        for (code, param, kind, retry) in [
+            (
+                Some("token_limit_exceeded"),
+                None,
+                ErrorKind::Quota,
+                Retry::Temporary,
+            ),
+            (
+                Some("invalid_request"),
+                Some("file_id"),
+                ErrorKind::FileNotFound,
+                Retry::Temporary,
+            ),
+            (
+                Some("model_not_found"),
+                Some("body.model"),
+                ErrorKind::ModelNotFound,
+                Retry::Permanent,
+            ),
+            (
+                Some("billing_hard_limit_reached"),
+                None,
+                ErrorKind::Billing,
+                Retry::Permanent,
+            ),
+            (
+                Some("invalid_json_line"),
+                None,
+                ErrorKind::InvalidInput,
+                Retry::Permanent,
+            ),
+            (
+                Some("invalid_request"),
+                Some("body.model"),
+                ErrorKind::InvalidInput,
+                Retry::Permanent,
+            ),
+            (None, None, ErrorKind::InvalidInput, Retry::Permanent),
+        ] {
+            assert_eq!(classify_batch(code, param), (kind, retry), "{code:?}");
         }
     }
 

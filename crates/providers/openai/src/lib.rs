@@ -11,4 +11,4 @@ mod wire;
 pub use builder::OpenAiBuilder;
 pub use config::{DEFAULT_BASE_URL, Endpoint, OpenAiConfig};
 pub use provider::OpenAi;
-pub use translate::OpenAiCodec;
+pub use translate::{OpenAiCodec, codec};

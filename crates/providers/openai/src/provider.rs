@@ -6,16 +6,17 @@ use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
     Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, Label, ListOptions, Page,
-    PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, RowStream,
-    Shard, Staged,
+    PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
+    RowStream, Shard, Staged,
 };
 use serde_json::Value;
 
 use crate::builder::OpenAiBuilder;
 use crate::client::OpenAiClient;
+use crate::error::{classify_batch, said_in_value};
 use crate::translate::OpenAiCodec;
 use crate::translate::outcome::usage;
-use crate::wire::{Batch, BatchError};
+use crate::wire::Batch;
 
 /// How far clocks may differ when batches are compared by time.
 const SKEW: Duration = Duration::from_secs(3600);
@@ -54,17 +55,15 @@ impl BatchProvider for OpenAi {
     }
 
     async fn probe(&self, model: &str) -> Result<()> {
-        match self.client.model(model).await {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::ProviderAuth | ErrorKind::ModelNotFound | ErrorKind::Billing
-                ) =>
-            {
+        let Err(error) = self.client.model(model).await else {
+            return Ok(());
+        };
+        match (error.kind(), error.http_status()) {
+            (ErrorKind::ProviderAuth | ErrorKind::ModelNotFound | ErrorKind::Billing, _) => {
                 Err(error)
             }
-            // No answer is an error; any other answer comes from a server that lacks the endpoint.
-            Err(error) if error.http_status().is_none() => Err(error),
+            (_, None | Some(408 | 429 | 500 | 502..=599)) => Err(error),
+            // Anything else comes from a server that lacks the endpoint.
             _ => Ok(()),
         }
     }
@@ -82,15 +81,18 @@ impl BatchProvider for OpenAi {
     }
 
     async fn create(&self, _: &Shard, intent: &Intent) -> Result<BatchId> {
-        let batch = self.client.create(file_of(&intent.staged)?, intent).await?;
-        Ok(BatchId::new(batch.id))
+        self.client
+            .create(file_of(&intent.staged)?, intent)
+            .await
+            .map(BatchId::new)
     }
 
     async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
         let list = self.client.list(&ListOptions { limit: None, page }).await?;
-        let file = file_of(&intent.staged)?;
+        let file = file_of(&intent.staged).ok();
         let mut found = Found::default();
-        for batch in &list.data {
+        let batches = list.data.unwrap_or_default();
+        for batch in &batches {
             let old = intent
                 .posted_at
                 .zip(time(batch.created_at.as_ref()))
@@ -106,7 +108,7 @@ impl BatchProvider for OpenAi {
             }
             let evidence = if label(batch).as_ref() == Some(&intent.label) {
                 "its metadata carries our label"
-            } else if batch.input_file_id.as_deref() == Some(file) {
+            } else if file.is_some() && batch.input_file_id.as_deref() == file {
                 "it was made from our input file"
             } else {
                 continue;
@@ -117,7 +119,7 @@ impl BatchProvider for OpenAi {
                 evidence: evidence.into(),
             });
         }
-        found.next = next(list.has_more, list.last_id, &list.data);
+        found.next = next(list.has_more, list.last_id, &batches);
         Ok(found)
     }
 
@@ -161,9 +163,10 @@ impl BatchProvider for OpenAi {
 
     async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
         let list = self.client.list(options).await?;
-        let next = next(list.has_more, list.last_id, &list.data);
+        let batches = list.data.unwrap_or_default();
+        let next = next(list.has_more, list.last_id, &batches);
         Ok(Page {
-            items: list.data.into_iter().map(snapshot).collect(),
+            items: batches.into_iter().map(snapshot).collect(),
             next,
         })
     }
@@ -194,9 +197,10 @@ fn file_of(staged: &Staged) -> Result<&str> {
     file.ok_or_else(|| Error::new(ErrorKind::Internal).with_message("the batch was not staged"))
 }
 
-fn next(has_more: bool, last_id: Option<String>, data: &[Batch]) -> Option<Cursor> {
-    let last = last_id.or_else(|| data.last().map(|batch| batch.id.clone()));
-    last.filter(|_| has_more).map(Cursor::new)
+/// A page that is empty is the last, whatever it says: the same cursor would come for ever.
+fn next(has_more: Option<bool>, last_id: Option<String>, data: &[Batch]) -> Option<Cursor> {
+    let last = data.last().filter(|_| has_more == Some(true))?;
+    Some(Cursor::new(last_id.unwrap_or_else(|| last.id.clone())))
 }
 
 fn label(batch: &Batch) -> Option<Label> {
@@ -232,12 +236,7 @@ fn snapshot(batch: Batch) -> BatchSnapshot {
     let counts = batch
         .request_counts
         .as_ref()
-        .map_or_else(RequestCounts::default, |counts| RequestCounts {
-            total: (counts.total > 0).then_some(counts.total),
-            succeeded: counts.completed,
-            errored: counts.failed,
-            ..RequestCounts::default()
-        });
+        .map_or_else(RequestCounts::default, counts);
     let ended = [
         &batch.completed_at,
         &batch.failed_at,
@@ -252,14 +251,19 @@ fn snapshot(batch: Batch) -> BatchSnapshot {
         expires_at: time(batch.expires_at.as_ref()),
         ended_at: ended.into_iter().find_map(|at| time(at.as_ref())),
         usage: batch.usage.as_ref().map(usage),
-        problems: batch
-            .errors
-            .and_then(|errors| errors.data)
-            .into_iter()
-            .flatten()
-            .map(problem)
-            .collect(),
+        problems: batch.errors.as_ref().map(problems).unwrap_or_default(),
         ..BatchSnapshot::new(BatchId::new(batch.id), status)
+    }
+}
+
+/// Before validation ends all are zero, which says nothing.
+fn counts(value: &Value) -> RequestCounts {
+    let count = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
+    RequestCounts {
+        total: Some(count("total")).filter(|total| *total > 0),
+        succeeded: count("completed"),
+        errored: count("failed"),
+        ..RequestCounts::default()
     }
 }
 
@@ -273,26 +277,143 @@ fn time(value: Option<&Value>) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
-fn problem(error: BatchError) -> BatchProblem {
-    let code = error.code.as_deref().unwrap_or_default();
-    let (kind, retryable) = match (code, error.param.as_deref()) {
-        // The batch never ran; it can be sent again when others have ended.
-        ("token_limit_exceeded", _) => (ErrorKind::Quota, true),
-        ("model_not_found", _) => (ErrorKind::ModelNotFound, false),
-        // "Cannot find file …, or organization … does not have access to it": came for hours in August
-        // and September 2026 for files that were there (one public report).
-        (_, Some("file_id")) => (ErrorKind::FileNotFound, true),
-        _ => (ErrorKind::ProviderInvalidArgs, false),
-    };
-    let mut request = RequestError::new(kind).retryable(retryable);
-    if let Some(code) = error.code {
+/// OpenAI wraps the list in `data`; other servers send it bare, or a string.
+fn problems(errors: &Value) -> Vec<BatchProblem> {
+    match errors {
+        Value::Null => Vec::new(),
+        Value::Array(list) => list.iter().map(problem).collect(),
+        Value::Object(object) => match object.get("data") {
+            Some(Value::Array(list)) => list.iter().map(problem).collect(),
+            Some(_) => Vec::new(),
+            None => vec![problem(errors)],
+        },
+        _ => vec![problem(errors)],
+    }
+}
+
+fn problem(error: &Value) -> BatchProblem {
+    let (code, message) = said_in_value(error);
+    let (kind, retry) = classify_batch(code, error.get("param").and_then(Value::as_str));
+    let mut request = RequestError::new(kind).retryable(retry == Retry::Temporary);
+    if let Some(code) = code {
         request = request.with_code(code);
     }
-    if let Some(message) = error.message {
+    if let Some(message) = message {
         request = request.with_message(message);
     }
     BatchProblem {
         error: request,
-        line: error.line,
+        line: error.get("line").and_then(Value::as_u64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_in_any_case_and_spelling() {
+        for (word, expected) in [
+            ("validating", BatchStatus::Validating),
+            ("IN_PROGRESS", BatchStatus::InProgress),
+            ("in_queue", BatchStatus::Queued),
+            ("finalizing", BatchStatus::Finalizing),
+            ("finalising", BatchStatus::Finalizing),
+            ("cancelling", BatchStatus::Cancelling),
+            ("canceling", BatchStatus::Cancelling),
+            ("Completed", BatchStatus::Completed),
+            ("failed", BatchStatus::Failed),
+            ("expired", BatchStatus::Expired),
+            ("cancelled", BatchStatus::Cancelled),
+            ("canceled", BatchStatus::Cancelled),
+            (
+                "Paused_For_Tea",
+                BatchStatus::Unknown("Paused_For_Tea".into()),
+            ),
+        ] {
+            assert_eq!(status(Some(word)), expected);
+        }
+        assert!(!status(None).is_terminal());
+    }
+
+    fn snapshot_of(value: Value) -> BatchSnapshot {
+        snapshot(serde_json::from_value(value).unwrap())
+    }
+
+    #[test]
+    fn null_is_absent_and_strange_shapes_spoil_nothing() {
+        let bare = snapshot_of(json!({"id": "b", "status": "in_progress"}));
+        for members in [
+            json!({"model": null, "errors": null, "request_counts": null, "metadata": null, "usage": null, "created_at": null}),
+            json!({"errors": {"object": "list", "data": null}, "metadata": "", "request_counts": {"total": null}, "created_at": "soon"}),
+        ] {
+            let mut batch = members;
+            batch["id"] = json!("b");
+            batch["status"] = json!("in_progress");
+            assert_eq!(snapshot_of(batch), bare);
+        }
+    }
+
+    #[test]
+    fn a_snapshot_says_what_the_batch_says() {
+        let found = snapshot_of(json!({
+            "id": "b", "status": "expired", "model": "gpt-x-2026-03-05", "metadata": {"lmbatch": "r1.0"},
+            "created_at": 1_700_000_000, "expires_at": "1700086400", "expired_at": 1_700_086_401,
+            "request_counts": {"total": 10, "completed": 1, "failed": 0},
+            "usage": {"input_tokens": 5, "output_tokens": 7, "output_tokens_details": {"reasoning_tokens": 2}},
+        }));
+        let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(
+            (found.created_at, found.expires_at, found.ended_at),
+            (at(1_700_000_000), at(1_700_086_400), at(1_700_086_401))
+        );
+        assert_eq!(found.label, Some(Label::new("r1.0")));
+        assert_eq!(
+            (
+                found.counts.total,
+                found.counts.succeeded,
+                found.counts.errored
+            ),
+            (Some(10), 1, 0)
+        );
+        assert_eq!(
+            found.usage.map(|usage| (
+                usage.input_tokens,
+                usage.output_tokens,
+                usage.thinking_tokens
+            )),
+            Some((5, 7, 2))
+        );
+    }
+
+    #[test]
+    fn problems_are_read_in_any_shape() {
+        for (errors, expected) in [
+            (
+                json!({"data": [{"code": "invalid_json_line", "message": "m", "param": null, "line": 3}]}),
+                (ErrorKind::InvalidInput, false, Some(3)),
+            ),
+            (
+                json!([{"code": "token_limit_exceeded", "message": "m"}]),
+                (ErrorKind::Quota, true, None),
+            ),
+            (json!("m"), (ErrorKind::InvalidInput, false, None)),
+            (
+                json!({"code": 400, "message": "m", "param": "file_id"}),
+                (ErrorKind::FileNotFound, true, None),
+            ),
+        ] {
+            let found = problems(&errors);
+            assert_eq!(found.len(), 1, "{errors}");
+            let (error, line) = (&found[0].error, found[0].line);
+            assert_eq!(
+                (error.kind(), error.is_retryable(), line),
+                expected,
+                "{errors}"
+            );
+            assert_eq!(error.message(), Some("m"));
+        }
     }
 }

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use lmbatch_core::{Json, Text};
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
+/// A file or a batch that was just made: no more of it is read, so that nothing else can spoil it.
 #[derive(Deserialize)]
-pub(crate) struct File {
+pub(crate) struct Made {
     pub(crate) id: String,
 }
 
@@ -29,6 +30,7 @@ pub(crate) struct ExpiresAfter {
     pub(crate) seconds: u64,
 }
 
+/// Members whose shape differs between servers stay values.
 #[derive(Deserialize)]
 pub(crate) struct Batch {
     pub(crate) id: String,
@@ -43,53 +45,30 @@ pub(crate) struct Batch {
     pub(crate) failed_at: Option<Value>,
     pub(crate) expired_at: Option<Value>,
     pub(crate) cancelled_at: Option<Value>,
-    pub(crate) request_counts: Option<Counts>,
-    pub(crate) usage: Option<Usage>,
-    pub(crate) metadata: Option<BTreeMap<String, Value>>,
-    pub(crate) errors: Option<Errors>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub(crate) struct Counts {
-    pub(crate) total: u64,
-    pub(crate) completed: u64,
-    pub(crate) failed: u64,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct Errors {
-    pub(crate) data: Option<Vec<BatchError>>,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct BatchError {
-    pub(crate) code: Option<String>,
-    pub(crate) message: Option<String>,
-    pub(crate) param: Option<String>,
-    pub(crate) line: Option<u64>,
+    pub(crate) request_counts: Option<Value>,
+    pub(crate) usage: Option<Value>,
+    pub(crate) metadata: Option<Value>,
+    pub(crate) errors: Option<Value>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct List {
-    #[serde(default)]
-    pub(crate) data: Vec<Batch>,
+    pub(crate) data: Option<Vec<Batch>>,
     pub(crate) last_id: Option<String>,
-    #[serde(default)]
-    pub(crate) has_more: bool,
+    pub(crate) has_more: Option<bool>,
 }
 
 /// An error's body: an object, or a bare string.
 #[derive(Deserialize)]
 pub(crate) struct ErrorBody<'a> {
     #[serde(borrow)]
-    pub(crate) error: Option<&'a serde_json::value::RawValue>,
+    pub(crate) error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct ErrorObject<'a> {
     #[serde(borrow)]
-    pub(crate) code: Option<&'a serde_json::value::RawValue>,
+    pub(crate) code: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) r#type: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -103,14 +82,14 @@ pub(crate) struct Row<'a> {
     #[serde(borrow)]
     pub(crate) response: Option<Response<'a>>,
     #[serde(borrow)]
-    pub(crate) error: Option<&'a serde_json::value::RawValue>,
+    pub(crate) error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Response<'a> {
     pub(crate) status_code: Option<u16>,
     #[serde(borrow)]
-    pub(crate) body: Option<&'a serde_json::value::RawValue>,
+    pub(crate) body: Option<&'a RawValue>,
 }
 
 /// The little of a body that decides the verdict.
@@ -119,10 +98,17 @@ pub(crate) struct BodyStatus<'a> {
     #[serde(borrow)]
     pub(crate) status: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    pub(crate) error: Option<&'a serde_json::value::RawValue>,
+    pub(crate) error: Option<&'a RawValue>,
 }
 
-/// A body of either endpoint.
+/// Only whose row it is, where nothing else can be read.
+#[derive(Deserialize)]
+pub(crate) struct RowId<'a> {
+    #[serde(borrow)]
+    pub(crate) custom_id: Option<Text<'a>>,
+}
+
+/// A body of any endpoint.
 #[derive(Deserialize)]
 pub(crate) struct Body<'a> {
     #[serde(borrow)]
@@ -132,13 +118,19 @@ pub(crate) struct Body<'a> {
     #[serde(borrow)]
     pub(crate) status: Option<Cow<'a, str>>,
     pub(crate) incomplete_details: Option<Incomplete>,
+    /// Of responses.
     #[serde(borrow)]
     pub(crate) output: Option<Vec<Json<'a>>>,
+    /// Of chat completions, and of completions.
     #[serde(borrow)]
-    pub(crate) choices: Option<Vec<Choice<'a>>>,
-    pub(crate) usage: Option<Usage>,
+    pub(crate) choices: Option<Vec<Json<'a>>>,
+    /// Of embeddings.
     #[serde(borrow)]
     pub(crate) data: Option<Json<'a>>,
+    /// Of moderations.
+    #[serde(borrow)]
+    pub(crate) results: Option<Json<'a>>,
+    pub(crate) usage: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -159,17 +151,15 @@ pub(crate) struct Item<'a> {
     #[serde(borrow)]
     pub(crate) arguments: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(crate) content: Option<Vec<Part<'a>>>,
+    pub(crate) content: Option<Vec<Json<'a>>>,
     #[serde(borrow)]
-    pub(crate) summary: Option<Vec<Part<'a>>>,
+    pub(crate) summary: Option<Vec<Json<'a>>>,
     #[serde(borrow)]
     pub(crate) encrypted_content: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Part<'a> {
-    #[serde(borrow)]
-    pub(crate) r#type: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(crate) text: Option<Text<'a>>,
     #[serde(borrow)]
@@ -184,69 +174,49 @@ pub(crate) struct Choice<'a> {
     pub(crate) finish_reason: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(crate) message: Option<ChatMessage<'a>>,
+    /// Of completions.
+    #[serde(borrow)]
+    pub(crate) text: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct ChatMessage<'a> {
+    /// A string, or, with some servers, a list of parts.
     #[serde(borrow)]
-    pub(crate) content: Option<Text<'a>>,
+    pub(crate) content: Option<Json<'a>>,
     #[serde(borrow)]
     pub(crate) refusal: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(crate) reasoning_content: Option<Text<'a>>,
+    pub(crate) reasoning_content: Option<Json<'a>>,
     #[serde(borrow)]
-    pub(crate) tool_calls: Option<Vec<ChatToolCall<'a>>>,
+    pub(crate) reasoning: Option<Json<'a>>,
+    #[serde(borrow)]
+    pub(crate) tool_calls: Option<Vec<Json<'a>>>,
     #[serde(borrow)]
     pub(crate) annotations: Option<Vec<Json<'a>>>,
+    #[serde(borrow)]
+    pub(crate) audio: Option<Json<'a>>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct ChatToolCall<'a> {
     #[serde(borrow)]
-    pub(crate) id: Option<Text<'a>>,
+    pub(crate) id: Text<'a>,
     #[serde(borrow)]
-    pub(crate) function: Option<ChatFunction<'a>>,
+    pub(crate) function: ChatFunction<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct ChatFunction<'a> {
     #[serde(borrow)]
-    pub(crate) name: Option<Text<'a>>,
+    pub(crate) name: Text<'a>,
     #[serde(borrow)]
     pub(crate) arguments: Option<Text<'a>>,
-}
-
-/// Tokens, in the words of either endpoint; every part may be missing.
-#[derive(Deserialize, Default, Clone)]
-#[serde(default)]
-pub(crate) struct Usage {
-    #[serde(alias = "prompt_tokens")]
-    pub(crate) input_tokens: Option<u64>,
-    #[serde(alias = "completion_tokens")]
-    pub(crate) output_tokens: Option<u64>,
-    #[serde(alias = "prompt_tokens_details")]
-    pub(crate) input_tokens_details: Option<InputDetails>,
-    #[serde(alias = "completion_tokens_details")]
-    pub(crate) output_tokens_details: Option<OutputDetails>,
-}
-
-#[derive(Deserialize, Default, Clone)]
-#[serde(default)]
-pub(crate) struct InputDetails {
-    pub(crate) cached_tokens: Option<u64>,
-    pub(crate) cache_write_tokens: Option<u64>,
-}
-
-#[derive(Deserialize, Default, Clone)]
-#[serde(default)]
-pub(crate) struct OutputDetails {
-    pub(crate) reasoning_tokens: Option<u64>,
 }
 
 /// The little of a raw body that a batch depends on.
 #[derive(Deserialize)]
 pub(crate) struct RawBody {
     pub(crate) stream: Option<Value>,
-    #[serde(default)]
-    pub(crate) model: Option<IgnoredAny>,
+    pub(crate) model: Option<String>,
 }

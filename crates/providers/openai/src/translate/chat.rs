@@ -5,13 +5,16 @@ use lmbatch_core::{
     SourceView, Text, ToolChoice,
 };
 
-use super::json::{Object, data_url, file_name, image_url, is_strict, list};
+use super::json::{
+    Object, base64, check_thinking, data_url, file_name, image_url, is_data_url, is_strict, list,
+};
 
 pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
     let parameters = &*view.hyperparameters;
     if parameters.top_k.is_some() {
         return Err(RequestError::unsupported("openai has no top_k"));
     }
+    check_thinking(view.thinking)?;
     let mut body = Object::new(out);
     body.text("model", view.model);
     messages(view, body.key("messages"))?;
@@ -73,6 +76,11 @@ fn messages(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestErr
         // Each result of a tool is a message of its own.
         for content in &turn.contents {
             if let ContentView::ToolResult(result) = content {
+                if turn.role != Role::User {
+                    return Err(RequestError::unsupported(
+                        "openai: tool results stand in user messages only",
+                    ));
+                }
                 let mut message = next(&mut first, out);
                 message.str("role", "tool");
                 message.text("tool_call_id", result.id);
@@ -168,12 +176,12 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
         (AttachmentKind::Image, _) => {
             part.str("type", "image_url");
             let mut image = Object::new(part.key("image_url"));
-            image_url(attachment, image.key("url"));
+            image_url(attachment, image.key("url"))?;
             image.end();
         }
-        (AttachmentKind::Document, SourceView::Url(_)) => {
+        (AttachmentKind::Document, SourceView::Url(url)) if !is_data_url(*url) => {
             return Err(RequestError::unsupported(
-                "openai's chat endpoint takes no document by URL; the responses endpoint does",
+                "openai's chat endpoint takes no document by URL: set the endpoint to responses, which does",
             ));
         }
         (AttachmentKind::Document, source) => {
@@ -183,7 +191,10 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
                 file.text("file_id", *id);
             } else {
                 file.text("filename", file_name(attachment));
-                data_url(attachment, "application/pdf", file.key("file_data"));
+                match source {
+                    SourceView::Url(url) => file.text("file_data", *url),
+                    _ => data_url(attachment, "application/pdf", file.key("file_data"))?,
+                }
             }
             file.end();
         }
@@ -192,7 +203,7 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
             let mut audio = Object::new(part.key("input_audio"));
             let data = audio.key("data");
             data.push(b'"');
-            attachment.source.write_base64(data);
+            base64(attachment, data)?;
             data.push(b'"');
             let wav = attachment
                 .mime_type

@@ -1,6 +1,6 @@
 //! Writes JSON straight into a line.
 
-use lmbatch_core::{AttachmentView, RequestError, SourceView, Text};
+use lmbatch_core::{AttachmentView, RequestError, SourceView, Text, ThinkingOptions};
 use serde::Serialize;
 
 /// An object whose members are written one after the other.
@@ -68,21 +68,60 @@ pub(super) fn list<T>(
 }
 
 /// A `data:` URL as a JSON string.
-pub(super) fn data_url(attachment: &AttachmentView<'_>, otherwise: &str, out: &mut Vec<u8>) {
+pub(super) fn data_url(
+    attachment: &AttachmentView<'_>,
+    otherwise: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
     out.extend_from_slice(b"\"data:");
     attachment
         .mime_type
         .unwrap_or(Text::Plain(otherwise))
         .write_json_inner(out);
     out.extend_from_slice(b";base64,");
-    attachment.source.write_base64(out);
+    base64(attachment, out)?;
     out.push(b'"');
+    Ok(())
+}
+
+/// An attachment's bytes in base64.
+pub(super) fn base64(
+    attachment: &AttachmentView<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
+    if attachment.source.write_base64(out) {
+        return Ok(());
+    }
+    Err(RequestError::invalid_input(
+        "an attachment's bytes are not here",
+    ))
+}
+
+/// A URL that holds the bytes itself.
+pub(super) fn is_data_url(url: Text<'_>) -> bool {
+    url.decode().starts_with("data:")
+}
+
+/// OpenAI's thinking has levels, not budgets.
+pub(super) fn check_thinking(thinking: Option<&ThinkingOptions>) -> Result<(), RequestError> {
+    match thinking.and_then(|thinking| thinking.budget_tokens) {
+        Some(_) => Err(RequestError::unsupported(
+            "openai has no thinking budget_tokens; set an effort",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The URL of an image: its own, or its bytes.
-pub(super) fn image_url(attachment: &AttachmentView<'_>, out: &mut Vec<u8>) {
+pub(super) fn image_url(
+    attachment: &AttachmentView<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
     match &attachment.source {
-        SourceView::Url(url) => url.write_json(out),
+        SourceView::Url(url) => {
+            url.write_json(out);
+            Ok(())
+        }
         _ => data_url(attachment, "image/png", out),
     }
 }

@@ -25,6 +25,17 @@ const RAW_ENDPOINTS: &[&str] = &[
     "/v1/moderations",
 ];
 
+const ONLY: &str = "openai: only generate requests and openai's own bodies so far";
+
+/// "Output files are deleted 30 days after the batch completes" (OpenAI batch guide, 2026), unless the
+/// create says less.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How OpenAI says things on an endpoint. Needs no key.
+pub fn codec(endpoint: Endpoint) -> OpenAiCodec {
+    OpenAiCodec::new(endpoint)
+}
+
 /// How OpenAI says things. Needs no key.
 #[derive(Debug, Clone)]
 pub struct OpenAiCodec {
@@ -51,11 +62,17 @@ impl OpenAiCodec {
                     max_chars: 256,
                     ascii_word: false,
                 },
-                retention: Some(Duration::from_secs(30 * 24 * 3600)),
+                retention: Some(KEPT),
                 raw_endpoints: RAW_ENDPOINTS,
             },
             endpoint,
         }
+    }
+
+    /// With files that are kept for less.
+    pub(crate) fn keeping(mut self, expires: Option<Duration>) -> Self {
+        self.capabilities.retention = Some(expires.unwrap_or(KEPT));
+        self
     }
 }
 
@@ -71,22 +88,14 @@ impl BatchCodec for OpenAiCodec {
     // "Each input file can only include requests to a single model" (OpenAI batch guide, 2026).
     fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError> {
         let (model, endpoint) = match request {
-            RequestView::Generate(generate) => (generate.model, self.endpoint.path().into()),
-            RequestView::Raw(raw) => {
-                check_raw(raw)?;
-                let model = raw
-                    .model
-                    .ok_or_else(|| RequestError::invalid_input("the body names no model"))?;
-                (model, raw.endpoint.decode())
+            RequestView::Generate(generate) => {
+                (generate.model.decode().into(), self.endpoint.path().into())
             }
-            _ => {
-                return Err(RequestError::unsupported(
-                    "openai: only generate requests and openai's own bodies so far",
-                ));
-            }
+            RequestView::Raw(raw) => (check_raw(raw)?.into(), raw.endpoint.decode()),
+            _ => return Err(RequestError::unsupported(ONLY)),
         };
         Ok(BatchClass {
-            model: Some(model.decode().into()),
+            model: Some(model),
             endpoint: endpoint.into(),
             route: "file".into(),
             variant: BTreeMap::new(),
@@ -120,17 +129,15 @@ impl BatchCodec for OpenAiCodec {
             RequestView::Raw(raw) => raw.body.write(out),
             RequestView::Generate(generate) => {
                 let at = out.len();
-                match self.endpoint {
-                    Endpoint::Responses => responses::write(generate, out)?,
-                    Endpoint::ChatCompletions => chat::write(generate, out)?,
+                // The class says where the batch goes: it may be older than this codec's configuration.
+                if *class.endpoint == *Endpoint::ChatCompletions.path() {
+                    chat::write(generate, out)?;
+                } else {
+                    responses::write(generate, out)?;
                 }
                 merge_extra(generate, at, out)?;
             }
-            _ => {
-                return Err(RequestError::unsupported(
-                    "openai: only generate requests and openai's own bodies so far",
-                ));
-            }
+            _ => return Err(RequestError::unsupported(ONLY)),
         }
         out.push(b'}');
         Ok(())
@@ -145,7 +152,8 @@ impl BatchCodec for OpenAiCodec {
     }
 }
 
-fn check_raw(raw: &RawView<'_>) -> Result<(), RequestError> {
+/// The model that the body names, where nothing speaks against it: one bad line fails a whole batch.
+fn check_raw(raw: &RawView<'_>) -> Result<String, RequestError> {
     let endpoint = raw.endpoint.decode();
     if !RAW_ENDPOINTS.contains(&&*endpoint) {
         return Err(RequestError::unsupported(format!(
@@ -153,10 +161,12 @@ fn check_raw(raw: &RawView<'_>) -> Result<(), RequestError> {
             RAW_ENDPOINTS.join(", ")
         )));
     }
-    let body: RawBody = raw
-        .body
-        .parse()
-        .map_err(|_| RequestError::invalid_input("the body is not a JSON object"))?;
+    let body = Some(raw.body)
+        .filter(|body| body.as_str().starts_with('{'))
+        .and_then(|body| body.parse::<RawBody>().ok());
+    let body = body.ok_or_else(|| {
+        RequestError::invalid_input("the body is not a JSON object whose model is a string")
+    })?;
     // "streaming_unsupported": one such line fails the whole batch (third-party live capture, 2026-09-02).
     if body
         .stream
@@ -166,10 +176,8 @@ fn check_raw(raw: &RawView<'_>) -> Result<(), RequestError> {
             "body.stream: a batch cannot stream",
         ));
     }
-    if body.model.is_none() {
-        return Err(RequestError::invalid_input("the body names no model"));
-    }
-    Ok(())
+    body.model
+        .ok_or_else(|| RequestError::invalid_input("the body names no model"))
 }
 
 /// Lays the provider's own parameters on the body, last.
@@ -182,15 +190,18 @@ fn merge_extra(
     if extra.is_empty() {
         return Ok(());
     }
-    for (key, why) in [
-        ("model", "the model is set for the whole run"),
-        ("stream", "a batch cannot stream"),
-    ] {
-        if extra.contains_key(key) {
-            return Err(RequestError::invalid_input(format!(
-                "the parameter {key:?} cannot be set: {why}"
-            )));
-        }
+    if extra.contains_key("model") {
+        return Err(RequestError::invalid_input(
+            "the parameter \"model\" cannot be set so: a batch has one model, chosen before",
+        ));
+    }
+    if extra
+        .get("stream")
+        .is_some_and(|stream| *stream != false && !stream.is_null())
+    {
+        return Err(RequestError::unsupported(
+            "the parameter \"stream\": a batch cannot stream",
+        ));
     }
     let body = serde_json::from_slice(&out[at..])
         .map_err(|_| RequestError::invalid_input("the body could not be merged"))?;

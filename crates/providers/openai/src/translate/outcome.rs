@@ -6,81 +6,108 @@ use lmbatch_core::{
     Problem, Retry, RowError, RowView, Scanned, Text, ThinkingView, TokenUsage, ToolCallView,
     Verdict,
 };
-use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::error::{classify, said, said_in_body};
-use crate::wire::{Body, BodyStatus, Choice, Item, Row, Usage};
+use crate::error::{Said, classify, said, said_in_body};
+use crate::wire::{Body, BodyStatus, ChatMessage, ChatToolCall, Choice, Item, Part, Row, RowId};
 
 /// What a row comes to before its answer is read.
-enum Verdicted<'a> {
+enum Weighed<'a> {
     Answer(&'a RawValue),
     Final(OutcomeView<'a>),
 }
 
-fn parse<'a, T: Deserialize<'a>>(row: &'a [u8]) -> Result<T, RowError> {
-    let text = simdutf8::basic::from_utf8(row).map_err(|_| RowError::Malformed)?;
-    serde_json::from_str(text).map_err(|_| RowError::Malformed)
-}
-
 pub(super) fn scan(row: &[u8]) -> Result<Scanned<'_>, RowError> {
-    let row: Row<'_> = parse(row)?;
-    let id = row.custom_id.ok_or(RowError::NoId)?;
-    let verdict = match weigh(&row) {
-        Verdicted::Answer(_) => Verdict::Succeeded,
-        Verdicted::Final(outcome) => outcome.verdict(),
+    let (id, weighed) = open(row)?;
+    let verdict = match weighed {
+        Weighed::Answer(_) => Verdict::Succeeded,
+        Weighed::Final(outcome) => outcome.verdict(),
     };
     Ok(Scanned { id, verdict })
 }
 
 pub(super) fn decode(row: &[u8]) -> Result<RowView<'_>, RowError> {
-    let row: Row<'_> = parse(row)?;
-    let id = row.custom_id.ok_or(RowError::NoId)?;
-    let outcome = match weigh(&row) {
-        Verdicted::Answer(body) => answer(body),
-        Verdicted::Final(outcome) => outcome,
+    let (id, weighed) = open(row)?;
+    let outcome = match weighed {
+        Weighed::Answer(body) => answer(body),
+        Weighed::Final(outcome) => outcome,
     };
     Ok(RowView { id, outcome })
 }
 
-fn weigh<'a>(row: &Row<'a>) -> Verdicted<'a> {
+/// Scan and decode both begin here, so they agree. The answer itself stays shut.
+fn open(row: &[u8]) -> Result<(Text<'_>, Weighed<'_>), RowError> {
+    let text = simdutf8::basic::from_utf8(row).map_err(|_| RowError::Malformed)?;
+    match serde_json::from_str::<Row<'_>>(text) {
+        Ok(row) => Ok((row.custom_id.ok_or(RowError::NoId)?, weigh(&row))),
+        // JSON of another shape: whose it is may be readable still.
+        Err(_) => {
+            let row: RowId<'_> = serde_json::from_str(text).map_err(|_| RowError::Malformed)?;
+            Ok((
+                row.custom_id.ok_or(RowError::NoId)?,
+                Weighed::Final(malformed()),
+            ))
+        }
+    }
+}
+
+fn weigh<'a>(row: &Row<'a>) -> Weighed<'a> {
     let Some(response) = &row.response else {
-        return Verdicted::Final(row.error.map_or_else(malformed, not_run));
+        return Weighed::Final(row.error.map_or_else(malformed, not_run));
     };
     let status = response.status_code.unwrap_or(200);
-    let Some(body) = response.body else {
-        return Verdicted::Final(
-            row.error
-                .map_or_else(malformed, |error| failure(status, &said(error))),
-        );
-    };
     if !(200..300).contains(&status) {
-        return Verdicted::Final(failure(status, &said_in_body(body.get())));
+        let said = match (response.body, row.error) {
+            (Some(body), _) => said_in_body(body.get()),
+            (None, Some(error)) => said(error),
+            (None, None) => Said {
+                code: None,
+                message: None,
+            },
+        };
+        return Weighed::Final(failure(status, &said));
     }
-    // A 200 row can hold an answer that failed.
+    let Some(body) = response.body else {
+        return Weighed::Final(row.error.map_or_else(malformed, not_run));
+    };
     match serde_json::from_str::<BodyStatus<'_>>(body.get()) {
         Ok(BodyStatus {
             status: Some(word),
             error,
-        }) if word == "failed" || word == "cancelled" => {
-            let said = error.map(said);
-            let code = said.as_ref().and_then(|said| said.code.clone());
-            let (kind, retry) = match code.as_deref() {
-                Some("server_error" | "rate_limit_exceeded") => {
-                    (ErrorKind::GenerationFailed, Retry::Temporary)
-                }
-                _ => (ErrorKind::GenerationFailed, Retry::Permanent),
-            };
-            Verdicted::Final(OutcomeView::Errored(FailureView {
-                kind,
-                code,
-                http_status: None,
-                message: said.and_then(|said| said.message),
-                retryable: retry == Retry::Temporary,
-            }))
-        }
-        _ => Verdicted::Answer(body),
+        }) if is_failed(&word) => Weighed::Final(not_generated(status, error)),
+        _ => Weighed::Answer(body),
     }
+}
+
+// "status: completed, failed, in_progress, cancelled, queued, or incomplete" (OpenAI's OpenAPI document
+// 2.3.0, 2026-08-21): a row with HTTP 200 can hold an answer that failed.
+fn is_failed(word: &str) -> bool {
+    ["failed", "cancelled", "canceled"]
+        .iter()
+        .any(|failed| word.eq_ignore_ascii_case(failed))
+}
+
+fn not_generated<'a>(status: u16, error: Option<&'a RawValue>) -> OutcomeView<'a> {
+    let said = error.map_or(
+        Said {
+            code: None,
+            message: None,
+        },
+        said,
+    );
+    // Of `error.code`, these two are the provider's fault, not the prompt's (the same document).
+    let retryable = matches!(
+        said.code.as_deref(),
+        Some("server_error" | "rate_limit_exceeded")
+    );
+    OutcomeView::Errored(FailureView {
+        kind: ErrorKind::GenerationFailed,
+        code: said.code,
+        http_status: Some(status),
+        message: said.message,
+        retryable,
+    })
 }
 
 // `batch_expired`: "This request could not be executed before the completion window expired."
@@ -91,11 +118,20 @@ fn not_run(error: &RawValue) -> OutcomeView<'_> {
     match said.code.as_deref() {
         Some("batch_expired") => OutcomeView::Expired,
         Some("batch_cancelled" | "batch_canceled") => OutcomeView::Cancelled,
-        _ => failure(500, &said),
+        // Not run for a reason we do not know: nothing speaks against asking again.
+        _ => {
+            let OutcomeView::Errored(failed) = failure(500, &said) else {
+                return malformed();
+            };
+            OutcomeView::Errored(FailureView {
+                http_status: None,
+                ..failed
+            })
+        }
     }
 }
 
-fn failure<'a>(status: u16, said: &crate::error::Said<'a>) -> OutcomeView<'a> {
+fn failure<'a>(status: u16, said: &Said<'a>) -> OutcomeView<'a> {
     let (kind, retry) = classify(status, said.code.as_deref());
     OutcomeView::Errored(FailureView {
         kind,
@@ -128,33 +164,37 @@ fn answer(body: &RawValue) -> OutcomeView<'_> {
         response_id: body.id,
         problem: None,
     };
-    if let Some(items) = &body.output {
+    if let Some(items) = body.output {
         for raw in items {
-            item(*raw, &mut output.items);
+            item(raw, &mut output.items);
         }
-        let reason = body
-            .incomplete_details
-            .as_ref()
-            .and_then(|details| details.reason.as_deref());
-        output.finish_reason = match (body.status.as_deref(), reason) {
-            (Some("incomplete"), Some("max_output_tokens")) => FinishReason::Length,
-            (Some("incomplete"), Some("content_filter")) => FinishReason::ContentFilter,
-            (Some("incomplete"), reason) => {
-                FinishReason::Other(reason.unwrap_or("incomplete").to_owned())
-            }
-            _ => FinishReason::Stop,
-        };
-    } else if let Some(choice) = body.choices.as_ref().and_then(|choices| choices.first()) {
-        output.finish_reason = match choice.finish_reason.as_deref() {
-            Some("stop") | None => FinishReason::Stop,
-            Some("length") => FinishReason::Length,
-            Some("tool_calls" | "function_call") => FinishReason::ToolUse,
-            Some("content_filter") => FinishReason::ContentFilter,
+        let reason = body.incomplete_details.and_then(|details| details.reason);
+        output.finish_reason = match body
+            .status
+            .as_deref()
+            .map(str::to_ascii_lowercase)
+            .as_deref()
+        {
+            None | Some("completed") => FinishReason::Stop,
+            Some("incomplete") => match reason.as_deref() {
+                Some("max_output_tokens") => FinishReason::Length,
+                Some("content_filter") => FinishReason::ContentFilter,
+                other => FinishReason::Other(other.unwrap_or("incomplete").to_owned()),
+            },
             Some(other) => FinishReason::Other(other.to_owned()),
         };
-        chat(choice, &mut output.items);
-    } else if let Some(data) = body.data {
-        // Embeddings, moderations: kept as they came.
+    } else if let Some(choices) = body.choices {
+        // Further choices are kept as they came: they are other answers, not more of this one.
+        for (place, raw) in choices.into_iter().enumerate() {
+            match raw.parse::<Choice<'_>>() {
+                Ok(first) if place == 0 => {
+                    output.finish_reason = finish(first.finish_reason.as_deref());
+                    choice(first, &mut output.items);
+                }
+                _ => output.items.push(ItemView::Other(raw)),
+            }
+        }
+    } else if let Some(data) = body.data.or(body.results) {
         output.items.push(ItemView::Other(data));
     } else {
         return malformed();
@@ -163,15 +203,27 @@ fn answer(body: &RawValue) -> OutcomeView<'_> {
     OutcomeView::Succeeded(output)
 }
 
+// "finish_reason: stop, length, tool_calls, content_filter, or function_call" (the same document).
+fn finish(word: Option<&str>) -> FinishReason {
+    match word {
+        Some("stop") | None => FinishReason::Stop,
+        Some("length") => FinishReason::Length,
+        Some("tool_calls" | "function_call") => FinishReason::ToolUse,
+        Some("content_filter") => FinishReason::ContentFilter,
+        Some(other) => FinishReason::Other(other.to_owned()),
+    }
+}
+
 /// Why the answer may be unusable, and the finish reasons that only its items show.
 fn judge(output: &mut OutputView<'_>) {
     let has = |test: fn(&ItemView<'_>) -> bool| output.items.iter().any(test);
     let refused = has(|item| matches!(item, ItemView::Refusal(_)));
     let calls = has(|item| matches!(item, ItemView::ToolCall(_)));
-    let says = has(|item| match item {
-        ItemView::Text(text) => !text.is_empty(),
-        ItemView::Other(_) | ItemView::Attachment(_) => true,
-        _ => false,
+    let says = has(|item| {
+        matches!(
+            item,
+            ItemView::Text(_) | ItemView::Other(_) | ItemView::Attachment(_)
+        )
     });
     if output.finish_reason == FinishReason::Stop && refused {
         output.finish_reason = FinishReason::Refusal;
@@ -191,92 +243,156 @@ fn item<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
     let Ok(item) = raw.parse::<Item<'a>>() else {
         return items.push(ItemView::Other(raw));
     };
-    match item.r#type.as_deref() {
-        Some("message") => {
-            for part in item.content.into_iter().flatten() {
-                match (part.r#type.as_deref(), part.text, part.refusal) {
-                    (_, _, Some(refusal)) => items.push(ItemView::Refusal(refusal)),
-                    (_, Some(text), _) => items.push(ItemView::Text(text)),
-                    _ => {}
-                }
-                items.extend(
-                    part.annotations
-                        .into_iter()
-                        .flatten()
-                        .map(ItemView::Citation),
-                );
-            }
-        }
-        Some("function_call") => match (item.call_id.or(item.id), item.name) {
-            (Some(id), Some(name)) => {
-                let arguments = Arguments::Quoted(item.arguments.unwrap_or(Text::Plain("{}")));
-                items.push(ItemView::ToolCall(ToolCallView {
-                    id,
-                    name,
-                    arguments,
-                }));
-            }
-            _ => items.push(ItemView::Other(raw)),
-        },
-        Some("reasoning") => {
-            let text = item
-                .summary
-                .into_iter()
-                .flatten()
-                .chain(item.content.into_iter().flatten())
-                .find_map(|part| part.text);
-            items.push(ItemView::Thinking(ThinkingView {
-                text,
-                id: item.id,
-                signature: None,
-                data: item.encrypted_content,
-            }));
-        }
-        _ => items.push(ItemView::Other(raw)),
-    }
-}
-
-fn chat<'a>(choice: &Choice<'a>, items: &mut Vec<ItemView<'a>>) {
-    let Some(message) = &choice.message else {
-        return;
-    };
-    if let Some(text) = message.reasoning_content {
-        items.push(ItemView::Thinking(ThinkingView {
-            text: Some(text),
-            ..ThinkingView::default()
-        }));
-    }
-    items.extend(message.content.map(ItemView::Text));
-    items.extend(message.refusal.map(ItemView::Refusal));
-    for call in message.tool_calls.iter().flatten() {
-        if let (Some(id), Some(function)) = (call.id, &call.function)
-            && let Some(name) = function.name
-        {
-            let arguments = Arguments::Quoted(function.arguments.unwrap_or(Text::Plain("{}")));
+    match (item.r#type.as_deref(), item.call_id.or(item.id), item.name) {
+        (Some("message"), ..) => item
+            .content
+            .into_iter()
+            .flatten()
+            .for_each(|raw| part(raw, items)),
+        (Some("function_call"), Some(id), Some(name)) => {
+            let arguments = Arguments::Quoted(item.arguments.unwrap_or(Text::Plain("{}")));
             items.push(ItemView::ToolCall(ToolCallView {
                 id,
                 name,
                 arguments,
             }));
         }
+        (Some("reasoning"), ..) => {
+            let parts = item
+                .summary
+                .into_iter()
+                .flatten()
+                .chain(item.content.into_iter().flatten());
+            let mut texts = parts.filter_map(|raw| raw.parse::<Part<'a>>().ok()?.text);
+            let whole = ThinkingView {
+                text: texts.next(),
+                id: item.id,
+                signature: None,
+                data: item.encrypted_content,
+            };
+            items.push(ItemView::Thinking(whole));
+            // Further parts bear the same id, by which they are joined when they are sent back.
+            items.extend(texts.map(|text| {
+                ItemView::Thinking(ThinkingView {
+                    text: Some(text),
+                    data: None,
+                    ..whole
+                })
+            }));
+        }
+        _ => items.push(ItemView::Other(raw)),
+    }
+}
+
+/// A part of a message. Empty words say nothing and are left out.
+fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
+    match raw.parse::<Part<'a>>() {
+        Ok(Part {
+            refusal: Some(refusal),
+            ..
+        }) => say(items, refusal, ItemView::Refusal),
+        Ok(Part {
+            text: Some(text),
+            annotations,
+            ..
+        }) => {
+            say(items, text, ItemView::Text);
+            items.extend(annotations.into_iter().flatten().map(ItemView::Citation));
+        }
+        _ => items.push(ItemView::Other(raw)),
+    }
+}
+
+fn say<'a>(items: &mut Vec<ItemView<'a>>, text: Text<'a>, item: fn(Text<'a>) -> ItemView<'a>) {
+    if !text.is_empty() {
+        items.push(item(text));
+    }
+}
+
+fn choice<'a>(choice: Choice<'a>, items: &mut Vec<ItemView<'a>>) {
+    if let Some(text) = choice.text {
+        say(items, text, ItemView::Text);
+    }
+    if let Some(said) = choice.message {
+        message(said, items);
+    }
+}
+
+fn message<'a>(message: ChatMessage<'a>, items: &mut Vec<ItemView<'a>>) {
+    let thought = [message.reasoning_content, message.reasoning];
+    if let Some(text) = thought
+        .into_iter()
+        .flatten()
+        .find_map(|json| json.parse::<Text<'a>>().ok())
+    {
+        say(items, text, |text| {
+            ItemView::Thinking(ThinkingView {
+                text: Some(text),
+                ..ThinkingView::default()
+            })
+        });
+    }
+    if let Some(content) = message.content {
+        if let Ok(text) = content.parse::<Text<'a>>() {
+            say(items, text, ItemView::Text);
+        } else if let Ok(parts) = content.parse::<Vec<Json<'a>>>() {
+            parts.into_iter().for_each(|raw| part(raw, items));
+        } else {
+            items.push(ItemView::Other(content));
+        }
+    }
+    if let Some(refusal) = message.refusal {
+        say(items, refusal, ItemView::Refusal);
+    }
+    for raw in message.tool_calls.into_iter().flatten() {
+        items.push(match raw.parse::<ChatToolCall<'a>>() {
+            Ok(ChatToolCall { id, function }) => {
+                let arguments = Arguments::Quoted(function.arguments.unwrap_or(Text::Plain("{}")));
+                ItemView::ToolCall(ToolCallView {
+                    id,
+                    name: function.name,
+                    arguments,
+                })
+            }
+            Err(_) => ItemView::Other(raw),
+        });
     }
     items.extend(
         message
             .annotations
-            .iter()
+            .into_iter()
             .flatten()
-            .map(|json| ItemView::Citation(*json)),
+            .map(ItemView::Citation),
     );
+    items.extend(message.audio.map(ItemView::Other));
 }
 
-pub(crate) fn usage(usage: &Usage) -> TokenUsage {
-    let input = usage.input_tokens_details.clone().unwrap_or_default();
-    let output = usage.output_tokens_details.clone().unwrap_or_default();
+/// Tokens in the words of either endpoint. Every member may be missing: what was paid for is not
+/// thrown away for want of a count.
+pub(crate) fn usage(usage: &Value) -> TokenUsage {
+    let count = |places: [&str; 2]| {
+        places
+            .iter()
+            .find_map(|place| usage.pointer(place)?.as_u64())
+            .unwrap_or(0)
+    };
     TokenUsage {
-        input_tokens: usage.input_tokens.unwrap_or(0),
-        cached_input_tokens: input.cached_tokens.unwrap_or(0),
-        cache_write_tokens: input.cache_write_tokens.unwrap_or(0),
-        output_tokens: usage.output_tokens.unwrap_or(0),
-        thinking_tokens: output.reasoning_tokens.unwrap_or(0),
+        input_tokens: count(["/input_tokens", "/prompt_tokens"]),
+        cached_input_tokens: count([
+            "/input_tokens_details/cached_tokens",
+            "/prompt_tokens_details/cached_tokens",
+        ]),
+        cache_write_tokens: count([
+            "/input_tokens_details/cache_write_tokens",
+            "/prompt_tokens_details/cache_write_tokens",
+        ]),
+        output_tokens: count(["/output_tokens", "/completion_tokens"]),
+        thinking_tokens: count([
+            "/output_tokens_details/reasoning_tokens",
+            "/completion_tokens_details/reasoning_tokens",
+        ]),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,13 @@
 //! Bodies of `/v1/responses` (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
 
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, ContentView, GenerateView, MessageView, RequestError, Role,
-    SourceView, Text, ThinkingView, ToolChoice,
+    AttachmentKind, AttachmentView, ContentView, Effort, GenerateView, MessageView, RequestError,
+    Role, SourceView, Text, ThinkingView, ToolChoice,
 };
 
-use super::json::{Object, data_url, file_name, image_url, is_strict, list};
+use super::json::{
+    Object, check_thinking, data_url, file_name, image_url, is_data_url, is_strict, list,
+};
 
 pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
     let parameters = &*view.hyperparameters;
@@ -17,11 +19,17 @@ pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), Re
         (parameters.frequency_penalty.is_some(), "frequency_penalty"),
     ] {
         if set {
+            let hint = if name == "top_k" {
+                "openai has none"
+            } else {
+                "set the endpoint to chat_completions, which has"
+            };
             return Err(RequestError::unsupported(format!(
-                "openai's /v1/responses has no {name}; the chat endpoint may"
+                "openai's /v1/responses has no {name}: {hint}"
             )));
         }
     }
+    check_thinking(view.thinking)?;
     // System messages at the start are the instructions; later ones keep their place.
     let leading = view
         .messages
@@ -56,10 +64,12 @@ pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), Re
         format.end();
         text.end();
     }
-    if let Some(effort) = view.thinking.and_then(|thinking| thinking.effort) {
+    if let Some(thinking) = view.thinking {
         let mut reasoning = Object::new(body.key("reasoning"));
-        reasoning.str("effort", effort.as_str());
-        reasoning.str("summary", "auto");
+        reasoning.some("effort", thinking.effort.map(Effort::as_str));
+        if thinking.effort != Some(Effort::None) {
+            reasoning.str("summary", "auto");
+        }
         reasoning.end();
     }
     body.some("max_output_tokens", parameters.max_output_tokens);
@@ -113,16 +123,18 @@ fn input(turns: &[MessageView<'_>], out: &mut Vec<u8>) -> Result<(), RequestErro
                 continue;
             }
             if let ContentView::Thinking(thinking) = content {
+                let parts = same(thinking, rest);
                 // Thinking without its id or seal cannot be given back; see the documentation.
-                if thinking.id.is_some() {
+                if thinking.id.is_some() || thinking.data.is_some() {
                     comma(out);
-                    reasoning(thinking, out);
+                    reasoning(thinking, &rest[..parts], out)?;
                 }
+                rest = &rest[parts..];
             } else {
                 comma(out);
                 item(turn.role, content, out)?;
+                rest = &rest[1..];
             }
-            rest = &rest[1..];
         }
     }
     out.push(b']');
@@ -131,6 +143,17 @@ fn input(turns: &[MessageView<'_>], out: &mut Vec<u8>) -> Result<(), RequestErro
 
 fn is_part(content: &ContentView<'_>) -> bool {
     matches!(content, ContentView::Text(_) | ContentView::Attachment(_))
+}
+
+/// How many pieces, from the first, are one piece of thinking: OpenAI sent them under one id.
+fn same(thinking: &ThinkingView<'_>, rest: &[ContentView<'_>]) -> usize {
+    let more = rest[1..].iter().take_while(|content| match content {
+        ContentView::Thinking(next) => {
+            thinking.id.is_some() && next.id == thinking.id && next.data.is_none()
+        }
+        _ => false,
+    });
+    1 + more.count()
 }
 
 fn message(
@@ -178,22 +201,26 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
         }
         (AttachmentKind::Image, _) => {
             part.str("type", "input_image");
-            image_url(attachment, part.key("image_url"));
+            image_url(attachment, part.key("image_url"))?;
         }
         (AttachmentKind::Document, source) => {
             part.str("type", "input_file");
             match source {
                 SourceView::File(id) => part.text("file_id", *id),
+                SourceView::Url(url) if is_data_url(*url) => {
+                    part.text("filename", file_name(attachment));
+                    part.text("file_data", *url);
+                }
                 SourceView::Url(url) => part.text("file_url", *url),
                 _ => {
                     part.text("filename", file_name(attachment));
-                    data_url(attachment, "application/pdf", part.key("file_data"));
+                    data_url(attachment, "application/pdf", part.key("file_data"))?;
                 }
             }
         }
         (AttachmentKind::Audio, _) => {
             return Err(RequestError::unsupported(
-                "openai's /v1/responses takes no audio; the chat endpoint does",
+                "openai's /v1/responses takes no audio: set the endpoint to chat_completions, which does",
             ));
         }
         (AttachmentKind::Video, _) => {
@@ -203,25 +230,32 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
     Ok(())
 }
 
-fn reasoning(thinking: &ThinkingView<'_>, out: &mut Vec<u8>) {
+fn reasoning(
+    thinking: &ThinkingView<'_>,
+    parts: &[ContentView<'_>],
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
     let mut item = Object::new(out);
     item.str("type", "reasoning");
     if let Some(id) = thinking.id {
         item.text("id", id);
     }
-    let summary = item.key("summary");
-    summary.push(b'[');
-    if let Some(text) = thinking.text {
-        let mut part = Object::new(summary);
+    let texts = parts.iter().filter_map(|content| match content {
+        ContentView::Thinking(part) => part.text,
+        _ => None,
+    });
+    list(item.key("summary"), texts, |out, text| {
+        let mut part = Object::new(out);
         part.str("type", "summary_text");
         part.text("text", text);
         part.end();
-    }
-    summary.push(b']');
+        Ok(())
+    })?;
     if let Some(data) = thinking.data {
         item.text("encrypted_content", data);
     }
     item.end();
+    Ok(())
 }
 
 fn item(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
