@@ -227,7 +227,7 @@ mod tests {
             ),
             (
                 r#"{"error":{"message":"m","code":null,"type":"t"}}"#,
-                Some("t"),
+                None,
                 Some("m"),
             ),
             (r#"{"error":{"message":"m","code":400}}"#, None, Some("m")),
