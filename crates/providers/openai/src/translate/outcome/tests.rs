@@ -87,7 +87,7 @@ fn every_shape_of_a_row_is_read() {
         "provider_invalid_args invalid_value",
         "provider_rate_limit rate_limit_exceeded again",
         "billing insufficient_quota",
-        "provider_internal server_error again",
+        "provider_internal - again",
         "expired",
         "cancelled",
         "generation_failed server_error again",
