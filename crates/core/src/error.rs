@@ -469,6 +469,20 @@ impl fmt::Debug for RequestError {
 
 impl std::error::Error for RequestError {}
 
+/// So that `outcome.value()?` works where a function returns our [`Error`].
+impl From<&RequestError> for Error {
+    fn from(request: &RequestError) -> Self {
+        let mut error = Self::new(request.kind).with_source(request.clone());
+        if let Some(status) = request.http_status {
+            error = error.with_http_status(status);
+        }
+        if let Some(code) = &request.code {
+            error = error.with_code(code.as_str());
+        }
+        error
+    }
+}
+
 /// Why a row of results could not be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum RowError {

@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! # #[cfg(feature = "openai")]
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example() -> lmbatch::Result<()> {
 //! use std::time::Duration;
 //! use lmbatch::LMInvoker;
 //! use lmbatch::openai::OpenAi;
