@@ -164,6 +164,12 @@ fn interrupted(
     exit: Exit,
     name: &str,
 ) -> Exit {
+    if args.emulate {
+        terminal::say(&format!(
+            "stopped by {name}; what was emulated ends with it"
+        ));
+        return exit;
+    }
     let Some(batch) = progress.batch() else {
         terminal::say(&format!(
             "stopped by {name}; no batch is known to exist. If the create was under way, look at the provider before you run again"
