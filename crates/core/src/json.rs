@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::Json;
+use crate::text::{MAX_DEPTH, depth};
+use crate::{Json, JsonError};
 
 /// One JSON value as compact text on one line.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,6 +17,19 @@ impl JsonBuf {
     /// Renders a value.
     pub fn from_value(value: &Value) -> Self {
         Self(value.to_string().into())
+    }
+
+    /// Takes JSON as it is written: numbers of any size stay as they are.
+    ///
+    /// # Errors
+    /// [`JsonError`] for what is not one value on one line, nested at most [`MAX_DEPTH`] deep.
+    pub fn from_text(text: &str) -> Result<Self, JsonError> {
+        Json::new(text).map(|json| Self(json.as_str().into()))
+    }
+
+    /// Whether it has more brackets inside one another than can be sent.
+    pub fn is_too_deep(&self) -> bool {
+        depth(self.0.as_bytes()) > MAX_DEPTH
     }
 
     /// The value as text.

@@ -21,6 +21,7 @@ mod text;
 mod tool;
 mod usage;
 mod view;
+mod write;
 
 pub use attachment::{
     Attachment, AttachmentError, AttachmentKind, AttachmentSource, split_data_url,
@@ -47,7 +48,7 @@ pub use outcome::{Outcome, OutcomeStatus, Problem};
 pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};
 pub use provider::{BatchCodec, BatchProvider};
 pub use status::{BatchProblem, BatchSnapshot, BatchStatus, RequestCounts};
-pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, write_string};
+pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, compact, write_string};
 pub use tool::{ResponseSchema, Tool, ToolChoice};
 pub use usage::TokenUsage;
 pub use view::{
@@ -55,3 +56,4 @@ pub use view::{
     MessageView, OutcomeView, OutputView, RawView, RequestView, RowView, Scanned, SourceView,
     ThinkingView, ToolCallView, ToolResultView, Verdict,
 };
+pub use write::{Object, write_list};

@@ -11,7 +11,7 @@ use crate::{ResponseSchema, Tool, ToolChoice};
 
 /// How an answer is written. What is `None` is the provider's choice.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Hyperparameters {
     /// The most tokens of an answer, thinking included.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,27 +99,30 @@ impl Hyperparameters {
             "seed" => self.seed = Some(typed(path, value)?),
             "presence_penalty" => self.presence_penalty = Some(typed(path, value)?),
             "frequency_penalty" => self.frequency_penalty = Some(typed(path, value)?),
-            _ => return self.set_extra(path, value),
+            _ => return self.set_extra(path, &value),
         }
         Ok(())
     }
 
-    fn set_extra(&mut self, path: &str, value: Value) -> Result<(), String> {
+    fn set_extra(&mut self, path: &str, value: &Value) -> Result<(), String> {
         if path.split('.').any(str::is_empty) {
             return Err(format!("{path:?} has an empty part"));
         }
-        let mut nested = value;
-        let mut keys = path.split('.').rev().peekable();
-        while let Some(key) = keys.next() {
-            if keys.peek().is_none() {
-                merge(
-                    self.extra.entry(key.to_owned()).or_insert(Value::Null),
-                    &nested,
-                );
-                break;
+        let mut keys = path.split('.');
+        let first = keys.next().unwrap_or_default();
+        let mut at = self.extra.entry(first.to_owned()).or_insert(Value::Null);
+        let mut passed = first.to_owned();
+        for key in keys {
+            if at.is_null() {
+                *at = Value::Object(Map::new());
             }
-            nested = Value::Object(Map::from_iter([(key.to_owned(), nested)]));
+            let Value::Object(members) = at else {
+                return Err(format!("{path:?} goes into {passed:?}, which is no object"));
+            };
+            at = members.entry(key.to_owned()).or_insert(Value::Null);
+            passed = format!("{passed}.{key}");
         }
+        merge(at, value);
         Ok(())
     }
 }
@@ -220,7 +223,7 @@ pub struct ThinkingOptions {
 
 /// What stands behind a request: the invoker's options, a call's over them, a request's over both.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct GenerateOptions {
     /// What stands before the conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -305,8 +308,13 @@ mod tests {
             ("temperature", json!("hot"), "temperature: invalid type"),
             ("max_tokens", json!(-1), "max_tokens: invalid value"),
             ("a..b", json!(1), "\"a..b\" has an empty part"),
+            (
+                "a.b.c",
+                json!(1),
+                "\"a.b.c\" goes into \"a.b\", which is no object",
+            ),
         ] {
-            let error = set(&[(path, value)]).unwrap_err();
+            let error = set(&[("a.b", json!("x")), (path, value)]).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
         }
         assert_eq!(
@@ -333,6 +341,18 @@ mod tests {
             debug.contains("0.5") && !debug.contains("canary"),
             "{debug}"
         );
+    }
+
+    #[test]
+    fn a_field_that_is_not_ours_is_refused_and_not_dropped() {
+        for json in [r#"{"max_tokens":5}"#, r#"{"temprature":1}"#] {
+            assert!(
+                serde_json::from_str::<Hyperparameters>(json).is_err(),
+                "{json}"
+            );
+            let whole = format!(r#"{{"hyperparameters":{json}}}"#);
+            assert!(serde_json::from_str::<GenerateOptions>(&whole).is_err());
+        }
     }
 
     #[test]

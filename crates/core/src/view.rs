@@ -139,7 +139,7 @@ impl Arguments<'_> {
             Self::Value(json) => json.write(out),
             Self::Quoted(text) => {
                 let decoded = text.decode();
-                match Json::new(&decoded) {
+                match Json::new(&crate::compact(&decoded)) {
                     Ok(json) => json.write(out),
                     Err(_) => text.write_json(out),
                 }

@@ -26,8 +26,10 @@ pub enum Operation {
     List,
     /// Cancels a batch.
     Cancel,
-    /// Asks for a model.
+    /// Asks for a model, or for all.
     Model,
+    /// Asks for one answer at once.
+    Direct,
 }
 
 /// One fault: it strikes the next `times` calls of an operation, after `skip` that go well.
@@ -82,6 +84,16 @@ pub enum FaultKind {
         /// The body.
         body: String,
     },
+    /// Sent elsewhere; nothing is done.
+    Redirect {
+        /// The HTTP status, such as 302 or 307.
+        code: u16,
+        /// Where to.
+        location: String,
+    },
+    /// Accepted, and then the batch fails because its input cannot be reached, as happened at OpenAI
+    /// for hours in August and September 2026.
+    LostInput,
     /// The connection is closed; nothing is done.
     ResetBefore,
     /// Done, and then the connection is closed without an answer.
@@ -107,6 +119,17 @@ impl FaultKind {
         Self::Status {
             code,
             body,
+            headers: Vec::new(),
+        }
+    }
+
+    /// A status with a page for people in place of an error, as proxies send it.
+    pub fn html(code: u16) -> Self {
+        Self::Status {
+            code,
+            body: format!(
+                "<html><head><title>{code}</title></head><body>a fault on purpose</body></html>"
+            ),
             headers: Vec::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! The providers' batch APIs, served on localhost: for tests without a network, a key or a bill.
 //!
-//! Each provider's dialect is one module; OpenAI's is here. Answers are the same each time: an echo
+//! Each provider's dialect is one module: OpenAI's, Anthropic's and Gemini's, all on one port. Answers are the same each time: an echo
 //! of the user's words, an instance of the JSON Schema that was asked for, or a call to a tool that
 //! is forced. Words in the user's text make a request go wrong, see [`magic`]. [`Fault`]s make calls go
 //! wrong. [`Bill`] counts what a provider would charge for.
@@ -13,15 +13,20 @@
 //! # }
 //! ```
 
+mod anthropic;
+mod batch;
 mod faults;
+mod google;
 pub mod magic;
+mod model;
 mod openai;
+mod results;
 mod schema;
 mod server;
 mod state;
 mod time;
 
 pub use faults::{Fault, FaultKind, Operation};
-pub use server::{Emulator, EmulatorBuilder};
-pub use state::{Bill, BilledBatch};
+pub use server::{Emulator, EmulatorBuilder, Limits};
+pub use state::{Bill, BilledBatch, RecordedCall};
 pub use time::Pace;

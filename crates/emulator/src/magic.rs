@@ -38,3 +38,5 @@ pub const FAILED: &str = "lmb:failed";
 pub const UNKNOWN_ITEM: &str = "lmb:unknown-item";
 /// Validation refuses the batch because of this line.
 pub const FAIL_LINE: &str = "lmb:fail-line";
+/// A row without the key that names its request (Gemini).
+pub const NO_KEY: &str = "lmb:no-key";

@@ -10,20 +10,23 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use futures::StreamExt as _;
 use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
+use tokio::io::AsyncSeekExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_util::io::ReaderStream;
 use tower::ServiceExt as _;
 
+use crate::batch::Dialect;
 use crate::faults::{Fault, FaultKind, Operation};
-use crate::openai;
-use crate::state::{Bill, State};
+use crate::state::{Bill, RecordedCall, State};
 use crate::time::Pace;
+use crate::{anthropic, batch, google, openai};
 
 /// How an emulator is to be.
 #[derive(Debug, Clone)]
@@ -32,6 +35,35 @@ pub struct EmulatorBuilder {
     folder: Option<PathBuf>,
     pace: Pace,
     seed: u64,
+    limits: Limits,
+}
+
+/// What an emulated provider allows, and its habits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Tokens that may wait in OpenAI batches at once, at four bytes a token; a batch beyond them fails
+    /// its validation with `token_limit_exceeded`.
+    pub enqueued_tokens: Option<u64>,
+    /// Creates an hour. "2,000 batches per hour" (OpenAI batch guide, 2026).
+    pub creates_per_hour: u32,
+    /// Whether results can be read from the middle, which is not established of any provider.
+    pub ranges: bool,
+    /// The `Retry-After` of an Anthropic batch that has not ended. The provider says 10 s.
+    pub retry_after: Option<Duration>,
+    /// How long a Gemini batch has succeeded before its results show.
+    pub late_results: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            enqueued_tokens: None,
+            creates_per_hour: 2000,
+            ranges: false,
+            retry_after: None,
+            late_results: Duration::ZERO,
+        }
+    }
 }
 
 impl EmulatorBuilder {
@@ -56,6 +88,12 @@ impl EmulatorBuilder {
         self
     }
 
+    /// What it allows, and its habits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Listens and serves until it is dropped.
     pub async fn start(self) -> io::Result<Emulator> {
         let temporary = if self.folder.is_none() {
@@ -68,7 +106,7 @@ impl EmulatorBuilder {
             .or_else(|| temporary.as_ref().map(|dir| dir.path().to_path_buf()))
             .unwrap_or_default();
         std::fs::create_dir_all(&folder)?;
-        let state = Arc::new(State::new(folder, self.pace, self.seed));
+        let state = Arc::new(State::new(folder, self.pace, self.seed, self.limits));
         let listener = TcpListener::bind(self.addr).await?;
         let addr = listener.local_addr()?;
         let router = router(&state);
@@ -99,6 +137,7 @@ impl Emulator {
             folder: None,
             pace: Pace::BRISK,
             seed: 0,
+            limits: Limits::default(),
         }
     }
 
@@ -110,12 +149,29 @@ impl Emulator {
     pub fn openai_base_url(&self) -> String {
         format!("http://{}/v1", self.addr)
     }
+    /// The base URL of the Anthropic dialect.
+    pub fn anthropic_base_url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+    /// The base URL of the Gemini dialect.
+    pub fn google_base_url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
     /// The variables that point the providers' SDKs here.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let key = || "emulated".to_owned();
         vec![
             ("OPENAI_BASE_URL", self.openai_base_url()),
-            ("OPENAI_API_KEY", "emulated".to_owned()),
+            ("OPENAI_API_KEY", key()),
+            ("ANTHROPIC_BASE_URL", self.anthropic_base_url()),
+            ("ANTHROPIC_API_KEY", key()),
+            ("GOOGLE_GEMINI_BASE_URL", self.google_base_url()),
+            ("GEMINI_API_KEY", key()),
         ]
+    }
+    /// The calls that came, oldest first.
+    pub fn calls(&self) -> Vec<RecordedCall> {
+        self.state.lock().calls.clone()
     }
     /// What a provider would charge for so far.
     pub fn bill(&self) -> Bill {
@@ -170,10 +226,104 @@ fn router(state: &Arc<State>) -> Router {
                 },
             ),
         );
-    Router::new()
-        .merge(openai::routes())
-        .merge(control)
-        .with_state(Arc::clone(state))
+    let [openai, anthropic, google] = [openai::routes(), anthropic::routes(), google::routes()]
+        .map(|routes| routes.with_state(Arc::clone(state)));
+    let recorder = Arc::clone(state);
+    let dialects = move |request: Request| {
+        record(&recorder, &request);
+        let router = match dialect(&request) {
+            Dialect::OpenAi => openai.clone(),
+            Dialect::Anthropic => anthropic.clone(),
+            Dialect::Google => google.clone(),
+        };
+        router.oneshot(request)
+    };
+    control.with_state(Arc::clone(state)).fallback(dialects)
+}
+
+/// Paths of the dialects overlap (`/v1/files`, `/v1/batches`, `/v1/models`); headers tell them apart.
+fn dialect(request: &Request) -> Dialect {
+    let path = request.uri().path();
+    let has = |header: &str| request.headers().contains_key(header);
+    let google = ["/v1beta", "/upload/", "/download/"]
+        .iter()
+        .any(|prefix| path.starts_with(prefix));
+    if google || has("x-goog-api-key") || parameter(request, "key").is_some() {
+        Dialect::Google
+    } else if path.starts_with("/v1/messages") || has("anthropic-version") {
+        Dialect::Anthropic
+    } else {
+        Dialect::OpenAi
+    }
+}
+
+fn record(state: &State, request: &Request) {
+    let text =
+        |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = request
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), text(value)));
+    state.lock().calls.push(RecordedCall {
+        method: request.method().to_string(),
+        path: request
+            .uri()
+            .path_and_query()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        headers: headers.collect(),
+    });
+}
+
+/// A parameter of the query string, undecoded: ids and numbers need no decoding.
+pub(crate) fn parameter<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
+    let mut pairs = request
+        .uri()
+        .query()?
+        .split('&')
+        .filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+/// The bytes of a stored file, from the middle where that is allowed and asked for.
+pub(crate) async fn content(
+    state: &State,
+    path: &str,
+    bytes: u64,
+    asked: &HeaderMap,
+) -> Option<Response> {
+    let mut file = tokio::fs::File::open(state.path(path)).await.ok()?;
+    let range = asked.get("range").and_then(|range| range.to_str().ok());
+    let from = range.and_then(|range| {
+        range
+            .strip_prefix("bytes=")?
+            .strip_suffix('-')?
+            .parse::<u64>()
+            .ok()
+    });
+    let from = from.filter(|from| state.limits.ranges && (1..bytes).contains(from));
+    if let Some(from) = from {
+        file.seek(io::SeekFrom::Start(from)).await.ok()?;
+    }
+    let start = from.unwrap_or(0);
+    let mut response = Response::new(Body::from_stream(ReaderStream::with_capacity(
+        file,
+        256 << 10,
+    )));
+    let headers = response.headers_mut();
+    headers.insert("content-length", (bytes - start).into());
+    if state.limits.ranges {
+        headers.insert(
+            "accept-ranges",
+            axum::http::HeaderValue::from_static("bytes"),
+        );
+    }
+    if from.is_some() {
+        let range = format!("bytes {start}-{}/{bytes}", bytes - 1);
+        headers.insert("content-range", range.parse().ok()?);
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Some(response)
 }
 
 /// The mark on a response that must not be sent: the connection is closed instead.
@@ -248,6 +398,18 @@ where
         FaultKind::StatusAfter { code, body } => {
             work(request).await;
             plain(code, body)
+        }
+        FaultKind::Redirect { code, location } => {
+            let mut response = plain(code, String::new());
+            if let Ok(location) = location.parse() {
+                response.headers_mut().insert("location", location);
+            }
+            response
+        }
+        FaultKind::LostInput => {
+            let response = work(request).await;
+            batch::lose_input(state, operation);
+            response
         }
         FaultKind::ResetBefore => reset(),
         FaultKind::ResetAfter => {

@@ -1,13 +1,15 @@
 //! What the emulated providers hold: files on disk, batches, the bill.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::batch::{Batch, Dialect};
 use crate::faults::{Fault, FaultKind, Operation};
+use crate::server::Limits;
 use crate::time::{Pace, VirtualTime};
 
 /// What a provider would charge for, and what was called.
@@ -32,15 +34,50 @@ pub struct Bill {
 pub struct BilledBatch {
     /// The batch.
     pub id: String,
+    /// Whose it is.
+    pub provider: &'static str,
     /// What its creator wrote on it.
     pub metadata: Map<String, Value>,
     /// Requests that were answered.
     pub answered: u64,
 }
 
+impl Bill {
+    pub(crate) fn accept(&mut self, batch: &Batch) {
+        self.creates += 1;
+        self.batches.push(BilledBatch {
+            id: batch.id.clone(),
+            provider: batch.dialect.name(),
+            metadata: batch.metadata.clone().unwrap_or_default(),
+            answered: 0,
+        });
+    }
+
+    pub(crate) fn answered(&mut self, batch: &str, requests: u64) {
+        self.answered_requests += requests;
+        if let Some(billed) = self.batches.iter_mut().find(|billed| billed.id == batch) {
+            billed.answered = requests;
+        }
+    }
+}
+
+/// One call as it came, without its body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecordedCall {
+    /// The HTTP method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The headers, names in lower case. Credentials are among them.
+    pub headers: Vec<(String, String)>,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct StoredFile {
     pub(crate) id: String,
+    pub(crate) dialect: Dialect,
+    /// Its name in the folder.
+    pub(crate) path: String,
     pub(crate) filename: String,
     pub(crate) purpose: String,
     pub(crate) bytes: u64,
@@ -48,38 +85,24 @@ pub(crate) struct StoredFile {
     pub(crate) expires_at: Option<u64>,
 }
 
-/// What became of a batch, once that is settled.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Settled {
-    pub(crate) status: &'static str,
-    pub(crate) error: Option<Value>,
-    pub(crate) output_file: Option<String>,
-    pub(crate) error_file: Option<String>,
-    pub(crate) total: u64,
-    pub(crate) completed: u64,
-    pub(crate) failed: u64,
-    pub(crate) input_tokens: u64,
-    pub(crate) output_tokens: u64,
-    pub(crate) model: Option<String>,
-}
-
+/// An upload in pieces that has begun.
 #[derive(Debug, Clone)]
-pub(crate) struct StoredBatch {
-    pub(crate) id: String,
-    pub(crate) input_file: String,
-    pub(crate) endpoint: String,
-    pub(crate) metadata: Option<Map<String, Value>>,
-    pub(crate) created: std::time::Duration,
-    pub(crate) cancelled: Option<std::time::Duration>,
-    pub(crate) settled: Option<Settled>,
+pub(crate) struct Session {
+    pub(crate) file: String,
+    pub(crate) display_name: String,
+    pub(crate) bytes: u64,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Inner {
     pub(crate) files: Vec<StoredFile>,
-    pub(crate) batches: Vec<StoredBatch>,
+    pub(crate) batches: Vec<Batch>,
+    pub(crate) sessions: HashMap<String, Session>,
     pub(crate) bill: Bill,
     pub(crate) faults: Vec<Fault>,
+    pub(crate) calls: Vec<RecordedCall>,
+    /// Result files that were deleted: they do not come back.
+    pub(crate) deleted: HashSet<String>,
     next_id: u64,
 }
 
@@ -88,16 +111,18 @@ pub(crate) struct State {
     pub(crate) folder: PathBuf,
     pub(crate) pace: Pace,
     pub(crate) seed: u64,
+    pub(crate) limits: Limits,
     pub(crate) time: VirtualTime,
     inner: Mutex<Inner>,
 }
 
 impl State {
-    pub(crate) fn new(folder: PathBuf, pace: Pace, seed: u64) -> Self {
+    pub(crate) fn new(folder: PathBuf, pace: Pace, seed: u64, limits: Limits) -> Self {
         Self {
             folder,
             pace,
             seed,
+            limits,
             time: VirtualTime::default(),
             inner: Mutex::default(),
         }
@@ -115,14 +140,35 @@ impl State {
         self.time.now().as_secs()
     }
 
+    pub(crate) fn batch(&self, dialect: Dialect, id: &str) -> Option<Batch> {
+        self.lock().find(dialect, id).cloned()
+    }
+
+    pub(crate) fn change(&self, dialect: Dialect, id: &str, change: impl FnOnce(&mut Batch)) {
+        if let Some(batch) = self.lock().find(dialect, id) {
+            change(batch);
+        }
+    }
+
+    /// A file that is there, and has not expired.
+    pub(crate) fn file(&self, dialect: Dialect, id: &str) -> Option<StoredFile> {
+        let now = self.seconds();
+        let inner = self.lock();
+        let file = inner
+            .files
+            .iter()
+            .find(|file| file.dialect == dialect && file.id == id)?;
+        file.expires_at
+            .is_none_or(|at| now < at)
+            .then(|| file.clone())
+    }
+
     /// Counts a call, and says what is to go wrong with it.
     pub(crate) fn call(&self, operation: Operation) -> Option<FaultKind> {
         let mut inner = self.lock();
         *inner.bill.calls.entry(operation).or_default() += 1;
-        let fault = inner
-            .faults
-            .iter_mut()
-            .find(|fault| fault.operation == operation && fault.times > 0)?;
+        let due = |fault: &&mut Fault| fault.operation == operation && fault.times > 0;
+        let fault = inner.faults.iter_mut().find(due)?;
         if fault.skip > 0 {
             fault.skip -= 1;
             return None;
@@ -138,7 +184,9 @@ impl Inner {
         format!("{prefix}{:024x}", self.next_id)
     }
 
-    pub(crate) fn file(&self, id: &str) -> Option<&StoredFile> {
-        self.files.iter().find(|file| file.id == id)
+    pub(crate) fn find(&mut self, dialect: Dialect, id: &str) -> Option<&mut Batch> {
+        self.batches
+            .iter_mut()
+            .find(|batch| batch.dialect == dialect && batch.id == id)
     }
 }

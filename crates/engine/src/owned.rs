@@ -177,11 +177,13 @@ fn item(item: &ItemView<'_>) -> OutputItem {
         ItemView::ToolCall(call) => {
             let mut arguments = Vec::new();
             call.arguments.write_value(&mut arguments);
-            let arguments = serde_json::from_slice(&arguments).unwrap_or_default();
+            // Written from checked JSON just now, so it is text that holds JSON.
+            let arguments = std::str::from_utf8(&arguments).unwrap_or_default();
             OutputItem::ToolCall(ToolCall {
                 id: owned(call.id),
                 name: owned(call.name),
-                arguments: JsonBuf::from_value(&arguments),
+                arguments: JsonBuf::from_text(arguments)
+                    .unwrap_or_else(|_| JsonBuf::from_value(&serde_json::Value::Null)),
             })
         }
         ItemView::Thinking(thinking) => OutputItem::Thinking(Thinking {

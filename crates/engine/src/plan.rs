@@ -6,8 +6,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, BatchHandle, BatchId, Error, ErrorKind, Frame, IdRule, Label, Limits,
-    Nonce, ProviderId, RequestError, RequestId, Result, Shard, Spool, WireId,
+    BatchClass, BatchCodec, BatchHandle, BatchId, Error, ErrorKind, Frame, IdRule, JsonBuf, Label,
+    Limits, MAX_DEPTH, Nonce, ProviderId, RequestError, RequestId, RequestView, Result, Shard,
+    Spool, WireId,
 };
 
 use crate::attach;
@@ -306,6 +307,7 @@ impl Draft<'_> {
 
     fn encode(&mut self, entry: &mut Entry<'_>, id: &str) -> Result<(), RequestError> {
         attach::load(&mut entry.request, entry.folder)?;
+        check_depth(&entry.request)?;
         let class = self.codec.class(&entry.request)?;
         if self.class.is_none() {
             let limits = self.codec.limits(&class);
@@ -409,6 +411,23 @@ impl Draft<'_> {
             bytes,
         })
     }
+}
+
+/// Values of the caller's that were rendered unchecked: a provider would refuse a whole batch for one.
+fn check_depth(request: &RequestView<'_>) -> Result<(), RequestError> {
+    let RequestView::Generate(generate) = request else {
+        return Ok(());
+    };
+    let tools = generate.tools.iter().map(|tool| &tool.parameters);
+    let schema = generate.schema.map(|schema| &schema.schema);
+    let extra = &generate.hyperparameters.extra;
+    let extra_is = |value: &serde_json::Value| JsonBuf::from_value(value).is_too_deep();
+    if tools.chain(schema).any(JsonBuf::is_too_deep) || extra.values().any(extra_is) {
+        return Err(RequestError::invalid_input(format!(
+            "a schema or parameter is nested more than {MAX_DEPTH} deep"
+        )));
+    }
+    Ok(())
 }
 
 fn fits(provider: &ProviderId, limits: &Limits, count: u32, bytes: u64) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use lmbatch_core::{ItemView, Json, OutputView};
+use lmbatch_core::{ItemView, Json, OutputView, compact};
 
 use crate::answer::Structured;
 
@@ -36,7 +36,7 @@ impl Checker {
         if Json::new(&compact).is_err() || !self.fits(schema, &compact) {
             return Structured::Absent;
         }
-        Structured::Value(Cow::Owned(compact))
+        Structured::Value(Cow::Owned(compact.into_owned()))
     }
 
     #[cfg(feature = "schema")]
@@ -58,27 +58,6 @@ impl Checker {
     fn fits(&mut self, _: &str, _: &str) -> bool {
         true
     }
-}
-
-/// The same JSON without the space between its tokens, so that it is one line. Numbers and order stay.
-fn compact(json: &str) -> String {
-    if !json.contains(['\n', '\r']) {
-        return json.to_owned();
-    }
-    let mut out = String::with_capacity(json.len());
-    let (mut in_string, mut escaped) = (false, false);
-    for c in json.chars() {
-        if in_string {
-            in_string = escaped || c != '"';
-            escaped = !escaped && c == '\\';
-        } else if c == '"' {
-            in_string = true;
-        } else if c.is_ascii_whitespace() {
-            continue;
-        }
-        out.push(c);
-    }
-    out
 }
 
 #[cfg(test)]

@@ -2,25 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{magic, schema};
-
-/// A body, and what it used.
-pub(super) struct Answer {
-    pub(super) body: Value,
-    pub(super) input_tokens: u64,
-    pub(super) output_tokens: u64,
-}
-
-/// What the model says, whatever the endpoint's shape.
-enum Says {
-    Text(String),
-    Refusal,
-    Tool { name: String, arguments: String },
-    Nothing,
-}
+use crate::model::{Answer, Asked, Says};
 
 /// The text of the last user message, with a mark for each part that is not text.
-pub(super) fn user_text(body: &Value) -> String {
+pub(crate) fn user_text(body: &Value) -> String {
     let turns = match (&body["input"], &body["messages"]) {
         (Value::String(text), _) => return text.clone(),
         (Value::Array(items), _) | (_, Value::Array(items)) => items,
@@ -46,117 +31,81 @@ fn part(part: &Value) -> String {
     }
 }
 
-pub(super) fn answer(endpoint: &str, body: &Value, place: usize) -> Answer {
-    let text = user_text(body);
-    let says = says(body, &text);
-    let thinks = text.contains(magic::THINK);
-    let words = match &says {
-        Says::Text(text) => text.len(),
-        Says::Tool { arguments, .. } => arguments.len(),
-        Says::Refusal => 20,
-        Says::Nothing => 0,
-    };
-    // Four bytes a token, as a rule of thumb.
-    let tokens = |bytes: usize| bytes.div_ceil(4).max(1) as u64;
-    let thinking = if thinks { 7 } else { 0 };
-    let (input, output) = (tokens(text.len()), tokens(words) + thinking);
-    let model = format!("{}-2026-01-01", body["model"].as_str().unwrap_or_default());
-    let body = if endpoint == "/v1/chat/completions" {
-        chat(&says, &text, &model, place, (input, output, thinking))
-    } else {
-        responses(&says, &text, &model, place, (input, output, thinking))
-    };
-    Answer {
-        body,
-        input_tokens: input,
-        output_tokens: output,
-    }
-}
-
-fn says(body: &Value, text: &str) -> Says {
-    if text.contains(magic::REFUSE) {
-        return Says::Refusal;
-    }
-    if text.contains(magic::EMPTY) {
-        return Says::Nothing;
-    }
+pub(super) fn asked(body: &Value) -> Asked<'_> {
     let tools = body["tools"]
         .as_array()
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let inner = |tool: &Value| {
+    let inner = |tool| -> &Value {
+        let tool: &Value = tool;
         if tool["function"].is_object() {
-            tool["function"].clone()
+            &tool["function"]
         } else {
-            tool.clone()
+            tool
         }
     };
     let choice = &body["tool_choice"];
-    let forced = choice["name"]
-        .as_str()
-        .or(choice["function"]["name"].as_str());
-    if forced.is_some() || choice == "required" || text.contains(magic::TOOL) {
-        let tool = tools
-            .iter()
-            .map(inner)
-            .find(|tool| forced.is_none_or(|name| tool["name"] == name));
-        if let Some(tool) = tool {
-            let parameters = &tool["parameters"];
-            let arguments = schema::instance(parameters, parameters, 4).to_string();
-            return Says::Tool {
-                name: tool["name"].as_str().unwrap_or_default().to_owned(),
-                arguments,
-            };
-        }
-    }
     let format = &body["text"]["format"];
     let wanted = if format["type"] == "json_schema" {
         &format["schema"]
     } else {
         &body["response_format"]["json_schema"]["schema"]
     };
-    if wanted.is_object() {
-        if text.contains(magic::INVALID_JSON) {
-            return Says::Text("{\"not\": json".to_owned());
-        }
-        if text.contains(magic::SCHEMA_MISS) {
-            return Says::Text("[\"not what was asked\"]".to_owned());
-        }
-        return Says::Text(schema::instance(wanted, wanted, 4).to_string());
+    Asked {
+        text: user_text(body),
+        tools: tools
+            .iter()
+            .map(inner)
+            .map(|tool| {
+                (
+                    tool["name"].as_str().unwrap_or_default(),
+                    &tool["parameters"],
+                )
+            })
+            .collect(),
+        forced: choice["name"]
+            .as_str()
+            .or(choice["function"]["name"].as_str()),
+        must_call: choice == "required",
+        schema: wanted.is_object().then_some(wanted),
     }
-    Says::Text(format!("echo: {text}"))
 }
 
-fn responses(
-    says: &Says,
-    text: &str,
-    model: &str,
-    place: usize,
-    (input, output, thinking): (u64, u64, u64),
-) -> Value {
+/// The body of an answer of `endpoint`.
+pub(super) fn render(endpoint: &str, body: &Value, place: usize, answer: &Answer) -> Value {
+    let model = format!("{}-2026-01-01", body["model"].as_str().unwrap_or_default());
+    if endpoint == "/v1/chat/completions" {
+        chat(answer, &model, place)
+    } else {
+        responses(answer, &model, place)
+    }
+}
+
+fn responses(answer: &Answer, model: &str, place: usize) -> Value {
     let mut items = Vec::new();
-    if thinking > 0 {
+    if answer.thinking_tokens > 0 {
         items.push(json!({"id": format!("rs_{place}"), "type": "reasoning", "summary": [{"type": "summary_text", "text": "thinking aloud"}]}));
     }
     let message = |part: Value| json!({"id": format!("msg_{place}"), "type": "message", "role": "assistant", "status": "completed", "content": [part]});
-    match says {
+    match &answer.says {
         Says::Text(text) => items.push(message(json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []}))),
         Says::Refusal => items.push(message(json!({"type": "refusal", "refusal": "I will not do that."}))),
         Says::Tool { name, arguments } => items.push(json!({
-            "id": format!("fc_{place}"), "type": "function_call", "status": "completed", "call_id": format!("call_{place}"), "name": name, "arguments": arguments,
+            "id": format!("fc_{place}"), "type": "function_call", "status": "completed", "call_id": format!("call_{place}"),
+            "name": name, "arguments": arguments.to_string(),
         })),
         Says::Nothing => {}
     }
-    if text.contains(magic::UNKNOWN_ITEM) {
+    if answer.unknown_item {
         items.push(
             json!({"type": "crystal_ball_call", "id": format!("cb_{place}"), "vision": "fog"}),
         );
     }
-    let (status, details) = if text.contains(magic::TRUNCATE) {
+    let (status, details) = if answer.truncated {
         ("incomplete", json!({"reason": "max_output_tokens"}))
-    } else if text.contains(magic::FILTER) {
+    } else if answer.filtered {
         ("incomplete", json!({"reason": "content_filter"}))
-    } else if text.contains(magic::FAILED) {
+    } else if answer.failed {
         ("failed", Value::Null)
     } else {
         ("completed", Value::Null)
@@ -166,6 +115,11 @@ fn responses(
     } else {
         Value::Null
     };
+    let (input, output, thinking) = (
+        answer.input_tokens,
+        answer.output_tokens,
+        answer.thinking_tokens,
+    );
     json!({
         "id": format!("resp_{place:08}"), "object": "response", "created_at": 0, "status": status, "error": error,
         "incomplete_details": details, "model": model, "output": items,
@@ -176,14 +130,8 @@ fn responses(
     })
 }
 
-fn chat(
-    says: &Says,
-    text: &str,
-    model: &str,
-    place: usize,
-    (input, output, thinking): (u64, u64, u64),
-) -> Value {
-    let (message, reason) = match says {
+fn chat(answer: &Answer, model: &str, place: usize) -> Value {
+    let (message, reason) = match &answer.says {
         Says::Text(text) => (
             json!({"role": "assistant", "content": text, "refusal": null}),
             "stop",
@@ -197,20 +145,25 @@ fn chat(
             "stop",
         ),
         Says::Tool { name, arguments } => {
-            let call = json!({"id": format!("call_{place}"), "type": "function", "function": {"name": name, "arguments": arguments}});
+            let function = json!({"name": name, "arguments": arguments.to_string()});
+            let call =
+                json!({"id": format!("call_{place}"), "type": "function", "function": function});
             (
                 json!({"role": "assistant", "content": null, "refusal": null, "tool_calls": [call]}),
                 "tool_calls",
             )
         }
     };
-    let reason = if text.contains(magic::TRUNCATE) {
-        "length"
-    } else if text.contains(magic::FILTER) {
-        "content_filter"
-    } else {
-        reason
+    let reason = match (answer.truncated, answer.filtered) {
+        (true, _) => "length",
+        (_, true) => "content_filter",
+        _ => reason,
     };
+    let (input, output, thinking) = (
+        answer.input_tokens,
+        answer.output_tokens,
+        answer.thinking_tokens,
+    );
     json!({
         "id": format!("chatcmpl-{place:08}"), "object": "chat.completion", "created": 0, "model": model,
         "choices": [{"index": 0, "finish_reason": reason, "logprobs": null, "message": message}],

@@ -1,15 +1,15 @@
 //! Batches: accepted at once, checked and answered afterwards.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::errors::{authorise, error, json as answer, missing};
-use super::{parameter, settle};
-use crate::state::{BilledBatch, State, StoredBatch};
+use crate::batch::{self, Batch, Dialect, Phase};
+use crate::server::parameter;
+use crate::state::{State, StoredFile};
 
 const DAY: u64 = 24 * 3600;
 
@@ -55,33 +55,34 @@ pub(super) async fn create(state: &Arc<State>, request: Request) -> Response {
     }
     let metadata = body.get("metadata").and_then(Value::as_object).cloned();
     if metadata.as_ref().is_some_and(|pairs| !legal(pairs)) {
-        return error(
-            400,
-            "Invalid 'metadata': 16 pairs of strings, keys up to 64 characters, values up to 512.",
-            Some("metadata"),
-            None,
-        );
+        let message =
+            "Invalid 'metadata': 16 pairs of strings, keys up to 64 characters, values up to 512.";
+        return error(400, message, Some("metadata"), None);
     }
-    let mut inner = state.lock();
-    let batch = StoredBatch {
-        id: inner.id("batch_"),
-        input_file: text("input_file_id").unwrap_or_default().to_owned(),
-        endpoint: text("endpoint").unwrap_or_default().to_owned(),
+    if batch::too_many_creates(
+        state,
+        Dialect::OpenAi,
+        state.limits.creates_per_hour as usize,
+    ) {
+        let message = "Rate limit reached for batch creations.";
+        return error(429, message, None, Some("rate_limit_exceeded"));
+    }
+    let batch = Batch {
+        id: state.lock().id("batch_"),
+        dialect: Dialect::OpenAi,
+        input: text("input_file_id").unwrap_or_default().to_owned(),
+        target: text("endpoint").unwrap_or_default().to_owned(),
         metadata,
+        requests: 0,
+        inline: false,
         created: state.time.now(),
         cancelled: None,
+        lost_input: false,
+        checked: false,
         settled: None,
     };
-    inner.bill.creates += 1;
-    let metadata = batch.metadata.clone().unwrap_or_default();
-    inner.bill.batches.push(BilledBatch {
-        id: batch.id.clone(),
-        metadata,
-        answered: 0,
-    });
-    inner.batches.push(batch.clone());
-    drop(inner);
-    answer(200, &object(&batch, "validating", &state.pace.total()))
+    let batch = batch::accept(state, batch);
+    answer(200, &object(state, &batch, Phase::Validating))
 }
 
 fn legal(pairs: &Map<String, Value>) -> bool {
@@ -89,76 +90,6 @@ fn legal(pairs: &Map<String, Value>) -> bool {
         && pairs.iter().all(|(key, value)| {
             key.len() <= 64 && value.as_str().is_some_and(|value| value.len() <= 512)
         })
-}
-
-/// The batch as it stands now; what is due is done first.
-fn current(state: &State, id: &str) -> Option<(StoredBatch, &'static str)> {
-    let now = state.time.now();
-    let batch = state
-        .lock()
-        .batches
-        .iter()
-        .find(|batch| batch.id == id)?
-        .clone();
-    if let Some(settled) = &batch.settled {
-        return Some((batch.clone(), settled.status));
-    }
-    let pace = state.pace;
-    let age = now.saturating_sub(batch.created);
-    let status = match batch.cancelled {
-        Some(at) if now.saturating_sub(at) < pace.finalizing => "cancelling",
-        Some(_) => "cancelled",
-        None if age < pace.validating => "validating",
-        None if age < pace.validating + pace.in_progress => "in_progress",
-        None if age < pace.total() => "finalizing",
-        None => "completed",
-    };
-    if matches!(status, "validating" | "cancelling") {
-        return Some((batch, status));
-    }
-    // A bad input shows as soon as it has been checked.
-    if status != "completed" && status != "cancelled" {
-        if let Some(failed) = settle::failure(state, &batch) {
-            return Some(settled(state, batch, failed));
-        }
-        return Some((batch, status));
-    }
-    let outcome = settle::settle(state, &batch, status);
-    Some(settled(state, batch, outcome))
-}
-
-fn settled(
-    state: &State,
-    mut batch: StoredBatch,
-    outcome: crate::state::Settled,
-) -> (StoredBatch, &'static str) {
-    let status = outcome.status;
-    batch.settled = Some(outcome);
-    let mut inner = state.lock();
-    if let Some(stored) = inner
-        .batches
-        .iter_mut()
-        .find(|stored| stored.id == batch.id)
-    {
-        if let Some(earlier) = &stored.settled {
-            return (stored.clone(), earlier.status);
-        }
-        stored.settled = batch.settled.clone();
-    }
-    let answered = batch
-        .settled
-        .as_ref()
-        .map_or(0, |settled| settled.completed);
-    inner.bill.answered_requests += answered;
-    if let Some(billed) = inner
-        .bill
-        .batches
-        .iter_mut()
-        .find(|billed| billed.id == batch.id)
-    {
-        billed.answered = answered;
-    }
-    (batch, status)
 }
 
 fn not_found(id: &str) -> Response {
@@ -169,9 +100,10 @@ pub(super) fn status(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    current(state, id).map_or_else(
+    let found = batch::current(state, Dialect::OpenAi, id);
+    found.map_or_else(
         || not_found(id),
-        |(batch, status)| answer(200, &object(&batch, status, &state.pace.total())),
+        |(batch, phase)| answer(200, &object(state, &batch, phase)),
     )
 }
 
@@ -179,27 +111,17 @@ pub(super) fn cancel(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    let Some((_, status)) = current(state, id) else {
-        return not_found(id);
-    };
-    match status {
-        "cancelled" | "cancelling" => {}
-        "completed" | "failed" | "expired" => {
-            return error(
-                409,
-                &format!("Cannot cancel a batch with status '{status}'."),
-                None,
-                None,
-            );
-        }
-        _ => {
-            let now = state.time.now();
-            if let Some(batch) = state.lock().batches.iter_mut().find(|batch| batch.id == id) {
-                batch.cancelled = Some(now);
-            }
+    match batch::cancel(state, Dialect::OpenAi, id) {
+        None => not_found(id),
+        Some((_, true)) => status(state, id, request),
+        Some((batch, false)) => {
+            let phase = batch
+                .settled
+                .map_or(Phase::Completed, |settled| settled.phase);
+            let message = format!("Cannot cancel a batch with status '{}'.", word(phase));
+            error(409, &message, None, None)
         }
     }
-    self::status(state, id, request)
 }
 
 pub(super) fn list(state: &State, request: &Request) -> Response {
@@ -217,41 +139,81 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
             Some("invalid_value"),
         );
     }
-    let mut ids: Vec<String> = state
-        .lock()
-        .batches
-        .iter()
-        .rev()
-        .map(|batch| batch.id.clone())
-        .collect();
+    let mut ids = batch::all(state, Dialect::OpenAi);
     if let Some(after) = parameter(request, "after") {
         ids = ids
             .into_iter()
-            .skip_while(|id| id != after)
+            .skip_while(|id| *id != after)
             .skip(1)
             .collect();
     }
-    let page = ids.iter().take(limit).filter_map(|id| current(state, id));
+    let page = ids
+        .iter()
+        .take(limit)
+        .filter_map(|id| batch::current(state, Dialect::OpenAi, id));
     let data: Vec<Value> = page
-        .map(|(batch, status)| object(&batch, status, &state.pace.total()))
+        .map(|(batch, phase)| object(state, &batch, phase))
         .collect();
-    let (first, last) = (
-        data.first().map(|batch| batch["id"].clone()),
-        data.last().map(|batch| batch["id"].clone()),
-    );
+    let end = |batch: Option<&Value>| batch.map(|batch| batch["id"].clone());
+    let (first, last) = (end(data.first()), end(data.last()));
     answer(
         200,
         &json!({"object": "list", "has_more": ids.len() > data.len(), "data": data, "first_id": first, "last_id": last}),
     )
 }
 
+fn word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Validating => "validating",
+        Phase::InProgress => "in_progress",
+        Phase::Finalizing => "finalizing",
+        Phase::Cancelling => "cancelling",
+        Phase::Completed => "completed",
+        Phase::Failed => "failed",
+        Phase::Expired => "expired",
+        Phase::Cancelled => "cancelled",
+    }
+}
+
+/// Result files appear with the batch's end.
+fn publish(state: &State, batch: &Batch, what: &str) -> Option<String> {
+    let settled = batch.settled.as_ref()?;
+    let file = if what == "output" {
+        &settled.output
+    } else {
+        &settled.errors
+    }
+    .as_ref()?;
+    let id = format!("file-{what}-{}", batch.id);
+    let at = settled.at.as_secs();
+    let mut inner = state.lock();
+    if !inner.files.iter().any(|known| known.id == id) && !inner.deleted.contains(&id) {
+        inner.files.push(StoredFile {
+            id: id.clone(),
+            dialect: Dialect::OpenAi,
+            path: file.name.clone(),
+            filename: format!("{}_{what}.jsonl", batch.id),
+            purpose: "batch_output".to_owned(),
+            bytes: file.bytes,
+            created_at: at,
+            expires_at: Some(at + 30 * DAY),
+        });
+    }
+    Some(id)
+}
+
 /// Every key is there, null where there is nothing yet.
-fn object(batch: &StoredBatch, status: &str, total: &Duration) -> Value {
+fn object(state: &State, batch: &Batch, phase: Phase) -> Value {
     let created = batch.created.as_secs();
-    let ended = created + total.as_secs();
+    let (output_file, error_file) = (
+        publish(state, batch, "output"),
+        publish(state, batch, "error"),
+    );
     let settled = batch.settled.clone().unwrap_or_default();
-    let at = |wanted: &[&str]| wanted.contains(&status).then_some(ended);
-    let usage = (settled.completed > 0 || status == "completed").then(|| {
+    let ended = settled.at.as_secs();
+    let at = |wanted: Phase| (phase == wanted).then_some(ended);
+    let counts = settled.counts;
+    let usage = (counts.succeeded > 0 || phase == Phase::Completed).then(|| {
         json!({
             "input_tokens": settled.input_tokens, "input_tokens_details": {"cached_tokens": 0},
             "output_tokens": settled.output_tokens, "output_tokens_details": {"reasoning_tokens": 0},
@@ -259,14 +221,14 @@ fn object(batch: &StoredBatch, status: &str, total: &Duration) -> Value {
         })
     });
     json!({
-        "id": batch.id, "object": "batch", "endpoint": batch.endpoint, "model": settled.model,
+        "id": batch.id, "object": "batch", "endpoint": batch.target, "model": settled.model,
         "errors": settled.error.map(|error| json!({"object": "list", "data": [error]})),
-        "input_file_id": batch.input_file, "completion_window": "24h", "status": status,
-        "output_file_id": settled.output_file, "error_file_id": settled.error_file,
-        "created_at": created, "in_progress_at": (status != "validating").then_some(created), "expires_at": created + DAY,
-        "finalizing_at": at(&["finalizing", "completed"]), "completed_at": at(&["completed"]), "failed_at": at(&["failed"]),
-        "expired_at": at(&["expired"]), "cancelling_at": batch.cancelled.map(|at| at.as_secs()), "cancelled_at": at(&["cancelled"]),
-        "request_counts": {"total": settled.total, "completed": settled.completed, "failed": settled.failed},
+        "input_file_id": batch.input, "completion_window": "24h", "status": word(phase),
+        "output_file_id": output_file, "error_file_id": error_file,
+        "created_at": created, "in_progress_at": (phase != Phase::Validating).then_some(created), "expires_at": created + DAY,
+        "finalizing_at": at(Phase::Completed), "completed_at": at(Phase::Completed), "failed_at": at(Phase::Failed),
+        "expired_at": at(Phase::Expired), "cancelling_at": batch.cancelled.map(|at| at.as_secs()), "cancelled_at": at(Phase::Cancelled),
+        "request_counts": {"total": settled.total, "completed": counts.succeeded, "failed": counts.errored},
         "usage": usage, "metadata": batch.metadata,
     })
 }

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{FromRequest as _, Multipart, Request};
 use axum::response::Response;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
-use tokio_util::io::ReaderStream;
 
 use super::errors::{authorise, error, json as answer, missing};
-use super::parameter;
+use crate::batch::Dialect;
+use crate::server::{content as serve, parameter};
 use crate::state::{State, StoredFile};
 
 /// "up to 200 MB in size" (batch guide, 2026).
@@ -92,7 +91,9 @@ pub(super) async fn upload(state: &Arc<State>, request: Request) -> Response {
     }
     let now = state.seconds();
     let file = StoredFile {
+        path: id.clone(),
         id,
+        dialect: Dialect::OpenAi,
         filename,
         purpose,
         bytes,
@@ -121,10 +122,8 @@ pub(super) fn show(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    state
-        .lock()
-        .file(id)
-        .map_or_else(|| not_found(id), |file| answer(200, &object(file)))
+    let file = state.file(Dialect::OpenAi, id);
+    file.map_or_else(|| not_found(id), |file| answer(200, &object(&file)))
 }
 
 pub(super) fn list(state: &State, request: &Request) -> Response {
@@ -139,6 +138,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
     let mut files: Vec<&StoredFile> = inner
         .files
         .iter()
+        .filter(|file| file.dialect == Dialect::OpenAi)
         .filter(|file| purpose.is_none_or(|purpose| purpose == file.purpose))
         .collect();
     if parameter(request, "order") != Some("asc") {
@@ -164,15 +164,16 @@ pub(super) fn delete(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    let mut inner = state.lock();
-    if inner.file(id).is_none() {
+    let Some(file) = state.file(Dialect::OpenAi, id) else {
         return not_found(id);
-    }
+    };
+    let mut inner = state.lock();
     inner.files.retain(|file| file.id != id);
+    inner.deleted.insert(id.to_owned());
     inner.bill.deletes += 1;
     drop(inner);
     // A file that stays on disk goes with the folder.
-    let _ = std::fs::remove_file(state.path(id));
+    let _ = std::fs::remove_file(state.path(&file.path));
     answer(200, &json!({"id": id, "object": "file", "deleted": true}))
 }
 
@@ -180,19 +181,9 @@ pub(super) async fn content(state: &Arc<State>, id: String, request: Request) ->
     if let Err(refusal) = authorise(&request) {
         return *refusal;
     }
-    let known = state.lock().file(&id).map(|file| file.bytes);
-    let Some(bytes) = known else {
+    let Some(file) = state.file(Dialect::OpenAi, &id) else {
         return not_found(&id);
     };
-    let Ok(file) = tokio::fs::File::open(state.path(&id)).await else {
-        return not_found(&id);
-    };
-    let mut response = Response::new(Body::from_stream(ReaderStream::with_capacity(
-        file,
-        256 << 10,
-    )));
-    response
-        .headers_mut()
-        .insert("content-length", bytes.into());
-    response
+    let found = serve(state, &file.path, file.bytes, request.headers()).await;
+    found.unwrap_or_else(|| not_found(&id))
 }

@@ -1,10 +1,11 @@
 //! OpenAI's dialect (OpenAPI document 2.3.0, 2026-08-21; third-party live captures, 2026-08 and 2026-09).
 
-mod answer;
+pub(crate) mod answer;
 mod batches;
+mod direct;
 mod errors;
 mod files;
-mod settle;
+pub(crate) mod lines;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -28,7 +29,10 @@ pub(crate) fn routes() -> Router<Arc<State>> {
         .route("/v1/batches", post(create).get(list))
         .route("/v1/batches/{id}", get(status))
         .route("/v1/batches/{id}/cancel", post(cancel))
+        .route("/v1/models", get(models))
         .route("/v1/models/{id}", get(model))
+        .route("/v1/responses", post(direct_call))
+        .route("/v1/chat/completions", post(direct_call))
         .layer(DefaultBodyLimit::disable())
 }
 
@@ -95,36 +99,39 @@ async fn cancel(Extract(state): Shared, Path(id): Path<String>, request: Request
     .await
 }
 
-async fn model(Extract(state): Shared, Path(id): Path<String>, request: Request) -> Response {
-    call(&state, Operation::Model, request, |request| async move {
-        if let Err(refusal) = errors::authorise(&request) {
-            return *refusal;
-        }
-        if id.starts_with(settle::NO_SUCH_MODEL) {
-            return errors::error(
-                404,
-                &format!("The model '{id}' does not exist"),
-                Some("model"),
-                Some("model_not_found"),
-            );
-        }
-        errors::json(
-            200,
-            &serde_json::json!({"id": id, "object": "model", "created": 0, "owned_by": "emulator"}),
-        )
+async fn direct_call(Extract(state): Shared, request: Request) -> Response {
+    call(&state, Operation::Direct, request, direct::answer_now).await
+}
+
+async fn models(Extract(state): Shared, request: Request) -> Response {
+    call(&state, Operation::Model, request, |request| {
+        ready(known(None, &request))
     })
     .await
 }
 
-/// A parameter of the query string, undecoded: ids and numbers need no decoding.
-fn parameter<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
-    let pairs = request
-        .uri()
-        .query()?
-        .split('&')
-        .filter_map(|pair| pair.split_once('='));
-    pairs
-        .filter(|(key, _)| *key == name)
-        .map(|(_, value)| value)
-        .next()
+async fn model(Extract(state): Shared, Path(id): Path<String>, request: Request) -> Response {
+    call(&state, Operation::Model, request, |request| {
+        ready(known(Some(&id), &request))
+    })
+    .await
+}
+
+/// A model, or all of them without an id.
+fn known(id: Option<&str>, request: &Request) -> Response {
+    if let Err(refusal) = errors::authorise(request) {
+        return *refusal;
+    }
+    let object = |id: &str| serde_json::json!({"id": id, "object": "model", "created": 0, "owned_by": "emulator"});
+    match id {
+        None => errors::json(
+            200,
+            &serde_json::json!({"object": "list", "data": [object("echo")]}),
+        ),
+        Some(id) if id.starts_with(lines::NO_SUCH_MODEL) => {
+            let message = format!("The model '{id}' does not exist");
+            errors::error(404, &message, Some("model"), Some("model_not_found"))
+        }
+        Some(id) => errors::json(200, &object(id)),
+    }
 }

@@ -1,13 +1,11 @@
 //! Bodies of `/v1/chat/completions` (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
 
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, ContentView, GenerateView, MessageView, RequestError, Role,
-    SourceView, Text, ToolChoice,
+    AttachmentKind, AttachmentView, ContentView, GenerateView, MessageView, Object, RequestError,
+    Role, SourceView, Text, ToolChoice, write_list,
 };
 
-use super::json::{
-    Object, base64, check_thinking, data_url, file_name, image_url, is_data_url, is_strict, list,
-};
+use super::json::{base64, check_thinking, data_url, file_name, image_url, is_data_url, is_strict};
 
 pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
     let parameters = &*view.hyperparameters;
@@ -19,7 +17,7 @@ pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), Re
     body.text("model", view.model);
     messages(view, body.key("messages"))?;
     if !view.tools.is_empty() {
-        list(body.key("tools"), view.tools, |out, tool| {
+        write_list(body.key("tools"), view.tools, |out, tool| {
             let mut entry = Object::new(out);
             entry.str("type", "function");
             let mut function = Object::new(entry.key("function"));
@@ -118,7 +116,7 @@ fn message(turn: &MessageView<'_>, mut message: Object<'_>) -> Result<(), Reques
     if let [ContentView::Text(text)] = turn.contents.as_slice() {
         message.text("content", *text);
     } else if parts.clone().count() > 0 {
-        list(message.key("content"), parts, |out, content| {
+        write_list(message.key("content"), parts, |out, content| {
             let mut part = Object::new(out);
             match content {
                 ContentView::Text(text) => {
@@ -150,7 +148,7 @@ fn message(turn: &MessageView<'_>, mut message: Object<'_>) -> Result<(), Reques
                 "openai: tool calls stand in assistant messages only",
             ));
         }
-        list(message.key("tool_calls"), calls, |out, call| {
+        write_list(message.key("tool_calls"), calls, |out, call| {
             let mut entry = Object::new(out);
             entry.text("id", call.id);
             entry.str("type", "function");

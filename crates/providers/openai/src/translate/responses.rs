@@ -1,13 +1,11 @@
 //! Bodies of `/v1/responses` (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
 
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, ContentView, Effort, GenerateView, MessageView, RequestError,
-    Role, SourceView, Text, ThinkingView, ToolChoice,
+    AttachmentKind, AttachmentView, ContentView, Effort, GenerateView, MessageView, Object,
+    RequestError, Role, SourceView, Text, ThinkingView, ToolChoice, write_list,
 };
 
-use super::json::{
-    Object, check_thinking, data_url, file_name, image_url, is_data_url, is_strict, list,
-};
+use super::json::{check_thinking, data_url, file_name, image_url, is_data_url, is_strict};
 
 pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
     let parameters = &*view.hyperparameters;
@@ -163,7 +161,7 @@ fn message(
 ) -> Result<(), RequestError> {
     let mut message = Object::new(out);
     message.str("role", role.as_str());
-    list(message.key("content"), contents, |out, content| {
+    write_list(message.key("content"), contents, |out, content| {
         let mut part = Object::new(out);
         match content {
             ContentView::Text(text) => {
@@ -244,7 +242,7 @@ fn reasoning(
         ContentView::Thinking(part) => part.text,
         _ => None,
     });
-    list(item.key("summary"), texts, |out, text| {
+    write_list(item.key("summary"), texts, |out, text| {
         let mut part = Object::new(out);
         part.str("type", "summary_text");
         part.text("text", text);
@@ -283,7 +281,7 @@ fn item(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(), 
 }
 
 fn tools(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
-    list(out, view.tools, |out, tool| {
+    write_list(out, view.tools, |out, tool| {
         let mut entry = Object::new(out);
         entry.str("type", "function");
         entry.str("name", &tool.name);

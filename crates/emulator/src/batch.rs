@@ -1,0 +1,380 @@
+//! The life of a batch, the same in every dialect: it is accepted, checked, answered, and ends.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::faults::Operation;
+use crate::results::{ResultFile, RowWriter};
+use crate::state::State;
+use crate::{anthropic, google, magic, openai};
+
+/// Whose words a batch is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    OpenAi,
+    Anthropic,
+    Google,
+}
+
+impl Dialect {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Google => "google",
+        }
+    }
+
+    /// How long a batch may take: 24 hours, and 48 at Google.
+    fn window(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::OpenAi | Self::Anthropic => 24 * 3600,
+            Self::Google => 48 * 3600,
+        })
+    }
+}
+
+/// Where a batch stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Phase {
+    Validating,
+    InProgress,
+    Finalizing,
+    Cancelling,
+    #[default]
+    Completed,
+    Failed,
+    Expired,
+    Cancelled,
+}
+
+/// Requests by what became of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) succeeded: u64,
+    pub(crate) errored: u64,
+    pub(crate) expired: u64,
+    pub(crate) cancelled: u64,
+}
+
+/// How a batch ended.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settled {
+    pub(crate) phase: Phase,
+    pub(crate) at: Duration,
+    pub(crate) error: Option<Value>,
+    pub(crate) output: Option<ResultFile>,
+    pub(crate) errors: Option<ResultFile>,
+    pub(crate) counts: Counts,
+    pub(crate) total: u64,
+    pub(crate) input_tokens: u64,
+    pub(crate) output_tokens: u64,
+    pub(crate) model: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    pub(crate) id: String,
+    pub(crate) dialect: Dialect,
+    /// The file of its requests, one a line.
+    pub(crate) input: String,
+    /// The endpoint or the model that it is for.
+    pub(crate) target: String,
+    /// What its creator wrote on it.
+    pub(crate) metadata: Option<Map<String, Value>>,
+    pub(crate) requests: u64,
+    /// Whether its requests came in the create itself.
+    pub(crate) inline: bool,
+    pub(crate) created: Duration,
+    pub(crate) cancelled: Option<Duration>,
+    /// Whether its input cannot be reached, as in OpenAI's incident of August 2026.
+    pub(crate) lost_input: bool,
+    /// Whether its input has been checked, and is good.
+    pub(crate) checked: bool,
+    pub(crate) settled: Option<Settled>,
+}
+
+/// What becomes of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Answered,
+    Error { status: u16 },
+    Expired,
+    Cancelled,
+}
+
+/// A row of the results; an error's row may lie in another file.
+pub(crate) struct Row {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) is_error: bool,
+}
+
+/// What a request used.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tokens {
+    pub(crate) input: u64,
+    pub(crate) output: u64,
+}
+
+/// Notes an accepted create. From here it is paid for.
+pub(crate) fn accept(state: &State, batch: Batch) -> Batch {
+    let mut inner = state.lock();
+    inner.bill.accept(&batch);
+    inner.batches.push(batch.clone());
+    batch
+}
+
+/// The batch as it stands now; what is due is done first.
+pub(crate) fn current(state: &State, dialect: Dialect, id: &str) -> Option<(Batch, Phase)> {
+    let mut batch = state.batch(dialect, id)?;
+    if let Some(settled) = &batch.settled {
+        let phase = settled.phase;
+        return Some((batch, phase));
+    }
+    let phase = due(state, &batch);
+    if matches!(phase, Phase::Validating | Phase::Cancelling) {
+        return Some((batch, phase));
+    }
+    // A bad input shows as soon as it has been checked.
+    if !batch.checked {
+        if let Some(error) = check(state, &batch) {
+            let failed = Settled {
+                phase: Phase::Failed,
+                error: Some(error),
+                ..Settled::default()
+            };
+            return Some(end(state, batch, failed));
+        }
+        batch.checked = true;
+        state.change(dialect, id, |stored| stored.checked = true);
+    }
+    if matches!(phase, Phase::InProgress | Phase::Finalizing) {
+        return Some((batch, phase));
+    }
+    let settled = answer(state, &batch, phase).unwrap_or_else(|_| Settled {
+        phase: Phase::Failed,
+        error: Some(serde_json::json!({"code": "server_error", "message": "The results could not be written."})),
+        ..Settled::default()
+    });
+    Some(end(state, batch, settled))
+}
+
+fn due(state: &State, batch: &Batch) -> Phase {
+    let (now, pace) = (state.time.now(), state.pace);
+    let age = now.saturating_sub(batch.created);
+    match batch.cancelled {
+        Some(at) if now.saturating_sub(at) < pace.finalizing => return Phase::Cancelling,
+        Some(_) => return Phase::Cancelled,
+        None => {}
+    }
+    if age >= batch.dialect.window() && pace.total() > batch.dialect.window() {
+        Phase::Expired
+    } else if age < pace.validating {
+        Phase::Validating
+    } else if age < pace.validating + pace.in_progress {
+        Phase::InProgress
+    } else if age < pace.total() {
+        Phase::Finalizing
+    } else {
+        Phase::Completed
+    }
+}
+
+fn check(state: &State, batch: &Batch) -> Option<Value> {
+    match batch.dialect {
+        Dialect::OpenAi => openai::lines::check(state, batch),
+        // These two check what they check at once, in the create.
+        Dialect::Anthropic | Dialect::Google => None,
+    }
+}
+
+fn end(state: &State, mut batch: Batch, mut settled: Settled) -> (Batch, Phase) {
+    settled.at = state.time.now();
+    let phase = settled.phase;
+    let mut inner = state.lock();
+    let Some(stored) = inner.find(batch.dialect, &batch.id) else {
+        return (batch, phase);
+    };
+    if let Some(earlier) = &stored.settled {
+        let phase = earlier.phase;
+        return (stored.clone(), phase);
+    }
+    stored.settled = Some(settled.clone());
+    inner.bill.answered(&batch.id, settled.counts.succeeded);
+    batch.settled = Some(settled);
+    (batch, phase)
+}
+
+/// Asks the provider to stop. Answers whether it was still running.
+pub(crate) fn cancel(state: &State, dialect: Dialect, id: &str) -> Option<(Batch, bool)> {
+    let (batch, phase) = current(state, dialect, id)?;
+    let running = matches!(
+        phase,
+        Phase::Validating | Phase::InProgress | Phase::Finalizing
+    );
+    if running {
+        let now = state.time.now();
+        state.change(dialect, id, |stored| stored.cancelled = Some(now));
+    }
+    Some((
+        batch,
+        running || matches!(phase, Phase::Cancelling | Phase::Cancelled),
+    ))
+}
+
+/// Answers every request and writes the results.
+fn answer(state: &State, batch: &Batch, ending: Phase) -> io::Result<Settled> {
+    let mut settled = Settled {
+        phase: ending,
+        ..Settled::default()
+    };
+    let mut output = RowWriter::new(state, &batch.id, "output")?;
+    let mut errors = RowWriter::new(state, &batch.id, "errors")?;
+    let input = File::open(state.path(&batch.input))?;
+    let lines = BufReader::with_capacity(256 << 10, input).split(b'\n');
+    for (place, line) in lines.enumerate() {
+        let Ok(line) = serde_json::from_slice::<Value>(&line?) else {
+            continue;
+        };
+        settled.total += 1;
+        for row in rows(batch, &line, place, ending, &mut settled) {
+            let file = if row.is_error {
+                &mut errors
+            } else {
+                &mut output
+            };
+            file.push(&row.bytes)?;
+        }
+    }
+    let lost = batch.dialect == Dialect::Google && settled.phase == Phase::Expired;
+    if lost {
+        // "EXPIRED: … there are no results" (Gemini batch guide, 2026-02-19).
+        settled.counts = Counts {
+            expired: settled.total,
+            ..Counts::default()
+        };
+    }
+    settled.output = output.finish(state)?.filter(|_| !lost);
+    settled.errors = errors.finish(state)?.filter(|_| !lost);
+    Ok(settled)
+}
+
+fn rows(
+    batch: &Batch,
+    line: &Value,
+    place: usize,
+    ending: Phase,
+    settled: &mut Settled,
+) -> Vec<Row> {
+    let text = match batch.dialect {
+        Dialect::OpenAi => openai::answer::user_text(&line["body"]),
+        Dialect::Anthropic => anthropic::answer::user_text(&line["params"]),
+        Dialect::Google => google::answer::user_text(&line["request"]),
+    };
+    let fate = fate(&text, place, ending);
+    match fate {
+        Fate::Answered => settled.counts.succeeded += 1,
+        Fate::Error { .. } => settled.counts.errored += 1,
+        Fate::Cancelled => settled.counts.cancelled += 1,
+        Fate::Expired => {
+            settled.phase = if settled.phase == Phase::Completed {
+                Phase::Expired
+            } else {
+                settled.phase
+            };
+            settled.counts.expired += 1;
+        }
+    }
+    let (row, tokens) = match batch.dialect {
+        Dialect::OpenAi => openai::lines::row(batch, line, place, fate, settled),
+        Dialect::Anthropic => anthropic::lines::row(line, place, fate, settled),
+        Dialect::Google => google::lines::row(batch, line, place, fate),
+    };
+    settled.input_tokens += tokens.input;
+    settled.output_tokens += tokens.output;
+    if text.contains(magic::MISSING) {
+        return Vec::new();
+    }
+    if text.contains(magic::CUT) {
+        let half = row.bytes.len() / 2;
+        return vec![Row {
+            bytes: row.bytes[..half].to_vec(),
+            ..row
+        }];
+    }
+    let mut all = Vec::new();
+    if text.contains(magic::TWICE) {
+        all.push(Row {
+            bytes: row.bytes.clone(),
+            ..row
+        });
+    }
+    if text.contains(magic::FOREIGN) {
+        let bytes = match batch.dialect {
+            Dialect::OpenAi => openai::lines::FOREIGN,
+            Dialect::Anthropic => anthropic::lines::FOREIGN,
+            Dialect::Google => google::lines::FOREIGN,
+        };
+        all.push(Row {
+            bytes: bytes.as_bytes().to_vec(),
+            is_error: false,
+        });
+    }
+    all.push(row);
+    all
+}
+
+fn fate(text: &str, place: usize, ending: Phase) -> Fate {
+    // A cancel, or the end of the window, reaches every other request before it is answered.
+    match ending {
+        Phase::Cancelled if place % 2 == 1 => return Fate::Cancelled,
+        Phase::Expired if place % 2 == 1 => return Fate::Expired,
+        _ => {}
+    }
+    if text.contains(magic::EXPIRE) {
+        return Fate::Expired;
+    }
+    let errors = [
+        (magic::ERROR_400, 400),
+        (magic::ERROR_429, 429),
+        (magic::ERROR_500, 500),
+    ];
+    match errors.iter().find(|(word, _)| text.contains(word)) {
+        Some((_, status)) => Fate::Error { status: *status },
+        None => Fate::Answered,
+    }
+}
+
+/// Batches of a dialect as they stand, newest first.
+pub(crate) fn all(state: &State, dialect: Dialect) -> Vec<String> {
+    let inner = state.lock();
+    let ours = inner
+        .batches
+        .iter()
+        .rev()
+        .filter(|batch| batch.dialect == dialect);
+    ours.map(|batch| batch.id.clone()).collect()
+}
+
+/// Whether one create more is too many in this hour.
+pub(crate) fn too_many_creates(state: &State, dialect: Dialect, most: usize) -> bool {
+    let since = state.time.now().saturating_sub(Duration::from_secs(3600));
+    let inner = state.lock();
+    let recent = inner
+        .batches
+        .iter()
+        .filter(|batch| batch.dialect == dialect && batch.created > since);
+    recent.count() >= most
+}
+
+/// Marks the newest batch of a faulty create.
+pub(crate) fn lose_input(state: &State, operation: Operation) {
+    if operation == Operation::Create
+        && let Some(batch) = state.lock().batches.last_mut()
+    {
+        batch.lost_input = true;
+    }
+}

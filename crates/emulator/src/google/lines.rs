@@ -1,0 +1,94 @@
+//! Lines of an input file, checked at once; rows of the results.
+
+use serde_json::{Value, json};
+
+use super::answer;
+use crate::batch::{Batch, Fate, Row, Tokens};
+use crate::{magic, model};
+
+/// A model whose name begins so does not exist.
+pub(super) const NO_SUCH_MODEL: &str = "no-such-";
+
+/// A row of a request that was never sent.
+pub(crate) const FOREIGN: &str = r#"{"response":{},"key":"of-someone-else"}"#;
+
+/// What a request may hold; anything else is "no such field".
+const KNOWN: &[&str] = &[
+    "model",
+    "contents",
+    "systemInstruction",
+    "system_instruction",
+    "tools",
+    "toolConfig",
+    "tool_config",
+    "safetySettings",
+    "safety_settings",
+    "generationConfig",
+    "generation_config",
+    "cachedContent",
+    "cached_content",
+    "labels",
+    "serviceTier",
+    "service_tier",
+    "store",
+];
+
+/// What is wrong with a request, in the parser's words.
+pub(super) fn fault(request: &Value) -> Option<String> {
+    let Some(members) = request.as_object() else {
+        return Some("invalid JSON: no request".to_owned());
+    };
+    if let Some(name) = members.keys().find(|name| !KNOWN.contains(&name.as_str())) {
+        return Some(format!(
+            "invalid JSON, near column 1: no such field: '{name}'"
+        ));
+    }
+    let contents = request["contents"].as_array();
+    if contents.is_none_or(Vec::is_empty) {
+        return Some("contents is not specified".to_owned());
+    }
+    answer::user_text(request)
+        .contains(magic::FAIL_LINE)
+        .then(|| "a line that fails on purpose".to_owned())
+}
+
+pub(crate) fn row(batch: &Batch, line: &Value, place: usize, fate: Fate) -> (Row, Tokens) {
+    let mut row = json!({});
+    let mut tokens = Tokens::default();
+    let error = |code: u16, message: &str| json!({"code": code, "message": message});
+    match fate {
+        Fate::Answered => {
+            let answered = model::answer(&answer::asked(&line["request"]));
+            if answered.failed {
+                row["error"] = error(13, "An answer that fails on purpose.");
+            } else {
+                tokens = Tokens {
+                    input: answered.input_tokens,
+                    output: answered.output_tokens,
+                };
+                row["response"] = answer::render(&batch.target, place, &answered);
+            }
+        }
+        // gRPC codes: 3 INVALID_ARGUMENT, 8 RESOURCE_EXHAUSTED, 13 INTERNAL, 1 CANCELLED, 4 DEADLINE_EXCEEDED.
+        Fate::Error { status: 429 } => row["error"] = error(8, "A request that fails on purpose."),
+        Fate::Error { status: 500 } => row["error"] = error(13, "A request that fails on purpose."),
+        Fate::Error { .. } => row["error"] = error(3, "A request that fails on purpose."),
+        Fate::Cancelled => row["error"] = error(1, "The batch was cancelled."),
+        Fate::Expired => row["error"] = error(4, "The batch expired."),
+    }
+    let keyless = answer::user_text(&line["request"]).contains(magic::NO_KEY);
+    if batch.inline {
+        if !keyless && line["metadata"].is_object() {
+            row["metadata"] = line["metadata"].clone();
+        }
+    } else if !keyless && !line["key"].is_null() {
+        row["key"] = line["key"].clone();
+    }
+    (
+        Row {
+            bytes: row.to_string().into_bytes(),
+            is_error: false,
+        },
+        tokens,
+    )
+}
