@@ -1,10 +1,11 @@
-//! Tasks of this repository: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask ci`.
+//! Tasks of this repository: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask bench`, `cargo xtask ci`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a task talks to whoever runs it"
 )]
 
+mod bench;
 mod sh;
 mod tidy;
 
@@ -15,6 +16,7 @@ use sh::{has, run};
 const HELP: &str = "cargo xtask COMMAND
   test [ARGS]   every test; needs no network and no key
   tidy          the house's invariants
+  bench         processor time and memory beside a floor program; prints a table
   ci            fmt, clippy, test, tidy, docs";
 
 fn main() -> ExitCode {
@@ -25,6 +27,9 @@ fn main() -> ExitCode {
     let result = match command {
         "test" => test(rest),
         "tidy" => tidy::tidy(),
+        "bench" => bench::bench(),
+        // For the bench: a command in a process of its own.
+        "measure" => bench::measure_one(rest),
         "ci" => ci(),
         _ => {
             println!("{HELP}");

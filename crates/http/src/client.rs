@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use lmbatch_core::{ByteStream, Delivery, Error, ErrorKind, Result, Retry};
+use lmbatch_core::{ByteStream, Delivery, Error, ErrorKind, ProviderId, Result, Retry};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Body, Client, ClientBuilder, Method, Url, redirect, retry};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -20,6 +20,8 @@ const MAX_HOPS: usize = 3;
 /// Where a provider is and how long to wait for it.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
+    /// Whose service it is: every error says so.
+    pub provider: ProviderId,
     /// Everything is relative to it.
     pub base_url: Url,
     /// Who we say we are. Some providers refuse clients that do not say.
@@ -34,8 +36,9 @@ pub struct HttpOptions {
 
 impl HttpOptions {
     /// The usual waits for a provider at `base_url`.
-    pub fn new(base_url: &str) -> Result<Self> {
+    pub fn new(provider: &str, base_url: &str) -> Result<Self> {
         Ok(Self {
+            provider: provider.into(),
             base_url: crate::url::base_url(base_url)?,
             user_agent: concat!("lmbatch/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: Duration::from_secs(10),
@@ -214,11 +217,21 @@ impl Exchange {
     /// whether the provider can have acted.
     pub async fn send(self) -> Result<Reply> {
         let inner = Arc::clone(&self.client.inner);
+        let provider = inner.options.provider.clone();
         let mut url = inner.options.base_url.join(&self.path).map_err(|_| {
             Error::new(ErrorKind::Internal)
                 .with_operation(self.operation)
+                .with_provider(provider.clone())
                 .with_message("the path is not a path")
         })?;
+        // An absolute path, such as a provider gives for an upload, stays on our origin too.
+        if url.origin() != inner.options.base_url.origin() {
+            return Err(foreign(
+                &provider,
+                self.operation,
+                "a call to another origin",
+            ));
+        }
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
@@ -247,13 +260,18 @@ impl Exchange {
         let complete = sent.load(Ordering::Relaxed) >= total;
         match result {
             Ok(response) => {
-                let reply = Reply::new(response, self.operation);
+                let reply = Reply::new(response, self.operation, provider);
                 tracing::debug!(method = %self.method, path = %self.path, status = reply.status(), request_id = reply.request_id(), "exchange");
                 Ok(reply)
             }
             Err(error) => {
                 tracing::debug!(method = %self.method, path = %self.path, complete, "exchange failed");
-                Err(failed(self.operation, complete, error.without_url()))
+                Err(failed(
+                    provider,
+                    self.operation,
+                    complete,
+                    error.without_url(),
+                ))
             }
         }
     }
@@ -265,17 +283,14 @@ impl Exchange {
             self.operation,
             self.headers.clone(),
         );
+        let provider = inner.options.provider.clone();
         let mut reply = self.send().await?;
         let mut at = inner.options.base_url.clone();
         for _ in 0..MAX_HOPS {
             if !(300..400).contains(&reply.status()) {
                 return Ok(reply);
             }
-            let foreign = |message: &str| {
-                Err(Error::new(ErrorKind::ForeignOrigin)
-                    .with_operation(operation)
-                    .with_message(message))
-            };
+            let foreign = |message: &str| Err(foreign(&provider, operation, message));
             let Some(target) = reply
                 .header(LOCATION.as_str())
                 .and_then(|location| at.join(location).ok())
@@ -303,8 +318,8 @@ impl Exchange {
             let response = request
                 .send()
                 .await
-                .map_err(|error| failed(operation, true, error.without_url()))?;
-            reply = Reply::new(response, operation);
+                .map_err(|error| failed(provider.clone(), operation, true, error.without_url()))?;
+            reply = Reply::new(response, operation, provider.clone());
             at = target;
         }
         Ok(reply)
@@ -312,7 +327,12 @@ impl Exchange {
 }
 
 /// No answer. Where the body was never complete the provider cannot have acted on it.
-fn failed(operation: &'static str, complete: bool, error: reqwest::Error) -> Error {
+fn failed(
+    provider: ProviderId,
+    operation: &'static str,
+    complete: bool,
+    error: reqwest::Error,
+) -> Error {
     let delivery = if error.is_connect() || error.is_builder() || !complete {
         Delivery::NotSent
     } else {
@@ -337,8 +357,16 @@ fn failed(operation: &'static str, complete: bool, error: reqwest::Error) -> Err
     };
     Error::new(kind)
         .with_operation(operation)
+        .with_provider(provider)
         .with_message(text)
         .with_retry(retry)
         .with_delivery(delivery)
         .with_source(error)
+}
+
+fn foreign(provider: &ProviderId, operation: &'static str, message: &str) -> Error {
+    Error::new(ErrorKind::ForeignOrigin)
+        .with_operation(operation)
+        .with_provider(provider.clone())
+        .with_message(message)
 }

@@ -1,17 +1,21 @@
 //! The HTTP pipes that lmbatch adapters share. One exchange at a time: nothing here retries, waits
 //! or follows a redirect by itself.
 
+mod account;
 mod classify;
 mod client;
 mod multipart;
 mod reply;
 mod retry_after;
+mod told;
 mod url;
 
+pub use account::account;
 pub use classify::{delivery_of, kind_of};
 pub use client::{Exchange, HttpClient, HttpOptions};
 pub use multipart::Multipart;
 pub use reply::{Reply, rows};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub use retry_after::{retry_after, retry_delay};
+pub use told::{Tell, Told};
 pub use url::{base_url, segment};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use lmbatch_core::{ByteStream, Chunk, Delivery, Error, ErrorKind, Retry, RowStream};
+use lmbatch_core::{ByteStream, Chunk, Delivery, Error, ErrorKind, ProviderId, Retry, RowStream};
 use reqwest::Response;
 use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
@@ -19,11 +19,13 @@ pub struct Reply {
     headers: HeaderMap,
     response: Response,
     operation: &'static str,
+    provider: ProviderId,
 }
 
 impl Reply {
-    pub(crate) fn new(response: Response, operation: &'static str) -> Self {
+    pub(crate) fn new(response: Response, operation: &'static str, provider: ProviderId) -> Self {
         Self {
+            provider,
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             response,
@@ -65,6 +67,11 @@ impl Reply {
         self.operation
     }
 
+    /// Whose answer it is.
+    pub fn provider(&self) -> &ProviderId {
+        &self.provider
+    }
+
     /// The body, up to `max` bytes.
     pub async fn bytes(self, max: usize) -> Result<Bytes, Error> {
         let mut stream = self.stream();
@@ -80,36 +87,29 @@ impl Reply {
 
     /// The body as JSON. An answer that says yes and cannot be read leaves a create in doubt.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
-        let (status, operation, id) = (
-            self.status,
-            self.operation,
-            self.request_id().map(str::to_owned),
-        );
-        let tell = |mut error: Error| {
-            if let Some(id) = id {
-                error = error.with_request_id(id);
-            }
-            error
-                .with_operation(operation)
-                .with_http_status(status)
-                .with_delivery(Delivery::Unknown)
-        };
+        let about = self
+            .error(ErrorKind::MalformedReply)
+            .with_delivery(Delivery::Unknown);
         match self.bytes(MAX_JSON).await {
-            Err(error) => Err(tell(error)),
+            Err(error) => Err(about
+                .with_kind(error.kind())
+                .with_retry(error.retry())
+                .with_source(error)),
             // The parser's words may quote the body: its position is enough.
             Ok(body) => serde_json::from_slice(&body).map_err(|error| {
-                tell(Error::malformed(format!(
+                about.with_message(format!(
                     "not the JSON that was expected (line {}, column {})",
                     error.line(),
                     error.column()
-                )))
+                ))
             }),
         }
     }
 
     /// The body as it comes. One that ends before its announced length is an error.
     pub fn stream(self) -> ByteStream {
-        let operation = self.operation;
+        let (operation, provider) = (self.operation, self.provider);
+        let named = provider.clone();
         let expected = self
             .headers
             .get("content-length")
@@ -117,7 +117,7 @@ impl Reply {
         let body = self
             .response
             .bytes_stream()
-            .map_err(move |error| broken(operation, error.without_url()));
+            .map_err(move |error| broken(named.clone(), operation, error.without_url()));
         let counted =
             body.map_ok(move |piece| (piece.len() as u64, piece))
                 .scan(0_u64, |seen, item| {
@@ -139,6 +139,7 @@ impl Reply {
             let message = format!("the answer ended after {seen} of {short} bytes");
             Some(Err(Error::new(ErrorKind::Connection)
                 .with_operation(operation)
+                .with_provider(provider)
                 .with_message(message)
                 .with_retry(Retry::Temporary)
                 .with_delivery(Delivery::Unknown)))
@@ -147,7 +148,7 @@ impl Reply {
     }
 }
 
-fn broken(operation: &'static str, error: reqwest::Error) -> Error {
+fn broken(provider: ProviderId, operation: &'static str, error: reqwest::Error) -> Error {
     let kind = if error.is_timeout() {
         ErrorKind::Timeout
     } else {
@@ -155,6 +156,7 @@ fn broken(operation: &'static str, error: reqwest::Error) -> Error {
     };
     Error::new(kind)
         .with_operation(operation)
+        .with_provider(provider)
         .with_message("the answer broke off")
         .with_retry(Retry::Temporary)
         .with_delivery(Delivery::Unknown)

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use lmbatch_core::{AccountId, Error, ErrorKind, Result};
+use lmbatch_core::{Error, ErrorKind, Result};
 use lmbatch_http::{HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions};
 use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
 
 use crate::client::OpenAiClient;
 use crate::config::{DEFAULT_BASE_URL, Endpoint, OpenAiConfig};
@@ -95,23 +94,13 @@ impl OpenAiBuilder {
                 "file_expires_after must be between an hour and 30 days",
             ));
         }
-        let options = HttpOptions::new(&config.base_url)?;
-        let mut digest = Sha256::new();
-        for part in [
-            options.base_url.origin().ascii_serialization().as_str(),
+        let options = HttpOptions::new("openai", &config.base_url)?;
+        let account = lmbatch_http::account(&[
+            &options.base_url.origin().ascii_serialization(),
             key,
             config.organization.as_deref().unwrap_or_default(),
             config.project.as_deref().unwrap_or_default(),
-        ] {
-            digest.update((part.len() as u64).to_le_bytes());
-            digest.update(part);
-        }
-        let account: String = digest
-            .finalize()
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        ]);
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("openai-organization", &config.organization),
@@ -136,14 +125,14 @@ impl OpenAiBuilder {
                 http,
                 expires: config.file_expires_after.map(|time| time.as_secs()),
             },
-            account: AccountId::new(account),
+            account,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use lmbatch_core::BatchProvider as _;
+    use lmbatch_core::{AccountId, BatchProvider as _};
 
     use super::*;
 

@@ -2,19 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use lmbatch_core::{
-    BatchId, Error, ErrorKind, Intent, ListOptions, ProviderId, Result, Retry, Shard,
-};
-use lmbatch_http::{
-    Exchange, HeaderName, HeaderValue, HttpClient, Multipart, Reply, delivery_of, segment,
-};
-use serde::de::DeserializeOwned;
+use lmbatch_core::{BatchId, Delivery, Error, ErrorKind, Intent, ListOptions, Result, Shard};
+use lmbatch_http::{Exchange, HeaderName, HeaderValue, HttpClient, Multipart, Reply, segment};
 
-use crate::error::{classify, said_in_body};
+use crate::error::tell;
 use crate::wire::{Batch, CreateBatch, ExpiresAfter, List, Made};
-
-/// The most of an error's body that is read.
-const MAX_ERROR_BODY: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(crate) struct OpenAiClient {
@@ -28,7 +20,7 @@ impl OpenAiClient {
             .http
             .get(&format!("models/{}", segment(model)))
             .expecting("check the model");
-        ask(exchange).await.map(drop)
+        exchange.ask(tell).await.map(drop)
     }
 
     pub(crate) async fn upload(&self, shard: &Shard) -> Result<String> {
@@ -82,7 +74,10 @@ impl OpenAiClient {
             .http
             .get(&batch_path(batch))
             .expecting("ask for the batch's status");
-        json(exchange).await.map_err(|error| about(batch, error))
+        exchange
+            .ask_json(tell)
+            .await
+            .map_err(|error| about(batch, error))
     }
 
     pub(crate) async fn list(&self, options: &ListOptions) -> Result<List> {
@@ -94,7 +89,7 @@ impl OpenAiClient {
         if let Some(after) = &options.page {
             exchange = exchange.query("after", after.as_str());
         }
-        json(exchange).await
+        exchange.ask_json(tell).await
     }
 
     pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<()> {
@@ -102,7 +97,8 @@ impl OpenAiClient {
             .http
             .post(&format!("{}/cancel", batch_path(batch)))
             .expecting("cancel the batch");
-        ask(exchange)
+        exchange
+            .ask(tell)
             .await
             .map(drop)
             .map_err(|error| about(batch, error))
@@ -118,16 +114,15 @@ impl OpenAiClient {
                 .map_err(|_| Error::new(ErrorKind::Internal))?;
             exchange = exchange.header(HeaderName::from_static("range"), range);
         }
-        let reply = ok(exchange.send_following().await.map_err(named)?)
-            .await
-            .map_err(gone)?;
+        let reply = exchange.ask_following(tell).await.map_err(gone)?;
         // Whether OpenAI serves ranges is not established: only a range that is the one asked for is read.
         let range = reply
             .header("content-range")
             .is_some_and(|range| range.starts_with(&format!("bytes {from}-")));
         if from > 0 && !(reply.status() == 206 && range) {
-            return Err(named(Error::unsupported("reading results from the middle"))
-                .with_operation("read the results"));
+            return Err(reply
+                .error(ErrorKind::Unsupported)
+                .with_message("reading results from the middle"));
         }
         Ok(reply)
     }
@@ -137,7 +132,7 @@ impl OpenAiClient {
             .http
             .delete(&format!("files/{}", segment(file)))
             .expecting("delete a file");
-        match ask(exchange).await {
+        match exchange.ask(tell).await {
             Err(error) if error.http_status() == Some(404) => Ok(()),
             other => other.map(drop),
         }
@@ -167,64 +162,13 @@ fn gone(error: Error) -> Error {
 
 /// What was made, by its id. A yes without one leaves it unknown what became of the call.
 async fn made(exchange: Exchange) -> Result<String> {
-    let reply = ask(exchange).await?;
-    let (status, operation) = (reply.status(), reply.operation());
-    let made: Made = reply.json().await.map_err(named)?;
+    let reply = exchange.ask(tell).await?;
+    let about = reply
+        .error(ErrorKind::MalformedReply)
+        .with_delivery(Delivery::Unknown);
+    let made: Made = reply.json().await?;
     if made.id.is_empty() {
-        return Err(named(Error::malformed("it holds no id"))
-            .with_operation(operation)
-            .with_http_status(status));
+        return Err(about.with_message("it holds no id"));
     }
     Ok(made.id)
-}
-
-async fn ask(exchange: Exchange) -> Result<Reply> {
-    ok(exchange.send().await.map_err(named)?).await
-}
-
-async fn json<T: DeserializeOwned>(exchange: Exchange) -> Result<T> {
-    ask(exchange).await?.json().await.map_err(named)
-}
-
-fn named(error: Error) -> Error {
-    error.with_provider(ProviderId::new("openai"))
-}
-
-/// A reply that says yes, or the error that it is.
-async fn ok(reply: Reply) -> Result<Reply> {
-    if reply.is_success() {
-        return Ok(reply);
-    }
-    let (status, operation, wait, should) = (
-        reply.status(),
-        reply.operation(),
-        reply.retry_after(),
-        reply.should_retry(),
-    );
-    let request_id = reply.request_id().map(str::to_owned);
-    let body = reply.bytes(MAX_ERROR_BODY).await.unwrap_or_default();
-    let said = said_in_body(std::str::from_utf8(&body).unwrap_or_default());
-    let (kind, retry) = classify(status, said.code.as_deref());
-    let retry = match should {
-        Some(true) => Retry::Temporary,
-        Some(false) => Retry::Permanent,
-        None => retry,
-    };
-    let mut error = named(Error::new(kind))
-        .with_operation(operation)
-        .with_http_status(status);
-    error = error.with_retry(retry).with_delivery(delivery_of(status));
-    if let Some(code) = said.code {
-        error = error.with_code(code.into_owned());
-    }
-    if let Some(message) = said.message {
-        error = error.with_provider_message(message.decode().into_owned());
-    }
-    if let Some(id) = request_id {
-        error = error.with_request_id(id);
-    }
-    if let Some(wait) = wait {
-        error = error.with_retry_after(wait);
-    }
-    Err(error)
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{ErrorKind, Retry, Text};
-use lmbatch_http::kind_of;
+use lmbatch_http::{Told, kind_of};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -31,6 +31,19 @@ pub(crate) fn classify(status: u16, code: Option<&str>) -> (ErrorKind, Retry) {
         Some("rate_limit_exceeded" | "requests" | "tokens") => (Kind::ProviderRateLimit, Temporary),
         Some("server_error") => (Kind::ProviderInternal, Temporary),
         _ => kind_of(status),
+    }
+}
+
+/// An answer that says no.
+pub(crate) fn tell(status: u16, body: &[u8]) -> Told {
+    let said = said_in_body(std::str::from_utf8(body).unwrap_or_default());
+    let (kind, retry) = classify(status, said.code.as_deref());
+    Told {
+        kind,
+        retry,
+        code: said.code.map(Cow::into_owned),
+        message: said.message.map(|message| message.decode().into_owned()),
+        retry_after: None,
     }
 }
 

@@ -1,0 +1,356 @@
+//! What becomes of an exchange on a real socket: who can have acted, and where a key may travel.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use lmbatch_core::{Delivery, ErrorKind, Retry};
+use lmbatch_http::{
+    HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions, Multipart, Told, kind_of,
+};
+use secrecy::SecretString;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use wiremock::matchers::{header_exists, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+const KEY: &str = "canary-key";
+
+fn client(base: &str) -> HttpClient {
+    let mut options = HttpOptions::new("acme", base).unwrap();
+    options.read_timeout = Duration::from_millis(500);
+    client_of(options)
+}
+
+fn client_of(options: HttpOptions) -> HttpClient {
+    let key = (
+        HeaderName::from_static("x-api-key"),
+        SecretString::from(KEY),
+    );
+    HttpClient::new(options, &[key], HeaderMap::new()).unwrap()
+}
+
+fn tell(status: u16, body: &[u8]) -> Told {
+    let (kind, retry) = kind_of(status);
+    Told {
+        kind,
+        retry,
+        code: None,
+        message: Some(String::from_utf8_lossy(body).into_owned()),
+        retry_after: None,
+    }
+}
+
+/// A server that reads so many bytes of each request, says `answer`, and hangs up.
+async fn server(reads: usize, answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read(&mut stream, reads).await;
+            // A client that has gone does not read.
+            let _ = stream.write_all(answer).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    base
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the server of a test has no Clock"
+)]
+async fn read(stream: &mut TcpStream, most: usize) {
+    let mut buffer = vec![0; most.min(64 << 10)];
+    let mut seen = 0;
+    while seen < most {
+        let waiting = tokio::time::timeout(Duration::from_millis(100), stream.read(&mut buffer));
+        match waiting.await {
+            Ok(Ok(read)) if read > 0 => seen += read,
+            _ => return,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_create_without_an_answer_was_not_sent_only_if_its_body_never_was() {
+    let refused = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = format!("http://{}/", refused.local_addr().unwrap());
+    drop(refused);
+    let all = usize::MAX;
+    // (base, what the server does, bytes of the body, what became of it)
+    for (base, what, bytes, expected) in [
+        (nobody, "refuses the connection", 10, Delivery::NotSent),
+        (
+            server(1000, b"").await,
+            "hangs up in the middle of the body",
+            64 << 20,
+            Delivery::NotSent,
+        ),
+        (
+            server(all, b"").await,
+            "hangs up after the body",
+            10,
+            Delivery::Unknown,
+        ),
+        (
+            server(all, b"HTTP/1.1 2").await,
+            "cuts its status line",
+            10,
+            Delivery::Unknown,
+        ),
+        (
+            server(all, b"nonsense\r\n\r\n").await,
+            "speaks no HTTP",
+            10,
+            Delivery::Unknown,
+        ),
+    ] {
+        // In pieces, as bodies come from the spool: what was never pulled was never sent.
+        let piece = || Ok(bytes::Bytes::from(vec![b'x'; bytes.min(64 << 10)]));
+        let pieces = (0..bytes.div_ceil(64 << 10)).map(move |_| piece());
+        let body = futures::stream::iter(pieces.collect::<Vec<_>>()).boxed();
+        let json = HeaderValue::from_static("application/json");
+        let exchange = client(&base)
+            .post("create")
+            .stream(json, bytes as u64, body);
+        let sent = exchange.once().send().await;
+        let error = sent.unwrap_err();
+        assert_eq!(error.delivery(), expected, "{what}: {error}");
+        assert_eq!(error.retry(), Retry::Temporary, "{what}");
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains("acme") && !shown.contains(KEY), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_fails_while_it_is_sent_was_not_sent() {
+    let base = server(usize::MAX, b"").await;
+    let broken = futures::stream::iter([
+        Ok(bytes::Bytes::from_static(b"half")),
+        Err(lmbatch_core::Error::invalid_input("the disk is gone")),
+    ]);
+    let body = HeaderValue::from_static("application/json");
+    let sent = client(&base)
+        .post("create")
+        .stream(body, 8, broken.boxed())
+        .once()
+        .send()
+        .await;
+    assert_eq!(sent.unwrap_err().delivery(), Delivery::NotSent);
+}
+
+#[tokio::test]
+async fn a_yes_that_cannot_be_read_leaves_it_unknown() {
+    let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\nx-request-id: req_7\r\n\r\n{\"id\":\"b1";
+    let html = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\nx-request-id: req_7\r\n\r\n<html>";
+    for (answer, kind) in [
+        (cut.as_slice(), ErrorKind::Connection),
+        (html.as_slice(), ErrorKind::MalformedReply),
+    ] {
+        let base = server(usize::MAX, answer).await;
+        let exchange = client(&base)
+            .post("create")
+            .json_bytes(b"{}".to_vec())
+            .once();
+        let error = exchange
+            .ask_json::<serde_json::Value>(tell)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.delivery()),
+            (kind, Delivery::Unknown),
+            "{error}"
+        );
+        assert_eq!(
+            (error.http_status(), error.request_id()),
+            (Some(200), Some("req_7"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_download_that_is_cut_is_an_error_and_never_fewer_bytes() {
+    let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nrow\n";
+    let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nrow\n\r\n";
+    for answer in [cut.as_slice(), chunked.as_slice()] {
+        let base = server(usize::MAX, answer).await;
+        let reply = client(&base).get("results").send_following().await.unwrap();
+        let pieces: Vec<_> = reply.stream().collect().await;
+        let error = pieces.last().unwrap().as_ref().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.retry()),
+            (ErrorKind::Connection, Retry::Temporary)
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_never_comes_is_a_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/", listener.local_addr().unwrap());
+    let error = client(&base).get("status").send().await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.delivery()),
+        (ErrorKind::Timeout, Delivery::Unknown)
+    );
+}
+
+#[tokio::test]
+async fn a_no_is_refused_unknown_or_temporary_as_its_status_says() {
+    for (status, header, kind, retry, delivery) in [
+        (
+            400,
+            None,
+            ErrorKind::ProviderInvalidArgs,
+            Retry::Permanent,
+            Delivery::Refused,
+        ),
+        (
+            429,
+            None,
+            ErrorKind::ProviderRateLimit,
+            Retry::Temporary,
+            Delivery::Refused,
+        ),
+        (
+            429,
+            Some(("x-should-retry", "false")),
+            ErrorKind::ProviderRateLimit,
+            Retry::Permanent,
+            Delivery::Refused,
+        ),
+        (
+            500,
+            Some(("x-should-retry", "true")),
+            ErrorKind::ProviderInternal,
+            Retry::Temporary,
+            Delivery::Unknown,
+        ),
+        (
+            529,
+            None,
+            ErrorKind::ProviderOverloaded,
+            Retry::Temporary,
+            Delivery::Unknown,
+        ),
+        (
+            307,
+            Some(("location", "http://elsewhere.test/")),
+            ErrorKind::ForeignOrigin,
+            Retry::Permanent,
+            Delivery::Unknown,
+        ),
+    ] {
+        let mock = MockServer::start().await;
+        let mut answer = ResponseTemplate::new(status).set_body_string("a secret prompt");
+        if let Some((name, value)) = header {
+            answer = answer.insert_header(name, value);
+        }
+        Mock::given(method("POST"))
+            .respond_with(answer)
+            .expect(1)
+            .mount(&mock)
+            .await;
+        let exchange = client(&mock.uri())
+            .post("create")
+            .json_bytes(b"{}".to_vec())
+            .once();
+        let error = exchange.expecting("create").ask(tell).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.retry(), error.delivery()),
+            (kind, retry, delivery),
+            "{status}"
+        );
+        assert_eq!(error.provider_message(), Some("a secret prompt"));
+        assert!(!format!("{error}{error:?}").contains("secret"));
+    }
+}
+
+#[tokio::test]
+async fn a_download_follows_to_our_origin_with_the_key_and_to_an_allowed_one_without() {
+    let (ours, theirs) = (MockServer::start().await, MockServer::start().await);
+    let to = |url: String| ResponseTemplate::new(302).insert_header("location", url.as_str());
+    let here = format!("{}/moved", ours.uri());
+    let there = format!("{}/blob", theirs.uri());
+    for (at, target) in [("/here", here), ("/there", there)] {
+        Mock::given(path(at))
+            .respond_with(to(target))
+            .mount(&ours)
+            .await;
+    }
+    Mock::given(path("/moved"))
+        .and(header_exists("x-api-key"))
+        .respond_with(ResponseTemplate::new(200).set_body_string("rows"))
+        .mount(&ours)
+        .await;
+    Mock::given(path("/blob"))
+        .respond_with(ResponseTemplate::new(200).set_body_string("rows"))
+        .mount(&theirs)
+        .await;
+    let stranger = client(&ours.uri());
+    let reply = stranger.get("here").send_following().await.unwrap();
+    assert_eq!(reply.bytes(100).await.unwrap(), "rows");
+    let error = stranger.get("there").send_following().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ForeignOrigin);
+    assert!(theirs.received_requests().await.unwrap().is_empty());
+
+    let mut options = HttpOptions::new("acme", &ours.uri()).unwrap();
+    options.allowed_origins.push(theirs.uri().parse().unwrap());
+    client_of(options)
+        .get("there")
+        .send_following()
+        .await
+        .unwrap();
+    let seen = theirs.received_requests().await.unwrap();
+    assert_eq!(seen.len(), 1);
+    assert!(
+        !format!("{:?}", seen[0].headers).contains(KEY),
+        "a key went to another origin"
+    );
+}
+
+#[tokio::test]
+async fn a_path_that_names_another_origin_is_not_called() {
+    let (ours, theirs) = (MockServer::start().await, MockServer::start().await);
+    let error = client(&ours.uri())
+        .get(&format!("{}/steal", theirs.uri()))
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ForeignOrigin);
+    assert!(theirs.received_requests().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_form_announces_its_exact_length() {
+    let mock = MockServer::start().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200))
+        .mount(&mock)
+        .await;
+    let form = Multipart {
+        fields: vec![("purpose".to_owned(), "batch".to_owned())],
+        file_name: "a\"b.jsonl".to_owned(),
+        content_type: "application/jsonl",
+        len: 3,
+        body: futures::stream::iter([Ok(bytes::Bytes::from_static(b"{}\n"))]).boxed(),
+    };
+    client(&mock.uri())
+        .post("files")
+        .multipart(form)
+        .ask(tell)
+        .await
+        .unwrap();
+    let seen = &mock.received_requests().await.unwrap()[0];
+    assert_eq!(
+        seen.headers["content-length"].to_str().unwrap(),
+        seen.body.len().to_string()
+    );
+    let text = String::from_utf8(seen.body.clone()).unwrap();
+    assert!(
+        text.contains("filename=\"a%22b.jsonl\"") && text.contains("\r\n\r\n{}\n\r\n--"),
+        "{text}"
+    );
+}

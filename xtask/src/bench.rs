@@ -1,0 +1,178 @@
+//! `lmbatch run` beside a floor program: processor time and peak memory, in one table.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::resource::{UsageWho, getrusage};
+
+use crate::sh::run;
+
+/// Polls of both programs.
+const POLL: &str = "100";
+const SIZES: [u64; 3] = [1_000, 10_000, 50_000];
+const ROUNDS: usize = 3;
+
+/// What one run used.
+#[derive(Debug, Clone, Copy)]
+struct Used {
+    cpu_ms: f64,
+    peak_mib: f64,
+}
+
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn bench() -> Result<(), String> {
+    run(
+        "cargo",
+        &[
+            "build",
+            "--locked",
+            "--release",
+            "--package",
+            "lmbatch-cli",
+            "--package",
+            "lmbatch-tests",
+        ],
+    )?;
+    let folder = std::env::temp_dir().join(format!("lmbatch-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(text)?;
+    let table = measure_all(&folder);
+    // What stays in the temporary folder is swept with it.
+    let _ = std::fs::remove_dir_all(&folder);
+    println!("{}", table?);
+    Ok(())
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn measure_all(folder: &Path) -> Result<String, String> {
+    let (server, base) = serve()?;
+    let mut table = String::from(
+        "requests | floor cpu | lmbatch cpu | ratio | floor peak | lmbatch peak\n---|---|---|---|---|---\n",
+    );
+    for size in SIZES {
+        let input = folder.join(format!("{size}.jsonl"));
+        write_input(&input, size).map_err(text)?;
+        let (input, output) = (input.display().to_string(), folder.join("out.jsonl"));
+        let output = output.display().to_string();
+        let floor = median(|| measure(&["target/release/floor", &input, &output, &base, POLL]))?;
+        let poll = format!("{POLL}ms");
+        let ours = [
+            "target/release/lmbatch",
+            "run",
+            &input,
+            "-o",
+            &output,
+            "-m",
+            "openai/m",
+            "--base-url",
+            &base,
+            "--poll-interval",
+            &poll,
+            "--force",
+            "--quiet",
+        ];
+        let ours = median(|| measure(&ours))?;
+        writeln!(
+            table,
+            "{size} | {:.0} ms | {:.0} ms | {:.1} | {:.0} MiB | {:.0} MiB",
+            floor.cpu_ms,
+            ours.cpu_ms,
+            ours.cpu_ms / floor.cpu_ms,
+            floor.peak_mib,
+            ours.peak_mib
+        )
+        .map_err(text)?;
+    }
+    drop(server);
+    Ok(table)
+}
+
+fn serve() -> Result<(Server, String), String> {
+    let mut child = Command::new("target/release/fake-provider")
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(text)?;
+    let mut base = String::new();
+    if let Some(out) = child.stdout.take() {
+        BufReader::new(out).read_line(&mut base).map_err(text)?;
+    }
+    Ok((Server(child), base.trim().to_owned()))
+}
+
+/// A kilobyte each.
+fn write_input(path: &Path, size: u64) -> std::io::Result<()> {
+    let mut out = BufWriter::new(File::create(path)?);
+    let words = "word ".repeat(200);
+    for number in 0..size {
+        writeln!(out, "{{\"id\":{number},\"prompt\":\"{number} {words}\"}}")?;
+    }
+    out.flush()
+}
+
+fn median(mut once: impl FnMut() -> Result<Used, String>) -> Result<Used, String> {
+    let mut all = (0..ROUNDS).map(|_| once()).collect::<Result<Vec<_>, _>>()?;
+    all.sort_by(|a, b| a.cpu_ms.total_cmp(&b.cpu_ms));
+    Ok(all[ROUNDS / 2])
+}
+
+/// Runs a command below a process of its own, whose children are only it.
+fn measure(command: &[&str]) -> Result<Used, String> {
+    let own = std::env::current_exe().map_err(text)?;
+    let output = Command::new(own)
+        .arg("measure")
+        .args(command)
+        .env("OPENAI_API_KEY", "k")
+        .output()
+        .map_err(text)?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let numbers: Vec<f64> = said
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    match numbers.as_slice() {
+        [cpu_ms, peak_mib] => Ok(Used {
+            cpu_ms: *cpu_ms,
+            peak_mib: *peak_mib,
+        }),
+        _ => Err(format!("nothing was measured: {said}")),
+    }
+}
+
+/// Runs one command and prints what it used: milliseconds of processor time, MiB at its peak.
+pub(crate) fn measure_one(command: &[String]) -> Result<(), String> {
+    let (program, args) = command.split_first().ok_or("no command to measure")?;
+    let status = Command::new(program)
+        .args(args)
+        .stdout(Stdio::null())
+        .status()
+        .map_err(text)?;
+    if !status.success() {
+        return Err(format!("{program}: {status}"));
+    }
+    let used = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(text)?;
+    let ms =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 * 1e3 + time.tv_usec() as f64 / 1e3;
+    println!(
+        "{} {}",
+        ms(used.user_time()) + ms(used.system_time()),
+        used.max_rss() as f64 / 1024.0
+    );
+    Ok(())
+}
