@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use lmbatch_core::{
-    Arguments, AttachmentKind, AttachmentView, ContentView, Json, RequestError, SourceView, Text,
-    ThinkingView, ToolCallView, ToolResultView,
+    Arguments, Attachment, AttachmentKind, AttachmentSource, AttachmentView, ContentView, Json,
+    RequestError, SourceView, Text, ThinkingView, ToolCallView, ToolResultView,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -134,22 +134,9 @@ fn attachment<'a>(
             SourceView::Path(Cow::Owned(path))
         }
         (None, Some(url), None, None) => {
-            let decoded = url.decode();
-            if decoded.starts_with("data:") {
-                let owned = lmbatch_core::Attachment::from_data_url(&decoded)
-                    .map_err(|error| bad(at, error))?;
-                let lmbatch_core::AttachmentSource::Bytes(bytes) = owned.source else {
-                    return Err(bad(at, "not a data URL"));
-                };
-                mime_type = mime_type.or(owned
-                    .mime_type
-                    .as_deref()
-                    .and_then(known_type)
-                    .map(Text::Plain));
-                SourceView::Bytes(Cow::Owned(bytes.to_vec()))
-            } else {
-                SourceView::Url(url)
-            }
+            let (source, found) = from_url(url).map_err(|why| bad(at, why))?;
+            mime_type = mime_type.or(found);
+            source
         }
         (None, None, Some(data), None) => {
             if mime_type.is_none() {
@@ -183,6 +170,21 @@ fn attachment<'a>(
         mime_type,
         filename: part.filename,
     }))
+}
+
+/// A URL, or the bytes and the type that a data URL holds.
+pub(super) fn from_url(url: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>>), String> {
+    let decoded = url.decode();
+    if !decoded.starts_with("data:") {
+        return Ok((SourceView::Url(url), None));
+    }
+    let owned = Attachment::from_data_url(&decoded).map_err(|error| error.to_string())?;
+    let AttachmentSource::Bytes(bytes) = owned.source else {
+        return Err("not a data URL".to_owned());
+    };
+    let mime_type = owned.mime_type.as_deref().and_then(known_type);
+    let source = SourceView::Bytes(Cow::Owned(bytes.to_vec()));
+    Ok((source, mime_type.map(Text::Plain)))
 }
 
 /// The same media type with a name that lives on.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    ContentView, GenerateOptions, GenerateView, Json, JsonBuf, MessageView, RawView, RequestError,
+    ContentView, GenerateOptions, GenerateView, Json, MessageView, RawView, RequestError,
     RequestView, ResponseSchema, Role, Text, ThinkingOptions, Tool, ToolChoice,
 };
 use lmbatch_engine::{Entry, IdView, Sourced};
@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::Context;
 use super::content::contents;
+use super::{Context, openai};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -207,13 +207,7 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
     Ok(Some(options))
 }
 
-#[derive(Deserialize)]
-struct RawModel<'a> {
-    #[serde(borrow)]
-    model: Option<Text<'a>>,
-}
-
-/// A line in OpenAI's own words: byte for byte to a provider that has its endpoint.
+/// A line in OpenAI's own words: byte for byte to a provider that has its endpoint, else translated.
 fn raw(
     line: &Line<'_>,
     id: IdView<'_>,
@@ -230,87 +224,59 @@ fn raw(
     if method != "POST" {
         return Err(bad("method must be POST"));
     }
-    if !context.raw_endpoints.contains(&&*url.decode()) {
-        return Err(RequestError::unsupported(format!(
-            "the provider takes no bodies for {}",
-            url.decode()
-        )));
-    }
     for (set, name) in [
         (line.prompt.is_some(), "prompt"),
+        (line.contents.is_some(), "contents"),
         (line.messages.is_some(), "messages"),
         (line.hyperparameters.is_some(), "hyperparameters"),
+        (line.system.is_some(), "system"),
+        (line.tools.is_some(), "tools"),
+        (line.tool_choice.is_some(), "tool_choice"),
+        (line.schema.is_some(), "schema"),
+        (line.thinking.is_some(), "thinking"),
     ] {
         if set {
             return Err(bad(format!("{name} beside a body; put it into the body")));
         }
     }
-    let model = body
-        .parse::<RawModel<'_>>()
-        .ok()
-        .and_then(|body| body.model);
-    let Some(model) = model else {
-        return Err(bad("the body names no model"));
-    };
-    if model.decode() != context.model {
-        return Err(bad(format!(
-            "the body's model is not {:?}, which -m names",
-            context.model
-        )));
+    if context.raw_endpoints.contains(&&*url.decode()) {
+        let schema = openai::asked_schema(body);
+        let request = RequestView::Raw(RawView {
+            model: Some(openai::model(body, &context.model)?),
+            endpoint: url,
+            body,
+        });
+        visit(Entry {
+            id,
+            request,
+            metadata: line.metadata,
+            schema: schema.as_ref(),
+            folder: None,
+        });
+        return Ok(());
     }
-    let schema = asked_schema(body);
-    let request = RequestView::Raw(RawView {
-        model: Some(model),
-        endpoint: url,
-        body,
+    let translated = openai::translate(&url.decode(), body, context.provider)?;
+    let options = translated.options.merged_over(&context.options);
+    let request = RequestView::Generate(GenerateView {
+        model: Text::Plain(&context.model),
+        system: translated
+            .system
+            .or(options.system.as_deref().map(Text::Plain)),
+        messages: translated.messages,
+        tools: options.tools.as_deref().unwrap_or_default(),
+        tool_choice: options.tool_choice.as_ref(),
+        schema: options.schema.as_ref(),
+        thinking: options.thinking.as_ref(),
+        hyperparameters: Cow::Borrowed(&options.hyperparameters),
     });
     visit(Entry {
         id,
         request,
         metadata: line.metadata,
-        schema: schema.as_ref(),
+        schema: options.schema.as_ref(),
         folder: None,
     });
     Ok(())
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Asked {
-    text: Option<AskedText>,
-    response_format: Option<AskedFormat>,
-}
-
-#[derive(Deserialize)]
-struct AskedText {
-    format: Option<AskedFormat>,
-}
-
-#[derive(Deserialize)]
-struct AskedFormat {
-    schema: Option<Value>,
-    json_schema: Option<AskedSchema>,
-}
-
-#[derive(Deserialize)]
-struct AskedSchema {
-    schema: Option<Value>,
-}
-
-/// The schema that a raw body asks for, so that its answer is checked like any other.
-fn asked_schema(body: Json<'_>) -> Option<ResponseSchema> {
-    let asked: Asked = body.parse().ok()?;
-    let format = asked
-        .text
-        .and_then(|text| text.format)
-        .or(asked.response_format)?;
-    let schema = format
-        .schema
-        .or(format.json_schema.and_then(|inner| inner.schema))?;
-    Some(ResponseSchema {
-        name: "response".to_owned(),
-        schema: JsonBuf::from_value(&schema),
-    })
 }
 
 #[cfg(test)]
@@ -319,6 +285,7 @@ mod tests {
 
     fn check(text: &str) -> String {
         let context = Context {
+            provider: "acme",
             model: "m".to_owned(),
             options: GenerateOptions::default(),
             folder: "in".into(),
@@ -380,7 +347,11 @@ mod tests {
             ),
             (
                 r#"{"custom_id":"c","method":"POST","url":"/v1/x","body":{"model":"m"}}"#,
-                "the provider takes no bodies for /v1/x",
+                "url: a body of /v1/x cannot be translated for acme; one of /v1/responses or /v1/chat/completions can",
+            ),
+            (
+                r#"{"custom_id":"c","method":"POST","url":"/v1/chat/completions","body":{"model":"n","messages":[{"role":"user","content":"x"}],"max_tokens":7}}"#,
+                "c: 1 messages, 0 tools, Some(7) tokens",
             ),
             (
                 r#"{"custom_id":"c","body":{}}"#,

@@ -2,6 +2,8 @@
 
 mod content;
 mod line;
+mod openai;
+mod openai_parts;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -16,6 +18,7 @@ use crate::model::Model;
 /// What every line is read against.
 #[derive(Debug)]
 pub(crate) struct Context {
+    pub(crate) provider: &'static str,
     pub(crate) model: String,
     pub(crate) options: GenerateOptions,
     pub(crate) folder: PathBuf,
@@ -50,6 +53,7 @@ pub(crate) fn open(
     };
     let folder = input.parent().map(Path::to_path_buf).unwrap_or_default();
     let context = Context {
+        provider: model.provider.id,
         model: model.name.clone(),
         options,
         folder,

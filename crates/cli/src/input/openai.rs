@@ -1,0 +1,451 @@
+//! Bodies in OpenAI's words, for a provider that has other words. What has no translation is refused by
+//! its name; nothing is dropped.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use lmbatch_core::{
+    Effort, GenerateOptions, Json, JsonBuf, MessageView, RequestError, ResponseSchema, Text,
+    ThinkingOptions, Tool, ToolChoice,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::openai_parts as parts;
+
+/// A body in no one's words.
+pub(super) struct Translated<'a> {
+    pub(super) system: Option<Text<'a>>,
+    pub(super) messages: Vec<MessageView<'a>>,
+    pub(super) options: GenerateOptions,
+}
+
+pub(super) fn bad(reason: impl Into<String>) -> RequestError {
+    RequestError::invalid_input(reason)
+}
+
+/// The model that a body names, which must be the one of `-m`.
+pub(super) fn model<'a>(body: Json<'a>, wanted: &str) -> Result<Text<'a>, RequestError> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        model: Option<Text<'a>>,
+    }
+    let named = body.parse::<Named<'a>>().ok().and_then(|body| body.model);
+    let model = named.ok_or_else(|| bad("the body names no model"))?;
+    if model.decode() != wanted {
+        return Err(bad(format!(
+            "the body's model is not {wanted:?}, which -m names"
+        )));
+    }
+    Ok(model)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Asked {
+    text: Option<AskedText>,
+    response_format: Option<AskedFormat>,
+}
+
+#[derive(Deserialize)]
+struct AskedText {
+    format: Option<AskedFormat>,
+}
+
+#[derive(Deserialize)]
+struct AskedFormat {
+    r#type: Option<String>,
+    schema: Option<Value>,
+    json_schema: Option<AskedSchema>,
+}
+
+#[derive(Deserialize)]
+struct AskedSchema {
+    schema: Option<Value>,
+}
+
+/// The schema that a body asks for, so that its answer is checked like any other.
+pub(super) fn asked_schema(body: Json<'_>) -> Option<ResponseSchema> {
+    let asked: Asked = body.parse().unwrap_or_default();
+    let format = asked
+        .text
+        .and_then(|text| text.format)
+        .or(asked.response_format)?;
+    if format.r#type.as_deref() != Some("json_schema") {
+        return None;
+    }
+    let schema = format
+        .schema
+        .or(format.json_schema.and_then(|inner| inner.schema))?;
+    Some(ResponseSchema {
+        name: "response".to_owned(),
+        schema: JsonBuf::from_value(&schema),
+    })
+}
+
+/// A body of `/v1/responses` or `/v1/chat/completions` for a provider that has neither. The model that it
+/// names is not looked at: `-m` names the provider's own.
+pub(super) fn translate<'a>(
+    url: &str,
+    body: Json<'a>,
+    provider: &str,
+) -> Result<Translated<'a>, RequestError> {
+    let chat = match url {
+        "/v1/responses" => false,
+        "/v1/chat/completions" => true,
+        _ => {
+            return Err(RequestError::unsupported(format!(
+                "url: a body of {url} cannot be translated for {provider}; one of /v1/responses or /v1/chat/completions can"
+            )));
+        }
+    };
+    let members: HashMap<Cow<'a, str>, Json<'a>> = body
+        .parse()
+        .map_err(|_| bad("the body is not a JSON object"))?;
+    let mut translated = Translated {
+        system: None,
+        messages: Vec::new(),
+        options: GenerateOptions::default(),
+    };
+    // In a fixed order, so that the first thing that is wrong is the same each time.
+    let mut names: Vec<&Cow<'a, str>> = members.keys().collect();
+    names.sort();
+    for name in names {
+        let value = members[name];
+        if value.as_str() == "null" {
+            continue;
+        }
+        let known = if chat {
+            chat_member(name, value, &mut translated)?
+        } else {
+            responses_member(name, value, &mut translated)?
+        };
+        if !(known || shared_member(name, value, &mut translated.options)?) {
+            return Err(RequestError::unsupported(format!(
+                "body.{name} cannot be translated for {provider}"
+            )));
+        }
+    }
+    if translated.messages.is_empty() {
+        let name = if chat { "messages" } else { "input" };
+        return Err(bad(format!("body.{name} must be there")));
+    }
+    Ok(translated)
+}
+
+fn typed<T: DeserializeOwned>(name: &str, value: Json<'_>) -> Result<T, RequestError> {
+    value
+        .parse()
+        .map_err(|error| bad(format!("body.{name}: {error}")))
+}
+
+fn shared_member(
+    name: &str,
+    value: Json<'_>,
+    options: &mut GenerateOptions,
+) -> Result<bool, RequestError> {
+    let parameters = &mut options.hyperparameters;
+    match name {
+        "model" => {}
+        "stream" | "store" | "background" => return Ok(value.as_str() == "false"),
+        "temperature" => parameters.temperature = Some(typed(name, value)?),
+        "top_p" => parameters.top_p = Some(typed(name, value)?),
+        "tools" => options.tools = Some(tools(value)?),
+        "tool_choice" => options.tool_choice = Some(tool_choice(value)?),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn responses_member<'a>(
+    name: &str,
+    value: Json<'a>,
+    translated: &mut Translated<'a>,
+) -> Result<bool, RequestError> {
+    let options = &mut translated.options;
+    match name {
+        "input" => translated.messages = parts::input(value)?,
+        "instructions" => {
+            let text = value.parse::<Text<'a>>();
+            translated.system = Some(text.map_err(|_| bad("body.instructions must be a string"))?);
+        }
+        "max_output_tokens" => {
+            options.hyperparameters.max_output_tokens = Some(typed(name, value)?)
+        }
+        "reasoning" => options.thinking = Some(reasoning(value)?),
+        "text" => options.schema = text_format(value)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn chat_member<'a>(
+    name: &str,
+    value: Json<'a>,
+    translated: &mut Translated<'a>,
+) -> Result<bool, RequestError> {
+    let options = &mut translated.options;
+    let parameters = &mut options.hyperparameters;
+    match name {
+        "messages" => translated.messages = parts::messages(value)?,
+        "max_tokens" | "max_completion_tokens" => {
+            parameters.max_output_tokens = Some(typed(name, value)?)
+        }
+        "stop" => {
+            parameters.stop = Some(match value.parse::<String>() {
+                Ok(one) => vec![one],
+                Err(_) => typed(name, value)?,
+            })
+        }
+        "seed" => parameters.seed = Some(typed(name, value)?),
+        "presence_penalty" => parameters.presence_penalty = Some(typed(name, value)?),
+        "frequency_penalty" => parameters.frequency_penalty = Some(typed(name, value)?),
+        "reasoning_effort" => options.thinking = Some(effort(typed(name, value)?)),
+        "response_format" => {
+            let format: Value = typed(name, value)?;
+            options.schema = schema(&format, &format["json_schema"], "body.response_format")?;
+        }
+        "n" => return Ok(value.as_str() == "1"),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn effort(effort: Effort) -> ThinkingOptions {
+    ThinkingOptions {
+        effort: Some(effort),
+        budget_tokens: None,
+    }
+}
+
+fn only(value: &Value, at: &str, known: &[&str]) -> Result<(), RequestError> {
+    let members = value.as_object().into_iter().flatten();
+    for (name, _) in members.filter(|(_, value)| !value.is_null()) {
+        if !known.contains(&name.as_str()) {
+            return Err(RequestError::unsupported(format!(
+                "{at}.{name} cannot be translated"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn reasoning(value: Json<'_>) -> Result<ThinkingOptions, RequestError> {
+    let reasoning: Value = typed("reasoning", value)?;
+    // A summary is how OpenAI shows thinking; others show it or do not.
+    only(&reasoning, "body.reasoning", &["effort", "summary"])?;
+    let word = reasoning["effort"].as_str();
+    let level = word.map(str::parse::<Effort>).transpose();
+    Ok(ThinkingOptions {
+        effort: level.map_err(|error| bad(format!("body.reasoning.effort: {error}")))?,
+        budget_tokens: None,
+    })
+}
+
+fn text_format(value: Json<'_>) -> Result<Option<ResponseSchema>, RequestError> {
+    let text: Value = typed("text", value)?;
+    only(&text, "body.text", &["format"])?;
+    schema(&text["format"], &text["format"], "body.text.format")
+}
+
+fn schema(format: &Value, inner: &Value, at: &str) -> Result<Option<ResponseSchema>, RequestError> {
+    match format["type"].as_str() {
+        None | Some("text") => Ok(None),
+        Some("json_schema") if inner["schema"].is_object() => {
+            Ok(Some(match inner["name"].as_str() {
+                Some(name) => ResponseSchema::named(name, &inner["schema"]),
+                None => ResponseSchema::new(&inner["schema"]),
+            }))
+        }
+        Some(other) => Err(RequestError::unsupported(format!(
+            "{at}: {other} cannot be translated"
+        ))),
+    }
+}
+
+fn tools(value: Json<'_>) -> Result<Vec<Tool>, RequestError> {
+    let tools: Vec<Value> = typed("tools", value)?;
+    let tool = |(place, tool): (usize, &Value)| {
+        let at = format!("body.tools[{place}]");
+        if tool["type"] != "function" {
+            return Err(RequestError::unsupported(format!(
+                "{at}: only functions can be translated"
+            )));
+        }
+        let inner = if tool["function"].is_object() {
+            &tool["function"]
+        } else {
+            tool
+        };
+        only(
+            inner,
+            &at,
+            &["type", "name", "description", "parameters", "strict"],
+        )?;
+        let name = inner["name"].as_str();
+        Ok(Tool {
+            name: name
+                .ok_or_else(|| bad(format!("{at} has no name")))?
+                .to_owned(),
+            description: inner["description"].as_str().map(str::to_owned),
+            parameters: match &inner["parameters"] {
+                Value::Null => {
+                    JsonBuf::from_value(&serde_json::json!({"type": "object", "properties": {}}))
+                }
+                parameters => JsonBuf::from_value(parameters),
+            },
+            strict: inner["strict"].as_bool(),
+        })
+    };
+    tools.iter().enumerate().map(tool).collect()
+}
+
+fn tool_choice(value: Json<'_>) -> Result<ToolChoice, RequestError> {
+    let choice: Value = typed("tool_choice", value)?;
+    let named = choice["name"]
+        .as_str()
+        .or(choice["function"]["name"].as_str());
+    match (choice.as_str(), named) {
+        (Some("auto"), _) => Ok(ToolChoice::Auto),
+        (Some("none"), _) => Ok(ToolChoice::None),
+        (Some("required"), _) => Ok(ToolChoice::Required),
+        (None, Some(name)) => Ok(ToolChoice::Tool(name.to_owned())),
+        _ => Err(RequestError::unsupported(
+            "body.tool_choice cannot be translated",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lmbatch_core::{ContentView, Role};
+
+    use super::*;
+
+    fn shape(url: &str, body: &str) -> Result<String, String> {
+        let json = Json::new(body).map_err(|error| error.to_string())?;
+        let translated = translate(url, json, "acme");
+        let translated =
+            translated.map_err(|error| error.message().unwrap_or_default().to_owned())?;
+        let turns = translated.messages.iter().map(|message| {
+            let contents = message.contents.iter().map(|content| match content {
+                ContentView::Text(text) => text.decode().into_owned(),
+                ContentView::Attachment(attachment) => format!("<{}>", attachment.kind.as_str()),
+                ContentView::ToolCall(call) => format!("{}()", call.name.decode()),
+                ContentView::ToolResult(result) => format!("={}", result.output.decode()),
+                _ => "?".to_owned(),
+            });
+            format!(
+                "{}: {}",
+                message.role.as_str(),
+                contents.collect::<Vec<_>>().join(" ")
+            )
+        });
+        let turns: Vec<String> = turns.collect();
+        let options = translated.options;
+        let parameters = serde_json::to_string(&options.hyperparameters).unwrap();
+        let system = translated.system.map(|text| text.decode().into_owned());
+        Ok(format!(
+            "{system:?} [{}] {parameters} tools {} schema {} effort {:?}",
+            turns.join("; "),
+            options.tools.map_or(0, |tools| tools.len()),
+            options.schema.is_some(),
+            options
+                .thinking
+                .and_then(|thinking| thinking.effort)
+                .map(Effort::as_str),
+        ))
+    }
+
+    #[test]
+    fn a_body_of_either_endpoint_is_translated_whole() {
+        let responses = r#"{"model":"x","instructions":"be brief","input":[{"role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_image","image_url":"https://h.test/a.png"}]},{"type":"function_call","call_id":"1","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"1","output":"42"}],"tools":[{"type":"function","name":"f","parameters":{}}],"reasoning":{"effort":"low"},"text":{"format":{"type":"json_schema","name":"n","schema":{}}},"max_output_tokens":9,"stream":false,"user":null}"#;
+        assert_eq!(
+            shape("/v1/responses", responses).unwrap(),
+            "Some(\"be brief\") [user: a <image>; assistant: f(); user: =42] {\"max_output_tokens\":9} tools 1 schema true effort Some(\"low\")"
+        );
+        let chat = r#"{"model":"x","messages":[{"role":"developer","content":"s"},{"role":"user","content":"u"},{"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":"{}"}}]},{"role":"tool","tool_call_id":"1","content":"42"}],"stop":"END","n":1,"seed":3}"#;
+        assert_eq!(
+            shape("/v1/chat/completions", chat).unwrap(),
+            "None [system: s; user: u; assistant: f(); user: =42] {\"stop\":[\"END\"],\"seed\":3} tools 0 schema false effort None"
+        );
+        assert_eq!(Role::System.as_str(), "system");
+    }
+
+    #[test]
+    fn what_cannot_be_translated_is_refused_by_name() {
+        for (url, body, expected) in [
+            (
+                "/v1/responses",
+                r#"{"input":"x","previous_response_id":"r"}"#,
+                "body.previous_response_id cannot be translated for acme",
+            ),
+            (
+                "/v1/responses",
+                r#"{"input":"x","stream":true}"#,
+                "body.stream cannot be translated for acme",
+            ),
+            (
+                "/v1/responses",
+                r#"{"input":"x","text":{"verbosity":"low"}}"#,
+                "body.text.verbosity cannot be translated",
+            ),
+            (
+                "/v1/responses",
+                r#"{"input":"x","tools":[{"type":"web_search"}]}"#,
+                "body.tools[0]: only functions can be translated",
+            ),
+            (
+                "/v1/responses",
+                r#"{"input":[{"type":"reasoning","id":"r"}]}"#,
+                "body.input[0]: reasoning cannot be translated",
+            ),
+            (
+                "/v1/responses",
+                r#"{"input":[{"role":"user","content":[{"type":"input_file","file_id":"f"}]}]}"#,
+                "body.input[0].content[0].file_id: a file at OpenAI cannot be reached by another provider",
+            ),
+            (
+                "/v1/responses",
+                r#"{"instructions":"x"}"#,
+                "body.input must be there",
+            ),
+            ("/v1/responses", r#"[1]"#, "the body is not a JSON object"),
+            (
+                "/v1/chat/completions",
+                r#"{"messages":[{"role":"user","content":"x"}],"logprobs":true}"#,
+                "body.logprobs cannot be translated for acme",
+            ),
+            (
+                "/v1/chat/completions",
+                r#"{"messages":[{"role":"user","content":"x"}],"n":2}"#,
+                "body.n cannot be translated for acme",
+            ),
+            (
+                "/v1/chat/completions",
+                r#"{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_object"}}"#,
+                "body.response_format: json_object cannot be translated",
+            ),
+            (
+                "/v1/chat/completions",
+                r#"{"messages":[{"role":"user","content":"x","weight":1}]}"#,
+                "body.messages[0]: unknown field `weight`",
+            ),
+            (
+                "/v1/chat/completions",
+                r#"{"messages":[{"role":"user","content":"x"}],"temperature":"hot"}"#,
+                "body.temperature: invalid type",
+            ),
+            (
+                "/v1/embeddings",
+                r#"{"input":"x"}"#,
+                "url: a body of /v1/embeddings cannot be translated for acme",
+            ),
+        ] {
+            let error = shape(url, body).unwrap_err();
+            assert!(error.starts_with(expected), "{body}: {error}");
+        }
+    }
+}
