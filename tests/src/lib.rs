@@ -52,19 +52,24 @@ impl Emulating {
         Self { child, base_url }
     }
 
+    /// The command against it, to be started.
+    pub fn command(&self, folder: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(lmbatch());
+        command
+            .current_dir(folder)
+            .args(args)
+            .args(["--base-url", &self.base_url])
+            .env("OPENAI_API_KEY", KEY)
+            .env("LMBATCH_LOG", "trace");
+        command
+    }
+
     /// Runs the command against it.
     ///
     /// # Panics
     /// If the command cannot be started.
     pub fn run(&self, folder: &Path, args: &[&str]) -> Output {
-        let mut command = Command::new(lmbatch());
-        command
-            .current_dir(folder)
-            .args(args)
-            .args(["--base-url", &self.base_url]);
-        command
-            .env("OPENAI_API_KEY", KEY)
-            .env("LMBATCH_LOG", "trace");
+        let mut command = self.command(folder, args);
         command
             .output()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"))

@@ -364,29 +364,48 @@ fn another_process_goes_on_from_the_handle() {
     assert_eq!(pairs, [("b/ü", "succeeded"), ("a", "missing")]);
 }
 
+/// The most memory that a process had, in MiB, read while it runs.
+fn peak(child: &mut std::process::Child) -> u64 {
+    let path = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    while child.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(&path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        most = most.max(kib.unwrap_or(0));
+        std::thread::park_timeout(std::time::Duration::from_millis(20));
+    }
+    most / 1024
+}
+
 #[test]
-fn fifty_thousand_requests_of_a_kilobyte_work() {
+fn w19_fifty_thousand_requests_of_a_kilobyte_work_in_constant_memory() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let words = "word ".repeat(200);
     let text: String = (0..50_000)
         .map(|n| format!("{{\"id\":{n},\"prompt\":\"{n} {words}\"}}\n"))
         .collect();
     fs::write(folder.path().join("in.jsonl"), text).unwrap();
-    let output = emulating.run(
-        folder.path(),
-        &[
-            "run",
-            "in.jsonl",
-            "-m",
-            "openai/m",
-            "--poll-interval",
-            "200ms",
-            "-o",
-            "out.jsonl",
-            "--quiet",
-            "--json",
-        ],
-    );
+    let args = [
+        "run",
+        "in.jsonl",
+        "-m",
+        "openai/m",
+        "--poll-interval",
+        "200ms",
+        "-o",
+        "out.jsonl",
+        "--quiet",
+        "--json",
+    ];
+    let mut child = emulating
+        .command(folder.path(), &args)
+        .env_remove("LMBATCH_LOG")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let peak = peak(&mut child);
+    let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{said}");
     let summary: Value = serde_json::from_str(&said).unwrap();
@@ -400,4 +419,6 @@ fn fifty_thousand_requests_of_a_kilobyte_work() {
         last.starts_with("{\"id\":49999,\"status\":\"succeeded\",\"text\":\"echo: 49999 word"),
         "{last:.90}"
     );
+    // 50 MB go in and 60 MB come out.
+    assert!((1..40).contains(&peak), "{peak} MiB");
 }
