@@ -31,7 +31,7 @@ pub(crate) enum Command {
     /// Have every request of a file answered.
     Run(Box<RunArgs>),
     /// Say where a batch stands.
-    Status(BatchArgs),
+    Status(StatusArgs),
     /// Fetch the outcomes of a batch that has ended.
     Retrieve(RetrieveArgs),
     /// Check a file as run would, offline, and send nothing.
@@ -154,6 +154,15 @@ pub(crate) struct BatchArgs {
     pub(crate) provider: String,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) batch: BatchArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

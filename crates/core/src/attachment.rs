@@ -9,6 +9,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// What an attachment is.
+///
+/// ```
+/// use lmbatch_core::AttachmentKind;
+/// assert_eq!(AttachmentKind::of_mime_type("audio/wav"), AttachmentKind::Audio);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AttachmentKind {
@@ -45,6 +50,13 @@ impl AttachmentKind {
 }
 
 /// Where an attachment's bytes are.
+///
+/// ```
+/// use lmbatch_core::{Attachment, AttachmentSource};
+/// let report = Attachment::from_url("https://example.com/report.pdf")?;
+/// assert!(matches!(report.source, AttachmentSource::Url(_)));
+/// # Ok::<(), lmbatch_core::AttachmentError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttachmentSource {
@@ -70,6 +82,14 @@ impl fmt::Debug for AttachmentSource {
 }
 
 /// A picture, document, sound or film of a message.
+///
+/// ```
+/// use lmbatch_core::{Attachment, AttachmentKind, LMInput, Message};
+/// let photo = Attachment::from_path("photos/cat.png");
+/// assert_eq!(photo.kind, AttachmentKind::Image);
+/// let input = LMInput::from(Message::user(["What is this?".into(), photo.into()]));
+/// assert_eq!(input.messages[0].contents.len(), 2);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     /// Which.
@@ -183,6 +203,11 @@ pub fn split_data_url(url: &str) -> Option<(&str, &str)> {
 }
 
 /// Why something is no attachment.
+///
+/// ```
+/// use lmbatch_core::{Attachment, AttachmentError};
+/// assert_eq!(Attachment::from_url("data:nonsense").unwrap_err(), AttachmentError::DataUrl);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AttachmentError {
     /// Not a data URL.

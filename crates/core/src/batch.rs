@@ -226,6 +226,7 @@ pub struct Intent {
     /// For providers that take one.
     pub token: CreateToken,
     /// When the create was sent, by the provider's clock where it says.
+    #[serde(default, with = "crate::time::optional")]
     pub posted_at: Option<SystemTime>,
     /// The newest batch that existed before.
     pub watermark: Option<BatchId>,
@@ -333,6 +334,15 @@ pub struct Page<T> {
 }
 
 /// What another process needs to go on with a batch.
+///
+/// ```no_run
+/// # fn keep(handle: &lmbatch_core::BatchHandle) -> Result<(), Box<dyn std::error::Error>> {
+/// std::fs::write("handle.json", serde_json::to_vec(handle)?)?;
+/// let restored: lmbatch_core::BatchHandle = serde_json::from_slice(&std::fs::read("handle.json")?)?;
+/// assert_eq!(restored.batch, handle.batch);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchHandle {
     /// Whose it is.

@@ -8,11 +8,24 @@ use serde::{Deserialize, Serialize};
 use crate::{BatchId, ProviderId};
 
 /// The result of a call.
+///
+/// ```
+/// fn read() -> lmbatch_core::Result<u8> {
+///     Err(lmbatch_core::Error::invalid_input("nothing to read"))
+/// }
+/// assert!(read().is_err());
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $word:literal: $text:literal),+ $(,)?) => {
         /// What kind of thing went wrong.
+        ///
+        /// ```
+        /// use lmbatch_core::ErrorKind;
+        /// assert_eq!(ErrorKind::ProviderRateLimit.as_str(), "provider_rate_limit");
+        /// assert!(ErrorKind::ALL.contains(&ErrorKind::Billing));
+        /// ```
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
@@ -88,6 +101,12 @@ kinds! {
 }
 
 /// Whether the same call may succeed later.
+///
+/// ```
+/// use lmbatch_core::{Error, ErrorKind, Retry};
+/// let busy = Error::new(ErrorKind::ProviderOverloaded).with_retry(Retry::Temporary);
+/// assert!(busy.to_string().ends_with("try again later"));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retry {
@@ -100,6 +119,12 @@ pub enum Retry {
 }
 
 /// What became of a call that failed: decides whether a create may be repeated.
+///
+/// ```
+/// use lmbatch_core::{Delivery, Error};
+/// // An error of our own never reached the provider; one that may have is not repeated.
+/// assert_eq!(Error::invalid_input("no requests").delivery(), Delivery::NotSent);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
@@ -112,6 +137,13 @@ pub enum Delivery {
 }
 
 /// A call that failed. One pointer wide; prints one line and never a prompt, body or key.
+///
+/// ```
+/// use lmbatch_core::{Error, ErrorKind};
+/// let error = Error::new(ErrorKind::Timeout).with_operation("wait for the batch").with_batch("b1".into());
+/// assert_eq!(error.to_string(), "failed to wait for the batch: timed out (batch b1)");
+/// assert_eq!(error.batch().map(|batch| batch.as_str()), Some("b1"));
+/// ```
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -293,6 +325,13 @@ impl Error {
     }
 
     /// The same as data, for the requests of a batch that failed as a whole.
+    ///
+    /// ```
+    /// use lmbatch_core::{ErrorKind, RequestError};
+    /// let error = RequestError::new(ErrorKind::ContextOverflow).with_http_status(400);
+    /// assert!(!error.is_retryable());
+    /// assert_eq!(error.to_string(), "the request is longer than the model takes (HTTP 400)");
+    /// ```
     pub fn to_request_error(&self) -> RequestError {
         RequestError {
             kind: self.0.kind,
@@ -480,6 +519,18 @@ impl From<&RequestError> for Error {
             error = error.with_code(code.as_str());
         }
         error
+    }
+}
+
+impl From<crate::StructuredError> for Error {
+    fn from(error: crate::StructuredError) -> Self {
+        Self::new(ErrorKind::InvalidStructured).with_source(error)
+    }
+}
+
+impl From<crate::AttachmentError> for Error {
+    fn from(error: crate::AttachmentError) -> Self {
+        Self::invalid_input(error.to_string())
     }
 }
 

@@ -51,12 +51,34 @@ macro_rules! names {
 
 names! {
     /// A provider's word in `PROVIDER/MODEL`, such as the name of its crate's feature.
+    ///
+    /// ```
+    /// assert_eq!(lmbatch_core::ProviderId::new("acme").to_string(), "acme");
+    /// ```
     ProviderId,
     /// A digest of origin, key and organisation: resuming a run under another account is noticed.
+    ///
+    /// ```
+    /// use lmbatch_core::AccountId;
+    /// let account = AccountId::new("9f86d081");
+    /// assert_eq!(account.as_str(), "9f86d081");
+    /// ```
     AccountId,
     /// The batch's name at its provider.
+    ///
+    /// ```
+    /// use lmbatch_core::BatchId;
+    /// let batch: BatchId = "batch_123".into();
+    /// assert_eq!(batch.as_str(), "batch_123");
+    /// ```
     BatchId,
     /// The caller's key of a request: any text, unique in a run.
+    ///
+    /// ```
+    /// use lmbatch_core::RequestId;
+    /// let id = RequestId::from(format!("ticket/{}", 7));
+    /// assert_eq!(id.as_str(), "ticket/7");
+    /// ```
     RequestId,
     /// Our mark on a batch, where the provider keeps one.
     Label,

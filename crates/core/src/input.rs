@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::{Attachment, GenerateOptions, Hyperparameters, JsonBuf, RequestId};
 
 /// Who speaks.
+///
+/// ```
+/// assert_eq!(lmbatch_core::Role::Assistant.as_str(), "assistant");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -31,6 +35,13 @@ impl Role {
 }
 
 /// A conversation to answer. A string, or contents, become one user message.
+///
+/// ```
+/// use lmbatch_core::{LMInput, Message};
+/// let text = LMInput::from("What is 2 + 2?");
+/// let talk = LMInput::from([Message::user("Hi!"), Message::assistant("Hello."), Message::user("What is 2 + 2?")]);
+/// assert_eq!((text.messages.len(), talk.messages.len()), (1, 3));
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LMInput {
@@ -39,6 +50,11 @@ pub struct LMInput {
 }
 
 /// One turn.
+///
+/// ```
+/// use lmbatch_core::{Message, Role};
+/// assert_eq!(Message::system("Be brief.").role, Role::System);
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// Who speaks.
@@ -72,6 +88,13 @@ impl Message {
 }
 
 /// What becomes the contents of a message: a string, one content, or several.
+///
+/// ```
+/// use lmbatch_core::{Attachment, Message};
+/// let one = Message::user("Hello!");
+/// let two = Message::user(["What is this?".into(), Attachment::from_path("cat.png").into()]);
+/// assert_eq!((one.contents.len(), two.contents.len()), (1, 2));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contents(Vec<MessageContent>);
 
@@ -94,6 +117,12 @@ impl<const N: usize> From<[MessageContent; N]> for Contents {
 }
 
 /// A piece of a turn.
+///
+/// ```
+/// use lmbatch_core::MessageContent;
+/// let text: MessageContent = "Hello!".into();
+/// assert!(matches!(text, MessageContent::Text(_)));
+/// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageContent {
@@ -141,6 +170,13 @@ contents! {
 }
 
 /// A call to a tool.
+///
+/// ```
+/// use lmbatch_core::{JsonBuf, ToolCall};
+/// let call = ToolCall { id: "1".into(), name: "add".into(), arguments: JsonBuf::from_text("[2,2]")? };
+/// assert_eq!(call.arguments::<Vec<u8>>()?, [2, 2]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
     /// The call's id, which its result names.
@@ -167,6 +203,12 @@ impl fmt::Debug for ToolCall {
 }
 
 /// What came of a call.
+///
+/// ```
+/// use lmbatch_core::{Message, ToolResult};
+/// let result = ToolResult { id: "1".into(), name: Some("weather".into()), output: "sunny".into(), is_error: false };
+/// assert_eq!(Message::user(result).contents.len(), 1);
+/// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolResult {
     /// The call's id.
@@ -191,6 +233,13 @@ impl fmt::Debug for ToolResult {
 }
 
 /// What the model thought, with what its provider needs to take it back.
+///
+/// ```
+/// use lmbatch_core::{Message, Thinking};
+/// let earlier = Thinking { text: "four".into(), signature: Some("seal".into()), ..Default::default() };
+/// let turn = Message::assistant([earlier.into(), "4".into()]);
+/// assert_eq!(turn.contents.len(), 2);
+/// ```
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Thinking {
@@ -266,6 +315,13 @@ impl From<Message> for LMInput {
 }
 
 /// One input with its id and its own options.
+///
+/// ```
+/// use lmbatch_core::{Hyperparameters, Request};
+/// let request = Request::new("sum", "What is 2 + 2?")
+///     .with_hyperparameters(Hyperparameters { temperature: Some(0.0), ..Default::default() });
+/// assert_eq!(Request::from(("sum", "What is 2 + 2?")).input, request.input);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// The caller's key.

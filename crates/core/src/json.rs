@@ -10,6 +10,13 @@ use crate::text::{MAX_DEPTH, depth};
 use crate::{Json, JsonError};
 
 /// One JSON value as compact text on one line.
+///
+/// ```
+/// use lmbatch_core::JsonBuf;
+/// let big = JsonBuf::from_text(r#"{"n":12345678901234567890123}"#)?;
+/// assert_eq!(big.as_str(), r#"{"n":12345678901234567890123}"#);
+/// # Ok::<(), lmbatch_core::JsonError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct JsonBuf(Box<str>);
 

@@ -10,6 +10,14 @@ use serde_json::{Map, Value};
 use crate::{ResponseSchema, Tool, ToolChoice};
 
 /// How an answer is written. What is `None` is the provider's choice.
+///
+/// ```
+/// use lmbatch_core::Hyperparameters;
+/// let defaults = Hyperparameters { temperature: Some(0.9), max_output_tokens: Some(300), ..Default::default() };
+/// let call = Hyperparameters { temperature: Some(0.1), ..Default::default() };
+/// let merged = call.merged_over(&defaults);
+/// assert_eq!((merged.temperature, merged.max_output_tokens), (Some(0.1), Some(300)));
+/// ```
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hyperparameters {
@@ -144,6 +152,12 @@ fn merge(base: &mut Value, over: &Value) {
 }
 
 /// How much a model thinks before it answers.
+///
+/// ```
+/// use lmbatch_core::Effort;
+/// assert_eq!("high".parse(), Ok(Effort::High));
+/// assert!(Effort::Low < Effort::High);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Effort {
@@ -210,6 +224,12 @@ impl FromStr for Effort {
 }
 
 /// How much a model should think.
+///
+/// ```
+/// use lmbatch_core::{Effort, ThinkingOptions};
+/// let much = ThinkingOptions { effort: Some(Effort::High), ..Default::default() };
+/// assert_eq!(much.budget_tokens, None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ThinkingOptions {
@@ -222,6 +242,13 @@ pub struct ThinkingOptions {
 }
 
 /// What stands behind a request: the invoker's options, a call's over them, a request's over both.
+///
+/// ```
+/// use lmbatch_core::{GenerateOptions, Request};
+/// let brief = GenerateOptions { system: Some("Be brief.".into()), ..Default::default() };
+/// let request = Request::new("a", "What is 2 + 2?").with_options(brief);
+/// assert_eq!(request.options.system.as_deref(), Some("Be brief."));
+/// ```
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GenerateOptions {

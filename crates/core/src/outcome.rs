@@ -9,6 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::{ErrorKind, LMOutput, RequestError};
 
 /// What one request came to. Every request has exactly one.
+///
+/// ```
+/// use lmbatch_core::{Outcome, Problem};
+/// let cut: Outcome<&str> = Outcome::Succeeded { value: "half an ans", problem: Some(Problem::Truncated) };
+/// assert!(cut.value().is_ok() && !cut.is_usable());
+/// assert!(Outcome::<&str>::Missing.value().is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Outcome<T = LMOutput> {
@@ -135,6 +142,12 @@ macro_rules! words {
 
 words! {
     /// An outcome as one word.
+    ///
+    /// ```
+    /// use lmbatch_core::{Outcome, OutcomeStatus};
+    /// assert_eq!(Outcome::<()>::Expired.status(), OutcomeStatus::Expired);
+    /// assert_eq!("missing".parse(), Ok(OutcomeStatus::Missing));
+    /// ```
     OutcomeStatus {
         /// The model answered.
         Succeeded = "succeeded",
@@ -151,6 +164,11 @@ words! {
 
 words! {
     /// Why an answer that came may be unusable.
+    ///
+    /// ```
+    /// use lmbatch_core::Problem;
+    /// assert_eq!("truncated".parse(), Ok(Problem::Truncated));
+    /// ```
     Problem {
         /// It reached the most tokens.
         Truncated = "truncated",

@@ -9,6 +9,17 @@ use serde_json::Value;
 use crate::{Attachment, Thinking, TokenUsage, ToolCall};
 
 /// One answer.
+///
+/// ```no_run
+/// # fn show(output: &lmbatch_core::LMOutput) -> Result<(), lmbatch_core::StructuredError> {
+/// println!("{} ({} tokens)", output.text(), output.usage.output_tokens);
+/// let numbers: Vec<u8> = output.structured()?;
+/// for call in output.tool_calls() {
+///     println!("{} with {}", call.name, call.arguments.as_str());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LMOutput {
     /// What was said, in order.
@@ -72,11 +83,27 @@ impl LMOutput {
 }
 
 /// A structured answer that is not what was expected.
+///
+/// ```no_run
+/// # fn read(output: &lmbatch_core::LMOutput) {
+/// match output.structured::<Vec<u8>>() {
+///     Ok(numbers) => println!("{numbers:?}"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is not the structured value that was expected")]
 pub struct StructuredError(#[source] serde_json::Error);
 
 /// A piece of an answer.
+///
+/// ```no_run
+/// # fn words(output: &lmbatch_core::LMOutput) -> usize {
+/// use lmbatch_core::OutputItem;
+/// output.items.iter().filter(|item| matches!(item, OutputItem::Text(_))).count()
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "value", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -115,6 +142,12 @@ impl fmt::Debug for OutputItem {
 }
 
 /// Why an answer ended.
+///
+/// ```
+/// use lmbatch_core::FinishReason;
+/// assert_eq!(FinishReason::from("tool_use".to_owned()), FinishReason::ToolUse);
+/// assert_eq!(FinishReason::from("sleepy".to_owned()).as_str(), "sleepy");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 #[non_exhaustive]

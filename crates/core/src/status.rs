@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::{BatchId, Label, RequestError, TokenUsage};
 
 /// Where a batch stands.
+///
+/// ```
+/// use lmbatch_core::BatchStatus;
+/// // Terminal is not the same as success, and an expired batch may hold answers.
+/// assert!(BatchStatus::Expired.is_terminal() && BatchStatus::Expired.may_have_outcomes());
+/// assert!(BatchStatus::Failed.is_terminal() && !BatchStatus::Failed.may_have_outcomes());
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 #[non_exhaustive]
@@ -95,6 +102,11 @@ impl fmt::Display for BatchStatus {
 }
 
 /// Requests of a batch by what became of them, as the provider counts.
+///
+/// ```
+/// let counts = lmbatch_core::RequestCounts { total: Some(10), succeeded: 3, errored: 1, ..Default::default() };
+/// assert_eq!(counts.finished(), 4);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct RequestCounts {
     /// All requests; `None` where the provider does not say yet.
@@ -126,6 +138,12 @@ pub struct BatchProblem {
 }
 
 /// One answer to `status`.
+///
+/// ```
+/// use lmbatch_core::{BatchId, BatchSnapshot, BatchStatus};
+/// let snapshot = BatchSnapshot::new(BatchId::new("b"), BatchStatus::InProgress);
+/// assert!(!snapshot.status.is_terminal());
+/// ```
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct BatchSnapshot {
     /// The batch.
@@ -139,10 +157,13 @@ pub struct BatchSnapshot {
     /// Our mark, where the provider keeps one.
     pub label: Option<Label>,
     /// When it was made.
+    #[serde(default, with = "crate::time::optional")]
     pub created_at: Option<SystemTime>,
     /// When it will expire.
+    #[serde(default, with = "crate::time::optional")]
     pub expires_at: Option<SystemTime>,
     /// When it ended.
+    #[serde(default, with = "crate::time::optional")]
     pub ended_at: Option<SystemTime>,
     /// What it used in all, where the provider says.
     pub usage: Option<TokenUsage>,
@@ -174,6 +195,19 @@ impl BatchSnapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_snapshot_survives_serde_with_times_as_text() {
+        let mut snapshot = BatchSnapshot::new(BatchId::new("b"), BatchStatus::InProgress);
+        snapshot.created_at = crate::parse_time("2026-11-01T09:00:00Z");
+        let json = serde_json::to_value(&snapshot).unwrap();
+        assert_eq!(json["created_at"], "2026-11-01T09:00:00Z");
+        assert_eq!(json["ended_at"], serde_json::Value::Null);
+        assert_eq!(
+            serde_json::from_value::<BatchSnapshot>(json).unwrap(),
+            snapshot
+        );
+    }
 
     #[test]
     fn a_status_is_terminal_or_may_have_outcomes_by_its_own_rule() {

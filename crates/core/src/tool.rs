@@ -9,6 +9,13 @@ use serde_json::Value;
 use crate::JsonBuf;
 
 /// Something the model may call. The call comes back as an item of the answer; nothing is run.
+///
+/// ```
+/// use lmbatch_core::Tool;
+/// let parameters = serde_json::json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+/// let weather = Tool::new("weather", &parameters).with_description("The weather in a city.");
+/// assert_eq!(weather.name, "weather");
+/// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tool {
@@ -51,6 +58,13 @@ impl fmt::Debug for Tool {
 }
 
 /// Whether the model must call a tool.
+///
+/// ```
+/// # let tool = lmbatch_core::ToolChoice::Required;
+/// use lmbatch_core::ToolChoice;
+/// let this_one = ToolChoice::Tool("weather".into());
+/// assert_ne!(this_one, ToolChoice::Auto);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolChoice {
@@ -65,6 +79,15 @@ pub enum ToolChoice {
 }
 
 /// What an answer must look like.
+///
+/// ```
+/// use lmbatch_core::ResponseSchema;
+///
+/// #[derive(schemars::JsonSchema)]
+/// struct Answer { number: i64 }
+///
+/// assert_eq!(ResponseSchema::of::<Answer>().name, "Answer");
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ResponseSchema {
     /// A name for it, of `[A-Za-z0-9_-]{1,64}`.

@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 /// Tokens of one answer, or of many. Input and output are totals; the others are parts of them.
 ///
 /// Sums stop at the largest number: a count is the provider's word, and may be nonsense.
+///
+/// ```
+/// use lmbatch_core::TokenUsage;
+/// let one = TokenUsage { input_tokens: 10, output_tokens: 5, ..Default::default() };
+/// assert_eq!([one, one].into_iter().sum::<TokenUsage>().input_tokens, 20);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TokenUsage {

@@ -1,40 +1,45 @@
 //! The life of a batch, the same in every dialect: it is accepted, checked, answered, and ends.
 
+use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::faults::Operation;
+use crate::magic;
 use crate::results::{ResultFile, RowWriter};
 use crate::state::State;
-use crate::{anthropic, google, magic, openai};
 
 /// Whose words a batch is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dialect {
-    OpenAi,
-    Anthropic,
-    Google,
-}
-
-impl Dialect {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::OpenAi => "openai",
-            Self::Anthropic => "anthropic",
-            Self::Google => "google",
-        }
+pub(crate) trait Dialect: Debug + Send + Sync {
+    /// The provider.
+    fn name(&self) -> &'static str;
+    /// How long a batch may take.
+    fn window(&self) -> Duration {
+        Duration::from_secs(24 * 3600)
     }
-
-    /// How long a batch may take: 24 hours, and 48 at Google.
-    fn window(self) -> Duration {
-        Duration::from_secs(match self {
-            Self::OpenAi | Self::Anthropic => 24 * 3600,
-            Self::Google => 48 * 3600,
-        })
+    /// Whether a batch that ran out of time still gives what was answered.
+    fn keeps_answers_of_expired(&self) -> bool {
+        true
     }
+    /// Why the batch fails as a whole. Most check what they check at once, in the create.
+    fn check(&self, _: &State, _: &Batch) -> Option<Value> {
+        None
+    }
+    /// The text of the user's last message.
+    fn user_text(&self, line: &Value) -> String;
+    /// What comes of one request.
+    fn row(
+        &self,
+        batch: &Batch,
+        line: &Value,
+        place: usize,
+        fate: Fate,
+        settled: &mut Settled,
+    ) -> (Row, Tokens);
+    /// A row of a request that was never sent.
+    fn foreign(&self) -> &'static str;
 }
 
 /// Where a batch stands.
@@ -78,7 +83,7 @@ pub(crate) struct Settled {
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
     pub(crate) id: String,
-    pub(crate) dialect: Dialect,
+    pub(crate) dialect: &'static dyn Dialect,
     /// The file of its requests, one a line.
     pub(crate) input: String,
     /// The endpoint or the model that it is for.
@@ -128,8 +133,8 @@ pub(crate) fn accept(state: &State, batch: Batch) -> Batch {
 }
 
 /// The batch as it stands now; what is due is done first.
-pub(crate) fn current(state: &State, dialect: Dialect, id: &str) -> Option<(Batch, Phase)> {
-    let mut batch = state.batch(dialect, id)?;
+pub(crate) fn current(state: &State, provider: &str, id: &str) -> Option<(Batch, Phase)> {
+    let mut batch = state.batch(provider, id)?;
     if let Some(settled) = &batch.settled {
         let phase = settled.phase;
         return Some((batch, phase));
@@ -140,7 +145,7 @@ pub(crate) fn current(state: &State, dialect: Dialect, id: &str) -> Option<(Batc
     }
     // A bad input shows as soon as it has been checked.
     if !batch.checked {
-        if let Some(error) = check(state, &batch) {
+        if let Some(error) = batch.dialect.check(state, &batch) {
             let failed = Settled {
                 phase: Phase::Failed,
                 error: Some(error),
@@ -149,7 +154,7 @@ pub(crate) fn current(state: &State, dialect: Dialect, id: &str) -> Option<(Batc
             return Some(end(state, batch, failed));
         }
         batch.checked = true;
-        state.change(dialect, id, |stored| stored.checked = true);
+        state.change(provider, id, |stored| stored.checked = true);
     }
     if matches!(phase, Phase::InProgress | Phase::Finalizing) {
         return Some((batch, phase));
@@ -183,19 +188,11 @@ fn due(state: &State, batch: &Batch) -> Phase {
     }
 }
 
-fn check(state: &State, batch: &Batch) -> Option<Value> {
-    match batch.dialect {
-        Dialect::OpenAi => openai::lines::check(state, batch),
-        // These two check what they check at once, in the create.
-        Dialect::Anthropic | Dialect::Google => None,
-    }
-}
-
 fn end(state: &State, mut batch: Batch, mut settled: Settled) -> (Batch, Phase) {
     settled.at = state.time.now();
     let phase = settled.phase;
     let mut inner = state.lock();
-    let Some(stored) = inner.find(batch.dialect, &batch.id) else {
+    let Some(stored) = inner.find(batch.dialect.name(), &batch.id) else {
         return (batch, phase);
     };
     if let Some(earlier) = &stored.settled {
@@ -209,15 +206,15 @@ fn end(state: &State, mut batch: Batch, mut settled: Settled) -> (Batch, Phase) 
 }
 
 /// Asks the provider to stop. Answers whether it was still running.
-pub(crate) fn cancel(state: &State, dialect: Dialect, id: &str) -> Option<(Batch, bool)> {
-    let (batch, phase) = current(state, dialect, id)?;
+pub(crate) fn cancel(state: &State, provider: &str, id: &str) -> Option<(Batch, bool)> {
+    let (batch, phase) = current(state, provider, id)?;
     let running = matches!(
         phase,
         Phase::Validating | Phase::InProgress | Phase::Finalizing
     );
     if running {
         let now = state.time.now();
-        state.change(dialect, id, |stored| stored.cancelled = Some(now));
+        state.change(provider, id, |stored| stored.cancelled = Some(now));
     }
     Some((
         batch,
@@ -249,9 +246,8 @@ fn answer(state: &State, batch: &Batch, ending: Phase) -> io::Result<Settled> {
             file.push(&row.bytes)?;
         }
     }
-    let lost = batch.dialect == Dialect::Google && settled.phase == Phase::Expired;
+    let lost = !batch.dialect.keeps_answers_of_expired() && settled.phase == Phase::Expired;
     if lost {
-        // "EXPIRED: … there are no results" (Gemini batch guide, 2026-02-19).
         settled.counts = Counts {
             expired: settled.total,
             ..Counts::default()
@@ -269,11 +265,7 @@ fn rows(
     ending: Phase,
     settled: &mut Settled,
 ) -> Vec<Row> {
-    let text = match batch.dialect {
-        Dialect::OpenAi => openai::answer::user_text(&line["body"]),
-        Dialect::Anthropic => anthropic::answer::user_text(&line["params"]),
-        Dialect::Google => google::answer::user_text(&line["request"]),
-    };
+    let text = batch.dialect.user_text(line);
     let fate = fate(&text, place, ending);
     match fate {
         Fate::Answered => settled.counts.succeeded += 1,
@@ -288,11 +280,7 @@ fn rows(
             settled.counts.expired += 1;
         }
     }
-    let (row, tokens) = match batch.dialect {
-        Dialect::OpenAi => openai::lines::row(batch, line, place, fate, settled),
-        Dialect::Anthropic => anthropic::lines::row(line, place, fate, settled),
-        Dialect::Google => google::lines::row(batch, line, place, fate),
-    };
+    let (row, tokens) = batch.dialect.row(batch, line, place, fate, settled);
     settled.input_tokens += tokens.input;
     settled.output_tokens += tokens.output;
     if text.contains(magic::MISSING) {
@@ -313,11 +301,7 @@ fn rows(
         });
     }
     if text.contains(magic::FOREIGN) {
-        let bytes = match batch.dialect {
-            Dialect::OpenAi => openai::lines::FOREIGN,
-            Dialect::Anthropic => anthropic::lines::FOREIGN,
-            Dialect::Google => google::lines::FOREIGN,
-        };
+        let bytes = batch.dialect.foreign();
         all.push(Row {
             bytes: bytes.as_bytes().to_vec(),
             is_error: false,
@@ -349,32 +333,23 @@ fn fate(text: &str, place: usize, ending: Phase) -> Fate {
 }
 
 /// Batches of a dialect as they stand, newest first.
-pub(crate) fn all(state: &State, dialect: Dialect) -> Vec<String> {
+pub(crate) fn all(state: &State, provider: &str) -> Vec<String> {
     let inner = state.lock();
     let ours = inner
         .batches
         .iter()
         .rev()
-        .filter(|batch| batch.dialect == dialect);
+        .filter(|batch| batch.dialect.name() == provider);
     ours.map(|batch| batch.id.clone()).collect()
 }
 
 /// Whether one create more is too many in this hour.
-pub(crate) fn too_many_creates(state: &State, dialect: Dialect, most: usize) -> bool {
+pub(crate) fn too_many_creates(state: &State, provider: &str, most: usize) -> bool {
     let since = state.time.now().saturating_sub(Duration::from_secs(3600));
     let inner = state.lock();
     let recent = inner
         .batches
         .iter()
-        .filter(|batch| batch.dialect == dialect && batch.created > since);
+        .filter(|batch| batch.dialect.name() == provider && batch.created > since);
     recent.count() >= most
-}
-
-/// Marks the newest batch of a faulty create.
-pub(crate) fn lose_input(state: &State, operation: Operation) {
-    if operation == Operation::Create
-        && let Some(batch) = state.lock().batches.last_mut()
-    {
-        batch.lost_input = true;
-    }
 }

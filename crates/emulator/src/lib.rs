@@ -15,8 +15,10 @@
 
 mod anthropic;
 mod batch;
+mod exchange;
 mod faults;
 mod google;
+mod limits;
 pub mod magic;
 mod model;
 mod openai;
@@ -27,6 +29,7 @@ mod state;
 mod time;
 
 pub use faults::{Fault, FaultKind, Operation};
-pub use server::{Emulator, EmulatorBuilder, Limits};
+pub use limits::Limits;
+pub use server::{Emulator, EmulatorBuilder};
 pub use state::{Bill, BilledBatch, RecordedCall};
 pub use time::Pace;

@@ -8,25 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
-use futures::StreamExt as _;
 use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
-use tokio::io::AsyncSeekExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_util::io::ReaderStream;
 use tower::ServiceExt as _;
 
-use crate::batch::Dialect;
-use crate::faults::{Fault, FaultKind, Operation};
+use crate::exchange::{self, parameter};
+use crate::faults::Fault;
+use crate::limits::Limits;
 use crate::state::{Bill, RecordedCall, State};
 use crate::time::Pace;
-use crate::{anthropic, batch, google, openai};
+use crate::{anthropic, google, openai};
 
 /// How an emulator is to be.
 #[derive(Debug, Clone)]
@@ -36,34 +33,6 @@ pub struct EmulatorBuilder {
     pace: Pace,
     seed: u64,
     limits: Limits,
-}
-
-/// What an emulated provider allows, and its habits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Tokens that may wait in OpenAI batches at once, at four bytes a token; a batch beyond them fails
-    /// its validation with `token_limit_exceeded`.
-    pub enqueued_tokens: Option<u64>,
-    /// Creates an hour. "2,000 batches per hour" (OpenAI batch guide, 2026).
-    pub creates_per_hour: u32,
-    /// Whether results can be read from the middle, which is not established of any provider.
-    pub ranges: bool,
-    /// The `Retry-After` of an Anthropic batch that has not ended. The provider says 10 s.
-    pub retry_after: Option<Duration>,
-    /// How long a Gemini batch has succeeded before its results show.
-    pub late_results: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            enqueued_tokens: None,
-            creates_per_hour: 2000,
-            ranges: false,
-            retry_after: None,
-            late_results: Duration::ZERO,
-        }
-    }
 }
 
 impl EmulatorBuilder {
@@ -232,9 +201,9 @@ fn router(state: &Arc<State>) -> Router {
     let dialects = move |request: Request| {
         record(&recorder, &request);
         let router = match dialect(&request) {
-            Dialect::OpenAi => openai.clone(),
-            Dialect::Anthropic => anthropic.clone(),
-            Dialect::Google => google.clone(),
+            google::NAME => google.clone(),
+            anthropic::NAME => anthropic.clone(),
+            _ => openai.clone(),
         };
         router.oneshot(request)
     };
@@ -242,18 +211,18 @@ fn router(state: &Arc<State>) -> Router {
 }
 
 /// Paths of the dialects overlap (`/v1/files`, `/v1/batches`, `/v1/models`); headers tell them apart.
-fn dialect(request: &Request) -> Dialect {
+fn dialect(request: &Request) -> &'static str {
     let path = request.uri().path();
     let has = |header: &str| request.headers().contains_key(header);
     let google = ["/v1beta", "/upload/", "/download/"]
         .iter()
         .any(|prefix| path.starts_with(prefix));
     if google || has("x-goog-api-key") || parameter(request, "key").is_some() {
-        Dialect::Google
+        google::NAME
     } else if path.starts_with("/v1/messages") || has("anthropic-version") {
-        Dialect::Anthropic
+        anthropic::NAME
     } else {
-        Dialect::OpenAi
+        openai::NAME
     }
 }
 
@@ -275,61 +244,6 @@ fn record(state: &State, request: &Request) {
     });
 }
 
-/// A parameter of the query string, undecoded: ids and numbers need no decoding.
-pub(crate) fn parameter<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
-    let mut pairs = request
-        .uri()
-        .query()?
-        .split('&')
-        .filter_map(|pair| pair.split_once('='));
-    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
-}
-
-/// The bytes of a stored file, from the middle where that is allowed and asked for.
-pub(crate) async fn content(
-    state: &State,
-    path: &str,
-    bytes: u64,
-    asked: &HeaderMap,
-) -> Option<Response> {
-    let mut file = tokio::fs::File::open(state.path(path)).await.ok()?;
-    let range = asked.get("range").and_then(|range| range.to_str().ok());
-    let from = range.and_then(|range| {
-        range
-            .strip_prefix("bytes=")?
-            .strip_suffix('-')?
-            .parse::<u64>()
-            .ok()
-    });
-    let from = from.filter(|from| state.limits.ranges && (1..bytes).contains(from));
-    if let Some(from) = from {
-        file.seek(io::SeekFrom::Start(from)).await.ok()?;
-    }
-    let start = from.unwrap_or(0);
-    let mut response = Response::new(Body::from_stream(ReaderStream::with_capacity(
-        file,
-        256 << 10,
-    )));
-    let headers = response.headers_mut();
-    headers.insert("content-length", (bytes - start).into());
-    if state.limits.ranges {
-        headers.insert(
-            "accept-ranges",
-            axum::http::HeaderValue::from_static("bytes"),
-        );
-    }
-    if from.is_some() {
-        let range = format!("bytes {start}-{}/{bytes}", bytes - 1);
-        headers.insert("content-range", range.parse().ok()?);
-        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    }
-    Some(response)
-}
-
-/// The mark on a response that must not be sent: the connection is closed instead.
-#[derive(Clone)]
-struct Reset;
-
 async fn serve(listener: TcpListener, router: Router) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -344,7 +258,7 @@ async fn serve(listener: TcpListener, router: Router) {
                         let result: Result<Response, Infallible> =
                             router.oneshot(request.map(Body::new)).await;
                         match result {
-                            Ok(response) if response.extensions().get::<Reset>().is_some() => {
+                            Ok(response) if exchange::is_reset(&response) => {
                                 Err(io::Error::from(io::ErrorKind::ConnectionReset))
                             }
                             Ok(response) => Ok(response),
@@ -359,94 +273,4 @@ async fn serve(listener: TcpListener, router: Router) {
                 .await;
         });
     }
-}
-
-/// Does a call, with the fault that is due.
-pub(crate) async fn call<F>(
-    state: &State,
-    operation: Operation,
-    request: Request,
-    work: impl FnOnce(Request) -> F,
-) -> Response
-where
-    F: Future<Output = Response>,
-{
-    let fault = state.call(operation);
-    tracing::debug!(?operation, faulty = fault.is_some(), "call");
-    let Some(fault) = fault else {
-        return work(request).await;
-    };
-    if let Some(latency) = fault.latency() {
-        crate::time::wait(latency).await;
-    }
-    match fault {
-        FaultKind::Status {
-            code,
-            body,
-            headers,
-        } => {
-            let mut response = plain(code, body);
-            for (name, value) in headers {
-                if let (Ok(name), Ok(value)) =
-                    (name.parse::<axum::http::HeaderName>(), value.parse())
-                {
-                    response.headers_mut().insert(name, value);
-                }
-            }
-            response
-        }
-        FaultKind::StatusAfter { code, body } => {
-            work(request).await;
-            plain(code, body)
-        }
-        FaultKind::Redirect { code, location } => {
-            let mut response = plain(code, String::new());
-            if let Ok(location) = location.parse() {
-                response.headers_mut().insert("location", location);
-            }
-            response
-        }
-        FaultKind::LostInput => {
-            let response = work(request).await;
-            batch::lose_input(state, operation);
-            response
-        }
-        FaultKind::ResetBefore => reset(),
-        FaultKind::ResetAfter => {
-            work(request).await;
-            reset()
-        }
-        FaultKind::Truncate { bytes } => truncate(work(request).await, bytes).await,
-        FaultKind::Latency { .. } => work(request).await,
-    }
-}
-
-fn plain(code: u16, body: String) -> Response {
-    let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let kind = if body.starts_with('{') {
-        "application/json"
-    } else {
-        "text/html"
-    };
-    (status, [("content-type", kind)], body).into_response()
-}
-
-fn reset() -> Response {
-    let mut response = Response::new(Body::empty());
-    response.extensions_mut().insert(Reset);
-    response
-}
-
-/// Announces the whole length, sends a part, and breaks off.
-async fn truncate(response: Response, bytes: usize) -> Response {
-    let (mut parts, body) = response.into_parts();
-    let whole = axum::body::to_bytes(body, usize::MAX)
-        .await
-        .unwrap_or_default();
-    parts.headers.insert("content-length", whole.len().into());
-    let part: Bytes = whole.slice(..bytes.min(whole.len()));
-    let broken =
-        futures::stream::once(async { Err(io::Error::from(io::ErrorKind::ConnectionReset)) });
-    let stream = futures::stream::iter([Ok(part)]).chain(broken);
-    Response::from_parts(parts, Body::from_stream(stream))
 }

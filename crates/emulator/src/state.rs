@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::batch::{Batch, Dialect};
+use crate::batch::Batch;
 use crate::faults::{Fault, FaultKind, Operation};
-use crate::server::Limits;
+use crate::limits::Limits;
 use crate::time::{Pace, VirtualTime};
 
 /// What a provider would charge for, and what was called.
@@ -75,7 +75,8 @@ pub struct RecordedCall {
 #[derive(Debug, Clone)]
 pub(crate) struct StoredFile {
     pub(crate) id: String,
-    pub(crate) dialect: Dialect,
+    /// Whose it is.
+    pub(crate) provider: &'static str,
     /// Its name in the folder.
     pub(crate) path: String,
     pub(crate) filename: String,
@@ -140,24 +141,24 @@ impl State {
         self.time.now().as_secs()
     }
 
-    pub(crate) fn batch(&self, dialect: Dialect, id: &str) -> Option<Batch> {
-        self.lock().find(dialect, id).cloned()
+    pub(crate) fn batch(&self, provider: &str, id: &str) -> Option<Batch> {
+        self.lock().find(provider, id).cloned()
     }
 
-    pub(crate) fn change(&self, dialect: Dialect, id: &str, change: impl FnOnce(&mut Batch)) {
-        if let Some(batch) = self.lock().find(dialect, id) {
+    pub(crate) fn change(&self, provider: &str, id: &str, change: impl FnOnce(&mut Batch)) {
+        if let Some(batch) = self.lock().find(provider, id) {
             change(batch);
         }
     }
 
     /// A file that is there, and has not expired.
-    pub(crate) fn file(&self, dialect: Dialect, id: &str) -> Option<StoredFile> {
+    pub(crate) fn file(&self, provider: &str, id: &str) -> Option<StoredFile> {
         let now = self.seconds();
         let inner = self.lock();
         let file = inner
             .files
             .iter()
-            .find(|file| file.dialect == dialect && file.id == id)?;
+            .find(|file| file.provider == provider && file.id == id)?;
         file.expires_at
             .is_none_or(|at| now < at)
             .then(|| file.clone())
@@ -184,9 +185,9 @@ impl Inner {
         format!("{prefix}{:024x}", self.next_id)
     }
 
-    pub(crate) fn find(&mut self, dialect: Dialect, id: &str) -> Option<&mut Batch> {
+    pub(crate) fn find(&mut self, provider: &str, id: &str) -> Option<&mut Batch> {
         self.batches
             .iter_mut()
-            .find(|batch| batch.dialect == dialect && batch.id == id)
+            .find(|batch| batch.dialect.name() == provider && batch.id == id)
     }
 }

@@ -20,6 +20,19 @@ use crate::source::RequestSource;
 use crate::spool::{Files, TemporarySpool};
 
 /// Takes requests through a provider: plan, stage, create, poll, fetch, output.
+///
+/// ```no_run
+/// # async fn example(provider: std::sync::Arc<dyn lmbatch_core::BatchProvider>, batch: lmbatch_core::BatchId) -> lmbatch_core::Result<()> {
+/// use lmbatch_engine::Engine;
+/// let engine = Engine::new(provider);
+/// let finished = engine.retrieve(&batch, None).await?;
+/// let mut outcomes = engine.outcomes(&finished)?;
+/// while let Some(answered) = outcomes.next()? {
+///     println!("{}: {:?}", answered.id.as_str(), answered.answer.problem());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) provider: Arc<dyn BatchProvider>,

@@ -13,6 +13,16 @@ use crate::policy::{DoubtPolicy, RetryPolicy};
 
 /// A model at a provider, with defaults for every request. A call's values are merged over these,
 /// and a request's over both.
+///
+/// ```no_run
+/// # async fn example(provider: impl lmbatch_core::BatchProvider) -> lmbatch_core::Result<()> {
+/// use lmbatch_engine::LMInvoker;
+/// let invoker = LMInvoker::new(provider, "a-model").system("Be brief.").max_output_tokens(300);
+/// let results = invoker.batch().invoke([("sum", "What is 2 + 2?")]).await?;
+/// println!("{}", results["sum"].value()?.text());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct LMInvoker {
     pub(crate) engine: Engine,

@@ -19,6 +19,15 @@ use crate::plan::IdChoice;
 use crate::policy::PollingPolicy;
 
 /// The six operations of an invoker. Dropping a future cancels nothing at the provider.
+///
+/// ```no_run
+/// # async fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_core::Result<()> {
+/// let handle = invoker.batch().create([("a", "Hello!")]).await?;
+/// println!("{}", invoker.batch().status(&handle.batch).await?.status);
+/// invoker.batch().cancel(&handle.batch).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct BatchOperations<'a> {
     pub(crate) invoker: &'a LMInvoker,
@@ -216,6 +225,15 @@ impl<'a> IntoFuture for Invoke<'a> {
 }
 
 /// One outcome for each request, in the order of the requests.
+///
+/// ```no_run
+/// # fn show(outcomes: &lmbatch_engine::Outcomes) {
+/// for (id, outcome) in outcomes {
+///     println!("{id}: {}", outcome.status());
+/// }
+/// println!("{} tokens", outcomes.usage().output_tokens);
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Outcomes {
     batch: BatchSnapshot,

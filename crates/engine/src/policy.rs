@@ -5,12 +5,23 @@ use std::time::Duration;
 use lmbatch_core::{Delivery, Error, Retry};
 
 /// The first interval between two polls of a batch, unless the caller or the server says otherwise.
+///
+/// ```
+/// assert_eq!(lmbatch_engine::DEFAULT_STATUS_CHECK_INTERVAL.as_secs(), 2);
+/// ```
 pub const DEFAULT_STATUS_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The interval to which polling slows down by itself.
 pub const MAX_STATUS_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often a batch is asked for its status. No jitter: a timeline can be read off.
+///
+/// ```
+/// use std::time::Duration;
+/// use lmbatch_engine::PollingPolicy;
+/// assert_eq!(PollingPolicy::GROWING.wait(1, None), Duration::from_secs(2));
+/// assert_eq!(PollingPolicy::every(Duration::from_secs(30)).wait(9, None), Duration::from_secs(30));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PollingPolicy {
     interval: Option<Duration>,
@@ -55,6 +66,12 @@ pub enum Decision {
 }
 
 /// How a failed call is made again: seconds, full jitter, the server's wish first.
+///
+/// ```
+/// use lmbatch_engine::RetryPolicy;
+/// let hasty = RetryPolicy { max_attempts: 2, ..Default::default() };
+/// assert!(hasty.cap >= hasty.base);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryPolicy {
     /// Calls in all, the first included.
@@ -109,6 +126,13 @@ impl RetryPolicy {
 }
 
 /// When to look for a create whose fate is unknown.
+///
+/// ```
+/// use std::time::Duration;
+/// use lmbatch_engine::DoubtPolicy;
+/// let impatient = DoubtPolicy { looks: vec![Duration::ZERO, Duration::from_secs(30)] };
+/// assert!(impatient.looks.len() < DoubtPolicy::default().looks.len());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DoubtPolicy {
     /// The waits before each look.

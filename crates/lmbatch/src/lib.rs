@@ -56,3 +56,8 @@ pub mod openai {
         DEFAULT_BASE_URL, Endpoint, OpenAi, OpenAiBuilder, OpenAiCodec, OpenAiConfig,
     };
 }
+
+/// The guide's examples compile.
+#[cfg(all(doctest, feature = "openai"))]
+#[doc = include_str!("../../../docs/guide/library.md")]
+mod guide {}

@@ -1,10 +1,14 @@
 //! `lmbatch status` and `lmbatch retrieve`: one batch by its id.
 
-use lmbatch_core::{BatchHandle, BatchId};
+use std::time::SystemTime;
+
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use lmbatch_core::{BatchHandle, BatchId, BatchSnapshot, format_time};
 use lmbatch_engine::Engine;
 
 use super::{clock, connect, write};
-use crate::args::{BatchArgs, MaxFailed, RetrieveArgs};
+use crate::args::{BatchArgs, MaxFailed, RetrieveArgs, StatusArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Origin, Sink};
 use crate::providers::{Provider, Route};
@@ -17,19 +21,60 @@ fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Fail
     Ok((provider, engine, BatchId::new(args.batch.as_str())))
 }
 
-pub(crate) async fn status(args: BatchArgs) -> Result<Exit, Failure> {
-    let (_, engine, batch) = engine(&args)?;
+pub(crate) async fn status(args: StatusArgs) -> Result<Exit, Failure> {
+    let (_, engine, batch) = engine(&args.batch)?;
     let snapshot = engine.status(&batch).await?;
-    let text = serde_json::to_string(&snapshot).map_err(|error| Failure {
-        exit: Exit::Failed,
-        ..Failure::usage(error.to_string())
-    })?;
-    terminal::out(&text);
+    if args.json {
+        let text = serde_json::to_string(&snapshot).map_err(|error| Failure {
+            exit: Exit::Failed,
+            ..Failure::usage(error.to_string())
+        })?;
+        terminal::out(&text);
+    } else {
+        terminal::out(&table(&snapshot));
+    }
     Ok(if snapshot.status.is_terminal() {
         Exit::Usable
     } else {
         Exit::Unfinished
     })
+}
+
+/// What the provider says, a line a fact; what it does not say is left out.
+fn table(snapshot: &BatchSnapshot) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    let counts = snapshot.counts;
+    let count = |number: u64| (number > 0).then(|| number.to_string());
+    let time = |at: Option<SystemTime>| at.map(format_time);
+    let usage = snapshot
+        .usage
+        .map(|usage| format!("{} in, {} out", usage.input_tokens, usage.output_tokens));
+    for (name, value) in [
+        ("batch", Some(snapshot.id.to_string())),
+        ("status", Some(snapshot.status.to_string())),
+        ("requests", counts.total.map(|total| total.to_string())),
+        ("succeeded", count(counts.succeeded)),
+        ("errored", count(counts.errored)),
+        ("expired", count(counts.expired)),
+        ("cancelled", count(counts.cancelled)),
+        ("model", snapshot.model.clone()),
+        ("label", snapshot.label.as_ref().map(ToString::to_string)),
+        ("created", time(snapshot.created_at)),
+        ("expires", time(snapshot.expires_at)),
+        ("ended", time(snapshot.ended_at)),
+        ("tokens", usage),
+    ] {
+        if let Some(value) = value {
+            table.add_row([name.to_owned(), terminal::plain(&value)]);
+        }
+    }
+    for problem in &snapshot.problems {
+        let line = problem.line.map(|line| format!(" at request {line}"));
+        let why = format!("{}{}", problem.error, line.unwrap_or_default());
+        table.add_row(["problem".to_owned(), terminal::plain(&why)]);
+    }
+    table.to_string()
 }
 
 pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::BatchProvider;
+use lmbatch_core::{BatchId, BatchProvider};
 use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_engine::{Engine, Finished, PollingPolicy, RunOptions};
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,7 +42,15 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     }
     let work = answer(&args, &model, &output, &engine, &progress, options);
     let finished = tokio::select! {
-        finished = work => finished.inspect_err(|_| progress.finish())?,
+        finished = work => finished.map_err(|failure| {
+            progress.finish();
+            match progress.batch() {
+                Some(batch) if failure.exit == Exit::Unfinished => {
+                    failure.hint(format!("when it has ended: {}", next_command(&args, &model, &output, &batch)))
+                }
+                _ => failure,
+            }
+        })?,
         (exit, name) = stopped() => {
             progress.finish();
             return Ok(interrupted(&args, &model, &output, &progress, exit, name));
@@ -180,7 +188,13 @@ fn interrupted(
         "stopped by {name}; batch {batch} goes on at {}. When it has ended:",
         model.provider.id
     ));
-    let mut command = format!("  lmbatch retrieve {batch} -p {}", model.provider.id);
+    terminal::say(&format!("  {}", next_command(args, model, output, &batch)));
+    exit
+}
+
+/// What fetches the outcomes of a batch that goes on without us.
+fn next_command(args: &RunArgs, model: &Model, output: &Path, batch: &BatchId) -> String {
+    let mut command = format!("lmbatch retrieve {batch} -p {}", model.provider.id);
     for (flag, value) in [
         ("--base-url", &args.connection.base_url),
         ("--key-env", &args.connection.key_env),
@@ -196,8 +210,7 @@ fn interrupted(
             output.display()
         ));
     }
-    terminal::say(&command);
-    exit
+    command
 }
 
 fn handle_path(output: &Path) -> PathBuf {

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::content::contents;
-use super::{Context, openai};
+use super::{Context, bad, openai};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,10 +85,6 @@ fn parse(text: &str) -> Result<Line<'_>, RequestError> {
             .to_string()
             .replace(" at line 1 column ", ", at column "))
     })
-}
-
-fn bad(reason: impl Into<String>) -> RequestError {
-    RequestError::invalid_input(reason)
 }
 
 fn entry(

@@ -67,6 +67,11 @@ pub(crate) fn open(
     })
 }
 
+/// A request that cannot be sent, and why.
+fn bad(reason: impl Into<String>) -> RequestError {
+    RequestError::invalid_input(reason)
+}
+
 impl RequestSource for JsonlSource {
     fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error> {
         loop {

@@ -12,17 +12,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::openai_parts as parts;
+use super::{bad, openai_parts as parts};
 
 /// A body in no one's words.
 pub(super) struct Translated<'a> {
     pub(super) system: Option<Text<'a>>,
     pub(super) messages: Vec<MessageView<'a>>,
     pub(super) options: GenerateOptions,
-}
-
-pub(super) fn bad(reason: impl Into<String>) -> RequestError {
-    RequestError::invalid_input(reason)
 }
 
 /// The model that a body names, which must be the one of `-m`.

@@ -8,8 +8,8 @@ use lmbatch_core::{
 };
 use serde::Deserialize;
 
+use super::bad;
 use super::content::from_url;
-use super::openai::bad;
 
 /// An item of `input`, or a message of `messages`.
 #[derive(Deserialize)]

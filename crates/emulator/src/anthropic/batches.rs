@@ -17,10 +17,11 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
 use super::errors::{authorise, error, invalid, json as answer, too_large};
+use super::{DIALECT, NAME};
 use super::{answer as message, lines};
-use crate::batch::{self, Batch, Dialect, Phase};
+use crate::batch::{self, Batch, Phase};
+use crate::exchange::parameter;
 use crate::model;
-use crate::server::parameter;
 use crate::state::State;
 
 /// "100,000 requests or 256 MB, whichever comes first" (batch guide, 2026-08).
@@ -59,7 +60,7 @@ pub(super) async fn create(state: &Arc<State>, request: Request) -> Response {
         state,
         Batch {
             id,
-            dialect: Dialect::Anthropic,
+            dialect: DIALECT,
             input,
             target: version,
             metadata: None,
@@ -209,7 +210,7 @@ fn not_found(id: &str) -> Response {
 }
 
 fn found(state: &State, id: &str) -> Option<(Batch, Phase)> {
-    batch::current(state, Dialect::Anthropic, id)
+    batch::current(state, NAME, id)
 }
 
 fn has_ended(phase: Phase) -> bool {
@@ -246,7 +247,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
     if !(1..=1000).contains(&limit) {
         return invalid("limit: between 1 and 1000");
     }
-    let all = batch::all(state, Dialect::Anthropic);
+    let all = batch::all(state, NAME);
     let position =
         |name: &str| parameter(request, name).map(|id| all.iter().position(|known| known == id));
     let (from, to) = match (position("after_id"), position("before_id")) {
@@ -280,7 +281,7 @@ pub(super) fn cancel(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    match batch::cancel(state, Dialect::Anthropic, id) {
+    match batch::cancel(state, NAME, id) {
         None => not_found(id),
         Some((_, true)) => status(state, id, request),
         // What the provider answers here is not established; this is our choice.
@@ -322,7 +323,7 @@ pub(super) async fn results(state: &Arc<State>, id: String, request: Request) ->
     else {
         return missing();
     };
-    let served = crate::server::content(state, &file.name, file.bytes, request.headers()).await;
+    let served = crate::exchange::content(state, &file.name, file.bytes, request.headers()).await;
     let Some(mut response) = served else {
         return missing();
     };

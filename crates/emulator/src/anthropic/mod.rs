@@ -1,10 +1,10 @@
 //! Anthropic's dialect: message batches (API versions 2023-06-01 and 2026-10-21; recorded traffic of
 //! 2026-08-19, SDK 2.12.0 of 2026-11).
 
-pub(crate) mod answer;
+mod answer;
 mod batches;
 mod errors;
-pub(crate) mod lines;
+mod lines;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -13,11 +13,43 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Request, State as Extract};
 use axum::response::Response;
 use axum::routing::{get, post};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::batch::{Batch, Dialect, Fate, Row, Settled, Tokens};
+use crate::exchange::call;
 use crate::faults::Operation;
-use crate::server::call;
 use crate::state::State;
+
+/// The provider's name.
+pub(crate) const NAME: &str = "anthropic";
+
+/// How it speaks.
+pub(crate) const DIALECT: &dyn Dialect = &Anthropic;
+
+#[derive(Debug)]
+struct Anthropic;
+
+impl Dialect for Anthropic {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+    fn user_text(&self, line: &Value) -> String {
+        answer::user_text(&line["params"])
+    }
+    fn row(
+        &self,
+        _: &Batch,
+        line: &Value,
+        place: usize,
+        fate: Fate,
+        settled: &mut Settled,
+    ) -> (Row, Tokens) {
+        lines::row(line, place, fate, settled)
+    }
+    fn foreign(&self) -> &'static str {
+        lines::FOREIGN
+    }
+}
 
 type Shared = Extract<Arc<State>>;
 

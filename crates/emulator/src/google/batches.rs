@@ -8,10 +8,11 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::errors::{authorise, error, invalid, json as answer, not_found};
+use super::{DIALECT, NAME};
 use super::{answer as content, inline, lines};
-use crate::batch::{self, Batch, Dialect, Phase};
+use crate::batch::{self, Batch, Phase};
+use crate::exchange::parameter;
 use crate::model;
-use crate::server::parameter;
 use crate::state::{State, StoredFile};
 
 /// "under 20 MB" for a create with its requests (batch guide, 2026-02-19).
@@ -39,7 +40,7 @@ pub(super) async fn create(state: &Arc<State>, model: String, request: Request) 
         None => (input, created.requests),
         Some(name) => {
             let name = name.trim_start_matches("files/");
-            let Some(file) = state.file(Dialect::Google, name) else {
+            let Some(file) = state.file(NAME, name) else {
                 let message = format!(
                     "You do not have permission to access the File {name} or it may not exist."
                 );
@@ -60,7 +61,7 @@ pub(super) async fn create(state: &Arc<State>, model: String, request: Request) 
         state,
         Batch {
             id,
-            dialect: Dialect::Google,
+            dialect: DIALECT,
             input,
             target: model,
             metadata: Some(metadata),
@@ -77,7 +78,7 @@ pub(super) async fn create(state: &Arc<State>, model: String, request: Request) 
 }
 
 fn found(state: &State, id: &str) -> Option<(Batch, Phase)> {
-    batch::current(state, Dialect::Google, id)
+    batch::current(state, NAME, id)
 }
 
 fn missing(id: &str) -> Response {
@@ -105,7 +106,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
     let from: usize = parameter(request, "pageToken")
         .and_then(|token| token.parse().ok())
         .unwrap_or(0);
-    let ids = batch::all(state, Dialect::Google);
+    let ids = batch::all(state, NAME);
     let page = ids
         .iter()
         .skip(from)
@@ -128,7 +129,7 @@ pub(super) fn cancel(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    match batch::cancel(state, Dialect::Google, id) {
+    match batch::cancel(state, NAME, id) {
         None => missing(id),
         Some((_, true)) => answer(200, &json!({})),
         Some((_, false)) => error(400, "FAILED_PRECONDITION", "The batch has ended."),
@@ -275,7 +276,7 @@ fn output(state: &State, batch: &Batch, whole: bool) -> Option<Value> {
     if !inner.files.iter().any(|known| known.id == id) && !inner.deleted.contains(&id) {
         inner.files.push(StoredFile {
             id: id.clone(),
-            dialect: Dialect::Google,
+            provider: NAME,
             path: file.name.clone(),
             filename: id.clone(),
             purpose: "GENERATED".to_owned(),

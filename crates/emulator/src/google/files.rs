@@ -8,10 +8,10 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
+use super::NAME;
 use super::answer::member;
 use super::errors::{authorise, error, invalid, json as answer, not_found};
-use crate::batch::Dialect;
-use crate::server::parameter;
+use crate::exchange::parameter;
 use crate::state::{Session, State, StoredFile};
 
 /// "2 GB per file", "stored for 48 hours" (Files API guide, 2026).
@@ -51,7 +51,7 @@ pub(super) async fn begin(state: &Arc<State>, request: Request) -> Response {
     if inner
         .files
         .iter()
-        .any(|known| known.dialect == Dialect::Google && known.id == id)
+        .any(|known| known.provider == NAME && known.id == id)
     {
         return error(409, "ALREADY_EXISTS", &format!("files/{id} already exists"));
     }
@@ -126,7 +126,7 @@ pub(super) async fn upload(state: &Arc<State>, id: String, request: Request) -> 
     let now = state.seconds();
     let stored = StoredFile {
         id: session.file,
-        dialect: Dialect::Google,
+        provider: NAME,
         path,
         filename: session.display_name,
         purpose: "UPLOADED".to_owned(),
@@ -176,7 +176,7 @@ pub(super) fn show(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    let file = state.file(Dialect::Google, id);
+    let file = state.file(NAME, id);
     file.map_or_else(|| missing(id), |file| answer(200, &object(&file)))
 }
 
@@ -194,7 +194,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
     let files: Vec<&StoredFile> = inner
         .files
         .iter()
-        .filter(|file| file.dialect == Dialect::Google)
+        .filter(|file| file.provider == NAME)
         .collect();
     let page: Vec<Value> = files
         .iter()
@@ -213,7 +213,7 @@ pub(super) fn delete(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    let Some(file) = state.file(Dialect::Google, id) else {
+    let Some(file) = state.file(NAME, id) else {
         return missing(id);
     };
     let mut inner = state.lock();
@@ -230,12 +230,12 @@ pub(super) async fn content(state: &Arc<State>, id: String, request: Request) ->
     if let Err(refusal) = authorise(&request) {
         return *refusal;
     }
-    let Some(file) = state.file(Dialect::Google, &id) else {
+    let Some(file) = state.file(NAME, &id) else {
         return missing(&id);
     };
     if file.purpose == "UPLOADED" {
         return invalid("Only generated files can be downloaded.");
     }
-    let served = crate::server::content(state, &file.path, file.bytes, request.headers()).await;
+    let served = crate::exchange::content(state, &file.path, file.bytes, request.headers()).await;
     served.unwrap_or_else(|| missing(&id))
 }

@@ -7,8 +7,9 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::errors::{authorise, error, json as answer, missing};
-use crate::batch::{self, Batch, Dialect, Phase};
-use crate::server::parameter;
+use super::{DIALECT, NAME};
+use crate::batch::{self, Batch, Phase};
+use crate::exchange::parameter;
 use crate::state::{State, StoredFile};
 
 const DAY: u64 = 24 * 3600;
@@ -59,17 +60,13 @@ pub(super) async fn create(state: &Arc<State>, request: Request) -> Response {
             "Invalid 'metadata': 16 pairs of strings, keys up to 64 characters, values up to 512.";
         return error(400, message, Some("metadata"), None);
     }
-    if batch::too_many_creates(
-        state,
-        Dialect::OpenAi,
-        state.limits.creates_per_hour as usize,
-    ) {
+    if batch::too_many_creates(state, NAME, state.limits.creates_per_hour as usize) {
         let message = "Rate limit reached for batch creations.";
         return error(429, message, None, Some("rate_limit_exceeded"));
     }
     let batch = Batch {
         id: state.lock().id("batch_"),
-        dialect: Dialect::OpenAi,
+        dialect: DIALECT,
         input: text("input_file_id").unwrap_or_default().to_owned(),
         target: text("endpoint").unwrap_or_default().to_owned(),
         metadata,
@@ -100,7 +97,7 @@ pub(super) fn status(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    let found = batch::current(state, Dialect::OpenAi, id);
+    let found = batch::current(state, NAME, id);
     found.map_or_else(
         || not_found(id),
         |(batch, phase)| answer(200, &object(state, &batch, phase)),
@@ -111,7 +108,7 @@ pub(super) fn cancel(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    match batch::cancel(state, Dialect::OpenAi, id) {
+    match batch::cancel(state, NAME, id) {
         None => not_found(id),
         Some((_, true)) => status(state, id, request),
         Some((batch, false)) => {
@@ -139,7 +136,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
             Some("invalid_value"),
         );
     }
-    let mut ids = batch::all(state, Dialect::OpenAi);
+    let mut ids = batch::all(state, NAME);
     if let Some(after) = parameter(request, "after") {
         ids = ids
             .into_iter()
@@ -150,7 +147,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
     let page = ids
         .iter()
         .take(limit)
-        .filter_map(|id| batch::current(state, Dialect::OpenAi, id));
+        .filter_map(|id| batch::current(state, NAME, id));
     let data: Vec<Value> = page
         .map(|(batch, phase)| object(state, &batch, phase))
         .collect();
@@ -190,7 +187,7 @@ fn publish(state: &State, batch: &Batch, what: &str) -> Option<String> {
     if !inner.files.iter().any(|known| known.id == id) && !inner.deleted.contains(&id) {
         inner.files.push(StoredFile {
             id: id.clone(),
-            dialect: Dialect::OpenAi,
+            provider: NAME,
             path: file.name.clone(),
             filename: format!("{}_{what}.jsonl", batch.id),
             purpose: "batch_output".to_owned(),

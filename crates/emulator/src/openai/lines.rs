@@ -6,8 +6,9 @@ use std::io::{BufRead as _, BufReader};
 
 use serde_json::{Value, json};
 
+use super::NAME;
 use super::answer::{self, user_text};
-use crate::batch::{Batch, Dialect, Fate, Row, Settled, Tokens};
+use crate::batch::{Batch, Fate, Row, Settled, Tokens};
 use crate::magic;
 use crate::model;
 use crate::state::State;
@@ -34,7 +35,7 @@ pub(crate) fn check(state: &State, batch: &Batch) -> Option<Value> {
         );
         problem("invalid_request", &message, Some("file_id"), None)
     };
-    let known = state.file(Dialect::OpenAi, &batch.input);
+    let known = state.file(NAME, &batch.input);
     if batch.lost_input || known.is_none_or(|file| file.purpose != "batch") {
         return Some(missing());
     }
@@ -82,14 +83,10 @@ fn check_enqueued(state: &State, batch: &Batch) -> Option<Value> {
             .iter()
             .take_while(|other| other.id != batch.id);
         let running =
-            earlier.filter(|other| other.dialect == Dialect::OpenAi && other.settled.is_none());
+            earlier.filter(|other| other.dialect.name() == NAME && other.settled.is_none());
         running.map(|other| other.input.clone()).collect()
     };
-    let size = |input: &str| {
-        state
-            .file(Dialect::OpenAi, input)
-            .map_or(0, |file| tokens(file.bytes))
-    };
+    let size = |input: &str| state.file(NAME, input).map_or(0, |file| tokens(file.bytes));
     let enqueued: u64 = running.iter().map(|input| size(input)).sum::<u64>() + size(&batch.input);
     (enqueued > most).then(|| {
         let message = format!(

@@ -1,11 +1,11 @@
 //! OpenAI's dialect (OpenAPI document 2.3.0, 2026-08-21; third-party live captures, 2026-08 and 2026-09).
 
-pub(crate) mod answer;
+mod answer;
 mod batches;
 mod direct;
 mod errors;
 mod files;
-pub(crate) mod lines;
+mod lines;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -14,10 +14,46 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Request, State as Extract};
 use axum::response::Response;
 use axum::routing::{get, post};
+use serde_json::Value;
 
+use crate::batch::{Batch, Dialect, Fate, Row, Settled, Tokens};
+use crate::exchange::call;
 use crate::faults::Operation;
-use crate::server::call;
 use crate::state::State;
+
+/// The provider's name.
+pub(crate) const NAME: &str = "openai";
+
+/// How it speaks.
+pub(crate) const DIALECT: &dyn Dialect = &OpenAi;
+
+#[derive(Debug)]
+struct OpenAi;
+
+impl Dialect for OpenAi {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+    fn check(&self, state: &State, batch: &Batch) -> Option<Value> {
+        lines::check(state, batch)
+    }
+    fn user_text(&self, line: &Value) -> String {
+        answer::user_text(&line["body"])
+    }
+    fn row(
+        &self,
+        batch: &Batch,
+        line: &Value,
+        place: usize,
+        fate: Fate,
+        settled: &mut Settled,
+    ) -> (Row, Tokens) {
+        lines::row(batch, line, place, fate, settled)
+    }
+    fn foreign(&self) -> &'static str {
+        lines::FOREIGN
+    }
+}
 
 type Shared = Extract<Arc<State>>;
 

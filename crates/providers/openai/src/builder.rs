@@ -12,6 +12,16 @@ use crate::provider::OpenAi;
 use crate::translate::OpenAiCodec;
 
 /// Builds an [`OpenAi`].
+///
+/// ```
+/// # fn main() -> Result<(), lmbatch_core::Error> {
+/// use lmbatch_openai::{Endpoint, OpenAi};
+/// let openai = OpenAi::builder().api_key("sk-\nx").endpoint(Endpoint::ChatCompletions).build();
+/// assert!(openai.is_err(), "a key of characters that no header can hold");
+/// let openai = OpenAi::builder().api_key("sk-x").project("proj-1").build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct OpenAiBuilder {
     config: OpenAiConfig,

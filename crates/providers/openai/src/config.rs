@@ -7,9 +7,17 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 /// Where OpenAI is.
+///
+/// ```
+/// assert!(lmbatch_openai::DEFAULT_BASE_URL.starts_with("https://"));
+/// ```
 pub const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
 
 /// Which of OpenAI's endpoints answers requests that are not in OpenAI's own words.
+///
+/// ```
+/// assert_eq!(lmbatch_openai::Endpoint::default().path(), "/v1/responses");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
@@ -32,6 +40,14 @@ impl Endpoint {
 }
 
 /// What can be set.
+///
+/// ```
+/// use lmbatch_openai::{OpenAiBuilder, OpenAiConfig};
+/// let mut config: OpenAiConfig = serde_json::from_str(r#"{"organization":"org-1"}"#)?;
+/// config.api_key = Some("sk-x".to_owned().into());
+/// OpenAiBuilder::from(config).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OpenAiConfig {

@@ -22,6 +22,13 @@ use crate::wire::Batch;
 const SKEW: Duration = Duration::from_secs(3600);
 
 /// OpenAI's batch service, or one that imitates it.
+///
+/// ```
+/// # fn main() -> Result<(), lmbatch_core::Error> {
+/// let openai = lmbatch_openai::OpenAi::builder().api_key("sk-x").base_url("http://127.0.0.1:8787/v1").build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct OpenAi {
     pub(crate) codec: OpenAiCodec,

@@ -37,6 +37,13 @@ pub fn codec(endpoint: Endpoint) -> OpenAiCodec {
 }
 
 /// How OpenAI says things. Needs no key.
+///
+/// ```
+/// use lmbatch_core::BatchCodec;
+/// use lmbatch_openai::{Endpoint, OpenAiCodec};
+/// let codec = OpenAiCodec::new(Endpoint::Responses);
+/// assert!(codec.capabilities().fence && codec.capabilities().wire_ids.allows("any/id, at all"));
+/// ```
 #[derive(Debug, Clone)]
 pub struct OpenAiCodec {
     id: ProviderId,

@@ -1,0 +1,31 @@
+//! What can be set of the emulated providers.
+
+use std::time::Duration;
+
+/// What an emulated provider allows, and its habits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Tokens that may wait in OpenAI batches at once, at four bytes a token; a batch beyond them fails
+    /// its validation with `token_limit_exceeded`.
+    pub enqueued_tokens: Option<u64>,
+    /// Creates an hour. "2,000 batches per hour" (OpenAI batch guide, 2026).
+    pub creates_per_hour: u32,
+    /// Whether results can be read from the middle, which is not established of any provider.
+    pub ranges: bool,
+    /// The `Retry-After` of an Anthropic batch that has not ended. The provider says 10 s.
+    pub retry_after: Option<Duration>,
+    /// How long a Gemini batch has succeeded before its results show.
+    pub late_results: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            enqueued_tokens: None,
+            creates_per_hour: 2000,
+            ranges: false,
+            retry_after: None,
+            late_results: Duration::ZERO,
+        }
+    }
+}
