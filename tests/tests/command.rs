@@ -422,3 +422,49 @@ fn w19_fifty_thousand_requests_of_a_kilobyte_work_in_constant_memory() {
     // 50 MB go in and 60 MB come out.
     assert!((1..40).contains(&peak), "{peak} MiB");
 }
+
+#[test]
+fn a_signal_ends_the_run_and_says_how_to_go_on() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    write(folder.path(), &[json!({"id": "a", "prompt": "x"})]);
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let out = format!("{name}.jsonl");
+        let args = [
+            "run",
+            "in.jsonl",
+            "-m",
+            "openai/m",
+            "-o",
+            &out,
+            "--poll-interval",
+            "1h",
+        ];
+        let mut child = emulating
+            .command(folder.path(), &args)
+            .env_remove("LMBATCH_LOG")
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let handle = folder.path().join(format!("{out}.handle.json"));
+        while !handle.exists() {
+            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+            std::thread::park_timeout(std::time::Duration::from_millis(20));
+        }
+        let pid = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([&format!("-{name}"), &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{name}");
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+        assert!(
+            said.contains(&format!("--handle {out}.handle.json -o {out}")),
+            "{said}"
+        );
+        assert!(said.contains("lmbatch retrieve batch_"), "{said}");
+    }
+}

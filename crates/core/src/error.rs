@@ -534,16 +534,10 @@ impl From<crate::AttachmentError> for Error {
     }
 }
 
-/// Why a row of results could not be read.
+/// A row of results that is not what the provider's rows look like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum RowError {
-    /// Not what the provider's rows look like.
-    #[error("the row could not be read")]
-    Malformed,
-    /// Readable, but it names no request.
-    #[error("the row names no request")]
-    NoId,
-}
+#[error("the row could not be read")]
+pub struct RowError;
 
 #[cfg(test)]
 mod tests {

@@ -232,8 +232,8 @@ impl std::fmt::Debug for SourceView<'_> {
 /// What one row says: whose it is, and what came of it.
 #[derive(Debug, Clone)]
 pub struct RowView<'a> {
-    /// The id on the wire.
-    pub id: Text<'a>,
+    /// The id on the wire; `None` for a row that names no request.
+    pub id: Option<Text<'a>>,
     /// What came of it.
     pub outcome: OutcomeView<'a>,
 }
@@ -335,8 +335,8 @@ pub enum Verdict {
 /// What a row says when its body stays shut.
 #[derive(Debug, Clone, Copy)]
 pub struct Scanned<'a> {
-    /// The id on the wire.
-    pub id: Text<'a>,
+    /// The id on the wire; `None` for a row that names no request.
+    pub id: Option<Text<'a>>,
     /// What came of it.
     pub verdict: Verdict,
 }

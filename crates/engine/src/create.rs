@@ -10,6 +10,13 @@ use crate::event::Event;
 use crate::plan::Plan;
 use crate::policy::Decision;
 
+/// A batch that is there, and how we know that it is ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Created {
+    pub(crate) batch: BatchId,
+    pub(crate) certainty: Certainty,
+}
+
 /// A shard's place in the ledger.
 struct Noted<'a> {
     engine: &'a Engine,
@@ -30,28 +37,63 @@ impl Noted<'_> {
 
 impl Engine {
     /// Brings the plan's batch into being: one accepted create, or an error that says what is known.
-    pub(crate) async fn create(&self, plan: &Plan) -> Result<BatchId> {
-        let shard = &plan.shard;
+    pub(crate) async fn create(&self, plan: &Plan) -> Result<Created> {
+        let mut noted = self.begin(plan).await?;
+        let intent = self.intent(plan, &mut noted).await?;
+        self.post(&plan.shard, &intent, &mut noted).await
+    }
+
+    /// Everything that is free: what the create needs is at the provider, and noted.
+    pub(crate) async fn prepare(&self, plan: &Plan) -> Result<Intent> {
+        let mut noted = self.begin(plan).await?;
+        self.intent(plan, &mut noted).await
+    }
+
+    /// The batch of an intent: found, if an earlier create may have made it, else created.
+    pub(crate) async fn find_or_create(
+        &self,
+        plan: &Plan,
+        intent: &Intent,
+        posted: bool,
+    ) -> Result<Created> {
+        let mut noted = self.begin(plan).await?;
+        if posted {
+            noted.advance(ShardState::Doubt(intent.clone())).await?;
+            match self.search(intent, &mut noted).await? {
+                Searched::Found(created) => return Ok(created),
+                // Long enough that an earlier create would have shown.
+                Searched::Nothing => {}
+                Searched::Unclear(saw) => return Err(held(intent, None, &saw)),
+            }
+        }
+        self.post(&plan.shard, intent, &mut noted).await
+    }
+
+    async fn begin(&self, plan: &Plan) -> Result<Noted<'_>> {
         let key = ShardKey {
             run: plan.nonce.as_str().into(),
             shard: 0,
         };
         let record = ShardRecord {
             key: key.clone(),
-            label: shard.label.clone(),
-            count: shard.count,
+            label: plan.shard.label.clone(),
+            count: plan.shard.count,
             epoch: 0,
             state: ShardState::Planned,
         };
         self.ledger.begin(std::slice::from_ref(&record)).await?;
-        let mut noted = Noted {
+        Ok(Noted {
             engine: self,
             key,
             epoch: 0,
-        };
+        })
+    }
+
+    async fn intent(&self, plan: &Plan, noted: &mut Noted<'_>) -> Result<Intent> {
+        let shard = &plan.shard;
         let staged = self.stage(shard).await?;
         noted.advance(ShardState::Staged(staged.clone())).await?;
-        let intent = Intent {
+        Ok(Intent {
             label: shard.label.clone(),
             class: shard.class.clone(),
             count: shard.count,
@@ -60,8 +102,7 @@ impl Engine {
             token: CreateToken::new(shard.label.as_str()),
             posted_at: Some(self.clock.now()),
             watermark: self.newest().await?,
-        };
-        self.post(shard, &intent, &mut noted).await
+        })
     }
 
     async fn stage(&self, shard: &Shard) -> Result<Staged> {
@@ -104,7 +145,7 @@ impl Engine {
         }
     }
 
-    async fn post(&self, shard: &Shard, intent: &Intent, noted: &mut Noted<'_>) -> Result<BatchId> {
+    async fn post(&self, shard: &Shard, intent: &Intent, noted: &mut Noted<'_>) -> Result<Created> {
         let mut attempt = 1;
         loop {
             noted.advance(ShardState::Posting(intent.clone())).await?;
@@ -126,7 +167,14 @@ impl Engine {
                 Decision::RetryAfter(wait) => self.pause(&error, wait).await,
                 Decision::Find => {
                     noted.advance(ShardState::Doubt(intent.clone())).await?;
-                    return self.find(intent, error, noted).await;
+                    self.tell(&Event::Doubt {
+                        label: &intent.label,
+                    });
+                    return match self.search(intent, noted).await? {
+                        Searched::Found(created) => Ok(created),
+                        Searched::Nothing => Err(held(intent, Some(error), NOTHING)),
+                        Searched::Unclear(saw) => Err(held(intent, Some(error), &saw)),
+                    };
                 }
                 Decision::Stop => {
                     noted.advance(ShardState::Refused).await?;
@@ -143,7 +191,7 @@ impl Engine {
         certainty: Certainty,
         found: bool,
         noted: &mut Noted<'_>,
-    ) -> Result<BatchId> {
+    ) -> Result<Created> {
         // Told before it is noted: whoever listens knows the id even if the ledger fails.
         self.tell(&Event::Created {
             batch: &batch,
@@ -157,83 +205,137 @@ impl Engine {
             .advance(state)
             .await
             .map_err(|error| error.with_batch(batch.clone()))?;
-        Ok(batch)
+        Ok(Created { batch, certainty })
     }
 
-    /// Looks for a create whose fate is unknown. Never creates.
-    async fn find(&self, intent: &Intent, cause: Error, noted: &mut Noted<'_>) -> Result<BatchId> {
-        self.tell(&Event::Doubt {
-            label: &intent.label,
-        });
-        let mut last = None;
+    /// Looks for a create whose fate is unknown, at growing intervals. Never creates.
+    async fn search(&self, intent: &Intent, noted: &mut Noted<'_>) -> Result<Searched> {
+        let mut unclear = None;
+        let mut presumed: Option<BatchId> = None;
         for wait in &self.doubt.looks {
             self.clock.sleep(*wait).await;
-            match self.look(intent).await {
-                Ok(mut proved) => {
-                    if proved.len() > 1 {
-                        let ids: Vec<&str> = proved.iter().map(BatchId::as_str).collect();
+            let found = match self.look(intent).await {
+                Ok(found) => found,
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    return Ok(Searched::Unclear(
+                        "this provider cannot be searched".to_owned(),
+                    ));
+                }
+                Err(_) => {
+                    unclear = Some("the provider could not be searched".to_owned());
+                    presumed = None;
+                    continue;
+                }
+            };
+            match found {
+                Seen::Proved(mut ours) => {
+                    if ours.len() > 1 {
                         let message = format!(
-                            "several batches carry our label, and each is paid for: {}",
-                            ids.join(", ")
+                            "several batches are ours, and each is paid for: {}",
+                            names(&ours)
                         );
                         self.tell(&Event::Warning { message: &message });
                     }
                     // Newest first: the last is the oldest.
-                    if let Some(batch) = proved.pop() {
+                    if let Some(batch) = ours.pop() {
                         return self
                             .acknowledge(batch, Certainty::Proved, true, noted)
-                            .await;
+                            .await
+                            .map(Searched::Found);
                     }
-                    last = None;
                 }
-                Err(error) if error.kind() == ErrorKind::Unsupported => {
-                    last = Some(error);
-                    break;
+                // One that fits, twice in a row, and nothing else does: its results will prove it.
+                Seen::Fitting(batches) => match batches.as_slice() {
+                    [one] if presumed.as_ref() == Some(one) => {
+                        return self
+                            .acknowledge(one.clone(), Certainty::Presumed, true, noted)
+                            .await
+                            .map(Searched::Found);
+                    }
+                    [one] => {
+                        unclear = Some(format!("one batch may be ours: {one}"));
+                        presumed = Some(one.clone());
+                    }
+                    several => {
+                        presumed = None;
+                        unclear = Some(format!("several batches may be ours: {}", names(several)));
+                    }
+                },
+                Seen::Nothing => {
+                    (presumed, unclear) = (None, None);
                 }
-                Err(error) => last = Some(error),
             }
         }
-        Err(held(intent, cause, last.as_ref()))
+        Ok(unclear.map_or(Searched::Nothing, Searched::Unclear))
     }
 
     /// One look: every page that may hold the batch. A list that fails is not an empty list.
-    async fn look(&self, intent: &Intent) -> Result<Vec<BatchId>> {
-        let mut proved = Vec::new();
+    async fn look(&self, intent: &Intent) -> Result<Seen> {
+        let (mut proved, mut fitting) = (Vec::new(), Vec::new());
         let mut page = None;
         loop {
             let found: Found = self
                 .retrying(|| self.provider.find(intent, page.clone()))
                 .await?;
-            let sure = |certainty| matches!(certainty, Certainty::Token | Certainty::Proved);
-            proved.extend(
-                found
-                    .candidates
-                    .into_iter()
-                    .filter(|c| sure(c.certainty))
-                    .map(|c| c.batch),
-            );
+            for candidate in found.candidates {
+                match candidate.certainty {
+                    Certainty::Token | Certainty::Proved => proved.push(candidate.batch),
+                    Certainty::Presumed => fitting.push(candidate.batch),
+                    Certainty::Unknown => {}
+                }
+            }
             match found.next {
                 Some(next) if !found.reached_watermark => page = Some(next),
-                _ => return Ok(proved),
+                _ => break,
             }
         }
+        Ok(match (proved.is_empty(), fitting.is_empty()) {
+            (false, _) => Seen::Proved(proved),
+            (true, false) => Seen::Fitting(fitting),
+            (true, true) => Seen::Nothing,
+        })
     }
 }
 
-fn held(intent: &Intent, cause: Error, last: Option<&Error>) -> Error {
-    let looked = match last {
-        Some(error) if error.kind() == ErrorKind::Unsupported => "this provider cannot be searched",
-        Some(_) => "the provider could not be searched",
-        None => "no batch with our label has appeared so far",
-    };
-    Error::new(ErrorKind::Doubt)
+/// What became of a search.
+enum Searched {
+    /// The batch.
+    Found(Created),
+    /// Every look was complete, and saw nothing.
+    Nothing,
+    /// In words, why it is not known.
+    Unclear(String),
+}
+
+const NOTHING: &str = "no batch of ours has appeared so far";
+
+/// What one look saw, newest first.
+enum Seen {
+    /// Batches that are ours.
+    Proved(Vec<BatchId>),
+    /// Batches that may be.
+    Fitting(Vec<BatchId>),
+    /// Neither.
+    Nothing,
+}
+
+fn names(batches: &[BatchId]) -> String {
+    let names: Vec<&str> = batches.iter().map(BatchId::as_str).collect();
+    names.join(", ")
+}
+
+fn held(intent: &Intent, cause: Option<Error>, looked: &str) -> Error {
+    let error = Error::new(ErrorKind::Doubt)
         .with_operation("create the batch")
         .with_delivery(Delivery::Unknown)
         .with_retry(Retry::Permanent)
         .with_message(format!(
             "its answer was lost, and {looked}; it may still be accepted and billed. \
-             Look for the label {} at the provider before you send the requests again",
-            intent.label
-        ))
-        .with_source(cause)
+             Look for the label {} or for {} requests at the provider before you send them again",
+            intent.label, intent.count
+        ));
+    match cause {
+        Some(cause) => error.with_source(cause),
+        None => error,
+    }
 }

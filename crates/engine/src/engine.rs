@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch_core::{
-    BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Error, ErrorKind, Ledger,
-    ListOptions, Nonce, Page, Result, Rng, Spool,
+    BatchHandle, BatchId, BatchProvider, BatchSnapshot, Certainty, Clock, Error, ErrorKind, Ledger,
+    ListOptions, Nonce, Page, RequestId, Result, Rng, Spool,
 };
 
 use crate::clock::{SystemClock, SystemRng};
@@ -15,6 +15,7 @@ use crate::fetch::{self, Finished, Joiner};
 use crate::memory::MemoryLedger;
 use crate::plan::{IdChoice, Plan, PlanError, Planner};
 use crate::policy::{Decision, DoubtPolicy, PollingPolicy, RetryPolicy};
+use crate::poll;
 use crate::reader::OutcomeReader;
 use crate::source::RequestSource;
 use crate::spool::{Files, TemporarySpool};
@@ -25,7 +26,7 @@ use crate::spool::{Files, TemporarySpool};
 /// # async fn example(provider: std::sync::Arc<dyn lmbatch_core::BatchProvider>, batch: lmbatch_core::BatchId) -> lmbatch_core::Result<()> {
 /// use lmbatch_engine::Engine;
 /// let engine = Engine::new(provider);
-/// let finished = engine.retrieve(&batch, None).await?;
+/// let finished = engine.retrieve_rows(&batch, Vec::new()).await?;
 /// let mut outcomes = engine.outcomes(&finished)?;
 /// while let Some(answered) = outcomes.next()? {
 ///     println!("{}: {:?}", answered.id.as_str(), answered.answer.problem());
@@ -139,7 +140,15 @@ impl Engine {
         source: Box<dyn RequestSource>,
         ids: IdChoice,
     ) -> Result<Plan, PlanError> {
-        let nonce = Nonce::draw(&*self.rng);
+        self.plan_under(source, ids, Nonce::draw(&*self.rng)).await
+    }
+
+    pub(crate) async fn plan_under(
+        &self,
+        source: Box<dyn RequestSource>,
+        ids: IdChoice,
+        nonce: Nonce,
+    ) -> Result<Plan, PlanError> {
         let planner = Planner {
             provider: Arc::clone(&self.provider),
             spool: self.spool()?,
@@ -156,10 +165,24 @@ impl Engine {
 
     /// Takes a plan to its end: every request of it then has exactly one outcome.
     pub async fn run(&self, plan: Plan, options: RunOptions) -> Result<Finished> {
-        let batch = self.create(&plan).await?;
-        let snapshot = self.wait(&batch, options).await?;
+        let created = self.create(&plan).await?;
+        let snapshot = self.wait(&created.batch, options).await?;
         let joiner = Joiner::of_plan(&plan)?;
-        fetch::fetch(self, plan.files, joiner, snapshot).await
+        let finished = fetch::fetch(self, plan.files, joiner, snapshot).await?;
+        if created.certainty == Certainty::Presumed && finished.is_a_strangers() {
+            return Err(Error::new(ErrorKind::Doubt)
+                .with_operation("create the batch")
+                .with_batch(created.batch)
+                .with_message("its answer was lost, and the batch that fitted holds none of our requests; ours may still be accepted and billed"));
+        }
+        Ok(finished)
+    }
+
+    /// Creates the batch of a plan, and waits for nothing.
+    pub async fn submit(&self, plan: Plan) -> Result<BatchHandle> {
+        let parts = plan.handle_parts()?;
+        let created = self.create(&plan).await?;
+        Ok(parts.with_batch(created.batch))
     }
 
     /// Where the batch stands.
@@ -169,35 +192,66 @@ impl Engine {
             .map_err(|error| error.with_batch(batch.clone()))
     }
 
-    /// Reads the results of a batch that has ended. With its handle, each request has exactly one
-    /// outcome under the caller's id; without, there are the rows that exist, under the ids on the wire.
-    pub async fn retrieve(
-        &self,
-        batch: &BatchId,
-        handle: Option<&BatchHandle>,
-    ) -> Result<Finished> {
-        let snapshot = self.status(batch).await?;
-        if !snapshot.status.is_terminal() {
-            let message = format!(
-                "the batch is {}; its results come when it has ended",
-                snapshot.status
-            );
-            return Err(Error::new(ErrorKind::Timeout)
-                .with_message(message)
-                .with_batch(batch.clone()));
+    /// Reads the results of a batch that has ended: exactly one outcome for each request of the handle.
+    pub async fn retrieve(&self, handle: &BatchHandle) -> Result<Finished> {
+        if handle.account != self.provider.account() {
+            let message = "the handle was made under another account or base URL";
+            return Err(Error::invalid_input(message).with_batch(handle.batch.clone()));
         }
-        let files = Files::new(self.spool()?, Nonce::draw(&*self.rng).as_str());
-        let joiner = match handle {
-            Some(handle) => Joiner::of_handle(handle, &files)?,
-            None => Joiner::of_rows(&files)?,
-        };
+        let snapshot = self.ended(self.known(&handle.batch).await?)?;
+        let files = self.files()?;
+        let joiner = Joiner::of_handle(handle, &files)?;
         fetch::fetch(self, Arc::new(files), joiner, snapshot).await
+    }
+
+    /// Reads the rows that a batch without a handle has, under the ids on the wire. Rows that name no
+    /// request get `names` by their position, then "1", "2", …, with a warning.
+    pub async fn retrieve_rows(&self, batch: &BatchId, names: Vec<RequestId>) -> Result<Finished> {
+        let snapshot = self.ended(self.status(batch).await?)?;
+        let files = self.files()?;
+        let joiner = Joiner::of_rows(&files, names)?;
+        fetch::fetch(self, Arc::new(files), joiner, snapshot).await
+    }
+
+    fn files(&self) -> Result<Files> {
+        Ok(Files::new(self.spool()?, Nonce::draw(&*self.rng).as_str()))
+    }
+
+    fn ended(&self, snapshot: BatchSnapshot) -> Result<BatchSnapshot> {
+        if snapshot.status.is_terminal() {
+            return Ok(snapshot);
+        }
+        let message = format!(
+            "the batch is {}; its results come when it has ended",
+            snapshot.status
+        );
+        Err(Error::new(ErrorKind::Timeout)
+            .with_message(message)
+            .with_batch(snapshot.id))
     }
 
     /// Reads the outcomes back, in the order of the requests. Files are read as you go: keep it off
     /// threads that others wait for.
     pub fn outcomes(&self, finished: &Finished) -> Result<OutcomeReader> {
         OutcomeReader::new(Arc::clone(&self.provider), finished)
+    }
+
+    /// The same of a batch that is known to exist: some of the provider's machines may not know it yet.
+    async fn known(&self, batch: &BatchId) -> Result<BatchSnapshot> {
+        let start = self.clock.elapsed();
+        let mut asked = 0;
+        loop {
+            asked += 1;
+            match self.status(batch).await {
+                Err(error)
+                    if error.kind() == ErrorKind::BatchNotFound
+                        && self.clock.elapsed() - start < poll::UNKNOWN_AT_FIRST =>
+                {
+                    self.pause(&error, self.polling.wait(asked, None)).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// One page of batches, newest first.

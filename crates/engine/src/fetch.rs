@@ -3,11 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use lmbatch_core::{
     BatchHandle, BatchId, BatchSnapshot, Chunk, Error, ErrorKind, IdRule, Nonce, RequestError,
-    Result, ResultPart, Segment,
+    RequestId, Result, ResultPart, Segment,
 };
 
 use crate::engine::Engine;
@@ -16,6 +17,9 @@ use crate::index::{Echo, Place, Reader, Writer};
 use crate::plan::Plan;
 use crate::policy::Decision;
 use crate::spool::Files;
+
+/// How long results may be missing from a batch that has ended.
+const LATE_RESULTS: Duration = Duration::from_secs(15 * 60);
 
 /// A batch whose results are here.
 #[derive(Debug)]
@@ -34,6 +38,7 @@ struct Tally {
     duplicates: u64,
     foreign: u64,
     malformed: u64,
+    keyless: u64,
 }
 
 impl Finished {
@@ -64,6 +69,16 @@ impl Finished {
     /// Rows that could not be read.
     pub fn malformed(&self) -> u64 {
         self.tally.malformed
+    }
+
+    /// Rows that name no request at all.
+    pub fn keyless(&self) -> u64 {
+        self.tally.keyless
+    }
+
+    /// Whether rows came, and none of them is ours.
+    pub(crate) fn is_a_strangers(&self) -> bool {
+        self.tally.rows > 0 && self.tally.foreign + self.tally.keyless == self.tally.rows
     }
 
     /// What a batch that was refused as a whole means for one of its requests.
@@ -120,6 +135,9 @@ pub(crate) enum Joiner {
     Discover {
         ordinals: HashMap<Box<str>, u32>,
         echo: Box<Writer>,
+        /// Ids for rows that name no request, by their position; then come "1", "2", ….
+        names: std::vec::IntoIter<RequestId>,
+        keyless: u32,
     },
 }
 
@@ -175,11 +193,25 @@ impl Joiner {
         })
     }
 
-    pub(crate) fn of_rows(files: &Files) -> Result<Self> {
+    pub(crate) fn of_rows(files: &Files, names: Vec<RequestId>) -> Result<Self> {
         Ok(Self::Discover {
             ordinals: HashMap::new(),
             echo: Box::new(files.create("echo")?),
+            names: names.into_iter(),
+            keyless: 0,
         })
+    }
+
+    /// The request of a row that names none: known by its position only, and only where nothing better is.
+    fn keyless(&mut self) -> Result<Option<u32>> {
+        let Self::Discover { names, keyless, .. } = self else {
+            return Ok(None);
+        };
+        *keyless += 1;
+        let name = names
+            .next()
+            .unwrap_or_else(|| RequestId::new(keyless.to_string()));
+        self.ordinal(name.as_str())
     }
 
     fn ordinal(&mut self, id: &str) -> Result<Option<u32>> {
@@ -188,7 +220,7 @@ impl Joiner {
                 Ok(lmbatch_core::WireId::parse_ordinal(nonce, id).filter(|o| o < count))
             }
             Self::Verbatim { ordinals } => Ok(ordinals.get(id).copied()),
-            Self::Discover { ordinals, echo } => {
+            Self::Discover { ordinals, echo, .. } => {
                 if let Some(ordinal) = ordinals.get(id) {
                     return Ok(Some(*ordinal));
                 }
@@ -232,6 +264,25 @@ pub(crate) async fn fetch(
         .map_err(|error| error.with_batch(batch))
 }
 
+/// Where the results are. A batch may have ended before all of them show.
+async fn parts(engine: &Engine, batch: &BatchId) -> Result<Vec<ResultPart>> {
+    let start = engine.clock.elapsed();
+    let mut asked = 0;
+    loop {
+        asked += 1;
+        let set = engine.retrying(|| engine.provider.results(batch)).await?;
+        if set.complete {
+            return Ok(set.parts);
+        }
+        if engine.clock.elapsed() - start >= LATE_RESULTS {
+            let message = "the batch has ended, and the provider does not show all of its results; reading those it shows";
+            engine.tell(&Event::Warning { message });
+            return Ok(set.parts);
+        }
+        engine.clock.sleep(engine.polling.wait(asked, None)).await;
+    }
+}
+
 struct Fetch<'a> {
     engine: &'a Engine,
     joiner: Joiner,
@@ -243,11 +294,7 @@ impl Fetch<'_> {
     async fn all(&mut self, files: &Arc<Files>, snapshot: BatchSnapshot) -> Result<Finished> {
         let mut segments = Vec::new();
         if snapshot.status.may_have_outcomes() {
-            let set = self
-                .engine
-                .retrying(|| self.engine.provider.results(&snapshot.id))
-                .await?;
-            let mut parts = VecDeque::from(set.parts);
+            let mut parts = VecDeque::from(parts(self.engine, &snapshot.id).await?);
             while let Some(part) = parts.pop_front() {
                 let number = segments.len() as u16;
                 let (segment, next) = self.part(files, part, number).await?;
@@ -291,6 +338,10 @@ impl Fetch<'_> {
             ),
             (self.tally.foreign, "name none of our requests"),
             (self.tally.malformed, "could not be read"),
+            (
+                self.tally.keyless,
+                "name no request; without a handle they are numbered in the order in which they came, which may not be the order in which they were sent",
+            ),
         ] {
             if count > 0 {
                 self.engine.tell(&Event::Warning {
@@ -396,8 +447,15 @@ impl Fetch<'_> {
             self.tally.malformed += 1;
             return Ok(());
         };
-        let Some(ordinal) = self.joiner.ordinal(&scanned.id.decode())? else {
-            self.tally.foreign += 1;
+        let ordinal = match scanned.id {
+            Some(id) => self.joiner.ordinal(&id.decode())?,
+            None => {
+                self.tally.keyless += 1;
+                self.joiner.keyless()?
+            }
+        };
+        let Some(ordinal) = ordinal else {
+            self.tally.foreign += u64::from(scanned.id.is_some());
             return Ok(());
         };
         let at = ordinal as usize;

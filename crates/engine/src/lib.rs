@@ -6,6 +6,7 @@
 
 mod answer;
 mod attach;
+mod calls;
 mod clock;
 mod create;
 mod engine;
@@ -15,28 +16,33 @@ mod index;
 mod invoker;
 mod memory;
 mod operations;
+mod outcomes;
 mod owned;
 mod plan;
 mod policy;
 mod poll;
+mod prepared;
 mod reader;
 mod source;
 mod spool;
 mod structured;
 
 pub use answer::{AnswerView, Answered, Structured};
+pub use calls::{Create, Invoke};
 pub use clock::{SystemClock, SystemRng};
 pub use engine::{Engine, RunOptions};
 pub use event::{Event, Observer};
 pub use fetch::Finished;
 pub use invoker::LMInvoker;
 pub use memory::MemoryLedger;
-pub use operations::{BatchOperations, Create, Invoke, Outcomes};
+pub use operations::BatchOperations;
+pub use outcomes::{OutcomeStream, Outcomes};
 pub use plan::{BadInput, BadRequest, Checked, HandleParts, Plan, PlanError, SHOWN, check};
 pub use policy::{
     DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, MAX_STATUS_CHECK_INTERVAL, PollingPolicy,
     RetryPolicy,
 };
+pub use prepared::Prepared;
 pub use reader::OutcomeReader;
 pub use source::{Entry, IdView, RequestSource, Sourced};
 pub use spool::TemporarySpool;

@@ -11,8 +11,11 @@ use lmbatch_core::{
     Spool, WireId,
 };
 
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
 use crate::attach;
-use crate::index::{Echo, Reader, Writer};
+use crate::index::{BUFFER, Echo, Reader, Writer};
 use crate::source::{Entry, RequestSource, Sourced};
 use crate::spool::{Files, Nowhere, SpooledBody};
 
@@ -39,6 +42,25 @@ impl Plan {
     /// Bytes that will be sent.
     pub fn bytes(&self) -> u64 {
         self.shard.len()
+    }
+
+    /// A digest of everything that will be sent.
+    pub(crate) fn digest(&self) -> Result<Box<str>> {
+        let file = self.files.open("body")?;
+        let (mut digest, mut buffer, mut at) = (Sha256::new(), vec![0; BUFFER], 0);
+        loop {
+            let read = file
+                .read_at(&mut buffer, at)
+                .map_err(|e| Error::local("reading the spool", e))?;
+            if read == 0 {
+                break;
+            }
+            digest.update(&buffer[..read]);
+            at += read as u64;
+        }
+        let bytes = digest.finalize();
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(digits.into())
     }
 
     /// What a handle of its batch needs, before the batch exists.
@@ -70,7 +92,7 @@ pub(crate) fn request_id(json: &[u8]) -> RequestId {
 }
 
 /// A handle that only lacks its batch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HandleParts {
     provider: ProviderId,
     account: lmbatch_core::AccountId,
@@ -80,6 +102,19 @@ pub struct HandleParts {
 }
 
 impl HandleParts {
+    /// Whose ids travel.
+    pub(crate) fn id_choice(&self) -> IdChoice {
+        match self.ids {
+            IdRule::Verbatim => IdChoice::Callers,
+            IdRule::Ordinal(_) => IdChoice::Ours,
+        }
+    }
+
+    /// Under which account.
+    pub(crate) fn account(&self) -> &lmbatch_core::AccountId {
+        &self.account
+    }
+
     /// The handle of `batch`.
     pub fn with_batch(self, batch: BatchId) -> BatchHandle {
         BatchHandle {

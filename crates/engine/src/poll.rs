@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::policy::Decision;
 
 /// A batch that was just created may be unknown to some of the provider's machines for so long.
-const UNKNOWN_AT_FIRST: Duration = Duration::from_secs(120);
+pub(crate) const UNKNOWN_AT_FIRST: Duration = Duration::from_secs(120);
 
 /// How long polls may fail in a row before the run gives up. The batch goes on without it.
 const PATIENCE: Duration = Duration::from_secs(3600);

@@ -4,6 +4,7 @@
 mod account;
 mod classify;
 mod client;
+mod document;
 mod multipart;
 mod reply;
 mod retry_after;
@@ -13,6 +14,7 @@ mod url;
 pub use account::account;
 pub use classify::{delivery_of, kind_of};
 pub use client::{Exchange, HttpClient, HttpOptions};
+pub use document::{Path, document_rows, rest};
 pub use multipart::Multipart;
 pub use reply::{Reply, rows};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};

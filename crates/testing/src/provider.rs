@@ -33,6 +33,10 @@ pub struct Script {
     pub end: Option<BatchStatus>,
     /// Errors of reading the results, call by call.
     pub reads: VecDeque<Error>,
+    /// How sure a look is of what it finds; proved unless said otherwise.
+    pub certainty: Option<Certainty>,
+    /// Other people's batches that a look takes for ours as well.
+    pub lookalikes: u32,
     /// Looks for a label that see nothing, since the list lags.
     pub blind_looks: u32,
     /// Rows instead of the echoed ones.
@@ -177,10 +181,12 @@ impl BatchProvider for MemoryProvider {
             .iter()
             .rev()
             .filter(|(_, label, _)| *label == intent.label);
-        let candidates = ours
-            .map(|(batch, ..)| Candidate {
-                batch: batch.clone(),
-                certainty: Certainty::Proved,
+        let strangers = (0..state.script.lookalikes).map(|k| BatchId::new(format!("stranger{k}")));
+        let candidates = strangers
+            .chain(ours.map(|(batch, ..)| batch.clone()))
+            .map(|batch| Candidate {
+                batch,
+                certainty: state.script.certainty.unwrap_or(Certainty::Proved),
                 evidence: "label".into(),
             })
             .collect();
@@ -336,8 +342,8 @@ impl BatchCodec for MemoryCodec {
     }
 
     fn decode<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
-        let row: Row<'a> = serde_json::from_slice(row).map_err(|_| RowError::Malformed)?;
-        let id = row.id.ok_or(RowError::NoId)?;
+        let row: Row<'a> = serde_json::from_slice(row).map_err(|_| RowError)?;
+        let id = row.id;
         let outcome = match row.error {
             Some(word) if word == "expired" => OutcomeView::Expired,
             Some(word) => OutcomeView::Errored(FailureView {

@@ -96,7 +96,10 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
         }
         None => None,
     };
-    let finished = engine.retrieve(&batch, handle.as_ref()).await?;
+    let finished = match &handle {
+        Some(handle) => engine.retrieve(handle).await?,
+        None => engine.retrieve_rows(&batch, Vec::new()).await?,
+    };
     let origin = Origin {
         provider: provider.id.to_owned(),
         batch: batch.to_string(),

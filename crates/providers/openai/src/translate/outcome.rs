@@ -37,17 +37,14 @@ pub(super) fn decode(row: &[u8]) -> Result<RowView<'_>, RowError> {
 }
 
 /// Scan and decode both begin here, so they agree. The answer itself stays shut.
-fn open(row: &[u8]) -> Result<(Text<'_>, Weighed<'_>), RowError> {
-    let text = simdutf8::basic::from_utf8(row).map_err(|_| RowError::Malformed)?;
+fn open(row: &[u8]) -> Result<(Option<Text<'_>>, Weighed<'_>), RowError> {
+    let text = simdutf8::basic::from_utf8(row).map_err(|_| RowError)?;
     match serde_json::from_str::<Row<'_>>(text) {
-        Ok(row) => Ok((row.custom_id.ok_or(RowError::NoId)?, weigh(&row))),
+        Ok(row) => Ok((row.custom_id, weigh(&row))),
         // JSON of another shape: whose it is may be readable still.
         Err(_) => {
-            let row: RowId<'_> = serde_json::from_str(text).map_err(|_| RowError::Malformed)?;
-            Ok((
-                row.custom_id.ok_or(RowError::NoId)?,
-                Weighed::Final(malformed()),
-            ))
+            let row: RowId<'_> = serde_json::from_str(text).map_err(|_| RowError)?;
+            Ok((row.custom_id, Weighed::Final(malformed())))
         }
     }
 }

@@ -1,0 +1,225 @@
+//! Calls that take requests: they start when they are awaited.
+
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use lmbatch_core::{
+    BatchHandle, Error, ErrorKind, GenerateOptions, Hyperparameters, LMOutput, Outcome, Request,
+    RequestError, Result,
+};
+use serde::de::DeserializeOwned;
+
+use crate::engine::RunOptions;
+use crate::invoker::LMInvoker;
+use crate::outcomes::Outcomes;
+use crate::owned::OwnedSource;
+use crate::plan::IdChoice;
+use crate::policy::PollingPolicy;
+use crate::prepared::Prepared;
+
+/// Requests with the invoker that they go through.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) invoker: &'a LMInvoker,
+    requests: Vec<Request>,
+    pub(crate) options: GenerateOptions,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new<R: Into<Request>>(
+        invoker: &'a LMInvoker,
+        requests: impl IntoIterator<Item = R>,
+    ) -> Self {
+        Self {
+            invoker,
+            requests: requests.into_iter().map(Into::into).collect(),
+            options: GenerateOptions::default(),
+        }
+    }
+
+    /// The caller's own ids travel where all are legal, so that the batch can be read without its handle.
+    pub(crate) fn ids(&self) -> IdChoice {
+        let engine = &self.invoker.engine;
+        let rule = engine.provider().codec().capabilities().wire_ids;
+        let mut ids = self.requests.iter().map(|request| request.id.as_str());
+        if ids.all(|id| rule.allows(id)) {
+            IdChoice::Callers
+        } else {
+            IdChoice::Ours
+        }
+    }
+
+    pub(crate) fn source(self) -> Box<OwnedSource> {
+        Box::new(OwnedSource {
+            requests: self.requests.into_iter(),
+            model: self.invoker.model.clone(),
+            options: self.options.merged_over(&self.invoker.options),
+            place: 0,
+        })
+    }
+}
+
+/// A create that starts when it is awaited.
+#[derive(Debug)]
+#[must_use = "nothing is sent until it is awaited"]
+pub struct Create<'a> {
+    pub(crate) call: Call<'a>,
+}
+
+impl<'a> Create<'a> {
+    /// How the answers of this call are written; merged over the invoker's.
+    pub fn hyperparameters(mut self, hyperparameters: Hyperparameters) -> Self {
+        self.call.options.hyperparameters = hyperparameters;
+        self
+    }
+
+    /// Does everything that is free, and stops before the create: see [`Prepared`].
+    pub fn prepare(self) -> BoxFuture<'a, Result<Prepared>> {
+        async move {
+            let engine = &self.call.invoker.engine;
+            let ids = self.call.ids();
+            let plan = engine.plan_with(self.call.source(), ids).await?;
+            Prepared::new(engine, &plan).await
+        }
+        .boxed()
+    }
+
+    /// The batch of `prepared`, for the same requests: found, if `prepared` comes from another process
+    /// that may have created it, else created.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] where the requests or the account are not those that were prepared;
+    /// [`ErrorKind::Doubt`] as for every create.
+    pub fn find_or_create(self, prepared: Prepared) -> BoxFuture<'a, Result<BatchHandle>> {
+        async move {
+            let engine = &self.call.invoker.engine;
+            let (ids, nonce) = prepared.ids();
+            let plan = engine.plan_under(self.call.source(), ids, nonce).await?;
+            prepared.find_or_create(engine, &plan).await
+        }
+        .boxed()
+    }
+}
+
+impl<'a> IntoFuture for Create<'a> {
+    type Output = Result<BatchHandle>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        async move {
+            let engine = &self.call.invoker.engine;
+            let ids = self.call.ids();
+            let plan = engine.plan_with(self.call.source(), ids).await?;
+            engine.submit(plan).await
+        }
+        .boxed()
+    }
+}
+
+/// A whole run that starts when it is awaited.
+#[must_use = "nothing is sent until it is awaited"]
+pub struct Invoke<'a, T = LMOutput> {
+    pub(crate) call: Call<'a>,
+    options: RunOptions,
+    polling: Option<Duration>,
+    convert: fn(Outcomes) -> Outcomes<T>,
+}
+
+impl<T> std::fmt::Debug for Invoke<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Invoke")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Invoke<'a> {
+    pub(crate) fn plain(call: Call<'a>) -> Self {
+        Self::new(call, std::convert::identity)
+    }
+}
+
+impl<'a, T: DeserializeOwned> Invoke<'a, T> {
+    pub(crate) fn typed(call: Call<'a>) -> Self {
+        Self::new(call, |outcomes| outcomes.map(typed))
+    }
+}
+
+/// The structured value of an answer. One that does not fit is an error, and asking again may mend it.
+fn typed<T: DeserializeOwned>(outcome: Outcome) -> Outcome<T> {
+    match outcome {
+        Outcome::Succeeded { value, problem } => match value.structured() {
+            Ok(value) => Outcome::Succeeded { value, problem },
+            Err(_) => Outcome::Errored(
+                RequestError::new(ErrorKind::InvalidStructured)
+                    .with_message(
+                        problem.map_or("does not fit the type", |problem| problem.as_str()),
+                    )
+                    .retryable(true),
+            ),
+        },
+        Outcome::Errored(error) => Outcome::Errored(error),
+        Outcome::Expired => Outcome::Expired,
+        Outcome::Cancelled => Outcome::Cancelled,
+        Outcome::Missing => Outcome::Missing,
+    }
+}
+
+impl<'a, T> Invoke<'a, T> {
+    fn new(call: Call<'a>, convert: fn(Outcomes) -> Outcomes<T>) -> Self {
+        Self {
+            call,
+            options: RunOptions::default(),
+            polling: None,
+            convert,
+        }
+    }
+
+    /// How the answers of this call are written; merged over the invoker's.
+    pub fn hyperparameters(mut self, hyperparameters: Hyperparameters) -> Self {
+        self.call.options.hyperparameters = hyperparameters;
+        self
+    }
+    /// The time between two polls, kept as it is given. Otherwise it grows from
+    /// [`DEFAULT_STATUS_CHECK_INTERVAL`](crate::DEFAULT_STATUS_CHECK_INTERVAL).
+    pub fn status_check_interval(mut self, interval: Duration) -> Self {
+        self.polling = Some(interval);
+        self
+    }
+    /// Polls in all. When they are used up the error carries the batch id, and the batch goes on.
+    pub fn max_iterations(mut self, polls: u32) -> Self {
+        self.options.max_polls = Some(polls);
+        self
+    }
+    /// Time in all to wait for the batch. When it is over the error carries the batch id, and the batch goes on.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.deadline = Some(timeout);
+        self
+    }
+}
+
+impl<'a, T: 'a> IntoFuture for Invoke<'a, T> {
+    type Output = Result<Outcomes<T>>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        async move {
+            if self.options.max_polls == Some(0) {
+                return Err(Error::invalid_input(
+                    "max_iterations must be at least 1; nothing was sent",
+                ));
+            }
+            let mut engine = self.call.invoker.engine.clone();
+            if let Some(interval) = self.polling {
+                engine = engine.with_polling(PollingPolicy::every(interval));
+            }
+            let plan = engine.plan(self.call.source()).await?;
+            let finished = engine.run(plan, self.options).await?;
+            let outcomes = Outcomes::read(&engine, finished).await?;
+            Ok((self.convert)(outcomes))
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,172 @@
+//! Outcomes as a library user holds them: an ordered map, or a stream.
+
+use std::collections::{HashMap, VecDeque};
+
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use lmbatch_core::{
+    BatchSnapshot, Error, ErrorKind, LMOutput, Outcome, RequestId, Result, TokenUsage,
+};
+
+use crate::engine::{Engine, blocking};
+use crate::fetch::Finished;
+use crate::owned::outcome;
+use crate::reader::OutcomeReader;
+
+/// Outcomes that are read at once, off the async threads.
+const PAGE: usize = 256;
+
+/// Requests with their outcomes, one after the other: for more than fit into memory.
+pub type OutcomeStream = BoxStream<'static, Result<(RequestId, Outcome)>>;
+
+/// One outcome for each request, in the order of the requests.
+///
+/// ```no_run
+/// # fn show(outcomes: &lmbatch_engine::Outcomes) {
+/// for (id, outcome) in outcomes {
+///     println!("{id}: {}", outcome.status());
+/// }
+/// println!("{} tokens", outcomes.usage().output_tokens);
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Outcomes<T = LMOutput> {
+    batch: BatchSnapshot,
+    entries: Vec<(RequestId, Outcome<T>)>,
+    places: HashMap<RequestId, usize>,
+    usage: TokenUsage,
+}
+
+impl Outcomes {
+    pub(crate) async fn read(engine: &Engine, finished: Finished) -> Result<Self> {
+        let mut reader = engine.outcomes(&finished)?;
+        let batch = finished.snapshot().clone();
+        let work = move || {
+            let mut entries = Vec::new();
+            while let Some(entry) = next(&mut reader)? {
+                entries.push(entry);
+            }
+            Ok::<_, Error>(entries)
+        };
+        let entries = blocking(work).await?;
+        let entries = entries.map_err(|error| error.with_batch(batch.id.clone()))?;
+        let answers = entries
+            .iter()
+            .filter_map(|(_, outcome)| outcome.value().ok());
+        let usage = answers.map(|output| output.usage).sum();
+        Ok(Self::new(batch, entries, usage))
+    }
+
+    /// The same outcomes of other values.
+    pub(crate) fn map<T>(self, change: impl Fn(Outcome) -> Outcome<T>) -> Outcomes<T> {
+        let entries = self.entries.into_iter();
+        let entries = entries.map(|(id, outcome)| (id, change(outcome))).collect();
+        Outcomes::new(self.batch, entries, self.usage)
+    }
+}
+
+impl<T> Outcomes<T> {
+    fn new(batch: BatchSnapshot, entries: Vec<(RequestId, Outcome<T>)>, usage: TokenUsage) -> Self {
+        let places = entries.iter().enumerate();
+        let places = places.map(|(place, (id, _))| (id.clone(), place)).collect();
+        Self {
+            batch,
+            entries,
+            places,
+            usage,
+        }
+    }
+
+    /// The batch as it ended.
+    pub fn batch(&self) -> &BatchSnapshot {
+        &self.batch
+    }
+    /// The outcome of one request.
+    pub fn get(&self, id: &str) -> Option<&Outcome<T>> {
+        let place = self.places.get(&RequestId::from(id))?;
+        Some(&self.entries[*place].1)
+    }
+    /// Requests with their outcomes, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, (RequestId, Outcome<T>)> {
+        self.entries.iter()
+    }
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+    /// What all answers used together.
+    pub fn usage(&self) -> TokenUsage {
+        self.usage
+    }
+}
+
+impl<T> IntoIterator for Outcomes<T> {
+    type Item = (RequestId, Outcome<T>);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Outcomes<T> {
+    type Item = &'a (RequestId, Outcome<T>);
+    type IntoIter = std::slice::Iter<'a, (RequestId, Outcome<T>)>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.iter()
+    }
+}
+
+impl<T> std::ops::Index<&str> for Outcomes<T> {
+    type Output = Outcome<T>;
+
+    /// The outcome of a request.
+    ///
+    /// # Panics
+    /// If there is no such request; [`get`](Outcomes::get) does not.
+    fn index(&self, id: &str) -> &Outcome<T> {
+        self.get(id)
+            .unwrap_or_else(|| panic!("no request {id:?} in this batch ({:?})", ErrorKind::Missing))
+    }
+}
+
+fn next(reader: &mut OutcomeReader) -> Result<Option<(RequestId, Outcome)>> {
+    let Some(answered) = reader.next()? else {
+        return Ok(None);
+    };
+    let id = crate::plan::request_id(answered.id.as_str().as_bytes());
+    Ok(Some((id, outcome(&answered))))
+}
+
+/// The outcomes of a batch whose results are here.
+pub(crate) fn stream(engine: &Engine, finished: &Finished) -> Result<OutcomeStream> {
+    let reader = engine.outcomes(finished)?;
+    let batch = finished.batch().clone();
+    let pages = stream::try_unfold(Some(reader), |reader| async {
+        let Some(mut reader) = reader else {
+            return Ok(None);
+        };
+        let work = move || {
+            let mut page = VecDeque::with_capacity(PAGE);
+            while page.len() < PAGE {
+                match next(&mut reader)? {
+                    Some(entry) => page.push_back(entry),
+                    None => return Ok((page, None)),
+                }
+            }
+            Ok::<_, Error>((page, Some(reader)))
+        };
+        let (page, rest) = blocking(work).await??;
+        Ok(Some((page, rest)))
+    });
+    let entries = pages.flat_map(|page| match page {
+        Ok(page) => stream::iter(page.into_iter().map(Ok).collect::<Vec<_>>()),
+        Err(error) => stream::iter(vec![Err(error)]),
+    });
+    Ok(entries
+        .map(move |entry| entry.map_err(|error: Error| error.with_batch(batch.clone())))
+        .boxed())
+}
