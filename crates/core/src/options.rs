@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{ResponseSchema, Tool, ToolChoice};
+use crate::{RequestError, ResponseSchema, Tool, ToolChoice};
 
 /// How an answer is written. What is `None` is the provider's choice.
 ///
@@ -110,6 +110,38 @@ impl Hyperparameters {
             _ => return self.set_extra(path, &value),
         }
         Ok(())
+    }
+
+    /// Lays the provider's own parameters over the JSON object that stands in `out` from byte `at` on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where one of them would change which batch the request belongs to, and
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for `stream`: a batch cannot.
+    pub fn lay_over(&self, at: usize, out: &mut Vec<u8>) -> Result<(), RequestError> {
+        if self.extra.is_empty() {
+            return Ok(());
+        }
+        if self.extra.contains_key("model") {
+            return Err(RequestError::invalid_input(
+                "the parameter \"model\" cannot be set so: a batch has one model, chosen before",
+            ));
+        }
+        if self
+            .extra
+            .get("stream")
+            .is_some_and(|stream| *stream != false && !stream.is_null())
+        {
+            return Err(RequestError::unsupported(
+                "the parameter \"stream\": a batch cannot stream",
+            ));
+        }
+        let failed = |_| RequestError::invalid_input("the body could not be merged");
+        let mut body: Value = serde_json::from_slice(&out[at..]).map_err(failed)?;
+        for (key, value) in &self.extra {
+            merge(&mut body[key.as_str()], value);
+        }
+        out.truncate(at);
+        serde_json::to_writer(out, &body).map_err(failed)
     }
 
     fn set_extra(&mut self, path: &str, value: &Value) -> Result<(), String> {

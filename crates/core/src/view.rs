@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use crate::{
-    AttachmentKind, ErrorKind, FinishReason, Hyperparameters, Json, Problem, ResponseSchema, Role,
-    Text, ThinkingOptions, TokenUsage, Tool, ToolChoice,
+    AttachmentKind, ErrorKind, FinishReason, Hyperparameters, Json, Problem, RequestError,
+    ResponseSchema, Role, Text, ThinkingOptions, TokenUsage, Tool, ToolChoice,
 };
 
 /// One request, without its id: ids belong to the engine.
@@ -38,6 +38,41 @@ pub struct RawView<'a> {
     pub endpoint: Text<'a>,
     /// The body.
     pub body: Json<'a>,
+}
+
+impl RawView<'_> {
+    /// The model that the body names, where nothing speaks against sending it: with some providers one
+    /// bad line fails a whole batch.
+    pub fn check(&self, provider: &str, endpoints: &[&str]) -> Result<String, RequestError> {
+        #[derive(serde::Deserialize)]
+        struct Body {
+            stream: Option<serde_json::Value>,
+            model: Option<String>,
+        }
+        let endpoint = self.endpoint.decode();
+        if !endpoints.contains(&&*endpoint) {
+            return Err(RequestError::unsupported(format!(
+                "{provider} has no batches for the url {endpoint:?}; it has {}",
+                endpoints.join(", ")
+            )));
+        }
+        let body = Some(self.body)
+            .filter(|body| body.as_str().starts_with('{'))
+            .and_then(|body| body.parse::<Body>().ok());
+        let body = body.ok_or_else(|| {
+            RequestError::invalid_input("the body is not a JSON object whose model is a string")
+        })?;
+        if body
+            .stream
+            .is_some_and(|stream| stream != false && !stream.is_null())
+        {
+            return Err(RequestError::unsupported(
+                "body.stream: a batch cannot stream",
+            ));
+        }
+        body.model
+            .ok_or_else(|| RequestError::invalid_input("the body names no model"))
+    }
 }
 
 /// A conversation to answer.

@@ -109,6 +109,15 @@ impl HttpClient {
         self.exchange(Method::DELETE, path)
     }
 
+    /// Path and query of a URL that the provider gave, if it leads to our own origin.
+    pub fn own_path(&self, url: &str) -> Option<String> {
+        let base = &self.inner.options.base_url;
+        let url = base.join(url).ok()?;
+        let query = url.query().map(|query| format!("?{query}"));
+        (url.origin() == base.origin())
+            .then(|| format!("{}{}", url.path(), query.unwrap_or_default()))
+    }
+
     fn exchange(&self, method: Method, path: &str) -> Exchange {
         Exchange {
             client: self.clone(),

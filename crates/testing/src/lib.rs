@@ -4,7 +4,11 @@
 //! [`MemoryProvider`] answers by echo and keeps a bill; its [`Script`] makes it fail as you wish.
 
 mod clock;
+mod conversations;
 mod provider;
+mod show;
 
 pub use clock::{TestClock, TestRng};
+pub use conversations::conversations;
 pub use provider::{Call, MemoryProvider, Script};
+pub use show::{outcome_value, show_requests, show_rows};

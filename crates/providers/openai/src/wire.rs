@@ -213,10 +213,3 @@ pub(crate) struct ChatFunction<'a> {
     #[serde(borrow)]
     pub(crate) arguments: Option<Text<'a>>,
 }
-
-/// The little of a raw body that a batch depends on.
-#[derive(Deserialize)]
-pub(crate) struct RawBody {
-    pub(crate) stream: Option<Value>,
-    pub(crate) model: Option<String>,
-}

@@ -9,12 +9,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, GenerateView, Limits, ProviderId, RawView,
-    RequestError, RequestView, ResultPart, RowError, RowView, Scanned, WireId, WireIdRule,
+    BatchClass, BatchCodec, Capabilities, CreateProof, Limits, ProviderId, RequestError,
+    RequestView, ResultPart, RowError, RowView, Scanned, WireId, WireIdRule,
 };
 
 use crate::config::Endpoint;
-use crate::wire::RawBody;
 
 /// Endpoints whose bodies are passed on byte for byte (OpenAI's batch reference, 2026-11-12).
 const RAW_ENDPOINTS: &[&str] = &[
@@ -98,7 +97,10 @@ impl BatchCodec for OpenAiCodec {
             RequestView::Generate(generate) => {
                 (generate.model.decode().into(), self.endpoint.path().into())
             }
-            RequestView::Raw(raw) => (check_raw(raw)?.into(), raw.endpoint.decode()),
+            RequestView::Raw(raw) => (
+                raw.check("openai", RAW_ENDPOINTS)?.into(),
+                raw.endpoint.decode(),
+            ),
             _ => return Err(RequestError::unsupported(ONLY)),
         };
         Ok(BatchClass {
@@ -142,7 +144,7 @@ impl BatchCodec for OpenAiCodec {
                 } else {
                     responses::write(generate, out)?;
                 }
-                merge_extra(generate, at, out)?;
+                generate.hyperparameters.lay_over(at, out)?;
             }
             _ => return Err(RequestError::unsupported(ONLY)),
         }
@@ -157,73 +159,6 @@ impl BatchCodec for OpenAiCodec {
     fn decode<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
         outcome::decode(row)
     }
-}
-
-/// The model that the body names, where nothing speaks against it: one bad line fails a whole batch.
-fn check_raw(raw: &RawView<'_>) -> Result<String, RequestError> {
-    let endpoint = raw.endpoint.decode();
-    if !RAW_ENDPOINTS.contains(&&*endpoint) {
-        return Err(RequestError::unsupported(format!(
-            "openai has no batches for the url {endpoint:?}; it has {}",
-            RAW_ENDPOINTS.join(", ")
-        )));
-    }
-    let body = Some(raw.body)
-        .filter(|body| body.as_str().starts_with('{'))
-        .and_then(|body| body.parse::<RawBody>().ok());
-    let body = body.ok_or_else(|| {
-        RequestError::invalid_input("the body is not a JSON object whose model is a string")
-    })?;
-    // "streaming_unsupported": one such line fails the whole batch (third-party live capture, 2026-09-02).
-    if body
-        .stream
-        .is_some_and(|stream| stream != false && !stream.is_null())
-    {
-        return Err(RequestError::unsupported(
-            "body.stream: a batch cannot stream",
-        ));
-    }
-    body.model
-        .ok_or_else(|| RequestError::invalid_input("the body names no model"))
-}
-
-/// Lays the provider's own parameters on the body, last.
-fn merge_extra(
-    generate: &GenerateView<'_>,
-    at: usize,
-    out: &mut Vec<u8>,
-) -> Result<(), RequestError> {
-    let extra = &generate.hyperparameters.extra;
-    if extra.is_empty() {
-        return Ok(());
-    }
-    if extra.contains_key("model") {
-        return Err(RequestError::invalid_input(
-            "the parameter \"model\" cannot be set so: a batch has one model, chosen before",
-        ));
-    }
-    if extra
-        .get("stream")
-        .is_some_and(|stream| *stream != false && !stream.is_null())
-    {
-        return Err(RequestError::unsupported(
-            "the parameter \"stream\": a batch cannot stream",
-        ));
-    }
-    let body = serde_json::from_slice(&out[at..])
-        .map_err(|_| RequestError::invalid_input("the body could not be merged"))?;
-    let base = lmbatch_core::Hyperparameters {
-        extra: body,
-        ..Default::default()
-    };
-    let over = lmbatch_core::Hyperparameters {
-        extra: extra.clone(),
-        ..Default::default()
-    };
-    let merged = over.merged_over(&base).extra;
-    out.truncate(at);
-    serde_json::to_writer(&mut *out, &merged)
-        .map_err(|_| RequestError::invalid_input("the body could not be merged"))
 }
 
 #[cfg(test)]

@@ -1,0 +1,151 @@
+//! Anthropic's endpoints as methods. One exchange each.
+
+use lmbatch_core::{
+    BatchId, Delivery, Error, ErrorKind, Intent, ListOptions, Result, Retry, Shard,
+};
+use lmbatch_http::{Exchange, HeaderName, HeaderValue, HttpClient, Reply, segment};
+
+use crate::error::tell;
+use crate::translate::{BETAS, VERSION};
+use crate::wire::{Batch, List, Made};
+
+#[derive(Debug)]
+pub(crate) struct AnthropicClient {
+    pub(crate) http: HttpClient,
+}
+
+impl AnthropicClient {
+    pub(crate) async fn model(&self, model: &str) -> Result<()> {
+        let exchange = self
+            .http
+            .get(&format!("v1/models/{}", segment(model)))
+            .expecting("check the model");
+        exchange.ask(tell).await.map(drop)
+    }
+
+    pub(crate) async fn create(&self, shard: &Shard, intent: &Intent) -> Result<String> {
+        let mut exchange = self
+            .http
+            .post("v1/messages/batches")
+            .stream(
+                HeaderValue::from_static("application/json"),
+                shard.len(),
+                shard.open(0..shard.len()),
+            )
+            .once()
+            .expecting("create the batch");
+        for (variant, name) in [(VERSION, "anthropic-version"), (BETAS, "anthropic-beta")] {
+            if let Some(value) = intent.class.variant.get(variant) {
+                let value = HeaderValue::from_str(value).map_err(|_| {
+                    Error::invalid_input(format!("{name} holds characters that a header cannot"))
+                })?;
+                exchange = exchange.header(HeaderName::from_static(name), value);
+            }
+        }
+        made(exchange).await
+    }
+
+    /// The batch, with the server's wish for the next poll.
+    pub(crate) async fn batch(&self, batch: &BatchId) -> Result<Batch> {
+        let exchange = self
+            .http
+            .get(&batch_path(batch))
+            .expecting("ask for the batch's status");
+        let reply = exchange
+            .ask(tell)
+            .await
+            .map_err(|error| about(batch, error))?;
+        // "Retry-After: 10" on the 200 of a batch that has not ended (recorded traffic, 2026-08-19).
+        let poll_after = reply.retry_after();
+        let batch: Batch = reply.json().await?;
+        Ok(Batch {
+            poll_after,
+            ..batch
+        })
+    }
+
+    pub(crate) async fn list(&self, options: &ListOptions) -> Result<List> {
+        let limit = options.limit.unwrap_or(100).clamp(1, 1000);
+        let mut exchange = self
+            .http
+            .get("v1/messages/batches")
+            .expecting("list the batches")
+            .query("limit", limit.to_string());
+        if let Some(after) = &options.page {
+            exchange = exchange.query("after_id", after.as_str());
+        }
+        exchange.ask_json(tell).await
+    }
+
+    pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<()> {
+        let exchange = self
+            .http
+            .post(&format!("{}/cancel", batch_path(batch)))
+            .expecting("cancel the batch");
+        exchange
+            .ask(tell)
+            .await
+            .map(drop)
+            .map_err(|error| about(batch, error))
+    }
+
+    /// Where the results are: what the batch says, if that is with us; else where they are today. The
+    /// key and what it buys stay on our origin.
+    pub(crate) fn results_path(&self, batch: &BatchId, url: &str) -> String {
+        let own = self.http.own_path(url);
+        own.unwrap_or_else(|| format!("{}/results", batch_path(batch)))
+    }
+
+    pub(crate) async fn content(&self, batch: &BatchId, at: &str) -> Result<Reply> {
+        let exchange = self.http.get(at).expecting("read the results");
+        exchange.ask_following(tell).await.map_err(|error| {
+            let error = error.with_batch(batch.clone());
+            match error.http_status() {
+                // The results of an ended batch answered 404 for a while (SDK issue 1432, 2026-04-21).
+                Some(404) => error
+                    .with_kind(ErrorKind::FileNotFound)
+                    .with_retry(Retry::Temporary),
+                Some(410) => error.with_kind(ErrorKind::FileNotFound),
+                _ => error,
+            }
+        })
+    }
+
+    pub(crate) async fn delete(&self, batch: &BatchId) -> Result<()> {
+        let exchange = self
+            .http
+            .delete(&batch_path(batch))
+            .expecting("delete the batch");
+        match exchange.ask(tell).await {
+            Err(error) if error.http_status() == Some(404) => Ok(()),
+            other => other.map(drop).map_err(|error| about(batch, error)),
+        }
+    }
+}
+
+fn batch_path(batch: &BatchId) -> String {
+    format!("v1/messages/batches/{}", segment(batch.as_str()))
+}
+
+/// A 404 on a batch's own path is a missing batch, not a missing model.
+fn about(batch: &BatchId, error: Error) -> Error {
+    let error = error.with_batch(batch.clone());
+    if error.http_status() == Some(404) {
+        error.with_kind(ErrorKind::BatchNotFound)
+    } else {
+        error
+    }
+}
+
+/// What was made, by its id. A yes without one leaves it unknown what became of the call.
+async fn made(exchange: Exchange) -> Result<String> {
+    let reply = exchange.ask(tell).await?;
+    let about = reply
+        .error(ErrorKind::MalformedReply)
+        .with_delivery(Delivery::Unknown);
+    let made: Made = reply.json().await?;
+    if made.id.is_empty() {
+        return Err(about.with_message("it holds no id"));
+    }
+    Ok(made.id)
+}

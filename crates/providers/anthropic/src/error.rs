@@ -1,0 +1,229 @@
+//! What Anthropic's errors mean. Pure: HTTP status and structured words in, kind and retry out.
+
+use std::borrow::Cow;
+
+use lmbatch_core::{ErrorKind, Retry, Text};
+use lmbatch_http::{Told, kind_of};
+use serde_json::value::RawValue;
+
+use crate::wire::{ErrorBody, ErrorDetails, ErrorObject};
+
+/// The code first, then the type, then the HTTP status; never the prose.
+pub(crate) fn classify(status: u16, kind: Option<&str>, code: Option<&str>) -> (ErrorKind, Retry) {
+    use ErrorKind as Kind;
+    use Retry::{Permanent, Temporary};
+    match (code, kind) {
+        // "details.error_code: enforced_spend_limit_reached": HTTP 429 without retry-after, never succeeds
+        // until the first of next month (rate limits page, 2026-08).
+        (Some("enforced_spend_limit_reached"), _) => (Kind::Billing, Permanent),
+        // Codes of the create (SDK 2.12.0, 2026-11): someone has to act.
+        (
+            Some(
+                "organization_on_hold" | "cmek_key_disabled" | "claude_code_key_creator_not_member",
+            ),
+            _,
+        ) => (Kind::ProviderAuth, Permanent),
+        // "authentication_error: There's an issue with your API key", "permission_error: Your API key does
+        // not have permission to use the specified resource" (errors page, 2026-08).
+        (_, Some("authentication_error" | "permission_error")) => (Kind::ProviderAuth, Permanent),
+        // "billing_error: There's an issue with your billing or payment information" (HTTP 402; same page).
+        (_, Some("billing_error")) => (Kind::Billing, Permanent),
+        // "not_found_error: The requested resource was not found": a model, where no batch was asked for.
+        (_, Some("not_found_error")) => (Kind::ModelNotFound, Permanent),
+        // "request_too_large: Request exceeds the maximum allowed number of bytes" (HTTP 413; same page).
+        (_, Some("request_too_large")) => (Kind::InvalidInput, Permanent),
+        // "rate_limit_error: Your account has hit a rate limit" (HTTP 429; same page).
+        (_, Some("rate_limit_error")) => (Kind::ProviderRateLimit, Temporary),
+        // "overloaded_error: The API is temporarily overloaded" (HTTP 529; same page).
+        (_, Some("overloaded_error")) => (Kind::ProviderOverloaded, Temporary),
+        // "api_error: An unexpected error has occurred internal to Anthropic's systems" (HTTP 500; same page).
+        (_, Some("api_error")) => (Kind::ProviderInternal, Temporary),
+        // "timeout_error" (HTTP 504; SDK 2.12.0).
+        (_, Some("timeout_error")) => (Kind::Timeout, Temporary),
+        // "conflict_error" (HTTP 409; SDK 2.12.0 retries it).
+        (_, Some("conflict_error")) => (Kind::ProviderInternal, Temporary),
+        // "invalid_request_error: There was an issue with the format or content of your request" (HTTP 400).
+        (_, Some("invalid_request_error")) => (Kind::ProviderInvalidArgs, Permanent),
+        // A page of the proxy before the API, or a type that we do not know. A missing path is no model.
+        _ => kind_of(status),
+    }
+}
+
+/// An answer that says no.
+pub(crate) fn tell(status: u16, body: &[u8]) -> Told {
+    let said = said_in_body(std::str::from_utf8(body).unwrap_or_default());
+    let (kind, retry) = classify(status, said.kind.as_deref(), said.code.as_deref());
+    Told {
+        kind,
+        retry,
+        code: said.code.or(said.kind).map(Cow::into_owned),
+        message: said.message.map(|message| message.decode().into_owned()),
+        retry_after: None,
+    }
+}
+
+/// What an error says of itself.
+#[derive(Default)]
+pub(crate) struct Said<'a> {
+    /// `error.type`.
+    pub(crate) kind: Option<Cow<'a, str>>,
+    /// `error.details.error_code`.
+    pub(crate) code: Option<Cow<'a, str>>,
+    pub(crate) message: Option<Text<'a>>,
+}
+
+/// Reads the `error` member of a body.
+pub(crate) fn said_in_body(body: &str) -> Said<'_> {
+    match serde_json::from_str::<ErrorBody<'_>>(body) {
+        Ok(ErrorBody { error: Some(error) }) => said(error),
+        _ => Said::default(),
+    }
+}
+
+fn said(error: &RawValue) -> Said<'_> {
+    let Ok(object) = serde_json::from_str::<ErrorObject<'_>>(error.get()) else {
+        return Said {
+            message: serde_json::from_str(error.get()).ok(),
+            ..Said::default()
+        };
+    };
+    let details = object
+        .details
+        .and_then(|details| serde_json::from_str::<ErrorDetails<'_>>(details.get()).ok());
+    Said {
+        kind: object.r#type,
+        code: details.and_then(|details| details.error_code),
+        message: object.message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_kind() {
+        use ErrorKind as Kind;
+        use Retry::{Permanent, Temporary};
+        let spend = Some("enforced_spend_limit_reached");
+        for (status, kind, code, expected) in [
+            (
+                400,
+                Some("invalid_request_error"),
+                None,
+                (Kind::ProviderInvalidArgs, Permanent),
+            ),
+            (
+                401,
+                Some("authentication_error"),
+                None,
+                (Kind::ProviderAuth, Permanent),
+            ),
+            (402, Some("billing_error"), None, (Kind::Billing, Permanent)),
+            (402, None, None, (Kind::Billing, Permanent)),
+            (
+                403,
+                Some("permission_error"),
+                None,
+                (Kind::ProviderAuth, Permanent),
+            ),
+            (
+                403,
+                None,
+                Some("organization_on_hold"),
+                (Kind::ProviderAuth, Permanent),
+            ),
+            (
+                404,
+                Some("not_found_error"),
+                None,
+                (Kind::ModelNotFound, Permanent),
+            ),
+            (404, None, None, (Kind::ProviderInvalidArgs, Permanent)),
+            (408, None, None, (Kind::Timeout, Temporary)),
+            (
+                409,
+                Some("conflict_error"),
+                None,
+                (Kind::ProviderInternal, Temporary),
+            ),
+            (
+                413,
+                Some("request_too_large"),
+                None,
+                (Kind::InvalidInput, Permanent),
+            ),
+            (413, None, None, (Kind::InvalidInput, Permanent)),
+            (
+                429,
+                Some("rate_limit_error"),
+                None,
+                (Kind::ProviderRateLimit, Temporary),
+            ),
+            (
+                429,
+                Some("rate_limit_error"),
+                spend,
+                (Kind::Billing, Permanent),
+            ),
+            (
+                500,
+                Some("api_error"),
+                None,
+                (Kind::ProviderInternal, Temporary),
+            ),
+            (502, None, None, (Kind::ProviderInternal, Temporary)),
+            (504, Some("timeout_error"), None, (Kind::Timeout, Temporary)),
+            (
+                529,
+                Some("overloaded_error"),
+                None,
+                (Kind::ProviderOverloaded, Temporary),
+            ),
+            (529, None, None, (Kind::ProviderOverloaded, Temporary)),
+        ] {
+            assert_eq!(
+                classify(status, kind, code),
+                expected,
+                "{status} {kind:?} {code:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn w17_prose_never_decides() {
+        let body = br#"{"type":"error","error":{"type":"api_error","message":"model not found: rate limit, api key"}}"#;
+        assert_eq!(tell(500, body).kind, ErrorKind::ProviderInternal);
+    }
+
+    #[test]
+    fn an_error_is_read_in_any_shape() {
+        for (body, code, message) in [
+            (
+                r#"{"type":"error","error":{"type":"t","message":"m"},"request_id":"r"}"#,
+                Some("t"),
+                Some("m"),
+            ),
+            (
+                r#"{"error":{"type":"t","message":"m","details":{"error_code":"c"}}}"#,
+                Some("c"),
+                Some("m"),
+            ),
+            (
+                r#"{"error":{"type":"t","message":"m","details":[]}}"#,
+                Some("t"),
+                Some("m"),
+            ),
+            (r#"{"error":"m"}"#, None, Some("m")),
+            (r#"{"error":null}"#, None, None),
+            ("<html>", None, None),
+        ] {
+            let told = tell(500, body.as_bytes());
+            assert_eq!(
+                (told.code.as_deref(), told.message.as_deref()),
+                (code, message),
+                "{body}"
+            );
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The provider: a table of contents.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lmbatch_core::{
+    AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Candidate,
+    Certainty, Cursor, Error, ErrorKind, Found, Intent, ListOptions, Page, PartRole, Remnant,
+    RequestCounts, Result, ResultPart, ResultSet, RowStream, Shard, Staged, parse_time,
+};
+use serde_json::Value;
+
+use crate::builder::AnthropicBuilder;
+use crate::client::AnthropicClient;
+use crate::translate::AnthropicCodec;
+use crate::wire::Batch;
+
+/// How far clocks may differ when batches are compared by time.
+const SKEW: Duration = Duration::from_secs(300);
+
+/// Anthropic's message batches.
+///
+/// ```
+/// # fn main() -> Result<(), lmbatch_core::Error> {
+/// let anthropic = lmbatch_anthropic::Anthropic::builder().api_key("sk-x").base_url("http://127.0.0.1:8787").build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Anthropic {
+    pub(crate) codec: AnthropicCodec,
+    pub(crate) client: AnthropicClient,
+    pub(crate) account: AccountId,
+}
+
+impl Anthropic {
+    /// Everything that can be set.
+    pub fn builder() -> AnthropicBuilder {
+        AnthropicBuilder::default()
+    }
+
+    /// From `ANTHROPIC_API_KEY` (or `ANTHROPIC_AUTH_TOKEN`) and `ANTHROPIC_BASE_URL`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ProviderAuth`] where no key is set.
+    pub fn from_env() -> Result<Self> {
+        AnthropicBuilder::from_env().build()
+    }
+}
+
+#[async_trait]
+impl BatchProvider for Anthropic {
+    fn codec(&self) -> &dyn BatchCodec {
+        &self.codec
+    }
+
+    fn account(&self) -> AccountId {
+        self.account.clone()
+    }
+
+    async fn probe(&self, model: &str) -> Result<()> {
+        let Err(error) = self.client.model(model).await else {
+            return Ok(());
+        };
+        match (error.kind(), error.http_status()) {
+            (ErrorKind::ProviderAuth | ErrorKind::ModelNotFound | ErrorKind::Billing, _) => {
+                Err(error)
+            }
+            (_, None | Some(408 | 429 | 500 | 502..=599)) => Err(error),
+            // Anything else comes from a gateway that lacks the endpoint.
+            _ => Ok(()),
+        }
+    }
+
+    async fn stage(&self, _: &Shard, _: Option<Staged>) -> Result<Staged> {
+        Ok(Staged {
+            ready: true,
+            ..Staged::default()
+        })
+    }
+
+    async fn create(&self, shard: &Shard, intent: &Intent) -> Result<BatchId> {
+        self.client.create(shard, intent).await.map(BatchId::new)
+    }
+
+    // A batch cannot be labelled, and its requests are not shown: number and time are all there is.
+    async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
+        let list = self.client.list(&ListOptions { limit: None, page }).await?;
+        let mut found = Found::default();
+        let batches = list.data.unwrap_or_default();
+        for batch in &batches {
+            let created = batch.created_at.as_deref().and_then(parse_time);
+            let old = intent
+                .posted_at
+                .zip(created)
+                .is_some_and(|(posted, created)| created + SKEW < posted);
+            let mark = intent.watermark.as_ref();
+            if old || mark.is_some_and(|mark| mark.as_str() == batch.id) {
+                found.reached_watermark = true;
+                break;
+            }
+            if total(batch) == Some(u64::from(intent.count)) {
+                found.candidates.push(Candidate {
+                    batch: BatchId::new(batch.id.as_str()),
+                    certainty: Certainty::Presumed,
+                    evidence: "it holds as many requests and was made at that time".into(),
+                });
+            }
+        }
+        found.next = next(list.has_more, list.last_id, &batches);
+        Ok(found)
+    }
+
+    async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
+        Ok(snapshot(self.client.batch(batch).await?))
+    }
+
+    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+        let found = self.client.batch(batch).await?;
+        if found.archived_at.is_some() {
+            return Err(Error::new(ErrorKind::FileNotFound)
+                .with_provider("anthropic".into())
+                .with_batch(batch.clone())
+                .with_message("the results are gone: they are kept for 29 days"));
+        }
+        let parts = found.results_url.as_deref().map(|url| ResultPart {
+            batch: batch.clone(),
+            name: self.client.results_path(batch, url).into(),
+            role: PartRole::Mixed,
+            shape: "row".into(),
+            bytes: None,
+        });
+        Ok(ResultSet {
+            complete: parts.is_some(),
+            parts: parts.into_iter().collect(),
+        })
+    }
+
+    async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
+        if from > 0 {
+            return Err(Error::unsupported("reading results from the middle"));
+        }
+        let reply = self.client.content(&part.batch, &part.name).await?;
+        Ok(lmbatch_http::rows(reply.stream()))
+    }
+
+    async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
+        let list = self.client.list(options).await?;
+        let batches = list.data.unwrap_or_default();
+        let next = next(list.has_more, list.last_id, &batches);
+        Ok(Page {
+            items: batches.into_iter().map(snapshot).collect(),
+            next,
+        })
+    }
+
+    async fn cancel(&self, batch: &BatchId) -> Result<()> {
+        let Err(error) = self.client.cancel(batch).await else {
+            return Ok(());
+        };
+        // What a cancel of an ended batch answers is not documented: the status decides.
+        if matches!(error.http_status(), Some(400 | 409))
+            && self.status(batch).await?.status.is_terminal()
+        {
+            return Ok(());
+        }
+        Err(error)
+    }
+
+    async fn discard(&self, remnant: &Remnant) -> Result<()> {
+        match remnant {
+            Remnant::Batch(batch) => self.client.delete(batch).await,
+            Remnant::File(_) => Err(Error::unsupported("deleting a file at anthropic")),
+        }
+    }
+}
+
+/// A page that is empty is the last, whatever it says: the same cursor would come for ever.
+fn next(has_more: Option<bool>, last_id: Option<String>, data: &[Batch]) -> Option<Cursor> {
+    let last = data.last().filter(|_| has_more == Some(true))?;
+    Some(Cursor::new(last_id.unwrap_or_else(|| last.id.clone())))
+}
+
+fn count(counts: Option<&Value>, name: &str) -> u64 {
+    counts
+        .and_then(|counts| counts.get(name)?.as_u64())
+        .unwrap_or(0)
+}
+
+/// "The sum of all values always matches the total number of requests" (SDK 2.12.0, 2026-11).
+fn total(batch: &Batch) -> Option<u64> {
+    let counts = batch.request_counts.as_ref();
+    let names = ["processing", "succeeded", "errored", "canceled", "expired"];
+    let sum: u64 = names.iter().map(|name| count(counts, name)).sum();
+    Some(sum).filter(|sum| *sum > 0)
+}
+
+fn snapshot(batch: Batch) -> BatchSnapshot {
+    let total = total(&batch);
+    let counts = batch.request_counts.as_ref();
+    let counts = RequestCounts {
+        total,
+        succeeded: count(counts, "succeeded"),
+        errored: count(counts, "errored"),
+        expired: count(counts, "expired"),
+        cancelled: count(counts, "canceled"),
+    };
+    let word = batch.processing_status.as_deref().unwrap_or("(none)");
+    let status = match word {
+        "in_progress" => BatchStatus::InProgress,
+        "canceling" => BatchStatus::Cancelling,
+        // "ended" is the only word for all ends: what became of the requests says which it was.
+        "ended" if counts.expired > 0 => BatchStatus::Expired,
+        "ended" if batch.cancel_initiated_at.is_some() && counts.cancelled > 0 => {
+            BatchStatus::Cancelled
+        }
+        "ended" => BatchStatus::Completed,
+        other => BatchStatus::Unknown(other.to_owned()),
+    };
+    let time = |text: &Option<String>| text.as_deref().and_then(parse_time);
+    BatchSnapshot {
+        counts,
+        created_at: time(&batch.created_at),
+        expires_at: time(&batch.expires_at),
+        ended_at: time(&batch.ended_at),
+        poll_after: batch.poll_after,
+        ..BatchSnapshot::new(BatchId::new(batch.id), status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn snapshot_of(value: Value) -> BatchSnapshot {
+        snapshot(serde_json::from_value(value).unwrap())
+    }
+
+    #[test]
+    fn ended_is_read_by_what_became_of_the_requests() {
+        for (word, cancelled_at, counts, expected) in [
+            (
+                "in_progress",
+                Value::Null,
+                json!({"processing": 2}),
+                BatchStatus::InProgress,
+            ),
+            (
+                "canceling",
+                json!("2026-11-01T09:00:00Z"),
+                json!({"processing": 2}),
+                BatchStatus::Cancelling,
+            ),
+            (
+                "ended",
+                Value::Null,
+                json!({"succeeded": 1, "errored": 1}),
+                BatchStatus::Completed,
+            ),
+            (
+                "ended",
+                Value::Null,
+                json!({"succeeded": 1, "expired": 1}),
+                BatchStatus::Expired,
+            ),
+            (
+                "ended",
+                json!("2026-11-01T09:00:00Z"),
+                json!({"succeeded": 1, "canceled": 1}),
+                BatchStatus::Cancelled,
+            ),
+            (
+                "ended",
+                json!("2026-11-01T09:00:00Z"),
+                json!({"succeeded": 2}),
+                BatchStatus::Completed,
+            ),
+            (
+                "napping",
+                Value::Null,
+                json!({}),
+                BatchStatus::Unknown("napping".into()),
+            ),
+        ] {
+            let found = snapshot_of(json!({
+                "id": "b", "processing_status": word, "cancel_initiated_at": cancelled_at, "request_counts": counts,
+            }));
+            assert_eq!(found.status, expected);
+        }
+        assert!(!snapshot_of(json!({"id": "b"})).status.is_terminal());
+    }
+
+    #[test]
+    fn a_snapshot_says_what_the_batch_says() {
+        let found = snapshot_of(json!({
+            "id": "b", "type": "message_batch", "processing_status": "ended", "news": [1],
+            "request_counts": {"processing": 0, "succeeded": 7, "errored": 1, "canceled": 0, "expired": 2},
+            "created_at": "2026-11-01T09:00:00.123456+00:00", "expires_at": "2026-11-02T09:00:00Z",
+            "ended_at": "2026-11-02T09:00:01+00:00", "archived_at": null,
+        }));
+        assert_eq!(
+            found.counts,
+            RequestCounts {
+                total: Some(10),
+                succeeded: 7,
+                errored: 1,
+                expired: 2,
+                cancelled: 0
+            }
+        );
+        assert_eq!(found.expires_at, parse_time("2026-11-02T09:00:00Z"));
+        assert_eq!(found.ended_at, parse_time("2026-11-02T09:00:01Z"));
+        let created = found
+            .created_at
+            .map(|at| at.duration_since(std::time::UNIX_EPOCH).unwrap());
+        assert_eq!(created.map(|at| at.subsec_micros()), Some(123_456));
+    }
+
+    #[test]
+    fn null_is_absent_and_strange_shapes_spoil_nothing() {
+        let bare = snapshot_of(json!({"id": "b", "processing_status": "in_progress"}));
+        for counts in [
+            Value::Null,
+            json!({}),
+            json!({"processing": null}),
+            json!("many"),
+        ] {
+            let found = snapshot_of(json!({
+                "id": "b", "processing_status": "in_progress", "request_counts": counts, "created_at": "soon",
+            }));
+            assert_eq!(found, bare);
+        }
+    }
+}

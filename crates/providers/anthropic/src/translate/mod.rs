@@ -1,0 +1,190 @@
+//! Pure: a request into an element of a create's body, a row of the results into an outcome.
+
+mod content;
+mod models;
+mod outcome;
+mod request;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lmbatch_core::{
+    BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, Frame, GenerateView, Label,
+    Limits, ProviderId, RequestError, RequestView, ResultPart, RowError, RowView, Scanned,
+    SourceView, WireId, WireIdRule,
+};
+
+use crate::config::AnthropicConfig;
+use crate::wire::RawSampling;
+
+/// The endpoint of each request of a batch.
+const ENDPOINT: &str = "/v1/messages";
+/// The newest API version, of 2026-10-21.
+pub(crate) const NEWEST: &str = "2026-10-21";
+/// The version before. `temperature`, `top_p` and `top_k` exist only in it: "temperature: Extra inputs are
+/// not permitted" (HTTP 400 of 2026-10-21; versioning page, and one public report, 2026-10-31).
+const WITH_SAMPLING: &str = "2023-06-01";
+/// Needed by requests that name files at the provider (SDK 2.12.0, 2026-11).
+const FILES_BETA: &str = "files-api-2025-04-14";
+/// Variants of the class: headers of the create, hence the same for a whole batch.
+pub(crate) const VERSION: &str = "version";
+pub(crate) const BETAS: &str = "betas";
+
+const ONLY: &str = "anthropic: only generate requests and anthropic's own bodies";
+
+/// How Anthropic says things. Needs no key.
+///
+/// ```
+/// use lmbatch_anthropic::{AnthropicCodec, AnthropicConfig};
+/// use lmbatch_core::BatchCodec;
+/// let codec = AnthropicCodec::new(&AnthropicConfig::default());
+/// assert!(codec.capabilities().wire_ids.allows("row_1") && !codec.capabilities().wire_ids.allows("any/id"));
+/// ```
+#[derive(Debug, Clone)]
+pub struct AnthropicCodec {
+    id: ProviderId,
+    capabilities: Capabilities,
+    version: Option<String>,
+    betas: Vec<String>,
+    max_tokens: u32,
+}
+
+impl AnthropicCodec {
+    /// The codec as configured. Results are read the same whatever is set.
+    pub fn new(config: &AnthropicConfig) -> Self {
+        Self {
+            id: ProviderId::new("anthropic"),
+            capabilities: Capabilities {
+                create: CreateProof::CountAndTime,
+                fence: false,
+                ranges: false,
+                list: true,
+                cancel: true,
+                discard: true,
+                // "custom_id: 1 to 64 characters, ^[a-zA-Z0-9_-]{1,64}$" (API reference, 2026-08).
+                wire_ids: WireIdRule {
+                    max_chars: 64,
+                    ascii_word: true,
+                },
+                // "Results are available for 29 days after creation" (batch guide, 2026-08).
+                retention: Some(Duration::from_secs(29 * 24 * 3600)),
+                raw_endpoints: &[ENDPOINT],
+            },
+            version: config.version.clone(),
+            betas: config.betas.clone(),
+            max_tokens: config.max_tokens,
+        }
+    }
+
+    fn variant(&self, sampling: bool, files: bool) -> BTreeMap<Box<str>, Box<str>> {
+        let needed = if sampling { WITH_SAMPLING } else { NEWEST };
+        let version = self.version.as_deref().unwrap_or(needed);
+        let mut variant = BTreeMap::from([(VERSION.into(), version.into())]);
+        let mut betas: Vec<&str> = self.betas.iter().map(String::as_str).collect();
+        betas.extend(files.then_some(FILES_BETA));
+        betas.sort_unstable();
+        betas.dedup();
+        if !betas.is_empty() {
+            variant.insert(BETAS.into(), betas.join(",").into());
+        }
+        variant
+    }
+}
+
+impl BatchCodec for AnthropicCodec {
+    fn id(&self) -> &ProviderId {
+        &self.id
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    // Models and features may be mixed in a batch (batch guide, 2026-08); headers are the whole batch's.
+    fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError> {
+        let variant = match request {
+            RequestView::Generate(generate) => {
+                let sampling = request::sampling(generate);
+                models::check_sampling(&generate.model.decode(), &sampling)?;
+                self.variant(!sampling.is_empty(), names_files(generate))
+            }
+            RequestView::Raw(raw) => {
+                raw.check("anthropic", &[ENDPOINT])?;
+                let sampling = raw.body.parse::<RawSampling<'_>>().is_ok_and(|body| {
+                    body.temperature.is_some() || body.top_p.is_some() || body.top_k.is_some()
+                });
+                self.variant(sampling, false)
+            }
+            _ => return Err(RequestError::unsupported(ONLY)),
+        };
+        Ok(BatchClass {
+            model: None,
+            endpoint: ENDPOINT.into(),
+            route: "inline".into(),
+            variant,
+        })
+    }
+
+    // "100,000 requests or 256 MB, whichever is reached first" (batch guide, 2026-08); megabytes taken as
+    // the smaller.
+    fn limits(&self, _: &BatchClass) -> Limits {
+        Limits {
+            min_requests: 1,
+            max_requests: 100_000,
+            max_bytes: 256_000_000,
+            max_request_bytes: 256_000_000,
+            enqueued_tokens: None,
+        }
+    }
+
+    fn frame(&self, _: &BatchClass, _: &Label) -> Frame {
+        Frame {
+            prefix: Bytes::from_static(b"{\"requests\":["),
+            separator: Bytes::from_static(b","),
+            suffix: Bytes::from_static(b"]}"),
+        }
+    }
+
+    fn encode(
+        &self,
+        _: &BatchClass,
+        id: &WireId,
+        request: &RequestView<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        out.extend_from_slice(b"{\"custom_id\":");
+        lmbatch_core::write_string(id.as_str(), out);
+        out.extend_from_slice(b",\"params\":");
+        match request {
+            RequestView::Raw(raw) => raw.body.write(out),
+            RequestView::Generate(generate) => {
+                let at = out.len();
+                request::write(generate, self.max_tokens, out)?;
+                generate.hyperparameters.lay_over(at, out)?;
+            }
+            _ => return Err(RequestError::unsupported(ONLY)),
+        }
+        out.push(b'}');
+        Ok(())
+    }
+
+    fn scan<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Scanned<'a>, RowError> {
+        outcome::scan(row)
+    }
+
+    fn decode<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
+        outcome::decode(row)
+    }
+}
+
+fn names_files(generate: &GenerateView<'_>) -> bool {
+    let mut contents = generate.messages.iter().flat_map(|turn| &turn.contents);
+    contents.any(|content| {
+        matches!(content, ContentView::Attachment(attachment) if matches!(attachment.source, SourceView::File(_)))
+    })
+}
+
+#[cfg(test)]
+mod tests;

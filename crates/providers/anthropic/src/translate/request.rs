@@ -1,0 +1,206 @@
+//! Params of a message (SDK 2.12.0, 2026-11).
+
+use lmbatch_core::{
+    ContentView, GenerateView, MessageView, Object, RequestError, Role, Text, ToolChoice,
+    write_list,
+};
+
+use super::models::Thinking;
+use super::{content, models, schema};
+
+/// The parameters of sampling that the request sets.
+pub(super) fn sampling(view: &GenerateView<'_>) -> Vec<&'static str> {
+    let parameters = &*view.hyperparameters;
+    let set = [
+        ("temperature", parameters.temperature.is_some()),
+        ("top_p", parameters.top_p.is_some()),
+        ("top_k", parameters.top_k.is_some()),
+    ];
+    let own = set
+        .into_iter()
+        .filter_map(|(name, set)| (set || parameters.extra.contains_key(name)).then_some(name));
+    own.collect()
+}
+
+pub(super) fn write(
+    view: &GenerateView<'_>,
+    default_max_tokens: u32,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
+    let parameters = &*view.hyperparameters;
+    for (name, set) in [
+        ("seed", parameters.seed.is_some()),
+        ("presence_penalty", parameters.presence_penalty.is_some()),
+        ("frequency_penalty", parameters.frequency_penalty.is_some()),
+    ] {
+        if set {
+            return Err(RequestError::unsupported(format!(
+                "anthropic has no {name}"
+            )));
+        }
+    }
+    let model = view.model.decode();
+    let asked = view.thinking.copied().unwrap_or_default();
+    let thinking = models::thinking(&model, asked.effort, asked.budget_tokens)?;
+    let mut body = Object::new(out);
+    body.text("model", view.model);
+    let max_tokens = max_tokens(
+        parameters.max_output_tokens,
+        default_max_tokens,
+        thinking.as_ref(),
+    )?;
+    body.value("max_tokens", max_tokens);
+    system(view, &mut body)?;
+    messages(view, &model, body.key("messages"))?;
+    if !view.tools.is_empty() {
+        write_list(body.key("tools"), view.tools, |out, tool| {
+            let mut entry = Object::new(out);
+            entry.str("name", &tool.name);
+            entry.some("description", tool.description.as_deref());
+            tool.parameters.as_json().write(entry.key("input_schema"));
+            entry.some("strict", tool.strict);
+            entry.end();
+            Ok(())
+        })?;
+    }
+    if let Some(choice) = view.tool_choice {
+        tool_choice(choice, body.key("tool_choice"));
+    }
+    let effort = thinking
+        .as_ref()
+        .and_then(|thinking| think(thinking, &mut body));
+    if effort.is_some() || view.schema.is_some() {
+        let mut config = Object::new(body.key("output_config"));
+        config.some("effort", effort);
+        if let Some(wanted) = view.schema {
+            let mut format = Object::new(config.key("format"));
+            format.str("type", "json_schema");
+            schema::write(&wanted.schema, format.key("schema"));
+            format.end();
+        }
+        config.end();
+    }
+    body.some("temperature", parameters.temperature);
+    body.some("top_p", parameters.top_p);
+    body.some("top_k", parameters.top_k);
+    body.some("stop_sequences", parameters.stop.as_ref());
+    body.end();
+    Ok(())
+}
+
+/// The most tokens of the answer, in which what is thought counts: room for both where only one is said.
+fn max_tokens(
+    asked: Option<u32>,
+    default: u32,
+    thinking: Option<&Thinking>,
+) -> Result<u32, RequestError> {
+    match (asked, thinking) {
+        // "budget_tokens must be less than max_tokens" (SDK 2.12.0).
+        (Some(most), Some(Thinking::Budget(budget))) if most <= *budget => {
+            Err(RequestError::invalid_input(format!(
+                "anthropic: max_output_tokens ({most}) must be more than the {budget} tokens for thinking"
+            )))
+        }
+        (Some(most), _) => Ok(most),
+        (None, Some(Thinking::Budget(budget))) => Ok(default.saturating_add(*budget)),
+        (None, _) => Ok(default),
+    }
+}
+
+/// Writes how to think; the level goes elsewhere.
+fn think(thinking: &Thinking, body: &mut Object<'_>) -> Option<&'static str> {
+    let mut entry = Object::new(body.key("thinking"));
+    let mut effort = None;
+    match thinking {
+        Thinking::Disabled => entry.str("type", "disabled"),
+        Thinking::Adaptive(level) => {
+            entry.str("type", "adaptive");
+            effort = Some(*level);
+        }
+        Thinking::Budget(tokens) => {
+            entry.str("type", "enabled");
+            entry.value("budget_tokens", tokens);
+        }
+    }
+    entry.end();
+    effort
+}
+
+/// System text stands before every conversation here, wherever it stood.
+fn system(view: &GenerateView<'_>, body: &mut Object<'_>) -> Result<(), RequestError> {
+    let mut texts: Vec<Text<'_>> = view.system.into_iter().collect();
+    for turn in view
+        .messages
+        .iter()
+        .filter(|turn| turn.role == Role::System)
+    {
+        for content in &turn.contents {
+            let ContentView::Text(text) = content else {
+                return Err(RequestError::unsupported(
+                    "anthropic: system messages hold text only",
+                ));
+            };
+            texts.push(*text);
+        }
+    }
+    texts.retain(|text| !text.is_empty());
+    match texts.as_slice() {
+        [] => {}
+        [text] => body.text("system", *text),
+        texts => write_list(body.key("system"), texts, |out, text| {
+            content::text(*text, out);
+            Ok::<(), RequestError>(())
+        })?,
+    }
+    Ok(())
+}
+
+fn messages(view: &GenerateView<'_>, model: &str, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    let turns = || {
+        view.messages
+            .iter()
+            .filter(|turn| turn.role != Role::System)
+    };
+    match turns().next_back() {
+        None => {
+            return Err(RequestError::invalid_input(
+                "anthropic: a conversation needs a message besides the system's",
+            ));
+        }
+        Some(last) if last.role == Role::Assistant => models::check_prefill(model)?,
+        Some(_) => {}
+    }
+    write_list(out, turns(), message)
+}
+
+fn message(out: &mut Vec<u8>, turn: &MessageView<'_>) -> Result<(), RequestError> {
+    let mut message = Object::new(out);
+    message.str("role", turn.role.as_str());
+    if let [ContentView::Text(text)] = turn.contents.as_slice()
+        && !text.is_empty()
+    {
+        message.text("content", *text);
+    } else {
+        // "tool_result blocks must come first" in a user's message (tool use page, 2026-08).
+        let is_result = |content: &&ContentView<'_>| matches!(content, ContentView::ToolResult(_));
+        let results = turn.contents.iter().filter(is_result);
+        let others = turn.contents.iter().filter(|content| !is_result(content));
+        content::write(turn.role, results.chain(others), message.key("content"))?;
+    }
+    message.end();
+    Ok(())
+}
+
+fn tool_choice(choice: &ToolChoice, out: &mut Vec<u8>) {
+    let mut entry = Object::new(out);
+    match choice {
+        ToolChoice::Auto => entry.str("type", "auto"),
+        ToolChoice::None => entry.str("type", "none"),
+        ToolChoice::Required => entry.str("type", "any"),
+        ToolChoice::Tool(name) => {
+            entry.str("type", "tool");
+            entry.str("name", name);
+        }
+    }
+    entry.end();
+}

@@ -1,0 +1,143 @@
+//! What Anthropic's batch API says, as it spells it. Absent and null are the same; unknown is ignored.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use lmbatch_core::{Json, Text};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// A batch that was just made: no more of it is read, so that nothing else can spoil it.
+#[derive(Deserialize)]
+pub(crate) struct Made {
+    pub(crate) id: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Batch {
+    pub(crate) id: String,
+    pub(crate) processing_status: Option<String>,
+    pub(crate) request_counts: Option<Value>,
+    pub(crate) created_at: Option<String>,
+    pub(crate) expires_at: Option<String>,
+    pub(crate) ended_at: Option<String>,
+    pub(crate) archived_at: Option<String>,
+    pub(crate) cancel_initiated_at: Option<String>,
+    pub(crate) results_url: Option<String>,
+    /// From the header of the answer.
+    #[serde(skip)]
+    pub(crate) poll_after: Option<Duration>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct List {
+    pub(crate) data: Option<Vec<Batch>>,
+    pub(crate) last_id: Option<String>,
+    pub(crate) has_more: Option<bool>,
+}
+
+/// An error's body, around the error itself: also what an errored row holds.
+#[derive(Deserialize)]
+pub(crate) struct ErrorBody<'a> {
+    #[serde(borrow)]
+    pub(crate) error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ErrorObject<'a> {
+    #[serde(borrow)]
+    pub(crate) r#type: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) message: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) details: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ErrorDetails<'a> {
+    #[serde(borrow)]
+    pub(crate) error_code: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Row<'a> {
+    #[serde(borrow)]
+    pub(crate) custom_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) result: Option<RowResult<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct RowResult<'a> {
+    #[serde(borrow)]
+    pub(crate) r#type: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) error: Option<&'a RawValue>,
+}
+
+/// Only whose row it is, where nothing else can be read.
+#[derive(Deserialize)]
+pub(crate) struct RowId<'a> {
+    #[serde(borrow)]
+    pub(crate) custom_id: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Message<'a> {
+    #[serde(borrow)]
+    pub(crate) id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) model: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) content: Option<Vec<Json<'a>>>,
+    #[serde(borrow)]
+    pub(crate) stop_reason: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) stop_details: Option<&'a RawValue>,
+    pub(crate) usage: Option<Value>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct StopDetails<'a> {
+    #[serde(borrow)]
+    pub(crate) explanation: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) category: Option<Text<'a>>,
+}
+
+/// A block of any type.
+#[derive(Deserialize)]
+pub(crate) struct Block<'a> {
+    #[serde(borrow)]
+    pub(crate) r#type: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) text: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) citations: Option<Vec<Json<'a>>>,
+    #[serde(borrow)]
+    pub(crate) thinking: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) signature: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) data: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) name: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) input: Option<Json<'a>>,
+}
+
+/// Of a raw body, what decides its batch.
+#[derive(Deserialize)]
+pub(crate) struct RawSampling<'a> {
+    #[serde(borrow)]
+    pub(crate) temperature: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) top_p: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) top_k: Option<&'a RawValue>,
+}

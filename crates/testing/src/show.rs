@@ -1,0 +1,115 @@
+//! What an adapter makes of a request and of a row, as text for snapshots.
+
+use std::fmt::Write as _;
+
+use lmbatch_core::{
+    BatchCodec, GenerateView, ItemView, Json, OutcomeView, RequestView, ResultPart, Text, WireId,
+};
+use serde_json::{Value, json};
+
+/// Class and body of each request, or the words with which it is refused.
+pub fn show_requests<'a>(
+    codec: &dyn BatchCodec,
+    requests: impl IntoIterator<Item = (&'a str, GenerateView<'a>)>,
+) -> String {
+    let mut shown = String::new();
+    for (name, view) in requests {
+        let request = RequestView::Generate(view);
+        let mut out = Vec::new();
+        let encoded = codec.class(&request).and_then(|class| {
+            codec.encode(&class, &WireId::verbatim("id"), &request, &mut out)?;
+            Ok(class)
+        });
+        let text = match encoded {
+            Ok(class) => {
+                // Byte for byte; what is not one line of JSON shows as null.
+                let text = String::from_utf8_lossy(&out);
+                let is_line = Json::new(&text).is_ok() && !text.contains('\n');
+                let text = if is_line { &*text } else { "null" };
+                let model = class.model.as_deref().unwrap_or("any model");
+                format!("{model}, {}, {:?}\n{text}", class.route, class.variant)
+            }
+            Err(error) => {
+                let words = error.message().unwrap_or("no words");
+                format!("refused ({}): {words}", error.kind().as_str())
+            }
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(shown, "== {name}\n{text}\n\n");
+    }
+    shown
+}
+
+/// What each row comes to.
+pub fn show_rows<'a>(
+    codec: &dyn BatchCodec,
+    part: &ResultPart,
+    rows: impl IntoIterator<Item = (&'a str, String)>,
+) -> String {
+    let mut shown = String::new();
+    for (name, row) in rows {
+        let scanned = codec.scan(part, row.as_bytes());
+        let decoded = codec.decode(part, row.as_bytes());
+        let text = match (&scanned, &decoded) {
+            (Ok(scanned), Ok(decoded)) => format!(
+                "{:?}, {:?}\n{}",
+                scanned.id.map(|id| id.decode().into_owned()),
+                scanned.verdict,
+                outcome_value(&decoded.outcome)
+            ),
+            (Err(_), Err(_)) => "cannot be read".to_owned(),
+            _ => "scan and decode disagree".to_owned(),
+        };
+        let _ = write!(shown, "== {name}\n{text}\n\n");
+    }
+    shown
+}
+
+fn plain(text: Option<Text<'_>>) -> Value {
+    text.map(|text| text.decode().into_owned()).into()
+}
+
+/// An outcome with all that it says.
+pub fn outcome_value(outcome: &OutcomeView<'_>) -> Value {
+    match outcome {
+        OutcomeView::Succeeded(output) => json!({
+            "items": output.items.iter().map(item).collect::<Vec<_>>(),
+            "finish_reason": output.finish_reason.as_str(),
+            "usage": output.usage,
+            "model": plain(output.model),
+            "response_id": plain(output.response_id),
+            "problem": output.problem,
+        }),
+        OutcomeView::Errored(failure) => json!({"errored": {
+            "kind": failure.kind, "code": failure.code, "http_status": failure.http_status,
+            "message": plain(failure.message), "retryable": failure.retryable,
+        }}),
+        OutcomeView::Expired => json!("expired"),
+        OutcomeView::Cancelled => json!("cancelled"),
+    }
+}
+
+fn item(item: &ItemView<'_>) -> Value {
+    let raw = |json: &Json<'_>| json.parse::<Value>().unwrap_or_default();
+    match item {
+        ItemView::Text(text) => json!({"text": text.decode()}),
+        ItemView::Refusal(text) => json!({"refusal": text.decode()}),
+        ItemView::ToolCall(call) => {
+            let mut arguments = Vec::new();
+            call.arguments.write_value(&mut arguments);
+            let arguments: Value = serde_json::from_slice(&arguments).unwrap_or_default();
+            json!({"tool_call": {"id": call.id.decode(), "name": call.name.decode(), "arguments": arguments}})
+        }
+        ItemView::Thinking(thinking) => json!({"thinking": {
+            "text": plain(thinking.text), "id": plain(thinking.id),
+            "signature": plain(thinking.signature), "data": plain(thinking.data),
+        }}),
+        ItemView::Attachment(attachment) => json!({"attachment": {
+            "kind": attachment.kind, "mime_type": plain(attachment.mime_type),
+            "source": format!("{:?}", attachment.source),
+        }}),
+        ItemView::Citation(json) => json!({"citation": raw(json)}),
+        ItemView::Other(json) => json!({"other": raw(json)}),
+        _ => json!("an item of a new kind"),
+    }
+}
