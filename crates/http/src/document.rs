@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 /// The most bytes of a document without its rows.
 const MAX_REST: usize = 4 << 20;
 
-/// Member names from the top of the document to a list of rows.
+/// Member names from the top of the document to a list of rows; `*` for every element of a list between.
 pub type Path = &'static [&'static str];
 
 /// The document without its rows: lists at `paths` are empty in it.
@@ -235,7 +235,7 @@ impl Cutter {
                 && keys
                     .clone()
                     .zip(*path)
-                    .all(|(key, name)| key == Some(name.as_bytes()))
+                    .all(|(key, name)| key.unwrap_or(b"*") == name.as_bytes())
         })
     }
 }

@@ -1,0 +1,168 @@
+//! Checks what was set, once.
+
+use lmbatch_core::{Error, ErrorKind, Result};
+use lmbatch_http::{HeaderMap, HeaderName, HttpClient, HttpOptions};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::client::GoogleClient;
+use crate::config::{DEFAULT_BASE_URL, GoogleConfig, Route, SafetySetting, SchemaField};
+use crate::provider::Google;
+use crate::translate::GoogleCodec;
+
+/// Builds a [`Google`].
+///
+/// ```
+/// # fn main() -> Result<(), lmbatch_core::Error> {
+/// use lmbatch_google::{Google, Route};
+/// let google = Google::builder().api_key("k\nx").build();
+/// assert!(google.is_err(), "a key of characters that no header can hold");
+/// let google = Google::builder().api_key("k").route(Route::Inline).build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct GoogleBuilder {
+    config: GoogleConfig,
+}
+
+impl From<GoogleConfig> for GoogleBuilder {
+    fn from(config: GoogleConfig) -> Self {
+        Self { config }
+    }
+}
+
+impl GoogleBuilder {
+    /// From `GOOGLE_API_KEY` (else `GEMINI_API_KEY`) and `GOOGLE_GEMINI_BASE_URL`, as Google's own SDKs
+    /// read them.
+    pub fn from_env() -> Self {
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let key = set("GOOGLE_API_KEY").or_else(|| set("GEMINI_API_KEY"));
+        Self {
+            config: GoogleConfig {
+                api_key: key.map(SecretString::from),
+                base_url: set("GOOGLE_GEMINI_BASE_URL")
+                    .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned()),
+                ..GoogleConfig::default()
+            },
+        }
+    }
+
+    /// The API key.
+    pub fn api_key(mut self, key: impl Into<SecretString>) -> Self {
+        self.config.api_key = Some(key.into());
+        self
+    }
+    /// Where the provider is, without the version.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.config.base_url = url.into();
+        self
+    }
+    /// The API's version, such as `v1beta`.
+    pub fn api_version(mut self, version: impl Into<String>) -> Self {
+        self.config.api_version = version.into();
+        self
+    }
+    /// How requests travel.
+    pub fn route(mut self, route: Route) -> Self {
+        self.config.route = route;
+        self
+    }
+    /// Which field carries a schema.
+    pub fn schema_field(mut self, field: SchemaField) -> Self {
+        self.config.schema_field = field;
+        self
+    }
+    /// One more thing that Google is to block, or not.
+    pub fn safety_setting(mut self, setting: SafetySetting) -> Self {
+        self.config.safety_settings.push(setting);
+        self
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ProviderAuth`] without a key, [`ErrorKind::InvalidInput`] for a value that cannot be.
+    pub fn build(self) -> Result<Google> {
+        let config = self.config;
+        let key = config
+            .api_key
+            .as_ref()
+            .map(|key| key.expose_secret().trim())
+            .unwrap_or_default();
+        if key.is_empty() {
+            return Err(Error::new(ErrorKind::ProviderAuth)
+                .with_message("there is no key; set GEMINI_API_KEY"));
+        };
+        let word = |c: char| c.is_ascii_alphanumeric();
+        if config.api_version.is_empty() || !config.api_version.chars().all(word) {
+            return Err(Error::invalid_input(
+                "api_version must be a word such as v1beta",
+            ));
+        }
+        let options = HttpOptions::new("google", &config.base_url)?;
+        let origin = options.base_url.origin().ascii_serialization();
+        let account = lmbatch_http::account(&[&origin, key]);
+        let credential = (
+            HeaderName::from_static("x-goog-api-key"),
+            SecretString::from(key),
+        );
+        let http = HttpClient::new(options, &[credential], HeaderMap::new())?;
+        Ok(Google {
+            client: GoogleClient {
+                http,
+                version: config.api_version.clone(),
+            },
+            codec: GoogleCodec::new(&config),
+            account,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lmbatch_core::{AccountId, BatchProvider as _};
+
+    use super::*;
+
+    fn account(change: impl FnOnce(GoogleBuilder) -> GoogleBuilder) -> AccountId {
+        change(Google::builder().api_key("sk-canary"))
+            .build()
+            .unwrap()
+            .account()
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        let key = || Google::builder().api_key("sk-canary");
+        for (builder, words) in [
+            (Google::builder(), "GEMINI_API_KEY"),
+            (Google::builder().api_key("  "), "GEMINI_API_KEY"),
+            (key().base_url("http://api.test"), "https"),
+            (key().base_url("nonsense"), "base URL"),
+            (key().api_version("v1/../x"), "api_version"),
+        ] {
+            let error = builder.build().unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(!format!("{error} {error:?}").contains("canary"));
+        }
+    }
+
+    #[test]
+    fn an_account_is_its_origin_and_key() {
+        let plain = account(|builder| builder);
+        assert_eq!(plain, account(|builder| builder.route(Route::Inline)));
+        assert_eq!(plain, account(|builder| builder.api_version("v1")));
+        assert_ne!(plain, account(|builder| builder.api_key("sk-other")));
+        assert_ne!(
+            plain,
+            account(|builder| builder.base_url("https://api.test"))
+        );
+    }
+
+    #[test]
+    fn nothing_shows_the_key() {
+        let builder = Google::builder().api_key("sk-canary");
+        assert!(!format!("{builder:?}").contains("canary"));
+        assert!(!format!("{:?}", builder.build().unwrap()).contains("canary"));
+    }
+}

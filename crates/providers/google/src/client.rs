@@ -1,0 +1,266 @@
+//! The Gemini API's endpoints as methods. One exchange each.
+
+use lmbatch_core::{BatchId, Delivery, Error, ErrorKind, Intent, ListOptions, Result, Shard};
+use lmbatch_http::{HeaderName, HeaderValue, HttpClient, Reply, segment};
+
+use crate::error::tell;
+use crate::translate::model_path;
+use crate::wire::{
+    Create, CreateBatch, File, InputConfig, LISTED_RESULTS, List, Made, Operation, RESULTS,
+};
+
+#[derive(Debug)]
+pub(crate) struct GoogleClient {
+    pub(crate) http: HttpClient,
+    pub(crate) version: String,
+}
+
+impl GoogleClient {
+    fn path(&self, rest: &str) -> String {
+        format!("{}/{rest}", self.version)
+    }
+
+    pub(crate) async fn model(&self, model: &str) -> Result<()> {
+        let exchange = self
+            .http
+            .get(&self.path(&resource(&model_path(model))))
+            .expecting("check the model");
+        exchange.ask(tell).await.map(drop)
+    }
+
+    /// A batch whose requests are in a file that was uploaded, or in the shard itself.
+    pub(crate) async fn create(
+        &self,
+        shard: &Shard,
+        intent: &Intent,
+        file: Option<&str>,
+    ) -> Result<BatchId> {
+        let model = model_path(intent.class.model.as_deref().unwrap_or_default());
+        let exchange = self
+            .http
+            .post(&self.path(&format!("{}:batchGenerateContent", resource(&model))))
+            .once()
+            .expecting("create the batch");
+        let exchange = match file {
+            Some(file_name) => {
+                let body = Create {
+                    batch: CreateBatch {
+                        display_name: intent.label.as_str(),
+                        model: &model,
+                        input_config: InputConfig { file_name },
+                    },
+                };
+                let body = serde_json::to_vec(&body)
+                    .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
+                exchange.json_bytes(body)
+            }
+            None => exchange.stream(
+                HeaderValue::from_static("application/json"),
+                shard.len(),
+                shard.open(0..shard.len()),
+            ),
+        };
+        let reply = exchange.ask(tell).await?;
+        // A yes without a name leaves it unknown what became of the call.
+        let about = reply
+            .error(ErrorKind::MalformedReply)
+            .with_delivery(Delivery::Unknown);
+        let made: Made = reply.json().await?;
+        if made.name.is_empty() {
+            return Err(about.with_message("it holds no name"));
+        }
+        Ok(BatchId::new(made.name))
+    }
+
+    /// The batch, with nothing of its results but where they are.
+    pub(crate) async fn batch(&self, batch: &BatchId) -> Result<Operation> {
+        let reply = self.operation(batch, "ask for the batch's status").await?;
+        let about = reply.error(ErrorKind::MalformedReply);
+        lmbatch_http::rest(reply.stream(), RESULTS)
+            .await
+            .map_err(|error| named(about, error))
+    }
+
+    /// The same as it comes: its results may be long.
+    pub(crate) async fn operation(
+        &self,
+        batch: &BatchId,
+        operation: &'static str,
+    ) -> Result<Reply> {
+        let exchange = self.http.get(&self.batch_path(batch)).expecting(operation);
+        exchange
+            .ask(tell)
+            .await
+            .map_err(|error| about(batch, error))
+    }
+
+    pub(crate) async fn list(&self, options: &ListOptions) -> Result<List> {
+        let size = options.limit.unwrap_or(100).clamp(1, 1000);
+        let mut exchange = self
+            .http
+            .get(&self.path("batches"))
+            .expecting("list the batches")
+            .query("pageSize", size.to_string());
+        if let Some(page) = &options.page {
+            exchange = exchange.query("pageToken", page.as_str());
+        }
+        let reply = exchange.ask(tell).await?;
+        let about = reply.error(ErrorKind::MalformedReply);
+        lmbatch_http::rest(reply.stream(), LISTED_RESULTS)
+            .await
+            .map_err(|error| named(about, error))
+    }
+
+    pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<()> {
+        let exchange = self
+            .http
+            .post(&format!("{}:cancel", self.batch_path(batch)))
+            .expecting("cancel the batch");
+        exchange
+            .ask(tell)
+            .await
+            .map(drop)
+            .map_err(|error| about(batch, error))
+    }
+
+    pub(crate) async fn delete_batch(&self, batch: &BatchId) -> Result<()> {
+        let exchange = self
+            .http
+            .delete(&self.batch_path(batch))
+            .expecting("delete the batch");
+        match exchange.ask(tell).await {
+            Err(error) if error.http_status() == Some(404) => Ok(()),
+            other => other.map(drop).map_err(|error| about(batch, error)),
+        }
+    }
+
+    pub(crate) async fn content(&self, batch: &BatchId, file: &str) -> Result<Reply> {
+        let path = format!("download/{}:download", self.path(&resource(file)));
+        let exchange = self
+            .http
+            .get(&path)
+            .query("alt", "media")
+            .expecting("read the results");
+        exchange
+            .ask_following(tell)
+            .await
+            .map_err(|error| gone(error).with_batch(batch.clone()))
+    }
+
+    pub(crate) async fn file(&self, file: &str) -> Result<File> {
+        let exchange = self
+            .http
+            .get(&self.path(&resource(file)))
+            .expecting("ask for the input file");
+        exchange.ask_json(tell).await.map_err(gone)
+    }
+
+    pub(crate) async fn delete_file(&self, file: &str) -> Result<()> {
+        let exchange = self
+            .http
+            .delete(&self.path(&resource(file)))
+            .expecting("delete a file");
+        match exchange.ask(tell).await.map_err(gone) {
+            Err(error) if error.kind() == ErrorKind::FileNotFound => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Opens an upload under a name of our choice; where it goes on.
+    pub(crate) async fn begin_upload(&self, shard: &Shard, file: &str) -> Result<String> {
+        let body = serde_json::json!({"file": {"name": file, "displayName": shard.label.as_str()}});
+        let len = HeaderValue::from(shard.len());
+        let reply = self
+            .http
+            .post(&format!("upload/{}", self.path("files")))
+            .json_bytes(body.to_string().into_bytes())
+            .header(UPLOAD_PROTOCOL, HeaderValue::from_static("resumable"))
+            .header(UPLOAD_COMMAND, HeaderValue::from_static("start"))
+            .header(UPLOAD_LENGTH, len)
+            .header(UPLOAD_TYPE, HeaderValue::from_static("application/jsonl"))
+            .expecting("begin the upload of the input")
+            .ask(tell)
+            .await?;
+        let about = reply.error(ErrorKind::MalformedReply);
+        let Some(url) = reply.header("x-goog-upload-url") else {
+            return Err(about.with_message("it does not say where to upload to"));
+        };
+        // The session's URL is used on our origin only: the requests go nowhere else.
+        self.http.own_path(url).ok_or_else(|| {
+            about
+                .with_kind(ErrorKind::ForeignOrigin)
+                .with_message("an upload to another origin")
+        })
+    }
+
+    /// Sends the input from a byte on, to its end.
+    pub(crate) async fn upload(&self, shard: &Shard, session: &str, from: u64) -> Result<Reply> {
+        let exchange = self
+            .http
+            .post(session)
+            .stream(
+                HeaderValue::from_static("application/jsonl"),
+                shard.len() - from,
+                shard.open(from..shard.len()),
+            )
+            .header(UPLOAD_OFFSET, HeaderValue::from(from))
+            .header(UPLOAD_COMMAND, HeaderValue::from_static("upload, finalize"))
+            .expecting("upload the input");
+        exchange.ask(tell).await
+    }
+
+    /// How far an upload came.
+    pub(crate) async fn query_upload(&self, session: &str) -> Result<Reply> {
+        let exchange = self
+            .http
+            .post(session)
+            .header(UPLOAD_COMMAND, HeaderValue::from_static("query"))
+            .expecting("ask how far the upload came");
+        exchange.ask(tell).await
+    }
+
+    fn batch_path(&self, batch: &BatchId) -> String {
+        let id = batch.as_str();
+        let id = id.strip_prefix("batches/").unwrap_or(id);
+        self.path(&format!("batches/{}", segment(id)))
+    }
+}
+
+const UPLOAD_PROTOCOL: HeaderName = HeaderName::from_static("x-goog-upload-protocol");
+const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-command");
+const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("x-goog-upload-offset");
+const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("x-goog-upload-header-content-length");
+const UPLOAD_TYPE: HeaderName = HeaderName::from_static("x-goog-upload-header-content-type");
+
+/// A name such as `files/x`, each part of which stays one segment.
+fn resource(name: &str) -> String {
+    name.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+/// A 404 on a batch's own path is a missing batch, not a missing model.
+fn about(batch: &BatchId, error: Error) -> Error {
+    let error = error.with_batch(batch.clone());
+    if error.http_status() == Some(404) {
+        error.with_kind(ErrorKind::BatchNotFound)
+    } else {
+        error
+    }
+}
+
+/// Google does not tell a file that is gone from one that is someone else's: 403 (recorded, 2026-08-19).
+fn gone(error: Error) -> Error {
+    match (error.http_status(), error.code()) {
+        (Some(404 | 410), _) | (Some(403), Some("PERMISSION_DENIED")) => {
+            error.with_kind(ErrorKind::FileNotFound)
+        }
+        _ => error,
+    }
+}
+
+/// An error of reading a reply, with what is known of the reply.
+fn named(about: Error, error: Error) -> Error {
+    about
+        .with_kind(error.kind())
+        .with_retry(error.retry())
+        .with_source(error)
+}

@@ -1,0 +1,415 @@
+//! The provider: a table of contents.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lmbatch_core::{
+    AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
+    Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, Label, ListOptions, Page,
+    PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
+    RowStream, Shard, Staged, parse_time,
+};
+use serde_json::Value;
+
+use crate::builder::GoogleBuilder;
+use crate::client::GoogleClient;
+use crate::config::Route;
+use crate::error::classify_code;
+use crate::translate::GoogleCodec;
+use crate::upload;
+use crate::wire::{Metadata, Operation, Output, RESULTS, Status};
+
+/// How much older than a create a whole page must be for the search to end: the order of the list is not
+/// documented, and labels decide.
+const OLD: Duration = Duration::from_secs(24 * 3600);
+
+/// What a part's name is where the results are in the operation itself.
+const INLINE: &str = "inline";
+
+/// Batches of the Gemini Developer API.
+///
+/// ```
+/// # fn main() -> Result<(), lmbatch_core::Error> {
+/// let google = lmbatch_google::Google::builder().api_key("k").base_url("http://127.0.0.1:8787").build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Google {
+    pub(crate) codec: GoogleCodec,
+    pub(crate) client: GoogleClient,
+    pub(crate) account: AccountId,
+}
+
+impl Google {
+    /// Everything that can be set.
+    pub fn builder() -> GoogleBuilder {
+        GoogleBuilder::default()
+    }
+
+    /// From `GOOGLE_API_KEY` (or `GEMINI_API_KEY`) and `GOOGLE_GEMINI_BASE_URL`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ProviderAuth`] where no key is set.
+    pub fn from_env() -> Result<Self> {
+        GoogleBuilder::from_env().build()
+    }
+}
+
+#[async_trait]
+impl BatchProvider for Google {
+    fn codec(&self) -> &dyn BatchCodec {
+        &self.codec
+    }
+
+    fn account(&self) -> AccountId {
+        self.account.clone()
+    }
+
+    async fn probe(&self, model: &str) -> Result<()> {
+        let Err(error) = self.client.model(model).await else {
+            return Ok(());
+        };
+        match (error.kind(), error.http_status()) {
+            (ErrorKind::ProviderAuth | ErrorKind::ModelNotFound | ErrorKind::Billing, _) => {
+                Err(error)
+            }
+            (_, None | Some(408 | 429 | 500 | 502..=599)) => Err(error),
+            // Anything else comes from a gateway that lacks the endpoint.
+            _ => Ok(()),
+        }
+    }
+
+    async fn stage(&self, shard: &Shard, prior: Option<Staged>) -> Result<Staged> {
+        if is_inline(&shard.class.route) {
+            return Ok(Staged {
+                ready: true,
+                ..Staged::default()
+            });
+        }
+        if let Some(staged) = prior.as_ref().filter(|staged| staged.ready) {
+            return Ok(staged.clone());
+        }
+        upload::step(&self.client, shard, prior).await
+    }
+
+    async fn create(&self, shard: &Shard, intent: &Intent) -> Result<BatchId> {
+        let file = if is_inline(&intent.class.route) {
+            None
+        } else {
+            Some(upload::file_of(&intent.staged)?)
+        };
+        self.client.create(shard, intent, file).await
+    }
+
+    async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
+        let list = self.client.list(&ListOptions { limit: None, page }).await?;
+        let file = upload::file_of(&intent.staged).ok();
+        let operations = list.operations.unwrap_or_default();
+        let mut found = Found {
+            reached_watermark: is_old(&operations, intent),
+            next: next(list.next_page_token, &operations),
+            ..Found::default()
+        };
+        for operation in operations {
+            let Some(metadata) = &operation.metadata else {
+                continue;
+            };
+            let evidence = if metadata.display_name.as_deref() == Some(intent.label.as_str()) {
+                "its display name is our label"
+            } else if file.is_some() && input_file(metadata) == file {
+                "it was made from our input file"
+            } else {
+                continue;
+            };
+            found.candidates.push(Candidate {
+                batch: BatchId::new(operation.name),
+                certainty: Certainty::Proved,
+                evidence: evidence.into(),
+            });
+        }
+        Ok(found)
+    }
+
+    async fn fence(&self, staged: &Staged) -> Result<()> {
+        match upload::file_of(staged) {
+            Ok(file) => self.client.delete_file(file).await,
+            Err(_) => Err(Error::unsupported("fencing an inline create at google")),
+        }
+    }
+
+    async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
+        Ok(snapshot(self.client.batch(batch).await?))
+    }
+
+    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+        let operation = self.client.batch(batch).await?;
+        let (metadata, response) = (operation.metadata, operation.response);
+        let status = state(metadata.as_ref().and_then(|meta| meta.state.as_deref()));
+        let outputs = [response, metadata.and_then(|meta| meta.output)];
+        let part = outputs
+            .iter()
+            .flatten()
+            .find_map(|output| part(batch, output));
+        // A batch that has succeeded may not say yet where its results are (live tests of others, 2026-02).
+        let complete = part.is_some() || (status.is_terminal() && status != BatchStatus::Completed);
+        Ok(ResultSet {
+            parts: part.into_iter().collect(),
+            complete,
+        })
+    }
+
+    async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
+        if from > 0 {
+            return Err(Error::unsupported("reading results from the middle"));
+        }
+        if is_inline(&part.shape) {
+            let reply = self
+                .client
+                .operation(&part.batch, "read the results")
+                .await?;
+            return Ok(lmbatch_http::document_rows(reply.stream(), RESULTS));
+        }
+        let reply = self.client.content(&part.batch, &part.name).await?;
+        Ok(lmbatch_http::rows(reply.stream()))
+    }
+
+    async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
+        let list = self.client.list(options).await?;
+        let operations = list.operations.unwrap_or_default();
+        let next = next(list.next_page_token, &operations);
+        Ok(Page {
+            items: operations.into_iter().map(snapshot).collect(),
+            next,
+        })
+    }
+
+    async fn cancel(&self, batch: &BatchId) -> Result<()> {
+        let Err(error) = self.client.cancel(batch).await else {
+            return Ok(());
+        };
+        // What a cancel of an ended batch answers is not documented: the status decides.
+        if matches!(error.http_status(), Some(400 | 409))
+            && self.status(batch).await?.status.is_terminal()
+        {
+            return Ok(());
+        }
+        Err(error)
+    }
+
+    async fn discard(&self, remnant: &Remnant) -> Result<()> {
+        match remnant {
+            Remnant::File(file) => self.client.delete_file(file).await,
+            Remnant::Batch(batch) => self.client.delete_batch(batch).await,
+        }
+    }
+}
+
+fn is_inline(route: &str) -> bool {
+    route == Route::Inline.as_str()
+}
+
+/// A page that is empty is the last, whatever it says: the same cursor would come for ever.
+fn next(token: Option<String>, operations: &[Operation]) -> Option<Cursor> {
+    let token = token.filter(|token| !token.is_empty() && !operations.is_empty())?;
+    Some(Cursor::new(token))
+}
+
+fn input_file(metadata: &Metadata) -> Option<&str> {
+    metadata.input_config.as_ref()?.get("fileName")?.as_str()
+}
+
+/// Whether a page holds only what was made long before the create was posted.
+fn is_old(operations: &[Operation], intent: &Intent) -> bool {
+    let Some(posted) = intent.posted_at else {
+        return false;
+    };
+    !operations.is_empty()
+        && operations.iter().all(|operation| {
+            let metadata = operation.metadata.as_ref();
+            metadata
+                .and_then(|metadata| parse_time(metadata.create_time.as_deref()?))
+                .is_some_and(|created| created + OLD < posted)
+        })
+}
+
+fn part(batch: &BatchId, output: &Output) -> Option<ResultPart> {
+    let (name, shape) = match (&output.responses_file, &output.inlined_responses) {
+        (Some(file), _) => (file.as_str(), Route::File.as_str()),
+        (None, Some(_)) => (INLINE, Route::Inline.as_str()),
+        (None, None) => return None,
+    };
+    Some(ResultPart {
+        batch: batch.clone(),
+        name: name.into(),
+        role: PartRole::Mixed,
+        shape: shape.into(),
+        bytes: None,
+    })
+}
+
+/// `BATCH_STATE_*` on the wire, `JOB_STATE_*` in Google's SDKs and in some of its documentation.
+fn state(word: Option<&str>) -> BatchStatus {
+    let word = word.unwrap_or("(none)");
+    match word.rsplit("STATE_").next().unwrap_or(word) {
+        "PENDING" | "QUEUED" => BatchStatus::Queued,
+        "RUNNING" => BatchStatus::InProgress,
+        "CANCELLING" => BatchStatus::Cancelling,
+        "SUCCEEDED" | "PARTIALLY_SUCCEEDED" => BatchStatus::Completed,
+        "FAILED" => BatchStatus::Failed,
+        "CANCELLED" => BatchStatus::Cancelled,
+        "EXPIRED" => BatchStatus::Expired,
+        _ => BatchStatus::Unknown(word.to_owned()),
+    }
+}
+
+/// Counts are strings, and absent where they are zero; some come as numbers.
+fn count(stats: Option<&Value>, name: &str) -> Option<u64> {
+    match stats?.get(name)? {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn snapshot(operation: Operation) -> BatchSnapshot {
+    let id = BatchId::new(operation.name);
+    let Some(metadata) = operation.metadata else {
+        return BatchSnapshot::new(id, state(None));
+    };
+    let status = state(metadata.state.as_deref());
+    let stats = metadata.batch_stats.as_ref();
+    let counts = RequestCounts {
+        total: count(stats, "requestCount"),
+        succeeded: count(stats, "successfulRequestCount").unwrap_or(0),
+        errored: count(stats, "failedRequestCount").unwrap_or(0),
+        ..RequestCounts::default()
+    };
+    let model = metadata.model.as_deref();
+    let model = model.map(|model| model.strip_prefix("models/").unwrap_or(model).to_owned());
+    let time = |text: &Option<String>| text.as_deref().and_then(parse_time);
+    BatchSnapshot {
+        counts,
+        model,
+        label: metadata
+            .display_name
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .map(Label::new),
+        created_at: time(&metadata.create_time),
+        ended_at: time(&metadata.end_time),
+        problems: operation.error.iter().map(problem).collect(),
+        ..BatchSnapshot::new(id, status)
+    }
+}
+
+/// Why a batch failed as a whole.
+fn problem(error: &Status) -> BatchProblem {
+    let (kind, retry) = classify_code(error.code);
+    let mut request = RequestError::new(kind).retryable(retry == Retry::Temporary);
+    if let Some(code) = error.code {
+        request = request.with_code(code.to_string());
+    }
+    if let Some(message) = &error.message {
+        request = request.with_message(message.as_str());
+    }
+    BatchProblem {
+        error: request,
+        line: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn snapshot_of(value: Value) -> BatchSnapshot {
+        snapshot(serde_json::from_value(value).unwrap())
+    }
+
+    #[test]
+    fn a_state_is_read_under_either_prefix() {
+        for (word, expected) in [
+            ("BATCH_STATE_PENDING", BatchStatus::Queued),
+            ("JOB_STATE_RUNNING", BatchStatus::InProgress),
+            ("BATCH_STATE_SUCCEEDED", BatchStatus::Completed),
+            ("JOB_STATE_SUCCEEDED", BatchStatus::Completed),
+            ("BATCH_STATE_FAILED", BatchStatus::Failed),
+            ("BATCH_STATE_CANCELLED", BatchStatus::Cancelled),
+            ("BATCH_STATE_EXPIRED", BatchStatus::Expired),
+            (
+                "BATCH_STATE_UNSPECIFIED",
+                BatchStatus::Unknown("BATCH_STATE_UNSPECIFIED".into()),
+            ),
+            ("NAPPING", BatchStatus::Unknown("NAPPING".into())),
+        ] {
+            assert_eq!(state(Some(word)), expected);
+        }
+        assert!(!state(None).is_terminal());
+    }
+
+    #[test]
+    fn a_snapshot_says_what_the_operation_says() {
+        let found = snapshot_of(json!({
+            "name": "batches/b", "done": true,
+            "metadata": {
+                "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
+                "model": "models/gemini-2.5-flash", "displayName": "lmbatch-n-0", "state": "BATCH_STATE_SUCCEEDED",
+                "createTime": "2026-11-01T09:00:00.123456789Z", "endTime": "2026-11-01T10:00:00Z",
+                "batchStats": {"requestCount": "3", "successfulRequestCount": "2", "failedRequestCount": 1},
+            },
+        }));
+        assert_eq!(
+            found.counts,
+            RequestCounts {
+                total: Some(3),
+                succeeded: 2,
+                errored: 1,
+                ..RequestCounts::default()
+            }
+        );
+        assert_eq!(found.model.as_deref(), Some("gemini-2.5-flash"));
+        assert_eq!(found.label, Some(Label::new("lmbatch-n-0")));
+        assert_eq!(found.ended_at, parse_time("2026-11-01T10:00:00Z"));
+        let created = found
+            .created_at
+            .unwrap()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        assert_eq!(created.subsec_nanos(), 123_456_789);
+    }
+
+    #[test]
+    fn a_failed_batch_says_why() {
+        let found = snapshot_of(json!({
+            "name": "batches/b", "done": true, "metadata": {"state": "BATCH_STATE_FAILED"},
+            "error": {"code": 8, "message": "m", "details": []},
+        }));
+        let error = &found.problems[0].error;
+        assert_eq!(
+            (error.kind(), error.is_retryable(), error.message()),
+            (ErrorKind::ProviderRateLimit, true, Some("m"))
+        );
+    }
+
+    #[test]
+    fn null_is_absent_and_strange_shapes_spoil_nothing() {
+        let bare = snapshot_of(json!({"name": "b", "metadata": {"state": "BATCH_STATE_RUNNING"}}));
+        for stats in [
+            Value::Null,
+            json!({}),
+            json!("many"),
+            json!({"requestCount": "x"}),
+        ] {
+            let found = snapshot_of(
+                json!({"name": "b", "response": null, "error": null, "metadata": {
+                    "state": "BATCH_STATE_RUNNING", "batchStats": stats, "createTime": "soon", "displayName": "",
+                }}),
+            );
+            assert_eq!(found, bare);
+        }
+        assert!(!snapshot_of(json!({"name": "b"})).status.is_terminal());
+    }
+}

@@ -1,0 +1,257 @@
+//! Parts of a turn (google-genai 3.4.0, 2026-11).
+
+use lmbatch_core::{
+    Arguments, AttachmentKind, AttachmentView, ContentView, GenerateView, Json, MessageView,
+    Object, RequestError, Role, SourceView, Text, ToolResultView, split_data_url,
+};
+
+use super::names::Names;
+use crate::config::DEFAULT_BASE_URL;
+
+/// Writes a turn's parts. A seal belongs to the part that it came with, which is the one after it here.
+pub(super) fn write(
+    names: Names,
+    view: &GenerateView<'_>,
+    turn: &MessageView<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
+    let mut parts = Parts {
+        names,
+        view,
+        turn,
+        out,
+        first: true,
+        seal: None,
+    };
+    parts.out.push(b'[');
+    for content in &turn.contents {
+        parts.content(content)?;
+    }
+    if parts.seal.is_some() {
+        // A last part may hold nothing but its seal (live traffic of others, 2026).
+        let mut part = parts.next();
+        part.str("text", "");
+        part.end();
+    }
+    if parts.first {
+        return Err(RequestError::invalid_input(
+            "google: a message holds nothing that can be sent",
+        ));
+    }
+    parts.out.push(b']');
+    Ok(())
+}
+
+struct Parts<'p, 'v> {
+    names: Names,
+    view: &'p GenerateView<'v>,
+    turn: &'p MessageView<'v>,
+    out: &'p mut Vec<u8>,
+    first: bool,
+    seal: Option<Text<'v>>,
+}
+
+impl<'v> Parts<'_, 'v> {
+    fn next(&mut self) -> Object<'_> {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(b',');
+        }
+        let seal = self.seal.take();
+        let mut part = Object::new(self.out);
+        if let Some(seal) = seal {
+            part.text(
+                self.names.pick("thoughtSignature", "thought_signature"),
+                seal,
+            );
+        }
+        part
+    }
+
+    fn belongs(&self, to: Role, what: &str) -> Result<(), RequestError> {
+        if self.turn.role == to {
+            return Ok(());
+        }
+        Err(RequestError::unsupported(format!(
+            "google: {what} stand in {} messages only",
+            to.as_str()
+        )))
+    }
+
+    fn content(&mut self, content: &ContentView<'v>) -> Result<(), RequestError> {
+        let names = self.names;
+        match content {
+            ContentView::Text(text) if text.is_empty() => {}
+            ContentView::Text(text) => {
+                let mut part = self.next();
+                part.text("text", *text);
+                part.end();
+            }
+            // Thoughts themselves are not taken back, only their seals.
+            ContentView::Thinking(thinking) => {
+                if let Some(seal) = thinking.signature {
+                    self.belongs(Role::Assistant, "thoughts")?;
+                    self.seal = Some(seal);
+                }
+            }
+            ContentView::Attachment(attachment) => {
+                let mut part = self.next();
+                file(names, attachment, &mut part)?;
+                part.end();
+            }
+            ContentView::ToolCall(call) => {
+                self.belongs(Role::Assistant, "tool calls")?;
+                let mut part = self.next();
+                let mut entry = Object::new(part.key(names.pick("functionCall", "function_call")));
+                entry.text("id", call.id);
+                entry.text("name", call.name);
+                arguments(call.arguments, entry.key("args"))?;
+                entry.end();
+                part.end();
+            }
+            ContentView::ToolResult(result) => {
+                self.belongs(Role::User, "tool results")?;
+                let name = name_of(self.view, result)?;
+                let mut part = self.next();
+                let field = names.pick("functionResponse", "function_response");
+                let mut entry = Object::new(part.key(field));
+                entry.text("id", result.id);
+                entry.text("name", name);
+                response(result, entry.key("response"));
+                entry.end();
+                part.end();
+            }
+            _ => return Err(RequestError::unsupported("google: content of this kind")),
+        }
+        Ok(())
+    }
+}
+
+/// Arguments are an object.
+fn arguments(arguments: Arguments<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    let at = out.len();
+    arguments.write_value(out);
+    if out.get(at) == Some(&b'{') {
+        return Ok(());
+    }
+    Err(RequestError::unsupported(
+        "google: a tool call's arguments are no JSON object",
+    ))
+}
+
+/// "functionResponse needs a name": the result's own, else that of the call that it answers.
+fn name_of<'v>(
+    view: &GenerateView<'v>,
+    result: &ToolResultView<'v>,
+) -> Result<Text<'v>, RequestError> {
+    if let Some(name) = result.name {
+        return Ok(name);
+    }
+    let wanted = result.id.decode();
+    let mut calls = view.messages.iter().flat_map(|turn| &turn.contents);
+    let found = calls.find_map(|content| match content {
+        ContentView::ToolCall(call) if call.id.decode() == wanted => Some(call.name),
+        _ => None,
+    });
+    found.ok_or_else(|| {
+        RequestError::unsupported(
+            "google: a tool result must say its tool's name, or follow the call that it answers",
+        )
+    })
+}
+
+/// "response: an object; under `output` what the function gave, under `error` what went wrong".
+fn response(result: &ToolResultView<'_>, out: &mut Vec<u8>) {
+    let text = result.output.decode();
+    let compact = lmbatch_core::compact(&text);
+    let object = Json::new(&compact)
+        .ok()
+        .filter(|json| json.as_str().starts_with('{'));
+    match object {
+        Some(object) if !result.is_error => object.write(out),
+        object => {
+            let mut entry = Object::new(out);
+            let out = entry.key(if result.is_error { "error" } else { "output" });
+            match object {
+                Some(object) => object.write(out),
+                None => result.output.write_json(out),
+            }
+            entry.end();
+        }
+    }
+}
+
+fn file(
+    names: Names,
+    attachment: &AttachmentView<'_>,
+    part: &mut Object<'_>,
+) -> Result<(), RequestError> {
+    let mime = attachment.mime_type.map(Text::decode);
+    let mime = mime.as_deref().filter(|mime| !mime.is_empty());
+    match &attachment.source {
+        SourceView::Url(url) => {
+            let address = url.decode();
+            match split_data_url(&address) {
+                Some((mime, data)) => {
+                    let source = SourceView::Base64(Text::Plain(data));
+                    data_part(names, &source, mime, part)
+                }
+                None => {
+                    uri_part(names, &address, mime, part);
+                    Ok(())
+                }
+            }
+        }
+        SourceView::File(id) => {
+            let id = id.decode();
+            let uri = if id.contains("://") {
+                id.into_owned()
+            } else {
+                let id = id.strip_prefix("files/").unwrap_or(&id);
+                format!("{DEFAULT_BASE_URL}/v1beta/files/{id}")
+            };
+            uri_part(names, &uri, mime, part);
+            Ok(())
+        }
+        source => {
+            let mime = match (mime, attachment.kind) {
+                (Some(mime), _) => mime,
+                (None, AttachmentKind::Image) => "image/png",
+                (None, AttachmentKind::Document) => "application/pdf",
+                (None, kind) => {
+                    return Err(RequestError::invalid_input(format!(
+                        "google: the media type of {} must be said",
+                        kind.as_str()
+                    )));
+                }
+            };
+            data_part(names, source, mime, part)
+        }
+    }
+}
+
+fn data_part(
+    names: Names,
+    source: &SourceView<'_>,
+    mime: &str,
+    part: &mut Object<'_>,
+) -> Result<(), RequestError> {
+    let mut data = Object::new(part.key(names.pick("inlineData", "inline_data")));
+    data.str(names.pick("mimeType", "mime_type"), mime);
+    let out = data.key("data");
+    out.push(b'"');
+    if !source.write_base64(out) {
+        return Err(RequestError::invalid_input(
+            "an attachment's bytes are not here",
+        ));
+    }
+    out.push(b'"');
+    data.end();
+    Ok(())
+}
+
+fn uri_part(names: Names, uri: &str, mime: Option<&str>, part: &mut Object<'_>) {
+    let mut data = Object::new(part.key(names.pick("fileData", "file_data")));
+    data.some(names.pick("mimeType", "mime_type"), mime);
+    data.str(names.pick("fileUri", "file_uri"), uri);
+    data.end();
+}
