@@ -33,6 +33,7 @@ const MAX_LINES: usize = 700;
 pub(crate) fn tidy() -> Result<(), String> {
     let mut found = Vec::new();
     edges(&mut found)?;
+    features(&mut found)?;
     let files = output(
         "git",
         &["ls-files", "--cached", "--others", "--exclude-standard"],
@@ -67,6 +68,38 @@ pub(crate) fn tidy() -> Result<(), String> {
         found.len(),
         found.join("\n  ")
     ))
+}
+
+/// A feature of the facade that names a provider brings that provider's crate and no other.
+fn features(found: &mut Vec<String>) -> Result<(), String> {
+    for feature in ["", "anthropic", "google", "openai"] {
+        let arguments = [
+            "tree",
+            "--locked",
+            "--package",
+            "lmbatch",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{lib}",
+            "--features",
+            feature,
+        ];
+        let tree = output("cargo", &arguments)?;
+        let brought: Vec<&str> = tree
+            .lines()
+            .filter_map(|name| name.strip_prefix("lmbatch_"))
+            .filter(|name| ["anthropic", "google", "openai"].contains(name))
+            .collect();
+        if brought.iter().any(|name| *name != feature) || brought.is_empty() != feature.is_empty() {
+            found.push(format!(
+                "crates/lmbatch: the feature {feature:?} brings {brought:?}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Which crate may depend on which.

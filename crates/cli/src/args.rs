@@ -7,8 +7,6 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use lmbatch_core::{Effort, Problem};
 
-use crate::providers::Route;
-
 /// Batch inference for language models: exactly one outcome per request, at the batch price.
 #[derive(Debug, Parser)]
 #[command(name = "lmbatch", version, arg_required_else_help = true, after_help = EXAMPLES)]
@@ -20,7 +18,8 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "Examples:
   lmbatch run tickets.jsonl -m openai/gpt-5-mini --emulate     try it: no key, no bill
   lmbatch run tickets.jsonl -m openai/gpt-5-mini --schema answer.json -o out.jsonl
-  lmbatch retrieve BATCH -p openai --handle out.jsonl.handle.json
+  lmbatch create tickets.jsonl -m anthropic/claude-haiku-4-5 --handle tickets.handle.json
+  lmbatch retrieve BATCH -p anthropic --handle tickets.handle.json -o out.jsonl
 
 Exit codes: 0 every request has a usable output; 1 error; 2 usage or input, nothing sent;
 3 finished, some outputs unusable; 4 not finished, go on with retrieve; 6 a create is in doubt;
@@ -30,13 +29,19 @@ Exit codes: 0 every request has a usable output; 1 error; 2 usage or input, noth
 pub(crate) enum Command {
     /// Have every request of a file answered.
     Run(Box<RunArgs>),
+    /// Create a batch and wait for nothing.
+    Create(Box<CreateArgs>),
     /// Say where a batch stands.
     Status(StatusArgs),
     /// Fetch the outcomes of a batch that has ended.
     Retrieve(RetrieveArgs),
+    /// List a provider's batches, newest first.
+    List(ListArgs),
+    /// Ask the provider to cancel a batch; what is answered by then is paid for and can be fetched.
+    Cancel(BatchArgs),
     /// Check a file as run would, offline, and send nothing.
     Validate(Box<ValidateArgs>),
-    /// List the providers.
+    /// List the providers, and what each can do.
     Providers,
     /// Print a JSON Schema: of input lines, output lines or the summary.
     Schema {
@@ -106,6 +111,38 @@ pub(crate) struct ValidateArgs {
     pub(crate) settings: SettingsArgs,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct CreateArgs {
+    /// Requests, one JSON object a line; `-` is standard input. See `lmbatch schema input`.
+    pub(crate) input: PathBuf,
+    /// Where the handle goes, with which `retrieve` gives each request its own id and its one outcome
+    /// [default: INPUT.PROVIDER.MODEL.jsonl.handle.json].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) handle: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    /// Replace a handle that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// Whose batches.
+    #[arg(short, long)]
+    pub(crate) provider: String,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    /// The most batches; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// Print one JSON object a batch.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// What every request has in common.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SettingsArgs {
@@ -130,9 +167,9 @@ pub(crate) struct SettingsArgs {
     /// How much the model thinks: none, minimal, low, medium, high, xhigh or max.
     #[arg(long, value_name = "LEVEL")]
     pub(crate) effort: Option<Effort>,
-    /// Which of the provider's endpoints answers.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) endpoint: Route,
+    /// How requests go: responses or chat (openai), file or inline (google) [default: the first].
+    #[arg(long, value_name = "ROUTE")]
+    pub(crate) route: Option<String>,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -169,7 +206,7 @@ pub(crate) struct StatusArgs {
 pub(crate) struct RetrieveArgs {
     #[command(flatten)]
     pub(crate) batch: BatchArgs,
-    /// What `run` left beside its output: gives each request its own id and its one outcome.
+    /// What `create` wrote, or `run` left beside its output: gives each request its own id and its one outcome.
     #[arg(long, value_name = "FILE")]
     pub(crate) handle: Option<PathBuf>,
     /// Where outcomes go; `-` is standard output.

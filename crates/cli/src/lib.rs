@@ -52,6 +52,9 @@ pub fn main() -> ExitCode {
 async fn dispatch(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => commands::run::run(args).await,
+        Command::Create(args) => commands::create::create(args).await,
+        Command::List(args) => commands::batch::list(args).await,
+        Command::Cancel(args) => commands::batch::cancel(args).await,
         Command::Status(args) => commands::batch::status(args).await,
         Command::Retrieve(args) => commands::batch::retrieve(args).await,
         Command::Validate(args) => commands::validate::validate(args).await,

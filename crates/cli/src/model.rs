@@ -64,7 +64,7 @@ mod tests {
         let failure = parse("opnai/x").unwrap_err();
         assert_eq!(
             failure.message,
-            "there is no provider \"opnai\"; there is openai"
+            "there is no provider \"opnai\"; there is openai, anthropic, google"
         );
         assert_eq!(failure.hint.as_deref(), Some("did you mean openai?"));
         assert_eq!(parse("zzz/x").unwrap_err().hint, None);

@@ -29,7 +29,7 @@
 //! # }
 //! ```
 //!
-//! Features name providers: `openai`, or `all-providers`.
+//! Features name providers: `anthropic`, `google`, `openai`, or `all-providers`.
 
 pub use lmbatch_core::{
     AccountId, Attachment, AttachmentError, AttachmentKind, AttachmentSource, BatchHandle, BatchId,
@@ -40,13 +40,31 @@ pub use lmbatch_core::{
     TokenUsage, Tool, ToolCall, ToolChoice, ToolResult,
 };
 pub use lmbatch_engine::{
-    BatchOperations, DEFAULT_STATUS_CHECK_INTERVAL, DoubtPolicy, Engine, LMInvoker, Outcomes,
-    PollingPolicy, RetryPolicy,
+    BatchOperations, Create, DEFAULT_STATUS_CHECK_INTERVAL, DoubtPolicy, Engine, Invoke, LMInvoker,
+    OutcomeStream, Outcomes, PollingPolicy, Prepared, RetryPolicy,
 };
 
 /// What authors of adapters implement.
 pub mod provider {
     pub use lmbatch_core::{BatchCodec, BatchProvider, Capabilities, Limits};
+}
+
+/// Anthropic's message batches.
+#[cfg(feature = "anthropic")]
+pub mod anthropic {
+    pub use lmbatch_anthropic::{
+        Anthropic, AnthropicBuilder, AnthropicCodec, AnthropicConfig, Auth, DEFAULT_BASE_URL,
+        DEFAULT_MAX_TOKENS,
+    };
+}
+
+/// The Gemini Developer API.
+#[cfg(feature = "google")]
+pub mod google {
+    pub use lmbatch_google::{
+        DEFAULT_BASE_URL, Google, GoogleBuilder, GoogleCodec, GoogleConfig, Route, SafetySetting,
+        SchemaField,
+    };
 }
 
 /// OpenAI, and services that imitate it.

@@ -1,23 +1,23 @@
-//! `lmbatch status` and `lmbatch retrieve`: one batch by its id.
+//! `lmbatch status`, `retrieve` and `cancel`: one batch by its id. `lmbatch list`: all of them.
 
 use std::time::SystemTime;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use lmbatch_core::{BatchHandle, BatchId, BatchSnapshot, format_time};
+use lmbatch_core::{BatchHandle, BatchId, BatchSnapshot, ListOptions, format_time};
 use lmbatch_engine::Engine;
 
 use super::{clock, connect, write};
-use crate::args::{BatchArgs, MaxFailed, RetrieveArgs, StatusArgs};
+use crate::args::{BatchArgs, ListArgs, MaxFailed, RetrieveArgs, StatusArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Origin, Sink};
-use crate::providers::{Provider, Route};
+use crate::providers::Provider;
 use crate::summary::Summary;
 use crate::{model, terminal};
 
 fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Failure> {
     let provider = model::find(&args.provider)?;
-    let engine = Engine::new(connect(provider, &args.connection, Route::default())?);
+    let engine = Engine::new(connect(provider, &args.connection, provider.routes[0])?);
     Ok((provider, engine, BatchId::new(args.batch.as_str())))
 }
 
@@ -25,11 +25,7 @@ pub(crate) async fn status(args: StatusArgs) -> Result<Exit, Failure> {
     let (_, engine, batch) = engine(&args.batch)?;
     let snapshot = engine.status(&batch).await?;
     if args.json {
-        let text = serde_json::to_string(&snapshot).map_err(|error| Failure {
-            exit: Exit::Failed,
-            ..Failure::usage(error.to_string())
-        })?;
-        terminal::out(&text);
+        terminal::out(&json(&snapshot));
     } else {
         terminal::out(&table(&snapshot));
     }
@@ -38,6 +34,83 @@ pub(crate) async fn status(args: StatusArgs) -> Result<Exit, Failure> {
     } else {
         Exit::Unfinished
     })
+}
+
+/// A snapshot as one line of JSON: its fields are texts, numbers and lists of them, which cannot fail.
+fn json(snapshot: &BatchSnapshot) -> String {
+    serde_json::to_string(snapshot).unwrap_or_default()
+}
+
+pub(crate) async fn cancel(args: BatchArgs) -> Result<Exit, Failure> {
+    let (provider, engine, batch) = engine(&args)?;
+    engine.cancel(&batch).await?;
+    let status = engine.status(&batch).await?.status;
+    terminal::say(&format!("batch {batch} at {} is {status}", provider.id));
+    if !status.is_terminal() {
+        terminal::say("what is answered by then is paid for. When it has ended:");
+        let command = super::retrieve_command(&batch, provider, &args.connection, None);
+        terminal::say(&format!("  {command}"));
+    }
+    Ok(Exit::Usable)
+}
+
+pub(crate) async fn list(args: ListArgs) -> Result<Exit, Failure> {
+    let provider = model::find(&args.provider)?;
+    let engine = Engine::new(connect(provider, &args.connection, provider.routes[0])?);
+    let most = if args.limit == 0 {
+        usize::MAX
+    } else {
+        args.limit
+    };
+    let mut batches: Vec<BatchSnapshot> = Vec::new();
+    let mut options = ListOptions {
+        limit: Some(most.min(100) as u32),
+        page: None,
+    };
+    loop {
+        let page = engine.list(&options).await?;
+        batches.extend(page.items);
+        // A cursor that leads to itself would lead on for ever.
+        let next = page.next.filter(|next| options.page.as_ref() != Some(next));
+        if next.is_none() || batches.len() >= most {
+            break;
+        }
+        options.page = next;
+    }
+    batches.truncate(most);
+    if args.json {
+        for batch in &batches {
+            terminal::out(&json(batch));
+        }
+    } else if batches.is_empty() {
+        terminal::say(&format!("{} lists no batches", provider.id));
+    } else {
+        terminal::out(&rows(&batches));
+    }
+    Ok(Exit::Usable)
+}
+
+fn rows(batches: &[BatchSnapshot]) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_header(["batch", "status", "done", "created", "model", "label"]);
+    for batch in batches {
+        let counts = batch.counts;
+        let done = counts.total.map_or_else(String::new, |total| {
+            format!("{} of {total}", counts.finished())
+        });
+        let or_nothing = |text: Option<String>| terminal::plain(&text.unwrap_or_default());
+        table.add_row([
+            terminal::plain(batch.id.as_str()),
+            terminal::plain(batch.status.as_str()),
+            done,
+            or_nothing(batch.created_at.map(format_time)),
+            or_nothing(batch.model.clone()),
+            or_nothing(batch.label.as_ref().map(ToString::to_string)),
+        ]);
+    }
+    table.to_string()
 }
 
 /// What the provider says, a line a fact; what it does not say is left out.

@@ -1,18 +1,21 @@
 //! One file a command, or a few that belong together.
 
 pub(crate) mod batch;
+pub(crate) mod create;
 pub(crate) mod emulate;
 pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod validate;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lmbatch_core::{BatchProvider, Clock};
+use lmbatch_core::{BatchId, BatchProvider, Clock};
 use lmbatch_engine::{Engine, Finished};
 
 use crate::args::ConnectionArgs;
 use crate::exit::Failure;
+use crate::model::Model;
 use crate::output::{self, Origin, Sink};
 use crate::providers::{Connection, Provider, Route};
 use crate::summary::Summary;
@@ -23,17 +26,21 @@ pub(crate) fn connect(
     args: &ConnectionArgs,
     route: Route,
 ) -> Result<Arc<dyn BatchProvider>, Failure> {
-    let variable = args.key_env.as_deref().unwrap_or(provider.key_variable);
-    let key = std::env::var(variable)
-        .ok()
-        .filter(|key| !key.trim().is_empty());
-    if key.is_none() {
+    let own = provider.key_variables;
+    let variables = args.key_env.as_deref().map(|name| vec![name]);
+    let variables = variables.unwrap_or_else(|| own.to_vec());
+    let key = variables
+        .iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|key| !key.trim().is_empty());
+    let Some(key) = key else {
         return Err(Failure::usage(format!(
-            "{variable} is not set; it holds the key of {}",
+            "{} is not set; it holds the key of {}",
+            variables.join(" or "),
             provider.id
         ))
         .hint("set it, or try the run without a key and a bill: --emulate"));
-    }
+    };
     let connection = Connection {
         key,
         base_url: args.base_url.clone(),
@@ -77,4 +84,80 @@ pub(crate) async fn write(
 
 pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(lmbatch_engine::SystemClock::new())
+}
+
+/// What fetches the outcomes of a batch that goes on without us, with its handle into an output.
+pub(crate) fn retrieve_command(
+    batch: &BatchId,
+    provider: &Provider,
+    args: &ConnectionArgs,
+    to: Option<(&Path, &Path)>,
+) -> String {
+    let mut command = format!("lmbatch retrieve {batch} -p {}", provider.id);
+    for (flag, value) in [("--base-url", &args.base_url), ("--key-env", &args.key_env)] {
+        if let Some(value) = value {
+            command.push_str(&format!(" {flag} {value}"));
+        }
+    }
+    if let Some((handle, output)) = to {
+        command.push_str(&format!(
+            " --handle {} -o {}",
+            handle.display(),
+            output.display()
+        ));
+    }
+    command
+}
+
+/// Where the handle of an output's batch lies until the output is whole.
+pub(crate) fn handle_path(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".handle.json");
+    name.into()
+}
+
+/// `INPUT.PROVIDER.MODEL.jsonl`, in the input's folder; emulated outputs say so.
+pub(crate) fn default_output(input: &Path, model: &Model, emulate: bool) -> PathBuf {
+    let stem = match input.file_stem() {
+        Some(stem) if input != Path::new("-") => stem.to_string_lossy().into_owned(),
+        _ => "stdin".to_owned(),
+    };
+    let clean: String = model
+        .name
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() || ".-_".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let ending = if emulate { ".emulated.jsonl" } else { ".jsonl" };
+    input.with_file_name(format!("{stem}.{}.{clean}{ending}", model.provider.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model;
+
+    #[test]
+    fn an_output_is_named_after_input_provider_and_model() {
+        let model = model::parse("openai/org/gpt:x").unwrap();
+        for (input, emulate, expected) in [
+            ("a/tickets.jsonl", false, "a/tickets.openai.org-gpt-x.jsonl"),
+            (
+                "tickets.jsonl",
+                true,
+                "tickets.openai.org-gpt-x.emulated.jsonl",
+            ),
+            ("-", false, "stdin.openai.org-gpt-x.jsonl"),
+        ] {
+            assert_eq!(
+                default_output(Path::new(input), &model, emulate),
+                Path::new(expected)
+            );
+        }
+    }
 }

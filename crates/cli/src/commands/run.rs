@@ -1,6 +1,6 @@
 //! `lmbatch run`: every check that needs no money first, then the run.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_engine::{Engine, Finished, PollingPolicy, RunOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{clock, connect, write};
+use super::{clock, connect, default_output, handle_path, write};
 use crate::args::RunArgs;
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
@@ -99,19 +99,17 @@ async fn provider(
     args: &RunArgs,
     model: &Model,
 ) -> Result<(Option<Emulator>, Arc<dyn BatchProvider>), Failure> {
+    let route = model.provider.route(args.settings.route.as_deref())?;
     if !args.emulate {
-        return Ok((
-            None,
-            connect(model.provider, &args.connection, args.settings.endpoint)?,
-        ));
+        return Ok((None, connect(model.provider, &args.connection, route)?));
     }
     let emulator = Emulator::builder().pace(Pace::BRISK).start().await;
     let emulator =
         emulator.map_err(|error| lmbatch_core::Error::local("starting the emulator", error))?;
     let connection = Connection {
-        key: Some("emulated".to_owned()),
-        base_url: Some(emulator.openai_base_url()),
-        route: args.settings.endpoint,
+        key: "emulated".to_owned(),
+        base_url: Some((model.provider.emulated)(&emulator)),
+        route,
     };
     let provider = (model.provider.connect)(connection)?;
     Ok((Some(emulator), provider))
@@ -164,6 +162,12 @@ async fn stopped() -> (Exit, &'static str) {
     }
 }
 
+fn next_command(args: &RunArgs, model: &Model, output: &Path, batch: &BatchId) -> String {
+    let to = (output != Path::new("-")).then(|| (handle_path(output), output));
+    let to = to.as_ref().map(|(handle, output)| (&**handle, *output));
+    super::retrieve_command(batch, model.provider, &args.connection, to)
+}
+
 fn interrupted(
     args: &RunArgs,
     model: &Model,
@@ -190,76 +194,4 @@ fn interrupted(
     ));
     terminal::say(&format!("  {}", next_command(args, model, output, &batch)));
     exit
-}
-
-/// What fetches the outcomes of a batch that goes on without us.
-fn next_command(args: &RunArgs, model: &Model, output: &Path, batch: &BatchId) -> String {
-    let mut command = format!("lmbatch retrieve {batch} -p {}", model.provider.id);
-    for (flag, value) in [
-        ("--base-url", &args.connection.base_url),
-        ("--key-env", &args.connection.key_env),
-    ] {
-        if let Some(value) = value {
-            command.push_str(&format!(" {flag} {value}"));
-        }
-    }
-    if output != Path::new("-") {
-        command.push_str(&format!(
-            " --handle {} -o {}",
-            handle_path(output).display(),
-            output.display()
-        ));
-    }
-    command
-}
-
-fn handle_path(output: &Path) -> PathBuf {
-    let mut name = output.as_os_str().to_owned();
-    name.push(".handle.json");
-    name.into()
-}
-
-/// `INPUT.PROVIDER.MODEL.jsonl`, in the input's folder; emulated outputs say so.
-fn default_output(input: &Path, model: &Model, emulate: bool) -> PathBuf {
-    let stem = match input.file_stem() {
-        Some(stem) if input != Path::new("-") => stem.to_string_lossy().into_owned(),
-        _ => "stdin".to_owned(),
-    };
-    let clean: String = model
-        .name
-        .chars()
-        .map(|c| {
-            if c.is_alphanumeric() || ".-_".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    let ending = if emulate { ".emulated.jsonl" } else { ".jsonl" };
-    input.with_file_name(format!("{stem}.{}.{clean}{ending}", model.provider.id))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_output_is_named_after_input_provider_and_model() {
-        let model = model::parse("openai/org/gpt:x").unwrap();
-        for (input, emulate, expected) in [
-            ("a/tickets.jsonl", false, "a/tickets.openai.org-gpt-x.jsonl"),
-            (
-                "tickets.jsonl",
-                true,
-                "tickets.openai.org-gpt-x.emulated.jsonl",
-            ),
-            ("-", false, "stdin.openai.org-gpt-x.jsonl"),
-        ] {
-            assert_eq!(
-                default_output(Path::new(input), &model, emulate),
-                Path::new(expected)
-            );
-        }
-    }
 }

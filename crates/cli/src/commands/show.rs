@@ -1,50 +1,97 @@
 //! `lmbatch providers` and `lmbatch schema`.
 
+use std::borrow::Cow;
+
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use lmbatch_core::{BatchCodec, CreateProof, GenerateView, Hyperparameters, Limits, RequestView};
 
 use crate::args::SchemaOf;
 use crate::exit::{Exit, Failure};
-use crate::providers::{self, Route};
+use crate::providers;
 use crate::terminal;
 
+#[expect(clippy::unnecessary_wraps, reason = "every command has the same shape")]
 pub(crate) fn providers() -> Result<Exit, Failure> {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header([
         "provider",
-        "key variable",
-        "set",
-        "create is proved by",
-        "cancel",
+        "route",
+        "requests",
+        "megabytes",
+        "models",
+        "a lost create is found by",
+        "fence",
+        "ids",
         "results kept",
-        "address",
+        "key",
     ]);
     for provider in providers::ALL {
-        let set = std::env::var_os(provider.key_variable).is_some_and(|key| !key.is_empty());
-        let codec = (provider.codec)(Route::default());
-        let capabilities = codec.capabilities();
-        let yes = |yes| if yes { "yes" } else { "no" };
-        let kept = capabilities
-            .retention
-            .map_or("not said".to_owned(), |time| {
-                format!("{} days", time.as_secs() / 86_400)
-            });
-        table.add_row([
-            provider.id,
-            provider.key_variable,
-            yes(set),
-            match capabilities.create {
-                lmbatch_core::CreateProof::Token => "token",
-                lmbatch_core::CreateProof::Labelled => "label",
-                lmbatch_core::CreateProof::CountAndTime => "count and time",
-            },
-            yes(capabilities.cancel),
-            &kept,
-            provider.default_base_url,
-        ]);
+        let is_set = |name: &&&str| std::env::var_os(name).is_some_and(|key| !key.is_empty());
+        let set = provider.key_variables.iter().find(is_set);
+        let key = set.map_or_else(
+            || format!("{} is not set", provider.key_variables[0]),
+            |name| format!("{name} is set"),
+        );
+        for route in provider.routes {
+            let codec = (provider.codec)(route);
+            table.add_row(capabilities(provider.id, route, &*codec, &key));
+        }
     }
     terminal::out(&table.to_string());
     Ok(Exit::Usable)
+}
+
+/// What a provider can do on a route, by a request that it takes.
+fn capabilities(provider: &str, route: &str, codec: &dyn BatchCodec, key: &str) -> Vec<String> {
+    let can = codec.capabilities();
+    let view = RequestView::Generate(GenerateView {
+        model: "m".into(),
+        system: None,
+        messages: Vec::new(),
+        tools: &[],
+        tool_choice: None,
+        schema: None,
+        thinking: None,
+        hyperparameters: Cow::Owned(Hyperparameters::default()),
+    });
+    let class = codec.class(&view).ok();
+    let limits = class.as_ref().map(|class| codec.limits(class));
+    let number = |of: fn(Limits) -> u64| limits.map_or_else(String::new, |l| of(l).to_string());
+    let yes = |yes| if yes { "yes" } else { "no" };
+    let ids = can.wire_ids;
+    let ids = format!(
+        "{} {}",
+        ids.max_chars,
+        if ids.ascii_word {
+            "of A-Za-z0-9_-"
+        } else {
+            "of any kind"
+        }
+    );
+    let kept = can.retention.map_or("not said".to_owned(), |time| {
+        format!("{} days", time.as_secs() / 86_400)
+    });
+    vec![
+        provider.to_owned(),
+        route.to_owned(),
+        number(|limits| u64::from(limits.max_requests)),
+        number(|limits| limits.max_bytes / 1_000_000),
+        if class.is_some_and(|class| class.model.is_some()) {
+            "one".to_owned()
+        } else {
+            "any".to_owned()
+        },
+        match can.create {
+            CreateProof::Token => "token".to_owned(),
+            CreateProof::Labelled => "label".to_owned(),
+            CreateProof::CountAndTime => "count and time".to_owned(),
+        },
+        yes(can.fence).to_owned(),
+        ids,
+        kept,
+        key.to_owned(),
+    ]
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "every command has the same shape")]

@@ -7,7 +7,7 @@ use crate::{input, model, settings, terminal};
 pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
     let options = settings::options(&args.settings)?;
-    let codec = (model.provider.codec)(args.settings.endpoint);
+    let codec = (model.provider.codec)(model.provider.route(args.settings.route.as_deref())?);
     let source = input::open(
         &args.input,
         &model,

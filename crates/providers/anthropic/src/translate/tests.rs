@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "cases are written as values")]
+
 use std::borrow::Cow;
 
 use lmbatch_core::{

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "cases are written as values")]
+
 use lmbatch_core::{BatchId, GenerateView, JsonBuf, PartRole, Verdict};
 use lmbatch_testing::{conversations, show_requests, show_rows};
 use serde_json::{Value, json};

@@ -2,9 +2,10 @@ use std::borrow::Cow;
 
 use lmbatch_core::{
     Arguments, AttachmentKind, AttachmentView, ContentView, Effort, EmbedView, ErrorKind,
-    Hyperparameters, Json, MessageView, ResponseSchema, Role, SourceView, Text, ThinkingOptions,
-    ThinkingView, Tool, ToolCallView, ToolChoice, ToolResultView,
+    GenerateView, Hyperparameters, Json, MessageView, RawView, ResponseSchema, Role, SourceView,
+    Text, ThinkingOptions, ThinkingView, Tool, ToolCallView, ToolChoice, ToolResultView,
 };
+use lmbatch_testing::{conversations, show_requests};
 use serde_json::{Value, json};
 
 use super::*;
@@ -79,6 +80,16 @@ fn refusal(endpoint: Endpoint, view: GenerateView<'_>) -> String {
         ErrorKind::Unsupported | ErrorKind::InvalidInput
     ));
     error.message().unwrap().to_owned()
+}
+
+#[test]
+fn requests_for_responses() {
+    insta::assert_snapshot!(show_requests(&codec(RESPONSES), conversations("gpt-x")));
+}
+
+#[test]
+fn requests_for_chat_completions() {
+    insta::assert_snapshot!(show_requests(&codec(CHAT), conversations("gpt-x")));
 }
 
 #[test]

@@ -1,0 +1,48 @@
+//! `lmbatch create`: a batch, and the handle with which any process goes on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lmbatch_engine::Engine;
+
+use super::{clock, connect, default_output, handle_path, retrieve_command};
+use crate::args::CreateArgs;
+use crate::exit::{Exit, Failure};
+use crate::progress::Progress;
+use crate::{input, model, output, settings, terminal};
+
+pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
+    let model = model::parse(&args.settings.model)?;
+    let options = settings::options(&args.settings)?;
+    let results = default_output(&args.input, &model, false);
+    let handle = args.handle.clone().unwrap_or_else(|| handle_path(&results));
+    if handle == Path::new("-") {
+        return Err(Failure::usage(
+            "--handle: it must be kept in a file; the batch id goes to standard output",
+        ));
+    }
+    output::check(&handle, args.force)?;
+    let route = model.provider.route(args.settings.route.as_deref())?;
+    let provider = connect(model.provider, &args.connection, route)?;
+    let progress = Arc::new(Progress::new(false));
+    let engine = Engine::new(provider)
+        .with_observer(progress.clone())
+        .with_clock(clock());
+    let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
+    let source = input::open(&args.input, &model, options, raw_endpoints)?;
+    let plan = engine
+        .plan(Box::new(source))
+        .await
+        .map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
+    progress.keep_handle(plan.handle_parts()?, handle.clone());
+    engine.provider().probe(&model.name).await?;
+    let created = engine.submit(plan).await;
+    progress.finish();
+    let created = created?;
+    terminal::out(created.batch.as_str());
+    terminal::say("when it has ended:");
+    let to = Some((&*handle, &*results));
+    let command = retrieve_command(&created.batch, model.provider, &args.connection, to);
+    terminal::say(&format!("  {command}"));
+    Ok(Exit::Usable)
+}
