@@ -1,5 +1,12 @@
 //! What end-to-end tests share: the command as a program, and an emulator in another process.
 
+mod mixed;
+mod subjects;
+
+pub use mixed::{Mixed, mixed};
+pub use subjects::{SUBJECTS, Subject};
+
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -23,6 +30,7 @@ pub struct Emulating {
     child: Child,
     /// The base URL of its OpenAI dialect.
     pub base_url: String,
+    environment: BTreeMap<String, String>,
 }
 
 impl Emulating {
@@ -39,17 +47,29 @@ impl Emulating {
         let mut child = command.spawn().unwrap_or_else(|error| {
             panic!("{command:?}: {error}; run `cargo build -p lmbatch-cli` first")
         });
-        let mut line = String::new();
+        let mut environment = BTreeMap::new();
         if let Some(out) = child.stdout.take() {
-            // A line that cannot be read leaves the URL empty, and the test fails on it.
-            let _ = BufReader::new(out).read_line(&mut line);
+            // Lines that cannot be read leave a URL empty, and the test fails on it.
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                let export = line
+                    .strip_prefix("export ")
+                    .and_then(|line| line.split_once('='));
+                let (name, value) = export.unwrap_or_default();
+                environment.insert(name.to_owned(), value.to_owned());
+                if environment.len() == VARIABLES {
+                    break;
+                }
+            }
         }
-        let base_url = line
-            .trim()
-            .strip_prefix("export OPENAI_BASE_URL=")
-            .unwrap_or_default()
-            .to_owned();
-        Self { child, base_url }
+        let base_url = environment
+            .get("OPENAI_BASE_URL")
+            .cloned()
+            .unwrap_or_default();
+        Self {
+            child,
+            base_url,
+            environment,
+        }
     }
 
     /// The command against it, to be started.
@@ -62,6 +82,23 @@ impl Emulating {
             .env("OPENAI_API_KEY", KEY)
             .env("LMBATCH_LOG", "trace");
         command
+    }
+
+    /// Runs the command against the dialect of a provider, pointed there by the environment.
+    ///
+    /// # Panics
+    /// If the command cannot be started.
+    pub fn run_at(&self, provider: &str, folder: &Path, args: &[&str]) -> Output {
+        let mut command = Command::new(lmbatch());
+        command
+            .current_dir(folder)
+            .args(args)
+            .envs(&self.environment)
+            .env(format!("{}_API_KEY", provider.to_uppercase()), KEY)
+            .env("LMBATCH_LOG", "trace");
+        command
+            .output()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
     /// Runs the command against it.
@@ -83,6 +120,9 @@ impl Drop for Emulating {
         let _ = self.child.wait();
     }
 }
+
+/// Variables that the emulator prints: address and key of each provider.
+const VARIABLES: usize = 6;
 
 /// A key that must never be seen.
 pub const KEY: &str = "sk-canary-7d1f";

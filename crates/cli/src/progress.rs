@@ -134,7 +134,7 @@ impl Observer for Progress {
                 "read {requests} requests, {} to send",
                 size(*bytes)
             )),
-            Event::Staging { bytes, .. } => self.tell(format!("uploading {}", size(*bytes))),
+            Event::Staging { bytes, .. } => self.tell(format!("sending {}", size(*bytes))),
             Event::Creating { .. } => self.tell("creating the batch".to_owned()),
             Event::Doubt { .. } => self.warn(
                 "the answer to the create was lost; looking for the batch, and creating none",

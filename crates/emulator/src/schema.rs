@@ -41,6 +41,9 @@ pub(crate) fn instance(schema: &Value, root: &Value, depth: usize) -> Value {
         _ if schema.get("properties").is_some() => Some("object"),
         _ => None,
     };
+    // Gemini's schemas have their types in capitals.
+    let kind = kind.map(str::to_ascii_lowercase);
+    let kind = kind.as_deref();
     let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
     match kind {
         Some("object") => object(schema, root, depth),
@@ -128,5 +131,7 @@ mod tests {
             let value = instance(&schema, &schema, 4);
             assert!(jsonschema::is_valid(&schema, &value), "{schema}: {value}");
         }
+        let capitals = json!({"type": "OBJECT", "properties": {"a": {"type": "INTEGER"}}});
+        assert_eq!(instance(&capitals, &capitals, 4), json!({"a": 1}));
     }
 }

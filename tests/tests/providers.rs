@@ -1,0 +1,167 @@
+//! Every provider on every route: every kind of content, under every kind of id, through library and
+//! command, in this process and in another.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use lmbatch::{Outcome, Outcomes, Request};
+use lmbatch_emulator::{Emulator, Pace};
+use lmbatch_tests::{Emulating, Mixed, SUBJECTS, Subject, lines, mixed};
+use serde_json::Value;
+
+const COUNT: usize = 1000;
+
+async fn emulator() -> Emulator {
+    let builder = Emulator::builder().pace(Pace::INSTANT).seed(3);
+    builder.start().await.unwrap()
+}
+
+fn check(subject: &Subject, asked: &[Mixed], outcomes: &Outcomes) {
+    assert_eq!(outcomes.len(), asked.len(), "{}", subject.name);
+    for (asked, (id, outcome)) in asked.iter().zip(outcomes.iter()) {
+        let at = format!("{}: {} ({})", subject.name, asked.id, asked.line);
+        assert_eq!(id.as_str(), asked.id, "{at}");
+        let problem = outcome.problem().map(|problem| problem.as_str());
+        let found = (outcome.status().as_str(), problem);
+        assert_eq!(found, (asked.status, asked.problem), "{at}: {outcome:?}");
+        if let Outcome::Succeeded { value, .. } = outcome {
+            let text = value.text();
+            assert!(text.contains(&asked.text), "{at}: {text}");
+            let calls = asked.line.get("tool_choice").is_some();
+            assert_eq!(value.tool_calls().count(), usize::from(calls), "{at}");
+            let thinks = asked.line.get("thinking").is_some() && subject.name != "openai chat";
+            let thought = value.thinking().any(|thinking| thinking.text.is_some());
+            assert_eq!(thought, thinks, "{at}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_requests_of_every_kind_come_back_as_they_should_in_the_library() {
+    for subject in SUBJECTS {
+        let emulator = emulator().await;
+        let asked = mixed(subject, COUNT);
+        let requests: Vec<Request> = asked.iter().map(Mixed::request).collect();
+        let invoker = subject.invoker(&emulator);
+        let outcomes = invoker.batch().invoke(requests).await.unwrap();
+        check(subject, &asked, &outcomes);
+        assert_eq!(emulator.bill().creates, 1, "{}", subject.name);
+    }
+}
+
+#[tokio::test]
+async fn another_process_gets_the_same_under_the_callers_ids_by_the_handle() {
+    for subject in SUBJECTS {
+        let emulator = emulator().await;
+        let asked = mixed(subject, COUNT);
+        let requests: Vec<Request> = asked.iter().map(Mixed::request).collect();
+        let created = subject.invoker(&emulator).batch().create(requests).await;
+        let kept = serde_json::to_string(&created.unwrap()).unwrap();
+        // Nothing of the first invoker is left: another model, no tools, no schema.
+        let other = lmbatch::LMInvoker::shared(subject.connect(&emulator), "another");
+        let handle: lmbatch::BatchHandle = serde_json::from_str(&kept).unwrap();
+        let status = other.batch().status(&handle.batch).await.unwrap().status;
+        assert!(status.is_terminal(), "{}: {status}", subject.name);
+        let outcomes = other.batch().retrieve(&handle).await.unwrap();
+        check(subject, &asked, &outcomes);
+    }
+}
+
+fn check_lines(subject: &Subject, asked: &[Mixed], found: &[Value]) {
+    assert_eq!(found.len(), asked.len(), "{}", subject.name);
+    for (asked, line) in asked.iter().zip(found) {
+        let at = format!("{}: {line}", subject.name);
+        assert_eq!(line["id"], asked.id.as_str(), "{at}");
+        let problem = line.get("problem").and_then(Value::as_str);
+        let found = (line["status"].as_str().unwrap_or_default(), problem);
+        assert_eq!(found, (asked.status, asked.problem), "{at}");
+        if found.0 == "succeeded" {
+            let text = line["text"].as_str().unwrap_or_default();
+            assert!(text.contains(&asked.text), "{at}");
+        }
+    }
+}
+
+fn write(folder: &std::path::Path, asked: &[Mixed]) {
+    let text: String = asked
+        .iter()
+        .map(|mixed| format!("{}\n", mixed.line))
+        .collect();
+    std::fs::write(folder.join("in.jsonl"), text).unwrap();
+}
+
+#[test]
+fn a_thousand_requests_of_every_kind_come_back_as_they_should_from_the_command() {
+    let emulating = Emulating::start();
+    for subject in SUBJECTS {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = mixed(subject, COUNT);
+        write(folder.path(), &asked);
+        let mut arguments = vec![
+            "run",
+            "in.jsonl",
+            "-o",
+            "out.jsonl",
+            "--poll-interval",
+            "50ms",
+        ];
+        let model = subject.arguments();
+        arguments.extend(model.iter().map(String::as_str));
+        let done = emulating.run_at(subject.provider, folder.path(), &arguments);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(3), "{}: {said}", subject.name);
+        assert!(!said.contains("canary"));
+        check_lines(subject, &asked, &lines(&folder.path().join("out.jsonl")));
+    }
+}
+
+#[test]
+fn a_second_process_of_the_command_goes_on_by_the_handle() {
+    let emulating = Emulating::start();
+    for subject in SUBJECTS {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = mixed(subject, 100);
+        write(folder.path(), &asked);
+        let at = |arguments: &[&str]| emulating.run_at(subject.provider, folder.path(), arguments);
+        let mut arguments = vec!["create", "in.jsonl", "--handle", "h.json"];
+        let model = subject.arguments();
+        arguments.extend(model.iter().map(String::as_str));
+        let created = at(&arguments);
+        let said = String::from_utf8_lossy(&created.stderr).into_owned();
+        assert_eq!(created.status.code(), Some(0), "{}: {said}", subject.name);
+        let batch = String::from_utf8(created.stdout).unwrap().trim().to_owned();
+        assert!(said.contains(&format!("lmbatch retrieve {batch} -p {}", subject.provider)));
+
+        let listed = String::from_utf8(at(&["list", "-p", subject.provider]).stdout).unwrap();
+        assert!(listed.contains(&batch), "{listed}");
+        let status = || {
+            at(&["status", &batch, "-p", subject.provider])
+                .status
+                .code()
+        };
+        for _ in 0..200 {
+            if status() == Some(0) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let arguments = [
+            "retrieve",
+            &batch,
+            "-p",
+            subject.provider,
+            "--handle",
+            "h.json",
+            "-o",
+            "out.jsonl",
+        ];
+        let done = at(&arguments);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(3), "{}: {said}", subject.name);
+        check_lines(subject, &asked, &lines(&folder.path().join("out.jsonl")));
+        let cancelled = at(&["cancel", &batch, "-p", subject.provider]);
+        assert_eq!(
+            cancelled.status.code(),
+            Some(0),
+            "cancelling what has ended does nothing"
+        );
+    }
+}
