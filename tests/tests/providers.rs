@@ -28,7 +28,7 @@ fn check(subject: &Subject, asked: &[Mixed], outcomes: &Outcomes) {
             let calls = asked.line.get("tool_choice").is_some();
             assert_eq!(value.tool_calls().count(), usize::from(calls), "{at}");
             let thinks = asked.line.get("thinking").is_some() && subject.name != "openai chat";
-            let thought = value.thinking().any(|thinking| thinking.text.is_some());
+            let thought = value.thinking().any(|thinking| !thinking.text.is_empty());
             assert_eq!(thought, thinks, "{at}");
         }
     }

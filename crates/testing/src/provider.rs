@@ -39,6 +39,8 @@ pub struct Script {
     pub lookalikes: u32,
     /// Looks for a label that see nothing, since the list lags.
     pub blind_looks: u32,
+    /// How often a batch that has ended shows no results yet.
+    pub late_results: u32,
     /// Rows instead of the echoed ones.
     pub rows: Option<Vec<u8>>,
     /// The most requests of a batch.
@@ -209,7 +211,12 @@ impl BatchProvider for MemoryProvider {
     }
 
     async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
-        drop(self.called("results"));
+        let mut state = self.called("results");
+        if state.script.late_results > 0 {
+            state.script.late_results -= 1;
+            return Ok(ResultSet::default());
+        }
+        drop(state);
         let part = ResultPart {
             batch: batch.clone(),
             name: "all".into(),

@@ -1,0 +1,248 @@
+//! The operations over a provider in memory: prepared and presumed creates, late results, rows without
+//! names, typed answers, streams.
+
+use std::sync::Arc;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use lmbatch_core::{BatchId, Certainty, Delivery, Error, ErrorKind, Retry};
+use lmbatch_engine::{LMInvoker, Prepared};
+use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
+
+const ASKED: [(&str, &str); 2] = [("a/ü", "one"), ("b", "two")];
+
+fn world(script: Script) -> (Arc<MemoryProvider>, LMInvoker) {
+    let clock = Arc::new(TestClock::default());
+    let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
+    let invoker = LMInvoker::shared(provider.clone(), "m")
+        .clock(clock)
+        .rng(Arc::new(TestRng::new(7)));
+    (provider, invoker)
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::ProviderInternal)
+        .with_retry(Retry::Temporary)
+        .with_delivery(Delivery::Unknown)
+}
+
+#[tokio::test]
+async fn a_presumed_batch_is_taken_once_it_alone_fits_twice_in_a_row() {
+    for (blind_looks, looks) in [(0, vec![0, 5]), (2, vec![0, 5, 15, 30])] {
+        let (provider, invoker) = world(Script {
+            accepted_unseen: [lost()].into(),
+            certainty: Some(Certainty::Presumed),
+            blind_looks,
+            ..Script::default()
+        });
+        let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
+        assert!(outcomes.iter().all(|(_, outcome)| outcome.is_usable()));
+        assert_eq!(provider.times("find"), looks);
+        assert_eq!(
+            (provider.times("create").len(), provider.accepted()),
+            (1, 1)
+        );
+    }
+}
+
+#[tokio::test]
+async fn where_several_batches_fit_none_is_taken_and_none_is_created() {
+    let (provider, invoker) = world(Script {
+        accepted_unseen: [lost()].into(),
+        certainty: Some(Certainty::Presumed),
+        lookalikes: 1,
+        ..Script::default()
+    });
+    let error = invoker.batch().invoke(ASKED).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.delivery()),
+        (ErrorKind::Doubt, Delivery::Unknown)
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("several batches may be ours: stranger0, b1"),
+        "{error}"
+    );
+    assert_eq!(provider.times("create").len(), 1);
+}
+
+#[tokio::test]
+async fn a_presumed_batch_that_turns_out_to_be_a_strangers_leaves_the_doubt() {
+    let (provider, invoker) = world(Script {
+        creates: [Some(lost())].into(),
+        certainty: Some(Certainty::Presumed),
+        lookalikes: 1,
+        rows: Some(b"{\"id\":\"x\",\"text\":\"y\"}\n".to_vec()),
+        ..Script::default()
+    });
+    let error = invoker.batch().invoke(ASKED).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Doubt);
+    assert!(
+        error.to_string().contains("holds none of our requests"),
+        "{error}"
+    );
+    assert_eq!(provider.times("create").len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_prepared_is_created_at_once_here_and_looked_for_first_elsewhere() {
+    let (provider, invoker) = world(Script::default());
+    let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();
+    assert_eq!(provider.accepted(), 0);
+    let kept = serde_json::to_string(&prepared).unwrap();
+    let handle = invoker
+        .batch()
+        .create(ASKED)
+        .find_or_create(prepared)
+        .await
+        .unwrap();
+    assert_eq!((provider.accepted(), provider.times("find").len()), (1, 0));
+
+    let restored: Prepared = serde_json::from_str(&kept).unwrap();
+    let same = invoker
+        .batch()
+        .create(ASKED)
+        .find_or_create(restored.clone())
+        .await
+        .unwrap();
+    assert_eq!(same, handle);
+    assert_eq!((provider.accepted(), provider.times("find").len()), (1, 1));
+    let outcomes = invoker.batch().retrieve(&same).await.unwrap();
+    assert_eq!(outcomes["a/ü"].value().unwrap().text(), "one");
+
+    let other = invoker.batch().create([("a/ü", "one"), ("b", "three")]);
+    let error = other.find_or_create(restored).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(
+        error
+            .to_string()
+            .contains("not the requests that were prepared"),
+        "{error}"
+    );
+    assert_eq!(provider.accepted(), 1);
+}
+
+#[tokio::test]
+async fn what_was_prepared_and_never_created_is_created_after_a_search_that_saw_nothing() {
+    let (provider, invoker) = world(Script::default());
+    let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();
+    let kept = serde_json::to_string(&prepared).unwrap();
+    let restored: Prepared = serde_json::from_str(&kept).unwrap();
+    invoker
+        .batch()
+        .create(ASKED)
+        .find_or_create(restored)
+        .await
+        .unwrap();
+    let (finds, creates) = (provider.times("find"), provider.times("create"));
+    assert_eq!((finds.len(), creates.len(), provider.accepted()), (9, 1, 1));
+    assert!(creates[0] >= *finds.last().unwrap());
+}
+
+#[tokio::test]
+async fn results_that_come_later_than_the_end_are_waited_for() {
+    let (provider, invoker) = world(Script {
+        late_results: 3,
+        ..Script::default()
+    });
+    let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
+    assert!(outcomes.iter().all(|(_, outcome)| outcome.is_usable()));
+    assert_eq!(provider.times("results"), [0, 2, 5, 9]);
+}
+
+#[tokio::test]
+async fn results_that_never_come_are_missing_after_a_quarter_of_an_hour() {
+    let (provider, invoker) = world(Script {
+        late_results: u32::MAX,
+        ..Script::default()
+    });
+    let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
+    let words: Vec<&str> = outcomes
+        .iter()
+        .map(|(_, outcome)| outcome.status().as_str())
+        .collect();
+    assert_eq!(words, ["missing", "missing"]);
+    let last = *provider.times("results").last().unwrap();
+    assert!((900..1000).contains(&last), "{last}");
+}
+
+#[tokio::test]
+async fn w2_rows_without_a_name_are_numbered_or_called_as_the_caller_says() {
+    let rows = "{\"text\":\"1st\"}\n{\"id\":\"own\",\"text\":\"named\"}\n{\"text\":\"2nd\"}\n";
+    let (_, invoker) = world(Script {
+        rows: Some(rows.into()),
+        ..Script::default()
+    });
+    let batch = BatchId::new("b1");
+    let found = |names: &'static [&'static str]| {
+        let (invoker, batch) = (invoker.clone(), batch.clone());
+        async move {
+            let operations = invoker.batch();
+            let outcomes = operations
+                .retrieve_rows_as(&batch, names.iter().copied())
+                .await
+                .unwrap();
+            let texts = outcomes
+                .iter()
+                .map(|(id, outcome)| (id.to_string(), outcome.value().unwrap().text()));
+            texts.collect::<Vec<_>>()
+        }
+    };
+    let pair = |id: &str, text: &str| (id.to_owned(), text.to_owned());
+    assert_eq!(
+        found(&[]).await,
+        [pair("1", "1st"), pair("own", "named"), pair("2", "2nd")]
+    );
+    assert_eq!(
+        found(&["x"]).await,
+        [pair("x", "1st"), pair("own", "named"), pair("2", "2nd")]
+    );
+}
+
+#[tokio::test]
+async fn typed_answers_are_values_of_the_type_or_errors() {
+    #[derive(Debug, PartialEq, serde::Deserialize, schemars::JsonSchema)]
+    struct Sum {
+        number: i64,
+    }
+    let (_, invoker) = world(Script::default());
+    let asked = [
+        ("good", r#"{"number": 4}"#),
+        ("bad", r#"{"number": "four"}"#),
+        ("no", "four"),
+    ];
+    let sums = invoker.batch().invoke_as::<Sum, _>(asked).await.unwrap();
+    assert_eq!(sums["good"].value().unwrap(), &Sum { number: 4 });
+    for id in ["bad", "no"] {
+        let error = sums[id].value().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.is_retryable()),
+            (ErrorKind::InvalidStructured, true)
+        );
+    }
+}
+
+#[tokio::test]
+async fn outcomes_and_lists_can_be_streamed() {
+    let (_, invoker) = world(Script::default());
+    let handle = invoker.batch().create(ASKED).await.unwrap();
+    for _ in 0..4 {
+        invoker.batch().create(ASKED).await.unwrap();
+    }
+    let outcomes = invoker.batch().retrieve_stream(&handle).await.unwrap();
+    let ids: Vec<String> = outcomes
+        .map_ok(|(id, _)| id.to_string())
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(ids, ["a/ü", "b"]);
+    let newest: Vec<_> = invoker
+        .batch()
+        .list_stream()
+        .take(3)
+        .try_collect()
+        .await
+        .unwrap();
+    let ids: Vec<&str> = newest.iter().map(|batch| batch.id.as_str()).collect();
+    assert_eq!(ids, ["b5", "b4", "b3"]);
+}
