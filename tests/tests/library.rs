@@ -1,39 +1,37 @@
-//! The library over the OpenAI adapter and an emulator: money and errors.
+//! The library over every adapter and an emulator: money and errors.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::Duration;
 
-use lmbatch::openai::OpenAi;
-use lmbatch::{BatchStatus, ErrorKind, LMInvoker, Outcome, Problem};
+use lmbatch::{BatchStatus, DoubtPolicy, ErrorKind, LMInvoker, Outcome, Problem};
 use lmbatch_emulator::{Emulator, Fault, FaultKind, Operation, Pace};
+use lmbatch_tests::{SUBJECTS, Subject};
 
 const ASKED: [(&str, &str); 2] = [("a", "one"), ("b", "lmb:truncate")];
 
-async fn world(pace: Pace) -> (Emulator, LMInvoker) {
-    let emulator = Emulator::builder()
-        .pace(pace)
-        .seed(7)
-        .start()
-        .await
-        .unwrap();
-    let openai = OpenAi::builder()
-        .api_key("k-canary")
-        .base_url(emulator.openai_base_url())
-        .build()
-        .unwrap();
-    (emulator, LMInvoker::new(openai, "m"))
+async fn world(subject: &Subject, pace: Pace) -> (Emulator, LMInvoker) {
+    let emulator = Emulator::builder().pace(pace).seed(7).start().await;
+    let emulator = emulator.unwrap();
+    let looks = vec![Duration::from_millis(1); 4];
+    let invoker = subject.invoker(&emulator).doubt(DoubtPolicy { looks });
+    (emulator, invoker)
 }
 
 #[tokio::test]
 async fn invoke_gives_one_outcome_for_each_request() {
-    let (emulator, invoker) = world(Pace::INSTANT).await;
-    let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
-    assert_eq!(outcomes["a"].value().unwrap().text(), "echo: one");
-    assert_eq!(outcomes["b"].problem(), Some(Problem::Truncated));
-    assert_eq!(
-        (emulator.bill().creates, emulator.bill().answered_requests),
-        (1, 2)
-    );
+    for subject in SUBJECTS {
+        let (emulator, invoker) = world(subject, Pace::INSTANT).await;
+        let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
+        assert_eq!(outcomes["a"].value().unwrap().text(), "echo: one");
+        assert_eq!(outcomes["b"].problem(), Some(Problem::Truncated));
+        let bill = emulator.bill();
+        assert_eq!(
+            (bill.creates, bill.answered_requests),
+            (1, 2),
+            "{}",
+            subject.name
+        );
+    }
 }
 
 /// The official SDKs create three batches each from one call here.
@@ -54,114 +52,151 @@ async fn a_create_whose_answer_is_lost_is_paid_for_once() {
         FaultKind::ResetAfter,
         FaultKind::Truncate { bytes: 20 },
     ];
-    for kind in faults {
-        let (emulator, invoker) = world(Pace::INSTANT).await;
-        emulator.add_fault(Fault::once(Operation::Create, kind.clone()));
-        let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
-        assert_eq!(
-            (outcomes.len(), emulator.bill().creates),
-            (2, 1),
-            "{kind:?}"
-        );
+    for subject in SUBJECTS {
+        for kind in &faults {
+            let (emulator, invoker) = world(subject, Pace::INSTANT).await;
+            // Someone else's batch, of another size.
+            invoker.batch().create([("x", "y")]).await.unwrap();
+            emulator.add_fault(Fault::once(Operation::Create, kind.clone()));
+            let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
+            let found = (outcomes.len(), emulator.bill().creates);
+            assert_eq!(found, (2, 2), "{}: {kind:?}", subject.name);
+            assert_eq!(outcomes["a"].value().unwrap().text(), "echo: one");
+        }
+    }
+}
+
+/// A provider without labels: two batches of the same size that appear at once cannot be told apart.
+#[tokio::test]
+async fn a_lost_create_beside_a_twin_is_held_where_labels_are_missing_and_found_where_they_are() {
+    for subject in SUBJECTS {
+        let (emulator, invoker) = world(subject, Pace::INSTANT).await;
+        let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();
+        let twin = invoker.batch().create(ASKED).await.unwrap();
+        emulator.add_fault(Fault::once(Operation::Create, FaultKind::ResetAfter));
+        let found = invoker.batch().create(ASKED).find_or_create(prepared).await;
+        match found {
+            Ok(handle) => {
+                assert_ne!(subject.provider, "anthropic");
+                assert_ne!(handle.batch, twin.batch, "{}", subject.name);
+            }
+            Err(error) => {
+                assert_eq!(subject.provider, "anthropic", "{}: {error}", subject.name);
+                assert_eq!(error.kind(), ErrorKind::Doubt, "{error}");
+                assert!(
+                    error.to_string().contains("several batches may be ours"),
+                    "{error}"
+                );
+            }
+        }
+        assert_eq!(emulator.bill().creates, 2, "{}", subject.name);
     }
 }
 
 #[tokio::test]
 async fn a_create_that_was_refused_for_now_is_sent_again_and_paid_for_once() {
-    let busy = FaultKind::Status {
-        code: 429,
-        body: "{}".to_owned(),
-        headers: vec![("retry-after-ms".to_owned(), "5".to_owned())],
-    };
-    let (emulator, invoker) = world(Pace::INSTANT).await;
-    emulator.add_fault(Fault::once(Operation::Create, busy));
-    invoker.batch().invoke(ASKED).await.unwrap();
-    let bill = emulator.bill();
-    assert_eq!((bill.creates, bill.calls[&Operation::Create]), (1, 2));
+    for subject in SUBJECTS {
+        let busy = FaultKind::Status {
+            code: 429,
+            body: "{}".to_owned(),
+            headers: vec![("retry-after-ms".to_owned(), "5".to_owned())],
+        };
+        let (emulator, invoker) = world(subject, Pace::INSTANT).await;
+        emulator.add_fault(Fault::once(Operation::Create, busy));
+        invoker.batch().invoke(ASKED).await.unwrap();
+        let bill = emulator.bill();
+        assert_eq!((bill.creates, bill.calls[&Operation::Create]), (1, 2));
+    }
 }
 
 #[tokio::test]
 async fn w9_polls_and_downloads_that_fail_never_create_again() {
-    let (emulator, invoker) = world(Pace::INSTANT).await;
-    for operation in [Operation::Status, Operation::Content, Operation::Upload] {
-        emulator.add_fault(Fault::once(operation, FaultKind::status(500)));
+    for subject in SUBJECTS {
+        let (emulator, invoker) = world(subject, Pace::INSTANT).await;
+        for operation in [Operation::Status, Operation::Content, Operation::Upload] {
+            emulator.add_fault(Fault::once(operation, FaultKind::status(500)));
+        }
+        emulator.add_fault(Fault::once(
+            Operation::Content,
+            FaultKind::Truncate { bytes: 50 },
+        ));
+        let outcomes = invoker
+            .batch()
+            .invoke(ASKED)
+            .status_check_interval(Duration::from_millis(10))
+            .await
+            .unwrap();
+        assert!(outcomes["a"].is_usable());
+        assert_eq!(emulator.bill().creates, 1);
     }
-    emulator.add_fault(Fault::once(
-        Operation::Content,
-        FaultKind::Truncate { bytes: 50 },
-    ));
-    let outcomes = invoker
-        .batch()
-        .invoke(ASKED)
-        .status_check_interval(Duration::from_millis(10))
-        .await
-        .unwrap();
-    assert!(outcomes["a"].is_usable());
-    assert_eq!(emulator.bill().creates, 1);
 }
 
 #[tokio::test]
 async fn w15_w17_every_operation_says_what_went_wrong_in_one_line() {
-    let (emulator, invoker) = world(Pace::INSTANT).await;
-    for (code, kind) in [
-        (401, ErrorKind::ProviderAuth),
-        (402, ErrorKind::Billing),
-        (403, ErrorKind::ProviderAuth),
-        (422, ErrorKind::ProviderInvalidArgs),
-    ] {
-        emulator.add_fault(Fault::once(Operation::List, FaultKind::status(code)));
-        let error = invoker.batch().list().await.unwrap_err();
-        assert_eq!(
-            (error.kind(), error.http_status()),
-            (kind, Some(code)),
-            "{error}"
-        );
-        assert!(!format!("{error}{error:?}{invoker:?}").contains("canary"));
-    }
-    let missing = lmbatch::BatchId::from("batch_none");
-    for error in [
-        invoker.batch().status(&missing).await.unwrap_err(),
-        invoker.batch().cancel(&missing).await.unwrap_err(),
-    ] {
-        assert_eq!(
-            (error.kind(), error.batch()),
-            (ErrorKind::BatchNotFound, Some(&missing))
-        );
+    for subject in SUBJECTS {
+        let (emulator, invoker) = world(subject, Pace::INSTANT).await;
+        for (code, kind) in [
+            (401, ErrorKind::ProviderAuth),
+            (402, ErrorKind::Billing),
+            (403, ErrorKind::ProviderAuth),
+            (422, ErrorKind::ProviderInvalidArgs),
+        ] {
+            emulator.add_fault(Fault::once(Operation::List, FaultKind::status(code)));
+            let error = invoker.batch().list().await.unwrap_err();
+            assert_eq!(
+                (error.kind(), error.http_status()),
+                (kind, Some(code)),
+                "{error}"
+            );
+            assert!(!format!("{error}{error:?}{invoker:?}").contains("canary"));
+        }
+        let missing = lmbatch::BatchId::from("batch_none");
+        for error in [
+            invoker.batch().status(&missing).await.unwrap_err(),
+            invoker.batch().cancel(&missing).await.unwrap_err(),
+        ] {
+            assert_eq!(
+                (error.kind(), error.batch()),
+                (ErrorKind::BatchNotFound, Some(&missing))
+            );
+        }
     }
 }
 
 #[tokio::test]
 async fn w12_list_reads_every_page_and_cancel_keeps_what_was_paid_for() {
-    let pace = Pace {
-        validating: Duration::ZERO,
-        in_progress: Duration::from_secs(3600),
-        finalizing: Duration::ZERO,
-    };
-    let (emulator, invoker) = world(pace).await;
-    let handle = invoker
-        .batch()
-        .create([("a", "1"), ("b", "2")])
-        .await
-        .unwrap();
-    for _ in 0..104 {
-        invoker.batch().create(ASKED).await.unwrap();
+    for subject in SUBJECTS {
+        let pace = Pace {
+            validating: Duration::ZERO,
+            in_progress: Duration::from_secs(3600),
+            finalizing: Duration::ZERO,
+        };
+        let (emulator, invoker) = world(subject, pace).await;
+        let handle = invoker
+            .batch()
+            .create([("a", "1"), ("b", "2")])
+            .await
+            .unwrap();
+        for _ in 0..104 {
+            invoker.batch().create(ASKED).await.unwrap();
+        }
+        assert_eq!(invoker.batch().list().await.unwrap().len(), 105);
+        assert_eq!(
+            invoker.batch().status(&handle.batch).await.unwrap().status,
+            BatchStatus::InProgress
+        );
+        invoker.batch().cancel(&handle.batch).await.unwrap();
+        invoker.batch().cancel(&handle.batch).await.unwrap();
+        let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
+        assert!(outcomes["a"].is_usable());
+        assert!(matches!(outcomes["b"], Outcome::Cancelled));
+        assert_eq!(emulator.bill().answered_requests, 1);
     }
-    assert_eq!(invoker.batch().list().await.unwrap().len(), 105);
-    assert_eq!(
-        invoker.batch().status(&handle.batch).await.unwrap().status,
-        BatchStatus::InProgress
-    );
-    invoker.batch().cancel(&handle.batch).await.unwrap();
-    invoker.batch().cancel(&handle.batch).await.unwrap();
-    let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
-    assert!(outcomes["a"].is_usable());
-    assert!(matches!(outcomes["b"], Outcome::Cancelled));
-    assert_eq!(emulator.bill().answered_requests, 1);
 }
 
 #[tokio::test]
 async fn a_batch_that_fails_at_one_line_says_so_for_each_request() {
-    let (_emulator, invoker) = world(Pace::INSTANT).await;
+    let (_emulator, invoker) = world(&SUBJECTS[0], Pace::INSTANT).await;
     let outcomes = invoker
         .batch()
         .invoke([("a", "1"), ("b", "lmb:fail-line")])
