@@ -343,6 +343,19 @@ pub(crate) fn all(state: &State, provider: &str) -> Vec<String> {
     ours.map(|batch| batch.id.clone()).collect()
 }
 
+/// Batches of a dialect that go on, and their requests.
+pub(crate) fn going_on(state: &State, provider: &str) -> (u64, u64) {
+    let (mut batches, mut requests) = (0, 0);
+    for id in all(state, provider) {
+        let found = current(state, provider, &id);
+        if let Some((batch, _)) = found.filter(|(batch, _)| batch.settled.is_none()) {
+            batches += 1;
+            requests += batch.requests;
+        }
+    }
+    (batches, requests)
+}
+
 /// Whether one create more is too many in this hour.
 pub(crate) fn too_many_creates(state: &State, provider: &str, most: usize) -> bool {
     let since = state.time.now().saturating_sub(Duration::from_secs(3600));

@@ -10,6 +10,11 @@ pub struct Limits {
     pub enqueued_tokens: Option<u64>,
     /// Creates an hour. "2,000 batches per hour" (OpenAI batch guide, 2026).
     pub creates_per_hour: u32,
+    /// Requests of Anthropic batches that may be in the processing queue at once. "200,000 to 500,000, by
+    /// tier" (rate limits page, 2026-08).
+    pub queued_requests: Option<u64>,
+    /// Gemini batches that may go on at once. "100 concurrent batch requests" (rate limits page, 2026).
+    pub concurrent_batches: Option<u64>,
     /// Whether results can be read from the middle, which is not established of any provider.
     pub ranges: bool,
     /// The `Retry-After` of an Anthropic batch that has not ended. The provider says 10 s.
@@ -23,6 +28,8 @@ impl Default for Limits {
         Self {
             enqueued_tokens: None,
             creates_per_hour: 2000,
+            queued_requests: None,
+            concurrent_batches: None,
             ranges: false,
             retry_after: None,
             late_results: Duration::ZERO,

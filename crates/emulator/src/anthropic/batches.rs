@@ -56,6 +56,13 @@ pub(super) async fn create(state: &Arc<State>, request: Request) -> Response {
         Ok(requests) => requests,
         Err(message) => return invalid(&message),
     };
+    let (_, queued) = batch::going_on(state, NAME);
+    let most = state.limits.queued_requests;
+    if most.is_some_and(|most| queued + requests > most) {
+        let message =
+            "This would exceed your organization's limit of requests in the processing queue.";
+        return error(429, "rate_limit_error", message);
+    }
     let batch = batch::accept(
         state,
         Batch {

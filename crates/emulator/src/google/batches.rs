@@ -7,7 +7,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::errors::{authorise, error, invalid, json as answer, not_found};
+use super::errors::{authorise, error, exhausted, invalid, json as answer, not_found};
 use super::{DIALECT, NAME};
 use super::{answer as content, inline, lines};
 use crate::batch::{self, Batch, Phase};
@@ -52,6 +52,11 @@ pub(super) async fn create(state: &Arc<State>, model: String, request: Request) 
             }
         }
     };
+    let (going_on, _) = batch::going_on(state, NAME);
+    let most = state.limits.concurrent_batches;
+    if most.is_some_and(|most| going_on >= most) {
+        return exhausted("Quota exceeded: too many batches go on.");
+    }
     let mut metadata = Map::new();
     metadata.insert("displayName".to_owned(), json!(created.display_name));
     if let Some(file) = &created.file {

@@ -28,6 +28,14 @@ pub(super) fn invalid(message: &str) -> Response {
     error(400, "INVALID_ARGUMENT", message)
 }
 
+/// A quota that only other work can free: there is no `RetryInfo`.
+pub(super) fn exhausted(message: &str) -> Response {
+    let details =
+        json!([{"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": []}]);
+    let error = json!({"code": 429, "message": message, "status": "RESOURCE_EXHAUSTED", "details": details});
+    json(429, &json!({"error": error}))
+}
+
 pub(super) fn not_found(message: &str) -> Response {
     error(404, "NOT_FOUND", message)
 }

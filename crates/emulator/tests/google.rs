@@ -1,0 +1,399 @@
+//! The Gemini dialect as any SDK meets it: plain HTTP.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::time::Duration;
+
+use lmbatch_emulator::{Emulator, Limits, Pace};
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::{Value, json};
+
+struct Sdk {
+    emulator: Emulator,
+    client: Client,
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+const SLOW: Pace = Pace {
+    validating: Duration::ZERO,
+    in_progress: HOUR,
+    finalizing: Duration::ZERO,
+};
+
+async fn sdk(pace: Pace, limits: Limits) -> Sdk {
+    let builder = Emulator::builder().pace(pace).limits(limits).seed(5);
+    Sdk {
+        emulator: builder.start().await.unwrap(),
+        client: Client::new(),
+    }
+}
+
+fn request(text: &str) -> Value {
+    json!({"contents": [{"role": "user", "parts": [{"text": text}]}]})
+}
+
+fn inline(texts: &[&str]) -> Value {
+    let list = texts.iter().enumerate();
+    let list = list
+        .map(|(k, text)| json!({"request": request(text), "metadata": {"key": format!("r{k}")}}));
+    let config = json!({"requests": {"requests": list.collect::<Vec<_>>()}});
+    json!({"batch": {"displayName": "label", "inputConfig": config}})
+}
+
+impl Sdk {
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.emulator.google_base_url())
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Response {
+        request.header("x-goog-api-key", "k").send().await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.send(self.client.get(self.url(path))).await
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        self.get(path).await.json().await.unwrap()
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Response {
+        self.send(self.client.post(self.url(path)).json(body)).await
+    }
+
+    async fn create(&self, body: &Value) -> Response {
+        self.post("/v1beta/models/gemini-x:batchGenerateContent", body)
+            .await
+    }
+
+    /// The operation's path.
+    async fn created(&self, body: &Value) -> String {
+        let made: Value = self.create(body).await.json().await.unwrap();
+        format!(
+            "/v1beta/{}",
+            made["name"].as_str().unwrap_or_else(|| panic!("{made}"))
+        )
+    }
+
+    async fn begin(&self, name: Option<&str>) -> Response {
+        let body = json!({"file": {"displayName": "d", "name": name}});
+        let request = self
+            .client
+            .post(self.url("/upload/v1beta/files"))
+            .json(&body);
+        self.send(
+            request
+                .header("x-goog-upload-protocol", "resumable")
+                .header("x-goog-upload-command", "start"),
+        )
+        .await
+    }
+
+    async fn piece(&self, url: &str, command: &str, offset: usize, text: &str) -> Response {
+        let request = self.client.post(url).body(text.to_owned());
+        self.send(
+            request
+                .header("x-goog-upload-command", command)
+                .header("x-goog-upload-offset", offset),
+        )
+        .await
+    }
+
+    /// The name of the file that was made.
+    async fn upload(&self, text: &str) -> String {
+        let begun = self.begin(None).await;
+        let url = begun.headers()["x-goog-upload-url"].to_str().unwrap();
+        let done: Value = self
+            .piece(url, "upload, finalize", 0, text)
+            .await
+            .json()
+            .await
+            .unwrap();
+        done["file"]["name"].as_str().unwrap().to_owned()
+    }
+}
+
+fn by_file(file: &str) -> Value {
+    json!({"batch": {"display_name": "label", "input_config": {"file_name": file}}})
+}
+
+#[tokio::test]
+async fn an_operation_says_what_the_provider_says_and_no_more() {
+    let sdk = sdk(SLOW, Limits::default()).await;
+    let path = sdk.created(&inline(&["a", "lmb:error-500"])).await;
+    let running = sdk.json(&path).await;
+    assert!(
+        running.get("done").is_none() && running.get("response").is_none(),
+        "{running}"
+    );
+    let metadata = &running["metadata"];
+    assert_eq!(
+        metadata["batchStats"],
+        json!({"requestCount": "2", "pendingRequestCount": "2"})
+    );
+    assert_eq!(
+        (
+            &metadata["state"],
+            &metadata["displayName"],
+            &metadata["model"]
+        ),
+        (
+            &json!("BATCH_STATE_RUNNING"),
+            &json!("label"),
+            &json!("models/gemini-x")
+        )
+    );
+    sdk.emulator.advance(HOUR);
+    let ended = sdk.json(&path).await;
+    assert_eq!(
+        (&ended["done"], &ended["metadata"]["state"]),
+        (&json!(true), &json!("BATCH_STATE_SUCCEEDED"))
+    );
+    assert_eq!(
+        ended["metadata"]["batchStats"],
+        json!({"requestCount": "2", "successfulRequestCount": "1", "failedRequestCount": "1"})
+    );
+    // The results stand there twice, each with its key.
+    let rows = &ended["response"]["inlinedResponses"]["inlinedResponses"];
+    assert_eq!(
+        rows,
+        &ended["metadata"]["output"]["inlinedResponses"]["inlinedResponses"]
+    );
+    let keys: Vec<&Value> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["metadata"]["key"])
+        .collect();
+    assert_eq!(keys.len(), 2);
+    assert!(keys.contains(&&json!("r0")) && keys.contains(&&json!("r1")));
+}
+
+#[tokio::test]
+async fn an_input_file_is_uploaded_in_pieces_and_its_results_are_read_from_either_place() {
+    let sdk = sdk(Pace::INSTANT, Limits::default()).await;
+    let line = |key: &str| json!({"key": key, "request": request(key)}).to_string() + "\n";
+    let text = line("a") + &line("b");
+    let begun = sdk.begin(Some("files/mine")).await;
+    let url = begun.headers()["x-goog-upload-url"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let first = sdk.piece(&url, "upload", 0, &text[..10]).await;
+    assert_eq!(
+        (
+            &first.headers()["x-goog-upload-status"],
+            &first.headers()["x-goog-upload-size-received"]
+        ),
+        (&"active".parse().unwrap(), &"10".parse().unwrap())
+    );
+    assert_eq!(sdk.piece(&url, "upload", 3, "x").await.status(), 400);
+    assert_eq!(
+        sdk.piece(&url, "query", 0, "").await.headers()["x-goog-upload-size-received"],
+        "10"
+    );
+    let last = sdk.piece(&url, "upload, finalize", 10, &text[10..]).await;
+    assert_eq!(last.headers()["x-goog-upload-status"], "final");
+    let file: Value = last.json().await.unwrap();
+    assert_eq!(
+        (&file["file"]["name"], &file["file"]["sizeBytes"]),
+        (&json!("files/mine"), &json!(text.len().to_string()))
+    );
+    assert_eq!(sdk.begin(Some("files/mine")).await.status(), 409);
+
+    let path = sdk.created(&by_file("files/mine")).await;
+    let ended = sdk.json(&path).await;
+    let results = ended["response"]["responsesFile"].as_str().unwrap();
+    assert_eq!(ended["metadata"]["output"]["responsesFile"], results);
+    let mut read = Vec::new();
+    for place in [
+        format!("/download/v1beta/{results}:download?alt=media"),
+        format!("/v1beta/{results}:download?alt=media"),
+    ] {
+        read.push(sdk.get(&place).await.text().await.unwrap());
+    }
+    assert_eq!(read[0], read[1]);
+    assert_eq!(read[0].lines().count(), 2);
+    // What was uploaded cannot be read, and what is deleted is as if it were someone else's.
+    assert_eq!(
+        sdk.get("/download/v1beta/files/mine:download?alt=media")
+            .await
+            .status(),
+        400
+    );
+    assert_eq!(
+        sdk.send(sdk.client.delete(sdk.url("/v1beta/files/mine")))
+            .await
+            .status(),
+        200
+    );
+    assert_eq!(sdk.get("/v1beta/files/mine").await.status(), 403);
+    assert_eq!(sdk.create(&by_file("files/mine")).await.status(), 403);
+}
+
+#[tokio::test]
+async fn the_input_is_checked_at_once_and_strictly() {
+    let sdk = sdk(Pace::INSTANT, Limits::default()).await;
+    let good = json!({"key": "a", "request": request("x")});
+    let mut extra = good.clone();
+    extra["request"]["temperature"] = json!(1);
+    for (text, words) in [
+        (format!("{good}\nnonsense"), "Error on line 2"),
+        (format!("{extra}\n"), "no such field: 'temperature'"),
+        (
+            json!({"key": "a", "request": {}}).to_string(),
+            "contents is not specified",
+        ),
+        ("\n".to_owned(), "no requests"),
+    ] {
+        let file = sdk.upload(&text).await;
+        let answer: Value = sdk.create(&by_file(&file)).await.json().await.unwrap();
+        assert_eq!(answer["error"]["status"], "INVALID_ARGUMENT");
+        assert!(
+            answer["error"]["message"].as_str().unwrap().contains(words),
+            "{answer}"
+        );
+    }
+    assert_eq!(sdk.create(&inline(&[])).await.status(), 400);
+    let nothing = json!({"batch": {"displayName": "x"}});
+    assert_eq!(sdk.create(&nothing).await.status(), 400);
+    assert_eq!(sdk.emulator.bill().creates, 0);
+}
+
+#[tokio::test]
+async fn a_bad_key_is_a_400_and_v1_is_served_like_v1beta() {
+    let sdk = sdk(Pace::INSTANT, Limits::default()).await;
+    let path = sdk.created(&inline(&["a"])).await.replace("v1beta", "v1");
+    assert_eq!(sdk.get(&path).await.status(), 200);
+    let by_query = sdk
+        .client
+        .get(sdk.url(&format!("{path}?key=k")))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(by_query.status(), 200);
+    let bad = sdk
+        .client
+        .get(sdk.url("/v1beta/batches"))
+        .header("x-goog-api-key", "bad");
+    let bad: Value = bad.send().await.unwrap().json().await.unwrap();
+    assert_eq!(
+        (&bad["error"]["code"], &bad["error"]["details"][0]["reason"]),
+        (&json!(400), &json!("API_KEY_INVALID"))
+    );
+}
+
+#[tokio::test]
+async fn a_batch_may_have_succeeded_before_its_results_show() {
+    let limits = Limits {
+        late_results: HOUR,
+        ..Limits::default()
+    };
+    let sdk = sdk(Pace::INSTANT, limits).await;
+    let path = sdk.created(&inline(&["a"])).await;
+    let early = sdk.json(&path).await;
+    assert_eq!(early["metadata"]["state"], "BATCH_STATE_SUCCEEDED");
+    assert!(early.get("response").is_none(), "{early}");
+    sdk.emulator.advance(HOUR);
+    assert!(sdk.json(&path).await["response"]["inlinedResponses"].is_object());
+}
+
+#[tokio::test]
+async fn a_batch_expires_after_two_days_and_keeps_nothing() {
+    let sdk = sdk(
+        Pace {
+            in_progress: HOUR * 100,
+            ..SLOW
+        },
+        Limits::default(),
+    )
+    .await;
+    let path = sdk.created(&inline(&["a"])).await;
+    sdk.emulator.advance(HOUR * 48);
+    let ended = sdk.json(&path).await;
+    assert_eq!(ended["metadata"]["state"], "BATCH_STATE_EXPIRED");
+    assert!(
+        ended.get("response").is_none() && ended["error"]["code"].is_number(),
+        "{ended}"
+    );
+    assert_eq!(sdk.emulator.bill().answered_requests, 0);
+}
+
+#[tokio::test]
+async fn batches_are_listed_by_pages_cancelled_and_deleted() {
+    let sdk = sdk(SLOW, Limits::default()).await;
+    assert_eq!(sdk.json("/v1beta/batches").await, json!({}));
+    let mut paths = Vec::new();
+    for _ in 0..3 {
+        paths.push(sdk.created(&inline(&["a", "b"])).await);
+    }
+    let first = sdk.json("/v1beta/batches?pageSize=2").await;
+    assert_eq!(first["operations"].as_array().unwrap().len(), 2);
+    let token = first["nextPageToken"].as_str().unwrap();
+    let last = sdk
+        .json(&format!("/v1beta/batches?pageSize=2&pageToken={token}"))
+        .await;
+    assert_eq!(
+        (
+            last["operations"].as_array().unwrap().len(),
+            last.get("nextPageToken")
+        ),
+        (1, None)
+    );
+    let cancelled = sdk.post(&format!("{}:cancel", paths[0]), &json!({})).await;
+    assert_eq!(cancelled.json::<Value>().await.unwrap(), json!({}));
+    assert_eq!(
+        sdk.json(&paths[0]).await["metadata"]["state"],
+        "BATCH_STATE_CANCELLED"
+    );
+    assert_eq!(
+        sdk.post(&format!("{}:cancel", paths[0]), &json!({}))
+            .await
+            .status(),
+        200
+    );
+    assert_eq!(
+        sdk.send(sdk.client.delete(sdk.url(&paths[0])))
+            .await
+            .status(),
+        200
+    );
+    assert_eq!(sdk.get(&paths[0]).await.status(), 404);
+}
+
+#[tokio::test]
+async fn more_batches_than_may_go_on_are_refused_until_others_have_ended() {
+    let limits = Limits {
+        concurrent_batches: Some(1),
+        ..Limits::default()
+    };
+    let sdk = sdk(SLOW, limits).await;
+    sdk.created(&inline(&["a"])).await;
+    let full: Value = sdk.create(&inline(&["b"])).await.json().await.unwrap();
+    assert_eq!(
+        (&full["error"]["code"], &full["error"]["status"]),
+        (&json!(429), &json!("RESOURCE_EXHAUSTED"))
+    );
+    sdk.emulator.advance(HOUR);
+    sdk.created(&inline(&["b"])).await;
+    assert_eq!(sdk.emulator.bill().creates, 2);
+}
+
+#[tokio::test]
+async fn one_request_can_be_answered_at_once_and_models_are_known() {
+    let sdk = sdk(Pace::INSTANT, Limits::default()).await;
+    let answer: Value = sdk
+        .post("/v1beta/models/gemini-x:generateContent", &request("hi"))
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        answer["candidates"][0]["content"]["parts"][0]["text"],
+        "echo: hi"
+    );
+    assert_eq!(
+        sdk.json("/v1beta/models/gemini-x").await["name"],
+        "models/gemini-x"
+    );
+    assert_eq!(sdk.get("/v1beta/models/no-such-model").await.status(), 404);
+}
