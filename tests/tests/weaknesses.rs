@@ -1,32 +1,282 @@
 //! The weaknesses of the system that this one replaces, each by its number, so that none comes back.
-//! Others bear their number where they are tested: W3, W5, W19 in `command.rs`, W9, W12, W15 in
-//! `library.rs`, W17 beside each provider's table of errors.
+//! Each runs on every provider that it concerns. Others bear their number where they are tested: W19 in
+//! `command.rs`, W9, W12, W15 in `library.rs`, W17 beside each provider's table of errors. W14 (costs)
+//! and the rest of W11 (runs that survive) come with durable runs.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch::openai::{Endpoint, OpenAi, OpenAiCodec};
+use lmbatch::openai::{Endpoint, OpenAiCodec};
 use lmbatch::{
     Effort, Error, ErrorKind, Hyperparameters, LMInvoker, Request, Retry, Tool, ToolChoice,
 };
 use lmbatch_core::{
-    BatchCodec as _, BatchId, BatchStatus, Delivery, OutcomeView, PartRole, ResultPart,
+    BatchCodec as _, BatchId, BatchProvider as _, BatchStatus, Delivery, OutcomeView, PartRole,
+    Remnant, ResultPart,
 };
 use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
-use serde_json::json;
+use lmbatch_tests::{SUBJECTS, Subject};
+use serde_json::{Value, json};
 
-async fn emulated(folder: &std::path::Path) -> (Emulator, LMInvoker) {
+async fn emulated(subject: &Subject, folder: &Path) -> (Emulator, LMInvoker) {
     let builder = Emulator::builder().pace(Pace::INSTANT).folder(folder);
-    let emulator = builder.start().await.unwrap();
-    let url = emulator.openai_base_url();
-    let openai = OpenAi::builder()
-        .api_key("k")
-        .base_url(url)
-        .build()
-        .unwrap();
-    (emulator, LMInvoker::new(openai, "m"))
+    let emulator = builder.seed(3).start().await.unwrap();
+    let invoker = subject.invoker(&emulator);
+    (emulator, invoker)
+}
+
+/// The requests of the one batch that an emulator keeps in its folder, each as its provider has it.
+fn sent(folder: &Path) -> Vec<Value> {
+    let inputs = std::fs::read_dir(folder).unwrap().filter_map(|entry| {
+        let text = std::fs::read_to_string(entry.unwrap().path()).ok()?;
+        let lines = text.lines().map(serde_json::from_str::<Value>);
+        let lines: Vec<Value> = lines.collect::<Result<_, _>>().ok()?;
+        let requests = lines.into_iter().map(|line| {
+            let places = ["body", "params", "request"];
+            places.iter().find_map(|place| line.get(place)).cloned()
+        });
+        requests.collect::<Option<Vec<Value>>>()
+    });
+    inputs
+        .into_iter()
+        .find(|requests| !requests.is_empty())
+        .unwrap()
+}
+
+/// A member under either spelling.
+fn member<'v>(value: &'v Value, camel: &str, snake: &str) -> &'v Value {
+    value
+        .get(camel)
+        .or(value.get(snake))
+        .unwrap_or(&Value::Null)
+}
+
+#[tokio::test]
+async fn w1_google_is_sent_all_of_a_request_on_either_route() {
+    for subject in SUBJECTS
+        .iter()
+        .filter(|subject| subject.provider == "google")
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let (_emulator, invoker) = emulated(subject, folder.path()).await;
+        let tool = Tool::new("look", &json!({"type": "object", "properties": {}}));
+        let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}});
+        let invoker = invoker
+            .system("be brief")
+            .tools([tool])
+            .tool_choice(ToolChoice::Auto)
+            .response_schema(lmbatch::ResponseSchema::new(&schema))
+            .effort(Effort::Low)
+            .temperature(0.3)
+            .max_output_tokens(7);
+        invoker.batch().create([("a", "hi")]).await.unwrap();
+        let request = &sent(folder.path())[0];
+        let system = member(request, "systemInstruction", "system_instruction");
+        assert_eq!(system["parts"][0]["text"], "be brief", "{}", subject.name);
+        let tools = &request["tools"][0];
+        let declared = member(tools, "functionDeclarations", "function_declarations");
+        assert_eq!(declared[0]["name"], "look");
+        assert!(member(request, "toolConfig", "tool_config").is_object());
+        let config = member(request, "generationConfig", "generation_config");
+        assert_eq!(config["temperature"], 0.3);
+        assert_eq!(
+            *member(config, "maxOutputTokens", "max_output_tokens"),
+            json!(7)
+        );
+        assert!(member(config, "thinkingConfig", "thinking_config").is_object());
+        assert!(member(config, "responseSchema", "response_json_schema").is_object());
+    }
+}
+
+#[tokio::test]
+async fn w2_w4_ids_are_the_callers_whatever_the_order_and_the_place_of_the_results() {
+    for subject in SUBJECTS {
+        let folder = tempfile::tempdir().unwrap();
+        let (_emulator, invoker) = emulated(subject, folder.path()).await;
+        let asked: Vec<(String, String)> = (0..50)
+            .map(|k| (format!("id {k}/ü"), format!("p{k}")))
+            .collect();
+        let outcomes = invoker.batch().invoke(asked.clone()).await.unwrap();
+        for ((id, prompt), (found, outcome)) in asked.iter().zip(outcomes.iter()) {
+            assert_eq!(
+                (found.as_str(), outcome.value().unwrap().text()),
+                (id.as_str(), format!("echo: {prompt}"))
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn w2_a_batch_that_was_made_without_keys_is_read_by_position_with_a_warning_only_where_asked()
+{
+    let google = SUBJECTS
+        .iter()
+        .filter(|subject| subject.provider == "google");
+    for subject in google {
+        let folder = tempfile::tempdir().unwrap();
+        let (_emulator, invoker) = emulated(subject, folder.path()).await;
+        let handle = invoker
+            .batch()
+            .create([("a", "lmb:no-key 1"), ("b", "2")])
+            .await
+            .unwrap();
+        let rows = invoker.batch().retrieve_rows(&handle.batch).await.unwrap();
+        let ids: Vec<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(ids.len(), 2);
+        assert!(ids.contains(&"1") && ids.contains(&"b"), "{ids:?}");
+        let named = invoker
+            .batch()
+            .retrieve_rows_as(&handle.batch, ["mine"])
+            .await
+            .unwrap();
+        assert_eq!(named["mine"].value().unwrap().text(), "echo: lmb:no-key 1");
+        // By the handle nothing is guessed.
+        let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
+        assert_eq!(outcomes["a"].status().as_str(), "missing");
+        assert_eq!(outcomes["b"].value().unwrap().text(), "echo: 2");
+    }
+}
+
+#[tokio::test]
+async fn w3_failed_expired_and_cancelled_requests_are_all_there() {
+    for subject in SUBJECTS {
+        let folder = tempfile::tempdir().unwrap();
+        let (_emulator, invoker) = emulated(subject, folder.path()).await;
+        let all_bad = invoker
+            .batch()
+            .invoke([("a", "lmb:error-400"), ("b", "lmb:error-500")])
+            .await
+            .unwrap();
+        for (id, retryable) in [("a", false), ("b", true)] {
+            let error = all_bad[id].value().unwrap_err();
+            assert_eq!(error.is_retryable(), retryable, "{}: {error}", subject.name);
+            assert!(error.message().is_some(), "the provider's words: {error:?}");
+        }
+        let slow = Pace {
+            in_progress: Duration::from_secs(1_000_000),
+            ..Pace::INSTANT
+        };
+        let emulator = Emulator::builder().pace(slow).start().await.unwrap();
+        let invoker = subject.invoker(&emulator);
+        let cancelled = invoker
+            .batch()
+            .create([("a", "1"), ("b", "2")])
+            .await
+            .unwrap();
+        invoker.batch().cancel(&cancelled.batch).await.unwrap();
+        let expired = invoker
+            .batch()
+            .create([("a", "1"), ("b", "2")])
+            .await
+            .unwrap();
+        let outcomes = invoker.batch().retrieve(&cancelled).await.unwrap();
+        let words: Vec<&str> = outcomes
+            .iter()
+            .map(|(_, outcome)| outcome.status().as_str())
+            .collect();
+        assert_eq!(words, ["succeeded", "cancelled"], "{}", subject.name);
+        emulator.advance(Duration::from_secs(48 * 3600));
+        let outcomes = invoker.batch().retrieve(&expired).await.unwrap();
+        let words: Vec<&str> = outcomes
+            .iter()
+            .map(|(_, outcome)| outcome.status().as_str())
+            .collect();
+        // Google keeps nothing of a batch that expired.
+        let expected = if subject.provider == "google" {
+            ["expired", "expired"]
+        } else {
+            ["succeeded", "expired"]
+        };
+        assert_eq!(words, expected, "{}", subject.name);
+    }
+}
+
+#[tokio::test]
+async fn w5_one_bad_row_spoils_no_other() {
+    let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": false});
+    for subject in SUBJECTS {
+        let folder = tempfile::tempdir().unwrap();
+        let (_emulator, invoker) = emulated(subject, folder.path()).await;
+        let invoker = invoker.response_schema(lmbatch::ResponseSchema::new(&schema));
+        let asked = [
+            ("good", "x", "succeeded", None),
+            (
+                "failed",
+                "lmb:failed",
+                if subject.name == "openai chat" {
+                    "succeeded"
+                } else {
+                    "errored"
+                },
+                None,
+            ),
+            (
+                "no json",
+                "lmb:invalid-json",
+                "succeeded",
+                Some("invalid_structured"),
+            ),
+            (
+                "misfit",
+                "lmb:schema-miss",
+                "succeeded",
+                Some("invalid_structured"),
+            ),
+            ("cut", "lmb:cut", "missing", None),
+            ("fine", "y", "succeeded", None),
+        ];
+        let outcomes = invoker
+            .batch()
+            .invoke(asked.map(|(id, prompt, ..)| (id, prompt)))
+            .await
+            .unwrap();
+        for (id, _, status, problem) in asked {
+            let outcome = &outcomes[id];
+            let found = outcome.problem().map(|problem| problem.as_str());
+            // A row that is cut inside the operation cuts the rows around it as well; it is fetched again.
+            assert_eq!(
+                (outcome.status().as_str(), found),
+                (status, problem),
+                "{}: {id}: {outcome:?}",
+                subject.name
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn w11_w13_w14_a_handle_is_enough_usage_is_summed_and_nothing_need_stay_behind() {
+    for subject in SUBJECTS {
+        let folder = tempfile::tempdir().unwrap();
+        let (emulator, invoker) = emulated(subject, folder.path()).await;
+        let handle = invoker
+            .batch()
+            .create([("a", "one"), ("b", "two")])
+            .await
+            .unwrap();
+        let kept = serde_json::to_string(&handle).unwrap();
+        let restored = serde_json::from_str(&kept).unwrap();
+        let outcomes = invoker.batch().retrieve(&restored).await.unwrap();
+        let usage = outcomes.usage();
+        assert!(
+            usage.input_tokens > 0 && usage.output_tokens > 0,
+            "{usage:?}"
+        );
+        let provider = invoker.engine().provider();
+        let batch = Remnant::Batch(handle.batch.clone());
+        let deleted = provider.discard(&batch).await;
+        if subject.provider == "openai" {
+            assert_eq!(deleted.unwrap_err().kind(), ErrorKind::Unsupported);
+        } else {
+            deleted.unwrap();
+            assert_eq!(emulator.bill().deletes, 1, "{}", subject.name);
+            let gone = provider.status(&handle.batch).await.unwrap_err();
+            assert_eq!(gone.kind(), ErrorKind::BatchNotFound);
+        }
+    }
 }
 
 /// A provider in memory, on a clock that never waits.
@@ -70,68 +320,69 @@ fn w6_a_body_that_lacks_what_some_sdk_requires_is_still_an_answer() {
 
 #[tokio::test]
 async fn w7_what_a_row_says_does_not_depend_on_who_reads_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let (emulator, plain) = emulated(folder.path()).await;
-    let tool = Tool::new("look", &json!({"type": "object", "properties": {}}));
-    let asker = plain
-        .clone()
-        .tools([tool])
-        .tool_choice(ToolChoice::Required)
-        .effort(Effort::Low);
-    let handle = asker.batch().create([("a", "lmb:think")]).await.unwrap();
-    let outcomes = plain.batch().retrieve(&handle).await.unwrap();
-    let output = outcomes["a"].value().unwrap();
-    assert_eq!(
-        (output.tool_calls().count(), output.thinking().count()),
-        (1, 1)
-    );
-    drop(emulator);
+    for subject in SUBJECTS {
+        let folder = tempfile::tempdir().unwrap();
+        let (_emulator, plain) = emulated(subject, folder.path()).await;
+        let tool = Tool::new("look", &json!({"type": "object", "properties": {}}));
+        let asker = plain
+            .clone()
+            .tools([tool])
+            .tool_choice(ToolChoice::Required)
+            .effort(Effort::Low);
+        let handle = asker.batch().create([("a", "lmb:think")]).await.unwrap();
+        let outcomes = plain.batch().retrieve(&handle).await.unwrap();
+        let output = outcomes["a"].value().unwrap();
+        assert_eq!(output.tool_calls().count(), 1, "{}", subject.name);
+        // Chat completions show no thoughts.
+        let thoughts = output
+            .thinking()
+            .filter(|thinking| !thinking.text.is_empty());
+        assert_eq!(thoughts.count(), usize::from(subject.name != "openai chat"));
+    }
 }
 
 #[tokio::test]
 async fn w8_a_calls_hyperparameters_are_merged_over_the_defaults_and_a_requests_over_both() {
-    let folder = tempfile::tempdir().unwrap();
-    let (emulator, invoker) = emulated(folder.path()).await;
-    let invoker = invoker.temperature(0.9).max_output_tokens(5);
-    let with = |set: &[(&str, serde_json::Value)]| {
-        let mut parameters = Hyperparameters::default();
-        for (key, value) in set {
-            parameters.set(key, value.clone()).unwrap();
-        }
-        parameters
-    };
-    let own = Request::new("b", "y").with_hyperparameters(with(&[("top_p", json!(0.5))]));
-    let call = invoker.batch().create([Request::new("a", "x"), own]);
-    call.hyperparameters(with(&[("temperature", json!(0.1))]))
-        .await
-        .unwrap();
-    let input = std::fs::read_dir(folder.path()).unwrap().find_map(|entry| {
-        let text = std::fs::read_to_string(entry.unwrap().path()).ok()?;
-        text.contains("custom_id").then_some(text)
-    });
-    let bodies = input.unwrap();
-    let bodies = bodies
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    let seen: Vec<_> = bodies
-        .map(|line| {
-            let body = &line["body"];
-            (
-                body["temperature"].clone(),
-                body["max_output_tokens"].clone(),
-                body["top_p"].clone(),
-            )
-        })
-        .collect();
-    let null = serde_json::Value::Null;
-    assert_eq!(
-        seen,
-        [
-            (json!(0.1), json!(5), null),
-            (json!(0.1), json!(5), json!(0.5))
-        ]
-    );
-    drop(emulator);
+    for subject in SUBJECTS {
+        let folder = tempfile::tempdir().unwrap();
+        let (_emulator, invoker) = emulated(subject, folder.path()).await;
+        let invoker = invoker.temperature(0.9).max_output_tokens(5);
+        let with = |set: &[(&str, Value)]| {
+            let mut parameters = Hyperparameters::default();
+            for (key, value) in set {
+                parameters.set(key, value.clone()).unwrap();
+            }
+            parameters
+        };
+        let own = Request::new("b", "y").with_hyperparameters(with(&[("top_p", json!(0.5))]));
+        let call = invoker.batch().create([Request::new("a", "x"), own]);
+        call.hyperparameters(with(&[("temperature", json!(0.1))]))
+            .await
+            .unwrap();
+        let seen: Vec<Value> = sent(folder.path())
+            .iter()
+            .map(|request| {
+                let config = request
+                    .get("generationConfig")
+                    .or(request.get("generation_config"));
+                let config = config.unwrap_or(request);
+                let most = [
+                    "max_output_tokens",
+                    "max_completion_tokens",
+                    "max_tokens",
+                    "maxOutputTokens",
+                ];
+                let most = most.iter().find_map(|name| config.get(name));
+                json!([config["temperature"], most, member(config, "topP", "top_p")])
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [json!([0.1, 5, null]), json!([0.1, 5, 0.5])],
+            "{}",
+            subject.name
+        );
+    }
 }
 
 #[tokio::test]
@@ -217,25 +468,26 @@ async fn w18_more_than_a_batch_takes_is_refused_by_its_limit_before_anything_is_
 
 #[tokio::test]
 async fn w22_partial_success_is_in_every_outcome_and_not_to_be_missed() {
-    let folder = tempfile::tempdir().unwrap();
-    let (emulator, invoker) = emulated(folder.path()).await;
-    let asked = [
-        ("good", "x"),
-        ("cut", "lmb:truncate"),
-        ("bad", "lmb:error-500"),
-        ("gone", "lmb:missing"),
-    ];
-    let outcomes = invoker.batch().invoke(asked).await.unwrap();
-    let words: Vec<_> = outcomes
-        .iter()
-        .map(|(id, outcome)| (id.as_str(), outcome.status().as_str(), outcome.is_usable()))
-        .collect();
-    let expected = [
-        ("good", "succeeded", true),
-        ("cut", "succeeded", false),
-        ("bad", "errored", false),
-        ("gone", "missing", false),
-    ];
-    assert_eq!(words, expected);
-    drop(emulator);
+    for subject in SUBJECTS {
+        let folder = tempfile::tempdir().unwrap();
+        let (_emulator, invoker) = emulated(subject, folder.path()).await;
+        let asked = [
+            ("good", "x"),
+            ("cut", "lmb:truncate"),
+            ("bad", "lmb:error-500"),
+            ("gone", "lmb:missing"),
+        ];
+        let outcomes = invoker.batch().invoke(asked).await.unwrap();
+        let words: Vec<_> = outcomes
+            .iter()
+            .map(|(id, outcome)| (id.as_str(), outcome.status().as_str(), outcome.is_usable()))
+            .collect();
+        let expected = [
+            ("good", "succeeded", true),
+            ("cut", "succeeded", false),
+            ("bad", "errored", false),
+            ("gone", "missing", false),
+        ];
+        assert_eq!(words, expected, "{}", subject.name);
+    }
 }

@@ -231,7 +231,9 @@ async fn a_cancelled_batch_keeps_what_was_answered() {
     assert_eq!(sdk.emulator.bill().answered_requests, 2);
     let done = sdk.create(&["a"]).await;
     sdk.emulator.advance(HOUR);
-    let late = sdk.post(&format!("{BATCHES}/{done}/cancel"), &json!({})).await;
+    let late = sdk
+        .post(&format!("{BATCHES}/{done}/cancel"), &json!({}))
+        .await;
     assert_eq!(late.status(), 400);
 }
 

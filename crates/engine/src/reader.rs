@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchProvider, Error, ErrorKind, FailureView, Json, OutcomeView, RequestError, Result,
-    ResultPart, SpoolFile, Text,
+    BatchProvider, BatchStatus, Error, ErrorKind, FailureView, Json, OutcomeView, RequestError,
+    Result, ResultPart, SpoolFile, Text,
 };
 
 use crate::answer::{AnswerView, Answered, Structured};
@@ -23,6 +23,7 @@ pub struct OutcomeReader {
     segments: Vec<(ResultPart, Arc<dyn SpoolFile>)>,
     refusals: HashMap<u32, RequestError>,
     refused: Option<RequestError>,
+    ended: BatchStatus,
     checker: Checker,
     requests: u32,
     next: u32,
@@ -56,6 +57,7 @@ impl OutcomeReader {
             segments,
             refusals,
             refused: finished.refusal(u32::MAX),
+            ended: finished.snapshot.status.clone(),
             checker: Checker::default(),
             requests: finished.requests,
             next: 0,
@@ -128,21 +130,7 @@ impl OutcomeReader {
                 }
                 Err(_) => (AnswerView::Malformed, None),
             },
-            (None, Some(error)) => {
-                let structured = if asked {
-                    Structured::Absent
-                } else {
-                    Structured::NotAsked
-                };
-                (
-                    AnswerView::Row {
-                        outcome: OutcomeView::Errored(failure(error)),
-                        structured,
-                    },
-                    None,
-                )
-            }
-            (None, None) => (AnswerView::Missing, None),
+            (None, refused) => (rowless(&self.ended, refused.as_ref(), asked), None),
         };
         let id = json(&self.record.id)?;
         let metadata = if self.record.metadata.is_empty() {
@@ -158,6 +146,30 @@ impl OutcomeReader {
             raw,
             answer,
         }))
+    }
+}
+
+/// What became of a request that no row names: the batch's end may say it. Some providers write no rows
+/// for what an expired or cancelled batch did not come to, and some keep none of its rows at all.
+fn rowless<'a>(
+    ended: &BatchStatus,
+    refused: Option<&'a RequestError>,
+    asked: bool,
+) -> AnswerView<'a> {
+    let outcome = match (refused, ended) {
+        (Some(error), _) => OutcomeView::Errored(failure(error)),
+        (None, BatchStatus::Expired) => OutcomeView::Expired,
+        (None, BatchStatus::Cancelled) => OutcomeView::Cancelled,
+        _ => return AnswerView::Missing,
+    };
+    let structured = if asked {
+        Structured::Absent
+    } else {
+        Structured::NotAsked
+    };
+    AnswerView::Row {
+        outcome,
+        structured,
     }
 }
 

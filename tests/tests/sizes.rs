@@ -1,0 +1,44 @@
+//! As many requests, and as many bytes, as providers take at once.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use lmbatch_emulator::{Emulator, Pace};
+use lmbatch_tests::{SUBJECTS, Subject};
+
+fn subject(name: &str) -> &'static Subject {
+    SUBJECTS
+        .iter()
+        .find(|subject| subject.name == name)
+        .unwrap()
+}
+
+async fn answered(name: &str, count: usize, prompt: &str) {
+    let builder = Emulator::builder().pace(Pace::INSTANT).seed(1);
+    let emulator = builder.start().await.unwrap();
+    let invoker = subject(name).invoker(&emulator);
+    let requests = (0..count).map(|place| (format!("row/{place}"), format!("{place} {prompt}")));
+    let outcomes = invoker.batch().invoke(requests).await.unwrap();
+    assert_eq!(outcomes.len(), count);
+    for (place, (id, outcome)) in outcomes.iter().enumerate() {
+        assert_eq!(id.as_str(), format!("row/{place}"));
+        let text = outcome.value().unwrap().text();
+        assert!(text.starts_with(&format!("echo: {place} ")), "{place}");
+    }
+    let bill = emulator.bill();
+    assert_eq!((bill.creates, bill.answered_requests), (1, count as u64));
+}
+
+#[tokio::test]
+async fn twenty_thousand_requests_on_google_by_file() {
+    answered("google by file", 20_000, "x").await;
+}
+
+#[tokio::test]
+async fn nineteen_megabytes_on_google_inline() {
+    // 19.0 MB in all, under the 20 MB that an inline create may have.
+    answered("google inline", 1_900, &"x".repeat(9_900)).await;
+}
+
+#[tokio::test]
+async fn fifty_thousand_requests_on_anthropic() {
+    answered("anthropic", 50_000, "x").await;
+}
