@@ -89,16 +89,22 @@ impl Emulating {
     /// # Panics
     /// If the command cannot be started.
     pub fn run_at(&self, provider: &str, folder: &Path, args: &[&str]) -> Output {
+        let mut command = self.command_at(provider, folder);
+        command
+            .args(args)
+            .output()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    /// The same, to be given arguments and started.
+    pub fn command_at(&self, provider: &str, folder: &Path) -> Command {
         let mut command = Command::new(lmbatch());
         command
             .current_dir(folder)
-            .args(args)
             .envs(&self.environment)
             .env(format!("{}_API_KEY", provider.to_uppercase()), KEY)
             .env("LMBATCH_LOG", "trace");
         command
-            .output()
-            .unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
     /// Runs the command against it.

@@ -141,7 +141,6 @@ fn a_second_process_of_the_command_goes_on_by_the_handle() {
             if status() == Some(0) {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(50));
         }
         let arguments = [
             "retrieve",
@@ -163,5 +162,74 @@ fn a_second_process_of_the_command_goes_on_by_the_handle() {
             Some(0),
             "cancelling what has ended does nothing"
         );
+    }
+}
+
+#[test]
+fn what_a_provider_cannot_say_is_refused_offline_naming_request_provider_and_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    for (model, line, words) in [
+        (
+            "openai/gpt-5-mini",
+            r#"{"id":"a","contents":[{"type":"video","data":"AAAA","mime_type":"video/mp4"}]}"#,
+            "openai takes no video",
+        ),
+        (
+            "anthropic/claude-haiku-4-5",
+            r#"{"id":"a","contents":[{"type":"audio","data":"AAAA","mime_type":"audio/wav"}]}"#,
+            "anthropic takes no audio",
+        ),
+        (
+            "anthropic/claude-opus-4-7",
+            r#"{"id":"a","prompt":"x","hyperparameters":{"temperature":1}}"#,
+            "claude-opus-4-7 takes no temperature",
+        ),
+        (
+            "google/gemini-3-flash",
+            r#"{"id":"a","prompt":"x","thinking":{"budget_tokens":5}}"#,
+            "gemini-3-flash has no thinking budget_tokens",
+        ),
+    ] {
+        std::fs::write(folder.path().join("in.jsonl"), format!("{line}\n")).unwrap();
+        let output = std::process::Command::new(lmbatch_tests::lmbatch())
+            .args(["validate", "in.jsonl", "-m", model])
+            .current_dir(folder.path())
+            .env_clear()
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("line 1") && said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_wrong_key_or_model_is_refused_before_anything_is_created() {
+    let emulating = Emulating::start();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("in.jsonl"), "{\"prompt\":\"x\"}\n").unwrap();
+    for subject in SUBJECTS {
+        let missing = format!("{}/no-such-model", subject.provider);
+        let good = format!("{}/{}", subject.provider, subject.model);
+        for (model, key, words) in [
+            (&good, "BAD_KEY", "did not accept the key"),
+            (&missing, "GOOD_KEY", "the model was not found"),
+        ] {
+            let mut command = emulating.command_at(subject.provider, folder.path());
+            command.args(["run", "in.jsonl", "-m", model, "--key-env", key]);
+            let output = command
+                .env("BAD_KEY", "bad-canary")
+                .env("GOOD_KEY", "good")
+                .output()
+                .unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{}: {said}", subject.name);
+            assert!(
+                said.contains(words) && !said.contains("canary"),
+                "{}: {said}",
+                subject.name
+            );
+            assert!(!said.contains("creating"), "{said}");
+        }
     }
 }
