@@ -314,6 +314,19 @@ pub struct FailureView<'a> {
     pub retryable: bool,
 }
 
+impl<'a> FailureView<'a> {
+    /// A row that is this request's and holds nothing that can be read.
+    pub fn malformed() -> Self {
+        Self {
+            kind: ErrorKind::MalformedReply,
+            code: None,
+            http_status: None,
+            message: Some(Text::Plain("the row holds no answer that can be read")),
+            retryable: false,
+        }
+    }
+}
+
 /// An answer.
 #[derive(Debug, Clone)]
 pub struct OutputView<'a> {

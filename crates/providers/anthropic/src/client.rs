@@ -1,13 +1,11 @@
 //! Anthropic's endpoints as methods. One exchange each.
 
-use lmbatch_core::{
-    BatchId, Delivery, Error, ErrorKind, Intent, ListOptions, Result, Retry, Shard,
-};
-use lmbatch_http::{Exchange, HeaderName, HeaderValue, HttpClient, Reply, segment};
+use lmbatch_core::{BatchId, Error, ErrorKind, Intent, ListOptions, Result, Retry, Shard};
+use lmbatch_http::{HeaderName, HeaderValue, HttpClient, Reply, of_batch, segment};
 
 use crate::error::tell;
 use crate::translate::{BETAS, VERSION};
-use crate::wire::{Batch, List, Made};
+use crate::wire::{Batch, List};
 
 #[derive(Debug)]
 pub(crate) struct AnthropicClient {
@@ -42,7 +40,7 @@ impl AnthropicClient {
                 exchange = exchange.header(HeaderName::from_static(name), value);
             }
         }
-        made(exchange).await
+        exchange.ask(tell).await?.made("id").await
     }
 
     /// The batch, with the server's wish for the next poll.
@@ -54,7 +52,7 @@ impl AnthropicClient {
         let reply = exchange
             .ask(tell)
             .await
-            .map_err(|error| about(batch, error))?;
+            .map_err(|error| of_batch(batch, error))?;
         // "Retry-After: 10" on the 200 of a batch that has not ended (recorded traffic, 2026-08-19).
         let poll_after = reply.retry_after();
         let batch: Batch = reply.json().await?;
@@ -86,7 +84,7 @@ impl AnthropicClient {
             .ask(tell)
             .await
             .map(drop)
-            .map_err(|error| about(batch, error))
+            .map_err(|error| of_batch(batch, error))
     }
 
     /// Where the results are: what the batch says, if that is with us; else where they are today. The
@@ -118,34 +116,11 @@ impl AnthropicClient {
             .expecting("delete the batch");
         match exchange.ask(tell).await {
             Err(error) if error.http_status() == Some(404) => Ok(()),
-            other => other.map(drop).map_err(|error| about(batch, error)),
+            other => other.map(drop).map_err(|error| of_batch(batch, error)),
         }
     }
 }
 
 fn batch_path(batch: &BatchId) -> String {
     format!("v1/messages/batches/{}", segment(batch.as_str()))
-}
-
-/// A 404 on a batch's own path is a missing batch, not a missing model.
-fn about(batch: &BatchId, error: Error) -> Error {
-    let error = error.with_batch(batch.clone());
-    if error.http_status() == Some(404) {
-        error.with_kind(ErrorKind::BatchNotFound)
-    } else {
-        error
-    }
-}
-
-/// What was made, by its id. A yes without one leaves it unknown what became of the call.
-async fn made(exchange: Exchange) -> Result<String> {
-    let reply = exchange.ask(tell).await?;
-    let about = reply
-        .error(ErrorKind::MalformedReply)
-        .with_delivery(Delivery::Unknown);
-    let made: Made = reply.json().await?;
-    if made.id.is_empty() {
-        return Err(about.with_message("it holds no id"));
-    }
-    Ok(made.id)
 }

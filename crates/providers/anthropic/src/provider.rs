@@ -42,7 +42,7 @@ impl Anthropic {
     /// From `ANTHROPIC_API_KEY` (or `ANTHROPIC_AUTH_TOKEN`) and `ANTHROPIC_BASE_URL`.
     ///
     /// # Errors
-    /// [`ErrorKind::ProviderAuth`] where no key is set.
+    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) where no key is set.
     pub fn from_env() -> Result<Self> {
         AnthropicBuilder::from_env().build()
     }
@@ -59,17 +59,7 @@ impl BatchProvider for Anthropic {
     }
 
     async fn probe(&self, model: &str) -> Result<()> {
-        let Err(error) = self.client.model(model).await else {
-            return Ok(());
-        };
-        match (error.kind(), error.http_status()) {
-            (ErrorKind::ProviderAuth | ErrorKind::ModelNotFound | ErrorKind::Billing, _) => {
-                Err(error)
-            }
-            (_, None | Some(408 | 429 | 500 | 502..=599)) => Err(error),
-            // Anything else comes from a gateway that lacks the endpoint.
-            _ => Ok(()),
-        }
+        lmbatch_http::believed(self.client.model(model).await)
     }
 
     async fn stage(&self, _: &Shard, _: Option<Staged>) -> Result<Staged> {

@@ -8,12 +8,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A batch that was just made: no more of it is read, so that nothing else can spoil it.
-#[derive(Deserialize)]
-pub(crate) struct Made {
-    pub(crate) id: String,
-}
-
 #[derive(Deserialize)]
 pub(crate) struct Batch {
     pub(crate) id: String,

@@ -1,12 +1,12 @@
 //! The Gemini API's endpoints as methods. One exchange each.
 
-use lmbatch_core::{BatchId, Delivery, Error, ErrorKind, Intent, ListOptions, Result, Shard};
-use lmbatch_http::{HeaderName, HeaderValue, HttpClient, Reply, segment};
+use lmbatch_core::{BatchId, Error, ErrorKind, Intent, ListOptions, Result, Shard};
+use lmbatch_http::{HeaderName, HeaderValue, HttpClient, Reply, of_batch, segment};
 
 use crate::error::tell;
 use crate::translate::model_path;
 use crate::wire::{
-    Create, CreateBatch, File, InputConfig, LISTED_RESULTS, List, Made, Operation, RESULTS,
+    Create, CreateBatch, File, InputConfig, LISTED_RESULTS, List, Operation, RESULTS,
 };
 
 #[derive(Debug)]
@@ -60,16 +60,8 @@ impl GoogleClient {
                 shard.open(0..shard.len()),
             ),
         };
-        let reply = exchange.ask(tell).await?;
-        // A yes without a name leaves it unknown what became of the call.
-        let about = reply
-            .error(ErrorKind::MalformedReply)
-            .with_delivery(Delivery::Unknown);
-        let made: Made = reply.json().await?;
-        if made.name.is_empty() {
-            return Err(about.with_message("it holds no name"));
-        }
-        Ok(BatchId::new(made.name))
+        let name = exchange.ask(tell).await?.made("name").await?;
+        Ok(BatchId::new(name))
     }
 
     /// The batch, with nothing of its results but where they are.
@@ -91,7 +83,7 @@ impl GoogleClient {
         exchange
             .ask(tell)
             .await
-            .map_err(|error| about(batch, error))
+            .map_err(|error| of_batch(batch, error))
     }
 
     pub(crate) async fn list(&self, options: &ListOptions) -> Result<List> {
@@ -120,7 +112,7 @@ impl GoogleClient {
             .ask(tell)
             .await
             .map(drop)
-            .map_err(|error| about(batch, error))
+            .map_err(|error| of_batch(batch, error))
     }
 
     pub(crate) async fn delete_batch(&self, batch: &BatchId) -> Result<()> {
@@ -130,7 +122,7 @@ impl GoogleClient {
             .expecting("delete the batch");
         match exchange.ask(tell).await {
             Err(error) if error.http_status() == Some(404) => Ok(()),
-            other => other.map(drop).map_err(|error| about(batch, error)),
+            other => other.map(drop).map_err(|error| of_batch(batch, error)),
         }
     }
 
@@ -235,16 +227,6 @@ const UPLOAD_TYPE: HeaderName = HeaderName::from_static("x-goog-upload-header-co
 /// A name such as `files/x`, each part of which stays one segment.
 fn resource(name: &str) -> String {
     name.split('/').map(segment).collect::<Vec<_>>().join("/")
-}
-
-/// A 404 on a batch's own path is a missing batch, not a missing model.
-fn about(batch: &BatchId, error: Error) -> Error {
-    let error = error.with_batch(batch.clone());
-    if error.http_status() == Some(404) {
-        error.with_kind(ErrorKind::BatchNotFound)
-    } else {
-        error
-    }
 }
 
 /// Google does not tell a file that is gone from one that is someone else's: 403 (recorded, 2026-08-19).

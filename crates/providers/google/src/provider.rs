@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
-    Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, Label, ListOptions, Page,
-    PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
-    RowStream, Shard, Staged, parse_time,
+    Candidate, Certainty, Cursor, Error, Found, Intent, Label, ListOptions, Page, PartRole,
+    Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard,
+    Staged, parse_time,
 };
 use serde_json::Value;
 
@@ -50,7 +50,7 @@ impl Google {
     /// From `GOOGLE_API_KEY` (or `GEMINI_API_KEY`) and `GOOGLE_GEMINI_BASE_URL`.
     ///
     /// # Errors
-    /// [`ErrorKind::ProviderAuth`] where no key is set.
+    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) where no key is set.
     pub fn from_env() -> Result<Self> {
         GoogleBuilder::from_env().build()
     }
@@ -67,17 +67,7 @@ impl BatchProvider for Google {
     }
 
     async fn probe(&self, model: &str) -> Result<()> {
-        let Err(error) = self.client.model(model).await else {
-            return Ok(());
-        };
-        match (error.kind(), error.http_status()) {
-            (ErrorKind::ProviderAuth | ErrorKind::ModelNotFound | ErrorKind::Billing, _) => {
-                Err(error)
-            }
-            (_, None | Some(408 | 429 | 500 | 502..=599)) => Err(error),
-            // Anything else comes from a gateway that lacks the endpoint.
-            _ => Ok(()),
-        }
+        lmbatch_http::believed(self.client.model(model).await)
     }
 
     async fn stage(&self, shard: &Shard, prior: Option<Staged>) -> Result<Staged> {

@@ -33,12 +33,6 @@ pub(crate) const LISTED_RESULTS: &[Path] = &[
     ],
 ];
 
-/// A batch that was just made: no more of it is read, so that nothing else can spoil it.
-#[derive(Deserialize)]
-pub(crate) struct Made {
-    pub(crate) name: String,
-}
-
 #[derive(Serialize)]
 pub(crate) struct Create<'a> {
     pub(crate) batch: CreateBatch<'a>,

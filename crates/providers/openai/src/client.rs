@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use lmbatch_core::{BatchId, Delivery, Error, ErrorKind, Intent, ListOptions, Result, Shard};
-use lmbatch_http::{Exchange, HeaderName, HeaderValue, HttpClient, Multipart, Reply, segment};
+use lmbatch_core::{BatchId, Error, ErrorKind, Intent, ListOptions, Result, Shard};
+use lmbatch_http::{HeaderName, HeaderValue, HttpClient, Multipart, Reply, of_batch, segment};
 
 use crate::error::tell;
-use crate::wire::{Batch, CreateBatch, ExpiresAfter, List, Made};
+use crate::wire::{Batch, CreateBatch, ExpiresAfter, List};
 
 #[derive(Debug)]
 pub(crate) struct OpenAiClient {
@@ -37,13 +37,12 @@ impl OpenAiClient {
             len: shard.len(),
             body: shard.open(0..shard.len()),
         };
-        made(
-            self.http
-                .post("files")
-                .multipart(form)
-                .expecting("upload the input"),
-        )
-        .await
+        let exchange = self
+            .http
+            .post("files")
+            .multipart(form)
+            .expecting("upload the input");
+        exchange.ask(tell).await?.made("id").await
     }
 
     pub(crate) async fn create(&self, file: &str, intent: &Intent) -> Result<String> {
@@ -59,14 +58,13 @@ impl OpenAiClient {
         };
         let body = serde_json::to_vec(&body)
             .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
-        made(
-            self.http
-                .post("batches")
-                .json_bytes(body)
-                .once()
-                .expecting("create the batch"),
-        )
-        .await
+        let exchange = self
+            .http
+            .post("batches")
+            .json_bytes(body)
+            .once()
+            .expecting("create the batch");
+        exchange.ask(tell).await?.made("id").await
     }
 
     pub(crate) async fn batch(&self, batch: &BatchId) -> Result<Batch> {
@@ -77,7 +75,7 @@ impl OpenAiClient {
         exchange
             .ask_json(tell)
             .await
-            .map_err(|error| about(batch, error))
+            .map_err(|error| of_batch(batch, error))
     }
 
     pub(crate) async fn list(&self, options: &ListOptions) -> Result<List> {
@@ -101,7 +99,7 @@ impl OpenAiClient {
             .ask(tell)
             .await
             .map(drop)
-            .map_err(|error| about(batch, error))
+            .map_err(|error| of_batch(batch, error))
     }
 
     pub(crate) async fn content(&self, file: &str, from: u64) -> Result<Reply> {
@@ -143,32 +141,9 @@ fn batch_path(batch: &BatchId) -> String {
     format!("batches/{}", segment(batch.as_str()))
 }
 
-/// A 404 on a batch's own path is a missing batch, not a missing model.
-fn about(batch: &BatchId, error: Error) -> Error {
-    let error = error.with_batch(batch.clone());
-    if error.http_status() == Some(404) {
-        error.with_kind(ErrorKind::BatchNotFound)
-    } else {
-        error
-    }
-}
-
 fn gone(error: Error) -> Error {
     match error.http_status() {
         Some(404 | 410) => error.with_kind(ErrorKind::FileNotFound),
         _ => error,
     }
-}
-
-/// What was made, by its id. A yes without one leaves it unknown what became of the call.
-async fn made(exchange: Exchange) -> Result<String> {
-    let reply = exchange.ask(tell).await?;
-    let about = reply
-        .error(ErrorKind::MalformedReply)
-        .with_delivery(Delivery::Unknown);
-    let made: Made = reply.json().await?;
-    if made.id.is_empty() {
-        return Err(about.with_message("it holds no id"));
-    }
-    Ok(made.id)
 }

@@ -45,7 +45,7 @@ impl OpenAi {
     /// From `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`.
     ///
     /// # Errors
-    /// [`ErrorKind::ProviderAuth`] where no key is set.
+    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) where no key is set.
     pub fn from_env() -> Result<Self> {
         OpenAiBuilder::from_env().build()
     }
@@ -62,17 +62,7 @@ impl BatchProvider for OpenAi {
     }
 
     async fn probe(&self, model: &str) -> Result<()> {
-        let Err(error) = self.client.model(model).await else {
-            return Ok(());
-        };
-        match (error.kind(), error.http_status()) {
-            (ErrorKind::ProviderAuth | ErrorKind::ModelNotFound | ErrorKind::Billing, _) => {
-                Err(error)
-            }
-            (_, None | Some(408 | 429 | 500 | 502..=599)) => Err(error),
-            // Anything else comes from a server that lacks the endpoint.
-            _ => Ok(()),
-        }
+        lmbatch_http::believed(self.client.model(model).await)
     }
 
     async fn stage(&self, shard: &Shard, prior: Option<Staged>) -> Result<Staged> {

@@ -8,12 +8,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A file or a batch that was just made: no more of it is read, so that nothing else can spoil it.
-#[derive(Deserialize)]
-pub(crate) struct Made {
-    pub(crate) id: String,
-}
-
 #[derive(Serialize)]
 pub(crate) struct CreateBatch<'a> {
     pub(crate) input_file_id: &'a str,

@@ -1,9 +1,8 @@
 //! Rows of results into outcomes. Independent of how the provider is configured.
 
 use lmbatch_core::{
-    Arguments, ErrorKind, FailureView, FinishReason, ItemView, Json, OutcomeView, OutputView,
-    Problem, Retry, RowError, RowView, Scanned, Text, ThinkingView, TokenUsage, ToolCallView,
-    Verdict,
+    Arguments, FailureView, FinishReason, ItemView, Json, OutcomeView, OutputView, Problem, Retry,
+    RowError, RowView, Scanned, Text, ThinkingView, TokenUsage, ToolCallView, Verdict,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -80,13 +79,7 @@ fn errored(error: &RawValue) -> OutcomeView<'_> {
 }
 
 fn malformed<'a>() -> OutcomeView<'a> {
-    OutcomeView::Errored(FailureView {
-        kind: ErrorKind::MalformedReply,
-        code: None,
-        http_status: None,
-        message: Some(Text::Plain("the row holds no answer that can be read")),
-        retryable: false,
-    })
+    OutcomeView::Errored(FailureView::malformed())
 }
 
 fn answer(message: &RawValue) -> OutcomeView<'_> {

@@ -2,9 +2,9 @@
 //! rows differ by where the key is, and say so themselves.
 
 use lmbatch_core::{
-    Arguments, AttachmentKind, AttachmentView, ErrorKind, FailureView, FinishReason, ItemView,
-    Json, OutcomeView, OutputView, Problem, Retry, RowView, Scanned, SourceView, Text,
-    ThinkingView, TokenUsage, ToolCallView, Verdict,
+    Arguments, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Json,
+    OutcomeView, OutputView, Problem, Retry, RowView, Scanned, SourceView, Text, ThinkingView,
+    TokenUsage, ToolCallView, Verdict,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -78,13 +78,7 @@ fn errored(error: &RawValue) -> OutcomeView<'_> {
 }
 
 fn malformed<'a>() -> OutcomeView<'a> {
-    OutcomeView::Errored(FailureView {
-        kind: ErrorKind::MalformedReply,
-        code: None,
-        http_status: None,
-        message: Some(Text::Plain("the row holds no answer that can be read")),
-        retryable: false,
-    })
+    OutcomeView::Errored(FailureView::malformed())
 }
 
 fn answer(response: &RawValue) -> OutcomeView<'_> {

@@ -140,13 +140,7 @@ fn failure<'a>(status: u16, said: &Said<'a>) -> OutcomeView<'a> {
 }
 
 fn malformed<'a>() -> OutcomeView<'a> {
-    OutcomeView::Errored(FailureView {
-        kind: ErrorKind::MalformedReply,
-        code: None,
-        http_status: None,
-        message: Some(Text::Plain("the row holds no answer that can be read")),
-        retryable: false,
-    })
+    OutcomeView::Errored(FailureView::malformed())
 }
 
 fn answer(body: &RawValue) -> OutcomeView<'_> {
