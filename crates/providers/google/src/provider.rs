@@ -311,6 +311,7 @@ fn problem(error: &Status) -> BatchProblem {
 
 #[cfg(test)]
 mod tests {
+    use lmbatch_core::ErrorKind;
     use serde_json::json;
 
     use super::*;
