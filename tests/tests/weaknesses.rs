@@ -446,24 +446,19 @@ async fn w16_the_server_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn w18_more_than_a_batch_takes_is_refused_by_its_limit_before_anything_is_sent() {
+async fn w18_more_than_a_batch_takes_goes_into_several() {
     let script = Script {
         max_requests: Some(2),
         ..Script::default()
     };
     let (provider, invoker) = in_memory(script);
-    let error = invoker
-        .batch()
-        .invoke([("a", "1"), ("b", "2"), ("c", "3")])
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    assert!(
-        error
-            .to_string()
-            .contains("3 requests are more than one batch of memory takes (2)")
-    );
-    assert!(provider.calls().is_empty());
+    let asked = [("a", "1"), ("b", "2"), ("c", "3")];
+    let outcomes = invoker.batch().invoke(asked).await.unwrap();
+    let texts = outcomes
+        .iter()
+        .map(|(_, outcome)| outcome.value().unwrap().text());
+    assert_eq!(texts.collect::<Vec<_>>(), ["1", "2", "3"]);
+    assert_eq!(provider.accepted(), 2);
 }
 
 #[tokio::test]

@@ -17,7 +17,6 @@ use crate::exit::Failure;
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     pub(crate) provider: String,
-    pub(crate) batch: String,
     pub(crate) emulated: bool,
     pub(crate) raw: bool,
 }
@@ -73,7 +72,7 @@ pub(crate) fn line(answered: &Answered<'_>, origin: &Origin, out: &mut Vec<u8>) 
         _ => {}
     }
     string("provider", &origin.provider, out);
-    string("batch", &origin.batch, out);
+    string("batch", answered.batch.as_str(), out);
     if let AnswerView::Row {
         outcome: OutcomeView::Succeeded(output),
         ..

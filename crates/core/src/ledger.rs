@@ -1,13 +1,48 @@
 //! The record of runs, kept behind two traits: what happened ([`Ledger`]) and the bytes ([`Spool`]).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::{BatchId, BatchSnapshot, Certainty, Intent, Label, Result, ResultPart, Staged};
+use crate::{
+    AccountId, BatchClass, BatchId, BatchSnapshot, Certainty, IdRule, Intent, Label, Nonce,
+    ProviderId, Result, ResultPart, Staged,
+};
+
+/// A run: any number of requests over any number of shards.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Its id.
+    pub id: Box<str>,
+    /// Its key, where the caller gave one.
+    pub name: Option<Box<str>>,
+    /// A digest of everything that is sent and given back, whatever ids travel.
+    pub digest: Box<str>,
+    /// Whose service answers.
+    pub provider: ProviderId,
+    /// Under which account.
+    pub account: AccountId,
+    /// How ids on the wire lead back to requests.
+    pub ids: IdRule,
+    /// What our marks have in common.
+    pub nonce: Nonce,
+    /// Requests in all.
+    pub requests: u32,
+    /// How often requests have been sent again, from 0.
+    pub attempt: u32,
+    /// When it began.
+    #[serde(default, with = "crate::time::optional")]
+    pub created_at: Option<SystemTime>,
+    /// Whether every request has its last outcome.
+    pub finished: bool,
+    /// What its caller keeps with it, such as where the output goes.
+    pub notes: BTreeMap<Box<str>, Box<str>>,
+}
 
 /// One shard of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,7 +78,12 @@ pub enum ShardState {
     /// The batch has ended.
     Ended(BatchSnapshot),
     /// Its results are here, complete and synced.
-    Sealed(Vec<Segment>),
+    Sealed {
+        /// How the batch ended.
+        snapshot: BatchSnapshot,
+        /// Where its rows lie.
+        segments: Vec<Segment>,
+    },
 }
 
 /// One part of the results, as it lies in the spool.
@@ -66,8 +106,14 @@ pub struct ShardRecord {
     pub key: ShardKey,
     /// Our mark on its batch.
     pub label: Label,
+    /// What its requests share.
+    pub class: BatchClass,
     /// How many requests.
     pub count: u32,
+    /// Bytes of their rows.
+    pub bytes: u64,
+    /// Which try of its requests it is, from 0.
+    pub attempt: u32,
     /// Counts the transitions.
     pub epoch: u64,
     /// Where it stands.
@@ -77,11 +123,18 @@ pub struct ShardRecord {
 /// The durable record of runs and batches. Transitions are compare-and-set: of two writers one loses, and learns it.
 #[async_trait]
 pub trait Ledger: fmt::Debug + Send + Sync + 'static {
-    /// Notes all shards of a run at once, each planned at epoch 0.
-    async fn begin(&self, shards: &[ShardRecord]) -> Result<()>;
+    /// Notes a run and shards of it at once, each planned at epoch 0; of a run that is known, the shards
+    /// are added and the record replaced.
+    async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()>;
 
-    /// The shard as it stands.
-    async fn shard(&self, key: &ShardKey) -> Result<ShardRecord>;
+    /// Every run, newest first.
+    async fn runs(&self) -> Result<Vec<RunRecord>>;
+
+    /// The shards of a run, by number.
+    async fn shards(&self, run: &str) -> Result<Vec<ShardRecord>>;
+
+    /// Deletes a run with its shards. No error if it is gone.
+    async fn forget(&self, run: &str) -> Result<()>;
 
     /// Moves the shard from `epoch` to `state`, durably, and returns the new epoch.
     async fn advance(&self, key: &ShardKey, epoch: u64, state: ShardState) -> Result<u64>;

@@ -42,7 +42,7 @@ pub use input::{
 };
 pub use json::JsonBuf;
 pub use ledger::{
-    Ledger, Segment, ShardKey, ShardRecord, ShardState, Spool, SpoolFile, SpoolWriter,
+    Ledger, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool, SpoolFile, SpoolWriter,
 };
 pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};
 pub use outcome::{Outcome, OutcomeStatus, Problem};

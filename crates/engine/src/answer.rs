@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use lmbatch_core::{Json, OutcomeView, OutputView, Problem};
+use lmbatch_core::{BatchId, Json, OutcomeView, OutputView, Problem};
 
 /// One request with what came of it.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub struct Answered<'a> {
     pub id: Json<'a>,
     /// The caller's notes.
     pub metadata: Option<Json<'a>>,
+    /// The batch that it went out in last.
+    pub batch: &'a BatchId,
     /// Whether a structured answer was asked for.
     pub schema_asked: bool,
     /// The provider's row as it came, where there is one.

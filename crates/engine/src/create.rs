@@ -1,8 +1,8 @@
 //! Stage and create. Of every line here ask: if the process dies now, what is paid twice?
 
 use lmbatch_core::{
-    BatchId, Certainty, CreateToken, Delivery, Error, ErrorKind, Found, Intent, ListOptions,
-    Result, Retry, Shard, ShardKey, ShardRecord, ShardState, Staged,
+    BatchId, Certainty, CreateProof, CreateToken, Delivery, Error, ErrorKind, Found, Intent,
+    ListOptions, Result, Retry, Shard, ShardKey, ShardRecord, ShardState, Staged,
 };
 
 use crate::engine::Engine;
@@ -18,35 +18,42 @@ pub(crate) struct Created {
 }
 
 /// A shard's place in the ledger.
-struct Noted<'a> {
-    engine: &'a Engine,
+#[derive(Debug, Clone)]
+pub(crate) struct Noted {
     key: ShardKey,
     epoch: u64,
 }
 
-impl Noted<'_> {
-    async fn advance(&mut self, state: ShardState) -> Result<()> {
-        self.epoch = self
-            .engine
-            .ledger
-            .advance(&self.key, self.epoch, state)
-            .await?;
+impl Noted {
+    pub(crate) fn new(record: &ShardRecord) -> Self {
+        Self {
+            key: record.key.clone(),
+            epoch: record.epoch,
+        }
+    }
+
+    pub(crate) async fn advance(&mut self, engine: &Engine, state: ShardState) -> Result<()> {
+        self.epoch = engine.ledger.advance(&self.key, self.epoch, state).await?;
         Ok(())
     }
 }
 
 impl Engine {
-    /// Brings the plan's batch into being: one accepted create, or an error that says what is known.
-    pub(crate) async fn create(&self, plan: &Plan) -> Result<Created> {
-        let mut noted = self.begin(plan).await?;
-        let intent = self.intent(plan, &mut noted).await?;
-        self.post(&plan.shard, &intent, &mut noted).await
+    /// Notes a plan of one shard, of which only the batch is wanted.
+    pub(crate) async fn begin_single(&self, plan: &Plan) -> Result<(Shard, Noted)> {
+        let shard = plan.single()?.clone();
+        let run = plan.record(&*self.clock);
+        let record = plan.shards[0].record(&run.id);
+        self.ledger
+            .begin(&run, std::slice::from_ref(&record))
+            .await?;
+        Ok((shard, Noted::new(&record)))
     }
 
     /// Everything that is free: what the create needs is at the provider, and noted.
     pub(crate) async fn prepare(&self, plan: &Plan) -> Result<Intent> {
-        let mut noted = self.begin(plan).await?;
-        self.intent(plan, &mut noted).await
+        let (shard, mut noted) = self.begin_single(plan).await?;
+        self.intent(&shard, &mut noted).await
     }
 
     /// The batch of an intent: found, if an earlier create may have made it, else created.
@@ -56,43 +63,34 @@ impl Engine {
         intent: &Intent,
         posted: bool,
     ) -> Result<Created> {
-        let mut noted = self.begin(plan).await?;
+        let (shard, mut noted) = self.begin_single(plan).await?;
         if posted {
-            noted.advance(ShardState::Doubt(intent.clone())).await?;
+            noted
+                .advance(self, ShardState::Doubt(intent.clone()))
+                .await?;
+            let labelled = self.provider.codec().capabilities().create != CreateProof::CountAndTime;
             match self.search(intent, &mut noted).await? {
                 Searched::Found(created) => return Ok(created),
-                // Long enough that an earlier create would have shown.
-                Searched::Nothing => {}
+                // Long enough that an earlier create would have shown, if there was one.
+                Searched::Nothing if labelled => {}
+                Searched::Nothing => return Err(held(intent, None, NOTHING)),
                 Searched::Unclear(saw) => return Err(held(intent, None, &saw)),
             }
         }
-        self.post(&plan.shard, intent, &mut noted).await
+        self.post(&shard, intent.clone(), &mut noted).await
     }
 
-    async fn begin(&self, plan: &Plan) -> Result<Noted<'_>> {
-        let key = ShardKey {
-            run: plan.nonce.as_str().into(),
-            shard: 0,
-        };
-        let record = ShardRecord {
-            key: key.clone(),
-            label: plan.shard.label.clone(),
-            count: plan.shard.count,
-            epoch: 0,
-            state: ShardState::Planned,
-        };
-        self.ledger.begin(std::slice::from_ref(&record)).await?;
-        Ok(Noted {
-            engine: self,
-            key,
-            epoch: 0,
-        })
+    /// Brings a shard's batch into being: one accepted create, or an error that says what is known.
+    pub(crate) async fn create(&self, shard: &Shard, noted: &mut Noted) -> Result<Created> {
+        let intent = self.intent(shard, noted).await?;
+        self.post(shard, intent, noted).await
     }
 
-    async fn intent(&self, plan: &Plan, noted: &mut Noted<'_>) -> Result<Intent> {
-        let shard = &plan.shard;
+    async fn intent(&self, shard: &Shard, noted: &mut Noted) -> Result<Intent> {
         let staged = self.stage(shard).await?;
-        noted.advance(ShardState::Staged(staged.clone())).await?;
+        noted
+            .advance(self, ShardState::Staged(staged.clone()))
+            .await?;
         Ok(Intent {
             label: shard.label.clone(),
             class: shard.class.clone(),
@@ -145,14 +143,16 @@ impl Engine {
         }
     }
 
-    async fn post(&self, shard: &Shard, intent: &Intent, noted: &mut Noted<'_>) -> Result<Created> {
-        let mut attempt = 1;
+    async fn post(&self, shard: &Shard, mut intent: Intent, noted: &mut Noted) -> Result<Created> {
+        let (mut attempt, mut fenced) = (1, false);
         loop {
-            noted.advance(ShardState::Posting(intent.clone())).await?;
+            noted
+                .advance(self, ShardState::Posting(intent.clone()))
+                .await?;
             self.tell(&Event::Creating {
                 label: &shard.label,
             });
-            let error = match self.provider.create(shard, intent).await {
+            let error = match self.provider.create(shard, &intent).await {
                 Ok(batch) => {
                     return self
                         .acknowledge(batch, Certainty::Proved, false, noted)
@@ -165,23 +165,77 @@ impl Engine {
                 .decide_create(attempt, &error, self.rng.next_f64())
             {
                 Decision::RetryAfter(wait) => self.pause(&error, wait).await,
-                Decision::Find => {
-                    noted.advance(ShardState::Doubt(intent.clone())).await?;
-                    self.tell(&Event::Doubt {
-                        label: &intent.label,
-                    });
-                    return match self.search(intent, noted).await? {
-                        Searched::Found(created) => Ok(created),
-                        Searched::Nothing => Err(held(intent, Some(error), NOTHING)),
-                        Searched::Unclear(saw) => Err(held(intent, Some(error), &saw)),
-                    };
+                Decision::Find => match self.settle(&intent, noted, Some(error), fenced).await? {
+                    Some(created) => return Ok(created),
+                    None => {
+                        fenced = true;
+                        intent = self.intent(shard, noted).await?;
+                    }
+                },
+                // For now: what was uploaded is kept for later.
+                Decision::Stop if error.retry() == Retry::Temporary => {
+                    let staged = ShardState::Staged(intent.staged);
+                    noted.advance(self, staged).await?;
+                    return Err(error);
                 }
                 Decision::Stop => {
-                    noted.advance(ShardState::Refused).await?;
+                    noted.advance(self, ShardState::Refused).await?;
                     return Err(error);
                 }
             }
             attempt += 1;
+        }
+    }
+
+    /// What a crash during a create left: the batch, if there is one; `None` where there cannot be one
+    /// any more.
+    pub(crate) async fn recover(
+        &self,
+        intent: &Intent,
+        noted: &mut Noted,
+    ) -> Result<Option<Created>> {
+        self.settle(intent, noted, None, false).await
+    }
+
+    /// Looks for a create whose fate is unknown; where it can be made to fail, makes it, and looks again.
+    async fn settle(
+        &self,
+        intent: &Intent,
+        noted: &mut Noted,
+        cause: Option<Error>,
+        fenced: bool,
+    ) -> Result<Option<Created>> {
+        noted
+            .advance(self, ShardState::Doubt(intent.clone()))
+            .await?;
+        self.tell(&Event::Doubt {
+            label: &intent.label,
+        });
+        match self.search(intent, noted).await? {
+            Searched::Found(created) => return Ok(Some(created)),
+            Searched::Unclear(saw) => return Err(held(intent, cause, &saw)),
+            Searched::Nothing => {}
+        }
+        let can_fence = self.provider.codec().capabilities().fence && !fenced;
+        if !can_fence
+            || self
+                .retrying(|| self.provider.fence(&intent.staged))
+                .await
+                .is_err()
+        {
+            return Err(held(intent, cause, NOTHING));
+        }
+        match self.look(intent).await {
+            Ok(Seen::Nothing) => Ok(None),
+            Ok(Seen::Proved(mut ours)) => match ours.pop() {
+                Some(batch) => {
+                    let found = self.acknowledge(batch, Certainty::Proved, true, noted);
+                    found.await.map(Some)
+                }
+                None => Ok(None),
+            },
+            Ok(Seen::Fitting(several)) => Err(held(intent, cause, &names(&several))),
+            Err(_) => Err(held(intent, cause, NOTHING)),
         }
     }
 
@@ -190,7 +244,7 @@ impl Engine {
         batch: BatchId,
         certainty: Certainty,
         found: bool,
-        noted: &mut Noted<'_>,
+        noted: &mut Noted,
     ) -> Result<Created> {
         // Told before it is noted: whoever listens knows the id even if the ledger fails.
         self.tell(&Event::Created {
@@ -202,14 +256,14 @@ impl Engine {
             certainty,
         };
         noted
-            .advance(state)
+            .advance(self, state)
             .await
             .map_err(|error| error.with_batch(batch.clone()))?;
         Ok(Created { batch, certainty })
     }
 
     /// Looks for a create whose fate is unknown, at growing intervals. Never creates.
-    async fn search(&self, intent: &Intent, noted: &mut Noted<'_>) -> Result<Searched> {
+    async fn search(&self, intent: &Intent, noted: &mut Noted) -> Result<Searched> {
         let mut unclear = None;
         let mut presumed: Option<BatchId> = None;
         for wait in &self.doubt.looks {

@@ -1,22 +1,26 @@
 //! The engine: a provider with everything a run needs around it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch_core::{
-    BatchHandle, BatchId, BatchProvider, BatchSnapshot, Certainty, Clock, Error, ErrorKind, Ledger,
-    ListOptions, Nonce, Page, RequestId, Result, Rng, Spool,
+    BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Error, ErrorKind, Ledger,
+    ListOptions, Nonce, Page, RequestId, Result, Rng, RunRecord, ShardRecord, Spool,
 };
 
 use crate::clock::{SystemClock, SystemRng};
 use crate::event::{Event, Observer};
-use crate::fetch::{self, Finished, Joiner};
+use crate::fetch;
+use crate::finished::Finished;
+use crate::joiner::Joiner;
 use crate::memory::MemoryLedger;
-use crate::plan::{IdChoice, Plan, PlanError, Planner};
+use crate::plan::{self, IdChoice, Plan, PlanError, Planner};
 use crate::policy::{Decision, DoubtPolicy, PollingPolicy, RetryPolicy};
 use crate::poll;
 use crate::reader::OutcomeReader;
+use crate::run::Job;
 use crate::source::RequestSource;
 use crate::spool::{Files, TemporarySpool};
 
@@ -46,6 +50,7 @@ pub struct Engine {
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) max_row_bytes: usize,
     spool: Option<Arc<dyn Spool>>,
+    durable: bool,
 }
 
 /// Bounds of one run.
@@ -55,6 +60,11 @@ pub struct RunOptions {
     pub deadline: Option<Duration>,
     /// How often to ask for its status.
     pub max_polls: Option<u32>,
+    /// How often a request that was not answered, and may be if it is asked again, is sent in all. One
+    /// where nothing is said.
+    pub max_attempts: Option<u32>,
+    /// Create what can be created, ask once, fetch what has ended, and wait for nothing.
+    pub once: bool,
 }
 
 impl Engine {
@@ -71,6 +81,7 @@ impl Engine {
             observer: Arc::new(()),
             max_row_bytes: 64 << 20,
             spool: None,
+            durable: false,
         }
     }
 
@@ -114,6 +125,13 @@ impl Engine {
         self.spool = Some(spool);
         self
     }
+    /// A record that outlives the process: what lies in the spool is kept for it.
+    pub fn with_record(self, ledger: Arc<dyn Ledger>, spool: Arc<dyn Spool>) -> Self {
+        Self {
+            durable: true,
+            ..self.with_ledger(ledger).with_spool(spool)
+        }
+    }
     /// The longest row of results that is read; a longer one is an errored outcome. 64 MiB at first.
     pub fn with_max_row_bytes(mut self, bytes: usize) -> Self {
         self.max_row_bytes = bytes;
@@ -154,6 +172,7 @@ impl Engine {
             spool: self.spool()?,
             nonce,
             ids,
+            kept: self.durable,
         };
         let plan = blocking(move || planner.plan(source)).await??;
         self.tell(&Event::Planned {
@@ -165,23 +184,54 @@ impl Engine {
 
     /// Takes a plan to its end: every request of it then has exactly one outcome.
     pub async fn run(&self, plan: Plan, options: RunOptions) -> Result<Finished> {
-        let created = self.create(&plan).await?;
-        let snapshot = self.wait(&created.batch, options).await?;
-        let joiner = Joiner::of_plan(&plan)?;
-        let finished = fetch::fetch(self, plan.files, joiner, snapshot).await?;
-        if created.certainty == Certainty::Presumed && finished.is_a_strangers() {
-            return Err(Error::new(ErrorKind::Doubt)
-                .with_operation("create the batch")
-                .with_batch(created.batch)
-                .with_message("its answer was lost, and the batch that fitted holds none of our requests; ours may still be accepted and billed"));
-        }
-        Ok(finished)
+        let run = self.begin(&plan, None, BTreeMap::new()).await?;
+        Job::new(self, run, plan).await?.drive(options).await
     }
 
-    /// Creates the batch of a plan, and waits for nothing.
+    /// Notes a plan in the ledger, under the caller's name for it and with its notes.
+    pub async fn begin(
+        &self,
+        plan: &Plan,
+        name: Option<&str>,
+        notes: BTreeMap<Box<str>, Box<str>>,
+    ) -> Result<RunRecord> {
+        let run = RunRecord {
+            name: name.map(Into::into),
+            notes,
+            ..plan.record(&*self.clock)
+        };
+        let shards = plan.shards.iter().map(|planned| planned.record(&run.id));
+        let shards: Vec<ShardRecord> = shards.collect();
+        self.ledger.begin(&run, &shards).await?;
+        Ok(run)
+    }
+
+    /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.
+    pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
+        if run.account != self.provider.account() {
+            return Err(Error::invalid_input(format!(
+                "the run {} was made under another account or base URL",
+                run.id
+            )));
+        }
+        let shards = self.ledger.shards(&run.id).await?;
+        let plan = plan::restored(&*self.provider, self.spool()?, run, &shards)?;
+        Job::new(self, run.clone(), plan)
+            .await?
+            .drive(options)
+            .await
+    }
+
+    /// The record of runs.
+    pub fn ledger(&self) -> &Arc<dyn Ledger> {
+        &self.ledger
+    }
+
+    /// Creates the batch of a plan that fits into one, and waits for nothing.
     pub async fn submit(&self, plan: Plan) -> Result<BatchHandle> {
         let parts = plan.handle_parts()?;
-        let created = self.create(&plan).await?;
+        let (shard, mut noted) = self.begin_single(&plan).await?;
+        let created = self.create(&shard, &mut noted).await?;
         Ok(parts.with_batch(created.batch))
     }
 
@@ -201,7 +251,7 @@ impl Engine {
         let snapshot = self.ended(self.known(&handle.batch).await?)?;
         let files = self.files()?;
         let joiner = Joiner::of_handle(handle, &files)?;
-        fetch::fetch(self, Arc::new(files), joiner, snapshot).await
+        fetch::fetch(self, files, joiner, snapshot).await
     }
 
     /// Reads the rows that a batch without a handle has, under the ids on the wire. Rows that name no
@@ -210,11 +260,15 @@ impl Engine {
         let snapshot = self.ended(self.status(batch).await?)?;
         let files = self.files()?;
         let joiner = Joiner::of_rows(&files, names)?;
-        fetch::fetch(self, Arc::new(files), joiner, snapshot).await
+        fetch::fetch(self, files, joiner, snapshot).await
     }
 
     fn files(&self) -> Result<Files> {
-        Ok(Files::new(self.spool()?, Nonce::draw(&*self.rng).as_str()))
+        Ok(Files::new(
+            self.spool()?,
+            Nonce::draw(&*self.rng).as_str(),
+            false,
+        ))
     }
 
     fn ended(&self, snapshot: BatchSnapshot) -> Result<BatchSnapshot> {

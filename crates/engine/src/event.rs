@@ -64,6 +64,13 @@ pub enum Event<'a> {
         /// After how long.
         wait: Duration,
     },
+    /// Requests that were not answered go out again.
+    Requeued {
+        /// How many.
+        requests: u64,
+        /// Which try it is, from 1.
+        attempt: u32,
+    },
     /// Results are being read.
     Fetching {
         /// Rows read so far.

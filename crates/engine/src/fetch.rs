@@ -1,267 +1,34 @@
 //! Fetch: read every part of the results once, note where each request's row lies.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use lmbatch_core::{
-    BatchHandle, BatchId, BatchSnapshot, Chunk, Error, ErrorKind, IdRule, Nonce, RequestError,
-    RequestId, Result, ResultPart, Segment,
-};
+use lmbatch_core::{BatchId, BatchSnapshot, Chunk, Error, ErrorKind, Result, ResultPart, Segment};
 
 use crate::engine::Engine;
 use crate::event::Event;
-use crate::index::{Echo, Place, Reader, Writer};
-use crate::plan::Plan;
+use crate::finished::{Finished, Tally};
+use crate::index::{BUFFER, Place};
+use crate::joiner::Joiner;
 use crate::policy::Decision;
 use crate::spool::Files;
 
 /// How long results may be missing from a batch that has ended.
 const LATE_RESULTS: Duration = Duration::from_secs(15 * 60);
 
-/// A batch whose results are here.
-#[derive(Debug)]
-pub struct Finished {
-    pub(crate) snapshot: BatchSnapshot,
-    pub(crate) files: Arc<Files>,
-    pub(crate) segments: Vec<Segment>,
-    pub(crate) requests: u32,
-    tally: Tally,
-}
-
-/// Rows that do not count as anyone's outcome.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Tally {
-    rows: u64,
-    duplicates: u64,
-    foreign: u64,
-    malformed: u64,
-    keyless: u64,
-}
-
-impl Finished {
-    /// The batch.
-    pub fn batch(&self) -> &BatchId {
-        &self.snapshot.id
-    }
-    /// Its last snapshot.
-    pub fn snapshot(&self) -> &BatchSnapshot {
-        &self.snapshot
-    }
-    /// Requests, each with one outcome.
-    pub fn requests(&self) -> u64 {
-        u64::from(self.requests)
-    }
-    /// Rows read.
-    pub fn rows(&self) -> u64 {
-        self.tally.rows
-    }
-    /// Rows that name a request that another row names too.
-    pub fn duplicates(&self) -> u64 {
-        self.tally.duplicates
-    }
-    /// Rows that name none of our requests.
-    pub fn foreign(&self) -> u64 {
-        self.tally.foreign
-    }
-    /// Rows that could not be read.
-    pub fn malformed(&self) -> u64 {
-        self.tally.malformed
-    }
-
-    /// Rows that name no request at all.
-    pub fn keyless(&self) -> u64 {
-        self.tally.keyless
-    }
-
-    /// Whether rows came, and none of them is ours.
-    pub(crate) fn is_a_strangers(&self) -> bool {
-        self.tally.rows > 0 && self.tally.foreign + self.tally.keyless == self.tally.rows
-    }
-
-    /// What a batch that was refused as a whole means for one of its requests.
-    pub(crate) fn refusal(&self, ordinal: u32) -> Option<RequestError> {
-        if self.snapshot.status != lmbatch_core::BatchStatus::Failed {
-            return None;
-        }
-        let line = u64::from(ordinal) + 1;
-        let named = self
-            .snapshot
-            .problems
-            .iter()
-            .find(|problem| problem.line == Some(line));
-        let whole = self
-            .snapshot
-            .problems
-            .iter()
-            .find(|problem| problem.line.is_none());
-        if let Some(problem) = named.or(whole) {
-            return Some(problem.error.clone());
-        }
-        let lines: Vec<String> = self
-            .snapshot
-            .problems
-            .iter()
-            .filter_map(|p| p.line)
-            .map(|line| line.to_string())
-            .collect();
-        let message = if lines.is_empty() {
-            "the provider refused the batch and did not say why".to_owned()
-        } else {
-            format!(
-                "the provider refused the batch because of request number {}",
-                lines.join(", ")
-            )
-        };
-        Some(
-            RequestError::new(ErrorKind::InvalidInput)
-                .with_message(message)
-                .retryable(!lines.is_empty()),
-        )
-    }
-}
-
-/// Leads ids on the wire back to requests.
-pub(crate) enum Joiner {
-    Ordinal {
-        nonce: Nonce,
-        count: u32,
-    },
-    Verbatim {
-        ordinals: HashMap<Box<str>, u32>,
-    },
-    Discover {
-        ordinals: HashMap<Box<str>, u32>,
-        echo: Box<Writer>,
-        /// Ids for rows that name no request, by their position; then come "1", "2", ….
-        names: std::vec::IntoIter<RequestId>,
-        keyless: u32,
-    },
-}
-
-impl Joiner {
-    pub(crate) fn of_plan(plan: &Plan) -> Result<Self> {
-        Ok(match &plan.ids {
-            IdRule::Ordinal(nonce) => Self::Ordinal {
-                nonce: nonce.clone(),
-                count: plan.shard.count,
-            },
-            IdRule::Verbatim => {
-                let mut reader = Reader::new(plan.files.open("echo")?);
-                let mut echo = Echo::default();
-                let mut ordinals = HashMap::with_capacity(plan.shard.count as usize);
-                for ordinal in 0..plan.shard.count {
-                    echo.read(&mut reader)
-                        .map_err(|e| Error::local("reading the spool", e))?;
-                    ordinals.insert(crate::plan::request_id(&echo.id).as_str().into(), ordinal);
-                }
-                Self::Verbatim { ordinals }
-            }
-        })
-    }
-
-    pub(crate) fn of_handle(handle: &BatchHandle, files: &Files) -> Result<Self> {
-        let mut writer = files.create("echo")?;
-        let mut echo = Echo::default();
-        for request in &handle.requests {
-            echo.clear();
-            lmbatch_core::write_string(request.as_str(), &mut echo.id);
-            echo.write(&mut writer)
-                .map_err(|e| Error::local("writing the spool", e))?;
-        }
-        writer
-            .flush()
-            .map_err(|e| Error::local("writing the spool", e))?;
-        let count = u32::try_from(handle.requests.len()).map_err(|_| {
-            Error::invalid_input("the handle names more requests than a batch can hold")
-        })?;
-        Ok(match &handle.ids {
-            IdRule::Ordinal(nonce) => Self::Ordinal {
-                nonce: nonce.clone(),
-                count,
-            },
-            IdRule::Verbatim => Self::Verbatim {
-                ordinals: handle
-                    .requests
-                    .iter()
-                    .map(|id| id.as_str().into())
-                    .zip(0..)
-                    .collect(),
-            },
-        })
-    }
-
-    pub(crate) fn of_rows(files: &Files, names: Vec<RequestId>) -> Result<Self> {
-        Ok(Self::Discover {
-            ordinals: HashMap::new(),
-            echo: Box::new(files.create("echo")?),
-            names: names.into_iter(),
-            keyless: 0,
-        })
-    }
-
-    /// The request of a row that names none: known by its position only, and only where nothing better is.
-    fn keyless(&mut self) -> Result<Option<u32>> {
-        let Self::Discover { names, keyless, .. } = self else {
-            return Ok(None);
-        };
-        *keyless += 1;
-        let name = names
-            .next()
-            .unwrap_or_else(|| RequestId::new(keyless.to_string()));
-        self.ordinal(name.as_str())
-    }
-
-    fn ordinal(&mut self, id: &str) -> Result<Option<u32>> {
-        match self {
-            Self::Ordinal { nonce, count } => {
-                Ok(lmbatch_core::WireId::parse_ordinal(nonce, id).filter(|o| o < count))
-            }
-            Self::Verbatim { ordinals } => Ok(ordinals.get(id).copied()),
-            Self::Discover { ordinals, echo, .. } => {
-                if let Some(ordinal) = ordinals.get(id) {
-                    return Ok(Some(*ordinal));
-                }
-                let ordinal = u32::try_from(ordinals.len()).unwrap_or(u32::MAX);
-                let mut record = Echo::default();
-                lmbatch_core::write_string(id, &mut record.id);
-                record
-                    .write(&mut **echo)
-                    .map_err(|e| Error::local("writing the spool", e))?;
-                ordinals.insert(id.into(), ordinal);
-                Ok(Some(ordinal))
-            }
-        }
-    }
-
-    fn count(&self) -> u32 {
-        match self {
-            Self::Ordinal { count, .. } => *count,
-            Self::Verbatim { ordinals } | Self::Discover { ordinals, .. } => ordinals.len() as u32,
-        }
-    }
-}
-
-/// Reads all results of the batch into the spool.
+/// Reads all results of one batch into the spool.
 pub(crate) async fn fetch(
     engine: &Engine,
-    files: Arc<Files>,
+    files: Files,
     joiner: Joiner,
     snapshot: BatchSnapshot,
 ) -> Result<Finished> {
-    let batch = snapshot.id.clone();
-    let mut fetching = Fetch {
-        engine,
-        joiner,
-        places: Vec::new(),
-        tally: Tally::default(),
-    };
-    fetching
-        .all(&files, snapshot)
-        .await
-        .map_err(|error| error.with_batch(batch))
+    let mut harvest = Harvest::new(engine, joiner);
+    harvest.batch(&files, &snapshot, 0).await?;
+    harvest.finish(files.into(), vec![snapshot], None)
 }
 
 /// Where the results are. A batch may have ended before all of them show.
@@ -283,49 +50,126 @@ async fn parts(engine: &Engine, batch: &BatchId) -> Result<Vec<ResultPart>> {
     }
 }
 
-struct Fetch<'a> {
+/// Rows on their way into the spool, and where each request's lies.
+pub(crate) struct Harvest<'a> {
     engine: &'a Engine,
     joiner: Joiner,
     places: Vec<Place>,
-    tally: Tally,
+    pub(crate) tally: Tally,
+    segments: Vec<Segment>,
+    /// Which try of its requests each segment belongs to.
+    attempts: Vec<u32>,
+    /// Places that the segment under way has taken from others.
+    taken: Vec<(u32, Place)>,
 }
 
-impl Fetch<'_> {
-    async fn all(&mut self, files: &Arc<Files>, snapshot: BatchSnapshot) -> Result<Finished> {
-        let mut segments = Vec::new();
+impl<'a> Harvest<'a> {
+    pub(crate) fn new(engine: &'a Engine, joiner: Joiner) -> Self {
+        Self {
+            engine,
+            joiner,
+            places: Vec::new(),
+            tally: Tally::default(),
+            segments: Vec::new(),
+            attempts: Vec::new(),
+            taken: Vec::new(),
+        }
+    }
+
+    /// The verdict of a request so far; 0 where no row names it.
+    pub(crate) fn verdict(&self, ordinal: u32) -> u8 {
+        let place = self.places.get(ordinal as usize);
+        place.map_or(0, |place| place.verdict)
+    }
+
+    /// Fetches every part of a batch that has ended, and syncs it.
+    pub(crate) async fn batch(
+        &mut self,
+        files: &Files,
+        snapshot: &BatchSnapshot,
+        attempt: u32,
+    ) -> Result<Vec<Segment>> {
+        let from = self.segments.len();
         if snapshot.status.may_have_outcomes() {
-            let mut parts = VecDeque::from(parts(self.engine, &snapshot.id).await?);
+            let about = |error: Error| error.with_batch(snapshot.id.clone());
+            let parts = parts(self.engine, &snapshot.id).await.map_err(about)?;
+            let mut parts = VecDeque::from(parts);
             while let Some(part) = parts.pop_front() {
-                let number = segments.len() as u16;
-                let (segment, next) = self.part(files, part, number).await?;
-                segments.push(segment);
+                let about = |error: Error| error.with_batch(snapshot.id.clone());
+                let next = self.part(files, part, attempt).await.map_err(about)?;
                 parts.extend(next);
             }
         }
+        Ok(self.segments[from..].to_vec())
+    }
+
+    /// Reads again what was fetched before: the index is made of it, not kept.
+    pub(crate) fn again(&mut self, files: &Files, segment: Segment, attempt: u32) -> Result<()> {
+        let number = self.next_segment(attempt)?;
+        let file = files.open_named(&segment.name)?;
+        let unreadable = |error| Error::local("reading the spool", error);
+        if file.size().map_err(unreadable)? < segment.bytes {
+            return Err(Error::local(
+                "reading the spool",
+                std::io::ErrorKind::UnexpectedEof.into(),
+            ));
+        }
+        let (mut buffer, mut at, mut row) = (vec![0; BUFFER], 0, RowCutter::default());
+        while at < segment.bytes {
+            let read = file.read_at(&mut buffer, at).map_err(unreadable)?;
+            let read = read.min((segment.bytes - at) as usize);
+            if read == 0 {
+                break;
+            }
+            row.cut(&buffer[..read], self.engine.max_row_bytes, |row, offset| {
+                self.note(&segment.part, number, row, offset)
+            })?;
+            at += read as u64;
+        }
+        row.end(|row, offset| self.note(&segment.part, number, row, offset))?;
+        self.segments.push(segment);
+        Ok(())
+    }
+
+    /// The number of the segment that comes next; segments are named by their numbers.
+    fn next_segment(&mut self, attempt: u32) -> Result<u16> {
+        let number = u16::try_from(self.segments.len()).map_err(|_| {
+            Error::new(ErrorKind::Unsupported).with_message("more than 65,536 parts of results")
+        })?;
+        self.attempts.truncate(self.segments.len());
+        self.attempts.push(attempt);
+        self.taken.clear();
+        Ok(number)
+    }
+
+    /// Every request has its place now.
+    pub(crate) fn finish(
+        &mut self,
+        files: Arc<Files>,
+        snapshots: Vec<BatchSnapshot>,
+        sent: Option<String>,
+    ) -> Result<Finished> {
+        let written = |error| Error::local("writing the spool", error);
         if let Joiner::Discover { echo, .. } = &mut self.joiner {
-            echo.flush()
-                .map_err(|e| Error::local("writing the spool", e))?;
+            echo.flush().map_err(written)?;
         }
         let requests = self.joiner.count();
         self.places.resize(requests as usize, Place::NONE);
         let mut index = files.create("index")?;
         for place in &self.places {
-            index
-                .write_all(&place.to_bytes())
-                .map_err(|e| Error::local("writing the spool", e))?;
+            index.write_all(&place.to_bytes()).map_err(written)?;
         }
-        index
-            .flush()
-            .map_err(|e| Error::local("writing the spool", e))?;
+        index.flush().map_err(written)?;
         self.warn();
         self.engine.tell(&Event::Fetched {
             rows: self.tally.rows,
         });
         Ok(Finished {
-            snapshot,
-            files: Arc::clone(files),
-            segments,
+            snapshots,
+            files,
+            segments: std::mem::take(&mut self.segments),
             requests,
+            sent,
             tally: self.tally,
         })
     }
@@ -356,16 +200,21 @@ impl Fetch<'_> {
         &mut self,
         files: &Files,
         part: ResultPart,
-        number: u16,
-    ) -> Result<(Segment, Option<ResultPart>)> {
+        of_attempt: u32,
+    ) -> Result<Option<ResultPart>> {
         let mut attempt = 1;
         loop {
-            let (places, tally) = (self.places.clone(), self.tally);
+            let tally = self.tally;
+            let number = self.next_segment(of_attempt)?;
             let error = match self.part_once(files, &part, number).await {
-                Ok(read) => return Ok(read),
+                Ok((segment, next)) => {
+                    self.segments.push(segment);
+                    return Ok(next);
+                }
                 Err(error) => error,
             };
-            (self.places, self.tally) = (places, tally);
+            self.forget(number);
+            self.tally = tally;
             match self
                 .engine
                 .retries
@@ -375,6 +224,18 @@ impl Fetch<'_> {
                 _ => return Err(error),
             }
             attempt += 1;
+        }
+    }
+
+    /// Undoes what a segment that broke off has noted.
+    fn forget(&mut self, segment: u16) {
+        for place in &mut self.places {
+            if !place.is_none() && place.segment == segment {
+                *place = Place::NONE;
+            }
+        }
+        for (ordinal, place) in self.taken.drain(..).rev() {
+            self.places[ordinal as usize] = place;
         }
     }
 
@@ -388,11 +249,7 @@ impl Fetch<'_> {
         let mut writer = files.create(&what)?;
         let mut rows = self.engine.provider.read(part, 0).await?;
         let mut next = None;
-        let mut row = RowCutter {
-            tail: Vec::new(),
-            at: 0,
-            too_long: false,
-        };
+        let mut row = RowCutter::default();
         let before = self.tally.rows;
         while let Some(chunk) = rows.next().await {
             let bytes = match chunk? {
@@ -462,10 +319,16 @@ impl Fetch<'_> {
         if self.places.len() <= at {
             self.places.resize(at + 1, Place::NONE);
         }
-        if !self.places[at].is_none() {
+        let known = self.places[at];
+        let attempt = |segment: u16| self.attempts[usize::from(segment)];
+        let later = !known.is_none() && attempt(segment) > attempt(known.segment);
+        if !known.is_none() && !later {
             self.tally.duplicates += 1;
         }
-        if self.places[at].yields_to(scanned.verdict) {
+        if known.yields_to(scanned.verdict, later) {
+            if !known.is_none() && known.segment != segment {
+                self.taken.push((ordinal, known));
+            }
             let length = u32::try_from(row.len())
                 .map_err(|_| Error::malformed("a row is longer than 4 GiB"))?;
             self.places[at] = Place {
@@ -480,6 +343,7 @@ impl Fetch<'_> {
 }
 
 /// Cuts a stream of bytes into rows, on LF only: U+2028 and friends are content.
+#[derive(Default)]
 struct RowCutter {
     tail: Vec<u8>,
     at: u64,

@@ -33,10 +33,11 @@ impl Place {
         self.verdict == 0
     }
 
-    /// A request named twice: an answer beats anything else, and what came first beats what came later.
-    pub(crate) fn yields_to(&self, verdict: Verdict) -> bool {
-        self.is_none()
-            || (verdict == Verdict::Succeeded && self.verdict != Verdict::Succeeded as u8)
+    /// A request named twice: an answer beats anything else, a later try beats an earlier one, and of one
+    /// try what came first beats what came later.
+    pub(crate) fn yields_to(&self, verdict: Verdict, later: bool) -> bool {
+        let answered = self.verdict == Verdict::Succeeded as u8;
+        self.is_none() || (!answered && (later || verdict == Verdict::Succeeded))
     }
 
     pub(crate) fn to_bytes(self) -> [u8; ENTRY] {
@@ -56,6 +57,42 @@ impl Place {
             segment: u16::from_le_bytes([m, n]),
             verdict,
         }
+    }
+}
+
+/// Which shard a request went out in last, and where it lies in that shard's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) shard: u32,
+    /// Its place in the shard, from 0: providers name a bad request by it.
+    pub(crate) place: u32,
+    pub(crate) length: u32,
+    pub(crate) offset: u64,
+}
+
+impl Sent {
+    pub(crate) fn write(self, out: &mut dyn Write) -> io::Result<()> {
+        for number in [self.shard, self.place, self.length] {
+            out.write_all(&number.to_le_bytes())?;
+        }
+        out.write_all(&self.offset.to_le_bytes())
+    }
+
+    pub(crate) fn read(from: &mut Reader) -> io::Result<Self> {
+        let mut number = || {
+            let mut bytes = [0; 4];
+            from.read_exact(&mut bytes)?;
+            Ok::<_, io::Error>(u32::from_le_bytes(bytes))
+        };
+        let (shard, place, length) = (number()?, number()?, number()?);
+        let mut offset = [0; 8];
+        from.read_exact(&mut offset)?;
+        Ok(Self {
+            shard,
+            place,
+            length,
+            offset: u64::from_le_bytes(offset),
+        })
     }
 }
 
@@ -208,10 +245,11 @@ mod tests {
             verdict: Verdict::Succeeded as u8,
             ..Place::NONE
         };
-        assert!(Place::NONE.yields_to(Verdict::Expired));
-        assert!(errored.yields_to(Verdict::Succeeded));
-        assert!(!errored.yields_to(Verdict::Errored));
-        assert!(!succeeded.yields_to(Verdict::Succeeded));
-        assert!(!succeeded.yields_to(Verdict::Errored));
+        assert!(Place::NONE.yields_to(Verdict::Expired, false));
+        assert!(errored.yields_to(Verdict::Succeeded, false));
+        assert!(!errored.yields_to(Verdict::Errored, false));
+        assert!(errored.yields_to(Verdict::Errored, true));
+        assert!(!succeeded.yields_to(Verdict::Succeeded, true));
+        assert!(!succeeded.yields_to(Verdict::Errored, true));
     }
 }

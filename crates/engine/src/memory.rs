@@ -1,49 +1,65 @@
 //! A ledger in memory: for runs that end with their process.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use lmbatch_core::{Error, ErrorKind, Ledger, Result, ShardKey, ShardRecord, ShardState};
+use lmbatch_core::{
+    Error, ErrorKind, Ledger, Result, RunRecord, ShardKey, ShardRecord, ShardState,
+};
 
-/// Shards in memory.
+/// Runs in memory.
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
-    shards: Mutex<HashMap<ShardKey, ShardRecord>>,
+    runs: Mutex<Vec<(RunRecord, BTreeMap<u32, ShardRecord>)>>,
 }
 
 impl MemoryLedger {
-    fn shards(&self) -> std::sync::MutexGuard<'_, HashMap<ShardKey, ShardRecord>> {
-        self.shards
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn all(&self) -> MutexGuard<'_, Vec<(RunRecord, BTreeMap<u32, ShardRecord>)>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn unknown(key: &ShardKey) -> Error {
-    Error::new(ErrorKind::Internal).with_message(format!(
-        "the ledger has no shard {} of run {}",
-        key.shard, key.run
-    ))
+fn unknown(run: &str) -> Error {
+    Error::new(ErrorKind::Internal).with_message(format!("the ledger has no run {run}"))
 }
 
 #[async_trait]
 impl Ledger for MemoryLedger {
-    async fn begin(&self, shards: &[ShardRecord]) -> Result<()> {
-        let mut all = self.shards();
-        for shard in shards {
-            all.insert(shard.key.clone(), shard.clone());
-        }
+    async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
+        let mut all = self.all();
+        let at = all.iter().position(|(known, _)| known.id == run.id);
+        let at = at.unwrap_or_else(|| {
+            all.insert(0, (run.clone(), BTreeMap::new()));
+            0
+        });
+        all[at].0 = run.clone();
+        let new = shards.iter().map(|shard| (shard.key.shard, shard.clone()));
+        all[at].1.extend(new);
         Ok(())
     }
 
-    async fn shard(&self, key: &ShardKey) -> Result<ShardRecord> {
-        self.shards().get(key).cloned().ok_or_else(|| unknown(key))
+    async fn runs(&self) -> Result<Vec<RunRecord>> {
+        Ok(self.all().iter().map(|(run, _)| run.clone()).collect())
+    }
+
+    async fn shards(&self, run: &str) -> Result<Vec<ShardRecord>> {
+        let all = self.all();
+        let found = all.iter().find(|(known, _)| &*known.id == run);
+        let (_, shards) = found.ok_or_else(|| unknown(run))?;
+        Ok(shards.values().cloned().collect())
+    }
+
+    async fn forget(&self, run: &str) -> Result<()> {
+        self.all().retain(|(known, _)| &*known.id != run);
+        Ok(())
     }
 
     async fn advance(&self, key: &ShardKey, epoch: u64, state: ShardState) -> Result<u64> {
-        let mut all = self.shards();
-        let shard = all.get_mut(key).ok_or_else(|| unknown(key))?;
+        let mut all = self.all();
+        let found = all.iter_mut().find(|(known, _)| known.id == key.run);
+        let shard = found.and_then(|(_, shards)| shards.get_mut(&key.shard));
+        let shard = shard.ok_or_else(|| unknown(&key.run))?;
         if shard.epoch != epoch {
             let message = format!(
                 "shard {} of run {} was moved on by someone else",
@@ -54,48 +70,5 @@ impl Ledger for MemoryLedger {
         shard.epoch += 1;
         shard.state = state;
         Ok(shard.epoch)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use futures::executor::block_on;
-    use lmbatch_core::{Label, Staged};
-
-    use super::*;
-
-    #[test]
-    fn of_two_writers_one_loses() {
-        let ledger = MemoryLedger::default();
-        let key = ShardKey {
-            run: "r".into(),
-            shard: 0,
-        };
-        let record = ShardRecord {
-            key: key.clone(),
-            label: Label::new("l"),
-            count: 1,
-            epoch: 0,
-            state: ShardState::Planned,
-        };
-        block_on(async {
-            ledger.begin(&[record]).await.unwrap();
-            assert_eq!(
-                ledger
-                    .advance(&key, 0, ShardState::Staged(Staged::default()))
-                    .await
-                    .unwrap(),
-                1
-            );
-            let late = ledger
-                .advance(&key, 0, ShardState::Refused)
-                .await
-                .unwrap_err();
-            assert_eq!(late.kind(), ErrorKind::Internal);
-            assert_eq!(
-                ledger.shard(&key).await.unwrap().state,
-                ShardState::Staged(Staged::default())
-            );
-        });
     }
 }

@@ -9,7 +9,7 @@ use lmbatch_core::{
 };
 
 use crate::engine::{Engine, blocking};
-use crate::fetch::Finished;
+use crate::finished::Finished;
 use crate::owned::outcome;
 use crate::reader::OutcomeReader;
 

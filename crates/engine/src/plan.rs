@@ -1,22 +1,17 @@
-//! Plan: read the input once, find every bad request, encode the good ones into a shard's body.
+//! Plan: the input read once and cut into shards, each ready to become a batch.
 
 use std::fmt;
-use std::hash::{BuildHasher as _, RandomState};
-use std::io::Write as _;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, BatchHandle, BatchId, Error, ErrorKind, Frame, IdRule, JsonBuf, Label,
-    Limits, MAX_DEPTH, Nonce, ProviderId, RequestError, RequestId, RequestView, Result, Shard,
-    Spool, WireId,
+    BatchClass, BatchCodec, BatchHandle, BatchId, BatchProvider, Error, IdRule, Label, Nonce,
+    ProviderId, RequestId, Result, RunRecord, Shard, ShardKey, ShardRecord, ShardState, Spool,
 };
-
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-use crate::attach;
-use crate::index::{BUFFER, Echo, Reader, Writer};
-use crate::source::{Entry, RequestSource, Sourced};
+use crate::draft::{Drafted, body, draft};
+use crate::index::{Echo, Reader};
+use crate::source::RequestSource;
 use crate::spool::{Files, Nowhere, SpooledBody};
 
 /// How many bad requests an error shows.
@@ -25,7 +20,9 @@ pub const SHOWN: usize = 20;
 /// Requests that are read, checked and encoded, and not yet sent.
 #[derive(Debug)]
 pub struct Plan {
-    pub(crate) shard: Shard,
+    pub(crate) shards: Vec<PlannedShard>,
+    pub(crate) requests: u32,
+    pub(crate) digest: Box<str>,
     pub(crate) ids: IdRule,
     pub(crate) nonce: Nonce,
     pub(crate) files: Arc<Files>,
@@ -33,42 +30,72 @@ pub struct Plan {
     pub(crate) account: lmbatch_core::AccountId,
 }
 
+/// A shard of a plan.
+#[derive(Debug, Clone)]
+pub(crate) struct PlannedShard {
+    pub(crate) shard: Shard,
+    pub(crate) number: u32,
+    pub(crate) attempt: u32,
+}
+
 impl Plan {
     /// Requests in it.
     pub fn requests(&self) -> u64 {
-        u64::from(self.shard.count)
+        u64::from(self.requests)
     }
 
     /// Bytes that will be sent.
     pub fn bytes(&self) -> u64 {
-        self.shard.len()
+        self.shards.iter().map(|planned| planned.shard.len()).sum()
     }
 
-    /// A digest of everything that will be sent.
-    pub(crate) fn digest(&self) -> Result<Box<str>> {
-        let file = self.files.open("body")?;
-        let (mut digest, mut buffer, mut at) = (Sha256::new(), vec![0; BUFFER], 0);
-        loop {
-            let read = file
-                .read_at(&mut buffer, at)
-                .map_err(|e| Error::local("reading the spool", e))?;
-            if read == 0 {
-                break;
-            }
-            digest.update(&buffer[..read]);
-            at += read as u64;
+    /// Batches that it needs.
+    pub fn batches(&self) -> u32 {
+        self.shards.len() as u32
+    }
+
+    /// A digest of everything that is sent and given back, the same whenever the same input is read.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The one shard of what must fit into one batch.
+    pub(crate) fn single(&self) -> Result<&Shard> {
+        match self.shards.as_slice() {
+            [only] => Ok(&only.shard),
+            several => Err(Error::invalid_input(format!(
+                "{} requests need {} batches of {}, and this makes one; run them, or split the input",
+                self.requests,
+                several.len(),
+                self.provider
+            ))),
         }
-        let bytes = digest.finalize();
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(digits.into())
+    }
+
+    /// What the ledger keeps of it.
+    pub(crate) fn record(&self, clock: &dyn lmbatch_core::Clock) -> RunRecord {
+        RunRecord {
+            id: run_id(&self.nonce),
+            name: None,
+            digest: self.digest.clone(),
+            provider: self.provider.clone(),
+            account: self.account.clone(),
+            ids: self.ids.clone(),
+            nonce: self.nonce.clone(),
+            requests: self.requests,
+            attempt: 0,
+            created_at: Some(clock.now()),
+            finished: false,
+            notes: std::collections::BTreeMap::new(),
+        }
     }
 
     /// What a handle of its batch needs, before the batch exists.
     pub fn handle_parts(&self) -> Result<HandleParts> {
         let mut reader = Reader::new(self.files.open("echo")?);
         let mut echo = Echo::default();
-        let mut requests = Vec::with_capacity(self.shard.count as usize);
-        for _ in 0..self.shard.count {
+        let mut requests = Vec::with_capacity(self.requests as usize);
+        for _ in 0..self.requests {
             echo.read(&mut reader)
                 .map_err(|e| Error::local("reading the spool", e))?;
             requests.push(request_id(&echo.id));
@@ -76,7 +103,7 @@ impl Plan {
         Ok(HandleParts {
             provider: self.provider.clone(),
             account: self.account.clone(),
-            class: self.shard.class.clone(),
+            class: self.single()?.class.clone(),
             ids: self.ids.clone(),
             requests,
         })
@@ -197,16 +224,19 @@ pub struct Checked {
     pub requests: u64,
     /// Bytes that would be sent.
     pub bytes: u64,
+    /// Batches that they need.
+    pub batches: u64,
 }
 
 /// Reads and encodes every request as a run would, and sends nothing. Needs no key and no network.
 pub fn check(codec: &dyn BatchCodec, source: Box<dyn RequestSource>) -> Result<Checked, PlanError> {
     let nonce = Nonce::draw(&crate::clock::SystemRng);
-    let files = Files::new(Arc::new(Nowhere), nonce.as_str());
+    let files = Files::new(Arc::new(Nowhere), nonce.as_str(), false);
     let drafted = draft(codec, source, &nonce, IdChoice::Ours, &files)?;
     Ok(Checked {
-        requests: u64::from(drafted.count),
-        bytes: drafted.bytes,
+        requests: u64::from(drafted.requests),
+        bytes: drafted.shards.iter().map(|shard| shard.bytes).sum(),
+        batches: drafted.shards.len() as u64,
     })
 }
 
@@ -220,35 +250,44 @@ pub(crate) enum IdChoice {
 }
 
 pub(crate) struct Planner {
-    pub(crate) provider: Arc<dyn lmbatch_core::BatchProvider>,
+    pub(crate) provider: Arc<dyn BatchProvider>,
     pub(crate) spool: Arc<dyn Spool>,
     pub(crate) nonce: Nonce,
     pub(crate) ids: IdChoice,
+    /// Whether its files outlive the plan.
+    pub(crate) kept: bool,
 }
 
 impl Planner {
     /// Reads files and the whole source: not for an async thread.
     pub(crate) fn plan(self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {
-        let files = Files::new(self.spool, self.nonce.as_str());
+        let files = Files::new(self.spool, self.nonce.as_str(), self.kept);
         let codec = self.provider.codec();
-        let drafted = draft(codec, source, &self.nonce, self.ids, &files)?;
-        let Some(class) = drafted.class else {
+        let Drafted {
+            shards,
+            requests,
+            digest,
+        } = draft(codec, source, &self.nonce, self.ids, &files)?;
+        if requests == 0 {
             return Err(Error::invalid_input("there are no requests").into());
-        };
-        let rows = Arc::new(SpooledBody {
-            file: files.open("body")?,
-            bytes: drafted.bytes,
-        });
-        let label = label(&self.nonce);
-        let frame = codec.frame(&class, &label);
-        Ok(Plan {
-            shard: Shard {
+        }
+        let shards = shards.into_iter().map(|drafted| {
+            let (number, class) = (drafted.number, drafted.class);
+            planned(
+                codec,
+                &files,
+                &self.nonce,
+                number,
                 class,
-                label,
-                count: drafted.count,
-                frame,
-                rows,
-            },
+                drafted.count,
+                drafted.bytes,
+                0,
+            )
+        });
+        Ok(Plan {
+            shards: shards.collect::<Result<_>>()?,
+            requests,
+            digest,
             ids: match self.ids {
                 IdChoice::Ours => IdRule::Ordinal(self.nonce.clone()),
                 IdChoice::Callers => IdRule::Verbatim,
@@ -261,268 +300,94 @@ impl Planner {
     }
 }
 
-/// Our mark on the batch: the nonce that its requests carry, and its number in the run.
-fn label(nonce: &Nonce) -> Label {
-    Label::new(format!("lmbatch-{}-0", nonce.as_str()))
+/// A plan that the ledger kept, over the files that the spool did.
+pub(crate) fn restored(
+    provider: &dyn BatchProvider,
+    spool: Arc<dyn Spool>,
+    run: &RunRecord,
+    shards: &[ShardRecord],
+) -> Result<Plan> {
+    let files = Files::new(spool, run.nonce.as_str(), true);
+    let shards = shards.iter().map(|record| {
+        planned(
+            provider.codec(),
+            &files,
+            &run.nonce,
+            record.key.shard,
+            record.class.clone(),
+            record.count,
+            record.bytes,
+            record.attempt,
+        )
+    });
+    Ok(Plan {
+        shards: shards.collect::<Result<_>>()?,
+        requests: run.requests,
+        digest: run.digest.clone(),
+        ids: run.ids.clone(),
+        nonce: run.nonce.clone(),
+        files: Arc::new(files),
+        provider: run.provider.clone(),
+        account: run.account.clone(),
+    })
 }
 
-struct Drafted {
-    class: Option<BatchClass>,
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a shard is made of, in one place"
+)]
+pub(crate) fn planned(
+    codec: &dyn BatchCodec,
+    files: &Files,
+    nonce: &Nonce,
+    number: u32,
+    class: BatchClass,
     count: u32,
     bytes: u64,
+    attempt: u32,
+) -> Result<PlannedShard> {
+    let label = label(nonce, number);
+    Ok(PlannedShard {
+        shard: Shard {
+            frame: codec.frame(&class, &label),
+            class,
+            label,
+            count,
+            rows: Arc::new(SpooledBody {
+                file: files.open(&body(number))?,
+                bytes,
+            }),
+        },
+        number,
+        attempt,
+    })
 }
 
-struct Draft<'a> {
-    codec: &'a dyn BatchCodec,
-    nonce: &'a Nonce,
-    ids: IdChoice,
-    body: Writer,
-    echo: Writer,
-    class: Option<(BatchClass, Limits, Frame)>,
-    count: u32,
-    bad: BadInput,
-    seen: Seen,
-    row: Vec<u8>,
-    record: Echo,
-}
-
-fn draft(
-    codec: &dyn BatchCodec,
-    mut source: Box<dyn RequestSource>,
-    nonce: &Nonce,
-    ids: IdChoice,
-    files: &Files,
-) -> Result<Drafted, PlanError> {
-    let mut draft = Draft {
-        codec,
-        nonce,
-        ids,
-        body: files.create("body")?,
-        echo: files.create("echo")?,
-        class: None,
-        count: 0,
-        bad: BadInput::default(),
-        seen: Seen::new(),
-        row: Vec::new(),
-        record: Echo::default(),
-    };
-    let mut failed = None;
-    while source.next(&mut |sourced| {
-        if let Err(error) = draft.take(sourced) {
-            failed.get_or_insert(error);
+impl PlannedShard {
+    /// What the ledger keeps of it, before anything is sent.
+    pub(crate) fn record(&self, run: &str) -> ShardRecord {
+        ShardRecord {
+            key: ShardKey {
+                run: run.into(),
+                shard: self.number,
+            },
+            label: self.shard.label.clone(),
+            class: self.shard.class.clone(),
+            count: self.shard.count,
+            bytes: self.shard.rows.len(),
+            attempt: self.attempt,
+            epoch: 0,
+            state: ShardState::Planned,
         }
-    })? {
-        if let Some(error) = failed.take() {
-            return Err(error.into());
-        }
-    }
-    draft.finish()
-}
-
-impl Draft<'_> {
-    fn take(&mut self, sourced: Sourced<'_>) -> Result<(), Error> {
-        let place = sourced.place;
-        let mut entry = match sourced.entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                self.refuse(place, None, &error);
-                return Ok(());
-            }
-        };
-        let id = entry.id.decode().into_owned();
-        self.seen.add(&id, place);
-        match self.encode(&mut entry, &id) {
-            Ok(()) => self.append(&entry),
-            Err(error) => {
-                self.refuse(place, Some(id), &error);
-                Ok(())
-            }
-        }
-    }
-
-    fn encode(&mut self, entry: &mut Entry<'_>, id: &str) -> Result<(), RequestError> {
-        attach::load(&mut entry.request, entry.folder)?;
-        check_depth(&entry.request)?;
-        let class = self.codec.class(&entry.request)?;
-        if self.class.is_none() {
-            let limits = self.codec.limits(&class);
-            let frame = self.codec.frame(&class, &label(self.nonce));
-            self.class = Some((class, limits, frame));
-        } else if self
-            .class
-            .as_ref()
-            .is_some_and(|(first, ..)| *first != class)
-        {
-            return Err(RequestError::unsupported(
-                "it cannot share a batch with the first request (another model or endpoint); put it into a run of its own",
-            ));
-        }
-        let Some((class, limits, _)) = &self.class else {
-            return Ok(());
-        };
-        let wire_id = match self.ids {
-            IdChoice::Ours => WireId::ordinal(self.nonce, self.count),
-            IdChoice::Callers => WireId::verbatim(id),
-        };
-        self.row.clear();
-        self.codec
-            .encode(class, &wire_id, &entry.request, &mut self.row)?;
-        if self.row.len() as u64 > limits.max_request_bytes {
-            return Err(RequestError::invalid_input(format!(
-                "it is {} bytes as sent; the provider takes {}",
-                self.row.len(),
-                limits.max_request_bytes
-            )));
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
-        let written = |error| Error::local("writing the spool", error);
-        if let (1.., Some((.., frame))) = (self.count, &self.class) {
-            self.body.write_all(&frame.separator).map_err(written)?;
-        }
-        self.body.write_all(&self.row).map_err(written)?;
-        self.record.clear();
-        entry.id.write_json(&mut self.record.id);
-        if let Some(metadata) = entry.metadata {
-            metadata.write(&mut self.record.metadata);
-        }
-        if let Some(schema) = entry.schema {
-            self.record
-                .schema
-                .extend_from_slice(schema.schema.as_str().as_bytes());
-        }
-        self.record.write(&mut self.echo).map_err(written)?;
-        self.count += 1;
-        Ok(())
-    }
-
-    fn refuse(&mut self, place: u64, id: Option<String>, error: &RequestError) {
-        let reason = error
-            .message()
-            .map_or_else(|| error.to_string(), str::to_owned);
-        self.bad.count += 1;
-        self.bad.first.push(BadRequest { place, id, reason });
-        self.trim();
-    }
-
-    /// Keeps the first by place; bad requests come in that order but for duplicates.
-    fn trim(&mut self) {
-        if self.bad.first.len() > 2 * SHOWN {
-            self.bad.first.sort_by_key(|bad| bad.place);
-            self.bad.first.truncate(SHOWN);
-        }
-    }
-
-    fn finish(mut self) -> Result<Drafted, PlanError> {
-        for (id, first, place) in self.seen.duplicates() {
-            self.bad.count += 1;
-            let reason = format!("the id is used before, at number {first}");
-            self.bad.first.push(BadRequest { place, id, reason });
-            self.trim();
-        }
-        if self.bad.count > 0 {
-            self.bad.first.sort_by_key(|bad| bad.place);
-            self.bad.first.truncate(SHOWN);
-            return Err(PlanError::Input(self.bad));
-        }
-        let written = |error| Error::local("writing the spool", error);
-        self.body.flush().map_err(written)?;
-        self.echo.flush().map_err(written)?;
-        let bytes = self.body.written;
-        let Some((class, limits, frame)) = self.class else {
-            return Ok(Drafted {
-                class: None,
-                count: 0,
-                bytes: 0,
-            });
-        };
-        let whole = bytes + (frame.prefix.len() + frame.suffix.len()) as u64;
-        fits(self.codec.id(), &limits, self.count, whole)?;
-        Ok(Drafted {
-            class: Some(class),
-            count: self.count,
-            bytes,
-        })
     }
 }
 
-/// Values of the caller's that were rendered unchecked: a provider would refuse a whole batch for one.
-fn check_depth(request: &RequestView<'_>) -> Result<(), RequestError> {
-    let RequestView::Generate(generate) = request else {
-        return Ok(());
-    };
-    let tools = generate.tools.iter().map(|tool| &tool.parameters);
-    let schema = generate.schema.map(|schema| &schema.schema);
-    let extra = &generate.hyperparameters.extra;
-    let extra_is = |value: &serde_json::Value| JsonBuf::from_value(value).is_too_deep();
-    if tools.chain(schema).any(JsonBuf::is_too_deep) || extra.values().any(extra_is) {
-        return Err(RequestError::invalid_input(format!(
-            "a schema or parameter is nested more than {MAX_DEPTH} deep"
-        )));
-    }
-    Ok(())
+/// A run's id: short, of its nonce.
+pub(crate) fn run_id(nonce: &Nonce) -> Box<str> {
+    format!("r-{}", &nonce.as_str()[..6]).into()
 }
 
-fn fits(provider: &ProviderId, limits: &Limits, count: u32, bytes: u64) -> Result<(), Error> {
-    let problem = if count > limits.max_requests {
-        format!(
-            "{count} requests are more than one batch of {provider} takes ({}); split the input",
-            limits.max_requests
-        )
-    } else if bytes > limits.max_bytes {
-        format!(
-            "{bytes} bytes are more than one batch of {provider} takes ({}); split the input",
-            limits.max_bytes
-        )
-    } else if count < limits.min_requests {
-        format!(
-            "{count} requests are fewer than a batch of {provider} needs ({})",
-            limits.min_requests
-        )
-    } else {
-        return Ok(());
-    };
-    Err(Error::new(ErrorKind::InvalidInput).with_message(problem))
-}
-
-/// Finds ids that are used twice, by two hashes under keys drawn for this plan.
-struct Seen {
-    hashers: [RandomState; 2],
-    entries: Vec<(u64, u64, u64)>,
-}
-
-impl Seen {
-    fn new() -> Self {
-        Self {
-            hashers: [RandomState::new(), RandomState::new()],
-            entries: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, id: &str, place: u64) {
-        self.entries.push((
-            self.hashers[0].hash_one(id),
-            self.hashers[1].hash_one(id),
-            place,
-        ));
-    }
-
-    /// (id where known, place of the first use, place of this one), ordered by place.
-    fn duplicates(&mut self) -> Vec<(Option<String>, u64, u64)> {
-        self.entries.sort_unstable();
-        let mut found = Vec::new();
-        let mut first = 0;
-        for at in 1..self.entries.len() {
-            let (a, b, place) = self.entries[at];
-            if (a, b) == (self.entries[first].0, self.entries[first].1) {
-                found.push((None, self.entries[first].2, place));
-            } else {
-                first = at;
-            }
-        }
-        found.sort_by_key(|(_, _, place)| *place);
-        found
-    }
+/// Our mark on a batch: the nonce that its requests carry, and its number in the run.
+pub(crate) fn label(nonce: &Nonce, number: u32) -> Label {
+    Label::new(format!("lmbatch-{}-{number}", nonce.as_str()))
 }

@@ -14,77 +14,96 @@ pub(crate) const UNKNOWN_AT_FIRST: Duration = Duration::from_secs(120);
 /// How long polls may fail in a row before the run gives up. The batch goes on without it.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-impl Engine {
-    /// Waits until the batch has ended.
-    pub(crate) async fn wait(&self, batch: &BatchId, options: RunOptions) -> Result<BatchSnapshot> {
-        let start = self.clock.elapsed();
-        let mut polls = 0;
-        let mut failures = 0;
-        let mut failing_since = None;
-        let mut warned = false;
-        loop {
-            polls += 1;
-            let wait = match self.provider.status(batch).await {
-                Ok(snapshot) if snapshot.status.is_terminal() => {
-                    self.tell(&Event::Polled {
-                        snapshot: &snapshot,
-                        next: None,
-                    });
-                    return Ok(snapshot);
-                }
-                Ok(snapshot) => {
-                    (failures, failing_since) = (0, None);
-                    if let (BatchStatus::Unknown(word), false) = (&snapshot.status, warned) {
-                        let message = format!(
-                            "the provider calls the batch {word:?}, which is not a word we know; waiting on"
-                        );
-                        self.tell(&Event::Warning { message: &message });
-                        warned = true;
-                    }
-                    let wait = self.polling.wait(polls, snapshot.poll_after);
-                    self.tell(&Event::Polled {
-                        snapshot: &snapshot,
-                        next: Some(wait),
-                    });
-                    wait
-                }
-                Err(error) => {
-                    failures += 1;
-                    let now = self.clock.elapsed();
-                    let failing = now - *failing_since.get_or_insert(now);
-                    let new =
-                        error.kind() == ErrorKind::BatchNotFound && now - start < UNKNOWN_AT_FIRST;
-                    if !(new || error.retry() == Retry::Temporary && failing < PATIENCE) {
-                        return Err(error.with_batch(batch.clone()));
-                    }
-                    let wait = self
-                        .wait_after_failure(&error, failures)
-                        .max(self.polling.wait(polls, None));
-                    self.tell(&Event::Retrying {
-                        error: &error,
-                        wait,
-                    });
-                    wait
-                }
-            };
-            if options.max_polls.is_some_and(|most| polls >= most) {
-                return Err(unfinished(
-                    batch,
-                    &format!("it had not ended after {polls} polls"),
-                ));
-            }
-            if let Some(deadline) = options.deadline
-                && self.clock.elapsed() - start + wait > deadline
-            {
-                return Err(unfinished(
-                    batch,
-                    &format!("it had not ended after {} s", deadline.as_secs_f64()),
-                ));
-            }
-            self.clock.sleep(wait).await;
+/// One batch that is being waited for.
+#[derive(Debug)]
+pub(crate) struct Poll {
+    pub(crate) batch: BatchId,
+    start: Duration,
+    pub(crate) polls: u32,
+    failures: u32,
+    failing_since: Option<Duration>,
+    warned: bool,
+    /// When it is to be asked again.
+    pub(crate) next: Duration,
+}
+
+impl Poll {
+    pub(crate) fn new(engine: &Engine, batch: BatchId) -> Self {
+        let now = engine.clock.elapsed();
+        Self {
+            batch,
+            start: now,
+            polls: 0,
+            failures: 0,
+            failing_since: None,
+            warned: false,
+            next: now,
         }
     }
 
+    /// Asks once. `None`: it has not ended, and `next` says when to ask again.
+    pub(crate) async fn ask(&mut self, engine: &Engine) -> Result<Option<BatchSnapshot>> {
+        self.polls += 1;
+        let wait = match engine.provider.status(&self.batch).await {
+            Ok(snapshot) if snapshot.status.is_terminal() => {
+                engine.tell(&Event::Polled {
+                    snapshot: &snapshot,
+                    next: None,
+                });
+                return Ok(Some(snapshot));
+            }
+            Ok(snapshot) => {
+                (self.failures, self.failing_since) = (0, None);
+                if let (BatchStatus::Unknown(word), false) = (&snapshot.status, self.warned) {
+                    let message = format!(
+                        "the provider calls the batch {word:?}, which is not a word we know; waiting on"
+                    );
+                    engine.tell(&Event::Warning { message: &message });
+                    self.warned = true;
+                }
+                let wait = engine.polling.wait(self.polls, snapshot.poll_after);
+                engine.tell(&Event::Polled {
+                    snapshot: &snapshot,
+                    next: Some(wait),
+                });
+                wait
+            }
+            Err(error) => {
+                self.failures += 1;
+                let now = engine.clock.elapsed();
+                let failing = now - *self.failing_since.get_or_insert(now);
+                let new =
+                    error.kind() == ErrorKind::BatchNotFound && now - self.start < UNKNOWN_AT_FIRST;
+                if !(new || error.retry() == Retry::Temporary && failing < PATIENCE) {
+                    return Err(error.with_batch(self.batch.clone()));
+                }
+                let wait = engine
+                    .wait_after_failure(&error, self.failures)
+                    .max(engine.polling.wait(self.polls, None));
+                engine.tell(&Event::Retrying {
+                    error: &error,
+                    wait,
+                });
+                wait
+            }
+        };
+        self.next = engine.clock.elapsed() + wait;
+        Ok(None)
+    }
+
+    /// Whether patience is at its end, in words.
+    pub(crate) fn impatience(&self, start: Duration, options: &RunOptions) -> Option<Error> {
+        if options.max_polls.is_some_and(|most| self.polls >= most) {
+            let message = format!("it had not ended after {} polls", self.polls);
+            return Some(unfinished(&self.batch, &message));
+        }
+        let deadline = options.deadline?;
+        let message = format!("it had not ended after {} s", deadline.as_secs_f64());
+        (self.next - start > deadline).then(|| unfinished(&self.batch, &message))
+    }
+}
+
+impl Engine {
     fn wait_after_failure(&self, error: &Error, failures: u32) -> Duration {
         match self.retries.decide(failures, error, self.rng.next_f64()) {
             Decision::RetryAfter(wait) => wait,
@@ -93,7 +112,7 @@ impl Engine {
     }
 }
 
-fn unfinished(batch: &BatchId, message: &str) -> Error {
+pub(crate) fn unfinished(batch: &BatchId, message: &str) -> Error {
     Error::new(ErrorKind::Timeout)
         .with_operation("wait for the batch")
         .with_message(format!(

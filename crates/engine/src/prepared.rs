@@ -40,7 +40,7 @@ impl Prepared {
     pub(crate) async fn new(engine: &Engine, plan: &Plan) -> Result<Self> {
         Ok(Self {
             handle: plan.handle_parts()?,
-            digest: plan.digest()?,
+            digest: plan.digest().into(),
             nonce: plan.nonce.clone(),
             intent: engine.prepare(plan).await?,
             fresh: true,
@@ -58,7 +58,7 @@ impl Prepared {
                 "it was prepared under another account or base URL; nothing was sent",
             ));
         }
-        if plan.digest()? != self.digest || plan.shard.class != self.intent.class {
+        if plan.digest() != &*self.digest || plan.single()?.class != self.intent.class {
             return Err(Error::invalid_input(
                 "these are not the requests that were prepared; nothing was sent",
             ));

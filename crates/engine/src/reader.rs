@@ -1,17 +1,16 @@
 //! Output: walk the index in the order of the requests, decode each row once.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchProvider, BatchStatus, Error, ErrorKind, FailureView, Json, OutcomeView, RequestError,
-    Result, ResultPart, SpoolFile, Text,
+    BatchProvider, BatchSnapshot, BatchStatus, Error, ErrorKind, FailureView, Json, OutcomeView,
+    RequestError, Result, ResultPart, SpoolFile, Text,
 };
 
 use crate::answer::{AnswerView, Answered, Structured};
-use crate::fetch::Finished;
-use crate::index::{ENTRY, Echo, Place, Reader};
+use crate::finished::{Finished, refusal};
+use crate::index::{ENTRY, Echo, Place, Reader, Sent};
 use crate::structured::Checker;
 
 /// Reads outcomes back, one for each request, in the order of the requests.
@@ -21,9 +20,8 @@ pub struct OutcomeReader {
     index: Reader,
     echo: Reader,
     segments: Vec<(ResultPart, Arc<dyn SpoolFile>)>,
-    refusals: HashMap<u32, RequestError>,
-    refused: Option<RequestError>,
-    ended: BatchStatus,
+    snapshots: Vec<BatchSnapshot>,
+    sent: Option<Reader>,
     checker: Checker,
     requests: u32,
     next: u32,
@@ -35,29 +33,20 @@ pub struct OutcomeReader {
 
 impl OutcomeReader {
     pub(crate) fn new(provider: Arc<dyn BatchProvider>, finished: &Finished) -> Result<Self> {
+        let files = &finished.files;
         let mut segments = Vec::new();
-        for (number, segment) in finished.segments.iter().enumerate() {
-            segments.push((
-                segment.part.clone(),
-                finished.files.open(&format!("segment-{number}"))?,
-            ));
+        for segment in &finished.segments {
+            segments.push((segment.part.clone(), files.open_named(&segment.name)?));
         }
-        let named = finished
-            .snapshot
-            .problems
-            .iter()
-            .filter_map(|problem| problem.line?.checked_sub(1)?.try_into().ok());
-        let refusals = named
-            .filter_map(|ordinal| Some((ordinal, finished.refusal(ordinal)?)))
-            .collect();
+        let sent = finished.sent.as_deref().map(|name| files.open(name));
+        let sent = sent.transpose()?.map(Reader::new);
         Ok(Self {
             provider,
             index: Reader::new(finished.files.open("index")?),
             echo: Reader::new(finished.files.open("echo")?),
             segments,
-            refusals,
-            refused: finished.refusal(u32::MAX),
-            ended: finished.snapshot.status.clone(),
+            snapshots: finished.snapshots.clone(),
+            sent,
             checker: Checker::default(),
             requests: finished.requests,
             next: 0,
@@ -83,11 +72,15 @@ impl OutcomeReader {
         self.index.read_exact(&mut entry).map_err(unreadable)?;
         self.record.read(&mut self.echo).map_err(unreadable)?;
         let place = Place::from_bytes(&entry);
-        let refused = self
-            .refusals
-            .remove(&ordinal)
-            .or_else(|| self.refused.clone());
-        self.current = refused;
+        let (shard, at) = match &mut self.sent {
+            Some(sent) => {
+                let sent = Sent::read(sent).map_err(unreadable)?;
+                (sent.shard as usize, sent.place)
+            }
+            None => (0, ordinal),
+        };
+        let snapshot = self.snapshots.get(shard).ok_or_else(lost)?;
+        self.current = refusal(snapshot, at);
         self.row.clear();
         let mut part = None;
         if !place.is_none() {
@@ -130,7 +123,7 @@ impl OutcomeReader {
                 }
                 Err(_) => (AnswerView::Malformed, None),
             },
-            (None, refused) => (rowless(&self.ended, refused.as_ref(), asked), None),
+            (None, refused) => (rowless(&snapshot.status, refused.as_ref(), asked), None),
         };
         let id = json(&self.record.id)?;
         let metadata = if self.record.metadata.is_empty() {
@@ -142,6 +135,7 @@ impl OutcomeReader {
             ordinal,
             id,
             metadata,
+            batch: &snapshot.id,
             schema_asked: asked,
             raw,
             answer,

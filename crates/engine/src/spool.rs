@@ -1,9 +1,10 @@
-//! A spool in a temporary folder, gone with the engine.
+//! Spools: in a folder that stays, and in a temporary one that goes with the engine.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -13,41 +14,83 @@ use tempfile::TempDir;
 
 use crate::index::BUFFER;
 
+/// Files in a folder.
+#[derive(Debug)]
+pub struct FolderSpool {
+    folder: PathBuf,
+}
+
+impl FolderSpool {
+    /// In a folder that is there.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+        }
+    }
+
+    /// Only this user may read what prompts are in.
+    fn options() -> fs::OpenOptions {
+        let mut options = File::options();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt as _;
+            options.mode(0o600);
+        }
+        options
+    }
+}
+
+impl Spool for FolderSpool {
+    fn create(&self, name: &str) -> io::Result<Box<dyn SpoolWriter>> {
+        let mut options = Self::options();
+        let file = options.write(true).create(true).truncate(true);
+        Ok(Box::new(Written(file.open(self.folder.join(name))?)))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn SpoolFile>> {
+        let mut options = Self::options();
+        let file = options
+            .read(true)
+            .write(true)
+            .open(self.folder.join(name))?;
+        Ok(Arc::new(Opened(file)))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.folder.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+}
+
 /// Files in a temporary folder that only this user can read.
 #[derive(Debug)]
 pub struct TemporarySpool {
-    folder: TempDir,
+    inner: FolderSpool,
+    _folder: TempDir,
 }
 
 impl TemporarySpool {
     /// Makes the folder.
     pub fn new() -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("lmbatch-").tempdir()?;
         Ok(Self {
-            folder: tempfile::Builder::new().prefix("lmbatch-").tempdir()?,
+            inner: FolderSpool::new(folder.path()),
+            _folder: folder,
         })
     }
 }
 
 impl Spool for TemporarySpool {
     fn create(&self, name: &str) -> io::Result<Box<dyn SpoolWriter>> {
-        Ok(Box::new(Written(File::create(
-            self.folder.path().join(name),
-        )?)))
+        self.inner.create(name)
     }
-
     fn open(&self, name: &str) -> io::Result<Arc<dyn SpoolFile>> {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .open(self.folder.path().join(name))?;
-        Ok(Arc::new(Opened(file)))
+        self.inner.open(name)
     }
-
     fn remove(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.folder.path().join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
+        self.inner.remove(name)
     }
 }
 
@@ -173,18 +216,22 @@ impl ShardBody for SpooledBody {
     }
 }
 
-/// The spool files of one plan, deleted with the last user.
+/// The spool files of one run. They go with their last user, unless they are kept.
 #[derive(Debug)]
 pub(crate) struct Files {
     spool: Arc<dyn Spool>,
     stem: Box<str>,
+    made: Mutex<Vec<String>>,
+    kept: bool,
 }
 
 impl Files {
-    pub(crate) fn new(spool: Arc<dyn Spool>, stem: &str) -> Self {
+    pub(crate) fn new(spool: Arc<dyn Spool>, stem: &str, kept: bool) -> Self {
         Self {
             spool,
             stem: stem.into(),
+            made: Mutex::default(),
+            kept,
         }
     }
 
@@ -193,30 +240,42 @@ impl Files {
     }
 
     pub(crate) fn create(&self, what: &str) -> Result<crate::index::Writer, Error> {
-        let writer = self
-            .spool
-            .create(&self.name(what))
-            .map_err(|e| Error::local("writing the spool", e))?;
+        let name = self.name(what);
+        let writer = self.spool.create(&name);
+        let writer = writer.map_err(|e| Error::local("writing the spool", e))?;
+        self.made().push(name);
         Ok(crate::index::Writer::new(writer))
     }
 
     pub(crate) fn open(&self, what: &str) -> Result<Arc<dyn SpoolFile>, Error> {
+        self.open_named(&self.name(what))
+    }
+
+    /// The same by the whole name, as the ledger has it.
+    pub(crate) fn open_named(&self, name: &str) -> Result<Arc<dyn SpoolFile>, Error> {
         self.spool
-            .open(&self.name(what))
+            .open(name)
             .map_err(|e| Error::local("reading the spool", e))
+    }
+
+    /// Lets go of everything now, though it was to be kept.
+    pub(crate) fn discard(&mut self) {
+        self.kept = false;
+    }
+
+    fn made(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
-        let segments = (0..8).map(|k| format!("segment-{k}"));
-        for what in ["body", "index", "echo"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain(segments)
-        {
+        if self.kept {
+            return;
+        }
+        for name in self.made().drain(..) {
             // A file that stays is swept with its folder.
-            let _ = self.spool.remove(&self.name(&what));
+            let _ = self.spool.remove(&name);
         }
     }
 }

@@ -310,16 +310,28 @@ async fn bad_requests_are_all_named_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn w18_more_than_one_batch_takes_is_refused_before_anything_is_sent() {
+async fn w18_more_than_one_batch_takes_goes_into_several_and_a_handle_is_of_one() {
     let World { provider, invoker } = world(Script {
         max_requests: Some(2),
         ..Script::default()
     });
-    let error = invoker.batch().invoke(ASKED).await.unwrap_err();
+    let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
+    assert_eq!(texts(&outcomes).len(), 3);
+    assert!(outcomes.iter().all(|(_, outcome)| outcome.is_usable()));
+    assert_eq!(
+        (provider.accepted(), provider.times("status").len()),
+        (2, 2)
+    );
+
+    let World { provider, invoker } = world(Script {
+        max_requests: Some(2),
+        ..Script::default()
+    });
+    let error = invoker.batch().create(ASKED).await.unwrap_err();
     assert!(
         error
             .to_string()
-            .contains("3 requests are more than one batch of memory takes (2)"),
+            .contains("3 requests need 2 batches of memory, and this makes one"),
         "{error}"
     );
     let none: [(&str, &str); 0] = [];

@@ -175,7 +175,6 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
     };
     let origin = Origin {
         provider: provider.id.to_owned(),
-        batch: batch.to_string(),
         emulated: false,
         raw: false,
     };

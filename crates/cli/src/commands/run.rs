@@ -60,7 +60,6 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let batch = finished.batch().to_string();
     let origin = Origin {
         provider: model.provider.id.to_owned(),
-        batch: batch.clone(),
         emulated: args.emulate,
         raw: args.raw,
     };
@@ -129,7 +128,7 @@ async fn answer(
         .plan(Box::new(source))
         .await
         .map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
-    if output != Path::new("-") {
+    if output != Path::new("-") && plan.batches() == 1 {
         progress.keep_handle(plan.handle_parts()?, handle_path(output));
     }
     engine.provider().probe(&model.name).await?;
@@ -138,7 +137,7 @@ async fn answer(
             plan,
             RunOptions {
                 deadline: args.timeout,
-                max_polls: None,
+                ..RunOptions::default()
             },
         )
         .await?)

@@ -1,0 +1,374 @@
+//! Draft: every request of the input encoded into the shard where it belongs; what is bad is counted.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::Write as _;
+
+use lmbatch_core::{
+    BatchClass, BatchCodec, CreateProof, Error, ErrorKind, Frame, JsonBuf, Limits, MAX_DEPTH,
+    Nonce, RequestError, RequestView, WireId,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::attach;
+use crate::index::{Echo, Sent, Writer};
+use crate::plan::{BadInput, BadRequest, IdChoice, PlanError, SHOWN, label};
+use crate::source::{Entry, RequestSource, Sourced};
+use crate::spool::Files;
+
+/// Requests as they lie in the spool, cut into shards.
+pub(crate) struct Drafted {
+    pub(crate) shards: Vec<DraftedShard>,
+    pub(crate) requests: u32,
+    /// Of everything that is sent and given back, but for the ids on the wire.
+    pub(crate) digest: Box<str>,
+}
+
+/// One shard of them.
+pub(crate) struct DraftedShard {
+    pub(crate) number: u32,
+    pub(crate) class: BatchClass,
+    pub(crate) count: u32,
+    pub(crate) bytes: u64,
+}
+
+/// A shard that takes more.
+struct Open {
+    number: u32,
+    class: BatchClass,
+    limits: Limits,
+    frame: Frame,
+    body: Writer,
+    count: u32,
+}
+
+struct Draft<'a> {
+    codec: &'a dyn BatchCodec,
+    nonce: &'a Nonce,
+    ids: IdChoice,
+    files: &'a Files,
+    echo: Writer,
+    sent: Writer,
+    digest: Sha256,
+    open: Vec<Open>,
+    closed: Vec<DraftedShard>,
+    requests: u32,
+    bad: BadInput,
+    seen: Seen,
+    row: Vec<u8>,
+    record: Echo,
+}
+
+pub(crate) fn draft(
+    codec: &dyn BatchCodec,
+    mut source: Box<dyn RequestSource>,
+    nonce: &Nonce,
+    ids: IdChoice,
+    files: &Files,
+) -> Result<Drafted, PlanError> {
+    let mut draft = Draft {
+        codec,
+        nonce,
+        ids,
+        files,
+        echo: files.create("echo")?,
+        sent: files.create("sent")?,
+        digest: Sha256::new(),
+        open: Vec::new(),
+        closed: Vec::new(),
+        requests: 0,
+        bad: BadInput::default(),
+        seen: Seen::new(),
+        row: Vec::new(),
+        record: Echo::default(),
+    };
+    let mut failed = None;
+    while source.next(&mut |sourced| {
+        if let Err(error) = draft.take(sourced) {
+            failed.get_or_insert(error);
+        }
+    })? {
+        if let Some(error) = failed.take() {
+            return Err(error.into());
+        }
+    }
+    draft.finish()
+}
+
+fn written(error: std::io::Error) -> Error {
+    Error::local("writing the spool", error)
+}
+
+impl Draft<'_> {
+    fn take(&mut self, sourced: Sourced<'_>) -> Result<(), Error> {
+        let place = sourced.place;
+        let mut entry = match sourced.entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                self.refuse(place, None, &error);
+                return Ok(());
+            }
+        };
+        let id = entry.id.decode().into_owned();
+        self.seen.add(&id, place);
+        match self.encode(&mut entry, &id) {
+            // What is bad already will not be sent: nothing more is written.
+            Ok(_) if self.bad.count > 0 => Ok(()),
+            Ok((class, wire_id)) => self.append(&entry, class, &wire_id),
+            Err(error) => {
+                self.refuse(place, Some(id), &error);
+                Ok(())
+            }
+        }
+    }
+
+    fn encode(
+        &mut self,
+        entry: &mut Entry<'_>,
+        id: &str,
+    ) -> Result<(BatchClass, WireId), RequestError> {
+        attach::load(&mut entry.request, entry.folder)?;
+        check_depth(&entry.request)?;
+        let class = self.codec.class(&entry.request)?;
+        let wire_id = match self.ids {
+            IdChoice::Ours => WireId::ordinal(self.nonce, self.requests),
+            IdChoice::Callers => WireId::verbatim(id),
+        };
+        self.row.clear();
+        self.codec
+            .encode(&class, &wire_id, &entry.request, &mut self.row)?;
+        let most = self.codec.limits(&class).max_request_bytes;
+        if self.row.len() as u64 > most {
+            return Err(RequestError::invalid_input(format!(
+                "it is {} bytes as sent; the provider takes {most}",
+                self.row.len()
+            )));
+        }
+        Ok((class, wire_id))
+    }
+
+    fn append(
+        &mut self,
+        entry: &Entry<'_>,
+        class: BatchClass,
+        wire_id: &WireId,
+    ) -> Result<(), Error> {
+        self.digest_row(&class, wire_id);
+        let at = self.room(class)?;
+        let open = &mut self.open[at];
+        if open.count > 0 {
+            open.body
+                .write_all(&open.frame.separator)
+                .map_err(written)?;
+        }
+        let sent = Sent {
+            shard: open.number,
+            place: open.count,
+            length: self.row.len() as u32,
+            offset: open.body.written,
+        };
+        open.body.write_all(&self.row).map_err(written)?;
+        open.count += 1;
+        sent.write(&mut self.sent).map_err(written)?;
+        self.record.clear();
+        entry.id.write_json(&mut self.record.id);
+        if let Some(metadata) = entry.metadata {
+            metadata.write(&mut self.record.metadata);
+        }
+        if let Some(schema) = entry.schema {
+            self.record
+                .schema
+                .extend_from_slice(schema.schema.as_str().as_bytes());
+        }
+        for field in [&self.record.id, &self.record.metadata, &self.record.schema] {
+            self.digest.update((field.len() as u64).to_le_bytes());
+            self.digest.update(field);
+        }
+        self.record.write(&mut self.echo).map_err(written)?;
+        self.requests = self
+            .requests
+            .checked_add(1)
+            .ok_or_else(|| Error::invalid_input("there are more than 4,294,967,295 requests"))?;
+        Ok(())
+    }
+
+    /// The row as it would be under any id: a second reading of the same input has the same digest.
+    fn digest_row(&mut self, class: &BatchClass, wire_id: &WireId) {
+        let class = serde_json::to_vec(class).unwrap_or_default();
+        self.digest.update(&class);
+        let id = wire_id.as_str().as_bytes();
+        let at = match self.ids {
+            IdChoice::Ours => memchr::memmem::find(&self.row, id),
+            IdChoice::Callers => None,
+        };
+        let (before, after) = match at {
+            Some(at) => (&self.row[..at], &self.row[at + id.len()..]),
+            None => (&self.row[..], &[][..]),
+        };
+        self.digest.update((self.row.len() as u64).to_le_bytes());
+        self.digest.update(before);
+        self.digest.update(after);
+    }
+
+    /// The open shard of the class with room for the row; one that is full is closed.
+    fn room(&mut self, class: BatchClass) -> Result<usize, Error> {
+        let found = self.open.iter().position(|open| open.class == class);
+        if let Some(at) = found {
+            if self.has_room(&self.open[at]) {
+                return Ok(at);
+            }
+            let full = self.open.remove(at);
+            self.close(full)?;
+        }
+        let number = (self.closed.len() + self.open.len()) as u32;
+        let mut limits = self.codec.limits(&class);
+        // Where a lost create is known by its number of requests only, no two shards have the same.
+        if self.codec.capabilities().create == CreateProof::CountAndTime {
+            limits.max_requests = limits.max_requests.saturating_sub(number).max(1);
+        }
+        self.open.push(Open {
+            number,
+            frame: self.codec.frame(&class, &label(self.nonce, number)),
+            limits,
+            class,
+            body: self.files.create(&body(number))?,
+            count: 0,
+        });
+        Ok(self.open.len() - 1)
+    }
+
+    fn has_room(&self, open: &Open) -> bool {
+        let frame = &open.frame;
+        let around = frame.prefix.len() + frame.separator.len() + frame.suffix.len();
+        let bytes = open.body.written + (around + self.row.len()) as u64;
+        open.count < open.limits.max_requests && bytes <= open.limits.max_bytes
+    }
+
+    fn close(&mut self, mut open: Open) -> Result<(), Error> {
+        if open.count < open.limits.min_requests {
+            let message = format!(
+                "{} requests are fewer than a batch of {} needs ({})",
+                open.count,
+                self.codec.id(),
+                open.limits.min_requests
+            );
+            return Err(Error::new(ErrorKind::InvalidInput).with_message(message));
+        }
+        open.body.sync().map_err(written)?;
+        self.closed.push(DraftedShard {
+            number: open.number,
+            class: open.class,
+            count: open.count,
+            bytes: open.body.written,
+        });
+        Ok(())
+    }
+
+    fn refuse(&mut self, place: u64, id: Option<String>, error: &RequestError) {
+        let reason = error
+            .message()
+            .map_or_else(|| error.to_string(), str::to_owned);
+        self.bad.count += 1;
+        self.bad.first.push(BadRequest { place, id, reason });
+        self.trim();
+    }
+
+    /// Keeps the first by place; bad requests come in that order but for duplicates.
+    fn trim(&mut self) {
+        if self.bad.first.len() > 2 * SHOWN {
+            self.bad.first.sort_by_key(|bad| bad.place);
+            self.bad.first.truncate(SHOWN);
+        }
+    }
+
+    fn finish(mut self) -> Result<Drafted, PlanError> {
+        for (id, first, place) in self.seen.duplicates() {
+            self.bad.count += 1;
+            let reason = format!("the id is used before, at number {first}");
+            self.bad.first.push(BadRequest { place, id, reason });
+            self.trim();
+        }
+        if self.bad.count > 0 {
+            self.bad.first.sort_by_key(|bad| bad.place);
+            self.bad.first.truncate(SHOWN);
+            return Err(PlanError::Input(self.bad));
+        }
+        for open in std::mem::take(&mut self.open) {
+            self.close(open)?;
+        }
+        self.closed.sort_by_key(|shard| shard.number);
+        self.echo.sync().map_err(written)?;
+        self.sent.sync().map_err(written)?;
+        let bytes = self.digest.finalize();
+        Ok(Drafted {
+            shards: self.closed,
+            requests: self.requests,
+            digest: bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+                .into(),
+        })
+    }
+}
+
+/// The spool's word for a shard's body.
+pub(crate) fn body(number: u32) -> String {
+    format!("body-{number}")
+}
+
+/// Values of the caller's that were rendered unchecked: a provider would refuse a whole batch for one.
+fn check_depth(request: &RequestView<'_>) -> Result<(), RequestError> {
+    let RequestView::Generate(generate) = request else {
+        return Ok(());
+    };
+    let tools = generate.tools.iter().map(|tool| &tool.parameters);
+    let schema = generate.schema.map(|schema| &schema.schema);
+    let extra = &generate.hyperparameters.extra;
+    let extra_is = |value: &serde_json::Value| JsonBuf::from_value(value).is_too_deep();
+    if tools.chain(schema).any(JsonBuf::is_too_deep) || extra.values().any(extra_is) {
+        return Err(RequestError::invalid_input(format!(
+            "a schema or parameter is nested more than {MAX_DEPTH} deep"
+        )));
+    }
+    Ok(())
+}
+
+/// Finds ids that are used twice, by two hashes under keys drawn for this plan.
+struct Seen {
+    hashers: [RandomState; 2],
+    entries: Vec<(u64, u64, u64)>,
+}
+
+impl Seen {
+    fn new() -> Self {
+        Self {
+            hashers: [RandomState::new(), RandomState::new()],
+            entries: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, id: &str, place: u64) {
+        self.entries.push((
+            self.hashers[0].hash_one(id),
+            self.hashers[1].hash_one(id),
+            place,
+        ));
+    }
+
+    /// (id where known, place of the first use, place of this one), ordered by place.
+    fn duplicates(&mut self) -> Vec<(Option<String>, u64, u64)> {
+        self.entries.sort_unstable();
+        let mut found = Vec::new();
+        let mut first = 0;
+        for at in 1..self.entries.len() {
+            let (a, b, place) = self.entries[at];
+            if (a, b) == (self.entries[first].0, self.entries[first].1) {
+                found.push((None, self.entries[first].2, place));
+            } else {
+                first = at;
+            }
+        }
+        found.sort_by_key(|(_, _, place)| *place);
+        found
+    }
+}

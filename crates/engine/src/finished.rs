@@ -1,0 +1,124 @@
+//! What is there once every request has its outcome.
+
+use std::sync::Arc;
+
+use lmbatch_core::{
+    BatchId, BatchSnapshot, BatchStatus, Error, ErrorKind, RequestError, Result, Segment,
+};
+
+use crate::spool::Files;
+
+/// Requests whose outcomes are here.
+#[derive(Debug)]
+pub struct Finished {
+    /// Batches by the number of their shard; at least one.
+    pub(crate) snapshots: Vec<BatchSnapshot>,
+    pub(crate) files: Arc<Files>,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) requests: u32,
+    /// The file that says which shard each request went out in last, where there are several.
+    pub(crate) sent: Option<String>,
+    pub(crate) tally: Tally,
+}
+
+/// Rows that do not count as anyone's outcome.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) rows: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) foreign: u64,
+    pub(crate) malformed: u64,
+    pub(crate) keyless: u64,
+}
+
+impl Finished {
+    /// The first batch.
+    pub fn batch(&self) -> &BatchId {
+        &self.snapshots[0].id
+    }
+    /// Its last snapshot.
+    pub fn snapshot(&self) -> &BatchSnapshot {
+        &self.snapshots[0]
+    }
+    /// All batches, each with its last snapshot.
+    pub fn batches(&self) -> &[BatchSnapshot] {
+        &self.snapshots
+    }
+    /// Requests, each with one outcome.
+    pub fn requests(&self) -> u64 {
+        u64::from(self.requests)
+    }
+    /// Rows read.
+    pub fn rows(&self) -> u64 {
+        self.tally.rows
+    }
+    /// Rows that name a request that another row names too.
+    pub fn duplicates(&self) -> u64 {
+        self.tally.duplicates
+    }
+    /// Rows that name none of our requests.
+    pub fn foreign(&self) -> u64 {
+        self.tally.foreign
+    }
+    /// Rows that could not be read.
+    pub fn malformed(&self) -> u64 {
+        self.tally.malformed
+    }
+    /// Rows that name no request at all.
+    pub fn keyless(&self) -> u64 {
+        self.tally.keyless
+    }
+
+    /// Lets go of the spool's files once this is dropped, though a record was kept of them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] while outcomes are being read.
+    pub fn discard(&mut self) -> Result<()> {
+        let files = Arc::get_mut(&mut self.files).ok_or_else(|| {
+            Error::new(ErrorKind::Internal).with_message("the outcomes are still being read")
+        })?;
+        files.discard();
+        Ok(())
+    }
+}
+
+impl Tally {
+    /// Whether rows came since `before`, and none of them is ours.
+    pub(crate) fn is_a_strangers(&self, before: &Self) -> bool {
+        let rows = self.rows - before.rows;
+        let foreign = self.foreign + self.keyless - before.foreign - before.keyless;
+        rows > 0 && foreign == rows
+    }
+}
+
+/// What a batch that was refused as a whole means for one of its requests, by its place in it from 0.
+pub(crate) fn refusal(snapshot: &BatchSnapshot, place: u32) -> Option<RequestError> {
+    if snapshot.status != BatchStatus::Failed {
+        return None;
+    }
+    let line = u64::from(place) + 1;
+    let problems = &snapshot.problems;
+    let named = problems.iter().find(|problem| problem.line == Some(line));
+    let whole = problems.iter().find(|problem| problem.line.is_none());
+    if let Some(problem) = named.or(whole) {
+        return Some(problem.error.clone());
+    }
+    let lines: Vec<String> = problems
+        .iter()
+        .filter_map(|problem| problem.line)
+        .map(|line| line.to_string())
+        .collect();
+    let message = if lines.is_empty() {
+        "the provider refused the batch and did not say why".to_owned()
+    } else {
+        format!(
+            "the provider refused the batch because of request number {}",
+            lines.join(", ")
+        )
+    };
+    Some(
+        RequestError::new(ErrorKind::InvalidInput)
+            .with_message(message)
+            .retryable(!lines.is_empty()),
+    )
+}

@@ -1,0 +1,281 @@
+//! A run: shards become batches, batches are waited for, results are sealed. Each step is noted before
+//! the next, so that any process can go on from any of them.
+
+use lmbatch_core::{
+    BatchId, BatchSnapshot, Certainty, Error, ErrorKind, Result, Retry, RunRecord, Segment,
+    ShardState,
+};
+
+use crate::create::{Created, Noted};
+use crate::engine::{Engine, RunOptions};
+use crate::fetch::Harvest;
+use crate::finished::Finished;
+use crate::joiner::Joiner;
+use crate::plan::{Plan, PlannedShard};
+use crate::poll::{Poll, unfinished};
+use crate::requeue::sent_table;
+
+/// A run under way.
+pub(crate) struct Job<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) run: RunRecord,
+    pub(crate) plan: Plan,
+    pub(crate) works: Vec<Work>,
+    pub(crate) harvest: Harvest<'a>,
+    /// The first thing that no waiting cures: nothing more is created, and what exists is fetched.
+    failure: Option<Error>,
+}
+
+/// A shard on its way.
+pub(crate) struct Work {
+    pub(crate) planned: PlannedShard,
+    pub(crate) noted: Noted,
+    pub(crate) stage: Stage,
+}
+
+/// Where a shard stands.
+pub(crate) enum Stage {
+    /// To be created.
+    Waiting,
+    /// A create was sent by a process that died.
+    Unsure(Box<lmbatch_core::Intent>),
+    /// Its batch goes on.
+    Going(Poll, Certainty),
+    /// Its batch has ended.
+    Ended(BatchSnapshot, Certainty),
+    /// Its results are here.
+    Sealed(BatchSnapshot),
+    /// Nothing more is done for it in this process.
+    Stuck,
+}
+
+impl<'a> Job<'a> {
+    /// A run as the ledger knows it; what was sealed is read again.
+    pub(crate) async fn new(engine: &'a Engine, run: RunRecord, plan: Plan) -> Result<Job<'a>> {
+        let mut harvest = Harvest::new(engine, Joiner::of_plan(&plan)?);
+        let records = engine.ledger.shards(&run.id).await?;
+        let mut works = Vec::with_capacity(records.len());
+        let mut sealed: Vec<(Segment, u32)> = Vec::new();
+        for (planned, record) in plan.shards.iter().zip(records) {
+            let stage = match record.state.clone() {
+                ShardState::Posting(intent) | ShardState::Doubt(intent) => {
+                    Stage::Unsure(Box::new(intent))
+                }
+                ShardState::Created { batch, certainty } => {
+                    Stage::Going(Poll::new(engine, batch), certainty)
+                }
+                ShardState::Ended(snapshot) => Stage::Ended(snapshot, Certainty::Proved),
+                ShardState::Sealed { snapshot, segments } => {
+                    sealed.extend(
+                        segments
+                            .into_iter()
+                            .map(|segment| (segment, record.attempt)),
+                    );
+                    Stage::Sealed(snapshot)
+                }
+                // Planned, staged, or refused by a provider that may have changed its mind.
+                _ => Stage::Waiting,
+            };
+            works.push(Work {
+                planned: planned.clone(),
+                noted: Noted::new(&record),
+                stage,
+            });
+        }
+        // Earlier tries first, and within one in the order in which they were fetched: later ones win.
+        sealed.sort_by_key(|(segment, attempt)| (*attempt, segment_number(&segment.name)));
+        for (segment, attempt) in sealed {
+            harvest.again(&plan.files, segment, attempt)?;
+        }
+        Ok(Self {
+            engine,
+            run,
+            plan,
+            works,
+            harvest,
+            failure: None,
+        })
+    }
+
+    /// Takes every shard as far as it goes.
+    pub(crate) async fn drive(mut self, options: RunOptions) -> Result<Finished> {
+        let start = self.engine.clock.elapsed();
+        loop {
+            self.create_all().await?;
+            self.poll_all().await?;
+            self.fetch_all().await?;
+            let next = self.works.iter().filter_map(|work| match &work.stage {
+                Stage::Going(poll, _) => Some(poll.next),
+                _ => None,
+            });
+            let Some(next) = next.min() else {
+                if self.failure.is_none() && self.waits() {
+                    // Something was refused for now, and nothing is left that could make room.
+                    continue;
+                }
+                if let Some(error) = self.failure.take() {
+                    return Err(error);
+                }
+                if self.requeue(options.max_attempts.unwrap_or(1)).await? {
+                    continue;
+                }
+                return self.finish().await;
+            };
+            if options.once {
+                return Err(self.unfinished("it goes on"));
+            }
+            for work in &self.works {
+                if let Stage::Going(poll, _) = &work.stage
+                    && let Some(error) = poll.impatience(start, &options)
+                {
+                    return Err(error);
+                }
+            }
+            let now = self.engine.clock.elapsed();
+            self.engine.clock.sleep(next.saturating_sub(now)).await;
+        }
+    }
+
+    fn waits(&self) -> bool {
+        self.works
+            .iter()
+            .any(|work| matches!(work.stage, Stage::Waiting | Stage::Unsure(_)))
+    }
+
+    fn is_going(&self) -> bool {
+        self.works
+            .iter()
+            .any(|work| matches!(work.stage, Stage::Going(..)))
+    }
+
+    fn unfinished(&self, message: &str) -> Error {
+        let batch = self.works.iter().find_map(|work| match &work.stage {
+            Stage::Going(poll, _) => Some(poll.batch.clone()),
+            _ => None,
+        });
+        unfinished(&batch.unwrap_or_else(|| BatchId::new("")), message)
+    }
+
+    /// Creates every batch that the provider takes now, one after the other.
+    async fn create_all(&mut self) -> Result<()> {
+        for at in 0..self.works.len() {
+            if self.failure.is_some() {
+                return Ok(());
+            }
+            let work = &mut self.works[at];
+            let created = match std::mem::replace(&mut work.stage, Stage::Waiting) {
+                Stage::Waiting => {
+                    let shard = &work.planned.shard;
+                    self.engine.create(shard, &mut work.noted).await
+                }
+                Stage::Unsure(intent) => {
+                    match self.engine.recover(&intent, &mut work.noted).await {
+                        Ok(Some(created)) => Ok(created),
+                        Ok(None) => {
+                            let shard = &work.planned.shard;
+                            self.engine.create(shard, &mut work.noted).await
+                        }
+                        Err(error) => Err(error),
+                    }
+                }
+                other => {
+                    work.stage = other;
+                    continue;
+                }
+            };
+            match created {
+                Ok(Created { batch, certainty }) => {
+                    work.stage = Stage::Going(Poll::new(self.engine, batch), certainty);
+                }
+                // Enqueued tokens, batches at once, creates an hour: others make room when they end.
+                Err(error) if is_for_now(&error) && self.is_going() => return Ok(()),
+                Err(error) => {
+                    self.works[at].stage = Stage::Stuck;
+                    self.failure.get_or_insert(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for every batch that is due.
+    async fn poll_all(&mut self) -> Result<()> {
+        for work in &mut self.works {
+            let Stage::Going(poll, certainty) = &mut work.stage else {
+                continue;
+            };
+            if poll.next > self.engine.clock.elapsed() {
+                continue;
+            }
+            let certainty = *certainty;
+            if let Some(snapshot) = poll.ask(self.engine).await? {
+                work.noted
+                    .advance(self.engine, ShardState::Ended(snapshot.clone()))
+                    .await?;
+                work.stage = Stage::Ended(snapshot, certainty);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches every batch that has ended, and seals it.
+    async fn fetch_all(&mut self) -> Result<()> {
+        for work in &mut self.works {
+            let Stage::Ended(snapshot, certainty) = &work.stage else {
+                continue;
+            };
+            let (snapshot, certainty) = (snapshot.clone(), *certainty);
+            let before = self.harvest.tally;
+            let attempt = work.planned.attempt;
+            let files = &self.plan.files;
+            let segments = self.harvest.batch(files, &snapshot, attempt).await?;
+            if certainty == Certainty::Presumed && self.harvest.tally.is_a_strangers(&before) {
+                work.stage = Stage::Stuck;
+                self.failure.get_or_insert(a_strangers(snapshot.id));
+                continue;
+            }
+            let state = ShardState::Sealed {
+                snapshot: snapshot.clone(),
+                segments,
+            };
+            work.noted.advance(self.engine, state).await?;
+            work.stage = Stage::Sealed(snapshot);
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<Finished> {
+        self.run.finished = true;
+        self.engine.ledger.begin(&self.run, &[]).await?;
+        let mut snapshots = Vec::with_capacity(self.works.len());
+        for work in self.works {
+            if let Stage::Sealed(snapshot) = work.stage {
+                snapshots.push(snapshot);
+            }
+        }
+        let sent = sent_table(self.run.attempt);
+        self.harvest.finish(self.plan.files, snapshots, Some(sent))
+    }
+}
+
+/// Whether waiting cures it.
+fn is_for_now(error: &Error) -> bool {
+    error.retry() != Retry::Permanent
+        && matches!(
+            error.kind(),
+            ErrorKind::Quota | ErrorKind::ProviderRateLimit | ErrorKind::ProviderOverloaded
+        )
+}
+
+fn a_strangers(batch: BatchId) -> Error {
+    Error::new(ErrorKind::Doubt)
+        .with_operation("create the batch")
+        .with_batch(batch)
+        .with_message("its answer was lost, and the batch that fitted holds none of our requests; ours may still be accepted and billed")
+}
+
+/// Segments are numbered in the order in which they were fetched.
+fn segment_number(name: &str) -> u32 {
+    let digits = name.rsplit('-').next().unwrap_or_default();
+    digits.parse().unwrap_or(0)
+}
