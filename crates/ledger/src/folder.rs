@@ -1,0 +1,132 @@
+//! The folder that holds the record: who may write to it, and where things lie.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use lmbatch_core::{Error, ErrorKind, Result};
+
+use crate::SqliteLedger;
+
+/// A folder of runs: `ledger.db`, `lock`, and `spool/`. Only this user can look into it.
+#[derive(Debug)]
+pub struct StateFolder {
+    folder: PathBuf,
+    _lock: Option<File>,
+}
+
+impl StateFolder {
+    /// Opens the folder to write, and makes it where it is not there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where it cannot be made, or another process writes to it; the error names that
+    /// process.
+    pub fn write(folder: impl Into<PathBuf>) -> Result<Self> {
+        let folder = folder.into();
+        make(&folder).map_err(|e| Error::local("making the state folder", e))?;
+        let lock = lock(&folder)?;
+        Ok(Self {
+            folder,
+            _lock: Some(lock),
+        })
+    }
+
+    /// Opens a folder that is there, to look at it only.
+    pub fn read(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            _lock: None,
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where the bytes of its runs lie.
+    pub fn spool(&self) -> PathBuf {
+        self.folder.join("spool")
+    }
+
+    /// Its record.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where it cannot be read, or was written by a newer lmbatch.
+    pub async fn ledger(&self) -> Result<SqliteLedger> {
+        SqliteLedger::open(&self.folder.join("ledger.db")).await
+    }
+}
+
+fn make(folder: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(folder.join("spool"))?;
+    // Prompts and answers lie here: a folder that is committed by mistake would publish them.
+    let ignore = folder.join(".gitignore");
+    if !ignore.exists() {
+        fs::write(ignore, "*\n")?;
+    }
+    Ok(())
+}
+
+/// The one writer. The lock goes with the process, however it ends.
+fn lock(folder: &Path) -> Result<File> {
+    let failed = |e| Error::local("locking the state folder", e);
+    let mut options = File::options();
+    let options = options.read(true).write(true).create(true).truncate(false);
+    let mut file = options.open(folder.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Who it is helps; that there is someone is enough.
+            let _ = file.read_to_string(&mut holder);
+            return Err(Error::new(ErrorKind::Local).with_message(format!(
+                "the state folder {} is in use by process {}; wait for it, or name another with --state-dir",
+                folder.display(),
+                holder.trim()
+            )));
+        }
+    }
+    file.set_len(0).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_writer_and_whoever_comes_second_is_told_who() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let first = StateFolder::write(&path).unwrap();
+        let error = StateFolder::write(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Local);
+        let me = format!("in use by process {}", std::process::id());
+        assert!(error.to_string().contains(&me), "{error}");
+        drop(first);
+        StateFolder::write(&path).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_this_user_can_look_into_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::write(folder.path().join("state")).unwrap();
+        for folder in [state.path().to_path_buf(), state.spool()] {
+            let mode = fs::metadata(folder).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
+        }
+    }
+}

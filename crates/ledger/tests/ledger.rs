@@ -1,0 +1,177 @@
+//! One suite for every ledger: in memory, and on SQLite.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lmbatch_core::{
+    AccountId, BatchClass, BatchId, BatchSnapshot, BatchStatus, Certainty, ErrorKind, IdRule,
+    Label, Ledger, Nonce, ProviderId, RunRecord, ShardKey, ShardRecord, ShardState, Staged,
+};
+use lmbatch_engine::MemoryLedger;
+use lmbatch_ledger::SqliteLedger;
+
+fn run(id: &str) -> RunRecord {
+    let nonce: Nonce = serde_json::from_str("\"abcdefghijkl\"").unwrap();
+    RunRecord {
+        id: id.into(),
+        name: Some("mine".into()),
+        digest: "d".into(),
+        provider: ProviderId::new("p"),
+        account: AccountId::new("a"),
+        ids: IdRule::Ordinal(nonce.clone()),
+        nonce,
+        requests: 3,
+        attempt: 0,
+        created_at: lmbatch_core::parse_time("2026-11-23T10:00:00Z"),
+        finished: false,
+        notes: [("output".into(), "out.jsonl".into())].into(),
+    }
+}
+
+fn shard(run: &str, number: u32) -> ShardRecord {
+    ShardRecord {
+        key: ShardKey {
+            run: run.into(),
+            shard: number,
+        },
+        label: Label::new(format!("l-{number}")),
+        class: BatchClass {
+            model: Some("m".into()),
+            endpoint: "/x".into(),
+            route: "file".into(),
+            variant: BTreeMap::new(),
+        },
+        count: 2,
+        bytes: 99,
+        attempt: 0,
+        epoch: 0,
+        state: ShardState::Planned,
+    }
+}
+
+fn created() -> ShardState {
+    ShardState::Created {
+        batch: BatchId::new("b1"),
+        certainty: Certainty::Proved,
+    }
+}
+
+async fn each(test: impl AsyncFn(Arc<dyn Ledger>)) {
+    test(Arc::new(MemoryLedger::default())).await;
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = SqliteLedger::open(&folder.path().join("ledger.db"))
+        .await
+        .unwrap();
+    test(Arc::new(ledger)).await;
+}
+
+#[tokio::test]
+async fn what_is_noted_is_read_back_newest_first() {
+    each(async |ledger| {
+        ledger
+            .begin(&run("r-1"), &[shard("r-1", 0), shard("r-1", 1)])
+            .await
+            .unwrap();
+        ledger.begin(&run("r-2"), &[shard("r-2", 0)]).await.unwrap();
+        assert_eq!(ledger.runs().await.unwrap(), [run("r-2"), run("r-1")]);
+        assert_eq!(
+            ledger.shards("r-1").await.unwrap(),
+            [shard("r-1", 0), shard("r-1", 1)]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_known_gets_more_shards_and_keeps_those_it_has() {
+    each(async |ledger| {
+        ledger.begin(&run("r-1"), &[shard("r-1", 0)]).await.unwrap();
+        ledger
+            .advance(&shard("r-1", 0).key, 0, created())
+            .await
+            .unwrap();
+        let again = RunRecord {
+            attempt: 1,
+            ..run("r-1")
+        };
+        ledger.begin(&again, &[shard("r-1", 1)]).await.unwrap();
+        assert_eq!(ledger.runs().await.unwrap(), [again]);
+        let shards = ledger.shards("r-1").await.unwrap();
+        assert_eq!(
+            (shards[0].state.clone(), shards[1].state.clone()),
+            (created(), ShardState::Planned)
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_writers_one_loses_and_learns_it() {
+    each(async |ledger| {
+        ledger.begin(&run("r-1"), &[shard("r-1", 0)]).await.unwrap();
+        let key = shard("r-1", 0).key;
+        let staged = ShardState::Staged(Staged::default());
+        assert_eq!(ledger.advance(&key, 0, staged.clone()).await.unwrap(), 1);
+        let late = ledger
+            .advance(&key, 0, ShardState::Refused)
+            .await
+            .unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::Internal);
+        assert!(
+            late.to_string().contains("moved on by someone else"),
+            "{late}"
+        );
+        let found = ledger.shards("r-1").await.unwrap().remove(0);
+        assert_eq!((found.epoch, found.state), (1, staged));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_forgotten_leaves_nothing() {
+    each(async |ledger| {
+        ledger.begin(&run("r-1"), &[shard("r-1", 0)]).await.unwrap();
+        ledger.forget("r-1").await.unwrap();
+        ledger.forget("r-1").await.unwrap();
+        assert_eq!(ledger.runs().await.unwrap(), []);
+        assert!(
+            ledger
+                .advance(&shard("r-1", 0).key, 0, ShardState::Refused)
+                .await
+                .is_err()
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_state_survives_a_new_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let snapshot = BatchSnapshot::new(BatchId::new("b1"), BatchStatus::Expired);
+    let states = [
+        ShardState::Staged(Staged::default()),
+        created(),
+        ShardState::Ended(snapshot.clone()),
+        ShardState::Sealed {
+            snapshot,
+            segments: Vec::new(),
+        },
+    ];
+    SqliteLedger::open(&path)
+        .await
+        .unwrap()
+        .begin(&run("r-1"), &[shard("r-1", 0)])
+        .await
+        .unwrap();
+    for (epoch, state) in (0..).zip(states) {
+        let ledger = SqliteLedger::open(&path).await.unwrap();
+        ledger
+            .advance(&shard("r-1", 0).key, epoch, state.clone())
+            .await
+            .unwrap();
+        let again = SqliteLedger::open(&path).await.unwrap();
+        assert_eq!(again.shards("r-1").await.unwrap()[0].state, state);
+    }
+}
