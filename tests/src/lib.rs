@@ -72,6 +72,25 @@ impl Emulating {
         }
     }
 
+    /// What a provider would charge for so far.
+    ///
+    /// # Panics
+    /// If the emulator does not answer.
+    pub fn bill(&self) -> Value {
+        use std::io::{Read as _, Write as _};
+        let address = self.base_url.trim_start_matches("http://");
+        let address = address.trim_end_matches("/v1");
+        let mut answer = String::new();
+        let mut stream = std::net::TcpStream::connect(address)
+            .unwrap_or_else(|error| panic!("{address}: {error}"));
+        let ask =
+            format!("GET /_emulator/bill HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        let asked = stream.write_all(ask.as_bytes());
+        assert!(asked.is_ok() && stream.read_to_string(&mut answer).is_ok());
+        let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{body}: {error}"))
+    }
+
     /// The command against it, to be started.
     pub fn command(&self, folder: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(lmbatch());

@@ -303,49 +303,27 @@ fn what_cannot_work_is_refused_with_its_own_exit_code() {
 }
 
 #[test]
-fn another_process_goes_on_from_the_handle() {
+fn another_process_goes_on_with_the_run() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     write(
         folder.path(),
         &[
             json!({"id": "b/ü", "prompt": "1"}),
-            json!({"id": "a", "prompt": "lmb:missing"}),
+            json!({"id": "a", "prompt": "lmb:error-400"}),
         ],
     );
-    let run = emulating.run(
-        folder.path(),
-        &[
-            "run",
-            "in.jsonl",
-            "-m",
-            "openai/m",
-            "-o",
-            "out.jsonl",
-            "--timeout",
-            "1ms",
-        ],
-    );
+    let at = |args: &[&str]| emulating.run_at("openai", folder.path(), args);
+    let asked = ["run", "in.jsonl", "-m", "openai/m", "-o", "out.jsonl"];
+    let run = at(&[&asked[..], &["--timeout", "1ms"]].concat());
     assert_eq!(run.status.code(), Some(4), "{}", said(&run));
-    let handle = lines(&folder.path().join("out.jsonl.handle.json")).remove(0);
-    let batch = handle["batch"].as_str().unwrap().to_owned();
+    assert!(
+        said(&run).contains("go on with: lmbatch resume r-"),
+        "{}",
+        said(&run)
+    );
     let mut code = Some(4);
     for _ in 0..200 {
-        code = emulating
-            .run(
-                folder.path(),
-                &[
-                    "retrieve",
-                    &batch,
-                    "-p",
-                    "openai",
-                    "--handle",
-                    "out.jsonl.handle.json",
-                    "-o",
-                    "out.jsonl",
-                ],
-            )
-            .status
-            .code();
+        code = at(&["resume", "--once"]).status.code();
         if code != Some(4) {
             break;
         }
@@ -361,7 +339,118 @@ fn another_process_goes_on_from_the_handle() {
             )
         })
         .collect();
-    assert_eq!(pairs, [("b/ü", "succeeded"), ("a", "missing")]);
+    assert_eq!(pairs, [("b/ü", "succeeded"), ("a", "errored")]);
+    // The same command again never pays again, whether its output is there or not.
+    for gone in [false, true] {
+        if gone {
+            fs::remove_file(folder.path().join("out.jsonl")).unwrap();
+        }
+        let again = at(&asked);
+        assert_eq!(again.status.code(), Some(3), "{}", said(&again));
+        assert!(
+            said(&again).contains("already answered by run r-"),
+            "{}",
+            said(&again)
+        );
+    }
+    assert_eq!(lines(&folder.path().join("out.jsonl")), answers);
+    let bill = emulating.bill();
+    assert_eq!(bill["creates"], 1, "{bill}");
+
+    let id = said(&at(&["runs"]));
+    let id = id
+        .split_whitespace()
+        .find(|word| word.starts_with("r-"))
+        .unwrap()
+        .to_owned();
+    assert!(said(&at(&["show", &id])).contains("fetched"));
+    assert_eq!(at(&["audit", &id]).status.code(), Some(0));
+    assert_eq!(at(&["purge", &id]).status.code(), Some(0));
+    assert_eq!(
+        fs::read_dir(folder.path().join(".lmbatch/spool"))
+            .unwrap()
+            .count(),
+        0
+    );
+    assert_eq!(at(&["show", &id]).status.code(), Some(2));
+}
+
+#[test]
+fn a_run_that_is_cancelled_keeps_what_was_answered() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    write(
+        folder.path(),
+        &[
+            json!({"id": "a", "prompt": "1"}),
+            json!({"id": "b", "prompt": "2"}),
+        ],
+    );
+    let at = |args: &[&str]| emulating.run_at("openai", folder.path(), args);
+    let run = at(&[
+        "run",
+        "in.jsonl",
+        "-m",
+        "openai/m",
+        "-o",
+        "out.jsonl",
+        "--detach",
+    ]);
+    assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+    let id = said(&at(&["runs"]));
+    let id = id
+        .split_whitespace()
+        .find(|word| word.starts_with("r-"))
+        .unwrap()
+        .to_owned();
+    let cancelled = at(&["cancel", &id]);
+    assert_eq!(cancelled.status.code(), Some(0), "{}", said(&cancelled));
+    let resumed = at(&["resume", &id, "--poll-interval", "20ms"]);
+    assert_eq!(resumed.status.code(), Some(3), "{}", said(&resumed));
+    let answers = lines(&folder.path().join("out.jsonl"));
+    assert_eq!(answers.len(), 2);
+    assert!(
+        answers.iter().any(|line| line["status"] == "cancelled"),
+        "{answers:?}"
+    );
+    assert_eq!(emulating.bill()["creates"], 1);
+}
+
+#[test]
+fn requests_that_were_not_answered_go_out_again_a_few_times() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    let prompts = ["fine", "lmb:error-500", "lmb:missing", "lmb:error-400"];
+    let input: Vec<Value> = prompts
+        .iter()
+        .map(|prompt| json!({"id": prompt, "prompt": prompt}))
+        .collect();
+    write(folder.path(), &input);
+    let args = [
+        "run",
+        "in.jsonl",
+        "-m",
+        "openai/m",
+        "-o",
+        "out.jsonl",
+        "--poll-interval",
+        "20ms",
+        "--json",
+    ];
+    let run = emulating.run_at("openai", folder.path(), &args);
+    assert_eq!(run.status.code(), Some(3), "{}", said(&run));
+    let words: Vec<Value> = lines(&folder.path().join("out.jsonl"))
+        .iter()
+        .map(|line| line["status"].clone())
+        .collect();
+    assert_eq!(words, ["succeeded", "errored", "missing", "errored"]);
+    let bill = emulating.bill();
+    let sizes = bill["batches"].as_array().unwrap().len();
+    // Three tries in all; what succeeded or is wrong for good goes out once. The emulator
+    // bills for an answer that goes missing.
+    assert_eq!(
+        (sizes, &bill["answered_requests"]),
+        (3, &json!(4)),
+        "{bill}"
+    );
 }
 
 /// The most memory that a process had, in MiB, read while it runs.
@@ -429,26 +518,28 @@ fn a_signal_ends_the_run_and_says_how_to_go_on() {
     write(folder.path(), &[json!({"id": "a", "prompt": "x"})]);
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let out = format!("{name}.jsonl");
-        let args = [
-            "run",
-            "in.jsonl",
-            "-m",
-            "openai/m",
-            "-o",
-            &out,
-            "--poll-interval",
-            "1h",
-        ];
         let mut child = emulating
-            .command(folder.path(), &args)
+            .command_at("openai", folder.path())
+            .args([
+                "run",
+                "in.jsonl",
+                "-m",
+                "openai/m",
+                "-o",
+                &out,
+                "--poll-interval",
+                "1h",
+                "--new",
+            ])
             .env_remove("LMBATCH_LOG")
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        let handle = folder.path().join(format!("{out}.handle.json"));
-        while !handle.exists() {
-            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
-            std::thread::park_timeout(std::time::Duration::from_millis(20));
+        let mut said = std::io::BufReader::new(child.stderr.take().unwrap());
+        let mut seen = String::new();
+        while !seen.contains("validating") {
+            let read = std::io::BufRead::read_line(&mut said, &mut seen).unwrap();
+            assert!(read > 0, "it ended by itself: {seen}");
         }
         let pid = child.id().to_string();
         assert!(
@@ -459,12 +550,8 @@ fn a_signal_ends_the_run_and_says_how_to_go_on() {
                 .success()
         );
         assert_eq!(child.wait().unwrap().code(), Some(code), "{name}");
-        let mut said = String::new();
-        std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
-        assert!(
-            said.contains(&format!("--handle {out}.handle.json -o {out}")),
-            "{said}"
-        );
-        assert!(said.contains("lmbatch retrieve batch_"), "{said}");
+        std::io::Read::read_to_string(&mut said, &mut seen).unwrap();
+        assert!(seen.contains("lmbatch resume r-"), "{seen}");
     }
+    assert_eq!(emulating.bill()["creates"], 3);
 }

@@ -22,8 +22,8 @@ const EXAMPLES: &str = "Examples:
   lmbatch retrieve BATCH -p anthropic --handle tickets.handle.json -o out.jsonl
 
 Exit codes: 0 every request has a usable output; 1 error; 2 usage or input, nothing sent;
-3 finished, some outputs unusable; 4 not finished, go on with retrieve; 6 a create is in doubt;
-129, 130, 143 stopped by HUP, INT, TERM.";
+3 finished, some outputs unusable; 4 not finished, go on with resume; 6 a create is in doubt;
+129, 130, 143 stopped by HUP, INT, TERM; go on with `lmbatch resume`.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -37,8 +37,18 @@ pub(crate) enum Command {
     Retrieve(RetrieveArgs),
     /// List a provider's batches, newest first.
     List(ListArgs),
-    /// Ask the provider to cancel a batch; what is answered by then is paid for and can be fetched.
-    Cancel(BatchArgs),
+    /// Cancel a run or a batch; what is answered by then is paid for and can be fetched.
+    Cancel(CancelArgs),
+    /// Go on with a run, from wherever it stands. Nothing is sent twice.
+    Resume(ResumeArgs),
+    /// List the runs.
+    Runs(StateArgs),
+    /// Show a run and its batches.
+    Show(OneRunArgs),
+    /// Prove that a run has one outcome per request, and list what is billed.
+    Audit(OneRunArgs),
+    /// Delete a run's record with its prompts and answers from this machine.
+    Purge(OneRunArgs),
     /// Check a file as run would, offline, and send nothing.
     Validate(Box<ValidateArgs>),
     /// List the providers, and what each can do.
@@ -83,9 +93,38 @@ pub(crate) struct RunArgs {
     /// Stop waiting after so long, such as 2h; the batch goes on.
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
+    /// Create the batches, and wait for nothing; go on with `lmbatch resume`.
+    #[arg(long, conflicts_with = "emulate")]
+    pub(crate) detach: bool,
+    /// Send a request that was not answered, and may be if it is asked again, so often in all.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) max_attempts: u32,
+    /// A name for the run: the same name is the same run.
+    #[arg(long = "run", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Send everything again, though the same input was sent before.
+    #[arg(long)]
+    pub(crate) new: bool,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
     /// Write each provider row as it came, as {"id", "raw"}.
     #[arg(long)]
     pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+/// Where runs are recorded.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct StateArgs {
+    /// The folder of runs [default: .lmbatch, here or in a folder above].
+    #[arg(long, value_name = "FOLDER", env = "LMBATCH_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// What is done with outcomes, and said of them.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ReportArgs {
     /// Replace an output that is there.
     #[arg(long)]
     pub(crate) force: bool,
@@ -101,6 +140,50 @@ pub(crate) struct RunArgs {
     /// Print errors only.
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResumeArgs {
+    /// The run, by id or name; the one that has not ended, if there is only one.
+    pub(crate) run: Option<String>,
+    /// Create what can be created, ask once, fetch what has ended, and exit: 0, 3, or 4 if there is more
+    /// to come. For cron and schedulers.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Time between two polls, such as 30s [default: from 2s growing to 60s].
+    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
+    pub(crate) poll_interval: Option<Duration>,
+    /// Stop waiting after so long, such as 2h; the run goes on.
+    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Send a request that was not answered, and may be if it is asked again, so often in all.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) max_attempts: u32,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OneRunArgs {
+    /// The run, by id or name.
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CancelArgs {
+    /// A run, by id (r-…), or a batch.
+    pub(crate) batch: String,
+    /// Whose batch it is; a run knows it.
+    #[arg(short, long)]
+    pub(crate) provider: Option<String>,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
 }
 
 #[derive(Debug, clap::Args)]

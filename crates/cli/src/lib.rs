@@ -40,7 +40,11 @@ pub fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    let json = matches!(&args.command, Command::Run(run) if run.json);
+    let json = match &args.command {
+        Command::Run(run) => run.report.json,
+        Command::Resume(resume) => resume.report.json,
+        _ => false,
+    };
     let exit = runtime
         .block_on(dispatch(args.command))
         .unwrap_or_else(|failure| report(&failure, json));
@@ -55,6 +59,11 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Create(args) => commands::create::create(args).await,
         Command::List(args) => commands::batch::list(args).await,
         Command::Cancel(args) => commands::batch::cancel(args).await,
+        Command::Resume(args) => commands::resume::resume(args).await,
+        Command::Runs(args) => commands::runs::runs(args).await,
+        Command::Show(args) => commands::runs::show(args).await,
+        Command::Audit(args) => commands::runs::audit(args).await,
+        Command::Purge(args) => commands::runs::purge(args).await,
         Command::Status(args) => commands::batch::status(args).await,
         Command::Retrieve(args) => commands::batch::retrieve(args).await,
         Command::Validate(args) => commands::validate::validate(args).await,

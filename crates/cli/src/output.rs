@@ -276,6 +276,8 @@ pub(crate) enum Sink {
         path: PathBuf,
         force: bool,
     },
+    /// Outcomes are only counted.
+    Nowhere,
 }
 
 /// Refuses to replace a file that is there. Called before anything is sent.
@@ -325,6 +327,7 @@ impl Sink {
         match self {
             Self::Standard(out) => out.write_all(line),
             Self::File { writer, .. } => writer.write_all(line),
+            Self::Nowhere => Ok(()),
         }
     }
 
@@ -332,6 +335,7 @@ impl Sink {
     pub(crate) fn finish(self) -> io::Result<()> {
         match self {
             Self::Standard(mut out) => out.flush(),
+            Self::Nowhere => Ok(()),
             Self::File {
                 writer,
                 path,

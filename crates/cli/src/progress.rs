@@ -21,8 +21,8 @@ enum Show {
 #[derive(Debug)]
 pub(crate) struct Progress {
     show: Show,
-    batch: Mutex<Option<BatchId>>,
     handle: Mutex<Option<(HandleParts, PathBuf)>>,
+    run: Mutex<Option<String>>,
 }
 
 impl Progress {
@@ -41,8 +41,8 @@ impl Progress {
         };
         Self {
             show,
-            batch: Mutex::default(),
             handle: Mutex::default(),
+            run: Mutex::default(),
         }
     }
 
@@ -51,9 +51,14 @@ impl Progress {
         *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = Some((parts, path));
     }
 
-    /// The batch, once it exists.
-    pub(crate) fn batch(&self) -> Option<BatchId> {
-        self.batch
+    /// The run that this is of, once it is recorded.
+    pub(crate) fn keep_run(&self, run: &str) {
+        *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run.to_owned());
+    }
+
+    /// The run, if there is a record of it.
+    pub(crate) fn run(&self) -> Option<String> {
+        self.run
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -88,7 +93,6 @@ impl Progress {
     }
 
     fn created(&self, batch: &BatchId, found: bool) {
-        *self.batch.lock().unwrap_or_else(PoisonError::into_inner) = Some(batch.clone());
         let kept = self
             .handle
             .lock()
@@ -158,6 +162,10 @@ impl Observer for Progress {
             Event::Fetching { rows, bytes } if matches!(self.show, Show::Live(_)) => {
                 self.tell(format!("reading results · {rows} rows, {}", size(*bytes)))
             }
+            Event::Requeued { requests, attempt } => self.tell(format!(
+                "{requests} requests were not answered and go out again (try {})",
+                attempt + 1
+            )),
             Event::Fetched { rows } => self.tell(format!("read {rows} rows of results")),
             Event::Warning { message } => self.warn(&terminal::plain(message)),
             _ => {}

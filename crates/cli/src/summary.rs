@@ -23,7 +23,11 @@ pub(crate) struct Summary {
     usage: TokenUsage,
     provider: String,
     model: String,
+    /// The first of them.
     pub(crate) batch: String,
+    batches: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<String>,
     pub(crate) output: String,
     elapsed_seconds: f64,
     emulated: bool,
@@ -33,9 +37,10 @@ impl Summary {
     pub(crate) fn new(
         provider: &str,
         model: &str,
-        batch: &str,
+        batches: &[&str],
         output: &str,
         emulated: bool,
+        run: Option<&str>,
     ) -> Self {
         Self {
             format: 1,
@@ -46,7 +51,9 @@ impl Summary {
             usage: TokenUsage::default(),
             provider: provider.to_owned(),
             model: model.to_owned(),
-            batch: batch.to_owned(),
+            batch: batches.first().copied().unwrap_or_default().to_owned(),
+            batches: batches.iter().map(ToString::to_string).collect(),
+            run: run.map(str::to_owned),
             output: output.to_owned(),
             elapsed_seconds: 0.0,
             emulated,
@@ -104,7 +111,13 @@ impl Summary {
             format!("{} in, {} out", usage.input_tokens, usage.output_tokens),
         );
         row("elapsed", format!("{:.1} s", self.elapsed_seconds));
-        row("batch", self.batch.clone());
+        if let Some(run) = &self.run {
+            row("run", run.clone());
+        }
+        match self.batches.as_slice() {
+            [only] => row("batch", only.clone()),
+            several => row("batches", several.len().to_string()),
+        }
         row("output", self.output.clone());
         if let Some(column) = table.column_mut(0) {
             column.set_cell_alignment(CellAlignment::Left);

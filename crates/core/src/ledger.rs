@@ -40,6 +40,9 @@ pub struct RunRecord {
     pub created_at: Option<SystemTime>,
     /// Whether every request has its last outcome.
     pub finished: bool,
+    /// Whether its caller has had enough: nothing more is created, and what exists is fetched.
+    #[serde(default)]
+    pub cancelled: bool,
     /// What its caller keeps with it, such as where the output goes.
     pub notes: BTreeMap<Box<str>, Box<str>>,
 }

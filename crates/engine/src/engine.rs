@@ -206,6 +206,18 @@ impl Engine {
         Ok(run)
     }
 
+    /// Takes a plan that was [begun](Self::begin) to its end.
+    pub async fn start(&self, run: RunRecord, plan: Plan, options: RunOptions) -> Result<Finished> {
+        Job::new(self, run, plan).await?.drive(options).await
+    }
+
+    /// The outcomes of a run that has ended, from its record alone: no one is asked.
+    pub async fn sealed(&self, run: &RunRecord) -> Result<Finished> {
+        let shards = self.ledger.shards(&run.id).await?;
+        let plan = plan::restored(&*self.provider, self.spool()?, run, &shards)?;
+        Job::new(self, run.clone(), plan).await?.sealed()
+    }
+
     /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.
     pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
         if run.account != self.provider.account() {

@@ -49,6 +49,14 @@ impl Plan {
         self.shards.iter().map(|planned| planned.shard.len()).sum()
     }
 
+    /// Lets go of what lies in the spool, though a record was to be kept of it.
+    pub fn discard(mut self) {
+        self.shards.clear();
+        if let Some(files) = Arc::get_mut(&mut self.files) {
+            files.discard();
+        }
+    }
+
     /// Batches that it needs.
     pub fn batches(&self) -> u32 {
         self.shards.len() as u32
@@ -86,6 +94,7 @@ impl Plan {
             attempt: 0,
             created_at: Some(clock.now()),
             finished: false,
+            cancelled: false,
             notes: std::collections::BTreeMap::new(),
         }
     }

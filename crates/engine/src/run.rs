@@ -2,8 +2,8 @@
 //! the next, so that any process can go on from any of them.
 
 use lmbatch_core::{
-    BatchId, BatchSnapshot, Certainty, Error, ErrorKind, Result, Retry, RunRecord, Segment,
-    ShardState,
+    BatchId, BatchSnapshot, BatchStatus, Certainty, Error, ErrorKind, Result, Retry, RunRecord,
+    Segment, ShardState,
 };
 
 use crate::create::{Created, Noted};
@@ -73,6 +73,11 @@ impl<'a> Job<'a> {
                     );
                     Stage::Sealed(snapshot)
                 }
+                // What was never created is cancelled with its run.
+                _ if run.cancelled => Stage::Sealed(BatchSnapshot::new(
+                    BatchId::new("none"),
+                    BatchStatus::Cancelled,
+                )),
                 // Planned, staged, or refused by a provider that may have changed its mind.
                 _ => Stage::Waiting,
             };
@@ -116,7 +121,7 @@ impl<'a> Job<'a> {
                 if let Some(error) = self.failure.take() {
                     return Err(error);
                 }
-                if self.requeue(options.max_attempts.unwrap_or(1)).await? {
+                if !self.run.cancelled && self.requeue(options.max_attempts.unwrap_or(1)).await? {
                     continue;
                 }
                 return self.finish().await;
@@ -134,6 +139,22 @@ impl<'a> Job<'a> {
             let now = self.engine.clock.elapsed();
             self.engine.clock.sleep(next.saturating_sub(now)).await;
         }
+    }
+
+    /// What is sealed already, if that is all of it. Asks no one.
+    pub(crate) fn sealed(mut self) -> Result<Finished> {
+        let mut snapshots = Vec::with_capacity(self.works.len());
+        for work in self.works {
+            match work.stage {
+                Stage::Sealed(snapshot) => snapshots.push(snapshot),
+                _ => {
+                    return Err(Error::new(ErrorKind::InvalidInput)
+                        .with_message(format!("the run {} has not ended", self.run.id)));
+                }
+            }
+        }
+        let sent = sent_table(self.run.attempt);
+        self.harvest.finish(self.plan.files, snapshots, Some(sent))
     }
 
     fn waits(&self) -> bool {
@@ -247,14 +268,7 @@ impl<'a> Job<'a> {
     async fn finish(mut self) -> Result<Finished> {
         self.run.finished = true;
         self.engine.ledger.begin(&self.run, &[]).await?;
-        let mut snapshots = Vec::with_capacity(self.works.len());
-        for work in self.works {
-            if let Stage::Sealed(snapshot) = work.stage {
-                snapshots.push(snapshot);
-            }
-        }
-        let sent = sent_table(self.run.attempt);
-        self.harvest.finish(self.plan.files, snapshots, Some(sent))
+        self.sealed()
     }
 }
 

@@ -8,6 +8,7 @@ use lmbatch_core::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -42,13 +43,15 @@ impl SqliteLedger {
     /// # Errors
     /// [`ErrorKind::Local`] where it cannot be opened, or was written by a newer lmbatch.
     pub async fn open(path: &Path) -> Result<Self> {
+        only_ours(path).map_err(|e| Error::local("making the ledger", e))?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
             // A create whose note is lost is paid for twice: the note is on the disk before it is sent.
-            .synchronous(SqliteSynchronous::Full);
+            .synchronous(SqliteSynchronous::Full)
+            .disable_statement_logging();
         let pool = SqlitePoolOptions::new().max_connections(1);
         let pool = pool.connect_with(options).await.map_err(failed)?;
         let found: i64 = sqlx::query_scalar("PRAGMA user_version")
@@ -72,6 +75,18 @@ impl SqliteLedger {
     async fn records<T: DeserializeOwned>(&self, texts: Vec<String>) -> Result<Vec<T>> {
         texts.iter().map(|text| parse(text)).collect()
     }
+}
+
+/// The file is made before SQLite opens it: what SQLite makes beside it has the same permissions.
+fn only_ours(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path).map(drop)
 }
 
 fn failed(error: sqlx::Error) -> Error {

@@ -25,6 +25,7 @@ fn run(id: &str) -> RunRecord {
         attempt: 0,
         created_at: lmbatch_core::parse_time("2026-11-23T10:00:00Z"),
         finished: false,
+        cancelled: false,
         notes: [("output".into(), "out.jsonl".into())].into(),
     }
 }

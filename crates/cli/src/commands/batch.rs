@@ -8,7 +8,7 @@ use lmbatch_core::{BatchHandle, BatchId, BatchSnapshot, ListOptions, format_time
 use lmbatch_engine::Engine;
 
 use super::{clock, connect, write};
-use crate::args::{BatchArgs, ListArgs, MaxFailed, RetrieveArgs, StatusArgs};
+use crate::args::{BatchArgs, CancelArgs, ListArgs, MaxFailed, RetrieveArgs, StatusArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Origin, Sink};
 use crate::providers::Provider;
@@ -41,7 +41,20 @@ fn json(snapshot: &BatchSnapshot) -> String {
     serde_json::to_string(snapshot).unwrap_or_default()
 }
 
-pub(crate) async fn cancel(args: BatchArgs) -> Result<Exit, Failure> {
+pub(crate) async fn cancel(args: CancelArgs) -> Result<Exit, Failure> {
+    if args.batch.starts_with("r-") && args.provider.is_none() {
+        return super::runs::cancel(&args).await;
+    }
+    let Some(provider) = args.provider else {
+        return Err(Failure::usage(
+            "whose batch it is: name the provider with -p",
+        ));
+    };
+    let args = BatchArgs {
+        batch: args.batch,
+        provider,
+        connection: args.connection,
+    };
     let (provider, engine, batch) = engine(&args)?;
     engine.cancel(&batch).await?;
     let status = engine.status(&batch).await?.status;
@@ -184,9 +197,10 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
     let summary = Summary::new(
         provider.id,
         &model,
-        batch.as_str(),
+        &[batch.as_str()],
         &args.output.display().to_string(),
         false,
+        None,
     );
     let mut summary = write(&engine, &finished, origin, sink, summary, Vec::new()).await?;
     summary.finish(clock.elapsed() - start);

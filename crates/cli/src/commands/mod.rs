@@ -3,8 +3,11 @@
 pub(crate) mod batch;
 pub(crate) mod create;
 pub(crate) mod emulate;
+pub(crate) mod resume;
 pub(crate) mod run;
+pub(crate) mod runs;
 pub(crate) mod show;
+pub(crate) mod state;
 pub(crate) mod validate;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,215 @@
+//! `lmbatch resume`, and what every run does once it is under way.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lmbatch_core::{Result as CoreResult, RunRecord};
+use lmbatch_engine::{Engine, Finished, PollingPolicy, RunOptions};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::state::{self, Notes};
+use super::{clock, connect, write};
+use crate::args::{ReportArgs, ResumeArgs};
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Origin, Sink};
+use crate::progress::Progress;
+use crate::summary::Summary;
+use crate::terminal;
+
+/// A run under way, as the command sees it.
+#[derive(Debug)]
+pub(crate) struct Going {
+    pub(crate) notes: Notes,
+    pub(crate) report: ReportArgs,
+    pub(crate) emulated: bool,
+    pub(crate) start: Duration,
+    pub(crate) progress: Arc<Progress>,
+}
+
+pub(crate) async fn resume(args: ResumeArgs) -> Result<Exit, Failure> {
+    let clock = clock();
+    let run = chosen(&args).await?;
+    let notes = Notes::read(&run)?;
+    let provider = connect(notes.provider, &notes.connection, notes.route)?;
+    let progress = Arc::new(Progress::new(args.report.quiet));
+    let mut engine = Engine::new(provider)
+        .with_observer(progress.clone())
+        .with_clock(Arc::clone(&clock));
+    if let Some(interval) = args.poll_interval {
+        engine = engine.with_polling(PollingPolicy::every(interval));
+    }
+    let (_state, engine) = state::durable(engine, &args.state).await?;
+    let going = Going {
+        notes,
+        report: args.report.clone(),
+        emulated: false,
+        start: clock.elapsed(),
+        progress,
+    };
+    let options = RunOptions {
+        deadline: args.timeout,
+        max_attempts: Some(args.max_attempts),
+        once: args.once,
+        ..RunOptions::default()
+    };
+    again(going, &engine, &run, options, false).await
+}
+
+async fn chosen(args: &ResumeArgs) -> Result<RunRecord, Failure> {
+    let ledger = state::ledger(&args.state).await?;
+    if let Some(wanted) = &args.run {
+        return state::find(&*ledger, wanted).await;
+    }
+    let open = ledger.runs().await?.into_iter().filter(|run| !run.finished);
+    let mut open: Vec<RunRecord> = open.collect();
+    match (open.pop(), open.len()) {
+        (Some(only), 0) => Ok(only),
+        (None, _) => Err(Failure::usage("every run has ended").hint("lmbatch runs lists them")),
+        (Some(_), more) => Err(Failure::usage(format!(
+            "{} runs have not ended; name one",
+            more + 1
+        ))
+        .hint("lmbatch runs lists them")),
+    }
+}
+
+/// Goes on with a run that is known, or says that it was answered already.
+pub(crate) async fn again(
+    going: Going,
+    engine: &Engine,
+    run: &RunRecord,
+    options: RunOptions,
+    detach: bool,
+) -> Result<Exit, Failure> {
+    going.progress.keep_run(&run.id);
+    let output = &going.notes.output;
+    if !run.finished {
+        output::check(output, going.report.force)?;
+        terminal::say(&format!("going on with run {}", run.id));
+        return detached(detach, engine, &going, engine.resume(run, options)).await;
+    }
+    terminal::say(&format!(
+        "already answered by run {}: 0 requests sent",
+        run.id
+    ));
+    let finished = engine.sealed(run).await?;
+    let there = output != Path::new("-") && output.exists() && !going.report.force;
+    outcomes(&going, engine, &finished, there).await
+}
+
+/// Waits for a run, unless it is to be left alone.
+pub(crate) async fn detached(
+    detach: bool,
+    engine: &Engine,
+    going: &Going,
+    work: impl Future<Output = CoreResult<Finished>>,
+) -> Result<Exit, Failure> {
+    match until_stopped(going, engine, work).await {
+        Err(failure) if detach && failure.exit == Exit::Unfinished => {
+            if let Some(hint) = failure.hint {
+                terminal::say(&hint);
+            }
+            Ok(Exit::Usable)
+        }
+        other => other,
+    }
+}
+
+/// Takes a run to its end and writes its outcomes, or says how to go on with it.
+pub(crate) async fn until_stopped(
+    going: &Going,
+    engine: &Engine,
+    work: impl Future<Output = CoreResult<Finished>>,
+) -> Result<Exit, Failure> {
+    let finished = tokio::select! {
+        finished = work => finished,
+        (exit, name) = stopped() => {
+            going.progress.finish();
+            terminal::say(&match next_command(going) {
+                Some(command) => format!("stopped by {name}; the run goes on with:\n  {command}"),
+                None => format!("stopped by {name}; what was emulated ends with it"),
+            });
+            return Ok(exit);
+        }
+    };
+    going.progress.finish();
+    let finished = finished.map_err(|error| {
+        let failure = Failure::from(error);
+        match next_command(going) {
+            Some(command) => failure.hint(format!("go on with: {command}")),
+            None => failure,
+        }
+    })?;
+    outcomes(going, engine, &finished, false).await
+}
+
+/// What goes on with the run from here, if there is a record of it.
+fn next_command(going: &Going) -> Option<String> {
+    let run = going.progress.run()?;
+    Some(format!("lmbatch resume {run}"))
+}
+
+/// Writes every outcome to the output, or counts them if it is there already.
+async fn outcomes(
+    going: &Going,
+    engine: &Engine,
+    finished: &Finished,
+    there: bool,
+) -> Result<Exit, Failure> {
+    let (notes, report) = (&going.notes, &going.report);
+    let origin = Origin {
+        provider: notes.provider.id.to_owned(),
+        emulated: going.emulated,
+        raw: notes.raw,
+    };
+    let sink = if there {
+        Sink::Nowhere
+    } else {
+        Sink::open(&notes.output, report.force).map_err(|error| {
+            lmbatch_core::Error::local("making the output", error)
+                .with_batch(finished.batch().clone())
+        })?
+    };
+    let batches: Vec<&str> = finished
+        .batches()
+        .iter()
+        .map(|one| one.id.as_str())
+        .collect();
+    let summary = Summary::new(
+        notes.provider.id,
+        &notes.model,
+        &batches,
+        &notes.output.display().to_string(),
+        going.emulated,
+        going.progress.run().as_deref(),
+    );
+    let accept = report.accept.clone();
+    let mut summary = write(engine, finished, origin, sink, summary, accept).await?;
+    summary.finish(engine.clock().elapsed() - going.start);
+    if report.json {
+        terminal::out(&summary.json());
+    }
+    if !report.quiet {
+        terminal::say(&summary.table());
+    }
+    Ok(summary.exit(report.max_failed))
+}
+
+/// The first of the signals that end a run.
+async fn stopped() -> (Exit, &'static str) {
+    let wait = |kind: SignalKind| async move {
+        match signal(kind) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            // Without a handler the signal ends the process by itself.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => (Exit::Interrupted, "INT"),
+        () = wait(SignalKind::terminate()) => (Exit::Terminated, "TERM"),
+        () = wait(SignalKind::hangup()) => (Exit::Hangup, "HUP"),
+    }
+}

@@ -1,0 +1,113 @@
+//! The folder of runs, and what the command keeps of a run in its record.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lmbatch_core::{Ledger, RunRecord};
+use lmbatch_engine::{Engine, FolderSpool};
+use lmbatch_ledger::StateFolder;
+
+use crate::args::{ConnectionArgs, StateArgs};
+use crate::exit::Failure;
+use crate::model;
+use crate::providers::{Provider, Route};
+
+const NAME: &str = ".lmbatch";
+
+/// The folder that was named, or the nearest that is there, or the one to be made here.
+pub(crate) fn folder(args: &StateArgs) -> PathBuf {
+    if let Some(folder) = &args.state_dir {
+        return folder.clone();
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    let found = here.ancestors().map(|folder| folder.join(NAME));
+    let mut found = found.filter(|folder| folder.is_dir());
+    found.next().unwrap_or_else(|| here.join(NAME))
+}
+
+/// The folder to write to, with an engine that keeps its record there.
+pub(crate) async fn durable(
+    engine: Engine,
+    args: &StateArgs,
+) -> Result<(StateFolder, Engine), Failure> {
+    let state = StateFolder::write(folder(args))?;
+    let ledger = Arc::new(state.ledger().await?);
+    let spool = Arc::new(FolderSpool::new(state.spool()));
+    let engine = engine.with_record(ledger, spool);
+    Ok((state, engine))
+}
+
+/// The runs of a folder that may not be there yet.
+pub(crate) async fn ledger(args: &StateArgs) -> Result<Arc<dyn Ledger>, Failure> {
+    let folder = folder(args);
+    if !folder.join("ledger.db").exists() {
+        return Err(Failure::usage(format!(
+            "there are no runs in {}",
+            folder.display()
+        )));
+    }
+    Ok(Arc::new(StateFolder::read(folder).ledger().await?))
+}
+
+/// The run of an id or a name.
+pub(crate) async fn find(ledger: &dyn Ledger, wanted: &str) -> Result<RunRecord, Failure> {
+    let mut runs = ledger.runs().await?.into_iter();
+    let found = runs.find(|run| &*run.id == wanted || run.name.as_deref() == Some(wanted));
+    found.ok_or_else(|| {
+        Failure::usage(format!("there is no run {wanted:?}")).hint("lmbatch runs lists them")
+    })
+}
+
+/// What a run's record says of the command that began it.
+#[derive(Debug, Clone)]
+pub(crate) struct Notes {
+    pub(crate) provider: &'static Provider,
+    pub(crate) model: String,
+    pub(crate) route: Route,
+    pub(crate) output: PathBuf,
+    pub(crate) raw: bool,
+    pub(crate) connection: ConnectionArgs,
+}
+
+impl Notes {
+    pub(crate) fn write(&self) -> BTreeMap<Box<str>, Box<str>> {
+        let mut notes = BTreeMap::new();
+        let output = std::path::absolute(&self.output).unwrap_or_else(|_| self.output.clone());
+        let output = if self.output == Path::new("-") {
+            "-".to_owned()
+        } else {
+            output.display().to_string()
+        };
+        for (name, value) in [
+            ("provider", Some(self.provider.id)),
+            ("model", Some(self.model.as_str())),
+            ("route", Some(self.route)),
+            ("output", Some(output.as_str())),
+            ("raw", self.raw.then_some("yes")),
+            ("base_url", self.connection.base_url.as_deref()),
+            ("key_env", self.connection.key_env.as_deref()),
+        ] {
+            if let Some(value) = value {
+                notes.insert(name.into(), value.into());
+            }
+        }
+        notes
+    }
+
+    pub(crate) fn read(run: &RunRecord) -> Result<Self, Failure> {
+        let note = |name: &str| run.notes.get(name).map(ToString::to_string);
+        let provider = model::find(run.provider.as_str())?;
+        Ok(Self {
+            provider,
+            model: note("model").unwrap_or_default(),
+            route: provider.route(note("route").as_deref())?,
+            output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
+            raw: note("raw").is_some(),
+            connection: ConnectionArgs {
+                base_url: note("base_url"),
+                key_env: note("key_env"),
+            },
+        })
+    }
+}
