@@ -77,18 +77,34 @@ impl Emulating {
     /// # Panics
     /// If the emulator does not answer.
     pub fn bill(&self) -> Value {
+        let body = self.ask("GET", "/_emulator/bill", "");
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{body}: {error}"))
+    }
+
+    /// Tells the emulator something.
+    ///
+    /// # Panics
+    /// If the emulator does not answer.
+    pub fn post(&self, path: &str, body: &str) {
+        self.ask("POST", path, body);
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> String {
         use std::io::{Read as _, Write as _};
         let address = self.base_url.trim_start_matches("http://");
         let address = address.trim_end_matches("/v1");
         let mut answer = String::new();
         let mut stream = std::net::TcpStream::connect(address)
             .unwrap_or_else(|error| panic!("{address}: {error}"));
-        let ask =
-            format!("GET /_emulator/bill HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        let ask = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
         let asked = stream.write_all(ask.as_bytes());
         assert!(asked.is_ok() && stream.read_to_string(&mut answer).is_ok());
-        let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
-        serde_json::from_str(body).unwrap_or_else(|error| panic!("{body}: {error}"))
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let body = answer.split("\r\n\r\n").nth(1);
+        body.unwrap_or_default().to_owned()
     }
 
     /// The command against it, to be started.

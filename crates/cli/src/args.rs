@@ -99,6 +99,14 @@ pub(crate) struct RunArgs {
     /// Send a request that was not answered, and may be if it is asked again, so often in all.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) max_attempts: u32,
+    /// The most requests of one batch, below what the provider takes.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_batch_requests: Option<u32>,
+    /// The most bytes of one batch, below what the provider takes.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_batch_bytes: Option<u64>,
+    #[command(flatten)]
+    pub(crate) doubt: DoubtArgs,
     /// A name for the run: the same name is the same run.
     #[arg(long = "run", value_name = "NAME")]
     pub(crate) name: Option<String>,
@@ -112,6 +120,24 @@ pub(crate) struct RunArgs {
     pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
+}
+
+/// What is done about a create whose answer was lost.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct DoubtArgs {
+    /// How long to look for a batch whose create's answer was lost [default: 15min].
+    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
+    pub(crate) doubt_wait: Option<Duration>,
+    /// What to do if it does not appear: hold, or resubmit, which may pay twice.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    pub(crate) on_doubt: OnDoubtArg,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum OnDoubtArg {
+    #[default]
+    Hold,
+    Resubmit,
 }
 
 /// Where runs are recorded.
@@ -159,6 +185,8 @@ pub(crate) struct ResumeArgs {
     /// Send a request that was not answered, and may be if it is asked again, so often in all.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) max_attempts: u32,
+    #[command(flatten)]
+    pub(crate) doubt: DoubtArgs,
     #[command(flatten)]
     pub(crate) state: StateArgs,
     #[command(flatten)]

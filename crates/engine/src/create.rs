@@ -8,7 +8,7 @@ use lmbatch_core::{
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::plan::Plan;
-use crate::policy::Decision;
+use crate::policy::{Decision, OnDoubt};
 
 /// A batch that is there, and how we know that it is ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,7 +223,10 @@ impl Engine {
                 .await
                 .is_err()
         {
-            return Err(held(intent, cause, NOTHING));
+            return match self.on_doubt {
+                OnDoubt::Hold => Err(held(intent, cause, NOTHING)),
+                OnDoubt::Resubmit => Ok(None),
+            };
         }
         match self.look(intent).await {
             Ok(Seen::Nothing) => Ok(None),

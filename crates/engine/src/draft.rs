@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::attach;
 use crate::index::{Echo, Sent, Writer};
 use crate::plan::{BadInput, BadRequest, IdChoice, PlanError, SHOWN, label};
+use crate::policy::BatchLimit;
 use crate::source::{Entry, RequestSource, Sourced};
 use crate::spool::Files;
 
@@ -46,6 +47,7 @@ struct Draft<'a> {
     nonce: &'a Nonce,
     ids: IdChoice,
     files: &'a Files,
+    limit: BatchLimit,
     echo: Writer,
     sent: Writer,
     digest: Sha256,
@@ -64,12 +66,14 @@ pub(crate) fn draft(
     nonce: &Nonce,
     ids: IdChoice,
     files: &Files,
+    limit: BatchLimit,
 ) -> Result<Drafted, PlanError> {
     let mut draft = Draft {
         codec,
         nonce,
         ids,
         files,
+        limit,
         echo: files.create("echo")?,
         sent: files.create("sent")?,
         digest: Sha256::new(),
@@ -220,7 +224,7 @@ impl Draft<'_> {
             self.close(full)?;
         }
         let number = (self.closed.len() + self.open.len()) as u32;
-        let mut limits = self.codec.limits(&class);
+        let mut limits = self.limit.apply(self.codec.limits(&class));
         // Where a lost create is known by its number of requests only, no two shards have the same.
         if self.codec.capabilities().create == CreateProof::CountAndTime {
             limits.max_requests = limits.max_requests.saturating_sub(number).max(1);

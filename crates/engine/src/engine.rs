@@ -17,7 +17,7 @@ use crate::finished::Finished;
 use crate::joiner::Joiner;
 use crate::memory::MemoryLedger;
 use crate::plan::{self, IdChoice, Plan, PlanError, Planner};
-use crate::policy::{Decision, DoubtPolicy, PollingPolicy, RetryPolicy};
+use crate::policy::{BatchLimit, Decision, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy};
 use crate::poll;
 use crate::reader::OutcomeReader;
 use crate::run::Job;
@@ -51,6 +51,8 @@ pub struct Engine {
     pub(crate) max_row_bytes: usize,
     spool: Option<Arc<dyn Spool>>,
     durable: bool,
+    pub(crate) on_doubt: OnDoubt,
+    pub(crate) batch_limit: BatchLimit,
 }
 
 /// Bounds of one run.
@@ -82,6 +84,8 @@ impl Engine {
             max_row_bytes: 64 << 20,
             spool: None,
             durable: false,
+            on_doubt: OnDoubt::default(),
+            batch_limit: BatchLimit::default(),
         }
     }
 
@@ -103,6 +107,16 @@ impl Engine {
     /// When to look for a create whose fate is unknown.
     pub fn with_doubt(mut self, doubt: DoubtPolicy) -> Self {
         self.doubt = doubt;
+        self
+    }
+    /// What is done about a create whose fate stays unknown.
+    pub fn with_on_doubt(mut self, on_doubt: OnDoubt) -> Self {
+        self.on_doubt = on_doubt;
+        self
+    }
+    /// The most of one batch, below what the provider takes.
+    pub fn with_batch_limit(mut self, limit: BatchLimit) -> Self {
+        self.batch_limit = limit;
         self
     }
     /// The source of time.
@@ -173,6 +187,7 @@ impl Engine {
             nonce,
             ids,
             kept: self.durable,
+            limit: self.batch_limit,
         };
         let plan = blocking(move || planner.plan(source)).await??;
         self.tell(&Event::Planned {

@@ -44,8 +44,8 @@ pub use operations::BatchOperations;
 pub use outcomes::{OutcomeStream, Outcomes};
 pub use plan::{BadInput, BadRequest, Checked, HandleParts, Plan, PlanError, SHOWN, check};
 pub use policy::{
-    DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, MAX_STATUS_CHECK_INTERVAL, PollingPolicy,
-    RetryPolicy,
+    BatchLimit, DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, MAX_STATUS_CHECK_INTERVAL,
+    OnDoubt, PollingPolicy, RetryPolicy,
 };
 pub use prepared::Prepared;
 pub use reader::OutcomeReader;

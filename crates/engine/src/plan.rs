@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::draft::{Drafted, body, draft};
 use crate::index::{Echo, Reader};
+use crate::policy::BatchLimit;
 use crate::source::RequestSource;
 use crate::spool::{Files, Nowhere, SpooledBody};
 
@@ -241,7 +242,14 @@ pub struct Checked {
 pub fn check(codec: &dyn BatchCodec, source: Box<dyn RequestSource>) -> Result<Checked, PlanError> {
     let nonce = Nonce::draw(&crate::clock::SystemRng);
     let files = Files::new(Arc::new(Nowhere), nonce.as_str(), false);
-    let drafted = draft(codec, source, &nonce, IdChoice::Ours, &files)?;
+    let drafted = draft(
+        codec,
+        source,
+        &nonce,
+        IdChoice::Ours,
+        &files,
+        BatchLimit::default(),
+    )?;
     Ok(Checked {
         requests: u64::from(drafted.requests),
         bytes: drafted.shards.iter().map(|shard| shard.bytes).sum(),
@@ -265,6 +273,7 @@ pub(crate) struct Planner {
     pub(crate) ids: IdChoice,
     /// Whether its files outlive the plan.
     pub(crate) kept: bool,
+    pub(crate) limit: BatchLimit,
 }
 
 impl Planner {
@@ -276,7 +285,7 @@ impl Planner {
             shards,
             requests,
             digest,
-        } = draft(codec, source, &self.nonce, self.ids, &files)?;
+        } = draft(codec, source, &self.nonce, self.ids, &files, self.limit)?;
         if requests == 0 {
             return Err(Error::invalid_input("there are no requests").into());
         }

@@ -139,6 +139,62 @@ pub struct DoubtPolicy {
     pub looks: Vec<Duration>,
 }
 
+impl DoubtPolicy {
+    /// The usual looks, spread over another time in all.
+    pub fn within(time: Duration) -> Self {
+        let usual = Self::default().looks;
+        let whole: Duration = usual.iter().sum();
+        let part = time.as_secs_f64() / whole.as_secs_f64();
+        Self {
+            looks: usual.into_iter().map(|wait| wait.mul_f64(part)).collect(),
+        }
+    }
+}
+
+/// What is done about a create whose fate stays unknown.
+///
+/// ```
+/// assert_eq!(lmbatch_engine::OnDoubt::default(), lmbatch_engine::OnDoubt::Hold);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnDoubt {
+    /// Nothing: someone looks at the provider and decides.
+    #[default]
+    Hold,
+    /// It is sent again. If the first was accepted after all, both are paid for.
+    Resubmit,
+}
+
+/// The most of one batch, below what its provider takes.
+///
+/// ```
+/// let small = lmbatch_engine::BatchLimit { max_requests: Some(1000), ..Default::default() };
+/// assert_eq!(small.max_bytes, None);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BatchLimit {
+    /// Requests.
+    pub max_requests: Option<u32>,
+    /// Bytes as sent.
+    pub max_bytes: Option<u64>,
+}
+
+impl BatchLimit {
+    pub(crate) fn apply(self, limits: lmbatch_core::Limits) -> lmbatch_core::Limits {
+        lmbatch_core::Limits {
+            max_requests: self
+                .max_requests
+                .unwrap_or(u32::MAX)
+                .clamp(1, limits.max_requests),
+            max_bytes: self
+                .max_bytes
+                .unwrap_or(u64::MAX)
+                .clamp(1, limits.max_bytes),
+            ..limits
+        }
+    }
+}
+
 impl Default for DoubtPolicy {
     /// At 0, 5, 15, 30 and 60 s, then at 2, 5, 10 and 15 minutes: lists may lag behind creates.
     fn default() -> Self {

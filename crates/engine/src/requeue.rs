@@ -75,7 +75,7 @@ impl Job<'_> {
                 };
                 row.resize(sent.length as usize, 0);
                 file.read_at(&mut row, sent.offset).map_err(spooled)?;
-                let limits = codec.limits(&from.class);
+                let limits = self.engine.batch_limit.apply(codec.limits(&from.class));
                 let at = open.iter().position(|filling| filling.class == from.class);
                 let at = match at {
                     Some(at)

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch_core::{Result as CoreResult, RunRecord};
-use lmbatch_engine::{Engine, Finished, PollingPolicy, RunOptions};
+use lmbatch_engine::{DoubtPolicy, Engine, Finished, OnDoubt, PollingPolicy, RunOptions};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::state::{self, Notes};
 use super::{clock, connect, write};
-use crate::args::{ReportArgs, ResumeArgs};
+use crate::args::{DoubtArgs, OnDoubtArg, ReportArgs, ResumeArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Origin, Sink};
 use crate::progress::Progress;
@@ -39,6 +39,7 @@ pub(crate) async fn resume(args: ResumeArgs) -> Result<Exit, Failure> {
     if let Some(interval) = args.poll_interval {
         engine = engine.with_polling(PollingPolicy::every(interval));
     }
+    let engine = doubting(engine, &args.doubt);
     let (_state, engine) = state::durable(engine, &args.state).await?;
     let going = Going {
         notes,
@@ -54,6 +55,18 @@ pub(crate) async fn resume(args: ResumeArgs) -> Result<Exit, Failure> {
         ..RunOptions::default()
     };
     again(going, &engine, &run, options, false).await
+}
+
+/// An engine that does about lost answers what was asked for.
+pub(crate) fn doubting(engine: Engine, args: &DoubtArgs) -> Engine {
+    let engine = engine.with_on_doubt(match args.on_doubt {
+        OnDoubtArg::Hold => OnDoubt::Hold,
+        OnDoubtArg::Resubmit => OnDoubt::Resubmit,
+    });
+    match args.doubt_wait {
+        Some(time) => engine.with_doubt(DoubtPolicy::within(time)),
+        None => engine,
+    }
 }
 
 async fn chosen(args: &ResumeArgs) -> Result<RunRecord, Failure> {
