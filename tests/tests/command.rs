@@ -416,6 +416,70 @@ fn a_run_that_is_cancelled_keeps_what_was_answered() {
 }
 
 #[test]
+fn requests_of_a_run_that_has_ended_go_out_again_by_choice_and_the_last_answer_counts() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    let prompts = ["fine", "lmb:error-400", "lmb:truncate"];
+    let input: Vec<Value> = prompts
+        .iter()
+        .map(|prompt| json!({"id": prompt, "prompt": prompt}))
+        .collect();
+    write(folder.path(), &input);
+    let at = |args: &[&str]| emulating.run_at("openai", folder.path(), args);
+    let run = at(&[
+        "run",
+        "in.jsonl",
+        "-m",
+        "openai/m",
+        "-o",
+        "out.jsonl",
+        "--run",
+        "mine",
+        "--poll-interval",
+        "20ms",
+    ]);
+    assert_eq!(run.status.code(), Some(3), "{}", said(&run));
+    // Inputs do not stay at the provider once the output is safe.
+    let bill = emulating.bill();
+    assert_eq!(
+        (&bill["creates"], &bill["deletes"]),
+        (&json!(1), &json!(1)),
+        "{bill}"
+    );
+    let dry = at(&["requeue", "mine", "--dry-run"]);
+    assert!(
+        said(&dry).contains("1 requests would go out again"),
+        "{}",
+        said(&dry)
+    );
+    let again = at(&[
+        "requeue",
+        "mine",
+        "--only",
+        "truncated,errored",
+        "--poll-interval",
+        "20ms",
+        "--max-attempts",
+        "1",
+    ]);
+    assert_eq!(again.status.code(), Some(3), "{}", said(&again));
+    let answers = lines(&folder.path().join("out.jsonl"));
+    let bill = emulating.bill();
+    let batches: Vec<&str> = bill["batches"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|batch| batch["id"].as_str().unwrap())
+        .collect();
+    let from: Vec<&str> = answers
+        .iter()
+        .map(|line| line["batch"].as_str().unwrap())
+        .collect();
+    assert_eq!(from, [batches[0], batches[1], batches[1]], "{bill}");
+    assert_eq!(answers[1]["status"], "errored");
+    assert_eq!(at(&["audit", "mine"]).status.code(), Some(0));
+}
+
+#[test]
 fn requests_that_were_not_answered_go_out_again_a_few_times() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let prompts = ["fine", "lmb:error-500", "lmb:missing", "lmb:error-400"];

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     /// Go on with a run, from wherever it stands. Nothing is sent twice.
     Resume(ResumeArgs),
+    /// Send requests of a run that has ended again; what is answered last counts.
+    Requeue(RequeueArgs),
     /// List the runs.
     Runs(StateArgs),
     /// Show a run and its batches.
@@ -122,6 +124,46 @@ pub(crate) struct RunArgs {
     pub(crate) report: ReportArgs,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Cleanup {
+    /// Everything stays until the provider deletes it.
+    None,
+    /// Uploaded inputs go.
+    #[default]
+    Inputs,
+    /// Batches go too, where the provider can delete them.
+    All,
+}
+
+/// Which outcomes are sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Only {
+    Errored,
+    Expired,
+    Cancelled,
+    Missing,
+    Truncated,
+    Refused,
+    Invalid,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RequeueArgs {
+    /// The run, by id or name.
+    pub(crate) run: String,
+    /// Only these outcomes [default: errored, expired, cancelled and missing].
+    #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<Only>,
+    /// Only the ids in this file, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ids: Option<PathBuf>,
+    /// Say how many, and send nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) resume: ResumeOptions,
+}
+
 /// What is done about a create whose answer was lost.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DoubtArgs {
@@ -157,6 +199,9 @@ pub(crate) struct ReportArgs {
     /// Count outputs with these problems as usable.
     #[arg(long, value_name = "PROBLEM", value_delimiter = ',')]
     pub(crate) accept: Vec<Problem>,
+    /// What is deleted at the provider once the output is safe.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    pub(crate) cleanup: Cleanup,
     /// Exit 0 though so many are unusable: a number, or a percentage such as 3%.
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) max_failed: MaxFailed,
@@ -176,6 +221,13 @@ pub(crate) struct ResumeArgs {
     /// to come. For cron and schedulers.
     #[arg(long)]
     pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) options: ResumeOptions,
+}
+
+/// How a run is gone on with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResumeOptions {
     /// Time between two polls, such as 30s [default: from 2s growing to 60s].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) poll_interval: Option<Duration>,

@@ -42,7 +42,8 @@ pub fn main() -> ExitCode {
     };
     let json = match &args.command {
         Command::Run(run) => run.report.json,
-        Command::Resume(resume) => resume.report.json,
+        Command::Resume(resume) => resume.options.report.json,
+        Command::Requeue(requeue) => requeue.resume.report.json,
         _ => false,
     };
     let exit = runtime
@@ -60,6 +61,7 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::List(args) => commands::batch::list(args).await,
         Command::Cancel(args) => commands::batch::cancel(args).await,
         Command::Resume(args) => commands::resume::resume(args).await,
+        Command::Requeue(args) => commands::resume::requeue(args).await,
         Command::Runs(args) => commands::runs::runs(args).await,
         Command::Show(args) => commands::runs::show(args).await,
         Command::Audit(args) => commands::runs::audit(args).await,

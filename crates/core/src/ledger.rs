@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AccountId, BatchClass, BatchId, BatchSnapshot, Certainty, IdRule, Intent, Label, Nonce,
-    ProviderId, Result, ResultPart, Staged,
+    ProviderId, Remnant, Result, ResultPart, Staged,
 };
 
 /// A run: any number of requests over any number of shards.
@@ -121,6 +121,26 @@ pub struct ShardRecord {
     pub epoch: u64,
     /// Where it stands.
     pub state: ShardState,
+    /// What was uploaded for it, and stays at the provider until it is discarded.
+    #[serde(default)]
+    pub remnants: Vec<Remnant>,
+}
+
+impl ShardRecord {
+    /// The record one transition on.
+    pub fn advanced(mut self, state: ShardState) -> Self {
+        if let ShardState::Staged(staged) = &state {
+            let new = staged.remnants.iter();
+            let new: Vec<Remnant> = new
+                .filter(|remnant| !self.remnants.contains(remnant))
+                .cloned()
+                .collect();
+            self.remnants.extend(new);
+        }
+        self.epoch += 1;
+        self.state = state;
+        self
+    }
 }
 
 /// The durable record of runs and batches. Transitions are compare-and-set: of two writers one loses, and learns it.

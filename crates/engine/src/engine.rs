@@ -1,13 +1,14 @@
 //! The engine: a provider with everything a run needs around it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch_core::{
     BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Error, ErrorKind, Ledger,
-    ListOptions, Nonce, Page, RequestId, Result, Rng, RunRecord, ShardRecord, Spool,
+    ListOptions, Nonce, Page, Remnant, RequestId, Result, Rng, RunRecord, ShardRecord, ShardState,
+    Spool,
 };
 
 use crate::clock::{SystemClock, SystemRng};
@@ -231,6 +232,35 @@ impl Engine {
         let shards = self.ledger.shards(&run.id).await?;
         let plan = plan::restored(&*self.provider, self.spool()?, run, &shards)?;
         Job::new(self, run.clone(), plan).await?.sealed()
+    }
+
+    /// Sends chosen requests of a run that has ended again, by their places from 0: they go out when it is
+    /// [resumed](Self::resume), and what is answered last counts. How many they are.
+    pub async fn requeue(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {
+        let shards = self.ledger.shards(&run.id).await?;
+        let plan = plan::restored(&*self.provider, self.spool()?, run, &shards)?;
+        let mut job = Job::new(self, run.clone(), plan).await?;
+        job.send_again(Some(chosen)).await
+    }
+
+    /// Deletes what a run that has ended left at the provider: its inputs, and its batches too if that is
+    /// wanted and possible. How many things are gone.
+    pub async fn clean(&self, run: &RunRecord, batches: bool) -> Result<u64> {
+        let mut gone = 0;
+        for shard in self.ledger.shards(&run.id).await? {
+            let mut remnants = shard.remnants;
+            if let (true, ShardState::Sealed { snapshot, .. }) = (batches, shard.state) {
+                remnants.push(Remnant::Batch(snapshot.id));
+            }
+            for remnant in remnants {
+                match self.retrying(|| self.provider.discard(&remnant)).await {
+                    Ok(()) => gone += 1,
+                    Err(error) if error.kind() == ErrorKind::Unsupported => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(gone)
     }
 
     /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.

@@ -37,7 +37,8 @@ impl Place {
     /// try what came first beats what came later.
     pub(crate) fn yields_to(&self, verdict: Verdict, later: bool) -> bool {
         let answered = self.verdict == Verdict::Succeeded as u8;
-        self.is_none() || (!answered && (later || verdict == Verdict::Succeeded))
+        let answers = verdict == Verdict::Succeeded;
+        self.is_none() || (!answered && (later || answers)) || (later && answers)
     }
 
     pub(crate) fn to_bytes(self) -> [u8; ENTRY] {
@@ -249,7 +250,8 @@ mod tests {
         assert!(errored.yields_to(Verdict::Succeeded, false));
         assert!(!errored.yields_to(Verdict::Errored, false));
         assert!(errored.yields_to(Verdict::Errored, true));
-        assert!(!succeeded.yields_to(Verdict::Succeeded, true));
+        assert!(succeeded.yields_to(Verdict::Succeeded, true));
+        assert!(!succeeded.yields_to(Verdict::Succeeded, false));
         assert!(!succeeded.yields_to(Verdict::Errored, true));
     }
 }

@@ -67,8 +67,7 @@ impl Ledger for MemoryLedger {
             );
             return Err(Error::new(ErrorKind::Internal).with_message(message));
         }
-        shard.epoch += 1;
-        shard.state = state;
+        *shard = shard.clone().advanced(state);
         Ok(shard.epoch)
     }
 }

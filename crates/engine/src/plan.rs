@@ -396,6 +396,7 @@ impl PlannedShard {
             attempt: self.attempt,
             epoch: 0,
             state: ShardState::Planned,
+            remnants: Vec::new(),
         }
     }
 }

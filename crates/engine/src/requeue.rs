@@ -1,6 +1,6 @@
 //! Requests that were not answered, and may be if they are asked again, go into new batches.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 
 use lmbatch_core::{BatchClass, BatchSnapshot, BatchStatus, Error, Result, Verdict};
@@ -28,13 +28,18 @@ struct Filling {
 impl Job<'_> {
     /// Sends the unanswered again, if there are any and tries are left.
     pub(crate) async fn requeue(&mut self, max_attempts: u32) -> Result<bool> {
-        let attempt = self.run.attempt + 1;
-        if attempt >= max_attempts {
+        if self.run.attempt + 1 >= max_attempts {
             return Ok(false);
         }
-        let (new, requests) = self.refill(attempt)?;
+        self.send_again(None).await.map(|requests| requests > 0)
+    }
+
+    /// Sends the chosen again, or, where none are, the unanswered.
+    pub(crate) async fn send_again(&mut self, chosen: Option<&HashSet<u32>>) -> Result<u64> {
+        let attempt = self.run.attempt + 1;
+        let (new, requests) = self.refill(attempt, chosen)?;
         if requests == 0 {
-            return Ok(false);
+            return Ok(0);
         }
         self.engine.tell(&Event::Requeued { requests, attempt });
         self.run.attempt = attempt;
@@ -50,11 +55,15 @@ impl Job<'_> {
                 stage: Stage::Waiting,
             });
         }
-        Ok(true)
+        Ok(requests)
     }
 
     /// Copies the rows of the unanswered into new bodies, and notes where they are now.
-    fn refill(&mut self, attempt: u32) -> Result<(Vec<PlannedShard>, u64)> {
+    fn refill(
+        &mut self,
+        attempt: u32,
+        chosen: Option<&HashSet<u32>>,
+    ) -> Result<(Vec<PlannedShard>, u64)> {
         let files = std::sync::Arc::clone(&self.plan.files);
         let codec = self.engine.provider.codec();
         let mut bodies = HashMap::new();
@@ -65,7 +74,11 @@ impl Job<'_> {
         let (mut requests, mut row) = (0, Vec::new());
         for ordinal in 0..self.plan.requests {
             let mut sent = Sent::read(&mut old).map_err(spooled)?;
-            if self.is_unanswered(ordinal, &sent) {
+            let again = match chosen {
+                Some(chosen) => chosen.contains(&ordinal),
+                None => self.is_unanswered(ordinal, &sent),
+            };
+            if again {
                 let from = &self.plan.shards[sent.shard as usize].shard;
                 let file = match bodies.entry(sent.shard) {
                     std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),

@@ -178,12 +178,8 @@ impl Ledger for SqliteLedger {
                 key.shard, key.run
             )));
         };
-        let next = epoch + 1;
-        let record = ShardRecord {
-            epoch: next,
-            state,
-            ..parse(&text)?
-        };
+        let record = parse::<ShardRecord>(&text)?.advanced(state);
+        let next = record.epoch;
         sqlx::query(
             "UPDATE shard SET epoch = ?, record = ? WHERE run = ? AND number = ? AND epoch = ?",
         )

@@ -48,6 +48,7 @@ fn shard(run: &str, number: u32) -> ShardRecord {
         attempt: 0,
         epoch: 0,
         state: ShardState::Planned,
+        remnants: Vec::new(),
     }
 }
 

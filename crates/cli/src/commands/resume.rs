@@ -1,16 +1,20 @@
 //! `lmbatch resume`, and what every run does once it is under way.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::{Result as CoreResult, RunRecord};
-use lmbatch_engine::{DoubtPolicy, Engine, Finished, OnDoubt, PollingPolicy, RunOptions};
+use lmbatch_core::{OutcomeStatus, Problem, Result as CoreResult, RunRecord};
+use lmbatch_engine::{Answered, DoubtPolicy, Engine, Finished, OnDoubt, PollingPolicy, RunOptions};
+use lmbatch_ledger::StateFolder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::state::{self, Notes};
 use super::{clock, connect, write};
-use crate::args::{DoubtArgs, OnDoubtArg, ReportArgs, ResumeArgs};
+use crate::args::{
+    Cleanup, DoubtArgs, OnDoubtArg, Only, ReportArgs, RequeueArgs, ResumeArgs, ResumeOptions,
+};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Origin, Sink};
 use crate::progress::Progress;
@@ -28,9 +32,88 @@ pub(crate) struct Going {
 }
 
 pub(crate) async fn resume(args: ResumeArgs) -> Result<Exit, Failure> {
-    let clock = clock();
     let run = chosen(&args).await?;
-    let notes = Notes::read(&run)?;
+    let (going, engine, _state) = open(&run, &args.options).await?;
+    let options = options(&args.options, args.once);
+    again(going, &engine, &run, options, false).await
+}
+
+pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
+    let ledger = state::ledger(&args.resume.state).await?;
+    let run = state::find(&*ledger, &args.run).await?;
+    let (mut going, engine, _state) = open(&run, &args.resume).await?;
+    let chosen = unusable(&args, &engine, &run).await?;
+    if args.dry_run || chosen.is_empty() {
+        terminal::say(&format!("{} requests would go out again", chosen.len()));
+        return Ok(Exit::Usable);
+    }
+    let count = engine.requeue(&run, &chosen).await?;
+    terminal::say(&format!("{count} requests of run {} go out again", run.id));
+    // The output that is there is the run's own, of the tries before.
+    going.report.force = true;
+    let run = state::find(&*ledger, &run.id).await?;
+    again(going, &engine, &run, options(&args.resume, false), false).await
+}
+
+/// The places of the requests that are to go out again.
+async fn unusable(
+    args: &RequeueArgs,
+    engine: &Engine,
+    run: &RunRecord,
+) -> Result<HashSet<u32>, Failure> {
+    let ids: Option<HashSet<String>> = match &args.ids {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Failure::usage(format!("--ids: {} cannot be read: {error}", path.display()))
+            })?;
+            Some(text.lines().map(str::to_owned).collect())
+        }
+        None => None,
+    };
+    let usual = [Only::Errored, Only::Expired, Only::Cancelled, Only::Missing];
+    let only = match (args.only.as_slice(), &ids) {
+        ([], None) => Some(&usual[..]),
+        ([], Some(_)) => None,
+        (only, _) => Some(only),
+    };
+    let finished = engine.sealed(run).await?;
+    let mut reader = engine.outcomes(&finished)?;
+    let mut chosen = HashSet::new();
+    while let Some(answered) = reader.next()? {
+        let kind = kind(&answered);
+        let named = ids.as_ref().is_none_or(|ids| {
+            let json = answered.id.as_str();
+            let text = serde_json::from_str::<String>(json);
+            ids.contains(text.as_deref().unwrap_or(json))
+        });
+        if named && only.is_none_or(|only| kind.is_some_and(|kind| only.contains(&kind))) {
+            chosen.insert(answered.ordinal);
+        }
+    }
+    Ok(chosen)
+}
+
+/// Why an outcome may be wanted again.
+fn kind(answered: &Answered<'_>) -> Option<Only> {
+    match (output::status(&answered.answer), answered.answer.problem()) {
+        (OutcomeStatus::Errored, _) => Some(Only::Errored),
+        (OutcomeStatus::Expired, _) => Some(Only::Expired),
+        (OutcomeStatus::Cancelled, _) => Some(Only::Cancelled),
+        (OutcomeStatus::Missing, _) => Some(Only::Missing),
+        (_, Some(Problem::Truncated)) => Some(Only::Truncated),
+        (_, Some(Problem::Refused | Problem::ContentFilter)) => Some(Only::Refused),
+        (_, Some(_)) => Some(Only::Invalid),
+        (_, None) => None,
+    }
+}
+
+/// What a run needs to go on, as its record has it.
+async fn open(
+    run: &RunRecord,
+    args: &ResumeOptions,
+) -> Result<(Going, Engine, StateFolder), Failure> {
+    let clock = clock();
+    let notes = Notes::read(run)?;
     let provider = connect(notes.provider, &notes.connection, notes.route)?;
     let progress = Arc::new(Progress::new(args.report.quiet));
     let mut engine = Engine::new(provider)
@@ -40,7 +123,7 @@ pub(crate) async fn resume(args: ResumeArgs) -> Result<Exit, Failure> {
         engine = engine.with_polling(PollingPolicy::every(interval));
     }
     let engine = doubting(engine, &args.doubt);
-    let (_state, engine) = state::durable(engine, &args.state).await?;
+    let (state, engine) = state::durable(engine, &args.state).await?;
     let going = Going {
         notes,
         report: args.report.clone(),
@@ -48,13 +131,16 @@ pub(crate) async fn resume(args: ResumeArgs) -> Result<Exit, Failure> {
         start: clock.elapsed(),
         progress,
     };
-    let options = RunOptions {
+    Ok((going, engine, state))
+}
+
+fn options(args: &ResumeOptions, once: bool) -> RunOptions {
+    RunOptions {
         deadline: args.timeout,
         max_attempts: Some(args.max_attempts),
-        once: args.once,
+        once,
         ..RunOptions::default()
-    };
-    again(going, &engine, &run, options, false).await
+    }
 }
 
 /// An engine that does about lost answers what was asked for.
@@ -70,7 +156,7 @@ pub(crate) fn doubting(engine: Engine, args: &DoubtArgs) -> Engine {
 }
 
 async fn chosen(args: &ResumeArgs) -> Result<RunRecord, Failure> {
-    let ledger = state::ledger(&args.state).await?;
+    let ledger = state::ledger(&args.options.state).await?;
     if let Some(wanted) = &args.run {
         return state::find(&*ledger, wanted).await;
     }
@@ -200,6 +286,7 @@ async fn outcomes(
     let accept = report.accept.clone();
     let mut summary = write(engine, finished, origin, sink, summary, accept).await?;
     summary.finish(engine.clock().elapsed() - going.start);
+    clean(going, engine).await;
     if report.json {
         terminal::out(&summary.json());
     }
@@ -207,6 +294,31 @@ async fn outcomes(
         terminal::say(&summary.table());
     }
     Ok(summary.exit(report.max_failed))
+}
+
+/// Deletes at the provider what is not needed any more, now that the output is safe.
+async fn clean(going: &Going, engine: &Engine) {
+    let batches = match going.report.cleanup {
+        Cleanup::None => return,
+        Cleanup::Inputs => false,
+        Cleanup::All => true,
+    };
+    let Some(id) = going.progress.run() else {
+        return;
+    };
+    let cleaned = async {
+        let runs = engine.ledger().runs().await?;
+        match runs.into_iter().find(|run| *run.id == *id) {
+            Some(run) => engine.clean(&run, batches).await,
+            None => Ok(0),
+        }
+    };
+    if let Err(error) = cleaned.await {
+        // The outcomes are safe; what stays is deleted by the provider in time.
+        terminal::say(&format!(
+            "warning: the inputs stay at the provider: {error}"
+        ));
+    }
 }
 
 /// The first of the signals that end a run.
