@@ -376,6 +376,62 @@ fn another_process_goes_on_with_the_run() {
 }
 
 #[test]
+fn a_record_that_is_lost_is_rebuilt_from_the_labels_of_its_batches() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    let input: Vec<Value> = (0..5)
+        .map(|k| json!({"id": format!("r/{k}"), "prompt": format!("p{k}")}))
+        .collect();
+    write(folder.path(), &input);
+    for (provider, model) in [
+        ("openai", "openai/m"),
+        ("google", "google/gemini-2.5-flash"),
+    ] {
+        let at = |args: &[&str]| emulating.run_at(provider, folder.path(), args);
+        let small = [
+            "in.jsonl",
+            "-m",
+            model,
+            "--max-batch-requests",
+            "2",
+            "-o",
+            "out.jsonl",
+        ];
+        let run = at(&[&["run", "--detach"], &small[..]].concat());
+        assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+        let paid = emulating.bill()["creates"].clone();
+        fs::remove_dir_all(folder.path().join(".lmbatch")).unwrap();
+        let doctor = at(&["doctor", "-p", provider]);
+        assert_eq!(doctor.status.code(), Some(1), "{}", said(&doctor));
+        let text = said(&doctor);
+        let label = text
+            .split_whitespace()
+            .find(|word| word.starts_with("lmbatch-"))
+            .unwrap();
+        let adopted = at(&[&["adopt", label], &small[..]].concat());
+        assert!(
+            said(&adopted).contains("3 of 3 batches are taken"),
+            "{}",
+            said(&adopted)
+        );
+        let resumed = at(&["resume", "--poll-interval", "20ms"]);
+        assert_eq!(resumed.status.code(), Some(0), "{}", said(&resumed));
+        let answers = lines(&folder.path().join("out.jsonl"));
+        let texts: Vec<&str> = answers
+            .iter()
+            .map(|line| line["text"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            texts,
+            ["echo: p0", "echo: p1", "echo: p2", "echo: p3", "echo: p4"]
+        );
+        assert_eq!(emulating.bill()["creates"], paid, "nothing was sent again");
+        assert_eq!(at(&["doctor", "-p", provider]).status.code(), Some(0));
+        fs::remove_file(folder.path().join("out.jsonl")).unwrap();
+        fs::remove_dir_all(folder.path().join(".lmbatch")).unwrap();
+    }
+}
+
+#[test]
 fn a_run_that_is_cancelled_keeps_what_was_answered() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     write(

@@ -1,4 +1,4 @@
-//! Tasks of this repository: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask bench`, `cargo xtask ci`.
+//! Tasks of this repository: `cargo xtask test`, `tidy`, `chaos`, `bench`, `ci`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -16,6 +16,7 @@ use sh::{has, run};
 const HELP: &str = "cargo xtask COMMAND
   test [ARGS]   every test; needs no network and no key
   tidy          the house's invariants
+  chaos         2,000 kills and 20,000 simulated runs; takes some twenty minutes
   bench         processor time and memory beside a floor program; prints a table
   ci            fmt, clippy, test, tidy, docs";
 
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let result = match command {
         "test" => test(rest),
         "tidy" => tidy::tidy(),
+        "chaos" => chaos(),
         "bench" => bench::bench(),
         // For the bench: a command in a process of its own.
         "measure" => bench::measure_one(rest),
@@ -69,6 +71,26 @@ fn test(args: &[String]) -> Result<(), String> {
             "--quiet",
         ],
     )
+}
+
+/// The tests of survival, many more times than in `test`.
+fn chaos() -> Result<(), String> {
+    run("cargo", &["build", "--locked", "--package", "lmbatch-cli"])?;
+    let run_one = |filter: &str| {
+        let line = [
+            "nextest",
+            "run",
+            "--locked",
+            "--workspace",
+            "--no-capture",
+            "-E",
+            filter,
+        ];
+        let often = [("LMBATCH_KILLS", "2000"), ("LMBATCH_SEEDS", "20000")];
+        sh::run_with("cargo", &line, &often)
+    };
+    run_one("test(~whatever_the_provider_answers)")?;
+    run_one("test(~killed_at_random_moments)")
 }
 
 fn ci() -> Result<(), String> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use lmbatch_core::{Effort, Problem};
+use lmbatch_engine::BatchLimit;
 
 /// Batch inference for language models: exactly one outcome per request, at the batch price.
 #[derive(Debug, Parser)]
@@ -51,6 +52,10 @@ pub(crate) enum Command {
     Audit(OneRunArgs),
     /// Delete a run's record with its prompts and answers from this machine.
     Purge(OneRunArgs),
+    /// Find batches of ours at a provider that no record here knows.
+    Doctor(DoctorArgs),
+    /// Rebuild the record of a run from its input and the labels of its batches.
+    Adopt(Box<AdoptArgs>),
     /// Check a file as run would, offline, and send nothing.
     Validate(Box<ValidateArgs>),
     /// List the providers, and what each can do.
@@ -101,12 +106,8 @@ pub(crate) struct RunArgs {
     /// Send a request that was not answered, and may be if it is asked again, so often in all.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) max_attempts: u32,
-    /// The most requests of one batch, below what the provider takes.
-    #[arg(long, value_name = "N")]
-    pub(crate) max_batch_requests: Option<u32>,
-    /// The most bytes of one batch, below what the provider takes.
-    #[arg(long, value_name = "N")]
-    pub(crate) max_batch_bytes: Option<u64>,
+    #[command(flatten)]
+    pub(crate) limit: LimitArgs,
     #[command(flatten)]
     pub(crate) doubt: DoubtArgs,
     /// A name for the run: the same name is the same run.
@@ -122,6 +123,56 @@ pub(crate) struct RunArgs {
     pub(crate) raw: bool,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
+}
+
+/// How large batches may be.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LimitArgs {
+    /// The most requests of one batch, below what the provider takes.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_batch_requests: Option<u32>,
+    /// The most bytes of one batch, below what the provider takes.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_batch_bytes: Option<u64>,
+}
+
+impl LimitArgs {
+    pub(crate) fn limit(&self) -> BatchLimit {
+        BatchLimit {
+            max_requests: self.max_batch_requests,
+            max_bytes: self.max_batch_bytes,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    /// Whose batches.
+    #[arg(short, long)]
+    pub(crate) provider: String,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AdoptArgs {
+    /// The label of any batch of the run, such as lmbatch-abcdefghijkl-0; `lmbatch doctor` shows it.
+    pub(crate) label: String,
+    /// The input that was sent, with the same options.
+    pub(crate) input: PathBuf,
+    /// Where outcomes go [default: INPUT.PROVIDER.MODEL.jsonl].
+    #[arg(short, long)]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) limit: LimitArgs,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -1,11 +1,12 @@
 //! What a run shows while it goes on: a live line on a terminal, a line on change in a pipe.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lmbatch_core::BatchId;
+use lmbatch_core::{BatchId, BatchSnapshot};
 use lmbatch_engine::{Event, HandleParts, Observer};
 
 use crate::terminal;
@@ -23,6 +24,8 @@ pub(crate) struct Progress {
     show: Show,
     handle: Mutex<Option<(HandleParts, PathBuf)>>,
     run: Mutex<Option<String>>,
+    /// Whether each batch has ended, and how many of its requests are done.
+    batches: Mutex<BTreeMap<BatchId, (bool, u64)>>,
 }
 
 impl Progress {
@@ -43,6 +46,7 @@ impl Progress {
             show,
             handle: Mutex::default(),
             run: Mutex::default(),
+            batches: Mutex::default(),
         }
     }
 
@@ -62,6 +66,22 @@ impl Progress {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// How far all batches are, where there are several.
+    fn of_several(&self, snapshot: &BatchSnapshot) -> Option<String> {
+        let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = (snapshot.status.is_terminal(), snapshot.counts.finished());
+        batches.insert(snapshot.id.clone(), now);
+        if batches.len() < 2 {
+            return None;
+        }
+        let ended = batches.values().filter(|(ended, _)| *ended).count();
+        let done: u64 = batches.values().map(|(_, done)| done).sum();
+        Some(format!(
+            "{ended} of {} batches have ended · {done} requests are done",
+            batches.len()
+        ))
     }
 
     pub(crate) fn finish(&self) {
@@ -93,6 +113,9 @@ impl Progress {
     }
 
     fn created(&self, batch: &BatchId, found: bool) {
+        let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        batches.insert(batch.clone(), (false, 0));
+        drop(batches);
         let kept = self
             .handle
             .lock()
@@ -145,6 +168,9 @@ impl Observer for Progress {
             ),
             Event::Created { batch, found } => self.created(batch, *found),
             Event::Polled { snapshot, .. } => {
+                if let Some(text) = self.of_several(snapshot) {
+                    return self.tell(text);
+                }
                 let counts = snapshot.counts;
                 // A count of all is not the end: results are still being written.
                 let progress = counts

@@ -168,6 +168,15 @@ impl Engine {
         self.plan_with(source, IdChoice::Ours).await
     }
 
+    /// The same under the mark of an earlier plan: of the same input it is the same plan again.
+    pub async fn plan_again(
+        &self,
+        source: Box<dyn RequestSource>,
+        nonce: Nonce,
+    ) -> Result<Plan, PlanError> {
+        self.plan_under(source, IdChoice::Ours, nonce).await
+    }
+
     pub(crate) async fn plan_with(
         &self,
         source: Box<dyn RequestSource>,

@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod create;
+pub(crate) mod doctor;
 pub(crate) mod emulate;
 pub(crate) mod resume;
 pub(crate) mod run;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lmbatch_core::{BatchProvider, Clock, GenerateOptions};
 use lmbatch_emulator::{Emulator, Pace};
-use lmbatch_engine::{BatchLimit, Engine, Plan, PollingPolicy, RunOptions};
+use lmbatch_engine::{Engine, Plan, PollingPolicy, RunOptions};
 
 use super::resume::{self, Going};
 use super::state::{self, Notes};
@@ -95,10 +95,7 @@ fn engine(
     let engine = Engine::new(provider)
         .with_observer(progress.clone())
         .with_clock(Arc::clone(clock));
-    let engine = resume::doubting(engine, &args.doubt).with_batch_limit(BatchLimit {
-        max_requests: args.max_batch_requests,
-        max_bytes: args.max_batch_bytes,
-    });
+    let engine = resume::doubting(engine, &args.doubt).with_batch_limit(args.limit.limit());
     let brisk = args.emulate.then_some(Duration::from_millis(100));
     match args.poll_interval.or(brisk) {
         Some(interval) => engine.with_polling(PollingPolicy::every(interval)),
