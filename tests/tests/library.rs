@@ -205,3 +205,38 @@ async fn a_batch_that_fails_at_one_line_says_so_for_each_request() {
     let retryable = |id: &str| outcomes[id].value().unwrap_err().is_retryable();
     assert_eq!((retryable("a"), retryable("b")), (true, false));
 }
+
+#[tokio::test]
+async fn a_named_run_is_paid_for_once_however_often_it_is_asked_for() {
+    use std::sync::Arc;
+
+    use lmbatch::durable::{FolderSpool, StateFolder};
+    for subject in SUBJECTS {
+        let folder = tempfile::tempdir().unwrap();
+        let slow = Pace {
+            in_progress: Duration::from_secs(3600),
+            ..Pace::INSTANT
+        };
+        let (emulator, invoker) = world(subject, slow).await;
+        let state = StateFolder::write(folder.path()).unwrap();
+        let spool = Arc::new(FolderSpool::new(state.spool()));
+        let ledger = Arc::new(state.ledger().await.unwrap());
+        let invoker = invoker.record(ledger, spool);
+        let asked = || invoker.batch().invoke(ASKED).named("nightly");
+        let cut = asked().max_iterations(1).await.unwrap_err();
+        assert_eq!(cut.kind(), ErrorKind::Timeout, "{}: {cut}", subject.name);
+        emulator.advance(Duration::from_secs(3600));
+        for _ in 0..2 {
+            let outcomes = asked().await.unwrap();
+            assert_eq!(outcomes["a"].value().unwrap().text(), "echo: one");
+        }
+        let other = invoker
+            .batch()
+            .invoke([("x", "y")])
+            .named("nightly")
+            .await
+            .unwrap_err();
+        assert!(other.to_string().contains("of other requests"), "{other}");
+        assert_eq!(emulator.bill().creates, 1, "{}", subject.name);
+    }
+}

@@ -190,6 +190,9 @@ fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static st
         ("lmbatch-engine", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
             Some("the engine knows core only")
         }
+        ("lmbatch-ledger", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
+            Some("the ledger knows core only")
+        }
         (from, "reqwest") if from != "lmbatch-http" => Some("only lmbatch-http speaks HTTP"),
         (_, to)
             if from_is_provider

@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Create a batch and wait for nothing.
     Create(Box<CreateArgs>),
-    /// Say where a batch stands.
+    /// Say where a batch or a run stands.
     Status(StatusArgs),
     /// Fetch the outcomes of a batch that has ended.
     Retrieve(RetrieveArgs),
@@ -398,11 +398,11 @@ pub(crate) struct ConnectionArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
-    /// The batch's id.
+    /// The batch's id; or, for status, a run's (r-…).
     pub(crate) batch: String,
     /// Whose it is.
     #[arg(short, long)]
-    pub(crate) provider: String,
+    pub(crate) provider: Option<String>,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
 }
@@ -411,6 +411,8 @@ pub(crate) struct BatchArgs {
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) batch: BatchArgs,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,

@@ -343,6 +343,17 @@ pub(crate) fn all(state: &State, provider: &str) -> Vec<String> {
     ours.map(|batch| batch.id.clone()).collect()
 }
 
+/// The same as a list shows them: the newest may not be in it yet.
+pub(crate) fn listed(state: &State, provider: &str) -> Vec<String> {
+    let shown = state.time.now().saturating_sub(state.limits.list_lag);
+    let ids = all(state, provider).into_iter();
+    ids.filter(|id| {
+        let batch = state.batch(provider, id);
+        batch.is_some_and(|batch| batch.created <= shown)
+    })
+    .collect()
+}
+
 /// Batches of a dialect that go on, and their requests.
 pub(crate) fn going_on(state: &State, provider: &str) -> (u64, u64) {
     let (mut batches, mut requests) = (0, 0);

@@ -19,6 +19,8 @@ pub struct Limits {
     pub ranges: bool,
     /// The `Retry-After` of an Anthropic batch that has not ended. The provider says 10 s.
     pub retry_after: Option<Duration>,
+    /// How long a batch is missing from the lists, which may lag behind creates.
+    pub list_lag: Duration,
     /// How long a Gemini batch has succeeded before its results show.
     pub late_results: Duration,
 }
@@ -32,6 +34,7 @@ impl Default for Limits {
             concurrent_batches: None,
             ranges: false,
             retry_after: None,
+            list_lag: Duration::ZERO,
             late_results: Duration::ZERO,
         }
     }

@@ -124,6 +124,7 @@ pub struct Invoke<'a, T = LMOutput> {
     pub(crate) call: Call<'a>,
     options: RunOptions,
     polling: Option<Duration>,
+    name: Option<String>,
     convert: fn(Outcomes) -> Outcomes<T>,
 }
 
@@ -173,6 +174,7 @@ impl<'a, T> Invoke<'a, T> {
             call,
             options: RunOptions::default(),
             polling: None,
+            name: None,
             convert,
         }
     }
@@ -186,6 +188,19 @@ impl<'a, T> Invoke<'a, T> {
     /// [`DEFAULT_STATUS_CHECK_INTERVAL`](crate::DEFAULT_STATUS_CHECK_INTERVAL).
     pub fn status_check_interval(mut self, interval: Duration) -> Self {
         self.polling = Some(interval);
+        self
+    }
+    /// A name under which the run is [recorded](LMInvoker::record). The same name with the same requests
+    /// is the same run: it is gone on with, or read back if it was answered, and never paid for twice.
+    /// Without a record it is refused.
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+    /// How often a request that was not answered, and may be if it is asked again, is sent in all; once
+    /// unless said otherwise.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.options.max_attempts = Some(attempts);
         self
     }
     /// Polls in all. When they are used up the error carries the batch id, and the batch goes on.
@@ -215,8 +230,11 @@ impl<'a, T: 'a> IntoFuture for Invoke<'a, T> {
             if let Some(interval) = self.polling {
                 engine = engine.with_polling(PollingPolicy::every(interval));
             }
-            let plan = engine.plan(self.call.source()).await?;
-            let finished = engine.run(plan, self.options).await?;
+            let source = self.call.source();
+            let finished = match &self.name {
+                Some(name) => engine.run_named(name, source, self.options).await?,
+                None => engine.run_once(source, self.options).await?,
+            };
             let outcomes = Outcomes::read(&engine, finished).await?;
             Ok((self.convert)(outcomes))
         }

@@ -213,6 +213,55 @@ impl Engine {
         Job::new(self, run, plan).await?.drive(options).await
     }
 
+    /// A run that no one will ask for again: no record of it is kept.
+    pub(crate) async fn run_once(
+        &self,
+        source: Box<dyn RequestSource>,
+        options: RunOptions,
+    ) -> Result<Finished> {
+        let mut engine = self.clone();
+        if engine.durable {
+            (engine.durable, engine.spool) = (false, None);
+            engine.ledger = Arc::new(MemoryLedger::default());
+        }
+        let plan = engine.plan(source).await?;
+        engine.run(plan, options).await
+    }
+
+    /// The run of a name: begun, gone on with from wherever it stands, or, if it was answered, read from
+    /// its record. Nothing is paid for twice.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] where a run of that name is of other requests or another account.
+    pub async fn run_named(
+        &self,
+        name: &str,
+        source: Box<dyn RequestSource>,
+        options: RunOptions,
+    ) -> Result<Finished> {
+        if !self.durable {
+            return Err(Error::invalid_input(
+                "a named run needs a record, such as a state folder",
+            ));
+        }
+        let plan = self.plan(source).await.map_err(Error::from)?;
+        let mut runs = self.ledger.runs().await?.into_iter();
+        let Some(run) = runs.find(|run| run.name.as_deref() == Some(name)) else {
+            let run = self.begin(&plan, Some(name), BTreeMap::new()).await?;
+            return self.start(run, plan, options).await;
+        };
+        let is_same = *run.digest == *plan.digest() && run.account == plan.account;
+        plan.discard();
+        match (is_same, run.finished) {
+            (true, true) => self.sealed(&run).await,
+            (true, false) => self.resume(&run, options).await,
+            (false, _) => Err(Error::invalid_input(format!(
+                "the run {name:?} ({}) is of other requests or another account; nothing was sent",
+                run.id
+            ))),
+        }
+    }
+
     /// Notes a plan in the ledger, under the caller's name for it and with its notes.
     pub async fn begin(
         &self,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchProvider, Clock, Effort, GenerateOptions, Hyperparameters, ResponseSchema, Rng,
-    ThinkingOptions, Tool, ToolChoice,
+    BatchProvider, Clock, Effort, GenerateOptions, Hyperparameters, Ledger, ResponseSchema, Rng,
+    Spool, ThinkingOptions, Tool, ToolChoice,
 };
 
 use crate::engine::Engine;
@@ -101,6 +101,11 @@ impl LMInvoker {
     /// When to look for a create whose fate is unknown.
     pub fn doubt(mut self, doubt: DoubtPolicy) -> Self {
         self.engine = self.engine.with_doubt(doubt);
+        self
+    }
+    /// A record that outlives the process, for [named](crate::Invoke::named) runs.
+    pub fn record(mut self, ledger: Arc<dyn Ledger>, spool: Arc<dyn Spool>) -> Self {
+        self.engine = self.engine.with_record(ledger, spool);
         self
     }
     /// The source of time, for tests.

@@ -49,6 +49,27 @@ pub mod provider {
     pub use lmbatch_core::{BatchCodec, BatchProvider, Capabilities, Limits};
 }
 
+/// Runs that survive their process.
+///
+/// ```no_run
+/// # async fn example(invoker: lmbatch::LMInvoker) -> lmbatch::Result<()> {
+/// use std::sync::Arc;
+/// use lmbatch::durable::{FolderSpool, StateFolder};
+///
+/// let state = StateFolder::write("state")?;
+/// let spool = Arc::new(FolderSpool::new(state.spool()));
+/// let invoker = invoker.record(Arc::new(state.ledger().await?), spool);
+/// // However often this is run, and wherever it is cut off, it is paid for once.
+/// let outcomes = invoker.batch().invoke([("a", "Hello!")]).named("nightly-2026-11-23").max_attempts(3).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(feature = "durable")]
+pub mod durable {
+    pub use lmbatch_engine::FolderSpool;
+    pub use lmbatch_ledger::{SqliteLedger, StateFolder};
+}
+
 /// Anthropic's message batches.
 #[cfg(feature = "anthropic")]
 pub mod anthropic {
@@ -76,6 +97,6 @@ pub mod openai {
 }
 
 /// The guide's examples compile.
-#[cfg(all(doctest, feature = "openai"))]
+#[cfg(all(doctest, feature = "openai", feature = "durable"))]
 #[doc = include_str!("../../../docs/guide/library.md")]
 mod guide {}

@@ -8,7 +8,9 @@ use lmbatch_core::{BatchHandle, BatchId, BatchSnapshot, ListOptions, format_time
 use lmbatch_engine::Engine;
 
 use super::{clock, connect, write};
-use crate::args::{BatchArgs, CancelArgs, ListArgs, MaxFailed, RetrieveArgs, StatusArgs};
+use crate::args::{
+    BatchArgs, CancelArgs, ListArgs, MaxFailed, OneRunArgs, RetrieveArgs, StatusArgs,
+};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Origin, Sink};
 use crate::providers::Provider;
@@ -16,12 +18,22 @@ use crate::summary::Summary;
 use crate::{model, terminal};
 
 fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Failure> {
-    let provider = model::find(&args.provider)?;
+    let Some(name) = &args.provider else {
+        return Err(Failure::usage(
+            "whose batch it is: name the provider with -p",
+        ));
+    };
+    let provider = model::find(name)?;
     let engine = Engine::new(connect(provider, &args.connection, provider.routes[0])?);
     Ok((provider, engine, BatchId::new(args.batch.as_str())))
 }
 
 pub(crate) async fn status(args: StatusArgs) -> Result<Exit, Failure> {
+    if args.batch.batch.starts_with("r-") && args.batch.provider.is_none() {
+        let run = args.batch.batch;
+        let state = args.state;
+        return super::runs::show(OneRunArgs { run, state }).await;
+    }
     let (_, engine, batch) = engine(&args.batch)?;
     let snapshot = engine.status(&batch).await?;
     if args.json {
@@ -45,14 +57,9 @@ pub(crate) async fn cancel(args: CancelArgs) -> Result<Exit, Failure> {
     if args.batch.starts_with("r-") && args.provider.is_none() {
         return super::runs::cancel(&args).await;
     }
-    let Some(provider) = args.provider else {
-        return Err(Failure::usage(
-            "whose batch it is: name the provider with -p",
-        ));
-    };
     let args = BatchArgs {
         batch: args.batch,
-        provider,
+        provider: args.provider,
         connection: args.connection,
     };
     let (provider, engine, batch) = engine(&args)?;

@@ -254,7 +254,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
     if !(1..=1000).contains(&limit) {
         return invalid("limit: between 1 and 1000");
     }
-    let all = batch::all(state, NAME);
+    let all = batch::listed(state, NAME);
     let position =
         |name: &str| parameter(request, name).map(|id| all.iter().position(|known| known == id));
     let (from, to) = match (position("after_id"), position("before_id")) {

@@ -111,7 +111,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
     let from: usize = parameter(request, "pageToken")
         .and_then(|token| token.parse().ok())
         .unwrap_or(0);
-    let ids = batch::all(state, NAME);
+    let ids = batch::listed(state, NAME);
     let page = ids
         .iter()
         .skip(from)

@@ -136,7 +136,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
             Some("invalid_value"),
         );
     }
-    let mut ids = batch::all(state, NAME);
+    let mut ids = batch::listed(state, NAME);
     if let Some(after) = parameter(request, "after") {
         ids = ids
             .into_iter()
