@@ -88,7 +88,7 @@ fn kill(provider: &str, model: &str, times: usize, seed: u64) {
                 "--max-batch-requests",
                 "15",
                 "--doubt-wait",
-                "600ms",
+                "100ms",
             ]);
             if resubmit {
                 command.args(["--on-doubt", "resubmit"]);

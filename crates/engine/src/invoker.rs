@@ -9,7 +9,7 @@ use lmbatch_core::{
 
 use crate::engine::Engine;
 use crate::operations::BatchOperations;
-use crate::policy::{DoubtPolicy, RetryPolicy};
+use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, RetryPolicy};
 
 /// A model at a provider, with defaults for every request. A call's values are merged over these,
 /// and a request's over both.
@@ -101,6 +101,16 @@ impl LMInvoker {
     /// When to look for a create whose fate is unknown.
     pub fn doubt(mut self, doubt: DoubtPolicy) -> Self {
         self.engine = self.engine.with_doubt(doubt);
+        self
+    }
+    /// What is done about a create whose fate stays unknown.
+    pub fn on_doubt(mut self, on_doubt: OnDoubt) -> Self {
+        self.engine = self.engine.with_on_doubt(on_doubt);
+        self
+    }
+    /// The most of one batch, below what the provider takes.
+    pub fn batch_limit(mut self, limit: BatchLimit) -> Self {
+        self.engine = self.engine.with_batch_limit(limit);
         self
     }
     /// A record that outlives the process, for [named](crate::Invoke::named) runs.

@@ -40,8 +40,8 @@ pub use lmbatch_core::{
     TokenUsage, Tool, ToolCall, ToolChoice, ToolResult,
 };
 pub use lmbatch_engine::{
-    BatchOperations, Create, DEFAULT_STATUS_CHECK_INTERVAL, DoubtPolicy, Engine, Invoke, LMInvoker,
-    OutcomeStream, Outcomes, PollingPolicy, Prepared, RetryPolicy,
+    BatchLimit, BatchOperations, Create, DEFAULT_STATUS_CHECK_INTERVAL, DoubtPolicy, Engine,
+    Invoke, LMInvoker, OnDoubt, OutcomeStream, Outcomes, PollingPolicy, Prepared, RetryPolicy,
 };
 
 /// What authors of adapters implement.

@@ -171,6 +171,11 @@ pub(crate) async fn audit(args: OneRunArgs) -> Result<Exit, Failure> {
     if let Some(lines) = lines {
         table.add_row(["lines of the output".to_owned(), lines.to_string()]);
     }
+    for batch in finished.batches() {
+        let counts = batch.counts;
+        let billed = format!("{} answered, {}", counts.succeeded, batch.status);
+        table.add_row([terminal::plain(batch.id.as_str()), billed]);
+    }
     terminal::out(&table.to_string());
     let whole = outcomes == requests && lines.is_none_or(|lines| lines == requests);
     if whole {

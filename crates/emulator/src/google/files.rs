@@ -92,7 +92,8 @@ pub(super) async fn upload(state: &Arc<State>, id: String, request: Request) -> 
     if offset != session.bytes {
         return invalid("the offset is not where the upload stands");
     }
-    let path = format!("google-{}", session.file);
+    // Of this upload alone: another one of the same name may have broken off before.
+    let path = format!("google-{}-{id}", session.file);
     let mut options = tokio::fs::OpenOptions::new();
     let Ok(mut file) = options
         .create(true)
