@@ -376,6 +376,23 @@ fn another_process_goes_on_with_the_run() {
 }
 
 #[test]
+fn an_input_that_is_refused_leaves_no_prompts_behind() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    write(
+        folder.path(),
+        &[json!({"prompt": "good"}), json!({"promt": "bad"})],
+    );
+    let run = emulating.run_at(
+        "openai",
+        folder.path(),
+        &["run", "in.jsonl", "-m", "openai/m"],
+    );
+    assert_eq!(run.status.code(), Some(2), "{}", said(&run));
+    let spool = fs::read_dir(folder.path().join(".lmbatch/spool")).unwrap();
+    assert_eq!(spool.count(), 0);
+}
+
+#[test]
 fn a_record_that_is_lost_is_rebuilt_from_the_labels_of_its_batches() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let input: Vec<Value> = (0..5)

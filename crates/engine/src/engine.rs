@@ -196,7 +196,6 @@ impl Engine {
             spool: self.spool()?,
             nonce,
             ids,
-            kept: self.durable,
             limit: self.batch_limit,
         };
         let plan = blocking(move || planner.plan(source)).await??;
@@ -277,6 +276,10 @@ impl Engine {
         let shards = plan.shards.iter().map(|planned| planned.record(&run.id));
         let shards: Vec<ShardRecord> = shards.collect();
         self.ledger.begin(&run, &shards).await?;
+        // What is not in a record leaves nothing behind; what is, stays.
+        if self.durable {
+            plan.files.keep();
+        }
         Ok(run)
     }
 

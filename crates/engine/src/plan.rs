@@ -271,15 +271,13 @@ pub(crate) struct Planner {
     pub(crate) spool: Arc<dyn Spool>,
     pub(crate) nonce: Nonce,
     pub(crate) ids: IdChoice,
-    /// Whether its files outlive the plan.
-    pub(crate) kept: bool,
     pub(crate) limit: BatchLimit,
 }
 
 impl Planner {
     /// Reads files and the whole source: not for an async thread.
     pub(crate) fn plan(self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {
-        let files = Files::new(self.spool, self.nonce.as_str(), self.kept);
+        let files = Files::new(self.spool, self.nonce.as_str(), false);
         let codec = self.provider.codec();
         let Drafted {
             shards,

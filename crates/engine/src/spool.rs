@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -222,7 +223,7 @@ pub(crate) struct Files {
     spool: Arc<dyn Spool>,
     stem: Box<str>,
     made: Mutex<Vec<String>>,
-    kept: bool,
+    kept: AtomicBool,
 }
 
 impl Files {
@@ -231,7 +232,7 @@ impl Files {
             spool,
             stem: stem.into(),
             made: Mutex::default(),
-            kept,
+            kept: AtomicBool::new(kept),
         }
     }
 
@@ -260,7 +261,12 @@ impl Files {
 
     /// Lets go of everything now, though it was to be kept.
     pub(crate) fn discard(&mut self) {
-        self.kept = false;
+        *self.kept.get_mut() = false;
+    }
+
+    /// From here on a record speaks of them: they outlive their last user.
+    pub(crate) fn keep(&self) {
+        self.kept.store(true, Ordering::Release);
     }
 
     fn made(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
@@ -270,7 +276,7 @@ impl Files {
 
 impl Drop for Files {
     fn drop(&mut self) {
-        if self.kept {
+        if *self.kept.get_mut() {
             return;
         }
         for name in self.made().drain(..) {
