@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use lmbatch_core::{Effort, Problem};
 use lmbatch_engine::BatchLimit;
+use serde::{Deserialize, Serialize};
 
 /// Batch inference for language models: exactly one outcome per request, at the batch price.
 #[derive(Debug, Parser)]
@@ -34,7 +35,7 @@ pub(crate) enum Command {
     Create(Box<CreateArgs>),
     /// Say where a batch or a run stands.
     Status(StatusArgs),
-    /// Fetch the outcomes of a batch that has ended.
+    /// Fetch the outcomes of a batch or a run that has ended.
     Retrieve(RetrieveArgs),
     /// List a provider's batches, newest first.
     List(ListArgs),
@@ -116,6 +117,9 @@ pub(crate) struct RunArgs {
     /// Send everything again, though the same input was sent before.
     #[arg(long)]
     pub(crate) new: bool,
+    /// The input has changed since: send what is new or changed, and keep every other outcome.
+    #[arg(long, conflicts_with_all = ["new", "emulate"])]
+    pub(crate) update: bool,
     #[command(flatten)]
     pub(crate) state: StateArgs,
     /// Write each provider row as it came, as {"id", "raw"}.
@@ -134,6 +138,10 @@ pub(crate) struct LimitArgs {
     /// The most bytes of one batch, below what the provider takes.
     #[arg(long, value_name = "N")]
     pub(crate) max_batch_bytes: Option<u64>,
+    /// The most tokens of one batch, estimated from its bytes with a margin: for limits on tokens that
+    /// wait at once.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_batch_tokens: Option<u64>,
 }
 
 impl LimitArgs {
@@ -141,6 +149,7 @@ impl LimitArgs {
         BatchLimit {
             max_requests: self.max_batch_requests,
             max_bytes: self.max_batch_bytes,
+            max_tokens: self.max_batch_tokens,
         }
     }
 }
@@ -208,6 +217,15 @@ pub(crate) struct RequeueArgs {
     /// Only the ids in this file, one a line.
     #[arg(long, value_name = "FILE")]
     pub(crate) ids: Option<PathBuf>,
+    /// To another model of the provider.
+    #[arg(short, long, value_name = "PROVIDER/MODEL")]
+    pub(crate) model: Option<String>,
+    /// With another limit to the tokens of an answer.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<u32>,
+    /// With another parameter, as in `run`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
     /// Say how many, and send nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -221,7 +239,7 @@ pub(crate) struct DoubtArgs {
     /// How long to look for a batch whose create's answer was lost [default: 15min].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) doubt_wait: Option<Duration>,
-    /// What to do if it does not appear: hold, or resubmit, which may pay twice.
+    /// What to do if it does not appear: hold; resubmit, which may pay twice; or abandon its requests.
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     pub(crate) on_doubt: OnDoubtArg,
 }
@@ -231,6 +249,7 @@ pub(crate) enum OnDoubtArg {
     #[default]
     Hold,
     Resubmit,
+    Abandon,
 }
 
 /// Where runs are recorded.
@@ -242,7 +261,7 @@ pub(crate) struct StateArgs {
 }
 
 /// What is done with outcomes, and said of them.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct ReportArgs {
     /// Replace an output that is there.
     #[arg(long)]
@@ -358,7 +377,7 @@ pub(crate) struct ListArgs {
 }
 
 /// What every request has in common.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 pub(crate) struct SettingsArgs {
     /// The model.
     #[arg(short, long, value_name = "PROVIDER/MODEL")]
@@ -398,7 +417,7 @@ pub(crate) struct ConnectionArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
-    /// The batch's id; or, for status, a run's (r-…).
+    /// A batch, or a run (r-…).
     pub(crate) batch: String,
     /// Whose it is.
     #[arg(short, long)]
@@ -422,9 +441,14 @@ pub(crate) struct StatusArgs {
 pub(crate) struct RetrieveArgs {
     #[command(flatten)]
     pub(crate) batch: BatchArgs,
-    /// What `create` wrote, or `run` left beside its output: gives each request its own id and its one outcome.
+    /// What `create` wrote: gives each request its own id and its one outcome. A run knows them.
     #[arg(long, value_name = "FILE")]
     pub(crate) handle: Option<PathBuf>,
+    /// Of a run that goes on: the outcomes that are there. Nothing is asked or sent.
+    #[arg(long)]
+    pub(crate) partial: bool,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
     /// Where outcomes go; `-` is standard output.
     #[arg(short, long, default_value = "-")]
     pub(crate) output: PathBuf,
@@ -454,6 +478,12 @@ impl std::str::FromStr for MaxFailed {
                 .ok_or_else(bad),
             None => text.parse().map(Self::Requests).map_err(|_| bad()),
         }
+    }
+}
+
+impl Default for MaxFailed {
+    fn default() -> Self {
+        Self::Requests(0)
     }
 }
 

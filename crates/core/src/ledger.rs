@@ -35,6 +35,12 @@ pub struct RunRecord {
     pub requests: u32,
     /// How often requests have been sent again, from 0.
     pub attempt: u32,
+    /// The try that its caller asked for last: automatic ones are counted from there.
+    #[serde(default)]
+    pub asked: u32,
+    /// Which requests the output holds, where the input was changed.
+    #[serde(default)]
+    pub order: Option<Order>,
     /// When it began.
     #[serde(default, with = "crate::time::optional")]
     pub created_at: Option<SystemTime>,
@@ -45,6 +51,15 @@ pub struct RunRecord {
     pub cancelled: bool,
     /// What its caller keeps with it, such as where the output goes.
     pub notes: BTreeMap<Box<str>, Box<str>>,
+}
+
+/// The output of a run whose input was changed: some of the requests that were sent, in another order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The number of the table in the spool that says which.
+    pub table: u32,
+    /// Requests that were ever sent.
+    pub ordinals: u32,
 }
 
 /// One shard of one run.

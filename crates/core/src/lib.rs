@@ -42,7 +42,8 @@ pub use input::{
 };
 pub use json::JsonBuf;
 pub use ledger::{
-    Ledger, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool, SpoolFile, SpoolWriter,
+    Ledger, Order, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool, SpoolFile,
+    SpoolWriter,
 };
 pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};
 pub use outcome::{Outcome, OutcomeStatus, Problem};

@@ -1,5 +1,7 @@
 //! Stage and create. Of every line here ask: if the process dies now, what is paid twice?
 
+use std::collections::HashSet;
+
 use lmbatch_core::{
     BatchId, Certainty, CreateProof, CreateToken, Delivery, Error, ErrorKind, Found, Intent,
     ListOptions, Result, Retry, Shard, ShardKey, ShardRecord, ShardState, Staged,
@@ -224,7 +226,7 @@ impl Engine {
                 .is_err()
         {
             return match self.on_doubt {
-                OnDoubt::Hold => Err(held(intent, cause, NOTHING)),
+                OnDoubt::Hold | OnDoubt::Abandon => Err(held(intent, cause, NOTHING)),
                 OnDoubt::Resubmit => Ok(None),
             };
         }
@@ -328,6 +330,7 @@ impl Engine {
 
     /// One look: every page that may hold the batch. A list that fails is not an empty list.
     async fn look(&self, intent: &Intent) -> Result<Seen> {
+        let taken = self.taken().await?;
         let (mut proved, mut fitting) = (Vec::new(), Vec::new());
         let mut page = None;
         loop {
@@ -337,6 +340,8 @@ impl Engine {
             for candidate in found.candidates {
                 match candidate.certainty {
                     Certainty::Token | Certainty::Proved => proved.push(candidate.batch),
+                    // A batch that is known as another's is not this one, however well it fits.
+                    Certainty::Presumed if taken.contains(&candidate.batch) => {}
                     Certainty::Presumed => fitting.push(candidate.batch),
                     Certainty::Unknown => {}
                 }
@@ -351,6 +356,25 @@ impl Engine {
             (true, false) => Seen::Fitting(fitting),
             (true, true) => Seen::Nothing,
         })
+    }
+}
+
+impl Engine {
+    /// The batches that the ledger knows.
+    async fn taken(&self) -> Result<HashSet<BatchId>> {
+        let mut taken = HashSet::new();
+        for run in self.ledger.runs().await? {
+            for shard in self.ledger.shards(&run.id).await? {
+                match shard.state {
+                    ShardState::Created { batch, .. } => taken.insert(batch),
+                    ShardState::Ended(snapshot) | ShardState::Sealed { snapshot, .. } => {
+                        taken.insert(snapshot.id)
+                    }
+                    _ => continue,
+                };
+            }
+        }
+        Ok(taken)
     }
 }
 

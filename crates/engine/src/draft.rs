@@ -40,6 +40,7 @@ struct Open {
     frame: Frame,
     body: Writer,
     count: u32,
+    tokens: u64,
 }
 
 struct Draft<'a> {
@@ -172,6 +173,7 @@ impl Draft<'_> {
         };
         open.body.write_all(&self.row).map_err(written)?;
         open.count += 1;
+        open.tokens += estimated_tokens(self.row.len());
         sent.write(&mut self.sent).map_err(written)?;
         self.record.clear();
         entry.id.write_json(&mut self.record.id);
@@ -236,6 +238,7 @@ impl Draft<'_> {
             class,
             body: self.files.create(&body(number))?,
             count: 0,
+            tokens: 0,
         });
         Ok(self.open.len() - 1)
     }
@@ -244,7 +247,11 @@ impl Draft<'_> {
         let frame = &open.frame;
         let around = frame.prefix.len() + frame.separator.len() + frame.suffix.len();
         let bytes = open.body.written + (around + self.row.len()) as u64;
-        open.count < open.limits.max_requests && bytes <= open.limits.max_bytes
+        let tokens = open.tokens + estimated_tokens(self.row.len());
+        let most = open.limits.enqueued_tokens;
+        open.count < open.limits.max_requests
+            && bytes <= open.limits.max_bytes
+            && most.is_none_or(|most| tokens <= most)
     }
 
     fn close(&mut self, mut open: Open) -> Result<(), Error> {
@@ -313,6 +320,12 @@ impl Draft<'_> {
                 .into(),
         })
     }
+}
+
+/// A request's tokens, guessed from its bytes as sent: text has some four to a token, so that three leave
+/// a margin for languages that have fewer.
+pub(crate) fn estimated_tokens(bytes: usize) -> u64 {
+    (bytes as u64).div_ceil(3)
 }
 
 /// The spool's word for a shard's body.

@@ -17,7 +17,7 @@ use crate::fetch;
 use crate::finished::Finished;
 use crate::joiner::Joiner;
 use crate::memory::MemoryLedger;
-use crate::plan::{self, IdChoice, Plan, PlanError, Planner};
+use crate::plan::{IdChoice, Plan, PlanError, Planner};
 use crate::policy::{BatchLimit, Decision, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy};
 use crate::poll;
 use crate::reader::OutcomeReader;
@@ -290,18 +290,20 @@ impl Engine {
 
     /// The outcomes of a run that has ended, from its record alone: no one is asked.
     pub async fn sealed(&self, run: &RunRecord) -> Result<Finished> {
-        let shards = self.ledger.shards(&run.id).await?;
-        let plan = plan::restored(&*self.provider, self.spool()?, run, &shards)?;
-        Job::new(self, run.clone(), plan).await?.sealed()
+        self.job(run).await?.sealed()
     }
 
-    /// Sends chosen requests of a run that has ended again, by their places from 0: they go out when it is
-    /// [resumed](Self::resume), and what is answered last counts. How many they are.
+    /// The outcomes that a run has so far, from its record alone; see [`Finished::is_whole`].
+    pub async fn partial(&self, run: &RunRecord) -> Result<Finished> {
+        self.job(run).await?.partial()
+    }
+
+    /// Sends chosen requests of a run that has ended again, by their places in the output from 0: they go
+    /// out when it is [resumed](Self::resume), and what is answered last counts. How many they are.
     pub async fn requeue(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {
-        let shards = self.ledger.shards(&run.id).await?;
-        let plan = plan::restored(&*self.provider, self.spool()?, run, &shards)?;
-        let mut job = Job::new(self, run.clone(), plan).await?;
-        job.send_again(Some(chosen)).await
+        let mut job = self.job(run).await?;
+        let chosen = job.plan.ordinals_of(chosen)?;
+        job.send_again(&chosen).await
     }
 
     /// Deletes what a run that has ended left at the provider: its inputs, and its batches too if that is
@@ -332,12 +334,7 @@ impl Engine {
                 run.id
             )));
         }
-        let shards = self.ledger.shards(&run.id).await?;
-        let plan = plan::restored(&*self.provider, self.spool()?, run, &shards)?;
-        Job::new(self, run.clone(), plan)
-            .await?
-            .drive(options)
-            .await
+        self.job(run).await?.drive(options).await
     }
 
     /// The record of runs.
@@ -467,7 +464,7 @@ impl Engine {
         self.observer.observe(event);
     }
 
-    fn spool(&self) -> Result<Arc<dyn Spool>> {
+    pub(crate) fn spool(&self) -> Result<Arc<dyn Spool>> {
         if let Some(spool) = &self.spool {
             return Ok(Arc::clone(spool));
         }

@@ -11,10 +11,16 @@ use lmbatch_core::{BatchId, BatchSnapshot, Chunk, Error, ErrorKind, Result, Resu
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::finished::{Finished, Tally};
-use crate::index::{BUFFER, Place};
+use crate::index::{BUFFER, Place, Reader, Sent};
 use crate::joiner::Joiner;
+use crate::plan::Plan;
 use crate::policy::Decision;
+use crate::requeue::sent_table;
 use crate::spool::Files;
+
+/// The spool's word for where each outcome's row lies; another one while the run may go on elsewhere.
+pub(crate) const INDEX: &str = "index";
+pub(crate) const PARTIAL_INDEX: &str = "partial-index";
 
 /// How long results may be missing from a batch that has ended.
 const LATE_RESULTS: Duration = Duration::from_secs(15 * 60);
@@ -28,7 +34,7 @@ pub(crate) async fn fetch(
 ) -> Result<Finished> {
     let mut harvest = Harvest::new(engine, joiner);
     harvest.batch(&files, &snapshot, 0).await?;
-    harvest.finish(files.into(), vec![snapshot], None)
+    harvest.finish(files.into(), vec![snapshot], INDEX)
 }
 
 /// Where the results are. A batch may have ended before all of them show.
@@ -147,7 +153,7 @@ impl<'a> Harvest<'a> {
         &mut self,
         files: Arc<Files>,
         snapshots: Vec<BatchSnapshot>,
-        sent: Option<String>,
+        name: &str,
     ) -> Result<Finished> {
         let written = |error| Error::local("writing the spool", error);
         if let Joiner::Discover { echo, .. } = &mut self.joiner {
@@ -155,23 +161,78 @@ impl<'a> Harvest<'a> {
         }
         let requests = self.joiner.count();
         self.places.resize(requests as usize, Place::NONE);
-        let mut index = files.create("index")?;
+        let mut index = files.create(name)?;
         for place in &self.places {
             index.write_all(&place.to_bytes()).map_err(written)?;
         }
         index.flush().map_err(written)?;
+        Ok(self.finished(files, snapshots, requests, name))
+    }
+
+    /// The same of a run, whose output may hold only some of its requests.
+    pub(crate) fn finish_run(
+        &mut self,
+        plan: Plan,
+        snapshots: Vec<BatchSnapshot>,
+        attempt: u32,
+        name: &str,
+    ) -> Result<Finished> {
+        let written = |error| Error::local("writing the spool", error);
+        let (echo, sent, requests) = (plan.echo(), sent_table(attempt), plan.requests);
+        let order = plan.order()?;
+        let ordinals = plan.ordinals();
+        let files = plan.files;
+        let Some(order) = order else {
+            let finished = self.finish(files, snapshots, name)?;
+            return Ok(Finished {
+                sent: Some(sent),
+                ..finished
+            });
+        };
+        self.places.resize(ordinals as usize, Place::NONE);
+        let mut table = Reader::new(files.open(&sent)?);
+        let places = (0..ordinals).map(|_| Sent::read(&mut table).map_err(written));
+        let places: Vec<Sent> = places.collect::<Result<_>>()?;
+        let mut index = files.create(name)?;
+        let lie = format!("{name}-sent");
+        let mut lies = files.create(&lie)?;
+        for ordinal in order {
+            let at = ordinal as usize;
+            index
+                .write_all(&self.places[at].to_bytes())
+                .map_err(written)?;
+            places[at].write(&mut lies).map_err(written)?;
+        }
+        index.flush().map_err(written)?;
+        lies.flush().map_err(written)?;
+        Ok(Finished {
+            sent: Some(lie),
+            echo,
+            ..self.finished(files, snapshots, requests, name)
+        })
+    }
+
+    fn finished(
+        &mut self,
+        files: Arc<Files>,
+        snapshots: Vec<BatchSnapshot>,
+        requests: u32,
+        name: &str,
+    ) -> Finished {
         self.warn();
         self.engine.tell(&Event::Fetched {
             rows: self.tally.rows,
         });
-        Ok(Finished {
+        Finished {
             snapshots,
             files,
             segments: std::mem::take(&mut self.segments),
             requests,
-            sent,
+            index: name.to_owned(),
+            echo: "echo".to_owned(),
+            sent: None,
             tally: self.tally,
-        })
+        }
     }
 
     fn warn(&self) {

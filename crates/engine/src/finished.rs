@@ -16,6 +16,10 @@ pub struct Finished {
     pub(crate) files: Arc<Files>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) requests: u32,
+    /// The file that says where each outcome's row lies.
+    pub(crate) index: String,
+    /// The file of what goes back to the caller beside outcomes.
+    pub(crate) echo: String,
     /// The file that says which shard each request went out in last, where there are several.
     pub(crate) sent: Option<String>,
     pub(crate) tally: Tally,
@@ -43,6 +47,10 @@ impl Finished {
     /// All batches, each with its last snapshot.
     pub fn batches(&self) -> &[BatchSnapshot] {
         &self.snapshots
+    }
+    /// Whether every batch has ended: then each request has its outcome.
+    pub fn is_whole(&self) -> bool {
+        self.snapshots.iter().all(|one| one.status.is_terminal())
     }
     /// Requests, each with one outcome.
     pub fn requests(&self) -> u64 {

@@ -32,7 +32,7 @@ impl Joiner {
         Ok(match &plan.ids {
             IdRule::Ordinal(nonce) => Self::Ordinal {
                 nonce: nonce.clone(),
-                count: plan.requests,
+                count: plan.ordinals(),
             },
             IdRule::Verbatim => {
                 let mut reader = Reader::new(plan.files.open("echo")?);

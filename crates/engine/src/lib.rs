@@ -26,11 +26,13 @@ mod policy;
 mod poll;
 mod prepared;
 mod reader;
+mod refill;
 mod requeue;
 mod run;
 mod source;
 mod spool;
 mod structured;
+mod update;
 
 pub use answer::{AnswerView, Answered, Structured};
 pub use calls::{Create, Invoke};
@@ -51,3 +53,4 @@ pub use prepared::Prepared;
 pub use reader::OutcomeReader;
 pub use source::{Entry, IdView, RequestSource, Sourced};
 pub use spool::{FolderSpool, TemporarySpool};
+pub use update::Changes;

@@ -29,6 +29,7 @@ pub struct Plan {
     pub(crate) files: Arc<Files>,
     pub(crate) provider: ProviderId,
     pub(crate) account: lmbatch_core::AccountId,
+    pub(crate) order: Option<lmbatch_core::Order>,
 }
 
 /// A shard of a plan.
@@ -93,6 +94,8 @@ impl Plan {
             nonce: self.nonce.clone(),
             requests: self.requests,
             attempt: 0,
+            asked: 0,
+            order: None,
             created_at: Some(clock.now()),
             finished: false,
             cancelled: false,
@@ -312,6 +315,7 @@ impl Planner {
             files: Arc::new(files),
             provider: codec.id().clone(),
             account: self.provider.account(),
+            order: None,
         })
     }
 }
@@ -345,6 +349,7 @@ pub(crate) fn restored(
         files: Arc::new(files),
         provider: run.provider.clone(),
         account: run.account.clone(),
+        order: run.order,
     })
 }
 

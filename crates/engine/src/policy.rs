@@ -163,6 +163,8 @@ pub enum OnDoubt {
     Hold,
     /// It is sent again. If the first was accepted after all, both are paid for.
     Resubmit,
+    /// Its requests are given up, as errors that say so; everything else goes on.
+    Abandon,
 }
 
 /// The most of one batch, below what its provider takes.
@@ -177,6 +179,8 @@ pub struct BatchLimit {
     pub max_requests: Option<u32>,
     /// Bytes as sent.
     pub max_bytes: Option<u64>,
+    /// Tokens of the requests, estimated from their bytes: one for three, which leaves a margin.
+    pub max_tokens: Option<u64>,
 }
 
 impl BatchLimit {
@@ -190,6 +194,10 @@ impl BatchLimit {
                 .max_bytes
                 .unwrap_or(u64::MAX)
                 .clamp(1, limits.max_bytes),
+            enqueued_tokens: match (self.max_tokens, limits.enqueued_tokens) {
+                (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+                (ours, theirs) => ours.or(theirs),
+            },
             ..limits
         }
     }

@@ -42,8 +42,8 @@ impl OutcomeReader {
         let sent = sent.transpose()?.map(Reader::new);
         Ok(Self {
             provider,
-            index: Reader::new(finished.files.open("index")?),
-            echo: Reader::new(finished.files.open("echo")?),
+            index: Reader::new(files.open(&finished.index)?),
+            echo: Reader::new(files.open(&finished.echo)?),
             segments,
             snapshots: finished.snapshots.clone(),
             sent,
@@ -57,29 +57,23 @@ impl OutcomeReader {
         })
     }
 
-    /// The next request with its outcome; `None` after the last.
+    /// The next request with its outcome; `None` after the last. Of a run that goes on, requests that
+    /// have no outcome yet are left out.
     #[expect(
         clippy::should_implement_trait,
         reason = "what it gives borrows from the reader, which an Iterator cannot say"
     )]
     pub fn next(&mut self) -> Result<Option<Answered<'_>>> {
-        if self.next == self.requests {
-            return Ok(None);
-        }
-        let ordinal = self.next;
-        self.next += 1;
-        let mut entry = [0; ENTRY];
-        self.index.read_exact(&mut entry).map_err(unreadable)?;
-        self.record.read(&mut self.echo).map_err(unreadable)?;
-        let place = Place::from_bytes(&entry);
-        let (shard, at) = match &mut self.sent {
-            Some(sent) => {
-                let sent = Sent::read(sent).map_err(unreadable)?;
-                (sent.shard as usize, sent.place)
+        let (ordinal, place, shard, at) = loop {
+            let Some((ordinal, place, shard, at)) = self.advance()? else {
+                return Ok(None);
+            };
+            let snapshot = self.snapshots.get(shard).ok_or_else(lost)?;
+            if !place.is_none() || snapshot.status.is_terminal() {
+                break (ordinal, place, shard, at);
             }
-            None => (0, ordinal),
         };
-        let snapshot = self.snapshots.get(shard).ok_or_else(lost)?;
+        let snapshot = &self.snapshots[shard];
         self.current = refusal(snapshot, at);
         self.row.clear();
         let mut part = None;
@@ -140,6 +134,38 @@ impl OutcomeReader {
             raw,
             answer,
         }))
+    }
+}
+
+impl OutcomeReader {
+    /// Goes on after the first `count` requests, as a reader that has read them would.
+    pub fn skip(&mut self, count: u64) -> Result<()> {
+        for _ in 0..count {
+            if self.advance()?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One request on: its number, where its row lies, and the shard and place in which it went out last.
+    fn advance(&mut self) -> Result<Option<(u32, Place, usize, u32)>> {
+        if self.next == self.requests {
+            return Ok(None);
+        }
+        let ordinal = self.next;
+        self.next += 1;
+        let mut entry = [0; ENTRY];
+        self.index.read_exact(&mut entry).map_err(unreadable)?;
+        self.record.read(&mut self.echo).map_err(unreadable)?;
+        let (shard, at) = match &mut self.sent {
+            Some(sent) => {
+                let sent = Sent::read(sent).map_err(unreadable)?;
+                (sent.shard as usize, sent.place)
+            }
+            None => (0, ordinal),
+        };
+        Ok(Some((ordinal, Place::from_bytes(&entry), shard, at)))
     }
 }
 

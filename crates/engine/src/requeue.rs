@@ -1,46 +1,49 @@
 //! Requests that were not answered, and may be if they are asked again, go into new batches.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Write as _;
+use std::sync::Arc;
 
-use lmbatch_core::{BatchClass, BatchSnapshot, BatchStatus, Error, Result, Verdict};
+use lmbatch_core::{BatchSnapshot, BatchStatus, Error, Result, SpoolFile, Verdict};
 
 use crate::create::Noted;
 use crate::draft::body;
 use crate::event::Event;
 use crate::finished::refusal;
-use crate::index::{Reader, Sent, Writer};
-use crate::plan::{PlannedShard, planned};
+use crate::index::{Reader, Sent};
+use crate::plan::{Plan, PlannedShard};
+use crate::refill::Refill;
 use crate::run::{Job, Stage, Work};
+use crate::spool::Files;
 
 fn spooled(error: std::io::Error) -> Error {
     Error::local("writing the spool", error)
 }
 
-/// A shard that is being filled.
-struct Filling {
-    number: u32,
-    class: BatchClass,
-    body: Writer,
-    count: u32,
-}
-
 impl Job<'_> {
     /// Sends the unanswered again, if there are any and tries are left.
     pub(crate) async fn requeue(&mut self, max_attempts: u32) -> Result<bool> {
-        if self.run.attempt + 1 >= max_attempts {
+        // Tries are counted from when the caller last asked.
+        if self.run.attempt - self.run.asked + 1 >= max_attempts {
             return Ok(false);
         }
-        self.send_again(None).await.map(|requests| requests > 0)
+        let again = self.rows(None)?;
+        self.send(again).await.map(|requests| requests > 0)
     }
 
-    /// Sends the chosen again, or, where none are, the unanswered.
-    pub(crate) async fn send_again(&mut self, chosen: Option<&HashSet<u32>>) -> Result<u64> {
-        let attempt = self.run.attempt + 1;
-        let (new, requests) = self.refill(attempt, chosen)?;
+    /// Sends the chosen again, on its caller's word.
+    pub(crate) async fn send_again(&mut self, chosen: &HashSet<u32>) -> Result<u64> {
+        self.run.asked = self.run.attempt + 1;
+        let again = self.rows(Some(chosen))?;
+        self.send(again).await
+    }
+
+    /// Notes new shards of the run, to be created.
+    pub(crate) async fn send(&mut self, new: Vec<PlannedShard>) -> Result<u64> {
+        let requests = new.iter().map(|new| u64::from(new.shard.count)).sum();
         if requests == 0 {
             return Ok(0);
         }
+        let attempt = self.run.attempt + 1;
         self.engine.tell(&Event::Requeued { requests, attempt });
         self.run.attempt = attempt;
         self.run.finished = false;
@@ -58,106 +61,44 @@ impl Job<'_> {
         Ok(requests)
     }
 
-    /// Copies the rows of the unanswered into new bodies, and notes where they are now.
-    fn refill(
-        &mut self,
-        attempt: u32,
-        chosen: Option<&HashSet<u32>>,
-    ) -> Result<(Vec<PlannedShard>, u64)> {
-        let files = std::sync::Arc::clone(&self.plan.files);
-        let codec = self.engine.provider.codec();
-        let mut bodies = HashMap::new();
-        let mut old = Reader::new(files.open(&sent_table(self.run.attempt))?);
-        let mut places: Vec<Sent> = Vec::with_capacity(self.plan.requests as usize);
-        let mut open: Vec<Filling> = Vec::new();
-        let mut full: Vec<Filling> = Vec::new();
-        let (mut requests, mut row) = (0, Vec::new());
-        for ordinal in 0..self.plan.requests {
-            let mut sent = Sent::read(&mut old).map_err(spooled)?;
+    /// Copies the rows of the chosen, or else of the unanswered, into new bodies, and notes where they are
+    /// now.
+    fn rows(&mut self, chosen: Option<&HashSet<u32>>) -> Result<Vec<PlannedShard>> {
+        let attempt = self.run.attempt + 1;
+        let files = Arc::clone(&self.plan.files);
+        let wanted = self.plan.wanted()?;
+        let mut refill = Refill::new(
+            self.engine.provider.codec(),
+            self.engine.batch_limit,
+            &self.plan.nonce,
+            &files,
+            attempt,
+            self.plan.shards.len(),
+        );
+        let mut rows = Rows::new(&files, &sent_table(self.run.attempt))?;
+        let mut places: Vec<Sent> = Vec::with_capacity(self.plan.ordinals() as usize);
+        for ordinal in 0..self.plan.ordinals() {
+            let mut sent = rows.next()?;
             let again = match chosen {
                 Some(chosen) => chosen.contains(&ordinal),
-                None => self.is_unanswered(ordinal, &sent),
+                None => {
+                    wanted
+                        .as_ref()
+                        .is_none_or(|wanted| wanted.contains(&ordinal))
+                        && self.is_unanswered(ordinal, &sent)
+                }
             };
             if again {
-                let from = &self.plan.shards[sent.shard as usize].shard;
-                let file = match bodies.entry(sent.shard) {
-                    std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                    std::collections::hash_map::Entry::Vacant(entry) => {
-                        entry.insert(files.open(&body(sent.shard))?)
-                    }
-                };
-                row.resize(sent.length as usize, 0);
-                file.read_at(&mut row, sent.offset).map_err(spooled)?;
-                let limits = self.engine.batch_limit.apply(codec.limits(&from.class));
-                let at = open.iter().position(|filling| filling.class == from.class);
-                let at = match at {
-                    Some(at)
-                        if open[at].count < limits.max_requests
-                            && open[at].body.written + 1024 + row.len() as u64
-                                <= limits.max_bytes =>
-                    {
-                        at
-                    }
-                    other => {
-                        full.extend(other.map(|at| open.remove(at)));
-                        let number = self.plan.shards.len() + open.len() + full.len();
-                        open.push(Filling {
-                            number: number as u32,
-                            class: from.class.clone(),
-                            body: files.create(&body(number as u32))?,
-                            count: 0,
-                        });
-                        open.len() - 1
-                    }
-                };
-                let filling = &mut open[at];
-                if filling.count > 0 {
-                    let separator = &from.frame.separator;
-                    filling.body.write_all(separator).map_err(spooled)?;
-                }
-                sent = Sent {
-                    shard: filling.number,
-                    place: filling.count,
-                    offset: filling.body.written,
-                    ..sent
-                };
-                filling.body.write_all(&row).map_err(spooled)?;
-                filling.count += 1;
-                requests += 1;
+                let class = &self.plan.shards[sent.shard as usize].shard.class;
+                sent = refill.put(class, rows.read(&sent)?)?;
             }
             places.push(sent);
         }
-        if requests == 0 {
-            return Ok((Vec::new(), 0));
+        let shards = refill.finish()?;
+        if !shards.is_empty() {
+            note_sent(&files, &places, attempt)?;
         }
-        full.extend(open);
-        full.sort_by_key(|filling| filling.number);
-        let mut shards = Vec::with_capacity(full.len());
-        for mut filling in full {
-            filling.body.sync().map_err(spooled)?;
-            shards.push(planned(
-                codec,
-                &files,
-                &self.plan.nonce,
-                filling.number,
-                filling.class,
-                filling.count,
-                filling.body.written,
-                attempt,
-            )?);
-        }
-        self.note_sent(&places, attempt)?;
-        Ok((shards, requests))
-    }
-
-    /// The table of where requests are now, beside the one of the try before, which the ledger may still
-    /// speak of.
-    fn note_sent(&self, places: &[Sent], attempt: u32) -> Result<()> {
-        let mut table = self.plan.files.create(&sent_table(attempt))?;
-        for place in places {
-            place.write(&mut table).map_err(spooled)?;
-        }
-        table.sync().map_err(spooled)
+        Ok(shards)
     }
 
     fn is_unanswered(&self, ordinal: u32, sent: &Sent) -> bool {
@@ -180,6 +121,61 @@ impl Job<'_> {
             _ => false,
         }
     }
+}
+
+/// The rows of a run as they were sent last, one request after the other.
+pub(crate) struct Rows<'a> {
+    files: &'a Files,
+    table: Reader,
+    bodies: HashMap<u32, Arc<dyn SpoolFile>>,
+    row: Vec<u8>,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn new(files: &'a Files, table: &str) -> Result<Self> {
+        Ok(Self {
+            files,
+            table: Reader::new(files.open(table)?),
+            bodies: HashMap::new(),
+            row: Vec::new(),
+        })
+    }
+
+    /// Where the next request's row lies.
+    pub(crate) fn next(&mut self) -> Result<Sent> {
+        Sent::read(&mut self.table).map_err(spooled)
+    }
+
+    pub(crate) fn read(&mut self, sent: &Sent) -> Result<&[u8]> {
+        let file = match self.bodies.entry(sent.shard) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(self.files.open(&body(sent.shard))?)
+            }
+        };
+        self.row.resize(sent.length as usize, 0);
+        let read = file.read_at(&mut self.row, sent.offset).map_err(spooled)?;
+        if read < self.row.len() {
+            return Err(spooled(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+        Ok(&self.row)
+    }
+}
+
+impl Plan {
+    /// The ordinals that the output holds, where some are not wanted any more.
+    fn wanted(&self) -> Result<Option<HashSet<u32>>> {
+        Ok(self.order()?.map(|order| order.into_iter().collect()))
+    }
+}
+
+/// Notes where requests are now, beside the table of the try before, which the ledger may still speak of.
+pub(crate) fn note_sent(files: &Files, places: &[Sent], attempt: u32) -> Result<()> {
+    let mut table = files.create(&sent_table(attempt))?;
+    for place in places {
+        place.write(&mut table).map_err(spooled)?;
+    }
+    table.sync().map_err(spooled)
 }
 
 /// The spool's word for the table of where requests are, of a try.

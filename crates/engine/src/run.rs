@@ -2,18 +2,18 @@
 //! the next, so that any process can go on from any of them.
 
 use lmbatch_core::{
-    BatchId, BatchSnapshot, BatchStatus, Certainty, Error, ErrorKind, Result, Retry, RunRecord,
-    Segment, ShardState,
+    BatchId, BatchProblem, BatchSnapshot, BatchStatus, Certainty, Error, ErrorKind, RequestError,
+    Result, Retry, RunRecord, Segment, ShardState,
 };
 
 use crate::create::{Created, Noted};
 use crate::engine::{Engine, RunOptions};
-use crate::fetch::Harvest;
+use crate::fetch::{Harvest, INDEX, PARTIAL_INDEX};
 use crate::finished::Finished;
 use crate::joiner::Joiner;
 use crate::plan::{Plan, PlannedShard};
+use crate::policy::OnDoubt;
 use crate::poll::{Poll, unfinished};
-use crate::requeue::sent_table;
 
 /// A run under way.
 pub(crate) struct Job<'a> {
@@ -153,8 +153,21 @@ impl<'a> Job<'a> {
                 }
             }
         }
-        let sent = sent_table(self.run.attempt);
-        self.harvest.finish(self.plan.files, snapshots, Some(sent))
+        self.harvest
+            .finish_run(self.plan, snapshots, self.run.attempt, INDEX)
+    }
+
+    /// What is sealed so far. Asks no one.
+    pub(crate) fn partial(mut self) -> Result<Finished> {
+        let snapshots = self.works.into_iter().map(|work| match work.stage {
+            Stage::Sealed(snapshot) => snapshot,
+            Stage::Ended(BatchSnapshot { id: batch, .. }, _)
+            | Stage::Going(Poll { batch, .. }, _) => going(batch),
+            _ => going(BatchId::new("none")),
+        });
+        let snapshots = snapshots.collect();
+        self.harvest
+            .finish_run(self.plan, snapshots, self.run.attempt, PARTIAL_INDEX)
     }
 
     fn waits(&self) -> bool {
@@ -177,9 +190,12 @@ impl<'a> Job<'a> {
         unfinished(&batch.unwrap_or_else(|| BatchId::new("")), message)
     }
 
-    /// Creates every batch that the provider takes now, one after the other.
+    /// Creates every batch that the provider takes now, one after the other: first those that may be
+    /// there, since a batch that is made before they are found could be taken for them.
     async fn create_all(&mut self) -> Result<()> {
-        for at in 0..self.works.len() {
+        let mut order: Vec<usize> = (0..self.works.len()).collect();
+        order.sort_by_key(|at| !matches!(self.works[*at].stage, Stage::Unsure(_)));
+        for at in order {
             if self.failure.is_some() {
                 return Ok(());
             }
@@ -210,6 +226,19 @@ impl<'a> Job<'a> {
                 }
                 // Enqueued tokens, batches at once, creates an hour: others make room when they end.
                 Err(error) if is_for_now(&error) && self.is_going() => return Ok(()),
+                Err(error)
+                    if error.kind() == ErrorKind::Doubt
+                        && self.engine.on_doubt == OnDoubt::Abandon =>
+                {
+                    let snapshot = abandoned(&error);
+                    let state = ShardState::Sealed {
+                        snapshot: snapshot.clone(),
+                        segments: Vec::new(),
+                    };
+                    let work = &mut self.works[at];
+                    work.noted.advance(self.engine, state).await?;
+                    work.stage = Stage::Sealed(snapshot);
+                }
                 Err(error) => {
                     self.works[at].stage = Stage::Stuck;
                     self.failure.get_or_insert(error);
@@ -270,6 +299,22 @@ impl<'a> Job<'a> {
         self.engine.ledger.begin(&self.run, &[]).await?;
         self.sealed()
     }
+}
+
+/// A batch that has no results here yet.
+fn going(batch: BatchId) -> BatchSnapshot {
+    BatchSnapshot::new(batch, BatchStatus::InProgress)
+}
+
+/// A create that its caller gives up on: its requests are errors, whatever became of it.
+fn abandoned(error: &Error) -> BatchSnapshot {
+    let message = format!("abandoned: {error}");
+    let mut snapshot = BatchSnapshot::new(BatchId::new("none"), BatchStatus::Failed);
+    snapshot.problems.push(BatchProblem {
+        error: RequestError::new(ErrorKind::Doubt).with_message(message),
+        line: None,
+    });
+    snapshot
 }
 
 /// Whether waiting cures it.

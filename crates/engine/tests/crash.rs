@@ -240,6 +240,7 @@ impl World {
             .with_clock(self.clock.clone())
             .with_rng(Arc::new(TestRng::new(seed)))
             .with_batch_limit(BatchLimit {
+                max_tokens: None,
                 max_requests: Some(2),
                 max_bytes: None,
             })

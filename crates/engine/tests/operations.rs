@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use lmbatch_core::{BatchId, Certainty, Delivery, Error, ErrorKind, Retry};
-use lmbatch_engine::{LMInvoker, Prepared};
+use lmbatch_core::{BatchId, Certainty, Delivery, Error, ErrorKind, Outcome, Retry};
+use lmbatch_engine::{BatchLimit, LMInvoker, MemoryLedger, OnDoubt, Prepared};
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 
 const ASKED: [(&str, &str); 2] = [("a/ü", "one"), ("b", "two")];
@@ -245,4 +245,80 @@ async fn outcomes_and_lists_can_be_streamed() {
         .unwrap();
     let ids: Vec<&str> = newest.iter().map(|batch| batch.id.as_str()).collect();
     assert_eq!(ids, ["b5", "b4", "b3"]);
+}
+
+#[tokio::test]
+async fn a_create_in_doubt_can_be_given_up_and_its_requests_say_so() {
+    let (provider, invoker) = world(Script {
+        creates: [Some(lost())].into(),
+        ..Script::default()
+    });
+    let invoker = invoker.on_doubt(OnDoubt::Abandon);
+    let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
+    for (_, outcome) in &outcomes {
+        let Outcome::Errored(error) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(
+            (error.kind(), error.is_retryable()),
+            (ErrorKind::Doubt, false)
+        );
+        let message = error.message().unwrap_or_default();
+        assert!(
+            message.contains("may still be accepted and billed"),
+            "{message}"
+        );
+    }
+    assert_eq!(
+        (provider.times("create").len(), provider.accepted()),
+        (1, 0)
+    );
+}
+
+#[tokio::test]
+async fn batches_are_cut_by_their_estimated_tokens() {
+    // A row of this provider is some 30 bytes, ten tokens.
+    for (max_tokens, batches) in [(None, 1), (Some(1_000_000), 1), (Some(20), 2), (Some(1), 2)] {
+        let (provider, invoker) = world(Script::default());
+        let invoker = invoker.batch_limit(BatchLimit {
+            max_tokens,
+            ..BatchLimit::default()
+        });
+        let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
+        assert!(outcomes.iter().all(|(_, outcome)| outcome.is_usable()));
+        assert_eq!(provider.accepted(), batches, "{max_tokens:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_is_known_as_anothers_is_not_taken_however_well_it_fits() {
+    let ledger = Arc::new(MemoryLedger::default());
+    let clock = Arc::new(TestClock::default());
+    let provider = Arc::new(MemoryProvider::new(
+        clock.clone(),
+        Script {
+            creates: [None, Some(lost())].into(),
+            certainty: Some(Certainty::Presumed),
+            by_count: true,
+            ..Script::default()
+        },
+    ));
+    let spool = Arc::new(lmbatch_engine::TemporarySpool::new().unwrap());
+    let invoker = LMInvoker::shared(provider.clone(), "m")
+        .clock(clock)
+        .rng(Arc::new(TestRng::new(7)))
+        .record(ledger, spool);
+    invoker.batch().invoke(ASKED).named("first").await.unwrap();
+    let error = invoker
+        .batch()
+        .invoke(ASKED)
+        .named("second")
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Doubt);
+    assert!(
+        error.to_string().contains("no batch of ours has appeared"),
+        "{error}"
+    );
+    assert_eq!(provider.accepted(), 1);
 }

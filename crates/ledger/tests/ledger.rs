@@ -23,6 +23,8 @@ fn run(id: &str) -> RunRecord {
         nonce,
         requests: 3,
         attempt: 0,
+        asked: 0,
+        order: None,
         created_at: lmbatch_core::parse_time("2026-11-23T10:00:00Z"),
         finished: false,
         cancelled: false,

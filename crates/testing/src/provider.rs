@@ -37,6 +37,8 @@ pub struct Script {
     pub certainty: Option<Certainty>,
     /// Other people's batches that a look takes for ours as well.
     pub lookalikes: u32,
+    /// Whether a look knows a batch by its number of requests only.
+    pub by_count: bool,
     /// Looks for a label that see nothing, since the list lags.
     pub blind_looks: u32,
     /// How often a batch that has ended shows no results yet.
@@ -178,11 +180,10 @@ impl BatchProvider for MemoryProvider {
                 ..Found::default()
             });
         }
-        let ours = state
-            .batches
-            .iter()
-            .rev()
-            .filter(|(_, label, _)| *label == intent.label);
+        let ours = state.batches.iter().rev().filter(|(_, label, rows)| {
+            let count = rows.iter().filter(|byte| **byte == b'\n').count();
+            *label == intent.label || (state.script.by_count && count == intent.count as usize)
+        });
         let strangers = (0..state.script.lookalikes).map(|k| BatchId::new(format!("stranger{k}")));
         let candidates = strangers
             .chain(ours.map(|(batch, ..)| batch.clone()))

@@ -171,6 +171,9 @@ fn table(snapshot: &BatchSnapshot) -> String {
 }
 
 pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
+    if args.batch.batch.starts_with("r-") && args.batch.provider.is_none() {
+        return super::resume::retrieve(&args).await;
+    }
     let clock = clock();
     let start = clock.elapsed();
     output::check(&args.output, args.force)?;

@@ -125,7 +125,9 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
         provider: model.provider,
         model: model.name.clone(),
         route,
+        input: args.input.clone(),
         output: path,
+        settings: Some(args.settings.clone()),
         raw: false,
         connection: args.connection.clone(),
     };

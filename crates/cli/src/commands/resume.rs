@@ -14,8 +14,10 @@ use super::state::{self, Notes};
 use super::{clock, connect, write};
 use crate::args::{
     Cleanup, DoubtArgs, OnDoubtArg, Only, ReportArgs, RequeueArgs, ResumeArgs, ResumeOptions,
+    RetrieveArgs, SettingsArgs,
 };
 use crate::exit::{Exit, Failure};
+use crate::model;
 use crate::output::{self, Origin, Sink};
 use crate::progress::Progress;
 use crate::summary::Summary;
@@ -38,6 +40,45 @@ pub(crate) async fn resume(args: ResumeArgs) -> Result<Exit, Failure> {
     again(going, &engine, &run, options, false).await
 }
 
+/// The outcomes of a run from its record alone: nothing is asked or sent.
+pub(crate) async fn retrieve(args: &RetrieveArgs) -> Result<Exit, Failure> {
+    let ledger = state::ledger(&args.state).await?;
+    let run = state::find(&*ledger, &args.batch.batch).await?;
+    output::check(&args.output, args.force)?;
+    let clock = clock();
+    let mut notes = Notes::read(&run)?;
+    notes.output.clone_from(&args.output);
+    let provider = connect(notes.provider, &notes.connection, notes.route)?;
+    let engine = state::reading(Engine::new(provider), ledger, &args.state);
+    if !run.finished && !args.partial {
+        return Err(Failure {
+            exit: Exit::Unfinished,
+            ..Failure::usage(format!("the run {} has not ended", run.id))
+        }
+        .hint(format!(
+            "lmbatch resume {} goes on with it; --partial gives what is there",
+            run.id
+        )));
+    }
+    let finished = engine.partial(&run).await?;
+    let going = Going {
+        notes,
+        report: ReportArgs {
+            force: args.force,
+            ..ReportArgs::default()
+        },
+        emulated: false,
+        start: clock.elapsed(),
+        progress: Arc::new(Progress::new(true)),
+    };
+    let exit = outcomes(&going, &engine, &finished, false).await?;
+    Ok(if finished.is_whole() {
+        exit
+    } else {
+        Exit::Unfinished
+    })
+}
+
 pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
     let ledger = state::ledger(&args.resume.state).await?;
     let run = state::find(&*ledger, &args.run).await?;
@@ -47,12 +88,50 @@ pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
         terminal::say(&format!("{} requests would go out again", chosen.len()));
         return Ok(Exit::Usable);
     }
-    let count = engine.requeue(&run, &chosen).await?;
+    let count = match revised(&args, &going.notes)? {
+        Some(settings) => {
+            let plan = super::run::plan(&going.notes.input, &settings, &engine).await?;
+            let count = engine.requeue_as(&run, &chosen, &plan).await;
+            plan.discard();
+            count?
+        }
+        None => engine.requeue(&run, &chosen).await?,
+    };
     terminal::say(&format!("{count} requests of run {} go out again", run.id));
     // The output that is there is the run's own, of the tries before.
     going.report.force = true;
     let run = state::find(&*ledger, &run.id).await?;
     again(going, &engine, &run, options(&args.resume, false), false).await
+}
+
+/// The settings of the run with what the command changes of them, if it changes any.
+fn revised(args: &RequeueArgs, notes: &Notes) -> Result<Option<SettingsArgs>, Failure> {
+    if args.model.is_none() && args.max_tokens.is_none() && args.set.is_empty() {
+        return Ok(None);
+    }
+    let Some(mut settings) = notes.settings.clone() else {
+        return Err(Failure::usage(
+            "the record does not say how the run was made",
+        ));
+    };
+    if notes.input == Path::new("-") {
+        return Err(Failure::usage(
+            "the requests came from standard input, and cannot be read again",
+        )
+        .hint("without -m, --max-tokens and --set they go out as they were"));
+    }
+    if let Some(model) = &args.model {
+        if model::parse(model)?.provider.id != notes.provider.id {
+            return Err(Failure::usage(format!(
+                "a run stays with its provider, {}",
+                notes.provider.id
+            )));
+        }
+        settings.model.clone_from(model);
+    }
+    settings.max_tokens = args.max_tokens.or(settings.max_tokens);
+    settings.set.extend(args.set.iter().cloned());
+    Ok(Some(settings))
 }
 
 /// The places of the requests that are to go out again.
@@ -148,6 +227,7 @@ pub(crate) fn doubting(engine: Engine, args: &DoubtArgs) -> Engine {
     let engine = engine.with_on_doubt(match args.on_doubt {
         OnDoubtArg::Hold => OnDoubt::Hold,
         OnDoubtArg::Resubmit => OnDoubt::Resubmit,
+        OnDoubtArg::Abandon => OnDoubt::Abandon,
     });
     match args.doubt_wait {
         Some(time) => engine.with_doubt(DoubtPolicy::within(time)),

@@ -1,17 +1,18 @@
 //! `lmbatch run`: every check that needs no money first, then the run, recorded so that any process can
 //! go on with it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::{BatchProvider, Clock, GenerateOptions};
+use lmbatch_core::{BatchProvider, Clock, RunRecord};
 use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_engine::{Engine, Plan, PollingPolicy, RunOptions};
 
 use super::resume::{self, Going};
 use super::state::{self, Notes};
 use super::{clock, connect, default_output};
-use crate::args::RunArgs;
+use crate::args::{RunArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
 use crate::output;
@@ -22,7 +23,6 @@ use crate::{input, settings, terminal};
 pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let clock = clock();
     let model = model::parse(&args.settings.model)?;
-    let options = settings::options(&args.settings)?;
     let route = model.provider.route(args.settings.route.as_deref())?;
     let path = args.output.clone();
     let path = path.unwrap_or_else(|| default_output(&args.input, &model, args.emulate));
@@ -30,7 +30,9 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         provider: model.provider,
         model: model.name.clone(),
         route,
+        input: args.input.clone(),
         output: path,
+        settings: Some(args.settings.clone()),
         raw: args.raw,
         connection: args.connection.clone(),
     };
@@ -52,15 +54,25 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     };
     if args.emulate {
         output::check(&going.notes.output, args.report.force)?;
-        let plan = plan(&args, &model, &engine, options).await?;
+        let plan = plan(&args.input, &args.settings, &engine).await?;
         engine.provider().probe(&model.name).await?;
         return resume::until_stopped(&going, &engine, engine.run(plan, run_options)).await;
     }
     let (_state, engine) = state::durable(engine, &args.state).await?;
-    let plan = plan(&args, &model, &engine, options).await?;
-    if let Some(known) = known(&args, &engine, &plan).await? {
-        plan.discard();
-        return resume::again(going, &engine, &known, run_options, args.detach).await;
+    let plan = plan(&args.input, &args.settings, &engine).await?;
+    match known(&args, &going.notes, &engine, &plan).await {
+        Ok(Known::Nothing) => {}
+        Ok(Known::Same(run)) => {
+            plan.discard();
+            return resume::again(going, &engine, &run, run_options, args.detach).await;
+        }
+        Ok(Known::Changed(run)) => {
+            return update(&args, going, &engine, &run, plan, run_options).await;
+        }
+        Err(failure) => {
+            plan.discard();
+            return Err(failure);
+        }
     }
     if let Err(failure) = ready(&args, &going, &engine, &model).await {
         plan.discard();
@@ -103,16 +115,26 @@ fn engine(
     }
 }
 
-/// The run that this is again: of the same name, or of the same input under the same account.
+/// What the record knows of what was asked for.
+enum Known {
+    Nothing,
+    /// It was sent before.
+    Same(Box<RunRecord>),
+    /// It was sent otherwise before, and is to be brought up to date.
+    Changed(Box<RunRecord>),
+}
+
+/// The run that this is again: of the same name, or of the same input under the same account. One whose
+/// input has changed is only gone on with if that is asked for, since it costs money.
 async fn known(
     args: &RunArgs,
+    notes: &Notes,
     engine: &Engine,
     plan: &Plan,
-) -> Result<Option<lmbatch_core::RunRecord>, Failure> {
+) -> Result<Known, Failure> {
     let account = engine.provider().account();
-    let same = |run: &lmbatch_core::RunRecord| {
-        run.account == account && *run.digest == *plan.digest() && !run.cancelled
-    };
+    let is_ours = |run: &RunRecord| run.account == account && !run.cancelled;
+    let is_same = |run: &RunRecord| is_ours(run) && *run.digest == *plan.digest();
     let runs = engine.ledger().runs().await?;
     if let Some(name) = &args.name {
         let named = runs
@@ -123,16 +145,69 @@ async fn known(
                 "there is a run {name:?} ({}); give the new one another name",
                 run.id
             ))),
-            Some(run) if !same(&run) => Err(Failure::usage(format!(
+            Some(run) if is_same(&run) => Ok(Known::Same(run.into())),
+            Some(run) if args.update && is_ours(&run) => Ok(Known::Changed(run.into())),
+            Some(run) => Err(Failure::usage(format!(
                 "the run {name:?} ({}) is of another input, model or account",
                 run.id
             ))
-            .hint("give it another name with --run")),
-            found => Ok(found),
+            .hint(
+                "--update sends what is new or changed; another name with --run sends all of it",
+            )),
+            None => Ok(Known::Nothing),
         };
     }
-    let found = runs.into_iter().find(|run| run.name.is_none() && same(run));
-    Ok(found.filter(|_| !args.new))
+    let unnamed = || runs.iter().filter(|run| run.name.is_none());
+    if args.new {
+        return Ok(Known::Nothing);
+    }
+    if let Some(run) = unnamed().find(|run| is_same(run)) {
+        return Ok(Known::Same(run.clone().into()));
+    }
+    // The same files under the same account are the same work, of a later day.
+    let (input, output) = (state::whole(&notes.input), state::whole(&notes.output));
+    let note = |run: &RunRecord, name: &str| run.notes.get(name).map(ToString::to_string);
+    let is_earlier = |run: &RunRecord| {
+        is_ours(run)
+            && input != "-"
+            && note(run, "input").as_ref() == Some(&input)
+            && note(run, "output").as_ref() == Some(&output)
+    };
+    match unnamed().find(|run| is_earlier(run)) {
+        Some(run) if args.update => Ok(Known::Changed(run.clone().into())),
+        Some(run) => Err(Failure::usage(format!(
+            "{} or its options have changed since run {}",
+            args.input.display(),
+            run.id
+        ))
+        .hint("--update sends only what is new or changed; --new sends all of it again")),
+        None if args.update => Err(Failure::usage("there is no run of this input to update")
+            .hint("lmbatch runs lists them; name one with --run")),
+        None => Ok(Known::Nothing),
+    }
+}
+
+/// Brings a run up to date with its input: only what is new or changed is sent.
+async fn update(
+    args: &RunArgs,
+    mut going: Going,
+    engine: &Engine,
+    run: &RunRecord,
+    plan: Plan,
+    options: RunOptions,
+) -> Result<Exit, Failure> {
+    // The output that is there is the run's own.
+    going.report.force |= Notes::read(run)?.write().get("output") == run.notes.get("output");
+    let updated = engine.update(run, &plan).await;
+    plan.discard();
+    let (mut run, changes) = updated?;
+    run.notes = going.notes.write();
+    engine.ledger().begin(&run, &[]).await?;
+    terminal::say(&format!(
+        "{} unchanged, {} changed, {} new, {} gone",
+        changes.unchanged, changes.changed, changes.new, changes.gone
+    ));
+    resume::again(going, engine, &run, options, args.detach).await
 }
 
 async fn provider(
@@ -155,16 +230,18 @@ async fn provider(
     Ok((Some(emulator), provider))
 }
 
-async fn plan(
-    args: &RunArgs,
-    model: &Model,
+/// Reads and encodes an input as its settings say. Sends nothing.
+pub(crate) async fn plan(
+    path: &Path,
+    args: &SettingsArgs,
     engine: &Engine,
-    options: GenerateOptions,
 ) -> Result<Plan, Failure> {
+    let model = model::parse(&args.model)?;
+    let options = settings::options(args)?;
     let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
-    let source = input::open(&args.input, model, options, raw_endpoints)?;
+    let source = input::open(path, &model, options, raw_endpoints)?;
     let plan = engine.plan(Box::new(source)).await;
-    let plan = plan.map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
+    let plan = plan.map_err(|error| Failure::plan(error, &path.display().to_string()))?;
     if plan.batches() > 1 {
         terminal::say(&format!("{} batches are needed", plan.batches()));
     }

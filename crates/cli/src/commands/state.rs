@@ -8,7 +8,7 @@ use lmbatch_core::{Ledger, RunRecord};
 use lmbatch_engine::{Engine, FolderSpool};
 use lmbatch_ledger::StateFolder;
 
-use crate::args::{ConnectionArgs, StateArgs};
+use crate::args::{ConnectionArgs, SettingsArgs, StateArgs};
 use crate::exit::Failure;
 use crate::model;
 use crate::providers::{Provider, Route};
@@ -50,6 +50,12 @@ pub(crate) async fn ledger(args: &StateArgs) -> Result<Arc<dyn Ledger>, Failure>
     Ok(Arc::new(StateFolder::read(folder).ledger().await?))
 }
 
+/// An engine that reads what is recorded, beside a process that may go on with it.
+pub(crate) fn reading(engine: Engine, ledger: Arc<dyn Ledger>, args: &StateArgs) -> Engine {
+    let spool = FolderSpool::new(StateFolder::read(folder(args)).spool());
+    engine.with_record(ledger, Arc::new(spool))
+}
+
 /// The run of an id or a name.
 pub(crate) async fn find(ledger: &dyn Ledger, wanted: &str) -> Result<RunRecord, Failure> {
     let mut runs = ledger.runs().await?.into_iter();
@@ -59,13 +65,25 @@ pub(crate) async fn find(ledger: &dyn Ledger, wanted: &str) -> Result<RunRecord,
     })
 }
 
+/// A path that means the same from any folder; `-` is no file.
+pub(crate) fn whole(path: &Path) -> String {
+    if path == Path::new("-") {
+        return "-".to_owned();
+    }
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.display().to_string()
+}
+
 /// What a run's record says of the command that began it.
 #[derive(Debug, Clone)]
 pub(crate) struct Notes {
     pub(crate) provider: &'static Provider,
     pub(crate) model: String,
     pub(crate) route: Route,
+    pub(crate) input: PathBuf,
     pub(crate) output: PathBuf,
+    /// What every request has in common: with another input it can be sent again.
+    pub(crate) settings: Option<SettingsArgs>,
     pub(crate) raw: bool,
     pub(crate) connection: ConnectionArgs,
 }
@@ -73,17 +91,16 @@ pub(crate) struct Notes {
 impl Notes {
     pub(crate) fn write(&self) -> BTreeMap<Box<str>, Box<str>> {
         let mut notes = BTreeMap::new();
-        let output = std::path::absolute(&self.output).unwrap_or_else(|_| self.output.clone());
-        let output = if self.output == Path::new("-") {
-            "-".to_owned()
-        } else {
-            output.display().to_string()
-        };
+        let (input, output) = (whole(&self.input), whole(&self.output));
+        let settings = self.settings.as_ref();
+        let settings = settings.and_then(|settings| serde_json::to_string(settings).ok());
         for (name, value) in [
             ("provider", Some(self.provider.id)),
             ("model", Some(self.model.as_str())),
             ("route", Some(self.route)),
+            ("input", Some(input.as_str())),
             ("output", Some(output.as_str())),
+            ("settings", settings.as_deref()),
             ("raw", self.raw.then_some("yes")),
             ("base_url", self.connection.base_url.as_deref()),
             ("key_env", self.connection.key_env.as_deref()),
@@ -102,7 +119,9 @@ impl Notes {
             provider,
             model: note("model").unwrap_or_default(),
             route: provider.route(note("route").as_deref())?,
+            input: note("input").unwrap_or_else(|| "-".to_owned()).into(),
             output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
+            settings: note("settings").and_then(|text| serde_json::from_str(&text).ok()),
             raw: note("raw").is_some(),
             connection: ConnectionArgs {
                 base_url: note("base_url"),

@@ -1,0 +1,321 @@
+//! A changed input under the same run: what is unchanged keeps its outcome, and only the rest is sent.
+
+use std::collections::{HashMap, HashSet};
+use std::io::Write as _;
+use std::sync::Arc;
+
+use lmbatch_core::{BatchClass, Error, ErrorKind, IdRule, Order, Result, RunRecord, WireId};
+use sha2::{Digest as _, Sha256};
+
+use crate::engine::Engine;
+use crate::index::{Echo, Reader, Sent};
+use crate::plan::{Plan, restored};
+use crate::refill::Refill;
+use crate::requeue::{Rows, note_sent, sent_table};
+use crate::run::Job;
+use crate::spool::Files;
+
+/// How a changed input differs from what a run has sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Requests that are the same: they keep their outcomes.
+    pub unchanged: u64,
+    /// Requests of a known id that are sent as they are now.
+    pub changed: u64,
+    /// Requests that are new.
+    pub new: u64,
+    /// Requests that are not there any more: they leave the output.
+    pub gone: u64,
+}
+
+/// A request's row but for its id on the wire, and what it shares with others.
+type Print = [u8; 16];
+
+fn spooled(error: std::io::Error) -> Error {
+    Error::local("writing the spool", error)
+}
+
+impl Engine {
+    /// Makes the run one of the requests of `plan`: those that are unchanged keep their outcomes, the
+    /// others go out when it is [resumed](Self::resume). Notes it, and sends nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] where the run is cancelled or of another account.
+    pub async fn update(&self, run: &RunRecord, plan: &Plan) -> Result<(RunRecord, Changes)> {
+        self.comparable(run, plan)?;
+        let mut job = self.job(run).await?;
+        let (changes, shards, order) = {
+            let mut update = Update::new(&job, plan)?;
+            let known = update.known()?;
+            let changes = update.take(&known, None)?;
+            let order = update.note(plan)?;
+            (changes, update.refill.finish()?, order)
+        };
+        job.run.asked = run.attempt + 1;
+        job.run.requests = plan.requests;
+        job.run.digest = plan.digest.clone();
+        job.run.order = Some(order);
+        if job.send(shards).await? == 0 {
+            // Nothing new: only what is in the output has changed.
+            job.run.attempt += 1;
+            job.run.finished = false;
+            self.ledger.begin(&job.run, &[]).await?;
+        }
+        Ok((job.run, changes))
+    }
+
+    /// Sends chosen requests of a run that has ended again, as `plan` has them: with another model, or
+    /// under other options. They are chosen by their places in the output, from 0. How many they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] where `plan` lacks one of them.
+    pub async fn requeue_as(
+        &self,
+        run: &RunRecord,
+        chosen: &HashSet<u32>,
+        plan: &Plan,
+    ) -> Result<u64> {
+        self.comparable(run, plan)?;
+        let mut job = self.job(run).await?;
+        let shards = {
+            let mut update = Update::new(&job, plan)?;
+            let chosen = job.plan.ordinals_of(chosen)?;
+            let mut known = update.known()?;
+            known.retain(|_, (_, ordinal)| chosen.contains(ordinal));
+            let found = update.take(&known, Some(&chosen))?;
+            if found.changed < chosen.len() as u64 {
+                return Err(Error::invalid_input(format!(
+                    "{} of the requests are not in the input any more; nothing was sent",
+                    chosen.len() as u64 - found.changed
+                )));
+            }
+            note_sent(&job.plan.files, &update.places, run.attempt + 1)?;
+            update.refill.finish()?
+        };
+        job.run.asked = run.attempt + 1;
+        job.send(shards).await
+    }
+
+    pub(crate) async fn job(&self, run: &RunRecord) -> Result<Job<'_>> {
+        let shards = self.ledger.shards(&run.id).await?;
+        let plan = restored(&*self.provider, self.spool()?, run, &shards)?;
+        Job::new(self, run.clone(), plan).await
+    }
+
+    fn comparable(&self, run: &RunRecord, plan: &Plan) -> Result<()> {
+        let reason = if run.account != plan.account {
+            "was made under another account or base URL"
+        } else if run.cancelled {
+            "is cancelled"
+        } else if !matches!(run.ids, IdRule::Ordinal(_)) {
+            "sent its caller's own ids"
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::InvalidInput)
+            .with_message(format!("the run {} {reason}; nothing was sent", run.id)))
+    }
+}
+
+/// A run that is being laid beside a plan.
+struct Update<'a> {
+    old: &'a Plan,
+    new: &'a Plan,
+    attempt: u32,
+    files: &'a Arc<Files>,
+    refill: Refill<'a>,
+    /// Where each request of the run lies, by its ordinal.
+    places: Vec<Sent>,
+    /// The ordinal of each request of the new input.
+    order: Vec<u32>,
+}
+
+/// Requests of the run by a digest of their id: what was sent, and their ordinals.
+type Known = HashMap<Print, (Print, u32)>;
+
+impl<'a> Update<'a> {
+    fn new(job: &'a Job<'_>, new: &'a Plan) -> Result<Self> {
+        let (old, attempt) = (&job.plan, job.run.attempt);
+        let codec = job.engine.provider.codec();
+        let limit = job.engine.batch_limit;
+        let (nonce, files) = (&old.nonce, &old.files);
+        let next = old.shards.len();
+        let mut rows = Rows::new(files, &sent_table(attempt))?;
+        let places = (0..old.ordinals()).map(|_| rows.next());
+        Ok(Self {
+            old,
+            new,
+            attempt: attempt + 1,
+            files,
+            refill: Refill::new(codec, limit, nonce, files, attempt + 1, next),
+            places: places.collect::<Result<_>>()?,
+            order: Vec::with_capacity(new.requests as usize),
+        })
+    }
+
+    fn known(&self) -> Result<Known> {
+        let mut rows = Rows::new(self.files, &sent_table(self.attempt - 1))?;
+        let mut echoes = Reader::new(self.files.open(&self.old.echo())?);
+        let mut echo = Echo::default();
+        let order = self.old.order()?;
+        let mut known = HashMap::with_capacity(self.old.requests as usize);
+        for position in 0..self.old.requests {
+            echo.read(&mut echoes).map_err(spooled)?;
+            let ordinal = order
+                .as_ref()
+                .map_or(position, |order| order[position as usize]);
+            let sent = self.places[ordinal as usize];
+            let class = &self.old.shards[sent.shard as usize].shard.class;
+            let id = WireId::ordinal(&self.old.nonce, ordinal);
+            let print = print(class, &id, rows.read(&sent)?);
+            known.insert(digest(&[&echo.id]), (print, ordinal));
+        }
+        Ok(known)
+    }
+
+    /// Goes over the new input: what the run does not know as it is goes into new shards. Where only some
+    /// are `chosen`, they go out whether they are known or not, and nothing else does.
+    fn take(&mut self, known: &Known, chosen: Option<&HashSet<u32>>) -> Result<Changes> {
+        let mut changes = Changes::default();
+        let mut rows = Rows::new(&self.new.files, &sent_table(0))?;
+        let mut echoes = Reader::new(self.new.files.open("echo")?);
+        let mut echo = Echo::default();
+        let mut row = Vec::new();
+        for position in 0..self.new.requests {
+            echo.read(&mut echoes).map_err(spooled)?;
+            let sent = rows.next()?;
+            let class = &self.new.shards[sent.shard as usize].shard.class;
+            let id = WireId::ordinal(&self.new.nonce, position);
+            row.clear();
+            row.extend_from_slice(rows.read(&sent)?);
+            let ordinal = match known.get(&digest(&[&echo.id])) {
+                Some((sent, ordinal)) if chosen.is_none() && *sent == print(class, &id, &row) => {
+                    changes.unchanged += 1;
+                    self.order.push(*ordinal);
+                    continue;
+                }
+                Some((_, ordinal)) if chosen.is_some() => {
+                    changes.changed += 1;
+                    *ordinal
+                }
+                // A changed request is another one: what was answered to the old one stays with it.
+                found if chosen.is_none() => {
+                    changes.changed += u64::from(found.is_some());
+                    changes.new += u64::from(found.is_none());
+                    self.places.len() as u32
+                }
+                _ => continue,
+            };
+            rename(&mut row, &id, &WireId::ordinal(&self.old.nonce, ordinal));
+            let sent = self.refill.put(class, &row)?;
+            match self.places.get_mut(ordinal as usize) {
+                Some(place) => *place = sent,
+                None => self.places.push(sent),
+            }
+            self.order.push(ordinal);
+        }
+        let stay = changes.unchanged + changes.changed;
+        changes.gone = (known.len() as u64).saturating_sub(stay);
+        Ok(changes)
+    }
+
+    /// Notes the new order and what goes back beside each outcome.
+    fn note(&self, plan: &Plan) -> Result<Order> {
+        note_sent(self.files, &self.places, self.attempt)?;
+        let order = Order {
+            table: self.attempt,
+            ordinals: self.places.len() as u32,
+        };
+        let mut table = self.files.create(&order_table(order.table))?;
+        for ordinal in &self.order {
+            table.write_all(&ordinal.to_le_bytes()).map_err(spooled)?;
+        }
+        table.sync().map_err(spooled)?;
+        let mut echoes = Reader::new(plan.files.open("echo")?);
+        let mut table = self.files.create(&echo_table(order.table))?;
+        let mut echo = Echo::default();
+        for _ in 0..plan.requests {
+            echo.read(&mut echoes).map_err(spooled)?;
+            echo.write(&mut table).map_err(spooled)?;
+        }
+        table.sync().map_err(spooled)?;
+        Ok(order)
+    }
+}
+
+impl Plan {
+    /// The spool's word for what goes back to the caller beside outcomes.
+    pub(crate) fn echo(&self) -> String {
+        self.order
+            .map_or_else(|| "echo".to_owned(), |order| echo_table(order.table))
+    }
+
+    /// Requests that were ever sent, whether or not they are wanted still.
+    pub(crate) fn ordinals(&self) -> u32 {
+        self.order.map_or(self.requests, |order| order.ordinals)
+    }
+
+    /// The ordinal of each request of the output, where it is not its place.
+    pub(crate) fn order(&self) -> Result<Option<Vec<u32>>> {
+        let Some(order) = self.order else {
+            return Ok(None);
+        };
+        let mut table = Reader::new(self.files.open(&order_table(order.table))?);
+        let ordinals = (0..self.requests).map(|_| {
+            let mut bytes = [0; 4];
+            table.read_exact(&mut bytes).map_err(spooled)?;
+            Ok(u32::from_le_bytes(bytes))
+        });
+        Ok(Some(ordinals.collect::<Result<_>>()?))
+    }
+
+    /// The ordinals of places in the output.
+    pub(crate) fn ordinals_of(&self, places: &HashSet<u32>) -> Result<HashSet<u32>> {
+        Ok(match self.order()? {
+            Some(order) => {
+                let ordinal = |place: &u32| order.get(*place as usize).copied();
+                places.iter().filter_map(ordinal).collect()
+            }
+            None => places.clone(),
+        })
+    }
+}
+
+fn order_table(number: u32) -> String {
+    format!("order-{number}")
+}
+
+fn echo_table(number: u32) -> String {
+    format!("echo-{number}")
+}
+
+/// Puts another id of the same length in an id's place.
+fn rename(row: &mut [u8], from: &WireId, to: &WireId) {
+    let (from, to) = (from.as_str().as_bytes(), to.as_str().as_bytes());
+    if let Some(at) = memchr::memmem::find(row, from)
+        && from.len() == to.len()
+    {
+        row[at..at + to.len()].copy_from_slice(to);
+    }
+}
+
+fn print(class: &BatchClass, id: &WireId, row: &[u8]) -> Print {
+    let class = serde_json::to_vec(class).unwrap_or_default();
+    let id = id.as_str().as_bytes();
+    let (before, after) = match memchr::memmem::find(row, id) {
+        Some(at) => (&row[..at], &row[at + id.len()..]),
+        None => (row, &[][..]),
+    };
+    digest(&[&class, before, after])
+}
+
+fn digest(parts: &[&[u8]]) -> Print {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part);
+    }
+    let mut print = [0; 16];
+    print.copy_from_slice(&digest.finalize()[..16]);
+    print
+}
