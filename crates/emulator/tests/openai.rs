@@ -7,6 +7,7 @@ use lmbatch_emulator::{Emulator, Fault, FaultKind, Limits, Operation, Pace};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 struct Sdk {
     emulator: Emulator,
@@ -311,4 +312,54 @@ async fn one_request_can_be_answered_at_once_and_models_are_known() {
     assert_eq!(sdk.post("/responses", &body).await.status(), 429);
     assert_eq!(sdk.json("/models").await["data"][0]["id"], "echo");
     assert_eq!(sdk.get("/models/no-such-model").await.status(), 404);
+}
+
+#[tokio::test]
+async fn an_answer_says_again_what_was_asked_as_sdks_require() {
+    let sdk = sdk(Limits::default()).await;
+    let tool =
+        json!({"type": "function", "name": "now", "parameters": {"type": "object"}, "strict": false});
+    for (more, tools, choice) in [
+        (json!({}), json!([]), json!("auto")),
+        (
+            json!({"tools": [tool], "tool_choice": "none"}),
+            json!([tool]),
+            json!("none"),
+        ),
+    ] {
+        let mut body = json!({"model": "m", "input": "hi"});
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let answer: Value = sdk.post("/responses", &body).await.json().await.unwrap();
+        assert_eq!(
+            (&answer["tools"], &answer["tool_choice"]),
+            (&tools, &choice)
+        );
+        assert_eq!(answer["parallel_tool_calls"], true);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_heard_by_a_client_that_is_still_sending() {
+    const BODY: usize = 4 << 20;
+    let sdk = sdk(Limits::default()).await;
+    let mut wire = tokio::net::TcpStream::connect(sdk.emulator.addr())
+        .await
+        .unwrap();
+    // Twice on one connection: it stays open, since nothing of the first body is left in it.
+    for _ in 0..2 {
+        let head = format!(
+            "POST /v1/files HTTP/1.1\r\nhost: x\r\nauthorization: Bearer bad\r\ncontent-length: {BODY}\r\n\r\n"
+        );
+        wire.write_all(head.as_bytes()).await.unwrap();
+        wire.write_all(&vec![b'x'; BODY]).await.unwrap();
+        let mut answer = [0; 12];
+        wire.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 401");
+        let mut rest = Vec::new();
+        while !rest.ends_with(b"}}") {
+            assert_ne!(wire.read_buf(&mut rest).await.unwrap(), 0);
+        }
+    }
 }
