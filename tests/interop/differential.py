@@ -18,10 +18,12 @@ from checks import Checks, advance
 
 # Spawning the command is what takes the time.
 WORKERS = 2
+# Batches that end before all their requests are answered.
+STOPPED = ("expired", "cancelled")
 # As many differences are shown.
 SHOWN = 5
 # Of an id on the wire, after the run's own token.
-PLACE_DIGITS = 7
+PLACE_DIGITS, PLACE_BASE = 7, 32
 
 parser = argparse.ArgumentParser()
 parser.add_argument("provider", choices=["openai", "anthropic", "google"])
@@ -77,7 +79,7 @@ def ours(row):
 
 def place(wire_id):
     """Which request it is: ids on the wire end with its place in the batch."""
-    return int(wire_id[-PLACE_DIGITS:], 36)
+    return int(wire_id[-PLACE_DIGITS:], PLACE_BASE)
 
 
 class Read:
@@ -163,8 +165,9 @@ def _():
         if [key for key, _ in read.handled] != [one.key for one in asked]:
             yield "other ids, or another order"
         found = {place(key): outcome for key, outcome in read.theirs.items()}
-        expired = read.their_status[0] == "expired" and not found
-        otherwise = {"status": "expired" if expired else "missing"}
+        # What has no row in a batch that was stopped did not come to its turn.
+        word = read.their_status[0]
+        otherwise = {"status": word if word in STOPPED else "missing"}
         for number, (key, outcome) in enumerate(read.handled):
             theirs = found.get(number, otherwise)
             if theirs != outcome:

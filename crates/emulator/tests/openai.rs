@@ -317,8 +317,7 @@ async fn one_request_can_be_answered_at_once_and_models_are_known() {
 #[tokio::test]
 async fn an_answer_says_again_what_was_asked_as_sdks_require() {
     let sdk = sdk(Limits::default()).await;
-    let tool =
-        json!({"type": "function", "name": "now", "parameters": {"type": "object"}, "strict": false});
+    let tool = json!({"type": "function", "name": "now", "parameters": {"type": "object"}, "strict": false});
     for (more, tools, choice) in [
         (json!({}), json!([]), json!("auto")),
         (

@@ -1,0 +1,121 @@
+"""What `lmbatch` sends is what the provider's SDK would send: it fits the SDK's own types.
+
+    sent.py PROVIDER --seed N --lines N
+"""
+
+import argparse
+import collections
+import copy
+import importlib.metadata
+import json
+import pathlib
+import random
+import tempfile
+
+import pydantic
+
+import command
+import corpus
+import exceptions
+import sent_types
+import takes
+from checks import URL, Checks, equal
+from recorder import Recorder
+
+PACKAGES = {"openai": "openai", "anthropic": "anthropic", "google": "google-genai"}
+# As many mismatches are shown, and of each so many of its errors.
+SHOWN, ERRORS = 5, 3
+LONGEST = 1500
+# What a line can say, each of which must have been sent.
+KINDS = ("text", "image", "document", "tool_call", "tool_result", "thinking")
+
+parser = argparse.ArgumentParser()
+parser.add_argument("provider", choices=list(PACKAGES))
+parser.add_argument("--seed", type=int, required=True)
+parser.add_argument("--lines", type=int, required=True)
+options = parser.parse_args()
+
+package = PACKAGES[options.provider]
+check = Checks(f"sent: {package} {importlib.metadata.version(package)}")
+folder = tempfile.TemporaryDirectory(prefix="lmbatch-interop-")
+recorder = Recorder(URL)
+variants = takes.ALL[options.provider]
+share = -(-options.lines // len(variants))
+types = sent_types.ALL[options.provider]()
+known = exceptions.ALL[options.provider]
+used = collections.Counter()
+
+for name, data in corpus.FILES.items():
+    pathlib.Path(folder.name, name).write_bytes(data)
+
+
+def send(variant):
+    """Everything that is sent of generated lines, by id."""
+    name = f"{variant.model}-{variant.route}"
+    # The same seed, the same lines, whatever else is generated.
+    chance = random.Random(f"{options.seed} {name}")
+    lines = corpus.Corpus(chance, variant).lines(share)
+    path = pathlib.Path(folder.name, f"{name}.jsonl")
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    before = len(recorder.calls)
+    route = () if variant.provider == "anthropic" else ("--route", variant.route)
+    command.lmbatch(
+        *("run", path, "-m", f"{variant.provider}/{variant.model}", *route),
+        *("--base-url", command.base_url(variant.provider, recorder.url)),
+        *("--state-dir", pathlib.Path(folder.name, f"{name}.runs")),
+        *("-o", f"{path}.out", "--detach"),
+    )
+    return lines, list(types.requests(recorder.calls[before:]))
+
+
+def mismatch(request):
+    """How a request differs from the SDK's types, if it does, known exceptions apart."""
+    request = copy.deepcopy(request)
+    try:
+        for reason, take_out in known.items():
+            used[reason] += bool(take_out(request))
+        request.pop("version", None)
+        types.validate(request)
+    except pydantic.ValidationError as error:
+        # Of a union's many errors those that are the deepest tell most.
+        errors = sorted(error.errors(), key=lambda one: -len(one["loc"]))
+        return "; ".join(f"{place(one['loc'])}: {one['msg']}" for one in errors[:ERRORS])
+    except (AssertionError, UserWarning) as error:
+        return str(error)
+    return None
+
+
+def place(loc):
+    # A union is named by all that it joins, which nobody reads.
+    return ".".join(str(step).split("[union")[0] for step in loc)
+
+
+for variant in variants:
+
+    @check(f"{share} lines for {variant.model}, {variant.route}")
+    def _():
+        lines, sent = send(variant)
+        equal(len(sent), len(lines), "requests sent")
+        equal(len({key for key, _ in sent}), len(lines), "different ids")
+        found = [(key, request, mismatch(request)) for key, request in sent]
+        found = [one for one in found if one[2]]
+        shown = "\n".join(
+            f"{key}: {said}\n  {json.dumps(request)[:LONGEST]}"
+            for key, request, said in found[:SHOWN]
+        )
+        assert not found, f"{len(found)} of {len(sent)} do not fit\n{shown}"
+        said = "\n".join(lines)
+        for kind in KINDS:
+            assert f'"type": "{kind}"' in said, f"no line has a {kind}"
+
+
+@check("exceptions are few, listed, and each is met")
+def _():
+    # An exception that is not met any more is to be struck off the list.
+    unmet = [reason for reason in known if not used[reason]]
+    assert not unmet, unmet
+    return "; ".join(f"{used[reason]} × {reason}" for reason in known)
+
+
+recorder.close()
+check.done()
