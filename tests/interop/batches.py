@@ -23,7 +23,13 @@ WORDS = {
 EXPIRES, IS_CANCELLED = 0.2, 0.2
 MOST_REQUESTS = 8
 
-TEXTS = ("hello", "zwölf Boxkämpfer", 'a "quote" \\ and\ttabs', "\u2028 \U0001f600", "漢字")
+TEXTS = (
+    "hello",
+    "zwölf Boxkämpfer",
+    'a "quote" \\ and\ttabs',
+    "\u2028 \U0001f600",
+    "漢字",
+)
 PROPERTIES = {"city": {"type": "string"}, "days": {"type": "integer"}}
 PARAMETERS = {
     "type": "object",
@@ -52,7 +58,6 @@ class Batch:
     id: str = ""
     # Where `lmbatch create` left its handle, if it made this batch.
     handle: str = ""
-
 
 
 def generate(chance, count, routes):

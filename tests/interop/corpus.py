@@ -89,9 +89,7 @@ DOCUMENTS = {
             "mime_type": "application/pdf",
         }
     ],
-    "file": [
-        {"type": "document", "file_id": "file-2", "mime_type": "application/pdf"}
-    ],
+    "file": [{"type": "document", "file_id": "file-2", "mime_type": "application/pdf"}],
 }
 AUDIO = {
     "base64": [

@@ -1,6 +1,6 @@
 """What a provider's SDK reads from the emulator equals what `lmbatch` reads from it.
 
-    differential.py PROVIDER --seed N --batches N
+differential.py PROVIDER --seed N --batches N
 """
 
 import argparse

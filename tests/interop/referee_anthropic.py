@@ -95,14 +95,10 @@ def _():
 @check("a batch is deleted once it has ended")
 def _():
     made = batches.create(requests=[request("a", "hi")])
-    raises(
-        anthropic.BadRequestError, lambda: batches.delete(made.id), status_code=400
-    )
+    raises(anthropic.BadRequestError, lambda: batches.delete(made.id), status_code=400)
     advance()
     assert isinstance(batches.delete(made.id), DeletedMessageBatch)
-    raises(
-        anthropic.NotFoundError, lambda: batches.retrieve(made.id), status_code=404
-    )
+    raises(anthropic.NotFoundError, lambda: batches.retrieve(made.id), status_code=404)
 
 
 @check("400: ids that are doubled, odd or missing, and no requests")
@@ -164,7 +160,10 @@ def _():
         return patient.messages.batches.create(requests=[request("a", "hi")])
 
     raises(
-        anthropic.RateLimitError, lambda: make(0), status_code=429, type="rate_limit_error"
+        anthropic.RateLimitError,
+        lambda: make(0),
+        status_code=429,
+        type="rate_limit_error",
     )
     assert make(1).id
 

@@ -80,7 +80,9 @@ def _():
 @check("a batch by file is created, retrieved, and its results downloaded")
 def _():
     made = create_by_file({"a": "hello", "b": "lmb:error-400", "c": "lmb:think"})
-    equal((made.state, made.display_name), (types.JobState.JOB_STATE_PENDING, "by file"))
+    equal(
+        (made.state, made.display_name), (types.JobState.JOB_STATE_PENDING, "by file")
+    )
     equal(made.model, f"models/{MODEL}")
     advance()
     done = client.batches.get(name=made.name)

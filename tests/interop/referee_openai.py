@@ -164,7 +164,10 @@ def _():
         )
 
     raises(
-        openai.BadRequestError, lambda: make("/v1/nowhere"), status_code=400, param="endpoint"
+        openai.BadRequestError,
+        lambda: make("/v1/nowhere"),
+        status_code=400,
+        param="endpoint",
     )
     raises(openai.BadRequestError, lambda: upload([], name="a.txt"), status_code=400)
 
@@ -204,7 +207,12 @@ def _():
 
 @check("429: a create that is too much; the SDK tries again by itself")
 def _():
-    error = {"message": "slow down", "type": "requests", "param": None, "code": "rate_limit_exceeded"}
+    error = {
+        "message": "slow down",
+        "type": "requests",
+        "param": None,
+        "code": "rate_limit_exceeded",
+    }
     body = json.dumps({"error": error})
     file_id = upload([line("a", "hi")]).id
 
@@ -215,7 +223,10 @@ def _():
         )
 
     raises(
-        openai.RateLimitError, lambda: make(0), status_code=429, code="rate_limit_exceeded"
+        openai.RateLimitError,
+        lambda: make(0),
+        status_code=429,
+        code="rate_limit_exceeded",
     )
     assert make(1).id
 

@@ -1,12 +1,13 @@
 """What `lmbatch` sends is what the provider's SDK would send: it fits the SDK's own types.
 
-    sent.py PROVIDER --seed N --lines N
+sent.py PROVIDER --seed N --lines N
 """
 
 import argparse
 import collections
 import copy
 import importlib.metadata
+import itertools
 import json
 import pathlib
 import random
@@ -26,6 +27,8 @@ PACKAGES = {"openai": "openai", "anthropic": "anthropic", "google": "google-gena
 # As many mismatches are shown, and of each so many of its errors.
 SHOWN, ERRORS = 5, 3
 LONGEST = 1500
+# Requests that are spoilt at each place.
+TRIED = 20
 # What a line can say, each of which must have been sent.
 KINDS = ("text", "image", "document", "tool_call", "tool_result", "thinking")
 
@@ -44,6 +47,7 @@ share = -(-options.lines // len(variants))
 types = sent_types.ALL[options.provider]()
 known = exceptions.ALL[options.provider]
 used = collections.Counter()
+requests = []
 
 for name, data in corpus.FILES.items():
     pathlib.Path(folder.name, name).write_bytes(data)
@@ -79,10 +83,28 @@ def mismatch(request):
     except pydantic.ValidationError as error:
         # Of a union's many errors those that are the deepest tell most.
         errors = sorted(error.errors(), key=lambda one: -len(one["loc"]))
-        return "; ".join(f"{place(one['loc'])}: {one['msg']}" for one in errors[:ERRORS])
+        return "; ".join(
+            f"{place(one['loc'])}: {one['msg']}" for one in errors[:ERRORS]
+        )
     except (AssertionError, UserWarning) as error:
         return str(error)
     return None
+
+
+def spoilt(request, path):
+    """The request with a member that nobody knows, if it has this place."""
+    request = copy.deepcopy(request)
+    at = request
+    for step in path:
+        step = 0 if step == [] else step
+        try:
+            at = at[step]
+        except (IndexError, KeyError, TypeError):
+            return None
+    if not isinstance(at, dict):
+        return None
+    at["lmb_unknown"] = 1
+    return request
 
 
 def place(loc):
@@ -95,6 +117,7 @@ for variant in variants:
     @check(f"{share} lines for {variant.model}, {variant.route}")
     def _():
         lines, sent = send(variant)
+        requests.extend(request for _, request in sent)
         equal(len(sent), len(lines), "requests sent")
         equal(len({key for key, _ in sent}), len(lines), "different ids")
         found = [(key, request, mismatch(request)) for key, request in sent]
@@ -115,6 +138,18 @@ def _():
     unmet = [reason for reason in known if not used[reason]]
     assert not unmet, unmet
     return "; ".join(f"{used[reason]} × {reason}" for reason in known)
+
+
+@check("the types are strict: a member that nobody knows is found wherever it is")
+def _():
+    for path in types.PLACES:
+        tried = filter(None, (spoilt(request, path) for request in requests))
+        tried = list(itertools.islice(tried, TRIED))
+        assert tried, f"no request has {path}"
+        for request in tried:
+            # It fitted before.
+            assert mismatch(request), f"{path}: {json.dumps(request)[:LONGEST]}"
+    return f"{len(types.PLACES)} places"
 
 
 recorder.close()

@@ -1,26 +1,47 @@
 """The SDKs' own types of what is sent, strict: a field that they do not know is a mismatch."""
 
+import importlib
 import json
+import sys
 import typing
 import warnings
 
 import pydantic
 
-# A TypedDict's `Iterable` would be checked only when somebody walks it, by when the branch of its union
-# has been chosen. These types are built with lists in its place; nothing else is imported meanwhile.
-STRICT = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True, strict=True)
+STRICT = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 
-def adapter(load):
-    """The validator of a TypedDict, whose module is imported with lists for iterables."""
+def adapter(package, load):
+    """The validator of a TypedDict of a package, which must not have been imported before."""
+    # An `Iterable` would be checked only when somebody walks it, by when the branch of its union has been
+    # chosen. These types are made with lists in its place.
     iterable, typing.Iterable = typing.Iterable, typing.List
     try:
-        # The TypedDicts within take it over.
         kind = load()
+        # The TypedDicts within take it over, but those that have one of their own.
         kind.__pydantic_config__ = STRICT
+        for own in list(classes(package)):
+            own.__pydantic_config__ = STRICT
+        # Some unions hold the classes of answers too, which take any member. They are built on first use.
+        close(importlib.import_module(f"{package}._models").BaseModel)
         return pydantic.TypeAdapter(kind)
     finally:
         typing.Iterable = iterable
+
+
+def classes(package):
+    """Classes of a package with a configuration of their own."""
+    modules = [m for n, m in sys.modules.items() if n.startswith(f"{package}.types")]
+    for module in modules:
+        for value in vars(module).values():
+            if isinstance(value, type) and "__pydantic_config__" in vars(value):
+                yield value
+
+
+def close(model):
+    model.model_config["extra"] = "forbid"
+    for heir in model.__subclasses__():
+        close(heir)
 
 
 class OpenAI:
@@ -40,17 +61,17 @@ class OpenAI:
 
             return params.BatchCreateParams
 
-        self._batch = adapter(batch)
+        self._batch = adapter("openai", batch)
         self._bodies = {
-            "/v1/responses": adapter(responses),
-            "/v1/chat/completions": adapter(chat),
+            "/v1/responses": adapter("openai", responses),
+            "/v1/chat/completions": adapter("openai", chat),
         }
 
     def requests(self, calls):
         """Every request that was sent, with its id; creates are checked on the way."""
         for call in calls:
             if call.method == "POST" and call.path == "/v1/batches":
-                self._batch.validate_json(call.body)
+                self._batch.validate_python(json.loads(call.body), strict=True)
             if call.method != "POST" or call.path != "/v1/files":
                 continue
             parts = call.parts()
@@ -60,8 +81,22 @@ class OpenAI:
                 assert set(line) == {"custom_id", "method", "url", "body"}, line
                 yield line["custom_id"], line
 
+    # Where an unknown member must be found; a list stands for its first element.
+    PLACES = (
+        ("body",),
+        ("body", "input", []),
+        ("body", "input", [], "content", []),
+        ("body", "tools", []),
+        ("body", "messages", []),
+        ("body", "messages", [], "content", []),
+        ("body", "tools", [], "function"),
+        ("body", "reasoning"),
+        ("body", "text", "format"),
+        ("body", "response_format", "json_schema"),
+    )
+
     def validate(self, line):
-        self._bodies[line["url"]].validate_json(json.dumps(line["body"]))
+        self._bodies[line["url"]].validate_python(line["body"], strict=True)
 
 
 class Anthropic:
@@ -71,7 +106,7 @@ class Anthropic:
 
             return params.Request
 
-        self._request = adapter(batch)
+        self._request = adapter("anthropic", batch)
 
     def requests(self, calls):
         for call in calls:
@@ -83,8 +118,21 @@ class Anthropic:
                     request["version"] = call.headers["anthropic-version"]
                     yield request["custom_id"], request
 
+    PLACES = (
+        (),
+        ("params",),
+        ("params", "messages", []),
+        ("params", "messages", [], "content", []),
+        ("params", "messages", [], "content", [], "source"),
+        ("params", "tools", []),
+        ("params", "tool_choice"),
+        ("params", "thinking"),
+        ("params", "output_config"),
+        ("params", "output_config", "format"),
+    )
+
     def validate(self, request):
-        self._request.validate_json(json.dumps(request))
+        self._request.validate_python(request, strict=True)
 
 
 class Google:
@@ -117,12 +165,28 @@ class Google:
             inline = batch["inputConfig"].get("requests", {}).get("requests", [])
             for request in inline:
                 assert set(request) == {"request", "metadata"}, set(request)
-                yield request["metadata"]["key"], {"body": request["request"], "camel": True}
+                yield request["metadata"]["key"], {
+                    "body": request["request"],
+                    "camel": True,
+                }
         for pieces in sessions.values():
             for line in b"".join(pieces).splitlines():
                 line = json.loads(line)
                 assert set(line) == {"key", "request"}, set(line)
                 yield line["key"], {"body": line["request"], "camel": False}
+
+    PLACES = (
+        ("body",),
+        ("body", "contents", []),
+        ("body", "contents", [], "parts", []),
+        ("body", "systemInstruction"),
+        ("body", "tools", []),
+        ("body", "tools", [], "functionDeclarations", []),
+        ("body", "generationConfig"),
+        ("body", "generationConfig", "thinkingConfig"),
+        ("body", "generation_config"),
+        ("body", "tool_config", "function_calling_config"),
+    )
 
     def validate(self, request):
         camel = request["camel"]

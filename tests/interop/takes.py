@@ -159,9 +159,7 @@ ANTHROPIC = [
         ANTHROPIC_SAMPLING,
         prefill=True,
     ),
-    anthropic(
-        "claude-opus-4-6", efforts(*EFFORTS) + budgets(1024), ANTHROPIC_SAMPLING
-    ),
+    anthropic("claude-opus-4-6", efforts(*EFFORTS) + budgets(1024), ANTHROPIC_SAMPLING),
     anthropic("claude-sonnet-5", efforts(*EFFORTS), {}),
 ]
 
