@@ -1,6 +1,7 @@
 //! The OpenAI dialect as any SDK meets it: plain HTTP.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch_emulator::{Emulator, Fault, FaultKind, Limits, Operation, Pace};
@@ -359,6 +360,25 @@ async fn a_refusal_is_heard_by_a_client_that_is_still_sending() {
         let mut rest = Vec::new();
         while !rest.ends_with(b"}}") {
             assert_ne!(wire.read_buf(&mut rest).await.unwrap(), 0);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_batch_that_many_ask_for_at_once_is_answered_once() {
+    let sdk = Arc::new(sdk(Limits::default()).await);
+    let file = sdk
+        .upload("in.jsonl", &(line("a", "x") + &line("b", "lmb:error-400")))
+        .await;
+    for _ in 0..200 {
+        let id = sdk.create(&file).await["id"].as_str().unwrap().to_owned();
+        let asked = (0..8).map(|_| {
+            let (sdk, path) = (Arc::clone(&sdk), format!("/batches/{id}"));
+            tokio::spawn(async move { sdk.json(&path).await })
+        });
+        for batch in futures::future::join_all(asked).await {
+            let batch = batch.unwrap();
+            assert_eq!(batch["status"], "completed", "{batch}");
         }
     }
 }
