@@ -29,8 +29,8 @@ SHOWN, ERRORS = 5, 3
 LONGEST = 1500
 # Requests that are spoilt at each place.
 TRIED = 20
-# What a line can say, each of which must have been sent.
-KINDS = ("text", "image", "document", "tool_call", "tool_result", "thinking")
+# What a line can say, besides what its attachments are: each of it must have been sent.
+KINDS = ("text", "tool_call", "tool_result", "thinking")
 
 parser = argparse.ArgumentParser()
 parser.add_argument("provider", choices=list(PACKAGES))
@@ -107,6 +107,31 @@ def spoilt(request, path):
     return request
 
 
+def texts(line):
+    """What a line of our own format says, thoughts apart: some are left out on purpose."""
+    parts = [line.get("prompt"), line.get("system"), *listed(line.get("contents"))]
+    for turn in line.get("messages", []):
+        parts += listed(turn.get("content", turn.get("contents")))
+    for part in parts:
+        if isinstance(part, dict):
+            part = part.get("text") if part["type"] == "text" else None
+        if part:
+            yield part
+
+
+def listed(contents):
+    return contents if isinstance(contents, list) else [contents]
+
+
+def strings(value):
+    """Every string in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from strings(one)
+
+
 def place(loc):
     # A union is named by all that it joins, which nobody reads.
     return ".".join(str(step).split("[union")[0] for step in loc)
@@ -114,7 +139,9 @@ def place(loc):
 
 for variant in variants:
 
-    @check(f"{share} lines for {variant.model}, {variant.route}")
+    @check(
+        f"{share} lines for {variant.model}, {variant.route}: all fit, no text is lost"
+    )
     def _():
         lines, sent = send(variant)
         requests.extend(request for _, request in sent)
@@ -128,8 +155,18 @@ for variant in variants:
         )
         assert not found, f"{len(found)} of {len(sent)} do not fit\n{shown}"
         said = "\n".join(lines)
-        for kind in KINDS:
+        for kind in {*KINDS, *(part["type"] for part in variant.attachments)}:
             assert f'"type": "{kind}"' in said, f"no line has a {kind}"
+        # Ids of a run sort as its lines do.
+        count = 0
+        for line, (key, request) in zip(lines, sorted(sent, key=lambda one: one[0])):
+            there = "\n".join(strings(request))
+            spoken = list(texts(json.loads(line)))
+            lost = [text for text in spoken if text not in there]
+            assert not lost, f"{key}: {lost} is not in {json.dumps(request)[:LONGEST]}"
+            count += len(spoken)
+        assert count >= len(lines), f"{count} texts are few"
+        return f"{count} texts"
 
 
 @check("exceptions are few, listed, and each is met")

@@ -18,6 +18,8 @@ const REQUIRED: &str = "LMBATCH_REQUIRE_INTEROP";
 /// The least versions that the pinned SDKs say they need.
 const PYTHON: (u32, u32) = (3, 10);
 const NODE: (u32, u32) = (20, 0);
+/// The first that reads our lock file.
+const NPM: (u32, u32) = (7, 0);
 
 /// What is generated from, unless `--seed` says otherwise.
 const SEED: &str = "20261123";
@@ -125,7 +127,7 @@ fn suites(options: &Options) -> Vec<(&'static str, &'static str, Vec<&str>)> {
 
 /// What is missing of Python and Node, if anything.
 fn lack() -> Option<String> {
-    for (program, least) in [("python3", PYTHON), ("node", NODE), ("npm", (0, 0))] {
+    for (program, least) in [("python3", PYTHON), ("node", NODE), ("npm", NPM)] {
         let said = output(program, &["--version"]).unwrap_or_default();
         if version(&said).is_none_or(|found| found < least) {
             return Some(format!(
