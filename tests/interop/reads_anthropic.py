@@ -10,6 +10,9 @@ SDK = f"anthropic {anthropic.__version__}"
 ROUTES = ("inline",)
 MOST_TOKENS = 999
 
+# A batch that has ended is not cancelled any more.
+HAS_ENDED = anthropic.BadRequestError
+
 client = anthropic.Anthropic(base_url=URL, api_key=KEY)
 batches = client.messages.batches
 

@@ -4,7 +4,7 @@ import io
 import json
 
 from google import genai
-from google.genai import types
+from google.genai import errors, types
 
 from batches import PARAMETERS
 from checks import KEY, URL
@@ -25,6 +25,9 @@ REASONS = {
     types.FinishReason.MAX_TOKENS: "truncated",
     types.FinishReason.SAFETY: "content_filter",
 }
+
+# A batch that has ended is not cancelled any more.
+HAS_ENDED = errors.ClientError
 
 client = genai.Client(api_key=KEY, http_options=types.HttpOptions(base_url=URL))
 

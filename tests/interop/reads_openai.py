@@ -15,6 +15,9 @@ SDK = f"openai {openai.__version__}"
 ROUTES = ("responses", "chat")
 ENDPOINTS = {"responses": "/v1/responses", "chat": "/v1/chat/completions"}
 
+# A batch that has ended is not cancelled any more.
+HAS_ENDED = openai.ConflictError
+
 client = openai.OpenAI(base_url=f"{URL}/v1", api_key=KEY)
 
 
