@@ -1,4 +1,4 @@
-//! Tasks of this repository: `cargo xtask test`, `tidy`, `chaos`, `bench`, `ci`.
+//! Tasks of this repository: `cargo xtask test`, `tidy`, `chaos`, `bench`, `interop`, `ci`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod interop;
 mod sh;
 mod tidy;
 
@@ -18,6 +19,8 @@ const HELP: &str = "cargo xtask COMMAND
   tidy          the house's invariants
   chaos         2,000 kills and 20,000 simulated runs; takes some twenty minutes
   bench         processor time and memory beside a floor program; prints a table
+  interop       the providers' SDKs as referees; needs Python and Node, and a registry the first time
+                [--batches 50] [--lines 2000] [--seed N] [--only PART OF A SCRIPT'S NAME]
   ci            fmt, clippy, test, tidy, docs";
 
 fn main() -> ExitCode {
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         "bench" => bench::bench(),
         // For the bench: a command in a process of its own.
         "measure" => bench::measure_one(rest),
+        "interop" => interop::interop(rest),
         "ci" => ci(),
         _ => {
             println!("{HELP}");

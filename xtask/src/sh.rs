@@ -1,5 +1,6 @@
 //! Runs commands, and says which and how long.
 
+use std::path::Path;
 use std::process::Command;
 
 /// Runs a command; its failure is an error that names it.
@@ -8,18 +9,28 @@ pub(crate) fn run(program: &str, args: &[&str]) -> Result<(), String> {
 }
 
 /// The same with variables of its own.
-#[expect(clippy::disallowed_methods, reason = "a task has no Clock")]
 pub(crate) fn run_with(
     program: &str,
     args: &[&str],
     variables: &[(&str, &str)],
 ) -> Result<(), String> {
-    let line = format!("{program} {}", args.join(" "));
+    let mut command = Command::new(program);
+    command.args(args).envs(variables.iter().copied());
+    timed(&mut command, &format!("{program} {}", args.join(" ")))
+}
+
+/// The same in another folder.
+pub(crate) fn run_in(program: &str, args: &[&str], folder: &Path) -> Result<(), String> {
+    let mut command = Command::new(program);
+    command.args(args).current_dir(folder);
+    timed(&mut command, &format!("{program} {}", args.join(" ")))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a task has no Clock")]
+fn timed(command: &mut Command, line: &str) -> Result<(), String> {
     println!("$ {line}");
     let start = std::time::Instant::now();
-    let status = Command::new(program)
-        .args(args)
-        .envs(variables.iter().copied())
+    let status = command
         .status()
         .map_err(|error| format!("{line}: {error}"))?;
     println!("  {:.1} s", start.elapsed().as_secs_f64());

@@ -159,6 +159,13 @@ pub(crate) fn current(state: &State, provider: &str, id: &str) -> Option<(Batch,
     if matches!(phase, Phase::InProgress | Phase::Finalizing) {
         return Some((batch, phase));
     }
+    let _turn = state.settling();
+    // Another call may have come first.
+    if let Some(settled) = state.batch(provider, id)?.settled {
+        let phase = settled.phase;
+        batch.settled = Some(settled);
+        return Some((batch, phase));
+    }
     let settled = answer(state, &batch, phase).unwrap_or_else(|_| Settled {
         phase: Phase::Failed,
         error: Some(serde_json::json!({"code": "server_error", "message": "The results could not be written."})),

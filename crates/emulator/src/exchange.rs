@@ -1,13 +1,15 @@
 //! What every call has in common: the fault that is due, and how files are served.
 
 use std::io;
+use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 use tokio::io::AsyncSeekExt as _;
+use tokio::sync::Mutex;
 use tokio_util::io::ReaderStream;
 
 use crate::faults::{FaultKind, Operation};
@@ -21,6 +23,25 @@ pub(crate) fn parameter<'r>(request: &'r Request, name: &str) -> Option<&'r str>
         .split('&')
         .filter_map(|pair| pair.split_once('='));
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+/// What of a request's body has not been read yet.
+pub(crate) type Rest = Arc<Mutex<BodyDataStream>>;
+
+/// A body, and the same once more for whoever reads what is left of it.
+pub(crate) fn shared(body: hyper::body::Incoming) -> (Body, Rest) {
+    let rest = Arc::new(Mutex::new(Body::new(body).into_data_stream()));
+    let pieces = futures::stream::unfold(Arc::clone(&rest), |rest| async {
+        let piece = rest.lock().await.next().await?;
+        Some((piece, rest))
+    });
+    (Body::from_stream(pieces), rest)
+}
+
+/// Reads the rest of a body. A refusal may come before the request has been sent whole, and a client
+/// that is still sending when the connection closes never hears it: so a proxy takes it all first.
+pub(crate) async fn drain(rest: &Rest) {
+    while let Some(Ok(_)) = rest.lock().await.next().await {}
 }
 
 /// The bytes of a stored file, from the middle where that is allowed and asked for.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -255,13 +254,18 @@ async fn serve(listener: TcpListener, router: Router) {
                 move |request: hyper::Request<hyper::body::Incoming>| {
                     let router = router.clone();
                     async move {
-                        let result: Result<Response, Infallible> =
-                            router.oneshot(request.map(Body::new)).await;
+                        let (head, body) = request.into_parts();
+                        let (body, rest) = exchange::shared(body);
+                        let request = Request::from_parts(head, body);
+                        let result: Result<Response, Infallible> = router.oneshot(request).await;
                         match result {
                             Ok(response) if exchange::is_reset(&response) => {
                                 Err(io::Error::from(io::ErrorKind::ConnectionReset))
                             }
-                            Ok(response) => Ok(response),
+                            Ok(response) => {
+                                exchange::drain(&rest).await;
+                                Ok(response)
+                            }
                             Err(never) => match never {},
                         }
                     }

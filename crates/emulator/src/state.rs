@@ -115,6 +115,7 @@ pub(crate) struct State {
     pub(crate) limits: Limits,
     pub(crate) time: VirtualTime,
     inner: Mutex<Inner>,
+    settling: Mutex<()>,
 }
 
 impl State {
@@ -126,7 +127,13 @@ impl State {
             limits,
             time: VirtualTime::default(),
             inner: Mutex::default(),
+            settling: Mutex::default(),
         }
+    }
+
+    /// The right to write results: two that answered one batch would spoil each other's files.
+    pub(crate) fn settling(&self) -> MutexGuard<'_, ()> {
+        self.settling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {

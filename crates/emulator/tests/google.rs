@@ -119,7 +119,9 @@ fn by_file(file: &str) -> Value {
 #[tokio::test]
 async fn an_operation_says_what_the_provider_says_and_no_more() {
     let sdk = sdk(SLOW, Limits::default()).await;
-    let path = sdk.created(&inline(&["a", "lmb:error-500"])).await;
+    let path = sdk
+        .created(&inline(&["a", "lmb:error-500", "lmb:failed"]))
+        .await;
     let running = sdk.json(&path).await;
     assert!(
         running.get("done").is_none() && running.get("response").is_none(),
@@ -128,7 +130,7 @@ async fn an_operation_says_what_the_provider_says_and_no_more() {
     let metadata = &running["metadata"];
     assert_eq!(
         metadata["batchStats"],
-        json!({"requestCount": "2", "pendingRequestCount": "2"})
+        json!({"requestCount": "3", "pendingRequestCount": "3"})
     );
     assert_eq!(
         (
@@ -150,7 +152,7 @@ async fn an_operation_says_what_the_provider_says_and_no_more() {
     );
     assert_eq!(
         ended["metadata"]["batchStats"],
-        json!({"requestCount": "2", "successfulRequestCount": "1", "failedRequestCount": "1"})
+        json!({"requestCount": "3", "successfulRequestCount": "1", "failedRequestCount": "2"})
     );
     // The results stand there twice, each with its key.
     let rows = &ended["response"]["inlinedResponses"]["inlinedResponses"];
@@ -164,7 +166,7 @@ async fn an_operation_says_what_the_provider_says_and_no_more() {
         .iter()
         .map(|row| &row["metadata"]["key"])
         .collect();
-    assert_eq!(keys.len(), 2);
+    assert_eq!(keys.len(), 3);
     assert!(keys.contains(&&json!("r0")) && keys.contains(&&json!("r1")));
 }
 

@@ -1,12 +1,14 @@
 //! The OpenAI dialect as any SDK meets it: plain HTTP.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch_emulator::{Emulator, Fault, FaultKind, Limits, Operation, Pace};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 struct Sdk {
     emulator: Emulator,
@@ -311,4 +313,72 @@ async fn one_request_can_be_answered_at_once_and_models_are_known() {
     assert_eq!(sdk.post("/responses", &body).await.status(), 429);
     assert_eq!(sdk.json("/models").await["data"][0]["id"], "echo");
     assert_eq!(sdk.get("/models/no-such-model").await.status(), 404);
+}
+
+#[tokio::test]
+async fn an_answer_says_again_what_was_asked_as_sdks_require() {
+    let sdk = sdk(Limits::default()).await;
+    let tool = json!({"type": "function", "name": "now", "parameters": {"type": "object"}, "strict": false});
+    for (more, tools, choice) in [
+        (json!({}), json!([]), json!("auto")),
+        (
+            json!({"tools": [tool], "tool_choice": "none"}),
+            json!([tool]),
+            json!("none"),
+        ),
+    ] {
+        let mut body = json!({"model": "m", "input": "hi"});
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let answer: Value = sdk.post("/responses", &body).await.json().await.unwrap();
+        assert_eq!(
+            (&answer["tools"], &answer["tool_choice"]),
+            (&tools, &choice)
+        );
+        assert_eq!(answer["parallel_tool_calls"], true);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_heard_by_a_client_that_is_still_sending() {
+    const BODY: usize = 4 << 20;
+    let sdk = sdk(Limits::default()).await;
+    let mut wire = tokio::net::TcpStream::connect(sdk.emulator.addr())
+        .await
+        .unwrap();
+    // Twice on one connection: it stays open, since nothing of the first body is left in it.
+    for _ in 0..2 {
+        let head = format!(
+            "POST /v1/files HTTP/1.1\r\nhost: x\r\nauthorization: Bearer bad\r\ncontent-length: {BODY}\r\n\r\n"
+        );
+        wire.write_all(head.as_bytes()).await.unwrap();
+        wire.write_all(&vec![b'x'; BODY]).await.unwrap();
+        let mut answer = [0; 12];
+        wire.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 401");
+        let mut rest = Vec::new();
+        while !rest.ends_with(b"}}") {
+            assert_ne!(wire.read_buf(&mut rest).await.unwrap(), 0);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_batch_that_many_ask_for_at_once_is_answered_once() {
+    let sdk = Arc::new(sdk(Limits::default()).await);
+    let file = sdk
+        .upload("in.jsonl", &(line("a", "x") + &line("b", "lmb:error-400")))
+        .await;
+    for _ in 0..200 {
+        let id = sdk.create(&file).await["id"].as_str().unwrap().to_owned();
+        let asked = (0..8).map(|_| {
+            let (sdk, path) = (Arc::clone(&sdk), format!("/batches/{id}"));
+            tokio::spawn(async move { sdk.json(&path).await })
+        });
+        for batch in futures::future::join_all(asked).await {
+            let batch = batch.unwrap();
+            assert_eq!(batch["status"], "completed", "{batch}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer;
-use crate::batch::{Batch, Fate, Row, Tokens};
+use crate::batch::{Batch, Fate, Row, Settled, Tokens};
 use crate::{magic, model};
 
 /// A model whose name begins so does not exist.
@@ -52,7 +52,13 @@ pub(super) fn fault(request: &Value) -> Option<String> {
         .then(|| "a line that fails on purpose".to_owned())
 }
 
-pub(crate) fn row(batch: &Batch, line: &Value, place: usize, fate: Fate) -> (Row, Tokens) {
+pub(crate) fn row(
+    batch: &Batch,
+    line: &Value,
+    place: usize,
+    fate: Fate,
+    settled: &mut Settled,
+) -> (Row, Tokens) {
     let mut row = json!({});
     let mut tokens = Tokens::default();
     let error = |code: u16, message: &str| json!({"code": code, "message": message});
@@ -60,6 +66,8 @@ pub(crate) fn row(batch: &Batch, line: &Value, place: usize, fate: Fate) -> (Row
         Fate::Answered => {
             let answered = model::answer(&answer::asked(&line["request"]));
             if answered.failed {
+                settled.counts.succeeded -= 1;
+                settled.counts.errored += 1;
                 row["error"] = error(13, "An answer that fails on purpose.");
             } else {
                 tokens = Tokens {

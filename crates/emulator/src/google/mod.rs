@@ -52,9 +52,9 @@ impl Dialect for Google {
         line: &Value,
         place: usize,
         fate: Fate,
-        _: &mut Settled,
+        settled: &mut Settled,
     ) -> (Row, Tokens) {
-        lines::row(batch, line, place, fate)
+        lines::row(batch, line, place, fate, settled)
     }
     fn foreign(&self) -> &'static str {
         lines::FOREIGN

@@ -77,11 +77,11 @@ pub(super) fn render(endpoint: &str, body: &Value, place: usize, answer: &Answer
     if endpoint == "/v1/chat/completions" {
         chat(answer, &model, place)
     } else {
-        responses(answer, &model, place)
+        responses(body, answer, &model, place)
     }
 }
 
-fn responses(answer: &Answer, model: &str, place: usize) -> Value {
+fn responses(body: &Value, answer: &Answer, model: &str, place: usize) -> Value {
     let mut items = Vec::new();
     if answer.thinking_tokens > 0 {
         items.push(json!({"id": format!("rs_{place}"), "type": "reasoning", "summary": [{"type": "summary_text", "text": "thinking aloud"}]}));
@@ -120,7 +120,11 @@ fn responses(answer: &Answer, model: &str, place: usize) -> Value {
         answer.output_tokens,
         answer.thinking_tokens,
     );
+    // What was asked is said again, with the defaults; SDKs require these three.
+    let echoed = |name: &str, otherwise: Value| body.get(name).cloned().unwrap_or(otherwise);
     json!({
+        "tools": echoed("tools", json!([])), "tool_choice": echoed("tool_choice", json!("auto")),
+        "parallel_tool_calls": echoed("parallel_tool_calls", json!(true)),
         "id": format!("resp_{place:08}"), "object": "response", "created_at": 0, "status": status, "error": error,
         "incomplete_details": details, "model": model, "output": items,
         "usage": {

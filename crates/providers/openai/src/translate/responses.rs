@@ -114,6 +114,14 @@ fn input(turns: &[MessageView<'_>], out: &mut Vec<u8>) -> Result<(), RequestErro
         let mut rest = turn.contents.as_slice();
         while let Some(content) = rest.first() {
             let parts = rest.iter().take_while(|content| is_part(content)).count();
+            if turn.role == Role::Assistant && parts > 0 {
+                for part in &rest[..parts] {
+                    comma(out);
+                    said(part, out)?;
+                }
+                rest = &rest[parts..];
+                continue;
+            }
             if parts > 0 {
                 comma(out);
                 message(turn.role, &rest[..parts], out)?;
@@ -122,10 +130,10 @@ fn input(turns: &[MessageView<'_>], out: &mut Vec<u8>) -> Result<(), RequestErro
             }
             if let ContentView::Thinking(thinking) = content {
                 let parts = same(thinking, rest);
-                // Thinking without its id or seal cannot be given back; see the documentation.
-                if thinking.id.is_some() || thinking.data.is_some() {
+                // Thinking without its id cannot be given back; see the documentation.
+                if let Some(id) = thinking.id {
                     comma(out);
-                    reasoning(thinking, &rest[..parts], out)?;
+                    reasoning(id, thinking, &rest[..parts], out)?;
                 }
                 rest = &rest[parts..];
             } else {
@@ -154,6 +162,24 @@ fn same(thinking: &ThinkingView<'_>, rest: &[ContentView<'_>]) -> usize {
     1 + more.count()
 }
 
+/// Words of the assistant: a plain string, each text a message of its own. In a list each would be an
+/// `output_text`, whose message has an id and a status that we do not know; servers that check it refuse
+/// it without them (opencode 42613, 2026-09-16).
+fn said(content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    let ContentView::Text(text) = content else {
+        return Err(only_users());
+    };
+    let mut message = Object::new(out);
+    message.str("role", Role::Assistant.as_str());
+    message.text("content", *text);
+    message.end();
+    Ok(())
+}
+
+fn only_users() -> RequestError {
+    RequestError::unsupported("openai: attachments stand in user messages only")
+}
+
 fn message(
     role: Role,
     contents: &[ContentView<'_>],
@@ -165,24 +191,13 @@ fn message(
         let mut part = Object::new(out);
         match content {
             ContentView::Text(text) => {
-                part.str(
-                    "type",
-                    if role == Role::Assistant {
-                        "output_text"
-                    } else {
-                        "input_text"
-                    },
-                );
+                part.str("type", "input_text");
                 part.text("text", *text);
             }
             ContentView::Attachment(attachment) if role == Role::User => {
                 file(attachment, &mut part)?
             }
-            _ => {
-                return Err(RequestError::unsupported(
-                    "openai: attachments stand in user messages only",
-                ));
-            }
+            _ => return Err(only_users()),
         }
         part.end();
         Ok(())
@@ -193,13 +208,14 @@ fn message(
 
 fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), RequestError> {
     match (attachment.kind, &attachment.source) {
-        (AttachmentKind::Image, SourceView::File(id)) => {
+        (AttachmentKind::Image, source) => {
             part.str("type", "input_image");
-            part.text("file_id", *id);
-        }
-        (AttachmentKind::Image, _) => {
-            part.str("type", "input_image");
-            image_url(attachment, part.key("image_url"))?;
+            // The default; servers that check it refuse an image without it (vllm 57241, 2026-09-16).
+            part.str("detail", "auto");
+            match source {
+                SourceView::File(id) => part.text("file_id", *id),
+                _ => image_url(attachment, part.key("image_url"))?,
+            }
         }
         (AttachmentKind::Document, source) => {
             part.str("type", "input_file");
@@ -229,15 +245,14 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
 }
 
 fn reasoning(
+    id: Text<'_>,
     thinking: &ThinkingView<'_>,
     parts: &[ContentView<'_>],
     out: &mut Vec<u8>,
 ) -> Result<(), RequestError> {
     let mut item = Object::new(out);
     item.str("type", "reasoning");
-    if let Some(id) = thinking.id {
-        item.text("id", id);
-    }
+    item.text("id", id);
     let texts = parts.iter().filter_map(|content| match content {
         ContentView::Thinking(part) => part.text,
         _ => None,

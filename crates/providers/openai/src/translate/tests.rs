@@ -128,10 +128,10 @@ fn every_content_of_a_user_is_written_for_responses() {
         body(RESPONSES, view(vec![user(contents)])).unwrap(),
         json!({"model": "gpt-x", "input": [{"role": "user", "content": [
             {"type": "input_text", "text": "look"},
-            {"type": "input_image", "image_url": "data:image/jpeg;base64,YWJj"},
-            {"type": "input_image", "image_url": "data:image/png;base64,QUJD"},
-            {"type": "input_image", "image_url": "https://x.test/a.png"},
-            {"type": "input_image", "file_id": "file-1"},
+            {"type": "input_image", "detail": "auto", "image_url": "data:image/jpeg;base64,YWJj"},
+            {"type": "input_image", "detail": "auto", "image_url": "data:image/png;base64,QUJD"},
+            {"type": "input_image", "detail": "auto", "image_url": "https://x.test/a.png"},
+            {"type": "input_image", "detail": "auto", "file_id": "file-1"},
             {"type": "input_file", "filename": "document.pdf", "file_data": "data:application/pdf;base64,YWJj"},
             {"type": "input_file", "filename": "document.txt", "file_data": "data:text/plain;base64,YWJj"},
             {"type": "input_file", "file_url": "https://x.test/a.pdf"},
@@ -241,7 +241,7 @@ fn a_conversation_with_tools_is_written_for_responses() {
             {"type": "reasoning", "id": "rs_1", "encrypted_content": "sealed", "summary": [
                 {"type": "summary_text", "text": "why"}, {"type": "summary_text", "text": "because"},
             ]},
-            {"role": "assistant", "content": [{"type": "output_text", "text": "let me see"}]},
+            {"role": "assistant", "content": "let me see"},
             {"type": "function_call", "call_id": "c1", "name": "add", "arguments": "{\"a\":1}"},
             {"type": "function_call", "call_id": "c2", "name": "add", "arguments": "{\"a\":"},
             {"type": "function_call_output", "call_id": "c1", "output": "2"},
@@ -249,6 +249,35 @@ fn a_conversation_with_tools_is_written_for_responses() {
             {"role": "user", "content": [{"type": "input_text", "text": "so?"}]},
             {"role": "system", "content": [{"type": "input_text", "text": "now rhyme"}]},
         ]})
+    );
+}
+
+#[test]
+fn history_fits_servers_that_check_it_strictly() {
+    let thought = |id: Option<&'static str>, data: Option<&'static str>| {
+        ContentView::Thinking(ThinkingView {
+            text: Some("why".into()),
+            id: id.map(Into::into),
+            data: data.map(Into::into),
+            signature: None,
+        })
+    };
+    let said = turn(
+        Role::Assistant,
+        [
+            thought(None, Some("of another provider")),
+            thought(None, None),
+            text("one"),
+            text("two"),
+        ],
+    );
+    assert_eq!(
+        body(RESPONSES, view(vec![user(vec![text("count")]), said])).unwrap()["input"],
+        json!([
+            {"role": "user", "content": [{"type": "input_text", "text": "count"}]},
+            {"role": "assistant", "content": "one"},
+            {"role": "assistant", "content": "two"},
+        ])
     );
 }
 

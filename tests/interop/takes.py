@@ -1,0 +1,221 @@
+"""What each provider takes, by model and route: nothing here is refused by `lmbatch`."""
+
+from corpus import (
+    AUDIO,
+    DOCUMENTS,
+    EFFORTS,
+    IMAGES,
+    SCHEMAS,
+    TEXTS,
+    VIDEO,
+    Takes,
+    these,
+)
+
+ANY = ("base64", "path", "url", "file")
+SAMPLING = {"temperature": [0, 0.5, 1], "top_p": [0.1, 0.9, 1.0]}
+STOP = {"stop": ["END", ["END", "\n"]]}
+TOKENS = {"max_tokens": [16, 1000]}
+SEED = {"seed": [0, 7]}
+PENALTIES = {"presence_penalty": [0.1, -2], "frequency_penalty": [-0.2, 2]}
+
+
+def efforts(*names):
+    return [{"effort": name} for name in names]
+
+
+def budgets(*tokens):
+    return [{"budget_tokens": count} for count in tokens]
+
+
+def responses_body(corpus):
+    """A body of OpenAI's `/v1/responses` that any provider takes."""
+    body = {"model": "gpt-5-mini", "input": corpus.chance.choice(TEXTS[:4])}
+    if corpus.often(0.5):
+        body["instructions"] = "Be brief."
+    if corpus.often(0.5):
+        wanted = {"type": "json_schema", "name": "weather", "schema": SCHEMAS[0]}
+        body["text"] = {"format": wanted}
+    if corpus.often(0.5):
+        text = {"type": "input_text", "text": "look"}
+        image = {
+            "type": "input_image",
+            "image_url": "https://example.com/a.png",
+            "detail": "auto",
+        }
+        body["input"] = [{"role": "user", "content": [text, image]}]
+    return {"method": "POST", "url": "/v1/responses", "body": body}
+
+
+def chat_body(corpus):
+    """A body of OpenAI's `/v1/chat/completions` that any provider takes."""
+    function = {"name": "weather", "parameters": SCHEMAS[0]}
+    call = {"name": "weather", "arguments": '{"city": "Bonn"}'}
+    called = {"id": "call_1", "type": "function", "function": call}
+    messages = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": corpus.chance.choice(TEXTS[:4])},
+        {"role": "assistant", "content": None, "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
+    ]
+    body = {
+        "model": "gpt-5-mini",
+        "messages": messages,
+        "max_completion_tokens": 99,
+        "tools": [{"type": "function", "function": function}],
+        "tool_choice": corpus.chance.choice(["auto", "none", "required"]),
+    }
+    return {"method": "POST", "url": "/v1/chat/completions", "body": body}
+
+
+OPENAI_THOUGHTS = [
+    {"type": "thinking", "id": "rs_1", "text": "because", "data": "ZGF0YQ=="},
+    {"type": "thinking", "id": "rs_1", "text": "because"},
+    # Without an id it cannot be sent back, and is left out.
+    {"type": "thinking", "text": "unsealed"},
+    {"type": "thinking", "data": "ZGF0YQ=="},
+]
+OPENAI = [
+    Takes(
+        "openai",
+        "gpt-5-mini",
+        "responses",
+        these(IMAGES, *ANY) + these(DOCUMENTS, *ANY),
+        OPENAI_THOUGHTS,
+        efforts(*EFFORTS),
+        {
+            **TOKENS,
+            **SAMPLING,
+            "metadata": [{"run": "x"}],
+            "parallel_tool_calls": [True, False],
+            "service_tier": ["auto", "default"],
+            "store": [False],
+            "text.verbosity": ["low", "high"],
+            "truncation": ["auto", "disabled"],
+            "include": [["reasoning.encrypted_content"]],
+        },
+        bodies=(responses_body,),
+    ),
+    Takes(
+        "openai",
+        "gpt-5-mini",
+        "chat",
+        these(IMAGES, "base64", "path", "url")
+        + these(DOCUMENTS, "base64", "path", "file")
+        + these(AUDIO, "base64", "path"),
+        OPENAI_THOUGHTS,
+        efforts(*EFFORTS),
+        {
+            **TOKENS,
+            **SAMPLING,
+            **STOP,
+            **SEED,
+            **PENALTIES,
+            "logprobs": [True],
+            "logit_bias": [{"50256": -100}],
+            "parallel_tool_calls": [True, False],
+            "verbosity": ["low", "medium"],
+            "safety_identifier": ["someone"],
+        },
+        bodies=(chat_body,),
+    ),
+]
+
+ANTHROPIC_THOUGHTS = [
+    {"type": "thinking", "text": "because", "signature": "c2ln"},
+    {"type": "thinking", "data": "ZGF0YQ=="},
+    # Without a seal it cannot be sent back, and is left out.
+    {"type": "thinking", "text": "unsealed"},
+]
+ANTHROPIC_ATTACHMENTS = these(IMAGES, *ANY) + these(DOCUMENTS, *ANY)
+ANTHROPIC_PARAMETERS = {
+    **TOKENS,
+    **STOP,
+    "metadata": [{"user_id": "someone"}],
+    "service_tier": ["auto", "standard_only"],
+    "tool_choice.disable_parallel_tool_use": [True, False],
+}
+ANTHROPIC_SAMPLING = {**SAMPLING, "top_k": [1, 40]}
+
+
+def anthropic(model, thinking, parameters, **more):
+    return Takes(
+        "anthropic",
+        model,
+        "inline",
+        ANTHROPIC_ATTACHMENTS,
+        ANTHROPIC_THOUGHTS,
+        thinking,
+        {**ANTHROPIC_PARAMETERS, **parameters},
+        bodies=(responses_body, chat_body),
+        **more,
+    )
+
+
+ANTHROPIC = [
+    anthropic(
+        "claude-haiku-4-5",
+        efforts(*EFFORTS) + budgets(1024, 5000),
+        ANTHROPIC_SAMPLING,
+        prefill=True,
+    ),
+    anthropic("claude-opus-4-6", efforts(*EFFORTS) + budgets(1024), ANTHROPIC_SAMPLING),
+    anthropic("claude-sonnet-5", efforts(*EFFORTS), {}),
+]
+
+GOOGLE_THOUGHTS = [
+    {"type": "thinking", "text": "because", "signature": "c2ln"},
+    {"type": "thinking", "signature": "c2ln"},
+    # Thoughts without a seal are left out.
+    {"type": "thinking", "text": "unsealed"},
+]
+GOOGLE_PARAMETERS = {
+    **TOKENS,
+    **SAMPLING,
+    **STOP,
+    **SEED,
+    **PENALTIES,
+    "top_k": [1, 40],
+    # Either spelling goes; each route gets its own.
+    "generationConfig.responseModalities": [["TEXT"]],
+    "generation_config.candidate_count": [1],
+    "safetySettings": [
+        [
+            {
+                "category": "HARM_CATEGORY_HARASSMENT",
+                "threshold": "BLOCK_ONLY_HIGH",
+            }
+        ]
+    ],
+    "cached_content": ["cachedContents/x"],
+}
+
+
+def google(model, route, thinking):
+    return Takes(
+        "google",
+        model,
+        route,
+        these(IMAGES, *ANY)
+        + these(DOCUMENTS, *ANY)
+        + these(AUDIO, "base64", "path", "url")
+        + these(VIDEO, "base64", "url", "file"),
+        GOOGLE_THOUGHTS,
+        thinking,
+        GOOGLE_PARAMETERS,
+        prefill=True,
+        bodies=(responses_body, chat_body),
+    )
+
+
+BUDGETS = efforts(*EFFORTS) + budgets(0, 77)
+# Thinking cannot be turned off from Gemini 3 on.
+LEVELS = efforts(*EFFORTS[1:])
+GOOGLE = [
+    google("gemini-2.5-flash", "file", BUDGETS),
+    google("gemini-2.5-flash", "inline", BUDGETS),
+    google("gemini-3-flash", "file", LEVELS),
+    google("gemini-3-flash", "inline", LEVELS),
+]
+
+ALL = {"openai": OPENAI, "anthropic": ANTHROPIC, "google": GOOGLE}
