@@ -172,10 +172,10 @@ fn a_run_that_goes_on_gives_the_outcomes_that_are_there() {
         &[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")],
     );
     // There is no room for a second batch for a while.
-    let busy = json!([{"operation": "create", "skip": 1, "times": 12, "kind": {"status": {
+    let busy = json!({"operation": "create", "skip": 1, "times": 12, "kind": {"status": {
         "code": 429, "headers": [["retry-after", "3000"]],
         "body": r#"{"error": {"message": "later", "type": "rate_limit", "code": null}}"#,
-    }}}]);
+    }}});
     emulating.post("/_emulator/faults", &busy.to_string());
     let begun = at(&[
         &MINE[..],

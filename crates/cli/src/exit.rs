@@ -98,6 +98,10 @@ impl From<Error> for Failure {
         let exit = match error.kind() {
             ErrorKind::Timeout if error.batch().is_some() => Exit::Unfinished,
             ErrorKind::Doubt => Exit::Held,
+            // Ours, not the provider's: it is said before anything is sent.
+            ErrorKind::InvalidInput if error.http_status().is_none() && error.batch().is_none() => {
+                Exit::Usage
+            }
             _ => Exit::Failed,
         };
         let hint = match error.kind() {

@@ -49,7 +49,11 @@ pub(crate) async fn retrieve(args: &RetrieveArgs) -> Result<Exit, Failure> {
     let mut notes = Notes::read(&run)?;
     notes.output.clone_from(&args.output);
     let provider = connect(notes.provider, &notes.connection, notes.route)?;
-    let engine = state::reading(Engine::new(provider), ledger, &args.state);
+    let engine = state::reading(
+        Engine::new(provider).with_clock(clock.clone()),
+        ledger,
+        &args.state,
+    );
     if !run.finished && !args.partial {
         return Err(Failure {
             exit: Exit::Unfinished,
