@@ -47,7 +47,12 @@ async fn lost(subject: &Subject, shape: &FaultKind, twins: u64, lag: Duration) {
     let invoker = subject.invoker(&emulator).doubt(DoubtPolicy { looks });
     let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();
     for _ in 0..twins {
-        invoker.batch().create(ASKED).await.unwrap();
+        subject
+            .invoker(&emulator)
+            .batch()
+            .create(ASKED)
+            .await
+            .unwrap();
     }
     emulator.add_fault(Fault::once(Operation::Create, shape.clone()));
     let found = invoker.batch().create(ASKED).find_or_create(prepared).await;

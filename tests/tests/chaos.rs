@@ -30,10 +30,12 @@ impl Chance {
     }
 }
 
-fn input(folder: &Path, round: usize) {
+fn input(folder: &Path, round: usize) -> String {
     let line = |k: usize| json!({"id": format!("{round}/{k}"), "prompt": format!("{round} {k}")});
     let text: String = (0..REQUESTS).map(|k| format!("{}\n", line(k))).collect();
-    std::fs::write(folder.join("in.jsonl"), text).unwrap();
+    let name = format!("in-{round}.jsonl");
+    std::fs::write(folder.join(&name), text).unwrap();
+    name
 }
 
 /// Whether it ended by itself within a time.
@@ -61,7 +63,7 @@ fn kill(provider: &str, model: &str, times: usize, seed: u64) {
     let (mut killed, mut round, mut held) = (0, 0, 0);
     while killed < times {
         round += 1;
-        input(folder.path(), round);
+        let input = input(folder.path(), round);
         let _ = std::fs::remove_file(folder.path().join("out.jsonl"));
         if chance.below(4) == 0 {
             emulating.post(
@@ -73,15 +75,7 @@ fn kill(provider: &str, model: &str, times: usize, seed: u64) {
         let mut resubmit = false;
         let code = loop {
             let mut command = emulating.command_at(provider, folder.path());
-            command.args([
-                "run",
-                "in.jsonl",
-                "-m",
-                &model,
-                "-o",
-                "out.jsonl",
-                "--quiet",
-            ]);
+            command.args(["run", &input, "-m", &model, "-o", "out.jsonl", "--quiet"]);
             command.args([
                 "--poll-interval",
                 "20ms",

@@ -169,6 +169,7 @@ fn w3_w5_every_row_is_read_when_all_requests_failed_or_expired() {
                 "openai/m",
                 "--poll-interval",
                 "50ms",
+                "--new",
                 "--force",
                 "-o",
                 "out.jsonl",

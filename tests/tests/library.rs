@@ -72,7 +72,9 @@ async fn a_lost_create_beside_a_twin_is_held_where_labels_are_missing_and_found_
     for subject in SUBJECTS {
         let (emulator, invoker) = world(subject, Pace::INSTANT).await;
         let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();
-        let twin = invoker.batch().create(ASKED).await.unwrap();
+        // Made by someone else: what we know as another batch of ours is never taken for this one.
+        let theirs = subject.invoker(&emulator);
+        let twin = theirs.batch().create(ASKED).await.unwrap();
         emulator.add_fault(Fault::once(Operation::Create, FaultKind::ResetAfter));
         let found = invoker.batch().create(ASKED).find_or_create(prepared).await;
         match found {

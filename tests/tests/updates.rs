@@ -1,4 +1,5 @@
 //! A run whose input, model or options change after it was sent: what is paid for is kept.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;
 use std::process::Output;

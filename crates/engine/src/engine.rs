@@ -275,10 +275,14 @@ impl Engine {
         };
         let shards = plan.shards.iter().map(|planned| planned.record(&run.id));
         let shards: Vec<ShardRecord> = shards.collect();
-        self.ledger.begin(&run, &shards).await?;
-        // What is not in a record leaves nothing behind; what is, stays.
-        if self.durable {
-            plan.files.keep();
+        // What is not in a record leaves nothing behind; what is, stays. A note that fails may have been
+        // made for all that.
+        plan.files.keep(self.durable);
+        if let Err(error) = self.ledger.begin(&run, &shards).await {
+            let noted = self.ledger.shards(&run.id).await;
+            plan.files
+                .keep(self.durable && noted.is_ok_and(|noted| !noted.is_empty()));
+            return Err(error);
         }
         Ok(run)
     }

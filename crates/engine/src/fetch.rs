@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use lmbatch_core::{BatchId, BatchSnapshot, Chunk, Error, ErrorKind, Result, ResultPart, Segment};
+use lmbatch_core::{
+    BatchId, BatchSnapshot, Chunk, Error, ErrorKind, Result, ResultPart, Retry, Segment,
+};
 
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::finished::{Finished, Tally};
-use crate::index::{BUFFER, Place, Reader, Sent};
+use crate::index::{BUFFER, Place, Reader, Sent, Writer};
 use crate::joiner::Joiner;
 use crate::plan::Plan;
 use crate::policy::Decision;
@@ -256,33 +258,53 @@ impl<'a> Harvest<'a> {
         }
     }
 
-    /// Reads one part, from the start again if its stream breaks. Never creates anything.
+    /// Reads one part. If its stream breaks it is read on from there, or, where the provider cannot do
+    /// that, from the start again. Never creates anything.
     async fn part(
         &mut self,
         files: &Files,
         part: ResultPart,
         of_attempt: u32,
     ) -> Result<Option<ResultPart>> {
-        let mut attempt = 1;
+        let number = self.next_segment(of_attempt)?;
+        let tally = self.tally;
+        let mut reading = Reading::new(files, number)?;
+        let (mut attempt, mut can_go_on) = (1, true);
         loop {
-            let tally = self.tally;
-            let number = self.next_segment(of_attempt)?;
-            let error = match self.part_once(files, &part, number).await {
-                Ok((segment, next)) => {
+            let from = reading.writer.written;
+            let read = self.read_on(&part, number, &mut reading).await;
+            let spoilt = self.tally.is_spoilt(&tally, self.joiner.takes_keyless());
+            let error = match read {
+                Ok(()) if spoilt && (reading.is_a_page || attempt == 1) => {
+                    can_go_on = false;
+                    not_results()
+                }
+                Ok(()) => {
+                    let segment = reading.segment(files, part, self.tally.rows - tally.rows);
                     self.segments.push(segment);
-                    return Ok(next);
+                    return Ok(reading.next);
                 }
                 Err(error) => error,
             };
-            self.forget(number);
-            self.tally = tally;
-            match self
-                .engine
-                .retries
-                .decide(attempt, &error, self.engine.rng.next_f64())
-            {
+            if can_go_on && reading.writer.written > from {
+                attempt = 1;
+            }
+            // Whatever is wrong with going on from the middle: the whole is read instead.
+            let from_the_middle = from > 0 && error.retry() != Retry::Temporary;
+            let chance = self.engine.rng.next_f64();
+            match self.engine.retries.decide(attempt, &error, chance) {
                 Decision::RetryAfter(wait) => self.engine.pause(&error, wait).await,
-                _ => return Err(error),
+                _ if from_the_middle => can_go_on = false,
+                _ => {
+                    self.forget(number);
+                    self.tally = tally;
+                    return Err(error);
+                }
+            }
+            if !can_go_on {
+                self.forget(number);
+                self.tally = tally;
+                reading = Reading::new(files, number)?;
             }
             attempt += 1;
         }
@@ -300,48 +322,39 @@ impl<'a> Harvest<'a> {
         }
     }
 
-    async fn part_once(
+    async fn read_on(
         &mut self,
-        files: &Files,
         part: &ResultPart,
         number: u16,
-    ) -> Result<(Segment, Option<ResultPart>)> {
-        let what = format!("segment-{number}");
-        let mut writer = files.create(&what)?;
-        let mut rows = self.engine.provider.read(part, 0).await?;
-        let mut next = None;
-        let mut row = RowCutter::default();
-        let before = self.tally.rows;
+        reading: &mut Reading,
+    ) -> Result<()> {
+        let written = |error| Error::local("writing the results", error);
+        let from = reading.writer.written;
+        let mut rows = self.engine.provider.read(part, from).await?;
         while let Some(chunk) = rows.next().await {
             let bytes = match chunk? {
                 Chunk::Bytes(bytes) => bytes,
                 Chunk::Next(part) => {
-                    next = Some(part);
+                    reading.next = Some(part);
                     continue;
                 }
             };
-            writer
-                .write_all(&bytes)
-                .map_err(|e| Error::local("writing the results", e))?;
-            row.cut(&bytes, self.engine.max_row_bytes, |row, offset| {
-                self.note(part, number, row, offset)
-            })?;
+            if reading.writer.written == 0 {
+                reading.is_a_page = is_a_page(&bytes);
+            }
+            reading.writer.write_all(&bytes).map_err(written)?;
+            let max = self.engine.max_row_bytes;
+            let note = |row: Option<&[u8]>, offset| self.note(part, number, row, offset);
+            reading.row.cut(&bytes, max, note)?;
             self.engine.tell(&Event::Fetching {
                 rows: self.tally.rows,
-                bytes: writer.written,
+                bytes: reading.writer.written,
             });
         }
-        row.end(|row, offset| self.note(part, number, row, offset))?;
-        writer
-            .sync()
-            .map_err(|e| Error::local("writing the results", e))?;
-        let segment = Segment {
-            part: part.clone(),
-            name: files.name(&what).into(),
-            bytes: writer.written,
-            rows: self.tally.rows - before,
-        };
-        Ok((segment, next))
+        reading
+            .row
+            .end(|row, offset| self.note(part, number, row, offset))?;
+        reading.writer.sync().map_err(written)
     }
 
     /// Notes where a row lies. `None`: the row was too long to be looked at.
@@ -400,6 +413,50 @@ impl<'a> Harvest<'a> {
             };
         }
         Ok(())
+    }
+}
+
+fn is_a_page(start: &[u8]) -> bool {
+    let start = start.trim_ascii_start();
+    let object = start.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    start.starts_with(b"<") || object.is_some_and(|start| start.starts_with(b"\"error\""))
+}
+
+/// Something else came with a yes: the page of a proxy, an error. Nothing is sealed of it, since requests
+/// that it does not name would be taken for unanswered and paid for again.
+fn not_results() -> Error {
+    Error::malformed("none of it is a row of results").with_retry(Retry::Temporary)
+}
+
+/// A part on its way into the spool.
+struct Reading {
+    what: String,
+    writer: Writer,
+    row: RowCutter,
+    next: Option<ResultPart>,
+    /// Whether it begins as a page for people does, or an error.
+    is_a_page: bool,
+}
+
+impl Reading {
+    fn new(files: &Files, number: u16) -> Result<Self> {
+        let what = format!("segment-{number}");
+        Ok(Self {
+            writer: files.create(&what)?,
+            what,
+            row: RowCutter::default(),
+            next: None,
+            is_a_page: false,
+        })
+    }
+
+    fn segment(&self, files: &Files, part: ResultPart, rows: u64) -> Segment {
+        Segment {
+            part,
+            name: files.name(&self.what).into(),
+            bytes: self.writer.written,
+            rows,
+        }
     }
 }
 

@@ -91,6 +91,17 @@ impl Finished {
 }
 
 impl Tally {
+    /// Whether rows came since `before`, and none of them says what it answers.
+    pub(crate) fn is_spoilt(&self, before: &Self, takes_keyless: bool) -> bool {
+        let rows = self.rows - before.rows;
+        let keyless = if takes_keyless {
+            0
+        } else {
+            self.keyless - before.keyless
+        };
+        rows > 0 && self.malformed - before.malformed + keyless == rows
+    }
+
     /// Whether rows came since `before`, and none of them is ours.
     pub(crate) fn is_a_strangers(&self, before: &Self) -> bool {
         let rows = self.rows - before.rows;

@@ -122,6 +122,11 @@ impl Joiner {
         }
     }
 
+    /// Whether rows that name no request count.
+    pub(crate) fn takes_keyless(&self) -> bool {
+        matches!(self, Self::Discover { .. })
+    }
+
     pub(crate) fn count(&self) -> u32 {
         match self {
             Self::Ordinal { count, .. } => *count,

@@ -264,9 +264,9 @@ impl Files {
         *self.kept.get_mut() = false;
     }
 
-    /// From here on a record speaks of them: they outlive their last user.
-    pub(crate) fn keep(&self) {
-        self.kept.store(true, Ordering::Release);
+    /// Whether a record speaks of them: then they outlive their last user.
+    pub(crate) fn keep(&self, kept: bool) {
+        self.kept.store(kept, Ordering::Release);
     }
 
     fn made(&self) -> std::sync::MutexGuard<'_, Vec<String>> {

@@ -27,6 +27,8 @@ struct Fuse {
     left: AtomicI64,
     /// Whether the last call still takes effect.
     after: bool,
+    /// Whether the process lives on after a call that failed, as one does whose disk is full for a moment.
+    lives: bool,
 }
 
 impl Fuse {
@@ -38,7 +40,7 @@ impl Fuse {
         match self.left.fetch_sub(1, Ordering::SeqCst) {
             1.. => (true, true),
             0 => (self.after, false),
-            _ => (false, false),
+            _ => (self.lives, self.lives),
         }
     }
 
@@ -223,8 +225,13 @@ impl World {
 
     /// A process that lives so many calls.
     fn process(&self, fuse: &Arc<Fuse>, seed: u64) -> Engine {
+        self.connected(fuse, fuse, seed)
+    }
+
+    /// The same with a provider that fails apart from the disk.
+    fn connected(&self, fuse: &Arc<Fuse>, network: &Arc<Fuse>, seed: u64) -> Engine {
         let provider = Dying {
-            fuse: Arc::clone(fuse),
+            fuse: Arc::clone(network),
             inner: Arc::clone(&self.provider),
         };
         let ledger = Dying {
@@ -251,6 +258,7 @@ fn fuse(calls: i64, after: bool) -> Arc<Fuse> {
     Arc::new(Fuse {
         left: AtomicI64::new(calls),
         after,
+        lives: false,
     })
 }
 
@@ -354,4 +362,43 @@ async fn a_run_that_died_twice_and_more_is_still_paid_for_once() {
         assert!(done, "{first}");
         assert!(world.provider.accepted() <= 3, "{first}");
     }
+}
+
+/// A disk that is full, or fails, once at any write, sync or note: the process says so and ends, and never
+/// creates what it could not note.
+#[tokio::test]
+async fn a_disk_may_fail_at_any_write_and_nothing_is_lost_or_paid_twice() {
+    let mut failures = 0;
+    for after in [false, true] {
+        for calls in 0.. {
+            let world = World::new();
+            let disk = Arc::new(Fuse {
+                left: AtomicI64::new(calls),
+                after,
+                lives: true,
+            });
+            let network = fuse(i64::MAX, false);
+            let lived = first_life(&world.connected(&disk, &network, 7)).await;
+            if !disk.is_blown() {
+                lived.unwrap();
+                break;
+            }
+            failures += 1;
+            let noted = world.ledger.runs().await.unwrap();
+            let Some(run) = noted.first() else {
+                assert!(lived.is_err());
+                assert_eq!(world.provider.accepted(), 0);
+                continue;
+            };
+            let engine = world.process(&fuse(i64::MAX, false), 8);
+            let mut finished = engine.resume(run, RunOptions::default()).await;
+            if finished.is_err() {
+                let told = engine.with_on_doubt(OnDoubt::Resubmit);
+                finished = told.resume(run, RunOptions::default()).await;
+            }
+            assert_eq!(finished.unwrap().requests(), REQUESTS as u64);
+            assert_eq!(world.provider.accepted(), 3, "{calls} calls, {after}");
+        }
+    }
+    assert!(failures > 80, "{failures}");
 }

@@ -414,3 +414,26 @@ fn futures_can_be_sent_to_another_thread() {
     sendable(batch.status(&id));
     sendable(batch.cancel(&id));
 }
+
+#[tokio::test]
+async fn a_download_that_breaks_off_goes_on_from_there_where_the_provider_can_do_that() {
+    let broken = || temporary(ErrorKind::Connection, Delivery::Unknown);
+    // Of a whole of 1: half, half of the rest, and the rest; or each time from the start.
+    for (ranges, reads, read) in [(true, 3, 1.0), (false, 3, 2.0)] {
+        let World { provider, invoker } = world(Script {
+            reads: [broken(), broken()].into(),
+            ranges,
+            ..Script::default()
+        });
+        let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
+        assert!(outcomes.iter().all(|(_, outcome)| outcome.is_usable()));
+        assert_eq!(provider.times("read").len(), reads, "{ranges}");
+        let World {
+            provider: plain,
+            invoker,
+        } = world(Script::default());
+        invoker.batch().invoke(ASKED).await.unwrap();
+        let parts = provider.read_bytes() as f64 / plain.read_bytes() as f64;
+        assert!((parts - read).abs() < 0.05, "{ranges}: {parts}");
+    }
+}

@@ -1,6 +1,7 @@
 //! What every adapter makes of certain answers, in one place.
 
-use lmbatch_core::{BatchId, Delivery, Error, ErrorKind, Result};
+use lmbatch_core::{BatchId, Delivery, Error, ErrorKind};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::reply::Reply;
@@ -8,7 +9,7 @@ use crate::reply::Reply;
 impl Reply {
     /// What was made, by its id in `member`. No more of the answer is read, so that nothing else can spoil
     /// it; a yes without an id leaves it unknown what became of the call.
-    pub async fn made(self, member: &str) -> Result<String> {
+    pub async fn made(self, member: &str) -> Result<String, Error> {
         let about = self
             .error(ErrorKind::MalformedReply)
             .with_delivery(Delivery::Unknown);
@@ -18,6 +19,19 @@ impl Reply {
             _ => Err(about.with_message(format!("it holds no {member}"))),
         }
     }
+}
+
+/// Reads a list whose member must be there: an answer without it is no empty list, and a batch that is
+/// looked for there would be taken for one that does not exist.
+///
+/// # Errors
+/// As its elements give them.
+pub fn listed<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// An error of a call on a batch's own path: a 404 there is a missing batch, not a missing model.
@@ -32,7 +46,7 @@ pub fn of_batch(batch: &BatchId, error: Error) -> Error {
 
 /// What a probe of the model proves: what speaks of key, model or bill is believed, and so is a server
 /// that fails; anything else comes from one that lacks the endpoint.
-pub fn believed(probe: Result<()>) -> Result<()> {
+pub fn believed(probe: Result<(), Error>) -> Result<(), Error> {
     let Err(error) = probe else {
         return Ok(());
     };

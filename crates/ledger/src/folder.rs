@@ -24,6 +24,12 @@ impl StateFolder {
     pub fn write(folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
         make(&folder).map_err(|e| Error::local("making the state folder", e))?;
+        if let Some(kind) = network(&folder) {
+            return Err(Error::new(ErrorKind::Local).with_message(format!(
+                "the state folder {} lies on a network file system ({kind}), whose locks and syncs cannot be trusted with what is paid for; name one on a local disk with --state-dir or LMBATCH_STATE_DIR",
+                folder.display()
+            )));
+        }
         let lock = lock(&folder)?;
         Ok(Self {
             folder,
@@ -75,6 +81,37 @@ fn make(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The name of the network file system that the folder lies on, if it does: SQLite's write-ahead log needs
+/// memory that all its users share, and a lock that some of them do not see lets two pay for one batch.
+fn network(folder: &Path) -> Option<&'static str> {
+    #[cfg(target_os = "linux")]
+    {
+        let found = nix::sys::statfs::statfs(folder).ok()?.filesystem_type().0;
+        network_kind(found as u32)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = folder;
+        None
+    }
+}
+
+/// By the kernel's numbers (`linux/magic.h` and the file systems' own headers).
+#[cfg(target_os = "linux")]
+fn network_kind(magic: u32) -> Option<&'static str> {
+    Some(match magic {
+        0x6969 => "NFS",
+        0x517B => "SMB",
+        0xFF53_4D42 => "CIFS",
+        0xFE53_4D42 => "SMB2",
+        0x5346_414F => "AFS",
+        0x7375_7245 => "Coda",
+        0x00C3_6400 => "Ceph",
+        0x0102_1997 => "9P",
+        _ => return None,
+    })
+}
+
 /// The one writer. The lock goes with the process, however it ends.
 fn lock(folder: &Path) -> Result<File> {
     let failed = |e| Error::local("locking the state folder", e);
@@ -116,6 +153,18 @@ mod tests {
         assert!(error.to_string().contains(&me), "{error}");
         drop(first);
         StateFolder::write(&path).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_network_file_system_is_known_by_its_number() {
+        assert_eq!(network_kind(0x6969), Some("NFS"));
+        assert_eq!(network_kind(0xFE53_4D42), Some("SMB2"));
+        // ext4, tmpfs, btrfs, overlay
+        for local in [0xEF53, 0x0102_1994, 0x9123_683E, 0x794C_7630] {
+            assert_eq!(network_kind(local), None);
+        }
+        assert_eq!(network(&std::env::temp_dir()), None);
     }
 
     #[cfg(unix)]

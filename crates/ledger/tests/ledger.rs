@@ -179,3 +179,48 @@ async fn every_state_survives_a_new_process() {
         assert_eq!(again.shards("r-1").await.unwrap()[0].state, state);
     }
 }
+
+/// What a power loss leaves of the file's last writes: a piece of them, with or without the room that the
+/// file system had made for the rest.
+#[tokio::test]
+async fn a_record_that_is_torn_by_a_power_loss_takes_nothing_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = SqliteLedger::open(&path).await.unwrap();
+    ledger.begin(&run("r-1"), &[shard("r-1", 0)]).await.unwrap();
+    let key = shard("r-1", 0).key;
+    let staged = ShardState::Staged(Staged::default());
+    ledger.advance(&key, 0, staged.clone()).await.unwrap();
+    let wal = |path: &std::path::Path| path.with_extension("db-wal");
+    let acknowledged = std::fs::read(wal(&path)).unwrap().len();
+    ledger.advance(&key, 1, created()).await.unwrap();
+    let written = std::fs::read(wal(&path)).unwrap();
+    assert!(written.len() > acknowledged);
+    let (mut before, mut whole) = (0, 0);
+    let cuts = (acknowledged..written.len()).step_by(61);
+    for cut in cuts.chain([acknowledged + 1, written.len() - 1, written.len()]) {
+        for with_room in [false, true] {
+            let torn = tempfile::tempdir().unwrap();
+            let copy = torn.path().join("ledger.db");
+            std::fs::copy(&path, &copy).unwrap();
+            let mut left = written[..cut].to_vec();
+            if with_room {
+                left.resize(written.len(), 0);
+            }
+            std::fs::write(wal(&copy), left).unwrap();
+            let ledger = SqliteLedger::open(&copy).await.unwrap();
+            assert_eq!(ledger.runs().await.unwrap(), [run("r-1")], "{cut}");
+            let found = ledger.shards("r-1").await.unwrap().remove(0);
+            if found.state == staged {
+                before += 1;
+            } else {
+                assert_eq!((found.epoch, found.state), (2, created()), "{cut}");
+                whole += 1;
+            }
+            // It takes notes again.
+            let note = ledger.advance(&key, found.epoch, ShardState::Refused);
+            assert_eq!(note.await.unwrap(), found.epoch + 1);
+        }
+    }
+    assert!(before > 50 && whole >= 2, "{before} before, {whole} whole");
+}

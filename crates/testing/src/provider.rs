@@ -33,6 +33,8 @@ pub struct Script {
     pub end: Option<BatchStatus>,
     /// Errors of reading the results, call by call.
     pub reads: VecDeque<Error>,
+    /// Whether results can be read from the middle.
+    pub ranges: bool,
     /// How sure a look is of what it finds; proved unless said otherwise.
     pub certainty: Option<Certainty>,
     /// Other people's batches that a look takes for ours as well.
@@ -63,6 +65,8 @@ struct State {
     script: Script,
     calls: Vec<Call>,
     batches: Vec<(BatchId, Label, Vec<u8>)>,
+    /// Bytes of results that were read.
+    read: u64,
 }
 
 /// A provider in memory.
@@ -104,6 +108,11 @@ impl MemoryProvider {
             .filter(|call| call.method == method)
             .map(|call| call.at)
             .collect()
+    }
+
+    /// Bytes of results that it has given.
+    pub fn read_bytes(&self) -> u64 {
+        self.state().read
     }
 
     /// The bill: batches that were accepted.
@@ -231,7 +240,10 @@ impl BatchProvider for MemoryProvider {
         })
     }
 
-    async fn read(&self, part: &ResultPart, _: u64) -> Result<RowStream> {
+    async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
+        if from > 0 && !self.state().script.ranges {
+            return Err(Error::unsupported("reading results from the middle"));
+        }
         let mut state = self.called("read");
         let rows = match &state.script.rows {
             Some(rows) => rows.clone(),
@@ -240,6 +252,11 @@ impl BatchProvider for MemoryProvider {
                 found.map(|(.., body)| body.clone()).unwrap_or_default()
             }
         };
+        let rows = rows[(from as usize).min(rows.len())..].to_vec();
+        state.read += match state.script.reads.is_empty() {
+            true => rows.len(),
+            false => rows.len() / 2,
+        } as u64;
         let chunks: Vec<_> = match state.script.reads.pop_front() {
             Some(error) => vec![
                 Ok(Chunk::Bytes(Bytes::copy_from_slice(

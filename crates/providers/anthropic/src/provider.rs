@@ -77,7 +77,7 @@ impl BatchProvider for Anthropic {
     async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
         let list = self.client.list(&ListOptions { limit: None, page }).await?;
         let mut found = Found::default();
-        let batches = list.data.unwrap_or_default();
+        let batches = list.data;
         for batch in &batches {
             let created = batch.created_at.as_deref().and_then(parse_time);
             let old = intent
@@ -136,7 +136,7 @@ impl BatchProvider for Anthropic {
 
     async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
         let list = self.client.list(options).await?;
-        let batches = list.data.unwrap_or_default();
+        let batches = list.data;
         let next = next(list.has_more, list.last_id, &batches);
         Ok(Page {
             items: batches.into_iter().map(snapshot).collect(),

@@ -26,7 +26,8 @@ pub(crate) struct Batch {
 
 #[derive(Deserialize)]
 pub(crate) struct List {
-    pub(crate) data: Option<Vec<Batch>>,
+    #[serde(deserialize_with = "lmbatch_http::listed")]
+    pub(crate) data: Vec<Batch>,
     pub(crate) last_id: Option<String>,
     pub(crate) has_more: Option<bool>,
 }

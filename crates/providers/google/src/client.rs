@@ -98,9 +98,11 @@ impl GoogleClient {
         }
         let reply = exchange.ask(tell).await?;
         let about = reply.error(ErrorKind::MalformedReply);
-        lmbatch_http::rest(reply.stream(), LISTED_RESULTS)
-            .await
-            .map_err(|error| named(about, error))
+        match lmbatch_http::rest::<List>(reply.stream(), LISTED_RESULTS).await {
+            // A list that failed is not an empty list, which has no members at all.
+            Ok(list) if list.error.is_some() => Err(about.with_message("it holds an error")),
+            other => other.map_err(|error| named(about, error)),
+        }
     }
 
     pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<()> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use lmbatch_core::{Json, Text};
 use lmbatch_http::Path;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -93,6 +94,7 @@ pub(crate) struct Status {
 pub(crate) struct List {
     pub(crate) operations: Option<Vec<Operation>>,
     pub(crate) next_page_token: Option<String>,
+    pub(crate) error: Option<IgnoredAny>,
 }
 
 /// A file at the provider; its sizes are strings.

@@ -88,7 +88,7 @@ impl BatchProvider for OpenAi {
         let list = self.client.list(&ListOptions { limit: None, page }).await?;
         let file = file_of(&intent.staged).ok();
         let mut found = Found::default();
-        let batches = list.data.unwrap_or_default();
+        let batches = list.data;
         for batch in &batches {
             let old = intent
                 .posted_at
@@ -160,7 +160,7 @@ impl BatchProvider for OpenAi {
 
     async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
         let list = self.client.list(options).await?;
-        let batches = list.data.unwrap_or_default();
+        let batches = list.data;
         let next = next(list.has_more, list.last_id, &batches);
         Ok(Page {
             items: batches.into_iter().map(snapshot).collect(),

@@ -1,0 +1,218 @@
+//! The catalogue of faults: each fault at each call of each provider, once and always, with what comes of it.
+//! The tables of docs/faults.md are what this test sees.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use lmbatch::{Error, Outcomes};
+use lmbatch_emulator::{Emulator, Fault, FaultKind, Operation, Pace};
+use lmbatch_testing::TestClock;
+use lmbatch_tests::{SUBJECTS, Subject};
+
+const ASKED: [(&str, &str); 2] = [("a", "one"), ("b", "two")];
+
+/// The calls of a run in their order, and a cancel beside it.
+const CALLS: [(&str, Operation); 6] = [
+    ("upload", Operation::Upload),
+    ("list", Operation::List),
+    ("create", Operation::Create),
+    ("status", Operation::Status),
+    ("download", Operation::Content),
+    ("cancel", Operation::Cancel),
+];
+
+const PAGE: &str = "<html><head><title>Bad gateway</title></head></html>";
+
+fn faults() -> Vec<(&'static str, FaultKind)> {
+    let headed = |code: u16, headers: &[(&str, &str)]| match FaultKind::status(code) {
+        FaultKind::Status { code, body, .. } => FaultKind::Status {
+            code,
+            body,
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
+        },
+        other => other,
+    };
+    let after = |code: u16, body: &str| FaultKind::StatusAfter {
+        code,
+        body: body.to_owned(),
+    };
+    vec![
+        ("400", FaultKind::status(400)),
+        ("401", FaultKind::status(401)),
+        ("402", FaultKind::status(402)),
+        ("403", FaultKind::status(403)),
+        ("404", FaultKind::status(404)),
+        ("408", FaultKind::status(408)),
+        ("409", FaultKind::status(409)),
+        ("413", FaultKind::status(413)),
+        ("422", FaultKind::status(422)),
+        ("429", FaultKind::status(429)),
+        (
+            "429, `retry-after: 7`",
+            headed(429, &[("retry-after", "7")]),
+        ),
+        (
+            "429, `retry-after` a date",
+            headed(429, &[("retry-after", "Mon, 23 Nov 2026 10:00:09 GMT")]),
+        ),
+        (
+            "429, `retry-after-ms: 700`",
+            headed(429, &[("retry-after-ms", "700")]),
+        ),
+        (
+            "429, `retry-after: inf`",
+            headed(429, &[("retry-after", "inf")]),
+        ),
+        (
+            "429, `retry-after: -3`",
+            headed(429, &[("retry-after", "-3")]),
+        ),
+        (
+            "429, `retry-after` a day",
+            headed(429, &[("retry-after", "86400")]),
+        ),
+        (
+            "429, `x-should-retry: false`",
+            headed(429, &[("x-should-retry", "false")]),
+        ),
+        ("500", FaultKind::status(500)),
+        ("502, a page", FaultKind::html(502)),
+        ("503", FaultKind::status(503)),
+        ("504", FaultKind::status(504)),
+        ("520, a page", FaultKind::html(520)),
+        ("529", FaultKind::status(529)),
+        ("200, a page", FaultKind::html(200)),
+        ("200, an error", FaultKind::status(200)),
+        (
+            "302 to another host",
+            FaultKind::Redirect {
+                code: 302,
+                location: "http://127.0.0.1:9/".into(),
+            },
+        ),
+        (
+            "307 to another host",
+            FaultKind::Redirect {
+                code: 307,
+                location: "http://127.0.0.1:9/".into(),
+            },
+        ),
+        ("reset, nothing done", FaultKind::ResetBefore),
+        ("reset, done", FaultKind::ResetAfter),
+        ("500, done", after(500, "")),
+        ("502, done, a page", after(502, PAGE)),
+        ("200, done, a page", after(200, PAGE)),
+        (
+            "cut after 20 bytes, done",
+            FaultKind::Truncate { bytes: 20 },
+        ),
+        ("cut after 0 bytes, done", FaultKind::Truncate { bytes: 0 }),
+    ]
+}
+
+fn words(result: Result<Outcomes, Error>) -> String {
+    match result {
+        Ok(outcomes) if outcomes.iter().all(|(_, outcome)| outcome.is_usable()) => "goes on".into(),
+        Ok(outcomes) => outcomes["a"].status().as_str().into(),
+        Err(error) => error.kind().as_str().into(),
+    }
+}
+
+/// What comes of the fault at the call, so many times; and whether the call was made at all.
+async fn seen(
+    subject: &Subject,
+    kind: &FaultKind,
+    operation: Operation,
+    times: u32,
+) -> Option<String> {
+    let emulator = Emulator::builder()
+        .pace(Pace::INSTANT)
+        .start()
+        .await
+        .unwrap();
+    let invoker = subject
+        .invoker(&emulator)
+        .clock(Arc::new(TestClock::default()));
+    let fault = Fault {
+        operation,
+        skip: 0,
+        times,
+        kind: kind.clone(),
+    };
+    let batch = invoker.batch();
+    let (word, paid) = if operation == Operation::Cancel {
+        let handle = batch.create(ASKED).await.unwrap();
+        emulator.add_fault(fault);
+        let word = match batch.cancel(&handle.batch).await {
+            Ok(()) => "goes on".to_owned(),
+            Err(error) => error.kind().as_str().to_owned(),
+        };
+        (word, 1)
+    } else {
+        emulator.add_fault(fault);
+        let result = batch.invoke(ASKED).await;
+        let paid = u64::from(result.is_ok() || emulator.bill().creates > 0);
+        (words(result), paid)
+    };
+    let bill = emulator.bill();
+    assert_eq!(
+        bill.creates, paid,
+        "{}: {kind:?} at {operation:?}: paid twice",
+        subject.name
+    );
+    bill.calls.contains_key(&operation).then_some(word)
+}
+
+async fn table(subject: &Subject) -> String {
+    let mut table = format!("## {}\n\n| fault |", subject.name);
+    for (name, _) in CALLS {
+        write!(table, " {name} |").unwrap();
+    }
+    table.push_str("\n|---|---|---|---|---|---|---|\n");
+    for (name, kind) in faults() {
+        write!(table, "| {name} |").unwrap();
+        for (_, operation) in CALLS {
+            let once = seen(subject, &kind, operation, 1).await;
+            let always = seen(subject, &kind, operation, u32::MAX).await;
+            let cell = match (once, always) {
+                (Some(once), Some(always)) if once == always => once,
+                (Some(once), Some(always)) => format!("{once} / {always}"),
+                _ => "–".to_owned(),
+            };
+            write!(table, " {cell} |").unwrap();
+        }
+        table.push('\n');
+    }
+    table
+}
+
+const HEAD: &str = "# Faults, and what comes of each
+
+What `invoke` (and a cancel beside it) comes to when a call goes wrong: *goes on* where every request has its answer, else the kind of the error. Where a fault that strikes once and one that strikes every time differ, the cell says *once / always*. \"done\" means that the provider acted before its answer was lost. In every cell at most one batch is accepted: the test asserts it.
+
+These tables are what `tests/tests/faults.rs` sees against the emulator; it fails where they are not true, and `LMBATCH_UPDATE=1` writes them anew. A create in doubt is searched for, by its label or by its number of requests and its time, and is never repeated while it may still be accepted; see [decision 2](decisions/0002-durable-runs.md).
+
+";
+
+#[tokio::test]
+async fn the_catalogue_of_faults_is_what_the_docs_say() {
+    let mut text = HEAD.to_owned();
+    for place in [0, 2, 3] {
+        text.push_str(&table(&SUBJECTS[place]).await);
+        text.push('\n');
+    }
+    let text = text.trim_end().to_owned() + "\n";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/faults.md");
+    if std::env::var_os("LMBATCH_UPDATE").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    for (found, seen) in found.lines().zip(text.lines()) {
+        assert_eq!(found, seen);
+    }
+    assert_eq!(found.len(), text.len());
+}
