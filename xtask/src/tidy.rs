@@ -22,6 +22,7 @@ const SHAPE: &[&str] = &[
     "lib.rs",
     "config.rs",
     "builder.rs",
+    "factory.rs",
     "provider.rs",
     "client.rs",
     "wire.rs",

@@ -15,12 +15,44 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use lmbatch_core::ProviderFactory;
 
 use crate::args::{Args, Command};
 use crate::exit::{Exit, Failure};
 
-/// Runs the command on this process's arguments.
-pub fn main() -> ExitCode {
+/// The command, with the providers of others beside ours.
+///
+/// ```no_run
+/// # mod acme { pub fn factory() -> impl lmbatch_core::ProviderFactory { lmbatch::openai::factory() } }
+/// fn main() -> std::process::ExitCode {
+///     lmbatch_cli::Cli::new().with(acme::factory()).main()
+/// }
+/// ```
+#[derive(Debug, Default)]
+pub struct Cli {
+    others: Vec<Box<dyn ProviderFactory>>,
+}
+
+impl Cli {
+    /// With the providers of lmbatch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// And with one more; one that bears the name of ours takes its place.
+    pub fn with(mut self, factory: impl ProviderFactory) -> Self {
+        self.others.push(Box::new(factory));
+        self
+    }
+
+    /// Runs the command on this process's arguments.
+    pub fn main(self) -> ExitCode {
+        providers::add(self.others);
+        main()
+    }
+}
+
+fn main() -> ExitCode {
     let args = Args::parse();
     if let Ok(filter) = std::env::var("LMBATCH_LOG") {
         let filter = tracing_subscriber::EnvFilter::new(filter);

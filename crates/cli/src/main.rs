@@ -1,5 +1,5 @@
 //! The `lmbatch` command.
 
 fn main() -> std::process::ExitCode {
-    lmbatch_cli::main()
+    lmbatch_cli::Cli::new().main()
 }

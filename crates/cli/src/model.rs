@@ -25,10 +25,16 @@ pub(crate) fn parse(text: &str) -> Result<Model, Failure> {
 
 /// The provider of a name, or the nearest there is.
 pub(crate) fn find(name: &str) -> Result<&'static Provider, Failure> {
-    if let Some(provider) = providers::ALL.iter().find(|provider| provider.id == name) {
-        return Ok(provider);
+    if let Some(provider) = providers::all()
+        .iter()
+        .find(|provider| provider.id() == name)
+    {
+        return Ok(&**provider);
     }
-    let known: Vec<&str> = providers::ALL.iter().map(|provider| provider.id).collect();
+    let known: Vec<&str> = providers::all()
+        .iter()
+        .map(|provider| provider.id())
+        .collect();
     let failure = Failure::usage(format!(
         "there is no provider {name:?}; there is {}",
         known.join(", ")

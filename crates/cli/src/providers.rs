@@ -1,122 +1,69 @@
-//! The providers that this command knows: one entry each.
+//! The providers that this command knows, by their factories.
 
-use std::sync::Arc;
+use std::sync::OnceLock;
 
-use lmbatch::anthropic::{AnthropicBuilder, AnthropicCodec, AnthropicConfig};
-use lmbatch::google::{self, GoogleBuilder, GoogleCodec, GoogleConfig};
-use lmbatch::openai::{Endpoint, OpenAiBuilder, OpenAiCodec};
-use lmbatch_core::{BatchCodec, BatchProvider, Result};
+use lmbatch_core::ProviderFactory;
 use lmbatch_emulator::Emulator;
 
 use crate::exit::Failure;
 
 /// A provider as the command line knows it.
-#[derive(Debug)]
-pub(crate) struct Provider {
-    pub(crate) id: &'static str,
-    /// Variables that hold its key; the first that is set is taken.
-    pub(crate) key_variables: &'static [&'static str],
-    /// The ways that requests can go, the usual one first.
-    pub(crate) routes: &'static [&'static str],
-    pub(crate) codec: fn(Route) -> Box<dyn BatchCodec>,
-    pub(crate) connect: fn(Connection) -> Result<Arc<dyn BatchProvider>>,
-    pub(crate) emulated: fn(&Emulator) -> String,
-}
+pub(crate) type Provider = dyn ProviderFactory;
 
 /// One of a provider's routes.
 pub(crate) type Route = &'static str;
 
-/// What a connection needs.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    pub(crate) key: String,
-    pub(crate) base_url: Option<String>,
-    pub(crate) route: Route,
+static ALL: OnceLock<Vec<Box<Provider>>> = OnceLock::new();
+
+/// Ours.
+fn ours() -> Vec<Box<Provider>> {
+    vec![
+        Box::new(lmbatch::openai::factory()),
+        Box::new(lmbatch::anthropic::factory()),
+        Box::new(lmbatch::google::factory()),
+    ]
 }
 
-impl Provider {
-    /// The route of that name, or the usual one.
-    pub(crate) fn route(&self, name: Option<&str>) -> Result<Route, Failure> {
-        let Some(name) = name else {
-            return Ok(self.routes[0]);
-        };
-        let found = self.routes.iter().find(|route| **route == name);
-        found.copied().ok_or_else(|| {
-            Failure::usage(format!(
-                "--route: {} has no route {name:?}; it has {}",
-                self.id,
-                self.routes.join(", ")
-            ))
-        })
-    }
+/// Adds those of others, before the first is asked for; one that bears the name of ours replaces it.
+pub(crate) fn add(others: Vec<Box<Provider>>) {
+    ALL.get_or_init(|| {
+        let mut all = ours();
+        all.retain(|one| others.iter().all(|other| other.id() != one.id()));
+        all.extend(others);
+        all
+    });
 }
 
 /// All of them.
-pub(crate) const ALL: &[Provider] = &[
-    Provider {
-        id: "openai",
-        key_variables: &["OPENAI_API_KEY"],
-        routes: &["responses", "chat"],
-        codec: |route| Box::new(OpenAiCodec::new(endpoint(route))),
-        connect: |connection| {
-            let mut builder = OpenAiBuilder::from_env()
-                .endpoint(endpoint(connection.route))
-                .api_key(connection.key);
-            if let Some(url) = connection.base_url {
-                builder = builder.base_url(url);
-            }
-            Ok(Arc::new(builder.build()?))
-        },
-        emulated: Emulator::openai_base_url,
-    },
-    Provider {
-        id: "anthropic",
-        key_variables: &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"],
-        routes: &["inline"],
-        codec: |_| Box::new(AnthropicCodec::new(&AnthropicConfig::default())),
-        connect: |connection| {
-            let mut builder = AnthropicBuilder::from_env().api_key(connection.key);
-            if let Some(url) = connection.base_url {
-                builder = builder.base_url(url);
-            }
-            Ok(Arc::new(builder.build()?))
-        },
-        emulated: Emulator::anthropic_base_url,
-    },
-    Provider {
-        id: "google",
-        key_variables: &["GOOGLE_API_KEY", "GEMINI_API_KEY"],
-        routes: &["file", "inline"],
-        codec: |route| {
-            Box::new(GoogleCodec::new(&GoogleConfig {
-                route: file_or_inline(route),
-                ..GoogleConfig::default()
-            }))
-        },
-        connect: |connection| {
-            let mut builder = GoogleBuilder::from_env()
-                .route(file_or_inline(connection.route))
-                .api_key(connection.key);
-            if let Some(url) = connection.base_url {
-                builder = builder.base_url(url);
-            }
-            Ok(Arc::new(builder.build()?))
-        },
-        emulated: Emulator::google_base_url,
-    },
-];
-
-fn endpoint(route: Route) -> Endpoint {
-    match route {
-        "chat" => Endpoint::ChatCompletions,
-        _ => Endpoint::Responses,
-    }
+pub(crate) fn all() -> &'static [Box<Provider>] {
+    ALL.get_or_init(ours)
 }
 
-fn file_or_inline(route: Route) -> google::Route {
-    match route {
-        "inline" => google::Route::Inline,
-        _ => google::Route::File,
+/// The route of that name, or the usual one.
+pub(crate) fn route(provider: &Provider, name: Option<&str>) -> Result<Route, Failure> {
+    let routes = provider.routes();
+    let Some(name) = name else {
+        return Ok(routes[0]);
+    };
+    let found = routes.iter().find(|route| **route == name);
+    found.copied().ok_or_else(|| {
+        Failure::usage(format!(
+            "--route: {} has no route {name:?}; it has {}",
+            provider.id(),
+            routes.join(", ")
+        ))
+    })
+}
+
+/// Where the emulator speaks as the provider does, if it can.
+pub(crate) fn emulated(provider: &Provider, emulator: &Emulator) -> Result<String, Failure> {
+    match provider.id() {
+        "openai" => Ok(emulator.openai_base_url()),
+        "anthropic" => Ok(emulator.anthropic_base_url()),
+        "google" => Ok(emulator.google_base_url()),
+        other => Err(Failure::usage(format!(
+            "--emulate: {other} is not among the providers that are emulated"
+        ))),
     }
 }
 
@@ -126,20 +73,20 @@ mod tests {
 
     #[test]
     fn a_route_is_one_of_the_providers_own() {
-        let google = ALL.iter().find(|provider| provider.id == "google").unwrap();
-        assert_eq!(google.route(None).unwrap(), "file");
-        assert_eq!(google.route(Some("inline")).unwrap(), "inline");
+        let google = crate::model::find("google").unwrap();
+        assert_eq!(route(google, None).unwrap(), "file");
+        assert_eq!(route(google, Some("inline")).unwrap(), "inline");
         assert_eq!(
-            google.route(Some("chat")).unwrap_err().message,
+            route(google, Some("chat")).unwrap_err().message,
             "--route: google has no route \"chat\"; it has file, inline"
         );
     }
 
     #[test]
     fn every_route_has_a_codec_that_bears_the_providers_name() {
-        for provider in ALL {
-            for route in provider.routes {
-                assert_eq!((provider.codec)(route).id().as_str(), provider.id);
+        for provider in all() {
+            for route in provider.routes() {
+                assert_eq!(provider.codec(route).id().as_str(), provider.id());
             }
         }
     }

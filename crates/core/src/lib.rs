@@ -8,6 +8,7 @@ mod attachment;
 mod batch;
 mod clock;
 mod error;
+mod factory;
 mod id;
 mod input;
 mod json;
@@ -34,6 +35,7 @@ pub use batch::{
 };
 pub use clock::{Clock, Rng};
 pub use error::{Delivery, Error, ErrorKind, RequestError, Result, Retry, RowError};
+pub use factory::{Connection, ProviderFactory};
 pub use id::{
     AccountId, BatchId, CreateToken, Cursor, Label, Nonce, ProviderId, RequestId, WireId,
 };

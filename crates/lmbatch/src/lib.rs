@@ -75,7 +75,7 @@ pub mod durable {
 pub mod anthropic {
     pub use lmbatch_anthropic::{
         Anthropic, AnthropicBuilder, AnthropicCodec, AnthropicConfig, Auth, DEFAULT_BASE_URL,
-        DEFAULT_MAX_TOKENS,
+        DEFAULT_MAX_TOKENS, factory,
     };
 }
 
@@ -84,7 +84,7 @@ pub mod anthropic {
 pub mod google {
     pub use lmbatch_google::{
         DEFAULT_BASE_URL, Google, GoogleBuilder, GoogleCodec, GoogleConfig, Route, SafetySetting,
-        SchemaField,
+        SchemaField, factory,
     };
 }
 
@@ -92,7 +92,7 @@ pub mod google {
 #[cfg(feature = "openai")]
 pub mod openai {
     pub use lmbatch_openai::{
-        DEFAULT_BASE_URL, Endpoint, OpenAi, OpenAiBuilder, OpenAiCodec, OpenAiConfig,
+        DEFAULT_BASE_URL, Endpoint, OpenAi, OpenAiBuilder, OpenAiCodec, OpenAiConfig, factory,
     };
 }
 

@@ -24,7 +24,7 @@ fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Fail
         ));
     };
     let provider = model::find(name)?;
-    let engine = Engine::new(connect(provider, &args.connection, provider.routes[0])?);
+    let engine = Engine::new(connect(provider, &args.connection, provider.routes()[0])?);
     Ok((provider, engine, BatchId::new(args.batch.as_str())))
 }
 
@@ -65,7 +65,7 @@ pub(crate) async fn cancel(args: CancelArgs) -> Result<Exit, Failure> {
     let (provider, engine, batch) = engine(&args)?;
     engine.cancel(&batch).await?;
     let status = engine.status(&batch).await?.status;
-    terminal::say(&format!("batch {batch} at {} is {status}", provider.id));
+    terminal::say(&format!("batch {batch} at {} is {status}", provider.id()));
     if !status.is_terminal() {
         terminal::say("what is answered by then is paid for. When it has ended:");
         let command = super::retrieve_command(&batch, provider, &args.connection, None);
@@ -76,7 +76,7 @@ pub(crate) async fn cancel(args: CancelArgs) -> Result<Exit, Failure> {
 
 pub(crate) async fn list(args: ListArgs) -> Result<Exit, Failure> {
     let provider = model::find(&args.provider)?;
-    let engine = Engine::new(connect(provider, &args.connection, provider.routes[0])?);
+    let engine = Engine::new(connect(provider, &args.connection, provider.routes()[0])?);
     let most = if args.limit == 0 {
         usize::MAX
     } else {
@@ -103,7 +103,7 @@ pub(crate) async fn list(args: ListArgs) -> Result<Exit, Failure> {
             terminal::out(&json(batch));
         }
     } else if batches.is_empty() {
-        terminal::say(&format!("{} lists no batches", provider.id));
+        terminal::say(&format!("{} lists no batches", provider.id()));
     } else {
         terminal::out(&rows(&batches));
     }
@@ -197,7 +197,7 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
         None => engine.retrieve_rows(&batch, Vec::new()).await?,
     };
     let origin = Origin {
-        provider: provider.id.to_owned(),
+        provider: provider.id().to_owned(),
         emulated: false,
         raw: false,
     };
@@ -205,7 +205,7 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
         .map_err(|error| lmbatch_core::Error::local("making the output", error))?;
     let model = finished.snapshot().model.clone().unwrap_or_default();
     let summary = Summary::new(
-        provider.id,
+        provider.id(),
         &model,
         &[batch.as_str()],
         &args.output.display().to_string(),

@@ -9,7 +9,7 @@ use super::{clock, connect, default_output, handle_path, retrieve_command};
 use crate::args::CreateArgs;
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
-use crate::{input, model, output, settings, terminal};
+use crate::{input, model, output, providers, settings, terminal};
 
 pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
@@ -22,7 +22,7 @@ pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
         ));
     }
     output::check(&handle, args.force)?;
-    let route = model.provider.route(args.settings.route.as_deref())?;
+    let route = providers::route(model.provider, args.settings.route.as_deref())?;
     let provider = connect(model.provider, &args.connection, route)?;
     let progress = Arc::new(Progress::new(false));
     let engine = Engine::new(provider)

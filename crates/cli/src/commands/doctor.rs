@@ -12,7 +12,7 @@ use super::state::{self, Notes};
 use super::{connect, default_output};
 use crate::args::{AdoptArgs, DoctorArgs};
 use crate::exit::{Exit, Failure};
-use crate::{input, model, output, settings, terminal};
+use crate::{input, model, output, providers, settings, terminal};
 
 /// Run and number of one of our labels.
 fn ours(label: &str) -> Option<(&str, u32)> {
@@ -44,7 +44,7 @@ async fn labelled(engine: &Engine) -> Result<Vec<(String, u32, BatchSnapshot)>, 
 
 pub(crate) async fn doctor(args: DoctorArgs) -> Result<Exit, Failure> {
     let provider = model::find(&args.provider)?;
-    let engine = Engine::new(connect(provider, &args.connection, provider.routes[0])?);
+    let engine = Engine::new(connect(provider, &args.connection, provider.routes()[0])?);
     let runs = match state::ledger(&args.state).await {
         Ok(ledger) => ledger.runs().await?,
         // Without a record every batch is unknown to it.
@@ -74,7 +74,7 @@ pub(crate) async fn doctor(args: DoctorArgs) -> Result<Exit, Failure> {
     if orphans == 0 {
         terminal::say(&format!(
             "every batch of ours that {} lists is in a record here",
-            provider.id
+            provider.id()
         ));
         return Ok(Exit::Usable);
     }
@@ -87,7 +87,7 @@ pub(crate) async fn doctor(args: DoctorArgs) -> Result<Exit, Failure> {
 pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
     let options = settings::options(&args.settings)?;
-    let route = model.provider.route(args.settings.route.as_deref())?;
+    let route = providers::route(model.provider, args.settings.route.as_deref())?;
     let path = args.output.clone();
     let path = path.unwrap_or_else(|| default_output(&args.input, &model, false));
     output::check(&path, false)?;

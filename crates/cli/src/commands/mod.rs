@@ -14,14 +14,14 @@ pub(crate) mod validate;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lmbatch_core::{BatchId, BatchProvider, Clock};
+use lmbatch_core::{BatchId, BatchProvider, Clock, Connection};
 use lmbatch_engine::{Engine, Finished};
 
 use crate::args::ConnectionArgs;
 use crate::exit::Failure;
 use crate::model::Model;
 use crate::output::{self, Origin, Sink};
-use crate::providers::{Connection, Provider, Route};
+use crate::providers::{Provider, Route};
 use crate::summary::Summary;
 
 /// Connects with the key of the environment; never one of the command line.
@@ -30,7 +30,7 @@ pub(crate) fn connect(
     args: &ConnectionArgs,
     route: Route,
 ) -> Result<Arc<dyn BatchProvider>, Failure> {
-    let own = provider.key_variables;
+    let own = provider.key_variables();
     let variables = args.key_env.as_deref().map(|name| vec![name]);
     let variables = variables.unwrap_or_else(|| own.to_vec());
     let key = variables
@@ -41,7 +41,7 @@ pub(crate) fn connect(
         return Err(Failure::usage(format!(
             "{} is not set; it holds the key of {}",
             variables.join(" or "),
-            provider.id
+            provider.id()
         ))
         .hint("set it, or try the run without a key and a bill: --emulate"));
     };
@@ -50,10 +50,12 @@ pub(crate) fn connect(
         base_url: args.base_url.clone(),
         route,
     };
-    (provider.connect)(connection).map_err(|error| match error.kind() {
-        lmbatch_core::ErrorKind::InvalidInput => Failure::usage(error.to_string()),
-        _ => error.into(),
-    })
+    provider
+        .connect(connection)
+        .map_err(|error| match error.kind() {
+            lmbatch_core::ErrorKind::InvalidInput => Failure::usage(error.to_string()),
+            _ => error.into(),
+        })
 }
 
 /// Writes every outcome, and counts it.
@@ -97,7 +99,7 @@ pub(crate) fn retrieve_command(
     args: &ConnectionArgs,
     to: Option<(&Path, &Path)>,
 ) -> String {
-    let mut command = format!("lmbatch retrieve {batch} -p {}", provider.id);
+    let mut command = format!("lmbatch retrieve {batch} -p {}", provider.id());
     for (flag, value) in [("--base-url", &args.base_url), ("--key-env", &args.key_env)] {
         if let Some(value) = value {
             command.push_str(&format!(" {flag} {value}"));
@@ -138,7 +140,7 @@ pub(crate) fn default_output(input: &Path, model: &Model, emulate: bool) -> Path
         })
         .collect();
     let ending = if emulate { ".emulated.jsonl" } else { ".jsonl" };
-    input.with_file_name(format!("{stem}.{}.{clean}{ending}", model.provider.id))
+    input.with_file_name(format!("{stem}.{}.{clean}{ending}", model.provider.id()))
 }
 
 #[cfg(test)]

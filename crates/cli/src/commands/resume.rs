@@ -125,10 +125,10 @@ fn revised(args: &RequeueArgs, notes: &Notes) -> Result<Option<SettingsArgs>, Fa
         .hint("without -m, --max-tokens and --set they go out as they were"));
     }
     if let Some(model) = &args.model {
-        if model::parse(model)?.provider.id != notes.provider.id {
+        if model::parse(model)?.provider.id() != notes.provider.id() {
             return Err(Failure::usage(format!(
                 "a run stays with its provider, {}",
-                notes.provider.id
+                notes.provider.id()
             )));
         }
         settings.model.clone_from(model);
@@ -342,7 +342,7 @@ async fn outcomes(
 ) -> Result<Exit, Failure> {
     let (notes, report) = (&going.notes, &going.report);
     let origin = Origin {
-        provider: notes.provider.id.to_owned(),
+        provider: notes.provider.id().to_owned(),
         emulated: going.emulated,
         raw: notes.raw,
     };
@@ -360,7 +360,7 @@ async fn outcomes(
         .map(|one| one.id.as_str())
         .collect();
     let summary = Summary::new(
-        notes.provider.id,
+        notes.provider.id(),
         &notes.model,
         &batches,
         &notes.output.display().to_string(),

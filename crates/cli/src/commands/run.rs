@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::{BatchProvider, Clock, RunRecord};
+use lmbatch_core::{BatchProvider, Clock, Connection, RunRecord};
 use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_engine::{Engine, Plan, PollingPolicy, RunOptions};
 
@@ -17,13 +17,13 @@ use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
 use crate::output;
 use crate::progress::Progress;
-use crate::providers::Connection;
+use crate::providers;
 use crate::{input, settings, terminal};
 
 pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let clock = clock();
     let model = model::parse(&args.settings.model)?;
-    let route = model.provider.route(args.settings.route.as_deref())?;
+    let route = providers::route(model.provider, args.settings.route.as_deref())?;
     let path = args.output.clone();
     let path = path.unwrap_or_else(|| default_output(&args.input, &model, args.emulate));
     let notes = Notes {
@@ -223,10 +223,10 @@ async fn provider(
         emulator.map_err(|error| lmbatch_core::Error::local("starting the emulator", error))?;
     let connection = Connection {
         key: "emulated".to_owned(),
-        base_url: Some((notes.provider.emulated)(&emulator)),
+        base_url: Some(providers::emulated(notes.provider, &emulator)?),
         route: notes.route,
     };
-    let provider = (notes.provider.connect)(connection)?;
+    let provider = notes.provider.connect(connection)?;
     Ok((Some(emulator), provider))
 }
 

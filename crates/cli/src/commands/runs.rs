@@ -36,7 +36,7 @@ pub(crate) async fn runs(args: StateArgs) -> Result<Exit, Failure> {
             run.name.as_deref().unwrap_or_default().to_owned(),
             word(run).to_owned(),
             run.requests.to_string(),
-            format!("{}/{}", notes.provider.id, notes.model),
+            format!("{}/{}", notes.provider.id(), notes.model),
             run.created_at.map(format_time).unwrap_or_default(),
             notes.output.display().to_string(),
         ]);
@@ -76,7 +76,7 @@ pub(crate) async fn show(args: OneRunArgs) -> Result<Exit, Failure> {
         run.id,
         word(&run),
         run.requests,
-        notes.provider.id,
+        notes.provider.id(),
         notes.model,
         run.attempt + 1
     ));

@@ -26,16 +26,16 @@ pub(crate) fn providers() -> Result<Exit, Failure> {
         "results kept",
         "key",
     ]);
-    for provider in providers::ALL {
+    for provider in providers::all() {
         let is_set = |name: &&&str| std::env::var_os(name).is_some_and(|key| !key.is_empty());
-        let set = provider.key_variables.iter().find(is_set);
+        let set = provider.key_variables().iter().find(is_set);
         let key = set.map_or_else(
-            || format!("{} is not set", provider.key_variables[0]),
+            || format!("{} is not set", provider.key_variables()[0]),
             |name| format!("{name} is set"),
         );
-        for route in provider.routes {
-            let codec = (provider.codec)(route);
-            table.add_row(capabilities(provider.id, route, &*codec, &key));
+        for route in provider.routes() {
+            let codec = provider.codec(route);
+            table.add_row(capabilities(provider.id(), route, &*codec, &key));
         }
     }
     terminal::out(&table.to_string());

@@ -11,7 +11,7 @@ use lmbatch_ledger::StateFolder;
 use crate::args::{ConnectionArgs, SettingsArgs, StateArgs};
 use crate::exit::Failure;
 use crate::model;
-use crate::providers::{Provider, Route};
+use crate::providers::{self, Provider, Route};
 
 const NAME: &str = ".lmbatch";
 
@@ -95,7 +95,7 @@ impl Notes {
         let settings = self.settings.as_ref();
         let settings = settings.and_then(|settings| serde_json::to_string(settings).ok());
         for (name, value) in [
-            ("provider", Some(self.provider.id)),
+            ("provider", Some(self.provider.id())),
             ("model", Some(self.model.as_str())),
             ("route", Some(self.route)),
             ("input", Some(input.as_str())),
@@ -118,7 +118,7 @@ impl Notes {
         Ok(Self {
             provider,
             model: note("model").unwrap_or_default(),
-            route: provider.route(note("route").as_deref())?,
+            route: providers::route(provider, note("route").as_deref())?,
             input: note("input").unwrap_or_else(|| "-".to_owned()).into(),
             output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
             settings: note("settings").and_then(|text| serde_json::from_str(&text).ok()),

@@ -2,12 +2,15 @@
 
 use crate::args::ValidateArgs;
 use crate::exit::{Exit, Failure};
-use crate::{input, model, settings, terminal};
+use crate::{input, model, providers, settings, terminal};
 
 pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
     let options = settings::options(&args.settings)?;
-    let codec = (model.provider.codec)(model.provider.route(args.settings.route.as_deref())?);
+    let codec = model.provider.codec(providers::route(
+        model.provider,
+        args.settings.route.as_deref(),
+    )?);
     let source = input::open(
         &args.input,
         &model,

@@ -53,7 +53,7 @@ pub(crate) fn open(
     };
     let folder = input.parent().map(Path::to_path_buf).unwrap_or_default();
     let context = Context {
-        provider: model.provider.id,
+        provider: model.provider.id(),
         model: model.name.clone(),
         options,
         folder,

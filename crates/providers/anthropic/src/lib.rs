@@ -4,11 +4,13 @@ mod builder;
 mod client;
 mod config;
 mod error;
+mod factory;
 mod provider;
 mod translate;
 mod wire;
 
 pub use builder::AnthropicBuilder;
 pub use config::{AnthropicConfig, Auth, DEFAULT_BASE_URL, DEFAULT_MAX_TOKENS};
+pub use factory::factory;
 pub use provider::Anthropic;
 pub use translate::AnthropicCodec;

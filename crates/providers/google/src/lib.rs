@@ -4,6 +4,7 @@ mod builder;
 mod client;
 mod config;
 mod error;
+mod factory;
 mod provider;
 mod translate;
 mod upload;
@@ -11,5 +12,6 @@ mod wire;
 
 pub use builder::GoogleBuilder;
 pub use config::{DEFAULT_BASE_URL, GoogleConfig, Route, SafetySetting, SchemaField};
+pub use factory::factory;
 pub use provider::Google;
 pub use translate::GoogleCodec;

@@ -4,11 +4,13 @@ mod builder;
 mod client;
 mod config;
 mod error;
+mod factory;
 mod provider;
 mod translate;
 mod wire;
 
 pub use builder::OpenAiBuilder;
 pub use config::{DEFAULT_BASE_URL, Endpoint, OpenAiConfig};
+pub use factory::factory;
 pub use provider::OpenAi;
 pub use translate::{OpenAiCodec, codec};

@@ -1,0 +1,47 @@
+//! Anthropic as programs choose it that know no provider by name.
+
+use std::sync::Arc;
+
+use lmbatch_core::{BatchCodec, BatchProvider, Connection, ProviderFactory, Result};
+
+use crate::{AnthropicBuilder, AnthropicCodec, AnthropicConfig};
+
+/// Chooses and connects Anthropic.
+///
+/// ```
+/// use lmbatch_core::ProviderFactory as _;
+/// assert_eq!(lmbatch_anthropic::factory().id(), "anthropic");
+/// ```
+pub fn factory() -> impl ProviderFactory {
+    Factory
+}
+
+#[derive(Debug)]
+struct Factory;
+
+impl ProviderFactory for Factory {
+    fn id(&self) -> &'static str {
+        "anthropic"
+    }
+    fn key_variables(&self) -> &'static [&'static str] {
+        &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"]
+    }
+    fn routes(&self) -> &'static [&'static str] {
+        &["inline"]
+    }
+    fn docs(&self) -> &'static str {
+        "https://platform.claude.com/docs/en/build-with-claude/batch-processing"
+    }
+
+    fn codec(&self, _: &str) -> Box<dyn BatchCodec> {
+        Box::new(AnthropicCodec::new(&AnthropicConfig::default()))
+    }
+
+    fn connect(&self, connection: Connection) -> Result<Arc<dyn BatchProvider>> {
+        let mut builder = AnthropicBuilder::from_env().api_key(connection.key);
+        if let Some(url) = connection.base_url {
+            builder = builder.base_url(url);
+        }
+        Ok(Arc::new(builder.build()?))
+    }
+}
