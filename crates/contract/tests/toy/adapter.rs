@@ -9,18 +9,17 @@ use lmbatch_core::{
     PartRole, Remnant, RequestCounts, Result, ResultPart, ResultSet, Retry, RowStream, Shard,
     Staged, parse_time,
 };
-use lmbatch_http::{
-    Exchange, HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions, Reply, Told, kind_of,
-    of_batch, segment,
-};
+use futures::TryStreamExt as _;
+use lmbatch_http::{Told, kind_of, of_batch, segment};
 use serde_json::{Value, json};
 
 use super::codec::AcmeCodec;
+use super::http::{Client, Exchange, Reply};
 use super::rows::broken_rows;
 
 pub(crate) struct Acme {
     codec: AcmeCodec,
-    http: HttpClient,
+    http: Client,
     base_url: String,
     key: String,
     breaks: Option<&'static str>,
@@ -36,10 +35,11 @@ impl std::fmt::Debug for Acme {
     }
 }
 
-fn client(base_url: &str, key: Option<&str>) -> HttpClient {
-    let options = HttpOptions::new("acme", base_url).unwrap();
-    let credentials = key.map(|key| (HeaderName::from_static("x-acme-key"), key.to_owned().into()));
-    HttpClient::new(options, credentials.as_slice(), HeaderMap::new()).unwrap()
+fn client(base_url: &str, key: Option<&str>) -> Client {
+    Client {
+        base_url: base_url.to_owned(),
+        key: key.map(str::to_owned),
+    }
 }
 
 fn tell(status: u16, body: &[u8]) -> Told {
@@ -77,7 +77,7 @@ impl Acme {
         let reply = exchange.send().await?;
         match reply.header("location").map(str::to_owned) {
             Some(to) => client(&to, Some(&self.key)).get(path).ask(tell).await,
-            None => reply.accept(tell).await,
+            None => reply.accept(tell),
         }
     }
 
@@ -179,9 +179,9 @@ impl Acme {
             || self.broken("a_retry_after_that_is_no_time_is_no_wish")
         {
             let reply = exchange.send().await?;
-            let wish = self.wish(&reply).filter(|_| reply.status() == 429);
-            let error = match reply.accept(tell).await {
-                Ok(reply) => return reply.json().await,
+            let wish = self.wish(&reply).filter(|_| reply.status == 429);
+            let error = match reply.accept(tell) {
+                Ok(reply) => return reply.json(),
                 Err(error) => of_batch(batch, error),
             };
             return Err(match wish {
@@ -195,7 +195,7 @@ impl Acme {
         };
         let reply = self.ask(exchange, &path).await.map_err(of_batch)?;
         let about = reply.error(ErrorKind::MalformedReply);
-        let body: Result<Value> = reply.json().await;
+        let body = reply.json();
         if self.broken("a_status_that_is_a_web_page_is_an_error")
             && body.as_ref().is_err_and(|error| error.kind() == ErrorKind::MalformedReply)
         {
@@ -259,12 +259,12 @@ impl Acme {
         }
         let body = json!({"label": label, "input": intent.staged.state.get("input")});
         let body = body.to_string().into_bytes();
-        let exchange = self.http.post("batches").once().json_bytes(body.clone()).expecting("create the batch");
+        let exchange = self.http.post("batches").body(body.clone()).expecting("create the batch");
         if self.broken("a_redirect_of_a_create_is_not_followed") {
             let reply = exchange.send().await?;
             return match reply.header("location").map(str::to_owned) {
-                Some(to) => client(&to, None).post("batches").json_bytes(body).ask(tell).await,
-                None => reply.accept(tell).await,
+                Some(to) => client(&to, None).post("batches").body(body).ask(tell).await,
+                None => reply.accept(tell),
             };
         }
         self.told(exchange.ask(self.teller()).await)
@@ -272,7 +272,7 @@ impl Acme {
 
     async fn made(&self, reply: Reply) -> Result<BatchId> {
         let about = reply.error(ErrorKind::MalformedReply).with_delivery(Delivery::Unknown);
-        let body = reply.bytes(1 << 20).await.map_err(|error| {
+        let body = reply.bytes().map_err(|error| {
             let lost = self.broken("a_create_whose_answer_is_cut_short_is_in_doubt");
             let delivery = if lost { Delivery::NotSent } else { Delivery::Unknown };
             error.with_delivery(delivery)
@@ -319,14 +319,13 @@ impl BatchProvider for Acme {
         if self.broken("logs_hold_no_prompt_and_no_answer") {
             tracing::debug!(text = ?shard.rows, "upload");
         }
-        let (mut len, mut body) = (shard.len(), shard.open(0..shard.len()));
+        let pieces: Vec<_> = shard.open(0..shard.len()).try_collect().await?;
+        let mut body = pieces.concat();
         if self.broken("a_create_sends_every_request_once") {
-            use futures::StreamExt as _;
-            (len, body) = (2 * len, body.chain(shard.open(0..shard.len())).boxed());
+            body.extend_from_within(..);
         }
-        let jsonl = HeaderValue::from_static("application/jsonl");
-        let exchange = self.http.post("inputs").stream(jsonl, len, body).expecting("upload");
-        let reply: Value = exchange.ask_json(tell).await?;
+        let exchange = self.http.post("inputs").body(body).expecting("upload the input");
+        let reply = exchange.ask(tell).await?.json()?;
         let input = reply["input"].as_str().unwrap_or_default();
         Ok(Staged {
             ready: true,
@@ -468,10 +467,10 @@ impl BatchProvider for Acme {
                     let reply = client(&to, Some(&self.key)).get("x").ask(tell).await?;
                     Ok(lmbatch_http::rows(reply.stream()))
                 }
-                None => Ok(lmbatch_http::rows(reply.accept(tell).await?.stream())),
+                None => Ok(lmbatch_http::rows(reply.accept(tell)?.stream())),
             };
         }
-        let reply = match exchange.ask_following(tell).await {
+        let reply = match exchange.ask(tell).await {
             Ok(reply) => reply,
             Err(error) => {
                 let error = error.with_batch(part.batch.clone());
@@ -508,7 +507,7 @@ impl BatchProvider for Acme {
         if self.broken("a_page_of_a_list_is_one_exchange") {
             drop(exchange().ask(tell).await);
         }
-        let body: Value = self.ask(exchange(), "batches").await?.json().await?;
+        let body: Value = self.ask(exchange(), "batches").await?.json()?;
         let batches = body["batches"].as_array().cloned().unwrap_or_default();
         if body["contract_unknown"].is_object() && self.broken("unknown_members_of_a_list_change_nothing") {
             return Err(Error::new(ErrorKind::MalformedReply));

@@ -2,5 +2,6 @@
 
 pub(crate) mod adapter;
 pub(crate) mod codec;
+pub(crate) mod http;
 pub(crate) mod rows;
 pub(crate) mod wire;
