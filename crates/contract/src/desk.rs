@@ -103,6 +103,7 @@ struct State {
     cursor: Option<String>,
     told: Vec<(CallKind, u32, Answer)>,
     change: Option<Change>,
+    ranges: bool,
     seen: Vec<(Option<Call>, Request)>,
     carried: u64,
 }
@@ -131,6 +132,7 @@ impl Desk {
             cursor: None,
             told: Vec::new(),
             change: None,
+            ranges: false,
             seen: Vec::new(),
             carried: 0,
         }));
@@ -192,6 +194,11 @@ impl Desk {
     /// Changes every JSON value that is said.
     pub(crate) fn change(&self, change: impl Fn(CallKind, Value) -> Value + Send + Sync + 'static) {
         lock(&self.state).change = Some(Arc::new(change));
+    }
+
+    /// Rows are given from the byte that is asked for.
+    pub(crate) fn give_ranges(&self) {
+        lock(&self.state).ranges = true;
     }
 
     /// Everything that was asked.
@@ -281,8 +288,7 @@ impl State {
             },
             Call::List(from) => self.list(from.as_deref()),
             Call::Read(part) => match self.rows.get(part) {
-                Some(rows) => ResponseTemplate::new(200)
-                    .set_body_raw(rows.clone(), "application/x-ndjson"),
+                Some(rows) => self.rows(rows, request),
                 None => self.refuse(404),
             },
             Call::Discard => self.refuse(404),
@@ -322,6 +328,24 @@ impl State {
             .or_else(|| next.map(|batch| batch.id.as_str()));
         let batches = page.iter().map(|batch| self.wire.batch(batch)).collect();
         self.json(CallKind::List, self.wire.page(batches, next))
+    }
+
+    fn rows(&self, rows: &[u8], request: &Request) -> ResponseTemplate {
+        let mime = "application/x-ndjson";
+        let range = request.headers.get("range");
+        let from = range.and_then(|range| {
+            let from = range.to_str().ok()?.strip_prefix("bytes=")?;
+            from.strip_suffix('-')?.parse::<usize>().ok()
+        });
+        match from.filter(|from| self.ranges && *from < rows.len()) {
+            None => ResponseTemplate::new(200).set_body_raw(rows, mime),
+            Some(from) => {
+                let range = format!("bytes {from}-{}/{}", rows.len() - 1, rows.len());
+                ResponseTemplate::new(206)
+                    .insert_header("content-range", range)
+                    .set_body_raw(&rows[from..], mime)
+            }
+        }
     }
 
     fn refuse(&self, status: u16) -> ResponseTemplate {

@@ -316,11 +316,11 @@ impl BatchProvider for Acme {
         {
             return Ok(staged);
         }
-        if self.broken("logs_hold_no_prompt_and_no_answer") {
-            tracing::debug!(text = ?shard.rows, "upload");
-        }
         let pieces: Vec<_> = shard.open(0..shard.len()).try_collect().await?;
         let mut body = pieces.concat();
+        if self.broken("logs_hold_no_prompt_and_no_answer") {
+            tracing::debug!(text = %String::from_utf8_lossy(&body), "upload");
+        }
         if self.broken("a_create_sends_every_request_once") {
             body.extend_from_within(..);
         }

@@ -3,5 +3,6 @@
 pub(crate) mod adapter;
 pub(crate) mod codec;
 pub(crate) mod http;
+pub(crate) mod implied;
 pub(crate) mod rows;
 pub(crate) mod wire;
