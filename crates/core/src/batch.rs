@@ -19,7 +19,8 @@ pub struct Capabilities {
     pub create: CreateProof,
     /// Whether a late create can be made to fail.
     pub fence: bool,
-    /// Whether results can be read from the middle.
+    /// Whether results can be asked for from the middle. Whether they come is then seen: a server that
+    /// gives the whole instead is unsupported.
     pub ranges: bool,
     /// Whether batches can be listed.
     pub list: bool,

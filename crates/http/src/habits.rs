@@ -34,6 +34,15 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
+/// A count by its name: a number, or a string that holds one, as some servers write it.
+pub fn count(counts: Option<&Value>, name: &str) -> Option<u64> {
+    match counts?.get(name)? {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
 /// An error of a call on a batch's own path: a 404 there is a missing batch, not a missing model.
 pub fn of_batch(batch: &BatchId, error: Error) -> Error {
     let error = error.with_batch(batch.clone());

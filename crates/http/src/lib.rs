@@ -16,7 +16,7 @@ pub use account::account;
 pub use classify::{delivery_of, kind_of};
 pub use client::{Exchange, HttpClient, HttpOptions};
 pub use document::{Path, document_rows, rest};
-pub use habits::{believed, listed, of_batch};
+pub use habits::{believed, count, listed, of_batch};
 pub use multipart::Multipart;
 pub use reply::{Reply, rows};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};

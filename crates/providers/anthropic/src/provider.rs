@@ -172,9 +172,7 @@ fn next(has_more: Option<bool>, last_id: Option<String>, data: &[Batch]) -> Opti
 }
 
 fn count(counts: Option<&Value>, name: &str) -> u64 {
-    counts
-        .and_then(|counts| counts.get(name)?.as_u64())
-        .unwrap_or(0)
+    lmbatch_http::count(counts, name).unwrap_or(0)
 }
 
 /// "The sum of all values always matches the total number of requests" (SDK 2.12.0, 2026-11).

@@ -253,26 +253,18 @@ fn state(word: Option<&str>) -> BatchStatus {
     }
 }
 
-/// Counts are strings, and absent where they are zero; some come as numbers.
-fn count(stats: Option<&Value>, name: &str) -> Option<u64> {
-    match stats?.get(name)? {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
-    }
-}
-
 fn snapshot(operation: Operation) -> BatchSnapshot {
     let id = BatchId::new(operation.name);
     let Some(metadata) = operation.metadata else {
         return BatchSnapshot::new(id, state(None));
     };
     let status = state(metadata.state.as_deref());
+    // Counts are strings, and absent where they are zero; some come as numbers.
     let stats = metadata.batch_stats.as_ref();
     let counts = RequestCounts {
-        total: count(stats, "requestCount"),
-        succeeded: count(stats, "successfulRequestCount").unwrap_or(0),
-        errored: count(stats, "failedRequestCount").unwrap_or(0),
+        total: lmbatch_http::count(stats, "requestCount"),
+        succeeded: lmbatch_http::count(stats, "successfulRequestCount").unwrap_or(0),
+        errored: lmbatch_http::count(stats, "failedRequestCount").unwrap_or(0),
         ..RequestCounts::default()
     };
     let model = metadata.model.as_deref();

@@ -1,622 +1,202 @@
-//! What the adapter sends, and what it makes of each answer, over wiremock.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+//! What every adapter must do, in Google's words (batch guide of 2026-02-19, recorded traffic of
+//! 2026-08-19), by either of its routes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::StreamExt as _;
-use lmbatch_core::{
-    BatchClass, BatchId, BatchProvider, BatchStatus, Certainty, Chunk, CreateToken, Delivery,
-    Error, ErrorKind, Frame, Intent, Label, ListOptions, PartRole, Remnant, ResultPart, Retry,
-    Shard, Staged,
-};
+use lmbatch_contract::wiremock::{Request, ResponseTemplate};
+use lmbatch_contract::{Call, Described, Part, Row, Sent, Shape, Wire};
+use lmbatch_core::{BatchId, BatchProvider, BatchStatus};
 use lmbatch_google::{Google, Route};
 use serde_json::{Value, json};
-use wiremock::matchers::{body_json, body_string, header, headers, method, path, query_param};
-use wiremock::{Mock, MockServer, ResponseTemplate};
 
-fn google(mock: &MockServer) -> Google {
-    let builder = Google::builder().api_key("k-canary");
-    builder.base_url(mock.uri()).build().unwrap()
-}
+struct GoogleWire(Route);
 
-fn shard(route: &str) -> Shard {
-    let inline = route == "inline";
-    Shard {
-        class: BatchClass {
-            model: Some("gemini-x".into()),
-            endpoint: "batchGenerateContent".into(),
-            route: route.into(),
-            variant: BTreeMap::new(),
-        },
-        label: Label::new("lmbatch-n-0"),
-        count: 2,
-        frame: if inline {
-            Frame {
-                prefix: "[".into(),
-                separator: ",".into(),
-                suffix: "]".into(),
-            }
-        } else {
-            Frame::LINES
-        },
-        rows: Arc::new(Bytes::from(if inline { "{},{}" } else { "{}\n{}" })),
+impl GoogleWire {
+    fn is_inline(&self) -> bool {
+        self.0 == Route::Inline
     }
 }
 
-const FILE: &str = "files/lmbatch-n-0";
-/// Bytes of the input: two lines.
-const SIZE: u64 = 6;
-
-fn ready() -> Staged {
-    Staged {
-        ready: true,
-        remnants: vec![Remnant::File(FILE.into())],
-        state: [("file".into(), FILE.into())].into(),
+impl Wire for GoogleWire {
+    fn adapter(&self, base_url: &str, key: &str) -> Arc<dyn BatchProvider> {
+        let builder = Google::builder().api_key(key.to_owned()).route(self.0);
+        Arc::new(builder.base_url(base_url).build().expect("an adapter"))
     }
-}
 
-fn intent(route: &str) -> Intent {
-    let shard = shard(route);
-    Intent {
-        label: shard.label.clone(),
-        class: shard.class.clone(),
-        count: 2,
-        bytes: shard.len(),
-        staged: if route == "inline" {
-            Staged {
-                ready: true,
-                ..Staged::default()
-            }
-        } else {
-            ready()
-        },
-        token: CreateToken::new("t"),
-        posted_at: lmbatch_core::parse_time("2026-11-10T09:00:00Z"),
-        watermark: None,
+    fn credential(&self, key: &str) -> (&'static str, String) {
+        ("x-goog-api-key", key.to_owned())
     }
-}
 
-async fn answer(mock: &MockServer, verb: &str, at: &str, status: u16, body: Value) {
-    Mock::given(method(verb))
-        .and(path(at))
-        .respond_with(ResponseTemplate::new(status).set_body_json(body))
-        .mount(mock)
-        .await;
-}
+    fn batch_id(&self, number: u32) -> BatchId {
+        BatchId::new(format!("batches/{number}"))
+    }
 
-fn uploaded(size: u64) -> Value {
-    json!({"file": {"name": FILE, "sizeBytes": size.to_string(), "state": "ACTIVE"}})
-}
-
-async fn begins(mock: &MockServer) {
-    let url = format!("{}/upload/session/1?x=2", mock.uri());
-    let reply = ResponseTemplate::new(200).insert_header("x-goog-upload-url", url.as_str());
-    Mock::given(path("/upload/v1beta/files"))
-        .and(header("x-goog-upload-command", "start"))
-        .respond_with(reply)
-        .mount(mock)
-        .await;
-}
-
-/// Every step until the input is there, as the engine takes them.
-async fn stage(google: &Google) -> Result<Staged, Error> {
-    let mut prior = None;
-    for _ in 0..20 {
-        let staged = google.stage(&shard("file"), prior).await?;
-        if staged.ready {
-            return Ok(staged);
+    fn call(&self, request: &Request) -> Option<Call> {
+        let path = request.url.path();
+        let page = request.url.query_pairs().find(|(name, _)| name == "pageToken");
+        if path.starts_with("/upload/v1beta/files") {
+            return Some(Call::Stage);
         }
-        assert_eq!(staged.remnants, [Remnant::File(FILE.into())]);
-        // What is kept is enough for another process.
-        let kept = serde_json::to_string(&staged).unwrap();
-        prior = Some(serde_json::from_str(&kept).unwrap());
+        if path.starts_with("/download/v1beta/files/") {
+            return Some(Call::Read(Part::All));
+        }
+        let path = path.strip_prefix("/v1beta/")?;
+        let batch = path.starts_with("batches/").then(|| path.split(':').next().unwrap_or(path));
+        Some(match (request.method.as_str(), batch) {
+            ("POST", None) if path.ends_with(":batchGenerateContent") => Call::Create,
+            ("GET", None) if path == "batches" => Call::List(page.map(|(_, page)| page.into_owned())),
+            ("GET", Some(id)) => Call::Status(BatchId::new(id)),
+            ("POST", Some(id)) if path.ends_with(":cancel") => Call::Cancel(BatchId::new(id)),
+            ("DELETE", _) => Call::Discard,
+            _ => return None,
+        })
     }
-    panic!("the upload never ends")
-}
 
-#[tokio::test]
-async fn the_input_is_uploaded_in_two_exchanges_under_a_name_of_ours() {
-    let mock = MockServer::start().await;
-    begins(&mock).await;
-    Mock::given(path("/upload/session/1"))
-        .and(query_param("x", "2"))
-        .and(headers("x-goog-upload-command", vec!["upload", "finalize"]))
-        .and(header("x-goog-upload-offset", "0"))
-        .and(body_string("{}\n{}\n"))
-        .respond_with(
-            ResponseTemplate::new(200)
+    /// A session is opened, then the file goes into it.
+    fn staged(&self, request: &Request) -> ResponseTemplate {
+        let file = json!({"file": {"name": "files/input", "state": "ACTIVE"}});
+        match request.url.query() {
+            None => ResponseTemplate::new(200)
+                .insert_header("x-goog-upload-url", "/upload/v1beta/files?upload_id=1"),
+            Some(_) => ResponseTemplate::new(200)
                 .insert_header("x-goog-upload-status", "final")
-                .set_body_json(uploaded(SIZE)),
-        )
-        .mount(&mock)
-        .await;
-    let google = google(&mock);
-    let staged = stage(&google).await.unwrap();
-    assert_eq!(staged, ready());
-    assert_eq!(
-        google
-            .stage(&shard("file"), Some(staged.clone()))
-            .await
-            .unwrap(),
-        staged
-    );
-    let seen = mock.received_requests().await.unwrap();
-    assert_eq!(seen.len(), 2, "what is staged is not uploaded again");
-    let begun: Value = serde_json::from_slice(&seen[0].body).unwrap();
-    assert_eq!(
-        begun,
-        json!({"file": {"name": FILE, "displayName": "lmbatch-n-0"}})
-    );
-    assert_eq!(seen[0].headers["x-goog-upload-header-content-length"], "6");
-    assert_eq!(seen[0].headers["x-goog-api-key"], "k-canary");
-}
-
-#[tokio::test]
-async fn an_upload_that_broke_off_goes_on_where_it_stands() {
-    let mock = MockServer::start().await;
-    begins(&mock).await;
-    let at = |offset: &'static str| {
-        Mock::given(path("/upload/session/1")).and(header("x-goog-upload-offset", offset))
-    };
-    // The first try is taken for stale, since an earlier one came through in part.
-    at("0")
-        .respond_with(ResponseTemplate::new(400))
-        .mount(&mock)
-        .await;
-    Mock::given(header("x-goog-upload-command", "query"))
-        .respond_with(
-            ResponseTemplate::new(200)
-                .insert_header("x-goog-upload-status", "active")
-                .insert_header("x-goog-upload-size-received", "4"),
-        )
-        .mount(&mock)
-        .await;
-    at("4")
-        .and(body_string("}\n"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(uploaded(SIZE)))
-        .mount(&mock)
-        .await;
-    assert_eq!(stage(&google(&mock)).await.unwrap(), ready());
-}
-
-#[tokio::test]
-async fn an_upload_that_came_through_unseen_is_found_by_its_name_and_measured() {
-    for (size, state, expected) in [
-        ("6", "ACTIVE", Ok(())),
-        ("5", "ACTIVE", Err((ErrorKind::Internal, Retry::Permanent))),
-        (
-            "6",
-            "PROCESSING",
-            Err((ErrorKind::ProviderOverloaded, Retry::Temporary)),
-        ),
-        (
-            "6",
-            "FAILED",
-            Err((ErrorKind::ProviderInternal, Retry::Permanent)),
-        ),
-    ] {
-        let mock = MockServer::start().await;
-        let exists = json!({"error": {"code": 409, "status": "ALREADY_EXISTS", "message": "m"}});
-        answer(&mock, "POST", "/upload/v1beta/files", 409, exists).await;
-        let file = json!({"name": FILE, "sizeBytes": size, "state": state});
-        answer(&mock, "GET", &format!("/v1beta/{FILE}"), 200, file).await;
-        let found = stage(&google(&mock))
-            .await
-            .map(|staged| assert_eq!(staged, ready()));
-        let found = found.map_err(|error| (error.kind(), error.retry()));
-        assert_eq!(found, expected, "{size} {state}");
+                .set_body_json(file),
+        }
     }
-}
 
-#[tokio::test]
-async fn a_session_that_is_gone_is_opened_again_but_not_for_ever() {
-    let mock = MockServer::start().await;
-    begins(&mock).await;
-    let error = stage(&google(&mock)).await.unwrap_err();
-    assert_eq!(error.http_status(), Some(404));
-    let seen = mock.received_requests().await.unwrap();
-    assert!(seen.len() < 40, "{}", seen.len());
-}
-
-#[tokio::test]
-async fn an_upload_is_never_sent_to_another_origin() {
-    let mock = MockServer::start().await;
-    let reply =
-        ResponseTemplate::new(200).insert_header("x-goog-upload-url", "https://elsewhere.test/up");
-    Mock::given(path("/upload/v1beta/files"))
-        .respond_with(reply)
-        .mount(&mock)
-        .await;
-    let error = stage(&google(&mock)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ForeignOrigin);
-}
-
-#[tokio::test]
-async fn a_create_carries_file_or_requests_under_our_label() {
-    let mock = MockServer::start().await;
-    let by_file = json!({"batch": {"displayName": "lmbatch-n-0", "model": "models/gemini-x", "inputConfig": {"fileName": FILE}}});
-    for (body, name) in [(by_file, "batches/1"), (json!([{}, {}]), "batches/2")] {
-        Mock::given(path("/v1beta/models/gemini-x:batchGenerateContent"))
-            .and(body_json(body))
-            .and(header("content-type", "application/json"))
-            .respond_with(
-                ResponseTemplate::new(200).set_body_json(json!({"name": name, "metadata": {}})),
-            )
-            .expect(1)
-            .mount(&mock)
-            .await;
+    fn sent(&self, request: &Request) -> Vec<Sent> {
+        let text = String::from_utf8_lossy(&request.body).into_owned();
+        let rows: Vec<Value> = match self.call(request) {
+            Some(Call::Stage) if request.url.query().is_some() => {
+                text.split('\n').filter_map(|line| serde_json::from_str(line).ok()).collect()
+            }
+            Some(Call::Create) => {
+                let body: Value = serde_json::from_str(&text).unwrap_or_default();
+                let rows = body.pointer("/batch/inputConfig/requests/requests");
+                rows.and_then(Value::as_array).cloned().unwrap_or_default()
+            }
+            _ => return Vec::new(),
+        };
+        let sent = rows.into_iter().map(|row| {
+            let id = row.get("key").or_else(|| row.pointer("/metadata/key"));
+            Sent {
+                id: id.and_then(Value::as_str).unwrap_or_default().to_owned(),
+                body: row["request"].clone(),
+            }
+        });
+        sent.collect()
     }
-    let google = google(&mock);
-    for (route, name) in [("file", "batches/1"), ("inline", "batches/2")] {
-        let created = google.create(&shard(route), &intent(route)).await.unwrap();
-        assert_eq!(created, BatchId::new(name));
+
+    fn label(&self, create: &Request) -> Option<String> {
+        let body: Value = create.body_json().ok()?;
+        Some(body["batch"]["displayName"].as_str()?.to_owned())
     }
-    let inline = google.stage(&shard("inline"), None).await.unwrap();
-    assert!(inline.ready && inline.remnants.is_empty());
-}
 
-#[tokio::test]
-async fn a_create_that_fails_says_what_became_of_it_and_is_sent_once() {
-    let error = |status: &str| json!({"error": {"message": "m", "status": status}});
-    let key = json!({"error": {"status": "INVALID_ARGUMENT", "details": [{"reason": "API_KEY_INVALID"}]}});
-    for (status, body, kind, delivery) in [
-        (
-            400,
-            error("INVALID_ARGUMENT"),
-            ErrorKind::ProviderInvalidArgs,
-            Delivery::Refused,
-        ),
-        (400, key, ErrorKind::ProviderAuth, Delivery::Refused),
-        (
-            403,
-            error("PERMISSION_DENIED"),
-            ErrorKind::ProviderAuth,
-            Delivery::Refused,
-        ),
-        (
-            404,
-            error("NOT_FOUND"),
-            ErrorKind::ModelNotFound,
-            Delivery::Refused,
-        ),
-        (408, json!({}), ErrorKind::Timeout, Delivery::Unknown),
-        (
-            413,
-            json!("<html>"),
-            ErrorKind::InvalidInput,
-            Delivery::Refused,
-        ),
-        (
-            429,
-            error("RESOURCE_EXHAUSTED"),
-            ErrorKind::ProviderRateLimit,
-            Delivery::Refused,
-        ),
-        (
-            499,
-            error("CANCELLED"),
-            ErrorKind::ProviderInternal,
-            Delivery::Unknown,
-        ),
-        (
-            500,
-            error("INTERNAL"),
-            ErrorKind::ProviderInternal,
-            Delivery::Unknown,
-        ),
-        (
-            503,
-            error("UNAVAILABLE"),
-            ErrorKind::ProviderOverloaded,
-            Delivery::Unknown,
-        ),
-        (
-            504,
-            error("DEADLINE_EXCEEDED"),
-            ErrorKind::Timeout,
-            Delivery::Unknown,
-        ),
-        (
-            200,
-            json!({"done": true}),
-            ErrorKind::MalformedReply,
-            Delivery::Unknown,
-        ),
-        (
-            200,
-            json!({"name": ""}),
-            ErrorKind::MalformedReply,
-            Delivery::Unknown,
-        ),
-    ] {
-        let mock = MockServer::start().await;
-        answer(
-            &mock,
-            "POST",
-            "/v1beta/models/gemini-x:batchGenerateContent",
-            status,
-            body,
-        )
-        .await;
-        let error = google(&mock)
-            .create(&shard("file"), &intent("file"))
-            .await
-            .unwrap_err();
-        assert_eq!(
-            (error.kind(), error.delivery()),
-            (kind, delivery),
-            "{status}: {error}"
-        );
-        assert_eq!(mock.received_requests().await.unwrap().len(), 1, "{status}");
-        assert!(!format!("{error}{error:?}").contains("canary"));
+    fn batch(&self, batch: &Described) -> Value {
+        let word = match &batch.status {
+            BatchStatus::Queued => "BATCH_STATE_PENDING",
+            BatchStatus::InProgress | BatchStatus::Cancelling => "BATCH_STATE_RUNNING",
+            BatchStatus::Completed => "BATCH_STATE_SUCCEEDED",
+            BatchStatus::Failed => "BATCH_STATE_FAILED",
+            BatchStatus::Cancelled => "BATCH_STATE_CANCELLED",
+            BatchStatus::Expired => "BATCH_STATE_EXPIRED",
+            BatchStatus::Unknown(word) => word,
+            other => panic!("google has no word for {other}"),
+        };
+        let output = batch.has(Part::All).then(|| match self.0 {
+            Route::File => json!({"responsesFile": "files/output"}),
+            Route::Inline => json!({"inlinedResponses": {"inlinedResponses": batch.rows()}}),
+        });
+        // Counts are strings, and absent where they are zero.
+        let count = |count: u64| (count > 0).then(|| count.to_string());
+        json!({
+            "name": batch.id, "done": batch.status.is_terminal(), "response": output,
+            "metadata": {
+                "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
+                "model": "models/model-x", "displayName": batch.label, "state": word, "name": batch.id,
+                "createTime": batch.created(), "output": output,
+                "batchStats": {
+                    "requestCount": count(batch.counts.total.unwrap_or(0)),
+                    "successfulRequestCount": count(batch.counts.succeeded),
+                    "failedRequestCount": count(batch.counts.errored),
+                },
+            },
+        })
     }
-}
 
-fn listed(id: &str, label: &str, file: Option<&str>, created: &str) -> Value {
-    json!({"name": format!("batches/{id}"), "metadata": {
-        "displayName": label, "createTime": created, "inputConfig": {"fileName": file}, "state": "BATCH_STATE_RUNNING",
-        "output": {"inlinedResponses": {"inlinedResponses": [{"response": {}}]}},
-    }})
-}
+    fn counts(&self) -> &'static str {
+        "/metadata/batchStats"
+    }
 
-#[tokio::test]
-async fn a_lost_create_is_found_by_label_or_file() {
-    let mock = MockServer::start().await;
-    let now = "2026-11-10T09:00:01Z";
-    let operations = json!([
-        listed("of-others", "lmbatch-x-0", Some("files/x"), now),
-        listed("by-label", "lmbatch-n-0", None, now),
-        listed("by-file", "", Some(FILE), now),
-        {"name": "batches/bare"},
-    ]);
-    answer(
-        &mock,
-        "GET",
-        "/v1beta/batches",
-        200,
-        json!({"operations": operations, "nextPageToken": "2"}),
-    )
-    .await;
-    let found = google(&mock).find(&intent("file"), None).await.unwrap();
-    let names: Vec<_> = found
-        .candidates
-        .iter()
-        .map(|one| (one.batch.as_str(), one.certainty))
-        .collect();
-    assert_eq!(
-        names,
-        [
-            ("batches/by-label", Certainty::Proved),
-            ("batches/by-file", Certainty::Proved)
+    fn statuses(&self) -> Vec<BatchStatus> {
+        self.words().into_iter().map(|(_, status)| status).collect()
+    }
+
+    // "BatchState" (API reference, 2026). Nothing says that a batch is being cancelled.
+    fn words(&self) -> Vec<(&'static str, BatchStatus)> {
+        vec![
+            ("BATCH_STATE_PENDING", BatchStatus::Queued),
+            ("BATCH_STATE_RUNNING", BatchStatus::InProgress),
+            ("BATCH_STATE_SUCCEEDED", BatchStatus::Completed),
+            ("BATCH_STATE_FAILED", BatchStatus::Failed),
+            ("BATCH_STATE_CANCELLED", BatchStatus::Cancelled),
+            ("BATCH_STATE_EXPIRED", BatchStatus::Expired),
         ]
-    );
-    assert!(!found.reached_watermark && found.next.is_some());
-}
+    }
 
-#[tokio::test]
-async fn a_search_ends_at_a_page_that_is_older_than_a_day() {
-    let mock = MockServer::start().await;
-    let operations = json!([listed("b", "other", None, "2026-11-09T08:59:59Z")]);
-    answer(
-        &mock,
-        "GET",
-        "/v1beta/batches",
-        200,
-        json!({"operations": operations, "nextPageToken": "2"}),
-    )
-    .await;
-    let found = google(&mock).find(&intent("file"), None).await.unwrap();
-    assert!(found.reached_watermark && found.candidates.is_empty());
-}
+    fn page(&self, batches: Vec<Value>, next: Option<&str>) -> Value {
+        json!({"operations": batches, "nextPageToken": next})
+    }
 
-#[tokio::test]
-async fn results_are_where_the_operation_says_once_it_says_so() {
-    let inline = json!({"inlinedResponses": {"inlinedResponses": [{"response": {"a": [1]}}]}});
-    let file = json!({"responsesFile": "files/batch-b"});
-    for (state, response, output, expected, complete) in [
-        (
-            "SUCCEEDED",
-            file.clone(),
-            Value::Null,
-            Some(("files/batch-b", "file")),
-            true,
-        ),
-        (
-            "SUCCEEDED",
-            Value::Null,
-            file,
-            Some(("files/batch-b", "file")),
-            true,
-        ),
-        (
-            "SUCCEEDED",
-            inline.clone(),
-            inline.clone(),
-            Some(("inline", "inline")),
-            true,
-        ),
-        (
-            "CANCELLED",
-            Value::Null,
-            inline,
-            Some(("inline", "inline")),
-            true,
-        ),
-        ("SUCCEEDED", Value::Null, Value::Null, None, false),
-        ("EXPIRED", Value::Null, Value::Null, None, true),
-        ("RUNNING", Value::Null, Value::Null, None, false),
-    ] {
-        let mock = MockServer::start().await;
-        let body = json!({"name": "batches/b", "response": response, "metadata": {"state": format!("BATCH_STATE_{state}"), "output": output}});
-        answer(&mock, "GET", "/v1beta/batches/b", 200, body).await;
-        let set = google(&mock)
-            .results(&BatchId::new("batches/b"))
-            .await
-            .unwrap();
-        let found = set.parts.first().map(|part| (&*part.name, &*part.shape));
-        assert_eq!((found, set.complete), (expected, complete), "{state}");
+    fn row(&self, id: &str, row: &Row) -> Value {
+        let (name, said) = match row {
+            Row::Succeeded(text) => ("response", json!({
+                "candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": "STOP", "index": 0}],
+                "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 5, "totalTokenCount": 8},
+                "modelVersion": "model-x", "responseId": "r1",
+            })),
+            Row::Errored(words) => ("error", json!({"code": 13, "message": words})),
+        };
+        match self.0 {
+            Route::File => json!({"key": id, (name): said}),
+            Route::Inline => json!({"metadata": {"key": id}, (name): said}),
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        match self.is_inline() {
+            true => Shape::Document,
+            false => Shape::Lines,
+        }
+    }
+
+    fn refusal(&self, status: u16, words: &str) -> Value {
+        let word = match status {
+            400 => Some("INVALID_ARGUMENT"),
+            401 => Some("UNAUTHENTICATED"),
+            403 => Some("PERMISSION_DENIED"),
+            404 => Some("NOT_FOUND"),
+            409 => Some("ABORTED"),
+            429 => Some("RESOURCE_EXHAUSTED"),
+            500 => Some("INTERNAL"),
+            503 => Some("UNAVAILABLE"),
+            // What comes from before the API has no word of its own.
+            _ => None,
+        };
+        json!({"error": {"code": status, "message": words, "status": word}})
+    }
+
+    fn cancel_of_ended(&self) -> u16 {
+        400
     }
 }
 
-fn part(name: &str, shape: &str) -> ResultPart {
-    ResultPart {
-        batch: BatchId::new("batches/b"),
-        name: name.into(),
-        role: PartRole::Mixed,
-        shape: shape.into(),
-        bytes: None,
-    }
+mod by_file {
+    use super::*;
+    lmbatch_contract::contract_tests!(GoogleWire(Route::File));
 }
 
-async fn read(google: &Google, part: &ResultPart) -> String {
-    let mut rows = google.read(part, 0).await.unwrap();
-    let mut text = String::new();
-    while let Some(Ok(Chunk::Bytes(bytes))) = rows.next().await {
-        text.push_str(std::str::from_utf8(&bytes).unwrap());
-    }
-    text
-}
-
-#[tokio::test]
-async fn rows_are_read_from_the_file_or_out_of_the_operation_and_only_once() {
-    let mock = MockServer::start().await;
-    let results = json!([{"metadata": {"key": "a"}}, {"metadata": {"key": "b"}}]);
-    let output = json!({"inlinedResponses": {"inlinedResponses": results}});
-    let body = json!({"name": "batches/b", "metadata": {"output": output}, "done": true, "response": output});
-    answer(&mock, "GET", "/v1beta/batches/b", 200, body).await;
-    Mock::given(path("/download/v1beta/files/batch-b:download"))
-        .and(query_param("alt", "media"))
-        .respond_with(ResponseTemplate::new(200).set_body_string("{}\n"))
-        .mount(&mock)
-        .await;
-    let google = google(&mock);
-    assert_eq!(read(&google, &part("files/batch-b", "file")).await, "{}\n");
-    let inline = read(&google, &part("inline", "inline")).await;
-    assert_eq!(
-        inline,
-        "{\"metadata\":{\"key\":\"a\"}}\n{\"metadata\":{\"key\":\"b\"}}\n"
-    );
-    let middle = google
-        .read(&part("files/batch-b", "file"), 3)
-        .await
-        .err()
-        .unwrap();
-    assert_eq!(middle.kind(), ErrorKind::Unsupported);
-}
-
-#[tokio::test]
-async fn a_list_goes_on_by_its_token() {
-    let mock = MockServer::start().await;
-    Mock::given(query_param("pageToken", "t"))
-        .and(query_param("pageSize", "1000"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"nextPageToken": "t"})))
-        .mount(&mock)
-        .await;
-    let first = json!({"operations": [{"name": "batches/b", "metadata": {"state": "BATCH_STATE_SUCCEEDED"}}], "nextPageToken": "t"});
-    answer(&mock, "GET", "/v1beta/batches", 200, first).await;
-    let google = google(&mock);
-    let page = google.list(&ListOptions::default()).await.unwrap();
-    assert_eq!(
-        (page.items.len(), page.items[0].status.clone()),
-        (1, BatchStatus::Completed)
-    );
-    let options = ListOptions {
-        limit: Some(5000),
-        page: page.next,
-    };
-    let last = google.list(&options).await.unwrap();
-    assert_eq!(
-        (last.items.len(), last.next),
-        (0, None),
-        "an empty page is the last, whatever it says"
-    );
-}
-
-#[tokio::test]
-async fn what_is_gone_is_named_as_what_it_is() {
-    let mock = MockServer::start().await;
-    let denied = json!({"error": {"code": 403, "status": "PERMISSION_DENIED", "message": "m"}});
-    for verb in ["GET", "DELETE"] {
-        answer(&mock, verb, "/v1beta/files/f", 403, denied.clone()).await;
-    }
-    answer(
-        &mock,
-        "GET",
-        "/download/v1beta/files/f:download",
-        403,
-        denied,
-    )
-    .await;
-    let (google, batch) = (google(&mock), BatchId::new("batches/b"));
-    let kind = |error: Error| (error.kind(), error.batch().is_some());
-    let gone = (ErrorKind::BatchNotFound, true);
-    assert_eq!(kind(google.status(&batch).await.unwrap_err()), gone);
-    assert_eq!(kind(google.cancel(&batch).await.unwrap_err()), gone);
-    let read = google.read(&part("files/f", "file"), 0).await;
-    assert_eq!(kind(read.err().unwrap()), (ErrorKind::FileNotFound, true));
-    // Gone is what a deletion wants.
-    google
-        .discard(&Remnant::File("files/f".into()))
-        .await
-        .unwrap();
-    google.discard(&Remnant::Batch(batch)).await.unwrap();
-    google.fence(&ready()).await.unwrap();
-    let inline = google.fence(&Staged::default()).await.unwrap_err();
-    assert_eq!(inline.kind(), ErrorKind::Unsupported);
-}
-
-#[tokio::test]
-async fn ids_stay_below_the_paths_they_belong_to() {
-    let mock = MockServer::start().await;
-    let builder = Google::builder()
-        .api_key("k")
-        .route(Route::Inline)
-        .api_version("v1");
-    let google = builder.base_url(mock.uri()).build().unwrap();
-    // Whether such things exist is beside the point.
-    let _ = google.status(&BatchId::new("../files/x")).await;
-    let _ = google
-        .discard(&Remnant::File("files/../batches".into()))
-        .await;
-    let seen = mock.received_requests().await.unwrap();
-    let paths: Vec<&str> = seen.iter().map(|request| request.url.path()).collect();
-    assert_eq!(
-        paths,
-        ["/v1/batches/..%2Ffiles%2Fx", "/v1/files/%252E%252E/batches"]
-    );
-}
-
-#[tokio::test]
-async fn the_cancel_of_an_ended_batch_is_no_error() {
-    for (state, ok) in [("SUCCEEDED", true), ("RUNNING", false)] {
-        let mock = MockServer::start().await;
-        answer(&mock, "POST", "/v1beta/batches/b:cancel", 400, json!({})).await;
-        let body =
-            json!({"name": "batches/b", "metadata": {"state": format!("BATCH_STATE_{state}")}});
-        answer(&mock, "GET", "/v1beta/batches/b", 200, body).await;
-        assert_eq!(
-            google(&mock).cancel(&BatchId::new("b")).await.is_ok(),
-            ok,
-            "{state}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_probe_believes_only_what_speaks_of_key_or_model() {
-    let key = json!({"error": {"status": "INVALID_ARGUMENT", "details": [{"reason": "API_KEY_INVALID"}]}});
-    for (status, body, ok) in [
-        (200, json!({"name": "models/m"}), true),
-        (400, key, false),
-        (404, json!({"error": {"status": "NOT_FOUND"}}), false),
-        (404, json!("not found"), true),
-        (405, json!({}), true),
-        (503, json!({}), false),
-    ] {
-        let mock = MockServer::start().await;
-        answer(&mock, "GET", "/v1beta/models/m", status, body).await;
-        assert_eq!(google(&mock).probe("m").await.is_ok(), ok, "{status}");
-    }
+mod inline {
+    use super::*;
+    lmbatch_contract::contract_tests!(GoogleWire(Route::Inline));
 }

@@ -255,7 +255,7 @@ fn snapshot(batch: Batch) -> BatchSnapshot {
 
 /// Before validation ends all are zero, which says nothing.
 fn counts(value: &Value) -> RequestCounts {
-    let count = |name: &str| value.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let count = |name: &str| lmbatch_http::count(Some(value), name).unwrap_or(0);
     RequestCounts {
         total: Some(count("total")).filter(|total| *total > 0),
         succeeded: count("completed"),

@@ -1,388 +1,141 @@
-//! What the adapter sends, and what it makes of each answer, over wiremock.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+//! What every adapter must do, in OpenAI's words (batch guide and API reference, 2026-11).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::StreamExt as _;
-use lmbatch_core::{
-    BatchClass, BatchId, BatchProvider, BatchStatus, Certainty, Chunk, CreateToken, Delivery,
-    Error, ErrorKind, Frame, Intent, Label, ListOptions, PartRole, Remnant, ResultPart, Shard,
-    Staged,
-};
+use lmbatch_contract::wiremock::{Request, ResponseTemplate};
+use lmbatch_contract::{Call, Described, Part, Row, Sent, Wire};
+use lmbatch_core::{BatchId, BatchProvider, BatchStatus};
 use lmbatch_openai::OpenAi;
 use serde_json::{Value, json};
-use wiremock::matchers::{body_json, header, method, path, query_param};
-use wiremock::{Mock, MockServer, ResponseTemplate};
 
-fn openai(mock: &MockServer) -> OpenAi {
-    OpenAi::builder()
-        .api_key("k-canary")
-        .base_url(format!("{}/v1", mock.uri()))
-        .organization("org-1")
-        .build()
-        .unwrap()
-}
+struct OpenAiWire;
 
-fn shard() -> Shard {
-    Shard {
-        class: BatchClass {
-            model: Some("m".into()),
-            endpoint: "/v1/responses".into(),
-            route: "file".into(),
-            variant: BTreeMap::new(),
-        },
-        label: Label::new("lmbatch-n-0"),
-        count: 2,
-        frame: Frame::LINES,
-        rows: Arc::new(Bytes::from("{}\n{}")),
+impl Wire for OpenAiWire {
+    fn adapter(&self, base_url: &str, key: &str) -> Arc<dyn BatchProvider> {
+        let builder = OpenAi::builder().api_key(key.to_owned());
+        Arc::new(builder.base_url(format!("{base_url}/v1")).build().expect("an adapter"))
     }
-}
 
-fn intent() -> Intent {
-    let shard = shard();
-    Intent {
-        label: shard.label.clone(),
-        class: shard.class.clone(),
-        count: 2,
-        bytes: shard.len(),
-        staged: Staged {
-            ready: true,
-            remnants: vec![Remnant::File("file-1".into())],
-            state: [("file_id".into(), "file-1".into())].into(),
-        },
-        token: CreateToken::new("t"),
-        posted_at: None,
-        watermark: Some(BatchId::new("old")),
+    fn credential(&self, key: &str) -> (&'static str, String) {
+        ("authorization", format!("Bearer {key}"))
     }
-}
 
-async fn answer(mock: &MockServer, verb: &str, at: &str, status: u16, body: Value) {
-    Mock::given(method(verb))
-        .and(path(at))
-        .respond_with(ResponseTemplate::new(status).set_body_json(body))
-        .mount(mock)
-        .await;
-}
-
-#[tokio::test]
-async fn the_input_is_uploaded_once_as_jsonl_under_our_label() {
-    let mock = MockServer::start().await;
-    answer(&mock, "POST", "/v1/files", 200, json!({"id": "file-1"})).await;
-    let openai = openai(&mock);
-    let staged = openai.stage(&shard(), None).await.unwrap();
-    assert_eq!(staged, intent().staged);
-    assert_eq!(
-        openai.stage(&shard(), Some(staged.clone())).await.unwrap(),
-        staged
-    );
-    let seen = mock.received_requests().await.unwrap();
-    assert_eq!(seen.len(), 1, "what is staged is not uploaded again");
-    let text = String::from_utf8(seen[0].body.clone()).unwrap();
-    for part in [
-        "name=\"purpose\"\r\n\r\nbatch",
-        "filename=\"lmbatch-n-0.jsonl\"",
-        "{}\n{}\n",
-        "604800",
-    ] {
-        assert!(text.contains(part), "{part:?} in {text}");
+    fn batch_id(&self, number: u32) -> BatchId {
+        BatchId::new(format!("batch_{number}"))
     }
-    assert_eq!(seen[0].headers["authorization"], "Bearer k-canary");
-    assert_eq!(seen[0].headers["openai-organization"], "org-1");
-}
 
-#[tokio::test]
-async fn a_create_carries_file_endpoint_and_label() {
-    let mock = MockServer::start().await;
-    let body = json!({
-        "input_file_id": "file-1", "endpoint": "/v1/responses", "completion_window": "24h",
-        "metadata": {"lmbatch": "lmbatch-n-0"},
-        "output_expires_after": {"anchor": "created_at", "seconds": 604_800},
-    });
-    Mock::given(path("/v1/batches"))
-        .and(body_json(body))
-        .and(header("content-type", "application/json"))
-        .respond_with(
-            ResponseTemplate::new(200).set_body_json(json!({"id": "batch_1", "object": "batch"})),
-        )
-        .expect(1)
-        .mount(&mock)
-        .await;
-    assert_eq!(
-        openai(&mock).create(&shard(), &intent()).await.unwrap(),
-        BatchId::new("batch_1")
-    );
-}
-
-#[tokio::test]
-async fn a_create_that_fails_says_what_became_of_it_and_is_sent_once() {
-    for (status, body, kind, delivery) in [
-        (
-            400,
-            json!({"error": {"message": "m", "code": "x"}}),
-            ErrorKind::ProviderInvalidArgs,
-            Delivery::Refused,
-        ),
-        (
-            401,
-            json!({"error": {"code": "invalid_api_key"}}),
-            ErrorKind::ProviderAuth,
-            Delivery::Refused,
-        ),
-        (402, json!({}), ErrorKind::Billing, Delivery::Refused),
-        (
-            404,
-            json!({"error": {"code": "model_not_found"}}),
-            ErrorKind::ModelNotFound,
-            Delivery::Refused,
-        ),
-        (
-            409,
-            json!({}),
-            ErrorKind::ProviderInternal,
-            Delivery::Unknown,
-        ),
-        (
-            429,
-            json!({"error": {"code": "insufficient_quota"}}),
-            ErrorKind::Billing,
-            Delivery::Refused,
-        ),
-        (
-            429,
-            json!({}),
-            ErrorKind::ProviderRateLimit,
-            Delivery::Refused,
-        ),
-        (
-            500,
-            json!("oops"),
-            ErrorKind::ProviderInternal,
-            Delivery::Unknown,
-        ),
-        (
-            503,
-            json!({}),
-            ErrorKind::ProviderOverloaded,
-            Delivery::Unknown,
-        ),
-        (
-            200,
-            json!({"object": "batch"}),
-            ErrorKind::MalformedReply,
-            Delivery::Unknown,
-        ),
-        (
-            200,
-            json!({"id": ""}),
-            ErrorKind::MalformedReply,
-            Delivery::Unknown,
-        ),
-    ] {
-        let mock = MockServer::start().await;
-        answer(&mock, "POST", "/v1/batches", status, body).await;
-        let error = openai(&mock).create(&shard(), &intent()).await.unwrap_err();
-        assert_eq!(
-            (error.kind(), error.delivery()),
-            (kind, delivery),
-            "{status}: {error}"
-        );
-        assert_eq!(error.http_status(), Some(status));
-        assert_eq!(mock.received_requests().await.unwrap().len(), 1, "{status}");
-        assert!(!format!("{error}{error:?}").contains("canary"));
+    fn call(&self, request: &Request) -> Option<Call> {
+        let path: Vec<&str> = request.url.path().split('/').skip(1).collect();
+        let after = request.url.query_pairs().find(|(name, _)| name == "after");
+        Some(match (request.method.as_str(), &path[..]) {
+            ("POST", ["v1", "files"]) => Call::Stage,
+            ("POST", ["v1", "batches"]) => Call::Create,
+            ("GET", ["v1", "batches"]) => Call::List(after.map(|(_, after)| after.into_owned())),
+            ("GET", ["v1", "batches", id]) => Call::Status(BatchId::new(*id)),
+            ("POST", ["v1", "batches", id, "cancel"]) => Call::Cancel(BatchId::new(*id)),
+            ("GET", ["v1", "files", "file-output", "content"]) => Call::Read(Part::Output),
+            ("GET", ["v1", "files", "file-errors", "content"]) => Call::Read(Part::Errors),
+            ("DELETE", ["v1", "files", _]) => Call::Discard,
+            _ => return None,
+        })
     }
-}
 
-#[tokio::test]
-async fn a_lost_create_is_found_by_label_or_file_and_no_further_back_than_the_watermark() {
-    let mock = MockServer::start().await;
-    let batches = json!([
-        {"id": "of-others", "metadata": {"lmbatch": "lmbatch-x-0"}, "input_file_id": "file-9"},
-        {"id": "by-label", "metadata": {"lmbatch": "lmbatch-n-0"}},
-        {"id": "by-file", "metadata": null, "input_file_id": "file-1"},
-        {"id": "old"},
-        {"id": "too-old", "metadata": {"lmbatch": "lmbatch-n-0"}},
-    ]);
-    answer(
-        &mock,
-        "GET",
-        "/v1/batches",
-        200,
-        json!({"data": batches, "has_more": true, "last_id": "too-old"}),
-    )
-    .await;
-    let found = openai(&mock).find(&intent(), None).await.unwrap();
-    let names: Vec<&str> = found
-        .candidates
-        .iter()
-        .map(|candidate| candidate.batch.as_str())
-        .collect();
-    assert_eq!(names, ["by-label", "by-file"]);
-    assert!(
-        found
-            .candidates
-            .iter()
-            .all(|candidate| candidate.certainty == Certainty::Proved)
-    );
-    assert!(found.reached_watermark);
-}
-
-#[tokio::test]
-async fn results_are_the_files_that_are_there() {
-    for (batch, expected) in [
-        (
-            json!({"id": "b", "status": "completed", "output_file_id": "o", "error_file_id": "e"}),
-            vec!["o", "e"],
-        ),
-        (
-            json!({"id": "b", "status": "expired", "output_file_id": null, "error_file_id": "e"}),
-            vec!["e"],
-        ),
-        (
-            json!({"id": "b", "status": "completed", "output_file_id": "", "error_file_id": null}),
-            vec![],
-        ),
-    ] {
-        let mock = MockServer::start().await;
-        answer(&mock, "GET", "/v1/batches/b", 200, batch).await;
-        let set = openai(&mock).results(&BatchId::new("b")).await.unwrap();
-        let names: Vec<&str> = set.parts.iter().map(|part| &*part.name).collect();
-        assert_eq!((names, set.complete), (expected, true));
+    fn staged(&self, _: &Request) -> ResponseTemplate {
+        ResponseTemplate::new(200).set_body_json(json!({"id": "file-input", "object": "file"}))
     }
-}
 
-fn part() -> ResultPart {
-    ResultPart {
-        batch: BatchId::new("b"),
-        name: "o/../x".into(),
-        role: PartRole::Output,
-        shape: "row".into(),
-        bytes: None,
+    /// The lines of the one file in the form.
+    fn sent(&self, request: &Request) -> Vec<Sent> {
+        if self.call(request) != Some(Call::Stage) {
+            return Vec::new();
+        }
+        let form = String::from_utf8_lossy(&request.body).into_owned();
+        let lines = form.split('\n').filter(|line| line.starts_with('{'));
+        let sent = lines.filter_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            let id = line["custom_id"].as_str()?.to_owned();
+            Some(Sent { id, body: line["body"].clone() })
+        });
+        sent.collect()
     }
-}
 
-#[tokio::test]
-async fn a_part_is_read_from_the_middle_only_where_the_server_can() {
-    let mock = MockServer::start().await;
-    let whole = ResponseTemplate::new(200).set_body_string("0123456789");
-    let rest = ResponseTemplate::new(206)
-        .set_body_string("456789")
-        .insert_header("content-range", "bytes 4-9/10");
-    Mock::given(header("range", "bytes=4-"))
-        .respond_with(rest)
-        .mount(&mock)
-        .await;
-    Mock::given(path("/v1/files/o%2F..%2Fx/content"))
-        .respond_with(whole)
-        .mount(&mock)
-        .await;
-    let openai = openai(&mock);
-    for (from, expected) in [
-        (0, Ok("0123456789")),
-        (4, Ok("456789")),
-        (5, Err(ErrorKind::Unsupported)),
-    ] {
-        let read = match openai.read(&part(), from).await {
-            Ok(mut rows) => {
-                let mut text = String::new();
-                while let Some(Ok(Chunk::Bytes(bytes))) = rows.next().await {
-                    text.push_str(std::str::from_utf8(&bytes).unwrap());
-                }
-                Ok(text)
-            }
-            Err(error) => Err(error.kind()),
+    fn label(&self, create: &Request) -> Option<String> {
+        let body: Value = create.body_json().ok()?;
+        Some(body["metadata"]["lmbatch"].as_str()?.to_owned())
+    }
+
+    fn batch(&self, batch: &Described) -> Value {
+        let created = batch.created_at.duration_since(std::time::UNIX_EPOCH);
+        let file = |part, id: &str| batch.has(part).then(|| id.to_owned());
+        json!({
+            "id": batch.id, "object": "batch", "endpoint": "/v1/responses", "errors": null,
+            "input_file_id": "file-of-another", "completion_window": "24h", "status": batch.status,
+            "output_file_id": file(Part::Output, "file-output"), "error_file_id": file(Part::Errors, "file-errors"),
+            "created_at": created.expect("after the epoch").as_secs(),
+            "request_counts": {"total": batch.counts.total, "completed": batch.counts.succeeded, "failed": batch.counts.errored},
+            "metadata": {"lmbatch": batch.label},
+        })
+    }
+
+    fn counts(&self) -> &'static str {
+        "/request_counts"
+    }
+
+    fn statuses(&self) -> Vec<BatchStatus> {
+        self.words().into_iter().map(|(_, status)| status).collect()
+    }
+
+    // "status: validating, failed, in_progress, finalizing, completed, expired, cancelling, cancelled"
+    // (API reference, 2026-11).
+    fn words(&self) -> Vec<(&'static str, BatchStatus)> {
+        vec![
+            ("validating", BatchStatus::Validating),
+            ("failed", BatchStatus::Failed),
+            ("in_progress", BatchStatus::InProgress),
+            ("finalizing", BatchStatus::Finalizing),
+            ("completed", BatchStatus::Completed),
+            ("expired", BatchStatus::Expired),
+            ("cancelling", BatchStatus::Cancelling),
+            ("cancelled", BatchStatus::Cancelled),
+        ]
+    }
+
+    fn page(&self, batches: Vec<Value>, next: Option<&str>) -> Value {
+        let last = batches.last().map(|batch| batch["id"].clone());
+        let last = next.map(Value::from).or(last);
+        json!({"object": "list", "data": batches, "last_id": last, "has_more": next.is_some()})
+    }
+
+    fn row(&self, id: &str, row: &Row) -> Value {
+        let (status, body) = match row {
+            Row::Succeeded(text) => (200, json!({
+                "id": "resp_1", "object": "response", "status": "completed", "model": "model-x", "error": null,
+                "output": [{"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+                    "content": [{"type": "output_text", "text": text, "annotations": []}]}],
+                "usage": {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8},
+            })),
+            Row::Errored(words) => (500, self.refusal(500, words)),
         };
-        assert_eq!(read, expected.map(str::to_owned), "from {from}");
+        let response = json!({"status_code": status, "request_id": "req_1", "body": body});
+        json!({"id": "batch_req_1", "custom_id": id, "response": response, "error": null})
+    }
+
+    fn part(&self, row: &Row) -> Part {
+        match row {
+            Row::Succeeded(_) => Part::Output,
+            Row::Errored(_) => Part::Errors,
+        }
+    }
+
+    fn refusal(&self, status: u16, words: &str) -> Value {
+        let (kind, code) = match status {
+            401 => ("invalid_request_error", Some("invalid_api_key")),
+            429 => ("requests", Some("rate_limit_exceeded")),
+            500.. => ("server_error", None),
+            _ => ("invalid_request_error", None),
+        };
+        json!({"error": {"message": words, "type": kind, "param": null, "code": code}})
     }
 }
 
-#[tokio::test]
-async fn a_list_goes_on_after_the_last_id() {
-    let mock = MockServer::start().await;
-    Mock::given(query_param("after", "b1"))
-        .respond_with(
-            ResponseTemplate::new(200).set_body_json(json!({"data": [], "has_more": true})),
-        )
-        .mount(&mock)
-        .await;
-    let first =
-        json!({"data": [{"id": "b1", "status": "completed"}], "has_more": true, "last_id": "b1"});
-    answer(&mock, "GET", "/v1/batches", 200, first).await;
-    let openai = openai(&mock);
-    let page = openai.list(&ListOptions::default()).await.unwrap();
-    assert_eq!(
-        (page.items.len(), page.items[0].status.clone()),
-        (1, BatchStatus::Completed)
-    );
-    let options = ListOptions {
-        limit: Some(500),
-        page: page.next,
-    };
-    let last = openai.list(&options).await.unwrap();
-    assert_eq!(
-        (last.items.len(), last.next),
-        (0, None),
-        "an empty page is the last, whatever it says"
-    );
-}
-
-#[tokio::test]
-async fn what_is_gone_is_named_as_what_it_is() {
-    let mock = MockServer::start().await;
-    let (openai, batch) = (openai(&mock), BatchId::new("b"));
-    let kind = |error: Error| (error.kind(), error.batch().is_some());
-    assert_eq!(
-        kind(openai.status(&batch).await.unwrap_err()),
-        (ErrorKind::BatchNotFound, true)
-    );
-    assert_eq!(
-        kind(openai.cancel(&batch).await.unwrap_err()),
-        (ErrorKind::BatchNotFound, true)
-    );
-    let read = openai.read(&part(), 0).await;
-    assert_eq!(kind(read.err().unwrap()), (ErrorKind::FileNotFound, false));
-    // Gone is what a deletion wants.
-    openai.discard(&Remnant::File("f".into())).await.unwrap();
-    openai.fence(&intent().staged).await.unwrap();
-    let batch = openai.discard(&Remnant::Batch(batch)).await.unwrap_err();
-    assert_eq!(batch.kind(), ErrorKind::Unsupported);
-}
-
-#[tokio::test]
-async fn the_cancel_of_an_ended_batch_is_no_error() {
-    for (status, ok) in [("completed", true), ("in_progress", false)] {
-        let mock = MockServer::start().await;
-        answer(&mock, "POST", "/v1/batches/b/cancel", 409, json!({})).await;
-        answer(
-            &mock,
-            "GET",
-            "/v1/batches/b",
-            200,
-            json!({"id": "b", "status": status}),
-        )
-        .await;
-        assert_eq!(
-            openai(&mock).cancel(&BatchId::new("b")).await.is_ok(),
-            ok,
-            "{status}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_probe_believes_only_what_speaks_of_key_or_model() {
-    for (status, body, ok) in [
-        (200, json!({"id": "m"}), true),
-        (401, json!({"error": {"code": "invalid_api_key"}}), false),
-        (404, json!({"error": {"code": "model_not_found"}}), false),
-        (404, json!({"detail": "Not Found"}), true),
-        (405, json!({}), true),
-        (501, json!({}), true),
-        (503, json!({}), false),
-    ] {
-        let mock = MockServer::start().await;
-        answer(&mock, "GET", "/v1/models/org%2Fm", status, body).await;
-        assert_eq!(openai(&mock).probe("org/m").await.is_ok(), ok, "{status}");
-    }
-}
+lmbatch_contract::contract_tests!(OpenAiWire);

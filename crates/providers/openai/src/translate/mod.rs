@@ -58,7 +58,8 @@ impl OpenAiCodec {
             capabilities: Capabilities {
                 create: CreateProof::Labelled,
                 fence: true,
-                ranges: false,
+                // Not documented; a range that comes is the one that was asked for, or it is not read.
+                ranges: true,
                 list: true,
                 cancel: true,
                 discard: true,

@@ -1,0 +1,231 @@
+//! Clauses about the other calls: list, cancel, discard, fence, and reading from the middle. A provider
+//! that lacks one says so, and nothing is sent.
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use lmbatch_core::{BatchStatus, Chunk, ErrorKind, ListOptions, Remnant, Staged};
+
+use crate::desk::{Answer, Desk};
+use crate::kit::Kit;
+use crate::wire::CallKind;
+
+/// Whether a capability is declared. Where it is not, the call must have said so and sent nothing.
+fn declared<T>(desk: &Desk, declared: bool, called: &lmbatch_core::Result<T>) -> bool {
+    let unsupported = matches!(called, Err(error) if error.kind() == ErrorKind::Unsupported);
+    assert_eq!(unsupported, !declared, "what is declared is what is done");
+    assert!(declared || desk.seen().is_empty(), "nothing is sent");
+    declared
+}
+
+/// A list goes through every page and stops after the last. A provider without lists says so.
+pub async fn a_list_goes_through_every_page_and_stops(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let first = adapter.list(&ListOptions::default()).await;
+    if !declared(&desk, adapter.codec().capabilities().list, &first) {
+        return;
+    }
+    desk.page(2);
+    for number in 1..=5 {
+        desk.keep(kit.described(number, BatchStatus::Completed));
+    }
+    let before = desk.seen().len();
+    let listed = kit.invoker(&desk).batch().list().await.expect("a list");
+    let ids: Vec<_> = listed.into_iter().map(|batch| batch.id).collect();
+    let expected: Vec<_> = (1..=5).rev().map(|number| kit.wire.batch_id(number)).collect();
+    assert_eq!(ids, expected, "every batch once, newest first");
+    assert_eq!(desk.seen().len() - before, 3, "five batches are three pages of two");
+}
+
+/// A list of nothing is an empty page, and the last one.
+pub async fn a_list_of_nothing_is_empty(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let listed = adapter.list(&ListOptions::default()).await;
+    if declared(&desk, adapter.codec().capabilities().list, &listed) {
+        let page = listed.expect("a list");
+        assert!(page.items.is_empty() && page.next.is_none(), "{page:?}");
+    }
+}
+
+/// One call to `list` is one page: going on is the engine's business.
+pub async fn a_page_of_a_list_is_one_exchange(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    desk.page(1);
+    for number in 1..=3 {
+        desk.keep(kit.described(number, BatchStatus::Completed));
+    }
+    let listed = adapter.list(&ListOptions::default()).await;
+    if declared(&desk, adapter.codec().capabilities().list, &listed) {
+        assert_eq!(listed.expect("a list").items.len(), 1);
+        assert_eq!(desk.seen().len(), 1);
+    }
+}
+
+/// A page that leads to itself does not lead on for ever.
+pub async fn a_page_that_leads_to_itself_ends_the_list(kit: &Kit) {
+    let desk = kit.desk().await;
+    desk.keep(kit.described(1, BatchStatus::Completed));
+    desk.lead_always_to("round-and-round");
+    let adapter = kit.adapter(&desk);
+    let listed = adapter.list(&ListOptions::default()).await;
+    if declared(&desk, adapter.codec().capabilities().list, &listed) {
+        let invoker = kit.invoker(&desk);
+        let pages = invoker.batch().list_stream();
+        let ids: Vec<_> = pages.take(10).try_collect().await.expect("a list");
+        assert!(ids.len() < 4, "{} batches", ids.len());
+    }
+}
+
+/// A list says of a batch what its status says.
+pub async fn a_list_says_what_a_status_says(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let batch = kit.described(1, BatchStatus::Completed);
+    desk.keep(batch);
+    let listed = adapter.list(&ListOptions::default()).await;
+    if declared(&desk, adapter.codec().capabilities().list, &listed) {
+        let status = adapter.status(&kit.wire.batch_id(1)).await.expect("a status");
+        assert_eq!(listed.expect("a list").items, [status]);
+    }
+}
+
+/// Members that nobody knows change nothing in a list.
+pub async fn unknown_members_of_a_list_change_nothing(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    desk.page(1);
+    for number in 1..=2 {
+        desk.keep(kit.described(number, BatchStatus::Completed));
+    }
+    let plain = adapter.list(&ListOptions::default()).await;
+    if declared(&desk, adapter.codec().capabilities().list, &plain) {
+        desk.change(|_, value| {
+            crate::mangle::turned_round(crate::mangle::with_unknown_members(value))
+        });
+        let changed = adapter.list(&ListOptions::default()).await;
+        assert_eq!(changed.expect("a list"), plain.expect("a list"));
+    }
+}
+
+/// `cancel` asks the provider, once, to cancel that batch. A provider that cannot says so.
+pub async fn a_cancel_is_one_call(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let id = desk.keep(kit.described(1, BatchStatus::InProgress));
+    let cancelled = adapter.cancel(&id).await;
+    if declared(&desk, adapter.codec().capabilities().cancel, &cancelled) {
+        cancelled.expect("a cancel");
+        assert_eq!(desk.seen_of(CallKind::Cancel).len(), 1);
+    }
+}
+
+/// To cancel twice is no error.
+pub async fn a_second_cancel_is_no_error(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let id = desk.keep(kit.described(1, BatchStatus::InProgress));
+    let first = adapter.cancel(&id).await;
+    if declared(&desk, adapter.codec().capabilities().cancel, &first) {
+        first.expect("a cancel");
+        desk.change_batch(&id, |batch| batch.status = BatchStatus::Cancelling);
+        adapter.cancel(&id).await.expect("a second cancel");
+    }
+}
+
+/// To cancel a batch that has ended is no error, however the provider refuses it.
+pub async fn a_cancel_of_an_ended_batch_is_no_error(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let id = desk.keep(kit.described(1, BatchStatus::Completed));
+    let cancelled = adapter.cancel(&id).await;
+    if declared(&desk, adapter.codec().capabilities().cancel, &cancelled) {
+        cancelled.expect("a cancel of a batch that has ended");
+    }
+}
+
+/// A cancel that is refused while the batch goes on is an error: it goes on costing money.
+pub async fn a_cancel_that_is_refused_is_an_error(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let id = desk.keep(kit.described(1, BatchStatus::InProgress));
+    let status = kit.wire.cancel_of_ended();
+    let refusal = Answer::refusal(status, &kit.wire.refusal(status, "no"));
+    desk.answer(CallKind::Cancel, refusal);
+    let cancelled = adapter.cancel(&id).await;
+    if declared(&desk, adapter.codec().capabilities().cancel, &cancelled) {
+        cancelled.expect_err("a cancel that is refused");
+    }
+}
+
+/// To discard what is gone is no error. What cannot be discarded is said to be so, and nothing is sent.
+pub async fn what_is_gone_can_be_discarded(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let remnants = [
+        Remnant::File("files/gone".into()),
+        Remnant::Batch(kit.wire.batch_id(9)),
+    ];
+    let mut any = false;
+    for remnant in &remnants {
+        let before = desk.seen().len();
+        match adapter.discard(remnant).await {
+            Ok(()) => any = true,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+                assert_eq!(desk.seen().len(), before, "nothing is sent");
+            }
+        }
+    }
+    let declared = adapter.codec().capabilities().discard;
+    assert_eq!(any, declared, "what is declared is what is done");
+}
+
+/// A fence deletes what a late create would need, and is no error where that is gone already. A provider
+/// that cannot says so.
+pub async fn a_fence_is_put_up_or_unsupported(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let can = adapter.codec().capabilities().fence;
+    let staged = if can {
+        let shard = kit.shard(&*adapter, 1, "lmbatch-contract-0");
+        let intent = kit.intent(&*adapter, &shard).await;
+        intent.expect("the input is staged").staged
+    } else {
+        Staged { ready: true, ..Staged::default() }
+    };
+    let fenced = adapter.fence(&staged).await;
+    if declared(&desk, can, &fenced) {
+        fenced.expect("a fence");
+        assert_eq!(desk.seen_of(CallKind::Discard).len(), 1);
+    }
+}
+
+/// Reading from the middle gives exactly the rest, or is unsupported: never the whole again, which would be
+/// read as other rows. Where it is declared to be impossible, nothing is sent.
+pub async fn reading_from_the_middle_gives_the_rest_or_is_unsupported(kit: &Kit) {
+    let open = kit.open_three().await;
+    let rows = [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
+    open.end(BatchStatus::Completed, &rows);
+    let adapter = kit.adapter(&open.desk);
+    let set = adapter.results(&open.handle.batch).await;
+    let part = set.expect("parts").parts.remove(0);
+    let before = open.desk.seen().len();
+    // A provider that gives the whole, whatever is asked for, cannot be read from the middle.
+    let read = adapter.read(&part, 5).await;
+    let error = read.err().expect("the whole is not the rest");
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    if !adapter.codec().capabilities().ranges {
+        return assert_eq!(open.desk.seen().len(), before, "nothing is sent");
+    }
+    open.desk.give_ranges();
+    let mut text = Vec::new();
+    let mut stream = adapter.read(&part, 5).await.expect("the rest");
+    while let Some(chunk) = stream.next().await {
+        if let Chunk::Bytes(bytes) = chunk.expect("a piece") {
+            text.extend_from_slice(&bytes);
+        }
+    }
+    let whole = [&rows[0].1[..], b"\n", &rows[1].1, b"\n", &rows[2].1, b"\n"].concat();
+    assert_eq!(text, whole[5..]);
+}

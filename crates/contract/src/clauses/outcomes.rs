@@ -1,0 +1,194 @@
+//! Clauses about what comes of requests: exactly one outcome each, whatever the results look like.
+
+use lmbatch_core::{BatchCodec, BatchStatus, ErrorKind, Outcome, PartRole, ResultPart, Text};
+
+use crate::kit::{Kit, Open};
+use crate::mangle::{turned_round, with_unknown_members};
+use crate::wire::{Part, Row, Shape};
+
+const DONE: BatchStatus = BatchStatus::Completed;
+
+/// An answer comes back byte for byte: any letters, quotes, and what some take for the end of a line.
+pub async fn answers_come_back_byte_for_byte(kit: &Kit) {
+    let open = kit.open_three().await;
+    let texts = ["größe 日本語 🦀 \"quoted\" \\", "a\nb\r\nc\td", "e\u{2028}f\u{2029}g\u{85}h\u{1}"];
+    let rows: Vec<_> = texts.iter().enumerate().map(|(place, text)| open.yes(place, text)).collect();
+    open.end(DONE, &rows);
+    assert_eq!(open.told().await, texts);
+}
+
+/// A row that failed is that request's error, with its words for the caller; the others are not touched.
+pub async fn an_errored_row_is_one_errored_outcome(kit: &Kit) {
+    let open = kit.open_three().await;
+    open.end(DONE, &[open.yes(0, "one"), open.no(1, "the words"), open.yes(2, "three")]);
+    let outcomes = open.outcomes().await;
+    let Outcome::Errored(error) = &outcomes["b"] else {
+        panic!("{:?}", outcomes["b"].status());
+    };
+    assert_eq!(error.message(), Some("the words"));
+    assert!(outcomes["a"].value().is_ok() && outcomes["c"].value().is_ok());
+}
+
+/// Rows come in any order; outcomes come in the order of the requests.
+pub async fn outcomes_may_come_in_any_order(kit: &Kit) {
+    let open = kit.open_three().await;
+    open.end(DONE, &[open.yes(2, "three"), open.yes(0, "one"), open.yes(1, "two")]);
+    assert_eq!(open.told().await, ["one", "two", "three"]);
+}
+
+/// A request that the results name twice has one outcome, and it is the first answer.
+pub async fn an_outcome_that_comes_twice_counts_once(kit: &Kit) {
+    let open = kit.open_three().await;
+    open.end(
+        DONE,
+        &[open.yes(0, "one"), open.yes(1, "two"), open.yes(0, "again"), open.yes(2, "three")],
+    );
+    assert_eq!(open.told().await, ["one", "two", "three"]);
+}
+
+/// A request that the results do not name is missing, and no other request's answer is given to it.
+pub async fn a_request_without_a_row_is_missing(kit: &Kit) {
+    let open = kit.open_three().await;
+    open.end(DONE, &[open.yes(0, "one"), open.yes(2, "three")]);
+    assert_eq!(open.told().await, ["one", "missing", "three"]);
+}
+
+/// Rows that name none of the requests are nobody's.
+pub async fn rows_of_others_are_nobodys(kit: &Kit) {
+    let open = kit.open_three().await;
+    let stranger = open.row_of("stranger", &Row::Succeeded("not ours".to_owned()));
+    let rows = [stranger, open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
+    open.end(DONE, &rows);
+    assert_eq!(open.told().await, ["one", "two", "three"]);
+}
+
+/// A row that cannot be read spoils one outcome at most: the rows around it are read.
+pub async fn a_malformed_row_spoils_nothing_around_it(kit: &Kit) {
+    // In a document a row that is not JSON would be a document that is not.
+    let strange: &[&str] = &["42", "null", "\"not a row\"", "[]", "{}", "{\"x\":[1,null]}"];
+    let broken: &[&str] = &["{", "not JSON", "{\"a\":\"b", "\u{fffd}", "{\"a\":1}}", "\u{0}"];
+    let open = kit.open_three().await;
+    let more = match open.shape() {
+        Shape::Lines => broken,
+        Shape::Document => &[],
+    };
+    let good = open.yes(0, "one");
+    let mut rows = vec![good.clone()];
+    rows.extend(strange.iter().chain(more).map(|row| (good.0, row.as_bytes().to_vec())));
+    rows.push(open.yes(2, "three"));
+    open.end(DONE, &rows);
+    assert_eq!(open.told().await, ["one", "missing", "three"]);
+}
+
+/// A row whose id can be read and whose answer cannot is that request's error, never an empty answer.
+pub async fn a_row_with_nothing_but_its_id_is_not_an_answer(kit: &Kit) {
+    let open = kit.open_three().await;
+    let (part, row) = open.yes(0, "one");
+    let id = open.wire_ids[0].as_str();
+    let bare = bare(serde_json::from_slice(&row).expect("a row is JSON"), id);
+    let rows = [(part, bare.to_string().into_bytes()), open.yes(1, "two"), open.yes(2, "three")];
+    open.end(DONE, &rows);
+    let told = open.told().await;
+    assert!(["errored", "missing"].contains(&told[0].as_str()), "{told:?}");
+    assert_eq!(told[1..], ["two", "three"]);
+}
+
+/// The row with its id, and everything else null.
+fn bare(row: serde_json::Value, id: &str) -> serde_json::Value {
+    use serde_json::Value;
+    fn holds(value: &Value, id: &str) -> bool {
+        match value {
+            Value::String(text) => text == id,
+            Value::Object(object) => object.values().any(|one| holds(one, id)),
+            _ => false,
+        }
+    }
+    match row {
+        Value::Object(object) => object
+            .into_iter()
+            .map(|(name, one)| {
+                let kept = if holds(&one, id) { one } else { Value::Null };
+                (name, kept)
+            })
+            .collect(),
+        other => other,
+    }
+}
+
+/// Members that nobody knows, in every object of a row, change nothing; nor does their order.
+pub async fn unknown_members_of_a_row_change_nothing(kit: &Kit) {
+    let open = kit.open_three().await;
+    let change = |(part, row): (Part, Vec<u8>)| {
+        let row = serde_json::from_slice(&row).expect("a row is JSON");
+        let row = turned_round(with_unknown_members(row));
+        (part, row.to_string().into_bytes())
+    };
+    open.end(
+        DONE,
+        &[change(open.yes(0, "one")), change(open.no(1, "words")), change(open.yes(2, "three"))],
+    );
+    assert_eq!(open.told().await, ["one", "errored", "three"]);
+}
+
+/// What is answered before a batch expires is paid for, and is read; the rest has expired.
+pub async fn an_expired_batch_still_yields_its_answers(kit: &Kit) {
+    let open = kit.open_three().await;
+    open.end(BatchStatus::Expired, &[open.yes(1, "two")]);
+    assert_eq!(open.told().await, ["expired", "two", "expired"]);
+}
+
+/// So is what is answered before a batch is cancelled; the rest is cancelled.
+pub async fn a_cancelled_batch_still_yields_its_answers(kit: &Kit) {
+    let open = kit.open_three().await;
+    open.end(BatchStatus::Cancelled, &[open.yes(1, "two")]);
+    assert_eq!(open.told().await, ["cancelled", "two", "cancelled"]);
+}
+
+/// `scan` and `decode` agree on every row: where one can be read so can the other, with the same id, and
+/// the verdict falls at most from succeeded to an error.
+pub async fn scan_and_decode_agree(kit: &Kit) {
+    let open = kit.open_three().await;
+    let adapter = kit.adapter(&open.desk);
+    let mut rows = vec![open.yes(0, "one").1, open.no(1, "words").1];
+    let whole = rows[0].clone();
+    rows.extend((0..whole.len()).step_by(7).map(|end| whole[..end].to_vec()));
+    rows.extend(["{}", "null", "42", "[]", "\u{0}"].map(|row| row.as_bytes().to_vec()));
+    for (place, row) in rows.iter().enumerate() {
+        agree(adapter.codec(), &open, row, place < 2);
+    }
+}
+
+fn agree(codec: &dyn BatchCodec, open: &Open, row: &[u8], readable: bool) {
+    let shape = match open.shape() {
+        Shape::Lines => "row",
+        Shape::Document => "inline",
+    };
+    let part = ResultPart {
+        batch: open.handle.batch.clone(),
+        name: "part".into(),
+        role: PartRole::Mixed,
+        shape: shape.into(),
+        bytes: None,
+    };
+    let text = String::from_utf8_lossy(row);
+    let Ok(scanned) = codec.scan(&part, row) else {
+        return assert!(!readable, "it can be read: {text}");
+    };
+    let decoded = codec.decode(&part, row);
+    let decoded = decoded.unwrap_or_else(|_| panic!("scan could read it: {text}"));
+    let decode = |id: Option<Text<'_>>| id.map(|id| id.decode().into_owned());
+    assert_eq!(decode(scanned.id), decode(decoded.id), "{text}");
+    let verdict = decoded.outcome.verdict();
+    let fell = scanned.verdict == lmbatch_core::Verdict::Succeeded;
+    assert!(verdict == scanned.verdict || fell, "{text}: {verdict:?}");
+}
+
+/// A row's error says whether asking again may help; a provider's own failure may.
+pub async fn a_failure_of_the_provider_may_be_asked_again(kit: &Kit) {
+    let open = kit.open_three().await;
+    open.end(DONE, &[open.yes(0, "one"), open.no(1, "words"), open.yes(2, "three")]);
+    let outcomes = open.outcomes().await;
+    let error = outcomes["b"].value().expect_err("an errored row");
+    assert!(error.is_retryable(), "{error}");
+    assert_ne!(error.kind(), ErrorKind::Missing);
+}

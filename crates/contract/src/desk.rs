@@ -1,0 +1,384 @@
+//! The provider as the kit plays it: it keeps batches, answers every call, and does as it is told.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lmbatch_core::{BatchId, BatchStatus, RequestCounts};
+use serde_json::Value;
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
+
+use crate::relay::{FAULT, Fault, relay};
+use crate::wire::{Call, CallKind, Described, Part, ROWS, Sent, Shape, Wire};
+
+/// A provider that listens.
+pub(crate) struct Desk {
+    pub(crate) url: String,
+    state: Arc<Mutex<State>>,
+    _server: MockServer,
+}
+
+/// How a call is answered.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Answer {
+    /// The call does not take effect.
+    pub(crate) refuses: bool,
+    /// What is said; the usual if nothing is said here.
+    pub(crate) says: Option<Says>,
+    /// How the answer is lost.
+    pub(crate) fault: Option<Fault>,
+}
+
+/// Status, headers and body of an answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Says {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) mime: &'static str,
+}
+
+impl Answer {
+    /// An answer that says no: the call has no effect.
+    pub(crate) fn refusal(status: u16, body: &Value) -> Self {
+        Self {
+            refuses: true,
+            says: Some(Says::json(status, body)),
+            fault: None,
+        }
+    }
+    /// The same of a call that has taken effect.
+    pub(crate) fn after(says: Says) -> Self {
+        Self {
+            says: Some(says),
+            ..Self::default()
+        }
+    }
+    /// The usual answer, lost.
+    pub(crate) fn lost(fault: Fault) -> Self {
+        Self {
+            fault: Some(fault),
+            ..Self::default()
+        }
+    }
+    pub(crate) fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        if let Some(says) = &mut self.says {
+            says.headers.push((name, value.into()));
+        }
+        self
+    }
+}
+
+impl Says {
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        Self {
+            status,
+            body: body.to_string().into_bytes(),
+            mime: "application/json",
+            ..Self::default()
+        }
+    }
+    /// A page of whatever stands before the provider.
+    pub(crate) fn web_page(status: u16, words: &str) -> Self {
+        let page = format!("<!DOCTYPE html><html><body><h1>{words}</h1></body></html>");
+        Self {
+            status,
+            body: page.into_bytes(),
+            mime: "text/html",
+            ..Self::default()
+        }
+    }
+}
+
+/// A change to what is said.
+pub(crate) type Change = Arc<dyn Fn(CallKind, Value) -> Value + Send + Sync>;
+
+struct State {
+    wire: Arc<dyn Wire>,
+    /// Newest first.
+    batches: Vec<Described>,
+    /// The rows of each part, joined and ready to be read.
+    rows: BTreeMap<Part, Vec<u8>>,
+    page: usize,
+    /// A cursor that every page gives.
+    cursor: Option<String>,
+    told: Vec<(CallKind, u32, Answer)>,
+    change: Option<Change>,
+    ranges: bool,
+    seen: Vec<(Option<Call>, Request)>,
+    carried: u64,
+}
+
+struct Plays(Arc<Mutex<State>>);
+
+impl Respond for Plays {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let reply = lock(&self.0).respond(request);
+        reply.insert_header("connection", "close")
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Desk {
+    pub(crate) async fn open(wire: Arc<dyn Wire>) -> Self {
+        let server = MockServer::start().await;
+        let state = Arc::new(Mutex::new(State {
+            wire,
+            batches: Vec::new(),
+            rows: BTreeMap::new(),
+            page: 100,
+            cursor: None,
+            told: Vec::new(),
+            change: None,
+            ranges: false,
+            seen: Vec::new(),
+            carried: 0,
+        }));
+        let plays = Plays(Arc::clone(&state));
+        Mock::given(wiremock::matchers::any())
+            .respond_with(plays)
+            .mount(&server)
+            .await;
+        Self {
+            url: relay(*server.address()).await,
+            state,
+            _server: server,
+        }
+    }
+
+    /// Puts a batch at the top of the list.
+    pub(crate) fn keep(&self, batch: Described) -> BatchId {
+        let id = batch.id.clone();
+        lock(&self.state).batches.insert(0, batch);
+        id
+    }
+
+    /// Changes a batch that is kept.
+    pub(crate) fn change_batch(&self, id: &BatchId, change: impl FnOnce(&mut Described)) {
+        let mut state = lock(&self.state);
+        let found = state.batches.iter_mut().find(|batch| batch.id == *id);
+        change(found.expect("a batch that is kept"));
+    }
+
+    pub(crate) fn put_rows(&self, part: Part, rows: Vec<u8>) {
+        lock(&self.state).rows.insert(part, rows);
+    }
+
+    /// Batches on a page.
+    pub(crate) fn page(&self, batches: usize) {
+        lock(&self.state).page = batches;
+    }
+
+    /// Every page of the list leads to the same place.
+    pub(crate) fn lead_always_to(&self, cursor: &str) {
+        lock(&self.state).cursor = Some(cursor.to_owned());
+    }
+
+    /// Answers all calls of a kind so.
+    pub(crate) fn answer(&self, kind: CallKind, answer: Answer) {
+        self.answer_next(kind, u32::MAX, answer);
+    }
+
+    /// Answers the next calls of a kind so.
+    pub(crate) fn answer_next(&self, kind: CallKind, times: u32, answer: Answer) {
+        lock(&self.state).told.insert(0, (kind, times, answer));
+    }
+
+    /// Answers as usual again.
+    pub(crate) fn answer_as_usual(&self) {
+        lock(&self.state).told.clear();
+    }
+
+    /// Changes every JSON value that is said.
+    pub(crate) fn change(&self, change: impl Fn(CallKind, Value) -> Value + Send + Sync + 'static) {
+        lock(&self.state).change = Some(Arc::new(change));
+    }
+
+    /// Rows are given from the byte that is asked for.
+    pub(crate) fn give_ranges(&self) {
+        lock(&self.state).ranges = true;
+    }
+
+    /// Everything that was asked.
+    pub(crate) fn seen(&self) -> Vec<(Option<Call>, Request)> {
+        lock(&self.state).seen.clone()
+    }
+
+    /// The requests of one kind of call.
+    pub(crate) fn seen_of(&self, kind: CallKind) -> Vec<Request> {
+        let seen = self.seen().into_iter();
+        let of_kind = |(call, request): (Option<Call>, Request)| {
+            call.is_some_and(|call| call.kind() == kind)
+                .then_some(request)
+        };
+        seen.filter_map(of_kind).collect()
+    }
+
+    /// Requests for a model, in the order in which they came.
+    pub(crate) fn sent(&self) -> Vec<Sent> {
+        let state = lock(&self.state);
+        let seen = state.seen.iter();
+        seen.flat_map(|(_, request)| state.wire.sent(request))
+            .collect()
+    }
+}
+
+impl State {
+    fn respond(&mut self, request: &Request) -> ResponseTemplate {
+        let call = self.wire.call(request);
+        self.seen.push((call.clone(), request.clone()));
+        self.carried += self.wire.sent(request).len() as u64;
+        let Some(call) = call else {
+            return ResponseTemplate::new(404);
+        };
+        let answer = self.told(call.kind());
+        let usual = if answer.refuses {
+            ResponseTemplate::new(500)
+        } else {
+            self.usual(&call, request)
+        };
+        let mut reply = match answer.says {
+            Some(says) => {
+                let mut reply = ResponseTemplate::new(says.status).set_body_raw(says.body, says.mime);
+                for (name, value) in says.headers {
+                    reply = reply.append_header(name, value);
+                }
+                reply
+            }
+            None => usual,
+        };
+        if let Some(fault) = answer.fault {
+            reply = reply.insert_header(FAULT, fault.as_str());
+        }
+        reply
+    }
+
+    fn told(&mut self, kind: CallKind) -> Answer {
+        for (of, times, answer) in &mut self.told {
+            if *of == kind && *times > 0 {
+                *times -= u32::from(*times != u32::MAX);
+                return answer.clone();
+            }
+        }
+        Answer::default()
+    }
+
+    fn usual(&mut self, call: &Call, request: &Request) -> ResponseTemplate {
+        match call {
+            Call::Stage => self.wire.staged(request),
+            Call::Create => {
+                let batch = self.accept(request);
+                self.json(call.kind(), self.wire.created(&batch))
+            }
+            Call::Status(id) => match self.find(id) {
+                Some(batch) => self.json(call.kind(), self.wire.batch(batch)),
+                None => self.refuse(404),
+            },
+            Call::Cancel(id) => match self.find(id).cloned() {
+                None => self.refuse(404),
+                Some(batch) if batch.status.is_terminal() => {
+                    self.refuse(self.wire.cancel_of_ended())
+                }
+                Some(mut batch) => {
+                    batch.status = BatchStatus::Cancelling;
+                    self.json(call.kind(), self.wire.batch(&batch))
+                }
+            },
+            Call::List(from) => self.list(from.as_deref()),
+            Call::Read(part) => match self.rows.get(part) {
+                Some(rows) => self.rows(rows, request),
+                None => self.refuse(404),
+            },
+            Call::Discard => self.refuse(404),
+        }
+    }
+
+    fn accept(&mut self, create: &Request) -> Described {
+        let batch = Described {
+            id: self.wire.batch_id(self.batches.len() as u32 + 1),
+            status: BatchStatus::InProgress,
+            counts: RequestCounts {
+                total: Some(std::mem::take(&mut self.carried)),
+                ..RequestCounts::default()
+            },
+            label: self.wire.label(create),
+            created_at: crate::kit::today(),
+            parts: Vec::new(),
+        };
+        self.batches.insert(0, batch.clone());
+        batch
+    }
+
+    fn find(&self, id: &BatchId) -> Option<&Described> {
+        self.batches.iter().find(|batch| batch.id == *id)
+    }
+
+    fn list(&self, from: Option<&str>) -> ResponseTemplate {
+        // Where a page begins: after the batch that is named.
+        let place = |id: &str| self.batches.iter().position(|batch| batch.id.as_str() == id);
+        let start = from.and_then(place).map_or(0, |place| place + 1);
+        let rest = &self.batches[start..];
+        let page = &rest[..rest.len().min(self.page)];
+        let next = page.last().filter(|_| rest.len() > page.len());
+        let next = self
+            .cursor
+            .as_deref()
+            .or_else(|| next.map(|batch| batch.id.as_str()));
+        let batches = page.iter().map(|batch| self.wire.batch(batch)).collect();
+        self.json(CallKind::List, self.wire.page(batches, next))
+    }
+
+    fn rows(&self, rows: &[u8], request: &Request) -> ResponseTemplate {
+        let mime = "application/x-ndjson";
+        let range = request.headers.get("range");
+        let from = range.and_then(|range| {
+            let from = range.to_str().ok()?.strip_prefix("bytes=")?;
+            from.strip_suffix('-')?.parse::<usize>().ok()
+        });
+        match from.filter(|from| self.ranges && *from < rows.len()) {
+            None => ResponseTemplate::new(200).set_body_raw(rows, mime),
+            Some(from) => {
+                let range = format!("bytes {from}-{}/{}", rows.len() - 1, rows.len());
+                ResponseTemplate::new(206)
+                    .insert_header("content-range", range)
+                    .set_body_raw(&rows[from..], mime)
+            }
+        }
+    }
+
+    fn refuse(&self, status: u16) -> ResponseTemplate {
+        ResponseTemplate::new(status).set_body_json(self.wire.refusal(status, "no"))
+    }
+
+    fn json(&self, kind: CallKind, value: Value) -> ResponseTemplate {
+        let value = match &self.change {
+            Some(change) => change(kind, value),
+            None => value,
+        };
+        let mut text = value.to_string().into_bytes();
+        if self.wire.shape() == Shape::Document {
+            text = self.with_rows(&text);
+        }
+        ResponseTemplate::new(200).set_body_raw(text, "application/json")
+    }
+
+    /// The document with its rows in their place.
+    fn with_rows(&self, text: &[u8]) -> Vec<u8> {
+        let mark = Value::from(ROWS).to_string();
+        let rows = self.rows.get(&Part::All).map_or(&[][..], |rows| rows);
+        let mut out = Vec::with_capacity(text.len() + rows.len());
+        let mut rest = text;
+        while let Some(at) = rest
+            .windows(mark.len())
+            .position(|window| window == mark.as_bytes())
+        {
+            out.extend_from_slice(&rest[..at]);
+            out.extend_from_slice(rows);
+            rest = &rest[at + mark.len()..];
+        }
+        out.extend_from_slice(rest);
+        out
+    }
+}

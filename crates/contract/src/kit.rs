@@ -1,0 +1,351 @@
+//! What every clause begins with: the adapter, a provider to talk to, and a batch that is there.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use lmbatch_core::{
+    BatchHandle, BatchId, BatchProvider, BatchStatus, ContentView, CreateToken, Error,
+    GenerateView, Hyperparameters, IdRule, Intent, Label, MessageView, RequestCounts, RequestView,
+    Result, Role, Shard, Staged, Text, WireId,
+};
+use lmbatch_engine::{Engine, LMInvoker, Outcomes, PollingPolicy};
+use lmbatch_testing::{TestClock, TestRng};
+
+use crate::desk::Desk;
+use crate::wire::{Described, Part, Row, Shape, Wire};
+
+/// The key that every adapter is given. It is looked for wherever it must not be.
+pub(crate) const KEY: &str = "key-canary-0123456789";
+
+/// Words that stand in every prompt of the kit, and in no log.
+pub(crate) const PROMPT: &str = "prompt-canary";
+
+/// The longest row that the kit's engine reads.
+pub(crate) const MAX_ROW_BYTES: usize = 1 << 20;
+
+/// A provider's wire under test.
+pub struct Kit {
+    pub(crate) wire: Arc<dyn Wire>,
+}
+
+impl fmt::Debug for Kit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kit").finish_non_exhaustive()
+    }
+}
+
+/// When everything in the kit happens.
+pub(crate) fn today() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_793_523_600)
+}
+
+/// A question that can be told from the others.
+pub(crate) fn prompt(place: usize) -> String {
+    format!("{PROMPT} number {place}: say it.")
+}
+
+impl Kit {
+    /// The kit for a wire.
+    pub fn new(wire: impl Wire) -> Self {
+        Self {
+            wire: Arc::new(wire),
+        }
+    }
+
+    pub(crate) async fn desk(&self) -> Desk {
+        Desk::open(Arc::clone(&self.wire)).await
+    }
+
+    pub(crate) fn adapter(&self, desk: &Desk) -> Arc<dyn BatchProvider> {
+        self.wire.adapter(&desk.url, KEY)
+    }
+
+    /// The engine over the adapter, in a time that only it moves.
+    pub(crate) fn invoker(&self, desk: &Desk) -> LMInvoker {
+        let clock = TestClock::default();
+        clock.advance(today().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+        LMInvoker::shared(self.adapter(desk), self.wire.model())
+            .clock(Arc::new(clock))
+            .rng(Arc::new(TestRng::new(1)))
+    }
+
+    /// A batch as it might stand: of three requests, if it has ended all of them accounted for.
+    pub(crate) fn described(&self, number: u32, status: BatchStatus) -> Described {
+        let mut counts = RequestCounts {
+            total: Some(3),
+            ..RequestCounts::default()
+        };
+        match status {
+            BatchStatus::Completed => (counts.succeeded, counts.errored) = (2, 1),
+            BatchStatus::Expired => (counts.succeeded, counts.expired) = (1, 2),
+            BatchStatus::Cancelled => (counts.succeeded, counts.cancelled) = (1, 2),
+            _ => {}
+        }
+        Described {
+            id: self.wire.batch_id(number),
+            status,
+            counts,
+            label: Some(format!("lmbatch-contract-{number}")),
+            created_at: today(),
+            parts: Vec::new(),
+        }
+    }
+
+    /// A shard of as many requests, under a label.
+    pub(crate) fn shard(&self, adapter: &dyn BatchProvider, count: usize, label: &str) -> Shard {
+        let codec = adapter.codec();
+        let class = codec
+            .class(&generate(self.wire.model(), &prompt(0)))
+            .expect("a plain question is of a class");
+        let label = Label::new(label);
+        let frame = codec.frame(&class, &label);
+        let mut rows = Vec::new();
+        for place in 0..count {
+            if place > 0 {
+                rows.extend_from_slice(&frame.separator);
+            }
+            let id = WireId::verbatim(&format!("r{place}"));
+            codec
+                .encode(&class, &id, &generate(self.wire.model(), &prompt(place)), &mut rows)
+                .expect("a plain question can be sent");
+        }
+        Shard {
+            class,
+            label,
+            count: count as u32,
+            frame,
+            rows: Arc::new(Bytes::from(rows)),
+        }
+    }
+
+    /// Everything before the create.
+    pub(crate) async fn intent(&self, adapter: &dyn BatchProvider, shard: &Shard) -> Result<Intent> {
+        let mut staged: Option<Staged> = None;
+        for _ in 0..10 {
+            let step = adapter.stage(shard, staged.take()).await?;
+            if step.ready {
+                return Ok(Intent {
+                    label: shard.label.clone(),
+                    class: shard.class.clone(),
+                    count: shard.count,
+                    bytes: shard.len(),
+                    staged: step,
+                    token: CreateToken::new(shard.label.as_str()),
+                    posted_at: Some(today()),
+                    watermark: None,
+                });
+            }
+            staged = Some(step);
+        }
+        panic!("ten steps, and the input is not staged yet");
+    }
+
+    /// Stages and creates a batch of two requests by the adapter itself.
+    pub(crate) async fn create(&self, desk: &Desk) -> (Intent, Result<BatchId>) {
+        let adapter = self.adapter(desk);
+        let shard = self.shard(&*adapter, 2, "lmbatch-contract-0");
+        let intent = self.intent(&*adapter, &shard).await.expect("the input is staged");
+        let created = adapter.create(&shard, &intent).await;
+        (intent, created)
+    }
+
+    /// A batch of requests with these ids, created through the engine.
+    pub(crate) async fn open(&self, ids: &[&str]) -> Open {
+        let desk = self.desk().await;
+        let invoker = self.invoker(&desk);
+        let requests = ids.iter().enumerate();
+        let requests = requests.map(|(place, id)| (*id, prompt(place)));
+        let created = invoker.batch().create(requests).await;
+        let handle = created.unwrap_or_else(|error| panic!("the create failed: {error}"));
+        let mut wire_ids = vec![String::new(); ids.len()];
+        for sent in desk.sent() {
+            let text = sent.body.to_string();
+            let place = (0..ids.len()).find(|place| text.contains(&prompt(*place)));
+            let place = place.unwrap_or_else(|| panic!("a request without its prompt: {text}"));
+            wire_ids[place] = sent.id;
+        }
+        Open {
+            wire: Arc::clone(&self.wire),
+            desk,
+            invoker,
+            handle,
+            wire_ids,
+        }
+    }
+
+    /// A batch of three plain requests.
+    pub(crate) async fn open_three(&self) -> Open {
+        self.open(&["a", "b", "c"]).await
+    }
+}
+
+/// A question in the words of codecs.
+pub(crate) fn generate<'a>(model: &'a str, text: &'a str) -> RequestView<'a> {
+    RequestView::Generate(GenerateView {
+        model: Text::Plain(model),
+        system: None,
+        messages: vec![MessageView {
+            role: Role::User,
+            contents: vec![ContentView::Text(Text::Plain(text))],
+        }],
+        tools: &[],
+        tool_choice: None,
+        schema: None,
+        thinking: None,
+        hyperparameters: Cow::Owned(Hyperparameters::default()),
+    })
+}
+
+/// A batch that was created.
+pub(crate) struct Open {
+    wire: Arc<dyn Wire>,
+    pub(crate) desk: Desk,
+    pub(crate) invoker: LMInvoker,
+    pub(crate) handle: BatchHandle,
+    /// The ids on the wire, in the order of the requests.
+    pub(crate) wire_ids: Vec<String>,
+}
+
+/// What stands between and around rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Around {
+    pub(crate) before: &'static str,
+    pub(crate) between: &'static str,
+    pub(crate) after: &'static str,
+}
+
+impl Around {
+    pub(crate) fn usual(shape: Shape) -> Self {
+        match shape {
+            Shape::Lines => Self {
+                before: "",
+                between: "\n",
+                after: "\n",
+            },
+            Shape::Document => Self {
+                before: "",
+                between: ",",
+                after: "",
+            },
+        }
+    }
+}
+
+impl Open {
+    pub(crate) fn shape(&self) -> Shape {
+        self.wire.shape()
+    }
+
+    /// The row of a request, by its place, as the provider writes it.
+    pub(crate) fn row(&self, place: usize, row: &Row) -> (Part, Vec<u8>) {
+        self.row_of(&self.wire_ids[place], row)
+    }
+
+    pub(crate) fn row_of(&self, id: &str, row: &Row) -> (Part, Vec<u8>) {
+        let text = self.wire.row(id, row).to_string().into_bytes();
+        (self.wire.part(row), text)
+    }
+
+    /// A row that answers.
+    pub(crate) fn yes(&self, place: usize, text: &str) -> (Part, Vec<u8>) {
+        self.row(place, &Row::Succeeded(text.to_owned()))
+    }
+
+    /// A row that fails.
+    pub(crate) fn no(&self, place: usize, words: &str) -> (Part, Vec<u8>) {
+        self.row(place, &Row::Errored(words.to_owned()))
+    }
+
+    /// The batch has ended, and these are its rows.
+    pub(crate) fn end(&self, status: BatchStatus, rows: &[(Part, Vec<u8>)]) {
+        self.end_around(status, rows, Around::usual(self.shape()));
+    }
+
+    pub(crate) fn end_around(&self, status: BatchStatus, rows: &[(Part, Vec<u8>)], around: Around) {
+        let mut parts: BTreeMap<Part, Vec<&[u8]>> = BTreeMap::new();
+        for (part, row) in rows {
+            parts.entry(*part).or_default().push(row);
+        }
+        for (part, rows) in &parts {
+            let mut text = around.before.as_bytes().to_vec();
+            text.extend_from_slice(&rows.join(around.between.as_bytes()));
+            text.extend_from_slice(around.after.as_bytes());
+            self.desk.put_rows(*part, text);
+        }
+        self.end_with(status, parts.into_keys().collect(), rows.len() as u64);
+    }
+
+    /// The batch has ended; its parts lie on the desk.
+    pub(crate) fn end_with(&self, status: BatchStatus, parts: Vec<Part>, answered: u64) {
+        self.desk.change_batch(&self.handle.batch, |batch| {
+            let total = batch.counts.total.unwrap_or(0);
+            let (answered, rest) = (answered.min(total), total.saturating_sub(answered));
+            batch.counts.succeeded = answered;
+            match status {
+                BatchStatus::Expired => batch.counts.expired = rest,
+                BatchStatus::Cancelled => batch.counts.cancelled = rest,
+                _ => batch.counts.succeeded = total,
+            }
+            batch.status = status;
+            batch.parts = parts;
+        });
+    }
+
+    pub(crate) async fn retrieve(&self) -> Result<Outcomes> {
+        self.invoker.batch().retrieve(&self.handle).await
+    }
+
+    /// The outcomes, which must come.
+    pub(crate) async fn outcomes(&self) -> Outcomes {
+        let outcomes = self.retrieve().await;
+        let outcomes = outcomes.unwrap_or_else(|error| panic!("the retrieve failed: {error}"));
+        assert_eq!(
+            outcomes.len(),
+            self.handle.requests.len(),
+            "every request has exactly one outcome"
+        );
+        outcomes
+    }
+
+    /// Each outcome as one word, or the text of the answer.
+    pub(crate) async fn told(&self) -> Vec<String> {
+        let outcomes = self.outcomes().await;
+        let told = outcomes.iter().map(|(_, outcome)| match outcome.value() {
+            Ok(output) => output.text(),
+            Err(_) => outcome.status().as_str().to_owned(),
+        });
+        told.collect()
+    }
+
+    /// The same batch through an engine that reads rows of [`MAX_ROW_BYTES`] at most.
+    pub(crate) fn strict(&self) -> Engine {
+        let engine = self.invoker.engine().clone();
+        engine
+            .with_max_row_bytes(MAX_ROW_BYTES)
+            .with_polling(PollingPolicy::every(Duration::from_secs(1)))
+    }
+
+    /// The handle as if its ids were the wire's own.
+    pub(crate) fn by_wire_ids(&self) -> BatchHandle {
+        BatchHandle {
+            ids: IdRule::Verbatim,
+            requests: self.wire_ids.iter().map(|id| id.as_str().into()).collect(),
+            ..self.handle.clone()
+        }
+    }
+}
+
+/// Everything that an error says of itself to people and logs.
+pub(crate) fn said(error: &Error) -> String {
+    let mut said = format!("{error} {error:?} {error:#?}");
+    let mut source = std::error::Error::source(error);
+    while let Some(one) = source {
+        said.push_str(&format!(" {one} {one:?}"));
+        source = one.source();
+    }
+    said
+}

@@ -1,0 +1,34 @@
+//! What every lmbatch adapter must do, as tests.
+//!
+//! The author of an adapter implements one trait, [`Wire`]: how the provider says things. The kit then
+//! plays that provider, on this machine, with every fault that providers have been seen to have, and holds
+//! the adapter to each [clause](clauses) by a test of its own:
+//!
+//! ```ignore
+//! // tests/contract.rs, the whole file but for the words of the provider
+//! struct AcmeWire;
+//! impl lmbatch_contract::Wire for AcmeWire { /* … */ }
+//! lmbatch_contract::contract_tests!(AcmeWire);
+//! ```
+//!
+//! The documentation of the clauses is the guide to writing an adapter. No clause is ever skipped: where a
+//! provider lacks a capability, the clause says what the adapter does instead, which is to say so
+//! ([`Unsupported`](lmbatch_core::ErrorKind::Unsupported)) and to send nothing.
+//!
+//! The kit owns its runtime; an adapter needs `lmbatch-contract` and `serde_json` among its dev-dependencies
+//! and nothing else. `wiremock`, whose requests a wire reads, is [here](wiremock).
+
+pub mod clauses;
+mod desk;
+mod kit;
+mod mangle;
+mod relay;
+mod table;
+mod wire;
+
+use table::table;
+
+pub use kit::Kit;
+pub use table::{CLAUSES, Clause, clause, runtime};
+pub use wire::{Call, CallKind, Described, Part, Row, Sent, Shape, Wire};
+pub use wiremock;

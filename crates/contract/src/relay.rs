@@ -1,0 +1,73 @@
+//! What stands before the provider and loses its answers: it breaks connections, which a mock cannot.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The header by which an answer says how it is to be lost. The adapter never sees it.
+pub(crate) const FAULT: &str = "x-contract-fault";
+
+/// How an answer is lost on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The connection is reset before the first byte.
+    Reset,
+    /// The connection ends in the middle of the body.
+    Truncated,
+}
+
+impl Fault {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Truncated => "truncated",
+        }
+    }
+}
+
+/// Passes connections on to `to`, one exchange each. Where it listens.
+pub(crate) async fn relay(to: std::net::SocketAddr) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port to listen on");
+    let address = listener.local_addr().expect("the port's number");
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            // One that breaks off is the business of whoever sees it.
+            tokio::spawn(async move { drop(exchange(client, to).await) });
+        }
+    });
+    format!("http://{address}")
+}
+
+async fn exchange(client: TcpStream, to: std::net::SocketAddr) -> std::io::Result<()> {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut answers, mut requests) = TcpStream::connect(to).await?.into_split();
+    let sending = tokio::spawn(async move {
+        drop(tokio::io::copy(&mut from_client, &mut requests).await);
+        (from_client, requests)
+    });
+    // Every answer closes its connection: it is complete when there is no more.
+    let mut answer = Vec::new();
+    answers.read_to_end(&mut answer).await?;
+    let end_of_head = find(&answer, b"\r\n\r\n").unwrap_or(answer.len());
+    let head = String::from_utf8_lossy(&answer[..end_of_head]).to_ascii_lowercase();
+    if head.contains(&format!("{FAULT}: {}", Fault::Reset.as_str())) {
+        sending.abort();
+        to_client.as_ref().set_zero_linger()?;
+        return Ok(());
+    }
+    if head.contains(&format!("{FAULT}: {}", Fault::Truncated.as_str())) {
+        let body = answer.len().saturating_sub(end_of_head + 4);
+        answer.truncate(end_of_head + 4 + body / 2);
+    }
+    to_client.write_all(&answer).await?;
+    to_client.shutdown().await?;
+    sending.abort();
+    Ok(())
+}
+
+fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    bytes
+        .windows(needle.len())
+        .position(|window| window == needle)
+}

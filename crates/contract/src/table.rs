@@ -1,0 +1,241 @@
+//! The table of clauses, and the macro that makes tests of it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+use crate::kit::Kit;
+use crate::wire::Wire;
+
+/// One promise that every adapter keeps.
+#[derive(Clone, Copy)]
+pub struct Clause {
+    /// A sentence.
+    pub name: &'static str,
+    /// What it is about.
+    pub topic: &'static str,
+    /// The first edition that holds it.
+    pub edition: &'static str,
+    run: for<'a> fn(&'a Kit) -> BoxFuture<'a, ()>,
+}
+
+impl std::fmt::Debug for Clause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Clause {
+    /// Holds a wire to the clause.
+    ///
+    /// # Panics
+    /// If it does not keep it.
+    pub fn hold(&self, wire: impl Wire) {
+        let kit = Kit::new(wire);
+        runtime().block_on((self.run)(&kit));
+    }
+
+    /// The same without a panic: why it is not kept.
+    pub async fn try_hold(&self, wire: Arc<dyn Wire>) -> Result<(), String> {
+        let kit = Kit { wire };
+        let run = AssertUnwindSafe((self.run)(&kit)).catch_unwind();
+        run.await.map_err(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let word = || panic.downcast_ref::<&str>().map(|word| (*word).to_owned());
+            text.or_else(word).unwrap_or_else(|| "it panicked".to_owned())
+        })
+    }
+}
+
+/// The clause of a name.
+///
+/// # Panics
+/// If there is none.
+pub fn clause(name: &str) -> &'static Clause {
+    let found = CLAUSES.iter().find(|clause| clause.name == name);
+    found.unwrap_or_else(|| panic!("there is no clause {name}"))
+}
+
+/// What clauses run in. One thread is enough, and logs stay on it.
+///
+/// # Panics
+/// If the machine has none to give.
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
+/// Makes one test of each clause, named as the clause is:
+///
+/// ```ignore
+/// // tests/contract.rs of the adapter
+/// lmbatch_contract::contract_tests!(AcmeWire);
+/// ```
+///
+/// Clauses belong to an edition. New ones come under a new edition, so that an upgrade of the kit makes no
+/// test fail that passed; take them on when you like: `contract_tests!(AcmeWire, edition = 2026)`. An
+/// edition holds all clauses of those before it. The first and so far the only one is `2026`, which is
+/// what is taken where none is named.
+///
+/// A wire that can be set up in several ways is held to all clauses in each: one macro in a module each.
+#[macro_export]
+macro_rules! contract_tests {
+    ($wire:expr) => {
+        $crate::contract_tests!($wire, edition = 2026);
+    };
+    ($wire:expr, edition = 2026) => {
+        $crate::clauses_of_2026!(__contract_tests, $wire);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __contract_tests {
+    ($wire:expr; $($module:ident :: $name:ident,)*) => {$(
+        #[test]
+        fn $name() {
+            $crate::clause(stringify!($name)).hold($wire);
+        }
+    )*};
+}
+
+/// The clauses of the edition 2026, in order, given to a macro of this crate.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! clauses_of_2026 {
+    ($then:ident, $($with:tt)*) => {
+        $crate::$then! { $($with)*;
+            create::a_create_gives_the_providers_batch_id,
+            create::a_create_sends_every_request_once,
+            create::a_create_is_one_call,
+            create::what_is_staged_is_not_uploaded_again,
+            create::a_create_can_be_recognised,
+            create::ids_of_64_characters_come_back,
+            create::ids_with_spaces_come_back,
+            create::ids_that_look_like_paths_come_back,
+            create::ids_of_any_letters_come_back,
+            create::ids_on_the_wire_keep_the_declared_rule,
+            create::limits_are_declared_and_agree,
+            create::a_request_over_the_limit_is_refused_before_anything_is_sent,
+            create::a_body_for_an_undeclared_endpoint_is_refused,
+            create::a_request_is_one_line_of_json,
+            doubt::a_create_whose_answer_is_reset_is_in_doubt,
+            doubt::a_create_that_is_answered_by_a_500_is_in_doubt,
+            doubt::a_create_whose_answer_is_cut_short_is_in_doubt,
+            doubt::a_create_that_is_answered_200_with_an_error_is_in_doubt,
+            doubt::a_create_that_is_answered_by_a_web_page_is_in_doubt,
+            doubt::a_create_that_found_no_connection_was_not_sent,
+            doubt::a_lost_create_is_found_again,
+            doubt::a_search_passes_over_the_batches_of_others,
+            doubt::a_lost_create_is_not_paid_for_twice,
+            secrets::every_call_carries_the_key,
+            secrets::the_key_is_in_no_url_and_no_body,
+            secrets::an_adapter_shows_no_key,
+            secrets::an_account_is_known_by_its_key_and_origin,
+            secrets::an_error_does_not_repeat_what_the_provider_wrote,
+            secrets::an_error_does_not_repeat_a_web_page,
+            secrets::logs_hold_no_key,
+            secrets::logs_hold_no_prompt_and_no_answer,
+            status::every_status_word_is_understood,
+            status::every_status_is_told_apart,
+            status::an_unknown_status_word_is_unknown_and_not_an_error,
+            status::a_failed_batch_is_an_answer,
+            status::counts_are_read,
+            status::counts_may_be_absent,
+            status::counts_may_be_null,
+            status::counts_may_be_strings,
+            status::unknown_members_of_a_batch_change_nothing,
+            status::the_order_of_members_changes_nothing,
+            status::unknown_members_of_a_created_batch_change_nothing,
+            status::a_status_that_is_a_web_page_is_an_error,
+            status::a_status_that_is_an_error_in_disguise_is_an_error,
+            status::a_status_that_breaks_off_may_be_asked_for_again,
+            status::a_status_is_asked_for_once,
+            outcomes::answers_come_back_byte_for_byte,
+            outcomes::an_errored_row_is_one_errored_outcome,
+            outcomes::outcomes_may_come_in_any_order,
+            outcomes::an_outcome_that_comes_twice_counts_once,
+            outcomes::a_request_without_a_row_is_missing,
+            outcomes::rows_of_others_are_nobodys,
+            outcomes::a_malformed_row_spoils_nothing_around_it,
+            outcomes::a_row_with_nothing_but_its_id_is_not_an_answer,
+            outcomes::unknown_members_of_a_row_change_nothing,
+            outcomes::an_expired_batch_still_yields_its_answers,
+            outcomes::a_cancelled_batch_still_yields_its_answers,
+            outcomes::scan_and_decode_agree,
+            outcomes::a_failure_of_the_provider_may_be_asked_again,
+            results::answers_alone_are_read,
+            results::failures_alone_are_read,
+            results::answers_and_failures_are_read,
+            results::no_results_leave_every_request_missing,
+            results::empty_results_leave_every_request_missing,
+            results::results_of_an_unfinished_batch_are_not_complete,
+            results::blank_lines_mean_nothing,
+            results::lines_may_end_in_cr_lf,
+            results::a_byte_order_mark_means_nothing,
+            results::the_last_line_may_lack_its_end,
+            results::separators_within_a_row_do_not_end_it,
+            results::a_row_of_the_most_bytes_is_delivered,
+            results::a_row_of_one_byte_more_spoils_only_itself,
+            results::results_that_end_early_lose_no_other_row,
+            results::a_download_that_breaks_off_is_read_again,
+            results::results_that_are_refused_for_now_are_read_later,
+            results::results_that_are_gone_are_an_error,
+            results::a_web_page_in_place_of_results_is_nobodys_outcome,
+            results::a_part_is_read_as_lines,
+            calls::a_list_goes_through_every_page_and_stops,
+            calls::a_list_of_nothing_is_empty,
+            calls::a_page_of_a_list_is_one_exchange,
+            calls::a_page_that_leads_to_itself_ends_the_list,
+            calls::a_list_says_what_a_status_says,
+            calls::unknown_members_of_a_list_change_nothing,
+            calls::a_cancel_is_one_call,
+            calls::a_second_cancel_is_no_error,
+            calls::a_cancel_of_an_ended_batch_is_no_error,
+            calls::a_cancel_that_is_refused_is_an_error,
+            calls::what_is_gone_can_be_discarded,
+            calls::a_fence_is_put_up_or_unsupported,
+            calls::reading_from_the_middle_gives_the_rest_or_is_unsupported,
+            refusals::a_401_is_about_the_key_and_permanent,
+            refusals::a_403_is_about_the_key_and_permanent,
+            refusals::a_404_of_a_batch_names_the_batch,
+            refusals::a_404_of_a_create_is_a_refusal,
+            refusals::a_408_may_have_been_delivered,
+            refusals::a_409_may_have_been_delivered,
+            refusals::a_413_is_about_the_input_and_permanent,
+            refusals::a_429_is_a_rate_limit_and_temporary,
+            refusals::a_retry_after_in_seconds_is_kept,
+            refusals::a_retry_after_as_a_date_is_counted_from_the_servers_date,
+            refusals::a_retry_after_in_milliseconds_is_not_one_in_seconds,
+            refusals::no_retry_after_is_no_wish,
+            refusals::a_retry_after_that_is_no_time_is_no_wish,
+            refusals::a_500_is_temporary_and_may_have_been_delivered,
+            refusals::a_502_with_a_web_page_is_temporary_and_may_have_been_delivered,
+            refusals::a_503_is_an_overload_and_may_have_been_delivered,
+            refusals::a_529_is_an_overload_and_may_have_been_delivered,
+            refusals::an_error_says_whose_it_is_and_what_was_being_done,
+            redirects::a_redirect_of_a_create_is_not_followed,
+            redirects::a_redirect_of_other_calls_is_not_followed,
+            redirects::a_redirect_of_a_download_takes_nothing_along,
+        }
+    };
+}
+
+macro_rules! table {
+    ($edition:literal; $($module:ident :: $name:ident,)*) => {
+        &[$(Clause {
+            name: stringify!($name),
+            topic: stringify!($module),
+            edition: $edition,
+            run: |kit| Box::pin(crate::clauses::$module::$name(kit)),
+        }),*]
+    };
+}
+pub(crate) use table;
+
+/// Every clause, in the order of the documentation.
+pub static CLAUSES: &[Clause] = clauses_of_2026!(table, "2026");

@@ -1,0 +1,228 @@
+//! How a provider says things: the one trait that the author of an adapter writes.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use lmbatch_core::{BatchId, BatchProvider, BatchStatus, RequestCounts};
+use serde_json::Value;
+use wiremock::{Request, ResponseTemplate};
+
+/// How one provider says things on the wire.
+///
+/// The adapter translates from the wire to lmbatch's words; this translates the other way, from what the
+/// kit has in mind to what the provider would write. The two are written independently, from the
+/// provider's documentation, and have to agree. Nothing here is asynchronous, and nothing here decides:
+/// the kit plays the provider (it accepts, refuses, loses answers, repeats rows), and asks only for words.
+pub trait Wire: Send + Sync + 'static {
+    /// The adapter, for a provider at `base_url` under `key`.
+    fn adapter(&self, base_url: &str, key: &str) -> Arc<dyn BatchProvider>;
+
+    /// A model that the adapter takes.
+    fn model(&self) -> &'static str {
+        "model-x"
+    }
+
+    /// The header that carries the key, in lower case, and its value.
+    fn credential(&self, key: &str) -> (&'static str, String);
+
+    /// The batch's id as the provider would issue it.
+    fn batch_id(&self, number: u32) -> BatchId {
+        BatchId::new(format!("batch-{number}"))
+    }
+
+    /// Which call of the provider's a request is; `None` for one that the provider would not know.
+    fn call(&self, request: &Request) -> Option<Call>;
+
+    /// The answer to a step of an upload, for providers that have one.
+    fn staged(&self, request: &Request) -> ResponseTemplate {
+        let _ = request;
+        ResponseTemplate::new(404)
+    }
+
+    /// The requests for a model that this HTTP request carries, whether in an upload or in a create.
+    fn sent(&self, request: &Request) -> Vec<Sent>;
+
+    /// Our mark on a create, for providers that keep one.
+    fn label(&self, create: &Request) -> Option<String> {
+        let _ = create;
+        None
+    }
+
+    /// The yes to a create.
+    fn created(&self, batch: &Described) -> Value {
+        self.batch(batch)
+    }
+
+    /// A batch as the provider shows it.
+    fn batch(&self, batch: &Described) -> Value;
+
+    /// Where the counts stand in a batch: a JSON pointer.
+    fn counts(&self) -> &'static str;
+
+    /// The statuses that the provider can tell apart. In progress and completed are always among them.
+    fn statuses(&self) -> Vec<BatchStatus>;
+
+    /// Every word that the provider has for a status, with what it means where nothing else speaks.
+    fn words(&self) -> Vec<(&'static str, BatchStatus)>;
+
+    /// A page of a list; `next` is where the next one begins.
+    fn page(&self, batches: Vec<Value>, next: Option<&str>) -> Value;
+
+    /// A row of the results.
+    fn row(&self, id: &str, row: &Row) -> Value;
+
+    /// Where a row stands, for providers that keep failures apart.
+    fn part(&self, row: &Row) -> Part {
+        let _ = row;
+        Part::All
+    }
+
+    /// Whether results are lines to be read, or stand in the batch itself.
+    fn shape(&self) -> Shape {
+        Shape::Lines
+    }
+
+    /// The body of an answer that says no, with words for a person to read.
+    fn refusal(&self, status: u16, words: &str) -> Value;
+
+    /// The HTTP status that a cancel of a batch that has ended is answered with.
+    fn cancel_of_ended(&self) -> u16 {
+        409
+    }
+}
+
+/// A call to a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// Part of an upload; free.
+    Stage,
+    /// The call that can cost money.
+    Create,
+    /// Where a batch stands.
+    Status(BatchId),
+    /// A page of batches, from a place on.
+    List(Option<String>),
+    /// A request to cancel.
+    Cancel(BatchId),
+    /// The rows of a part.
+    Read(Part),
+    /// A deletion.
+    Discard,
+}
+
+impl Call {
+    /// The call without what it is about.
+    pub fn kind(&self) -> CallKind {
+        match self {
+            Self::Stage => CallKind::Stage,
+            Self::Create => CallKind::Create,
+            Self::Status(_) => CallKind::Status,
+            Self::List(_) => CallKind::List,
+            Self::Cancel(_) => CallKind::Cancel,
+            Self::Read(_) => CallKind::Read,
+            Self::Discard => CallKind::Discard,
+        }
+    }
+}
+
+/// A call without what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallKind {
+    /// Part of an upload.
+    Stage,
+    /// The create.
+    Create,
+    /// The status of a batch.
+    Status,
+    /// A page of batches.
+    List,
+    /// A request to cancel.
+    Cancel,
+    /// The rows of a part.
+    Read,
+    /// A deletion.
+    Discard,
+}
+
+/// A request for a model, as the provider reads it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    /// Its id on the wire.
+    pub id: String,
+    /// What it asks for.
+    pub body: Value,
+}
+
+/// A batch that the kit has in mind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    /// Its id.
+    pub id: BatchId,
+    /// Where it stands. [`BatchStatus::Unknown`] holds a word that is to be written as it is.
+    pub status: BatchStatus,
+    /// Its requests by what became of them. The total is always there.
+    pub counts: RequestCounts,
+    /// Our mark, as the create carried it.
+    pub label: Option<String>,
+    /// When it was made.
+    pub created_at: SystemTime,
+    /// The parts of its results that there are. A part may be there and be empty.
+    pub parts: Vec<Part>,
+}
+
+impl Described {
+    /// Whether a part of the results is there.
+    pub fn has(&self, part: Part) -> bool {
+        self.parts.contains(&part)
+    }
+
+    /// When it was made, such as `2026-11-01T09:00:00Z`.
+    pub fn created(&self) -> String {
+        lmbatch_core::format_time(self.created_at)
+    }
+
+    /// Requests that are still to be answered.
+    pub fn processing(&self) -> u64 {
+        self.counts
+            .total
+            .unwrap_or(0)
+            .saturating_sub(self.counts.finished())
+    }
+
+    /// Stands for the list of rows in a batch that holds its results itself: `"results": batch.rows()`.
+    pub fn rows(&self) -> Value {
+        Value::Array(vec![Value::from(ROWS)])
+    }
+}
+
+/// What [`Described::rows`] puts in place of the rows.
+pub(crate) const ROWS: &str = "the rows come here";
+
+/// What a row of results says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Row {
+    /// The model answered with this text.
+    Succeeded(String),
+    /// The provider failed, with these words. Asking again may help.
+    Errored(String),
+}
+
+/// A part of the results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Answers and failures in one.
+    All,
+    /// Answers only.
+    Output,
+    /// Failures only.
+    Errors,
+}
+
+/// How results travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// As lines of JSON, which a call of their own reads.
+    Lines,
+    /// As a list in the batch itself: a document.
+    Document,
+}

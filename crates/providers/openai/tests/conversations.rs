@@ -1,0 +1,388 @@
+//! What the adapter sends, and what it makes of each answer, over wiremock.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use lmbatch_core::{
+    BatchClass, BatchId, BatchProvider, BatchStatus, Certainty, Chunk, CreateToken, Delivery,
+    Error, ErrorKind, Frame, Intent, Label, ListOptions, PartRole, Remnant, ResultPart, Shard,
+    Staged,
+};
+use lmbatch_openai::OpenAi;
+use serde_json::{Value, json};
+use wiremock::matchers::{body_json, header, method, path, query_param};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+fn openai(mock: &MockServer) -> OpenAi {
+    OpenAi::builder()
+        .api_key("k-canary")
+        .base_url(format!("{}/v1", mock.uri()))
+        .organization("org-1")
+        .build()
+        .unwrap()
+}
+
+fn shard() -> Shard {
+    Shard {
+        class: BatchClass {
+            model: Some("m".into()),
+            endpoint: "/v1/responses".into(),
+            route: "file".into(),
+            variant: BTreeMap::new(),
+        },
+        label: Label::new("lmbatch-n-0"),
+        count: 2,
+        frame: Frame::LINES,
+        rows: Arc::new(Bytes::from("{}\n{}")),
+    }
+}
+
+fn intent() -> Intent {
+    let shard = shard();
+    Intent {
+        label: shard.label.clone(),
+        class: shard.class.clone(),
+        count: 2,
+        bytes: shard.len(),
+        staged: Staged {
+            ready: true,
+            remnants: vec![Remnant::File("file-1".into())],
+            state: [("file_id".into(), "file-1".into())].into(),
+        },
+        token: CreateToken::new("t"),
+        posted_at: None,
+        watermark: Some(BatchId::new("old")),
+    }
+}
+
+async fn answer(mock: &MockServer, verb: &str, at: &str, status: u16, body: Value) {
+    Mock::given(method(verb))
+        .and(path(at))
+        .respond_with(ResponseTemplate::new(status).set_body_json(body))
+        .mount(mock)
+        .await;
+}
+
+#[tokio::test]
+async fn the_input_is_uploaded_once_as_jsonl_under_our_label() {
+    let mock = MockServer::start().await;
+    answer(&mock, "POST", "/v1/files", 200, json!({"id": "file-1"})).await;
+    let openai = openai(&mock);
+    let staged = openai.stage(&shard(), None).await.unwrap();
+    assert_eq!(staged, intent().staged);
+    assert_eq!(
+        openai.stage(&shard(), Some(staged.clone())).await.unwrap(),
+        staged
+    );
+    let seen = mock.received_requests().await.unwrap();
+    assert_eq!(seen.len(), 1, "what is staged is not uploaded again");
+    let text = String::from_utf8(seen[0].body.clone()).unwrap();
+    for part in [
+        "name=\"purpose\"\r\n\r\nbatch",
+        "filename=\"lmbatch-n-0.jsonl\"",
+        "{}\n{}\n",
+        "604800",
+    ] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+    assert_eq!(seen[0].headers["authorization"], "Bearer k-canary");
+    assert_eq!(seen[0].headers["openai-organization"], "org-1");
+}
+
+#[tokio::test]
+async fn a_create_carries_file_endpoint_and_label() {
+    let mock = MockServer::start().await;
+    let body = json!({
+        "input_file_id": "file-1", "endpoint": "/v1/responses", "completion_window": "24h",
+        "metadata": {"lmbatch": "lmbatch-n-0"},
+        "output_expires_after": {"anchor": "created_at", "seconds": 604_800},
+    });
+    Mock::given(path("/v1/batches"))
+        .and(body_json(body))
+        .and(header("content-type", "application/json"))
+        .respond_with(
+            ResponseTemplate::new(200).set_body_json(json!({"id": "batch_1", "object": "batch"})),
+        )
+        .expect(1)
+        .mount(&mock)
+        .await;
+    assert_eq!(
+        openai(&mock).create(&shard(), &intent()).await.unwrap(),
+        BatchId::new("batch_1")
+    );
+}
+
+#[tokio::test]
+async fn a_create_that_fails_says_what_became_of_it_and_is_sent_once() {
+    for (status, body, kind, delivery) in [
+        (
+            400,
+            json!({"error": {"message": "m", "code": "x"}}),
+            ErrorKind::ProviderInvalidArgs,
+            Delivery::Refused,
+        ),
+        (
+            401,
+            json!({"error": {"code": "invalid_api_key"}}),
+            ErrorKind::ProviderAuth,
+            Delivery::Refused,
+        ),
+        (402, json!({}), ErrorKind::Billing, Delivery::Refused),
+        (
+            404,
+            json!({"error": {"code": "model_not_found"}}),
+            ErrorKind::ModelNotFound,
+            Delivery::Refused,
+        ),
+        (
+            409,
+            json!({}),
+            ErrorKind::ProviderInternal,
+            Delivery::Unknown,
+        ),
+        (
+            429,
+            json!({"error": {"code": "insufficient_quota"}}),
+            ErrorKind::Billing,
+            Delivery::Refused,
+        ),
+        (
+            429,
+            json!({}),
+            ErrorKind::ProviderRateLimit,
+            Delivery::Refused,
+        ),
+        (
+            500,
+            json!("oops"),
+            ErrorKind::ProviderInternal,
+            Delivery::Unknown,
+        ),
+        (
+            503,
+            json!({}),
+            ErrorKind::ProviderOverloaded,
+            Delivery::Unknown,
+        ),
+        (
+            200,
+            json!({"object": "batch"}),
+            ErrorKind::MalformedReply,
+            Delivery::Unknown,
+        ),
+        (
+            200,
+            json!({"id": ""}),
+            ErrorKind::MalformedReply,
+            Delivery::Unknown,
+        ),
+    ] {
+        let mock = MockServer::start().await;
+        answer(&mock, "POST", "/v1/batches", status, body).await;
+        let error = openai(&mock).create(&shard(), &intent()).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.delivery()),
+            (kind, delivery),
+            "{status}: {error}"
+        );
+        assert_eq!(error.http_status(), Some(status));
+        assert_eq!(mock.received_requests().await.unwrap().len(), 1, "{status}");
+        assert!(!format!("{error}{error:?}").contains("canary"));
+    }
+}
+
+#[tokio::test]
+async fn a_lost_create_is_found_by_label_or_file_and_no_further_back_than_the_watermark() {
+    let mock = MockServer::start().await;
+    let batches = json!([
+        {"id": "of-others", "metadata": {"lmbatch": "lmbatch-x-0"}, "input_file_id": "file-9"},
+        {"id": "by-label", "metadata": {"lmbatch": "lmbatch-n-0"}},
+        {"id": "by-file", "metadata": null, "input_file_id": "file-1"},
+        {"id": "old"},
+        {"id": "too-old", "metadata": {"lmbatch": "lmbatch-n-0"}},
+    ]);
+    answer(
+        &mock,
+        "GET",
+        "/v1/batches",
+        200,
+        json!({"data": batches, "has_more": true, "last_id": "too-old"}),
+    )
+    .await;
+    let found = openai(&mock).find(&intent(), None).await.unwrap();
+    let names: Vec<&str> = found
+        .candidates
+        .iter()
+        .map(|candidate| candidate.batch.as_str())
+        .collect();
+    assert_eq!(names, ["by-label", "by-file"]);
+    assert!(
+        found
+            .candidates
+            .iter()
+            .all(|candidate| candidate.certainty == Certainty::Proved)
+    );
+    assert!(found.reached_watermark);
+}
+
+#[tokio::test]
+async fn results_are_the_files_that_are_there() {
+    for (batch, expected) in [
+        (
+            json!({"id": "b", "status": "completed", "output_file_id": "o", "error_file_id": "e"}),
+            vec!["o", "e"],
+        ),
+        (
+            json!({"id": "b", "status": "expired", "output_file_id": null, "error_file_id": "e"}),
+            vec!["e"],
+        ),
+        (
+            json!({"id": "b", "status": "completed", "output_file_id": "", "error_file_id": null}),
+            vec![],
+        ),
+    ] {
+        let mock = MockServer::start().await;
+        answer(&mock, "GET", "/v1/batches/b", 200, batch).await;
+        let set = openai(&mock).results(&BatchId::new("b")).await.unwrap();
+        let names: Vec<&str> = set.parts.iter().map(|part| &*part.name).collect();
+        assert_eq!((names, set.complete), (expected, true));
+    }
+}
+
+fn part() -> ResultPart {
+    ResultPart {
+        batch: BatchId::new("b"),
+        name: "o/../x".into(),
+        role: PartRole::Output,
+        shape: "row".into(),
+        bytes: None,
+    }
+}
+
+#[tokio::test]
+async fn a_part_is_read_from_the_middle_only_where_the_server_can() {
+    let mock = MockServer::start().await;
+    let whole = ResponseTemplate::new(200).set_body_string("0123456789");
+    let rest = ResponseTemplate::new(206)
+        .set_body_string("456789")
+        .insert_header("content-range", "bytes 4-9/10");
+    Mock::given(header("range", "bytes=4-"))
+        .respond_with(rest)
+        .mount(&mock)
+        .await;
+    Mock::given(path("/v1/files/o%2F..%2Fx/content"))
+        .respond_with(whole)
+        .mount(&mock)
+        .await;
+    let openai = openai(&mock);
+    for (from, expected) in [
+        (0, Ok("0123456789")),
+        (4, Ok("456789")),
+        (5, Err(ErrorKind::Unsupported)),
+    ] {
+        let read = match openai.read(&part(), from).await {
+            Ok(mut rows) => {
+                let mut text = String::new();
+                while let Some(Ok(Chunk::Bytes(bytes))) = rows.next().await {
+                    text.push_str(std::str::from_utf8(&bytes).unwrap());
+                }
+                Ok(text)
+            }
+            Err(error) => Err(error.kind()),
+        };
+        assert_eq!(read, expected.map(str::to_owned), "from {from}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_goes_on_after_the_last_id() {
+    let mock = MockServer::start().await;
+    Mock::given(query_param("after", "b1"))
+        .respond_with(
+            ResponseTemplate::new(200).set_body_json(json!({"data": [], "has_more": true})),
+        )
+        .mount(&mock)
+        .await;
+    let first =
+        json!({"data": [{"id": "b1", "status": "completed"}], "has_more": true, "last_id": "b1"});
+    answer(&mock, "GET", "/v1/batches", 200, first).await;
+    let openai = openai(&mock);
+    let page = openai.list(&ListOptions::default()).await.unwrap();
+    assert_eq!(
+        (page.items.len(), page.items[0].status.clone()),
+        (1, BatchStatus::Completed)
+    );
+    let options = ListOptions {
+        limit: Some(500),
+        page: page.next,
+    };
+    let last = openai.list(&options).await.unwrap();
+    assert_eq!(
+        (last.items.len(), last.next),
+        (0, None),
+        "an empty page is the last, whatever it says"
+    );
+}
+
+#[tokio::test]
+async fn what_is_gone_is_named_as_what_it_is() {
+    let mock = MockServer::start().await;
+    let (openai, batch) = (openai(&mock), BatchId::new("b"));
+    let kind = |error: Error| (error.kind(), error.batch().is_some());
+    assert_eq!(
+        kind(openai.status(&batch).await.unwrap_err()),
+        (ErrorKind::BatchNotFound, true)
+    );
+    assert_eq!(
+        kind(openai.cancel(&batch).await.unwrap_err()),
+        (ErrorKind::BatchNotFound, true)
+    );
+    let read = openai.read(&part(), 0).await;
+    assert_eq!(kind(read.err().unwrap()), (ErrorKind::FileNotFound, false));
+    // Gone is what a deletion wants.
+    openai.discard(&Remnant::File("f".into())).await.unwrap();
+    openai.fence(&intent().staged).await.unwrap();
+    let batch = openai.discard(&Remnant::Batch(batch)).await.unwrap_err();
+    assert_eq!(batch.kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn the_cancel_of_an_ended_batch_is_no_error() {
+    for (status, ok) in [("completed", true), ("in_progress", false)] {
+        let mock = MockServer::start().await;
+        answer(&mock, "POST", "/v1/batches/b/cancel", 409, json!({})).await;
+        answer(
+            &mock,
+            "GET",
+            "/v1/batches/b",
+            200,
+            json!({"id": "b", "status": status}),
+        )
+        .await;
+        assert_eq!(
+            openai(&mock).cancel(&BatchId::new("b")).await.is_ok(),
+            ok,
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_probe_believes_only_what_speaks_of_key_or_model() {
+    for (status, body, ok) in [
+        (200, json!({"id": "m"}), true),
+        (401, json!({"error": {"code": "invalid_api_key"}}), false),
+        (404, json!({"error": {"code": "model_not_found"}}), false),
+        (404, json!({"detail": "Not Found"}), true),
+        (405, json!({}), true),
+        (501, json!({}), true),
+        (503, json!({}), false),
+    ] {
+        let mock = MockServer::start().await;
+        answer(&mock, "GET", "/v1/models/org%2Fm", status, body).await;
+        assert_eq!(openai(&mock).probe("org/m").await.is_ok(), ok, "{status}");
+    }
+}
