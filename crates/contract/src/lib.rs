@@ -27,6 +27,8 @@ mod table;
 mod wire;
 
 use table::table;
+#[cfg(test)]
+use table::names;
 
 pub use kit::Kit;
 pub use table::{CLAUSES, Clause, clause, runtime};
