@@ -1,4 +1,4 @@
-//! Tasks of this repository: `cargo xtask test`, `tidy`, `chaos`, `bench`, `interop`, `ci`.
+//! Tasks of this repository: `cargo xtask test`, `tidy`, `contract`, `chaos`, `bench`, `interop`, `ci`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod contract;
 mod interop;
 mod sh;
 mod tidy;
@@ -17,6 +18,7 @@ use sh::{has, run};
 const HELP: &str = "cargo xtask COMMAND
   test [ARGS]   every test; needs no network and no key
   tidy          the house's invariants
+  contract      which adapter keeps which clause, into docs/contract.md; --check compares
   chaos         2,000 kills and 20,000 simulated runs; takes some twenty minutes
   bench         processor time and memory beside a floor program; prints a table
   interop       the providers' SDKs as referees; needs Python and Node, and a registry the first time
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let result = match command {
         "test" => test(rest),
         "tidy" => tidy::tidy(),
+        "contract" => contract::contract(rest),
         "chaos" => chaos(),
         "bench" => bench::bench(),
         // For the bench: a command in a process of its own.

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::contract;
 use crate::sh::output;
 
 /// Words that only adapters, the emulator, the facade and the command may say.
@@ -54,12 +55,19 @@ pub(crate) fn tidy() -> Result<(), String> {
         .filter(|path| path.starts_with("crates/providers/") && path.ends_with("Cargo.toml"))
     {
         let folder = manifest.trim_end_matches("Cargo.toml");
+        let tests = fs::read_to_string(format!("{folder}tests/contract.rs")).unwrap_or_default();
+        if !tests.contains("contract_tests!(") {
+            found.push(format!(
+                "{folder}tests/contract.rs: every adapter is held to the contract"
+            ));
+        }
         for name in SHAPE {
             if !fs::exists(format!("{folder}src/{name}")).unwrap_or(false) {
                 found.push(format!("{folder}src/{name}: every provider crate has it"));
             }
         }
     }
+    found.extend(contract::missing_rows());
     if found.is_empty() {
         println!("tidy");
         return Ok(());
@@ -194,6 +202,13 @@ fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static st
         ("lmbatch-ledger", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
             Some("the ledger knows core only")
         }
+        ("lmbatch-contract", to)
+            if to.starts_with("lmbatch")
+                && !["lmbatch-core", "lmbatch-engine", "lmbatch-testing"].contains(&to) =>
+        {
+            Some("the contract knows core, engine and the doubles of tests")
+        }
+        (_, "lmbatch-contract") => Some("the contract is for tests"),
         (from, "reqwest") if from != "lmbatch-http" => Some("only lmbatch-http speaks HTTP"),
         (_, to)
             if from_is_provider
@@ -212,14 +227,16 @@ fn file(path: &str, text: &str) -> Vec<String> {
     if path.ends_with(".rs") && text.lines().count() > MAX_LINES {
         found.push(format!("{path}: over {MAX_LINES} lines; split it by noun"));
     }
-    let neutral = path.starts_with("crates/core/src") || path.starts_with("crates/engine/src");
+    let neutral = ["core", "engine", "contract"]
+        .iter()
+        .any(|name| path.starts_with(&format!("crates/{name}/src")));
     // This file names what it looks for.
     let rust = path.ends_with(".rs") && path != "xtask/src/tidy.rs";
     for (number, line) in text.lines().enumerate() {
         let lower = line.to_ascii_lowercase();
         let mut tell = |what: &str| found.push(format!("{path}:{}: {what}", number + 1));
         if neutral && PROVIDERS.iter().any(|word| lower.contains(word)) {
-            tell("core and engine name no provider");
+            tell("core, engine and contract name no provider");
         }
         if rust {
             for bad in [
@@ -294,6 +311,9 @@ mod tests {
             ("lmbatch-acme", true, "lmbatch-engine", true),
             ("lmbatch-acme", true, "lmbatch-http", false),
             ("lmbatch-acme", true, "reqwest", true),
+            ("lmbatch-acme", true, "lmbatch-contract", true),
+            ("lmbatch-contract", false, "lmbatch-engine", false),
+            ("lmbatch-contract", false, "lmbatch-openai", true),
             ("lmbatch-http", false, "reqwest", false),
         ] {
             assert_eq!(

@@ -241,7 +241,8 @@ impl State {
         };
         let mut reply = match answer.says {
             Some(says) => {
-                let mut reply = ResponseTemplate::new(says.status).set_body_raw(says.body, says.mime);
+                let mut reply =
+                    ResponseTemplate::new(says.status).set_body_raw(says.body, says.mime);
                 for (name, value) in says.headers {
                     reply = reply.append_header(name, value);
                 }
@@ -317,7 +318,11 @@ impl State {
 
     fn list(&self, from: Option<&str>) -> ResponseTemplate {
         // Where a page begins: after the batch that is named.
-        let place = |id: &str| self.batches.iter().position(|batch| batch.id.as_str() == id);
+        let place = |id: &str| {
+            self.batches
+                .iter()
+                .position(|batch| batch.id.as_str() == id)
+        };
         let start = from.and_then(place).map_or(0, |place| place + 1);
         let rest = &self.batches[start..];
         let page = &rest[..rest.len().min(self.page)];

@@ -67,7 +67,11 @@ impl Kit {
     /// The engine over the adapter, in a time that only it moves.
     pub(crate) fn invoker(&self, desk: &Desk) -> LMInvoker {
         let clock = TestClock::default();
-        clock.advance(today().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+        clock.advance(
+            today()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default(),
+        );
         LMInvoker::shared(self.adapter(desk), self.wire.model())
             .clock(Arc::new(clock))
             .rng(Arc::new(TestRng::new(1)))
@@ -110,7 +114,12 @@ impl Kit {
             }
             let id = WireId::verbatim(&format!("r{place}"));
             codec
-                .encode(&class, &id, &generate(self.wire.model(), &prompt(place)), &mut rows)
+                .encode(
+                    &class,
+                    &id,
+                    &generate(self.wire.model(), &prompt(place)),
+                    &mut rows,
+                )
                 .expect("a plain question can be sent");
         }
         Shard {
@@ -123,7 +132,11 @@ impl Kit {
     }
 
     /// Everything before the create.
-    pub(crate) async fn intent(&self, adapter: &dyn BatchProvider, shard: &Shard) -> Result<Intent> {
+    pub(crate) async fn intent(
+        &self,
+        adapter: &dyn BatchProvider,
+        shard: &Shard,
+    ) -> Result<Intent> {
         let mut staged: Option<Staged> = None;
         for _ in 0..10 {
             let step = adapter.stage(shard, staged.take()).await?;
@@ -148,7 +161,10 @@ impl Kit {
     pub(crate) async fn create(&self, desk: &Desk) -> (Intent, Result<BatchId>) {
         let adapter = self.adapter(desk);
         let shard = self.shard(&*adapter, 2, "lmbatch-contract-0");
-        let intent = self.intent(&*adapter, &shard).await.expect("the input is staged");
+        let intent = self
+            .intent(&*adapter, &shard)
+            .await
+            .expect("the input is staged");
         let created = adapter.create(&shard, &intent).await;
         (intent, created)
     }

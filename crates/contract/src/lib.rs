@@ -26,6 +26,8 @@ mod relay;
 mod table;
 mod wire;
 
+#[cfg(test)]
+use table::names;
 use table::table;
 
 pub use kit::Kit;

@@ -60,7 +60,10 @@ mod tests {
         let unknown = with_unknown_members(value.clone());
         assert!(unknown["contract_unknown"].is_object());
         assert!(unknown["a"][0]["contract_unknown"].is_object());
-        assert_eq!(turned_round(value.clone()).to_string(), r#"{"c":"x","a":[{"b":1}]}"#);
+        assert_eq!(
+            turned_round(value.clone()).to_string(),
+            r#"{"c":"x","a":[{"b":1}]}"#
+        );
         let mut changed = value;
         numbers_as_strings(&mut changed);
         assert_eq!(changed["a"][0]["b"], "1");

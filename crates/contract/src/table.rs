@@ -44,7 +44,8 @@ impl Clause {
         run.await.map_err(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             let word = || panic.downcast_ref::<&str>().map(|word| (*word).to_owned());
-            text.or_else(word).unwrap_or_else(|| "it panicked".to_owned())
+            text.or_else(word)
+                .unwrap_or_else(|| "it panicked".to_owned())
         })
     }
 }
@@ -239,3 +240,54 @@ pub(crate) use table;
 
 /// Every clause, in the order of the documentation.
 pub static CLAUSES: &[Clause] = clauses_of_2026!(table, "2026");
+
+#[cfg(test)]
+macro_rules! names {
+    ($with:expr; $($module:ident :: $name:ident,)*) => {
+        [$(stringify!($name)),*]
+    };
+}
+#[cfg(test)]
+pub(crate) use names;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sources of the clauses, in the order of the table.
+    const SOURCES: &[(&str, &str)] = &[
+        ("create", include_str!("clauses/create.rs")),
+        ("doubt", include_str!("clauses/doubt.rs")),
+        ("secrets", include_str!("clauses/secrets.rs")),
+        ("status", include_str!("clauses/status.rs")),
+        ("outcomes", include_str!("clauses/outcomes.rs")),
+        ("results", include_str!("clauses/results.rs")),
+        ("calls", include_str!("clauses/calls.rs")),
+        ("refusals", include_str!("clauses/refusals.rs")),
+        ("redirects", include_str!("clauses/redirects.rs")),
+    ];
+
+    #[test]
+    fn every_clause_that_is_written_is_in_the_table_and_in_its_order() {
+        let written: Vec<(&str, &str)> = SOURCES
+            .iter()
+            .flat_map(|(topic, source)| {
+                let names = source.lines().filter_map(|line| {
+                    let name = line.strip_prefix("pub async fn ")?;
+                    name.split('(').next()
+                });
+                names.map(|name| (*topic, name))
+            })
+            .collect();
+        let table: Vec<_> = CLAUSES.iter().map(|one| (one.topic, one.name)).collect();
+        assert_eq!(table, written);
+    }
+
+    #[test]
+    fn the_tests_of_the_edition_are_the_clauses_of_the_table() {
+        let tests = clauses_of_2026!(names, ());
+        let table: Vec<_> = CLAUSES.iter().map(|clause| clause.name).collect();
+        assert_eq!(tests.as_slice(), table);
+        assert!(CLAUSES.iter().all(|clause| clause.edition == "2026"));
+    }
+}

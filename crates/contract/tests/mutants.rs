@@ -1,14 +1,13 @@
 //! The kit itself is tested by adapters that are broken. There is one for each clause; it must fail that
 //! clause and those that its line in the table says it implies, and keep all others.
-#![expect(clippy::unwrap_used, reason = "an adapter of tests")]
 
 mod toy;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use toy::implied::IMPLIED;
 use lmbatch_contract::{CLAUSES, Wire, runtime};
+use toy::implied::IMPLIED;
 use toy::wire::AcmeWire;
 
 /// Clauses that the adapter does not keep.
@@ -45,7 +44,11 @@ fn each_mutant_fails_its_clause(topic: &str) {
         })
         .collect();
     drop(std::panic::take_hook());
-    assert!(wrong.is_empty(), "these fail otherwise:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "these fail otherwise:\n{}",
+        wrong.join("\n")
+    );
 }
 
 macro_rules! topics {

@@ -31,9 +31,16 @@ pub async fn a_list_goes_through_every_page_and_stops(kit: &Kit) {
     let before = desk.seen().len();
     let listed = kit.invoker(&desk).batch().list().await.expect("a list");
     let ids: Vec<_> = listed.into_iter().map(|batch| batch.id).collect();
-    let expected: Vec<_> = (1..=5).rev().map(|number| kit.wire.batch_id(number)).collect();
+    let expected: Vec<_> = (1..=5)
+        .rev()
+        .map(|number| kit.wire.batch_id(number))
+        .collect();
     assert_eq!(ids, expected, "every batch once, newest first");
-    assert_eq!(desk.seen().len() - before, 3, "five batches are three pages of two");
+    assert_eq!(
+        desk.seen().len() - before,
+        3,
+        "five batches are three pages of two"
+    );
 }
 
 /// A list of nothing is an empty page, and the last one.
@@ -85,7 +92,10 @@ pub async fn a_list_says_what_a_status_says(kit: &Kit) {
     desk.keep(batch);
     let listed = adapter.list(&ListOptions::default()).await;
     if declared(&desk, adapter.codec().capabilities().list, &listed) {
-        let status = adapter.status(&kit.wire.batch_id(1)).await.expect("a status");
+        let status = adapter
+            .status(&kit.wire.batch_id(1))
+            .await
+            .expect("a status");
         assert_eq!(listed.expect("a list").items, [status]);
     }
 }
@@ -192,7 +202,10 @@ pub async fn a_fence_is_put_up_or_unsupported(kit: &Kit) {
         let intent = kit.intent(&*adapter, &shard).await;
         intent.expect("the input is staged").staged
     } else {
-        Staged { ready: true, ..Staged::default() }
+        Staged {
+            ready: true,
+            ..Staged::default()
+        }
     };
     let fenced = adapter.fence(&staged).await;
     if declared(&desk, can, &fenced) {

@@ -9,7 +9,10 @@ use crate::wire::CallKind;
 pub async fn a_create_gives_the_providers_batch_id(kit: &Kit) {
     let desk = kit.desk().await;
     let (_, created) = kit.create(&desk).await;
-    assert_eq!(created.expect("the create is accepted"), kit.wire.batch_id(1));
+    assert_eq!(
+        created.expect("the create is accepted"),
+        kit.wire.batch_id(1)
+    );
 }
 
 /// Between the first upload and the answer to the create every request travels once, whole, under an id
@@ -21,7 +24,9 @@ pub async fn a_create_sends_every_request_once(kit: &Kit) {
     let sent = desk.sent();
     for place in 0..2 {
         let prompt = prompt(place);
-        let with = sent.iter().filter(|sent| sent.body.to_string().contains(&prompt));
+        let with = sent
+            .iter()
+            .filter(|sent| sent.body.to_string().contains(&prompt));
         assert_eq!(with.count(), 1, "{prompt:?} is sent once");
     }
     assert_eq!(sent.len(), 2, "nothing but the requests is sent");
@@ -42,7 +47,10 @@ pub async fn what_is_staged_is_not_uploaded_again(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let shard = kit.shard(&*adapter, 2, "lmbatch-contract-0");
-    let intent = kit.intent(&*adapter, &shard).await.expect("the input is staged");
+    let intent = kit
+        .intent(&*adapter, &shard)
+        .await
+        .expect("the input is staged");
     let before = desk.seen().len();
     let again = adapter.stage(&shard, Some(intent.staged.clone())).await;
     assert_eq!(again.expect("it is staged"), intent.staged);
@@ -59,7 +67,10 @@ pub async fn a_create_can_be_recognised(kit: &Kit) {
     let request = desk.seen_of(CallKind::Create).remove(0);
     match adapter.codec().capabilities().create {
         CreateProof::Labelled => {
-            assert_eq!(kit.wire.label(&request).as_deref(), Some(intent.label.as_str()));
+            assert_eq!(
+                kit.wire.label(&request).as_deref(),
+                Some(intent.label.as_str())
+            );
         }
         CreateProof::Token => {
             let body = String::from_utf8_lossy(&request.body).into_owned();
@@ -76,7 +87,9 @@ pub async fn a_create_can_be_recognised(kit: &Kit) {
 
 async fn come_back(kit: &Kit, ids: &[&str]) {
     let open = kit.open(ids).await;
-    let rows: Vec<_> = (0..ids.len()).map(|place| open.yes(place, ids[place])).collect();
+    let rows: Vec<_> = (0..ids.len())
+        .map(|place| open.yes(place, ids[place]))
+        .collect();
     open.end(lmbatch_core::BatchStatus::Completed, &rows);
     let outcomes = open.outcomes().await;
     for (id, (found, outcome)) in ids.iter().zip(&outcomes) {
@@ -104,7 +117,17 @@ pub async fn ids_that_look_like_paths_come_back(kit: &Kit) {
 
 /// So does one of any letters, and quotes and backslashes with them; letters that look alike differ.
 pub async fn ids_of_any_letters_come_back(kit: &Kit) {
-    come_back(kit, &["größe-日本語-🦀", "e\u{301}", "\u{e9}", "\"\\\"", "\u{2028}"]).await;
+    come_back(
+        kit,
+        &[
+            "größe-日本語-🦀",
+            "e\u{301}",
+            "\u{e9}",
+            "\"\\\"",
+            "\u{2028}",
+        ],
+    )
+    .await;
 }
 
 /// The ids that are sent are those that the declared rule allows: a provider refuses a batch for one that
@@ -135,9 +158,15 @@ pub async fn limits_are_declared_and_agree(kit: &Kit) {
     let shard = kit.shard(&*adapter, 1, "lmbatch-contract-0");
     let limits = adapter.codec().limits(&shard.class);
     assert!(limits.min_requests <= 1, "{limits:?}");
-    assert!((1..=10_000_000).contains(&limits.max_requests), "{limits:?}");
+    assert!(
+        (1..=10_000_000).contains(&limits.max_requests),
+        "{limits:?}"
+    );
     assert!(limits.max_request_bytes <= limits.max_bytes, "{limits:?}");
-    assert!(shard.len() <= limits.max_bytes && limits.max_bytes <= 1 << 40, "{limits:?}");
+    assert!(
+        shard.len() <= limits.max_bytes && limits.max_bytes <= 1 << 40,
+        "{limits:?}"
+    );
 }
 
 /// A request that is longer than the provider takes is refused before anything is sent.
@@ -153,11 +182,17 @@ pub async fn a_request_over_the_limit_is_refused_before_anything_is_sent(kit: &K
         vec![("a".into(), "Hello!".into()), ("long".into(), long)]
     } else {
         let count = limits.max_requests.min(200_000) as usize + 1;
-        (0..count).map(|place| (place.to_string(), String::new())).collect()
+        (0..count)
+            .map(|place| (place.to_string(), String::new()))
+            .collect()
     };
     let refused = engine.batch().create(requests).await;
     let error = refused.expect_err("a batch over the limit is refused");
-    assert_eq!(error.kind(), lmbatch_core::ErrorKind::InvalidInput, "{error}");
+    assert_eq!(
+        error.kind(),
+        lmbatch_core::ErrorKind::InvalidInput,
+        "{error}"
+    );
     assert!(desk.seen().is_empty(), "nothing is sent");
 }
 
@@ -180,8 +215,12 @@ pub async fn a_body_for_an_undeclared_endpoint_is_refused(kit: &Kit) {
         .class(&raw("/nowhere", &plain))
         .expect_err("an endpoint that is not declared is refused");
     for endpoint in codec.capabilities().raw_endpoints {
-        codec.class(&raw(endpoint, &plain)).expect("a declared endpoint is taken");
-        codec.class(&raw(endpoint, &stream)).expect_err("a batch cannot stream");
+        codec
+            .class(&raw(endpoint, &plain))
+            .expect("a declared endpoint is taken");
+        codec
+            .class(&raw(endpoint, &stream))
+            .expect_err("a batch cannot stream");
     }
     assert!(desk.seen().is_empty());
 }
@@ -196,10 +235,15 @@ pub async fn a_request_is_one_line_of_json(kit: &Kit) {
     let class = codec.class(&view).expect("a plain question is of a class");
     let mut row = Vec::new();
     let id = lmbatch_core::WireId::verbatim("r0");
-    codec.encode(&class, &id, &view, &mut row).expect("it can be sent");
+    codec
+        .encode(&class, &id, &view, &mut row)
+        .expect("it can be sent");
     assert!(!row.contains(&b'\n') && !row.contains(&b'\r'), "one line");
     let value: serde_json::Value = serde_json::from_slice(&row).expect("JSON");
-    assert!(strings(&value).any(|one| one == text), "the question is in it as it was asked");
+    assert!(
+        strings(&value).any(|one| one == text),
+        "the question is in it as it was asked"
+    );
 }
 
 fn strings(value: &serde_json::Value) -> Box<dyn Iterator<Item = &str> + '_> {

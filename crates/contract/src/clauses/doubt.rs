@@ -12,7 +12,11 @@ async fn in_doubt(kit: &Kit, desk: &Desk, answer: Answer) -> (Intent, Error) {
     desk.answer(CallKind::Create, answer);
     let (intent, created) = kit.create(desk).await;
     let error = created.expect_err("a create without a readable yes is an error");
-    assert_eq!(desk.seen_of(CallKind::Create).len(), 1, "nothing is sent twice");
+    assert_eq!(
+        desk.seen_of(CallKind::Create).len(),
+        1,
+        "nothing is sent twice"
+    );
     assert_eq!(error.delivery(), Delivery::Unknown, "{error}");
     (intent, error)
 }
@@ -50,7 +54,10 @@ pub async fn a_create_that_is_answered_by_a_web_page_is_in_doubt(kit: &Kit) {
     let page = Says::web_page(200, "page-canary");
     let (_, error) = in_doubt(kit, &desk, Answer::after(page)).await;
     assert_eq!(error.kind(), ErrorKind::MalformedReply);
-    assert!(!said(&error).contains("page-canary"), "the page is not repeated");
+    assert!(
+        !said(&error).contains("page-canary"),
+        "the page is not repeated"
+    );
 }
 
 /// A create for which no connection could be made was not sent, and may be tried again.
@@ -58,12 +65,18 @@ pub async fn a_create_that_found_no_connection_was_not_sent(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let shard = kit.shard(&*adapter, 2, "lmbatch-contract-0");
-    let intent = kit.intent(&*adapter, &shard).await.expect("the input is staged");
+    let intent = kit
+        .intent(&*adapter, &shard)
+        .await
+        .expect("the input is staged");
     // A port on which nobody listens: it was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
     let nowhere = format!("http://{}", port.expect("a free port"));
     let adapter = kit.wire.adapter(&nowhere, crate::kit::KEY);
-    let error = adapter.create(&shard, &intent).await.expect_err("nobody is there");
+    let error = adapter
+        .create(&shard, &intent)
+        .await
+        .expect_err("nobody is there");
     assert_eq!(
         (error.delivery(), error.retry()),
         (Delivery::NotSent, Retry::Temporary),
@@ -83,12 +96,19 @@ pub async fn a_lost_create_is_found_again(kit: &Kit) {
         let shard = kit.shard(&*adapter, 2, "lmbatch-contract-0");
         drop(adapter.create(&shard, &intent).await);
         let creates = desk.seen_of(CallKind::Create);
-        assert_eq!(creates[0].body, creates[1].body, "the same create under the same token");
+        assert_eq!(
+            creates[0].body, creates[1].body,
+            "the same create under the same token"
+        );
         return;
     }
     let found = adapter.find(&intent, None).await.expect("a search");
     let ids: Vec<_> = found.candidates.iter().map(|one| &one.batch).collect();
-    assert_eq!(ids, [&kit.wire.batch_id(1)], "the one batch that was made is found");
+    assert_eq!(
+        ids,
+        [&kit.wire.batch_id(1)],
+        "the one batch that was made is found"
+    );
     let expected = match proof {
         CreateProof::Labelled => Certainty::Proved,
         _ => Certainty::Presumed,
@@ -102,7 +122,10 @@ pub async fn a_search_passes_over_the_batches_of_others(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let shard = kit.shard(&*adapter, 2, "lmbatch-contract-0");
-    let intent = kit.intent(&*adapter, &shard).await.expect("the input is staged");
+    let intent = kit
+        .intent(&*adapter, &shard)
+        .await
+        .expect("the input is staged");
     desk.keep(kit.described(7, lmbatch_core::BatchStatus::InProgress));
     if adapter.codec().capabilities().create == CreateProof::Token {
         return assert!(desk.seen_of(CallKind::Create).is_empty());
@@ -116,7 +139,10 @@ pub async fn a_lost_create_is_not_paid_for_twice(kit: &Kit) {
     let desk = kit.desk().await;
     desk.answer(CallKind::Create, Answer::lost(Fault::Reset));
     let invoker = kit.invoker(&desk);
-    let created = invoker.batch().create([("a", "Hello!"), ("b", "Hello!")]).await;
+    let created = invoker
+        .batch()
+        .create([("a", "Hello!"), ("b", "Hello!")])
+        .await;
     if kit.adapter(&desk).codec().capabilities().create == CreateProof::Token {
         return assert!(!desk.seen_of(CallKind::Create).is_empty());
     }

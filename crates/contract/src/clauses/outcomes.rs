@@ -11,8 +11,16 @@ const DONE: BatchStatus = BatchStatus::Completed;
 /// An answer comes back byte for byte: any letters, quotes, and what some take for the end of a line.
 pub async fn answers_come_back_byte_for_byte(kit: &Kit) {
     let open = kit.open_three().await;
-    let texts = ["größe 日本語 🦀 \"quoted\" \\", "a\nb\r\nc\td", "e\u{2028}f\u{2029}g\u{85}h\u{1}"];
-    let rows: Vec<_> = texts.iter().enumerate().map(|(place, text)| open.yes(place, text)).collect();
+    let texts = [
+        "größe 日本語 🦀 \"quoted\" \\",
+        "a\nb\r\nc\td",
+        "e\u{2028}f\u{2029}g\u{85}h\u{1}",
+    ];
+    let rows: Vec<_> = texts
+        .iter()
+        .enumerate()
+        .map(|(place, text)| open.yes(place, text))
+        .collect();
     open.end(DONE, &rows);
     assert_eq!(open.told().await, texts);
 }
@@ -20,7 +28,14 @@ pub async fn answers_come_back_byte_for_byte(kit: &Kit) {
 /// A row that failed is that request's error, with its words for the caller; the others are not touched.
 pub async fn an_errored_row_is_one_errored_outcome(kit: &Kit) {
     let open = kit.open_three().await;
-    open.end(DONE, &[open.yes(0, "one"), open.no(1, "the words"), open.yes(2, "three")]);
+    open.end(
+        DONE,
+        &[
+            open.yes(0, "one"),
+            open.no(1, "the words"),
+            open.yes(2, "three"),
+        ],
+    );
     let outcomes = open.outcomes().await;
     let Outcome::Errored(error) = &outcomes["b"] else {
         panic!("{:?}", outcomes["b"].status());
@@ -32,7 +47,10 @@ pub async fn an_errored_row_is_one_errored_outcome(kit: &Kit) {
 /// Rows come in any order; outcomes come in the order of the requests.
 pub async fn outcomes_may_come_in_any_order(kit: &Kit) {
     let open = kit.open_three().await;
-    open.end(DONE, &[open.yes(2, "three"), open.yes(0, "one"), open.yes(1, "two")]);
+    open.end(
+        DONE,
+        &[open.yes(2, "three"), open.yes(0, "one"), open.yes(1, "two")],
+    );
     assert_eq!(open.told().await, ["one", "two", "three"]);
 }
 
@@ -41,7 +59,12 @@ pub async fn an_outcome_that_comes_twice_counts_once(kit: &Kit) {
     let open = kit.open_three().await;
     open.end(
         DONE,
-        &[open.yes(0, "one"), open.yes(1, "two"), open.yes(0, "again"), open.yes(2, "three")],
+        &[
+            open.yes(0, "one"),
+            open.yes(1, "two"),
+            open.yes(0, "again"),
+            open.yes(2, "three"),
+        ],
     );
     assert_eq!(open.told().await, ["one", "two", "three"]);
 }
@@ -57,7 +80,12 @@ pub async fn a_request_without_a_row_is_missing(kit: &Kit) {
 pub async fn rows_of_others_are_nobodys(kit: &Kit) {
     let open = kit.open_three().await;
     let stranger = open.row_of("stranger", &Row::Succeeded("not ours".to_owned()));
-    let rows = [stranger, open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
+    let rows = [
+        stranger,
+        open.yes(0, "one"),
+        open.yes(1, "two"),
+        open.yes(2, "three"),
+    ];
     open.end(DONE, &rows);
     assert_eq!(open.told().await, ["one", "two", "three"]);
 }
@@ -65,8 +93,22 @@ pub async fn rows_of_others_are_nobodys(kit: &Kit) {
 /// A row that cannot be read spoils one outcome at most: the rows around it are read.
 pub async fn a_malformed_row_spoils_nothing_around_it(kit: &Kit) {
     // In a document a row that is not JSON would be a document that is not.
-    let strange: &[&str] = &["42", "null", "\"not a row\"", "[]", "{}", "{\"x\":[1,null]}"];
-    let broken: &[&str] = &["{", "not JSON", "{\"a\":\"b", "\u{fffd}", "{\"a\":1}}", "\u{0}"];
+    let strange: &[&str] = &[
+        "42",
+        "null",
+        "\"not a row\"",
+        "[]",
+        "{}",
+        "{\"x\":[1,null]}",
+    ];
+    let broken: &[&str] = &[
+        "{",
+        "not JSON",
+        "{\"a\":\"b",
+        "\u{fffd}",
+        "{\"a\":1}}",
+        "\u{0}",
+    ];
     let open = kit.open_three().await;
     let more = match open.shape() {
         Shape::Lines => broken,
@@ -74,7 +116,12 @@ pub async fn a_malformed_row_spoils_nothing_around_it(kit: &Kit) {
     };
     let good = open.yes(0, "one");
     let mut rows = vec![good.clone()];
-    rows.extend(strange.iter().chain(more).map(|row| (good.0, row.as_bytes().to_vec())));
+    rows.extend(
+        strange
+            .iter()
+            .chain(more)
+            .map(|row| (good.0, row.as_bytes().to_vec())),
+    );
     rows.push(open.yes(2, "three"));
     open.end(DONE, &rows);
     assert_eq!(open.told().await, ["one", "missing", "three"]);
@@ -86,10 +133,17 @@ pub async fn a_row_with_nothing_but_its_id_is_not_an_answer(kit: &Kit) {
     let (part, row) = open.yes(0, "one");
     let id = open.wire_ids[0].as_str();
     let bare = bare(serde_json::from_slice(&row).expect("a row is JSON"), id);
-    let rows = [(part, bare.to_string().into_bytes()), open.yes(1, "two"), open.yes(2, "three")];
+    let rows = [
+        (part, bare.to_string().into_bytes()),
+        open.yes(1, "two"),
+        open.yes(2, "three"),
+    ];
     open.end(DONE, &rows);
     let told = open.told().await;
-    assert!(["errored", "missing"].contains(&told[0].as_str()), "{told:?}");
+    assert!(
+        ["errored", "missing"].contains(&told[0].as_str()),
+        "{told:?}"
+    );
     assert_eq!(told[1..], ["two", "three"]);
 }
 
@@ -125,7 +179,11 @@ pub async fn unknown_members_of_a_row_change_nothing(kit: &Kit) {
     };
     open.end(
         DONE,
-        &[change(open.yes(0, "one")), change(open.no(1, "words")), change(open.yes(2, "three"))],
+        &[
+            change(open.yes(0, "one")),
+            change(open.no(1, "words")),
+            change(open.yes(2, "three")),
+        ],
     );
     assert_eq!(open.told().await, ["one", "errored", "three"]);
 }
@@ -186,7 +244,14 @@ fn agree(codec: &dyn BatchCodec, open: &Open, row: &[u8], readable: bool) {
 /// A row's error says whether asking again may help; a provider's own failure may.
 pub async fn a_failure_of_the_provider_may_be_asked_again(kit: &Kit) {
     let open = kit.open_three().await;
-    open.end(DONE, &[open.yes(0, "one"), open.no(1, "words"), open.yes(2, "three")]);
+    open.end(
+        DONE,
+        &[
+            open.yes(0, "one"),
+            open.no(1, "words"),
+            open.yes(2, "three"),
+        ],
+    );
     let outcomes = open.outcomes().await;
     let error = outcomes["b"].value().expect_err("an errored row");
     assert!(error.is_retryable(), "{error}");

@@ -23,7 +23,10 @@ fn leads_to(server: &MockServer, status: u16) -> Answer {
         mime: "text/plain",
         ..Says::default()
     };
-    Answer { refuses: true, ..Answer::after(says) }
+    Answer {
+        refuses: true,
+        ..Answer::after(says)
+    }
 }
 
 async fn nothing_of_ours(server: &MockServer) {
@@ -59,7 +62,10 @@ pub async fn a_redirect_of_other_calls_is_not_followed(kit: &Kit) {
         }
         let id = desk.keep(kit.described(1, BatchStatus::InProgress));
         let adapter = kit.adapter(&desk);
-        adapter.status(&id).await.expect_err("a redirect is not a status");
+        adapter
+            .status(&id)
+            .await
+            .expect_err("a redirect is not a status");
         drop(adapter.list(&ListOptions::default()).await);
         drop(adapter.cancel(&id).await);
         let seen = server.received_requests().await.unwrap_or_default();
@@ -77,6 +83,8 @@ pub async fn a_redirect_of_a_download_takes_nothing_along(kit: &Kit) {
         Shape::Document => CallKind::Status,
     };
     open.desk.answer(kind, leads_to(&server, 302));
-    open.retrieve().await.expect_err("another host was not allowed");
+    open.retrieve()
+        .await
+        .expect_err("another host was not allowed");
     nothing_of_ours(&server).await;
 }

@@ -16,7 +16,11 @@ async fn status_error(kit: &Kit, answer: Answer) -> Error {
     desk.answer(CallKind::Status, answer);
     let asked = kit.adapter(&desk).status(&kit.wire.batch_id(1)).await;
     let error = asked.expect_err("a no is an error");
-    assert_eq!(desk.seen().len(), 1, "one exchange: trying again is the engine's business");
+    assert_eq!(
+        desk.seen().len(),
+        1,
+        "one exchange: trying again is the engine's business"
+    );
     error
 }
 
@@ -25,7 +29,11 @@ async fn create_error(kit: &Kit, answer: Answer) -> Error {
     desk.answer(CallKind::Create, answer);
     let (_, created) = kit.create(&desk).await;
     let error = created.expect_err("a no is an error");
-    assert_eq!(desk.seen_of(CallKind::Create).len(), 1, "nothing is sent twice");
+    assert_eq!(
+        desk.seen_of(CallKind::Create).len(),
+        1,
+        "nothing is sent twice"
+    );
     error
 }
 
@@ -36,7 +44,11 @@ async fn refused(kit: &Kit, status: u16, expected: Expected, delivery: Delivery)
         status_error(kit, answer.clone()).await,
         create_error(kit, answer.clone()).await,
     ] {
-        assert_eq!((error.kind(), error.retry()), expected, "HTTP {status}: {error}");
+        assert_eq!(
+            (error.kind(), error.retry()),
+            expected,
+            "HTTP {status}: {error}"
+        );
         assert_eq!(error.http_status(), Some(status));
     }
     let error = create_error(kit, answer).await;
@@ -110,14 +122,20 @@ async fn wait(kit: &Kit, headers: &[(&'static str, &str)]) -> Option<Duration> {
 
 /// `Retry-After` in seconds is when to come back.
 pub async fn a_retry_after_in_seconds_is_kept(kit: &Kit) {
-    assert_eq!(wait(kit, &[("retry-after", "7")]).await, Some(Duration::from_secs(7)));
+    assert_eq!(
+        wait(kit, &[("retry-after", "7")]).await,
+        Some(Duration::from_secs(7))
+    );
 }
 
 /// As an HTTP date it is counted from the server's own `Date`: our clock may be wrong.
 pub async fn a_retry_after_as_a_date_is_counted_from_the_servers_date(kit: &Kit) {
     let date = ("date", "Mon, 23 Nov 2026 12:00:00 GMT");
     let later = ("retry-after", "Mon, 23 Nov 2026 12:00:37 GMT");
-    assert_eq!(wait(kit, &[date, later]).await, Some(Duration::from_secs(37)));
+    assert_eq!(
+        wait(kit, &[date, later]).await,
+        Some(Duration::from_secs(37))
+    );
     let earlier = ("retry-after", "Mon, 23 Nov 2026 11:00:00 GMT");
     let wait = wait(kit, &[date, earlier]).await;
     assert!(wait.is_none_or(|wait| wait.is_zero()), "{wait:?}");
@@ -138,7 +156,11 @@ pub async fn no_retry_after_is_no_wish(kit: &Kit) {
 /// What cannot be a time is no wish either, and no panic.
 pub async fn a_retry_after_that_is_no_time_is_no_wish(kit: &Kit) {
     for garbage in ["soon", "-3", "NaN", "inf", "1e308", "", "7 apples"] {
-        assert_eq!(wait(kit, &[("retry-after", garbage)]).await, None, "{garbage:?}");
+        assert_eq!(
+            wait(kit, &[("retry-after", garbage)]).await,
+            None,
+            "{garbage:?}"
+        );
     }
 }
 
@@ -159,9 +181,16 @@ pub async fn a_502_with_a_web_page_is_temporary_and_may_have_been_delivered(kit:
         create_error(kit, answer.clone()).await,
     ] {
         let found = (error.kind(), error.retry());
-        assert_eq!(found, (ErrorKind::ProviderInternal, Retry::Temporary), "{error}");
+        assert_eq!(
+            found,
+            (ErrorKind::ProviderInternal, Retry::Temporary),
+            "{error}"
+        );
     }
-    assert_eq!(create_error(kit, answer).await.delivery(), Delivery::Unknown);
+    assert_eq!(
+        create_error(kit, answer).await.delivery(),
+        Delivery::Unknown
+    );
 }
 
 /// 503: the provider is busy, and may have accepted a create all the same.

@@ -15,7 +15,10 @@ const DONE: BatchStatus = BatchStatus::Completed;
 /// has no part for them then.
 pub async fn answers_alone_are_read(kit: &Kit) {
     let open = kit.open_three().await;
-    open.end(DONE, &[open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")]);
+    open.end(
+        DONE,
+        &[open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")],
+    );
     assert_eq!(open.told().await, ["one", "two", "three"]);
 }
 
@@ -30,7 +33,10 @@ pub async fn failures_alone_are_read(kit: &Kit) {
 /// Where there are both, both are read, wherever they stand.
 pub async fn answers_and_failures_are_read(kit: &Kit) {
     let open = kit.open_three().await;
-    open.end(DONE, &[open.no(0, "x"), open.yes(1, "two"), open.no(2, "x")]);
+    open.end(
+        DONE,
+        &[open.no(0, "x"), open.yes(1, "two"), open.no(2, "x")],
+    );
     assert_eq!(open.told().await, ["errored", "two", "errored"]);
 }
 
@@ -75,29 +81,57 @@ async fn around(kit: &Kit, lines: Around, document: Around) {
 
 /// Blank lines between rows, and white space between the rows of a document, mean nothing.
 pub async fn blank_lines_mean_nothing(kit: &Kit) {
-    let lines = Around { before: "\n \n", between: "\n\n  \n", after: "\n\n" };
-    let document = Around { before: " \n", between: " \n, \n\n ", after: "\n " };
+    let lines = Around {
+        before: "\n \n",
+        between: "\n\n  \n",
+        after: "\n\n",
+    };
+    let document = Around {
+        before: " \n",
+        between: " \n, \n\n ",
+        after: "\n ",
+    };
     around(kit, lines, document).await;
 }
 
 /// Lines may end in CR LF.
 pub async fn lines_may_end_in_cr_lf(kit: &Kit) {
-    let lines = Around { before: "", between: "\r\n", after: "\r\n" };
-    let document = Around { before: "\r\n", between: ",\r\n", after: "\r\n" };
+    let lines = Around {
+        before: "",
+        between: "\r\n",
+        after: "\r\n",
+    };
+    let document = Around {
+        before: "\r\n",
+        between: ",\r\n",
+        after: "\r\n",
+    };
     around(kit, lines, document).await;
 }
 
 /// A byte order mark before the first row means nothing. A document cannot have one: its rows may begin
 /// with white space.
 pub async fn a_byte_order_mark_means_nothing(kit: &Kit) {
-    let lines = Around { before: "\u{feff}", between: "\n", after: "\n" };
-    let document = Around { before: "\t", between: ",\t", after: "\t" };
+    let lines = Around {
+        before: "\u{feff}",
+        between: "\n",
+        after: "\n",
+    };
+    let document = Around {
+        before: "\t",
+        between: ",\t",
+        after: "\t",
+    };
     around(kit, lines, document).await;
 }
 
 /// The last row may lack its end of line.
 pub async fn the_last_line_may_lack_its_end(kit: &Kit) {
-    let lines = Around { before: "", between: "\n", after: "" };
+    let lines = Around {
+        before: "",
+        between: "\n",
+        after: "",
+    };
     around(kit, lines, Around::usual(Shape::Document)).await;
 }
 
@@ -143,7 +177,11 @@ async fn strictly(open: &Open) -> (u64, Vec<String>) {
 /// A row of exactly the most bytes that the engine reads, here a mebibyte, is delivered whole.
 pub async fn a_row_of_the_most_bytes_is_delivered(kit: &Kit) {
     let open = kit.open_three().await;
-    let rows = [open.yes(0, "one"), row_of(&open, 1, MAX_ROW_BYTES), open.yes(2, "three")];
+    let rows = [
+        open.yes(0, "one"),
+        row_of(&open, 1, MAX_ROW_BYTES),
+        open.yes(2, "three"),
+    ];
     open.end(DONE, &rows);
     let told = strictly(&open).await;
     assert_eq!(told.1, ["succeeded", "succeeded", "succeeded"]);
@@ -152,10 +190,17 @@ pub async fn a_row_of_the_most_bytes_is_delivered(kit: &Kit) {
 /// One byte more spoils that row, and no other: the stream goes on.
 pub async fn a_row_of_one_byte_more_spoils_only_itself(kit: &Kit) {
     let open = kit.open_three().await;
-    let rows = [open.yes(0, "one"), row_of(&open, 1, MAX_ROW_BYTES + 1), open.yes(2, "three")];
+    let rows = [
+        open.yes(0, "one"),
+        row_of(&open, 1, MAX_ROW_BYTES + 1),
+        open.yes(2, "three"),
+    ];
     open.end(DONE, &rows);
     let (malformed, told) = strictly(&open).await;
-    assert_eq!((malformed, &*told[0], &*told[2]), (1, "succeeded", "succeeded"));
+    assert_eq!(
+        (malformed, &*told[0], &*told[2]),
+        (1, "succeeded", "succeeded")
+    );
     assert_ne!(told[1], "succeeded");
 }
 
@@ -171,7 +216,9 @@ pub async fn results_that_end_early_lose_no_other_row(kit: &Kit) {
     match open.shape() {
         Shape::Lines => assert_eq!(open.told().await, ["one", "two", "missing"]),
         Shape::Document => {
-            open.retrieve().await.expect_err("a document that ends early is an error");
+            open.retrieve()
+                .await
+                .expect_err("a document that ends early is an error");
         }
     }
 }
@@ -213,7 +260,10 @@ pub async fn results_that_are_gone_are_an_error(kit: &Kit) {
     open.end(DONE, &rows);
     let gone = Answer::refusal(404, &kit.wire.refusal(404, "gone"));
     open.desk.answer(read_by(open.shape()), gone);
-    let error = open.retrieve().await.expect_err("results that are gone are an error");
+    let error = open
+        .retrieve()
+        .await
+        .expect_err("results that are gone are an error");
     let expected = match open.shape() {
         Shape::Lines => ErrorKind::FileNotFound,
         Shape::Document => ErrorKind::BatchNotFound,
@@ -243,7 +293,10 @@ pub async fn a_web_page_in_place_of_results_is_nobodys_outcome(kit: &Kit) {
 /// A part that is read gives rows as the provider wrote them, each on a line.
 pub async fn a_part_is_read_as_lines(kit: &Kit) {
     let open = kit.open_three().await;
-    let rows = [open.yes(0, "one"), open.row(1, &Row::Succeeded("two".to_owned()))];
+    let rows = [
+        open.yes(0, "one"),
+        open.row(1, &Row::Succeeded("two".to_owned())),
+    ];
     open.end(DONE, &rows);
     let adapter = kit.adapter(&open.desk);
     let set = adapter.results(&open.handle.batch).await.expect("parts");

@@ -31,7 +31,10 @@ pub async fn every_call_carries_the_key(kit: &Kit) {
     let desk = conversation(kit).await;
     let (name, value) = kit.wire.credential(KEY);
     for (call, request) in desk.seen() {
-        let header = request.headers.get(name).and_then(|value| value.to_str().ok());
+        let header = request
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok());
         assert_eq!(header, Some(value.as_str()), "{call:?}");
     }
 }
@@ -40,7 +43,10 @@ pub async fn every_call_carries_the_key(kit: &Kit) {
 pub async fn the_key_is_in_no_url_and_no_body(kit: &Kit) {
     for (call, request) in conversation(kit).await.seen() {
         assert!(!request.url.as_str().contains(KEY), "{call:?}");
-        assert!(!String::from_utf8_lossy(&request.body).contains(KEY), "{call:?}");
+        assert!(
+            !String::from_utf8_lossy(&request.body).contains(KEY),
+            "{call:?}"
+        );
     }
 }
 
@@ -78,7 +84,10 @@ pub async fn an_error_does_not_repeat_what_the_provider_wrote(kit: &Kit) {
         }
         for error in errors(kit, &desk).await {
             let said = said(&error);
-            assert!(!said.contains(KEY) && !said.contains(PROMPT), "HTTP {status}: {said}");
+            assert!(
+                !said.contains(KEY) && !said.contains(PROMPT),
+                "HTTP {status}: {said}"
+            );
         }
     }
 }
@@ -101,7 +110,10 @@ pub async fn an_error_does_not_repeat_a_web_page(kit: &Kit) {
 async fn errors(kit: &Kit, desk: &Desk) -> Vec<lmbatch_core::Error> {
     let adapter: Arc<dyn BatchProvider> = kit.adapter(desk);
     let mut errors = vec![
-        kit.create(desk).await.1.expect_err("a create that is refused"),
+        kit.create(desk)
+            .await
+            .1
+            .expect_err("a create that is refused"),
         adapter
             .status(&kit.wire.batch_id(1))
             .await

@@ -14,7 +14,10 @@ async fn ask(kit: &Kit, desk: &Desk, batch: Described) -> BatchSnapshot {
     let adapter = kit.adapter(desk);
     let snapshot = adapter.status(&id).await;
     let snapshot = snapshot.unwrap_or_else(|error| panic!("the status failed: {error}"));
-    assert_eq!(snapshot.id, id, "a snapshot is of the batch that was asked for");
+    assert_eq!(
+        snapshot.id, id,
+        "a snapshot is of the batch that was asked for"
+    );
     snapshot
 }
 
@@ -84,7 +87,7 @@ pub async fn counts_are_read(kit: &Kit) {
 
 /// Some servers leave the counts out; the status is no less readable for it.
 pub async fn counts_may_be_absent(kit: &Kit) {
-    counts_changed(kit, |value, at| remove(value, at)).await;
+    counts_changed(kit, remove).await;
 }
 
 /// Some say null.
@@ -105,7 +108,11 @@ async fn counts_changed(kit: &Kit, change: fn(&mut Value, &str)) {
     let batch = kit.described(1, BatchStatus::InProgress);
     let snapshot = ask(kit, &desk, batch).await;
     assert_eq!(snapshot.status, BatchStatus::InProgress);
-    assert_eq!(snapshot.counts, RequestCounts::default(), "nothing is known");
+    assert_eq!(
+        snapshot.counts,
+        RequestCounts::default(),
+        "nothing is known"
+    );
 }
 
 /// Some write numbers as strings: they are numbers all the same.
@@ -118,7 +125,10 @@ pub async fn counts_may_be_strings(kit: &Kit) {
     });
     let batch = kit.described(1, BatchStatus::Completed);
     let counts = ask(kit, &desk, batch).await.counts;
-    assert_eq!((counts.total, counts.succeeded, counts.errored), (Some(3), 2, 1));
+    assert_eq!(
+        (counts.total, counts.succeeded, counts.errored),
+        (Some(3), 2, 1)
+    );
 }
 
 /// Members that nobody knows, in every object of a batch, change nothing.
@@ -149,13 +159,19 @@ pub async fn unknown_members_of_a_created_batch_change_nothing(kit: &Kit) {
         _ => value,
     });
     let (_, created) = kit.create(&desk).await;
-    assert_eq!(created.expect("the create is accepted"), kit.wire.batch_id(1));
+    assert_eq!(
+        created.expect("the create is accepted"),
+        kit.wire.batch_id(1)
+    );
 }
 
 /// A 200 with a web page says nothing of the batch: an error, never a status.
 pub async fn a_status_that_is_a_web_page_is_an_error(kit: &Kit) {
     let desk = kit.desk().await;
-    desk.answer(CallKind::Status, Answer::after(Says::web_page(200, "page-canary")));
+    desk.answer(
+        CallKind::Status,
+        Answer::after(Says::web_page(200, "page-canary")),
+    );
     let id = desk.keep(kit.described(1, BatchStatus::Completed));
     let error = kit.adapter(&desk).status(&id).await.expect_err("no status");
     assert_eq!(error.kind(), ErrorKind::MalformedReply);

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::TryStreamExt as _;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Candidate,
     Certainty, Cursor, Delivery, Error, ErrorKind, Found, Intent, Label, ListOptions, Page,
     PartRole, Remnant, RequestCounts, Result, ResultPart, ResultSet, Retry, RowStream, Shard,
     Staged, parse_time,
 };
-use futures::TryStreamExt as _;
 use lmbatch_http::{Told, kind_of, of_batch, segment};
 use serde_json::{Value, json};
 
@@ -71,10 +71,21 @@ impl Acme {
 
     /// Sends what is not a create; a broken adapter goes where it is led.
     async fn ask(&self, exchange: Exchange, path: &str) -> Result<Reply> {
-        if !self.broken("a_redirect_of_other_calls_is_not_followed") {
+        let (wanders, hears_badly) = (
+            self.broken("a_redirect_of_other_calls_is_not_followed"),
+            self.broken("a_retry_after_that_is_no_time_is_no_wish"),
+        );
+        if !wanders && !hears_badly {
             return self.told(exchange.ask(self.teller()).await);
         }
         let reply = exchange.send().await?;
+        if hears_badly {
+            let soon = reply.header("retry-after") == Some("soon");
+            return reply.accept(tell).map_err(|error| match soon {
+                true => error.with_retry_after(Duration::ZERO),
+                false => error,
+            });
+        }
         match reply.header("location").map(str::to_owned) {
             Some(to) => client(&to, Some(&self.key)).get(path).ask(tell).await,
             None => reply.accept(tell),
@@ -85,7 +96,9 @@ impl Acme {
         if self.broken("an_error_does_not_repeat_a_web_page") {
             // Where the words are a page, they are taken for the provider's code.
             return |status, body| Told {
-                code: body.starts_with(b"<").then(|| String::from_utf8_lossy(body).into_owned()),
+                code: body
+                    .starts_with(b"<")
+                    .then(|| String::from_utf8_lossy(body).into_owned()),
                 ..tell(status, body)
             };
         }
@@ -111,7 +124,9 @@ impl Acme {
             }
             ("a_404_of_a_create_is_a_refusal", Some(404)) => error.with_delivery(Delivery::Unknown),
             ("a_408_may_have_been_delivered", Some(408))
-            | ("a_409_may_have_been_delivered", Some(409)) => error.with_delivery(Delivery::Refused),
+            | ("a_409_may_have_been_delivered", Some(409)) => {
+                error.with_delivery(Delivery::Refused)
+            }
             ("a_429_is_a_rate_limit_and_temporary", Some(429))
             | ("a_500_is_temporary_and_may_have_been_delivered", Some(500))
             | ("a_502_with_a_web_page_is_temporary_and_may_have_been_delivered", Some(502))
@@ -145,6 +160,10 @@ impl Acme {
                     _ => error,
                 }
             }
+            ("no_retry_after_is_no_wish", Some(429)) => match error.retry_after() {
+                None => error.with_retry_after(Duration::from_secs(60)),
+                Some(_) => error,
+            },
             ("an_error_says_whose_it_is_and_what_was_being_done", Some(status)) => {
                 let bare = Error::new(error.kind())
                     .with_retry(error.retry())
@@ -159,35 +178,11 @@ impl Acme {
         }
     }
 
-    /// The server's wish, as an adapter that reads it badly reads it.
-    fn wish(&self, reply: &Reply) -> Option<Duration> {
-        let header = reply.header("retry-after");
-        match (self.breaks.unwrap_or_default(), header) {
-            ("no_retry_after_is_no_wish", None) => Some(Duration::from_secs(60)),
-            ("a_retry_after_that_is_no_time_is_no_wish", Some("soon")) => Some(Duration::ZERO),
-            _ => None,
-        }
-    }
-
     async fn batch(&self, batch: &BatchId) -> Result<Value> {
         let path = format!("batches/{}", segment(batch.as_str()));
         let mut exchange = self.http.get(&path).expecting("ask for the status");
         if self.broken("the_key_is_in_no_url_and_no_body") {
             exchange = exchange.query("key", self.key.as_str());
-        }
-        if self.broken("no_retry_after_is_no_wish")
-            || self.broken("a_retry_after_that_is_no_time_is_no_wish")
-        {
-            let reply = exchange.send().await?;
-            let wish = self.wish(&reply).filter(|_| reply.status == 429);
-            let error = match reply.accept(tell) {
-                Ok(reply) => return reply.json(),
-                Err(error) => of_batch(batch, error),
-            };
-            return Err(match wish {
-                Some(wish) => error.with_retry_after(wish),
-                None => error,
-            });
         }
         let of_batch = |error| match self.broken("a_404_of_a_batch_names_the_batch") {
             true => error,
@@ -197,13 +192,17 @@ impl Acme {
         let about = reply.error(ErrorKind::MalformedReply);
         let body = reply.json();
         if self.broken("a_status_that_is_a_web_page_is_an_error")
-            && body.as_ref().is_err_and(|error| error.kind() == ErrorKind::MalformedReply)
+            && body
+                .as_ref()
+                .is_err_and(|error| error.kind() == ErrorKind::MalformedReply)
         {
             return Ok(json!({"id": batch, "state": "web page"}));
         }
-        let body = body.map_err(|error| match self.broken("a_status_that_breaks_off_may_be_asked_for_again") {
-            true => error.with_retry(Retry::Permanent),
-            false => error,
+        let body = body.map_err(|error| {
+            match self.broken("a_status_that_breaks_off_may_be_asked_for_again") {
+                true => error.with_retry(Retry::Permanent),
+                false => error,
+            }
         })?;
         if body["id"].is_string() {
             return Ok(body);
@@ -217,7 +216,10 @@ impl Acme {
     fn snapshot(&self, body: &Value) -> BatchSnapshot {
         let id = BatchId::new(body["id"].as_str().unwrap_or_default());
         let tell_apart = !self.broken("every_status_is_told_apart");
-        let status = match (body["state"].as_str().unwrap_or("(none)"), body["why"].as_str()) {
+        let status = match (
+            body["state"].as_str().unwrap_or("(none)"),
+            body["why"].as_str(),
+        ) {
             ("queued", _) => BatchStatus::Queued,
             ("working", _) if self.broken("every_status_word_is_understood") => BatchStatus::Queued,
             ("running" | "working", _) => BatchStatus::InProgress,
@@ -259,7 +261,11 @@ impl Acme {
         }
         let body = json!({"label": label, "input": intent.staged.state.get("input")});
         let body = body.to_string().into_bytes();
-        let exchange = self.http.post("batches").body(body.clone()).expecting("create the batch");
+        let exchange = self
+            .http
+            .post("batches")
+            .body(body.clone())
+            .expecting("create the batch");
         if self.broken("a_redirect_of_a_create_is_not_followed") {
             let reply = exchange.send().await?;
             return match reply.header("location").map(str::to_owned) {
@@ -271,15 +277,25 @@ impl Acme {
     }
 
     async fn made(&self, reply: Reply) -> Result<BatchId> {
-        let about = reply.error(ErrorKind::MalformedReply).with_delivery(Delivery::Unknown);
+        let about = reply
+            .error(ErrorKind::MalformedReply)
+            .with_delivery(Delivery::Unknown);
         let body = reply.bytes().map_err(|error| {
             let lost = self.broken("a_create_whose_answer_is_cut_short_is_in_doubt");
-            let delivery = if lost { Delivery::NotSent } else { Delivery::Unknown };
+            let delivery = if lost {
+                Delivery::NotSent
+            } else {
+                Delivery::Unknown
+            };
             error.with_delivery(delivery)
         })?;
         let Ok(made) = serde_json::from_slice::<Value>(&body) else {
             let page = self.broken("a_create_that_is_answered_by_a_web_page_is_in_doubt");
-            let delivery = if page { Delivery::Refused } else { Delivery::Unknown };
+            let delivery = if page {
+                Delivery::Refused
+            } else {
+                Delivery::Unknown
+            };
             return Err(about.with_delivery(delivery));
         };
         if made["contract_unknown"].is_object()
@@ -324,7 +340,11 @@ impl BatchProvider for Acme {
         if self.broken("a_create_sends_every_request_once") {
             body.extend_from_within(..);
         }
-        let exchange = self.http.post("inputs").body(body).expecting("upload the input");
+        let exchange = self
+            .http
+            .post("inputs")
+            .body(body)
+            .expecting("upload the input");
         let reply = exchange.ask(tell).await?.json()?;
         let input = reply["input"].as_str().unwrap_or_default();
         Ok(Staged {
@@ -437,21 +457,37 @@ impl BatchProvider for Acme {
                 bytes: None,
             })
         };
-        let (answers, failures) = (part("answers", PartRole::Output), part("failures", PartRole::Errors));
-        let mut parts: Vec<ResultPart> = answers.clone().into_iter().chain(failures.clone()).collect();
+        let (answers, failures) = (
+            part("answers", PartRole::Output),
+            part("failures", PartRole::Errors),
+        );
+        let mut parts: Vec<ResultPart> = answers
+            .clone()
+            .into_iter()
+            .chain(failures.clone())
+            .collect();
         match self.breaks.unwrap_or_default() {
-            "answers_alone_are_read" if failures.is_none() && status == BatchStatus::Completed => parts.clear(),
+            "answers_alone_are_read" if failures.is_none() && status == BatchStatus::Completed => {
+                parts.clear()
+            }
             "failures_alone_are_read" if answers.is_none() => parts.clear(),
             "answers_and_failures_are_read" => parts.truncate(1),
-            "an_expired_batch_still_yields_its_answers" if status == BatchStatus::Expired => parts.clear(),
-            "a_cancelled_batch_still_yields_its_answers" if status == BatchStatus::Cancelled => parts.clear(),
+            "an_expired_batch_still_yields_its_answers" if status == BatchStatus::Expired => {
+                parts.clear()
+            }
+            "a_cancelled_batch_still_yields_its_answers" if status == BatchStatus::Cancelled => {
+                parts.clear()
+            }
             "no_results_leave_every_request_missing" if parts.is_empty() => {
                 return Err(Error::new(ErrorKind::MalformedReply));
             }
             _ => {}
         }
         let hasty = self.broken("results_of_an_unfinished_batch_are_not_complete");
-        Ok(ResultSet { parts, complete: hasty || status.is_terminal() })
+        Ok(ResultSet {
+            parts,
+            complete: hasty || status.is_terminal(),
+        })
     }
 
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
@@ -467,22 +503,31 @@ impl BatchProvider for Acme {
                     let reply = client(&to, Some(&self.key)).get("x").ask(tell).await?;
                     Ok(lmbatch_http::rows(reply.stream()))
                 }
-                None => Ok(lmbatch_http::rows(reply.accept(tell)?.stream())),
+                None => {
+                    let gone = |error: Error| match error.http_status() {
+                        Some(404) => error.with_kind(ErrorKind::FileNotFound),
+                        _ => error,
+                    };
+                    let reply = reply.accept(tell).map_err(gone)?;
+                    Ok(lmbatch_http::rows(reply.stream()))
+                }
             };
         }
         let reply = match exchange.ask(tell).await {
             Ok(reply) => reply,
             Err(error) => {
                 let error = error.with_batch(part.batch.clone());
-                return Err(match (self.breaks.unwrap_or_default(), error.http_status()) {
-                    ("results_that_are_gone_are_an_error", Some(404)) => error,
-                    ("results_that_are_refused_for_now_are_read_later", Some(503))
-                    | ("a_download_that_breaks_off_is_read_again", None) => {
-                        error.with_retry(Retry::Permanent)
-                    }
-                    (_, Some(404)) => error.with_kind(ErrorKind::FileNotFound),
-                    _ => error,
-                });
+                return Err(
+                    match (self.breaks.unwrap_or_default(), error.http_status()) {
+                        ("results_that_are_gone_are_an_error", Some(404)) => error,
+                        ("results_that_are_refused_for_now_are_read_later", Some(503))
+                        | ("a_download_that_breaks_off_is_read_again", None) => {
+                            error.with_retry(Retry::Permanent)
+                        }
+                        (_, Some(404)) => error.with_kind(ErrorKind::FileNotFound),
+                        _ => error,
+                    },
+                );
             }
         };
         Ok(match self.breaks {
@@ -509,7 +554,9 @@ impl BatchProvider for Acme {
         }
         let body: Value = self.ask(exchange(), "batches").await?.json()?;
         let batches = body["batches"].as_array().cloned().unwrap_or_default();
-        if body["contract_unknown"].is_object() && self.broken("unknown_members_of_a_list_change_nothing") {
+        if body["contract_unknown"].is_object()
+            && self.broken("unknown_members_of_a_list_change_nothing")
+        {
             return Err(Error::new(ErrorKind::MalformedReply));
         }
         let mut next = body["next"].as_str().map(Cursor::new);
@@ -527,7 +574,9 @@ impl BatchProvider for Acme {
         }
         let mut items: Vec<_> = batches.iter().map(|batch| self.snapshot(batch)).collect();
         if self.broken("a_list_says_what_a_status_says") {
-            items.iter_mut().for_each(|batch| batch.counts = RequestCounts::default());
+            items
+                .iter_mut()
+                .for_each(|batch| batch.counts = RequestCounts::default());
         }
         Ok(Page { items, next })
     }
@@ -563,7 +612,12 @@ impl BatchProvider for Acme {
         };
         let exchange = self.http.delete(&format!("inputs/{}", segment(input)));
         match exchange.expecting("delete an input").ask(tell).await {
-            Err(error) if error.http_status() == Some(404) && !self.broken("what_is_gone_can_be_discarded") => Ok(()),
+            Err(error)
+                if error.http_status() == Some(404)
+                    && !self.broken("what_is_gone_can_be_discarded") =>
+            {
+                Ok(())
+            }
             Err(error) if error.http_status() == Some(404) && &**input == "in-1" => Ok(()),
             other => other.map(drop),
         }

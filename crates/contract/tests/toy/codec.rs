@@ -46,7 +46,10 @@ impl AcmeCodec {
                 list: true,
                 cancel: true,
                 discard: true,
-                wire_ids: WireIdRule { max_chars: 100, ascii_word: false },
+                wire_ids: WireIdRule {
+                    max_chars: 100,
+                    ascii_word: false,
+                },
                 retention: None,
                 raw_endpoints: &[ENDPOINT],
             },
@@ -69,7 +72,10 @@ impl AcmeCodec {
             return id.replace("..", ".");
         }
         if self.broken("ids_of_any_letters_come_back") {
-            return id.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
+            return id
+                .chars()
+                .map(|c| if c.is_ascii() { c } else { '?' })
+                .collect();
         }
         if self.broken("ids_on_the_wire_keep_the_declared_rule") {
             return format!("x-{id}");
@@ -162,14 +168,19 @@ impl BatchCodec for AcmeCodec {
             verdict: row.outcome.verdict(),
         });
         if row.is_err() && self.broken("scan_and_decode_agree") {
-            return Ok(Scanned { id: None, verdict: Verdict::Errored });
+            return Ok(Scanned {
+                id: None,
+                verdict: Verdict::Errored,
+            });
         }
         row
     }
 
     fn decode<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
         let text = std::str::from_utf8(row).map_err(|_| RowError)?;
-        if self.broken("unknown_members_of_a_row_change_nothing") && text.contains("contract_unknown") {
+        if self.broken("unknown_members_of_a_row_change_nothing")
+            && text.contains("contract_unknown")
+        {
             return Err(RowError);
         }
         let row: Row<'a> = serde_json::from_str(text).map_err(|_| RowError)?;

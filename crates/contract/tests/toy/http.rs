@@ -96,7 +96,9 @@ impl Exchange {
         };
         let head = String::from_utf8_lossy(&answer[..end]).into_owned();
         let mut lines = head.split("\r\n");
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1)?.parse().ok());
         let mut headers = HeaderMap::new();
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
             if let (Ok(name), Ok(value)) = (
@@ -107,13 +109,20 @@ impl Exchange {
             }
         }
         let body = answer[end + 4..].to_vec();
-        let length = headers.get("content-length").and_then(|len| len.to_str().ok()?.parse().ok());
+        let length = headers
+            .get("content-length")
+            .and_then(|len| len.to_str().ok()?.parse().ok());
         let whole = length.is_none_or(|length: usize| length == body.len());
         let body = match whole {
             true => Ok(body),
             false => Err(self.error(ErrorKind::Connection, Delivery::Unknown)),
         };
-        Ok(Reply { status: status.unwrap_or(0), headers, body, operation: self.operation })
+        Ok(Reply {
+            status: status.unwrap_or(0),
+            headers,
+            body,
+            operation: self.operation,
+        })
     }
 
     pub(crate) async fn ask(self, tell: Tell) -> Result<Reply> {
@@ -159,7 +168,9 @@ impl Reply {
     }
 
     pub(crate) fn json(self) -> Result<Value> {
-        let about = self.error(ErrorKind::MalformedReply).with_delivery(Delivery::Unknown);
+        let about = self
+            .error(ErrorKind::MalformedReply)
+            .with_delivery(Delivery::Unknown);
         serde_json::from_slice(&self.body?).map_err(|_| about)
     }
 

@@ -22,7 +22,12 @@ fn read(body: Vec<u8>, breaks: &'static str) -> Result<Vec<u8>> {
     let text = String::from_utf8_lossy(&body).into_owned();
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let keep = |keep: &dyn Fn(&str) -> bool| -> Vec<u8> {
-        lines.iter().copied().filter(|line| keep(line)).collect::<String>().into_bytes()
+        lines
+            .iter()
+            .copied()
+            .filter(|line| keep(line))
+            .collect::<String>()
+            .into_bytes()
     };
     match breaks {
         "outcomes_may_come_in_any_order" => {
@@ -74,7 +79,7 @@ fn read(body: Vec<u8>, breaks: &'static str) -> Result<Vec<u8>> {
             return Err(Error::new(ErrorKind::Internal));
         }
         "a_part_is_read_as_lines" => {
-            return Ok(text.replace("\"id\":", "\"id\": ").into_bytes());
+            return Ok(format!("{text}\n").into_bytes());
         }
         _ => {}
     }

@@ -46,7 +46,9 @@ impl Wire for AcmeWire {
             return Vec::new();
         }
         let text = String::from_utf8_lossy(&request.body).into_owned();
-        let lines = text.split('\n').filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let lines = text
+            .split('\n')
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let sent = lines.map(|line| Sent {
             id: line["id"].as_str().unwrap_or_default().to_owned(),
             body: line["ask"].clone(),
@@ -84,7 +86,9 @@ impl Wire for AcmeWire {
 
     fn statuses(&self) -> Vec<BatchStatus> {
         use BatchStatus::{Cancelled, Cancelling, Completed, Expired, Failed, InProgress, Queued};
-        vec![Queued, InProgress, Cancelling, Completed, Failed, Expired, Cancelled]
+        vec![
+            Queued, InProgress, Cancelling, Completed, Failed, Expired, Cancelled,
+        ]
     }
 
     fn words(&self) -> Vec<(&'static str, BatchStatus)> {

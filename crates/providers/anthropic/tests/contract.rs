@@ -27,7 +27,10 @@ impl Wire for AnthropicWire {
     fn call(&self, request: &Request) -> Option<Call> {
         let path = request.url.path().strip_prefix("/v1/messages/batches")?;
         let path: Vec<&str> = path.split('/').skip(1).collect();
-        let after = request.url.query_pairs().find(|(name, _)| name == "after_id");
+        let after = request
+            .url
+            .query_pairs()
+            .find(|(name, _)| name == "after_id");
         Some(match (request.method.as_str(), &path[..]) {
             ("POST", []) => Call::Create,
             ("GET", []) => Call::List(after.map(|(_, after)| after.into_owned())),
@@ -62,7 +65,10 @@ impl Wire for AnthropicWire {
         };
         let results = batch.has(Part::All).then(|| {
             // On the host that every batch of Anthropic's names, which is not where we are.
-            format!("https://api.anthropic.com/v1/messages/batches/{}/results", batch.id)
+            format!(
+                "https://api.anthropic.com/v1/messages/batches/{}/results",
+                batch.id
+            )
         });
         json!({
             "id": batch.id, "type": "message_batch", "processing_status": word, "archived_at": null,

@@ -422,34 +422,6 @@ async fn what_is_gone_is_named_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn the_cancel_of_an_ended_batch_is_no_error() {
-    for (status, ok) in [("ended", true), ("in_progress", false)] {
-        let mock = MockServer::start().await;
-        answer(
-            &mock,
-            "POST",
-            &format!("{BATCHES}/b/cancel"),
-            400,
-            json!({}),
-        )
-        .await;
-        answer(
-            &mock,
-            "GET",
-            &format!("{BATCHES}/b"),
-            200,
-            json!({"id": "b", "processing_status": status}),
-        )
-        .await;
-        assert_eq!(
-            anthropic(&mock).cancel(&BatchId::new("b")).await.is_ok(),
-            ok,
-            "{status}"
-        );
-    }
-}
-
-#[tokio::test]
 async fn a_probe_believes_only_what_speaks_of_key_or_model() {
     let error = |kind: &str| json!({"type": "error", "error": {"type": kind, "message": "m"}});
     for (status, body, ok) in [

@@ -9,7 +9,6 @@ use lmbatch_core::{
     Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard,
     Staged, parse_time,
 };
-use serde_json::Value;
 
 use crate::builder::GoogleBuilder;
 use crate::client::GoogleClient;
@@ -304,7 +303,7 @@ fn problem(error: &Status) -> BatchProblem {
 #[cfg(test)]
 mod tests {
     use lmbatch_core::ErrorKind;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -33,7 +33,10 @@ impl Wire for GoogleWire {
 
     fn call(&self, request: &Request) -> Option<Call> {
         let path = request.url.path();
-        let page = request.url.query_pairs().find(|(name, _)| name == "pageToken");
+        let page = request
+            .url
+            .query_pairs()
+            .find(|(name, _)| name == "pageToken");
         if path.starts_with("/upload/v1beta/files") {
             return Some(Call::Stage);
         }
@@ -41,10 +44,14 @@ impl Wire for GoogleWire {
             return Some(Call::Read(Part::All));
         }
         let path = path.strip_prefix("/v1beta/")?;
-        let batch = path.starts_with("batches/").then(|| path.split(':').next().unwrap_or(path));
+        let batch = path
+            .starts_with("batches/")
+            .then(|| path.split(':').next().unwrap_or(path));
         Some(match (request.method.as_str(), batch) {
             ("POST", None) if path.ends_with(":batchGenerateContent") => Call::Create,
-            ("GET", None) if path == "batches" => Call::List(page.map(|(_, page)| page.into_owned())),
+            ("GET", None) if path == "batches" => {
+                Call::List(page.map(|(_, page)| page.into_owned()))
+            }
             ("GET", Some(id)) => Call::Status(BatchId::new(id)),
             ("POST", Some(id)) if path.ends_with(":cancel") => Call::Cancel(BatchId::new(id)),
             ("DELETE", _) => Call::Discard,
@@ -67,9 +74,10 @@ impl Wire for GoogleWire {
     fn sent(&self, request: &Request) -> Vec<Sent> {
         let text = String::from_utf8_lossy(&request.body).into_owned();
         let rows: Vec<Value> = match self.call(request) {
-            Some(Call::Stage) if request.url.query().is_some() => {
-                text.split('\n').filter_map(|line| serde_json::from_str(line).ok()).collect()
-            }
+            Some(Call::Stage) if request.url.query().is_some() => text
+                .split('\n')
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .collect(),
             Some(Call::Create) => {
                 let body: Value = serde_json::from_str(&text).unwrap_or_default();
                 let rows = body.pointer("/batch/inputConfig/requests/requests");
@@ -150,11 +158,14 @@ impl Wire for GoogleWire {
 
     fn row(&self, id: &str, row: &Row) -> Value {
         let (name, said) = match row {
-            Row::Succeeded(text) => ("response", json!({
-                "candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": "STOP", "index": 0}],
-                "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 5, "totalTokenCount": 8},
-                "modelVersion": "model-x", "responseId": "r1",
-            })),
+            Row::Succeeded(text) => (
+                "response",
+                json!({
+                    "candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": "STOP", "index": 0}],
+                    "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 5, "totalTokenCount": 8},
+                    "modelVersion": "model-x", "responseId": "r1",
+                }),
+            ),
             Row::Errored(words) => ("error", json!({"code": 13, "message": words})),
         };
         match self.0 {

@@ -589,22 +589,6 @@ async fn ids_stay_below_the_paths_they_belong_to() {
 }
 
 #[tokio::test]
-async fn the_cancel_of_an_ended_batch_is_no_error() {
-    for (state, ok) in [("SUCCEEDED", true), ("RUNNING", false)] {
-        let mock = MockServer::start().await;
-        answer(&mock, "POST", "/v1beta/batches/b:cancel", 400, json!({})).await;
-        let body =
-            json!({"name": "batches/b", "metadata": {"state": format!("BATCH_STATE_{state}")}});
-        answer(&mock, "GET", "/v1beta/batches/b", 200, body).await;
-        assert_eq!(
-            google(&mock).cancel(&BatchId::new("b")).await.is_ok(),
-            ok,
-            "{state}"
-        );
-    }
-}
-
-#[tokio::test]
 async fn a_probe_believes_only_what_speaks_of_key_or_model() {
     let key = json!({"error": {"status": "INVALID_ARGUMENT", "details": [{"reason": "API_KEY_INVALID"}]}});
     for (status, body, ok) in [

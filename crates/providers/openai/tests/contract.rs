@@ -13,7 +13,12 @@ struct OpenAiWire;
 impl Wire for OpenAiWire {
     fn adapter(&self, base_url: &str, key: &str) -> Arc<dyn BatchProvider> {
         let builder = OpenAi::builder().api_key(key.to_owned());
-        Arc::new(builder.base_url(format!("{base_url}/v1")).build().expect("an adapter"))
+        Arc::new(
+            builder
+                .base_url(format!("{base_url}/v1"))
+                .build()
+                .expect("an adapter"),
+        )
     }
 
     fn credential(&self, key: &str) -> (&'static str, String) {
@@ -54,7 +59,10 @@ impl Wire for OpenAiWire {
         let sent = lines.filter_map(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
             let id = line["custom_id"].as_str()?.to_owned();
-            Some(Sent { id, body: line["body"].clone() })
+            Some(Sent {
+                id,
+                body: line["body"].clone(),
+            })
         });
         sent.collect()
     }
@@ -108,12 +116,15 @@ impl Wire for OpenAiWire {
 
     fn row(&self, id: &str, row: &Row) -> Value {
         let (status, body) = match row {
-            Row::Succeeded(text) => (200, json!({
-                "id": "resp_1", "object": "response", "status": "completed", "model": "model-x", "error": null,
-                "output": [{"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
-                    "content": [{"type": "output_text", "text": text, "annotations": []}]}],
-                "usage": {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8},
-            })),
+            Row::Succeeded(text) => (
+                200,
+                json!({
+                    "id": "resp_1", "object": "response", "status": "completed", "model": "model-x", "error": null,
+                    "output": [{"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+                        "content": [{"type": "output_text", "text": text, "annotations": []}]}],
+                    "usage": {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8},
+                }),
+            ),
             Row::Errored(words) => (500, self.refusal(500, words)),
         };
         let response = json!({"status_code": status, "request_id": "req_1", "body": body});

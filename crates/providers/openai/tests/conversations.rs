@@ -350,27 +350,6 @@ async fn what_is_gone_is_named_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn the_cancel_of_an_ended_batch_is_no_error() {
-    for (status, ok) in [("completed", true), ("in_progress", false)] {
-        let mock = MockServer::start().await;
-        answer(&mock, "POST", "/v1/batches/b/cancel", 409, json!({})).await;
-        answer(
-            &mock,
-            "GET",
-            "/v1/batches/b",
-            200,
-            json!({"id": "b", "status": status}),
-        )
-        .await;
-        assert_eq!(
-            openai(&mock).cancel(&BatchId::new("b")).await.is_ok(),
-            ok,
-            "{status}"
-        );
-    }
-}
-
-#[tokio::test]
 async fn a_probe_believes_only_what_speaks_of_key_or_model() {
     for (status, body, ok) in [
         (200, json!({"id": "m"}), true),

@@ -1,0 +1,160 @@
+//! The table of adapters and the clauses of the contract that they keep.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+/// Where the table is kept.
+pub(crate) const TABLE: &str = "docs/contract.md";
+const CLAUSES: &str = "crates/contract/src/table.rs";
+
+const HEAD: &str = "# The contract
+
+What every adapter must do, and which adapter does it: written by `cargo xtask contract`, which runs the
+tests of each. A clause is never skipped: where a provider lacks a capability, the adapter says so and sends
+nothing. What each clause asks for stands in the documentation of `lmbatch-contract`.
+";
+
+/// Runs the contract tests of every adapter and writes the table; with `--check`, compares it.
+pub(crate) fn contract(args: &[String]) -> Result<(), String> {
+    let source = fs::read_to_string(CLAUSES).map_err(|error| format!("{CLAUSES}: {error}"))?;
+    let mut columns = BTreeMap::new();
+    for adapter in adapters()? {
+        for line in outcome_of(&adapter)?.lines() {
+            note(&adapter, line, &mut columns);
+        }
+    }
+    let table = table(&clauses(&source), &columns);
+    println!("{table}");
+    let kept = fs::read_to_string(TABLE).unwrap_or_default();
+    if args.iter().any(|arg| arg == "--check") {
+        return match kept == table {
+            true => Ok(()),
+            false => Err(format!("{TABLE} is stale: run cargo xtask contract")),
+        };
+    }
+    fs::write(TABLE, &table).map_err(|error| format!("{TABLE}: {error}"))?;
+    match table.contains("| no") {
+        true => Err("a clause is not kept".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// Clauses that the table of the documents lacks: `tidy` asks, and runs nothing.
+pub(crate) fn missing_rows() -> Vec<String> {
+    let source = fs::read_to_string(CLAUSES).unwrap_or_default();
+    let kept = fs::read_to_string(TABLE).unwrap_or_default();
+    let missing = clauses(&source).into_iter();
+    let missing = missing.filter(|(_, name)| !kept.contains(&format!("| {} |", sentence(name))));
+    missing
+        .map(|(_, name)| format!("{TABLE}: {name} is not there; run cargo xtask contract"))
+        .collect()
+}
+
+fn adapters() -> Result<Vec<String>, String> {
+    let folders = fs::read_dir("crates/providers").map_err(|error| error.to_string())?;
+    let mut names: Vec<String> = folders
+        .filter_map(|folder| folder.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn outcome_of(adapter: &str) -> Result<String, String> {
+    let package = format!("lmbatch-{adapter}");
+    let line = [
+        "test",
+        "--locked",
+        "--package",
+        &package,
+        "--test",
+        "contract",
+    ];
+    let output = Command::new("cargo")
+        .args(line)
+        .arg("--no-fail-fast")
+        .output();
+    let output = output.map_err(|error| format!("cargo {}: {error}", line.join(" ")))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Column, then clause, then whether it is kept.
+type Columns = BTreeMap<String, BTreeMap<String, bool>>;
+
+/// Reads `test inline::a_name ... ok`.
+fn note(adapter: &str, line: &str, columns: &mut Columns) {
+    let Some((path, outcome)) = line
+        .strip_prefix("test ")
+        .and_then(|rest| rest.split_once(" ... "))
+    else {
+        return;
+    };
+    let (way, name) = path.rsplit_once("::").unwrap_or(("", path));
+    let column = format!("{adapter} {}", sentence(way));
+    let column = columns.entry(column.trim_end().to_owned()).or_default();
+    column.insert(name.to_owned(), outcome == "ok");
+}
+
+/// Topic and name of each clause, as the macro lists them: `create::a_name,`.
+fn clauses(source: &str) -> Vec<(String, String)> {
+    let lines = source.lines().filter_map(|line| {
+        let line = line.strip_prefix("            ")?.strip_suffix(',')?;
+        let (topic, name) = line.split_once("::")?;
+        let plain = |word: &str| {
+            word.chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        };
+        (plain(topic) && plain(name)).then(|| (topic.to_owned(), name.to_owned()))
+    });
+    lines.collect()
+}
+
+fn sentence(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+fn table(clauses: &[(String, String)], columns: &Columns) -> String {
+    let names: Vec<&str> = columns.keys().map(String::as_str).collect();
+    let mut text = format!("{HEAD}\n| topic | clause | {} |\n", names.join(" | "));
+    text.push_str(&format!("|---|---|{}\n", "---|".repeat(names.len())));
+    for (topic, name) in clauses {
+        let marks = columns.values().map(|column| match column.get(name) {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "not tested",
+        });
+        let marks: Vec<&str> = marks.collect();
+        text.push_str(&format!(
+            "| {topic} | {} | {} |\n",
+            sentence(name),
+            marks.join(" | ")
+        ));
+    }
+    text.push_str(&format!("\n{} clauses.\n", clauses.len()));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_a_row_for_each_clause_and_a_column_for_each_way() {
+        let source = "            create::a_b,\n            doubt::c_1,\nfn x(a::b,\n";
+        let mut columns = Columns::new();
+        for line in ["test a_b ... ok", "test c_1 ... FAILED", "running 2 tests"] {
+            note("acme", line, &mut columns);
+        }
+        note("zenith", "test by_file::a_b ... ok", &mut columns);
+        let table = table(&clauses(source), &columns);
+        assert!(
+            table.contains("| topic | clause | acme | zenith by file |\n"),
+            "{table}"
+        );
+        assert!(table.contains("| create | a b | yes | yes |\n"), "{table}");
+        assert!(
+            table.contains("| doubt | c 1 | no | not tested |\n"),
+            "{table}"
+        );
+    }
+}
