@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use lmbatch::durable::{FolderSpool, StateFolder};
-use lmbatch::{Changes, ErrorKind, Event, LMInvoker, Request, RunOutput};
-use lmbatch_emulator::{Emulator, Pace};
+use lmbatch::{BatchLimit, Changes, ErrorKind, Event, LMInvoker, Request, RetryPolicy, RunOutput};
+use lmbatch_emulator::{Emulator, Fault, FaultKind, Operation, Pace};
 use lmbatch_tests::{SUBJECTS, Subject};
 
 /// An invoker that keeps its record in a folder.
@@ -26,6 +26,14 @@ async fn emulator(pace: Pace) -> Emulator {
         .start()
         .await
         .unwrap()
+}
+
+/// No call is made again by itself.
+fn once() -> RetryPolicy {
+    RetryPolicy {
+        max_attempts: 1,
+        ..RetryPolicy::default()
+    }
 }
 
 type Asked = Result<Request, std::io::Error>;
@@ -202,4 +210,76 @@ async fn a_run_without_a_record_is_refused() {
         .unwrap_err();
     assert!(error.to_string().contains("needs a record"), "{error}");
     assert_eq!(emulator.bill().creates, 0);
+}
+
+#[tokio::test]
+async fn what_is_uploaded_waits_at_the_provider_until_there_is_room_for_its_batch() {
+    for subject in SUBJECTS {
+        let pace = Pace {
+            in_progress: Duration::from_millis(200),
+            ..Pace::INSTANT
+        };
+        let (emulator, folder) = (emulator(pace).await, tempfile::tempdir().unwrap());
+        emulator.add_fault(Fault {
+            skip: 1,
+            times: 3,
+            ..Fault::once(Operation::Create, FaultKind::status(429))
+        });
+        let invoker = recorded(subject, &emulator, folder.path()).await;
+        let invoker = invoker.retries(once()).batch_limit(BatchLimit {
+            max_requests: Some(3),
+            ..BatchLimit::default()
+        });
+        let run = invoker.batch().run("mine");
+        let run = run.requests(asked((0..6).map(|id| (id, "say it"))));
+        let output = run.status_check_interval(Duration::from_millis(20)).await;
+        let output = output.unwrap();
+        assert_eq!(read(&output, 0).await.len(), 6);
+        let bill = emulator.bill();
+        let tried = |operation| bill.calls.get(&operation).copied().unwrap_or(0);
+        let batches = output.batches().len() as u64;
+        assert_eq!(
+            (bill.creates, tried(Operation::Create)),
+            (batches, batches + 3)
+        );
+        assert!(
+            [0, batches].contains(&bill.uploads),
+            "{}: {bill:?}",
+            subject.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_was_uploaded_and_is_gone_is_uploaded_again() {
+    for subject in SUBJECTS {
+        let (emulator, folder) = (emulator(Pace::INSTANT).await, tempfile::tempdir().unwrap());
+        let mut full = Fault::once(Operation::Create, FaultKind::status(429));
+        full.times = 2;
+        emulator.add_fault(full);
+        let invoker = recorded(subject, &emulator, folder.path()).await;
+        let invoker = invoker.retries(once());
+        let run = || invoker.batch().run("mine").requests(asked([(1, "one")]));
+        for _ in 0..2 {
+            let refused = run().await.unwrap_err();
+            assert_eq!(
+                refused.kind(),
+                ErrorKind::ProviderRateLimit,
+                "{}",
+                subject.name
+            );
+        }
+        emulator.add_fault(Fault::once(Operation::Create, FaultKind::status(404)));
+        assert_eq!(
+            read(&run().await.unwrap(), 0).await.len(),
+            1,
+            "{}",
+            subject.name
+        );
+        let bill = emulator.bill();
+        let tried = |operation| bill.calls.get(&operation).copied().unwrap_or(0);
+        // Two that are refused for now, one for want of its file, and one that is accepted.
+        assert_eq!((bill.creates, tried(Operation::Create)), (1, 4));
+        assert_ne!(tried(Operation::Upload), 1, "{}: {bill:?}", subject.name);
+    }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Created {
 pub(crate) struct Noted {
     key: ShardKey,
     epoch: u64,
+    /// What an earlier try put at the provider, if no create has used it since.
+    staged: Option<Staged>,
 }
 
 impl Noted {
@@ -31,12 +33,22 @@ impl Noted {
         Self {
             key: record.key.clone(),
             epoch: record.epoch,
+            staged: staged_in(&record.state),
         }
     }
 
     pub(crate) async fn advance(&mut self, engine: &Engine, state: ShardState) -> Result<()> {
+        let staged = staged_in(&state);
         self.epoch = engine.ledger.advance(&self.key, self.epoch, state).await?;
+        self.staged = staged;
         Ok(())
+    }
+}
+
+fn staged_in(state: &ShardState) -> Option<Staged> {
+    match state {
+        ShardState::Staged(staged) if staged.ready => Some(staged.clone()),
+        _ => None,
     }
 }
 
@@ -84,12 +96,21 @@ impl Engine {
 
     /// Brings a shard's batch into being: one accepted create, or an error that says what is known.
     pub(crate) async fn create(&self, shard: &Shard, noted: &mut Noted) -> Result<Created> {
+        let uploaded_before = noted.staged.is_some();
         let intent = self.intent(shard, noted).await?;
-        self.post(shard, intent, noted).await
+        match self.post(shard, intent, noted).await {
+            // What was uploaded then may be gone by now.
+            Err(error) if uploaded_before && may_lack_its_input(&error) => {
+                noted.staged = None;
+                let intent = self.intent(shard, noted).await?;
+                self.post(shard, intent, noted).await
+            }
+            posted => posted,
+        }
     }
 
     async fn intent(&self, shard: &Shard, noted: &mut Noted) -> Result<Intent> {
-        let staged = self.stage(shard).await?;
+        let staged = self.stage(shard, noted.staged.take()).await?;
         noted
             .advance(self, ShardState::Staged(staged.clone()))
             .await?;
@@ -105,12 +126,14 @@ impl Engine {
         })
     }
 
-    async fn stage(&self, shard: &Shard) -> Result<Staged> {
+    async fn stage(&self, shard: &Shard, mut prior: Option<Staged>) -> Result<Staged> {
+        if let Some(staged) = prior.take_if(|staged| staged.ready) {
+            return Ok(staged);
+        }
         self.tell(&Event::Staging {
             label: &shard.label,
             bytes: shard.len(),
         });
-        let mut prior: Option<Staged> = None;
         loop {
             let staged = self
                 .retrying(|| self.provider.stage(shard, prior.clone()))
@@ -376,6 +399,14 @@ impl Engine {
         }
         Ok(taken)
     }
+}
+
+/// Whether a create may have been refused because what it was to be made of is not there. Some providers
+/// do not tell that from what is someone else's.
+fn may_lack_its_input(error: &Error) -> bool {
+    error.delivery() == Delivery::Refused
+        && (error.kind() == ErrorKind::FileNotFound
+            || matches!(error.http_status(), Some(403 | 404)))
 }
 
 /// What became of a search.
