@@ -11,6 +11,7 @@ mod providers;
 mod settings;
 mod summary;
 mod terminal;
+mod words;
 
 use std::process::ExitCode;
 
@@ -88,7 +89,7 @@ fn main() -> ExitCode {
 
 async fn dispatch(command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Run(args) => commands::run::run(args).await,
+        Command::Run(args) => Box::pin(commands::run::run(args)).await,
         Command::Create(args) => commands::create::create(args).await,
         Command::List(args) => commands::batch::list(args).await,
         Command::Cancel(args) => commands::batch::cancel(args).await,
@@ -99,7 +100,7 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Runs(args) => commands::runs::runs(args).await,
         Command::Show(args) => commands::runs::show(args).await,
         Command::Audit(args) => commands::runs::audit(args).await,
-        Command::Purge(args) => commands::runs::purge(args).await,
+        Command::Purge(args) => commands::purge::purge(args).await,
         Command::Status(args) => commands::batch::status(args).await,
         Command::Retrieve(args) => commands::batch::retrieve(args).await,
         Command::Validate(args) => commands::validate::validate(args).await,

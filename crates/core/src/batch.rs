@@ -211,6 +211,19 @@ pub enum Remnant {
     Batch(BatchId),
 }
 
+/// A file of ours that a provider holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// What to [discard](crate::BatchProvider::discard).
+    pub remnant: Remnant,
+    /// The mark of the shard that it was uploaded for.
+    pub label: Label,
+    /// Its bytes, where the provider says so.
+    pub bytes: Option<u64>,
+    /// When it was uploaded.
+    pub created_at: Option<SystemTime>,
+}
+
 /// A create that was decided and noted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Intent {

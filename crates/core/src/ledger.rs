@@ -49,8 +49,31 @@ pub struct RunRecord {
     /// Whether its caller has had enough: nothing more is created, and what exists is fetched.
     #[serde(default)]
     pub cancelled: bool,
+    /// What of it was deleted at the provider.
+    #[serde(default)]
+    pub cleaned: Option<Cleaned>,
     /// What its caller keeps with it, such as where the output goes.
     pub notes: BTreeMap<Box<str>, Box<str>>,
+}
+
+/// What of a run was deleted at its provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cleaned {
+    /// The last try of which anything was.
+    pub attempt: u32,
+    /// Whether its batches were, with its inputs.
+    pub batches: bool,
+}
+
+impl Cleaned {
+    /// Whether the inputs of a shard are gone.
+    pub fn inputs(self, shard: &ShardRecord) -> bool {
+        shard.attempt <= self.attempt
+    }
+    /// Whether its batch is.
+    pub fn batches(self, shard: &ShardRecord) -> bool {
+        self.batches && self.inputs(shard)
+    }
 }
 
 /// The output of a run whose input was changed: some of the requests that were sent, in another order.

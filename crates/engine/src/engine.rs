@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use lmbatch_core::{
     BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Error, ErrorKind, Ledger,
-    ListOptions, Nonce, Page, Remnant, RequestId, Result, Rng, RunRecord, ShardRecord, ShardState,
-    Spool,
+    ListOptions, Nonce, Page, RequestId, Result, Rng, RunRecord, ShardRecord, Spool,
 };
 
 use crate::clock::{SystemClock, SystemRng};
@@ -278,26 +277,6 @@ impl Engine {
         let mut job = self.job(run).await?;
         let chosen = job.plan.ordinals_of(chosen)?;
         job.send_again(&chosen).await
-    }
-
-    /// Deletes what a run that has ended left at the provider: its inputs, and its batches too if that is
-    /// wanted and possible. How many things are gone.
-    pub async fn clean(&self, run: &RunRecord, batches: bool) -> Result<u64> {
-        let mut gone = 0;
-        for shard in self.ledger.shards(&run.id).await? {
-            let mut remnants = shard.remnants;
-            if let (true, ShardState::Sealed { snapshot, .. }) = (batches, shard.state) {
-                remnants.push(Remnant::Batch(snapshot.id));
-            }
-            for remnant in remnants {
-                match self.retrying(|| self.provider.discard(&remnant)).await {
-                    Ok(()) => gone += 1,
-                    Err(error) if error.kind() == ErrorKind::Unsupported => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(gone)
     }
 
     /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.

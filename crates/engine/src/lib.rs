@@ -7,6 +7,7 @@
 mod answer;
 mod attach;
 mod calls;
+mod clean;
 mod clock;
 mod create;
 mod draft;
@@ -37,6 +38,7 @@ mod update;
 
 pub use answer::{AnswerView, Answered, Structured};
 pub use calls::{Create, Invoke};
+pub use clean::Left;
 pub use clock::{SystemClock, SystemRng};
 pub use engine::{Engine, RunOptions};
 pub use event::{Event, Observer};

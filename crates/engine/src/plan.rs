@@ -99,6 +99,7 @@ impl Plan {
             created_at: Some(clock.now()),
             finished: false,
             cancelled: false,
+            cleaned: None,
             notes: std::collections::BTreeMap::new(),
         }
     }

@@ -15,6 +15,9 @@ use crate::plan::{Plan, PlannedShard};
 use crate::policy::OnDoubt;
 use crate::poll::{Poll, unfinished};
 
+/// Stands for the batch of a shard that has none, and will have none.
+pub(crate) const NO_BATCH: &str = "none";
+
 /// A run under way.
 pub(crate) struct Job<'a> {
     pub(crate) engine: &'a Engine,
@@ -75,7 +78,7 @@ impl<'a> Job<'a> {
                 }
                 // What was never created is cancelled with its run.
                 _ if run.cancelled => Stage::Sealed(BatchSnapshot::new(
-                    BatchId::new("none"),
+                    BatchId::new(NO_BATCH),
                     BatchStatus::Cancelled,
                 )),
                 // Planned, staged, or refused by a provider that may have changed its mind.
@@ -163,7 +166,7 @@ impl<'a> Job<'a> {
             Stage::Sealed(snapshot) => snapshot,
             Stage::Ended(BatchSnapshot { id: batch, .. }, _)
             | Stage::Going(Poll { batch, .. }, _) => going(batch),
-            _ => going(BatchId::new("none")),
+            _ => going(BatchId::new(NO_BATCH)),
         });
         let snapshots = snapshots.collect();
         self.harvest
@@ -309,7 +312,7 @@ fn going(batch: BatchId) -> BatchSnapshot {
 /// A create that its caller gives up on: its requests are errors, whatever became of it.
 fn abandoned(error: &Error) -> BatchSnapshot {
     let message = format!("abandoned: {error}");
-    let mut snapshot = BatchSnapshot::new(BatchId::new("none"), BatchStatus::Failed);
+    let mut snapshot = BatchSnapshot::new(BatchId::new(NO_BATCH), BatchStatus::Failed);
     snapshot.problems.push(BatchProblem {
         error: RequestError::new(ErrorKind::Doubt).with_message(message),
         line: None,

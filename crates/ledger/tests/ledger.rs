@@ -28,6 +28,7 @@ fn run(id: &str) -> RunRecord {
         created_at: lmbatch_core::parse_time("2026-11-23T10:00:00Z"),
         finished: false,
         cancelled: false,
+        cleaned: None,
         notes: [("output".into(), "out.jsonl".into())].into(),
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch_core::{OutcomeStatus, Problem, Result as CoreResult, RunRecord};
-use lmbatch_engine::{Answered, DoubtPolicy, Engine, Finished, OnDoubt, PollingPolicy, RunOptions};
+use lmbatch_engine::{
+    Answered, DoubtPolicy, Engine, Finished, Left, OnDoubt, PollingPolicy, RunOptions,
+};
 use lmbatch_ledger::StateFolder;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -370,7 +372,9 @@ async fn outcomes(
     let accept = report.accept.clone();
     let mut summary = write(engine, finished, origin, sink, summary, accept).await?;
     summary.finish(engine.clock().elapsed() - going.start);
-    clean(going, engine).await;
+    if let Some(left) = clean(going, engine).await {
+        summary.leave(&left);
+    }
     if report.json {
         terminal::out(&summary.json());
     }
@@ -380,28 +384,31 @@ async fn outcomes(
     Ok(summary.exit(report.max_failed))
 }
 
-/// Deletes at the provider what is not needed any more, now that the output is safe.
-async fn clean(going: &Going, engine: &Engine) {
-    let batches = match going.report.cleanup {
-        Cleanup::None => return,
-        Cleanup::Inputs => false,
-        Cleanup::All => true,
-    };
-    let Some(id) = going.progress.run() else {
-        return;
-    };
+/// Deletes at the provider what is not needed any more, now that the output is safe; what stays there, if
+/// there is a record of it.
+async fn clean(going: &Going, engine: &Engine) -> Option<Left> {
+    let id = going.progress.run()?;
     let cleaned = async {
         let runs = engine.ledger().runs().await?;
-        match runs.into_iter().find(|run| *run.id == *id) {
-            Some(run) => engine.clean(&run, batches).await,
-            None => Ok(0),
-        }
+        let Some(run) = runs.into_iter().find(|run| *run.id == *id) else {
+            return Ok(None);
+        };
+        let left = match going.report.cleanup {
+            Cleanup::None => engine.left(&run).await,
+            Cleanup::Inputs => engine.clean(&run, false).await,
+            Cleanup::All => engine.clean(&run, true).await,
+        };
+        left.map(Some)
     };
-    if let Err(error) = cleaned.await {
+    match cleaned.await {
+        Ok(left) => left,
         // The outcomes are safe; what stays is deleted by the provider in time.
-        terminal::say(&format!(
-            "warning: the inputs stay at the provider: {error}"
-        ));
+        Err(error) => {
+            terminal::say(&format!(
+                "warning: not everything could be deleted at the provider: {error}"
+            ));
+            None
+        }
     }
 }
 

@@ -1,11 +1,11 @@
-//! `lmbatch runs`, `show`, `audit`, `purge`, and the cancel of a run: what the record says.
+//! `lmbatch runs`, `show`, `audit`, and the cancel of a run: what the record says.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use lmbatch_core::{Ledger as _, RunRecord, ShardRecord, ShardState, format_time};
+use lmbatch_core::{RunRecord, ShardRecord, ShardState, format_time};
 use lmbatch_engine::Engine;
 
 use super::connect;
@@ -196,26 +196,4 @@ fn lines(path: &Path) -> Option<u64> {
         count += u64::from(!line.ok()?.is_empty());
     }
     Some(count)
-}
-
-pub(crate) async fn purge(args: OneRunArgs) -> Result<Exit, Failure> {
-    let folder = lmbatch_ledger::StateFolder::write(state::folder(&args.state))?;
-    let ledger = folder.ledger().await?;
-    let run = state::find(&ledger, &args.run).await?;
-    let stem = format!("{}.", run.nonce.as_str());
-    let failed = |error| lmbatch_core::Error::local("deleting the run", error);
-    let mut count = 0;
-    for entry in std::fs::read_dir(folder.spool()).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if entry.file_name().to_string_lossy().starts_with(&stem) {
-            std::fs::remove_file(entry.path()).map_err(failed)?;
-            count += 1;
-        }
-    }
-    ledger.forget(&run.id).await?;
-    terminal::say(&format!(
-        "run {} is forgotten, and {count} files with its prompts and answers are deleted",
-        run.id
-    ));
-    Ok(Exit::Usable)
 }
