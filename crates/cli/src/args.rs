@@ -355,7 +355,7 @@ pub(crate) struct PurgeArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CancelArgs {
-    /// A run, by id (r-…), or a batch.
+    /// A run, by id or name; with -p, a batch.
     pub(crate) batch: String,
     /// Whose batch it is; a run knows it.
     #[arg(short, long)]
@@ -447,9 +447,9 @@ pub(crate) struct ConnectionArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
-    /// A batch, or a run (r-…).
+    /// A run, by id or name; with -p, a batch.
     pub(crate) batch: String,
-    /// Whose it is.
+    /// Whose batch it is; a run knows it.
     #[arg(short, long)]
     pub(crate) provider: Option<String>,
     #[command(flatten)]

@@ -29,7 +29,7 @@ fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Fail
 }
 
 pub(crate) async fn status(args: StatusArgs) -> Result<Exit, Failure> {
-    if args.batch.batch.starts_with("r-") && args.batch.provider.is_none() {
+    if args.batch.provider.is_none() {
         let run = args.batch.batch;
         let state = args.state;
         return super::runs::show(OneRunArgs { run, state }).await;
@@ -54,7 +54,7 @@ fn json(snapshot: &BatchSnapshot) -> String {
 }
 
 pub(crate) async fn cancel(args: CancelArgs) -> Result<Exit, Failure> {
-    if args.batch.starts_with("r-") && args.provider.is_none() {
+    if args.provider.is_none() {
         return super::runs::cancel(&args).await;
     }
     let args = BatchArgs {
@@ -171,7 +171,7 @@ fn table(snapshot: &BatchSnapshot) -> String {
 }
 
 pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
-    if args.batch.batch.starts_with("r-") && args.batch.provider.is_none() {
+    if args.batch.provider.is_none() && args.handle.is_none() {
         return super::resume::retrieve(&args).await;
     }
     let clock = clock();
