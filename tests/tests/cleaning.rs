@@ -74,9 +74,11 @@ impl World {
     }
 }
 
-fn remote(output: &Output) -> Value {
+fn remote(world: &World, output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
     let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let schema = serde_json::from_slice(&world.at(&["schema", "summary"]).stdout).unwrap();
+    jsonschema::validate(&schema, &summary).unwrap();
     summary["remote"].clone()
 }
 
@@ -88,7 +90,7 @@ fn the_summary_says_what_stays_at_the_provider_and_until_when() {
             let world = World::new(model);
             let run = world.run(&["--json", "--cleanup", cleanup]);
             assert_eq!(run.status.code(), Some(0), "{}", said(&run));
-            let left = remote(&run);
+            let left = remote(&world, &run);
             assert_eq!(
                 (&left["inputs"], &left["batches"]),
                 (&json!(inputs), &json!(batches)),
@@ -111,7 +113,7 @@ fn the_summary_says_what_stays_at_the_provider_and_until_when() {
                 said(&again)
             );
             assert_eq!(
-                (remote(&again), world.deletions()),
+                (remote(&world, &again), world.deletions()),
                 (left, before),
                 "{model:?} {cleanup}"
             );

@@ -46,9 +46,9 @@ pub(crate) enum Command {
     /// Send requests of a run that has ended again; what is answered last counts.
     Requeue(RequeueArgs),
     /// List the runs.
-    Runs(StateArgs),
+    Runs(RunsArgs),
     /// Show a run and its batches.
-    Show(OneRunArgs),
+    Show(ShowArgs),
     /// Prove that a run has one outcome per request, and list what is billed.
     Audit(OneRunArgs),
     /// Delete runs, with their prompts and answers, from this machine, the provider, or both.
@@ -325,6 +325,24 @@ pub(crate) struct ResumeOptions {
 pub(crate) struct OneRunArgs {
     /// The run, by id or name.
     pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) run: OneRunArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunsArgs {
+    /// Print one JSON object a run.
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) state: StateArgs,
 }

@@ -260,6 +260,37 @@ pub enum Certainty {
     Unknown,
 }
 
+impl Certainty {
+    /// The certainty as one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Proved => "proved",
+            Self::Presumed => "presumed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// How we know that a batch is ours, and from what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// How sure that is.
+    pub certainty: Certainty,
+    /// Why, in words.
+    pub evidence: Box<str>,
+}
+
+impl Proof {
+    /// What shows that a batch is ours beyond doubt.
+    pub fn proved(evidence: &str) -> Self {
+        Self {
+            certainty: Certainty::Proved,
+            evidence: evidence.into(),
+        }
+    }
+}
+
 /// A batch that may be the one an intent made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {

@@ -30,7 +30,7 @@ pub use attachment::{
 };
 pub use batch::{
     BatchClass, BatchHandle, ByteStream, Candidate, Capabilities, Certainty, Chunk, CreateProof,
-    Found, Frame, IdRule, Intent, Limits, ListOptions, Page, PartRole, Remnant, ResultPart,
+    Found, Frame, IdRule, Intent, Limits, ListOptions, Page, PartRole, Proof, Remnant, ResultPart,
     ResultSet, RowStream, Shard, ShardBody, Staged, Upload, WireIdRule,
 };
 pub use clock::{Clock, Rng};

@@ -400,6 +400,7 @@ impl PlannedShard {
             attempt: self.attempt,
             epoch: 0,
             state: ShardState::Planned,
+            proof: None,
             remnants: Vec::new(),
         }
     }

@@ -47,6 +47,8 @@ pub struct Script {
     pub late_results: u32,
     /// Rows instead of the echoed ones.
     pub rows: Option<Vec<u8>>,
+    /// Rows of one batch instead of the echoed ones.
+    pub rows_of: Option<(BatchId, Vec<u8>)>,
     /// The most requests of a batch.
     pub max_requests: Option<u32>,
 }
@@ -245,7 +247,9 @@ impl BatchProvider for MemoryProvider {
             return Err(Error::unsupported("reading results from the middle"));
         }
         let mut state = self.called("read");
-        let rows = match &state.script.rows {
+        let rows_of = state.script.rows_of.as_ref();
+        let rows_of = rows_of.filter(|(batch, _)| *batch == part.batch);
+        let rows = match rows_of.map(|(_, rows)| rows).or(state.script.rows.as_ref()) {
             Some(rows) => rows.clone(),
             None => {
                 let found = state.batches.iter().find(|(id, ..)| *id == part.batch);

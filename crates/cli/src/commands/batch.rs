@@ -9,7 +9,7 @@ use lmbatch_engine::Engine;
 
 use super::{clock, connect, write};
 use crate::args::{
-    BatchArgs, CancelArgs, ListArgs, MaxFailed, OneRunArgs, RetrieveArgs, StatusArgs,
+    BatchArgs, CancelArgs, ListArgs, MaxFailed, OneRunArgs, RetrieveArgs, ShowArgs, StatusArgs,
 };
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Origin, Sink};
@@ -32,7 +32,8 @@ pub(crate) async fn status(args: StatusArgs) -> Result<Exit, Failure> {
     if args.batch.provider.is_none() {
         let run = args.batch.batch;
         let state = args.state;
-        return super::runs::show(OneRunArgs { run, state }).await;
+        let (run, json) = (OneRunArgs { run, state }, args.json);
+        return super::runs::show(ShowArgs { run, json }).await;
     }
     let (_, engine, batch) = engine(&args.batch)?;
     let snapshot = engine.status(&batch).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use lmbatch_core::{
-    BatchSnapshot, Certainty, ErrorKind, Label, ListOptions, Nonce, Remnant, ShardState, Staged,
+    BatchSnapshot, ErrorKind, Label, ListOptions, Nonce, Proof, Remnant, ShardState, Staged,
     Upload, format_time,
 };
 use lmbatch_engine::Engine;
@@ -282,7 +282,7 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
         let epoch = ledger.advance(&shard.key, shard.epoch, staged).await?;
         let state = ShardState::Created {
             batch: snapshot.id.clone(),
-            certainty: Certainty::Proved,
+            proof: Proof::proved("it carries the label of the run"),
         };
         ledger.advance(&shard.key, epoch, state).await?;
         taken += 1;
