@@ -2,6 +2,7 @@
 //! checker shares no code with the engine.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
@@ -39,6 +40,11 @@ impl Rounds {
             most,
             round: 0,
         }
+    }
+
+    /// Where the runs happen.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// The number of the run, from 1.

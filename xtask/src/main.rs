@@ -19,7 +19,7 @@ const HELP: &str = "cargo xtask COMMAND
   test [ARGS]   every test; needs no network and no key
   tidy          the house's invariants
   contract      which adapter keeps which clause, into docs/contract.md; --check compares
-  chaos         2,000 kills at random moments, one at each system call, 20,000 simulated runs
+  chaos         2,000 kills at random moments, one at each system call, 300 full disks, 20,000 simulated runs
   bench         processor time and memory beside a floor program; prints a table
   interop       the providers' SDKs as referees; needs Python and Node, and a registry the first time
                 [--batches 50] [--lines 2000] [--seed N] [--only PART OF A SCRIPT'S NAME]
@@ -97,6 +97,7 @@ fn chaos() -> Result<(), String> {
         sh::run_with("cargo", &line, &often)
     };
     run_one("test(~whatever_the_provider_answers)")?;
+    run_one("test(~a_full_disk_)")?;
     run_one("test(~killed_at_)")
 }
 
