@@ -278,3 +278,53 @@ fn a_doctor_without_a_record_deletes_nothing_here() {
     assert_eq!(doctor.status.code(), Some(1), "{}", said(&doctor));
     assert_eq!(world.spooled(), spooled);
 }
+
+#[test]
+fn a_record_is_not_rebuilt_from_another_input() {
+    for model in [MODELS[0], MODELS[2]] {
+        let world = World::new(model);
+        assert_eq!(world.run(&["--detach"]).status.code(), Some(0));
+        fs::remove_dir_all(world.folder.path().join(".lmbatch")).unwrap();
+        let found = said(&world.at(&["doctor", "-p", model.0]));
+        let label = found
+            .split_whitespace()
+            .find(|word| word.starts_with("lmbatch-"));
+        let adopt = || {
+            world.at(&[
+                "adopt",
+                label.unwrap(),
+                "in.jsonl",
+                "-m",
+                model.1,
+                "-o",
+                "out.jsonl",
+            ])
+        };
+        let input = world.folder.path().join("in.jsonl");
+        let sent = fs::read_to_string(&input).unwrap();
+        // As many requests of other words, and more requests.
+        for other in [
+            sent.replace("say it", "say that"),
+            format!("{sent}\n{{\"prompt\": \"more\"}}"),
+        ] {
+            fs::write(&input, other).unwrap();
+            let refused = adopt();
+            assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+            assert!(
+                said(&refused).contains("and this input makes"),
+                "{}",
+                said(&refused)
+            );
+            assert_eq!(said(&world.at(&["runs"])).matches("r-").count(), 0);
+            assert_eq!(world.spooled(), 0);
+        }
+        fs::write(&input, sent).unwrap();
+        let adopted = adopt();
+        assert!(
+            said(&adopted).contains("1 of 1 batches are taken"),
+            "{}",
+            said(&adopted)
+        );
+        assert_eq!(world.emulating.bill()["creates"], 1);
+    }
+}

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use lmbatch_core::{
-    BatchSnapshot, ErrorKind, Label, ListOptions, Nonce, Proof, Remnant, ShardState, Staged,
-    Upload, format_time,
+    BatchSnapshot, ErrorKind, Label, ListOptions, Nonce, Proof, Remnant, ShardRecord, ShardState,
+    Staged, Upload, format_time,
 };
 use lmbatch_engine::Engine;
 use lmbatch_ledger::StateFolder;
@@ -262,18 +262,16 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
         let Some(snapshot) = found.get(&shard.key.shard) else {
             continue;
         };
-        let total = snapshot.counts.total;
-        if total.is_some_and(|total| total != u64::from(shard.count)) {
-            ledger.forget(&run.id).await?;
-            return Err(Failure::usage(format!(
-                "batch {} holds {} requests, and this input makes {}: it is not the input that was sent",
-                snapshot.id,
-                total.unwrap_or_default(),
-                shard.count
-            )));
-        }
         // What was uploaded for it is deleted with the rest, once its outcomes are here.
         let inputs = uploads.iter().filter(|file| file.label == shard.label);
+        if let Some(odd) = differs(&engine, &shard, snapshot, inputs.clone()) {
+            ledger.forget(&run.id).await?;
+            plan.discard();
+            return Err(Failure::usage(format!(
+                "batch {} {odd}: it is not the input that was sent, or not with these options",
+                snapshot.id
+            )));
+        }
         let staged = ShardState::Staged(Staged {
             ready: true,
             remnants: inputs.map(|file| file.remnant.clone()).collect(),
@@ -295,4 +293,26 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
         terminal::say("the others do not exist at the provider: resume creates them");
     }
     Ok(Exit::Usable)
+}
+
+/// How a batch differs from the one that this input makes, where it can be seen.
+fn differs<'a>(
+    engine: &Engine,
+    shard: &ShardRecord,
+    snapshot: &BatchSnapshot,
+    inputs: impl Iterator<Item = &'a Upload>,
+) -> Option<String> {
+    let makes = u64::from(shard.count);
+    if let Some(total) = snapshot.counts.total.filter(|total| *total != makes) {
+        return Some(format!(
+            "holds {total} requests, and this input makes {makes}"
+        ));
+    }
+    let frame = engine.provider().codec().frame(&shard.class, &shard.label);
+    let makes = (frame.prefix.len() + frame.suffix.len()) as u64 + shard.bytes;
+    let sizes = inputs.filter_map(|input| input.bytes);
+    let other = sizes.into_iter().find(|bytes| *bytes != makes)?;
+    Some(format!(
+        "was made of {other} bytes, and this input makes {makes}"
+    ))
 }
