@@ -1,5 +1,6 @@
 //! What end-to-end tests share: the command as a program, and an emulator in another process.
 
+pub mod fuzzed;
 mod mixed;
 mod rounds;
 mod subjects;

@@ -13,6 +13,9 @@ mod summary;
 mod terminal;
 mod words;
 
+#[doc(hidden)]
+pub use input::read_lines;
+
 use std::process::ExitCode;
 
 use clap::Parser as _;
