@@ -1,5 +1,7 @@
 //! Numbers and what is left behind, in words that several commands share.
 
+use std::time::SystemTime;
+
 use lmbatch_core::format_time;
 use lmbatch_engine::Left;
 
@@ -17,6 +19,15 @@ pub(crate) fn bytes(bytes: u64) -> String {
     match unit {
         "B" => format!("{bytes} B"),
         _ => format!("{size:.1} {unit}"),
+    }
+}
+
+/// A time as people read it, to the second.
+pub(crate) fn time(at: SystemTime) -> String {
+    let text = format_time(at);
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => text,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::{self, Origin, Sink};
 use crate::providers::Provider;
 use crate::summary::Summary;
-use crate::{model, terminal};
+use crate::{model, terminal, words};
 
 fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Failure> {
     let Some(name) = &args.provider else {
@@ -126,7 +126,7 @@ fn rows(batches: &[BatchSnapshot]) -> String {
             terminal::plain(batch.id.as_str()),
             terminal::plain(batch.status.as_str()),
             done,
-            or_nothing(batch.created_at.map(format_time)),
+            or_nothing(batch.created_at.map(words::time)),
             or_nothing(batch.model.clone()),
             or_nothing(batch.label.as_ref().map(ToString::to_string)),
         ]);

@@ -8,7 +8,7 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use lmbatch_core::{
     BatchSnapshot, ErrorKind, Label, ListOptions, Nonce, Proof, Remnant, ShardRecord, ShardState,
-    Staged, Upload, format_time,
+    Staged, Upload,
 };
 use lmbatch_engine::Engine;
 use lmbatch_ledger::StateFolder;
@@ -165,7 +165,7 @@ fn report(found: &Findings, cleaned: bool) {
                 terminal::plain(&label.unwrap_or_default()),
                 snapshot.status.to_string(),
                 total.unwrap_or_default(),
-                snapshot.created_at.map(format_time).unwrap_or_default(),
+                snapshot.created_at.map(words::time).unwrap_or_default(),
             ]);
         }
         terminal::out(&table.to_string());
@@ -185,7 +185,7 @@ fn report(found: &Findings, cleaned: bool) {
                 terminal::plain(name),
                 terminal::plain(upload.label.as_str()),
                 bytes.map(words::bytes).unwrap_or_default(),
-                upload.created_at.map(format_time).unwrap_or_default(),
+                upload.created_at.map(words::time).unwrap_or_default(),
             ]);
         }
         terminal::out(&table.to_string());

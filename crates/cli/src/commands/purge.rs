@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use lmbatch_core::{Error, Ledger as _, RunRecord, format_time};
+use lmbatch_core::{Error, Ledger as _, RunRecord};
 use lmbatch_engine::{Engine, FolderSpool};
 use lmbatch_ledger::{SqliteLedger, StateFolder};
 
@@ -48,7 +48,7 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
         };
         table.add_row([
             run.id.to_string(),
-            run.created_at.map(format_time).unwrap_or_default(),
+            run.created_at.map(words::time).unwrap_or_default(),
             run.requests.to_string(),
             here,
             left,

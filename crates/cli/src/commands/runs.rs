@@ -13,7 +13,7 @@ use super::connect;
 use super::state::{self, Notes};
 use crate::args::{CancelArgs, OneRunArgs, RunsArgs, ShowArgs};
 use crate::exit::{Exit, Failure};
-use crate::terminal;
+use crate::{terminal, words};
 
 fn word(run: &RunRecord) -> &'static str {
     match (run.finished, run.cancelled) {
@@ -44,7 +44,7 @@ pub(crate) async fn runs(args: RunsArgs) -> Result<Exit, Failure> {
             word(run).to_owned(),
             run.requests.to_string(),
             format!("{}/{}", notes.provider.id(), notes.model),
-            run.created_at.map(format_time).unwrap_or_default(),
+            run.created_at.map(words::time).unwrap_or_default(),
             notes.output.display().to_string(),
         ]);
     }
