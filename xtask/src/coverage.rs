@@ -7,10 +7,8 @@ use serde_json::Value;
 
 use crate::sh::{self, has, run};
 
-const REPORT: &str = "target/coverage.json";
-
-/// Whose tests are run: those that kill processes tell nothing.
-const TESTED: [&str; 12] = [
+/// Whose tests are run.
+const PACKAGES: [&str; 9] = [
     "lmbatch-core",
     "lmbatch-http",
     "lmbatch-engine",
@@ -18,15 +16,30 @@ const TESTED: [&str; 12] = [
     "lmbatch-anthropic",
     "lmbatch-google",
     "lmbatch-openai",
-    "lmbatch-contract",
-    "lmbatch-testing",
-    "lmbatch-emulator",
     "lmbatch",
     "lmbatch-tests",
 ];
 
-/// Tests of `lmbatch-tests` that run in one process.
-const IN_PROCESS: &str = "not (package(lmbatch-tests) and not binary(/^(library|runs|ambiguous|faults|corpus|weaknesses)$/))";
+/// Which of them: those that run in one process, since one that is killed tells nothing.
+const TESTS: [&str; 17] = [
+    "ambiguous",
+    "contract",
+    "conversations",
+    "corpus",
+    "crash",
+    "faults",
+    "kinds",
+    "ledger",
+    "library",
+    "operations",
+    "record",
+    "run",
+    "runs",
+    "simulation",
+    "sizes",
+    "transport",
+    "weaknesses",
+];
 
 /// What is reported, by the folder of its sources.
 const REPORTED: [&str; 4] = [
@@ -73,71 +86,50 @@ pub(crate) fn coverage() -> Result<(), String> {
 }
 
 fn measured() -> Result<Files, String> {
-    let packages: Vec<String> = TESTED
-        .iter()
-        .map(|name| format!("--package={name}"))
+    let tests: Vec<&str> = ["--locked", "--all-features", "--lib"]
+        .into_iter()
+        .chain(PACKAGES.iter().flat_map(|name| ["--package", *name]))
+        .chain(TESTS.iter().flat_map(|name| ["--test", *name]))
         .collect();
-    let packages = packages.iter().map(String::as_str);
-    // It is there but cannot read profiles where a part of the compiler is not installed.
-    if has("cargo-llvm-cov") && sh::output("cargo", &["llvm-cov", "show-env"]).is_ok() {
+    // It may be there, and lack the part of the compiler that reads profiles.
+    if has("cargo-llvm-cov") && sh::output("cargo", &["llvm-cov", "report"]).is_ok() {
+        let report = "target/llvm-cov.json";
         let line = [
             "llvm-cov",
-            "nextest",
-            "--locked",
-            "--all-features",
             "--json",
             "--summary-only",
+            "--output-path",
+            report,
         ];
-        let line = line
-            .into_iter()
-            .chain(["--output-path", REPORT, "-E", IN_PROCESS]);
-        run("cargo", &line.chain(packages).collect::<Vec<_>>())?;
-        return read(&report()?, llvm_cov);
+        run("cargo", &[&line, &tests[..]].concat())?;
+        return read(report, llvm_cov);
     }
     if has("cargo-tarpaulin") {
         let line = [
             "tarpaulin",
-            "--locked",
-            "--all-features",
             "--engine",
             "llvm",
             "--skip-clean",
+            "--target-dir",
+            "target/tarpaulin",
+            "--timeout",
+            "900",
         ];
-        let tests = [
-            "library",
-            "runs",
-            "ambiguous",
-            "faults",
-            "corpus",
-            "weaknesses",
-        ];
-        let tests = tests.iter().flat_map(|name| ["--test", *name]);
-        let line = line
-            .into_iter()
-            .chain(["--out", "Json", "--output-dir", "target"]);
-        let line = line
-            .chain(["--lib", "--tests"])
-            .chain(packages)
-            .chain(tests.take(0));
-        run("cargo", &line.collect::<Vec<_>>())?;
-        let report = fs::read_to_string("target/tarpaulin-report.json");
-        let report = report.map_err(|error| format!("target/tarpaulin-report.json: {error}"))?;
-        return read(&report, tarpaulin);
+        let out = ["--out", "Json", "--output-dir", "target"];
+        run("cargo", &[&line, &out[..], &tests[..]].concat())?;
+        return read("target/tarpaulin-report.json", tarpaulin);
     }
     Err(
-        "cargo-llvm-cov is not installed: cargo install cargo-llvm-cov, and rustup component add \
+        "cargo-llvm-cov cannot be used: cargo install cargo-llvm-cov, and rustup component add \
          llvm-tools; or cargo install cargo-tarpaulin"
             .to_owned(),
     )
 }
 
-fn report() -> Result<String, String> {
-    fs::read_to_string(REPORT).map_err(|error| format!("{REPORT}: {error}"))
-}
-
-fn read(text: &str, parse: fn(&Value) -> Option<Files>) -> Result<Files, String> {
-    let report = serde_json::from_str(text).map_err(|error| format!("the report: {error}"))?;
-    parse(&report).ok_or_else(|| "the report has another shape".to_owned())
+fn read(report: &str, parse: fn(&Value) -> Option<Files>) -> Result<Files, String> {
+    let text = fs::read_to_string(report).map_err(|error| format!("{report}: {error}"))?;
+    let parsed = serde_json::from_str(&text).map_err(|error| format!("{report}: {error}"))?;
+    parse(&parsed).ok_or_else(|| format!("{report} has another shape"))
 }
 
 fn llvm_cov(report: &Value) -> Option<Files> {
@@ -167,7 +159,9 @@ fn tarpaulin(report: &Value) -> Option<Files> {
 /// The path within the repository, if it is a source that is reported.
 fn within(path: &str) -> Option<String> {
     let path = &path[path.rfind("/crates/")? + 1..];
-    let is_test = path.contains("/tests/") || path.ends_with("/tests.rs");
+    let is_test = ["/tests/", "/tests.rs"]
+        .iter()
+        .any(|part| path.contains(part));
     let known = REPORTED.iter().any(|folder| path.starts_with(folder));
     (known && !is_test).then(|| path.to_owned())
 }

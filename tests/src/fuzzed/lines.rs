@@ -12,7 +12,7 @@ use lmbatch_core::{
     BatchId, BatchProvider, Chunk, Error, PartRole, ResultPart, Text, Verdict, WireId,
 };
 use lmbatch_engine::Engine;
-use lmbatch_testing::{MemoryProvider, Script, TestClock};
+use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock};
 use serde_json::Value;
 
 use super::choose;
@@ -84,7 +84,9 @@ pub fn jsonl(data: &[u8]) {
         ..Script::default()
     };
     let provider = MemoryProvider::new(Arc::new(TestClock::default()), script);
-    let engine = Engine::new(Arc::new(provider)).with_max_row_bytes(64);
+    let engine = Engine::new(Arc::new(provider));
+    let engine = engine.with_spool(Arc::new(MemorySpool::default()));
+    let engine = engine.with_max_row_bytes(64);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

@@ -14,7 +14,7 @@ use lmbatch_core::{
 use lmbatch_http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::runtime::{Builder, Runtime};
 use wiremock::matchers::any;
-use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::choose;
 
@@ -23,9 +23,8 @@ const KEY: &str = "k-canary-0123456789";
 /// A provider that answers everything with the same status and body, and adapters that ask it.
 struct World {
     runtime: Runtime,
-    answer: Arc<Mutex<(u16, Vec<u8>)>>,
+    server: MockServer,
     adapters: Vec<Arc<dyn BatchProvider>>,
-    _server: MockServer,
 }
 
 static WORLD: LazyLock<Mutex<World>> = LazyLock::new(|| Mutex::new(World::new()));
@@ -34,23 +33,8 @@ impl World {
     fn new() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
-        let answer = Arc::new(Mutex::new((200, Vec::new())));
-        let given = Arc::clone(&answer);
-        let respond = move |_: &Request| {
-            let (status, body) = given.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            ResponseTemplate::new(status).set_body_raw(body, "application/json")
-        };
-        let server = runtime.block_on(async {
-            let server = MockServer::builder()
-                .disable_request_recording()
-                .start()
-                .await;
-            Mock::given(any())
-                .respond_with(respond)
-                .mount(&server)
-                .await;
-            server
-        });
+        let server = MockServer::builder().disable_request_recording();
+        let server = runtime.block_on(server.start());
         let made = |adapter: Result<Arc<dyn BatchProvider>, Error>| {
             adapter.unwrap_or_else(|error| panic!("{error}"))
         };
@@ -75,15 +59,21 @@ impl World {
         ];
         Self {
             runtime,
-            answer,
+            server,
             adapters,
-            _server: server,
         }
     }
 
+    /// From now on everything is answered with this. What was asked before is forgotten.
     fn answer(&self, status: u16, body: &[u8]) {
-        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
-        *answer = (status, body.to_vec());
+        let template = ResponseTemplate::new(status).set_body_raw(body, "application/json");
+        self.runtime.block_on(async {
+            self.server.reset().await;
+            Mock::given(any())
+                .respond_with(template)
+                .mount(&self.server)
+                .await;
+        });
     }
 }
 
