@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
-use lmbatch_core::{AttachmentView, ContentView, RequestError, RequestView, SourceView, Text};
+use lmbatch_core::{
+    AttachmentKind, AttachmentView, ContentView, RequestError, RequestView, SourceView, Text,
+};
 
 /// Replaces every path in the request by the bytes it leads to.
 pub(crate) fn load(
@@ -42,6 +44,10 @@ fn load_one(
         let sniffed = infer::get(&bytes).map(|kind| kind.mime_type());
         let guessed = sniffed.or_else(|| mime_guess::from_path(&full).first_raw());
         attachment.mime_type = guessed.map(Text::Plain);
+        // A name that says nothing was taken for a document's.
+        if let (AttachmentKind::Document, Some(guessed)) = (attachment.kind, guessed) {
+            attachment.kind = AttachmentKind::of_mime_type(guessed);
+        }
     }
     attachment.source = SourceView::Bytes(Cow::Owned(bytes));
     Ok(())
