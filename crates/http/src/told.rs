@@ -41,6 +41,14 @@ impl Exchange {
         self.ask(tell).await?.json().await
     }
 
+    /// Sends a deletion: what is gone already is no error.
+    pub async fn ask_gone(self, tell: Tell) -> Result<()> {
+        match self.ask(tell).await {
+            Err(error) if error.http_status() == Some(404) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
     /// Sends a GET and follows redirects by hand, see [`send_following`](Self::send_following).
     pub async fn ask_following(self, tell: Tell) -> Result<Reply> {
         self.send_following().await?.accept(tell).await
