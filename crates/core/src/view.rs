@@ -168,6 +168,20 @@ pub struct MessageView<'a> {
     pub contents: Vec<ContentView<'a>>,
 }
 
+impl MessageView<'_> {
+    /// What is said, for a provider that takes nothing but words.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] where something else is with them.
+    pub fn text(&self, provider: &str) -> Result<String, RequestError> {
+        let texts = self.contents.iter().map(|content| match content {
+            ContentView::Text(text) => Ok(text.decode()),
+            _ => Err(RequestError::unsupported(format!("{provider}: only text"))),
+        });
+        texts.collect()
+    }
+}
+
 /// A piece of a turn.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -519,6 +533,19 @@ mod tests {
             body: Json::new("{}").unwrap(),
         });
         raw.generate("acme", &[]).unwrap_err();
+    }
+
+    #[test]
+    fn words_come_alone_or_not_at_all() {
+        let words = |text| ContentView::Text(Text::Plain(text));
+        let mut turn = MessageView {
+            role: Role::User,
+            contents: vec![words("a"), words("b")],
+        };
+        assert_eq!(turn.text("acme").unwrap(), "ab");
+        let thought = ContentView::Thinking(ThinkingView::default());
+        turn.contents.push(thought);
+        turn.text("acme").unwrap_err();
     }
 
     #[test]

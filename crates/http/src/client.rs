@@ -201,6 +201,13 @@ impl Exchange {
         self.query.push((name.to_owned(), value.into()));
         self
     }
+    /// The same, left out where there is none.
+    pub fn query_some(self, name: &str, value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => self.query(name, value.to_string()),
+            None => self,
+        }
+    }
     /// A header.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);

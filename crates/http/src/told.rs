@@ -27,6 +27,19 @@ pub struct Told {
     pub retry_after: Option<Duration>,
 }
 
+impl Told {
+    /// What kind of thing went wrong, and no more.
+    pub fn new((kind, retry): (ErrorKind, Retry)) -> Self {
+        Self {
+            kind,
+            retry,
+            code: None,
+            message: None,
+            retry_after: None,
+        }
+    }
+}
+
 /// Reads an answer that says no: its HTTP status and its body.
 pub type Tell = fn(u16, &[u8]) -> Told;
 

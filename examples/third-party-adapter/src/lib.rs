@@ -3,7 +3,6 @@
 
 mod provider;
 mod translate;
-mod wire;
 
 use std::sync::Arc;
 

@@ -3,14 +3,39 @@
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Cursor, Error,
-    Found, Intent, ListOptions, Page, Remnant, Result, ResultPart, ResultSet, RowStream, Shard,
-    Staged, parse_time,
+    Found, Intent, Label, ListOptions, Page, Remnant, Result, ResultPart, ResultSet, RowStream,
+    Shard, Staged, parse_time,
 };
-use lmbatch_http::{HttpClient, Reply, of_batch, of_file, segment};
-use serde_json::json;
+use lmbatch_http::{HttpClient, Path, Reply, of_batch, of_file, segment};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::translate::{AcmeCodec, FILE, INLINE, tell};
-use crate::wire::{Batch, LISTED_RESULTS, List, RESULTS};
+
+/// Where a batch, and a list of batches, hold results by the inline route. They may be long.
+const RESULTS: &[Path] = &[&["results"]];
+const LISTED_RESULTS: &[Path] = &[&["batches", "*", "results"]];
+
+/// A batch as Acme shows it. Absent and null are the same; unknown members mean nothing.
+#[derive(Deserialize)]
+struct Batch {
+    id: BatchId,
+    state: String,
+    label: Option<Label>,
+    created: Option<String>,
+    counts: Option<Value>,
+    /// The file with the results, by the file route.
+    output: Option<String>,
+    /// Whether there are results, by the inline route.
+    results: Option<Value>,
+}
+
+/// `batches` must be there: an answer without it is no empty list.
+#[derive(Deserialize)]
+struct List {
+    batches: Vec<Batch>,
+    next: Option<Cursor>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Acme {
@@ -20,7 +45,8 @@ pub(crate) struct Acme {
 
 impl Acme {
     async fn batch(&self, batch: &BatchId, operation: &'static str) -> Result<Reply> {
-        let exchange = self.http.get(&path(batch)).expecting(operation);
+        let path = format!("batches/{}", segment(batch.as_str()));
+        let exchange = self.http.get(&path).expecting(operation);
         let reply = exchange.ask(tell).await;
         reply.map_err(|error| of_batch(batch, error))
     }
@@ -78,12 +104,9 @@ impl BatchProvider for Acme {
     async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
         let reply = self.batch(batch, "ask where the results are").await?;
         let found: Batch = reply.rest(RESULTS).await?;
-        let file = found
-            .output
-            .map(|file| ResultPart::mixed(batch, &file, FILE));
-        let inline = found
-            .results
-            .map(|_| ResultPart::mixed(batch, INLINE, INLINE));
+        let part = |name: &str, shape| ResultPart::mixed(batch, name, shape);
+        let file = found.output.map(|file| part(&file, FILE));
+        let inline = found.results.map(|_| part(INLINE, INLINE));
         Ok(ResultSet {
             parts: file.into_iter().chain(inline).collect(),
             complete: status(found.state).is_terminal(),
@@ -106,13 +129,10 @@ impl BatchProvider for Acme {
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
-        let limit = options.limit.unwrap_or(100).to_string();
-        let mut exchange = self.http.get("batches").query("limit", limit);
-        if let Some(page) = &options.page {
-            exchange = exchange.query("from", page.as_str());
-        }
-        let reply = exchange.expecting("list the batches").ask(tell).await?;
-        let list: List = reply.rest(LISTED_RESULTS).await?;
+        let exchange = self.http.get("batches").expecting("list the batches");
+        let exchange = exchange.query_some("limit", options.limit);
+        let exchange = exchange.query_some("from", options.page.as_ref());
+        let list: List = exchange.ask(tell).await?.rest(LISTED_RESULTS).await?;
         Ok(Page {
             items: list.batches.into_iter().map(snapshot).collect(),
             next: list.next,
@@ -120,10 +140,9 @@ impl BatchProvider for Acme {
     }
 
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
-        let exchange = self.http.post(&format!("{}/cancel", path(batch)));
-        let asked = exchange.expecting("cancel the batch").ask(tell).await;
-        // Acme refuses the cancel of a batch that has ended, and much else: the status decides.
-        lmbatch_http::cancelled(self, batch, asked).await
+        let path = format!("batches/{}/cancel", segment(batch.as_str()));
+        let exchange = self.http.post(&path).expecting("cancel the batch");
+        lmbatch_http::cancelled(self, batch, exchange.ask(tell).await).await
     }
 
     async fn discard(&self, remnant: &Remnant) -> Result<()> {
@@ -135,14 +154,9 @@ impl BatchProvider for Acme {
     }
 }
 
-fn path(batch: &BatchId) -> String {
-    format!("batches/{}", segment(batch.as_str()))
-}
-
 /// A word that we do not know is kept as it is, and is not an end.
 fn status(word: String) -> BatchStatus {
     match word.as_str() {
-        "queued" => BatchStatus::Queued,
         "running" => BatchStatus::InProgress,
         "cancelling" => BatchStatus::Cancelling,
         "ended" => BatchStatus::Completed,

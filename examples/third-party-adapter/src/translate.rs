@@ -1,14 +1,13 @@
 //! Pure: a request into a line of JSON, a row of the results into an outcome.
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, ErrorKind, FailureView,
-    FinishReason, Frame, Label, Limits, MessageView, Object, OutcomeView, OutputView, ProviderId,
-    RequestError, RequestView, ResultPart, Retry, RowError, RowView, Text, WireId,
+    BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, FailureView, FinishReason, Frame,
+    Label, Limits, Object, OutcomeView, OutputView, ProviderId, RequestError, RequestView,
+    ResultPart, Retry, RowError, RowView, Text, WireId,
 };
 use lmbatch_http::{Told, kind_of};
-use serde_json::{Value, json};
-
-use crate::wire::{Failure, Row};
+use serde::Deserialize;
+use serde_json::json;
 
 /// Requests go in a file that is uploaded first, or in the create itself.
 pub(crate) const FILE: &str = "file";
@@ -16,6 +15,23 @@ pub(crate) const INLINE: &str = "inline";
 
 /// What a request may ask for besides its messages.
 const TAKES: &[&str] = &["system", "max_output_tokens", "temperature"];
+
+/// A row of the results. An answer that says no has the same `error`.
+#[derive(Deserialize, Default)]
+struct Row<'a> {
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    answer: Option<Text<'a>>,
+    end: Option<String>,
+    error: Option<Failure<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+struct Failure<'a> {
+    code: Option<String>,
+    #[serde(borrow)]
+    message: Option<Text<'a>>,
+}
 
 /// How Acme says things. Needs no key.
 #[derive(Debug)]
@@ -81,10 +97,12 @@ impl BatchCodec for AcmeCodec {
     ) -> Result<(), RequestError> {
         let generate = request.generate("acme", TAKES)?;
         let parameters = &generate.hyperparameters;
-        let messages = generate.messages.iter().map(message);
+        let turns = generate.messages.iter().map(|turn| {
+            Ok(json!({"role": turn.role.as_str(), "text": turn.text("acme")?}))
+        });
         let ask = json!({
             "model": generate.model.decode(), "system": generate.system.map(Text::decode),
-            "messages": messages.collect::<Result<Vec<_>, _>>()?,
+            "turns": turns.collect::<Result<Vec<_>, RequestError>>()?,
             "max_tokens": parameters.max_output_tokens, "temperature": parameters.temperature,
         });
         let mut ask = ask.to_string().into_bytes();
@@ -109,15 +127,6 @@ impl BatchCodec for AcmeCodec {
         let id = row.id;
         Ok(RowView { id, outcome })
     }
-}
-
-fn message(turn: &MessageView<'_>) -> Result<Value, RequestError> {
-    let texts = turn.contents.iter().map(|content| match content {
-        ContentView::Text(text) => Ok(text.decode()),
-        _ => Err(RequestError::unsupported("acme: only text")),
-    });
-    let text: String = texts.collect::<Result<_, _>>()?;
-    Ok(json!({"role": turn.role.as_str(), "text": text}))
 }
 
 fn end(word: Option<String>) -> FinishReason {
@@ -152,12 +161,10 @@ fn classify(http: u16, code: Option<&str>) -> (ErrorKind, Retry) {
 pub(crate) fn tell(http: u16, body: &[u8]) -> Told {
     let row: Row<'_> = serde_json::from_slice(body).unwrap_or_default();
     let error = row.error.unwrap_or_default();
-    let (kind, retry) = classify(http, error.code.as_deref());
+    let known = classify(http, error.code.as_deref());
     Told {
-        kind,
-        retry,
         code: error.code,
         message: error.message.map(Text::decode).map(Into::into),
-        retry_after: None,
+        ..Told::new(known)
     }
 }

@@ -96,7 +96,6 @@ impl Wire for AcmeWire {
 
     fn words(&self) -> Vec<(&'static str, BatchStatus)> {
         vec![
-            ("queued", BatchStatus::Queued),
             ("running", BatchStatus::InProgress),
             ("cancelling", BatchStatus::Cancelling),
             ("ended", BatchStatus::Completed),
