@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
-use lmbatch_core::{Error, ErrorKind};
+use lmbatch_core::{Error, ErrorKind, ProviderId};
 use lmbatch_engine::{BadInput, PlanError};
+
+use crate::providers;
 
 /// What the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,20 +107,36 @@ impl From<Error> for Failure {
             _ => Exit::Failed,
         };
         let hint = match error.kind() {
-            ErrorKind::ProviderAuth => {
-                Some("check the key; a run without a key or a bill is: lmbatch run … --emulate")
-            }
+            ErrorKind::ProviderAuth => return Self::key(&error, exit),
             ErrorKind::Connection => Some("check --base-url, HTTPS_PROXY and SSL_CERT_FILE"),
             ErrorKind::ModelNotFound => Some("check the model's name after the first /"),
             ErrorKind::Billing => Some("check the account's billing; what was created goes on"),
             _ => None,
         };
+        Self::of(&error, exit, hint.map(str::to_owned))
+    }
+}
+
+impl Failure {
+    fn of(error: &Error, exit: Exit, hint: Option<String>) -> Self {
         Self {
             exit,
             message: error.to_string(),
-            hint: hint.map(str::to_owned),
+            hint,
             kind: Some(error.kind().as_str()),
             batch: error.batch().map(ToString::to_string),
         }
+    }
+
+    /// A key that was not accepted, by the name under which it is kept.
+    fn key(error: &Error, exit: Exit) -> Self {
+        let of = |provider: &ProviderId| crate::model::find(provider.as_str()).ok();
+        let provider = error.provider().and_then(of);
+        let names = provider.map_or(&["the key"][..], |provider| provider.key_variables());
+        let mut hint = format!("check {}", names.join(" or "));
+        if provider.is_none_or(providers::is_emulated) {
+            hint.push_str("; a run without a key or a bill is: lmbatch run … --emulate");
+        }
+        Self::of(error, exit, Some(hint))
     }
 }

@@ -97,9 +97,10 @@ impl BatchCodec for AcmeCodec {
     ) -> Result<(), RequestError> {
         let generate = request.generate("acme", TAKES)?;
         let parameters = &generate.hyperparameters;
-        let turns = generate.messages.iter().map(|turn| {
-            Ok(json!({"role": turn.role.as_str(), "text": turn.text("acme")?}))
-        });
+        let turns = generate
+            .messages
+            .iter()
+            .map(|turn| Ok(json!({"role": turn.role.as_str(), "text": turn.text("acme")?})));
         let ask = json!({
             "model": generate.model.decode(), "system": generate.system.map(Text::decode),
             "turns": turns.collect::<Result<Vec<_>, RequestError>>()?,
