@@ -6,13 +6,16 @@ use std::process::Command;
 
 /// Where the table is kept.
 pub(crate) const TABLE: &str = "docs/contract.md";
+/// Where the adapter of a third party is.
+pub(crate) const EXAMPLE: &str = "examples/third-party-adapter/";
 const CLAUSES: &str = "crates/contract/src/table.rs";
 
 const HEAD: &str = "# The contract
 
 What every adapter must do, and which adapter does it: written by `cargo xtask contract`, which runs the
 tests of each. A clause is never skipped: where a provider lacks a capability, the adapter says so and sends
-nothing. What each clause asks for stands in the documentation of `lmbatch-contract`.
+nothing. What each clause asks for stands in the documentation of `lmbatch-contract`. Acme does not exist: it
+is the example of an adapter, `examples/third-party-adapter`.
 ";
 
 /// Runs the contract tests of every adapter and writes the table; with `--check`, compares it.
@@ -20,9 +23,13 @@ pub(crate) fn contract(args: &[String]) -> Result<(), String> {
     let source = fs::read_to_string(CLAUSES).map_err(|error| format!("{CLAUSES}: {error}"))?;
     let mut columns = BTreeMap::new();
     for adapter in adapters()? {
-        for line in outcome_of(&adapter)?.lines() {
+        for line in outcome_of(&format!("lmbatch-{adapter}"))?.lines() {
             note(&adapter, line, &mut columns);
         }
+    }
+    // The adapter of a third party keeps them too.
+    for line in outcome_of("acme-batch")?.lines() {
+        note("acme", line, &mut columns);
     }
     let table = table(&clauses(&source), &columns);
     println!("{table}");
@@ -60,13 +67,12 @@ fn adapters() -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-fn outcome_of(adapter: &str) -> Result<String, String> {
-    let package = format!("lmbatch-{adapter}");
+fn outcome_of(package: &str) -> Result<String, String> {
     let line = [
         "test",
         "--locked",
         "--package",
-        &package,
+        package,
         "--test",
         "contract",
     ];

@@ -5,8 +5,6 @@ use std::process::ExitCode;
 use lmbatch_core::{Error, ErrorKind, ProviderId};
 use lmbatch_engine::{BadInput, PlanError};
 
-use crate::providers;
-
 /// What the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -128,15 +126,12 @@ impl Failure {
         }
     }
 
-    /// A key that was not accepted, by the name under which it is kept.
+    /// A key that was not accepted, by the variables that may hold it.
     fn key(error: &Error, exit: Exit) -> Self {
         let of = |provider: &ProviderId| crate::model::find(provider.as_str()).ok();
         let provider = error.provider().and_then(of);
         let names = provider.map_or(&["the key"][..], |provider| provider.key_variables());
-        let mut hint = format!("check {}", names.join(" or "));
-        if provider.is_none_or(providers::is_emulated) {
-            hint.push_str("; a run without a key or a bill is: lmbatch run … --emulate");
-        }
+        let hint = format!("check {}", names.join(" or "));
         Self::of(error, exit, Some(hint))
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Candidate,
-    Certainty, Cursor, Error, ErrorKind, Found, Intent, ListOptions, Page, PartRole, Remnant,
-    RequestCounts, Result, ResultPart, ResultSet, RowStream, Shard, Staged, parse_time,
+    Certainty, Cursor, Error, ErrorKind, Found, Intent, ListOptions, Page, Remnant, RequestCounts,
+    Result, ResultPart, ResultSet, RowStream, Shard, Staged, parse_time,
 };
 use serde_json::Value;
 

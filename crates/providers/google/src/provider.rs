@@ -5,9 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
-    Candidate, Certainty, Cursor, Error, Found, Intent, Label, ListOptions, Page, PartRole,
-    Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard,
-    Staged, parse_time,
+    Candidate, Certainty, Cursor, Error, Found, Intent, Label, ListOptions, Page, Remnant,
+    RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard, Staged, parse_time,
 };
 
 use crate::builder::GoogleBuilder;
@@ -285,7 +284,7 @@ fn problem(error: &Status) -> BatchProblem {
 
 #[cfg(test)]
 mod tests {
-    use lmbatch_core::ErrorKind;
+    use lmbatch_core::{ErrorKind, RequestCounts};
     use serde_json::{Value, json};
 
     use super::*;
