@@ -121,7 +121,9 @@ impl BatchCodec for AcmeCodec {
         let row: Row<'a> = serde_json::from_str(text).map_err(|_| RowError)?;
         let outcome = match (row.error, row.answer) {
             (Some(error), _) => OutcomeView::Errored(failed(error)),
-            (None, Some(text)) => OutcomeView::Succeeded(OutputView::text(text, end(row.end))),
+            (None, Some(text)) => {
+                OutcomeView::Succeeded(OutputView::text(text, end(row.end.as_deref())))
+            }
             // It is this request's row, and says nothing.
             (None, None) => OutcomeView::Errored(FailureView::malformed()),
         };
@@ -130,8 +132,8 @@ impl BatchCodec for AcmeCodec {
     }
 }
 
-fn end(word: Option<String>) -> FinishReason {
-    match word.as_deref() {
+fn end(word: Option<&str>) -> FinishReason {
+    match word {
         None | Some("full_stop") => FinishReason::Stop,
         Some("token_limit") => FinishReason::Length,
         Some(other) => FinishReason::Other(other.to_owned()),
