@@ -168,9 +168,8 @@ fn status(word: String) -> BatchStatus {
 }
 
 fn snapshot(batch: Batch) -> BatchSnapshot {
-    let names = ["total", "answered", "failed"];
     BatchSnapshot {
-        counts: lmbatch_http::counts(batch.counts.as_ref(), names),
+        counts: lmbatch_http::counts(batch.counts.as_ref(), ["total", "answered", "failed"]),
         label: batch.label,
         created_at: batch.created.as_deref().and_then(parse_time),
         ..BatchSnapshot::new(batch.id, status(batch.state))

@@ -97,10 +97,10 @@ impl BatchCodec for AcmeCodec {
     ) -> Result<(), RequestError> {
         let generate = request.generate("acme", TAKES)?;
         let parameters = &generate.hyperparameters;
-        let turns = generate
-            .messages
-            .iter()
-            .map(|turn| Ok(json!({"role": turn.role.as_str(), "text": turn.text("acme")?})));
+        let turns = generate.messages.iter().map(|turn| {
+            let text = turn.text("acme")?;
+            Ok(json!({"role": turn.role.as_str(), "text": text}))
+        });
         let ask = json!({
             "model": generate.model.decode(), "system": generate.system.map(Text::decode),
             "turns": turns.collect::<Result<Vec<_>, RequestError>>()?,
@@ -119,11 +119,10 @@ impl BatchCodec for AcmeCodec {
     fn decode<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
         let text = std::str::from_utf8(row).map_err(|_| RowError)?;
         let row: Row<'a> = serde_json::from_str(text).map_err(|_| RowError)?;
+        let end = end(row.end.as_deref());
         let outcome = match (row.error, row.answer) {
             (Some(error), _) => OutcomeView::Errored(failed(error)),
-            (None, Some(text)) => {
-                OutcomeView::Succeeded(OutputView::text(text, end(row.end.as_deref())))
-            }
+            (None, Some(text)) => OutcomeView::Succeeded(OutputView::text(text, end)),
             // It is this request's row, and says nothing.
             (None, None) => OutcomeView::Errored(FailureView::malformed()),
         };
@@ -162,7 +161,7 @@ fn classify(http: u16, code: Option<&str>) -> (ErrorKind, Retry) {
 
 /// Reads an answer that says no. It may be a web page of whatever stands before Acme.
 pub(crate) fn tell(http: u16, body: &[u8]) -> Told {
-    let row: Row<'_> = serde_json::from_slice(body).unwrap_or_default();
+    let row = serde_json::from_slice::<Row<'_>>(body).unwrap_or_default();
     let error = row.error.unwrap_or_default();
     let known = classify(http, error.code.as_deref());
     Told {
