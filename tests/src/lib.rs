@@ -1,9 +1,12 @@
 //! What end-to-end tests share: the command as a program, and an emulator in another process.
 
+pub mod fuzzed;
 mod mixed;
+mod rounds;
 mod subjects;
 
 pub use mixed::{Mixed, mixed};
+pub use rounds::Rounds;
 pub use subjects::{SUBJECTS, Subject};
 
 use std::collections::BTreeMap;

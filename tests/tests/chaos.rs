@@ -8,15 +8,10 @@
     reason = "a supervisor of processes has a clock of its own, and says what it did"
 )]
 
-use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use lmbatch_tests::Emulating;
-use serde_json::{Value, json};
-
-const REQUESTS: usize = 40;
+use lmbatch_tests::Rounds;
 
 /// A chance that repeats.
 struct Chance(u64);
@@ -28,14 +23,6 @@ impl Chance {
         self.0 ^= self.0 << 17;
         self.0 % most
     }
-}
-
-fn input(folder: &Path, round: usize) -> String {
-    let line = |k: usize| json!({"id": format!("{round}/{k}"), "prompt": format!("{round} {k}")});
-    let text: String = (0..REQUESTS).map(|k| format!("{}\n", line(k))).collect();
-    let name = format!("in-{round}.jsonl");
-    std::fs::write(folder.join(&name), text).unwrap();
-    name
 }
 
 /// Whether it ended by itself within a time.
@@ -57,38 +44,21 @@ fn kills(of_each: usize) -> usize {
 }
 
 /// Kills runs of a provider until it has killed often enough, and checks each run once it is done.
-fn kill(provider: &str, model: &str, times: usize, seed: u64) {
-    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+fn kill(provider: &'static str, model: &'static str, times: usize, seed: u64) {
+    let mut rounds = Rounds::new(provider, model, 40, 15);
     let mut chance = Chance(seed);
-    let (mut killed, mut round, mut held) = (0, 0, 0);
+    let (mut killed, mut held) = (0, 0);
     while killed < times {
-        round += 1;
-        let input = input(folder.path(), round);
-        let _ = std::fs::remove_file(folder.path().join("out.jsonl"));
+        rounds.next();
         if chance.below(4) == 0 {
-            emulating.post(
-                "/_emulator/faults",
-                r#"{"operation":"create","kind":"reset_after"}"#,
-            );
+            let lost = r#"{"operation":"create","kind":"reset_after"}"#;
+            rounds.emulating.post("/_emulator/faults", lost);
         }
-        let model = format!("{provider}/{model}");
         let mut resubmit = false;
-        let code = loop {
-            let mut command = emulating.command_at(provider, folder.path());
-            command.args(["run", &input, "-m", &model, "-o", "out.jsonl", "--quiet"]);
-            command.args([
-                "--poll-interval",
-                "20ms",
-                "--max-batch-requests",
-                "15",
-                "--doubt-wait",
-                "100ms",
-            ]);
-            if resubmit {
-                command.args(["--on-doubt", "resubmit"]);
-            }
-            let command = command.env_remove("LMBATCH_LOG").stderr(Stdio::piped());
-            let mut child = command.spawn().unwrap();
+        loop {
+            let mut command = rounds.command("lmbatch");
+            let command = command.args(rounds.arguments(resubmit));
+            let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
             let wait = Duration::from_millis(30 + chance.below(600));
             if killed < times && !ended(&mut child, wait) {
                 child.kill().unwrap();
@@ -105,40 +75,16 @@ fn kill(provider: &str, model: &str, times: usize, seed: u64) {
                 resubmit = true;
                 continue;
             }
-            assert!(
-                code == Some(0),
-                "{code:?}: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-            break code;
-        };
-        assert_eq!(code, Some(0));
-        let text = std::fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
-        let lines: Vec<Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
-        for (k, line) in lines.iter().enumerate() {
-            assert_eq!(line["id"], format!("{round}/{k}"));
-            assert_eq!(line["text"], format!("echo: {round} {k}"));
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(code, Some(0), "{said}");
+            break;
         }
-        assert_eq!(lines.len(), REQUESTS);
-        // Every batch that was paid for is in an output.
-        let named: BTreeSet<&str> = lines
-            .iter()
-            .map(|line| line["batch"].as_str().unwrap())
-            .collect();
-        assert_eq!(named.len(), 3);
-        let bill = emulating.bill();
-        let paid = bill["creates"].as_u64().unwrap();
-        let answered = bill["answered_requests"].as_u64().unwrap();
-        assert_eq!(
-            (paid, answered),
-            (3 * round as u64, (REQUESTS * round) as u64),
-            "{provider}, round {round}: {bill}"
-        );
+        rounds.check();
     }
-    println!("{provider}: {killed} kills, {round} runs, {held} held");
+    println!(
+        "{provider}: {killed} kills, {} runs, {held} held",
+        rounds.round()
+    );
 }
 
 #[test]

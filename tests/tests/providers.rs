@@ -2,68 +2,10 @@
 //! command, in this process and in another.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use lmbatch::{Outcome, Outcomes, Request};
-use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_tests::{Emulating, Mixed, SUBJECTS, Subject, lines, mixed};
 use serde_json::Value;
 
 const COUNT: usize = 1000;
-
-async fn emulator() -> Emulator {
-    let builder = Emulator::builder().pace(Pace::INSTANT).seed(3);
-    builder.start().await.unwrap()
-}
-
-fn check(subject: &Subject, asked: &[Mixed], outcomes: &Outcomes) {
-    assert_eq!(outcomes.len(), asked.len(), "{}", subject.name);
-    for (asked, (id, outcome)) in asked.iter().zip(outcomes.iter()) {
-        let at = format!("{}: {} ({})", subject.name, asked.id, asked.line);
-        assert_eq!(id.as_str(), asked.id, "{at}");
-        let problem = outcome.problem().map(|problem| problem.as_str());
-        let found = (outcome.status().as_str(), problem);
-        assert_eq!(found, (asked.status, asked.problem), "{at}: {outcome:?}");
-        if let Outcome::Succeeded { value, .. } = outcome {
-            let text = value.text();
-            assert!(text.contains(&asked.text), "{at}: {text}");
-            let calls = asked.line.get("tool_choice").is_some();
-            assert_eq!(value.tool_calls().count(), usize::from(calls), "{at}");
-            let thinks = asked.line.get("thinking").is_some() && subject.name != "openai chat";
-            let thought = value.thinking().any(|thinking| !thinking.text.is_empty());
-            assert_eq!(thought, thinks, "{at}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_thousand_requests_of_every_kind_come_back_as_they_should_in_the_library() {
-    for subject in SUBJECTS {
-        let emulator = emulator().await;
-        let asked = mixed(subject, COUNT);
-        let requests: Vec<Request> = asked.iter().map(Mixed::request).collect();
-        let invoker = subject.invoker(&emulator);
-        let outcomes = invoker.batch().invoke(requests).await.unwrap();
-        check(subject, &asked, &outcomes);
-        assert_eq!(emulator.bill().creates, 1, "{}", subject.name);
-    }
-}
-
-#[tokio::test]
-async fn another_process_gets_the_same_under_the_callers_ids_by_the_handle() {
-    for subject in SUBJECTS {
-        let emulator = emulator().await;
-        let asked = mixed(subject, COUNT);
-        let requests: Vec<Request> = asked.iter().map(Mixed::request).collect();
-        let created = subject.invoker(&emulator).batch().create(requests).await;
-        let kept = serde_json::to_string(&created.unwrap()).unwrap();
-        // Nothing of the first invoker is left: another model, no tools, no schema.
-        let other = lmbatch::LMInvoker::shared(subject.connect(&emulator), "another");
-        let handle: lmbatch::BatchHandle = serde_json::from_str(&kept).unwrap();
-        let status = other.batch().status(&handle.batch).await.unwrap().status;
-        assert!(status.is_terminal(), "{}: {status}", subject.name);
-        let outcomes = other.batch().retrieve(&handle).await.unwrap();
-        check(subject, &asked, &outcomes);
-    }
-}
 
 fn check_lines(subject: &Subject, asked: &[Mixed], found: &[Value]) {
     assert_eq!(found.len(), asked.len(), "{}", subject.name);

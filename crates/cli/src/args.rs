@@ -46,14 +46,14 @@ pub(crate) enum Command {
     /// Send requests of a run that has ended again; what is answered last counts.
     Requeue(RequeueArgs),
     /// List the runs.
-    Runs(StateArgs),
+    Runs(RunsArgs),
     /// Show a run and its batches.
-    Show(OneRunArgs),
+    Show(ShowArgs),
     /// Prove that a run has one outcome per request, and list what is billed.
     Audit(OneRunArgs),
-    /// Delete a run's record with its prompts and answers from this machine.
-    Purge(OneRunArgs),
-    /// Find batches of ours at a provider that no record here knows.
+    /// Delete runs, with their prompts and answers, from this machine, the provider, or both.
+    Purge(PurgeArgs),
+    /// Find batches and files of ours that no record knows: what is paid for, and what only takes room.
     Doctor(DoctorArgs),
     /// Rebuild the record of a run from its input and the labels of its batches.
     Adopt(Box<AdoptArgs>),
@@ -159,6 +159,12 @@ pub(crate) struct DoctorArgs {
     /// Whose batches.
     #[arg(short, long)]
     pub(crate) provider: String,
+    /// Delete the files that are found, here and at the provider; batches are left alone.
+    #[arg(long)]
+    pub(crate) clean: bool,
+    /// Delete only what was uploaded so long ago: another machine may be about to use the rest.
+    #[arg(long, value_name = "DUR", default_value = "2d", value_parser = humantime::parse_duration)]
+    pub(crate) older_than: Duration,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     #[command(flatten)]
@@ -324,8 +330,50 @@ pub(crate) struct OneRunArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) run: OneRunArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunsArgs {
+    /// Print one JSON object a run.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PurgeArgs {
+    /// The run, by id or name.
+    #[arg(required_unless_present = "older_than")]
+    pub(crate) run: Option<String>,
+    /// Every run that has ended and began so long ago, such as 30d.
+    #[arg(long, value_name = "DUR", conflicts_with = "run", value_parser = humantime::parse_duration)]
+    pub(crate) older_than: Option<Duration>,
+    /// Delete its inputs and results at the provider.
+    #[arg(long)]
+    pub(crate) remote: bool,
+    /// Delete its record, prompts and answers here; what is done where neither is said.
+    #[arg(long)]
+    pub(crate) local: bool,
+    /// Even a run that has not ended: what its batches answer is paid for, and lost.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Say what would be deleted, and delete nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct CancelArgs {
-    /// A run, by id (r-…), or a batch.
+    /// A run, by id or name; with -p, a batch.
     pub(crate) batch: String,
     /// Whose batch it is; a run knows it.
     #[arg(short, long)]
@@ -417,9 +465,9 @@ pub(crate) struct ConnectionArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
-    /// A batch, or a run (r-…).
+    /// A run, by id or name; with -p, a batch.
     pub(crate) batch: String,
-    /// Whose it is.
+    /// Whose batch it is; a run knows it.
     #[arg(short, long)]
     pub(crate) provider: Option<String>,
     #[command(flatten)]

@@ -11,6 +11,10 @@ mod providers;
 mod settings;
 mod summary;
 mod terminal;
+mod words;
+
+#[doc(hidden)]
+pub use input::read_lines;
 
 use std::process::ExitCode;
 
@@ -88,18 +92,18 @@ fn main() -> ExitCode {
 
 async fn dispatch(command: Command) -> Result<Exit, Failure> {
     match command {
-        Command::Run(args) => commands::run::run(args).await,
+        Command::Run(args) => Box::pin(commands::run::run(args)).await,
         Command::Create(args) => commands::create::create(args).await,
         Command::List(args) => commands::batch::list(args).await,
         Command::Cancel(args) => commands::batch::cancel(args).await,
         Command::Resume(args) => commands::resume::resume(args).await,
         Command::Doctor(args) => commands::doctor::doctor(args).await,
         Command::Adopt(args) => commands::doctor::adopt(args).await,
-        Command::Requeue(args) => commands::resume::requeue(args).await,
+        Command::Requeue(args) => commands::requeue::requeue(args).await,
         Command::Runs(args) => commands::runs::runs(args).await,
         Command::Show(args) => commands::runs::show(args).await,
         Command::Audit(args) => commands::runs::audit(args).await,
-        Command::Purge(args) => commands::runs::purge(args).await,
+        Command::Purge(args) => commands::purge::purge(args).await,
         Command::Status(args) => commands::batch::status(args).await,
         Command::Retrieve(args) => commands::batch::retrieve(args).await,
         Command::Validate(args) => commands::validate::validate(args).await,

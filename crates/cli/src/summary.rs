@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use lmbatch_core::{OutcomeStatus, Problem, TokenUsage};
-use lmbatch_engine::Answered;
+use lmbatch_core::{OutcomeStatus, Problem, TokenUsage, format_time};
+use lmbatch_engine::{Answered, Left};
 use serde::Serialize;
 
 use crate::exit::Exit;
-use crate::output;
+use crate::{output, words};
 
 /// Counts of a run. `"format": 1` changes when the fields do.
 #[derive(Debug, Serialize)]
@@ -31,6 +31,18 @@ pub(crate) struct Summary {
     pub(crate) output: String,
     elapsed_seconds: f64,
     emulated: bool,
+    /// What stays at the provider, and until when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<Remote>,
+}
+
+#[derive(Debug, Serialize)]
+struct Remote {
+    inputs: u64,
+    batches: u64,
+    until: Option<String>,
+    #[serde(skip)]
+    said: Option<String>,
 }
 
 impl Summary {
@@ -57,7 +69,17 @@ impl Summary {
             output: output.to_owned(),
             elapsed_seconds: 0.0,
             emulated,
+            remote: None,
         }
+    }
+
+    pub(crate) fn leave(&mut self, left: &Left) {
+        self.remote = Some(Remote {
+            inputs: left.inputs,
+            batches: left.batches,
+            until: left.until.map(format_time),
+            said: words::left(left),
+        });
     }
 
     pub(crate) fn count(&mut self, answered: &Answered<'_>, accept: &[Problem]) {
@@ -117,6 +139,9 @@ impl Summary {
         match self.batches.as_slice() {
             [only] => row("batch", only.clone()),
             several => row("batches", several.len().to_string()),
+        }
+        if let Some(said) = self.remote.as_ref().and_then(|remote| remote.said.clone()) {
+            row(&format!("stays at {}", self.provider), said);
         }
         row("output", self.output.clone());
         if let Some(column) = table.column_mut(0) {

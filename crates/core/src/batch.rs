@@ -297,6 +297,19 @@ pub enum Remnant {
     Batch(BatchId),
 }
 
+/// A file of ours that a provider holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// What to [discard](crate::BatchProvider::discard).
+    pub remnant: Remnant,
+    /// The mark of the shard that it was uploaded for.
+    pub label: Label,
+    /// Its bytes, where the provider says so.
+    pub bytes: Option<u64>,
+    /// When it was uploaded.
+    pub created_at: Option<SystemTime>,
+}
+
 /// A create that was decided and noted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Intent {
@@ -331,6 +344,37 @@ pub enum Certainty {
     Presumed,
     /// We do not.
     Unknown,
+}
+
+impl Certainty {
+    /// The certainty as one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Proved => "proved",
+            Self::Presumed => "presumed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// How we know that a batch is ours, and from what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// How sure that is.
+    pub certainty: Certainty,
+    /// Why, in words.
+    pub evidence: Box<str>,
+}
+
+impl Proof {
+    /// What shows that a batch is ours beyond doubt.
+    pub fn proved(evidence: &str) -> Self {
+        Self {
+            certainty: Certainty::Proved,
+            evidence: evidence.into(),
+        }
+    }
 }
 
 /// A batch that may be the one an intent made.

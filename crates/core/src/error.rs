@@ -573,6 +573,87 @@ mod tests {
     }
 
     #[test]
+    fn an_error_says_whether_to_try_again() {
+        let error = || Error::new(ErrorKind::Timeout);
+        for (error, said) in [
+            (error().with_retry(Retry::Permanent), "timed out"),
+            (
+                error().with_retry(Retry::Temporary),
+                "timed out; try again later",
+            ),
+            (
+                error().with_retry(Retry::Exhausted),
+                "timed out; tried again without success",
+            ),
+            (
+                error()
+                    .with_message("after 9 s")
+                    .with_retry(Retry::Permanent),
+                "timed out: after 9 s",
+            ),
+        ] {
+            assert_eq!(error.to_string(), said);
+        }
+    }
+
+    #[test]
+    fn an_error_of_a_call_is_one_of_its_requests_with_the_providers_words_first() {
+        let error = Error::new(ErrorKind::ContextOverflow)
+            .with_http_status(400)
+            .with_code("too_long")
+            .with_message("ours")
+            .with_retry(Retry::Permanent);
+        let request = error.to_request_error();
+        let facts = (request.kind(), request.http_status(), request.code());
+        assert_eq!(
+            facts,
+            (ErrorKind::ContextOverflow, Some(400), Some("too_long"))
+        );
+        assert_eq!(
+            (request.message(), request.is_retryable()),
+            (Some("ours"), false)
+        );
+        let theirs = error
+            .with_provider_message("theirs")
+            .with_retry(Retry::Temporary);
+        let request = theirs.to_request_error();
+        assert_eq!(
+            (request.message(), request.is_retryable()),
+            (Some("theirs"), true)
+        );
+        // And back, so that `?` works in functions that return ours.
+        let back = Error::from(&request);
+        let facts = (back.kind(), back.http_status(), back.code());
+        assert_eq!(
+            facts,
+            (ErrorKind::ContextOverflow, Some(400), Some("too_long"))
+        );
+        assert!(std::error::Error::source(&back).is_some());
+    }
+
+    #[test]
+    fn a_request_error_names_its_status_and_code() {
+        let error = || RequestError::new(ErrorKind::Quota);
+        for (error, said) in [
+            (error(), "a quota of the account is used up"),
+            (
+                error().with_http_status(429),
+                "a quota of the account is used up (HTTP 429)",
+            ),
+            (
+                error().with_code("q"),
+                "a quota of the account is used up (code q)",
+            ),
+            (
+                error().with_http_status(429).with_code("q"),
+                "a quota of the account is used up (HTTP 429, code q)",
+            ),
+        ] {
+            assert_eq!(error.to_string(), said);
+        }
+    }
+
+    #[test]
     fn a_request_error_shows_no_message() {
         let error = RequestError::new(ErrorKind::ProviderInvalidArgs)
             .with_message("secret")

@@ -88,6 +88,21 @@ names! {
     CreateToken,
 }
 
+impl Label {
+    /// The nonce of the run and the number of the shard that one of our own marks names.
+    ///
+    /// ```
+    /// use lmbatch_core::Label;
+    /// assert_eq!(Label::new("lmbatch-abcdefghijkl-3").parts(), Some(("abcdefghijkl", 3)));
+    /// assert_eq!(Label::new("nightly import").parts(), None);
+    /// ```
+    pub fn parts(&self) -> Option<(&str, u32)> {
+        let (nonce, number) = self.0.strip_prefix("lmbatch-")?.split_once('-')?;
+        let known = nonce.len() == Nonce::LENGTH;
+        Some((nonce, number.parse().ok()?)).filter(|_| known)
+    }
+}
+
 /// A request's id on the wire: the caller's own, or `<nonce><7 digits>`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct WireId(Box<str>);

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, BatchClass, BatchId, BatchSnapshot, Certainty, IdRule, Intent, Label, Nonce,
+    AccountId, BatchClass, BatchId, BatchSnapshot, Certainty, IdRule, Intent, Label, Nonce, Proof,
     ProviderId, Remnant, Result, ResultPart, Staged,
 };
 
@@ -49,8 +49,31 @@ pub struct RunRecord {
     /// Whether its caller has had enough: nothing more is created, and what exists is fetched.
     #[serde(default)]
     pub cancelled: bool,
+    /// What of it was deleted at the provider.
+    #[serde(default)]
+    pub cleaned: Option<Cleaned>,
     /// What its caller keeps with it, such as where the output goes.
     pub notes: BTreeMap<Box<str>, Box<str>>,
+}
+
+/// What of a run was deleted at its provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cleaned {
+    /// The last try of which anything was.
+    pub attempt: u32,
+    /// Whether its batches were, with its inputs.
+    pub batches: bool,
+}
+
+impl Cleaned {
+    /// Whether the inputs of a shard are gone.
+    pub fn inputs(self, shard: &ShardRecord) -> bool {
+        shard.attempt <= self.attempt
+    }
+    /// Whether its batch is.
+    pub fn batches(self, shard: &ShardRecord) -> bool {
+        self.batches && self.inputs(shard)
+    }
 }
 
 /// The output of a run whose input was changed: some of the requests that were sent, in another order.
@@ -91,7 +114,7 @@ pub enum ShardState {
         /// The batch.
         batch: BatchId,
         /// How we know that it is ours.
-        certainty: Certainty,
+        proof: Proof,
     },
     /// The batch has ended.
     Ended(BatchSnapshot),
@@ -136,12 +159,25 @@ pub struct ShardRecord {
     pub epoch: u64,
     /// Where it stands.
     pub state: ShardState,
+    /// How we know that its batch is ours, once there is one.
+    #[serde(default)]
+    pub proof: Option<Proof>,
     /// What was uploaded for it, and stays at the provider until it is discarded.
     #[serde(default)]
     pub remnants: Vec<Remnant>,
 }
 
 impl ShardRecord {
+    /// Rows that were sealed are ours.
+    fn prove(&mut self, segments: &[Segment]) {
+        let presumed = |proof: &Proof| proof.certainty == Certainty::Presumed;
+        if self.proof.as_ref().is_some_and(presumed)
+            && segments.iter().any(|segment| segment.rows > 0)
+        {
+            self.proof = Some(Proof::proved("its results carry our ids"));
+        }
+    }
+
     /// The record one transition on.
     pub fn advanced(mut self, state: ShardState) -> Self {
         if let ShardState::Staged(staged) = &state {
@@ -151,6 +187,12 @@ impl ShardRecord {
                 .cloned()
                 .collect();
             self.remnants.extend(new);
+        }
+        match &state {
+            ShardState::Created { proof, .. } => self.proof = Some(proof.clone()),
+            ShardState::Sealed { segments, .. } => self.prove(segments),
+            ShardState::Ended(_) => {}
+            _ => self.proof = None,
         }
         self.epoch += 1;
         self.state = state;

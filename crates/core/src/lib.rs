@@ -30,8 +30,8 @@ pub use attachment::{
 };
 pub use batch::{
     BatchClass, BatchHandle, ByteStream, Candidate, Capabilities, Certainty, Chunk, CreateProof,
-    Found, Frame, IdRule, Intent, Limits, ListOptions, Page, PartRole, Remnant, ResultPart,
-    ResultSet, RowStream, Shard, ShardBody, Staged, WireIdRule,
+    Found, Frame, IdRule, Intent, Limits, ListOptions, Page, PartRole, Proof, Remnant, ResultPart,
+    ResultSet, RowStream, Shard, ShardBody, Staged, Upload, WireIdRule,
 };
 pub use clock::{Clock, Rng};
 pub use error::{Delivery, Error, ErrorKind, RequestError, Result, Retry, RowError};
@@ -44,8 +44,8 @@ pub use input::{
 };
 pub use json::JsonBuf;
 pub use ledger::{
-    Ledger, Order, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool, SpoolFile,
-    SpoolWriter,
+    Cleaned, Ledger, Order, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool,
+    SpoolFile, SpoolWriter,
 };
 pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};
 pub use outcome::{Outcome, OutcomeStatus, Problem};

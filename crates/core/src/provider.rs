@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use crate::{
     AccountId, BatchClass, BatchId, BatchSnapshot, Capabilities, Cursor, Error, Found, Frame,
     Intent, Label, Limits, ListOptions, Page, ProviderId, Remnant, RequestError, RequestView,
-    Result, ResultPart, ResultSet, RowError, RowStream, RowView, Scanned, Shard, Staged, WireId,
+    Result, ResultPart, ResultSet, RowError, RowStream, RowView, Scanned, Shard, Staged, Upload,
+    WireId,
 };
 
 /// How a provider says things. Pure: no I/O, no clock.
@@ -107,6 +108,12 @@ pub trait BatchProvider: fmt::Debug + Send + Sync + 'static {
         Err(Error::unsupported("listing batches"))
     }
 
+    /// One page of the files that carry our labels.
+    async fn uploads(&self, page: Option<Cursor>) -> Result<Page<Upload>> {
+        let _ = page;
+        Err(Error::unsupported("listing files"))
+    }
+
     /// Asks the provider to cancel. No error for a batch that has ended.
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
         let _ = batch;
@@ -155,6 +162,9 @@ impl<T: BatchProvider + ?Sized> BatchProvider for Arc<T> {
     }
     async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
         (**self).list(options).await
+    }
+    async fn uploads(&self, page: Option<Cursor>) -> Result<Page<Upload>> {
+        (**self).uploads(page).await
     }
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
         (**self).cancel(batch).await

@@ -52,12 +52,11 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn source(self) -> Box<OwnedSource> {
-        Box::new(OwnedSource {
-            requests: self.requests.into_iter(),
-            model: self.invoker.model.clone(),
-            options: self.options.merged_over(&self.invoker.options),
-            place: 0,
-        })
+        OwnedSource::new(
+            Box::new(self.requests.into_iter().map(Ok)),
+            self.invoker.model.clone(),
+            self.options.merged_over(&self.invoker.options),
+        )
     }
 }
 
@@ -232,7 +231,10 @@ impl<'a, T: 'a> IntoFuture for Invoke<'a, T> {
             }
             let source = self.call.source();
             let finished = match &self.name {
-                Some(name) => engine.run_named(name, source, self.options).await?,
+                Some(name) => {
+                    let named = engine.named(name, Some(source), false, self.options);
+                    named.await?.1
+                }
                 None => engine.run_once(source, self.options).await?,
             };
             let outcomes = Outcomes::read(&engine, finished).await?;

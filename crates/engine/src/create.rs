@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use lmbatch_core::{
-    BatchId, Certainty, CreateProof, CreateToken, Delivery, Error, ErrorKind, Found, Intent,
-    ListOptions, Result, Retry, Shard, ShardKey, ShardRecord, ShardState, Staged,
+    BatchId, Candidate, Certainty, CreateProof, CreateToken, Delivery, Error, ErrorKind, Found,
+    Intent, ListOptions, Proof, Result, Retry, Shard, ShardKey, ShardRecord, ShardState, Staged,
 };
 
 use crate::engine::Engine;
@@ -19,11 +19,15 @@ pub(crate) struct Created {
     pub(crate) certainty: Certainty,
 }
 
+const ANSWERED: &str = "its create was answered";
+
 /// A shard's place in the ledger.
 #[derive(Debug, Clone)]
 pub(crate) struct Noted {
     key: ShardKey,
     epoch: u64,
+    /// What an earlier try put at the provider, if no create has used it since.
+    staged: Option<Staged>,
 }
 
 impl Noted {
@@ -31,12 +35,22 @@ impl Noted {
         Self {
             key: record.key.clone(),
             epoch: record.epoch,
+            staged: staged_in(&record.state),
         }
     }
 
     pub(crate) async fn advance(&mut self, engine: &Engine, state: ShardState) -> Result<()> {
+        let staged = staged_in(&state);
         self.epoch = engine.ledger.advance(&self.key, self.epoch, state).await?;
+        self.staged = staged;
         Ok(())
+    }
+}
+
+fn staged_in(state: &ShardState) -> Option<Staged> {
+    match state {
+        ShardState::Staged(staged) if staged.ready => Some(staged.clone()),
+        _ => None,
     }
 }
 
@@ -84,12 +98,21 @@ impl Engine {
 
     /// Brings a shard's batch into being: one accepted create, or an error that says what is known.
     pub(crate) async fn create(&self, shard: &Shard, noted: &mut Noted) -> Result<Created> {
+        let uploaded_before = noted.staged.is_some();
         let intent = self.intent(shard, noted).await?;
-        self.post(shard, intent, noted).await
+        match self.post(shard, intent, noted).await {
+            // What was uploaded then may be gone by now.
+            Err(error) if uploaded_before && may_lack_its_input(&error) => {
+                noted.staged = None;
+                let intent = self.intent(shard, noted).await?;
+                self.post(shard, intent, noted).await
+            }
+            posted => posted,
+        }
     }
 
     async fn intent(&self, shard: &Shard, noted: &mut Noted) -> Result<Intent> {
-        let staged = self.stage(shard).await?;
+        let staged = self.stage(shard, noted.staged.take()).await?;
         noted
             .advance(self, ShardState::Staged(staged.clone()))
             .await?;
@@ -105,12 +128,14 @@ impl Engine {
         })
     }
 
-    async fn stage(&self, shard: &Shard) -> Result<Staged> {
+    async fn stage(&self, shard: &Shard, mut prior: Option<Staged>) -> Result<Staged> {
+        if let Some(staged) = prior.take_if(|staged| staged.ready) {
+            return Ok(staged);
+        }
         self.tell(&Event::Staging {
             label: &shard.label,
             bytes: shard.len(),
         });
-        let mut prior: Option<Staged> = None;
         loop {
             let staged = self
                 .retrying(|| self.provider.stage(shard, prior.clone()))
@@ -156,9 +181,8 @@ impl Engine {
             });
             let error = match self.provider.create(shard, &intent).await {
                 Ok(batch) => {
-                    return self
-                        .acknowledge(batch, Certainty::Proved, false, noted)
-                        .await;
+                    let proof = Proof::proved(ANSWERED);
+                    return self.acknowledge(batch, proof, false, noted).await;
                 }
                 Err(error) => error,
             };
@@ -233,10 +257,7 @@ impl Engine {
         match self.look(intent).await {
             Ok(Seen::Nothing) => Ok(None),
             Ok(Seen::Proved(mut ours)) => match ours.pop() {
-                Some(batch) => {
-                    let found = self.acknowledge(batch, Certainty::Proved, true, noted);
-                    found.await.map(Some)
-                }
+                Some(ours) => self.take(ours, noted).await.map(Some),
                 None => Ok(None),
             },
             Ok(Seen::Fitting(several)) => Err(held(intent, cause, &names(&several))),
@@ -244,10 +265,19 @@ impl Engine {
         }
     }
 
+    /// A batch that was found.
+    async fn take(&self, found: Candidate, noted: &mut Noted) -> Result<Created> {
+        let proof = Proof {
+            certainty: found.certainty,
+            evidence: found.evidence,
+        };
+        self.acknowledge(found.batch, proof, true, noted).await
+    }
+
     async fn acknowledge(
         &self,
         batch: BatchId,
-        certainty: Certainty,
+        proof: Proof,
         found: bool,
         noted: &mut Noted,
     ) -> Result<Created> {
@@ -256,9 +286,10 @@ impl Engine {
             batch: &batch,
             found,
         });
+        let certainty = proof.certainty;
         let state = ShardState::Created {
             batch: batch.clone(),
-            certainty,
+            proof,
         };
         noted
             .advance(self, state)
@@ -296,24 +327,18 @@ impl Engine {
                         self.tell(&Event::Warning { message: &message });
                     }
                     // Newest first: the last is the oldest.
-                    if let Some(batch) = ours.pop() {
-                        return self
-                            .acknowledge(batch, Certainty::Proved, true, noted)
-                            .await
-                            .map(Searched::Found);
+                    if let Some(ours) = ours.pop() {
+                        return self.take(ours, noted).await.map(Searched::Found);
                     }
                 }
                 // One that fits, twice in a row, and nothing else does: its results will prove it.
                 Seen::Fitting(batches) => match batches.as_slice() {
-                    [one] if presumed.as_ref() == Some(one) => {
-                        return self
-                            .acknowledge(one.clone(), Certainty::Presumed, true, noted)
-                            .await
-                            .map(Searched::Found);
+                    [one] if presumed.as_ref() == Some(&one.batch) => {
+                        return self.take(one.clone(), noted).await.map(Searched::Found);
                     }
                     [one] => {
-                        unclear = Some(format!("one batch may be ours: {one}"));
-                        presumed = Some(one.clone());
+                        unclear = Some(format!("one batch may be ours: {}", one.batch));
+                        presumed = Some(one.batch.clone());
                     }
                     several => {
                         presumed = None;
@@ -339,10 +364,10 @@ impl Engine {
                 .await?;
             for candidate in found.candidates {
                 match candidate.certainty {
-                    Certainty::Token | Certainty::Proved => proved.push(candidate.batch),
+                    Certainty::Token | Certainty::Proved => proved.push(candidate),
                     // A batch that is known as another's is not this one, however well it fits.
                     Certainty::Presumed if taken.contains(&candidate.batch) => {}
-                    Certainty::Presumed => fitting.push(candidate.batch),
+                    Certainty::Presumed => fitting.push(candidate),
                     Certainty::Unknown => {}
                 }
             }
@@ -378,6 +403,14 @@ impl Engine {
     }
 }
 
+/// Whether a create may have been refused because what it was to be made of is not there. Some providers
+/// do not tell that from what is someone else's.
+fn may_lack_its_input(error: &Error) -> bool {
+    error.delivery() == Delivery::Refused
+        && (error.kind() == ErrorKind::FileNotFound
+            || matches!(error.http_status(), Some(403 | 404)))
+}
+
 /// What became of a search.
 enum Searched {
     /// The batch.
@@ -393,15 +426,16 @@ const NOTHING: &str = "no batch of ours has appeared so far";
 /// What one look saw, newest first.
 enum Seen {
     /// Batches that are ours.
-    Proved(Vec<BatchId>),
+    Proved(Vec<Candidate>),
     /// Batches that may be.
-    Fitting(Vec<BatchId>),
+    Fitting(Vec<Candidate>),
     /// Neither.
     Nothing,
 }
 
-fn names(batches: &[BatchId]) -> String {
-    let names: Vec<&str> = batches.iter().map(BatchId::as_str).collect();
+fn names(batches: &[Candidate]) -> String {
+    let names = batches.iter().map(|candidate| candidate.batch.as_str());
+    let names: Vec<&str> = names.collect();
     names.join(", ")
 }
 

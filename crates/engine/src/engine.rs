@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use lmbatch_core::{
     BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Error, ErrorKind, Ledger,
-    ListOptions, Nonce, Page, Remnant, RequestId, Result, Rng, RunRecord, ShardRecord, ShardState,
-    Spool,
+    ListOptions, Nonce, Page, RequestId, Result, Rng, RunRecord, ShardRecord, Spool,
 };
 
 use crate::clock::{SystemClock, SystemRng};
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, Silent};
 use crate::fetch;
 use crate::finished::Finished;
 use crate::joiner::Joiner;
@@ -81,7 +80,7 @@ impl Engine {
             polling: PollingPolicy::GROWING,
             retries: RetryPolicy::default(),
             doubt: DoubtPolicy::default(),
-            observer: Arc::new(()),
+            observer: Arc::new(Silent),
             max_row_bytes: 64 << 20,
             spool: None,
             durable: false,
@@ -151,6 +150,10 @@ impl Engine {
     pub fn with_max_row_bytes(mut self, bytes: usize) -> Self {
         self.max_row_bytes = bytes;
         self
+    }
+
+    pub(crate) fn is_durable(&self) -> bool {
+        self.durable
     }
 
     /// The source of time.
@@ -227,40 +230,6 @@ impl Engine {
         engine.run(plan, options).await
     }
 
-    /// The run of a name: begun, gone on with from wherever it stands, or, if it was answered, read from
-    /// its record. Nothing is paid for twice.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`] where a run of that name is of other requests or another account.
-    pub async fn run_named(
-        &self,
-        name: &str,
-        source: Box<dyn RequestSource>,
-        options: RunOptions,
-    ) -> Result<Finished> {
-        if !self.durable {
-            return Err(Error::invalid_input(
-                "a named run needs a record, such as a state folder",
-            ));
-        }
-        let plan = self.plan(source).await.map_err(Error::from)?;
-        let mut runs = self.ledger.runs().await?.into_iter();
-        let Some(run) = runs.find(|run| run.name.as_deref() == Some(name)) else {
-            let run = self.begin(&plan, Some(name), BTreeMap::new()).await?;
-            return self.start(run, plan, options).await;
-        };
-        let is_same = *run.digest == *plan.digest() && run.account == plan.account;
-        plan.discard();
-        match (is_same, run.finished) {
-            (true, true) => self.sealed(&run).await,
-            (true, false) => self.resume(&run, options).await,
-            (false, _) => Err(Error::invalid_input(format!(
-                "the run {name:?} ({}) is of other requests or another account; nothing was sent",
-                run.id
-            ))),
-        }
-    }
-
     /// Notes a plan in the ledger, under the caller's name for it and with its notes.
     pub async fn begin(
         &self,
@@ -308,26 +277,6 @@ impl Engine {
         let mut job = self.job(run).await?;
         let chosen = job.plan.ordinals_of(chosen)?;
         job.send_again(&chosen).await
-    }
-
-    /// Deletes what a run that has ended left at the provider: its inputs, and its batches too if that is
-    /// wanted and possible. How many things are gone.
-    pub async fn clean(&self, run: &RunRecord, batches: bool) -> Result<u64> {
-        let mut gone = 0;
-        for shard in self.ledger.shards(&run.id).await? {
-            let mut remnants = shard.remnants;
-            if let (true, ShardState::Sealed { snapshot, .. }) = (batches, shard.state) {
-                remnants.push(Remnant::Batch(snapshot.id));
-            }
-            for remnant in remnants {
-                match self.retrying(|| self.provider.discard(&remnant)).await {
-                    Ok(()) => gone += 1,
-                    Err(error) if error.kind() == ErrorKind::Unsupported => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(gone)
     }
 
     /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.

@@ -10,8 +10,16 @@ pub trait Observer: Send + Sync {
     fn observe(&self, event: &Event<'_>);
 }
 
+impl<F: Fn(&Event<'_>) + Send + Sync> Observer for F {
+    fn observe(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
 /// Listens to nothing.
-impl Observer for () {
+pub(crate) struct Silent;
+
+impl Observer for Silent {
     fn observe(&self, _: &Event<'_>) {}
 }
 

@@ -247,12 +247,12 @@ impl<'a> Harvest<'a> {
             (self.tally.malformed, "could not be read"),
             (
                 self.tally.keyless,
-                "name no request; without a handle they are numbered in the order in which they came, which may not be the order in which they were sent",
+                "name no request (without a handle they are numbered in the order in which they came, which may not be the order in which they were sent)",
             ),
         ] {
             if count > 0 {
                 self.engine.tell(&Event::Warning {
-                    message: &format!("{count} rows of the results {what}"),
+                    message: &format!("rows of the results that {what}: {count}"),
                 });
             }
         }

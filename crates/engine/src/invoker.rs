@@ -8,6 +8,7 @@ use lmbatch_core::{
 };
 
 use crate::engine::Engine;
+use crate::event::Observer;
 use crate::operations::BatchOperations;
 use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, RetryPolicy};
 
@@ -45,7 +46,7 @@ impl LMInvoker {
         }
     }
 
-    /// The six operations: create, status, retrieve, list, cancel, invoke.
+    /// The operations: create, status, retrieve, list, cancel, invoke, and runs under a name.
     pub fn batch(&self) -> BatchOperations<'_> {
         BatchOperations { invoker: self }
     }
@@ -116,6 +117,11 @@ impl LMInvoker {
     /// A record that outlives the process, for [named](crate::Invoke::named) runs.
     pub fn record(mut self, ledger: Arc<dyn Ledger>, spool: Arc<dyn Spool>) -> Self {
         self.engine = self.engine.with_record(ledger, spool);
+        self
+    }
+    /// Who is told what happens, such as a closure.
+    pub fn observe(mut self, observer: impl Observer + 'static) -> Self {
+        self.engine = self.engine.with_observer(Arc::new(observer));
         self
     }
     /// The source of time, for tests.

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::calls::{Call, Create, Invoke};
 use crate::invoker::LMInvoker;
+use crate::named::Run;
 use crate::outcomes::{self, OutcomeStream, Outcomes};
 
 /// The six operations of an invoker. Dropping a future cancels nothing at the provider.
@@ -51,7 +52,7 @@ impl<'a> BatchOperations<'a> {
     /// The same, one after the other: for more than fit into memory.
     pub async fn retrieve_stream(self, handle: &BatchHandle) -> Result<OutcomeStream> {
         let engine = &self.invoker.engine;
-        outcomes::stream(engine, &engine.retrieve(handle).await?)
+        outcomes::stream(engine, &engine.retrieve(handle).await?, 0)
     }
 
     /// The rows of a batch that was made elsewhere, under the ids they were sent with. What it
@@ -107,7 +108,30 @@ impl<'a> BatchOperations<'a> {
         Invoke::plain(Call::new(self.invoker, requests))
     }
 
-    /// The same with typed answers: every request is asked for the JSON Schema of `T`, and an answer
+    /// A run under a name in its [record](LMInvoker::record): for more requests than memory holds, and for
+    /// outcomes that can be read again. The same name with the same requests is the same run: it is gone on
+    /// with, or read back if it was answered, and never paid for twice.
+    ///
+    /// ```no_run
+    /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_core::Result<()> {
+    /// use futures::{TryStreamExt as _, stream};
+    /// use lmbatch_core::Request;
+    ///
+    /// let requests = (0..1_000_000).map(|n| Request::new(format!("q{n}"), format!("What is {n} + {n}?")));
+    /// let requests = stream::iter(requests.map(Ok::<_, std::io::Error>));
+    /// let run = invoker.batch().run("sums").requests(requests).max_attempts(3).await?;
+    /// let mut outcomes = run.outcomes()?;
+    /// while let Some((id, outcome)) = outcomes.try_next().await? {
+    ///     println!("{id}: {}", outcome.status());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn run(self, name: impl Into<String>) -> Run<'a> {
+        Run::new(self.invoker, name.into())
+    }
+
+    /// The same as [`invoke`](Self::invoke) with typed answers: every request is asked for the JSON Schema of `T`, and an answer
     /// that does not fit it is an error of the kind `invalid_structured`.
     ///
     /// ```no_run

@@ -141,15 +141,16 @@ fn next(reader: &mut OutcomeReader) -> Result<Option<(RequestId, Outcome)>> {
     Ok(Some((id, outcome(&answered))))
 }
 
-/// The outcomes of a batch whose results are here.
-pub(crate) fn stream(engine: &Engine, finished: &Finished) -> Result<OutcomeStream> {
+/// The outcomes that are here, but for the first `skipped`.
+pub(crate) fn stream(engine: &Engine, finished: &Finished, skipped: u64) -> Result<OutcomeStream> {
     let reader = engine.outcomes(finished)?;
     let batch = finished.batch().clone();
-    let pages = stream::try_unfold(Some(reader), |reader| async {
-        let Some(mut reader) = reader else {
+    let pages = stream::try_unfold(Some((reader, skipped)), |reader| async {
+        let Some((mut reader, skipped)) = reader else {
             return Ok(None);
         };
         let work = move || {
+            reader.skip(skipped)?;
             let mut page = VecDeque::with_capacity(PAGE);
             while page.len() < PAGE {
                 match next(&mut reader)? {
@@ -157,7 +158,7 @@ pub(crate) fn stream(engine: &Engine, finished: &Finished) -> Result<OutcomeStre
                     None => return Ok((page, None)),
                 }
             }
-            Ok::<_, Error>((page, Some(reader)))
+            Ok::<_, Error>((page, Some((reader, 0))))
         };
         let (page, rest) = blocking(work).await??;
         Ok(Some((page, rest)))

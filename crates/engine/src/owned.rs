@@ -13,17 +13,31 @@ use lmbatch_core::{
 use crate::answer::{AnswerView, Answered, Structured};
 use crate::source::{Entry, IdView, RequestSource, Sourced};
 
-/// Requests in memory, with the options that stand behind each request's own.
+/// Requests that are owned, with the options that stand behind each request's own.
 pub(crate) struct OwnedSource {
-    pub(crate) requests: std::vec::IntoIter<Request>,
-    pub(crate) model: String,
-    pub(crate) options: GenerateOptions,
-    pub(crate) place: u64,
+    requests: Requests,
+    model: String,
+    options: GenerateOptions,
+    place: u64,
+}
+
+/// Requests as they come; the first error ends them.
+pub(crate) type Requests = Box<dyn Iterator<Item = Result<Request>> + Send>;
+
+impl OwnedSource {
+    pub(crate) fn new(requests: Requests, model: String, options: GenerateOptions) -> Box<Self> {
+        Box::new(Self {
+            requests,
+            model,
+            options,
+            place: 0,
+        })
+    }
 }
 
 impl RequestSource for OwnedSource {
     fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error> {
-        let Some(request) = self.requests.next() else {
+        let Some(request) = self.requests.next().transpose()? else {
             return Ok(false);
         };
         self.place += 1;

@@ -99,6 +99,7 @@ impl Plan {
             created_at: Some(clock.now()),
             finished: false,
             cancelled: false,
+            cleaned: None,
             notes: std::collections::BTreeMap::new(),
         }
     }
@@ -399,6 +400,7 @@ impl PlannedShard {
             attempt: self.attempt,
             epoch: 0,
             state: ShardState::Planned,
+            proof: None,
             remnants: Vec::new(),
         }
     }

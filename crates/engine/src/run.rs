@@ -15,6 +15,9 @@ use crate::plan::{Plan, PlannedShard};
 use crate::policy::OnDoubt;
 use crate::poll::{Poll, unfinished};
 
+/// Stands for the batch of a shard that has none, and will have none.
+pub(crate) const NO_BATCH: &str = "none";
+
 /// A run under way.
 pub(crate) struct Job<'a> {
     pub(crate) engine: &'a Engine,
@@ -49,6 +52,20 @@ pub(crate) enum Stage {
     Stuck,
 }
 
+impl Work {
+    /// Its caller gives it up: its requests are errors, whatever became of its create.
+    async fn abandon(&mut self, engine: &Engine, error: &Error) -> Result<()> {
+        let snapshot = abandoned(error);
+        let state = ShardState::Sealed {
+            snapshot: snapshot.clone(),
+            segments: Vec::new(),
+        };
+        self.noted.advance(engine, state).await?;
+        self.stage = Stage::Sealed(snapshot);
+        Ok(())
+    }
+}
+
 impl<'a> Job<'a> {
     /// A run as the ledger knows it; what was sealed is read again.
     pub(crate) async fn new(engine: &'a Engine, run: RunRecord, plan: Plan) -> Result<Job<'a>> {
@@ -61,10 +78,14 @@ impl<'a> Job<'a> {
                 ShardState::Posting(intent) | ShardState::Doubt(intent) => {
                     Stage::Unsure(Box::new(intent))
                 }
-                ShardState::Created { batch, certainty } => {
-                    Stage::Going(Poll::new(engine, batch), certainty)
+                ShardState::Created { batch, proof } => {
+                    Stage::Going(Poll::new(engine, batch), proof.certainty)
                 }
-                ShardState::Ended(snapshot) => Stage::Ended(snapshot, Certainty::Proved),
+                ShardState::Ended(snapshot) => {
+                    let proof = record.proof.as_ref();
+                    let certainty = proof.map_or(Certainty::Proved, |proof| proof.certainty);
+                    Stage::Ended(snapshot, certainty)
+                }
                 ShardState::Sealed { snapshot, segments } => {
                     sealed.extend(
                         segments
@@ -75,7 +96,7 @@ impl<'a> Job<'a> {
                 }
                 // What was never created is cancelled with its run.
                 _ if run.cancelled => Stage::Sealed(BatchSnapshot::new(
-                    BatchId::new("none"),
+                    BatchId::new(NO_BATCH),
                     BatchStatus::Cancelled,
                 )),
                 // Planned, staged, or refused by a provider that may have changed its mind.
@@ -163,7 +184,7 @@ impl<'a> Job<'a> {
             Stage::Sealed(snapshot) => snapshot,
             Stage::Ended(BatchSnapshot { id: batch, .. }, _)
             | Stage::Going(Poll { batch, .. }, _) => going(batch),
-            _ => going(BatchId::new("none")),
+            _ => going(BatchId::new(NO_BATCH)),
         });
         let snapshots = snapshots.collect();
         self.harvest
@@ -230,14 +251,7 @@ impl<'a> Job<'a> {
                     if error.kind() == ErrorKind::Doubt
                         && self.engine.on_doubt == OnDoubt::Abandon =>
                 {
-                    let snapshot = abandoned(&error);
-                    let state = ShardState::Sealed {
-                        snapshot: snapshot.clone(),
-                        segments: Vec::new(),
-                    };
-                    let work = &mut self.works[at];
-                    work.noted.advance(self.engine, state).await?;
-                    work.stage = Stage::Sealed(snapshot);
+                    self.works[at].abandon(self.engine, &error).await?;
                 }
                 Err(error) => {
                     self.works[at].stage = Stage::Stuck;
@@ -280,8 +294,18 @@ impl<'a> Job<'a> {
             let files = &self.plan.files;
             let segments = self.harvest.batch(files, &snapshot, attempt).await?;
             if certainty == Certainty::Presumed && self.harvest.tally.is_a_strangers(&before) {
-                work.stage = Stage::Stuck;
-                self.failure.get_or_insert(a_strangers(snapshot.id));
+                let error = a_strangers(snapshot.id);
+                match self.engine.on_doubt {
+                    OnDoubt::Hold => {
+                        work.stage = Stage::Stuck;
+                        self.failure.get_or_insert(error);
+                    }
+                    OnDoubt::Resubmit => {
+                        work.noted.advance(self.engine, ShardState::Planned).await?;
+                        work.stage = Stage::Waiting;
+                    }
+                    OnDoubt::Abandon => work.abandon(self.engine, &error).await?,
+                }
                 continue;
             }
             let state = ShardState::Sealed {
@@ -306,10 +330,10 @@ fn going(batch: BatchId) -> BatchSnapshot {
     BatchSnapshot::new(batch, BatchStatus::InProgress)
 }
 
-/// A create that its caller gives up on: its requests are errors, whatever became of it.
+/// What stands for the batch of a create that was given up.
 fn abandoned(error: &Error) -> BatchSnapshot {
     let message = format!("abandoned: {error}");
-    let mut snapshot = BatchSnapshot::new(BatchId::new("none"), BatchStatus::Failed);
+    let mut snapshot = BatchSnapshot::new(BatchId::new(NO_BATCH), BatchStatus::Failed);
     snapshot.problems.push(BatchProblem {
         error: RequestError::new(ErrorKind::Doubt).with_message(message),
         line: None,

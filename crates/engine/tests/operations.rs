@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use lmbatch_core::{BatchId, Certainty, Delivery, Error, ErrorKind, Outcome, Retry};
+use lmbatch_core::{
+    BatchId, BatchSnapshot, BatchStatus, Certainty, Delivery, Error, ErrorKind, Ledger as _,
+    Outcome, Retry, ShardState,
+};
 use lmbatch_engine::{BatchLimit, LMInvoker, MemoryLedger, OnDoubt, Prepared};
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 
@@ -82,6 +85,59 @@ async fn a_presumed_batch_that_turns_out_to_be_a_strangers_leaves_the_doubt() {
         "{error}"
     );
     assert_eq!(provider.times("create").len(), 1);
+}
+
+/// What becomes of it, by what is asked for about doubts: an error in the end, creates in all, and whether
+/// the run ends.
+#[tokio::test]
+async fn a_strangers_batch_is_known_as_such_by_whoever_goes_on_and_what_is_asked_for_is_done() {
+    for (on_doubt, creates, ends) in [
+        (OnDoubt::Hold, 1, false),
+        (OnDoubt::Abandon, 1, true),
+        (OnDoubt::Resubmit, 2, true),
+    ] {
+        let (provider, invoker) = world(Script {
+            creates: [Some(lost())].into(),
+            certainty: Some(Certainty::Presumed),
+            lookalikes: 1,
+            statuses: [Ok(BatchStatus::InProgress)].into(),
+            // Only the stranger's rows; those of a batch of ours are echoed.
+            rows_of: Some((
+                BatchId::new("stranger0"),
+                b"{\"id\":\"x\",\"text\":\"y\"}\n".to_vec(),
+            )),
+            ..Script::default()
+        });
+        let ledger = Arc::new(MemoryLedger::default());
+        let spool = Arc::new(lmbatch_engine::TemporarySpool::new().unwrap());
+        let invoker = invoker.record(ledger.clone(), spool).on_doubt(on_doubt);
+        let asked = || invoker.batch().invoke(ASKED).named("mine");
+        asked().max_iterations(1).await.unwrap_err();
+        // A process that died when it had noted the end, and nothing more.
+        let run = ledger.runs().await.unwrap().remove(0);
+        let shard = ledger.shards(&run.id).await.unwrap().remove(0);
+        let proof = shard.proof.clone().unwrap();
+        assert_eq!(
+            (proof.certainty, &*proof.evidence),
+            (Certainty::Presumed, "label")
+        );
+        let end = BatchSnapshot::new(BatchId::new("stranger0"), BatchStatus::Completed);
+        let ended = ShardState::Ended(end);
+        ledger
+            .advance(&shard.key, shard.epoch, ended)
+            .await
+            .unwrap();
+        let went = asked().await;
+        assert_eq!(went.is_ok(), ends, "{on_doubt:?}: {went:?}");
+        assert_eq!(provider.times("create").len(), creates, "{on_doubt:?}");
+        match went {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Doubt),
+            Ok(outcomes) => {
+                let usable = outcomes.iter().all(|(_, outcome)| outcome.is_usable());
+                assert_eq!(usable, on_doubt == OnDoubt::Resubmit, "{outcomes:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    AccountId, BatchClass, BatchId, BatchSnapshot, BatchStatus, Certainty, ErrorKind, IdRule,
-    Label, Ledger, Nonce, ProviderId, RunRecord, ShardKey, ShardRecord, ShardState, Staged,
+    AccountId, BatchClass, BatchId, BatchSnapshot, BatchStatus, ErrorKind, IdRule, Label, Ledger,
+    Nonce, Proof, ProviderId, RunRecord, ShardKey, ShardRecord, ShardState, Staged,
 };
 use lmbatch_engine::MemoryLedger;
 use lmbatch_ledger::SqliteLedger;
@@ -28,6 +28,7 @@ fn run(id: &str) -> RunRecord {
         created_at: lmbatch_core::parse_time("2026-11-23T10:00:00Z"),
         finished: false,
         cancelled: false,
+        cleaned: None,
         notes: [("output".into(), "out.jsonl".into())].into(),
     }
 }
@@ -50,6 +51,7 @@ fn shard(run: &str, number: u32) -> ShardRecord {
         attempt: 0,
         epoch: 0,
         state: ShardState::Planned,
+        proof: None,
         remnants: Vec::new(),
     }
 }
@@ -57,7 +59,7 @@ fn shard(run: &str, number: u32) -> ShardRecord {
 fn created() -> ShardState {
     ShardState::Created {
         batch: BatchId::new("b1"),
-        certainty: Certainty::Proved,
+        proof: Proof::proved("its create was answered"),
     }
 }
 

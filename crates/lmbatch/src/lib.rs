@@ -40,8 +40,9 @@ pub use lmbatch_core::{
     TokenUsage, Tool, ToolCall, ToolChoice, ToolResult,
 };
 pub use lmbatch_engine::{
-    BatchLimit, BatchOperations, Create, DEFAULT_STATUS_CHECK_INTERVAL, DoubtPolicy, Engine,
-    Invoke, LMInvoker, OnDoubt, OutcomeStream, Outcomes, PollingPolicy, Prepared, RetryPolicy,
+    BatchLimit, BatchOperations, Changes, Create, DEFAULT_STATUS_CHECK_INTERVAL, DoubtPolicy,
+    Engine, Event, Invoke, LMInvoker, Observer, OnDoubt, OutcomeStream, Outcomes, PollingPolicy,
+    Prepared, RetryPolicy, Run, RunOutput,
 };
 
 /// What authors of adapters implement.

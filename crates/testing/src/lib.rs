@@ -7,8 +7,10 @@ mod clock;
 mod conversations;
 mod provider;
 mod show;
+mod spool;
 
 pub use clock::{TestClock, TestRng};
 pub use conversations::conversations;
 pub use provider::{Call, MemoryProvider, Script};
 pub use show::{outcome_value, show_requests, show_rows};
+pub use spool::MemorySpool;

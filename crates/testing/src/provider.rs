@@ -12,9 +12,9 @@ use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
     Candidate, Capabilities, Certainty, Chunk, Clock, ContentView, CreateProof, Cursor, Error,
     ErrorKind, FailureView, FinishReason, Found, Intent, ItemView, Label, Limits, ListOptions,
-    OutcomeView, OutputView, Page, PartRole, ProviderId, RequestError, RequestView, Result,
-    ResultPart, ResultSet, RowError, RowStream, RowView, Shard, Text, TokenUsage, WireId,
-    WireIdRule,
+    OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant, RequestError, RequestView,
+    Result, ResultPart, ResultSet, RowError, RowStream, RowView, Shard, Staged, Text, TokenUsage,
+    WireId, WireIdRule,
 };
 use serde::Deserialize;
 
@@ -47,6 +47,10 @@ pub struct Script {
     pub late_results: u32,
     /// Rows instead of the echoed ones.
     pub rows: Option<Vec<u8>>,
+    /// Rows of one batch instead of the echoed ones.
+    pub rows_of: Option<(BatchId, Vec<u8>)>,
+    /// Whether inputs are uploaded, and what is there can be deleted.
+    pub uploads: bool,
     /// The most requests of a batch.
     pub max_requests: Option<u32>,
 }
@@ -67,6 +71,7 @@ struct State {
     batches: Vec<(BatchId, Label, Vec<u8>)>,
     /// Bytes of results that were read.
     read: u64,
+    deleted: Vec<Remnant>,
 }
 
 /// A provider in memory.
@@ -113,6 +118,11 @@ impl MemoryProvider {
     /// Bytes of results that it has given.
     pub fn read_bytes(&self) -> u64 {
         self.state().read
+    }
+
+    /// What was deleted, in order.
+    pub fn deleted(&self) -> Vec<Remnant> {
+        self.state().deleted.clone()
     }
 
     /// The bill: batches that were accepted.
@@ -162,6 +172,29 @@ impl BatchProvider for MemoryProvider {
 
     fn account(&self) -> AccountId {
         AccountId::new("memory")
+    }
+
+    async fn stage(&self, shard: &Shard, _: Option<Staged>) -> Result<Staged> {
+        if !self.state().script.uploads {
+            return Ok(Staged {
+                ready: true,
+                ..Staged::default()
+            });
+        }
+        drop(self.called("stage"));
+        Ok(Staged {
+            ready: true,
+            remnants: vec![Remnant::File(shard.label.as_str().into())],
+            ..Staged::default()
+        })
+    }
+
+    async fn discard(&self, remnant: &Remnant) -> Result<()> {
+        if !self.state().script.uploads {
+            return Err(Error::unsupported("deleting"));
+        }
+        self.called("discard").deleted.push(remnant.clone());
+        Ok(())
     }
 
     async fn create(&self, shard: &Shard, _: &Intent) -> Result<BatchId> {
@@ -245,7 +278,9 @@ impl BatchProvider for MemoryProvider {
             return Err(Error::unsupported("reading results from the middle"));
         }
         let mut state = self.called("read");
-        let rows = match &state.script.rows {
+        let rows_of = state.script.rows_of.as_ref();
+        let rows_of = rows_of.filter(|(batch, _)| *batch == part.batch);
+        let rows = match rows_of.map(|(_, rows)| rows).or(state.script.rows.as_ref()) {
             Some(rows) => rows.clone(),
             None => {
                 let found = state.batches.iter().find(|(id, ..)| *id == part.batch);

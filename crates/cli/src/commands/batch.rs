@@ -9,13 +9,13 @@ use lmbatch_engine::Engine;
 
 use super::{clock, connect, write};
 use crate::args::{
-    BatchArgs, CancelArgs, ListArgs, MaxFailed, OneRunArgs, RetrieveArgs, StatusArgs,
+    BatchArgs, CancelArgs, ListArgs, MaxFailed, OneRunArgs, RetrieveArgs, ShowArgs, StatusArgs,
 };
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Origin, Sink};
 use crate::providers::Provider;
 use crate::summary::Summary;
-use crate::{model, terminal};
+use crate::{model, terminal, words};
 
 fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Failure> {
     let Some(name) = &args.provider else {
@@ -29,10 +29,11 @@ fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Fail
 }
 
 pub(crate) async fn status(args: StatusArgs) -> Result<Exit, Failure> {
-    if args.batch.batch.starts_with("r-") && args.batch.provider.is_none() {
+    if args.batch.provider.is_none() {
         let run = args.batch.batch;
         let state = args.state;
-        return super::runs::show(OneRunArgs { run, state }).await;
+        let (run, json) = (OneRunArgs { run, state }, args.json);
+        return super::runs::show(ShowArgs { run, json }).await;
     }
     let (_, engine, batch) = engine(&args.batch)?;
     let snapshot = engine.status(&batch).await?;
@@ -54,7 +55,7 @@ fn json(snapshot: &BatchSnapshot) -> String {
 }
 
 pub(crate) async fn cancel(args: CancelArgs) -> Result<Exit, Failure> {
-    if args.batch.starts_with("r-") && args.provider.is_none() {
+    if args.provider.is_none() {
         return super::runs::cancel(&args).await;
     }
     let args = BatchArgs {
@@ -125,7 +126,7 @@ fn rows(batches: &[BatchSnapshot]) -> String {
             terminal::plain(batch.id.as_str()),
             terminal::plain(batch.status.as_str()),
             done,
-            or_nothing(batch.created_at.map(format_time)),
+            or_nothing(batch.created_at.map(words::time)),
             or_nothing(batch.model.clone()),
             or_nothing(batch.label.as_ref().map(ToString::to_string)),
         ]);
@@ -171,7 +172,7 @@ fn table(snapshot: &BatchSnapshot) -> String {
 }
 
 pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
-    if args.batch.batch.starts_with("r-") && args.batch.provider.is_none() {
+    if args.batch.provider.is_none() && args.handle.is_none() {
         return super::resume::retrieve(&args).await;
     }
     let clock = clock();

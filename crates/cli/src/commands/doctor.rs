@@ -1,25 +1,23 @@
-//! `lmbatch doctor` and `lmbatch adopt`: batches that carry our label and that no record knows.
+//! `lmbatch doctor` and `lmbatch adopt`: batches and files that carry our label and that no record knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use lmbatch_core::{BatchSnapshot, Certainty, ListOptions, Nonce, ShardState, format_time};
+use lmbatch_core::{
+    BatchSnapshot, ErrorKind, Label, ListOptions, Nonce, Proof, Remnant, ShardRecord, ShardState,
+    Staged, Upload,
+};
 use lmbatch_engine::Engine;
+use lmbatch_ledger::StateFolder;
 
 use super::state::{self, Notes};
-use super::{connect, default_output};
+use super::{clock, connect, default_output, purge};
 use crate::args::{AdoptArgs, DoctorArgs};
 use crate::exit::{Exit, Failure};
-use crate::{input, model, output, providers, settings, terminal};
-
-/// Run and number of one of our labels.
-fn ours(label: &str) -> Option<(&str, u32)> {
-    let (nonce, number) = label.strip_prefix("lmbatch-")?.split_once('-')?;
-    let known = nonce.len() == Nonce::LENGTH;
-    Some((nonce, number.parse().ok()?)).filter(|_| known)
-}
+use crate::{input, model, output, providers, settings, terminal, words};
 
 /// Every batch of the provider that carries one of our labels.
 async fn labelled(engine: &Engine) -> Result<Vec<(String, u32, BatchSnapshot)>, Failure> {
@@ -28,8 +26,8 @@ async fn labelled(engine: &Engine) -> Result<Vec<(String, u32, BatchSnapshot)>, 
     loop {
         let page = engine.list(&options).await?;
         for snapshot in page.items {
-            let label = snapshot.label.as_ref().map(ToString::to_string);
-            if let Some((nonce, number)) = label.as_deref().and_then(ours) {
+            let parts = snapshot.label.as_ref().and_then(Label::parts);
+            if let Some((nonce, number)) = parts {
                 found.push((nonce.to_owned(), number, snapshot));
             }
         }
@@ -42,46 +40,169 @@ async fn labelled(engine: &Engine) -> Result<Vec<(String, u32, BatchSnapshot)>, 
     }
 }
 
+/// Every file of ours at the provider; none where it keeps none, or does not list them.
+async fn uploaded(engine: &Engine) -> Result<Vec<Upload>, Failure> {
+    let (mut found, mut at) = (Vec::new(), None);
+    loop {
+        let page = match engine.provider().uploads(at.clone()).await {
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(found),
+            page => page?,
+        };
+        found.extend(page.items);
+        let next = page.next.filter(|next| at.as_ref() != Some(next));
+        if next.is_none() {
+            return Ok(found);
+        }
+        at = next;
+    }
+}
+
+/// What no record speaks of.
+struct Findings {
+    batches: Vec<BatchSnapshot>,
+    uploads: Vec<Upload>,
+    /// Files of this machine, with their bytes.
+    strays: Vec<(PathBuf, u64)>,
+}
+
 pub(crate) async fn doctor(args: DoctorArgs) -> Result<Exit, Failure> {
     let provider = model::find(&args.provider)?;
     let engine = Engine::new(connect(provider, &args.connection, provider.routes()[0])?);
-    let runs = match state::ledger(&args.state).await {
-        Ok(ledger) => ledger.runs().await?,
-        // Without a record every batch is unknown to it.
-        Err(_) => Vec::new(),
+    // No one else may begin a run while files are judged.
+    let folder = state::folder(&args.state);
+    let _alone = if args.clean {
+        Some(StateFolder::write(&folder)?)
+    } else {
+        None
     };
-    let known = |nonce: &str| runs.iter().any(|run| run.nonce.as_str() == nonce);
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_header(["batch", "label", "status", "requests", "created"]);
-    let mut orphans = 0;
-    for (nonce, _, snapshot) in labelled(&engine).await? {
-        if known(&nonce) {
-            continue;
-        }
-        orphans += 1;
-        let label = snapshot.label.as_ref().map(ToString::to_string);
-        let total = snapshot.counts.total.map(|total| total.to_string());
-        table.add_row([
-            terminal::plain(snapshot.id.as_str()),
-            terminal::plain(&label.unwrap_or_default()),
-            snapshot.status.to_string(),
-            total.unwrap_or_default(),
-            snapshot.created_at.map(format_time).unwrap_or_default(),
-        ]);
+    let mut found = findings(&engine, &args).await?;
+    let kept = found.uploads.len();
+    if args.clean {
+        clean(&engine, &args, &mut found).await?;
     }
-    if orphans == 0 {
-        terminal::say(&format!(
-            "every batch of ours that {} lists is in a record here",
-            provider.id()
-        ));
+    if found.batches.is_empty() && found.uploads.is_empty() && found.strays.is_empty() {
+        if kept == 0 {
+            terminal::say(&format!(
+                "every batch and file of ours that {} lists is in a record here",
+                provider.id()
+            ));
+        }
         return Ok(Exit::Usable);
     }
-    terminal::out(&table.to_string());
-    terminal::say("no record here knows these; with their input they can be taken back:");
-    terminal::say("  lmbatch adopt LABEL INPUT -m PROVIDER/MODEL");
+    report(&found, args.clean);
     Ok(Exit::Failed)
+}
+
+async fn findings(engine: &Engine, args: &DoctorArgs) -> Result<Findings, Failure> {
+    let (runs, strays) = match state::ledger(&args.state).await {
+        Ok(ledger) => {
+            let runs = ledger.runs().await?;
+            let spool = StateFolder::read(state::folder(&args.state)).spool();
+            let strays = purge::strays(&spool, &runs)?;
+            (runs, strays)
+        }
+        // Without a record every batch is unknown to it, and what files there are may be all that is left.
+        Err(_) => (Vec::new(), Vec::new()),
+    };
+    let run_of = |nonce: &str| runs.iter().find(|run| run.nonce.as_str() == nonce);
+    let batches = labelled(engine).await?.into_iter();
+    let batches: Vec<BatchSnapshot> = batches
+        .filter(|(nonce, ..)| run_of(nonce).is_none())
+        .map(|(.., snapshot)| snapshot)
+        .collect();
+    // A batch that goes on needs its input, whoever's it is.
+    let going: HashSet<&str> = batches
+        .iter()
+        .filter(|snapshot| !snapshot.status.is_terminal())
+        .filter_map(|snapshot| snapshot.label.as_ref()?.parts())
+        .map(|(nonce, _)| nonce)
+        .collect();
+    let uploads = uploaded(engine).await?.into_iter();
+    let uploads = uploads.filter(|upload| {
+        let nonce = upload.label.parts().map_or("", |(nonce, _)| nonce);
+        !going.contains(nonce) && run_of(nonce).is_none_or(|run| run.finished)
+    });
+    let uploads = uploads.collect();
+    Ok(Findings {
+        batches,
+        uploads,
+        strays,
+    })
+}
+
+/// Deletes files that have been found, and leaves what was not deleted.
+async fn clean(engine: &Engine, args: &DoctorArgs, found: &mut Findings) -> Result<(), Failure> {
+    let before = clock().now().checked_sub(args.older_than);
+    let (mut young, mut gone) = (Vec::new(), 0);
+    for upload in std::mem::take(&mut found.uploads) {
+        if upload.created_at.is_some() && upload.created_at > before {
+            young.push(upload);
+            continue;
+        }
+        engine.provider().discard(&upload.remnant).await?;
+        gone += 1;
+    }
+    found.uploads = young;
+    for (path, _) in std::mem::take(&mut found.strays) {
+        purge::delete(&path)?;
+        gone += 1;
+    }
+    terminal::say(&format!("{gone} files are deleted"));
+    Ok(())
+}
+
+fn report(found: &Findings, cleaned: bool) {
+    if !found.batches.is_empty() {
+        let mut table = Table::new();
+        table
+            .load_style(NOTHING)
+            .set_header(["batch", "label", "status", "requests", "created"]);
+        for snapshot in &found.batches {
+            let label = snapshot.label.as_ref().map(ToString::to_string);
+            let total = snapshot.counts.total.map(|total| total.to_string());
+            table.add_row([
+                terminal::plain(snapshot.id.as_str()),
+                terminal::plain(&label.unwrap_or_default()),
+                snapshot.status.to_string(),
+                total.unwrap_or_default(),
+                snapshot.created_at.map(words::time).unwrap_or_default(),
+            ]);
+        }
+        terminal::out(&table.to_string());
+        terminal::say("no record here knows these; with their input they can be taken back:");
+        terminal::say("  lmbatch adopt LABEL INPUT -m PROVIDER/MODEL");
+    }
+    if !found.uploads.is_empty() {
+        let mut table = Table::new();
+        table
+            .load_style(NOTHING)
+            .set_header(["file", "label", "size", "uploaded"]);
+        for upload in &found.uploads {
+            let (Remnant::File(name), bytes) = (&upload.remnant, upload.bytes) else {
+                continue;
+            };
+            table.add_row([
+                terminal::plain(name),
+                terminal::plain(upload.label.as_str()),
+                bytes.map(words::bytes).unwrap_or_default(),
+                upload.created_at.map(words::time).unwrap_or_default(),
+            ]);
+        }
+        terminal::out(&table.to_string());
+        terminal::say(if cleaned {
+            "these are young: another machine may be about to use them (see --older-than)"
+        } else {
+            "no run needs these inputs any more; delete them with --clean"
+        });
+    }
+    if !found.strays.is_empty() {
+        let bytes: u64 = found.strays.iter().map(|(_, bytes)| bytes).sum();
+        terminal::say(&format!(
+            "{} in the state folder, {}, belong to no run; delete them with --clean",
+            words::count(found.strays.len() as u64, "file", "files"),
+            words::bytes(bytes)
+        ));
+    }
 }
 
 pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
@@ -97,7 +218,8 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
             args.label
         ))
     };
-    let (nonce, _) = ours(&args.label).ok_or_else(bad)?;
+    let label = Label::new(args.label.as_str());
+    let (nonce, _) = label.parts().ok_or_else(bad)?;
     let wanted: Nonce = serde_json::from_value(nonce.into()).map_err(|_| bad())?;
     let provider = connect(model.provider, &args.connection, route)?;
     let engine = Engine::new(provider).with_batch_limit(args.limit.limit());
@@ -117,6 +239,7 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
             found.insert(number, snapshot);
         }
     }
+    let uploads = uploaded(&engine).await?;
     let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
     let source = input::open(&args.input, &model, options, raw_endpoints)?;
     let plan = engine.plan_again(Box::new(source), wanted).await;
@@ -139,21 +262,27 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
         let Some(snapshot) = found.get(&shard.key.shard) else {
             continue;
         };
-        let total = snapshot.counts.total;
-        if total.is_some_and(|total| total != u64::from(shard.count)) {
+        // What was uploaded for it is deleted with the rest, once its outcomes are here.
+        let inputs = uploads.iter().filter(|file| file.label == shard.label);
+        if let Some(odd) = differs(&engine, &shard, snapshot, inputs.clone()) {
             ledger.forget(&run.id).await?;
+            plan.discard();
             return Err(Failure::usage(format!(
-                "batch {} holds {} requests, and this input makes {}: it is not the input that was sent",
-                snapshot.id,
-                total.unwrap_or_default(),
-                shard.count
+                "batch {} {odd}: it is not the input that was sent, or not with these options",
+                snapshot.id
             )));
         }
+        let staged = ShardState::Staged(Staged {
+            ready: true,
+            remnants: inputs.map(|file| file.remnant.clone()).collect(),
+            ..Staged::default()
+        });
+        let epoch = ledger.advance(&shard.key, shard.epoch, staged).await?;
         let state = ShardState::Created {
             batch: snapshot.id.clone(),
-            certainty: Certainty::Proved,
+            proof: Proof::proved("it carries the label of the run"),
         };
-        ledger.advance(&shard.key, shard.epoch, state).await?;
+        ledger.advance(&shard.key, epoch, state).await?;
         taken += 1;
     }
     terminal::say(&format!(
@@ -164,4 +293,26 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
         terminal::say("the others do not exist at the provider: resume creates them");
     }
     Ok(Exit::Usable)
+}
+
+/// How a batch differs from the one that this input makes, where it can be seen.
+fn differs<'a>(
+    engine: &Engine,
+    shard: &ShardRecord,
+    snapshot: &BatchSnapshot,
+    inputs: impl Iterator<Item = &'a Upload>,
+) -> Option<String> {
+    let makes = u64::from(shard.count);
+    if let Some(total) = snapshot.counts.total.filter(|total| *total != makes) {
+        return Some(format!(
+            "holds {total} requests, and this input makes {makes}"
+        ));
+    }
+    let frame = engine.provider().codec().frame(&shard.class, &shard.label);
+    let makes = (frame.prefix.len() + frame.suffix.len()) as u64 + shard.bytes;
+    let sizes = inputs.filter_map(|input| input.bytes);
+    let other = sizes.into_iter().find(|bytes| *bytes != makes)?;
+    Some(format!(
+        "was made of {other} bytes, and this input makes {makes}"
+    ))
 }

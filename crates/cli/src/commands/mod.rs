@@ -4,6 +4,8 @@ pub(crate) mod batch;
 pub(crate) mod create;
 pub(crate) mod doctor;
 pub(crate) mod emulate;
+pub(crate) mod purge;
+pub(crate) mod requeue;
 pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod runs;

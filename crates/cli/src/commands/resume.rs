@@ -1,23 +1,20 @@
 //! `lmbatch resume`, and what every run does once it is under way.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::{OutcomeStatus, Problem, Result as CoreResult, RunRecord};
-use lmbatch_engine::{Answered, DoubtPolicy, Engine, Finished, OnDoubt, PollingPolicy, RunOptions};
+use lmbatch_core::{Result as CoreResult, RunRecord};
+use lmbatch_engine::{DoubtPolicy, Engine, Finished, Left, OnDoubt, PollingPolicy, RunOptions};
 use lmbatch_ledger::StateFolder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::state::{self, Notes};
 use super::{clock, connect, write};
 use crate::args::{
-    Cleanup, DoubtArgs, OnDoubtArg, Only, ReportArgs, RequeueArgs, ResumeArgs, ResumeOptions,
-    RetrieveArgs, SettingsArgs,
+    Cleanup, DoubtArgs, OnDoubtArg, ReportArgs, ResumeArgs, ResumeOptions, RetrieveArgs,
 };
 use crate::exit::{Exit, Failure};
-use crate::model;
 use crate::output::{self, Origin, Sink};
 use crate::progress::Progress;
 use crate::summary::Summary;
@@ -83,115 +80,8 @@ pub(crate) async fn retrieve(args: &RetrieveArgs) -> Result<Exit, Failure> {
     })
 }
 
-pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
-    let ledger = state::ledger(&args.resume.state).await?;
-    let run = state::find(&*ledger, &args.run).await?;
-    let (mut going, engine, _state) = open(&run, &args.resume).await?;
-    let chosen = unusable(&args, &engine, &run).await?;
-    if args.dry_run || chosen.is_empty() {
-        terminal::say(&format!("{} requests would go out again", chosen.len()));
-        return Ok(Exit::Usable);
-    }
-    let count = match revised(&args, &going.notes)? {
-        Some(settings) => {
-            let plan = super::run::plan(&going.notes.input, &settings, &engine).await?;
-            let count = engine.requeue_as(&run, &chosen, &plan).await;
-            plan.discard();
-            count?
-        }
-        None => engine.requeue(&run, &chosen).await?,
-    };
-    terminal::say(&format!("{count} requests of run {} go out again", run.id));
-    // The output that is there is the run's own, of the tries before.
-    going.report.force = true;
-    let run = state::find(&*ledger, &run.id).await?;
-    again(going, &engine, &run, options(&args.resume, false), false).await
-}
-
-/// The settings of the run with what the command changes of them, if it changes any.
-fn revised(args: &RequeueArgs, notes: &Notes) -> Result<Option<SettingsArgs>, Failure> {
-    if args.model.is_none() && args.max_tokens.is_none() && args.set.is_empty() {
-        return Ok(None);
-    }
-    let Some(mut settings) = notes.settings.clone() else {
-        return Err(Failure::usage(
-            "the record does not say how the run was made",
-        ));
-    };
-    if notes.input == Path::new("-") {
-        return Err(Failure::usage(
-            "the requests came from standard input, and cannot be read again",
-        )
-        .hint("without -m, --max-tokens and --set they go out as they were"));
-    }
-    if let Some(model) = &args.model {
-        if model::parse(model)?.provider.id() != notes.provider.id() {
-            return Err(Failure::usage(format!(
-                "a run stays with its provider, {}",
-                notes.provider.id()
-            )));
-        }
-        settings.model.clone_from(model);
-    }
-    settings.max_tokens = args.max_tokens.or(settings.max_tokens);
-    settings.set.extend(args.set.iter().cloned());
-    Ok(Some(settings))
-}
-
-/// The places of the requests that are to go out again.
-async fn unusable(
-    args: &RequeueArgs,
-    engine: &Engine,
-    run: &RunRecord,
-) -> Result<HashSet<u32>, Failure> {
-    let ids: Option<HashSet<String>> = match &args.ids {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                Failure::usage(format!("--ids: {} cannot be read: {error}", path.display()))
-            })?;
-            Some(text.lines().map(str::to_owned).collect())
-        }
-        None => None,
-    };
-    let usual = [Only::Errored, Only::Expired, Only::Cancelled, Only::Missing];
-    let only = match (args.only.as_slice(), &ids) {
-        ([], None) => Some(&usual[..]),
-        ([], Some(_)) => None,
-        (only, _) => Some(only),
-    };
-    let finished = engine.sealed(run).await?;
-    let mut reader = engine.outcomes(&finished)?;
-    let mut chosen = HashSet::new();
-    while let Some(answered) = reader.next()? {
-        let kind = kind(&answered);
-        let named = ids.as_ref().is_none_or(|ids| {
-            let json = answered.id.as_str();
-            let text = serde_json::from_str::<String>(json);
-            ids.contains(text.as_deref().unwrap_or(json))
-        });
-        if named && only.is_none_or(|only| kind.is_some_and(|kind| only.contains(&kind))) {
-            chosen.insert(answered.ordinal);
-        }
-    }
-    Ok(chosen)
-}
-
-/// Why an outcome may be wanted again.
-fn kind(answered: &Answered<'_>) -> Option<Only> {
-    match (output::status(&answered.answer), answered.answer.problem()) {
-        (OutcomeStatus::Errored, _) => Some(Only::Errored),
-        (OutcomeStatus::Expired, _) => Some(Only::Expired),
-        (OutcomeStatus::Cancelled, _) => Some(Only::Cancelled),
-        (OutcomeStatus::Missing, _) => Some(Only::Missing),
-        (_, Some(Problem::Truncated)) => Some(Only::Truncated),
-        (_, Some(Problem::Refused | Problem::ContentFilter)) => Some(Only::Refused),
-        (_, Some(_)) => Some(Only::Invalid),
-        (_, None) => None,
-    }
-}
-
 /// What a run needs to go on, as its record has it.
-async fn open(
+pub(super) async fn open(
     run: &RunRecord,
     args: &ResumeOptions,
 ) -> Result<(Going, Engine, StateFolder), Failure> {
@@ -217,7 +107,7 @@ async fn open(
     Ok((going, engine, state))
 }
 
-fn options(args: &ResumeOptions, once: bool) -> RunOptions {
+pub(super) fn options(args: &ResumeOptions, once: bool) -> RunOptions {
     RunOptions {
         deadline: args.timeout,
         max_attempts: Some(args.max_attempts),
@@ -374,7 +264,9 @@ async fn outcomes(
     let accept = report.accept.clone();
     let mut summary = write(engine, finished, origin, sink, summary, accept).await?;
     summary.finish(engine.clock().elapsed() - going.start);
-    clean(going, engine).await;
+    if let Some(left) = clean(going, engine).await {
+        summary.leave(&left);
+    }
     if report.json {
         terminal::out(&summary.json());
     }
@@ -384,28 +276,31 @@ async fn outcomes(
     Ok(summary.exit(report.max_failed))
 }
 
-/// Deletes at the provider what is not needed any more, now that the output is safe.
-async fn clean(going: &Going, engine: &Engine) {
-    let batches = match going.report.cleanup {
-        Cleanup::None => return,
-        Cleanup::Inputs => false,
-        Cleanup::All => true,
-    };
-    let Some(id) = going.progress.run() else {
-        return;
-    };
+/// Deletes at the provider what is not needed any more, now that the output is safe; what stays there, if
+/// there is a record of it.
+async fn clean(going: &Going, engine: &Engine) -> Option<Left> {
+    let id = going.progress.run()?;
     let cleaned = async {
         let runs = engine.ledger().runs().await?;
-        match runs.into_iter().find(|run| *run.id == *id) {
-            Some(run) => engine.clean(&run, batches).await,
-            None => Ok(0),
-        }
+        let Some(run) = runs.into_iter().find(|run| *run.id == *id) else {
+            return Ok(None);
+        };
+        let left = match going.report.cleanup {
+            Cleanup::None => engine.left(&run).await,
+            Cleanup::Inputs => engine.clean(&run, false).await,
+            Cleanup::All => engine.clean(&run, true).await,
+        };
+        left.map(Some)
     };
-    if let Err(error) = cleaned.await {
+    match cleaned.await {
+        Ok(left) => left,
         // The outcomes are safe; what stays is deleted by the provider in time.
-        terminal::say(&format!(
-            "warning: the inputs stay at the provider: {error}"
-        ));
+        Err(error) => {
+            terminal::say(&format!(
+                "warning: not everything could be deleted at the provider: {error}"
+            ));
+            None
+        }
     }
 }
 

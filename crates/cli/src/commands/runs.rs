@@ -1,18 +1,19 @@
-//! `lmbatch runs`, `show`, `audit`, `purge`, and the cancel of a run: what the record says.
+//! `lmbatch runs`, `show`, `audit`, and the cancel of a run: what the record says.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use lmbatch_core::{Ledger as _, RunRecord, ShardRecord, ShardState, format_time};
+use lmbatch_core::{BatchId, Certainty, RunRecord, ShardRecord, ShardState, format_time};
 use lmbatch_engine::Engine;
+use serde_json::{Value, json};
 
 use super::connect;
 use super::state::{self, Notes};
-use crate::args::{CancelArgs, OneRunArgs, StateArgs};
+use crate::args::{CancelArgs, OneRunArgs, RunsArgs, ShowArgs};
 use crate::exit::{Exit, Failure};
-use crate::terminal;
+use crate::{terminal, words};
 
 fn word(run: &RunRecord) -> &'static str {
     match (run.finished, run.cancelled) {
@@ -23,8 +24,14 @@ fn word(run: &RunRecord) -> &'static str {
     }
 }
 
-pub(crate) async fn runs(args: StateArgs) -> Result<Exit, Failure> {
-    let runs = state::ledger(&args).await?.runs().await?;
+pub(crate) async fn runs(args: RunsArgs) -> Result<Exit, Failure> {
+    let runs = state::ledger(&args.state).await?.runs().await?;
+    if args.json {
+        for run in &runs {
+            terminal::out(&run_json(run, &Notes::read(run)?).to_string());
+        }
+        return Ok(Exit::Usable);
+    }
     let mut table = Table::new();
     table.load_style(NOTHING).set_header([
         "run", "name", "state", "requests", "model", "began", "output",
@@ -37,7 +44,7 @@ pub(crate) async fn runs(args: StateArgs) -> Result<Exit, Failure> {
             word(run).to_owned(),
             run.requests.to_string(),
             format!("{}/{}", notes.provider.id(), notes.model),
-            run.created_at.map(format_time).unwrap_or_default(),
+            run.created_at.map(words::time).unwrap_or_default(),
             notes.output.display().to_string(),
         ]);
     }
@@ -45,32 +52,42 @@ pub(crate) async fn runs(args: StateArgs) -> Result<Exit, Failure> {
     Ok(Exit::Usable)
 }
 
-/// What a shard's state says: a word, its batch, and how we know that it is ours.
-fn stage(shard: &ShardRecord) -> (&'static str, String, &'static str) {
-    let none = String::new;
+/// What a shard's state says: a word, and its batch where there is one.
+fn stage(shard: &ShardRecord) -> (&'static str, Option<&BatchId>) {
     match &shard.state {
-        ShardState::Staged(_) => ("uploaded", none(), ""),
-        ShardState::Posting(_) | ShardState::Doubt(_) => ("in doubt", none(), "unknown"),
-        ShardState::Refused => ("refused", none(), ""),
-        ShardState::Created { batch, certainty } => {
-            let certainty = match certainty {
-                lmbatch_core::Certainty::Token => "token",
-                lmbatch_core::Certainty::Proved => "proved",
-                lmbatch_core::Certainty::Presumed => "presumed",
-                lmbatch_core::Certainty::Unknown => "unknown",
-            };
-            ("goes on", batch.to_string(), certainty)
-        }
-        ShardState::Ended(snapshot) => ("ended", snapshot.id.to_string(), ""),
-        ShardState::Sealed { snapshot, .. } => ("fetched", snapshot.id.to_string(), "proved"),
-        _ => ("planned", none(), ""),
+        ShardState::Staged(_) => ("uploaded", None),
+        ShardState::Posting(_) | ShardState::Doubt(_) => ("in doubt", None),
+        ShardState::Refused => ("refused", None),
+        ShardState::Created { batch, .. } => ("goes on", Some(batch)),
+        ShardState::Ended(snapshot) => ("ended", Some(&snapshot.id)),
+        ShardState::Sealed { snapshot, .. } => ("fetched", Some(&snapshot.id)),
+        _ => ("planned", None),
     }
 }
 
-pub(crate) async fn show(args: OneRunArgs) -> Result<Exit, Failure> {
-    let ledger = state::ledger(&args.state).await?;
-    let run = state::find(&*ledger, &args.run).await?;
+/// How we know that a shard's batch is ours, and from what.
+fn proof(shard: &ShardRecord) -> (&'static str, &str) {
+    match (&shard.state, &shard.proof) {
+        (ShardState::Posting(_) | ShardState::Doubt(_), _) => {
+            (Certainty::Unknown.as_str(), "its create was not answered")
+        }
+        (_, Some(proof)) => (proof.certainty.as_str(), &proof.evidence),
+        (_, None) => ("", ""),
+    }
+}
+
+pub(crate) async fn show(args: ShowArgs) -> Result<Exit, Failure> {
+    let ledger = state::ledger(&args.run.state).await?;
+    let run = state::find(&*ledger, &args.run.run).await?;
     let notes = Notes::read(&run)?;
+    let shards = ledger.shards(&run.id).await?;
+    if args.json {
+        let batches: Vec<Value> = shards.iter().map(shard_json).collect();
+        let mut shown = run_json(&run, &notes);
+        shown["batches"] = batches.into();
+        terminal::out(&shown.to_string());
+        return Ok(Exit::Usable);
+    }
     terminal::out(&format!(
         "run {} {}, {} requests to {}/{}, try {}",
         run.id,
@@ -88,22 +105,42 @@ pub(crate) async fn show(args: OneRunArgs) -> Result<Exit, Failure> {
         "state",
         "id",
         "certainty",
+        "evidence",
         "label",
     ]);
-    for shard in ledger.shards(&run.id).await? {
-        let (stage, batch, certainty) = stage(&shard);
+    for shard in &shards {
+        let ((stage, batch), (certainty, evidence)) = (stage(shard), proof(shard));
         table.add_row([
             (shard.key.shard + 1).to_string(),
             (shard.attempt + 1).to_string(),
             shard.count.to_string(),
             stage.to_owned(),
-            terminal::plain(&batch),
+            terminal::plain(batch.map_or("", BatchId::as_str)),
             certainty.to_owned(),
+            terminal::plain(evidence),
             shard.label.to_string(),
         ]);
     }
     terminal::out(&table.to_string());
     Ok(Exit::Usable)
+}
+
+/// A run for programs; `"format": 1` changes when the fields do.
+fn run_json(run: &RunRecord, notes: &Notes) -> Value {
+    json!({
+        "format": 1, "run": run.id, "name": run.name, "state": word(run), "requests": run.requests,
+        "attempt": run.attempt + 1, "provider": notes.provider.id(), "model": notes.model,
+        "created_at": run.created_at.map(format_time), "output": notes.output,
+    })
+}
+
+fn shard_json(shard: &ShardRecord) -> Value {
+    let ((stage, batch), (certainty, evidence)) = (stage(shard), proof(shard));
+    let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    json!({
+        "number": shard.key.shard + 1, "attempt": shard.attempt + 1, "requests": shard.count, "state": stage,
+        "batch": batch, "certainty": said(certainty), "evidence": said(evidence), "label": shard.label,
+    })
 }
 
 pub(crate) async fn cancel(args: &CancelArgs) -> Result<Exit, Failure> {
@@ -196,26 +233,4 @@ fn lines(path: &Path) -> Option<u64> {
         count += u64::from(!line.ok()?.is_empty());
     }
     Some(count)
-}
-
-pub(crate) async fn purge(args: OneRunArgs) -> Result<Exit, Failure> {
-    let folder = lmbatch_ledger::StateFolder::write(state::folder(&args.state))?;
-    let ledger = folder.ledger().await?;
-    let run = state::find(&ledger, &args.run).await?;
-    let stem = format!("{}.", run.nonce.as_str());
-    let failed = |error| lmbatch_core::Error::local("deleting the run", error);
-    let mut count = 0;
-    for entry in std::fs::read_dir(folder.spool()).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if entry.file_name().to_string_lossy().starts_with(&stem) {
-            std::fs::remove_file(entry.path()).map_err(failed)?;
-            count += 1;
-        }
-    }
-    ledger.forget(&run.id).await?;
-    terminal::say(&format!(
-        "run {} is forgotten, and {count} files with its prompts and answers are deleted",
-        run.id
-    ));
-    Ok(Exit::Usable)
 }

@@ -61,7 +61,8 @@ pub(crate) async fn find(ledger: &dyn Ledger, wanted: &str) -> Result<RunRecord,
     let mut runs = ledger.runs().await?.into_iter();
     let found = runs.find(|run| &*run.id == wanted || run.name.as_deref() == Some(wanted));
     found.ok_or_else(|| {
-        Failure::usage(format!("there is no run {wanted:?}")).hint("lmbatch runs lists them")
+        Failure::usage(format!("there is no run {wanted:?}"))
+            .hint("lmbatch runs lists them; a batch is named with its provider: -p PROVIDER")
     })
 }
 

@@ -67,6 +67,26 @@ pub(crate) fn open(
     })
 }
 
+/// Reads lines as a run at OpenAI would: for fuzzing.
+///
+/// # Panics
+/// If they cannot be read, which they can.
+pub fn read_lines(input: Vec<u8>, visit: &mut dyn FnMut(Sourced<'_>)) {
+    let mut source = JsonlSource {
+        reader: Box::new(io::Cursor::new(input)),
+        buffer: Vec::new(),
+        line: 0,
+        context: Context {
+            provider: "openai",
+            model: "m".to_owned(),
+            options: GenerateOptions::default(),
+            folder: PathBuf::new(),
+            raw_endpoints: &["/v1/responses", "/v1/chat/completions"],
+        },
+    };
+    while source.next(visit).unwrap_or_else(|error| panic!("{error}")) {}
+}
+
 /// A request that cannot be sent, and why.
 fn bad(reason: impl Into<String>) -> RequestError {
     RequestError::invalid_input(reason)

@@ -174,7 +174,7 @@ pub(super) async fn answer_now(model: String, request: Request) -> Response {
 }
 
 /// Nanoseconds and `Z`, as recorded.
-fn time(at: Duration) -> Value {
+pub(super) fn time(at: Duration) -> Value {
     let seconds = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(at.as_secs());
     let text = humantime::format_rfc3339_seconds(seconds).to_string();
     json!(format!(

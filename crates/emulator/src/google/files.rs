@@ -1,6 +1,7 @@
 //! Files: uploaded in pieces, listed, deleted; only generated ones can be read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
@@ -10,6 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::NAME;
 use super::answer::member;
+use super::batches::time;
 use super::errors::{authorise, error, invalid, json as answer, not_found};
 use crate::exchange::parameter;
 use crate::state::{Session, State, StoredFile};
@@ -157,9 +159,11 @@ fn status(mut response: Response, word: &'static str, received: Option<u64>) -> 
 }
 
 fn object(file: &StoredFile) -> Value {
+    let created = time(Duration::from_secs(file.created_at));
     json!({
         "name": format!("files/{}", file.id), "displayName": file.filename, "mimeType": "application/jsonl",
         "sizeBytes": file.bytes.to_string(), "state": "ACTIVE", "source": file.purpose,
+        "createTime": created, "updateTime": created,
         "uri": format!("https://generativelanguage.googleapis.com/v1beta/files/{}", file.id),
     })
 }

@@ -1,12 +1,12 @@
 //! The Gemini API's endpoints as methods. One exchange each.
 
-use lmbatch_core::{BatchId, Error, ErrorKind, Intent, ListOptions, Result, Shard};
+use lmbatch_core::{BatchId, Cursor, Error, ErrorKind, Intent, ListOptions, Result, Shard};
 use lmbatch_http::{HeaderName, HeaderValue, HttpClient, Reply, of_batch, of_file, segment};
 
 use crate::error::tell;
 use crate::translate::model_path;
 use crate::wire::{
-    Create, CreateBatch, File, InputConfig, LISTED_RESULTS, List, Operation, RESULTS,
+    Create, CreateBatch, File, Files, InputConfig, LISTED_RESULTS, List, Operation, RESULTS,
 };
 
 #[derive(Debug)]
@@ -94,6 +94,23 @@ impl GoogleClient {
         match reply.rest::<List>(LISTED_RESULTS).await {
             // A list that failed is not an empty list, which has no members at all.
             Ok(list) if list.error.is_some() => Err(about.with_message("it holds an error")),
+            other => other,
+        }
+    }
+
+    pub(crate) async fn files(&self, page: Option<&Cursor>) -> Result<Files> {
+        let mut exchange = self
+            .http
+            .get(&self.path("files"))
+            .expecting("list the files")
+            .query("pageSize", "100");
+        if let Some(page) = page {
+            exchange = exchange.query("pageToken", page.as_str());
+        }
+        let reply = exchange.ask(tell).await?;
+        let about = reply.error(ErrorKind::MalformedReply);
+        match reply.rest::<Files>(&[]).await {
+            Ok(files) if files.error.is_some() => Err(about.with_message("it holds an error")),
             other => other,
         }
     }

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
     Candidate, Certainty, Cursor, Error, Found, Intent, Label, ListOptions, Page, Remnant,
-    RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard, Staged, parse_time,
+    RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard, Staged, Upload,
+    parse_time,
 };
 
 use crate::builder::GoogleBuilder;
@@ -15,7 +16,7 @@ use crate::config::Route;
 use crate::error::classify_code;
 use crate::translate::GoogleCodec;
 use crate::upload;
-use crate::wire::{Metadata, Operation, Output, RESULTS, Status};
+use crate::wire::{File, Metadata, Operation, Output, RESULTS, Status};
 
 /// How much older than a create a whole page must be for the search to end: the order of the list is not
 /// documented, and labels decide.
@@ -169,6 +170,16 @@ impl BatchProvider for Google {
         })
     }
 
+    async fn uploads(&self, page: Option<Cursor>) -> Result<Page<Upload>> {
+        let list = self.client.files(page.as_ref()).await?;
+        let files = list.files.unwrap_or_default();
+        let next = list.next_page_token.filter(|token| !token.is_empty());
+        Ok(Page {
+            items: files.into_iter().filter_map(uploaded).collect(),
+            next: next.map(Cursor::new),
+        })
+    }
+
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
         // What a cancel of an ended batch answers is not documented: the status decides.
         lmbatch_http::cancelled(self, batch, self.client.cancel(batch).await).await
@@ -190,6 +201,17 @@ fn is_inline(route: &str) -> bool {
 fn next(token: Option<String>, operations: &[Operation]) -> Option<Cursor> {
     let token = token.filter(|token| !token.is_empty() && !operations.is_empty())?;
     Some(Cursor::new(token))
+}
+
+fn uploaded(file: File) -> Option<Upload> {
+    let label = Label::new(file.display_name?);
+    label.parts()?;
+    Some(Upload {
+        remnant: Remnant::File(file.name?.into()),
+        label,
+        bytes: file.size_bytes.and_then(|bytes| bytes.parse().ok()),
+        created_at: file.create_time.as_deref().and_then(parse_time),
+    })
 }
 
 fn input_file(metadata: &Metadata) -> Option<&str> {

@@ -104,6 +104,16 @@ pub(crate) struct File {
     pub(crate) name: Option<String>,
     pub(crate) size_bytes: Option<String>,
     pub(crate) state: Option<String>,
+    pub(crate) display_name: Option<String>,
+    pub(crate) create_time: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Files {
+    pub(crate) files: Option<Vec<File>>,
+    pub(crate) next_page_token: Option<String>,
+    pub(crate) error: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]

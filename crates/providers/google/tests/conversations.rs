@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use lmbatch_core::{
     BatchClass, BatchId, BatchProvider, BatchStatus, Certainty, Chunk, CreateToken, Delivery,
     Error, ErrorKind, Frame, Intent, Label, ListOptions, PartRole, Remnant, ResultPart, Retry,
-    Shard, Staged,
+    Shard, Staged, Upload,
 };
 use lmbatch_google::{Google, Route};
 use serde_json::{Value, json};
@@ -602,5 +602,52 @@ async fn a_probe_believes_only_what_speaks_of_key_or_model() {
         let mock = MockServer::start().await;
         answer(&mock, "GET", "/v1beta/models/m", status, body).await;
         assert_eq!(google(&mock).probe("m").await.is_ok(), ok, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn files_that_carry_our_labels_are_listed_page_by_page() {
+    let mock = MockServer::start().await;
+    let file = |name: &str, label: &str| json!({"name": name, "displayName": label, "sizeBytes": "7", "createTime": "2026-11-01T09:00:00Z", "x": 1});
+    let page = |files: Value| ResponseTemplate::new(200).set_body_json(files);
+    let second = json!({"files": [file("files/3", "lmbatch-abcdefghijkl-1")]});
+    let files = Mock::given(method("GET")).and(path("/v1beta/files"));
+    files
+        .and(query_param("pageToken", "p2"))
+        .respond_with(page(second))
+        .mount(&mock)
+        .await;
+    let first = json!({"files": [file("files/1", "lmbatch-abcdefghijkl-0"), file("files/2", "mine")], "nextPageToken": "p2"});
+    let files = Mock::given(method("GET")).and(path("/v1beta/files"));
+    files.respond_with(page(first)).mount(&mock).await;
+    let google = google(&mock);
+    let first = google.uploads(None).await.unwrap();
+    let wanted = Upload {
+        remnant: Remnant::File("files/1".into()),
+        label: Label::new("lmbatch-abcdefghijkl-0"),
+        bytes: Some(7),
+        created_at: lmbatch_core::parse_time("2026-11-01T09:00:00Z"),
+    };
+    assert_eq!(first.items, [wanted]);
+    let second = google.uploads(first.next).await.unwrap();
+    let labels: Vec<&str> = second
+        .items
+        .iter()
+        .map(|file| file.label.as_str())
+        .collect();
+    assert_eq!(
+        (labels.as_slice(), second.next),
+        (&["lmbatch-abcdefghijkl-1"][..], None)
+    );
+    // An account without files answers with an empty object, and one that failed is not empty.
+    for (body, is_empty) in [(json!({}), true), (json!({"error": {"code": 500}}), false)] {
+        mock.reset().await;
+        let files = Mock::given(method("GET")).and(path("/v1beta/files"));
+        files.respond_with(page(body)).mount(&mock).await;
+        let listed = google.uploads(None).await;
+        assert_eq!(
+            listed.map(|page| page.items.is_empty()).unwrap_or(false),
+            is_empty
+        );
     }
 }

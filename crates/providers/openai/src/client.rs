@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use lmbatch_core::{BatchId, Error, ErrorKind, Intent, ListOptions, Result, Shard};
+use lmbatch_core::{BatchId, Cursor, Error, ErrorKind, Intent, ListOptions, Result, Shard};
 use lmbatch_http::{
     HeaderName, HeaderValue, HttpClient, Multipart, Reply, of_batch, of_file, segment,
 };
 
 use crate::error::tell;
-use crate::wire::{Batch, CreateBatch, ExpiresAfter, List};
+use crate::wire::{Batch, CreateBatch, ExpiresAfter, Files, List};
 
 #[derive(Debug)]
 pub(crate) struct OpenAiClient {
@@ -87,6 +87,19 @@ impl OpenAiClient {
             options.limit.unwrap_or(100).clamp(1, 100).to_string(),
         );
         if let Some(after) = &options.page {
+            exchange = exchange.query("after", after.as_str());
+        }
+        exchange.ask_json(tell).await
+    }
+
+    pub(crate) async fn files(&self, page: Option<&Cursor>) -> Result<Files> {
+        let mut exchange = self
+            .http
+            .get("files")
+            .query("purpose", "batch")
+            .query("limit", "1000")
+            .expecting("list the files");
+        if let Some(after) = page {
             exchange = exchange.query("after", after.as_str());
         }
         exchange.ask_json(tell).await

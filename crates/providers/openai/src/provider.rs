@@ -7,7 +7,7 @@ use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
     Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, Label, ListOptions, Page,
     PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
-    RowStream, Shard, Staged,
+    RowStream, Shard, Staged, Upload,
 };
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ use crate::client::OpenAiClient;
 use crate::error::{classify_batch, said_in_value};
 use crate::translate::OpenAiCodec;
 use crate::translate::outcome::usage;
-use crate::wire::Batch;
+use crate::wire::{Batch, File};
 
 /// How far clocks may differ when batches are compared by time.
 const SKEW: Duration = Duration::from_secs(3600);
@@ -168,6 +168,14 @@ impl BatchProvider for OpenAi {
         })
     }
 
+    async fn uploads(&self, page: Option<Cursor>) -> Result<Page<Upload>> {
+        let list = self.client.files(page.as_ref()).await?;
+        let last = list.data.last().filter(|_| list.has_more == Some(true));
+        let next = last.map(|last| Cursor::new(list.last_id.unwrap_or_else(|| last.id.clone())));
+        let items = list.data.into_iter().filter_map(uploaded).collect();
+        Ok(Page { items, next })
+    }
+
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
         // What a cancel of an ended batch answers is not documented: the status decides.
         lmbatch_http::cancelled(self, batch, self.client.cancel(batch).await).await
@@ -190,6 +198,17 @@ fn file_of(staged: &Staged) -> Result<&str> {
 fn next(has_more: Option<bool>, last_id: Option<String>, data: &[Batch]) -> Option<Cursor> {
     let last = data.last().filter(|_| has_more == Some(true))?;
     Some(Cursor::new(last_id.unwrap_or_else(|| last.id.clone())))
+}
+
+fn uploaded(file: File) -> Option<Upload> {
+    let label = Label::new(file.filename?.strip_suffix(".jsonl")?);
+    label.parts()?;
+    Some(Upload {
+        remnant: Remnant::File(file.id.into()),
+        label,
+        bytes: file.bytes,
+        created_at: time(file.created_at.as_ref()),
+    })
 }
 
 fn label(batch: &Batch) -> Option<Label> {

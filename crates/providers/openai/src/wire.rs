@@ -53,6 +53,22 @@ pub(crate) struct List {
     pub(crate) has_more: Option<bool>,
 }
 
+#[derive(Deserialize)]
+pub(crate) struct Files {
+    #[serde(deserialize_with = "lmbatch_http::listed")]
+    pub(crate) data: Vec<File>,
+    pub(crate) last_id: Option<String>,
+    pub(crate) has_more: Option<bool>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct File {
+    pub(crate) id: String,
+    pub(crate) filename: Option<String>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) created_at: Option<Value>,
+}
+
 /// An error's body: an object, or a bare string.
 #[derive(Deserialize)]
 pub(crate) struct ErrorBody<'a> {

@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use lmbatch_core::{
     BatchClass, BatchId, BatchProvider, BatchStatus, Certainty, Chunk, CreateToken, Delivery,
     Error, ErrorKind, Frame, Intent, Label, ListOptions, PartRole, Remnant, ResultPart, Shard,
-    Staged,
+    Staged, Upload,
 };
 use lmbatch_openai::OpenAi;
 use serde_json::{Value, json};
@@ -364,4 +364,56 @@ async fn a_probe_believes_only_what_speaks_of_key_or_model() {
         answer(&mock, "GET", "/v1/models/org%2Fm", status, body).await;
         assert_eq!(openai(&mock).probe("org/m").await.is_ok(), ok, "{status}");
     }
+}
+
+#[tokio::test]
+async fn files_that_carry_our_labels_are_listed_page_by_page() {
+    let mock = MockServer::start().await;
+    let file = |id: &str, name: &str| json!({"id": id, "filename": name, "bytes": 7, "created_at": 1_793_523_600, "purpose": "batch", "x": 1});
+    let page = |data: Value, more: bool| {
+        ResponseTemplate::new(200).set_body_json(
+            json!({"object": "list", "data": data, "has_more": more, "last_id": "f9"}),
+        )
+    };
+    let files = Mock::given(method("GET"))
+        .and(path("/v1/files"))
+        .and(query_param("purpose", "batch"));
+    let second = page(json!([file("f3", "lmbatch-abcdefghijkl-1.jsonl")]), false);
+    files
+        .and(query_param("after", "f9"))
+        .respond_with(second)
+        .mount(&mock)
+        .await;
+    let first = page(
+        json!([
+            file("f1", "lmbatch-abcdefghijkl-0.jsonl"),
+            file("f2", "mine.jsonl")
+        ]),
+        true,
+    );
+    Mock::given(method("GET"))
+        .and(path("/v1/files"))
+        .respond_with(first)
+        .mount(&mock)
+        .await;
+    let openai = openai(&mock);
+    let first = openai.uploads(None).await.unwrap();
+    let created_at = lmbatch_core::parse_time("2026-11-01T09:00:00Z");
+    let wanted = Upload {
+        remnant: Remnant::File("f1".into()),
+        label: Label::new("lmbatch-abcdefghijkl-0"),
+        bytes: Some(7),
+        created_at,
+    };
+    assert_eq!(first.items, [wanted]);
+    let second = openai.uploads(first.next).await.unwrap();
+    let labels: Vec<&str> = second
+        .items
+        .iter()
+        .map(|file| file.label.as_str())
+        .collect();
+    assert_eq!(
+        (labels.as_slice(), second.next),
+        (&["lmbatch-abcdefghijkl-1"][..], None)
+    );
 }

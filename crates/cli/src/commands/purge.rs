@@ -1,0 +1,149 @@
+//! `lmbatch purge`: runs, with their prompts and answers, leave this machine, the provider, or both.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use lmbatch_core::{Error, Ledger as _, RunRecord};
+use lmbatch_engine::{Engine, FolderSpool};
+use lmbatch_ledger::{SqliteLedger, StateFolder};
+
+use super::state::{self, Notes};
+use super::{clock, connect};
+use crate::args::PurgeArgs;
+use crate::exit::{Exit, Failure};
+use crate::{terminal, words};
+
+pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
+    let folder = StateFolder::write(state::folder(&args.state))?;
+    let ledger = Arc::new(folder.ledger().await?);
+    let runs = chosen(&args, &ledger).await?;
+    let local = args.local || !args.remote;
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_header(["run", "began", "requests", "here", "at the provider"]);
+    for run in &runs {
+        let files = files_of(&folder.spool(), run)?;
+        let bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
+        let left = if args.remote {
+            remote(&args, run, &folder, &ledger).await?
+        } else {
+            "stays".to_owned()
+        };
+        let here = match (local, args.dry_run) {
+            (false, _) => "stays".to_owned(),
+            (true, true) => format!("{} files, {}", files.len(), words::bytes(bytes)),
+            (true, false) => {
+                for (path, _) in &files {
+                    delete(path)?;
+                }
+                // Its files first: without its record no one would look for them.
+                ledger.forget(&run.id).await?;
+                format!("{} files deleted", files.len())
+            }
+        };
+        table.add_row([
+            run.id.to_string(),
+            run.created_at.map(words::time).unwrap_or_default(),
+            run.requests.to_string(),
+            here,
+            left,
+        ]);
+    }
+    if runs.is_empty() {
+        terminal::say("no run is that old");
+        return Ok(Exit::Usable);
+    }
+    terminal::out(&table.to_string());
+    if args.dry_run {
+        terminal::say("nothing was deleted: --dry-run");
+    }
+    Ok(Exit::Usable)
+}
+
+/// The run that was named, or every old one that has ended. What is paid for and not fetched yet is not
+/// forgotten by the way.
+async fn chosen(args: &PurgeArgs, ledger: &SqliteLedger) -> Result<Vec<RunRecord>, Failure> {
+    if let Some(wanted) = &args.run {
+        let run = state::find(ledger, wanted).await?;
+        if run.finished || args.force {
+            return Ok(vec![run]);
+        }
+        return Err(Failure::usage(format!(
+            "the run {} has not ended: what its batches answer is paid for",
+            run.id
+        ))
+        .hint(format!(
+            "cancel it and fetch what there is (lmbatch cancel {0}; lmbatch resume {0}), or purge it all the same with --force",
+            run.id
+        )));
+    }
+    let age = args.older_than.unwrap_or_default();
+    let before = clock().now().checked_sub(age);
+    let is_old = |run: &RunRecord| run.created_at.is_some_and(|at| Some(at) < before);
+    let runs = ledger.runs().await?.into_iter();
+    Ok(runs.filter(|run| run.finished && is_old(run)).collect())
+}
+
+/// Deletes what a run left at its provider; what is left then, in words.
+async fn remote(
+    args: &PurgeArgs,
+    run: &RunRecord,
+    folder: &StateFolder,
+    ledger: &Arc<SqliteLedger>,
+) -> Result<String, Failure> {
+    let notes = Notes::read(run)?;
+    let provider = connect(notes.provider, &notes.connection, notes.route)?;
+    let spool = Arc::new(FolderSpool::new(folder.spool()));
+    let engine = Engine::new(provider).with_record(Arc::clone(ledger) as Arc<_>, spool);
+    let left = if args.dry_run {
+        engine.left(run).await?
+    } else {
+        engine.clean(run, true).await?
+    };
+    Ok(words::left(&left).unwrap_or_else(|| "nothing".to_owned()))
+}
+
+/// The files of a run, with their bytes.
+fn files_of(spool: &Path, run: &RunRecord) -> Result<Vec<(PathBuf, u64)>, Error> {
+    let all = spooled(spool)?.into_iter();
+    let ours = all.filter(|(stem, ..)| stem == run.nonce.as_str());
+    Ok(ours.map(|(_, path, bytes)| (path, bytes)).collect())
+}
+
+/// Files that belong to no run, left by a process that died before it had noted one.
+pub(crate) fn strays(spool: &Path, runs: &[RunRecord]) -> Result<Vec<(PathBuf, u64)>, Error> {
+    let known: HashSet<&str> = runs.iter().map(|run| run.nonce.as_str()).collect();
+    let all = spooled(spool)?.into_iter();
+    let strays = all.filter(|(stem, ..)| !known.contains(stem.as_str()));
+    Ok(strays.map(|(_, path, bytes)| (path, bytes)).collect())
+}
+
+/// Every file of the spool with the mark of its run and its bytes.
+fn spooled(spool: &Path) -> Result<Vec<(String, PathBuf, u64)>, Error> {
+    let failed = |error| Error::local("looking at the state folder", error);
+    let mut files = Vec::new();
+    let entries = match fs::read_dir(spool) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(files),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let stem = name.split('.').next().unwrap_or_default().to_owned();
+        let bytes = entry.metadata().map_err(failed)?.len();
+        files.push((stem, entry.path(), bytes));
+    }
+    Ok(files)
+}
+
+pub(crate) fn delete(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|error| Error::local("deleting a file of the run", error)),
+    }
+}

@@ -1,0 +1,120 @@
+//! `lmbatch requeue`: requests of a run that has ended go out again, as they were or otherwise.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use lmbatch_core::{OutcomeStatus, Problem, RunRecord};
+use lmbatch_engine::{Answered, Engine};
+
+use super::resume::{again, open, options};
+use super::state::{self, Notes};
+use crate::args::{Only, RequeueArgs, SettingsArgs};
+use crate::exit::{Exit, Failure};
+use crate::{model, output, terminal};
+
+pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
+    let ledger = state::ledger(&args.resume.state).await?;
+    let run = state::find(&*ledger, &args.run).await?;
+    let (mut going, engine, _state) = open(&run, &args.resume).await?;
+    let chosen = unusable(&args, &engine, &run).await?;
+    if args.dry_run || chosen.is_empty() {
+        terminal::say(&format!("{} requests would go out again", chosen.len()));
+        return Ok(Exit::Usable);
+    }
+    let count = match revised(&args, &going.notes)? {
+        Some(settings) => {
+            let plan = super::run::plan(&going.notes.input, &settings, &engine).await?;
+            let count = engine.requeue_as(&run, &chosen, &plan).await;
+            plan.discard();
+            count?
+        }
+        None => engine.requeue(&run, &chosen).await?,
+    };
+    terminal::say(&format!("{count} requests of run {} go out again", run.id));
+    // The output that is there is the run's own, of the tries before.
+    going.report.force = true;
+    let run = state::find(&*ledger, &run.id).await?;
+    again(going, &engine, &run, options(&args.resume, false), false).await
+}
+
+/// The settings of the run with what the command changes of them, if it changes any.
+fn revised(args: &RequeueArgs, notes: &Notes) -> Result<Option<SettingsArgs>, Failure> {
+    if args.model.is_none() && args.max_tokens.is_none() && args.set.is_empty() {
+        return Ok(None);
+    }
+    let Some(mut settings) = notes.settings.clone() else {
+        return Err(Failure::usage(
+            "the record does not say how the run was made",
+        ));
+    };
+    if notes.input == Path::new("-") {
+        return Err(Failure::usage(
+            "the requests came from standard input, and cannot be read again",
+        )
+        .hint("without -m, --max-tokens and --set they go out as they were"));
+    }
+    if let Some(model) = &args.model {
+        if model::parse(model)?.provider.id() != notes.provider.id() {
+            return Err(Failure::usage(format!(
+                "a run stays with its provider, {}",
+                notes.provider.id()
+            )));
+        }
+        settings.model.clone_from(model);
+    }
+    settings.max_tokens = args.max_tokens.or(settings.max_tokens);
+    settings.set.extend(args.set.iter().cloned());
+    Ok(Some(settings))
+}
+
+/// The places of the requests that are to go out again.
+async fn unusable(
+    args: &RequeueArgs,
+    engine: &Engine,
+    run: &RunRecord,
+) -> Result<HashSet<u32>, Failure> {
+    let ids: Option<HashSet<String>> = match &args.ids {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Failure::usage(format!("--ids: {} cannot be read: {error}", path.display()))
+            })?;
+            Some(text.lines().map(str::to_owned).collect())
+        }
+        None => None,
+    };
+    let usual = [Only::Errored, Only::Expired, Only::Cancelled, Only::Missing];
+    let only = match (args.only.as_slice(), &ids) {
+        ([], None) => Some(&usual[..]),
+        ([], Some(_)) => None,
+        (only, _) => Some(only),
+    };
+    let finished = engine.sealed(run).await?;
+    let mut reader = engine.outcomes(&finished)?;
+    let mut chosen = HashSet::new();
+    while let Some(answered) = reader.next()? {
+        let kind = kind(&answered);
+        let named = ids.as_ref().is_none_or(|ids| {
+            let json = answered.id.as_str();
+            let text = serde_json::from_str::<String>(json);
+            ids.contains(text.as_deref().unwrap_or(json))
+        });
+        if named && only.is_none_or(|only| kind.is_some_and(|kind| only.contains(&kind))) {
+            chosen.insert(answered.ordinal);
+        }
+    }
+    Ok(chosen)
+}
+
+/// Why an outcome may be wanted again.
+fn kind(answered: &Answered<'_>) -> Option<Only> {
+    match (output::status(&answered.answer), answered.answer.problem()) {
+        (OutcomeStatus::Errored, _) => Some(Only::Errored),
+        (OutcomeStatus::Expired, _) => Some(Only::Expired),
+        (OutcomeStatus::Cancelled, _) => Some(Only::Cancelled),
+        (OutcomeStatus::Missing, _) => Some(Only::Missing),
+        (_, Some(Problem::Truncated)) => Some(Only::Truncated),
+        (_, Some(Problem::Refused | Problem::ContentFilter)) => Some(Only::Refused),
+        (_, Some(_)) => Some(Only::Invalid),
+        (_, None) => None,
+    }
+}

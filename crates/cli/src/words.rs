@@ -1,0 +1,97 @@
+//! Numbers and what is left behind, in words that several commands share.
+
+use std::time::SystemTime;
+
+use lmbatch_core::format_time;
+use lmbatch_engine::Left;
+
+/// Bytes as people say them.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    let mut size = bytes as f64;
+    let mut unit = "B";
+    for larger in UNITS {
+        if size < 1000.0 {
+            break;
+        }
+        (size, unit) = (size / 1000.0, larger);
+    }
+    match unit {
+        "B" => format!("{bytes} B"),
+        _ => format!("{size:.1} {unit}"),
+    }
+}
+
+/// A time as people read it, to the second.
+pub(crate) fn time(at: SystemTime) -> String {
+    let text = format_time(at);
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => text,
+    }
+}
+
+/// `1 file`, `2 files`.
+pub(crate) fn count(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// What stays at a provider until when, if anything does.
+pub(crate) fn left(left: &Left) -> Option<String> {
+    let mut what = Vec::new();
+    if left.inputs > 0 {
+        what.push(count(left.inputs, "input file", "input files"));
+    }
+    if left.batches > 0 {
+        what.push(format!(
+            "results of {}",
+            count(left.batches, "batch", "batches")
+        ));
+    }
+    if what.is_empty() {
+        return None;
+    }
+    let until = match left.until.map(format_time) {
+        // The day is enough: providers delete when they come to it.
+        Some(time) => format!(", until {}", time.split('T').next().unwrap_or(&time)),
+        None => ", for as long as the provider keeps them".to_owned(),
+    };
+    Some(what.join(" and ") + &until)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_said_in_the_largest_unit_they_fill() {
+        let said = [0, 999, 1_000, 1_550, 200_000_000, 3_000_000_000_000_000].map(bytes);
+        let wanted = ["0 B", "999 B", "1.0 kB", "1.6 kB", "200.0 MB", "3000.0 TB"];
+        assert_eq!(said, wanted);
+    }
+
+    #[test]
+    fn what_stays_is_said_with_the_day_until_which_it_does() {
+        let until = lmbatch_core::parse_time("2026-12-23T10:00:00Z");
+        for (inputs, batches, until, wanted) in [
+            (0, 0, until, None),
+            (1, 0, until, Some("1 input file, until 2026-12-23")),
+            (0, 2, until, Some("results of 2 batches, until 2026-12-23")),
+            (
+                2,
+                1,
+                None,
+                Some(
+                    "2 input files and results of 1 batch, for as long as the provider keeps them",
+                ),
+            ),
+        ] {
+            let left = Left {
+                inputs,
+                batches,
+                until,
+            };
+            assert_eq!(super::left(&left).as_deref(), wanted);
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Runs in a record, over a provider in memory: what is sent again, read back, and left behind.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures::{TryStreamExt as _, stream};
+use lmbatch_core::{
+    AccountId, BatchId, BatchProvider as _, BatchStatus, ContentView, ErrorKind, GenerateView,
+    Hyperparameters, Ledger as _, MessageView, Outcome, Remnant, Request, RequestId, RequestView,
+    Result, Role, RunRecord, Text,
+};
+use lmbatch_engine::{
+    BatchLimit, Engine, Entry, Finished, IdView, LMInvoker, Left, MemoryLedger, RequestSource, Run,
+    RunOptions, RunOutput, Sourced,
+};
+use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
+
+struct World {
+    provider: Arc<MemoryProvider>,
+    ledger: Arc<MemoryLedger>,
+    invoker: LMInvoker,
+}
+
+impl World {
+    fn new(script: Script) -> Self {
+        let clock = Arc::new(TestClock::default());
+        let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
+        let ledger = Arc::new(MemoryLedger::default());
+        let invoker = LMInvoker::shared(provider.clone(), "m")
+            .clock(clock)
+            .rng(Arc::new(TestRng::new(7)))
+            .record(ledger.clone(), Arc::new(MemorySpool::default()));
+        Self {
+            provider,
+            ledger,
+            invoker,
+        }
+    }
+
+    fn run(&self, asked: &[(&str, &str)]) -> Run<'_> {
+        let requests = asked
+            .iter()
+            .map(|(id, prompt)| Ok::<_, std::io::Error>(Request::new(*id, *prompt)));
+        let requests: Vec<_> = requests.collect();
+        self.invoker
+            .batch()
+            .run("mine")
+            .requests(stream::iter(requests))
+    }
+
+    async fn record(&self) -> RunRecord {
+        self.ledger.runs().await.unwrap().remove(0)
+    }
+
+    fn engine(&self) -> &Engine {
+        self.invoker.engine()
+    }
+}
+
+async fn told(output: &RunOutput) -> Vec<String> {
+    let outcomes: Vec<(RequestId, Outcome)> =
+        output.outcomes().unwrap().try_collect().await.unwrap();
+    outcomes
+        .iter()
+        .map(|(id, outcome)| one(id.as_str(), outcome))
+        .collect()
+}
+
+fn one(id: &str, outcome: &Outcome) -> String {
+    match outcome.value() {
+        Ok(output) => format!("{id}: {}", output.text()),
+        Err(_) => format!("{id}: {}", outcome.status()),
+    }
+}
+
+/// What the record says, each as the id and the status.
+fn read(engine: &Engine, finished: &Finished) -> Vec<String> {
+    let mut reader = engine.outcomes(finished).unwrap();
+    let mut said = Vec::new();
+    while let Some(answered) = reader.next().unwrap() {
+        said.push(format!(
+            "{} {:?}",
+            answered.id.as_str(),
+            answered.answer.problem()
+        ));
+    }
+    said
+}
+
+const ASKED: [(&str, &str); 3] = [("a", "one"), ("b", "two"), ("c", "three")];
+
+#[tokio::test]
+async fn what_is_chosen_goes_out_again_and_the_last_answer_counts() {
+    let world = World::new(Script::default());
+    let output = world.run(&ASKED).await.unwrap();
+    assert_eq!(told(&output).await, ["a: one", "b: two", "c: three"]);
+    let run = world.record().await;
+    // By their places in the output.
+    let again = world
+        .engine()
+        .requeue(&run, &HashSet::from([0, 2]))
+        .await
+        .unwrap();
+    assert_eq!(again, 2);
+    let run = world.record().await;
+    assert_eq!((run.attempt, run.finished), (1, false));
+    let finished = world
+        .engine()
+        .resume(&run, RunOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(finished.batches().len(), 2);
+    assert_eq!((finished.rows(), finished.requests()), (5, 3));
+    assert_eq!(
+        String::from_utf8(world.provider.body(1))
+            .unwrap()
+            .lines()
+            .count(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn rows_that_fail_for_now_go_out_again_until_the_tries_are_used_up() {
+    for (attempts, creates) in [(1, 1), (2, 2), (3, 3)] {
+        let world = World::new(Script {
+            rows: Some(Vec::new()),
+            ..Script::default()
+        });
+        let output = world.run(&ASKED).max_attempts(attempts).await.unwrap();
+        assert_eq!(
+            told(&output).await,
+            ["a: missing", "b: missing", "c: missing"]
+        );
+        assert_eq!(world.provider.accepted(), creates);
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_otherwise_keeps_its_place() {
+    let world = World::new(Script::default());
+    world.run(&ASKED).await.unwrap();
+    let output = world
+        .run(&[("a", "one"), ("c", "3"), ("d", "four")])
+        .update()
+        .await
+        .unwrap();
+    assert_eq!(told(&output).await, ["a: one", "c: 3", "d: four"]);
+    let changes = output.changes().unwrap();
+    assert_eq!(
+        (
+            changes.unchanged,
+            changes.changed,
+            changes.new,
+            changes.gone
+        ),
+        (1, 1, 1, 1)
+    );
+    // And the other way round: back to what it was, with nothing new to pay for but what changed.
+    let output = world.run(&ASKED).update().await.unwrap();
+    assert_eq!(told(&output).await, ["a: one", "b: two", "c: three"]);
+    let sent = |batch| {
+        String::from_utf8(world.provider.body(batch))
+            .unwrap()
+            .lines()
+            .count()
+    };
+    assert_eq!([sent(0), sent(1), sent(2)], [3, 2, 2]);
+    // What only leaves is not sent at all.
+    let output = world.run(&ASKED[..2]).update().await.unwrap();
+    assert_eq!(told(&output).await, ["a: one", "b: two"]);
+    assert_eq!(world.provider.accepted(), 3);
+}
+
+#[tokio::test]
+async fn a_record_is_read_while_its_run_goes_on_and_after_it_has_ended() {
+    let world = World::new(Script {
+        statuses: [Ok(BatchStatus::Completed), Ok(BatchStatus::InProgress)].into(),
+        ..Script::default()
+    });
+    let limited = world.invoker.clone().batch_limit(BatchLimit {
+        max_requests: Some(2),
+        ..BatchLimit::default()
+    });
+    let requests = ASKED.map(|(id, prompt)| Ok::<_, std::io::Error>(Request::new(id, prompt)));
+    let run = limited.batch().run("mine").requests(stream::iter(requests));
+    let cut = run.timeout(std::time::Duration::ZERO).await.unwrap_err();
+    assert_eq!(cut.kind(), ErrorKind::Timeout);
+    let run = world.record().await;
+    let refused = world.engine().sealed(&run).await.unwrap_err();
+    assert!(refused.to_string().contains("has not ended"), "{refused}");
+    let partial = world.engine().partial(&run).await.unwrap();
+    assert!(!partial.is_whole());
+    assert_eq!(read(world.engine(), &partial), ["\"a\" None", "\"b\" None"]);
+    let finished = world
+        .engine()
+        .resume(&run, RunOptions::default())
+        .await
+        .unwrap();
+    assert!(finished.is_whole());
+    assert_eq!(finished.batch(), &BatchId::new("b1"));
+    let run = world.record().await;
+    assert_eq!(world.engine().sealed(&run).await.unwrap().rows(), 3);
+}
+
+#[tokio::test]
+async fn a_cancelled_run_creates_nothing_more_and_keeps_what_was_answered() {
+    let world = World::new(Script {
+        statuses: [Ok(BatchStatus::InProgress)].into(),
+        ..Script::default()
+    });
+    world
+        .run(&ASKED)
+        .timeout(std::time::Duration::ZERO)
+        .await
+        .unwrap_err();
+    let run = RunRecord {
+        cancelled: true,
+        ..world.record().await
+    };
+    world.ledger.begin(&run, &[]).await.unwrap();
+    let finished = world
+        .engine()
+        .resume(&run, RunOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(finished.requests(), 3);
+    assert_eq!(world.provider.accepted(), 1);
+    let update = world.run(&[("x", "y")]).update().await.unwrap_err();
+    assert!(update.to_string().contains("is cancelled"), "{update}");
+}
+
+#[tokio::test]
+async fn what_a_run_leaves_is_counted_and_deleted_once() {
+    let world = World::new(Script {
+        uploads: true,
+        ..Script::default()
+    });
+    world.run(&ASKED).await.unwrap();
+    let left = |inputs, batches| Left {
+        inputs,
+        batches,
+        until: None,
+    };
+    let engine = world.engine();
+    assert_eq!(
+        engine.left(&world.record().await).await.unwrap(),
+        left(1, 1)
+    );
+    for _ in 0..2 {
+        assert_eq!(
+            engine.clean(&world.record().await, false).await.unwrap(),
+            left(0, 1)
+        );
+    }
+    for _ in 0..2 {
+        assert_eq!(
+            engine.clean(&world.record().await, true).await.unwrap(),
+            left(0, 0)
+        );
+    }
+    assert_eq!(
+        engine.left(&world.record().await).await.unwrap(),
+        left(0, 0)
+    );
+    let deleted = world.provider.deleted();
+    assert!(
+        matches!(&deleted[..], [Remnant::File(_), Remnant::Batch(batch)] if batch.as_str() == "b1"),
+        "{deleted:?}"
+    );
+    // What is sent later leaves something again.
+    let run = world.record().await;
+    engine.requeue(&run, &HashSet::from([1])).await.unwrap();
+    engine
+        .resume(&world.record().await, RunOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        engine.left(&world.record().await).await.unwrap(),
+        left(1, 1)
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_deleted_stays_and_is_said_to() {
+    let world = World::new(Script::default());
+    world.run(&ASKED).await.unwrap();
+    let left = world
+        .engine()
+        .clean(&world.record().await, true)
+        .await
+        .unwrap();
+    assert_eq!((left.inputs, left.batches), (0, 1));
+}
+
+/// Requests of one text each, by reference.
+struct Asked(std::vec::IntoIter<(&'static str, &'static str)>);
+
+impl RequestSource for Asked {
+    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool> {
+        let Some((id, prompt)) = self.0.next() else {
+            return Ok(false);
+        };
+        let message = MessageView {
+            role: Role::User,
+            contents: vec![ContentView::Text(Text::Plain(prompt))],
+        };
+        let request = RequestView::Generate(GenerateView {
+            model: Text::Plain("m"),
+            system: None,
+            messages: vec![message],
+            tools: &[],
+            tool_choice: None,
+            schema: None,
+            thinking: None,
+            hyperparameters: Cow::Owned(Hyperparameters::default()),
+        });
+        visit(Sourced {
+            place: 1,
+            entry: Ok(Entry {
+                id: IdView::Text(Text::Plain(id)),
+                request,
+                metadata: None,
+                schema: None,
+                folder: None,
+            }),
+        });
+        Ok(true)
+    }
+}
+
+#[tokio::test]
+async fn what_is_chosen_goes_out_as_another_plan_has_it() {
+    let world = World::new(Script::default());
+    world.run(&ASKED).await.unwrap();
+    let engine = world.engine();
+    let plan = async |asked: Vec<(&'static str, &'static str)>| {
+        engine
+            .plan(Box::new(Asked(asked.into_iter())))
+            .await
+            .unwrap()
+    };
+    let chosen = HashSet::from([1]);
+    let lacking = plan(vec![("a", "eins")]).await;
+    let refused = engine
+        .requeue_as(&world.record().await, &chosen, &lacking)
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("not in the input any more"),
+        "{refused}"
+    );
+    let other = plan(vec![("a", "eins"), ("b", "zwei"), ("c", "drei")]).await;
+    let run = world.record().await;
+    assert_eq!(engine.requeue_as(&run, &chosen, &other).await.unwrap(), 1);
+    let output = world.invoker.batch().run("mine").await.unwrap();
+    assert_eq!(told(&output).await, ["a: one", "b: zwei", "c: three"]);
+    let stranger = RunRecord {
+        account: AccountId::new("other"),
+        ..world.record().await
+    };
+    for refused in [
+        engine
+            .resume(&stranger, RunOptions::default())
+            .await
+            .map(drop),
+        engine
+            .requeue_as(&stranger, &chosen, &other)
+            .await
+            .map(drop),
+    ] {
+        let refused = refused.unwrap_err();
+        assert!(refused.to_string().contains("another account"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_request_needs_is_told_by_the_run_that_finds_a_bad_one() {
+    let world = World::new(Script::default());
+    for (asked, why) in [
+        (&[("", "x")][..], "the id is empty"),
+        (&[("a", "x"), ("a", "y")], "a"),
+        (&[], "no requests"),
+    ] {
+        let refused = world.run(asked).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+        assert!(refused.to_string().contains(why), "{refused}");
+    }
+    assert_eq!(world.provider.calls(), []);
+}
+
+#[tokio::test]
+async fn an_input_is_checked_without_anything_being_sent() {
+    let world = World::new(Script {
+        max_requests: Some(2),
+        ..Script::default()
+    });
+    let codec = world.provider.codec();
+    let checked =
+        lmbatch_engine::check(codec, Box::new(Asked(ASKED.to_vec().into_iter()))).unwrap();
+    assert_eq!((checked.requests, checked.batches), (3, 2));
+    assert!(checked.bytes > 0);
+    let bad = vec![("a", "x"), ("a", "y"), ("b", "z")];
+    let refused = lmbatch_engine::check(codec, Box::new(Asked(bad.into_iter()))).unwrap_err();
+    assert!(lmbatch_core::Error::from(refused).to_string().contains('a'));
+    assert_eq!(world.provider.calls(), []);
+}

@@ -1,0 +1,101 @@
+//! A spool in memory: as fast as tests want it.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lmbatch_core::{Spool, SpoolFile, SpoolWriter};
+
+/// Files in memory.
+#[derive(Debug, Default)]
+pub struct MemorySpool {
+    files: Mutex<HashMap<String, Arc<MemoryFile>>>,
+}
+
+#[derive(Debug, Default)]
+struct MemoryFile(Mutex<Vec<u8>>);
+
+fn own<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Spool for MemorySpool {
+    fn create(&self, name: &str) -> io::Result<Box<dyn SpoolWriter>> {
+        let file = Arc::new(MemoryFile::default());
+        own(&self.files).insert(name.to_owned(), Arc::clone(&file));
+        Ok(Box::new(MemoryWriter(file)))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn SpoolFile>> {
+        let file = own(&self.files).get(name).cloned();
+        file.map(|file| file as Arc<dyn SpoolFile>)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        own(&self.files).remove(name);
+        Ok(())
+    }
+}
+
+struct MemoryWriter(Arc<MemoryFile>);
+
+impl io::Write for MemoryWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        own(&self.0.0).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl SpoolWriter for MemoryWriter {
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl SpoolFile for MemoryFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(own(&self.0).len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let file = own(&self.0);
+        let rest = file.get(offset as usize..).unwrap_or_default();
+        let read = rest.len().min(buffer.len());
+        buffer[..read].copy_from_slice(&rest[..read]);
+        Ok(read)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let (mut file, from) = (own(&self.0), offset as usize);
+        let len = file.len().max(from + bytes.len());
+        file.resize(len, 0);
+        file[from..from + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_patched_anywhere() {
+        let spool = MemorySpool::default();
+        let mut writer = spool.create("a").unwrap();
+        writer.write_all(b"hello").unwrap();
+        let file = spool.open("a").unwrap();
+        file.write_at(b"p me", 3).unwrap();
+        let mut buffer = [0; 10];
+        let read = file.read_at(&mut buffer, 1).unwrap();
+        assert_eq!((&buffer[..read], file.size().unwrap()), (&b"elp me"[..], 7));
+        assert_eq!(file.read_at(&mut buffer, 9).unwrap(), 0);
+        spool.remove("a").unwrap();
+        assert!(spool.open("a").is_err());
+    }
+}

@@ -1,0 +1,217 @@
+//! Answers of a provider: what is asked for over HTTP, by the adapters themselves.
+
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lmbatch::anthropic::Anthropic;
+use lmbatch::google::{Google, Route};
+use lmbatch::openai::OpenAi;
+use lmbatch_core::{
+    BatchClass, BatchId, BatchProvider, CreateToken, Delivery, Error, Frame, Intent, Label,
+    ListOptions, Shard, Staged,
+};
+use lmbatch_http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::runtime::{Builder, Runtime};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::choose;
+
+const KEY: &str = "k-canary-0123456789";
+
+/// A provider that answers everything with the same status and body, and adapters that ask it.
+struct World {
+    runtime: Runtime,
+    server: MockServer,
+    adapters: Vec<Arc<dyn BatchProvider>>,
+}
+
+static WORLD: LazyLock<Mutex<World>> = LazyLock::new(|| Mutex::new(World::new()));
+
+impl World {
+    fn new() -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
+        let server = MockServer::builder().disable_request_recording();
+        let server = runtime.block_on(server.start());
+        let made = |adapter: Result<Arc<dyn BatchProvider>, Error>| {
+            adapter.unwrap_or_else(|error| panic!("{error}"))
+        };
+        let url = server.uri();
+        let google = |route| {
+            Google::builder()
+                .api_key(KEY)
+                .base_url(&url)
+                .route(route)
+                .build()
+        };
+        let openai = OpenAi::builder()
+            .api_key(KEY)
+            .base_url(format!("{url}/v1"))
+            .build();
+        let anthropic = Anthropic::builder().api_key(KEY).base_url(&url).build();
+        let adapters = vec![
+            made(openai.map(|adapter| Arc::new(adapter) as Arc<_>)),
+            made(anthropic.map(|adapter| Arc::new(adapter) as Arc<_>)),
+            made(google(Route::File).map(|adapter| Arc::new(adapter) as Arc<_>)),
+            made(google(Route::Inline).map(|adapter| Arc::new(adapter) as Arc<_>)),
+        ];
+        Self {
+            runtime,
+            server,
+            adapters,
+        }
+    }
+
+    /// From now on everything is answered with this. What was asked before is forgotten.
+    fn answer(&self, status: u16, body: &[u8]) {
+        let template = ResponseTemplate::new(status).set_body_raw(body, "application/json");
+        self.runtime.block_on(async {
+            self.server.reset().await;
+            Mock::given(any())
+                .respond_with(template)
+                .mount(&self.server)
+                .await;
+        });
+    }
+}
+
+fn in_world(run: impl FnOnce(&World)) {
+    run(&WORLD.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// What is said of an error to people and logs holds no key.
+fn check(error: &Error) {
+    let said = format!("{error} {error:?}");
+    assert!(!said.contains(KEY), "{said}");
+}
+
+/// Everything that is asked of a provider but a create, as text.
+async fn asked(adapter: &dyn BatchProvider) -> Vec<String> {
+    let batch = BatchId::new("batch_1");
+    let mut said = Vec::new();
+    let mut say = |outcome: Result<String, Error>| match outcome {
+        Ok(text) => said.push(text),
+        Err(error) => {
+            check(&error);
+            // Where it stands in the body may differ.
+            said.push(format!("{:?} {:?}", error.kind(), error.delivery()));
+        }
+    };
+    say(adapter.status(&batch).await.map(|got| format!("{got:?}")));
+    say(adapter.results(&batch).await.map(|got| format!("{got:?}")));
+    let list = adapter.list(&ListOptions::default()).await;
+    say(list.map(|got| format!("{got:?}")));
+    say(adapter.uploads(None).await.map(|got| format!("{got:?}")));
+    say(adapter
+        .cancel(&batch)
+        .await
+        .map(|()| "cancelled".to_owned()));
+    let intent = intent();
+    say(adapter
+        .find(&intent, None)
+        .await
+        .map(|got| format!("{got:?}")));
+    said
+}
+
+/// A body of a provider's answer is understood, or is an error: the same however it is laid out.
+pub fn status_bodies(data: &[u8]) {
+    in_world(|world| {
+        let Some((adapter, body)) = choose(data, &world.adapters) else {
+            return;
+        };
+        world.answer(200, body);
+        let said = world.runtime.block_on(asked(&**adapter));
+        world.answer(200, &[b" \n", body, b"\r\n "].concat());
+        let again = world.runtime.block_on(asked(&**adapter));
+        assert_eq!(said, again);
+    });
+}
+
+fn shard() -> Shard {
+    Shard {
+        class: BatchClass {
+            model: Some("gemini-2.5-flash".into()),
+            endpoint: "/v1/responses".into(),
+            route: "file".into(),
+            variant: Default::default(),
+        },
+        label: Label::new("lmbatch-abcdefghijkl-0"),
+        count: 1,
+        frame: Frame::LINES,
+        rows: Arc::new(Bytes::from_static(b"{}")),
+    }
+}
+
+fn intent() -> Intent {
+    let shard = shard();
+    Intent {
+        label: shard.label.clone(),
+        class: shard.class.clone(),
+        count: 1,
+        bytes: shard.len(),
+        staged: Staged {
+            ready: true,
+            remnants: Vec::new(),
+            state: [
+                ("file_id".into(), "file-1".into()),
+                ("file".into(), "files/1".into()),
+            ]
+            .into(),
+        },
+        token: CreateToken::new("t"),
+        posted_at: None,
+        watermark: None,
+    }
+}
+
+/// Whatever a create is answered with, it is an error that says what became of it: one that the provider
+/// may have acted on is never taken for one that it refused.
+pub fn error_bodies(data: &[u8]) {
+    const STATUSES: [u16; 14] = [
+        200, 400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529,
+    ];
+    in_world(|world| {
+        let Some((adapter, rest)) = choose(data, &world.adapters) else {
+            return;
+        };
+        let Some((status, body)) = choose(rest, &STATUSES) else {
+            return;
+        };
+        world.answer(*status, body);
+        let created = world.runtime.block_on(adapter.create(&shard(), &intent()));
+        let may_have_acted = *status == 200 || *status >= 500 || matches!(status, 408 | 409);
+        match created {
+            Ok(batch) => assert!(*status == 200 && !batch.as_str().is_empty(), "{status}"),
+            Err(error) => {
+                check(&error);
+                let unknown = error.delivery() == Delivery::Unknown;
+                assert_eq!(unknown, may_have_acted, "{status}: {error:?}");
+            }
+        }
+        let asked = world.runtime.block_on(asked(&**adapter));
+        assert_eq!(asked.len(), 6);
+    });
+}
+
+/// What a server wishes is a time that may be waited for, or nothing.
+pub fn retry_after(data: &[u8]) {
+    const NAMES: [&str; 4] = [
+        "retry-after",
+        "retry-after-ms",
+        "x-ms-retry-after-ms",
+        "date",
+    ];
+    let mut headers = HeaderMap::new();
+    for (name, value) in NAMES.iter().zip(data.split(|byte| *byte == b'\n')) {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    let day = Duration::from_secs(24 * 3_600);
+    assert!(lmbatch_http::retry_after(&headers).is_none_or(|wish| wish <= day));
+    let text = String::from_utf8_lossy(data);
+    assert!(lmbatch_http::retry_delay(&text).is_none_or(|wish| wish <= day));
+}

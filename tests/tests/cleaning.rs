@@ -1,0 +1,330 @@
+//! What a run leaves behind, here and at its provider: it is said, found again, and deleted on a word.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use lmbatch_tests::Emulating;
+use serde_json::{Value, json};
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+const MODELS: [(&str, &str); 3] = [
+    ("openai", "openai/m"),
+    ("anthropic", "anthropic/claude-sonnet-4-5"),
+    ("google", "google/gemini-2.5-flash"),
+];
+
+struct World {
+    emulating: Emulating,
+    folder: tempfile::TempDir,
+    provider: &'static str,
+    model: &'static str,
+}
+
+impl World {
+    fn new((provider, model): (&'static str, &'static str)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let line = |k: usize| json!({"id": k.to_string(), "prompt": "say it"});
+        let lines: Vec<String> = (0..3).map(|k| line(k).to_string()).collect();
+        fs::write(folder.path().join("in.jsonl"), lines.join("\n")).unwrap();
+        Self {
+            emulating: Emulating::start(),
+            folder,
+            provider,
+            model,
+        }
+    }
+
+    fn at(&self, args: &[&str]) -> Output {
+        self.emulating
+            .run_at(self.provider, self.folder.path(), args)
+    }
+
+    fn run(&self, more: &[&str]) -> Output {
+        let args = [
+            "run",
+            "in.jsonl",
+            "-m",
+            self.model,
+            "-o",
+            "out.jsonl",
+            "--poll-interval",
+            "20ms",
+        ];
+        self.at(&[&args[..], more].concat())
+    }
+
+    fn spooled(&self) -> usize {
+        fs::read_dir(self.folder.path().join(".lmbatch/spool"))
+            .unwrap()
+            .count()
+    }
+
+    /// Deletions that the provider was asked for.
+    fn deletions(&self) -> u64 {
+        let calls = &self.emulating.bill()["calls"];
+        ["delete_file", "delete_batch", "delete"]
+            .iter()
+            .filter_map(|name| calls[name].as_u64())
+            .sum()
+    }
+}
+
+fn remote(world: &World, output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let schema = serde_json::from_slice(&world.at(&["schema", "summary"]).stdout).unwrap();
+    jsonschema::validate(&schema, &summary).unwrap();
+    summary["remote"].clone()
+}
+
+#[test]
+fn the_summary_says_what_stays_at_the_provider_and_until_when() {
+    for model in MODELS {
+        let uploads = u64::from(model.0 != "anthropic");
+        for (cleanup, inputs, batches) in [("inputs", 0, 1), ("none", uploads, 1), ("all", 0, 0)] {
+            let world = World::new(model);
+            let run = world.run(&["--json", "--cleanup", cleanup]);
+            assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+            let left = remote(&world, &run);
+            assert_eq!(
+                (&left["inputs"], &left["batches"]),
+                (&json!(inputs), &json!(batches)),
+                "{model:?} {cleanup}"
+            );
+            assert_eq!(left["until"].is_string(), batches + inputs > 0, "{left}");
+            let row = format!("stays at {}", model.0);
+            assert_eq!(
+                said(&run).contains(&row),
+                batches + inputs > 0,
+                "{}",
+                said(&run)
+            );
+            // What is deleted once is not asked for again.
+            let before = world.deletions();
+            let again = world.run(&["--json", "--cleanup", cleanup]);
+            assert!(
+                said(&again).contains("already answered"),
+                "{}",
+                said(&again)
+            );
+            assert_eq!(
+                (remote(&world, &again), world.deletions()),
+                (left, before),
+                "{model:?} {cleanup}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_purge_deletes_here_or_at_the_provider_or_both_and_says_what_it_would() {
+    for model in MODELS {
+        let world = World::new(model);
+        let run = world.run(&["--run", "mine", "--cleanup", "none"]);
+        assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+        let (spooled, deleted) = (world.spooled(), world.deletions());
+        assert!(spooled > 0);
+        let dry = world.at(&["purge", "mine", "--remote", "--local", "--dry-run"]);
+        assert!(
+            said(&dry).contains("results of 1 batch") && said(&dry).contains("--dry-run"),
+            "{}",
+            said(&dry)
+        );
+        assert_eq!((world.spooled(), world.deletions()), (spooled, deleted));
+        let remote = world.at(&["purge", "mine", "--remote"]);
+        assert!(said(&remote).contains("nothing"), "{}", said(&remote));
+        assert!(world.deletions() > deleted);
+        assert_eq!(
+            world
+                .at(&["retrieve", "mine", "-o", "again.jsonl"])
+                .status
+                .code(),
+            Some(0)
+        );
+        assert!(said(&world.at(&["purge", "mine"])).contains("files deleted"));
+        assert_eq!(world.spooled(), 0);
+        assert_eq!(world.at(&["show", "mine"]).status.code(), Some(2));
+    }
+}
+
+#[test]
+fn old_runs_are_purged_together_and_young_ones_stay() {
+    let world = World::new(MODELS[0]);
+    for name in ["first", "second"] {
+        assert_eq!(
+            world.run(&["--run", name, "--force"]).status.code(),
+            Some(0)
+        );
+    }
+    let young = world.at(&["purge", "--older-than", "1h"]);
+    assert!(
+        said(&young).contains("no run is that old"),
+        "{}",
+        said(&young)
+    );
+    assert_eq!(said(&world.at(&["runs"])).matches("r-").count(), 2);
+    let old = world.at(&["purge", "--older-than", "0s"]);
+    assert_eq!(old.status.code(), Some(0), "{}", said(&old));
+    assert_eq!((said(&old).matches("r-").count(), world.spooled()), (2, 0));
+    for wrong in [&["purge"][..], &["purge", "first", "--older-than", "1h"]] {
+        assert_eq!(world.at(wrong).status.code(), Some(2));
+    }
+}
+
+#[test]
+fn a_run_that_has_not_ended_is_not_forgotten_by_the_way() {
+    let world = World::new(MODELS[0]);
+    let run = world.run(&["--run", "mine", "--detach"]);
+    assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+    let refused = world.at(&["purge", "mine"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("is paid for") && said(&refused).contains("lmbatch cancel"),
+        "{}",
+        said(&refused)
+    );
+    let old = world.at(&["purge", "--older-than", "0s"]);
+    assert!(said(&old).contains("no run is that old"), "{}", said(&old));
+    assert_eq!(
+        world.at(&["purge", "mine", "--force"]).status.code(),
+        Some(0)
+    );
+    assert_eq!(world.spooled(), 0);
+}
+
+fn stray(folder: &Path) {
+    fs::write(
+        folder.join(".lmbatch/spool/abcdefghijkl.body-0"),
+        "a prompt",
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_doctor_finds_files_that_no_run_needs_and_deletes_them_on_a_word() {
+    for model in MODELS {
+        let world = World::new(model);
+        let doctor = |more: &[&str]| world.at(&[&["doctor", "-p", model.0], more].concat());
+        assert_eq!(world.run(&[]).status.code(), Some(0));
+        let nothing = doctor(&[]);
+        assert_eq!(nothing.status.code(), Some(0), "{}", said(&nothing));
+        // One that keeps its input, and a process that died before it had noted its run.
+        assert_eq!(
+            world
+                .run(&["--new", "--force", "--cleanup", "none"])
+                .status
+                .code(),
+            Some(0)
+        );
+        stray(world.folder.path());
+        let found = doctor(&[]);
+        assert_eq!(found.status.code(), Some(1), "{}", said(&found));
+        let holds = model.0 != "anthropic";
+        assert_eq!(
+            said(&found).contains("no run needs these inputs"),
+            holds,
+            "{}",
+            said(&found)
+        );
+        assert!(
+            said(&found).contains("1 file in the state folder, 8 B"),
+            "{}",
+            said(&found)
+        );
+        // What is young may be another machine's.
+        let young = doctor(&["--clean"]);
+        assert_eq!(
+            young.status.code(),
+            Some(i32::from(holds)),
+            "{}",
+            said(&young)
+        );
+        assert_eq!(
+            said(&young).contains("these are young"),
+            holds,
+            "{}",
+            said(&young)
+        );
+        let cleaned = doctor(&["--clean", "--older-than", "0s"]);
+        assert_eq!(cleaned.status.code(), Some(0), "{}", said(&cleaned));
+        assert_eq!(doctor(&[]).status.code(), Some(0));
+        // The runs themselves are whole.
+        let runs = said(&world.at(&["runs"]));
+        for id in runs
+            .split_whitespace()
+            .filter(|word| word.starts_with("r-"))
+        {
+            let out = format!("{id}.jsonl");
+            assert_eq!(
+                world.at(&["retrieve", id, "-o", &out]).status.code(),
+                Some(0)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_doctor_without_a_record_deletes_nothing_here() {
+    let world = World::new(MODELS[0]);
+    assert_eq!(world.run(&[]).status.code(), Some(0));
+    let spooled = world.spooled();
+    fs::remove_file(world.folder.path().join(".lmbatch/ledger.db")).unwrap();
+    let doctor = world.at(&["doctor", "-p", "openai", "--clean", "--older-than", "0s"]);
+    assert_eq!(doctor.status.code(), Some(1), "{}", said(&doctor));
+    assert_eq!(world.spooled(), spooled);
+}
+
+#[test]
+fn a_record_is_not_rebuilt_from_another_input() {
+    for model in [MODELS[0], MODELS[2]] {
+        let world = World::new(model);
+        assert_eq!(world.run(&["--detach"]).status.code(), Some(0));
+        fs::remove_dir_all(world.folder.path().join(".lmbatch")).unwrap();
+        let found = said(&world.at(&["doctor", "-p", model.0]));
+        let label = found
+            .split_whitespace()
+            .find(|word| word.starts_with("lmbatch-"));
+        let adopt = || {
+            world.at(&[
+                "adopt",
+                label.unwrap(),
+                "in.jsonl",
+                "-m",
+                model.1,
+                "-o",
+                "out.jsonl",
+            ])
+        };
+        let input = world.folder.path().join("in.jsonl");
+        let sent = fs::read_to_string(&input).unwrap();
+        // As many requests of other words, and more requests.
+        for other in [
+            sent.replace("say it", "say that"),
+            format!("{sent}\n{{\"prompt\": \"more\"}}"),
+        ] {
+            fs::write(&input, other).unwrap();
+            let refused = adopt();
+            assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+            assert!(
+                said(&refused).contains("and this input makes"),
+                "{}",
+                said(&refused)
+            );
+            assert_eq!(said(&world.at(&["runs"])).matches("r-").count(), 0);
+            assert_eq!(world.spooled(), 0);
+        }
+        fs::write(&input, sent).unwrap();
+        let adopted = adopt();
+        assert!(
+            said(&adopted).contains("1 of 1 batches are taken"),
+            "{}",
+            said(&adopted)
+        );
+        assert_eq!(world.emulating.bill()["creates"], 1);
+    }
+}

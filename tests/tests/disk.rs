@@ -1,0 +1,87 @@
+//! The state folder lies on a disk that is full, at every stage of a run: nothing is created that could not
+//! be noted, and once there is room the same command goes on. Needs a mount of its own; where a process may
+//! not make one, the test says so and checks nothing. `cargo xtask chaos` tries many more sizes.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a supervisor of processes says what it did"
+)]
+
+use std::fs;
+use std::process::{Command, Output};
+
+use lmbatch_tests::Rounds;
+
+/// In a small disk of its own: the run on `$1` bytes of room, then again with room enough.
+const SCRIPT: &str = r#"
+size=$1; shift
+mount -t tmpfs -o size=$size,mode=700 none state || exit 77
+"$@"; echo "full $?"
+mount -o remount,size=16m none state
+"$@"; echo "roomy $?"
+"#;
+
+fn on_a_disk_of(rounds: &Rounds, bytes: usize, resubmit: bool) -> Output {
+    let mut unshare = rounds.command("unshare");
+    unshare.args(["--map-root-user", "--mount", "sh", "-c", SCRIPT, "sh"]);
+    unshare.arg(bytes.to_string()).arg(lmbatch_tests::lmbatch());
+    unshare
+        .args(rounds.arguments(resubmit))
+        .args(["--state-dir", "state"]);
+    unshare.output().unwrap()
+}
+
+fn can_mount() -> bool {
+    let mut unshare = Command::new("unshare");
+    unshare.args([
+        "--map-root-user",
+        "--mount",
+        "mount",
+        "-t",
+        "tmpfs",
+        "none",
+        "/mnt",
+    ]);
+    unshare.output().is_ok_and(|output| output.status.success())
+}
+
+fn fill(provider: &'static str, model: &'static str, most: usize) {
+    if !can_mount() {
+        println!("no file system can be mounted here: no disk was filled");
+        return;
+    }
+    let every = std::env::var("LMBATCH_KILLS").is_ok();
+    let mut rounds = Rounds::new(provider, model, 6, most);
+    let mut full = 0;
+    for bytes in (16..416).step_by(if every { 4 } else { 70 }) {
+        rounds.next();
+        fs::create_dir_all(rounds.folder().join("state")).unwrap();
+        let output = on_a_disk_of(&rounds, bytes << 10, false);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.ends_with("roomy 0\n"), "{bytes} kB: {said}{errors}");
+        if !said.starts_with("full 0") {
+            full += 1;
+            assert!(said.starts_with("full 1\n"), "{bytes} kB: {said}{errors}");
+        }
+        rounds.check();
+    }
+    println!("{provider}: {} runs, full in {full}", rounds.round());
+    assert!(full >= 2, "only {full}");
+}
+
+#[test]
+fn a_full_disk_costs_nothing_on_openai() {
+    fill("openai", "gpt-5-mini", 2);
+}
+
+#[test]
+fn a_full_disk_costs_nothing_on_anthropic() {
+    // No two batches of one count there: 3, 2 and 1.
+    fill("anthropic", "claude-haiku-4-5", 3);
+}
+
+#[test]
+fn a_full_disk_costs_nothing_on_google() {
+    fill("google", "gemini-2.5-flash", 2);
+}

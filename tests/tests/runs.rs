@@ -1,0 +1,285 @@
+//! Runs of the library: requests as a stream, events, outcomes that are read again from anywhere.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use lmbatch::durable::{FolderSpool, StateFolder};
+use lmbatch::{BatchLimit, Changes, ErrorKind, Event, LMInvoker, Request, RetryPolicy, RunOutput};
+use lmbatch_emulator::{Emulator, Fault, FaultKind, Operation, Pace};
+use lmbatch_tests::{SUBJECTS, Subject};
+
+/// An invoker that keeps its record in a folder.
+async fn recorded(subject: &Subject, emulator: &Emulator, folder: &Path) -> LMInvoker {
+    let state = StateFolder::write(folder).unwrap();
+    let spool = Arc::new(FolderSpool::new(state.spool()));
+    let ledger = Arc::new(state.ledger().await.unwrap());
+    subject.invoker(emulator).record(ledger, spool)
+}
+
+async fn emulator(pace: Pace) -> Emulator {
+    Emulator::builder()
+        .pace(pace)
+        .seed(7)
+        .start()
+        .await
+        .unwrap()
+}
+
+/// No call is made again by itself.
+fn once() -> RetryPolicy {
+    RetryPolicy {
+        max_attempts: 1,
+        ..RetryPolicy::default()
+    }
+}
+
+type Asked = Result<Request, std::io::Error>;
+
+fn asked(prompts: impl IntoIterator<Item = (usize, &'static str)>) -> impl Stream<Item = Asked> {
+    let requests: Vec<Asked> = prompts
+        .into_iter()
+        .map(|(id, prompt)| Ok(Request::new(format!("q{id}"), prompt)))
+        .collect();
+    stream::iter(requests)
+}
+
+fn thousand() -> impl Stream<Item = Asked> {
+    asked((0..1_000).map(|place| (place, "say it")))
+}
+
+async fn read(output: &RunOutput, cursor: u64) -> Vec<(String, String)> {
+    let outcomes = output.after(cursor).unwrap();
+    let texts = outcomes.map_ok(|(id, outcome)| {
+        let text = outcome.value().map(lmbatch::LMOutput::text);
+        (id.as_str().to_owned(), text.unwrap_or_default())
+    });
+    texts.try_collect().await.unwrap()
+}
+
+#[tokio::test]
+async fn requests_come_as_a_stream_and_outcomes_are_read_from_any_cursor() {
+    for subject in SUBJECTS {
+        let (emulator, folder) = (emulator(Pace::INSTANT).await, tempfile::tempdir().unwrap());
+        let invoker = recorded(subject, &emulator, folder.path()).await;
+        let output = invoker
+            .batch()
+            .run("mine")
+            .requests(thousand())
+            .await
+            .unwrap();
+        assert_eq!((output.requests(), output.batches().len()), (1_000, 1));
+        let all = read(&output, 0).await;
+        assert_eq!(all.len(), 1_000, "{}", subject.name);
+        assert_eq!(all[999], ("q999".to_owned(), "echo: say it".to_owned()));
+        for cursor in [1, 255, 256, 257, 999, 1_000, 5_000] {
+            let rest = all.get(cursor as usize..).unwrap_or_default();
+            assert_eq!(read(&output, cursor).await, rest, "from {cursor}");
+        }
+        // Whoever asks by the name alone reads the same, and nothing is sent.
+        let again = invoker.batch().run("mine").await.unwrap();
+        assert_eq!(again.id(), output.id());
+        assert_eq!(read(&again, 0).await, all);
+        assert_eq!(emulator.bill().creates, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_was_cut_off_is_gone_on_with_by_its_name_alone() {
+    for subject in SUBJECTS {
+        let slow = Pace {
+            in_progress: Duration::from_secs(3_600),
+            ..Pace::INSTANT
+        };
+        let (emulator, folder) = (emulator(slow).await, tempfile::tempdir().unwrap());
+        let invoker = recorded(subject, &emulator, folder.path()).await;
+        let run = invoker.batch().run("mine").requests(thousand());
+        let run = run.timeout(Duration::from_millis(1));
+        let cut = run.status_check_interval(Duration::from_millis(1)).await;
+        assert_eq!(cut.unwrap_err().kind(), ErrorKind::Timeout);
+        emulator.advance(Duration::from_secs(3_600));
+        let output = invoker.batch().run("mine").await.unwrap();
+        assert_eq!(read(&output, 0).await.len(), 1_000);
+        assert_eq!(emulator.bill().creates, 1, "{}", subject.name);
+    }
+}
+
+#[tokio::test]
+async fn what_happens_is_told_as_it_happens() {
+    let (emulator, folder) = (emulator(Pace::INSTANT).await, tempfile::tempdir().unwrap());
+    let invoker = recorded(&SUBJECTS[0], &emulator, folder.path()).await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let note = Arc::clone(&told);
+    let listen = move |event: &Event<'_>| {
+        let word = match event {
+            Event::Planned { requests, .. } => format!("{requests} planned"),
+            Event::Creating { .. } => "creating".to_owned(),
+            Event::Created { found, .. } => format!("created, found: {found}"),
+            Event::Polled { snapshot, .. } => format!("{}", snapshot.status),
+            Event::Fetched { rows } => format!("{rows} rows"),
+            _ => return,
+        };
+        note.lock().unwrap().push(word);
+    };
+    let run = invoker.batch().run("mine").requests(asked([(1, "one")]));
+    run.observe(listen).await.unwrap();
+    let wanted = [
+        "1 planned",
+        "creating",
+        "created, found: false",
+        "completed",
+        "1 rows",
+    ];
+    assert_eq!(*told.lock().unwrap(), wanted);
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_sends_nothing_and_leaves_nothing() {
+    let (emulator, folder) = (emulator(Pace::INSTANT).await, tempfile::tempdir().unwrap());
+    let invoker = recorded(&SUBJECTS[0], &emulator, folder.path()).await;
+    let broken = asked([(1, "one"), (2, "two")]);
+    let broken = broken.chain(stream::iter([Err(std::io::Error::other(
+        "the disk is gone",
+    ))]));
+    let error = invoker
+        .batch()
+        .run("mine")
+        .requests(broken)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (
+            error.kind(),
+            error.to_string().contains("request 3 could not be had")
+        ),
+        (ErrorKind::InvalidInput, true),
+        "{error}"
+    );
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.to_string(), "the disk is gone");
+    let left = std::fs::read_dir(folder.path().join("spool")).unwrap();
+    assert_eq!((left.count(), emulator.bill().creates), (0, 0));
+    let unknown = invoker.batch().run("mine").await.unwrap_err();
+    let words = "there is no run \"mine\", and no requests to begin it with";
+    assert!(unknown.to_string().contains(words), "{unknown}");
+}
+
+#[tokio::test]
+async fn changed_requests_are_refused_unless_the_run_is_to_be_brought_up_to_date() {
+    let (emulator, folder) = (emulator(Pace::INSTANT).await, tempfile::tempdir().unwrap());
+    let invoker = recorded(&SUBJECTS[0], &emulator, folder.path()).await;
+    let first = || asked([(1, "one"), (2, "two"), (3, "three")]);
+    let second = || asked([(3, "three"), (2, "2"), (4, "four")]);
+    let run = || invoker.batch().run("mine");
+    assert_eq!(run().requests(first()).await.unwrap().changes(), None);
+    let refused = run().requests(second()).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("of other requests"),
+        "{refused}"
+    );
+    assert_eq!(emulator.bill().answered_requests, 3);
+    let output = run().requests(second()).update().await.unwrap();
+    let wanted = Changes {
+        unchanged: 1,
+        changed: 1,
+        new: 1,
+        gone: 1,
+    };
+    assert_eq!(output.changes(), Some(wanted));
+    let told = [
+        ("q3", "echo: three"),
+        ("q2", "echo: 2"),
+        ("q4", "echo: four"),
+    ];
+    let told = told.map(|(id, text)| (id.to_owned(), text.to_owned()));
+    assert_eq!(read(&output, 0).await, told);
+    assert_eq!(emulator.bill().answered_requests, 5);
+}
+
+#[tokio::test]
+async fn a_run_without_a_record_is_refused() {
+    let emulator = emulator(Pace::INSTANT).await;
+    let invoker = SUBJECTS[0].invoker(&emulator);
+    let error = invoker
+        .batch()
+        .run("mine")
+        .requests(thousand())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("needs a record"), "{error}");
+    assert_eq!(emulator.bill().creates, 0);
+}
+
+#[tokio::test]
+async fn what_is_uploaded_waits_at_the_provider_until_there_is_room_for_its_batch() {
+    for subject in SUBJECTS {
+        let pace = Pace {
+            in_progress: Duration::from_millis(200),
+            ..Pace::INSTANT
+        };
+        let (emulator, folder) = (emulator(pace).await, tempfile::tempdir().unwrap());
+        emulator.add_fault(Fault {
+            skip: 1,
+            times: 3,
+            ..Fault::once(Operation::Create, FaultKind::status(429))
+        });
+        let invoker = recorded(subject, &emulator, folder.path()).await;
+        let invoker = invoker.retries(once()).batch_limit(BatchLimit {
+            max_requests: Some(3),
+            ..BatchLimit::default()
+        });
+        let run = invoker.batch().run("mine");
+        let run = run.requests(asked((0..6).map(|id| (id, "say it"))));
+        let output = run.status_check_interval(Duration::from_millis(20)).await;
+        let output = output.unwrap();
+        assert_eq!(read(&output, 0).await.len(), 6);
+        let bill = emulator.bill();
+        let tried = |operation| bill.calls.get(&operation).copied().unwrap_or(0);
+        let batches = output.batches().len() as u64;
+        assert_eq!(
+            (bill.creates, tried(Operation::Create)),
+            (batches, batches + 3)
+        );
+        assert!(
+            [0, batches].contains(&bill.uploads),
+            "{}: {bill:?}",
+            subject.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_was_uploaded_and_is_gone_is_uploaded_again() {
+    for subject in SUBJECTS {
+        let (emulator, folder) = (emulator(Pace::INSTANT).await, tempfile::tempdir().unwrap());
+        let mut full = Fault::once(Operation::Create, FaultKind::status(429));
+        full.times = 2;
+        emulator.add_fault(full);
+        let invoker = recorded(subject, &emulator, folder.path()).await;
+        let invoker = invoker.retries(once());
+        let run = || invoker.batch().run("mine").requests(asked([(1, "one")]));
+        for _ in 0..2 {
+            let refused = run().await.unwrap_err();
+            assert_eq!(
+                refused.kind(),
+                ErrorKind::ProviderRateLimit,
+                "{}",
+                subject.name
+            );
+        }
+        emulator.add_fault(Fault::once(Operation::Create, FaultKind::status(404)));
+        assert_eq!(
+            read(&run().await.unwrap(), 0).await.len(),
+            1,
+            "{}",
+            subject.name
+        );
+        let bill = emulator.bill();
+        let tried = |operation| bill.calls.get(&operation).copied().unwrap_or(0);
+        // Two that are refused for now, one for want of its file, and one that is accepted.
+        assert_eq!((bill.creates, tried(Operation::Create)), (1, 4));
+        assert_ne!(tried(Operation::Upload), 1, "{}: {bill:?}", subject.name);
+    }
+}

@@ -1,0 +1,127 @@
+//! Killed at each write, sync and socket call of a short run, one after the other, and started again: the
+//! provider's bill and the output are as if nothing had happened. Needs `strace`; where there is none, the
+//! test says so and checks nothing. `cargo xtask chaos` kills at every call, the test at some of each kind.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a supervisor of processes says what it did"
+)]
+
+use std::process::{Command, Stdio};
+
+use lmbatch_tests::Rounds;
+
+/// What changes a file, makes it last, or speaks to the provider.
+const CALLS: [&str; 12] = [
+    "write",
+    "pwrite64",
+    "writev",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "unlink",
+    "rename",
+    "connect",
+    "sendto",
+    "sendmsg",
+    "recvfrom",
+];
+
+/// Whether a run is killed at the call of this number; if not, it has fewer of them and ends by itself.
+fn is_killed_at(rounds: &Rounds, call: &str, number: usize) -> bool {
+    let mut strace = rounds.command("strace");
+    strace.args([
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        &format!("trace={call}"),
+    ]);
+    strace.args(["-e", &format!("inject={call}:signal=SIGKILL:when={number}")]);
+    strace
+        .arg(lmbatch_tests::lmbatch())
+        .args(rounds.arguments(false));
+    let output = strace.stderr(Stdio::piped()).output().unwrap();
+    // A tracer ends as what it traced ended.
+    !output.status.success()
+}
+
+/// Goes on until it is done; whether a create was held on the way.
+fn go_on(rounds: &Rounds, provider: &str, at: &str) -> bool {
+    let run = |resubmit| {
+        let output = rounds
+            .command("lmbatch")
+            .args(rounds.arguments(resubmit))
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let (code, said) = run(false);
+    if code != Some(6) {
+        assert_eq!(code, Some(0), "{provider}, killed at {at}: {said}");
+        return false;
+    }
+    // A create whose fate cannot be known: only where nothing can be labelled or fenced.
+    assert_eq!(provider, "anthropic", "{said}");
+    assert_eq!(run(true).0, Some(0));
+    true
+}
+
+/// Kills runs of six requests, in three batches of at most so many. In the tests each provider has its
+/// share of the calls.
+fn kill(provider: &'static str, model: &'static str, most: usize, share: usize) {
+    let probe = ["-qq", "-o", "/dev/null", "true"];
+    if !Command::new("strace")
+        .args(probe)
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        println!("strace cannot be used here: nothing was killed");
+        return;
+    }
+    let every = std::env::var("LMBATCH_KILLS").is_ok();
+    let mut rounds = Rounds::new(provider, model, 6, most);
+    let (mut killed, mut held) = (0, 0);
+    let calls = CALLS.iter().enumerate();
+    let calls = calls.filter(|(at, _)| every || at % 3 == share);
+    for (_, call) in calls {
+        // In the tests a few of each: the gap grows.
+        let mut number = 1;
+        loop {
+            rounds.next();
+            let died = is_killed_at(&rounds, call, number);
+            killed += usize::from(died);
+            held += usize::from(go_on(&rounds, provider, &format!("{call} {number}")));
+            rounds.check();
+            if !died {
+                break;
+            }
+            number += if every { 1 } else { number.max(3) };
+        }
+    }
+    println!(
+        "{provider}: {killed} kills, {} runs, {held} held",
+        rounds.round()
+    );
+    assert!(killed > 3, "only {killed} kills");
+}
+
+#[test]
+fn killed_at_system_calls_on_openai() {
+    kill("openai", "gpt-5-mini", 2, 0);
+}
+
+#[test]
+fn killed_at_system_calls_on_anthropic() {
+    // No two batches of one count there: 3, 2 and 1.
+    kill("anthropic", "claude-haiku-4-5", 3, 1);
+}
+
+#[test]
+fn killed_at_system_calls_on_google() {
+    kill("google", "gemini-2.5-flash", 2, 2);
+}
