@@ -32,6 +32,10 @@ const SHAPE: &[&str] = &[
 
 const MAX_LINES: usize = 700;
 
+/// The sources of the adapter that lives outside of our crates.
+const EXAMPLE_SOURCES: &str = "examples/third-party-adapter/src/";
+const MAX_EXAMPLE_LINES: usize = 400;
+
 pub(crate) fn tidy() -> Result<(), String> {
     let mut found = Vec::new();
     edges(&mut found)?;
@@ -50,10 +54,9 @@ pub(crate) fn tidy() -> Result<(), String> {
             }
         }
     }
-    for manifest in files
-        .lines()
-        .filter(|path| path.starts_with("crates/providers/") && path.ends_with("Cargo.toml"))
-    {
+    let ours = |path: &&str| path.starts_with("crates/providers/");
+    let manifests = files.lines().filter(|path| path.ends_with("Cargo.toml"));
+    for manifest in manifests.filter(|path| ours(path) || path.starts_with(contract::EXAMPLE)) {
         let folder = manifest.trim_end_matches("Cargo.toml");
         let tests = fs::read_to_string(format!("{folder}tests/contract.rs")).unwrap_or_default();
         if !tests.contains("contract_tests!(") {
@@ -61,12 +64,13 @@ pub(crate) fn tidy() -> Result<(), String> {
                 "{folder}tests/contract.rs: every adapter is held to the contract"
             ));
         }
-        for name in SHAPE {
+        for name in SHAPE.iter().filter(|_| ours(&manifest)) {
             if !fs::exists(format!("{folder}src/{name}")).unwrap_or(false) {
                 found.push(format!("{folder}src/{name}: every provider crate has it"));
             }
         }
     }
+    found.extend(example(&files));
     found.extend(contract::missing_rows());
     if found.is_empty() {
         println!("tidy");
@@ -125,10 +129,13 @@ fn edges(found: &mut Vec<String>) -> Result<(), String> {
             .unwrap_or_default()
             .contains("/providers/");
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let to = dependency["name"].as_str().unwrap_or_default();
+            if let Some(why) = strange(name, dependency["kind"].as_str(), to) {
+                found.push(format!("{name} depends on {to}: {why}"));
+            }
             if dependency["kind"].is_string() {
                 continue;
             }
-            let to = dependency["name"].as_str().unwrap_or_default();
             if let Some(why) = forbidden(name, provider, to) {
                 found.push(format!("{name} depends on {to}: {why}"));
             }
@@ -219,6 +226,35 @@ fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static st
         }
         _ => None,
     }
+}
+
+/// What an example depends on that a stranger to this project could not, or would not.
+fn strange(from: &str, kind: Option<&str>, to: &str) -> Option<&'static str> {
+    let ours = to.starts_with("lmbatch") || to == "acme-batch";
+    let allowed: &[&str] = match (from, kind) {
+        ("acme-batch", None) => &["lmbatch-core", "lmbatch-http"],
+        ("acme-batch", Some("dev")) => &["lmbatch-contract"],
+        ("acme-cli", None) => &["acme-batch", "lmbatch-cli"],
+        ("acme-batch" | "acme-cli", _) => &[],
+        _ => return None,
+    };
+    let why = "an example shows how little an adapter, and its command, depend on";
+    (ours && !allowed.contains(&to)).then_some(why)
+}
+
+/// The example of an adapter is short enough for an afternoon.
+fn example(files: &str) -> Vec<String> {
+    let sources = files
+        .lines()
+        .filter(|path| path.starts_with(EXAMPLE_SOURCES));
+    let texts = sources.filter_map(|path| fs::read_to_string(path).ok());
+    let lines: usize = texts.map(|text| text.lines().count()).sum();
+    let found = match lines {
+        0 => format!("{EXAMPLE_SOURCES}: the example of an adapter is not there"),
+        1..MAX_EXAMPLE_LINES => return Vec::new(),
+        _ => format!("{EXAMPLE_SOURCES}: {lines} lines; under {MAX_EXAMPLE_LINES} are promised"),
+    };
+    vec![found]
 }
 
 /// What is wrong in one file.
@@ -321,6 +357,24 @@ mod tests {
                 bad,
                 "{from} to {to}"
             );
+        }
+    }
+
+    #[test]
+    fn an_example_depends_on_what_a_stranger_could() {
+        for (from, kind, to, bad) in [
+            ("acme-batch", None, "lmbatch-http", false),
+            ("acme-batch", None, "serde", false),
+            ("acme-batch", None, "lmbatch-engine", true),
+            ("acme-batch", None, "lmbatch-contract", true),
+            ("acme-batch", Some("dev"), "lmbatch-contract", false),
+            ("acme-batch", Some("dev"), "lmbatch-testing", true),
+            ("acme-cli", None, "acme-batch", false),
+            ("acme-cli", None, "lmbatch", true),
+            ("acme-cli", Some("dev"), "lmbatch-emulator", true),
+            ("lmbatch-engine", None, "lmbatch-core", false),
+        ] {
+            assert_eq!(strange(from, kind, to).is_some(), bad, "{from} to {to}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use lmbatch_core::{Error, ErrorKind};
+use lmbatch_core::{Error, ErrorKind, ProviderId};
 use lmbatch_engine::{BadInput, PlanError};
 
 /// What the exit code says.
@@ -105,20 +105,33 @@ impl From<Error> for Failure {
             _ => Exit::Failed,
         };
         let hint = match error.kind() {
-            ErrorKind::ProviderAuth => {
-                Some("check the key; a run without a key or a bill is: lmbatch run … --emulate")
-            }
+            ErrorKind::ProviderAuth => return Self::key(&error, exit),
             ErrorKind::Connection => Some("check --base-url, HTTPS_PROXY and SSL_CERT_FILE"),
             ErrorKind::ModelNotFound => Some("check the model's name after the first /"),
             ErrorKind::Billing => Some("check the account's billing; what was created goes on"),
             _ => None,
         };
+        Self::of(&error, exit, hint.map(str::to_owned))
+    }
+}
+
+impl Failure {
+    fn of(error: &Error, exit: Exit, hint: Option<String>) -> Self {
         Self {
             exit,
             message: error.to_string(),
-            hint: hint.map(str::to_owned),
+            hint,
             kind: Some(error.kind().as_str()),
             batch: error.batch().map(ToString::to_string),
         }
+    }
+
+    /// A key that was not accepted, by the variables that may hold it.
+    fn key(error: &Error, exit: Exit) -> Self {
+        let of = |provider: &ProviderId| crate::model::find(provider.as_str()).ok();
+        let provider = error.provider().and_then(of);
+        let names = provider.map_or(&["the key"][..], |provider| provider.key_variables());
+        let hint = format!("check {}", names.join(" or "));
+        Self::of(error, exit, Some(hint))
     }
 }

@@ -55,15 +55,28 @@ pub(crate) fn route(provider: &Provider, name: Option<&str>) -> Result<Route, Fa
     })
 }
 
-/// Where the emulator speaks as the provider does, if it can.
+/// Whether the emulator speaks as the provider does.
+pub(crate) fn is_emulated(provider: &Provider) -> bool {
+    base_url(provider).is_some()
+}
+
+/// Where it does.
 pub(crate) fn emulated(provider: &Provider, emulator: &Emulator) -> Result<String, Failure> {
+    let no = || {
+        let id = provider.id();
+        Failure::usage(format!(
+            "--emulate: {id} is not among the providers that are emulated"
+        ))
+    };
+    base_url(provider).map(|of| of(emulator)).ok_or_else(no)
+}
+
+fn base_url(provider: &Provider) -> Option<fn(&Emulator) -> String> {
     match provider.id() {
-        "openai" => Ok(emulator.openai_base_url()),
-        "anthropic" => Ok(emulator.anthropic_base_url()),
-        "google" => Ok(emulator.google_base_url()),
-        other => Err(Failure::usage(format!(
-            "--emulate: {other} is not among the providers that are emulated"
-        ))),
+        "openai" => Some(Emulator::openai_base_url),
+        "anthropic" => Some(Emulator::anthropic_base_url),
+        "google" => Some(Emulator::google_base_url),
+        _ => None,
     }
 }
 

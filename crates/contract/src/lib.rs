@@ -11,8 +11,9 @@
 //! lmbatch_contract::contract_tests!(AcmeWire);
 //! ```
 //!
-//! The documentation of the clauses is the guide to writing an adapter. No clause is ever skipped: where a
-//! provider lacks a capability, the clause says what the adapter does instead, which is to say so
+//! The guide "Write an adapter in an afternoon" (`docs/guide/adapter.md`) goes through a whole one, and the
+//! documentation of the clauses says what each asks for. No clause is ever skipped: where a provider lacks a
+//! capability, the clause says what the adapter does instead, which is to say so
 //! ([`Unsupported`](lmbatch_core::ErrorKind::Unsupported)) and to send nothing.
 //!
 //! The kit owns its runtime; an adapter needs `lmbatch-contract` and `serde_json` among its dev-dependencies

@@ -10,7 +10,10 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, BatchId, CreateToken, Cursor, Error, Label, Nonce, ProviderId, RequestId};
+use crate::{
+    AccountId, BatchId, BatchSnapshot, CreateToken, Cursor, Error, Label, Nonce, ProviderId,
+    RequestId,
+};
 
 /// What a provider truthfully declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,27 @@ pub struct Capabilities {
     pub retention: Option<Duration>,
     /// Endpoints whose bodies it takes byte for byte.
     pub raw_endpoints: &'static [&'static str],
+}
+
+impl Default for Capabilities {
+    /// The least that there is: what an adapter does not say, it cannot do. What is added here one day
+    /// breaks none.
+    fn default() -> Self {
+        Self {
+            create: CreateProof::CountAndTime,
+            fence: false,
+            ranges: false,
+            list: false,
+            cancel: false,
+            discard: false,
+            wire_ids: WireIdRule {
+                max_chars: 64,
+                ascii_word: true,
+            },
+            retention: None,
+            raw_endpoints: &[],
+        }
+    }
 }
 
 /// How a create whose answer was lost can be found again.
@@ -79,6 +103,18 @@ pub struct BatchClass {
     pub variant: BTreeMap<Box<str>, Box<str>>,
 }
 
+impl BatchClass {
+    /// A class of any models, by a route.
+    pub fn new(endpoint: &str, route: &str) -> Self {
+        Self {
+            model: None,
+            endpoint: endpoint.into(),
+            route: route.into(),
+            variant: BTreeMap::new(),
+        }
+    }
+}
+
 /// What a batch of one class may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -92,6 +128,19 @@ pub struct Limits {
     pub max_request_bytes: u64,
     /// The most tokens that may wait at once, where known.
     pub enqueued_tokens: Option<u64>,
+}
+
+impl Limits {
+    /// So many requests, in so many bytes; one alone may have them all.
+    pub fn new(max_requests: u32, max_bytes: u64) -> Self {
+        Self {
+            min_requests: 1,
+            max_requests,
+            max_bytes,
+            max_request_bytes: max_bytes,
+            enqueued_tokens: None,
+        }
+    }
 }
 
 /// What stands around encoded requests in a shard's body.
@@ -112,6 +161,15 @@ impl Frame {
         separator: Bytes::from_static(b"\n"),
         suffix: Bytes::from_static(b"\n"),
     };
+
+    /// Elements of a JSON list, within what stands before and after them.
+    pub fn list(prefix: impl Into<Bytes>, suffix: impl Into<Bytes>) -> Self {
+        Self {
+            prefix: prefix.into(),
+            separator: Bytes::from_static(b","),
+            suffix: suffix.into(),
+        }
+    }
 }
 
 /// Bytes in pieces.
@@ -200,6 +258,34 @@ pub struct Staged {
     pub remnants: Vec<Remnant>,
     /// Anything else the adapter must remember.
     pub state: BTreeMap<Box<str>, Box<str>>,
+}
+
+/// What [`Staged::of_file`] calls the file.
+const FILE: &str = "file";
+
+impl Staged {
+    /// All that a batch without an upload needs: nothing.
+    pub fn ready() -> Self {
+        Self {
+            ready: true,
+            ..Self::default()
+        }
+    }
+
+    /// A file that was uploaded, and will have to be discarded.
+    pub fn of_file(file: impl Into<Box<str>>) -> Self {
+        let file = file.into();
+        Self {
+            ready: true,
+            remnants: vec![Remnant::File(file.clone())],
+            state: [(FILE.into(), file)].into(),
+        }
+    }
+
+    /// The file of [`of_file`](Self::of_file).
+    pub fn file(&self) -> Option<&str> {
+        self.state.get(FILE).map(|file| &**file)
+    }
 }
 
 /// Something that stays at a provider until it is discarded.
@@ -313,6 +399,27 @@ pub struct Found {
     pub reached_watermark: bool,
 }
 
+impl Found {
+    /// What a page of a list, newest first, says to the search for a label.
+    pub fn by_label(page: Page<BatchSnapshot>, intent: &Intent) -> Self {
+        // What is older than the newest batch before the create is not the one.
+        let is_older = |batch: &BatchSnapshot| Some(&batch.id) == intent.watermark.as_ref();
+        let reached_watermark = page.items.iter().any(is_older);
+        let is_ours = |batch: &BatchSnapshot| batch.label.as_ref() == Some(&intent.label);
+        let ours = page.items.into_iter().filter(is_ours);
+        let candidates = ours.map(|batch| Candidate {
+            batch: batch.id,
+            certainty: Certainty::Proved,
+            evidence: "it carries our label".into(),
+        });
+        Self {
+            candidates: candidates.collect(),
+            next: page.next,
+            reached_watermark,
+        }
+    }
+}
+
 /// What a part of the results holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PartRole {
@@ -337,6 +444,19 @@ pub struct ResultPart {
     pub shape: Box<str>,
     /// Its bytes, where known.
     pub bytes: Option<u64>,
+}
+
+impl ResultPart {
+    /// A part of answers and errors.
+    pub fn mixed(batch: &BatchId, name: &str, shape: &str) -> Self {
+        Self {
+            batch: batch.clone(),
+            name: name.into(),
+            role: PartRole::Mixed,
+            shape: shape.into(),
+            bytes: None,
+        }
+    }
 }
 
 /// The results of a batch.
@@ -450,6 +570,47 @@ mod tests {
                 assert_eq!(read, whole.as_bytes()[from..to]);
             }
         }
+    }
+
+    #[test]
+    fn a_search_by_label_takes_ours_and_ends_at_the_watermark() {
+        let intent = Intent {
+            label: Label::new("ours"),
+            class: BatchClass::new("/x", "file"),
+            count: 1,
+            bytes: 1,
+            staged: Staged::of_file("f"),
+            token: CreateToken::new("t"),
+            posted_at: None,
+            watermark: Some(BatchId::new("old")),
+        };
+        let batch = |id: &str, label: Option<&str>| BatchSnapshot {
+            label: label.map(Label::new),
+            ..BatchSnapshot::new(BatchId::new(id), crate::BatchStatus::InProgress)
+        };
+        let page = |items| Page {
+            items,
+            next: Some(Cursor::new("n")),
+        };
+        let items = vec![
+            batch("2", Some("ours")),
+            batch("1", Some("theirs")),
+            batch("0", None),
+        ];
+        let found = Found::by_label(page(items), &intent);
+        assert_eq!(found.candidates.len(), 1);
+        assert_eq!(found.candidates[0].batch, BatchId::new("2"));
+        assert!(!found.reached_watermark && found.next.is_some());
+        let last = Found::by_label(page(vec![batch("old", None)]), &intent);
+        assert!(last.reached_watermark && last.candidates.is_empty());
+    }
+
+    #[test]
+    fn a_staged_file_is_remembered_and_discarded() {
+        let staged = Staged::of_file("f");
+        assert_eq!((staged.file(), staged.ready), (Some("f"), true));
+        assert_eq!(staged.remnants, [Remnant::File("f".into())]);
+        assert_eq!(Staged::ready().file(), None);
     }
 
     #[test]

@@ -75,10 +75,7 @@ pub trait BatchProvider: fmt::Debug + Send + Sync + 'static {
     /// Uploads what a create needs. Free; repeated with what it gave until that is ready.
     async fn stage(&self, shard: &Shard, prior: Option<Staged>) -> Result<Staged> {
         let _ = (shard, prior);
-        Ok(Staged {
-            ready: true,
-            ..Staged::default()
-        })
+        Ok(Staged::ready())
     }
 
     /// Creates the batch: the only call that can cost money.

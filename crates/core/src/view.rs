@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::{
     AttachmentKind, ErrorKind, FinishReason, Hyperparameters, Json, Problem, RequestError,
-    ResponseSchema, Role, Text, ThinkingOptions, TokenUsage, Tool, ToolChoice,
+    ResponseSchema, Retry, Role, Text, ThinkingOptions, TokenUsage, Tool, ToolChoice,
 };
 
 /// One request, without its id: ids belong to the engine.
@@ -18,6 +18,69 @@ pub enum RequestView<'a> {
     Embed(EmbedView<'a>),
     /// A provider's own body, passed on byte for byte.
     Raw(RawView<'a>),
+}
+
+impl<'a> RequestView<'a> {
+    /// The conversation, if that is what it is, and if it asks for nothing but what `takes` names: what a
+    /// provider has no word for is refused, and never left out in silence. The names are those of the
+    /// members of [`GenerateView`] and of its hyperparameters.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`], naming what is.
+    pub fn generate(
+        &self,
+        provider: &str,
+        takes: &[&str],
+    ) -> Result<&GenerateView<'a>, RequestError> {
+        let Self::Generate(generate) = self else {
+            let only = format!("{provider}: only generate requests");
+            return Err(RequestError::unsupported(only));
+        };
+        // Without rests, so that what is added one day cannot be forgotten here.
+        let GenerateView {
+            model: _,
+            system,
+            messages: _,
+            tools,
+            tool_choice,
+            schema,
+            thinking,
+            hyperparameters,
+        } = generate;
+        let Hyperparameters {
+            max_output_tokens,
+            temperature,
+            top_p,
+            top_k,
+            stop,
+            seed,
+            presence_penalty,
+            frequency_penalty,
+            extra: _,
+        } = &**hyperparameters;
+        let asked = [
+            ("system", system.is_some()),
+            ("tools", !tools.is_empty()),
+            ("tool_choice", tool_choice.is_some()),
+            ("schema", schema.is_some()),
+            ("thinking", thinking.is_some()),
+            ("max_output_tokens", max_output_tokens.is_some()),
+            ("temperature", temperature.is_some()),
+            ("top_p", top_p.is_some()),
+            ("top_k", top_k.is_some()),
+            ("stop", stop.is_some()),
+            ("seed", seed.is_some()),
+            ("presence_penalty", presence_penalty.is_some()),
+            ("frequency_penalty", frequency_penalty.is_some()),
+        ];
+        for (name, is_asked) in asked {
+            if is_asked && !takes.contains(&name) {
+                let no = format!("{provider} has no {name}");
+                return Err(RequestError::unsupported(no));
+            }
+        }
+        Ok(generate)
+    }
 }
 
 /// Texts to embed.
@@ -103,6 +166,20 @@ pub struct MessageView<'a> {
     pub role: Role,
     /// What is said; at least one.
     pub contents: Vec<ContentView<'a>>,
+}
+
+impl MessageView<'_> {
+    /// What is said, for a provider that takes nothing but words.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] where something else is with them.
+    pub fn text(&self, provider: &str) -> Result<String, RequestError> {
+        let texts = self.contents.iter().map(|content| match content {
+            ContentView::Text(text) => Ok(text.decode()),
+            _ => Err(RequestError::unsupported(format!("{provider}: only text"))),
+        });
+        texts.collect()
+    }
 }
 
 /// A piece of a turn.
@@ -315,6 +392,17 @@ pub struct FailureView<'a> {
 }
 
 impl<'a> FailureView<'a> {
+    /// A failure of a kind, which may be asked again where it is temporary.
+    pub fn new(kind: ErrorKind, retry: Retry) -> Self {
+        Self {
+            kind,
+            code: None,
+            http_status: None,
+            message: None,
+            retryable: retry == Retry::Temporary,
+        }
+    }
+
     /// A row that is this request's and holds nothing that can be read.
     pub fn malformed() -> Self {
         Self {
@@ -342,6 +430,26 @@ pub struct OutputView<'a> {
     pub response_id: Option<Text<'a>>,
     /// Why the answer may be unusable.
     pub problem: Option<Problem>,
+}
+
+impl<'a> OutputView<'a> {
+    /// An answer of one text, judged by why it ended.
+    pub fn text(text: Text<'a>, finish_reason: FinishReason) -> Self {
+        let problem = match finish_reason {
+            FinishReason::Length | FinishReason::Paused => Some(Problem::Truncated),
+            FinishReason::ContentFilter => Some(Problem::ContentFilter),
+            FinishReason::Refusal => Some(Problem::Refused),
+            _ => text.is_empty().then_some(Problem::Empty),
+        };
+        Self {
+            items: vec![ItemView::Text(text)],
+            finish_reason,
+            usage: TokenUsage::default(),
+            model: None,
+            response_id: None,
+            problem,
+        }
+    }
 }
 
 /// A piece of an answer.
@@ -387,4 +495,73 @@ pub struct Scanned<'a> {
     pub id: Option<Text<'a>>,
     /// What came of it.
     pub verdict: Verdict,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_provider_has_no_word_for_is_refused_by_name() {
+        let mut parameters = Hyperparameters::default();
+        parameters.set("seed", json!(7)).unwrap();
+        parameters.set("own", json!(1)).unwrap();
+        let view = RequestView::Generate(GenerateView {
+            model: "m".into(),
+            system: Some("s".into()),
+            messages: Vec::new(),
+            tools: &[],
+            tool_choice: None,
+            schema: None,
+            thinking: None,
+            hyperparameters: Cow::Owned(parameters),
+        });
+        for (takes, refused) in [
+            (&["system", "seed"][..], None),
+            (&["seed"], Some("acme has no system")),
+            (&["system", "temperature"], Some("acme has no seed")),
+        ] {
+            let found = view.generate("acme", takes);
+            let words = found.as_ref().err().and_then(RequestError::message);
+            assert_eq!(words, refused);
+        }
+        let raw = RequestView::Raw(RawView {
+            model: None,
+            endpoint: "/x".into(),
+            body: Json::new("{}").unwrap(),
+        });
+        raw.generate("acme", &[]).unwrap_err();
+    }
+
+    #[test]
+    fn words_come_alone_or_not_at_all() {
+        let words = |text| ContentView::Text(Text::Plain(text));
+        let mut turn = MessageView {
+            role: Role::User,
+            contents: vec![words("a"), words("b")],
+        };
+        assert_eq!(turn.text("acme").unwrap(), "ab");
+        let thought = ContentView::Thinking(ThinkingView::default());
+        turn.contents.push(thought);
+        turn.text("acme").unwrap_err();
+    }
+
+    #[test]
+    fn a_text_is_judged_by_why_it_ended() {
+        for (text, reason, problem) in [
+            ("x", FinishReason::Stop, None),
+            ("", FinishReason::Stop, Some(Problem::Empty)),
+            ("x", FinishReason::Length, Some(Problem::Truncated)),
+            ("", FinishReason::Refusal, Some(Problem::Refused)),
+            (
+                "x",
+                FinishReason::ContentFilter,
+                Some(Problem::ContentFilter),
+            ),
+        ] {
+            assert_eq!(OutputView::text(text.into(), reason).problem, problem);
+        }
+    }
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use lmbatch_core::{ByteStream, Delivery, Error, ErrorKind, ProviderId, Result, Retry};
+use lmbatch_core::{
+    AccountId, ByteStream, Delivery, Error, ErrorKind, ProviderId, Result, Retry, Shard,
+};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Body, Client, ClientBuilder, Method, Url, redirect, retry};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -94,6 +96,16 @@ impl HttpClient {
                 once,
             }),
         })
+    }
+
+    /// Which account this is: a digest of the origin and of the credentials.
+    pub fn account(&self) -> AccountId {
+        let origin = self.inner.options.base_url.origin().ascii_serialization();
+        let secrets = self.inner.credentials.values();
+        let secrets = secrets.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let parts: Vec<String> = std::iter::once(origin).chain(secrets).collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        crate::account::account(&parts)
     }
 
     /// A GET below the base URL.
@@ -189,6 +201,13 @@ impl Exchange {
         self.query.push((name.to_owned(), value.into()));
         self
     }
+    /// The same, left out where there is none.
+    pub fn query_some(self, name: &str, value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => self.query(name, value.to_string()),
+            None => self,
+        }
+    }
     /// A header.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
@@ -199,6 +218,15 @@ impl Exchange {
         let len = body.len() as u64;
         let bytes = futures::stream::iter([Ok(bytes::Bytes::from(body))]).boxed();
         self.stream(HeaderValue::from_static("application/json"), len, bytes)
+    }
+    /// The same of a value.
+    pub fn json(self, body: &serde_json::Value) -> Self {
+        self.json_bytes(body.to_string().into_bytes())
+    }
+    /// The whole body of a shard.
+    pub fn shard(self, content_type: &'static str, shard: &Shard) -> Self {
+        let content_type = HeaderValue::from_static(content_type);
+        self.stream(content_type, shard.len(), shard.open(0..shard.len()))
     }
     /// A form with one streamed file.
     pub fn multipart(self, form: Multipart) -> Self {

@@ -15,7 +15,10 @@ const MAX_REST: usize = 4 << 20;
 pub type Path = &'static [&'static str];
 
 /// The document without its rows: lists at `paths` are empty in it.
-pub async fn rest<T: DeserializeOwned>(mut body: ByteStream, paths: &'static [Path]) -> Result<T> {
+pub(crate) async fn rest<T: DeserializeOwned>(
+    mut body: ByteStream,
+    paths: &'static [Path],
+) -> Result<T> {
     let mut cutter = Cutter::new(paths);
     let (mut rest, mut rows) = (Vec::new(), BytesMut::new());
     while let Some(piece) = body.try_next().await? {

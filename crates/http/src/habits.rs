@@ -1,9 +1,11 @@
 //! What every adapter makes of certain answers, in one place.
 
-use lmbatch_core::{BatchId, Delivery, Error, ErrorKind};
+use lmbatch_core::{BatchId, BatchProvider, Delivery, Error, ErrorKind, RequestCounts};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::document::{self, Path};
 use crate::reply::Reply;
 
 impl Reply {
@@ -18,6 +20,19 @@ impl Reply {
             Some(id) if !id.is_empty() => Ok(id.to_owned()),
             _ => Err(about.with_message(format!("it holds no {member}"))),
         }
+    }
+
+    /// The body as JSON without its rows: lists at `paths`, which may be long, are empty in it.
+    pub async fn rest<T: DeserializeOwned>(self, paths: &'static [Path]) -> Result<T, Error> {
+        let about = self
+            .error(ErrorKind::MalformedReply)
+            .with_delivery(Delivery::Unknown);
+        document::rest(self.stream(), paths).await.map_err(|error| {
+            about
+                .with_kind(error.kind())
+                .with_retry(error.retry())
+                .with_source(error)
+        })
     }
 }
 
@@ -43,6 +58,17 @@ pub fn count(counts: Option<&Value>, name: &str) -> Option<u64> {
     }
 }
 
+/// Requests by what became of them, where a provider tells all of them, those answered and those failed, by
+/// these names.
+pub fn counts(counts: Option<&Value>, [total, succeeded, errored]: [&str; 3]) -> RequestCounts {
+    RequestCounts {
+        total: count(counts, total),
+        succeeded: count(counts, succeeded).unwrap_or(0),
+        errored: count(counts, errored).unwrap_or(0),
+        ..RequestCounts::default()
+    }
+}
+
 /// An error of a call on a batch's own path: a 404 there is a missing batch, not a missing model.
 pub fn of_batch(batch: &BatchId, error: Error) -> Error {
     let error = error.with_batch(batch.clone());
@@ -51,6 +77,32 @@ pub fn of_batch(batch: &BatchId, error: Error) -> Error {
     } else {
         error
     }
+}
+
+/// An error of a call on a file's own path: what is gone there is the file.
+pub fn of_file(error: Error) -> Error {
+    match error.http_status() {
+        Some(404 | 410) => error.with_kind(ErrorKind::FileNotFound),
+        _ => error,
+    }
+}
+
+/// What came of a cancel. That the batch has ended is no error; a refusal alone does not prove that it has,
+/// and one that goes on costs money: its status decides.
+pub async fn cancelled(
+    provider: &impl BatchProvider,
+    batch: &BatchId,
+    asked: Result<Reply, Error>,
+) -> Result<(), Error> {
+    let Err(error) = asked else {
+        return Ok(());
+    };
+    if matches!(error.http_status(), Some(400 | 409))
+        && provider.status(batch).await?.status.is_terminal()
+    {
+        return Ok(());
+    }
+    Err(of_batch(batch, error))
 }
 
 /// What a probe of the model proves: what speaks of key, model or bill is believed, and so is a server

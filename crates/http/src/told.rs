@@ -27,6 +27,19 @@ pub struct Told {
     pub retry_after: Option<Duration>,
 }
 
+impl Told {
+    /// What kind of thing went wrong, and no more.
+    pub fn new((kind, retry): (ErrorKind, Retry)) -> Self {
+        Self {
+            kind,
+            retry,
+            code: None,
+            message: None,
+            retry_after: None,
+        }
+    }
+}
+
 /// Reads an answer that says no: its HTTP status and its body.
 pub type Tell = fn(u16, &[u8]) -> Told;
 
@@ -39,6 +52,14 @@ impl Exchange {
     /// The same, with the answer read as JSON.
     pub async fn ask_json<T: DeserializeOwned>(self, tell: Tell) -> Result<T> {
         self.ask(tell).await?.json().await
+    }
+
+    /// Sends a deletion: what is gone already is no error.
+    pub async fn ask_gone(self, tell: Tell) -> Result<()> {
+        match self.ask(tell).await {
+            Err(error) if error.http_status() == Some(404) => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     /// Sends a GET and follows redirects by hand, see [`send_following`](Self::send_following).

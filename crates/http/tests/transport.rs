@@ -1,14 +1,15 @@
 //! What becomes of an exchange on a real socket: who can have acted, and where a key may travel.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use lmbatch_core::{Delivery, ErrorKind, Retry};
+use lmbatch_core::{BatchClass, Delivery, ErrorKind, Frame, Label, Retry, Shard};
 use lmbatch_http::{
-    HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions, Multipart, Told, kind_of,
+    HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions, Multipart, SecretString, Told,
+    kind_of,
 };
-use secrecy::SecretString;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use wiremock::matchers::{header_exists, method, path};
@@ -353,4 +354,92 @@ async fn a_form_announces_its_exact_length() {
         text.contains("filename=\"a%22b.jsonl\"") && text.contains("\r\n\r\n{}\n\r\n--"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn what_is_gone_is_deleted_and_other_refusals_are_errors() {
+    let server = MockServer::start().await;
+    for (at, status) in [("/gone", 404), ("/there", 200), ("/held", 409)] {
+        let answer = ResponseTemplate::new(status);
+        let mock = Mock::given(method("DELETE")).and(path(at));
+        mock.respond_with(answer).mount(&server).await;
+    }
+    let client = client(&server.uri());
+    client.delete("gone").ask_gone(tell).await.unwrap();
+    client.delete("there").ask_gone(tell).await.unwrap();
+    let held = client.delete("held").ask_gone(tell).await.unwrap_err();
+    assert_eq!(held.http_status(), Some(409));
+}
+
+#[tokio::test]
+async fn a_shard_is_sent_whole_and_a_parameter_that_is_not_there_is_left_out() {
+    let server = MockServer::start().await;
+    let any = Mock::given(wiremock::matchers::any());
+    let answer = ResponseTemplate::new(200);
+    any.respond_with(answer).mount(&server).await;
+    let shard = Shard {
+        class: BatchClass::new("/x", "inline"),
+        label: Label::new("l"),
+        count: 2,
+        frame: Frame::list("[", "]"),
+        rows: Arc::new(bytes::Bytes::from("1,2")),
+    };
+    let exchange = client(&server.uri()).post("x");
+    let exchange = exchange
+        .query_some("a", Some(7))
+        .query_some("b", None::<u8>);
+    let exchange = exchange.shard("application/json", &shard);
+    exchange.ask(tell).await.unwrap();
+    let seen = &server.received_requests().await.unwrap()[0];
+    assert_eq!(
+        (&*seen.body, seen.url.query()),
+        (&b"[1,2]"[..], Some("a=7"))
+    );
+    assert_eq!(seen.headers["content-length"], "5");
+}
+
+#[tokio::test]
+async fn the_rest_of_a_document_is_read_without_its_rows_or_is_malformed() {
+    let server = MockServer::start().await;
+    for (at, body) in [
+        ("/whole", r#"{"id":"b","rows":[{"x":1}]}"#),
+        ("/page", "<html>"),
+    ] {
+        let answer = ResponseTemplate::new(200).set_body_string(body);
+        let mock = Mock::given(path(at));
+        mock.respond_with(answer).mount(&server).await;
+    }
+    let client = client(&server.uri());
+    let whole = client.get("whole").ask(tell).await.unwrap();
+    let rest: serde_json::Value = whole.rest(&[&["rows"]]).await.unwrap();
+    assert_eq!(rest, serde_json::json!({"id": "b", "rows": []}));
+    let page = client.get("page").ask(tell).await.unwrap();
+    let error = page.rest::<serde_json::Value>(&[]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MalformedReply);
+    assert_eq!(error.http_status(), Some(200));
+}
+
+#[test]
+fn an_account_is_an_origin_and_its_credentials() {
+    let with = |base: &str, key: &str| {
+        let options = HttpOptions::new("acme", base).unwrap();
+        let key = (
+            HeaderName::from_static("x-api-key"),
+            SecretString::from(key),
+        );
+        let client = HttpClient::new(options, &[key], HeaderMap::new()).unwrap();
+        client.account()
+    };
+    let ours = with("https://api.test/v1", "k");
+    assert_eq!(ours, with("https://api.test/v2", "k"));
+    assert_ne!(ours, with("https://api.test/v1", "other"));
+    assert_ne!(ours, with("https://eu.api.test/v1", "k"));
+}
+
+#[test]
+fn counts_are_read_under_a_providers_names() {
+    let counts = serde_json::json!({"all": "3", "yes": 2});
+    let read = lmbatch_http::counts(Some(&counts), ["all", "yes", "no"]);
+    assert_eq!((read.total, read.succeeded, read.errored), (Some(3), 2, 0));
+    assert_eq!(lmbatch_http::counts(None, ["a", "b", "c"]).total, None);
 }

@@ -23,7 +23,7 @@ use crate::args::ConnectionArgs;
 use crate::exit::Failure;
 use crate::model::Model;
 use crate::output::{self, Origin, Sink};
-use crate::providers::{Provider, Route};
+use crate::providers::{self, Provider, Route};
 use crate::summary::Summary;
 
 /// Connects with the key of the environment; never one of the command line.
@@ -40,12 +40,15 @@ pub(crate) fn connect(
         .filter_map(|name| std::env::var(name).ok())
         .find(|key| !key.trim().is_empty());
     let Some(key) = key else {
-        return Err(Failure::usage(format!(
+        let failure = Failure::usage(format!(
             "{} is not set; it holds the key of {}",
             variables.join(" or "),
             provider.id()
-        ))
-        .hint("set it, or try the run without a key and a bill: --emulate"));
+        ));
+        return Err(match providers::is_emulated(provider) {
+            true => failure.hint("set it, or try the run without a key and a bill: --emulate"),
+            false => failure.hint("set it"),
+        });
     };
     let connection = Connection {
         key,

@@ -208,9 +208,13 @@ pub(crate) async fn until_stopped(
     };
     going.progress.finish();
     let finished = finished.map_err(|error| {
-        let failure = Failure::from(error);
+        let mut failure = Failure::from(error);
         match next_command(going) {
-            Some(command) => failure.hint(format!("go on with: {command}")),
+            Some(command) => {
+                let first = failure.hint.take();
+                let first = first.map_or_else(String::new, |hint| format!("{hint}; then "));
+                failure.hint(format!("{first}go on with: {command}"))
+            }
             None => failure,
         }
     })?;

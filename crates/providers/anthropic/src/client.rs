@@ -25,11 +25,7 @@ impl AnthropicClient {
         let mut exchange = self
             .http
             .post("v1/messages/batches")
-            .stream(
-                HeaderValue::from_static("application/json"),
-                shard.len(),
-                shard.open(0..shard.len()),
-            )
+            .shard("application/json", shard)
             .once()
             .expecting("create the batch");
         for (variant, name) in [(VERSION, "anthropic-version"), (BETAS, "anthropic-beta")] {
@@ -75,16 +71,12 @@ impl AnthropicClient {
         exchange.ask_json(tell).await
     }
 
-    pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<()> {
+    pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<Reply> {
         let exchange = self
             .http
             .post(&format!("{}/cancel", batch_path(batch)))
             .expecting("cancel the batch");
-        exchange
-            .ask(tell)
-            .await
-            .map(drop)
-            .map_err(|error| of_batch(batch, error))
+        exchange.ask(tell).await
     }
 
     /// Where the results are: what the batch says, if that is with us; else where they are today. The
@@ -114,10 +106,8 @@ impl AnthropicClient {
             .http
             .delete(&batch_path(batch))
             .expecting("delete the batch");
-        match exchange.ask(tell).await {
-            Err(error) if error.http_status() == Some(404) => Ok(()),
-            other => other.map(drop).map_err(|error| of_batch(batch, error)),
-        }
+        let gone = exchange.ask_gone(tell).await;
+        gone.map_err(|error| of_batch(batch, error))
     }
 }
 

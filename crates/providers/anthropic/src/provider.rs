@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Candidate,
-    Certainty, Cursor, Error, ErrorKind, Found, Intent, ListOptions, Page, PartRole, Remnant,
-    RequestCounts, Result, ResultPart, ResultSet, RowStream, Shard, Staged, parse_time,
+    Certainty, Cursor, Error, ErrorKind, Found, Intent, ListOptions, Page, Remnant, RequestCounts,
+    Result, ResultPart, ResultSet, RowStream, Shard, Staged, parse_time,
 };
 use serde_json::Value;
 
@@ -113,12 +113,9 @@ impl BatchProvider for Anthropic {
                 .with_batch(batch.clone())
                 .with_message("the results are gone: they are kept for 29 days"));
         }
-        let parts = found.results_url.as_deref().map(|url| ResultPart {
-            batch: batch.clone(),
-            name: self.client.results_path(batch, url).into(),
-            role: PartRole::Mixed,
-            shape: "row".into(),
-            bytes: None,
+        let parts = found.results_url.as_deref().map(|url| {
+            let path = self.client.results_path(batch, url);
+            ResultPart::mixed(batch, &path, "row")
         });
         Ok(ResultSet {
             complete: parts.is_some(),
@@ -145,16 +142,8 @@ impl BatchProvider for Anthropic {
     }
 
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
-        let Err(error) = self.client.cancel(batch).await else {
-            return Ok(());
-        };
         // What a cancel of an ended batch answers is not documented: the status decides.
-        if matches!(error.http_status(), Some(400 | 409))
-            && self.status(batch).await?.status.is_terminal()
-        {
-            return Ok(());
-        }
-        Err(error)
+        lmbatch_http::cancelled(self, batch, self.client.cancel(batch).await).await
     }
 
     async fn discard(&self, remnant: &Remnant) -> Result<()> {

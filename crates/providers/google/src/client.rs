@@ -1,7 +1,7 @@
 //! The Gemini API's endpoints as methods. One exchange each.
 
 use lmbatch_core::{BatchId, Cursor, Error, ErrorKind, Intent, ListOptions, Result, Shard};
-use lmbatch_http::{HeaderName, HeaderValue, HttpClient, Reply, of_batch, segment};
+use lmbatch_http::{HeaderName, HeaderValue, HttpClient, Reply, of_batch, of_file, segment};
 
 use crate::error::tell;
 use crate::translate::model_path;
@@ -54,11 +54,7 @@ impl GoogleClient {
                     .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
                 exchange.json_bytes(body)
             }
-            None => exchange.stream(
-                HeaderValue::from_static("application/json"),
-                shard.len(),
-                shard.open(0..shard.len()),
-            ),
+            None => exchange.shard("application/json", shard),
         };
         let name = exchange.ask(tell).await?.made("name").await?;
         Ok(BatchId::new(name))
@@ -67,10 +63,7 @@ impl GoogleClient {
     /// The batch, with nothing of its results but where they are.
     pub(crate) async fn batch(&self, batch: &BatchId) -> Result<Operation> {
         let reply = self.operation(batch, "ask for the batch's status").await?;
-        let about = reply.error(ErrorKind::MalformedReply);
-        lmbatch_http::rest(reply.stream(), RESULTS)
-            .await
-            .map_err(|error| named(about, error))
+        reply.rest(RESULTS).await
     }
 
     /// The same as it comes: its results may be long.
@@ -98,10 +91,10 @@ impl GoogleClient {
         }
         let reply = exchange.ask(tell).await?;
         let about = reply.error(ErrorKind::MalformedReply);
-        match lmbatch_http::rest::<List>(reply.stream(), LISTED_RESULTS).await {
+        match reply.rest::<List>(LISTED_RESULTS).await {
             // A list that failed is not an empty list, which has no members at all.
             Ok(list) if list.error.is_some() => Err(about.with_message("it holds an error")),
-            other => other.map_err(|error| named(about, error)),
+            other => other,
         }
     }
 
@@ -116,22 +109,18 @@ impl GoogleClient {
         }
         let reply = exchange.ask(tell).await?;
         let about = reply.error(ErrorKind::MalformedReply);
-        match lmbatch_http::rest::<Files>(reply.stream(), &[]).await {
+        match reply.rest::<Files>(&[]).await {
             Ok(files) if files.error.is_some() => Err(about.with_message("it holds an error")),
-            other => other.map_err(|error| named(about, error)),
+            other => other,
         }
     }
 
-    pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<()> {
+    pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<Reply> {
         let exchange = self
             .http
             .post(&format!("{}:cancel", self.batch_path(batch)))
             .expecting("cancel the batch");
-        exchange
-            .ask(tell)
-            .await
-            .map(drop)
-            .map_err(|error| of_batch(batch, error))
+        exchange.ask(tell).await
     }
 
     pub(crate) async fn delete_batch(&self, batch: &BatchId) -> Result<()> {
@@ -139,10 +128,8 @@ impl GoogleClient {
             .http
             .delete(&self.batch_path(batch))
             .expecting("delete the batch");
-        match exchange.ask(tell).await {
-            Err(error) if error.http_status() == Some(404) => Ok(()),
-            other => other.map(drop).map_err(|error| of_batch(batch, error)),
-        }
+        let gone = exchange.ask_gone(tell).await;
+        gone.map_err(|error| of_batch(batch, error))
     }
 
     pub(crate) async fn content(&self, batch: &BatchId, file: &str) -> Result<Reply> {
@@ -184,7 +171,7 @@ impl GoogleClient {
         let reply = self
             .http
             .post(&format!("upload/{}", self.path("files")))
-            .json_bytes(body.to_string().into_bytes())
+            .json(&body)
             .header(UPLOAD_PROTOCOL, HeaderValue::from_static("resumable"))
             .header(UPLOAD_COMMAND, HeaderValue::from_static("start"))
             .header(UPLOAD_LENGTH, len)
@@ -251,17 +238,7 @@ fn resource(name: &str) -> String {
 /// Google does not tell a file that is gone from one that is someone else's: 403 (recorded, 2026-08-19).
 fn gone(error: Error) -> Error {
     match (error.http_status(), error.code()) {
-        (Some(404 | 410), _) | (Some(403), Some("PERMISSION_DENIED")) => {
-            error.with_kind(ErrorKind::FileNotFound)
-        }
-        _ => error,
+        (Some(403), Some("PERMISSION_DENIED")) => error.with_kind(ErrorKind::FileNotFound),
+        _ => of_file(error),
     }
-}
-
-/// An error of reading a reply, with what is known of the reply.
-fn named(about: Error, error: Error) -> Error {
-    about
-        .with_kind(error.kind())
-        .with_retry(error.retry())
-        .with_source(error)
 }

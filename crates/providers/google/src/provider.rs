@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
-    Candidate, Certainty, Cursor, Error, Found, Intent, Label, ListOptions, Page, PartRole,
-    Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard,
-    Staged, Upload, parse_time,
+    Candidate, Certainty, Cursor, Error, Found, Intent, Label, ListOptions, Page, Remnant,
+    RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard, Staged, Upload,
+    parse_time,
 };
 
 use crate::builder::GoogleBuilder;
@@ -71,10 +71,7 @@ impl BatchProvider for Google {
 
     async fn stage(&self, shard: &Shard, prior: Option<Staged>) -> Result<Staged> {
         if is_inline(&shard.class.route) {
-            return Ok(Staged {
-                ready: true,
-                ..Staged::default()
-            });
+            return Ok(Staged::ready());
         }
         if let Some(staged) = prior.as_ref().filter(|staged| staged.ready) {
             return Ok(staged.clone());
@@ -184,16 +181,8 @@ impl BatchProvider for Google {
     }
 
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
-        let Err(error) = self.client.cancel(batch).await else {
-            return Ok(());
-        };
         // What a cancel of an ended batch answers is not documented: the status decides.
-        if matches!(error.http_status(), Some(400 | 409))
-            && self.status(batch).await?.status.is_terminal()
-        {
-            return Ok(());
-        }
-        Err(error)
+        lmbatch_http::cancelled(self, batch, self.client.cancel(batch).await).await
     }
 
     async fn discard(&self, remnant: &Remnant) -> Result<()> {
@@ -249,13 +238,7 @@ fn part(batch: &BatchId, output: &Output) -> Option<ResultPart> {
         (None, Some(_)) => (INLINE, Route::Inline.as_str()),
         (None, None) => return None,
     };
-    Some(ResultPart {
-        batch: batch.clone(),
-        name: name.into(),
-        role: PartRole::Mixed,
-        shape: shape.into(),
-        bytes: None,
-    })
+    Some(ResultPart::mixed(batch, name, shape))
 }
 
 /// `BATCH_STATE_*` on the wire, `JOB_STATE_*` in Google's SDKs and in some of its documentation.
@@ -281,12 +264,12 @@ fn snapshot(operation: Operation) -> BatchSnapshot {
     let status = state(metadata.state.as_deref());
     // Counts are strings, and absent where they are zero; some come as numbers.
     let stats = metadata.batch_stats.as_ref();
-    let counts = RequestCounts {
-        total: lmbatch_http::count(stats, "requestCount"),
-        succeeded: lmbatch_http::count(stats, "successfulRequestCount").unwrap_or(0),
-        errored: lmbatch_http::count(stats, "failedRequestCount").unwrap_or(0),
-        ..RequestCounts::default()
-    };
+    let names = [
+        "requestCount",
+        "successfulRequestCount",
+        "failedRequestCount",
+    ];
+    let counts = lmbatch_http::counts(stats, names);
     let model = metadata.model.as_deref();
     let model = model.map(|model| model.strip_prefix("models/").unwrap_or(model).to_owned());
     let time = |text: &Option<String>| text.as_deref().and_then(parse_time);
@@ -323,7 +306,7 @@ fn problem(error: &Status) -> BatchProblem {
 
 #[cfg(test)]
 mod tests {
-    use lmbatch_core::ErrorKind;
+    use lmbatch_core::{ErrorKind, RequestCounts};
     use serde_json::{Value, json};
 
     use super::*;

@@ -159,16 +159,11 @@ fn checked(shard: &Shard, name: &str, file: &File) -> Result<Staged> {
             "the file {name} at the provider holds other bytes than the input"
         )));
     }
-    Ok(Staged {
-        ready: true,
-        remnants: vec![Remnant::File(name.into())],
-        state: [(FILE.into(), name.into())].into(),
-    })
+    Ok(Staged::of_file(name))
 }
 
 /// The file that a batch is made from.
 pub(crate) fn file_of(staged: &Staged) -> Result<&str> {
-    let file = staged.state.get(FILE).filter(|_| staged.ready);
-    file.map(|file| &**file)
-        .ok_or_else(|| Error::new(ErrorKind::Internal).with_message("the batch was not staged"))
+    let file = staged.file().filter(|_| staged.ready);
+    file.ok_or_else(|| Error::new(ErrorKind::Internal).with_message("the batch was not staged"))
 }

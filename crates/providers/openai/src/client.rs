@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use lmbatch_core::{BatchId, Cursor, Error, ErrorKind, Intent, ListOptions, Result, Shard};
-use lmbatch_http::{HeaderName, HeaderValue, HttpClient, Multipart, Reply, of_batch, segment};
+use lmbatch_http::{
+    HeaderName, HeaderValue, HttpClient, Multipart, Reply, of_batch, of_file, segment,
+};
 
 use crate::error::tell;
 use crate::wire::{Batch, CreateBatch, ExpiresAfter, Files, List};
@@ -103,16 +105,12 @@ impl OpenAiClient {
         exchange.ask_json(tell).await
     }
 
-    pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<()> {
+    pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<Reply> {
         let exchange = self
             .http
             .post(&format!("{}/cancel", batch_path(batch)))
             .expecting("cancel the batch");
-        exchange
-            .ask(tell)
-            .await
-            .map(drop)
-            .map_err(|error| of_batch(batch, error))
+        exchange.ask(tell).await
     }
 
     pub(crate) async fn content(&self, file: &str, from: u64) -> Result<Reply> {
@@ -125,7 +123,7 @@ impl OpenAiClient {
                 .map_err(|_| Error::new(ErrorKind::Internal))?;
             exchange = exchange.header(HeaderName::from_static("range"), range);
         }
-        let reply = exchange.ask_following(tell).await.map_err(gone)?;
+        let reply = exchange.ask_following(tell).await.map_err(of_file)?;
         // Whether OpenAI serves ranges is not established: only a range that is the one asked for is read.
         let range = reply
             .header("content-range")
@@ -143,20 +141,10 @@ impl OpenAiClient {
             .http
             .delete(&format!("files/{}", segment(file)))
             .expecting("delete a file");
-        match exchange.ask(tell).await {
-            Err(error) if error.http_status() == Some(404) => Ok(()),
-            other => other.map(drop),
-        }
+        exchange.ask_gone(tell).await
     }
 }
 
 fn batch_path(batch: &BatchId) -> String {
     format!("batches/{}", segment(batch.as_str()))
-}
-
-fn gone(error: Error) -> Error {
-    match error.http_status() {
-        Some(404 | 410) => error.with_kind(ErrorKind::FileNotFound),
-        _ => error,
-    }
 }

@@ -177,16 +177,8 @@ impl BatchProvider for OpenAi {
     }
 
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
-        let Err(error) = self.client.cancel(batch).await else {
-            return Ok(());
-        };
         // What a cancel of an ended batch answers is not documented: the status decides.
-        if matches!(error.http_status(), Some(400 | 409))
-            && self.status(batch).await?.status.is_terminal()
-        {
-            return Ok(());
-        }
-        Err(error)
+        lmbatch_http::cancelled(self, batch, self.client.cancel(batch).await).await
     }
 
     async fn discard(&self, remnant: &Remnant) -> Result<()> {

@@ -9,7 +9,6 @@ mod schema;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, Frame, GenerateView, Label,
     Limits, ProviderId, RequestError, RequestView, ResultPart, RowError, RowView, Scanned,
@@ -130,21 +129,11 @@ impl BatchCodec for AnthropicCodec {
     // "100,000 requests or 256 MB, whichever is reached first" (batch guide, 2026-08); megabytes taken as
     // the smaller.
     fn limits(&self, _: &BatchClass) -> Limits {
-        Limits {
-            min_requests: 1,
-            max_requests: 100_000,
-            max_bytes: 256_000_000,
-            max_request_bytes: 256_000_000,
-            enqueued_tokens: None,
-        }
+        Limits::new(100_000, 256_000_000)
     }
 
     fn frame(&self, _: &BatchClass, _: &Label) -> Frame {
-        Frame {
-            prefix: Bytes::from_static(b"{\"requests\":["),
-            separator: Bytes::from_static(b","),
-            suffix: Bytes::from_static(b"]}"),
-        }
+        Frame::list("{\"requests\":[", "]}")
     }
 
     fn encode(

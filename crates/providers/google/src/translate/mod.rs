@@ -10,7 +10,6 @@ mod schema;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, Frame, Label, Limits, ProviderId,
     RequestError, RequestView, ResultPart, RowError, RowView, Scanned, WireId, WireIdRule,
@@ -105,13 +104,7 @@ impl BatchCodec for GoogleCodec {
         } else {
             2_000_000_000
         };
-        Limits {
-            min_requests: 1,
-            max_requests: 100_000,
-            max_bytes,
-            max_request_bytes: max_bytes,
-            enqueued_tokens: None,
-        }
+        Limits::new(100_000, max_bytes)
     }
 
     fn frame(&self, class: &BatchClass, label: &Label) -> Frame {
@@ -124,11 +117,7 @@ impl BatchCodec for GoogleCodec {
         let model = model_path(class.model.as_deref().unwrap_or_default());
         lmbatch_core::write_string(&model, &mut prefix);
         prefix.extend_from_slice(b",\"inputConfig\":{\"requests\":{\"requests\":[");
-        Frame {
-            prefix: prefix.into(),
-            separator: Bytes::from_static(b","),
-            suffix: Bytes::from_static(b"]}}}}"),
-        }
+        Frame::list(prefix, "]}}}}")
     }
 
     // "key" stands beside the request in files, "metadata" beside it inline (same guide; recorded traffic,

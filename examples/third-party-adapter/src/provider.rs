@@ -1,0 +1,177 @@
+//! Acme's calls. One exchange a method: nothing here tries again, waits or turns pages.
+
+use async_trait::async_trait;
+use lmbatch_core::{
+    AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Cursor, Error,
+    Found, Intent, Label, ListOptions, Page, Remnant, Result, ResultPart, ResultSet, RowStream,
+    Shard, Staged, parse_time,
+};
+use lmbatch_http::{HttpClient, Path, Reply, of_batch, of_file, segment};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::translate::{AcmeCodec, FILE, INLINE, tell};
+
+/// Where a batch, and a list of batches, hold results by the inline route. They may be long.
+const RESULTS: &[Path] = &[&["results"]];
+const LISTED_RESULTS: &[Path] = &[&["batches", "*", "results"]];
+
+/// A batch as Acme shows it. Absent and null are the same; unknown members mean nothing.
+#[derive(Deserialize)]
+struct Batch {
+    id: BatchId,
+    state: String,
+    label: Option<Label>,
+    created: Option<String>,
+    counts: Option<Value>,
+    /// The file with the results, by the file route.
+    output: Option<String>,
+    /// Whether there are results, by the inline route.
+    results: Option<Value>,
+}
+
+/// `batches` must be there: an answer without it is no empty list.
+#[derive(Deserialize)]
+struct List {
+    batches: Vec<Batch>,
+    next: Option<Cursor>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Acme {
+    pub(crate) codec: AcmeCodec,
+    pub(crate) http: HttpClient,
+}
+
+impl Acme {
+    async fn batch(&self, batch: &BatchId, operation: &'static str) -> Result<Reply> {
+        let path = format!("batches/{}", segment(batch.as_str()));
+        let exchange = self.http.get(&path).expecting(operation);
+        let reply = exchange.ask(tell).await;
+        reply.map_err(|error| of_batch(batch, error))
+    }
+}
+
+#[async_trait]
+impl BatchProvider for Acme {
+    fn codec(&self) -> &dyn BatchCodec {
+        &self.codec
+    }
+    fn account(&self) -> AccountId {
+        self.http.account()
+    }
+
+    async fn stage(&self, shard: &Shard, prior: Option<Staged>) -> Result<Staged> {
+        if &*shard.class.route == INLINE {
+            return Ok(Staged::ready());
+        }
+        if let Some(staged) = prior {
+            return Ok(staged);
+        }
+        let exchange = self.http.post("files").expecting("upload the input");
+        let reply = exchange.shard("application/jsonl", shard).ask(tell).await?;
+        Ok(Staged::of_file(reply.made("id").await?))
+    }
+
+    async fn create(&self, shard: &Shard, intent: &Intent) -> Result<BatchId> {
+        // Once: on a connection of its own, on which nothing is sent twice.
+        let exchange = self.http.post("batches").once();
+        let exchange = match intent.staged.file() {
+            Some(file) => exchange.json(&json!({"label": intent.label, "file": file})),
+            None => exchange.shard("application/json", shard),
+        };
+        let reply = exchange.expecting("create the batch").ask(tell).await?;
+        Ok(BatchId::new(reply.made("id").await?))
+    }
+
+    async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
+        let page = self.list(&ListOptions { limit: None, page }).await?;
+        Ok(Found::by_label(page, intent))
+    }
+
+    async fn fence(&self, staged: &Staged) -> Result<()> {
+        match staged.file() {
+            Some(file) => self.discard(&Remnant::File(file.into())).await,
+            None => Err(Error::unsupported("fencing an inline create at acme")),
+        }
+    }
+
+    async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
+        let reply = self.batch(batch, "ask for the batch's status").await?;
+        Ok(snapshot(reply.rest(RESULTS).await?))
+    }
+
+    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+        let reply = self.batch(batch, "ask where the results are").await?;
+        let found: Batch = reply.rest(RESULTS).await?;
+        let part = |name: &str, shape| ResultPart::mixed(batch, name, shape);
+        let file = found.output.map(|file| part(&file, FILE));
+        let inline = found.results.map(|_| part(INLINE, INLINE));
+        Ok(ResultSet {
+            parts: file.into_iter().chain(inline).collect(),
+            complete: status(found.state).is_terminal(),
+        })
+    }
+
+    async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
+        if from > 0 {
+            return Err(Error::unsupported("reading results from the middle"));
+        }
+        if &*part.shape == INLINE {
+            let reply = self.batch(&part.batch, "read the results").await?;
+            return Ok(lmbatch_http::document_rows(reply.stream(), RESULTS));
+        }
+        let path = format!("files/{}/content", segment(&part.name));
+        let exchange = self.http.get(&path).expecting("read the results");
+        let reply = exchange.ask_following(tell).await;
+        let reply = reply.map_err(|error| of_file(error).with_batch(part.batch.clone()))?;
+        Ok(lmbatch_http::rows(reply.stream()))
+    }
+
+    async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
+        let exchange = self.http.get("batches").expecting("list the batches");
+        let exchange = exchange.query_some("limit", options.limit);
+        let exchange = exchange.query_some("from", options.page.as_ref());
+        let list: List = exchange.ask(tell).await?.rest(LISTED_RESULTS).await?;
+        Ok(Page {
+            items: list.batches.into_iter().map(snapshot).collect(),
+            next: list.next,
+        })
+    }
+
+    async fn cancel(&self, batch: &BatchId) -> Result<()> {
+        let path = format!("batches/{}/cancel", segment(batch.as_str()));
+        let exchange = self.http.post(&path).expecting("cancel the batch");
+        lmbatch_http::cancelled(self, batch, exchange.ask(tell).await).await
+    }
+
+    async fn discard(&self, remnant: &Remnant) -> Result<()> {
+        let Remnant::File(file) = remnant else {
+            return Err(Error::unsupported("deleting a batch at acme"));
+        };
+        let exchange = self.http.delete(&format!("files/{}", segment(file)));
+        exchange.expecting("delete a file").ask_gone(tell).await
+    }
+}
+
+/// A word that we do not know is kept as it is, and is not an end.
+fn status(word: String) -> BatchStatus {
+    match word.as_str() {
+        "running" => BatchStatus::InProgress,
+        "cancelling" => BatchStatus::Cancelling,
+        "ended" => BatchStatus::Completed,
+        "failed" => BatchStatus::Failed,
+        "expired" => BatchStatus::Expired,
+        "cancelled" => BatchStatus::Cancelled,
+        _ => BatchStatus::Unknown(word),
+    }
+}
+
+fn snapshot(batch: Batch) -> BatchSnapshot {
+    BatchSnapshot {
+        counts: lmbatch_http::counts(batch.counts.as_ref(), ["total", "answered", "failed"]),
+        label: batch.label,
+        created_at: batch.created.as_deref().and_then(parse_time),
+        ..BatchSnapshot::new(batch.id, status(batch.state))
+    }
+}
