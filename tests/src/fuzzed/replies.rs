@@ -1,5 +1,6 @@
 //! Answers of a provider: what is asked for over HTTP, by the adapters themselves.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use lmbatch_core::{
 use lmbatch_http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::runtime::{Builder, Runtime};
 use wiremock::matchers::any;
-use wiremock::{Mock, MockServer, ResponseTemplate};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::choose;
 
@@ -24,6 +25,9 @@ const KEY: &str = "k-canary-0123456789";
 struct World {
     runtime: Runtime,
     server: MockServer,
+    answer: Arc<Mutex<(u16, Vec<u8>)>>,
+    /// Answers so far.
+    given: AtomicU32,
     adapters: Vec<Arc<dyn BatchProvider>>,
 }
 
@@ -60,20 +64,34 @@ impl World {
         Self {
             runtime,
             server,
+            answer: Arc::default(),
+            given: AtomicU32::new(0),
             adapters,
         }
     }
 
-    /// From now on everything is answered with this. What was asked before is forgotten.
+    /// From now on everything is answered with this.
     fn answer(&self, status: u16, body: &[u8]) {
-        let template = ResponseTemplate::new(status).set_body_raw(body, "application/json");
-        self.runtime.block_on(async {
-            self.server.reset().await;
-            Mock::given(any())
-                .respond_with(template)
-                .mount(&self.server)
-                .await;
-        });
+        let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
+        *answer = (status, body.to_vec());
+        drop(answer);
+        // It keeps what it was asked, and may forget only some ten thousand times.
+        if self
+            .given
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(1_000)
+        {
+            let answer = Arc::clone(&self.answer);
+            let respond = move |_: &Request| {
+                let answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
+                ResponseTemplate::new(answer.0).set_body_raw(answer.1.clone(), "application/json")
+            };
+            self.runtime.block_on(async {
+                self.server.reset().await;
+                let mock = Mock::given(any()).respond_with(respond);
+                mock.mount(&self.server).await;
+            });
+        }
     }
 }
 
