@@ -2,12 +2,16 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use crate::kit::Kit;
 use crate::wire::Wire;
+
+/// What no clause takes as long as. An adapter that asks for ever breaks a promise too.
+const AT_MOST: Duration = Duration::from_secs(60);
 
 /// One promise that every adapter keeps.
 #[derive(Clone, Copy)]
@@ -34,20 +38,28 @@ impl Clause {
     /// If it does not keep it.
     pub fn hold(&self, wire: impl Wire) {
         let kit = Kit::new(wire);
-        runtime().block_on((self.run)(&kit));
+        let run = async { tokio::time::timeout(AT_MOST, (self.run)(&kit)).await };
+        assert!(runtime().block_on(run).is_ok(), "{}", too_long());
     }
 
     /// The same without a panic: why it is not kept.
     pub async fn try_hold(&self, wire: Arc<dyn Wire>) -> Result<(), String> {
         let kit = Kit { wire };
         let run = AssertUnwindSafe((self.run)(&kit)).catch_unwind();
-        run.await.map_err(|panic| {
+        let Ok(run) = tokio::time::timeout(AT_MOST, run).await else {
+            return Err(too_long());
+        };
+        run.map_err(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             let word = || panic.downcast_ref::<&str>().map(|word| (*word).to_owned());
             text.or_else(word)
                 .unwrap_or_else(|| "it panicked".to_owned())
         })
     }
+}
+
+fn too_long() -> String {
+    format!("it has not ended within {} s", AT_MOST.as_secs())
 }
 
 /// The clause of a name.

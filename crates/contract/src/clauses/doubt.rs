@@ -69,8 +69,11 @@ pub async fn a_create_that_found_no_connection_was_not_sent(kit: &Kit) {
         .intent(&*adapter, &shard)
         .await
         .expect("the input is staged");
-    // A port on which nobody listens: it was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    // A port that is held, and on which nobody listens. A free one would do but for this: a connection to
+    // it that is given the same port to come from is connected with itself, and waits for ever.
+    let held = tokio::net::TcpSocket::new_v4().expect("a socket");
+    let bound = held.bind(([127, 0, 0, 1], 0).into());
+    let port = bound.and_then(|()| held.local_addr());
     let nowhere = format!("http://{}", port.expect("a free port"));
     let adapter = kit.wire.adapter(&nowhere, crate::kit::KEY);
     let error = adapter
