@@ -38,18 +38,15 @@ impl Clause {
     /// If it does not keep it.
     pub fn hold(&self, wire: impl Wire) {
         let kit = Kit::new(wire);
-        let run = async { tokio::time::timeout(AT_MOST, (self.run)(&kit)).await };
-        assert!(runtime().block_on(run).is_ok(), "{}", too_long());
+        let ended = runtime().block_on(in_time((self.run)(&kit)));
+        ended.unwrap_or_else(|why| panic!("{why}"));
     }
 
     /// The same without a panic: why it is not kept.
     pub async fn try_hold(&self, wire: Arc<dyn Wire>) -> Result<(), String> {
         let kit = Kit { wire };
         let run = AssertUnwindSafe((self.run)(&kit)).catch_unwind();
-        let Ok(run) = tokio::time::timeout(AT_MOST, run).await else {
-            return Err(too_long());
-        };
-        run.map_err(|panic| {
+        in_time(run).await?.map_err(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             let word = || panic.downcast_ref::<&str>().map(|word| (*word).to_owned());
             text.or_else(word)
@@ -58,8 +55,13 @@ impl Clause {
     }
 }
 
-fn too_long() -> String {
-    format!("it has not ended within {} s", AT_MOST.as_secs())
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the server is a real one, and so is the time it takes"
+)]
+async fn in_time<T>(clause: impl Future<Output = T>) -> Result<T, String> {
+    let ended = tokio::time::timeout(AT_MOST, clause).await;
+    ended.map_err(|_| format!("it has not ended within {} s", AT_MOST.as_secs()))
 }
 
 /// The clause of a name.
