@@ -36,6 +36,7 @@ impl Engine {
     /// results too if that is wanted and possible. Gives what stays. What is deleted once is not asked for
     /// again.
     pub async fn clean(&self, run: &RunRecord, batches: bool) -> Result<Left> {
+        let run = self.recorded(run).await?;
         let mut left = Left::default();
         for shard in self.ledger.shards(&run.id).await? {
             let mut stay = (false, true);
@@ -57,7 +58,7 @@ impl Engine {
         };
         let run = RunRecord {
             cleaned: Some(cleaned),
-            ..run.clone()
+            ..run
         };
         self.ledger.begin(&run, &[]).await?;
         Ok(left)

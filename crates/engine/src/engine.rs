@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lmbatch_core::{
     BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Error, ErrorKind, Ledger,
-    ListOptions, Nonce, Page, RequestId, Result, Rng, RunRecord, ShardRecord, Spool,
+    ListOptions, Nonce, Page, RequestId, Result, Rng, RunRecord, ShardRecord, ShardState, Spool,
 };
 
 use crate::clock::{SystemClock, SystemRng};
@@ -288,6 +288,39 @@ impl Engine {
             )));
         }
         self.job(run).await?.drive(options).await
+    }
+
+    /// Asks the provider to cancel every batch of a run, and creates no more of them; how many are asked
+    /// for. What is answered by then is still paid for, and fetched when the run is
+    /// [resumed](Self::resume).
+    ///
+    /// # Errors
+    /// The first of what the provider refuses; all batches are asked for all the same.
+    pub async fn cancel_run(&self, run: &RunRecord) -> Result<u64> {
+        let run = RunRecord {
+            cancelled: true,
+            ..self.recorded(run).await?
+        };
+        // First that nothing more is created, then what is there.
+        self.ledger.begin(&run, &[]).await?;
+        let (mut count, mut failure) = (0, None);
+        for shard in self.ledger.shards(&run.id).await? {
+            if let ShardState::Created { batch, .. } = &shard.state {
+                match self.cancel(batch).await {
+                    Ok(()) => count += 1,
+                    Err(error) => failure = failure.or(Some(error)),
+                }
+            }
+        }
+        failure.map_or(Ok(count), Err)
+    }
+
+    /// A run as the record has it now: whoever holds a copy may have read it before someone else went on
+    /// with it.
+    pub(crate) async fn recorded(&self, run: &RunRecord) -> Result<RunRecord> {
+        let mut runs = self.ledger.runs().await?.into_iter();
+        runs.find(|known| known.id == run.id)
+            .ok_or_else(|| Error::invalid_input(format!("the record knows no run {}", run.id)))
     }
 
     /// The record of runs.

@@ -51,7 +51,7 @@ impl Engine {
             let order = update.note(plan)?;
             (changes, update.refill.finish()?, order)
         };
-        job.run.asked = run.attempt + 1;
+        job.run.asked = job.run.attempt + 1;
         job.run.requests = plan.requests;
         job.run.digest = plan.digest.clone();
         job.run.order = Some(order);
@@ -89,17 +89,18 @@ impl Engine {
                     chosen.len() as u64 - found.changed
                 )));
             }
-            note_sent(&job.plan.files, &update.places, run.attempt + 1)?;
+            note_sent(&job.plan.files, &update.places, job.run.attempt + 1)?;
             update.refill.finish()?
         };
-        job.run.asked = run.attempt + 1;
+        job.run.asked = job.run.attempt + 1;
         job.send(shards).await
     }
 
     pub(crate) async fn job(&self, run: &RunRecord) -> Result<Job<'_>> {
+        let run = self.recorded(run).await?;
         let shards = self.ledger.shards(&run.id).await?;
-        let plan = restored(&*self.provider, self.spool()?, run, &shards)?;
-        Job::new(self, run.clone(), plan).await
+        let plan = restored(&*self.provider, self.spool()?, &run, &shards)?;
+        Job::new(self, run, plan).await
     }
 
     fn comparable(&self, run: &RunRecord, plan: &Plan) -> Result<()> {

@@ -123,6 +123,24 @@ async fn what_is_chosen_goes_out_again_and_the_last_answer_counts() {
 }
 
 #[tokio::test]
+async fn a_run_is_gone_on_with_as_the_record_has_it_whatever_its_caller_remembers() {
+    let world = World::new(Script::default());
+    world.run(&ASKED).await.unwrap();
+    let stale = world.record().await;
+    let engine = world.engine();
+    engine.requeue(&stale, &HashSet::from([1])).await.unwrap();
+    let finished = engine.resume(&stale, RunOptions::default()).await.unwrap();
+    assert_eq!(finished.batches().len(), 2);
+    let run = world.record().await;
+    assert_eq!((run.attempt, run.finished), (1, true));
+    engine.requeue(&stale, &HashSet::from([2])).await.unwrap();
+    assert_eq!(world.record().await.attempt, 2);
+    world.ledger.forget(&run.id).await.unwrap();
+    let error = engine.sealed(&run).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
 async fn rows_that_fail_for_now_go_out_again_until_the_tries_are_used_up() {
     for (attempts, creates) in [(1, 1), (2, 2), (3, 3)] {
         let world = World::new(Script {

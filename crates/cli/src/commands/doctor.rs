@@ -94,15 +94,15 @@ pub(crate) async fn doctor(args: DoctorArgs) -> Result<Exit, Failure> {
 }
 
 async fn findings(engine: &Engine, args: &DoctorArgs) -> Result<Findings, Failure> {
-    let (runs, strays) = match state::ledger(&args.state).await {
-        Ok(ledger) => {
-            let runs = ledger.runs().await?;
-            let spool = StateFolder::read(state::folder(&args.state)).spool();
-            let strays = purge::strays(&spool, &runs)?;
-            (runs, strays)
-        }
-        // Without a record every batch is unknown to it, and what files there are may be all that is left.
-        Err(_) => (Vec::new(), Vec::new()),
+    // Without a record every batch is unknown to it, and what files there are may be all that is left. One
+    // that cannot be read says nothing about either.
+    let (runs, strays) = if state::is_there(&args.state) {
+        let runs = state::ledger(&args.state).await?.runs().await?;
+        let spool = StateFolder::read(state::folder(&args.state)).spool();
+        let strays = purge::strays(&spool, &runs)?;
+        (runs, strays)
+    } else {
+        (Vec::new(), Vec::new())
     };
     let run_of = |nonce: &str| runs.iter().find(|run| run.nonce.as_str() == nonce);
     let batches = labelled(engine).await?.into_iter();

@@ -145,6 +145,14 @@ async fn known(
                 "there is a run {name:?} ({}); give the new one another name",
                 run.id
             ))),
+            Some(run) if run.cancelled => Err(Failure::usage(format!(
+                "the run {name:?} ({}) was cancelled",
+                run.id
+            ))
+            .hint(format!(
+                "lmbatch resume {} fetches what was answered; another name with --run sends all of it again",
+                run.id
+            ))),
             Some(run) if is_same(&run) => Ok(Known::Same(run.into())),
             Some(run) if args.update && is_ours(&run) => Ok(Known::Changed(run.into())),
             Some(run) => Err(Failure::usage(format!(

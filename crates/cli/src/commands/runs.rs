@@ -152,20 +152,8 @@ pub(crate) async fn cancel(args: &CancelArgs) -> Result<Exit, Failure> {
     }
     let notes = Notes::read(&run)?;
     let engine = Engine::new(connect(notes.provider, &notes.connection, notes.route)?);
-    // First that nothing more is created, then what is there.
-    let (_state, durable) = state::durable(engine.clone(), &args.state).await?;
-    let run = RunRecord {
-        cancelled: true,
-        ..run
-    };
-    durable.ledger().begin(&run, &[]).await?;
-    let mut count = 0;
-    for shard in ledger.shards(&run.id).await? {
-        if let ShardState::Created { batch, .. } = &shard.state {
-            engine.cancel(batch).await?;
-            count += 1;
-        }
-    }
+    let (_state, engine) = state::durable(engine, &args.state).await?;
+    let count = engine.cancel_run(&run).await?;
     terminal::say(&format!(
         "{count} batches are being cancelled; what is answered by then is paid for. Fetch it with:\n  lmbatch resume {}",
         run.id

@@ -14,6 +14,7 @@ use crate::model;
 use crate::providers::{self, Provider, Route};
 
 const NAME: &str = ".lmbatch";
+const LEDGER: &str = "ledger.db";
 
 /// The folder that was named, or the nearest that is there, or the one to be made here.
 pub(crate) fn folder(args: &StateArgs) -> PathBuf {
@@ -38,10 +39,15 @@ pub(crate) async fn durable(
     Ok((state, engine))
 }
 
+/// Whether the folder has runs.
+pub(crate) fn is_there(args: &StateArgs) -> bool {
+    folder(args).join(LEDGER).exists()
+}
+
 /// The runs of a folder that may not be there yet.
 pub(crate) async fn ledger(args: &StateArgs) -> Result<Arc<dyn Ledger>, Failure> {
     let folder = folder(args);
-    if !folder.join("ledger.db").exists() {
+    if !is_there(args) {
         return Err(Failure::usage(format!(
             "there are no runs in {}",
             folder.display()
