@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use lmbatch::durable::{FolderSpool, StateFolder};
-use lmbatch::{BatchLimit, Changes, ErrorKind, Event, LMInvoker, Request, RetryPolicy, RunOutput};
+use lmbatch::{
+    BatchLimit, Changes, ErrorKind, Event, LMInvoker, Outcome, Request, RetryPolicy, RunOutput,
+};
 use lmbatch_emulator::{Emulator, Fault, FaultKind, Operation, Pace};
 use lmbatch_tests::{SUBJECTS, Subject};
 
@@ -103,6 +105,51 @@ async fn a_run_that_was_cut_off_is_gone_on_with_by_its_name_alone() {
         let output = invoker.batch().run("mine").await.unwrap();
         assert_eq!(read(&output, 0).await.len(), 1_000);
         assert_eq!(emulator.bill().creates, 1, "{}", subject.name);
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_cancelled_while_someone_else_waits_for_it() {
+    for subject in SUBJECTS {
+        let slow = Pace {
+            in_progress: Duration::from_secs(3_600),
+            ..Pace::INSTANT
+        };
+        let (emulator, folder) = (emulator(slow).await, tempfile::tempdir().unwrap());
+        let waits = recorded(subject, &emulator, folder.path()).await;
+        let cancels = recorded(subject, &emulator, folder.path()).await;
+        let (created, exists) = tokio::sync::oneshot::channel();
+        let created = Mutex::new(Some(created));
+        let listen = move |event: &Event<'_>| {
+            if let Event::Polled { .. } = event
+                && let Some(created) = created.lock().unwrap().take()
+            {
+                created.send(()).unwrap();
+            }
+        };
+        let run = waits.batch().run("mine").requests(thousand());
+        let run = run.observe(listen);
+        let run = run.status_check_interval(Duration::from_millis(1));
+        let cancel = async {
+            exists.await.unwrap();
+            assert_eq!(cancels.batch().cancel_run("mine").await.unwrap(), 1);
+        };
+        let (output, ()) = tokio::join!(run, cancel);
+        let outcomes = output.unwrap().outcomes().unwrap();
+        let outcomes: Vec<_> = outcomes.try_collect().await.unwrap();
+        assert_eq!(outcomes.len(), 1_000, "{}", subject.name);
+        let kind = |outcome: &Outcome| outcome.value().err().map(lmbatch::RequestError::kind);
+        let kinds: Vec<_> = outcomes.iter().map(|(_, outcome)| kind(outcome)).collect();
+        // Some are answered by then, and none of the others is anything else.
+        let cancelled = Some(ErrorKind::Cancelled);
+        assert!(kinds.contains(&cancelled), "{}", subject.name);
+        assert!(
+            kinds
+                .iter()
+                .all(|kind| kind.is_none() || *kind == cancelled),
+            "{kinds:?}"
+        );
+        assert_eq!(emulator.bill().creates, 1);
     }
 }
 

@@ -94,6 +94,8 @@ kinds! {
     InvalidStructured = "invalid_structured": "the reply does not fit the schema",
     /// A create's fate is unknown: it may have been accepted.
     Doubt = "doubt": "it is not known whether the batch was created",
+    /// Someone else changed it in between.
+    Conflict = "conflict": "it was changed by someone else in between",
     /// A file or folder on this machine.
     Local = "local": "a local file could not be used",
     /// A bug of ours.

@@ -54,6 +54,9 @@ pub struct RunRecord {
     pub cleaned: Option<Cleaned>,
     /// What its caller keeps with it, such as where the output goes.
     pub notes: BTreeMap<Box<str>, Box<str>>,
+    /// Counts the changes of this record.
+    #[serde(default)]
+    pub epoch: u64,
 }
 
 /// What of a run was deleted at its provider.
@@ -203,9 +206,22 @@ impl ShardRecord {
 /// The durable record of runs and batches. Transitions are compare-and-set: of two writers one loses, and learns it.
 #[async_trait]
 pub trait Ledger: fmt::Debug + Send + Sync + 'static {
-    /// Notes a run and shards of it at once, each planned at epoch 0; of a run that is known, the shards
-    /// are added and the record replaced.
+    /// Notes a new run and its shards at once, each at epoch 0.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where another run has its id or its name.
     async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()>;
+
+    /// Replaces the record of a run that is at the epoch of `run`, and adds shards to it at once. Gives the
+    /// new epoch.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where the run, or one of the shards, is already
+    /// otherwise; nothing is changed then.
+    async fn change(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<u64>;
+
+    /// The run of an id.
+    async fn run(&self, id: &str) -> Result<Option<RunRecord>>;
 
     /// Every run, newest first.
     async fn runs(&self) -> Result<Vec<RunRecord>>;
@@ -217,6 +233,9 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     async fn forget(&self, run: &str) -> Result<()>;
 
     /// Moves the shard from `epoch` to `state`, durably, and returns the new epoch.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where it is not at that epoch any more.
     async fn advance(&self, key: &ShardKey, epoch: u64, state: ShardState) -> Result<u64>;
 }
 

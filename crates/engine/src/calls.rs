@@ -77,7 +77,7 @@ impl<'a> Create<'a> {
     /// Does everything that is free, and stops before the create: see [`Prepared`].
     pub fn prepare(self) -> BoxFuture<'a, Result<Prepared>> {
         async move {
-            let engine = &self.call.invoker.engine;
+            let engine = &self.call.invoker.engine.once();
             let ids = self.call.ids();
             let plan = engine.plan_with(self.call.source(), ids).await?;
             Prepared::new(engine, &plan).await
@@ -93,7 +93,7 @@ impl<'a> Create<'a> {
     /// [`ErrorKind::Doubt`] as for every create.
     pub fn find_or_create(self, prepared: Prepared) -> BoxFuture<'a, Result<BatchHandle>> {
         async move {
-            let engine = &self.call.invoker.engine;
+            let engine = &self.call.invoker.engine.once();
             let (ids, nonce) = prepared.ids();
             let plan = engine.plan_under(self.call.source(), ids, nonce).await?;
             prepared.find_or_create(engine, &plan).await
@@ -108,7 +108,7 @@ impl<'a> IntoFuture for Create<'a> {
 
     fn into_future(self) -> Self::IntoFuture {
         async move {
-            let engine = &self.call.invoker.engine;
+            let engine = &self.call.invoker.engine.once();
             let ids = self.call.ids();
             let plan = engine.plan_with(self.call.source(), ids).await?;
             engine.submit(plan).await

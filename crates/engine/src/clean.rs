@@ -56,11 +56,8 @@ impl Engine {
             attempt: run.attempt,
             batches: batches || run.cleaned.is_some_and(|cleaned| cleaned.batches),
         };
-        let run = RunRecord {
-            cleaned: Some(cleaned),
-            ..run
-        };
-        self.ledger.begin(&run, &[]).await?;
+        self.change(&run, &[], |run| run.cleaned = Some(cleaned))
+            .await?;
         Ok(left)
     }
 

@@ -59,11 +59,15 @@ impl Engine {
     pub(crate) async fn begin_single(&self, plan: &Plan) -> Result<(Shard, Noted)> {
         let shard = plan.single()?.clone();
         let run = plan.record(&*self.clock);
-        let record = plan.shards[0].record(&run.id);
-        self.ledger
-            .begin(&run, std::slice::from_ref(&record))
-            .await?;
-        Ok((shard, Noted::new(&record)))
+        if self.ledger.run(&run.id).await?.is_none() {
+            let new = plan.shards[0].record(&run.id);
+            self.ledger.begin(&run, &[new]).await?;
+        }
+        let records = self.ledger.shards(&run.id).await?;
+        let record = records.first().ok_or_else(|| {
+            Error::new(ErrorKind::Internal).with_message("the ledger keeps no shard")
+        })?;
+        Ok((shard, Noted::new(record)))
     }
 
     /// Everything that is free: what the create needs is at the provider, and noted.
@@ -388,15 +392,17 @@ impl Engine {
     /// The batches that the ledger knows.
     async fn taken(&self) -> Result<HashSet<BatchId>> {
         let mut taken = HashSet::new();
-        for run in self.ledger.runs().await? {
-            for shard in self.ledger.shards(&run.id).await? {
-                match shard.state {
-                    ShardState::Created { batch, .. } => taken.insert(batch),
-                    ShardState::Ended(snapshot) | ShardState::Sealed { snapshot, .. } => {
-                        taken.insert(snapshot.id)
-                    }
-                    _ => continue,
-                };
+        for ledger in [&self.ledger, &self.beside] {
+            for run in ledger.runs().await? {
+                for shard in ledger.shards(&run.id).await? {
+                    match shard.state {
+                        ShardState::Created { batch, .. } => taken.insert(batch),
+                        ShardState::Ended(snapshot) | ShardState::Sealed { snapshot, .. } => {
+                            taken.insert(snapshot.id)
+                        }
+                        _ => continue,
+                    };
+                }
             }
         }
         Ok(taken)

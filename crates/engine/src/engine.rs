@@ -42,6 +42,8 @@ use crate::spool::{Files, TemporarySpool};
 pub struct Engine {
     pub(crate) provider: Arc<dyn BatchProvider>,
     pub(crate) ledger: Arc<dyn Ledger>,
+    /// Beside a record, where what is asked for once is noted; there, the record.
+    pub(crate) beside: Arc<dyn Ledger>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) polling: PollingPolicy,
@@ -75,6 +77,7 @@ impl Engine {
         Self {
             provider,
             ledger: Arc::new(MemoryLedger::default()),
+            beside: Arc::new(MemoryLedger::default()),
             clock: Arc::new(SystemClock::new()),
             rng: Arc::new(SystemRng),
             polling: PollingPolicy::GROWING,
@@ -143,6 +146,7 @@ impl Engine {
     pub fn with_record(self, ledger: Arc<dyn Ledger>, spool: Arc<dyn Spool>) -> Self {
         Self {
             durable: true,
+            beside: Arc::new(MemoryLedger::default()),
             ..self.with_ledger(ledger).with_spool(spool)
         }
     }
@@ -221,13 +225,20 @@ impl Engine {
         source: Box<dyn RequestSource>,
         options: RunOptions,
     ) -> Result<Finished> {
+        let engine = self.once();
+        let plan = engine.plan(source).await?;
+        engine.run(plan, options).await
+    }
+
+    /// The same for what no one will ask for again: it leaves nothing in the record, but knows what is
+    /// there.
+    pub(crate) fn once(&self) -> Self {
         let mut engine = self.clone();
         if engine.durable {
             (engine.durable, engine.spool) = (false, None);
-            engine.ledger = Arc::new(MemoryLedger::default());
+            std::mem::swap(&mut engine.ledger, &mut engine.beside);
         }
-        let plan = engine.plan(source).await?;
-        engine.run(plan, options).await
+        engine
     }
 
     /// Notes a plan in the ledger, under the caller's name for it and with its notes.
@@ -297,12 +308,9 @@ impl Engine {
     /// # Errors
     /// The first of what the provider refuses; all batches are asked for all the same.
     pub async fn cancel_run(&self, run: &RunRecord) -> Result<u64> {
-        let run = RunRecord {
-            cancelled: true,
-            ..self.recorded(run).await?
-        };
-        // First that nothing more is created, then what is there.
-        self.ledger.begin(&run, &[]).await?;
+        // First that nothing more is created, then what is there. A process that goes on with the run sees
+        // it, and cancels what it was creating meanwhile.
+        let run = self.change(run, &[], |run| run.cancelled = true).await?;
         let (mut count, mut failure) = (0, None);
         for shard in self.ledger.shards(&run.id).await? {
             if let ShardState::Created { batch, .. } = &shard.state {
@@ -318,9 +326,39 @@ impl Engine {
     /// A run as the record has it now: whoever holds a copy may have read it before someone else went on
     /// with it.
     pub(crate) async fn recorded(&self, run: &RunRecord) -> Result<RunRecord> {
-        let mut runs = self.ledger.runs().await?.into_iter();
-        runs.find(|known| known.id == run.id)
-            .ok_or_else(|| Error::invalid_input(format!("the record knows no run {}", run.id)))
+        let known = self.ledger.run(&run.id).await?;
+        known.ok_or_else(|| Error::invalid_input(format!("the record knows no run {}", run.id)))
+    }
+
+    /// Changes the record of a run as it is now, and adds shards to it; all over, where someone else
+    /// changed something of it in between.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] where its requests have gone out again since `run` was read.
+    pub(crate) async fn change(
+        &self,
+        run: &RunRecord,
+        shards: &[ShardRecord],
+        change: impl Fn(&mut RunRecord) + Send + Sync,
+    ) -> Result<RunRecord> {
+        loop {
+            let mut now = self.recorded(run).await?;
+            if now.attempt != run.attempt {
+                let message = format!("the run {}", run.id);
+                return Err(Error::new(ErrorKind::Conflict).with_message(message));
+            }
+            change(&mut now);
+            match self.ledger.change(&now, shards).await {
+                Ok(epoch) => return Ok(RunRecord { epoch, ..now }),
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    // Not the run but one of the shards: that does not pass.
+                    if self.recorded(run).await?.epoch == now.epoch {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The record of runs.

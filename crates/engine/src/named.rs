@@ -226,11 +226,7 @@ impl Engine {
             Some(source) => Some(self.plan(source).await.map_err(Error::from)?),
             None => None,
         };
-        let runs = self.ledger.runs().await?;
-        let known = runs
-            .into_iter()
-            .find(|run| run.name.as_deref() == Some(name));
-        let (run, changes) = match (known, plan) {
+        let (run, changes) = match (self.find_named(name).await?, plan) {
             (Some(run), Some(plan)) => {
                 let changed = self.compare(run, &plan, update).await;
                 plan.discard();
@@ -253,6 +249,11 @@ impl Engine {
             self.resume(&run, options).await?
         };
         Ok((run, finished, changes))
+    }
+
+    pub(crate) async fn find_named(&self, name: &str) -> Result<Option<RunRecord>> {
+        let mut runs = self.ledger.runs().await?.into_iter();
+        Ok(runs.find(|run| run.name.as_deref() == Some(name)))
     }
 
     async fn compare(

@@ -103,6 +103,27 @@ impl<'a> BatchOperations<'a> {
         self.invoker.engine.cancel(batch).await
     }
 
+    /// Asks the provider to cancel every batch of a [named run](Self::run), and creates no more of them; how
+    /// many are asked for. Whoever waits for the run, here or in another process, sees it and fetches what
+    /// was answered by then, which is still paid for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where there is no such run.
+    ///
+    /// ```no_run
+    /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_core::Result<()> {
+    /// let batches = invoker.batch().cancel_run("sums").await?;
+    /// println!("{batches} batches are being cancelled");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn cancel_run(self, name: &str) -> Result<u64> {
+        let engine = &self.invoker.engine;
+        let run = engine.find_named(name).await?;
+        let unknown = || lmbatch_core::Error::invalid_input(format!("there is no run {name:?}"));
+        engine.cancel_run(&run.ok_or_else(unknown)?).await
+    }
+
     /// Creates a batch, waits until it has ended, and gives back one outcome for each request.
     pub fn invoke<R: Into<Request>>(self, requests: impl IntoIterator<Item = R>) -> Invoke<'a> {
         Invoke::plain(Call::new(self.invoker, requests))

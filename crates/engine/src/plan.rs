@@ -100,6 +100,7 @@ impl Plan {
             finished: false,
             cancelled: false,
             cleaned: None,
+            epoch: 0,
             notes: std::collections::BTreeMap::new(),
         }
     }

@@ -45,11 +45,9 @@ impl Job<'_> {
         }
         let attempt = self.run.attempt + 1;
         self.engine.tell(&Event::Requeued { requests, attempt });
-        self.run.attempt = attempt;
-        self.run.finished = false;
         let records: Vec<_> = new.iter().map(|shard| shard.record(&self.run.id)).collect();
         // From here on the run knows them; before, nothing has happened.
-        self.engine.ledger.begin(&self.run, &records).await?;
+        self.note(attempt, false, &records).await?;
         for (planned, record) in new.into_iter().zip(&records) {
             self.plan.shards.push(planned.clone());
             self.works.push(Work {

@@ -3,11 +3,12 @@
 
 use lmbatch_core::{
     BatchId, BatchProblem, BatchSnapshot, BatchStatus, Certainty, Error, ErrorKind, RequestError,
-    Result, Retry, RunRecord, Segment, ShardState,
+    Result, Retry, RunRecord, Segment, ShardRecord, ShardState,
 };
 
 use crate::create::{Created, Noted};
 use crate::engine::{Engine, RunOptions};
+use crate::event::Event;
 use crate::fetch::{Harvest, INDEX, PARTIAL_INDEX};
 use crate::finished::Finished;
 use crate::joiner::Joiner;
@@ -25,6 +26,8 @@ pub(crate) struct Job<'a> {
     pub(crate) plan: Plan,
     pub(crate) works: Vec<Work>,
     pub(crate) harvest: Harvest<'a>,
+    /// Whether its batches were asked to end, since its caller has had enough.
+    heeded: bool,
     /// The first thing that no waiting cures: nothing more is created, and what exists is fetched.
     failure: Option<Error>,
 }
@@ -53,6 +56,10 @@ pub(crate) enum Stage {
 }
 
 impl Work {
+    fn is_to_be_created(&self) -> bool {
+        matches!(self.stage, Stage::Waiting | Stage::Unsure(_))
+    }
+
     /// Its caller gives it up: its requests are errors, whatever became of its create.
     async fn abandon(&mut self, engine: &Engine, error: &Error) -> Result<()> {
         let snapshot = abandoned(error);
@@ -95,10 +102,7 @@ impl<'a> Job<'a> {
                     Stage::Sealed(snapshot)
                 }
                 // What was never created is cancelled with its run.
-                _ if run.cancelled => Stage::Sealed(BatchSnapshot::new(
-                    BatchId::new(NO_BATCH),
-                    BatchStatus::Cancelled,
-                )),
+                _ if run.cancelled => Stage::Sealed(never()),
                 // Planned, staged, or refused by a provider that may have changed its mind.
                 _ => Stage::Waiting,
             };
@@ -119,6 +123,7 @@ impl<'a> Job<'a> {
             plan,
             works,
             harvest,
+            heeded: false,
             failure: None,
         })
     }
@@ -127,6 +132,7 @@ impl<'a> Job<'a> {
     pub(crate) async fn drive(mut self, options: RunOptions) -> Result<Finished> {
         let start = self.engine.clock.elapsed();
         loop {
+            self.heed().await?;
             self.create_all().await?;
             self.poll_all().await?;
             self.fetch_all().await?;
@@ -192,9 +198,7 @@ impl<'a> Job<'a> {
     }
 
     fn waits(&self) -> bool {
-        self.works
-            .iter()
-            .any(|work| matches!(work.stage, Stage::Waiting | Stage::Unsure(_)))
+        self.works.iter().any(Work::is_to_be_created)
     }
 
     fn is_going(&self) -> bool {
@@ -220,19 +224,26 @@ impl<'a> Job<'a> {
             if self.failure.is_some() {
                 return Ok(());
             }
+            if !self.works[at].is_to_be_created() {
+                continue;
+            }
+            let cancelled = self.heed().await?;
+            if cancelled && matches!(self.works[at].stage, Stage::Waiting) {
+                self.call_off(at).await;
+                continue;
+            }
             let work = &mut self.works[at];
+            let shard = &work.planned.shard;
             let created = match std::mem::replace(&mut work.stage, Stage::Waiting) {
-                Stage::Waiting => {
-                    let shard = &work.planned.shard;
-                    self.engine.create(shard, &mut work.noted).await
-                }
+                Stage::Waiting => self.engine.create(shard, &mut work.noted).await,
                 Stage::Unsure(intent) => {
                     match self.engine.recover(&intent, &mut work.noted).await {
                         Ok(Some(created)) => Ok(created),
-                        Ok(None) => {
-                            let shard = &work.planned.shard;
-                            self.engine.create(shard, &mut work.noted).await
+                        Ok(None) if cancelled => {
+                            self.call_off(at).await;
+                            continue;
                         }
+                        Ok(None) => self.engine.create(shard, &mut work.noted).await,
                         Err(error) => Err(error),
                     }
                 }
@@ -244,6 +255,9 @@ impl<'a> Job<'a> {
             match created {
                 Ok(Created { batch, certainty }) => {
                     work.stage = Stage::Going(Poll::new(self.engine, batch), certainty);
+                    if cancelled {
+                        self.call_off(at).await;
+                    }
                 }
                 // Enqueued tokens, batches at once, creates an hour: others make room when they end.
                 Err(error) if is_for_now(&error) && self.is_going() => return Ok(()),
@@ -319,10 +333,73 @@ impl<'a> Job<'a> {
     }
 
     async fn finish(mut self) -> Result<Finished> {
-        self.run.finished = true;
-        self.engine.ledger.begin(&self.run, &[]).await?;
+        self.note(self.run.attempt, true, &[]).await?;
         self.sealed()
     }
+
+    /// Notes where the run is, with what is new of it; what others may change of it meanwhile stays.
+    pub(crate) async fn note(
+        &mut self,
+        attempt: u32,
+        finished: bool,
+        new: &[ShardRecord],
+    ) -> Result<()> {
+        let ours = self.run.clone();
+        let change = |run: &mut RunRecord| {
+            *run = RunRecord {
+                attempt,
+                finished,
+                cancelled: run.cancelled,
+                cleaned: run.cleaned,
+                notes: run.notes.clone(),
+                epoch: run.epoch,
+                ..ours.clone()
+            };
+        };
+        self.run = self.engine.change(&self.run, new, change).await?;
+        Ok(())
+    }
+
+    /// Whether its caller has had enough of it by now, from here or from another process: what exists is
+    /// cancelled then, and what does not exist is not created.
+    async fn heed(&mut self) -> Result<bool> {
+        if !self.heeded {
+            let before = self.run.cancelled;
+            self.run.cancelled = self.engine.recorded(&self.run).await?.cancelled;
+            if self.run.cancelled {
+                self.heeded = true;
+                if !before {
+                    let message = "the run was cancelled meanwhile; what was answered is fetched";
+                    self.engine.tell(&Event::Warning { message });
+                }
+                for at in 0..self.works.len() {
+                    self.call_off(at).await;
+                }
+            }
+        }
+        Ok(self.heeded)
+    }
+
+    /// Cancels the batch of a shard; one that has none gets none.
+    async fn call_off(&mut self, at: usize) {
+        let work = &mut self.works[at];
+        match &work.stage {
+            Stage::Waiting => work.stage = Stage::Sealed(never()),
+            Stage::Going(poll, _) => {
+                // What it answers is fetched, however it ends.
+                if let Err(error) = self.engine.cancel(&poll.batch).await {
+                    let message = format!("it was not cancelled: {error}");
+                    self.engine.tell(&Event::Warning { message: &message });
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What stands for the batch of a shard that was cancelled before it had one.
+fn never() -> BatchSnapshot {
+    BatchSnapshot::new(BatchId::new(NO_BATCH), BatchStatus::Cancelled)
 }
 
 /// A batch that has no results here yet.

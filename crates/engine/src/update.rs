@@ -57,9 +57,7 @@ impl Engine {
         job.run.order = Some(order);
         if job.send(shards).await? == 0 {
             // Nothing new: only what is in the output has changed.
-            job.run.attempt += 1;
-            job.run.finished = false;
-            self.ledger.begin(&job.run, &[]).await?;
+            job.note(job.run.attempt + 1, false, &[]).await?;
         }
         Ok((job.run, changes))
     }

@@ -79,6 +79,12 @@ impl Ledger for Dying<MemoryLedger> {
     async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
         self.fuse.run(self.inner.begin(run, shards)).await
     }
+    async fn change(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<u64> {
+        self.fuse.run(self.inner.change(run, shards)).await
+    }
+    async fn run(&self, id: &str) -> Result<Option<RunRecord>> {
+        self.fuse.run(self.inner.run(id)).await
+    }
     async fn runs(&self) -> Result<Vec<RunRecord>> {
         self.fuse.run(self.inner.runs()).await
     }

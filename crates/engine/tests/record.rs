@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use futures::{TryStreamExt as _, stream};
 use lmbatch_core::{
-    AccountId, BatchId, BatchProvider as _, BatchStatus, ContentView, ErrorKind, GenerateView,
-    Hyperparameters, Ledger as _, MessageView, Outcome, Remnant, Request, RequestId, RequestView,
-    Result, Role, RunRecord, Text,
+    AccountId, BatchId, BatchProvider as _, BatchStatus, ContentView, Delivery, Error, ErrorKind,
+    GenerateView, Hyperparameters, Ledger as _, MessageView, Outcome, Remnant, Request, RequestId,
+    RequestView, Result, Role, RunRecord, Text,
 };
 use lmbatch_engine::{
-    BatchLimit, Engine, Entry, Finished, IdView, LMInvoker, Left, MemoryLedger, RequestSource, Run,
-    RunOptions, RunOutput, Sourced,
+    BatchLimit, DoubtPolicy, Engine, Entry, Finished, IdView, LMInvoker, Left, MemoryLedger,
+    OnDoubt, RequestSource, Run, RunOptions, RunOutput, Sourced,
 };
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
 
@@ -234,11 +234,8 @@ async fn a_cancelled_run_creates_nothing_more_and_keeps_what_was_answered() {
         .timeout(std::time::Duration::ZERO)
         .await
         .unwrap_err();
-    let run = RunRecord {
-        cancelled: true,
-        ..world.record().await
-    };
-    world.ledger.begin(&run, &[]).await.unwrap();
+    let run = world.record().await;
+    assert_eq!(world.engine().cancel_run(&run).await.unwrap(), 1);
     let finished = world
         .engine()
         .resume(&run, RunOptions::default())
@@ -248,6 +245,73 @@ async fn a_cancelled_run_creates_nothing_more_and_keeps_what_was_answered() {
     assert_eq!(world.provider.accepted(), 1);
     let update = world.run(&[("x", "y")]).update().await.unwrap_err();
     assert!(update.to_string().contains("is cancelled"), "{update}");
+    // Asked for at once, and again by whoever goes on with it, who cannot know.
+    assert_eq!(world.provider.times("cancel").len(), 2);
+}
+
+#[tokio::test]
+async fn a_create_that_is_not_found_is_not_made_again_once_its_run_is_cancelled() {
+    let lost = Error::new(ErrorKind::ProviderInternal).with_delivery(Delivery::Unknown);
+    let world = World::new(Script {
+        creates: [Some(lost)].into(),
+        ..Script::default()
+    });
+    let held = world.run(&ASKED).await.unwrap_err();
+    assert_eq!(held.kind(), ErrorKind::Doubt);
+    assert_eq!(world.invoker.batch().cancel_run("mine").await.unwrap(), 0);
+    let engine = world.engine().clone().with_on_doubt(OnDoubt::Resubmit);
+    let run = world.record().await;
+    let finished = engine.resume(&run, RunOptions::default()).await.unwrap();
+    assert_eq!(finished.requests(), 3);
+    assert_eq!(
+        (
+            world.provider.times("create").len(),
+            world.provider.accepted()
+        ),
+        (1, 0)
+    );
+}
+
+#[tokio::test]
+async fn a_batch_that_is_found_in_a_cancelled_run_is_cancelled() {
+    let lost = Error::new(ErrorKind::ProviderInternal).with_delivery(Delivery::Unknown);
+    let world = World::new(Script {
+        accepted_unseen: [lost].into(),
+        // As many as there are looks.
+        blind_looks: DoubtPolicy::default().looks.len() as u32,
+        ..Script::default()
+    });
+    let held = world.run(&ASKED).await.unwrap_err();
+    assert_eq!(held.kind(), ErrorKind::Doubt);
+    world.invoker.batch().cancel_run("mine").await.unwrap();
+    let output = world.invoker.batch().run("mine").await.unwrap();
+    assert_eq!(output.requests(), 3);
+    assert_eq!(
+        (
+            world.provider.times("cancel").len(),
+            world.provider.accepted()
+        ),
+        (1, 1)
+    );
+}
+
+#[tokio::test]
+async fn what_is_asked_for_once_leaves_nothing_in_the_record() {
+    let world = World::new(Script::default());
+    let asked = || ASKED.map(|(id, prompt)| Request::new(id, prompt));
+    world.invoker.batch().invoke(asked()).await.unwrap();
+    world.invoker.batch().create(asked()).await.unwrap();
+    let prepared = world
+        .invoker
+        .batch()
+        .create(asked())
+        .prepare()
+        .await
+        .unwrap();
+    let create = world.invoker.batch().create(asked());
+    create.find_or_create(prepared).await.unwrap();
+    assert_eq!(world.provider.accepted(), 3);
+    assert_eq!(world.ledger.runs().await.unwrap(), []);
 }
 
 #[tokio::test]

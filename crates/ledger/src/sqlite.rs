@@ -8,28 +8,38 @@ use lmbatch_core::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{ConnectOptions as _, Sqlite, SqliteConnection, Transaction};
 
-/// What this lmbatch writes. A folder of a later one is not touched.
-const VERSION: i64 = 1;
-
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS run (
+/// How a ledger came to be what it is: what leads from each version to the next. A ledger of a later
+/// lmbatch has a version that is not here, and is not touched.
+const MIGRATIONS: [&str; 2] = [
+    "
+CREATE TABLE run (
     id TEXT PRIMARY KEY,
     number INTEGER NOT NULL,
     record TEXT NOT NULL
 ) STRICT;
-CREATE TABLE IF NOT EXISTS shard (
+CREATE TABLE shard (
     run TEXT NOT NULL REFERENCES run(id) ON DELETE CASCADE,
     number INTEGER NOT NULL,
     epoch INTEGER NOT NULL,
     record TEXT NOT NULL,
     PRIMARY KEY (run, number)
 ) STRICT;
-";
+PRAGMA user_version = 1;
+",
+    // Of two who begin a run of one name, or change one run, one loses and learns it.
+    "
+ALTER TABLE run ADD COLUMN name TEXT;
+ALTER TABLE run ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+UPDATE run SET name = json_extract(record, '$.name');
+CREATE UNIQUE INDEX run_name ON run (name);
+PRAGMA user_version = 2;
+",
+];
 
 /// A ledger in a SQLite file. Every transition is synced before it returns.
 #[derive(Debug, Clone)]
@@ -54,22 +64,44 @@ impl SqliteLedger {
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new().max_connections(1);
         let pool = pool.connect_with(options).await.map_err(failed)?;
+        let ledger = Self { pool };
+        if ledger.version(&ledger.pool).await? != MIGRATIONS.len() {
+            ledger.migrate(path).await?;
+        }
+        Ok(ledger)
+    }
+
+    async fn version(&self, on: impl sqlx::SqliteExecutor<'_>) -> Result<usize> {
         let found: i64 = sqlx::query_scalar("PRAGMA user_version")
-            .fetch_one(&pool)
+            .fetch_one(on)
             .await
             .map_err(failed)?;
-        if found > VERSION {
+        Ok(usize::try_from(found).unwrap_or(usize::MAX))
+    }
+
+    /// Brings the ledger to what this lmbatch writes, all of it or nothing.
+    async fn migrate(&self, path: &Path) -> Result<()> {
+        // Others who open it now wait here, and find it done.
+        let mut all = self.writing().await?;
+        let found = self.version(&mut *all).await?;
+        let Some(missing) = MIGRATIONS.get(found..) else {
             return Err(Error::new(ErrorKind::Local).with_message(format!(
                 "the ledger {} was written by a newer lmbatch; use that one",
                 path.display()
             )));
+        };
+        for step in missing {
+            let done = sqlx::raw_sql(*step).execute(&mut *all).await;
+            done.map_err(failed)?;
         }
-        sqlx::raw_sql(SCHEMA).execute(&pool).await.map_err(failed)?;
-        sqlx::query("PRAGMA user_version = 1")
-            .execute(&pool)
-            .await
-            .map_err(failed)?;
-        Ok(Self { pool })
+        all.commit().await.map_err(failed)
+    }
+
+    /// A transaction that is the only one that writes, from its beginning: one that finds out only when it
+    /// writes that another process has, would fail and not wait.
+    async fn writing(&self) -> Result<Transaction<'static, Sqlite>> {
+        let begun = self.pool.begin_with("BEGIN IMMEDIATE").await;
+        begun.map_err(failed)
     }
 
     async fn records<T: DeserializeOwned>(&self, texts: Vec<String>) -> Result<Vec<T>> {
@@ -95,6 +127,32 @@ fn failed(error: sqlx::Error) -> Error {
         .with_source(error)
 }
 
+/// Someone else's row stands where this one was to be.
+fn taken(error: sqlx::Error, what: impl Fn() -> String) -> Error {
+    match &error {
+        sqlx::Error::Database(refusal) if refusal.is_unique_violation() => {
+            Error::new(ErrorKind::Conflict).with_message(what())
+        }
+        _ => failed(error),
+    }
+}
+
+/// Notes shards with the run that they belong to.
+async fn add(all: &mut SqliteConnection, shards: &[ShardRecord]) -> Result<()> {
+    for shard in shards {
+        let key = &shard.key;
+        sqlx::query("INSERT INTO shard (run, number, epoch, record) VALUES (?, ?, ?, ?)")
+            .bind(&*key.run)
+            .bind(i64::from(key.shard))
+            .bind(shard.epoch as i64)
+            .bind(written(shard)?)
+            .execute(&mut *all)
+            .await
+            .map_err(|error| taken(error, || format!("shard {} of run {}", key.shard, key.run)))?;
+    }
+    Ok(())
+}
+
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| {
         Error::new(ErrorKind::Local)
@@ -111,28 +169,51 @@ fn written(record: &impl Serialize) -> Result<String> {
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
-        let mut all = self.pool.begin().await.map_err(failed)?;
+        let mut all = self.writing().await?;
         sqlx::query(
-            "INSERT INTO run (id, number, record)
-             VALUES (?1, (SELECT coalesce(max(number), 0) + 1 FROM run), ?2)
-             ON CONFLICT (id) DO UPDATE SET record = ?2",
+            "INSERT INTO run (id, name, number, epoch, record)
+             VALUES (?, ?, (SELECT coalesce(max(number), 0) + 1 FROM run), ?, ?)",
         )
         .bind(&*run.id)
+        .bind(run.name.as_deref())
+        .bind(run.epoch as i64)
         .bind(written(run)?)
         .execute(&mut *all)
         .await
-        .map_err(failed)?;
-        for shard in shards {
-            sqlx::query("INSERT INTO shard (run, number, epoch, record) VALUES (?, ?, ?, ?)")
-                .bind(&*shard.key.run)
-                .bind(i64::from(shard.key.shard))
-                .bind(shard.epoch as i64)
-                .bind(written(shard)?)
-                .execute(&mut *all)
-                .await
-                .map_err(failed)?;
-        }
+        .map_err(|error| taken(error, || format!("there is a run {} already", run.id)))?;
+        add(&mut all, shards).await?;
         all.commit().await.map_err(failed)
+    }
+
+    async fn change(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<u64> {
+        let mut all = self.writing().await?;
+        let changed = RunRecord {
+            epoch: run.epoch + 1,
+            ..run.clone()
+        };
+        let done = sqlx::query("UPDATE run SET epoch = ?, record = ? WHERE id = ? AND epoch = ?")
+            .bind(changed.epoch as i64)
+            .bind(written(&changed)?)
+            .bind(&*run.id)
+            .bind(run.epoch as i64)
+            .execute(&mut *all)
+            .await
+            .map_err(failed)?;
+        if done.rows_affected() != 1 {
+            return Err(Error::new(ErrorKind::Conflict).with_message(format!("run {}", run.id)));
+        }
+        add(&mut all, shards).await?;
+        all.commit().await.map_err(failed)?;
+        Ok(changed.epoch)
+    }
+
+    async fn run(&self, id: &str) -> Result<Option<RunRecord>> {
+        let text: Option<String> = sqlx::query_scalar("SELECT record FROM run WHERE id = ?")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+        text.map(|text| parse(&text)).transpose()
     }
 
     async fn runs(&self) -> Result<Vec<RunRecord>> {
@@ -162,7 +243,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn advance(&self, key: &ShardKey, epoch: u64, state: ShardState) -> Result<u64> {
-        let mut all = self.pool.begin().await.map_err(failed)?;
+        let mut all = self.writing().await?;
         let text: Option<String> = sqlx::query_scalar(
             "SELECT record FROM shard WHERE run = ? AND number = ? AND epoch = ?",
         )
@@ -173,10 +254,8 @@ impl Ledger for SqliteLedger {
         .await
         .map_err(failed)?;
         let Some(text) = text else {
-            return Err(Error::new(ErrorKind::Internal).with_message(format!(
-                "shard {} of run {} was moved on by someone else",
-                key.shard, key.run
-            )));
+            let shard = format!("shard {} of run {}", key.shard, key.run);
+            return Err(Error::new(ErrorKind::Conflict).with_message(shard));
         };
         let record = parse::<ShardRecord>(&text)?.advanced(state);
         let next = record.epoch;

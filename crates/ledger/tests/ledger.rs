@@ -29,6 +29,7 @@ fn run(id: &str) -> RunRecord {
         finished: false,
         cancelled: false,
         cleaned: None,
+        epoch: 0,
         notes: [("output".into(), "out.jsonl".into())].into(),
     }
 }
@@ -79,8 +80,14 @@ async fn what_is_noted_is_read_back_newest_first() {
             .begin(&run("r-1"), &[shard("r-1", 0), shard("r-1", 1)])
             .await
             .unwrap();
-        ledger.begin(&run("r-2"), &[shard("r-2", 0)]).await.unwrap();
-        assert_eq!(ledger.runs().await.unwrap(), [run("r-2"), run("r-1")]);
+        let other = RunRecord {
+            name: Some("other".into()),
+            ..run("r-2")
+        };
+        ledger.begin(&other, &[shard("r-2", 0)]).await.unwrap();
+        assert_eq!(ledger.runs().await.unwrap(), [other.clone(), run("r-1")]);
+        assert_eq!(ledger.run("r-2").await.unwrap(), Some(other));
+        assert_eq!(ledger.run("r-3").await.unwrap(), None);
         assert_eq!(
             ledger.shards("r-1").await.unwrap(),
             [shard("r-1", 0), shard("r-1", 1)]
@@ -101,8 +108,9 @@ async fn a_run_that_is_known_gets_more_shards_and_keeps_those_it_has() {
             attempt: 1,
             ..run("r-1")
         };
-        ledger.begin(&again, &[shard("r-1", 1)]).await.unwrap();
-        assert_eq!(ledger.runs().await.unwrap(), [again]);
+        assert_eq!(ledger.change(&again, &[shard("r-1", 1)]).await.unwrap(), 1);
+        let changed = RunRecord { epoch: 1, ..again };
+        assert_eq!(ledger.runs().await.unwrap(), [changed]);
         let shards = ledger.shards("r-1").await.unwrap();
         assert_eq!(
             (shards[0].state.clone(), shards[1].state.clone()),
@@ -123,15 +131,113 @@ async fn of_two_writers_one_loses_and_learns_it() {
             .advance(&key, 0, ShardState::Refused)
             .await
             .unwrap_err();
-        assert_eq!(late.kind(), ErrorKind::Internal);
-        assert!(
-            late.to_string().contains("moved on by someone else"),
-            "{late}"
-        );
+        assert_eq!(late.kind(), ErrorKind::Conflict);
+        assert!(late.to_string().contains("shard 0 of run r-1"), "{late}");
         let found = ledger.shards("r-1").await.unwrap().remove(0);
         assert_eq!((found.epoch, found.state), (1, staged));
     })
     .await;
+}
+
+#[tokio::test]
+async fn of_two_who_change_a_run_one_loses_and_changes_nothing() {
+    each(async |ledger| {
+        ledger.begin(&run("r-1"), &[shard("r-1", 0)]).await.unwrap();
+        let cancelled = RunRecord {
+            cancelled: true,
+            ..run("r-1")
+        };
+        assert_eq!(ledger.change(&cancelled, &[]).await.unwrap(), 1);
+        let late = ledger.change(&run("r-1"), &[shard("r-1", 1)]).await;
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::Conflict);
+        // A shard that is there is not written over either.
+        let now = RunRecord {
+            epoch: 1,
+            ..run("r-1")
+        };
+        let twice = ledger
+            .change(&now, &[shard("r-1", 1), shard("r-1", 0)])
+            .await;
+        assert_eq!(twice.unwrap_err().kind(), ErrorKind::Conflict);
+        let found = ledger.run("r-1").await.unwrap().unwrap();
+        assert_eq!((found.epoch, found.cancelled), (1, true));
+        assert_eq!(ledger.shards("r-1").await.unwrap(), [shard("r-1", 0)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_name_and_an_id_are_one_runs() {
+    each(async |ledger| {
+        let named = |id: &str, name: Option<&str>| RunRecord {
+            name: name.map(Into::into),
+            ..run(id)
+        };
+        ledger.begin(&named("r-1", Some("a")), &[]).await.unwrap();
+        for taken in [
+            named("r-2", Some("a")),
+            named("r-1", Some("b")),
+            named("r-1", None),
+        ] {
+            let error = ledger.begin(&taken, &[shard("r-2", 0)]).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+        }
+        ledger.begin(&named("r-3", None), &[]).await.unwrap();
+        ledger.begin(&named("r-4", None), &[]).await.unwrap();
+        assert_eq!(ledger.runs().await.unwrap().len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_processes_wait_for_one_another_and_both_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let one = SqliteLedger::open(&path).await.unwrap();
+    one.begin(&run("r-1"), &[shard("r-1", 0)]).await.unwrap();
+    let two = SqliteLedger::open(&path).await.unwrap();
+    let key = shard("r-1", 0).key;
+    let shards = async {
+        for epoch in 0..100 {
+            one.advance(&key, epoch, ShardState::Planned).await.unwrap();
+        }
+    };
+    let runs = async {
+        for epoch in 0..100 {
+            let now = RunRecord {
+                epoch,
+                ..run("r-1")
+            };
+            two.change(&now, &[]).await.unwrap();
+        }
+    };
+    tokio::join!(shards, runs);
+}
+
+#[tokio::test]
+async fn a_ledger_of_the_first_version_is_brought_up_to_date_and_of_a_later_one_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true);
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let record = serde_json::to_string(&run("r-1")).unwrap();
+    let first = "CREATE TABLE run (id TEXT PRIMARY KEY, number INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+        CREATE TABLE shard (run TEXT NOT NULL REFERENCES run(id) ON DELETE CASCADE, number INTEGER NOT NULL,
+            epoch INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (run, number)) STRICT;
+        PRAGMA user_version = 1;";
+    sqlx::raw_sql(first).execute(&pool).await.unwrap();
+    let insert = sqlx::query("INSERT INTO run VALUES ('r-1', 1, ?)").bind(record);
+    insert.execute(&pool).await.unwrap();
+    let ledger = SqliteLedger::open(&path).await.unwrap();
+    assert_eq!(ledger.runs().await.unwrap(), [run("r-1")]);
+    let taken = ledger.begin(&run("r-2"), &[]).await.unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::Conflict);
+    let later = sqlx::raw_sql("PRAGMA user_version = 3");
+    later.execute(&pool).await.unwrap();
+    let error = SqliteLedger::open(&path).await.unwrap_err();
+    assert!(error.to_string().contains("newer lmbatch"), "{error}");
 }
 
 #[tokio::test]

@@ -210,7 +210,7 @@ async fn update(
     plan.discard();
     let (mut run, changes) = updated?;
     run.notes = going.notes.write();
-    engine.ledger().begin(&run, &[]).await?;
+    run.epoch = engine.ledger().change(&run, &[]).await?;
     terminal::say(&format!(
         "{} unchanged, {} changed, {} new, {} gone",
         changes.unchanged, changes.changed, changes.new, changes.gone
