@@ -150,6 +150,7 @@ impl Kit {
                     token: CreateToken::new(shard.label.as_str()),
                     posted_at: Some(today()),
                     watermark: None,
+                    strangers: Vec::new(),
                 });
             }
             staged = Some(step);

@@ -325,11 +325,14 @@ pub struct Intent {
     pub staged: Staged,
     /// For providers that take one.
     pub token: CreateToken,
-    /// When the create was sent, by the provider's clock where it says.
+    /// When the create was sent, by the clock of this machine, which may be wrong.
     #[serde(default, with = "crate::time::optional")]
     pub posted_at: Option<SystemTime>,
     /// The newest batch that existed before.
     pub watermark: Option<BatchId>,
+    /// Batches that were taken for it, and whose results showed that they are someone else's.
+    #[serde(default)]
+    pub strangers: Vec<BatchId>,
 }
 
 /// How we know that a batch is ours.
@@ -582,6 +585,7 @@ mod tests {
             staged: Staged::of_file("f"),
             token: CreateToken::new("t"),
             posted_at: None,
+            strangers: Vec::new(),
             watermark: Some(BatchId::new("old")),
         };
         let batch = |id: &str, label: Option<&str>| BatchSnapshot {

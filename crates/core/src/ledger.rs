@@ -165,6 +165,9 @@ pub struct ShardRecord {
     /// How we know that its batch is ours, once there is one.
     #[serde(default)]
     pub proof: Option<Proof>,
+    /// The create that is not known to have made its batch, as long as it is not.
+    #[serde(default)]
+    pub doubted: Option<Intent>,
     /// What was uploaded for it, and stays at the provider until it is discarded.
     #[serde(default)]
     pub remnants: Vec<Remnant>,
@@ -192,10 +195,22 @@ impl ShardRecord {
             self.remnants.extend(new);
         }
         match &state {
-            ShardState::Created { proof, .. } => self.proof = Some(proof.clone()),
-            ShardState::Sealed { segments, .. } => self.prove(segments),
+            ShardState::Posting(intent) | ShardState::Doubt(intent) => {
+                (self.proof, self.doubted) = (None, Some(intent.clone()));
+            }
+            ShardState::Created { proof, .. } => {
+                self.proof = Some(proof.clone());
+                // What is presumed may turn out to be someone else's.
+                self.doubted = self
+                    .doubted
+                    .filter(|_| proof.certainty == Certainty::Presumed);
+            }
             ShardState::Ended(_) => {}
-            _ => self.proof = None,
+            ShardState::Sealed { segments, .. } => {
+                self.prove(segments);
+                self.doubted = None;
+            }
+            _ => (self.proof, self.doubted) = (None, None),
         }
         self.epoch += 1;
         self.state = state;

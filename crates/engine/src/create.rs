@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use lmbatch_core::{
-    BatchId, Candidate, Certainty, CreateProof, CreateToken, Delivery, Error, ErrorKind, Found,
-    Intent, ListOptions, Proof, Result, Retry, Shard, ShardKey, ShardRecord, ShardState, Staged,
+    BatchId, Candidate, Certainty, CreateToken, Delivery, Error, ErrorKind, Found, Intent,
+    ListOptions, Proof, Result, Retry, Shard, ShardKey, ShardRecord, ShardState, Staged,
 };
 
 use crate::engine::Engine;
@@ -28,6 +28,8 @@ pub(crate) struct Noted {
     epoch: u64,
     /// What an earlier try put at the provider, if no create has used it since.
     staged: Option<Staged>,
+    /// The create whose batch is not certain.
+    doubted: Option<Intent>,
 }
 
 impl Noted {
@@ -36,14 +38,34 @@ impl Noted {
             key: record.key.clone(),
             epoch: record.epoch,
             staged: staged_in(&record.state),
+            doubted: record.doubted.clone(),
         }
     }
 
     pub(crate) async fn advance(&mut self, engine: &Engine, state: ShardState) -> Result<()> {
         let staged = staged_in(&state);
+        if let ShardState::Posting(intent) | ShardState::Doubt(intent) = &state {
+            self.doubted = Some(intent.clone());
+        }
         self.epoch = engine.ledger.advance(&self.key, self.epoch, state).await?;
         self.staged = staged;
         Ok(())
+    }
+
+    /// What the batch was taken for turns out to be someone else's: the create is in doubt again, and will
+    /// not be taken for that batch again. `None`: it is not known any more.
+    pub(crate) async fn doubt_again(
+        &mut self,
+        engine: &Engine,
+        stranger: &BatchId,
+    ) -> Result<Option<Intent>> {
+        let Some(mut intent) = self.doubted.clone() else {
+            return Ok(None);
+        };
+        intent.strangers.push(stranger.clone());
+        self.advance(engine, ShardState::Doubt(intent.clone()))
+            .await?;
+        Ok(Some(intent))
     }
 }
 
@@ -84,20 +106,13 @@ impl Engine {
         posted: bool,
     ) -> Result<Created> {
         let (shard, mut noted) = self.begin_single(plan).await?;
-        if posted {
-            noted
-                .advance(self, ShardState::Doubt(intent.clone()))
-                .await?;
-            let labelled = self.provider.codec().capabilities().create != CreateProof::CountAndTime;
-            match self.search(intent, &mut noted).await? {
-                Searched::Found(created) => return Ok(created),
-                // Long enough that an earlier create would have shown, if there was one.
-                Searched::Nothing if labelled => {}
-                Searched::Nothing => return Err(held(intent, None, NOTHING)),
-                Searched::Unclear(saw) => return Err(held(intent, None, &saw)),
-            }
+        if !posted {
+            return self.post(&shard, intent.clone(), &mut noted).await;
         }
-        self.post(&shard, intent.clone(), &mut noted).await
+        match self.recover(intent, &mut noted).await? {
+            Some(created) => Ok(created),
+            None => self.create(&shard, &mut noted).await,
+        }
     }
 
     /// Brings a shard's batch into being: one accepted create, or an error that says what is known.
@@ -129,6 +144,7 @@ impl Engine {
             token: CreateToken::new(shard.label.as_str()),
             posted_at: Some(self.clock.now()),
             watermark: self.newest().await?,
+            strangers: Vec::new(),
         })
     }
 
@@ -175,7 +191,7 @@ impl Engine {
     }
 
     async fn post(&self, shard: &Shard, mut intent: Intent, noted: &mut Noted) -> Result<Created> {
-        let (mut attempt, mut fenced) = (1, false);
+        let (mut attempt, mut again) = (1, false);
         loop {
             noted
                 .advance(self, ShardState::Posting(intent.clone()))
@@ -195,10 +211,10 @@ impl Engine {
                 .decide_create(attempt, &error, self.rng.next_f64())
             {
                 Decision::RetryAfter(wait) => self.pause(&error, wait).await,
-                Decision::Find => match self.settle(&intent, noted, Some(error), fenced).await? {
+                Decision::Find => match self.settle(&intent, noted, Some(error), again).await? {
                     Some(created) => return Ok(created),
                     None => {
-                        fenced = true;
+                        again = true;
                         intent = self.intent(shard, noted).await?;
                     }
                 },
@@ -228,12 +244,14 @@ impl Engine {
     }
 
     /// Looks for a create whose fate is unknown; where it can be made to fail, makes it, and looks again.
+    /// `None`: there is no batch, or its caller would rather pay twice. That is said once: whatever takes
+    /// creates and loses every answer would be paid for ever.
     async fn settle(
         &self,
         intent: &Intent,
         noted: &mut Noted,
         cause: Option<Error>,
-        fenced: bool,
+        again: bool,
     ) -> Result<Option<Created>> {
         noted
             .advance(self, ShardState::Doubt(intent.clone()))
@@ -246,8 +264,10 @@ impl Engine {
             Searched::Unclear(saw) => return Err(held(intent, cause, &saw)),
             Searched::Nothing => {}
         }
-        let can_fence = self.provider.codec().capabilities().fence && !fenced;
-        if !can_fence
+        if again {
+            return Err(held(intent, cause, NOTHING));
+        }
+        if !self.provider.codec().capabilities().fence
             || self
                 .retrying(|| self.provider.fence(&intent.staged))
                 .await
@@ -366,7 +386,9 @@ impl Engine {
             let found: Found = self
                 .retrying(|| self.provider.find(intent, page.clone()))
                 .await?;
-            for candidate in found.candidates {
+            let candidates = found.candidates.into_iter();
+            let candidates = candidates.filter(|one| !intent.strangers.contains(&one.batch));
+            for candidate in candidates {
                 match candidate.certainty {
                     Certainty::Token | Certainty::Proved => proved.push(candidate),
                     // A batch that is known as another's is not this one, however well it fits.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch_core::{
-    BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Error, ErrorKind, Ledger,
+    BatchHandle, BatchId, BatchProvider, BatchSnapshot, Certainty, Clock, Error, ErrorKind, Ledger,
     ListOptions, Nonce, Page, RequestId, Result, Rng, RunRecord, ShardRecord, ShardState, Spool,
 };
 
@@ -287,7 +287,14 @@ impl Engine {
     pub async fn requeue(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {
         let mut job = self.job(run).await?;
         let chosen = job.plan.ordinals_of(chosen)?;
+        self.revive(&job.run).await?;
         job.send_again(&chosen).await
+    }
+
+    /// Whoever asks for more of a run that was cancelled wants it to go on.
+    pub(crate) async fn revive(&self, run: &RunRecord) -> Result<()> {
+        let revived = self.change(run, &[], |run| run.cancelled = false).await;
+        revived.map(drop)
     }
 
     /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.
@@ -301,8 +308,8 @@ impl Engine {
         self.job(run).await?.drive(options).await
     }
 
-    /// Asks the provider to cancel every batch of a run, and creates no more of them; how many are asked
-    /// for. What is answered by then is still paid for, and fetched when the run is
+    /// Asks the provider to cancel every batch of a run that is certain to be ours, and creates no more of
+    /// them; how many are asked for. What is answered by then is still paid for, and fetched when the run is
     /// [resumed](Self::resume).
     ///
     /// # Errors
@@ -313,7 +320,13 @@ impl Engine {
         let run = self.change(run, &[], |run| run.cancelled = true).await?;
         let (mut count, mut failure) = (0, None);
         for shard in self.ledger.shards(&run.id).await? {
-            if let ShardState::Created { batch, .. } = &shard.state {
+            if let ShardState::Created { batch, proof } = &shard.state {
+                if proof.certainty == Certainty::Presumed {
+                    let message =
+                        format!("{batch} is not cancelled: it is not certain that it is ours");
+                    self.tell(&Event::Warning { message: &message });
+                    continue;
+                }
                 match self.cancel(batch).await {
                     Ok(()) => count += 1,
                     Err(error) => failure = failure.or(Some(error)),

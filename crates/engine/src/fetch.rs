@@ -16,7 +16,7 @@ use crate::finished::{Finished, Tally};
 use crate::index::{BUFFER, Place, Reader, Sent, Writer};
 use crate::joiner::Joiner;
 use crate::plan::Plan;
-use crate::policy::Decision;
+use crate::policy::{Decision, OnDoubt};
 use crate::requeue::sent_table;
 use crate::spool::Files;
 
@@ -35,12 +35,14 @@ pub(crate) async fn fetch(
     snapshot: BatchSnapshot,
 ) -> Result<Finished> {
     let mut harvest = Harvest::new(engine, joiner);
+    harvest.gives_up = true;
     harvest.batch(&files, &snapshot, 0).await?;
     harvest.finish(files.into(), vec![snapshot], INDEX)
 }
 
-/// Where the results are. A batch may have ended before all of them show.
-async fn parts(engine: &Engine, batch: &BatchId) -> Result<Vec<ResultPart>> {
+/// Where the results are. A batch may have ended before all of them show; whoever `gives_up` takes those
+/// that do after a while.
+async fn parts(engine: &Engine, batch: &BatchId, gives_up: bool) -> Result<Vec<ResultPart>> {
     let start = engine.clock.elapsed();
     let mut asked = 0;
     loop {
@@ -50,9 +52,15 @@ async fn parts(engine: &Engine, batch: &BatchId) -> Result<Vec<ResultPart>> {
             return Ok(set.parts);
         }
         if engine.clock.elapsed() - start >= LATE_RESULTS {
-            let message = "the batch has ended, and the provider does not show all of its results; reading those it shows";
-            engine.tell(&Event::Warning { message });
-            return Ok(set.parts);
+            if gives_up {
+                let message = "the batch has ended, and the provider does not show all of its results; reading those it shows";
+                engine.tell(&Event::Warning { message });
+                return Ok(set.parts);
+            }
+            return Err(Error::new(ErrorKind::Timeout)
+                .with_operation("read the results")
+                .with_retry(Retry::Temporary)
+                .with_message("the batch has ended, and the provider does not show all of its results yet; what it does not show can be given up with `--on-doubt abandon`"));
         }
         engine.clock.sleep(engine.polling.wait(asked, None)).await;
     }
@@ -67,6 +75,10 @@ pub(crate) struct Harvest<'a> {
     segments: Vec<Segment>,
     /// Which try of its requests each segment belongs to.
     attempts: Vec<u32>,
+    /// Whether results that do not come in time are missing. What a run seals so is never asked for again.
+    gives_up: bool,
+    /// The number that the next segment's file is called by: those before may be in the record.
+    name: u32,
     /// Places that the segment under way has taken from others.
     taken: Vec<(u32, Place)>,
 }
@@ -80,6 +92,8 @@ impl<'a> Harvest<'a> {
             tally: Tally::default(),
             segments: Vec::new(),
             attempts: Vec::new(),
+            gives_up: engine.on_doubt == OnDoubt::Abandon,
+            name: 0,
             taken: Vec::new(),
         }
     }
@@ -100,7 +114,9 @@ impl<'a> Harvest<'a> {
         let from = self.segments.len();
         if snapshot.status.may_have_outcomes() {
             let about = |error: Error| error.with_batch(snapshot.id.clone());
-            let parts = parts(self.engine, &snapshot.id).await.map_err(about)?;
+            let parts = parts(self.engine, &snapshot.id, self.gives_up)
+                .await
+                .map_err(about)?;
             let mut parts = VecDeque::from(parts);
             while let Some(part) = parts.pop_front() {
                 let about = |error: Error| error.with_batch(snapshot.id.clone());
@@ -114,6 +130,7 @@ impl<'a> Harvest<'a> {
     /// Reads again what was fetched before: the index is made of it, not kept.
     pub(crate) fn again(&mut self, files: &Files, segment: Segment, attempt: u32) -> Result<()> {
         let number = self.next_segment(attempt)?;
+        self.name = self.name.max(segment_number(&segment.name) + 1);
         let file = files.open_named(&segment.name)?;
         let unreadable = |error| Error::local("reading the spool", error);
         if file.size().map_err(unreadable)? < segment.bytes {
@@ -139,7 +156,7 @@ impl<'a> Harvest<'a> {
         Ok(())
     }
 
-    /// The number of the segment that comes next; segments are named by their numbers.
+    /// The number of the segment that comes next.
     fn next_segment(&mut self, attempt: u32) -> Result<u16> {
         let number = u16::try_from(self.segments.len()).map_err(|_| {
             Error::new(ErrorKind::Unsupported).with_message("more than 65,536 parts of results")
@@ -268,7 +285,9 @@ impl<'a> Harvest<'a> {
     ) -> Result<Option<ResultPart>> {
         let number = self.next_segment(of_attempt)?;
         let tally = self.tally;
-        let mut reading = Reading::new(files, number)?;
+        let name = self.name;
+        self.name += 1;
+        let mut reading = Reading::new(files, name)?;
         let (mut attempt, mut can_go_on) = (1, true);
         loop {
             let from = reading.writer.written;
@@ -304,7 +323,7 @@ impl<'a> Harvest<'a> {
             if !can_go_on {
                 self.forget(number);
                 self.tally = tally;
-                reading = Reading::new(files, number)?;
+                reading = Reading::new(files, name)?;
             }
             attempt += 1;
         }
@@ -416,6 +435,12 @@ impl<'a> Harvest<'a> {
     }
 }
 
+/// Segments are numbered in the order in which they were fetched.
+pub(crate) fn segment_number(name: &str) -> u32 {
+    let digits = name.rsplit('-').next().unwrap_or_default();
+    digits.parse().unwrap_or(0)
+}
+
 fn is_a_page(start: &[u8]) -> bool {
     let start = start.trim_ascii_start();
     let object = start.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
@@ -439,8 +464,8 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(files: &Files, number: u16) -> Result<Self> {
-        let what = format!("segment-{number}");
+    fn new(files: &Files, name: u32) -> Result<Self> {
+        let what = format!("segment-{name}");
         Ok(Self {
             writer: files.create(&what)?,
             what,

@@ -102,11 +102,12 @@ impl Tally {
         rows > 0 && self.malformed - before.malformed + keyless == rows
     }
 
-    /// Whether rows came since `before`, and none of them is ours.
+    /// Whether rows came since `before` that are someone else's, and none that is ours.
     pub(crate) fn is_a_strangers(&self, before: &Self) -> bool {
         let rows = self.rows - before.rows;
         let foreign = self.foreign + self.keyless - before.foreign - before.keyless;
-        rows > 0 && foreign == rows
+        let unreadable = self.malformed - before.malformed;
+        foreign > 0 && foreign + unreadable == rows
     }
 }
 

@@ -402,6 +402,7 @@ impl PlannedShard {
             epoch: 0,
             state: ShardState::Planned,
             proof: None,
+            doubted: None,
             remnants: Vec::new(),
         }
     }

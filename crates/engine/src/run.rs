@@ -9,7 +9,7 @@ use lmbatch_core::{
 use crate::create::{Created, Noted};
 use crate::engine::{Engine, RunOptions};
 use crate::event::Event;
-use crate::fetch::{Harvest, INDEX, PARTIAL_INDEX};
+use crate::fetch::{Harvest, INDEX, PARTIAL_INDEX, segment_number};
 use crate::finished::Finished;
 use crate::joiner::Joiner;
 use crate::plan::{Plan, PlannedShard};
@@ -267,18 +267,26 @@ impl<'a> Job<'a> {
                 {
                     self.works[at].abandon(self.engine, &error).await?;
                 }
-                Err(error) => {
-                    self.works[at].stage = Stage::Stuck;
-                    self.failure.get_or_insert(error);
-                }
+                Err(error) => self.stick(at, error),
             }
         }
         Ok(())
     }
 
+    /// What no waiting cures keeps no other batch from being waited for and fetched.
+    fn stick(&mut self, at: usize, error: Error) {
+        self.works[at].stage = Stage::Stuck;
+        if self.failure.is_none() && self.is_going() {
+            let message = format!("{error}; nothing more is created, and what exists is fetched");
+            self.engine.tell(&Event::Warning { message: &message });
+        }
+        self.failure.get_or_insert(error);
+    }
+
     /// Asks for every batch that is due.
     async fn poll_all(&mut self) -> Result<()> {
-        for work in &mut self.works {
+        for at in 0..self.works.len() {
+            let work = &mut self.works[at];
             let Stage::Going(poll, certainty) = &mut work.stage else {
                 continue;
             };
@@ -286,11 +294,14 @@ impl<'a> Job<'a> {
                 continue;
             }
             let certainty = *certainty;
-            if let Some(snapshot) = poll.ask(self.engine).await? {
-                work.noted
-                    .advance(self.engine, ShardState::Ended(snapshot.clone()))
-                    .await?;
-                work.stage = Stage::Ended(snapshot, certainty);
+            match poll.ask(self.engine).await {
+                Ok(None) => {}
+                Ok(Some(snapshot)) => {
+                    let state = ShardState::Ended(snapshot.clone());
+                    work.noted.advance(self.engine, state).await?;
+                    work.stage = Stage::Ended(snapshot, certainty);
+                }
+                Err(error) => self.stick(at, error),
             }
         }
         Ok(())
@@ -298,7 +309,8 @@ impl<'a> Job<'a> {
 
     /// Fetches every batch that has ended, and seals it.
     async fn fetch_all(&mut self) -> Result<()> {
-        for work in &mut self.works {
+        for at in 0..self.works.len() {
+            let work = &mut self.works[at];
             let Stage::Ended(snapshot, certainty) = &work.stage else {
                 continue;
             };
@@ -306,19 +318,20 @@ impl<'a> Job<'a> {
             let before = self.harvest.tally;
             let attempt = work.planned.attempt;
             let files = &self.plan.files;
-            let segments = self.harvest.batch(files, &snapshot, attempt).await?;
+            let segments = match self.harvest.batch(files, &snapshot, attempt).await {
+                Ok(segments) => segments,
+                Err(error) => {
+                    self.stick(at, error);
+                    continue;
+                }
+            };
             if certainty == Certainty::Presumed && self.harvest.tally.is_a_strangers(&before) {
-                let error = a_strangers(snapshot.id);
-                match self.engine.on_doubt {
-                    OnDoubt::Hold => {
-                        work.stage = Stage::Stuck;
-                        self.failure.get_or_insert(error);
-                    }
-                    OnDoubt::Resubmit => {
-                        work.noted.advance(self.engine, ShardState::Planned).await?;
-                        work.stage = Stage::Waiting;
-                    }
-                    OnDoubt::Abandon => work.abandon(self.engine, &error).await?,
+                let error = a_strangers(&snapshot.id);
+                let message = error.to_string();
+                self.engine.tell(&Event::Warning { message: &message });
+                match work.noted.doubt_again(self.engine, &snapshot.id).await? {
+                    Some(intent) => work.stage = Stage::Unsure(Box::new(intent)),
+                    None => self.stick(at, error),
                 }
                 continue;
             }
@@ -385,6 +398,14 @@ impl<'a> Job<'a> {
         let work = &mut self.works[at];
         match &work.stage {
             Stage::Waiting => work.stage = Stage::Sealed(never()),
+            // It may be someone else's.
+            Stage::Going(poll, Certainty::Presumed) => {
+                let message = format!(
+                    "{} is not cancelled: it is not certain that it is ours",
+                    poll.batch
+                );
+                self.engine.tell(&Event::Warning { message: &message });
+            }
             Stage::Going(poll, _) => {
                 // What it answers is fetched, however it ends.
                 if let Err(error) = self.engine.cancel(&poll.batch).await {
@@ -427,15 +448,9 @@ fn is_for_now(error: &Error) -> bool {
         )
 }
 
-fn a_strangers(batch: BatchId) -> Error {
+fn a_strangers(batch: &BatchId) -> Error {
     Error::new(ErrorKind::Doubt)
         .with_operation("create the batch")
-        .with_batch(batch)
+        .with_batch(batch.clone())
         .with_message("its answer was lost, and the batch that fitted holds none of our requests; ours may still be accepted and billed")
-}
-
-/// Segments are numbered in the order in which they were fetched.
-fn segment_number(name: &str) -> u32 {
-    let digits = name.rsplit('-').next().unwrap_or_default();
-    digits.parse().unwrap_or(0)
 }

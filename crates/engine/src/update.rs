@@ -44,6 +44,12 @@ impl Engine {
     pub async fn update(&self, run: &RunRecord, plan: &Plan) -> Result<(RunRecord, Changes)> {
         self.comparable(run, plan)?;
         let mut job = self.job(run).await?;
+        if job.run.cancelled {
+            return Err(Error::invalid_input(format!(
+                "the run {} is cancelled; nothing was sent",
+                run.id
+            )));
+        }
         let (changes, shards, order) = {
             let mut update = Update::new(&job, plan)?;
             let known = update.known()?;
@@ -90,6 +96,7 @@ impl Engine {
             note_sent(&job.plan.files, &update.places, job.run.attempt + 1)?;
             update.refill.finish()?
         };
+        self.revive(&job.run).await?;
         job.run.asked = job.run.attempt + 1;
         job.send(shards).await
     }
@@ -104,8 +111,6 @@ impl Engine {
     fn comparable(&self, run: &RunRecord, plan: &Plan) -> Result<()> {
         let reason = if run.account != plan.account {
             "was made under another account or base URL"
-        } else if run.cancelled {
-            "is cancelled"
         } else if !matches!(run.ids, IdRule::Ordinal(_)) {
             "sent its caller's own ids"
         } else {

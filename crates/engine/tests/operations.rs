@@ -80,11 +80,13 @@ async fn a_presumed_batch_that_turns_out_to_be_a_strangers_leaves_the_doubt() {
     });
     let error = invoker.batch().invoke(ASKED).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Doubt);
+    // It is looked for again, and never taken for that one again.
     assert!(
-        error.to_string().contains("holds none of our requests"),
+        error.to_string().contains("no batch of ours has appeared"),
         "{error}"
     );
     assert_eq!(provider.times("create").len(), 1);
+    assert!(provider.times("find").len() > 9);
 }
 
 /// What becomes of it, by what is asked for about doubts: an error in the end, creates in all, and whether
@@ -141,6 +143,37 @@ async fn a_strangers_batch_is_known_as_such_by_whoever_goes_on_and_what_is_asked
 }
 
 #[tokio::test]
+async fn a_strangers_rows_leave_those_of_others_where_they_are() {
+    let (_, invoker) = world(Script {
+        creates: [Some(lost())].into(),
+        certainty: Some(Certainty::Presumed),
+        lookalikes: 1,
+        rows_of: Some((
+            BatchId::new("stranger0"),
+            b"{\"id\":\"x\",\"text\":\"y\"}\n".to_vec(),
+        )),
+        ..Script::default()
+    });
+    let spool = Arc::new(lmbatch_engine::TemporarySpool::new().unwrap());
+    let invoker = invoker.record(Arc::new(MemoryLedger::default()), spool);
+    let invoker = invoker.batch_limit(BatchLimit {
+        max_requests: Some(1),
+        ..BatchLimit::default()
+    });
+    let asked = |invoker: &LMInvoker| {
+        let invoker = invoker.clone();
+        async move { invoker.batch().invoke(ASKED).named("mine").await }
+    };
+    assert_eq!(asked(&invoker).await.unwrap_err().kind(), ErrorKind::Doubt);
+    let outcomes = asked(&invoker.on_doubt(OnDoubt::Resubmit)).await.unwrap();
+    let texts: Vec<String> = outcomes
+        .iter()
+        .map(|(_, outcome)| outcome.value().unwrap().text())
+        .collect();
+    assert_eq!(texts, ["one", "two"]);
+}
+
+#[tokio::test]
 async fn what_was_prepared_is_created_at_once_here_and_looked_for_first_elsewhere() {
     let (provider, invoker) = world(Script::default());
     let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();
@@ -179,20 +212,54 @@ async fn what_was_prepared_is_created_at_once_here_and_looked_for_first_elsewher
 }
 
 #[tokio::test]
-async fn what_was_prepared_and_never_created_is_created_after_a_search_that_saw_nothing() {
-    let (provider, invoker) = world(Script::default());
-    let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();
-    let kept = serde_json::to_string(&prepared).unwrap();
-    let restored: Prepared = serde_json::from_str(&kept).unwrap();
-    invoker
-        .batch()
-        .create(ASKED)
-        .find_or_create(restored)
-        .await
-        .unwrap();
-    let (finds, creates) = (provider.times("find"), provider.times("create"));
-    assert_eq!((finds.len(), creates.len(), provider.accepted()), (9, 1, 1));
-    assert!(creates[0] >= *finds.last().unwrap());
+async fn what_was_prepared_elsewhere_and_is_not_there_is_created_only_where_no_earlier_create_can_come()
+ {
+    // Whether its input can be deleted first, what is asked for, the looks, and whether it is created.
+    for (fences, on_doubt, looks, created) in [
+        (true, OnDoubt::Hold, 10, true),
+        (false, OnDoubt::Hold, 9, false),
+        (false, OnDoubt::Resubmit, 9, true),
+    ] {
+        let (provider, invoker) = world(Script {
+            fences,
+            ..Script::default()
+        });
+        let invoker = invoker.on_doubt(on_doubt);
+        let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();
+        let kept = serde_json::to_string(&prepared).unwrap();
+        let restored: Prepared = serde_json::from_str(&kept).unwrap();
+        let create = invoker.batch().create(ASKED).find_or_create(restored);
+        let went = create.await.map(drop).map_err(|error| error.kind());
+        let expected = if created {
+            Ok(())
+        } else {
+            Err(ErrorKind::Doubt)
+        };
+        assert_eq!(went, expected, "{on_doubt:?}");
+        let (finds, creates) = (provider.times("find"), provider.times("create"));
+        assert_eq!((finds.len(), creates.len()), (looks, usize::from(created)));
+        assert!(creates.iter().all(|at| at >= finds.last().unwrap()));
+    }
+}
+
+/// A provider that takes every create and loses every answer.
+#[tokio::test]
+async fn a_create_whose_answer_is_lost_again_and_again_is_sent_twice_at_most() {
+    for (fences, on_doubt, creates) in [
+        (false, OnDoubt::Hold, 1),
+        (true, OnDoubt::Hold, 2),
+        (false, OnDoubt::Resubmit, 2),
+        (true, OnDoubt::Resubmit, 2),
+    ] {
+        let (provider, invoker) = world(Script {
+            creates: std::iter::repeat_with(|| Some(lost())).take(20).collect(),
+            fences,
+            ..Script::default()
+        });
+        let error = invoker.on_doubt(on_doubt).batch().invoke(ASKED).await;
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Doubt);
+        assert_eq!(provider.times("create").len(), creates, "{on_doubt:?}");
+    }
 }
 
 #[tokio::test]
@@ -207,19 +274,62 @@ async fn results_that_come_later_than_the_end_are_waited_for() {
 }
 
 #[tokio::test]
-async fn results_that_never_come_are_missing_after_a_quarter_of_an_hour() {
+async fn results_that_never_come_are_missing_to_whoever_reads_them_and_not_given_up_by_a_run() {
     let (provider, invoker) = world(Script {
         late_results: u32::MAX,
         ..Script::default()
     });
-    let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
-    let words: Vec<&str> = outcomes
-        .iter()
-        .map(|(_, outcome)| outcome.status().as_str())
-        .collect();
-    assert_eq!(words, ["missing", "missing"]);
+    let words = |outcomes: &lmbatch_engine::Outcomes| {
+        let words = outcomes
+            .iter()
+            .map(|(_, outcome)| outcome.status().as_str());
+        words.collect::<Vec<_>>()
+    };
+    let handle = invoker.batch().create(ASKED).await.unwrap();
+    let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
+    assert_eq!(words(&outcomes), ["missing", "missing"]);
     let last = *provider.times("results").last().unwrap();
     assert!((900..1000).contains(&last), "{last}");
+    // What a run seals is never asked for again, and may be paid for again.
+    let error = invoker.batch().invoke(ASKED).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.retry()),
+        (ErrorKind::Timeout, Retry::Temporary)
+    );
+    let invoker = invoker.on_doubt(OnDoubt::Abandon);
+    let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
+    assert_eq!(words(&outcomes), ["missing", "missing"]);
+}
+
+#[tokio::test]
+async fn what_keeps_one_batch_from_being_fetched_keeps_no_other() {
+    let (provider, invoker) = world(Script {
+        reads: [Error::new(ErrorKind::FileNotFound)].into(),
+        ..Script::default()
+    });
+    let ledger = Arc::new(MemoryLedger::default());
+    let spool = Arc::new(lmbatch_engine::TemporarySpool::new().unwrap());
+    let one = BatchLimit {
+        max_requests: Some(1),
+        ..BatchLimit::default()
+    };
+    let invoker = invoker.record(ledger.clone(), spool).batch_limit(one);
+    let asked = || invoker.batch().invoke(ASKED).named("mine");
+    let error = asked().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::FileNotFound);
+    let run = ledger.runs().await.unwrap().remove(0);
+    let shards = ledger.shards(&run.id).await.unwrap();
+    let sealed =
+        |shard: &lmbatch_core::ShardRecord| matches!(shard.state, ShardState::Sealed { .. });
+    assert_eq!(shards.iter().map(sealed).collect::<Vec<_>>(), [false, true]);
+    // What comes later does not lie where the other's rows are.
+    let outcomes = asked().await.unwrap();
+    let texts: Vec<String> = outcomes
+        .iter()
+        .map(|(_, outcome)| outcome.value().unwrap().text())
+        .collect();
+    assert_eq!(texts, ["one", "two"]);
+    assert_eq!(provider.accepted(), 2);
 }
 
 #[tokio::test]

@@ -53,6 +53,7 @@ fn shard(run: &str, number: u32) -> ShardRecord {
         epoch: 0,
         state: ShardState::Planned,
         proof: None,
+        doubted: None,
         remnants: Vec::new(),
     }
 }

@@ -53,6 +53,8 @@ pub struct Script {
     pub uploads: bool,
     /// The most requests of a batch.
     pub max_requests: Option<u32>,
+    /// Whether a create that is under way can be made to fail.
+    pub fences: bool,
 }
 
 /// A call that the provider got, with the time when there is a clock.
@@ -88,7 +90,10 @@ impl MemoryProvider {
         let max_requests = script.max_requests.unwrap_or(1000);
         let codec = MemoryCodec {
             id: ProviderId::new("memory"),
-            capabilities: capabilities(),
+            capabilities: Capabilities {
+                fence: script.fences,
+                ..capabilities()
+            },
             max_requests,
         };
         Self {
@@ -240,6 +245,11 @@ impl BatchProvider for MemoryProvider {
             next: None,
             reached_watermark: true,
         })
+    }
+
+    async fn fence(&self, _: &Staged) -> Result<()> {
+        drop(self.called("fence"));
+        Ok(())
     }
 
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {

@@ -1,7 +1,5 @@
 //! The provider: a table of contents.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Candidate,
@@ -14,9 +12,6 @@ use crate::builder::AnthropicBuilder;
 use crate::client::AnthropicClient;
 use crate::translate::AnthropicCodec;
 use crate::wire::Batch;
-
-/// How far clocks may differ when batches are compared by time.
-const SKEW: Duration = Duration::from_secs(300);
 
 /// Anthropic's message batches.
 ///
@@ -79,13 +74,12 @@ impl BatchProvider for Anthropic {
         let mut found = Found::default();
         let batches = list.data;
         for batch in &batches {
-            let created = batch.created_at.as_deref().and_then(parse_time);
-            let old = intent
-                .posted_at
-                .zip(created)
-                .is_some_and(|(posted, created)| created + SKEW < posted);
-            let mark = intent.watermark.as_ref();
-            if old || mark.is_some_and(|mark| mark.as_str() == batch.id) {
+            // Not by time: the clock of this machine may be wrong, and a batch of ours be older by it.
+            if intent
+                .watermark
+                .as_ref()
+                .is_some_and(|mark| mark.as_str() == batch.id)
+            {
                 found.reached_watermark = true;
                 break;
             }
@@ -93,7 +87,7 @@ impl BatchProvider for Anthropic {
                 found.candidates.push(Candidate {
                     batch: BatchId::new(batch.id.as_str()),
                     certainty: Certainty::Presumed,
-                    evidence: "it holds as many requests and was made at that time".into(),
+                    evidence: "it holds as many requests and was made since then".into(),
                 });
             }
         }

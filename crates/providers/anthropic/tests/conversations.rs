@@ -64,6 +64,7 @@ fn intent() -> Intent {
         token: CreateToken::new("t"),
         posted_at: Some(at("2026-11-01T09:00:00Z")),
         watermark: Some(BatchId::new("old")),
+        strangers: Vec::new(),
     }
 }
 
@@ -250,15 +251,13 @@ async fn a_lost_create_is_presumed_by_number_and_time_back_to_the_watermark() {
     );
     assert!(found.reached_watermark);
 
-    // Without a watermark the time is the end of the search.
-    let late = Intent {
-        watermark: None,
-        posted_at: Some(at("2026-11-01T09:04:00Z")),
+    // However wrong our clock is, what was made since then is seen.
+    let fast = Intent {
+        posted_at: Some(at("2027-11-01T09:04:00Z")),
         ..intent()
     };
-    let found = anthropic.find(&late, None).await.unwrap();
-    assert_eq!(found.candidates.len(), 1);
-    assert!(found.reached_watermark);
+    let found = anthropic.find(&fast, None).await.unwrap();
+    assert_eq!(found.candidates.len(), 2);
 }
 
 #[tokio::test]

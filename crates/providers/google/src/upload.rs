@@ -2,6 +2,7 @@
 //! the next one, in this process or another.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 
 use lmbatch_core::{Error, ErrorKind, Remnant, Result, Retry, Shard, Staged};
 use lmbatch_http::Reply;
@@ -26,7 +27,10 @@ pub(crate) async fn step(
 ) -> Result<Staged> {
     let prior = prior.unwrap_or_default();
     let get = |name: &str| prior.state.get(name).map(|value| &**value);
-    let name = file_name(shard);
+    let name = match prior.remnants.first() {
+        Some(Remnant::File(name)) => name.to_string(),
+        _ => fresh_name(shard),
+    };
     match (get(FILE), get(SESSION), get(OFFSET)) {
         (Some(file), ..) => checked(shard, file, &client.file(file).await?),
         (None, None, _) => match client.begin_upload(shard, &name).await {
@@ -84,8 +88,11 @@ fn received(reply: &Reply) -> Option<u64> {
 }
 
 /// "File names: lowercase letters, digits and dashes, at most 40" (Files API, 2026): our labels are that.
-fn file_name(shard: &Shard) -> String {
-    format!("files/{}", shard.label)
+/// Each upload has a name of its own: a create that was lost, and whose input was deleted so that it fails,
+/// must not find another one under the same name.
+fn fresh_name(shard: &Shard) -> String {
+    let salt = RandomState::new().hash_one(shard.label.as_str()) as u32;
+    format!("files/{}-{salt:08x}", shard.label)
 }
 
 fn stale(prior: &Staged) -> u32 {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -75,6 +76,7 @@ fn intent(route: &str) -> Intent {
         token: CreateToken::new("t"),
         posted_at: lmbatch_core::parse_time("2026-11-10T09:00:00Z"),
         watermark: None,
+        strangers: Vec::new(),
     }
 }
 
@@ -102,7 +104,10 @@ async fn begins(mock: &MockServer) {
 
 /// Every step until the input is there, as the engine takes them.
 async fn stage(google: &Google) -> Result<Staged, Error> {
-    let mut prior = None;
+    let mut prior = Some(Staged {
+        remnants: vec![Remnant::File(FILE.into())],
+        ..Staged::default()
+    });
     for _ in 0..20 {
         let staged = google.stage(&shard("file"), prior).await?;
         if staged.ready {
@@ -395,10 +400,28 @@ async fn a_lost_create_is_found_by_label_or_file() {
     assert!(!found.reached_watermark && found.next.is_some());
 }
 
+/// A create that was lost finds nothing under its name once its input was deleted.
 #[tokio::test]
-async fn a_search_ends_at_a_page_that_is_older_than_a_day() {
+async fn every_upload_has_a_name_of_its_own() {
     let mock = MockServer::start().await;
-    let operations = json!([listed("b", "other", None, "2026-11-09T08:59:59Z")]);
+    begins(&mock).await;
+    let mut names = BTreeSet::new();
+    for _ in 0..5 {
+        let staged = google(&mock).stage(&shard("file"), None).await.unwrap();
+        let [Remnant::File(name)] = &*staged.remnants else {
+            panic!("{staged:?}");
+        };
+        let (name, salt) = name.rsplit_once('-').unwrap();
+        assert_eq!((name, salt.len()), (FILE, 8));
+        names.insert(salt.to_owned());
+    }
+    assert_eq!(names.len(), 5);
+}
+
+#[tokio::test]
+async fn a_search_ends_at_a_page_that_is_older_than_a_week() {
+    let mock = MockServer::start().await;
+    let operations = json!([listed("b", "other", None, "2026-11-03T08:59:59Z")]);
     answer(
         &mock,
         "GET",

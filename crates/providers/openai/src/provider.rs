@@ -18,9 +18,6 @@ use crate::translate::OpenAiCodec;
 use crate::translate::outcome::usage;
 use crate::wire::{Batch, File};
 
-/// How far clocks may differ when batches are compared by time.
-const SKEW: Duration = Duration::from_secs(3600);
-
 /// OpenAI's batch service, or one that imitates it.
 ///
 /// ```
@@ -90,15 +87,11 @@ impl BatchProvider for OpenAi {
         let mut found = Found::default();
         let batches = list.data;
         for batch in &batches {
-            let old = intent
-                .posted_at
-                .zip(time(batch.created_at.as_ref()))
-                .is_some_and(|(posted, created)| created + SKEW < posted);
-            if old
-                || intent
-                    .watermark
-                    .as_ref()
-                    .is_some_and(|mark| mark.as_str() == batch.id)
+            // Not by time: the clock of this machine may be wrong, and a batch of ours be older by it.
+            if intent
+                .watermark
+                .as_ref()
+                .is_some_and(|mark| mark.as_str() == batch.id)
             {
                 found.reached_watermark = true;
                 break;
