@@ -328,3 +328,97 @@ fn a_record_is_not_rebuilt_from_another_input() {
         assert_eq!(world.emulating.bill()["creates"], 1);
     }
 }
+
+/// A create whose answer was lost, and that the list did not show in time, was accepted after all.
+#[test]
+fn a_doctor_finds_the_batch_that_stands_beside_the_one_of_a_run() {
+    let world = World::new(MODELS[0]);
+    let post = |fault: Value| {
+        let fault = fault.to_string();
+        world.emulating.post("/_emulator/faults", &fault);
+    };
+    post(json!({"operation": "create", "kind": "reset_after"}));
+    let nothing = json!({"object": "list", "data": [], "has_more": false}).to_string();
+    // The watermark, nine looks, one more after the input is deleted, and the next watermark.
+    let blind = json!({"status": {"code": 200, "body": nothing}});
+    post(json!({"operation": "list", "times": 12, "kind": blind}));
+    // Its input is said to be gone, and is read all the same.
+    let gone = r#"{"error": {"message": "no such file", "type": "invalid_request_error"}}"#;
+    let gone = json!({"status": {"code": 404, "body": gone}});
+    post(json!({"operation": "delete", "kind": gone}));
+    let run = world.run(&["--doubt-wait", "400ms", "--cleanup", "none"]);
+    assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+    assert_eq!(world.emulating.bill()["creates"], 2);
+    let found = world.at(&["doctor", "-p", "openai"]);
+    assert_eq!(found.status.code(), Some(1), "{}", said(&found));
+    assert!(
+        said(&found).contains("stand beside their batches"),
+        "{}",
+        said(&found)
+    );
+    let listed = String::from_utf8_lossy(&found.stdout);
+    assert_eq!(listed.matches("batch_").count(), 1, "{listed}");
+}
+
+#[test]
+fn a_record_is_rebuilt_whole_or_not_at_all() {
+    for model in [MODELS[0], MODELS[2]] {
+        let world = World::new(model);
+        let small = ["--max-batch-requests", "1", "--detach"];
+        // The third is refused for long: it does not exist yet.
+        let busy = json!({"operation": "create", "skip": 2, "times": 100, "kind": {"status": {
+            "code": 429, "headers": [["retry-after", "3000"]],
+            "body": r#"{"error": {"message": "later", "code": 429, "status": "RESOURCE_EXHAUSTED"}}"#,
+        }}});
+        world.emulating.post("/_emulator/faults", &busy.to_string());
+        let begun = world.run(&small);
+        assert_eq!(begun.status.code(), Some(0), "{}", said(&begun));
+        fs::remove_dir_all(world.folder.path().join(".lmbatch")).unwrap();
+        let found = said(&world.at(&["doctor", "-p", model.0]));
+        let mut words = found.split_whitespace();
+        let label = words.find(|word| word.starts_with("lmbatch-")).unwrap();
+        let adopt = |label: &str, more: &[&str]| {
+            let args = ["adopt", label, "in.jsonl", "-m", model.1, "-o", "out.jsonl"];
+            world.at(&[&args[..], more].concat())
+        };
+        let one = ["--max-batch-requests", "1"];
+        for (label, more, why) in [
+            (label, &one[..], "-2 is there, or listed yet"),
+            (
+                "lmbatch-bcdfghjkmnpq-0",
+                &one[..],
+                "-0 is there, or listed yet",
+            ),
+            // With fewer batches: those that are left over would be lost.
+            (label, &[], "of which this input makes 1"),
+        ] {
+            let refused = adopt(label, more);
+            assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+            assert!(said(&refused).contains(why), "{}", said(&refused));
+            assert_eq!(said(&world.at(&["runs"])).matches("r-").count(), 0);
+            assert_eq!(world.spooled(), 0);
+        }
+        let adopted = adopt(label, &[&one[..], &["--create-missing"]].concat());
+        assert_eq!(adopted.status.code(), Some(0), "{}", said(&adopted));
+        assert!(
+            said(&adopted).contains("2 of 3 batches are taken"),
+            "{}",
+            said(&adopted)
+        );
+    }
+    let world = World::new(MODELS[1]);
+    let args = [
+        "adopt",
+        "lmbatch-bcdfghjkmnpq-0",
+        "in.jsonl",
+        "-m",
+        MODELS[1].1,
+    ];
+    let refused = world.at(&args);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("carry no labels"),
+        "{}",
+        said(&refused)
+    );
+}

@@ -180,6 +180,9 @@ pub(crate) struct AdoptArgs {
     /// Where outcomes go [default: INPUT.PROVIDER.MODEL.jsonl].
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
+    /// Have batches that are not at the provider created when the run goes on: they are paid for.
+    #[arg(long)]
+    pub(crate) create_missing: bool,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
     #[command(flatten)]

@@ -62,20 +62,20 @@ pub struct RunRecord {
 /// What of a run was deleted at its provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cleaned {
-    /// The last try of which anything was.
-    pub attempt: u32,
-    /// Whether its batches were, with its inputs.
-    pub batches: bool,
+    /// The last try whose inputs were.
+    pub inputs: u32,
+    /// The last try whose batches were.
+    pub batches: Option<u32>,
 }
 
 impl Cleaned {
     /// Whether the inputs of a shard are gone.
     pub fn inputs(self, shard: &ShardRecord) -> bool {
-        shard.attempt <= self.attempt
+        shard.attempt <= self.inputs
     }
     /// Whether its batch is.
     pub fn batches(self, shard: &ShardRecord) -> bool {
-        self.batches && self.inputs(shard)
+        self.batches.is_some_and(|attempt| shard.attempt <= attempt)
     }
 }
 

@@ -32,15 +32,22 @@ impl Engine {
         Ok(left)
     }
 
-    /// Deletes what a run that has ended left at the provider: its inputs, and its batches with their
-    /// results too if that is wanted and possible. Gives what stays. What is deleted once is not asked for
-    /// again.
+    /// Deletes what a run left at the provider: its inputs, and its batches with their results too if that
+    /// is wanted and possible. Gives what stays. What is deleted once is not asked for again, and what goes
+    /// on is left alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] where the run was made under another account: what is not seen there is
+    /// not gone.
     pub async fn clean(&self, run: &RunRecord, batches: bool) -> Result<Left> {
         let run = self.recorded(run).await?;
+        self.of_this_account(&run)?;
         let mut left = Left::default();
         for shard in self.ledger.shards(&run.id).await? {
             let mut stay = (false, true);
-            if !run.cleaned.is_some_and(|cleaned| cleaned.inputs(&shard)) {
+            if needs_its_input(&shard) {
+                stay.0 = true;
+            } else if !run.cleaned.is_some_and(|cleaned| cleaned.inputs(&shard)) {
                 for remnant in &shard.remnants {
                     stay.0 |= !self.discard(remnant).await?;
                 }
@@ -52,12 +59,16 @@ impl Engine {
             }
             self.count(&shard, stay, &mut left);
         }
+        let before = run.cleaned.and_then(|cleaned| cleaned.batches);
         let cleaned = Cleaned {
-            attempt: run.attempt,
-            batches: batches || run.cleaned.is_some_and(|cleaned| cleaned.batches),
+            inputs: run.attempt,
+            batches: batches.then_some(run.attempt).or(before),
         };
-        self.change(&run, &[], |run| run.cleaned = Some(cleaned))
-            .await?;
+        // Of a run that goes on there will be more.
+        if run.finished {
+            self.change(&run, &[], |run| run.cleaned = Some(cleaned))
+                .await?;
+        }
         Ok(left)
     }
 
@@ -100,6 +111,17 @@ impl Engine {
 }
 
 type Sealed<'a> = (&'a BatchId, Vec<&'a ResultPart>, Option<SystemTime>);
+
+/// Whether there is, or may be, a batch that is made of it.
+fn needs_its_input(shard: &ShardRecord) -> bool {
+    matches!(
+        shard.state,
+        ShardState::Posting(_)
+            | ShardState::Doubt(_)
+            | ShardState::Created { .. }
+            | ShardState::Ended(_)
+    )
+}
 
 /// A batch whose results are here.
 fn sealed(shard: &ShardRecord) -> Option<Sealed<'_>> {

@@ -1,7 +1,5 @@
 //! Stage and create. Of every line here ask: if the process dies now, what is paid twice?
 
-use std::collections::HashSet;
-
 use lmbatch_core::{
     BatchId, Candidate, Certainty, CreateToken, Delivery, Error, ErrorKind, Found, Intent,
     ListOptions, Proof, Result, Retry, Shard, ShardKey, ShardRecord, ShardState, Staged,
@@ -379,7 +377,7 @@ impl Engine {
 
     /// One look: every page that may hold the batch. A list that fails is not an empty list.
     async fn look(&self, intent: &Intent) -> Result<Seen> {
-        let taken = self.taken().await?;
+        let taken = self.recorded_batches().await?;
         let (mut proved, mut fitting) = (Vec::new(), Vec::new());
         let mut page = None;
         loop {
@@ -407,27 +405,6 @@ impl Engine {
             (true, false) => Seen::Fitting(fitting),
             (true, true) => Seen::Nothing,
         })
-    }
-}
-
-impl Engine {
-    /// The batches that the ledger knows.
-    async fn taken(&self) -> Result<HashSet<BatchId>> {
-        let mut taken = HashSet::new();
-        for ledger in [&self.ledger, &self.beside] {
-            for run in ledger.runs().await? {
-                for shard in ledger.shards(&run.id).await? {
-                    match shard.state {
-                        ShardState::Created { batch, .. } => taken.insert(batch),
-                        ShardState::Ended(snapshot) | ShardState::Sealed { snapshot, .. } => {
-                            taken.insert(snapshot.id)
-                        }
-                        _ => continue,
-                    };
-                }
-            }
-        }
-        Ok(taken)
     }
 }
 

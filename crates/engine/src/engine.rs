@@ -250,15 +250,26 @@ impl Engine {
     ) -> Result<RunRecord> {
         let run = RunRecord {
             name: name.map(Into::into),
-            notes,
             ..plan.record(&*self.clock)
         };
         let shards = plan.shards.iter().map(|planned| planned.record(&run.id));
         let shards: Vec<ShardRecord> = shards.collect();
+        self.begin_with(plan, run, notes, &shards).await
+    }
+
+    /// The same with shards that may be further on.
+    pub(crate) async fn begin_with(
+        &self,
+        plan: &Plan,
+        run: RunRecord,
+        notes: BTreeMap<Box<str>, Box<str>>,
+        shards: &[ShardRecord],
+    ) -> Result<RunRecord> {
+        let run = RunRecord { notes, ..run };
         // What is not in a record leaves nothing behind; what is, stays. A note that fails may have been
         // made for all that.
         plan.files.keep(self.durable);
-        if let Err(error) = self.ledger.begin(&run, &shards).await {
+        if let Err(error) = self.ledger.begin(&run, shards).await {
             let noted = self.ledger.shards(&run.id).await;
             plan.files
                 .keep(self.durable && noted.is_ok_and(|noted| !noted.is_empty()));
@@ -299,13 +310,18 @@ impl Engine {
 
     /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.
     pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
-        if run.account != self.provider.account() {
-            return Err(Error::invalid_input(format!(
-                "the run {} was made under another account or base URL",
-                run.id
-            )));
-        }
+        self.of_this_account(run)?;
         self.job(run).await?.drive(options).await
+    }
+
+    pub(crate) fn of_this_account(&self, run: &RunRecord) -> Result<()> {
+        if run.account == self.provider.account() {
+            return Ok(());
+        }
+        Err(Error::invalid_input(format!(
+            "the run {} was made under another account or base URL",
+            run.id
+        )))
     }
 
     /// Asks the provider to cancel every batch of a run that is certain to be ours, and creates no more of
@@ -317,6 +333,7 @@ impl Engine {
     pub async fn cancel_run(&self, run: &RunRecord) -> Result<u64> {
         // First that nothing more is created, then what is there. A process that goes on with the run sees
         // it, and cancels what it was creating meanwhile.
+        self.of_this_account(run)?;
         let run = self.change(run, &[], |run| run.cancelled = true).await?;
         let (mut count, mut failure) = (0, None);
         for shard in self.ledger.shards(&run.id).await? {

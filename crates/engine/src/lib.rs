@@ -4,6 +4,7 @@
 //! request. [`LMInvoker`] puts the six operations on top of it for requests in memory. No provider is
 //! known here.
 
+mod adopt;
 mod answer;
 mod attach;
 mod calls;
@@ -36,6 +37,7 @@ mod spool;
 mod structured;
 mod update;
 
+pub use adopt::Labelled;
 pub use answer::{AnswerView, Answered, Structured};
 pub use calls::{Create, Invoke};
 pub use clean::Left;

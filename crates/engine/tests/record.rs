@@ -363,6 +363,44 @@ async fn what_a_run_leaves_is_counted_and_deleted_once() {
         engine.left(&world.record().await).await.unwrap(),
         left(1, 1)
     );
+    // The batches of a later try are not gone with those of an earlier one.
+    for (batches, stays) in [(false, 1), (true, 0)] {
+        let cleaned = engine.clean(&world.record().await, batches).await;
+        assert_eq!(cleaned.unwrap(), left(0, stays));
+    }
+    let deleted = world.provider.deleted();
+    assert_eq!(deleted.last(), Some(&Remnant::Batch(BatchId::new("b2"))));
+}
+
+#[tokio::test]
+async fn what_goes_on_keeps_its_input() {
+    let world = World::new(Script {
+        uploads: true,
+        statuses: [Ok(BatchStatus::InProgress)].into(),
+        ..Script::default()
+    });
+    let run = world.run(&ASKED).timeout(std::time::Duration::ZERO);
+    run.await.unwrap_err();
+    let left = world.engine().clean(&world.record().await, true).await;
+    assert_eq!(left.unwrap().inputs, 1);
+    assert_eq!(world.provider.deleted(), []);
+}
+
+#[tokio::test]
+async fn what_was_cancelled_goes_out_again_if_its_caller_wants_it() {
+    let world = World::new(Script {
+        statuses: [Ok(BatchStatus::InProgress)].into(),
+        ..Script::default()
+    });
+    world.run(&ASKED).await.unwrap();
+    let run = world.record().await;
+    let engine = world.engine();
+    engine.cancel_run(&run).await.unwrap();
+    engine.requeue(&run, &HashSet::from([0, 1])).await.unwrap();
+    let run = world.record().await;
+    assert!(!run.cancelled);
+    let finished = engine.resume(&run, RunOptions::default()).await.unwrap();
+    assert_eq!((finished.requests(), world.provider.accepted()), (3, 2));
 }
 
 #[tokio::test]

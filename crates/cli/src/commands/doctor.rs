@@ -1,16 +1,14 @@
 //! `lmbatch doctor` and `lmbatch adopt`: batches and files that carry our label and that no record knows.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use lmbatch_core::{
-    BatchSnapshot, ErrorKind, Label, ListOptions, Nonce, Proof, Remnant, ShardRecord, ShardState,
-    Staged, Upload,
+    BatchStatus, CreateProof, ErrorKind, Label, Nonce, Remnant, ShardState, Upload,
 };
-use lmbatch_engine::Engine;
+use lmbatch_engine::{Engine, Labelled};
 use lmbatch_ledger::StateFolder;
 
 use super::state::{self, Notes};
@@ -19,50 +17,25 @@ use crate::args::{AdoptArgs, DoctorArgs};
 use crate::exit::{Exit, Failure};
 use crate::{input, model, output, providers, settings, terminal, words};
 
-/// Every batch of the provider that carries one of our labels.
-async fn labelled(engine: &Engine) -> Result<Vec<(String, u32, BatchSnapshot)>, Failure> {
-    let mut found = Vec::new();
-    let mut options = ListOptions::default();
-    loop {
-        let page = engine.list(&options).await?;
-        for snapshot in page.items {
-            let parts = snapshot.label.as_ref().and_then(Label::parts);
-            if let Some((nonce, number)) = parts {
-                found.push((nonce.to_owned(), number, snapshot));
-            }
-        }
-        // A cursor that leads to itself would lead on for ever.
-        let next = page.next.filter(|next| options.page.as_ref() != Some(next));
-        if next.is_none() {
-            return Ok(found);
-        }
-        options.page = next;
-    }
-}
-
-/// Every file of ours at the provider; none where it keeps none, or does not list them.
-async fn uploaded(engine: &Engine) -> Result<Vec<Upload>, Failure> {
-    let (mut found, mut at) = (Vec::new(), None);
-    loop {
-        let page = match engine.provider().uploads(at.clone()).await {
-            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(found),
-            page => page?,
-        };
-        found.extend(page.items);
-        let next = page.next.filter(|next| at.as_ref() != Some(next));
-        if next.is_none() {
-            return Ok(found);
-        }
-        at = next;
-    }
-}
-
 /// What no record speaks of.
+#[derive(Default)]
 struct Findings {
-    batches: Vec<BatchSnapshot>,
+    /// Of runs that no record knows.
+    orphans: Vec<Labelled>,
+    /// Beside the batches of runs that are known: paid for, and in no output.
+    twins: Vec<Labelled>,
     uploads: Vec<Upload>,
     /// Files of this machine, with their bytes.
     strays: Vec<(PathBuf, u64)>,
+}
+
+impl Findings {
+    fn is_empty(&self) -> bool {
+        self.orphans.is_empty()
+            && self.twins.is_empty()
+            && self.uploads.is_empty()
+            && self.strays.is_empty()
+    }
 }
 
 pub(crate) async fn doctor(args: DoctorArgs) -> Result<Exit, Failure> {
@@ -80,54 +53,83 @@ pub(crate) async fn doctor(args: DoctorArgs) -> Result<Exit, Failure> {
     if args.clean {
         clean(&engine, &args, &mut found).await?;
     }
-    if found.batches.is_empty() && found.uploads.is_empty() && found.strays.is_empty() {
-        if kept == 0 {
-            terminal::say(&format!(
-                "every batch and file of ours that {} lists is in a record here",
-                provider.id()
-            ));
-        }
+    if engine.provider().codec().capabilities().create == CreateProof::CountAndTime {
+        terminal::say(&format!(
+            "batches of {} carry no labels: ours cannot be told from others there",
+            provider.id()
+        ));
+    } else if found.is_empty() && kept == 0 {
+        terminal::say(&format!(
+            "every batch and file of ours that {} lists is in a record here",
+            provider.id()
+        ));
+    }
+    if found.is_empty() {
         return Ok(Exit::Usable);
     }
-    report(&found, args.clean);
+    report(&found, provider.id(), args.clean);
     Ok(Exit::Failed)
 }
 
 async fn findings(engine: &Engine, args: &DoctorArgs) -> Result<Findings, Failure> {
+    // First what is there: what is made meanwhile is in the record then.
+    let (labelled, uploads) = (engine.labelled().await?, engine.uploaded().await?);
+    // A batch that goes on needs its input, whoever's it is.
+    let going = labelled
+        .iter()
+        .filter(|one| !one.snapshot.status.is_terminal());
+    let going: HashSet<Box<str>> = going.map(|one| one.nonce.clone()).collect();
     // Without a record every batch is unknown to it, and what files there are may be all that is left. One
     // that cannot be read says nothing about either.
-    let (runs, strays) = if state::is_there(&args.state) {
-        let runs = state::ledger(&args.state).await?.runs().await?;
-        let spool = StateFolder::read(state::folder(&args.state)).spool();
-        let strays = purge::strays(&spool, &runs)?;
-        (runs, strays)
-    } else {
-        (Vec::new(), Vec::new())
-    };
+    if !state::is_there(&args.state) {
+        let needed = |upload: &Upload| going.contains(nonce(upload));
+        return Ok(Findings {
+            orphans: labelled,
+            uploads: uploads.into_iter().filter(|file| !needed(file)).collect(),
+            ..Findings::default()
+        });
+    }
+    let ledger = state::ledger(&args.state).await?;
+    let runs = ledger.runs().await?;
     let run_of = |nonce: &str| runs.iter().find(|run| run.nonce.as_str() == nonce);
-    let batches = labelled(engine).await?.into_iter();
-    let batches: Vec<BatchSnapshot> = batches
-        .filter(|(nonce, ..)| run_of(nonce).is_none())
-        .map(|(.., snapshot)| snapshot)
-        .collect();
-    // A batch that goes on needs its input, whoever's it is.
-    let going: HashSet<&str> = batches
-        .iter()
-        .filter(|snapshot| !snapshot.status.is_terminal())
-        .filter_map(|snapshot| snapshot.label.as_ref()?.parts())
-        .map(|(nonce, _)| nonce)
-        .collect();
-    let uploads = uploaded(engine).await?.into_iter();
-    let uploads = uploads.filter(|upload| {
-        let nonce = upload.label.parts().map_or("", |(nonce, _)| nonce);
-        !going.contains(nonce) && run_of(nonce).is_none_or(|run| run.finished)
-    });
-    let uploads = uploads.collect();
-    Ok(Findings {
-        batches,
-        uploads,
-        strays,
-    })
+    // What may be in doubt is found by whoever goes on with its run.
+    let mut doubted = HashSet::new();
+    for run in &runs {
+        let shards = ledger.shards(&run.id).await?.into_iter();
+        let open =
+            |state: &ShardState| matches!(state, ShardState::Posting(_) | ShardState::Doubt(_));
+        doubted.extend(
+            shards
+                .filter(|shard| open(&shard.state))
+                .map(|shard| shard.label),
+        );
+    }
+    let known = state::reading(engine.clone(), ledger, &args.state);
+    let known = known.recorded_batches().await?;
+    let mut found = Findings::default();
+    for one in labelled {
+        let label = one.snapshot.label.as_ref();
+        if run_of(&one.nonce).is_none() {
+            found.orphans.push(one);
+        } else if !known.contains(&one.snapshot.id)
+            && !label.is_some_and(|label| doubted.contains(label))
+            // A create that was made to fail: no one pays for it.
+            && one.snapshot.status != BatchStatus::Failed
+        {
+            found.twins.push(one);
+        }
+    }
+    let needed = |upload: &Upload| {
+        going.contains(nonce(upload)) || run_of(nonce(upload)).is_some_and(|run| !run.finished)
+    };
+    found.uploads = uploads.into_iter().filter(|file| !needed(file)).collect();
+    let spool = StateFolder::read(state::folder(&args.state)).spool();
+    found.strays = purge::strays(&spool, &runs)?;
+    Ok(found)
+}
+
+fn nonce(upload: &Upload) -> &str {
+    upload.label.parts().map_or("", |(nonce, _)| nonce)
 }
 
 /// Deletes files that have been found, and leaves what was not deleted.
@@ -135,7 +137,12 @@ async fn clean(engine: &Engine, args: &DoctorArgs, found: &mut Findings) -> Resu
     let before = clock().now().checked_sub(args.older_than);
     let (mut young, mut gone) = (Vec::new(), 0);
     for upload in std::mem::take(&mut found.uploads) {
-        if upload.created_at.is_some() && upload.created_at > before {
+        // Of an age that no one tells, it may be as young as can be.
+        let young_enough = match upload.created_at {
+            Some(_) => upload.created_at > before,
+            None => !args.older_than.is_zero(),
+        };
+        if young_enough {
             young.push(upload);
             continue;
         }
@@ -151,26 +158,41 @@ async fn clean(engine: &Engine, args: &DoctorArgs, found: &mut Findings) -> Resu
     Ok(())
 }
 
-fn report(found: &Findings, cleaned: bool) {
-    if !found.batches.is_empty() {
-        let mut table = Table::new();
-        table
-            .load_style(NOTHING)
-            .set_header(["batch", "label", "status", "requests", "created"]);
-        for snapshot in &found.batches {
-            let label = snapshot.label.as_ref().map(ToString::to_string);
-            let total = snapshot.counts.total.map(|total| total.to_string());
-            table.add_row([
-                terminal::plain(snapshot.id.as_str()),
-                terminal::plain(&label.unwrap_or_default()),
-                snapshot.status.to_string(),
-                total.unwrap_or_default(),
-                snapshot.created_at.map(words::time).unwrap_or_default(),
-            ]);
-        }
-        terminal::out(&table.to_string());
+fn table(batches: &[Labelled]) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_header(["batch", "label", "status", "requests", "created"]);
+    for Labelled { snapshot, .. } in batches {
+        let label = snapshot.label.as_ref().map(ToString::to_string);
+        let total = snapshot.counts.total.map(|total| total.to_string());
+        table.add_row([
+            terminal::plain(snapshot.id.as_str()),
+            terminal::plain(&label.unwrap_or_default()),
+            snapshot.status.to_string(),
+            total.unwrap_or_default(),
+            snapshot.created_at.map(words::time).unwrap_or_default(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn report(found: &Findings, provider: &str, cleaned: bool) {
+    if !found.orphans.is_empty() {
+        terminal::out(&table(&found.orphans));
         terminal::say("no record here knows these; with their input they can be taken back:");
         terminal::say("  lmbatch adopt LABEL INPUT -m PROVIDER/MODEL");
+    }
+    if !found.twins.is_empty() {
+        terminal::out(&table(&found.twins));
+        terminal::say(
+            "these are of runs that are known, and stand beside their batches: created after all, when their",
+        );
+        terminal::say(
+            "answers were lost, and paid for as well. What they have answered can be read, or the rest cancelled:",
+        );
+        terminal::say(&format!("  lmbatch retrieve BATCH -p {provider} -o OUTPUT"));
+        terminal::say(&format!("  lmbatch cancel BATCH -p {provider}"));
     }
     if !found.uploads.is_empty() {
         let mut table = Table::new();
@@ -233,13 +255,6 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     {
         return Err(Failure::usage("the record here knows this run").hint("lmbatch runs lists it"));
     }
-    let mut found: BTreeMap<u32, BatchSnapshot> = BTreeMap::new();
-    for (of, number, snapshot) in labelled(&engine).await? {
-        if of == nonce {
-            found.insert(number, snapshot);
-        }
-    }
-    let uploads = uploaded(&engine).await?;
     let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
     let source = input::open(&args.input, &model, options, raw_endpoints)?;
     let plan = engine.plan_again(Box::new(source), wanted).await;
@@ -255,64 +270,33 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
         connection: args.connection.clone(),
     };
     let batches = plan.batches();
-    let run = engine.begin(&plan, None, notes.write()).await?;
-    let mut taken = 0;
-    let ledger = Arc::clone(engine.ledger());
-    for shard in ledger.shards(&run.id).await? {
-        let Some(snapshot) = found.get(&shard.key.shard) else {
-            continue;
-        };
-        // What was uploaded for it is deleted with the rest, once its outcomes are here.
-        let inputs = uploads.iter().filter(|file| file.label == shard.label);
-        if let Some(odd) = differs(&engine, &shard, snapshot, inputs.clone()) {
-            ledger.forget(&run.id).await?;
+    let adopted = engine.adopt(&plan, notes.write(), args.create_missing);
+    let (run, taken) = match adopted.await {
+        Ok(adopted) => adopted,
+        Err(error) => {
             plan.discard();
-            return Err(Failure::usage(format!(
-                "batch {} {odd}: it is not the input that was sent, or not with these options",
-                snapshot.id
+            let exit = match error.kind() {
+                ErrorKind::InvalidInput => Exit::Usage,
+                _ => Exit::Failed,
+            };
+            let failure = Failure {
+                exit,
+                ..error.into()
+            };
+            return Err(failure.hint(format!(
+                "a batch is read by its id: lmbatch retrieve BATCH -p {} -o OUTPUT",
+                model.provider.id()
             )));
         }
-        let staged = ShardState::Staged(Staged {
-            ready: true,
-            remnants: inputs.map(|file| file.remnant.clone()).collect(),
-            ..Staged::default()
-        });
-        let epoch = ledger.advance(&shard.key, shard.epoch, staged).await?;
-        let state = ShardState::Created {
-            batch: snapshot.id.clone(),
-            proof: Proof::proved("it carries the label of the run"),
-        };
-        ledger.advance(&shard.key, epoch, state).await?;
-        taken += 1;
-    }
+    };
     terminal::say(&format!(
         "{taken} of {batches} batches are taken into run {}; go on with:\n  lmbatch resume {}",
         run.id, run.id
     ));
     if taken < batches {
-        terminal::say("the others do not exist at the provider: resume creates them");
+        terminal::say(
+            "the others do not exist at the provider: resume creates them, and they are paid for",
+        );
     }
     Ok(Exit::Usable)
-}
-
-/// How a batch differs from the one that this input makes, where it can be seen.
-fn differs<'a>(
-    engine: &Engine,
-    shard: &ShardRecord,
-    snapshot: &BatchSnapshot,
-    inputs: impl Iterator<Item = &'a Upload>,
-) -> Option<String> {
-    let makes = u64::from(shard.count);
-    if let Some(total) = snapshot.counts.total.filter(|total| *total != makes) {
-        return Some(format!(
-            "holds {total} requests, and this input makes {makes}"
-        ));
-    }
-    let frame = engine.provider().codec().frame(&shard.class, &shard.label);
-    let makes = (frame.prefix.len() + frame.suffix.len()) as u64 + shard.bytes;
-    let sizes = inputs.filter_map(|input| input.bytes);
-    let other = sizes.into_iter().find(|bytes| *bytes != makes)?;
-    Some(format!(
-        "was made of {other} bytes, and this input makes {makes}"
-    ))
 }
