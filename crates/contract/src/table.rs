@@ -145,6 +145,7 @@ macro_rules! clauses_of_2026 {
             doubt::a_create_that_is_answered_by_a_web_page_is_in_doubt,
             doubt::a_create_that_found_no_connection_was_not_sent,
             doubt::a_lost_create_is_found_again,
+            doubt::a_wrong_clock_hides_no_batch,
             doubt::a_search_passes_over_the_batches_of_others,
             doubt::a_lost_create_is_not_paid_for_twice,
             secrets::every_call_carries_the_key,

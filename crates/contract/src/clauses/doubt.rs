@@ -119,6 +119,24 @@ pub async fn a_lost_create_is_found_again(kit: &Kit) {
     assert_eq!(found.candidates[0].certainty, expected);
 }
 
+/// `find` sees a batch of ours although the clock of this machine is a day ahead, by which the batch is
+/// older than its create.
+pub async fn a_wrong_clock_hides_no_batch(kit: &Kit) {
+    let desk = kit.desk().await;
+    let (intent, _) = in_doubt(kit, &desk, Answer::lost(Fault::Reset)).await;
+    let adapter = kit.adapter(&desk);
+    if adapter.codec().capabilities().create == CreateProof::Token {
+        return assert!(!desk.seen_of(CallKind::Create).is_empty());
+    }
+    let day = std::time::Duration::from_secs(24 * 3600);
+    let intent = Intent {
+        posted_at: intent.posted_at.map(|at| at + day),
+        ..intent
+    };
+    let found = adapter.find(&intent, None).await.expect("a search");
+    assert_eq!(found.candidates.len(), 1, "the batch that was made is seen");
+}
+
 /// `find` passes over the batches of others: those of another label, or where none is kept, of another
 /// number of requests.
 pub async fn a_search_passes_over_the_batches_of_others(kit: &Kit) {

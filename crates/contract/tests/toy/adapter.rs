@@ -403,6 +403,8 @@ impl BatchProvider for Acme {
         };
         let ours = page.items.into_iter();
         let ours = ours.filter(|batch| all || batch.label.as_ref() == Some(&intent.label));
+        let by_clock = self.broken("a_wrong_clock_hides_no_batch");
+        let ours = ours.filter(|batch| !by_clock || batch.created_at >= intent.posted_at);
         let candidates = ours.map(|batch| Candidate {
             batch: batch.id,
             certainty,

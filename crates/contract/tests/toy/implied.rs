@@ -21,6 +21,7 @@ pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
         &[
             "a_lost_create_is_found_again",
             "a_lost_create_is_not_paid_for_twice",
+            "a_wrong_clock_hides_no_batch",
         ],
     ),
     (
@@ -39,6 +40,7 @@ pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
         &[
             "a_lost_create_is_found_again",
             "a_lost_create_is_not_paid_for_twice",
+            "a_wrong_clock_hides_no_batch",
         ],
     ),
     (
@@ -50,6 +52,7 @@ pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
         &[
             "a_create_whose_answer_is_reset_is_in_doubt",
             "a_lost_create_is_found_again",
+            "a_wrong_clock_hides_no_batch",
         ],
     ),
     (
