@@ -490,6 +490,57 @@ fn a_run_that_is_cancelled_keeps_what_was_answered() {
 }
 
 #[test]
+fn a_run_is_cancelled_beside_the_process_that_waits_for_it() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    let input: Vec<Value> = (0..4)
+        .map(|k| json!({"id": k, "prompt": "say it"}))
+        .collect();
+    write(folder.path(), &input);
+    // There is no room for a second batch, ever.
+    let busy = json!({"operation": "create", "skip": 1, "times": 100_000, "kind": {"status": {
+        "code": 429, "headers": [["retry-after-ms", "50"]],
+        "body": r#"{"error": {"message": "later", "type": "rate_limit", "code": null}}"#,
+    }}});
+    emulating.post("/_emulator/faults", &busy.to_string());
+    let mut run = emulating.command_at("openai", folder.path());
+    let run = run
+        .args([
+            "run",
+            "in.jsonl",
+            "-m",
+            "openai/m",
+            "-o",
+            "out.jsonl",
+            "--run",
+            "mine",
+        ])
+        .args(["--max-batch-requests", "2", "--poll-interval", "20ms"])
+        .stderr(std::process::Stdio::null());
+    let mut run = run.spawn().unwrap();
+    let at = |args: &[&str]| emulating.run_at("openai", folder.path(), args);
+    while emulating.bill()["creates"] != 1 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let cancelled = at(&["cancel", "mine"]);
+    assert_eq!(cancelled.status.code(), Some(0), "{}", said(&cancelled));
+    assert!(
+        said(&cancelled).contains("the process that goes on with the run fetches it"),
+        "{}",
+        said(&cancelled)
+    );
+    assert_eq!(run.wait().unwrap().code(), Some(3));
+    let answers = lines(&folder.path().join("out.jsonl"));
+    assert_eq!(answers.len(), 4);
+    for never in &answers[2..] {
+        assert_eq!(
+            (&never["status"], &never["batch"]),
+            (&json!("cancelled"), &Value::Null)
+        );
+    }
+    assert_eq!(emulating.bill()["creates"], 1);
+}
+
+#[test]
 fn requests_of_a_run_that_has_ended_go_out_again_by_choice_and_the_last_answer_counts() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let prompts = ["fine", "lmb:error-400", "lmb:truncate"];

@@ -72,7 +72,10 @@ pub(crate) fn line(answered: &Answered<'_>, origin: &Origin, out: &mut Vec<u8>) 
         _ => {}
     }
     string("provider", &origin.provider, out);
-    string("batch", answered.batch.as_str(), out);
+    match answered.batch {
+        Some(batch) => string("batch", batch.as_str(), out),
+        None => out.extend_from_slice(b",\"batch\":null"),
+    }
     if let AnswerView::Row {
         outcome: OutcomeView::Succeeded(output),
         ..

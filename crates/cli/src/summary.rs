@@ -24,7 +24,7 @@ pub(crate) struct Summary {
     provider: String,
     model: String,
     /// The first of them.
-    pub(crate) batch: String,
+    pub(crate) batch: Option<String>,
     batches: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<String>,
@@ -63,7 +63,7 @@ impl Summary {
             usage: TokenUsage::default(),
             provider: provider.to_owned(),
             model: model.to_owned(),
-            batch: batches.first().copied().unwrap_or_default().to_owned(),
+            batch: batches.first().map(ToString::to_string),
             batches: batches.iter().map(ToString::to_string).collect(),
             run: run.map(str::to_owned),
             output: output.to_owned(),

@@ -13,8 +13,8 @@ pub struct Answered<'a> {
     pub id: Json<'a>,
     /// The caller's notes.
     pub metadata: Option<Json<'a>>,
-    /// The batch that it went out in last.
-    pub batch: &'a BatchId,
+    /// The batch that it went out in last; none where none was made.
+    pub batch: Option<&'a BatchId>,
     /// Whether a structured answer was asked for.
     pub schema_asked: bool,
     /// The provider's row as it came, where there is one.

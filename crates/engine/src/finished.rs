@@ -6,6 +6,7 @@ use lmbatch_core::{
     BatchId, BatchSnapshot, BatchStatus, Error, ErrorKind, RequestError, Result, Segment,
 };
 
+use crate::run::NO_BATCH;
 use crate::spool::Files;
 
 /// Requests whose outcomes are here.
@@ -44,9 +45,10 @@ impl Finished {
     pub fn snapshot(&self) -> &BatchSnapshot {
         &self.snapshots[0]
     }
-    /// All batches, each with its last snapshot.
-    pub fn batches(&self) -> &[BatchSnapshot] {
-        &self.snapshots
+    /// All batches that there were, each with its last snapshot.
+    pub fn batches(&self) -> Vec<&BatchSnapshot> {
+        let all = self.snapshots.iter();
+        all.filter(|one| one.id.as_str() != NO_BATCH).collect()
     }
     /// Whether every batch has ended: then each request has its outcome.
     pub fn is_whole(&self) -> bool {

@@ -179,7 +179,7 @@ impl RunOutput {
         &self.run.id
     }
     /// All its batches, each as it ended.
-    pub fn batches(&self) -> &[BatchSnapshot] {
+    pub fn batches(&self) -> Vec<&BatchSnapshot> {
         self.finished.batches()
     }
     /// Its requests, each with one outcome.

@@ -11,6 +11,7 @@ use lmbatch_core::{
 use crate::answer::{AnswerView, Answered, Structured};
 use crate::finished::{Finished, refusal};
 use crate::index::{ENTRY, Echo, Place, Reader, Sent};
+use crate::run::NO_BATCH;
 use crate::structured::Checker;
 
 /// Reads outcomes back, one for each request, in the order of the requests.
@@ -129,7 +130,7 @@ impl OutcomeReader {
             ordinal,
             id,
             metadata,
-            batch: &snapshot.id,
+            batch: Some(&snapshot.id).filter(|batch| batch.as_str() != NO_BATCH),
             schema_asked: asked,
             raw,
             answer,
