@@ -335,6 +335,22 @@ pub struct Intent {
     pub strangers: Vec<BatchId>,
 }
 
+impl Intent {
+    /// Whether a batch of a list, newest first, was there before the create: it is the watermark, or, should
+    /// that be gone, [much older](Self::is_long_after).
+    pub fn is_after(&self, batch: &str, created_at: Option<SystemTime>) -> bool {
+        let mark = self.watermark.as_ref();
+        mark.is_some_and(|mark| mark.as_str() == batch) || self.is_long_after(created_at)
+    }
+
+    /// Whether a batch is older than the create by more than any error of this machine's clock explains.
+    pub fn is_long_after(&self, created_at: Option<SystemTime>) -> bool {
+        const OFF_AT_MOST: Duration = Duration::from_secs(2 * 24 * 3600);
+        let age = created_at.zip(self.posted_at);
+        age.is_some_and(|(created, posted)| created + OFF_AT_MOST < posted)
+    }
+}
+
 /// How we know that a batch is ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -405,8 +421,7 @@ pub struct Found {
 impl Found {
     /// What a page of a list, newest first, says to the search for a label.
     pub fn by_label(page: Page<BatchSnapshot>, intent: &Intent) -> Self {
-        // What is older than the newest batch before the create is not the one.
-        let is_older = |batch: &BatchSnapshot| Some(&batch.id) == intent.watermark.as_ref();
+        let is_older = |batch: &BatchSnapshot| intent.is_after(batch.id.as_str(), batch.created_at);
         let reached_watermark = page.items.iter().any(is_older);
         let is_ours = |batch: &BatchSnapshot| batch.label.as_ref() == Some(&intent.label);
         let ours = page.items.into_iter().filter(is_ours);

@@ -66,8 +66,11 @@ impl Engine {
         };
         // Of a run that goes on there will be more.
         if run.finished {
-            self.change(&run, &[], |run| run.cleaned = Some(cleaned))
-                .await?;
+            let change = |run: &mut RunRecord| {
+                run.cleaned = Some(cleaned);
+                Ok(())
+            };
+            self.change(&run, &[], change).await?;
         }
         Ok(left)
     }

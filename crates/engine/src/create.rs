@@ -75,8 +75,9 @@ fn staged_in(state: &ShardState) -> Option<Staged> {
 }
 
 impl Engine {
-    /// Notes a plan of one shard, of which only the batch is wanted.
-    pub(crate) async fn begin_single(&self, plan: &Plan) -> Result<(Shard, Noted)> {
+    /// Notes a plan of one shard, of which only the batch is wanted, and says whether a create was sent for
+    /// it before.
+    pub(crate) async fn begin_single(&self, plan: &Plan) -> Result<(Shard, Noted, bool)> {
         let shard = plan.single()?.clone();
         let run = plan.record(&*self.clock);
         if self.ledger.run(&run.id).await?.is_none() {
@@ -87,12 +88,16 @@ impl Engine {
         let record = records.first().ok_or_else(|| {
             Error::new(ErrorKind::Internal).with_message("the ledger keeps no shard")
         })?;
-        Ok((shard, Noted::new(record)))
+        let sent = !matches!(
+            record.state,
+            ShardState::Planned | ShardState::Staged(_) | ShardState::Refused
+        );
+        Ok((shard, Noted::new(record), sent))
     }
 
     /// Everything that is free: what the create needs is at the provider, and noted.
     pub(crate) async fn prepare(&self, plan: &Plan) -> Result<Intent> {
-        let (shard, mut noted) = self.begin_single(plan).await?;
+        let (shard, mut noted, _) = self.begin_single(plan).await?;
         self.intent(&shard, &mut noted).await
     }
 
@@ -103,8 +108,9 @@ impl Engine {
         intent: &Intent,
         posted: bool,
     ) -> Result<Created> {
-        let (shard, mut noted) = self.begin_single(plan).await?;
-        if !posted {
+        let (shard, mut noted, sent) = self.begin_single(plan).await?;
+        // Another copy of what was prepared may have been sent from here.
+        if !posted && !sent {
             return self.post(&shard, intent.clone(), &mut noted).await;
         }
         match self.recover(intent, &mut noted).await? {

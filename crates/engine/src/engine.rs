@@ -304,8 +304,28 @@ impl Engine {
 
     /// Whoever asks for more of a run that was cancelled wants it to go on.
     pub(crate) async fn revive(&self, run: &RunRecord) -> Result<()> {
-        let revived = self.change(run, &[], |run| run.cancelled = false).await;
-        revived.map(drop)
+        let revive = |run: &mut RunRecord| {
+            if run.cancelled && !run.finished {
+                let message = format!("the run {} is being cancelled, and has not ended", run.id);
+                return Err(Error::invalid_input(message));
+            }
+            run.cancelled = false;
+            Ok(())
+        };
+        self.change(run, &[], revive).await.map(drop)
+    }
+
+    /// Keeps other notes with a run.
+    pub async fn annotate(
+        &self,
+        run: &RunRecord,
+        notes: BTreeMap<Box<str>, Box<str>>,
+    ) -> Result<RunRecord> {
+        let change = |run: &mut RunRecord| {
+            run.notes.clone_from(&notes);
+            Ok(())
+        };
+        self.change(run, &[], change).await
     }
 
     /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.
@@ -334,7 +354,12 @@ impl Engine {
         // First that nothing more is created, then what is there. A process that goes on with the run sees
         // it, and cancels what it was creating meanwhile.
         self.of_this_account(run)?;
-        let run = self.change(run, &[], |run| run.cancelled = true).await?;
+        let cancel = |run: &mut RunRecord| {
+            // Of one that has ended there is nothing to cancel.
+            run.cancelled |= !run.finished;
+            Ok(())
+        };
+        let run = self.change(run, &[], cancel).await?;
         let (mut count, mut failure) = (0, None);
         for shard in self.ledger.shards(&run.id).await? {
             if let ShardState::Created { batch, proof } = &shard.state {
@@ -362,22 +387,15 @@ impl Engine {
 
     /// Changes the record of a run as it is now, and adds shards to it; all over, where someone else
     /// changed something of it in between.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Conflict`] where its requests have gone out again since `run` was read.
     pub(crate) async fn change(
         &self,
         run: &RunRecord,
         shards: &[ShardRecord],
-        change: impl Fn(&mut RunRecord) + Send + Sync,
+        change: impl Fn(&mut RunRecord) -> Result<()> + Send + Sync,
     ) -> Result<RunRecord> {
         loop {
             let mut now = self.recorded(run).await?;
-            if now.attempt != run.attempt {
-                let message = format!("the run {}", run.id);
-                return Err(Error::new(ErrorKind::Conflict).with_message(message));
-            }
-            change(&mut now);
+            change(&mut now)?;
             match self.ledger.change(&now, shards).await {
                 Ok(epoch) => return Ok(RunRecord { epoch, ..now }),
                 Err(error) if error.kind() == ErrorKind::Conflict => {
@@ -399,7 +417,7 @@ impl Engine {
     /// Creates the batch of a plan that fits into one, and waits for nothing.
     pub async fn submit(&self, plan: Plan) -> Result<BatchHandle> {
         let parts = plan.handle_parts()?;
-        let (shard, mut noted) = self.begin_single(&plan).await?;
+        let (shard, mut noted, _) = self.begin_single(&plan).await?;
         let created = self.create(&shard, &mut noted).await?;
         Ok(parts.with_batch(created.batch))
     }

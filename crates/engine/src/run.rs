@@ -62,7 +62,11 @@ impl Work {
 
     /// Its caller gives it up: its requests are errors, whatever became of its create.
     async fn abandon(&mut self, engine: &Engine, error: &Error) -> Result<()> {
-        let snapshot = abandoned(error);
+        self.seal_without(engine, abandoned(error)).await
+    }
+
+    /// There is no batch, and will be none. It is noted, or whoever comes next would create it.
+    async fn seal_without(&mut self, engine: &Engine, snapshot: BatchSnapshot) -> Result<()> {
         let state = ShardState::Sealed {
             snapshot: snapshot.clone(),
             segments: Vec::new(),
@@ -101,8 +105,6 @@ impl<'a> Job<'a> {
                     );
                     Stage::Sealed(snapshot)
                 }
-                // What was never created is cancelled with its run.
-                _ if run.cancelled => Stage::Sealed(never()),
                 // Planned, staged, or refused by a provider that may have changed its mind.
                 _ => Stage::Waiting,
             };
@@ -132,8 +134,8 @@ impl<'a> Job<'a> {
     pub(crate) async fn drive(mut self, options: RunOptions) -> Result<Finished> {
         let start = self.engine.clock.elapsed();
         loop {
-            self.heed().await?;
             self.create_all().await?;
+            self.heed().await?;
             self.poll_all().await?;
             self.fetch_all().await?;
             let next = self.works.iter().filter_map(|work| match &work.stage {
@@ -154,14 +156,14 @@ impl<'a> Job<'a> {
                 return self.finish().await;
             };
             if options.once {
-                return Err(self.unfinished("it goes on"));
+                return Err(self.stopped(|job| job.unfinished("it goes on")));
             }
-            for work in &self.works {
-                if let Stage::Going(poll, _) = &work.stage
-                    && let Some(error) = poll.impatience(start, &options)
-                {
-                    return Err(error);
-                }
+            let impatience = self.works.iter().find_map(|work| match &work.stage {
+                Stage::Going(poll, _) => poll.impatience(start, &options),
+                _ => None,
+            });
+            if let Some(error) = impatience {
+                return Err(self.stopped(|_| error));
             }
             let now = self.engine.clock.elapsed();
             self.engine.clock.sleep(next.saturating_sub(now)).await;
@@ -207,6 +209,12 @@ impl<'a> Job<'a> {
             .any(|work| matches!(work.stage, Stage::Going(..)))
     }
 
+    /// What is said to whoever leaves while batches go on: first what no waiting cures.
+    fn stopped(&mut self, otherwise: impl FnOnce(&Self) -> Error) -> Error {
+        let failure = self.failure.take();
+        failure.unwrap_or_else(|| otherwise(self))
+    }
+
     fn unfinished(&self, message: &str) -> Error {
         let batch = self.works.iter().find_map(|work| match &work.stage {
             Stage::Going(poll, _) => Some(poll.batch.clone()),
@@ -229,7 +237,7 @@ impl<'a> Job<'a> {
             }
             let cancelled = self.heed().await?;
             if cancelled && matches!(self.works[at].stage, Stage::Waiting) {
-                self.call_off(at).await;
+                self.call_off(at).await?;
                 continue;
             }
             let work = &mut self.works[at];
@@ -240,7 +248,7 @@ impl<'a> Job<'a> {
                     match self.engine.recover(&intent, &mut work.noted).await {
                         Ok(Some(created)) => Ok(created),
                         Ok(None) if cancelled => {
-                            self.call_off(at).await;
+                            self.call_off(at).await?;
                             continue;
                         }
                         Ok(None) => self.engine.create(shard, &mut work.noted).await,
@@ -256,7 +264,7 @@ impl<'a> Job<'a> {
                 Ok(Created { batch, certainty }) => {
                     work.stage = Stage::Going(Poll::new(self.engine, batch), certainty);
                     if cancelled {
-                        self.call_off(at).await;
+                        self.call_off(at).await?;
                     }
                 }
                 // Enqueued tokens, batches at once, creates an hour: others make room when they end.
@@ -301,8 +309,42 @@ impl<'a> Job<'a> {
                     work.noted.advance(self.engine, state).await?;
                     work.stage = Stage::Ended(snapshot, certainty);
                 }
-                Err(error) => self.stick(at, error),
+                Err(error) => {
+                    let batch = poll.batch.clone();
+                    self.fail(at, certainty, &batch, error).await?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// A batch that is not there was not ours, if we only presumed it; anything else is the end of it.
+    async fn fail(
+        &mut self,
+        at: usize,
+        certainty: Certainty,
+        batch: &BatchId,
+        error: Error,
+    ) -> Result<()> {
+        let is_gone = matches!(
+            error.kind(),
+            ErrorKind::BatchNotFound | ErrorKind::FileNotFound
+        );
+        if certainty == Certainty::Presumed && is_gone {
+            return self.disown(at, batch, error).await;
+        }
+        self.stick(at, error);
+        Ok(())
+    }
+
+    /// A batch that was presumed is someone else's: what it was taken for is looked for again.
+    async fn disown(&mut self, at: usize, batch: &BatchId, error: Error) -> Result<()> {
+        let message = error.to_string();
+        self.engine.tell(&Event::Warning { message: &message });
+        let work = &mut self.works[at];
+        match work.noted.doubt_again(self.engine, batch).await? {
+            Some(intent) => work.stage = Stage::Unsure(Box::new(intent)),
+            None => self.stick(at, error),
         }
         Ok(())
     }
@@ -321,18 +363,13 @@ impl<'a> Job<'a> {
             let segments = match self.harvest.batch(files, &snapshot, attempt).await {
                 Ok(segments) => segments,
                 Err(error) => {
-                    self.stick(at, error);
+                    self.fail(at, certainty, &snapshot.id, error).await?;
                     continue;
                 }
             };
             if certainty == Certainty::Presumed && self.harvest.tally.is_a_strangers(&before) {
                 let error = a_strangers(&snapshot.id);
-                let message = error.to_string();
-                self.engine.tell(&Event::Warning { message: &message });
-                match work.noted.doubt_again(self.engine, &snapshot.id).await? {
-                    Some(intent) => work.stage = Stage::Unsure(Box::new(intent)),
-                    None => self.stick(at, error),
-                }
+                self.disown(at, &snapshot.id, error).await?;
                 continue;
             }
             let state = ShardState::Sealed {
@@ -359,6 +396,10 @@ impl<'a> Job<'a> {
     ) -> Result<()> {
         let ours = self.run.clone();
         let change = |run: &mut RunRecord| {
+            if run.attempt != ours.attempt {
+                let message = format!("the run {}", run.id);
+                return Err(Error::new(ErrorKind::Conflict).with_message(message));
+            }
             *run = RunRecord {
                 attempt,
                 finished,
@@ -368,6 +409,7 @@ impl<'a> Job<'a> {
                 epoch: run.epoch,
                 ..ours.clone()
             };
+            Ok(())
         };
         self.run = self.engine.change(&self.run, new, change).await?;
         Ok(())
@@ -386,7 +428,7 @@ impl<'a> Job<'a> {
                     self.engine.tell(&Event::Warning { message });
                 }
                 for at in 0..self.works.len() {
-                    self.call_off(at).await;
+                    self.call_off(at).await?;
                 }
             }
         }
@@ -394,10 +436,10 @@ impl<'a> Job<'a> {
     }
 
     /// Cancels the batch of a shard; one that has none gets none.
-    async fn call_off(&mut self, at: usize) {
+    async fn call_off(&mut self, at: usize) -> Result<()> {
         let work = &mut self.works[at];
         match &work.stage {
-            Stage::Waiting => work.stage = Stage::Sealed(never()),
+            Stage::Waiting => work.seal_without(self.engine, never()).await?,
             // It may be someone else's.
             Stage::Going(poll, Certainty::Presumed) => {
                 let message = format!(
@@ -415,6 +457,7 @@ impl<'a> Job<'a> {
             }
             _ => {}
         }
+        Ok(())
     }
 }
 

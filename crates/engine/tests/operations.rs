@@ -8,7 +8,7 @@ use lmbatch_core::{
     BatchId, BatchSnapshot, BatchStatus, Certainty, Delivery, Error, ErrorKind, Ledger as _,
     Outcome, Retry, ShardState,
 };
-use lmbatch_engine::{BatchLimit, LMInvoker, MemoryLedger, OnDoubt, Prepared};
+use lmbatch_engine::{BatchLimit, DoubtPolicy, LMInvoker, MemoryLedger, OnDoubt, Prepared};
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 
 const ASKED: [(&str, &str); 2] = [("a/ü", "one"), ("b", "two")];
@@ -240,6 +240,60 @@ async fn what_was_prepared_elsewhere_and_is_not_there_is_created_only_where_no_e
         assert_eq!((finds.len(), creates.len()), (looks, usize::from(created)));
         assert!(creates.iter().all(|at| at >= finds.last().unwrap()));
     }
+}
+
+#[tokio::test]
+async fn a_second_copy_of_what_was_prepared_looks_before_it_creates() {
+    let (provider, invoker) = world(Script {
+        accepted_unseen: [lost()].into(),
+        blind_looks: DoubtPolicy::default().looks.len() as u32,
+        ..Script::default()
+    });
+    let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();
+    let first = invoker
+        .batch()
+        .create(ASKED)
+        .find_or_create(prepared.clone());
+    assert_eq!(first.await.unwrap_err().kind(), ErrorKind::Doubt);
+    let second = invoker.batch().create(ASKED).find_or_create(prepared);
+    assert_eq!(second.await.unwrap().batch, BatchId::new("b1"));
+    assert_eq!(
+        (provider.times("create").len(), provider.accepted()),
+        (1, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_presumed_batch_that_is_gone_was_not_ours() {
+    let (provider, invoker) = world(Script {
+        creates: [Some(lost())].into(),
+        certainty: Some(Certainty::Presumed),
+        lookalikes: 1,
+        reads: [Error::new(ErrorKind::FileNotFound)].into(),
+        ..Script::default()
+    });
+    let invoker = invoker.on_doubt(OnDoubt::Resubmit);
+    let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
+    assert!(outcomes.iter().all(|(_, outcome)| outcome.is_usable()));
+    assert_eq!(
+        (provider.times("create").len(), provider.accepted()),
+        (2, 1)
+    );
+}
+
+#[tokio::test]
+async fn whoever_leaves_early_is_told_what_no_waiting_cures() {
+    let (_, invoker) = world(Script {
+        creates: [None, Some(lost())].into(),
+        statuses: [Ok(BatchStatus::InProgress)].into(),
+        ..Script::default()
+    });
+    let invoker = invoker.batch_limit(BatchLimit {
+        max_requests: Some(1),
+        ..BatchLimit::default()
+    });
+    let error = invoker.batch().invoke(ASKED).max_iterations(1).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Doubt);
 }
 
 /// A provider that takes every create and loses every answer.

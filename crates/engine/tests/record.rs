@@ -9,7 +9,7 @@ use futures::{TryStreamExt as _, stream};
 use lmbatch_core::{
     AccountId, BatchId, BatchProvider as _, BatchStatus, ContentView, Delivery, Error, ErrorKind,
     GenerateView, Hyperparameters, Ledger as _, MessageView, Outcome, Remnant, Request, RequestId,
-    RequestView, Result, Role, RunRecord, Text,
+    RequestView, Result, Retry, Role, RunRecord, Text,
 };
 use lmbatch_engine::{
     BatchLimit, DoubtPolicy, Engine, Entry, Finished, IdView, LMInvoker, Left, MemoryLedger,
@@ -270,6 +270,7 @@ async fn a_create_that_is_not_found_is_not_made_again_once_its_run_is_cancelled(
         ),
         (1, 0)
     );
+    assert_eq!(engine.sealed(&run).await.unwrap().requests(), 3);
 }
 
 #[tokio::test]
@@ -401,6 +402,45 @@ async fn what_was_cancelled_goes_out_again_if_its_caller_wants_it() {
     assert!(!run.cancelled);
     let finished = engine.resume(&run, RunOptions::default()).await.unwrap();
     assert_eq!((finished.requests(), world.provider.accepted()), (3, 2));
+}
+
+/// Of three batches one was made when the run was cancelled.
+#[tokio::test]
+async fn what_was_called_off_stays_so_when_more_is_asked_of_its_run() {
+    let full = || {
+        let full = Error::new(ErrorKind::Quota).with_delivery(Delivery::Refused);
+        Some(full.with_retry(Retry::Temporary))
+    };
+    let refusals = std::iter::repeat_with(full).take(30);
+    let world = World::new(Script {
+        creates: std::iter::once(None).chain(refusals).collect(),
+        statuses: (0..9).map(|_| Ok(BatchStatus::InProgress)).collect(),
+        ..Script::default()
+    });
+    let one = BatchLimit {
+        max_requests: Some(1),
+        ..BatchLimit::default()
+    };
+    let engine = world.engine().clone().with_batch_limit(one);
+    let invoker = world.invoker.clone().batch_limit(one);
+    let requests = ASKED.map(|(id, prompt)| Ok::<_, std::io::Error>(Request::new(id, prompt)));
+    let run = invoker.batch().run("mine").requests(stream::iter(requests));
+    run.timeout(std::time::Duration::ZERO).await.unwrap_err();
+    let run = world.record().await;
+    assert_eq!(engine.cancel_run(&run).await.unwrap(), 1);
+    let early = engine.requeue(&run, &HashSet::from([1])).await.unwrap_err();
+    assert!(early.to_string().contains("has not ended"), "{early}");
+    let finished = engine.resume(&run, RunOptions::default()).await.unwrap();
+    assert_eq!(finished.batches().len(), 1);
+    // It is read again, and only what is chosen goes out.
+    assert_eq!(engine.sealed(&run).await.unwrap().requests(), 3);
+    world.provider.accept_all();
+    assert_eq!(engine.requeue(&run, &HashSet::from([1])).await.unwrap(), 1);
+    engine.resume(&run, RunOptions::default()).await.unwrap();
+    assert_eq!(world.provider.accepted(), 2);
+    let run = world.record().await;
+    assert_eq!(engine.cancel_run(&run).await.unwrap(), 0);
+    assert!(!world.record().await.cancelled, "it had ended");
 }
 
 #[tokio::test]

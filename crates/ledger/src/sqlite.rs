@@ -31,8 +31,12 @@ CREATE TABLE shard (
 ) STRICT;
 PRAGMA user_version = 1;
 ",
-    // Of two who begin a run of one name, or change one run, one loses and learns it.
+    // Of two who begin a run of one name, or change one run, one loses and learns it. Of several of one
+    // name the newest keeps it. What was deleted at the provider is noted otherwise now.
     "
+UPDATE run SET record = json_remove(record, '$.cleaned');
+UPDATE run SET record = json_set(record, '$.name', NULL)
+    WHERE number NOT IN (SELECT max(number) FROM run GROUP BY coalesce(json_extract(record, '$.name'), id));
 ALTER TABLE run ADD COLUMN name TEXT;
 ALTER TABLE run ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
 UPDATE run SET name = json_extract(record, '$.name');

@@ -223,16 +223,28 @@ async fn a_ledger_of_the_first_version_is_brought_up_to_date_and_of_a_later_one_
         .filename(&path)
         .create_if_missing(true);
     let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    // As it was then: several of one name, and what was deleted in other words.
     let record = serde_json::to_string(&run("r-1")).unwrap();
+    let cleaned = record.replace(
+        "\"cleaned\":null",
+        "\"cleaned\":{\"attempt\":0,\"batches\":false}",
+    );
+    assert_ne!(cleaned, record);
+    let older = cleaned.replace("r-1", "r-0");
     let first = "CREATE TABLE run (id TEXT PRIMARY KEY, number INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
         CREATE TABLE shard (run TEXT NOT NULL REFERENCES run(id) ON DELETE CASCADE, number INTEGER NOT NULL,
             epoch INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (run, number)) STRICT;
         PRAGMA user_version = 1;";
     sqlx::raw_sql(first).execute(&pool).await.unwrap();
-    let insert = sqlx::query("INSERT INTO run VALUES ('r-1', 1, ?)").bind(record);
-    insert.execute(&pool).await.unwrap();
+    let insert = sqlx::query("INSERT INTO run VALUES ('r-0', 1, ?), ('r-1', 2, ?)");
+    let insert = insert.bind(older).bind(cleaned).execute(&pool);
+    insert.await.unwrap();
     let ledger = SqliteLedger::open(&path).await.unwrap();
-    assert_eq!(ledger.runs().await.unwrap(), [run("r-1")]);
+    let nameless = RunRecord {
+        name: None,
+        ..run("r-0")
+    };
+    assert_eq!(ledger.runs().await.unwrap(), [run("r-1"), nameless]);
     let taken = ledger.begin(&run("r-2"), &[]).await.unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::Conflict);
     let later = sqlx::raw_sql("PRAGMA user_version = 3");

@@ -106,6 +106,11 @@ impl MemoryProvider {
         }
     }
 
+    /// From now on every create is accepted.
+    pub fn accept_all(&self) {
+        self.state().script.creates.clear();
+    }
+
     /// The calls it got.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()

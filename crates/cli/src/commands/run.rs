@@ -208,9 +208,8 @@ async fn update(
     going.report.force |= Notes::read(run)?.write().get("output") == run.notes.get("output");
     let updated = engine.update(run, &plan).await;
     plan.discard();
-    let (mut run, changes) = updated?;
-    run.notes = going.notes.write();
-    run.epoch = engine.ledger().change(&run, &[]).await?;
+    let (run, changes) = updated?;
+    let run = engine.annotate(&run, going.notes.write()).await?;
     terminal::say(&format!(
         "{} unchanged, {} changed, {} new, {} gone",
         changes.unchanged, changes.changed, changes.new, changes.gone

@@ -74,12 +74,7 @@ impl BatchProvider for Anthropic {
         let mut found = Found::default();
         let batches = list.data;
         for batch in &batches {
-            // Not by time: the clock of this machine may be wrong, and a batch of ours be older by it.
-            if intent
-                .watermark
-                .as_ref()
-                .is_some_and(|mark| mark.as_str() == batch.id)
-            {
+            if intent.is_after(&batch.id, batch.created_at.as_deref().and_then(parse_time)) {
                 found.reached_watermark = true;
                 break;
             }

@@ -251,13 +251,22 @@ async fn a_lost_create_is_presumed_by_number_and_time_back_to_the_watermark() {
     );
     assert!(found.reached_watermark);
 
-    // However wrong our clock is, what was made since then is seen.
+    // Though our clock is a day ahead, what was made since then is seen.
     let fast = Intent {
-        posted_at: Some(at("2027-11-01T09:04:00Z")),
+        posted_at: Some(at("2026-11-02T09:04:00Z")),
         ..intent()
     };
     let found = anthropic.find(&fast, None).await.unwrap();
     assert_eq!(found.candidates.len(), 2);
+
+    // Should the watermark be gone, what is much older ends the search.
+    let late = Intent {
+        watermark: None,
+        posted_at: Some(at("2026-11-03T09:03:00Z")),
+        ..intent()
+    };
+    let found = anthropic.find(&late, None).await.unwrap();
+    assert!(found.reached_watermark);
 }
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! The provider: a table of contents.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
@@ -17,10 +15,6 @@ use crate::error::classify_code;
 use crate::translate::GoogleCodec;
 use crate::upload;
 use crate::wire::{File, Metadata, Operation, Output, RESULTS, Status};
-
-/// How much older than a create a whole page must be for the search to end: the order of the list is not
-/// documented, and labels decide. The clock of this machine, by which it is judged, may be days off.
-const OLD: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What a part's name is where the results are in the operation itself.
 const INLINE: &str = "inline";
@@ -219,17 +213,14 @@ fn input_file(metadata: &Metadata) -> Option<&str> {
 }
 
 /// Whether a page holds only what was made long before the create was posted.
+/// The order of the list is not documented: a search ends at a page of which everything is too old.
 fn is_old(operations: &[Operation], intent: &Intent) -> bool {
-    let Some(posted) = intent.posted_at else {
-        return false;
+    let created = |operation: &Operation| {
+        let metadata = operation.metadata.as_ref()?;
+        parse_time(metadata.create_time.as_deref()?)
     };
-    !operations.is_empty()
-        && operations.iter().all(|operation| {
-            let metadata = operation.metadata.as_ref();
-            metadata
-                .and_then(|metadata| parse_time(metadata.create_time.as_deref()?))
-                .is_some_and(|created| created + OLD < posted)
-        })
+    let mut all = operations.iter();
+    !operations.is_empty() && all.all(|operation| intent.is_long_after(created(operation)))
 }
 
 fn part(batch: &BatchId, output: &Output) -> Option<ResultPart> {

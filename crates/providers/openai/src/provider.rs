@@ -87,12 +87,7 @@ impl BatchProvider for OpenAi {
         let mut found = Found::default();
         let batches = list.data;
         for batch in &batches {
-            // Not by time: the clock of this machine may be wrong, and a batch of ours be older by it.
-            if intent
-                .watermark
-                .as_ref()
-                .is_some_and(|mark| mark.as_str() == batch.id)
-            {
+            if intent.is_after(&batch.id, time(batch.created_at.as_ref())) {
                 found.reached_watermark = true;
                 break;
             }
