@@ -1,0 +1,111 @@
+//! Runs that are cancelled, while no one waits for them and while someone does.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use lmbatch_tests::{Emulating, lines};
+use serde_json::{Value, json};
+
+fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+fn write(folder: &Path, lines: &[Value]) {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(folder.join("in.jsonl"), text).unwrap();
+}
+
+#[test]
+fn a_run_that_is_cancelled_keeps_what_was_answered() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    write(
+        folder.path(),
+        &[
+            json!({"id": "a", "prompt": "1"}),
+            json!({"id": "b", "prompt": "2"}),
+        ],
+    );
+    let at = |args: &[&str]| emulating.run_at("openai", folder.path(), args);
+    let run = at(&[
+        "run",
+        "in.jsonl",
+        "-m",
+        "openai/m",
+        "-o",
+        "out.jsonl",
+        "--detach",
+    ]);
+    assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+    let id = said(&at(&["runs"]));
+    let id = id
+        .split_whitespace()
+        .find(|word| word.starts_with("r-"))
+        .unwrap()
+        .to_owned();
+    let cancelled = at(&["cancel", &id]);
+    assert_eq!(cancelled.status.code(), Some(0), "{}", said(&cancelled));
+    let resumed = at(&["resume", &id, "--poll-interval", "20ms"]);
+    assert_eq!(resumed.status.code(), Some(3), "{}", said(&resumed));
+    let answers = lines(&folder.path().join("out.jsonl"));
+    assert_eq!(answers.len(), 2);
+    assert!(
+        answers.iter().any(|line| line["status"] == "cancelled"),
+        "{answers:?}"
+    );
+    assert_eq!(emulating.bill()["creates"], 1);
+}
+
+#[test]
+fn a_run_is_cancelled_beside_the_process_that_waits_for_it() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    let input: Vec<Value> = (0..4)
+        .map(|k| json!({"id": k, "prompt": "say it"}))
+        .collect();
+    write(folder.path(), &input);
+    // There is no room for a second batch, ever.
+    let busy = json!({"operation": "create", "skip": 1, "times": 100_000, "kind": {"status": {
+        "code": 429, "headers": [["retry-after-ms", "50"]],
+        "body": r#"{"error": {"message": "later", "type": "rate_limit", "code": null}}"#,
+    }}});
+    emulating.post("/_emulator/faults", &busy.to_string());
+    let mut run = emulating.command_at("openai", folder.path());
+    let run = run
+        .args([
+            "run",
+            "in.jsonl",
+            "-m",
+            "openai/m",
+            "-o",
+            "out.jsonl",
+            "--run",
+            "mine",
+        ])
+        .args(["--max-batch-requests", "2", "--poll-interval", "20ms"])
+        .stderr(std::process::Stdio::null());
+    let mut run = run.spawn().unwrap();
+    let at = |args: &[&str]| emulating.run_at("openai", folder.path(), args);
+    while emulating.bill()["creates"] != 1 {}
+    let cancelled = at(&["cancel", "mine"]);
+    assert_eq!(cancelled.status.code(), Some(0), "{}", said(&cancelled));
+    assert!(
+        said(&cancelled).contains("the process that goes on with the run fetches it"),
+        "{}",
+        said(&cancelled)
+    );
+    assert_eq!(run.wait().unwrap().code(), Some(3));
+    let answers = lines(&folder.path().join("out.jsonl"));
+    assert_eq!(answers.len(), 4);
+    for never in &answers[2..] {
+        assert_eq!(
+            (&never["status"], &never["batch"]),
+            (&json!("cancelled"), &Value::Null)
+        );
+    }
+    assert_eq!(emulating.bill()["creates"], 1);
+}
