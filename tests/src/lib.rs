@@ -171,6 +171,23 @@ const VARIABLES: usize = 6;
 /// A key that must never be seen.
 pub const KEY: &str = "sk-canary-7d1f";
 
+/// Everything that a command said.
+pub fn said(output: &Output) -> String {
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    said(&output.stdout) + &said(&output.stderr)
+}
+
+/// Writes an input, one line each, to `in.jsonl`.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn write_input<L: std::fmt::Display>(folder: &Path, lines: impl IntoIterator<Item = L>) {
+    let lines = lines.into_iter();
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    let path = folder.join("in.jsonl");
+    std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
 /// The lines of a file as JSON.
 ///
 /// # Panics

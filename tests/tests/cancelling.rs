@@ -1,30 +1,12 @@
 //! Runs that are cancelled, while no one waits for them and while someone does.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::fs;
-use std::path::Path;
-use std::process::Output;
-
-use lmbatch_tests::{Emulating, lines};
+use lmbatch_tests::{Emulating, lines, said, write_input};
 use serde_json::{Value, json};
-
-fn said(output: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
-}
-
-fn write(folder: &Path, lines: &[Value]) {
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    fs::write(folder.join("in.jsonl"), text).unwrap();
-}
 
 #[test]
 fn a_run_that_is_cancelled_keeps_what_was_answered() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
-    write(
+    write_input(
         folder.path(),
         &[
             json!({"id": "a", "prompt": "1"}),
@@ -67,7 +49,7 @@ fn a_run_is_cancelled_beside_the_process_that_waits_for_it() {
     let input: Vec<Value> = (0..4)
         .map(|k| json!({"id": k, "prompt": "say it"}))
         .collect();
-    write(folder.path(), &input);
+    write_input(folder.path(), &input);
     // There is no room for a second batch, ever.
     let busy = json!({"operation": "create", "skip": 1, "times": 100_000, "kind": {"status": {
         "code": 429, "headers": [["retry-after-ms", "50"]],

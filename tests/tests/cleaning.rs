@@ -5,12 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use lmbatch_tests::Emulating;
+use lmbatch_tests::{Emulating, said};
 use serde_json::{Value, json};
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
 
 const MODELS: [(&str, &str); 3] = [
     ("openai", "openai/m"),

@@ -2,24 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Output};
 
-use lmbatch_tests::{Emulating, KEY, lines, lmbatch};
+use lmbatch_tests::{Emulating, KEY, lines, lmbatch, said, write_input};
 use serde_json::{Value, json};
-
-fn said(output: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
-}
-
-fn write(folder: &Path, lines: &[Value]) {
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    fs::write(folder.join("in.jsonl"), text).unwrap();
-}
 
 /// What each kind of request is, and what it comes to: (line, status, problem).
 fn kinds() -> Vec<(Value, &'static str, Option<&'static str>)> {
@@ -98,7 +84,7 @@ fn a_thousand_mixed_requests_come_back_under_their_ids_in_their_order() {
             line
         })
         .collect();
-    write(folder.path(), &requests);
+    write_input(folder.path(), &requests);
     let output = emulating.run(
         folder.path(),
         &[
@@ -153,7 +139,7 @@ fn a_thousand_mixed_requests_come_back_under_their_ids_in_their_order() {
 fn w3_w5_every_row_is_read_when_all_requests_failed_or_expired() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     for (word, status) in [("lmb:error-400", "errored"), ("lmb:expire", "expired")] {
-        write(
+        input(
             folder.path(),
             &[
                 json!({"id": "a", "prompt": word}),
@@ -218,7 +204,7 @@ fn bad_input_is_named_line_by_line_and_nothing_is_sent() {
         json!({"id": "a", "prompt": "y"}),
         json!({"id": "", "prompt": "z"}),
     ]);
-    write(folder.path(), &bad);
+    write_input(folder.path(), &bad);
     let output = emulating.run(folder.path(), &["run", "in.jsonl", "-m", "openai/m"]);
     assert_eq!(output.status.code(), Some(2));
     let said = said(&output);
@@ -239,7 +225,7 @@ fn bad_input_is_named_line_by_line_and_nothing_is_sent() {
 #[test]
 fn what_cannot_work_is_refused_with_its_own_exit_code() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
-    write(folder.path(), &[json!({"prompt": "x"})]);
+    write_input(folder.path(), &[json!({"prompt": "x"})]);
     fs::write(folder.path().join("there.jsonl"), "mine").unwrap();
     for (args, code, part) in [
         (
@@ -306,7 +292,7 @@ fn what_cannot_work_is_refused_with_its_own_exit_code() {
 #[test]
 fn another_process_goes_on_with_the_run() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
-    write(
+    write_input(
         folder.path(),
         &[
             json!({"id": "b/ü", "prompt": "1"}),
@@ -379,7 +365,7 @@ fn another_process_goes_on_with_the_run() {
 #[test]
 fn an_input_that_is_refused_leaves_no_prompts_behind() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
-    write(
+    write_input(
         folder.path(),
         &[json!({"prompt": "good"}), json!({"promt": "bad"})],
     );
@@ -399,7 +385,7 @@ fn a_record_that_is_lost_is_rebuilt_from_the_labels_of_its_batches() {
     let input: Vec<Value> = (0..5)
         .map(|k| json!({"id": format!("r/{k}"), "prompt": format!("p{k}")}))
         .collect();
-    write(folder.path(), &input);
+    write_input(folder.path(), &input);
     for (provider, model) in [
         ("openai", "openai/m"),
         ("google", "google/gemini-2.5-flash"),
@@ -457,7 +443,7 @@ fn requests_of_a_run_that_has_ended_go_out_again_by_choice_and_the_last_answer_c
         .iter()
         .map(|prompt| json!({"id": prompt, "prompt": prompt}))
         .collect();
-    write(folder.path(), &input);
+    write_input(folder.path(), &input);
     let at = |args: &[&str]| emulating.run_at("openai", folder.path(), args);
     let run = at(&[
         "run",
@@ -521,7 +507,7 @@ fn requests_that_were_not_answered_go_out_again_a_few_times() {
         .iter()
         .map(|prompt| json!({"id": prompt, "prompt": prompt}))
         .collect();
-    write(folder.path(), &input);
+    write_input(folder.path(), &input);
     let args = [
         "run",
         "in.jsonl",
@@ -613,7 +599,7 @@ fn w19_fifty_thousand_requests_of_a_kilobyte_work_in_constant_memory() {
 #[test]
 fn a_signal_ends_the_run_and_says_how_to_go_on() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
-    write(folder.path(), &[json!({"id": "a", "prompt": "x"})]);
+    write_input(folder.path(), &[json!({"id": "a", "prompt": "x"})]);
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let out = format!("{name}.jsonl");
         let mut child = emulating

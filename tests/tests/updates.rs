@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Output;
 
-use lmbatch_tests::{Emulating, lines};
+use lmbatch_tests::{Emulating, lines, said, write_input};
 use serde_json::{Value, json};
 
 const MINE: [&str; 8] = [
@@ -18,16 +18,9 @@ const MINE: [&str; 8] = [
     "20ms",
 ];
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
 fn write(folder: &Path, asked: &[(&str, &str)]) {
-    let lines = asked
-        .iter()
-        .map(|(id, prompt)| json!({"id": id, "prompt": prompt}).to_string());
-    let text: Vec<String> = lines.collect();
-    std::fs::write(folder.join("in.jsonl"), text.join("\n")).unwrap();
+    let line = |(id, prompt): &(&str, &str)| json!({"id": id, "prompt": prompt});
+    write_input(folder, asked.iter().map(line));
 }
 
 /// Each outcome's id, the batch that it came from counted from 0, and its status.
