@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use lmbatch_tests::{Emulating, KEY, lines, lmbatch, said, write_input};
 use serde_json::{Value, json};
@@ -139,7 +139,7 @@ fn a_thousand_mixed_requests_come_back_under_their_ids_in_their_order() {
 fn w3_w5_every_row_is_read_when_all_requests_failed_or_expired() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     for (word, status) in [("lmb:error-400", "errored"), ("lmb:expire", "expired")] {
-        input(
+        write_input(
             folder.path(),
             &[
                 json!({"id": "a", "prompt": word}),

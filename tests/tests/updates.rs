@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;
-use std::process::Output;
 
 use lmbatch_tests::{Emulating, lines, said, write_input};
 use serde_json::{Value, json};
