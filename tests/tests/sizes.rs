@@ -1,8 +1,10 @@
 //! As many requests, and as many bytes, as providers take at once.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::process::Command;
+
 use lmbatch_emulator::{Emulator, Pace};
-use lmbatch_tests::{SUBJECTS, Subject};
+use lmbatch_tests::{Emulating, SUBJECTS, Subject, lines, said, write_input};
 
 fn subject(name: &str) -> &'static Subject {
     SUBJECTS
@@ -41,4 +43,37 @@ async fn nineteen_megabytes_on_google_inline() {
 #[tokio::test]
 async fn fifty_thousand_requests_on_anthropic() {
     answered("anthropic", 50_000, "x").await;
+}
+
+#[cfg(unix)]
+#[test]
+fn more_batches_than_files_may_be_open() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    let ask = |place| serde_json::json!({"id": place, "prompt": format!("{place}")});
+    write_input(folder.path(), (0..300).map(ask));
+    let whole = emulating.command(folder.path(), &["run"]);
+    let mut few = Command::new("sh");
+    few.current_dir(folder.path())
+        .envs(
+            whole
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .args(["-c", "ulimit -n 100 && exec \"$@\"", "sh"])
+        .arg(whole.get_program())
+        .args([
+            "run",
+            "in.jsonl",
+            "-m",
+            "openai/m",
+            "--max-batch-requests",
+            "2",
+        ])
+        .args(whole.get_args().skip(1))
+        .args(["-o", "out.jsonl"]);
+    let run = few.output().unwrap();
+    assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+    let out = lines(&folder.path().join("out.jsonl"));
+    assert_eq!(out.len(), 300);
+    assert_eq!(emulating.bill()["creates"], 150);
 }

@@ -72,6 +72,14 @@ impl Failure {
     }
 }
 
+/// What the system says of a file is half of what helps: no space, too many open files, no permission.
+fn why(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(system) if error.kind() == ErrorKind::Local => format!("{error}: {system}"),
+        _ => error.to_string(),
+    }
+}
+
 fn bad_input(bad: &BadInput, input: &str) -> String {
     let lines = if bad.count == 1 {
         "line is"
@@ -119,7 +127,7 @@ impl Failure {
     fn of(error: &Error, exit: Exit, hint: Option<String>) -> Self {
         Self {
             exit,
-            message: error.to_string(),
+            message: why(error),
             hint,
             kind: Some(error.kind().as_str()),
             batch: error.batch().map(ToString::to_string),

@@ -101,7 +101,7 @@ impl<'a> Harvest<'a> {
     /// The verdict of a request so far; 0 where no row names it.
     pub(crate) fn verdict(&self, ordinal: u32) -> u8 {
         let place = self.places.get(ordinal as usize);
-        place.map_or(0, |place| place.verdict)
+        place.map_or(0, Place::verdict)
     }
 
     /// Fetches every part of a batch that has ended, and syncs it.
@@ -157,9 +157,10 @@ impl<'a> Harvest<'a> {
     }
 
     /// The number of the segment that comes next.
-    fn next_segment(&mut self, attempt: u32) -> Result<u16> {
-        let number = u16::try_from(self.segments.len()).map_err(|_| {
-            Error::new(ErrorKind::Unsupported).with_message("more than 65,536 parts of results")
+    fn next_segment(&mut self, attempt: u32) -> Result<u32> {
+        let number = u32::try_from(self.segments.len()).map_err(|_| {
+            Error::new(ErrorKind::Unsupported)
+                .with_message("more than 4,294,967,296 parts of results")
         })?;
         self.attempts.truncate(self.segments.len());
         self.attempts.push(attempt);
@@ -330,7 +331,7 @@ impl<'a> Harvest<'a> {
     }
 
     /// Undoes what a segment that broke off has noted.
-    fn forget(&mut self, segment: u16) {
+    fn forget(&mut self, segment: u32) {
         for place in &mut self.places {
             if !place.is_none() && place.segment == segment {
                 *place = Place::NONE;
@@ -344,7 +345,7 @@ impl<'a> Harvest<'a> {
     async fn read_on(
         &mut self,
         part: &ResultPart,
-        number: u16,
+        number: u32,
         reading: &mut Reading,
     ) -> Result<()> {
         let written = |error| Error::local("writing the results", error);
@@ -380,7 +381,7 @@ impl<'a> Harvest<'a> {
     fn note(
         &mut self,
         part: &ResultPart,
-        segment: u16,
+        segment: u32,
         row: Option<&[u8]>,
         offset: u64,
     ) -> Result<()> {
@@ -413,7 +414,7 @@ impl<'a> Harvest<'a> {
             self.places.resize(at + 1, Place::NONE);
         }
         let known = self.places[at];
-        let attempt = |segment: u16| self.attempts[usize::from(segment)];
+        let attempt = |segment: u32| self.attempts[segment as usize];
         let later = !known.is_none() && attempt(segment) > attempt(known.segment);
         if !known.is_none() && !later {
             self.tally.duplicates += 1;
@@ -424,12 +425,7 @@ impl<'a> Harvest<'a> {
             }
             let length = u32::try_from(row.len())
                 .map_err(|_| Error::malformed("a row is longer than 4 GiB"))?;
-            self.places[at] = Place {
-                offset,
-                length,
-                segment,
-                verdict: scanned.verdict as u8,
-            };
+            self.places[at] = Place::new(segment, offset, length, scanned.verdict);
         }
         Ok(())
     }

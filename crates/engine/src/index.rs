@@ -5,58 +5,72 @@ use std::sync::Arc;
 
 use lmbatch_core::{SpoolFile, SpoolWriter, Verdict};
 
-/// Bytes of an index entry: outcome offset (8), outcome length (4), segment (2), verdict (1), spare (1).
+/// Bytes of an index entry: outcome offset (7), verdict (1), outcome length (4), segment (4).
 pub(crate) const ENTRY: usize = 16;
 
 /// Bytes read or written at once.
 pub(crate) const BUFFER: usize = 256 << 10;
 
-/// Where the outcome of one request lies.
+/// Where the outcome of one request lies. One is held for each request: the smaller, the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) offset: u64,
+    /// The verdict in the highest byte, the offset in the others: no segment has 64 PiB.
+    at: u64,
     pub(crate) length: u32,
-    pub(crate) segment: u16,
-    pub(crate) verdict: u8,
+    pub(crate) segment: u32,
 }
 
 impl Place {
     /// No row names the request.
     pub(crate) const NONE: Self = Self {
-        offset: 0,
+        at: 0,
         length: 0,
         segment: 0,
-        verdict: 0,
     };
 
+    pub(crate) fn new(segment: u32, offset: u64, length: u32, verdict: Verdict) -> Self {
+        let at = (u64::from(verdict as u8) << 56) | offset;
+        Self {
+            at,
+            length,
+            segment,
+        }
+    }
+
+    pub(crate) fn verdict(&self) -> u8 {
+        (self.at >> 56) as u8
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        self.at & (u64::MAX >> 8)
+    }
+
     pub(crate) fn is_none(&self) -> bool {
-        self.verdict == 0
+        self.verdict() == 0
     }
 
     /// A request named twice: an answer beats anything else, a later try beats an earlier one, and of one
     /// try what came first beats what came later.
     pub(crate) fn yields_to(&self, verdict: Verdict, later: bool) -> bool {
-        let answered = self.verdict == Verdict::Succeeded as u8;
+        let answered = self.verdict() == Verdict::Succeeded as u8;
         let answers = verdict == Verdict::Succeeded;
         self.is_none() || (!answered && (later || answers)) || (later && answers)
     }
 
     pub(crate) fn to_bytes(self) -> [u8; ENTRY] {
         let mut bytes = [0; ENTRY];
-        bytes[..8].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[..8].copy_from_slice(&self.at.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.length.to_le_bytes());
-        bytes[12..14].copy_from_slice(&self.segment.to_le_bytes());
-        bytes[14] = self.verdict;
+        bytes[12..].copy_from_slice(&self.segment.to_le_bytes());
         bytes
     }
 
     pub(crate) fn from_bytes(bytes: &[u8; ENTRY]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, verdict, _] = *bytes;
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *bytes;
         Self {
-            offset: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            at: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             length: u32::from_le_bytes([i, j, k, l]),
-            segment: u16::from_le_bytes([m, n]),
-            verdict,
+            segment: u32::from_le_bytes([m, n, o, p]),
         }
     }
 }
@@ -226,26 +240,17 @@ mod tests {
 
     #[test]
     fn a_place_survives_its_bytes() {
-        let place = Place {
-            offset: 1 << 40,
-            length: 77,
-            segment: 3,
-            verdict: Verdict::Errored as u8,
-        };
+        let place = Place::new(70_000, 1 << 40, 77, Verdict::Errored);
+        assert_eq!(place.offset(), 1 << 40);
+        assert_eq!(place.verdict(), Verdict::Errored as u8);
         assert_eq!(Place::from_bytes(&place.to_bytes()), place);
         assert!(Place::from_bytes(&[0; ENTRY]).is_none());
     }
 
     #[test]
     fn an_answer_beats_an_error_and_the_first_answer_stays() {
-        let errored = Place {
-            verdict: Verdict::Errored as u8,
-            ..Place::NONE
-        };
-        let succeeded = Place {
-            verdict: Verdict::Succeeded as u8,
-            ..Place::NONE
-        };
+        let errored = Place::new(0, 0, 0, Verdict::Errored);
+        let succeeded = Place::new(0, 0, 0, Verdict::Succeeded);
         assert!(Place::NONE.yields_to(Verdict::Expired, false));
         assert!(errored.yields_to(Verdict::Succeeded, false));
         assert!(!errored.yields_to(Verdict::Errored, false));

@@ -79,13 +79,10 @@ impl OutcomeReader {
         self.row.clear();
         let mut part = None;
         if !place.is_none() {
-            let (from, file) = self
-                .segments
-                .get(usize::from(place.segment))
-                .ok_or_else(lost)?;
+            let (from, file) = self.segments.get(place.segment as usize).ok_or_else(lost)?;
             self.row.resize(place.length as usize, 0);
             if file
-                .read_at(&mut self.row, place.offset)
+                .read_at(&mut self.row, place.offset())
                 .map_err(unreadable)?
                 < self.row.len()
             {

@@ -1,10 +1,11 @@
 //! Spools: in a folder that stays, and in a temporary one that goes with the engine.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -15,10 +16,15 @@ use tempfile::TempDir;
 
 use crate::index::BUFFER;
 
+/// Files that are open at once. A run has one or more for each of its batches, which may be thousands, and
+/// many systems let a process open 256 or 1,024.
+const OPEN_FILES: usize = 32;
+
 /// Files in a folder.
 #[derive(Debug)]
 pub struct FolderSpool {
     folder: PathBuf,
+    handles: Arc<Handles>,
 }
 
 impl FolderSpool {
@@ -26,6 +32,7 @@ impl FolderSpool {
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
+            handles: Arc::default(),
         }
     }
 
@@ -49,12 +56,14 @@ impl Spool for FolderSpool {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn SpoolFile>> {
-        let mut options = Self::options();
-        let file = options
-            .read(true)
-            .write(true)
-            .open(self.folder.join(name))?;
-        Ok(Arc::new(Opened(file)))
+        let opened = Opened {
+            path: self.folder.join(name),
+            number: self.handles.opened.fetch_add(1, Ordering::Relaxed),
+            handles: Arc::clone(&self.handles),
+        };
+        // Whoever opens what is not there hears it now.
+        opened.file()?;
+        Ok(Arc::new(opened))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -112,23 +121,60 @@ impl SpoolWriter for Written {
     }
 }
 
+/// The files that were used last, still open.
+#[derive(Debug, Default)]
+struct Handles {
+    opened: AtomicU64,
+    /// By their numbers: another file may have come under the same name since.
+    recent: Mutex<VecDeque<(u64, Arc<File>)>>,
+}
+
+/// A file that is open while it is used, and a while longer.
 #[derive(Debug)]
-struct Opened(File);
+struct Opened {
+    path: PathBuf,
+    number: u64,
+    handles: Arc<Handles>,
+}
+
+impl Opened {
+    fn file(&self) -> io::Result<Arc<File>> {
+        let recent = &self.handles.recent;
+        let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = recent.iter().position(|(number, _)| *number == self.number);
+        let (number, file) = match at.and_then(|at| recent.remove(at)) {
+            Some(known) => known,
+            None => {
+                let mut options = FolderSpool::options();
+                let file = options.read(true).write(true).open(&self.path)?;
+                (self.number, Arc::new(file))
+            }
+        };
+        recent.truncate(OPEN_FILES - 1);
+        recent.push_front((number, Arc::clone(&file)));
+        Ok(file)
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let recent = &self.handles.recent;
+        let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.retain(|(number, _)| *number != self.number);
+    }
+}
 
 #[cfg(unix)]
 impl SpoolFile for Opened {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file()?.metadata()?.len())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         use std::os::unix::fs::FileExt as _;
-        let mut filled = 0;
+        let (file, mut filled) = (self.file()?, 0);
         while filled < buffer.len() {
-            match self
-                .0
-                .read_at(&mut buffer[filled..], offset + filled as u64)
-            {
+            match file.read_at(&mut buffer[filled..], offset + filled as u64) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -140,7 +186,7 @@ impl SpoolFile for Opened {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         use std::os::unix::fs::FileExt as _;
-        self.0.write_all_at(bytes, offset)
+        self.file()?.write_all_at(bytes, offset)
     }
 }
 
