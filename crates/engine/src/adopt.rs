@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use futures::TryStreamExt as _;
 use lmbatch_core::{
-    BatchId, BatchSnapshot, BatchStatus, CreateProof, Error, ErrorKind, Label, ListOptions, Proof,
+    BatchId, BatchSnapshot, BatchStatus, CreateProof, Cursor, Error, ErrorKind, Label, Proof,
     Result, RunRecord, ShardRecord, ShardState, Upload,
 };
 
 use crate::engine::Engine;
 use crate::event::Event;
+use crate::pages::items;
 use crate::plan::Plan;
 
 /// A batch of the provider that carries one of our labels.
@@ -25,43 +27,26 @@ pub struct Labelled {
 impl Engine {
     /// Every batch of the provider that carries one of our labels, newest first.
     pub async fn labelled(&self) -> Result<Vec<Labelled>> {
-        let mut found = Vec::new();
-        let mut options = ListOptions::default();
-        loop {
-            let page = self.list(&options).await?;
-            for snapshot in page.items {
-                let parts = snapshot.label.as_ref().and_then(Label::parts);
-                if let Some((nonce, number)) = parts {
-                    found.push(Labelled {
-                        nonce: nonce.into(),
-                        number,
-                        snapshot,
-                    });
-                }
-            }
-            // A cursor that leads to itself would lead on for ever.
-            let next = page.next.filter(|next| options.page.as_ref() != Some(next));
-            if next.is_none() {
-                return Ok(found);
-            }
-            options.page = next;
-        }
+        let labelled = self.list(None).try_filter_map(|snapshot| async move {
+            let parts = snapshot.label.as_ref().and_then(Label::parts);
+            let parts = parts.map(|(nonce, number)| (Box::from(nonce), number));
+            Ok(parts.map(|(nonce, number)| Labelled {
+                nonce,
+                number,
+                snapshot,
+            }))
+        });
+        labelled.try_collect().await
     }
 
     /// Every file of ours at the provider; none where it keeps none, or does not list them.
     pub async fn uploaded(&self) -> Result<Vec<Upload>> {
-        let (mut found, mut at) = (Vec::new(), None);
-        loop {
-            let page = match self.retrying(|| self.provider.uploads(at.clone())).await {
-                Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(found),
-                page => page?,
-            };
-            found.extend(page.items);
-            let next = page.next.filter(|next| at.as_ref() != Some(next));
-            if next.is_none() {
-                return Ok(found);
-            }
-            at = next;
+        let ask = |page: Option<Cursor>| async move {
+            self.retrying(|| self.provider.uploads(page.clone())).await
+        };
+        match items(ask).try_collect().await {
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(Vec::new()),
+            files => files,
         }
     }
 

@@ -1,12 +1,16 @@
 //! Stage and create. Of every line here ask: if the process dies now, what is paid twice?
 
+use std::pin::pin;
+
+use futures::TryStreamExt as _;
 use lmbatch_core::{
-    BatchId, Candidate, Certainty, CreateToken, Delivery, Error, ErrorKind, Found, Intent,
+    BatchId, Candidate, Certainty, CreateToken, Cursor, Delivery, Error, ErrorKind, Intent,
     ListOptions, Proof, Result, Retry, Shard, ShardKey, ShardRecord, ShardState, Staged,
 };
 
 use crate::engine::Engine;
 use crate::event::Event;
+use crate::pages::{Leads as _, pages};
 use crate::plan::Plan;
 use crate::policy::{Decision, OnDoubt};
 
@@ -384,12 +388,14 @@ impl Engine {
     /// One look: every page that may hold the batch. A list that fails is not an empty list.
     async fn look(&self, intent: &Intent) -> Result<Seen> {
         let taken = self.recorded_batches().await?;
-        let (mut proved, mut fitting) = (Vec::new(), Vec::new());
-        let mut page = None;
-        loop {
-            let found: Found = self
-                .retrying(|| self.provider.find(intent, page.clone()))
-                .await?;
+        let (mut proved, mut fitting, mut whole) = (Vec::new(), Vec::new(), true);
+        let ask = |page: Option<Cursor>| async move {
+            self.retrying(|| self.provider.find(intent, page.clone()))
+                .await
+        };
+        let mut pages = pin!(pages(ask));
+        while let Some(found) = pages.try_next().await? {
+            whole = found.next().is_none();
             let candidates = found.candidates.into_iter();
             let candidates = candidates.filter(|one| !intent.strangers.contains(&one.batch));
             for candidate in candidates {
@@ -401,16 +407,13 @@ impl Engine {
                     Certainty::Unknown => {}
                 }
             }
-            match found.next {
-                Some(next) if !found.reached_watermark => page = Some(next),
-                _ => break,
-            }
         }
-        Ok(match (proved.is_empty(), fitting.is_empty()) {
-            (false, _) => Seen::Proved(proved),
-            (true, false) => Seen::Fitting(fitting),
-            (true, true) => Seen::Nothing,
-        })
+        match (proved.is_empty(), fitting.is_empty()) {
+            (false, _) => Ok(Seen::Proved(proved)),
+            _ if !whole => Err(Error::malformed("the list of batches leads in a circle")),
+            (true, false) => Ok(Seen::Fitting(fitting)),
+            (true, true) => Ok(Seen::Nothing),
+        }
     }
 }
 

@@ -5,9 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use lmbatch_core::{
     BatchHandle, BatchId, BatchProvider, BatchSnapshot, Certainty, Clock, Error, ErrorKind, Ledger,
-    ListOptions, Nonce, Page, RequestId, Result, Rng, RunRecord, ShardRecord, ShardState, Spool,
+    ListOptions, Nonce, RequestId, Result, Rng, RunRecord, ShardRecord, ShardState, Spool,
 };
 
 use crate::clock::{SystemClock, SystemRng};
@@ -16,6 +18,7 @@ use crate::fetch;
 use crate::finished::Finished;
 use crate::joiner::Joiner;
 use crate::memory::MemoryLedger;
+use crate::pages::items;
 use crate::plan::{IdChoice, Plan, PlanError, Planner};
 use crate::policy::{BatchLimit, Decision, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy};
 use crate::poll;
@@ -495,9 +498,14 @@ impl Engine {
         }
     }
 
-    /// One page of batches, newest first.
-    pub async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
-        self.retrying(|| self.provider.list(options)).await
+    /// All batches that the provider lists, newest first, page by page as they are asked for; `limit` of
+    /// them on a page, else as many as the provider likes.
+    pub fn list(&self, limit: Option<u32>) -> BoxStream<'_, Result<BatchSnapshot>> {
+        let ask = move |page| async move {
+            let options = ListOptions { limit, page };
+            self.retrying(|| self.provider.list(&options)).await
+        };
+        items(ask).boxed()
     }
 
     /// Asks the provider to cancel the batch. Requests that are answered by then are still paid for.

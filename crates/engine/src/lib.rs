@@ -24,6 +24,7 @@ mod named;
 mod operations;
 mod outcomes;
 mod owned;
+mod pages;
 mod plan;
 mod policy;
 mod poll;

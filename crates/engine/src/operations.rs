@@ -1,10 +1,9 @@
 //! The six operations for requests in memory.
 
-use futures::stream::{self, BoxStream};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
 use lmbatch_core::{
-    BatchHandle, BatchId, BatchSnapshot, Error, ListOptions, Request, RequestId, ResponseSchema,
-    Result,
+    BatchHandle, BatchId, BatchSnapshot, Request, RequestId, ResponseSchema, Result,
 };
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -81,21 +80,7 @@ impl<'a> BatchOperations<'a> {
 
     /// The same, page by page as they are asked for.
     pub fn list_stream(self) -> BoxStream<'a, Result<BatchSnapshot>> {
-        let engine = &self.invoker.engine;
-        let pages = stream::try_unfold(Some(ListOptions::default()), move |options| async move {
-            let Some(options) = options else {
-                return Ok::<_, Error>(None);
-            };
-            let page = engine.list(&options).await?;
-            // A cursor that leads to itself would lead on for ever.
-            let next = page.next.filter(|next| Some(next) != options.page.as_ref());
-            let next = next.map(|next| ListOptions {
-                page: Some(next),
-                ..options
-            });
-            Ok(Some((stream::iter(page.items).map(Ok), next)))
-        });
-        pages.try_flatten().boxed()
+        self.invoker.engine.list(None)
     }
 
     /// Asks the provider to cancel a batch. What is answered by then is still paid for.

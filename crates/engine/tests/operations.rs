@@ -69,6 +69,29 @@ async fn where_several_batches_fit_none_is_taken_and_none_is_created() {
     assert_eq!(provider.times("create").len(), 1);
 }
 
+/// Whether a create is made again where its input can be deleted and it is asked for: what was not seen to
+/// the end may hold the batch.
+#[tokio::test]
+async fn a_list_that_leads_in_a_circle_is_not_followed_for_ever_and_proves_nothing() {
+    let (provider, invoker) = world(Script {
+        accepted_unseen: [lost()].into(),
+        circles: true,
+        fences: true,
+        uploads: true,
+        ..Script::default()
+    });
+    let invoker = invoker.on_doubt(OnDoubt::Resubmit);
+    let error = invoker.batch().invoke(ASKED).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Doubt);
+    assert_eq!(
+        (provider.times("create").len(), provider.accepted()),
+        (1, 1)
+    );
+    // Both pages of the circle at each look, and the first of them again.
+    let looks = DoubtPolicy::default().looks.len();
+    assert_eq!(provider.times("find").len(), 3 * looks);
+}
+
 #[tokio::test]
 async fn a_presumed_batch_that_turns_out_to_be_a_strangers_leaves_the_doubt() {
     let (provider, invoker) = world(Script {

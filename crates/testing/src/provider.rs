@@ -43,6 +43,8 @@ pub struct Script {
     pub by_count: bool,
     /// Looks for a label that see nothing, since the list lags.
     pub blind_looks: u32,
+    /// Whether the pages of a look lead in a circle.
+    pub circles: bool,
     /// How often a batch that has ended shows no results yet.
     pub late_results: u32,
     /// Rows instead of the echoed ones.
@@ -223,8 +225,15 @@ impl BatchProvider for MemoryProvider {
         }
     }
 
-    async fn find(&self, intent: &Intent, _: Option<Cursor>) -> Result<Found> {
+    async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
         let mut state = self.called("find");
+        if state.script.circles {
+            let other = page.is_none_or(|page| page.as_str() == "there");
+            return Ok(Found {
+                next: Some(Cursor::new(if other { "back" } else { "there" })),
+                ..Found::default()
+            });
+        }
         if state.script.blind_looks > 0 {
             state.script.blind_looks -= 1;
             return Ok(Found {

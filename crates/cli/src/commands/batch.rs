@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use lmbatch_core::{BatchHandle, BatchId, BatchSnapshot, ListOptions, format_time};
+use futures::{StreamExt as _, TryStreamExt as _};
+use lmbatch_core::{BatchHandle, BatchId, BatchSnapshot, format_time};
 use lmbatch_engine::Engine;
 
 use super::{clock, connect, write};
@@ -83,22 +84,8 @@ pub(crate) async fn list(args: ListArgs) -> Result<Exit, Failure> {
     } else {
         args.limit
     };
-    let mut batches: Vec<BatchSnapshot> = Vec::new();
-    let mut options = ListOptions {
-        limit: Some(most.min(100) as u32),
-        page: None,
-    };
-    loop {
-        let page = engine.list(&options).await?;
-        batches.extend(page.items);
-        // A cursor that leads to itself would lead on for ever.
-        let next = page.next.filter(|next| options.page.as_ref() != Some(next));
-        if next.is_none() || batches.len() >= most {
-            break;
-        }
-        options.page = next;
-    }
-    batches.truncate(most);
+    let listed = engine.list(Some(most.min(100) as u32)).take(most);
+    let batches: Vec<BatchSnapshot> = listed.try_collect().await?;
     if args.json {
         for batch in &batches {
             terminal::out(&json(batch));

@@ -1,0 +1,58 @@
+//! Lists that come in pages.
+
+use std::collections::HashSet;
+use std::future::Future;
+
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use lmbatch_core::{Cursor, Found, Page, Result};
+
+/// A page that may lead to another.
+pub(crate) trait Leads {
+    /// Where to go on; `None` where nobody needs to.
+    fn next(&self) -> Option<&Cursor>;
+}
+
+impl<T> Leads for Page<T> {
+    fn next(&self) -> Option<&Cursor> {
+        self.next.as_ref()
+    }
+}
+
+impl Leads for Found {
+    fn next(&self) -> Option<&Cursor> {
+        self.next.as_ref().filter(|_| !self.reached_watermark)
+    }
+}
+
+/// What is on the pages of a list.
+pub(crate) fn items<'a, T, A, F>(ask: A) -> impl Stream<Item = Result<T>> + Send + 'a
+where
+    T: Send + 'a,
+    A: FnMut(Option<Cursor>) -> F + Send + 'a,
+    F: Future<Output = Result<Page<T>>> + Send + 'a,
+{
+    let items = |page: Page<T>| stream::iter(page.items).map(Ok);
+    pages(ask).map_ok(items).try_flatten()
+}
+
+/// Every page of a list, as `ask` gives them. Ends where a page leads back to one that was asked for, since
+/// that would lead on for ever: whoever must know that the list was whole sees that its last page leads on.
+pub(crate) fn pages<'a, P, A, F>(mut ask: A) -> impl Stream<Item = Result<P>> + Send + 'a
+where
+    P: Leads + Send + 'a,
+    A: FnMut(Option<Cursor>) -> F + Send + 'a,
+    F: Future<Output = Result<P>> + Send + 'a,
+{
+    stream::try_unfold(Some((None, HashSet::new())), move |at| {
+        let asked = at.map(|(cursor, seen)| (ask(cursor), seen));
+        async move {
+            let Some((page, mut seen)) = asked else {
+                return Ok(None);
+            };
+            let page = page.await?;
+            let next = page.next().filter(|next| seen.insert((*next).clone()));
+            let next = next.cloned().map(|next| (Some(next), seen));
+            Ok(Some((page, next)))
+        }
+    })
+}
