@@ -136,7 +136,16 @@ impl Emulating {
 
     /// The same, to be given arguments and started.
     pub fn command_at(&self, provider: &str, folder: &Path) -> Command {
-        let mut command = Command::new(lmbatch());
+        self.program_at(lmbatch(), provider, folder)
+    }
+
+    /// A shell in which the command is pointed at it.
+    pub fn shell(&self, provider: &str, folder: &Path) -> Command {
+        self.program_at("sh".into(), provider, folder)
+    }
+
+    fn program_at(&self, program: PathBuf, provider: &str, folder: &Path) -> Command {
+        let mut command = Command::new(program);
         command
             .current_dir(folder)
             .envs(&self.environment)

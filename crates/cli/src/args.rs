@@ -4,17 +4,22 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use lmbatch_core::{Effort, Problem};
 use lmbatch_engine::BatchLimit;
 use serde::{Deserialize, Serialize};
 
 /// Batch inference for language models: exactly one outcome per request, at the batch price.
 #[derive(Debug, Parser)]
-#[command(name = "lmbatch", version, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "lmbatch", version, arg_required_else_help = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The command line of a program: another's is called otherwise.
+pub(crate) fn command(program: &str) -> clap::Command {
+    Args::command().after_help(EXAMPLES.replace("lmbatch", program))
 }
 
 const EXAMPLES: &str = "Examples:

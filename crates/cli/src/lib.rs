@@ -5,6 +5,7 @@ mod commands;
 mod exit;
 mod input;
 mod model;
+mod next;
 mod output;
 mod progress;
 mod providers;
@@ -18,7 +19,7 @@ pub use input::read_lines;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use lmbatch_core::ProviderFactory;
 
 use crate::args::{Args, Command};
@@ -57,7 +58,11 @@ impl Cli {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let arg0 = std::env::args().next();
+    let program = next::program(arg0.as_deref());
+    let matches = args::command(program).get_matches();
+    next::called(program, &matches);
+    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let Ok(filter) = std::env::var("LMBATCH_LOG") {
         let filter = tracing_subscriber::EnvFilter::new(filter);
         tracing_subscriber::fmt()

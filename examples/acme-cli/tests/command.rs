@@ -169,6 +169,7 @@ fn help_is_the_whole_commands() {
     for command in ["run", "resume", "retrieve", "providers"] {
         assert!(text.contains(&format!("\n  {command} ")), "{text}");
     }
+    assert!(text.contains("\n  acme-cli run "), "{text}");
 }
 
 #[test]
@@ -227,5 +228,9 @@ async fn every_request_has_one_outcome_by_either_route() {
         let again = acme(folder.path(), Some(KEY), &run);
         assert!(said(&again).contains("0 requests sent"), "{}", said(&again));
         assert_eq!(creates(&server).await, before, "{route}");
+        // What is to be typed next is typed as this command is called.
+        let ended = acme(folder.path(), Some(KEY), &["resume"]);
+        let text = said(&ended);
+        assert!(text.contains("acme-cli runs lists them"), "{text}");
     }
 }

@@ -15,7 +15,7 @@ use super::state::{self, Notes};
 use super::{clock, connect, default_output, purge};
 use crate::args::{AdoptArgs, DoctorArgs};
 use crate::exit::{Exit, Failure};
-use crate::{input, model, output, providers, settings, terminal, words};
+use crate::{input, model, next, output, providers, settings, terminal, words};
 
 /// What no record speaks of.
 #[derive(Default)]
@@ -181,7 +181,8 @@ fn report(found: &Findings, provider: &str, cleaned: bool) {
     if !found.orphans.is_empty() {
         terminal::out(&table(&found.orphans));
         terminal::say("no record here knows these; with their input they can be taken back:");
-        terminal::say("  lmbatch adopt LABEL INPUT -m PROVIDER/MODEL");
+        let adopt = next::on_runs(["adopt", "LABEL", "INPUT", "-m", "PROVIDER/MODEL"]);
+        terminal::say(&format!("  {adopt}"));
     }
     if !found.twins.is_empty() {
         terminal::out(&table(&found.twins));
@@ -191,8 +192,10 @@ fn report(found: &Findings, provider: &str, cleaned: bool) {
         terminal::say(
             "answers were lost, and paid for as well. What they have answered can be read, or the rest cancelled:",
         );
-        terminal::say(&format!("  lmbatch retrieve BATCH -p {provider} -o OUTPUT"));
-        terminal::say(&format!("  lmbatch cancel BATCH -p {provider}"));
+        let retrieve = next::command(["retrieve", "BATCH", "-p", provider, "-o", "OUTPUT"]);
+        terminal::say(&format!("  {retrieve}"));
+        let cancel = next::command(["cancel", "BATCH", "-p", provider]);
+        terminal::say(&format!("  {cancel}"));
     }
     if !found.uploads.is_empty() {
         let mut table = Table::new();
@@ -253,7 +256,8 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
         .iter()
         .any(|run| run.nonce == wanted)
     {
-        return Err(Failure::usage("the record here knows this run").hint("lmbatch runs lists it"));
+        return Err(Failure::usage("the record here knows this run")
+            .hint(format!("{} lists it", next::on_runs(["runs"]))));
     }
     let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
     let source = input::open(&args.input, &model, options, raw_endpoints)?;
@@ -284,14 +288,22 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
                 ..error.into()
             };
             return Err(failure.hint(format!(
-                "a batch is read by its id: lmbatch retrieve BATCH -p {} -o OUTPUT",
-                model.provider.id()
+                "a batch is read by its id: {}",
+                next::command([
+                    "retrieve",
+                    "BATCH",
+                    "-p",
+                    model.provider.id(),
+                    "-o",
+                    "OUTPUT"
+                ])
             )));
         }
     };
     terminal::say(&format!(
-        "{taken} of {batches} batches are taken into run {}; go on with:\n  lmbatch resume {}",
-        run.id, run.id
+        "{taken} of {batches} batches are taken into run {}; go on with:\n  {}",
+        run.id,
+        next::on_runs(["resume", &run.id])
     ));
     if taken < batches {
         terminal::say(

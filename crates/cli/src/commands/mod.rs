@@ -22,6 +22,7 @@ use lmbatch_engine::{Engine, Finished};
 use crate::args::ConnectionArgs;
 use crate::exit::Failure;
 use crate::model::Model;
+use crate::next;
 use crate::output::{self, Origin, Sink};
 use crate::providers::{self, Provider, Route};
 use crate::summary::Summary;
@@ -104,20 +105,17 @@ pub(crate) fn retrieve_command(
     args: &ConnectionArgs,
     to: Option<(&Path, &Path)>,
 ) -> String {
-    let mut command = format!("lmbatch retrieve {batch} -p {}", provider.id());
+    let to = to.map(|(handle, output)| [handle, output].map(|path| path.display().to_string()));
+    let mut words = vec!["retrieve", batch.as_str(), "-p", provider.id()];
     for (flag, value) in [("--base-url", &args.base_url), ("--key-env", &args.key_env)] {
         if let Some(value) = value {
-            command.push_str(&format!(" {flag} {value}"));
+            words.extend([flag, value]);
         }
     }
-    if let Some((handle, output)) = to {
-        command.push_str(&format!(
-            " --handle {} -o {}",
-            handle.display(),
-            output.display()
-        ));
+    if let Some([handle, output]) = &to {
+        words.extend(["--handle", handle, "-o", output]);
     }
-    command
+    next::command(words)
 }
 
 /// Where the handle of an output's batch lies until the output is whole.

@@ -15,7 +15,7 @@ use super::state::{self, Notes};
 use super::{clock, connect};
 use crate::args::PurgeArgs;
 use crate::exit::{Exit, Failure};
-use crate::{terminal, words};
+use crate::{next, terminal, words};
 
 pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
     let folder = StateFolder::write(state::folder(&args.state))?;
@@ -78,8 +78,9 @@ async fn chosen(args: &PurgeArgs, ledger: &SqliteLedger) -> Result<Vec<RunRecord
             run.id
         ))
         .hint(format!(
-            "cancel it and fetch what there is (lmbatch cancel {0}; lmbatch resume {0}), or purge it all the same with --force",
-            run.id
+            "cancel it and fetch what there is ({}; {}), or purge it all the same with --force",
+            next::on_runs(["cancel", &run.id]),
+            next::on_runs(["resume", &run.id])
         )));
     }
     let age = args.older_than.unwrap_or_default();

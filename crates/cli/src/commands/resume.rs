@@ -18,7 +18,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::{self, Origin, Sink};
 use crate::progress::Progress;
 use crate::summary::Summary;
-use crate::terminal;
+use crate::{next, terminal};
 
 /// A run under way, as the command sees it.
 #[derive(Debug)]
@@ -57,8 +57,8 @@ pub(crate) async fn retrieve(args: &RetrieveArgs) -> Result<Exit, Failure> {
             ..Failure::usage(format!("the run {} has not ended", run.id))
         }
         .hint(format!(
-            "lmbatch resume {} goes on with it; --partial gives what is there",
-            run.id
+            "{} goes on with it; --partial gives what is there",
+            next::on_runs(["resume", &run.id])
         )));
     }
     let finished = engine.partial(&run).await?;
@@ -136,14 +136,15 @@ async fn chosen(args: &ResumeArgs) -> Result<RunRecord, Failure> {
     }
     let open = ledger.runs().await?.into_iter().filter(|run| !run.finished);
     let mut open: Vec<RunRecord> = open.collect();
+    let listed = || format!("{} lists them", next::on_runs(["runs"]));
     match (open.pop(), open.len()) {
         (Some(only), 0) => Ok(only),
-        (None, _) => Err(Failure::usage("every run has ended").hint("lmbatch runs lists them")),
+        (None, _) => Err(Failure::usage("every run has ended").hint(listed())),
         (Some(_), more) => Err(Failure::usage(format!(
             "{} runs have not ended; name one",
             more + 1
         ))
-        .hint("lmbatch runs lists them")),
+        .hint(listed())),
     }
 }
 
@@ -224,7 +225,7 @@ pub(crate) async fn until_stopped(
 /// What goes on with the run from here, if there is a record of it.
 fn next_command(going: &Going) -> Option<String> {
     let run = going.progress.run()?;
-    Some(format!("lmbatch resume {run}"))
+    Some(next::on_runs(["resume", &run]))
 }
 
 /// Writes every outcome to the output, or counts them if it is there already.

@@ -18,7 +18,7 @@ use crate::model::{self, Model};
 use crate::output;
 use crate::progress::Progress;
 use crate::providers;
-use crate::{input, settings, terminal};
+use crate::{input, next, settings, terminal};
 
 pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let clock = clock();
@@ -150,8 +150,8 @@ async fn known(
                 run.id
             ))
             .hint(format!(
-                "lmbatch resume {} fetches what was answered; another name with --run sends all of it again",
-                run.id
+                "{} fetches what was answered; another name with --run sends all of it again",
+                next::on_runs(["resume", &run.id])
             ))),
             Some(run) if is_same(&run) => Ok(Known::Same(run.into())),
             Some(run) if args.update && is_ours(&run) => Ok(Known::Changed(run.into())),
@@ -189,8 +189,12 @@ async fn known(
             run.id
         ))
         .hint("--update sends only what is new or changed; --new sends all of it again")),
-        None if args.update => Err(Failure::usage("there is no run of this input to update")
-            .hint("lmbatch runs lists them; name one with --run")),
+        None if args.update => Err(
+            Failure::usage("there is no run of this input to update").hint(format!(
+                "{} lists them; name one with --run",
+                next::on_runs(["runs"])
+            )),
+        ),
         None => Ok(Known::Nothing),
     }
 }

@@ -14,7 +14,7 @@ use super::connect;
 use super::state::{self, Notes};
 use crate::args::{CancelArgs, OneRunArgs, RunsArgs, ShowArgs};
 use crate::exit::{Exit, Failure};
-use crate::{terminal, words};
+use crate::{next, terminal, words};
 
 fn word(run: &RunRecord) -> &'static str {
     match (run.finished, run.cancelled) {
@@ -161,7 +161,7 @@ pub(crate) async fn cancel(args: &CancelArgs) -> Result<Exit, Failure> {
         words::count(count, "batch is being", "batches are being")
     ));
     terminal::say(&match StateFolder::write(state::folder(&args.state)) {
-        Ok(_) => format!("fetch it with:\n  lmbatch resume {}", run.id),
+        Ok(_) => format!("fetch it with:\n  {}", next::on_runs(["resume", &run.id])),
         Err(_) => "the process that goes on with the run fetches it".to_owned(),
     });
     Ok(Exit::Usable)

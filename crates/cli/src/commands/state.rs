@@ -10,8 +10,8 @@ use lmbatch_ledger::StateFolder;
 
 use crate::args::{ConnectionArgs, SettingsArgs, StateArgs};
 use crate::exit::Failure;
-use crate::model;
 use crate::providers::{self, Provider, Route};
+use crate::{model, next};
 
 const NAME: &str = ".lmbatch";
 const LEDGER: &str = "ledger.db";
@@ -67,8 +67,10 @@ pub(crate) async fn find(ledger: &dyn Ledger, wanted: &str) -> Result<RunRecord,
     let mut runs = ledger.runs().await?.into_iter();
     let found = runs.find(|run| &*run.id == wanted || run.name.as_deref() == Some(wanted));
     found.ok_or_else(|| {
-        Failure::usage(format!("there is no run {wanted:?}"))
-            .hint("lmbatch runs lists them; a batch is named with its provider: -p PROVIDER")
+        Failure::usage(format!("there is no run {wanted:?}")).hint(format!(
+            "{} lists them; a batch is named with its provider: -p PROVIDER",
+            next::on_runs(["runs"])
+        ))
     })
 }
 

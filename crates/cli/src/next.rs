@@ -1,0 +1,55 @@
+//! Commands that are shown to be typed next: they work as they stand, in any shell of the POSIX family.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+
+/// How this process was called.
+#[derive(Debug)]
+struct Called {
+    /// Its program's name: another's command line has another.
+    program: String,
+    /// The folder of runs, if it was named among the arguments; what the environment says need not be said.
+    state_dir: Option<String>,
+}
+
+static CALLED: OnceLock<Called> = OnceLock::new();
+
+/// Notes how this process was called.
+pub(crate) fn called(program: &str, matches: &ArgMatches) {
+    let state_dir = matches.subcommand().and_then(|(_, matches)| {
+        let found = matches.try_get_raw("state_dir").ok().flatten()?.next()?;
+        (matches.value_source("state_dir") == Some(ValueSource::CommandLine))
+            .then(|| found.to_string_lossy().into_owned())
+    });
+    let program = program.to_owned();
+    CALLED.get_or_init(|| Called { program, state_dir });
+}
+
+/// The program's name as it was called.
+pub(crate) fn program(arg0: Option<&str>) -> &str {
+    let stem = arg0.and_then(|path| Path::new(path).file_stem()?.to_str());
+    stem.unwrap_or("lmbatch")
+}
+
+/// A command about batches or about nothing.
+pub(crate) fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let program = CALLED.get().map_or("lmbatch", |called| &called.program);
+    let words = [program].into_iter().chain(words).map(quoted);
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A command about runs, in the folder that this one goes to.
+pub(crate) fn on_runs<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let state_dir = CALLED.get().and_then(|called| called.state_dir.as_deref());
+    let folder = state_dir.map(|folder| ["--state-dir", folder]);
+    command(words.into_iter().chain(folder.into_iter().flatten()))
+}
+
+/// A word as a shell reads it; one that no shell can read stays as it is.
+fn quoted(word: &str) -> Cow<'_, str> {
+    shlex::try_quote(word).unwrap_or(Cow::Borrowed(word))
+}
