@@ -467,7 +467,7 @@ fn requests_of_a_run_that_has_ended_go_out_again_by_choice_and_the_last_answer_c
     );
     let dry = at(&["requeue", "mine", "--dry-run"]);
     assert!(
-        said(&dry).contains("1 requests would go out again"),
+        said(&dry).contains("1 request would go out again"),
         "{}",
         said(&dry)
     );

@@ -264,6 +264,9 @@ pub trait Spool: fmt::Debug + Send + Sync + 'static {
 
     /// Deletes a file; no error if it is gone.
     fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// A new file without a name, to read and patch: it goes with its last user, even one that is killed.
+    fn scratch(&self) -> io::Result<Arc<dyn SpoolFile>>;
 }
 
 /// A file being written. Buffer what you write.

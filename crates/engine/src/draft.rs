@@ -1,6 +1,5 @@
 //! Draft: every request of the input encoded into the shard where it belongs; what is bad is counted.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::Write as _;
 
 use lmbatch_core::{
@@ -11,8 +10,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::attach;
 use crate::index::{Echo, Sent, Writer};
-use crate::plan::{BadInput, BadRequest, IdChoice, PlanError, SHOWN, label};
+use crate::plan::{BadInput, BadRequest, IdChoice, PlanError, label};
 use crate::policy::BatchLimit;
+use crate::seen::Seen;
 use crate::source::{Entry, RequestSource, Sourced};
 use crate::spool::Files;
 
@@ -82,9 +82,9 @@ pub(crate) fn draft(
         closed: Vec::new(),
         requests: 0,
         bad: BadInput::default(),
-        seen: Seen::new(),
         row: Vec::new(),
         record: Echo::default(),
+        seen: Seen::new(files.spool()),
     };
     let mut failed = None;
     while source.next(&mut |sourced| {
@@ -114,7 +114,7 @@ impl Draft<'_> {
             }
         };
         let id = entry.id.decode().into_owned();
-        self.seen.add(&id, place);
+        self.seen.add(&id, place).map_err(written)?;
         match self.encode(&mut entry, &id) {
             // What is bad already will not be sent: nothing more is written.
             Ok(_) if self.bad.count > 0 => Ok(()),
@@ -278,29 +278,19 @@ impl Draft<'_> {
         let reason = error
             .message()
             .map_or_else(|| error.to_string(), str::to_owned);
-        self.bad.count += 1;
-        self.bad.first.push(BadRequest { place, id, reason });
-        self.trim();
-    }
-
-    /// Keeps the first by place; bad requests come in that order but for duplicates.
-    fn trim(&mut self) {
-        if self.bad.first.len() > 2 * SHOWN {
-            self.bad.first.sort_by_key(|bad| bad.place);
-            self.bad.first.truncate(SHOWN);
-        }
+        self.bad.note(BadRequest { place, id, reason });
     }
 
     fn finish(mut self) -> Result<Drafted, PlanError> {
-        for (id, first, place) in self.seen.duplicates() {
-            self.bad.count += 1;
+        let bad = &mut self.bad;
+        let duplicates = self.seen.duplicates(|first, place| {
             let reason = format!("the id is used before, at number {first}");
-            self.bad.first.push(BadRequest { place, id, reason });
-            self.trim();
-        }
+            let id = None;
+            bad.note(BadRequest { place, id, reason });
+        });
+        duplicates.map_err(written)?;
         if self.bad.count > 0 {
-            self.bad.first.sort_by_key(|bad| bad.place);
-            self.bad.first.truncate(SHOWN);
+            self.bad.trim();
             return Err(PlanError::Input(self.bad));
         }
         for open in std::mem::take(&mut self.open) {
@@ -348,44 +338,4 @@ fn check_depth(request: &RequestView<'_>) -> Result<(), RequestError> {
         )));
     }
     Ok(())
-}
-
-/// Finds ids that are used twice, by two hashes under keys drawn for this plan.
-struct Seen {
-    hashers: [RandomState; 2],
-    entries: Vec<(u64, u64, u64)>,
-}
-
-impl Seen {
-    fn new() -> Self {
-        Self {
-            hashers: [RandomState::new(), RandomState::new()],
-            entries: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, id: &str, place: u64) {
-        self.entries.push((
-            self.hashers[0].hash_one(id),
-            self.hashers[1].hash_one(id),
-            place,
-        ));
-    }
-
-    /// (id where known, place of the first use, place of this one), ordered by place.
-    fn duplicates(&mut self) -> Vec<(Option<String>, u64, u64)> {
-        self.entries.sort_unstable();
-        let mut found = Vec::new();
-        let mut first = 0;
-        for at in 1..self.entries.len() {
-            let (a, b, place) = self.entries[at];
-            if (a, b) == (self.entries[first].0, self.entries[first].1) {
-                found.push((None, self.entries[first].2, place));
-            } else {
-                first = at;
-            }
-        }
-        found.sort_by_key(|(_, _, place)| *place);
-        found
-    }
 }

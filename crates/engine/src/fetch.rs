@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::finished::{Finished, Tally};
 use crate::index::{BUFFER, Place, Reader, Sent, Writer};
 use crate::joiner::Joiner;
+use crate::places::Places;
 use crate::plan::Plan;
 use crate::policy::{Decision, OnDoubt};
 use crate::requeue::sent_table;
@@ -34,7 +35,7 @@ pub(crate) async fn fetch(
     joiner: Joiner,
     snapshot: BatchSnapshot,
 ) -> Result<Finished> {
-    let mut harvest = Harvest::new(engine, joiner);
+    let mut harvest = Harvest::new(engine, joiner, &files);
     harvest.gives_up = true;
     harvest.batch(&files, &snapshot, 0).await?;
     harvest.finish(files.into(), vec![snapshot], INDEX)
@@ -70,7 +71,7 @@ async fn parts(engine: &Engine, batch: &BatchId, gives_up: bool) -> Result<Vec<R
 pub(crate) struct Harvest<'a> {
     engine: &'a Engine,
     joiner: Joiner,
-    places: Vec<Place>,
+    places: Places,
     pub(crate) tally: Tally,
     segments: Vec<Segment>,
     /// Which try of its requests each segment belongs to.
@@ -84,11 +85,11 @@ pub(crate) struct Harvest<'a> {
 }
 
 impl<'a> Harvest<'a> {
-    pub(crate) fn new(engine: &'a Engine, joiner: Joiner) -> Self {
+    pub(crate) fn new(engine: &'a Engine, joiner: Joiner, files: &Files) -> Self {
         Self {
             engine,
             joiner,
-            places: Vec::new(),
+            places: Places::new(files.spool()),
             tally: Tally::default(),
             segments: Vec::new(),
             attempts: Vec::new(),
@@ -99,9 +100,9 @@ impl<'a> Harvest<'a> {
     }
 
     /// The verdict of a request so far; 0 where no row names it.
-    pub(crate) fn verdict(&self, ordinal: u32) -> u8 {
-        let place = self.places.get(ordinal as usize);
-        place.map_or(0, Place::verdict)
+    pub(crate) fn verdict(&mut self, ordinal: u32) -> Result<u8> {
+        let place = self.places.get(ordinal).map_err(spooled)?;
+        Ok(place.verdict())
     }
 
     /// Fetches every part of a batch that has ended, and syncs it.
@@ -175,17 +176,16 @@ impl<'a> Harvest<'a> {
         snapshots: Vec<BatchSnapshot>,
         name: &str,
     ) -> Result<Finished> {
-        let written = |error| Error::local("writing the spool", error);
         if let Joiner::Discover { echo, .. } = &mut self.joiner {
-            echo.flush().map_err(written)?;
+            echo.flush().map_err(spooled)?;
         }
         let requests = self.joiner.count();
-        self.places.resize(requests as usize, Place::NONE);
         let mut index = files.create(name)?;
-        for place in &self.places {
-            index.write_all(&place.to_bytes()).map_err(written)?;
+        for ordinal in 0..requests {
+            let place = self.places.get(ordinal).map_err(spooled)?;
+            index.write_all(&place.to_bytes()).map_err(spooled)?;
         }
-        index.flush().map_err(written)?;
+        index.flush().map_err(spooled)?;
         Ok(self.finished(files, snapshots, requests, name))
     }
 
@@ -197,7 +197,6 @@ impl<'a> Harvest<'a> {
         attempt: u32,
         name: &str,
     ) -> Result<Finished> {
-        let written = |error| Error::local("writing the spool", error);
         let (echo, sent, requests) = (plan.echo(), sent_table(attempt), plan.requests);
         let order = plan.order()?;
         let ordinals = plan.ordinals();
@@ -209,22 +208,19 @@ impl<'a> Harvest<'a> {
                 ..finished
             });
         };
-        self.places.resize(ordinals as usize, Place::NONE);
         let mut table = Reader::new(files.open(&sent)?);
-        let places = (0..ordinals).map(|_| Sent::read(&mut table).map_err(written));
-        let places: Vec<Sent> = places.collect::<Result<_>>()?;
+        let sents = (0..ordinals).map(|_| Sent::read(&mut table).map_err(spooled));
+        let sents: Vec<Sent> = sents.collect::<Result<_>>()?;
         let mut index = files.create(name)?;
         let lie = format!("{name}-sent");
         let mut lies = files.create(&lie)?;
         for ordinal in order {
-            let at = ordinal as usize;
-            index
-                .write_all(&self.places[at].to_bytes())
-                .map_err(written)?;
-            places[at].write(&mut lies).map_err(written)?;
+            let place = self.places.get(ordinal).map_err(spooled)?;
+            index.write_all(&place.to_bytes()).map_err(spooled)?;
+            sents[ordinal as usize].write(&mut lies).map_err(spooled)?;
         }
-        index.flush().map_err(written)?;
-        lies.flush().map_err(written)?;
+        index.flush().map_err(spooled)?;
+        lies.flush().map_err(spooled)?;
         Ok(Finished {
             sent: Some(lie),
             echo,
@@ -316,13 +312,13 @@ impl<'a> Harvest<'a> {
                 Decision::RetryAfter(wait) => self.engine.pause(&error, wait).await,
                 _ if from_the_middle => can_go_on = false,
                 _ => {
-                    self.forget(number);
+                    self.forget(number)?;
                     self.tally = tally;
                     return Err(error);
                 }
             }
             if !can_go_on {
-                self.forget(number);
+                self.forget(number)?;
                 self.tally = tally;
                 reading = Reading::new(files, name)?;
             }
@@ -331,15 +327,17 @@ impl<'a> Harvest<'a> {
     }
 
     /// Undoes what a segment that broke off has noted.
-    fn forget(&mut self, segment: u32) {
-        for place in &mut self.places {
+    fn forget(&mut self, segment: u32) -> Result<()> {
+        for ordinal in 0..self.places.len() {
+            let place = self.places.get(ordinal).map_err(spooled)?;
             if !place.is_none() && place.segment == segment {
-                *place = Place::NONE;
+                self.places.set(ordinal, Place::NONE).map_err(spooled)?;
             }
         }
         for (ordinal, place) in self.taken.drain(..).rev() {
-            self.places[ordinal as usize] = place;
+            self.places.set(ordinal, place).map_err(spooled)?;
         }
+        Ok(())
     }
 
     async fn read_on(
@@ -409,11 +407,7 @@ impl<'a> Harvest<'a> {
             self.tally.foreign += u64::from(scanned.id.is_some());
             return Ok(());
         };
-        let at = ordinal as usize;
-        if self.places.len() <= at {
-            self.places.resize(at + 1, Place::NONE);
-        }
-        let known = self.places[at];
+        let known = self.places.get(ordinal).map_err(spooled)?;
         let attempt = |segment: u32| self.attempts[segment as usize];
         let later = !known.is_none() && attempt(segment) > attempt(known.segment);
         if !known.is_none() && !later {
@@ -425,10 +419,15 @@ impl<'a> Harvest<'a> {
             }
             let length = u32::try_from(row.len())
                 .map_err(|_| Error::malformed("a row is longer than 4 GiB"))?;
-            self.places[at] = Place::new(segment, offset, length, scanned.verdict);
+            let place = Place::new(segment, offset, length, scanned.verdict);
+            self.places.set(ordinal, place).map_err(spooled)?;
         }
         Ok(())
     }
+}
+
+fn spooled(error: std::io::Error) -> Error {
+    Error::local("using the spool", error)
 }
 
 /// Segments are numbered in the order in which they were fetched.

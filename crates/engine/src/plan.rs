@@ -203,6 +203,22 @@ pub struct BadInput {
     pub first: Vec<BadRequest>,
 }
 
+impl BadInput {
+    /// Counts one more, and keeps the first by place: they come in that order but for duplicates.
+    pub(crate) fn note(&mut self, bad: BadRequest) {
+        self.count += 1;
+        self.first.push(bad);
+        if self.first.len() > 2 * SHOWN {
+            self.trim();
+        }
+    }
+
+    pub(crate) fn trim(&mut self) {
+        self.first.sort_by_key(|bad| bad.place);
+        self.first.truncate(SHOWN);
+    }
+}
+
 /// One bad request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadRequest {

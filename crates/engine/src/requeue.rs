@@ -9,7 +9,7 @@ use crate::create::Noted;
 use crate::draft::body;
 use crate::event::Event;
 use crate::finished::refusal;
-use crate::index::{Reader, Sent};
+use crate::index::{Reader, Sent, Writer};
 use crate::plan::{Plan, PlannedShard};
 use crate::refill::Refill;
 use crate::run::{Job, Stage, Work};
@@ -65,16 +65,17 @@ impl Job<'_> {
         let attempt = self.run.attempt + 1;
         let files = Arc::clone(&self.plan.files);
         let wanted = self.plan.wanted()?;
+        let (engine, nonce) = (self.engine, self.plan.nonce.clone());
         let mut refill = Refill::new(
-            self.engine.provider.codec(),
-            self.engine.batch_limit,
-            &self.plan.nonce,
+            engine.provider.codec(),
+            engine.batch_limit,
+            &nonce,
             &files,
             attempt,
             self.plan.shards.len(),
         );
         let mut rows = Rows::new(&files, &sent_table(self.run.attempt))?;
-        let mut places: Vec<Sent> = Vec::with_capacity(self.plan.ordinals() as usize);
+        let mut table = None;
         for ordinal in 0..self.plan.ordinals() {
             let mut sent = rows.next()?;
             let again = match chosen {
@@ -83,23 +84,27 @@ impl Job<'_> {
                     wanted
                         .as_ref()
                         .is_none_or(|wanted| wanted.contains(&ordinal))
-                        && self.is_unanswered(ordinal, &sent)
+                        && self.is_unanswered(ordinal, &sent)?
                 }
             };
             if again {
+                if table.is_none() {
+                    table = Some(rows.copy(ordinal, &sent_table(attempt))?);
+                }
                 let class = &self.plan.shards[sent.shard as usize].shard.class;
                 sent = refill.put(class, rows.read(&sent)?)?;
             }
-            places.push(sent);
+            if let Some(table) = &mut table {
+                sent.write(table).map_err(spooled)?;
+            }
         }
-        let shards = refill.finish()?;
-        if !shards.is_empty() {
-            note_sent(&files, &places, attempt)?;
+        if let Some(table) = &mut table {
+            table.sync().map_err(spooled)?;
         }
-        Ok(shards)
+        refill.finish()
     }
 
-    fn is_unanswered(&self, ordinal: u32, sent: &Sent) -> bool {
+    fn is_unanswered(&mut self, ordinal: u32, sent: &Sent) -> Result<bool> {
         const RETRYABLE: u8 = Verdict::ErroredRetryable as u8;
         const EXPIRED: u8 = Verdict::Expired as u8;
         let snapshot: Option<&BatchSnapshot> =
@@ -109,7 +114,7 @@ impl Job<'_> {
                     Stage::Sealed(snapshot) => Some(snapshot),
                     _ => None,
                 });
-        match (self.harvest.verdict(ordinal), snapshot) {
+        Ok(match (self.harvest.verdict(ordinal)?, snapshot) {
             (RETRYABLE | EXPIRED, _) => true,
             // No row names it: the batch may say why.
             (0, Some(snapshot)) if snapshot.status == BatchStatus::Failed => {
@@ -117,23 +122,26 @@ impl Job<'_> {
             }
             (0, Some(snapshot)) => snapshot.status != BatchStatus::Cancelled,
             _ => false,
-        }
+        })
     }
 }
 
 /// The rows of a run as they were sent last, one request after the other.
 pub(crate) struct Rows<'a> {
     files: &'a Files,
+    name: String,
     table: Reader,
     bodies: HashMap<u32, Arc<dyn SpoolFile>>,
     row: Vec<u8>,
 }
 
 impl<'a> Rows<'a> {
-    pub(crate) fn new(files: &'a Files, table: &str) -> Result<Self> {
+    /// As a table has them.
+    pub(crate) fn new(files: &'a Files, name: &str) -> Result<Self> {
         Ok(Self {
             files,
-            table: Reader::new(files.open(table)?),
+            name: name.to_owned(),
+            table: Reader::new(files.open(name)?),
             bodies: HashMap::new(),
             row: Vec::new(),
         })
@@ -142,6 +150,17 @@ impl<'a> Rows<'a> {
     /// Where the next request's row lies.
     pub(crate) fn next(&mut self) -> Result<Sent> {
         Sent::read(&mut self.table).map_err(spooled)
+    }
+
+    /// A new table that begins as this one does: beside it, since the ledger may still speak of it.
+    fn copy(&self, entries: u32, name: &str) -> Result<Writer> {
+        let mut from = Reader::new(self.files.open(&self.name)?);
+        let mut table = self.files.create(name)?;
+        for _ in 0..entries {
+            let sent = Sent::read(&mut from).map_err(spooled)?;
+            sent.write(&mut table).map_err(spooled)?;
+        }
+        Ok(table)
     }
 
     pub(crate) fn read(&mut self, sent: &Sent) -> Result<&[u8]> {

@@ -80,7 +80,7 @@ impl Work {
 impl<'a> Job<'a> {
     /// A run as the ledger knows it; what was sealed is read again.
     pub(crate) async fn new(engine: &'a Engine, run: RunRecord, plan: Plan) -> Result<Job<'a>> {
-        let mut harvest = Harvest::new(engine, Joiner::of_plan(&plan)?);
+        let mut harvest = Harvest::new(engine, Joiner::of_plan(&plan)?, &plan.files);
         let records = engine.ledger.shards(&run.id).await?;
         let mut works = Vec::with_capacity(records.len());
         let mut sealed: Vec<(Segment, u32)> = Vec::new();

@@ -72,6 +72,10 @@ impl Spool for FolderSpool {
             other => other,
         }
     }
+
+    fn scratch(&self) -> io::Result<Arc<dyn SpoolFile>> {
+        Ok(Arc::new(Nameless(tempfile::tempfile_in(&self.folder)?)))
+    }
 }
 
 /// Files in a temporary folder that only this user can read.
@@ -101,6 +105,9 @@ impl Spool for TemporarySpool {
     }
     fn remove(&self, name: &str) -> io::Result<()> {
         self.inner.remove(name)
+    }
+    fn scratch(&self) -> io::Result<Arc<dyn SpoolFile>> {
+        self.inner.scratch()
     }
 }
 
@@ -171,22 +178,48 @@ impl SpoolFile for Opened {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        use std::os::unix::fs::FileExt as _;
-        let (file, mut filled) = (self.file()?, 0);
-        while filled < buffer.len() {
-            match file.read_at(&mut buffer[filled..], offset + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(filled)
+        read_at(&*self.file()?, buffer, offset)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         use std::os::unix::fs::FileExt as _;
         self.file()?.write_all_at(bytes, offset)
+    }
+}
+
+/// Fills the buffer, or as much of it as there is.
+#[cfg(unix)]
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    use std::os::unix::fs::FileExt as _;
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// A file that no folder lists.
+#[derive(Debug)]
+struct Nameless(File);
+
+#[cfg(unix)]
+impl SpoolFile for Nameless {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        read_at(&self.0, buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        use std::os::unix::fs::FileExt as _;
+        self.0.write_all_at(bytes, offset)
     }
 }
 
@@ -203,6 +236,9 @@ impl Spool for Nowhere {
     }
     fn remove(&self, _: &str) -> io::Result<()> {
         Ok(())
+    }
+    fn scratch(&self) -> io::Result<Arc<dyn SpoolFile>> {
+        Ok(Arc::new(Nameless(tempfile::tempfile()?)))
     }
 }
 
@@ -303,6 +339,11 @@ impl Files {
         self.spool
             .open(name)
             .map_err(|e| Error::local("reading the spool", e))
+    }
+
+    /// Where they lie.
+    pub(crate) fn spool(&self) -> Arc<dyn Spool> {
+        Arc::clone(&self.spool)
     }
 
     /// Lets go of everything now, though it was to be kept.

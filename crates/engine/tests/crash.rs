@@ -144,6 +144,9 @@ impl Spool for Dying<FolderSpool> {
     fn remove(&self, name: &str) -> io::Result<()> {
         self.fuse.io(|| self.inner.remove(name))
     }
+    fn scratch(&self) -> io::Result<Arc<dyn SpoolFile>> {
+        self.fuse.io(|| self.inner.scratch())
+    }
 }
 
 struct DyingWriter {

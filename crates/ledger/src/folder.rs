@@ -116,7 +116,12 @@ fn network_kind(magic: u32) -> Option<&'static str> {
 fn lock(folder: &Path) -> Result<File> {
     let failed = |e| Error::local("locking the state folder", e);
     let mut options = File::options();
-    let options = options.read(true).write(true).create(true).truncate(false);
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
     let mut file = options.open(folder.join("lock")).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
@@ -177,5 +182,7 @@ mod tests {
             let mode = fs::metadata(folder).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o700);
         }
+        let lock = fs::metadata(state.path().join("lock")).unwrap();
+        assert_eq!(lock.permissions().mode() & 0o777, 0o600);
     }
 }

@@ -36,6 +36,10 @@ impl Spool for MemorySpool {
         own(&self.files).remove(name);
         Ok(())
     }
+
+    fn scratch(&self) -> io::Result<Arc<dyn SpoolFile>> {
+        Ok(Arc::new(MemoryFile::default()))
+    }
 }
 
 struct MemoryWriter(Arc<MemoryFile>);

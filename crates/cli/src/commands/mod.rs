@@ -33,6 +33,20 @@ pub(crate) fn connect(
     args: &ConnectionArgs,
     route: Route,
 ) -> Result<Arc<dyn BatchProvider>, Failure> {
+    connected(provider, args, route, key(provider, args)?)
+}
+
+/// The provider of what is read from a record alone: nobody is asked, so that no key is needed.
+pub(crate) fn offline(
+    provider: &Provider,
+    args: &ConnectionArgs,
+    route: Route,
+) -> Result<Arc<dyn BatchProvider>, Failure> {
+    let key = key(provider, args).unwrap_or_else(|_| "none".to_owned());
+    connected(provider, args, route, key)
+}
+
+fn key(provider: &Provider, args: &ConnectionArgs) -> Result<String, Failure> {
     let own = provider.key_variables();
     let variables = args.key_env.as_deref().map(|name| vec![name]);
     let variables = variables.unwrap_or_else(|| own.to_vec());
@@ -40,17 +54,25 @@ pub(crate) fn connect(
         .iter()
         .filter_map(|name| std::env::var(name).ok())
         .find(|key| !key.trim().is_empty());
-    let Some(key) = key else {
+    key.ok_or_else(|| {
         let failure = Failure::usage(format!(
             "{} is not set; it holds the key of {}",
             variables.join(" or "),
             provider.id()
         ));
-        return Err(match providers::is_emulated(provider) {
+        match providers::is_emulated(provider) {
             true => failure.hint("set it, or try the run without a key and a bill: --emulate"),
             false => failure.hint("set it"),
-        });
-    };
+        }
+    })
+}
+
+fn connected(
+    provider: &Provider,
+    args: &ConnectionArgs,
+    route: Route,
+    key: String,
+) -> Result<Arc<dyn BatchProvider>, Failure> {
     let connection = Connection {
         key,
         base_url: args.base_url.clone(),

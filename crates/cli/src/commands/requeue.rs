@@ -6,20 +6,29 @@ use std::path::Path;
 use lmbatch_core::{OutcomeStatus, Problem, RunRecord};
 use lmbatch_engine::{Answered, Engine};
 
-use super::resume::{again, open, options};
+use super::resume::{again, open, options, unfinished};
 use super::state::{self, Notes};
 use crate::args::{Only, RequeueArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
-use crate::{model, output, terminal};
+use crate::{model, output, terminal, words};
 
 pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
+    let would = |chosen: &HashSet<u32>| {
+        let requests = words::count(chosen.len() as u64, "request", "requests");
+        terminal::say(&format!("{requests} would go out again"));
+        Ok(Exit::Usable)
+    };
+    if args.dry_run {
+        let (run, _, engine) = state::recorded(&args.run, &args.resume.state).await?;
+        return would(&unusable(&args, &engine, &run).await?);
+    }
     let ledger = state::ledger(&args.resume.state).await?;
     let run = state::find(&*ledger, &args.run).await?;
     let (mut going, engine, _state) = open(&run, &args.resume).await?;
+    // Chosen while nobody else can: two who choose the same would pay twice.
     let chosen = unusable(&args, &engine, &run).await?;
-    if args.dry_run || chosen.is_empty() {
-        terminal::say(&format!("{} requests would go out again", chosen.len()));
-        return Ok(Exit::Usable);
+    if chosen.is_empty() {
+        return would(&chosen);
     }
     let count = match revised(&args, &going.notes)? {
         Some(settings) => {
@@ -88,7 +97,10 @@ async fn unusable(
         ([], Some(_)) => None,
         (only, _) => Some(only),
     };
-    let finished = engine.sealed(run).await?;
+    let finished = engine.partial(run).await?;
+    if !finished.is_whole() {
+        return Err(unfinished(run));
+    }
     let mut reader = engine.outcomes(&finished)?;
     let mut chosen = HashSet::new();
     while let Some(answered) = reader.next()? {

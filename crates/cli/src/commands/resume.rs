@@ -39,27 +39,13 @@ pub(crate) async fn resume(args: ResumeArgs) -> Result<Exit, Failure> {
 
 /// The outcomes of a run from its record alone: nothing is asked or sent.
 pub(crate) async fn retrieve(args: &RetrieveArgs) -> Result<Exit, Failure> {
-    let ledger = state::ledger(&args.state).await?;
-    let run = state::find(&*ledger, &args.batch.batch).await?;
+    let (run, mut notes, engine) = state::recorded(&args.batch.batch, &args.state).await?;
     output::check(&args.output, args.force)?;
     let clock = clock();
-    let mut notes = Notes::read(&run)?;
+    let engine = engine.with_clock(Arc::clone(&clock));
     notes.output.clone_from(&args.output);
-    let provider = connect(notes.provider, &notes.connection, notes.route)?;
-    let engine = state::reading(
-        Engine::new(provider).with_clock(clock.clone()),
-        ledger,
-        &args.state,
-    );
     if !run.finished && !args.partial {
-        return Err(Failure {
-            exit: Exit::Unfinished,
-            ..Failure::usage(format!("the run {} has not ended", run.id))
-        }
-        .hint(format!(
-            "{} goes on with it; --partial gives what is there",
-            next::on_runs(["resume", &run.id])
-        )));
+        return Err(unfinished(&run));
     }
     let finished = engine.partial(&run).await?;
     let going = Going {
@@ -78,6 +64,18 @@ pub(crate) async fn retrieve(args: &RetrieveArgs) -> Result<Exit, Failure> {
     } else {
         Exit::Unfinished
     })
+}
+
+/// What is asked of a run can only be said when it has ended.
+pub(super) fn unfinished(run: &RunRecord) -> Failure {
+    let failure = Failure {
+        exit: Exit::Unfinished,
+        ..Failure::usage(format!("the run {} has not ended", run.id))
+    };
+    failure.hint(format!(
+        "{} goes on with it; retrieve --partial gives what is there",
+        next::on_runs(["resume", &run.id])
+    ))
 }
 
 /// What a run needs to go on, as its record has it.

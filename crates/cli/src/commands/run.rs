@@ -67,7 +67,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
             return resume::again(going, &engine, &run, run_options, args.detach).await;
         }
         Ok(Known::Changed(run)) => {
-            return update(&args, going, &engine, &run, plan, run_options).await;
+            return Box::pin(update(&args, going, &engine, &run, plan, run_options)).await;
         }
         Err(failure) => {
             plan.discard();

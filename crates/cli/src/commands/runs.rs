@@ -11,6 +11,7 @@ use lmbatch_ledger::StateFolder;
 use serde_json::{Value, json};
 
 use super::connect;
+use super::resume::unfinished;
 use super::state::{self, Notes};
 use crate::args::{CancelArgs, OneRunArgs, RunsArgs, ShowArgs};
 use crate::exit::{Exit, Failure};
@@ -168,12 +169,11 @@ pub(crate) async fn cancel(args: &CancelArgs) -> Result<Exit, Failure> {
 }
 
 pub(crate) async fn audit(args: OneRunArgs) -> Result<Exit, Failure> {
-    let ledger = state::ledger(&args.state).await?;
-    let run = state::find(&*ledger, &args.run).await?;
-    let notes = Notes::read(&run)?;
-    let provider = connect(notes.provider, &notes.connection, notes.route)?;
-    let (_state, engine) = state::durable(Engine::new(provider), &args.state).await?;
-    let finished = engine.sealed(&run).await?;
+    let (run, notes, engine) = state::recorded(&args.run, &args.state).await?;
+    let finished = engine.partial(&run).await?;
+    if !finished.is_whole() {
+        return Err(unfinished(&run));
+    }
     let mut reader = engine.outcomes(&finished)?;
     let (mut outcomes, mut input, mut output) = (0, 0, 0);
     while let Some(answered) = reader.next()? {

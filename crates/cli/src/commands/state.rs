@@ -8,6 +8,7 @@ use lmbatch_core::{Ledger, RunRecord};
 use lmbatch_engine::{Engine, FolderSpool};
 use lmbatch_ledger::StateFolder;
 
+use super::offline;
 use crate::args::{ConnectionArgs, SettingsArgs, StateArgs};
 use crate::exit::Failure;
 use crate::providers::{self, Provider, Route};
@@ -72,6 +73,18 @@ pub(crate) async fn find(ledger: &dyn Ledger, wanted: &str) -> Result<RunRecord,
             next::on_runs(["runs"])
         ))
     })
+}
+
+/// A run with what is recorded of it: nobody is asked, and nothing is held up.
+pub(crate) async fn recorded(
+    wanted: &str,
+    args: &StateArgs,
+) -> Result<(RunRecord, Notes, Engine), Failure> {
+    let ledger = ledger(args).await?;
+    let run = find(&*ledger, wanted).await?;
+    let notes = Notes::read(&run)?;
+    let engine = Engine::new(offline(notes.provider, &notes.connection, notes.route)?);
+    Ok((run, notes, reading(engine, ledger, args)))
 }
 
 /// A path that means the same from any folder; `-` is no file.

@@ -1,0 +1,49 @@
+//! What only reads a record needs no key, and no turn: another process may hold the folder.
+
+use lmbatch::durable::StateFolder;
+use lmbatch_tests::{Emulating, lines, said, write_input};
+use serde_json::json;
+
+#[test]
+fn what_only_reads_a_record_needs_no_key_and_no_turn() {
+    let emulating = Emulating::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    write_input(
+        folder.path(),
+        [
+            json!({"id": "a", "prompt": "1"}),
+            json!({"id": "b", "prompt": "lmb:error-400"}),
+        ],
+    );
+    let run = ["run", "in.jsonl", "-m", "openai/m", "--run", "mine"];
+    let how = ["-o", "out.jsonl", "--poll-interval", "10ms"];
+    let run = emulating.run_at("openai", folder.path(), &[&run[..], &how].concat());
+    assert_eq!(run.status.code(), Some(3), "{}", said(&run));
+    let billed = emulating.bill();
+    let held = StateFolder::write(folder.path().join(".lmbatch")).expect("the one writer");
+    for (asked, says) in [
+        (&["runs"][..], "mine"),
+        (&["show", "mine"], "fetched"),
+        (&["status", "mine"], "fetched"),
+        (&["audit", "mine"], "one outcome for each request"),
+        (&["retrieve", "mine", "-o", "again.jsonl"], "errored"),
+        (&["requeue", "mine", "--dry-run"], "1 request would go out"),
+    ] {
+        let mut command = emulating.command_at("openai", folder.path());
+        command
+            .env_remove("OPENAI_API_KEY")
+            .env_remove("LMBATCH_LOG");
+        let read = command.args(asked).output().expect("the command");
+        let text = said(&read);
+        assert!(text.contains(says), "{asked:?}: {text}");
+        assert!(
+            matches!(read.status.code(), Some(0 | 3)),
+            "{asked:?}: {text}"
+        );
+    }
+    let (first, again) = ("out.jsonl", "again.jsonl");
+    let read = |name| lines(&folder.path().join(name));
+    assert_eq!(read(first), read(again));
+    assert_eq!(emulating.bill(), billed);
+    drop(held);
+}
