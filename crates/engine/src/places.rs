@@ -31,6 +31,8 @@ pub(crate) struct Places {
     most: usize,
     /// One more than the highest ordinal that was set.
     len: u32,
+    /// What could not be read or written once is not to be trusted: the next start makes the table anew.
+    broken: bool,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,7 @@ impl Places {
             hand: 0,
             most: PAGES,
             len: 0,
+            broken: false,
         }
     }
 
@@ -80,9 +83,17 @@ impl Places {
     }
 
     fn slot(&mut self, page: usize) -> io::Result<&mut Slot> {
+        if self.broken {
+            return Err(io::Error::other("an earlier reading or writing failed"));
+        }
         let at = match self.held.get(&page) {
             Some(at) => *at,
-            None => self.fetch(page)?,
+            None => {
+                self.broken = true;
+                let at = self.fetch(page)?;
+                self.broken = false;
+                at
+            }
         };
         let slot = &mut self.slots[at];
         slot.used = true;
@@ -185,6 +196,21 @@ mod tests {
                 assert_eq!(places.get(ordinal).unwrap(), place, "{ordinal} of {most}");
             }
         }
+    }
+
+    /// A batch that cannot be noted is an error, and the next is tried with the same table.
+    #[test]
+    fn a_table_that_failed_once_answers_nothing_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = folder.path().join("gone");
+        let mut places = Places::new(Arc::new(crate::spool::FolderSpool::new(&gone)));
+        places.most = 1;
+        let place = Place::new(0, 0, 1, Verdict::Succeeded);
+        places.set(0, place).unwrap();
+        assert!(places.set(PAGE as u32, place).is_err());
+        std::fs::create_dir(gone).unwrap();
+        assert!(places.get(0).is_err());
+        assert!(places.set(PAGE as u32, place).is_err());
     }
 
     #[test]
