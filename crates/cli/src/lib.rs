@@ -58,7 +58,7 @@ impl Cli {
 }
 
 fn main() -> ExitCode {
-    let arg0 = std::env::args().next();
+    let arg0 = std::env::args_os().next();
     let program = next::program(arg0.as_deref());
     let matches = args::command(program).get_matches();
     next::called(program, &matches);

@@ -1,6 +1,8 @@
 //! Commands that are shown to be typed next: they work as they stand, in any shell of the POSIX family.
 
 use std::borrow::Cow;
+use std::env::consts::EXE_SUFFIX;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -30,9 +32,10 @@ pub(crate) fn called(program: &str, matches: &ArgMatches) {
 }
 
 /// The program's name as it was called.
-pub(crate) fn program(arg0: Option<&str>) -> &str {
-    let stem = arg0.and_then(|path| Path::new(path).file_stem()?.to_str());
-    stem.unwrap_or("lmbatch")
+pub(crate) fn program(arg0: Option<&OsStr>) -> &str {
+    let name = arg0.and_then(|path| Path::new(path).file_name()?.to_str());
+    let name = name.map(|name| name.strip_suffix(EXE_SUFFIX).unwrap_or(name));
+    name.unwrap_or("lmbatch")
 }
 
 /// A command about batches or about nothing.
@@ -52,4 +55,31 @@ pub(crate) fn on_runs<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 /// A word as a shell reads it; one that no shell can read stays as it is.
 fn quoted(word: &str) -> Cow<'_, str> {
     shlex::try_quote(word).unwrap_or(Cow::Borrowed(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_called_by_its_name_wherever_it_lies() {
+        for (arg0, name) in [
+            (Some("lmbatch"), "lmbatch"),
+            (Some("/opt/tools/acme"), "acme"),
+            (Some("./lmbatch-0.1.0"), "lmbatch-0.1.0"),
+            (Some(".."), "lmbatch"),
+            (None, "lmbatch"),
+        ] {
+            assert_eq!(program(arg0.map(OsStr::new)), name);
+        }
+    }
+
+    #[test]
+    fn words_are_quoted_where_a_shell_needs_it() {
+        let words = ["retrieve", "b-1", "-o", "it's $HOME.jsonl"];
+        assert_eq!(
+            command(words),
+            r#"lmbatch retrieve b-1 -o "it's "'$HOME.jsonl'"#
+        );
+    }
 }

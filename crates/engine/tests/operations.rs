@@ -87,7 +87,7 @@ async fn a_list_that_leads_in_a_circle_is_not_followed_for_ever_and_proves_nothi
         (provider.times("create").len(), provider.accepted()),
         (1, 1)
     );
-    // Both pages of the circle at each look, and the first of them again.
+    // The first page and both of the circle, at each look.
     let looks = DoubtPolicy::default().looks.len();
     assert_eq!(provider.times("find").len(), 3 * looks);
 }
