@@ -103,6 +103,8 @@ struct State {
     cursor: Option<String>,
     told: Vec<(CallKind, u32, Answer)>,
     change: Option<Change>,
+    /// Rows that a part has after so many reads.
+    later: Option<(Part, u32, Vec<u8>)>,
     ranges: bool,
     seen: Vec<(Option<Call>, Request)>,
     carried: u64,
@@ -132,6 +134,7 @@ impl Desk {
             cursor: None,
             told: Vec::new(),
             change: None,
+            later: None,
             ranges: false,
             seen: Vec::new(),
             carried: 0,
@@ -164,6 +167,17 @@ impl Desk {
 
     pub(crate) fn put_rows(&self, part: Part, rows: Vec<u8>) {
         lock(&self.state).rows.insert(part, rows);
+    }
+
+    /// The rows of a part as they are.
+    pub(crate) fn rows_of(&self, part: Part) -> Vec<u8> {
+        let state = lock(&self.state);
+        state.rows.get(&part).cloned().unwrap_or_default()
+    }
+
+    /// Replaces the rows of a part once they have been read so often.
+    pub(crate) fn put_rows_after(&self, part: Part, reads: u32, rows: Vec<u8>) {
+        lock(&self.state).later = Some((part, reads, rows));
     }
 
     /// Batches on a page.
@@ -288,10 +302,10 @@ impl State {
                 }
             },
             Call::List(from) => self.list(from.as_deref()),
-            Call::Read(part) => match self.rows.get(part) {
-                Some(rows) => self.rows(rows, request),
-                None => self.refuse(404),
-            },
+            Call::Read(part) => {
+                let rows = self.rows_now(*part);
+                rows.map_or_else(|| self.refuse(404), |rows| self.rows(&rows, request))
+            }
             Call::Discard => self.refuse(404),
         }
     }
@@ -316,7 +330,7 @@ impl State {
         self.batches.iter().find(|batch| batch.id == *id)
     }
 
-    fn list(&self, from: Option<&str>) -> ResponseTemplate {
+    fn list(&mut self, from: Option<&str>) -> ResponseTemplate {
         // Where a page begins: after the batch that is named.
         let place = |id: &str| {
             self.batches
@@ -333,6 +347,21 @@ impl State {
             .or_else(|| next.map(|batch| batch.id.as_str()));
         let batches = page.iter().map(|batch| self.wire.batch(batch)).collect();
         self.json(CallKind::List, self.wire.page(batches, next))
+    }
+
+    /// The rows of a part, which may change with each read.
+    fn rows_now(&mut self, part: Part) -> Option<Vec<u8>> {
+        let now = self.rows.get(&part).cloned();
+        if let Some((of, reads, rows)) = &mut self.later
+            && *of == part
+        {
+            *reads -= 1;
+            if *reads == 0 {
+                self.rows.insert(part, std::mem::take(rows));
+                self.later = None;
+            }
+        }
+        now
     }
 
     fn rows(&self, rows: &[u8], request: &Request) -> ResponseTemplate {
@@ -357,7 +386,7 @@ impl State {
         ResponseTemplate::new(status).set_body_json(self.wire.refusal(status, "no"))
     }
 
-    fn json(&self, kind: CallKind, value: Value) -> ResponseTemplate {
+    fn json(&mut self, kind: CallKind, value: Value) -> ResponseTemplate {
         let value = match &self.change {
             Some(change) => change(kind, value),
             None => value,
@@ -370,9 +399,9 @@ impl State {
     }
 
     /// The document with its rows in their place.
-    fn with_rows(&self, text: &[u8]) -> Vec<u8> {
+    fn with_rows(&mut self, text: &[u8]) -> Vec<u8> {
         let mark = Value::from(ROWS).to_string();
-        let rows = self.rows.get(&Part::All).map_or(&[][..], |rows| rows);
+        let rows = self.rows_now(Part::All).unwrap_or_default();
         let mut out = Vec::with_capacity(text.len() + rows.len());
         let mut rest = text;
         while let Some(at) = rest
@@ -380,7 +409,7 @@ impl State {
             .position(|window| window == mark.as_bytes())
         {
             out.extend_from_slice(&rest[..at]);
-            out.extend_from_slice(rows);
+            out.extend_from_slice(&rows);
             rest = &rest[at + mark.len()..];
         }
         out.extend_from_slice(rest);

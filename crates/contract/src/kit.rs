@@ -12,7 +12,7 @@ use lmbatch_core::{
     GenerateView, Hyperparameters, IdRule, Intent, Label, MessageView, RequestCounts, RequestView,
     Result, Role, Shard, Staged, Text, WireId,
 };
-use lmbatch_engine::{Engine, LMInvoker, Outcomes, PollingPolicy};
+use lmbatch_engine::{Engine, LMInvoker, OnDoubt, Outcomes, PollingPolicy};
 use lmbatch_testing::{TestClock, TestRng};
 
 use crate::desk::Desk;
@@ -150,6 +150,7 @@ impl Kit {
                     token: CreateToken::new(shard.label.as_str()),
                     posted_at: Some(today()),
                     watermark: None,
+                    watermark_at: None,
                     strangers: Vec::new(),
                 });
             }
@@ -293,7 +294,13 @@ impl Open {
             text.extend_from_slice(around.after.as_bytes());
             self.desk.put_rows(*part, text);
         }
+        let failed = parts.get(&Part::Errors).map_or(0, Vec::len) as u64;
         self.end_with(status, parts.into_keys().collect(), rows.len() as u64);
+        self.desk.change_batch(&self.handle.batch, |batch| {
+            let counts = &mut batch.counts;
+            let failed = failed.min(counts.succeeded);
+            (counts.succeeded, counts.errored) = (counts.succeeded - failed, failed);
+        });
     }
 
     /// The batch has ended; its parts lie on the desk.
@@ -330,18 +337,21 @@ impl Open {
 
     /// Each outcome as one word, or the text of the answer.
     pub(crate) async fn told(&self) -> Vec<String> {
-        let outcomes = self.outcomes().await;
-        let told = outcomes.iter().map(|(_, outcome)| match outcome.value() {
-            Ok(output) => output.text(),
-            Err(_) => outcome.status().as_str().to_owned(),
-        });
-        told.collect()
+        one_each(&self.outcomes().await)
+    }
+
+    /// The same once what does not come is given up.
+    pub(crate) async fn given_up(&self) -> Vec<String> {
+        let invoker = self.invoker.clone().on_doubt(OnDoubt::Abandon);
+        let outcomes = invoker.batch().retrieve(&self.handle).await;
+        one_each(&outcomes.unwrap_or_else(|error| panic!("the retrieve failed: {error}")))
     }
 
     /// The same batch through an engine that reads rows of [`MAX_ROW_BYTES`] at most.
     pub(crate) fn strict(&self) -> Engine {
         let engine = self.invoker.engine().clone();
         engine
+            .with_on_doubt(OnDoubt::Abandon)
             .with_max_row_bytes(MAX_ROW_BYTES)
             .with_polling(PollingPolicy::every(Duration::from_secs(1)))
     }
@@ -354,6 +364,14 @@ impl Open {
             ..self.handle.clone()
         }
     }
+}
+
+fn one_each(outcomes: &Outcomes) -> Vec<String> {
+    let told = outcomes.iter().map(|(_, outcome)| match outcome.value() {
+        Ok(output) => output.text(),
+        Err(_) => outcome.status().as_str().to_owned(),
+    });
+    told.collect()
 }
 
 /// Everything that an error says of itself to people and logs.

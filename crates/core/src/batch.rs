@@ -328,26 +328,51 @@ pub struct Intent {
     /// When the create was sent, by the clock of this machine, which may be wrong.
     #[serde(default, with = "crate::time::optional")]
     pub posted_at: Option<SystemTime>,
-    /// The newest batch that existed before.
+    /// Newest batch that existed before the create.
     pub watermark: Option<BatchId>,
+    /// Creation time of the watermark, by the provider's clock. A search compares times with this one only:
+    /// the clock of this machine may be wrong.
+    #[serde(default, with = "crate::time::optional")]
+    pub watermark_at: Option<SystemTime>,
     /// Batches that were taken for it, and whose results showed that they are someone else's.
     #[serde(default)]
     pub strangers: Vec<BatchId>,
 }
 
 impl Intent {
-    /// Whether a batch of a list, newest first, was there before the create: it is the watermark, or, should
-    /// that be gone, [much older](Self::is_long_after).
-    pub fn is_after(&self, batch: &str, created_at: Option<SystemTime>) -> bool {
+    /// Returns whether a batch of a list, newest first, shows that the search has come to what existed
+    /// before the create: it is the watermark, or [much older](Self::is_long_before).
+    ///
+    /// Lists have a resolution of a second and promise no order within it, so a search reads the rest of
+    /// this page and one page more.
+    pub fn is_before(&self, batch: &str, created_at: Option<SystemTime>) -> bool {
         let mark = self.watermark.as_ref();
-        mark.is_some_and(|mark| mark.as_str() == batch) || self.is_long_after(created_at)
+        mark.is_some_and(|mark| mark.as_str() == batch) || self.is_long_before(created_at)
     }
 
-    /// Whether a batch is older than the create by more than any error of this machine's clock explains.
-    pub fn is_long_after(&self, created_at: Option<SystemTime>) -> bool {
-        const OFF_AT_MOST: Duration = Duration::from_secs(2 * 24 * 3600);
-        let age = created_at.zip(self.posted_at);
-        age.is_some_and(|(created, posted)| created + OFF_AT_MOST < posted)
+    /// Returns whether a batch was created more than two days before the watermark, by the provider's times.
+    pub fn is_long_before(&self, created_at: Option<SystemTime>) -> bool {
+        const SLACK: Duration = Duration::from_secs(2 * 24 * 3600);
+        let times = created_at.zip(self.watermark_at);
+        times.is_some_and(|(created, mark)| {
+            created
+                .checked_add(SLACK)
+                .is_some_and(|latest| latest < mark)
+        })
+    }
+
+    /// Returns whether a batch may be the one that the create made: it is not the watermark, and not older
+    /// than it by the provider's times. A batch of the same second may be.
+    pub fn may_have_made(&self, batch: &str, created_at: Option<SystemTime>) -> bool {
+        if self
+            .watermark
+            .as_ref()
+            .is_some_and(|mark| mark.as_str() == batch)
+        {
+            return false;
+        }
+        let times = created_at.zip(self.watermark_at);
+        times.is_none_or(|(created, mark)| created >= mark)
     }
 }
 
@@ -414,14 +439,16 @@ pub struct Found {
     pub candidates: Vec<Candidate>,
     /// Where to go on.
     pub next: Option<Cursor>,
-    /// Whether everything newer than the watermark has been seen.
+    /// Whether the page shows a batch that existed before the create. The engine reads one page more.
     pub reached_watermark: bool,
 }
 
 impl Found {
-    /// What a page of a list, newest first, says to the search for a label.
+    /// Returns what a page of a list, newest first, shows of the search for a label. The whole page is looked
+    /// at: a batch may be listed behind the watermark.
     pub fn by_label(page: Page<BatchSnapshot>, intent: &Intent) -> Self {
-        let is_older = |batch: &BatchSnapshot| intent.is_after(batch.id.as_str(), batch.created_at);
+        let is_older =
+            |batch: &BatchSnapshot| intent.is_before(batch.id.as_str(), batch.created_at);
         let reached_watermark = page.items.iter().any(is_older);
         let is_ours = |batch: &BatchSnapshot| batch.label.as_ref() == Some(&intent.label);
         let ours = page.items.into_iter().filter(is_ours);
@@ -602,6 +629,7 @@ mod tests {
             posted_at: None,
             strangers: Vec::new(),
             watermark: Some(BatchId::new("old")),
+            watermark_at: None,
         };
         let batch = |id: &str, label: Option<&str>| BatchSnapshot {
             label: label.map(Label::new),
@@ -622,6 +650,48 @@ mod tests {
         assert!(!found.reached_watermark && found.next.is_some());
         let last = Found::by_label(page(vec![batch("old", None)]), &intent);
         assert!(last.reached_watermark && last.candidates.is_empty());
+        let behind = vec![batch("old", None), batch("2", Some("ours"))];
+        let found = Found::by_label(page(behind), &intent);
+        assert!(found.reached_watermark);
+        assert_eq!(found.candidates.len(), 1, "listed behind the watermark");
+    }
+
+    #[test]
+    fn times_are_compared_with_the_watermark_and_never_overflow() {
+        let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        let day = 24 * 3600;
+        let latest = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(i64::MAX as u64));
+        let intent = |watermark_at| Intent {
+            label: Label::new("ours"),
+            class: BatchClass::new("/x", "file"),
+            count: 1,
+            bytes: 1,
+            staged: Staged::default(),
+            token: CreateToken::new("t"),
+            // A clock that is a year ahead changes nothing.
+            posted_at: at(465 * day),
+            strangers: Vec::new(),
+            watermark: Some(BatchId::new("mark")),
+            watermark_at,
+        };
+        for (mark, batch, created, before, may) in [
+            (at(100 * day), "mark", at(100 * day), true, false),
+            (at(100 * day), "b", at(100 * day), false, true),
+            (at(100 * day), "b", at(100 * day + 1), false, true),
+            (at(100 * day), "b", at(100 * day - 1), false, false),
+            (at(100 * day), "b", at(98 * day - 1), true, false),
+            (at(100 * day), "b", None, false, true),
+            (None, "b", at(1), false, true),
+            (at(100 * day), "b", latest, false, true),
+            (latest, "b", at(1), true, false),
+        ] {
+            let intent = intent(mark);
+            let found = (
+                intent.is_before(batch, created),
+                intent.may_have_made(batch, created),
+            );
+            assert_eq!(found, (before, may), "{batch} {created:?} {mark:?}");
+        }
     }
 
     #[test]

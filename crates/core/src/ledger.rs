@@ -52,6 +52,9 @@ pub struct RunRecord {
     /// What of it was deleted at the provider.
     #[serde(default)]
     pub cleaned: Option<Cleaned>,
+    /// CRC-32 of each file of the spool that belongs to the run as a whole, by its name without the stem.
+    #[serde(default)]
+    pub checksums: BTreeMap<Box<str>, u32>,
     /// What its caller keeps with it, such as where the output goes.
     pub notes: BTreeMap<Box<str>, Box<str>>,
     /// Counts the changes of this record.
@@ -127,6 +130,10 @@ pub enum ShardState {
         snapshot: BatchSnapshot,
         /// Where its rows lie.
         segments: Vec<Segment>,
+        /// Number of requests that ended by the provider's counts and that no row names. They may have been
+        /// paid for, and are never sent again.
+        #[serde(default)]
+        undelivered: u64,
     },
 }
 
@@ -141,6 +148,9 @@ pub struct Segment {
     pub bytes: u64,
     /// Its rows.
     pub rows: u64,
+    /// CRC-32 of its bytes.
+    #[serde(default)]
+    pub checksum: Option<u32>,
 }
 
 /// A shard as the ledger has it.
@@ -156,6 +166,9 @@ pub struct ShardRecord {
     pub count: u32,
     /// Bytes of their rows.
     pub bytes: u64,
+    /// CRC-32 of their rows.
+    #[serde(default)]
+    pub checksum: Option<u32>,
     /// Which try of its requests it is, from 0.
     pub attempt: u32,
     /// Counts the transitions.
@@ -171,6 +184,9 @@ pub struct ShardRecord {
     /// What was uploaded for it, and stays at the provider until it is discarded.
     #[serde(default)]
     pub remnants: Vec<Remnant>,
+    /// Whether its create was sent again after one whose fate stayed unknown: there may be two batches.
+    #[serde(default)]
+    pub sent_twice: bool,
 }
 
 impl ShardRecord {
@@ -194,6 +210,10 @@ impl ShardRecord {
                 .collect();
             self.remnants.extend(new);
         }
+        self.sent_twice |= matches!(
+            (&self.state, &state),
+            (ShardState::Doubt(_), ShardState::Staged(_))
+        );
         match &state {
             ShardState::Posting(intent) | ShardState::Doubt(intent) => {
                 (self.proof, self.doubted) = (None, Some(intent.clone()));

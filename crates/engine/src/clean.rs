@@ -130,7 +130,9 @@ fn needs_its_input(shard: &ShardRecord) -> bool {
 fn sealed(shard: &ShardRecord) -> Option<Sealed<'_>> {
     match &shard.state {
         // One that was abandoned is no one's.
-        ShardState::Sealed { snapshot, segments } if snapshot.id.as_str() != NO_BATCH => {
+        ShardState::Sealed {
+            snapshot, segments, ..
+        } if snapshot.id.as_str() != NO_BATCH => {
             let parts = segments.iter().map(|segment| &segment.part).collect();
             let since = snapshot.ended_at.or(snapshot.created_at);
             Some((&snapshot.id, parts, since))

@@ -1,18 +1,22 @@
 //! Stage and create. Of every line here ask: if the process dies now, what is paid twice?
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use lmbatch_core::{
-    BatchId, Candidate, Certainty, CreateToken, Cursor, Delivery, Error, ErrorKind, Intent,
-    ListOptions, Proof, Result, Retry, Shard, ShardKey, ShardRecord, ShardState, Staged,
+    BatchId, BatchSnapshot, BatchStatus, Candidate, Certainty, CreateProof, CreateToken, Cursor,
+    Delivery, Error, ErrorKind, Intent, ListOptions, Proof, Result, Retry, Shard, ShardKey,
+    ShardRecord, ShardState, Staged,
 };
 
 use crate::engine::Engine;
 use crate::event::Event;
-use crate::pages::{Leads as _, pages};
+use crate::marks::{Marked, Marks};
+use crate::pages::pages;
 use crate::plan::Plan;
 use crate::policy::{Decision, OnDoubt};
+use crate::spool::Files;
 
 /// A batch that is there, and how we know that it is ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,11 +36,19 @@ pub(crate) struct Noted {
     staged: Option<Staged>,
     /// The create whose batch is not certain.
     doubted: Option<Intent>,
+    /// What is noted beside the ledger, where the ledger outlives the process.
+    marks: Option<Marks>,
+    /// Whether marks may be there.
+    marked: bool,
 }
 
 impl Noted {
-    pub(crate) fn new(record: &ShardRecord) -> Self {
+    /// `files` are those of a run that outlives the process.
+    pub(crate) fn new(record: &ShardRecord, files: Option<&Arc<Files>>) -> Self {
+        let state = &record.state;
         Self {
+            marks: files.map(|files| Marks::new(files, record.key.shard)),
+            marked: matches!(state, ShardState::Posting(_) | ShardState::Doubt(_)),
             key: record.key.clone(),
             epoch: record.epoch,
             staged: staged_in(&record.state),
@@ -48,6 +60,13 @@ impl Noted {
         let staged = staged_in(&state);
         if let ShardState::Posting(intent) | ShardState::Doubt(intent) = &state {
             self.doubted = Some(intent.clone());
+        }
+        // No create is under way in these states. The marks go first: without them the ledger still knows
+        // that one was sent, and with them it would be looked for once it does not.
+        let is_settled = matches!(state, ShardState::Staged(_) | ShardState::Refused);
+        if let (true, true, Some(marks)) = (self.marked, is_settled, &self.marks) {
+            marks.clear().await?;
+            self.marked = false;
         }
         self.epoch = engine.ledger.advance(&self.key, self.epoch, state).await?;
         self.staged = staged;
@@ -65,9 +84,41 @@ impl Noted {
             return Ok(None);
         };
         intent.strangers.push(stranger.clone());
+        self.marked = true;
         self.advance(engine, ShardState::Doubt(intent.clone()))
             .await?;
         Ok(Some(intent))
+    }
+}
+
+impl Noted {
+    /// Notes that a create is about to be sent: in the ledger, then beside it.
+    async fn posting(&mut self, engine: &Engine, intent: &Intent) -> Result<()> {
+        self.advance(engine, ShardState::Posting(intent.clone()))
+            .await?;
+        let Some(marks) = &self.marks else {
+            return Ok(());
+        };
+        self.marked = true;
+        if let Err(error) = marks.posting(intent).await {
+            // Nothing was sent. Should this fail as well, the create is looked for by the next start.
+            let staged = ShardState::Staged(intent.staged.clone());
+            self.advance(engine, staged).await?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Notes the batch beside the ledger: a ledger that rolls back behind it leads back to it.
+    async fn created(&self, engine: &Engine, batch: &BatchId, certainty: Certainty) {
+        let is_certain = matches!(certainty, Certainty::Token | Certainty::Proved);
+        if let (true, Some(marks)) = (is_certain, &self.marks)
+            && let Err(error) = marks.created(batch).await
+        {
+            // The ledger is about to note it too.
+            let message = error.to_string();
+            engine.tell(&Event::Warning { message: &message });
+        }
     }
 }
 
@@ -96,13 +147,22 @@ impl Engine {
             record.state,
             ShardState::Planned | ShardState::Staged(_) | ShardState::Refused
         );
-        Ok((shard, Noted::new(record), sent))
+        let files = self.is_durable().then_some(&plan.files);
+        Ok((shard, Noted::new(record, files), sent))
     }
 
     /// Everything that is free: what the create needs is at the provider, and noted.
     pub(crate) async fn prepare(&self, plan: &Plan) -> Result<Intent> {
         let (shard, mut noted, _) = self.begin_single(plan).await?;
-        self.intent(&shard, &mut noted).await
+        match self.intent(&shard, &mut noted).await? {
+            Ahead::Create(intent) => Ok(*intent),
+            Ahead::Exists(Created { batch, .. }) => {
+                let message = format!("a batch of the label {} exists already", shard.label);
+                Err(Error::new(ErrorKind::Conflict)
+                    .with_message(message)
+                    .with_batch(batch))
+            }
+        }
     }
 
     /// The batch of an intent: found, if an earlier create may have made it, else created.
@@ -125,25 +185,71 @@ impl Engine {
 
     /// Brings a shard's batch into being: one accepted create, or an error that says what is known.
     pub(crate) async fn create(&self, shard: &Shard, noted: &mut Noted) -> Result<Created> {
+        if let Some(created) = self.recall(shard, noted).await? {
+            return Ok(created);
+        }
         let uploaded_before = noted.staged.is_some();
-        let intent = self.intent(shard, noted).await?;
-        match self.post(shard, intent, noted).await {
+        let posted = match self.intent(shard, noted).await? {
+            Ahead::Create(intent) => self.post(shard, *intent, noted).await,
+            Ahead::Exists(created) => return Ok(created),
+        };
+        match posted {
             // What was uploaded then may be gone by now.
             Err(error) if uploaded_before && may_lack_its_input(&error) => {
                 noted.staged = None;
-                let intent = self.intent(shard, noted).await?;
-                self.post(shard, intent, noted).await
+                match self.intent(shard, noted).await? {
+                    Ahead::Create(intent) => self.post(shard, *intent, noted).await,
+                    Ahead::Exists(created) => Ok(created),
+                }
             }
             posted => posted,
         }
     }
 
-    async fn intent(&self, shard: &Shard, noted: &mut Noted) -> Result<Intent> {
-        let staged = self.stage(shard, noted.staged.take()).await?;
-        noted
-            .advance(self, ShardState::Staged(staged.clone()))
-            .await?;
-        Ok(Intent {
+    /// What is noted beside the ledger of a shard of which the ledger says that no create is under way: the
+    /// ledger has rolled back, or is a copy of an older one.
+    async fn recall(&self, shard: &Shard, noted: &mut Noted) -> Result<Option<Created>> {
+        let Some(marks) = noted.marks.as_ref().filter(|_| !noted.marked) else {
+            return Ok(None);
+        };
+        let Some(marked) = marks.read().await? else {
+            return Ok(None);
+        };
+        noted.marked = true;
+        let message = format!(
+            "the ledger has lost that a create of {} was sent; its batch is looked for before another is created",
+            shard.label
+        );
+        self.tell(&Event::Warning { message: &message });
+        let intent = match marked {
+            Marked::Created(batch) => {
+                let proof = Proof::proved("it is noted beside the ledger");
+                return self.acknowledge(batch, proof, true, noted).await.map(Some);
+            }
+            Marked::Posting(Some(intent)) => *intent,
+            // All that is left of it is the label.
+            Marked::Posting(None) => Intent {
+                watermark: None,
+                watermark_at: None,
+                posted_at: None,
+                ..self.intent_of(shard, noted.staged.clone().unwrap_or_default())
+            },
+        };
+        if (intent.count, intent.bytes) != (shard.count, shard.len()) {
+            let looked = format!(
+                "{} requests of {} bytes were sent under its label, where the ledger has {} of {}",
+                intent.count,
+                intent.bytes,
+                shard.count,
+                shard.len()
+            );
+            return Err(held(&intent, None, &looked));
+        }
+        self.recover(&intent, noted).await
+    }
+
+    fn intent_of(&self, shard: &Shard, staged: Staged) -> Intent {
+        Intent {
             label: shard.label.clone(),
             class: shard.class.clone(),
             count: shard.count,
@@ -151,9 +257,43 @@ impl Engine {
             staged,
             token: CreateToken::new(shard.label.as_str()),
             posted_at: Some(self.clock.now()),
-            watermark: self.newest().await?,
+            watermark: None,
+            watermark_at: None,
             strangers: Vec::new(),
-        })
+        }
+    }
+
+    async fn intent(&self, shard: &Shard, noted: &mut Noted) -> Result<Ahead> {
+        let staged = self.stage(shard, noted.staged.take()).await?;
+        noted
+            .advance(self, ShardState::Staged(staged.clone()))
+            .await?;
+        let newest = self.newest().await?;
+        let known = noted.doubted.iter().flat_map(|intent| &intent.strangers);
+        let known: Vec<&BatchId> = known.collect();
+        let is_ours = |batch: &&BatchSnapshot| {
+            batch.label.as_ref() == Some(&shard.label)
+                && batch.status != BatchStatus::Failed
+                && !known.contains(&&batch.id)
+        };
+        // Newest first: the last is the oldest.
+        let mut ours = newest.iter().filter(is_ours);
+        if let Some(oldest) = ours.next_back() {
+            let message = format!(
+                "{} carries the label of this shard already and is taken: its record is a copy, or was restored",
+                oldest.id
+            );
+            self.tell(&Event::Warning { message: &message });
+            let proof = Proof::proved("it carried our label before a create was sent");
+            let created = self.acknowledge(oldest.id.clone(), proof, true, noted);
+            return created.await.map(Ahead::Exists);
+        }
+        let mark = newest.first();
+        Ok(Ahead::Create(Box::new(Intent {
+            watermark: mark.map(|batch| batch.id.clone()),
+            watermark_at: mark.and_then(|batch| batch.created_at),
+            ..self.intent_of(shard, staged)
+        })))
     }
 
     async fn stage(&self, shard: &Shard, mut prior: Option<Staged>) -> Result<Staged> {
@@ -178,21 +318,24 @@ impl Engine {
         }
     }
 
-    /// The newest batch before ours: a search need not look further back.
-    async fn newest(&self) -> Result<Option<BatchId>> {
-        if !self.provider.codec().capabilities().list {
-            return Ok(None);
+    /// The newest batches before the create, one page of them: a search need not look further back, and one
+    /// of the shard's own label must not be created again.
+    async fn newest(&self) -> Result<Vec<BatchSnapshot>> {
+        let capabilities = self.provider.codec().capabilities();
+        if !capabilities.list {
+            return Ok(Vec::new());
         }
         let options = ListOptions {
-            limit: Some(1),
+            // Without labels only the newest one tells anything.
+            limit: (capabilities.create == CreateProof::CountAndTime).then_some(1),
             page: None,
         };
         match self.retrying(|| self.provider.list(&options)).await {
-            Ok(page) => Ok(page.items.into_iter().next().map(|batch| batch.id)),
+            Ok(page) => Ok(page.items),
             Err(error)
                 if error.kind() == ErrorKind::Unsupported || error.http_status() == Some(404) =>
             {
-                Ok(None)
+                Ok(Vec::new())
             }
             Err(error) => Err(error),
         }
@@ -201,9 +344,7 @@ impl Engine {
     async fn post(&self, shard: &Shard, mut intent: Intent, noted: &mut Noted) -> Result<Created> {
         let (mut attempt, mut again) = (1, false);
         loop {
-            noted
-                .advance(self, ShardState::Posting(intent.clone()))
-                .await?;
+            noted.posting(self, &intent).await?;
             self.tell(&Event::Creating {
                 label: &shard.label,
             });
@@ -223,7 +364,10 @@ impl Engine {
                     Some(created) => return Ok(created),
                     None => {
                         again = true;
-                        intent = self.intent(shard, noted).await?;
+                        match self.intent(shard, noted).await? {
+                            Ahead::Create(anew) => intent = *anew,
+                            Ahead::Exists(created) => return Ok(created),
+                        }
                     }
                 },
                 // For now: what was uploaded is kept for later.
@@ -248,6 +392,14 @@ impl Engine {
         intent: &Intent,
         noted: &mut Noted,
     ) -> Result<Option<Created>> {
+        // The process may have died between the two notes of the batch.
+        if let Some(marks) = &noted.marks
+            && let Some(Marked::Created(batch)) = marks.read().await?
+            && !intent.strangers.contains(&batch)
+        {
+            let proof = Proof::proved("it is noted beside the ledger");
+            return self.acknowledge(batch, proof, true, noted).await.map(Some);
+        }
         self.settle(intent, noted, None, false).await
     }
 
@@ -319,6 +471,7 @@ impl Engine {
             found,
         });
         let certainty = proof.certainty;
+        noted.created(self, &batch, certainty).await;
         let state = ShardState::Created {
             batch: batch.clone(),
             proof,
@@ -394,8 +547,9 @@ impl Engine {
                 .await
         };
         let mut pages = pin!(pages(ask));
+        let mut past_watermark = false;
         while let Some(found) = pages.try_next().await? {
-            whole = found.next().is_none();
+            whole = past_watermark || found.next.is_none();
             let candidates = found.candidates.into_iter();
             let candidates = candidates.filter(|one| !intent.strangers.contains(&one.batch));
             for candidate in candidates {
@@ -407,6 +561,11 @@ impl Engine {
                     Certainty::Unknown => {}
                 }
             }
+            // Batches of one second come in any order: one page more.
+            if past_watermark {
+                break;
+            }
+            past_watermark = found.reached_watermark;
         }
         match (proved.is_empty(), fitting.is_empty()) {
             (false, _) => Ok(Seen::Proved(proved)),
@@ -423,6 +582,14 @@ fn may_lack_its_input(error: &Error) -> bool {
     error.delivery() == Delivery::Refused
         && (error.kind() == ErrorKind::FileNotFound
             || matches!(error.http_status(), Some(403 | 404)))
+}
+
+/// What the provider's newest batches say before a create is sent.
+enum Ahead {
+    /// No batch carries the shard's label.
+    Create(Box<Intent>),
+    /// One does.
+    Exists(Created),
 }
 
 /// What became of a search.

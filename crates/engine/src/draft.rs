@@ -1,5 +1,6 @@
 //! Draft: every request of the input encoded into the shard where it belongs; what is bad is counted.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use lmbatch_core::{
@@ -22,6 +23,8 @@ pub(crate) struct Drafted {
     pub(crate) requests: u32,
     /// Of everything that is sent and given back, but for the ids on the wire.
     pub(crate) digest: Box<str>,
+    /// CRC-32 of the files that belong to all of them.
+    pub(crate) checksums: BTreeMap<Box<str>, u32>,
 }
 
 /// One shard of them.
@@ -30,6 +33,7 @@ pub(crate) struct DraftedShard {
     pub(crate) class: BatchClass,
     pub(crate) count: u32,
     pub(crate) bytes: u64,
+    pub(crate) checksum: u32,
 }
 
 /// A shard that takes more.
@@ -270,6 +274,7 @@ impl Draft<'_> {
             class: open.class,
             count: open.count,
             bytes: open.body.written,
+            checksum: open.body.checksum(),
         });
         Ok(())
     }
@@ -308,6 +313,11 @@ impl Draft<'_> {
                 .map(|byte| format!("{byte:02x}"))
                 .collect::<String>()
                 .into(),
+            checksums: [
+                ("echo".into(), self.echo.checksum()),
+                ("sent".into(), self.sent.checksum()),
+            ]
+            .into(),
         })
     }
 }

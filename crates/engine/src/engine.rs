@@ -288,12 +288,30 @@ impl Engine {
 
     /// The outcomes of a run that has ended, from its record alone: no one is asked.
     pub async fn sealed(&self, run: &RunRecord) -> Result<Finished> {
-        self.job(run).await?.sealed()
+        self.job(run).await?.sealed().await
+    }
+
+    /// Returns the outcomes of a run that has ended. Results of which a file is damaged are read again from the
+    /// provider; nothing is sent again.
+    ///
+    /// # Errors
+    /// As [`sealed`](Self::sealed), and those of reading results.
+    pub async fn answered(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
+        let job = self.job(run).await?;
+        if !job.is_damaged() {
+            return job.sealed().await;
+        }
+        self.of_this_account(run)?;
+        let options = RunOptions {
+            max_attempts: Some(1),
+            ..options
+        };
+        job.drive(options).await
     }
 
     /// The outcomes that a run has so far, from its record alone; see [`Finished::is_whole`].
     pub async fn partial(&self, run: &RunRecord) -> Result<Finished> {
-        self.job(run).await?.partial()
+        self.job(run).await?.partial().await
     }
 
     /// Sends chosen requests of a run that has ended again, by their places in the output from 0: they go
@@ -441,7 +459,8 @@ impl Engine {
         let snapshot = self.ended(self.known(&handle.batch).await?)?;
         let files = self.files()?;
         let joiner = Joiner::of_handle(handle, &files)?;
-        fetch::fetch(self, files, joiner, snapshot).await
+        let requests = Some(handle.requests.len() as u64);
+        fetch::fetch(self, files, joiner, snapshot, requests).await
     }
 
     /// Reads the rows that a batch without a handle has, under the ids on the wire. Rows that name no
@@ -450,15 +469,12 @@ impl Engine {
         let snapshot = self.ended(self.status(batch).await?)?;
         let files = self.files()?;
         let joiner = Joiner::of_rows(&files, names)?;
-        fetch::fetch(self, files, joiner, snapshot).await
+        fetch::fetch(self, files, joiner, snapshot, None).await
     }
 
-    fn files(&self) -> Result<Files> {
-        Ok(Files::new(
-            self.spool()?,
-            Nonce::draw(&*self.rng).as_str(),
-            false,
-        ))
+    fn files(&self) -> Result<Arc<Files>> {
+        let stem = Nonce::draw(&*self.rng);
+        Ok(Arc::new(Files::new(self.spool()?, stem.as_str(), false)))
     }
 
     fn ended(&self, snapshot: BatchSnapshot) -> Result<BatchSnapshot> {

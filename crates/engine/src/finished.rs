@@ -14,6 +14,8 @@ use crate::spool::Files;
 pub struct Finished {
     /// Batches by the number of their shard; at least one.
     pub(crate) snapshots: Vec<BatchSnapshot>,
+    /// Requests of each batch that ended by the provider's counts and that no row names.
+    pub(crate) undelivered: Vec<u64>,
     pub(crate) files: Arc<Files>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) requests: u32,
@@ -77,6 +79,12 @@ impl Finished {
     /// Rows that name no request at all.
     pub fn keyless(&self) -> u64 {
         self.tally.keyless
+    }
+
+    /// Number of requests that ended by the provider's counts and that no row names: they may have been paid
+    /// for, and were given up.
+    pub fn undelivered(&self) -> u64 {
+        self.undelivered.iter().sum()
     }
 
     /// Lets go of the spool's files once this is dropped, though a record was kept of them.

@@ -85,7 +85,19 @@ pub(crate) struct Sent {
     pub(crate) offset: u64,
 }
 
+/// Bytes of a [`Sent`] in its table.
+pub(crate) const SENT: usize = 20;
+
 impl Sent {
+    /// The shard and the place in it, of an entry of the table.
+    pub(crate) fn shard_and_place(entry: &[u8; SENT]) -> (u32, u32) {
+        let [a, b, c, d, e, f, g, h, ..] = *entry;
+        (
+            u32::from_le_bytes([a, b, c, d]),
+            u32::from_le_bytes([e, f, g, h]),
+        )
+    }
+
     pub(crate) fn write(self, out: &mut dyn Write) -> io::Result<()> {
         for number in [self.shard, self.place, self.length] {
             out.write_all(&number.to_le_bytes())?;
@@ -153,6 +165,7 @@ impl Echo {
 pub(crate) struct Writer {
     inner: Box<dyn SpoolWriter>,
     buffer: Vec<u8>,
+    checksum: crc32fast::Hasher,
     pub(crate) written: u64,
 }
 
@@ -161,8 +174,14 @@ impl Writer {
         Self {
             inner,
             buffer: Vec::with_capacity(BUFFER),
+            checksum: crc32fast::Hasher::new(),
             written: 0,
         }
+    }
+
+    /// CRC-32 of everything that was written.
+    pub(crate) fn checksum(&self) -> u32 {
+        self.checksum.clone().finalize()
     }
 
     pub(crate) fn sync(&mut self) -> io::Result<()> {
@@ -182,6 +201,7 @@ impl Write for Writer {
         } else {
             self.buffer.extend_from_slice(bytes);
         }
+        self.checksum.update(bytes);
         self.written += bytes.len() as u64;
         Ok(bytes.len())
     }
@@ -191,6 +211,22 @@ impl Write for Writer {
         self.buffer.clear();
         self.inner.flush()
     }
+}
+
+/// CRC-32 of the first `bytes` of a spool file; an error where it is shorter.
+pub(crate) fn checksum_of(file: &dyn SpoolFile, bytes: u64) -> io::Result<u32> {
+    let (mut buffer, mut at) = (vec![0; BUFFER], 0);
+    let mut checksum = crc32fast::Hasher::new();
+    while at < bytes {
+        let most = (bytes - at).min(BUFFER as u64) as usize;
+        let read = file.read_at(&mut buffer[..most], at)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        checksum.update(&buffer[..read]);
+        at += read as u64;
+    }
+    Ok(checksum.finalize())
 }
 
 /// Reads a spool file from front to back.

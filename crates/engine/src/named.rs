@@ -244,7 +244,7 @@ impl Engine {
             }
         };
         let finished = if run.finished {
-            self.sealed(&run).await?
+            self.answered(&run, options).await?
         } else {
             self.resume(&run, options).await?
         };

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::future::Future;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use lmbatch_core::{Cursor, Found, Page, Result};
+use lmbatch_core::{Cursor, Error, Found, Page, Result};
 
 /// A page that may lead to another.
 pub(crate) trait Leads {
-    /// Where to go on; `None` where nobody needs to.
+    /// Where the list goes on; `None` on the last page.
     fn next(&self) -> Option<&Cursor>;
 }
 
@@ -20,7 +20,7 @@ impl<T> Leads for Page<T> {
 
 impl Leads for Found {
     fn next(&self) -> Option<&Cursor> {
-        self.next.as_ref().filter(|_| !self.reached_watermark)
+        self.next.as_ref()
     }
 }
 
@@ -35,8 +35,15 @@ where
     pages(ask).map_ok(items).try_flatten()
 }
 
+/// Most pages of one list that are read: a list that never ends is an error, not a wait.
+const MOST_PAGES: usize = 10_000;
+
 /// Every page of a list, as `ask` gives them. Ends where a page leads back to one that was asked for, since
-/// that would lead on for ever: whoever must know that the list was whole sees that its last page leads on.
+/// that would lead on for ever: a caller that must know that the list was whole sees that its last page leads
+/// on.
+///
+/// # Errors
+/// [`ErrorKind::MalformedReply`](lmbatch_core::ErrorKind::MalformedReply) after 10,000 pages.
 pub(crate) fn pages<'a, P, A, F>(mut ask: A) -> impl Stream<Item = Result<P>> + Send + 'a
 where
     P: Leads + Send + 'a,
@@ -49,6 +56,11 @@ where
             let Some((page, mut seen)) = asked else {
                 return Ok(None);
             };
+            if seen.len() == MOST_PAGES {
+                return Err(Error::malformed(format!(
+                    "the list does not end after {MOST_PAGES} pages"
+                )));
+            }
             let page = page.await?;
             let next = page.next().filter(|next| seen.insert((*next).clone()));
             let next = next.cloned().map(|next| (Some(next), seen));

@@ -1,5 +1,6 @@
 //! Plan: the input read once and cut into shards, each ready to become a batch.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,9 +10,12 @@ use lmbatch_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::delivered::Delivered;
 use crate::draft::{Drafted, body, draft};
+use crate::engine::blocking;
 use crate::index::{Echo, Reader};
 use crate::policy::BatchLimit;
+use crate::requeue::sent_table;
 use crate::source::RequestSource;
 use crate::spool::{Files, Nowhere, SpooledBody};
 
@@ -30,6 +34,8 @@ pub struct Plan {
     pub(crate) provider: ProviderId,
     pub(crate) account: lmbatch_core::AccountId,
     pub(crate) order: Option<lmbatch_core::Order>,
+    /// CRC-32 of each file of the spool that belongs to the run as a whole.
+    pub(crate) checksums: BTreeMap<Box<str>, u32>,
 }
 
 /// A shard of a plan.
@@ -38,9 +44,20 @@ pub(crate) struct PlannedShard {
     pub(crate) shard: Shard,
     pub(crate) number: u32,
     pub(crate) attempt: u32,
+    /// CRC-32 of its body, where the record has it.
+    pub(crate) checksum: Option<u32>,
 }
 
 impl Plan {
+    /// The requests of a shard, none of them named yet.
+    pub(crate) fn delivered(&self, planned: &PlannedShard) -> Result<Delivered> {
+        if self.shards.len() == 1 {
+            return Ok(Delivered::default());
+        }
+        let table = self.files.open(&sent_table(planned.attempt))?;
+        Ok(Delivered::of_shard(planned.number, table))
+    }
+
     /// Requests in it.
     pub fn requests(&self) -> u64 {
         u64::from(self.requests)
@@ -101,7 +118,8 @@ impl Plan {
             cancelled: false,
             cleaned: None,
             epoch: 0,
-            notes: std::collections::BTreeMap::new(),
+            checksums: self.checksums.clone(),
+            notes: BTreeMap::new(),
         }
     }
 
@@ -304,6 +322,7 @@ impl Planner {
             shards,
             requests,
             digest,
+            checksums,
         } = draft(codec, source, &self.nonce, self.ids, &files, self.limit)?;
         if requests == 0 {
             return Err(Error::invalid_input("there are no requests").into());
@@ -318,6 +337,7 @@ impl Planner {
                 class,
                 drafted.count,
                 drafted.bytes,
+                Some(drafted.checksum),
                 0,
             )
         });
@@ -334,6 +354,7 @@ impl Planner {
             provider: codec.id().clone(),
             account: self.provider.account(),
             order: None,
+            checksums,
         })
     }
 }
@@ -355,6 +376,7 @@ pub(crate) fn restored(
             record.class.clone(),
             record.count,
             record.bytes,
+            record.checksum,
             record.attempt,
         )
     });
@@ -368,6 +390,7 @@ pub(crate) fn restored(
         provider: run.provider.clone(),
         account: run.account.clone(),
         order: run.order,
+        checksums: run.checksums.clone(),
     })
 }
 
@@ -383,6 +406,7 @@ pub(crate) fn planned(
     class: BatchClass,
     count: u32,
     bytes: u64,
+    checksum: Option<u32>,
     attempt: u32,
 ) -> Result<PlannedShard> {
     let label = label(nonce, number);
@@ -399,10 +423,23 @@ pub(crate) fn planned(
         },
         number,
         attempt,
+        checksum,
     })
 }
 
 impl PlannedShard {
+    /// Checks its body against its checksum: what is sent is what was planned.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where it is damaged; nothing was sent.
+    pub(crate) async fn verify(&self, files: &Arc<Files>) -> Result<()> {
+        let Some(checksum) = self.checksum else {
+            return Ok(());
+        };
+        let (files, body) = (Arc::clone(files), body(self.number));
+        blocking(move || files.verify(&body, checksum)).await?
+    }
+
     /// What the ledger keeps of it, before anything is sent.
     pub(crate) fn record(&self, run: &str) -> ShardRecord {
         ShardRecord {
@@ -414,12 +451,14 @@ impl PlannedShard {
             class: self.shard.class.clone(),
             count: self.shard.count,
             bytes: self.shard.rows.len(),
+            checksum: self.checksum,
             attempt: self.attempt,
             epoch: 0,
             state: ShardState::Planned,
             proof: None,
             doubted: None,
             remnants: Vec::new(),
+            sent_twice: false,
         }
     }
 }

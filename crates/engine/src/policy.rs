@@ -125,7 +125,7 @@ impl RetryPolicy {
     }
 }
 
-/// When to look for a create whose fate is unknown.
+/// When to look for a create whose fate is unknown, and for results that are not whole.
 ///
 /// ```
 /// use std::time::Duration;
@@ -148,6 +148,17 @@ impl DoubtPolicy {
         Self {
             looks: usual.into_iter().map(|wait| wait.mul_f64(part)).collect(),
         }
+    }
+
+    /// Time in all over which something is looked for.
+    pub fn patience(&self) -> Duration {
+        self.looks.iter().sum()
+    }
+
+    /// The waits between looks, without the first where that is at once.
+    pub(crate) fn waits(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+        let waits = self.looks.clone().into_iter();
+        waits.skip_while(Duration::is_zero)
     }
 }
 

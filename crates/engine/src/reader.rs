@@ -22,6 +22,7 @@ pub struct OutcomeReader {
     echo: Reader,
     segments: Vec<(ResultPart, Arc<dyn SpoolFile>)>,
     snapshots: Vec<BatchSnapshot>,
+    undelivered: Vec<u64>,
     sent: Option<Reader>,
     checker: Checker,
     requests: u32,
@@ -47,6 +48,7 @@ impl OutcomeReader {
             echo: Reader::new(files.open(&finished.echo)?),
             segments,
             snapshots: finished.snapshots.clone(),
+            undelivered: finished.undelivered.clone(),
             sent,
             checker: Checker::default(),
             requests: finished.requests,
@@ -115,6 +117,10 @@ impl OutcomeReader {
                 }
                 Err(_) => (AnswerView::Malformed, None),
             },
+            // Where counts say that more was answered than was delivered, this may be one of those.
+            (None, None) if self.undelivered.get(shard).is_some_and(|count| *count > 0) => {
+                (AnswerView::Missing, None)
+            }
             (None, refused) => (rowless(&snapshot.status, refused.as_ref(), asked), None),
         };
         let id = json(&self.record.id)?;

@@ -124,6 +124,7 @@ impl<'a> Refill<'a> {
                 filling.class,
                 filling.count,
                 filling.body.written,
+                Some(filling.body.checksum()),
                 self.attempt,
             )?);
         }

@@ -1,17 +1,22 @@
 //! Requests that were not answered, and may be if they are asked again, go into new batches.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use lmbatch_core::{BatchSnapshot, BatchStatus, Error, Result, SpoolFile, Verdict};
+use lmbatch_core::{
+    BatchProvider, BatchSnapshot, BatchStatus, Error, Nonce, Result, SpoolFile, Verdict,
+};
 
 use crate::create::Noted;
+use crate::delivered::has_counts;
 use crate::draft::body;
 use crate::event::Event;
 use crate::finished::refusal;
 use crate::index::{Reader, Sent, Writer};
 use crate::plan::{Plan, PlannedShard};
+use crate::policy::BatchLimit;
 use crate::refill::Refill;
+use crate::results::Results;
 use crate::run::{Job, Stage, Work};
 use crate::spool::Files;
 
@@ -20,39 +25,43 @@ fn spooled(error: std::io::Error) -> Error {
 }
 
 impl Job<'_> {
-    /// Sends the unanswered again, if there are any and tries are left.
+    /// Sends the unanswered again, if there are any and attempts are left.
     pub(crate) async fn requeue(&mut self, max_attempts: u32) -> Result<bool> {
-        // Tries are counted from when the caller last asked.
+        // Attempts are counted from when the caller last asked.
         if self.run.attempt - self.run.asked + 1 >= max_attempts {
             return Ok(false);
         }
-        let again = self.rows(None)?;
+        let again = self.rows(None).await?;
         self.send(again).await.map(|requests| requests > 0)
     }
 
-    /// Sends the chosen again, on its caller's word.
+    /// Sends the chosen again, because the caller asked for it.
     pub(crate) async fn send_again(&mut self, chosen: &HashSet<u32>) -> Result<u64> {
         self.run.asked = self.run.attempt + 1;
-        let again = self.rows(Some(chosen))?;
+        let again = self.rows(Some(chosen.clone())).await?;
         self.send(again).await
     }
 
     /// Notes new shards of the run, to be created.
-    pub(crate) async fn send(&mut self, new: Vec<PlannedShard>) -> Result<u64> {
-        let requests = new.iter().map(|new| u64::from(new.shard.count)).sum();
+    pub(crate) async fn send(&mut self, new: Refilled) -> Result<u64> {
+        let requests = new.shards.iter();
+        let requests = requests.map(|new| u64::from(new.shard.count)).sum();
         if requests == 0 {
             return Ok(0);
         }
         let attempt = self.run.attempt + 1;
         self.engine.tell(&Event::Requeued { requests, attempt });
-        let records: Vec<_> = new.iter().map(|shard| shard.record(&self.run.id)).collect();
+        let records = new.shards.iter();
+        let records: Vec<_> = records.map(|shard| shard.record(&self.run.id)).collect();
+        self.run.checksums.extend(new.checksums);
         // From here on the run knows them; before, nothing has happened.
         self.note(attempt, false, &records).await?;
-        for (planned, record) in new.into_iter().zip(&records) {
+        for (planned, record) in new.shards.into_iter().zip(&records) {
             self.plan.shards.push(planned.clone());
+            let files = self.engine.is_durable().then_some(&self.plan.files);
             self.works.push(Work {
                 planned,
-                noted: Noted::new(record),
+                noted: Noted::new(record, files),
                 stage: Stage::Waiting,
             });
         }
@@ -61,66 +70,146 @@ impl Job<'_> {
 
     /// Copies the rows of the chosen, or else of the unanswered, into new bodies, and notes where they are
     /// now.
-    fn rows(&mut self, chosen: Option<&HashSet<u32>>) -> Result<Vec<PlannedShard>> {
-        let attempt = self.run.attempt + 1;
-        let files = Arc::clone(&self.plan.files);
-        let wanted = self.plan.wanted()?;
-        let (engine, nonce) = (self.engine, self.plan.nonce.clone());
+    async fn rows(&mut self, chosen: Option<HashSet<u32>>) -> Result<Refilled> {
+        let chosen = match chosen {
+            Some(chosen) => Chosen::These(chosen),
+            None => Chosen::Unanswered {
+                wanted: self.plan.wanted()?,
+                ends: self.works.iter().map(|work| End::of(&work.stage)).collect(),
+            },
+        };
+        let again = Again {
+            provider: Arc::clone(&self.engine.provider),
+            limit: self.engine.batch_limit,
+            nonce: self.plan.nonce.clone(),
+            files: Arc::clone(&self.plan.files),
+            attempt: self.run.attempt,
+            requests: self.plan.ordinals(),
+            shards: self.plan.shards.clone(),
+            chosen,
+        };
+        self.harvest
+            .with(move |results| again.refill(results))
+            .await?
+    }
+}
+
+/// Rows that go out again, in new shards.
+#[derive(Debug, Default)]
+pub(crate) struct Refilled {
+    pub(crate) shards: Vec<PlannedShard>,
+    /// CRC-32 of the tables that speak of them.
+    pub(crate) checksums: BTreeMap<Box<str>, u32>,
+}
+
+/// Which requests go out again.
+enum Chosen {
+    These(HashSet<u32>),
+    Unanswered {
+        /// The requests that the output holds, where it does not hold all.
+        wanted: Option<HashSet<u32>>,
+        /// How the batch of each shard ended.
+        ends: Vec<Option<End>>,
+    },
+}
+
+/// How a batch ended, as far as it tells whether a request without a row was answered.
+struct End {
+    snapshot: BatchSnapshot,
+    /// Whether the provider's counts say that what no row names was not answered.
+    confirmed: bool,
+}
+
+impl End {
+    fn of(stage: &Stage) -> Option<Self> {
+        match stage {
+            Stage::Sealed(snapshot, undelivered) => Some(Self {
+                confirmed: *undelivered == 0 && has_counts(snapshot),
+                snapshot: snapshot.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether a request that no row names may be sent again without being paid for twice.
+    fn leaves_unanswered(&self, place: u32) -> bool {
+        match self.snapshot.status {
+            BatchStatus::Cancelled => false,
+            // The batch may say why.
+            BatchStatus::Failed => {
+                refusal(&self.snapshot, place).is_some_and(|error| error.is_retryable())
+            }
+            _ => self.confirmed,
+        }
+    }
+}
+
+/// What is needed to copy rows into new bodies.
+struct Again {
+    provider: Arc<dyn BatchProvider>,
+    limit: BatchLimit,
+    nonce: Nonce,
+    files: Arc<Files>,
+    attempt: u32,
+    requests: u32,
+    shards: Vec<PlannedShard>,
+    chosen: Chosen,
+}
+
+impl Again {
+    fn refill(self, results: &mut Results) -> Result<Refilled> {
+        let (files, attempt) = (&self.files, self.attempt + 1);
         let mut refill = Refill::new(
-            engine.provider.codec(),
-            engine.batch_limit,
-            &nonce,
-            &files,
+            self.provider.codec(),
+            self.limit,
+            &self.nonce,
+            files,
             attempt,
-            self.plan.shards.len(),
+            self.shards.len(),
         );
-        let mut rows = Rows::new(&files, &sent_table(self.run.attempt))?;
+        let mut rows = Rows::new(files, &sent_table(self.attempt), &self.shards)?;
         let mut table = None;
-        for ordinal in 0..self.plan.ordinals() {
+        for ordinal in 0..self.requests {
             let mut sent = rows.next()?;
-            let again = match chosen {
-                Some(chosen) => chosen.contains(&ordinal),
-                None => {
-                    wanted
-                        .as_ref()
-                        .is_none_or(|wanted| wanted.contains(&ordinal))
-                        && self.is_unanswered(ordinal, &sent)?
-                }
-            };
-            if again {
+            if self.goes_again(ordinal, &sent, results)? {
                 if table.is_none() {
                     table = Some(rows.copy(ordinal, &sent_table(attempt))?);
                 }
-                let class = &self.plan.shards[sent.shard as usize].shard.class;
+                let class = &self.shards[sent.shard as usize].shard.class;
                 sent = refill.put(class, rows.read(&sent)?)?;
             }
             if let Some(table) = &mut table {
                 sent.write(table).map_err(spooled)?;
             }
         }
+        let mut checksums = BTreeMap::new();
         if let Some(table) = &mut table {
             table.sync().map_err(spooled)?;
+            checksums.insert(sent_table(attempt).into(), table.checksum());
         }
-        refill.finish()
+        Ok(Refilled {
+            shards: refill.finish()?,
+            checksums,
+        })
     }
 
-    fn is_unanswered(&mut self, ordinal: u32, sent: &Sent) -> Result<bool> {
+    fn goes_again(&self, ordinal: u32, sent: &Sent, results: &mut Results) -> Result<bool> {
         const RETRYABLE: u8 = Verdict::ErroredRetryable as u8;
         const EXPIRED: u8 = Verdict::Expired as u8;
-        let snapshot: Option<&BatchSnapshot> =
-            self.works
-                .get(sent.shard as usize)
-                .and_then(|work| match &work.stage {
-                    Stage::Sealed(snapshot) => Some(snapshot),
-                    _ => None,
-                });
-        Ok(match (self.harvest.verdict(ordinal)?, snapshot) {
-            (RETRYABLE | EXPIRED, _) => true,
-            // No row names it: the batch may say why.
-            (0, Some(snapshot)) if snapshot.status == BatchStatus::Failed => {
-                refusal(snapshot, sent.place).is_some_and(|error| error.is_retryable())
-            }
-            (0, Some(snapshot)) => snapshot.status != BatchStatus::Cancelled,
+        let (wanted, ends) = match &self.chosen {
+            Chosen::These(chosen) => return Ok(chosen.contains(&ordinal)),
+            Chosen::Unanswered { wanted, ends } => (wanted, ends),
+        };
+        if wanted
+            .as_ref()
+            .is_some_and(|wanted| !wanted.contains(&ordinal))
+        {
+            return Ok(false);
+        }
+        let end = ends.get(sent.shard as usize).and_then(Option::as_ref);
+        Ok(match results.verdict(ordinal)? {
+            RETRYABLE | EXPIRED => true,
+            0 => end.is_some_and(|end| end.leaves_unanswered(sent.place)),
             _ => false,
         })
     }
@@ -131,17 +220,19 @@ pub(crate) struct Rows<'a> {
     files: &'a Files,
     name: String,
     table: Reader,
+    shards: &'a [PlannedShard],
     bodies: HashMap<u32, Arc<dyn SpoolFile>>,
     row: Vec<u8>,
 }
 
 impl<'a> Rows<'a> {
     /// As a table has them.
-    pub(crate) fn new(files: &'a Files, name: &str) -> Result<Self> {
+    pub(crate) fn new(files: &'a Files, name: &str, shards: &'a [PlannedShard]) -> Result<Self> {
         Ok(Self {
             files,
             name: name.to_owned(),
             table: Reader::new(files.open(name)?),
+            shards,
             bodies: HashMap::new(),
             row: Vec::new(),
         })
@@ -167,6 +258,11 @@ impl<'a> Rows<'a> {
         let file = match self.bodies.entry(sent.shard) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::hash_map::Entry::Vacant(entry) => {
+                // What goes out again is what was planned.
+                let planned = self.shards.get(sent.shard as usize);
+                if let Some(checksum) = planned.and_then(|planned| planned.checksum) {
+                    self.files.verify(&body(sent.shard), checksum)?;
+                }
                 entry.insert(self.files.open(&body(sent.shard))?)
             }
         };
@@ -186,13 +282,15 @@ impl Plan {
     }
 }
 
-/// Notes where requests are now, beside the table of the try before, which the ledger may still speak of.
-pub(crate) fn note_sent(files: &Files, places: &[Sent], attempt: u32) -> Result<()> {
+/// Notes where requests are now, beside the table of the attempt before, which the ledger may still speak of.
+/// Gives its CRC-32.
+pub(crate) fn note_sent(files: &Files, places: &[Sent], attempt: u32) -> Result<u32> {
     let mut table = files.create(&sent_table(attempt))?;
     for place in places {
         place.write(&mut table).map_err(spooled)?;
     }
-    table.sync().map_err(spooled)
+    table.sync().map_err(spooled)?;
+    Ok(table.checksum())
 }
 
 /// The spool's word for the table of where requests are, of a try.

@@ -1,20 +1,26 @@
 //! A run: shards become batches, batches are waited for, results are sealed. Each step is noted before
 //! the next, so that any process can go on from any of them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use lmbatch_core::{
     BatchId, BatchProblem, BatchSnapshot, BatchStatus, Certainty, Error, ErrorKind, RequestError,
     Result, Retry, RunRecord, Segment, ShardRecord, ShardState,
 };
 
 use crate::create::{Created, Noted};
-use crate::engine::{Engine, RunOptions};
+use crate::delivered::Delivered;
+use crate::engine::{Engine, RunOptions, blocking};
 use crate::event::Event;
-use crate::fetch::{Harvest, INDEX, PARTIAL_INDEX, segment_number};
+use crate::fetch::{Ended, Fetched, Harvest, INDEX, PARTIAL_INDEX};
 use crate::finished::Finished;
 use crate::joiner::Joiner;
 use crate::plan::{Plan, PlannedShard};
 use crate::policy::OnDoubt;
 use crate::poll::{Poll, unfinished};
+use crate::results::{Results, segment_number};
+use crate::spool::damaged;
 
 /// Stands for the batch of a shard that has none, and will have none.
 pub(crate) const NO_BATCH: &str = "none";
@@ -30,6 +36,10 @@ pub(crate) struct Job<'a> {
     heeded: bool,
     /// The first thing that no waiting cures: nothing more is created, and what exists is fetched.
     failure: Option<Error>,
+    /// Sealed files whose checksums differ: their batches are read again from the provider.
+    damaged: Vec<String>,
+    /// How long results that are not whole are asked for again.
+    patience: Duration,
 }
 
 /// A shard on its way.
@@ -49,8 +59,8 @@ pub(crate) enum Stage {
     Going(Poll, Certainty),
     /// Its batch has ended.
     Ended(BatchSnapshot, Certainty),
-    /// Its results are here.
-    Sealed(BatchSnapshot),
+    /// Its results are here, but for so many requests that ended by the provider's counts.
+    Sealed(BatchSnapshot, u64),
     /// Nothing more is done for it in this process.
     Stuck,
 }
@@ -70,21 +80,34 @@ impl Work {
         let state = ShardState::Sealed {
             snapshot: snapshot.clone(),
             segments: Vec::new(),
+            undelivered: 0,
         };
         self.noted.advance(engine, state).await?;
-        self.stage = Stage::Sealed(snapshot);
+        self.stage = Stage::Sealed(snapshot, 0);
         Ok(())
     }
 }
 
 impl<'a> Job<'a> {
     /// A run as the ledger knows it; what was sealed is read again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where a file that cannot be had again is damaged.
     pub(crate) async fn new(engine: &'a Engine, run: RunRecord, plan: Plan) -> Result<Job<'a>> {
-        let mut harvest = Harvest::new(engine, Joiner::of_plan(&plan)?, &plan.files);
+        let (files, checksums) = (Arc::clone(&plan.files), run.checksums.clone());
+        blocking(move || {
+            let mut checks = checksums.iter();
+            checks.try_for_each(|(what, checksum)| files.verify(what, *checksum))
+        })
+        .await??;
+        let joiner = Joiner::of_plan(&plan)?;
+        let mut harvest = Harvest::new(engine, joiner, Arc::clone(&plan.files));
         let records = engine.ledger.shards(&run.id).await?;
         let mut works = Vec::with_capacity(records.len());
-        let mut sealed: Vec<(Segment, u32)> = Vec::new();
+        let mut sealed = Vec::new();
         for (planned, record) in plan.shards.iter().zip(records) {
+            let proof = record.proof.as_ref();
+            let certainty = proof.map_or(Certainty::Proved, |proof| proof.certainty);
             let stage = match record.state.clone() {
                 ShardState::Posting(intent) | ShardState::Doubt(intent) => {
                     Stage::Unsure(Box::new(intent))
@@ -92,32 +115,40 @@ impl<'a> Job<'a> {
                 ShardState::Created { batch, proof } => {
                     Stage::Going(Poll::new(engine, batch), proof.certainty)
                 }
-                ShardState::Ended(snapshot) => {
-                    let proof = record.proof.as_ref();
-                    let certainty = proof.map_or(Certainty::Proved, |proof| proof.certainty);
-                    Stage::Ended(snapshot, certainty)
-                }
-                ShardState::Sealed { snapshot, segments } => {
-                    sealed.extend(
-                        segments
-                            .into_iter()
-                            .map(|segment| (segment, record.attempt)),
-                    );
-                    Stage::Sealed(snapshot)
+                ShardState::Ended(snapshot) => Stage::Ended(snapshot, certainty),
+                ShardState::Sealed {
+                    snapshot,
+                    segments,
+                    undelivered,
+                } => {
+                    sealed.push(SealedShard {
+                        at: works.len(),
+                        delivered: plan.delivered(planned)?,
+                        attempt: record.attempt,
+                        segments,
+                    });
+                    Stage::Sealed(snapshot, undelivered)
                 }
                 // Planned, staged, or refused by a provider that may have changed its mind.
                 _ => Stage::Waiting,
             };
             works.push(Work {
                 planned: planned.clone(),
-                noted: Noted::new(&record),
+                noted: Noted::new(&record, engine.is_durable().then_some(&plan.files)),
                 stage,
             });
         }
-        // Earlier tries first, and within one in the order in which they were fetched: later ones win.
-        sealed.sort_by_key(|(segment, attempt)| (*attempt, segment_number(&segment.name)));
-        for (segment, attempt) in sealed {
-            harvest.again(&plan.files, segment, attempt)?;
+        let spoilt = harvest
+            .with(move |results| read_again(results, sealed))
+            .await??;
+        let mut damaged = Vec::new();
+        for (at, names) in spoilt {
+            let work = &mut works[at];
+            // It was sealed, so that its rows were ours.
+            if let Stage::Sealed(snapshot, _) = &work.stage {
+                work.stage = Stage::Ended(snapshot.clone(), Certainty::Proved);
+            }
+            damaged.extend(names);
         }
         Ok(Self {
             engine,
@@ -127,12 +158,27 @@ impl<'a> Job<'a> {
             harvest,
             heeded: false,
             failure: None,
+            damaged,
+            patience: engine.doubt.patience(),
         })
+    }
+
+    /// Whether sealed results are damaged, so that they have to be read again from the provider.
+    pub(crate) fn is_damaged(&self) -> bool {
+        !self.damaged.is_empty()
     }
 
     /// Takes every shard as far as it goes.
     pub(crate) async fn drive(mut self, options: RunOptions) -> Result<Finished> {
         let start = self.engine.clock.elapsed();
+        if options.once {
+            self.patience = Duration::ZERO;
+        }
+        for name in std::mem::take(&mut self.damaged) {
+            let message =
+                format!("the file {name} is damaged; its results are read again from the provider");
+            self.engine.tell(&Event::Warning { message: &message });
+        }
         loop {
             self.create_all().await?;
             self.heed().await?;
@@ -171,32 +217,53 @@ impl<'a> Job<'a> {
     }
 
     /// What is sealed already, if that is all of it. Asks no one.
-    pub(crate) fn sealed(mut self) -> Result<Finished> {
+    pub(crate) async fn sealed(self) -> Result<Finished> {
+        if let Some(name) = self.damaged.first() {
+            return Err(damaged(name));
+        }
         let mut snapshots = Vec::with_capacity(self.works.len());
-        for work in self.works {
-            match work.stage {
-                Stage::Sealed(snapshot) => snapshots.push(snapshot),
+        for work in &self.works {
+            match &work.stage {
+                Stage::Sealed(snapshot, undelivered) => {
+                    snapshots.push((snapshot.clone(), *undelivered));
+                }
                 _ => {
                     return Err(Error::new(ErrorKind::InvalidInput)
                         .with_message(format!("the run {} has not ended", self.run.id)));
                 }
             }
         }
-        self.harvest
-            .finish_run(self.plan, snapshots, self.run.attempt, INDEX)
+        self.outcomes(snapshots, INDEX).await
     }
 
     /// What is sealed so far. Asks no one.
-    pub(crate) fn partial(mut self) -> Result<Finished> {
-        let snapshots = self.works.into_iter().map(|work| match work.stage {
-            Stage::Sealed(snapshot) => snapshot,
+    pub(crate) async fn partial(self) -> Result<Finished> {
+        if let Some(name) = self.damaged.first() {
+            return Err(damaged(name));
+        }
+        let snapshots = self.works.iter().map(|work| match &work.stage {
+            Stage::Sealed(snapshot, undelivered) => (snapshot.clone(), *undelivered),
             Stage::Ended(BatchSnapshot { id: batch, .. }, _)
-            | Stage::Going(Poll { batch, .. }, _) => going(batch),
-            _ => going(BatchId::new(NO_BATCH)),
+            | Stage::Going(Poll { batch, .. }, _) => (going(batch.clone()), 0),
+            _ => (going(BatchId::new(NO_BATCH)), 0),
         });
         let snapshots = snapshots.collect();
-        self.harvest
-            .finish_run(self.plan, snapshots, self.run.attempt, PARTIAL_INDEX)
+        self.outcomes(snapshots, PARTIAL_INDEX).await
+    }
+
+    async fn outcomes(
+        mut self,
+        batches: Vec<(BatchSnapshot, u64)>,
+        index: &'static str,
+    ) -> Result<Finished> {
+        let (snapshots, undelivered) = batches.into_iter().unzip();
+        let (plan, attempt) = (self.plan, self.run.attempt);
+        let finished = self
+            .harvest
+            .with(move |results| results.finish_run(&plan, snapshots, undelivered, attempt, index))
+            .await??;
+        self.harvest.tell_of(&finished);
+        Ok(finished)
     }
 
     fn waits(&self) -> bool {
@@ -243,7 +310,10 @@ impl<'a> Job<'a> {
             let work = &mut self.works[at];
             let shard = &work.planned.shard;
             let created = match std::mem::replace(&mut work.stage, Stage::Waiting) {
-                Stage::Waiting => self.engine.create(shard, &mut work.noted).await,
+                Stage::Waiting => match work.planned.verify(&self.plan.files).await {
+                    Ok(()) => self.engine.create(shard, &mut work.noted).await,
+                    Err(error) => Err(error),
+                },
                 Stage::Unsure(intent) => {
                     match self.engine.recover(&intent, &mut work.noted).await {
                         Ok(Some(created)) => Ok(created),
@@ -251,7 +321,10 @@ impl<'a> Job<'a> {
                             self.call_off(at).await?;
                             continue;
                         }
-                        Ok(None) => self.engine.create(shard, &mut work.noted).await,
+                        Ok(None) => match work.planned.verify(&self.plan.files).await {
+                            Ok(()) => self.engine.create(shard, &mut work.noted).await,
+                            Err(error) => Err(error),
+                        },
                         Err(error) => Err(error),
                     }
                 }
@@ -357,34 +430,43 @@ impl<'a> Job<'a> {
                 continue;
             };
             let (snapshot, certainty) = (snapshot.clone(), *certainty);
-            let before = self.harvest.tally;
-            let attempt = work.planned.attempt;
-            let files = &self.plan.files;
-            let segments = match self.harvest.batch(files, &snapshot, attempt).await {
-                Ok(segments) => segments,
+            let ended = Ended {
+                snapshot: &snapshot,
+                requests: Some(u64::from(work.planned.shard.count)),
+                attempt: work.planned.attempt,
+                certainty,
+                patience: self.patience,
+            };
+            let delivered = self.plan.delivered(&work.planned)?;
+            let (segments, undelivered) = match self.harvest.batch(&ended, delivered).await {
+                Ok(Fetched::Whole {
+                    segments,
+                    undelivered,
+                }) => (segments, undelivered),
+                Ok(Fetched::Strangers) => {
+                    let error = a_strangers(&snapshot.id);
+                    self.disown(at, &snapshot.id, error).await?;
+                    continue;
+                }
                 Err(error) => {
                     self.fail(at, certainty, &snapshot.id, error).await?;
                     continue;
                 }
             };
-            if certainty == Certainty::Presumed && self.harvest.tally.is_a_strangers(&before) {
-                let error = a_strangers(&snapshot.id);
-                self.disown(at, &snapshot.id, error).await?;
-                continue;
-            }
             let state = ShardState::Sealed {
                 snapshot: snapshot.clone(),
                 segments,
+                undelivered,
             };
             work.noted.advance(self.engine, state).await?;
-            work.stage = Stage::Sealed(snapshot);
+            work.stage = Stage::Sealed(snapshot, undelivered);
         }
         Ok(())
     }
 
     async fn finish(mut self) -> Result<Finished> {
         self.note(self.run.attempt, true, &[]).await?;
-        self.sealed()
+        self.sealed().await
     }
 
     /// Notes where the run is, with what is new of it; what others may change of it meanwhile stays.
@@ -459,6 +541,43 @@ impl<'a> Job<'a> {
         }
         Ok(())
     }
+}
+
+/// Results of a shard that were sealed.
+struct SealedShard {
+    at: usize,
+    delivered: Delivered,
+    attempt: u32,
+    segments: Vec<Segment>,
+}
+
+/// Reads sealed results again: earlier attempts first, and within one in the order in which they were fetched,
+/// since later ones win. Gives the shards of which a file is damaged, with the names of those files.
+fn read_again(
+    results: &mut Results,
+    mut sealed: Vec<SealedShard>,
+) -> Result<Vec<(usize, Vec<String>)>> {
+    let first = |shard: &SealedShard| {
+        let numbers = shard.segments.iter();
+        numbers.map(|segment| segment_number(&segment.name)).min()
+    };
+    sealed.sort_by_key(|shard| (shard.attempt, first(shard)));
+    let mut spoilt = Vec::new();
+    for shard in sealed {
+        let mark = results.begin(shard.delivered);
+        let mut names = Vec::new();
+        for segment in shard.segments {
+            let name = segment.name.to_string();
+            if !results.again(segment, shard.attempt)? {
+                names.push(name);
+            }
+        }
+        if !names.is_empty() {
+            results.set_aside(&mark)?;
+            spoilt.push((shard.at, names));
+        }
+    }
+    Ok(spoilt)
 }
 
 /// What stands for the batch of a shard that was cancelled before it had one.

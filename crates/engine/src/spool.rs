@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream;
-use lmbatch_core::{ByteStream, Error, ShardBody, Spool, SpoolFile, SpoolWriter};
+use lmbatch_core::{ByteStream, Error, ErrorKind, ShardBody, Spool, SpoolFile, SpoolWriter};
 use tempfile::TempDir;
 
-use crate::index::BUFFER;
+use crate::index::{BUFFER, checksum_of};
 
 /// Files that are open at once. A run has one or more for each of its batches, which may be thousands, and
 /// many systems let a process open 256 or 1,024.
@@ -341,6 +341,28 @@ impl Files {
             .map_err(|e| Error::local("reading the spool", e))
     }
 
+    /// Deletes a file by its whole name; one that stays is swept with the run.
+    pub(crate) fn remove(&self, name: &str) {
+        // Nothing speaks of it any more.
+        let _ = self.spool.remove(name);
+    }
+
+    /// Checks a file against the checksum that the record has of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the file is missing, shorter or changed.
+    pub(crate) fn verify(&self, what: &str, checksum: u32) -> Result<(), Error> {
+        let file = self.open(what)?;
+        let found = file
+            .size()
+            .and_then(|bytes| checksum_of(&*file, bytes))
+            .map_err(|error| Error::local("reading the spool", error))?;
+        if found == checksum {
+            return Ok(());
+        }
+        Err(damaged(&self.name(what)))
+    }
+
     /// Where they lie.
     pub(crate) fn spool(&self) -> Arc<dyn Spool> {
         Arc::clone(&self.spool)
@@ -359,6 +381,13 @@ impl Files {
     fn made(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A file of the spool that is not what was written.
+pub(crate) fn damaged(name: &str) -> Error {
+    Error::new(ErrorKind::Local).with_message(format!(
+        "the file {name} of the spool is damaged: its checksum is not the one in the record; nothing was sent. Restore it from a backup, or rebuild the record from the provider's batches and the input"
+    ))
 }
 
 impl Drop for Files {

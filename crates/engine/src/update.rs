@@ -1,6 +1,6 @@
 //! A changed input under the same run: what is unchanged keeps its outcome, and only the rest is sent.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::index::{Echo, Reader, Sent};
 use crate::plan::{Plan, restored};
 use crate::refill::Refill;
-use crate::requeue::{Rows, note_sent, sent_table};
+use crate::requeue::{Refilled, Rows, note_sent, sent_table};
 use crate::run::Job;
 use crate::spool::Files;
 
@@ -50,18 +50,21 @@ impl Engine {
                 run.id
             )));
         }
-        let (changes, shards, order) = {
+        let (changes, refilled, order) = {
             let mut update = Update::new(&job, plan)?;
             let known = update.known()?;
             let changes = update.take(&known, None)?;
-            let order = update.note(plan)?;
-            (changes, update.refill.finish()?, order)
+            let (order, checksums) = update.note(plan)?;
+            let shards = update.refill.finish()?;
+            (changes, Refilled { shards, checksums }, order)
         };
         job.run.asked = job.run.attempt + 1;
         job.run.requests = plan.requests;
         job.run.digest = plan.digest.clone();
         job.run.order = Some(order);
-        if job.send(shards).await? == 0 {
+        let checksums = refilled.checksums.clone();
+        if job.send(refilled).await? == 0 {
+            job.run.checksums.extend(checksums);
             // Nothing new: only what is in the output has changed.
             job.note(job.run.attempt + 1, false, &[]).await?;
         }
@@ -81,7 +84,7 @@ impl Engine {
     ) -> Result<u64> {
         self.comparable(run, plan)?;
         let mut job = self.job(run).await?;
-        let shards = {
+        let refilled = {
             let mut update = Update::new(&job, plan)?;
             let chosen = job.plan.ordinals_of(chosen)?;
             let mut known = update.known()?;
@@ -93,12 +96,16 @@ impl Engine {
                     chosen.len() as u64 - found.changed
                 )));
             }
-            note_sent(&job.plan.files, &update.places, job.run.attempt + 1)?;
-            update.refill.finish()?
+            let attempt = job.run.attempt + 1;
+            let checksum = note_sent(&job.plan.files, &update.places, attempt)?;
+            Refilled {
+                shards: update.refill.finish()?,
+                checksums: [(sent_table(attempt).into(), checksum)].into(),
+            }
         };
         self.revive(&job.run).await?;
         job.run.asked = job.run.attempt + 1;
-        job.send(shards).await
+        job.send(refilled).await
     }
 
     pub(crate) async fn job(&self, run: &RunRecord) -> Result<Job<'_>> {
@@ -144,7 +151,7 @@ impl<'a> Update<'a> {
         let limit = job.engine.batch_limit;
         let (nonce, files) = (&old.nonce, &old.files);
         let next = old.shards.len();
-        let mut rows = Rows::new(files, &sent_table(attempt))?;
+        let mut rows = Rows::new(files, &sent_table(attempt), &old.shards)?;
         let places = (0..old.ordinals()).map(|_| rows.next());
         Ok(Self {
             old,
@@ -158,7 +165,8 @@ impl<'a> Update<'a> {
     }
 
     fn known(&self) -> Result<Known> {
-        let mut rows = Rows::new(self.files, &sent_table(self.attempt - 1))?;
+        let table = sent_table(self.attempt - 1);
+        let mut rows = Rows::new(self.files, &table, &self.old.shards)?;
         let mut echoes = Reader::new(self.files.open(&self.old.echo())?);
         let mut echo = Echo::default();
         let order = self.old.order()?;
@@ -181,7 +189,7 @@ impl<'a> Update<'a> {
     /// are `chosen`, they go out whether they are known or not, and nothing else does.
     fn take(&mut self, known: &Known, chosen: Option<&HashSet<u32>>) -> Result<Changes> {
         let mut changes = Changes::default();
-        let mut rows = Rows::new(&self.new.files, &sent_table(0))?;
+        let mut rows = Rows::new(&self.new.files, &sent_table(0), &self.new.shards)?;
         let mut echoes = Reader::new(self.new.files.open("echo")?);
         let mut echo = Echo::default();
         let mut row = Vec::new();
@@ -223,27 +231,34 @@ impl<'a> Update<'a> {
         Ok(changes)
     }
 
-    /// Notes the new order and what goes back beside each outcome.
-    fn note(&self, plan: &Plan) -> Result<Order> {
-        note_sent(self.files, &self.places, self.attempt)?;
+    /// Notes the new order and what goes back beside each outcome, with the CRC-32 of each file.
+    fn note(&self, plan: &Plan) -> Result<(Order, BTreeMap<Box<str>, u32>)> {
+        let sent = note_sent(self.files, &self.places, self.attempt)?;
         let order = Order {
             table: self.attempt,
             ordinals: self.places.len() as u32,
         };
-        let mut table = self.files.create(&order_table(order.table))?;
+        let mut ordinals = self.files.create(&order_table(order.table))?;
         for ordinal in &self.order {
-            table.write_all(&ordinal.to_le_bytes()).map_err(spooled)?;
+            ordinals
+                .write_all(&ordinal.to_le_bytes())
+                .map_err(spooled)?;
         }
-        table.sync().map_err(spooled)?;
-        let mut echoes = Reader::new(plan.files.open("echo")?);
-        let mut table = self.files.create(&echo_table(order.table))?;
+        ordinals.sync().map_err(spooled)?;
+        let mut from = Reader::new(plan.files.open("echo")?);
+        let mut echoes = self.files.create(&echo_table(order.table))?;
         let mut echo = Echo::default();
         for _ in 0..plan.requests {
-            echo.read(&mut echoes).map_err(spooled)?;
-            echo.write(&mut table).map_err(spooled)?;
+            echo.read(&mut from).map_err(spooled)?;
+            echo.write(&mut echoes).map_err(spooled)?;
         }
-        table.sync().map_err(spooled)?;
-        Ok(order)
+        echoes.sync().map_err(spooled)?;
+        let checksums = [
+            (sent_table(self.attempt).into(), sent),
+            (order_table(order.table).into(), ordinals.checksum()),
+            (echo_table(order.table).into(), echoes.checksum()),
+        ];
+        Ok((order, checksums.into()))
     }
 }
 

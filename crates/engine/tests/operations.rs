@@ -351,29 +351,31 @@ async fn results_that_come_later_than_the_end_are_waited_for() {
 }
 
 #[tokio::test]
-async fn results_that_never_come_are_missing_to_whoever_reads_them_and_not_given_up_by_a_run() {
+async fn results_that_never_come_are_held_and_missing_once_they_are_given_up() {
     let (provider, invoker) = world(Script {
         late_results: u32::MAX,
         ..Script::default()
     });
+    let handle = invoker.batch().create(ASKED).await.unwrap();
+    let retrieved = invoker.batch().retrieve(&handle).await;
+    let invoked = invoker.batch().invoke(ASKED).await;
+    for error in [retrieved.unwrap_err(), invoked.unwrap_err()] {
+        assert_eq!(
+            (error.kind(), error.retry()),
+            (ErrorKind::Timeout, Retry::Temporary)
+        );
+    }
+    let last = *provider.times("results").last().unwrap();
+    assert!((1800..2000).contains(&last), "{last}");
+    let invoker = invoker.on_doubt(OnDoubt::Abandon);
     let words = |outcomes: &lmbatch_engine::Outcomes| {
         let words = outcomes
             .iter()
             .map(|(_, outcome)| outcome.status().as_str());
         words.collect::<Vec<_>>()
     };
-    let handle = invoker.batch().create(ASKED).await.unwrap();
     let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
     assert_eq!(words(&outcomes), ["missing", "missing"]);
-    let last = *provider.times("results").last().unwrap();
-    assert!((900..1000).contains(&last), "{last}");
-    // What a run seals is never asked for again, and may be paid for again.
-    let error = invoker.batch().invoke(ASKED).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.retry()),
-        (ErrorKind::Timeout, Retry::Temporary)
-    );
-    let invoker = invoker.on_doubt(OnDoubt::Abandon);
     let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
     assert_eq!(words(&outcomes), ["missing", "missing"]);
 }

@@ -30,6 +30,7 @@ fn run(id: &str) -> RunRecord {
         cancelled: false,
         cleaned: None,
         epoch: 0,
+        checksums: [("echo".into(), 7)].into(),
         notes: [("output".into(), "out.jsonl".into())].into(),
     }
 }
@@ -49,12 +50,14 @@ fn shard(run: &str, number: u32) -> ShardRecord {
         },
         count: 2,
         bytes: 99,
+        checksum: Some(8),
         attempt: 0,
         epoch: 0,
         state: ShardState::Planned,
         proof: None,
         doubted: None,
         remnants: Vec::new(),
+        sent_twice: false,
     }
 }
 
@@ -282,6 +285,7 @@ async fn every_state_survives_a_new_process() {
         ShardState::Sealed {
             snapshot,
             segments: Vec::new(),
+            undelivered: 3,
         },
     ];
     SqliteLedger::open(&path)

@@ -1,7 +1,7 @@
 //! A provider in memory: rows in, echoed rows out, and a bill.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
     Candidate, Capabilities, Certainty, Chunk, Clock, ContentView, CreateProof, Cursor, Error,
     ErrorKind, FailureView, FinishReason, Found, Intent, ItemView, Label, Limits, ListOptions,
-    OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant, RequestError, RequestView,
-    Result, ResultPart, ResultSet, RowError, RowStream, RowView, Shard, Staged, Text, TokenUsage,
-    WireId, WireIdRule,
+    OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant, RequestCounts, RequestError,
+    RequestView, Result, ResultPart, ResultSet, RowError, RowStream, RowView, Shard, Staged, Text,
+    TokenUsage, WireId, WireIdRule,
 };
 use serde::Deserialize;
 
@@ -49,8 +49,12 @@ pub struct Script {
     pub late_results: u32,
     /// Rows instead of the echoed ones.
     pub rows: Option<Vec<u8>>,
+    /// Rows that the first read gives, whatever comes after.
+    pub first_rows: Option<Vec<u8>>,
     /// Rows of one batch instead of the echoed ones.
     pub rows_of: Option<(BatchId, Vec<u8>)>,
+    /// Counts of a batch that has ended, instead of true ones.
+    pub counts: Option<RequestCounts>,
     /// Whether inputs are uploaded, and what is there can be deleted.
     pub uploads: bool,
     /// The most requests of a batch.
@@ -76,6 +80,44 @@ struct State {
     /// Bytes of results that were read.
     read: u64,
     deleted: Vec<Remnant>,
+}
+
+impl State {
+    /// Rows of the results of a batch.
+    fn rows(&self, batch: &BatchId) -> Vec<u8> {
+        let rows_of = self.script.rows_of.as_ref();
+        let rows_of = rows_of.filter(|(of, _)| of == batch);
+        match rows_of.map(|(_, rows)| rows).or(self.script.rows.as_ref()) {
+            Some(rows) => rows.clone(),
+            None => {
+                let found = self.batches.iter().find(|(id, ..)| id == batch);
+                found.map(|(.., body)| body.clone()).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Requests of a batch by what became of them: those that a row names have ended.
+    fn counts(&self, batch: &BatchId) -> RequestCounts {
+        if let Some(counts) = self.script.counts {
+            return counts;
+        }
+        let found = self.batches.iter().find(|(id, ..)| id == batch);
+        let Some((.., body)) = found else {
+            return RequestCounts::default();
+        };
+        let ids = |text: &[u8]| -> BTreeSet<String> {
+            let rows = text.split(|byte| *byte == b'\n');
+            let rows = rows.filter_map(|row| serde_json::from_slice::<Row<'_>>(row).ok());
+            rows.filter_map(|row| Some(row.id?.decode().into_owned()))
+                .collect()
+        };
+        let (asked, answered) = (ids(body), ids(&self.rows(batch)));
+        RequestCounts {
+            total: Some(asked.len() as u64),
+            succeeded: asked.intersection(&answered).count() as u64,
+            ..RequestCounts::default()
+        }
+    }
 }
 
 /// A provider in memory.
@@ -271,8 +313,13 @@ impl BatchProvider for MemoryProvider {
         let wish = state.script.wishes.pop_front().flatten();
         let end = state.script.end.clone().unwrap_or(BatchStatus::Completed);
         let status = state.script.statuses.pop_front().unwrap_or(Ok(end))?;
+        let counts = match status.may_have_outcomes() {
+            true => state.counts(batch),
+            false => RequestCounts::default(),
+        };
         Ok(BatchSnapshot {
             poll_after: wish,
+            counts,
             ..BatchSnapshot::new(batch.clone(), status)
         })
     }
@@ -302,15 +349,8 @@ impl BatchProvider for MemoryProvider {
             return Err(Error::unsupported("reading results from the middle"));
         }
         let mut state = self.called("read");
-        let rows_of = state.script.rows_of.as_ref();
-        let rows_of = rows_of.filter(|(batch, _)| *batch == part.batch);
-        let rows = match rows_of.map(|(_, rows)| rows).or(state.script.rows.as_ref()) {
-            Some(rows) => rows.clone(),
-            None => {
-                let found = state.batches.iter().find(|(id, ..)| *id == part.batch);
-                found.map(|(.., body)| body.clone()).unwrap_or_default()
-            }
-        };
+        let first = state.script.first_rows.take();
+        let rows = first.unwrap_or_else(|| state.rows(&part.batch));
         let rows = rows[(from as usize).min(rows.len())..].to_vec();
         state.read += match state.script.reads.is_empty() {
             true => rows.len(),

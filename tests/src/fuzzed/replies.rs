@@ -182,6 +182,7 @@ fn intent() -> Intent {
         token: CreateToken::new("t"),
         posted_at: None,
         watermark: None,
+        watermark_at: None,
         strangers: Vec::new(),
     }
 }

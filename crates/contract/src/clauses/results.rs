@@ -2,7 +2,7 @@
 //! downloads that break off.
 
 use futures::StreamExt as _;
-use lmbatch_core::{BatchStatus, Chunk, ErrorKind};
+use lmbatch_core::{BatchStatus, Chunk, ErrorKind, Retry};
 
 use crate::desk::{Answer, Says};
 use crate::kit::{Around, Kit, MAX_ROW_BYTES, Open};
@@ -40,20 +40,81 @@ pub async fn answers_and_failures_are_read(kit: &Kit) {
     assert_eq!(open.told().await, ["errored", "two", "errored"]);
 }
 
-/// A batch that has ended and shows no results at all leaves every request missing, in the end.
-pub async fn no_results_leave_every_request_missing(kit: &Kit) {
-    let open = kit.open_three().await;
-    open.end_with(DONE, Vec::new(), 0);
-    assert_eq!(open.told().await, ["missing", "missing", "missing"]);
+/// Rows that do not come for requests that have ended are asked for again, and then an error to be tried
+/// later: the requests are paid for. Once they are given up they are missing.
+async fn short_results_are_held(open: &Open) {
+    let error = open
+        .retrieve()
+        .await
+        .expect_err("results that are not whole are not delivered");
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    assert_eq!(error.retry(), Retry::Temporary, "{error}");
+    assert_eq!(error.batch(), Some(&open.handle.batch));
+    assert_eq!(open.given_up().await, ["missing", "missing", "missing"]);
 }
 
-/// So does one whose results are there and empty.
-pub async fn empty_results_leave_every_request_missing(kit: &Kit) {
+/// A batch that has ended and shows no results at all is not delivered as one without answers.
+pub async fn a_batch_without_results_is_held(kit: &Kit) {
+    let open = kit.open_three().await;
+    open.end_with(DONE, Vec::new(), 3);
+    short_results_are_held(&open).await;
+}
+
+/// Nor is one whose results are there and empty.
+pub async fn empty_results_are_held(kit: &Kit) {
     let open = kit.open_three().await;
     let part = open.yes(0, "one").0;
     open.desk.put_rows(part, Vec::new());
-    open.end_with(DONE, vec![part], 0);
-    assert_eq!(open.told().await, ["missing", "missing", "missing"]);
+    open.end_with(DONE, vec![part], 3);
+    short_results_are_held(&open).await;
+}
+
+/// A completed batch of whose answers the place does not show yet is not complete: they are waited for.
+pub async fn a_part_that_does_not_show_yet_is_waited_for(kit: &Kit) {
+    let open = kit.open_three().await;
+    open.end_with(DONE, Vec::new(), 3);
+    let adapter = kit.adapter(&open.desk);
+    // An error says as much.
+    if let Ok(set) = adapter.results(&open.handle.batch).await {
+        assert!(!set.complete, "{set:?}");
+    }
+}
+
+/// A first answer to the results that is empty, cut between two rows or full of someone else's rows spoils
+/// nothing: it is read again.
+pub async fn spoilt_results_are_read_again(kit: &Kit) {
+    let rows = |open: &Open| [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
+    for spoil in [Spoil::Empty, Spoil::Half, Spoil::Foreign] {
+        let open = kit.open_three().await;
+        let spoilt = match spoil {
+            Spoil::Empty => Vec::new(),
+            Spoil::Half => rows(&open)[..1].to_vec(),
+            Spoil::Foreign => vec![open.row_of("stranger-1", &Row::Succeeded("x".to_owned()))],
+        };
+        let all = rows(&open);
+        open.end(DONE, &all);
+        let part = all[0].0;
+        let whole = open.desk.rows_of(part);
+        open.end(DONE, &spoilt);
+        if spoilt.is_empty() {
+            open.desk.put_rows(part, Vec::new());
+        }
+        open.end_with(DONE, vec![part], 3);
+        // A document shows its rows whenever the batch is asked for.
+        let reads = match open.shape() {
+            Shape::Lines => 1,
+            Shape::Document => 3,
+        };
+        open.desk.put_rows_after(part, reads, whole);
+        assert_eq!(open.told().await, ["one", "two", "three"], "{spoil:?}");
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Spoil {
+    Empty,
+    Half,
+    Foreign,
 }
 
 /// Before a batch has ended its results are not said to be complete.
@@ -214,7 +275,7 @@ pub async fn results_that_end_early_lose_no_other_row(kit: &Kit) {
     let usual = Around::usual(open.shape());
     open.end_around(DONE, &rows, Around { after: "", ..usual });
     match open.shape() {
-        Shape::Lines => assert_eq!(open.told().await, ["one", "two", "missing"]),
+        Shape::Lines => assert_eq!(open.given_up().await, ["one", "two", "missing"]),
         Shape::Document => {
             open.retrieve()
                 .await
@@ -272,22 +333,21 @@ pub async fn results_that_are_gone_are_an_error(kit: &Kit) {
     assert_eq!(error.batch(), Some(&open.handle.batch));
 }
 
-/// A web page in place of the results holds no rows and spoils no outcome for good: lines that are not
-/// rows are counted, and a document that is none is an error.
+/// A web page in place of the results holds no rows: nothing of it is delivered, now or later.
 pub async fn a_web_page_in_place_of_results_is_nobodys_outcome(kit: &Kit) {
     let open = kit.open_three().await;
     let rows = [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
     open.end(DONE, &rows);
     let page = Answer::after(Says::web_page(200, "page"));
     open.desk.answer(read_by(open.shape()), page);
-    match open.retrieve().await {
-        Ok(outcomes) => {
-            for (id, outcome) in &outcomes {
-                assert!(outcome.value().is_err(), "{id}");
-            }
-        }
-        Err(error) => assert_eq!(error.kind(), ErrorKind::MalformedReply, "{error}"),
-    }
+    let error = open
+        .retrieve()
+        .await
+        .expect_err("a web page is not results");
+    let expected = [ErrorKind::Timeout, ErrorKind::MalformedReply];
+    assert!(expected.contains(&error.kind()), "{error}");
+    open.desk.answer_as_usual();
+    assert_eq!(open.told().await, ["one", "two", "three"]);
 }
 
 /// A part that is read gives rows as the provider wrote them, each on a line.

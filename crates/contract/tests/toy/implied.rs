@@ -98,7 +98,7 @@ pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
             "a_failure_of_the_provider_may_be_asked_again",
             "a_malformed_row_spoils_nothing_around_it",
             "an_errored_row_is_one_errored_outcome",
-            "empty_results_leave_every_request_missing",
+            "empty_results_are_held",
             "unknown_members_of_a_row_change_nothing",
         ],
     ),

@@ -55,7 +55,12 @@ fn read(body: Vec<u8>, breaks: &'static str) -> Result<Vec<u8>> {
         "a_malformed_row_spoils_nothing_around_it" => {
             refuse_if(lines.iter().any(|line| line.trim() == "42"))?;
         }
-        "empty_results_leave_every_request_missing" => refuse_if(body.is_empty())?,
+        "empty_results_are_held" if body.is_empty() => {
+            return Err(Error::new(ErrorKind::Internal));
+        }
+        "spoilt_results_are_read_again" if lines.len() < 2 => {
+            return Err(Error::new(ErrorKind::Internal));
+        }
         "blank_lines_mean_nothing" => {
             refuse_if(lines.iter().any(|line| line.trim().is_empty()))?;
         }

@@ -74,11 +74,10 @@ impl BatchProvider for Anthropic {
         let mut found = Found::default();
         let batches = list.data;
         for batch in &batches {
-            if intent.is_after(&batch.id, batch.created_at.as_deref().and_then(parse_time)) {
-                found.reached_watermark = true;
-                break;
-            }
-            if total(batch) == Some(u64::from(intent.count)) {
+            let created_at = batch.created_at.as_deref().and_then(parse_time);
+            found.reached_watermark |= intent.is_before(&batch.id, created_at);
+            let fits = total(batch) == Some(u64::from(intent.count));
+            if fits && intent.may_have_made(&batch.id, created_at) {
                 found.candidates.push(Candidate {
                     batch: BatchId::new(batch.id.as_str()),
                     certainty: Certainty::Presumed,
@@ -102,7 +101,8 @@ impl BatchProvider for Anthropic {
                 .with_batch(batch.clone())
                 .with_message("the results are gone: they are kept for 29 days"));
         }
-        let parts = found.results_url.as_deref().map(|url| {
+        let url = found.results_url.as_deref();
+        let parts = url.filter(|url| !url.is_empty()).map(|url| {
             let path = self.client.results_path(batch, url);
             ResultPart::mixed(batch, &path, "row")
         });

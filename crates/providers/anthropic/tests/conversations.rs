@@ -64,6 +64,7 @@ fn intent() -> Intent {
         token: CreateToken::new("t"),
         posted_at: Some(at("2026-11-01T09:00:00Z")),
         watermark: Some(BatchId::new("old")),
+        watermark_at: None,
         strangers: Vec::new(),
     }
 }

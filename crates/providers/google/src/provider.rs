@@ -212,7 +212,7 @@ fn input_file(metadata: &Metadata) -> Option<&str> {
     metadata.input_config.as_ref()?.get("fileName")?.as_str()
 }
 
-/// Whether a page holds only what was made long before the create was posted.
+/// Whether a page holds only what was created long before the watermark.
 /// The order of the list is not documented: a search ends at a page of which everything is too old.
 fn is_old(operations: &[Operation], intent: &Intent) -> bool {
     let created = |operation: &Operation| {
@@ -220,12 +220,14 @@ fn is_old(operations: &[Operation], intent: &Intent) -> bool {
         parse_time(metadata.create_time.as_deref()?)
     };
     let mut all = operations.iter();
-    !operations.is_empty() && all.all(|operation| intent.is_long_after(created(operation)))
+    !operations.is_empty() && all.all(|operation| intent.is_long_before(created(operation)))
 }
 
 fn part(batch: &BatchId, output: &Output) -> Option<ResultPart> {
-    let (name, shape) = match (&output.responses_file, &output.inlined_responses) {
-        (Some(file), _) => (file.as_str(), Route::File.as_str()),
+    let file = output.responses_file.as_deref();
+    let file = file.filter(|file| !file.is_empty());
+    let (name, shape) = match (file, &output.inlined_responses) {
+        (Some(file), _) => (file, Route::File.as_str()),
         (None, Some(_)) => (INLINE, Route::Inline.as_str()),
         (None, None) => return None,
     };

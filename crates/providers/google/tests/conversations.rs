@@ -76,6 +76,7 @@ fn intent(route: &str) -> Intent {
         token: CreateToken::new("t"),
         posted_at: lmbatch_core::parse_time("2026-11-10T09:00:00Z"),
         watermark: None,
+        watermark_at: None,
         strangers: Vec::new(),
     }
 }

@@ -87,10 +87,9 @@ impl BatchProvider for OpenAi {
         let mut found = Found::default();
         let batches = list.data;
         for batch in &batches {
-            if intent.is_after(&batch.id, time(batch.created_at.as_ref())) {
-                found.reached_watermark = true;
-                break;
-            }
+            // The order of batches of one second is not documented: the whole page is looked at.
+            let created_at = time(batch.created_at.as_ref());
+            found.reached_watermark |= intent.is_before(&batch.id, created_at);
             let evidence = if label(batch).as_ref() == Some(&intent.label) {
                 "its metadata carries our label"
             } else if file.is_some() && batch.input_file_id.as_deref() == file {
@@ -118,26 +117,31 @@ impl BatchProvider for OpenAi {
 
     async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
         let found = self.client.batch(batch).await?;
-        let complete = status(found.status.as_deref()).is_terminal();
-        // Each id is null where its file would be empty; some servers say "" instead.
+        let counts = found.request_counts.as_ref().map(counts);
+        let counts = counts.unwrap_or_default();
+        // Each id is null where its file would be empty; some servers say "" instead. A batch can be
+        // completed before its ids show: the counts tell which are to come.
         let parts = [
-            (found.output_file_id, PartRole::Output),
-            (found.error_file_id, PartRole::Errors),
+            (found.output_file_id, PartRole::Output, counts.succeeded),
+            (found.error_file_id, PartRole::Errors, counts.errored),
         ];
-        let parts = parts.into_iter().filter_map(|(file, role)| {
-            let name = file.filter(|file| !file.is_empty())?.into();
-            Some(ResultPart {
-                batch: batch.clone(),
-                name,
-                role,
-                shape: "row".into(),
-                bytes: None,
-            })
-        });
-        Ok(ResultSet {
-            parts: parts.collect(),
-            complete,
-        })
+        let mut set = ResultSet {
+            parts: Vec::new(),
+            complete: status(found.status.as_deref()).is_terminal(),
+        };
+        for (file, role, rows) in parts {
+            match file.filter(|file| !file.is_empty()) {
+                Some(file) => set.parts.push(ResultPart {
+                    batch: batch.clone(),
+                    name: file.into(),
+                    role,
+                    shape: "row".into(),
+                    bytes: None,
+                }),
+                None => set.complete &= rows == 0,
+            }
+        }
+        Ok(set)
     }
 
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {

@@ -55,6 +55,7 @@ fn intent() -> Intent {
         token: CreateToken::new("t"),
         posted_at: None,
         watermark: Some(BatchId::new("old")),
+        watermark_at: None,
         strangers: Vec::new(),
     }
 }

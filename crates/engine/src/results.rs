@@ -1,0 +1,420 @@
+//! Rows on their way into the spool, and where each request's row lies. Works on files only: it runs off the
+//! async threads.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lmbatch_core::{
+    BatchProvider, BatchSnapshot, Error, ErrorKind, Result, ResultPart, Retry, Segment,
+};
+
+use crate::delivered::{Delivered, Named};
+use crate::finished::{Finished, Tally};
+use crate::index::{BUFFER, Place, Reader, Sent, Writer};
+use crate::joiner::Joiner;
+use crate::places::Places;
+use crate::plan::Plan;
+use crate::requeue::sent_table;
+use crate::row_cutter::RowCutter;
+use crate::spool::Files;
+
+/// Outcomes that are here so far.
+pub(crate) struct Results {
+    provider: Arc<dyn BatchProvider>,
+    files: Arc<Files>,
+    max_row_bytes: usize,
+    joiner: Joiner,
+    places: Places,
+    delivered: Delivered,
+    tally: Tally,
+    segments: Vec<Segment>,
+    /// Which attempt of its requests each segment belongs to.
+    attempts: Vec<u32>,
+    /// Number by which the next segment's file is called: those before may be in the record.
+    name: u32,
+    /// Places that rows of the batch under way have taken from others: segment, request, earlier place.
+    taken: Vec<(u32, u32, Place)>,
+}
+
+/// State of [`Results`] before a batch, to which it can go back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    segments: usize,
+    pub(crate) tally: Tally,
+}
+
+/// A part on its way into the spool.
+pub(crate) struct Reading {
+    what: String,
+    part: ResultPart,
+    number: u32,
+    writer: Writer,
+    row: RowCutter,
+    before: Tally,
+    named_before: Named,
+    /// The part that follows, where results come in pages.
+    pub(crate) next: Option<ResultPart>,
+}
+
+impl Reading {
+    /// Bytes that lie in the spool.
+    pub(crate) fn written(&self) -> u64 {
+        self.writer.written
+    }
+}
+
+fn spooled(error: io::Error) -> Error {
+    Error::local("using the spool", error)
+}
+
+impl Results {
+    pub(crate) fn new(
+        provider: Arc<dyn BatchProvider>,
+        files: Arc<Files>,
+        joiner: Joiner,
+        max_row_bytes: usize,
+    ) -> Self {
+        Self {
+            places: Places::new(files.spool()),
+            provider,
+            files,
+            max_row_bytes,
+            joiner,
+            delivered: Delivered::default(),
+            tally: Tally::default(),
+            segments: Vec::new(),
+            attempts: Vec::new(),
+            name: 0,
+            taken: Vec::new(),
+        }
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Whether rows that name no request count.
+    pub(crate) fn takes_keyless(&self) -> bool {
+        self.joiner.takes_keyless()
+    }
+
+    /// The verdict of a request so far; 0 where no row names it.
+    pub(crate) fn verdict(&mut self, ordinal: u32) -> Result<u8> {
+        Ok(self.places.get(ordinal).map_err(spooled)?.verdict())
+    }
+
+    /// Begins a batch, to which rows are counted from now on.
+    pub(crate) fn begin(&mut self, delivered: Delivered) -> Mark {
+        self.delivered = delivered;
+        self.taken.clear();
+        Mark {
+            segments: self.segments.len(),
+            tally: self.tally,
+        }
+    }
+
+    /// Number of different requests of the batch under way that rows have named.
+    pub(crate) fn named(&self) -> u64 {
+        self.delivered.count()
+    }
+
+    /// Segments of the batch that began at `mark`.
+    pub(crate) fn since(&self, mark: &Mark) -> Vec<Segment> {
+        self.segments[mark.segments..].to_vec()
+    }
+
+    /// Forgets everything since a batch began, and deletes the files that were read since.
+    pub(crate) fn undo(&mut self, mark: &Mark) -> Result<()> {
+        self.restore(mark)?;
+        for segment in self.segments.drain(mark.segments..) {
+            self.files.remove(&segment.name);
+        }
+        Ok(())
+    }
+
+    /// The same for segments that the record speaks of: their files stay.
+    pub(crate) fn set_aside(&mut self, mark: &Mark) -> Result<()> {
+        self.restore(mark)?;
+        self.segments.truncate(mark.segments);
+        Ok(())
+    }
+
+    fn restore(&mut self, mark: &Mark) -> Result<()> {
+        self.forget(mark.segments as u32)?;
+        self.tally = mark.tally;
+        self.delivered.restore(Named::default());
+        Ok(())
+    }
+
+    /// Takes back what the segments from `first` on have noted.
+    fn forget(&mut self, first: u32) -> Result<()> {
+        for ordinal in 0..self.places.len() {
+            let place = self.places.get(ordinal).map_err(spooled)?;
+            if !place.is_none() && place.segment >= first {
+                self.places.set(ordinal, Place::NONE).map_err(spooled)?;
+            }
+        }
+        while let Some((_, ordinal, place)) = self.taken.pop_if(|(by, ..)| *by >= first) {
+            self.places.set(ordinal, place).map_err(spooled)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a sealed segment again: the index is made of it, not kept. Whether the file is what was sealed;
+    /// of a damaged one nothing is to be kept.
+    pub(crate) fn again(&mut self, segment: Segment, attempt: u32) -> Result<bool> {
+        let number = self.next_number(attempt)?;
+        self.name = self.name.max(segment_number(&segment.name) + 1);
+        let file = match self.files.spool().open(&segment.name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.segments.push(segment);
+                return Ok(false);
+            }
+            Err(error) => return Err(spooled(error)),
+        };
+        let (mut buffer, mut at, mut row) = (vec![0; BUFFER], 0, RowCutter::default());
+        let (max, mut checksum) = (self.max_row_bytes, crc32fast::Hasher::new());
+        while at < segment.bytes {
+            let most = (segment.bytes - at).min(BUFFER as u64) as usize;
+            let read = file.read_at(&mut buffer[..most], at).map_err(spooled)?;
+            if read == 0 {
+                break;
+            }
+            checksum.update(&buffer[..read]);
+            row.cut(&buffer[..read], max, |row, offset| {
+                self.note(&segment.part, number, row, offset)
+            })?;
+            at += read as u64;
+        }
+        row.end(|row, offset| self.note(&segment.part, number, row, offset))?;
+        let noted = segment.checksum;
+        let whole = at == segment.bytes;
+        self.segments.push(segment);
+        Ok(whole && noted.is_none_or(|noted| noted == checksum.finalize()))
+    }
+
+    fn next_number(&mut self, attempt: u32) -> Result<u32> {
+        let number = u32::try_from(self.segments.len()).map_err(|_| {
+            Error::new(ErrorKind::Unsupported)
+                .with_message("more than 4,294,967,296 parts of results")
+        })?;
+        self.attempts.truncate(self.segments.len());
+        self.attempts.push(attempt);
+        Ok(number)
+    }
+
+    /// Begins to read a part.
+    pub(crate) fn open(&mut self, part: ResultPart, attempt: u32) -> Result<Reading> {
+        let number = self.next_number(attempt)?;
+        let what = format!("segment-{}", self.name);
+        self.name += 1;
+        Ok(Reading {
+            writer: self.files.create(&what)?,
+            what,
+            part,
+            number,
+            row: RowCutter::default(),
+            before: self.tally,
+            named_before: self.delivered.named(),
+            next: None,
+        })
+    }
+
+    /// Takes what came of a part.
+    pub(crate) fn take(&mut self, reading: &mut Reading, pieces: &[Bytes]) -> Result<()> {
+        let Reading {
+            writer,
+            row,
+            part,
+            number,
+            ..
+        } = reading;
+        let max = self.max_row_bytes;
+        for piece in pieces {
+            writer
+                .write_all(piece)
+                .map_err(|error| Error::local("writing the results", error))?;
+            let note = |row: Option<&[u8]>, offset| self.note(part, *number, row, offset);
+            row.cut(piece, max, note)?;
+        }
+        Ok(())
+    }
+
+    /// Seals a part that was read to its end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MalformedReply`] where none of it is a row of results: it came from something that stands
+    /// between, and requests that it does not name would be taken for unanswered and paid for again.
+    pub(crate) fn close(&mut self, mut reading: Reading) -> Result<Option<ResultPart>> {
+        let Reading {
+            row, part, number, ..
+        } = &mut reading;
+        row.end(|row, offset| self.note(part, *number, row, offset))?;
+        if self.tally.is_spoilt(&reading.before, self.takes_keyless()) {
+            self.drop_reading(reading)?;
+            return Err(Error::malformed("none of it is a row of results")
+                .with_operation("read the results")
+                .with_retry(Retry::Temporary));
+        }
+        reading
+            .writer
+            .sync()
+            .map_err(|error| Error::local("writing the results", error))?;
+        self.segments.push(Segment {
+            name: self.files.name(&reading.what).into(),
+            bytes: reading.writer.written,
+            rows: self.tally.rows - reading.before.rows,
+            checksum: Some(reading.writer.checksum()),
+            part: reading.part,
+        });
+        Ok(reading.next)
+    }
+
+    /// Lets go of a part that broke off, and of what it has noted.
+    pub(crate) fn drop_reading(&mut self, reading: Reading) -> Result<()> {
+        self.forget(reading.number)?;
+        self.tally = reading.before;
+        self.delivered.restore(reading.named_before);
+        self.files.remove(&self.files.name(&reading.what));
+        Ok(())
+    }
+
+    /// Notes where a row lies. `None`: the row was too long to be looked at.
+    fn note(
+        &mut self,
+        part: &ResultPart,
+        segment: u32,
+        row: Option<&[u8]>,
+        offset: u64,
+    ) -> Result<()> {
+        if row.is_some_and(|row| row.trim_ascii().is_empty()) {
+            return Ok(());
+        }
+        self.tally.rows += 1;
+        let Some(row) = row else {
+            self.tally.malformed += 1;
+            return Ok(());
+        };
+        let provider = Arc::clone(&self.provider);
+        let Ok(scanned) = provider.codec().scan(part, row) else {
+            self.tally.malformed += 1;
+            return Ok(());
+        };
+        let ordinal = match scanned.id {
+            Some(id) => self.joiner.ordinal(&id.decode())?,
+            None => {
+                self.tally.keyless += 1;
+                self.joiner.keyless()?
+            }
+        };
+        let ours = match ordinal {
+            Some(ordinal) => self.delivered.note(ordinal).map_err(spooled)?,
+            None => false,
+        };
+        let Some(ordinal) = ordinal.filter(|_| ours) else {
+            self.tally.foreign += u64::from(scanned.id.is_some());
+            return Ok(());
+        };
+        let known = self.places.get(ordinal).map_err(spooled)?;
+        let attempt = |segment: u32| self.attempts[segment as usize];
+        let later = !known.is_none() && attempt(segment) > attempt(known.segment);
+        if !known.is_none() && !later {
+            self.tally.duplicates += 1;
+        }
+        if known.yields_to(scanned.verdict, later) {
+            if !known.is_none() && known.segment != segment {
+                self.taken.push((segment, ordinal, known));
+            }
+            let length = u32::try_from(row.len())
+                .map_err(|_| Error::malformed("a row is longer than 4 GiB"))?;
+            let place = Place::new(segment, offset, length, scanned.verdict);
+            self.places.set(ordinal, place).map_err(spooled)?;
+        }
+        Ok(())
+    }
+
+    /// Every request has its place now.
+    pub(crate) fn finish(
+        &mut self,
+        snapshots: Vec<BatchSnapshot>,
+        undelivered: Vec<u64>,
+        name: &str,
+    ) -> Result<Finished> {
+        if let Joiner::Discover { echo, .. } = &mut self.joiner {
+            echo.flush().map_err(spooled)?;
+        }
+        let requests = self.joiner.count();
+        let mut index = self.files.create(name)?;
+        for ordinal in 0..requests {
+            let place = self.places.get(ordinal).map_err(spooled)?;
+            index.write_all(&place.to_bytes()).map_err(spooled)?;
+        }
+        index.flush().map_err(spooled)?;
+        Ok(self.finished(snapshots, undelivered, requests, name))
+    }
+
+    /// The same of a run, whose output may hold only some of its requests.
+    pub(crate) fn finish_run(
+        &mut self,
+        plan: &Plan,
+        snapshots: Vec<BatchSnapshot>,
+        undelivered: Vec<u64>,
+        attempt: u32,
+        name: &str,
+    ) -> Result<Finished> {
+        let sent = sent_table(attempt);
+        let Some(order) = plan.order()? else {
+            let finished = self.finish(snapshots, undelivered, name)?;
+            return Ok(Finished {
+                sent: Some(sent),
+                ..finished
+            });
+        };
+        let mut table = Reader::new(self.files.open(&sent)?);
+        let sents = (0..plan.ordinals()).map(|_| Sent::read(&mut table).map_err(spooled));
+        let sents: Vec<Sent> = sents.collect::<Result<_>>()?;
+        let mut index = self.files.create(name)?;
+        let lie = format!("{name}-sent");
+        let mut lies = self.files.create(&lie)?;
+        for ordinal in order {
+            let place = self.places.get(ordinal).map_err(spooled)?;
+            index.write_all(&place.to_bytes()).map_err(spooled)?;
+            sents[ordinal as usize].write(&mut lies).map_err(spooled)?;
+        }
+        index.flush().map_err(spooled)?;
+        lies.flush().map_err(spooled)?;
+        Ok(Finished {
+            sent: Some(lie),
+            echo: plan.echo(),
+            ..self.finished(snapshots, undelivered, plan.requests, name)
+        })
+    }
+
+    fn finished(
+        &mut self,
+        snapshots: Vec<BatchSnapshot>,
+        undelivered: Vec<u64>,
+        requests: u32,
+        name: &str,
+    ) -> Finished {
+        Finished {
+            snapshots,
+            undelivered,
+            files: Arc::clone(&self.files),
+            segments: std::mem::take(&mut self.segments),
+            requests,
+            index: name.to_owned(),
+            echo: "echo".to_owned(),
+            sent: None,
+            tally: self.tally,
+        }
+    }
+}
+
+/// Segments are numbered in the order in which they were fetched.
+pub(crate) fn segment_number(name: &str) -> u32 {
+    let digits = name.rsplit('-').next().unwrap_or_default();
+    digits.parse().unwrap_or(0)
+}
