@@ -98,10 +98,14 @@ async fn a_lost_create_beside_a_twin_is_held_where_labels_are_missing_and_found_
 #[tokio::test]
 async fn a_create_that_was_refused_for_now_is_sent_again_and_paid_for_once() {
     for subject in SUBJECTS {
+        let FaultKind::Status { code, body, .. } = FaultKind::status(429) else {
+            panic!("a status");
+        };
+        let headers = vec![("retry-after-ms".to_owned(), "5".to_owned())];
         let busy = FaultKind::Status {
-            code: 429,
-            body: "{}".to_owned(),
-            headers: vec![("retry-after-ms".to_owned(), "5".to_owned())],
+            code,
+            body,
+            headers,
         };
         let (emulator, invoker) = world(subject, Pace::INSTANT).await;
         emulator.add_fault(Fault::once(Operation::Create, busy));

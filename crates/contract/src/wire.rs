@@ -82,7 +82,8 @@ pub trait Wire: Send + Sync + 'static {
         Shape::Lines
     }
 
-    /// The body of an answer that says no, with words for a person to read.
+    /// The body of an answer that says no, with words for a person to read: the provider's own error object, as
+    /// it is documented, for any HTTP status.
     fn refusal(&self, status: u16, words: &str) -> Value;
 
     /// The HTTP status that a cancel of a batch that has ended is answered with.

@@ -124,7 +124,8 @@ pub struct RequestCounts {
 impl RequestCounts {
     /// Requests that will not change any more.
     pub fn finished(&self) -> u64 {
-        self.succeeded + self.errored + self.expired + self.cancelled
+        let others = [self.errored, self.expired, self.cancelled];
+        others.into_iter().fold(self.succeeded, u64::saturating_add)
     }
 }
 

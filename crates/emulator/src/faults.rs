@@ -111,10 +111,10 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// A status with OpenAI's error body and no headers.
+    /// A status with an error body that each of the providers' adapters takes for its own, and no headers.
     pub fn status(code: u16) -> Self {
         let body = format!(
-            r#"{{"error":{{"message":"a fault on purpose","type":"server_error","param":null,"code":null}},"status":{code}}}"#
+            r#"{{"type":"error","error":{{"message":"a fault on purpose","type":"server_error","param":null,"code":{code},"status":"ON_PURPOSE"}},"status":{code}}}"#
         );
         Self::Status {
             code,

@@ -2,10 +2,12 @@
 
 use lmbatch_core::{Delivery, ErrorKind, Retry};
 
-/// What became of a request that was answered so. No header and no body changes it.
-pub fn delivery_of(status: u16) -> Delivery {
+/// Returns what became of a request that was answered with this HTTP status. [`Delivery::Refused`] takes both a
+/// status that refuses and a body that is the provider's own error object (`recognised`): a proxy may answer
+/// with any status after the provider has accepted the request.
+pub fn delivery_of(status: u16, recognised: bool) -> Delivery {
     match status {
-        400..=405 | 411 | 413..=415 | 422 | 429 | 431 => Delivery::Refused,
+        400..=405 | 410 | 411 | 413..=415 | 422 | 429 | 431 if recognised => Delivery::Refused,
         _ => Delivery::Unknown,
     }
 }
@@ -32,16 +34,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_clear_refusal_is_a_refusal() {
+    fn only_the_providers_own_error_under_a_refusing_status_is_a_refusal() {
         for status in [
-            400, 401, 402, 403, 404, 405, 411, 413, 414, 415, 422, 429, 431,
+            400, 401, 402, 403, 404, 405, 410, 411, 413, 414, 415, 422, 429, 431,
         ] {
-            assert_eq!(delivery_of(status), Delivery::Refused, "{status}");
+            assert_eq!(delivery_of(status, true), Delivery::Refused, "{status}");
+            assert_eq!(delivery_of(status, false), Delivery::Unknown, "{status}");
         }
         for status in [
             200, 302, 307, 408, 409, 425, 499, 500, 502, 503, 504, 520, 529,
         ] {
-            assert_eq!(delivery_of(status), Delivery::Unknown, "{status}");
+            assert_eq!(delivery_of(status, true), Delivery::Unknown, "{status}");
         }
     }
 

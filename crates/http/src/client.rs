@@ -2,22 +2,29 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _};
-use lmbatch_core::{
-    AccountId, ByteStream, Delivery, Error, ErrorKind, ProviderId, Result, Retry, Shard,
+use futures::StreamExt as _;
+use lmbatch_core::{AccountId, ByteStream, Error, ErrorKind, ProviderId, Result, Shard};
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
 };
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Body, Client, ClientBuilder, Method, Url, redirect, retry};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::clock::MachineClock;
+use crate::limits::{Limits, Rules};
 use crate::multipart::Multipart;
 use crate::reply::Reply;
+use crate::secrets::Secrets;
+use crate::sending::{Meter, answer_to};
+use crate::url::is_loopback;
 
 /// Redirects that a download may take.
 const MAX_HOPS: usize = 3;
+
+/// The most bytes of a URL that a provider gives.
+const MAX_URL: usize = 8 << 10;
 
 /// Where a provider is and how long to wait for it.
 #[derive(Debug, Clone)]
@@ -30,8 +37,19 @@ pub struct HttpOptions {
     pub user_agent: String,
     /// For the connection.
     pub connect_timeout: Duration,
-    /// For each read: a large upload or download may take as long as it moves.
+    /// The longest silence, 120 s unless set: no byte of the request is taken, no answer begins, or no byte
+    /// of it arrives. A large upload or download may take as long as it moves.
     pub read_timeout: Duration,
+    /// The time in which an answer that is read as JSON or as an error must be complete, from its beginning:
+    /// 120 s unless set. A document that holds results gets one second more for each 64 KiB.
+    pub answer_timeout: Duration,
+    /// The bytes per second below which an upload or a download is given up, 1,024 unless set; 0 for none.
+    pub least_speed: u64,
+    /// The time over which that speed is measured, 60 s unless set. For uploads it is at least `read_timeout`,
+    /// since the system's buffers take them in bursts.
+    pub speed_window: Duration,
+    /// The most bytes of a JSON document that may hold results, 2 GiB unless set.
+    pub max_document_bytes: u64,
     /// Origins besides our own from which a download may come, without credentials.
     pub allowed_origins: Vec<Url>,
 }
@@ -45,6 +63,10 @@ impl HttpOptions {
             user_agent: concat!("lmbatch/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(120),
+            answer_timeout: Duration::from_secs(120),
+            least_speed: 1 << 10,
+            speed_window: Duration::from_secs(60),
+            max_document_bytes: 2 << 30,
             allowed_origins: Vec::new(),
         })
     }
@@ -62,6 +84,7 @@ struct Inner {
     headers: HeaderMap,
     usual: Client,
     once: Client,
+    rules: Arc<Rules>,
 }
 
 impl HttpClient {
@@ -87,8 +110,20 @@ impl HttpClient {
             Client::builder().http1_only().pool_max_idle_per_host(0),
             &options,
         )?;
+        let rules = Rules {
+            limits: Limits {
+                silence: options.read_timeout,
+                answer: options.answer_timeout,
+                least_speed: options.least_speed,
+                window: options.speed_window,
+                document_bytes: options.max_document_bytes,
+            },
+            secrets: Secrets::new(credentials.iter().map(|(_, value)| value)),
+            clock: Arc::new(MachineClock::new()),
+        };
         Ok(Self {
             inner: Arc::new(Inner {
+                rules: Arc::new(rules),
                 options,
                 credentials: secret,
                 headers,
@@ -121,8 +156,12 @@ impl HttpClient {
         self.exchange(Method::DELETE, path)
     }
 
-    /// Path and query of a URL that the provider gave, if it leads to our own origin.
+    /// Path and query of a URL that the provider gave, if it leads to the origin of the base URL and is not
+    /// longer than 8 KiB.
     pub fn own_path(&self, url: &str) -> Option<String> {
+        if url.len() > MAX_URL {
+            return None;
+        }
         let base = &self.inner.options.base_url;
         let url = base.join(url).ok()?;
         let query = url.query().map(|query| format!("?{query}"));
@@ -145,10 +184,17 @@ impl HttpClient {
 }
 
 fn build(builder: ClientBuilder, options: &HttpOptions) -> Result<Client> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    // What stays on this machine may travel in the open: it goes through no proxy.
+    let builder = match is_loopback(&options.base_url) {
+        true => builder.no_proxy(),
+        false => builder,
+    };
     builder
         .user_agent(&options.user_agent)
+        .default_headers(headers)
         .connect_timeout(options.connect_timeout)
-        .read_timeout(options.read_timeout)
         .redirect(redirect::Policy::none())
         .retry(retry::never())
         .referer(false)
@@ -278,37 +324,30 @@ impl Exchange {
             .headers(inner.headers.clone())
             .headers(inner.credentials.clone());
         request = request.headers(self.headers);
-        let mut total = 0;
-        let sent = Arc::new(AtomicU64::new(0));
+        let rules = &inner.rules;
+        let total = self.body.as_ref().map_or(0, |(_, len, _)| *len);
+        let meter = Meter::new(total);
         if let Some((content_type, len, body)) = self.body {
-            total = len;
-            let counter = Arc::clone(&sent);
-            let counted = body.inspect_ok(move |piece| {
-                counter.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            });
             request = request
                 .header(CONTENT_TYPE, content_type)
                 .header(CONTENT_LENGTH, len)
-                .body(Body::wrap_stream(counted));
+                .body(Body::wrap_stream(meter.count(rules, body)));
         } else if self.method == Method::POST {
             request = request.header(CONTENT_LENGTH, 0);
         }
-        let result = request.send().await;
-        let complete = sent.load(Ordering::Relaxed) >= total;
-        match result {
+        let about = (self.operation, &provider);
+        let answered = answer_to(request, &meter, rules, about).await;
+        // An id in the path may be anything that the provider says.
+        let path = rules.secrets.fact(&self.path);
+        match answered {
             Ok(response) => {
-                let reply = Reply::new(response, self.operation, provider);
-                tracing::debug!(method = %self.method, path = %self.path, status = reply.status(), request_id = reply.request_id(), "exchange");
+                let reply = Reply::new(response, self.operation, provider, rules);
+                tracing::debug!(method = %self.method, %path, status = reply.status(), request_id = reply.request_id(), "exchange");
                 Ok(reply)
             }
             Err(error) => {
-                tracing::debug!(method = %self.method, path = %self.path, complete, "exchange failed");
-                Err(failed(
-                    provider,
-                    self.operation,
-                    complete,
-                    error.without_url(),
-                ))
+                tracing::debug!(method = %self.method, %path, delivery = ?error.delivery(), "exchange failed");
+                Err(error)
             }
         }
     }
@@ -341,10 +380,9 @@ impl Exchange {
                 .iter()
                 .any(|origin| origin.origin() == target.origin());
             if !ours && !allowed {
-                return foreign(&format!(
-                    "a redirect to {}",
-                    target.host_str().unwrap_or("another host")
-                ));
+                let host = target.host_str().unwrap_or("another host");
+                let host = inner.rules.secrets.fact(host);
+                return foreign(&format!("a redirect to {host}"));
             }
             let mut request = inner.usual.get(target.clone()).headers(headers.clone());
             if ours {
@@ -352,53 +390,13 @@ impl Exchange {
                     .headers(inner.headers.clone())
                     .headers(inner.credentials.clone());
             }
-            let response = request
-                .send()
-                .await
-                .map_err(|error| failed(provider.clone(), operation, true, error.without_url()))?;
-            reply = Reply::new(response, operation, provider.clone());
+            let about = (operation, &provider);
+            let response = answer_to(request, &Meter::new(0), &inner.rules, about).await?;
+            reply = Reply::new(response, operation, provider.clone(), &inner.rules);
             at = target;
         }
         Ok(reply)
     }
-}
-
-/// No answer. Where the body was never complete the provider cannot have acted on it.
-fn failed(
-    provider: ProviderId,
-    operation: &'static str,
-    complete: bool,
-    error: reqwest::Error,
-) -> Error {
-    let delivery = if error.is_connect() || error.is_builder() || !complete {
-        Delivery::NotSent
-    } else {
-        Delivery::Unknown
-    };
-    let kind = if error.is_timeout() {
-        ErrorKind::Timeout
-    } else {
-        ErrorKind::Connection
-    };
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = Some(&error);
-    while let Some(one) = cause {
-        text = one.to_string();
-        cause = one.source();
-    }
-    // A certificate does not become valid by asking again.
-    let retry = if text.contains("certificate") {
-        Retry::Permanent
-    } else {
-        Retry::Temporary
-    };
-    Error::new(kind)
-        .with_operation(operation)
-        .with_provider(provider)
-        .with_message(text)
-        .with_retry(retry)
-        .with_delivery(delivery)
-        .with_source(error)
 }
 
 fn foreign(provider: &ProviderId, operation: &'static str, message: &str) -> Error {

@@ -9,7 +9,19 @@ use lmbatch_core::{ByteStream, Chunk, Delivery, Error, ErrorKind, Result, Retry,
 use serde::de::DeserializeOwned;
 
 /// The most bytes of a document without its rows.
-const MAX_REST: usize = 4 << 20;
+const MAX_REST: u64 = 4 << 20;
+
+/// The most bytes between and beside the rows that are read: a list that says the same again, and spaces.
+const MAX_SKIPPED: u64 = 2 << 30;
+
+/// The most levels around a list of rows.
+const MAX_DEPTH: usize = 128;
+
+/// The most levels within a row. No parser reads so many; a document of nothing but brackets ends here.
+const MAX_ROW_DEPTH: u64 = 1 << 16;
+
+/// The most bytes of a member's name outside of rows.
+const MAX_KEY: usize = 64 << 10;
 
 /// Member names from the top of the document to a list of rows; `*` for every element of a list between.
 pub type Path = &'static [&'static str];
@@ -22,13 +34,10 @@ pub(crate) async fn rest<T: DeserializeOwned>(
     let mut cutter = Cutter::new(paths);
     let (mut rest, mut rows) = (Vec::new(), BytesMut::new());
     while let Some(piece) = body.try_next().await? {
-        cutter.cut(&piece, Some(&mut rest), &mut rows);
+        cutter
+            .cut(&piece, Some(&mut rest), &mut rows)
+            .map_err(|error| error.with_retry(Retry::Permanent))?;
         rows.clear();
-        if rest.len() > MAX_REST {
-            return Err(Error::malformed(format!(
-                "it is longer than {MAX_REST} bytes"
-            )));
-        }
     }
     // The parser's words may quote the body: its position is enough.
     serde_json::from_slice(&rest).map_err(|error| {
@@ -41,7 +50,8 @@ pub(crate) async fn rest<T: DeserializeOwned>(
 }
 
 /// The rows of the first list that stands at one of `paths`, each on a line of its own. A document that
-/// ends early is an error, never fewer rows.
+/// ends early is an error, never fewer rows, and so is anything that is no JSON object, such as a web page.
+/// What is read of a document never costs more memory than a piece of it.
 pub fn document_rows(body: ByteStream, paths: &'static [Path]) -> RowStream {
     let start = (body, Cutter::new(paths), VecDeque::<Bytes>::new());
     stream::try_unfold(start, |(mut body, mut cutter, mut ready)| async move {
@@ -61,7 +71,9 @@ pub fn document_rows(body: ByteStream, paths: &'static [Path]) -> RowStream {
                 };
             };
             let mut rows = BytesMut::with_capacity(piece.len());
-            cutter.cut(&piece, None, &mut rows);
+            cutter
+                .cut(&piece, None, &mut rows)
+                .map_err(|error| error.with_operation("read the results"))?;
             if !rows.is_empty() {
                 ready.push_back(rows.freeze());
             }
@@ -90,16 +102,18 @@ enum Level {
 /// Follows a document byte by byte, across any cut.
 struct Cutter {
     paths: &'static [Path],
+    /// Open brackets up to the list of rows. Within rows they are only counted.
     levels: Vec<Level>,
+    row_depth: u64,
     in_string: bool,
     escaped: bool,
     in_key: bool,
     place: Place,
-    /// How many levels are open where a list of rows is.
-    list_at: usize,
     row_begun: bool,
     taken: bool,
     begun: bool,
+    rest: u64,
+    skipped: u64,
 }
 
 impl Cutter {
@@ -107,14 +121,16 @@ impl Cutter {
         Self {
             paths,
             levels: Vec::new(),
+            row_depth: 0,
             in_string: false,
             escaped: false,
             in_key: false,
             place: Place::Rest,
-            list_at: 0,
             row_begun: false,
             taken: false,
             begun: false,
+            rest: 0,
+            skipped: 0,
         }
     }
 
@@ -122,16 +138,22 @@ impl Cutter {
         self.begun && self.levels.is_empty() && !self.in_string
     }
 
-    fn cut(&mut self, piece: &[u8], mut rest: Option<&mut Vec<u8>>, rows: &mut BytesMut) {
+    fn cut(
+        &mut self,
+        piece: &[u8],
+        mut rest: Option<&mut Vec<u8>>,
+        rows: &mut BytesMut,
+    ) -> Result<()> {
         for byte in piece {
             let before = self.place;
-            let inside = self.step(*byte);
+            let inside = self.step(*byte)?;
             match (before, self.place) {
                 (Place::Rest, Place::Rest) | (Place::Rest, _) | (_, Place::Rest) => {
                     if before == Place::Rows && self.row_begun {
                         rows.extend_from_slice(b"\n");
                         self.row_begun = false;
                     }
+                    self.rest += 1;
                     if let Some(rest) = rest.as_deref_mut() {
                         rest.push(*byte);
                     }
@@ -146,21 +168,44 @@ impl Cutter {
                             rows.extend_from_slice(b"\n");
                         }
                         self.row_begun = false;
+                        self.skipped += 1;
                     }
-                    Inside::Space => {}
+                    Inside::Space => self.skipped += 1,
                 },
-                (Place::Again, _) => {}
+                (Place::Again, _) => self.skipped += 1,
+            }
+            if self.rest > MAX_REST {
+                return Err(too_much(&format!("it is longer than {MAX_REST} bytes")));
+            }
+            if self.skipped > MAX_SKIPPED {
+                return Err(too_much("it holds too much beside its rows"));
             }
         }
+        Ok(())
     }
 
     /// One byte on.
-    fn step(&mut self, byte: u8) -> Inside {
-        self.begun = true;
+    fn step(&mut self, byte: u8) -> Result<Inside> {
         if self.in_string {
-            self.string_byte(byte);
-            return Inside::Row;
+            self.string_byte(byte)?;
+            return Ok(Inside::Row);
         }
+        if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+            return Ok(Inside::Space);
+        }
+        if self.levels.is_empty() && (self.begun || byte != b'{') {
+            return Err(no_document());
+        }
+        self.begun = true;
+        match self.place {
+            Place::Rest => self.step_outside(byte)?,
+            Place::Rows | Place::Again => return self.step_inside(byte),
+        }
+        Ok(Inside::Row)
+    }
+
+    /// One byte around the lists, outside of a string.
+    fn step_outside(&mut self, byte: u8) -> Result<()> {
         match byte {
             b'"' => {
                 self.in_string = true;
@@ -173,49 +218,67 @@ impl Cutter {
                     self.in_key = true;
                 }
             }
+            b'{' | b'[' if self.levels.len() >= MAX_DEPTH => {
+                return Err(too_much(&format!(
+                    "it is nested more than {MAX_DEPTH} levels deep"
+                )));
+            }
             b'{' => self.levels.push(Level::Object {
                 key: Vec::new(),
                 expects_key: true,
             }),
             b'[' => {
-                let here = self.place == Place::Rest && self.is_at_path();
+                let here = self.is_at_path();
                 self.levels.push(Level::List);
                 if here {
-                    self.place = if self.taken {
-                        Place::Again
-                    } else {
-                        Place::Rows
+                    self.place = match self.taken {
+                        true => Place::Again,
+                        false => Place::Rows,
                     };
-                    self.list_at = self.levels.len();
                     self.taken = true;
                 }
             }
             b'}' | b']' => {
-                if self.place != Place::Rest && self.levels.len() == self.list_at {
-                    self.place = Place::Rest;
+                let object = matches!(self.levels.pop(), Some(Level::Object { .. }));
+                if object != (byte == b'}') {
+                    return Err(no_document());
                 }
-                self.levels.pop();
             }
-            b',' => {
+            b',' | b':' => {
                 if let Some(Level::Object { expects_key, .. }) = self.levels.last_mut() {
-                    *expects_key = true;
-                }
-                if self.place != Place::Rest && self.levels.len() == self.list_at {
-                    return Inside::Between;
+                    *expects_key = byte == b',';
                 }
             }
-            b':' => {
-                if let Some(Level::Object { expects_key, .. }) = self.levels.last_mut() {
-                    *expects_key = false;
-                }
-            }
-            b' ' | b'\n' | b'\r' | b'\t' => return Inside::Space,
             _ => {}
         }
-        Inside::Row
+        Ok(())
     }
 
-    fn string_byte(&mut self, byte: u8) {
+    /// One byte of a list of rows, outside of a string. Rows may be of any kind: only their ends matter.
+    fn step_inside(&mut self, byte: u8) -> Result<Inside> {
+        match byte {
+            b'"' => self.in_string = true,
+            b'{' | b'[' => {
+                self.row_depth += 1;
+                if self.row_depth > MAX_ROW_DEPTH {
+                    return Err(too_much(&format!(
+                        "a row is nested more than {MAX_ROW_DEPTH} levels deep"
+                    )));
+                }
+            }
+            b'}' | b']' if self.row_depth > 0 => self.row_depth -= 1,
+            b']' => {
+                self.place = Place::Rest;
+                self.levels.pop();
+            }
+            b'}' => return Err(no_document()),
+            b',' if self.row_depth == 0 => return Ok(Inside::Between),
+            _ => {}
+        }
+        Ok(Inside::Row)
+    }
+
+    fn string_byte(&mut self, byte: u8) -> Result<()> {
         let ends = byte == b'"' && !self.escaped;
         self.escaped = byte == b'\\' && !self.escaped;
         if ends {
@@ -224,8 +287,14 @@ impl Cutter {
         } else if self.in_key
             && let Some(Level::Object { key, .. }) = self.levels.last_mut()
         {
+            if key.len() >= MAX_KEY {
+                return Err(too_much(&format!(
+                    "the name of a member is longer than {MAX_KEY} bytes"
+                )));
+            }
             key.push(byte);
         }
+        Ok(())
     }
 
     fn is_at_path(&self) -> bool {
@@ -241,6 +310,16 @@ impl Cutter {
                     .all(|(key, name)| key.unwrap_or(b"*") == name.as_bytes())
         })
     }
+}
+
+/// A document that costs more than any real one. It is the same when it is read again.
+fn too_much(why: &str) -> Error {
+    Error::malformed(why)
+}
+
+/// Something else in place of the document, such as a web page: the next answer may be the document.
+fn no_document() -> Error {
+    Error::malformed("not the JSON that was expected").with_retry(Retry::Temporary)
 }
 
 /// What a byte of a list is.
@@ -321,5 +400,78 @@ mod tests {
         }
         let nonsense = block_on(rest::<Value>(pieces("<html>", 2), PATHS));
         assert_eq!(nonsense.unwrap_err().kind(), ErrorKind::MalformedReply);
+    }
+
+    #[test]
+    fn what_is_no_document_is_an_error_and_never_no_rows() {
+        for text in [
+            "<!DOCTYPE html><html>",
+            "null",
+            "[]",
+            "\"x\"",
+            "{}{}",
+            "{}\n<html>",
+            "{\"response\":{\"rows\":{\"rows\":[1}}}",
+            "{\"a\":1]",
+            "\u{feff}{}",
+        ] {
+            for step in [1, 3, 100] {
+                let error = rows(text, step).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::MalformedReply, "{text}: {error}");
+                assert_eq!(error.retry(), Retry::Temporary, "{text}");
+            }
+        }
+        for text in ["", " \n"] {
+            assert_eq!(rows(text, 1).unwrap_err().kind(), ErrorKind::Connection);
+        }
+    }
+
+    /// `before`, then `unit` for ever.
+    fn endless(before: &'static str, unit: &'static str) -> ByteStream {
+        let piece = Bytes::from(unit.repeat((64 << 10) / unit.len()));
+        let before = stream::iter([Ok(Bytes::from(before))]);
+        before
+            .chain(stream::repeat_with(move || Ok(piece.clone())))
+            .boxed()
+    }
+
+    const IN_ROWS: &str = r#"{"response":{"rows":{"rows":["#;
+
+    #[test]
+    fn an_endless_document_ends_in_an_error_that_asking_again_does_not_cure() {
+        for (before, unit) in [
+            ("", "{\"a\":"),
+            ("{\"a\":", "["),
+            ("{\"a\":\"", "x"),
+            ("{\"", "x"),
+            ("{\"a\":[", "1,"),
+            (IN_ROWS, "["),
+            (IN_ROWS, "{\"a\":"),
+        ] {
+            let read = document_rows(endless(before, unit), PATHS);
+            let read = block_on(read.try_for_each(|_| std::future::ready(Ok(()))));
+            let polled = block_on(rest::<Value>(endless(before, unit), PATHS));
+            for error in [read.unwrap_err(), polled.unwrap_err()] {
+                assert_eq!(error.kind(), ErrorKind::MalformedReply, "{before} {unit}");
+                assert_eq!(error.retry(), Retry::Permanent, "{before} {unit}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_deep_row_and_a_row_with_a_long_name_are_rows_like_others_and_are_not_kept() {
+        let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+        let long = format!("{{\"{}\":1}}", "x".repeat(1 << 20));
+        let text = format!("{IN_ROWS}1,{deep},{long},2]}}}}}}");
+        let expected = format!("1\n{deep}\n{long}\n2\n");
+        assert_eq!(rows(&text, 4096).unwrap(), expected);
+        let mut cutter = Cutter::new(PATHS);
+        let mut out = BytesMut::new();
+        cutter.cut(text.as_bytes(), None, &mut out).unwrap();
+        let kept = cutter.levels.iter().map(|level| match level {
+            Level::Object { key, .. } => key.capacity(),
+            Level::List => 0,
+        });
+        assert!(cutter.levels.capacity() < 64 && kept.sum::<usize>() < 1024);
     }
 }

@@ -1,12 +1,14 @@
 //! What every adapter makes of certain answers, in one place.
 
-use lmbatch_core::{BatchId, BatchProvider, Delivery, Error, ErrorKind, RequestCounts};
+use lmbatch_core::{BatchId, BatchProvider, Delivery, Error, ErrorKind, RequestCounts, Retry};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::body::Kind;
+use crate::classify::kind_of;
 use crate::document::{self, Path};
-use crate::reply::Reply;
+use crate::reply::{Reply, because};
 
 impl Reply {
     /// What was made, by its id in `member`. No more of the answer is read, so that nothing else can spoil
@@ -15,8 +17,13 @@ impl Reply {
         let about = self
             .error(ErrorKind::MalformedReply)
             .with_delivery(Delivery::Unknown);
+        let rules = self.share();
         let made: Value = self.json().await?;
         match made.get(member).and_then(Value::as_str) {
+            // Ids are printed and kept.
+            Some(id) if rules.secrets.are_in(id) => {
+                Err(about.with_message(format!("its {member} holds the key")))
+            }
             Some(id) if !id.is_empty() => Ok(id.to_owned()),
             _ => Err(about.with_message(format!("it holds no {member}"))),
         }
@@ -27,12 +34,13 @@ impl Reply {
         let about = self
             .error(ErrorKind::MalformedReply)
             .with_delivery(Delivery::Unknown);
-        document::rest(self.stream(), paths).await.map_err(|error| {
-            about
-                .with_kind(error.kind())
-                .with_retry(error.retry())
-                .with_source(error)
-        })
+        let kind = match paths.is_empty() {
+            true => Kind::Answer,
+            false => Kind::Document,
+        };
+        let body = self.body(kind).into_stream();
+        let rest = document::rest(body, paths).await;
+        rest.map_err(|error| because(about, error))
     }
 }
 
@@ -69,20 +77,48 @@ pub fn counts(counts: Option<&Value>, [total, succeeded, errored]: [&str; 3]) ->
     }
 }
 
-/// An error of a call on a batch's own path: a 404 there is a missing batch, not a missing model.
+/// Whether an answer says that what the path names does not exist: 404 or 410 with the provider's own error
+/// object. The same status from a proxy says nothing of the provider.
+pub(crate) fn is_gone(error: &Error) -> bool {
+    matches!(error.http_status(), Some(404 | 410)) && error.delivery() == Delivery::Refused
+}
+
+/// An error of a call on a batch's own path: a 404 there is a missing batch, not a missing model. One that is
+/// not the provider's own says nothing of the batch, and is temporary.
 pub fn of_batch(batch: &BatchId, error: Error) -> Error {
     let error = error.with_batch(batch.clone());
-    if error.http_status() == Some(404) {
-        error.with_kind(ErrorKind::BatchNotFound)
-    } else {
-        error
+    match error.http_status() {
+        Some(404) => named(error, ErrorKind::BatchNotFound),
+        _ => error,
     }
 }
 
-/// An error of a call on a file's own path: what is gone there is the file.
+/// An error of a call on a file's own path: a 404 or 410 there is a missing file. One that is not the
+/// provider's own says nothing of the file, and is temporary.
 pub fn of_file(error: Error) -> Error {
     match error.http_status() {
-        Some(404 | 410) => error.with_kind(ErrorKind::FileNotFound),
+        Some(404 | 410) => named(error, ErrorKind::FileNotFound),
+        _ => error,
+    }
+}
+
+fn named(error: Error, kind: ErrorKind) -> Error {
+    match is_gone(&error) {
+        true => error.with_kind(kind),
+        false => error
+            .with_kind(ErrorKind::MalformedReply)
+            .with_message("the answer is not the provider's own; a proxy may have sent it")
+            .with_retry(Retry::Temporary),
+    }
+}
+
+/// An error of a call whose path names neither a batch, a file nor a model, such as a list: a 404 there means
+/// that the server has no such path.
+pub fn of_list(error: Error) -> Error {
+    match error.http_status() {
+        Some(404) => error
+            .with_kind(kind_of(404).0)
+            .with_message("the server has no such path; check the base URL"),
         _ => error,
     }
 }

@@ -2,13 +2,18 @@
 //! or follows a redirect by itself.
 
 mod account;
+mod body;
 mod classify;
 mod client;
+mod clock;
 mod document;
 mod habits;
+mod limits;
 mod multipart;
 mod reply;
 mod retry_after;
+mod secrets;
+mod sending;
 mod told;
 mod url;
 
@@ -16,7 +21,7 @@ pub use account::account;
 pub use classify::{delivery_of, kind_of};
 pub use client::{Exchange, HttpClient, HttpOptions};
 pub use document::{Path, document_rows};
-pub use habits::{believed, cancelled, count, counts, listed, of_batch, of_file};
+pub use habits::{believed, cancelled, count, counts, listed, of_batch, of_file, of_list};
 pub use multipart::Multipart;
 pub use reply::{Reply, rows};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};

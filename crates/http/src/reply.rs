@@ -1,13 +1,17 @@
 //! An answer, whatever its status.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
-use lmbatch_core::{ByteStream, Chunk, Delivery, Error, ErrorKind, ProviderId, Retry, RowStream};
+use futures::{StreamExt as _, TryStreamExt as _};
+use lmbatch_core::{ByteStream, Chunk, Delivery, Error, ErrorKind, ProviderId, RowStream};
 use reqwest::Response;
 use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
+
+use crate::body::{Body, Kind};
+use crate::limits::Rules;
 
 /// The most bytes of a JSON answer.
 const MAX_JSON: usize = 16 << 20;
@@ -20,16 +24,30 @@ pub struct Reply {
     response: Response,
     operation: &'static str,
     provider: ProviderId,
+    rules: Arc<Rules>,
+    began: Duration,
+    request_id: Option<String>,
 }
 
 impl Reply {
-    pub(crate) fn new(response: Response, operation: &'static str, provider: ProviderId) -> Self {
+    pub(crate) fn new(
+        response: Response,
+        operation: &'static str,
+        provider: ProviderId,
+        rules: &Arc<Rules>,
+    ) -> Self {
+        let headers = response.headers().clone();
+        let id = ["x-request-id", "request-id"];
+        let id = id.into_iter().find_map(|name| headers.get(name));
         Self {
             provider,
             status: response.status().as_u16(),
-            headers: response.headers().clone(),
+            request_id: id.map(|id| rules.secrets.fact(&String::from_utf8_lossy(id.as_bytes()))),
+            headers,
             response,
             operation,
+            rules: Arc::clone(rules),
+            began: rules.clock.elapsed(),
         }
     }
 
@@ -45,12 +63,11 @@ impl Reply {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
-    /// The provider's name of the exchange.
+    /// The provider's name of the exchange, of at most 200 characters, without secrets and control characters.
     pub fn request_id(&self) -> Option<&str> {
-        self.header("x-request-id")
-            .or_else(|| self.header("request-id"))
+        self.request_id.as_deref()
     }
-    /// When the server wishes us to come back.
+    /// The time after which the server asks to be called again: one second to one day.
     pub fn retry_after(&self) -> Option<Duration> {
         crate::retry_after::retry_after(&self.headers)
     }
@@ -72,11 +89,20 @@ impl Reply {
         &self.provider
     }
 
-    /// The body, up to `max` bytes.
+    pub(crate) fn share(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules)
+    }
+
+    pub(crate) fn body(self, kind: Kind) -> Body {
+        let about = (self.operation, self.provider);
+        Body::new(self.response, kind, about, (self.rules, self.began))
+    }
+
+    /// The body, up to `max` bytes, complete within [`answer_timeout`](crate::HttpOptions::answer_timeout).
     pub async fn bytes(self, max: usize) -> Result<Bytes, Error> {
-        let mut stream = self.stream();
+        let mut stream = self.body(Kind::Answer);
         let mut body = BytesMut::new();
-        while let Some(piece) = stream.try_next().await? {
+        while let Some(piece) = stream.next().await? {
             if body.len() + piece.len() > max {
                 return Err(Error::malformed(format!("it is longer than {max} bytes")));
             }
@@ -91,10 +117,7 @@ impl Reply {
             .error(ErrorKind::MalformedReply)
             .with_delivery(Delivery::Unknown);
         match self.bytes(MAX_JSON).await {
-            Err(error) => Err(about
-                .with_kind(error.kind())
-                .with_retry(error.retry())
-                .with_source(error)),
+            Err(error) => Err(because(about, error)),
             // The parser's words may quote the body: its position is enough.
             Ok(body) => serde_json::from_slice(&body).map_err(|error| {
                 about.with_message(format!(
@@ -106,61 +129,23 @@ impl Reply {
         }
     }
 
-    /// The body as it comes. One that ends before its announced length is an error.
+    /// The body as it comes. One that ends before its announced length is an error, and so is one that stands
+    /// still, is slower than [`least_speed`](crate::HttpOptions::least_speed), or is encoded.
     pub fn stream(self) -> ByteStream {
-        let (operation, provider) = (self.operation, self.provider);
-        let named = provider.clone();
-        let expected = self
-            .headers
-            .get("content-length")
-            .and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
-        let body = self
-            .response
-            .bytes_stream()
-            .map_err(move |error| broken(named.clone(), operation, error.without_url()));
-        let counted =
-            body.map_ok(move |piece| (piece.len() as u64, piece))
-                .scan(0_u64, |seen, item| {
-                    if let Ok((len, _)) = &item {
-                        *seen += len;
-                    }
-                    let seen = *seen;
-                    async move { Some(item.map(|(_, piece)| (seen, piece))) }
-                });
-        let last = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-        let count = std::sync::Arc::clone(&last);
-        let pieces = counted.map_ok(move |(seen, piece)| {
-            count.store(seen, std::sync::atomic::Ordering::Relaxed);
-            piece
-        });
-        let check = stream::once(async move {
-            let seen = last.load(std::sync::atomic::Ordering::Relaxed);
-            let short = expected.filter(|expected| *expected != seen)?;
-            let message = format!("the answer ended after {seen} of {short} bytes");
-            Some(Err(Error::new(ErrorKind::Connection)
-                .with_operation(operation)
-                .with_provider(provider)
-                .with_message(message)
-                .with_retry(Retry::Temporary)
-                .with_delivery(Delivery::Unknown)))
-        });
-        pieces.chain(check.filter_map(std::future::ready)).boxed()
+        self.body(Kind::Transfer).into_stream()
     }
 }
 
-fn broken(provider: ProviderId, operation: &'static str, error: reqwest::Error) -> Error {
-    let kind = if error.is_timeout() {
-        ErrorKind::Timeout
-    } else {
-        ErrorKind::Connection
-    };
-    Error::new(kind)
-        .with_operation(operation)
-        .with_provider(provider)
-        .with_message("the answer broke off")
-        .with_retry(Retry::Temporary)
-        .with_delivery(Delivery::Unknown)
-        .with_source(error)
+/// The error about a reply whose body could not be read, with the reason.
+pub(crate) fn because(about: Error, error: Error) -> Error {
+    let about = about.with_kind(error.kind()).with_retry(error.retry());
+    match error.message() {
+        Some(message) => {
+            let message = message.to_owned();
+            about.with_message(message).with_source(error)
+        }
+        None => about.with_source(error),
+    }
 }
 
 /// A body of rows, as providers give it to the engine.

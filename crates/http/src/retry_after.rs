@@ -1,14 +1,18 @@
-//! The server's wish for when to come back, in all its forms.
+//! The time at which a server asks to be called again, in all its forms.
 
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::HeaderMap;
 
-/// A longer wish is taken for this.
+/// A longer wait is taken for this.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// `retry-after-ms`, `x-ms-retry-after-ms`, then `retry-after` as seconds or as a date, which is
-/// read against the reply's own `Date` so that no clock of ours matters.
+/// A shorter wait is taken for this: `Retry-After: 0` must not make a caller ask without a pause.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// Reads `retry-after-ms`, `x-ms-retry-after-ms`, then `retry-after` as seconds or as a date, which is
+/// read against the reply's own `Date` so that this machine's clock does not matter. The wait is at least one
+/// second and at most a day.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     for name in ["retry-after-ms", "x-ms-retry-after-ms"] {
@@ -22,10 +26,11 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
     let until: SystemTime = httpdate::parse_http_date(wish).ok()?;
     let now = httpdate::parse_http_date(text("date")?).ok()?;
-    Some(until.duration_since(now).unwrap_or_default().min(LONGEST))
+    Some(bounded(until.duration_since(now).unwrap_or_default()))
 }
 
-/// A duration as Google's `RetryInfo` writes it: `37s`, `1.5s`.
+/// Reads a duration as Google's `RetryInfo` writes it (`37s`, `1.5s`), within the same bounds as
+/// [`retry_after`].
 pub fn retry_delay(text: &str) -> Option<Duration> {
     seconds(text.strip_suffix('s')?, 1.0)
 }
@@ -33,7 +38,11 @@ pub fn retry_delay(text: &str) -> Option<Duration> {
 fn seconds(text: &str, per_second: f64) -> Option<Duration> {
     let number: f64 = text.parse().ok()?;
     let sane = number.is_finite() && (0.0..1e12).contains(&number);
-    sane.then(|| Duration::from_secs_f64(number / per_second).min(LONGEST))
+    sane.then(|| bounded(Duration::from_secs_f64(number / per_second)))
+}
+
+fn bounded(wait: Duration) -> Duration {
+    wait.clamp(SHORTEST, LONGEST)
 }
 
 #[cfg(test)]
@@ -48,10 +57,13 @@ mod tests {
         type Case<'a> = (&'a [(&'a str, &'a str)], Option<u64>);
         let cases: &[Case<'_>] = &[
             (&[("retry-after", "7")], Some(7000)),
-            (&[("retry-after", "0.5")], Some(500)),
+            (&[("retry-after", "0.5")], Some(1000)),
+            (&[("retry-after", "0")], Some(1000)),
+            (&[("retry-after", "-0")], Some(1000)),
+            (&[("retry-after", "1e-400")], Some(1000)),
             (
                 &[("retry-after-ms", "250"), ("retry-after", "7")],
-                Some(250),
+                Some(1000),
             ),
             (&[("x-ms-retry-after-ms", "1500")], Some(1500)),
             (
@@ -60,7 +72,7 @@ mod tests {
             ),
             (
                 &[("retry-after", "Mon, 23 Nov 2026 11:00:00 GMT"), DATE],
-                Some(0),
+                Some(1000),
             ),
             (&[("retry-after", "Mon, 23 Nov 2026 12:00:37 GMT")], None),
             (&[("retry-after", "99999999")], Some(24 * 3600 * 1000)),
@@ -94,6 +106,9 @@ mod tests {
         for (text, expected) in [
             ("37s", Some(37_000)),
             ("1.5s", Some(1500)),
+            ("0s", Some(1000)),
+            ("0.001s", Some(1000)),
+            ("1e308s", None),
             ("37", None),
             ("-1s", None),
             ("s", None),

@@ -2,35 +2,52 @@
 
 use std::time::Duration;
 
-use lmbatch_core::{Error, ErrorKind, Result, Retry};
+use lmbatch_core::{Delivery, Error, ErrorKind, Result, Retry};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::classify::delivery_of;
 use crate::client::Exchange;
-use crate::reply::Reply;
+use crate::habits::is_gone;
+use crate::reply::{Reply, because};
 
 /// The most of an error's body that is read.
 const MAX_BODY: usize = 64 << 10;
 
-/// What an adapter reads off an answer that says no.
+/// An answer that says no, as an adapter reads it.
+///
+/// ```
+/// use lmbatch_http::{Told, kind_of};
+/// // A web page: kind and retry by the HTTP status, and no refusal.
+/// assert!(!Told::new(kind_of(403)).recognised);
+/// // The provider's own error object.
+/// let told = Told { recognised: true, code: Some("no_credit".into()), ..Told::new(kind_of(402)) };
+/// assert!(told.recognised);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
+    /// Whether the body is the provider's own error object: parsed as a whole, and of the documented shape.
+    /// Only then a create that is answered so may count as refused, and be repeated; a web page, an empty body
+    /// and any other JSON may come from a proxy after the provider has accepted the create.
+    pub recognised: bool,
     /// What kind of thing went wrong.
     pub kind: ErrorKind,
     /// Whether the same call may succeed later.
     pub retry: Retry,
-    /// The provider's structured code.
+    /// The provider's structured code. Secrets and control characters in it are removed before it is kept.
     pub code: Option<String>,
-    /// The provider's words.
+    /// The provider's words. Secrets in them are removed before they are kept.
     pub message: Option<String>,
-    /// When to come back, where the body says.
+    /// The wait that the body asks for, where it does.
     pub retry_after: Option<Duration>,
 }
 
 impl Told {
-    /// What kind of thing went wrong, and no more.
+    /// An answer whose body is not the provider's own error object: kind and retry, as
+    /// [`kind_of`](crate::kind_of) gives them, and no more.
     pub fn new((kind, retry): (ErrorKind, Retry)) -> Self {
         Self {
+            recognised: false,
             kind,
             retry,
             code: None,
@@ -54,11 +71,12 @@ impl Exchange {
         self.ask(tell).await?.json().await
     }
 
-    /// Sends a deletion: what is gone already is no error.
+    /// Sends a deletion: what is gone already is no error, if the provider's own error object says so. The 404
+    /// of a proxy proves no deletion, and a batch that was to be made of a file may still be made of it.
     pub async fn ask_gone(self, tell: Tell) -> Result<()> {
         match self.ask(tell).await {
-            Err(error) if error.http_status() == Some(404) => Ok(()),
-            other => other.map(drop),
+            Err(error) if is_gone(&error) => Ok(()),
+            other => other?.deleted().await,
         }
     }
 
@@ -69,6 +87,29 @@ impl Exchange {
 }
 
 impl Reply {
+    /// Checks that a 2xx answer to a deletion comes from the provider: its body is empty, or a JSON object
+    /// without an `error`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MalformedReply`], temporary, for anything else, such as a web page.
+    pub async fn deleted(self) -> Result<()> {
+        let about = self
+            .error(ErrorKind::MalformedReply)
+            .with_retry(Retry::Temporary)
+            .with_delivery(Delivery::Unknown);
+        let body = match self.bytes(MAX_BODY).await {
+            Ok(body) => body,
+            Err(error) => return Err(because(about, error)),
+        };
+        if body.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        match serde_json::from_slice::<Value>(&body) {
+            Ok(Value::Object(body)) if !body.contains_key("error") => Ok(()),
+            _ => Err(about.with_message("it does not say that anything was deleted")),
+        }
+    }
+
     /// The reply, if it says yes; else the error that it is.
     pub async fn accept(self, tell: Tell) -> Result<Self> {
         if self.is_success() {
@@ -76,6 +117,8 @@ impl Reply {
         }
         let (status, wait, should) = (self.status(), self.retry_after(), self.should_retry());
         let mut error = self.error(ErrorKind::Internal);
+        let rules = self.share();
+        // A body that breaks off, is encoded or too long is none that could be recognised.
         let body = self.bytes(MAX_BODY).await.unwrap_or_default();
         let told = tell(status, &body);
         let retry = match should {
@@ -86,12 +129,12 @@ impl Reply {
         error = error
             .with_kind(told.kind)
             .with_retry(retry)
-            .with_delivery(delivery_of(status));
+            .with_delivery(delivery_of(status, told.recognised));
         if let Some(code) = told.code {
-            error = error.with_code(code);
+            error = error.with_code(rules.secrets.fact(&code));
         }
         if let Some(message) = told.message {
-            error = error.with_provider_message(message);
+            error = error.with_provider_message(rules.secrets.words(&message));
         }
         if let Some(wait) = wait.or(told.retry_after) {
             error = error.with_retry_after(wait);

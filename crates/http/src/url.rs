@@ -15,12 +15,9 @@ pub fn base_url(text: &str) -> Result<Url, Error> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(bad("must not have a query or a fragment"));
     }
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
     match url.scheme() {
         "https" => {}
-        "http" if here => {}
+        "http" if is_loopback(&url) => {}
         "http" => return Err(bad("must be https: a key would travel in the open")),
         _ => return Err(bad("must be https")),
     }
@@ -29,6 +26,13 @@ pub fn base_url(text: &str) -> Result<Url, Error> {
         url.set_path(&path);
     }
     Ok(url)
+}
+
+/// Whether a URL leads to this machine: what is sent there must not go through a proxy.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// A path segment that stays one segment, whatever is in it. Dots alone would be a step in the path even

@@ -32,13 +32,11 @@ fn client_of(options: HttpOptions) -> HttpClient {
 }
 
 fn tell(status: u16, body: &[u8]) -> Told {
-    let (kind, retry) = kind_of(status);
     Told {
-        kind,
-        retry,
-        code: None,
+        // A provider whose errors are words.
+        recognised: !body.is_empty() && !body.starts_with(b"<"),
         message: Some(String::from_utf8_lossy(body).into_owned()),
-        retry_after: None,
+        ..Told::new(kind_of(status))
     }
 }
 
@@ -238,6 +236,13 @@ async fn a_no_is_refused_unknown_or_temporary_as_its_status_says() {
             Delivery::Unknown,
         ),
         (
+            410,
+            None,
+            ErrorKind::ProviderInvalidArgs,
+            Retry::Permanent,
+            Delivery::Refused,
+        ),
+        (
             307,
             Some(("location", "http://elsewhere.test/")),
             ErrorKind::ForeignOrigin,
@@ -358,18 +363,84 @@ async fn a_form_announces_its_exact_length() {
 }
 
 #[tokio::test]
-async fn what_is_gone_is_deleted_and_other_refusals_are_errors() {
+async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
     let server = MockServer::start().await;
-    for (at, status) in [("/gone", 404), ("/there", 200), ("/held", 409)] {
-        let answer = ResponseTemplate::new(status);
+    for (at, status, body) in [
+        ("/gone", 404, "no such file"),
+        ("/removed", 410, "no such file"),
+        ("/there", 200, ""),
+        ("/said", 200, "{\"deleted\":true}"),
+        ("/login", 200, "<html>"),
+        ("/failed", 200, "{\"error\":{}}"),
+        ("/held", 409, "it is in use"),
+        ("/empty", 404, ""),
+        ("/page", 404, "<html>"),
+    ] {
+        let answer = ResponseTemplate::new(status).set_body_string(body);
         let mock = Mock::given(method("DELETE")).and(path(at));
         mock.respond_with(answer).mount(&server).await;
     }
     let client = client(&server.uri());
-    client.delete("gone").ask_gone(tell).await.unwrap();
-    client.delete("there").ask_gone(tell).await.unwrap();
-    let held = client.delete("held").ask_gone(tell).await.unwrap_err();
-    assert_eq!(held.http_status(), Some(409));
+    for gone in ["gone", "removed", "there", "said"] {
+        client.delete(gone).ask_gone(tell).await.unwrap();
+    }
+    for (held, status) in [
+        ("held", 409),
+        ("empty", 404),
+        ("page", 404),
+        ("login", 200),
+        ("failed", 200),
+    ] {
+        let error = client.delete(held).ask_gone(tell).await.unwrap_err();
+        assert_eq!(error.http_status(), Some(status), "{held}");
+    }
+}
+
+#[tokio::test]
+async fn a_404_names_what_is_missing_only_if_the_provider_says_so_itself() {
+    let server = MockServer::start().await;
+    for (at, body) in [
+        ("/own", "no such thing"),
+        ("/page", "<html>"),
+        ("/empty", ""),
+    ] {
+        let answer = ResponseTemplate::new(404).set_body_string(body);
+        let mock = Mock::given(path(at));
+        mock.respond_with(answer).mount(&server).await;
+    }
+    let client = client(&server.uri());
+    let batch = lmbatch_core::BatchId::new("b");
+    for (at, batches, files, retry) in [
+        (
+            "own",
+            ErrorKind::BatchNotFound,
+            ErrorKind::FileNotFound,
+            Retry::Permanent,
+        ),
+        (
+            "page",
+            ErrorKind::MalformedReply,
+            ErrorKind::MalformedReply,
+            Retry::Temporary,
+        ),
+        (
+            "empty",
+            ErrorKind::MalformedReply,
+            ErrorKind::MalformedReply,
+            Retry::Temporary,
+        ),
+    ] {
+        let error = client.get(at).ask(tell).await.unwrap_err();
+        let error = lmbatch_http::of_batch(&batch, error);
+        assert_eq!((error.kind(), error.retry()), (batches, retry), "{at}");
+        assert_eq!(error.batch(), Some(&batch));
+        let error = client.get(at).ask(tell).await.unwrap_err();
+        let error = lmbatch_http::of_file(error);
+        assert_eq!((error.kind(), error.retry()), (files, retry), "{at}");
+        let error = client.get(at).ask(tell).await.unwrap_err();
+        let error = lmbatch_http::of_list(error.with_kind(ErrorKind::ModelNotFound));
+        assert_eq!(error.kind(), ErrorKind::ProviderInvalidArgs, "{at}");
+    }
 }
 
 #[tokio::test]

@@ -47,8 +47,7 @@ impl Acme {
     async fn batch(&self, batch: &BatchId, operation: &'static str) -> Result<Reply> {
         let path = format!("batches/{}", segment(batch.as_str()));
         let exchange = self.http.get(&path).expecting(operation);
-        let reply = exchange.ask(tell).await;
-        reply.map_err(|error| of_batch(batch, error))
+        (exchange.ask(tell).await).map_err(|error| of_batch(batch, error))
     }
 }
 

@@ -159,12 +159,13 @@ fn classify(http: u16, code: Option<&str>) -> (ErrorKind, Retry) {
     }
 }
 
-/// Reads an answer that says no. It may be a web page of whatever stands before Acme.
+/// Reads an answer that says no. Anything but Acme's own error may come from a proxy before it.
 pub(crate) fn tell(http: u16, body: &[u8]) -> Told {
     let row = serde_json::from_slice::<Row<'_>>(body).unwrap_or_default();
     let error = row.error.unwrap_or_default();
     let known = classify(http, error.code.as_deref());
     Told {
+        recognised: error.message.is_some(),
         code: error.code,
         message: error.message.map(Text::decode).map(Into::into),
         ..Told::new(known)

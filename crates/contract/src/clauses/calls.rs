@@ -2,9 +2,9 @@
 //! that lacks one says so, and nothing is sent.
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use lmbatch_core::{BatchStatus, Chunk, ErrorKind, ListOptions, Remnant, Staged};
+use lmbatch_core::{BatchProvider, BatchStatus, Chunk, ErrorKind, ListOptions, Remnant, Staged};
 
-use crate::desk::{Answer, Desk};
+use crate::desk::{Answer, Desk, Says};
 use crate::kit::Kit;
 use crate::wire::CallKind;
 
@@ -197,20 +197,51 @@ pub async fn a_fence_is_put_up_or_unsupported(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let can = adapter.codec().capabilities().fence;
-    let staged = if can {
-        let shard = kit.shard(&*adapter, 1, "lmbatch-contract-0");
-        let intent = kit.intent(&*adapter, &shard).await;
-        intent.expect("the input is staged").staged
-    } else {
-        Staged {
-            ready: true,
-            ..Staged::default()
-        }
-    };
-    let fenced = adapter.fence(&staged).await;
+    let fenced = adapter.fence(&to_fence(kit, &*adapter).await).await;
     if declared(&desk, can, &fenced) {
         fenced.expect("a fence");
         assert_eq!(desk.seen_of(CallKind::Discard).len(), 1);
+    }
+}
+
+/// What a fence is put up against: the input of a create, where the provider can delete it.
+async fn to_fence(kit: &Kit, adapter: &dyn BatchProvider) -> Staged {
+    if !adapter.codec().capabilities().fence {
+        return Staged {
+            ready: true,
+            ..Staged::default()
+        };
+    }
+    let shard = kit.shard(adapter, 1, "lmbatch-contract-0");
+    let intent = kit.intent(adapter, &shard).await;
+    intent.expect("the input is staged").staged
+}
+
+/// A fence that is answered by a proxy (a 404 or a 200 with a web page, or a 404 with nothing or another JSON)
+/// is an error: the input may still be there, and a late create would be accepted beside the next one.
+pub async fn a_fence_that_a_proxy_answers_is_not_put_up(kit: &Kit) {
+    let other = |body: &str| Says {
+        status: 404,
+        body: body.as_bytes().to_vec(),
+        mime: "application/json",
+        ..Says::default()
+    };
+    for says in [
+        Says::web_page(404, "Not Found"),
+        Says::web_page(200, "Please log in"),
+        other(""),
+        other(r#"{"message":"no Route matched with those values"}"#),
+    ] {
+        let desk = kit.desk().await;
+        let adapter = kit.adapter(&desk);
+        let can = adapter.codec().capabilities().fence;
+        let staged = to_fence(kit, &*adapter).await;
+        let said = format!("HTTP {} with {:?}", says.status, says.body);
+        desk.answer(CallKind::Discard, Answer::after(says));
+        let fenced = adapter.fence(&staged).await;
+        if declared(&desk, can, &fenced) {
+            assert!(fenced.is_err(), "{said} is no fence");
+        }
     }
 }
 

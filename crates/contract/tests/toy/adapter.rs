@@ -43,14 +43,12 @@ fn client(base_url: &str, key: Option<&str>) -> Client {
 }
 
 fn tell(status: u16, body: &[u8]) -> Told {
-    let (kind, retry) = kind_of(status);
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let words = body["error"]["words"].as_str().map(str::to_owned);
     Told {
-        kind,
-        retry,
-        code: None,
-        message: body["error"]["words"].as_str().map(str::to_owned),
-        retry_after: None,
+        recognised: words.is_some(),
+        message: words,
+        ..Told::new(kind_of(status))
     }
 }
 
@@ -93,6 +91,12 @@ impl Acme {
     }
 
     fn teller(&self) -> lmbatch_http::Tell {
+        if self.broken("a_4xx_without_the_providers_own_error_may_have_been_delivered") {
+            return |status, body| Told {
+                recognised: true,
+                ..tell(status, body)
+            };
+        }
         if self.broken("an_error_does_not_repeat_a_web_page") {
             // Where the words are a page, they are taken for the provider's code.
             return |status, body| Told {
@@ -122,7 +126,9 @@ impl Acme {
             | ("a_413_is_about_the_input_and_permanent", Some(413)) => {
                 error.with_retry(Retry::Temporary)
             }
-            ("a_404_of_a_create_is_a_refusal", Some(404)) => error.with_delivery(Delivery::Unknown),
+            ("a_4xx_with_the_providers_own_error_is_a_refusal", Some(422)) => {
+                error.with_delivery(Delivery::Unknown)
+            }
             ("a_408_may_have_been_delivered", Some(408))
             | ("a_409_may_have_been_delivered", Some(409)) => {
                 error.with_delivery(Delivery::Refused)
@@ -375,6 +381,9 @@ impl BatchProvider for Acme {
                     "a_create_that_found_no_connection_was_not_sent" if none => {
                         error.with_delivery(Delivery::Unknown)
                     }
+                    "a_404_of_a_create_is_a_refusal" if error.http_status() == Some(404) => {
+                        error.with_delivery(Delivery::Unknown)
+                    }
                     "a_create_that_is_answered_by_a_500_is_in_doubt"
                         if error.http_status() == Some(500) =>
                     {
@@ -619,12 +628,13 @@ impl BatchProvider for Acme {
         match exchange.expecting("delete an input").ask(tell).await {
             Err(error)
                 if error.http_status() == Some(404)
-                    && !self.broken("what_is_gone_can_be_discarded") =>
+                    && (error.delivery() == Delivery::Refused
+                        || self.broken("a_fence_that_a_proxy_answers_is_not_put_up"))
+                    && (&**input == "in-1" || !self.broken("what_is_gone_can_be_discarded")) =>
             {
                 Ok(())
             }
-            Err(error) if error.http_status() == Some(404) && &**input == "in-1" => Ok(()),
-            other => other.map(drop),
+            other => other?.json().map(drop),
         }
     }
 }

@@ -150,7 +150,7 @@ impl Reply {
         let mut error = self
             .error(told.kind)
             .with_retry(told.retry)
-            .with_delivery(delivery_of(self.status));
+            .with_delivery(delivery_of(self.status, told.recognised));
         if let Some(code) = told.code {
             error = error.with_code(code);
         }

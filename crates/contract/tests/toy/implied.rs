@@ -152,6 +152,14 @@ pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
         &["a_list_goes_through_every_page_and_stops"],
     ),
     (
+        "a_fence_is_put_up_or_unsupported",
+        &["a_fence_that_a_proxy_answers_is_not_put_up"],
+    ),
+    (
+        "a_404_of_a_create_is_a_refusal",
+        &["a_4xx_with_the_providers_own_error_is_a_refusal"],
+    ),
+    (
         "no_retry_after_is_no_wish",
         &["a_retry_after_that_is_no_time_is_no_wish"],
     ),

@@ -1,7 +1,9 @@
 //! Anthropic's endpoints as methods. One exchange each.
 
-use lmbatch_core::{BatchId, Error, ErrorKind, Intent, ListOptions, Result, Retry, Shard};
-use lmbatch_http::{HeaderName, HeaderValue, HttpClient, Reply, of_batch, segment};
+use lmbatch_core::{BatchId, Error, Intent, ListOptions, Result, Retry, Shard};
+use lmbatch_http::{
+    HeaderName, HeaderValue, HttpClient, Reply, of_batch, of_file, of_list, segment,
+};
 
 use crate::error::tell;
 use crate::translate::{BETAS, VERSION};
@@ -68,7 +70,7 @@ impl AnthropicClient {
         if let Some(after) = &options.page {
             exchange = exchange.query("after_id", after.as_str());
         }
-        exchange.ask_json(tell).await
+        exchange.ask_json(tell).await.map_err(of_list)
     }
 
     pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<Reply> {
@@ -89,13 +91,10 @@ impl AnthropicClient {
     pub(crate) async fn content(&self, batch: &BatchId, at: &str) -> Result<Reply> {
         let exchange = self.http.get(at).expecting("read the results");
         exchange.ask_following(tell).await.map_err(|error| {
-            let error = error.with_batch(batch.clone());
+            let error = of_file(error).with_batch(batch.clone());
             match error.http_status() {
                 // The results of an ended batch answered 404 for a while (SDK issue 1432, 2026-04-21).
-                Some(404) => error
-                    .with_kind(ErrorKind::FileNotFound)
-                    .with_retry(Retry::Temporary),
-                Some(410) => error.with_kind(ErrorKind::FileNotFound),
+                Some(404) => error.with_retry(Retry::Temporary),
                 _ => error,
             }
         })

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use lmbatch_core::{ErrorKind, Retry, Text};
 use lmbatch_http::{Told, kind_of};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::wire::{ErrorBody, ErrorDetails, ErrorObject};
@@ -51,15 +52,25 @@ pub(crate) fn classify(status: u16, kind: Option<&str>, code: Option<&str>) -> (
 
 /// An answer that says no.
 pub(crate) fn tell(status: u16, body: &[u8]) -> Told {
-    let said = said_in_body(std::str::from_utf8(body).unwrap_or_default());
-    let (kind, retry) = classify(status, said.kind.as_deref(), said.code.as_deref());
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let said = said_in_body(text);
+    let known = classify(status, said.kind.as_deref(), said.code.as_deref());
     Told {
-        kind,
-        retry,
+        recognised: is_own(text),
         code: said.code.or(said.kind).map(Cow::into_owned),
         message: said.message.map(|message| message.decode().into_owned()),
-        retry_after: None,
+        ..Told::new(known)
     }
+}
+
+/// Whether a body is Anthropic's error object:
+/// `{"type": "error", "error": {"type": "…", "message": "…"}, "request_id": "…"}` (errors page, 2026-08).
+fn is_own(body: &str) -> bool {
+    let Ok(body) = serde_json::from_str::<Value>(body) else {
+        return false;
+    };
+    let error = &body["error"];
+    body["type"] == "error" && error["type"].is_string() && error["message"].is_string()
 }
 
 /// What an error says of itself.
@@ -224,6 +235,43 @@ mod tests {
                 (code, message),
                 "{body}"
             );
+        }
+    }
+
+    #[test]
+    fn only_an_error_object_of_the_api_is_recognised() {
+        for (body, expected) in [
+            (
+                r#"{"type":"error","error":{"type":"t","message":"m"},"request_id":"r"}"#,
+                true,
+            ),
+            (
+                r#"{"type":"error","error":{"type":"t","message":"m"}}"#,
+                true,
+            ),
+            (r#"{"error":{"type":"t","message":"m"}}"#, false),
+            (r#"{"type":"error","error":{"type":"t"}}"#, false),
+            (r#"{"type":"error","error":{"message":"m"}}"#, false),
+            (
+                r#"{"type":"error","error":{"type":null,"message":"m"}}"#,
+                false,
+            ),
+            (r#"{"type":"error","error":"m"}"#, false),
+            (r#"{"type":"error","message":"m"}"#, false),
+            (r#"{"message":"Forbidden"}"#, false),
+            (
+                r#"{"type":"error","error":{"type":"t","message":"m"}"#,
+                false,
+            ),
+            (
+                r#"[{"type":"error","error":{"type":"t","message":"m"}}]"#,
+                false,
+            ),
+            ("null", false),
+            ("<html>", false),
+            ("", false),
+        ] {
+            assert_eq!(tell(400, body.as_bytes()).recognised, expected, "{body}");
         }
     }
 }

@@ -157,7 +157,8 @@ fn count(counts: Option<&Value>, name: &str) -> u64 {
 fn total(batch: &Batch) -> Option<u64> {
     let counts = batch.request_counts.as_ref();
     let names = ["processing", "succeeded", "errored", "canceled", "expired"];
-    let sum: u64 = names.iter().map(|name| count(counts, name)).sum();
+    let counts = names.iter().map(|name| count(counts, name));
+    let sum = counts.fold(0, u64::saturating_add);
     Some(sum).filter(|sum| *sum > 0)
 }
 

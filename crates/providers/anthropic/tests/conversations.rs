@@ -13,7 +13,7 @@ use lmbatch_core::{
     Shard, Staged,
 };
 use serde_json::{Value, json};
-use wiremock::matchers::{body_json, header, headers, method, path, query_param};
+use wiremock::matchers::{any, body_json, header, headers, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 fn anthropic(mock: &MockServer) -> Anthropic {
@@ -168,7 +168,19 @@ async fn a_create_that_fails_says_what_became_of_it_and_is_sent_once() {
             413,
             json!("<html>"),
             ErrorKind::InvalidInput,
+            Delivery::Unknown,
+        ),
+        (
+            413,
+            error("request_too_large"),
+            ErrorKind::InvalidInput,
             Delivery::Refused,
+        ),
+        (
+            400,
+            json!({"error": {"type": "invalid_request_error", "message": "m"}}),
+            ErrorKind::ProviderInvalidArgs,
+            Delivery::Unknown,
         ),
         (
             429,
@@ -272,21 +284,23 @@ async fn a_lost_create_is_presumed_by_number_and_time_back_to_the_watermark() {
 
 #[tokio::test]
 async fn the_servers_wish_on_an_unfinished_batch_is_the_next_poll() {
-    let mock = MockServer::start().await;
-    let body =
-        json!({"id": "b", "processing_status": "in_progress", "request_counts": {"processing": 2}});
-    let reply = ResponseTemplate::new(200)
-        .set_body_json(body)
-        .insert_header("retry-after", "10");
-    Mock::given(path(format!("{BATCHES}/b")))
-        .respond_with(reply)
-        .mount(&mock)
-        .await;
-    let snapshot = anthropic(&mock).status(&BatchId::new("b")).await.unwrap();
-    assert_eq!(
-        (snapshot.status, snapshot.poll_after),
-        (BatchStatus::InProgress, Some(Duration::from_secs(10)))
-    );
+    for (wish, seconds) in [("10", 10), ("0", 1), ("0.001", 1), ("99999999", 24 * 3600)] {
+        let mock = MockServer::start().await;
+        let counts = json!({"processing": 2});
+        let body = json!({"id": "b", "processing_status": "in_progress", "request_counts": counts});
+        let reply = ResponseTemplate::new(200)
+            .set_body_json(body)
+            .insert_header("retry-after", wish);
+        Mock::given(path(format!("{BATCHES}/b")))
+            .respond_with(reply)
+            .mount(&mock)
+            .await;
+        let snapshot = anthropic(&mock).status(&BatchId::new("b")).await.unwrap();
+        assert_eq!(
+            (snapshot.status, snapshot.poll_after),
+            (BatchStatus::InProgress, Some(Duration::from_secs(seconds)))
+        );
+    }
 }
 
 #[tokio::test]
@@ -351,6 +365,10 @@ fn part() -> ResultPart {
 #[tokio::test]
 async fn results_are_streamed_and_a_404_on_them_passes() {
     let mock = MockServer::start().await;
+    let missing = json!({"type": "error", "error": {"type": "not_found_error", "message": "m"}});
+    let missing = ResponseTemplate::new(404).set_body_json(missing);
+    let missing = Mock::given(any()).respond_with(missing);
+    missing.up_to_n_times(1).mount(&mock).await;
     let anthropic = anthropic(&mock);
     let error = anthropic.read(&part(), 0).await.err().unwrap();
     assert_eq!(
@@ -404,6 +422,9 @@ async fn a_list_goes_on_after_the_last_id() {
 #[tokio::test]
 async fn what_is_gone_is_named_as_what_it_is() {
     let mock = MockServer::start().await;
+    let missing = json!({"type": "error", "error": {"type": "not_found_error", "message": "m"}});
+    let missing = ResponseTemplate::new(404).set_body_json(missing);
+    Mock::given(any()).respond_with(missing).mount(&mock).await;
     let (anthropic, batch) = (anthropic(&mock), BatchId::new("b/../x"));
     let kind = |error: Error| (error.kind(), error.batch().is_some());
     let gone = (ErrorKind::BatchNotFound, true);
@@ -417,16 +438,20 @@ async fn what_is_gone_is_named_as_what_it_is() {
         .await
         .unwrap_err();
     let fence = anthropic.fence(&Staged::default()).await.unwrap_err();
+    let list = anthropic.list(&ListOptions::default()).await.unwrap_err();
+    assert_eq!(
+        list.kind(),
+        ErrorKind::ProviderInvalidArgs,
+        "no model: {list}"
+    );
     assert_eq!(
         (file.kind(), fence.kind()),
         (ErrorKind::Unsupported, ErrorKind::Unsupported)
     );
     let seen = mock.received_requests().await.unwrap();
     assert!(seen.iter().all(|request| {
-        request
-            .url
-            .path()
-            .starts_with("/v1/messages/batches/b%2F..%2Fx")
+        let path = request.url.path();
+        path == BATCHES || path.starts_with("/v1/messages/batches/b%2F..%2Fx")
     }));
 }
 

@@ -1,7 +1,11 @@
 //! The Gemini API's endpoints as methods. One exchange each.
 
-use lmbatch_core::{BatchId, Cursor, Error, ErrorKind, Intent, ListOptions, Result, Shard};
-use lmbatch_http::{HeaderName, HeaderValue, HttpClient, Reply, of_batch, of_file, segment};
+use lmbatch_core::{
+    BatchId, Cursor, Delivery, Error, ErrorKind, Intent, ListOptions, Result, Shard,
+};
+use lmbatch_http::{
+    HeaderName, HeaderValue, HttpClient, Reply, of_batch, of_file, of_list, segment,
+};
 
 use crate::error::tell;
 use crate::translate::model_path;
@@ -89,7 +93,7 @@ impl GoogleClient {
         if let Some(page) = &options.page {
             exchange = exchange.query("pageToken", page.as_str());
         }
-        let reply = exchange.ask(tell).await?;
+        let reply = exchange.ask(tell).await.map_err(of_list)?;
         let about = reply.error(ErrorKind::MalformedReply);
         match reply.rest::<List>(LISTED_RESULTS).await {
             // A list that failed is not an empty list, which has no members at all.
@@ -107,7 +111,7 @@ impl GoogleClient {
         if let Some(page) = page {
             exchange = exchange.query("pageToken", page.as_str());
         }
-        let reply = exchange.ask(tell).await?;
+        let reply = exchange.ask(tell).await.map_err(of_list)?;
         let about = reply.error(ErrorKind::MalformedReply);
         match reply.rest::<Files>(&[]).await {
             Ok(files) if files.error.is_some() => Err(about.with_message("it holds an error")),
@@ -160,7 +164,7 @@ impl GoogleClient {
             .expecting("delete a file");
         match exchange.ask(tell).await.map_err(gone) {
             Err(error) if error.kind() == ErrorKind::FileNotFound => Ok(()),
-            other => other.map(drop),
+            other => other?.deleted().await,
         }
     }
 
@@ -178,7 +182,8 @@ impl GoogleClient {
             .header(UPLOAD_TYPE, HeaderValue::from_static("application/jsonl"))
             .expecting("begin the upload of the input")
             .ask(tell)
-            .await?;
+            .await
+            .map_err(of_list)?;
         let about = reply.error(ErrorKind::MalformedReply);
         let Some(url) = reply.header("x-goog-upload-url") else {
             return Err(about.with_message("it does not say where to upload to"));
@@ -204,7 +209,7 @@ impl GoogleClient {
             .header(UPLOAD_OFFSET, HeaderValue::from(from))
             .header(UPLOAD_COMMAND, HeaderValue::from_static("upload, finalize"))
             .expecting("upload the input");
-        exchange.ask(tell).await
+        exchange.ask(tell).await.map_err(of_file)
     }
 
     /// How far an upload came.
@@ -214,7 +219,7 @@ impl GoogleClient {
             .post(session)
             .header(UPLOAD_COMMAND, HeaderValue::from_static("query"))
             .expecting("ask how far the upload came");
-        exchange.ask(tell).await
+        exchange.ask(tell).await.map_err(of_file)
     }
 
     fn batch_path(&self, batch: &BatchId) -> String {
@@ -237,8 +242,9 @@ fn resource(name: &str) -> String {
 
 /// Google does not tell a file that is gone from one that is someone else's: 403 (recorded, 2026-08-19).
 fn gone(error: Error) -> Error {
+    let own = error.delivery() == Delivery::Refused;
     match (error.http_status(), error.code()) {
-        (Some(403), Some("PERMISSION_DENIED")) => error.with_kind(ErrorKind::FileNotFound),
+        (Some(403), Some("PERMISSION_DENIED")) if own => error.with_kind(ErrorKind::FileNotFound),
         _ => of_file(error),
     }
 }

@@ -16,6 +16,8 @@ pub(crate) fn classify(
     use ErrorKind as Kind;
     use Retry::{Permanent, Temporary};
     match (reason, status) {
+        // Too long, whatever the word: it is INVALID_ARGUMENT where there is one.
+        _ if http == 413 => (Kind::InvalidInput, Permanent),
         // A bad key is HTTP 400 INVALID_ARGUMENT with this reason, not 401 (recorded traffic, 2026-08-19).
         (
             Some(
@@ -80,26 +82,35 @@ pub(crate) fn classify_code(code: Option<u16>) -> (ErrorKind, Retry) {
 
 /// An answer that says no.
 pub(crate) fn tell(http: u16, body: &[u8]) -> Told {
-    let error = read(body);
-    let (status, message, details) = match error {
-        Some(error) => (
-            error.status,
-            error.message,
-            error.details.unwrap_or_default(),
-        ),
-        None => (None, None, Vec::new()),
-    };
+    let error = read(body).unwrap_or_default();
+    let details = error.details.unwrap_or_default();
     let reason = details
         .iter()
         .find_map(|detail| detail.get("reason")?.as_str());
-    let (kind, retry) = classify(http, status.as_deref(), reason, &details);
+    let known = classify(http, error.status.as_deref(), reason, &details);
     Told {
-        kind,
-        retry,
-        code: reason.map(str::to_owned).or(status),
-        message,
+        recognised: is_own(body),
+        code: reason.map(str::to_owned).or(error.status),
+        message: error.message,
         retry_after: delay(&details).and_then(retry_delay),
+        ..Told::new(known)
     }
+}
+
+/// Whether a body is Google's error object, bare or in a list of one:
+/// `{"error": {"code": 400, "message": "…", "status": "INVALID_ARGUMENT"}}` (API error model, 2026). One without
+/// the status word comes from before the API.
+fn is_own(body: &[u8]) -> bool {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        return false;
+    };
+    let error = match body.as_array().map(Vec::as_slice) {
+        Some([one]) => &one["error"],
+        Some(_) => return false,
+        None => &body["error"],
+    };
+    let texts = ["message", "status"];
+    error["code"].is_u64() && texts.iter().all(|name| error[name].is_string())
 }
 
 /// An error, bare or in a list of one.
@@ -277,6 +288,41 @@ mod tests {
         ] {
             let told = tell(500, body.as_bytes());
             assert_eq!((told.kind, told.code.as_deref()), (kind, code), "{body}");
+        }
+    }
+
+    #[test]
+    fn only_an_error_object_of_the_api_is_recognised() {
+        for (body, expected) in [
+            (r#"{"error":{"code":400,"message":"m","status":"S"}}"#, true),
+            (
+                r#"[{"error":{"code":400,"message":"m","status":"S","details":[]}}]"#,
+                true,
+            ),
+            (r#"{"error":{"code":400,"message":"m"}}"#, false),
+            (
+                r#"{"error":{"code":400,"message":"m","status":null}}"#,
+                false,
+            ),
+            (
+                r#"{"error":{"code":"400","message":"m","status":"S"}}"#,
+                false,
+            ),
+            (r#"{"error":{"message":"m","status":"S"}}"#, false),
+            (r#"{"error":{"code":400,"status":"S"}}"#, false),
+            (r#"{"code":400,"message":"m","status":"S"}"#, false),
+            (r#"{"error":"m"}"#, false),
+            (r#"{"error":{"code":400,"message":"m","status":"S"}"#, false),
+            (r#"[]"#, false),
+            (
+                r#"[{"error":{"code":400,"message":"m","status":"S"}},{}]"#,
+                false,
+            ),
+            ("null", false),
+            ("<html>", false),
+            ("", false),
+        ] {
+            assert_eq!(tell(400, body.as_bytes()).recognised, expected, "{body}");
         }
     }
 }

@@ -102,7 +102,7 @@ fn stale(prior: &Staged) -> u32 {
 
 /// A step back, a few times at most.
 fn again(name: &str, prior: &Staged, state: &[(&str, &str)], error: Error) -> Result<Staged> {
-    let stale = stale(prior) + 1;
+    let stale = stale(prior).saturating_add(1);
     if stale > MOST_STALE {
         return Err(error);
     }
@@ -162,9 +162,8 @@ fn checked(shard: &Shard, name: &str, file: &File) -> Result<Staged> {
         .as_deref()
         .and_then(|bytes| bytes.parse::<u64>().ok());
     if bytes.is_some_and(|bytes| bytes != shard.len()) {
-        return Err(about(ErrorKind::Internal).with_message(format!(
-            "the file {name} at the provider holds other bytes than the input"
-        )));
+        return Err(about(ErrorKind::Internal)
+            .with_message("the uploaded file holds other bytes than the input"));
     }
     Ok(Staged::of_file(name))
 }

@@ -127,7 +127,7 @@ pub(crate) struct ErrorBody {
     pub(crate) error: Option<ErrorObject>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub(crate) struct ErrorObject {
     pub(crate) message: Option<String>,
     pub(crate) status: Option<String>,

@@ -189,6 +189,7 @@ impl Wire for GoogleWire {
             404 => Some("NOT_FOUND"),
             409 => Some("ABORTED"),
             429 => Some("RESOURCE_EXHAUSTED"),
+            402 | 405..=431 if status != 408 => Some("INVALID_ARGUMENT"),
             500 => Some("INTERNAL"),
             503 => Some("UNAVAILABLE"),
             // What comes from before the API has no word of its own.

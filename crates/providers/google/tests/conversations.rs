@@ -14,7 +14,7 @@ use lmbatch_core::{
 };
 use lmbatch_google::{Google, Route};
 use serde_json::{Value, json};
-use wiremock::matchers::{body_json, body_string, header, headers, method, path, query_param};
+use wiremock::matchers::{any, body_json, body_string, header, headers, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 fn google(mock: &MockServer) -> Google {
@@ -265,8 +265,9 @@ async fn a_create_carries_file_or_requests_under_our_label() {
 
 #[tokio::test]
 async fn a_create_that_fails_says_what_became_of_it_and_is_sent_once() {
-    let error = |status: &str| json!({"error": {"message": "m", "status": status}});
-    let key = json!({"error": {"status": "INVALID_ARGUMENT", "details": [{"reason": "API_KEY_INVALID"}]}});
+    let error = |status: &str| json!({"error": {"code": 1, "message": "m", "status": status}});
+    let mut key = error("INVALID_ARGUMENT");
+    key["error"]["details"] = json!([{"reason": "API_KEY_INVALID"}]);
     for (status, body, kind, delivery) in [
         (
             400,
@@ -292,7 +293,19 @@ async fn a_create_that_fails_says_what_became_of_it_and_is_sent_once() {
             413,
             json!("<html>"),
             ErrorKind::InvalidInput,
+            Delivery::Unknown,
+        ),
+        (
+            413,
+            error("INVALID_ARGUMENT"),
+            ErrorKind::InvalidInput,
             Delivery::Refused,
+        ),
+        (
+            403,
+            json!({"error": {"code": 403, "message": "Forbidden"}}),
+            ErrorKind::ProviderAuth,
+            Delivery::Unknown,
         ),
         (
             429,
@@ -573,6 +586,9 @@ async fn what_is_gone_is_named_as_what_it_is() {
         denied,
     )
     .await;
+    let missing = json!({"error": {"code": 404, "status": "NOT_FOUND", "message": "m"}});
+    let missing = ResponseTemplate::new(404).set_body_json(missing);
+    Mock::given(any()).respond_with(missing).mount(&mock).await;
     let (google, batch) = (google(&mock), BatchId::new("batches/b"));
     let kind = |error: Error| (error.kind(), error.batch().is_some());
     let gone = (ErrorKind::BatchNotFound, true);
@@ -589,6 +605,12 @@ async fn what_is_gone_is_named_as_what_it_is() {
     google.fence(&ready()).await.unwrap();
     let inline = google.fence(&Staged::default()).await.unwrap_err();
     assert_eq!(inline.kind(), ErrorKind::Unsupported);
+    // What names no model is told as none.
+    let files = google.uploads(None).await.unwrap_err();
+    let list = google.list(&ListOptions::default()).await.unwrap_err();
+    for error in [files, list] {
+        assert_eq!(error.kind(), ErrorKind::ProviderInvalidArgs, "{error}");
+    }
 }
 
 #[tokio::test]

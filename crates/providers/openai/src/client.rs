@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lmbatch_core::{BatchId, Cursor, Error, ErrorKind, Intent, ListOptions, Result, Shard};
 use lmbatch_http::{
-    HeaderName, HeaderValue, HttpClient, Multipart, Reply, of_batch, of_file, segment,
+    HeaderName, HeaderValue, HttpClient, Multipart, Reply, of_batch, of_file, of_list, segment,
 };
 
 use crate::error::tell;
@@ -89,7 +89,7 @@ impl OpenAiClient {
         if let Some(after) = &options.page {
             exchange = exchange.query("after", after.as_str());
         }
-        exchange.ask_json(tell).await
+        exchange.ask_json(tell).await.map_err(of_list)
     }
 
     pub(crate) async fn files(&self, page: Option<&Cursor>) -> Result<Files> {
@@ -102,7 +102,7 @@ impl OpenAiClient {
         if let Some(after) = page {
             exchange = exchange.query("after", after.as_str());
         }
-        exchange.ask_json(tell).await
+        exchange.ask_json(tell).await.map_err(of_list)
     }
 
     pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<Reply> {

@@ -36,15 +36,28 @@ pub(crate) fn classify(status: u16, code: Option<&str>) -> (ErrorKind, Retry) {
 
 /// An answer that says no.
 pub(crate) fn tell(status: u16, body: &[u8]) -> Told {
-    let said = said_in_body(std::str::from_utf8(body).unwrap_or_default());
-    let (kind, retry) = classify(status, said.code.as_deref());
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let said = said_in_body(text);
     Told {
-        kind,
-        retry,
-        code: said.code.map(Cow::into_owned),
+        recognised: is_own(text),
+        code: said.code.as_deref().map(str::to_owned),
         message: said.message.map(|message| message.decode().into_owned()),
-        retry_after: None,
+        ..Told::new(classify(status, said.code.as_deref()))
     }
+}
+
+/// Whether a body is the error object of OpenAI or of a server that imitates it: `error` is an object with a
+/// text as its `message` and with a `type` or a `code`, whatever these are (OpenAI error guide, 2026; vLLM,
+/// Groq, Together and LiteLLM say the same), or `object` is "error" and the message stands beside it (older
+/// vLLM, Mistral). A bare string, `detail` and `message` alone are what any proxy says.
+fn is_own(body: &str) -> bool {
+    let Ok(body) = serde_json::from_str::<Value>(body) else {
+        return false;
+    };
+    let says = |error: &Value| error["message"].is_string();
+    let error = &body["error"];
+    let nested = says(error) && (error.get("type").is_some() || error.get("code").is_some());
+    nested || (body["object"] == "error" && says(&body))
 }
 
 /// Why a batch failed its validation: the kind, and whether it may be sent again.
@@ -63,19 +76,26 @@ pub(crate) fn classify_batch(code: Option<&str>, param: Option<&str>) -> (ErrorK
 }
 
 /// Code and words of an error, whatever its shape: an object, a string, or nothing that can be read.
+#[derive(Default)]
 pub(crate) struct Said<'a> {
     pub(crate) code: Option<Cow<'a, str>>,
     pub(crate) message: Option<Text<'a>>,
 }
 
-/// Reads the `error` member of a body.
+/// Reads the `error` member of a body, or the body itself where it is the error.
 pub(crate) fn said_in_body(body: &str) -> Said<'_> {
     match serde_json::from_str::<ErrorBody<'_>>(body) {
-        Ok(ErrorBody { error: Some(error) }) => said(error),
-        _ => Said {
-            code: None,
-            message: None,
+        Ok(ErrorBody {
+            error: Some(error), ..
+        }) => said(error),
+        Ok(ErrorBody {
+            object: Some(object),
+            ..
+        }) if object == "error" => match serde_json::from_str(body) {
+            Ok(body) => said(body),
+            Err(_) => Said::default(),
         },
+        _ => Said::default(),
     }
 }
 
@@ -245,6 +265,12 @@ mod tests {
             ),
             (r#"{"error":{"message":"m","code":400}}"#, None, Some("m")),
             (r#"{"error":"m"}"#, None, Some("m")),
+            (
+                r#"{"object":"error","message":"m","type":"BadRequestError","param":null,"code":400}"#,
+                None,
+                Some("m"),
+            ),
+            (r#"{"object":"batch","message":"m"}"#, None, None),
             (r#"{"error":null}"#, None, None),
             ("<html>", None, None),
         ] {
@@ -256,5 +282,44 @@ mod tests {
                 "{body}"
             );
         }
+    }
+
+    #[test]
+    fn only_an_error_object_of_the_api_is_recognised() {
+        for (body, expected) in [
+            (
+                r#"{"error":{"message":"m","type":"t","param":null,"code":null}}"#,
+                true,
+            ),
+            (r#"{"error":{"message":"m","type":null,"code":null}}"#, true),
+            (r#"{"error":{"message":"m","code":400}}"#, true),
+            (r#"{"id":"r","error":{"message":"m","type":"t"}}"#, true),
+            (
+                r#"{"object":"error","message":"m","type":"t","param":null,"code":400}"#,
+                true,
+            ),
+            (r#"{"error":{"message":"m"}}"#, false),
+            (r#"{"error":{"message":null,"type":"t"}}"#, false),
+            (r#"{"error":{"type":"t","code":"c"}}"#, false),
+            (r#"{"error":{}}"#, false),
+            (r#"{"error":"Forbidden","message":"m","code":403}"#, false),
+            (r#"{"error":null,"message":"m"}"#, false),
+            (r#"{"error":[{"message":"m","code":1}]}"#, false),
+            (r#"{"object":"error"}"#, false),
+            (r#"{"object":"batch","message":"m"}"#, false),
+            (r#"{"message":"Forbidden"}"#, false),
+            (r#"{"detail":"Not Found"}"#, false),
+            (r#"[{"error":{"message":"m","type":"t"}}]"#, false),
+            (r#"{"error":{"message":"m","type":"t"}"#, false),
+            (r#"{"error":{"message":"m","type":"t"}}<html>"#, false),
+            ("null", false),
+            ("[]", false),
+            ("\"no\"", false),
+            ("<html>", false),
+            ("", false),
+        ] {
+            assert_eq!(tell(400, body.as_bytes()).recognised, expected, "{body}");
+        }
+        assert!(!tell(400, b"\xff{}").recognised);
     }
 }

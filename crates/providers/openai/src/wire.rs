@@ -69,9 +69,11 @@ pub(crate) struct File {
     pub(crate) created_at: Option<Value>,
 }
 
-/// An error's body: an object, or a bare string.
+/// An error's body: `error` is an object, or a bare string; some servers put its members into the body.
 #[derive(Deserialize)]
 pub(crate) struct ErrorBody<'a> {
+    #[serde(borrow)]
+    pub(crate) object: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(crate) error: Option<&'a RawValue>,
 }

@@ -13,7 +13,7 @@ use lmbatch_core::{
 };
 use lmbatch_openai::OpenAi;
 use serde_json::{Value, json};
-use wiremock::matchers::{body_json, header, method, path, query_param};
+use wiremock::matchers::{any, body_json, header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 fn openai(mock: &MockServer) -> OpenAi {
@@ -128,14 +128,26 @@ async fn a_create_that_fails_says_what_became_of_it_and_is_sent_once() {
         ),
         (
             401,
-            json!({"error": {"code": "invalid_api_key"}}),
+            json!({"error": {"message": "m", "code": "invalid_api_key"}}),
             ErrorKind::ProviderAuth,
             Delivery::Refused,
         ),
-        (402, json!({}), ErrorKind::Billing, Delivery::Refused),
+        (402, json!({}), ErrorKind::Billing, Delivery::Unknown),
+        (
+            400,
+            json!({"object": "error", "message": "m", "type": "BadRequestError", "code": 400}),
+            ErrorKind::ProviderInvalidArgs,
+            Delivery::Refused,
+        ),
+        (
+            403,
+            json!({"message": "Forbidden"}),
+            ErrorKind::ProviderAuth,
+            Delivery::Unknown,
+        ),
         (
             404,
-            json!({"error": {"code": "model_not_found"}}),
+            json!({"error": {"message": "m", "code": "model_not_found"}}),
             ErrorKind::ModelNotFound,
             Delivery::Refused,
         ),
@@ -147,7 +159,7 @@ async fn a_create_that_fails_says_what_became_of_it_and_is_sent_once() {
         ),
         (
             429,
-            json!({"error": {"code": "insufficient_quota"}}),
+            json!({"error": {"message": "m", "code": "insufficient_quota"}}),
             ErrorKind::Billing,
             Delivery::Refused,
         ),
@@ -155,7 +167,7 @@ async fn a_create_that_fails_says_what_became_of_it_and_is_sent_once() {
             429,
             json!({}),
             ErrorKind::ProviderRateLimit,
-            Delivery::Refused,
+            Delivery::Unknown,
         ),
         (
             500,
@@ -332,6 +344,9 @@ async fn a_list_goes_on_after_the_last_id() {
 #[tokio::test]
 async fn what_is_gone_is_named_as_what_it_is() {
     let mock = MockServer::start().await;
+    let missing = json!({"error": {"message": "m", "type": "invalid_request_error", "code": null}});
+    let missing = ResponseTemplate::new(404).set_body_json(missing);
+    Mock::given(any()).respond_with(missing).mount(&mock).await;
     let (openai, batch) = (openai(&mock), BatchId::new("b"));
     let kind = |error: Error| (error.kind(), error.batch().is_some());
     assert_eq!(

@@ -1,0 +1,47 @@
+//! The machine's time, for limits on how long an exchange may take.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use async_trait::async_trait;
+use lmbatch_core::Clock;
+
+/// The machine's clock. Time that the machine is suspended for does not count.
+#[derive(Debug)]
+pub(crate) struct MachineClock {
+    start: Instant,
+}
+
+impl MachineClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place of this crate that reads the machine's time"
+    )]
+    pub(crate) fn new() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+}
+
+#[async_trait]
+impl Clock for MachineClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place of this crate that reads the machine's time"
+    )]
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place of this crate that waits"
+    )]
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}

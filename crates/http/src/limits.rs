@@ -1,0 +1,226 @@
+//! Limits on how long an exchange may take and how much it may bring.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use lmbatch_core::{Clock, Delivery, Error, ErrorKind, ProviderId, Retry};
+
+use crate::secrets::Secrets;
+
+/// Bytes per second that extend the time of a document with results beyond `answer_timeout`.
+const DOCUMENT_SPEED: u64 = 64 << 10;
+
+/// How much later than its limit a wait may end before this process must have stood still.
+const STALL: Duration = Duration::from_secs(1);
+
+/// Limits, time and secrets that all exchanges of one client share.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) limits: Limits,
+    pub(crate) secrets: Secrets,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// The limits of [`HttpOptions`](crate::HttpOptions).
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) silence: Duration,
+    pub(crate) answer: Duration,
+    pub(crate) least_speed: u64,
+    pub(crate) window: Duration,
+    pub(crate) document_bytes: u64,
+}
+
+impl Limits {
+    /// Bytes that a transfer must move within `window`.
+    pub(crate) fn least_bytes(&self, window: Duration) -> u64 {
+        let bytes = u128::from(self.least_speed).saturating_mul(window.as_millis()) / 1000;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    /// The time in which a document must be complete once `bytes` of it have arrived.
+    pub(crate) fn document(&self, bytes: u64) -> Duration {
+        let extra = Duration::from_secs(bytes / DOCUMENT_SPEED);
+        self.answer.saturating_add(extra)
+    }
+
+    /// The window in which an upload must move. Not shorter than the permitted silence, since the system's
+    /// buffers take what is sent in bursts.
+    pub(crate) fn upload_window(&self) -> Duration {
+        self.window.max(self.silence)
+    }
+}
+
+impl Rules {
+    /// Runs `work` for at most `limit`; `None` where it has not ended by then. What is ready is taken even
+    /// where the time is over.
+    pub(crate) async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        match select(pin!(work), self.clock.sleep(limit)).await {
+            Either::Left((done, _)) => Some(done),
+            Either::Right(_) => None,
+        }
+    }
+}
+
+/// How well a transfer moves: judged by what arrived while it was waited for, so that a reader that takes
+/// its time is not taken for a slow server.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    waited: Duration,
+    silent: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    /// How long may be waited for the next piece.
+    pub(crate) fn patience(&self, limits: &Limits, speed: bool) -> Duration {
+        let silence = limits.silence.saturating_sub(self.silent);
+        match speed {
+            true => silence.min(limits.window.saturating_sub(self.waited)),
+            false => silence,
+        }
+    }
+
+    /// A piece arrived after `waited`, which was to be `patience` at most. A longer wait was this process
+    /// standing still, and says nothing of the server. The window is judged at the next wait.
+    pub(crate) fn moved(&mut self, patience: Duration, waited: Duration, bytes: u64) {
+        self.silent = Duration::ZERO;
+        self.bytes = self.bytes.saturating_add(bytes);
+        if waited <= patience.saturating_add(STALL) {
+            self.waited = self.waited.saturating_add(waited);
+        }
+    }
+
+    /// Nothing arrived within `waited`: why the transfer is given up, if it is.
+    pub(crate) fn stood(
+        &mut self,
+        limits: &Limits,
+        waited: Duration,
+        speed: bool,
+    ) -> Option<String> {
+        self.silent = self.silent.saturating_add(waited);
+        self.waited = self.waited.saturating_add(waited);
+        if self.silent >= limits.silence {
+            return Some(format!("nothing arrived for {:?}", limits.silence));
+        }
+        if speed && self.waited >= limits.window {
+            if self.bytes < limits.least_bytes(limits.window) {
+                return Some(too_slow("arrived", limits, limits.window));
+            }
+            (self.waited, self.bytes) = (Duration::ZERO, 0);
+        }
+        None
+    }
+}
+
+/// The message of a transfer below the least speed.
+pub(crate) fn too_slow(moved: &str, limits: &Limits, window: Duration) -> String {
+    format!(
+        "less than {} bytes a second {moved} for {window:?}",
+        limits.least_speed
+    )
+}
+
+/// The error of an answer that did not come in time. The call may have been accepted.
+pub(crate) fn timed_out(
+    operation: &'static str,
+    provider: &ProviderId,
+    message: impl Into<Box<str>>,
+) -> Error {
+    Error::new(ErrorKind::Timeout)
+        .with_operation(operation)
+        .with_provider(provider.clone())
+        .with_message(message)
+        .with_retry(Retry::Temporary)
+        .with_delivery(Delivery::Unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn limits() -> Limits {
+        Limits {
+            silence: 120 * SECOND,
+            answer: 120 * SECOND,
+            least_speed: 1024,
+            window: 60 * SECOND,
+            document_bytes: 1 << 30,
+        }
+    }
+
+    /// A transfer of `bytes` each `every`: after how many seconds it is given up.
+    fn given_up(bytes: u64, every: Duration) -> Option<u64> {
+        let (limits, mut pace, mut passed) = (limits(), Pace::default(), Duration::ZERO);
+        let mut next = every;
+        while passed < 3600 * SECOND {
+            let patience = pace.patience(&limits, true);
+            if next <= patience {
+                pace.moved(patience, next, bytes);
+                (passed, next) = (passed + next, every);
+            } else {
+                (passed, next) = (passed + patience, next - patience);
+                if pace.stood(&limits, patience, true).is_some() {
+                    return Some(passed.as_secs());
+                }
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_transfer_below_the_least_speed_or_silent_is_given_up() {
+        for (bytes, every, expected) in [
+            (1, 500, Some(60)),
+            (1000, 999, Some(60)),
+            (1100, 999, None),
+            // In bursts.
+            (65_000, 59_000, None),
+            (400_000, 119_000, Some(240)),
+            (64 << 10, 7, None),
+        ] {
+            let found = given_up(bytes, Duration::from_millis(every));
+            match expected {
+                None => assert_eq!(found, None, "{bytes} bytes each {every} ms"),
+                Some(most) => assert!(
+                    found.is_some_and(|found| found <= most),
+                    "{bytes} bytes each {every} ms: {found:?}"
+                ),
+            }
+        }
+    }
+
+    #[test]
+    fn a_process_that_stood_still_blames_no_server() {
+        let (limits, mut pace) = (limits(), Pace::default());
+        let patience = pace.patience(&limits, true);
+        pace.moved(patience, 3600 * SECOND, 1);
+        assert_eq!(pace.patience(&limits, true), 60 * SECOND);
+    }
+
+    #[test]
+    fn limits_of_any_size_do_not_overflow() {
+        let huge = Limits {
+            silence: Duration::MAX,
+            answer: Duration::MAX,
+            least_speed: u64::MAX,
+            window: Duration::MAX,
+            document_bytes: u64::MAX,
+        };
+        assert_eq!(huge.least_bytes(Duration::MAX), u64::MAX);
+        assert_eq!(huge.document(u64::MAX), Duration::MAX);
+        let mut pace = Pace::default();
+        pace.moved(Duration::MAX, Duration::MAX, u64::MAX);
+        pace.moved(Duration::MAX, Duration::MAX, u64::MAX);
+        assert!(pace.stood(&huge, Duration::MAX, true).is_some());
+        assert_eq!(limits().document(640 << 20), 120 * SECOND + 10_240 * SECOND);
+    }
+}

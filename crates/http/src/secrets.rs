@@ -1,0 +1,154 @@
+//! Text from a provider, made fit for an error: without secrets, control characters and excess length.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// The fewest characters of a secret. Shorter ones are placeholders of local servers, and parts of words.
+const MIN_SECRET: usize = 8;
+
+/// The most characters of a code or a request id.
+const MAX_FACT: usize = 200;
+
+/// The credentials of a client, longest first.
+pub(crate) struct Secrets(Vec<SecretString>);
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secrets").finish_non_exhaustive()
+    }
+}
+
+impl Secrets {
+    /// Takes each credential as it is sent and, where it is `Bearer KEY`, the key alone.
+    pub(crate) fn new<'a>(credentials: impl Iterator<Item = &'a SecretString>) -> Self {
+        let mut secrets: Vec<&str> = credentials
+            .flat_map(|value| {
+                let value = value.expose_secret().trim();
+                [Some(value), value.rsplit(' ').next()]
+            })
+            .flatten()
+            .filter(|secret| secret.len() >= MIN_SECRET)
+            .collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.dedup();
+        Self(secrets.into_iter().map(SecretString::from).collect())
+    }
+
+    /// The text with `***` in place of every secret, in upper or lower case.
+    fn scrubbed(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in &self.0 {
+            let secret = secret.expose_secret().as_bytes();
+            let mut from = 0;
+            while let Some(at) = find(&text.as_bytes()[from..], secret) {
+                // Secrets are ASCII, so that both ends lie between characters.
+                let at = from + at;
+                text.replace_range(at..at + secret.len(), "***");
+                from = at + 3;
+            }
+        }
+        text
+    }
+
+    /// The provider's words without secrets, marks that change the direction of text and control characters
+    /// other than line breaks and tabs.
+    pub(crate) fn words(&self, text: &str) -> String {
+        let plain = |c: &char| matches!(c, '\n' | '\t') || is_plain(*c);
+        self.scrubbed(&text.chars().filter(plain).collect::<String>())
+    }
+
+    /// Whether a text that cannot be changed, such as an id, holds a secret. Only secrets of at least 16
+    /// characters count: a placeholder may well stand in an id.
+    pub(crate) fn are_in(&self, text: &str) -> bool {
+        let secrets = self
+            .0
+            .iter()
+            .map(|secret| secret.expose_secret().as_bytes());
+        let mut long = secrets.filter(|secret| secret.len() >= 2 * MIN_SECRET);
+        long.any(|secret| find(text.as_bytes(), secret).is_some())
+    }
+
+    /// A code, a request id or a name for people: one line of at most 200 characters, without secrets,
+    /// control characters and marks that change the direction of text.
+    pub(crate) fn fact(&self, text: &str) -> String {
+        // First without marks: a secret with marks in between would else be put together again.
+        let plain: String = text.chars().filter(|c| is_plain(*c)).collect();
+        self.scrubbed(&plain).chars().take(MAX_FACT).collect()
+    }
+}
+
+fn find(text: &[u8], secret: &[u8]) -> Option<usize> {
+    text.windows(secret.len())
+        .position(|window| window.eq_ignore_ascii_case(secret))
+}
+
+/// Whether a character shows as itself: no control character, no line separator, no mark of direction.
+fn is_plain(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c,
+            '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}' | '\u{2029}' | '\u{FEFF}'
+            | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(values: &[&str]) -> Secrets {
+        let values: Vec<_> = values.iter().copied().map(SecretString::from).collect();
+        Secrets::new(values.iter())
+    }
+
+    #[test]
+    fn a_secret_is_replaced_wherever_it_stands() {
+        let secrets = secrets(&["Bearer sk-canary-0123"]);
+        for (text, expected) in [
+            ("rate_limit_exceeded", "rate_limit_exceeded"),
+            ("sk-canary-0123", "***"),
+            ("Bearer sk-canary-0123", "***"),
+            (
+                "bad key 'SK-Canary-0123': sk-canary-0123!",
+                "bad key '***': ***!",
+            ),
+            ("sk-sk-canary-01230123", "sk-***0123"),
+            ("süß-sk-canary-0123-süß", "süß-***-süß"),
+            ("sk-can\u{1b}ary-\u{202e}0123", "***"),
+            ("sk-canary", "sk-canary"),
+        ] {
+            assert_eq!(secrets.fact(text), expected);
+        }
+    }
+
+    #[test]
+    fn an_id_holds_a_secret_or_not() {
+        let secrets = secrets(&["sk-canary-0123456789", "lmbatch-local"]);
+        assert!(secrets.are_in("batch_SK-canary-0123456789"));
+        assert!(!secrets.are_in("batch_sk-canary-012345678"));
+        assert!(!secrets.are_in("lmbatch-local-1"));
+    }
+
+    #[test]
+    fn a_placeholder_is_no_secret() {
+        let secrets = secrets(&["EMPTY", "", "Bearer none", "k"]);
+        assert_eq!(secrets.fact("EMPTY k none"), "EMPTY k none");
+    }
+
+    #[test]
+    fn a_fact_is_one_short_line_without_marks() {
+        let secrets = secrets(&[]);
+        for c in "\0\u{7}\u{1b}\r\n\t\u{7f}\u{85}\u{9b}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\
+                  \u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}\u{feff}"
+            .chars()
+        {
+            assert_eq!(secrets.fact(&format!("a{c}b")), "ab", "{:x}", c as u32);
+        }
+        assert_eq!(secrets.fact(&"ü".repeat(1000)), "ü".repeat(200));
+        assert_eq!(secrets.fact("日本語 é"), "日本語 é");
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        assert!(!format!("{:?}", secrets(&["sk-canary-0123"])).contains("canary"));
+    }
+}
