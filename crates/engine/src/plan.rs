@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, BatchHandle, BatchId, BatchProvider, Error, IdRule, Label, Nonce,
-    ProviderId, RequestId, Result, RunRecord, Shard, ShardKey, ShardRecord, ShardState, Spool,
+    BatchClass, BatchCodec, BatchHandle, BatchId, BatchProvider, Error, IdRule, KeyHint, Label,
+    Nonce, ProviderId, RequestId, Result, RunClaim, RunRecord, Shard, ShardKey, ShardRecord,
+    ShardState, Spool,
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +30,10 @@ pub struct Plan {
     pub(crate) files: Arc<Files>,
     pub(crate) provider: ProviderId,
     pub(crate) account: lmbatch_core::AccountId,
+    pub(crate) key_hint: Option<KeyHint>,
     pub(crate) order: Option<lmbatch_core::Order>,
+    /// Held from before its first file until its run has ended, where there is a record.
+    pub(crate) claim: Option<RunClaim>,
 }
 
 /// A shard of a plan.
@@ -85,11 +89,12 @@ impl Plan {
     /// What the ledger keeps of it.
     pub(crate) fn record(&self, clock: &dyn lmbatch_core::Clock) -> RunRecord {
         RunRecord {
-            id: run_id(&self.nonce),
+            id: run_id(self.nonce.as_str()),
             name: None,
             digest: self.digest.clone(),
             provider: self.provider.clone(),
             account: self.account.clone(),
+            key_hint: self.key_hint.clone(),
             ids: self.ids.clone(),
             nonce: self.nonce.clone(),
             requests: self.requests,
@@ -118,6 +123,7 @@ impl Plan {
         Ok(HandleParts {
             provider: self.provider.clone(),
             account: self.account.clone(),
+            key_hint: self.key_hint.clone(),
             class: self.single()?.class.clone(),
             ids: self.ids.clone(),
             requests,
@@ -138,6 +144,8 @@ pub(crate) fn request_id(json: &[u8]) -> RequestId {
 pub struct HandleParts {
     provider: ProviderId,
     account: lmbatch_core::AccountId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_hint: Option<KeyHint>,
     class: BatchClass,
     ids: IdRule,
     requests: Vec<RequestId>,
@@ -152,9 +160,9 @@ impl HandleParts {
         }
     }
 
-    /// Under which account.
-    pub(crate) fn account(&self) -> &lmbatch_core::AccountId {
-        &self.account
+    /// Account and key under which the batch is, or will be, created.
+    pub(crate) fn account(&self) -> (&lmbatch_core::AccountId, Option<&KeyHint>) {
+        (&self.account, self.key_hint.as_ref())
     }
 
     /// The handle of `batch`.
@@ -162,6 +170,7 @@ impl HandleParts {
         BatchHandle {
             provider: self.provider,
             account: self.account,
+            key_hint: self.key_hint,
             batch,
             class: self.class,
             ids: self.ids,
@@ -293,6 +302,7 @@ pub(crate) struct Planner {
     pub(crate) nonce: Nonce,
     pub(crate) ids: IdChoice,
     pub(crate) limit: BatchLimit,
+    pub(crate) claim: Option<RunClaim>,
 }
 
 impl Planner {
@@ -333,7 +343,9 @@ impl Planner {
             files: Arc::new(files),
             provider: codec.id().clone(),
             account: self.provider.account(),
+            key_hint: self.provider.key_hint(),
             order: None,
+            claim: self.claim,
         })
     }
 }
@@ -367,7 +379,9 @@ pub(crate) fn restored(
         files: Arc::new(files),
         provider: run.provider.clone(),
         account: run.account.clone(),
+        key_hint: run.key_hint.clone(),
         order: run.order,
+        claim: None,
     })
 }
 
@@ -424,9 +438,9 @@ impl PlannedShard {
     }
 }
 
-/// A run's id: short, of its nonce.
-pub(crate) fn run_id(nonce: &Nonce) -> Box<str> {
-    format!("r-{}", &nonce.as_str()[..6]).into()
+/// Returns the id of the run of a nonce, which the names of its spool files begin with.
+pub fn run_id(nonce: &str) -> Box<str> {
+    format!("r-{}", nonce.get(..6).unwrap_or(nonce)).into()
 }
 
 /// Our mark on a batch: the nonce that its requests carry, and its number in the run.

@@ -42,7 +42,8 @@ impl FolderSpool {
         #[cfg(unix)]
         {
             use std::os::unix::fs::OpenOptionsExt as _;
-            options.mode(0o600);
+            // A link in place of a file is somebody else's doing.
+            options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
         }
         options
     }
