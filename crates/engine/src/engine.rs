@@ -58,7 +58,7 @@ pub struct Engine {
     pub(crate) max_row_bytes: usize,
     spool: Option<Arc<dyn Spool>>,
     durable: bool,
-    /// The run that this engine may advance, and no other process.
+    /// Claim on the run that this engine advances.
     pub(crate) claim: Option<RunClaim>,
     pub(crate) on_doubt: OnDoubt,
     pub(crate) batch_limit: BatchLimit,
@@ -164,7 +164,7 @@ impl Engine {
         self
     }
 
-    /// An engine that holds the claim of a run.
+    /// Returns an engine that holds the claim of a run.
     pub(crate) fn with_claim(&self, claim: Option<RunClaim>) -> Self {
         Self {
             claim,

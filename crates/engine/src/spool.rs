@@ -42,7 +42,7 @@ impl FolderSpool {
         #[cfg(unix)]
         {
             use std::os::unix::fs::OpenOptionsExt as _;
-            // A link in place of a file is somebody else's doing.
+            // Nothing in the folder is a link unless something else made it.
             options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
         }
         options

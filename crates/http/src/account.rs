@@ -26,7 +26,7 @@ impl Identity {
         let with = |first: &[&str]| digest(&[first, scopes].concat());
         Self {
             account: format!("{}{}", AccountId::KEYLESS, with(&[&place])).into(),
-            // 48 bits: enough to notice a change, and of no use to whoever wants the key.
+            // 48 bits: enough to notice a change, and too few to find the key.
             key_hint: digest(&["key", key])[..12].into(),
             former: with(&[&origin, key]).into(),
         }

@@ -75,7 +75,8 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Deleted while it is locked: whoever has opened it meanwhile sees that it is gone, and opens it again.
+        // Deleted while it is locked: a process that has opened it meanwhile sees that it is gone, and opens it
+        // again.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -94,7 +95,7 @@ fn held(run: &str, mut file: File) -> Error {
     Error::new(ErrorKind::Conflict).with_message(format!("the run {run} is advanced by {holder}"))
 }
 
-/// Whether the file is the one that lies at `path` now.
+/// Returns whether `path` still leads to the file.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt as _;

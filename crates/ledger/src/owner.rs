@@ -1,7 +1,7 @@
 //! Ownership: a state folder belongs to the user of the process, and only that user may write to it.
 //!
-//! The record in a folder decides what is paid for and where outcomes are written, so that a record of
-//! somebody else is never used (as with git's `safe.directory`).
+//! The record in a folder decides what is paid for and where outcomes are written, so the record of
+//! another user is never used (as with git's `safe.directory`).
 
 use std::fs::{self, OpenOptions};
 use std::io;

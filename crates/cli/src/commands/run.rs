@@ -86,7 +86,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         }
         begin = Some(engine.claim_begin().await?);
     }
-    // Claimed until its outcomes are written: whoever follows it finds them.
+    // Claimed until its outcomes are written: a command that follows it finds them.
     let engine = engine.holding_plan(&plan);
     let run = engine
         .begin(&plan, args.name.as_deref(), going.notes.write())
