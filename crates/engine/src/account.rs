@@ -1,8 +1,8 @@
 //! Accounts of runs and handles: a key may have been rotated since, and only the provider can tell.
 
 use lmbatch_core::{
-    Account, AccountId, AccountMatch, BatchHandle, BatchId, Certainty, CreateProof, Error,
-    ErrorKind, KeyHint, Label, Result, RunRecord, ShardState, same_account,
+    Account, AccountId, AccountMatch, BatchHandle, BatchId, Certainty, Error, ErrorKind, Intent,
+    KeyHint, Label, Result, RunRecord, ShardState, same_account,
 };
 
 use crate::engine::Engine;
@@ -93,7 +93,7 @@ impl Engine {
             let presumed = proof.is_some_and(|proof| proof.certainty == Certainty::Presumed);
             match shard.state {
                 ShardState::Posting(intent) | ShardState::Doubt(intent) => {
-                    in_doubt.get_or_insert(intent.label);
+                    in_doubt.get_or_insert(intent);
                 }
                 ShardState::Created { batch, .. } => open.push((batch, presumed)),
                 ShardState::Ended(snapshot) => open.push((snapshot.id, presumed)),
@@ -128,23 +128,13 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
-        let Some(label) = in_doubt else {
+        let Some(intent) = in_doubt else {
             return Ok(Evidence::Nothing);
         };
-        Ok(match self.is_listed(&label).await? {
+        Ok(match self.is_found(&intent).await? {
             true => Evidence::Known,
-            false => Evidence::Unlisted(label),
+            false => Evidence::Unlisted(intent.label),
         })
-    }
-
-    async fn is_listed(&self, label: &Label) -> Result<bool> {
-        let can = self.provider.codec().capabilities();
-        if !can.list || can.create == CreateProof::CountAndTime {
-            return Ok(false);
-        }
-        let labelled = self.labelled().await?;
-        let mut labels = labelled.iter().map(|one| one.snapshot.label.as_ref());
-        Ok(labels.any(|found| found == Some(label)))
     }
 
     /// Compares the account of a handle; returns whether the key has changed since, so that only the
@@ -180,7 +170,7 @@ impl Engine {
         &self,
         account: &AccountId,
         key: Option<&KeyHint>,
-        label: &Label,
+        intent: &Intent,
         sent: bool,
     ) -> Result<()> {
         let refused = |message| Err(Error::new(ErrorKind::OtherAccount).with_message(message));
@@ -190,7 +180,7 @@ impl Engine {
             AccountMatch::Other => refused(
                 "it was prepared with another base URL, organisation, project or workspace; nothing was sent",
             ),
-            AccountMatch::KeyChanged | AccountMatch::Unclear if self.is_listed(label).await? => {
+            AccountMatch::KeyChanged | AccountMatch::Unclear if self.is_found(intent).await? => {
                 Ok(())
             }
             AccountMatch::KeyChanged | AccountMatch::Unclear => refused(

@@ -55,7 +55,7 @@ impl Prepared {
     pub(crate) async fn find_or_create(self, engine: &Engine, plan: &Plan) -> Result<BatchHandle> {
         let (account, key) = self.handle.account();
         engine
-            .of_prepared(account, key, &self.intent.label, !self.fresh)
+            .of_prepared(account, key, &self.intent, !self.fresh)
             .await?;
         if plan.digest() != &*self.digest || plan.single()?.class != self.intent.class {
             return Err(Error::invalid_input(
