@@ -118,6 +118,7 @@ impl Emulating {
             .args(args)
             .args(["--base-url", &self.base_url])
             .env("OPENAI_API_KEY", KEY)
+            .env("LMBATCH_STATE_DIR", folder.join(".lmbatch"))
             .env("LMBATCH_LOG", "trace");
         command
     }
@@ -150,6 +151,7 @@ impl Emulating {
             .current_dir(folder)
             .envs(&self.environment)
             .env(format!("{}_API_KEY", provider.to_uppercase()), KEY)
+            .env("LMBATCH_STATE_DIR", folder.join(".lmbatch"))
             .env("LMBATCH_LOG", "trace");
         command
     }

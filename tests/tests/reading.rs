@@ -1,11 +1,12 @@
-//! What only reads a record needs no key, and no turn: another process may hold the folder.
+//! Commands that only read a record need no key, and no claim: another process may advance the run.
 
 use lmbatch::durable::StateFolder;
+use lmbatch_core::Ledger as _;
 use lmbatch_tests::{Emulating, lines, said, write_input};
 use serde_json::json;
 
 #[test]
-fn what_only_reads_a_record_needs_no_key_and_no_turn() {
+fn what_only_reads_a_record_needs_no_key_and_no_claim() {
     let emulating = Emulating::start();
     let folder = tempfile::tempdir().expect("a folder");
     write_input(
@@ -20,7 +21,15 @@ fn what_only_reads_a_record_needs_no_key_and_no_turn() {
     let run = emulating.run_at("openai", folder.path(), &[&run[..], &how].concat());
     assert_eq!(run.status.code(), Some(3), "{}", said(&run));
     let billed = emulating.bill();
-    let held = StateFolder::write(folder.path().join(".lmbatch")).expect("the one writer");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let held = runtime.block_on(async {
+        let state = StateFolder::write(folder.path().join(".lmbatch")).expect("the folder");
+        let ledger = state.ledger().await.expect("the record");
+        let run = ledger.runs().await.expect("runs").remove(0);
+        let held = ledger.claim(&run.id).await.expect("the claim");
+        ledger.close().await.expect("the end");
+        held
+    });
     for (asked, says) in [
         (&["runs"][..], "mine"),
         (&["show", "mine"], "fetched"),

@@ -70,6 +70,7 @@ fn measure_all(folder: &Path) -> Result<String, String> {
         let output = output.display().to_string();
         let floor = median(|| measure(&["target/release/floor", &input, &output, &base, POLL]))?;
         let poll = format!("{POLL}ms");
+        let state = folder.join("state").display().to_string();
         let ours = [
             "target/release/lmbatch",
             "run",
@@ -84,6 +85,9 @@ fn measure_all(folder: &Path) -> Result<String, String> {
             &poll,
             "--force",
             "--quiet",
+            "--new",
+            "--state-dir",
+            &state,
         ];
         let ours = median(|| measure(&ours))?;
         writeln!(

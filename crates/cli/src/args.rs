@@ -50,6 +50,11 @@ pub(crate) enum Command {
     Resume(ResumeArgs),
     /// Send requests of a run that has ended again; what is answered last counts.
     Requeue(RequeueArgs),
+    /// Make a state folder, .lmbatch, for what is run in this folder and below, in place of the user's.
+    Init {
+        /// The folder to make it in [default: the working directory].
+        folder: Option<PathBuf>,
+    },
     /// List the runs.
     Runs(RunsArgs),
     /// Show a run and its batches.
@@ -269,7 +274,7 @@ pub(crate) enum OnDoubtArg {
 /// Where runs are recorded.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct StateArgs {
-    /// The folder of runs [default: .lmbatch, here or in a folder above].
+    /// The folder of runs [default: the nearest .lmbatch that `lmbatch init` made, here or above, else the user's own].
     #[arg(long, value_name = "FOLDER", env = "LMBATCH_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
 }

@@ -116,6 +116,9 @@ impl From<Error> for Failure {
             ErrorKind::ProviderAuth => return Self::key(&error, exit),
             ErrorKind::Connection => Some("check --base-url, HTTPS_PROXY and SSL_CERT_FILE"),
             ErrorKind::ModelNotFound => Some("check the model's name after the first /"),
+            ErrorKind::OtherAccount => Some(
+                "set the key with which it was made, or send everything again under this one with --new",
+            ),
             ErrorKind::Billing => Some("check the account's billing; what was created goes on"),
             _ => None,
         };

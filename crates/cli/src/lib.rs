@@ -87,9 +87,12 @@ fn main() -> ExitCode {
         Command::Requeue(requeue) => requeue.resume.report.json,
         _ => false,
     };
-    let exit = runtime
-        .block_on(dispatch(args.command))
-        .unwrap_or_else(|failure| report(&failure, json));
+    let ended = runtime.block_on(async {
+        let ended = dispatch(args.command).await;
+        commands::state::close().await;
+        ended
+    });
+    let exit = ended.unwrap_or_else(|failure| report(&failure, json));
     // Work that is left over, such as a read that hangs, does not keep the process.
     runtime.shutdown_background();
     exit.into()
@@ -104,6 +107,7 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Resume(args) => commands::resume::resume(args).await,
         Command::Doctor(args) => commands::doctor::doctor(args).await,
         Command::Adopt(args) => commands::doctor::adopt(args).await,
+        Command::Init { folder } => commands::state::init(folder).await,
         Command::Requeue(args) => Box::pin(commands::requeue::requeue(args)).await,
         Command::Runs(args) => commands::runs::runs(args).await,
         Command::Show(args) => commands::runs::show(args).await,

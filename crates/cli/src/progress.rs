@@ -192,6 +192,14 @@ impl Observer for Progress {
                 "{requests} requests were not answered and go out again (try {})",
                 attempt + 1
             )),
+            Event::Following {
+                held,
+                ended,
+                batches,
+            } => self.tell(match batches {
+                0 => format!("{held}; waiting for it"),
+                _ => format!("{held}; waiting for it · {ended} of {batches} batches have ended"),
+            }),
             Event::Fetched { rows } => self.tell(format!("read {rows} rows of results")),
             Event::Warning { message } => self.warn(&terminal::plain(message)),
             _ => {}

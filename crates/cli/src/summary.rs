@@ -28,6 +28,9 @@ pub(crate) struct Summary {
     batches: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<String>,
+    /// The state folder, where the run is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
     pub(crate) output: String,
     elapsed_seconds: f64,
     emulated: bool,
@@ -66,11 +69,18 @@ impl Summary {
             batch: batches.first().map(ToString::to_string),
             batches: batches.iter().map(ToString::to_string).collect(),
             run: run.map(str::to_owned),
+            state: None,
             output: output.to_owned(),
             elapsed_seconds: 0.0,
             emulated,
             remote: None,
         }
+    }
+
+    /// The same with the state folder in which the run is recorded.
+    pub(crate) fn with_state(mut self, folder: Option<&std::path::Path>) -> Self {
+        self.state = folder.map(|folder| folder.display().to_string());
+        self
     }
 
     pub(crate) fn leave(&mut self, left: &Left) {

@@ -151,7 +151,7 @@ macro_rules! clauses_of_2026 {
             secrets::every_call_carries_the_key,
             secrets::the_key_is_in_no_url_and_no_body,
             secrets::an_adapter_shows_no_key,
-            secrets::an_account_is_known_by_its_key_and_origin,
+            secrets::an_account_outlives_its_key,
             secrets::an_error_does_not_repeat_what_the_provider_wrote,
             secrets::an_error_does_not_repeat_a_web_page,
             secrets::logs_hold_no_key,

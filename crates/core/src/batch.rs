@@ -11,8 +11,8 @@ use futures::stream::{self, BoxStream, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, BatchId, BatchSnapshot, CreateToken, Cursor, Error, Label, Nonce, ProviderId,
-    RequestId,
+    AccountId, BatchId, BatchSnapshot, CreateToken, Cursor, Error, KeyHint, Label, Nonce,
+    ProviderId, RequestId,
 };
 
 /// What a provider truthfully declares.
@@ -557,8 +557,11 @@ pub struct Page<T> {
 pub struct BatchHandle {
     /// Whose it is.
     pub provider: ProviderId,
-    /// Under which account.
+    /// Account under which it was created.
     pub account: AccountId,
+    /// Digest of the key that created it; `None` in handles of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_hint: Option<KeyHint>,
     /// The batch.
     pub batch: BatchId,
     /// What its requests share.

@@ -94,8 +94,16 @@ kinds! {
     InvalidStructured = "invalid_structured": "the reply does not fit the schema",
     /// A create's fate is unknown: it may have been accepted.
     Doubt = "doubt": "it is not known whether the batch was created",
-    /// Someone else changed it in between.
-    Conflict = "conflict": "it was changed by someone else in between",
+    /// Another process holds or has changed it.
+    ///
+    /// # Troubleshooting
+    /// The message names the process. Wait for it, or end it: the claim ends with the process.
+    Conflict = "conflict": "another process holds or has changed it",
+    /// A run or handle belongs to another account than the one in use.
+    ///
+    /// # Troubleshooting
+    /// Use a key of the account, and the base URL and organisation, with which it was made.
+    OtherAccount = "other_account": "it belongs to another account",
     /// A file or folder on this machine.
     Local = "local": "a local file could not be used",
     /// A bug of ours.

@@ -56,7 +56,8 @@ names! {
     /// assert_eq!(lmbatch_core::ProviderId::new("acme").to_string(), "acme");
     /// ```
     ProviderId,
-    /// A digest of origin, key and organisation: resuming a run under another account is noticed.
+    /// A digest of base URL, organisation, project and workspace, without the key: it outlives a key
+    /// rotation. The key is recorded beside it as a [`KeyHint`].
     ///
     /// ```
     /// use lmbatch_core::AccountId;
@@ -64,6 +65,13 @@ names! {
     /// assert_eq!(account.as_str(), "9f86d081");
     /// ```
     AccountId,
+    /// A short digest of a key: tells a rotated key from the recorded one, and cannot be turned back into it.
+    ///
+    /// ```
+    /// use lmbatch_core::KeyHint;
+    /// assert_ne!(KeyHint::new("0a1b"), KeyHint::new("0a1c"));
+    /// ```
+    KeyHint,
     /// The batch's name at its provider.
     ///
     /// ```
@@ -86,6 +94,16 @@ names! {
     Cursor,
     /// A provider's idempotency token for one create.
     CreateToken,
+}
+
+impl AccountId {
+    /// Prefix of digests that leave the key out.
+    pub const KEYLESS: &'static str = "v2-";
+
+    /// Returns whether the digest leaves the key out, which digests of earlier versions did not.
+    pub fn is_keyless(&self) -> bool {
+        self.0.starts_with(Self::KEYLESS)
+    }
 }
 
 impl Label {

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, BatchClass, BatchId, BatchSnapshot, Certainty, IdRule, Intent, Label, Nonce, Proof,
-    ProviderId, Remnant, Result, ResultPart, Staged,
+    AccountId, BatchClass, BatchId, BatchSnapshot, Certainty, IdRule, Intent, KeyHint, Label,
+    Nonce, Proof, ProviderId, Remnant, Result, ResultPart, Staged,
 };
 
 /// A run: any number of requests over any number of shards.
@@ -25,8 +25,11 @@ pub struct RunRecord {
     pub digest: Box<str>,
     /// Whose service answers.
     pub provider: ProviderId,
-    /// Under which account.
+    /// Account under which its batches are created.
     pub account: AccountId,
+    /// Digest of the key that was used last; `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_hint: Option<KeyHint>,
     /// How ids on the wire lead back to requests.
     pub ids: IdRule,
     /// What our marks have in common.
@@ -238,6 +241,37 @@ impl ShardRecord {
     }
 }
 
+/// The exclusive right to advance one run. It is given up when the last clone is dropped, or when the
+/// process ends.
+#[derive(Debug, Clone)]
+pub struct RunClaim {
+    run: Box<str>,
+    _held: Option<Arc<dyn fmt::Debug + Send + Sync>>,
+}
+
+impl RunClaim {
+    /// Returns a claim on `run` that lasts as long as `held` exists.
+    pub fn new(run: &str, held: Arc<dyn fmt::Debug + Send + Sync>) -> Self {
+        Self {
+            run: run.into(),
+            _held: Some(held),
+        }
+    }
+
+    /// Returns a claim that excludes no other process, for ledgers that only one process can see.
+    pub fn unshared(run: &str) -> Self {
+        Self {
+            run: run.into(),
+            _held: None,
+        }
+    }
+
+    /// Returns the id of the claimed run.
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+}
+
 /// The durable record of runs and batches. Transitions are compare-and-set: of two writers one loses, and learns it.
 #[async_trait]
 pub trait Ledger: fmt::Debug + Send + Sync + 'static {
@@ -272,6 +306,20 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where it is not at that epoch any more.
     async fn advance(&self, key: &ShardKey, epoch: u64, state: ShardState) -> Result<u64>;
+
+    /// Claims a run, whether or not it is recorded yet, so that no other process advances it. Readers and a
+    /// cancellation need no claim. A ledger that several processes share implements it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), naming the process that holds the claim.
+    async fn claim(&self, run: &str) -> Result<RunClaim> {
+        Ok(RunClaim::unshared(run))
+    }
+
+    /// Releases what the ledger holds open, so that its file is complete on its own. Later calls may fail.
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A place for the bytes of runs: bodies, index, results.

@@ -4,6 +4,7 @@
 //! authors of adapters meet [`BatchCodec`] and [`BatchProvider`], and the borrowed views that those
 //! read and write.
 
+mod account;
 mod attachment;
 mod batch;
 mod clock;
@@ -25,6 +26,7 @@ mod usage;
 mod view;
 mod write;
 
+pub use account::{Account, AccountMatch, same_account};
 pub use attachment::{
     Attachment, AttachmentError, AttachmentKind, AttachmentSource, split_data_url,
 };
@@ -37,14 +39,14 @@ pub use clock::{Clock, Rng};
 pub use error::{Delivery, Error, ErrorKind, RequestError, Result, Retry, RowError};
 pub use factory::{Connection, ProviderFactory};
 pub use id::{
-    AccountId, BatchId, CreateToken, Cursor, Label, Nonce, ProviderId, RequestId, WireId,
+    AccountId, BatchId, CreateToken, Cursor, KeyHint, Label, Nonce, ProviderId, RequestId, WireId,
 };
 pub use input::{
     Contents, LMInput, Message, MessageContent, Request, Role, Thinking, ToolCall, ToolResult,
 };
 pub use json::JsonBuf;
 pub use ledger::{
-    Cleaned, Ledger, Order, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool,
+    Cleaned, Ledger, Order, RunClaim, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool,
     SpoolFile, SpoolWriter,
 };
 pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 
 use crate::{
     AccountId, BatchClass, BatchId, BatchSnapshot, Capabilities, Cursor, Error, Found, Frame,
-    Intent, Label, Limits, ListOptions, Page, ProviderId, Remnant, RequestError, RequestView,
-    Result, ResultPart, ResultSet, RowError, RowStream, RowView, Scanned, Shard, Staged, Upload,
-    WireId,
+    Intent, KeyHint, Label, Limits, ListOptions, Page, ProviderId, Remnant, RequestError,
+    RequestView, Result, ResultPart, ResultSet, RowError, RowStream, RowView, Scanned, Shard,
+    Staged, Upload, WireId,
 };
 
 /// How a provider says things. Pure: no I/O, no clock.
@@ -63,8 +63,20 @@ pub trait BatchProvider: fmt::Debug + Send + Sync + 'static {
     /// How it says things.
     fn codec(&self) -> &dyn BatchCodec;
 
-    /// A digest of origin, key and organisation.
+    /// Returns a digest of base URL, organisation, project and workspace. The key is left out, so that the
+    /// account outlives a key rotation.
     fn account(&self) -> AccountId;
+
+    /// Returns a short digest of the key, recorded beside the account; `None` where the adapter gives none.
+    fn key_hint(&self) -> Option<KeyHint> {
+        None
+    }
+
+    /// Returns the account id as earlier versions of the adapter computed it, by which older records are
+    /// recognised; `None` for an adapter without earlier versions.
+    fn former_account(&self) -> Option<AccountId> {
+        None
+    }
 
     /// Proves key and model by a free call. A provider that lacks one says yes.
     async fn probe(&self, model: &str) -> Result<()> {
@@ -135,6 +147,12 @@ impl<T: BatchProvider + ?Sized> BatchProvider for Arc<T> {
     }
     fn account(&self) -> AccountId {
         (**self).account()
+    }
+    fn key_hint(&self) -> Option<KeyHint> {
+        (**self).key_hint()
+    }
+    fn former_account(&self) -> Option<AccountId> {
+        (**self).former_account()
     }
     async fn probe(&self, model: &str) -> Result<()> {
         (**self).probe(model).await

@@ -41,7 +41,7 @@ impl Engine {
     /// not gone.
     pub async fn clean(&self, run: &RunRecord, batches: bool) -> Result<Left> {
         let run = self.recorded(run).await?;
-        self.of_this_account(&run)?;
+        let run = self.confirmed_account(&run).await?;
         let mut left = Left::default();
         for shard in self.ledger.shards(&run.id).await? {
             let mut stay = (false, true);

@@ -449,6 +449,15 @@ impl Engine {
         }
     }
 
+    /// Looks once for the batch of a create, and returns whether one is certain to be it.
+    pub(crate) async fn is_found(&self, intent: &Intent) -> Result<bool> {
+        match self.look(intent).await {
+            Ok(seen) => Ok(matches!(seen, Seen::Proved(ours) if !ours.is_empty())),
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A batch that was found.
     async fn take(&self, found: Candidate, noted: &mut Noted) -> Result<Created> {
         let proof = Proof {

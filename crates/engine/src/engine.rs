@@ -9,9 +9,11 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use lmbatch_core::{
     BatchHandle, BatchId, BatchProvider, BatchSnapshot, Certainty, Clock, Error, ErrorKind, Ledger,
-    ListOptions, Nonce, RequestId, Result, Rng, RunRecord, ShardRecord, ShardState, Spool,
+    ListOptions, Nonce, RequestId, Result, Rng, RunClaim, RunRecord, ShardRecord, ShardState,
+    Spool,
 };
 
+use crate::account::under_another_key;
 use crate::clock::{SystemClock, SystemRng};
 use crate::event::{Event, Observer, Silent};
 use crate::fetch;
@@ -19,7 +21,7 @@ use crate::finished::Finished;
 use crate::joiner::Joiner;
 use crate::memory::MemoryLedger;
 use crate::pages::items;
-use crate::plan::{IdChoice, Plan, PlanError, Planner};
+use crate::plan::{IdChoice, Plan, PlanError, Planner, run_id};
 use crate::policy::{BatchLimit, Decision, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy};
 use crate::poll;
 use crate::reader::OutcomeReader;
@@ -56,6 +58,8 @@ pub struct Engine {
     pub(crate) max_row_bytes: usize,
     spool: Option<Arc<dyn Spool>>,
     durable: bool,
+    /// Claim on the run that this engine advances.
+    pub(crate) claim: Option<RunClaim>,
     pub(crate) on_doubt: OnDoubt,
     pub(crate) batch_limit: BatchLimit,
 }
@@ -90,6 +94,7 @@ impl Engine {
             max_row_bytes: 64 << 20,
             spool: None,
             durable: false,
+            claim: None,
             on_doubt: OnDoubt::default(),
             batch_limit: BatchLimit::default(),
         }
@@ -159,6 +164,14 @@ impl Engine {
         self
     }
 
+    /// Returns an engine that holds the claim of a run.
+    pub(crate) fn with_claim(&self, claim: Option<RunClaim>) -> Self {
+        Self {
+            claim,
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn is_durable(&self) -> bool {
         self.durable
     }
@@ -201,7 +214,13 @@ impl Engine {
         ids: IdChoice,
         nonce: Nonce,
     ) -> Result<Plan, PlanError> {
+        // Before the first file of it lies in the spool: what belongs to no run is deleted.
+        let claim = match self.durable {
+            true => Some(self.holding(&run_id(nonce.as_str())).await?),
+            false => None,
+        };
         let planner = Planner {
+            claim,
             provider: Arc::clone(&self.provider),
             spool: self.spool()?,
             nonce,
@@ -317,6 +336,8 @@ impl Engine {
     /// Sends chosen requests of a run that has ended again, by their places in the output from 0: they go
     /// out when it is [resumed](Self::resume), and what is answered last counts. How many they are.
     pub async fn requeue(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {
+        let _claim = self.holding(&run.id).await?;
+        let run = &self.of_this_account(run).await?;
         let mut job = self.job(run).await?;
         let chosen = job.plan.ordinals_of(chosen)?;
         self.revive(&job.run).await?;
@@ -351,18 +372,9 @@ impl Engine {
 
     /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.
     pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
-        self.of_this_account(run)?;
-        self.job(run).await?.drive(options).await
-    }
-
-    pub(crate) fn of_this_account(&self, run: &RunRecord) -> Result<()> {
-        if run.account == self.provider.account() {
-            return Ok(());
-        }
-        Err(Error::invalid_input(format!(
-            "the run {} was made under another account or base URL",
-            run.id
-        )))
+        let _claim = self.holding(&run.id).await?;
+        let run = self.of_this_account(run).await?;
+        self.job(&run).await?.drive(options).await
     }
 
     /// Asks the provider to cancel every batch of a run that is certain to be ours, and creates no more of
@@ -374,7 +386,7 @@ impl Engine {
     pub async fn cancel_run(&self, run: &RunRecord) -> Result<u64> {
         // First that nothing more is created, then what is there. A process that goes on with the run sees
         // it, and cancels what it was creating meanwhile.
-        self.of_this_account(run)?;
+        let run = &self.of_this_account(run).await?;
         let cancel = |run: &mut RunRecord| {
             // Of one that has ended there is nothing to cancel.
             run.cancelled |= !run.finished;
@@ -452,11 +464,14 @@ impl Engine {
 
     /// Reads the results of a batch that has ended: exactly one outcome for each request of the handle.
     pub async fn retrieve(&self, handle: &BatchHandle) -> Result<Finished> {
-        if handle.account != self.provider.account() {
-            let message = "the handle was made under another account or base URL";
-            return Err(Error::invalid_input(message).with_batch(handle.batch.clone()));
-        }
-        let snapshot = self.ended(self.known(&handle.batch).await?)?;
+        let snapshot = match self.key_changed(handle)? {
+            false => self.known(&handle.batch).await?,
+            true => self
+                .status(&handle.batch)
+                .await
+                .map_err(under_another_key)?,
+        };
+        let snapshot = self.ended(snapshot)?;
         let files = self.files()?;
         let joiner = Joiner::of_handle(handle, &files)?;
         let requests = Some(handle.requests.len() as u64);

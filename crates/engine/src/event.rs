@@ -91,6 +91,15 @@ pub enum Event<'a> {
         /// Rows read.
         rows: u64,
     },
+    /// Another process advances the run, and this one waits for it.
+    Following {
+        /// A sentence that names the run and the process.
+        held: &'a str,
+        /// Number of batches that have ended.
+        ended: u64,
+        /// Number of batches of the run so far.
+        batches: u64,
+    },
     /// Something is odd, but the run goes on.
     Warning {
         /// In one sentence, with no content.

@@ -4,10 +4,12 @@
 //! request. [`LMInvoker`] puts the six operations on top of it for requests in memory. No provider is
 //! known here.
 
+mod account;
 mod adopt;
 mod answer;
 mod attach;
 mod calls;
+mod claim;
 mod clean;
 mod clock;
 mod create;
@@ -57,7 +59,7 @@ pub use memory::MemoryLedger;
 pub use named::{Run, RunOutput};
 pub use operations::BatchOperations;
 pub use outcomes::{OutcomeStream, Outcomes};
-pub use plan::{BadInput, BadRequest, Checked, HandleParts, Plan, PlanError, SHOWN, check};
+pub use plan::{BadInput, BadRequest, Checked, HandleParts, Plan, PlanError, SHOWN, check, run_id};
 pub use policy::{
     BatchLimit, DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, MAX_STATUS_CHECK_INTERVAL,
     OnDoubt, PollingPolicy, RetryPolicy,

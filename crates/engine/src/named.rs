@@ -8,9 +8,10 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, Stream, StreamExt as _};
-use lmbatch_core::{BatchSnapshot, Error, Request, Result, RunRecord};
+use lmbatch_core::{AccountMatch, BatchSnapshot, Error, ErrorKind, Request, Result, RunRecord};
 use tokio::runtime::Handle;
 
+use crate::account::elsewhere;
 use crate::engine::{Engine, RunOptions};
 use crate::event::Observer;
 use crate::finished::Finished;
@@ -234,9 +235,22 @@ impl Engine {
             }
             (Some(run), None) => (run, None),
             (None, Some(plan)) => {
-                let run = self.begin(&plan, Some(name), Default::default()).await?;
-                let finished = self.start(run.clone(), plan, options).await?;
-                return Ok((run, finished, None));
+                match self.begin(&plan, Some(name), Default::default()).await {
+                    Ok(run) => {
+                        let finished = self.start(run.clone(), plan, options).await?;
+                        return Ok((run, finished, None));
+                    }
+                    // Another process has begun it since it was looked for.
+                    Err(error) if error.kind() == ErrorKind::Conflict => {
+                        let Some(run) = self.find_named(name).await? else {
+                            return Err(error);
+                        };
+                        let changed = self.compare(run, &plan, update).await;
+                        plan.discard();
+                        changed?
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             (None, None) => {
                 let message = format!("there is no run {name:?}, and no requests to begin it with");
@@ -246,7 +260,7 @@ impl Engine {
         let finished = if run.finished {
             self.answered(&run, options).await?
         } else {
-            self.resume(&run, options).await?
+            self.attach(&run, options).await?
         };
         Ok((run, finished, changes))
     }
@@ -262,15 +276,19 @@ impl Engine {
         plan: &Plan,
         update: bool,
     ) -> Result<(RunRecord, Option<Changes>)> {
-        if *run.digest == *plan.digest() && run.account == plan.account {
-            return Ok((run, None));
+        let other = self.account_match(&run) == AccountMatch::Other;
+        if *run.digest == *plan.digest() {
+            return match other {
+                true => Err(elsewhere(&run.id)),
+                false => Ok((run, None)),
+            };
         }
         if update {
             let (run, changes) = self.update(&run, plan).await?;
             return Ok((run, Some(changes)));
         }
         Err(Error::invalid_input(format!(
-            "the run {:?} ({}) is of other requests or another account; nothing was sent",
+            "the run {:?} ({}) is of other requests; nothing was sent",
             run.name.as_deref().unwrap_or_default(),
             run.id
         )))

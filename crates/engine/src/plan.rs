@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, BatchHandle, BatchId, BatchProvider, Error, IdRule, Label, Nonce,
-    ProviderId, RequestId, Result, RunRecord, Shard, ShardKey, ShardRecord, ShardState, Spool,
+    BatchClass, BatchCodec, BatchHandle, BatchId, BatchProvider, Error, IdRule, KeyHint, Label,
+    Nonce, ProviderId, RequestId, Result, RunClaim, RunRecord, Shard, ShardKey, ShardRecord,
+    ShardState, Spool,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,9 +34,12 @@ pub struct Plan {
     pub(crate) files: Arc<Files>,
     pub(crate) provider: ProviderId,
     pub(crate) account: lmbatch_core::AccountId,
+    pub(crate) key_hint: Option<KeyHint>,
     pub(crate) order: Option<lmbatch_core::Order>,
     /// CRC-32 of each file of the spool that belongs to the run as a whole.
     pub(crate) checksums: BTreeMap<Box<str>, u32>,
+    /// Held from before its first file until its run has ended, where there is a record.
+    pub(crate) claim: Option<RunClaim>,
 }
 
 /// A shard of a plan.
@@ -102,11 +106,12 @@ impl Plan {
     /// What the ledger keeps of it.
     pub(crate) fn record(&self, clock: &dyn lmbatch_core::Clock) -> RunRecord {
         RunRecord {
-            id: run_id(&self.nonce),
+            id: run_id(self.nonce.as_str()),
             name: None,
             digest: self.digest.clone(),
             provider: self.provider.clone(),
             account: self.account.clone(),
+            key_hint: self.key_hint.clone(),
             ids: self.ids.clone(),
             nonce: self.nonce.clone(),
             requests: self.requests,
@@ -136,6 +141,7 @@ impl Plan {
         Ok(HandleParts {
             provider: self.provider.clone(),
             account: self.account.clone(),
+            key_hint: self.key_hint.clone(),
             class: self.single()?.class.clone(),
             ids: self.ids.clone(),
             requests,
@@ -156,6 +162,8 @@ pub(crate) fn request_id(json: &[u8]) -> RequestId {
 pub struct HandleParts {
     provider: ProviderId,
     account: lmbatch_core::AccountId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key_hint: Option<KeyHint>,
     class: BatchClass,
     ids: IdRule,
     requests: Vec<RequestId>,
@@ -170,9 +178,9 @@ impl HandleParts {
         }
     }
 
-    /// Under which account.
-    pub(crate) fn account(&self) -> &lmbatch_core::AccountId {
-        &self.account
+    /// Account and key under which the batch is, or will be, created.
+    pub(crate) fn account(&self) -> (&lmbatch_core::AccountId, Option<&KeyHint>) {
+        (&self.account, self.key_hint.as_ref())
     }
 
     /// The handle of `batch`.
@@ -180,6 +188,7 @@ impl HandleParts {
         BatchHandle {
             provider: self.provider,
             account: self.account,
+            key_hint: self.key_hint,
             batch,
             class: self.class,
             ids: self.ids,
@@ -311,6 +320,7 @@ pub(crate) struct Planner {
     pub(crate) nonce: Nonce,
     pub(crate) ids: IdChoice,
     pub(crate) limit: BatchLimit,
+    pub(crate) claim: Option<RunClaim>,
 }
 
 impl Planner {
@@ -353,8 +363,10 @@ impl Planner {
             files: Arc::new(files),
             provider: codec.id().clone(),
             account: self.provider.account(),
+            key_hint: self.provider.key_hint(),
             order: None,
             checksums,
+            claim: self.claim,
         })
     }
 }
@@ -389,8 +401,10 @@ pub(crate) fn restored(
         files: Arc::new(files),
         provider: run.provider.clone(),
         account: run.account.clone(),
+        key_hint: run.key_hint.clone(),
         order: run.order,
         checksums: run.checksums.clone(),
+        claim: None,
     })
 }
 
@@ -463,9 +477,9 @@ impl PlannedShard {
     }
 }
 
-/// A run's id: short, of its nonce.
-pub(crate) fn run_id(nonce: &Nonce) -> Box<str> {
-    format!("r-{}", &nonce.as_str()[..6]).into()
+/// Returns the id of the run of a nonce, which the names of its spool files begin with.
+pub fn run_id(nonce: &str) -> Box<str> {
+    format!("r-{}", nonce.get(..6).unwrap_or(nonce)).into()
 }
 
 /// Our mark on a batch: the nonce that its requests carry, and its number in the run.

@@ -53,11 +53,10 @@ impl Prepared {
     }
 
     pub(crate) async fn find_or_create(self, engine: &Engine, plan: &Plan) -> Result<BatchHandle> {
-        if *self.handle.account() != engine.provider().account() {
-            return Err(Error::invalid_input(
-                "it was prepared under another account or base URL; nothing was sent",
-            ));
-        }
+        let (account, key) = self.handle.account();
+        engine
+            .of_prepared(account, key, &self.intent, !self.fresh)
+            .await?;
         if plan.digest() != &*self.digest || plan.single()?.class != self.intent.class {
             return Err(Error::invalid_input(
                 "these are not the requests that were prepared; nothing was sent",

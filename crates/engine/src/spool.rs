@@ -42,7 +42,8 @@ impl FolderSpool {
         #[cfg(unix)]
         {
             use std::os::unix::fs::OpenOptionsExt as _;
-            options.mode(0o600);
+            // Nothing in the folder is a link unless something else made it.
+            options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
         }
         options
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write as _;
 use std::sync::Arc;
 
-use lmbatch_core::{BatchClass, Error, ErrorKind, IdRule, Order, Result, RunRecord, WireId};
+use lmbatch_core::{BatchClass, Error, IdRule, Order, Result, RunRecord, WireId};
 use sha2::{Digest as _, Sha256};
 
 use crate::engine::Engine;
@@ -40,9 +40,11 @@ impl Engine {
     /// others go out when it is [resumed](Self::resume). Notes it, and sends nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] where the run is cancelled or of another account.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run is cancelled, [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount) where it is of
+    /// another account, [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process advances it.
     pub async fn update(&self, run: &RunRecord, plan: &Plan) -> Result<(RunRecord, Changes)> {
-        self.comparable(run, plan)?;
+        let _claim = self.holding(&run.id).await?;
+        let run = &self.comparable(run).await?;
         let mut job = self.job(run).await?;
         if job.run.cancelled {
             return Err(Error::invalid_input(format!(
@@ -75,14 +77,15 @@ impl Engine {
     /// under other options. They are chosen by their places in the output, from 0. How many they are.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] where `plan` lacks one of them.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where `plan` lacks one of them.
     pub async fn requeue_as(
         &self,
         run: &RunRecord,
         chosen: &HashSet<u32>,
         plan: &Plan,
     ) -> Result<u64> {
-        self.comparable(run, plan)?;
+        let _claim = self.holding(&run.id).await?;
+        let run = &self.comparable(run).await?;
         let mut job = self.job(run).await?;
         let refilled = {
             let mut update = Update::new(&job, plan)?;
@@ -115,16 +118,15 @@ impl Engine {
         Job::new(self, run, plan).await
     }
 
-    fn comparable(&self, run: &RunRecord, plan: &Plan) -> Result<()> {
-        let reason = if run.account != plan.account {
-            "was made under another account or base URL"
-        } else if !matches!(run.ids, IdRule::Ordinal(_)) {
-            "sent its caller's own ids"
-        } else {
-            return Ok(());
-        };
-        Err(Error::new(ErrorKind::InvalidInput)
-            .with_message(format!("the run {} {reason}; nothing was sent", run.id)))
+    async fn comparable(&self, run: &RunRecord) -> Result<RunRecord> {
+        if !matches!(run.ids, IdRule::Ordinal(_)) {
+            let message = format!(
+                "the run {} sent its caller's own ids; nothing was sent",
+                run.id
+            );
+            return Err(Error::invalid_input(message));
+        }
+        self.of_this_account(run).await
     }
 }
 

@@ -1,32 +1,100 @@
-//! Which account a key belongs to, without the key.
+//! Identification of an account and its key, without the key.
 
-use lmbatch_core::AccountId;
+use lmbatch_core::{AccountId, KeyHint};
+use reqwest::Url;
 use sha2::{Digest as _, Sha256};
 
-/// A digest of what tells accounts apart: origin, key, organisation. 32 hexadecimal digits.
-pub fn account(parts: &[&str]) -> AccountId {
+/// An account, its key, and its id in records of earlier versions; all as digests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Digest of the base URL and the scopes.
+    pub account: AccountId,
+    /// Digest of the key.
+    pub key_hint: KeyHint,
+    /// Digest of origin, key and scopes: the account id of earlier versions.
+    pub former: AccountId,
+}
+
+impl Identity {
+    /// Computes the digests. `scopes` are organisation, project or workspace, each empty where it is not
+    /// set; their number and order are fixed for an adapter.
+    pub fn new(base_url: &Url, key: &str, scopes: &[&str]) -> Self {
+        let origin = base_url.origin().ascii_serialization();
+        let path = base_url.path();
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let place = format!("{origin}{path}");
+        let with = |first: &[&str]| digest(&[first, scopes].concat());
+        Self {
+            account: format!("{}{}", AccountId::KEYLESS, with(&[&place])).into(),
+            // 48 bits: enough to notice a change, and too few to find the key.
+            key_hint: digest(&["key", key])[..12].into(),
+            former: with(&[&origin, key]).into(),
+        }
+    }
+}
+
+/// Returns 32 hexadecimal digits of a digest of `parts`.
+pub(crate) fn digest(parts: &[&str]) -> String {
     let mut digest = Sha256::new();
     for part in parts {
         digest.update((part.len() as u64).to_le_bytes());
         digest.update(part);
     }
     let bytes = digest.finalize();
-    let digits: String = bytes
+    bytes
         .iter()
         .take(16)
         .map(|byte| format!("{byte:02x}"))
-        .collect();
-    AccountId::new(digits)
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn identity(url: &str, key: &str, scopes: &[&str]) -> Identity {
+        Identity::new(&crate::base_url(url).unwrap(), key, scopes)
+    }
+
     #[test]
     fn parts_do_not_run_into_one_another() {
-        assert_eq!(account(&["a", "b"]), account(&["a", "b"]));
-        assert_ne!(account(&["a", "b"]), account(&["ab", ""]));
-        assert_eq!(account(&["a"]).as_str().len(), 32);
+        assert_eq!(digest(&["a", "b"]), digest(&["a", "b"]));
+        assert_ne!(digest(&["a", "b"]), digest(&["ab", ""]));
+        assert_eq!(digest(&["a"]).len(), 32);
+    }
+
+    #[test]
+    fn an_account_is_its_base_url_and_scopes_and_outlives_its_key() {
+        let ours = identity("https://api.test/v1", "k", &["o", ""]);
+        assert!(ours.account.is_keyless());
+        assert_eq!(ours, identity("https://api.test/v1/", "k", &["o", ""]));
+        assert_eq!(ours, identity("https://API.test:443/v1", "k", &["o", ""]));
+        let rotated = identity("https://api.test/v1", "k2", &["o", ""]);
+        assert_eq!(rotated.account, ours.account);
+        assert_ne!(rotated.key_hint, ours.key_hint);
+        assert_ne!(rotated.former, ours.former);
+        for other in [
+            identity("https://api.test/v2", "k", &["o", ""]),
+            identity("https://api.test:8443/v1", "k", &["o", ""]),
+            identity("https://eu.api.test/v1", "k", &["o", ""]),
+            identity("https://api.test/v1", "k", &["", "o"]),
+            identity("https://api.test/v1", "k", &["", ""]),
+        ] {
+            assert_ne!(other.account, ours.account);
+            assert_eq!(other.key_hint, ours.key_hint);
+        }
+    }
+
+    #[test]
+    fn the_former_digest_is_the_one_that_earlier_versions_recorded() {
+        let ours = identity("https://api.test/v1", "k", &["o"]);
+        assert_eq!(
+            ours.former.as_str(),
+            digest(&["https://api.test", "k", "o"])
+        );
+        assert_eq!(
+            ours.former,
+            identity("https://api.test/v9", "k", &["o"]).former
+        );
     }
 }

@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::clock::MachineClock;
 use crate::limits::{Limits, Rules};
+use crate::account::Identity;
 use crate::multipart::Multipart;
 use crate::reply::Reply;
 use crate::secrets::Secrets;
@@ -133,14 +134,19 @@ impl HttpClient {
         })
     }
 
-    /// Which account this is: a digest of the origin and of the credentials.
+    /// Returns the account: a digest of the base URL, without the credentials, so that it outlives a key
+    /// rotation.
     pub fn account(&self) -> AccountId {
-        let origin = self.inner.options.base_url.origin().ascii_serialization();
+        self.identity(&[]).account
+    }
+
+    /// Returns the account with organisation, project or workspace as `scopes`, a digest of the
+    /// credentials, and the account id that earlier versions recorded.
+    pub fn identity(&self, scopes: &[&str]) -> Identity {
         let secrets = self.inner.credentials.values();
         let secrets = secrets.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        let parts: Vec<String> = std::iter::once(origin).chain(secrets).collect();
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        crate::account::account(&parts)
+        let secrets: Vec<String> = secrets.collect();
+        Identity::new(&self.inner.options.base_url, &secrets.join("\n"), scopes)
     }
 
     /// A GET below the base URL.

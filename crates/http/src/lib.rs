@@ -17,7 +17,7 @@ mod sending;
 mod told;
 mod url;
 
-pub use account::account;
+pub use account::Identity;
 pub use classify::{delivery_of, kind_of};
 pub use client::{Exchange, HttpClient, HttpOptions};
 pub use document::{Path, document_rows};

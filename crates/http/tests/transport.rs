@@ -492,7 +492,7 @@ async fn the_rest_of_a_document_is_read_without_its_rows_or_is_malformed() {
 }
 
 #[test]
-fn an_account_is_an_origin_and_its_credentials() {
+fn an_account_is_a_base_url_and_outlives_its_credentials() {
     let with = |base: &str, key: &str| {
         let options = HttpOptions::new("acme", base).unwrap();
         let key = (
@@ -500,12 +500,15 @@ fn an_account_is_an_origin_and_its_credentials() {
             SecretString::from(key),
         );
         let client = HttpClient::new(options, &[key], HeaderMap::new()).unwrap();
-        client.account()
+        (client.account(), client.identity(&[]).key_hint)
     };
     let ours = with("https://api.test/v1", "k");
-    assert_eq!(ours, with("https://api.test/v2", "k"));
-    assert_ne!(ours, with("https://api.test/v1", "other"));
-    assert_ne!(ours, with("https://eu.api.test/v1", "k"));
+    assert_eq!(ours, with("https://api.test/v1/", "k"));
+    let rotated = with("https://api.test/v1", "other");
+    assert_eq!(rotated.0, ours.0);
+    assert_ne!(rotated.1, ours.1);
+    assert_ne!(ours.0, with("https://api.test/v2", "k").0);
+    assert_ne!(ours.0, with("https://eu.api.test/v1", "k").0);
 }
 
 #[test]

@@ -1,88 +1,202 @@
-//! The folder that holds the record: who may write to it, and where things lie.
+//! The folder that holds the record: where it is, and where the parts of it lie.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use etcetera::base_strategy::{BaseStrategy as _, choose_native_strategy};
 use lmbatch_core::{Error, ErrorKind, Result};
 
-use crate::SqliteLedger;
+use crate::{SqliteLedger, owner};
 
-/// A folder of runs: `ledger.db`, `lock`, and `spool/`. Only this user can look into it.
-#[derive(Debug)]
+/// Name of a state folder that is found from the working directory.
+const NAME: &str = ".lmbatch";
+
+/// Name of the file that marks a state folder as made on purpose.
+const MARKER: &str = "state";
+
+/// A folder of runs: `ledger.db`, `locks/` and `spool/`. Only its user can look into it.
+///
+/// Any number of processes may use a folder at once: a run is advanced by the process that claims it, and the
+/// claim lasts as long as the run is advanced, not as long as this value.
+#[derive(Debug, Clone)]
 pub struct StateFolder {
     folder: PathBuf,
-    _lock: Option<File>,
+    tightened: bool,
+}
+
+/// A state folder that was found from the working directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundFolder {
+    /// Path of the folder.
+    pub path: PathBuf,
+    /// Whether it was made on purpose, by [`StateFolder::init`]. A folder without that mark holds a record of
+    /// an earlier version.
+    pub marked: bool,
 }
 
 impl StateFolder {
-    /// Opens the folder to write, and makes it where it is not there.
+    /// Opens a folder to write to it, and makes it where it is missing.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`] where it cannot be made, or another process writes to it; the error names that
-    /// process.
+    /// [`ErrorKind::Local`] where it cannot be made, belongs to another user, is writable by other users, or
+    /// lies on a network file system.
     pub fn write(folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
-        make(&folder).map_err(|e| Error::local("making the state folder", e))?;
+        let making = |error| {
+            Error::local(
+                format!("making the state folder {}", folder.display()),
+                error,
+            )
+        };
+        owner::folder(&folder).map_err(making)?;
+        let tightened = owner::secure(&folder)?;
+        owner::folder(&folder.join("spool")).map_err(making)?;
+        // Prompts and answers lie in it: a folder that is committed by mistake would publish them.
+        write_new(&folder.join(".gitignore"), "*\n").map_err(making)?;
         if let Some(kind) = network(&folder) {
             return Err(Error::new(ErrorKind::Local).with_message(format!(
-                "the state folder {} lies on a network file system ({kind}), whose locks and syncs cannot be trusted with what is paid for; name one on a local disk with --state-dir or LMBATCH_STATE_DIR",
+                "the state folder {} lies on a network file system ({kind}), whose locks and syncs cannot be trusted with what is paid for; name one on a local disk",
                 folder.display()
             )));
         }
-        let lock = lock(&folder)?;
-        Ok(Self {
-            folder,
-            _lock: Some(lock),
-        })
+        Ok(Self { folder, tightened })
     }
 
-    /// Opens a folder that is there, to look at it only.
-    pub fn read(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-            _lock: None,
+    /// Opens a folder that exists, to read its record.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where it does not exist, belongs to another user, or is writable by other users.
+    pub fn read(folder: impl Into<PathBuf>) -> Result<Self> {
+        let folder = folder.into();
+        let tightened = owner::secure(&folder)?;
+        Ok(Self { folder, tightened })
+    }
+
+    /// Makes a state folder named `.lmbatch` in `parent`, and marks it so that [`find`](Self::find) finds it
+    /// from `parent` and the folders below. One that exists is marked, and keeps its record.
+    ///
+    /// # Errors
+    /// Those of [`write`](Self::write).
+    pub fn init(parent: &Path) -> Result<Self> {
+        let state = Self::write(parent.join(NAME))?;
+        let marker = state.folder.join(MARKER);
+        write_new(&marker, "1\n")
+            .map_err(|error| Error::local("marking the state folder", error))?;
+        Ok(state)
+    }
+
+    /// Finds the nearest `.lmbatch` in `from` and the folders above it that was made by
+    /// [`init`](Self::init), or that holds a record of an earlier version. The search stops at a folder of
+    /// another user and at the boundary of a file system. Opening the folder may still fail, for the reasons
+    /// that [`write`](Self::write) gives.
+    pub fn find(from: &Path) -> Option<FoundFolder> {
+        let (_, device) = owner::place(from)?;
+        for folder in from.ancestors() {
+            if owner::place(folder) != Some((true, device)) {
+                return None;
+            }
+            let path = folder.join(NAME);
+            let is = |path: &Path, kind: fn(&fs::FileType) -> bool| {
+                fs::symlink_metadata(path).is_ok_and(|found| kind(&found.file_type()))
+            };
+            if !is(&path, fs::FileType::is_dir) {
+                continue;
+            }
+            let marked = is(&path.join(MARKER), fs::FileType::is_file);
+            if marked || is(&path.join(LEDGER), fs::FileType::is_file) {
+                return Some(FoundFolder { path, marked });
+            }
         }
+        None
     }
 
-    /// Where it is.
+    /// Returns the state folder of the user: `$XDG_STATE_HOME/lmbatch` or `~/.local/state/lmbatch`, on macOS
+    /// `~/Library/Application Support/lmbatch`, on Windows `lmbatch` in the local application data.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where the user has no home folder.
+    pub fn default_path() -> Result<PathBuf> {
+        let folders = choose_native_strategy().map_err(|error| {
+            Error::new(ErrorKind::Local)
+                .with_message(
+                    "the user has no home folder for the record of runs; name a state folder",
+                )
+                .with_source(error)
+        })?;
+        let parent = match folders.state_dir() {
+            Some(state) => state,
+            None if cfg!(windows) => folders.cache_dir(),
+            None => folders.data_dir(),
+        };
+        Ok(parent.join("lmbatch"))
+    }
+
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         &self.folder
     }
 
-    /// Where the bytes of its runs lie.
+    /// Returns the folder that holds the bytes of its runs.
     pub fn spool(&self) -> PathBuf {
         self.folder.join("spool")
     }
 
-    /// Its record.
+    /// Returns whether other users could read the folder until it was opened now.
+    pub fn was_readable(&self) -> bool {
+        self.tightened
+    }
+
+    /// Opens the record, and makes it in a new folder.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`] where it cannot be read, or was written by a newer lmbatch.
+    /// [`ErrorKind::Local`] where it cannot be read, is damaged, was written by a newer lmbatch, or is missing
+    /// although the folder holds bytes of runs.
     pub async fn ledger(&self) -> Result<SqliteLedger> {
-        SqliteLedger::open(&self.folder.join("ledger.db")).await
+        let path = self.folder.join(LEDGER);
+        let is_there = fs::metadata(&path).is_ok_and(|found| found.len() > 0);
+        if !is_there && self.holds_runs()? {
+            return Err(Error::new(ErrorKind::Local).with_message(format!(
+                "{} is missing or empty, although the folder beside it holds the requests of runs: what they have created and paid for is not known any more; restore the state folder from a copy, or move it away and adopt the batches that the provider lists",
+                path.display()
+            )));
+        }
+        SqliteLedger::open(&path).await
+    }
+
+    /// Opens the record, and makes it where it is missing, whatever else the folder holds: for a record that
+    /// is rebuilt.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where it cannot be read, is damaged, or was written by a newer lmbatch.
+    pub async fn rebuilt_ledger(&self) -> Result<SqliteLedger> {
+        SqliteLedger::open(&self.folder.join(LEDGER)).await
+    }
+
+    fn holds_runs(&self) -> Result<bool> {
+        match fs::read_dir(self.spool()) {
+            Ok(mut entries) => Ok(entries.next().is_some()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::local("looking at the state folder", error)),
+        }
     }
 }
 
-fn make(folder: &Path) -> std::io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
+const LEDGER: &str = "ledger.db";
+
+/// Writes a file where there is none.
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    match owner::private(&mut options).open(path) {
+        Ok(mut file) => file.write_all(text.as_bytes()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
     }
-    builder.create(folder.join("spool"))?;
-    // Prompts and answers lie here: a folder that is committed by mistake would publish them.
-    let ignore = folder.join(".gitignore");
-    if !ignore.exists() {
-        fs::write(ignore, "*\n")?;
-    }
-    Ok(())
 }
 
-/// The name of the network file system that the folder lies on, if it does: SQLite's write-ahead log needs
-/// memory that all its users share, and a lock that some of them do not see lets two pay for one batch.
+/// The name of the network file system that the folder lies on, if it does: a lock that some of its users do
+/// not see lets two pay for one batch.
 fn network(folder: &Path) -> Option<&'static str> {
     #[cfg(target_os = "linux")]
     {
@@ -112,53 +226,9 @@ fn network_kind(magic: u32) -> Option<&'static str> {
     })
 }
 
-/// The one writer. The lock goes with the process, however it ends.
-fn lock(folder: &Path) -> Result<File> {
-    let failed = |e| Error::local("locking the state folder", e);
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    let mut file = options.open(folder.join("lock")).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::Error(error)) => return Err(failed(error)),
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Who it is helps; that there is someone is enough.
-            let _ = file.read_to_string(&mut holder);
-            return Err(Error::new(ErrorKind::Local).with_message(format!(
-                "the state folder {} is in use by process {}; wait for it, or name another with --state-dir",
-                folder.display(),
-                holder.trim()
-            )));
-        }
-    }
-    file.set_len(0).map_err(failed)?;
-    file.rewind().map_err(failed)?;
-    writeln!(file, "{}", std::process::id()).map_err(failed)?;
-    Ok(file)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn there_is_one_writer_and_whoever_comes_second_is_told_who() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state");
-        let first = StateFolder::write(&path).unwrap();
-        let error = StateFolder::write(&path).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Local);
-        let me = format!("in use by process {}", std::process::id());
-        assert!(error.to_string().contains(&me), "{error}");
-        drop(first);
-        StateFolder::write(&path).unwrap();
-    }
 
     #[cfg(target_os = "linux")]
     #[test]
@@ -170,19 +240,5 @@ mod tests {
             assert_eq!(network_kind(local), None);
         }
         assert_eq!(network(&std::env::temp_dir()), None);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn only_this_user_can_look_into_it() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let state = StateFolder::write(folder.path().join("state")).unwrap();
-        for folder in [state.path().to_path_buf(), state.spool()] {
-            let mode = fs::metadata(folder).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o700);
-        }
-        let lock = fs::metadata(state.path().join("lock")).unwrap();
-        assert_eq!(lock.permissions().mode() & 0o777, 0o600);
     }
 }

@@ -1,10 +1,14 @@
-//! The durable record of runs, on SQLite: one file in one folder, one writer at a time.
+//! The durable record of runs, on SQLite: one file in one folder.
 //!
-//! Requests are not rows: what a run knows of each lies in its spool. A transition is compare-and-set and
-//! durable before it returns.
+//! Requests are not rows: the data of each request lies in the spool of its run. A transition is
+//! compare-and-set and durable before it returns. Any number of processes may use a folder at once; each run
+//! is advanced by the one that holds its claim.
 
 mod folder;
+mod lock;
+mod owner;
+mod seal;
 mod sqlite;
 
-pub use folder::StateFolder;
+pub use folder::{FoundFolder, StateFolder};
 pub use sqlite::SqliteLedger;

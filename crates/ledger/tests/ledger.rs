@@ -1,72 +1,16 @@
 //! One suite for every ledger: in memory, and on SQLite.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::collections::BTreeMap;
+mod records;
+
 use std::sync::Arc;
 
 use lmbatch_core::{
-    AccountId, BatchClass, BatchId, BatchSnapshot, BatchStatus, ErrorKind, IdRule, Label, Ledger,
-    Nonce, Proof, ProviderId, RunRecord, ShardKey, ShardRecord, ShardState, Staged,
+    BatchId, BatchSnapshot, BatchStatus, ErrorKind, Ledger, RunRecord, ShardState, Staged,
 };
 use lmbatch_engine::MemoryLedger;
 use lmbatch_ledger::SqliteLedger;
-
-fn run(id: &str) -> RunRecord {
-    let nonce: Nonce = serde_json::from_str("\"abcdefghijkl\"").unwrap();
-    RunRecord {
-        id: id.into(),
-        name: Some("mine".into()),
-        digest: "d".into(),
-        provider: ProviderId::new("p"),
-        account: AccountId::new("a"),
-        ids: IdRule::Ordinal(nonce.clone()),
-        nonce,
-        requests: 3,
-        attempt: 0,
-        asked: 0,
-        order: None,
-        created_at: lmbatch_core::parse_time("2026-11-23T10:00:00Z"),
-        finished: false,
-        cancelled: false,
-        cleaned: None,
-        epoch: 0,
-        checksums: [("echo".into(), 7)].into(),
-        notes: [("output".into(), "out.jsonl".into())].into(),
-    }
-}
-
-fn shard(run: &str, number: u32) -> ShardRecord {
-    ShardRecord {
-        key: ShardKey {
-            run: run.into(),
-            shard: number,
-        },
-        label: Label::new(format!("l-{number}")),
-        class: BatchClass {
-            model: Some("m".into()),
-            endpoint: "/x".into(),
-            route: "file".into(),
-            variant: BTreeMap::new(),
-        },
-        count: 2,
-        bytes: 99,
-        checksum: Some(8),
-        attempt: 0,
-        epoch: 0,
-        state: ShardState::Planned,
-        proof: None,
-        doubted: None,
-        remnants: Vec::new(),
-        sent_twice: false,
-    }
-}
-
-fn created() -> ShardState {
-    ShardState::Created {
-        batch: BatchId::new("b1"),
-        proof: Proof::proved("its create was answered"),
-    }
-}
+use records::{created, run, shard};
 
 async fn each(test: impl AsyncFn(Arc<dyn Ledger>)) {
     test(Arc::new(MemoryLedger::default())).await;
@@ -250,7 +194,7 @@ async fn a_ledger_of_the_first_version_is_brought_up_to_date_and_of_a_later_one_
     assert_eq!(ledger.runs().await.unwrap(), [run("r-1"), nameless]);
     let taken = ledger.begin(&run("r-2"), &[]).await.unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::Conflict);
-    let later = sqlx::raw_sql("PRAGMA user_version = 3");
+    let later = sqlx::raw_sql("PRAGMA user_version = 4");
     later.execute(&pool).await.unwrap();
     let error = SqliteLedger::open(&path).await.unwrap_err();
     assert!(error.to_string().contains("newer lmbatch"), "{error}");
@@ -303,49 +247,4 @@ async fn every_state_survives_a_new_process() {
         let again = SqliteLedger::open(&path).await.unwrap();
         assert_eq!(again.shards("r-1").await.unwrap()[0].state, state);
     }
-}
-
-/// What a power loss leaves of the file's last writes: a piece of them, with or without the room that the
-/// file system had made for the rest.
-#[tokio::test]
-async fn a_record_that_is_torn_by_a_power_loss_takes_nothing_with_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger.db");
-    let ledger = SqliteLedger::open(&path).await.unwrap();
-    ledger.begin(&run("r-1"), &[shard("r-1", 0)]).await.unwrap();
-    let key = shard("r-1", 0).key;
-    let staged = ShardState::Staged(Staged::default());
-    ledger.advance(&key, 0, staged.clone()).await.unwrap();
-    let wal = |path: &std::path::Path| path.with_extension("db-wal");
-    let acknowledged = std::fs::read(wal(&path)).unwrap().len();
-    ledger.advance(&key, 1, created()).await.unwrap();
-    let written = std::fs::read(wal(&path)).unwrap();
-    assert!(written.len() > acknowledged);
-    let (mut before, mut whole) = (0, 0);
-    let cuts = (acknowledged..written.len()).step_by(61);
-    for cut in cuts.chain([acknowledged + 1, written.len() - 1, written.len()]) {
-        for with_room in [false, true] {
-            let torn = tempfile::tempdir().unwrap();
-            let copy = torn.path().join("ledger.db");
-            std::fs::copy(&path, &copy).unwrap();
-            let mut left = written[..cut].to_vec();
-            if with_room {
-                left.resize(written.len(), 0);
-            }
-            std::fs::write(wal(&copy), left).unwrap();
-            let ledger = SqliteLedger::open(&copy).await.unwrap();
-            assert_eq!(ledger.runs().await.unwrap(), [run("r-1")], "{cut}");
-            let found = ledger.shards("r-1").await.unwrap().remove(0);
-            if found.state == staged {
-                before += 1;
-            } else {
-                assert_eq!((found.epoch, found.state), (2, created()), "{cut}");
-                whole += 1;
-            }
-            // It takes notes again.
-            let note = ledger.advance(&key, found.epoch, ShardState::Refused);
-            assert_eq!(note.await.unwrap(), found.epoch + 1);
-        }
-    }
-    assert!(before > 50 && whole >= 2, "{before} before, {whole} whole");
 }

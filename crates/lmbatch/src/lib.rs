@@ -34,8 +34,8 @@
 pub use lmbatch_core::{
     AccountId, Attachment, AttachmentError, AttachmentKind, AttachmentSource, BatchHandle, BatchId,
     BatchSnapshot, BatchStatus, Contents, Delivery, Effort, Error, ErrorKind, FinishReason,
-    GenerateOptions, Hyperparameters, JsonBuf, LMInput, LMOutput, Message, MessageContent, Outcome,
-    OutcomeStatus, OutputItem, Problem, ProviderId, Request, RequestCounts, RequestError,
+    GenerateOptions, Hyperparameters, JsonBuf, KeyHint, LMInput, LMOutput, Message, MessageContent,
+    Outcome, OutcomeStatus, OutputItem, Problem, ProviderId, Request, RequestCounts, RequestError,
     RequestId, ResponseSchema, Result, Retry, Role, StructuredError, Thinking, ThinkingOptions,
     TokenUsage, Tool, ToolCall, ToolChoice, ToolResult,
 };
@@ -68,7 +68,7 @@ pub mod provider {
 #[cfg(feature = "durable")]
 pub mod durable {
     pub use lmbatch_engine::FolderSpool;
-    pub use lmbatch_ledger::{SqliteLedger, StateFolder};
+    pub use lmbatch_ledger::{FoundFolder, SqliteLedger, StateFolder};
 }
 
 /// Anthropic's message batches.

@@ -107,6 +107,7 @@ fn acme(folder: &Path, key: Option<&str>, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_acme-cli"));
     command.current_dir(folder).args(args);
     command.env_remove("ACME_API_KEY");
+    command.env("LMBATCH_STATE_DIR", folder.join(".lmbatch"));
     command.envs(key.map(|key| ("ACME_API_KEY", key)));
     command.output().unwrap()
 }

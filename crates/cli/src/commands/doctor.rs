@@ -9,7 +9,6 @@ use lmbatch_core::{
     BatchStatus, CreateProof, ErrorKind, Label, Nonce, Remnant, ShardState, Upload,
 };
 use lmbatch_engine::{Engine, Labelled};
-use lmbatch_ledger::StateFolder;
 
 use super::state::{self, Notes};
 use super::{clock, connect, default_output, purge};
@@ -41,13 +40,6 @@ impl Findings {
 pub(crate) async fn doctor(args: DoctorArgs) -> Result<Exit, Failure> {
     let provider = model::find(&args.provider)?;
     let engine = Engine::new(connect(provider, &args.connection, provider.routes()[0])?);
-    // No one else may begin a run while files are judged.
-    let folder = state::folder(&args.state);
-    let _alone = if args.clean {
-        Some(StateFolder::write(&folder)?)
-    } else {
-        None
-    };
     let mut found = findings(&engine, &args).await?;
     let kept = found.uploads.len();
     if args.clean {
@@ -81,7 +73,7 @@ async fn findings(engine: &Engine, args: &DoctorArgs) -> Result<Findings, Failur
     let going: HashSet<Box<str>> = going.map(|one| one.nonce.clone()).collect();
     // Without a record every batch is unknown to it, and what files there are may be all that is left. One
     // that cannot be read says nothing about either.
-    if !state::is_there(&args.state) {
+    if !state::is_there(&args.state)? {
         let needed = |upload: &Upload| going.contains(nonce(upload));
         return Ok(Findings {
             orphans: labelled,
@@ -104,7 +96,7 @@ async fn findings(engine: &Engine, args: &DoctorArgs) -> Result<Findings, Failur
                 .map(|shard| shard.label),
         );
     }
-    let known = state::reading(engine.clone(), ledger, &args.state);
+    let known = state::reading(engine.clone(), ledger, &args.state)?;
     let known = known.recorded_batches().await?;
     let mut found = Findings::default();
     for one in labelled {
@@ -123,7 +115,7 @@ async fn findings(engine: &Engine, args: &DoctorArgs) -> Result<Findings, Failur
         going.contains(nonce(upload)) || run_of(nonce(upload)).is_some_and(|run| !run.finished)
     };
     found.uploads = uploads.into_iter().filter(|file| !needed(file)).collect();
-    let spool = StateFolder::read(state::folder(&args.state)).spool();
+    let spool = state::folder(&args.state)?.join("spool");
     found.strays = purge::strays(&spool, &runs)?;
     Ok(found)
 }
@@ -150,9 +142,15 @@ async fn clean(engine: &Engine, args: &DoctorArgs, found: &mut Findings) -> Resu
         gone += 1;
     }
     found.uploads = young;
-    for (path, _) in std::mem::take(&mut found.strays) {
-        purge::delete(&path)?;
-        gone += 1;
+    if !found.strays.is_empty() {
+        let ledger = state::ledger(&args.state).await?;
+        for (path, bytes) in std::mem::take(&mut found.strays) {
+            if purge::delete_stray(&*ledger, &path).await? {
+                gone += 1;
+            } else {
+                found.strays.push((path, bytes));
+            }
+        }
     }
     terminal::say(&format!("{gone} files are deleted"));
     Ok(())
@@ -248,7 +246,7 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     let wanted: Nonce = serde_json::from_value(nonce.into()).map_err(|_| bad())?;
     let provider = connect(model.provider, &args.connection, route)?;
     let engine = Engine::new(provider).with_batch_limit(args.limit.limit());
-    let (_state, engine) = state::durable(engine, &args.state).await?;
+    let engine = state::rebuilding(engine, &args.state).await?;
     if engine
         .ledger()
         .runs()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use lmbatch_core::{Error, Ledger as _, RunRecord};
+use lmbatch_core::{Error, ErrorKind, Ledger, Nonce, RunRecord};
 use lmbatch_engine::{Engine, FolderSpool};
 use lmbatch_ledger::{SqliteLedger, StateFolder};
 
@@ -18,8 +18,8 @@ use crate::exit::{Exit, Failure};
 use crate::{next, terminal, words};
 
 pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
-    let folder = StateFolder::write(state::folder(&args.state))?;
-    let ledger = Arc::new(folder.ledger().await?);
+    let folder = state::open(&args.state, true)?;
+    let ledger = state::opened(folder.ledger().await?);
     let runs = chosen(&args, &ledger).await?;
     let local = args.local || !args.remote;
     let mut table = Table::new();
@@ -27,6 +27,19 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
         .load_style(NOTHING)
         .set_header(["run", "began", "requests", "here", "at the provider"]);
     for run in &runs {
+        // Another process may go on with it, and another purge may have deleted it.
+        let claim = match ledger.claim(&run.id).await {
+            _ if args.dry_run => None,
+            Ok(claim) => Some(claim),
+            Err(error) if args.run.is_none() && error.kind() == ErrorKind::Conflict => {
+                terminal::say(&format!("{error}; it stays"));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if ledger.run(&run.id).await?.is_none() {
+            continue;
+        }
         let files = files_of(&folder.spool(), run)?;
         let bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
         let left = if args.remote {
@@ -53,6 +66,7 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
             here,
             left,
         ]);
+        drop(claim);
     }
     if runs.is_empty() {
         terminal::say("no run is that old");
@@ -140,6 +154,32 @@ fn spooled(spool: &Path) -> Result<Vec<(String, PathBuf, u64)>, Error> {
         files.push((stem, entry.path(), bytes));
     }
     Ok(files)
+}
+
+/// Deletes a file of the spool that belongs to no run; returns whether it did. A process that reads an input
+/// holds the claim of the run that it is about to begin.
+pub(crate) async fn delete_stray(ledger: &dyn Ledger, path: &Path) -> Result<bool, Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let nonce = name.split('.').next().unwrap_or_default();
+    if nonce.len() == Nonce::LENGTH && nonce.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        let run = lmbatch_engine::run_id(nonce);
+        let _claim = match ledger.claim(&run).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => return Ok(false),
+            claim => claim?,
+        };
+        // It may have been recorded since it was found.
+        if ledger
+            .run(&run)
+            .await?
+            .is_some_and(|run| run.nonce.as_str() == nonce)
+        {
+            return Ok(false);
+        }
+        delete(path)?;
+        return Ok(true);
+    }
+    delete(path)?;
+    Ok(true)
 }
 
 pub(crate) fn delete(path: &Path) -> Result<(), Error> {

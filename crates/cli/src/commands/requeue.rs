@@ -25,7 +25,8 @@ pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
     let ledger = state::ledger(&args.resume.state).await?;
     let run = state::find(&*ledger, &args.run).await?;
     let (mut going, engine, _state) = open(&run, &args.resume).await?;
-    // Chosen while nobody else can: two who choose the same would pay twice.
+    // Chosen under the claim: two processes that choose the same requests would pay twice.
+    let engine = engine.claim(&run.id).await?;
     let chosen = unusable(&args, &engine, &run).await?;
     if chosen.is_empty() {
         return would(&chosen);

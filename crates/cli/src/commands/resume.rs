@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::{Result as CoreResult, RunRecord};
+use lmbatch_core::{ErrorKind, Result as CoreResult, RunRecord};
 use lmbatch_engine::{DoubtPolicy, Engine, Finished, Left, OnDoubt, PollingPolicy, RunOptions};
 use lmbatch_ledger::StateFolder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -94,7 +94,7 @@ pub(super) async fn open(
         engine = engine.with_polling(PollingPolicy::every(interval));
     }
     let engine = doubting(engine, &args.doubt);
-    let (state, engine) = state::durable(engine, &args.state).await?;
+    let (state, engine) = state::durable(engine, &args.state, args.report.quiet).await?;
     let going = Going {
         notes,
         report: args.report.clone(),
@@ -146,15 +146,54 @@ async fn chosen(args: &ResumeArgs) -> Result<RunRecord, Failure> {
     }
 }
 
+/// Claims a run, waiting while another process advances it; the exit code where the command ends meanwhile.
+pub(crate) async fn claimed(
+    going: &Going,
+    engine: &Engine,
+    run: &str,
+    options: RunOptions,
+    detach: bool,
+) -> Result<Result<Engine, Exit>, Failure> {
+    going.progress.keep_run(run);
+    if options.once {
+        return match engine.claim(run).await {
+            Err(error) if detach && error.kind() == ErrorKind::Conflict => {
+                going.progress.finish();
+                terminal::say(&format!("{error}, which creates its batches"));
+                Ok(Err(Exit::Usable))
+            }
+            other => Ok(Ok(other?)),
+        };
+    }
+    tokio::select! {
+        engine = engine.follow(run, options.deadline) => Ok(Ok(engine?)),
+        (exit, name) = stopped() => {
+            going.progress.finish();
+            terminal::say(&format!("stopped by {name}; another process goes on with the run {run}"));
+            Ok(Err(exit))
+        }
+    }
+}
+
 /// Goes on with a run that is known, or says that it was answered already.
 pub(crate) async fn again(
     going: Going,
     engine: &Engine,
     run: &RunRecord,
-    options: RunOptions,
+    mut options: RunOptions,
     detach: bool,
 ) -> Result<Exit, Failure> {
-    going.progress.keep_run(&run.id);
+    let start = engine.clock().elapsed();
+    let engine = &match claimed(&going, engine, &run.id, options, detach).await? {
+        Ok(engine) => engine,
+        Err(exit) => return Ok(exit),
+    };
+    // As another process may have left it.
+    let run = &state::find(&**engine.ledger(), &run.id).await?;
+    let waited = engine.clock().elapsed() - start;
+    options.deadline = options
+        .deadline
+        .map(|deadline| deadline.saturating_sub(waited));
     let output = &going.notes.output;
     if !run.finished {
         output::check(output, going.report.force)?;
@@ -260,6 +299,7 @@ async fn outcomes(
         going.emulated,
         going.progress.run().as_deref(),
     );
+    let summary = summary.with_state(state::used());
     let accept = report.accept.clone();
     let mut summary = write(engine, finished, origin, sink, summary, accept).await?;
     summary.finish(engine.clock().elapsed() - going.start);

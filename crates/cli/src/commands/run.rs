@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::{BatchProvider, Clock, Connection, RunRecord};
+use lmbatch_core::{AccountMatch, BatchProvider, Clock, Connection, RunRecord};
 use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_engine::{Engine, Plan, PollingPolicy, RunOptions};
 
@@ -58,29 +58,40 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         engine.provider().probe(&model.name).await?;
         return resume::until_stopped(&going, &engine, engine.run(plan, run_options)).await;
     }
-    let (_state, engine) = state::durable(engine, &args.state).await?;
+    let (_state, engine) = state::durable(engine, &args.state, args.report.quiet).await?;
     let plan = plan(&args.input, &args.settings, &engine).await?;
-    match known(&args, &going.notes, &engine, &plan).await {
-        Ok(Known::Nothing) => {}
-        Ok(Known::Same(run)) => {
-            plan.discard();
-            return resume::again(going, &engine, &run, run_options, args.detach).await;
+    // What is known is looked up twice: again when no other process can begin the same run any more.
+    let mut begin = None;
+    loop {
+        match known(&args, &going.notes, &engine, &plan).await {
+            Ok(Known::Nothing) if begin.is_some() => break,
+            Ok(Known::Nothing) => {}
+            Ok(Known::Same(run)) => {
+                plan.discard();
+                drop(begin);
+                return resume::again(going, &engine, &run, run_options, args.detach).await;
+            }
+            Ok(Known::Changed(run)) => {
+                drop(begin);
+                return Box::pin(update(&args, going, &engine, &run, plan, run_options)).await;
+            }
+            Err(failure) => {
+                plan.discard();
+                return Err(failure);
+            }
         }
-        Ok(Known::Changed(run)) => {
-            return Box::pin(update(&args, going, &engine, &run, plan, run_options)).await;
-        }
-        Err(failure) => {
+        if let Err(failure) = ready(&args, &going, &engine, &model).await {
             plan.discard();
             return Err(failure);
         }
+        begin = Some(engine.claim_begin().await?);
     }
-    if let Err(failure) = ready(&args, &going, &engine, &model).await {
-        plan.discard();
-        return Err(failure);
-    }
+    // Claimed until its outcomes are written: a command that follows it finds them.
+    let engine = engine.holding_plan(&plan);
     let run = engine
         .begin(&plan, args.name.as_deref(), going.notes.write())
         .await?;
+    drop(begin);
     going.progress.keep_run(&run.id);
     let work = engine.start(run, plan, run_options);
     resume::detached(args.detach, &engine, &going, work).await
@@ -132,8 +143,9 @@ async fn known(
     engine: &Engine,
     plan: &Plan,
 ) -> Result<Known, Failure> {
-    let account = engine.provider().account();
-    let is_ours = |run: &RunRecord| run.account == account && !run.cancelled;
+    // A key may have been rotated: then the run is found, and the provider says whose key it is.
+    let is_other = |run: &RunRecord| engine.account_match(run) == AccountMatch::Other;
+    let is_ours = |run: &RunRecord| !is_other(run) && !run.cancelled;
     let is_same = |run: &RunRecord| is_ours(run) && *run.digest == *plan.digest();
     let runs = engine.ledger().runs().await?;
     if let Some(name) = &args.name {
@@ -210,6 +222,13 @@ async fn update(
 ) -> Result<Exit, Failure> {
     // The output that is there is the run's own.
     going.report.force |= Notes::read(run)?.write().get("output") == run.notes.get("output");
+    let engine = &match resume::claimed(&going, engine, &run.id, options, args.detach).await? {
+        Ok(engine) => engine,
+        Err(exit) => {
+            plan.discard();
+            return Ok(exit);
+        }
+    };
     let updated = engine.update(run, &plan).await;
     plan.discard();
     let (run, changes) = updated?;

@@ -7,7 +7,6 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use lmbatch_core::{BatchId, Certainty, RunRecord, ShardRecord, ShardState, format_time};
 use lmbatch_engine::Engine;
-use lmbatch_ledger::StateFolder;
 use serde_json::{Value, json};
 
 use super::connect;
@@ -155,13 +154,13 @@ pub(crate) async fn cancel(args: &CancelArgs) -> Result<Exit, Failure> {
     let notes = Notes::read(&run)?;
     let engine = Engine::new(connect(notes.provider, &notes.connection, notes.route)?);
     // A process that goes on with the run need not end first: it sees that it is cancelled.
-    let engine = state::reading(engine, ledger, &args.state);
+    let engine = state::reading(engine, ledger, &args.state)?;
     let count = engine.cancel_run(&run).await?;
     terminal::say(&format!(
         "{} cancelled; what is answered by then is paid for",
         words::count(count, "batch is being", "batches are being")
     ));
-    terminal::say(&match StateFolder::write(state::folder(&args.state)) {
+    terminal::say(&match engine.claim(&run.id).await {
         Ok(_) => format!("fetch it with:\n  {}", next::on_runs(["resume", &run.id])),
         Err(_) => "the process that goes on with the run fetches it".to_owned(),
     });

@@ -2,65 +2,183 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use lmbatch_core::{Ledger, RunRecord};
 use lmbatch_engine::{Engine, FolderSpool};
-use lmbatch_ledger::StateFolder;
+use lmbatch_ledger::{SqliteLedger, StateFolder};
 
 use super::offline;
 use crate::args::{ConnectionArgs, SettingsArgs, StateArgs};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::providers::{self, Provider, Route};
-use crate::{model, next};
+use crate::{model, next, terminal};
 
-const NAME: &str = ".lmbatch";
 const LEDGER: &str = "ledger.db";
 
-/// The folder that was named, or the nearest that is there, or the one to be made here.
-pub(crate) fn folder(args: &StateArgs) -> PathBuf {
-    if let Some(folder) = &args.state_dir {
-        return folder.clone();
-    }
-    let here = std::env::current_dir().unwrap_or_default();
-    let found = here.ancestors().map(|folder| folder.join(NAME));
-    let mut found = found.filter(|folder| folder.is_dir());
-    found.next().unwrap_or_else(|| here.join(NAME))
+/// Longest wait for the record to be closed when the command ends.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// Ledgers that this command has opened, to be closed when it ends.
+static OPENED: Mutex<Vec<SqliteLedger>> = Mutex::new(Vec::new());
+
+/// The state folder that this command writes to.
+static USED: OnceLock<PathBuf> = OnceLock::new();
+
+/// A state folder, and how it was chosen.
+struct Chosen {
+    path: PathBuf,
+    /// Found from the working directory, without the mark of `lmbatch init`.
+    unmarked: bool,
 }
 
-/// The folder to write to, with an engine that keeps its record there.
+/// Chooses the folder that was named, or else the nearest that `lmbatch init` made, or else the user's.
+fn choose(args: &StateArgs) -> Result<Chosen, Failure> {
+    let named = args.state_dir.as_ref();
+    if let Some(named) = named.filter(|folder| !folder.as_os_str().is_empty()) {
+        let path = std::path::absolute(named).unwrap_or_else(|_| named.clone());
+        return Ok(Chosen {
+            path,
+            unmarked: false,
+        });
+    }
+    let here = std::env::current_dir().ok();
+    if let Some(found) = here.and_then(|here| StateFolder::find(&here)) {
+        return Ok(Chosen {
+            path: found.path,
+            unmarked: !found.marked,
+        });
+    }
+    let path = StateFolder::default_path().map_err(|error| {
+        Failure::from(error).hint("name a state folder with --state-dir or LMBATCH_STATE_DIR")
+    })?;
+    Ok(Chosen {
+        path,
+        unmarked: false,
+    })
+}
+
+/// Returns the path of the state folder.
+pub(crate) fn folder(args: &StateArgs) -> Result<PathBuf, Failure> {
+    choose(args).map(|chosen| chosen.path)
+}
+
+/// Opens the folder to write, and says which it is.
+pub(crate) fn open(args: &StateArgs, quiet: bool) -> Result<StateFolder, Failure> {
+    let chosen = choose(args)?;
+    let state = StateFolder::write(&chosen.path)?;
+    USED.get_or_init(|| chosen.path.clone());
+    if quiet {
+        return Ok(state);
+    }
+    terminal::say(&format!(
+        "state: {}",
+        terminal::plain(&chosen.path.display().to_string())
+    ));
+    if chosen.unmarked {
+        terminal::say(&format!(
+            "note: it was made by an earlier version and is used from here; {} marks it as meant",
+            next::command(["init"])
+        ));
+    }
+    if state.was_readable() {
+        terminal::say("note: other users could read it; its mode is 700 now");
+    }
+    Ok(state)
+}
+
+/// Returns the state folder that this command writes to, once it has opened one.
+pub(crate) fn used() -> Option<&'static Path> {
+    USED.get().map(PathBuf::as_path)
+}
+
+/// Notes a ledger, so that it is closed when the command ends.
+pub(crate) fn opened(ledger: SqliteLedger) -> Arc<SqliteLedger> {
+    let mut all = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    all.push(ledger.clone());
+    Arc::new(ledger)
+}
+
+/// Closes what the command has opened: the record is a file that is complete on its own then.
+pub(crate) async fn close() {
+    let all = std::mem::take(&mut *OPENED.lock().unwrap_or_else(PoisonError::into_inner));
+    let closing = async {
+        for ledger in all {
+            // What was noted is on the disk already.
+            let _ = ledger.close().await;
+        }
+    };
+    let clock = super::clock();
+    tokio::select! {
+        () = closing => {}
+        () = clock.sleep(CLOSING) => {}
+    }
+}
+
+/// Opens the folder to write, with an engine that keeps its record there.
 pub(crate) async fn durable(
     engine: Engine,
     args: &StateArgs,
+    quiet: bool,
 ) -> Result<(StateFolder, Engine), Failure> {
-    let state = StateFolder::write(folder(args))?;
-    let ledger = Arc::new(state.ledger().await?);
-    let spool = Arc::new(FolderSpool::new(state.spool()));
-    let engine = engine.with_record(ledger, spool);
-    Ok((state, engine))
+    let state = open(args, quiet)?;
+    let ledger = opened(state.ledger().await?);
+    Ok((state.clone(), recording(engine, &state, ledger)))
 }
 
-/// Whether the folder has runs.
-pub(crate) fn is_there(args: &StateArgs) -> bool {
-    folder(args).join(LEDGER).exists()
+/// Opens the folder to write, even one whose record is gone: for a run whose record is rebuilt.
+pub(crate) async fn rebuilding(engine: Engine, args: &StateArgs) -> Result<Engine, Failure> {
+    let state = open(args, false)?;
+    let ledger = opened(state.rebuilt_ledger().await?);
+    Ok(recording(engine, &state, ledger))
+}
+
+fn recording(engine: Engine, state: &StateFolder, ledger: Arc<SqliteLedger>) -> Engine {
+    engine.with_record(ledger, Arc::new(FolderSpool::new(state.spool())))
+}
+
+/// Makes a state folder in a folder, for what is run there and below.
+pub(crate) async fn init(folder: Option<PathBuf>) -> Result<Exit, Failure> {
+    let parent = folder.unwrap_or_else(|| PathBuf::from("."));
+    let parent = std::path::absolute(&parent).unwrap_or(parent);
+    let state = StateFolder::init(&parent)?;
+    opened(state.ledger().await?);
+    terminal::out(&state.path().display().to_string());
+    if state.was_readable() {
+        terminal::say("note: other users could read it; its mode is 700 now");
+    }
+    Ok(Exit::Usable)
+}
+
+/// Whether the folder has a record.
+pub(crate) fn is_there(args: &StateArgs) -> Result<bool, Failure> {
+    Ok(folder(args)?.join(LEDGER).exists())
 }
 
 /// The runs of a folder that may not be there yet.
 pub(crate) async fn ledger(args: &StateArgs) -> Result<Arc<dyn Ledger>, Failure> {
-    let folder = folder(args);
-    if !is_there(args) {
+    let folder = folder(args)?;
+    // Without a record, what lies in the spool is what is left of one.
+    let spooled = std::fs::read_dir(folder.join("spool"));
+    let is_new = spooled.map_or(true, |mut files| files.next().is_none());
+    if is_new && !is_there(args)? {
         return Err(Failure::usage(format!(
             "there are no runs in {}",
             folder.display()
         )));
     }
-    Ok(Arc::new(StateFolder::read(folder).ledger().await?))
+    Ok(opened(StateFolder::read(folder)?.ledger().await?))
 }
 
 /// An engine that reads what is recorded, beside a process that may go on with it.
-pub(crate) fn reading(engine: Engine, ledger: Arc<dyn Ledger>, args: &StateArgs) -> Engine {
-    let spool = FolderSpool::new(StateFolder::read(folder(args)).spool());
-    engine.with_record(ledger, Arc::new(spool))
+pub(crate) fn reading(
+    engine: Engine,
+    ledger: Arc<dyn Ledger>,
+    args: &StateArgs,
+) -> Result<Engine, Failure> {
+    let spool = FolderSpool::new(folder(args)?.join("spool"));
+    Ok(engine.with_record(ledger, Arc::new(spool)))
 }
 
 /// The run of an id or a name.
@@ -84,7 +202,7 @@ pub(crate) async fn recorded(
     let run = find(&*ledger, wanted).await?;
     let notes = Notes::read(&run)?;
     let engine = Engine::new(offline(notes.provider, &notes.connection, notes.route)?);
-    Ok((run, notes, reading(engine, ledger, args)))
+    Ok((run, notes, reading(engine, ledger, args)?))
 }
 
 /// A path that means the same from any folder; `-` is no file.

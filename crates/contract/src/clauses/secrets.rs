@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lmbatch_core::{BatchProvider, BatchStatus, ListOptions};
+use lmbatch_core::{Account, BatchProvider, BatchStatus, ListOptions};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::desk::{Answer, Desk, Says};
@@ -55,22 +55,27 @@ pub async fn an_adapter_shows_no_key(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let shown = format!(
-        "{adapter:?} {adapter:#?} {:?} {:?} {}",
+        "{adapter:?} {adapter:#?} {:?} {:?} {} {:?} {:?}",
         adapter.codec(),
         adapter.account(),
-        adapter.account()
+        adapter.account(),
+        adapter.key_hint(),
+        adapter.former_account()
     );
     assert!(!shown.contains(KEY));
 }
 
-/// Another key is another account, and so is another origin; the same is the same.
-pub async fn an_account_is_known_by_its_key_and_origin(kit: &Kit) {
+/// The account survives a key rotation and differs between origins; a key hint, where there is one, differs
+/// between keys.
+pub async fn an_account_outlives_its_key(kit: &Kit) {
     let desk = kit.desk().await;
-    let account = |url: &str, key: &str| kit.wire.adapter(url, key).account();
+    let account = |url: &str, key: &str| Account::of(&*kit.wire.adapter(url, key));
     let ours = account(&desk.url, KEY);
     assert_eq!(ours, account(&desk.url, KEY));
-    assert_ne!(ours, account(&desk.url, "another-key"));
-    assert_ne!(ours, account("http://127.0.0.1:9", KEY));
+    let rotated = account(&desk.url, "another-key");
+    assert_eq!(ours.id, rotated.id);
+    assert!(ours.key_hint.is_none() || ours.key_hint != rotated.key_hint);
+    assert_ne!(ours.id, account("http://127.0.0.1:9", KEY).id);
 }
 
 /// An error shows neither the key nor what the provider wrote, which may quote either key or prompt.

@@ -1,7 +1,7 @@
 //! Checks what was set, once.
 
 use lmbatch_core::{Error, ErrorKind, Result};
-use lmbatch_http::{HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions};
+use lmbatch_http::{HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions, Identity};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::client::AnthropicClient;
@@ -104,11 +104,8 @@ impl AnthropicBuilder {
             return Err(Error::invalid_input("max_tokens must be at least 1"));
         }
         let options = HttpOptions::new("anthropic", &config.base_url)?;
-        let account = lmbatch_http::account(&[
-            &options.base_url.origin().ascii_serialization(),
-            key,
-            config.workspace.as_deref().unwrap_or_default(),
-        ]);
+        let scopes = [config.workspace.as_deref().unwrap_or_default()];
+        let identity = Identity::new(&options.base_url, key, &scopes);
         let mut headers = HeaderMap::new();
         let version = config.version.as_deref().unwrap_or(NEWEST);
         for (name, value) in [
@@ -134,7 +131,7 @@ impl AnthropicBuilder {
         Ok(Anthropic {
             client: AnthropicClient { http },
             codec: AnthropicCodec::new(&config),
-            account,
+            identity,
         })
     }
 }
@@ -177,15 +174,15 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_its_origin_key_and_workspace() {
+    fn an_account_is_its_base_url_and_workspace_and_outlives_its_key() {
         let plain = account(|builder| builder);
         assert_eq!(
             plain,
             account(|builder| builder.base_url("https://api.anthropic.com/"))
         );
         assert_eq!(plain, account(|builder| builder.auth(Auth::Bearer)));
+        assert_eq!(plain, account(|builder| builder.api_key("sk-other")));
         let others = [
-            account(|builder| builder.api_key("sk-other")),
             account(|builder| builder.base_url("https://api.test")),
             account(|builder| builder.workspace("w")),
         ];

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Candidate,
-    Certainty, Cursor, Error, ErrorKind, Found, Intent, ListOptions, Page, Remnant, RequestCounts,
-    Result, ResultPart, ResultSet, RowStream, Shard, Staged, parse_time,
+    Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, ListOptions, Page, Remnant,
+    RequestCounts, Result, ResultPart, ResultSet, RowStream, Shard, Staged, parse_time,
 };
+use lmbatch_http::Identity;
 use serde_json::Value;
 
 use crate::builder::AnthropicBuilder;
@@ -25,7 +26,7 @@ use crate::wire::Batch;
 pub struct Anthropic {
     pub(crate) codec: AnthropicCodec,
     pub(crate) client: AnthropicClient,
-    pub(crate) account: AccountId,
+    pub(crate) identity: Identity,
 }
 
 impl Anthropic {
@@ -50,7 +51,15 @@ impl BatchProvider for Anthropic {
     }
 
     fn account(&self) -> AccountId {
-        self.account.clone()
+        self.identity.account.clone()
+    }
+
+    fn key_hint(&self) -> Option<KeyHint> {
+        Some(self.identity.key_hint.clone())
+    }
+
+    fn former_account(&self) -> Option<AccountId> {
+        Some(self.identity.former.clone())
     }
 
     async fn probe(&self, model: &str) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Checks what was set, once.
 
 use lmbatch_core::{Error, ErrorKind, Result};
-use lmbatch_http::{HeaderMap, HeaderName, HttpClient, HttpOptions};
+use lmbatch_http::{HeaderMap, HeaderName, HttpClient, HttpOptions, Identity};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::client::GoogleClient;
@@ -100,8 +100,7 @@ impl GoogleBuilder {
             ));
         }
         let options = HttpOptions::new("google", &config.base_url)?;
-        let origin = options.base_url.origin().ascii_serialization();
-        let account = lmbatch_http::account(&[&origin, key]);
+        let identity = Identity::new(&options.base_url, key, &[]);
         let credential = (
             HeaderName::from_static("x-goog-api-key"),
             SecretString::from(key),
@@ -113,7 +112,7 @@ impl GoogleBuilder {
                 version: config.api_version.clone(),
             },
             codec: GoogleCodec::new(&config),
-            account,
+            identity,
         })
     }
 }
@@ -148,11 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_its_origin_and_key() {
+    fn an_account_is_its_base_url_and_outlives_its_key() {
         let plain = account(|builder| builder);
         assert_eq!(plain, account(|builder| builder.route(Route::Inline)));
         assert_eq!(plain, account(|builder| builder.api_version("v1")));
-        assert_ne!(plain, account(|builder| builder.api_key("sk-other")));
+        assert_eq!(plain, account(|builder| builder.api_key("sk-other")));
         assert_ne!(
             plain,
             account(|builder| builder.base_url("https://api.test"))

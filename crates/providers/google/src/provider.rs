@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
-    Candidate, Certainty, Cursor, Error, Found, Intent, Label, ListOptions, Page, Remnant,
+    Candidate, Certainty, Cursor, Error, Found, Intent, KeyHint, Label, ListOptions, Page, Remnant,
     RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard, Staged, Upload,
     parse_time,
 };
+use lmbatch_http::Identity;
 
 use crate::builder::GoogleBuilder;
 use crate::client::GoogleClient;
@@ -31,7 +32,7 @@ const INLINE: &str = "inline";
 pub struct Google {
     pub(crate) codec: GoogleCodec,
     pub(crate) client: GoogleClient,
-    pub(crate) account: AccountId,
+    pub(crate) identity: Identity,
 }
 
 impl Google {
@@ -56,7 +57,15 @@ impl BatchProvider for Google {
     }
 
     fn account(&self) -> AccountId {
-        self.account.clone()
+        self.identity.account.clone()
+    }
+
+    fn key_hint(&self) -> Option<KeyHint> {
+        Some(self.identity.key_hint.clone())
+    }
+
+    fn former_account(&self) -> Option<AccountId> {
+        Some(self.identity.former.clone())
     }
 
     async fn probe(&self, model: &str) -> Result<()> {

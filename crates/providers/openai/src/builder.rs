@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lmbatch_core::{Error, ErrorKind, Result};
-use lmbatch_http::{HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions};
+use lmbatch_http::{HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions, Identity};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::client::OpenAiClient;
@@ -105,12 +105,11 @@ impl OpenAiBuilder {
             ));
         }
         let options = HttpOptions::new("openai", &config.base_url)?;
-        let account = lmbatch_http::account(&[
-            &options.base_url.origin().ascii_serialization(),
-            key,
+        let scopes = [
             config.organization.as_deref().unwrap_or_default(),
             config.project.as_deref().unwrap_or_default(),
-        ]);
+        ];
+        let identity = Identity::new(&options.base_url, key, &scopes);
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("openai-organization", &config.organization),
@@ -135,7 +134,7 @@ impl OpenAiBuilder {
                 http,
                 expires: config.file_expires_after.map(|time| time.as_secs()),
             },
-            account,
+            identity,
         })
     }
 }
@@ -178,16 +177,17 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_its_origin_key_organization_and_project() {
+    fn an_account_is_its_base_url_organization_and_project_and_outlives_its_key() {
         let plain = account(|builder| builder);
-        assert_eq!(plain.as_str().len(), 32);
+        assert!(plain.is_keyless());
+        assert_eq!(plain, account(|builder| builder.api_key("sk-other")));
         assert_eq!(
             plain,
             account(|builder| builder.base_url("https://api.openai.com/v1/"))
         );
         let others = [
-            account(|builder| builder.api_key("sk-other")),
             account(|builder| builder.base_url("https://api.test/v1")),
+            account(|builder| builder.base_url("https://api.openai.com/v2")),
             account(|builder| builder.organization("o")),
             account(|builder| builder.project("o")),
         ];

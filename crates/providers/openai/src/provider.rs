@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
-    Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, Label, ListOptions, Page,
-    PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
+    Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, Label, ListOptions,
+    Page, PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
     RowStream, Shard, Staged, Upload,
 };
+use lmbatch_http::Identity;
 use serde_json::Value;
 
 use crate::builder::OpenAiBuilder;
@@ -30,7 +31,7 @@ use crate::wire::{Batch, File};
 pub struct OpenAi {
     pub(crate) codec: OpenAiCodec,
     pub(crate) client: OpenAiClient,
-    pub(crate) account: AccountId,
+    pub(crate) identity: Identity,
 }
 
 impl OpenAi {
@@ -55,7 +56,15 @@ impl BatchProvider for OpenAi {
     }
 
     fn account(&self) -> AccountId {
-        self.account.clone()
+        self.identity.account.clone()
+    }
+
+    fn key_hint(&self) -> Option<KeyHint> {
+        Some(self.identity.key_hint.clone())
+    }
+
+    fn former_account(&self) -> Option<AccountId> {
+        Some(self.identity.former.clone())
     }
 
     async fn probe(&self, model: &str) -> Result<()> {

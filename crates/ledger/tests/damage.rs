@@ -1,0 +1,309 @@
+//! A ledger that is damaged is an error and never fewer, or other, records; one that is not is whole on its own.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod records;
+
+use std::fs;
+use std::path::Path;
+
+use lmbatch_core::{ErrorKind, Ledger as _, Result, RunRecord, ShardRecord, ShardState};
+use lmbatch_ledger::SqliteLedger;
+use records::{created, run, shard};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+
+type Content = Vec<(RunRecord, Vec<ShardRecord>)>;
+
+async fn content(path: &Path) -> Result<Content> {
+    let ledger = SqliteLedger::open(path).await?;
+    let mut all = Vec::new();
+    for run in ledger.runs().await? {
+        let found = ledger.run(&run.id).await?;
+        assert_eq!(found.as_ref(), Some(&run));
+        let shards = ledger.shards(&run.id).await?;
+        all.push((run, shards));
+    }
+    ledger.close().await?;
+    Ok(all)
+}
+
+/// Several runs of several batches, in several states, over several pages; some pages are free.
+async fn populate(path: &Path) -> Content {
+    let ledger = SqliteLedger::open(path).await.unwrap();
+    for (id, count) in [("r-1", 30), ("r-2", 3), ("r-gone", 20), ("r-3", 1)] {
+        let run = RunRecord {
+            name: (id == "r-2").then(|| "mine".into()),
+            ..run(id)
+        };
+        let shards: Vec<ShardRecord> = (0..count).map(|number| shard(id, number)).collect();
+        ledger.begin(&run, &shards).await.unwrap();
+    }
+    for number in 0..10 {
+        let key = shard("r-1", number).key;
+        ledger.advance(&key, 0, created()).await.unwrap();
+    }
+    ledger.forget("r-gone").await.unwrap();
+    let more = [shard("r-3", 1), shard("r-3", 2)];
+    let third = RunRecord {
+        name: None,
+        ..run("r-3")
+    };
+    ledger.change(&third, &more).await.unwrap();
+    ledger.close().await.unwrap();
+    let all = content(path).await.unwrap();
+    assert_eq!(
+        all.iter()
+            .map(|(_, shards)| shards.len())
+            .collect::<Vec<_>>(),
+        [3, 3, 30]
+    );
+    all
+}
+
+/// Numbers that repeat: a test that fails can be run again.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as usize) % limit
+    }
+}
+
+/// Opens `bytes` as a ledger, with a journal beside it; the content, or `None` where it is an error of the
+/// right kind.
+async fn opened(bytes: &[u8], journal: Option<&[u8]>, what: &str) -> Option<Content> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    fs::write(&path, bytes).unwrap();
+    if let Some(journal) = journal {
+        fs::write(folder.path().join("ledger.db-journal"), journal).unwrap();
+    }
+    match content(&path).await {
+        Ok(content) => Some(content),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Local, "{what}: {error}");
+            assert!(error.to_string().contains("ledger.db"), "{what}: {error}");
+            None
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_bit_is_an_error_or_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let whole = populate(&path).await;
+    let bytes = fs::read(&path).unwrap();
+    let (mut chance, mut noticed) = (Chance(2_026), 0);
+    for round in 0..400 {
+        // Every fourth in the header of the file, which says how everything else is read.
+        let at = chance.below(if round % 4 == 0 { 100 } else { bytes.len() });
+        let bit = chance.below(8);
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << bit;
+        let what = format!("bit {bit} of byte {at}");
+        match opened(&flipped, None, &what).await {
+            Some(content) => assert_eq!(content, whole, "{what}"),
+            None => noticed += 1,
+        }
+    }
+    // The others lie in free pages, or in bytes that are never read.
+    assert!(noticed > 100, "{noticed} of 400 were noticed");
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_or_has_holes_is_an_error_or_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let whole = populate(&path).await;
+    let bytes = fs::read(&path).unwrap();
+    let mut chance = Chance(1_999);
+    for _ in 0..60 {
+        let cut = 1 + chance.below(bytes.len() - 1);
+        let what = format!("cut at {cut}");
+        assert_eq!(opened(&bytes[..cut], None, &what).await, None, "{what}");
+        let sector = chance.below(bytes.len() / 512) * 512;
+        let what = format!("the sector at {sector} is zero");
+        let mut holed = bytes.clone();
+        holed[sector..sector + 512].fill(0);
+        if let Some(content) = opened(&holed, None, &what).await {
+            assert_eq!(content, whole, "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_that_are_missing_or_changed_are_named() {
+    for (damage, says) in [
+        (
+            "DELETE FROM shard WHERE run = 'r-1' AND number = 7",
+            "29 of 30 batches of the run r-1 are there",
+        ),
+        (
+            "PRAGMA foreign_keys = OFF; DELETE FROM run WHERE id = 'r-2'",
+            "2 of 3 runs are there",
+        ),
+        (
+            "UPDATE shard SET record = replace(record, 'b1', 'b2') WHERE run = 'r-1' AND number = 7",
+            "the record of batch 8 of run r-1 is not what was written",
+        ),
+        (
+            "UPDATE run SET record = replace(record, '\"finished\":false', '\"finished\":true') WHERE id = 'r-2'",
+            "the record of run r-2 is not what was written",
+        ),
+        ("UPDATE shard SET epoch = 0 WHERE run = 'r-1'", "of run r-1"),
+        (
+            "UPDATE run SET name = 'other' WHERE id = 'r-2'",
+            "of run r-2",
+        ),
+        ("DELETE FROM total", "the number of its runs is missing"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        populate(&path).await;
+        let options = SqliteConnectOptions::new().filename(&path);
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        sqlx::raw_sql(damage).execute(&pool).await.unwrap();
+        pool.close().await;
+        let error = content(&path).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Local);
+        assert!(error.to_string().contains(says), "{damage}: {error}");
+        assert!(error.to_string().contains("restore"), "{damage}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_names_its_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = SqliteLedger::open(&path).await.unwrap();
+    ledger.begin(&run("r-1"), &[]).await.unwrap();
+    ledger.close().await.unwrap();
+    let options = SqliteConnectOptions::new().filename(&path);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    // As the second version left it, which had no seals, with a record that no version writes.
+    let second =
+        "DROP TABLE total; ALTER TABLE run DROP COLUMN shards; ALTER TABLE run DROP COLUMN seal;
+        ALTER TABLE shard DROP COLUMN seal; PRAGMA user_version = 2;
+        INSERT INTO shard VALUES ('r-1', 4, 0, '{\"state\": \"odd\"}');";
+    sqlx::raw_sql(second).execute(&pool).await.unwrap();
+    pool.close().await;
+    let error = content(&path).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Local);
+    assert!(
+        error.to_string().contains("a record of batch 5 of run r-1"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn the_file_alone_is_whole_after_every_transition() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    // Never closed, as by a process that is killed.
+    let ledger = SqliteLedger::open(&path).await.unwrap();
+    let copied = async |expected: Content| {
+        let beside = fs::read_dir(folder.path()).unwrap();
+        let beside = beside.map(|entry| entry.unwrap().file_name());
+        assert_eq!(beside.collect::<Vec<_>>(), ["ledger.db"]);
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(opened(&bytes, None, "a copy").await, Some(expected));
+    };
+    ledger.begin(&run("r-1"), &[shard("r-1", 0)]).await.unwrap();
+    copied(vec![(run("r-1"), vec![shard("r-1", 0)])]).await;
+    let key = shard("r-1", 0).key;
+    for (epoch, state) in (0..).zip([ShardState::Planned, created(), ShardState::Refused]) {
+        ledger.advance(&key, epoch, state).await.unwrap();
+        let shards = ledger.shards("r-1").await.unwrap();
+        copied(vec![(run("r-1"), shards)]).await;
+    }
+    ledger.forget("r-1").await.unwrap();
+    copied(Vec::new()).await;
+}
+
+/// The state of the disk in the middle of a transaction: the journal is synced, and some pages are written.
+async fn torn(path: &Path) -> (Vec<u8>, Vec<u8>) {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Delete)
+        .pragma("cache_size", "2")
+        .pragma("cache_spill", "2");
+    let pool = SqlitePoolOptions::new().max_connections(1);
+    let pool = pool.connect_with(options).await.unwrap();
+    let before = fs::read(path).unwrap();
+    let mut all = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let change = "UPDATE shard SET record = record || ' '; UPDATE run SET record = record || ' ';
+        INSERT INTO shard SELECT run, number + 1000, epoch, record, seal FROM shard;";
+    sqlx::raw_sql(change).execute(&mut *all).await.unwrap();
+    let after = fs::read(path).unwrap();
+    assert_ne!(before, after, "pages were written");
+    let journal = fs::read(path.with_extension("db-journal")).unwrap();
+    all.rollback().await.unwrap();
+    pool.close().await;
+    (after, journal)
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_torn_by_a_power_loss_takes_nothing_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let whole = populate(&path).await;
+    let (bytes, journal) = torn(&path).await;
+    let rolled_back = opened(&bytes, Some(&journal), "torn").await;
+    assert_eq!(rolled_back.as_ref(), Some(&whole));
+    // Nor does a journal that is damaged, or gone: the record is the one before, or an error.
+    let mut chance = Chance(7);
+    for round in 0..150 {
+        let (mut damaged, at) = (journal.clone(), chance.below(journal.len()));
+        match round % 3 {
+            0 => damaged.truncate(at),
+            1 => damaged[at] ^= 1 << chance.below(8),
+            _ => damaged[chance.below(28)] ^= 1 << chance.below(8),
+        }
+        let what = format!("round {round} at {at}");
+        if let Some(content) = opened(&bytes, Some(&damaged), &what).await {
+            assert_eq!(content, whole, "{what}");
+        }
+    }
+    assert_eq!(opened(&bytes, None, "no journal").await, None);
+}
+
+#[tokio::test]
+async fn a_log_that_an_earlier_version_left_is_taken_into_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (
+        folder.path().join("old.db"),
+        folder.path().join("ledger.db"),
+    );
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let first = "CREATE TABLE run (id TEXT PRIMARY KEY, number INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+        CREATE TABLE shard (run TEXT NOT NULL REFERENCES run(id) ON DELETE CASCADE, number INTEGER NOT NULL,
+            epoch INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (run, number)) STRICT;
+        PRAGMA user_version = 1;";
+    sqlx::raw_sql(first).execute(&pool).await.unwrap();
+    let insert = sqlx::query("INSERT INTO run VALUES ('r-1', 1, ?)");
+    let record = serde_json::to_string(&run("r-1")).unwrap();
+    insert.bind(record).execute(&pool).await.unwrap();
+    let insert = sqlx::query("INSERT INTO shard VALUES ('r-1', 0, 0, ?)");
+    let record = serde_json::to_string(&shard("r-1", 0)).unwrap();
+    insert.bind(record).execute(&pool).await.unwrap();
+    // As a process that is killed leaves it: everything is in the log.
+    fs::copy(&path, &copy).unwrap();
+    fs::copy(
+        folder.path().join("old.db-wal"),
+        folder.path().join("ledger.db-wal"),
+    )
+    .unwrap();
+    let found = content(&copy).await.unwrap();
+    assert_eq!(found, [(run("r-1"), vec![shard("r-1", 0)])]);
+    assert!(!folder.path().join("ledger.db-wal").exists());
+    let bytes = fs::read(&copy).unwrap();
+    assert_eq!(opened(&bytes, None, "the file alone").await, Some(found));
+}

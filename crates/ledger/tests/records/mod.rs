@@ -1,0 +1,66 @@
+//! Records for tests of ledgers.
+
+use std::collections::BTreeMap;
+
+use lmbatch_core::{
+    AccountId, BatchClass, BatchId, IdRule, Label, Nonce, Proof, ProviderId, RunRecord, ShardKey,
+    ShardRecord, ShardState,
+};
+
+pub(crate) fn run(id: &str) -> RunRecord {
+    let nonce: Nonce = serde_json::from_str("\"abcdefghijkl\"").unwrap();
+    RunRecord {
+        id: id.into(),
+        name: Some("mine".into()),
+        digest: "d".into(),
+        provider: ProviderId::new("p"),
+        account: AccountId::new("a"),
+        key_hint: None,
+        ids: IdRule::Ordinal(nonce.clone()),
+        nonce,
+        requests: 3,
+        attempt: 0,
+        asked: 0,
+        order: None,
+        created_at: lmbatch_core::parse_time("2026-11-23T10:00:00Z"),
+        finished: false,
+        cancelled: false,
+        cleaned: None,
+        epoch: 0,
+        checksums: [("echo".into(), 7)].into(),
+        notes: [("output".into(), "out.jsonl".into())].into(),
+    }
+}
+
+pub(crate) fn shard(run: &str, number: u32) -> ShardRecord {
+    ShardRecord {
+        key: ShardKey {
+            run: run.into(),
+            shard: number,
+        },
+        label: Label::new(format!("l-{number}")),
+        class: BatchClass {
+            model: Some("m".into()),
+            endpoint: "/x".into(),
+            route: "file".into(),
+            variant: BTreeMap::new(),
+        },
+        count: 2,
+        bytes: 99,
+        checksum: Some(8),
+        attempt: 0,
+        epoch: 0,
+        state: ShardState::Planned,
+        proof: None,
+        doubted: None,
+        remnants: Vec::new(),
+        sent_twice: false,
+    }
+}
+
+pub(crate) fn created() -> ShardState {
+    ShardState::Created {
+        batch: BatchId::new("b1"),
+        proof: Proof::proved("its create was answered"),
+    }
+}
