@@ -53,7 +53,7 @@ pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};
 pub use provider::{BatchCodec, BatchProvider};
 pub use status::{BatchProblem, BatchSnapshot, BatchStatus, RequestCounts};
 pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, compact, write_string};
-pub use time::{format_time, parse_time};
+pub use time::{format_time, parse_provider_time, parse_time};
 pub use tool::{ResponseSchema, Tool, ToolChoice};
 pub use usage::TokenUsage;
 pub use view::{

@@ -124,7 +124,10 @@ pub struct RequestCounts {
 impl RequestCounts {
     /// Requests that will not change any more.
     pub fn finished(&self) -> u64 {
-        self.succeeded + self.errored + self.expired + self.cancelled
+        // Numbers of a provider's, which may be anything.
+        [self.errored, self.expired, self.cancelled]
+            .into_iter()
+            .fold(self.succeeded, u64::saturating_add)
     }
 }
 
@@ -207,6 +210,18 @@ mod tests {
             serde_json::from_value::<BatchSnapshot>(json).unwrap(),
             snapshot
         );
+    }
+
+    #[test]
+    fn counts_of_any_size_can_be_summed() {
+        let counts = RequestCounts {
+            total: Some(1),
+            succeeded: u64::MAX,
+            errored: u64::MAX,
+            expired: 1,
+            cancelled: 1,
+        };
+        assert_eq!(counts.finished(), u64::MAX);
     }
 
     #[test]

@@ -51,11 +51,13 @@ impl AnthropicClient {
             .map_err(|error| of_batch(batch, error))?;
         // "Retry-After: 10" on the 200 of a batch that has not ended (recorded traffic, 2026-08-19).
         let poll_after = reply.retry_after();
-        let batch: Batch = reply.json().await?;
-        Ok(Batch {
-            poll_after,
-            ..batch
-        })
+        let mut found: Batch = reply.json().await?;
+        found.poll_after = poll_after;
+        // The batch is the one that was asked for.
+        if found.id.is_empty() {
+            found.id = batch.as_str().to_owned();
+        }
+        Ok(found)
     }
 
     pub(crate) async fn list(&self, options: &ListOptions) -> Result<List> {

@@ -63,7 +63,12 @@ impl GoogleClient {
     /// The batch, with nothing of its results but where they are.
     pub(crate) async fn batch(&self, batch: &BatchId) -> Result<Operation> {
         let reply = self.operation(batch, "ask for the batch's status").await?;
-        reply.rest(RESULTS).await
+        let mut found: Operation = reply.rest(RESULTS).await?;
+        // The batch is the one that was asked for.
+        if found.name.is_empty() {
+            found.name = batch.as_str().to_owned();
+        }
+        Ok(found)
     }
 
     /// The same as it comes: its results may be long.

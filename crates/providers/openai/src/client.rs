@@ -74,10 +74,15 @@ impl OpenAiClient {
             .http
             .get(&batch_path(batch))
             .expecting("ask for the batch's status");
-        exchange
+        let mut found: Batch = exchange
             .ask_json(tell)
             .await
-            .map_err(|error| of_batch(batch, error))
+            .map_err(|error| of_batch(batch, error))?;
+        // The batch is the one that was asked for.
+        if found.id.is_empty() {
+            found.id = batch.as_str().to_owned();
+        }
+        Ok(found)
     }
 
     pub(crate) async fn list(&self, options: &ListOptions) -> Result<List> {
