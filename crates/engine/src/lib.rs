@@ -34,6 +34,7 @@ mod reader;
 mod refill;
 mod requeue;
 mod run;
+mod schema;
 mod seen;
 mod source;
 mod spool;
@@ -60,6 +61,7 @@ pub use policy::{
 };
 pub use prepared::Prepared;
 pub use reader::OutcomeReader;
+pub use schema::check_schema;
 pub use source::{Entry, IdView, RequestSource, Sourced};
 pub use spool::{FolderSpool, TemporarySpool};
 pub use update::Changes;

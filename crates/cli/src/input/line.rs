@@ -190,7 +190,7 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
     let mut options = GenerateOptions {
         tools: line.tools.clone(),
         tool_choice: line.tool_choice.clone(),
-        schema: line.schema.as_ref().map(ResponseSchema::new),
+        schema: line.schema.as_ref().map(ResponseSchema::unwrapped),
         thinking: line.thinking,
         ..GenerateOptions::default()
     };
