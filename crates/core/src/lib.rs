@@ -13,6 +13,7 @@ mod id;
 mod input;
 mod json;
 mod ledger;
+mod media;
 mod options;
 mod outcome;
 mod output;
@@ -47,6 +48,7 @@ pub use ledger::{
     Cleaned, Ledger, Order, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool,
     SpoolFile, SpoolWriter,
 };
+pub use media::{known_media_type, media_type_of};
 pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};
 pub use outcome::{Outcome, OutcomeStatus, Problem};
 pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};

@@ -168,6 +168,9 @@ pub struct BatchSnapshot {
     /// When it ended.
     #[serde(default, with = "crate::time::optional")]
     pub ended_at: Option<SystemTime>,
+    /// Id of the file that it was made from, where there is one and the provider says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_file: Option<Box<str>>,
     /// What it used in all, where the provider says.
     pub usage: Option<TokenUsage>,
     /// Why it was refused as a whole.
@@ -188,6 +191,7 @@ impl BatchSnapshot {
             created_at: None,
             expires_at: None,
             ended_at: None,
+            input_file: None,
             usage: None,
             problems: Vec::new(),
             poll_after: None,

@@ -134,7 +134,7 @@ impl Draft<'_> {
         entry: &mut Entry<'_>,
         id: &str,
     ) -> Result<(BatchClass, WireId), RequestError> {
-        attach::load(&mut entry.request, entry.folder)?;
+        attach::load(&mut entry.request, entry.folder, self.codec)?;
         check_depth(&entry.request)?;
         if let Some(schema) = entry.schema {
             self.schemas.check(schema)?;

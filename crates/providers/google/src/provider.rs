@@ -280,6 +280,7 @@ fn snapshot(operation: Operation) -> BatchSnapshot {
             .map(Label::new),
         created_at: time(&metadata.create_time),
         ended_at: time(&metadata.end_time),
+        input_file: input_file(&metadata).map(Into::into),
         problems: operation.error.iter().map(problem).collect(),
         ..BatchSnapshot::new(id, status)
     }

@@ -249,6 +249,10 @@ fn snapshot(batch: Batch) -> BatchSnapshot {
         created_at: time(batch.created_at.as_ref()),
         expires_at: time(batch.expires_at.as_ref()),
         ended_at: ended.into_iter().find_map(|at| time(at.as_ref())),
+        input_file: batch
+            .input_file_id
+            .filter(|file| !file.is_empty())
+            .map(Into::into),
         usage: batch.usage.as_ref().map(usage),
         problems: batch.errors.as_ref().map(problems).unwrap_or_default(),
         ..BatchSnapshot::new(BatchId::new(batch.id), status)
