@@ -178,7 +178,9 @@ fn usage(usage: &Value) -> TokenUsage {
         count("/cache_creation_input_tokens"),
     );
     TokenUsage {
-        input_tokens: count("/input_tokens") + cached + written,
+        input_tokens: count("/input_tokens")
+            .saturating_add(cached)
+            .saturating_add(written),
         cached_input_tokens: cached,
         cache_write_tokens: written,
         output_tokens: count("/output_tokens"),

@@ -223,10 +223,10 @@ fn usage(usage: &Value) -> TokenUsage {
     let count = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
     let thoughts = count("thoughtsTokenCount");
     TokenUsage {
-        input_tokens: count("promptTokenCount") + count("toolUsePromptTokenCount"),
+        input_tokens: count("promptTokenCount").saturating_add(count("toolUsePromptTokenCount")),
         cached_input_tokens: count("cachedContentTokenCount"),
         cache_write_tokens: 0,
-        output_tokens: count("candidatesTokenCount") + thoughts,
+        output_tokens: count("candidatesTokenCount").saturating_add(thoughts),
         thinking_tokens: thoughts,
     }
 }
