@@ -146,7 +146,8 @@ fn a_record_that_is_lost_is_rebuilt_from_the_ids_of_the_rows() {
         );
         assert_eq!(world.at(&["doctor", "-p", model.0]).status.code(), Some(0));
         // What the record knows is not taken again.
-        let again = world.adopt(&batches, &["--output", "other.jsonl"]);
+        fs::remove_file(world.folder.path().join("out.jsonl")).unwrap();
+        let again = world.adopt(&batches, &[]);
         assert_eq!(again.status.code(), Some(2), "{}", said(&again));
         assert!(
             said(&again).contains("the record here knows"),
@@ -175,10 +176,18 @@ fn batches_that_are_not_what_the_input_makes_are_refused_and_nothing_is_recorded
         &world.adopt(&[all(), vec![batches[0].clone()]].concat(), &[]),
         "holds the same requests as",
     );
-    refused(
-        &world.adopt(&all(), &["--max-batch-bytes", "900"]),
-        "of several batches of this input",
-    );
+    let mut args = vec!["adopt"];
+    args.extend(batches.iter().map(String::as_str));
+    args.extend([
+        "in.jsonl",
+        "-m",
+        world.model,
+        "--max-batch-requests",
+        "3",
+        "-o",
+        "out.jsonl",
+    ]);
+    refused(&world.at(&args), "of several batches of this input");
     // Fewer requests than were sent, and more.
     world.write("p", 7);
     refused(&world.adopt(&all(), &[]), "this input makes");

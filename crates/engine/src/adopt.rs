@@ -244,10 +244,11 @@ impl Engine {
                 .shards
                 .get(number as usize)
                 .map_or(0, |one| one.shard.count);
-            if snapshot.counts.total.is_none() && survey.count != u64::from(count) {
+            // Rows may be missing; where the provider does not count, none may.
+            let holds = snapshot.counts.total.unwrap_or(survey.count);
+            if holds != u64::from(count) {
                 return refuse(format!(
-                    "its rows name {} requests, and this input makes {count} for it",
-                    survey.count
+                    "it holds {holds} requests, and this input makes {count} for it: {OTHER}"
                 ));
             }
             if let (Some(is), Some(wanted)) = (&survey.model, model)
@@ -388,6 +389,9 @@ impl Engine {
     }
 }
 
+/// What a batch may be that this input does not make.
+const OTHER: &str = "it is another input, was cut into batches otherwise, or is what was sent again, which no record can be rebuilt of; it can be read by its id";
+
 /// Shards of a plan by the numbers of their requests: each span goes from its first request to the next
 /// span's.
 struct Spans {
@@ -414,7 +418,6 @@ impl Spans {
 
     /// The one shard whose requests the rows of a batch name, or why there is none.
     fn only(&self, survey: &Survey) -> std::result::Result<u32, String> {
-        const OTHER: &str = "it is another input, was cut into batches otherwise, or is what was sent again, which no record can be rebuilt of; it can be read by its id";
         if survey.foreign > 0 {
             return Err(format!(
                 "{} of its rows bear no id of the run; it is a batch of another run, or of another program",
