@@ -285,7 +285,7 @@ fn listed(world: &World) -> Vec<Value> {
 }
 
 /// The next list of batches says this.
-fn lists(world: &World, batches: Value) {
+fn lists(world: &World, batches: &Value) {
     let body = json!({"object": "list", "data": batches, "has_more": false}).to_string();
     let fault = json!({"operation": "list", "kind": {"status": {"code": 200, "body": body}}});
     world
@@ -309,7 +309,7 @@ fn an_input_of_a_batch_that_is_running_is_never_deleted_whoever_made_it() {
         json!({"id": "batch_1", "status": "in_progress", "input_file_id": file}),
         json!({"id": "batch_1", "status": "pondering", "input_file_id": file}),
     ] {
-        lists(&world, json!([batch]));
+        lists(&world, &json!([batch]));
         let doctor = world.at(&clean);
         assert!(
             said(&doctor).contains("1 upload is in use"),
@@ -320,7 +320,7 @@ fn an_input_of_a_batch_that_is_running_is_never_deleted_whoever_made_it() {
     }
     // Once it has ended, its input is rubbish.
     let ended = json!({"id": "batch_1", "status": "completed", "input_file_id": file});
-    lists(&world, json!([ended]));
+    lists(&world, &json!([ended]));
     let doctor = world.at(&clean);
     assert!(
         said(&doctor).contains("1 files are deleted"),
@@ -337,7 +337,7 @@ fn what_another_machine_uploaded_is_no_error_of_this_record() {
     assert_eq!(world.run(&[]).status.code(), Some(0));
     let before = world.deletions();
     for more in [&[][..], &["--clean"]] {
-        lists(&world, json!([]));
+        lists(&world, &json!([]));
         let doctor = world.at(&[&["doctor", "-p", "openai"], more].concat());
         assert_eq!(doctor.status.code(), Some(0), "{}", said(&doctor));
         assert!(

@@ -138,11 +138,9 @@ fn beneath(root: &Path, parts: &[OsString]) -> io::Result<File> {
 /// Whether a file is made up by the system while it is read, such as the environment of a process.
 #[cfg(target_os = "linux")]
 fn is_made_up(file: &File) -> bool {
-    use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
-    /// `SYSFS_MAGIC` of linux/magic.h.
-    const SYSFS: i64 = 0x6265_6572;
+    use nix::sys::statfs::{PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
     let kind = fstatfs(file).map(|facts| facts.filesystem_type());
-    kind.is_ok_and(|kind| kind == PROC_SUPER_MAGIC || i64::from(kind.0) == SYSFS)
+    kind.is_ok_and(|kind| [PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&kind))
 }
 
 #[cfg(not(target_os = "linux"))]
