@@ -207,11 +207,11 @@ mod tests {
     fn one_model_has_several_names() {
         for (is, wanted, same) in [
             ("m-2026-01-01", "m", true),
-            ("claude-haiku-4-5-20251001", "claude-haiku-4-5", true),
-            ("claude-sonnet-4-20250514", "claude-sonnet-4-0", true),
+            ("acme-haiku-4-5-20251001", "acme-haiku-4-5", true),
+            ("acme-sonnet-4-20250514", "acme-sonnet-4-0", true),
             ("x-5-haiku-20241022", "x-5-haiku-latest", true),
             ("models/g-2.5-flash", "g-2.5-flash", true),
-            ("claude-sonnet-4-5", "claude-haiku-4-5", false),
+            ("acme-sonnet-4-5", "acme-haiku-4-5", false),
             ("gpt-5-mini-2025", "gpt-5-nano", false),
         ] {
             assert_eq!(is_one_model(is, wanted), same, "{is} {wanted}");
