@@ -215,8 +215,37 @@ fn batches_that_are_not_what_the_input_makes_are_refused_and_nothing_is_recorded
     let unknown = world.adopt(&["msgbatch_unknown".to_owned()], &[]);
     assert_eq!(unknown.status.code(), Some(1), "{}", said(&unknown));
     world.assert_nothing_is_recorded();
-    // What is missing may be created on a word, and is then paid for.
-    let adopted = world.adopt(&others[..2], &["--create-missing"]);
+    // What is there is not created, and paid for, again.
+    let missing = world.adopt(&others[..2], &["--create-missing"]);
+    refused(&missing, "is not named and bears the ids of the run");
+}
+
+#[test]
+fn a_batch_that_does_not_exist_is_created_on_a_word_unless_another_may_be_it() {
+    let world = World::new(ANTHROPIC);
+    // The third is refused for long: it does not exist yet.
+    let later = r#"{"type": "error", "error": {"type": "rate_limit_error", "message": "later"}}"#;
+    let busy = json!({"operation": "create", "skip": 2, "times": 100, "kind": {"status": {
+        "code": 429, "headers": [["retry-after", "3000"]], "body": later,
+    }}});
+    world.emulating.post("/_emulator/faults", &busy.to_string());
+    let batches = world.run();
+    assert_eq!(batches.len(), 2);
+    world.forget();
+    // One that has not ended, and holds as many requests, may be the third.
+    let running = json!({"id": "msgbatch_x", "processing_status": "in_progress", "request_counts": {"processing": 2}});
+    let body = json!({"data": [running], "has_more": false}).to_string();
+    let list = json!({"operation": "list", "kind": {"status": {"code": 200, "body": body}}});
+    world.emulating.post("/_emulator/faults", &list.to_string());
+    let refused = world.adopt(&batches, &["--create-missing"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("has not ended, and may be of the run"),
+        "{}",
+        said(&refused)
+    );
+    world.assert_nothing_is_recorded();
+    let adopted = world.adopt(&batches, &["--create-missing"]);
     assert_eq!(adopted.status.code(), Some(0), "{}", said(&adopted));
     assert!(
         said(&adopted).contains("2 of 3 batches are taken"),

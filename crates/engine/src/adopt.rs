@@ -215,7 +215,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] where a row is of another run, or of another request than the plan has
-    /// there, where a model differs, or where a batch of the run is not named and not `creates_missing`;
+    /// there, where a model differs, where a batch of the run is not named and not `creates_missing`, or
+    /// where another batch may hold what would be created;
     /// [`ErrorKind::Timeout`] where a batch has not ended.
     pub async fn adopt_batches(
         &self,
@@ -264,7 +265,55 @@ impl Engine {
                 ));
             }
         }
+        if creates_missing {
+            self.refuse_unnamed(plan, &found).await?;
+        }
         self.record_found(plan, found, notes, creates_missing).await
+    }
+
+    /// Refuses where a batch that is not named may hold the requests of a shard that is to be created: they
+    /// would be paid for twice.
+    async fn refuse_unnamed(
+        &self,
+        plan: &Plan,
+        found: &BTreeMap<u32, (BatchSnapshot, Proof)>,
+    ) -> Result<()> {
+        let missing = plan.shards.iter();
+        let missing = missing.filter(|planned| !found.contains_key(&planned.number));
+        let counts: HashSet<u64> = missing.map(|one| u64::from(one.shard.count)).collect();
+        if counts.is_empty() {
+            return Ok(());
+        }
+        let named: HashSet<&BatchId> = found.values().map(|(named, _)| &named.id).collect();
+        let mut all = self.list(None);
+        while let Some(snapshot) = all.try_next().await? {
+            if named.contains(&snapshot.id) || snapshot.status == BatchStatus::Failed {
+                continue;
+            }
+            let of_label = snapshot.label.as_ref().and_then(Label::parts);
+            let why = if let Some((nonce, _)) = of_label {
+                (nonce == plan.nonce.as_str()).then_some("carries the label of the run")
+            } else if snapshot
+                .counts
+                .total
+                .is_some_and(|total| !counts.contains(&total))
+            {
+                None
+            } else if !snapshot.status.is_terminal() {
+                Some("has not ended, and may be of the run: it holds as many requests")
+            } else {
+                // Read only where the number fits.
+                let is_of_run = self.origin_of(&snapshot).await? == Some(plan.nonce.clone());
+                is_of_run.then_some("bears the ids of the run")
+            };
+            if let Some(why) = why {
+                return Err(Error::invalid_input(format!(
+                    "{} is not named and {why}; nothing is created for what it may hold",
+                    snapshot.id
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Begins the run of a plan with the batches that were found for its shards.
