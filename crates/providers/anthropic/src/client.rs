@@ -55,6 +55,13 @@ impl AnthropicClient {
         found.poll_after = poll_after;
         // The batch is the one that was asked for.
         if found.id.is_empty() {
+            if found.processing_status.is_none() {
+                // An error in disguise, perhaps: nothing says that it is a batch.
+                return Err(Error::malformed("it names neither a batch nor its status")
+                    .with_provider("anthropic".into())
+                    .with_operation("ask for the batch's status")
+                    .with_batch(batch.clone()));
+            }
             found.id = batch.as_str().to_owned();
         }
         Ok(found)

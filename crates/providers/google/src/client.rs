@@ -66,6 +66,13 @@ impl GoogleClient {
         let mut found: Operation = reply.rest(RESULTS).await?;
         // The batch is the one that was asked for.
         if found.name.is_empty() {
+            if found.metadata.is_none() {
+                // An error in disguise, perhaps: nothing says that it is a batch.
+                return Err(Error::malformed("it names neither a batch nor its status")
+                    .with_provider("google".into())
+                    .with_operation("ask for the batch's status")
+                    .with_batch(batch.clone()));
+            }
             found.name = batch.as_str().to_owned();
         }
         Ok(found)

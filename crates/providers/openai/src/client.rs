@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use lmbatch_core::{BatchId, Cursor, Error, ErrorKind, Intent, ListOptions, Result, Shard};
+use lmbatch_core::{
+    BatchId, BatchStatus, Cursor, Error, ErrorKind, Intent, ListOptions, Result, Shard,
+};
 use lmbatch_http::{
     HeaderName, HeaderValue, HttpClient, Multipart, Reply, of_batch, of_file, segment,
 };
 
 use crate::error::tell;
+use crate::provider::status;
 use crate::wire::{Batch, CreateBatch, ExpiresAfter, Files, List};
 
 #[derive(Debug)]
@@ -80,6 +83,13 @@ impl OpenAiClient {
             .map_err(|error| of_batch(batch, error))?;
         // The batch is the one that was asked for.
         if found.id.is_empty() {
+            if matches!(status(found.status.as_deref()), BatchStatus::Unknown(_)) {
+                // An error in disguise, perhaps: nothing says that it is a batch.
+                return Err(Error::malformed("it names neither a batch nor its status")
+                    .with_provider("openai".into())
+                    .with_operation("ask for the batch's status")
+                    .with_batch(batch.clone()));
+            }
             found.id = batch.as_str().to_owned();
         }
         Ok(found)
