@@ -222,7 +222,7 @@ fn a_doctor_finds_files_that_no_run_needs_and_deletes_them_on_a_word() {
         assert_eq!(found.status.code(), Some(1), "{}", said(&found));
         let holds = model.0 != "anthropic";
         assert_eq!(
-            said(&found).contains("no run needs these inputs"),
+            said(&found).contains("uploaded less than 2 days ago"),
             holds,
             "{}",
             said(&found)
@@ -241,7 +241,7 @@ fn a_doctor_finds_files_that_no_run_needs_and_deletes_them_on_a_word() {
             said(&young)
         );
         assert_eq!(
-            said(&young).contains("these are young"),
+            said(&young).contains("may be in use on another machine"),
             holds,
             "{}",
             said(&young)
@@ -262,6 +262,95 @@ fn a_doctor_finds_files_that_no_run_needs_and_deletes_them_on_a_word() {
             );
         }
     }
+}
+
+/// What another machine uploaded to the same account.
+fn elsewhere(world: &World, more: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("in.jsonl"), "{\"prompt\": \"mine\"}\n").unwrap();
+    let args = ["run", "in.jsonl", "-m", world.model, "--cleanup", "none"];
+    let run = world
+        .emulating
+        .run_at(world.provider, folder.path(), &[&args[..], more].concat());
+    assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+    folder
+}
+
+fn listed(world: &World) -> Vec<Value> {
+    let list = world.at(&["list", "-p", world.provider, "--json"]);
+    let text = String::from_utf8_lossy(&list.stdout).into_owned();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// The next list of batches says this.
+fn lists(world: &World, batches: &Value) {
+    let body = json!({"object": "list", "data": batches, "has_more": false}).to_string();
+    let fault = json!({"operation": "list", "kind": {"status": {"code": 200, "body": body}}});
+    world
+        .emulating
+        .post("/_emulator/faults", &fault.to_string());
+}
+
+#[test]
+fn an_input_of_a_batch_that_is_running_is_never_deleted_whoever_made_it() {
+    let world = World::new(MODELS[0]);
+    let _other = elsewhere(&world, &[]);
+    let theirs = listed(&world).remove(0);
+    assert_eq!(world.run(&[]).status.code(), Some(0));
+    let (label, file) = (&theirs["label"], &theirs["input_file"]);
+    assert!(label.is_string() && file.is_string(), "{theirs}");
+    let clean = ["doctor", "-p", "openai", "--clean", "--older-than", "0s"];
+    let before = world.deletions();
+    // Known by its label, or by its file alone.
+    for batch in [
+        json!({"id": "batch_1", "status": "in_progress", "metadata": {"lmbatch": label}}),
+        json!({"id": "batch_1", "status": "in_progress", "input_file_id": file}),
+        json!({"id": "batch_1", "status": "pondering", "input_file_id": file}),
+    ] {
+        lists(&world, &json!([batch]));
+        let doctor = world.at(&clean);
+        assert!(
+            said(&doctor).contains("1 upload is in use"),
+            "{batch}: {}",
+            said(&doctor)
+        );
+        assert_eq!(world.deletions(), before, "{batch}");
+    }
+    // Once it has ended, its input is rubbish.
+    let ended = json!({"id": "batch_1", "status": "completed", "input_file_id": file});
+    lists(&world, &json!([ended]));
+    let doctor = world.at(&clean);
+    assert!(
+        said(&doctor).contains("1 files are deleted"),
+        "{}",
+        said(&doctor)
+    );
+    assert_eq!(world.deletions(), before + 1);
+}
+
+#[test]
+fn what_another_machine_uploaded_is_no_error_of_this_record() {
+    let world = World::new(MODELS[0]);
+    let _other = elsewhere(&world, &[]);
+    assert_eq!(world.run(&[]).status.code(), Some(0));
+    let before = world.deletions();
+    for more in [&[][..], &["--clean"]] {
+        lists(&world, &json!([]));
+        let doctor = world.at(&[&["doctor", "-p", "openai"], more].concat());
+        assert_eq!(doctor.status.code(), Some(0), "{}", said(&doctor));
+        assert!(
+            said(&doctor)
+                .contains("uploaded less than 2 days ago; may be in use on another machine"),
+            "{}",
+            said(&doctor)
+        );
+        assert_eq!(world.deletions(), before);
+    }
+    // A batch that no record here has may hold answers that are paid for.
+    let doctor = world.at(&["doctor", "-p", "openai"]);
+    assert_eq!(doctor.status.code(), Some(1), "{}", said(&doctor));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Tasks of this repository: `cargo xtask test`, `tidy`, `contract`, `chaos`, `bench`, `interop`, `ci`.
+//! Tasks of this repository: `cargo xtask test`, `tidy`, `contract`, `chaos`, `bench`, `interop`, `deny`, `ci`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -8,6 +8,7 @@
 mod bench;
 mod contract;
 mod coverage;
+mod deny;
 mod interop;
 mod sh;
 mod tidy;
@@ -25,7 +26,8 @@ const HELP: &str = "cargo xtask COMMAND
   bench         processor time and memory beside a floor program; prints a table
   interop       the providers' SDKs as referees; needs Python and Node, and a registry the first time
                 [--batches 50] [--lines 2000] [--seed N] [--only PART OF A SCRIPT'S NAME]
-  ci            fmt, clippy, test, tidy, docs";
+  deny          licences, bans, sources and advisories of the dependencies; needs cargo-deny
+  ci            fmt, clippy, test, tidy, docs, deny";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         // For the bench: a command in a process of its own.
         "measure" => bench::measure_one(rest),
         "interop" => interop::interop(rest),
+        "deny" => deny::deny(),
         "ci" => ci(),
         _ => {
             println!("{HELP}");
@@ -132,9 +135,5 @@ fn ci() -> Result<(), String> {
         ],
         &[("RUSTDOCFLAGS", "-D warnings")],
     )?;
-    if has("cargo-deny") {
-        return run("cargo", &["deny", "check", "licenses", "bans", "sources"]);
-    }
-    println!("cargo-deny is not installed: licences and bans were not checked");
-    Ok(())
+    deny::deny()
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use lmbatch_core::{Effort, Problem};
 use lmbatch_engine::BatchLimit;
@@ -63,9 +64,9 @@ pub(crate) enum Command {
     Audit(OneRunArgs),
     /// Delete runs, with their prompts and answers, from this machine, the provider, or both.
     Purge(PurgeArgs),
-    /// Find batches and files of ours that no record knows: what is paid for, and what only takes room.
+    /// Find lmbatch batches and files at the provider that are not in the local record.
     Doctor(DoctorArgs),
-    /// Rebuild the record of a run from its input and the labels of its batches.
+    /// Rebuild the record of a run that was lost from its input, and the label or the ids of its batches.
     Adopt(Box<AdoptArgs>),
     /// Check a file as run would, offline, and send nothing.
     Validate(Box<ValidateArgs>),
@@ -169,10 +170,10 @@ pub(crate) struct DoctorArgs {
     /// Whose batches.
     #[arg(short, long)]
     pub(crate) provider: String,
-    /// Delete the files that are found, here and at the provider; batches are left alone.
+    /// Delete the files that no batch needs, here and at the provider; batches are left alone.
     #[arg(long)]
     pub(crate) clean: bool,
-    /// Delete only what was uploaded so long ago: another machine may be about to use the rest.
+    /// Delete only uploads of this age or older: a younger one may be in use on another machine.
     #[arg(long, value_name = "DUR", default_value = "2d", value_parser = humantime::parse_duration)]
     pub(crate) older_than: Duration,
     #[command(flatten)]
@@ -183,8 +184,10 @@ pub(crate) struct DoctorArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct AdoptArgs {
-    /// The label of any batch of the run, such as lmbatch-abcdefghijkl-0; `lmbatch doctor` shows it.
-    pub(crate) label: String,
+    /// The label of any batch of the run, such as lmbatch-abcdefghijkl-0, or the ids of all its batches,
+    /// which must have ended; `lmbatch doctor` shows both.
+    #[arg(required = true, num_args = 1.., value_name = "LABEL|BATCH")]
+    pub(crate) batches: Vec<String>,
     /// The input that was sent, with the same options.
     pub(crate) input: PathBuf,
     /// Where outcomes go [default: INPUT.PROVIDER.MODEL.jsonl].
@@ -245,6 +248,10 @@ pub(crate) struct RequeueArgs {
     /// With another parameter, as in `run`.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Another folder of attachments than the run's, where the input is read again: with -m, --max-tokens
+    /// or --set.
+    #[arg(long, value_name = "DIR", value_parser = whole_path())]
+    pub(crate) attachments: Option<PathBuf>,
     /// Say how many, and send nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -464,6 +471,16 @@ pub(crate) struct SettingsArgs {
     /// How requests go: responses or chat (openai), file or inline (google) [default: the first].
     #[arg(long, value_name = "ROUTE")]
     pub(crate) route: Option<String>,
+    /// The folder of attachments: their paths start there, and none may leave it [default: the input's
+    /// folder].
+    #[arg(long, value_name = "DIR", value_parser = whole_path())]
+    #[serde(default)]
+    pub(crate) attachments: Option<PathBuf>,
+}
+
+/// A path that means the same from any folder: a run keeps it.
+fn whole_path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(std::path::absolute::<PathBuf>)
 }
 
 #[derive(Debug, Clone, clap::Args)]

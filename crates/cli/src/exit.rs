@@ -62,8 +62,18 @@ impl Failure {
 
     pub(crate) fn plan(error: PlanError, input: &str) -> Self {
         match error {
-            PlanError::Input(bad) => Self::usage(bad_input(&bad, input))
-                .hint("nothing was sent; mend the input and run it again"),
+            PlanError::Input(bad) => {
+                let elsewhere = bad
+                    .first
+                    .iter()
+                    .any(|one| one.reason.contains("folder of attachments"));
+                let hint = if elsewhere {
+                    "nothing was sent; --attachments DIR names another folder of attachments"
+                } else {
+                    "nothing was sent; fix the input and run the command again"
+                };
+                Self::usage(bad_input(&bad, input)).hint(hint)
+            }
             PlanError::Failed(error) if error.kind() == ErrorKind::InvalidInput => {
                 Self::usage(format!("{input}: {error}")).hint("nothing was sent")
             }

@@ -106,7 +106,7 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Cancel(args) => commands::batch::cancel(args).await,
         Command::Resume(args) => commands::resume::resume(args).await,
         Command::Doctor(args) => commands::doctor::doctor(args).await,
-        Command::Adopt(args) => commands::doctor::adopt(args).await,
+        Command::Adopt(args) => commands::adopt::adopt(args).await,
         Command::Init { folder } => commands::state::init(folder).await,
         Command::Requeue(args) => Box::pin(commands::requeue::requeue(args)).await,
         Command::Runs(args) => commands::runs::runs(args).await,

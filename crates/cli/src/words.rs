@@ -1,6 +1,6 @@
 //! Numbers and what is left behind, in words that several commands share.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use lmbatch_core::format_time;
 use lmbatch_engine::Left;
@@ -28,6 +28,15 @@ pub(crate) fn time(at: SystemTime) -> String {
     match text.split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),
         None => text,
+    }
+}
+
+/// `2 days`, or with units where it is no number of whole days.
+pub(crate) fn span(span: Duration) -> String {
+    const DAY: u64 = 24 * 3600;
+    match (span.as_secs() / DAY, span.as_secs() % DAY) {
+        (days, 0) if days > 0 => count(days, "day", "days"),
+        _ => humantime::format_duration(span).to_string(),
     }
 }
 

@@ -108,12 +108,13 @@ impl Attachment {
     /// Bytes; what they are is read off their beginning.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        let mime_type =
-            infer::get(&bytes).map_or("application/octet-stream", |kind| kind.mime_type());
+        let mime_type = crate::media_type_of(&bytes).unwrap_or("application/octet-stream");
         Self::new(AttachmentSource::Bytes(bytes), Some(mime_type))
     }
 
-    /// A file of this machine; what it is is read off its name.
+    /// A file of this machine; what it is is read off its name. Any path is taken: a program that attaches
+    /// what others name checks the path itself. The file is read when the request is encoded, and must be
+    /// a regular file of no more bytes than the provider takes in a request.
     pub fn from_path(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let mime_type = mime_guess::from_path(&path).first_raw();
@@ -142,8 +143,9 @@ impl Attachment {
         Self::from_base64(data, mime_type)
     }
 
-    /// Base64 of a known type.
+    /// Base64 of a known type. Another name of a type, such as `image/jpg`, becomes the usual one.
     pub fn from_base64(data: &str, mime_type: &str) -> Result<Self, AttachmentError> {
+        let mime_type = crate::known_media_type(mime_type).unwrap_or(mime_type);
         let bytes = STANDARD.decode(data).map_err(|_| AttachmentError::Base64)?;
         Ok(Self::new(
             AttachmentSource::Bytes(bytes.into()),

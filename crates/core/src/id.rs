@@ -166,6 +166,21 @@ impl WireId {
         }
         ordinal.try_into().ok()
     }
+
+    /// Returns the nonce of the run and the number of the request, from 0, of an id that
+    /// [`ordinal`](Self::ordinal) made, whatever run that was.
+    ///
+    /// ```
+    /// use lmbatch_core::WireId;
+    /// let (nonce, ordinal) = WireId::parts("r7k2m9x4c1q30000010").unwrap();
+    /// assert_eq!((nonce.as_str(), ordinal), ("r7k2m9x4c1q3", 32));
+    /// assert!(WireId::parts("request-1").is_none());
+    /// ```
+    pub fn parts(id: &str) -> Option<(Nonce, u32)> {
+        let nonce = Nonce::parse(id.get(..Nonce::LENGTH)?)?;
+        let ordinal = Self::parse_ordinal(&nonce, id)?;
+        Some((nonce, ordinal))
+    }
 }
 
 /// Twelve of `[a-z0-9]`, the first a letter: drawn once for each plan, it marks every id as ours.
@@ -185,6 +200,15 @@ impl Nonce {
             char::from(LETTERS[(rng.next_u64() % of) as usize])
         });
         Self(text.collect::<String>().into())
+    }
+
+    /// Reads a nonce: twelve of `[a-z0-9]`, the first a letter.
+    pub fn parse(text: &str) -> Option<Self> {
+        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let legal = text.len() == Self::LENGTH
+            && text.as_bytes()[0].is_ascii_lowercase()
+            && text.bytes().all(known);
+        legal.then(|| Self(text.into()))
     }
 
     /// The nonce as text.
@@ -222,6 +246,27 @@ mod tests {
             "r7k2m9x4c1q3vvvvvvv",
         ] {
             assert_eq!(WireId::parse_ordinal(&nonce, id), None, "{id}");
+        }
+    }
+
+    #[test]
+    fn an_id_of_any_run_names_its_run_and_its_request() {
+        for ordinal in [0, 31, 1_000_000, u32::MAX] {
+            let nonce = Nonce("r7k2m9x4c1q3".into());
+            let id = WireId::ordinal(&nonce, ordinal);
+            assert_eq!(WireId::parts(id.as_str()), Some((nonce, ordinal)));
+        }
+        for id in [
+            "",
+            "request-1",
+            "7r7k2m9x4c1q0000000",
+            "R7k2m9x4c1q30000000",
+            "r7k2m9x4c1q30000000 ",
+            "r7k2m9x4c1-30000000",
+            "ééééééééé0",
+            "r7k2m9x4c1q3vvvvvvv",
+        ] {
+            assert_eq!(WireId::parts(id), None, "{id}");
         }
     }
 }

@@ -14,6 +14,7 @@ mod id;
 mod input;
 mod json;
 mod ledger;
+mod media;
 mod options;
 mod outcome;
 mod output;
@@ -49,13 +50,14 @@ pub use ledger::{
     Cleaned, Ledger, Order, RunClaim, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool,
     SpoolFile, SpoolWriter,
 };
+pub use media::{known_media_type, media_type_of};
 pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};
 pub use outcome::{Outcome, OutcomeStatus, Problem};
 pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};
 pub use provider::{BatchCodec, BatchProvider};
 pub use status::{BatchProblem, BatchSnapshot, BatchStatus, RequestCounts};
 pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, compact, write_string};
-pub use time::{format_time, parse_time};
+pub use time::{format_time, parse_provider_time, parse_time};
 pub use tool::{ResponseSchema, Tool, ToolChoice};
 pub use usage::TokenUsage;
 pub use view::{

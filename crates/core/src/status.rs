@@ -166,6 +166,9 @@ pub struct BatchSnapshot {
     /// When it ended.
     #[serde(default, with = "crate::time::optional")]
     pub ended_at: Option<SystemTime>,
+    /// Id of the file that it was made from, where there is one and the provider says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_file: Option<Box<str>>,
     /// What it used in all, where the provider says.
     pub usage: Option<TokenUsage>,
     /// Why it was refused as a whole.
@@ -186,6 +189,7 @@ impl BatchSnapshot {
             created_at: None,
             expires_at: None,
             ended_at: None,
+            input_file: None,
             usage: None,
             problems: Vec::new(),
             poll_after: None,
@@ -208,6 +212,18 @@ mod tests {
             serde_json::from_value::<BatchSnapshot>(json).unwrap(),
             snapshot
         );
+    }
+
+    #[test]
+    fn counts_of_any_size_can_be_summed() {
+        let counts = RequestCounts {
+            total: Some(1),
+            succeeded: u64::MAX,
+            errored: u64::MAX,
+            expired: 1,
+            cancelled: 1,
+        };
+        assert_eq!(counts.finished(), u64::MAX);
     }
 
     #[test]

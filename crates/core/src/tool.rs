@@ -99,13 +99,8 @@ pub struct ResponseSchema {
 impl ResponseSchema {
     /// A JSON Schema; its title is its name where that is legal, else `response`.
     pub fn new(schema: &Value) -> Self {
-        let legal = |name: &&str| {
-            (1..=64).contains(&name.len())
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-        };
-        let title = schema.get("title").and_then(Value::as_str).filter(legal);
+        let title = schema.get("title").and_then(Value::as_str);
+        let title = title.filter(|title| is_legal(title));
         Self::named(title.unwrap_or("response"), schema)
     }
 
@@ -117,10 +112,56 @@ impl ResponseSchema {
         }
     }
 
+    /// A JSON Schema that a person wrote, perhaps in the envelope in which it travels to a provider:
+    /// `{"name", "strict", "schema"}`, or `{"type": "json_schema", "json_schema": {…}}` around that.
+    ///
+    /// ```
+    /// use lmbatch_core::ResponseSchema;
+    /// use serde_json::json;
+    ///
+    /// let inner = json!({"type": "object"});
+    /// let sent = json!({"name": "answer", "strict": true, "schema": inner});
+    /// assert_eq!(ResponseSchema::unwrapped(&sent), ResponseSchema::named("answer", &inner));
+    /// assert_eq!(ResponseSchema::unwrapped(&inner), ResponseSchema::new(&inner));
+    /// ```
+    pub fn unwrapped(document: &Value) -> Self {
+        if !Self::is_envelope(document) {
+            return Self::new(document);
+        }
+        let inner = document.get("json_schema").unwrap_or(document);
+        let schema = inner.get("schema").unwrap_or(&Value::Null);
+        match inner.get("name").and_then(Value::as_str) {
+            Some(name) if is_legal(name) => Self::named(name, schema),
+            _ => Self::new(schema),
+        }
+    }
+
+    /// Whether a document is an envelope around a JSON Schema, which any value would fit.
+    pub fn is_envelope(document: &Value) -> bool {
+        let holds = |value: &Value, member: &str, known: &[&str]| {
+            let Value::Object(members) = value else {
+                return false;
+            };
+            let kind = members.get("type");
+            members.get(member).is_some_and(Value::is_object)
+                && kind.is_none_or(|kind| kind == "json_schema")
+                && members.keys().all(|key| known.contains(&key.as_str()))
+        };
+        let inner = ["type", "name", "description", "strict", "schema"];
+        holds(document, "schema", &inner)
+            || (holds(document, "json_schema", &["type", "json_schema"])
+                && holds(&document["json_schema"], "schema", &inner))
+    }
+
     /// The schema of a type.
     pub fn of<T: JsonSchema>() -> Self {
         Self::new(schemars::schema_for!(T).as_value())
     }
+}
+
+fn is_legal(name: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(legal)
 }
 
 #[cfg(test)]

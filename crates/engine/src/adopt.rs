@@ -1,17 +1,21 @@
-//! What a provider holds that carries our labels, and a record that is rebuilt from it.
+//! What a provider holds that lmbatch made, by its labels or by the ids of its rows, and a record that is
+//! rebuilt from it.
 
 use std::collections::{BTreeMap, HashSet};
 
 use futures::TryStreamExt as _;
 use lmbatch_core::{
-    BatchId, BatchSnapshot, BatchStatus, CreateProof, Cursor, Error, ErrorKind, Label, Proof,
-    Result, RunRecord, ShardRecord, ShardState, Upload,
+    BatchId, BatchSnapshot, BatchStatus, CreateProof, Cursor, Error, ErrorKind, Label, Nonce,
+    Proof, Remnant, Result, RunRecord, ShardRecord, ShardState, Upload,
 };
 
 use crate::engine::Engine;
 use crate::event::Event;
+use crate::index::{Reader, Sent};
+use crate::origin::{Survey, is_one_model};
 use crate::pages::items;
 use crate::plan::Plan;
+use crate::requeue::sent_table;
 
 /// A batch of the provider that carries one of our labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,19 +28,121 @@ pub struct Labelled {
     pub snapshot: BatchSnapshot,
 }
 
+/// The batches of an account, as far as they matter to lmbatch.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    /// Batches that carry a label of lmbatch, newest first.
+    pub labelled: Vec<Labelled>,
+    /// Batches without a label that may be of lmbatch, newest first; none where the provider keeps labels.
+    pub unlabelled: Vec<BatchSnapshot>,
+    /// Runs, by their nonce, with a batch that has not ended.
+    pub running: HashSet<Box<str>>,
+    /// Input files of batches that have not ended, whoever made them.
+    pub files_in_use: HashSet<Box<str>>,
+}
+
+impl Inventory {
+    /// Whether a batch that has not ended needs an upload.
+    pub fn needs(&self, upload: &Upload) -> bool {
+        let nonce = upload.label.parts().map(|(nonce, _)| nonce);
+        let by_file = match &upload.remnant {
+            Remnant::File(file) => self.files_in_use.contains(file),
+            Remnant::Batch(_) => false,
+        };
+        by_file || nonce.is_some_and(|nonce| self.running.contains(nonce))
+    }
+
+    fn add(&mut self, snapshot: BatchSnapshot, keeps_labels: bool) {
+        let running = !snapshot.status.is_terminal();
+        if let Some(file) = snapshot.input_file.clone().filter(|_| running) {
+            self.files_in_use.insert(file);
+        }
+        let parts = snapshot.label.as_ref().and_then(Label::parts);
+        match parts.map(|(nonce, number)| (Box::<str>::from(nonce), number)) {
+            Some((nonce, number)) => {
+                if running {
+                    self.running.insert(nonce.clone());
+                }
+                self.labelled.push(Labelled {
+                    nonce,
+                    number,
+                    snapshot,
+                });
+            }
+            None if !keeps_labels => self.unlabelled.push(snapshot),
+            None => {}
+        }
+    }
+}
+
+/// Batches without a label that the ids of their rows prove to be of lmbatch.
+#[derive(Debug, Default)]
+pub struct Recognised {
+    /// Each with the nonce of its run, newest first.
+    pub found: Vec<(Nonce, BatchSnapshot)>,
+    /// Batches whose results were not looked at: beyond the limit, or not readable.
+    pub unread: u64,
+    /// Batches that have not ended: no row of them can be read yet.
+    pub running: u64,
+}
+
 impl Engine {
-    /// Every batch of the provider that carries one of our labels, newest first.
+    /// Returns the batches of the account that carry a label, what those that have not ended need, and,
+    /// where the provider keeps no labels, all others.
+    ///
+    /// # Errors
+    /// Those of the provider's list.
+    pub async fn inventory(&self) -> Result<Inventory> {
+        let keeps_labels = self.keeps_labels();
+        let all = self.list(None);
+        let add = |mut inventory: Inventory, snapshot| async move {
+            inventory.add(snapshot, keeps_labels);
+            Ok(inventory)
+        };
+        all.try_fold(Inventory::default(), add).await
+    }
+
+    /// Looks at the first row of batches without a label, newest first, of at most `most` of them; those
+    /// that the record knows are passed over.
+    pub async fn recognise(
+        &self,
+        batches: Vec<BatchSnapshot>,
+        known: &HashSet<BatchId>,
+        most: usize,
+    ) -> Recognised {
+        let mut recognised = Recognised::default();
+        let mut looks = 0;
+        for snapshot in batches {
+            if known.contains(&snapshot.id) {
+                continue;
+            }
+            if !snapshot.status.is_terminal() {
+                recognised.running += 1;
+            } else if !snapshot.status.may_have_outcomes() {
+                // Nothing of it was answered, and nothing is paid for.
+            } else if looks >= most {
+                recognised.unread += 1;
+            } else {
+                looks += 1;
+                match self.origin_of(&snapshot).await {
+                    Ok(Some(nonce)) => recognised.found.push((nonce, snapshot)),
+                    Ok(None) => {}
+                    // Results are kept for a while only; one that cannot be read hides no other.
+                    Err(_) => recognised.unread += 1,
+                }
+            }
+        }
+        recognised
+    }
+
+    /// Whether the provider keeps a label with each batch.
+    fn keeps_labels(&self) -> bool {
+        self.provider.codec().capabilities().create != CreateProof::CountAndTime
+    }
+
+    /// Every batch of the provider that carries a label of lmbatch, newest first.
     pub async fn labelled(&self) -> Result<Vec<Labelled>> {
-        let labelled = self.list(None).try_filter_map(|snapshot| async move {
-            let parts = snapshot.label.as_ref().and_then(Label::parts);
-            let parts = parts.map(|(nonce, number)| (Box::from(nonce), number));
-            Ok(parts.map(|(nonce, number)| Labelled {
-                nonce,
-                number,
-                snapshot,
-            }))
-        });
-        labelled.try_collect().await
+        Ok(self.inventory().await?.labelled)
     }
 
     /// Every file of ours at the provider; none where it keeps none, or does not list them.
@@ -82,21 +188,148 @@ impl Engine {
         notes: BTreeMap<Box<str>, Box<str>>,
         creates_missing: bool,
     ) -> Result<(RunRecord, u32)> {
-        if self.provider.codec().capabilities().create == CreateProof::CountAndTime {
+        if !self.keeps_labels() {
             return Err(Error::invalid_input(format!(
-                "the batches of {} carry no labels by which a record could be rebuilt; each can be read by its id",
+                "the batches of {} carry no labels; name the batches of the run by their ids",
                 plan.provider
             )));
         }
         let labelled = self.labelled().await?.into_iter();
         let ours = labelled.filter(|one| *one.nonce == *plan.nonce.as_str());
         let found = self.one_each(plan, ours)?;
+        let with_proof = |(number, snapshot)| {
+            let proof = Proof::proved("it carries the label of the run");
+            (number, (snapshot, proof))
+        };
+        let found = found.into_iter().map(with_proof).collect();
+        self.record_found(plan, found, notes, creates_missing).await
+    }
+
+    /// Takes ended batches, named by their ids, into a new record of the run of `plan`, which was
+    /// [planned again](Self::plan_again) under the nonce of their [origin](Self::origin). Every row of their
+    /// results is read first. The run, and how many batches were taken.
+    ///
+    /// Proved is that one run made the batches, that each holds exactly as many requests as the plan makes
+    /// for it, and that its rows name those requests and no others. That the words of the input are those
+    /// that were sent cannot be proved: no provider shows them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] where a row is of another run, or of another request than the plan has
+    /// there, where a model differs, where a batch of the run is not named and not `creates_missing`, or
+    /// where another batch may hold what would be created;
+    /// [`ErrorKind::Timeout`] where a batch has not ended.
+    pub async fn adopt_batches(
+        &self,
+        plan: &Plan,
+        batches: &[BatchId],
+        model: Option<&str>,
+        notes: BTreeMap<Box<str>, Box<str>>,
+        creates_missing: bool,
+    ) -> Result<(RunRecord, u32)> {
+        let shards = Spans::of(plan)?;
+        let mut found: BTreeMap<u32, (BatchSnapshot, Proof)> = BTreeMap::new();
+        for batch in batches {
+            let refuse = |why: String| Err(Error::invalid_input(why).with_batch(batch.clone()));
+            let snapshot = self.status(batch).await?;
+            if !snapshot.status.is_terminal() {
+                return Err(Error::new(ErrorKind::Timeout)
+                    .with_message("the batch has not ended, and only its results tell whose requests it holds")
+                    .with_batch(batch.clone()));
+            }
+            let survey = self.survey(batch, &plan.nonce, plan.requests).await?;
+            let number = match shards.only(&survey) {
+                Ok(number) => number,
+                Err(why) => return refuse(why),
+            };
+            let count = plan
+                .shards
+                .get(number as usize)
+                .map_or(0, |one| one.shard.count);
+            // Rows may be missing; where the provider does not count, none may.
+            let holds = snapshot.counts.total.unwrap_or(survey.count);
+            if holds != u64::from(count) {
+                return refuse(format!(
+                    "it holds {holds} requests, and this input makes {count} for it: {OTHER}"
+                ));
+            }
+            if let (Some(is), Some(wanted)) = (&survey.model, model)
+                && !is_one_model(is, wanted)
+            {
+                return refuse(format!("{is} answered it, and this input asks {wanted}"));
+            }
+            let proof = Proof::proved("the rows of its results bear the ids of the run");
+            if let Some((other, _)) = found.insert(number, (snapshot, proof)) {
+                return refuse(format!(
+                    "it holds the same requests as {}, and both are paid for; adopt one of them, and read the other by its id",
+                    other.id
+                ));
+            }
+        }
+        if creates_missing {
+            self.refuse_unnamed(plan, &found).await?;
+        }
+        self.record_found(plan, found, notes, creates_missing).await
+    }
+
+    /// Refuses where a batch that is not named may hold the requests of a shard that is to be created: they
+    /// would be paid for twice.
+    async fn refuse_unnamed(
+        &self,
+        plan: &Plan,
+        found: &BTreeMap<u32, (BatchSnapshot, Proof)>,
+    ) -> Result<()> {
+        let missing = plan.shards.iter();
+        let missing = missing.filter(|planned| !found.contains_key(&planned.number));
+        let counts: HashSet<u64> = missing.map(|one| u64::from(one.shard.count)).collect();
+        if counts.is_empty() {
+            return Ok(());
+        }
+        let named: HashSet<&BatchId> = found.values().map(|(named, _)| &named.id).collect();
+        let mut all = self.list(None);
+        while let Some(snapshot) = all.try_next().await? {
+            if named.contains(&snapshot.id) || snapshot.status == BatchStatus::Failed {
+                continue;
+            }
+            let of_label = snapshot.label.as_ref().and_then(Label::parts);
+            let why = if let Some((nonce, _)) = of_label {
+                (nonce == plan.nonce.as_str()).then_some("carries the label of the run")
+            } else if snapshot
+                .counts
+                .total
+                .is_some_and(|total| !counts.contains(&total))
+            {
+                None
+            } else if !snapshot.status.is_terminal() {
+                Some("has not ended, and may be of the run: it holds as many requests")
+            } else {
+                // Read only where the number fits.
+                let is_of_run = self.origin_of(&snapshot).await? == Some(plan.nonce.clone());
+                is_of_run.then_some("bears the ids of the run")
+            };
+            if let Some(why) = why {
+                return Err(Error::invalid_input(format!(
+                    "{} is not named and {why}; nothing is created for what it may hold",
+                    snapshot.id
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins the run of a plan with the batches that were found for its shards.
+    async fn record_found(
+        &self,
+        plan: &Plan,
+        found: BTreeMap<u32, (BatchSnapshot, Proof)>,
+        notes: BTreeMap<Box<str>, Box<str>>,
+        creates_missing: bool,
+    ) -> Result<(RunRecord, u32)> {
         let uploads = self.uploaded().await?;
         let run = plan.record(&*self.clock);
         let mut shards = Vec::with_capacity(plan.shards.len());
         for planned in &plan.shards {
             let mut record = planned.record(&run.id);
-            if let Some(snapshot) = found.get(&planned.number) {
+            if let Some((snapshot, proof)) = found.get(&planned.number) {
                 let inputs = uploads.iter().filter(|file| file.label == record.label);
                 let inputs: Vec<&Upload> = inputs.collect();
                 if let Some(odd) = self.differs(&record, snapshot, &inputs) {
@@ -105,18 +338,29 @@ impl Engine {
                     ))
                     .with_batch(snapshot.id.clone()));
                 }
-                let proof = Proof::proved("it carries the label of the run");
                 // What was uploaded for it is deleted with the rest, once its outcomes are here.
                 record.remnants = inputs.iter().map(|file| file.remnant.clone()).collect();
                 record.proof = Some(proof.clone());
                 record.state = ShardState::Created {
                     batch: snapshot.id.clone(),
-                    proof,
+                    proof: proof.clone(),
                 };
             } else if !creates_missing {
+                let missing = if self.keeps_labels() {
+                    format!(
+                        "no batch with the label {} is there, or listed yet",
+                        record.label
+                    )
+                } else {
+                    format!(
+                        "batch {} of {} of the run, of {} requests, is not among those that are named",
+                        planned.number + 1,
+                        plan.batches(),
+                        record.count
+                    )
+                };
                 return Err(Error::invalid_input(format!(
-                    "no batch with the label {} is there, or listed yet; without it the record would have it created, and paid for",
-                    record.label
+                    "{missing}; without it the record would have it created, and paid for"
                 )));
             }
             shards.push(record);
@@ -180,10 +424,7 @@ impl Engine {
             ));
         }
         if let (Some(is), Some(wanted)) = (&snapshot.model, &shard.class.model) {
-            // Providers say which version of a model it is, and some in which collection.
-            let is = is.rsplit('/').next().unwrap_or_default();
-            let wanted = wanted.rsplit('/').next().unwrap_or_default();
-            if !is.starts_with(wanted) && !wanted.starts_with(is) {
+            if !is_one_model(is, wanted) {
                 return Some(format!("it asks {is}, and this input asks {wanted}"));
             }
         }
@@ -194,5 +435,114 @@ impl Engine {
         Some(format!(
             "it was made of {other} bytes, and this input makes {makes}"
         ))
+    }
+}
+
+/// What a batch may be that this input does not make.
+const OTHER: &str = "it is another input, was cut into batches otherwise, or is what was sent again, which no record can be rebuilt of; it can be read by its id";
+
+/// Shards of a plan by the numbers of their requests: each span goes from its first request to the next
+/// span's.
+struct Spans {
+    /// First request and shard of each span, in the order of requests.
+    spans: Vec<(u32, u32)>,
+    requests: u32,
+}
+
+impl Spans {
+    fn of(plan: &Plan) -> Result<Self> {
+        let mut table = Reader::new(plan.files.open(&sent_table(0))?);
+        let mut spans: Vec<(u32, u32)> = Vec::new();
+        for ordinal in 0..plan.requests {
+            let sent = Sent::read(&mut table).map_err(|e| Error::local("reading the spool", e))?;
+            if spans.last().is_none_or(|(_, shard)| *shard != sent.shard) {
+                spans.push((ordinal, sent.shard));
+            }
+        }
+        Ok(Self {
+            spans,
+            requests: plan.requests,
+        })
+    }
+
+    /// The one shard whose requests the rows of a batch name, or why there is none.
+    fn only(&self, survey: &Survey) -> std::result::Result<u32, String> {
+        if survey.foreign > 0 {
+            return Err(format!(
+                "{} of its rows bear no id of the run; it is a batch of another run, or of another program",
+                survey.foreign
+            ));
+        }
+        if let Some(beyond) = survey.beyond {
+            return Err(format!(
+                "a row of it answers request {}, and this input makes {}: {OTHER}",
+                u64::from(beyond) + 1,
+                self.requests
+            ));
+        }
+        let mut only = None;
+        for (place, (first, shard)) in self.spans.iter().enumerate() {
+            let next = self
+                .spans
+                .get(place + 1)
+                .map_or(self.requests, |(first, _)| *first);
+            if (*first..next).any(|ordinal| survey.names(ordinal)) {
+                if only.is_some_and(|only| only != *shard) {
+                    return Err(format!(
+                        "its rows answer requests of several batches of this input: {OTHER}"
+                    ));
+                }
+                only = Some(*shard);
+            }
+        }
+        only.ok_or_else(|| "it has no rows by which its requests could be known".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_is_in_use_by_its_label_or_by_its_file() {
+        let snapshot = |label: Option<&str>, file: &str, status| BatchSnapshot {
+            label: label.map(Label::new),
+            input_file: Some(file.into()),
+            ..BatchSnapshot::new("b".into(), status)
+        };
+        let mut inventory = Inventory::default();
+        for (label, file, status) in [
+            (
+                Some("lmbatch-abcdefghijkl-0"),
+                "f1",
+                BatchStatus::InProgress,
+            ),
+            (None, "f2", BatchStatus::Unknown("odd".into())),
+            (Some("lmbatch-bbcdefghijkl-0"), "f3", BatchStatus::Completed),
+        ] {
+            inventory.add(snapshot(label, file, status), true);
+        }
+        let upload = |label: &str, file: &str| Upload {
+            remnant: Remnant::File(file.into()),
+            label: Label::new(label),
+            bytes: None,
+            created_at: None,
+        };
+        for (label, file, needed) in [
+            // A shard of the same run may be created yet.
+            ("lmbatch-abcdefghijkl-1", "f9", true),
+            ("lmbatch-cbcdefghijkl-0", "f1", true),
+            ("lmbatch-cbcdefghijkl-0", "f2", true),
+            ("lmbatch-bbcdefghijkl-0", "f3", false),
+            ("lmbatch-cbcdefghijkl-0", "f9", false),
+        ] {
+            assert_eq!(
+                inventory.needs(&upload(label, file)),
+                needed,
+                "{label} {file}"
+            );
+        }
+        assert_eq!(inventory.labelled.len(), 2);
+        assert!(inventory.unlabelled.is_empty());
     }
 }

@@ -13,6 +13,7 @@ use crate::attach;
 use crate::index::{Echo, Sent, Writer};
 use crate::plan::{BadInput, BadRequest, IdChoice, PlanError, label};
 use crate::policy::BatchLimit;
+use crate::schema::Schemas;
 use crate::seen::Seen;
 use crate::source::{Entry, RequestSource, Sourced};
 use crate::spool::Files;
@@ -61,6 +62,7 @@ struct Draft<'a> {
     requests: u32,
     bad: BadInput,
     seen: Seen,
+    schemas: Schemas,
     row: Vec<u8>,
     record: Echo,
 }
@@ -89,6 +91,7 @@ pub(crate) fn draft(
         row: Vec::new(),
         record: Echo::default(),
         seen: Seen::new(files.spool()),
+        schemas: Schemas::default(),
     };
     let mut failed = None;
     while source.next(&mut |sourced| {
@@ -135,8 +138,11 @@ impl Draft<'_> {
         entry: &mut Entry<'_>,
         id: &str,
     ) -> Result<(BatchClass, WireId), RequestError> {
-        attach::load(&mut entry.request, entry.folder)?;
+        attach::load(&mut entry.request, entry.folder, self.codec)?;
         check_depth(&entry.request)?;
+        if let Some(schema) = entry.schema {
+            self.schemas.check(schema)?;
+        }
         let class = self.codec.class(&entry.request)?;
         let wire_id = match self.ids {
             IdChoice::Ours => WireId::ordinal(self.nonce, self.requests),

@@ -320,7 +320,7 @@ impl Engine {
         if !job.is_damaged() {
             return job.sealed().await;
         }
-        self.of_this_account(run)?;
+        self.of_this_account(run).await?;
         let options = RunOptions {
             max_attempts: Some(1),
             ..options

@@ -31,7 +31,8 @@ pub struct Entry<'a> {
     pub metadata: Option<Json<'a>>,
     /// What the answer is checked against.
     pub schema: Option<&'a ResponseSchema>,
-    /// The folder that relative attachment paths start from.
+    /// Folder that attachment paths start from and may not leave, for requests from outside of the program:
+    /// their attachments must also be what their kind says. `None` where the program names paths itself.
     pub folder: Option<&'a Path>,
 }
 

@@ -5,17 +5,15 @@ use std::borrow::Cow;
 use lmbatch_core::{ItemView, Json, OutputView, compact};
 
 use crate::answer::Structured;
+#[cfg(feature = "schema")]
+use crate::schema::{Compiled, compile};
 
 /// Checks answers, keeping the last schema compiled: a run mostly has one.
 #[derive(Default)]
 pub(crate) struct Checker {
-    last: Option<(Box<str>, Compiled)>,
+    #[cfg(feature = "schema")]
+    last: Option<(Box<str>, Option<Compiled>)>,
 }
-
-#[cfg(feature = "schema")]
-type Compiled = Option<jsonschema::Validator>;
-#[cfg(not(feature = "schema"))]
-type Compiled = ();
 
 impl std::fmt::Debug for Checker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -44,12 +42,13 @@ impl Checker {
         if self.last.as_ref().is_none_or(|(last, _)| **last != *schema) {
             let compiled = serde_json::from_str(schema)
                 .ok()
-                .and_then(|schema| jsonschema::validator_for(&schema).ok());
+                .and_then(|schema| compile(&schema).ok());
             self.last = Some((schema.into(), compiled));
         }
         let Some((_, Some(validator))) = &self.last else {
-            // A schema that the validator cannot read is the provider's to judge.
-            return true;
+            // Refused when requests are planned; a record of an older version may hold one. An answer that
+            // cannot be checked is not passed off as one that fits.
+            return false;
         };
         serde_json::from_str(value).is_ok_and(|value| validator.is_valid(&value))
     }
@@ -97,5 +96,10 @@ mod tests {
         ] {
             assert_eq!(check(text, schema).as_deref(), expected, "{text}");
         }
+    }
+    #[cfg(feature = "schema")]
+    #[test]
+    fn an_answer_that_cannot_be_checked_does_not_fit() {
+        assert_eq!(check(r#"{"a":1}"#, r#"{"type":"objet"}"#), None);
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::body::Kind;
 use crate::classify::kind_of;
 use crate::document::{self, Path};
+use crate::lenient;
 use crate::reply::{Reply, because};
 
 impl Reply {
@@ -57,13 +58,9 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// A count by its name: a number, or a string that holds one, as some servers write it.
+/// A count by its name: a whole number, or a float or a string that holds one, as some servers write it.
 pub fn count(counts: Option<&Value>, name: &str) -> Option<u64> {
-    match counts?.get(name)? {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
-    }
+    lenient::whole(counts?.get(name)?)
 }
 
 /// Requests by what became of them, where a provider tells all of them, those answered and those failed, by

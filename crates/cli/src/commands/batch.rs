@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use futures::{StreamExt as _, TryStreamExt as _};
-use lmbatch_core::{BatchHandle, BatchId, BatchSnapshot, format_time};
-use lmbatch_engine::Engine;
+use lmbatch_core::{BatchHandle, BatchId, BatchSnapshot, WireId, format_time};
+use lmbatch_engine::{Engine, Finished};
 
 use super::{clock, connect, write};
 use crate::args::{
@@ -203,5 +203,21 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
     let mut summary = write(&engine, &finished, origin, sink, summary, Vec::new()).await?;
     summary.finish(clock.elapsed() - start);
     terminal::say(&summary.table());
+    if handle.is_none() && bears_our_ids(&engine, &finished)? {
+        let model = format!("{}/MODEL", provider.id());
+        let adopt = ["adopt", batch.as_str(), "INPUT", "-m", &model];
+        terminal::say(
+            "its ids are those of a run of lmbatch: they number the lines of its input. With the input, the ids of the input come back:",
+        );
+        terminal::say(&format!("  {}", crate::next::on_runs(adopt)));
+    }
     Ok(summary.exit(MaxFailed::Requests(0)))
+}
+
+/// Whether the first outcome bears an id that lmbatch made.
+fn bears_our_ids(engine: &Engine, finished: &Finished) -> Result<bool, Failure> {
+    let mut reader = engine.outcomes(finished)?;
+    let first = reader.next()?;
+    let id = first.and_then(|answered| serde_json::from_str::<String>(answered.id.as_str()).ok());
+    Ok(id.is_some_and(|id| WireId::parts(&id).is_some()))
 }

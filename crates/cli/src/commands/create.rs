@@ -29,7 +29,13 @@ pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
         .with_observer(progress.clone())
         .with_clock(clock());
     let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
-    let source = input::open(&args.input, &model, options, raw_endpoints)?;
+    let source = input::open(
+        &args.input,
+        &model,
+        options,
+        raw_endpoints,
+        args.settings.attachments.as_deref(),
+    )?;
     let plan = engine
         .plan(Box::new(source))
         .await

@@ -1,20 +1,28 @@
-//! `lmbatch doctor` and `lmbatch adopt`: batches and files that carry our label and that no record knows.
+//! `lmbatch doctor`: batches and files of lmbatch at a provider that no record knows.
+//!
+//! Exit 1 says that there is something to do for this record: a batch that may hold answers that are paid for
+//! and that no run has, or what runs of this record left over. What others upload to the same account is
+//! shown, and is no error of this record.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use lmbatch_core::{
-    BatchStatus, CreateProof, ErrorKind, Label, Nonce, Remnant, ShardState, Upload,
+    BatchSnapshot, BatchStatus, Label, Nonce, Remnant, RunRecord, ShardState, Upload,
 };
-use lmbatch_engine::{Engine, Labelled};
+use lmbatch_engine::{Engine, Labelled, Recognised};
 
-use super::state::{self, Notes};
-use super::{clock, connect, default_output, purge};
-use crate::args::{AdoptArgs, DoctorArgs};
+use super::state;
+use super::{clock, connect, purge};
+use crate::args::DoctorArgs;
 use crate::exit::{Exit, Failure};
-use crate::{input, model, next, output, providers, settings, terminal, words};
+use crate::{model, next, terminal, words};
+
+/// Most batches without a label whose first row is read: two calls each.
+const LOOKED_AT: usize = 50;
 
 /// What no record speaks of.
 #[derive(Default)]
@@ -23,17 +31,81 @@ struct Findings {
     orphans: Vec<Labelled>,
     /// Beside the batches of runs that are known: paid for, and in no output.
     twins: Vec<Labelled>,
-    uploads: Vec<Upload>,
+    /// Batches without a label, as far as they were looked at.
+    recognised: Recognised,
+    /// Batches of runs that are known, by the ids of their rows.
+    unlabelled_twins: Vec<BatchSnapshot>,
+    /// Uploads that no batch needs and that are old enough.
+    unused: Vec<Found>,
+    /// Uploads that no listed batch needs, and that are young.
+    young: Vec<Found>,
+    /// Uploads of batches that have not ended.
+    in_use: u64,
     /// Files of this machine, with their bytes.
     strays: Vec<(PathBuf, u64)>,
+}
+
+/// An upload, and whether it is of a run of this record.
+struct Found {
+    upload: Upload,
+    is_recorded: bool,
 }
 
 impl Findings {
     fn is_empty(&self) -> bool {
         self.orphans.is_empty()
             && self.twins.is_empty()
-            && self.uploads.is_empty()
+            && self.recognised.found.is_empty()
+            && self.unlabelled_twins.is_empty()
+            && self.unused.is_empty()
+            && self.young.is_empty()
             && self.strays.is_empty()
+    }
+
+    /// Whether there is something to do for this record.
+    fn is_to_be_settled(&self) -> bool {
+        let may_hold_answers = |one: &Labelled| one.snapshot.status != BatchStatus::Failed;
+        let recorded = |found: &Found| found.is_recorded;
+        self.orphans.iter().any(may_hold_answers)
+            || !self.twins.is_empty()
+            || !self.recognised.found.is_empty()
+            || !self.unlabelled_twins.is_empty()
+            || self.unused.iter().chain(&self.young).any(recorded)
+            || !self.strays.is_empty()
+    }
+
+    /// Sorts uploads by whether, and when, they may be deleted.
+    fn sort(
+        &mut self,
+        uploads: Vec<Upload>,
+        is_needed: impl Fn(&Upload) -> bool,
+        is_recorded: impl Fn(&Upload) -> bool,
+        args: &DoctorArgs,
+    ) {
+        let before = clock().now().checked_sub(args.older_than);
+        for upload in uploads {
+            if is_needed(&upload) {
+                self.in_use += 1;
+                continue;
+            }
+            let found = Found {
+                is_recorded: is_recorded(&upload),
+                upload,
+            };
+            if is_young(&found.upload, before, args) {
+                self.young.push(found);
+            } else {
+                self.unused.push(found);
+            }
+        }
+    }
+}
+
+fn is_young(upload: &Upload, before: Option<SystemTime>, args: &DoctorArgs) -> bool {
+    match upload.created_at {
+        Some(_) => upload.created_at > before,
+        // Of an age that no one tells, it may be as young as can be.
+        None => !args.older_than.is_zero(),
     }
 }
 
@@ -41,64 +113,50 @@ pub(crate) async fn doctor(args: DoctorArgs) -> Result<Exit, Failure> {
     let provider = model::find(&args.provider)?;
     let engine = Engine::new(connect(provider, &args.connection, provider.routes()[0])?);
     let mut found = findings(&engine, &args).await?;
-    let kept = found.uploads.len();
     if args.clean {
         clean(&engine, &args, &mut found).await?;
     }
-    if engine.provider().codec().capabilities().create == CreateProof::CountAndTime {
-        terminal::say(&format!(
-            "batches of {} carry no labels: ours cannot be told from others there",
-            provider.id()
-        ));
-    } else if found.is_empty() && kept == 0 {
-        terminal::say(&format!(
-            "every batch and file of ours that {} lists is in a record here",
-            provider.id()
-        ));
-    }
-    if found.is_empty() {
-        return Ok(Exit::Usable);
-    }
-    report(&found, provider.id(), args.clean);
-    Ok(Exit::Failed)
+    report(&found, provider.id(), &args);
+    Ok(if found.is_to_be_settled() {
+        Exit::Failed
+    } else {
+        Exit::Usable
+    })
 }
 
 async fn findings(engine: &Engine, args: &DoctorArgs) -> Result<Findings, Failure> {
     // First what is there: what is made meanwhile is in the record then.
-    let (labelled, uploads) = (engine.labelled().await?, engine.uploaded().await?);
-    // A batch that goes on needs its input, whoever's it is.
-    let going = labelled
-        .iter()
-        .filter(|one| !one.snapshot.status.is_terminal());
-    let going: HashSet<Box<str>> = going.map(|one| one.nonce.clone()).collect();
+    let mut inventory = engine.inventory().await?;
+    let uploads = engine.uploaded().await?;
+    let labelled = std::mem::take(&mut inventory.labelled);
+    let unlabelled = std::mem::take(&mut inventory.unlabelled);
+    let mut found = Findings::default();
     // Without a record every batch is unknown to it, and what files there are may be all that is left. One
     // that cannot be read says nothing about either.
     if !state::is_there(&args.state)? {
-        let needed = |upload: &Upload| going.contains(nonce(upload));
-        return Ok(Findings {
-            orphans: labelled,
-            uploads: uploads.into_iter().filter(|file| !needed(file)).collect(),
-            ..Findings::default()
-        });
+        found.orphans = labelled;
+        found.recognised = engine
+            .recognise(unlabelled, &HashSet::new(), LOOKED_AT)
+            .await;
+        found.sort(uploads, |upload| inventory.needs(upload), |_| false, args);
+        return Ok(found);
     }
     let ledger = state::ledger(&args.state).await?;
     let runs = ledger.runs().await?;
     let run_of = |nonce: &str| runs.iter().find(|run| run.nonce.as_str() == nonce);
-    // What may be in doubt is found by whoever goes on with its run.
-    let mut doubted = HashSet::new();
+    // What may be in doubt is found when its run is resumed.
+    let mut doubted: HashSet<Label> = HashSet::new();
+    let mut doubted_runs: HashSet<Box<str>> = HashSet::new();
     for run in &runs {
-        let shards = ledger.shards(&run.id).await?.into_iter();
-        let open =
-            |state: &ShardState| matches!(state, ShardState::Posting(_) | ShardState::Doubt(_));
-        doubted.extend(
-            shards
-                .filter(|shard| open(&shard.state))
-                .map(|shard| shard.label),
-        );
+        for shard in ledger.shards(&run.id).await? {
+            if matches!(shard.state, ShardState::Posting(_) | ShardState::Doubt(_)) {
+                doubted.insert(shard.label);
+                doubted_runs.insert(run.nonce.as_str().into());
+            }
+        }
     }
     let known = state::reading(engine.clone(), ledger, &args.state)?;
     let known = known.recorded_batches().await?;
-    let mut found = Findings::default();
     for one in labelled {
         let label = one.snapshot.label.as_ref();
         if run_of(&one.nonce).is_none() {
@@ -111,10 +169,23 @@ async fn findings(engine: &Engine, args: &DoctorArgs) -> Result<Findings, Failur
             found.twins.push(one);
         }
     }
-    let needed = |upload: &Upload| {
-        going.contains(nonce(upload)) || run_of(nonce(upload)).is_some_and(|run| !run.finished)
-    };
-    found.uploads = uploads.into_iter().filter(|file| !needed(file)).collect();
+    found.recognised = engine.recognise(unlabelled, &known, LOOKED_AT).await;
+    let is_unknown = |(nonce, _): &(Nonce, BatchSnapshot)| run_of(nonce.as_str()).is_none();
+    let (strange, twins): (Vec<_>, Vec<_>) = std::mem::take(&mut found.recognised.found)
+        .into_iter()
+        .partition(is_unknown);
+    found.recognised.found = strange;
+    let twins = twins
+        .into_iter()
+        .filter(|(nonce, _)| !doubted_runs.contains(nonce.as_str()));
+    found.unlabelled_twins = twins.map(|(_, snapshot)| snapshot).collect();
+    let goes_on = |run: &RunRecord| !run.finished;
+    found.sort(
+        uploads,
+        |upload| inventory.needs(upload) || run_of(nonce(upload)).is_some_and(goes_on),
+        |upload| run_of(nonce(upload)).is_some(),
+        args,
+    );
     let spool = state::folder(&args.state)?.join("spool");
     found.strays = purge::strays(&spool, &runs)?;
     Ok(found)
@@ -124,24 +195,13 @@ fn nonce(upload: &Upload) -> &str {
     upload.label.parts().map_or("", |(nonce, _)| nonce)
 }
 
-/// Deletes files that have been found, and leaves what was not deleted.
+/// Deletes files that nothing needs. An upload that is young, or that a batch needs, is left alone.
 async fn clean(engine: &Engine, args: &DoctorArgs, found: &mut Findings) -> Result<(), Failure> {
-    let before = clock().now().checked_sub(args.older_than);
-    let (mut young, mut gone) = (Vec::new(), 0);
-    for upload in std::mem::take(&mut found.uploads) {
-        // Of an age that no one tells, it may be as young as can be.
-        let young_enough = match upload.created_at {
-            Some(_) => upload.created_at > before,
-            None => !args.older_than.is_zero(),
-        };
-        if young_enough {
-            young.push(upload);
-            continue;
-        }
-        engine.provider().discard(&upload.remnant).await?;
+    let mut gone = 0;
+    for unused in std::mem::take(&mut found.unused) {
+        engine.provider().discard(&unused.upload.remnant).await?;
         gone += 1;
     }
-    found.uploads = young;
     if !found.strays.is_empty() {
         let ledger = state::ledger(&args.state).await?;
         for (path, bytes) in std::mem::take(&mut found.strays) {
@@ -156,18 +216,18 @@ async fn clean(engine: &Engine, args: &DoctorArgs, found: &mut Findings) -> Resu
     Ok(())
 }
 
-fn table(batches: &[Labelled]) -> String {
+fn table<'a>(batches: impl IntoIterator<Item = &'a BatchSnapshot>) -> String {
     let mut table = Table::new();
     table
         .load_style(NOTHING)
         .set_header(["batch", "label", "status", "requests", "created"]);
-    for Labelled { snapshot, .. } in batches {
+    for snapshot in batches {
         let label = snapshot.label.as_ref().map(ToString::to_string);
         let total = snapshot.counts.total.map(|total| total.to_string());
         table.add_row([
             terminal::plain(snapshot.id.as_str()),
             terminal::plain(&label.unwrap_or_default()),
-            snapshot.status.to_string(),
+            terminal::plain(snapshot.status.as_str()),
             total.unwrap_or_default(),
             snapshot.created_at.map(words::time).unwrap_or_default(),
         ]);
@@ -175,15 +235,23 @@ fn table(batches: &[Labelled]) -> String {
     table.to_string()
 }
 
-fn report(found: &Findings, provider: &str, cleaned: bool) {
+fn snapshots(batches: &[Labelled]) -> impl Iterator<Item = &BatchSnapshot> {
+    batches.iter().map(|one| &one.snapshot)
+}
+
+fn report(found: &Findings, provider: &str, args: &DoctorArgs) {
     if !found.orphans.is_empty() {
-        terminal::out(&table(&found.orphans));
-        terminal::say("no record here knows these; with their input they can be taken back:");
+        terminal::out(&table(snapshots(&found.orphans)));
+        terminal::say(
+            "not recorded in this state directory; with its input the record of a run can be rebuilt:",
+        );
         let adopt = next::on_runs(["adopt", "LABEL", "INPUT", "-m", "PROVIDER/MODEL"]);
         terminal::say(&format!("  {adopt}"));
     }
-    if !found.twins.is_empty() {
-        terminal::out(&table(&found.twins));
+    recognised(&found.recognised, provider);
+    let twins = snapshots(&found.twins).chain(&found.unlabelled_twins);
+    if !found.twins.is_empty() || !found.unlabelled_twins.is_empty() {
+        terminal::out(&table(twins));
         terminal::say(
             "these are of runs that are known, and stand beside their batches: created after all, when their",
         );
@@ -195,28 +263,28 @@ fn report(found: &Findings, provider: &str, cleaned: bool) {
         let cancel = next::command(["cancel", "BATCH", "-p", provider]);
         terminal::say(&format!("  {cancel}"));
     }
-    if !found.uploads.is_empty() {
-        let mut table = Table::new();
-        table
-            .load_style(NOTHING)
-            .set_header(["file", "label", "size", "uploaded"]);
-        for upload in &found.uploads {
-            let (Remnant::File(name), bytes) = (&upload.remnant, upload.bytes) else {
-                continue;
-            };
-            table.add_row([
-                terminal::plain(name),
-                terminal::plain(upload.label.as_str()),
-                bytes.map(words::bytes).unwrap_or_default(),
-                upload.created_at.map(words::time).unwrap_or_default(),
-            ]);
-        }
-        terminal::out(&table.to_string());
-        terminal::say(if cleaned {
-            "these are young: another machine may be about to use them (see --older-than)"
-        } else {
-            "no run needs these inputs any more; delete them with --clean"
-        });
+    if !found.unused.is_empty() {
+        terminal::out(&files(&found.unused));
+        terminal::say(
+            "no batch and no run of this state directory needs these inputs; delete them with --clean",
+        );
+    }
+    if !found.young.is_empty() {
+        terminal::out(&files(&found.young));
+        let age = words::span(args.older_than);
+        terminal::say(&format!(
+            "uploaded less than {age} ago; may be in use on another machine (see --older-than)"
+        ));
+    }
+    if found.in_use > 0 {
+        terminal::say(&format!(
+            "{} of batches or runs that have not ended",
+            words::count(
+                found.in_use,
+                "upload is in use, being",
+                "uploads are in use, being"
+            )
+        ));
     }
     if !found.strays.is_empty() {
         let bytes: u64 = found.strays.iter().map(|(_, bytes)| bytes).sum();
@@ -226,87 +294,65 @@ fn report(found: &Findings, provider: &str, cleaned: bool) {
             words::bytes(bytes)
         ));
     }
+    let unseen = found.recognised.unread + found.recognised.running;
+    if found.is_empty() && unseen == 0 {
+        terminal::say(&format!(
+            "every batch and file of lmbatch that {provider} lists is in a record here"
+        ));
+    }
 }
 
-pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
-    let model = model::parse(&args.settings.model)?;
-    let options = settings::options(&args.settings)?;
-    let route = providers::route(model.provider, args.settings.route.as_deref())?;
-    let path = args.output.clone();
-    let path = path.unwrap_or_else(|| default_output(&args.input, &model, false));
-    output::check(&path, false)?;
-    let bad = || {
-        Failure::usage(format!(
-            "{:?} is not a label such as lmbatch-abcdefghijkl-0",
-            args.label
-        ))
-    };
-    let label = Label::new(args.label.as_str());
-    let (nonce, _) = label.parts().ok_or_else(bad)?;
-    let wanted: Nonce = serde_json::from_value(nonce.into()).map_err(|_| bad())?;
-    let provider = connect(model.provider, &args.connection, route)?;
-    let engine = Engine::new(provider).with_batch_limit(args.limit.limit());
-    let engine = state::rebuilding(engine, &args.state).await?;
-    if engine
-        .ledger()
-        .runs()
-        .await?
-        .iter()
-        .any(|run| run.nonce == wanted)
-    {
-        return Err(Failure::usage("the record here knows this run")
-            .hint(format!("{} lists it", next::on_runs(["runs"]))));
+/// Batches that the ids of their rows prove to be of lmbatch, and what was not looked at.
+fn recognised(recognised: &Recognised, provider: &str) {
+    let mut runs: BTreeMap<&str, Vec<&BatchSnapshot>> = BTreeMap::new();
+    for (nonce, snapshot) in &recognised.found {
+        runs.entry(nonce.as_str()).or_default().push(snapshot);
     }
-    let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
-    let source = input::open(&args.input, &model, options, raw_endpoints)?;
-    let plan = engine.plan_again(Box::new(source), wanted).await;
-    let plan = plan.map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
-    let notes = Notes {
-        provider: model.provider,
-        model: model.name.clone(),
-        route,
-        input: args.input.clone(),
-        output: path,
-        settings: Some(args.settings.clone()),
-        raw: false,
-        connection: args.connection.clone(),
-    };
-    let batches = plan.batches();
-    let adopted = engine.adopt(&plan, notes.write(), args.create_missing);
-    let (run, taken) = match adopted.await {
-        Ok(adopted) => adopted,
-        Err(error) => {
-            plan.discard();
-            let exit = match error.kind() {
-                ErrorKind::InvalidInput => Exit::Usage,
-                _ => Exit::Failed,
-            };
-            let failure = Failure {
-                exit,
-                ..error.into()
-            };
-            return Err(failure.hint(format!(
-                "a batch is read by its id: {}",
-                next::command([
-                    "retrieve",
-                    "BATCH",
-                    "-p",
-                    model.provider.id(),
-                    "-o",
-                    "OUTPUT"
-                ])
-            )));
-        }
-    };
-    terminal::say(&format!(
-        "{taken} of {batches} batches are taken into run {}; go on with:\n  {}",
-        run.id,
-        next::on_runs(["resume", &run.id])
-    ));
-    if taken < batches {
+    for batches in runs.values() {
+        terminal::out(&table(batches.iter().copied()));
+        let ids: Vec<&str> = batches.iter().map(|batch| batch.id.as_str()).collect();
+        let model = format!("{provider}/MODEL");
+        let mut adopt = vec!["adopt"];
+        adopt.extend(ids.iter().rev());
+        adopt.extend(["INPUT", "-m", &model]);
         terminal::say(
-            "the others do not exist at the provider: resume creates them, and they are paid for",
+            "not recorded in this state directory; the ids of the rows are of one run of lmbatch, whose record can be rebuilt with its input:",
         );
+        terminal::say(&format!("  {}", next::on_runs(adopt)));
     }
-    Ok(Exit::Usable)
+    if recognised.running > 0 {
+        terminal::say(&format!(
+            "{provider} keeps no labels, and a batch is known by its results: {} not ended, and may be of lmbatch; look again later",
+            words::count(
+                recognised.running,
+                "batch that is not recorded has",
+                "batches that are not recorded have"
+            )
+        ));
+    }
+    if recognised.unread > 0 {
+        terminal::say(&format!(
+            "{} not looked at: of those that are not recorded the newest {LOOKED_AT} are, as far as their results can be read",
+            words::count(recognised.unread, "ended batch was", "ended batches were")
+        ));
+    }
+}
+
+fn files(uploads: &[Found]) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_header(["file", "label", "size", "uploaded"]);
+    for Found { upload, .. } in uploads {
+        let (Remnant::File(name), bytes) = (&upload.remnant, upload.bytes) else {
+            continue;
+        };
+        table.add_row([
+            terminal::plain(name),
+            terminal::plain(upload.label.as_str()),
+            bytes.map(words::bytes).unwrap_or_default(),
+            upload.created_at.map(words::time).unwrap_or_default(),
+        ]);
+    }
+    table.to_string()
 }

@@ -1,5 +1,6 @@
 //! One file a command, or a few that belong together.
 
+pub(crate) mod adopt;
 pub(crate) mod batch;
 pub(crate) mod create;
 pub(crate) mod doctor;

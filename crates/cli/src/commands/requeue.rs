@@ -50,6 +50,11 @@ pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
 /// The settings of the run with what the command changes of them, if it changes any.
 fn revised(args: &RequeueArgs, notes: &Notes) -> Result<Option<SettingsArgs>, Failure> {
     if args.model.is_none() && args.max_tokens.is_none() && args.set.is_empty() {
+        if args.attachments.is_some() {
+            return Err(Failure::usage(
+                "--attachments: without -m, --max-tokens and --set the requests go out as they were",
+            ));
+        }
         return Ok(None);
     }
     let Some(mut settings) = notes.settings.clone() else {
@@ -74,6 +79,9 @@ fn revised(args: &RequeueArgs, notes: &Notes) -> Result<Option<SettingsArgs>, Fa
     }
     settings.max_tokens = args.max_tokens.or(settings.max_tokens);
     settings.set.extend(args.set.iter().cloned());
+    if args.attachments.is_some() {
+        settings.attachments.clone_from(&args.attachments);
+    }
     Ok(Some(settings))
 }
 

@@ -269,7 +269,13 @@ pub(crate) async fn plan(
     let model = model::parse(&args.model)?;
     let options = settings::options(args)?;
     let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
-    let source = input::open(path, &model, options, raw_endpoints)?;
+    let source = input::open(
+        path,
+        &model,
+        options,
+        raw_endpoints,
+        args.attachments.as_deref(),
+    )?;
     let plan = engine.plan(Box::new(source)).await;
     let plan = plan.map_err(|error| Failure::plan(error, &path.display().to_string()))?;
     if plan.batches() > 1 {

@@ -174,12 +174,12 @@ pub(crate) async fn audit(args: OneRunArgs) -> Result<Exit, Failure> {
         return Err(unfinished(&run));
     }
     let mut reader = engine.outcomes(&finished)?;
-    let (mut outcomes, mut input, mut output) = (0, 0, 0);
+    let (mut outcomes, mut input, mut output) = (0, 0_u64, 0_u64);
     while let Some(answered) = reader.next()? {
         outcomes += 1;
         let usage = crate::output::usage(&answered.answer);
-        input += usage.input_tokens;
-        output += usage.output_tokens;
+        input = input.saturating_add(usage.input_tokens);
+        output = output.saturating_add(usage.output_tokens);
     }
     let lines = lines(&notes.output);
     let requests = u64::from(run.requests);

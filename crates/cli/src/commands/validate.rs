@@ -16,6 +16,7 @@ pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
         &model,
         options,
         codec.capabilities().raw_endpoints,
+        args.settings.attachments.as_deref(),
     )?;
     let name = args.input.display().to_string();
     let checked = lmbatch_engine::check(&*codec, Box::new(source))

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use lmbatch_core::{
     Arguments, Attachment, AttachmentKind, AttachmentSource, AttachmentView, ContentView, Json,
-    RequestError, SourceView, Text, ThinkingView, ToolCallView, ToolResultView,
+    RequestError, SourceView, Text, ThinkingView, ToolCallView, ToolResultView, known_media_type,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -129,9 +129,8 @@ fn attachment<'a>(
     let mut mime_type = part.mime_type;
     let source = match (part.path, part.url, part.data, part.file_id) {
         (Some(path), None, None, None) => {
-            let path = PathBuf::from(path.decode().into_owned());
-            mime_type = mime_type.or(mime_guess::from_path(&path).first_raw().map(Text::Plain));
-            SourceView::Path(Cow::Owned(path))
+            // Its bytes and, for text, its name say what it is.
+            SourceView::Path(Cow::Owned(PathBuf::from(path.decode().into_owned())))
         }
         (None, Some(url), None, None) => {
             let (source, found) = from_url(url).map_err(|why| bad(at, why))?;
@@ -182,26 +181,12 @@ pub(super) fn from_url(url: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>
     let AttachmentSource::Bytes(bytes) = owned.source else {
         return Err("not a data URL".to_owned());
     };
-    let mime_type = owned.mime_type.as_deref().and_then(known_type);
+    let mime_type = match owned.mime_type.as_deref() {
+        None | Some("application/octet-stream" | "binary/octet-stream") => None,
+        Some(written) => Some(known_media_type(written).ok_or_else(|| {
+            format!("the data URL is of {written:?}, which is no media type that a provider takes")
+        })?),
+    };
     let source = SourceView::Bytes(Cow::Owned(bytes.to_vec()));
     Ok((source, mime_type.map(Text::Plain)))
-}
-
-/// The same media type with a name that lives on.
-fn known_type(mime_type: &str) -> Option<&'static str> {
-    const KNOWN: [&str; 12] = [
-        "image/png",
-        "image/jpeg",
-        "image/gif",
-        "image/webp",
-        "application/pdf",
-        "text/plain",
-        "text/csv",
-        "text/markdown",
-        "audio/wav",
-        "audio/mpeg",
-        "audio/mp3",
-        "video/mp4",
-    ];
-    KNOWN.into_iter().find(|known| *known == mime_type)
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use lmbatch_core::{
     ContentView, GenerateOptions, GenerateView, Json, MessageView, RawView, RequestError,
-    RequestView, ResponseSchema, Role, Text, ThinkingOptions, Tool, ToolChoice,
+    RequestView, ResponseSchema, Role, SourceView, Text, ThinkingOptions, Tool, ToolChoice,
 };
 use lmbatch_engine::{Entry, IdView, Sourced};
 use serde::Deserialize;
@@ -102,6 +102,11 @@ fn entry(
         return raw(line, id, context, visit);
     }
     let messages = messages(line)?;
+    if !context.reads_files && messages.iter().any(names_a_file) {
+        return Err(bad(
+            "an attachment has a path, and standard input has no folder; name one with --attachments",
+        ));
+    }
     let own = own_options(line)?;
     let merged;
     let options = match &own {
@@ -178,6 +183,12 @@ fn messages<'a>(line: &Line<'a>) -> Result<Vec<MessageView<'a>>, RequestError> {
     }
 }
 
+fn names_a_file(message: &MessageView<'_>) -> bool {
+    message.contents.iter().any(|content| {
+        matches!(content, ContentView::Attachment(attachment) if matches!(attachment.source, SourceView::Path(_)))
+    })
+}
+
 fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError> {
     let none = line.hyperparameters.is_none()
         && line.tools.is_none()
@@ -190,7 +201,7 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
     let mut options = GenerateOptions {
         tools: line.tools.clone(),
         tool_choice: line.tool_choice.clone(),
-        schema: line.schema.as_ref().map(ResponseSchema::new),
+        schema: line.schema.as_ref().map(ResponseSchema::unwrapped),
         thinking: line.thinking,
         ..GenerateOptions::default()
     };
@@ -270,7 +281,7 @@ fn raw(
         request,
         metadata: line.metadata,
         schema: options.schema.as_ref(),
-        folder: None,
+        folder: Some(&context.folder),
     });
     Ok(())
 }
@@ -285,6 +296,7 @@ mod tests {
             model: "m".to_owned(),
             options: GenerateOptions::default(),
             folder: "in".into(),
+            reads_files: false,
             raw_endpoints: &["/v1/responses"],
         };
         let mut found = String::new();
@@ -370,6 +382,14 @@ mod tests {
                 "holds a lone surrogate escape (half a character), at column 26",
             ),
             (r#"[1]"#, "it is not a JSON object"),
+            (
+                r#"{"id":1,"contents":[{"type":"image","path":"a.png"}]}"#,
+                "an attachment has a path, and standard input has no folder; name one with --attachments",
+            ),
+            (
+                r#"{"id":1,"contents":[{"type":"image","url":"data:image/photo;base64,AAAA"}]}"#,
+                "contents[0]: the data URL is of \"image/photo\", which is no media type that a provider takes",
+            ),
             (
                 r#"{"id":1,"contents":[{"type":"smell"}]}"#,
                 "contents[0]: there is no type \"smell\"; there is text, image, document, audio, video, tool_call, tool_result, thinking",

@@ -21,7 +21,10 @@ pub(crate) struct Context {
     pub(crate) provider: &'static str,
     pub(crate) model: String,
     pub(crate) options: GenerateOptions,
+    /// Folder that paths of attachments start from and may not leave.
     pub(crate) folder: PathBuf,
+    /// Whether attachments may have paths: standard input has no folder of its own.
+    pub(crate) reads_files: bool,
     pub(crate) raw_endpoints: &'static [&'static str],
 }
 
@@ -33,14 +36,23 @@ pub(crate) struct JsonlSource {
     context: Context,
 }
 
-/// Opens the input; `-` is standard input.
+/// Opens the input; `-` is standard input. Attachments are read from `attachments`, or else from the
+/// folder of the input.
 pub(crate) fn open(
     input: &Path,
     model: &Model,
     options: GenerateOptions,
     raw_endpoints: &'static [&'static str],
+    attachments: Option<&Path>,
 ) -> Result<JsonlSource, Failure> {
-    let reader: Box<dyn BufRead + Send> = if input == Path::new("-") {
+    let is_stdin = input == Path::new("-");
+    if let Some(folder) = attachments.filter(|folder| !folder.is_dir()) {
+        return Err(Failure::usage(format!(
+            "--attachments: {} is not a folder",
+            folder.display()
+        )));
+    }
+    let reader: Box<dyn BufRead + Send> = if is_stdin {
         Box::new(BufReader::new(io::stdin()))
     } else {
         let file = File::open(input).map_err(|error| {
@@ -51,12 +63,14 @@ pub(crate) fn open(
         }
         Box::new(BufReader::with_capacity(256 << 10, file))
     };
-    let folder = input.parent().map(Path::to_path_buf).unwrap_or_default();
+    let folder = attachments.or_else(|| input.parent());
+    let folder = folder.map(Path::to_path_buf).unwrap_or_default();
     let context = Context {
         provider: model.provider.id(),
         model: model.name.clone(),
         options,
         folder,
+        reads_files: attachments.is_some() || !is_stdin,
         raw_endpoints,
     };
     Ok(JsonlSource {
@@ -81,6 +95,7 @@ pub fn read_lines(input: Vec<u8>, visit: &mut dyn FnMut(Sourced<'_>)) {
             model: "m".to_owned(),
             options: GenerateOptions::default(),
             folder: PathBuf::new(),
+            reads_files: false,
             raw_endpoints: &["/v1/responses", "/v1/chat/completions"],
         },
     };

@@ -248,9 +248,20 @@ fn content<'a>(part: Part<'a>, at: &str) -> Result<ContentView<'a>, RequestError
         return by_url(AttachmentKind::Image, url, None);
     }
     if let Some(audio) = part.input_audio {
-        let wav = audio.format.as_deref() == Some("wav");
-        let mime_type = Text::Plain(if wav { "audio/wav" } else { "audio/mpeg" });
+        let at = format!("{at}.input_audio");
+        let mime_type = match audio.format.as_deref() {
+            Some("wav") => "audio/wav",
+            Some("mp3") => "audio/mpeg",
+            other => {
+                let other = other.unwrap_or("none");
+                return Err(bad(format!("{at}.format is {other}; it is wav or mp3")));
+            }
+        };
+        let mime_type = Text::Plain(mime_type);
         let source = SourceView::Base64(audio.data);
+        if source.decode_base64().is_none() {
+            return Err(bad(format!("{at}.data is not valid base64")));
+        }
         return Ok(attachment(
             AttachmentKind::Audio,
             source,

@@ -53,11 +53,20 @@ impl AnthropicClient {
             .map_err(|error| of_batch(batch, error))?;
         // "Retry-After: 10" on the 200 of a batch that has not ended (recorded traffic, 2026-08-19).
         let poll_after = reply.retry_after();
-        let batch: Batch = reply.json().await?;
-        Ok(Batch {
-            poll_after,
-            ..batch
-        })
+        let mut found: Batch = reply.json().await?;
+        found.poll_after = poll_after;
+        // The batch is the one that was asked for.
+        if found.id.is_empty() {
+            if found.processing_status.is_none() {
+                // An error in disguise, perhaps: nothing says that it is a batch.
+                return Err(Error::malformed("it names neither a batch nor its status")
+                    .with_provider("anthropic".into())
+                    .with_operation("ask for the batch's status")
+                    .with_batch(batch.clone()));
+            }
+            found.id = batch.as_str().to_owned();
+        }
+        Ok(found)
     }
 
     pub(crate) async fn list(&self, options: &ListOptions) -> Result<List> {

@@ -1,10 +1,12 @@
 //! The provider: a table of contents.
 
+use std::time::SystemTime;
+
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Candidate,
     Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, ListOptions, Page, Remnant,
-    RequestCounts, Result, ResultPart, ResultSet, RowStream, Shard, Staged, parse_time,
+    RequestCounts, Result, ResultPart, ResultSet, RowStream, Shard, Staged, parse_provider_time,
 };
 use lmbatch_http::Identity;
 use serde_json::Value;
@@ -83,7 +85,7 @@ impl BatchProvider for Anthropic {
         let mut found = Found::default();
         let batches = list.data;
         for batch in &batches {
-            let created_at = batch.created_at.as_deref().and_then(parse_time);
+            let created_at = time(&batch.created_at);
             found.reached_watermark |= intent.is_before(&batch.id, created_at);
             let fits = total(batch) == Some(u64::from(intent.count));
             if fits && intent.may_have_made(&batch.id, created_at) {
@@ -162,13 +164,16 @@ fn count(counts: Option<&Value>, name: &str) -> u64 {
     lmbatch_http::count(counts, name).unwrap_or(0)
 }
 
+fn time(text: &Option<String>) -> Option<SystemTime> {
+    parse_provider_time(&Value::from(text.as_deref()?))
+}
+
 /// "The sum of all values always matches the total number of requests" (SDK 2.12.0, 2026-11).
 fn total(batch: &Batch) -> Option<u64> {
     let counts = batch.request_counts.as_ref();
     let names = ["processing", "succeeded", "errored", "canceled", "expired"];
-    let counts = names.iter().map(|name| count(counts, name));
-    let sum = counts.fold(0, u64::saturating_add);
-    Some(sum).filter(|sum| *sum > 0)
+    let counted = names.iter().map(|name| count(counts, name));
+    Some(counted.fold(0, u64::saturating_add)).filter(|sum| *sum > 0)
 }
 
 fn snapshot(batch: Batch) -> BatchSnapshot {
@@ -193,7 +198,6 @@ fn snapshot(batch: Batch) -> BatchSnapshot {
         "ended" => BatchStatus::Completed,
         other => BatchStatus::Unknown(other.to_owned()),
     };
-    let time = |text: &Option<String>| text.as_deref().and_then(parse_time);
     BatchSnapshot {
         counts,
         created_at: time(&batch.created_at),
@@ -209,6 +213,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    use lmbatch_core::parse_time;
 
     fn snapshot_of(value: Value) -> BatchSnapshot {
         snapshot(serde_json::from_value(value).unwrap())
@@ -295,6 +301,35 @@ mod tests {
     }
 
     #[test]
+    fn odd_members_of_a_status_never_spoil_it() {
+        let bare = snapshot_of(json!({"processing_status": "in_progress"}));
+        for odd in [
+            json!(null),
+            json!(7),
+            json!(1.5),
+            json!(true),
+            json!([]),
+            json!({"a": 1}),
+            json!(i64::MAX),
+            json!(-1),
+        ] {
+            let found = snapshot_of(json!({
+                "id": odd, "processing_status": "in_progress", "created_at": odd, "expires_at": odd, "ended_at": odd,
+                "archived_at": odd, "cancel_initiated_at": odd, "results_url": odd, "request_counts": odd,
+            }));
+            assert_eq!(found.status, bare.status, "{odd}");
+            assert_eq!(found.counts, bare.counts, "{odd}");
+        }
+        let found = snapshot_of(json!({
+            "id": "b", "processing_status": "ended", "created_at": 1_764_133_200_000_u64,
+            "request_counts": {"succeeded": "3", "errored": 1.0, "expired": u64::MAX, "canceled": u64::MAX},
+        }));
+        assert_eq!(found.created_at, parse_time("2025-11-26T05:00:00Z"));
+        assert_eq!((found.counts.succeeded, found.counts.errored), (3, 1));
+        assert_eq!(found.counts.total, Some(u64::MAX));
+    }
+
+    #[test]
     fn null_is_absent_and_strange_shapes_spoil_nothing() {
         let bare = snapshot_of(json!({"id": "b", "processing_status": "in_progress"}));
         for counts in [
@@ -302,6 +337,8 @@ mod tests {
             json!({}),
             json!({"processing": null}),
             json!("many"),
+            json!([1]),
+            json!({"processing": -1, "succeeded": 1e300}),
         ] {
             let found = snapshot_of(json!({
                 "id": "b", "processing_status": "in_progress", "request_counts": counts, "created_at": "soon",

@@ -10,14 +10,22 @@ use serde_json::value::RawValue;
 
 #[derive(Deserialize)]
 pub(crate) struct Batch {
+    #[serde(default, deserialize_with = "lmbatch_http::text_or_empty")]
     pub(crate) id: String,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) processing_status: Option<String>,
     pub(crate) request_counts: Option<Value>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) created_at: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) expires_at: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) ended_at: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) archived_at: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) cancel_initiated_at: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) results_url: Option<String>,
     /// From the header of the answer.
     #[serde(skip)]
@@ -26,10 +34,22 @@ pub(crate) struct Batch {
 
 #[derive(Deserialize)]
 pub(crate) struct List {
-    #[serde(deserialize_with = "lmbatch_http::listed")]
+    #[serde(deserialize_with = "batches")]
     pub(crate) data: Vec<Batch>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) last_id: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::flag")]
     pub(crate) has_more: Option<bool>,
+}
+
+/// Batches of a list. One without an id cannot be told from the one that is looked for: the list is not
+/// readable then.
+fn batches<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Batch>, D::Error> {
+    let batches: Vec<Batch> = lmbatch_http::listed(deserializer)?;
+    if batches.iter().any(|batch| batch.id.is_empty()) {
+        return Err(serde::de::Error::custom("a batch of the list has no id"));
+    }
+    Ok(batches)
 }
 
 /// An error's body, around the error itself: also what an errored row holds.

@@ -67,7 +67,19 @@ impl GoogleClient {
     /// The batch, with nothing of its results but where they are.
     pub(crate) async fn batch(&self, batch: &BatchId) -> Result<Operation> {
         let reply = self.operation(batch, "ask for the batch's status").await?;
-        reply.rest(RESULTS).await
+        let mut found: Operation = reply.rest(RESULTS).await?;
+        // The batch is the one that was asked for.
+        if found.name.is_empty() {
+            if found.metadata.is_none() {
+                // An error in disguise, perhaps: nothing says that it is a batch.
+                return Err(Error::malformed("it names neither a batch nor its status")
+                    .with_provider("google".into())
+                    .with_operation("ask for the batch's status")
+                    .with_batch(batch.clone()));
+            }
+            found.name = batch.as_str().to_owned();
+        }
+        Ok(found)
     }
 
     /// The same as it comes: its results may be long.

@@ -1,13 +1,16 @@
 //! The provider: a table of contents.
 
+use std::time::SystemTime;
+
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
     Candidate, Certainty, Cursor, Error, Found, Intent, KeyHint, Label, ListOptions, Page, Remnant,
     RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard, Staged, Upload,
-    parse_time,
+    parse_provider_time,
 };
 use lmbatch_http::Identity;
+use serde_json::Value;
 
 use crate::builder::GoogleBuilder;
 use crate::client::GoogleClient;
@@ -213,8 +216,12 @@ fn uploaded(file: File) -> Option<Upload> {
         remnant: Remnant::File(file.name?.into()),
         label,
         bytes: file.size_bytes.and_then(|bytes| bytes.parse().ok()),
-        created_at: file.create_time.as_deref().and_then(parse_time),
+        created_at: time(&file.create_time),
     })
+}
+
+fn time(text: &Option<String>) -> Option<SystemTime> {
+    parse_provider_time(&Value::from(text.as_deref()?))
 }
 
 fn input_file(metadata: &Metadata) -> Option<&str> {
@@ -226,7 +233,7 @@ fn input_file(metadata: &Metadata) -> Option<&str> {
 fn is_old(operations: &[Operation], intent: &Intent) -> bool {
     let created = |operation: &Operation| {
         let metadata = operation.metadata.as_ref()?;
-        parse_time(metadata.create_time.as_deref()?)
+        time(&metadata.create_time)
     };
     let mut all = operations.iter();
     !operations.is_empty() && all.all(|operation| intent.is_long_before(created(operation)))
@@ -274,7 +281,6 @@ fn snapshot(operation: Operation) -> BatchSnapshot {
     let counts = lmbatch_http::counts(stats, names);
     let model = metadata.model.as_deref();
     let model = model.map(|model| model.strip_prefix("models/").unwrap_or(model).to_owned());
-    let time = |text: &Option<String>| text.as_deref().and_then(parse_time);
     BatchSnapshot {
         counts,
         model,
@@ -285,6 +291,7 @@ fn snapshot(operation: Operation) -> BatchSnapshot {
             .map(Label::new),
         created_at: time(&metadata.create_time),
         ended_at: time(&metadata.end_time),
+        input_file: input_file(&metadata).map(Into::into),
         problems: operation.error.iter().map(problem).collect(),
         ..BatchSnapshot::new(id, status)
     }
@@ -308,8 +315,8 @@ fn problem(error: &Status) -> BatchProblem {
 
 #[cfg(test)]
 mod tests {
-    use lmbatch_core::{ErrorKind, RequestCounts};
-    use serde_json::{Value, json};
+    use lmbatch_core::{ErrorKind, RequestCounts, parse_time};
+    use serde_json::json;
 
     use super::*;
 
@@ -367,6 +374,46 @@ mod tests {
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap();
         assert_eq!(created.subsec_nanos(), 123_456_789);
+    }
+
+    #[test]
+    fn odd_members_of_a_status_never_spoil_it() {
+        let bare = snapshot_of(json!({"metadata": {"state": "BATCH_STATE_RUNNING"}}));
+        for odd in [
+            json!(null),
+            json!(7),
+            json!(1.5),
+            json!(true),
+            json!([]),
+            json!({"a": 1}),
+            json!(i64::MAX),
+            json!(-1),
+            json!("x"),
+        ] {
+            let found = snapshot_of(json!({"name": odd, "response": odd, "metadata": {
+                "state": "BATCH_STATE_RUNNING", "model": odd, "displayName": odd, "createTime": odd, "endTime": odd,
+                "batchStats": odd, "inputConfig": odd, "output": odd,
+            }}));
+            assert_eq!(
+                (found.status, found.counts),
+                (bare.status.clone(), bare.counts),
+                "{odd}"
+            );
+            // An error of another shape is an error of which nothing is known.
+            let failed = snapshot_of(
+                json!({"name": "b", "error": odd, "metadata": {"state": "BATCH_STATE_FAILED"}}),
+            );
+            assert_eq!(failed.status, BatchStatus::Failed, "{odd}");
+            assert!(
+                !snapshot_of(json!({"name": "b", "metadata": odd}))
+                    .status
+                    .is_terminal()
+            );
+        }
+        let coded = snapshot_of(
+            json!({"name": "b", "metadata": {"state": "BATCH_STATE_FAILED"}, "error": {"code": "8", "message": 5}}),
+        );
+        assert_eq!(coded.problems[0].error.kind(), ErrorKind::ProviderRateLimit);
     }
 
     #[test]

@@ -56,28 +56,39 @@ pub(crate) struct InputConfig<'a> {
 /// A batch, in the envelope that every call returns. `done` says no more than the state.
 #[derive(Deserialize)]
 pub(crate) struct Operation {
+    #[serde(default, deserialize_with = "lmbatch_http::text_or_empty")]
     pub(crate) name: String,
+    #[serde(default, deserialize_with = "lmbatch_http::object")]
     pub(crate) metadata: Option<Metadata>,
+    #[serde(default, deserialize_with = "lmbatch_http::object")]
     pub(crate) response: Option<Output>,
+    #[serde(default, deserialize_with = "lmbatch_http::object")]
     pub(crate) error: Option<Status>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Metadata {
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) model: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) display_name: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) create_time: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) end_time: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) state: Option<String>,
     pub(crate) batch_stats: Option<Value>,
     pub(crate) input_config: Option<Value>,
+    #[serde(default, deserialize_with = "lmbatch_http::object")]
     pub(crate) output: Option<Output>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Output {
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) responses_file: Option<String>,
     pub(crate) inlined_responses: Option<Value>,
 }
@@ -85,26 +96,48 @@ pub(crate) struct Output {
 /// `google.rpc.Status`.
 #[derive(Deserialize)]
 pub(crate) struct Status {
+    #[serde(default, deserialize_with = "lmbatch_http::number")]
     pub(crate) code: Option<u16>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) message: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct List {
+    #[serde(default, deserialize_with = "operations")]
     pub(crate) operations: Option<Vec<Operation>>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) next_page_token: Option<String>,
     pub(crate) error: Option<IgnoredAny>,
+}
+
+/// Operations of a list. One without a name cannot be told from the one that is looked for: the list is
+/// not readable then.
+fn operations<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Operation>>, D::Error> {
+    let operations = Option::<Vec<Operation>>::deserialize(deserializer)?;
+    let mut all = operations.iter().flatten();
+    if all.any(|operation| operation.name.is_empty()) {
+        return Err(serde::de::Error::custom("a batch of the list has no name"));
+    }
+    Ok(operations)
 }
 
 /// A file at the provider; its sizes are strings.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct File {
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) name: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) size_bytes: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) state: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) display_name: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) create_time: Option<String>,
 }
 
@@ -112,6 +145,7 @@ pub(crate) struct File {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Files {
     pub(crate) files: Option<Vec<File>>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) next_page_token: Option<String>,
     pub(crate) error: Option<IgnoredAny>,
 }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use lmbatch_core::{BatchId, Cursor, Error, ErrorKind, Intent, ListOptions, Result, Shard};
+use lmbatch_core::{
+    BatchId, BatchStatus, Cursor, Error, ErrorKind, Intent, ListOptions, Result, Shard,
+};
 use lmbatch_http::{
     HeaderName, HeaderValue, HttpClient, Multipart, Reply, of_batch, of_file, of_list, segment,
 };
 
 use crate::error::tell;
+use crate::provider::status;
 use crate::wire::{Batch, CreateBatch, ExpiresAfter, Files, List};
 
 #[derive(Debug)]
@@ -74,10 +77,22 @@ impl OpenAiClient {
             .http
             .get(&batch_path(batch))
             .expecting("ask for the batch's status");
-        exchange
+        let mut found: Batch = exchange
             .ask_json(tell)
             .await
-            .map_err(|error| of_batch(batch, error))
+            .map_err(|error| of_batch(batch, error))?;
+        // The batch is the one that was asked for.
+        if found.id.is_empty() {
+            if matches!(status(found.status.as_deref()), BatchStatus::Unknown(_)) {
+                // An error in disguise, perhaps: nothing says that it is a batch.
+                return Err(Error::malformed("it names neither a batch nor its status")
+                    .with_provider("openai".into())
+                    .with_operation("ask for the batch's status")
+                    .with_batch(batch.clone()));
+            }
+            found.id = batch.as_str().to_owned();
+        }
+        Ok(found)
     }
 
     pub(crate) async fn list(&self, options: &ListOptions) -> Result<List> {

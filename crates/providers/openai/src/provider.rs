@@ -1,13 +1,13 @@
 //! The provider: a table of contents.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
     Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, Label, ListOptions,
     Page, PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
-    RowStream, Shard, Staged, Upload,
+    RowStream, Shard, Staged, Upload, parse_provider_time,
 };
 use lmbatch_http::Identity;
 use serde_json::Value;
@@ -204,6 +204,9 @@ fn next(has_more: Option<bool>, last_id: Option<String>, data: &[Batch]) -> Opti
 fn uploaded(file: File) -> Option<Upload> {
     let label = Label::new(file.filename?.strip_suffix(".jsonl")?);
     label.parts()?;
+    if file.id.is_empty() {
+        return None;
+    }
     Some(Upload {
         remnant: Remnant::File(file.id.into()),
         label,
@@ -259,6 +262,10 @@ fn snapshot(batch: Batch) -> BatchSnapshot {
         created_at: time(batch.created_at.as_ref()),
         expires_at: time(batch.expires_at.as_ref()),
         ended_at: ended.into_iter().find_map(|at| time(at.as_ref())),
+        input_file: batch
+            .input_file_id
+            .filter(|file| !file.is_empty())
+            .map(Into::into),
         usage: batch.usage.as_ref().map(usage),
         problems: batch.errors.as_ref().map(problems).unwrap_or_default(),
         ..BatchSnapshot::new(BatchId::new(batch.id), status)
@@ -276,14 +283,9 @@ fn counts(value: &Value) -> RequestCounts {
     }
 }
 
-/// Seconds since the epoch, as a number or, with some servers, as a string.
+/// Seconds since 1970 as a number or, with some servers, as a string or in milliseconds.
 fn time(value: Option<&Value>) -> Option<SystemTime> {
-    let seconds = match value? {
-        Value::Number(number) => number.as_u64()?,
-        Value::String(text) => text.parse().ok()?,
-        _ => return None,
-    };
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+    parse_provider_time(value?)
 }
 
 /// OpenAI wraps the list in `data`; other servers send it bare, or a string.
@@ -318,6 +320,8 @@ fn problem(error: &Value) -> BatchProblem {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
@@ -362,6 +366,69 @@ mod tests {
             batch["id"] = json!("b");
             batch["status"] = json!("in_progress");
             assert_eq!(snapshot_of(batch), bare);
+        }
+    }
+
+    #[test]
+    fn odd_members_of_a_status_never_spoil_it() {
+        let bare = snapshot_of(json!({"status": "in_progress"}));
+        for odd in [
+            json!(null),
+            json!(7),
+            json!(1.5),
+            json!(true),
+            json!([]),
+            json!({"a": 1}),
+            json!(i64::MAX),
+            json!(-1),
+        ] {
+            let found = snapshot_of(json!({
+                "id": odd, "status": "in_progress", "model": odd, "input_file_id": odd, "output_file_id": odd,
+                "error_file_id": odd, "created_at": odd, "expires_at": odd, "completed_at": odd, "failed_at": odd,
+                "expired_at": odd, "cancelled_at": odd, "request_counts": odd, "usage": odd, "metadata": odd,
+            }));
+            assert_eq!(
+                (found.status, found.counts),
+                (bare.status.clone(), bare.counts),
+                "{odd}"
+            );
+        }
+        assert!(
+            !snapshot_of(json!({"id": "b", "status": 7}))
+                .status
+                .is_terminal()
+        );
+    }
+
+    /// Of a server that imitates OpenAI.
+    #[test]
+    fn a_time_in_milliseconds_is_read_and_one_beyond_the_calendar_is_unknown() {
+        for (created, expected) in [
+            (
+                json!(1_764_133_200_000_u64),
+                lmbatch_core::parse_time("2025-11-26T05:00:00Z"),
+            ),
+            (
+                json!("1764133200000"),
+                lmbatch_core::parse_time("2025-11-26T05:00:00Z"),
+            ),
+            (json!(i64::MAX), None),
+            (json!(-1), None),
+        ] {
+            let found = snapshot_of(
+                json!({"id": "b", "status": "completed", "created_at": created, "expires_at": created, "completed_at": created}),
+            );
+            assert_eq!(
+                [found.created_at, found.expires_at, found.ended_at],
+                [expected; 3],
+                "{created}"
+            );
+            let text = serde_json::to_string(&found).unwrap();
+            assert_eq!(
+                serde_json::from_str::<BatchSnapshot>(&text).unwrap(),
+                found,
+                "{text}"
+            );
         }
     }
 

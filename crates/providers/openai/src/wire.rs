@@ -27,11 +27,17 @@ pub(crate) struct ExpiresAfter {
 /// Members whose shape differs between servers stay values.
 #[derive(Deserialize)]
 pub(crate) struct Batch {
+    #[serde(default, deserialize_with = "lmbatch_http::text_or_empty")]
     pub(crate) id: String,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) status: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) model: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) input_file_id: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) output_file_id: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) error_file_id: Option<String>,
     pub(crate) created_at: Option<Value>,
     pub(crate) expires_at: Option<Value>,
@@ -47,24 +53,41 @@ pub(crate) struct Batch {
 
 #[derive(Deserialize)]
 pub(crate) struct List {
-    #[serde(deserialize_with = "lmbatch_http::listed")]
+    #[serde(deserialize_with = "batches")]
     pub(crate) data: Vec<Batch>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) last_id: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::flag")]
     pub(crate) has_more: Option<bool>,
+}
+
+/// Batches of a list. One without an id cannot be told from the one that is looked for: the list is not
+/// readable then.
+fn batches<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Batch>, D::Error> {
+    let batches: Vec<Batch> = lmbatch_http::listed(deserializer)?;
+    if batches.iter().any(|batch| batch.id.is_empty()) {
+        return Err(serde::de::Error::custom("a batch of the list has no id"));
+    }
+    Ok(batches)
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Files {
     #[serde(deserialize_with = "lmbatch_http::listed")]
     pub(crate) data: Vec<File>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) last_id: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::flag")]
     pub(crate) has_more: Option<bool>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct File {
+    #[serde(default, deserialize_with = "lmbatch_http::text_or_empty")]
     pub(crate) id: String,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) filename: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::number")]
     pub(crate) bytes: Option<u64>,
     pub(crate) created_at: Option<Value>,
 }

@@ -75,7 +75,7 @@ pub(super) fn write(
         if let Some(wanted) = view.schema {
             let mut format = Object::new(config.key("format"));
             format.str("type", "json_schema");
-            schema::write(&wanted.schema, format.key("schema"));
+            schema::write(&wanted.schema, format.key("schema"))?;
             format.end();
         }
         config.end();

@@ -224,9 +224,25 @@ fn file(
                     )));
                 }
             };
+            if attachment.kind == AttachmentKind::Document && !is_read(mime) {
+                return Err(RequestError::unsupported(format!(
+                    "google takes no {mime}: documents are PDF or text"
+                )));
+            }
             data_part(names, source, mime, part)
         }
     }
+}
+
+/// Documents whose bytes Gemini reads: PDF, and text of any kind (document page, 2026-08). Containers of
+/// offices and archives are refused there, each request for itself.
+fn is_read(mime: &str) -> bool {
+    let is_container = mime == "application/msword"
+        || mime == "application/zip"
+        || mime == "application/octet-stream"
+        || mime == "application/epub+zip"
+        || mime.starts_with("application/vnd.");
+    !is_container
 }
 
 fn data_part(

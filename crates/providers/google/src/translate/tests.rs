@@ -1,6 +1,9 @@
 #![expect(clippy::needless_pass_by_value, reason = "cases are written as values")]
 
-use lmbatch_core::{BatchId, GenerateView, JsonBuf, PartRole, Verdict};
+use lmbatch_core::{
+    AttachmentKind, AttachmentView, BatchId, ContentView, GenerateView, JsonBuf, PartRole,
+    SourceView, Text, Verdict,
+};
 use lmbatch_testing::{conversations, show_requests, show_rows};
 use serde_json::{Value, json};
 
@@ -274,6 +277,17 @@ fn what_google_cannot_say_is_refused_by_name() {
         (
             "32 bits",
             with(|view| view.hyperparameters.to_mut().seed = Some(1 << 40)),
+        ),
+        (
+            "takes no application/msword",
+            with(|view| {
+                view.messages[0].contents = vec![ContentView::Attachment(AttachmentView {
+                    kind: AttachmentKind::Document,
+                    source: SourceView::Bytes(b"x".as_slice().into()),
+                    mime_type: Some(Text::Plain("application/msword")),
+                    filename: None,
+                })];
+            }),
         ),
         (
             "nothing that can be sent",

@@ -2,7 +2,7 @@
 
 use lmbatch_core::{
     AttachmentKind, AttachmentView, ContentView, GenerateView, MessageView, Object, RequestError,
-    Role, SourceView, Text, ToolChoice, write_list,
+    Role, SourceView, Text, ToolChoice, known_media_type, write_list,
 };
 
 use super::json::{base64, check_thinking, data_url, file_name, image_url, is_data_url, is_strict};
@@ -203,10 +203,7 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
             data.push(b'"');
             base64(attachment, data)?;
             data.push(b'"');
-            let wav = attachment
-                .mime_type
-                .is_some_and(|mime| mime.decode().contains("wav"));
-            audio.str("format", if wav { "wav" } else { "mp3" });
+            audio.str("format", audio_format(attachment)?);
             audio.end();
         }
         (AttachmentKind::Audio, _) => {
@@ -219,6 +216,19 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
         }
     }
     Ok(())
+}
+
+/// "format: wav or mp3" (API reference, 2026-08).
+fn audio_format(attachment: &AttachmentView<'_>) -> Result<&'static str, RequestError> {
+    let mime = attachment.mime_type.map(Text::decode);
+    match mime.as_deref().and_then(known_media_type) {
+        Some("audio/wav") => Ok("wav"),
+        Some("audio/mpeg" | "audio/mp3") => Ok("mp3"),
+        _ => Err(RequestError::unsupported(format!(
+            "openai takes no audio of the type {}: it is audio/wav or audio/mpeg",
+            mime.as_deref().unwrap_or("(not said)")
+        ))),
+    }
 }
 
 fn tool_choice(choice: &ToolChoice, out: &mut Vec<u8>) {

@@ -503,6 +503,11 @@ fn what_an_endpoint_cannot_take_is_refused_by_name() {
         ),
         (
             CHAT,
+            holding(file(Audio, bytes(b"x"), "audio/ogg")),
+            "no audio of the type audio/ogg",
+        ),
+        (
+            CHAT,
             holding(file(Audio, SourceView::Url("https://x.test/a".into()), "")),
             "audio as bytes",
         ),

@@ -1,0 +1,178 @@
+//! `lmbatch adopt`: the record of a run that was lost, rebuilt from its input and from what its provider
+//! holds: batches by their label, or by the ids of their rows.
+
+use lmbatch_core::{BatchId, ErrorKind, Label, Nonce, RunRecord};
+use lmbatch_engine::{Engine, Plan};
+
+use super::state::{self, Notes};
+use super::{connect, default_output};
+use crate::args::AdoptArgs;
+use crate::exit::{Exit, Failure};
+use crate::{input, model, next, output, providers, settings, terminal};
+
+/// What the command names.
+enum Named {
+    /// A label: its run's batches are looked for in the list.
+    Label(Nonce),
+    /// Batches by their ids.
+    Batches(Vec<BatchId>),
+}
+
+impl Named {
+    fn of(words: &[String]) -> Result<Self, Failure> {
+        let labels: Vec<Option<Nonce>> = words
+            .iter()
+            .map(|word| {
+                let label = Label::new(word.as_str());
+                label.parts().and_then(|(nonce, _)| Nonce::parse(nonce))
+            })
+            .collect();
+        match labels.as_slice() {
+            [Some(nonce)] => Ok(Self::Label(nonce.clone())),
+            labels if labels.iter().all(Option::is_none) => {
+                let ids = words.iter().map(|word| BatchId::new(word.as_str()));
+                Ok(Self::Batches(ids.collect()))
+            }
+            _ => Err(Failure::usage(
+                "name one label, which stands for its whole run, or the ids of batches",
+            )),
+        }
+    }
+
+    /// The nonce of the run; of batches, from the rows of the first.
+    async fn nonce(&self, engine: &Engine) -> Result<Nonce, Failure> {
+        let batches = match self {
+            Self::Label(nonce) => return Ok(nonce.clone()),
+            Self::Batches(batches) => batches,
+        };
+        let known = engine.recorded_batches().await?;
+        if let Some(batch) = batches.iter().find(|batch| known.contains(batch)) {
+            return Err(Failure::usage(format!("the record here knows {batch}"))
+                .hint(format!("{} lists its runs", next::on_runs(["runs"]))));
+        }
+        let Some(first) = batches.first() else {
+            return Err(Failure::usage("name a batch"));
+        };
+        let nonce = engine.origin(first).await.map_err(|error| {
+            if error.kind() == ErrorKind::BatchNotFound {
+                return Failure::from(error).hint("a label looks like lmbatch-abcdefghijkl-0");
+            }
+            error.into()
+        })?;
+        nonce.ok_or_else(|| {
+            Failure::usage(format!(
+                "the results of {first} bear no ids of lmbatch: it was made by another program, with a handle, or nothing of it was answered"
+            ))
+        })
+    }
+}
+
+pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
+    let model = model::parse(&args.settings.model)?;
+    let options = settings::options(&args.settings)?;
+    let route = providers::route(model.provider, args.settings.route.as_deref())?;
+    let path = args.output.clone();
+    let path = path.unwrap_or_else(|| default_output(&args.input, &model, false));
+    output::check(&path, false)?;
+    let named = Named::of(&args.batches)?;
+    let provider = connect(model.provider, &args.connection, route)?;
+    let engine = Engine::new(provider).with_batch_limit(args.limit.limit());
+    let engine = state::rebuilding(engine, &args.state).await?;
+    let wanted = named.nonce(&engine).await?;
+    if let Some(run) = known(&engine, &wanted).await? {
+        return Err(
+            Failure::usage(format!("the record here knows this run, {}", run.id)).hint(format!(
+                "to continue: {}; what a batch holds beside it is read by its id",
+                next::on_runs(["resume", &run.id])
+            )),
+        );
+    }
+    let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
+    let source = input::open(
+        &args.input,
+        &model,
+        options,
+        raw_endpoints,
+        args.settings.attachments.as_deref(),
+    )?;
+    let plan = engine.plan_again(Box::new(source), wanted).await;
+    let plan = plan.map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
+    let notes = Notes {
+        provider: model.provider,
+        model: model.name.clone(),
+        route,
+        input: args.input.clone(),
+        output: path,
+        settings: Some(args.settings.clone()),
+        raw: false,
+        connection: args.connection.clone(),
+    };
+    let adopted = taken(&engine, &named, &plan, &notes, args.create_missing).await;
+    let batches = plan.batches();
+    let (run, taken) = match adopted {
+        Ok(adopted) => adopted,
+        Err(error) => {
+            plan.discard();
+            return Err(refused(error, model.provider.id()));
+        }
+    };
+    terminal::say(&format!(
+        "{taken} of {batches} batches are taken into run {}; go on with:\n  {}",
+        run.id,
+        next::on_runs(["resume", &run.id])
+    ));
+    if matches!(named, Named::Batches(_)) {
+        terminal::say(&format!(
+            "proved: the batches are of one run, and hold as many requests, under the same numbers, as {} makes",
+            args.input.display()
+        ));
+        terminal::say(
+            "not proved: that its text, order and options are those that were sent; no provider shows them",
+        );
+    }
+    if taken < batches {
+        terminal::say(
+            "the others do not exist at the provider: resume creates them, and they are paid for",
+        );
+    }
+    Ok(Exit::Usable)
+}
+
+async fn known(engine: &Engine, nonce: &Nonce) -> Result<Option<RunRecord>, Failure> {
+    let runs = engine.ledger().runs().await?;
+    Ok(runs.into_iter().find(|run| run.nonce == *nonce))
+}
+
+async fn taken(
+    engine: &Engine,
+    named: &Named,
+    plan: &Plan,
+    notes: &Notes,
+    creates_missing: bool,
+) -> lmbatch_core::Result<(RunRecord, u32)> {
+    match named {
+        Named::Label(_) => engine.adopt(plan, notes.write(), creates_missing).await,
+        Named::Batches(batches) => {
+            let model = Some(notes.model.as_str());
+            engine
+                .adopt_batches(plan, batches, model, notes.write(), creates_missing)
+                .await
+        }
+    }
+}
+
+fn refused(error: lmbatch_core::Error, provider: &str) -> Failure {
+    let exit = match error.kind() {
+        ErrorKind::InvalidInput => Exit::Usage,
+        ErrorKind::Timeout => Exit::Unfinished,
+        _ => Exit::Failed,
+    };
+    let failure = Failure {
+        exit,
+        ..error.into()
+    };
+    failure.hint(format!(
+        "a batch is read by its id: {}",
+        next::command(["retrieve", "BATCH", "-p", provider, "-o", "OUTPUT"])
+    ))
+}

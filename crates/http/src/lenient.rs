@@ -1,0 +1,158 @@
+//! Members of a provider's document that may be absent, null, or of another JSON type than documented. A
+//! batch that is paid for is not lost to the shape of a member beside the one that matters.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Deserializer};
+use serde_json::Value;
+
+/// Reads a string, or a number as it is written; anything else is absent.
+///
+/// # Errors
+/// Where the document is not JSON.
+pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    })
+}
+
+/// Reads a string as [`text`] does; the empty string where it is absent.
+///
+/// # Errors
+/// Where the document is not JSON.
+pub fn text_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    text(deserializer).map(Option::unwrap_or_default)
+}
+
+/// Reads a whole number that is not negative, also from a float such as `3.0` or from a string that holds
+/// one; anything else, or one that does not fit, is absent.
+///
+/// # Errors
+/// Where the document is not JSON.
+pub fn number<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    let value = Value::deserialize(deserializer)?;
+    Ok(whole(&value).and_then(|number| number.try_into().ok()))
+}
+
+/// Reads a boolean, also from the words `true` and `false`; anything else is absent.
+///
+/// # Errors
+/// Where the document is not JSON.
+pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Bool(flag) => Some(flag),
+        Value::String(word) => word.to_ascii_lowercase().parse().ok(),
+        _ => None,
+    })
+}
+
+/// Reads an object; anything that is not of its shape is absent.
+///
+/// # Errors
+/// Where the document is not JSON.
+pub fn object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let value = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).ok())
+}
+
+/// The whole number that a value holds, as a number, a float without a fraction, or a string of either.
+pub(crate) fn whole(value: &Value) -> Option<u64> {
+    // Floats are exact up to here.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let of_float = |float: f64| {
+        let is_whole = (0.0..=EXACT).contains(&float) && float.fract() == 0.0;
+        is_whole.then_some(float as u64)
+    };
+    match value {
+        Value::Number(number) => number.as_u64().or_else(|| of_float(number.as_f64()?)),
+        Value::String(text) => {
+            let text = text.trim();
+            text.parse().ok().or_else(|| of_float(text.parse().ok()?))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Deserialize, Debug, PartialEq, Default)]
+    struct Inner {
+        a: u8,
+    }
+
+    #[derive(Deserialize, Debug, PartialEq, Default)]
+    #[serde(default)]
+    struct Document {
+        #[serde(deserialize_with = "super::text")]
+        text: Option<String>,
+        #[serde(deserialize_with = "super::text_or_empty")]
+        id: String,
+        #[serde(deserialize_with = "super::number")]
+        number: Option<u16>,
+        #[serde(deserialize_with = "super::flag")]
+        flag: Option<bool>,
+        #[serde(deserialize_with = "super::object")]
+        object: Option<Inner>,
+    }
+
+    #[test]
+    fn a_member_of_another_type_is_read_or_absent_and_spoils_nothing() {
+        let absent = Document::default();
+        for odd in [json!(null), json!([]), json!({"b": 1}), json!([{}])] {
+            let document =
+                json!({"text": odd, "id": odd, "number": odd, "flag": odd, "object": odd});
+            assert_eq!(
+                serde_json::from_value::<Document>(document).unwrap(),
+                absent,
+                "{odd}"
+            );
+        }
+        let found: Document = serde_json::from_value(json!({
+            "text": 7, "id": "b", "number": "3", "flag": "True", "object": {"a": 1, "more": []},
+        }))
+        .unwrap();
+        let expected = Document {
+            text: Some("7".to_owned()),
+            id: "b".to_owned(),
+            number: Some(3),
+            flag: Some(true),
+            object: Some(Inner { a: 1 }),
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_count_is_read_in_any_shape_and_never_made_up() {
+        for (value, expected) in [
+            (json!(3), Some(3)),
+            (json!(3.0), Some(3)),
+            (json!("3"), Some(3)),
+            (json!(" 3.0 "), Some(3)),
+            (json!(u64::MAX), Some(u64::MAX)),
+            (json!(3.5), None),
+            (json!(-3), None),
+            (json!(1e300), None),
+            (json!("many"), None),
+            (json!("NaN"), None),
+            (json!(true), None),
+            (json!([3]), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(whole(&value), expected, "{value}");
+        }
+    }
+}

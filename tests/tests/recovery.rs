@@ -1,0 +1,303 @@
+//! A record that is lost is rebuilt from what its provider holds: by the ids of rows, where there are no
+//! labels.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::fs;
+use std::process::Output;
+
+use lmbatch_tests::{Emulating, lines, said, write_input};
+use serde_json::{Value, json};
+
+const ANTHROPIC: (&str, &str) = ("anthropic", "anthropic/claude-sonnet-4-5");
+const MODELS: [(&str, &str); 3] = [
+    ("openai", "openai/m"),
+    ANTHROPIC,
+    ("google", "google/gemini-2.5-flash"),
+];
+
+/// A run of nine requests in three batches, all of which have ended.
+struct World {
+    emulating: Emulating,
+    folder: tempfile::TempDir,
+    provider: &'static str,
+    model: &'static str,
+}
+
+impl World {
+    fn new((provider, model): (&'static str, &'static str)) -> Self {
+        let world = Self {
+            emulating: Emulating::start(),
+            folder: tempfile::tempdir().unwrap(),
+            provider,
+            model,
+        };
+        world.write("p", 9);
+        world
+    }
+
+    fn write(&self, word: &str, count: usize) {
+        let line = |k: usize| json!({"id": format!("r/{k}"), "prompt": format!("{word}{k}")});
+        let lines: Vec<Value> = (0..count).map(line).collect();
+        write_input(self.folder.path(), &lines);
+    }
+
+    fn at(&self, args: &[&str]) -> Output {
+        self.emulating
+            .run_at(self.provider, self.folder.path(), args)
+    }
+
+    fn input(&self) -> [&'static str; 7] {
+        [
+            "in.jsonl",
+            "-m",
+            self.model,
+            "--max-batch-requests",
+            "4",
+            "-o",
+            "out.jsonl",
+        ]
+    }
+
+    /// The ids of its batches, oldest first.
+    fn run(&self) -> Vec<String> {
+        let run = self.at(&[&["run", "--detach"], &self.input()[..]].concat());
+        assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+        self.ended()
+    }
+
+    /// All batches that are listed, oldest first, once they have ended.
+    fn ended(&self) -> Vec<String> {
+        for _ in 0..200 {
+            let list = self.at(&["list", "-p", self.provider, "--json"]);
+            let text = String::from_utf8_lossy(&list.stdout).into_owned();
+            let batches: Vec<Value> = text
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+            if batches.iter().all(|batch| batch["status"] == "completed") {
+                let id = |batch: &Value| batch["id"].as_str().unwrap().to_owned();
+                return batches.iter().rev().map(id).collect();
+            }
+        }
+        panic!("the batches do not end");
+    }
+
+    fn forget(&self) {
+        fs::remove_dir_all(self.folder.path().join(".lmbatch")).unwrap();
+    }
+
+    fn adopt(&self, batches: &[String], more: &[&str]) -> Output {
+        let mut args = vec!["adopt"];
+        args.extend(batches.iter().map(String::as_str));
+        args.extend(self.input());
+        args.extend(more);
+        self.at(&args)
+    }
+
+    /// Nothing is recorded, and nothing lies about.
+    fn assert_nothing_is_recorded(&self) {
+        let runs = said(&self.at(&["runs"]));
+        assert!(!runs.contains("r-"), "{runs}");
+        let spool = fs::read_dir(self.folder.path().join(".lmbatch/spool"));
+        assert_eq!(spool.map_or(0, Iterator::count), 0);
+    }
+}
+
+#[test]
+fn a_record_that_is_lost_is_rebuilt_from_the_ids_of_the_rows() {
+    for model in MODELS {
+        let world = World::new(model);
+        let batches = world.run();
+        assert_eq!(batches.len(), 3);
+        world.forget();
+        let paid = world.emulating.bill()["creates"].clone();
+        let doctor = world.at(&["doctor", "-p", model.0]);
+        assert_eq!(doctor.status.code(), Some(1), "{}", said(&doctor));
+        if model == ANTHROPIC {
+            let command = format!("lmbatch adopt {} INPUT", batches.join(" "));
+            assert!(said(&doctor).contains(&command), "{}", said(&doctor));
+        }
+        let retrieved = world.at(&["retrieve", &batches[0], "-p", model.0]);
+        let command = format!("lmbatch adopt {} INPUT", batches[0]);
+        assert!(said(&retrieved).contains(&command), "{}", said(&retrieved));
+        // In any order.
+        let shuffled: Vec<String> = [2, 0, 1].map(|at: usize| batches[at].clone()).to_vec();
+        let adopted = world.adopt(&shuffled, &[]);
+        assert_eq!(adopted.status.code(), Some(0), "{}", said(&adopted));
+        for words in ["3 of 3 batches are taken", "not proved: that its text"] {
+            assert!(said(&adopted).contains(words), "{}", said(&adopted));
+        }
+        let resumed = world.at(&["resume", "--poll-interval", "20ms"]);
+        assert_eq!(resumed.status.code(), Some(0), "{}", said(&resumed));
+        let answers = lines(&world.folder.path().join("out.jsonl"));
+        let found: Vec<(&str, &str)> = answers
+            .iter()
+            .map(|line| (line["id"].as_str().unwrap(), line["text"].as_str().unwrap()))
+            .collect();
+        let expected: Vec<(String, String)> = (0..9)
+            .map(|k| (format!("r/{k}"), format!("echo: p{k}")))
+            .collect();
+        let expected: Vec<(&str, &str)> = expected.iter().map(|(a, b)| (&**a, &**b)).collect();
+        assert_eq!(found, expected);
+        assert_eq!(
+            world.emulating.bill()["creates"],
+            paid,
+            "nothing was sent again"
+        );
+        assert_eq!(world.at(&["doctor", "-p", model.0]).status.code(), Some(0));
+        // What the record knows is not taken again.
+        fs::remove_file(world.folder.path().join("out.jsonl")).unwrap();
+        let again = world.adopt(&batches, &[]);
+        assert_eq!(again.status.code(), Some(2), "{}", said(&again));
+        assert!(
+            said(&again).contains("the record here knows"),
+            "{}",
+            said(&again)
+        );
+    }
+}
+
+#[test]
+fn batches_that_are_not_what_the_input_makes_are_refused_and_nothing_is_recorded() {
+    let world = World::new(ANTHROPIC);
+    let batches = world.run();
+    world.forget();
+    let all = || batches.clone();
+    let refused = |output: &Output, words: &str| {
+        assert_eq!(output.status.code(), Some(2), "{}", said(output));
+        assert!(said(output).contains(words), "{words}: {}", said(output));
+        world.assert_nothing_is_recorded();
+    };
+    refused(
+        &world.adopt(&batches[..2], &[]),
+        "batch 3 of 3 of the run, of 2 requests",
+    );
+    refused(
+        &world.adopt(&[all(), vec![batches[0].clone()]].concat(), &[]),
+        "holds the same requests as",
+    );
+    let mut args = vec!["adopt"];
+    args.extend(batches.iter().map(String::as_str));
+    args.extend([
+        "in.jsonl",
+        "-m",
+        world.model,
+        "--max-batch-requests",
+        "3",
+        "-o",
+        "out.jsonl",
+    ]);
+    refused(&world.at(&args), "of several batches of this input");
+    // Fewer requests than were sent, and more.
+    world.write("p", 7);
+    refused(&world.adopt(&all(), &[]), "this input makes");
+    world.write("p", 12);
+    refused(&world.adopt(&all(), &[]), "is not among those");
+    world.write("p", 9);
+    let mut args = vec!["adopt"];
+    args.extend(batches.iter().map(String::as_str));
+    args.extend([
+        "in.jsonl",
+        "-m",
+        "anthropic/claude-haiku-4-5",
+        "--max-batch-requests",
+        "4",
+        "-o",
+        "out.jsonl",
+    ]);
+    refused(&world.at(&args), "this input asks claude-haiku-4-5");
+    // Another run of as many requests, whose record is lost as well.
+    world.write("q", 9);
+    let others: Vec<String> = world.run().split_off(3);
+    world.forget();
+    let mixed = [&batches[..2], &others[2..]].concat();
+    refused(&world.adopt(&mixed, &[]), "bear no id of the run");
+    let unknown = world.adopt(&["msgbatch_unknown".to_owned()], &[]);
+    assert_eq!(unknown.status.code(), Some(1), "{}", said(&unknown));
+    world.assert_nothing_is_recorded();
+    // What is there is not created, and paid for, again.
+    let missing = world.adopt(&others[..2], &["--create-missing"]);
+    refused(&missing, "is not named and bears the ids of the run");
+}
+
+#[test]
+fn a_batch_that_does_not_exist_is_created_on_a_word_unless_another_may_be_it() {
+    let world = World::new(ANTHROPIC);
+    // The third is refused for long: it does not exist yet.
+    let later = r#"{"type": "error", "error": {"type": "rate_limit_error", "message": "later"}}"#;
+    let busy = json!({"operation": "create", "skip": 2, "times": 100, "kind": {"status": {
+        "code": 429, "headers": [["retry-after", "3000"]], "body": later,
+    }}});
+    world.emulating.post("/_emulator/faults", &busy.to_string());
+    let batches = world.run();
+    assert_eq!(batches.len(), 2);
+    world.forget();
+    // One that has not ended, and holds as many requests, may be the third.
+    let running = json!({"id": "msgbatch_x", "processing_status": "in_progress", "request_counts": {"processing": 2}});
+    let body = json!({"data": [running], "has_more": false}).to_string();
+    let list = json!({"operation": "list", "kind": {"status": {"code": 200, "body": body}}});
+    world.emulating.post("/_emulator/faults", &list.to_string());
+    let refused = world.adopt(&batches, &["--create-missing"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(
+        said(&refused).contains("has not ended, and may be of the run"),
+        "{}",
+        said(&refused)
+    );
+    world.assert_nothing_is_recorded();
+    let adopted = world.adopt(&batches, &["--create-missing"]);
+    assert_eq!(adopted.status.code(), Some(0), "{}", said(&adopted));
+    assert!(
+        said(&adopted).contains("2 of 3 batches are taken"),
+        "{}",
+        said(&adopted)
+    );
+}
+
+#[test]
+fn a_batch_that_has_not_ended_is_adopted_later() {
+    let world = World::new(ANTHROPIC);
+    let batches = world.run();
+    world.forget();
+    let body = json!({"id": batches[0], "processing_status": "in_progress", "request_counts": {"processing": 4}});
+    let running =
+        json!({"operation": "status", "kind": {"status": {"code": 200, "body": body.to_string()}}});
+    world
+        .emulating
+        .post("/_emulator/faults", &running.to_string());
+    let early = world.adopt(&batches, &[]);
+    assert_eq!(early.status.code(), Some(4), "{}", said(&early));
+    assert!(
+        said(&early).contains("adopt it when it has ended"),
+        "{}",
+        said(&early)
+    );
+    world.assert_nothing_is_recorded();
+    let later = world.adopt(&batches, &[]);
+    assert_eq!(later.status.code(), Some(0), "{}", said(&later));
+}
+
+#[test]
+fn a_doctor_tells_batches_of_other_programs_and_says_what_it_did_not_see() {
+    let world = World::new(ANTHROPIC);
+    // A handle's batch bears ids of lmbatch as well; a batch of the caller's own ids does not.
+    assert_eq!(world.run().len(), 3);
+    assert_eq!(
+        world.at(&["doctor", "-p", "anthropic"]).status.code(),
+        Some(0)
+    );
+    let batch = |id: &str, status: &str| json!({"id": id, "processing_status": status, "request_counts": {"processing": 1}});
+    let body = json!({"data": [batch("msgbatch_a", "in_progress"), batch("msgbatch_b", "ended")], "has_more": false});
+    let list =
+        json!({"operation": "list", "kind": {"status": {"code": 200, "body": body.to_string()}}});
+    world.emulating.post("/_emulator/faults", &list.to_string());
+    let doctor = world.at(&["doctor", "-p", "anthropic"]);
+    // Nothing says that they are of lmbatch.
+    assert_eq!(doctor.status.code(), Some(0), "{}", said(&doctor));
+    for words in [
+        "1 batch that is not recorded has not ended",
+        "1 ended batch was not looked at",
+    ] {
+        assert!(said(&doctor).contains(words), "{}", said(&doctor));
+    }
+}
