@@ -1,6 +1,7 @@
 //! Stage and create. Of every line here ask: if the process dies now, what is paid twice?
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use lmbatch_core::{
@@ -10,6 +11,7 @@ use lmbatch_core::{
 
 use crate::engine::Engine;
 use crate::event::Event;
+use crate::handles::{RunHandles, ShardHandle};
 use crate::pages::{Leads as _, pages};
 use crate::plan::Plan;
 use crate::policy::{Decision, OnDoubt};
@@ -32,11 +34,13 @@ pub(crate) struct Noted {
     staged: Option<Staged>,
     /// The create whose batch is not certain.
     doubted: Option<Intent>,
+    handle: ShardHandle,
 }
 
 impl Noted {
-    pub(crate) fn new(record: &ShardRecord) -> Self {
+    pub(crate) fn new(record: &ShardRecord, run: &Arc<RunHandles>) -> Self {
         Self {
+            handle: ShardHandle::new(run, record),
             key: record.key.clone(),
             epoch: record.epoch,
             staged: staged_in(&record.state),
@@ -65,6 +69,7 @@ impl Noted {
             return Ok(None);
         };
         intent.strangers.push(stranger.clone());
+        self.handle.disowned(stranger);
         self.advance(engine, ShardState::Doubt(intent.clone()))
             .await?;
         Ok(Some(intent))
@@ -96,7 +101,7 @@ impl Engine {
             record.state,
             ShardState::Planned | ShardState::Staged(_) | ShardState::Refused
         );
-        Ok((shard, Noted::new(record), sent))
+        Ok((shard, Noted::new(record, &plan.handles), sent))
     }
 
     /// Everything that is free: what the create needs is at the provider, and noted.
@@ -110,12 +115,19 @@ impl Engine {
         &self,
         plan: &Plan,
         intent: &Intent,
-        posted: bool,
+        known: SentBefore,
     ) -> Result<Created> {
         let (shard, mut noted, sent) = self.begin_single(plan).await?;
         // Another copy of what was prepared may have been sent from here.
-        if !posted && !sent {
-            return self.post(&shard, intent.clone(), &mut noted).await;
+        if known != SentBefore::Maybe && !sent {
+            // A look is free. Whoever sent a copy without a note of it would pay twice.
+            if known == SentBefore::SaidNo
+                && let Ok(Seen::Proved(mut ours)) = self.look(intent).await
+                && let Some(ours) = ours.pop()
+            {
+                return self.take(ours, &mut noted).await;
+            }
+            return self.create_prepared(&shard, intent, &mut noted).await;
         }
         match self.recover(intent, &mut noted).await? {
             Some(created) => Ok(created),
@@ -134,6 +146,20 @@ impl Engine {
                 let intent = self.intent(shard, noted).await?;
                 self.post(shard, intent, noted).await
             }
+            posted => posted,
+        }
+    }
+
+    /// Sends what was prepared, perhaps long ago.
+    async fn create_prepared(
+        &self,
+        shard: &Shard,
+        intent: &Intent,
+        noted: &mut Noted,
+    ) -> Result<Created> {
+        match self.post(shard, intent.clone(), noted).await {
+            // What was uploaded then may be gone by now.
+            Err(error) if may_lack_its_input(&error) => self.create(shard, noted).await,
             posted => posted,
         }
     }
@@ -314,9 +340,11 @@ impl Engine {
         noted: &mut Noted,
     ) -> Result<Created> {
         // Told before it is noted: whoever listens knows the id even if the ledger fails.
+        let handle = noted.handle.created(&batch);
         self.tell(&Event::Created {
             batch: &batch,
             found,
+            handle: &handle,
         });
         let certainty = proof.certainty;
         let state = ShardState::Created {
@@ -425,6 +453,17 @@ fn may_lack_its_input(error: &Error) -> bool {
             || matches!(error.http_status(), Some(403 | 404)))
 }
 
+/// Whether the create of what was prepared was sent before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SentBefore {
+    /// It was prepared in this process.
+    No,
+    /// Its data says that it was not.
+    SaidNo,
+    /// It may have been.
+    Maybe,
+}
+
 /// What became of a search.
 enum Searched {
     /// The batch.
@@ -458,13 +497,14 @@ fn held(intent: &Intent, cause: Option<Error>, looked: &str) -> Error {
         .with_operation("create the batch")
         .with_delivery(Delivery::Unknown)
         .with_retry(Retry::Permanent)
+        .with_label(intent.label.clone())
         .with_message(format!(
             "its answer was lost, and {looked}; it may still be accepted and billed. \
              Look for the label {} or for {} requests at the provider before you send them again",
             intent.label, intent.count
         ));
     match cause {
-        Some(cause) => error.with_source(cause),
+        Some(cause) => error.with_facts_of(&cause).with_source(cause),
         None => error,
     }
 }

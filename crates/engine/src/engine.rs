@@ -9,9 +9,10 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use lmbatch_core::{
     BatchHandle, BatchId, BatchProvider, BatchSnapshot, Certainty, Clock, Error, ErrorKind, Ledger,
-    ListOptions, Nonce, RequestId, Result, Rng, RunRecord, ShardRecord, ShardState, Spool,
+    ListOptions, Nonce, RequestId, Result, Retry, Rng, RunRecord, ShardRecord, ShardState, Spool,
 };
 
+use crate::bounds::Trouble;
 use crate::clock::{SystemClock, SystemRng};
 use crate::event::{Event, Observer, Silent};
 use crate::fetch;
@@ -23,9 +24,9 @@ use crate::plan::{IdChoice, Plan, PlanError, Planner};
 use crate::policy::{BatchLimit, Decision, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy};
 use crate::poll;
 use crate::reader::OutcomeReader;
-use crate::run::Job;
 use crate::source::RequestSource;
-use crate::spool::{Files, TemporarySpool};
+use crate::spool::Files;
+use crate::temporary::TemporarySpool;
 
 /// Takes requests through a provider: plan, stage, create, poll, fetch, output.
 ///
@@ -58,12 +59,16 @@ pub struct Engine {
     durable: bool,
     pub(crate) on_doubt: OnDoubt,
     pub(crate) batch_limit: BatchLimit,
+    /// When the call that this engine is for began.
+    pub(crate) started: Option<Duration>,
+    pub(crate) trouble: Trouble,
 }
 
 /// Bounds of one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunOptions {
-    /// How long to wait for the batch. It goes on without us.
+    /// Time of the run in all: creates, searches for lost creates, polls and reading results. What is under
+    /// way when it is over is dropped where it stands: the record has it as after a crash, and batches go on.
     pub deadline: Option<Duration>,
     /// How often to ask for its status.
     pub max_polls: Option<u32>,
@@ -92,6 +97,8 @@ impl Engine {
             durable: false,
             on_doubt: OnDoubt::default(),
             batch_limit: BatchLimit::default(),
+            started: None,
+            trouble: Trouble::default(),
         }
     }
 
@@ -219,18 +226,7 @@ impl Engine {
     /// Takes a plan to its end: every request of it then has exactly one outcome.
     pub async fn run(&self, plan: Plan, options: RunOptions) -> Result<Finished> {
         let run = self.begin(&plan, None, BTreeMap::new()).await?;
-        Job::new(self, run, plan).await?.drive(options).await
-    }
-
-    /// A run that no one will ask for again: no record of it is kept.
-    pub(crate) async fn run_once(
-        &self,
-        source: Box<dyn RequestSource>,
-        options: RunOptions,
-    ) -> Result<Finished> {
-        let engine = self.once();
-        let plan = engine.plan(source).await?;
-        engine.run(plan, options).await
+        self.drive(run, plan, options).await
     }
 
     /// The same for what no one will ask for again: it leaves nothing in the record, but knows what is
@@ -283,7 +279,7 @@ impl Engine {
 
     /// Takes a plan that was [begun](Self::begin) to its end.
     pub async fn start(&self, run: RunRecord, plan: Plan, options: RunOptions) -> Result<Finished> {
-        Job::new(self, run, plan).await?.drive(options).await
+        self.drive(run, plan, options).await
     }
 
     /// The outcomes of a run that has ended, from its record alone: no one is asked.
@@ -334,7 +330,8 @@ impl Engine {
     /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.
     pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
         self.of_this_account(run)?;
-        self.job(run).await?.drive(options).await
+        let (run, plan) = self.restored(run).await?;
+        self.drive(run, plan, options).await
     }
 
     pub(crate) fn of_this_account(&self, run: &RunRecord) -> Result<()> {
@@ -421,7 +418,8 @@ impl Engine {
     pub async fn submit(&self, plan: Plan) -> Result<BatchHandle> {
         let parts = plan.handle_parts()?;
         let (shard, mut noted, _) = self.begin_single(&plan).await?;
-        let created = self.create(&shard, &mut noted).await?;
+        let created = self.create(&shard, &mut noted).await;
+        let created = created.map_err(|error| self.of_create(error, &plan))?;
         Ok(parts.with_batch(created.batch))
     }
 
@@ -469,9 +467,15 @@ impl Engine {
             "the batch is {}; its results come when it has ended",
             snapshot.status
         );
-        Err(Error::new(ErrorKind::Timeout)
+        // It will end; until then the same call fails.
+        let error = Error::new(ErrorKind::Timeout)
             .with_message(message)
-            .with_batch(snapshot.id))
+            .with_retry(Retry::Temporary)
+            .with_batch(snapshot.id);
+        Err(match snapshot.poll_after {
+            Some(wait) => error.with_retry_after(wait),
+            None => error,
+        })
     }
 
     /// Reads the outcomes back, in the order of the requests. Files are read as you go: keep it off
@@ -528,7 +532,7 @@ impl Engine {
             };
             match self.retries.decide(attempt, &error, self.rng.next_f64()) {
                 Decision::RetryAfter(wait) => self.pause(&error, wait).await,
-                _ if attempt > 1 => return Err(error.with_retry(lmbatch_core::Retry::Exhausted)),
+                _ if attempt > 1 => return Err(error.with_retry(Retry::Exhausted)),
                 _ => return Err(error),
             }
             attempt += 1;
@@ -541,6 +545,7 @@ impl Engine {
     }
 
     pub(crate) fn tell(&self, event: &Event<'_>) {
+        self.trouble.note(event);
         self.observer.observe(event);
     }
 

@@ -75,6 +75,9 @@ impl Place {
     }
 }
 
+/// Bytes of a [`Sent`] in its table.
+pub(crate) const SENT: usize = 20;
+
 /// Which shard a request went out in last, and where it lies in that shard's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sent {

@@ -6,7 +6,9 @@
 
 mod adopt;
 mod answer;
+mod arena;
 mod attach;
+mod bounds;
 mod calls;
 mod clean;
 mod clock;
@@ -14,8 +16,10 @@ mod create;
 mod draft;
 mod engine;
 mod event;
+mod feed;
 mod fetch;
 mod finished;
+mod handles;
 mod index;
 mod invoker;
 mod joiner;
@@ -38,6 +42,7 @@ mod seen;
 mod source;
 mod spool;
 mod structured;
+mod temporary;
 mod update;
 
 pub use adopt::Labelled;
@@ -48,6 +53,7 @@ pub use clock::{SystemClock, SystemRng};
 pub use engine::{Engine, RunOptions};
 pub use event::{Event, Observer};
 pub use finished::Finished;
+pub use handles::CreatedHandle;
 pub use invoker::LMInvoker;
 pub use memory::MemoryLedger;
 pub use named::{Run, RunOutput};
@@ -61,5 +67,6 @@ pub use policy::{
 pub use prepared::Prepared;
 pub use reader::OutcomeReader;
 pub use source::{Entry, IdView, RequestSource, Sourced};
-pub use spool::{FolderSpool, TemporarySpool};
+pub use spool::FolderSpool;
+pub use temporary::TemporarySpool;
 pub use update::Changes;

@@ -10,6 +10,7 @@ use lmbatch_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::draft::{Drafted, body, draft};
+use crate::handles::RunHandles;
 use crate::index::{Echo, Reader};
 use crate::policy::BatchLimit;
 use crate::source::RequestSource;
@@ -30,6 +31,8 @@ pub struct Plan {
     pub(crate) provider: ProviderId,
     pub(crate) account: lmbatch_core::AccountId,
     pub(crate) order: Option<lmbatch_core::Order>,
+    /// Its batches, once they are created.
+    pub(crate) handles: Arc<RunHandles>,
 }
 
 /// A shard of a plan.
@@ -52,11 +55,8 @@ impl Plan {
     }
 
     /// Lets go of what lies in the spool, though a record was to be kept of it.
-    pub fn discard(mut self) {
-        self.shards.clear();
-        if let Some(files) = Arc::get_mut(&mut self.files) {
-            files.discard();
-        }
+    pub fn discard(self) {
+        self.files.keep(false);
     }
 
     /// Batches that it needs.
@@ -148,7 +148,7 @@ impl HandleParts {
     pub(crate) fn id_choice(&self) -> IdChoice {
         match self.ids {
             IdRule::Verbatim => IdChoice::Callers,
-            IdRule::Ordinal(_) => IdChoice::Ours,
+            IdRule::Ordinal(_) | IdRule::Part { .. } => IdChoice::Ours,
         }
     }
 
@@ -321,18 +321,29 @@ impl Planner {
                 0,
             )
         });
+        let shards = shards.collect::<Result<_>>()?;
+        let ids = match self.ids {
+            IdChoice::Ours => IdRule::Ordinal(self.nonce.clone()),
+            IdChoice::Callers => IdRule::Verbatim,
+        };
+        let (files, account) = (Arc::new(files), self.provider.account());
         Ok(Plan {
-            shards: shards.collect::<Result<_>>()?,
+            shards,
             requests,
             digest,
-            ids: match self.ids {
-                IdChoice::Ours => IdRule::Ordinal(self.nonce.clone()),
-                IdChoice::Callers => IdRule::Verbatim,
-            },
+            handles: RunHandles::new(
+                Arc::clone(&files),
+                codec.id().clone(),
+                account.clone(),
+                ids.clone(),
+                requests,
+                None,
+            ),
+            ids,
             nonce: self.nonce,
-            files: Arc::new(files),
+            files,
             provider: codec.id().clone(),
-            account: self.provider.account(),
+            account,
             order: None,
         })
     }
@@ -346,25 +357,37 @@ pub(crate) fn restored(
     shards: &[ShardRecord],
 ) -> Result<Plan> {
     let files = Files::new(spool, run.nonce.as_str(), true);
-    let shards = shards.iter().map(|record| {
-        planned(
-            provider.codec(),
-            &files,
-            &run.nonce,
-            record.key.shard,
-            record.class.clone(),
-            record.count,
-            record.bytes,
-            record.attempt,
-        )
-    });
+    let shards: Vec<PlannedShard> = shards
+        .iter()
+        .map(|record| {
+            planned(
+                provider.codec(),
+                &files,
+                &run.nonce,
+                record.key.shard,
+                record.class.clone(),
+                record.count,
+                record.bytes,
+                record.attempt,
+            )
+        })
+        .collect::<Result<_>>()?;
+    let files = Arc::new(files);
     Ok(Plan {
-        shards: shards.collect::<Result<_>>()?,
+        shards,
         requests: run.requests,
         digest: run.digest.clone(),
         ids: run.ids.clone(),
         nonce: run.nonce.clone(),
-        files: Arc::new(files),
+        handles: RunHandles::new(
+            Arc::clone(&files),
+            run.provider.clone(),
+            run.account.clone(),
+            run.ids.clone(),
+            run.requests,
+            run.order,
+        ),
+        files,
         provider: run.provider.clone(),
         account: run.account.clone(),
         order: run.order,

@@ -44,7 +44,11 @@ impl Job<'_> {
             return Ok(0);
         }
         let attempt = self.run.attempt + 1;
-        self.engine.tell(&Event::Requeued { requests, attempt });
+        self.engine.tell(&Event::Requeued {
+            requests,
+            // The first try is number 1.
+            attempt: attempt + 1,
+        });
         let records: Vec<_> = new.iter().map(|shard| shard.record(&self.run.id)).collect();
         // From here on the run knows them; before, nothing has happened.
         self.note(attempt, false, &records).await?;
@@ -52,7 +56,7 @@ impl Job<'_> {
             self.plan.shards.push(planned.clone());
             self.works.push(Work {
                 planned,
-                noted: Noted::new(record),
+                noted: Noted::new(record, &self.plan.handles),
                 stage: Stage::Waiting,
             });
         }

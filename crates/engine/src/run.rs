@@ -110,7 +110,7 @@ impl<'a> Job<'a> {
             };
             works.push(Work {
                 planned: planned.clone(),
-                noted: Noted::new(&record),
+                noted: Noted::new(&record, &plan.handles),
                 stage,
             });
         }
@@ -132,7 +132,7 @@ impl<'a> Job<'a> {
 
     /// Takes every shard as far as it goes.
     pub(crate) async fn drive(mut self, options: RunOptions) -> Result<Finished> {
-        let start = self.engine.clock.elapsed();
+        let start = self.engine.started();
         loop {
             self.create_all().await?;
             self.heed().await?;
@@ -368,7 +368,7 @@ impl<'a> Job<'a> {
                 }
             };
             if certainty == Certainty::Presumed && self.harvest.tally.is_a_strangers(&before) {
-                let error = a_strangers(&snapshot.id);
+                let error = a_strangers(&snapshot.id).with_label(work.planned.shard.label.clone());
                 self.disown(at, &snapshot.id, error).await?;
                 continue;
             }
