@@ -138,7 +138,7 @@ async fn a_run_is_cancelled_while_someone_else_waits_for_it() {
         let outcomes = output.unwrap().outcomes().unwrap();
         let outcomes: Vec<_> = outcomes.try_collect().await.unwrap();
         assert_eq!(outcomes.len(), 1_000, "{}", subject.name);
-        let kind = |outcome: &Outcome| outcome.value().err().map(lmbatch::RequestError::kind);
+        let kind = |outcome: &Outcome| outcome.value().err().map(|error| error.kind());
         let kinds: Vec<_> = outcomes.iter().map(|(_, outcome)| kind(outcome)).collect();
         // Some are answered by then, and none of the others is anything else.
         let cancelled = Some(ErrorKind::Cancelled);

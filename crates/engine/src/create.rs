@@ -244,7 +244,12 @@ impl Engine {
                 .retries
                 .decide_create(attempt, &error, self.rng.next_f64())
             {
-                Decision::RetryAfter(wait) => self.pause(&error, wait).await,
+                Decision::RetryAfter(wait) => {
+                    // There is no batch: whoever goes on after a crash, or a timeout, need not look for one.
+                    let staged = ShardState::Staged(intent.staged.clone());
+                    noted.advance(self, staged).await?;
+                    self.pause(&error, wait).await;
+                }
                 Decision::Find => match self.settle(&intent, noted, Some(error), again).await? {
                     Some(created) => return Ok(created),
                     None => {

@@ -26,7 +26,7 @@ impl StateFolder {
         make(&folder).map_err(|e| Error::local("making the state folder", e))?;
         if let Some(kind) = network(&folder) {
             return Err(Error::new(ErrorKind::Local).with_message(format!(
-                "the state folder {} lies on a network file system ({kind}), whose locks and syncs cannot be trusted with what is paid for; name one on a local disk with --state-dir or LMBATCH_STATE_DIR",
+                "the state folder {} lies on a network file system ({kind}), whose locks and syncs cannot be trusted with what is paid for; name one on a local disk",
                 folder.display()
             )));
         }
@@ -131,7 +131,7 @@ fn lock(folder: &Path) -> Result<File> {
             // Who it is helps; that there is someone is enough.
             let _ = file.read_to_string(&mut holder);
             return Err(Error::new(ErrorKind::Local).with_message(format!(
-                "the state folder {} is in use by process {}; wait for it, or name another with --state-dir",
+                "the state folder {} is in use by process {}; wait for it, or name another folder",
                 folder.display(),
                 holder.trim()
             )));
