@@ -1,6 +1,5 @@
 //! Hundreds of live batches in a process that may have 256 files open.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::process::Command;
 use std::time::Duration;

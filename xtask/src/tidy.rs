@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_check_that_nobody_asked_for_is_found() {
+    fn a_schema_check_without_its_feature_is_found() {
         let with = "lmbatch v0.1.0 (/x)\njsonschema v0.61.2\nserde v1.0.229 (*)";
         let without = "lmbatch v0.1.0 (/x)\njsonschema-value v0.61.2";
         for (brings, tree, bad) in [

@@ -18,7 +18,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     async fn sleep(&self, duration: Duration);
 
     /// Waits until [`elapsed`](Self::elapsed) is at least `at`, for a bound on other work that may sleep
-    /// itself. A clock that moves on only when somebody sleeps is not moved on by this.
+    /// itself. A clock of tests that is moved on by sleeps is not moved on by this.
     async fn reached(&self, at: Duration) {
         loop {
             let left = at.saturating_sub(self.elapsed());

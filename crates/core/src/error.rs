@@ -376,7 +376,7 @@ impl Error {
             return Ok(&[]);
         };
         if self.0.read.get().is_none() {
-            // Whoever reads at the same time reads the same.
+            // Another thread that reads at the same time reads the same.
             let _ = self.0.read.set(source.handles()?);
         }
         Ok(self.0.read.get().map_or(&[], Vec::as_slice))

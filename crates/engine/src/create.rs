@@ -120,7 +120,7 @@ impl Engine {
         let (shard, mut noted, sent) = self.begin_single(plan).await?;
         // Another copy of what was prepared may have been sent from here.
         if known != SentBefore::Maybe && !sent {
-            // A look is free. Whoever sent a copy without a note of it would pay twice.
+            // A look is free, and a copy that was sent without a note of it would be paid for twice.
             if known == SentBefore::SaidNo
                 && let Ok(Seen::Proved(mut ours)) = self.look(intent).await
                 && let Some(ours) = ours.pop()
@@ -245,7 +245,7 @@ impl Engine {
                 .decide_create(attempt, &error, self.rng.next_f64())
             {
                 Decision::RetryAfter(wait) => {
-                    // There is no batch: whoever goes on after a crash, or a timeout, need not look for one.
+                    // There is no batch: the next process, or call, need not search for one.
                     let staged = ShardState::Staged(intent.staged.clone());
                     noted.advance(self, staged).await?;
                     self.pause(&error, wait).await;

@@ -437,8 +437,9 @@ impl Engine {
             return Err(Error::invalid_input(message).with_batch(handle.batch.clone()));
         }
         let snapshot = self.ended(self.known(&handle.batch).await?)?;
-        let files = self.files()?;
-        let joiner = Joiner::of_handle(handle, &files)?;
+        let (files, handle) = (self.files()?, handle.clone());
+        let work = move || Joiner::of_handle(&handle, &files).map(|joiner| (files, joiner));
+        let (files, joiner) = blocking(work).await??;
         fetch::fetch(self, files, joiner, snapshot).await
     }
 
@@ -554,7 +555,7 @@ impl Engine {
             return Ok(Arc::clone(spool));
         }
         let spool =
-            TemporarySpool::new().map_err(|e| Error::local("making a temporary folder", e))?;
+            TemporarySpool::new().map_err(|e| Error::local("making a temporary spool", e))?;
         Ok(Arc::new(spool))
     }
 }

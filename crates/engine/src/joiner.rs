@@ -5,8 +5,8 @@ use std::io::Write as _;
 
 use lmbatch_core::{BatchHandle, Error, IdRule, Nonce, RequestId, Result};
 
+use crate::handles::RunHandles;
 use crate::index::{Echo, Reader, Writer};
-use crate::plan::Plan;
 use crate::spool::Files;
 
 /// Leads ids on the wire back to requests.
@@ -35,17 +35,18 @@ pub(crate) enum Joiner {
 }
 
 impl Joiner {
-    pub(crate) fn of_plan(plan: &Plan) -> Result<Self> {
-        Ok(match &plan.ids {
+    /// Of all requests of a run. Reads files: not for an async thread.
+    pub(crate) fn of_run(run: &RunHandles) -> Result<Self> {
+        Ok(match &run.ids {
             IdRule::Ordinal(nonce) | IdRule::Part { nonce, .. } => Self::Ordinal {
                 nonce: nonce.clone(),
-                count: plan.ordinals(),
+                count: run.order.map_or(run.requests, |order| order.ordinals),
             },
             IdRule::Verbatim => {
-                let mut reader = Reader::new(plan.files.open("echo")?);
+                let mut reader = Reader::new(run.files.open("echo")?);
                 let mut echo = Echo::default();
-                let mut ordinals = HashMap::with_capacity(plan.requests as usize);
-                for ordinal in 0..plan.requests {
+                let mut ordinals = HashMap::with_capacity(run.requests as usize);
+                for ordinal in 0..run.requests {
                     echo.read(&mut reader)
                         .map_err(|e| Error::local("reading the spool", e))?;
                     ordinals.insert(crate::plan::request_id(&echo.id).as_str().into(), ordinal);

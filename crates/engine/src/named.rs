@@ -106,8 +106,8 @@ impl<'a> Run<'a> {
     }
     /// Time of the whole run from now on: reading its requests, uploads, creates, searches for a create whose
     /// answer was lost, polls and downloads. When it is over the run ends with an error of the kind
-    /// [`Timeout`](lmbatch_core::ErrorKind::Timeout), wherever it stands. Its batches go on, and asked for again it
-    /// is gone on with.
+    /// [`Timeout`](lmbatch_core::ErrorKind::Timeout), wherever it stands. Its batches go on, and the same name
+    /// resumes it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.deadline = Some(timeout);
         self

@@ -15,6 +15,9 @@ use crate::plan::{HandleParts, IdChoice, Plan};
 /// crash looks for the batch before it creates one. Data without a state, of an earlier lmbatch, may have been
 /// sent.
 ///
+/// Two processes that send the same data at once may both create a batch: take a job from its queue, or from its
+/// table, in one place at a time.
+///
 /// ```no_run
 /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> Result<(), Box<dyn std::error::Error>> {
 /// use lmbatch_engine::Prepared;

@@ -1,13 +1,15 @@
 //! A run: shards become batches, batches are waited for, results are sealed. Each step is noted before
 //! the next, so that any process can go on from any of them.
 
+use std::sync::Arc;
+
 use lmbatch_core::{
     BatchId, BatchProblem, BatchSnapshot, BatchStatus, Certainty, Error, ErrorKind, RequestError,
     Result, Retry, RunRecord, Segment, ShardRecord, ShardState,
 };
 
 use crate::create::{Created, Noted};
-use crate::engine::{Engine, RunOptions};
+use crate::engine::{Engine, RunOptions, blocking};
 use crate::event::Event;
 use crate::fetch::{Harvest, INDEX, PARTIAL_INDEX, segment_number};
 use crate::finished::Finished;
@@ -80,7 +82,9 @@ impl Work {
 impl<'a> Job<'a> {
     /// A run as the ledger knows it; what was sealed is read again.
     pub(crate) async fn new(engine: &'a Engine, run: RunRecord, plan: Plan) -> Result<Job<'a>> {
-        let mut harvest = Harvest::new(engine, Joiner::of_plan(&plan)?, &plan.files);
+        let handles = Arc::clone(&plan.handles);
+        let joiner = blocking(move || Joiner::of_run(&handles)).await??;
+        let mut harvest = Harvest::new(engine, joiner, &plan.files);
         let records = engine.ledger.shards(&run.id).await?;
         let mut works = Vec::with_capacity(records.len());
         let mut sealed: Vec<(Segment, u32)> = Vec::new();

@@ -364,7 +364,7 @@ async fn an_attempt_is_counted_from_one() {
 
 /// Of two tasks with one record one wins; the other is told why it did not.
 #[tokio::test]
-async fn whoever_loses_a_run_to_another_task_is_told_that_it_goes_on_there() {
+async fn the_task_that_loses_a_run_to_another_is_told_that_it_goes_on_there() {
     let world = World::new(Script::default());
     let (ledger, invoker) = world.recorded();
     let invoker = invoker.observe({

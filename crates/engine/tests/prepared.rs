@@ -51,7 +51,7 @@ async fn what_was_never_sent_is_created_at_once_in_any_process() {
     let other = process(&provider, &clock, 3);
     assert_eq!(send(&other, kept.sending()).await.unwrap(), batch);
     assert_eq!(provider.accepted(), 1);
-    // And whoever did not store that it was being sent has one look, which is free.
+    // A worker that did not store that it was being sent has one look, which is free.
     let careless = process(&provider, &clock, 4);
     assert_eq!(send(&careless, stored(&prepared)).await.unwrap(), batch);
     assert_eq!(provider.accepted(), 1);

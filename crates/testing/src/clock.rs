@@ -13,7 +13,7 @@ use lmbatch_core::{Clock, Rng};
 /// A clock that moves only when somebody sleeps. Starts at the epoch.
 ///
 /// Work that is [bounded](Clock::reached) by a time is cut off at that time, as by a real clock: a sleep past
-/// it stops there, and lets whoever waits for it go first.
+/// it stops there, and lets the bound go first.
 #[derive(Debug, Default)]
 pub struct TestClock {
     state: Mutex<State>,
@@ -28,7 +28,7 @@ struct State {
 }
 
 impl State {
-    /// Moves on to `at`, unless it is there, and wakes whoever waited for it.
+    /// Moves on to `at`, unless it is there, and wakes the bounds that are reached.
     fn move_to(&mut self, at: Duration) {
         self.elapsed = self.elapsed.max(at);
         let due = self.bounds.iter().filter(|(_, at, _)| *at <= self.elapsed);
