@@ -274,12 +274,7 @@ async fn a_typed_answer_that_is_none_keeps_its_problem_and_its_words() {
                 Problem::InvalidStructured,
                 true,
             ),
-            (
-                "refuses",
-                ErrorKind::GenerationFailed,
-                refused,
-                false,
-            ),
+            ("refuses", ErrorKind::GenerationFailed, refused, false),
         ] {
             let error = sums[id].value().unwrap_err();
             assert_eq!(
