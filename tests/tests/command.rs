@@ -267,7 +267,7 @@ fn what_cannot_work_is_refused_with_its_own_exit_code() {
             "top_k",
         ),
         (
-            vec!["run", "in.jsonl", "-m", "openai/m", "--timeout", "1ms"],
+            vec!["run", "in.jsonl", "-m", "openai/m", "--timeout", "1s"],
             4,
             "it goes on at the provider",
         ),
@@ -301,7 +301,7 @@ fn another_process_goes_on_with_the_run() {
     );
     let at = |args: &[&str]| emulating.run_at("openai", folder.path(), args);
     let asked = ["run", "in.jsonl", "-m", "openai/m", "-o", "out.jsonl"];
-    let run = at(&[&asked[..], &["--timeout", "1ms"]].concat());
+    let run = at(&[&asked[..], &["--timeout", "1s"]].concat());
     assert_eq!(run.status.code(), Some(4), "{}", said(&run));
     assert!(
         said(&run).contains("go on with: lmbatch resume r-"),

@@ -12,7 +12,7 @@ fn what_is_said_to_type_next_can_be_typed() {
     let output = "my $HOME.jsonl";
     let run = ["run", "-o", output, "--state-dir", "it's here"];
     for (first, output) in [
-        (&[&run[..], &["--timeout", "1ms"]].concat()[..], output),
+        (&[&run[..], &["--timeout", "1s"]].concat()[..], output),
         (
             &["create", "--handle", "a handle.json"],
             "in.openai.m.jsonl",

@@ -40,6 +40,7 @@ pub(crate) fn tidy() -> Result<(), String> {
     let mut found = Vec::new();
     edges(&mut found)?;
     features(&mut found)?;
+    schema(&mut found)?;
     let files = output(
         "git",
         &["ls-files", "--cached", "--others", "--exclude-standard"],
@@ -113,6 +114,43 @@ fn features(found: &mut Vec<String>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The schema check comes with its feature and with no other: it is a quarter of what the facade builds.
+fn schema(found: &mut Vec<String>) -> Result<(), String> {
+    for (features, brings) in [
+        ("", false),
+        ("anthropic", false),
+        ("all-providers,durable", false),
+        ("schema", true),
+    ] {
+        let arguments = [
+            "tree",
+            "--locked",
+            "--package",
+            "lmbatch",
+            "--no-default-features",
+            "--features",
+            features,
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ];
+        let tree = output("cargo", &arguments)?;
+        found.extend(schema_of(features, brings, &tree));
+    }
+    Ok(())
+}
+
+/// What is wrong with the tree of some features of the facade.
+fn schema_of(features: &str, brings: bool, tree: &str) -> Option<String> {
+    let is_there = tree
+        .lines()
+        .any(|line| line.split(' ').next() == Some("jsonschema"));
+    let what = if is_there { "bring" } else { "do not bring" };
+    (is_there != brings)
+        .then(|| format!("crates/lmbatch: the features {features:?} {what} jsonschema"))
 }
 
 /// Which crate may depend on which.
@@ -335,6 +373,20 @@ mod tests {
             ("crates/cli/Cargo.toml", "[lints]\nworkspace = true", 0),
         ] {
             assert_eq!(file(path, text).len(), finds, "{path}: {text:.30}");
+        }
+    }
+
+    #[test]
+    fn a_schema_check_without_its_feature_is_found() {
+        let with = "lmbatch v0.1.0 (/x)\njsonschema v0.61.2\nserde v1.0.229 (*)";
+        let without = "lmbatch v0.1.0 (/x)\njsonschema-value v0.61.2";
+        for (brings, tree, bad) in [
+            (false, without, false),
+            (false, with, true),
+            (true, with, false),
+            (true, without, true),
+        ] {
+            assert_eq!(schema_of("x", brings, tree).is_some(), bad, "{tree}");
         }
     }
 

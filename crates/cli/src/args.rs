@@ -109,7 +109,7 @@ pub(crate) struct RunArgs {
     /// Time between two polls, such as 30s [default: from 2s growing to 60s].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) poll_interval: Option<Duration>,
-    /// Stop waiting after so long, such as 2h; the batch goes on.
+    /// Stop after so long, such as 2h, wherever the run stands; its batches go on.
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
     /// Create the batches, and wait for nothing; go on with `lmbatch resume`.
@@ -327,7 +327,7 @@ pub(crate) struct ResumeOptions {
     /// Time between two polls, such as 30s [default: from 2s growing to 60s].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) poll_interval: Option<Duration>,
-    /// Stop waiting after so long, such as 2h; the run goes on.
+    /// Stop after so long, such as 2h, wherever the run stands; its batches go on.
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
     /// Send a request that was not answered, and may be if it is asked again, so often in all.

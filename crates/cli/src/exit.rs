@@ -114,7 +114,10 @@ fn bad_input(bad: &BadInput, input: &str) -> String {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match error.kind() {
-            ErrorKind::Timeout if error.batch().is_some() => Exit::Unfinished,
+            // The time of the run is over, and not that of an exchange.
+            ErrorKind::Timeout if error.batch().is_some() || error.provider().is_none() => {
+                Exit::Unfinished
+            }
             ErrorKind::Doubt => Exit::Held,
             // Ours, not the provider's: it is said before anything is sent.
             ErrorKind::InvalidInput if error.http_status().is_none() && error.batch().is_none() => {

@@ -166,7 +166,7 @@ impl Observer for Progress {
             Event::Doubt { .. } => self.warn(
                 "the answer to the create was lost; looking for the batch, and creating none",
             ),
-            Event::Created { batch, found } => self.created(batch, *found),
+            Event::Created { batch, found, .. } => self.created(batch, *found),
             Event::Polled { snapshot, .. } => {
                 if let Some(text) = self.of_several(snapshot) {
                     return self.tell(text);
@@ -189,8 +189,7 @@ impl Observer for Progress {
                 self.tell(format!("reading results · {rows} rows, {}", size(*bytes)))
             }
             Event::Requeued { requests, attempt } => self.tell(format!(
-                "{requests} requests were not answered and go out again (try {})",
-                attempt + 1
+                "{requests} requests were not answered and go out again (try {attempt})"
             )),
             Event::Following {
                 held,

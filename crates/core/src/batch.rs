@@ -580,6 +580,13 @@ pub enum IdRule {
     Verbatim,
     /// They are ours, and carry the request's place.
     Ordinal(Nonce),
+    /// They are ours, and carry the request's place in a run of which the batch holds a part.
+    Part {
+        /// Common part of the ids.
+        nonce: Nonce,
+        /// Stretches of consecutive places, each as `[first, count]`, in the order of the requests.
+        stretches: Vec<[u32; 2]>,
+    },
 }
 
 #[cfg(test)]

@@ -16,6 +16,18 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
     /// Waits.
     async fn sleep(&self, duration: Duration);
+
+    /// Waits until [`elapsed`](Self::elapsed) is at least `at`, for a bound on other work that may sleep
+    /// itself. A clock of tests that is moved on by sleeps is not moved on by this.
+    async fn reached(&self, at: Duration) {
+        loop {
+            let left = at.saturating_sub(self.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            self.sleep(left).await;
+        }
+    }
 }
 
 /// The source of chance, for nonces and jitter.

@@ -1,11 +1,12 @@
-//! What goes wrong, said once: for a call ([`Error`]) and for one request ([`RequestError`]).
+//! Errors of calls; those of single requests are [`RequestError`](crate::RequestError)s.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BatchId, ProviderId};
+use crate::{BatchHandle, BatchId, HandleSource, Label, ProviderId};
 
 /// The result of a call.
 ///
@@ -40,7 +41,7 @@ macro_rules! kinds {
                 match self { $(Self::$name => $word),+ }
             }
 
-            fn sentence(self) -> &'static str {
+            pub(crate) fn sentence(self) -> &'static str {
                 match self { $(Self::$name => $text),+ }
             }
         }
@@ -154,8 +155,10 @@ pub enum Delivery {
 /// assert_eq!(error.to_string(), "failed to wait for the batch: timed out (batch b1)");
 /// assert_eq!(error.batch().map(|batch| batch.as_str()), Some("b1"));
 /// ```
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     retry: Retry,
@@ -167,9 +170,12 @@ struct Inner {
     request_id: Option<Box<str>>,
     retry_after: Option<Duration>,
     batch: Option<BatchId>,
+    label: Option<Label>,
     message: Option<Box<str>>,
     provider_message: Option<Box<str>>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    handles: Option<Arc<dyn HandleSource>>,
+    read: OnceLock<Vec<BatchHandle>>,
 }
 
 impl Error {
@@ -186,9 +192,12 @@ impl Error {
             request_id: None,
             retry_after: None,
             batch: None,
+            label: None,
             message: None,
             provider_message: None,
             source: None,
+            handles: None,
+            read: OnceLock::new(),
         }))
     }
 
@@ -202,10 +211,17 @@ impl Error {
         Self::new(ErrorKind::InvalidInput).with_message(message)
     }
 
-    /// [`ErrorKind::Local`], with what was being done.
+    /// [`ErrorKind::Local`], with what was being done. [`Retry::Temporary`] where this process, or the whole
+    /// machine, has as many files open as it may: that passes.
     pub fn local(doing: impl Into<Box<str>>, source: std::io::Error) -> Self {
+        let retry = if has_too_many_open_files(&source) {
+            Retry::Temporary
+        } else {
+            Retry::Permanent
+        };
         Self::new(ErrorKind::Local)
             .with_message(doing)
+            .with_retry(retry)
             .with_source(source)
     }
 
@@ -266,6 +282,25 @@ impl Error {
         self.0.batch = Some(batch);
         self
     }
+    /// Takes over where `other` came from: provider, HTTP status, code and request id. What is set stays.
+    pub fn with_facts_of(mut self, other: &Self) -> Self {
+        let (mine, theirs) = (&mut *self.0, &*other.0);
+        mine.provider = mine.provider.take().or_else(|| theirs.provider.clone());
+        mine.http_status = mine.http_status.or(theirs.http_status);
+        mine.code = mine.code.take().or_else(|| theirs.code.clone());
+        mine.request_id = mine.request_id.take().or_else(|| theirs.request_id.clone());
+        self
+    }
+    /// Sets the label that the batch carries, or would carry, at the provider.
+    pub fn with_label(mut self, label: Label) -> Self {
+        self.0.label = Some(label);
+        self
+    }
+    /// Attaches the batches that the failed call had created by then. Replaces those attached before.
+    pub fn with_handles(mut self, handles: Arc<dyn HandleSource>) -> Self {
+        (self.0.handles, self.0.read) = (Some(handles), OnceLock::new());
+        self
+    }
     /// Our own words; printed. Never from a provider.
     pub fn with_message(mut self, message: impl Into<Box<str>>) -> Self {
         self.0.message = Some(message.into());
@@ -281,7 +316,7 @@ impl Error {
         mut self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -325,6 +360,35 @@ impl Error {
     pub fn batch(&self) -> Option<&BatchId> {
         self.0.batch.as_ref()
     }
+    /// Label that the batch carries, or would carry, at the provider: where it is not known whether a create
+    /// was accepted, the batch is searched for by this label at providers that keep labels.
+    pub fn label(&self) -> Option<&Label> {
+        self.0.label.as_ref()
+    }
+    /// Handle of the batch that the failed call had created: the one named by [`batch`](Self::batch), else the
+    /// first. `None` where no batch was created, or where [`handles`](Self::handles) fails.
+    ///
+    /// The batch goes on at the provider, and its outcomes can be retrieved later under the caller's ids.
+    pub fn handle(&self) -> Option<&BatchHandle> {
+        let handles = self.handles().ok()?;
+        let named = handles.iter().find(|one| Some(&one.batch) == self.batch());
+        named.or(handles.first())
+    }
+    /// Handles of all batches that the failed call had created by then, in the order of their creation; none
+    /// where none was created. They are read when they are asked for, from files of the run, and kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where the files of the run cannot be read.
+    pub fn handles(&self) -> Result<&[BatchHandle]> {
+        let Some(source) = &self.0.handles else {
+            return Ok(&[]);
+        };
+        if self.0.read.get().is_none() {
+            // Another thread that reads at the same time reads the same.
+            let _ = self.0.read.set(source.handles()?);
+        }
+        Ok(self.0.read.get().map_or(&[], Vec::as_slice))
+    }
     /// Our own words.
     pub fn message(&self) -> Option<&str> {
         self.0.message.as_deref()
@@ -332,29 +396,6 @@ impl Error {
     /// The provider's words. They may quote a prompt: do not log them.
     pub fn provider_message(&self) -> Option<&str> {
         self.0.provider_message.as_deref()
-    }
-
-    /// The same as data, for the requests of a batch that failed as a whole.
-    ///
-    /// ```
-    /// use lmbatch_core::{ErrorKind, RequestError};
-    /// let error = RequestError::new(ErrorKind::ContextOverflow).with_http_status(400);
-    /// assert!(!error.is_retryable());
-    /// assert_eq!(error.to_string(), "the request is longer than the model takes (HTTP 400)");
-    /// ```
-    pub fn to_request_error(&self) -> RequestError {
-        RequestError {
-            kind: self.0.kind,
-            code: self.0.code.as_deref().map(str::to_owned),
-            message: self
-                .0
-                .provider_message
-                .as_deref()
-                .or(self.0.message.as_deref())
-                .map(str::to_owned),
-            http_status: self.0.http_status,
-            retryable: self.0.retry == Retry::Temporary,
-        }
     }
 }
 
@@ -402,6 +443,7 @@ impl fmt::Debug for Error {
             .field("request_id", &e.request_id)
             .field("retry_after", &e.retry_after)
             .field("batch", &e.batch)
+            .field("label", &e.label)
             .field("message", &e.message)
             .field("source", &e.source)
             .finish_non_exhaustive()
@@ -414,140 +456,10 @@ impl std::error::Error for Error {
     }
 }
 
-/// Why one request has no answer: plain data, which a ledger or an output line can hold.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RequestError {
-    kind: ErrorKind,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    http_status: Option<u16>,
-    #[serde(default)]
-    retryable: bool,
+/// Whether the process (`EMFILE`) or the machine (`ENFILE`) has as many files open as it may.
+fn has_too_many_open_files(error: &std::io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
 }
-
-impl RequestError {
-    /// An error that asking again would not cure.
-    pub fn new(kind: ErrorKind) -> Self {
-        Self {
-            kind,
-            code: None,
-            message: None,
-            http_status: None,
-            retryable: false,
-        }
-    }
-
-    /// [`ErrorKind::InvalidInput`], saying what is wrong.
-    pub fn invalid_input(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::InvalidInput).with_message(message)
-    }
-
-    /// [`ErrorKind::Unsupported`], saying what the provider cannot take.
-    pub fn unsupported(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Unsupported).with_message(message)
-    }
-
-    /// The provider's structured code.
-    pub fn with_code(mut self, code: impl Into<String>) -> Self {
-        self.code = Some(code.into());
-        self
-    }
-    /// The words: the provider's, or ours.
-    pub fn with_message(mut self, message: impl Into<String>) -> Self {
-        self.message = Some(message.into());
-        self
-    }
-    /// The HTTP status that the row carries.
-    pub fn with_http_status(mut self, status: u16) -> Self {
-        self.http_status = Some(status);
-        self
-    }
-    /// Whether asking again may succeed.
-    pub fn retryable(mut self, retryable: bool) -> Self {
-        self.retryable = retryable;
-        self
-    }
-
-    /// What kind of thing went wrong.
-    pub fn kind(&self) -> ErrorKind {
-        self.kind
-    }
-    /// The provider's structured code.
-    pub fn code(&self) -> Option<&str> {
-        self.code.as_deref()
-    }
-    /// The words, which may quote the prompt: for the caller, not for logs.
-    pub fn message(&self) -> Option<&str> {
-        self.message.as_deref()
-    }
-    /// The HTTP status that the row carried.
-    pub fn http_status(&self) -> Option<u16> {
-        self.http_status
-    }
-    /// Whether asking again may succeed.
-    pub fn is_retryable(&self) -> bool {
-        self.retryable
-    }
-}
-
-impl fmt::Display for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.sentence())?;
-        match (&self.code, self.http_status) {
-            (Some(code), Some(status)) => write!(f, " (HTTP {status}, code {code})"),
-            (Some(code), None) => write!(f, " (code {code})"),
-            (None, Some(status)) => write!(f, " (HTTP {status})"),
-            (None, None) => Ok(()),
-        }
-    }
-}
-
-impl fmt::Debug for RequestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestError")
-            .field("kind", &self.kind)
-            .field("code", &self.code)
-            .field("http_status", &self.http_status)
-            .field("retryable", &self.retryable)
-            .finish_non_exhaustive()
-    }
-}
-
-impl std::error::Error for RequestError {}
-
-/// So that `outcome.value()?` works where a function returns our [`Error`].
-impl From<&RequestError> for Error {
-    fn from(request: &RequestError) -> Self {
-        let mut error = Self::new(request.kind).with_source(request.clone());
-        if let Some(status) = request.http_status {
-            error = error.with_http_status(status);
-        }
-        if let Some(code) = &request.code {
-            error = error.with_code(code.as_str());
-        }
-        error
-    }
-}
-
-impl From<crate::StructuredError> for Error {
-    fn from(error: crate::StructuredError) -> Self {
-        Self::new(ErrorKind::InvalidStructured).with_source(error)
-    }
-}
-
-impl From<crate::AttachmentError> for Error {
-    fn from(error: crate::AttachmentError) -> Self {
-        Self::invalid_input(error.to_string())
-    }
-}
-
-/// A row of results that is not what the provider's rows look like.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the row could not be read")]
-pub struct RowError;
 
 #[cfg(test)]
 mod tests {
@@ -606,72 +518,42 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
-    fn an_error_of_a_call_is_one_of_its_requests_with_the_providers_words_first() {
-        let error = Error::new(ErrorKind::ContextOverflow)
-            .with_http_status(400)
-            .with_code("too_long")
-            .with_message("ours")
-            .with_retry(Retry::Permanent);
-        let request = error.to_request_error();
-        let facts = (request.kind(), request.http_status(), request.code());
-        assert_eq!(
-            facts,
-            (ErrorKind::ContextOverflow, Some(400), Some("too_long"))
-        );
-        assert_eq!(
-            (request.message(), request.is_retryable()),
-            (Some("ours"), false)
-        );
-        let theirs = error
-            .with_provider_message("theirs")
-            .with_retry(Retry::Temporary);
-        let request = theirs.to_request_error();
-        assert_eq!(
-            (request.message(), request.is_retryable()),
-            (Some("theirs"), true)
-        );
-        // And back, so that `?` works in functions that return ours.
-        let back = Error::from(&request);
-        let facts = (back.kind(), back.http_status(), back.code());
-        assert_eq!(
-            facts,
-            (ErrorKind::ContextOverflow, Some(400), Some("too_long"))
-        );
-        assert!(std::error::Error::source(&back).is_some());
-    }
-
-    #[test]
-    fn a_request_error_names_its_status_and_code() {
-        let error = || RequestError::new(ErrorKind::Quota);
-        for (error, said) in [
-            (error(), "a quota of the account is used up"),
-            (
-                error().with_http_status(429),
-                "a quota of the account is used up (HTTP 429)",
-            ),
-            (
-                error().with_code("q"),
-                "a quota of the account is used up (code q)",
-            ),
-            (
-                error().with_http_status(429).with_code("q"),
-                "a quota of the account is used up (HTTP 429, code q)",
-            ),
+    fn only_a_lack_of_file_descriptors_makes_a_local_error_temporary() {
+        for (code, retry) in [
+            (24, Retry::Temporary),
+            (23, Retry::Temporary),
+            // ENOSPC, EACCES, ENOENT
+            (28, Retry::Permanent),
+            (13, Retry::Permanent),
+            (2, Retry::Permanent),
         ] {
-            assert_eq!(error.to_string(), said);
+            let error = Error::local("reading", std::io::Error::from_raw_os_error(code));
+            assert_eq!(error.retry(), retry, "{code}");
         }
     }
 
     #[test]
-    fn a_request_error_shows_no_message() {
-        let error = RequestError::new(ErrorKind::ProviderInvalidArgs)
-            .with_message("secret")
-            .with_http_status(400);
-        assert_eq!(
-            error.to_string(),
-            "the provider refused the arguments (HTTP 400)"
-        );
-        assert!(!format!("{error:?}").contains("secret"));
+    fn a_copy_of_an_error_has_its_facts_its_source_and_its_handles() {
+        #[derive(Debug)]
+        struct Unreadable;
+        impl HandleSource for Unreadable {
+            fn handles(&self) -> Result<Vec<BatchHandle>> {
+                Err(Error::invalid_input("not readable"))
+            }
+        }
+        let error = Error::new(ErrorKind::Doubt)
+            .with_label(Label::new("lmbatch-x-0"))
+            .with_source(Error::invalid_input("why"))
+            .with_handles(Arc::new(Unreadable));
+        let copy = error.clone();
+        assert_eq!(copy.to_string(), error.to_string());
+        assert_eq!(copy.label(), Some(&Label::new("lmbatch-x-0")));
+        assert!(std::error::Error::source(&copy).is_some_and(|source| source.is::<Error>()));
+        let unread = copy.handles().unwrap_err();
+        assert_eq!(unread.message(), Some("not readable"));
+        assert_eq!(copy.handle(), None);
+        assert!(Error::new(ErrorKind::Doubt).handles().unwrap().is_empty());
     }
 }

@@ -342,15 +342,23 @@ impl Request {
         }
     }
 
-    /// Options of this request.
+    /// Sets options of this request, merged over those that were set before.
+    ///
+    /// ```
+    /// use lmbatch_core::{GenerateOptions, Hyperparameters, Request};
+    /// let precise = Hyperparameters { temperature: Some(0.0), ..Default::default() };
+    /// let brief = GenerateOptions { system: Some("Be brief.".into()), ..Default::default() };
+    /// let request = Request::new("a", "hi").with_hyperparameters(precise).with_options(brief);
+    /// assert_eq!(request.options.hyperparameters.temperature, Some(0.0));
+    /// ```
     pub fn with_options(mut self, options: GenerateOptions) -> Self {
-        self.options = options;
+        self.options = options.merged_over(&self.options);
         self
     }
 
-    /// How this request's answer is written.
+    /// Sets hyperparameters of this request, merged over those that were set before.
     pub fn with_hyperparameters(mut self, hyperparameters: Hyperparameters) -> Self {
-        self.options.hyperparameters = hyperparameters;
+        self.options.hyperparameters = hyperparameters.merged_over(&self.options.hyperparameters);
         self
     }
 }
@@ -394,5 +402,44 @@ mod tests {
             }),
         ]);
         assert!(!format!("{input:?}").contains("canary"));
+    }
+
+    #[test]
+    fn options_and_hyperparameters_of_a_request_add_up_in_any_order() {
+        let tuned = |temperature, seed| Hyperparameters {
+            temperature,
+            seed,
+            ..Hyperparameters::default()
+        };
+        let options = |hyperparameters| GenerateOptions {
+            system: Some("s".into()),
+            hyperparameters,
+            ..GenerateOptions::default()
+        };
+        let new = || Request::new("a", "hi");
+        for (request, temperature) in [
+            (
+                new()
+                    .with_hyperparameters(tuned(Some(0.1), Some(1)))
+                    .with_options(options(Hyperparameters::default())),
+                0.1,
+            ),
+            (
+                new()
+                    .with_hyperparameters(tuned(Some(0.1), Some(1)))
+                    .with_options(options(tuned(Some(0.2), None))),
+                0.2,
+            ),
+            (
+                new()
+                    .with_options(options(tuned(Some(0.2), Some(1))))
+                    .with_hyperparameters(tuned(Some(0.3), None)),
+                0.3,
+            ),
+        ] {
+            let merged = &request.options;
+            assert_eq!(merged.system.as_deref(), Some("s"));
+            assert_eq!(merged.hyperparameters, tuned(Some(temperature), Some(1)));
+        }
     }
 }

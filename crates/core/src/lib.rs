@@ -10,6 +10,7 @@ mod batch;
 mod clock;
 mod error;
 mod factory;
+mod handles;
 mod id;
 mod input;
 mod json;
@@ -19,6 +20,7 @@ mod options;
 mod outcome;
 mod output;
 mod provider;
+mod request_error;
 mod status;
 mod text;
 mod time;
@@ -37,8 +39,9 @@ pub use batch::{
     ResultSet, RowStream, Shard, ShardBody, Staged, Upload, WireIdRule,
 };
 pub use clock::{Clock, Rng};
-pub use error::{Delivery, Error, ErrorKind, RequestError, Result, Retry, RowError};
+pub use error::{Delivery, Error, ErrorKind, Result, Retry};
 pub use factory::{Connection, ProviderFactory};
+pub use handles::HandleSource;
 pub use id::{
     AccountId, BatchId, CreateToken, Cursor, KeyHint, Label, Nonce, ProviderId, RequestId, WireId,
 };
@@ -55,6 +58,7 @@ pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};
 pub use outcome::{Outcome, OutcomeStatus, Problem};
 pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};
 pub use provider::{BatchCodec, BatchProvider};
+pub use request_error::{RequestError, RowError};
 pub use status::{BatchProblem, BatchSnapshot, BatchStatus, RequestCounts};
 pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, compact, write_string};
 pub use time::{format_time, parse_provider_time, parse_time};

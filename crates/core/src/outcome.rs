@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,33 +35,51 @@ pub enum Outcome<T = LMOutput> {
     Missing,
 }
 
-static EXPIRED: LazyLock<RequestError> =
-    LazyLock::new(|| RequestError::new(ErrorKind::Expired).retryable(true));
-static CANCELLED: LazyLock<RequestError> =
-    LazyLock::new(|| RequestError::new(ErrorKind::Cancelled).retryable(true));
-static MISSING: LazyLock<RequestError> =
-    LazyLock::new(|| RequestError::new(ErrorKind::Missing).retryable(true));
+/// Error of a request that the provider did not come to.
+fn unanswered(kind: ErrorKind) -> RequestError {
+    RequestError::new(kind).retryable(true)
+}
 
 impl<T> Outcome<T> {
-    /// The answer, or why there is none; made for `?`.
-    pub fn value(&self) -> Result<&T, &RequestError> {
+    /// Returns the answer, or a copy of the reason why there is none.
+    ///
+    /// The error outlives the outcome, so that `outcome.value()?` works in functions that return
+    /// `lmbatch::Result`, `anyhow::Result` or `Result<_, Box<dyn std::error::Error>>`.
+    ///
+    /// # Errors
+    /// The error of an [`Errored`](Self::Errored) outcome; of the others one of the kind
+    /// [`Expired`](ErrorKind::Expired), [`Cancelled`](ErrorKind::Cancelled) or
+    /// [`Missing`](ErrorKind::Missing), for which asking again may succeed.
+    ///
+    /// ```
+    /// use lmbatch_core::Outcome;
+    /// fn answer(outcomes: Vec<Outcome<String>>) -> Result<usize, Box<dyn std::error::Error>> {
+    ///     let first = outcomes[0].value()?;
+    ///     Ok(first.len())
+    /// }
+    /// assert!(answer(vec![Outcome::Expired]).is_err());
+    /// ```
+    pub fn value(&self) -> Result<&T, RequestError> {
         match self {
             Self::Succeeded { value, .. } => Ok(value),
-            Self::Errored(error) => Err(error),
-            Self::Expired => Err(&EXPIRED),
-            Self::Cancelled => Err(&CANCELLED),
-            Self::Missing => Err(&MISSING),
+            Self::Errored(error) => Err(error.clone()),
+            Self::Expired => Err(unanswered(ErrorKind::Expired)),
+            Self::Cancelled => Err(unanswered(ErrorKind::Cancelled)),
+            Self::Missing => Err(unanswered(ErrorKind::Missing)),
         }
     }
 
-    /// The same, owned.
+    /// Takes the answer, or the reason why there is none.
+    ///
+    /// # Errors
+    /// As for [`value`](Self::value).
     pub fn into_value(self) -> Result<T, RequestError> {
         match self {
             Self::Succeeded { value, .. } => Ok(value),
             Self::Errored(error) => Err(error),
-            Self::Expired => Err(EXPIRED.clone()),
-            Self::Cancelled => Err(CANCELLED.clone()),
-            Self::Missing => Err(MISSING.clone()),
+            Self::Expired => Err(unanswered(ErrorKind::Expired)),
+            Self::Cancelled => Err(unanswered(ErrorKind::Cancelled)),
+            Self::Missing => Err(unanswered(ErrorKind::Missing)),
         }
     }
 
@@ -208,7 +225,7 @@ mod tests {
             (Outcome::Cancelled, Some(ErrorKind::Cancelled), "cancelled"),
             (Outcome::Missing, Some(ErrorKind::Missing), "missing"),
         ] {
-            assert_eq!(outcome.value().err().map(RequestError::kind), kind);
+            assert_eq!(outcome.value().err().map(|error| error.kind()), kind);
             assert_eq!(outcome.status().as_str(), status);
             assert_eq!(outcome.is_usable(), kind.is_none());
             assert_eq!(outcome.clone().map(|value| value), outcome);

@@ -1,13 +1,14 @@
 //! Calls that take requests: they start when they are awaited.
 
 use std::future::IntoFuture;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use lmbatch_core::{
-    BatchHandle, Error, ErrorKind, GenerateOptions, Hyperparameters, LMOutput, Outcome, Request,
-    RequestError, Result,
+    BatchHandle, CreateProof, Error, ErrorKind, GenerateOptions, Hyperparameters, LMOutput,
+    Outcome, Problem, Request, RequestError, Result,
 };
 use serde::de::DeserializeOwned;
 
@@ -18,6 +19,9 @@ use crate::owned::OwnedSource;
 use crate::plan::IdChoice;
 use crate::policy::PollingPolicy;
 use crate::prepared::Prepared;
+
+/// What is said when the time of a call is over before anything is sent.
+pub(crate) const UNREAD: &str = "the requests were not read, and nothing was sent,";
 
 /// Requests with the invoker that they go through.
 #[derive(Debug)]
@@ -51,6 +55,17 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The same for a run that reads its own results. Where a batch is known by its number of requests only, a
+    /// lost create is proved by the ids in its rows: those of the caller, such as "1" and "2", may stand in
+    /// another batch of theirs as well, whose answers would be taken for these.
+    fn ids_of_run(&self) -> IdChoice {
+        let codec = self.invoker.engine.provider().codec();
+        match codec.capabilities().create {
+            CreateProof::CountAndTime => IdChoice::Ours,
+            CreateProof::Token | CreateProof::Labelled => self.ids(),
+        }
+    }
+
     pub(crate) fn source(self) -> Box<OwnedSource> {
         OwnedSource::new(
             Box::new(self.requests.into_iter().map(Ok)),
@@ -68,9 +83,10 @@ pub struct Create<'a> {
 }
 
 impl<'a> Create<'a> {
-    /// How the answers of this call are written; merged over the invoker's.
+    /// Sets hyperparameters of this call, merged over those set before and over the invoker's.
     pub fn hyperparameters(mut self, hyperparameters: Hyperparameters) -> Self {
-        self.call.options.hyperparameters = hyperparameters;
+        let before = &self.call.options.hyperparameters;
+        self.call.options.hyperparameters = hyperparameters.merged_over(before);
         self
     }
 
@@ -85,8 +101,8 @@ impl<'a> Create<'a> {
         .boxed()
     }
 
-    /// The batch of `prepared`, for the same requests: found, if `prepared` comes from another process
-    /// that may have created it, else created.
+    /// The batch of `prepared`, for the same requests: created at once where the create was never sent, and
+    /// looked for first where it may have been, see [`Prepared`].
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] where the requests or the account are not those that were prepared;
@@ -143,22 +159,32 @@ impl<'a> Invoke<'a> {
 
 impl<'a, T: DeserializeOwned> Invoke<'a, T> {
     pub(crate) fn typed(call: Call<'a>) -> Self {
-        Self::new(call, |outcomes| outcomes.map(typed))
+        Self::new(call, |outcomes| outcomes.typed(typed))
     }
 }
 
-/// The structured value of an answer. One that does not fit is an error, and asking again may mend it.
-fn typed<T: DeserializeOwned>(outcome: Outcome) -> Outcome<T> {
-    match outcome {
+/// The structured value of an answer. An answer that holds none is an error that keeps its problem: only one
+/// that is complete and does not fit may do so when it is asked for again.
+fn typed<T: DeserializeOwned>(outcome: &Outcome) -> Outcome<T> {
+    match outcome.clone() {
         Outcome::Succeeded { value, problem } => match value.structured() {
             Ok(value) => Outcome::Succeeded { value, problem },
-            Err(_) => Outcome::Errored(
-                RequestError::new(ErrorKind::InvalidStructured)
-                    .with_message(
-                        problem.map_or("does not fit the type", |problem| problem.as_str()),
-                    )
-                    .retryable(true),
-            ),
+            Err(error) => {
+                let problem = problem.unwrap_or(Problem::InvalidStructured);
+                let (kind, retryable) = match problem {
+                    Problem::InvalidStructured => (ErrorKind::InvalidStructured, true),
+                    Problem::Empty => (ErrorKind::GenerationFailed, true),
+                    _ => (ErrorKind::GenerationFailed, false),
+                };
+                let reason = std::error::Error::source(&error).map(ToString::to_string);
+                Outcome::Errored(
+                    RequestError::new(kind)
+                        .with_code(problem.as_str())
+                        .with_problem(problem)
+                        .with_message(reason.unwrap_or_else(|| error.to_string()))
+                        .retryable(retryable),
+                )
+            }
         },
         Outcome::Errored(error) => Outcome::Errored(error),
         Outcome::Expired => Outcome::Expired,
@@ -178,9 +204,10 @@ impl<'a, T> Invoke<'a, T> {
         }
     }
 
-    /// How the answers of this call are written; merged over the invoker's.
+    /// Sets hyperparameters of this call, merged over those set before and over the invoker's.
     pub fn hyperparameters(mut self, hyperparameters: Hyperparameters) -> Self {
-        self.call.options.hyperparameters = hyperparameters;
+        let before = &self.call.options.hyperparameters;
+        self.call.options.hyperparameters = hyperparameters.merged_over(before);
         self
     }
     /// The time between two polls, kept as it is given. Otherwise it grows from
@@ -202,12 +229,18 @@ impl<'a, T> Invoke<'a, T> {
         self.options.max_attempts = Some(attempts);
         self
     }
-    /// Polls in all. When they are used up the error carries the batch id, and the batch goes on.
+    /// Polls in all. When they are used up the batch goes on, and the error carries its
+    /// [handle](lmbatch_core::Error::handle).
     pub fn max_iterations(mut self, polls: u32) -> Self {
         self.options.max_polls = Some(polls);
         self
     }
-    /// Time in all to wait for the batch. When it is over the error carries the batch id, and the batch goes on.
+    /// Time of the whole call, from its first step to the last outcome: uploads, creates, searches for a create
+    /// whose answer was lost, polls and downloads. When it is over the call ends with an error of the kind
+    /// [`Timeout`](ErrorKind::Timeout), wherever it stands; batches go on, and the error carries the
+    /// [handles](lmbatch_core::Error::handles) of those that exist. Where a create was under way its
+    /// [delivery](lmbatch_core::Error::delivery) is unknown and it has a [label](lmbatch_core::Error::label); a
+    /// [named](Self::named) run looks for that batch when it is asked for again.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.deadline = Some(timeout);
         self
@@ -225,19 +258,35 @@ impl<'a, T: 'a> IntoFuture for Invoke<'a, T> {
                     "max_iterations must be at least 1; nothing was sent",
                 ));
             }
-            let mut engine = self.call.invoker.engine.clone();
+            let mut engine = self.call.invoker.engine.clone().for_call();
             if let Some(interval) = self.polling {
                 engine = engine.with_polling(PollingPolicy::every(interval));
             }
-            let source = self.call.source();
-            let finished = match &self.name {
+            let limit = self.options.deadline;
+            let (finished, handles) = match &self.name {
                 Some(name) => {
+                    let source = self.call.source();
                     let named = engine.named(name, Some(source), false, self.options);
-                    named.await?.1
+                    (named.await?.1, None)
                 }
-                None => engine.run_once(source, self.options).await?,
+                None => {
+                    engine = engine.once();
+                    let ids = self.call.ids_of_run();
+                    let plan = engine.plan_with(self.call.source(), ids);
+                    let plan = async { plan.await.map_err(Error::from) };
+                    let plan = engine.in_time(limit, UNREAD, plan).await?;
+                    let handles = Arc::clone(&plan.handles);
+                    (engine.run(plan, self.options).await?, Some(handles))
+                }
             };
-            let outcomes = Outcomes::read(&engine, finished).await?;
+            let read = Outcomes::read(&engine, finished);
+            let read = engine
+                .in_time(limit, "the outcomes were not read", read)
+                .await;
+            let outcomes = read.map_err(|error| match &handles {
+                Some(handles) => handles.attach(error),
+                None => error,
+            })?;
             Ok((self.convert)(outcomes))
         }
         .boxed()

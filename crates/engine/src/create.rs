@@ -12,11 +12,11 @@ use lmbatch_core::{
 
 use crate::engine::Engine;
 use crate::event::Event;
+use crate::handles::{RunHandles, ShardHandle};
 use crate::marks::{Marked, Marks};
 use crate::pages::pages;
 use crate::plan::Plan;
 use crate::policy::{Decision, OnDoubt};
-use crate::spool::Files;
 
 /// A batch that is there, and how we know that it is ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +40,17 @@ pub(crate) struct Noted {
     marks: Option<Marks>,
     /// Whether marks may be there.
     marked: bool,
+    handle: ShardHandle,
 }
 
 impl Noted {
-    /// `files` are those of a run that outlives the process.
-    pub(crate) fn new(record: &ShardRecord, files: Option<&Arc<Files>>) -> Self {
+    /// `durable` says whether the run outlives the process.
+    pub(crate) fn new(record: &ShardRecord, run: &Arc<RunHandles>, durable: bool) -> Self {
         let state = &record.state;
         Self {
-            marks: files.map(|files| Marks::new(files, record.key.shard)),
+            marks: durable.then(|| Marks::new(&run.files, record.key.shard)),
             marked: matches!(state, ShardState::Posting(_) | ShardState::Doubt(_)),
+            handle: ShardHandle::new(run, record),
             key: record.key.clone(),
             epoch: record.epoch,
             staged: staged_in(&record.state),
@@ -85,6 +87,7 @@ impl Noted {
         };
         intent.strangers.push(stranger.clone());
         self.marked = true;
+        self.handle.disowned(stranger);
         self.advance(engine, ShardState::Doubt(intent.clone()))
             .await?;
         Ok(Some(intent))
@@ -147,8 +150,8 @@ impl Engine {
             record.state,
             ShardState::Planned | ShardState::Staged(_) | ShardState::Refused
         );
-        let files = self.is_durable().then_some(&plan.files);
-        Ok((shard, Noted::new(record, files), sent))
+        let noted = Noted::new(record, &plan.handles, self.is_durable());
+        Ok((shard, noted, sent))
     }
 
     /// Everything that is free: what the create needs is at the provider, and noted.
@@ -170,12 +173,19 @@ impl Engine {
         &self,
         plan: &Plan,
         intent: &Intent,
-        posted: bool,
+        known: SentBefore,
     ) -> Result<Created> {
         let (shard, mut noted, sent) = self.begin_single(plan).await?;
         // Another copy of what was prepared may have been sent from here.
-        if !posted && !sent {
-            return self.post(&shard, intent.clone(), &mut noted).await;
+        if known != SentBefore::Maybe && !sent {
+            // A look is free, and a copy that was sent without a note of it would be paid for twice.
+            if known == SentBefore::SaidNo
+                && let Ok(Seen::Proved(mut ours)) = self.look(intent).await
+                && let Some(ours) = ours.pop()
+            {
+                return self.take(ours, &mut noted).await;
+            }
+            return self.create_prepared(&shard, intent, &mut noted).await;
         }
         match self.recover(intent, &mut noted).await? {
             Some(created) => Ok(created),
@@ -202,6 +212,20 @@ impl Engine {
                     Ahead::Exists(created) => Ok(created),
                 }
             }
+            posted => posted,
+        }
+    }
+
+    /// Sends what was prepared, perhaps long ago.
+    async fn create_prepared(
+        &self,
+        shard: &Shard,
+        intent: &Intent,
+        noted: &mut Noted,
+    ) -> Result<Created> {
+        match self.post(shard, intent.clone(), noted).await {
+            // What was uploaded then may be gone by now.
+            Err(error) if may_lack_its_input(&error) => self.create(shard, noted).await,
             posted => posted,
         }
     }
@@ -359,7 +383,12 @@ impl Engine {
                 .retries
                 .decide_create(attempt, &error, self.rng.next_f64())
             {
-                Decision::RetryAfter(wait) => self.pause(&error, wait).await,
+                Decision::RetryAfter(wait) => {
+                    // There is no batch: the next process, or call, need not search for one.
+                    let staged = ShardState::Staged(intent.staged.clone());
+                    noted.advance(self, staged).await?;
+                    self.pause(&error, wait).await;
+                }
                 Decision::Find => match self.settle(&intent, noted, Some(error), again).await? {
                     Some(created) => return Ok(created),
                     None => {
@@ -475,9 +504,11 @@ impl Engine {
         noted: &mut Noted,
     ) -> Result<Created> {
         // Told before it is noted: whoever listens knows the id even if the ledger fails.
+        let handle = noted.handle.created(&batch);
         self.tell(&Event::Created {
             batch: &batch,
             found,
+            handle: &handle,
         });
         let certainty = proof.certainty;
         noted.created(self, &batch, certainty).await;
@@ -601,6 +632,17 @@ enum Ahead {
     Exists(Created),
 }
 
+/// Whether the create of what was prepared was sent before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SentBefore {
+    /// It was prepared in this process.
+    No,
+    /// Its data says that it was not.
+    SaidNo,
+    /// It may have been.
+    Maybe,
+}
+
 /// What became of a search.
 enum Searched {
     /// The batch.
@@ -634,13 +676,14 @@ fn held(intent: &Intent, cause: Option<Error>, looked: &str) -> Error {
         .with_operation("create the batch")
         .with_delivery(Delivery::Unknown)
         .with_retry(Retry::Permanent)
+        .with_label(intent.label.clone())
         .with_message(format!(
             "its answer was lost, and {looked}; it may still be accepted and billed. \
              Look for the label {} or for {} requests at the provider before you send them again",
             intent.label, intent.count
         ));
     match cause {
-        Some(cause) => error.with_source(cause),
+        Some(cause) => error.with_facts_of(&cause).with_source(cause),
         None => error,
     }
 }

@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
     use crate::index::Writer;
-    use crate::spool::TemporarySpool;
+    use crate::temporary::TemporarySpool;
 
     #[test]
     fn a_request_counts_once_and_only_in_its_own_batch() {

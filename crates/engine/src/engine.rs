@@ -9,11 +9,12 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use lmbatch_core::{
     BatchHandle, BatchId, BatchProvider, BatchSnapshot, Certainty, Clock, Error, ErrorKind, Ledger,
-    ListOptions, Nonce, RequestId, Result, Rng, RunClaim, RunRecord, ShardRecord, ShardState,
-    Spool,
+    ListOptions, Nonce, RequestId, Result, Retry, Rng, RunClaim, RunRecord, ShardRecord,
+    ShardState, Spool,
 };
 
 use crate::account::under_another_key;
+use crate::bounds::Trouble;
 use crate::clock::{SystemClock, SystemRng};
 use crate::event::{Event, Observer, Silent};
 use crate::fetch;
@@ -25,9 +26,9 @@ use crate::plan::{IdChoice, Plan, PlanError, Planner, run_id};
 use crate::policy::{BatchLimit, Decision, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy};
 use crate::poll;
 use crate::reader::OutcomeReader;
-use crate::run::Job;
 use crate::source::RequestSource;
-use crate::spool::{Files, TemporarySpool};
+use crate::spool::Files;
+use crate::temporary::TemporarySpool;
 
 /// Takes requests through a provider: plan, stage, create, poll, fetch, output.
 ///
@@ -62,12 +63,16 @@ pub struct Engine {
     pub(crate) claim: Option<RunClaim>,
     pub(crate) on_doubt: OnDoubt,
     pub(crate) batch_limit: BatchLimit,
+    /// When the call that this engine is for began.
+    pub(crate) started: Option<Duration>,
+    pub(crate) trouble: Trouble,
 }
 
 /// Bounds of one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunOptions {
-    /// How long to wait for the batch. It goes on without us.
+    /// Time of the run in all: creates, searches for lost creates, polls and reading results. What is under
+    /// way when it is over is dropped where it stands: the record has it as after a crash, and batches go on.
     pub deadline: Option<Duration>,
     /// How often to ask for its status.
     pub max_polls: Option<u32>,
@@ -97,6 +102,8 @@ impl Engine {
             claim: None,
             on_doubt: OnDoubt::default(),
             batch_limit: BatchLimit::default(),
+            started: None,
+            trouble: Trouble::default(),
         }
     }
 
@@ -238,18 +245,7 @@ impl Engine {
     /// Takes a plan to its end: every request of it then has exactly one outcome.
     pub async fn run(&self, plan: Plan, options: RunOptions) -> Result<Finished> {
         let run = self.begin(&plan, None, BTreeMap::new()).await?;
-        Job::new(self, run, plan).await?.drive(options).await
-    }
-
-    /// A run that no one will ask for again: no record of it is kept.
-    pub(crate) async fn run_once(
-        &self,
-        source: Box<dyn RequestSource>,
-        options: RunOptions,
-    ) -> Result<Finished> {
-        let engine = self.once();
-        let plan = engine.plan(source).await?;
-        engine.run(plan, options).await
+        self.drive(run, plan, options).await
     }
 
     /// The same for what no one will ask for again: it leaves nothing in the record, but knows what is
@@ -302,7 +298,7 @@ impl Engine {
 
     /// Takes a plan that was [begun](Self::begin) to its end.
     pub async fn start(&self, run: RunRecord, plan: Plan, options: RunOptions) -> Result<Finished> {
-        Job::new(self, run, plan).await?.drive(options).await
+        self.drive(run, plan, options).await
     }
 
     /// The outcomes of a run that has ended, from its record alone: no one is asked.
@@ -320,12 +316,12 @@ impl Engine {
         if !job.is_damaged() {
             return job.sealed().await;
         }
-        self.of_this_account(run).await?;
+        drop(job);
         let options = RunOptions {
             max_attempts: Some(1),
             ..options
         };
-        job.drive(options).await
+        self.resume(run, options).await
     }
 
     /// The outcomes that a run has so far, from its record alone; see [`Finished::is_whole`].
@@ -374,7 +370,8 @@ impl Engine {
     pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
         let _claim = self.holding(&run.id).await?;
         let run = self.of_this_account(run).await?;
-        self.job(&run).await?.drive(options).await
+        let (run, plan) = self.restored(&run).await?;
+        self.drive(run, plan, options).await
     }
 
     /// Asks the provider to cancel every batch of a run that is certain to be ours, and creates no more of
@@ -451,7 +448,8 @@ impl Engine {
     pub async fn submit(&self, plan: Plan) -> Result<BatchHandle> {
         let parts = plan.handle_parts()?;
         let (shard, mut noted, _) = self.begin_single(&plan).await?;
-        let created = self.create(&shard, &mut noted).await?;
+        let created = self.create(&shard, &mut noted).await;
+        let created = created.map_err(|error| self.of_create(error, &plan))?;
         Ok(parts.with_batch(created.batch))
     }
 
@@ -472,9 +470,10 @@ impl Engine {
                 .map_err(under_another_key)?,
         };
         let snapshot = self.ended(snapshot)?;
-        let files = self.files()?;
-        let joiner = Joiner::of_handle(handle, &files)?;
+        let (files, handle) = (self.files()?, handle.clone());
         let requests = Some(handle.requests.len() as u64);
+        let work = move || Joiner::of_handle(&handle, &files).map(|joiner| (files, joiner));
+        let (files, joiner) = blocking(work).await??;
         fetch::fetch(self, files, joiner, snapshot, requests).await
     }
 
@@ -500,9 +499,15 @@ impl Engine {
             "the batch is {}; its results come when it has ended",
             snapshot.status
         );
-        Err(Error::new(ErrorKind::Timeout)
+        // It will end; until then the same call fails.
+        let error = Error::new(ErrorKind::Timeout)
             .with_message(message)
-            .with_batch(snapshot.id))
+            .with_retry(Retry::Temporary)
+            .with_batch(snapshot.id);
+        Err(match snapshot.poll_after {
+            Some(wait) => error.with_retry_after(wait),
+            None => error,
+        })
     }
 
     /// Reads the outcomes back, in the order of the requests. Files are read as you go: keep it off
@@ -559,7 +564,7 @@ impl Engine {
             };
             match self.retries.decide(attempt, &error, self.rng.next_f64()) {
                 Decision::RetryAfter(wait) => self.pause(&error, wait).await,
-                _ if attempt > 1 => return Err(error.with_retry(lmbatch_core::Retry::Exhausted)),
+                _ if attempt > 1 => return Err(error.with_retry(Retry::Exhausted)),
                 _ => return Err(error),
             }
             attempt += 1;
@@ -572,6 +577,7 @@ impl Engine {
     }
 
     pub(crate) fn tell(&self, event: &Event<'_>) {
+        self.trouble.note(event);
         self.observer.observe(event);
     }
 
@@ -580,7 +586,7 @@ impl Engine {
             return Ok(Arc::clone(spool));
         }
         let spool =
-            TemporarySpool::new().map_err(|e| Error::local("making a temporary folder", e))?;
+            TemporarySpool::new().map_err(|e| Error::local("making a temporary spool", e))?;
         Ok(Arc::new(spool))
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use lmbatch_core::{BatchId, BatchSnapshot, Error, Label};
 
+use crate::handles::CreatedHandle;
+
 /// Listens to a run. Called often, and between awaits: be quick.
 pub trait Observer: Send + Sync {
     /// Something happened.
@@ -57,6 +59,8 @@ pub enum Event<'a> {
         batch: &'a BatchId,
         /// Whether it was found again after its create's answer was lost.
         found: bool,
+        /// Source of the batch's handle, for a caller that keeps it before anything else happens.
+        handle: &'a CreatedHandle,
     },
     /// The provider was asked where the batch stands.
     Polled {
@@ -76,7 +80,7 @@ pub enum Event<'a> {
     Requeued {
         /// How many.
         requests: u64,
-        /// Which try it is, from 1.
+        /// Number of the attempt that begins: 1 was the first sending of the run, so that this is 2 or more.
         attempt: u32,
     },
     /// Results are being read.

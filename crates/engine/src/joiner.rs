@@ -5,14 +5,21 @@ use std::io::Write as _;
 
 use lmbatch_core::{BatchHandle, Error, IdRule, Nonce, RequestId, Result};
 
+use crate::handles::RunHandles;
 use crate::index::{Echo, Reader, Writer};
-use crate::plan::Plan;
 use crate::spool::Files;
 
 /// Leads ids on the wire back to requests.
 pub(crate) enum Joiner {
     Ordinal {
         nonce: Nonce,
+        count: u32,
+    },
+    /// The requests of one batch of a run: stretches of places as `[first, count]`, each with the position of
+    /// its first request, sorted by place.
+    Part {
+        nonce: Nonce,
+        stretches: Vec<([u32; 2], u32)>,
         count: u32,
     },
     Verbatim {
@@ -28,17 +35,18 @@ pub(crate) enum Joiner {
 }
 
 impl Joiner {
-    pub(crate) fn of_plan(plan: &Plan) -> Result<Self> {
-        Ok(match &plan.ids {
-            IdRule::Ordinal(nonce) => Self::Ordinal {
+    /// Of all requests of a run. Reads files: not for an async thread.
+    pub(crate) fn of_run(run: &RunHandles) -> Result<Self> {
+        Ok(match &run.ids {
+            IdRule::Ordinal(nonce) | IdRule::Part { nonce, .. } => Self::Ordinal {
                 nonce: nonce.clone(),
-                count: plan.ordinals(),
+                count: run.order.map_or(run.requests, |order| order.ordinals),
             },
             IdRule::Verbatim => {
-                let mut reader = Reader::new(plan.files.open("echo")?);
+                let mut reader = Reader::new(run.files.open("echo")?);
                 let mut echo = Echo::default();
-                let mut ordinals = HashMap::with_capacity(plan.requests as usize);
-                for ordinal in 0..plan.requests {
+                let mut ordinals = HashMap::with_capacity(run.requests as usize);
+                for ordinal in 0..run.requests {
                     echo.read(&mut reader)
                         .map_err(|e| Error::local("reading the spool", e))?;
                     ordinals.insert(crate::plan::request_id(&echo.id).as_str().into(), ordinal);
@@ -68,6 +76,7 @@ impl Joiner {
                 nonce: nonce.clone(),
                 count,
             },
+            IdRule::Part { nonce, stretches } => Self::of_part(nonce, stretches, count)?,
             IdRule::Verbatim => Self::Verbatim {
                 ordinals: handle
                     .requests
@@ -76,6 +85,32 @@ impl Joiner {
                     .zip(0..)
                     .collect(),
             },
+        })
+    }
+
+    fn of_part(nonce: &Nonce, stretches: &[[u32; 2]], count: u32) -> Result<Self> {
+        let mut position = 0_u32;
+        let mut placed = Vec::with_capacity(stretches.len());
+        for stretch in stretches {
+            placed.push((*stretch, position));
+            position = position.saturating_add(stretch[1]);
+        }
+        placed.sort_unstable();
+        let overlap = |pair: &[([u32; 2], u32)]| {
+            let ([first, count], _) = pair[0];
+            first
+                .checked_add(count)
+                .is_none_or(|end| end > pair[1].0[0])
+        };
+        if position != count || placed.windows(2).any(overlap) {
+            return Err(Error::invalid_input(
+                "the handle does not say which request each id stands for",
+            ));
+        }
+        Ok(Self::Part {
+            nonce: nonce.clone(),
+            stretches: placed,
+            count,
         })
     }
 
@@ -105,6 +140,10 @@ impl Joiner {
             Self::Ordinal { nonce, count } => {
                 Ok(lmbatch_core::WireId::parse_ordinal(nonce, id).filter(|o| o < count))
             }
+            Self::Part {
+                nonce, stretches, ..
+            } => Ok(lmbatch_core::WireId::parse_ordinal(nonce, id)
+                .and_then(|ordinal| position_in(stretches, ordinal))),
             Self::Verbatim { ordinals } => Ok(ordinals.get(id).copied()),
             Self::Discover { ordinals, echo, .. } => {
                 if let Some(ordinal) = ordinals.get(id) {
@@ -129,8 +168,45 @@ impl Joiner {
 
     pub(crate) fn count(&self) -> u32 {
         match self {
-            Self::Ordinal { count, .. } => *count,
+            Self::Ordinal { count, .. } | Self::Part { count, .. } => *count,
             Self::Verbatim { ordinals } | Self::Discover { ordinals, .. } => ordinals.len() as u32,
+        }
+    }
+}
+
+/// The position of the request that stands at a place of the run, where one of the stretches holds it.
+fn position_in(stretches: &[([u32; 2], u32)], place: u32) -> Option<u32> {
+    let after = stretches.partition_point(|([first, _], _)| *first <= place);
+    let ([first, count], position) = stretches[after.checked_sub(1)?];
+    let within = place - first;
+    (within < count).then(|| position + within)
+}
+
+#[cfg(test)]
+mod tests {
+    use lmbatch_core::WireId;
+
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_run_finds_the_positions_of_its_own_places_only() {
+        let nonce = Nonce::draw(&crate::clock::SystemRng);
+        let mut joiner = Joiner::of_part(&nonce, &[[10, 2], [3, 1], [20, 3]], 6).unwrap();
+        let found: Vec<(u32, u32)> = (0..30)
+            .filter_map(|place| {
+                let id = WireId::ordinal(&nonce, place);
+                let position = joiner.ordinal(id.as_str()).unwrap()?;
+                Some((place, position))
+            })
+            .collect();
+        assert_eq!(found, [(3, 2), (10, 0), (11, 1), (20, 3), (21, 4), (22, 5)]);
+        for (stretches, count) in [
+            (&[[0, 2]][..], 3),
+            (&[[0, 2], [1, 2]], 4),
+            (&[[5, u32::MAX], [9, 1]], 0),
+        ] {
+            let broken = Joiner::of_part(&nonce, stretches, count);
+            assert!(broken.is_err(), "{stretches:?}");
         }
     }
 }

@@ -5,15 +5,17 @@ use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use lmbatch_core::{AccountMatch, BatchSnapshot, Error, ErrorKind, Request, Result, RunRecord};
-use tokio::runtime::Handle;
 
 use crate::account::elsewhere;
+use crate::bounds::advanced_elsewhere;
+use crate::calls::UNREAD;
 use crate::engine::{Engine, RunOptions};
 use crate::event::Observer;
+use crate::feed::{feed, while_fed};
 use crate::finished::Finished;
 use crate::invoker::LMInvoker;
 use crate::outcomes::{self, OutcomeStream};
@@ -103,7 +105,10 @@ impl<'a> Run<'a> {
         self.options.max_attempts = Some(attempts);
         self
     }
-    /// Time in all to wait. When it is over the error says so, the batches go on, and so may the run.
+    /// Time of the whole run from now on: reading its requests, uploads, creates, searches for a create whose
+    /// answer was lost, polls and downloads. When it is over the run ends with an error of the kind
+    /// [`Timeout`](lmbatch_core::ErrorKind::Timeout), wherever it stands. Its batches go on, and the same name
+    /// resumes it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.deadline = Some(timeout);
         self
@@ -116,27 +121,27 @@ impl<'a> IntoFuture for Run<'a> {
 
     fn into_future(self) -> Self::IntoFuture {
         async move {
-            let mut engine = self.invoker.engine.clone();
+            let mut engine = self.invoker.engine.clone().for_call();
             if let Some(interval) = self.polling {
                 engine = engine.with_polling(PollingPolicy::every(interval));
             }
             if let Some(observer) = self.observer {
                 engine = engine.with_observer(observer);
             }
-            let source = self.requests.map(|requests| {
-                let requests = Awaited {
-                    requests,
-                    runtime: Handle::current(),
-                };
-                OwnedSource::new(
-                    Box::new(requests),
-                    self.invoker.model.clone(),
-                    self.invoker.options.clone(),
-                ) as Box<dyn RequestSource>
-            });
-            let (run, finished, changes) = engine
-                .named(&self.name, source, self.update, self.options)
-                .await?;
+            let (feed, source) = match self.requests {
+                Some(requests) => {
+                    let (feed, fed) = feed(requests);
+                    let source = OwnedSource::new(
+                        Box::new(fed),
+                        self.invoker.model.clone(),
+                        self.invoker.options.clone(),
+                    );
+                    (feed.left_future(), Some(source as Box<dyn RequestSource>))
+                }
+                None => (ready(()).right_future(), None),
+            };
+            let named = engine.named(&self.name, source, self.update, self.options);
+            let (run, finished, changes) = while_fed(named, feed).await?;
             Ok(RunOutput {
                 engine,
                 run,
@@ -145,20 +150,6 @@ impl<'a> IntoFuture for Run<'a> {
             })
         }
         .boxed()
-    }
-}
-
-/// Waits for each request of a stream, on a thread that may wait.
-struct Awaited {
-    requests: BoxStream<'static, Result<Request>>,
-    runtime: Handle,
-}
-
-impl Iterator for Awaited {
-    type Item = Result<Request>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.runtime.block_on(self.requests.next())
     }
 }
 
@@ -224,7 +215,10 @@ impl Engine {
             ));
         }
         let plan = match source {
-            Some(source) => Some(self.plan(source).await.map_err(Error::from)?),
+            Some(source) => {
+                let plan = async { self.plan(source).await.map_err(Error::from) };
+                Some(self.in_time(options.deadline, UNREAD, plan).await?)
+            }
             None => None,
         };
         let (run, changes) = match (self.find_named(name).await?, plan) {
@@ -240,10 +234,10 @@ impl Engine {
                         let finished = self.start(run.clone(), plan, options).await?;
                         return Ok((run, finished, None));
                     }
-                    // Another process has begun it since it was looked for.
+                    // Another task or process has begun it since it was looked for.
                     Err(error) if error.kind() == ErrorKind::Conflict => {
                         let Some(run) = self.find_named(name).await? else {
-                            return Err(error);
+                            return Err(advanced_elsewhere(error, name));
                         };
                         let changed = self.compare(run, &plan, update).await;
                         plan.discard();

@@ -43,6 +43,11 @@ impl<'a> BatchOperations<'a> {
     }
 
     /// The outcomes of a batch that has ended: exactly one for each request of the handle.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout), which is temporary, where the batch has not
+    /// ended; [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the handle was made under
+    /// another account.
     pub async fn retrieve(self, handle: &BatchHandle) -> Result<Outcomes> {
         let engine = &self.invoker.engine;
         Outcomes::read(engine, engine.retrieve(handle).await?).await
@@ -109,7 +114,30 @@ impl<'a> BatchOperations<'a> {
         engine.cancel_run(&run.ok_or_else(unknown)?).await
     }
 
-    /// Creates a batch, waits until it has ended, and gives back one outcome for each request.
+    /// Creates a batch, waits until it has ended, and gives back one outcome for each request. The iterator is
+    /// read at once; [`run`](Self::run) takes a stream.
+    ///
+    /// An error after the create carries the [handle](lmbatch_core::Error::handle) of the batch, under which its
+    /// outcomes can be retrieved later; [`Event::Created`](crate::Event::Created) gives it to an observer, also
+    /// where the future is dropped. The caller's ids are sent where the provider takes them all and keeps labels,
+    /// by which a batch is known; else ids of lmbatch, which the handle leads back to the caller's.
+    ///
+    /// ```no_run
+    /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_core::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let hour = Duration::from_secs(3600);
+    /// let outcomes = match invoker.batch().invoke([("a", "Hello!")]).timeout(hour).await {
+    ///     Err(error) if error.handle().is_some() => {
+    ///         println!("later: {:?}", error.handles()?);
+    ///         return Ok(());
+    ///     }
+    ///     other => other?,
+    /// };
+    /// println!("{} outcomes", outcomes.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn invoke<R: Into<Request>>(self, requests: impl IntoIterator<Item = R>) -> Invoke<'a> {
         Invoke::plain(Call::new(self.invoker, requests))
     }
@@ -137,8 +165,11 @@ impl<'a> BatchOperations<'a> {
         Run::new(self.invoker, name.into())
     }
 
-    /// The same as [`invoke`](Self::invoke) with typed answers: every request is asked for the JSON Schema of `T`, and an answer
-    /// that does not fit it is an error of the kind `invalid_structured`.
+    /// Runs requests as [`invoke`](Self::invoke) does, with typed answers: every request is asked for the JSON
+    /// Schema of `T`. An answer that holds no `T` is an error: of the kind `invalid_structured` where it does
+    /// not fit, and of the kind `generation_failed` where the model refused, was cut off or was stopped. The
+    /// error says which [problem](lmbatch_core::RequestError::problem) it was, and
+    /// [`output`](Outcomes::output) gives the answer itself.
     ///
     /// ```no_run
     /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_core::Result<()> {

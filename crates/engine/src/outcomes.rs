@@ -35,38 +35,59 @@ pub struct Outcomes<T = LMOutput> {
     entries: Vec<(RequestId, Outcome<T>)>,
     places: HashMap<RequestId, usize>,
     usage: TokenUsage,
+    outputs: Outputs<T>,
+}
+
+/// Where the answers are of which the values were made.
+#[derive(Debug)]
+enum Outputs<T> {
+    /// The values are the answers.
+    Values(fn(&T) -> &LMOutput),
+    /// In the order of the requests.
+    Kept(Vec<Outcome>),
 }
 
 impl Outcomes {
     pub(crate) async fn read(engine: &Engine, finished: Finished) -> Result<Self> {
         let mut reader = engine.outcomes(&finished)?;
         let batch = finished.snapshot().clone();
+        let id = batch.id.clone();
+        let about = move |error: Error| error.with_batch(id.clone());
         let work = move || {
             let mut entries = Vec::new();
-            while let Some(entry) = next(&mut reader)? {
+            while let Some(entry) = next(&mut reader).map_err(&about)? {
                 entries.push(entry);
             }
-            Ok::<_, Error>(entries)
+            let answers = entries.iter().filter_map(|(_, outcome)| match outcome {
+                Outcome::Succeeded { value, .. } => Some(value),
+                _ => None,
+            });
+            let usage = answers.map(|output: &LMOutput| output.usage).sum();
+            let outputs = Outputs::Values(|output| output);
+            Ok(Self::new(batch, entries, usage, outputs))
         };
-        let entries = blocking(work).await?;
-        let entries = entries.map_err(|error| error.with_batch(batch.id.clone()))?;
-        let answers = entries
-            .iter()
-            .filter_map(|(_, outcome)| outcome.value().ok());
-        let usage = answers.map(|output| output.usage).sum();
-        Ok(Self::new(batch, entries, usage))
+        blocking(work).await?
     }
 
-    /// The same outcomes of other values.
-    pub(crate) fn map<T>(self, change: impl Fn(Outcome) -> Outcome<T>) -> Outcomes<T> {
-        let entries = self.entries.into_iter();
-        let entries = entries.map(|(id, outcome)| (id, change(outcome))).collect();
-        Outcomes::new(self.batch, entries, self.usage)
+    /// Outcomes of other values, beside the answers of which they are made.
+    pub(crate) fn typed<T>(self, value: impl Fn(&Outcome) -> Outcome<T>) -> Outcomes<T> {
+        let (mut entries, mut answers) = (Vec::new(), Vec::new());
+        for (id, outcome) in self.entries {
+            entries.push((id, value(&outcome)));
+            answers.push(outcome);
+        }
+        let outputs = Outputs::Kept(answers);
+        Outcomes::new(self.batch, entries, self.usage, outputs)
     }
 }
 
 impl<T> Outcomes<T> {
-    fn new(batch: BatchSnapshot, entries: Vec<(RequestId, Outcome<T>)>, usage: TokenUsage) -> Self {
+    fn new(
+        batch: BatchSnapshot,
+        entries: Vec<(RequestId, Outcome<T>)>,
+        usage: TokenUsage,
+        outputs: Outputs<T>,
+    ) -> Self {
         let places = entries.iter().enumerate();
         let places = places.map(|(place, (id, _))| (id.clone(), place)).collect();
         Self {
@@ -74,6 +95,7 @@ impl<T> Outcomes<T> {
             entries,
             places,
             usage,
+            outputs,
         }
     }
 
@@ -85,6 +107,30 @@ impl<T> Outcomes<T> {
     pub fn get(&self, id: &str) -> Option<&Outcome<T>> {
         let place = self.places.get(&RequestId::from(id))?;
         Some(&self.entries[*place].1)
+    }
+    /// Whole answer of the model to one request, also where [`invoke_as`](crate::BatchOperations::invoke_as)
+    /// could make no value of it: its text, its refusal, its token usage. `None` where the model did not answer.
+    ///
+    /// ```no_run
+    /// # #[derive(serde::Deserialize)] struct Sum { number: i64 }
+    /// # fn show(sums: &lmbatch_engine::Outcomes<Sum>) {
+    /// if let (Err(error), Some(output)) = (sums["a"].value(), sums.output("a")) {
+    ///     println!("{error}: {}", output.text());
+    /// }
+    /// # }
+    /// ```
+    pub fn output(&self, id: &str) -> Option<&LMOutput> {
+        let place = *self.places.get(&RequestId::from(id))?;
+        match &self.outputs {
+            Outputs::Values(output) => match &self.entries[place].1 {
+                Outcome::Succeeded { value, .. } => Some(output(value)),
+                _ => None,
+            },
+            Outputs::Kept(answers) => match &answers[place] {
+                Outcome::Succeeded { value, .. } => Some(value),
+                _ => None,
+            },
+        }
     }
     /// Requests with their outcomes, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, (RequestId, Outcome<T>)> {

@@ -170,7 +170,7 @@ mod tests {
     use lmbatch_core::{Rng as _, Verdict};
 
     use super::*;
-    use crate::spool::TemporarySpool;
+    use crate::temporary::TemporarySpool;
 
     #[test]
     fn a_place_is_where_it_was_set_however_few_pages_are_in_memory() {

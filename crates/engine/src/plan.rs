@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::delivered::Delivered;
 use crate::draft::{Drafted, body, draft};
 use crate::engine::blocking;
+use crate::handles::RunHandles;
 use crate::index::{Echo, Reader};
 use crate::policy::BatchLimit;
 use crate::requeue::sent_table;
@@ -40,6 +41,8 @@ pub struct Plan {
     pub(crate) checksums: BTreeMap<Box<str>, u32>,
     /// Held from before its first file until its run has ended, where there is a record.
     pub(crate) claim: Option<RunClaim>,
+    /// Its batches, once they are created.
+    pub(crate) handles: Arc<RunHandles>,
 }
 
 /// A shard of a plan.
@@ -73,11 +76,8 @@ impl Plan {
     }
 
     /// Lets go of what lies in the spool, though a record was to be kept of it.
-    pub fn discard(mut self) {
-        self.shards.clear();
-        if let Some(files) = Arc::get_mut(&mut self.files) {
-            files.discard();
-        }
+    pub fn discard(self) {
+        self.files.keep(false);
     }
 
     /// Batches that it needs.
@@ -174,7 +174,7 @@ impl HandleParts {
     pub(crate) fn id_choice(&self) -> IdChoice {
         match self.ids {
             IdRule::Verbatim => IdChoice::Callers,
-            IdRule::Ordinal(_) => IdChoice::Ours,
+            IdRule::Ordinal(_) | IdRule::Part { .. } => IdChoice::Ours,
         }
     }
 
@@ -351,18 +351,29 @@ impl Planner {
                 0,
             )
         });
+        let shards = shards.collect::<Result<_>>()?;
+        let ids = match self.ids {
+            IdChoice::Ours => IdRule::Ordinal(self.nonce.clone()),
+            IdChoice::Callers => IdRule::Verbatim,
+        };
+        let (files, account) = (Arc::new(files), self.provider.account());
         Ok(Plan {
-            shards: shards.collect::<Result<_>>()?,
+            shards,
             requests,
             digest,
-            ids: match self.ids {
-                IdChoice::Ours => IdRule::Ordinal(self.nonce.clone()),
-                IdChoice::Callers => IdRule::Verbatim,
-            },
+            handles: RunHandles::new(
+                Arc::clone(&files),
+                codec.id().clone(),
+                (account.clone(), self.provider.key_hint()),
+                ids.clone(),
+                requests,
+                None,
+            ),
+            ids,
             nonce: self.nonce,
-            files: Arc::new(files),
+            files,
             provider: codec.id().clone(),
-            account: self.provider.account(),
+            account,
             key_hint: self.provider.key_hint(),
             order: None,
             checksums,
@@ -379,26 +390,38 @@ pub(crate) fn restored(
     shards: &[ShardRecord],
 ) -> Result<Plan> {
     let files = Files::new(spool, run.nonce.as_str(), true);
-    let shards = shards.iter().map(|record| {
-        planned(
-            provider.codec(),
-            &files,
-            &run.nonce,
-            record.key.shard,
-            record.class.clone(),
-            record.count,
-            record.bytes,
-            record.checksum,
-            record.attempt,
-        )
-    });
+    let shards: Vec<PlannedShard> = shards
+        .iter()
+        .map(|record| {
+            planned(
+                provider.codec(),
+                &files,
+                &run.nonce,
+                record.key.shard,
+                record.class.clone(),
+                record.count,
+                record.bytes,
+                record.checksum,
+                record.attempt,
+            )
+        })
+        .collect::<Result<_>>()?;
+    let files = Arc::new(files);
     Ok(Plan {
-        shards: shards.collect::<Result<_>>()?,
+        shards,
         requests: run.requests,
         digest: run.digest.clone(),
         ids: run.ids.clone(),
         nonce: run.nonce.clone(),
-        files: Arc::new(files),
+        handles: RunHandles::new(
+            Arc::clone(&files),
+            run.provider.clone(),
+            (run.account.clone(), run.key_hint.clone()),
+            run.ids.clone(),
+            run.requests,
+            run.order,
+        ),
+        files,
         provider: run.provider.clone(),
         account: run.account.clone(),
         key_hint: run.key_hint.clone(),

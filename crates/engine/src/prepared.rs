@@ -3,22 +3,37 @@
 use lmbatch_core::{BatchHandle, Error, Intent, Nonce, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::create::SentBefore;
 use crate::engine::Engine;
 use crate::plan::{HandleParts, IdChoice, Plan};
 
-/// A create that is ready to be sent: its input is uploaded, nothing is paid for. Keep it (it is plain
-/// data) before you call [`find_or_create`](crate::Create::find_or_create): after a crash another process
-/// reads it back, and looks for the batch before it creates one.
+/// A create that is ready to be sent: its input is uploaded, nothing is paid for. Plain data, in two states.
+///
+/// As [`prepare`](crate::Create::prepare) gives it, the create was never sent:
+/// [`find_or_create`](crate::Create::find_or_create) sends it at once, in any process. Mark it with
+/// [`sending`](Self::sending) and store it just before it is sent: another process that reads that back after a
+/// crash looks for the batch before it creates one. Data without a state, of an earlier lmbatch, may have been
+/// sent.
+///
+/// Two processes that send the same data at once may both create a batch: take a job from its queue, or from its
+/// table, in one place at a time.
 ///
 /// ```no_run
 /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> Result<(), Box<dyn std::error::Error>> {
+/// use lmbatch_engine::Prepared;
+///
 /// let asked = [("a", "Hello!")];
 /// let prepared = invoker.batch().create(asked).prepare().await?;
-/// std::fs::write("prepared.json", serde_json::to_vec(&prepared)?)?;
-/// let handle = invoker.batch().create(asked).find_or_create(prepared).await?;
+/// std::fs::write("job.json", serde_json::to_vec(&prepared)?)?;
 ///
-/// // After a crash, in another process:
-/// let prepared = serde_json::from_slice(&std::fs::read("prepared.json")?)?;
+/// // In a worker, now or later: what is stored says that the create may be on its way.
+/// let prepared: Prepared = serde_json::from_slice(&std::fs::read("job.json")?)?;
+/// let sending = prepared.sending();
+/// std::fs::write("job.json", serde_json::to_vec(&sending)?)?;
+/// let handle = invoker.batch().create(asked).find_or_create(sending).await?;
+///
+/// // After a crash of the worker, in another one: found, and not created again.
+/// let prepared: Prepared = serde_json::from_slice(&std::fs::read("job.json")?)?;
 /// let same = invoker.batch().create(asked).find_or_create(prepared).await?;
 /// assert_eq!(same.batch, handle.batch);
 /// # Ok(())
@@ -31,9 +46,22 @@ pub struct Prepared {
     nonce: Nonce,
     digest: Box<str>,
     handle: HandleParts,
-    /// Not written out: whoever reads it back cannot know whether the create was sent.
+    #[serde(default)]
+    state: State,
+    /// Not written out: prepared, or marked as being sent, in this process.
     #[serde(skip)]
     fresh: bool,
+}
+
+/// Whether the create was sent, as far as the data says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    /// It was not.
+    Prepared,
+    /// It may have been.
+    #[default]
+    Sending,
 }
 
 impl Prepared {
@@ -43,13 +71,38 @@ impl Prepared {
             digest: plan.digest().into(),
             nonce: plan.nonce.clone(),
             intent: engine.prepare(plan).await?,
+            state: State::Prepared,
             fresh: true,
         })
+    }
+
+    /// Returns the data to store just before the create is sent: a process that reads it back looks for the
+    /// batch first. In this process the create is sent at once, unless this was read back in the same state.
+    #[must_use = "store it before it is sent"]
+    pub fn sending(self) -> Self {
+        Self {
+            fresh: self.fresh || self.state == State::Prepared,
+            state: State::Sending,
+            ..self
+        }
+    }
+
+    /// Whether the create may have been sent, as far as the data says.
+    pub fn may_have_been_sent(&self) -> bool {
+        self.state == State::Sending
     }
 
     /// Under which ids the requests travel.
     pub(crate) fn ids(&self) -> (IdChoice, Nonce) {
         (self.handle.id_choice(), self.nonce.clone())
+    }
+
+    fn sent_before(&self) -> SentBefore {
+        match (self.fresh, self.state) {
+            (true, _) => SentBefore::No,
+            (false, State::Prepared) => SentBefore::SaidNo,
+            (false, State::Sending) => SentBefore::Maybe,
+        }
     }
 
     pub(crate) async fn find_or_create(self, engine: &Engine, plan: &Plan) -> Result<BatchHandle> {
@@ -62,9 +115,9 @@ impl Prepared {
                 "these are not the requests that were prepared; nothing was sent",
             ));
         }
-        let created = engine
-            .find_or_create(plan, &self.intent, !self.fresh)
-            .await?;
+        let known = self.sent_before();
+        let created = engine.find_or_create(plan, &self.intent, known).await;
+        let created = created.map_err(|error| engine.of_create(error, plan))?;
         Ok(self.handle.with_batch(created.batch))
     }
 }

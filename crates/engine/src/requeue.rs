@@ -50,7 +50,11 @@ impl Job<'_> {
             return Ok(0);
         }
         let attempt = self.run.attempt + 1;
-        self.engine.tell(&Event::Requeued { requests, attempt });
+        self.engine.tell(&Event::Requeued {
+            requests,
+            // The first attempt is number 1.
+            attempt: attempt + 1,
+        });
         let records = new.shards.iter();
         let records: Vec<_> = records.map(|shard| shard.record(&self.run.id)).collect();
         self.run.checksums.extend(new.checksums);
@@ -58,10 +62,10 @@ impl Job<'_> {
         self.note(attempt, false, &records).await?;
         for (planned, record) in new.shards.into_iter().zip(&records) {
             self.plan.shards.push(planned.clone());
-            let files = self.engine.is_durable().then_some(&self.plan.files);
+            let durable = self.engine.is_durable();
             self.works.push(Work {
                 planned,
-                noted: Noted::new(record, files),
+                noted: Noted::new(record, &self.plan.handles, durable),
                 stage: Stage::Waiting,
             });
         }

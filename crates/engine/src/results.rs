@@ -3,6 +3,7 @@
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use lmbatch_core::{
@@ -19,6 +20,9 @@ use crate::requeue::sent_table;
 use crate::row_cutter::RowCutter;
 use crate::spool::Files;
 
+/// Counts the values of [`Results`] of this process.
+static SALT: AtomicU64 = AtomicU64::new(0);
+
 /// Outcomes that are here so far.
 pub(crate) struct Results {
     provider: Arc<dyn BatchProvider>,
@@ -33,6 +37,8 @@ pub(crate) struct Results {
     attempts: Vec<u32>,
     /// Number by which the next segment's file is called: those before may be in the record.
     name: u32,
+    /// Makes the names of this value's files its own: a task that was dropped may still be writing to one.
+    salt: u64,
     /// Places that rows of the batch under way have taken from others: segment, request, earlier place.
     taken: Vec<(u32, u32, Place)>,
 }
@@ -86,6 +92,7 @@ impl Results {
             segments: Vec::new(),
             attempts: Vec::new(),
             name: 0,
+            salt: SALT.fetch_add(1, Ordering::Relaxed),
             taken: Vec::new(),
         }
     }
@@ -208,7 +215,7 @@ impl Results {
     /// Begins to read a part.
     pub(crate) fn open(&mut self, part: ResultPart, attempt: u32) -> Result<Reading> {
         let number = self.next_number(attempt)?;
-        let what = format!("segment-{}", self.name);
+        let what = format!("segment-{}-{}", self.salt, self.name);
         self.name += 1;
         Ok(Reading {
             writer: self.files.create(&what)?,

@@ -95,12 +95,13 @@ impl<'a> Job<'a> {
     /// [`ErrorKind::Local`] where a file that cannot be had again is damaged.
     pub(crate) async fn new(engine: &'a Engine, run: RunRecord, plan: Plan) -> Result<Job<'a>> {
         let (files, checksums) = (Arc::clone(&plan.files), run.checksums.clone());
-        blocking(move || {
+        let handles = Arc::clone(&plan.handles);
+        let joiner = blocking(move || {
             let mut checks = checksums.iter();
-            checks.try_for_each(|(what, checksum)| files.verify(what, *checksum))
+            checks.try_for_each(|(what, checksum)| files.verify(what, *checksum))?;
+            Joiner::of_run(&handles)
         })
         .await??;
-        let joiner = Joiner::of_plan(&plan)?;
         let mut harvest = Harvest::new(engine, joiner, Arc::clone(&plan.files));
         let records = engine.ledger.shards(&run.id).await?;
         let mut works = Vec::with_capacity(records.len());
@@ -134,7 +135,7 @@ impl<'a> Job<'a> {
             };
             works.push(Work {
                 planned: planned.clone(),
-                noted: Noted::new(&record, engine.is_durable().then_some(&plan.files)),
+                noted: Noted::new(&record, &plan.handles, engine.is_durable()),
                 stage,
             });
         }
@@ -170,7 +171,7 @@ impl<'a> Job<'a> {
 
     /// Takes every shard as far as it goes.
     pub(crate) async fn drive(mut self, options: RunOptions) -> Result<Finished> {
-        let start = self.engine.clock.elapsed();
+        let start = self.engine.started();
         if options.once {
             self.patience = Duration::ZERO;
         }
@@ -444,7 +445,8 @@ impl<'a> Job<'a> {
                     undelivered,
                 }) => (segments, undelivered),
                 Ok(Fetched::Strangers) => {
-                    let error = a_strangers(&snapshot.id);
+                    let label = work.planned.shard.label.clone();
+                    let error = a_strangers(&snapshot.id).with_label(label);
                     self.disown(at, &snapshot.id, error).await?;
                     continue;
                 }

@@ -141,7 +141,7 @@ impl Chunk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::TemporarySpool;
+    use crate::temporary::TemporarySpool;
 
     #[test]
     fn each_use_but_the_first_is_found_however_few_ids_are_in_memory() {

@@ -1,4 +1,4 @@
-//! Spools: in a folder that stays, and in a temporary one that goes with the engine.
+//! The spool in a folder that stays, and the files of one run in any spool.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -6,14 +6,14 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream;
 use lmbatch_core::{ByteStream, Error, ErrorKind, ShardBody, Spool, SpoolFile, SpoolWriter};
-use tempfile::TempDir;
 
+use crate::engine::blocking;
 use crate::index::{BUFFER, checksum_of};
 
 /// Files that are open at once. A run has one or more for each of its batches, which may be thousands, and
@@ -53,7 +53,10 @@ impl Spool for FolderSpool {
     fn create(&self, name: &str) -> io::Result<Box<dyn SpoolWriter>> {
         let mut options = Self::options();
         let file = options.write(true).create(true).truncate(true);
-        Ok(Box::new(Written(file.open(self.folder.join(name))?)))
+        let path = self.folder.join(name);
+        Ok(Box::new(Written(
+            self.handles.with_room(|| file.open(&path))?,
+        )))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn SpoolFile>> {
@@ -75,40 +78,10 @@ impl Spool for FolderSpool {
     }
 
     fn scratch(&self) -> io::Result<Arc<dyn SpoolFile>> {
-        Ok(Arc::new(Nameless(tempfile::tempfile_in(&self.folder)?)))
-    }
-}
-
-/// Files in a temporary folder that only this user can read.
-#[derive(Debug)]
-pub struct TemporarySpool {
-    inner: FolderSpool,
-    _folder: TempDir,
-}
-
-impl TemporarySpool {
-    /// Makes the folder.
-    pub fn new() -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("lmbatch-").tempdir()?;
-        Ok(Self {
-            inner: FolderSpool::new(folder.path()),
-            _folder: folder,
-        })
-    }
-}
-
-impl Spool for TemporarySpool {
-    fn create(&self, name: &str) -> io::Result<Box<dyn SpoolWriter>> {
-        self.inner.create(name)
-    }
-    fn open(&self, name: &str) -> io::Result<Arc<dyn SpoolFile>> {
-        self.inner.open(name)
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.inner.remove(name)
-    }
-    fn scratch(&self) -> io::Result<Arc<dyn SpoolFile>> {
-        self.inner.scratch()
+        let file = self
+            .handles
+            .with_room(|| tempfile::tempfile_in(&self.folder))?;
+        Ok(Arc::new(Nameless(file)))
     }
 }
 
@@ -137,6 +110,24 @@ struct Handles {
     recent: Mutex<VecDeque<(u64, Arc<File>)>>,
 }
 
+impl Handles {
+    fn recent(&self) -> MutexGuard<'_, VecDeque<(u64, Arc<File>)>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a file; where the process has too many open, those that are kept open for later make room.
+    fn with_room(&self, open: impl Fn() -> io::Result<File>) -> io::Result<File> {
+        match open() {
+            // ENFILE, EMFILE
+            Err(error) if matches!(error.raw_os_error(), Some(23 | 24)) => {
+                self.recent().clear();
+                open()
+            }
+            other => other,
+        }
+    }
+}
+
 /// A file that is open while it is used, and a while longer.
 #[derive(Debug)]
 struct Opened {
@@ -147,14 +138,16 @@ struct Opened {
 
 impl Opened {
     fn file(&self) -> io::Result<Arc<File>> {
-        let recent = &self.handles.recent;
-        let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.handles.recent();
         let at = recent.iter().position(|(number, _)| *number == self.number);
         let (number, file) = match at.and_then(|at| recent.remove(at)) {
             Some(known) => known,
             None => {
                 let mut options = FolderSpool::options();
-                let file = options.read(true).write(true).open(&self.path)?;
+                options.read(true).write(true);
+                drop(recent);
+                let file = self.handles.with_room(|| options.open(&self.path))?;
+                recent = self.handles.recent();
                 (self.number, Arc::new(file))
             }
         };
@@ -166,8 +159,7 @@ impl Opened {
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        let recent = &self.handles.recent;
-        let mut recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.handles.recent();
         recent.retain(|(number, _)| *number != self.number);
     }
 }
@@ -190,7 +182,7 @@ impl SpoolFile for Opened {
 
 /// Fills the buffer, or as much of it as there is.
 #[cfg(unix)]
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     use std::os::unix::fs::FileExt as _;
     let mut filled = 0;
     while filled < buffer.len() {
@@ -280,10 +272,14 @@ impl ShardBody for SpooledBody {
                 if rest.is_empty() {
                     return Ok(None);
                 }
-                let mut piece = vec![0; (rest.end - rest.start).min(BUFFER as u64) as usize];
-                let read = file
-                    .read_at(&mut piece, rest.start)
-                    .map_err(|e| Error::local("reading the spool", e))?;
+                let length = (rest.end - rest.start).min(BUFFER as u64) as usize;
+                let work = move || {
+                    let mut piece = vec![0; length];
+                    let read = file.read_at(&mut piece, rest.start)?;
+                    Ok((piece, read))
+                };
+                let read = blocking(work).await?;
+                let (piece, read) = read.map_err(|e| Error::local("reading the spool", e))?;
                 if read < piece.len() {
                     return Err(Error::local(
                         "reading the spool",
@@ -369,9 +365,9 @@ impl Files {
         Arc::clone(&self.spool)
     }
 
-    /// Lets go of everything now, though it was to be kept.
+    /// Lets go of everything with its last user, though it was to be kept.
     pub(crate) fn discard(&mut self) {
-        *self.kept.get_mut() = false;
+        self.keep(false);
     }
 
     /// Whether a record speaks of them: then they outlive their last user.

@@ -112,10 +112,16 @@ impl Engine {
     }
 
     pub(crate) async fn job(&self, run: &RunRecord) -> Result<Job<'_>> {
+        let (run, plan) = self.restored(run).await?;
+        Job::new(self, run, plan).await
+    }
+
+    /// A run as the record has it now, with its plan.
+    pub(crate) async fn restored(&self, run: &RunRecord) -> Result<(RunRecord, Plan)> {
         let run = self.recorded(run).await?;
         let shards = self.ledger.shards(&run.id).await?;
         let plan = restored(&*self.provider, self.spool()?, &run, &shards)?;
-        Job::new(self, run, plan).await
+        Ok((run, plan))
     }
 
     async fn comparable(&self, run: &RunRecord) -> Result<RunRecord> {
@@ -278,16 +284,8 @@ impl Plan {
 
     /// The ordinal of each request of the output, where it is not its place.
     pub(crate) fn order(&self) -> Result<Option<Vec<u32>>> {
-        let Some(order) = self.order else {
-            return Ok(None);
-        };
-        let mut table = Reader::new(self.files.open(&order_table(order.table))?);
-        let ordinals = (0..self.requests).map(|_| {
-            let mut bytes = [0; 4];
-            table.read_exact(&mut bytes).map_err(spooled)?;
-            Ok(u32::from_le_bytes(bytes))
-        });
-        Ok(Some(ordinals.collect::<Result<_>>()?))
+        let read = |order| read_order(&self.files, order, self.requests);
+        self.order.map(read).transpose()
     }
 
     /// The ordinals of places in the output.
@@ -302,11 +300,22 @@ impl Plan {
     }
 }
 
+/// The ordinal of each of the requests of an order.
+pub(crate) fn read_order(files: &Files, order: Order, requests: u32) -> Result<Vec<u32>> {
+    let mut table = Reader::new(files.open(&order_table(order.table))?);
+    let ordinals = (0..requests).map(|_| {
+        let mut bytes = [0; 4];
+        table.read_exact(&mut bytes).map_err(spooled)?;
+        Ok(u32::from_le_bytes(bytes))
+    });
+    ordinals.collect()
+}
+
 fn order_table(number: u32) -> String {
     format!("order-{number}")
 }
 
-fn echo_table(number: u32) -> String {
+pub(crate) fn echo_table(number: u32) -> String {
     format!("echo-{number}")
 }
 

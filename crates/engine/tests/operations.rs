@@ -249,7 +249,7 @@ async fn what_was_prepared_elsewhere_and_is_not_there_is_created_only_where_no_e
         });
         let invoker = invoker.on_doubt(on_doubt);
         let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();
-        let kept = serde_json::to_string(&prepared).unwrap();
+        let kept = serde_json::to_string(&prepared.sending()).unwrap();
         let restored: Prepared = serde_json::from_str(&kept).unwrap();
         let create = invoker.batch().create(ASKED).find_or_create(restored);
         let went = create.await.map(drop).map_err(|error| error.kind());

@@ -10,7 +10,7 @@ use lmbatch_core::{
     AccountId, BatchId, BatchProvider as _, BatchStatus, ContentView, Delivery, Error, ErrorKind,
     GenerateView, Hyperparameters, Ledger as _, MessageView, Outcome, Remnant, Request,
     RequestCounts, RequestId, RequestView, Result, Retry, Role, RunRecord, ShardState, Spool as _,
-    SpoolFile as _, Text,
+    Text,
 };
 use lmbatch_engine::{
     BatchLimit, DoubtPolicy, Engine, Entry, Finished, IdView, LMInvoker, Left, MemoryLedger,
@@ -368,7 +368,10 @@ async fn a_record_is_read_while_its_run_goes_on_and_after_it_has_ended() {
     });
     let requests = ASKED.map(|(id, prompt)| Ok::<_, std::io::Error>(Request::new(id, prompt)));
     let run = limited.batch().run("mine").requests(stream::iter(requests));
-    let cut = run.timeout(std::time::Duration::ZERO).await.unwrap_err();
+    let cut = run
+        .timeout(std::time::Duration::from_secs(1))
+        .await
+        .unwrap_err();
     assert_eq!(cut.kind(), ErrorKind::Timeout);
     let run = world.record().await;
     let refused = world.engine().sealed(&run).await.unwrap_err();
@@ -395,7 +398,7 @@ async fn a_cancelled_run_creates_nothing_more_and_keeps_what_was_answered() {
     });
     world
         .run(&ASKED)
-        .timeout(std::time::Duration::ZERO)
+        .timeout(std::time::Duration::from_secs(1))
         .await
         .unwrap_err();
     let run = world.record().await;
@@ -544,7 +547,7 @@ async fn what_goes_on_keeps_its_input() {
         statuses: [Ok(BatchStatus::InProgress)].into(),
         ..Script::default()
     });
-    let run = world.run(&ASKED).timeout(std::time::Duration::ZERO);
+    let run = world.run(&ASKED).timeout(std::time::Duration::from_secs(1));
     run.await.unwrap_err();
     let left = world.engine().clean(&world.record().await, true).await;
     assert_eq!(left.unwrap().inputs, 1);
@@ -589,7 +592,9 @@ async fn what_was_called_off_stays_so_when_more_is_asked_of_its_run() {
     let invoker = world.invoker.clone().batch_limit(one);
     let requests = ASKED.map(|(id, prompt)| Ok::<_, std::io::Error>(Request::new(id, prompt)));
     let run = invoker.batch().run("mine").requests(stream::iter(requests));
-    run.timeout(std::time::Duration::ZERO).await.unwrap_err();
+    run.timeout(std::time::Duration::from_secs(1))
+        .await
+        .unwrap_err();
     let run = world.record().await;
     assert_eq!(engine.cancel_run(&run).await.unwrap(), 1);
     let early = engine.requeue(&run, &HashSet::from([1])).await.unwrap_err();

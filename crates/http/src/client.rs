@@ -12,9 +12,9 @@ use reqwest::header::{
 use reqwest::{Body, Client, ClientBuilder, Method, Url, redirect, retry};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::account::Identity;
 use crate::clock::MachineClock;
 use crate::limits::{Limits, Rules};
-use crate::account::Identity;
 use crate::multipart::Multipart;
 use crate::reply::Reply;
 use crate::secrets::Secrets;
@@ -105,7 +105,9 @@ impl HttpClient {
             value.set_sensitive(true);
             secret.insert(name.clone(), value);
         }
-        let usual = build(Client::builder(), &options)?;
+        // Hundreds of runs poll at once: connections that they leave idle would use up the open files that a
+        // process may have, and a create, which takes a connection of its own, would find none.
+        let usual = build(Client::builder().pool_max_idle_per_host(16), &options)?;
         // A create is never sent twice: no connection that may have gone stale, no transparent retry.
         let once = build(
             Client::builder().http1_only().pool_max_idle_per_host(0),

@@ -29,20 +29,31 @@
 //! # }
 //! ```
 //!
-//! Features name providers: `anthropic`, `google`, `openai`, or `all-providers`.
+//! # Features
+//! Each builds only what it names; none is on unless it is asked for.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `anthropic`, `google`, `openai`, `all-providers` | providers |
+//! | `durable` | runs that survive their process, recorded on SQLite |
+//! | `schema` | a check of structured answers against their JSON Schema |
+//!
+//! # Runtime and files
+//! Calls need a Tokio runtime with time and I/O. Requests and results of runs that are not recorded are kept in
+//! memory, up to 256 KiB a run; what is beyond lies in one file without a name in the folder for temporary files.
 
 pub use lmbatch_core::{
     AccountId, Attachment, AttachmentError, AttachmentKind, AttachmentSource, BatchHandle, BatchId,
     BatchSnapshot, BatchStatus, Contents, Delivery, Effort, Error, ErrorKind, FinishReason,
-    GenerateOptions, Hyperparameters, JsonBuf, KeyHint, LMInput, LMOutput, Message, MessageContent,
-    Outcome, OutcomeStatus, OutputItem, Problem, ProviderId, Request, RequestCounts, RequestError,
-    RequestId, ResponseSchema, Result, Retry, Role, StructuredError, Thinking, ThinkingOptions,
-    TokenUsage, Tool, ToolCall, ToolChoice, ToolResult,
+    GenerateOptions, Hyperparameters, JsonBuf, KeyHint, LMInput, LMOutput, Label, Message,
+    MessageContent, Outcome, OutcomeStatus, OutputItem, Problem, ProviderId, Request,
+    RequestCounts, RequestError, RequestId, ResponseSchema, Result, Retry, Role, StructuredError,
+    Thinking, ThinkingOptions, TokenUsage, Tool, ToolCall, ToolChoice, ToolResult,
 };
 pub use lmbatch_engine::{
-    BatchLimit, BatchOperations, Changes, Create, DEFAULT_STATUS_CHECK_INTERVAL, DoubtPolicy,
-    Engine, Event, Invoke, LMInvoker, Observer, OnDoubt, OutcomeStream, Outcomes, PollingPolicy,
-    Prepared, RetryPolicy, Run, RunOutput,
+    BatchLimit, BatchOperations, Changes, Create, CreatedHandle, DEFAULT_STATUS_CHECK_INTERVAL,
+    DoubtPolicy, Engine, Event, Invoke, LMInvoker, Observer, OnDoubt, OutcomeStream, Outcomes,
+    PollingPolicy, Prepared, RetryPolicy, Run, RunOutput,
 };
 
 /// What authors of adapters implement.

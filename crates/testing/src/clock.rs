@@ -1,26 +1,51 @@
 //! Time and chance that a test holds in its hand.
 
+use std::collections::HashSet;
+use std::future::poll_fn;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use lmbatch_core::{Clock, Rng};
 
 /// A clock that moves only when somebody sleeps. Starts at the epoch.
+///
+/// Work that is [bounded](Clock::reached) by a time is cut off at that time, as by a real clock: a sleep past
+/// it stops there, and lets the bound go first.
 #[derive(Debug, Default)]
 pub struct TestClock {
-    elapsed: Mutex<Duration>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    elapsed: Duration,
+    /// Times that are waited for, and who waits.
+    bounds: Vec<(u64, Duration, Waker)>,
+    next: u64,
+}
+
+impl State {
+    /// Moves on to `at`, unless it is there, and wakes the bounds that are reached.
+    fn move_to(&mut self, at: Duration) {
+        self.elapsed = self.elapsed.max(at);
+        let due = self.bounds.iter().filter(|(_, at, _)| *at <= self.elapsed);
+        due.for_each(|(.., waker)| waker.wake_by_ref());
+    }
 }
 
 impl TestClock {
     /// Moves it on.
     pub fn advance(&self, by: Duration) {
-        *self.lock() += by;
+        let mut state = self.lock();
+        let at = state.elapsed + by;
+        state.move_to(at);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Duration> {
-        self.elapsed
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -29,15 +54,68 @@ impl TestClock {
 #[async_trait]
 impl Clock for TestClock {
     fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + *self.lock()
+        SystemTime::UNIX_EPOCH + self.lock().elapsed
     }
 
     fn elapsed(&self) -> Duration {
-        *self.lock()
+        self.lock().elapsed
     }
 
     async fn sleep(&self, duration: Duration) {
-        self.advance(duration);
+        let until = self.elapsed() + duration;
+        let mut went_first = HashSet::new();
+        let first_bound = |went_first: &mut HashSet<u64>| {
+            let state = self.lock();
+            let bounds = state.bounds.iter().filter(|(_, at, _)| *at < until);
+            let bounds = bounds.filter(|(number, ..)| !went_first.contains(number));
+            let first = bounds.min_by_key(|(_, at, _)| *at)?;
+            went_first.insert(first.0);
+            Some(first.1)
+        };
+        while let Some(at) = first_bound(&mut went_first) {
+            self.lock().move_to(at);
+            let mut yielded = false;
+            poll_fn(|context| {
+                if std::mem::replace(&mut yielded, true) {
+                    return Poll::Ready(());
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+        }
+        self.lock().move_to(until);
+    }
+
+    async fn reached(&self, at: Duration) {
+        let number = {
+            let mut state = self.lock();
+            state.next += 1;
+            state.next
+        };
+        let _bound = Bound(self, number);
+        poll_fn(|context| {
+            let mut state = self.lock();
+            if state.elapsed >= at {
+                return Poll::Ready(());
+            }
+            state.bounds.retain(|(known, ..)| *known != number);
+            state.bounds.push((number, at, context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// A time that is waited for, until it is dropped.
+struct Bound<'a>(&'a TestClock, u64);
+
+impl Drop for Bound<'_> {
+    fn drop(&mut self) {
+        self.0
+            .lock()
+            .bounds
+            .retain(|(number, ..)| *number != self.1);
     }
 }
 
@@ -60,5 +138,46 @@ impl Rng for TestRng {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures::executor::block_on;
+    use futures::future::{Either, select};
+
+    use super::*;
+
+    #[test]
+    fn work_that_sleeps_is_cut_off_at_its_bound_and_no_time_passes_by_waiting_for_it() {
+        let seconds = Duration::from_secs;
+        for (bound, sleeps, cut, slept) in [
+            (10, vec![4, 5], false, 9),
+            // What is due at the same time comes first.
+            (10, vec![4, 6], false, 10),
+            (10, vec![4, 6, 1], true, 10),
+            (10, vec![4, 60], true, 10),
+            (0, vec![1], true, 0),
+            (0, vec![], true, 0),
+        ] {
+            let clock = TestClock::default();
+            let work = pin!(async {
+                for sleep in sleeps {
+                    clock.sleep(seconds(sleep)).await;
+                }
+            });
+            let late = pin!(clock.reached(seconds(bound)));
+            // A bound is known before the work begins.
+            let went = block_on(select(late, work));
+            assert_eq!(matches!(went, Either::Left(_)), cut, "{bound}");
+            assert_eq!(clock.elapsed(), seconds(slept), "{bound}");
+            drop(went);
+        }
+        let clock = TestClock::default();
+        drop(clock.reached(seconds(5)));
+        block_on(clock.sleep(seconds(9)));
+        assert_eq!(clock.elapsed(), seconds(9));
     }
 }

@@ -1,0 +1,269 @@
+//! Errors of one request: plain data beside the outcome that they stand for.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, ErrorKind, Problem, Retry};
+
+/// Why one request has no answer: plain data, which a ledger or an output line can hold.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestError {
+    kind: ErrorKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    http_status: Option<u16>,
+    #[serde(default)]
+    retryable: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+}
+
+impl RequestError {
+    /// An error that asking again would not cure.
+    pub fn new(kind: ErrorKind) -> Self {
+        Self {
+            kind,
+            code: None,
+            message: None,
+            http_status: None,
+            retryable: false,
+            problem: None,
+        }
+    }
+
+    /// [`ErrorKind::InvalidInput`], saying what is wrong.
+    pub fn invalid_input(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidInput).with_message(message)
+    }
+
+    /// [`ErrorKind::Unsupported`], saying what the provider cannot take.
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unsupported).with_message(message)
+    }
+
+    /// The provider's structured code.
+    pub fn with_code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+    /// The words: the provider's, or ours.
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+    /// The HTTP status that the row carries.
+    pub fn with_http_status(mut self, status: u16) -> Self {
+        self.http_status = Some(status);
+        self
+    }
+    /// Whether asking again may succeed.
+    pub fn retryable(mut self, retryable: bool) -> Self {
+        self.retryable = retryable;
+        self
+    }
+
+    /// Sets the problem of an answer that came and is of no use to its caller.
+    pub fn with_problem(mut self, problem: Problem) -> Self {
+        self.problem = Some(problem);
+        self
+    }
+
+    /// What kind of thing went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+    /// The provider's structured code.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+    /// The words, which may quote the prompt: for the caller, not for logs.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+    /// The HTTP status that the row carried.
+    pub fn http_status(&self) -> Option<u16> {
+        self.http_status
+    }
+    /// Whether asking again may succeed.
+    pub fn is_retryable(&self) -> bool {
+        self.retryable
+    }
+    /// Problem of the answer, where one came and could not be used, such as a refusal in place of a
+    /// structured value.
+    pub fn problem(&self) -> Option<Problem> {
+        self.problem
+    }
+}
+
+impl Error {
+    /// The same as data, for the requests of a batch that failed as a whole.
+    ///
+    /// ```
+    /// use lmbatch_core::{ErrorKind, RequestError};
+    /// let error = RequestError::new(ErrorKind::ContextOverflow).with_http_status(400);
+    /// assert!(!error.is_retryable());
+    /// assert_eq!(error.to_string(), "the request is longer than the model takes (HTTP 400)");
+    /// ```
+    pub fn to_request_error(&self) -> RequestError {
+        let message = self.provider_message().or(self.message());
+        RequestError {
+            kind: self.kind(),
+            code: self.code().map(str::to_owned),
+            message: message.map(str::to_owned),
+            http_status: self.http_status(),
+            retryable: self.retry() == Retry::Temporary,
+            problem: None,
+        }
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.sentence())?;
+        match (&self.code, self.http_status) {
+            (Some(code), Some(status)) => write!(f, " (HTTP {status}, code {code})"),
+            (Some(code), None) => write!(f, " (code {code})"),
+            (None, Some(status)) => write!(f, " (HTTP {status})"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestError")
+            .field("kind", &self.kind)
+            .field("code", &self.code)
+            .field("http_status", &self.http_status)
+            .field("retryable", &self.retryable)
+            .field("problem", &self.problem)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+/// Lets `outcome.value()?` and `outcome.into_value()?` work in functions that return [`Error`].
+impl From<RequestError> for Error {
+    fn from(request: RequestError) -> Self {
+        let retry = if request.retryable {
+            Retry::Temporary
+        } else {
+            Retry::Permanent
+        };
+        let mut error = Self::new(request.kind).with_retry(retry);
+        if let Some(status) = request.http_status {
+            error = error.with_http_status(status);
+        }
+        if let Some(code) = &request.code {
+            error = error.with_code(code.as_str());
+        }
+        // The provider's, as a rule: they may quote the prompt.
+        if let Some(message) = &request.message {
+            error = error.with_provider_message(message.as_str());
+        }
+        error.with_source(request)
+    }
+}
+
+/// Takes a copy of the error of one request.
+impl From<&RequestError> for Error {
+    fn from(request: &RequestError) -> Self {
+        request.clone().into()
+    }
+}
+
+impl From<crate::StructuredError> for Error {
+    fn from(error: crate::StructuredError) -> Self {
+        Self::new(ErrorKind::InvalidStructured).with_source(error)
+    }
+}
+
+impl From<crate::AttachmentError> for Error {
+    fn from(error: crate::AttachmentError) -> Self {
+        Self::invalid_input(error.to_string())
+    }
+}
+
+/// A row of results that is not what the provider's rows look like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the row could not be read")]
+pub struct RowError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_call_is_one_of_its_requests_with_the_providers_words_first() {
+        let error = Error::new(ErrorKind::ContextOverflow)
+            .with_http_status(400)
+            .with_code("too_long")
+            .with_message("ours")
+            .with_retry(Retry::Permanent);
+        let request = error.to_request_error();
+        let facts = (request.kind(), request.http_status(), request.code());
+        assert_eq!(
+            facts,
+            (ErrorKind::ContextOverflow, Some(400), Some("too_long"))
+        );
+        assert_eq!(
+            (request.message(), request.is_retryable()),
+            (Some("ours"), false)
+        );
+        let theirs = error
+            .with_provider_message("theirs")
+            .with_retry(Retry::Temporary);
+        let request = theirs.to_request_error();
+        assert_eq!(
+            (request.message(), request.is_retryable()),
+            (Some("theirs"), true)
+        );
+        // And back, so that `?` works in functions that return ours.
+        let back = Error::from(&request);
+        let facts = (back.kind(), back.http_status(), back.code());
+        assert_eq!(
+            facts,
+            (ErrorKind::ContextOverflow, Some(400), Some("too_long"))
+        );
+        assert!(std::error::Error::source(&back).is_some());
+    }
+
+    #[test]
+    fn a_request_error_names_its_status_and_code() {
+        let error = || RequestError::new(ErrorKind::Quota);
+        for (error, said) in [
+            (error(), "a quota of the account is used up"),
+            (
+                error().with_http_status(429),
+                "a quota of the account is used up (HTTP 429)",
+            ),
+            (
+                error().with_code("q"),
+                "a quota of the account is used up (code q)",
+            ),
+            (
+                error().with_http_status(429).with_code("q"),
+                "a quota of the account is used up (HTTP 429, code q)",
+            ),
+        ] {
+            assert_eq!(error.to_string(), said);
+        }
+    }
+
+    #[test]
+    fn a_request_error_shows_no_message() {
+        let error = RequestError::new(ErrorKind::ProviderInvalidArgs)
+            .with_message("secret")
+            .with_http_status(400);
+        assert_eq!(
+            error.to_string(),
+            "the provider refused the arguments (HTTP 400)"
+        );
+        assert!(!format!("{error:?}").contains("secret"));
+    }
+}

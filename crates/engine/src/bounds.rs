@@ -1,0 +1,200 @@
+//! Bounds of a call in time, and what its error says when it ends early.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use lmbatch_core::{
+    Clock, Delivery, Error, ErrorKind, Label, Result, Retry, RunRecord, ShardState,
+};
+
+use crate::engine::{Engine, RunOptions};
+use crate::event::Event;
+use crate::finished::Finished;
+use crate::handles::RunHandles;
+use crate::plan::Plan;
+use crate::run::Job;
+
+/// The last failure of a run that was not followed by a success.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trouble(Arc<Mutex<Option<Error>>>);
+
+impl Trouble {
+    pub(crate) fn note(&self, event: &Event<'_>) {
+        let last = match event {
+            Event::Retrying { error, .. } => Some((*error).clone()),
+            Event::Created { .. } | Event::Polled { .. } | Event::Fetching { .. } => None,
+            _ => return,
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = last;
+    }
+
+    fn last(&self) -> Option<Error> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
+    }
+}
+
+/// Does the work, unless the clock reaches `at` first: then it is dropped where it stands.
+pub(crate) async fn within<T>(
+    clock: &dyn Clock,
+    at: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut late = clock.reached(at);
+    // The bound is known before the work begins: a clock of tests moves on with the work.
+    let is_late = poll_fn(|context| Poll::Ready(late.as_mut().poll(context).is_ready()));
+    if is_late.await {
+        return None;
+    }
+    match select(pin!(work), late).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
+    }
+}
+
+impl Engine {
+    /// The same engine for one call, whose time in all begins now.
+    pub(crate) fn for_call(mut self) -> Self {
+        self.started = Some(self.clock.elapsed());
+        self
+    }
+
+    /// When the call began, by the clock.
+    pub(crate) fn started(&self) -> Duration {
+        self.started.unwrap_or_else(|| self.clock.elapsed())
+    }
+
+    /// Work of a call on this machine, within the time of the call.
+    pub(crate) async fn in_time<T>(
+        &self,
+        limit: Option<Duration>,
+        doing: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let at = limit.and_then(|limit| self.started().checked_add(limit));
+        let (Some(at), Some(limit)) = (at, limit) else {
+            return work.await;
+        };
+        let done = within(&*self.clock, at, work).await;
+        done.unwrap_or_else(|| {
+            Err(Error::new(ErrorKind::Timeout)
+                .with_message(format!("{doing} within {} s", limit.as_secs_f64())))
+        })
+    }
+
+    /// Takes a run to its end, within its time. An error says what is known of its batches.
+    pub(crate) async fn drive(
+        &self,
+        run: RunRecord,
+        plan: Plan,
+        options: RunOptions,
+    ) -> Result<Finished> {
+        let mut engine = self.clone();
+        engine.trouble = Trouble::default();
+        engine.started = Some(self.started());
+        let handles = Arc::clone(&plan.handles);
+        let record = run.clone();
+        let work = async {
+            let job = Job::new(&engine, run, plan).await?;
+            job.drive(options).await
+        };
+        // It is large, and moved.
+        let work = Box::pin(work);
+        let at = options
+            .deadline
+            .and_then(|limit| engine.started().checked_add(limit));
+        let went = match (at, options.deadline) {
+            (Some(at), Some(limit)) => match within(&*engine.clock, at, work).await {
+                Some(went) => went,
+                None => Err(engine.late(&record, &handles, limit).await),
+            },
+            _ => work.await,
+        };
+        let name = record.name.as_deref().unwrap_or(&record.id);
+        went.map_err(|error| handles.attach(engine.explain(error, name)))
+    }
+
+    /// The time of a run is over, wherever it stands: its record has it, as it would after a crash.
+    async fn late(&self, run: &RunRecord, handles: &RunHandles, limit: Duration) -> Error {
+        let error = Error::new(ErrorKind::Timeout).with_operation("finish the run");
+        let seconds = limit.as_secs_f64();
+        let unknown = self.unanswered_create(run).await;
+        let error = match (&unknown, handles.first()) {
+            (Some(label), _) => error
+                .with_delivery(Delivery::Unknown)
+                .with_label(label.clone())
+                .with_message(format!(
+                    "it had not ended after {seconds} s, and the answer to a create is not known; \
+                     the batch may be accepted and billed. {}",
+                    if self.is_durable() {
+                        "When the run is resumed, it is searched for before anything is created".to_owned()
+                    } else {
+                        format!("Look for the label {label} at the provider before the requests are sent again")
+                    }
+                )),
+            (None, Some(_)) => error.with_message(format!(
+                "it had not ended after {seconds} s; its batches go on at the provider, and their results \
+                 can be retrieved later"
+            )),
+            (None, None) => error.with_message(format!(
+                "no batch was created within {seconds} s; nothing is billed"
+            )),
+        };
+        match handles.first() {
+            Some(batch) => error.with_batch(batch),
+            None => error,
+        }
+    }
+
+    /// The label of a create that was sent, or may have been, and whose answer is not recorded.
+    async fn unanswered_create(&self, run: &RunRecord) -> Option<Label> {
+        // A record that cannot be read says nothing: what was sent is not known then.
+        let Ok(shards) = self.ledger.shards(&run.id).await else {
+            return Some(crate::plan::label(&run.nonce, 0));
+        };
+        let mut shards = shards.into_iter();
+        shards.find_map(|shard| match shard.state {
+            ShardState::Posting(_) | ShardState::Doubt(_) => Some(shard.label),
+            _ => None,
+        })
+    }
+
+    /// The error of a create, with what is known of its batch.
+    pub(crate) fn of_create(&self, error: Error, plan: &Plan) -> Error {
+        let name = crate::plan::run_id(plan.nonce.as_str());
+        plan.handles.attach(self.explain(error, &name))
+    }
+
+    /// What an error of a run leaves unsaid.
+    fn explain(&self, error: Error, name: &str) -> Error {
+        match error.kind() {
+            ErrorKind::Conflict => advanced_elsewhere(error, name),
+            ErrorKind::Doubt if error.provider().is_none() => {
+                error.with_provider(self.provider.codec().id().clone())
+            }
+            ErrorKind::Timeout if std::error::Error::source(&error).is_none() => {
+                match self.trouble.last() {
+                    Some(last) => error.with_source(last),
+                    None => error,
+                }
+            }
+            _ => error,
+        }
+    }
+}
+
+/// Of two that go on with one run, one loses.
+pub(crate) fn advanced_elsewhere(error: Error, name: &str) -> Error {
+    let message = format!(
+        "the run {name:?} is being advanced by another task or process; wait for that one, or ask for the \
+         run again later"
+    );
+    Error::new(ErrorKind::Conflict)
+        .with_retry(Retry::Temporary)
+        .with_message(message)
+        .with_source(error)
+}

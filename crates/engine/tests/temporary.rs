@@ -1,0 +1,112 @@
+//! What runs that are not recorded leave on the disk and in the table of open files: nothing, however many
+//! there are, and however their process ends.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{Either, join_all, select};
+use lmbatch_core::{BatchStatus, Clock as _};
+use lmbatch_engine::{LMInvoker, SystemClock};
+use lmbatch_testing::{MemoryProvider, Script};
+
+/// Says to a test of this name that it is the child of a test.
+const CHILD: &str = "LMBATCH_TEST_CHILD";
+
+fn going(clock: Arc<SystemClock>) -> Arc<MemoryProvider> {
+    let script = Script {
+        statuses: (0..10_000).map(|_| Ok(BatchStatus::InProgress)).collect(),
+        ..Script::default()
+    };
+    Arc::new(MemoryProvider::new(clock, script))
+}
+
+fn asked(length: usize) -> Vec<(String, String)> {
+    let one = |n| (format!("q{n}"), "canary ".repeat(length / 7));
+    (0..20).map(one).collect()
+}
+
+fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[tokio::test]
+async fn hundreds_of_live_runs_have_no_more_files_open_than_one() {
+    // In memory, and out of it.
+    for (length, runs) in [(100, 400), (20_000, 100)] {
+        let clock = Arc::new(SystemClock::new());
+        let provider = going(clock.clone());
+        let invoker = LMInvoker::shared(provider.clone(), "m");
+        let before = open_files();
+        let invokes = (0..runs).map(|_| {
+            let batch = invoker.batch().invoke(asked(length));
+            batch.into_future()
+        });
+        let all = join_all(invokes);
+        let seen = async {
+            loop {
+                clock.sleep(Duration::from_millis(20)).await;
+                if provider.times("status").len() >= runs {
+                    return open_files();
+                }
+            }
+        };
+        let Either::Right((open, _)) = select(std::pin::pin!(all), std::pin::pin!(seen)).await
+        else {
+            panic!("they go on");
+        };
+        assert_eq!(provider.accepted(), runs);
+        assert!(open <= before + 8, "{open} files are open, {before} before");
+    }
+}
+
+/// The child of the test below: a run whose prompts do not fit into memory, until it is killed.
+#[tokio::test]
+async fn child_with_prompts() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let clock = Arc::new(SystemClock::new());
+    let provider = going(clock);
+    let invoker = LMInvoker::shared(provider, "m").observe(|event: &lmbatch_engine::Event<'_>| {
+        if let lmbatch_engine::Event::Polled { .. } = event {
+            use std::io::Write as _;
+            // Past the harness, which keeps what is printed.
+            let mut told = std::io::stdout().lock();
+            told.write_all(b"\nit goes on\n").unwrap();
+            told.flush().unwrap();
+        }
+    });
+    let never = invoker.batch().invoke(asked(100_000)).await;
+    panic!("{never:?}");
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_nothing_in_the_folder_of_temporary_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_with_prompts", "--nocapture"])
+        .env(CHILD, "1")
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut lines = lines.map_while(Result::ok);
+    assert!(lines.any(|line| line == "it goes on"), "it ended");
+    let spilled = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
+    let spilled = spilled.filter_map(|file| fs::read_link(file.unwrap().path()).ok());
+    let spilled = spilled
+        .filter(|path| path.starts_with(folder.path()))
+        .count();
+    assert_eq!(spilled, 1, "its prompts lie in one file");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
