@@ -1,5 +1,5 @@
-//! Gzip without compression (RFC 1952, stored blocks of RFC 1951): enough for an answer that nobody asked to
-//! be compressed.
+//! Gzip without compression (RFC 1952, stored blocks of RFC 1951), for answers that are encoded although that
+//! was not asked for.
 
 /// Wraps bytes as a gzip member.
 pub(crate) fn pack(bytes: &[u8]) -> Vec<u8> {
