@@ -9,7 +9,7 @@ mod trial;
 pub use mixed::{Mixed, mixed};
 pub use rounds::Rounds;
 pub use subjects::{SUBJECTS, Subject};
-pub use trial::{Broken, Ended, Trial, copy_folder};
+pub use trial::{Broken, Ended, Trial, copy_folder, scratch};
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};

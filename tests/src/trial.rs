@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use futures::{TryStreamExt as _, stream};
 use lmbatch::durable::{FolderSpool, StateFolder};
-use lmbatch::{BatchLimit, ErrorKind, Event, LMInvoker, OnDoubt, Outcome, Request, Result, Retry};
-use lmbatch_core::Clock;
+use lmbatch::{BatchLimit, ErrorKind, Event, LMInvoker, OnDoubt, Outcome, Request, Result};
+use lmbatch_core::{BatchProvider, Clock};
 use lmbatch_emulator::{Emulator, EmulatorBuilder, Moment, Operation, Pace};
 use lmbatch_engine::SystemClock;
 use tempfile::TempDir;
@@ -68,12 +68,6 @@ impl Ended {
         error.is_some_and(|error| error.kind() == ErrorKind::Timeout)
     }
 
-    /// Returns true if the run stopped with an error that waiting may cure.
-    pub fn is_temporary(&self) -> bool {
-        let error = self.result.as_ref().err();
-        error.is_some_and(|error| error.retry() == Retry::Temporary) || self.is_held()
-    }
-
     /// Returns true if the run stopped because a create is in doubt.
     pub fn is_in_doubt(&self) -> bool {
         let error = self.result.as_ref().err();
@@ -104,6 +98,7 @@ pub struct Trial {
     pub prompts: Vec<String>,
     /// Most requests of one batch; no limit by default.
     pub most: Option<u32>,
+    provider: Arc<dyn BatchProvider>,
     folder: TempDir,
 }
 
@@ -121,13 +116,16 @@ impl Trial {
     /// # Panics
     /// If the machine gives no folder or port.
     pub async fn at(subject: &'static Subject, builder: EmulatorBuilder) -> Self {
-        Self::within(subject, builder, tempfile::tempdir().unwrap()).await
+        Self::within(subject, builder, scratch()).await
     }
 
     async fn within(subject: &'static Subject, builder: EmulatorBuilder, folder: TempDir) -> Self {
         let builder = builder.pace(Pace::INSTANT).seed(5);
+        let emulator = Arc::new(builder.start().await.unwrap());
         Self {
-            emulator: Arc::new(builder.start().await.unwrap()),
+            // Connected once: reading the machine's certificates takes longer than a run.
+            provider: subject.connect(&emulator),
+            emulator,
             subject,
             prompts: (0..6).map(|place| format!("prompt {place}")).collect(),
             most: None,
@@ -141,7 +139,7 @@ impl Trial {
     /// # Panics
     /// If the machine gives no folder or port.
     pub async fn killed_at(subject: &'static Subject, step: Option<(Operation, Moment)>) -> Self {
-        let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (folder, copy) = (scratch(), scratch());
         let (from, to) = (folder.path().to_owned(), copy.path().to_owned());
         let (stop, copied) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
         let (stops, is_copied) = (Arc::clone(&stop), Arc::clone(&copied));
@@ -173,14 +171,13 @@ impl Trial {
 
     /// Returns an invoker of the subject, without a record, on the virtual clock.
     pub fn invoker(&self) -> LMInvoker {
-        self.subject
-            .invoker(&self.emulator)
-            .clock(Arc::new(VirtualClock {
-                emulator: Arc::clone(&self.emulator),
-                machine: SystemClock::new(),
-                slept: Mutex::default(),
-                sleeps: AtomicU32::new(0),
-            }))
+        let provider = Arc::clone(&self.provider);
+        LMInvoker::shared(provider, self.subject.model).clock(Arc::new(VirtualClock {
+            emulator: Arc::clone(&self.emulator),
+            machine: SystemClock::new(),
+            slept: Mutex::default(),
+            sleeps: AtomicU32::new(0),
+        }))
     }
 
     /// Begins the run, or goes on with it, as a new process would.
@@ -273,6 +270,15 @@ impl Trial {
             format!("PAID TWICE: {creates} batches, {answered} answers")
         })
     }
+}
+
+/// Makes a temporary folder in memory where the machine has one, since runs sync their files often.
+///
+/// # Panics
+/// If the machine gives no folder.
+pub fn scratch() -> TempDir {
+    let memory = tempfile::tempdir_in("/dev/shm");
+    memory.or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// Copies a state folder as it lies on the disk.

@@ -3,7 +3,7 @@
 
 use lmbatch::OnDoubt;
 use lmbatch_emulator::{Moment, Operation};
-use lmbatch_tests::{Broken, Ended, SUBJECTS, Trial, copy_folder};
+use lmbatch_tests::{Broken, Ended, SUBJECTS, Trial, copy_folder, scratch};
 
 /// Steps at which a process is killed, by the call that it makes; the last one is that of a run that ended.
 const STEPS: [(&str, Option<(Operation, Moment)>); 10] = [
@@ -34,7 +34,7 @@ async fn copies_of_a_state_folder_pay_once_in_turn() {
     for subject in SUBJECTS {
         for (name, step) in STEPS {
             let trial = Trial::killed_at(subject, step).await;
-            let twin = tempfile::tempdir().expect("a folder");
+            let twin = scratch();
             copy_folder(trial.folder(), twin.path());
             for (who, folder) in [
                 ("original", trial.folder()),
@@ -56,7 +56,7 @@ async fn copies_of_a_state_folder_pay_once_at_the_same_time() {
     for subject in SUBJECTS {
         for (name, step) in STEPS {
             let trial = Trial::killed_at(subject, step).await;
-            let twin = tempfile::tempdir().expect("a folder");
+            let twin = scratch();
             copy_folder(trial.folder(), twin.path());
             let one = trial.go_in(trial.folder(), OnDoubt::Hold);
             let (one, other) = tokio::join!(one, trial.go_in(twin.path(), OnDoubt::Hold));

@@ -36,6 +36,9 @@ fn odd() -> Vec<Value> {
     ]
 }
 
+/// OpenAI, Anthropic and Google: the routes of a provider read one kind of status.
+const PLACES: [usize; 3] = [0, 2, 3];
+
 async fn told(subject: &'static Subject, lost: bool, broken: &mut Broken) {
     for member in members(subject) {
         for value in odd() {
@@ -64,8 +67,8 @@ async fn told(subject: &'static Subject, lost: bool, broken: &mut Broken) {
 #[tokio::test]
 async fn a_time_that_is_none_spoils_no_run() {
     let mut broken = Broken::default();
-    for subject in SUBJECTS {
-        told(subject, false, &mut broken).await;
+    for place in PLACES {
+        told(&SUBJECTS[place], false, &mut broken).await;
     }
     broken.end();
 }
@@ -73,8 +76,8 @@ async fn a_time_that_is_none_spoils_no_run() {
 #[tokio::test]
 async fn a_time_that_is_none_spoils_no_search_for_a_lost_create() {
     let mut broken = Broken::default();
-    for subject in SUBJECTS {
-        told(subject, true, &mut broken).await;
+    for place in PLACES {
+        told(&SUBJECTS[place], true, &mut broken).await;
     }
     broken.end();
 }

@@ -26,8 +26,8 @@ fn strike(trial: &Trial, operation: Operation, skip: u32, times: u32, how: Spoil
 
 /// Says what is wrong with a run that should hold until its results can be read.
 fn not_held(subject: &Subject, ended: &Ended) -> Option<String> {
-    // Inline rows that cannot be read are a status that cannot be read, too.
-    let held = ended.is_held() || (subject.name == "google inline" && ended.is_temporary());
+    // Inline rows that cannot be read are a status that cannot be read, too: any error holds the run.
+    let held = ended.is_held() || (subject.name == "google inline" && ended.result.is_err());
     (!held).then(|| format!("not held: {}", ended.words()))
 }
 
@@ -37,7 +37,11 @@ async fn once(place: usize) {
         for (operation, skip) in readings(subject) {
             let trial = Trial::start(subject).await;
             strike(&trial, operation, skip, 1, *how);
-            let ended = trial.go().await;
+            let mut ended = trial.go().await;
+            // A status that cannot be read may end the process, and the next one goes on.
+            if operation == Operation::Status && ended.result.is_err() {
+                ended = trial.go().await;
+            }
             let complaint = trial.overpaid().or_else(|| trial.not_whole(&ended));
             broken.note(format!("{} {how:?} {skip}", subject.name), complaint);
         }

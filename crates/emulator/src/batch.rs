@@ -26,6 +26,10 @@ pub(crate) trait Dialect: Debug + Send + Sync {
     fn keeps_answers_of_expired(&self) -> bool {
         true
     }
+    /// Whether a batch without a row has results, which are empty. OpenAI's has no file then.
+    fn shows_empty_results(&self) -> bool {
+        true
+    }
     /// Why the batch fails as a whole. Most check what they check at once, in the create.
     fn check(&self, _: &State, _: &Batch) -> Option<Value> {
         None
@@ -265,8 +269,9 @@ fn answer(state: &State, batch: &Batch, ending: Phase) -> io::Result<Settled> {
             ..Counts::default()
         };
     }
-    settled.output = output.finish(state)?.filter(|_| !lost);
-    settled.errors = errors.finish(state)?.filter(|_| !lost);
+    let empty = batch.dialect.shows_empty_results();
+    settled.output = output.finish(state, empty)?.filter(|_| !lost);
+    settled.errors = errors.finish(state, false)?.filter(|_| !lost);
     Ok(settled)
 }
 
