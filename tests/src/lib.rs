@@ -4,10 +4,12 @@ pub mod fuzzed;
 mod mixed;
 mod rounds;
 mod subjects;
+mod trial;
 
 pub use mixed::{Mixed, mixed};
 pub use rounds::Rounds;
 pub use subjects::{SUBJECTS, Subject};
+pub use trial::{Broken, Ended, Trial, copy_folder, scratch};
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -90,6 +92,14 @@ impl Emulating {
     /// If the emulator does not answer.
     pub fn post(&self, path: &str, body: &str) {
         self.ask("POST", path, body);
+    }
+
+    /// Removes the faults that were added.
+    ///
+    /// # Panics
+    /// If the emulator does not answer.
+    pub fn clear_faults(&self) {
+        self.ask("DELETE", "/_emulator/faults", "");
     }
 
     fn ask(&self, method: &str, path: &str, body: &str) -> String {

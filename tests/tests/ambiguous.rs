@@ -12,10 +12,7 @@ const ASKED: [(&str, &str); 2] = [("a", "one"), ("b", "two")];
 
 /// Accepted creates, each with an answer that does not say so.
 fn shapes() -> Vec<FaultKind> {
-    let after = |code: u16, body: &str| FaultKind::StatusAfter {
-        code,
-        body: body.to_owned(),
-    };
+    let after = |code: u16, body: &str| FaultKind::status_after(code, body);
     let page = "<html><body>Bad gateway</body></html>";
     let mut shapes: Vec<FaultKind> = [
         408, 409, 425, 499, 500, 502, 503, 504, 520, 521, 524, 525, 529,

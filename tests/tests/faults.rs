@@ -36,10 +36,7 @@ fn faults() -> Vec<(&'static str, FaultKind)> {
         },
         other => other,
     };
-    let after = |code: u16, body: &str| FaultKind::StatusAfter {
-        code,
-        body: body.to_owned(),
-    };
+    let after = |code: u16, body: &str| FaultKind::status_after(code, body);
     vec![
         ("400", FaultKind::status(400)),
         ("401", FaultKind::status(401)),

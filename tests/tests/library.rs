@@ -37,10 +37,7 @@ async fn invoke_gives_one_outcome_for_each_request() {
 /// The official SDKs create three batches each from one call here.
 #[tokio::test]
 async fn a_create_whose_answer_is_lost_is_paid_for_once() {
-    let lost = |code: u16| FaultKind::StatusAfter {
-        code,
-        body: "<html>".to_owned(),
-    };
+    let lost = |code: u16| FaultKind::status_after(code, "<html>");
     let faults = [
         lost(500),
         lost(502),

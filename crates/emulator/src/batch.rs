@@ -1,12 +1,15 @@
 //! The life of a batch, the same in every dialect: it is accepted, checked, answered, and ends.
 
+use std::cmp::Reverse;
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::time::Duration;
 
+use axum::extract::Request;
 use serde_json::{Map, Value};
 
+use crate::exchange::ReversedTies;
 use crate::magic;
 use crate::results::{ResultFile, RowWriter};
 use crate::state::State;
@@ -21,6 +24,10 @@ pub(crate) trait Dialect: Debug + Send + Sync {
     }
     /// Whether a batch that ran out of time still gives what was answered.
     fn keeps_answers_of_expired(&self) -> bool {
+        true
+    }
+    /// Whether a batch without a row has results, which are empty. OpenAI's has no file then.
+    fn shows_empty_results(&self) -> bool {
         true
     }
     /// Why the batch fails as a whole. Most check what they check at once, in the create.
@@ -97,6 +104,8 @@ pub(crate) struct Batch {
     pub(crate) cancelled: Option<Duration>,
     /// Whether its input cannot be reached, as in OpenAI's incident of August 2026.
     pub(crate) lost_input: bool,
+    /// Lists of batches that it is still left out of.
+    pub(crate) unlisted: u32,
     /// Whether its input has been checked, and is good.
     pub(crate) checked: bool,
     pub(crate) settled: Option<Settled>,
@@ -260,8 +269,9 @@ fn answer(state: &State, batch: &Batch, ending: Phase) -> io::Result<Settled> {
             ..Counts::default()
         };
     }
-    settled.output = output.finish(state)?.filter(|_| !lost);
-    settled.errors = errors.finish(state)?.filter(|_| !lost);
+    let empty = batch.dialect.shows_empty_results();
+    settled.output = output.finish(state, empty)?.filter(|_| !lost);
+    settled.errors = errors.finish(state, false)?.filter(|_| !lost);
     Ok(settled)
 }
 
@@ -273,6 +283,9 @@ fn rows(
     settled: &mut Settled,
 ) -> Vec<Row> {
     let text = batch.dialect.user_text(line);
+    if text.contains(magic::UNANSWERED) {
+        return Vec::new();
+    }
     let fate = fate(&text, place, ending);
     match fate {
         Fate::Answered => settled.counts.succeeded += 1,
@@ -351,14 +364,27 @@ pub(crate) fn all(state: &State, provider: &str) -> Vec<String> {
 }
 
 /// The same as a list shows them: the newest may not be in it yet.
-pub(crate) fn listed(state: &State, provider: &str) -> Vec<String> {
+pub(crate) fn listed(state: &State, provider: &str, request: &Request) -> Vec<String> {
     let shown = state.time.now().saturating_sub(state.limits.list_lag);
-    let ids = all(state, provider).into_iter();
-    ids.filter(|id| {
-        let batch = state.batch(provider, id);
-        batch.is_some_and(|batch| batch.created <= shown)
-    })
-    .collect()
+    let reversed = request.extensions().get::<ReversedTies>().is_some();
+    let mut inner = state.lock();
+    let mut listed = Vec::new();
+    for batch in &mut inner.batches {
+        if batch.dialect.name() != provider || batch.created > shown {
+            continue;
+        }
+        match batch.unlisted.checked_sub(1) {
+            Some(left) => batch.unlisted = left,
+            None => listed.push((batch.created.as_secs(), batch.id.clone())),
+        }
+    }
+    if reversed {
+        // Newest first, and those of one second as they were created.
+        listed.sort_by_key(|(second, _)| Reverse(*second));
+    } else {
+        listed.reverse();
+    }
+    listed.into_iter().map(|(_, id)| id).collect()
 }
 
 /// Batches of a dialect that go on, and their requests.

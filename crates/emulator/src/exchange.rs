@@ -2,17 +2,23 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::Request;
+use axum::http::response::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
+use serde_json::Value;
 use tokio::io::AsyncSeekExt as _;
 use tokio::sync::Mutex;
 use tokio_util::io::ReaderStream;
 
+use crate::batch::Batch;
 use crate::faults::{FaultKind, Operation};
+use crate::hook::Moment;
+use crate::late;
 use crate::state::State;
 
 /// A parameter of the query string, undecoded: ids and numbers need no decoding.
@@ -94,76 +100,170 @@ pub(crate) fn is_reset(response: &Response) -> bool {
     response.extensions().get::<Reset>().is_some()
 }
 
+/// The mark on a request for a list whose ties are to be reversed.
+#[derive(Clone, Copy)]
+pub(crate) struct ReversedTies;
+
 /// Does a call, with the fault that is due.
 pub(crate) async fn call<F>(
     state: &State,
     operation: Operation,
-    request: Request,
+    mut request: Request,
     work: impl FnOnce(Request) -> F,
 ) -> Response
 where
     F: Future<Output = Response>,
 {
+    state.tell(operation, Moment::Received);
     let fault = state.call(operation);
     tracing::debug!(?operation, faulty = fault.is_some(), "call");
     let Some(fault) = fault else {
-        return work(request).await;
+        let response = work(request).await;
+        state.tell(operation, Moment::Done);
+        return response;
     };
-    if let Some(latency) = fault.latency() {
-        crate::time::wait(latency).await;
+    let kinds = fault.clone().flat();
+    for kind in &kinds {
+        match kind {
+            FaultKind::Latency { milliseconds } => {
+                crate::time::wait(Duration::from_millis(*milliseconds)).await;
+            }
+            FaultKind::ReverseTies => {
+                request.extensions_mut().insert(ReversedTies);
+            }
+            _ => {
+                if let Some(refusal) = refusal(kind) {
+                    return refusal;
+                }
+            }
+        }
     }
-    match fault {
+    let mut response = work(request).await;
+    state.tell(operation, Moment::Done);
+    let mut struck = false;
+    for kind in kinds {
+        let (next, changed) = after(state, kind, response).await;
+        (response, struck) = (next, struck || changed);
+    }
+    if !struck {
+        state.give_back(operation, &fault);
+    }
+    response
+}
+
+/// The answer to a call of which nothing is done.
+fn refusal(kind: &FaultKind) -> Option<Response> {
+    Some(match kind {
         FaultKind::Status {
             code,
             body,
             headers,
-        } => {
-            let mut response = plain(code, body);
-            for (name, value) in headers {
-                if let (Ok(name), Ok(value)) =
-                    (name.parse::<axum::http::HeaderName>(), value.parse())
-                {
-                    response.headers_mut().insert(name, value);
-                }
-            }
-            response
-        }
-        FaultKind::StatusAfter { code, body } => {
-            work(request).await;
-            plain(code, body)
-        }
+        } => plain(*code, headers, body.clone().into()),
         FaultKind::Redirect { code, location } => {
-            let mut response = plain(code, String::new());
-            if let Ok(location) = location.parse() {
-                response.headers_mut().insert("location", location);
-            }
-            response
-        }
-        FaultKind::LostInput => {
-            let response = work(request).await;
-            if let Some(batch) = state.lock().batches.last_mut() {
-                batch.lost_input = true;
-            }
-            response
+            let headers = [("location".to_owned(), location.clone())];
+            plain(*code, &headers, Bytes::new())
         }
         FaultKind::ResetBefore => reset(),
-        FaultKind::ResetAfter => {
-            work(request).await;
-            reset()
-        }
-        FaultKind::Truncate { bytes } => truncate(work(request).await, bytes).await,
-        FaultKind::Latency { .. } => work(request).await,
-    }
+        _ => return None,
+    })
 }
 
-fn plain(code: u16, body: String) -> Response {
+/// Spoils the answer to a call that was done; false where the kind had nothing to change.
+async fn after(state: &State, kind: FaultKind, response: Response) -> (Response, bool) {
+    let response = match kind {
+        FaultKind::StatusAfter {
+            code,
+            body,
+            headers,
+        } => plain(code, &headers, body.into()),
+        FaultKind::Body {
+            status,
+            headers,
+            bytes,
+        } => plain(status, &headers, bytes.into()),
+        FaultKind::ResetAfter => reset(),
+        FaultKind::Truncate { bytes } => truncate(response, bytes).await,
+        FaultKind::Spoil { how } => {
+            let (parts, whole) = whole(response).await;
+            how.apply(parts, &whole)
+        }
+        FaultKind::Drip { bytes_per_second } => drip(response, bytes_per_second).await,
+        FaultKind::LostInput => {
+            return mark(state, response, |batch| batch.lost_input = true).await;
+        }
+        FaultKind::Unlisted { reads } => {
+            return mark(state, response, |batch| batch.unlisted = reads).await;
+        }
+        FaultKind::Late { what, empty } => {
+            return edit(response, |answer| what.hide(answer, empty)).await;
+        }
+        FaultKind::Rewrite { pointer, value } => {
+            return edit(response, |answer| late::rewrite(answer, &pointer, &value)).await;
+        }
+        FaultKind::Status { .. }
+        | FaultKind::Redirect { .. }
+        | FaultKind::ResetBefore
+        | FaultKind::ReverseTies
+        | FaultKind::Latency { .. }
+        | FaultKind::Several { .. } => response,
+    };
+    (response, true)
+}
+
+async fn whole(response: Response) -> (Parts, Bytes) {
+    let (parts, body) = response.into_parts();
+    let whole = axum::body::to_bytes(body, usize::MAX).await;
+    (parts, whole.unwrap_or_default())
+}
+
+/// Changes a JSON answer; false where the change finds nothing to do.
+async fn edit(response: Response, change: impl FnOnce(&mut Value) -> bool) -> (Response, bool) {
+    let (mut parts, bytes) = whole(response).await;
+    let mut answer = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
+    if !parts.status.is_success() || !change(&mut answer) {
+        return (Response::from_parts(parts, Body::from(bytes)), false);
+    }
+    parts.headers.remove("content-length");
+    let body = Body::from(answer.to_string());
+    (Response::from_parts(parts, body), true)
+}
+
+/// Changes the batch that a create was answered with.
+async fn mark(
+    state: &State,
+    response: Response,
+    change: impl FnOnce(&mut Batch),
+) -> (Response, bool) {
+    let (parts, bytes) = whole(response).await;
+    let answer = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
+    let id = answer["id"].as_str().or_else(|| {
+        let name = answer["name"].as_str()?;
+        name.strip_prefix("batches/")
+    });
+    let mut inner = state.lock();
+    let batch = inner
+        .batches
+        .iter_mut()
+        .find(|batch| Some(&*batch.id) == id);
+    let found = batch.map(change).is_some();
+    drop(inner);
+    (Response::from_parts(parts, Body::from(bytes)), found)
+}
+
+fn plain(code: u16, headers: &[(String, String)], body: Bytes) -> Response {
     let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let kind = if body.starts_with('{') {
+    let kind = if body.starts_with(b"{") {
         "application/json"
     } else {
         "text/html"
     };
-    (status, [("content-type", kind)], body).into_response()
+    let mut response = (status, [("content-type", kind)], body).into_response();
+    for (name, value) in headers {
+        if let (Ok(name), Ok(value)) = (name.parse::<axum::http::HeaderName>(), value.parse()) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 fn reset() -> Response {
@@ -174,14 +274,32 @@ fn reset() -> Response {
 
 /// Announces the whole length, sends a part, and breaks off.
 async fn truncate(response: Response, bytes: usize) -> Response {
-    let (mut parts, body) = response.into_parts();
-    let whole = axum::body::to_bytes(body, usize::MAX)
-        .await
-        .unwrap_or_default();
+    let (mut parts, whole) = whole(response).await;
     parts.headers.insert("content-length", whole.len().into());
     let part: Bytes = whole.slice(..bytes.min(whole.len()));
     let broken =
         futures::stream::once(async { Err(io::Error::from(io::ErrorKind::ConnectionReset)) });
     let stream = futures::stream::iter([Ok(part)]).chain(broken);
+    Response::from_parts(parts, Body::from_stream(stream))
+}
+
+/// Pieces that a slow answer is sent in, a second.
+const PIECES: u64 = 10;
+
+/// Announces the whole length, and sends it slowly.
+async fn drip(response: Response, bytes_per_second: u64) -> Response {
+    let (mut parts, whole) = whole(response).await;
+    parts.headers.insert("content-length", whole.len().into());
+    let size = (bytes_per_second / PIECES).max(1);
+    let wait = Duration::from_secs_f64(size as f64 / bytes_per_second.max(1) as f64);
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let stream = futures::stream::unfold(whole, move |mut rest| async move {
+        if rest.is_empty() {
+            return None;
+        }
+        crate::time::wait(wait).await;
+        let piece = rest.split_to(size.min(rest.len()));
+        Some((Ok::<_, io::Error>(piece), rest))
+    });
     Response::from_parts(parts, Body::from_stream(stream))
 }

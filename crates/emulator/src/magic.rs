@@ -8,8 +8,10 @@ pub const ERROR_429: &str = "lmb:error-429";
 pub const ERROR_500: &str = "lmb:error-500";
 /// The request expires, and its batch with it.
 pub const EXPIRE: &str = "lmb:expire";
-/// No row at all.
+/// No row, though the counts say that the request was answered.
 pub const MISSING: &str = "lmb:missing";
+/// No row, and the request is in no count but the total: it was not answered, and is not paid for.
+pub const UNANSWERED: &str = "lmb:unanswered";
 /// The row comes twice.
 pub const TWICE: &str = "lmb:twice";
 /// A row more, of a request that was never sent.

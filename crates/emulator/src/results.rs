@@ -45,10 +45,11 @@ impl RowWriter {
         Ok(())
     }
 
-    /// Writes the rows in the order of the seed; no rows, no file.
-    pub(crate) fn finish(mut self, state: &State) -> io::Result<Option<ResultFile>> {
+    /// Writes the rows in the order of the seed. Without rows there is a file only where an empty one is
+    /// wanted.
+    pub(crate) fn finish(mut self, state: &State, empty: bool) -> io::Result<Option<ResultFile>> {
         self.writer.flush()?;
-        if self.rows.is_empty() {
+        if self.rows.is_empty() && !empty {
             std::fs::remove_file(&self.scratch)?;
             return Ok(None);
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -18,7 +18,8 @@ use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
 use crate::exchange::{self, parameter};
-use crate::faults::Fault;
+use crate::faults::{Fault, Operation};
+use crate::hook::{Hook, Moment};
 use crate::limits::Limits;
 use crate::state::{Bill, RecordedCall, State};
 use crate::time::Pace;
@@ -32,6 +33,9 @@ pub struct EmulatorBuilder {
     pace: Pace,
     seed: u64,
     limits: Limits,
+    faults: Vec<Fault>,
+    clock_offset: i64,
+    hook: Hook,
 }
 
 impl EmulatorBuilder {
@@ -62,6 +66,26 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Adds a fault that is there from the start; see [`Emulator::add_fault`].
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// Sets the emulator's clock so many seconds ahead of the machine's, or behind it where negative; 0 by
+    /// default. Every `Date` header and every time in an answer follow it.
+    pub fn clock_offset(mut self, seconds: i64) -> Self {
+        self.clock_offset = seconds;
+        self
+    }
+
+    /// Sets a function that runs in the middle of every call to a provider, while the client waits: to look at
+    /// the client's files, to stop it, or to add a fault. Calls that belong to no operation do not run it.
+    pub fn on_call(mut self, hook: impl Fn(Operation, Moment) + Send + Sync + 'static) -> Self {
+        self.hook = Hook::new(hook);
+        self
+    }
+
     /// Listens and serves until it is dropped.
     pub async fn start(self) -> io::Result<Emulator> {
         let temporary = if self.folder.is_none() {
@@ -74,11 +98,14 @@ impl EmulatorBuilder {
             .or_else(|| temporary.as_ref().map(|dir| dir.path().to_path_buf()))
             .unwrap_or_default();
         std::fs::create_dir_all(&folder)?;
-        let state = Arc::new(State::new(folder, self.pace, self.seed, self.limits));
+        let state = State::new(folder, self.pace, self.seed, self.limits, self.hook);
+        state.time.shift(self.clock_offset);
+        state.lock().faults = self.faults;
+        let state = Arc::new(state);
         let listener = TcpListener::bind(self.addr).await?;
         let addr = listener.local_addr()?;
         let router = router(&state);
-        let task = tokio::spawn(serve(listener, router));
+        let task = tokio::spawn(serve(listener, router, Arc::clone(&state)));
         Ok(Emulator {
             addr,
             state,
@@ -106,6 +133,9 @@ impl Emulator {
             pace: Pace::BRISK,
             seed: 0,
             limits: Limits::default(),
+            faults: Vec::new(),
+            clock_offset: 0,
+            hook: Hook::default(),
         }
     }
 
@@ -149,6 +179,15 @@ impl Emulator {
     pub fn add_fault(&self, fault: Fault) {
         self.state.lock().faults.push(fault);
     }
+    /// Removes all faults; calls go well from here on.
+    pub fn clear_faults(&self) {
+        self.state.lock().faults.clear();
+    }
+    /// Sets the emulator's clock so many seconds ahead of the machine's, or behind it where negative. Replaces
+    /// an earlier offset, and adds to what was [advanced](Self::advance).
+    pub fn shift_clock(&self, seconds: i64) {
+        self.state.time.shift(seconds);
+    }
     /// Pushes virtual time on.
     pub fn advance(&self, by: Duration) {
         self.state.time.advance(by);
@@ -186,8 +225,22 @@ fn router(state: &Arc<State>) -> Router {
             ),
         )
         .route(
-            "/_emulator/faults",
+            "/_emulator/shift/{seconds}",
             post(
+                |axum::extract::State(state): axum::extract::State<Arc<State>>,
+                 axum::extract::Path(seconds): axum::extract::Path<i64>| async move {
+                    state.time.shift(seconds);
+                },
+            ),
+        )
+        .route(
+            "/_emulator/faults",
+            delete(
+                |axum::extract::State(state): axum::extract::State<Arc<State>>| async move {
+                    state.lock().faults.clear();
+                },
+            )
+            .post(
                 |axum::extract::State(state): axum::extract::State<Arc<State>>,
                  axum::Json(fault): axum::Json<Fault>| async move {
                     state.lock().faults.push(fault);
@@ -243,16 +296,23 @@ fn record(state: &State, request: &Request) {
     });
 }
 
-async fn serve(listener: TcpListener, router: Router) {
+/// Sends the provider's time, which need not be the machine's.
+fn date(state: &State, response: &mut Response) {
+    if let Ok(date) = state.time.date().parse() {
+        response.headers_mut().entry("date").or_insert(date);
+    }
+}
+
+async fn serve(listener: TcpListener, router: Router, state: Arc<State>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
-        let router = router.clone();
+        let (router, state) = (router.clone(), Arc::clone(&state));
         tokio::spawn(async move {
             let service = hyper::service::service_fn(
                 move |request: hyper::Request<hyper::body::Incoming>| {
-                    let router = router.clone();
+                    let (router, state) = (router.clone(), Arc::clone(&state));
                     async move {
                         let (head, body) = request.into_parts();
                         let (body, rest) = exchange::shared(body);
@@ -262,8 +322,9 @@ async fn serve(listener: TcpListener, router: Router) {
                             Ok(response) if exchange::is_reset(&response) => {
                                 Err(io::Error::from(io::ErrorKind::ConnectionReset))
                             }
-                            Ok(response) => {
+                            Ok(mut response) => {
                                 exchange::drain(&rest).await;
+                                date(&state, &mut response);
                                 Ok(response)
                             }
                             Err(never) => match never {},

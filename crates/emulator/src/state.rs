@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::batch::Batch;
 use crate::faults::{Fault, FaultKind, Operation};
+use crate::hook::{Hook, Moment};
 use crate::limits::Limits;
 use crate::time::{Pace, VirtualTime};
 
@@ -114,18 +115,20 @@ pub(crate) struct State {
     pub(crate) seed: u64,
     pub(crate) limits: Limits,
     pub(crate) time: VirtualTime,
+    hook: Hook,
     inner: Mutex<Inner>,
     settling: Mutex<()>,
 }
 
 impl State {
-    pub(crate) fn new(folder: PathBuf, pace: Pace, seed: u64, limits: Limits) -> Self {
+    pub(crate) fn new(folder: PathBuf, pace: Pace, seed: u64, limits: Limits, hook: Hook) -> Self {
         Self {
             folder,
             pace,
             seed,
             limits,
             time: VirtualTime::default(),
+            hook,
             inner: Mutex::default(),
             settling: Mutex::default(),
         }
@@ -183,6 +186,20 @@ impl State {
         }
         fault.times -= 1;
         Some(fault.kind.clone())
+    }
+
+    /// Lets a fault that found nothing to change strike another call.
+    pub(crate) fn give_back(&self, operation: Operation, kind: &FaultKind) {
+        let mut inner = self.lock();
+        let known = |fault: &&mut Fault| fault.operation == operation && fault.kind == *kind;
+        if let Some(fault) = inner.faults.iter_mut().find(known) {
+            fault.times = fault.times.saturating_add(1);
+        }
+    }
+
+    /// Runs the hook.
+    pub(crate) fn tell(&self, operation: Operation, moment: Moment) {
+        self.hook.tell(operation, moment);
     }
 }
 

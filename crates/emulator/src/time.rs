@@ -1,6 +1,7 @@
 //! Virtual time: it runs with the machine's, and can be pushed on.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// How long a batch takes, in virtual time.
@@ -37,29 +38,46 @@ impl Pace {
 #[derive(Debug, Default)]
 pub(crate) struct VirtualTime {
     ahead: Mutex<Duration>,
+    /// Seconds that the clock is ahead of the machine's; negative where it is behind.
+    offset: AtomicI64,
 }
 
 impl VirtualTime {
     pub(crate) fn advance(&self, by: Duration) {
-        *self
-            .ahead
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) += by;
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        *ahead = ahead.saturating_add(by);
     }
 
-    /// Since the epoch.
+    pub(crate) fn shift(&self, seconds: i64) {
+        self.offset.store(seconds, Ordering::SeqCst);
+    }
+
+    /// Time since the epoch.
     #[expect(clippy::disallowed_methods, reason = "the emulator's one clock")]
     pub(crate) fn now(&self) -> Duration {
-        let ahead = *self
-            .ahead
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        SystemTime::now()
+        let ahead = *self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let machine = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
-            + ahead
+            .saturating_add(ahead);
+        let offset = self.offset.load(Ordering::SeqCst);
+        let shift = Duration::from_secs(offset.unsigned_abs());
+        if offset < 0 {
+            machine.saturating_sub(shift)
+        } else {
+            machine.saturating_add(shift)
+        }
+    }
+
+    /// The time as HTTP's `Date` header has it.
+    pub(crate) fn date(&self) -> String {
+        let seconds = self.now().as_secs().min(LAST);
+        httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
     }
 }
+
+/// The last second that a date can be written of: the end of the year 9999.
+const LAST: u64 = 253_402_300_799;
 
 /// Waits for real, for faults of latency.
 #[expect(clippy::disallowed_methods, reason = "the emulator's one clock")]

@@ -76,6 +76,7 @@ pub(super) async fn create(state: &Arc<State>, request: Request) -> Response {
             created: state.time.now(),
             cancelled: None,
             lost_input: false,
+            unlisted: 0,
             checked: true,
             settled: None,
         },
@@ -254,7 +255,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
     if !(1..=1000).contains(&limit) {
         return invalid("limit: between 1 and 1000");
     }
-    let all = batch::listed(state, NAME);
+    let all = batch::listed(state, NAME, request);
     let position =
         |name: &str| parameter(request, name).map(|id| all.iter().position(|known| known == id));
     let (from, to) = match (position("after_id"), position("before_id")) {

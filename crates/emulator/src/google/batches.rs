@@ -75,6 +75,7 @@ pub(super) async fn create(state: &Arc<State>, model: String, request: Request) 
             created: state.time.now(),
             cancelled: None,
             lost_input: false,
+            unlisted: 0,
             checked: true,
             settled: None,
         },
@@ -111,7 +112,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
     let from: usize = parameter(request, "pageToken")
         .and_then(|token| token.parse().ok())
         .unwrap_or(0);
-    let ids = batch::listed(state, NAME);
+    let ids = batch::listed(state, NAME, request);
     let page = ids
         .iter()
         .skip(from)

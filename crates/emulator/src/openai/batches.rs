@@ -75,6 +75,7 @@ pub(super) async fn create(state: &Arc<State>, request: Request) -> Response {
         created: state.time.now(),
         cancelled: None,
         lost_input: false,
+        unlisted: 0,
         checked: false,
         settled: None,
     };
@@ -136,7 +137,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
             Some("invalid_value"),
         );
     }
-    let mut ids = batch::listed(state, NAME);
+    let mut ids = batch::listed(state, NAME, request);
     if let Some(after) = parameter(request, "after") {
         ids = ids
             .into_iter()

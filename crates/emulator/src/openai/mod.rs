@@ -34,6 +34,9 @@ impl Dialect for OpenAi {
     fn name(&self) -> &'static str {
         NAME
     }
+    fn shows_empty_results(&self) -> bool {
+        false
+    }
     fn check(&self, state: &State, batch: &Batch) -> Option<Value> {
         lines::check(state, batch)
     }

@@ -1,0 +1,39 @@
+//! A function of the test that is called in the middle of calls.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::faults::Operation;
+
+/// Moment of a call at which a hook runs. The client waits for its answer meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Moment {
+    /// The call has arrived, and nothing is done yet.
+    Received,
+    /// The provider has acted, and nothing is answered yet. Not reached by a call that a fault refuses.
+    Done,
+}
+
+type Function = dyn Fn(Operation, Moment) + Send + Sync;
+
+/// The function, or none.
+#[derive(Clone, Default)]
+pub(crate) struct Hook(Option<Arc<Function>>);
+
+impl Hook {
+    pub(crate) fn new(function: impl Fn(Operation, Moment) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(function)))
+    }
+
+    pub(crate) fn tell(&self, operation: Operation, moment: Moment) {
+        if let Some(function) = &self.0 {
+            function(operation, moment);
+        }
+    }
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
+}

@@ -1,0 +1,70 @@
+//! Copies of a state folder, taken at every step of a run: the copy is taken on as well as the original, and
+//! the batch is paid for once. Without labels it may be held in place of that.
+
+use lmbatch::OnDoubt;
+use lmbatch_emulator::{Moment, Operation};
+use lmbatch_tests::{Broken, Ended, SUBJECTS, Trial, copy_folder, scratch};
+
+/// Steps at which a process is killed, by the call that it makes; the last one is that of a run that ended.
+const STEPS: [(&str, Option<(Operation, Moment)>); 10] = [
+    ("begun", Some((Operation::Upload, Moment::Received))),
+    ("uploaded", Some((Operation::Upload, Moment::Done))),
+    ("staged", Some((Operation::List, Moment::Received))),
+    ("listed", Some((Operation::List, Moment::Done))),
+    ("posting", Some((Operation::Create, Moment::Received))),
+    ("accepted", Some((Operation::Create, Moment::Done))),
+    ("created", Some((Operation::Status, Moment::Received))),
+    ("ended", Some((Operation::Content, Moment::Received))),
+    ("read", Some((Operation::Content, Moment::Done))),
+    ("sealed", None),
+];
+
+/// Says what is wrong with one of two processes that take on copies of one run.
+fn complaint(trial: &Trial, ended: &Ended) -> Option<String> {
+    let may_hold = trial.subject.provider == "anthropic" || trial.subject.name == "google inline";
+    let held = may_hold && ended.is_in_doubt();
+    trial
+        .overpaid()
+        .or_else(|| trial.not_whole(ended).filter(|_| !held))
+}
+
+#[tokio::test]
+async fn copies_of_a_state_folder_pay_once_in_turn() {
+    let mut broken = Broken::default();
+    for subject in SUBJECTS {
+        for (name, step) in STEPS {
+            let trial = Trial::killed_at(subject, step).await;
+            let twin = scratch();
+            copy_folder(trial.folder(), twin.path());
+            for (who, folder) in [
+                ("original", trial.folder()),
+                ("copy", twin.path()),
+                ("original again", trial.folder()),
+            ] {
+                let ended = trial.go_in(folder, OnDoubt::Hold).await;
+                let cell = format!("{} {name}, {who}", subject.name);
+                broken.note(cell, complaint(&trial, &ended));
+            }
+        }
+    }
+    broken.end();
+}
+
+#[tokio::test]
+async fn copies_of_a_state_folder_pay_once_at_the_same_time() {
+    let mut broken = Broken::default();
+    for subject in SUBJECTS {
+        for (name, step) in STEPS {
+            let trial = Trial::killed_at(subject, step).await;
+            let twin = scratch();
+            copy_folder(trial.folder(), twin.path());
+            let one = trial.go_in(trial.folder(), OnDoubt::Hold);
+            let (one, other) = tokio::join!(one, trial.go_in(twin.path(), OnDoubt::Hold));
+            for (who, ended) in [("original", one), ("copy", other)] {
+                let cell = format!("{} {name}, {who}", subject.name);
+                broken.note(cell, complaint(&trial, &ended));
+            }
+        }
+    }
+    broken.end();
+}

@@ -1,0 +1,130 @@
+//! Batches that have ended before their results show. The run waits for them; nothing is sent again.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use lmbatch::Outcome;
+use lmbatch_emulator::{Fault, FaultKind, Late, Operation};
+use lmbatch_tests::{Broken, Ended, SUBJECTS, Subject, Trial};
+
+/// A trial in which every other request fails, so that OpenAI has two files.
+async fn half_failed(subject: &'static Subject) -> Trial {
+    let mut trial = Trial::start(subject).await;
+    for place in [1, 3, 5] {
+        trial.prompts[place] = format!("lmb:error-400 {place}");
+    }
+    trial
+}
+
+/// Says what is wrong with a run of which every other request should have failed.
+fn not_right(trial: &Trial, ended: &Ended) -> Option<String> {
+    let Ok(outcomes) = &ended.result else {
+        return Some(ended.words());
+    };
+    let statuses = outcomes.iter().map(|(_, outcome)| match outcome {
+        Outcome::Succeeded { .. } => "succeeded",
+        Outcome::Errored(_) => "errored",
+        _ => "lost",
+    });
+    let statuses: Vec<&str> = statuses.collect();
+    let right = statuses == ["succeeded", "errored"].repeat(3);
+    trial
+        .mixed_up(outcomes)
+        .or_else(|| (!right).then(|| ended.words()))
+}
+
+#[tokio::test]
+async fn results_that_show_late_are_waited_for() {
+    let mut broken = Broken::default();
+    for subject in SUBJECTS {
+        for what in [Late::Output, Late::Errors, Late::Both] {
+            for empty in [false, true] {
+                for reads in [1, 2, 3, 8] {
+                    let trial = half_failed(subject).await;
+                    let kind = FaultKind::Late { what, empty };
+                    let fault = Fault::times(Operation::Status, reads, kind);
+                    trial.emulator.add_fault(fault);
+                    let ended = trial.go().await;
+                    let cell = format!("{} {what:?}, empty {empty}, {reads}", subject.name);
+                    let complaint = trial.overpaid().or_else(|| not_right(&trial, &ended));
+                    broken.note(cell, complaint);
+                }
+            }
+        }
+    }
+    broken.end();
+}
+
+/// Of OpenAI the two files may appear one after the other, in either order.
+#[tokio::test]
+async fn files_that_show_one_after_the_other_are_both_waited_for() {
+    let mut broken = Broken::default();
+    for order in [[Late::Output, Late::Errors], [Late::Errors, Late::Output]] {
+        for reads in [1, 2, 5] {
+            let trial = half_failed(&SUBJECTS[0]).await;
+            for what in order {
+                let fault = Fault::times(Operation::Status, reads, FaultKind::late(what));
+                trial.emulator.add_fault(fault);
+            }
+            let ended = trial.go().await;
+            let complaint = trial.overpaid().or_else(|| not_right(&trial, &ended));
+            broken.note(format!("{order:?}, {reads} each"), complaint);
+        }
+    }
+    broken.end();
+}
+
+#[tokio::test]
+async fn results_that_never_show_hold_the_run_and_are_fetched_once_they_do() {
+    let mut broken = Broken::default();
+    for subject in SUBJECTS {
+        for what in [Late::Output, Late::Errors, Late::Both] {
+            // The other providers keep all rows in one place, which is the output.
+            if what == Late::Errors && subject.provider != "openai" {
+                continue;
+            }
+            for empty in [false, true] {
+                let trial = half_failed(subject).await;
+                let late = FaultKind::Late { what, empty };
+                trial
+                    .emulator
+                    .add_fault(Fault::always(Operation::Status, late));
+                let cell = format!("{} {what:?}, empty {empty}", subject.name);
+                for _ in 0..2 {
+                    let ended = trial.go().await;
+                    // Anthropic's results lie at a path that is known without being told.
+                    let fetched =
+                        subject.provider == "anthropic" && not_right(&trial, &ended).is_none();
+                    let held = ended.is_held() || fetched;
+                    let complaint = (!held).then(|| format!("not held: {}", ended.words()));
+                    broken.note(&cell, trial.overpaid().or(complaint));
+                }
+                trial.emulator.clear_faults();
+                let ended = trial.go().await;
+                let complaint = trial.overpaid().or_else(|| not_right(&trial, &ended));
+                broken.note(format!("{cell}, resumed"), complaint);
+            }
+        }
+    }
+    broken.end();
+}
+
+/// A batch in which nothing succeeded has no output file, and one in which nothing failed has no error file:
+/// neither is waited for.
+#[tokio::test]
+async fn a_file_that_the_counts_do_not_ask_for_is_not_waited_for() {
+    for subject in SUBJECTS {
+        for word in ["", "lmb:error-400 "] {
+            let mut trial = Trial::start(subject).await;
+            for prompt in &mut trial.prompts {
+                *prompt = format!("{word}{prompt}");
+            }
+            let ended = trial.go().await;
+            assert_eq!(trial.overpaid(), None, "{}", subject.name);
+            let outcomes = ended.result.unwrap();
+            assert_eq!(trial.mixed_up(&outcomes), None, "{}", subject.name);
+            let usable = outcomes.iter().filter(|(_, outcome)| outcome.is_usable());
+            let wanted = if word.is_empty() { 6 } else { 0 };
+            assert_eq!(usable.count(), wanted, "{}: {word}", subject.name);
+            assert!(ended.warnings.is_empty(), "{:?}", ended.warnings);
+        }
+    }
+}
