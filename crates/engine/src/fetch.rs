@@ -70,10 +70,10 @@ async fn parts(engine: &Engine, batch: &BatchId, gives_up: bool) -> Result<Vec<R
 /// Rows on their way into the spool, and where each request's lies.
 pub(crate) struct Harvest<'a> {
     engine: &'a Engine,
-    joiner: Joiner,
-    places: Places,
+    pub(crate) joiner: Joiner,
+    pub(crate) places: Places,
     pub(crate) tally: Tally,
-    segments: Vec<Segment>,
+    pub(crate) segments: Vec<Segment>,
     /// Which try of its requests each segment belongs to.
     attempts: Vec<u32>,
     /// Whether results that do not come in time are missing. What a run seals so is never asked for again.
@@ -482,14 +482,14 @@ impl Reading {
 
 /// Cuts a stream of bytes into rows, on LF only: U+2028 and friends are content.
 #[derive(Default)]
-struct RowCutter {
+pub(crate) struct RowCutter {
     tail: Vec<u8>,
     at: u64,
     too_long: bool,
 }
 
 impl RowCutter {
-    fn cut(
+    pub(crate) fn cut(
         &mut self,
         mut bytes: &[u8],
         max: usize,
@@ -524,7 +524,10 @@ impl RowCutter {
         Ok(())
     }
 
-    fn end(&mut self, mut note: impl FnMut(Option<&[u8]>, u64) -> Result<()>) -> Result<()> {
+    pub(crate) fn end(
+        &mut self,
+        mut note: impl FnMut(Option<&[u8]>, u64) -> Result<()>,
+    ) -> Result<()> {
         if self.too_long {
             return note(None, self.at);
         }

@@ -7,6 +7,7 @@
 mod adopt;
 mod answer;
 mod attach;
+mod audit;
 mod calls;
 mod clean;
 mod clock;
@@ -42,6 +43,7 @@ mod update;
 
 pub use adopt::Labelled;
 pub use answer::{AnswerView, Answered, Structured};
+pub use audit::{Answers, BatchAccount, undelivered};
 pub use calls::{Create, Invoke};
 pub use clean::Left;
 pub use clock::{SystemClock, SystemRng};
