@@ -5,8 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 use lmbatch_core::{Error, Ledger as _, RunRecord};
 use lmbatch_engine::{Engine, FolderSpool};
 use lmbatch_ledger::{SqliteLedger, StateFolder};
@@ -15,6 +13,7 @@ use super::state::{self, Notes};
 use super::{clock, connect};
 use crate::args::PurgeArgs;
 use crate::exit::{Exit, Failure};
+use crate::terminal::Table;
 use crate::{next, terminal, words};
 
 pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
@@ -22,10 +21,7 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
     let ledger = Arc::new(folder.ledger().await?);
     let runs = chosen(&args, &ledger).await?;
     let local = args.local || !args.remote;
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_header(["run", "began", "requests", "here", "at the provider"]);
+    let mut table = Table::with_header(["run", "started", "requests", "here", "at the provider"]);
     for run in &runs {
         let files = files_of(&folder.spool(), run)?;
         let bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
@@ -46,7 +42,7 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
                 format!("{} files deleted", files.len())
             }
         };
-        table.add_row([
+        table.row([
             run.id.to_string(),
             run.created_at.map(words::time).unwrap_or_default(),
             run.requests.to_string(),
