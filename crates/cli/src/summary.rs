@@ -269,7 +269,7 @@ impl Summary {
             row(status.as_str(), count.to_string());
         }
         for (problem, count) in &self.problems {
-            row(&format!("of these {problem}"), count.to_string());
+            row(problem.as_str(), count.to_string());
         }
         row("tokens", tokens(&self.usage));
         let billed = self.billed;
@@ -293,7 +293,7 @@ impl Summary {
             several => row("batches", several.len().to_string()),
         }
         if let Some(said) = self.remote.as_ref().and_then(|remote| remote.said.clone()) {
-            row(&format!("stays at {}", self.provider), said);
+            row(&format!("retained by {}", self.provider), said);
         }
         row("output", self.output.clone());
         table.to_string()

@@ -54,7 +54,7 @@ pub(crate) enum Patience {
 pub(crate) fn place(going: &Going, run: &RunRecord, will_change: bool) -> Result<Place, Failure> {
     let (notes, force) = (&going.notes, going.report.force);
     let target = Target::of(&notes.output)?;
-    target::distinct(&target, &notes_read(notes))?;
+    target::distinct(&target, &read_by(notes))?;
     let mut place = Place::new(target, force);
     let Target::File { path, exists: true } = &place.target else {
         place.target.probe()?;
@@ -77,7 +77,7 @@ pub(crate) fn place(going: &Going, run: &RunRecord, will_change: bool) -> Result
 }
 
 /// Files that a run reads, by its notes.
-fn notes_read(notes: &Notes) -> Vec<(&'static str, &Path)> {
+pub(super) fn read_by(notes: &Notes) -> Vec<(&'static str, &Path)> {
     let mut read = vec![("the input", notes.input.as_path())];
     if let Some(settings) = &notes.settings {
         read.extend(settings.reads());

@@ -54,7 +54,7 @@ async fn one(args: &ResumeArgs, run: &RunRecord) -> Result<Exit, Failure> {
 pub(crate) async fn retrieve(args: &RetrieveArgs) -> Result<Exit, Failure> {
     let (run, mut notes, engine) = state::recorded(&args.batch.batch, &args.state).await?;
     let target = target::check(&args.output, args.force)?;
-    target::distinct(&target, &[("the input", &notes.input)])?;
+    target::distinct(&target, &end::read_by(&notes))?;
     let clock = clock();
     let engine = engine.with_clock(Arc::clone(&clock));
     notes.output.clone_from(&args.output);

@@ -40,7 +40,12 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         raw: args.raw,
         connection: args.connection.clone(),
     };
-    // Whatever is wrong with the output is said before anything is read or sent.
+    // Whatever is wrong with a path is said before anything is read or sent.
+    if args.input != Path::new("-") {
+        std::fs::metadata(&args.input).map_err(|error| {
+            Failure::usage(format!("{} cannot be read: {error}", args.input.display()))
+        })?;
+    }
     let target = Target::of(&notes.output)?;
     let mut read = vec![("the input", args.input.as_path())];
     read.extend(args.settings.reads());
