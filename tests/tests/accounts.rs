@@ -120,7 +120,7 @@ fn every_answer_is_counted_with_its_model_also_where_another_one_replaced_it() {
 #[test]
 fn answers_that_are_counted_and_never_delivered_are_named() {
     let world = World::new(&["fine", "lmb:missing"]);
-    let run = world.at(&[&RUN[..], &["--max-attempts", "1"]].concat());
+    let run = world.at(&[&RUN[..], &["--max-attempts", "1", "--on-doubt", "abandon"]].concat());
     let warning =
         "1 request is counted as answered by the provider, but no result row was delivered";
     assert!(said(&run).contains(warning), "{}", said(&run));

@@ -217,15 +217,7 @@ fn a_run_in_progress_is_no_error_and_quiet_is_quiet() {
 fn all_open_runs_are_resumed_in_turn_and_the_worst_end_counts() {
     let world = World::new(2);
     for name in ["a", "b"] {
-        let run = world.run(&[
-            "--detach",
-            "--run",
-            name,
-            "-o",
-            &format!("{name}.jsonl"),
-            "--set",
-            &format!("seed={}", name.len()),
-        ]);
+        let run = world.run(&["--detach", "--run", name, "-o", &format!("{name}.jsonl")]);
         assert_eq!(run.status.code(), Some(0), "{}", errors(&run));
     }
     write_input(world.path(), [json!({"prompt": "lmb:error-400"})]);
@@ -330,7 +322,7 @@ fn limited(world: &World, limit: &str, args: &str) -> Output {
 #[test]
 fn a_file_that_may_not_grow_is_an_error() {
     let world = World::new(4000);
-    let limit = "ulimit -f 400;";
+    let limit = "ulimit -f 1000;";
     let run = "run in.jsonl -m openai/m --poll-interval 20ms -q";
     let output = limited(&world, limit, run);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
