@@ -209,11 +209,12 @@ fn pipes_and_devices_are_written_to_and_never_replaced() {
             .is_char_device()
     );
     assert!(made("mkfifo", &["fifo"]));
-    let reader = Command::new("cat")
+    let mut reader = Command::new("cat");
+    reader
         .arg("fifo")
         .current_dir(world.path())
         .stdout(Stdio::piped());
-    let reader = { reader }.spawn().unwrap();
+    let reader = reader.spawn().unwrap();
     expect(&world.run(&["-o", "fifo", "--force"]), 0, "");
     let read = reader.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&read.stdout).lines().count(), 2);
