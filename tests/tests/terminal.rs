@@ -1,6 +1,5 @@
 //! Text from outside cannot act on the terminal, and a key is never printed, whatever a provider answers and
 //! whatever an input, a name or a path holds.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
 
