@@ -63,6 +63,7 @@ impl Cli {
 }
 
 fn main() -> ExitCode {
+    providers::hide_keys();
     let arg0 = std::env::args_os().next();
     let program = next::program(arg0.as_deref());
     let matches = args::command(program).try_get_matches();

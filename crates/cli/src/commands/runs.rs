@@ -15,6 +15,13 @@ use crate::exit::{Exit, Failure};
 use crate::terminal::Table;
 use crate::{next, summary, terminal, words};
 
+/// Keeps the key that a run was made with out of what is printed of it.
+fn hide_key(run: &RunRecord) {
+    if let Some(variable) = run.notes.get("key_env") {
+        crate::providers::hide_key(variable);
+    }
+}
+
 /// The state of a run as one word.
 fn word(run: &RunRecord, shards: &[ShardRecord]) -> &'static str {
     match (run.finished, run.cancelled) {
@@ -39,6 +46,7 @@ pub(crate) async fn runs(args: RunsArgs) -> Result<Exit, Failure> {
         "run", "name", "state", "requests", "model", "started", "output",
     ]);
     for run in &runs {
+        hide_key(run);
         let (notes, shards) = (Notes::read(run)?, ledger.shards(&run.id).await?);
         if args.json {
             terminal::json(&run_json(run, &notes, &shards));
@@ -87,6 +95,7 @@ fn proof(shard: &ShardRecord) -> (&'static str, &str) {
 pub(crate) async fn show(args: ShowArgs) -> Result<Exit, Failure> {
     let ledger = state::ledger(&args.run.state).await?;
     let run = state::find(&*ledger, &args.run.run).await?;
+    hide_key(&run);
     let notes = Notes::read(&run)?;
     let shards = ledger.shards(&run.id).await?;
     if args.json {
