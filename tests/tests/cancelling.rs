@@ -76,7 +76,7 @@ fn a_run_is_cancelled_beside_the_process_that_waits_for_it() {
     let cancelled = at(&["cancel", "mine"]);
     assert_eq!(cancelled.status.code(), Some(0), "{}", said(&cancelled));
     assert!(
-        said(&cancelled).contains("the process that goes on with the run fetches it"),
+        said(&cancelled).contains("the process that waits for the run downloads completed results"),
         "{}",
         said(&cancelled)
     );

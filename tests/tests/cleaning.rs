@@ -93,7 +93,7 @@ fn the_summary_says_what_stays_at_the_provider_and_until_when() {
                 "{model:?} {cleanup}"
             );
             assert_eq!(left["until"].is_string(), batches + inputs > 0, "{left}");
-            let row = format!("stays at {}", model.0);
+            let row = format!("retained by {}", model.0);
             assert_eq!(
                 said(&run).contains(&row),
                 batches + inputs > 0,

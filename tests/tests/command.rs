@@ -242,7 +242,7 @@ fn what_cannot_work_is_refused_with_its_own_exit_code() {
         (
             vec!["run", "in.jsonl", "-m", "openai/m", "-o", "there.jsonl"],
             2,
-            "is there already",
+            "already exists",
         ),
         (
             vec![
@@ -269,7 +269,7 @@ fn what_cannot_work_is_refused_with_its_own_exit_code() {
         (
             vec!["run", "in.jsonl", "-m", "openai/m", "--timeout", "1s"],
             4,
-            "it goes on at the provider",
+            "in progress: 0 of 1 requests (run r-",
         ),
         (
             vec!["status", "batch_x", "-p", "openai"],
@@ -304,7 +304,7 @@ fn another_process_goes_on_with_the_run() {
     let run = at(&[&asked[..], &["--timeout", "1s"]].concat());
     assert_eq!(run.status.code(), Some(4), "{}", said(&run));
     assert!(
-        said(&run).contains("go on with: lmbatch resume r-"),
+        said(&run).contains("to continue: lmbatch resume r-"),
         "{}",
         said(&run)
     );
@@ -467,7 +467,7 @@ fn requests_of_a_run_that_has_ended_go_out_again_by_choice_and_the_last_answer_c
     );
     let dry = at(&["requeue", "mine", "--dry-run"]);
     assert!(
-        said(&dry).contains("1 request would go out again"),
+        said(&dry).contains("1 request would be sent again"),
         "{}",
         said(&dry)
     );

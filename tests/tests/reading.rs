@@ -34,9 +34,9 @@ fn what_only_reads_a_record_needs_no_key_and_no_claim() {
         (&["runs"][..], "mine"),
         (&["show", "mine"], "fetched"),
         (&["status", "mine"], "fetched"),
-        (&["audit", "mine"], "one outcome for each request"),
+        (&["audit", "mine"], "every request has exactly one outcome"),
         (&["retrieve", "mine", "-o", "again.jsonl"], "errored"),
-        (&["requeue", "mine", "--dry-run"], "1 request would go out"),
+        (&["requeue", "mine", "--dry-run"], "1 request would be sent"),
     ] {
         let mut command = emulating.command_at("openai", folder.path());
         command

@@ -1,7 +1,7 @@
 //! What the command line says.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
@@ -30,8 +30,9 @@ const EXAMPLES: &str = "Examples:
   lmbatch retrieve BATCH -p anthropic --handle tickets.handle.json -o out.jsonl
 
 Exit codes: 0 every request has a usable output; 1 error; 2 usage or input, nothing sent;
-3 finished, some outputs unusable; 4 not finished, go on with resume; 6 a create is in doubt;
-129, 130, 143 stopped by HUP, INT, TERM; go on with `lmbatch resume`.";
+3 finished, some outputs unusable; 4 not finished, continue with resume; 5 busy, another process
+holds the run; 6 submission status unknown; 141 the reader of the output closed its end;
+129, 130, 143 stopped by HUP, INT, TERM; continue with `lmbatch resume`.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -47,7 +48,7 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Cancel a run or a batch; what is answered by then is paid for and can be fetched.
     Cancel(CancelArgs),
-    /// Go on with a run, from wherever it stands. Nothing is sent twice.
+    /// Resume runs from their last recorded state, without submitting anything twice.
     Resume(ResumeArgs),
     /// Send requests of a run that has ended again; what is answered last counts.
     Requeue(RequeueArgs),
@@ -60,8 +61,8 @@ pub(crate) enum Command {
     Runs(RunsArgs),
     /// Show a run and its batches.
     Show(ShowArgs),
-    /// Prove that a run has one outcome per request, and list what is billed.
-    Audit(OneRunArgs),
+    /// Prove that a run has one outcome per request, and list every answer that is billed.
+    Audit(ShowArgs),
     /// Delete runs, with their prompts and answers, from this machine, the provider, or both.
     Purge(PurgeArgs),
     /// Find lmbatch batches and files at the provider that are not in the local record.
@@ -96,7 +97,8 @@ pub(crate) enum SchemaOf {
 pub(crate) struct RunArgs {
     /// Requests, one JSON object a line; `-` is standard input. See `lmbatch schema input`.
     pub(crate) input: PathBuf,
-    /// Outcomes, one line a request in input order; `-` is standard output [default: INPUT.PROVIDER.MODEL.jsonl].
+    /// Outcomes, one line a request in input order; `-` is standard output. Pipes and devices are written
+    /// to; a symbolic link is followed [default: INPUT.PROVIDER.MODEL.jsonl].
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -109,10 +111,11 @@ pub(crate) struct RunArgs {
     /// Time between two polls, such as 30s [default: from 2s growing to 60s].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) poll_interval: Option<Duration>,
-    /// Stop after so long, such as 2h, wherever the run stands; its batches go on.
+    /// Longest time for the whole command, uploads and downloads included, such as 2h; the run continues at
+    /// the provider.
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Create the batches, and wait for nothing; go on with `lmbatch resume`.
+    /// Create the batches and exit; continue with `lmbatch resume`.
     #[arg(long, conflicts_with = "emulate")]
     pub(crate) detach: bool,
     /// Send a request that was not answered, and may be if it is asked again, so often in all.
@@ -131,6 +134,9 @@ pub(crate) struct RunArgs {
     /// The input has changed since: send what is new or changed, and keep every other outcome.
     #[arg(long, conflicts_with_all = ["new", "emulate"])]
     pub(crate) update: bool,
+    /// Take an input without requests: write an empty output, and send nothing.
+    #[arg(long, conflicts_with = "update")]
+    pub(crate) allow_empty: bool,
     #[command(flatten)]
     pub(crate) state: StateArgs,
     /// Write each provider row as it came, as {"id", "raw"}.
@@ -289,7 +295,7 @@ pub(crate) struct StateArgs {
 /// What is done with outcomes, and said of them.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct ReportArgs {
-    /// Replace an output that is there.
+    /// Overwrite an output file that exists.
     #[arg(long)]
     pub(crate) force: bool,
     /// Count outputs with these problems as usable.
@@ -301,7 +307,7 @@ pub(crate) struct ReportArgs {
     /// Exit 0 though so many are unusable: a number, or a percentage such as 3%.
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) max_failed: MaxFailed,
-    /// Print the summary as one JSON object on stdout.
+    /// Print the summary as one JSON object on stdout; on stderr where outcomes go to stdout.
     #[arg(long)]
     pub(crate) json: bool,
     /// Print errors only.
@@ -313,8 +319,11 @@ pub(crate) struct ReportArgs {
 pub(crate) struct ResumeArgs {
     /// The run, by id or name; the one that has not ended, if there is only one.
     pub(crate) run: Option<String>,
-    /// Create what can be created, ask once, fetch what has ended, and exit: 0, 3, or 4 if there is more
-    /// to come. For cron and schedulers.
+    /// Every run that has not ended, one after the other; the worst exit code counts (1, 2, 6, 3, 5, 4, 0).
+    #[arg(long, conflicts_with = "run")]
+    pub(crate) all: bool,
+    /// Create what can be created, ask once, fetch what has ended, and exit: 0, 3, or 4 if the run is still
+    /// in progress. For cron and schedulers.
     #[arg(long)]
     pub(crate) once: bool,
     #[command(flatten)]
@@ -327,7 +336,8 @@ pub(crate) struct ResumeOptions {
     /// Time between two polls, such as 30s [default: from 2s growing to 60s].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) poll_interval: Option<Duration>,
-    /// Stop after so long, such as 2h, wherever the run stands; its batches go on.
+    /// Longest time for the whole command, uploads and downloads included, such as 2h; the run continues at
+    /// the provider.
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
     /// Send a request that was not answered, and may be if it is asked again, so often in all.
@@ -424,7 +434,7 @@ pub(crate) struct CreateArgs {
     pub(crate) settings: SettingsArgs,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-    /// Replace a handle that is there.
+    /// Overwrite a handle file that exists.
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -483,6 +493,19 @@ fn whole_path() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(std::path::absolute::<PathBuf>)
 }
 
+impl SettingsArgs {
+    /// Files that are read for every request.
+    pub(crate) fn reads(&self) -> Vec<(&'static str, &Path)> {
+        let system = self
+            .system
+            .as_deref()
+            .and_then(|text| text.strip_prefix('@'));
+        let system = system.map(|path| ("the system message", Path::new(path)));
+        let schema = self.schema.as_deref().map(|path| ("the schema", path));
+        system.into_iter().chain(schema).collect()
+    }
+}
+
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ConnectionArgs {
     /// Where the provider is, instead of its own address.
@@ -530,7 +553,7 @@ pub(crate) struct RetrieveArgs {
     /// Where outcomes go; `-` is standard output.
     #[arg(short, long, default_value = "-")]
     pub(crate) output: PathBuf,
-    /// Replace an output that is there.
+    /// Overwrite an output file that exists.
     #[arg(long)]
     pub(crate) force: bool,
 }

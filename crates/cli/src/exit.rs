@@ -4,8 +4,11 @@ use std::process::ExitCode;
 
 use lmbatch_core::{Error, ErrorKind, ProviderId};
 use lmbatch_engine::{BadInput, PlanError};
+use serde_json::{Value, json};
 
-/// What the exit code says.
+use crate::plain;
+
+/// Exit code of the command, and its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Every request has a usable output.
@@ -16,16 +19,42 @@ pub(crate) enum Exit {
     Usage = 2,
     /// Finished, and some outputs are not usable.
     Unusable = 3,
-    /// Not finished; the batch goes on and can be retrieved.
+    /// Not finished; the run continues at the provider.
     Unfinished = 4,
-    /// A create is in doubt.
+    /// Another process holds the run or the state folder.
+    Busy = 5,
+    /// The status of a create is unknown.
     Held = 6,
     /// Stopped by HUP.
     Hangup = 129,
     /// Stopped by INT.
     Interrupted = 130,
+    /// The reader of the output closed its end.
+    Pipe = 141,
     /// Stopped by TERM.
     Terminated = 143,
+}
+
+impl Exit {
+    /// Rank among the exit codes of several runs; the highest is the exit code of the command. A run that
+    /// is still in progress is reported again by the next command, one that has ended is not.
+    pub(crate) fn severity(self) -> u8 {
+        match self {
+            Self::Usable => 0,
+            Self::Unfinished => 1,
+            Self::Busy => 2,
+            Self::Unusable => 3,
+            Self::Held => 4,
+            Self::Usage => 5,
+            Self::Failed => 6,
+            Self::Pipe | Self::Hangup | Self::Interrupted | Self::Terminated => 7,
+        }
+    }
+
+    /// Reports whether the command ends now, whatever is left to do.
+    pub(crate) fn is_stop(self) -> bool {
+        self.severity() == 7
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -34,25 +63,60 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why the command ends without what was asked.
+/// Reason why the command ends without the result that was asked for.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
+    /// One line; empty where the command ends without a word.
     pub(crate) message: String,
+    /// More lines, one for each thing that is wrong.
+    pub(crate) details: Vec<String>,
     pub(crate) hint: Option<String>,
-    pub(crate) kind: Option<&'static str>,
+    /// One word: an [`ErrorKind`], or `usage`, `unfinished`, `busy`, `audit`, `pipe`.
+    pub(crate) kind: &'static str,
+    pub(crate) about: Box<About>,
+}
+
+/// Facts about a failure, where they are known.
+#[derive(Debug, Default)]
+pub(crate) struct About {
+    pub(crate) run: Option<String>,
     pub(crate) batch: Option<String>,
+    /// Words of the provider, fit to be printed.
+    pub(crate) provider_message: Option<String>,
 }
 
 impl Failure {
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
+    /// A failure of a kind.
+    pub(crate) fn new(exit: Exit, kind: &'static str, message: impl Into<String>) -> Self {
         Self {
-            exit: Exit::Usage,
+            exit,
             message: message.into(),
+            details: Vec::new(),
             hint: None,
-            kind: None,
-            batch: None,
+            kind,
+            about: Box::default(),
         }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, "usage", message)
+    }
+
+    /// An error on this machine that is no fault of the arguments.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, ErrorKind::Local.as_str(), message)
+    }
+
+    /// The end of a command whose output nobody reads any more: nothing is printed.
+    pub(crate) fn pipe() -> Self {
+        Self::new(Exit::Pipe, "pipe", "")
+    }
+
+    /// Names the run that it is about.
+    pub(crate) fn of_run(mut self, run: &str) -> Self {
+        self.about.run = Some(run.to_owned());
+        self
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -63,16 +127,18 @@ impl Failure {
     pub(crate) fn plan(error: PlanError, input: &str) -> Self {
         match error {
             PlanError::Input(bad) => {
-                let elsewhere = bad
-                    .first
-                    .iter()
-                    .any(|one| one.reason.contains("folder of attachments"));
-                let hint = if elsewhere {
-                    "nothing was sent; --attachments DIR names another folder of attachments"
-                } else {
-                    "nothing was sent; fix the input and run the command again"
+                let mut reasons = bad.first.iter().map(|one| &one.reason);
+                let hint = match reasons.any(|reason| reason.contains("folder of attachments")) {
+                    true => {
+                        "nothing was sent; --attachments DIR names another folder of attachments"
+                    }
+                    false => "nothing was sent; fix the input and run the command again",
                 };
-                Self::usage(bad_input(&bad, input)).hint(hint)
+                Self {
+                    details: lines(&bad),
+                    ..Self::usage(bad_input(&bad, input))
+                }
+                .hint(hint)
             }
             PlanError::Failed(error) if error.kind() == ErrorKind::InvalidInput => {
                 Self::usage(format!("{input}: {error}")).hint("nothing was sent")
@@ -80,14 +146,41 @@ impl Failure {
             PlanError::Failed(error) => error.into(),
         }
     }
+
+    /// The failure as one JSON object.
+    pub(crate) fn json(&self) -> Value {
+        let mut error = json!({
+            "kind": self.kind, "message": self.message, "batch": self.about.batch,
+            "provider_message": self.about.provider_message, "hint": self.hint,
+        });
+        if !self.details.is_empty() {
+            error["details"] = self.details.clone().into();
+        }
+        json!({"format": 1, "run": self.about.run, "error": error})
+    }
 }
 
-/// What the system says of a file is half of what helps: no space, too many open files, no permission.
+/// The error with the system's reason: no space, too many open files, no permission.
 fn why(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(system) if error.kind() == ErrorKind::Local => format!("{error}: {system}"),
+    match (
+        error.kind(),
+        error.message(),
+        std::error::Error::source(error),
+    ) {
+        (ErrorKind::Local, Some(doing), Some(system)) => format!("{doing}: {system}"),
+        (ErrorKind::Local, Some(message), None) => message.to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// The provider's words in an error, or in the error that caused it.
+fn said(error: &Error) -> Option<String> {
+    let own = error.provider_message();
+    let cause = || {
+        let source = std::error::Error::source(error)?;
+        source.downcast_ref::<Error>()?.provider_message()
+    };
+    own.or_else(cause).and_then(plain::saying)
 }
 
 fn bad_input(bad: &BadInput, input: &str) -> String {
@@ -100,15 +193,24 @@ fn bad_input(bad: &BadInput, input: &str) -> String {
     if bad.count > bad.first.len() as u64 {
         text.push_str(&format!("; the first {}", bad.first.len()));
     }
-    text.push(':');
-    for one in &bad.first {
-        text.push_str(&format!(
-            "\n  line {}: {}",
-            one.place,
-            crate::terminal::plain(&one.reason)
-        ));
+    text + ":"
+}
+
+fn lines(bad: &BadInput) -> Vec<String> {
+    let first = bad.first.iter();
+    first
+        .map(|one| format!("line {}: {}", one.place, one.reason))
+        .collect()
+}
+
+/// Reports whether another process holds what this one needs.
+fn is_busy(error: &Error) -> bool {
+    let is_locked = |message: &str| message.contains("in use by process");
+    match error.kind() {
+        ErrorKind::Conflict => true,
+        ErrorKind::Local => error.message().is_some_and(is_locked),
+        _ => false,
     }
-    text
 }
 
 impl From<Error> for Failure {
@@ -119,7 +221,8 @@ impl From<Error> for Failure {
                 Exit::Unfinished
             }
             ErrorKind::Doubt => Exit::Held,
-            // Ours, not the provider's: it is said before anything is sent.
+            _ if is_busy(&error) => Exit::Busy,
+            // Found on this machine, before anything is sent.
             ErrorKind::InvalidInput if error.http_status().is_none() && error.batch().is_none() => {
                 Exit::Usage
             }
@@ -132,7 +235,10 @@ impl From<Error> for Failure {
             ErrorKind::OtherAccount => Some(
                 "set the key with which it was made, or send everything again under this one with --new",
             ),
-            ErrorKind::Billing => Some("check the account's billing; what was created goes on"),
+            ErrorKind::Billing => Some("check the account's billing; existing batches continue"),
+            _ if exit == Exit::Busy => {
+                Some("wait for the other process to end, then run the command again")
+            }
             _ => None,
         };
         Self::of(&error, exit, hint.map(str::to_owned))
@@ -141,12 +247,18 @@ impl From<Error> for Failure {
 
 impl Failure {
     fn of(error: &Error, exit: Exit, hint: Option<String>) -> Self {
+        let kind = match exit {
+            Exit::Busy => "busy",
+            _ => error.kind().as_str(),
+        };
         Self {
-            exit,
-            message: why(error),
             hint,
-            kind: Some(error.kind().as_str()),
-            batch: error.batch().map(ToString::to_string),
+            about: Box::new(About {
+                run: None,
+                batch: error.batch().map(ToString::to_string),
+                provider_message: said(error),
+            }),
+            ..Self::new(exit, kind, plain::plain(&why(error)))
         }
     }
 
@@ -157,5 +269,74 @@ impl Failure {
         let names = provider.map_or(&["the key"][..], |provider| provider.key_variables());
         let hint = format!("check {}", names.join(" or "));
         Self::of(error, exit, Some(hint))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lmbatch_core::BatchId;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_has_the_exit_code_and_the_kind_of_its_error() {
+        let error = Error::new;
+        for (error, exit, kind) in [
+            (error(ErrorKind::Timeout), Exit::Failed, "timeout"),
+            (
+                error(ErrorKind::Timeout).with_batch(BatchId::new("b")),
+                Exit::Unfinished,
+                "timeout",
+            ),
+            (error(ErrorKind::Doubt), Exit::Held, "doubt"),
+            (error(ErrorKind::Conflict), Exit::Busy, "busy"),
+            (
+                error(ErrorKind::Local).with_message("the folder is in use by process 7"),
+                Exit::Busy,
+                "busy",
+            ),
+            (error(ErrorKind::Local), Exit::Failed, "local"),
+            (error(ErrorKind::InvalidInput), Exit::Usage, "invalid_input"),
+            (
+                error(ErrorKind::InvalidInput).with_http_status(400),
+                Exit::Failed,
+                "invalid_input",
+            ),
+        ] {
+            let failure = Failure::from(error);
+            assert_eq!((failure.exit, failure.kind), (exit, kind));
+            assert_eq!(failure.json()["error"]["kind"], kind);
+        }
+    }
+
+    #[test]
+    fn the_providers_words_are_found_in_the_cause_of_a_lost_create() {
+        let cause = Error::new(ErrorKind::ProviderInternal).with_provider_message("out\nof order");
+        let held = Error::new(ErrorKind::Doubt).with_source(cause);
+        let failure = Failure::from(held);
+        assert_eq!(
+            failure.about.provider_message.as_deref(),
+            Some("out of order")
+        );
+        assert!(!failure.message.contains("out"), "{}", failure.message);
+    }
+
+    #[test]
+    fn of_several_runs_the_worst_exit_code_counts() {
+        let order = [
+            Exit::Usable,
+            Exit::Unfinished,
+            Exit::Busy,
+            Exit::Unusable,
+            Exit::Held,
+            Exit::Usage,
+            Exit::Failed,
+            Exit::Interrupted,
+        ];
+        assert!(
+            order
+                .windows(2)
+                .all(|pair| pair[0].severity() < pair[1].severity())
+        );
     }
 }

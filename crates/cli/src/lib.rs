@@ -7,12 +7,17 @@ mod input;
 mod model;
 mod next;
 mod output;
+mod plain;
 mod progress;
 mod providers;
 mod settings;
+mod signals;
+mod sink;
 mod summary;
+mod target;
 mod terminal;
 mod words;
+mod written;
 
 #[doc(hidden)]
 pub use input::read_lines;
@@ -58,28 +63,29 @@ impl Cli {
 }
 
 fn main() -> ExitCode {
+    providers::hide_keys();
     let arg0 = std::env::args_os().next();
     let program = next::program(arg0.as_deref());
-    let matches = args::command(program).get_matches();
+    let matches = args::command(program).try_get_matches();
+    let matches = match matches {
+        Ok(matches) => matches,
+        Err(error) => return misused(&error),
+    };
     next::called(program, &matches);
-    let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let args = match Args::from_arg_matches(&matches) {
+        Ok(args) => args,
+        Err(error) => return misused(&error),
+    };
     if let Ok(filter) = std::env::var("LMBATCH_LOG") {
-        let filter = tracing_subscriber::EnvFilter::new(filter);
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .init();
+        log(&filter);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-    {
+    if args.command.is_quiet() {
+        terminal::be_quiet();
+    }
+    let json = args.command.wants_json();
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            terminal::error(&format!("the runtime could not be started: {error}"), None);
-            return Exit::Failed.into();
-        }
+        Err(error) => return report(&error, json).into(),
     };
     let json = match &args.command {
         Command::Run(run) => run.report.json,
@@ -87,15 +93,79 @@ fn main() -> ExitCode {
         Command::Requeue(requeue) => requeue.resume.report.json,
         _ => false,
     };
-    let ended = runtime.block_on(async {
+    let exit = runtime.block_on(async {
+        signals::survive_file_size_limit();
+        tokio::spawn(signals::end_process());
         let ended = dispatch(args.command).await;
         commands::state::close().await;
-        ended
+        terminal::end_live();
+        ended.unwrap_or_else(|failure| report(&failure, json))
     });
-    let exit = ended.unwrap_or_else(|failure| report(&failure, json));
     // Work that is left over, such as a read that hangs, does not keep the process.
     runtime.shutdown_background();
-    exit.into()
+    match exit {
+        Exit::Usable if terminal::has_lost_output() => Exit::Failed.into(),
+        exit => exit.into(),
+    }
+}
+
+/// Prints help, the version, or what is wrong with the arguments.
+fn misused(error: &clap::Error) -> ExitCode {
+    if error.exit_code() == 0 || !error.use_stderr() {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    if std::env::args_os().any(|word| word == "--json") {
+        let first = text.lines().next().unwrap_or_default();
+        let message = first.strip_prefix("error: ").unwrap_or(first);
+        terminal::json(&Failure::usage(message).json());
+    }
+    terminal::say(text.trim_end());
+    Exit::Usage.into()
+}
+
+/// Logs what `LMBATCH_LOG` asks for to standard error. Libraries below lmbatch are silent unless they are
+/// named, as in `debug,hyper=debug`.
+fn log(filter: &str) {
+    const LIBRARIES: &str =
+        "rustls=warn,h2=warn,hyper=warn,hyper_util=warn,reqwest=warn,sqlx=warn,tower=warn";
+    let filter = tracing_subscriber::EnvFilter::new(format!("{LIBRARIES},{filter}"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(|| terminal::Log)
+        .init();
+}
+
+/// Starts the runtime. Where the system gives no threads (`ulimit -u`), that is an error.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    /// Workers of the runtime.
+    const WORKERS: usize = 2;
+    /// Threads that the command needs at once: workers, files, the ledger.
+    const THREADS: usize = WORKERS + 2;
+    let refused = |error: std::io::Error| {
+        Failure::failed(format!("no thread can be started: {error}"))
+            .hint("raise the limit of processes (ulimit -u)")
+    };
+    // Building a runtime panics where a thread is refused, so threads are tried first.
+    let barrier = std::sync::Arc::new(std::sync::Mutex::new(()));
+    let tried = {
+        let _held = barrier.lock();
+        let start = |_| {
+            let barrier = std::sync::Arc::clone(&barrier);
+            std::thread::Builder::new().spawn(move || drop(barrier.lock()))
+        };
+        (0..THREADS).map(start).collect::<Vec<_>>()
+    };
+    for thread in tried {
+        // A thread that only waits does not panic.
+        let _ = thread.map_err(refused)?.join();
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .map_err(refused)
 }
 
 async fn dispatch(command: Command) -> Result<Exit, Failure> {
@@ -111,7 +181,7 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Requeue(args) => Box::pin(commands::requeue::requeue(args)).await,
         Command::Runs(args) => commands::runs::runs(args).await,
         Command::Show(args) => commands::runs::show(args).await,
-        Command::Audit(args) => commands::runs::audit(args).await,
+        Command::Audit(args) => commands::audit::audit(args).await,
         Command::Purge(args) => commands::purge::purge(args).await,
         Command::Status(args) => commands::batch::status(args).await,
         Command::Retrieve(args) => commands::batch::retrieve(args).await,
@@ -123,10 +193,35 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
 }
 
 fn report(failure: &Failure, json: bool) -> Exit {
-    if json {
-        let error = serde_json::json!({"format": 1, "error": {"message": failure.message, "kind": failure.kind, "batch": failure.batch}});
-        terminal::out(&error.to_string());
+    if json && !failure.message.is_empty() {
+        terminal::json(&failure.json());
     }
-    terminal::error(&failure.message, failure.hint.as_deref());
+    terminal::error(failure);
     failure.exit
+}
+
+impl Command {
+    /// Reports whether only errors are to be printed.
+    fn is_quiet(&self) -> bool {
+        match self {
+            Self::Run(run) => run.report.quiet,
+            Self::Resume(resume) => resume.options.report.quiet,
+            Self::Requeue(requeue) => requeue.resume.report.quiet,
+            _ => false,
+        }
+    }
+
+    /// Reports whether programs read what is printed.
+    fn wants_json(&self) -> bool {
+        match self {
+            Self::Run(run) => run.report.json,
+            Self::Resume(resume) => resume.options.report.json,
+            Self::Requeue(requeue) => requeue.resume.report.json,
+            Self::Status(status) => status.json,
+            Self::List(list) => list.json,
+            Self::Runs(runs) => runs.json,
+            Self::Show(show) | Self::Audit(show) => show.json,
+            _ => false,
+        }
+    }
 }

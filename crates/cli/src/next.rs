@@ -52,8 +52,20 @@ pub(crate) fn on_runs<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     command(words.into_iter().chain(folder.into_iter().flatten()))
 }
 
-/// A word as a shell reads it; one that no shell can read stays as it is.
+/// A word as a shell reads it; one that no shell can read stays as it is. What a terminal would act on is
+/// written as octal bytes.
 fn quoted(word: &str) -> Cow<'_, str> {
+    if word.chars().any(crate::plain::is_unsafe) {
+        let mut text = "$'".to_owned();
+        for byte in word.bytes() {
+            match byte {
+                b'\\' | b'\'' => text.extend(['\\', char::from(byte)]),
+                b' '..=b'~' => text.push(char::from(byte)),
+                _ => text.push_str(&format!("\\{byte:03o}")),
+            }
+        }
+        return (text + "'").into();
+    }
     shlex::try_quote(word).unwrap_or(Cow::Borrowed(word))
 }
 
@@ -80,6 +92,11 @@ mod tests {
         assert_eq!(
             command(words),
             r#"lmbatch retrieve b-1 -o "it's "'$HOME.jsonl'"#
+        );
+        let unsafe_name = "a\u{202e}'\\\n";
+        assert_eq!(
+            command(["show", unsafe_name]),
+            r"lmbatch show $'a\342\200\256\'\\\012'"
         );
     }
 }

@@ -1,17 +1,12 @@
-//! Outcomes into output lines, and output lines into a file that is whole or not there.
-
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+//! Outcomes as output lines.
 
 use lmbatch_core::{
     AttachmentView, FailureView, ItemView, OutcomeStatus, OutcomeView, OutputView, SourceView,
     Text, TokenUsage, Verdict, write_string,
 };
 use lmbatch_engine::{AnswerView, Answered, Structured};
-use tempfile::NamedTempFile;
 
-use crate::exit::Failure;
+pub(crate) use crate::target::check;
 
 /// What every line says of its origin.
 #[derive(Debug, Clone)]
@@ -269,92 +264,4 @@ fn error(failure: &FailureView<'_>, out: &mut Vec<u8>) {
     key("retryable", out);
     out.extend_from_slice(if failure.retryable { b"true" } else { b"false" });
     out.push(b'}');
-}
-
-/// Where output lines go: standard output, or a file that appears only when it is whole.
-pub(crate) enum Sink {
-    Standard(BufWriter<io::Stdout>),
-    File {
-        writer: BufWriter<NamedTempFile>,
-        path: PathBuf,
-        force: bool,
-    },
-    /// Outcomes are only counted.
-    Nowhere,
-}
-
-/// Refuses to replace a file that is there. Called before anything is sent.
-pub(crate) fn check(path: &Path, force: bool) -> Result<(), Failure> {
-    if path == Path::new("-") {
-        return Ok(());
-    }
-    if !force && path.exists() {
-        return Err(
-            Failure::usage(format!("{} is there already", path.display()))
-                .hint("name another with -o, or replace it with --force"),
-        );
-    }
-    let folder = folder(path);
-    if !folder.is_dir() {
-        return Err(Failure::usage(format!(
-            "there is no folder {}",
-            folder.display()
-        )));
-    }
-    Ok(())
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
-}
-
-impl Sink {
-    pub(crate) fn open(path: &Path, force: bool) -> io::Result<Self> {
-        if path == Path::new("-") {
-            return Ok(Self::Standard(BufWriter::new(io::stdout())));
-        }
-        let file = tempfile::Builder::new()
-            .prefix(".lmbatch-")
-            .suffix(".tmp")
-            .tempfile_in(folder(path))?;
-        Ok(Self::File {
-            writer: BufWriter::with_capacity(256 << 10, file),
-            path: path.to_path_buf(),
-            force,
-        })
-    }
-
-    pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Standard(out) => out.write_all(line),
-            Self::File { writer, .. } => writer.write_all(line),
-            Self::Nowhere => Ok(()),
-        }
-    }
-
-    /// Syncs, then lets the file appear under its name.
-    pub(crate) fn finish(self) -> io::Result<()> {
-        match self {
-            Self::Standard(mut out) => out.flush(),
-            Self::Nowhere => Ok(()),
-            Self::File {
-                writer,
-                path,
-                force,
-            } => {
-                let file = writer
-                    .into_inner()
-                    .map_err(io::IntoInnerError::into_error)?;
-                file.as_file().sync_all()?;
-                if force {
-                    file.persist(&path).map_err(|error| error.error)?;
-                } else {
-                    file.persist_noclobber(&path).map_err(|error| error.error)?;
-                }
-                File::open(folder(&path))?.sync_all()
-            }
-        }
-    }
 }

@@ -1,15 +1,16 @@
-//! What a run shows while it goes on: a live line on a terminal, a line on change in a pipe.
+//! Progress of a run: a live line on a terminal, a line on change in a pipe.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use lmbatch_core::{BatchId, BatchSnapshot};
 use lmbatch_engine::{Event, HandleParts, Observer};
 
-use crate::terminal;
+use crate::terminal::{self, plain};
+use crate::words::number;
 
 #[derive(Debug)]
 enum Show {
@@ -18,14 +19,34 @@ enum Show {
     Nothing,
 }
 
-/// Listens to a run for people, and keeps what another process needs to go on.
+/// A handle that is to be written.
+#[derive(Debug)]
+struct Handle {
+    parts: HandleParts,
+    path: PathBuf,
+    /// Whether a file of that name is replaced.
+    force: bool,
+}
+
+/// Listens to a run for people, and keeps what another process needs to continue it.
 #[derive(Debug)]
 pub(crate) struct Progress {
     show: Show,
-    handle: Mutex<Option<(HandleParts, PathBuf)>>,
+    handle: Mutex<Option<Handle>>,
     run: Mutex<Option<String>>,
-    /// Whether each batch has ended, and how many of its requests are done.
-    batches: Mutex<BTreeMap<BatchId, (bool, u64)>>,
+    batches: Mutex<BTreeMap<BatchId, Counted>>,
+}
+
+/// A batch as it was polled last.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    has_ended: bool,
+    done: u64,
+    total: u64,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Progress {
@@ -38,6 +59,7 @@ impl Progress {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(120));
+            terminal::show_live(bar.clone());
             Show::Live(bar)
         } else {
             Show::Lines(Mutex::default())
@@ -50,51 +72,64 @@ impl Progress {
         }
     }
 
-    /// As soon as the batch exists, its handle is written to `path`.
-    pub(crate) fn keep_handle(&self, parts: HandleParts, path: PathBuf) {
-        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = Some((parts, path));
+    /// Has the handle of the batch written to `path` as soon as the batch exists.
+    pub(crate) fn keep_handle(&self, parts: HandleParts, path: PathBuf, force: bool) {
+        *locked(&self.handle) = Some(Handle { parts, path, force });
     }
 
-    /// The run that this is of, once it is recorded.
+    /// Notes the run that this is the progress of, once it is recorded.
     pub(crate) fn keep_run(&self, run: &str) {
-        *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Some(run.to_owned());
+        *locked(&self.run) = Some(run.to_owned());
     }
 
     /// The run, if there is a record of it.
     pub(crate) fn run(&self) -> Option<String> {
-        self.run
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        locked(&self.run).clone()
     }
 
-    /// How far all batches are, where there are several.
+    /// Requests of a batch that were done when it was polled last.
+    pub(crate) fn done(&self, batch: &BatchId) -> u64 {
+        let batches = locked(&self.batches);
+        batches.get(batch).map_or(0, |counted| counted.done)
+    }
+
+    /// Progress of all batches, where there are several.
     fn of_several(&self, snapshot: &BatchSnapshot) -> Option<String> {
-        let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = (snapshot.status.is_terminal(), snapshot.counts.finished());
-        batches.insert(snapshot.id.clone(), now);
+        let mut batches = locked(&self.batches);
+        let counts = snapshot.counts;
+        let counted = Counted {
+            has_ended: snapshot.status.is_terminal(),
+            done: counts.finished(),
+            total: counts.total.unwrap_or_default().max(counts.finished()),
+        };
+        batches.insert(snapshot.id.clone(), counted);
         if batches.len() < 2 {
             return None;
         }
-        let ended = batches.values().filter(|(ended, _)| *ended).count();
-        let done: u64 = batches.values().map(|(_, done)| done).sum();
+        let ended = batches.values().filter(|batch| batch.has_ended).count();
+        let done: u64 = batches.values().map(|batch| batch.done).sum();
+        let total: u64 = batches.values().map(|batch| batch.total).sum();
         Some(format!(
-            "{ended} of {} batches have ended · {done} requests are done",
-            batches.len()
+            "batches {ended}/{} · requests {}/{}",
+            batches.len(),
+            number(done),
+            number(total)
         ))
     }
 
     pub(crate) fn finish(&self) {
         if let Show::Live(bar) = &self.show {
             bar.finish_and_clear();
+            terminal::end_live();
         }
     }
 
-    fn tell(&self, text: String) {
+    fn tell(&self, text: &str) {
+        let text = plain(text);
         match &self.show {
             Show::Live(bar) => bar.set_message(text),
             Show::Lines(last) => {
-                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut last = locked(last);
                 if *last != text {
                     terminal::say(&text);
                     *last = text;
@@ -105,31 +140,23 @@ impl Progress {
     }
 
     fn warn(&self, text: &str) {
-        match &self.show {
-            Show::Live(bar) => bar.suspend(|| terminal::say(&format!("warning: {text}"))),
-            Show::Lines(_) => terminal::say(&format!("warning: {text}")),
-            Show::Nothing => {}
+        if !matches!(self.show, Show::Nothing) {
+            terminal::warn(text);
         }
     }
 
     fn created(&self, batch: &BatchId, found: bool) {
-        let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
-        batches.insert(batch.clone(), (false, 0));
-        drop(batches);
-        let kept = self
-            .handle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some((parts, path)) = kept
-            && let Err(error) = write_handle(parts, batch, &path)
+        locked(&self.batches).entry(batch.clone()).or_default();
+        let kept = locked(&self.handle).take();
+        if let Some(Handle { parts, path, force }) = kept
+            && let Err(error) = write_handle(parts, batch, &path, force)
         {
             self.warn(&format!(
                 "{} cannot be written: {error}; note the batch id {batch}",
                 path.display()
             ));
         }
-        self.tell(format!(
+        self.tell(&format!(
             "{} batch {batch}",
             if found { "found" } else { "created" }
         ));
@@ -139,37 +166,43 @@ impl Progress {
 fn write_handle(
     parts: HandleParts,
     batch: &BatchId,
-    path: &std::path::Path,
+    path: &Path,
+    force: bool,
 ) -> std::io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(std::path::Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".lmbatch-")
-        .tempfile_in(folder)?;
+    let mut file = crate::target::temporary(crate::target::folder(path))?;
     serde_json::to_writer(&mut file, &parts.with_batch(batch.clone()))?;
     file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    if force {
+        file.persist(path).map_err(|error| error.error)?;
+        return Ok(());
+    }
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(()),
+        // The batch exists, and its handle is kept whatever stands in the way.
+        Err(error) => {
+            let (_, kept) = error.file.keep().map_err(|error| error.error)?;
+            let message = format!("{}; the handle is in {}", error.error, kept.display());
+            Err(std::io::Error::other(message))
+        }
+    }
 }
 
 impl Observer for Progress {
     fn observe(&self, event: &Event<'_>) {
         match event {
-            Event::Planned { requests, bytes } => self.tell(format!(
+            Event::Planned { requests, bytes } => self.tell(&format!(
                 "read {requests} requests, {} to send",
                 size(*bytes)
             )),
-            Event::Staging { bytes, .. } => self.tell(format!("sending {}", size(*bytes))),
-            Event::Creating { .. } => self.tell("creating the batch".to_owned()),
+            Event::Staging { bytes, .. } => self.tell(&format!("sending {}", size(*bytes))),
+            Event::Creating { .. } => self.tell("creating the batch"),
             Event::Doubt { .. } => self.warn(
-                "the answer to the create was lost; looking for the batch, and creating none",
+                "no response to the create call; searching for the batch before creating another",
             ),
             Event::Created { batch, found, .. } => self.created(batch, *found),
             Event::Polled { snapshot, .. } => {
                 if let Some(text) = self.of_several(snapshot) {
-                    return self.tell(text);
+                    return self.tell(&text);
                 }
                 let counts = snapshot.counts;
                 // A count of all is not the end: results are still being written.
@@ -177,30 +210,28 @@ impl Observer for Progress {
                     .total
                     .map(|total| format!(" · {} of {total}", counts.finished()))
                     .unwrap_or_default();
-                self.tell(format!(
-                    "{}{progress}",
-                    terminal::plain(snapshot.status.as_str())
-                ));
+                self.tell(&format!("{}{progress}", snapshot.status));
             }
             Event::Retrying { error, wait } => {
-                self.tell(format!("{error}; again in {:.1} s", wait.as_secs_f64()))
+                self.tell(&format!("{error}; retrying in {:.1} s", wait.as_secs_f64()))
             }
             Event::Fetching { rows, bytes } if matches!(self.show, Show::Live(_)) => {
-                self.tell(format!("reading results · {rows} rows, {}", size(*bytes)))
+                self.tell(&format!("reading results · {rows} rows, {}", size(*bytes)))
             }
-            Event::Requeued { requests, attempt } => self.tell(format!(
-                "{requests} requests were not answered and go out again (try {attempt})"
+            Event::Requeued { requests, attempt } => self.tell(&format!(
+                "retrying {} (attempt {attempt})",
+                crate::words::count(*requests, "request", "requests"),
             )),
             Event::Following {
                 held,
                 ended,
                 batches,
-            } => self.tell(match batches {
+            } => self.tell(&match batches {
                 0 => format!("{held}; waiting for it"),
-                _ => format!("{held}; waiting for it · {ended} of {batches} batches have ended"),
+                _ => format!("{held}; waiting for it · batches {ended}/{batches}"),
             }),
-            Event::Fetched { rows } => self.tell(format!("read {rows} rows of results")),
-            Event::Warning { message } => self.warn(&terminal::plain(message)),
+            Event::Fetched { rows } => self.tell(&format!("read {rows} rows of results")),
+            Event::Warning { message } => self.warn(message),
             _ => {}
         }
     }

@@ -39,6 +39,22 @@ pub(crate) fn all() -> &'static [Box<Provider>] {
     ALL.get_or_init(ours)
 }
 
+/// Keeps the keys of the environment out of everything that is printed: also where the command reads a
+/// record only, a provider may have repeated a key in what the record holds.
+pub(crate) fn hide_keys() {
+    let variables = all().iter().flat_map(|provider| provider.key_variables());
+    for variable in variables {
+        hide_key(variable);
+    }
+}
+
+/// Keeps the key of one variable out of everything that is printed.
+pub(crate) fn hide_key(variable: &str) {
+    if let Ok(key) = std::env::var(variable) {
+        crate::plain::hide(&key);
+    }
+}
+
 /// The route of that name, or the usual one.
 pub(crate) fn route(provider: &Provider, name: Option<&str>) -> Result<Route, Failure> {
     let routes = provider.routes();

@@ -1,16 +1,21 @@
-//! What a run came to.
+//! Counts of a finished run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
-use lmbatch_core::{OutcomeStatus, Problem, TokenUsage, format_time};
-use lmbatch_engine::{Answered, Left};
+use lmbatch_core::{
+    BatchSnapshot, BatchStatus, OutcomeStatus, Problem, RequestCounts, TokenUsage, format_time,
+};
+use lmbatch_engine::{Answered, BatchAccount, Left, undelivered};
 use serde::Serialize;
 
 use crate::exit::Exit;
-use crate::{output, words};
+use crate::terminal::Table;
+use crate::words::number;
+use crate::{output, plain, words};
+
+/// The most reasons of a failed batch that are shown.
+const REASONS: usize = 20;
 
 /// Counts of a run. `"format": 1` changes when the fields do.
 #[derive(Debug, Serialize)]
@@ -21,11 +26,14 @@ pub(crate) struct Summary {
     statuses: BTreeMap<OutcomeStatus, u64>,
     problems: BTreeMap<Problem, u64>,
     usage: TokenUsage,
+    billed: Billed,
     provider: String,
     model: String,
-    /// The first of them.
+    /// The first of the batches.
     pub(crate) batch: Option<String>,
     batches: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<FailedBatch>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<String>,
     /// The state folder, where the run is recorded.
@@ -34,9 +42,104 @@ pub(crate) struct Summary {
     pub(crate) output: String,
     elapsed_seconds: f64,
     emulated: bool,
-    /// What stays at the provider, and until when.
+    /// Data that stays at the provider, and until when.
     #[serde(skip_serializing_if = "Option::is_none")]
     remote: Option<Remote>,
+    /// Answered and errored requests of each batch.
+    #[serde(skip)]
+    delivered: BTreeMap<String, (u64, u64)>,
+}
+
+/// Answers that the provider counts, those that are not in the output included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Billed {
+    pub(crate) answers: u64,
+    pub(crate) superseded: u64,
+    /// Requests that the provider counts as answered and whose row was never delivered.
+    pub(crate) undelivered: u64,
+    /// Tokens of the answers that were delivered.
+    pub(crate) usage: TokenUsage,
+}
+
+impl Billed {
+    pub(crate) fn of(accounts: &[BatchAccount]) -> Self {
+        let mut billed = Self::default();
+        for account in accounts {
+            billed.answers += account.answered.count;
+            billed.superseded += account.superseded.count;
+            billed.undelivered += account.undelivered();
+            billed.usage += account.answered.usage;
+        }
+        billed
+    }
+
+    /// The warning about rows that never came.
+    pub(crate) fn warning(&self) -> Option<String> {
+        (self.undelivered > 0).then(|| {
+            format!(
+                "{} counted as answered by the provider, but no result row was delivered; they may be billed",
+                words::count(self.undelivered, "request is", "requests are")
+            )
+        })
+    }
+}
+
+/// Lines about why a batch failed as a whole, if it did.
+pub(crate) fn failure_lines(batch: &BatchSnapshot) -> Vec<String> {
+    FailedBatch::of(batch).map_or_else(Vec::new, |failed| failed.lines())
+}
+
+/// A batch that the provider refused as a whole.
+#[derive(Debug, Serialize)]
+struct FailedBatch {
+    batch: String,
+    reasons: Vec<Reason>,
+}
+
+#[derive(Debug, Serialize)]
+struct Reason {
+    kind: &'static str,
+    code: Option<String>,
+    line: Option<u64>,
+    provider_message: Option<String>,
+    #[serde(skip)]
+    text: String,
+}
+
+impl FailedBatch {
+    fn of(batch: &BatchSnapshot) -> Option<Self> {
+        if batch.status != BatchStatus::Failed {
+            return None;
+        }
+        let reasons = batch.problems.iter().take(REASONS);
+        let reasons = reasons.map(|problem| Reason {
+            kind: problem.error.kind().as_str(),
+            code: problem.error.code().map(plain::plain),
+            line: problem.line,
+            provider_message: problem.error.message().and_then(plain::saying),
+            text: problem.error.to_string(),
+        });
+        Some(Self {
+            batch: batch.id.to_string(),
+            reasons: reasons.collect(),
+        })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("batch {} failed:", plain::plain(&self.batch))];
+        for reason in &self.reasons {
+            let at = reason.line.map(|line| format!("request {line}: "));
+            let at = at.unwrap_or_default();
+            lines.push(format!("  {at}{}", plain::plain(&reason.text)));
+            if let Some(said) = &reason.provider_message {
+                lines.push(format!("  provider said: {said}"));
+            }
+        }
+        if self.reasons.is_empty() {
+            lines.push("  the provider gave no reason".to_owned());
+        }
+        lines
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -52,11 +155,13 @@ impl Summary {
     pub(crate) fn new(
         provider: &str,
         model: &str,
-        batches: &[&str],
+        batches: &[&BatchSnapshot],
         output: &str,
         emulated: bool,
         run: Option<&str>,
     ) -> Self {
+        let ids = batches.iter().map(|batch| batch.id.to_string());
+        let ids: Vec<String> = ids.collect();
         Self {
             format: 1,
             requests: 0,
@@ -64,16 +169,22 @@ impl Summary {
             statuses: BTreeMap::new(),
             problems: BTreeMap::new(),
             usage: TokenUsage::default(),
+            billed: Billed::default(),
             provider: provider.to_owned(),
             model: model.to_owned(),
-            batch: batches.first().map(ToString::to_string),
-            batches: batches.iter().map(ToString::to_string).collect(),
+            batch: ids.first().cloned(),
+            batches: ids,
+            failures: batches
+                .iter()
+                .filter_map(|batch| FailedBatch::of(batch))
+                .collect(),
             run: run.map(str::to_owned),
             state: None,
             output: output.to_owned(),
             elapsed_seconds: 0.0,
             emulated,
             remote: None,
+            delivered: BTreeMap::new(),
         }
     }
 
@@ -100,12 +211,43 @@ impl Summary {
         if let Some(problem) = problem {
             *self.problems.entry(problem).or_default() += 1;
         }
-        if status == OutcomeStatus::Succeeded
-            && problem.is_none_or(|problem| accept.contains(&problem))
-        {
+        let is_answer = status == OutcomeStatus::Succeeded;
+        if is_answer && problem.is_none_or(|problem| accept.contains(&problem)) {
             self.usable += 1;
         }
         self.usage += output::usage(&answered.answer);
+        if let Some(batch) = answered.batch {
+            let batch = batch.as_str();
+            if !self.delivered.contains_key(batch) {
+                self.delivered.insert(batch.to_owned(), (0, 0));
+            }
+            if let Some((answers, errors)) = self.delivered.get_mut(batch) {
+                *answers += u64::from(is_answer);
+                *errors += u64::from(status == OutcomeStatus::Errored);
+            }
+        }
+    }
+
+    /// Adds what is billed: from accounts where requests were sent more than once, else from the outcomes.
+    pub(crate) fn bill(&mut self, accounts: Option<&[BatchAccount]>, batches: &[&BatchSnapshot]) {
+        self.billed = match accounts {
+            Some(accounts) => Billed::of(accounts),
+            None => {
+                let of = |batch: &&BatchSnapshot| {
+                    let delivered = self.delivered.get(batch.id.as_str());
+                    let (answered, errored) = delivered.copied().unwrap_or_default();
+                    let counts: RequestCounts = batch.counts;
+                    undelivered(&counts, answered, errored)
+                };
+                let answers = self.statuses.get(&OutcomeStatus::Succeeded);
+                Billed {
+                    answers: answers.copied().unwrap_or_default(),
+                    superseded: 0,
+                    undelivered: batches.iter().map(of).sum(),
+                    usage: self.usage,
+                }
+            }
+        };
     }
 
     pub(crate) fn finish(&mut self, elapsed: Duration) {
@@ -120,28 +262,38 @@ impl Summary {
         }
     }
 
-    pub(crate) fn json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+    /// Lines about what went wrong with whole batches, and with rows that never came.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        let failed = self.failures.iter().flat_map(FailedBatch::lines);
+        let warning = self.billed.warning();
+        failed
+            .chain(warning.map(|text| format!("warning: {text}")))
+            .collect()
     }
 
     pub(crate) fn table(&self) -> String {
         let mut table = Table::new();
-        table.load_style(NOTHING);
-        let mut row = |name: &str, value: String| {
-            table.add_row(vec![name.to_owned(), value]);
-        };
+        let mut row = |name: &str, value: String| table.row([name, &value]);
         row("requests", self.requests.to_string());
         for (status, count) in &self.statuses {
             row(status.as_str(), count.to_string());
         }
         for (problem, count) in &self.problems {
-            row(&format!("of these {problem}"), count.to_string());
+            row(problem.as_str(), count.to_string());
         }
-        let usage = self.usage;
-        row(
-            "tokens",
-            format!("{} in, {} out", usage.input_tokens, usage.output_tokens),
-        );
+        row("tokens", tokens(&self.usage));
+        let billed = self.billed;
+        if billed.superseded > 0 {
+            row(
+                "billed",
+                format!(
+                    "{} answers ({} superseded), {}",
+                    number(billed.answers),
+                    number(billed.superseded),
+                    tokens(&billed.usage)
+                ),
+            );
+        }
         row("elapsed", format!("{:.1} s", self.elapsed_seconds));
         if let Some(run) = &self.run {
             row("run", run.clone());
@@ -151,12 +303,13 @@ impl Summary {
             several => row("batches", several.len().to_string()),
         }
         if let Some(said) = self.remote.as_ref().and_then(|remote| remote.said.clone()) {
-            row(&format!("stays at {}", self.provider), said);
+            row(&format!("retained by {}", self.provider), said);
         }
         row("output", self.output.clone());
-        if let Some(column) = table.column_mut(0) {
-            column.set_cell_alignment(CellAlignment::Left);
-        }
         table.to_string()
     }
+}
+
+fn tokens(usage: &TokenUsage) -> String {
+    format!("{} in, {} out", usage.input_tokens, usage.output_tokens)
 }

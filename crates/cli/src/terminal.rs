@@ -1,32 +1,196 @@
-//! The one place that prints. A closed pipe is nobody's error.
+//! Everything that is printed. Text from outside lmbatch cannot act on the terminal, and no key is shown.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-/// A line for programs, on stdout.
-pub(crate) fn out(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+use comfy_table::presets::NOTHING;
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use crate::exit::Failure;
+pub(crate) use crate::plain::plain;
+use crate::plain::{self, plain_lines};
+
+/// Set by `--quiet`: errors only.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Set once something could not be written to standard output, other than to a pipe that was closed.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Set where standard output holds outcomes: nothing else goes there then.
+static HOLDS_OUTCOMES: AtomicBool = AtomicBool::new(false);
+
+/// The progress line that is on the screen.
+static LIVE: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Prints errors only from now on.
+pub(crate) fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
 }
 
-/// A line for people, on stderr.
-pub(crate) fn say(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+/// Keeps everything but outcomes off standard output from now on.
+pub(crate) fn keep_stdout_for_outcomes() {
+    HOLDS_OUTCOMES.store(true, Ordering::Relaxed);
 }
 
-/// An error, and what to do about it.
-pub(crate) fn error(message: &str, hint: Option<&str>) {
-    say(&format!("error: {message}"));
-    if let Some(hint) = hint {
-        say(&format!("hint: {hint}"));
+/// Reports whether something that was asked for could not be written to standard output.
+pub(crate) fn has_lost_output() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// Puts a progress line on the screen; what is printed meanwhile stands above it.
+pub(crate) fn show_live(bar: ProgressBar) {
+    *LIVE.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
+}
+
+/// Takes the progress line off the screen, if there is one.
+pub(crate) fn end_live() {
+    let bar = LIVE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
     }
 }
 
-pub(crate) fn is_interactive() -> bool {
-    std::io::stderr().is_terminal()
+/// Writes while no progress line is on the screen.
+fn apart(write: impl FnOnce()) {
+    let bar = LIVE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
 }
 
-/// Text of a provider or of an input without what a terminal would act on.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+fn stdout(text: &str) {
+    apart(|| {
+        let mut out = io::stdout().lock();
+        let written = writeln!(out, "{text}").and_then(|()| out.flush());
+        match written {
+            // The reader has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) if !LOST.swap(true, Ordering::Relaxed) => {
+                stderr_here(&format!(
+                    "error: standard output cannot be written: {error}"
+                ));
+            }
+            _ => {}
+        }
+    });
+}
+
+fn stderr(text: &str) {
+    apart(|| stderr_here(text));
+}
+
+fn stderr_here(text: &str) {
+    // There is nowhere left to report it.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints lines for people and programs on standard output.
+pub(crate) fn out(text: &str) {
+    stdout(&plain_lines(text));
+}
+
+/// Prints one JSON object on one line of standard output; of standard error where standard output holds
+/// outcomes.
+pub(crate) fn json(value: &impl Serialize) {
+    // Maps with keys of text, numbers and lists: they always serialise.
+    let line = plain::json(serde_json::to_value(value).unwrap_or_default());
+    if HOLDS_OUTCOMES.load(Ordering::Relaxed) {
+        stderr(&line);
+    } else {
+        stdout(&line);
+    }
+}
+
+/// Prints lines for people on standard error, unless only errors are wanted.
+pub(crate) fn say(text: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        stderr(&plain_lines(text));
+    }
+}
+
+/// Prints a warning on standard error, unless only errors are wanted.
+pub(crate) fn warn(text: &str) {
+    say(&format!("warning: {}", plain(text)));
+}
+
+/// Prints an error, its details, the provider's words and what to do about it.
+pub(crate) fn error(failure: &Failure) {
+    if failure.message.is_empty() {
+        return;
+    }
+    let mut lines = vec![format!("error: {}", plain(&failure.message))];
+    lines.extend(
+        failure
+            .details
+            .iter()
+            .map(|line| format!("  {}", plain(line))),
+    );
+    if let Some(said) = &failure.about.provider_message {
+        lines.push(format!("provider said: {said}"));
+    }
+    if let Some(hint) = &failure.hint {
+        lines.push(format!("hint: {}", plain(hint)));
+    }
+    stderr(&lines.join("\n"));
+}
+
+/// Reports whether a progress line can be shown on standard error.
+pub(crate) fn is_interactive() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    io::stderr().is_terminal() && !is_dumb
+}
+
+/// Standard error for log lines.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log;
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = plain_lines(&String::from_utf8_lossy(bytes));
+        apart(|| {
+            // A log that cannot be written keeps no run from its end.
+            let _ = io::stderr().lock().write_all(text.as_bytes());
+        });
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A table without lines, whose cells are one line each.
+#[derive(Debug)]
+pub(crate) struct Table(comfy_table::Table);
+
+impl Table {
+    /// Returns a table without a header.
+    pub(crate) fn new() -> Self {
+        let mut table = comfy_table::Table::new();
+        table.load_style(NOTHING);
+        Self(table)
+    }
+
+    /// Returns a table with names of columns.
+    pub(crate) fn with_header<const N: usize>(names: [&str; N]) -> Self {
+        let mut table = Self::new();
+        table.0.set_header(names);
+        table
+    }
+
+    /// Adds a row.
+    pub(crate) fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        let cells = cells.into_iter();
+        self.0
+            .add_row(cells.map(|cell| plain(cell.as_ref())).collect::<Vec<_>>());
+    }
+}
+
+impl std::fmt::Display for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
 }

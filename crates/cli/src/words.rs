@@ -40,6 +40,19 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
+/// A number with commas between its thousands.
+pub(crate) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// `1 file`, `2 files`.
 pub(crate) fn count(count: u64, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
@@ -71,6 +84,13 @@ pub(crate) fn left(left: &Left) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_are_separated() {
+        let said = [0, 999, 1_000, 12_345, 123_456, 1_234_567].map(number);
+        let wanted = ["0", "999", "1,000", "12,345", "123,456", "1,234,567"];
+        assert_eq!(said, wanted);
+    }
 
     #[test]
     fn bytes_are_said_in_the_largest_unit_they_fill() {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lmbatch_core::{
-    AccountId, BatchClass, BatchHandle, BatchId, Error, HandleSource, IdRule, KeyHint, Nonce, Order,
-    ProviderId, RequestId, Result, ShardRecord, ShardState,
+    AccountId, BatchClass, BatchHandle, BatchId, Error, HandleSource, IdRule, KeyHint, Nonce,
+    Order, ProviderId, RequestId, Result, ShardRecord, ShardState,
 };
 
 use crate::index::{Echo, Reader, SENT, Sent};

@@ -9,6 +9,7 @@ mod adopt;
 mod answer;
 mod arena;
 mod attach;
+mod audit;
 mod bounds;
 mod calls;
 mod claim;
@@ -57,6 +58,7 @@ mod update;
 
 pub use adopt::{Inventory, Labelled, Recognised};
 pub use answer::{AnswerView, Answered, Structured};
+pub use audit::{Answers, BatchAccount, undelivered};
 pub use calls::{Create, Invoke};
 pub use clean::Left;
 pub use clock::{SystemClock, SystemRng};

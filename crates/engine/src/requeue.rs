@@ -281,7 +281,7 @@ impl<'a> Rows<'a> {
 
 impl Plan {
     /// The ordinals that the output holds, where some are not wanted any more.
-    fn wanted(&self) -> Result<Option<HashSet<u32>>> {
+    pub(crate) fn wanted(&self) -> Result<Option<HashSet<u32>>> {
         Ok(self.order()?.map(|order| order.into_iter().collect()))
     }
 }

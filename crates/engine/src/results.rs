@@ -25,14 +25,14 @@ static SALT: AtomicU64 = AtomicU64::new(0);
 
 /// Outcomes that are here so far.
 pub(crate) struct Results {
-    provider: Arc<dyn BatchProvider>,
-    files: Arc<Files>,
-    max_row_bytes: usize,
-    joiner: Joiner,
-    places: Places,
+    pub(crate) provider: Arc<dyn BatchProvider>,
+    pub(crate) files: Arc<Files>,
+    pub(crate) max_row_bytes: usize,
+    pub(crate) joiner: Joiner,
+    pub(crate) places: Places,
     delivered: Delivered,
     tally: Tally,
-    segments: Vec<Segment>,
+    pub(crate) segments: Vec<Segment>,
     /// Which attempt of its requests each segment belongs to.
     attempts: Vec<u32>,
     /// Number by which the next segment's file is called: those before may be in the record.

@@ -2,21 +2,21 @@
 
 use std::time::SystemTime;
 
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 use futures::{StreamExt as _, TryStreamExt as _};
 use lmbatch_core::{BatchHandle, BatchId, BatchSnapshot, WireId, format_time};
 use lmbatch_engine::{Engine, Finished};
 
-use super::{clock, connect, write};
+use super::{appear, clock, connect, write};
 use crate::args::{
     BatchArgs, CancelArgs, ListArgs, MaxFailed, OneRunArgs, RetrieveArgs, ShowArgs, StatusArgs,
 };
 use crate::exit::{Exit, Failure};
-use crate::output::{self, Origin, Sink};
+use crate::output::Origin;
 use crate::providers::Provider;
+use crate::sink::Place;
 use crate::summary::Summary;
-use crate::{model, terminal, words};
+use crate::terminal::Table;
+use crate::{model, plain, target, terminal, words};
 
 fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Failure> {
     let Some(name) = &args.provider else {
@@ -39,7 +39,7 @@ pub(crate) async fn status(args: StatusArgs) -> Result<Exit, Failure> {
     let (_, engine, batch) = engine(&args.batch)?;
     let snapshot = engine.status(&batch).await?;
     if args.json {
-        terminal::out(&json(&snapshot));
+        terminal::json(&snapshot);
     } else {
         terminal::out(&table(&snapshot));
     }
@@ -48,11 +48,6 @@ pub(crate) async fn status(args: StatusArgs) -> Result<Exit, Failure> {
     } else {
         Exit::Unfinished
     })
-}
-
-/// A snapshot as one line of JSON: its fields are texts, numbers and lists of them, which cannot fail.
-fn json(snapshot: &BatchSnapshot) -> String {
-    serde_json::to_string(snapshot).unwrap_or_default()
 }
 
 pub(crate) async fn cancel(args: CancelArgs) -> Result<Exit, Failure> {
@@ -69,7 +64,7 @@ pub(crate) async fn cancel(args: CancelArgs) -> Result<Exit, Failure> {
     let status = engine.status(&batch).await?.status;
     terminal::say(&format!("batch {batch} at {} is {status}", provider.id()));
     if !status.is_terminal() {
-        terminal::say("what is answered by then is paid for. When it has ended:");
+        terminal::say("requests that are answered by then are billed; when it has ended:");
         let command = super::retrieve_command(&batch, provider, &args.connection, None);
         terminal::say(&format!("  {command}"));
     }
@@ -88,7 +83,7 @@ pub(crate) async fn list(args: ListArgs) -> Result<Exit, Failure> {
     let batches: Vec<BatchSnapshot> = listed.try_collect().await?;
     if args.json {
         for batch in &batches {
-            terminal::out(&json(batch));
+            terminal::json(batch);
         }
     } else if batches.is_empty() {
         terminal::say(&format!("{} lists no batches", provider.id()));
@@ -99,23 +94,23 @@ pub(crate) async fn list(args: ListArgs) -> Result<Exit, Failure> {
 }
 
 fn rows(batches: &[BatchSnapshot]) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_header(["batch", "status", "done", "created", "model", "label"]);
+    let mut table = Table::with_header(["batch", "status", "done", "created", "model", "label"]);
     for batch in batches {
         let counts = batch.counts;
         let done = counts.total.map_or_else(String::new, |total| {
             format!("{} of {total}", counts.finished())
         });
-        let or_nothing = |text: Option<String>| terminal::plain(&text.unwrap_or_default());
-        table.add_row([
-            terminal::plain(batch.id.as_str()),
-            terminal::plain(batch.status.as_str()),
+        table.row([
+            batch.id.to_string(),
+            batch.status.to_string(),
             done,
-            or_nothing(batch.created_at.map(words::time)),
-            or_nothing(batch.model.clone()),
-            or_nothing(batch.label.as_ref().map(ToString::to_string)),
+            batch.created_at.map(words::time).unwrap_or_default(),
+            batch.model.clone().unwrap_or_default(),
+            batch
+                .label
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
         ]);
     }
     table.to_string()
@@ -124,7 +119,6 @@ fn rows(batches: &[BatchSnapshot]) -> String {
 /// What the provider says, a line a fact; what it does not say is left out.
 fn table(snapshot: &BatchSnapshot) -> String {
     let mut table = Table::new();
-    table.load_style(NOTHING);
     let counts = snapshot.counts;
     let count = |number: u64| (number > 0).then(|| number.to_string());
     let time = |at: Option<SystemTime>| at.map(format_time);
@@ -147,13 +141,16 @@ fn table(snapshot: &BatchSnapshot) -> String {
         ("tokens", usage),
     ] {
         if let Some(value) = value {
-            table.add_row([name.to_owned(), terminal::plain(&value)]);
+            table.row([name, &value]);
         }
     }
     for problem in &snapshot.problems {
         let line = problem.line.map(|line| format!(" at request {line}"));
         let why = format!("{}{}", problem.error, line.unwrap_or_default());
-        table.add_row(["problem".to_owned(), terminal::plain(&why)]);
+        table.row(["problem", &why]);
+        if let Some(said) = problem.error.message().and_then(plain::saying) {
+            table.row(["provider said", &said]);
+        }
     }
     table.to_string()
 }
@@ -164,7 +161,10 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
     }
     let clock = clock();
     let start = clock.elapsed();
-    output::check(&args.output, args.force)?;
+    let target = target::check(&args.output, args.force)?;
+    if let Some(handle) = &args.handle {
+        target::distinct(&target, &[("the handle", handle)])?;
+    }
     let (provider, engine, batch) = engine(&args.batch)?;
     let handle = match &args.handle {
         Some(path) => {
@@ -189,20 +189,20 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
         emulated: false,
         raw: false,
     };
-    let sink = Sink::open(&args.output, args.force)
-        .map_err(|error| lmbatch_core::Error::local("making the output", error))?;
     let model = finished.snapshot().model.clone().unwrap_or_default();
-    let summary = Summary::new(
-        provider.id(),
-        &model,
-        &[batch.as_str()],
-        &args.output.display().to_string(),
-        false,
-        None,
-    );
-    let mut summary = write(&engine, &finished, origin, sink, summary, Vec::new()).await?;
+    let batches = finished.batches();
+    let output = args.output.display().to_string();
+    let summary = Summary::new(provider.id(), &model, &batches, &output, false, None);
+    let place = Place::new(target, args.force);
+    let (mut summary, complete) =
+        write(&engine, &finished, origin, place, summary, Vec::new()).await?;
+    appear(complete)?;
+    summary.bill(None, &batches);
     summary.finish(clock.elapsed() - start);
     terminal::say(&summary.table());
+    for line in summary.troubles() {
+        terminal::say(&line);
+    }
     if handle.is_none() && bears_our_ids(&engine, &finished)? {
         let model = format!("{}/MODEL", provider.id());
         let adopt = ["adopt", batch.as_str(), "INPUT", "-m", &model];

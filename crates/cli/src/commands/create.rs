@@ -9,7 +9,8 @@ use super::{clock, connect, default_output, handle_path, retrieve_command};
 use crate::args::CreateArgs;
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
-use crate::{input, model, output, providers, settings, terminal};
+use crate::target::{self, Target};
+use crate::{input, model, providers, settings, terminal};
 
 pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
@@ -21,7 +22,16 @@ pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
             "--handle: it must be kept in a file; the batch id goes to standard output",
         ));
     }
-    output::check(&handle, args.force)?;
+    let target = target::check(&handle, args.force)?;
+    let Target::File { path: file, .. } = &target else {
+        return Err(Failure::usage(format!(
+            "--handle: {} is no file; the handle must be kept in one",
+            handle.display()
+        )));
+    };
+    let mut read = vec![("the input", args.input.as_path())];
+    read.extend(args.settings.reads());
+    target::distinct(&target, &read)?;
     let route = providers::route(model.provider, args.settings.route.as_deref())?;
     let provider = connect(model.provider, &args.connection, route)?;
     let progress = Arc::new(Progress::new(false));
@@ -40,7 +50,7 @@ pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
         .plan(Box::new(source))
         .await
         .map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
-    progress.keep_handle(plan.handle_parts()?, handle.clone());
+    progress.keep_handle(plan.handle_parts()?, file.clone(), args.force);
     engine.provider().probe(&model.name).await?;
     let created = engine.submit(plan).await;
     progress.finish();

@@ -5,14 +5,15 @@ use std::net::SocketAddr;
 use lmbatch_emulator::Emulator;
 
 use crate::exit::{Exit, Failure};
+use crate::signals::Handling;
 use crate::terminal;
 
 pub(crate) async fn emulate(addr: SocketAddr) -> Result<Exit, Failure> {
     let emulator = Emulator::builder().addr(addr).start().await;
-    let mut emulator = emulator.map_err(|error| Failure {
-        exit: Exit::Failed,
-        ..Failure::usage(format!("{addr} cannot be listened on: {error}"))
-    })?;
+    let mut emulator =
+        emulator.map_err(|error| Failure::failed(format!("cannot listen on {addr}: {error}")))?;
+    // Ctrl-C is the usual end.
+    let _handling = Handling::new();
     for (name, value) in emulator.environment() {
         terminal::out(&format!("export {name}={value}"));
     }

@@ -1,10 +1,12 @@
 //! One file a command, or a few that belong together.
 
 pub(crate) mod adopt;
+pub(crate) mod audit;
 pub(crate) mod batch;
 pub(crate) mod create;
 pub(crate) mod doctor;
 pub(crate) mod emulate;
+pub(crate) mod end;
 pub(crate) mod purge;
 pub(crate) mod requeue;
 pub(crate) mod resume;
@@ -16,6 +18,7 @@ pub(crate) mod validate;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lmbatch_core::{BatchId, BatchProvider, Clock, Connection};
 use lmbatch_engine::{Engine, Finished};
@@ -23,10 +26,13 @@ use lmbatch_engine::{Engine, Finished};
 use crate::args::ConnectionArgs;
 use crate::exit::Failure;
 use crate::model::Model;
-use crate::next;
-use crate::output::{self, Origin, Sink};
+use crate::output::{self, Origin};
 use crate::providers::{self, Provider, Route};
+use crate::signals::{self, Handling};
+use crate::sink::{Complete, Place, Sink};
 use crate::summary::Summary;
+use crate::target::Target;
+use crate::{next, plain, terminal};
 
 /// Connects with the key of the environment; never one of the command line.
 pub(crate) fn connect(
@@ -56,13 +62,9 @@ fn key(provider: &Provider, args: &ConnectionArgs) -> Result<String, Failure> {
         .filter_map(|name| std::env::var(name).ok())
         .find(|key| !key.trim().is_empty());
     key.ok_or_else(|| {
-        let failure = Failure::usage(format!(
-            "{} is not set; it holds the key of {}",
-            variables.join(" or "),
-            provider.id()
-        ));
+        let failure = Failure::usage(format!("{} is not set", variables.join(" or ")));
         match providers::is_emulated(provider) {
-            true => failure.hint("set it, or try the run without a key and a bill: --emulate"),
+            true => failure.hint("set it, or use --emulate to try without an API key (free)"),
             false => failure.hint("set it"),
         }
     })
@@ -74,6 +76,7 @@ fn connected(
     route: Route,
     key: String,
 ) -> Result<Arc<dyn BatchProvider>, Failure> {
+    plain::hide(&key);
     let connection = Connection {
         key,
         base_url: args.base_url.clone(),
@@ -87,34 +90,75 @@ fn connected(
         })
 }
 
-/// Writes every outcome, and counts it.
+/// Writes every outcome, and counts it. A file has no name yet when it is complete.
 pub(crate) async fn write(
     engine: &Engine,
     finished: &Finished,
     origin: Origin,
-    mut sink: Sink,
+    place: Place,
     mut summary: Summary,
     accept: Vec<lmbatch_core::Problem>,
-) -> Result<Summary, Failure> {
+) -> Result<(Summary, Complete), Failure> {
+    if place.target == Target::Standard && !place.is_current {
+        terminal::keep_stdout_for_outcomes();
+    }
+    let _handling = Handling::new();
     let mut reader = engine.outcomes(finished)?;
+    let is_file = matches!(place.target, Target::File { .. });
+    let stop = Arc::new(AtomicBool::new(false));
+    let is_stopped = Arc::clone(&stop);
     let work = move || {
+        // A FIFO waits here for its reader.
+        let opened = place.open();
+        let mut sink = opened.map_err(|error| unwritten(false, "making the output", error))?;
         let mut line = Vec::new();
-        let written = |error| lmbatch_core::Error::local("writing the output", error);
         while let Some(answered) = reader.next()? {
+            if is_stopped.load(Ordering::Relaxed) {
+                return Err(Failure::pipe());
+            }
             line.clear();
             output::line(&answered, &origin, &mut line);
-            sink.write(&line).map_err(written)?;
+            let written = sink.write(&line);
+            written.map_err(|error| unwritten(sink.is_stream(), "writing the output", error))?;
             summary.count(&answered, &accept);
         }
-        sink.finish().map_err(written)?;
-        Ok::<_, lmbatch_core::Error>(summary)
+        let is_stream = sink.is_stream();
+        let complete = Sink::complete(sink);
+        let complete =
+            complete.map_err(|error| unwritten(is_stream, "writing the output", error))?;
+        Ok::<_, Failure>((summary, complete))
     };
-    let result = tokio::task::spawn_blocking(work).await;
-    let result = result.map_err(|_| Failure {
-        exit: crate::exit::Exit::Failed,
-        ..Failure::usage("a worker thread failed")
-    })?;
-    result.map_err(|error| error.with_batch(finished.batch().clone()).into())
+    let mut work = tokio::task::spawn_blocking(work);
+    let written = tokio::select! {
+        written = &mut work => written,
+        (exit, name) = signals::stopped() => {
+            stop.store(true, Ordering::Relaxed);
+            if is_file {
+                // Its temporary file goes.
+                let _ = work.await;
+            }
+            return Err(Failure::new(exit, "stopped", format!("stopped by {name} while the output was written")));
+        }
+    };
+    let failed = |_| {
+        let kind = lmbatch_core::ErrorKind::Internal.as_str();
+        Failure::new(crate::exit::Exit::Failed, kind, "a worker thread failed")
+    };
+    written.map_err(failed)?
+}
+
+/// An output that could not be written. Where its reader has closed its end, nothing is wrong.
+fn unwritten(is_stream: bool, doing: &str, error: std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe if is_stream => Failure::pipe(),
+        _ => lmbatch_core::Error::local(doing, error).into(),
+    }
+}
+
+/// Lets a file appear under its name.
+pub(crate) fn appear(complete: Complete) -> Result<(), Failure> {
+    let appeared = complete.appear();
+    appeared.map_err(|error| lmbatch_core::Error::local("naming the output", error).into())
 }
 
 pub(crate) fn clock() -> Arc<dyn Clock> {

@@ -5,8 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 use lmbatch_core::{Error, ErrorKind, Ledger, Nonce, RunRecord};
 use lmbatch_engine::{Engine, FolderSpool};
 use lmbatch_ledger::{SqliteLedger, StateFolder};
@@ -15,6 +13,7 @@ use super::state::{self, Notes};
 use super::{clock, connect};
 use crate::args::PurgeArgs;
 use crate::exit::{Exit, Failure};
+use crate::terminal::Table;
 use crate::{next, terminal, words};
 
 pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
@@ -22,10 +21,7 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
     let ledger = state::opened(folder.ledger().await?);
     let runs = chosen(&args, &ledger).await?;
     let local = args.local || !args.remote;
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_header(["run", "began", "requests", "here", "at the provider"]);
+    let mut table = Table::with_header(["run", "started", "requests", "here", "at the provider"]);
     for run in &runs {
         // Another process may go on with it, and another purge may have deleted it.
         let claim = match ledger.claim(&run.id).await {
@@ -59,7 +55,7 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
                 format!("{} files deleted", files.len())
             }
         };
-        table.add_row([
+        table.row([
             run.id.to_string(),
             run.created_at.map(words::time).unwrap_or_default(),
             run.requests.to_string(),

@@ -6,16 +6,17 @@ use std::path::Path;
 use lmbatch_core::{OutcomeStatus, Problem, RunRecord};
 use lmbatch_engine::{Answered, Engine};
 
-use super::resume::{again, open, options, unfinished};
+use super::end::place;
+use super::resume::{again_at, open, options, unfinished};
 use super::state::{self, Notes};
 use crate::args::{Only, RequeueArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
-use crate::{model, output, terminal, words};
+use crate::{model, output, target, terminal, words};
 
 pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
     let would = |chosen: &HashSet<u32>| {
         let requests = words::count(chosen.len() as u64, "request", "requests");
-        terminal::say(&format!("{requests} would go out again"));
+        terminal::say(&format!("{requests} would be sent again"));
         Ok(Exit::Usable)
     };
     if args.dry_run {
@@ -24,9 +25,13 @@ pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
     }
     let ledger = state::ledger(&args.resume.state).await?;
     let run = state::find(&*ledger, &args.run).await?;
-    let (mut going, engine, _state) = open(&run, &args.resume).await?;
+    let (going, engine, _state) = open(&run, &args.resume).await?;
     // Chosen under the claim: two processes that choose the same requests would pay twice.
     let engine = engine.claim(&run.id).await?;
+    let place = place(&going, &run, true)?;
+    if let Some(ids) = &args.ids {
+        target::distinct(&place.target, &[("the ids", ids)])?;
+    }
     let chosen = unusable(&args, &engine, &run).await?;
     if chosen.is_empty() {
         return would(&chosen);
@@ -40,11 +45,14 @@ pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
         }
         None => engine.requeue(&run, &chosen).await?,
     };
-    terminal::say(&format!("{count} requests of run {} go out again", run.id));
-    // The output that is there is the run's own, of the tries before.
-    going.report.force = true;
+    terminal::say(&format!(
+        "{} of run {} resubmitted",
+        words::count(count, "request", "requests"),
+        run.id
+    ));
     let run = state::find(&*ledger, &run.id).await?;
-    again(going, &engine, &run, options(&args.resume, false), false).await
+    let options = options(&args.resume, false);
+    again_at(going, &engine, &run, options, place).await
 }
 
 /// The settings of the run with what the command changes of them, if it changes any.
@@ -71,7 +79,7 @@ fn revised(args: &RequeueArgs, notes: &Notes) -> Result<Option<SettingsArgs>, Fa
     if let Some(model) = &args.model {
         if model::parse(model)?.provider.id() != notes.provider.id() {
             return Err(Failure::usage(format!(
-                "a run stays with its provider, {}",
+                "requeue cannot change the provider ({})",
                 notes.provider.id()
             )));
         }

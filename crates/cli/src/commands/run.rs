@@ -1,24 +1,30 @@
 //! `lmbatch run`: every check that needs no money first, then the run, recorded so that any process can
 //! go on with it.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lmbatch_core::{AccountMatch, BatchProvider, Clock, Connection, RunRecord};
+use lmbatch_core::{
+    AccountMatch, BatchProvider, Clock, Connection, Result as CoreResult, RunRecord,
+};
 use lmbatch_emulator::{Emulator, Pace};
-use lmbatch_engine::{Engine, Plan, PollingPolicy, RunOptions};
+use lmbatch_engine::{Engine, Plan, PollingPolicy, RequestSource, RunOptions, Sourced};
 
-use super::resume::{self, Going};
+use super::end::{self, Going, Patience, until_stopped};
+use super::resume;
 use super::state::{self, Notes};
 use super::{clock, connect, default_output};
 use crate::args::{RunArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
-use crate::output;
 use crate::progress::Progress;
-use crate::providers;
-use crate::{input, next, settings, terminal};
+use crate::sink::Place;
+use crate::summary::Summary;
+use crate::target::{self, Target};
+use crate::{input, next, providers, settings, terminal, written};
 
 pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let clock = clock();
@@ -36,6 +42,16 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         raw: args.raw,
         connection: args.connection.clone(),
     };
+    // Whatever is wrong with a path is said before anything is read or sent.
+    if args.input != Path::new("-") {
+        std::fs::metadata(&args.input).map_err(|error| {
+            Failure::usage(format!("{} cannot be read: {error}", args.input.display()))
+        })?;
+    }
+    let target = Target::of(&notes.output)?;
+    let mut read = vec![("the input", args.input.as_path())];
+    read.extend(args.settings.reads());
+    target::distinct(&target, &read)?;
     let progress = Arc::new(Progress::new(args.report.quiet));
     let (_emulator, provider) = provider(&args, &notes).await?;
     let engine = engine(&args, provider, &clock, &progress);
@@ -45,6 +61,12 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         emulated: args.emulate,
         start: clock.elapsed(),
         progress,
+        patience: if args.detach {
+            Patience::Detach
+        } else {
+            Patience::Wait
+        },
+        only_reads: false,
     };
     let run_options = RunOptions {
         deadline: args.timeout,
@@ -53,39 +75,48 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         ..RunOptions::default()
     };
     if args.emulate {
-        output::check(&going.notes.output, args.report.force)?;
-        let plan = plan(&args.input, &args.settings, &engine).await?;
-        engine.provider().probe(&model.name).await?;
-        return resume::until_stopped(&going, &engine, engine.run(plan, run_options)).await;
+        let Some(plan) = planned(&args, &engine).await? else {
+            return empty(&going, &engine);
+        };
+        let place = ready(&args, &going, &engine, &model).await?;
+        return until_stopped(&going, &engine, place, engine.run(plan, run_options)).await;
     }
     let (_state, engine) = state::durable(engine, &args.state, args.report.quiet).await?;
-    let plan = plan(&args.input, &args.settings, &engine).await?;
+    let Some(plan) = planned(&args, &engine).await? else {
+        return empty(&going, &engine);
+    };
     // What is known is looked up twice: again when no other process can begin the same run any more.
-    let mut begin = None;
-    loop {
-        match known(&args, &going.notes, &engine, &plan).await {
-            Ok(Known::Nothing) if begin.is_some() => break,
-            Ok(Known::Nothing) => {}
-            Ok(Known::Same(run)) => {
+    let mut checked = None;
+    let (begin, place) = loop {
+        match (
+            known(&args, &going.notes, &engine, &plan).await,
+            checked.take(),
+        ) {
+            (Ok(Known::Nothing), Some(checked)) => break checked,
+            (Ok(Known::Nothing), None) => {}
+            (Ok(Known::Same(run)), checked) => {
                 plan.discard();
-                drop(begin);
-                return resume::again(going, &engine, &run, run_options, args.detach).await;
+                drop(checked);
+                return resume::again(going, &engine, &run, run_options).await;
             }
-            Ok(Known::Changed(run)) => {
-                drop(begin);
-                return Box::pin(update(&args, going, &engine, &run, plan, run_options)).await;
+            (Ok(Known::Changed(run)), checked) => {
+                drop(checked);
+                return Box::pin(update(going, &engine, &run, plan, run_options)).await;
             }
-            Err(failure) => {
+            (Err(failure), _) => {
                 plan.discard();
                 return Err(failure);
             }
         }
-        if let Err(failure) = ready(&args, &going, &engine, &model).await {
-            plan.discard();
-            return Err(failure);
-        }
-        begin = Some(engine.claim_begin().await?);
-    }
+        let place = match ready(&args, &going, &engine, &model).await {
+            Ok(place) => place,
+            Err(failure) => {
+                plan.discard();
+                return Err(failure);
+            }
+        };
+        checked = Some((engine.claim_begin().await?, place));
+    };
     // Claimed until its outcomes are written: a command that follows it finds them.
     let engine = engine.holding_plan(&plan);
     let run = engine
@@ -94,7 +125,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     drop(begin);
     going.progress.keep_run(&run.id);
     let work = engine.start(run, plan, run_options);
-    resume::detached(args.detach, &engine, &going, work).await
+    until_stopped(&going, &engine, place, work).await
 }
 
 /// The last checks before anything is noted.
@@ -103,10 +134,53 @@ async fn ready(
     going: &Going,
     engine: &Engine,
     model: &Model,
-) -> Result<(), Failure> {
-    output::check(&going.notes.output, args.report.force)?;
+) -> Result<Place, Failure> {
+    let target = target::check(&going.notes.output, args.report.force)?;
     engine.provider().probe(&model.name).await?;
-    Ok(())
+    Ok(Place::new(target, args.report.force))
+}
+
+/// Reads the input; `None` where it has no requests, and that is allowed.
+async fn planned(args: &RunArgs, engine: &Engine) -> Result<Option<Plan>, Failure> {
+    match plan_unless_empty(&args.input, &args.settings, engine).await {
+        Ok(plan) => Ok(Some(plan)),
+        Err(Unplanned::Empty) if args.allow_empty => Ok(None),
+        Err(unplanned) => Err(unplanned.failure(&args.input)),
+    }
+}
+
+/// Writes the output of an input without requests. Nothing is sent, and nothing is recorded.
+fn empty(going: &Going, engine: &Engine) -> Result<Exit, Failure> {
+    going.progress.finish();
+    let (notes, report) = (&going.notes, &going.report);
+    let target = Target::of(&notes.output)?;
+    let is_there = match &target {
+        Target::File { path, exists: true } => {
+            std::fs::metadata(path).is_ok_and(|facts| facts.len() == 0)
+        }
+        _ => false,
+    };
+    if !is_there {
+        let target = target::check(&notes.output, report.force)?;
+        if target == Target::Standard {
+            terminal::keep_stdout_for_outcomes();
+        }
+        let failed = |error| lmbatch_core::Error::local("writing the output", error);
+        let sink = Place::new(target, report.force).open().map_err(failed)?;
+        sink.complete()
+            .and_then(|complete| complete.appear())
+            .map_err(failed)?;
+    }
+    let output = notes.output.display().to_string();
+    let provider = notes.provider.id();
+    let mut summary = Summary::new(provider, &notes.model, &[], &output, going.emulated, None);
+    summary.finish(engine.clock().elapsed() - going.start);
+    if report.json {
+        terminal::json(&summary);
+    }
+    terminal::say("the input has no requests: nothing was sent");
+    terminal::say(&summary.table());
+    Ok(Exit::Usable)
 }
 
 fn engine(
@@ -145,9 +219,10 @@ async fn known(
 ) -> Result<Known, Failure> {
     // A key may have been rotated: then the run is found, and the provider says whose key it is.
     let is_other = |run: &RunRecord| engine.account_match(run) == AccountMatch::Other;
-    let is_ours = |run: &RunRecord| !is_other(run) && !run.cancelled;
-    let is_same = |run: &RunRecord| is_ours(run) && *run.digest == *plan.digest();
     let runs = engine.ledger().runs().await?;
+    let refused = refused(engine, &runs).await?;
+    let is_ours = |run: &RunRecord| !is_other(run) && !run.cancelled && !refused.contains(&run.id);
+    let is_same = |run: &RunRecord| is_ours(run) && *run.digest == *plan.digest();
     if let Some(name) = &args.name {
         let named = runs
             .into_iter()
@@ -164,6 +239,14 @@ async fn known(
             .hint(format!(
                 "{} fetches what was answered; another name with --run sends all of it again",
                 next::on_runs(["resume", &run.id])
+            ))),
+            Some(run) if refused.contains(&run.id) => Err(Failure::usage(format!(
+                "the run {name:?} ({}) failed before a batch was created",
+                run.id
+            ))
+            .hint(format!(
+                "give the new run another name with --run, or delete the failed one: {}",
+                next::on_runs(["purge", &run.id])
             ))),
             Some(run) if is_same(&run) => Ok(Known::Same(run.into())),
             Some(run) if args.update && is_ours(&run) => Ok(Known::Changed(run.into())),
@@ -211,33 +294,51 @@ async fn known(
     }
 }
 
+/// Ids of the runs that ended since the provider refused to create any batch: they are no reason not to try
+/// again.
+async fn refused(engine: &Engine, runs: &[RunRecord]) -> CoreResult<HashSet<Box<str>>> {
+    let mut refused = HashSet::new();
+    for run in runs.iter().filter(|run| run.finished) {
+        if end::is_refused(&engine.ledger().shards(&run.id).await?) {
+            refused.insert(run.id.clone());
+        }
+    }
+    Ok(refused)
+}
+
 /// Brings a run up to date with its input: only what is new or changed is sent.
 async fn update(
-    args: &RunArgs,
-    mut going: Going,
+    going: Going,
     engine: &Engine,
     run: &RunRecord,
     plan: Plan,
     options: RunOptions,
 ) -> Result<Exit, Failure> {
-    // The output that is there is the run's own.
-    going.report.force |= Notes::read(run)?.write().get("output") == run.notes.get("output");
-    let engine = &match resume::claimed(&going, engine, &run.id, options, args.detach).await? {
+    let engine = &match resume::claimed(&going, engine, &run.id, options).await? {
         Ok(engine) => engine,
         Err(exit) => {
             plan.discard();
             return Ok(exit);
         }
     };
+    let place = match end::place(&going, run, true) {
+        Ok(place) => place,
+        Err(failure) => {
+            plan.discard();
+            return Err(failure);
+        }
+    };
     let updated = engine.update(run, &plan).await;
     plan.discard();
     let (run, changes) = updated?;
-    let run = engine.annotate(&run, going.notes.write()).await?;
+    let mut notes = going.notes.write();
+    written::carry(&run, &mut notes);
+    let run = engine.annotate(&run, notes).await?;
     terminal::say(&format!(
         "{} unchanged, {} changed, {} new, {} gone",
         changes.unchanged, changes.changed, changes.new, changes.gone
     ));
-    resume::again(going, engine, &run, options, args.detach).await
+    resume::again_at(going, engine, &run, options, place).await
 }
 
 async fn provider(
@@ -266,18 +367,67 @@ pub(crate) async fn plan(
     args: &SettingsArgs,
     engine: &Engine,
 ) -> Result<Plan, Failure> {
-    let model = model::parse(&args.model)?;
-    let options = settings::options(args)?;
+    let plan = plan_unless_empty(path, args, engine).await;
+    plan.map_err(|unplanned| unplanned.failure(path))
+}
+
+/// Reason why there is no plan.
+enum Unplanned {
+    /// The input has no requests.
+    Empty,
+    Failed(Failure),
+}
+
+impl Unplanned {
+    fn failure(self, input: &Path) -> Failure {
+        match self {
+            Self::Failed(failure) => failure,
+            Self::Empty => Failure::usage(format!("{}: there are no requests", input.display()))
+                .hint("--allow-empty writes an empty output"),
+        }
+    }
+}
+
+/// A source that notes whether it has requests, bad ones included.
+struct Noticing<S> {
+    source: S,
+    has_requests: Arc<AtomicBool>,
+}
+
+impl<S: RequestSource> RequestSource for Noticing<S> {
+    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> CoreResult<bool> {
+        let has_one = self.source.next(visit)?;
+        if has_one {
+            self.has_requests.store(true, Ordering::Relaxed);
+        }
+        Ok(has_one)
+    }
+}
+
+async fn plan_unless_empty(
+    path: &Path,
+    args: &SettingsArgs,
+    engine: &Engine,
+) -> Result<Plan, Unplanned> {
+    let model = model::parse(&args.model).map_err(Unplanned::Failed)?;
+    let options = settings::options(args).map_err(Unplanned::Failed)?;
     let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
-    let source = input::open(
-        path,
-        &model,
-        options,
-        raw_endpoints,
-        args.attachments.as_deref(),
-    )?;
-    let plan = engine.plan(Box::new(source)).await;
-    let plan = plan.map_err(|error| Failure::plan(error, &path.display().to_string()))?;
+    let attachments = args.attachments.as_deref();
+    let source = input::open(path, &model, options, raw_endpoints, attachments)
+        .map_err(Unplanned::Failed)?;
+    let has_requests = Arc::new(AtomicBool::new(false));
+    let source = Noticing {
+        source,
+        has_requests: Arc::clone(&has_requests),
+    };
+    let plan = engine.plan(Box::new(source)).await.map_err(|error| {
+        let failure = Failure::plan(error, &path.display().to_string());
+        // What could not be read to its end is not empty.
+        match has_requests.load(Ordering::Relaxed) || failure.exit != Exit::Usage {
+            true => Unplanned::Failed(failure),
+            false => Unplanned::Empty,
+        }
+    })?;
     if plan.batches() > 1 {
         terminal::say(&format!("{} batches are needed", plan.batches()));
     }

@@ -1,72 +1,86 @@
-//! `lmbatch runs`, `show`, `audit`, and the cancel of a run: what the record says.
+//! `lmbatch runs`, `show`, and the cancel of a run, from the record.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
-use lmbatch_core::{BatchId, Certainty, RunRecord, ShardRecord, ShardState, format_time};
+use lmbatch_core::{
+    BatchId, BatchStatus, Certainty, RunRecord, ShardRecord, ShardState, format_time,
+};
 use lmbatch_engine::Engine;
 use serde_json::{Value, json};
 
 use super::connect;
-use super::resume::unfinished;
+use super::end::{is_refused, noted_failure};
 use super::state::{self, Notes};
-use crate::args::{CancelArgs, OneRunArgs, RunsArgs, ShowArgs};
+use crate::args::{CancelArgs, RunsArgs, ShowArgs};
 use crate::exit::{Exit, Failure};
-use crate::{next, terminal, words};
+use crate::terminal::Table;
+use crate::{next, summary, terminal, words};
 
-fn word(run: &RunRecord) -> &'static str {
-    match (run.finished, run.cancelled) {
-        (true, false) => "finished",
-        (true, true) => "cancelled",
-        (false, true) => "cancelling",
-        (false, false) => "goes on",
+/// Keeps the key that a run was made with out of what is printed of it.
+fn hide_key(run: &RunRecord) {
+    if let Some(variable) = run.notes.get("key_env") {
+        crate::providers::hide_key(variable);
     }
 }
 
-pub(crate) async fn runs(args: RunsArgs) -> Result<Exit, Failure> {
-    let runs = state::ledger(&args.state).await?.runs().await?;
-    if args.json {
-        for run in &runs {
-            terminal::out(&run_json(run, &Notes::read(run)?).to_string());
-        }
-        return Ok(Exit::Usable);
+/// The state of a run as one word.
+fn word(run: &RunRecord, shards: &[ShardRecord]) -> &'static str {
+    match (run.finished, run.cancelled) {
+        (_, false) if has_failed(run, shards) => "failed",
+        (true, false) => "finished",
+        (true, true) => "cancelled",
+        (false, true) => "cancelling",
+        (false, false) => "running",
     }
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header([
-        "run", "name", "state", "requests", "model", "began", "output",
+}
+
+/// Reports whether the provider refused every batch of a run, its creates or as a whole.
+fn has_failed(run: &RunRecord, shards: &[ShardRecord]) -> bool {
+    let refused = |shard: &ShardRecord| matches!(&shard.state, ShardState::Sealed { snapshot, .. } if snapshot.status == BatchStatus::Failed);
+    is_refused(shards) || run.finished && !shards.is_empty() && shards.iter().all(refused)
+}
+
+pub(crate) async fn runs(args: RunsArgs) -> Result<Exit, Failure> {
+    let ledger = state::ledger(&args.state).await?;
+    let runs = ledger.runs().await?;
+    let mut table = Table::with_header([
+        "run", "name", "state", "requests", "model", "started", "output",
     ]);
     for run in &runs {
-        let notes = Notes::read(run)?;
-        table.add_row([
+        hide_key(run);
+        let (notes, shards) = (Notes::read(run)?, ledger.shards(&run.id).await?);
+        if args.json {
+            terminal::json(&run_json(run, &notes, &shards));
+            continue;
+        }
+        table.row([
             run.id.to_string(),
             run.name.as_deref().unwrap_or_default().to_owned(),
-            word(run).to_owned(),
+            word(run, &shards).to_owned(),
             run.requests.to_string(),
             format!("{}/{}", notes.provider.id(), notes.model),
             run.created_at.map(words::time).unwrap_or_default(),
             notes.output.display().to_string(),
         ]);
     }
-    terminal::out(&table.to_string());
+    if !args.json {
+        terminal::out(&table.to_string());
+    }
     Ok(Exit::Usable)
 }
 
-/// What a shard's state says: a word, and its batch where there is one.
+/// The state of a shard as a word, and its batch where there is one.
 fn stage(shard: &ShardRecord) -> (&'static str, Option<&BatchId>) {
     match &shard.state {
         ShardState::Staged(_) => ("uploaded", None),
         ShardState::Posting(_) | ShardState::Doubt(_) => ("in doubt", None),
         ShardState::Refused => ("refused", None),
-        ShardState::Created { batch, .. } => ("goes on", Some(batch)),
+        ShardState::Created { batch, .. } => ("running", Some(batch)),
         ShardState::Ended(snapshot) => ("ended", Some(&snapshot.id)),
         ShardState::Sealed { snapshot, .. } => ("fetched", Some(&snapshot.id)),
         _ => ("planned", None),
     }
 }
 
-/// How we know that a shard's batch is ours, and from what.
+/// The certainty that a batch belongs to its shard, and the evidence.
 fn proof(shard: &ShardRecord) -> (&'static str, &str) {
     match (&shard.state, &shard.proof) {
         (ShardState::Posting(_) | ShardState::Doubt(_), _) => {
@@ -80,28 +94,28 @@ fn proof(shard: &ShardRecord) -> (&'static str, &str) {
 pub(crate) async fn show(args: ShowArgs) -> Result<Exit, Failure> {
     let ledger = state::ledger(&args.run.state).await?;
     let run = state::find(&*ledger, &args.run.run).await?;
+    hide_key(&run);
     let notes = Notes::read(&run)?;
     let shards = ledger.shards(&run.id).await?;
     if args.json {
         let batches: Vec<Value> = shards.iter().map(shard_json).collect();
-        let mut shown = run_json(&run, &notes);
+        let mut shown = run_json(&run, &notes, &shards);
         shown["batches"] = batches.into();
-        terminal::out(&shown.to_string());
-        return Ok(Exit::Usable);
+        terminal::json(&shown);
+        return Ok(ended(&run, &shards));
     }
     terminal::out(&format!(
-        "run {} {}, {} requests to {}/{}, try {}",
+        "run {} {}, {} requests to {}/{}, attempt {}",
         run.id,
-        word(&run),
+        word(&run, &shards),
         run.requests,
         notes.provider.id(),
         notes.model,
         run.attempt + 1
     ));
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header([
-        "batch of the run",
-        "try",
+    let mut table = Table::with_header([
+        "#",
+        "attempt",
         "requests",
         "state",
         "id",
@@ -111,25 +125,57 @@ pub(crate) async fn show(args: ShowArgs) -> Result<Exit, Failure> {
     ]);
     for shard in &shards {
         let ((stage, batch), (certainty, evidence)) = (stage(shard), proof(shard));
-        table.add_row([
+        table.row([
             (shard.key.shard + 1).to_string(),
             (shard.attempt + 1).to_string(),
             shard.count.to_string(),
             stage.to_owned(),
-            terminal::plain(batch.map_or("", BatchId::as_str)),
+            batch.map_or("", BatchId::as_str).to_owned(),
             certainty.to_owned(),
-            terminal::plain(evidence),
+            evidence.to_owned(),
             shard.label.to_string(),
         ]);
     }
     terminal::out(&table.to_string());
-    Ok(Exit::Usable)
+    for line in reasons(&run, &shards) {
+        terminal::say(&line);
+    }
+    if has_failed(&run, &shards) && is_refused(&shards) {
+        terminal::say("no batch was created; fix the cause and run the command again");
+    }
+    Ok(ended(&run, &shards))
+}
+
+/// The exit code of a command that shows a run.
+fn ended(run: &RunRecord, shards: &[ShardRecord]) -> Exit {
+    match has_failed(run, shards) {
+        true => Exit::Failed,
+        false => Exit::Usable,
+    }
+}
+
+/// Lines about why the provider refused a create, or whole batches.
+fn reasons(run: &RunRecord, shards: &[ShardRecord]) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some((message, said)) = noted_failure(run).filter(|_| has_failed(run, shards)) {
+        lines.push(format!("failed: {}", terminal::plain(&message)));
+        lines.extend(said.map(|said| format!("provider said: {said}")));
+    }
+    for shard in shards {
+        if let ShardState::Sealed { snapshot, .. } = &shard.state {
+            lines.extend(summary::failure_lines(snapshot));
+        }
+    }
+    lines
 }
 
 /// A run for programs; `"format": 1` changes when the fields do.
-fn run_json(run: &RunRecord, notes: &Notes) -> Value {
+fn run_json(run: &RunRecord, notes: &Notes, shards: &[ShardRecord]) -> Value {
+    let failure = noted_failure(run).filter(|_| has_failed(run, shards));
+    let failure =
+        failure.map(|(message, said)| json!({"message": message, "provider_message": said}));
     json!({
-        "format": 1, "run": run.id, "name": run.name, "state": word(run), "requests": run.requests,
+        "format": 1, "run": run.id, "name": run.name, "state": word(run, shards), "failure": failure, "requests": run.requests,
         "attempt": run.attempt + 1, "provider": notes.provider.id(), "model": notes.model,
         "created_at": run.created_at.map(format_time), "output": notes.output,
     })
@@ -156,74 +202,17 @@ pub(crate) async fn cancel(args: &CancelArgs) -> Result<Exit, Failure> {
     // A process that goes on with the run need not end first: it sees that it is cancelled.
     let engine = state::reading(engine, ledger, &args.state)?;
     let count = engine.cancel_run(&run).await?;
-    terminal::say(&format!(
-        "{} cancelled; what is answered by then is paid for",
-        words::count(count, "batch is being", "batches are being")
-    ));
-    terminal::say(&match engine.claim(&run.id).await {
-        Ok(_) => format!("fetch it with:\n  {}", next::on_runs(["resume", &run.id])),
-        Err(_) => "the process that goes on with the run fetches it".to_owned(),
+    let batches = words::count(count, "batch is being", "batches are being");
+    terminal::say(&match count {
+        0 => "nothing to cancel: no batch is running".to_owned(),
+        _ => format!("{batches} cancelled; requests that are answered by then are billed"),
     });
+    match engine.claim(&run.id).await {
+        Ok(_) => {
+            let command = next::on_runs(["resume", &run.id]);
+            terminal::say(&format!("to download completed results:\n  {command}"));
+        }
+        Err(_) => terminal::say("the process that waits for the run downloads completed results"),
+    }
     Ok(Exit::Usable)
-}
-
-pub(crate) async fn audit(args: OneRunArgs) -> Result<Exit, Failure> {
-    let (run, notes, engine) = state::recorded(&args.run, &args.state).await?;
-    let finished = engine.partial(&run).await?;
-    if !finished.is_whole() {
-        return Err(unfinished(&run));
-    }
-    let mut reader = engine.outcomes(&finished)?;
-    let (mut outcomes, mut input, mut output) = (0, 0_u64, 0_u64);
-    while let Some(answered) = reader.next()? {
-        outcomes += 1;
-        let usage = crate::output::usage(&answered.answer);
-        input = input.saturating_add(usage.input_tokens);
-        output = output.saturating_add(usage.output_tokens);
-    }
-    let lines = lines(&notes.output);
-    let requests = u64::from(run.requests);
-    let mut table = Table::new();
-    table.load_style(NOTHING);
-    for (what, count) in [
-        ("requests", requests),
-        ("outcomes", outcomes),
-        ("batches", finished.batches().len() as u64),
-        ("rows of results", finished.rows()),
-        ("rows twice", finished.duplicates()),
-        ("rows of others", finished.foreign()),
-        ("rows unreadable", finished.malformed()),
-        ("tokens in", input),
-        ("tokens out", output),
-    ] {
-        table.add_row([what.to_owned(), count.to_string()]);
-    }
-    if let Some(lines) = lines {
-        table.add_row(["lines of the output".to_owned(), lines.to_string()]);
-    }
-    for batch in finished.batches() {
-        let counts = batch.counts;
-        let billed = format!("{} answered, {}", counts.succeeded, batch.status);
-        table.add_row([terminal::plain(batch.id.as_str()), billed]);
-    }
-    terminal::out(&table.to_string());
-    let whole = outcomes == requests && lines.is_none_or(|lines| lines == requests);
-    if whole {
-        terminal::say("one outcome for each request");
-        return Ok(Exit::Usable);
-    }
-    Err(Failure {
-        exit: Exit::Failed,
-        ..Failure::usage("the numbers do not agree")
-    })
-}
-
-/// Lines of an output that is there.
-fn lines(path: &Path) -> Option<u64> {
-    let file = std::fs::File::open(path).ok()?;
-    let mut count = 0;
-    for line in BufReader::new(file).split(b'\n') {
-        count += u64::from(!line.ok()?.is_empty());
-    }
-    Some(count)
 }

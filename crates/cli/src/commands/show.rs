@@ -2,19 +2,16 @@
 
 use std::borrow::Cow;
 
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 use lmbatch_core::{BatchCodec, CreateProof, GenerateView, Hyperparameters, Limits, RequestView};
 
 use crate::args::SchemaOf;
 use crate::exit::{Exit, Failure};
 use crate::providers;
-use crate::terminal;
+use crate::terminal::{self, Table};
 
 #[expect(clippy::unnecessary_wraps, reason = "every command has the same shape")]
 pub(crate) fn providers() -> Result<Exit, Failure> {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header([
+    let mut table = Table::with_header([
         "provider",
         "route",
         "requests",
@@ -35,7 +32,7 @@ pub(crate) fn providers() -> Result<Exit, Failure> {
         );
         for route in provider.routes() {
             let codec = provider.codec(route);
-            table.add_row(capabilities(provider.id(), route, &*codec, &key));
+            table.row(capabilities(provider.id(), route, &*codec, &key));
         }
     }
     terminal::out(&table.to_string());

@@ -1,0 +1,292 @@
+//! `lmbatch audit`: one outcome for each request, and every answer that is billed.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use lmbatch_core::{BatchId, TokenUsage};
+use lmbatch_engine::{Answers, BatchAccount};
+use serde_json::{Value, json};
+
+use super::resume::unfinished;
+use super::state;
+use crate::args::ShowArgs;
+use crate::exit::{Exit, Failure};
+use crate::summary::Billed;
+use crate::target::Target;
+use crate::terminal::{self, Table};
+use crate::written::{self, Found};
+
+/// The numbers of an audit.
+struct Audit {
+    requests: u64,
+    outcomes: u64,
+    batches: u64,
+    rows: u64,
+    duplicates: u64,
+    foreign: u64,
+    malformed: u64,
+    usage: TokenUsage,
+    billed: Billed,
+    /// Lines of the output file, where there is one.
+    lines: Option<u64>,
+    /// Comparison of the output file with the record, where there is both.
+    file: Option<Found>,
+}
+
+pub(crate) async fn audit(args: ShowArgs) -> Result<Exit, Failure> {
+    let (run, notes, engine) = state::recorded(&args.run.run, &args.run.state).await?;
+    let finished = engine.partial(&run).await?;
+    if !finished.is_whole() {
+        return Err(unfinished(&run));
+    }
+    let mut reader = engine.outcomes(&finished)?;
+    let (mut outcomes, mut usage) = (0, TokenUsage::default());
+    while let Some(answered) = reader.next()? {
+        outcomes += 1;
+        usage += crate::output::usage(&answered.answer);
+    }
+    let accounts = engine.accounts(&run).await?;
+    let version = written::version(&run, notes.raw);
+    let (lines, file) = output(&notes.output, &written::recorded(&run), &version);
+    let audit = Audit {
+        requests: u64::from(run.requests),
+        outcomes,
+        batches: finished.batches().len() as u64,
+        rows: finished.rows(),
+        duplicates: finished.duplicates(),
+        foreign: finished.foreign(),
+        malformed: finished.malformed(),
+        usage,
+        billed: Billed::of(&accounts),
+        lines,
+        file,
+    };
+    let wrong = audit.wrong();
+    if args.json {
+        let shown = audit.json(&run.id, &accounts, wrong.as_deref());
+        terminal::json(&shown);
+    } else {
+        terminal::out(&audit.table());
+        terminal::out(&batches(&accounts));
+        let models = by_model(&accounts);
+        if models.len() > 1 {
+            terminal::out(&model_table(&models));
+        }
+    }
+    if let Some(warning) = audit.billed.warning() {
+        terminal::warn(&warning);
+    }
+    match wrong {
+        None => {
+            terminal::say("OK: every request has exactly one outcome");
+            Ok(Exit::Usable)
+        }
+        Some(wrong) => {
+            let failure = Failure::new(Exit::Failed, "audit", wrong);
+            // The JSON object says it already.
+            match args.json {
+                true => {
+                    terminal::error(&failure);
+                    Ok(Exit::Failed)
+                }
+                false => Err(failure),
+            }
+        }
+    }
+}
+
+impl Audit {
+    /// What does not add up.
+    fn wrong(&self) -> Option<String> {
+        if self.outcomes != self.requests {
+            return Some(format!(
+                "the run has {} outcomes for {} requests",
+                self.outcomes, self.requests
+            ));
+        }
+        if self.file == Some(Found::Other) {
+            return Some("the output file was changed after it was written".to_owned());
+        }
+        let lines = self.lines.filter(|lines| *lines != self.requests)?;
+        Some(format!(
+            "the output file has {lines} lines for {} requests",
+            self.requests
+        ))
+    }
+
+    fn file(&self) -> Option<&'static str> {
+        self.file.map(|found| match found {
+            Found::Current => "unchanged",
+            Found::Earlier => "unchanged, of an earlier attempt",
+            Found::Other => "changed",
+        })
+    }
+
+    fn table(&self) -> String {
+        let mut table = Table::new();
+        let billed = &self.billed;
+        for (what, count) in [
+            ("requests", self.requests),
+            ("outcomes", self.outcomes),
+            ("batches", self.batches),
+            ("result rows", self.rows),
+            ("duplicate rows", self.duplicates),
+            ("unknown ids", self.foreign),
+            ("malformed rows", self.malformed),
+            ("tokens in", self.usage.input_tokens),
+            ("tokens out", self.usage.output_tokens),
+            ("billed answers", billed.answers),
+            ("billed, superseded", billed.superseded),
+            ("counted, not delivered", billed.undelivered),
+            ("billed tokens in", billed.usage.input_tokens),
+            ("billed tokens out", billed.usage.output_tokens),
+        ] {
+            table.row([what, &count.to_string()]);
+        }
+        if let Some(lines) = self.lines {
+            table.row(["output lines", &lines.to_string()]);
+        }
+        if let Some(file) = self.file() {
+            table.row(["output file", file]);
+        }
+        table.to_string()
+    }
+
+    fn json(&self, run: &str, accounts: &[BatchAccount], wrong: Option<&str>) -> Value {
+        let models: BTreeMap<String, Value> = by_model(accounts)
+            .into_iter()
+            .map(|(model, answers)| (model, answers_json(&answers)))
+            .collect();
+        json!({
+            "format": 1, "run": run, "ok": wrong.is_none(), "wrong": wrong,
+            "requests": self.requests, "outcomes": self.outcomes,
+            "rows": {
+                "total": self.rows, "duplicate": self.duplicates, "unknown": self.foreign,
+                "malformed": self.malformed,
+            },
+            "usage": self.usage, "billed": self.billed, "models": models,
+            "output": {"lines": self.lines, "file": self.file()},
+            "batches": accounts.iter().map(batch_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn answers_json(answers: &Answers) -> Value {
+    json!({"answers": answers.count, "usage": answers.usage})
+}
+
+fn batch_json(account: &BatchAccount) -> Value {
+    let models: BTreeMap<&str, Value> = account
+        .models
+        .iter()
+        .map(|(model, answers)| (&**model, answers_json(answers)))
+        .collect();
+    json!({
+        "number": account.shard + 1, "batch": account.batch, "attempt": account.attempt + 1,
+        "status": account.status, "requests": account.requests, "model": account.model,
+        "counted": account.counts, "rows": account.rows, "answers": account.answered.count,
+        "superseded": account.superseded.count, "errored": account.errored,
+        "undelivered": account.undelivered(), "usage": account.answered.usage, "models": models,
+    })
+}
+
+/// The batches of a run, one a row.
+fn batches(accounts: &[BatchAccount]) -> String {
+    let mut table = Table::with_header([
+        "#",
+        "attempt",
+        "batch",
+        "status",
+        "model",
+        "counted",
+        "answers",
+        "superseded",
+        "not delivered",
+        "tokens in",
+        "tokens out",
+    ]);
+    for account in accounts {
+        let usage = account.answered.usage;
+        table.row([
+            (account.shard + 1).to_string(),
+            (account.attempt + 1).to_string(),
+            account
+                .batch
+                .as_ref()
+                .map_or("", BatchId::as_str)
+                .to_owned(),
+            account.status.to_string(),
+            model(account),
+            account.counts.succeeded.to_string(),
+            account.answered.count.to_string(),
+            account.superseded.count.to_string(),
+            account.undelivered().to_string(),
+            usage.input_tokens.to_string(),
+            usage.output_tokens.to_string(),
+        ]);
+    }
+    table.to_string()
+}
+
+/// The model of a batch: the one that answered, or else the one that was asked.
+fn model(account: &BatchAccount) -> String {
+    let answered: Vec<&str> = account.models.keys().map(|model| &**model).collect();
+    match answered.as_slice() {
+        [only] if !only.is_empty() => (*only).to_owned(),
+        [] | [_] => account.model.as_deref().unwrap_or_default().to_owned(),
+        several => several.join(", "),
+    }
+}
+
+fn by_model(accounts: &[BatchAccount]) -> BTreeMap<String, Answers> {
+    let mut models: BTreeMap<String, Answers> = BTreeMap::new();
+    for account in accounts {
+        for (model, answers) in &account.models {
+            let asked = account.model.as_deref().unwrap_or_default();
+            let model = if model.is_empty() { asked } else { model };
+            let sum = models.entry(model.to_owned()).or_default();
+            sum.count += answers.count;
+            sum.usage += answers.usage;
+        }
+    }
+    models
+}
+
+fn model_table(models: &BTreeMap<String, Answers>) -> String {
+    let mut table = Table::with_header(["model", "answers", "tokens in", "tokens out"]);
+    for (model, answers) in models {
+        table.row([
+            model.clone(),
+            answers.count.to_string(),
+            answers.usage.input_tokens.to_string(),
+            answers.usage.output_tokens.to_string(),
+        ]);
+    }
+    table.to_string()
+}
+
+/// Lines of an output file, and its comparison with what the run has written.
+fn output(
+    path: &Path,
+    outputs: &[written::Written],
+    version: &str,
+) -> (Option<u64>, Option<Found>) {
+    let Ok(Target::File { path, exists: true }) = Target::of(path) else {
+        return (None, None);
+    };
+    let found = match outputs {
+        [] => None,
+        outputs => written::compare(&path, outputs, version).ok(),
+    };
+    (lines(&path), found)
+}
+
+fn lines(path: &Path) -> Option<u64> {
+    let file = std::fs::File::open(path).ok()?;
+    let mut count = 0;
+    for line in BufReader::new(file).split(b'\n') {
+        count += u64::from(!line.ok()?.is_empty());
+    }
+    Some(count)
+}

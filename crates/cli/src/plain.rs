@@ -1,0 +1,214 @@
+//! Text that is safe to print: no control characters, no invisible format characters, no key.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+/// Stands for a character that is not printed.
+const REPLACEMENT: char = '\u{fffd}';
+
+/// Stands for a key.
+const REMOVED: &str = "[key removed]";
+
+/// The fewest bytes of a key that is looked for: a shorter one would be found in ordinary words.
+const SHORTEST_KEY: usize = 8;
+
+/// The longest text of a provider that is printed, in characters.
+const LONGEST_SAYING: usize = 300;
+
+static KEYS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn keys() -> MutexGuard<'static, Vec<String>> {
+    KEYS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps a key out of everything that is printed from now on.
+pub(crate) fn hide(key: &str) {
+    let key = key.trim();
+    let mut keys = keys();
+    if key.len() >= SHORTEST_KEY && !keys.iter().any(|known| known == key) {
+        keys.push(key.to_owned());
+        // A key that holds another one is looked for first.
+        keys.sort_by_key(|key| std::cmp::Reverse(key.len()));
+    }
+}
+
+/// Reports whether a terminal may act on a character, or show nothing for it: controls, direction marks,
+/// line separators and the other format characters of Unicode 17.
+pub(crate) fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}'
+            | '\u{8e2}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Returns one line of text as it may be printed; what cannot be printed becomes U+FFFD.
+pub(crate) fn plain(text: &str) -> String {
+    cleaned(text, |c| if is_unsafe(c) { REPLACEMENT } else { c })
+}
+
+/// Returns text of several lines as it may be printed; its line breaks stay.
+pub(crate) fn plain_lines(text: &str) -> String {
+    let line = |c: char| c == '\n' || !is_unsafe(c);
+    cleaned(text, |c| if line(c) { c } else { REPLACEMENT })
+}
+
+/// Returns words of a provider on one line of at most 300 characters; `None` where nothing is left.
+pub(crate) fn saying(text: &str) -> Option<String> {
+    let spaced = cleaned(text, |c| match c {
+        '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
+        c if is_unsafe(c) => REPLACEMENT,
+        c => c,
+    });
+    let said = spaced.trim();
+    let cut = said.char_indices().nth(LONGEST_SAYING);
+    match cut {
+        Some((at, _)) => Some(format!("{}…", said[..at].trim_end())),
+        None => (!said.is_empty()).then(|| said.to_owned()),
+    }
+}
+
+/// Replaces characters, and keys: also one that is broken up by characters that are not shown.
+fn cleaned(text: &str, replace: impl Fn(char) -> char) -> String {
+    match scrubbed(text) {
+        Some(text) => text.chars().map(replace).collect(),
+        None => text.chars().map(replace).collect(),
+    }
+}
+
+/// Returns the text without keys, if it holds one.
+fn scrubbed(text: &str) -> Option<String> {
+    let keys = keys();
+    if keys.is_empty() {
+        return None;
+    }
+    let holds = |text: &str| keys.iter().any(|key| text.contains(key.as_str()));
+    let shown = || text.chars().filter(|c| !is_unsafe(*c)).collect::<String>();
+    let mut text = if holds(text) {
+        text.to_owned()
+    } else {
+        Some(shown()).filter(|shown| holds(shown))?
+    };
+    for key in keys.iter() {
+        text = text.replace(key, REMOVED);
+    }
+    Some(text)
+}
+
+/// Returns a value as one line of JSON without keys. Characters that a terminal may act on are escaped,
+/// which changes no value.
+pub(crate) fn json(mut value: Value) -> String {
+    scrub(&mut value);
+    let text = value.to_string();
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_unsafe(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                line.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+fn scrub(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Some(clean) = scrubbed(text) {
+                *text = clean;
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(scrub),
+        Value::Object(members) => members.values_mut().for_each(scrub),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a terminal acts on, hides, or turns around.
+    const UNSAFE: &[char] = &[
+        '\0',
+        '\u{7}',
+        '\u{8}',
+        '\t',
+        '\r',
+        '\u{1b}',
+        '\u{7f}',
+        '\u{85}',
+        '\u{90}',
+        '\u{9b}',
+        '\u{9c}',
+        '\u{9d}',
+        '\u{ad}',
+        '\u{61c}',
+        '\u{180e}',
+        '\u{200b}',
+        '\u{200d}',
+        '\u{200e}',
+        '\u{200f}',
+        '\u{2028}',
+        '\u{2029}',
+        '\u{202a}',
+        '\u{202e}',
+        '\u{2060}',
+        '\u{2066}',
+        '\u{2069}',
+        '\u{206a}',
+        '\u{feff}',
+        '\u{fff9}',
+        '\u{e0001}',
+        '\u{e007f}',
+    ];
+
+    #[test]
+    fn nothing_that_a_terminal_acts_on_is_left() {
+        for c in UNSAFE {
+            let text = format!("a{c}b\nc");
+            assert_eq!(plain(&text), "a\u{fffd}b\u{fffd}c", "{c:?}");
+            assert_eq!(plain_lines(&text), "a\u{fffd}b\nc", "{c:?}");
+            let value: Value = serde_json::from_str(&json(text.clone().into())).expect("JSON");
+            assert_eq!(value, Value::from(text.clone()), "{c:?}");
+            assert!(!json(text.into()).contains(*c), "{c:?}");
+        }
+        let usual = "Größe 大 é 😀 – “a” {\"b\": 1}";
+        assert_eq!(plain(usual), usual);
+    }
+
+    #[test]
+    fn a_key_is_never_printed_however_it_is_broken_up() {
+        hide(" sk-plain-secret-1 ");
+        for text in [
+            "key sk-plain-secret-1 is wrong",
+            "key sk-plain\u{200b}-secret-1 is wrong",
+            "key sk-\u{1b}plain-\nsecret-1 is wrong",
+        ] {
+            for shown in [plain(text), plain_lines(text), saying(text).unwrap()] {
+                assert_eq!(shown, "key [key removed] is wrong", "{text:?}");
+            }
+            let value = serde_json::json!({"a": [{"b": text}]});
+            assert_eq!(json(value), r#"{"a":[{"b":"key [key removed] is wrong"}]}"#);
+        }
+    }
+
+    #[test]
+    fn words_of_a_provider_are_one_short_line() {
+        assert_eq!(saying(" a\nb\u{1b}[2J ").unwrap(), "a b\u{fffd}[2J");
+        assert_eq!(saying(" \n"), None);
+        let long = saying(&"ä".repeat(400)).unwrap();
+        assert_eq!(long.chars().count(), 301);
+        assert!(long.ends_with("ä…"));
+        // A key that is cut at the end would be half a key.
+        hide("sk-cut-secret-2");
+        let cut = format!("{}sk-cut-secret-2", "x".repeat(295));
+        assert!(!saying(&cut).unwrap().contains("sk-"));
+    }
+}

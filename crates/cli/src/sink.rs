@@ -1,0 +1,259 @@
+//! Output lines on their way to where they go: a file appears under its name only when it is whole.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
+
+use crate::target::{self, Target};
+use crate::written::{self, Contents, Found, Written};
+
+/// Bytes that are written at once.
+const BUFFER: usize = 256 << 10;
+
+/// The files that an output may take the place of.
+#[derive(Debug, Clone)]
+pub(crate) enum Replace {
+    /// None.
+    Never,
+    /// Outputs of the run itself, as they were written.
+    Own(Vec<Written>),
+    /// Any file.
+    Always,
+}
+
+/// The place of an output, decided before anything is sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) target: Target,
+    pub(crate) replace: Replace,
+    /// Whether the output is there already, as the run has written it: outcomes are only counted then.
+    pub(crate) is_current: bool,
+}
+
+impl Place {
+    /// A target that is written to; a file is only replaced if that is asked for.
+    pub(crate) fn new(target: Target, force: bool) -> Self {
+        let replace = if force {
+            Replace::Always
+        } else {
+            Replace::Never
+        };
+        Self {
+            target,
+            replace,
+            is_current: false,
+        }
+    }
+
+    /// Opens the place to write.
+    pub(crate) fn open(self) -> io::Result<Sink> {
+        let kind = match self.target {
+            _ if self.is_current => Kind::Nowhere,
+            Target::Standard => Kind::Stream(BufWriter::new(Box::new(io::stdout()))),
+            Target::Stream(path) => {
+                let stream = File::options().write(true).open(path)?;
+                Kind::Stream(BufWriter::with_capacity(BUFFER, Box::new(stream)))
+            }
+            Target::File { path, .. } => {
+                let file = target::temporary(target::folder(&path))?;
+                Kind::File {
+                    writer: BufWriter::with_capacity(BUFFER, file),
+                    path,
+                    replace: self.replace,
+                }
+            }
+        };
+        Ok(Sink {
+            kind,
+            hash: Sha256::new(),
+            bytes: 0,
+        })
+    }
+}
+
+enum Kind {
+    Stream(BufWriter<Box<dyn io::Write + Send>>),
+    File {
+        writer: BufWriter<NamedTempFile>,
+        path: PathBuf,
+        replace: Replace,
+    },
+    /// Outcomes are only counted.
+    Nowhere,
+}
+
+/// An output that is being written.
+pub(crate) struct Sink {
+    kind: Kind,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Sink {
+    pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        match &mut self.kind {
+            Kind::Stream(stream) => stream.write_all(line),
+            Kind::File { writer, .. } => {
+                self.hash.update(line);
+                self.bytes += line.len() as u64;
+                writer.write_all(line)
+            }
+            Kind::Nowhere => Ok(()),
+        }
+    }
+
+    /// Reports whether lines go to a reader that may close its end.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.kind, Kind::Stream(_))
+    }
+
+    /// Writes and syncs everything; a file still has no name.
+    pub(crate) fn complete(self) -> io::Result<Complete> {
+        match self.kind {
+            Kind::Nowhere => Ok(Complete(None)),
+            Kind::Stream(mut stream) => {
+                stream.flush()?;
+                Ok(Complete(None))
+            }
+            Kind::File {
+                writer,
+                path,
+                replace,
+            } => {
+                let file = writer
+                    .into_inner()
+                    .map_err(io::IntoInnerError::into_error)?;
+                file.as_file().sync_all()?;
+                let contents = Contents {
+                    bytes: self.bytes,
+                    sha256: written::hex(self.hash),
+                };
+                Ok(Complete(Some(Unnamed {
+                    file,
+                    path,
+                    replace,
+                    contents,
+                })))
+            }
+        }
+    }
+}
+
+/// An output of which every line is written.
+pub(crate) struct Complete(Option<Unnamed>);
+
+struct Unnamed {
+    file: NamedTempFile,
+    path: PathBuf,
+    replace: Replace,
+    contents: Contents,
+}
+
+impl Complete {
+    /// The contents of the file, if it is one, for the notes of a run.
+    pub(crate) fn written(&self, version: String) -> Option<Written> {
+        self.0.as_ref().map(|unnamed| Written {
+            path: unnamed.path.display().to_string(),
+            bytes: unnamed.contents.bytes,
+            sha256: unnamed.contents.sha256.clone(),
+            version,
+        })
+    }
+
+    /// Gives a file its name. Whatever has come there meanwhile is judged again.
+    pub(crate) fn appear(self) -> io::Result<()> {
+        let Some(Unnamed {
+            file,
+            path,
+            replace,
+            ..
+        }) = self.0
+        else {
+            return Ok(());
+        };
+        if may_replace(&path, &replace)? {
+            // A file that is replaced keeps its permissions.
+            if let Ok(facts) = fs::metadata(&path) {
+                file.as_file().set_permissions(facts.permissions())?;
+            }
+            file.persist(&path).map_err(|error| error.error)?;
+        } else {
+            file.persist_noclobber(&path).map_err(|error| error.error)?;
+        }
+        File::open(target::folder(&path))?.sync_all()
+    }
+}
+
+/// Reports whether a regular file is there that may be replaced.
+fn may_replace(path: &Path, replace: &Replace) -> io::Result<bool> {
+    let facts = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        facts => facts?,
+    };
+    Ok(facts.is_file()
+        && match replace {
+            Replace::Never => false,
+            Replace::Always => true,
+            Replace::Own(outputs) => written::compare(path, outputs, "")? != Found::Other,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(path: &Path, replace: Replace, meanwhile: impl FnOnce()) -> io::Result<Written> {
+        let place = Place {
+            target: Target::File {
+                path: path.to_path_buf(),
+                exists: false,
+            },
+            replace,
+            is_current: false,
+        };
+        let mut sink = place.open()?;
+        sink.write(b"new\n")?;
+        let complete = sink.complete()?;
+        let written = complete.written("1-0".to_owned());
+        meanwhile();
+        complete.appear()?;
+        Ok(written.expect("a file"))
+    }
+
+    #[test]
+    fn what_comes_to_the_name_while_the_output_is_written_is_not_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let read = || fs::read_to_string(&path).unwrap();
+        let first = write(&path, Replace::Never, || {}).unwrap();
+        assert_eq!((read().as_str(), first.bytes), ("new\n", 4));
+        // The run's own, as it was written, is replaced; what was changed since is not.
+        let own = || Replace::Own(vec![first.clone()]);
+        write(&path, own(), || {}).unwrap();
+        write(&path, own(), || fs::write(&path, "mine").unwrap()).unwrap_err();
+        assert_eq!(read(), "mine");
+        write(&path, Replace::Never, || {}).unwrap_err();
+        assert_eq!(read(), "mine");
+        write(&path, Replace::Always, || {}).unwrap();
+        assert_eq!(read(), "new\n");
+        // A link or a folder is nobody's output.
+        for make in [
+            |path: &Path| std::os::unix::fs::symlink("/dev/null", path).unwrap(),
+            |path: &Path| fs::create_dir(path).unwrap(),
+        ] {
+            fs::remove_file(&path).unwrap();
+            write(&path, Replace::Always, || make(&path)).unwrap_err();
+            let kind = fs::symlink_metadata(&path).unwrap().file_type();
+            assert!(kind.is_symlink() || kind.is_dir());
+            if kind.is_dir() {
+                fs::remove_dir(&path).unwrap();
+                fs::write(&path, "x").unwrap();
+            }
+        }
+        let left = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, 1, "no temporary file is left");
+    }
+}

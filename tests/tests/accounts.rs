@@ -1,0 +1,193 @@
+//! What a run is billed for, and why a provider refused it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::process::Output;
+
+use lmbatch_tests::{Emulating, KEY, said, write_input};
+use serde_json::{Value, json};
+
+const RUN: [&str; 10] = [
+    "run",
+    "in.jsonl",
+    "-m",
+    "openai/m",
+    "-o",
+    "out.jsonl",
+    "--run",
+    "mine",
+    "--poll-interval",
+    "20ms",
+];
+
+struct World {
+    emulating: Emulating,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new(prompts: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let line = |prompt: &&str| json!({"id": prompt, "prompt": prompt});
+        write_input(folder.path(), prompts.iter().map(line));
+        let emulating = Emulating::start();
+        Self { emulating, folder }
+    }
+
+    fn at(&self, args: &[&str]) -> Output {
+        self.emulating.run_at("openai", self.folder.path(), args)
+    }
+
+    fn json(&self, args: &[&str], code: i32) -> Value {
+        let output = self.at(&[args, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// Has the next create refused, or answered as it says.
+    fn refuse_create(&self, code: u16, body: &Value) {
+        let kind = json!({"status": {"code": code, "body": body.to_string()}});
+        let fault = json!({"operation": "create", "times": 9, "kind": kind});
+        self.emulating.post("/_emulator/faults", &fault.to_string());
+    }
+}
+
+#[test]
+fn every_answer_is_counted_with_its_model_also_where_another_one_replaced_it() {
+    let world = World::new(&["fine", "lmb:truncate", "lmb:error-400"]);
+    let first = world.json(&RUN, 3);
+    assert_eq!(first["billed"]["answers"], 2);
+    assert_eq!(first["billed"]["usage"], first["usage"]);
+    let requeue = [
+        "requeue",
+        "mine",
+        "--only",
+        "truncated",
+        "-m",
+        "openai/larger",
+        "--max-attempts",
+        "1",
+        "--poll-interval",
+        "20ms",
+    ];
+    let again = world.json(&requeue, 3);
+    let audit = world.json(&["audit", "mine"], 0);
+    let bill = world.emulating.bill();
+    for shown in [&again, &audit] {
+        let billed = &shown["billed"];
+        assert_eq!(
+            billed["answers"], bill["answered_requests"],
+            "{shown} {bill}"
+        );
+        assert_eq!(
+            (&billed["superseded"], &billed["undelivered"]),
+            (&json!(1), &json!(0))
+        );
+        let tokens = |of: &Value| of["output_tokens"].as_u64().unwrap();
+        assert!(
+            tokens(&billed["usage"]) > tokens(&shown["usage"]),
+            "{shown}"
+        );
+    }
+    let batches = audit["batches"].as_array().unwrap();
+    let counts: Vec<_> = batches
+        .iter()
+        .map(|batch| (&batch["attempt"], &batch["answers"], &batch["superseded"]))
+        .collect();
+    let (one, two, none) = (json!(1), json!(2), json!(0));
+    assert_eq!(counts, [(&one, &two, &one), (&two, &one, &none)]);
+    let models: Vec<&String> = audit["models"].as_object().unwrap().keys().collect();
+    assert_eq!(models.len(), 2, "{models:?}");
+    let sum: u64 = batches
+        .iter()
+        .map(|batch| batch["usage"]["output_tokens"].as_u64().unwrap())
+        .sum();
+    assert_eq!(sum, audit["billed"]["usage"]["output_tokens"]);
+    let text = said(&world.at(&["audit", "mine"]));
+    assert!(text.contains("larger-2026-01-01"), "{text}");
+    // An update counts what it replaced as well.
+    let update = world.json(
+        &[&RUN[..], &["--update", "--system", "be brief"]].concat(),
+        3,
+    );
+    let bill = world.emulating.bill();
+    assert_eq!(
+        update["billed"]["answers"], bill["answered_requests"],
+        "{update}"
+    );
+}
+
+#[test]
+fn answers_that_are_counted_and_never_delivered_are_named() {
+    let world = World::new(&["fine", "lmb:missing"]);
+    let run = world.at(&[&RUN[..], &["--max-attempts", "1", "--on-doubt", "abandon"]].concat());
+    let warning =
+        "1 request is counted as answered by the provider, but no result row was delivered";
+    assert!(said(&run).contains(warning), "{}", said(&run));
+    let audit = world.at(&["audit", "mine"]);
+    assert!(said(&audit).contains(warning), "{}", said(&audit));
+    let audit = world.json(&["audit", "mine"], 0);
+    assert_eq!(audit["billed"]["undelivered"], 1, "{audit}");
+    assert_eq!(audit["batches"][0]["undelivered"], 1, "{audit}");
+}
+
+#[test]
+fn a_batch_that_failed_as_a_whole_says_why() {
+    let world = World::new(&["fine", "lmb:fail-line"]);
+    let run = world.at(&[&RUN[..], &["--max-attempts", "1"]].concat());
+    let text = said(&run);
+    assert!(text.contains("failed:\n  request "), "{text}");
+    assert!(text.contains("provider said: "), "{text}");
+    let summary = world.json(&RUN, 3);
+    let reason = &summary["failures"][0]["reasons"][0];
+    assert!(reason["provider_message"].is_string(), "{summary}");
+    assert_eq!(world.json(&["runs"], 0)["state"], "failed");
+    let show = world.at(&["show", "mine"]);
+    assert_eq!(show.status.code(), Some(1), "{}", said(&show));
+    assert!(said(&show).contains("provider said: "), "{}", said(&show));
+}
+
+#[test]
+fn a_create_that_is_refused_says_what_the_provider_said_and_the_run_has_failed() {
+    let world = World::new(&["fine"]);
+    let words = format!("requests.3.max_tokens: 99999 > 64000\nkey {KEY} \u{1b}[31m\u{202e}");
+    let long = format!("{words} {}", "x".repeat(1000));
+    let body = json!({"error": {"message": long, "type": "invalid_request_error", "code": "bad"}});
+    world.refuse_create(400, &body);
+    let failed = world.at(&RUN);
+    let text = said(&failed);
+    assert_eq!(failed.status.code(), Some(1), "{text}");
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("provider said: "));
+    let line = line.unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        line.contains("requests.3.max_tokens: 99999 > 64000 key [key removed]"),
+        "{line}"
+    );
+    assert!(line.ends_with('…') && line.chars().count() < 330, "{line}");
+    assert!(
+        text.contains("fix the cause and run the command again"),
+        "{text}"
+    );
+    assert!(!text.contains(KEY), "{text}");
+    assert_eq!(world.json(&["runs"], 0)["state"], "failed");
+    let show = world.at(&["show", "mine"]);
+    assert_eq!(show.status.code(), Some(1), "{}", said(&show));
+    assert!(
+        said(&show).contains("provider said: requests.3"),
+        "{}",
+        said(&show)
+    );
+    let shown = world.json(&["show", "mine"], 1);
+    let noted = shown["failure"]["provider_message"].as_str().unwrap();
+    assert!(noted.starts_with("requests.3.max_tokens"), "{shown}");
+    let other = [
+        "run", "in.jsonl", "-m", "openai/m", "-o", "b.jsonl", "--new",
+    ];
+    let error = world.json(&other, 1);
+    let said = error["error"]["provider_message"].as_str().unwrap();
+    assert!(said.starts_with("requests.3.max_tokens"), "{error}");
+    assert_eq!(error["error"]["kind"], "provider_invalid_args", "{error}");
+    assert!(error["run"].is_string(), "{error}");
+}

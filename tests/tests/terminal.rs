@@ -1,0 +1,248 @@
+//! Text from outside cannot act on the terminal, and a key is never printed, whatever a provider answers and
+//! whatever an input, a name or a path holds.
+
+use std::fs;
+
+use lmbatch_tests::{Emulating, KEY, said, write_input};
+use serde_json::{Value, json};
+
+/// Sets a title, colours, moves the cursor, turns the direction around, and hides.
+const EVIL: &str = "\u{1b}]0;title\u{7}\u{1b}[31m\u{9b}2J\u{9d}x\u{9c}\u{7f}\u{8}\r\u{61c}\u{200e}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}\u{2028}\u{2029}\u{feff}\u{200b}";
+
+fn assert_plain(what: &str, text: &str) {
+    let found: Vec<char> = text
+        .chars()
+        .filter(|c| *c != '\n' && (c.is_control() || EVIL.contains(*c) && !c.is_ascii()))
+        .collect();
+    assert!(found.is_empty(), "{what}: {found:?} in {text:?}");
+    assert!(!text.contains(KEY), "{what}: {text}");
+}
+
+/// A batch that a provider answers with, in which every text is evil.
+fn batch(id: &str, status: &str) -> Value {
+    json!({
+        "id": format!("{id}{EVIL}"), "object": "batch", "status": status, "endpoint": "/v1/responses",
+        "model": format!("m{EVIL}"), "input_file_id": format!("file{EVIL}"), "completion_window": "24h",
+        "output_file_id": null, "error_file_id": null, "created_at": 1, "metadata": {"lmbatch": format!("lmbatch-abcdefghijkl-0{EVIL}")},
+        "request_counts": {"total": 1, "completed": 0, "failed": 0},
+        "errors": {"object": "list", "data": [{"code": format!("c{EVIL}{KEY}"), "message": format!("m{EVIL}{KEY}"), "param": EVIL, "line": 1}]},
+    })
+}
+
+fn error(message: &str) -> Value {
+    let text = format!("{message}{EVIL}{KEY}");
+    json!({"error": {"message": text, "type": text, "code": text, "param": text}})
+}
+
+#[test]
+fn whatever_a_provider_answers_acts_on_no_terminal() {
+    let run = [
+        "run",
+        "in.jsonl",
+        "-m",
+        "openai/m",
+        "--new",
+        "--force",
+        "--timeout",
+        "300ms",
+        "--poll-interval",
+        "20ms",
+    ];
+    let cases: Vec<(&str, u16, Value, Vec<&str>)> = vec![
+        ("upload", 400, error("u"), run.to_vec()),
+        ("create", 400, error("c"), run.to_vec()),
+        ("create", 401, error("c"), run.to_vec()),
+        ("create", 404, error("c"), run.to_vec()),
+        ("create", 200, batch("created", "validating"), run.to_vec()),
+        ("status", 400, error("s"), run.to_vec()),
+        ("status", 429, error("s"), run.to_vec()),
+        ("status", 200, batch("polled", "failed"), run.to_vec()),
+        (
+            "status",
+            200,
+            batch("polled", &format!("new{EVIL}")),
+            run.to_vec(),
+        ),
+        (
+            "status",
+            200,
+            batch("polled", "failed"),
+            vec!["status", "b", "-p", "openai"],
+        ),
+        (
+            "status",
+            200,
+            batch("polled", "failed"),
+            vec!["status", "b", "-p", "openai", "--json"],
+        ),
+        (
+            "status",
+            404,
+            error("s"),
+            vec!["status", "b", "-p", "openai"],
+        ),
+        (
+            "cancel",
+            400,
+            error("x"),
+            vec!["cancel", "b", "-p", "openai"],
+        ),
+        (
+            "list",
+            200,
+            json!({"data": [batch("l", "completed")], "has_more": false}),
+            vec!["list", "-p", "openai"],
+        ),
+        (
+            "list",
+            200,
+            json!({"data": [batch("l", "completed")], "has_more": false}),
+            vec!["list", "-p", "openai", "--json"],
+        ),
+        (
+            "list",
+            200,
+            json!({"data": [batch("l", "completed")], "has_more": false}),
+            vec!["doctor", "-p", "openai"],
+        ),
+        ("list", 403, error("l"), vec!["list", "-p", "openai"]),
+        (
+            "status",
+            200,
+            batch("r", "failed"),
+            vec!["retrieve", "b", "-p", "openai"],
+        ),
+        (
+            "create",
+            400,
+            error("h"),
+            vec![
+                "create", "in.jsonl", "-m", "openai/m", "--handle", "h", "--force",
+            ],
+        ),
+        (
+            "create",
+            200,
+            batch("h", "validating"),
+            vec![
+                "create", "in.jsonl", "-m", "openai/m", "--handle", "h", "--force",
+            ],
+        ),
+    ];
+    for (operation, code, body, args) in cases {
+        let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+        write_input(folder.path(), [json!({"id": "a", "prompt": "1"})]);
+        let kind = json!({"status": {
+            "code": code, "body": body.to_string(), "headers": [["x-request-id", KEY]],
+        }});
+        let fault = json!({"operation": operation, "times": 99, "kind": kind});
+        emulating.post("/_emulator/faults", &fault.to_string());
+        for json in [&[][..], &["--json"]] {
+            if json.is_empty() || args[0] == "run" {
+                let output = emulating.run_at("openai", folder.path(), &[&args[..], json].concat());
+                let what = format!("{args:?} {operation} {code}");
+                assert_plain(&what, &said(&output));
+                assert_ne!(output.status.code(), Some(101), "{what}");
+            }
+        }
+        // What was kept of it is shown as plainly.
+        for args in [&["runs"][..], &["runs", "--json"]] {
+            let output = emulating.run_at("openai", folder.path(), args);
+            assert_plain(&format!("{args:?}"), &said(&output));
+            let runs = said(&output);
+            let run = runs.split_whitespace().find(|word| word.starts_with("r-"));
+            for command in ["show", "audit", "cancel", "resume", "purge"] {
+                if let Some(run) = run.filter(|_| args.len() == 1) {
+                    let extra: &[&str] = match command {
+                        "resume" => &["--once"],
+                        "purge" => &["--force"],
+                        _ => &[],
+                    };
+                    let args = [&[command, run][..], extra].concat();
+                    let output = emulating.run_at("openai", folder.path(), &args);
+                    assert_plain(&format!("{args:?}"), &said(&output));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn names_and_inputs_act_on_no_terminal() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    let at = |args: &[&str]| emulating.run_at("openai", folder.path(), args);
+    let name = &format!("n{EVIL}");
+    let input = &format!("in{EVIL}.jsonl");
+    let output = &format!("out{EVIL}.jsonl");
+    let model = &format!("openai/m{EVIL}");
+    let line = json!({"id": "a", "prompt": "1"}).to_string();
+    fs::write(folder.path().join(input), &line).unwrap();
+    let bad = json!({EVIL: EVIL, "prompt": EVIL}).to_string();
+    fs::write(folder.path().join("bad.jsonl"), bad).unwrap();
+    fs::write(folder.path().join("ids"), EVIL).unwrap();
+    let poll = ["--poll-interval", "20ms"];
+    for args in [
+        &["run", "bad.jsonl", "-m", "openai/m"][..],
+        &["validate", "bad.jsonl", "-m", "openai/m"],
+        &["run", input, "-m", name],
+        &["run", name, "-m", "openai/m"],
+        &["run", input, "-m", "openai/m", "--key-env", name],
+        &["run", input, "-m", "openai/m", "--set", name],
+        &["run", input, "-m", "openai/m", "--route", name],
+        &["run", input, "-m", "openai/m", "--schema", name],
+        &[
+            "run",
+            input,
+            "-m",
+            "openai/m",
+            "--system",
+            &format!("@{name}"),
+        ],
+        &["run", input, "-m", "openai/m", "--base-url", name],
+        &["run", input, "-m", "openai/m", "-o", &format!("{name}/x")],
+        &["run", input, "-m", "openai/m", "--state-dir", input],
+        &["run", input, "-m", "openai/m", "--timeout", name],
+        &[
+            "run", input, "-m", model, "-o", output, "--run", name, poll[0], poll[1],
+        ],
+        &["run", input, "-m", model, "-o", output, "--run", name],
+        &["run", input, "-m", "openai/m", "-o", output],
+        &["runs"],
+        &["runs", "--json"],
+        &["show", name],
+        &["show", name, "--json"],
+        &["audit", name],
+        &["audit", name, "--json"],
+        &["requeue", name, "--dry-run", "--ids", "ids"],
+        &["retrieve", name, "-o", output],
+        &["resume", name],
+        &["cancel", name],
+        &["status", name],
+        &["adopt", name, input, "-m", "openai/m"],
+        &["doctor", "-p", name],
+        &["purge", name],
+        &["show", name],
+        &["create", input, "-m", "openai/m", "--handle", name],
+        &[name],
+        &["run", "--json", name],
+    ] {
+        assert_plain(&format!("{args:?}"), &said(&at(args)));
+    }
+}
+
+#[test]
+fn a_log_in_a_pipe_is_plain_and_about_lmbatch() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    write_input(folder.path(), [json!({"id": "a", "prompt": "1"})]);
+    for level in ["debug", "trace"] {
+        let mut command = emulating.command_at("openai", folder.path());
+        command.env("LMBATCH_LOG", level);
+        let output = command.args(["list", "-p", "openai"]).output().unwrap();
+        let text = said(&output);
+        assert!(text.contains("exchange"), "{text}");
+        assert_plain(level, &text);
+        for library in ["hyper", "rustls", "h2::", "reqwest::"] {
+            assert!(!text.contains(library), "{library}: {text}");
+        }
+    }
+}
