@@ -41,6 +41,9 @@ pub(crate) struct Noted {
     /// Whether marks may be there.
     marked: bool,
     handle: ShardHandle,
+    /// Whether the fate of a create is unknown now.
+    in_doubt: bool,
+    sent_twice: bool,
 }
 
 impl Noted {
@@ -51,6 +54,8 @@ impl Noted {
             marks: durable.then(|| Marks::new(&run.files, record.key.shard)),
             marked: matches!(state, ShardState::Posting(_) | ShardState::Doubt(_)),
             handle: ShardHandle::new(run, record),
+            in_doubt: matches!(state, ShardState::Doubt(_)),
+            sent_twice: record.sent_twice,
             key: record.key.clone(),
             epoch: record.epoch,
             staged: staged_in(&record.state),
@@ -63,6 +68,8 @@ impl Noted {
         if let ShardState::Posting(intent) | ShardState::Doubt(intent) = &state {
             self.doubted = Some(intent.clone());
         }
+        self.sent_twice |= self.in_doubt && matches!(state, ShardState::Staged(_));
+        self.in_doubt = matches!(state, ShardState::Doubt(_));
         // No create is under way in these states. The marks go first: without them the ledger still knows
         // that one was sent, and with them it would be looked for once it does not.
         let is_settled = matches!(state, ShardState::Staged(_) | ShardState::Refused);
@@ -95,6 +102,11 @@ impl Noted {
 }
 
 impl Noted {
+    /// Whether a create was sent again after one whose fate stayed unknown.
+    pub(crate) fn is_sent_twice(&self) -> bool {
+        self.sent_twice
+    }
+
     /// Notes that a create is about to be sent: in the ledger, then beside it.
     async fn posting(&mut self, engine: &Engine, intent: &Intent) -> Result<()> {
         self.advance(engine, ShardState::Posting(intent.clone()))

@@ -16,6 +16,7 @@ pub struct Finished {
     pub(crate) snapshots: Vec<BatchSnapshot>,
     /// Requests of each batch that ended by the provider's counts and that no row names.
     pub(crate) undelivered: Vec<u64>,
+    pub(crate) twins: Vec<Twin>,
     pub(crate) files: Arc<Files>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) requests: u32,
@@ -26,6 +27,15 @@ pub struct Finished {
     /// The file that says which shard each request went out in last, where there are several.
     pub(crate) sent: Option<String>,
     pub(crate) tally: Tally,
+}
+
+/// A second batch under the label of a batch of a run: both may be paid for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Twin {
+    /// Batch that the run knows.
+    pub batch: BatchId,
+    /// Batch that carries the same label.
+    pub twin: BatchId,
 }
 
 /// Rows that do not count as anyone's outcome.
@@ -85,6 +95,11 @@ impl Finished {
     /// for, and were given up.
     pub fn undelivered(&self) -> u64 {
         self.undelivered.iter().sum()
+    }
+
+    /// Second batches under labels of the run, as the provider listed them when the run ended.
+    pub fn twins(&self) -> &[Twin] {
+        &self.twins
     }
 
     /// Lets go of the spool's files once this is dropped, though a record was kept of them.

@@ -54,6 +54,7 @@ mod source;
 mod spool;
 mod structured;
 mod temporary;
+mod twins;
 mod update;
 
 pub use adopt::{Inventory, Labelled, Recognised};
@@ -64,7 +65,7 @@ pub use clean::Left;
 pub use clock::{SystemClock, SystemRng};
 pub use engine::{Engine, RunOptions};
 pub use event::{Event, Observer};
-pub use finished::Finished;
+pub use finished::{Finished, Twin};
 pub use handles::CreatedHandle;
 pub use invoker::LMInvoker;
 pub use memory::MemoryLedger;

@@ -409,6 +409,7 @@ impl Results {
         Finished {
             snapshots,
             undelivered,
+            twins: Vec::new(),
             files: Arc::clone(&self.files),
             segments: std::mem::take(&mut self.segments),
             requests,

@@ -468,7 +468,10 @@ impl<'a> Job<'a> {
 
     async fn finish(mut self) -> Result<Finished> {
         self.note(self.run.attempt, true, &[]).await?;
-        self.sealed().await
+        let known = self.known_batches();
+        let twins = self.engine.find_twins(known).await;
+        let finished = self.sealed().await?;
+        Ok(Finished { twins, ..finished })
     }
 
     /// Notes where the run is, with what is new of it; what others may change of it meanwhile stays.

@@ -1,11 +1,12 @@
 //! The folder that holds the record: where it is, and where the parts of it lie.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use etcetera::base_strategy::{BaseStrategy as _, choose_native_strategy};
-use lmbatch_core::{Error, ErrorKind, Result};
+use lmbatch_core::{Error, ErrorKind, Ledger as _, Result};
 
 use crate::{SqliteLedger, owner};
 
@@ -23,6 +24,8 @@ const MARKER: &str = "state";
 pub struct StateFolder {
     folder: PathBuf,
     tightened: bool,
+    /// Whether runs are begun in it.
+    writes: bool,
 }
 
 /// A state folder that was found from the working directory.
@@ -60,7 +63,11 @@ impl StateFolder {
                 folder.display()
             )));
         }
-        Ok(Self { folder, tightened })
+        Ok(Self {
+            folder,
+            tightened,
+            writes: true,
+        })
     }
 
     /// Opens a folder that exists, to read its record.
@@ -70,7 +77,11 @@ impl StateFolder {
     pub fn read(folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
         let tightened = owner::secure(&folder)?;
-        Ok(Self { folder, tightened })
+        Ok(Self {
+            folder,
+            tightened,
+            writes: false,
+        })
     }
 
     /// Makes a state folder named `.lmbatch` in `parent`, and marks it so that [`find`](Self::find) finds it
@@ -151,7 +162,8 @@ impl StateFolder {
     ///
     /// # Errors
     /// [`ErrorKind::Local`] where it cannot be read, is damaged, was written by a newer lmbatch, or is missing
-    /// although the folder holds bytes of runs.
+    /// although the folder holds bytes of runs; where it is opened to write, also where it knows nothing of
+    /// a run of which a create was sent.
     pub async fn ledger(&self) -> Result<SqliteLedger> {
         let path = self.folder.join(LEDGER);
         let is_there = fs::metadata(&path).is_ok_and(|found| found.len() > 0);
@@ -161,7 +173,30 @@ impl StateFolder {
                 path.display()
             )));
         }
-        SqliteLedger::open(&path).await
+        let ledger = SqliteLedger::open(&path).await?;
+        if self.writes {
+            self.knows_every_create(&ledger).await?;
+        }
+        Ok(ledger)
+    }
+
+    /// Compares the record with what lies beside it: a record that was replaced by an older one does not know
+    /// the runs begun since, and would have their requests sent and paid for again.
+    async fn knows_every_create(&self, ledger: &SqliteLedger) -> Result<()> {
+        let marked = marked_runs(&self.spool())?;
+        if marked.is_empty() {
+            return Ok(());
+        }
+        let runs = ledger.runs().await?;
+        let is_known = |nonce: &str| runs.iter().any(|run| run.nonce.as_str() == nonce);
+        let Some(unknown) = marked.iter().find(|nonce| !is_known(nonce)) else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::Local).with_message(format!(
+            "the record in {} knows nothing of a run whose batches were created (label lmbatch-{unknown}-0): it is older than the files beside it. Restore the newer record, or rebuild the run from that label and its input; to give the run up, delete the files that begin with {unknown} in {}",
+            self.folder.display(),
+            self.spool().display()
+        )))
     }
 
     /// Opens the record, and makes it where it is missing, whatever else the folder holds: for a record that
@@ -183,6 +218,29 @@ impl StateFolder {
 }
 
 const LEDGER: &str = "ledger.db";
+
+/// Returns what the labels of runs have in common of which a create was sent, by the marks in a spool folder.
+///
+/// # Errors
+/// [`ErrorKind::Local`] where the folder cannot be read.
+pub fn marked_runs(spool: &Path) -> Result<BTreeSet<String>> {
+    let failed = |error| Error::local("looking at the state folder", error);
+    let mut marked = BTreeSet::new();
+    let entries = match fs::read_dir(spool) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(marked),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        let name = name.to_string_lossy();
+        if let Some((nonce, what)) = name.split_once('.')
+            && (what.starts_with("posting-") || what.starts_with("created-"))
+        {
+            marked.insert(nonce.to_owned());
+        }
+    }
+    Ok(marked)
+}
 
 /// Writes a file where there is none.
 fn write_new(path: &Path, text: &str) -> std::io::Result<()> {

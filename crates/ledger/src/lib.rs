@@ -10,5 +10,5 @@ mod owner;
 mod seal;
 mod sqlite;
 
-pub use folder::{FoundFolder, StateFolder};
+pub use folder::{FoundFolder, StateFolder, marked_runs};
 pub use sqlite::SqliteLedger;

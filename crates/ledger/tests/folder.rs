@@ -211,3 +211,27 @@ async fn a_record_that_is_gone_is_not_begun_anew_beside_the_requests_of_its_runs
     }
     state.rebuilt_ledger().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_record_that_knows_nothing_of_a_sent_create_begins_no_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let state = StateFolder::write(&path).unwrap();
+    state.ledger().await.unwrap();
+    for what in ["posting-0", "created-12"] {
+        let mark = state.spool().join(format!("abcdefghijkl.{what}"));
+        std::fs::write(&mark, "x").unwrap();
+        let error = state.ledger().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Local);
+        let text = error.to_string();
+        assert!(text.contains("lmbatch-abcdefghijkl-0"), "{text}");
+        // What reads, or rebuilds, is not kept out.
+        StateFolder::read(&path).unwrap().ledger().await.unwrap();
+        state.rebuilt_ledger().await.unwrap();
+        std::fs::remove_file(mark).unwrap();
+        state.ledger().await.unwrap();
+    }
+    // A body that was never sent is no mark.
+    std::fs::write(state.spool().join("abcdefghijkl.body-0"), "x").unwrap();
+    state.ledger().await.unwrap();
+}

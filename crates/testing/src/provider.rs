@@ -43,6 +43,8 @@ pub struct Script {
     pub by_count: bool,
     /// Looks for a label that see nothing, since the list lags.
     pub blind_looks: u32,
+    /// Lists that show nothing, since they lag.
+    pub blind_lists: u32,
     /// Whether the pages of a look lead in a circle.
     pub circles: bool,
     /// How often a batch that has ended shows no results yet.
@@ -369,7 +371,14 @@ impl BatchProvider for MemoryProvider {
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
-        let state = self.called("list");
+        let mut state = self.called("list");
+        if state.script.blind_lists > 0 {
+            state.script.blind_lists -= 1;
+            return Ok(Page {
+                items: Vec::new(),
+                next: None,
+            });
+        }
         let limit = options.limit.unwrap_or(2) as usize;
         let from = options
             .page
@@ -378,7 +387,11 @@ impl BatchProvider for MemoryProvider {
             .unwrap_or(0);
         let newest = state.batches.iter().rev().skip(from).take(limit);
         let items: Vec<_> = newest
-            .map(|(id, ..)| BatchSnapshot::new(id.clone(), BatchStatus::Completed))
+            .map(|(id, label, _)| BatchSnapshot {
+                // What keeps no labels lists none.
+                label: Some(label.clone()).filter(|_| !state.script.by_count),
+                ..BatchSnapshot::new(id.clone(), BatchStatus::Completed)
+            })
             .collect();
         let next = (from + items.len() < state.batches.len())
             .then(|| Cursor::new((from + items.len()).to_string()));

@@ -129,8 +129,10 @@ fn files_of(spool: &Path, run: &RunRecord) -> Result<Vec<(PathBuf, u64)>, Error>
 /// Files that belong to no run, left by a process that died before it had noted one.
 pub(crate) fn strays(spool: &Path, runs: &[RunRecord]) -> Result<Vec<(PathBuf, u64)>, Error> {
     let known: HashSet<&str> = runs.iter().map(|run| run.nonce.as_str()).collect();
+    // What a create was sent of is no stray: it is all that is left of a run that the record has lost.
+    let marked = lmbatch_ledger::marked_runs(spool)?;
     let all = spooled(spool)?.into_iter();
-    let strays = all.filter(|(stem, ..)| !known.contains(stem.as_str()));
+    let strays = all.filter(|(stem, ..)| !known.contains(stem.as_str()) && !marked.contains(stem));
     Ok(strays.map(|(_, path, bytes)| (path, bytes)).collect())
 }
 

@@ -1,0 +1,113 @@
+//! Twins: a second batch of the provider under the label of a batch of this run.
+//!
+//! A create that was sent again after a search found nothing, and two copies of one record, can each leave
+//! two batches that are paid for. When a run ends, the provider's list is looked at once more.
+
+use std::collections::{HashMap, HashSet};
+use std::pin::pin;
+
+use futures::TryStreamExt as _;
+use lmbatch_core::{BatchId, BatchStatus, CreateProof, Cursor, Label, ListOptions, Result};
+
+use crate::engine::Engine;
+use crate::event::Event;
+use crate::finished::Twin;
+use crate::pages::pages;
+use crate::run::{Job, NO_BATCH, Stage};
+
+/// Most pages that are looked at for the twins of creates that were sent twice.
+const MOST_PAGES: usize = 100;
+
+/// A batch of a run that has ended.
+pub(crate) struct Known {
+    pub(crate) label: Label,
+    pub(crate) batch: BatchId,
+    pub(crate) sent_twice: bool,
+}
+
+impl Job<'_> {
+    /// The batches of the run, as they are looked for in the provider's list.
+    pub(crate) fn known_batches(&self) -> Vec<Known> {
+        let known = self.works.iter().filter_map(|work| {
+            let Stage::Sealed(snapshot, _) = &work.stage else {
+                return None;
+            };
+            (snapshot.id.as_str() != NO_BATCH).then(|| Known {
+                label: work.planned.shard.label.clone(),
+                batch: snapshot.id.clone(),
+                sent_twice: work.noted.is_sent_twice(),
+            })
+        });
+        known.collect()
+    }
+}
+
+impl Engine {
+    /// Finds batches that carry a label of a run beside the batch that the run knows. Where no create was
+    /// sent twice, only the newest page is looked at.
+    ///
+    /// A list that cannot be read tells nothing; it is reported where a twin is likely.
+    pub(crate) async fn find_twins(&self, known: Vec<Known>) -> Vec<Twin> {
+        let capabilities = self.provider.codec().capabilities();
+        let labelled = capabilities.create == CreateProof::Labelled && capabilities.list;
+        if !labelled || !self.is_durable() {
+            return Vec::new();
+        }
+        let is_likely = known.iter().any(|known| known.sent_twice);
+        let twins = match self.twins(&known).await {
+            Ok(twins) => twins,
+            Err(error) => {
+                if is_likely {
+                    let message = format!(
+                        "a create was sent twice, and the provider's list could not be looked at for a second batch: {error}"
+                    );
+                    self.tell(&Event::Warning { message: &message });
+                }
+                return Vec::new();
+            }
+        };
+        for twin in &twins {
+            let message = format!(
+                "{} carries the same label as {}, which belongs to this run: both may be paid for",
+                twin.twin, twin.batch
+            );
+            self.tell(&Event::Warning { message: &message });
+        }
+        twins
+    }
+
+    async fn twins(&self, known: &[Known]) -> Result<Vec<Twin>> {
+        let ours = known.iter().map(|known| (&known.label, &known.batch));
+        let ours: HashMap<&Label, &BatchId> = ours.collect();
+        let twice = known.iter().filter(|known| known.sent_twice);
+        let mut unseen: HashSet<&BatchId> = twice.map(|known| &known.batch).collect();
+        let ask = |page: Option<Cursor>| async move {
+            let options = ListOptions { limit: None, page };
+            self.retrying(|| self.provider.list(&options)).await
+        };
+        let mut pages = pin!(pages(ask));
+        let (mut twins, mut looked, mut is_last) = (Vec::new(), 0, unseen.is_empty());
+        while let Some(page) = pages.try_next().await? {
+            for snapshot in &page.items {
+                let own = snapshot.label.as_ref().and_then(|label| ours.get(label));
+                if let Some(own) = own
+                    && **own != snapshot.id
+                    && snapshot.status != BatchStatus::Failed
+                {
+                    twins.push(Twin {
+                        batch: (*own).clone(),
+                        twin: snapshot.id.clone(),
+                    });
+                }
+                unseen.remove(&snapshot.id);
+            }
+            looked += 1;
+            if is_last || looked == MOST_PAGES {
+                break;
+            }
+            // A twin may be older than the batch that is known: one page more.
+            is_last = unseen.is_empty();
+        }
+        Ok(twins)
+    }
+}
