@@ -136,7 +136,7 @@ fn kinds() -> Vec<Kind> {
             ],
             ..goes("lmb:failed", "errored", None)
         },
-        goes("lmb:missing", "missing", None),
+        goes("lmb:unanswered", "missing", None),
     ]
 }
 

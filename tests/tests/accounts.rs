@@ -120,7 +120,18 @@ fn every_answer_is_counted_with_its_model_also_where_another_one_replaced_it() {
 #[test]
 fn answers_that_are_counted_and_never_delivered_are_named() {
     let world = World::new(&["fine", "lmb:missing"]);
-    let run = world.at(&[&RUN[..], &["--max-attempts", "1", "--on-doubt", "abandon"]].concat());
+    let run = world.at(&[
+        &RUN[..],
+        &[
+            "--max-attempts",
+            "1",
+            "--on-doubt",
+            "abandon",
+            "--doubt-wait",
+            "1s",
+        ],
+    ]
+    .concat());
     let warning =
         "1 request is counted as answered by the provider, but no result row was delivered";
     assert!(said(&run).contains(warning), "{}", said(&run));
@@ -162,7 +173,7 @@ fn a_create_that_is_refused_says_what_the_provider_said_and_the_run_has_failed()
         .find(|line| line.starts_with("provider said: "));
     let line = line.unwrap_or_else(|| panic!("{text}"));
     assert!(
-        line.contains("requests.3.max_tokens: 99999 > 64000 key [key removed]"),
+        line.contains("requests.3.max_tokens: 99999 > 64000 key ***"),
         "{line}"
     );
     assert!(line.ends_with('…') && line.chars().count() < 330, "{line}");

@@ -94,6 +94,10 @@ fn a_thousand_mixed_requests_come_back_under_their_ids_in_their_order() {
             "openai/m",
             "--poll-interval",
             "50ms",
+            "--on-doubt",
+            "abandon",
+            "--doubt-wait",
+            "1s",
             "--json",
         ],
     );
@@ -502,7 +506,7 @@ fn requests_of_a_run_that_has_ended_go_out_again_by_choice_and_the_last_answer_c
 #[test]
 fn requests_that_were_not_answered_go_out_again_a_few_times() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
-    let prompts = ["fine", "lmb:error-500", "lmb:missing", "lmb:error-400"];
+    let prompts = ["fine", "lmb:error-500", "lmb:unanswered", "lmb:error-400"];
     let input: Vec<Value> = prompts
         .iter()
         .map(|prompt| json!({"id": prompt, "prompt": prompt}))

@@ -1,5 +1,4 @@
 //! Batches that have ended before their results show. The run waits for them; nothing is sent again.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lmbatch::Outcome;
 use lmbatch_emulator::{Fault, FaultKind, Late, Operation};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lmbatch::openai::{Endpoint, OpenAiCodec};
 use lmbatch::{
-    Effort, Error, ErrorKind, Hyperparameters, LMInvoker, Request, Retry, Tool, ToolChoice,
+    Effort, Error, ErrorKind, Hyperparameters, LMInvoker, OnDoubt, Request, Retry, Tool, ToolChoice,
 };
 use lmbatch_core::{
     BatchCodec as _, BatchId, BatchProvider as _, BatchStatus, Delivery, OutcomeView, PartRole,
@@ -134,6 +134,7 @@ async fn w2_a_batch_that_was_made_without_keys_is_read_by_position_with_a_warnin
             .unwrap();
         assert_eq!(named["mine"].value().unwrap().text(), "echo: lmb:no-key 1");
         // By the handle nothing is guessed.
+        let invoker = invoker.on_doubt(OnDoubt::Abandon);
         let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
         assert_eq!(outcomes["a"].status().as_str(), "missing");
         assert_eq!(outcomes["b"].value().unwrap().text(), "echo: 2");
@@ -228,6 +229,8 @@ async fn w5_one_bad_row_spoils_no_other() {
             ("cut", "lmb:cut", "missing", None),
             ("fine", "y", "succeeded", None),
         ];
+        // What is cut is paid for, and missing only once it is given up.
+        let invoker = invoker.on_doubt(OnDoubt::Abandon);
         let outcomes = invoker
             .batch()
             .invoke(asked.map(|(id, prompt, ..)| (id, prompt)))
@@ -470,7 +473,7 @@ async fn w22_partial_success_is_in_every_outcome_and_not_to_be_missed() {
             ("good", "x"),
             ("cut", "lmb:truncate"),
             ("bad", "lmb:error-500"),
-            ("gone", "lmb:missing"),
+            ("gone", "lmb:unanswered"),
         ];
         let outcomes = invoker.batch().invoke(asked).await.unwrap();
         let words: Vec<_> = outcomes

@@ -282,7 +282,13 @@ mod tests {
     fn a_failure_has_the_exit_code_and_the_kind_of_its_error() {
         let error = Error::new;
         for (error, exit, kind) in [
-            (error(ErrorKind::Timeout), Exit::Failed, "timeout"),
+            // The time of the run is over, or that of one exchange.
+            (error(ErrorKind::Timeout), Exit::Unfinished, "timeout"),
+            (
+                error(ErrorKind::Timeout).with_provider("openai".into()),
+                Exit::Failed,
+                "timeout",
+            ),
             (
                 error(ErrorKind::Timeout).with_batch(BatchId::new("b")),
                 Exit::Unfinished,

@@ -351,12 +351,20 @@ impl Request {
     /// let request = Request::new("a", "hi").with_hyperparameters(precise).with_options(brief);
     /// assert_eq!(request.options.hyperparameters.temperature, Some(0.0));
     /// ```
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a builder takes what it is given, as its other methods do"
+    )]
     pub fn with_options(mut self, options: GenerateOptions) -> Self {
         self.options = options.merged_over(&self.options);
         self
     }
 
     /// Sets hyperparameters of this request, merged over those that were set before.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a builder takes what it is given, as its other methods do"
+    )]
     pub fn with_hyperparameters(mut self, hyperparameters: Hyperparameters) -> Self {
         self.options.hyperparameters = hyperparameters.merged_over(&self.options.hyperparameters);
         self

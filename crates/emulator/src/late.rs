@@ -35,7 +35,10 @@ impl Late {
             return self.hide_in(answer, empty);
         }
         let items = items(answer).into_iter();
-        items.fold(false, |hidden, item| self.hide_in(item, empty) || hidden)
+        {
+            let hidden = items.filter_map(|item| self.hide_in(item, empty).then_some(()));
+            hidden.count() > 0
+        }
     }
 
     fn hide_in(self, batch: &mut Value, empty: bool) -> bool {
@@ -85,7 +88,7 @@ pub(crate) fn rewrite(answer: &mut Value, pointer: &str, value: &Value) -> bool 
         let items = items(answer);
         if !items.is_empty() {
             let set = items.into_iter().map(|item| set(item, pointer, value));
-            return set.fold(false, |any, set| any || set);
+            return set.filter(|set| *set).count() > 0;
         }
     }
     set(answer, pointer, value)

@@ -423,10 +423,10 @@ impl Engine {
                 "it holds {total} requests, and this input makes {makes}"
             ));
         }
-        if let (Some(is), Some(wanted)) = (&snapshot.model, &shard.class.model) {
-            if !is_one_model(is, wanted) {
-                return Some(format!("it asks {is}, and this input asks {wanted}"));
-            }
+        if let (Some(is), Some(wanted)) = (&snapshot.model, &shard.class.model)
+            && !is_one_model(is, wanted)
+        {
+            return Some(format!("it asks {is}, and this input asks {wanted}"));
         }
         let frame = self.provider.codec().frame(&shard.class, &shard.label);
         let makes = (frame.prefix.len() + frame.suffix.len()) as u64 + shard.bytes;

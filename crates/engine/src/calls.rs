@@ -84,6 +84,10 @@ pub struct Create<'a> {
 
 impl<'a> Create<'a> {
     /// Sets hyperparameters of this call, merged over those set before and over the invoker's.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a builder takes what it is given, as its other methods do"
+    )]
     pub fn hyperparameters(mut self, hyperparameters: Hyperparameters) -> Self {
         let before = &self.call.options.hyperparameters;
         self.call.options.hyperparameters = hyperparameters.merged_over(before);
@@ -205,6 +209,10 @@ impl<'a, T> Invoke<'a, T> {
     }
 
     /// Sets hyperparameters of this call, merged over those set before and over the invoker's.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a builder takes what it is given, as its other methods do"
+    )]
     pub fn hyperparameters(mut self, hyperparameters: Hyperparameters) -> Self {
         let before = &self.call.options.hyperparameters;
         self.call.options.hyperparameters = hyperparameters.merged_over(before);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
-use lmbatch_core::{BatchSnapshot, BatchStatus, SpoolFile};
+use lmbatch_core::{BatchSnapshot, BatchStatus, SpoolFile, Verdict};
 
 use crate::index::{SENT, Sent};
 
@@ -23,6 +23,8 @@ pub(crate) struct Delivered {
     /// The batch's shard, and where the run's requests went; `None` where the batch holds all of them.
     shard: Option<(u32, SentTable)>,
     named: Named,
+    /// Of these, the requests that a row says were answered or failed, not merely expired or cancelled.
+    decided: Named,
 }
 
 /// Requests that were named: one bit for each, by its place in the batch.
@@ -30,6 +32,26 @@ pub(crate) struct Delivered {
 pub(crate) struct Named {
     bits: Vec<u64>,
     count: u64,
+}
+
+impl Named {
+    fn set(&mut self, place: u32) {
+        let (at, bit) = (place as usize / 64, 1 << (place % 64));
+        if self.bits.len() <= at {
+            self.bits.resize(at + 1, 0);
+        }
+        self.count += u64::from(self.bits[at] & bit == 0);
+        self.bits[at] |= bit;
+    }
+}
+
+/// What the results of a batch must hold to be whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Promised {
+    /// Number of different requests that rows must name.
+    pub(crate) named: u64,
+    /// Number of these whose row must say more than that they expired or were cancelled.
+    pub(crate) decided: u64,
 }
 
 impl Delivered {
@@ -42,7 +64,7 @@ impl Delivered {
     }
 
     /// Notes a row that names a request; whether the request belongs to the batch.
-    pub(crate) fn note(&mut self, ordinal: u32) -> io::Result<bool> {
+    pub(crate) fn note(&mut self, ordinal: u32, verdict: Verdict) -> io::Result<bool> {
         let place = match &mut self.shard {
             None => ordinal,
             Some((own, table)) => match table.get(ordinal)? {
@@ -50,41 +72,53 @@ impl Delivered {
                 _ => return Ok(false),
             },
         };
-        let (at, bit) = (place as usize / 64, 1 << (place % 64));
-        let Named { bits, count } = &mut self.named;
-        if bits.len() <= at {
-            bits.resize(at + 1, 0);
+        self.named.set(place);
+        if !matches!(verdict, Verdict::Expired | Verdict::Cancelled) {
+            self.decided.set(place);
         }
-        *count += u64::from(bits[at] & bit == 0);
-        bits[at] |= bit;
         Ok(true)
     }
 
+    /// Number of requests that ended by the provider's counts and that no row accounts for.
+    pub(crate) fn short_of(&self, promised: &Promised) -> u64 {
+        let named = promised.named.saturating_sub(self.named.count);
+        named.max(promised.decided.saturating_sub(self.decided.count))
+    }
+
     /// Number of different requests that rows have named.
-    pub(crate) fn count(&self) -> u64 {
+    #[cfg(test)]
+    fn count(&self) -> u64 {
         self.named.count
     }
 
     /// The requests named so far, to go back to.
-    pub(crate) fn named(&self) -> Named {
-        self.named.clone()
+    pub(crate) fn so_far(&self) -> (Named, Named) {
+        (self.named.clone(), self.decided.clone())
     }
 
     /// Goes back to the requests that were named at an earlier time.
-    pub(crate) fn restore(&mut self, named: Named) {
-        self.named = named;
+    pub(crate) fn restore(&mut self, (named, decided): (Named, Named)) {
+        (self.named, self.decided) = (named, decided);
     }
 }
 
-/// Number of requests of a batch that rows must name, by what the provider says of it: those that have
-/// ended, and at least one where a completed batch comes without counts.
-pub(crate) fn promised(snapshot: &BatchSnapshot, requests: Option<u64>) -> u64 {
-    let promised = if has_counts(snapshot) {
-        snapshot.counts.finished()
-    } else {
-        u64::from(snapshot.status == BatchStatus::Completed)
-    };
-    requests.map_or(promised, |requests| promised.min(requests))
+/// What the results of a batch must hold, by what the provider says of it: a row for each request that was
+/// answered or failed, and at least one row where a completed batch comes without counts. Some providers write
+/// no rows for what an expired or cancelled batch did not come to.
+pub(crate) fn promised(snapshot: &BatchSnapshot, requests: Option<u64>) -> Promised {
+    let counts = &snapshot.counts;
+    let most = requests.unwrap_or(u64::MAX);
+    if !has_counts(snapshot) {
+        let one = u64::from(snapshot.status == BatchStatus::Completed).min(most);
+        return Promised {
+            named: one,
+            decided: one,
+        };
+    }
+    Promised {
+        named: counts.succeeded.saturating_add(counts.errored).min(most),
+        decided: counts.succeeded.min(most),
+    }
 }
 
 /// Whether the provider counts the requests of the batch. A completed batch of which nothing has ended is
@@ -164,17 +198,25 @@ mod tests {
         table.flush().unwrap();
         let mut delivered = Delivered::of_shard(1, spool.open("sent").unwrap());
         for ordinal in (0..requests).chain(0..10).rev() {
-            assert_eq!(delivered.note(ordinal).unwrap(), ordinal % 3 == 1);
+            let noted = delivered.note(ordinal, Verdict::Succeeded).unwrap();
+            assert_eq!(noted, ordinal % 3 == 1);
         }
         assert_eq!(delivered.count(), u64::from(requests / 3));
-        assert!(delivered.note(requests).is_err());
-        delivered.restore(Named::default());
+        assert!(delivered.note(requests, Verdict::Succeeded).is_err());
+        delivered.restore(Default::default());
         assert_eq!(delivered.count(), 0);
         let mut all = Delivered::default();
         for ordinal in [5, 0, 5, 64, 63] {
-            assert!(all.note(ordinal).unwrap());
+            let verdict = match ordinal {
+                63 | 64 => Verdict::Expired,
+                _ => Verdict::Errored,
+            };
+            assert!(all.note(ordinal, verdict).unwrap());
         }
         assert_eq!(all.count(), 4);
+        for (named, decided, short) in [(4, 2, 0), (5, 2, 1), (4, 4, 2), (0, 0, 0)] {
+            assert_eq!(all.short_of(&Promised { named, decided }), short);
+        }
     }
 
     #[test]
@@ -188,24 +230,32 @@ mod tests {
             cancelled,
         };
         for (counts, status, requests, expected) in [
-            (counts(Some(8), 6, 2, 0, 0), Completed, Some(8), 8),
-            (counts(Some(8), 3, 0, 5, 0), Expired, Some(8), 8),
-            (counts(Some(8), 3, 0, 0, 0), Expired, Some(8), 3),
-            (counts(Some(8), 0, 0, 0, 0), Cancelled, Some(8), 0),
-            (counts(None, 3, 0, 0, 0), Completed, Some(8), 3),
+            (counts(Some(8), 6, 2, 0, 0), Completed, Some(8), (8, 6)),
+            // What expired may have a row or none; what was answered has one.
+            (counts(Some(8), 3, 0, 5, 0), Expired, Some(8), (3, 3)),
+            (counts(Some(8), 3, 1, 0, 0), Expired, Some(8), (4, 3)),
+            (counts(Some(8), 0, 0, 0, 8), Cancelled, Some(8), (0, 0)),
+            (counts(None, 3, 0, 0, 0), Completed, Some(8), (3, 3)),
             // Servers that count a failure among the completed as well promise no more than was sent.
-            (counts(Some(8), 8, 2, 0, 0), Completed, Some(8), 8),
+            (counts(Some(8), 8, 2, 0, 0), Completed, Some(8), (8, 8)),
+            (
+                counts(Some(8), u64::MAX, 2, 0, 0),
+                Completed,
+                Some(8),
+                (8, 8),
+            ),
             // Without counts only a completed batch says that something was answered.
-            (counts(None, 0, 0, 0, 0), Completed, Some(8), 1),
-            (counts(Some(8), 0, 0, 0, 0), Completed, Some(8), 1),
-            (counts(None, 0, 0, 0, 0), Expired, Some(8), 0),
-            (counts(Some(8), 8, 0, 0, 0), Completed, None, 8),
+            (counts(None, 0, 0, 0, 0), Completed, Some(8), (1, 1)),
+            (counts(Some(8), 0, 0, 0, 0), Completed, Some(8), (1, 1)),
+            (counts(None, 0, 0, 0, 0), Expired, Some(8), (0, 0)),
+            (counts(Some(8), 8, 0, 0, 0), Completed, None, (8, 8)),
         ] {
             let snapshot = BatchSnapshot {
                 counts,
                 ..BatchSnapshot::new("b".into(), status)
             };
-            assert_eq!(promised(&snapshot, requests), expected, "{snapshot:?}");
+            let found = promised(&snapshot, requests);
+            assert_eq!((found.named, found.decided), expected, "{snapshot:?}");
         }
     }
 }

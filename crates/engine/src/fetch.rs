@@ -9,7 +9,7 @@ use lmbatch_core::{
     BatchSnapshot, Certainty, Chunk, Error, ErrorKind, Result, ResultPart, Retry, Segment,
 };
 
-use crate::delivered::{Delivered, promised};
+use crate::delivered::{Delivered, Promised, promised};
 use crate::engine::{Engine, blocking};
 use crate::event::Event;
 use crate::finished::{Finished, Tally};
@@ -151,14 +151,14 @@ impl<'a> Harvest<'a> {
                 .retrying(|| self.engine.provider.results(batch))
                 .await
                 .map_err(about)?;
-            let mut short = incomplete(batch, promised, None);
+            let mut short = incomplete(batch, &promised, None);
             let is_new = !set.parts.is_empty() && read_before.as_ref() != Some(&set.parts);
             if set.complete || is_new || gives_up {
                 read_before = Some(set.parts.clone());
                 match self.parts(set.parts, ended.attempt, gives_up).await {
                     Ok(()) => {
                         let read = self
-                            .with(move |results| Read::since(results, &mark))
+                            .with(move |results| Read::since(results, &mark, &promised))
                             .await?;
                         let strangers = ended.certainty == Certainty::Presumed
                             && read.tally.is_a_strangers(&mark.tally);
@@ -166,15 +166,19 @@ impl<'a> Harvest<'a> {
                             self.with(move |results| results.undo(&mark)).await??;
                             return Ok(Fetched::Strangers);
                         }
-                        let is_whole = read.named >= promised && (set.complete || promised > 0);
+                        let is_whole = read.short == 0 && (set.complete || promised.named > 0);
                         if !strangers && is_whole || gives_up {
-                            let undelivered = promised.saturating_sub(read.named);
                             return Ok(Fetched::Whole {
                                 segments: read.segments,
-                                undelivered,
+                                undelivered: read.short,
                             });
                         }
-                        short = incomplete(batch, promised, Some(read.named));
+                        short = incomplete(batch, &promised, Some(read.short));
+                    }
+                    // Some providers call results gone that are not there yet.
+                    Err(error) if is_for_now(&error) && left.is_zero() && is_gone(&error) => {
+                        self.with(move |results| results.undo(&mark)).await??;
+                        return Err(about(error));
                     }
                     Err(error) if is_for_now(&error) => short = short.with_source(error),
                     Err(error) => {
@@ -348,15 +352,16 @@ impl<'a> Harvest<'a> {
 
 /// What one reading of a batch gave.
 struct Read {
-    named: u64,
+    /// Number of requests that have ended by the provider's counts and that no row accounts for.
+    short: u64,
     tally: Tally,
     segments: Vec<Segment>,
 }
 
 impl Read {
-    fn since(results: &mut Results, mark: &Mark) -> Self {
+    fn since(results: &mut Results, mark: &Mark, promised: &Promised) -> Self {
         Self {
-            named: results.named(),
+            short: results.delivered().short_of(promised),
             tally: results.tally(),
             segments: results.since(mark),
         }
@@ -368,11 +373,19 @@ fn is_for_now(error: &Error) -> bool {
     error.retry() == Retry::Temporary || error.kind() == ErrorKind::MalformedReply
 }
 
+fn is_gone(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::FileNotFound | ErrorKind::BatchNotFound
+    )
+}
+
 /// Results that are not whole. They are paid for: nothing of the batch is sent again on its account.
-fn incomplete(batch: &lmbatch_core::BatchId, promised: u64, named: Option<u64>) -> Error {
-    let shown = match named {
-        Some(named) if named < promised => format!(
-            "{promised} requests of the batch have ended, and its results name {named} of them"
+fn incomplete(batch: &lmbatch_core::BatchId, promised: &Promised, short: Option<u64>) -> Error {
+    let shown = match short {
+        Some(short) if short > 0 => format!(
+            "{} requests of the batch have ended, and its results lack {short} of them",
+            promised.named
         ),
         _ => {
             "the batch has ended, and the provider does not show all of its results yet".to_owned()

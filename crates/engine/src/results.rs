@@ -58,7 +58,7 @@ pub(crate) struct Reading {
     writer: Writer,
     row: RowCutter,
     before: Tally,
-    named_before: Named,
+    named_before: (Named, Named),
     /// The part that follows, where results come in pages.
     pub(crate) next: Option<ResultPart>,
 }
@@ -121,9 +121,9 @@ impl Results {
         }
     }
 
-    /// Number of different requests of the batch under way that rows have named.
-    pub(crate) fn named(&self) -> u64 {
-        self.delivered.count()
+    /// Requests of the batch under way that rows have named.
+    pub(crate) fn delivered(&self) -> &Delivered {
+        &self.delivered
     }
 
     /// Segments of the batch that began at `mark`.
@@ -150,7 +150,7 @@ impl Results {
     fn restore(&mut self, mark: &Mark) -> Result<()> {
         self.forget(mark.segments as u32)?;
         self.tally = mark.tally;
-        self.delivered.restore(Named::default());
+        self.delivered.restore(Default::default());
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl Results {
             number,
             row: RowCutter::default(),
             before: self.tally,
-            named_before: self.delivered.named(),
+            named_before: self.delivered.so_far(),
             next: None,
         })
     }
@@ -317,7 +317,10 @@ impl Results {
             }
         };
         let ours = match ordinal {
-            Some(ordinal) => self.delivered.note(ordinal).map_err(spooled)?,
+            Some(ordinal) => {
+                let noted = self.delivered.note(ordinal, scanned.verdict);
+                noted.map_err(spooled)?
+            }
             None => false,
         };
         let Some(ordinal) = ordinal.filter(|_| ours) else {

@@ -1,6 +1,7 @@
 //! A run: shards become batches, batches are waited for, results are sealed. Each step is noted before
 //! the next, so that any process can go on from any of them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,12 @@ pub(crate) struct Job<'a> {
     damaged: Vec<String>,
     /// How long results that are not whole are asked for again.
     patience: Duration,
+    /// Batches that had ended before: their results were asked for by an earlier process.
+    asked_before: HashSet<BatchId>,
 }
+
+/// How long results are asked for again that were asked for before, and are given up otherwise.
+const LAST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A shard on its way.
 pub(crate) struct Work {
@@ -105,6 +111,7 @@ impl<'a> Job<'a> {
         let mut harvest = Harvest::new(engine, joiner, Arc::clone(&plan.files));
         let records = engine.ledger.shards(&run.id).await?;
         let mut works = Vec::with_capacity(records.len());
+        let mut asked_before = HashSet::new();
         let mut sealed = Vec::new();
         for (planned, record) in plan.shards.iter().zip(records) {
             let proof = record.proof.as_ref();
@@ -116,7 +123,10 @@ impl<'a> Job<'a> {
                 ShardState::Created { batch, proof } => {
                     Stage::Going(Poll::new(engine, batch), proof.certainty)
                 }
-                ShardState::Ended(snapshot) => Stage::Ended(snapshot, certainty),
+                ShardState::Ended(snapshot) => {
+                    asked_before.insert(snapshot.id.clone());
+                    Stage::Ended(snapshot, certainty)
+                }
                 ShardState::Sealed {
                     snapshot,
                     segments,
@@ -161,6 +171,7 @@ impl<'a> Job<'a> {
             failure: None,
             damaged,
             patience: engine.doubt.patience(),
+            asked_before,
         })
     }
 
@@ -431,12 +442,17 @@ impl<'a> Job<'a> {
                 continue;
             };
             let (snapshot, certainty) = (snapshot.clone(), *certainty);
+            let gives_up = self.engine.on_doubt == OnDoubt::Abandon;
+            let is_last = gives_up && self.asked_before.contains(&snapshot.id);
             let ended = Ended {
                 snapshot: &snapshot,
                 requests: Some(u64::from(work.planned.shard.count)),
                 attempt: work.planned.attempt,
                 certainty,
-                patience: self.patience,
+                patience: match is_last {
+                    true => self.patience.min(LAST_PATIENCE),
+                    false => self.patience,
+                },
             };
             let delivered = self.plan.delivered(&work.planned)?;
             let (segments, undelivered) = match self.harvest.batch(&ended, delivered).await {

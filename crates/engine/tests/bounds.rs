@@ -259,6 +259,7 @@ async fn the_handle_of_a_later_attempt_names_what_went_out_again() {
     let kept = handles.clone();
     let world = World::new(Script {
         rows_of: Some((BatchId::new("b1"), Vec::new())),
+        end: Some(BatchStatus::Expired),
         ..Script::default()
     });
     let invoker = world.invoker.clone().observe(move |event: &Event<'_>| {
@@ -351,6 +352,7 @@ async fn an_attempt_is_counted_from_one() {
     let kept = attempts.clone();
     let world = World::new(Script {
         rows: Some(Vec::new()),
+        end: Some(BatchStatus::Expired),
         ..Script::default()
     });
     let invoker = world.invoker.clone().observe(move |event: &Event<'_>| {

@@ -124,7 +124,10 @@ async fn a_file_that_is_cut_or_has_holes_is_an_error_or_changes_nothing() {
     for _ in 0..60 {
         let cut = 1 + chance.below(bytes.len() - 1);
         let what = format!("cut at {cut}");
-        assert_eq!(opened(&bytes[..cut], None, &what).await, None, "{what}");
+        // The end of the file may be a page that is free.
+        if let Some(content) = opened(&bytes[..cut], None, &what).await {
+            assert_eq!(content, whole, "{what}");
+        }
         let sector = chance.below(bytes.len() / 512) * 512;
         let what = format!("the sector at {sector} is zero");
         let mut holed = bytes.clone();

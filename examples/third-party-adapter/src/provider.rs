@@ -106,10 +106,10 @@ impl BatchProvider for Acme {
         let part = |name: &str, shape| ResultPart::mixed(batch, name, shape);
         let file = found.output.map(|file| part(&file, FILE));
         let inline = found.results.map(|_| part(INLINE, INLINE));
-        Ok(ResultSet {
-            parts: file.into_iter().chain(inline).collect(),
-            complete: status(found.state).is_terminal(),
-        })
+        let parts: Vec<_> = file.into_iter().chain(inline).collect();
+        let (status, shows) = (status(found.state), !parts.is_empty());
+        let complete = status.is_terminal() && (shows || status != BatchStatus::Completed);
+        Ok(ResultSet { parts, complete })
     }
 
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {

@@ -11,7 +11,9 @@ use lmbatch_core::{
     AccountMatch, BatchProvider, Clock, Connection, Result as CoreResult, RunRecord,
 };
 use lmbatch_emulator::{Emulator, Pace};
-use lmbatch_engine::{Engine, Plan, PollingPolicy, RequestSource, RunOptions, Sourced};
+use lmbatch_engine::{
+    DoubtPolicy, Engine, Plan, PollingPolicy, RequestSource, RunOptions, Sourced,
+};
 
 use super::end::{self, Going, Patience, until_stopped};
 use super::resume;
@@ -192,7 +194,11 @@ fn engine(
     let engine = Engine::new(provider)
         .with_observer(progress.clone())
         .with_clock(Arc::clone(clock));
-    let engine = resume::doubting(engine, &args.doubt).with_batch_limit(args.limit.limit());
+    let mut engine = resume::doubting(engine, &args.doubt).with_batch_limit(args.limit.limit());
+    if args.emulate && args.doubt.doubt_wait.is_none() {
+        // What the emulator does not show at once it never shows.
+        engine = engine.with_doubt(DoubtPolicy::within(Duration::from_secs(2)));
+    }
     let brisk = args.emulate.then_some(Duration::from_millis(100));
     match args.poll_interval.or(brisk) {
         Some(interval) => engine.with_polling(PollingPolicy::every(interval)),

@@ -73,7 +73,7 @@ pub async fn an_outcome_that_comes_twice_counts_once(kit: &Kit) {
 pub async fn a_request_without_a_row_is_missing(kit: &Kit) {
     let open = kit.open_three().await;
     open.end(DONE, &[open.yes(0, "one"), open.yes(2, "three")]);
-    assert_eq!(open.told().await, ["one", "missing", "three"]);
+    assert_eq!(open.given_up().await, ["one", "missing", "three"]);
 }
 
 /// Rows that name none of the requests are nobody's.
@@ -124,7 +124,7 @@ pub async fn a_malformed_row_spoils_nothing_around_it(kit: &Kit) {
     );
     rows.push(open.yes(2, "three"));
     open.end(DONE, &rows);
-    assert_eq!(open.told().await, ["one", "missing", "three"]);
+    assert_eq!(open.given_up().await, ["one", "missing", "three"]);
 }
 
 /// A row whose id can be read and whose answer cannot is that request's error, never an empty answer.
@@ -139,7 +139,7 @@ pub async fn a_row_with_nothing_but_its_id_is_not_an_answer(kit: &Kit) {
         open.yes(2, "three"),
     ];
     open.end(DONE, &rows);
-    let told = open.told().await;
+    let told = open.given_up().await;
     assert!(
         ["errored", "missing"].contains(&told[0].as_str()),
         "{told:?}"

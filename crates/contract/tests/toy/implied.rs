@@ -129,8 +129,15 @@ pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
             "results_that_end_early_lose_no_other_row",
             "rows_of_others_are_nobodys",
             "separators_within_a_row_do_not_end_it",
+            "spoilt_results_are_read_again",
             "the_last_line_may_lack_its_end",
+            "a_web_page_in_place_of_results_is_nobodys_outcome",
         ],
+    ),
+    ("empty_results_are_held", &["spoilt_results_are_read_again"]),
+    (
+        "results_of_an_unfinished_batch_are_not_complete",
+        &["a_part_that_does_not_show_yet_is_waited_for"],
     ),
     (
         "answers_and_failures_are_read",

@@ -87,7 +87,9 @@ impl BatchProvider for Anthropic {
         for batch in &batches {
             let created_at = time(&batch.created_at);
             found.reached_watermark |= intent.is_before(&batch.id, created_at);
-            let fits = total(batch) == Some(u64::from(intent.count));
+            // Behind a watermark of unknown time nothing tells what is newer.
+            let may_be_older = found.reached_watermark && intent.watermark_at.is_none();
+            let fits = total(batch) == Some(u64::from(intent.count)) && !may_be_older;
             if fits && intent.may_have_made(&batch.id, created_at) {
                 found.candidates.push(Candidate {
                     batch: BatchId::new(batch.id.as_str()),

@@ -444,7 +444,12 @@ async fn a_search_ends_at_a_page_that_is_older_than_any_clock_is_wrong() {
         json!({"operations": operations, "nextPageToken": "2"}),
     )
     .await;
-    let found = google(&mock).find(&intent("file"), None).await.unwrap();
+    // By the provider's time of the newest batch before the create, not by the clock of this machine.
+    let intent = Intent {
+        watermark_at: lmbatch_core::parse_time("2026-11-10T09:00:00Z"),
+        ..intent("file")
+    };
+    let found = google(&mock).find(&intent, None).await.unwrap();
     assert!(found.reached_watermark && found.candidates.is_empty());
 }
 
