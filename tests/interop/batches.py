@@ -16,7 +16,7 @@ WORDS = {
     "lmb:empty": 2,
     "lmb:failed": 2,
     "lmb:unknown-item": 1,
-    "lmb:missing": 1,
+    "lmb:unanswered": 1,
     "lmb:twice": 1,
 }
 # Of all batches, so many have a request that expires, and so many are cancelled.
@@ -79,7 +79,7 @@ def batch(chance, by_us, route):
 
 def request(chance, place):
     word = chance.choices(list(WORDS), WORDS.values())[0]
-    if word == "lmb:missing" and not place:
+    if word == "lmb:unanswered" and not place:
         # Some row there always is.
         word = ""
     text = f"{chance.choice(TEXTS)} {place} {word}".strip()

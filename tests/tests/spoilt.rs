@@ -1,7 +1,6 @@
 //! Results that are not what they claim to be. A batch is sealed only when the rows that name its requests
 //! are as many as its counts say have ended; until then its results are read again, and then the run holds.
 //! It is never paid twice, and never ends as if nothing had been wrong.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lmbatch::{OnDoubt, Outcome};
 use lmbatch_emulator::{Fault, FaultKind, Operation, Spoil};

@@ -13,6 +13,7 @@ mod factory;
 mod handles;
 mod id;
 mod input;
+mod intent;
 mod json;
 mod ledger;
 mod media;
@@ -35,7 +36,7 @@ pub use attachment::{
 };
 pub use batch::{
     BatchClass, BatchHandle, ByteStream, Candidate, Capabilities, Certainty, Chunk, CreateProof,
-    Found, Frame, IdRule, Intent, Limits, ListOptions, Page, PartRole, Proof, Remnant, ResultPart,
+    Found, Frame, IdRule, Limits, ListOptions, Page, PartRole, Proof, Remnant, ResultPart,
     ResultSet, RowStream, Shard, ShardBody, Staged, Upload, WireIdRule,
 };
 pub use clock::{Clock, Rng};
@@ -48,6 +49,7 @@ pub use id::{
 pub use input::{
     Contents, LMInput, Message, MessageContent, Request, Role, Thinking, ToolCall, ToolResult,
 };
+pub use intent::Intent;
 pub use json::JsonBuf;
 pub use ledger::{
     Cleaned, Ledger, Order, RunClaim, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool,

@@ -253,14 +253,9 @@ impl FaultKind {
 
 /// Bytes in JSON: a string where they are UTF-8, else a list of numbers.
 mod payload {
-    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Payload {
-        Text(String),
-        Bytes(Vec<u8>),
-    }
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use serde_json::Value;
 
     pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(bytes) {
@@ -272,9 +267,9 @@ mod payload {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Vec<u8>, D::Error> {
-        Ok(match Payload::deserialize(deserializer)? {
-            Payload::Text(text) => text.into_bytes(),
-            Payload::Bytes(bytes) => bytes,
-        })
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(text.into_bytes()),
+            other => serde_json::from_value(other).map_err(D::Error::custom),
+        }
     }
 }

@@ -1,19 +1,18 @@
 //! Stage and create. Of every line here ask: if the process dies now, what is paid twice?
 
 use std::pin::pin;
-use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use lmbatch_core::{
     BatchId, BatchSnapshot, BatchStatus, Candidate, Certainty, CreateProof, CreateToken, Cursor,
-    Delivery, Error, ErrorKind, Intent, ListOptions, Proof, Result, Retry, Shard, ShardKey,
-    ShardRecord, ShardState, Staged,
+    Delivery, Error, ErrorKind, Intent, ListOptions, Proof, Result, Retry, Shard, ShardState,
+    Staged,
 };
 
 use crate::engine::Engine;
 use crate::event::Event;
-use crate::handles::{RunHandles, ShardHandle};
-use crate::marks::{Marked, Marks};
+use crate::marks::Marked;
+use crate::noted::Noted;
 use crate::pages::pages;
 use crate::plan::Plan;
 use crate::policy::{Decision, OnDoubt};
@@ -27,123 +26,6 @@ pub(crate) struct Created {
 
 const ANSWERED: &str = "its create was answered";
 
-/// A shard's place in the ledger.
-#[derive(Debug, Clone)]
-pub(crate) struct Noted {
-    key: ShardKey,
-    epoch: u64,
-    /// What an earlier try put at the provider, if no create has used it since.
-    staged: Option<Staged>,
-    /// The create whose batch is not certain.
-    doubted: Option<Intent>,
-    /// What is noted beside the ledger, where the ledger outlives the process.
-    marks: Option<Marks>,
-    /// Whether marks may be there.
-    marked: bool,
-    handle: ShardHandle,
-    /// Whether the fate of a create is unknown now.
-    in_doubt: bool,
-    sent_twice: bool,
-}
-
-impl Noted {
-    /// `durable` says whether the run outlives the process.
-    pub(crate) fn new(record: &ShardRecord, run: &Arc<RunHandles>, durable: bool) -> Self {
-        let state = &record.state;
-        Self {
-            marks: durable.then(|| Marks::new(&run.files, record.key.shard)),
-            marked: matches!(state, ShardState::Posting(_) | ShardState::Doubt(_)),
-            handle: ShardHandle::new(run, record),
-            in_doubt: matches!(state, ShardState::Doubt(_)),
-            sent_twice: record.sent_twice,
-            key: record.key.clone(),
-            epoch: record.epoch,
-            staged: staged_in(&record.state),
-            doubted: record.doubted.clone(),
-        }
-    }
-
-    pub(crate) async fn advance(&mut self, engine: &Engine, state: ShardState) -> Result<()> {
-        let staged = staged_in(&state);
-        if let ShardState::Posting(intent) | ShardState::Doubt(intent) = &state {
-            self.doubted = Some(intent.clone());
-        }
-        self.sent_twice |= self.in_doubt && matches!(state, ShardState::Staged(_));
-        self.in_doubt = matches!(state, ShardState::Doubt(_));
-        // No create is under way in these states. The marks go first: without them the ledger still knows
-        // that one was sent, and with them it would be looked for once it does not.
-        let is_settled = matches!(state, ShardState::Staged(_) | ShardState::Refused);
-        if let (true, true, Some(marks)) = (self.marked, is_settled, &self.marks) {
-            marks.clear().await?;
-            self.marked = false;
-        }
-        self.epoch = engine.ledger.advance(&self.key, self.epoch, state).await?;
-        self.staged = staged;
-        Ok(())
-    }
-
-    /// What the batch was taken for turns out to be someone else's: the create is in doubt again, and will
-    /// not be taken for that batch again. `None`: it is not known any more.
-    pub(crate) async fn doubt_again(
-        &mut self,
-        engine: &Engine,
-        stranger: &BatchId,
-    ) -> Result<Option<Intent>> {
-        let Some(mut intent) = self.doubted.clone() else {
-            return Ok(None);
-        };
-        intent.strangers.push(stranger.clone());
-        self.marked = true;
-        self.handle.disowned(stranger);
-        self.advance(engine, ShardState::Doubt(intent.clone()))
-            .await?;
-        Ok(Some(intent))
-    }
-}
-
-impl Noted {
-    /// Whether a create was sent again after one whose fate stayed unknown.
-    pub(crate) fn is_sent_twice(&self) -> bool {
-        self.sent_twice
-    }
-
-    /// Notes that a create is about to be sent: in the ledger, then beside it.
-    async fn posting(&mut self, engine: &Engine, intent: &Intent) -> Result<()> {
-        self.advance(engine, ShardState::Posting(intent.clone()))
-            .await?;
-        let Some(marks) = &self.marks else {
-            return Ok(());
-        };
-        self.marked = true;
-        if let Err(error) = marks.posting(intent).await {
-            // Nothing was sent. Should this fail as well, the create is looked for by the next start.
-            let staged = ShardState::Staged(intent.staged.clone());
-            self.advance(engine, staged).await?;
-            return Err(error);
-        }
-        Ok(())
-    }
-
-    /// Notes the batch beside the ledger: a ledger that rolls back behind it leads back to it.
-    async fn created(&self, engine: &Engine, batch: &BatchId, certainty: Certainty) {
-        let is_certain = matches!(certainty, Certainty::Token | Certainty::Proved);
-        if let (true, Some(marks)) = (is_certain, &self.marks)
-            && let Err(error) = marks.created(batch).await
-        {
-            // The ledger is about to note it too.
-            let message = error.to_string();
-            engine.tell(&Event::Warning { message: &message });
-        }
-    }
-}
-
-fn staged_in(state: &ShardState) -> Option<Staged> {
-    match state {
-        ShardState::Staged(staged) if staged.ready => Some(staged.clone()),
-        _ => None,
-    }
-}
-
 impl Engine {
     /// Notes a plan of one shard, of which only the batch is wanted, and says whether a create was sent for
     /// it before.
@@ -152,6 +34,8 @@ impl Engine {
         let run = plan.record(&*self.clock);
         if self.ledger.run(&run.id).await?.is_none() {
             let new = plan.shards[0].record(&run.id);
+            // What a record speaks of outlives its last user.
+            plan.files.keep(self.is_durable());
             self.ledger.begin(&run, &[new]).await?;
         }
         let records = self.ledger.shards(&run.id).await?;
@@ -191,11 +75,18 @@ impl Engine {
         // Another copy of what was prepared may have been sent from here.
         if known != SentBefore::Maybe && !sent {
             // A look is free, and a copy that was sent without a note of it would be paid for twice.
-            if known == SentBefore::SaidNo
-                && let Ok(Seen::Proved(mut ours)) = self.look(intent).await
-                && let Some(ours) = ours.pop()
-            {
-                return self.take(ours, &mut noted).await;
+            if known == SentBefore::SaidNo {
+                match self.look(intent).await {
+                    Ok(Seen::Proved(mut ours)) => {
+                        if let Some(ours) = ours.pop() {
+                            return self.take(ours, &mut noted).await;
+                        }
+                    }
+                    Ok(Seen::Fitting(_) | Seen::Nothing) => {}
+                    Err(error) if error.kind() == ErrorKind::Unsupported => {}
+                    // A list that fails is not an empty list.
+                    Err(error) => return Err(error),
+                }
             }
             return self.create_prepared(&shard, intent, &mut noted).await;
         }
@@ -244,11 +135,11 @@ impl Engine {
 
     /// What is noted beside the ledger of a shard of which the ledger says that no create is under way: the
     /// ledger has rolled back, or is a copy of an older one.
-    async fn recall(&self, shard: &Shard, noted: &mut Noted) -> Result<Option<Created>> {
+    pub(crate) async fn recall(&self, shard: &Shard, noted: &mut Noted) -> Result<Option<Created>> {
         let Some(marks) = noted.marks.as_ref().filter(|_| !noted.marked) else {
             return Ok(None);
         };
-        let Some(marked) = marks.read().await? else {
+        let Some((checksum, marked)) = marks.read().await? else {
             return Ok(None);
         };
         noted.marked = true;
@@ -257,6 +148,13 @@ impl Engine {
             shard.label
         );
         self.tell(&Event::Warning { message: &message });
+        if let (Some(sent), Some(own)) = (checksum, noted.checksum)
+            && sent != own
+        {
+            let intent = self.intent_of(shard, Staged::default());
+            let looked = "other requests were sent under its label before the ledger was replaced";
+            return Err(held(&intent, None, looked));
+        }
         let intent = match marked {
             Marked::Created(batch) => {
                 let proof = Proof::proved("it is noted beside the ledger");
@@ -315,6 +213,15 @@ impl Engine {
         // Newest first: the last is the oldest.
         let mut ours = newest.iter().filter(is_ours);
         if let Some(oldest) = ours.next_back() {
+            let holds = oldest.counts.total.unwrap_or(u64::from(shard.count));
+            if holds != u64::from(shard.count) {
+                let intent = self.intent_of(shard, staged);
+                let looked = format!(
+                    "{} carries its label and holds {holds} requests, not {}",
+                    oldest.id, shard.count
+                );
+                return Err(held(&intent, None, &looked));
+            }
             let message = format!(
                 "{} carries the label of this shard already and is taken: its record is a copy, or was restored",
                 oldest.id
@@ -435,7 +342,7 @@ impl Engine {
     ) -> Result<Option<Created>> {
         // The process may have died between the two notes of the batch.
         if let Some(marks) = &noted.marks
-            && let Some(Marked::Created(batch)) = marks.read().await?
+            && let Some((_, Marked::Created(batch))) = marks.read().await?
             && !intent.strangers.contains(&batch)
         {
             let proof = Proof::proved("it is noted beside the ledger");

@@ -165,7 +165,7 @@ impl Engine {
             ..self.with_ledger(ledger).with_spool(spool)
         }
     }
-    /// The longest row of results that is read; a longer one is an errored outcome. 64 MiB at first.
+    /// The longest row of results that is read, 64 MiB at first; a longer one counts as not delivered.
     pub fn with_max_row_bytes(mut self, bytes: usize) -> Self {
         self.max_row_bytes = bytes;
         self
@@ -335,6 +335,7 @@ impl Engine {
         let _claim = self.holding(&run.id).await?;
         let run = &self.of_this_account(run).await?;
         let mut job = self.job(run).await?;
+        job.must_have_ended()?;
         let chosen = job.plan.ordinals_of(chosen)?;
         self.revive(&job.run).await?;
         job.send_again(&chosen).await

@@ -29,7 +29,7 @@ pub(crate) enum Joiner {
         ordinals: HashMap<Box<str>, u32>,
         echo: Box<Writer>,
         /// Ids for rows that name no request, by their position; then come "1", "2", ….
-        names: std::vec::IntoIter<RequestId>,
+        names: Vec<RequestId>,
         keyless: u32,
     },
 }
@@ -118,7 +118,7 @@ impl Joiner {
         Ok(Self::Discover {
             ordinals: HashMap::new(),
             echo: Box::new(files.create("echo")?),
-            names: names.into_iter(),
+            names,
             keyless: 0,
         })
     }
@@ -128,10 +128,9 @@ impl Joiner {
         let Self::Discover { names, keyless, .. } = self else {
             return Ok(None);
         };
+        let name = names.get(*keyless as usize).cloned();
         *keyless += 1;
-        let name = names
-            .next()
-            .unwrap_or_else(|| RequestId::new(keyless.to_string()));
+        let name = name.unwrap_or_else(|| RequestId::new(keyless.to_string()));
         self.ordinal(name.as_str())
     }
 
@@ -158,6 +157,21 @@ impl Joiner {
                 ordinals.insert(id.into(), ordinal);
                 Ok(Some(ordinal))
             }
+        }
+    }
+
+    /// Number of rows that were named by their position so far.
+    pub(crate) fn numbered(&self) -> u32 {
+        match self {
+            Self::Discover { keyless, .. } => *keyless,
+            _ => 0,
+        }
+    }
+
+    /// Goes back to an earlier number: rows that are read again keep their names.
+    pub(crate) fn renumber(&mut self, rows: u32) {
+        if let Self::Discover { keyless, .. } = self {
+            *keyless = rows;
         }
     }
 

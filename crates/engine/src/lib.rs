@@ -32,6 +32,7 @@ mod local_file;
 mod marks;
 mod memory;
 mod named;
+mod noted;
 mod operations;
 mod origin;
 mod outcomes;

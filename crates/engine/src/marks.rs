@@ -48,13 +48,13 @@ impl Marks {
     }
 
     /// Notes, durably, that a create is about to be sent.
-    pub(crate) async fn posting(&self, intent: &Intent) -> Result<()> {
-        self.write(self.posting_name(), intent).await
+    pub(crate) async fn posting(&self, intent: &Intent, body: Option<u32>) -> Result<()> {
+        self.write(self.posting_name(), &(body, intent)).await
     }
 
     /// Notes, durably, which batch a create made.
-    pub(crate) async fn created(&self, batch: &BatchId) -> Result<()> {
-        self.write(self.created_name(), batch).await
+    pub(crate) async fn created(&self, batch: &BatchId, body: Option<u32>) -> Result<()> {
+        self.write(self.created_name(), &(body, batch)).await
     }
 
     /// Removes the marks: the create that they speak of has made no batch of the shard.
@@ -70,16 +70,20 @@ impl Marks {
         .await?
     }
 
-    /// Reads the marks of the shard, if there are any.
-    pub(crate) async fn read(&self) -> Result<Option<Marked>> {
+    /// Reads the marks of the shard, if there are any, with the CRC-32 of the body that was sent.
+    pub(crate) async fn read(&self) -> Result<Option<(Option<u32>, Marked)>> {
         let marks = self.clone();
         blocking(move || {
             // A mark that breaks off was never followed by what it announces; one that is damaged was.
-            if let Some(Some(batch)) = marks.read_one::<BatchId>(&marks.created_name())? {
-                return Ok(Some(Marked::Created(batch)));
+            if let Some(Some((body, batch))) = marks.read_one(&marks.created_name())? {
+                return Ok(Some((body, Marked::Created(batch))));
             }
-            let posting = marks.read_one::<Box<Intent>>(&marks.posting_name())?;
-            Ok(posting.map(Marked::Posting))
+            let posting: Option<Option<(Option<u32>, Box<Intent>)>> =
+                marks.read_one(&marks.posting_name())?;
+            Ok(posting.map(|posting| match posting {
+                Some((body, intent)) => (body, Marked::Posting(Some(intent))),
+                None => (None, Marked::Posting(None)),
+            }))
         })
         .await?
     }

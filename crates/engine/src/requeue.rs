@@ -7,12 +7,12 @@ use lmbatch_core::{
     BatchProvider, BatchSnapshot, BatchStatus, Error, Nonce, Result, SpoolFile, Verdict,
 };
 
-use crate::create::Noted;
 use crate::delivered::has_counts;
 use crate::draft::body;
 use crate::event::Event;
 use crate::finished::refusal;
 use crate::index::{Reader, Sent, Writer};
+use crate::noted::Noted;
 use crate::plan::{Plan, PlannedShard};
 use crate::policy::BatchLimit;
 use crate::refill::Refill;
@@ -210,8 +210,11 @@ impl Again {
         {
             return Ok(false);
         }
-        let end = ends.get(sent.shard as usize).and_then(Option::as_ref);
-        Ok(match results.verdict(ordinal)? {
+        let shard = sent.shard as usize;
+        let end = ends.get(shard).and_then(Option::as_ref);
+        // What an earlier attempt said is no word about the last one.
+        let attempt = self.shards.get(shard).map_or(0, |planned| planned.attempt);
+        Ok(match results.verdict(ordinal, attempt)? {
             RETRYABLE | EXPIRED => true,
             0 => end.is_some_and(|end| end.leaves_unanswered(sent.place)),
             _ => false,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use lmbatch_core::{
-    BatchProvider, BatchSnapshot, Error, ErrorKind, Result, ResultPart, Retry, Segment,
+    BatchProvider, BatchSnapshot, Error, ErrorKind, Result, ResultPart, Retry, Segment, Verdict,
 };
 
 use crate::delivered::{Delivered, Named};
@@ -48,6 +48,7 @@ pub(crate) struct Results {
 pub(crate) struct Mark {
     segments: usize,
     pub(crate) tally: Tally,
+    keyless: u32,
 }
 
 /// A part on its way into the spool.
@@ -58,6 +59,7 @@ pub(crate) struct Reading {
     writer: Writer,
     row: RowCutter,
     before: Tally,
+    keyless_before: u32,
     named_before: (Named, Named),
     /// The part that follows, where results come in pages.
     pub(crate) next: Option<ResultPart>,
@@ -106,9 +108,15 @@ impl Results {
         self.joiner.takes_keyless()
     }
 
-    /// The verdict of a request so far; 0 where no row names it.
-    pub(crate) fn verdict(&mut self, ordinal: u32) -> Result<u8> {
-        Ok(self.places.get(ordinal).map_err(spooled)?.verdict())
+    /// The verdict of the last attempt of a request; 0 where no row of that attempt names it. An answer of an
+    /// earlier attempt stays one.
+    pub(crate) fn verdict(&mut self, ordinal: u32, attempt: u32) -> Result<u8> {
+        let place = self.places.get(ordinal).map_err(spooled)?;
+        let verdict = place.verdict();
+        let is_last = place.is_none()
+            || verdict == Verdict::Succeeded as u8
+            || self.attempts.get(place.segment as usize) == Some(&attempt);
+        Ok(if is_last { verdict } else { 0 })
     }
 
     /// Begins a batch, to which rows are counted from now on.
@@ -118,6 +126,7 @@ impl Results {
         Mark {
             segments: self.segments.len(),
             tally: self.tally,
+            keyless: self.joiner.numbered(),
         }
     }
 
@@ -150,6 +159,7 @@ impl Results {
     fn restore(&mut self, mark: &Mark) -> Result<()> {
         self.forget(mark.segments as u32)?;
         self.tally = mark.tally;
+        self.joiner.renumber(mark.keyless);
         self.delivered.restore(Default::default());
         Ok(())
     }
@@ -224,6 +234,7 @@ impl Results {
             number,
             row: RowCutter::default(),
             before: self.tally,
+            keyless_before: self.joiner.numbered(),
             named_before: self.delivered.so_far(),
             next: None,
         })
@@ -283,6 +294,7 @@ impl Results {
     pub(crate) fn drop_reading(&mut self, reading: Reading) -> Result<()> {
         self.forget(reading.number)?;
         self.tally = reading.before;
+        self.joiner.renumber(reading.keyless_before);
         self.delivered.restore(reading.named_before);
         self.files.remove(&self.files.name(&reading.what));
         Ok(())

@@ -10,18 +10,18 @@ use lmbatch_core::{
     Result, Retry, RunRecord, Segment, ShardRecord, ShardState,
 };
 
-use crate::create::{Created, Noted};
+use crate::create::Created;
 use crate::delivered::Delivered;
 use crate::engine::{Engine, RunOptions, blocking};
 use crate::event::Event;
 use crate::fetch::{Ended, Fetched, Harvest, INDEX, PARTIAL_INDEX};
 use crate::finished::Finished;
 use crate::joiner::Joiner;
+use crate::noted::Noted;
 use crate::plan::{Plan, PlannedShard};
 use crate::policy::OnDoubt;
 use crate::poll::{Poll, unfinished};
 use crate::results::{Results, segment_number};
-use crate::spool::damaged;
 
 /// Stands for the batch of a shard that has none, and will have none.
 pub(crate) const NO_BATCH: &str = "none";
@@ -175,6 +175,18 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// Refuses a run of which a batch is not sealed: what is sent again now might be answered twice.
+    pub(crate) fn must_have_ended(&self) -> Result<()> {
+        let is_sealed = |work: &Work| matches!(work.stage, Stage::Sealed(..));
+        if self.works.iter().all(is_sealed) {
+            return Ok(());
+        }
+        Err(Error::invalid_input(format!(
+            "the run {} has not ended; resume it first",
+            self.run.id
+        )))
+    }
+
     /// Whether sealed results are damaged, so that they have to be read again from the provider.
     pub(crate) fn is_damaged(&self) -> bool {
         !self.damaged.is_empty()
@@ -231,7 +243,9 @@ impl<'a> Job<'a> {
     /// What is sealed already, if that is all of it. Asks no one.
     pub(crate) async fn sealed(self) -> Result<Finished> {
         if let Some(name) = self.damaged.first() {
-            return Err(damaged(name));
+            return Err(Error::new(ErrorKind::Local).with_message(format!(
+                "the file {name} of the spool is damaged: its checksum is not the one in the record; when the run is resumed its results are read again from the provider"
+            )));
         }
         let mut snapshots = Vec::with_capacity(self.works.len());
         for work in &self.works {
@@ -250,8 +264,11 @@ impl<'a> Job<'a> {
 
     /// What is sealed so far. Asks no one.
     pub(crate) async fn partial(self) -> Result<Finished> {
-        if let Some(name) = self.damaged.first() {
-            return Err(damaged(name));
+        for name in &self.damaged {
+            let message = format!(
+                "the file {name} of the spool is damaged, and its outcomes are left out; when the run is resumed they are read again from the provider"
+            );
+            self.engine.tell(&Event::Warning { message: &message });
         }
         let snapshots = self.works.iter().map(|work| match &work.stage {
             Stage::Sealed(snapshot, undelivered) => (snapshot.clone(), *undelivered),
@@ -541,8 +558,22 @@ impl<'a> Job<'a> {
     /// Cancels the batch of a shard; one that has none gets none.
     async fn call_off(&mut self, at: usize) -> Result<()> {
         let work = &mut self.works[at];
+        if matches!(work.stage, Stage::Waiting) {
+            // A ledger that has rolled back may not know of its batch.
+            let recalled = self.engine.recall(&work.planned.shard, &mut work.noted);
+            match recalled.await {
+                Ok(None) => return work.seal_without(self.engine, never()).await,
+                Ok(Some(Created { batch, certainty })) => {
+                    work.stage = Stage::Going(Poll::new(self.engine, batch), certainty);
+                }
+                Err(error) => {
+                    self.stick(at, error);
+                    return Ok(());
+                }
+            }
+        }
+        let work = &mut self.works[at];
         match &work.stage {
-            Stage::Waiting => work.seal_without(self.engine, never()).await?,
             // It may be someone else's.
             Stage::Going(poll, Certainty::Presumed) => {
                 let message = format!(

@@ -81,9 +81,14 @@ impl Engine {
         let ours: HashMap<&Label, &BatchId> = ours.collect();
         let twice = known.iter().filter(|known| known.sent_twice);
         let mut unseen: HashSet<&BatchId> = twice.map(|known| &known.batch).collect();
+        let is_likely = !unseen.is_empty();
         let ask = |page: Option<Cursor>| async move {
             let options = ListOptions { limit: None, page };
-            self.retrying(|| self.provider.list(&options)).await
+            // A look that is likely to show nothing holds up no outcomes.
+            match is_likely {
+                true => self.retrying(|| self.provider.list(&options)).await,
+                false => self.provider.list(&options).await,
+            }
         };
         let mut pages = pin!(pages(ask));
         let (mut twins, mut looked, mut is_last) = (Vec::new(), 0, unseen.is_empty());

@@ -87,6 +87,7 @@ impl Engine {
         let _claim = self.holding(&run.id).await?;
         let run = &self.comparable(run).await?;
         let mut job = self.job(run).await?;
+        job.must_have_ended()?;
         let refilled = {
             let mut update = Update::new(&job, plan)?;
             let chosen = job.plan.ordinals_of(chosen)?;

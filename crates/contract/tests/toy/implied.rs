@@ -109,7 +109,6 @@ pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
             "a_download_that_breaks_off_is_read_again",
             "a_malformed_row_spoils_nothing_around_it",
             "a_part_is_read_as_lines",
-            "a_redirect_of_a_download_takes_nothing_along",
             "a_request_without_a_row_is_missing",
             "a_row_of_one_byte_more_spoils_only_itself",
             "a_row_of_the_most_bytes_is_delivered",

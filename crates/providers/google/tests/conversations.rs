@@ -435,20 +435,16 @@ async fn every_upload_has_a_name_of_its_own() {
 #[tokio::test]
 async fn a_search_ends_at_a_page_that_is_older_than_any_clock_is_wrong() {
     let mock = MockServer::start().await;
-    let operations = json!([listed("b", "other", None, "2026-11-08T08:59:59Z")]);
     answer(
         &mock,
         "GET",
         "/v1beta/batches",
         200,
-        json!({"operations": operations, "nextPageToken": "2"}),
+        json!({"operations": [listed("b", "other", None, "2026-11-08T08:59:59Z")], "nextPageToken": "2"}),
     )
     .await;
-    // By the provider's time of the newest batch before the create, not by the clock of this machine.
-    let intent = Intent {
-        watermark_at: lmbatch_core::parse_time("2026-11-10T09:00:00Z"),
-        ..intent("file")
-    };
+    let mut intent = intent("file");
+    intent.watermark_at = lmbatch_core::parse_time("2026-11-10T09:00:00Z");
     let found = google(&mock).find(&intent, None).await.unwrap();
     assert!(found.reached_watermark && found.candidates.is_empty());
 }
