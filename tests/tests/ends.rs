@@ -9,7 +9,6 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use lmbatch::durable::StateFolder;
 use lmbatch_tests::{Emulating, lines, lmbatch, said, write_input};
 use serde_json::{Value, json};
 
@@ -245,16 +244,20 @@ fn all_open_runs_are_resumed_in_turn_and_the_worst_end_counts() {
 }
 
 #[test]
-fn a_folder_that_another_process_holds_is_busy() {
+fn a_run_that_another_process_advances_is_busy() {
     let world = World::new(1);
-    assert_eq!(
-        world.run(&["--detach", "--run", "mine"]).status.code(),
-        Some(0)
-    );
-    let held = StateFolder::write(world.path().join(".lmbatch")).unwrap();
+    let begun = world.run(&["--detach", "--run", "mine", "--json"]);
+    assert_eq!(begun.status.code(), Some(0), "{}", said(&begun));
+    let run = one(&begun.stdout)["run"].as_str().unwrap().to_owned();
+    let locks = world.path().join(".lmbatch/locks");
+    std::fs::create_dir_all(&locks).unwrap();
+    let mut options = std::fs::File::options();
+    let held = options.write(true).create(true).truncate(false);
+    let held = held.open(locks.join(format!("{run}.lock"))).unwrap();
+    held.try_lock().unwrap();
     for args in [
-        &[&RUN[..], &["-o", "b.jsonl", "--json"]].concat()[..],
-        &["resume", "mine", "--once", "--json"],
+        &["resume", "mine", "--once", "--json"][..],
+        &["requeue", "mine", "--only", "errored", "--json"],
     ] {
         let output = world.at(args);
         assert_eq!(output.status.code(), Some(5), "{}", said(&output));

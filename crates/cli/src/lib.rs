@@ -87,12 +87,6 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report(&error, json).into(),
     };
-    let json = match &args.command {
-        Command::Run(run) => run.report.json,
-        Command::Resume(resume) => resume.options.report.json,
-        Command::Requeue(requeue) => requeue.resume.report.json,
-        _ => false,
-    };
     let exit = runtime.block_on(async {
         signals::survive_file_size_limit();
         tokio::spawn(signals::end_process());
