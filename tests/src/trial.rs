@@ -232,10 +232,20 @@ impl Trial {
         outcomes.try_collect().await
     }
 
-    /// Number of batches that the run needs.
+    /// Number of batches that the run needs. Where batches are known by their number of requests, no two of
+    /// them have the same as long as that is possible.
     pub fn batches(&self) -> u64 {
         let most = self.most.map_or(self.prompts.len(), |most| most as usize);
-        self.prompts.len().div_ceil(most) as u64
+        let (mut left, mut batches) = (self.prompts.len(), 0);
+        while left > 0 {
+            let fewer = match self.subject.provider == "anthropic" {
+                true => batches,
+                false => 0,
+            };
+            left = left.saturating_sub(most.saturating_sub(fewer).max(1));
+            batches += 1;
+        }
+        batches as u64
     }
 
     /// Says what is wrong with outcomes: an answer under another id, or a request without its one outcome.
