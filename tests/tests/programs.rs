@@ -18,7 +18,6 @@ fn asked() -> Vec<Value> {
     let ends = [
         "plain",
         "truncate",
-        "cut",
         "refuse",
         "filter",
         "tool",
@@ -27,7 +26,7 @@ fn asked() -> Vec<Value> {
         "think",
         "unknown-item",
         "expire",
-        "missing",
+        "unanswered",
         "twice",
         "foreign",
         "failed",
