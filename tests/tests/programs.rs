@@ -36,7 +36,7 @@ fn asked() -> Vec<Value> {
         .map(|(k, prompt)| json!({"id": format!("q{k}"), "prompt": format!("lmb:{prompt}")}))
         .collect();
     lines.push(
-        json!({"prompt": "lmb:schema-miss", "schema": {"type": "object"}, "metadata": {"k": [1]}}),
+        json!({"prompt": "lmb:schema-miss", "schema": {"type": "object", "properties": {"a": {"type": "string"}}}, "metadata": {"k": [1]}}),
     );
     lines
 }
