@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use lmbatch::openai::{Endpoint, OpenAiCodec};
 use lmbatch::{
-    Effort, Error, ErrorKind, Hyperparameters, LMInvoker, OnDoubt, Request, Retry, Tool, ToolChoice,
+    DoubtPolicy, Effort, Error, ErrorKind, Hyperparameters, LMInvoker, OnDoubt, Request, Retry,
+    Tool, ToolChoice,
 };
 use lmbatch_core::{
     BatchCodec as _, BatchId, BatchProvider as _, BatchStatus, Delivery, OutcomeView, PartRole,
@@ -26,6 +27,12 @@ async fn emulated(subject: &Subject, folder: &Path) -> (Emulator, LMInvoker) {
     let emulator = builder.seed(3).start().await.unwrap();
     let invoker = subject.invoker(&emulator);
     (emulator, invoker)
+}
+
+/// An invoker that soon gives up what a batch was paid for and its results do not hold.
+fn abandoning(invoker: LMInvoker) -> LMInvoker {
+    let invoker = invoker.on_doubt(OnDoubt::Abandon);
+    invoker.doubt(DoubtPolicy::within(Duration::from_millis(100)))
 }
 
 /// The requests of the one batch that an emulator keeps in its folder, each as its provider has it.
@@ -134,7 +141,7 @@ async fn w2_a_batch_that_was_made_without_keys_is_read_by_position_with_a_warnin
             .unwrap();
         assert_eq!(named["mine"].value().unwrap().text(), "echo: lmb:no-key 1");
         // By the handle nothing is guessed.
-        let invoker = invoker.on_doubt(OnDoubt::Abandon);
+        let invoker = abandoning(invoker);
         let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
         assert_eq!(outcomes["a"].status().as_str(), "missing");
         assert_eq!(outcomes["b"].value().unwrap().text(), "echo: 2");
@@ -230,7 +237,7 @@ async fn w5_one_bad_row_spoils_no_other() {
             ("fine", "y", "succeeded", None),
         ];
         // What is cut is paid for, and missing only once it is given up.
-        let invoker = invoker.on_doubt(OnDoubt::Abandon);
+        let invoker = abandoning(invoker);
         let outcomes = invoker
             .batch()
             .invoke(asked.map(|(id, prompt, ..)| (id, prompt)))
