@@ -122,9 +122,8 @@ fn a_run_says_first_where_it_is_recorded() {
     assert_eq!(first(&run(&[])), format!("state: {user}"));
     assert!(!stderr(&run(&["-q"])).contains("state:"));
     let json = run(&["--json", "-q"]);
-    let summary = String::from_utf8_lossy(&json.stdout).into_owned();
-    let summary: Value =
-        serde_json::from_str(summary.lines().last().unwrap_or_default()).expect("a summary");
+    // Rows are on standard output, so that the summary is not.
+    let summary: Value = serde_json::from_str(stderr(&json).trim()).expect("a summary alone");
     assert_eq!(summary["state"], user);
     // Then by what is made on purpose, which is used from below too, and by what is named.
     let init = plain(&emulating, home.path(), home.path(), &["init"]).output();
@@ -281,7 +280,7 @@ fn two_runs_wait_in_one_folder_at_once_and_other_commands_work_beside_them() {
     );
     for (args, says) in [
         (&["runs"][..], "one"),
-        (&["show", "two"], "batch of the run"),
+        (&["show", "two"], "its create was answered"),
         (&["purge", "old"], "files deleted"),
     ] {
         let beside = at(&emulating, home.path(), args);
@@ -329,7 +328,7 @@ fn the_same_command_follows_the_process_that_waits_and_writes_its_own_output() {
         assert_eq!(follows.status.code(), Some(0), "{said}");
         assert!(said.contains(ends), "{said}");
         if output == "out.jsonl" {
-            let named = format!("is advanced by process {pid}; waiting for it · 0 of 1 batches");
+            let named = format!("is advanced by process {pid}; waiting for it · batches 0/1");
             assert!(said.contains(&named), "{said}");
         }
         assert_eq!(lines(&home.path().join(output)).len(), 2);
