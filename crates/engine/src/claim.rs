@@ -121,7 +121,11 @@ impl Engine {
     pub(crate) async fn attach(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
         let engine = match options.once {
             true => self.claim(&run.id).await?,
-            false => self.follow(&run.id, options.deadline).await?,
+            false => {
+                let spent = self.clock.elapsed().saturating_sub(self.started());
+                let left = options.deadline.map(|limit| limit.saturating_sub(spent));
+                self.follow(&run.id, left).await?
+            }
         };
         let run = engine.recorded(run).await?;
         if run.finished {

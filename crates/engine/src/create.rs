@@ -148,9 +148,7 @@ impl Engine {
             shard.label
         );
         self.tell(&Event::Warning { message: &message });
-        if let (Some(sent), Some(own)) = (checksum, noted.checksum)
-            && sent != own
-        {
+        if !noted.is_of(checksum) {
             let intent = self.intent_of(shard, Staged::default());
             let looked = "other requests were sent under its label before the ledger was replaced";
             return Err(held(&intent, None, looked));
@@ -342,7 +340,8 @@ impl Engine {
     ) -> Result<Option<Created>> {
         // The process may have died between the two notes of the batch.
         if let Some(marks) = &noted.marks
-            && let Some((_, Marked::Created(batch))) = marks.read().await?
+            && let Some((checksum, Marked::Created(batch))) = marks.read().await?
+            && noted.is_of(checksum)
             && !intent.strangers.contains(&batch)
         {
             let proof = Proof::proved("it is noted beside the ledger");

@@ -25,7 +25,12 @@ pub(crate) struct Delivered {
     named: Named,
     /// Of these, the requests that a row says were answered or failed, not merely expired or cancelled.
     decided: Named,
+    /// Of these, the requests that a row says failed.
+    errored: Named,
 }
+
+/// What [`Delivered`] had noted at a time.
+pub(crate) type SoFar = [Named; 3];
 
 /// Requests that were named: one bit for each, by its place in the batch.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +57,8 @@ pub(crate) struct Promised {
     pub(crate) named: u64,
     /// Number of these whose row must say more than that they expired or were cancelled.
     pub(crate) decided: u64,
+    /// Number of rows that say that their request failed and stand for none of the decided.
+    pub(crate) errored: u64,
 }
 
 impl Delivered {
@@ -77,13 +84,18 @@ impl Delivered {
         if !matches!(verdict, Verdict::Expired | Verdict::Cancelled) {
             self.decided.set(place);
         }
+        if matches!(verdict, Verdict::Errored | Verdict::ErroredRetryable) {
+            self.errored.set(place);
+        }
         Ok(true)
     }
 
     /// Number of requests that ended by the provider's counts and that no row accounts for.
     pub(crate) fn short_of(&self, promised: &Promised) -> u64 {
         let named = promised.named.saturating_sub(self.named.count);
-        named.max(promised.decided.saturating_sub(self.decided.count))
+        let beside = self.errored.count.min(promised.errored);
+        let decided = self.decided.count.saturating_sub(beside);
+        named.max(promised.decided.saturating_sub(decided))
     }
 
     /// Number of different requests that rows have named.
@@ -93,19 +105,20 @@ impl Delivered {
     }
 
     /// The requests named so far, to go back to.
-    pub(crate) fn so_far(&self) -> (Named, Named) {
-        (self.named.clone(), self.decided.clone())
+    pub(crate) fn so_far(&self) -> SoFar {
+        [&self.named, &self.decided, &self.errored].map(Named::clone)
     }
 
     /// Goes back to the requests that were named at an earlier time.
-    pub(crate) fn restore(&mut self, (named, decided): (Named, Named)) {
-        (self.named, self.decided) = (named, decided);
+    pub(crate) fn restore(&mut self, so_far: SoFar) {
+        [self.named, self.decided, self.errored] = so_far;
     }
 }
 
 /// What the results of a batch must hold, by what the provider says of it: a row for each request that was
 /// answered or failed, and at least one row where a completed batch comes without counts. Some providers write
-/// no rows for what an expired or cancelled batch did not come to.
+/// no rows for what an expired or cancelled batch did not come to, and some have one count for that and for
+/// what failed: what is answered must still have its row then, beside those of as many failures.
 pub(crate) fn promised(snapshot: &BatchSnapshot, requests: Option<u64>) -> Promised {
     let counts = &snapshot.counts;
     let most = requests.unwrap_or(u64::MAX);
@@ -114,12 +127,37 @@ pub(crate) fn promised(snapshot: &BatchSnapshot, requests: Option<u64>) -> Promi
         return Promised {
             named: one,
             decided: one,
+            errored: 0,
+        };
+    }
+    let (succeeded, errored) = (counts.succeeded, counts.errored);
+    if counts_undone_as_failed(snapshot) {
+        let succeeded = succeeded.min(most);
+        return Promised {
+            named: succeeded,
+            decided: succeeded,
+            errored,
         };
     }
     Promised {
-        named: counts.succeeded.saturating_add(counts.errored).min(most),
-        decided: counts.succeeded.min(most),
+        named: succeeded.saturating_add(errored).min(most),
+        decided: succeeded.min(most),
+        errored: 0,
     }
+}
+
+/// Whether a batch that ended early may count as failed what it did not come to: by its counts every request
+/// has ended, and none has expired or was cancelled.
+fn counts_undone_as_failed(snapshot: &BatchSnapshot) -> bool {
+    let counts = &snapshot.counts;
+    let ended_early = matches!(
+        snapshot.status,
+        BatchStatus::Expired | BatchStatus::Cancelled
+    );
+    ended_early
+        && counts.expired == 0
+        && counts.cancelled == 0
+        && counts.total == Some(counts.finished())
 }
 
 /// Whether the provider counts the requests of the batch. A completed batch of which nothing has ended is
@@ -214,8 +252,23 @@ mod tests {
             assert!(all.note(ordinal, verdict).unwrap());
         }
         assert_eq!(all.count(), 4);
-        for (named, decided, short) in [(4, 2, 0), (5, 2, 1), (4, 4, 2), (0, 0, 0)] {
-            assert_eq!(all.short_of(&Promised { named, decided }), short);
+        for (named, decided, errored, short) in [
+            (4, 2, 0, 0),
+            (5, 2, 0, 1),
+            (4, 4, 0, 2),
+            (0, 0, 0, 0),
+            // Two rows say that they failed, and no more than so many stand for what was not answered.
+            (4, 2, 1, 1),
+            (4, 2, 2, 2),
+            (4, 2, 9, 2),
+            (0, 0, 2, 0),
+        ] {
+            let promised = Promised {
+                named,
+                decided,
+                errored,
+            };
+            assert_eq!(all.short_of(&promised), short, "{promised:?}");
         }
     }
 
@@ -230,32 +283,41 @@ mod tests {
             cancelled,
         };
         for (counts, status, requests, expected) in [
-            (counts(Some(8), 6, 2, 0, 0), Completed, Some(8), (8, 6)),
+            (counts(Some(8), 6, 2, 0, 0), Completed, Some(8), (8, 6, 0)),
             // What expired may have a row or none; what was answered has one.
-            (counts(Some(8), 3, 0, 5, 0), Expired, Some(8), (3, 3)),
-            (counts(Some(8), 3, 1, 0, 0), Expired, Some(8), (4, 3)),
-            (counts(Some(8), 0, 0, 0, 8), Cancelled, Some(8), (0, 0)),
-            (counts(None, 3, 0, 0, 0), Completed, Some(8), (3, 3)),
+            (counts(Some(8), 3, 0, 5, 0), Expired, Some(8), (3, 3, 0)),
+            (counts(Some(8), 3, 1, 0, 0), Expired, Some(8), (4, 3, 0)),
+            (counts(Some(8), 3, 1, 4, 0), Expired, Some(8), (4, 3, 0)),
+            (counts(Some(8), 0, 0, 0, 8), Cancelled, Some(8), (0, 0, 0)),
+            // What was not come to may be among the failed.
+            (counts(Some(8), 3, 5, 0, 0), Expired, Some(8), (3, 3, 5)),
+            (counts(Some(8), 0, 8, 0, 0), Cancelled, Some(8), (0, 0, 8)),
+            (counts(Some(8), 3, 5, 0, 0), Completed, Some(8), (8, 3, 0)),
+            (counts(None, 3, 0, 0, 0), Completed, Some(8), (3, 3, 0)),
             // Servers that count a failure among the completed as well promise no more than was sent.
-            (counts(Some(8), 8, 2, 0, 0), Completed, Some(8), (8, 8)),
+            (counts(Some(8), 8, 2, 0, 0), Completed, Some(8), (8, 8, 0)),
             (
                 counts(Some(8), u64::MAX, 2, 0, 0),
                 Completed,
                 Some(8),
-                (8, 8),
+                (8, 8, 0),
             ),
             // Without counts only a completed batch says that something was answered.
-            (counts(None, 0, 0, 0, 0), Completed, Some(8), (1, 1)),
-            (counts(Some(8), 0, 0, 0, 0), Completed, Some(8), (1, 1)),
-            (counts(None, 0, 0, 0, 0), Expired, Some(8), (0, 0)),
-            (counts(Some(8), 8, 0, 0, 0), Completed, None, (8, 8)),
+            (counts(None, 0, 0, 0, 0), Completed, Some(8), (1, 1, 0)),
+            (counts(Some(8), 0, 0, 0, 0), Completed, Some(8), (1, 1, 0)),
+            (counts(None, 0, 0, 0, 0), Expired, Some(8), (0, 0, 0)),
+            (counts(Some(8), 8, 0, 0, 0), Completed, None, (8, 8, 0)),
         ] {
             let snapshot = BatchSnapshot {
                 counts,
                 ..BatchSnapshot::new("b".into(), status)
             };
             let found = promised(&snapshot, requests);
-            assert_eq!((found.named, found.decided), expected, "{snapshot:?}");
+            assert_eq!(
+                (found.named, found.decided, found.errored),
+                expected,
+                "{snapshot:?}"
+            );
         }
     }
 }

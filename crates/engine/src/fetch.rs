@@ -19,10 +19,6 @@ use crate::policy::{Decision, OnDoubt};
 use crate::results::{Mark, Reading, Results};
 use crate::spool::Files;
 
-/// The spool's word for where each outcome's row lies; another one while the run may be advanced elsewhere.
-pub(crate) const INDEX: &str = "index";
-pub(crate) const PARTIAL_INDEX: &str = "partial-index";
-
 /// Reads all results of one batch into the spool.
 pub(crate) async fn fetch(
     engine: &Engine,
@@ -44,8 +40,7 @@ pub(crate) async fn fetch(
         Fetched::Whole { undelivered, .. } => undelivered,
         Fetched::Strangers => 0,
     };
-    let finish =
-        move |results: &mut Results| results.finish(vec![snapshot], vec![undelivered], INDEX);
+    let finish = move |results: &mut Results| results.finish(vec![snapshot], vec![undelivered]);
     let finished = harvest.with(finish).await??;
     harvest.tell_of(&finished);
     Ok(finished)
@@ -141,6 +136,8 @@ impl<'a> Harvest<'a> {
         let start = self.engine.clock.elapsed();
         let mut waits = self.engine.doubt.waits();
         let mut read_before = None;
+        // When parts that were read are read again.
+        let mut again_at = start;
         for asked in 1.. {
             let left = ended
                 .patience
@@ -152,8 +149,9 @@ impl<'a> Harvest<'a> {
                 .await
                 .map_err(about)?;
             let mut short = incomplete(batch, &promised, None);
-            let is_new = !set.parts.is_empty() && read_before.as_ref() != Some(&set.parts);
-            if set.complete || is_new || gives_up {
+            let is_new = read_before.as_ref() != Some(&set.parts);
+            let is_due = is_new || self.engine.clock.elapsed() >= again_at;
+            if set.complete || gives_up || !set.parts.is_empty() && is_due {
                 read_before = Some(set.parts.clone());
                 match self.parts(set.parts, ended.attempt, gives_up).await {
                     Ok(()) => {
@@ -187,17 +185,18 @@ impl<'a> Harvest<'a> {
                     }
                 }
                 self.with(move |results| results.undo(&mark)).await??;
+                let now = self.engine.clock.elapsed();
+                again_at = now + waits.next().unwrap_or(left).min(left);
             }
             if left.is_zero() && !gives_up {
                 return Err(short);
             }
             // Asking where the results are is cheap; reading them again is not.
             let wait = match set.complete {
-                false => Some(self.engine.polling.wait(asked, None)),
-                true => waits.next(),
+                false => self.engine.polling.wait(asked, None),
+                true => again_at.saturating_sub(self.engine.clock.elapsed()),
             };
-            let wait = wait.unwrap_or(left).min(left);
-            self.engine.pause(&short, wait).await;
+            self.engine.pause(&short, wait.min(left)).await;
         }
         Err(lost())
     }

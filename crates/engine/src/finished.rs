@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchId, BatchSnapshot, BatchStatus, Error, ErrorKind, RequestError, Result, Segment,
+    BatchId, BatchSnapshot, BatchStatus, Error, ErrorKind, RequestError, Result, Segment, SpoolFile,
 };
 
 use crate::run::NO_BATCH;
@@ -21,11 +21,11 @@ pub struct Finished {
     pub(crate) segments: Vec<Segment>,
     pub(crate) requests: u32,
     /// The file that says where each outcome's row lies.
-    pub(crate) index: String,
+    pub(crate) index: Arc<dyn SpoolFile>,
     /// The file of what goes back to the caller beside outcomes.
-    pub(crate) echo: String,
+    pub(crate) echo: Arc<dyn SpoolFile>,
     /// The file that says which shard each request went out in last, where there are several.
-    pub(crate) sent: Option<String>,
+    pub(crate) sent: Option<Arc<dyn SpoolFile>>,
     pub(crate) tally: Tally,
 }
 

@@ -92,6 +92,13 @@ impl Noted {
         self.sent_twice
     }
 
+    /// Whether a mark speaks of this shard's body, by the checksum of what was sent; it does where one of the
+    /// two has none.
+    pub(crate) fn is_of(&self, sent: Option<u32>) -> bool {
+        let both = sent.zip(self.checksum);
+        both.is_none_or(|(sent, own)| sent == own)
+    }
+
     /// Notes that a create is about to be sent: in the ledger, then beside it.
     pub(crate) async fn posting(&mut self, engine: &Engine, intent: &Intent) -> Result<()> {
         self.advance(engine, ShardState::Posting(intent.clone()))

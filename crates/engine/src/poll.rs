@@ -44,7 +44,8 @@ impl Poll {
     /// Asks once. `None`: it has not ended, and `next` says when to ask again.
     pub(crate) async fn ask(&mut self, engine: &Engine) -> Result<Option<BatchSnapshot>> {
         self.polls += 1;
-        let wait = match engine.provider.status(&self.batch).await {
+        let status = engine.provider.status(&self.batch).await;
+        let wait = match status.and_then(|snapshot| self.of_this(snapshot)) {
             Ok(snapshot) if snapshot.status.is_terminal() => {
                 engine.tell(&Event::Polled {
                     snapshot: &snapshot,
@@ -89,6 +90,18 @@ impl Poll {
         };
         self.next = engine.clock.elapsed() + wait;
         Ok(None)
+    }
+
+    /// A snapshot of another batch says nothing of this one: a cache or a proxy may have sent it, and rows of
+    /// this one would be looked for there.
+    fn of_this(&self, snapshot: BatchSnapshot) -> Result<BatchSnapshot> {
+        if snapshot.id == self.batch {
+            return Ok(snapshot);
+        }
+        let message = format!("the status is of the batch {}", snapshot.id);
+        Err(Error::malformed(message)
+            .with_operation("wait for the batch")
+            .with_retry(Retry::Temporary))
     }
 
     /// Whether patience is at its end, in words.

@@ -40,16 +40,14 @@ impl OutcomeReader {
         for segment in &finished.segments {
             segments.push((segment.part.clone(), files.open_named(&segment.name)?));
         }
-        let sent = finished.sent.as_deref().map(|name| files.open(name));
-        let sent = sent.transpose()?.map(Reader::new);
         Ok(Self {
             provider,
-            index: Reader::new(files.open(&finished.index)?),
-            echo: Reader::new(files.open(&finished.echo)?),
+            index: Reader::new(Arc::clone(&finished.index)),
+            echo: Reader::new(Arc::clone(&finished.echo)),
             segments,
             snapshots: finished.snapshots.clone(),
             undelivered: finished.undelivered.clone(),
-            sent,
+            sent: finished.sent.clone().map(Reader::new),
             checker: Checker::default(),
             requests: finished.requests,
             next: 0,

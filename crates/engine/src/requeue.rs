@@ -63,11 +63,8 @@ impl Job<'_> {
         for (planned, record) in new.shards.into_iter().zip(&records) {
             self.plan.shards.push(planned.clone());
             let durable = self.engine.is_durable();
-            self.works.push(Work {
-                planned,
-                noted: Noted::new(record, &self.plan.handles, durable),
-                stage: Stage::Waiting,
-            });
+            let noted = Noted::new(record, &self.plan.handles, durable);
+            self.works.push(Work::new(planned, noted, Stage::Waiting));
         }
         Ok(requests)
     }

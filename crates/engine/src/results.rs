@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use lmbatch_core::{
-    BatchProvider, BatchSnapshot, Error, ErrorKind, Result, ResultPart, Retry, Segment, Verdict,
+    BatchProvider, BatchSnapshot, Error, ErrorKind, Result, ResultPart, Retry, Segment, SpoolFile,
+    Verdict,
 };
 
-use crate::delivered::{Delivered, Named};
+use crate::delivered::{Delivered, SoFar};
 use crate::finished::{Finished, Tally};
 use crate::index::{BUFFER, Place, Reader, Sent, Writer};
 use crate::joiner::Joiner;
@@ -60,7 +61,7 @@ pub(crate) struct Reading {
     row: RowCutter,
     before: Tally,
     keyless_before: u32,
-    named_before: (Named, Named),
+    named_before: SoFar,
     /// The part that follows, where results come in pages.
     pub(crate) next: Option<ResultPart>,
 }
@@ -362,19 +363,18 @@ impl Results {
         &mut self,
         snapshots: Vec<BatchSnapshot>,
         undelivered: Vec<u64>,
-        name: &str,
     ) -> Result<Finished> {
         if let Joiner::Discover { echo, .. } = &mut self.joiner {
             echo.flush().map_err(spooled)?;
         }
         let requests = self.joiner.count();
-        let mut index = self.files.create(name)?;
+        let (file, mut index) = self.files.scratch()?;
         for ordinal in 0..requests {
             let place = self.places.get(ordinal).map_err(spooled)?;
             index.write_all(&place.to_bytes()).map_err(spooled)?;
         }
         index.flush().map_err(spooled)?;
-        Ok(self.finished(snapshots, undelivered, requests, name))
+        self.finished(snapshots, undelivered, requests, file, "echo")
     }
 
     /// The same of a run, whose output may hold only some of its requests.
@@ -384,22 +384,20 @@ impl Results {
         snapshots: Vec<BatchSnapshot>,
         undelivered: Vec<u64>,
         attempt: u32,
-        name: &str,
     ) -> Result<Finished> {
-        let sent = sent_table(attempt);
+        let sent = self.files.open(&sent_table(attempt))?;
         let Some(order) = plan.order()? else {
-            let finished = self.finish(snapshots, undelivered, name)?;
+            let finished = self.finish(snapshots, undelivered)?;
             return Ok(Finished {
                 sent: Some(sent),
                 ..finished
             });
         };
-        let mut table = Reader::new(self.files.open(&sent)?);
+        let mut table = Reader::new(sent);
         let sents = (0..plan.ordinals()).map(|_| Sent::read(&mut table).map_err(spooled));
         let sents: Vec<Sent> = sents.collect::<Result<_>>()?;
-        let mut index = self.files.create(name)?;
-        let lie = format!("{name}-sent");
-        let mut lies = self.files.create(&lie)?;
+        let (file, mut index) = self.files.scratch()?;
+        let (sent_file, mut lies) = self.files.scratch()?;
         for ordinal in order {
             let place = self.places.get(ordinal).map_err(spooled)?;
             index.write_all(&place.to_bytes()).map_err(spooled)?;
@@ -408,9 +406,8 @@ impl Results {
         index.flush().map_err(spooled)?;
         lies.flush().map_err(spooled)?;
         Ok(Finished {
-            sent: Some(lie),
-            echo: plan.echo(),
-            ..self.finished(snapshots, undelivered, plan.requests, name)
+            sent: Some(sent_file),
+            ..self.finished(snapshots, undelivered, plan.requests, file, &plan.echo())?
         })
     }
 
@@ -419,20 +416,21 @@ impl Results {
         snapshots: Vec<BatchSnapshot>,
         undelivered: Vec<u64>,
         requests: u32,
-        name: &str,
-    ) -> Finished {
-        Finished {
+        index: Arc<dyn SpoolFile>,
+        echo: &str,
+    ) -> Result<Finished> {
+        Ok(Finished {
             snapshots,
             undelivered,
             twins: Vec::new(),
             files: Arc::clone(&self.files),
             segments: std::mem::take(&mut self.segments),
             requests,
-            index: name.to_owned(),
-            echo: "echo".to_owned(),
+            index,
+            echo: self.files.open(echo)?,
             sent: None,
             tally: self.tally,
-        }
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::create::Created;
 use crate::delivered::Delivered;
 use crate::engine::{Engine, RunOptions, blocking};
 use crate::event::Event;
-use crate::fetch::{Ended, Fetched, Harvest, INDEX, PARTIAL_INDEX};
+use crate::fetch::{Ended, Fetched, Harvest};
 use crate::finished::Finished;
 use crate::joiner::Joiner;
 use crate::noted::Noted;
@@ -22,6 +22,7 @@ use crate::plan::{Plan, PlannedShard};
 use crate::policy::OnDoubt;
 use crate::poll::{Poll, unfinished};
 use crate::results::{Results, segment_number};
+use crate::spool::Files;
 
 /// Stands for the batch of a shard that has none, and will have none.
 pub(crate) const NO_BATCH: &str = "none";
@@ -53,6 +54,8 @@ pub(crate) struct Work {
     pub(crate) planned: PlannedShard,
     pub(crate) noted: Noted,
     pub(crate) stage: Stage,
+    /// Whether its body was checked by this process.
+    verified: bool,
 }
 
 /// Where a shard stands.
@@ -72,6 +75,24 @@ pub(crate) enum Stage {
 }
 
 impl Work {
+    pub(crate) fn new(planned: PlannedShard, noted: Noted, stage: Stage) -> Self {
+        Self {
+            planned,
+            noted,
+            stage,
+            verified: false,
+        }
+    }
+
+    /// Checks its body once, however often the provider has no room for its create.
+    async fn verify(&mut self, files: &Arc<Files>) -> Result<()> {
+        if !self.verified {
+            self.planned.verify(files).await?;
+            self.verified = true;
+        }
+        Ok(())
+    }
+
     fn is_to_be_created(&self) -> bool {
         matches!(self.stage, Stage::Waiting | Stage::Unsure(_))
     }
@@ -143,11 +164,8 @@ impl<'a> Job<'a> {
                 // Planned, staged, or refused by a provider that may have changed its mind.
                 _ => Stage::Waiting,
             };
-            works.push(Work {
-                planned: planned.clone(),
-                noted: Noted::new(&record, &plan.handles, engine.is_durable()),
-                stage,
-            });
+            let noted = Noted::new(&record, &plan.handles, engine.is_durable());
+            works.push(Work::new(planned.clone(), noted, stage));
         }
         let spoilt = harvest
             .with(move |results| read_again(results, sealed))
@@ -259,7 +277,7 @@ impl<'a> Job<'a> {
                 }
             }
         }
-        self.outcomes(snapshots, INDEX).await
+        self.outcomes(snapshots).await
     }
 
     /// What is sealed so far. Asks no one.
@@ -277,19 +295,15 @@ impl<'a> Job<'a> {
             _ => (going(BatchId::new(NO_BATCH)), 0),
         });
         let snapshots = snapshots.collect();
-        self.outcomes(snapshots, PARTIAL_INDEX).await
+        self.outcomes(snapshots).await
     }
 
-    async fn outcomes(
-        mut self,
-        batches: Vec<(BatchSnapshot, u64)>,
-        index: &'static str,
-    ) -> Result<Finished> {
+    async fn outcomes(mut self, batches: Vec<(BatchSnapshot, u64)>) -> Result<Finished> {
         let (snapshots, undelivered) = batches.into_iter().unzip();
         let (plan, attempt) = (self.plan, self.run.attempt);
         let finished = self
             .harvest
-            .with(move |results| results.finish_run(&plan, snapshots, undelivered, attempt, index))
+            .with(move |results| results.finish_run(&plan, snapshots, undelivered, attempt))
             .await??;
         self.harvest.tell_of(&finished);
         Ok(finished)
@@ -337,10 +351,13 @@ impl<'a> Job<'a> {
                 continue;
             }
             let work = &mut self.works[at];
-            let shard = &work.planned.shard;
             let created = match std::mem::replace(&mut work.stage, Stage::Waiting) {
-                Stage::Waiting => match work.planned.verify(&self.plan.files).await {
-                    Ok(()) => self.engine.create(shard, &mut work.noted).await,
+                Stage::Waiting => match work.verify(&self.plan.files).await {
+                    Ok(()) => {
+                        self.engine
+                            .create(&work.planned.shard, &mut work.noted)
+                            .await
+                    }
                     Err(error) => Err(error),
                 },
                 Stage::Unsure(intent) => {
@@ -350,8 +367,11 @@ impl<'a> Job<'a> {
                             self.call_off(at).await?;
                             continue;
                         }
-                        Ok(None) => match work.planned.verify(&self.plan.files).await {
-                            Ok(()) => self.engine.create(shard, &mut work.noted).await,
+                        Ok(None) => match work.verify(&self.plan.files).await {
+                            Ok(()) => {
+                                let shard = &work.planned.shard;
+                                self.engine.create(shard, &mut work.noted).await
+                            }
                             Err(error) => Err(error),
                         },
                         Err(error) => Err(error),
@@ -500,9 +520,10 @@ impl<'a> Job<'a> {
     }
 
     async fn finish(mut self) -> Result<Finished> {
-        self.note(self.run.attempt, true, &[]).await?;
+        // Before the run is noted as finished: from then on no process looks for them.
         let known = self.known_batches();
         let twins = self.engine.find_twins(known).await;
+        self.note(self.run.attempt, true, &[]).await?;
         let finished = self.sealed().await?;
         Ok(Finished { twins, ..finished })
     }

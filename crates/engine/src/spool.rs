@@ -54,9 +54,10 @@ impl Spool for FolderSpool {
         let mut options = Self::options();
         let file = options.write(true).create(true).truncate(true);
         let path = self.folder.join(name);
-        Ok(Box::new(Written(
-            self.handles.with_room(|| file.open(&path))?,
-        )))
+        Ok(Box::new(Written {
+            file: self.handles.with_room(|| file.open(&path))?,
+            folder: Some(self.folder.clone()),
+        }))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn SpoolFile>> {
@@ -85,20 +86,31 @@ impl Spool for FolderSpool {
     }
 }
 
-struct Written(File);
+struct Written {
+    file: File,
+    /// Where it lies, until its entry there is synced.
+    folder: Option<PathBuf>,
+}
 
 impl Write for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.file.write(bytes)
     }
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.file.flush()
     }
 }
 
 impl SpoolWriter for Written {
     fn sync(&mut self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()?;
+        // A file whose entry is lost with the power is lost as well.
+        #[cfg(unix)]
+        if let Some(folder) = &self.folder {
+            File::open(folder)?.sync_all()?;
+            self.folder = None;
+        }
+        Ok(())
     }
 }
 
@@ -252,6 +264,29 @@ impl SpoolWriter for NowhereWriter {
     }
 }
 
+/// Writes a file from front to back.
+struct Appending {
+    file: Arc<dyn SpoolFile>,
+    at: u64,
+}
+
+impl Write for Appending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_at(bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl SpoolWriter for Appending {
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The requests of a shard in a spool file.
 #[derive(Debug)]
 pub(crate) struct SpooledBody {
@@ -325,6 +360,18 @@ impl Files {
         let writer = writer.map_err(|e| Error::local("writing the spool", e))?;
         self.made().push(name);
         Ok(crate::index::Writer::new(writer))
+    }
+
+    /// A new file without a name, with what writes it from front to back. What is derived from the record is
+    /// kept there: of two readers of one run neither may see the other's.
+    pub(crate) fn scratch(&self) -> Result<(Arc<dyn SpoolFile>, crate::index::Writer), Error> {
+        let file = self.spool.scratch();
+        let file = file.map_err(|e| Error::local("writing the spool", e))?;
+        let appending = Appending {
+            file: Arc::clone(&file),
+            at: 0,
+        };
+        Ok((file, crate::index::Writer::new(Box::new(appending))))
     }
 
     pub(crate) fn open(&self, what: &str) -> Result<Arc<dyn SpoolFile>, Error> {

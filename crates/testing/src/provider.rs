@@ -51,6 +51,8 @@ pub struct Script {
     pub late_results: u32,
     /// Rows instead of the echoed ones.
     pub rows: Option<Vec<u8>>,
+    /// Batch that the first status answer is of, as one that has expired, whichever was asked for.
+    pub first_status_of: Option<BatchId>,
     /// Rows that the first read gives, whatever comes after.
     pub first_rows: Option<Vec<u8>>,
     /// Rows of one batch instead of the echoed ones.
@@ -312,6 +314,16 @@ impl BatchProvider for MemoryProvider {
 
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
         let mut state = self.called("status");
+        if let Some(other) = state.script.first_status_of.take() {
+            let counts = RequestCounts {
+                total: Some(3),
+                ..RequestCounts::default()
+            };
+            return Ok(BatchSnapshot {
+                counts,
+                ..BatchSnapshot::new(other, BatchStatus::Expired)
+            });
+        }
         let wish = state.script.wishes.pop_front().flatten();
         let end = state.script.end.clone().unwrap_or(BatchStatus::Completed);
         let status = state.script.statuses.pop_front().unwrap_or(Ok(end))?;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
     Candidate, Certainty, Cursor, Error, Found, Intent, KeyHint, Label, ListOptions, Page, Remnant,
-    RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard, Staged,
-    Upload, parse_provider_time,
+    RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard, Staged, Upload,
+    parse_provider_time,
 };
 use lmbatch_http::Identity;
 use serde_json::Value;
@@ -278,7 +278,7 @@ fn snapshot(operation: Operation) -> BatchSnapshot {
         "successfulRequestCount",
         "failedRequestCount",
     ];
-    let counts = undone(lmbatch_http::counts(stats, names), &status);
+    let counts = lmbatch_http::counts(stats, names);
     let model = metadata.model.as_deref();
     let model = model.map(|model| model.strip_prefix("models/").unwrap_or(model).to_owned());
     BatchSnapshot {
@@ -294,24 +294,6 @@ fn snapshot(operation: Operation) -> BatchSnapshot {
         input_file: input_file(&metadata).map(Into::into),
         problems: operation.error.iter().map(problem).collect(),
         ..BatchSnapshot::new(id, status)
-    }
-}
-
-/// Google has no count for what an expired or cancelled batch did not come to, and writes no results of an
-/// expired one (ai.google.dev/gemini-api/docs/batch-api, 2026-11). Rows of what it counts as failed are not
-/// waited for there.
-fn undone(counts: RequestCounts, status: &BatchStatus) -> RequestCounts {
-    let (mut expired, mut cancelled, mut errored) = (0, 0, 0);
-    match status {
-        BatchStatus::Expired => expired = counts.errored,
-        BatchStatus::Cancelled => cancelled = counts.errored,
-        _ => errored = counts.errored,
-    }
-    RequestCounts {
-        errored,
-        expired,
-        cancelled,
-        ..counts
     }
 }
 
@@ -333,7 +315,7 @@ fn problem(error: &Status) -> BatchProblem {
 
 #[cfg(test)]
 mod tests {
-    use lmbatch_core::{ErrorKind, parse_time};
+    use lmbatch_core::{ErrorKind, RequestCounts, parse_time};
     use serde_json::json;
 
     use super::*;
@@ -392,29 +374,6 @@ mod tests {
             .duration_since(std::time::UNIX_EPOCH)
             .unwrap();
         assert_eq!(created.subsec_nanos(), 123_456_789);
-    }
-
-    #[test]
-    fn what_a_batch_did_not_come_to_is_not_counted_as_failed() {
-        for (state, errored, expired, cancelled) in [
-            ("BATCH_STATE_SUCCEEDED", 2, 0, 0),
-            ("BATCH_STATE_FAILED", 2, 0, 0),
-            ("BATCH_STATE_EXPIRED", 0, 2, 0),
-            ("JOB_STATE_CANCELLED", 0, 0, 2),
-        ] {
-            let found = snapshot_of(json!({"name": "batches/b", "metadata": {
-                "state": state,
-                "batchStats": {"requestCount": "5", "successfulRequestCount": "3", "failedRequestCount": "2"},
-            }}));
-            let expected = RequestCounts {
-                total: Some(5),
-                succeeded: 3,
-                errored,
-                expired,
-                cancelled,
-            };
-            assert_eq!(found.counts, expected, "{state}");
-        }
     }
 
     #[test]

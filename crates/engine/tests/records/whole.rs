@@ -1,94 +1,18 @@
 //! Results that are not whole, and files that are damaged: what is read again, held, and never paid again.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
 use std::sync::Arc;
 
-use futures::{TryStreamExt as _, stream};
 use lmbatch_core::{
-    BatchId, BatchStatus, Delivery, Error, ErrorKind, Ledger as _, Outcome, Request, RequestCounts,
-    RequestId, Retry, RunRecord, ShardState, Spool as _,
+    BatchId, BatchStatus, Delivery, Error, ErrorKind, Ledger as _, RequestCounts, Retry,
+    ShardState, Spool as _,
 };
-use lmbatch_engine::{
-    Engine, Finished, LMInvoker, MemoryLedger, OnDoubt, Run, RunOptions, RunOutput,
-};
-use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
+use lmbatch_engine::{FolderSpool, OnDoubt, RunOptions};
+use lmbatch_testing::Script;
 
-struct World {
-    provider: Arc<MemoryProvider>,
-    ledger: Arc<MemoryLedger>,
-    spool: Arc<MemorySpool>,
-    invoker: LMInvoker,
-}
-
-impl World {
-    fn new(script: Script) -> Self {
-        let clock = Arc::new(TestClock::default());
-        let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
-        let ledger = Arc::new(MemoryLedger::default());
-        let spool = Arc::new(MemorySpool::default());
-        let invoker = LMInvoker::shared(provider.clone(), "m")
-            .clock(clock)
-            .rng(Arc::new(TestRng::new(7)))
-            .record(ledger.clone(), spool.clone());
-        Self {
-            provider,
-            ledger,
-            spool,
-            invoker,
-        }
-    }
-
-    fn run(&self, asked: &[(&str, &str)]) -> Run<'_> {
-        let requests = asked
-            .iter()
-            .map(|(id, prompt)| Ok::<_, std::io::Error>(Request::new(*id, *prompt)));
-        let requests: Vec<_> = requests.collect();
-        self.invoker
-            .batch()
-            .run("mine")
-            .requests(stream::iter(requests))
-    }
-
-    async fn record(&self) -> RunRecord {
-        self.ledger.runs().await.unwrap().remove(0)
-    }
-
-    fn engine(&self) -> &Engine {
-        self.invoker.engine()
-    }
-}
-
-async fn told(output: &RunOutput) -> Vec<String> {
-    let outcomes: Vec<(RequestId, Outcome)> =
-        output.outcomes().unwrap().try_collect().await.unwrap();
-    outcomes
-        .iter()
-        .map(|(id, outcome)| one(id.as_str(), outcome))
-        .collect()
-}
-
-fn one(id: &str, outcome: &Outcome) -> String {
-    match outcome.value() {
-        Ok(output) => format!("{id}: {}", output.text()),
-        Err(_) => format!("{id}: {}", outcome.status()),
-    }
-}
-
-/// What the record says, each as the id and the status.
-fn read(engine: &Engine, finished: &Finished) -> Vec<String> {
-    let mut reader = engine.outcomes(finished).unwrap();
-    let mut said = Vec::new();
-    while let Some(answered) = reader.next().unwrap() {
-        said.push(format!(
-            "{} {:?}",
-            answered.id.as_str(),
-            answered.answer.problem()
-        ));
-    }
-    said
-}
-
-const ASKED: [(&str, &str); 3] = [("a", "one"), ("b", "two"), ("c", "three")];
+use crate::world::{ASKED, World, read, told};
 
 #[tokio::test]
 async fn requests_that_may_have_been_answered_never_go_out_again() {
@@ -135,12 +59,8 @@ async fn requests_that_may_have_been_answered_never_go_out_again() {
             ..RunOptions::default()
         };
         let finished = giving_up.resume(&run, options).await.unwrap();
-        let said = read(&giving_up, &finished);
-        assert!(
-            said.iter()
-                .all(|said| said.ends_with("Some(Missing)") || said.ends_with("None")),
-            "{said:?}"
-        );
+        let given_up = ["a", "b", "c"].map(|id| format!("{id}: missing"));
+        assert_eq!(read(&giving_up, &finished), given_up, "{what}");
         assert_eq!(world.provider.accepted(), 1, "{what}");
     }
 }
@@ -219,8 +139,7 @@ async fn a_damaged_file_of_results_is_read_again_and_nothing_is_paid_again() {
         let options = RunOptions::default();
         let finished = world.engine().answered(&run, options).await.unwrap();
         let said = read(world.engine(), &finished);
-        assert_eq!(said.len(), 3);
-        assert!(said.iter().all(|said| said.ends_with("None")), "{said:?}");
+        assert_eq!(said, ["a: one", "b: two", "c: three"]);
         assert_eq!(world.provider.accepted(), 1);
     }
 }
@@ -245,5 +164,75 @@ async fn a_damaged_file_that_cannot_be_had_again_is_named_and_nothing_is_sent() 
         assert_eq!(error.kind(), ErrorKind::Local, "{error}");
         assert!(error.to_string().contains(&name), "{error}");
         assert_eq!(world.provider.accepted(), 0);
+    }
+}
+
+/// A cache gives the status of some other batch, by which nothing was answered.
+#[tokio::test]
+async fn a_status_of_another_batch_is_not_believed() {
+    let world = World::new(Script {
+        first_status_of: Some(BatchId::new("b9")),
+        ..Script::default()
+    });
+    let output = world.run(&ASKED).max_attempts(3).await.unwrap();
+    assert_eq!(told(&output).await, ["a: one", "b: two", "c: three"]);
+    assert_eq!(world.provider.accepted(), 1);
+    assert_eq!(world.provider.times("status").len(), 2);
+}
+
+/// Some providers have one count for what failed and for what an expired or cancelled batch did not come to,
+/// and write no rows of the latter.
+#[tokio::test]
+async fn rows_of_what_a_batch_did_not_come_to_are_not_waited_for_and_answers_are() {
+    for end in [BatchStatus::Expired, BatchStatus::Cancelled] {
+        for (succeeded, errored, is_held) in [(0, 3, false), (1, 2, true)] {
+            let what = format!("{end:?} {succeeded}");
+            let world = World::new(Script {
+                rows: Some(Vec::new()),
+                end: Some(end.clone()),
+                counts: Some(RequestCounts {
+                    total: Some(3),
+                    succeeded,
+                    errored,
+                    ..RequestCounts::default()
+                }),
+                ..Script::default()
+            });
+            let went = world.run(&ASKED).await;
+            if is_held {
+                assert_eq!(went.unwrap_err().kind(), ErrorKind::Timeout, "{what}");
+                continue;
+            }
+            let ended = ["a", "b", "c"].map(|id| format!("{id}: {end}"));
+            assert_eq!(told(&went.unwrap()).await, ended, "{what}");
+            assert_eq!(world.provider.times("read").len(), 1, "{what}");
+        }
+    }
+}
+
+/// Each reader makes its own index of where the rows lie, in a file that no other can open.
+#[tokio::test]
+async fn two_readers_of_one_run_do_not_disturb_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new(Script::default());
+    let spool = Arc::new(FolderSpool::new(folder.path()));
+    world.invoker = world.invoker.clone().record(world.ledger.clone(), spool);
+    world.run(&ASKED).await.unwrap();
+    let files = || -> BTreeMap<OsString, Vec<u8>> {
+        let entries = fs::read_dir(folder.path()).unwrap();
+        let entries = entries.map(|entry| entry.unwrap());
+        entries
+            .map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap()))
+            .collect()
+    };
+    let before = files();
+    let run = world.record().await;
+    let first = world.engine().sealed(&run).await.unwrap();
+    let second = world.engine().partial(&run).await.unwrap();
+    let third = world.engine().sealed(&run).await.unwrap();
+    assert_eq!(files(), before, "a reader writes nothing that has a name");
+    for finished in [&second, &third, &first] {
+        let said = read(world.engine(), finished);
+        assert_eq!(said, ["a: one", "b: two", "c: three"]);
     }
 }

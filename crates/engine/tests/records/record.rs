@@ -1,96 +1,20 @@
 //! Runs in a record, over a provider in memory: what is sent again, read back, and left behind.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use futures::{TryStreamExt as _, stream};
+use futures::stream;
 use lmbatch_core::{
     AccountId, BatchId, BatchProvider as _, BatchStatus, ContentView, Delivery, Error, ErrorKind,
-    GenerateView, Hyperparameters, Ledger as _, MessageView, Outcome, Remnant, Request, RequestId,
-    RequestView, Result, Retry, Role, RunRecord, Text,
+    GenerateView, Hyperparameters, Ledger as _, MessageView, Remnant, Request, RequestView, Result,
+    Retry, Role, RunRecord, Text,
 };
 use lmbatch_engine::{
-    BatchLimit, DoubtPolicy, Engine, Entry, Finished, IdView, LMInvoker, Left, MemoryLedger,
-    OnDoubt, RequestSource, Run, RunOptions, RunOutput, Sourced,
+    BatchLimit, DoubtPolicy, Entry, IdView, Left, OnDoubt, RequestSource, RunOptions, Sourced,
 };
-use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
+use lmbatch_testing::Script;
 
-struct World {
-    provider: Arc<MemoryProvider>,
-    ledger: Arc<MemoryLedger>,
-    invoker: LMInvoker,
-}
-
-impl World {
-    fn new(script: Script) -> Self {
-        let clock = Arc::new(TestClock::default());
-        let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
-        let ledger = Arc::new(MemoryLedger::default());
-        let spool = Arc::new(MemorySpool::default());
-        let invoker = LMInvoker::shared(provider.clone(), "m")
-            .clock(clock)
-            .rng(Arc::new(TestRng::new(7)))
-            .record(ledger.clone(), spool);
-        Self {
-            provider,
-            ledger,
-            invoker,
-        }
-    }
-
-    fn run(&self, asked: &[(&str, &str)]) -> Run<'_> {
-        let requests = asked
-            .iter()
-            .map(|(id, prompt)| Ok::<_, std::io::Error>(Request::new(*id, *prompt)));
-        let requests: Vec<_> = requests.collect();
-        self.invoker
-            .batch()
-            .run("mine")
-            .requests(stream::iter(requests))
-    }
-
-    async fn record(&self) -> RunRecord {
-        self.ledger.runs().await.unwrap().remove(0)
-    }
-
-    fn engine(&self) -> &Engine {
-        self.invoker.engine()
-    }
-}
-
-async fn told(output: &RunOutput) -> Vec<String> {
-    let outcomes: Vec<(RequestId, Outcome)> =
-        output.outcomes().unwrap().try_collect().await.unwrap();
-    outcomes
-        .iter()
-        .map(|(id, outcome)| one(id.as_str(), outcome))
-        .collect()
-}
-
-fn one(id: &str, outcome: &Outcome) -> String {
-    match outcome.value() {
-        Ok(output) => format!("{id}: {}", output.text()),
-        Err(_) => format!("{id}: {}", outcome.status()),
-    }
-}
-
-/// What the record says, each as the id and the status.
-fn read(engine: &Engine, finished: &Finished) -> Vec<String> {
-    let mut reader = engine.outcomes(finished).unwrap();
-    let mut said = Vec::new();
-    while let Some(answered) = reader.next().unwrap() {
-        said.push(format!(
-            "{} {:?}",
-            answered.id.as_str(),
-            answered.answer.problem()
-        ));
-    }
-    said
-}
-
-const ASKED: [(&str, &str); 3] = [("a", "one"), ("b", "two"), ("c", "three")];
+use crate::world::{ASKED, World, read, told};
 
 #[tokio::test]
 async fn what_is_chosen_goes_out_again_and_the_last_answer_counts() {
@@ -216,7 +140,7 @@ async fn a_record_is_read_while_its_run_goes_on_and_after_it_has_ended() {
     assert!(refused.to_string().contains("has not ended"), "{refused}");
     let partial = world.engine().partial(&run).await.unwrap();
     assert!(!partial.is_whole());
-    assert_eq!(read(world.engine(), &partial), ["\"a\" None", "\"b\" None"]);
+    assert_eq!(read(world.engine(), &partial), ["a: one", "b: two"]);
     let finished = world
         .engine()
         .resume(&run, RunOptions::default())

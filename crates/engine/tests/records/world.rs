@@ -1,0 +1,103 @@
+//! What the tests of records share.
+
+use std::sync::Arc;
+
+use futures::{TryStreamExt as _, stream};
+use lmbatch_core::{ItemView, Ledger as _, Outcome, OutcomeView, Request, RequestId, RunRecord};
+use lmbatch_engine::{AnswerView, Engine, Finished, LMInvoker, MemoryLedger, Run, RunOutput};
+use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
+
+/// A provider in memory, and a record over it.
+pub(crate) struct World {
+    pub(crate) provider: Arc<MemoryProvider>,
+    pub(crate) ledger: Arc<MemoryLedger>,
+    pub(crate) spool: Arc<MemorySpool>,
+    pub(crate) invoker: LMInvoker,
+}
+
+impl World {
+    pub(crate) fn new(script: Script) -> Self {
+        let clock = Arc::new(TestClock::default());
+        let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
+        let ledger = Arc::new(MemoryLedger::default());
+        let spool = Arc::new(MemorySpool::default());
+        let invoker = LMInvoker::shared(provider.clone(), "m")
+            .clock(clock)
+            .rng(Arc::new(TestRng::new(7)))
+            .record(ledger.clone(), spool.clone());
+        Self {
+            provider,
+            ledger,
+            spool,
+            invoker,
+        }
+    }
+
+    pub(crate) fn run(&self, asked: &[(&str, &str)]) -> Run<'_> {
+        let requests = asked
+            .iter()
+            .map(|(id, prompt)| Ok::<_, std::io::Error>(Request::new(*id, *prompt)));
+        let requests: Vec<_> = requests.collect();
+        self.invoker
+            .batch()
+            .run("mine")
+            .requests(stream::iter(requests))
+    }
+
+    pub(crate) async fn record(&self) -> RunRecord {
+        self.ledger.runs().await.unwrap().remove(0)
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.invoker.engine()
+    }
+}
+
+/// The outcomes of a run, each as its id and the text or the status.
+pub(crate) async fn told(output: &RunOutput) -> Vec<String> {
+    let outcomes: Vec<(RequestId, Outcome)> =
+        output.outcomes().unwrap().try_collect().await.unwrap();
+    outcomes
+        .iter()
+        .map(|(id, outcome)| one(id.as_str(), outcome))
+        .collect()
+}
+
+fn one(id: &str, outcome: &Outcome) -> String {
+    match outcome.value() {
+        Ok(output) => format!("{id}: {}", output.text()),
+        Err(_) => format!("{id}: {}", outcome.status()),
+    }
+}
+
+/// The same as the record has it, of requests whose ids are words.
+pub(crate) fn read(engine: &Engine, finished: &Finished) -> Vec<String> {
+    let mut reader = engine.outcomes(finished).unwrap();
+    let mut said = Vec::new();
+    while let Some(answered) = reader.next().unwrap() {
+        let what = match &answered.answer {
+            AnswerView::Row {
+                outcome: OutcomeView::Succeeded(output),
+                ..
+            } => output.items.iter().map(text).collect(),
+            AnswerView::Row { outcome, .. } => format!("{:?}", outcome.verdict()).to_lowercase(),
+            AnswerView::Missing => "missing".to_owned(),
+            AnswerView::Malformed => "malformed".to_owned(),
+        };
+        said.push(format!(
+            "{}: {what}",
+            answered.id.as_str().trim_matches('"')
+        ));
+    }
+    said
+}
+
+fn text(item: &ItemView<'_>) -> String {
+    match item {
+        ItemView::Text(text) => text.decode().into_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Three requests, each as its id and its prompt.
+pub(crate) const ASKED: [(&str, &str); 3] = [("a", "one"), ("b", "two"), ("c", "three")];
