@@ -85,6 +85,7 @@ impl Job<'_> {
             nonce: self.plan.nonce.clone(),
             files: Arc::clone(&self.plan.files),
             attempt: self.run.attempt,
+            asked: self.run.asked,
             requests: self.plan.ordinals(),
             shards: self.plan.shards.clone(),
             chosen,
@@ -152,6 +153,8 @@ struct Again {
     nonce: Nonce,
     files: Arc<Files>,
     attempt: u32,
+    /// Attempt for which the caller last chose requests: those that it did not choose stay as they are.
+    asked: u32,
     requests: u32,
     shards: Vec<PlannedShard>,
     chosen: Chosen,
@@ -211,6 +214,10 @@ impl Again {
         let end = ends.get(shard).and_then(Option::as_ref);
         // What an earlier attempt said is no word about the last one.
         let attempt = self.shards.get(shard).map_or(0, |planned| planned.attempt);
+        // Its caller chose others when the run was asked for more.
+        if attempt < self.asked {
+            return Ok(false);
+        }
         Ok(match results.verdict(ordinal, attempt)? {
             RETRYABLE | EXPIRED => true,
             0 => end.is_some_and(|end| end.leaves_unanswered(sent.place)),

@@ -60,7 +60,10 @@ impl Engine {
             let shards = update.refill.finish()?;
             (changes, Refilled { shards, checksums }, order)
         };
-        job.run.asked = job.run.attempt + 1;
+        // Of a run that goes on, what is unchanged keeps its attempts; of one that has ended, its outcomes.
+        if job.must_have_ended().is_ok() {
+            job.run.asked = job.run.attempt + 1;
+        }
         job.run.requests = plan.requests;
         job.run.digest = plan.digest.clone();
         job.run.order = Some(order);

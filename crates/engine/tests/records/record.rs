@@ -467,6 +467,62 @@ async fn what_is_chosen_goes_out_as_another_plan_has_it() {
     }
 }
 
+/// Requests of each batch that the provider accepted.
+fn sizes(world: &World) -> Vec<usize> {
+    let body = |batch| world.provider.body(batch);
+    let lines = |body: Vec<u8>| body.iter().filter(|byte| **byte == b'\n').count();
+    (0..world.provider.accepted())
+        .map(body)
+        .map(lines)
+        .collect()
+}
+
+/// Every batch expires with no request answered.
+#[tokio::test]
+async fn later_attempts_send_only_the_requests_that_were_chosen_for_the_first() {
+    let expires = || Script {
+        end: Some(BatchStatus::Expired),
+        rows: Some(Vec::new()),
+        ..Script::default()
+    };
+    let thrice = RunOptions {
+        max_attempts: Some(3),
+        ..RunOptions::default()
+    };
+    let same = World::new(expires());
+    same.run(&ASKED).max_attempts(1).await.unwrap();
+    let run = same.record().await;
+    let chosen = HashSet::from([1]);
+    assert_eq!(same.engine().requeue(&run, &chosen).await.unwrap(), 1);
+    same.engine().resume(&run, thrice).await.unwrap();
+    assert_eq!(sizes(&same), [3, 1, 1, 1]);
+
+    let other = World::new(expires());
+    other.run(&ASKED).max_attempts(1).await.unwrap();
+    let run = other.record().await;
+    let changed = [("a", "one"), ("b", "zwei"), ("c", "three")];
+    let plan = Box::new(Asked(changed.to_vec().into_iter()));
+    let plan = other.engine().plan(plan).await.unwrap();
+    other
+        .engine()
+        .requeue_as(&run, &chosen, &plan)
+        .await
+        .unwrap();
+    let run = other.record().await;
+    other.engine().resume(&run, thrice).await.unwrap();
+    assert_eq!(sizes(&other), [3, 1, 1, 1]);
+
+    let updated = World::new(expires());
+    updated.run(&ASKED).max_attempts(1).await.unwrap();
+    let run = updated.record().await;
+    let plan = Box::new(Asked(changed.to_vec().into_iter()));
+    let plan = updated.engine().plan(plan).await.unwrap();
+    let (run, changes) = updated.engine().update(&run, &plan).await.unwrap();
+    assert_eq!((changes.unchanged, changes.changed), (2, 1));
+    updated.engine().resume(&run, thrice).await.unwrap();
+    assert_eq!(sizes(&updated), [3, 1, 1, 1]);
+}
+
 #[tokio::test]
 async fn what_a_request_needs_is_told_by_the_run_that_finds_a_bad_one() {
     let world = World::new(Script::default());
