@@ -48,7 +48,7 @@ pub(crate) fn line(answered: &Answered<'_>, origin: &Origin, out: &mut Vec<u8>) 
     if origin.raw {
         out.extend_from_slice(b",\"raw\":");
         match answered.raw {
-            Some(raw) => raw.write(out),
+            Some(raw) => raw.write_json(out),
             None => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b"}\n");
@@ -80,6 +80,10 @@ pub(crate) fn line(answered: &Answered<'_>, origin: &Origin, out: &mut Vec<u8>) 
         text("response_id", id, out);
     }
     failed(&answered.answer, out);
+    if answered.replaced > 0 {
+        key("replaced_characters", out);
+        out.extend_from_slice(answered.replaced.to_string().as_bytes());
+    }
     if let Some(metadata) = answered.metadata {
         out.extend_from_slice(b",\"metadata\":");
         metadata.write(out);

@@ -87,6 +87,12 @@ kinds! {
     Connection = "connection": "the connection failed",
     /// The reply could not be read.
     MalformedReply = "malformed_reply": "the reply could not be read",
+    /// A row of the results belongs to the request, and its answer cannot be read. It was paid for, and is
+    /// not asked again.
+    ///
+    /// # Troubleshooting
+    /// The bytes are kept in the record: ask for raw rows to see them.
+    MalformedAnswer = "malformed_answer": "the answer could not be read",
     /// The reply would have led elsewhere with our key or our requests.
     ForeignOrigin = "foreign_origin": "the provider pointed to an origin that is not allowed",
     /// The provider took the request and answered that it failed.

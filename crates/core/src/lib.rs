@@ -8,6 +8,7 @@ mod account;
 mod attachment;
 mod batch;
 mod clock;
+mod codec;
 mod error;
 mod factory;
 mod handles;
@@ -16,6 +17,7 @@ mod input;
 mod intent;
 mod json;
 mod ledger;
+mod legible;
 mod media;
 mod options;
 mod outcome;
@@ -40,6 +42,7 @@ pub use batch::{
     ResultSet, RowStream, Shard, ShardBody, Staged, Upload, WireIdRule,
 };
 pub use clock::{Clock, Rng};
+pub use codec::{BatchCodec, Opened, RowContent, read_row, surround};
 pub use error::{Delivery, Error, ErrorKind, Result, Retry};
 pub use factory::{Connection, ProviderFactory};
 pub use handles::HandleSource;
@@ -55,11 +58,12 @@ pub use ledger::{
     Cleaned, Ledger, Order, RunClaim, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool,
     SpoolFile, SpoolWriter,
 };
+pub use legible::{RawRow, legible_id, mend_surrogates};
 pub use media::{known_media_type, media_type_of};
 pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};
 pub use outcome::{Outcome, OutcomeStatus, Problem};
 pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};
-pub use provider::{BatchCodec, BatchProvider};
+pub use provider::BatchProvider;
 pub use request_error::{RequestError, RowError};
 pub use status::{BatchProblem, BatchSnapshot, BatchStatus, RequestCounts};
 pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, compact, write_string};

@@ -1,4 +1,4 @@
-//! What an adapter is: a pure codec, and a provider that has one and talks.
+//! The half of an adapter that talks to its provider.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,56 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    AccountId, BatchClass, BatchId, BatchSnapshot, Capabilities, Cursor, Error, Found, Frame,
-    Intent, KeyHint, Label, Limits, ListOptions, Page, ProviderId, Remnant, RequestError,
-    RequestView, Result, ResultPart, ResultSet, RowError, RowStream, RowView, Scanned, Shard,
-    Staged, Upload, WireId,
+    AccountId, BatchCodec, BatchId, BatchSnapshot, Cursor, Error, Found, Intent, KeyHint,
+    ListOptions, Page, Remnant, Result, ResultPart, ResultSet, RowStream, Shard, Staged, Upload,
 };
-
-/// How a provider says things. Pure: no I/O, no clock.
-pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
-    /// The provider's name.
-    fn id(&self) -> &ProviderId;
-
-    /// What it can do.
-    fn capabilities(&self) -> &Capabilities;
-
-    /// What the request must share with others to share their batch; an error if the provider
-    /// cannot take it.
-    fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError>;
-
-    /// What a batch of the class may hold.
-    fn limits(&self, class: &BatchClass) -> Limits;
-
-    /// What stands around encoded requests; lines unless said otherwise.
-    fn frame(&self, class: &BatchClass, label: &Label) -> Frame {
-        let _ = (class, label);
-        Frame::LINES
-    }
-
-    /// Appends the request as the provider wants it, without separators and on one line.
-    fn encode(
-        &self,
-        class: &BatchClass,
-        id: &WireId,
-        request: &RequestView<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), RequestError>;
-
-    /// Whose row it is and what came of it, without reading the answer.
-    ///
-    /// Law: where this is `Ok`, [`decode`](Self::decode) is `Ok` with the same id, and its verdict
-    /// differs only by a succeeded row that turns out to be malformed.
-    fn scan<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<Scanned<'a>, RowError> {
-        self.decode(part, row).map(|row| Scanned {
-            id: row.id,
-            verdict: row.outcome.verdict(),
-        })
-    }
-
-    /// The whole row. Independent of how the provider is configured.
-    fn decode<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError>;
-}
 
 /// A provider's batch service. One exchange a method: it never retries, sleeps or pages; the engine does.
 #[async_trait]

@@ -9,6 +9,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::value::RawValue;
 
+use crate::legible::surrogate;
+
 /// Brackets inside brackets that a value may have.
 pub const MAX_DEPTH: usize = 100;
 
@@ -218,12 +220,6 @@ fn check_escapes(token: &str) -> Result<(), JsonError> {
         at += 12;
     }
     Ok(())
-}
-
-fn surrogate(bytes: &[u8]) -> Option<u16> {
-    let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
-    let unit = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    (0xd800..=0xdfff).contains(&unit).then_some(unit)
 }
 
 fn check_value(text: &str) -> Result<(), JsonError> {

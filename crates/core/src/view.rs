@@ -406,7 +406,7 @@ impl<'a> FailureView<'a> {
     /// A row that is this request's and holds nothing that can be read.
     pub fn malformed() -> Self {
         Self {
-            kind: ErrorKind::MalformedReply,
+            kind: ErrorKind::MalformedAnswer,
             code: None,
             http_status: None,
             message: Some(Text::Plain("the row holds no answer that can be read")),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use lmbatch_core::{BatchId, Json, OutcomeView, OutputView, Problem};
+use lmbatch_core::{BatchId, Json, OutcomeView, OutputView, Problem, RawRow};
 
 /// One request with what came of it.
 #[derive(Debug)]
@@ -18,7 +18,9 @@ pub struct Answered<'a> {
     /// Whether a structured answer was asked for.
     pub schema_asked: bool,
     /// The provider's row as it came, where there is one.
-    pub raw: Option<Json<'a>>,
+    pub raw: Option<RawRow<'a>>,
+    /// Number of half characters (lone surrogate escapes) of the row that were replaced by U+FFFD.
+    pub replaced: u32,
     /// What came of it.
     pub answer: AnswerView<'a>,
 }

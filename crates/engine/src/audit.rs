@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lmbatch_core::{
     BatchId, BatchStatus, Error, OutcomeView, RequestCounts, Result, RunRecord, Segment,
-    ShardRecord, ShardState, TokenUsage,
+    ShardRecord, ShardState, TokenUsage, mend_surrogates,
 };
 
 use crate::engine::Engine;
@@ -196,6 +196,8 @@ impl<'a> Count<'a> {
         };
         let provider = Arc::clone(&results.provider);
         let codec = provider.codec();
+        let mut scratch = Vec::new();
+        let (row, _) = mend_surrogates(row, &mut scratch);
         let Ok(scanned) = codec.scan(&segment.part, row) else {
             return Ok(());
         };

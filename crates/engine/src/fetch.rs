@@ -148,7 +148,7 @@ impl<'a> Harvest<'a> {
                 .retrying(|| self.engine.provider.results(batch))
                 .await
                 .map_err(about)?;
-            let mut short = incomplete(batch, &promised, None);
+            let mut short = incomplete(batch, &promised, None, 0);
             let is_new = read_before.as_ref() != Some(&set.parts);
             let is_due = is_new || self.engine.clock.elapsed() >= again_at;
             if set.complete || gives_up || !set.parts.is_empty() && is_due {
@@ -165,13 +165,16 @@ impl<'a> Harvest<'a> {
                             return Ok(Fetched::Strangers);
                         }
                         let is_whole = read.short == 0 && (set.complete || promised.named > 0);
-                        if !strangers && is_whole || gives_up {
+                        // What broke on its way is whole when it is read again.
+                        let is_final = asked > 1 || left.is_zero();
+                        let broken = read.tally.broken - mark.tally.broken;
+                        if !strangers && is_whole && (broken == 0 || is_final) || gives_up {
                             return Ok(Fetched::Whole {
                                 segments: read.segments,
                                 undelivered: read.short,
                             });
                         }
-                        short = incomplete(batch, &promised, Some(read.short));
+                        short = incomplete(batch, &promised, Some(read.short), broken);
                     }
                     // Some providers call results gone that are not there yet.
                     Err(error) if is_for_now(&error) && left.is_zero() && is_gone(&error) => {
@@ -328,6 +331,10 @@ impl<'a> Harvest<'a> {
             (tally.foreign, "name no request of this batch (ignored)"),
             (tally.malformed, "could not be read"),
             (
+                tally.broken,
+                "are not JSON, and whose id is legible (their requests end as malformed_answer and are not sent again)",
+            ),
+            (
                 tally.keyless,
                 "name no request (without a handle they are numbered in the order in which they came, which may not be the order in which they were sent)",
             ),
@@ -380,12 +387,18 @@ fn is_gone(error: &Error) -> bool {
 }
 
 /// Results that are not whole. They are paid for: nothing of the batch is sent again on its account.
-fn incomplete(batch: &lmbatch_core::BatchId, promised: &Promised, short: Option<u64>) -> Error {
+fn incomplete(
+    batch: &lmbatch_core::BatchId,
+    promised: &Promised,
+    short: Option<u64>,
+    broken: u64,
+) -> Error {
     let shown = match short {
         Some(short) if short > 0 => format!(
             "{} requests of the batch have ended, and its results lack {short} of them",
             promised.named
         ),
+        Some(_) if broken > 0 => format!("{broken} rows of the results are not JSON"),
         _ => {
             "the batch has ended, and the provider does not show all of its results yet".to_owned()
         }

@@ -45,6 +45,8 @@ pub(crate) struct Tally {
     pub(crate) duplicates: u64,
     pub(crate) foreign: u64,
     pub(crate) malformed: u64,
+    /// Rows that are not JSON, and whose id is legible.
+    pub(crate) broken: u64,
     pub(crate) keyless: u64,
 }
 

@@ -4,7 +4,7 @@
 use futures::StreamExt as _;
 use lmbatch_core::{
     BatchId, BatchSnapshot, Chunk, Error, ErrorKind, Nonce, OutcomeView, Result, ResultPart, Retry,
-    WireId,
+    WireId, mend_surrogates,
 };
 
 use crate::engine::Engine;
@@ -73,9 +73,10 @@ impl Engine {
             return Ok(None);
         }
         let look = || async {
-            let (mut rows, mut found) = (0, None);
+            let (mut rows, mut found, mut scratch) = (0, None, Vec::new());
             let visit = |part: &ResultPart, row: &[u8]| {
                 rows += 1;
+                let (row, _) = mend_surrogates(row, &mut scratch);
                 let scanned = self.provider.codec().scan(part, row);
                 let id = scanned.ok().and_then(|scanned| scanned.id);
                 found = id.and_then(|id| WireId::parts(&id.decode()).map(|(nonce, _)| nonce));
@@ -97,8 +98,9 @@ impl Engine {
     ) -> Result<Survey> {
         let codec = self.provider.codec();
         let look = || async {
-            let mut survey = Survey::default();
+            let (mut survey, mut scratch) = (Survey::default(), Vec::new());
             let visit = |part: &ResultPart, row: &[u8]| {
+                let (row, _) = mend_surrogates(row, &mut scratch);
                 let scanned = codec.scan(part, row).ok();
                 let id = scanned.and_then(|scanned| scanned.id);
                 match id.and_then(|id| WireId::parse_ordinal(nonce, &id.decode())) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lmbatch_core::{
     BatchProvider, BatchSnapshot, BatchStatus, Error, ErrorKind, FailureView, Json, OutcomeView,
-    RequestError, Result, ResultPart, SpoolFile, Text,
+    RawRow, RequestError, Result, ResultPart, SpoolFile, Text, mend_surrogates,
 };
 
 use crate::answer::{AnswerView, Answered, Structured};
@@ -28,6 +28,8 @@ pub struct OutcomeReader {
     requests: u32,
     next: u32,
     row: Vec<u8>,
+    /// The row with whole characters only, where it holds half ones.
+    mended: Vec<u8>,
     record: Echo,
     current: Option<RequestError>,
     _files: Arc<crate::spool::Files>,
@@ -52,6 +54,7 @@ impl OutcomeReader {
             requests: finished.requests,
             next: 0,
             row: Vec::new(),
+            mended: Vec::new(),
             record: Echo::default(),
             current: None,
             _files: Arc::clone(&finished.files),
@@ -91,8 +94,10 @@ impl OutcomeReader {
             part = Some(from);
         }
         let asked = !self.record.schema.is_empty();
-        let (answer, raw) = match (part, &self.current) {
-            (Some(part), _) => match self.provider.codec().decode(part, &self.row) {
+        let raw = part.is_some().then(|| RawRow::new(&self.row));
+        let (row, replaced) = mend_surrogates(&self.row, &mut self.mended);
+        let answer = match (part, &self.current) {
+            (Some(part), _) => match self.provider.codec().decode(part, row) {
                 Ok(row) => {
                     let structured = match (&row.outcome, std::str::from_utf8(&self.record.schema))
                     {
@@ -102,24 +107,18 @@ impl OutcomeReader {
                         _ if asked => Structured::Absent,
                         _ => Structured::NotAsked,
                     };
-                    let raw = std::str::from_utf8(&self.row)
-                        .ok()
-                        .and_then(|row| Json::new(row.trim()).ok());
-                    (
-                        AnswerView::Row {
-                            outcome: row.outcome,
-                            structured,
-                        },
-                        raw,
-                    )
+                    AnswerView::Row {
+                        outcome: row.outcome,
+                        structured,
+                    }
                 }
-                Err(_) => (AnswerView::Malformed, None),
+                Err(_) => AnswerView::Malformed,
             },
             // Where counts say that more was answered than was delivered, this may be one of those.
             (None, None) if self.undelivered.get(shard).is_some_and(|count| *count > 0) => {
-                (AnswerView::Missing, None)
+                AnswerView::Missing
             }
-            (None, refused) => (rowless(&snapshot.status, refused.as_ref(), asked), None),
+            (None, refused) => rowless(&snapshot.status, refused.as_ref(), asked),
         };
         let id = json(&self.record.id)?;
         let metadata = if self.record.metadata.is_empty() {
@@ -134,6 +133,7 @@ impl OutcomeReader {
             batch: Some(&snapshot.id).filter(|batch| batch.as_str() != NO_BATCH),
             schema_asked: asked,
             raw,
+            replaced,
             answer,
         }))
     }

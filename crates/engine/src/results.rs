@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use lmbatch_core::{
     BatchProvider, BatchSnapshot, Error, ErrorKind, Result, ResultPart, Retry, Segment, SpoolFile,
-    Verdict,
+    Verdict, mend_surrogates, read_row,
 };
 
 use crate::delivered::{Delivered, SoFar};
@@ -206,7 +206,7 @@ impl Results {
             })?;
             at += read as u64;
         }
-        row.end(|row, offset| self.note(&segment.part, number, row, offset))?;
+        row.end(|row, offset| self.note_last(&segment.part, number, row, offset))?;
         let noted = segment.checksum;
         let whole = at == segment.bytes;
         self.segments.push(segment);
@@ -270,7 +270,7 @@ impl Results {
         let Reading {
             row, part, number, ..
         } = &mut reading;
-        row.end(|row, offset| self.note(part, *number, row, offset))?;
+        row.end(|row, offset| self.note_last(part, *number, row, offset))?;
         if self.tally.is_spoilt(&reading.before, self.takes_keyless()) {
             self.drop_reading(reading)?;
             return Err(Error::malformed("none of it is a row of results")
@@ -301,6 +301,24 @@ impl Results {
         Ok(())
     }
 
+    /// Notes where the last row lies, which has no line end. One that is not whole JSON was cut off on its
+    /// way: its request has no outcome yet.
+    fn note_last(
+        &mut self,
+        part: &ResultPart,
+        segment: u32,
+        row: Option<&[u8]>,
+        offset: u64,
+    ) -> Result<()> {
+        let is_cut = row.is_some_and(|row| !row.trim_ascii().is_empty() && !is_json(row));
+        if is_cut {
+            self.tally.rows += 1;
+            self.tally.malformed += 1;
+            return Ok(());
+        }
+        self.note(part, segment, row, offset)
+    }
+
     /// Notes where a row lies. `None`: the row was too long to be looked at.
     fn note(
         &mut self,
@@ -318,6 +336,8 @@ impl Results {
             return Ok(());
         };
         let provider = Arc::clone(&self.provider);
+        let mut scratch = Vec::new();
+        let (row, _) = mend_surrogates(row, &mut scratch);
         let Ok(scanned) = provider.codec().scan(part, row) else {
             self.tally.malformed += 1;
             return Ok(());
@@ -340,6 +360,9 @@ impl Results {
             self.tally.foreign += u64::from(scanned.id.is_some());
             return Ok(());
         };
+        if scanned.verdict == Verdict::Errored && !is_json(row) {
+            self.tally.broken += 1;
+        }
         let known = self.places.get(ordinal).map_err(spooled)?;
         let attempt = |segment: u32| self.attempts[segment as usize];
         let later = !known.is_none() && attempt(segment) > attempt(known.segment);
@@ -438,4 +461,8 @@ impl Results {
 pub(crate) fn segment_number(name: &str) -> u32 {
     let digits = name.rsplit('-').next().unwrap_or_default();
     digits.parse().unwrap_or(0)
+}
+
+fn is_json(row: &[u8]) -> bool {
+    read_row::<serde::de::IgnoredAny>(row).is_ok()
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,11 +13,12 @@ use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
     Candidate, Capabilities, Certainty, Chunk, Clock, ContentView, CreateProof, Cursor, Error,
     ErrorKind, FailureView, FinishReason, Found, Intent, ItemView, Label, Limits, ListOptions,
-    OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant, RequestCounts, RequestError,
-    RequestView, Result, ResultPart, ResultSet, RowError, RowStream, RowView, Shard, Staged, Text,
-    TokenUsage, WireId, WireIdRule,
+    Opened, OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant, RequestCounts,
+    RequestError, RequestView, Result, ResultPart, ResultSet, RowContent, RowError, RowStream,
+    Shard, Staged, Text, Token, TokenUsage, WireId, WireIdRule, read_row, surround,
 };
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// What the provider is to do, in order; when a list is used up it behaves well.
 #[derive(Debug, Default)]
@@ -429,7 +431,7 @@ struct Row<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
     #[serde(borrow)]
-    text: Option<Text<'a>>,
+    text: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<Cow<'a, str>>,
 }
@@ -465,19 +467,16 @@ impl BatchCodec for MemoryCodec {
         }
     }
 
-    fn encode(
+    fn body(
         &self,
         _: &BatchClass,
-        id: &WireId,
         request: &RequestView<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
         let RequestView::Generate(generate) = request else {
             return Err(RequestError::unsupported("only generate requests"));
         };
-        out.extend_from_slice(b"{\"id\":");
-        Text::Plain(id.as_str()).write_json(out);
-        out.extend_from_slice(b",\"text\":\"");
+        out.push(b'"');
         for message in &generate.messages {
             for content in &message.contents {
                 match content {
@@ -486,35 +485,56 @@ impl BatchCodec for MemoryCodec {
                 }
             }
         }
-        out.extend_from_slice(b"\"}");
+        out.push(b'"');
         Ok(())
     }
 
-    fn decode<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
-        let row: Row<'a> = serde_json::from_slice(row).map_err(|_| RowError)?;
-        let id = row.id;
-        let outcome = match row.error {
-            Some(word) if word == "expired" => OutcomeView::Expired,
-            Some(word) => OutcomeView::Errored(FailureView {
+    fn wrap(&self, _: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
+        let mut before = b"{\"id\":".to_vec();
+        Text::Plain(id.as_str()).write_json(&mut before);
+        before.extend_from_slice(b",\"text\":");
+        surround(body, &before, b"}", out);
+    }
+
+    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+        let row: Row<'a> = read_row(row)?;
+        let content = match (row.error, row.text) {
+            (Some(word), _) if word == "expired" => RowContent::Ended(OutcomeView::Expired),
+            (Some(word), text) => RowContent::Ended(OutcomeView::Errored(FailureView {
                 kind: ErrorKind::ProviderInternal,
                 code: Some(word),
                 http_status: Some(500),
-                message: row.text,
+                message: text.and_then(|text| Token::from_raw(text).ok().map(Text::Token)),
                 retryable: true,
-            }),
-            None => OutcomeView::Succeeded(OutputView {
-                items: row.text.map(ItemView::Text).into_iter().collect(),
-                finish_reason: FinishReason::Stop,
-                usage: TokenUsage {
-                    input_tokens: 1,
-                    output_tokens: 1,
-                    ..TokenUsage::default()
-                },
-                model: None,
-                response_id: None,
-                problem: None,
-            }),
+            })),
+            (None, Some(text)) => RowContent::Answer(text),
+            (None, None) => RowContent::Ended(OutcomeView::Errored(FailureView::malformed())),
         };
-        Ok(RowView { id, outcome })
+        Ok(Opened {
+            id: row.id,
+            content,
+        })
+    }
+
+    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
+        let Ok(text) = Token::from_raw(raw) else {
+            return OutcomeView::Errored(FailureView::malformed());
+        };
+        OutcomeView::Succeeded(OutputView {
+            items: vec![ItemView::Text(Text::Token(text))],
+            finish_reason: FinishReason::Stop,
+            usage: TokenUsage {
+                input_tokens: 1,
+                output_tokens: 1,
+                ..TokenUsage::default()
+            },
+            model: None,
+            response_id: None,
+            problem: None,
+        })
+    }
+
+    fn id_members(&self) -> &'static [&'static [&'static str]] {
+        &[&["id"]]
     }
 }

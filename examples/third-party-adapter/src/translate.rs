@@ -1,13 +1,16 @@
 //! Pure: a request into a line of JSON, a row of the results into an outcome.
 
+use std::ops::Range;
+
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, FailureView, FinishReason, Frame,
-    Label, Limits, Object, OutcomeView, OutputView, ProviderId, RequestError, RequestView,
-    ResultPart, Retry, RowError, RowView, Text, WireId,
+    Label, Limits, Opened, OutcomeView, OutputView, ProviderId, RequestError, RequestView,
+    ResultPart, Retry, RowError, Text, WireId, read_row, surround,
 };
 use lmbatch_http::{Told, kind_of};
 use serde::Deserialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 /// Requests go in a file that is uploaded first, or in the create itself.
 pub(crate) const FILE: &str = "file";
@@ -21,9 +24,15 @@ const TAKES: &[&str] = &["system", "max_output_tokens", "temperature"];
 struct Row<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
+    error: Option<Failure<'a>>,
+}
+
+/// What else a row has that is an answer.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
     answer: Option<Text<'a>>,
     end: Option<String>,
-    error: Option<Failure<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -88,10 +97,9 @@ impl BatchCodec for AcmeCodec {
         }
     }
 
-    fn encode(
+    fn body(
         &self,
         _: &BatchClass,
-        id: &WireId,
         request: &RequestView<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
@@ -106,32 +114,45 @@ impl BatchCodec for AcmeCodec {
             "turns": turns.collect::<Result<Vec<_>, RequestError>>()?,
             "max_tokens": parameters.max_output_tokens, "temperature": parameters.temperature,
         });
-        let mut ask = ask.to_string().into_bytes();
+        let at = out.len();
+        out.extend_from_slice(ask.to_string().as_bytes());
         // The caller's own parameters go into the request, and never reach its id.
-        parameters.lay_over(0, &mut ask)?;
-        let mut line = Object::new(out);
-        line.str("id", id.as_str());
-        line.key("request").append(&mut ask);
-        line.end();
-        Ok(())
+        parameters.lay_over(at, out)
     }
 
-    fn decode<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
-        let text = std::str::from_utf8(row).map_err(|_| RowError)?;
-        let row: Row<'a> = serde_json::from_str(text).map_err(|_| RowError)?;
-        let end = end(row.end.as_deref());
-        let outcome = match (row.error, row.answer) {
-            (Some(error), _) => OutcomeView::Errored(failed(error)),
-            (None, Some(text)) => OutcomeView::Succeeded(OutputView::text(text, end)),
-            // It is this request's row, and says nothing.
-            (None, None) => OutcomeView::Errored(FailureView::malformed()),
+    fn wrap(&self, _: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
+        let before = format!("{{\"id\":{},\"request\":", json!(id.as_str()));
+        surround(body, before.as_bytes(), b"}", out);
+    }
+
+    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+        let (id, failed) = match read_row::<Row<'a>>(row)? {
+            Row {
+                id,
+                error: Some(error),
+            } => (id, failed(error)),
+            Row { id, error: None } => return Ok(Opened::answer(id, read_row(row)?)),
         };
-        let id = row.id;
-        Ok(RowView { id, outcome })
+        Ok(Opened::ended(id, OutcomeView::Errored(failed)))
+    }
+
+    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
+        match serde_json::from_str(raw.get()) {
+            Ok(Answer {
+                answer: Some(text),
+                end,
+            }) => OutcomeView::Succeeded(OutputView::text(text, ended(end.as_deref()))),
+            // It is this request's row, and says nothing.
+            _ => OutcomeView::Errored(FailureView::malformed()),
+        }
+    }
+
+    fn id_members(&self) -> &'static [&'static [&'static str]] {
+        &[&["id"]]
     }
 }
 
-fn end(word: Option<&str>) -> FinishReason {
+fn ended(word: Option<&str>) -> FinishReason {
     match word {
         None | Some("full_stop") => FinishReason::Stop,
         Some("token_limit") => FinishReason::Length,

@@ -1,13 +1,16 @@
 //! What is pure of Acme's adapter.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, ErrorKind, FailureView,
-    FinishReason, ItemView, Limits, OutcomeView, OutputView, ProviderId, RequestError, RequestView,
-    ResultPart, RowError, RowView, Scanned, Text, TokenUsage, Verdict, WireId, WireIdRule,
+    FinishReason, ItemView, Limits, Opened, OutcomeView, OutputView, ProviderId, RequestError,
+    RequestView, ResultPart, RowError, Scanned, Text, TokenUsage, Verdict, WireId, WireIdRule,
+    read_row, surround,
 };
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// The one body that Acme takes as it is.
 const ENDPOINT: &str = "/ask";
@@ -24,7 +27,7 @@ struct Row<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
     #[serde(borrow)]
-    answer: Option<Text<'a>>,
+    answer: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<Failure<'a>>,
 }
@@ -133,16 +136,12 @@ impl BatchCodec for AcmeCodec {
         }
     }
 
-    fn encode(
+    fn body(
         &self,
         _: &BatchClass,
-        id: &WireId,
         request: &RequestView<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
-        out.extend_from_slice(b"{\"id\":");
-        lmbatch_core::write_string(&self.sent_id(id.as_str()), out);
-        out.extend_from_slice(b",\"ask\":");
         match request {
             RequestView::Raw(raw) => raw.body.write(out),
             RequestView::Generate(generate) => {
@@ -158,10 +157,17 @@ impl BatchCodec for AcmeCodec {
             }
             _ => return Err(RequestError::unsupported("acme: only questions")),
         }
-        out.push(b'}');
         Ok(())
     }
 
+    fn wrap(&self, _: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
+        let mut before = b"{\"id\":".to_vec();
+        lmbatch_core::write_string(&self.sent_id(id.as_str()), &mut before);
+        before.extend_from_slice(b",\"ask\":");
+        surround(body, &before, b"}", out);
+    }
+
+    // Core's own would always agree.
     fn scan<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<Scanned<'a>, RowError> {
         let row = self.decode(part, row).map(|row| Scanned {
             id: row.id,
@@ -176,14 +182,13 @@ impl BatchCodec for AcmeCodec {
         row
     }
 
-    fn decode<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
-        let text = std::str::from_utf8(row).map_err(|_| RowError)?;
+    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
         if self.broken("unknown_members_of_a_row_change_nothing")
-            && text.contains("contract_unknown")
+            && String::from_utf8_lossy(row).contains("contract_unknown")
         {
             return Err(RowError);
         }
-        let row: Row<'a> = serde_json::from_str(text).map_err(|_| RowError)?;
+        let row: Row<'a> = read_row(row)?;
         let strip = self.broken("ids_on_the_wire_keep_the_declared_rule");
         let id = row.id.map(|id| match id.decode().strip_prefix("x-") {
             Some(rest) if strip => leaked(rest),
@@ -196,36 +201,46 @@ impl BatchCodec for AcmeCodec {
             message,
             retryable: !self.broken("a_failure_of_the_provider_may_be_asked_again"),
         };
-        let outcome = match (row.error, row.answer) {
+        Ok(match (row.error, row.answer) {
             (Some(_), _) if self.broken("an_errored_row_is_one_errored_outcome") => {
-                OutcomeView::Errored(told(None))
+                Opened::ended(id, OutcomeView::Errored(told(None)))
             }
-            (Some(error), _) => OutcomeView::Errored(told(error.words)),
-            (None, Some(text)) => OutcomeView::Succeeded(self.answer(text)),
+            (Some(error), _) => Opened::ended(id, OutcomeView::Errored(told(error.words))),
+            (None, Some(text)) => Opened::answer(id, text),
             (None, None) if self.broken("a_row_with_nothing_but_its_id_is_not_an_answer") => {
-                OutcomeView::Succeeded(self.answer(Text::Plain("")))
+                Opened::ended(id, self.said(Text::Plain("")))
             }
-            (None, None) => OutcomeView::Errored(FailureView::malformed()),
-        };
-        Ok(RowView { id, outcome })
+            (None, None) => Opened::malformed(id),
+        })
+    }
+
+    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
+        match serde_json::from_str(raw.get()) {
+            Ok(text) => self.said(text),
+            Err(_) => OutcomeView::Errored(FailureView::malformed()),
+        }
+    }
+
+    fn id_members(&self) -> &'static [&'static [&'static str]] {
+        &[&["id"]]
     }
 }
 
 impl AcmeCodec {
-    fn answer<'a>(&self, text: Text<'a>) -> OutputView<'a> {
+    fn said<'a>(&self, text: Text<'a>) -> OutcomeView<'a> {
         let text = if self.broken("answers_come_back_byte_for_byte") {
             leaked(&text.decode().replace("\r\n", "\n"))
         } else {
             text
         };
-        OutputView {
+        OutcomeView::Succeeded(OutputView {
             items: vec![ItemView::Text(text)],
             finish_reason: FinishReason::Stop,
             usage: TokenUsage::default(),
             model: None,
             response_id: None,
             problem: None,
-        }
+        })
     }
 }
 

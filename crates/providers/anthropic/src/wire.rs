@@ -93,13 +93,6 @@ pub(crate) struct RowResult<'a> {
     pub(crate) error: Option<&'a RawValue>,
 }
 
-/// Only whose row it is, where nothing else can be read.
-#[derive(Deserialize)]
-pub(crate) struct RowId<'a> {
-    #[serde(borrow)]
-    pub(crate) custom_id: Option<Text<'a>>,
-}
-
 #[derive(Deserialize)]
 pub(crate) struct Message<'a> {
     #[serde(borrow)]

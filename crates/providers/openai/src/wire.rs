@@ -137,13 +137,6 @@ pub(crate) struct BodyStatus<'a> {
     pub(crate) error: Option<&'a RawValue>,
 }
 
-/// Only whose row it is, where nothing else can be read.
-#[derive(Deserialize)]
-pub(crate) struct RowId<'a> {
-    #[serde(borrow)]
-    pub(crate) custom_id: Option<Text<'a>>,
-}
-
 /// A body of any endpoint.
 #[derive(Deserialize)]
 pub(crate) struct Body<'a> {

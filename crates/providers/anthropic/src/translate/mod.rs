@@ -7,13 +7,15 @@ mod request;
 mod schema;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, Frame, GenerateView, Label,
-    Limits, ProviderId, RequestError, RequestView, ResultPart, RowError, RowView, Scanned,
+    Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResultPart, RowError,
     SourceView, WireId, WireIdRule,
 };
+use serde_json::value::RawValue;
 
 use crate::config::AnthropicConfig;
 use crate::wire::RawSampling;
@@ -136,16 +138,12 @@ impl BatchCodec for AnthropicCodec {
         Frame::list("{\"requests\":[", "]}")
     }
 
-    fn encode(
+    fn body(
         &self,
         _: &BatchClass,
-        id: &WireId,
         request: &RequestView<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
-        out.extend_from_slice(b"{\"custom_id\":");
-        lmbatch_core::write_string(id.as_str(), out);
-        out.extend_from_slice(b",\"params\":");
         match request {
             RequestView::Raw(raw) => raw.body.write(out),
             RequestView::Generate(generate) => {
@@ -155,16 +153,26 @@ impl BatchCodec for AnthropicCodec {
             }
             _ => return Err(RequestError::unsupported(ONLY)),
         }
-        out.push(b'}');
         Ok(())
     }
 
-    fn scan<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Scanned<'a>, RowError> {
-        outcome::scan(row)
+    fn wrap(&self, _: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
+        let mut before = b"{\"custom_id\":".to_vec();
+        lmbatch_core::write_string(id.as_str(), &mut before);
+        before.extend_from_slice(b",\"params\":");
+        lmbatch_core::surround(body, &before, b"}", out);
     }
 
-    fn decode<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
-        outcome::decode(row)
+    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+        outcome::open(row)
+    }
+
+    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
+        outcome::answer(raw)
+    }
+
+    fn id_members(&self) -> &'static [&'static [&'static str]] {
+        &[&["custom_id"]]
     }
 }
 

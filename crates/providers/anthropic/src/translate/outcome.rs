@@ -1,65 +1,33 @@
 //! Rows of results into outcomes. Independent of how the provider is configured.
 
 use lmbatch_core::{
-    Arguments, FailureView, FinishReason, ItemView, Json, OutcomeView, OutputView, Problem, Retry,
-    RowError, RowView, Scanned, Text, ThinkingView, TokenUsage, ToolCallView, Verdict,
+    Arguments, FailureView, FinishReason, ItemView, Json, Opened, OutcomeView, OutputView, Problem,
+    Retry, RowContent, RowError, Text, ThinkingView, TokenUsage, ToolCallView,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::{classify, said_in_body};
-use crate::wire::{Block, Message, Row, RowId, RowResult, StopDetails};
+use crate::wire::{Block, Message, Row, RowResult, StopDetails};
 
-/// What a row comes to before its answer is read.
-enum Weighed<'a> {
-    Answer(&'a RawValue),
-    Final(OutcomeView<'a>),
-}
-
-pub(super) fn scan(row: &[u8]) -> Result<Scanned<'_>, RowError> {
-    let (id, weighed) = open(row)?;
-    let verdict = match weighed {
-        Weighed::Answer(_) => Verdict::Succeeded,
-        Weighed::Final(outcome) => outcome.verdict(),
-    };
-    Ok(Scanned { id, verdict })
-}
-
-pub(super) fn decode(row: &[u8]) -> Result<RowView<'_>, RowError> {
-    let (id, weighed) = open(row)?;
-    let outcome = match weighed {
-        Weighed::Answer(message) => answer(message),
-        Weighed::Final(outcome) => outcome,
-    };
-    Ok(RowView { id, outcome })
-}
-
-/// Scan and decode both begin here, so they agree. The answer itself stays shut.
-fn open(row: &[u8]) -> Result<(Option<Text<'_>>, Weighed<'_>), RowError> {
-    let text = simdutf8::basic::from_utf8(row).map_err(|_| RowError)?;
-    match serde_json::from_str::<Row<'_>>(text) {
-        Ok(row) => Ok((
-            row.custom_id,
-            row.result
-                .as_ref()
-                .map_or(Weighed::Final(malformed()), weigh),
-        )),
-        // JSON of another shape: whose it is may be readable still.
-        Err(_) => {
-            let row: RowId<'_> = serde_json::from_str(text).map_err(|_| RowError)?;
-            Ok((row.custom_id, Weighed::Final(malformed())))
-        }
-    }
+/// The answer itself stays shut.
+pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, RowError> {
+    let row: Row<'_> = lmbatch_core::read_row(row)?;
+    let result = row.result.as_ref();
+    Ok(Opened {
+        id: row.custom_id,
+        content: result.map_or_else(|| RowContent::Ended(malformed()), content),
+    })
 }
 
 // "result.type: succeeded, errored, canceled, expired" (SDK 2.12.0, 2026-11).
-fn weigh<'a>(result: &RowResult<'a>) -> Weighed<'a> {
+fn content<'a>(result: &RowResult<'a>) -> RowContent<'a> {
     match (result.r#type.as_deref(), result.message, result.error) {
-        (Some("succeeded"), Some(message), _) => Weighed::Answer(message),
-        (Some("errored"), _, error) => Weighed::Final(error.map_or_else(malformed, errored)),
-        (Some("canceled" | "cancelled"), ..) => Weighed::Final(OutcomeView::Cancelled),
-        (Some("expired"), ..) => Weighed::Final(OutcomeView::Expired),
-        _ => Weighed::Final(malformed()),
+        (Some("succeeded"), Some(message), _) => RowContent::Answer(message),
+        (Some("errored"), _, error) => RowContent::Ended(error.map_or_else(malformed, errored)),
+        (Some("canceled" | "cancelled"), ..) => RowContent::Ended(OutcomeView::Cancelled),
+        (Some("expired"), ..) => RowContent::Ended(OutcomeView::Expired),
+        _ => RowContent::Ended(malformed()),
     }
 }
 
@@ -82,7 +50,7 @@ fn malformed<'a>() -> OutcomeView<'a> {
     OutcomeView::Errored(FailureView::malformed())
 }
 
-fn answer(message: &RawValue) -> OutcomeView<'_> {
+pub(super) fn answer(message: &RawValue) -> OutcomeView<'_> {
     let Ok(message) = serde_json::from_str::<Message<'_>>(message.get()) else {
         return malformed();
     };

@@ -8,12 +8,14 @@ mod request;
 mod schema;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, Frame, Label, Limits, ProviderId,
-    RequestError, RequestView, ResultPart, RowError, RowView, Scanned, WireId, WireIdRule,
+    BatchClass, BatchCodec, Capabilities, CreateProof, Frame, Label, Limits, Opened, OutcomeView,
+    ProviderId, RequestError, RequestView, ResultPart, RowError, WireId, WireIdRule,
 };
+use serde_json::value::RawValue;
 
 use crate::config::{GoogleConfig, Route, SafetySetting, SchemaField};
 use crate::translate::names::Names;
@@ -99,7 +101,7 @@ impl BatchCodec for GoogleCodec {
     // "Inline requests: total size under 20 MB", "input file: up to 2 GB" (batch guide, 2026-02-19). No
     // number of requests is documented; 100,000 is our choice, since a batch that expires keeps nothing.
     fn limits(&self, class: &BatchClass) -> Limits {
-        let max_bytes = if *class.route == *Route::Inline.as_str() {
+        let max_bytes = if is_inline(class) {
             19_900_000
         } else {
             2_000_000_000
@@ -108,7 +110,7 @@ impl BatchCodec for GoogleCodec {
     }
 
     fn frame(&self, class: &BatchClass, label: &Label) -> Frame {
-        if *class.route != *Route::Inline.as_str() {
+        if !is_inline(class) {
             return Frame::LINES;
         }
         let mut prefix = b"{\"batch\":{\"displayName\":".to_vec();
@@ -120,19 +122,16 @@ impl BatchCodec for GoogleCodec {
         Frame::list(prefix, "]}}}}")
     }
 
-    // "key" stands beside the request in files, "metadata" beside it inline (same guide; recorded traffic,
-    // 2026-08-19).
-    fn encode(
+    fn body(
         &self,
         class: &BatchClass,
-        id: &WireId,
         request: &RequestView<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
         let RequestView::Generate(generate) = request else {
             return Err(RequestError::unsupported(ONLY));
         };
-        let inline = *class.route == *Route::Inline.as_str();
+        let inline = is_inline(class);
         let writer = request::Writer {
             names: if inline { Names::Camel } else { Names::Snake },
             json_schema: match self.schema_field {
@@ -142,29 +141,38 @@ impl BatchCodec for GoogleCodec {
             },
             safety_settings: &self.safety_settings,
         };
-        if inline {
-            out.extend_from_slice(b"{\"request\":");
-            writer.write(generate, out)?;
-            out.extend_from_slice(b",\"metadata\":{\"key\":");
-            lmbatch_core::write_string(id.as_str(), out);
-            out.extend_from_slice(b"}}");
+        writer.write(generate, out)
+    }
+
+    // "key" stands beside the request in files, "metadata" beside it inline (same guide; recorded traffic,
+    // 2026-08-19).
+    fn wrap(&self, class: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
+        let mut key = Vec::new();
+        lmbatch_core::write_string(id.as_str(), &mut key);
+        if is_inline(class) {
+            let after = [b",\"metadata\":{\"key\":", &*key, b"}}"].concat();
+            lmbatch_core::surround(body, b"{\"request\":", &after, out);
         } else {
-            out.extend_from_slice(b"{\"key\":");
-            lmbatch_core::write_string(id.as_str(), out);
-            out.extend_from_slice(b",\"request\":");
-            writer.write(generate, out)?;
-            out.push(b'}');
+            let before = [b"{\"key\":", &*key, b",\"request\":"].concat();
+            lmbatch_core::surround(body, &before, b"}", out);
         }
-        Ok(())
     }
 
-    fn scan<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Scanned<'a>, RowError> {
-        outcome::scan(row)
+    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+        outcome::open(row)
     }
 
-    fn decode<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
-        outcome::decode(row)
+    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
+        outcome::answer(raw)
     }
+
+    fn id_members(&self) -> &'static [&'static [&'static str]] {
+        &[&["key"], &["metadata", "key"]]
+    }
+}
+
+fn is_inline(class: &BatchClass) -> bool {
+    *class.route == *Route::Inline.as_str()
 }
 
 /// A model as a resource: `models/x`, or whatever resource it already names, such as `tunedModels/x`.

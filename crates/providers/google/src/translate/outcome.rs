@@ -2,9 +2,9 @@
 //! rows differ by where the key is, and say so themselves.
 
 use lmbatch_core::{
-    Arguments, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Json,
-    OutcomeView, OutputView, Problem, Retry, RowView, Scanned, SourceView, Text, ThinkingView,
-    TokenUsage, ToolCallView, Verdict,
+    Arguments, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Json, Opened,
+    OutcomeView, OutputView, Problem, Retry, RowContent, SourceView, Text, ThinkingView,
+    TokenUsage, ToolCallView,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -12,40 +12,18 @@ use serde_json::value::RawValue;
 use crate::error::classify_code;
 use crate::wire::{Candidate, Part, Response, Row, RowError, RowMetadata};
 
-/// What a row comes to before its answer is read.
-enum Weighed<'a> {
-    Answer(&'a RawValue),
-    Final(OutcomeView<'a>),
-}
-
-pub(super) fn scan(row: &[u8]) -> Result<Scanned<'_>, lmbatch_core::RowError> {
-    let (id, weighed) = open(row)?;
-    let verdict = match weighed {
-        Weighed::Answer(_) => Verdict::Succeeded,
-        Weighed::Final(outcome) => outcome.verdict(),
+/// The answer itself stays shut.
+pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, lmbatch_core::RowError> {
+    let row: Row<'_> = lmbatch_core::read_row(row)?;
+    let content = match (row.error.or(row.status), row.response) {
+        (Some(error), _) => RowContent::Ended(errored(error)),
+        (None, Some(response)) => RowContent::Answer(response),
+        (None, None) => RowContent::Ended(malformed()),
     };
-    Ok(Scanned { id, verdict })
-}
-
-pub(super) fn decode(row: &[u8]) -> Result<RowView<'_>, lmbatch_core::RowError> {
-    let (id, weighed) = open(row)?;
-    let outcome = match weighed {
-        Weighed::Answer(response) => answer(response),
-        Weighed::Final(outcome) => outcome,
-    };
-    Ok(RowView { id, outcome })
-}
-
-/// Scan and decode both begin here, so they agree. The answer itself stays shut.
-fn open(row: &[u8]) -> Result<(Option<Text<'_>>, Weighed<'_>), lmbatch_core::RowError> {
-    let text = simdutf8::basic::from_utf8(row).map_err(|_| lmbatch_core::RowError)?;
-    let row: Row<'_> = serde_json::from_str(text).map_err(|_| lmbatch_core::RowError)?;
-    let weighed = match (row.error.or(row.status), row.response) {
-        (Some(error), _) => Weighed::Final(errored(error)),
-        (None, Some(response)) => Weighed::Answer(response),
-        (None, None) => Weighed::Final(malformed()),
-    };
-    Ok((id(&row), weighed))
+    Ok(Opened {
+        id: id(&row),
+        content,
+    })
 }
 
 /// Whose row it is: never by position.
@@ -81,7 +59,7 @@ fn malformed<'a>() -> OutcomeView<'a> {
     OutcomeView::Errored(FailureView::malformed())
 }
 
-fn answer(response: &RawValue) -> OutcomeView<'_> {
+pub(super) fn answer(response: &RawValue) -> OutcomeView<'_> {
     let Ok(response) = serde_json::from_str::<Response<'_>>(response.get()) else {
         return malformed();
     };

@@ -6,12 +6,14 @@ pub(crate) mod outcome;
 mod responses;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, Limits, ProviderId, RequestError,
-    RequestView, ResultPart, RowError, RowView, Scanned, WireId, WireIdRule,
+    BatchClass, BatchCodec, Capabilities, CreateProof, Limits, Opened, OutcomeView, ProviderId,
+    RequestError, RequestView, ResultPart, RowError, WireId, WireIdRule,
 };
+use serde_json::value::RawValue;
 
 use crate::config::Endpoint;
 
@@ -123,18 +125,12 @@ impl BatchCodec for OpenAiCodec {
         }
     }
 
-    fn encode(
+    fn body(
         &self,
         class: &BatchClass,
-        id: &WireId,
         request: &RequestView<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
-        out.extend_from_slice(b"{\"custom_id\":");
-        lmbatch_core::write_string(id.as_str(), out);
-        out.extend_from_slice(b",\"method\":\"POST\",\"url\":");
-        lmbatch_core::write_string(&class.endpoint, out);
-        out.extend_from_slice(b",\"body\":");
         match request {
             RequestView::Raw(raw) => raw.body.write(out),
             RequestView::Generate(generate) => {
@@ -149,16 +145,28 @@ impl BatchCodec for OpenAiCodec {
             }
             _ => return Err(RequestError::unsupported(ONLY)),
         }
-        out.push(b'}');
         Ok(())
     }
 
-    fn scan<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Scanned<'a>, RowError> {
-        outcome::scan(row)
+    fn wrap(&self, class: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
+        let mut before = b"{\"custom_id\":".to_vec();
+        lmbatch_core::write_string(id.as_str(), &mut before);
+        before.extend_from_slice(b",\"method\":\"POST\",\"url\":");
+        lmbatch_core::write_string(&class.endpoint, &mut before);
+        before.extend_from_slice(b",\"body\":");
+        lmbatch_core::surround(body, &before, b"}", out);
     }
 
-    fn decode<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
-        outcome::decode(row)
+    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+        outcome::open(row)
+    }
+
+    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
+        outcome::answer(raw)
+    }
+
+    fn id_members(&self) -> &'static [&'static [&'static str]] {
+        &[&["custom_id"]]
     }
 }
 

@@ -2,56 +2,28 @@
 //! row says itself which endpoint answered.
 
 use lmbatch_core::{
-    Arguments, ErrorKind, FailureView, FinishReason, ItemView, Json, OutcomeView, OutputView,
-    Problem, Retry, RowError, RowView, Scanned, Text, ThinkingView, TokenUsage, ToolCallView,
-    Verdict,
+    Arguments, ErrorKind, FailureView, FinishReason, ItemView, Json, Opened, OutcomeView,
+    OutputView, Problem, Retry, RowContent, RowError, Text, ThinkingView, TokenUsage, ToolCallView,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::{Said, classify, said, said_in_body};
-use crate::wire::{Body, BodyStatus, ChatMessage, ChatToolCall, Choice, Item, Part, Row, RowId};
+use crate::wire::{Body, BodyStatus, ChatMessage, ChatToolCall, Choice, Item, Part, Row};
 
-/// What a row comes to before its answer is read.
-enum Weighed<'a> {
-    Answer(&'a RawValue),
-    Final(OutcomeView<'a>),
+/// The answer itself stays shut.
+pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, RowError> {
+    let row: Row<'_> = lmbatch_core::read_row(row)?;
+    let content = content(&row);
+    Ok(Opened {
+        id: row.custom_id,
+        content,
+    })
 }
 
-pub(super) fn scan(row: &[u8]) -> Result<Scanned<'_>, RowError> {
-    let (id, weighed) = open(row)?;
-    let verdict = match weighed {
-        Weighed::Answer(_) => Verdict::Succeeded,
-        Weighed::Final(outcome) => outcome.verdict(),
-    };
-    Ok(Scanned { id, verdict })
-}
-
-pub(super) fn decode(row: &[u8]) -> Result<RowView<'_>, RowError> {
-    let (id, weighed) = open(row)?;
-    let outcome = match weighed {
-        Weighed::Answer(body) => answer(body),
-        Weighed::Final(outcome) => outcome,
-    };
-    Ok(RowView { id, outcome })
-}
-
-/// Scan and decode both begin here, so they agree. The answer itself stays shut.
-fn open(row: &[u8]) -> Result<(Option<Text<'_>>, Weighed<'_>), RowError> {
-    let text = simdutf8::basic::from_utf8(row).map_err(|_| RowError)?;
-    match serde_json::from_str::<Row<'_>>(text) {
-        Ok(row) => Ok((row.custom_id, weigh(&row))),
-        // JSON of another shape: whose it is may be readable still.
-        Err(_) => {
-            let row: RowId<'_> = serde_json::from_str(text).map_err(|_| RowError)?;
-            Ok((row.custom_id, Weighed::Final(malformed())))
-        }
-    }
-}
-
-fn weigh<'a>(row: &Row<'a>) -> Weighed<'a> {
+fn content<'a>(row: &Row<'a>) -> RowContent<'a> {
     let Some(response) = &row.response else {
-        return Weighed::Final(row.error.map_or_else(malformed, not_run));
+        return RowContent::Ended(row.error.map_or_else(malformed, not_run));
     };
     let status = response.status_code.unwrap_or(200);
     if !(200..300).contains(&status) {
@@ -63,17 +35,17 @@ fn weigh<'a>(row: &Row<'a>) -> Weighed<'a> {
                 message: None,
             },
         };
-        return Weighed::Final(failure(status, &said));
+        return RowContent::Ended(failure(status, &said));
     }
     let Some(body) = response.body else {
-        return Weighed::Final(row.error.map_or_else(malformed, not_run));
+        return RowContent::Ended(row.error.map_or_else(malformed, not_run));
     };
     match serde_json::from_str::<BodyStatus<'_>>(body.get()) {
         Ok(BodyStatus {
             status: Some(word),
             error,
-        }) if is_failed(&word) => Weighed::Final(not_generated(status, error)),
-        _ => Weighed::Answer(body),
+        }) if is_failed(&word) => RowContent::Ended(not_generated(status, error)),
+        _ => RowContent::Answer(body),
     }
 }
 
@@ -143,7 +115,7 @@ fn malformed<'a>() -> OutcomeView<'a> {
     OutcomeView::Errored(FailureView::malformed())
 }
 
-fn answer(body: &RawValue) -> OutcomeView<'_> {
+pub(super) fn answer(body: &RawValue) -> OutcomeView<'_> {
     let Ok(body) = serde_json::from_str::<Body<'_>>(body.get()) else {
         return malformed();
     };

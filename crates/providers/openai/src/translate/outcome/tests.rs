@@ -1,6 +1,7 @@
-use lmbatch_core::Text;
+use lmbatch_core::{BatchCodec as _, BatchId, ResultPart, RowView, Scanned, Text, Verdict};
 
 use super::*;
+use crate::{Endpoint, OpenAiCodec};
 
 const ROWS: &str = include_str!("../../../tests/fixtures/rows.jsonl");
 
@@ -9,6 +10,18 @@ fn good(body: &str) -> String {
     format!(
         r#"{{"id":"batch_req_1","custom_id":"a","response":{{"status_code":200,"request_id":"r","body":{body}}},"error":null}}"#
     )
+}
+
+fn part() -> ResultPart {
+    ResultPart::mixed(&BatchId::new("b"), "f", "output")
+}
+
+fn decode(row: &[u8]) -> Result<RowView<'_>, RowError> {
+    OpenAiCodec::new(Endpoint::Responses).decode(&part(), row)
+}
+
+fn scan(row: &[u8]) -> Result<Scanned<'_>, RowError> {
+    OpenAiCodec::new(Endpoint::Responses).scan(&part(), row)
 }
 
 /// What a row says, in words, so that a whole table is read at a glance. Checks the law of scan.
@@ -21,7 +34,7 @@ fn told(row: &str) -> String {
     };
     assert_eq!(row.id, scanned.id);
     let malformed =
-        matches!(&row.outcome, OutcomeView::Errored(f) if f.kind == ErrorKind::MalformedReply);
+        matches!(&row.outcome, OutcomeView::Errored(f) if f.kind == ErrorKind::MalformedAnswer);
     assert!(
         row.outcome.verdict() == scanned.verdict
             || (scanned.verdict == Verdict::Succeeded && malformed)

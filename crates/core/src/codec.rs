@@ -1,0 +1,211 @@
+//! How a provider says things: the pure half of an adapter.
+
+use std::fmt;
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    BatchClass, Capabilities, FailureView, Frame, Label, Limits, OutcomeView, ProviderId,
+    RequestError, RequestView, ResultPart, RowError, RowView, Scanned, Text, Verdict, WireId,
+    legible_id,
+};
+
+/// How a provider says things. Pure: no I/O, no clock.
+///
+/// An adapter writes four methods: [`body`](Self::body) and [`wrap`](Self::wrap) for requests,
+/// [`open`](Self::open) and [`answer`](Self::answer) for results. What the engine calls,
+/// [`encode`](Self::encode), [`scan`](Self::scan) and [`decode`](Self::decode), is built from them here.
+pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
+    /// The provider's name.
+    fn id(&self) -> &ProviderId;
+
+    /// What it can do.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// What the request must share with others to share their batch; an error if the provider
+    /// cannot take it.
+    fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError>;
+
+    /// What a batch of the class may hold.
+    fn limits(&self, class: &BatchClass) -> Limits;
+
+    /// What stands around encoded requests; lines unless said otherwise.
+    fn frame(&self, class: &BatchClass, label: &Label) -> Frame {
+        let _ = (class, label);
+        Frame::LINES
+    }
+
+    /// Appends the request itself, on one line: the body that a real-time call would send.
+    ///
+    /// # Errors
+    /// A [`RequestError`] that names what the provider has no word for.
+    fn body(
+        &self,
+        class: &BatchClass,
+        request: &RequestView<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError>;
+
+    /// Puts the batch line with the request's id around the body, which is the end of `out` from
+    /// `body.start` on. [`surround`] does it for most.
+    fn wrap(&self, class: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>);
+
+    /// Opens a row of the results: whose it is, and either the answer, still unread, or another outcome.
+    /// Independent of how the provider is configured.
+    ///
+    /// # Errors
+    /// [`RowError`] for a row that cannot be read. Core then looks for the id by itself: see
+    /// [`id_members`](Self::id_members).
+    fn open<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError>;
+
+    /// Reads an answer, of a row or of a real-time call.
+    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a>;
+
+    /// Returns where the id of a row stands, each as the names of the members that lead to it, such as
+    /// `&[&["custom_id"]]`. A row that is not JSON, but whose id can be read there, belongs to its request:
+    /// it was paid for, and is not asked again. Empty unless said otherwise: no such row is assigned.
+    fn id_members(&self) -> &'static [&'static [&'static str]] {
+        &[]
+    }
+
+    /// Appends the request as the provider wants it, without separators and on one line.
+    ///
+    /// # Errors
+    /// Those of [`body`](Self::body); `out` is then as it was.
+    fn encode(
+        &self,
+        class: &BatchClass,
+        id: &WireId,
+        request: &RequestView<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let at = out.len();
+        if let Err(error) = self.body(class, request, out) {
+            out.truncate(at);
+            return Err(error);
+        }
+        self.wrap(class, id, at..out.len(), out);
+        Ok(())
+    }
+
+    /// Whose row it is and what came of it, without reading the answer. Its verdict differs from that of
+    /// [`decode`](Self::decode) only by a succeeded row whose answer turns out to be malformed.
+    ///
+    /// # Errors
+    /// [`RowError`] for a row that can be assigned to no request.
+    fn scan<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<Scanned<'a>, RowError> {
+        let opened = opened(self, part, row)?;
+        Ok(Scanned {
+            id: opened.id,
+            verdict: match opened.content {
+                RowContent::Answer(_) => Verdict::Succeeded,
+                RowContent::Ended(outcome) => outcome.verdict(),
+            },
+        })
+    }
+
+    /// The whole row.
+    ///
+    /// # Errors
+    /// [`RowError`] for a row that can be assigned to no request.
+    fn decode<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
+        let opened = opened(self, part, row)?;
+        Ok(RowView {
+            id: opened.id,
+            outcome: match opened.content {
+                RowContent::Answer(raw) => self.answer(raw),
+                RowContent::Ended(outcome) => outcome,
+            },
+        })
+    }
+}
+
+/// A row of the results before its answer is read.
+#[derive(Debug, Clone)]
+pub struct Opened<'a> {
+    /// The id on the wire; `None` for a row that names no request.
+    pub id: Option<Text<'a>>,
+    /// What it holds.
+    pub content: RowContent<'a>,
+}
+
+/// What a row of the results holds.
+#[derive(Clone)]
+pub enum RowContent<'a> {
+    /// An answer, for [`BatchCodec::answer`].
+    Answer(&'a RawValue),
+    /// An outcome without an answer.
+    Ended(OutcomeView<'a>),
+}
+
+impl fmt::Debug for RowContent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer(raw) => write!(f, "Answer({} B)", raw.get().len()),
+            Self::Ended(outcome) => f.debug_tuple("Ended").field(&outcome.verdict()).finish(),
+        }
+    }
+}
+
+impl<'a> Opened<'a> {
+    /// Returns a row with an answer.
+    pub fn answer(id: Option<Text<'a>>, raw: &'a RawValue) -> Self {
+        Self {
+            id,
+            content: RowContent::Answer(raw),
+        }
+    }
+
+    /// Returns a row without an answer.
+    pub fn ended(id: Option<Text<'a>>, outcome: OutcomeView<'a>) -> Self {
+        Self {
+            id,
+            content: RowContent::Ended(outcome),
+        }
+    }
+
+    /// Returns a row of which only the id can be read.
+    pub fn malformed(id: Option<Text<'a>>) -> Self {
+        Self::ended(id, OutcomeView::Errored(FailureView::malformed()))
+    }
+}
+
+/// The row as the adapter opens it, or else as far as its id is legible.
+fn opened<'a, C: BatchCodec + ?Sized>(
+    codec: &C,
+    part: &ResultPart,
+    row: &'a [u8],
+) -> Result<Opened<'a>, RowError> {
+    let unreadable = match codec.open(part, row) {
+        Ok(opened) => return Ok(opened),
+        Err(error) => error,
+    };
+    let mut members = codec.id_members().iter();
+    let id = members.find_map(|path| legible_id(row, path));
+    let id = id.ok_or(unreadable)?;
+    Ok(Opened::malformed(Some(id)))
+}
+
+/// Puts `before` and `after` around the body that `out` ends with, from `body.start` on.
+///
+/// ```
+/// let mut out = b"[{\"x\":1}".to_vec();
+/// lmbatch_core::surround(1..8, br#"{"id":"a","body":"#, b"}", &mut out);
+/// assert_eq!(out, br#"[{"id":"a","body":{"x":1}}"#);
+/// ```
+pub fn surround(body: Range<usize>, before: &[u8], after: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(before);
+    out[body.start..].rotate_right(before.len());
+    out.extend_from_slice(after);
+}
+
+/// Reads a row of JSON into `T`, borrowing from it.
+///
+/// # Errors
+/// [`RowError`] for what is not UTF-8 or not such JSON.
+pub fn read_row<'a, T: Deserialize<'a>>(row: &'a [u8]) -> Result<T, RowError> {
+    let text = simdutf8::basic::from_utf8(row).map_err(|_| RowError)?;
+    serde_json::from_str(text).map_err(|_| RowError)
+}
