@@ -106,6 +106,7 @@ struct State {
     /// Rows that a part has after so many reads.
     later: Option<(Part, u32, Vec<u8>)>,
     ranges: bool,
+    deletes: bool,
     seen: Vec<(Option<Call>, Request)>,
     carried: u64,
 }
@@ -136,6 +137,7 @@ impl Desk {
             change: None,
             later: None,
             ranges: false,
+            deletes: false,
             seen: Vec::new(),
             carried: 0,
         }));
@@ -213,6 +215,11 @@ impl Desk {
     /// Rows are given from the byte that is asked for.
     pub(crate) fn give_ranges(&self) {
         lock(&self.state).ranges = true;
+    }
+
+    /// Deletions are done and confirmed. Else there is nothing to delete.
+    pub(crate) fn confirm_deletions(&self) {
+        lock(&self.state).deletes = true;
     }
 
     /// Everything that was asked.
@@ -306,6 +313,7 @@ impl State {
                 let rows = self.rows_now(*part);
                 rows.map_or_else(|| self.refuse(404), |rows| self.rows(&rows, request))
             }
+            Call::Discard if self.deletes => self.json(call.kind(), self.wire.deleted(request)),
             Call::Discard => self.refuse(404),
         }
     }

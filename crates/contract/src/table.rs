@@ -218,6 +218,7 @@ macro_rules! clauses_of_2026 {
             calls::what_is_gone_can_be_discarded,
             calls::a_fence_is_put_up_or_unsupported,
             calls::a_fence_that_a_proxy_answers_is_not_put_up,
+            calls::a_200_that_does_not_confirm_a_deletion_is_no_fence,
             calls::reading_from_the_middle_gives_the_rest_or_is_unsupported,
             refusals::a_401_is_about_the_key_and_permanent,
             refusals::a_403_is_about_the_key_and_permanent,

@@ -370,6 +370,11 @@ async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
         ("/removed", 410, "no such file"),
         ("/there", 200, ""),
         ("/said", 200, "{\"deleted\":true}"),
+        ("/kept", 200, "{\"deleted\":false}"),
+        ("/other", 200, "{\"ok\":true}"),
+        ("/bare", 200, "{}"),
+        ("/list", 200, "[{\"deleted\":true}]"),
+        ("/cut", 200, "{\"deleted\":true"),
         ("/login", 200, "<html>"),
         ("/failed", 200, "{\"error\":{}}"),
         ("/held", 409, "it is in use"),
@@ -381,8 +386,9 @@ async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
         mock.respond_with(answer).mount(&server).await;
     }
     let client = client(&server.uri());
-    for gone in ["gone", "removed", "there", "said"] {
-        client.delete(gone).ask_gone(tell).await.unwrap();
+    let proves = |said: &serde_json::Value| said["deleted"] == true;
+    for gone in ["gone", "removed", "said"] {
+        client.delete(gone).ask_gone(tell, proves).await.unwrap();
     }
     for (held, status) in [
         ("held", 409),
@@ -390,9 +396,25 @@ async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
         ("page", 404),
         ("login", 200),
         ("failed", 200),
+        // An empty body comes from any proxy.
+        ("there", 200),
+        ("kept", 200),
+        ("other", 200),
+        ("bare", 200),
+        ("list", 200),
+        ("cut", 200),
     ] {
-        let error = client.delete(held).ask_gone(tell).await.unwrap_err();
+        let error = client
+            .delete(held)
+            .ask_gone(tell, proves)
+            .await
+            .unwrap_err();
         assert_eq!(error.http_status(), Some(status), "{held}");
+        if status == 200 {
+            let found = (error.kind(), error.retry());
+            let expected = (ErrorKind::MalformedReply, Retry::Temporary);
+            assert_eq!(found, expected, "{held}");
+        }
     }
 }
 

@@ -149,7 +149,9 @@ impl BatchProvider for Acme {
             return Err(Error::unsupported("deleting a batch at acme"));
         };
         let exchange = self.http.delete(&format!("files/{}", segment(file)));
-        exchange.expecting("delete a file").ask_gone(tell).await
+        let proves = |said: &Value| said["deleted"] == true && said["id"] == **file;
+        let exchange = exchange.expecting("delete a file");
+        exchange.ask_gone(tell, proves).await
     }
 }
 

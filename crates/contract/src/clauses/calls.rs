@@ -2,7 +2,10 @@
 //! that lacks one says so, and nothing is sent.
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use lmbatch_core::{BatchProvider, BatchStatus, Chunk, ErrorKind, ListOptions, Remnant, Staged};
+use lmbatch_core::{
+    BatchProvider, BatchStatus, Chunk, ErrorKind, ListOptions, Remnant, Retry, Staged,
+};
+use serde_json::{Value, json};
 
 use crate::desk::{Answer, Desk, Says};
 use crate::kit::Kit;
@@ -194,13 +197,18 @@ pub async fn what_is_gone_can_be_discarded(kit: &Kit) {
 /// A fence deletes what a late create would need, and is no error where that is gone already. A provider
 /// that cannot says so.
 pub async fn a_fence_is_put_up_or_unsupported(kit: &Kit) {
-    let desk = kit.desk().await;
-    let adapter = kit.adapter(&desk);
-    let can = adapter.codec().capabilities().fence;
-    let fenced = adapter.fence(&to_fence(kit, &*adapter).await).await;
-    if declared(&desk, can, &fenced) {
-        fenced.expect("a fence");
-        assert_eq!(desk.seen_of(CallKind::Discard).len(), 1);
+    for is_there in [true, false] {
+        let desk = kit.desk().await;
+        if is_there {
+            desk.confirm_deletions();
+        }
+        let adapter = kit.adapter(&desk);
+        let can = adapter.codec().capabilities().fence;
+        let fenced = adapter.fence(&to_fence(kit, &*adapter).await).await;
+        if declared(&desk, can, &fenced) {
+            fenced.expect("a fence");
+            assert_eq!(desk.seen_of(CallKind::Discard).len(), 1);
+        }
     }
 }
 
@@ -243,6 +251,92 @@ pub async fn a_fence_that_a_proxy_answers_is_not_put_up(kit: &Kit) {
             assert!(fenced.is_err(), "{said} is no fence");
         }
     }
+}
+
+/// A fence that is answered 200 by anything but the provider's own confirmation is an error, for the same
+/// reason: nothing, another JSON, a confirmation that says no (`"deleted": false`) or names another input.
+pub async fn a_200_that_does_not_confirm_a_deletion_is_no_fence(kit: &Kit) {
+    for body in [
+        "",
+        " ",
+        "null",
+        "true",
+        "[]",
+        "[{}]",
+        "\"deleted\"",
+        r#"{"message":"ok"}"#,
+    ] {
+        let desk = kit.desk().await;
+        let says = Says {
+            status: 200,
+            body: body.as_bytes().to_vec(),
+            mime: "application/json",
+            ..Says::default()
+        };
+        desk.answer(CallKind::Discard, Answer::after(says));
+        let is_own =
+            |own: &Value| serde_json::from_str::<Value>(body).is_ok_and(|said| said == *own);
+        no_fence(kit, &desk, body, is_own).await;
+    }
+    for (what, change) in UNCONFIRMED {
+        let desk = kit.desk().await;
+        desk.confirm_deletions();
+        desk.change(move |kind, value| match kind {
+            CallKind::Discard => change(value),
+            _ => value,
+        });
+        no_fence(kit, &desk, what, |own| change(own.clone()) == *own).await;
+    }
+}
+
+/// Ways to spoil a confirmation. One that changes nothing in a provider's confirmation proves nothing there.
+const UNCONFIRMED: [(&str, fn(Value) -> Value); 4] = [
+    ("an empty object", |_| json!({})),
+    (
+        "an error",
+        |_| json!({"error": {"code": 500, "message": "no"}}),
+    ),
+    ("a confirmation that says no", |value| {
+        each_member(value, |member| match member {
+            Value::Bool(said) => Value::Bool(!said),
+            other => other,
+        })
+    }),
+    ("a confirmation in other words", |value| {
+        each_member(value, |member| match member {
+            Value::String(said) => Value::String(format!("{said}-of-another")),
+            other => other,
+        })
+    }),
+];
+
+fn each_member(value: Value, change: fn(Value) -> Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members = members.into_iter();
+            let changed = members.map(|(name, member)| (name, change(member)));
+            Value::Object(changed.collect())
+        }
+        other => other,
+    }
+}
+
+/// Puts up a fence, which must fail unless the answer is the provider's own confirmation after all.
+async fn no_fence(kit: &Kit, desk: &Desk, said: &str, is_own: impl Fn(&Value) -> bool) {
+    let adapter = kit.adapter(desk);
+    let can = adapter.codec().capabilities().fence;
+    let staged = to_fence(kit, &*adapter).await;
+    let fenced = adapter.fence(&staged).await;
+    if !declared(desk, can, &fenced) {
+        return;
+    }
+    let asked = desk.seen_of(CallKind::Discard);
+    assert_eq!(asked.len(), 1, "a deletion is one call");
+    if is_own(&kit.wire.deleted(&asked[0])) {
+        return;
+    }
+    let error = fenced.expect_err(said);
+    assert_eq!(error.retry(), Retry::Temporary, "{said:?}: {error}");
 }
 
 /// Reading from the middle gives exactly the rest, or is unsupported: never the whole again, which would be

@@ -638,7 +638,23 @@ impl BatchProvider for Acme {
             {
                 Ok(())
             }
-            other => other?.json().map(drop),
+            other => {
+                let reply = other?;
+                let about = reply
+                    .error(ErrorKind::MalformedReply)
+                    .with_retry(Retry::Temporary);
+                let trusts = self.broken("a_200_that_does_not_confirm_a_deletion_is_no_fence");
+                let said: Value = match reply.json() {
+                    Err(_) if trusts => return Ok(()),
+                    other => other.map_err(|_| about.clone())?,
+                };
+                let confirmed = said["deleted"] == true && said["input"] == **input;
+                if trusts || confirmed {
+                    Ok(())
+                } else {
+                    Err(about)
+                }
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use lmbatch_core::{BatchId, Error, Intent, ListOptions, Result, Retry, Shard};
 use lmbatch_http::{
     HeaderName, HeaderValue, HttpClient, Reply, of_batch, of_file, of_list, segment,
 };
+use serde_json::Value;
 
 use crate::error::tell;
 use crate::translate::{BETAS, VERSION};
@@ -114,7 +115,10 @@ impl AnthropicClient {
             .http
             .delete(&batch_path(batch))
             .expecting("delete the batch");
-        let gone = exchange.ask_gone(tell).await;
+        // `{"id": "msgbatch_…", "type": "message_batch_deleted"}` (API reference, 2026-08).
+        let proves =
+            |said: &Value| said["type"] == "message_batch_deleted" && said["id"] == *batch.as_str();
+        let gone = exchange.ask_gone(tell, proves).await;
         gone.map_err(|error| of_batch(batch, error))
     }
 }

@@ -6,6 +6,7 @@ use lmbatch_core::{
 use lmbatch_http::{
     HeaderName, HeaderValue, HttpClient, Reply, of_batch, of_file, of_list, segment,
 };
+use serde_json::Value;
 
 use crate::error::tell;
 use crate::translate::model_path;
@@ -144,7 +145,7 @@ impl GoogleClient {
             .http
             .delete(&self.batch_path(batch))
             .expecting("delete the batch");
-        let gone = exchange.ask_gone(tell).await;
+        let gone = exchange.ask_gone(tell, is_empty_object).await;
         gone.map_err(|error| of_batch(batch, error))
     }
 
@@ -176,7 +177,7 @@ impl GoogleClient {
             .expecting("delete a file");
         match exchange.ask(tell).await.map_err(gone) {
             Err(error) if error.kind() == ErrorKind::FileNotFound => Ok(()),
-            other => other?.deleted().await,
+            other => other?.deleted(is_empty_object).await,
         }
     }
 
@@ -246,6 +247,12 @@ const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-comman
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("x-goog-upload-offset");
 const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("x-goog-upload-header-content-length");
 const UPLOAD_TYPE: HeaderName = HeaderName::from_static("x-goog-upload-header-content-type");
+
+/// Whether a body is `google.protobuf.Empty`, with which the API confirms the deletion of a file or a batch
+/// (Files API and batch reference, 2026).
+fn is_empty_object(said: &Value) -> bool {
+    said.as_object().is_some_and(serde_json::Map::is_empty)
+}
 
 /// A name such as `files/x`, each part of which stays one segment.
 fn resource(name: &str) -> String {

@@ -8,6 +8,7 @@ use lmbatch_core::{
 use lmbatch_http::{
     HeaderName, HeaderValue, HttpClient, Multipart, Reply, of_batch, of_file, of_list, segment,
 };
+use serde_json::Value;
 
 use crate::error::tell;
 use crate::provider::status;
@@ -156,7 +157,10 @@ impl OpenAiClient {
             .http
             .delete(&format!("files/{}", segment(file)))
             .expecting("delete a file");
-        exchange.ask_gone(tell).await
+        // `{"id": "file-…", "object": "file", "deleted": true}` (API reference, 2026-11). A late create fails only
+        // if this very file is deleted.
+        let proves = |said: &Value| said["deleted"] == true && said["id"] == *file;
+        exchange.ask_gone(tell, proves).await
     }
 }
 
