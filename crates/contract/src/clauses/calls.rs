@@ -87,6 +87,44 @@ pub async fn a_page_that_leads_to_itself_ends_the_list(kit: &Kit) {
     }
 }
 
+/// A page that does not say readably whether the list goes on is an error: taken for the last page it would
+/// hide the batch of a lost create, which would be paid for again.
+pub async fn a_page_whose_next_page_cannot_be_read_is_an_error(kit: &Kit) {
+    let paging = paging_members(kit);
+    assert!(!paging.is_empty(), "a page says whether the list goes on");
+    for name in paging {
+        for odd in [json!({"a": 1}), json!(["a"]), json!([])] {
+            let desk = kit.desk().await;
+            desk.page(1);
+            for number in 1..=2 {
+                desk.keep(kit.described(number, BatchStatus::Completed));
+            }
+            let (of, value) = (name.clone(), odd.clone());
+            desk.change(move |_, mut page| {
+                page[&of] = value.clone();
+                page
+            });
+            let adapter = kit.adapter(&desk);
+            let listed = adapter.list(&ListOptions::default()).await;
+            if declared(&desk, adapter.codec().capabilities().list, &listed) {
+                let read = listed.map(|page| (page.items.len(), page.next));
+                let error = read.expect_err("a page that cannot be read");
+                assert_eq!(error.kind(), ErrorKind::MalformedReply, "{name}: {odd}");
+            }
+        }
+    }
+}
+
+/// Members of a page that differ where the list goes on.
+fn paging_members(kit: &Kit) -> Vec<String> {
+    let batch = || kit.wire.batch(&kit.described(1, BatchStatus::Completed));
+    let last = kit.wire.page(vec![batch()], None);
+    let goes_on = kit.wire.page(vec![batch()], Some("further-on"));
+    let members = goes_on.as_object().into_iter().flatten();
+    let differ = members.filter(|(name, value)| last.get(name) != Some(value));
+    differ.map(|(name, _)| name.clone()).collect()
+}
+
 /// A list says of a batch what its status says.
 pub async fn a_list_says_what_a_status_says(kit: &Kit) {
     let desk = kit.desk().await;

@@ -577,7 +577,13 @@ impl BatchProvider for Acme {
         {
             return Err(Error::new(ErrorKind::MalformedReply));
         }
-        let mut next = body["next"].as_str().map(Cursor::new);
+        let lenient = self.broken("a_page_whose_next_page_cannot_be_read_is_an_error");
+        let mut next = match &body["next"] {
+            Value::String(next) => Some(Cursor::new(next.as_str())),
+            Value::Null => None,
+            _ if lenient => None,
+            _ => return Err(Error::new(ErrorKind::MalformedReply)),
+        };
         match self.breaks.unwrap_or_default() {
             "a_list_goes_through_every_page_and_stops" => next = None,
             "a_list_of_nothing_is_empty" if batches.is_empty() => next = Some(Cursor::new("x")),

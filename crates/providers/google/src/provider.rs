@@ -179,10 +179,9 @@ impl BatchProvider for Google {
     async fn uploads(&self, page: Option<Cursor>) -> Result<Page<Upload>> {
         let list = self.client.files(page.as_ref()).await?;
         let files = list.files.unwrap_or_default();
-        let next = list.next_page_token.filter(|token| !token.is_empty());
         Ok(Page {
             items: files.into_iter().filter_map(uploaded).collect(),
-            next: next.map(Cursor::new),
+            next: list.next_page_token.map(Cursor::new),
         })
     }
 
@@ -205,8 +204,7 @@ fn is_inline(route: &str) -> bool {
 
 /// A page that is empty is the last, whatever it says: the same cursor would come for ever.
 fn next(token: Option<String>, operations: &[Operation]) -> Option<Cursor> {
-    let token = token.filter(|token| !token.is_empty() && !operations.is_empty())?;
-    Some(Cursor::new(token))
+    token.filter(|_| !operations.is_empty()).map(Cursor::new)
 }
 
 fn uploaded(file: File) -> Option<Upload> {
@@ -468,6 +466,25 @@ mod tests {
             (error.kind(), error.is_retryable(), error.message()),
             (ErrorKind::ProviderRateLimit, true, Some("m"))
         );
+    }
+
+    #[test]
+    fn only_an_object_without_foreign_members_is_an_empty_list() {
+        for (list, expected) in [
+            (json!({}), Some(true)),
+            (json!({"operations": [], "new": 1}), Some(true)),
+            (json!({"nextPageToken": "t"}), Some(true)),
+            (json!({"message": "ok"}), Some(false)),
+            (
+                json!({"detail": "Not Found", "operations": null}),
+                Some(false),
+            ),
+            (json!({"nextPageToken": {}}), None),
+            (json!({"operations": [{}]}), None),
+        ] {
+            let read = serde_json::from_value::<crate::wire::List>(list.clone()).ok();
+            assert_eq!(read.map(|list| list.is_list()), expected, "{list}");
+        }
     }
 
     #[test]

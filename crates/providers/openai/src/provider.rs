@@ -356,6 +356,27 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_failed_is_no_empty_list() {
+        for list in [
+            json!({}),
+            json!({"data": [], "error": {"message": "m"}}),
+            json!({"data": null, "error": "no"}),
+            json!({"data": [], "has_more": 1}),
+            json!({"data": [], "has_more": "yes"}),
+            json!({"data": [], "last_id": {}}),
+        ] {
+            assert!(
+                serde_json::from_value::<crate::wire::List>(list.clone()).is_err(),
+                "{list}"
+            );
+            assert!(
+                serde_json::from_value::<crate::wire::Files>(list.clone()).is_err(),
+                "{list}"
+            );
+        }
+    }
+
+    #[test]
     fn null_is_absent_and_strange_shapes_spoil_nothing() {
         let bare = snapshot_of(json!({"id": "b", "status": "in_progress"}));
         for members in [
