@@ -210,6 +210,7 @@ macro_rules! clauses_of_2026 {
             calls::a_page_of_a_list_is_one_exchange,
             calls::a_page_that_leads_to_itself_ends_the_list,
             calls::a_page_whose_next_page_cannot_be_read_is_an_error,
+            calls::a_404_of_a_proxy_for_a_list_may_pass,
             calls::a_list_says_what_a_status_says,
             calls::unknown_members_of_a_list_change_nothing,
             calls::a_cancel_is_one_call,

@@ -110,12 +110,19 @@ fn named(error: Error, kind: ErrorKind) -> Error {
 }
 
 /// An error of a call whose path names neither a batch, a file nor a model, such as a list: a 404 there means
-/// that the server has no such path.
+/// that the server has no such path. One that is not the provider's own is temporary: a proxy may have sent it,
+/// and a list that is only out of reach for now must not pass for one that the server does not have.
 pub fn of_list(error: Error) -> Error {
     match error.http_status() {
-        Some(404) => error
+        Some(404) if is_gone(&error) => error
             .with_kind(kind_of(404).0)
             .with_message("the server has no such path; check the base URL"),
+        Some(404) => error
+            .with_kind(ErrorKind::MalformedReply)
+            .with_message(
+                "the answer is not the provider's own: a proxy may have sent it, or the server has no such path; check the base URL",
+            )
+            .with_retry(Retry::Temporary),
         _ => error,
     }
 }

@@ -432,21 +432,24 @@ async fn a_404_names_what_is_missing_only_if_the_provider_says_so_itself() {
     }
     let client = client(&server.uri());
     let batch = lmbatch_core::BatchId::new("b");
-    for (at, batches, files, retry) in [
+    for (at, batches, files, lists, retry) in [
         (
             "own",
             ErrorKind::BatchNotFound,
             ErrorKind::FileNotFound,
+            ErrorKind::ProviderInvalidArgs,
             Retry::Permanent,
         ),
         (
             "page",
             ErrorKind::MalformedReply,
             ErrorKind::MalformedReply,
+            ErrorKind::MalformedReply,
             Retry::Temporary,
         ),
         (
             "empty",
+            ErrorKind::MalformedReply,
             ErrorKind::MalformedReply,
             ErrorKind::MalformedReply,
             Retry::Temporary,
@@ -461,7 +464,7 @@ async fn a_404_names_what_is_missing_only_if_the_provider_says_so_itself() {
         assert_eq!((error.kind(), error.retry()), (files, retry), "{at}");
         let error = client.get(at).ask(tell).await.unwrap_err();
         let error = lmbatch_http::of_list(error.with_kind(ErrorKind::ModelNotFound));
-        assert_eq!(error.kind(), ErrorKind::ProviderInvalidArgs, "{at}");
+        assert_eq!((error.kind(), error.retry()), (lists, retry), "{at}");
     }
 }
 

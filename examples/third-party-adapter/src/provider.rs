@@ -6,7 +6,7 @@ use lmbatch_core::{
     Found, Intent, Label, ListOptions, Page, Remnant, Result, ResultPart, ResultSet, RowStream,
     Shard, Staged, parse_time,
 };
-use lmbatch_http::{HttpClient, Path, Reply, of_batch, of_file, segment};
+use lmbatch_http::{HttpClient, Path, Reply, of_batch, of_file, of_list, segment};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -131,7 +131,8 @@ impl BatchProvider for Acme {
         let exchange = self.http.get("batches").expecting("list the batches");
         let exchange = exchange.query_some("limit", options.limit);
         let exchange = exchange.query_some("from", options.page.as_ref());
-        let list: List = exchange.ask(tell).await?.rest(LISTED_RESULTS).await?;
+        let reply = exchange.ask(tell).await.map_err(of_list)?;
+        let list: List = reply.rest(LISTED_RESULTS).await?;
         Ok(Page {
             items: list.batches.into_iter().map(snapshot).collect(),
             next: list.next,

@@ -125,6 +125,32 @@ fn paging_members(kit: &Kit) -> Vec<String> {
     differ.map(|(name, _)| name.clone()).collect()
 }
 
+/// A 404 of a list that is not the provider's own may pass: it is asked for again, since a list that is taken
+/// for one that the server does not have hides a batch under our label, and it is created again.
+pub async fn a_404_of_a_proxy_for_a_list_may_pass(kit: &Kit) {
+    let other = |body: &str| Says {
+        status: 404,
+        body: body.as_bytes().to_vec(),
+        mime: "application/json",
+        ..Says::default()
+    };
+    for says in [
+        Says::web_page(404, "Not Found"),
+        other(""),
+        other(r#"{"detail":"Not Found"}"#),
+        other(r#"{"message":"no Route matched with those values"}"#),
+    ] {
+        let desk = kit.desk().await;
+        desk.answer(CallKind::List, Answer::after(says));
+        let adapter = kit.adapter(&desk);
+        let listed = adapter.list(&ListOptions::default()).await;
+        if declared(&desk, adapter.codec().capabilities().list, &listed) {
+            let error = listed.expect_err("a list of nothing");
+            assert_eq!(error.retry(), Retry::Temporary, "{error}");
+        }
+    }
+}
+
 /// A list says of a batch what its status says.
 pub async fn a_list_says_what_a_status_says(kit: &Kit) {
     let desk = kit.desk().await;

@@ -570,7 +570,11 @@ impl BatchProvider for Acme {
         if self.broken("a_page_of_a_list_is_one_exchange") {
             drop(exchange().ask(tell).await);
         }
-        let body: Value = self.ask(exchange(), "batches").await?.json()?;
+        let asked = self.ask(exchange(), "batches").await;
+        let body: Value = match self.broken("a_404_of_a_proxy_for_a_list_may_pass") {
+            true => asked?.json()?,
+            false => asked.map_err(lmbatch_http::of_list)?.json()?,
+        };
         let batches = body["batches"].as_array().cloned().unwrap_or_default();
         if body["contract_unknown"].is_object()
             && self.broken("unknown_members_of_a_list_change_nothing")
