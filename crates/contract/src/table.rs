@@ -217,6 +217,7 @@ macro_rules! clauses_of_2026 {
             calls::a_second_cancel_is_no_error,
             calls::a_cancel_of_an_ended_batch_is_no_error,
             calls::a_cancel_that_is_refused_is_an_error,
+            calls::a_cancel_that_a_proxy_answers_is_an_error,
             calls::what_is_gone_can_be_discarded,
             calls::a_fence_is_put_up_or_unsupported,
             calls::a_fence_that_a_proxy_answers_is_not_put_up,

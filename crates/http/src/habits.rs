@@ -1,6 +1,8 @@
 //! What every adapter makes of certain answers, in one place.
 
-use lmbatch_core::{BatchId, BatchProvider, Delivery, Error, ErrorKind, RequestCounts, Retry};
+use lmbatch_core::{
+    BatchId, BatchProvider, BatchStatus, Delivery, Error, ErrorKind, RequestCounts, Retry,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -128,14 +130,31 @@ pub fn of_list(error: Error) -> Error {
 }
 
 /// What came of a cancel. That the batch has ended is no error; a refusal alone does not prove that it has,
-/// and one that goes on costs money: its status decides.
+/// and one that goes on costs money: its status decides. So it does for a 2xx that is no JSON object, or one
+/// with an `error`: a proxy's page cancels nothing.
+///
+/// # Errors
+/// The refusal, or [`ErrorKind::MalformedReply`], temporary, for such a 2xx; in both cases with the batch.
 pub async fn cancelled(
     provider: &impl BatchProvider,
     batch: &BatchId,
     asked: Result<Reply, Error>,
 ) -> Result<(), Error> {
-    let Err(error) = asked else {
-        return Ok(());
+    let error = match asked {
+        Err(error) => error,
+        Ok(reply) => match accepted(reply).await {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                let asked = provider.status(batch).await;
+                let stops = |status: &BatchStatus| {
+                    status.is_terminal() || *status == BatchStatus::Cancelling
+                };
+                if asked.is_ok_and(|snapshot| stops(&snapshot.status)) {
+                    return Ok(());
+                }
+                return Err(error.with_batch(batch.clone()));
+            }
+        },
     };
     if matches!(error.http_status(), Some(400 | 409))
         && provider.status(batch).await?.status.is_terminal()
@@ -143,6 +162,20 @@ pub async fn cancelled(
         return Ok(());
     }
     Err(of_batch(batch, error))
+}
+
+/// Whether a 2xx says that a call was accepted: with a JSON object that holds no `error`.
+async fn accepted(reply: Reply) -> Result<(), Error> {
+    let about = reply.error(ErrorKind::MalformedReply);
+    let said = reply.json::<Value>().await;
+    let said = said.map_err(|error| error.with_retry(Retry::Temporary))?;
+    match said {
+        Value::Object(said) if said.get("error").is_none_or(Value::is_null) => Ok(()),
+        _ => Err(about
+            .with_message("it does not say that the call was accepted; a proxy may have sent it")
+            .with_retry(Retry::Temporary)
+            .with_delivery(Delivery::Unknown)),
+    }
 }
 
 /// What a probe of the model proves: what speaks of key, model or bill is believed, and so is a server

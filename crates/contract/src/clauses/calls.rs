@@ -235,6 +235,42 @@ pub async fn a_cancel_that_is_refused_is_an_error(kit: &Kit) {
     }
 }
 
+/// A cancel that is answered 200 by anything but a JSON object without an error, such as the page of a proxy, is
+/// an error while the batch goes on: it goes on costing money.
+pub async fn a_cancel_that_a_proxy_answers_is_an_error(kit: &Kit) {
+    let other = |body: String| Says {
+        status: 200,
+        body: body.into_bytes(),
+        mime: "application/json",
+        ..Says::default()
+    };
+    for says in [
+        Says::web_page(200, "Please log in"),
+        other(String::new()),
+        other("[]".to_owned()),
+        other("\"ok\"".to_owned()),
+        other(kit.wire.refusal(500, "internal").to_string()),
+    ] {
+        let desk = kit.desk().await;
+        let adapter = kit.adapter(&desk);
+        let id = desk.keep(kit.described(1, BatchStatus::InProgress));
+        let said = String::from_utf8_lossy(&says.body).into_owned();
+        let answer = Answer {
+            refuses: true,
+            ..Answer::after(says)
+        };
+        desk.answer(CallKind::Cancel, answer);
+        let cancelled = adapter.cancel(&id).await;
+        if declared(&desk, adapter.codec().capabilities().cancel, &cancelled) {
+            let error = cancelled.expect_err(&said);
+            assert_eq!(error.batch(), Some(&id), "{error}");
+            assert_eq!(error.retry(), Retry::Temporary, "{said}: {error}");
+            let cancels = desk.seen_of(CallKind::Cancel).len();
+            assert_eq!(cancels, 1, "one cancel: the retry is the engine's");
+        }
+    }
+}
+
 /// To discard what is gone is no error. What cannot be discarded is said to be so, and nothing is sent.
 pub async fn what_is_gone_can_be_discarded(kit: &Kit) {
     let desk = kit.desk().await;

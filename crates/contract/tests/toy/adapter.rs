@@ -620,8 +620,19 @@ impl BatchProvider for Acme {
         if self.broken("a_cancel_is_one_call") {
             drop(exchange().ask(tell).await);
         }
-        let Err(error) = self.ask(exchange(), &path).await else {
-            return Ok(());
+        let error = match self.ask(exchange(), &path).await {
+            Ok(_) if self.broken("a_cancel_that_a_proxy_answers_is_an_error") => return Ok(()),
+            Ok(reply) => {
+                let about = reply
+                    .error(ErrorKind::MalformedReply)
+                    .with_retry(Retry::Temporary)
+                    .with_batch(batch.clone());
+                return match reply.json() {
+                    Ok(Value::Object(said)) if !said.contains_key("error") => Ok(()),
+                    _ => Err(about),
+                };
+            }
+            Err(error) => error,
         };
         let error = of_batch(batch, error);
         let careless = self.broken("a_cancel_that_is_refused_is_an_error");
