@@ -11,7 +11,7 @@ use crate::body::Kind;
 use crate::classify::kind_of;
 use crate::document::{self, Path};
 use crate::lenient;
-use crate::reply::{Reply, because};
+use crate::reply::{NOT_JSON, Reply, because};
 
 impl Reply {
     /// What was made, by its id in `member`. No more of the answer is read, so that nothing else can spoil
@@ -33,16 +33,18 @@ impl Reply {
     }
 
     /// The body as JSON without its rows: lists at `paths`, which may be long, are empty in it.
+    ///
+    /// # Errors
+    /// As [`json`](Self::json) gives them; a document that costs more to read than any real one is permanent.
     pub async fn rest<T: DeserializeOwned>(self, paths: &'static [Path]) -> Result<T, Error> {
-        let about = self
-            .error(ErrorKind::MalformedReply)
-            .with_delivery(Delivery::Unknown);
+        let about = self.unreadable(NOT_JSON);
+        let reads = about.retry();
         let kind = match paths.is_empty() {
             true => Kind::Answer,
             false => Kind::Document,
         };
         let body = self.body(kind).into_stream();
-        let rest = document::rest(body, paths).await;
+        let rest = document::rest(body, paths, reads).await;
         rest.map_err(|error| because(about, error))
     }
 }

@@ -510,10 +510,62 @@ async fn the_rest_of_a_document_is_read_without_its_rows_or_is_malformed() {
     let whole = client.get("whole").ask(tell).await.unwrap();
     let rest: serde_json::Value = whole.rest(&[&["rows"]]).await.unwrap();
     assert_eq!(rest, serde_json::json!({"id": "b", "rows": []}));
-    let page = client.get("page").ask(tell).await.unwrap();
-    let error = page.rest::<serde_json::Value>(&[]).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::MalformedReply);
-    assert_eq!(error.http_status(), Some(200));
+    for paths in [&[][..], &[&["rows"][..]]] {
+        let page = client.get("page").ask(tell).await.unwrap();
+        let error = page.rest::<serde_json::Value>(paths).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MalformedReply);
+        assert_eq!(error.http_status(), Some(200));
+    }
+}
+
+#[tokio::test]
+async fn an_unreadable_answer_to_a_get_may_be_asked_for_again_and_one_to_a_post_is_in_doubt() {
+    const PATHS: &[lmbatch_http::Path] = &[&["rows"]];
+    let server = MockServer::start().await;
+    for (at, body) in [
+        ("/page", "<html>"),
+        ("/empty", ""),
+        ("/list", "[1]"),
+        ("/word", "\"ok\""),
+        ("/cut", "{\"rows\":"),
+        ("/other", "{\"rows\":7}"),
+    ] {
+        let answer = ResponseTemplate::new(200).set_body_string(body);
+        let mock = Mock::given(path(at));
+        mock.respond_with(answer).mount(&server).await;
+    }
+    #[derive(Debug, serde::Deserialize)]
+    struct Answer {
+        #[expect(dead_code, reason = "only whether it can be read matters")]
+        rows: Vec<u8>,
+    }
+    let client = client(&server.uri());
+    for at in ["page", "empty", "list", "word", "cut", "other"] {
+        for (exchange, retry) in [
+            (client.get(at), Retry::Temporary),
+            (client.post(at), Retry::Permanent),
+        ] {
+            let reply = exchange.ask(tell).await.unwrap();
+            let error = reply.json::<Answer>().await.unwrap_err();
+            let found = (error.kind(), error.retry(), error.delivery());
+            let expected = (ErrorKind::MalformedReply, retry, Delivery::Unknown);
+            assert_eq!(found, expected, "{at}: {error}");
+        }
+        for paths in [&[][..], PATHS] {
+            let reply = client.get(at).ask(tell).await.unwrap();
+            let error = reply.rest::<Answer>(paths).await.unwrap_err();
+            let found = (error.kind(), error.retry(), error.delivery());
+            let expected = (
+                ErrorKind::MalformedReply,
+                Retry::Temporary,
+                Delivery::Unknown,
+            );
+            assert_eq!(found, expected, "{at}: {error}");
+        }
+        let reply = client.get(at).send_following().await.unwrap();
+        let error = reply.json::<Answer>().await.unwrap_err();
+        assert_eq!(error.retry(), Retry::Temporary, "{at}: {error}");
+    }
 }
 
 #[test]

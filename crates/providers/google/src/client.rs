@@ -107,10 +107,10 @@ impl GoogleClient {
             exchange = exchange.query("pageToken", page.as_str());
         }
         let reply = exchange.ask(tell).await.map_err(of_list)?;
-        let about = reply.error(ErrorKind::MalformedReply);
+        let about = reply.unreadable("it holds an error");
         match reply.rest::<List>(LISTED_RESULTS).await {
             // A list that failed is not an empty list, which has no members at all.
-            Ok(list) if list.error.is_some() => Err(about.with_message("it holds an error")),
+            Ok(list) if list.error.is_some() => Err(about),
             Ok(list) if !list.is_list() => Err(about.with_message("it is no list of batches")),
             other => other,
         }
@@ -126,9 +126,9 @@ impl GoogleClient {
             exchange = exchange.query("pageToken", page.as_str());
         }
         let reply = exchange.ask(tell).await.map_err(of_list)?;
-        let about = reply.error(ErrorKind::MalformedReply);
+        let about = reply.unreadable("it holds an error");
         match reply.rest::<Files>(&[]).await {
-            Ok(files) if files.error.is_some() => Err(about.with_message("it holds an error")),
+            Ok(files) if files.error.is_some() => Err(about),
             other => other,
         }
     }
