@@ -63,6 +63,27 @@ mod tests {
         assert_eq!(digest(&["a"]).len(), 32);
     }
 
+    /// Ids as records hold them. A change of the digest, its length, the prefixed lengths or the order of the
+    /// parts gives other ids: every run that is recorded would belong to an unknown account.
+    #[test]
+    fn the_ids_of_an_account_stay_what_records_hold() {
+        assert_eq!(digest(&["a", "b"]), "cf6ab613e3942391f88ed698557e1680");
+        assert_eq!(digest(&["ab", ""]), "e38fddf799dfc9884ea023573aeb3548");
+        let ours = identity("https://api.test/v1", "k", &["o", "p"]);
+        assert_eq!(
+            (
+                ours.account.as_str(),
+                ours.former.as_str(),
+                ours.key_hint.as_str()
+            ),
+            (
+                "v2-d15f02b74f9cb820c256960772062139",
+                "e984ae3ed057cf9101d13c3d2fbb0591",
+                "af4ea9d4f909"
+            )
+        );
+    }
+
     #[test]
     fn an_account_is_its_base_url_and_scopes_and_outlives_its_key() {
         let ours = identity("https://api.test/v1", "k", &["o", ""]);
