@@ -399,7 +399,7 @@ mod tests {
         ] {
             assert_eq!(rows(text, 3).unwrap(), "", "{text}");
         }
-        let nonsense = block_on(rest::<Value>(pieces("<html>", 2), PATHS));
+        let nonsense = block_on(rest::<Value>(pieces("<html>", 2), PATHS, Retry::Temporary));
         assert_eq!(nonsense.unwrap_err().kind(), ErrorKind::MalformedReply);
     }
 
@@ -451,7 +451,7 @@ mod tests {
         ] {
             let read = document_rows(endless(before, unit), PATHS);
             let read = block_on(read.try_for_each(|_| std::future::ready(Ok(()))));
-            let polled = block_on(rest::<Value>(endless(before, unit), PATHS));
+            let polled = block_on(rest::<Value>(endless(before, unit), PATHS, Retry::Temporary));
             for error in [read.unwrap_err(), polled.unwrap_err()] {
                 assert_eq!(error.kind(), ErrorKind::MalformedReply, "{before} {unit}");
                 assert_eq!(error.retry(), Retry::Permanent, "{before} {unit}: {error}");

@@ -510,7 +510,9 @@ async fn the_rest_of_a_document_is_read_without_its_rows_or_is_malformed() {
     let whole = client.get("whole").ask(tell).await.unwrap();
     let rest: serde_json::Value = whole.rest(&[&["rows"]]).await.unwrap();
     assert_eq!(rest, serde_json::json!({"id": "b", "rows": []}));
-    for paths in [&[][..], &[&["rows"][..]]] {
+    const NO_ROWS: &[lmbatch_http::Path] = &[];
+    const ROWS: &[lmbatch_http::Path] = &[&["rows"]];
+    for paths in [NO_ROWS, ROWS] {
         let page = client.get("page").ask(tell).await.unwrap();
         let error = page.rest::<serde_json::Value>(paths).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MalformedReply);
