@@ -451,7 +451,11 @@ mod tests {
         ] {
             let read = document_rows(endless(before, unit), PATHS);
             let read = block_on(read.try_for_each(|_| std::future::ready(Ok(()))));
-            let polled = block_on(rest::<Value>(endless(before, unit), PATHS, Retry::Temporary));
+            let polled = block_on(rest::<Value>(
+                endless(before, unit),
+                PATHS,
+                Retry::Temporary,
+            ));
             for error in [read.unwrap_err(), polled.unwrap_err()] {
                 assert_eq!(error.kind(), ErrorKind::MalformedReply, "{before} {unit}");
                 assert_eq!(error.retry(), Retry::Permanent, "{before} {unit}: {error}");

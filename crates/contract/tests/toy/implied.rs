@@ -73,6 +73,10 @@ pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
     ),
     ("counts_are_read", &["counts_may_be_strings"]),
     (
+        "counts_may_be_absent",
+        &["members_of_another_type_are_as_good_as_absent"],
+    ),
+    (
         "outcomes_may_come_in_any_order",
         &[
             "a_byte_order_mark_means_nothing",

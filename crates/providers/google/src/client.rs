@@ -4,7 +4,8 @@ use lmbatch_core::{
     BatchId, Cursor, Delivery, Error, ErrorKind, Intent, ListOptions, Result, Shard,
 };
 use lmbatch_http::{
-    HeaderName, HeaderValue, HttpClient, Reply, of_batch, of_file, of_list, segment,
+    HeaderName, HeaderValue, HttpClient, Reply, check_batch, is_about, of_batch, of_file, of_list,
+    segment,
 };
 use serde_json::Value;
 
@@ -68,18 +69,13 @@ impl GoogleClient {
     /// The batch, with nothing of its results but where they are.
     pub(crate) async fn batch(&self, batch: &BatchId) -> Result<Operation> {
         let reply = self.operation(batch, "ask for the batch's status").await?;
-        let mut found: Operation = reply.rest(RESULTS).await?;
-        // The batch is the one that was asked for.
-        if found.name.is_empty() {
-            if found.metadata.is_none() {
-                // An error in disguise, perhaps: nothing says that it is a batch.
-                return Err(Error::malformed("it names neither a batch nor its status")
-                    .with_provider("google".into())
-                    .with_operation("ask for the batch's status")
-                    .with_batch(batch.clone()));
-            }
-            found.name = batch.as_str().to_owned();
-        }
+        let about = reply.unreadable("");
+        let read = reply.rest::<Operation>(RESULTS).await;
+        let mut found = read.map_err(|error| error.with_batch(batch.clone()))?;
+        let metadata = found.metadata.as_ref();
+        let has_status = metadata.is_some_and(|metadata| metadata.state.is_some());
+        check_batch(batch, &found.name, has_status, about)?;
+        found.name = batch.as_str().to_owned();
         Ok(found)
     }
 
@@ -253,6 +249,12 @@ const UPLOAD_TYPE: HeaderName = HeaderName::from_static("x-goog-upload-header-co
 /// (Files API and batch reference, 2026).
 fn is_empty_object(said: &Value) -> bool {
     said.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
+/// Whether an answer to a cancel confirms it: `google.protobuf.Empty` (batch reference, 2026), or the batch by its name.
+pub(crate) fn confirms(batch: &BatchId, said: &Value) -> bool {
+    let name = said["name"].as_str();
+    is_empty_object(said) || name.is_some_and(|name| is_about(batch, name, false))
 }
 
 /// A name such as `files/x`, each part of which stays one segment.
