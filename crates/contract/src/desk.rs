@@ -101,7 +101,7 @@ struct State {
     page: usize,
     /// A cursor that every page gives.
     cursor: Option<String>,
-    told: Vec<(CallKind, u32, Answer)>,
+    told: Vec<Told>,
     change: Option<Change>,
     /// Rows that a part has after so many reads.
     later: Option<(Part, u32, Vec<u8>)>,
@@ -109,6 +109,14 @@ struct State {
     deletes: bool,
     seen: Vec<(Option<Call>, Request)>,
     carried: u64,
+}
+
+/// How calls of a kind are answered, after the next `skip` of them.
+struct Told {
+    kind: CallKind,
+    skip: u32,
+    times: u32,
+    answer: Answer,
 }
 
 struct Plays(Arc<Mutex<State>>);
@@ -199,7 +207,18 @@ impl Desk {
 
     /// Answers the next calls of a kind so.
     pub(crate) fn answer_next(&self, kind: CallKind, times: u32, answer: Answer) {
-        lock(&self.state).told.insert(0, (kind, times, answer));
+        self.answer_after(kind, 0, times, answer);
+    }
+
+    /// Answers the next calls of a kind as before, and `times` calls after them so.
+    pub(crate) fn answer_after(&self, kind: CallKind, skip: u32, times: u32, answer: Answer) {
+        let told = Told {
+            kind,
+            skip,
+            times,
+            answer,
+        };
+        lock(&self.state).told.insert(0, told);
     }
 
     /// Answers as usual again.
@@ -278,10 +297,12 @@ impl State {
     }
 
     fn told(&mut self, kind: CallKind) -> Answer {
-        for (of, times, answer) in &mut self.told {
-            if *of == kind && *times > 0 {
-                *times -= u32::from(*times != u32::MAX);
-                return answer.clone();
+        for told in self.told.iter_mut().filter(|told| told.kind == kind) {
+            if told.skip > 0 {
+                told.skip -= 1;
+            } else if told.times > 0 {
+                told.times -= u32::from(told.times != u32::MAX);
+                return told.answer.clone();
             }
         }
         Answer::default()
