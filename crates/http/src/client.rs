@@ -44,10 +44,12 @@ pub struct HttpOptions {
     /// The time in which an answer that is read as JSON or as an error must be complete, from its beginning:
     /// 120 s unless set. A document that holds results gets one second more for each 64 KiB.
     pub answer_timeout: Duration,
-    /// The bytes per second below which an upload or a download is given up, 1,024 unless set; 0 for none.
+    /// The bytes per second below which an upload or a download is given up, 1,024 unless set. 0 means no least
+    /// speed: a transfer may be as slow as `read_timeout` lets it be.
     pub least_speed: u64,
     /// The time over which that speed is measured, 60 s unless set. For uploads it is at least `read_timeout`,
-    /// since the system's buffers take them in bursts.
+    /// since the system's buffers take them in bursts. Less than a millisecond measures nothing, and means no least
+    /// speed.
     pub speed_window: Duration,
     /// The most bytes of a JSON document that may hold results, 2 GiB unless set.
     pub max_document_bytes: u64,
