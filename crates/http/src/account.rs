@@ -20,17 +20,23 @@ impl Identity {
     /// set; their number and order are fixed for an adapter.
     pub fn new(base_url: &Url, key: &str, scopes: &[&str]) -> Self {
         let origin = base_url.origin().ascii_serialization();
-        let path = base_url.path();
-        let path = path.strip_suffix('/').unwrap_or(path);
-        let place = format!("{origin}{path}");
-        let with = |first: &[&str]| digest(&[first, scopes].concat());
         Self {
-            account: format!("{}{}", AccountId::KEYLESS, with(&[&place])).into(),
+            account: account_at(base_url, scopes),
             // 48 bits: enough to notice a change, and too few to find the key.
             key_hint: digest(&["key", key])[..12].into(),
-            former: with(&[&origin, key]).into(),
+            former: digest(&[&[&*origin, key], scopes].concat()).into(),
         }
     }
+}
+
+/// Returns the account id of a base URL and scopes.
+pub(crate) fn account_at(base_url: &Url, scopes: &[&str]) -> AccountId {
+    let origin = base_url.origin().ascii_serialization();
+    let path = base_url.path();
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let place = format!("{origin}{path}");
+    let digest = digest(&[&[&*place], scopes].concat());
+    format!("{}{digest}", AccountId::KEYLESS).into()
 }
 
 /// Returns 32 hexadecimal digits of a digest of `parts`.

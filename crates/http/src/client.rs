@@ -12,7 +12,7 @@ use reqwest::header::{
 use reqwest::{Body, Client, ClientBuilder, Method, Url, redirect, retry};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::account::Identity;
+use crate::account::account_at;
 use crate::clock::MachineClock;
 use crate::limits::{Limits, Rules};
 use crate::multipart::Multipart;
@@ -138,19 +138,11 @@ impl HttpClient {
         })
     }
 
-    /// Returns the account: a digest of the base URL, without the credentials, so that it outlives a key
-    /// rotation.
+    /// Returns the account of a provider that has no organisations, projects or workspaces: a digest of the base
+    /// URL, without the credentials, so that it outlives a key rotation. [`Identity`](crate::Identity) serves the
+    /// others, and gives a digest of the key as well.
     pub fn account(&self) -> AccountId {
-        self.identity(&[]).account
-    }
-
-    /// Returns the account with organisation, project or workspace as `scopes`, a digest of the
-    /// credentials, and the account id that earlier versions recorded.
-    pub fn identity(&self, scopes: &[&str]) -> Identity {
-        let secrets = self.inner.credentials.values();
-        let secrets = secrets.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        let secrets: Vec<String> = secrets.collect();
-        Identity::new(&self.inner.options.base_url, &secrets.join("\n"), scopes)
+        account_at(&self.inner.options.base_url, &[])
     }
 
     /// A GET below the base URL.
