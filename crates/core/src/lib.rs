@@ -7,6 +7,7 @@
 mod account;
 mod attachment;
 mod batch;
+mod chars;
 mod clock;
 mod error;
 mod factory;
@@ -39,6 +40,7 @@ pub use batch::{
     Found, Frame, IdRule, Limits, ListOptions, Page, PartRole, Proof, Remnant, ResultPart,
     ResultSet, RowStream, Shard, ShardBody, Staged, Upload, WireIdRule,
 };
+pub use chars::is_unsafe;
 pub use clock::{Clock, Rng};
 pub use error::{Delivery, Error, ErrorKind, Result, Retry};
 pub use factory::{Connection, ProviderFactory};
