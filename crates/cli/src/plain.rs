@@ -37,17 +37,9 @@ pub(crate) fn hide(key: &str) {
     }
 }
 
-/// Reports whether a terminal may act on a character, or show nothing for it: controls, direction marks,
-/// line separators and the other format characters of Unicode 17.
+/// Reports whether a terminal may act on a character, or show nothing for it.
 pub(crate) fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}'
-            | '\u{8e2}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
-            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}')
+    lmbatch_core::is_unsafe(c)
 }
 
 /// Returns one line of text as it may be printed; what cannot be printed becomes U+FFFD.

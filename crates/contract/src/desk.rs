@@ -101,13 +101,22 @@ struct State {
     page: usize,
     /// A cursor that every page gives.
     cursor: Option<String>,
-    told: Vec<(CallKind, u32, Answer)>,
+    told: Vec<Told>,
     change: Option<Change>,
     /// Rows that a part has after so many reads.
     later: Option<(Part, u32, Vec<u8>)>,
     ranges: bool,
+    deletes: bool,
     seen: Vec<(Option<Call>, Request)>,
     carried: u64,
+}
+
+/// How calls of a kind are answered, after the next `skip` of them.
+struct Told {
+    kind: CallKind,
+    skip: u32,
+    times: u32,
+    answer: Answer,
 }
 
 struct Plays(Arc<Mutex<State>>);
@@ -136,6 +145,7 @@ impl Desk {
             change: None,
             later: None,
             ranges: false,
+            deletes: false,
             seen: Vec::new(),
             carried: 0,
         }));
@@ -197,7 +207,18 @@ impl Desk {
 
     /// Answers the next calls of a kind so.
     pub(crate) fn answer_next(&self, kind: CallKind, times: u32, answer: Answer) {
-        lock(&self.state).told.insert(0, (kind, times, answer));
+        self.answer_after(kind, 0, times, answer);
+    }
+
+    /// Answers the next calls of a kind as before, and `times` calls after them so.
+    pub(crate) fn answer_after(&self, kind: CallKind, skip: u32, times: u32, answer: Answer) {
+        let told = Told {
+            kind,
+            skip,
+            times,
+            answer,
+        };
+        lock(&self.state).told.insert(0, told);
     }
 
     /// Answers as usual again.
@@ -213,6 +234,11 @@ impl Desk {
     /// Rows are given from the byte that is asked for.
     pub(crate) fn give_ranges(&self) {
         lock(&self.state).ranges = true;
+    }
+
+    /// Deletions are done and confirmed. Else there is nothing to delete.
+    pub(crate) fn confirm_deletions(&self) {
+        lock(&self.state).deletes = true;
     }
 
     /// Everything that was asked.
@@ -271,10 +297,12 @@ impl State {
     }
 
     fn told(&mut self, kind: CallKind) -> Answer {
-        for (of, times, answer) in &mut self.told {
-            if *of == kind && *times > 0 {
-                *times -= u32::from(*times != u32::MAX);
-                return answer.clone();
+        for told in self.told.iter_mut().filter(|told| told.kind == kind) {
+            if told.skip > 0 {
+                told.skip -= 1;
+            } else if told.times > 0 {
+                told.times -= u32::from(told.times != u32::MAX);
+                return told.answer.clone();
             }
         }
         Answer::default()
@@ -306,6 +334,7 @@ impl State {
                 let rows = self.rows_now(*part);
                 rows.map_or_else(|| self.refuse(404), |rows| self.rows(&rows, request))
             }
+            Call::Discard if self.deletes => self.json(call.kind(), self.wire.deleted(request)),
             Call::Discard => self.refuse(404),
         }
     }

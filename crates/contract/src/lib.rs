@@ -32,6 +32,7 @@ use table::names;
 use table::table;
 
 pub use kit::Kit;
+pub use mangle::odd_values;
 pub use table::{CLAUSES, Clause, clause, runtime};
 pub use wire::{Call, CallKind, Described, Part, Row, Sent, Shape, Wire};
 pub use wiremock;

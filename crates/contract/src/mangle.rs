@@ -27,11 +27,46 @@ pub(crate) fn numbers_as_strings(value: &mut Value) {
     }
 }
 
+/// Returns JSON values that a member documented as something else may hold: each JSON type, numbers that are no
+/// count and no time, and a word without meaning.
+///
+/// ```
+/// assert!(lmbatch_contract::odd_values().iter().any(|odd| odd.is_object()));
+/// ```
+pub fn odd_values() -> Vec<Value> {
+    vec![
+        Value::Null,
+        json!(7),
+        json!(1.5),
+        json!(i64::MAX),
+        json!(-1),
+        json!(true),
+        json!("odd"),
+        json!([]),
+        json!(["a"]),
+        json!({"a": 1}),
+    ]
+}
+
+/// Returns the JSON pointers of all members of objects in `value` that are not null, without those in lists.
+pub(crate) fn members(value: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, member) in value.as_object().into_iter().flatten() {
+        let name = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        if !member.is_null() {
+            let inner = members(member).into_iter();
+            found.extend(inner.map(|inner| format!("{name}{inner}")));
+            found.push(name);
+        }
+    }
+    found
+}
+
 /// Takes away what stands at a pointer.
 pub(crate) fn remove(value: &mut Value, pointer: &str) {
     let (parent, name) = pointer.rsplit_once('/').expect("a JSON pointer");
     if let Some(Value::Object(object)) = value.pointer_mut(parent) {
-        object.shift_remove(name);
+        object.shift_remove(&*name.replace("~1", "/").replace("~0", "~"));
     }
 }
 
@@ -69,5 +104,14 @@ mod tests {
         assert_eq!(changed["a"][0]["b"], "1");
         remove(&mut changed, "/a");
         assert_eq!(changed, json!({"c": "x"}));
+    }
+
+    #[test]
+    fn members_are_those_of_objects_that_hold_something() {
+        let value = json!({"a": {"b": 1, "c": null}, "d": [{"e": 1}], "f/g": "x"});
+        let mut found = members(&value);
+        found.sort_unstable();
+        assert_eq!(found, ["/a", "/a/b", "/d", "/f~1g"]);
+        assert!(found.iter().all(|at| value.pointer(at).is_some()));
     }
 }

@@ -42,6 +42,13 @@ pub trait Wire: Send + Sync + 'static {
     /// The requests for a model that this HTTP request carries, whether in an upload or in a create.
     fn sent(&self, request: &Request) -> Vec<Sent>;
 
+    /// Body of the 200 that confirms a deletion, for providers that can delete: an empty object unless said
+    /// otherwise.
+    fn deleted(&self, request: &Request) -> Value {
+        let _ = request;
+        Value::Object(serde_json::Map::new())
+    }
+
     /// Our mark on a create, for providers that keep one.
     fn label(&self, create: &Request) -> Option<String> {
         let _ = create;

@@ -7,6 +7,7 @@
 mod account;
 mod attachment;
 mod batch;
+mod chars;
 mod clock;
 mod codec;
 mod error;
@@ -41,6 +42,7 @@ pub use batch::{
     Found, Frame, IdRule, Limits, ListOptions, Page, PartRole, Proof, Remnant, ResultPart,
     ResultSet, RowStream, Shard, ShardBody, Staged, Upload, WireIdRule,
 };
+pub use chars::is_unsafe;
 pub use clock::{Clock, Rng};
 pub use codec::{BatchCodec, Opened, RowContent, read_row, surround};
 pub use error::{Delivery, Error, ErrorKind, Result, Retry};

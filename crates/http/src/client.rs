@@ -12,7 +12,7 @@ use reqwest::header::{
 use reqwest::{Body, Client, ClientBuilder, Method, Url, redirect, retry};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::account::Identity;
+use crate::account::account_at;
 use crate::clock::MachineClock;
 use crate::limits::{Limits, Rules};
 use crate::multipart::Multipart;
@@ -44,10 +44,12 @@ pub struct HttpOptions {
     /// The time in which an answer that is read as JSON or as an error must be complete, from its beginning:
     /// 120 s unless set. A document that holds results gets one second more for each 64 KiB.
     pub answer_timeout: Duration,
-    /// The bytes per second below which an upload or a download is given up, 1,024 unless set; 0 for none.
+    /// The bytes per second below which an upload or a download is given up, 1,024 unless set. 0 means no least
+    /// speed: a transfer may be as slow as `read_timeout` lets it be.
     pub least_speed: u64,
     /// The time over which that speed is measured, 60 s unless set. For uploads it is at least `read_timeout`,
-    /// since the system's buffers take them in bursts.
+    /// since the system's buffers take them in bursts. Less than a millisecond measures nothing, and means no least
+    /// speed.
     pub speed_window: Duration,
     /// The most bytes of a JSON document that may hold results, 2 GiB unless set.
     pub max_document_bytes: u64,
@@ -136,19 +138,11 @@ impl HttpClient {
         })
     }
 
-    /// Returns the account: a digest of the base URL, without the credentials, so that it outlives a key
-    /// rotation.
+    /// Returns the account of a provider that has no organisations, projects or workspaces: a digest of the base
+    /// URL, without the credentials, so that it outlives a key rotation. [`Identity`](crate::Identity) serves the
+    /// others, and gives a digest of the key as well.
     pub fn account(&self) -> AccountId {
-        self.identity(&[]).account
-    }
-
-    /// Returns the account with organisation, project or workspace as `scopes`, a digest of the
-    /// credentials, and the account id that earlier versions recorded.
-    pub fn identity(&self, scopes: &[&str]) -> Identity {
-        let secrets = self.inner.credentials.values();
-        let secrets = secrets.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        let secrets: Vec<String> = secrets.collect();
-        Identity::new(&self.inner.options.base_url, &secrets.join("\n"), scopes)
+        account_at(&self.inner.options.base_url, &[])
     }
 
     /// A GET below the base URL.
@@ -350,6 +344,10 @@ impl Exchange {
         match answered {
             Ok(response) => {
                 let reply = Reply::new(response, self.operation, provider, rules);
+                let reply = match self.method == Method::GET {
+                    true => reply.to_get(),
+                    false => reply,
+                };
                 tracing::debug!(method = %self.method, %path, status = reply.status(), request_id = reply.request_id(), "exchange");
                 Ok(reply)
             }
@@ -400,7 +398,7 @@ impl Exchange {
             }
             let about = (operation, &provider);
             let response = answer_to(request, &Meter::new(0), &inner.rules, about).await?;
-            reply = Reply::new(response, operation, provider.clone(), &inner.rules);
+            reply = Reply::new(response, operation, provider.clone(), &inner.rules).to_get();
             at = target;
         }
         Ok(reply)

@@ -8,6 +8,8 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{ByteStream, Chunk, Delivery, Error, ErrorKind, Result, Retry, RowStream};
 use serde::de::DeserializeOwned;
 
+use crate::reply::{NOT_JSON, not_json};
+
 /// The most bytes of a document without its rows.
 const MAX_REST: u64 = 4 << 20;
 
@@ -26,27 +28,26 @@ const MAX_KEY: usize = 64 << 10;
 /// Member names from the top of the document to a list of rows; `*` for every element of a list between.
 pub type Path = &'static [&'static str];
 
-/// The document without its rows: lists at `paths` are empty in it.
+/// The document without its rows: lists at `paths` are empty in it. Something else in its place is an error of
+/// the given retry; a document that costs too much is permanent.
 pub(crate) async fn rest<T: DeserializeOwned>(
     mut body: ByteStream,
     paths: &'static [Path],
+    retry: Retry,
 ) -> Result<T> {
     let mut cutter = Cutter::new(paths);
     let (mut rest, mut rows) = (Vec::new(), BytesMut::new());
     while let Some(piece) = body.try_next().await? {
         cutter
             .cut(&piece, Some(&mut rest), &mut rows)
-            .map_err(|error| error.with_retry(Retry::Permanent))?;
+            .map_err(|error| match error.retry() {
+                Retry::Temporary => error.with_retry(retry),
+                _ => error,
+            })?;
         rows.clear();
     }
-    // The parser's words may quote the body: its position is enough.
-    serde_json::from_slice(&rest).map_err(|error| {
-        Error::malformed(format!(
-            "not the JSON that was expected (line {}, column {})",
-            error.line(),
-            error.column()
-        ))
-    })
+    serde_json::from_slice(&rest)
+        .map_err(|error| Error::malformed(not_json(&error)).with_retry(retry))
 }
 
 /// The rows of the first list that stands at one of `paths`, each on a line of its own. A document that
@@ -319,7 +320,7 @@ fn too_much(why: &str) -> Error {
 
 /// Something else in place of the document, such as a web page: the next answer may be the document.
 fn no_document() -> Error {
-    Error::malformed("not the JSON that was expected").with_retry(Retry::Temporary)
+    Error::malformed(NOT_JSON).with_retry(Retry::Temporary)
 }
 
 /// What a byte of a list is.
@@ -370,7 +371,7 @@ mod tests {
                 "{\"a\":[1,{\"b\":\"],\\n\\\"}\"}]}\n{\"c\":2}\n3\n",
                 "pieces of {step}"
             );
-            let rest: Value = block_on(rest(pieces(text, step), PATHS)).unwrap();
+            let rest: Value = block_on(rest(pieces(text, step), PATHS, Retry::Permanent)).unwrap();
             let expected = json!({
                 "name": "b", "metadata": {"rows": [1], "output": {"rows": []}, "state": "x"},
                 "response": {"rows": {"rows": []}}, "done": true,
@@ -398,7 +399,7 @@ mod tests {
         ] {
             assert_eq!(rows(text, 3).unwrap(), "", "{text}");
         }
-        let nonsense = block_on(rest::<Value>(pieces("<html>", 2), PATHS));
+        let nonsense = block_on(rest::<Value>(pieces("<html>", 2), PATHS, Retry::Temporary));
         assert_eq!(nonsense.unwrap_err().kind(), ErrorKind::MalformedReply);
     }
 
@@ -450,7 +451,11 @@ mod tests {
         ] {
             let read = document_rows(endless(before, unit), PATHS);
             let read = block_on(read.try_for_each(|_| std::future::ready(Ok(()))));
-            let polled = block_on(rest::<Value>(endless(before, unit), PATHS));
+            let polled = block_on(rest::<Value>(
+                endless(before, unit),
+                PATHS,
+                Retry::Temporary,
+            ));
             for error in [read.unwrap_err(), polled.unwrap_err()] {
                 assert_eq!(error.kind(), ErrorKind::MalformedReply, "{before} {unit}");
                 assert_eq!(error.retry(), Retry::Permanent, "{before} {unit}: {error}");

@@ -1,7 +1,7 @@
 //! Members of a provider's document that may be absent, null, or of another JSON type than documented. A
 //! batch that is paid for is not lost to the shape of a member beside the one that matters.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::{Deserialize as _, Deserializer};
 use serde_json::Value;
 
@@ -39,16 +39,47 @@ where
     Ok(whole(&value).and_then(|number| number.try_into().ok()))
 }
 
-/// Reads a boolean, also from the words `true` and `false`; anything else is absent.
+/// Reads a boolean that decides whether a list goes on: absent and null are none, and the words `true` and
+/// `false` are read as well. A list whose end cannot be told is not readable: taken for a whole one it would
+/// hide a batch that exists.
 ///
 /// # Errors
-/// Where the document is not JSON.
-pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::Bool(flag) => Some(flag),
-        Value::String(word) => word.to_ascii_lowercase().parse().ok(),
-        _ => None,
-    })
+/// Where the value is of another type or another word.
+pub fn paging_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::Bool(flag) => Ok(Some(flag)),
+        Value::String(word) => match word.to_ascii_lowercase().parse() {
+            Ok(flag) => Ok(Some(flag)),
+            Err(_) => Err(D::Error::custom("neither true nor false")),
+        },
+        _ => Err(D::Error::custom("neither true nor false")),
+    }
+}
+
+/// Reads the cursor of the next page of a list: a string, or a number as it is written. Absent, null and the
+/// empty string are none.
+///
+/// # Errors
+/// Where the value is of another type, for the same reason as [`paging_flag`].
+pub fn page_cursor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(cursor) => Ok(Some(cursor).filter(|cursor| !cursor.is_empty())),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        _ => Err(D::Error::custom("no cursor of a page")),
+    }
+}
+
+/// Reads the `error` of a list, which must be absent or null: a list that failed is not an empty list.
+///
+/// # Errors
+/// Where there is an error.
+pub fn no_error<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    match Option::<IgnoredAny>::deserialize(deserializer)? {
+        None => Ok(()),
+        Some(_) => Err(D::Error::custom("the list holds an error")),
+    }
 }
 
 /// Reads an object; anything that is not of its shape is absent.
@@ -103,8 +134,6 @@ mod tests {
         id: String,
         #[serde(deserialize_with = "super::number")]
         number: Option<u16>,
-        #[serde(deserialize_with = "super::flag")]
-        flag: Option<bool>,
         #[serde(deserialize_with = "super::object")]
         object: Option<Inner>,
     }
@@ -113,8 +142,7 @@ mod tests {
     fn a_member_of_another_type_is_read_or_absent_and_spoils_nothing() {
         let absent = Document::default();
         for odd in [json!(null), json!([]), json!({"b": 1}), json!([{}])] {
-            let document =
-                json!({"text": odd, "id": odd, "number": odd, "flag": odd, "object": odd});
+            let document = json!({"text": odd, "id": odd, "number": odd, "object": odd});
             assert_eq!(
                 serde_json::from_value::<Document>(document).unwrap(),
                 absent,
@@ -122,17 +150,84 @@ mod tests {
             );
         }
         let found: Document = serde_json::from_value(json!({
-            "text": 7, "id": "b", "number": "3", "flag": "True", "object": {"a": 1, "more": []},
+            "text": 7, "id": "b", "number": "3", "object": {"a": 1, "more": []},
         }))
         .unwrap();
         let expected = Document {
             text: Some("7".to_owned()),
             id: "b".to_owned(),
             number: Some(3),
-            flag: Some(true),
             object: Some(Inner { a: 1 }),
         };
         assert_eq!(found, expected);
+    }
+
+    #[derive(Deserialize, Debug, PartialEq, Default)]
+    #[serde(default)]
+    struct List {
+        #[serde(deserialize_with = "super::paging_flag")]
+        more: Option<bool>,
+        #[serde(deserialize_with = "super::page_cursor")]
+        next: Option<String>,
+        #[serde(deserialize_with = "super::no_error")]
+        error: (),
+    }
+
+    #[test]
+    fn a_list_whose_end_cannot_be_told_is_not_readable() {
+        let list = |more, next| List {
+            more,
+            next: Option::map(next, str::to_owned),
+            error: (),
+        };
+        for (value, expected) in [
+            (json!({}), list(None, None)),
+            (
+                json!({"more": null, "next": null, "error": null}),
+                list(None, None),
+            ),
+            (
+                json!({"more": true, "next": "c"}),
+                list(Some(true), Some("c")),
+            ),
+            (
+                json!({"more": "True", "next": 7}),
+                list(Some(true), Some("7")),
+            ),
+            (
+                json!({"more": "false", "next": ""}),
+                list(Some(false), None),
+            ),
+        ] {
+            let found: List = serde_json::from_value(value.clone()).unwrap();
+            assert_eq!(found, expected, "{value}");
+        }
+        for odd in [
+            json!(1),
+            json!(0),
+            json!("yes"),
+            json!(""),
+            json!([]),
+            json!([true]),
+            json!({}),
+        ] {
+            let read = serde_json::from_value::<List>(json!({"more": odd}));
+            assert!(read.is_err(), "more: {odd}");
+        }
+        for odd in [
+            json!(true),
+            json!(false),
+            json!([]),
+            json!(["c"]),
+            json!({"c": 1}),
+        ] {
+            let read = serde_json::from_value::<List>(json!({"next": odd}));
+            assert!(read.is_err(), "next: {odd}");
+        }
+        for odd in [json!({}), json!("no"), json!(false), json!({"code": 500})] {
+            let read = serde_json::from_value::<List>(json!({"error": odd}));
+            assert!(read.is_err(), "error: {odd}");
+        }
     }
 
     #[test]

@@ -22,8 +22,10 @@ pub use account::Identity;
 pub use classify::{delivery_of, kind_of};
 pub use client::{Exchange, HttpClient, HttpOptions};
 pub use document::{Path, document_rows};
-pub use habits::{believed, cancelled, count, counts, listed, of_batch, of_file, of_list};
-pub use lenient::{flag, number, object, text, text_or_empty};
+pub use habits::{
+    believed, cancelled, check_batch, count, counts, is_about, listed, of_batch, of_file, of_list,
+};
+pub use lenient::{no_error, number, object, page_cursor, paging_flag, text, text_or_empty};
 pub use multipart::Multipart;
 pub use reply::{Reply, rows};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};

@@ -46,10 +46,16 @@ impl Limits {
         self.answer.saturating_add(extra)
     }
 
-    /// The window in which an upload must move. Not shorter than the permitted silence, since the system's
-    /// buffers take what is sent in bursts.
-    pub(crate) fn upload_window(&self) -> Duration {
-        self.window.max(self.silence)
+    /// The window in which a transfer must keep the least speed; `None` where there is no least speed. A window that
+    /// measures nothing would be over as soon as it begins, again and again.
+    fn speed_window(&self) -> Option<Duration> {
+        Some(self.window).filter(|window| self.least_speed > 0 && window.as_millis() > 0)
+    }
+
+    /// The same for an upload. Not shorter than the permitted silence, since the system's buffers take what is sent
+    /// in bursts.
+    pub(crate) fn upload_window(&self) -> Option<Duration> {
+        Some(self.speed_window()?.max(self.silence))
     }
 }
 
@@ -81,9 +87,9 @@ impl Pace {
     /// How long may be waited for the next piece.
     pub(crate) fn patience(&self, limits: &Limits, speed: bool) -> Duration {
         let silence = limits.silence.saturating_sub(self.silent);
-        match speed {
-            true => silence.min(limits.window.saturating_sub(self.waited)),
-            false => silence,
+        match limits.speed_window().filter(|_| speed) {
+            Some(window) => silence.min(window.saturating_sub(self.waited)),
+            None => silence,
         }
     }
 
@@ -109,9 +115,11 @@ impl Pace {
         if self.silent >= limits.silence {
             return Some(format!("nothing arrived for {:?}", limits.silence));
         }
-        if speed && self.waited >= limits.window {
-            if self.bytes < limits.least_bytes(limits.window) {
-                return Some(too_slow("arrived", limits, limits.window));
+        if let Some(window) = limits.speed_window().filter(|_| speed)
+            && self.waited >= window
+        {
+            if self.bytes < limits.least_bytes(window) {
+                return Some(too_slow("arrived", limits, window));
             }
             (self.waited, self.bytes) = (Duration::ZERO, 0);
         }
@@ -158,22 +166,47 @@ mod tests {
     }
 
     /// A transfer of `bytes` each `every`: after how many seconds it is given up.
-    fn given_up(bytes: u64, every: Duration) -> Option<u64> {
-        let (limits, mut pace, mut passed) = (limits(), Pace::default(), Duration::ZERO);
+    fn given_up(limits: &Limits, bytes: u64, every: Duration) -> Option<u64> {
+        let (mut pace, mut passed) = (Pace::default(), Duration::ZERO);
         let mut next = every;
-        while passed < 3600 * SECOND {
-            let patience = pace.patience(&limits, true);
+        for _ in 0..1_000_000 {
+            if passed >= 3600 * SECOND {
+                return None;
+            }
+            let patience = pace.patience(limits, true);
             if next <= patience {
                 pace.moved(patience, next, bytes);
                 (passed, next) = (passed + next, every);
             } else {
                 (passed, next) = (passed + patience, next - patience);
-                if pace.stood(&limits, patience, true).is_some() {
+                if pace.stood(limits, patience, true).is_some() {
                     return Some(passed.as_secs());
                 }
             }
         }
-        None
+        panic!("it is waited for no time, again and again");
+    }
+
+    #[test]
+    fn no_window_or_no_speed_is_no_least_speed_and_a_silence_still_ends() {
+        let none = Duration::ZERO;
+        for (least_speed, window) in [
+            (1024, none),
+            (1024, Duration::from_micros(999)),
+            (0, none),
+            (0, 60 * SECOND),
+        ] {
+            let limits = Limits {
+                least_speed,
+                window,
+                ..limits()
+            };
+            let what = format!("{least_speed} bytes a second over {window:?}");
+            assert_eq!(given_up(&limits, 1, 119 * SECOND), None, "{what}");
+            assert_eq!(given_up(&limits, 1, 121 * SECOND), Some(120), "{what}");
+            assert_eq!(limits.upload_window(), None, "{what}");
+        }
+        assert_eq!(limits().upload_window(), Some(120 * SECOND));
     }
 
     #[test]
@@ -187,7 +220,7 @@ mod tests {
             (400_000, 119_000, Some(240)),
             (64 << 10, 7, None),
         ] {
-            let found = given_up(bytes, Duration::from_millis(every));
+            let found = given_up(&limits(), bytes, Duration::from_millis(every));
             match expected {
                 None => assert_eq!(found, None, "{bytes} bytes each {every} ms"),
                 Some(most) => assert!(

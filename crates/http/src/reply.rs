@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _};
-use lmbatch_core::{ByteStream, Chunk, Delivery, Error, ErrorKind, ProviderId, RowStream};
+use lmbatch_core::{ByteStream, Chunk, Delivery, Error, ErrorKind, ProviderId, Retry, RowStream};
 use reqwest::Response;
 use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
@@ -27,6 +27,8 @@ pub struct Reply {
     rules: Arc<Rules>,
     began: Duration,
     request_id: Option<String>,
+    /// Whether it answers a GET, which changes nothing at the provider.
+    reads: bool,
 }
 
 impl Reply {
@@ -48,7 +50,29 @@ impl Reply {
             operation,
             rules: Arc::clone(rules),
             began: rules.clock.elapsed(),
+            reads: false,
         }
+    }
+
+    /// The same as the answer to a GET.
+    pub(crate) fn to_get(self) -> Self {
+        Self {
+            reads: true,
+            ..self
+        }
+    }
+
+    /// An error about a 2xx whose body is not what was asked for, such as a proxy's HTML page. The delivery is
+    /// unknown. The answer to a GET may be read when it is asked for again, and is temporary.
+    pub fn unreadable(&self, message: impl Into<Box<str>>) -> Error {
+        let retry = match self.reads {
+            true => Retry::Temporary,
+            false => Retry::Permanent,
+        };
+        self.error(ErrorKind::MalformedReply)
+            .with_delivery(Delivery::Unknown)
+            .with_retry(retry)
+            .with_message(message)
     }
 
     /// The HTTP status.
@@ -111,21 +135,18 @@ impl Reply {
         Ok(body.freeze())
     }
 
-    /// The body as JSON. An answer that says yes and cannot be read leaves a create in doubt.
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MalformedReply`] of unknown delivery, so that a create is in doubt: temporary where a GET was
+    /// answered by something else, permanent where the body is longer than 16 MiB. Else as the connection fails.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
-        let about = self
-            .error(ErrorKind::MalformedReply)
-            .with_delivery(Delivery::Unknown);
+        let about = self.unreadable(NOT_JSON);
         match self.bytes(MAX_JSON).await {
             Err(error) => Err(because(about, error)),
-            // The parser's words may quote the body: its position is enough.
-            Ok(body) => serde_json::from_slice(&body).map_err(|error| {
-                about.with_message(format!(
-                    "not the JSON that was expected (line {}, column {})",
-                    error.line(),
-                    error.column()
-                ))
-            }),
+            Ok(body) => {
+                serde_json::from_slice(&body).map_err(|error| about.with_message(not_json(&error)))
+            }
         }
     }
 
@@ -134,6 +155,18 @@ impl Reply {
     pub fn stream(self) -> ByteStream {
         self.body(Kind::Transfer).into_stream()
     }
+}
+
+/// The message about a body that is not the JSON that was asked for.
+pub(crate) const NOT_JSON: &str = "not the JSON that was expected";
+
+/// The same with the position. The parser's words may quote the body.
+pub(crate) fn not_json(error: &serde_json::Error) -> String {
+    format!(
+        "{NOT_JSON} (line {}, column {})",
+        error.line(),
+        error.column()
+    )
 }
 
 /// The error about a reply whose body could not be read, with the reason.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use lmbatch_core::is_unsafe;
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// The fewest characters of a secret. Shorter ones are placeholders of local servers, and parts of words.
@@ -54,7 +55,7 @@ impl Secrets {
     /// The provider's words without secrets, marks that change the direction of text and control characters
     /// other than line breaks and tabs.
     pub(crate) fn words(&self, text: &str) -> String {
-        let plain = |c: &char| matches!(c, '\n' | '\t') || is_plain(*c);
+        let plain = |c: &char| matches!(c, '\n' | '\t') || !is_unsafe(*c);
         self.scrubbed(&text.chars().filter(plain).collect::<String>())
     }
 
@@ -73,7 +74,7 @@ impl Secrets {
     /// control characters and marks that change the direction of text.
     pub(crate) fn fact(&self, text: &str) -> String {
         // First without marks: a secret with marks in between would else be put together again.
-        let plain: String = text.chars().filter(|c| is_plain(*c)).collect();
+        let plain: String = text.chars().filter(|c| !is_unsafe(*c)).collect();
         self.scrubbed(&plain).chars().take(MAX_FACT).collect()
     }
 }
@@ -81,14 +82,6 @@ impl Secrets {
 fn find(text: &[u8], secret: &[u8]) -> Option<usize> {
     text.windows(secret.len())
         .position(|window| window.eq_ignore_ascii_case(secret))
-}
-
-/// Whether a character shows as itself: no control character, no line separator, no mark of direction.
-fn is_plain(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c,
-            '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}' | '\u{2029}' | '\u{FEFF}'
-            | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -114,6 +107,10 @@ mod tests {
             ("sk-sk-canary-01230123", "sk-***0123"),
             ("süß-sk-canary-0123-süß", "süß-***-süß"),
             ("sk-can\u{1b}ary-\u{202e}0123", "***"),
+            (
+                "sk\u{200b}-can\u{2060}ary\u{200d}-\u{ad}01\u{34f}2\u{e0020}3",
+                "***",
+            ),
             ("sk-canary", "sk-canary"),
         ] {
             assert_eq!(secrets.fact(text), expected);

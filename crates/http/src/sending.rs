@@ -79,7 +79,7 @@ pub(crate) async fn answer_to(
         let last = Duration::from_millis(meter.last.load(Ordering::SeqCst));
         let silent_at = last.saturating_add(limits.silence);
         let mut due = silent_at;
-        if !meter.is_complete() {
+        if let Some(window) = window.filter(|_| !meter.is_complete()) {
             due = due.min(window_began.saturating_add(window));
         }
         let now = rules.clock.elapsed();
@@ -101,7 +101,9 @@ pub(crate) async fn answer_to(
                 false => format!("nothing was taken for {waited:?}"),
             };
         }
-        if now >= window_began.saturating_add(window) && !meter.is_complete() {
+        if let Some(window) = window.filter(|_| !meter.is_complete())
+            && now >= window_began.saturating_add(window)
+        {
             let taken = meter.taken.load(Ordering::SeqCst);
             if taken - taken_before < limits.least_bytes(window) {
                 break too_slow("were taken", limits, window);

@@ -71,12 +71,20 @@ impl Exchange {
         self.ask(tell).await?.json().await
     }
 
-    /// Sends a deletion: what is gone already is no error, if the provider's own error object says so. The 404
-    /// of a proxy proves no deletion, and a batch that was to be made of a file may still be made of it.
-    pub async fn ask_gone(self, tell: Tell) -> Result<()> {
+    /// Sends a deletion. `proves` says whether a JSON body is the provider's own confirmation that the deletion
+    /// was done, see [`Reply::deleted`]. A 404 or 410 with the provider's own error object counts as done too;
+    /// one of a proxy does not, since a batch may still be created from the file.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask) and [`Reply::deleted`] give them.
+    pub async fn ask_gone(
+        self,
+        tell: Tell,
+        proves: impl FnOnce(&Value) -> bool + Send,
+    ) -> Result<()> {
         match self.ask(tell).await {
             Err(error) if is_gone(&error) => Ok(()),
-            other => other?.deleted().await,
+            other => other?.deleted(proves).await,
         }
     }
 
@@ -87,12 +95,12 @@ impl Exchange {
 }
 
 impl Reply {
-    /// Checks that a 2xx answer to a deletion comes from the provider: its body is empty, or a JSON object
-    /// without an `error`.
+    /// Checks that a 2xx answer to a deletion is the provider's own confirmation: `proves` gets the body and says
+    /// whether it is. Another JSON object or an empty body proves nothing, since a proxy answers so too.
     ///
     /// # Errors
-    /// [`ErrorKind::MalformedReply`], temporary, for anything else, such as a web page.
-    pub async fn deleted(self) -> Result<()> {
+    /// [`ErrorKind::MalformedReply`], temporary, for anything else, such as a web page or `"deleted": false`.
+    pub async fn deleted(self, proves: impl FnOnce(&Value) -> bool + Send) -> Result<()> {
         let about = self
             .error(ErrorKind::MalformedReply)
             .with_retry(Retry::Temporary)
@@ -101,12 +109,12 @@ impl Reply {
             Ok(body) => body,
             Err(error) => return Err(because(about, error)),
         };
-        if body.trim_ascii().is_empty() {
-            return Ok(());
-        }
         match serde_json::from_slice::<Value>(&body) {
-            Ok(Value::Object(body)) if !body.contains_key("error") => Ok(()),
-            _ => Err(about.with_message("it does not say that anything was deleted")),
+            Ok(body) if proves(&body) => Ok(()),
+            _ => {
+                Err(about
+                    .with_message("it does not confirm the deletion; a proxy may have sent it"))
+            }
         }
     }
 

@@ -85,6 +85,30 @@ async fn a_key_that_is_said_back_stands_in_no_error() {
 }
 
 #[tokio::test]
+async fn an_id_beside_an_error_is_nothing_that_was_made() {
+    for (body, expected) in [
+        (json!({"id": "b-1", "error": null}), Some("b-1")),
+        (json!({"id": "b-1", "errors": []}), Some("b-1")),
+        (json!({"id": "req-1", "error": {"code": "x"}}), None),
+        (json!({"id": "req-1", "error": "internal"}), None),
+        (json!({"id": 1}), None),
+        (json!({"id": ""}), None),
+        (json!([]), None),
+    ] {
+        let server = says(ResponseTemplate::new(200).set_body_json(&body)).await;
+        let reply = client(&server.uri()).post("x").once().ask(tell).await;
+        match (reply.unwrap().made("id").await, expected) {
+            (Ok(id), Some(expected)) => assert_eq!(id, expected, "{body}"),
+            (Err(error), None) => {
+                assert_eq!(error.kind(), ErrorKind::MalformedReply, "{body}");
+                assert_eq!(error.delivery(), Delivery::Unknown, "{body}");
+            }
+            (made, _) => panic!("{body}: {made:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_key_in_an_id_or_in_a_redirect_is_not_printed_either() {
     let made = ResponseTemplate::new(200).set_body_json(json!({"id": format!("batch_{KEY}")}));
     let server = says(made).await;

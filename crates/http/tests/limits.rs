@@ -212,6 +212,35 @@ async fn a_reader_that_takes_its_time_is_not_taken_for_a_slow_server() {
     assert_eq!(bytes, 1_000_000);
 }
 
+#[tokio::test]
+async fn without_a_speed_window_a_slow_download_is_read_and_a_silent_one_is_given_up() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n";
+    for (bytes, expected) in [(4, None), (3, Some(ErrorKind::Timeout))] {
+        let base = server(move |mut stream| async move {
+            stream.write_all(head.as_bytes()).await?;
+            for _ in 0..bytes {
+                stream.write_all(b"x").await?;
+                wait(150).await;
+            }
+            wait(5_000).await;
+            Ok(())
+        })
+        .await;
+        let options = HttpOptions {
+            speed_window: Duration::ZERO,
+            read_timeout: Duration::from_millis(600),
+            ..options(&base)
+        };
+        let reply = client(options).get("x").send().await.unwrap();
+        let read: Result<Vec<_>, Error> = reply.stream().try_collect().await;
+        assert_eq!(
+            read.err().map(|error| error.kind()),
+            expected,
+            "{bytes} bytes"
+        );
+    }
+}
+
 /// A body in pieces of 64 KiB, as bodies come from the disk.
 fn upload(client: &HttpClient, pieces: u64) -> lmbatch_http::Exchange {
     let piece = bytes::Bytes::from(vec![b'x'; 64 << 10]);

@@ -370,6 +370,11 @@ async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
         ("/removed", 410, "no such file"),
         ("/there", 200, ""),
         ("/said", 200, "{\"deleted\":true}"),
+        ("/kept", 200, "{\"deleted\":false}"),
+        ("/other", 200, "{\"ok\":true}"),
+        ("/bare", 200, "{}"),
+        ("/list", 200, "[{\"deleted\":true}]"),
+        ("/cut", 200, "{\"deleted\":true"),
         ("/login", 200, "<html>"),
         ("/failed", 200, "{\"error\":{}}"),
         ("/held", 409, "it is in use"),
@@ -381,8 +386,9 @@ async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
         mock.respond_with(answer).mount(&server).await;
     }
     let client = client(&server.uri());
-    for gone in ["gone", "removed", "there", "said"] {
-        client.delete(gone).ask_gone(tell).await.unwrap();
+    let proves = |said: &serde_json::Value| said["deleted"] == true;
+    for gone in ["gone", "removed", "said"] {
+        client.delete(gone).ask_gone(tell, proves).await.unwrap();
     }
     for (held, status) in [
         ("held", 409),
@@ -390,35 +396,59 @@ async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
         ("page", 404),
         ("login", 200),
         ("failed", 200),
+        // An empty body comes from any proxy.
+        ("there", 200),
+        ("kept", 200),
+        ("other", 200),
+        ("bare", 200),
+        ("list", 200),
+        ("cut", 200),
     ] {
-        let error = client.delete(held).ask_gone(tell).await.unwrap_err();
+        let error = client
+            .delete(held)
+            .ask_gone(tell, proves)
+            .await
+            .unwrap_err();
         assert_eq!(error.http_status(), Some(status), "{held}");
+        if status == 200 {
+            let found = (error.kind(), error.retry());
+            let expected = (ErrorKind::MalformedReply, Retry::Temporary);
+            assert_eq!(found, expected, "{held}");
+        }
     }
 }
 
 #[tokio::test]
-async fn a_404_names_what_is_missing_only_if_the_provider_says_so_itself() {
+async fn a_404_or_410_names_what_is_missing_only_if_the_provider_says_so_itself() {
+    for status in [404, 410] {
+        what_is_missing(status).await;
+    }
+}
+
+async fn what_is_missing(status: u16) {
     let server = MockServer::start().await;
     for (at, body) in [
         ("/own", "no such thing"),
         ("/page", "<html>"),
         ("/empty", ""),
     ] {
-        let answer = ResponseTemplate::new(404).set_body_string(body);
+        let answer = ResponseTemplate::new(status).set_body_string(body);
         let mock = Mock::given(path(at));
         mock.respond_with(answer).mount(&server).await;
     }
     let client = client(&server.uri());
     let batch = lmbatch_core::BatchId::new("b");
-    for (at, batches, files, retry) in [
+    for (at, batches, files, lists, retry) in [
         (
             "own",
             ErrorKind::BatchNotFound,
             ErrorKind::FileNotFound,
+            ErrorKind::ProviderInvalidArgs,
             Retry::Permanent,
         ),
         (
             "page",
+            ErrorKind::MalformedReply,
             ErrorKind::MalformedReply,
             ErrorKind::MalformedReply,
             Retry::Temporary,
@@ -427,19 +457,32 @@ async fn a_404_names_what_is_missing_only_if_the_provider_says_so_itself() {
             "empty",
             ErrorKind::MalformedReply,
             ErrorKind::MalformedReply,
+            ErrorKind::MalformedReply,
             Retry::Temporary,
         ),
     ] {
         let error = client.get(at).ask(tell).await.unwrap_err();
         let error = lmbatch_http::of_batch(&batch, error);
-        assert_eq!((error.kind(), error.retry()), (batches, retry), "{at}");
+        assert_eq!(
+            (error.kind(), error.retry()),
+            (batches, retry),
+            "{status} {at}"
+        );
         assert_eq!(error.batch(), Some(&batch));
         let error = client.get(at).ask(tell).await.unwrap_err();
         let error = lmbatch_http::of_file(error);
-        assert_eq!((error.kind(), error.retry()), (files, retry), "{at}");
+        assert_eq!(
+            (error.kind(), error.retry()),
+            (files, retry),
+            "{status} {at}"
+        );
         let error = client.get(at).ask(tell).await.unwrap_err();
         let error = lmbatch_http::of_list(error.with_kind(ErrorKind::ModelNotFound));
-        assert_eq!(error.kind(), ErrorKind::ProviderInvalidArgs, "{at}");
+        assert_eq!(
+            (error.kind(), error.retry()),
+            (lists, retry),
+            "{status} {at}"
+        );
     }
 }
 
@@ -485,10 +528,64 @@ async fn the_rest_of_a_document_is_read_without_its_rows_or_is_malformed() {
     let whole = client.get("whole").ask(tell).await.unwrap();
     let rest: serde_json::Value = whole.rest(&[&["rows"]]).await.unwrap();
     assert_eq!(rest, serde_json::json!({"id": "b", "rows": []}));
-    let page = client.get("page").ask(tell).await.unwrap();
-    let error = page.rest::<serde_json::Value>(&[]).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::MalformedReply);
-    assert_eq!(error.http_status(), Some(200));
+    const NO_ROWS: &[lmbatch_http::Path] = &[];
+    const ROWS: &[lmbatch_http::Path] = &[&["rows"]];
+    for paths in [NO_ROWS, ROWS] {
+        let page = client.get("page").ask(tell).await.unwrap();
+        let error = page.rest::<serde_json::Value>(paths).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MalformedReply);
+        assert_eq!(error.http_status(), Some(200));
+    }
+}
+
+#[tokio::test]
+async fn an_unreadable_answer_to_a_get_may_be_asked_for_again_and_one_to_a_post_is_in_doubt() {
+    const PATHS: &[lmbatch_http::Path] = &[&["rows"]];
+    let server = MockServer::start().await;
+    for (at, body) in [
+        ("/page", "<html>"),
+        ("/empty", ""),
+        ("/list", "[1]"),
+        ("/word", "\"ok\""),
+        ("/cut", "{\"rows\":"),
+        ("/other", "{\"rows\":7}"),
+    ] {
+        let answer = ResponseTemplate::new(200).set_body_string(body);
+        let mock = Mock::given(path(at));
+        mock.respond_with(answer).mount(&server).await;
+    }
+    #[derive(Debug, serde::Deserialize)]
+    struct Answer {
+        #[expect(dead_code, reason = "only whether it can be read matters")]
+        rows: Vec<u8>,
+    }
+    let client = client(&server.uri());
+    for at in ["page", "empty", "list", "word", "cut", "other"] {
+        for (exchange, retry) in [
+            (client.get(at), Retry::Temporary),
+            (client.post(at), Retry::Permanent),
+        ] {
+            let reply = exchange.ask(tell).await.unwrap();
+            let error = reply.json::<Answer>().await.unwrap_err();
+            let found = (error.kind(), error.retry(), error.delivery());
+            let expected = (ErrorKind::MalformedReply, retry, Delivery::Unknown);
+            assert_eq!(found, expected, "{at}: {error}");
+        }
+        for paths in [&[][..], PATHS] {
+            let reply = client.get(at).ask(tell).await.unwrap();
+            let error = reply.rest::<Answer>(paths).await.unwrap_err();
+            let found = (error.kind(), error.retry(), error.delivery());
+            let expected = (
+                ErrorKind::MalformedReply,
+                Retry::Temporary,
+                Delivery::Unknown,
+            );
+            assert_eq!(found, expected, "{at}: {error}");
+        }
+        let reply = client.get(at).send_following().await.unwrap();
+        let error = reply.json::<Answer>().await.unwrap_err();
+        assert_eq!(error.retry(), Retry::Temporary, "{at}: {error}");
+    }
 }
 
 #[test]
@@ -500,15 +597,15 @@ fn an_account_is_a_base_url_and_outlives_its_credentials() {
             SecretString::from(key),
         );
         let client = HttpClient::new(options, &[key], HeaderMap::new()).unwrap();
-        (client.account(), client.identity(&[]).key_hint)
+        client.account()
     };
     let ours = with("https://api.test/v1", "k");
     assert_eq!(ours, with("https://api.test/v1/", "k"));
-    let rotated = with("https://api.test/v1", "other");
-    assert_eq!(rotated.0, ours.0);
-    assert_ne!(rotated.1, ours.1);
-    assert_ne!(ours.0, with("https://api.test/v2", "k").0);
-    assert_ne!(ours.0, with("https://eu.api.test/v1", "k").0);
+    assert_eq!(ours, with("https://api.test/v1", "other"));
+    let url = lmbatch_http::base_url("https://api.test/v1").unwrap();
+    assert_eq!(ours, lmbatch_http::Identity::new(&url, "k", &[]).account);
+    assert_ne!(ours, with("https://api.test/v2", "k"));
+    assert_ne!(ours, with("https://eu.api.test/v1", "k"));
 }
 
 #[test]

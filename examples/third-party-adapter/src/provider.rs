@@ -6,7 +6,7 @@ use lmbatch_core::{
     Found, Intent, Label, ListOptions, Page, Remnant, Result, ResultPart, ResultSet, RowStream,
     Shard, Staged, parse_time,
 };
-use lmbatch_http::{HttpClient, Path, Reply, of_batch, of_file, segment};
+use lmbatch_http::{HttpClient, Path, Reply, check_batch, of_batch, of_file, of_list, segment};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,15 +16,18 @@ use crate::translate::{AcmeCodec, FILE, INLINE, tell};
 const RESULTS: &[Path] = &[&["results"]];
 const LISTED_RESULTS: &[Path] = &[&["batches", "*", "results"]];
 
-/// A batch as Acme shows it. Absent and null are the same; unknown members mean nothing.
+/// A batch as Acme shows it. Absent, null and another type are the same; unknown members mean nothing.
 #[derive(Deserialize)]
 struct Batch {
     id: BatchId,
     state: String,
-    label: Option<Label>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
+    label: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     created: Option<String>,
     counts: Option<Value>,
     /// The file with the results, by the file route.
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     output: Option<String>,
     /// Whether there are results, by the inline route.
     results: Option<Value>,
@@ -48,6 +51,16 @@ impl Acme {
         let path = format!("batches/{}", segment(batch.as_str()));
         let exchange = self.http.get(&path).expecting(operation);
         (exchange.ask(tell).await).map_err(|error| of_batch(batch, error))
+    }
+
+    /// Asks for a batch without its results. A cache or a proxy may answer with another one.
+    async fn shown(&self, batch: &BatchId, operation: &'static str) -> Result<Batch> {
+        let reply = self.batch(batch, operation).await?;
+        let about = reply.unreadable("");
+        let read = reply.rest::<Batch>(RESULTS).await;
+        let found = read.map_err(|error| error.with_batch(batch.clone()))?;
+        check_batch(batch, found.id.as_str(), true, about)?;
+        Ok(found)
     }
 }
 
@@ -96,13 +109,12 @@ impl BatchProvider for Acme {
     }
 
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
-        let reply = self.batch(batch, "ask for the batch's status").await?;
-        Ok(snapshot(reply.rest(RESULTS).await?))
+        let found = self.shown(batch, "ask for the batch's status").await?;
+        Ok(snapshot(found))
     }
 
     async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
-        let reply = self.batch(batch, "ask where the results are").await?;
-        let found: Batch = reply.rest(RESULTS).await?;
+        let found = self.shown(batch, "ask where the results are").await?;
         let part = |name: &str, shape| ResultPart::mixed(batch, name, shape);
         let file = found.output.map(|file| part(&file, FILE));
         let inline = found.results.map(|_| part(INLINE, INLINE));
@@ -131,7 +143,8 @@ impl BatchProvider for Acme {
         let exchange = self.http.get("batches").expecting("list the batches");
         let exchange = exchange.query_some("limit", options.limit);
         let exchange = exchange.query_some("from", options.page.as_ref());
-        let list: List = exchange.ask(tell).await?.rest(LISTED_RESULTS).await?;
+        let reply = exchange.ask(tell).await.map_err(of_list)?;
+        let list: List = reply.rest(LISTED_RESULTS).await?;
         Ok(Page {
             items: list.batches.into_iter().map(snapshot).collect(),
             next: list.next,
@@ -141,7 +154,9 @@ impl BatchProvider for Acme {
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
         let path = format!("batches/{}/cancel", segment(batch.as_str()));
         let exchange = self.http.post(&path).expecting("cancel the batch");
-        lmbatch_http::cancelled(self, batch, exchange.ask(tell).await).await
+        // Acme answers with the batch.
+        let proves = |said: &Value| said["id"] == *batch.as_str();
+        lmbatch_http::cancelled(self, batch, exchange.ask(tell).await, proves).await
     }
 
     async fn discard(&self, remnant: &Remnant) -> Result<()> {
@@ -149,7 +164,9 @@ impl BatchProvider for Acme {
             return Err(Error::unsupported("deleting a batch at acme"));
         };
         let exchange = self.http.delete(&format!("files/{}", segment(file)));
-        exchange.expecting("delete a file").ask_gone(tell).await
+        let proves = |said: &Value| said["deleted"] == true && said["id"] == **file;
+        let exchange = exchange.expecting("delete a file");
+        exchange.ask_gone(tell, proves).await
     }
 }
 
@@ -169,7 +186,7 @@ fn status(word: String) -> BatchStatus {
 fn snapshot(batch: Batch) -> BatchSnapshot {
     BatchSnapshot {
         counts: lmbatch_http::counts(batch.counts.as_ref(), ["total", "answered", "failed"]),
-        label: batch.label,
+        label: batch.label.map(Label::new),
         created_at: batch.created.as_deref().and_then(parse_time),
         ..BatchSnapshot::new(batch.id, status(batch.state))
     }

@@ -45,6 +45,10 @@ impl Wire for AcmeWire {
         ResponseTemplate::new(200).set_body_json(json!({"id": "file-1"}))
     }
 
+    fn deleted(&self, request: &Request) -> Value {
+        json!({"id": request.url.path().rsplit('/').next(), "deleted": true})
+    }
+
     /// A line of the upload, or an element of the create's body.
     fn sent(&self, request: &Request) -> Vec<Sent> {
         let lines: Vec<Value> = match self.call(request) {

@@ -2,10 +2,14 @@
 //! that lacks one says so, and nothing is sent.
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use lmbatch_core::{BatchProvider, BatchStatus, Chunk, ErrorKind, ListOptions, Remnant, Staged};
+use lmbatch_core::{
+    BatchProvider, BatchStatus, Chunk, ErrorKind, ListOptions, Remnant, Retry, Staged,
+};
+use serde_json::{Value, json};
 
 use crate::desk::{Answer, Desk, Says};
 use crate::kit::Kit;
+use crate::mangle::odd_values;
 use crate::wire::CallKind;
 
 /// Whether a capability is declared. Where it is not, the call must have said so and sent nothing.
@@ -81,6 +85,72 @@ pub async fn a_page_that_leads_to_itself_ends_the_list(kit: &Kit) {
         let pages = invoker.batch().list_stream();
         let ids: Vec<_> = pages.take(10).try_collect().await.expect("a list");
         assert!(ids.len() < 4, "{} batches", ids.len());
+    }
+}
+
+/// A page that does not say readably whether the list goes on is an error: taken for the last page it would
+/// hide the batch of a lost create, which would be paid for again.
+pub async fn a_page_whose_next_page_cannot_be_read_is_an_error(kit: &Kit) {
+    let paging = paging_members(kit);
+    assert!(!paging.is_empty(), "a page says whether the list goes on");
+    for name in paging {
+        // Anything else may be a cursor, or say that there is none.
+        let odd = odd_values().into_iter();
+        for odd in odd.filter(|odd| odd.is_array() || odd.is_object()) {
+            let desk = kit.desk().await;
+            desk.page(1);
+            for number in 1..=2 {
+                desk.keep(kit.described(number, BatchStatus::Completed));
+            }
+            let (of, value) = (name.clone(), odd.clone());
+            desk.change(move |_, mut page| {
+                page[&of] = value.clone();
+                page
+            });
+            let adapter = kit.adapter(&desk);
+            let listed = adapter.list(&ListOptions::default()).await;
+            if declared(&desk, adapter.codec().capabilities().list, &listed) {
+                let read = listed.map(|page| (page.items.len(), page.next));
+                let error = read.expect_err("a page that cannot be read");
+                assert_eq!(error.kind(), ErrorKind::MalformedReply, "{name}: {odd}");
+            }
+        }
+    }
+}
+
+/// Members of a page that differ where the list goes on.
+fn paging_members(kit: &Kit) -> Vec<String> {
+    let batch = || kit.wire.batch(&kit.described(1, BatchStatus::Completed));
+    let last = kit.wire.page(vec![batch()], None);
+    let goes_on = kit.wire.page(vec![batch()], Some("further-on"));
+    let members = goes_on.as_object().into_iter().flatten();
+    let differ = members.filter(|(name, value)| last.get(name) != Some(value));
+    differ.map(|(name, _)| name.clone()).collect()
+}
+
+/// A 404 of a list that is not the provider's own may pass: it is asked for again, since a list that is taken
+/// for one that the server does not have hides a batch under our label, and it is created again.
+pub async fn a_404_of_a_proxy_for_a_list_may_pass(kit: &Kit) {
+    let other = |body: &str| Says {
+        status: 404,
+        body: body.as_bytes().to_vec(),
+        mime: "application/json",
+        ..Says::default()
+    };
+    for says in [
+        Says::web_page(404, "Not Found"),
+        other(""),
+        other(r#"{"detail":"Not Found"}"#),
+        other(r#"{"message":"no Route matched with those values"}"#),
+    ] {
+        let desk = kit.desk().await;
+        desk.answer(CallKind::List, Answer::after(says));
+        let adapter = kit.adapter(&desk);
+        let listed = adapter.list(&ListOptions::default()).await;
+        if declared(&desk, adapter.codec().capabilities().list, &listed) {
+            let error = listed.expect_err("a list of nothing");
+            assert_eq!(error.retry(), Retry::Temporary, "{error}");
+        }
     }
 }
 
@@ -168,6 +238,45 @@ pub async fn a_cancel_that_is_refused_is_an_error(kit: &Kit) {
     }
 }
 
+/// A cancel that is answered 200 by anything but the provider's own confirmation for this batch (a web page, another
+/// JSON, an error, another batch) is an error while the batch runs, which costs money.
+pub async fn a_cancel_that_a_proxy_answers_is_an_error(kit: &Kit) {
+    let other = |body: String| Says {
+        status: 200,
+        body: body.into_bytes(),
+        mime: "application/json",
+        ..Says::default()
+    };
+    let another = kit.wire.batch(&kit.described(2, BatchStatus::Cancelling));
+    for says in [
+        Says::web_page(200, "Please log in"),
+        other(String::new()),
+        other("[]".to_owned()),
+        other("\"ok\"".to_owned()),
+        other(kit.wire.refusal(500, "internal").to_string()),
+        other(r#"{"message":"ok"}"#.to_owned()),
+        other(another.to_string()),
+    ] {
+        let desk = kit.desk().await;
+        let adapter = kit.adapter(&desk);
+        let id = desk.keep(kit.described(1, BatchStatus::InProgress));
+        let said = String::from_utf8_lossy(&says.body).into_owned();
+        let answer = Answer {
+            refuses: true,
+            ..Answer::after(says)
+        };
+        desk.answer(CallKind::Cancel, answer);
+        let cancelled = adapter.cancel(&id).await;
+        if declared(&desk, adapter.codec().capabilities().cancel, &cancelled) {
+            let error = cancelled.expect_err(&said);
+            assert_eq!(error.batch(), Some(&id), "{error}");
+            assert_eq!(error.retry(), Retry::Temporary, "{said}: {error}");
+            let cancels = desk.seen_of(CallKind::Cancel).len();
+            assert_eq!(cancels, 1, "one cancel: the retry is the engine's");
+        }
+    }
+}
+
 /// To discard what is gone is no error. What cannot be discarded is said to be so, and nothing is sent.
 pub async fn what_is_gone_can_be_discarded(kit: &Kit) {
     let desk = kit.desk().await;
@@ -194,13 +303,18 @@ pub async fn what_is_gone_can_be_discarded(kit: &Kit) {
 /// A fence deletes what a late create would need, and is no error where that is gone already. A provider
 /// that cannot says so.
 pub async fn a_fence_is_put_up_or_unsupported(kit: &Kit) {
-    let desk = kit.desk().await;
-    let adapter = kit.adapter(&desk);
-    let can = adapter.codec().capabilities().fence;
-    let fenced = adapter.fence(&to_fence(kit, &*adapter).await).await;
-    if declared(&desk, can, &fenced) {
-        fenced.expect("a fence");
-        assert_eq!(desk.seen_of(CallKind::Discard).len(), 1);
+    for is_there in [true, false] {
+        let desk = kit.desk().await;
+        if is_there {
+            desk.confirm_deletions();
+        }
+        let adapter = kit.adapter(&desk);
+        let can = adapter.codec().capabilities().fence;
+        let fenced = adapter.fence(&to_fence(kit, &*adapter).await).await;
+        if declared(&desk, can, &fenced) {
+            fenced.expect("a fence");
+            assert_eq!(desk.seen_of(CallKind::Discard).len(), 1);
+        }
     }
 }
 
@@ -243,6 +357,92 @@ pub async fn a_fence_that_a_proxy_answers_is_not_put_up(kit: &Kit) {
             assert!(fenced.is_err(), "{said} is no fence");
         }
     }
+}
+
+/// A fence that is answered 200 by anything but the provider's own confirmation is an error, for the same
+/// reason: nothing, another JSON, a confirmation that says no (`"deleted": false`) or names another input.
+pub async fn a_200_that_does_not_confirm_a_deletion_is_no_fence(kit: &Kit) {
+    for body in [
+        "",
+        " ",
+        "null",
+        "true",
+        "[]",
+        "[{}]",
+        "\"deleted\"",
+        r#"{"message":"ok"}"#,
+    ] {
+        let desk = kit.desk().await;
+        let says = Says {
+            status: 200,
+            body: body.as_bytes().to_vec(),
+            mime: "application/json",
+            ..Says::default()
+        };
+        desk.answer(CallKind::Discard, Answer::after(says));
+        let is_own =
+            |own: &Value| serde_json::from_str::<Value>(body).is_ok_and(|said| said == *own);
+        no_fence(kit, &desk, body, is_own).await;
+    }
+    for (what, change) in UNCONFIRMED {
+        let desk = kit.desk().await;
+        desk.confirm_deletions();
+        desk.change(move |kind, value| match kind {
+            CallKind::Discard => change(value),
+            _ => value,
+        });
+        no_fence(kit, &desk, what, |own| change(own.clone()) == *own).await;
+    }
+}
+
+/// Ways to spoil a confirmation. One that changes nothing in a provider's confirmation proves nothing there.
+const UNCONFIRMED: [(&str, fn(Value) -> Value); 4] = [
+    ("an empty object", |_| json!({})),
+    (
+        "an error",
+        |_| json!({"error": {"code": 500, "message": "no"}}),
+    ),
+    ("a confirmation that says no", |value| {
+        each_member(value, |member| match member {
+            Value::Bool(said) => Value::Bool(!said),
+            other => other,
+        })
+    }),
+    ("a confirmation in other words", |value| {
+        each_member(value, |member| match member {
+            Value::String(said) => Value::String(format!("{said}-of-another")),
+            other => other,
+        })
+    }),
+];
+
+fn each_member(value: Value, change: fn(Value) -> Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members = members.into_iter();
+            let changed = members.map(|(name, member)| (name, change(member)));
+            Value::Object(changed.collect())
+        }
+        other => other,
+    }
+}
+
+/// Puts up a fence, which must fail unless the answer is the provider's own confirmation after all.
+async fn no_fence(kit: &Kit, desk: &Desk, said: &str, is_own: impl Fn(&Value) -> bool) {
+    let adapter = kit.adapter(desk);
+    let can = adapter.codec().capabilities().fence;
+    let staged = to_fence(kit, &*adapter).await;
+    let fenced = adapter.fence(&staged).await;
+    if !declared(desk, can, &fenced) {
+        return;
+    }
+    let asked = desk.seen_of(CallKind::Discard);
+    assert_eq!(asked.len(), 1, "a deletion is one call");
+    if is_own(&kit.wire.deleted(&asked[0])) {
+        return;
+    }
+    let error = fenced.expect_err(said);
+    assert_eq!(error.retry(), Retry::Temporary, "{said:?}: {error}");
 }
 
 /// Reading from the middle gives exactly the rest, or is unsupported: never the whole again, which would be

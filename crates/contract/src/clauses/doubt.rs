@@ -1,6 +1,8 @@
 //! Clauses about creates whose answer is lost: the batch may be there, and may have to be paid for.
 
-use lmbatch_core::{Certainty, CreateProof, Delivery, Error, ErrorKind, Intent, Retry};
+use lmbatch_core::{
+    BatchStatus, Certainty, CreateProof, Delivery, Error, ErrorKind, Intent, Retry,
+};
 
 use crate::desk::{Answer, Desk, Says};
 use crate::kit::{Kit, said};
@@ -41,11 +43,18 @@ pub async fn a_create_whose_answer_is_cut_short_is_in_doubt(kit: &Kit) {
     in_doubt(kit, &desk, Answer::lost(Fault::Truncated)).await;
 }
 
-/// A 200 whose body says that something went wrong is neither a batch nor a refusal.
+/// A 200 whose body says that something went wrong is neither a batch nor a refusal, also where it bears an id:
+/// that may be the id of a request, and a batch by that id would be waited for in vain.
 pub async fn a_create_that_is_answered_200_with_an_error_is_in_doubt(kit: &Kit) {
-    let desk = kit.desk().await;
-    let body = kit.wire.refusal(500, "internal");
-    in_doubt(kit, &desk, Answer::after(Says::json(200, &body))).await;
+    let refusal = kit.wire.refusal(500, "internal");
+    let mut with_an_id = kit.wire.created(&kit.described(9, BatchStatus::InProgress));
+    if let (Some(into), Some(from)) = (with_an_id.as_object_mut(), refusal.as_object()) {
+        into.extend(from.clone());
+    }
+    for body in [refusal, with_an_id] {
+        let desk = kit.desk().await;
+        in_doubt(kit, &desk, Answer::after(Says::json(200, &body))).await;
+    }
 }
 
 /// A 200 with a web page comes from something that stands before the provider; what that did is unknown.
@@ -147,7 +156,7 @@ pub async fn a_search_passes_over_the_batches_of_others(kit: &Kit) {
         .intent(&*adapter, &shard)
         .await
         .expect("the input is staged");
-    desk.keep(kit.described(7, lmbatch_core::BatchStatus::InProgress));
+    desk.keep(kit.described(7, BatchStatus::InProgress));
     if adapter.codec().capabilities().create == CreateProof::Token {
         return assert!(desk.seen_of(CallKind::Create).is_empty());
     }

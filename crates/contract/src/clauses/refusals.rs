@@ -68,13 +68,15 @@ pub async fn a_403_is_about_the_key_and_permanent(kit: &Kit) {
     refused(kit, 403, expected, Delivery::Refused).await;
 }
 
-/// 404 on a batch: there is no such batch, and the error names it.
+/// 404 on a batch, or 410: there is no such batch, and the error names it.
 pub async fn a_404_of_a_batch_names_the_batch(kit: &Kit) {
-    let answer = Answer::refusal(404, &kit.wire.refusal(404, "no"));
-    let error = status_error(kit, answer).await;
-    assert_eq!(error.kind(), ErrorKind::BatchNotFound, "{error}");
-    assert_eq!(error.batch(), Some(&kit.wire.batch_id(1)));
-    assert_eq!(error.retry(), Retry::Permanent);
+    for status in [404, 410] {
+        let answer = Answer::refusal(status, &kit.wire.refusal(status, "no"));
+        let error = status_error(kit, answer).await;
+        assert_eq!(error.kind(), ErrorKind::BatchNotFound, "{error}");
+        assert_eq!(error.batch(), Some(&kit.wire.batch_id(1)));
+        assert_eq!(error.retry(), Retry::Permanent);
+    }
 }
 
 /// 404 on a create: no batch is missing, since none was asked for; the create was refused.
@@ -90,8 +92,8 @@ pub async fn a_404_of_a_create_is_a_refusal(kit: &Kit) {
 }
 
 /// The statuses with which a provider refuses a create that it has not taken.
-const REFUSING: [u16; 13] = [
-    400, 401, 402, 403, 404, 405, 411, 413, 414, 415, 422, 429, 431,
+const REFUSING: [u16; 14] = [
+    400, 401, 402, 403, 404, 405, 410, 411, 413, 414, 415, 422, 429, 431,
 ];
 
 /// The errors of one create after another, each answered in turn.
@@ -112,7 +114,7 @@ async fn create_errors(kit: &Kit, answers: Vec<Answer>) -> Vec<Error> {
     errors
 }
 
-/// A 4xx (400 to 405, 411, 413 to 415, 422, 429, 431) with the provider's own error object: the create was
+/// A 4xx (400 to 405, 410, 411, 413 to 415, 422, 429, 431) with the provider's own error object: the create was
 /// refused, and no batch exists.
 pub async fn a_4xx_with_the_providers_own_error_is_a_refusal(kit: &Kit) {
     let own = |status: u16| Answer::refusal(status, &kit.wire.refusal(status, "no"));

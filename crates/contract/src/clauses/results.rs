@@ -80,33 +80,51 @@ pub async fn a_part_that_does_not_show_yet_is_waited_for(kit: &Kit) {
     }
 }
 
+/// Returns three answers, one for each request.
+fn whole(open: &Open) -> [(Part, Vec<u8>); 3] {
+    [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")]
+}
+
+/// Returns the number of calls of the kind [`read_by`] that a retrieve makes until it has read the results of a batch
+/// that has ended. The last of them reads the results, so that an answer put there is really read. Lines are read by
+/// a call of their own; a document is asked for by its status before, and it is counted how often.
+async fn calls_until_read(kit: &Kit) -> u32 {
+    let open = kit.open_three().await;
+    if open.shape() == Shape::Lines {
+        return 1;
+    }
+    open.end(DONE, &whole(&open));
+    assert_eq!(open.told().await, ["one", "two", "three"]);
+    open.desk.seen_of(read_by(open.shape())).len() as u32
+}
+
 /// A first answer to the results that is empty, cut between two rows or full of someone else's rows spoils
 /// nothing: it is read again.
 pub async fn spoilt_results_are_read_again(kit: &Kit) {
-    let rows = |open: &Open| [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
+    let reads = calls_until_read(kit).await;
     for spoil in [Spoil::Empty, Spoil::Half, Spoil::Foreign] {
         let open = kit.open_three().await;
         let spoilt = match spoil {
             Spoil::Empty => Vec::new(),
-            Spoil::Half => rows(&open)[..1].to_vec(),
+            Spoil::Half => whole(&open)[..1].to_vec(),
             Spoil::Foreign => vec![open.row_of("stranger-1", &Row::Succeeded("x".to_owned()))],
         };
-        let all = rows(&open);
+        let all = whole(&open);
         open.end(DONE, &all);
         let part = all[0].0;
-        let whole = open.desk.rows_of(part);
+        let rows = open.desk.rows_of(part);
         open.end(DONE, &spoilt);
         if spoilt.is_empty() {
             open.desk.put_rows(part, Vec::new());
         }
         open.end_with(DONE, vec![part], 3);
-        // A document shows its rows whenever the batch is asked for.
-        let reads = match open.shape() {
-            Shape::Lines => 1,
-            Shape::Document => 3,
-        };
-        open.desk.put_rows_after(part, reads, whole);
+        open.desk.put_rows_after(part, reads, rows);
         assert_eq!(open.told().await, ["one", "two", "three"], "{spoil:?}");
+        let read = open.desk.seen_of(read_by(open.shape())).len();
+        assert!(
+            read > reads as usize,
+            "the spoilt results were not read: {spoil:?}"
+        );
     }
 }
 
@@ -286,12 +304,12 @@ pub async fn results_that_end_early_lose_no_other_row(kit: &Kit) {
 
 /// A download that breaks off can be begun again, and its rows are counted once.
 pub async fn a_download_that_breaks_off_is_read_again(kit: &Kit) {
+    let reads = calls_until_read(kit).await;
     for fault in [Fault::Reset, Fault::Truncated] {
         let open = kit.open_three().await;
-        let rows = [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
-        open.end(DONE, &rows);
-        let kind = read_by(open.shape());
-        open.desk.answer_next(kind, 2, Answer::lost(fault));
+        open.end(DONE, &whole(&open));
+        let (kind, lost) = (read_by(open.shape()), Answer::lost(fault));
+        open.desk.answer_after(kind, reads - 1, 2, lost);
         assert_eq!(open.told().await, ["one", "two", "three"], "{fault:?}");
     }
 }
@@ -305,41 +323,47 @@ fn read_by(shape: Shape) -> CallKind {
 
 /// Results that are refused for now are asked for again; what the provider says instead is never a row.
 pub async fn results_that_are_refused_for_now_are_read_later(kit: &Kit) {
+    let reads = calls_until_read(kit).await;
     let open = kit.open_three().await;
-    let rows = [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
-    open.end(DONE, &rows);
+    open.end(DONE, &whole(&open));
     let refusal = Answer::refusal(503, &kit.wire.refusal(503, "busy"));
-    open.desk.answer_next(read_by(open.shape()), 2, refusal);
+    let kind = read_by(open.shape());
+    open.desk.answer_after(kind, reads - 1, 2, refusal);
     assert_eq!(open.told().await, ["one", "two", "three"]);
 }
 
 /// Results that are gone are an error that says so, and nobody's outcome: what was paid for is lost at the
 /// provider, which is not the same as missing. In a document they go with their batch.
 pub async fn results_that_are_gone_are_an_error(kit: &Kit) {
-    let open = kit.open_three().await;
-    let rows = [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
-    open.end(DONE, &rows);
-    let gone = Answer::refusal(404, &kit.wire.refusal(404, "gone"));
-    open.desk.answer(read_by(open.shape()), gone);
-    let error = open
-        .retrieve()
-        .await
-        .expect_err("results that are gone are an error");
-    let expected = match open.shape() {
-        Shape::Lines => ErrorKind::FileNotFound,
-        Shape::Document => ErrorKind::BatchNotFound,
-    };
-    assert_eq!(error.kind(), expected, "{error}");
-    assert_eq!(error.batch(), Some(&open.handle.batch));
+    let reads = calls_until_read(kit).await;
+    for (status, before) in [(404, 0), (404, reads - 1), (410, reads - 1)] {
+        let open = kit.open_three().await;
+        open.end(DONE, &whole(&open));
+        let gone = Answer::refusal(status, &kit.wire.refusal(status, "gone"));
+        let kind = read_by(open.shape());
+        open.desk.answer_after(kind, before, u32::MAX, gone);
+        let error = open
+            .retrieve()
+            .await
+            .expect_err("results that are gone are an error");
+        let expected = match open.shape() {
+            Shape::Lines => ErrorKind::FileNotFound,
+            Shape::Document => ErrorKind::BatchNotFound,
+        };
+        assert_eq!(error.kind(), expected, "HTTP {status}: {error}");
+        assert_eq!(error.batch(), Some(&open.handle.batch));
+    }
 }
 
 /// A web page in place of the results holds no rows: nothing of it is delivered, now or later.
 pub async fn a_web_page_in_place_of_results_is_nobodys_outcome(kit: &Kit) {
+    let reads = calls_until_read(kit).await;
     let open = kit.open_three().await;
     let rows = [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
     open.end(DONE, &rows);
     let page = Answer::after(Says::web_page(200, "page"));
-    open.desk.answer(read_by(open.shape()), page);
+    let kind = read_by(open.shape());
+    open.desk.answer_after(kind, reads - 1, u32::MAX, page);
     let error = open
         .retrieve()
         .await

@@ -1,11 +1,13 @@
 //! Clauses about what a provider says of a batch.
 
 use lmbatch_core::{BatchSnapshot, BatchStatus, ErrorKind, RequestCounts, Retry};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::desk::{Answer, Desk, Says};
 use crate::kit::Kit;
-use crate::mangle::{numbers_as_strings, remove, turned_round, with_unknown_members};
+use crate::mangle::{
+    members, numbers_as_strings, odd_values, remove, turned_round, with_unknown_members,
+};
 use crate::relay::Fault;
 use crate::wire::{CallKind, Described};
 
@@ -151,7 +153,39 @@ async fn the_same_when_changed(kit: &Kit, change: fn(Value) -> Value) {
     }
 }
 
-/// Nor do they in the answer to a create.
+/// A member of another JSON type than documented (a list, an object, a boolean) is read as if it were not there: the
+/// rest of the batch is no less readable for it, and nothing is made up from it.
+pub async fn members_of_another_type_are_as_good_as_absent(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let batch = kit.described(1, BatchStatus::Completed);
+    let plain = kit.wire.batch(&batch);
+    let id = desk.keep(batch);
+    let read = async |body: &Value| {
+        desk.answer(CallKind::Status, Answer::after(Says::json(200, body)));
+        adapter.status(&id).await.map_err(|error| error.kind())
+    };
+    assert!(read(&plain).await.is_ok(), "the status is read");
+    for at in members(&plain) {
+        let mut without = plain.clone();
+        remove(&mut without, &at);
+        let without = read(&without).await;
+        let odd = odd_values().into_iter();
+        // Texts may come as numbers, and numbers as texts; null has a clause of its own.
+        let odd = odd.filter(|odd| odd.is_array() || odd.is_object() || odd.is_boolean());
+        for odd in odd {
+            let mut body = plain.clone();
+            let member = body.pointer_mut(&at).expect("a member of the batch");
+            if std::mem::discriminant(member) == std::mem::discriminant(&odd) {
+                continue;
+            }
+            *member = odd.clone();
+            assert_eq!(read(&body).await, without, "{at}: {odd}");
+        }
+    }
+}
+
+/// Nor do unknown members change anything in the answer to a create.
 pub async fn unknown_members_of_a_created_batch_change_nothing(kit: &Kit) {
     let desk = kit.desk().await;
     desk.change(|kind, value| match kind {
@@ -165,7 +199,8 @@ pub async fn unknown_members_of_a_created_batch_change_nothing(kit: &Kit) {
     );
 }
 
-/// A 200 with a web page says nothing of the batch: an error, never a status.
+/// A 200 with a web page says nothing of the batch: an error, never a status, and one that may pass. A run that
+/// waits for a day is not ended by one page of a proxy.
 pub async fn a_status_that_is_a_web_page_is_an_error(kit: &Kit) {
     let desk = kit.desk().await;
     desk.answer(
@@ -175,16 +210,51 @@ pub async fn a_status_that_is_a_web_page_is_an_error(kit: &Kit) {
     let id = desk.keep(kit.described(1, BatchStatus::Completed));
     let error = kit.adapter(&desk).status(&id).await.expect_err("no status");
     assert_eq!(error.kind(), ErrorKind::MalformedReply);
+    assert_eq!(error.retry(), Retry::Temporary, "{error}");
     assert!(!crate::kit::said(&error).contains("page-canary"));
 }
 
-/// A 200 whose body is an error says nothing of the batch either.
+/// A 200 whose body is an error says nothing of the batch either, nor does any other JSON that names neither a
+/// batch nor a status. The results of such a batch are not known.
 pub async fn a_status_that_is_an_error_in_disguise_is_an_error(kit: &Kit) {
+    for body in [
+        kit.wire.refusal(500, "internal"),
+        json!({"message": "ok"}),
+        json!({}),
+        json!([]),
+        json!(null),
+        json!("ok"),
+    ] {
+        not_believed(kit, &body).await;
+    }
+}
+
+/// A status that names another batch says nothing of the one that was asked for, and may pass: a cache or a proxy
+/// may have sent it. Nor are results looked for where it says: they would be taken for those of this batch.
+pub async fn a_status_of_another_batch_is_not_believed(kit: &Kit) {
+    // Of two ids that begin alike each is another.
+    for (number, status) in [(2, BatchStatus::InProgress), (11, BatchStatus::Completed)] {
+        not_believed(kit, &kit.wire.batch(&kit.described(number, status))).await;
+    }
+}
+
+/// Neither status nor results of a batch are read from an answer.
+async fn not_believed(kit: &Kit, body: &Value) {
     let desk = kit.desk().await;
-    let body = kit.wire.refusal(500, "internal");
-    desk.answer(CallKind::Status, Answer::after(Says::json(200, &body)));
-    let id = desk.keep(kit.described(1, BatchStatus::Completed));
-    kit.adapter(&desk).status(&id).await.expect_err("no status");
+    let adapter = kit.adapter(&desk);
+    let id = desk.keep(kit.described(1, BatchStatus::InProgress));
+    desk.answer(CallKind::Status, Answer::after(Says::json(200, body)));
+    let status = adapter.status(&id).await.map(|found| found.status);
+    let results = adapter.results(&id).await.map(drop);
+    for error in [
+        status.expect_err("no status"),
+        results.expect_err("no results"),
+    ] {
+        let found = (error.kind(), error.retry());
+        let expected = (ErrorKind::MalformedReply, Retry::Temporary);
+        assert_eq!(found, expected, "{body}: {error}");
+        assert_eq!(error.batch(), Some(&id), "{body}: {error}");
+    }
 }
 
 /// A status that breaks off can be asked for again.

@@ -205,13 +205,18 @@ impl Acme {
             return Ok(json!({"id": batch, "state": "web page"}));
         }
         let body = body.map_err(|error| {
+            let error = error.with_batch(batch.clone());
             match self.broken("a_status_that_breaks_off_may_be_asked_for_again") {
                 true => error.with_retry(Retry::Permanent),
                 false => error,
             }
         })?;
-        if body["id"].is_string() {
-            return Ok(body);
+        let about = about.with_retry(Retry::Temporary).with_batch(batch.clone());
+        let believes = self.broken("a_status_of_another_batch_is_not_believed");
+        match body["id"].as_str() {
+            Some(id) if believes || id == batch.as_str() => return Ok(body),
+            Some(_) => return Err(about.with_message("it is another batch")),
+            None => {}
         }
         if self.broken("a_status_that_is_an_error_in_disguise_is_an_error") {
             return Ok(json!({"id": batch, "state": "running"}));
@@ -310,11 +315,11 @@ impl Acme {
             return Err(about);
         }
         match made["id"].as_str() {
-            Some(id) => Ok(BatchId::new(id)),
-            None if self.broken("a_create_that_is_answered_200_with_an_error_is_in_doubt") => {
+            Some(id) if made["error"].is_null() => Ok(BatchId::new(id)),
+            _ if self.broken("a_create_that_is_answered_200_with_an_error_is_in_doubt") => {
                 Err(about.with_delivery(Delivery::Refused))
             }
-            None => Err(about),
+            _ => Err(about),
         }
     }
 }
@@ -447,6 +452,9 @@ impl BatchProvider for Acme {
         let bad = match self.breaks.unwrap_or_default() {
             "a_failed_batch_is_an_answer" => body["state"] == "failed",
             "counts_may_be_absent" => body.get("counts").is_none(),
+            "members_of_another_type_are_as_good_as_absent" => {
+                body["label"].is_object() || body["label"].is_array()
+            }
             "counts_may_be_null" => body.get("counts") == Some(&Value::Null),
             "unknown_members_of_a_batch_change_nothing" => body["contract_unknown"].is_object(),
             "the_order_of_members_changes_nothing" => {
@@ -523,7 +531,7 @@ impl BatchProvider for Acme {
                 }
                 None => {
                     let gone = |error: Error| match error.http_status() {
-                        Some(404) => error.with_kind(ErrorKind::FileNotFound),
+                        Some(404 | 410) => error.with_kind(ErrorKind::FileNotFound),
                         _ => error,
                     };
                     let reply = reply.accept(tell).map_err(gone)?;
@@ -537,12 +545,12 @@ impl BatchProvider for Acme {
                 let error = error.with_batch(part.batch.clone());
                 return Err(
                     match (self.breaks.unwrap_or_default(), error.http_status()) {
-                        ("results_that_are_gone_are_an_error", Some(404)) => error,
+                        ("results_that_are_gone_are_an_error", Some(404 | 410)) => error,
                         ("results_that_are_refused_for_now_are_read_later", Some(503))
                         | ("a_download_that_breaks_off_is_read_again", None) => {
                             error.with_retry(Retry::Permanent)
                         }
-                        (_, Some(404)) => error.with_kind(ErrorKind::FileNotFound),
+                        (_, Some(404 | 410)) => error.with_kind(ErrorKind::FileNotFound),
                         _ => error,
                     },
                 );
@@ -570,14 +578,24 @@ impl BatchProvider for Acme {
         if self.broken("a_page_of_a_list_is_one_exchange") {
             drop(exchange().ask(tell).await);
         }
-        let body: Value = self.ask(exchange(), "batches").await?.json()?;
+        let asked = self.ask(exchange(), "batches").await;
+        let body: Value = match self.broken("a_404_of_a_proxy_for_a_list_may_pass") {
+            true => asked?.json()?,
+            false => asked.map_err(lmbatch_http::of_list)?.json()?,
+        };
         let batches = body["batches"].as_array().cloned().unwrap_or_default();
         if body["contract_unknown"].is_object()
             && self.broken("unknown_members_of_a_list_change_nothing")
         {
             return Err(Error::new(ErrorKind::MalformedReply));
         }
-        let mut next = body["next"].as_str().map(Cursor::new);
+        let lenient = self.broken("a_page_whose_next_page_cannot_be_read_is_an_error");
+        let mut next = match &body["next"] {
+            Value::String(next) => Some(Cursor::new(next.as_str())),
+            Value::Null => None,
+            _ if lenient => None,
+            _ => return Err(Error::new(ErrorKind::MalformedReply)),
+        };
         match self.breaks.unwrap_or_default() {
             "a_list_goes_through_every_page_and_stops" => next = None,
             "a_list_of_nothing_is_empty" if batches.is_empty() => next = Some(Cursor::new("x")),
@@ -610,8 +628,19 @@ impl BatchProvider for Acme {
         if self.broken("a_cancel_is_one_call") {
             drop(exchange().ask(tell).await);
         }
-        let Err(error) = self.ask(exchange(), &path).await else {
-            return Ok(());
+        let error = match self.ask(exchange(), &path).await {
+            Ok(_) if self.broken("a_cancel_that_a_proxy_answers_is_an_error") => return Ok(()),
+            Ok(reply) => {
+                let about = reply
+                    .error(ErrorKind::MalformedReply)
+                    .with_retry(Retry::Temporary)
+                    .with_batch(batch.clone());
+                return match reply.json() {
+                    Ok(said) if said["error"].is_null() && said["id"] == *batch.as_str() => Ok(()),
+                    _ => Err(about),
+                };
+            }
+            Err(error) => error,
         };
         let error = of_batch(batch, error);
         let careless = self.broken("a_cancel_that_is_refused_is_an_error");
@@ -638,7 +667,23 @@ impl BatchProvider for Acme {
             {
                 Ok(())
             }
-            other => other?.json().map(drop),
+            other => {
+                let reply = other?;
+                let about = reply
+                    .error(ErrorKind::MalformedReply)
+                    .with_retry(Retry::Temporary);
+                let trusts = self.broken("a_200_that_does_not_confirm_a_deletion_is_no_fence");
+                let said: Value = match reply.json() {
+                    Err(_) if trusts => return Ok(()),
+                    other => other.map_err(|_| about.clone())?,
+                };
+                let confirmed = said["deleted"] == true && said["input"] == **input;
+                if trusts || confirmed {
+                    Ok(())
+                } else {
+                    Err(about)
+                }
+            }
         }
     }
 }

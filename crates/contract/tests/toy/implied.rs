@@ -73,6 +73,10 @@ pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
     ),
     ("counts_are_read", &["counts_may_be_strings"]),
     (
+        "counts_may_be_absent",
+        &["members_of_another_type_are_as_good_as_absent"],
+    ),
+    (
         "outcomes_may_come_in_any_order",
         &[
             "a_byte_order_mark_means_nothing",
@@ -159,7 +163,26 @@ pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
     ),
     (
         "a_fence_is_put_up_or_unsupported",
+        &[
+            "a_200_that_does_not_confirm_a_deletion_is_no_fence",
+            "a_fence_that_a_proxy_answers_is_not_put_up",
+        ],
+    ),
+    (
+        "a_200_that_does_not_confirm_a_deletion_is_no_fence",
         &["a_fence_that_a_proxy_answers_is_not_put_up"],
+    ),
+    (
+        "a_cancel_is_one_call",
+        &["a_cancel_that_a_proxy_answers_is_an_error"],
+    ),
+    (
+        "a_4xx_without_the_providers_own_error_may_have_been_delivered",
+        &["a_404_of_a_proxy_for_a_list_may_pass"],
+    ),
+    (
+        "a_status_that_breaks_off_may_be_asked_for_again",
+        &["a_status_that_is_a_web_page_is_an_error"],
     ),
     (
         "a_404_of_a_create_is_a_refusal",

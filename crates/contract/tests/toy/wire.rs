@@ -56,6 +56,10 @@ impl Wire for AcmeWire {
         sent.collect()
     }
 
+    fn deleted(&self, request: &Request) -> Value {
+        json!({"input": request.url.path().rsplit('/').next(), "deleted": true})
+    }
+
     fn label(&self, create: &Request) -> Option<String> {
         let body: Value = create.body_json().ok()?;
         Some(body["label"].as_str()?.to_owned())

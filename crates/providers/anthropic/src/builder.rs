@@ -192,6 +192,22 @@ mod tests {
         }
     }
 
+    /// Ids as records hold them: others would make every recorded run one of an unknown account.
+    #[test]
+    fn the_ids_of_an_account_stay_what_records_hold() {
+        let builder = Anthropic::builder()
+            .api_key("sk-golden")
+            .workspace("wrkspc-1");
+        let ours = builder.build().unwrap();
+        assert_eq!(
+            ours.account().as_str(),
+            "v2-d8dbe7df094c05867e6ba375a5bc8184"
+        );
+        let former = ours.former_account().unwrap();
+        assert_eq!(former.as_str(), "cf0949cbc081c8c527ff13dca4b5ad01");
+        assert_eq!(ours.key_hint().unwrap().as_str(), "54e2dd0796e5");
+    }
+
     #[test]
     fn nothing_shows_the_key() {
         let builder = Anthropic::builder().api_key("sk-canary");

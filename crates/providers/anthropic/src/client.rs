@@ -2,8 +2,11 @@
 
 use lmbatch_core::{BatchId, Error, Intent, ListOptions, Result, Retry, Shard};
 use lmbatch_http::{
-    HeaderName, HeaderValue, HttpClient, Reply, of_batch, of_file, of_list, segment,
+    HeaderName, HeaderValue, HttpClient, Reply, check_batch, is_about, of_batch, of_file, of_list,
+    segment,
 };
+use serde::Deserialize as _;
+use serde_json::Value;
 
 use crate::error::tell;
 use crate::translate::{BETAS, VERSION};
@@ -53,19 +56,12 @@ impl AnthropicClient {
             .map_err(|error| of_batch(batch, error))?;
         // "Retry-After: 10" on the 200 of a batch that has not ended (recorded traffic, 2026-08-19).
         let poll_after = reply.retry_after();
-        let mut found: Batch = reply.json().await?;
+        let about = reply.unreadable("");
+        let read = reply.json::<Batch>().await;
+        let mut found = read.map_err(|error| error.with_batch(batch.clone()))?;
+        check_batch(batch, &found.id, found.processing_status.is_some(), about)?;
         found.poll_after = poll_after;
-        // The batch is the one that was asked for.
-        if found.id.is_empty() {
-            if found.processing_status.is_none() {
-                // An error in disguise, perhaps: nothing says that it is a batch.
-                return Err(Error::malformed("it names neither a batch nor its status")
-                    .with_provider("anthropic".into())
-                    .with_operation("ask for the batch's status")
-                    .with_batch(batch.clone()));
-            }
-            found.id = batch.as_str().to_owned();
-        }
+        found.id = batch.as_str().to_owned();
         Ok(found)
     }
 
@@ -114,9 +110,18 @@ impl AnthropicClient {
             .http
             .delete(&batch_path(batch))
             .expecting("delete the batch");
-        let gone = exchange.ask_gone(tell).await;
+        // `{"id": "msgbatch_…", "type": "message_batch_deleted"}` (API reference, 2026-08).
+        let proves =
+            |said: &Value| said["type"] == "message_batch_deleted" && said["id"] == *batch.as_str();
+        let gone = exchange.ask_gone(tell, proves).await;
         gone.map_err(|error| of_batch(batch, error))
     }
+}
+
+/// Whether an answer to a cancel is the batch, with which the API confirms it (API reference, 2026-08).
+pub(crate) fn confirms(batch: &BatchId, said: &Value) -> bool {
+    let said = Batch::deserialize(said);
+    said.is_ok_and(|said| is_about(batch, &said.id, said.processing_status.is_some()))
 }
 
 fn batch_path(batch: &BatchId) -> String {

@@ -12,7 +12,7 @@ use lmbatch_http::Identity;
 use serde_json::Value;
 
 use crate::builder::AnthropicBuilder;
-use crate::client::AnthropicClient;
+use crate::client::{AnthropicClient, confirms};
 use crate::translate::AnthropicCodec;
 use crate::wire::Batch;
 
@@ -145,7 +145,8 @@ impl BatchProvider for Anthropic {
 
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
         // What a cancel of an ended batch answers is not documented: the status decides.
-        lmbatch_http::cancelled(self, batch, self.client.cancel(batch).await).await
+        let asked = self.client.cancel(batch).await;
+        lmbatch_http::cancelled(self, batch, asked, |said| confirms(batch, said)).await
     }
 
     async fn discard(&self, remnant: &Remnant) -> Result<()> {
@@ -305,22 +306,22 @@ mod tests {
     #[test]
     fn odd_members_of_a_status_never_spoil_it() {
         let bare = snapshot_of(json!({"processing_status": "in_progress"}));
-        for odd in [
-            json!(null),
-            json!(7),
-            json!(1.5),
-            json!(true),
-            json!([]),
-            json!({"a": 1}),
-            json!(i64::MAX),
-            json!(-1),
-        ] {
+        for odd in lmbatch_contract::odd_values() {
             let found = snapshot_of(json!({
                 "id": odd, "processing_status": "in_progress", "created_at": odd, "expires_at": odd, "ended_at": odd,
                 "archived_at": odd, "cancel_initiated_at": odd, "results_url": odd, "request_counts": odd,
             }));
-            assert_eq!(found.status, bare.status, "{odd}");
-            assert_eq!(found.counts, bare.counts, "{odd}");
+            // Texts may come as numbers, and so may times.
+            let text = lmbatch_http::text(&odd).unwrap();
+            let at = time(&text);
+            let expected = BatchSnapshot {
+                id: BatchId::new(text.unwrap_or_default()),
+                created_at: at,
+                expires_at: at,
+                ended_at: at,
+                ..bare.clone()
+            };
+            assert_eq!(found, expected, "{odd}");
         }
         let found = snapshot_of(json!({
             "id": "b", "processing_status": "ended", "created_at": 1_764_133_200_000_u64,
@@ -329,6 +330,23 @@ mod tests {
         assert_eq!(found.created_at, parse_time("2025-11-26T05:00:00Z"));
         assert_eq!((found.counts.succeeded, found.counts.errored), (3, 1));
         assert_eq!(found.counts.total, Some(u64::MAX));
+    }
+
+    #[test]
+    fn a_list_that_failed_is_no_empty_list() {
+        for list in [
+            json!({}),
+            json!({"data": [], "error": {"message": "m"}}),
+            json!({"data": null, "error": "no"}),
+            json!({"data": [], "has_more": 1}),
+            json!({"data": [], "has_more": "yes"}),
+            json!({"data": [], "last_id": {}}),
+        ] {
+            assert!(
+                serde_json::from_value::<crate::wire::List>(list.clone()).is_err(),
+                "{list}"
+            );
+        }
     }
 
     #[test]

@@ -36,10 +36,12 @@ pub(crate) struct Batch {
 pub(crate) struct List {
     #[serde(deserialize_with = "batches")]
     pub(crate) data: Vec<Batch>,
-    #[serde(default, deserialize_with = "lmbatch_http::text")]
+    #[serde(default, deserialize_with = "lmbatch_http::page_cursor")]
     pub(crate) last_id: Option<String>,
-    #[serde(default, deserialize_with = "lmbatch_http::flag")]
+    #[serde(default, deserialize_with = "lmbatch_http::paging_flag")]
     pub(crate) has_more: Option<bool>,
+    #[serde(default, rename = "error", deserialize_with = "lmbatch_http::no_error")]
+    pub(crate) _error: (),
 }
 
 /// Batches of a list. One without an id cannot be told from the one that is looked for: the list is not

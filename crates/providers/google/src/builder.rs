@@ -158,6 +158,20 @@ mod tests {
         );
     }
 
+    /// Ids as records hold them: others would make every recorded run one of an unknown account.
+    #[test]
+    fn the_ids_of_an_account_stay_what_records_hold() {
+        let builder = Google::builder().api_key("sk-golden");
+        let ours = builder.build().unwrap();
+        assert_eq!(
+            ours.account().as_str(),
+            "v2-387ad3aa2f08a685cb8d631c70c7d35c"
+        );
+        let former = ours.former_account().unwrap();
+        assert_eq!(former.as_str(), "05f849b15bccf3efd7f17ef2a11f1fa1");
+        assert_eq!(ours.key_hint().unwrap().as_str(), "54e2dd0796e5");
+    }
+
     #[test]
     fn nothing_shows_the_key() {
         let builder = Google::builder().api_key("sk-canary");

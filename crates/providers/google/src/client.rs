@@ -4,8 +4,10 @@ use lmbatch_core::{
     BatchId, Cursor, Delivery, Error, ErrorKind, Intent, ListOptions, Result, Shard,
 };
 use lmbatch_http::{
-    HeaderName, HeaderValue, HttpClient, Reply, of_batch, of_file, of_list, segment,
+    HeaderName, HeaderValue, HttpClient, Reply, check_batch, is_about, of_batch, of_file, of_list,
+    segment,
 };
+use serde_json::Value;
 
 use crate::error::tell;
 use crate::translate::model_path;
@@ -67,18 +69,13 @@ impl GoogleClient {
     /// The batch, with nothing of its results but where they are.
     pub(crate) async fn batch(&self, batch: &BatchId) -> Result<Operation> {
         let reply = self.operation(batch, "ask for the batch's status").await?;
-        let mut found: Operation = reply.rest(RESULTS).await?;
-        // The batch is the one that was asked for.
-        if found.name.is_empty() {
-            if found.metadata.is_none() {
-                // An error in disguise, perhaps: nothing says that it is a batch.
-                return Err(Error::malformed("it names neither a batch nor its status")
-                    .with_provider("google".into())
-                    .with_operation("ask for the batch's status")
-                    .with_batch(batch.clone()));
-            }
-            found.name = batch.as_str().to_owned();
-        }
+        let about = reply.unreadable("");
+        let read = reply.rest::<Operation>(RESULTS).await;
+        let mut found = read.map_err(|error| error.with_batch(batch.clone()))?;
+        let metadata = found.metadata.as_ref();
+        let has_status = metadata.is_some_and(|metadata| metadata.state.is_some());
+        check_batch(batch, &found.name, has_status, about)?;
+        found.name = batch.as_str().to_owned();
         Ok(found)
     }
 
@@ -106,10 +103,11 @@ impl GoogleClient {
             exchange = exchange.query("pageToken", page.as_str());
         }
         let reply = exchange.ask(tell).await.map_err(of_list)?;
-        let about = reply.error(ErrorKind::MalformedReply);
+        let about = reply.unreadable("it holds an error");
         match reply.rest::<List>(LISTED_RESULTS).await {
             // A list that failed is not an empty list, which has no members at all.
-            Ok(list) if list.error.is_some() => Err(about.with_message("it holds an error")),
+            Ok(list) if list.error.is_some() => Err(about),
+            Ok(list) if !list.is_list() => Err(about.with_message("it is no list of batches")),
             other => other,
         }
     }
@@ -124,9 +122,9 @@ impl GoogleClient {
             exchange = exchange.query("pageToken", page.as_str());
         }
         let reply = exchange.ask(tell).await.map_err(of_list)?;
-        let about = reply.error(ErrorKind::MalformedReply);
+        let about = reply.unreadable("it holds an error");
         match reply.rest::<Files>(&[]).await {
-            Ok(files) if files.error.is_some() => Err(about.with_message("it holds an error")),
+            Ok(files) if files.error.is_some() => Err(about),
             other => other,
         }
     }
@@ -144,7 +142,7 @@ impl GoogleClient {
             .http
             .delete(&self.batch_path(batch))
             .expecting("delete the batch");
-        let gone = exchange.ask_gone(tell).await;
+        let gone = exchange.ask_gone(tell, is_empty_object).await;
         gone.map_err(|error| of_batch(batch, error))
     }
 
@@ -176,7 +174,7 @@ impl GoogleClient {
             .expecting("delete a file");
         match exchange.ask(tell).await.map_err(gone) {
             Err(error) if error.kind() == ErrorKind::FileNotFound => Ok(()),
-            other => other?.deleted().await,
+            other => other?.deleted(is_empty_object).await,
         }
     }
 
@@ -246,6 +244,18 @@ const UPLOAD_COMMAND: HeaderName = HeaderName::from_static("x-goog-upload-comman
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("x-goog-upload-offset");
 const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("x-goog-upload-header-content-length");
 const UPLOAD_TYPE: HeaderName = HeaderName::from_static("x-goog-upload-header-content-type");
+
+/// Whether a body is `google.protobuf.Empty`, with which the API confirms the deletion of a file or a batch
+/// (Files API and batch reference, 2026).
+fn is_empty_object(said: &Value) -> bool {
+    said.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
+/// Whether an answer to a cancel confirms it: `google.protobuf.Empty` (batch reference, 2026), or the batch by its name.
+pub(crate) fn confirms(batch: &BatchId, said: &Value) -> bool {
+    let name = said["name"].as_str();
+    is_empty_object(said) || name.is_some_and(|name| is_about(batch, name, false))
+}
 
 /// A name such as `files/x`, each part of which stays one segment.
 fn resource(name: &str) -> String {

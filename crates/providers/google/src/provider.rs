@@ -13,7 +13,7 @@ use lmbatch_http::Identity;
 use serde_json::Value;
 
 use crate::builder::GoogleBuilder;
-use crate::client::GoogleClient;
+use crate::client::{GoogleClient, confirms};
 use crate::config::Route;
 use crate::error::classify_code;
 use crate::translate::GoogleCodec;
@@ -179,16 +179,16 @@ impl BatchProvider for Google {
     async fn uploads(&self, page: Option<Cursor>) -> Result<Page<Upload>> {
         let list = self.client.files(page.as_ref()).await?;
         let files = list.files.unwrap_or_default();
-        let next = list.next_page_token.filter(|token| !token.is_empty());
         Ok(Page {
             items: files.into_iter().filter_map(uploaded).collect(),
-            next: next.map(Cursor::new),
+            next: list.next_page_token.map(Cursor::new),
         })
     }
 
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
         // What a cancel of an ended batch answers is not documented: the status decides.
-        lmbatch_http::cancelled(self, batch, self.client.cancel(batch).await).await
+        let asked = self.client.cancel(batch).await;
+        lmbatch_http::cancelled(self, batch, asked, |said| confirms(batch, said)).await
     }
 
     async fn discard(&self, remnant: &Remnant) -> Result<()> {
@@ -205,8 +205,7 @@ fn is_inline(route: &str) -> bool {
 
 /// A page that is empty is the last, whatever it says: the same cursor would come for ever.
 fn next(token: Option<String>, operations: &[Operation]) -> Option<Cursor> {
-    let token = token.filter(|token| !token.is_empty() && !operations.is_empty())?;
-    Some(Cursor::new(token))
+    token.filter(|_| !operations.is_empty()).map(Cursor::new)
 }
 
 fn uploaded(file: File) -> Option<Upload> {
@@ -379,26 +378,23 @@ mod tests {
     #[test]
     fn odd_members_of_a_status_never_spoil_it() {
         let bare = snapshot_of(json!({"metadata": {"state": "BATCH_STATE_RUNNING"}}));
-        for odd in [
-            json!(null),
-            json!(7),
-            json!(1.5),
-            json!(true),
-            json!([]),
-            json!({"a": 1}),
-            json!(i64::MAX),
-            json!(-1),
-            json!("x"),
-        ] {
+        for odd in lmbatch_contract::odd_values() {
             let found = snapshot_of(json!({"name": odd, "response": odd, "metadata": {
                 "state": "BATCH_STATE_RUNNING", "model": odd, "displayName": odd, "createTime": odd, "endTime": odd,
                 "batchStats": odd, "inputConfig": odd, "output": odd,
             }}));
-            assert_eq!(
-                (found.status, found.counts),
-                (bare.status.clone(), bare.counts),
-                "{odd}"
-            );
+            // Texts may come as numbers, and so may times.
+            let text = lmbatch_http::text(&odd).unwrap();
+            let at = time(&text);
+            let expected = BatchSnapshot {
+                id: BatchId::new(text.clone().unwrap_or_default()),
+                model: text.clone(),
+                label: text.map(Label::new),
+                created_at: at,
+                ended_at: at,
+                ..bare.clone()
+            };
+            assert_eq!(found, expected, "{odd}");
             // An error of another shape is an error of which nothing is known.
             let failed = snapshot_of(
                 json!({"name": "b", "error": odd, "metadata": {"state": "BATCH_STATE_FAILED"}}),
@@ -427,6 +423,25 @@ mod tests {
             (error.kind(), error.is_retryable(), error.message()),
             (ErrorKind::ProviderRateLimit, true, Some("m"))
         );
+    }
+
+    #[test]
+    fn only_an_object_without_foreign_members_is_an_empty_list() {
+        for (list, expected) in [
+            (json!({}), Some(true)),
+            (json!({"operations": [], "new": 1}), Some(true)),
+            (json!({"nextPageToken": "t"}), Some(true)),
+            (json!({"message": "ok"}), Some(false)),
+            (
+                json!({"detail": "Not Found", "operations": null}),
+                Some(false),
+            ),
+            (json!({"nextPageToken": {}}), None),
+            (json!({"operations": [{}]}), None),
+        ] {
+            let read = serde_json::from_value::<crate::wire::List>(list.clone()).ok();
+            assert_eq!(read.map(|list| list.is_list()), expected, "{list}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the Gemini API says, as it spells it. Absent and null are the same; unknown is ignored.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use lmbatch_core::{Json, Text};
 use lmbatch_http::Path;
@@ -107,9 +108,20 @@ pub(crate) struct Status {
 pub(crate) struct List {
     #[serde(default, deserialize_with = "operations")]
     pub(crate) operations: Option<Vec<Operation>>,
-    #[serde(default, deserialize_with = "lmbatch_http::text")]
+    #[serde(default, deserialize_with = "lmbatch_http::page_cursor")]
     pub(crate) next_page_token: Option<String>,
     pub(crate) error: Option<IgnoredAny>,
+    /// Members that the API does not document.
+    #[serde(flatten)]
+    pub(crate) others: BTreeMap<String, IgnoredAny>,
+}
+
+impl List {
+    /// Whether the answer is a list. An empty one has no members at all; an object without batches but with
+    /// other members comes from a proxy.
+    pub(crate) fn is_list(&self) -> bool {
+        self.operations.is_some() || self.others.is_empty()
+    }
 }
 
 /// Operations of a list. One without a name cannot be told from the one that is looked for: the list is
@@ -145,7 +157,7 @@ pub(crate) struct File {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Files {
     pub(crate) files: Option<Vec<File>>,
-    #[serde(default, deserialize_with = "lmbatch_http::text")]
+    #[serde(default, deserialize_with = "lmbatch_http::page_cursor")]
     pub(crate) next_page_token: Option<String>,
     pub(crate) error: Option<IgnoredAny>,
 }

@@ -197,6 +197,23 @@ mod tests {
         }
     }
 
+    /// Ids as records hold them: others would make every recorded run one of an unknown account.
+    #[test]
+    fn the_ids_of_an_account_stay_what_records_hold() {
+        let builder = OpenAi::builder()
+            .api_key("sk-golden")
+            .organization("org-1")
+            .project("proj-1");
+        let ours = builder.build().unwrap();
+        assert_eq!(
+            ours.account().as_str(),
+            "v2-6256e77ea745c9455c7aabcbf5c4cef3"
+        );
+        let former = ours.former_account().unwrap();
+        assert_eq!(former.as_str(), "9b1eb389b9711c725f608f53116122c5");
+        assert_eq!(ours.key_hint().unwrap().as_str(), "54e2dd0796e5");
+    }
+
     #[test]
     fn nothing_shows_the_key() {
         let builder = OpenAi::builder().api_key("sk-canary");

@@ -6,8 +6,11 @@ use lmbatch_core::{
     BatchId, BatchStatus, Cursor, Error, ErrorKind, Intent, ListOptions, Result, Shard,
 };
 use lmbatch_http::{
-    HeaderName, HeaderValue, HttpClient, Multipart, Reply, of_batch, of_file, of_list, segment,
+    HeaderName, HeaderValue, HttpClient, Multipart, Reply, check_batch, is_about, of_batch,
+    of_file, of_list, segment,
 };
+use serde::Deserialize as _;
+use serde_json::Value;
 
 use crate::error::tell;
 use crate::provider::status;
@@ -77,21 +80,13 @@ impl OpenAiClient {
             .http
             .get(&batch_path(batch))
             .expecting("ask for the batch's status");
-        let mut found: Batch = exchange
-            .ask_json(tell)
-            .await
-            .map_err(|error| of_batch(batch, error))?;
-        // The batch is the one that was asked for.
-        if found.id.is_empty() {
-            if matches!(status(found.status.as_deref()), BatchStatus::Unknown(_)) {
-                // An error in disguise, perhaps: nothing says that it is a batch.
-                return Err(Error::malformed("it names neither a batch nor its status")
-                    .with_provider("openai".into())
-                    .with_operation("ask for the batch's status")
-                    .with_batch(batch.clone()));
-            }
-            found.id = batch.as_str().to_owned();
-        }
+        let reply = exchange.ask(tell).await;
+        let reply = reply.map_err(|error| of_batch(batch, error))?;
+        let about = reply.unreadable("");
+        let read = reply.json::<Batch>().await;
+        let mut found = read.map_err(|error| error.with_batch(batch.clone()))?;
+        check_batch(batch, &found.id, has_status(&found), about)?;
+        found.id = batch.as_str().to_owned();
         Ok(found)
     }
 
@@ -156,8 +151,23 @@ impl OpenAiClient {
             .http
             .delete(&format!("files/{}", segment(file)))
             .expecting("delete a file");
-        exchange.ask_gone(tell).await
+        // `{"id": "file-…", "object": "file", "deleted": true}` (API reference, 2026-11). A late create fails only
+        // if this very file is deleted.
+        let proves = |said: &Value| said["deleted"] == true && said["id"] == *file;
+        exchange.ask_gone(tell, proves).await
     }
+}
+
+/// Whether a document holds a status of batches. Servers and proxies say `status` of other things too, so that only
+/// a known word counts.
+fn has_status(batch: &Batch) -> bool {
+    !matches!(status(batch.status.as_deref()), BatchStatus::Unknown(_))
+}
+
+/// Whether an answer to a cancel is the batch, with which the API confirms it (API reference, 2026-11).
+pub(crate) fn confirms(batch: &BatchId, said: &Value) -> bool {
+    let said = Batch::deserialize(said);
+    said.is_ok_and(|said| is_about(batch, &said.id, has_status(&said)))
 }
 
 fn batch_path(batch: &BatchId) -> String {

@@ -13,7 +13,7 @@ use lmbatch_http::Identity;
 use serde_json::Value;
 
 use crate::builder::OpenAiBuilder;
-use crate::client::OpenAiClient;
+use crate::client::{OpenAiClient, confirms};
 use crate::error::{classify_batch, said_in_value};
 use crate::translate::OpenAiCodec;
 use crate::translate::outcome::usage;
@@ -179,7 +179,8 @@ impl BatchProvider for OpenAi {
 
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
         // What a cancel of an ended batch answers is not documented: the status decides.
-        lmbatch_http::cancelled(self, batch, self.client.cancel(batch).await).await
+        let asked = self.client.cancel(batch).await;
+        lmbatch_http::cancelled(self, batch, asked, |said| confirms(batch, said)).await
     }
 
     async fn discard(&self, remnant: &Remnant) -> Result<()> {
@@ -266,10 +267,21 @@ fn snapshot(batch: Batch) -> BatchSnapshot {
             .input_file_id
             .filter(|file| !file.is_empty())
             .map(Into::into),
-        usage: batch.usage.as_ref().map(usage),
+        usage: batch
+            .usage
+            .as_ref()
+            .filter(|value| counts_tokens(value))
+            .map(usage),
         problems: batch.errors.as_ref().map(problems).unwrap_or_default(),
         ..BatchSnapshot::new(BatchId::new(batch.id), status)
     }
+}
+
+/// Whether a value holds counts of tokens: what is unknown is not zero.
+fn counts_tokens(value: &Value) -> bool {
+    let members = value.as_object().into_iter().flatten();
+    let mut counts = members.filter(|(name, _)| name.ends_with("_tokens"));
+    counts.any(|(_, count)| count.is_u64())
 }
 
 /// Before validation ends all are zero, which says nothing.
@@ -356,6 +368,27 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_failed_is_no_empty_list() {
+        for list in [
+            json!({}),
+            json!({"data": [], "error": {"message": "m"}}),
+            json!({"data": null, "error": "no"}),
+            json!({"data": [], "has_more": 1}),
+            json!({"data": [], "has_more": "yes"}),
+            json!({"data": [], "last_id": {}}),
+        ] {
+            assert!(
+                serde_json::from_value::<crate::wire::List>(list.clone()).is_err(),
+                "{list}"
+            );
+            assert!(
+                serde_json::from_value::<crate::wire::Files>(list.clone()).is_err(),
+                "{list}"
+            );
+        }
+    }
+
+    #[test]
     fn null_is_absent_and_strange_shapes_spoil_nothing() {
         let bare = snapshot_of(json!({"id": "b", "status": "in_progress"}));
         for members in [
@@ -372,26 +405,24 @@ mod tests {
     #[test]
     fn odd_members_of_a_status_never_spoil_it() {
         let bare = snapshot_of(json!({"status": "in_progress"}));
-        for odd in [
-            json!(null),
-            json!(7),
-            json!(1.5),
-            json!(true),
-            json!([]),
-            json!({"a": 1}),
-            json!(i64::MAX),
-            json!(-1),
-        ] {
+        for odd in lmbatch_contract::odd_values() {
             let found = snapshot_of(json!({
                 "id": odd, "status": "in_progress", "model": odd, "input_file_id": odd, "output_file_id": odd,
                 "error_file_id": odd, "created_at": odd, "expires_at": odd, "completed_at": odd, "failed_at": odd,
                 "expired_at": odd, "cancelled_at": odd, "request_counts": odd, "usage": odd, "metadata": odd,
             }));
-            assert_eq!(
-                (found.status, found.counts),
-                (bare.status.clone(), bare.counts),
-                "{odd}"
-            );
+            // Texts may come as numbers, and times as texts.
+            let (text, at) = (lmbatch_http::text(&odd).unwrap(), time(Some(&odd)));
+            let expected = BatchSnapshot {
+                id: BatchId::new(text.clone().unwrap_or_default()),
+                model: text.clone(),
+                input_file: text.map(Into::into),
+                created_at: at,
+                expires_at: at,
+                ended_at: at,
+                ..bare.clone()
+            };
+            assert_eq!(found, expected, "{odd}");
         }
         assert!(
             !snapshot_of(json!({"id": "b", "status": 7}))

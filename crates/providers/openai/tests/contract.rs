@@ -49,6 +49,11 @@ impl Wire for OpenAiWire {
         ResponseTemplate::new(200).set_body_json(json!({"id": "file-input", "object": "file"}))
     }
 
+    // "{ id, object: file, deleted: true }" (API reference, 2026-11).
+    fn deleted(&self, request: &Request) -> Value {
+        json!({"id": request.url.path().rsplit('/').next(), "object": "file", "deleted": true})
+    }
+
     /// The lines of the one file in the form.
     fn sent(&self, request: &Request) -> Vec<Sent> {
         if self.call(request) != Some(Call::Stage) {
