@@ -36,7 +36,7 @@ pub(crate) fn usage(answer: &AnswerView<'_>) -> TokenUsage {
         AnswerView::Row {
             outcome: OutcomeView::Succeeded(output),
             ..
-        } => output.usage,
+        } => output.usage.unwrap_or_default(),
         _ => TokenUsage::default(),
     }
 }
@@ -155,7 +155,7 @@ fn succeeded(output: &OutputView<'_>, structured: &Structured<'_>, out: &mut Vec
         key("tool_calls", out);
         list(calls(), out, |call, out| {
             out.extend_from_slice(b"{\"id\":");
-            call.id.write_json(out);
+            write_string(&call.id, out);
             text("name", call.name, out);
             key("arguments", out);
             call.arguments.write_value(out);
@@ -173,9 +173,11 @@ fn succeeded(output: &OutputView<'_>, structured: &Structured<'_>, out: &mut Vec
         list(others(), out, item);
     }
     string("finish_reason", output.finish_reason.as_str(), out);
-    key("usage", out);
-    // Five numbers to a Vec cannot fail.
-    let _ = serde_json::to_writer(&mut *out, &output.usage);
+    if let Some(usage) = &output.usage {
+        key("usage", out);
+        // Five numbers to a Vec cannot fail.
+        let _ = serde_json::to_writer(&mut *out, usage);
+    }
     if let Some(model) = output.model {
         text("model", model, out);
     }
@@ -201,6 +203,18 @@ fn item(item: &ItemView<'_>, out: &mut Vec<u8>) {
         ItemView::Refusal(refusal) => {
             out.extend_from_slice(b"{\"type\":\"refusal\"");
             text("text", *refusal, out);
+            out.push(b'}');
+        }
+        ItemView::Commentary(words) => {
+            out.extend_from_slice(b"{\"type\":\"commentary\"");
+            text("text", *words, out);
+            out.push(b'}');
+        }
+        ItemView::Detail { name, value } => {
+            out.extend_from_slice(b"{\"type\":\"detail\"");
+            string("name", name, out);
+            key("value", out);
+            value.write(out);
             out.push(b'}');
         }
         ItemView::Citation(json) => {

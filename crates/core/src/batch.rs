@@ -31,6 +31,9 @@ pub struct Capabilities {
     pub cancel: bool,
     /// Whether files and batches can be deleted.
     pub discard: bool,
+    /// How long a token of [`CreateProof::Token`] keeps a second create from making a second batch; `None`
+    /// where it does so for ever. Later, a create whose answer was lost is looked for and never repeated.
+    pub token_lifetime: Option<Duration>,
     /// Which ids the provider takes.
     pub wire_ids: WireIdRule,
     /// How long results are kept.
@@ -50,6 +53,7 @@ impl Default for Capabilities {
             list: false,
             cancel: false,
             discard: false,
+            token_lifetime: None,
             wire_ids: WireIdRule {
                 max_chars: 64,
                 ascii_word: true,
@@ -63,7 +67,8 @@ impl Default for Capabilities {
 /// How a create whose answer was lost can be found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CreateProof {
-    /// The provider takes a token, and a second create under it is the first.
+    /// The provider takes a token, and a second create under it is the first: it answers with the same batch,
+    /// or with [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists).
     Token,
     /// The provider keeps our label and lists it.
     Labelled,

@@ -77,6 +77,8 @@ kinds! {
     Quota = "quota": "a quota of the account is used up",
     /// More tokens than the model takes.
     ContextOverflow = "context_overflow": "the request is longer than the model takes",
+    /// A batch was created under this token already. The error names the batch, where the provider does.
+    AlreadyExists = "already_exists": "the batch exists already",
     /// The provider knows no such batch.
     BatchNotFound = "batch_not_found": "the batch was not found",
     /// What a batch needs, or what it gave, is no longer at the provider.

@@ -20,6 +20,7 @@ mod json;
 mod ledger;
 mod legible;
 mod media;
+mod member;
 mod options;
 mod outcome;
 mod output;
@@ -62,6 +63,7 @@ pub use ledger::{
 };
 pub use legible::{RawRow, legible_id, mend_surrogates};
 pub use media::{known_media_type, media_type_of};
+pub use member::Member;
 pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};
 pub use outcome::{Outcome, OutcomeStatus, Problem};
 pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};

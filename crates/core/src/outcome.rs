@@ -197,6 +197,9 @@ words! {
         InvalidStructured = "invalid_structured",
         /// It says nothing.
         Empty = "empty",
+        /// Nothing of it has a shape that is known, or its end cannot be told: the provider's own words are
+        /// in its items.
+        Unrecognized = "unrecognized",
     }
 }
 

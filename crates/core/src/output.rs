@@ -12,7 +12,7 @@ use crate::{Attachment, Thinking, TokenUsage, ToolCall};
 ///
 /// ```no_run
 /// # fn show(output: &lmbatch_core::LMOutput) -> Result<(), lmbatch_core::StructuredError> {
-/// println!("{} ({} tokens)", output.text(), output.usage.output_tokens);
+/// println!("{} ({} tokens)", output.text(), output.usage.unwrap_or_default().output_tokens);
 /// let numbers: Vec<u8> = output.structured()?;
 /// for call in output.tool_calls() {
 ///     println!("{} with {}", call.name, call.arguments.as_str());
@@ -26,8 +26,8 @@ pub struct LMOutput {
     pub items: Vec<OutputItem>,
     /// Why it ended.
     pub finish_reason: FinishReason,
-    /// What it used.
-    pub usage: TokenUsage,
+    /// What it used; `None` where the provider does not say.
+    pub usage: Option<TokenUsage>,
     /// The model that answered, as the provider names it.
     pub model: Option<String>,
     /// The provider's name of the answer.
@@ -120,8 +120,17 @@ pub enum OutputItem {
     Refusal(String),
     /// Something it made.
     Attachment(Attachment),
+    /// Words on the way to the answer, which are not the answer itself.
+    Commentary(String),
     /// What it relied on, in the provider's words.
     Citation(Value),
+    /// What else the provider says of the answer, such as log probabilities or safety ratings.
+    Detail {
+        /// The provider's name of it.
+        name: String,
+        /// The provider's words.
+        value: Value,
+    },
     /// Anything else, in the provider's words.
     Other(Value),
 }
@@ -135,7 +144,9 @@ impl fmt::Debug for OutputItem {
             Self::ToolCall(call) => call.fmt(f),
             Self::Thinking(thinking) => thinking.fmt(f),
             Self::Attachment(attachment) => attachment.fmt(f),
+            Self::Commentary(text) => write!(f, "Commentary({} B)", text.len()),
             Self::Citation(_) => f.write_str("Citation"),
+            Self::Detail { name, .. } => write!(f, "Detail({name})"),
             Self::Other(_) => f.write_str("Other"),
         }
     }
@@ -213,7 +224,7 @@ mod tests {
         LMOutput {
             items,
             finish_reason: FinishReason::Stop,
-            usage: TokenUsage::default(),
+            usage: None,
             model: None,
             response_id: None,
         }

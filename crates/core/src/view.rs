@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use crate::{
-    AttachmentKind, ErrorKind, FinishReason, Hyperparameters, Json, Problem, RequestError,
+    AttachmentKind, ErrorKind, FinishReason, Hyperparameters, Json, Member, Problem, RequestError,
     ResponseSchema, Retry, Role, Text, ThinkingOptions, TokenUsage, Tool, ToolChoice,
 };
 
@@ -199,14 +199,43 @@ pub enum ContentView<'a> {
 }
 
 /// A call that the model made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct ToolCallView<'a> {
     /// The call's id, which its result names.
-    pub id: Text<'a>,
+    pub id: Cow<'a, str>,
     /// The tool.
     pub name: Text<'a>,
     /// Its arguments.
     pub arguments: Arguments<'a>,
+}
+
+impl std::fmt::Debug for ToolCallView<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ToolCallView")
+            .field("name", &self.name)
+            .field("arguments", &self.arguments)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> ToolCallView<'a> {
+    /// Returns a call that the provider gave no id: its name is its id, with a number where an earlier item
+    /// of the answer has that id already.
+    pub fn without_id(name: Text<'a>, arguments: Arguments<'a>, before: &[ItemView<'a>]) -> Self {
+        let is_taken = |id: &str| {
+            before
+                .iter()
+                .any(|item| matches!(item, ItemView::ToolCall(call) if call.id == id))
+        };
+        let plain = name.decode();
+        let numbered = (2..).map(|number| Cow::Owned(format!("{plain}-{number}")));
+        let id = std::iter::once(plain.clone()).chain(numbered);
+        Self {
+            id: id.into_iter().find(|id| !is_taken(id)).unwrap_or_default(),
+            name,
+            arguments,
+        }
+    }
 }
 
 /// What came of a call.
@@ -244,11 +273,28 @@ pub enum Arguments<'a> {
     Quoted(Text<'a>),
 }
 
-impl Arguments<'_> {
-    /// Appends the arguments as a JSON value; a string that holds none stays a string.
+impl<'a> Arguments<'a> {
+    /// Reads a member that holds the arguments in either form. Absent ones are those of a tool without
+    /// parameters.
+    pub fn of(member: Member<'a>) -> Self {
+        match (member.text(), member.json()) {
+            (Some(text), _) => Self::Quoted(text),
+            (None, Some(json)) => Self::Value(json),
+            (None, None) => Self::Quoted(Text::Plain("{}")),
+        }
+    }
+
+    /// Whether there are none: models write the empty string for a tool without parameters.
+    fn are_empty(self) -> bool {
+        matches!(self, Self::Quoted(text) if text.decode().trim().is_empty())
+    }
+
+    /// Appends the arguments as a JSON value: `{}` where there are none; a string that holds no JSON stays a
+    /// string.
     pub fn write_value(self, out: &mut Vec<u8>) {
         match self {
             Self::Value(json) => json.write(out),
+            Self::Quoted(_) if self.are_empty() => out.extend_from_slice(b"{}"),
             Self::Quoted(text) => {
                 let decoded = text.decode();
                 match Json::new(&crate::compact(&decoded)) {
@@ -263,6 +309,7 @@ impl Arguments<'_> {
     pub fn write_quoted(self, out: &mut Vec<u8>) {
         match self {
             Self::Value(json) => Text::Plain(json.as_str()).write_json(out),
+            Self::Quoted(_) if self.are_empty() => out.extend_from_slice(b"\"{}\""),
             Self::Quoted(text) => text.write_json(out),
         }
     }
@@ -422,8 +469,8 @@ pub struct OutputView<'a> {
     pub items: Vec<ItemView<'a>>,
     /// Why it ended.
     pub finish_reason: FinishReason,
-    /// What it used.
-    pub usage: TokenUsage,
+    /// What it used; `None` where the provider does not say.
+    pub usage: Option<TokenUsage>,
     /// The model that answered.
     pub model: Option<Text<'a>>,
     /// The provider's name of the answer.
@@ -444,7 +491,7 @@ impl<'a> OutputView<'a> {
         Self {
             items: vec![ItemView::Text(text)],
             finish_reason,
-            usage: TokenUsage::default(),
+            usage: None,
             model: None,
             response_id: None,
             problem,
@@ -466,8 +513,17 @@ pub enum ItemView<'a> {
     Refusal(Text<'a>),
     /// Something it made.
     Attachment(AttachmentView<'a>),
+    /// Words on the way to the answer, which are not the answer itself.
+    Commentary(Text<'a>),
     /// What it relied on, in the provider's words.
     Citation(Json<'a>),
+    /// What else the provider says of the answer, such as log probabilities or safety ratings.
+    Detail {
+        /// The provider's name of it.
+        name: &'static str,
+        /// The provider's words.
+        value: Json<'a>,
+    },
     /// Anything else, in the provider's words.
     Other(Json<'a>),
 }

@@ -222,20 +222,25 @@ impl<'a> Count<'a> {
         if !self.answered.set(ordinal) {
             return Ok(());
         }
-        self.account.answered.add(output.usage);
+        self.account.answered.add(output.usage.unwrap_or_default());
         let place = results.places.get(ordinal);
         let place = place.map_err(|error| Error::local("using the spool", error))?;
         let is_outcome = (place.segment, place.offset()) == (number, offset) && !place.is_none();
         let is_wanted = self.wanted.is_none_or(|wanted| wanted.contains(&ordinal));
         if !is_outcome || !is_wanted {
-            self.account.superseded.add(output.usage);
+            self.account
+                .superseded
+                .add(output.usage.unwrap_or_default());
         }
         let model = output.model.map(|model| model.decode().into_owned());
         let model: Box<str> = model.unwrap_or_default().into();
         let models = &mut self.account.models;
         let is_known = models.len() < MODELS || models.contains_key(&model);
         let model = if is_known { model } else { "".into() };
-        models.entry(model).or_default().add(output.usage);
+        models
+            .entry(model)
+            .or_default()
+            .add(output.usage.unwrap_or_default());
         Ok(())
     }
 }

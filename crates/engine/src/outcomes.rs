@@ -62,7 +62,7 @@ impl Outcomes {
                 Outcome::Succeeded { value, .. } => Some(value),
                 _ => None,
             });
-            let usage = answers.map(|output: &LMOutput| output.usage).sum();
+            let usage = answers.filter_map(|output: &LMOutput| output.usage).sum();
             let outputs = Outputs::Values(|output| output);
             Ok(Self::new(batch, entries, usage, outputs))
         };

@@ -97,7 +97,7 @@ fn content(content: &MessageContent) -> ContentView<'_> {
             ContentView::Attachment(attachment_view(attachment))
         }
         MessageContent::ToolCall(call) => ContentView::ToolCall(ToolCallView {
-            id: Text::Plain(&call.id),
+            id: call.id.as_str().into(),
             name: Text::Plain(&call.name),
             arguments: Arguments::Value(call.arguments.as_json()),
         }),
@@ -194,7 +194,7 @@ fn item(item: &ItemView<'_>) -> OutputItem {
             // Written from checked JSON just now, so it is text that holds JSON.
             let arguments = std::str::from_utf8(&arguments).unwrap_or_default();
             OutputItem::ToolCall(ToolCall {
-                id: owned(call.id),
+                id: call.id.clone().into_owned(),
                 name: owned(call.name),
                 arguments: JsonBuf::from_text(arguments)
                     .unwrap_or_else(|_| JsonBuf::from_value(&serde_json::Value::Null)),
@@ -220,6 +220,11 @@ fn item(item: &ItemView<'_>) -> OutputItem {
             mime_type: view.mime_type.map(owned),
             filename: view.filename.map(owned),
         }),
+        ItemView::Commentary(text) => OutputItem::Commentary(owned(*text)),
+        ItemView::Detail { name, value } => OutputItem::Detail {
+            name: (*name).to_owned(),
+            value: value.parse().unwrap_or_default(),
+        },
         ItemView::Citation(json) => OutputItem::Citation(json.parse().unwrap_or_default()),
         ItemView::Other(json) => OutputItem::Other(json.parse().unwrap_or_default()),
         other => OutputItem::Other(serde_json::Value::String(format!("{other:?}"))),

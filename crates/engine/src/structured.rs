@@ -69,7 +69,7 @@ mod tests {
         let output = OutputView {
             items: vec![ItemView::Text(Text::Plain(text))],
             finish_reason: FinishReason::Stop,
-            usage: TokenUsage::default(),
+            usage: None,
             model: None,
             response_id: None,
             problem: None,

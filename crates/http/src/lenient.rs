@@ -95,8 +95,8 @@ where
     Ok(serde_json::from_value(value).ok())
 }
 
-/// The whole number that a value holds, as a number, a float without a fraction, or a string of either.
-pub(crate) fn whole(value: &Value) -> Option<u64> {
+/// Returns the whole number that a value holds, as a number, a float without a fraction, or a string of either.
+pub fn whole(value: &Value) -> Option<u64> {
     // Floats are exact up to here.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let of_float = |float: f64| {

@@ -303,7 +303,7 @@ fn text(text: &'static str) -> ContentView<'static> {
 
 fn call(id: &'static str, arguments: Arguments<'static>) -> ContentView<'static> {
     ContentView::ToolCall(ToolCallView {
-        id: Text::Plain(id),
+        id: id.into(),
         name: Text::Plain("weather"),
         arguments,
     })

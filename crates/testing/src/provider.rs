@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
-    Candidate, Capabilities, Certainty, Chunk, Clock, ContentView, CreateProof, Cursor, Error,
+    Candidate, Capabilities, Certainty, Chunk, Clock, ContentView, CreateProof, Cursor, Delivery, Error,
     ErrorKind, FailureView, FinishReason, Found, Intent, ItemView, Label, Limits, ListOptions,
     Opened, OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant, RequestCounts,
     RequestError, RequestView, Result, ResultPart, ResultSet, RowContent, RowError, RowStream,
@@ -41,6 +41,11 @@ pub struct Script {
     pub certainty: Option<Certainty>,
     /// Other people's batches that a look takes for ours as well.
     pub lookalikes: u32,
+    /// Whether a second create under one token is the first, and how long: for ever, or for a time.
+    pub tokens: Option<Option<Duration>>,
+    /// Whether a second create under one token is answered as one that exists already, and whether with the
+    /// batch's id.
+    pub exists: Option<bool>,
     /// Whether a look knows a batch by its number of requests only.
     pub by_count: bool,
     /// Looks for a label that see nothing, since the list lags.
@@ -86,6 +91,8 @@ struct State {
     /// Bytes of results that were read.
     read: u64,
     deleted: Vec<Remnant>,
+    /// Batches by the token of their create.
+    tokens: BTreeMap<String, BatchId>,
 }
 
 impl State {
@@ -215,6 +222,7 @@ fn capabilities() -> Capabilities {
         list: true,
         cancel: true,
         discard: false,
+        token_lifetime: None,
         wire_ids: WireIdRule {
             max_chars: 64,
             ascii_word: true,
@@ -257,11 +265,26 @@ impl BatchProvider for MemoryProvider {
         Ok(())
     }
 
-    async fn create(&self, shard: &Shard, _: &Intent) -> Result<BatchId> {
+    async fn create(&self, shard: &Shard, intent: &Intent) -> Result<BatchId> {
         let pieces: Vec<Bytes> = shard.open(0..shard.len()).try_collect().await?;
         let mut state = self.called("create");
         if let Some(Some(error)) = state.script.creates.pop_front() {
             return Err(error);
+        }
+        if state.script.tokens.is_some() {
+            let token = intent.token.as_str().to_owned();
+            let next = BatchId::new(format!("b{}", state.batches.len() + 1));
+            let held = state.tokens.entry(token).or_insert_with(|| next.clone()).clone();
+            if held != next {
+                return match state.script.exists {
+                    None => Ok(held),
+                    Some(named) => {
+                        let error = Error::new(ErrorKind::AlreadyExists)
+                            .with_delivery(Delivery::Refused);
+                        Err(if named { error.with_batch(held) } else { error })
+                    }
+                };
+            }
         }
         let id = BatchId::new(format!("b{}", state.batches.len() + 1));
         state
@@ -523,11 +546,11 @@ impl BatchCodec for MemoryCodec {
         OutcomeView::Succeeded(OutputView {
             items: vec![ItemView::Text(Text::Token(text))],
             finish_reason: FinishReason::Stop,
-            usage: TokenUsage {
+            usage: Some(TokenUsage {
                 input_tokens: 1,
                 output_tokens: 1,
                 ..TokenUsage::default()
-            },
+            }),
             model: None,
             response_id: None,
             problem: None,

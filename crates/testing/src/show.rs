@@ -98,7 +98,7 @@ fn item(item: &ItemView<'_>) -> Value {
             let mut arguments = Vec::new();
             call.arguments.write_value(&mut arguments);
             let arguments: Value = serde_json::from_slice(&arguments).unwrap_or_default();
-            json!({"tool_call": {"id": call.id.decode(), "name": call.name.decode(), "arguments": arguments}})
+            json!({"tool_call": {"id": call.id, "name": call.name.decode(), "arguments": arguments}})
         }
         ItemView::Thinking(thinking) => json!({"thinking": {
             "text": plain(thinking.text), "id": plain(thinking.id),
@@ -108,6 +108,8 @@ fn item(item: &ItemView<'_>) -> Value {
             "kind": attachment.kind, "mime_type": plain(attachment.mime_type),
             "source": format!("{:?}", attachment.source),
         }}),
+        ItemView::Commentary(text) => json!({"commentary": text.decode()}),
+        ItemView::Detail { name, value } => json!({"detail": {"name": name, "value": raw(value)}}),
         ItemView::Citation(json) => json!({"citation": raw(json)}),
         ItemView::Other(json) => json!({"other": raw(json)}),
         _ => json!("an item of a new kind"),

@@ -86,7 +86,7 @@ fn part<'a>(raw: &'a RawValue, at: &str) -> Result<ContentView<'a>, RequestError
                 .ok_or_else(|| bad(at, "a tool_call has arguments"))?;
             let (id, name) = (need(part.id, "id")?, need(part.name, "name")?);
             return Ok(ContentView::ToolCall(ToolCallView {
-                id,
+                id: id.decode(),
                 name,
                 arguments: Arguments::Value(arguments),
             }));

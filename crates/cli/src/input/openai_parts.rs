@@ -158,7 +158,7 @@ fn message<'a>(item: Item<'a>, at: &str) -> Result<MessageView<'a>, RequestError
         None | Some("message") => {}
         Some("function_call") => {
             let call = ToolCallView {
-                id: need(item.call_id, "call_id")?,
+                id: need(item.call_id, "call_id")?.decode(),
                 name: need(item.name, "name")?,
                 arguments: Arguments::Quoted(need(item.arguments, "arguments")?),
             };
@@ -194,7 +194,7 @@ fn message<'a>(item: Item<'a>, at: &str) -> Result<MessageView<'a>, RequestError
     };
     contents.extend(item.tool_calls.into_iter().flatten().map(|call| {
         ContentView::ToolCall(ToolCallView {
-            id: call.id,
+            id: call.id.decode(),
             name: call.function.name,
             arguments: Arguments::Quoted(call.function.arguments),
         })

@@ -49,6 +49,7 @@ impl AcmeCodec {
                 list: true,
                 cancel: true,
                 discard: true,
+                token_lifetime: None,
                 wire_ids: WireIdRule {
                     max_chars: 100,
                     ascii_word: false,
@@ -236,7 +237,7 @@ impl AcmeCodec {
         OutcomeView::Succeeded(OutputView {
             items: vec![ItemView::Text(text)],
             finish_reason: FinishReason::Stop,
-            usage: TokenUsage::default(),
+            usage: None,
             model: None,
             response_id: None,
             problem: None,

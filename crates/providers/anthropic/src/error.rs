@@ -83,28 +83,56 @@ pub(crate) struct Said<'a> {
     pub(crate) message: Option<Text<'a>>,
 }
 
-/// Reads the `error` member of a body.
+/// Reads the error of a body, also where it is nested once more or stands in the body itself.
 pub(crate) fn said_in_body(body: &str) -> Said<'_> {
-    match serde_json::from_str::<ErrorBody<'_>>(body) {
-        Ok(ErrorBody { error: Some(error) }) => said(error),
-        _ => Said::default(),
+    let mut text = body;
+    // `result.error.error` of a row; a proxy adds one.
+    for _ in 0..3 {
+        match serde_json::from_str::<ErrorBody<'_>>(text) {
+            Ok(ErrorBody { error }) => match error.raw() {
+                Some(inner) => text = inner.get(),
+                None => break,
+            },
+            Err(_) => break,
+        }
+    }
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(error) => said(error),
+        Err(_) => Said::default(),
     }
 }
 
 fn said(error: &RawValue) -> Said<'_> {
-    let Ok(object) = serde_json::from_str::<ErrorObject<'_>>(error.get()) else {
+    if !error.get().starts_with('{') {
         return Said {
             message: serde_json::from_str(error.get()).ok(),
             ..Said::default()
         };
-    };
-    let details = object
-        .details
-        .and_then(|details| serde_json::from_str::<ErrorDetails<'_>>(details.get()).ok());
+    }
+    let object = serde_json::from_str::<ErrorObject<'_>>(error.get()).unwrap_or_default();
+    let details = object.details.read::<ErrorDetails<'_>>();
+    let code = details.and_then(|details| details.error_code.word());
     Said {
-        kind: object.r#type,
-        code: details.and_then(|details| details.error_code),
-        message: object.message,
+        // The word around an error is no type of one.
+        kind: object.r#type.word().filter(|kind| kind != "error"),
+        code: code.or(object.code.word()),
+        message: object.message.text().or(object.detail.text()),
+    }
+}
+
+/// What an error of a single row means, which has no HTTP status. Only types and codes that are known to be
+/// temporary are sent again: "anything but invalid_request_error can be sent again as it is" (batch guide,
+/// 2026-08) speaks of Anthropic's own types, which are all known.
+pub(crate) fn classify_row(said: &Said<'_>) -> (ErrorKind, Retry) {
+    let known = classify(0, said.kind.as_deref(), said.code.as_deref());
+    if known != kind_of(0) {
+        return known;
+    }
+    let mut words = [&said.code, &said.kind].into_iter().flatten();
+    let status = words.find_map(|word| word.parse::<u16>().ok());
+    match status.filter(|status| (400..600).contains(status)) {
+        Some(status) => kind_of(status),
+        None => (ErrorKind::GenerationFailed, Retry::Permanent),
     }
 }
 

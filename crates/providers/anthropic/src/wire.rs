@@ -1,9 +1,8 @@
 //! What Anthropic's batch API says, as it spells it. Absent and null are the same; unknown is ignored.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use lmbatch_core::{Json, Text};
+use lmbatch_core::{Member, Text};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -57,88 +56,96 @@ fn batches<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Batc
 /// An error's body, around the error itself: also what an errored row holds.
 #[derive(Deserialize)]
 pub(crate) struct ErrorBody<'a> {
-    #[serde(borrow)]
-    pub(crate) error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) error: Member<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub(crate) struct ErrorObject<'a> {
-    #[serde(borrow)]
-    pub(crate) r#type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(crate) message: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) details: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) r#type: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) code: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) message: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) detail: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) details: Member<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct ErrorDetails<'a> {
-    #[serde(borrow)]
-    pub(crate) error_code: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    pub(crate) error_code: Member<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Row<'a> {
     #[serde(borrow)]
     pub(crate) custom_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) result: Option<RowResult<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) result: Member<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct RowResult<'a> {
-    #[serde(borrow)]
-    pub(crate) r#type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(crate) message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(crate) error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) r#type: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) message: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) error: Member<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Message<'a> {
-    #[serde(borrow)]
-    pub(crate) id: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) model: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) content: Option<Vec<Json<'a>>>,
-    #[serde(borrow)]
-    pub(crate) stop_reason: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(crate) stop_details: Option<&'a RawValue>,
-    pub(crate) usage: Option<Value>,
+    #[serde(borrow, default)]
+    pub(crate) id: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) model: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) content: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) stop_reason: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) stop_details: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) usage: Member<'a>,
+    /// Of a message that is an error in disguise.
+    #[serde(borrow, default)]
+    pub(crate) error: Member<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct StopDetails<'a> {
-    #[serde(borrow)]
-    pub(crate) explanation: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) category: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) explanation: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) category: Member<'a>,
 }
 
 /// A block of any type.
 #[derive(Deserialize)]
 pub(crate) struct Block<'a> {
-    #[serde(borrow)]
-    pub(crate) r#type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(crate) text: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) citations: Option<Vec<Json<'a>>>,
-    #[serde(borrow)]
-    pub(crate) thinking: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) signature: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) data: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) id: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) name: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) input: Option<Json<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) r#type: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) text: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) citations: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) thinking: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) signature: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) data: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) id: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) name: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) input: Member<'a>,
 }
 
 /// Of a raw body, what decides its batch.

@@ -80,6 +80,23 @@ pub(crate) fn classify_code(code: Option<u16>) -> (ErrorKind, Retry) {
     classify(500, Some(status), None, &[])
 }
 
+/// What an error of a single row means, by its number or its word. Only what is known to be temporary is sent
+/// again.
+pub(crate) fn classify_row(number: Option<u16>, word: Option<&str>) -> (ErrorKind, Retry) {
+    if let Some(number) = number {
+        return match number {
+            // OK, ALREADY_EXISTS, DATA_LOSS, and numbers that the table does not have.
+            0 | 6 | 15 | 17..100 => (ErrorKind::GenerationFailed, Retry::Permanent),
+            _ => classify_code(Some(number)),
+        };
+    }
+    let known = classify(0, word, None, &[]);
+    match known == kind_of(0) {
+        true => (ErrorKind::GenerationFailed, Retry::Permanent),
+        false => known,
+    }
+}
+
 /// An answer that says no.
 pub(crate) fn tell(http: u16, body: &[u8]) -> Told {
     let error = read(body).unwrap_or_default();

@@ -1,9 +1,8 @@
 //! What the Gemini API says, as it spells it. Absent and null are the same; unknown is ignored.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use lmbatch_core::{Json, Text};
+use lmbatch_core::{Member, Text};
 use lmbatch_http::Path;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -204,80 +203,102 @@ pub(crate) struct RowMetadata<'a> {
     pub(crate) key: Option<Text<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub(crate) struct RowError<'a> {
-    pub(crate) code: Option<u16>,
-    #[serde(borrow)]
-    pub(crate) message: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) code: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) status: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) message: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) error: Member<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Response<'a> {
-    #[serde(borrow)]
-    pub(crate) candidates: Option<Vec<Json<'a>>>,
-    pub(crate) prompt_feedback: Option<PromptFeedback>,
-    pub(crate) usage_metadata: Option<Value>,
-    #[serde(borrow)]
-    pub(crate) model_version: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) response_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) candidates: Member<'a>,
+    #[serde(borrow, default, alias = "prompt_feedback")]
+    pub(crate) prompt_feedback: Member<'a>,
+    #[serde(borrow, default, alias = "usage_metadata")]
+    pub(crate) usage_metadata: Member<'a>,
+    #[serde(borrow, default, alias = "model_version")]
+    pub(crate) model_version: Member<'a>,
+    #[serde(borrow, default, alias = "response_id")]
+    pub(crate) response_id: Member<'a>,
+    /// Of an error in the place of an answer.
+    #[serde(borrow, default)]
+    pub(crate) error: Member<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct PromptFeedback {
-    pub(crate) block_reason: Option<String>,
+pub(crate) struct PromptFeedback<'a> {
+    #[serde(borrow, default, alias = "block_reason")]
+    pub(crate) block_reason: Member<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Candidate<'a> {
-    #[serde(borrow)]
-    pub(crate) content: Option<Content<'a>>,
-    #[serde(borrow)]
-    pub(crate) finish_reason: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(crate) citation_metadata: Option<Json<'a>>,
-    #[serde(borrow)]
-    pub(crate) grounding_metadata: Option<Json<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) index: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) content: Member<'a>,
+    #[serde(borrow, default, alias = "finish_reason")]
+    pub(crate) finish_reason: Member<'a>,
+    #[serde(borrow, default, alias = "finish_message")]
+    pub(crate) finish_message: Member<'a>,
+    #[serde(borrow, default, alias = "safety_ratings")]
+    pub(crate) safety_ratings: Member<'a>,
+    #[serde(borrow, default, alias = "logprobs_result")]
+    pub(crate) logprobs_result: Member<'a>,
+    #[serde(borrow, default, alias = "url_context_metadata")]
+    pub(crate) url_context_metadata: Member<'a>,
+    #[serde(borrow, default, alias = "citation_metadata")]
+    pub(crate) citation_metadata: Member<'a>,
+    #[serde(borrow, default, alias = "grounding_metadata")]
+    pub(crate) grounding_metadata: Member<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Content<'a> {
-    #[serde(borrow)]
-    pub(crate) parts: Option<Vec<Json<'a>>>,
+    #[serde(borrow, default)]
+    pub(crate) parts: Member<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Part<'a> {
-    #[serde(borrow)]
-    pub(crate) text: Option<Text<'a>>,
-    pub(crate) thought: Option<bool>,
-    #[serde(borrow)]
-    pub(crate) thought_signature: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) function_call: Option<FunctionCall<'a>>,
-    #[serde(borrow)]
-    pub(crate) inline_data: Option<InlineData<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) text: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) thought: Member<'a>,
+    #[serde(borrow, default, alias = "thought_signature")]
+    pub(crate) thought_signature: Member<'a>,
+    #[serde(borrow, default, alias = "function_call")]
+    pub(crate) function_call: Member<'a>,
+    #[serde(borrow, default, alias = "inline_data")]
+    pub(crate) inline_data: Member<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct FunctionCall<'a> {
-    #[serde(borrow)]
-    pub(crate) id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) id: Member<'a>,
     #[serde(borrow)]
     pub(crate) name: Text<'a>,
-    #[serde(borrow)]
-    pub(crate) args: Option<Json<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) args: Member<'a>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct InlineData<'a> {
-    #[serde(borrow)]
-    pub(crate) mime_type: Option<Text<'a>>,
+    #[serde(borrow, default, alias = "mime_type")]
+    pub(crate) mime_type: Member<'a>,
     #[serde(borrow)]
     pub(crate) data: Text<'a>,
 }

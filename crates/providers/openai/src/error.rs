@@ -75,45 +75,118 @@ pub(crate) fn classify_batch(code: Option<&str>, param: Option<&str>) -> (ErrorK
     }
 }
 
-/// Code and words of an error, whatever its shape: an object, a string, or nothing that can be read.
+/// What an error of a single row means, which comes without an HTTP status of its own: its code, then the
+/// status that it names, then its type. Only what this table calls temporary is sent again; what is not known
+/// is not.
+pub(crate) fn classify_row(said: &Said<'_>) -> (ErrorKind, Retry) {
+    let unknown = (ErrorKind::GenerationFailed, Retry::Permanent);
+    let known = classify(0, said.code.as_deref());
+    if known != kind_of(0) {
+        return known;
+    }
+    if let Some(status) = said.status {
+        return kind_of(status);
+    }
+    // Types of vLLM, LiteLLM and OpenAI (vLLM 0.11 `protocol.py`, 2026-09; LiteLLM 1.79 `exceptions.py`,
+    // 2026-10; OpenAI error guide, 2026).
+    match said.kind.as_deref() {
+        Some(
+            "server_error" | "InternalServerError" | "internal_error" | "internal_server_error",
+        ) => (ErrorKind::ProviderInternal, Retry::Temporary),
+        Some("overloaded_error" | "ServiceUnavailableError" | "service_unavailable") => {
+            (ErrorKind::ProviderOverloaded, Retry::Temporary)
+        }
+        Some("rate_limit_error" | "RateLimitError" | "rate_limit_exceeded") => {
+            (ErrorKind::ProviderRateLimit, Retry::Temporary)
+        }
+        Some("invalid_request_error" | "BadRequestError" | "UnprocessableEntityError") => {
+            (ErrorKind::ProviderInvalidArgs, Retry::Permanent)
+        }
+        Some("NotFoundError" | "not_found_error") => (ErrorKind::ModelNotFound, Retry::Permanent),
+        Some("authentication_error" | "AuthenticationError" | "permission_error") => {
+            (ErrorKind::ProviderAuth, Retry::Permanent)
+        }
+        _ => unknown,
+    }
+}
+
+/// Code, type, status and words of an error, whatever its shape: an object, a string, a list, or nothing
+/// that can be read.
 #[derive(Default)]
 pub(crate) struct Said<'a> {
+    /// A string, or a number as it is written.
     pub(crate) code: Option<Cow<'a, str>>,
+    pub(crate) kind: Option<Cow<'a, str>>,
+    /// HTTP status that the error itself names, also as its code.
+    pub(crate) status: Option<u16>,
     pub(crate) message: Option<Text<'a>>,
 }
 
-/// Reads the `error` member of a body, or the body itself where it is the error.
-pub(crate) fn said_in_body(body: &str) -> Said<'_> {
-    match serde_json::from_str::<ErrorBody<'_>>(body) {
-        Ok(ErrorBody {
-            error: Some(error), ..
-        }) => said(error),
-        Ok(ErrorBody {
-            object: Some(object),
-            ..
-        }) if object == "error" => match serde_json::from_str(body) {
-            Ok(body) => said(body),
-            Err(_) => Said::default(),
-        },
-        _ => Said::default(),
+impl Said<'_> {
+    fn is_nothing(&self) -> bool {
+        self.code.is_none() && self.message.is_none() && self.kind.is_none()
     }
+}
+
+/// Reads the error of a body, wherever it stands: `error`, the first of `errors`, `detail`, or the body
+/// itself.
+pub(crate) fn said_in_body(body: &str) -> Said<'_> {
+    let Ok(raw) = serde_json::from_str::<&RawValue>(body) else {
+        return Said::default();
+    };
+    let Ok(found) = serde_json::from_str::<ErrorBody<'_>>(body) else {
+        return said(raw);
+    };
+    let mut places = [found.error, found.errors, found.detail].into_iter();
+    let within = places.find_map(|place| {
+        let said = said(place.raw()?);
+        (!said.is_nothing()).then_some(said)
+    });
+    within.unwrap_or_else(|| of_object(raw))
 }
 
 /// Reads an error itself.
 pub(crate) fn said(error: &RawValue) -> Said<'_> {
-    if let Ok(object) = serde_json::from_str::<ErrorObject<'_>>(error.get()) {
-        let code = object
-            .code
-            .and_then(|code| serde_json::from_str::<Cow<'_, str>>(code.get()).ok());
-        return Said {
-            // The type is the code's kind, not a code; only for quotas it is all there is.
-            code: code.or(object.r#type.filter(|kind| kind == "insufficient_quota")),
-            message: object.message,
-        };
+    match error.get().as_bytes().first() {
+        Some(b'{') => {
+            let said = of_object(error);
+            // Some nest it once more.
+            let within = serde_json::from_str::<ErrorBody<'_>>(error.get()).ok();
+            match within.and_then(|within| within.error.raw()) {
+                Some(inner) if said.message.is_none() => self::said(inner),
+                _ => said,
+            }
+        }
+        Some(b'[') => {
+            let list: Vec<&RawValue> = serde_json::from_str(error.get()).unwrap_or_default();
+            list.first().map(|first| said(first)).unwrap_or_default()
+        }
+        _ => Said {
+            message: serde_json::from_str(error.get()).ok(),
+            ..Said::default()
+        },
     }
+}
+
+fn of_object(error: &RawValue) -> Said<'_> {
+    let object = serde_json::from_str::<ErrorObject<'_>>(error.get()).unwrap_or_default();
+    let code = object.code.word().filter(|code| !code.is_empty());
+    let kind = object.r#type.word();
+    let words = [
+        object.status_code.word(),
+        object.status.word(),
+        code.clone(),
+    ];
+    let mut statuses = words.into_iter().flatten();
     Said {
-        code: None,
-        message: serde_json::from_str(error.get()).ok(),
+        status: statuses.find_map(|word| {
+            let status = word.parse().ok()?;
+            (400..600).contains(&status).then_some(status)
+        }),
+        // The type is the code's kind, not a code; only for quotas it is all there is.
+        code: code.or_else(|| kind.clone().filter(|kind| kind == "insufficient_quota")),
+        kind,
+        message: object.message.text().or(object.msg.text()),
     }
 }
 

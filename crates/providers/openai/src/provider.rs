@@ -267,21 +267,10 @@ fn snapshot(batch: Batch) -> BatchSnapshot {
             .input_file_id
             .filter(|file| !file.is_empty())
             .map(Into::into),
-        usage: batch
-            .usage
-            .as_ref()
-            .filter(|value| counts_tokens(value))
-            .map(usage),
+        usage: batch.usage.as_ref().and_then(usage),
         problems: batch.errors.as_ref().map(problems).unwrap_or_default(),
         ..BatchSnapshot::new(BatchId::new(batch.id), status)
     }
-}
-
-/// Whether a value holds counts of tokens: what is unknown is not zero.
-fn counts_tokens(value: &Value) -> bool {
-    let members = value.as_object().into_iter().flatten();
-    let mut counts = members.filter(|(name, _)| name.ends_with("_tokens"));
-    counts.any(|(_, count)| count.is_u64())
 }
 
 /// Before validation ends all are zero, which says nothing.

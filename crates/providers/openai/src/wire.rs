@@ -1,12 +1,10 @@
 //! What OpenAI's batch API says, as it spells it. Absent and null are the same; unknown is ignored.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use lmbatch_core::{Json, Text};
+use lmbatch_core::{Member, Text};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 #[derive(Serialize)]
 pub(crate) struct CreateBatch<'a> {
@@ -96,145 +94,186 @@ pub(crate) struct File {
     pub(crate) created_at: Option<Value>,
 }
 
-/// An error's body: `error` is an object, or a bare string; some servers put its members into the body.
+/// An error's body: `error` is an object or a bare string; some servers put its members into the body, or
+/// call it otherwise.
 #[derive(Deserialize)]
 pub(crate) struct ErrorBody<'a> {
-    #[serde(borrow)]
-    pub(crate) object: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(crate) error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) error: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) errors: Member<'a>,
+    /// Of FastAPI: a text, or a list of what is wrong.
+    #[serde(borrow, default)]
+    pub(crate) detail: Member<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub(crate) struct ErrorObject<'a> {
-    #[serde(borrow)]
-    pub(crate) code: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(crate) r#type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(crate) message: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) code: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) status: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) status_code: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) r#type: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) message: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) msg: Member<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Row<'a> {
     #[serde(borrow)]
     pub(crate) custom_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) response: Option<Response<'a>>,
-    #[serde(borrow)]
-    pub(crate) error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) response: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) error: Member<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Response<'a> {
-    pub(crate) status_code: Option<u16>,
-    #[serde(borrow)]
-    pub(crate) body: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) status_code: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) body: Member<'a>,
 }
 
 /// The little of a body that decides the verdict.
 #[derive(Deserialize)]
 pub(crate) struct BodyStatus<'a> {
-    #[serde(borrow)]
-    pub(crate) status: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(crate) error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) status: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) error: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) object: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) detail: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) message: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) output: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) choices: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) data: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) results: Member<'a>,
 }
 
 /// A body of any endpoint.
 #[derive(Deserialize)]
 pub(crate) struct Body<'a> {
-    #[serde(borrow)]
-    pub(crate) id: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) model: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) status: Option<Cow<'a, str>>,
-    pub(crate) incomplete_details: Option<Incomplete>,
+    #[serde(borrow, default)]
+    pub(crate) id: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) model: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) status: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) incomplete_details: Member<'a>,
     /// Of responses.
-    #[serde(borrow)]
-    pub(crate) output: Option<Vec<Json<'a>>>,
+    #[serde(borrow, default)]
+    pub(crate) output: Member<'a>,
     /// Of chat completions, and of completions.
-    #[serde(borrow)]
-    pub(crate) choices: Option<Vec<Json<'a>>>,
+    #[serde(borrow, default)]
+    pub(crate) choices: Member<'a>,
     /// Of embeddings.
-    #[serde(borrow)]
-    pub(crate) data: Option<Json<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) data: Member<'a>,
     /// Of moderations.
-    #[serde(borrow)]
-    pub(crate) results: Option<Json<'a>>,
-    pub(crate) usage: Option<Value>,
+    #[serde(borrow, default)]
+    pub(crate) results: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) usage: Member<'a>,
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Incomplete {
-    pub(crate) reason: Option<String>,
+pub(crate) struct Incomplete<'a> {
+    #[serde(borrow, default)]
+    pub(crate) reason: Member<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Item<'a> {
-    #[serde(borrow)]
-    pub(crate) r#type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(crate) id: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) call_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) name: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) arguments: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) content: Option<Vec<Json<'a>>>,
-    #[serde(borrow)]
-    pub(crate) summary: Option<Vec<Json<'a>>>,
-    #[serde(borrow)]
-    pub(crate) encrypted_content: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) r#type: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) id: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) call_id: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) name: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) arguments: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) content: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) summary: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) encrypted_content: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) phase: Member<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Part<'a> {
-    #[serde(borrow)]
-    pub(crate) text: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) refusal: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) annotations: Option<Vec<Json<'a>>>,
+    #[serde(borrow, default)]
+    pub(crate) text: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) refusal: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) annotations: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) logprobs: Member<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Choice<'a> {
-    #[serde(borrow)]
-    pub(crate) finish_reason: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(crate) message: Option<ChatMessage<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) index: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) finish_reason: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) message: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) logprobs: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) content_filter_results: Member<'a>,
     /// Of completions.
-    #[serde(borrow)]
-    pub(crate) text: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) text: Member<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct ChatMessage<'a> {
     /// A string, or, with some servers, a list of parts.
-    #[serde(borrow)]
-    pub(crate) content: Option<Json<'a>>,
-    #[serde(borrow)]
-    pub(crate) refusal: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(crate) reasoning_content: Option<Json<'a>>,
-    #[serde(borrow)]
-    pub(crate) reasoning: Option<Json<'a>>,
-    #[serde(borrow)]
-    pub(crate) tool_calls: Option<Vec<Json<'a>>>,
-    #[serde(borrow)]
-    pub(crate) annotations: Option<Vec<Json<'a>>>,
-    #[serde(borrow)]
-    pub(crate) audio: Option<Json<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) content: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) refusal: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) reasoning_content: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) reasoning: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) tool_calls: Member<'a>,
+    /// What `tool_calls` was before 2023-11.
+    #[serde(borrow, default)]
+    pub(crate) function_call: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) annotations: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) audio: Member<'a>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct ChatToolCall<'a> {
-    #[serde(borrow)]
-    pub(crate) id: Text<'a>,
+    #[serde(borrow, default)]
+    pub(crate) id: Member<'a>,
     #[serde(borrow)]
     pub(crate) function: ChatFunction<'a>,
 }
@@ -243,6 +282,6 @@ pub(crate) struct ChatToolCall<'a> {
 pub(crate) struct ChatFunction<'a> {
     #[serde(borrow)]
     pub(crate) name: Text<'a>,
-    #[serde(borrow)]
-    pub(crate) arguments: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(crate) arguments: Member<'a>,
 }

@@ -56,7 +56,7 @@ fn block(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(),
             belongs(Role::Assistant, "tool calls")?;
             let mut entry = Object::new(out);
             entry.str("type", "tool_use");
-            entry.text("id", call.id);
+            entry.str("id", &call.id);
             entry.text("name", call.name);
             call.arguments.write_value(entry.key("input"));
             entry.end();

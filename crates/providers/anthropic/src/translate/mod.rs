@@ -64,6 +64,7 @@ impl AnthropicCodec {
                 list: true,
                 cancel: true,
                 discard: true,
+                token_lifetime: None,
                 // "custom_id: 1 to 64 characters, ^[a-zA-Z0-9_-]{1,64}$" (API reference, 2026-08).
                 wire_ids: WireIdRule {
                     max_chars: 64,

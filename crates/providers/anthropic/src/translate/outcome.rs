@@ -2,18 +2,18 @@
 
 use lmbatch_core::{
     Arguments, FailureView, FinishReason, ItemView, Json, Opened, OutcomeView, OutputView, Problem,
-    Retry, RowContent, RowError, Text, ThinkingView, TokenUsage, ToolCallView,
+    Retry, RowContent, RowError, ThinkingView, TokenUsage, ToolCallView,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::error::{classify, said_in_body};
+use crate::error::{classify_row, said_in_body};
 use crate::wire::{Block, Message, Row, RowResult, StopDetails};
 
 /// The answer itself stays shut.
 pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, RowError> {
     let row: Row<'_> = lmbatch_core::read_row(row)?;
-    let result = row.result.as_ref();
+    let result = row.result.read::<RowResult<'_>>();
     Ok(Opened {
         id: row.custom_id,
         content: result.map_or_else(|| RowContent::Ended(malformed()), content),
@@ -21,22 +21,35 @@ pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, RowError> {
 }
 
 // "result.type: succeeded, errored, canceled, expired" (SDK 2.12.0, 2026-11).
-fn content<'a>(result: &RowResult<'a>) -> RowContent<'a> {
-    match (result.r#type.as_deref(), result.message, result.error) {
-        (Some("succeeded"), Some(message), _) => RowContent::Answer(message),
-        (Some("errored"), _, error) => RowContent::Ended(error.map_or_else(malformed, errored)),
-        (Some("canceled" | "cancelled"), ..) => RowContent::Ended(OutcomeView::Cancelled),
-        (Some("expired"), ..) => RowContent::Ended(OutcomeView::Expired),
-        _ => RowContent::Ended(malformed()),
+fn content(result: RowResult<'_>) -> RowContent<'_> {
+    let word = result.r#type.word();
+    RowContent::Ended(match (word.as_deref(), result.message.raw()) {
+        (Some("succeeded"), Some(message)) => return opened(message),
+        (Some("canceled" | "cancelled"), _) => OutcomeView::Cancelled,
+        (Some("expired"), _) => OutcomeView::Expired,
+        (Some("errored"), _) => result.error.raw().map_or_else(malformed, errored),
+        // Whatever it is called, it is no answer and says why.
+        _ => match result.error.raw() {
+            Some(error) => errored(error),
+            None => malformed(),
+        },
+    })
+}
+
+/// A message, unless it is an error in its place.
+fn opened(message: &RawValue) -> RowContent<'_> {
+    match serde_json::from_str::<Message<'_>>(message.get()) {
+        Ok(found) if found.content.is_absent() && !found.error.is_absent() => {
+            RowContent::Ended(errored(message))
+        }
+        _ => RowContent::Answer(message),
     }
 }
 
 /// The error is nested twice: `result.error.error`.
 fn errored(error: &RawValue) -> OutcomeView<'_> {
     let said = said_in_body(error.get());
-    // A row carries no HTTP status. A type that we do not know: "anything but invalid_request_error can be
-    // sent again as it is" (batch guide, 2026-08).
-    let (kind, retry) = classify(500, said.kind.as_deref(), said.code.as_deref());
+    let (kind, retry) = classify_row(&said);
     OutcomeView::Errored(FailureView {
         kind,
         code: said.code.or(said.kind),
@@ -54,33 +67,73 @@ pub(super) fn answer(message: &RawValue) -> OutcomeView<'_> {
     let Ok(message) = serde_json::from_str::<Message<'_>>(message.get()) else {
         return malformed();
     };
-    let Some(content) = message.content else {
+    let mut items = Vec::new();
+    if let Some(text) = message.content.text() {
+        // A text in place of the list of blocks.
+        items.extend((!text.is_empty()).then_some(ItemView::Text(text)));
+    } else if message.content.is_absent() {
         return malformed();
-    };
-    let mut items = Vec::with_capacity(content.len());
-    content.into_iter().for_each(|raw| block(raw, &mut items));
-    let (finish_reason, mut problem) = finish(message.stop_reason.as_deref());
+    } else {
+        let blocks = message.content.items();
+        if blocks.is_empty() && message.content.list().is_none() {
+            return malformed();
+        }
+        blocks.into_iter().for_each(|raw| block(raw, &mut items));
+    }
+    let (finish_reason, mut problem) = finish(message.stop_reason.word().as_deref());
     if finish_reason == FinishReason::Refusal {
-        let details = message
-            .stop_details
-            .and_then(|details| serde_json::from_str::<StopDetails<'_>>(details.get()).ok());
-        let words = details.and_then(|details| details.explanation.or(details.category));
+        let details = message.stop_details.read::<StopDetails<'_>>();
+        let words = details.and_then(|details| {
+            let explanation = details.explanation.text();
+            explanation.or(details.category.text())
+        });
         items.extend(words.map(ItemView::Refusal));
+    } else if let Some(value) = message.stop_details.json() {
+        let name = "stop_details";
+        items.push(ItemView::Detail { name, value });
     }
-    let says = items
-        .iter()
-        .any(|item| !matches!(item, ItemView::Thinking(_) | ItemView::Citation(_)));
-    if problem.is_none() && !says {
-        problem = Some(Problem::Empty);
-    }
+    problem = problem.or_else(|| unusable(&items));
     OutcomeView::Succeeded(OutputView {
         items,
         finish_reason,
-        usage: message.usage.as_ref().map(usage).unwrap_or_default(),
-        model: message.model,
-        response_id: message.id,
+        usage: message.usage.read::<Value>().as_ref().and_then(usage),
+        model: message.model.text(),
+        response_id: message.id.text(),
         problem,
     })
+}
+
+/// Blocks whose type is known and that are passed on as they came: what the model asked the provider's own
+/// tools, and what they gave (SDK 2.12.0, 2026-11).
+const KNOWN: &[&str] = &[
+    "server_tool_use",
+    "mcp_tool_use",
+    "mcp_tool_result",
+    "web_search_tool_result",
+    "web_fetch_tool_result",
+    "code_execution_tool_result",
+    "bash_code_execution_tool_result",
+    "text_editor_code_execution_tool_result",
+    "container_upload",
+];
+
+/// Whether nothing is said, or nothing that is known.
+fn unusable(items: &[ItemView<'_>]) -> Option<Problem> {
+    let is_said = |item: &ItemView<'_>| match item {
+        ItemView::Other(raw) => {
+            let block = raw.parse::<Block<'_>>().ok();
+            let word = block.and_then(|block| block.r#type.word());
+            word.is_some_and(|word| KNOWN.contains(&&*word))
+        }
+        ItemView::Thinking(_) | ItemView::Citation(_) | ItemView::Detail { .. } => false,
+        _ => true,
+    };
+    let is_other = |item: &ItemView<'_>| matches!(item, ItemView::Other(_));
+    match () {
+        () if items.iter().any(is_said) => None,
+        () if items.iter().any(is_other) => Some(Problem::Unrecognized),
+        () => Some(Problem::Empty),
+    }
 }
 
 // "stop_reason: end_turn, max_tokens, stop_sequence, tool_use, pause_turn, refusal,
@@ -102,35 +155,32 @@ fn block<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
     let Ok(block) = raw.parse::<Block<'a>>() else {
         return items.push(ItemView::Other(raw));
     };
-    match (block.r#type.as_deref(), block.text, block.id, block.name) {
-        (Some("text"), Some(text), ..) => {
+    let word = block.r#type.word();
+    match (word.as_deref(), block.text.text(), block.name.some_text()) {
+        (Some("text"), Some(text), _) => {
             if !text.is_empty() {
                 items.push(ItemView::Text(text));
             }
-            items.extend(
-                block
-                    .citations
-                    .into_iter()
-                    .flatten()
-                    .map(ItemView::Citation),
-            );
+            items.extend(block.citations.items().into_iter().map(ItemView::Citation));
         }
-        (Some("tool_use"), _, Some(id), Some(name)) => {
-            let arguments = block
-                .input
-                .map_or(Arguments::Quoted(Text::Plain("{}")), Arguments::Value);
-            items.push(ItemView::ToolCall(ToolCallView {
-                id,
-                name,
-                arguments,
-            }));
+        (Some("tool_use"), _, Some(name)) => {
+            let arguments = Arguments::of(block.input);
+            let call = match block.id.some_text() {
+                Some(id) => ToolCallView {
+                    id: id.decode(),
+                    name,
+                    arguments,
+                },
+                None => ToolCallView::without_id(name, arguments, items),
+            };
+            items.push(ItemView::ToolCall(call));
         }
         (Some("thinking" | "redacted_thinking"), ..) => {
             items.push(ItemView::Thinking(ThinkingView {
-                text: block.thinking,
+                text: block.thinking.text(),
                 id: None,
-                signature: block.signature,
-                data: block.data,
+                signature: block.signature.text(),
+                data: block.data.text(),
             }));
         }
         _ => items.push(ItemView::Other(raw)),
@@ -138,14 +188,17 @@ fn block<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
 }
 
 /// "Total input is the sum of input_tokens, cache_creation_input_tokens and cache_read_input_tokens"
-/// (SDK 2.12.0, 2026-11). Every member may be missing or null.
-fn usage(usage: &Value) -> TokenUsage {
-    let count = |place: &str| usage.pointer(place).and_then(Value::as_u64).unwrap_or(0);
+/// (SDK 2.12.0, 2026-11). Numbers, floats or strings; every member may be missing or null, and where all are
+/// the usage is unknown.
+fn usage(usage: &Value) -> Option<TokenUsage> {
+    let find = |place: &str| lmbatch_http::whole(usage.pointer(place)?);
+    let count = |place: &str| find(place).unwrap_or(0);
+    find("/input_tokens").or(find("/output_tokens"))?;
     let (cached, written) = (
         count("/cache_read_input_tokens"),
         count("/cache_creation_input_tokens"),
     );
-    TokenUsage {
+    Some(TokenUsage {
         input_tokens: count("/input_tokens")
             .saturating_add(cached)
             .saturating_add(written),
@@ -153,5 +206,5 @@ fn usage(usage: &Value) -> TokenUsage {
         cache_write_tokens: written,
         output_tokens: count("/output_tokens"),
         thinking_tokens: count("/output_tokens_details/thinking_tokens"),
-    }
+    })
 }

@@ -102,7 +102,7 @@ impl<'v> Parts<'_, 'v> {
                 self.belongs(Role::Assistant, "tool calls")?;
                 let mut part = self.next();
                 let mut entry = Object::new(part.key(names.pick("functionCall", "function_call")));
-                entry.text("id", call.id);
+                entry.str("id", &call.id);
                 entry.text("name", call.name);
                 arguments(call.arguments, entry.key("args"))?;
                 entry.end();
@@ -149,7 +149,7 @@ fn name_of<'v>(
     let wanted = result.id.decode();
     let mut calls = view.messages.iter().flat_map(|turn| &turn.contents);
     let found = calls.find_map(|content| match content {
-        ContentView::ToolCall(call) if call.id.decode() == wanted => Some(call.name),
+        ContentView::ToolCall(call) if call.id == wanted => Some(call.name),
         _ => None,
     });
     found.ok_or_else(|| {

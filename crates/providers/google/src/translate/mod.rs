@@ -55,6 +55,7 @@ impl GoogleCodec {
                 list: true,
                 cancel: true,
                 discard: true,
+                token_lifetime: None,
                 // Any string came back as it was (recorded traffic, 2026-08-19); 256 is our choice.
                 wire_ids: WireIdRule {
                     max_chars: 256,

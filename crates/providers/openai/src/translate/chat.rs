@@ -150,7 +150,7 @@ fn message(turn: &MessageView<'_>, mut message: Object<'_>) -> Result<(), Reques
         }
         write_list(message.key("tool_calls"), calls, |out, call| {
             let mut entry = Object::new(out);
-            entry.text("id", call.id);
+            entry.str("id", &call.id);
             entry.str("type", "function");
             let mut function = Object::new(entry.key("function"));
             function.text("name", call.name);

@@ -1,6 +1,7 @@
 //! Pure: a request into a line of an input file, a row of a result file into an outcome.
 
 mod chat;
+mod items;
 mod json;
 pub(crate) mod outcome;
 mod responses;
@@ -65,6 +66,7 @@ impl OpenAiCodec {
                 list: true,
                 cancel: true,
                 discard: true,
+                token_lifetime: None,
                 // No maximum is documented; ids over 100 characters, with spaces and unicode, came back
                 // byte for byte (third-party live capture, 2026-09-02). 256 is our choice.
                 wire_ids: WireIdRule {

@@ -2,14 +2,15 @@
 //! row says itself which endpoint answered.
 
 use lmbatch_core::{
-    Arguments, ErrorKind, FailureView, FinishReason, ItemView, Json, Opened, OutcomeView,
-    OutputView, Problem, Retry, RowContent, RowError, Text, ThinkingView, TokenUsage, ToolCallView,
+    ErrorKind, FailureView, FinishReason, ItemView, Member, Opened, OutcomeView, OutputView,
+    Problem, Retry, RowContent, RowError, TokenUsage,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::error::{Said, classify, said, said_in_body};
-use crate::wire::{Body, BodyStatus, ChatMessage, ChatToolCall, Choice, Item, Part, Row};
+use crate::error::{Said, classify, classify_row, said, said_in_body};
+use crate::translate::items;
+use crate::wire::{Body, BodyStatus, Incomplete, Response, Row};
 
 /// The answer itself stays shut.
 pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, RowError> {
@@ -22,49 +23,53 @@ pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, RowError> {
 }
 
 fn content<'a>(row: &Row<'a>) -> RowContent<'a> {
-    let Some(response) = &row.response else {
-        return RowContent::Ended(row.error.map_or_else(malformed, not_run));
+    let Some(response) = row.response.read::<Response<'a>>() else {
+        return RowContent::Ended(not_run(row.error));
     };
-    let status = response.status_code.unwrap_or(200);
+    let status = response.status_code.read::<Value>();
+    let status = status.and_then(|status| lmbatch_http::whole(&status)?.try_into().ok());
+    let status: u16 = status.unwrap_or(200);
     if !(200..300).contains(&status) {
-        let said = match (response.body, row.error) {
-            (Some(body), _) => said_in_body(body.get()),
-            (None, Some(error)) => said(error),
-            (None, None) => Said {
-                code: None,
-                message: None,
-            },
+        let said = match response.body.raw() {
+            Some(body) => said_in_body(body.get()),
+            None => row.error.raw().map(said).unwrap_or_default(),
         };
         return RowContent::Ended(failure(status, &said));
     }
-    let Some(body) = response.body else {
-        return RowContent::Ended(row.error.map_or_else(malformed, not_run));
+    let Some(body) = response.body.raw() else {
+        return RowContent::Ended(not_run(row.error));
     };
     match serde_json::from_str::<BodyStatus<'_>>(body.get()) {
-        Ok(BodyStatus {
-            status: Some(word),
-            error,
-        }) if is_failed(&word) => RowContent::Ended(not_generated(status, error)),
+        Ok(found) if is_failed(&found) => RowContent::Ended(not_generated(status, found.error)),
+        Ok(found) if is_error(&found) => RowContent::Ended(OutcomeView::Errored(in_row(
+            said_in_body(body.get()),
+            Some(status),
+        ))),
         _ => RowContent::Answer(body),
     }
 }
 
 // "status: completed, failed, in_progress, cancelled, queued, or incomplete" (OpenAI's OpenAPI document
 // 2.3.0, 2026-08-21): a row with HTTP 200 can hold an answer that failed.
-fn is_failed(word: &str) -> bool {
+fn is_failed(body: &BodyStatus<'_>) -> bool {
+    let word = body.status.word().unwrap_or_default();
     ["failed", "cancelled", "canceled"]
         .iter()
         .any(|failed| word.eq_ignore_ascii_case(failed))
 }
 
-fn not_generated<'a>(status: u16, error: Option<&'a RawValue>) -> OutcomeView<'a> {
-    let said = error.map_or(
-        Said {
-            code: None,
-            message: None,
-        },
-        said,
-    );
+/// Whether a body under HTTP 200 is an error, as servers that imitate OpenAI send it: it holds no answer, and
+/// an error in any shape.
+fn is_error(body: &BodyStatus<'_>) -> bool {
+    let answers = [body.output, body.choices, body.data, body.results];
+    let is_named = body.object.word().as_deref() == Some("error");
+    let says = [body.error, body.detail, body.message];
+    answers.iter().all(|answer| answer.is_absent())
+        && (is_named || says.iter().any(|member| !member.is_absent()))
+}
+
+fn not_generated<'a>(status: u16, error: Member<'a>) -> OutcomeView<'a> {
+    let said = error.raw().map(said).unwrap_or_default();
     // Of `error.code`, these two are the provider's fault, not the prompt's (the same document).
     let retryable = matches!(
         said.code.as_deref(),
@@ -82,21 +87,27 @@ fn not_generated<'a>(status: u16, error: Option<&'a RawValue>) -> OutcomeView<'a
 // `batch_expired`: "This request could not be executed before the completion window expired."
 // (OpenAI's OpenAPI document 2.3.0, 2026-08-21.) `batch_cancelled`: "This request was not executed
 // because the batch was cancelled." (third-party live capture, 2026-09-02)
-fn not_run(error: &RawValue) -> OutcomeView<'_> {
+fn not_run(error: Member<'_>) -> OutcomeView<'_> {
+    let Some(error) = error.raw() else {
+        return malformed();
+    };
     let said = said(error);
     match said.code.as_deref() {
         Some("batch_expired") => OutcomeView::Expired,
         Some("batch_cancelled" | "batch_canceled") => OutcomeView::Cancelled,
-        // Not run for a reason we do not know: nothing speaks against asking again.
-        _ => {
-            let OutcomeView::Errored(failed) = failure(500, &said) else {
-                return malformed();
-            };
-            OutcomeView::Errored(FailureView {
-                http_status: None,
-                ..failed
-            })
-        }
+        _ => OutcomeView::Errored(in_row(said, None)),
+    }
+}
+
+/// A failure whose row carries no HTTP status that speaks of it.
+fn in_row(said: Said<'_>, status: Option<u16>) -> FailureView<'_> {
+    let (kind, retry) = classify_row(&said);
+    FailureView {
+        kind,
+        http_status: said.status.or(status),
+        code: said.code,
+        message: said.message,
+        retryable: retry == Retry::Temporary,
     }
 }
 
@@ -122,43 +133,23 @@ pub(super) fn answer(body: &RawValue) -> OutcomeView<'_> {
     let mut output = OutputView {
         items: Vec::new(),
         finish_reason: FinishReason::Stop,
-        usage: body.usage.as_ref().map(usage).unwrap_or_default(),
-        model: body.model,
-        response_id: body.id,
+        usage: body.usage.read::<Value>().as_ref().and_then(usage),
+        model: body.model.text(),
+        response_id: body.id.text(),
         problem: None,
     };
-    if let Some(items) = body.output {
-        for raw in items {
-            item(raw, &mut output.items);
+    if let Some(list) = body.output.list() {
+        items::of_response(list, &mut output.items);
+        end_of_response(&body, &mut output);
+    } else if !body.choices.is_absent() {
+        if let Some(finish) = items::of_choices(body.choices, &mut output.items) {
+            output.finish_reason = finish_of_chat(&finish);
         }
-        let reason = body.incomplete_details.and_then(|details| details.reason);
-        output.finish_reason = match body
-            .status
-            .as_deref()
-            .map(str::to_ascii_lowercase)
-            .as_deref()
-        {
-            None | Some("completed") => FinishReason::Stop,
-            Some("incomplete") => match reason.as_deref() {
-                Some("max_output_tokens") => FinishReason::Length,
-                Some("content_filter") => FinishReason::ContentFilter,
-                other => FinishReason::Other(other.unwrap_or("incomplete").to_owned()),
-            },
-            Some(other) => FinishReason::Other(other.to_owned()),
-        };
-    } else if let Some(choices) = body.choices {
-        // Further choices are kept as they came: they are other answers, not more of this one.
-        for (place, raw) in choices.into_iter().enumerate() {
-            match raw.parse::<Choice<'_>>() {
-                Ok(first) if place == 0 => {
-                    output.finish_reason = finish(first.finish_reason.as_deref());
-                    choice(first, &mut output.items);
-                }
-                _ => output.items.push(ItemView::Other(raw)),
-            }
-        }
-    } else if let Some(data) = body.data.or(body.results) {
+    } else if let Some(data) = body.data.json().or(body.results.json()) {
         output.items.push(ItemView::Other(data));
+        return OutcomeView::Succeeded(output);
+    } else if let Some(other) = body.output.json() {
+        output.items.push(ItemView::Other(other));
     } else {
         return malformed();
     }
@@ -166,14 +157,38 @@ pub(super) fn answer(body: &RawValue) -> OutcomeView<'_> {
     OutcomeView::Succeeded(output)
 }
 
+/// How a response ended. One that is incomplete is never usable, whatever its reason.
+fn end_of_response(body: &Body<'_>, output: &mut OutputView<'_>) {
+    let details = body.incomplete_details.read::<Incomplete<'_>>();
+    let reason = details.and_then(|details| details.reason.word());
+    let word = body.status.word().unwrap_or_default().to_ascii_lowercase();
+    (output.finish_reason, output.problem) = match (word.as_str(), reason.as_deref()) {
+        ("" | "completed", _) => (FinishReason::Stop, None),
+        ("incomplete", Some("max_output_tokens" | "max_tokens")) => (FinishReason::Length, None),
+        ("incomplete", Some("content_filter")) => (FinishReason::ContentFilter, None),
+        ("incomplete", None) => {
+            let reason = FinishReason::Other("incomplete".to_owned());
+            (reason, Some(Problem::Truncated))
+        }
+        ("incomplete", Some(other)) => {
+            let reason = FinishReason::Other(other.to_owned());
+            (reason, Some(Problem::Unrecognized))
+        }
+        (other, _) => {
+            let reason = FinishReason::Other(other.to_owned());
+            (reason, Some(Problem::Unrecognized))
+        }
+    };
+}
+
 // "finish_reason: stop, length, tool_calls, content_filter, or function_call" (the same document).
-fn finish(word: Option<&str>) -> FinishReason {
+fn finish_of_chat(word: &str) -> FinishReason {
     match word {
-        Some("stop") | None => FinishReason::Stop,
-        Some("length") => FinishReason::Length,
-        Some("tool_calls" | "function_call") => FinishReason::ToolUse,
-        Some("content_filter") => FinishReason::ContentFilter,
-        Some(other) => FinishReason::Other(other.to_owned()),
+        "stop" => FinishReason::Stop,
+        "length" => FinishReason::Length,
+        "tool_calls" | "function_call" => FinishReason::ToolUse,
+        "content_filter" => FinishReason::ContentFilter,
+        other => FinishReason::Other(other.to_owned()),
     }
 }
 
@@ -182,165 +197,39 @@ fn judge(output: &mut OutputView<'_>) {
     let has = |test: fn(&ItemView<'_>) -> bool| output.items.iter().any(test);
     let refused = has(|item| matches!(item, ItemView::Refusal(_)));
     let calls = has(|item| matches!(item, ItemView::ToolCall(_)));
-    let says = has(|item| {
-        matches!(
-            item,
-            ItemView::Text(_) | ItemView::Other(_) | ItemView::Attachment(_)
-        )
-    });
+    let says = has(|item| matches!(item, ItemView::Text(_) | ItemView::Attachment(_)));
+    let made = has(items::is_made);
+    let others = has(|item| matches!(item, ItemView::Other(_)));
     if output.finish_reason == FinishReason::Stop && refused {
         output.finish_reason = FinishReason::Refusal;
     } else if output.finish_reason == FinishReason::Stop && calls {
         output.finish_reason = FinishReason::ToolUse;
     }
-    output.problem = match output.finish_reason {
+    output.problem = output.problem.or(match output.finish_reason {
         FinishReason::Length => Some(Problem::Truncated),
         FinishReason::ContentFilter => Some(Problem::ContentFilter),
         FinishReason::Refusal => Some(Problem::Refused),
-        _ if !says && !calls => Some(Problem::Empty),
-        _ => None,
+        _ if says || calls || made => None,
+        _ if others => Some(Problem::Unrecognized),
+        _ => Some(Problem::Empty),
+    });
+}
+
+/// Tokens in the words of either endpoint, as numbers, floats or strings; `None` where there is no count.
+/// Every member may be missing: what was paid for is not thrown away for want of a count.
+pub(crate) fn usage(usage: &Value) -> Option<TokenUsage> {
+    let find = |places: [&str; 2]| {
+        let mut places = places.iter();
+        places.find_map(|place| lmbatch_http::whole(usage.pointer(place)?))
     };
-}
-
-fn item<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
-    let Ok(item) = raw.parse::<Item<'a>>() else {
-        return items.push(ItemView::Other(raw));
-    };
-    match (item.r#type.as_deref(), item.call_id.or(item.id), item.name) {
-        (Some("message"), ..) => item
-            .content
-            .into_iter()
-            .flatten()
-            .for_each(|raw| part(raw, items)),
-        (Some("function_call"), Some(id), Some(name)) => {
-            let arguments = Arguments::Quoted(item.arguments.unwrap_or(Text::Plain("{}")));
-            items.push(ItemView::ToolCall(ToolCallView {
-                id,
-                name,
-                arguments,
-            }));
-        }
-        (Some("reasoning"), ..) => {
-            let parts = item
-                .summary
-                .into_iter()
-                .flatten()
-                .chain(item.content.into_iter().flatten());
-            let mut texts = parts.filter_map(|raw| raw.parse::<Part<'a>>().ok()?.text);
-            let whole = ThinkingView {
-                text: texts.next(),
-                id: item.id,
-                signature: None,
-                data: item.encrypted_content,
-            };
-            items.push(ItemView::Thinking(whole));
-            // Further parts bear the same id, by which they are joined when they are sent back.
-            items.extend(texts.map(|text| {
-                ItemView::Thinking(ThinkingView {
-                    text: Some(text),
-                    data: None,
-                    ..whole
-                })
-            }));
-        }
-        _ => items.push(ItemView::Other(raw)),
+    let count = |places| find(places).unwrap_or(0);
+    let input = find(["/input_tokens", "/prompt_tokens"]);
+    let output = find(["/output_tokens", "/completion_tokens"]);
+    if input.is_none() && output.is_none() {
+        return None;
     }
-}
-
-/// A part of a message. Empty words say nothing and are left out.
-fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
-    match raw.parse::<Part<'a>>() {
-        Ok(Part {
-            refusal: Some(refusal),
-            ..
-        }) => say(items, refusal, ItemView::Refusal),
-        Ok(Part {
-            text: Some(text),
-            annotations,
-            ..
-        }) => {
-            say(items, text, ItemView::Text);
-            items.extend(annotations.into_iter().flatten().map(ItemView::Citation));
-        }
-        _ => items.push(ItemView::Other(raw)),
-    }
-}
-
-fn say<'a>(items: &mut Vec<ItemView<'a>>, text: Text<'a>, item: fn(Text<'a>) -> ItemView<'a>) {
-    if !text.is_empty() {
-        items.push(item(text));
-    }
-}
-
-fn choice<'a>(choice: Choice<'a>, items: &mut Vec<ItemView<'a>>) {
-    if let Some(text) = choice.text {
-        say(items, text, ItemView::Text);
-    }
-    if let Some(said) = choice.message {
-        message(said, items);
-    }
-}
-
-fn message<'a>(message: ChatMessage<'a>, items: &mut Vec<ItemView<'a>>) {
-    let thought = [message.reasoning_content, message.reasoning];
-    if let Some(text) = thought
-        .into_iter()
-        .flatten()
-        .find_map(|json| json.parse::<Text<'a>>().ok())
-    {
-        say(items, text, |text| {
-            ItemView::Thinking(ThinkingView {
-                text: Some(text),
-                ..ThinkingView::default()
-            })
-        });
-    }
-    if let Some(content) = message.content {
-        if let Ok(text) = content.parse::<Text<'a>>() {
-            say(items, text, ItemView::Text);
-        } else if let Ok(parts) = content.parse::<Vec<Json<'a>>>() {
-            parts.into_iter().for_each(|raw| part(raw, items));
-        } else {
-            items.push(ItemView::Other(content));
-        }
-    }
-    if let Some(refusal) = message.refusal {
-        say(items, refusal, ItemView::Refusal);
-    }
-    for raw in message.tool_calls.into_iter().flatten() {
-        items.push(match raw.parse::<ChatToolCall<'a>>() {
-            Ok(ChatToolCall { id, function }) => {
-                let arguments = Arguments::Quoted(function.arguments.unwrap_or(Text::Plain("{}")));
-                ItemView::ToolCall(ToolCallView {
-                    id,
-                    name: function.name,
-                    arguments,
-                })
-            }
-            Err(_) => ItemView::Other(raw),
-        });
-    }
-    items.extend(
-        message
-            .annotations
-            .into_iter()
-            .flatten()
-            .map(ItemView::Citation),
-    );
-    items.extend(message.audio.map(ItemView::Other));
-}
-
-/// Tokens in the words of either endpoint. Every member may be missing: what was paid for is not
-/// thrown away for want of a count.
-pub(crate) fn usage(usage: &Value) -> TokenUsage {
-    let count = |places: [&str; 2]| {
-        places
-            .iter()
-            .find_map(|place| usage.pointer(place)?.as_u64())
-            .unwrap_or(0)
-    };
-    TokenUsage {
-        input_tokens: count(["/input_tokens", "/prompt_tokens"]),
+    Some(TokenUsage {
+        input_tokens: input.unwrap_or(0),
         cached_input_tokens: count([
             "/input_tokens_details/cached_tokens",
             "/prompt_tokens_details/cached_tokens",
@@ -349,12 +238,12 @@ pub(crate) fn usage(usage: &Value) -> TokenUsage {
             "/input_tokens_details/cache_write_tokens",
             "/prompt_tokens_details/cache_write_tokens",
         ]),
-        output_tokens: count(["/output_tokens", "/completion_tokens"]),
+        output_tokens: output.unwrap_or(0),
         thinking_tokens: count([
             "/output_tokens_details/reasoning_tokens",
             "/completion_tokens_details/reasoning_tokens",
         ]),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -276,7 +276,7 @@ fn item(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(), 
     match content {
         ContentView::ToolCall(call) if role == Role::Assistant => {
             item.str("type", "function_call");
-            item.text("call_id", call.id);
+            item.str("call_id", &call.id);
             item.text("name", call.name);
             call.arguments.write_quoted(item.key("arguments"));
         }

@@ -75,7 +75,7 @@ fn shown(item: &ItemView<'_>) -> String {
             call.arguments.write_value(&mut arguments);
             format!(
                 "call({},{},{})",
-                call.id.decode(),
+                call.id,
                 call.name.decode(),
                 String::from_utf8(arguments).unwrap()
             )
