@@ -131,9 +131,7 @@ async fn stopped_short(going: &Going, engine: &Engine, error: Error) -> Result<E
     if is_refused(&shards) && failure.exit == Exit::Failed {
         note_failure(engine, &run, &failure).await;
         let cause = first.map_or_else(String::new, |hint| format!("{hint}; "));
-        return Err(failure.hint(format!(
-            "{cause}no batch was created; fix the cause and run the command again"
-        )));
+        return Err(failure.hint(format!("{cause}{}", after_refusal(&run))));
     }
     let first = first.map_or_else(String::new, |hint| format!("{hint}; then "));
     let command = next::on_runs(["resume", &run.id]);
@@ -207,6 +205,18 @@ pub(crate) fn is_refused(shards: &[ShardRecord]) -> bool {
     };
     let refused = |shard: &ShardRecord| matches!(shard.state, ShardState::Refused);
     shards.iter().any(refused) && shards.iter().all(is_free)
+}
+
+/// What to do about a run whose create was refused. An unnamed run is replaced by the next command on its input.
+pub(crate) fn after_refusal(run: &RunRecord) -> String {
+    let mut text = "no batch was created; fix the cause and run the command again".to_owned();
+    if run.name.is_some() {
+        text.push_str(&format!(
+            "; where that changes its input or options, delete this run first: {}",
+            next::on_runs(["purge", &run.id, "--force"])
+        ));
+    }
+    text
 }
 
 /// Keeps the reason of a refused create with the run. The failure is reported whether that works or not.

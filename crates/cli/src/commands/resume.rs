@@ -6,7 +6,7 @@ use lmbatch_core::{ErrorKind, RunRecord};
 use lmbatch_engine::{DoubtPolicy, Engine, OnDoubt, PollingPolicy, RunOptions};
 use lmbatch_ledger::StateFolder;
 
-use super::end::{self, Going, Patience, noted_failure, outcomes, place, until_stopped};
+use super::end::{self, Going, Patience, outcomes, place, until_stopped};
 use super::state::{self, Notes};
 use super::{clock, connect};
 use crate::args::{DoubtArgs, OnDoubtArg, ReportArgs, ResumeArgs, ResumeOptions, RetrieveArgs};
@@ -237,10 +237,6 @@ pub(crate) async fn again_at(
         let work = engine.resume(run, options);
         return until_stopped(&going, engine, place, work).await;
     }
-    let shards = engine.ledger().shards(&run.id).await?;
-    if end::is_refused(&shards) {
-        return Err(refused(run));
-    }
     terminal::say(&format!(
         "already answered by run {}: 0 requests sent",
         run.id
@@ -254,14 +250,4 @@ pub(crate) async fn again_at(
     let finished = engine.answered(run, options).await?;
     going.progress.finish();
     outcomes(&going, engine, &finished, place).await
-}
-
-/// The failure of a run whose create was refused.
-fn refused(run: &RunRecord) -> Failure {
-    let (message, said) = noted_failure(run)
-        .unwrap_or_else(|| ("the provider refused to create the batch".to_owned(), None));
-    let message = format!("the run {} failed: {message}", run.id);
-    let mut failure = Failure::new(Exit::Failed, "refused", message).of_run(&run.id);
-    failure.about.provider_message = said;
-    failure.hint("no batch was created; fix the cause and run the command again")
 }

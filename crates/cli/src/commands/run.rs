@@ -1,14 +1,13 @@
 //! `lmbatch run`: every check that needs no money first, then the run, recorded so that any process can
 //! go on with it.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lmbatch_core::{
-    AccountMatch, BatchProvider, Clock, Connection, Result as CoreResult, RunRecord,
+    AccountMatch, BatchProvider, Clock, Connection, ErrorKind, Result as CoreResult, RunRecord,
 };
 use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_engine::{
@@ -19,7 +18,7 @@ use super::end::{self, Going, Patience, until_stopped};
 use super::resume;
 use super::state::{self, Notes};
 use super::{clock, connect, default_output};
-use crate::args::{RunArgs, SettingsArgs};
+use crate::args::{Cleanup, RunArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
 use crate::progress::Progress;
@@ -94,15 +93,29 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
             known(&args, &going.notes, &engine, &plan).await,
             checked.take(),
         ) {
-            (Ok(Known::Nothing), Some(checked)) => break checked,
-            (Ok(Known::Nothing), None) => {}
+            (Ok(Known::Nothing { refused }), Some(checked)) => {
+                match superseded(&args, &engine, &refused).await {
+                    Ok(true) => break checked,
+                    // One of them is not refused any more: what is known is looked up again.
+                    Ok(false) => continue,
+                    Err(failure) => {
+                        plan.discard();
+                        return Err(failure);
+                    }
+                }
+            }
+            (Ok(Known::Nothing { .. }), None) => {}
             (Ok(Known::Same(run)), checked) => {
                 plan.discard();
                 drop(checked);
                 return resume::again(going, &engine, &run, run_options).await;
             }
-            (Ok(Known::Changed(run)), checked) => {
+            (Ok(Known::Changed { run, refused }), checked) => {
                 drop(checked);
+                if let Err(failure) = superseded(&args, &engine, &refused).await {
+                    plan.discard();
+                    return Err(failure);
+                }
                 return Box::pin(update(going, &engine, &run, plan, run_options)).await;
             }
             (Err(failure), _) => {
@@ -208,15 +221,19 @@ fn engine(
 
 /// What the record knows of what was asked for.
 enum Known {
-    Nothing,
+    /// It was not sent. Earlier runs of its input, of which the provider refused every create, are replaced by it.
+    Nothing { refused: Vec<RunRecord> },
     /// It was sent before.
     Same(Box<RunRecord>),
     /// It was sent otherwise before, and is to be brought up to date.
-    Changed(Box<RunRecord>),
+    Changed {
+        run: Box<RunRecord>,
+        refused: Vec<RunRecord>,
+    },
 }
 
 /// The run that this is again: of the same name, or of the same input under the same account. One whose
-/// input has changed is only gone on with if that is asked for, since it costs money.
+/// input has changed is only advanced if that is asked for, since it costs money.
 async fn known(
     args: &RunArgs,
     notes: &Notes,
@@ -226,8 +243,7 @@ async fn known(
     // A key may have been rotated: then the run is found, and the provider says whose key it is.
     let is_other = |run: &RunRecord| engine.account_match(run) == AccountMatch::Other;
     let runs = engine.ledger().runs().await?;
-    let refused = refused(engine, &runs).await?;
-    let is_ours = |run: &RunRecord| !is_other(run) && !run.cancelled && !refused.contains(&run.id);
+    let is_ours = |run: &RunRecord| !is_other(run) && !run.cancelled;
     let is_same = |run: &RunRecord| is_ours(run) && *run.digest == *plan.digest();
     if let Some(name) = &args.name {
         let named = runs
@@ -246,16 +262,19 @@ async fn known(
                 "{} fetches what was answered; another name with --run sends all of it again",
                 next::on_runs(["resume", &run.id])
             ))),
-            Some(run) if refused.contains(&run.id) => Err(Failure::usage(format!(
-                "the run {name:?} ({}) failed before a batch was created",
+            Some(run) if is_same(&run) => Ok(Known::Same(run.into())),
+            Some(run) if is_refused(engine, &run).await? => Err(Failure::usage(format!(
+                "the run {name:?} ({}) is of another input, model or account, and failed before a batch was created",
                 run.id
             ))
             .hint(format!(
-                "give the new run another name with --run, or delete the failed one: {}",
-                next::on_runs(["purge", &run.id])
+                "delete it, then run the command again: {}",
+                next::on_runs(["purge", &run.id, "--force"])
             ))),
-            Some(run) if is_same(&run) => Ok(Known::Same(run.into())),
-            Some(run) if args.update && is_ours(&run) => Ok(Known::Changed(run.into())),
+            Some(run) if args.update && is_ours(&run) => Ok(Known::Changed {
+                run: run.into(),
+                refused: Vec::new(),
+            }),
             Some(run) => Err(Failure::usage(format!(
                 "the run {name:?} ({}) is of another input, model or account",
                 run.id
@@ -263,14 +282,15 @@ async fn known(
             .hint(
                 "--update sends what is new or changed; another name with --run sends all of it",
             )),
-            None => Ok(Known::Nothing),
+            None => Ok(Known::Nothing {
+                refused: Vec::new(),
+            }),
         };
     }
     let unnamed = || runs.iter().filter(|run| run.name.is_none());
-    if args.new {
-        return Ok(Known::Nothing);
-    }
-    if let Some(run) = unnamed().find(|run| is_same(run)) {
+    if !args.new
+        && let Some(run) = unnamed().find(|run| is_same(run))
+    {
         return Ok(Known::Same(run.clone().into()));
     }
     // The same files under the same account are the same work, of a later day.
@@ -282,34 +302,95 @@ async fn known(
             && note(run, "input").as_ref() == Some(&input)
             && note(run, "output").as_ref() == Some(&output)
     };
-    match unnamed().find(|run| is_earlier(run)) {
-        Some(run) if args.update => Ok(Known::Changed(run.clone().into())),
+    let (mut earlier, mut refused) = (None, Vec::new());
+    for run in unnamed().filter(|run| is_earlier(run)) {
+        match is_refused(engine, run).await? {
+            true => refused.push(run.clone()),
+            false => earlier = earlier.or(Some(run)),
+        }
+    }
+    match earlier {
+        _ if args.new => Ok(Known::Nothing { refused }),
+        Some(run) if args.update => Ok(Known::Changed {
+            run: run.clone().into(),
+            refused,
+        }),
         Some(run) => Err(Failure::usage(format!(
             "{} or its options have changed since run {}",
             args.input.display(),
             run.id
         ))
         .hint("--update sends only what is new or changed; --new sends all of it again")),
-        None if args.update => Err(
-            Failure::usage("there is no run of this input to update").hint(format!(
-                "{} lists them; name one with --run",
-                next::on_runs(["runs"])
-            )),
-        ),
-        None => Ok(Known::Nothing),
+        None if args.update && refused.is_empty() => Err(Failure::usage(
+            "there is no run of this input to update",
+        )
+        .hint(format!(
+            "{} lists them; name one with --run",
+            next::on_runs(["runs"])
+        ))),
+        None => Ok(Known::Nothing { refused }),
     }
 }
 
-/// Ids of the runs that ended since the provider refused to create any batch: they are no reason not to try
-/// again.
-async fn refused(engine: &Engine, runs: &[RunRecord]) -> CoreResult<HashSet<Box<str>>> {
-    let mut refused = HashSet::new();
-    for run in runs.iter().filter(|run| run.finished) {
-        if end::is_refused(&engine.ledger().shards(&run.id).await?) {
-            refused.insert(run.id.clone());
+/// Reports whether the provider refused to create any batch of a run, so that nothing of it can be answered.
+async fn is_refused(engine: &Engine, run: &RunRecord) -> CoreResult<bool> {
+    Ok(end::is_refused(&engine.ledger().shards(&run.id).await?))
+}
+
+/// Cancels and ends runs of which no batch was created, before the same input is sent with other options:
+/// as long as they are open, `resume --all` would send, and pay for, both. Returns false where one of them
+/// is not refused any more.
+///
+/// # Errors
+/// [`ErrorKind::Conflict`] where another process advances one of them, [`ErrorKind::OtherAccount`] where the
+/// current key may be of another account.
+async fn superseded(
+    args: &RunArgs,
+    engine: &Engine,
+    refused: &[RunRecord],
+) -> Result<bool, Failure> {
+    for run in refused {
+        match supersede(args, engine, run).await {
+            Ok(true) => terminal::say(&format!(
+                "the run {} failed before a batch was created, and is cancelled: its input is sent anew",
+                run.id
+            )),
+            Ok(false) => return Ok(false),
+            // Under this key it can be neither cancelled nor resumed.
+            Err(error) if args.new && error.kind() == ErrorKind::OtherAccount => {
+                terminal::warn(&format!("the run {} stays open: {error}", run.id));
+            }
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(refused)
+    Ok(true)
+}
+
+async fn supersede(args: &RunArgs, engine: &Engine, run: &RunRecord) -> CoreResult<bool> {
+    // Another process may be creating its batch after all.
+    let engine = engine.claim(&run.id).await?;
+    let Some(run) = engine.ledger().run(&run.id).await? else {
+        return Ok(true);
+    };
+    if !is_refused(&engine, &run).await? {
+        return Ok(false);
+    }
+    engine.cancel_run(&run).await?;
+    // Nothing is created for a cancelled run: its requests are recorded as cancelled, and it has ended.
+    let options = RunOptions {
+        once: true,
+        ..RunOptions::default()
+    };
+    engine.resume(&run, options).await?;
+    if args.report.cleanup != Cleanup::None
+        && let Err(error) = engine.clean(&run, false).await
+    {
+        terminal::warn(&format!(
+            "not everything of run {} could be deleted at the provider: {error}",
+            run.id
+        ));
+    }
+    Ok(true)
 }
 
 /// Brings a run up to date with its input: only what is new or changed is sent.

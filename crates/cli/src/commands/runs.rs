@@ -7,7 +7,7 @@ use lmbatch_engine::Engine;
 use serde_json::{Value, json};
 
 use super::connect;
-use super::end::{is_refused, noted_failure};
+use super::end::{after_refusal, is_refused, noted_failure};
 use super::state::{self, Notes};
 use crate::args::{CancelArgs, RunsArgs, ShowArgs};
 use crate::exit::{Exit, Failure};
@@ -140,8 +140,8 @@ pub(crate) async fn show(args: ShowArgs) -> Result<Exit, Failure> {
     for line in reasons(&run, &shards) {
         terminal::say(&line);
     }
-    if has_failed(&run, &shards) && is_refused(&shards) {
-        terminal::say("no batch was created; fix the cause and run the command again");
+    if is_refused(&shards) && !run.cancelled {
+        terminal::say(&after_refusal(&run));
     }
     Ok(ended(&run, &shards))
 }
