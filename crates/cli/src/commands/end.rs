@@ -14,7 +14,7 @@ use crate::args::{Cleanup, ReportArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::Origin;
 use crate::progress::Progress;
-use crate::signals::{self, Handling};
+use crate::signals::Handling;
 use crate::sink::{Place, Replace};
 use crate::summary::Summary;
 use crate::target::{self, Target};
@@ -92,10 +92,10 @@ pub(crate) async fn until_stopped(
     place: Place,
     work: impl Future<Output = CoreResult<Finished>>,
 ) -> Result<Exit, Failure> {
-    let handling = Handling::new();
+    let mut handling = Handling::new();
     let finished = tokio::select! {
         finished = work => finished,
-        (exit, name) = signals::stopped() => {
+        (exit, name) = handling.stopped() => {
             going.progress.finish();
             match next_command(going) {
                 Some(command) => {

@@ -12,7 +12,7 @@ use super::{clock, connect};
 use crate::args::{DoubtArgs, OnDoubtArg, ReportArgs, ResumeArgs, ResumeOptions, RetrieveArgs};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
-use crate::signals::{self, Handling};
+use crate::signals::Handling;
 use crate::sink::Place;
 use crate::target;
 use crate::{next, terminal};
@@ -188,10 +188,10 @@ pub(crate) async fn claimed(
             other => Ok(Ok(other?)),
         };
     }
-    let _handling = Handling::new();
+    let mut handling = Handling::new();
     tokio::select! {
         engine = engine.follow(run, options.deadline) => Ok(Ok(engine?)),
-        (exit, name) = signals::stopped() => {
+        (exit, name) = handling.stopped() => {
             going.progress.finish();
             terminal::say(&format!("stopped by {name}; another process advances the run {run}"));
             Ok(Err(exit))
