@@ -69,10 +69,12 @@ impl Signals {
 }
 
 async fn received(signals: &mut Option<Signal>) {
-    match signals {
-        Some(signals) if signals.recv().await.is_some() => {}
-        _ => std::future::pending().await,
+    if let Some(signals) = signals
+        && signals.recv().await.is_some()
+    {
+        return;
     }
+    std::future::pending::<()>().await;
 }
 
 /// Ends the process on a signal that no part of the command handles, and on the second one in any case.
