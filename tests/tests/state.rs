@@ -441,3 +441,28 @@ fn a_run_outlives_its_key() {
     let requeued = keyed("sk-third", &["requeue", &id, "--dry-run"]);
     assert_eq!(requeued.status.code(), Some(0), "{}", said(&requeued));
 }
+
+#[test]
+fn an_update_waits_and_then_works_on_the_run_as_the_other_process_has_left_it() {
+    // Of a time that bounds the whole command, the wait is a part.
+    for (more, code) in [
+        (&["--poll-interval", "20ms"][..], 0),
+        (&["--timeout", "4s", "--poll-interval", "3s"], 4),
+    ] {
+        let (emulating, home) = world(2);
+        let run = [&RUN[..], &["out.jsonl"]].concat();
+        let first = waiting(&emulating, home.path(), &run);
+        write_input(home.path(), input(3, "say it"));
+        let update = [&run[..], &["--update"], more].concat();
+        let updated = at(&emulating, home.path(), &update);
+        let told = said(&updated);
+        assert_eq!(updated.status.code(), Some(code), "{told}");
+        let (ended, first) = text(first);
+        assert_eq!(ended, Some(0), "{first}");
+        if code == 0 {
+            assert!(told.contains("2 unchanged, 0 changed, 1 new"), "{told}");
+            assert_eq!(lines(&home.path().join("out.jsonl")).len(), 3);
+            assert_eq!(emulating.bill()["creates"], 2);
+        }
+    }
+}

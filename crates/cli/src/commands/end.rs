@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch_core::{Error, ErrorKind, Result as CoreResult, RunRecord, ShardRecord, ShardState};
-use lmbatch_engine::{Engine, Finished, Left};
+use lmbatch_engine::{Engine, Finished, Left, RunOptions};
 use serde_json::{Value, json};
 
 use super::state::{self, Notes};
@@ -36,6 +36,21 @@ pub(crate) struct Going {
     pub(crate) patience: Patience,
     /// Whether the record is only read: nothing is noted, and nothing deleted at the provider.
     pub(crate) only_reads: bool,
+    /// Whether the notes are those of the run's record. Where another process may have advanced the run since
+    /// they were read, they are read again.
+    pub(crate) notes_of_record: bool,
+}
+
+impl Going {
+    /// Returns the options with the time that is left of `--timeout`, which bounds the whole command.
+    pub(crate) fn remaining(&self, engine: &Engine, options: RunOptions) -> RunOptions {
+        let spent = engine.clock().elapsed().saturating_sub(self.start);
+        let deadline = options.deadline.map(|all| all.saturating_sub(spent));
+        RunOptions {
+            deadline,
+            ..options
+        }
+    }
 }
 
 /// How long a command waits for its run.

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use lmbatch_core::{OutcomeStatus, Problem, RunRecord};
-use lmbatch_engine::{Answered, Engine};
+use lmbatch_engine::{Answered, Engine, RunOptions};
 
 use super::end::place;
-use super::resume::{again_at, open, options, unfinished};
+use super::resume::{again_at, claimed, open, options, unfinished};
 use super::state::{self, Notes};
 use crate::args::{Only, RequeueArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
@@ -25,9 +25,17 @@ pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
     }
     let ledger = state::ledger(&args.resume.state).await?;
     let run = state::find(&*ledger, &args.run).await?;
-    let (going, engine, _state) = open(&run, &args.resume).await?;
+    let (mut going, engine, _state) = open(&run, &args.resume).await?;
+    let options = options(&args.resume, false);
     // Chosen under the claim: two processes that choose the same requests would pay twice.
-    let engine = engine.claim(&run.id).await?;
+    let at_once = RunOptions {
+        once: true,
+        ..options
+    };
+    let (engine, run) = match claimed(&mut going, &engine, &run.id, at_once).await? {
+        Ok(claimed) => claimed,
+        Err(exit) => return Ok(exit),
+    };
     let place = place(&going, &run, true)?;
     if let Some(ids) = &args.ids {
         target::distinct(&place.target, &[("the ids", ids)])?;
@@ -51,7 +59,6 @@ pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
         run.id
     ));
     let run = state::find(&*ledger, &run.id).await?;
-    let options = options(&args.resume, false);
     again_at(going, &engine, &run, options, place).await
 }
 

@@ -74,6 +74,7 @@ pub(crate) async fn retrieve(args: &RetrieveArgs) -> Result<Exit, Failure> {
         progress: Arc::new(Progress::new(true)),
         patience: Patience::Once,
         only_reads: true,
+        notes_of_record: true,
     };
     going.progress.keep_run(&run.id);
     let place = Place::new(target, args.force);
@@ -101,6 +102,7 @@ pub(super) async fn open(
     args: &ResumeOptions,
 ) -> Result<(Going, Engine, StateFolder), Failure> {
     let clock = clock();
+    let start = clock.elapsed();
     let notes = Notes::read(run)?;
     let provider = connect(notes.provider, &notes.connection, notes.route)?;
     let progress = Arc::new(Progress::new(args.report.quiet));
@@ -116,10 +118,11 @@ pub(super) async fn open(
         notes,
         report: args.report.clone(),
         emulated: false,
-        start: clock.elapsed(),
+        start,
         progress,
         patience: Patience::Wait,
         only_reads: false,
+        notes_of_record: true,
     };
     Ok((going, engine, state))
 }
@@ -168,8 +171,27 @@ async fn chosen(args: &ResumeArgs) -> Result<Vec<RunRecord>, Failure> {
     }
 }
 
-/// Claims a run, waiting while another process advances it; the exit code where the command ends meanwhile.
+/// Claims a run, waiting while another process advances it, and reads it again, as that process has left it.
+/// Returns the exit code where the command ends meanwhile.
 pub(crate) async fn claimed(
+    going: &mut Going,
+    engine: &Engine,
+    run: &str,
+    options: RunOptions,
+) -> Result<Result<(Engine, RunRecord), Exit>, Failure> {
+    let engine = match held(going, engine, run, options).await? {
+        Ok(engine) => engine,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    let run = state::find(&**engine.ledger(), run).await?;
+    if going.notes_of_record {
+        going.notes = Notes::read(&run)?;
+    }
+    Ok(Ok((engine, run)))
+}
+
+/// Claims a run, waiting while another process advances it.
+async fn held(
     going: &Going,
     engine: &Engine,
     run: &str,
@@ -188,9 +210,10 @@ pub(crate) async fn claimed(
             other => Ok(Ok(other?)),
         };
     }
+    let deadline = going.remaining(engine, options).deadline;
     let mut handling = Handling::new();
     tokio::select! {
-        engine = engine.follow(run, options.deadline) => Ok(Ok(engine?)),
+        engine = engine.follow(run, deadline) => Ok(Ok(engine?)),
         (exit, name) = handling.stopped() => {
             going.progress.finish();
             terminal::say(&format!("stopped by {name}; another process advances the run {run}"));
@@ -201,24 +224,17 @@ pub(crate) async fn claimed(
 
 /// Continues a run that is known, or says that it was answered already.
 pub(crate) async fn again(
-    going: Going,
+    mut going: Going,
     engine: &Engine,
     run: &RunRecord,
-    mut options: RunOptions,
+    options: RunOptions,
 ) -> Result<Exit, Failure> {
-    let start = engine.clock().elapsed();
-    let engine = &match claimed(&going, engine, &run.id, options).await? {
-        Ok(engine) => engine,
+    let (engine, run) = match claimed(&mut going, engine, &run.id, options).await? {
+        Ok(claimed) => claimed,
         Err(exit) => return Ok(exit),
     };
-    // As another process may have left it.
-    let run = &state::find(&**engine.ledger(), &run.id).await?;
-    let waited = engine.clock().elapsed() - start;
-    options.deadline = options
-        .deadline
-        .map(|deadline| deadline.saturating_sub(waited));
-    let place = place(&going, run, false)?;
-    again_at(going, engine, run, options, place).await
+    let place = place(&going, &run, false)?;
+    again_at(going, &engine, &run, options, place).await
 }
 
 /// Continues a run whose output's place is known.
@@ -230,6 +246,7 @@ pub(crate) async fn again_at(
     place: Place,
 ) -> Result<Exit, Failure> {
     going.progress.keep_run(&run.id);
+    let options = going.remaining(engine, options);
     if !run.finished {
         if going.patience != Patience::Once {
             terminal::say(&format!("resuming run {}", run.id));

@@ -11,7 +11,7 @@ use lmbatch_core::{
 };
 use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_engine::{
-    DoubtPolicy, Engine, Plan, PollingPolicy, RequestSource, RunOptions, Sourced,
+    Changes, DoubtPolicy, Engine, Plan, PollingPolicy, RequestSource, RunOptions, Sourced,
 };
 
 use super::end::{self, Going, Patience, until_stopped};
@@ -29,6 +29,7 @@ use crate::{input, next, providers, settings, terminal, written};
 
 pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let clock = clock();
+    let start = clock.elapsed();
     let model = model::parse(&args.settings.model)?;
     let route = providers::route(model.provider, args.settings.route.as_deref())?;
     let path = args.output.clone();
@@ -60,7 +61,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         notes,
         report: args.report.clone(),
         emulated: args.emulate,
-        start: clock.elapsed(),
+        start,
         progress,
         patience: if args.detach {
             Patience::Detach
@@ -68,6 +69,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
             Patience::Wait
         },
         only_reads: false,
+        notes_of_record: false,
     };
     let run_options = RunOptions {
         deadline: args.timeout,
@@ -80,6 +82,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
             return empty(&going, &engine);
         };
         let place = ready(&args, &going, &engine, &model).await?;
+        let run_options = going.remaining(&engine, run_options);
         return until_stopped(&going, &engine, place, engine.run(plan, run_options)).await;
     }
     let (_state, engine) = state::durable(engine, &args.state, args.report.quiet).await?;
@@ -139,7 +142,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         .await?;
     drop(begin);
     going.progress.keep_run(&run.id);
-    let work = engine.start(run, plan, run_options);
+    let work = engine.start(run, plan, going.remaining(&engine, run_options));
     until_stopped(&going, &engine, place, work).await
 }
 
@@ -395,29 +398,18 @@ async fn supersede(args: &RunArgs, engine: &Engine, run: &RunRecord) -> CoreResu
 
 /// Brings a run up to date with its input: only what is new or changed is sent.
 async fn update(
-    going: Going,
+    mut going: Going,
     engine: &Engine,
     run: &RunRecord,
     plan: Plan,
     options: RunOptions,
 ) -> Result<Exit, Failure> {
-    let engine = &match resume::claimed(&going, engine, &run.id, options).await? {
-        Ok(engine) => engine,
-        Err(exit) => {
-            plan.discard();
-            return Ok(exit);
-        }
-    };
-    let place = match end::place(&going, run, true) {
-        Ok(place) => place,
-        Err(failure) => {
-            plan.discard();
-            return Err(failure);
-        }
-    };
-    let updated = engine.update(run, &plan).await;
+    let updated = updated(&mut going, engine, run, &plan, options).await;
     plan.discard();
-    let (run, changes) = updated?;
+    let (engine, run, changes, place) = match updated? {
+        Ok(updated) => updated,
+        Err(exit) => return Ok(exit),
+    };
     let mut notes = going.notes.write();
     written::carry(&run, &mut notes);
     let run = engine.annotate(&run, notes).await?;
@@ -425,7 +417,24 @@ async fn update(
         "{} unchanged, {} changed, {} new, {} gone",
         changes.unchanged, changes.changed, changes.new, changes.gone
     ));
-    resume::again_at(going, engine, &run, options, place).await
+    resume::again_at(going, &engine, &run, options, place).await
+}
+
+/// Claims a run and brings its record up to date with a plan; the exit code where the command ends meanwhile.
+async fn updated(
+    going: &mut Going,
+    engine: &Engine,
+    run: &RunRecord,
+    plan: &Plan,
+    options: RunOptions,
+) -> Result<Result<(Engine, RunRecord, Changes, Place), Exit>, Failure> {
+    let (engine, run) = match resume::claimed(going, engine, &run.id, options).await? {
+        Ok(claimed) => claimed,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    let place = end::place(going, &run, true)?;
+    let (run, changes) = engine.update(&run, plan).await?;
+    Ok(Ok((engine, run, changes, place)))
 }
 
 async fn provider(
