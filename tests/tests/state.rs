@@ -124,7 +124,7 @@ fn a_run_says_first_where_it_is_recorded() {
     let json = run(&["--json", "-q"]);
     // Rows are on standard output, so that the summary is not.
     let summary: Value = serde_json::from_str(stderr(&json).trim()).expect("a summary alone");
-    assert_eq!(summary["state"], user);
+    assert_eq!(summary["state_dir"], user);
     // Then by what is made on purpose, which is used from below too, and by what is named.
     let init = plain(&emulating, home.path(), home.path(), &["init"]).output();
     let made = home.path().join(".lmbatch").display().to_string();

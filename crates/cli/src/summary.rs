@@ -38,7 +38,7 @@ pub(crate) struct Summary {
     run: Option<String>,
     /// The state folder, where the run is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<String>,
+    state_dir: Option<String>,
     pub(crate) output: String,
     elapsed_seconds: f64,
     emulated: bool,
@@ -179,7 +179,7 @@ impl Summary {
                 .filter_map(|batch| FailedBatch::of(batch))
                 .collect(),
             run: run.map(str::to_owned),
-            state: None,
+            state_dir: None,
             output: output.to_owned(),
             elapsed_seconds: 0.0,
             emulated,
@@ -190,7 +190,7 @@ impl Summary {
 
     /// The same with the state folder in which the run is recorded.
     pub(crate) fn with_state(mut self, folder: Option<&std::path::Path>) -> Self {
-        self.state = folder.map(|folder| folder.display().to_string());
+        self.state_dir = folder.map(|folder| folder.display().to_string());
         self
     }
 

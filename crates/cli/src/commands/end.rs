@@ -154,15 +154,16 @@ async fn stopped_short(going: &Going, engine: &Engine, error: Error) -> Result<E
 }
 
 /// Reports a run that continues at the provider.
-fn in_progress(going: &Going, run: &RunRecord, shards: &[ShardRecord]) -> Exit {
+pub(crate) fn in_progress(going: &Going, run: &RunRecord, shards: &[ShardRecord]) -> Exit {
     let requests = u64::from(run.requests);
     let done = requests.saturating_sub(shards.iter().map(|shard| open(going, shard)).sum());
     let next = next::on_runs(["resume", &run.id]);
     let batches: Vec<&str> = shards.iter().filter_map(batch).collect();
     if going.report.json {
         terminal::json(&json!({
-            "format": 1, "run": run.id, "name": run.name, "state": "running", "requests": requests,
-            "done": done, "batches": batches, "output": going.notes.output, "next": next,
+            "format": 1, "run": run.id, "name": run.name, "state": "running",
+            "state_dir": state::used(), "requests": requests, "done": done, "batches": batches,
+            "output": going.notes.output, "next": next,
         }));
     }
     if going.patience == Patience::Detach {
@@ -175,6 +176,7 @@ fn in_progress(going: &Going, run: &RunRecord, shards: &[ShardRecord]) -> Exit {
         terminal::say(&format!(
             "in progress: {} of {} requests (run {})",
             number(done),
+        // Those of another process that creates them count as well.
             number(requests),
             run.id
         ));

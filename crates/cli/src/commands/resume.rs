@@ -205,7 +205,9 @@ async fn held(
             {
                 going.progress.finish();
                 terminal::say(&format!("{error}, which creates its batches"));
-                Ok(Err(Exit::Usable))
+                let run = state::find(&**engine.ledger(), run).await?;
+                let shards = engine.ledger().shards(&run.id).await?;
+                Ok(Err(end::in_progress(going, &run, &shards)))
             }
             other => Ok(Ok(other?)),
         };
