@@ -262,6 +262,19 @@ impl Summary {
         }
     }
 
+    /// Returns the exit code for one batch that has ended. Rows without a handle name only what was answered, so
+    /// that the provider's counts say how much was asked.
+    pub(crate) fn exit_of_batch(&self, batch: &BatchSnapshot) -> Exit {
+        let is_short = match batch.counts.total {
+            Some(total) => self.usable < total,
+            None => batch.status != BatchStatus::Completed,
+        };
+        match is_short || batch.status == BatchStatus::Failed || self.usable < self.requests {
+            true => Exit::Unusable,
+            false => Exit::Usable,
+        }
+    }
+
     /// Lines about what went wrong with whole batches, and with rows that never came.
     pub(crate) fn troubles(&self) -> Vec<String> {
         let failed = self.failures.iter().flat_map(FailedBatch::lines);

@@ -162,17 +162,16 @@ async fn taken(
 }
 
 fn refused(error: lmbatch_core::Error, provider: &str) -> Failure {
-    let exit = match error.kind() {
-        ErrorKind::InvalidInput => Exit::Usage,
-        ErrorKind::Timeout => Exit::Unfinished,
-        _ => Exit::Failed,
-    };
-    let failure = Failure {
-        exit,
-        ..error.into()
-    };
+    let is_mismatch = error.kind() == ErrorKind::InvalidInput;
+    let mut failure = Failure::from(error);
+    if is_mismatch {
+        // What was named does not fit, and nothing was sent.
+        failure.exit = Exit::Usage;
+    }
+    let first = failure.hint.take().map(|hint| format!("{hint}; "));
     failure.hint(format!(
-        "a batch is read by its id: {}",
+        "{}a batch is read by its id: {}",
+        first.unwrap_or_default(),
         next::command(["retrieve", "BATCH", "-p", provider, "-o", "OUTPUT"])
     ))
 }

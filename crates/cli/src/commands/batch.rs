@@ -8,7 +8,7 @@ use lmbatch_engine::{Engine, Finished};
 
 use super::{appear, clock, connect, write};
 use crate::args::{
-    BatchArgs, CancelArgs, ListArgs, MaxFailed, OneRunArgs, RetrieveArgs, ShowArgs, StatusArgs,
+    BatchArgs, CancelArgs, ListArgs, OneRunArgs, RetrieveArgs, ShowArgs, StatusArgs,
 };
 use crate::exit::{Exit, Failure};
 use crate::output::Origin;
@@ -211,7 +211,7 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
         );
         terminal::say(&format!("  {}", crate::next::on_runs(adopt)));
     }
-    Ok(summary.exit(MaxFailed::Requests(0)))
+    Ok(summary.exit_of_batch(finished.snapshot()))
 }
 
 /// Whether the first outcome bears an id that lmbatch made.

@@ -233,6 +233,13 @@ pub(crate) fn after_refusal(run: &RunRecord) -> String {
             next::on_runs(["purge", &run.id, "--force"])
         ));
     }
+/// The failure of a command that needs outcomes of a run whose create was refused.
+pub(crate) fn refused(run: &RunRecord) -> Failure {
+    let message = format!("the run {} has failed, and has no outcomes", run.id);
+    let failure = Failure::new(Exit::Failed, "refused", message).of_run(&run.id);
+    failure.hint(after_refusal(run))
+}
+
     text
 }
 

@@ -60,7 +60,11 @@ pub(crate) async fn retrieve(args: &RetrieveArgs) -> Result<Exit, Failure> {
     let engine = engine.with_clock(Arc::clone(&clock));
     notes.output.clone_from(&args.output);
     if !run.finished && !args.partial {
-        return Err(unfinished(&run));
+        let shards = engine.ledger().shards(&run.id).await?;
+        return Err(match end::is_refused(&shards) {
+            true => end::refused(&run),
+            false => unfinished(&run),
+        });
     }
     let finished = engine.partial(&run).await?;
     let going = Going {
