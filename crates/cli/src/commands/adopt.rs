@@ -5,7 +5,7 @@ use lmbatch_core::{BatchId, ErrorKind, Label, Nonce, RunRecord};
 use lmbatch_engine::{Engine, Plan};
 
 use super::state::{self, Notes};
-use super::{connect, default_output};
+use super::{connect, default_output, warning};
 use crate::args::AdoptArgs;
 use crate::exit::{Exit, Failure};
 use crate::{input, model, next, output, providers, settings, terminal};
@@ -76,7 +76,7 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     output::check(&path, false)?;
     let named = Named::of(&args.batches)?;
     let provider = connect(model.provider, &args.connection, route)?;
-    let engine = Engine::new(provider).with_batch_limit(args.limit.limit());
+    let engine = warning(Engine::new(provider)).with_batch_limit(args.limit.limit());
     let engine = state::rebuilding(engine, &args.state).await?;
     let wanted = named.nonce(&engine).await?;
     if let Some(run) = known(&engine, &wanted).await? {

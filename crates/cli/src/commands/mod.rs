@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lmbatch_core::{BatchId, BatchProvider, Clock, Connection};
-use lmbatch_engine::{Engine, Finished};
+use lmbatch_engine::{Engine, Event, Finished};
 
 use crate::args::ConnectionArgs;
 use crate::exit::Failure;
@@ -159,6 +159,15 @@ fn unwritten(is_stream: bool, doing: &str, error: std::io::Error) -> Failure {
 pub(crate) fn appear(complete: Complete) -> Result<(), Failure> {
     let appeared = complete.appear();
     appeared.map_err(|error| lmbatch_core::Error::local("naming the output", error).into())
+}
+
+/// An engine whose warnings are printed.
+pub(crate) fn warning(engine: Engine) -> Engine {
+    engine.with_observer(Arc::new(|event: &Event<'_>| {
+        if let Event::Warning { message } = event {
+            terminal::warn(message);
+        }
+    }))
 }
 
 pub(crate) fn clock() -> Arc<dyn Clock> {
