@@ -8,7 +8,7 @@ use super::state::{self, Notes};
 use super::{connect, default_output, warning};
 use crate::args::AdoptArgs;
 use crate::exit::{Exit, Failure};
-use crate::{input, model, next, output, providers, settings, terminal};
+use crate::{input, model, next, output, providers, settings, terminal, words};
 
 /// What the command names.
 enum Named {
@@ -117,19 +117,23 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
         }
     };
     terminal::say(&format!(
-        "{taken} of {batches} batches are taken into run {}; go on with:\n  {}",
+        "{taken} of {} taken into run {}; to continue:\n  {}",
+        words::count(u64::from(batches), "batch", "batches"),
         run.id,
         next::on_runs(["resume", &run.id])
     ));
-    if matches!(named, Named::Batches(_)) {
-        terminal::say(&format!(
-            "proved: the batches are of one run, and hold as many requests, under the same numbers, as {} makes",
-            args.input.display()
-        ));
-        terminal::say(
-            "not proved: that its text, order and options are those that were sent; no provider shows them",
-        );
+    let input = args.input.display();
+    match named {
+        Named::Batches(_) => terminal::say(&format!(
+            "proved: the batches are of one run, and hold as many requests, under the same numbers, as {input} makes"
+        )),
+        Named::Label(_) => terminal::say(&format!(
+            "proved: the batches carry the labels of the run, and hold as many requests as {input} makes, where the provider counts them"
+        )),
     }
+    terminal::say(
+        "not proved: that its text, order and options are those that were sent; no provider shows them",
+    );
     if taken < batches {
         terminal::say(
             "the others do not exist at the provider: resume creates them, and they are paid for",
