@@ -131,10 +131,19 @@ pub(crate) async fn until_stopped(
 
 /// The end of a command whose run did not end: in progress, or in error.
 async fn stopped_short(going: &Going, engine: &Engine, error: Error) -> Result<Exit, Failure> {
-    let Some(run) = recorded(going, engine).await else {
-        return Err(error.into());
+    let (run, shards) = match recorded_shards(going, engine).await {
+        Ok(Some(read)) => read,
+        Ok(None) => return Err(error.into()),
+        // What ended the run comes first; a record that cannot be read says no more about it.
+        Err(unread) => {
+            let failure = Failure::from(unread);
+            terminal::warn(&format!("the record cannot be read: {}", failure.message));
+            return Err(match going.progress.run() {
+                Some(run) => Failure::from(error).of_run(&run),
+                None => error.into(),
+            });
+        }
     };
-    let shards = engine.ledger().shards(&run.id).await.unwrap_or_default();
     let is_waiting = error.kind() == ErrorKind::Timeout
         && error.http_status().is_none()
         && error.retry() == lmbatch_core::Retry::Permanent;
@@ -167,6 +176,7 @@ pub(crate) fn in_progress(going: &Going, run: &RunRecord, shards: &[ShardRecord]
         }));
     }
     if going.patience == Patience::Detach {
+        // Those of another process that creates them count as well.
         terminal::say(&format!(
             "created {} (run {})",
             words::count(batches.len() as u64, "batch", "batches"),
@@ -176,7 +186,6 @@ pub(crate) fn in_progress(going: &Going, run: &RunRecord, shards: &[ShardRecord]
         terminal::say(&format!(
             "in progress: {} of {} requests (run {})",
             number(done),
-        // Those of another process that creates them count as well.
             number(requests),
             run.id
         ));
@@ -224,6 +233,13 @@ pub(crate) fn is_refused(shards: &[ShardRecord]) -> bool {
     shards.iter().any(refused) && shards.iter().all(is_free)
 }
 
+/// The failure of a command that needs outcomes of a run whose create was refused.
+pub(crate) fn refused(run: &RunRecord) -> Failure {
+    let message = format!("the run {} has failed, and has no outcomes", run.id);
+    let failure = Failure::new(Exit::Failed, "refused", message).of_run(&run.id);
+    failure.hint(after_refusal(run))
+}
+
 /// What to do about a run whose create was refused. An unnamed run is replaced by the next command on its input.
 pub(crate) fn after_refusal(run: &RunRecord) -> String {
     let mut text = "no batch was created; fix the cause and run the command again".to_owned();
@@ -233,13 +249,6 @@ pub(crate) fn after_refusal(run: &RunRecord) -> String {
             next::on_runs(["purge", &run.id, "--force"])
         ));
     }
-/// The failure of a command that needs outcomes of a run whose create was refused.
-pub(crate) fn refused(run: &RunRecord) -> Failure {
-    let message = format!("the run {} has failed, and has no outcomes", run.id);
-    let failure = Failure::new(Exit::Failed, "refused", message).of_run(&run.id);
-    failure.hint(after_refusal(run))
-}
-
     text
 }
 
@@ -263,9 +272,25 @@ pub(crate) fn noted_failure(run: &RunRecord) -> Option<(String, Option<String>)>
 }
 
 /// The run as its record has it now.
-async fn recorded(going: &Going, engine: &Engine) -> Option<RunRecord> {
-    let id = going.progress.run()?;
-    engine.ledger().run(&id).await.ok()?
+async fn recorded(going: &Going, engine: &Engine) -> CoreResult<Option<RunRecord>> {
+    match going.progress.run() {
+        Some(id) => engine.ledger().run(&id).await,
+        None => Ok(None),
+    }
+}
+
+/// The run as its record has it now, with its batches.
+async fn recorded_shards(
+    going: &Going,
+    engine: &Engine,
+) -> CoreResult<Option<(RunRecord, Vec<ShardRecord>)>> {
+    Ok(match recorded(going, engine).await? {
+        Some(run) => {
+            let shards = engine.ledger().shards(&run.id).await?;
+            Some((run, shards))
+        }
+        None => None,
+    })
 }
 
 /// The command that continues the run, if there is a record of it.
@@ -287,7 +312,7 @@ pub(crate) async fn outcomes(
         emulated: going.emulated,
         raw: notes.raw,
     };
-    let run = recorded(going, engine).await;
+    let run = recorded(going, engine).await?;
     let batches = finished.batches();
     let summary = Summary::new(
         notes.provider.id(),

@@ -1,7 +1,7 @@
 //! `lmbatch runs`, `show`, and the cancel of a run, from the record.
 
 use lmbatch_core::{
-    BatchId, BatchStatus, Certainty, RunRecord, ShardRecord, ShardState, format_time,
+    BatchId, BatchStatus, Certainty, ErrorKind, RunRecord, ShardRecord, ShardState, format_time,
 };
 use lmbatch_engine::Engine;
 use serde_json::{Value, json};
@@ -212,7 +212,10 @@ pub(crate) async fn cancel(args: &CancelArgs) -> Result<Exit, Failure> {
             let command = next::on_runs(["resume", &run.id]);
             terminal::say(&format!("to download completed results:\n  {command}"));
         }
-        Err(_) => terminal::say("the process that waits for the run downloads completed results"),
+        Err(error) if error.kind() == ErrorKind::Conflict => {
+            terminal::say("the process that waits for the run downloads completed results");
+        }
+        Err(error) => return Err(error.into()),
     }
     Ok(Exit::Usable)
 }
