@@ -323,7 +323,7 @@ fn an_input_of_a_batch_that_is_running_is_never_deleted_whoever_made_it() {
     lists(&world, &json!([ended]));
     let doctor = world.at(&clean);
     assert!(
-        said(&doctor).contains("1 files are deleted"),
+        said(&doctor).contains("1 file is deleted"),
         "{}",
         said(&doctor)
     );
