@@ -6,6 +6,7 @@ use lmbatch_core::{Error, ErrorKind, ProviderId, Retry};
 use lmbatch_engine::{BadInput, PlanError};
 use serde_json::{Value, json};
 
+use crate::input::format;
 use crate::plain;
 
 /// Exit code of the command, and its meaning.
@@ -128,11 +129,16 @@ impl Failure {
         match error {
             PlanError::Input(bad) => {
                 let mut reasons = bad.first.iter().map(|one| &one.reason);
-                let hint = match reasons.any(|reason| reason.contains("folder of attachments")) {
-                    true => {
-                        "nothing was sent; --attachments DIR names another folder of attachments"
-                    }
-                    false => "nothing was sent; fix the input and run the command again",
+                let hint = if bad
+                    .first
+                    .iter()
+                    .any(|one| one.reason.starts_with(format::OTHER))
+                {
+                    r#"nothing was sent; convert it to one JSON object a line, such as {"id": "1", "prompt": "Hi"}"#
+                } else if reasons.any(|reason| reason.contains("folder of attachments")) {
+                    "nothing was sent; --attachments DIR names another folder of attachments"
+                } else {
+                    "nothing was sent; fix the input and run the command again"
                 };
                 Self {
                     details: lines(&bad),

@@ -529,3 +529,7 @@ async fn plan_unless_empty(
     }
     Ok(plan)
 }
+
+    fn unit(&self) -> &'static str {
+        self.source.unit()
+    }
