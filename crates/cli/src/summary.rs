@@ -300,8 +300,13 @@ impl Summary {
             row(
                 "billed",
                 format!(
-                    "{} answers ({} superseded), {}",
+                    "{} {} ({} superseded), {}",
                     number(billed.answers),
+                    if billed.answers == 1 {
+                        "answer"
+                    } else {
+                        "answers"
+                    },
                     number(billed.superseded),
                     tokens(&billed.usage)
                 ),

@@ -53,14 +53,19 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
         };
         let here = match (local, args.dry_run) {
             (false, _) => "stays".to_owned(),
-            (true, true) => format!("{} files, {}", files.len(), words::bytes(bytes)),
+            (true, true) => format!(
+                "{}, {}",
+                words::count(files.len() as u64, "file", "files"),
+                words::bytes(bytes)
+            ),
             (true, false) => {
                 for (path, _) in &files {
                     delete(path)?;
                 }
                 // Its files first: without its record no one would look for them.
                 ledger.forget(&run.id).await?;
-                format!("{} files deleted", files.len())
+                let files = words::count(files.len() as u64, "file", "files");
+                format!("{files} deleted")
             }
         };
         table.row([

@@ -105,10 +105,10 @@ pub(crate) async fn show(args: ShowArgs) -> Result<Exit, Failure> {
         return Ok(ended(&run, &shards));
     }
     terminal::out(&format!(
-        "run {} {}, {} requests to {}/{}, attempt {}",
+        "run {} {}, {} to {}/{}, attempt {}",
         run.id,
         word(&run, &shards),
-        run.requests,
+        words::count(u64::from(run.requests), "request", "requests"),
         notes.provider.id(),
         notes.model,
         run.attempt + 1
