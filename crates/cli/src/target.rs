@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::exit::Failure;
+use crate::terminal;
 
 /// The place that outcomes are written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +133,13 @@ impl Target {
                 self.shown()
             ))
         })
+    }
+
+    /// Keeps everything but outcomes off standard output, where outcomes go there.
+    pub(crate) fn keep_stdout(&self) {
+        if *self == Self::Standard {
+            terminal::keep_stdout_for_outcomes();
+        }
     }
 
     /// The path for people.

@@ -72,6 +72,7 @@ pub(crate) fn place(going: &Going, run: &RunRecord, will_change: bool) -> Result
     target::distinct(&target, &read_by(notes))?;
     let mut place = Place::new(target, force);
     let Target::File { path, exists: true } = &place.target else {
+    target.keep_stdout();
         place.target.probe()?;
         return Ok(place);
     };

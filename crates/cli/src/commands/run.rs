@@ -54,6 +54,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let mut read = vec![("the input", args.input.as_path())];
     read.extend(args.settings.reads());
     target::distinct(&target, &read)?;
+    target.keep_stdout();
     let progress = Arc::new(Progress::new(args.report.quiet));
     let (_emulator, provider) = provider(&args, &notes).await?;
     let engine = engine(&args, provider, &clock, &progress);
