@@ -1,6 +1,6 @@
 //! The end of a command on a run: outcomes, a run that is still in progress, or a failure.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub(crate) struct Going {
     /// Whether the notes are those of the run's record. Where another process may have advanced the run since
     /// they were read, they are read again.
     pub(crate) notes_of_record: bool,
+    /// Another output than that of the run's record. The record names it once it is written.
+    pub(crate) moved_to: Option<PathBuf>,
 }
 
 impl Going {
@@ -333,7 +335,11 @@ pub(crate) async fn outcomes(
         && let Some(new) = complete.written(written::version(run, notes.raw))
         && !going.only_reads
     {
-        engine.annotate(run, written::noted(run, new)).await?;
+        let mut noted = written::noted(run, new);
+        if let Some(output) = &going.moved_to {
+            noted.insert("output".into(), state::whole(output).into());
+        }
+        engine.annotate(run, noted).await?;
     }
     appear(complete).map_err(|failure| unwritten(failure, run.as_ref()))?;
     let accounts = match &run {

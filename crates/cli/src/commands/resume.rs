@@ -79,6 +79,7 @@ pub(crate) async fn retrieve(args: &RetrieveArgs) -> Result<Exit, Failure> {
         patience: Patience::Once,
         only_reads: true,
         notes_of_record: true,
+        moved_to: None,
     };
     going.progress.keep_run(&run.id);
     let place = Place::new(target, args.force);
@@ -127,6 +128,7 @@ pub(super) async fn open(
         patience: Patience::Wait,
         only_reads: false,
         notes_of_record: true,
+        moved_to: args.output.clone(),
     };
     Ok((going, engine, state))
 }
@@ -190,6 +192,9 @@ pub(crate) async fn claimed(
     let run = state::find(&**engine.ledger(), run).await?;
     if going.notes_of_record {
         going.notes = Notes::read(&run)?;
+    }
+    if let Some(output) = &going.moved_to {
+        going.notes.output.clone_from(output);
     }
     Ok(Ok((engine, run)))
 }

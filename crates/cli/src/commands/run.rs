@@ -71,6 +71,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         },
         only_reads: false,
         notes_of_record: false,
+        moved_to: None,
     };
     let run_options = RunOptions {
         deadline: args.timeout,
