@@ -1,6 +1,7 @@
 //! State folders and claims: which folder a command uses, and how several commands use one at once.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -295,7 +296,7 @@ fn two_runs_wait_in_one_folder_at_once_and_other_commands_work_beside_them() {
     ] {
         let busy = at(&emulating, home.path(), args);
         let said = said(&busy);
-        assert!(!busy.status.success(), "{args:?}: {said}");
+        assert_eq!(busy.status.code(), Some(5), "{args:?}: {said}");
         let named = format!("is advanced by process {}", first.id());
         assert!(said.contains(&named), "{args:?}: {said}");
     }
@@ -318,19 +319,21 @@ fn the_same_command_follows_the_process_that_waits_and_writes_its_own_output() {
         home.path(),
         &[&RUN[..], &["out.jsonl"]].concat(),
     );
-    let pid = first.id();
-    for (output, ends) in [
-        ("out.jsonl", "already answered"),
-        ("own.jsonl", "already answered"),
-    ] {
-        let follows = at(&emulating, home.path(), &[&RUN[..], &[output]].concat());
-        let said = said(&follows);
-        assert_eq!(follows.status.code(), Some(0), "{said}");
-        assert!(said.contains(ends), "{said}");
-        if output == "out.jsonl" {
-            let named = format!("is advanced by process {pid}; waiting for it · batches 0/1");
-            assert!(said.contains(&named), "{said}");
-        }
+    // Both wait for the process, one for the output of the process and one for its own.
+    let named = format!(
+        "is advanced by process {}; waiting for it · batches 0/1",
+        first.id()
+    );
+    let follow = |output: &'static str| {
+        let mut command = quiet(&emulating, home.path(), &[&RUN[..], &[output]].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        (output, command.spawn().expect("the command"))
+    };
+    for (output, follows) in ["out.jsonl", "own.jsonl"].map(follow) {
+        let (code, said) = text(follows);
+        assert_eq!(code, Some(0), "{output}: {said}");
+        assert!(said.contains(&named), "{output}: {said}");
+        assert!(said.contains("already answered"), "{output}: {said}");
         assert_eq!(lines(&home.path().join(output)).len(), 2);
     }
     let (code, said) = text(first);
@@ -357,12 +360,21 @@ fn a_command_that_follows_takes_over_when_the_process_dies_and_stops_when_its_ti
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let follows = follows.expect("the command");
-    pause();
+    let mut follows = follows.expect("the command");
+    // Only once it waits, its taking over is one.
+    let told = BufReader::new(follows.stderr.take().expect("its words"));
+    let mut told = told.lines().map_while(Result::ok);
+    let waits = told.find(|line| line.contains("waiting for it"));
+    assert!(waits.is_some());
     first.kill().expect("its end");
     first.wait().expect("its end");
-    let (code, said) = text(follows);
-    assert_eq!(code, Some(0), "{said}");
+    let rest: Vec<String> = told.collect();
+    let (code, _) = text(follows);
+    assert_eq!(code, Some(0), "{rest:?}");
+    assert!(
+        rest.iter().any(|line| line.contains("resuming run")),
+        "{rest:?}"
+    );
     assert_eq!(lines(&home.path().join("out.jsonl")).len(), 2);
     assert_eq!(emulating.bill()["creates"], 1);
 }

@@ -21,7 +21,7 @@ fn assert_plain(what: &str, text: &str) {
 /// A batch that a provider answers with, in which every text is evil.
 fn batch(id: &str, status: &str) -> Value {
     json!({
-        "id": format!("{id}{EVIL}"), "object": "batch", "status": status, "endpoint": "/v1/responses",
+        "id": format!("batch-of-{id}{EVIL}"), "object": "batch", "status": status, "endpoint": "/v1/responses",
         "model": format!("m{EVIL}"), "input_file_id": format!("file{EVIL}"), "completion_window": "24h",
         "output_file_id": null, "error_file_id": null, "created_at": 1, "metadata": {"lmbatch": format!("lmbatch-abcdefghijkl-0{EVIL}")},
         "request_counts": {"total": 1, "completed": 0, "failed": 0},
@@ -30,8 +30,21 @@ fn batch(id: &str, status: &str) -> Value {
 }
 
 fn error(message: &str) -> Value {
-    let text = format!("{message}{EVIL}{KEY}");
+    let text = format!("said by {message}{EVIL}{KEY}");
     json!({"error": {"message": text, "type": text, "code": text, "param": text}})
+}
+
+/// Reports whether a text holds something of what a provider answered: only then it says anything that it is
+/// plain.
+fn shows(text: &str, body: &Value) -> bool {
+    let own = |text: &Value| {
+        let text = text.as_str().unwrap_or_default();
+        text.split('\u{1b}').next().unwrap_or_default().to_owned()
+    };
+    let first = &body["data"][0];
+    let marks = [&body["error"]["message"], &body["id"], &first["id"]].map(own);
+    let is_told = |mark: &String| !mark.is_empty() && text.contains(mark.as_str());
+    marks.iter().any(is_told)
 }
 
 #[test]
@@ -130,6 +143,7 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
         ),
     ];
     for (operation, code, body, args) in cases {
+        let mut is_shown = false;
         let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
         write_input(folder.path(), [json!({"id": "a", "prompt": "1"})]);
         let kind = json!({"status": {
@@ -141,10 +155,12 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
             if json.is_empty() || args[0] == "run" {
                 let output = emulating.run_at("openai", folder.path(), &[&args[..], json].concat());
                 let what = format!("{args:?} {operation} {code}");
+                is_shown |= shows(&said(&output), &body);
                 assert_plain(&what, &said(&output));
                 assert_ne!(output.status.code(), Some(101), "{what}");
             }
         }
+        assert!(is_shown, "{args:?} {operation} {code} shows nothing of it");
         // What was kept of it is shown as plainly.
         for args in [&["runs"][..], &["runs", "--json"]] {
             let output = emulating.run_at("openai", folder.path(), args);
