@@ -105,7 +105,8 @@ pub(crate) struct RunArgs {
     pub(crate) settings: SettingsArgs,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-    /// Answer on this machine, without a key or a bill. Lines carry "emulated": true.
+    /// Answer on this machine, without a key or a bill. Lines carry "emulated": true. The run is not recorded:
+    /// the same command again is a new run, and its output exists unless --force is given.
     #[arg(long)]
     pub(crate) emulate: bool,
     /// Time between two polls, such as 30s [default: from 2s growing to 60s].
@@ -333,10 +334,10 @@ pub(crate) struct ResumeArgs {
 /// How a run is continued.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ResumeOptions {
-    /// Time between two polls, such as 30s [default: from 2s growing to 60s].
     /// Where outcomes go, now and when the run is continued again [default: the output of the run].
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
+    /// Time between two polls, such as 30s [default: from 2s growing to 60s].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) poll_interval: Option<Duration>,
     /// Longest time for the whole command, uploads and downloads included, such as 2h; the run continues at

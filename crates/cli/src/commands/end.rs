@@ -72,9 +72,9 @@ pub(crate) fn place(going: &Going, run: &RunRecord, will_change: bool) -> Result
     let (notes, force) = (&going.notes, going.report.force);
     let target = Target::of(&notes.output)?;
     target::distinct(&target, &read_by(notes))?;
+    target.keep_stdout();
     let mut place = Place::new(target, force);
     let Target::File { path, exists: true } = &place.target else {
-    target.keep_stdout();
         place.target.probe()?;
         return Ok(place);
     };

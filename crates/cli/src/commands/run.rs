@@ -98,9 +98,12 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
             known(&args, &going.notes, &engine, &plan).await,
             checked.take(),
         ) {
-            (Ok(Known::Nothing { refused }), Some(checked)) => {
+            (Ok(Known::Nothing { refused, twin }), Some(checked)) => {
                 match superseded(&args, &engine, &refused).await {
-                    Ok(true) => break checked,
+                    Ok(true) => {
+                        warn_of_twin(twin.as_deref());
+                        break checked;
+                    }
                     // One of them is not refused any more: what is known is looked up again.
                     Ok(false) => continue,
                     Err(failure) => {
@@ -155,7 +158,15 @@ async fn ready(
     engine: &Engine,
     model: &Model,
 ) -> Result<Place, Failure> {
-    let target = target::check(&going.notes.output, args.report.force)?;
+    let target = target::check(&going.notes.output, args.report.force).map_err(|failure| {
+        let exists = Target::of(&going.notes.output);
+        match matches!(exists, Ok(Target::File { exists: true, .. })) && args.emulate {
+            true => failure.hint(
+                "emulated runs are not recorded, so that each is a new one: overwrite the output with --force, or choose another path with -o",
+            ),
+            false => failure,
+        }
+    })?;
     engine.provider().probe(&model.name).await?;
     Ok(Place::new(target, args.report.force))
 }
@@ -226,8 +237,13 @@ fn engine(
 
 /// What the record knows of what was asked for.
 enum Known {
-    /// It was not sent. Earlier runs of its input, of which the provider refused every create, are replaced by it.
-    Nothing { refused: Vec<RunRecord> },
+    /// It was not sent.
+    Nothing {
+        /// Earlier runs of its input, of which the provider refused every create: they are replaced by it.
+        refused: Vec<RunRecord>,
+        /// A run of the same requests and model under another name.
+        twin: Option<Box<RunRecord>>,
+    },
     /// It was sent before.
     Same(Box<RunRecord>),
     /// It was sent otherwise before, and is to be brought up to date.
@@ -250,6 +266,14 @@ async fn known(
     let runs = engine.ledger().runs().await?;
     let is_ours = |run: &RunRecord| !is_other(run) && !run.cancelled;
     let is_same = |run: &RunRecord| is_ours(run) && *run.digest == *plan.digest();
+    let name = args.name.as_deref();
+    // Of a refused run nothing is paid for, and `--new` asks to pay again.
+    let mut twin = None;
+    for run in runs.iter().filter(|run| !args.new && is_same(run)) {
+        if run.name.as_deref() != name && !is_refused(engine, run).await? {
+            twin = twin.or_else(|| Some(Box::new(run.clone())));
+        }
+    }
     if let Some(name) = &args.name {
         let named = runs
             .into_iter()
@@ -289,6 +313,7 @@ async fn known(
             )),
             None => Ok(Known::Nothing {
                 refused: Vec::new(),
+                twin,
             }),
         };
     }
@@ -315,7 +340,7 @@ async fn known(
         }
     }
     match earlier {
-        _ if args.new => Ok(Known::Nothing { refused }),
+        _ if args.new => Ok(Known::Nothing { refused, twin }),
         Some(run) if args.update => Ok(Known::Changed {
             run: run.clone().into(),
             refused,
@@ -333,8 +358,22 @@ async fn known(
             "{} lists them; name one with --run",
             next::on_runs(["runs"])
         ))),
-        None => Ok(Known::Nothing { refused }),
+        None => Ok(Known::Nothing { refused, twin }),
     }
+}
+
+/// Warns that the same requests were sent before, under another name, and are paid for again.
+fn warn_of_twin(twin: Option<&RunRecord>) {
+    let Some(run) = twin else {
+        return;
+    };
+    let named = match &run.name {
+        Some(name) => format!("run {} ({name:?})", run.id),
+        None => format!("run {}, which has no name", run.id),
+    };
+    terminal::warn(&format!(
+        "the same requests were sent to the same model by {named}; under another name they are sent, and paid for, again"
+    ));
 }
 
 /// Reports whether the provider refused to create any batch of a run, so that nothing of it can be answered.
@@ -500,6 +539,10 @@ impl<S: RequestSource> RequestSource for Noticing<S> {
         }
         Ok(has_one)
     }
+
+    fn unit(&self) -> &'static str {
+        self.source.unit()
+    }
 }
 
 async fn plan_unless_empty(
@@ -531,7 +574,3 @@ async fn plan_unless_empty(
     }
     Ok(plan)
 }
-
-    fn unit(&self) -> &'static str {
-        self.source.unit()
-    }
