@@ -25,7 +25,7 @@ fn batch(id: &str, status: &str) -> Value {
         "model": format!("m{EVIL}"), "input_file_id": format!("file{EVIL}"), "completion_window": "24h",
         "output_file_id": null, "error_file_id": null, "created_at": 1, "metadata": {"lmbatch": format!("lmbatch-abcdefghijkl-0{EVIL}")},
         "request_counts": {"total": 1, "completed": 0, "failed": 0},
-        "errors": {"object": "list", "data": [{"code": format!("c{EVIL}{KEY}"), "message": format!("m{EVIL}{KEY}"), "param": EVIL, "line": 1}]},
+        "errors": {"object": "list", "data": [{"code": format!("c{EVIL}{KEY}"), "message": format!("said by the batch{EVIL}{KEY}"), "param": EVIL, "line": 1}]},
     })
 }
 
@@ -39,10 +39,19 @@ fn error(message: &str) -> Value {
 fn shows(text: &str, body: &Value) -> bool {
     let own = |text: &Value| {
         let text = text.as_str().unwrap_or_default();
-        text.split('\u{1b}').next().unwrap_or_default().to_owned()
+        let mark = text.split_once('\u{1b}').map(|(mark, _)| mark);
+        mark.unwrap_or_default().to_owned()
     };
     let first = &body["data"][0];
-    let marks = [&body["error"]["message"], &body["id"], &first["id"]].map(own);
+    let reason = &body["errors"]["data"][0]["message"];
+    let marks = [
+        &body["error"]["message"],
+        &body["id"],
+        &body["status"],
+        &first["id"],
+        reason,
+    ];
+    let marks = marks.map(own);
     let is_told = |mark: &String| !mark.is_empty() && text.contains(mark.as_str());
     marks.iter().any(is_told)
 }
@@ -73,7 +82,7 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
         (
             "status",
             200,
-            batch("polled", &format!("new{EVIL}")),
+            batch("polled", &format!("brand_new{EVIL}")),
             run.to_vec(),
         ),
         (
