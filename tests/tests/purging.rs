@@ -1,5 +1,4 @@
 //! What `purge` deletes while other commands work on the runs.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;
 use std::process::{Command, Stdio};

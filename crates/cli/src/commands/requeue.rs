@@ -142,12 +142,12 @@ async fn unusable(
     }
     match unknown.is_empty() {
         true => Ok(chosen),
-        false => Err(not_of(run, unknown)),
+        false => Err(not_of(run, &unknown)),
     }
 }
 
 /// The failure of ids that no request of the run has.
-fn not_of(run: &RunRecord, unknown: HashSet<String>) -> Failure {
+fn not_of(run: &RunRecord, unknown: &HashSet<String>) -> Failure {
     /// The most ids that are named.
     const MOST: usize = 5;
     let count = words::count(unknown.len() as u64, "id is", "ids are");
