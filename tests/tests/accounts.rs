@@ -19,6 +19,27 @@ const RUN: [&str; 10] = [
     "20ms",
 ];
 
+const UNNAMED: [&str; 8] = [
+    "run",
+    "in.jsonl",
+    "-m",
+    "openai/m",
+    "-o",
+    "out.jsonl",
+    "--poll-interval",
+    "20ms",
+];
+
+/// A refusal in the provider's own words.
+fn refusal() -> Value {
+    json!({"error": {"message": "no", "type": "invalid_request_error", "code": "bad"}})
+}
+
+#[expect(clippy::disallowed_methods, reason = "another process is waited for")]
+fn pause() {
+    std::thread::sleep(std::time::Duration::from_millis(20));
+}
+
 struct World {
     emulating: Emulating,
     folder: tempfile::TempDir,
@@ -42,6 +63,12 @@ impl World {
         assert_eq!(output.status.code(), Some(code), "{}", said(&output));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// Creates that were asked for, and those that were accepted.
+    fn creates(&self) -> (Value, Value) {
+        let bill = self.emulating.bill();
+        (bill["calls"]["create"].clone(), bill["creates"].clone())
     }
 
     /// Has the next create refused, or answered as it says.
@@ -197,8 +224,113 @@ fn a_create_that_is_refused_says_what_the_provider_said_and_the_run_has_failed()
         "run", "in.jsonl", "-m", "openai/m", "-o", "b.jsonl", "--new",
     ];
     let error = world.json(&other, 1);
-    let said = error["error"]["provider_message"].as_str().unwrap();
-    assert!(said.starts_with("requests.3.max_tokens"), "{error}");
+    let words = error["error"]["provider_message"].as_str().unwrap();
+    assert!(words.starts_with("requests.3.max_tokens"), "{error}");
     assert_eq!(error["error"]["kind"], "provider_invalid_args", "{error}");
     assert!(error["run"].is_string(), "{error}");
+    // What the hint says: with other options the named run is deleted first, and by itself it goes on.
+    world.emulating.clear_faults();
+    let tried = world.creates().0;
+    let changed = [&RUN[..], &["--max-tokens", "9"]].concat();
+    for update in [&[][..], &["--update"]] {
+        let refused = world.json(&[&changed[..], update].concat(), 2);
+        let hint = refused["error"]["hint"].as_str().unwrap();
+        let purge = format!("lmbatch purge {} --force", shown["run"].as_str().unwrap());
+        assert!(hint.ends_with(&purge), "{hint}");
+        assert!(text.contains(&purge), "{text}");
+    }
+    assert_eq!(world.creates(), (tried, json!(0)));
+    let purged = world.at(&["purge", shown["run"].as_str().unwrap(), "--force"]);
+    assert_eq!(purged.status.code(), Some(0), "{}", said(&purged));
+    world.json(&changed, 0);
+    assert_eq!(world.creates().1, 1);
+}
+
+#[test]
+fn a_refused_run_goes_on_by_the_same_command_once_its_cause_is_gone() {
+    for named in [true, false] {
+        let world = World::new(&["fine"]);
+        world.refuse_create(400, &refusal());
+        let args = if named { &RUN[..] } else { &UNNAMED };
+        assert_eq!(world.at(args).status.code(), Some(1));
+        world.emulating.clear_faults();
+        world.json(args, 0);
+        assert_eq!(world.creates(), (json!(2), json!(1)));
+        assert_eq!(world.json(&["runs"], 0)["state"], "finished");
+    }
+}
+
+#[test]
+fn a_refused_run_is_replaced_by_the_command_with_other_options_and_is_never_sent() {
+    for extra in [&[][..], &["--update"], &["--new"]] {
+        let world = World::new(&["fine"]);
+        world.refuse_create(400, &refusal());
+        let failed = world.at(&[&UNNAMED[..], &["--max-tokens", "99999"]].concat());
+        assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
+        let hint = "fix the cause and run the command again";
+        assert!(said(&failed).contains(hint), "{}", said(&failed));
+        world.emulating.clear_faults();
+        let fixed = world.at(&[&UNNAMED[..], &["--max-tokens", "9"], extra].concat());
+        assert_eq!(fixed.status.code(), Some(0), "{}", said(&fixed));
+        let replaced = "failed before a batch was created, and is cancelled";
+        assert!(said(&fixed).contains(replaced), "{}", said(&fixed));
+        assert_eq!(world.creates(), (json!(2), json!(1)), "{extra:?}");
+        // The earlier run has ended: nothing sends it any more, and its upload is gone.
+        let resumed = world.at(&["resume", "--all", "--poll-interval", "20ms"]);
+        assert!(
+            said(&resumed).contains("every run has ended"),
+            "{}",
+            said(&resumed)
+        );
+        assert_eq!(world.creates(), (json!(2), json!(1)), "{extra:?}");
+        let runs = said(&world.at(&["runs"]));
+        assert!(
+            runs.contains("cancelled") && runs.contains("finished"),
+            "{runs}"
+        );
+        let again = world.at(&[&UNNAMED[..], &["--max-tokens", "9"]].concat());
+        assert!(
+            said(&again).contains("already answered"),
+            "{}",
+            said(&again)
+        );
+    }
+}
+
+#[test]
+fn a_refused_run_that_another_process_advances_is_not_replaced() {
+    // Another process creates its batch after all, slowly: before and while the create is on its way.
+    for operation in ["list", "create"] {
+        let world = World::new(&["fine"]);
+        world.refuse_create(400, &refusal());
+        let failed = world.at(&[&UNNAMED[..], &["--max-tokens", "99999"]].concat());
+        assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
+        world.emulating.clear_faults();
+        let slow = json!({"operation": operation, "kind": {"latency": {"milliseconds": 5000}}});
+        world.emulating.post("/_emulator/faults", &slow.to_string());
+        let calls = || world.emulating.bill()["calls"][operation].clone();
+        let before = calls();
+        let mut resume = world.emulating.command_at("openai", world.folder.path());
+        let resume = resume
+            .args(["resume", "--poll-interval", "20ms"])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        while calls() == before {
+            pause();
+        }
+        let changed = [&UNNAMED[..], &["--max-tokens", "9"]].concat();
+        let beside = world.at(&changed);
+        assert!(
+            [Some(2), Some(5)].contains(&beside.status.code()),
+            "{}",
+            said(&beside)
+        );
+        let resumed = resume.wait_with_output().unwrap();
+        assert_eq!(resumed.status.code(), Some(0), "{}", said(&resumed));
+        let late = world.at(&changed);
+        assert_eq!(late.status.code(), Some(2), "{}", said(&late));
+        assert_eq!(world.creates(), (json!(2), json!(1)));
+    }
 }

@@ -323,7 +323,7 @@ fn an_input_of_a_batch_that_is_running_is_never_deleted_whoever_made_it() {
     lists(&world, &json!([ended]));
     let doctor = world.at(&clean);
     assert!(
-        said(&doctor).contains("1 files are deleted"),
+        said(&doctor).contains("1 file is deleted"),
         "{}",
         said(&doctor)
     );
@@ -406,7 +406,7 @@ fn a_record_is_not_rebuilt_from_another_input() {
         fs::write(&input, sent).unwrap();
         let adopted = adopt();
         assert!(
-            said(&adopted).contains("1 of 1 batches are taken"),
+            said(&adopted).contains("1 of 1 batch taken"),
             "{}",
             said(&adopted)
         );
@@ -486,7 +486,7 @@ fn a_record_is_rebuilt_whole_or_not_at_all() {
         let adopted = adopt(label, &[&one[..], &["--create-missing"]].concat());
         assert_eq!(adopted.status.code(), Some(0), "{}", said(&adopted));
         assert!(
-            said(&adopted).contains("2 of 3 batches are taken"),
+            said(&adopted).contains("2 of 3 batches taken"),
             "{}",
             said(&adopted)
         );

@@ -417,7 +417,7 @@ fn a_record_that_is_lost_is_rebuilt_from_the_labels_of_its_batches() {
             .unwrap();
         let adopted = at(&[&["adopt", label], &small[..]].concat());
         assert!(
-            said(&adopted).contains("3 of 3 batches are taken"),
+            said(&adopted).contains("3 of 3 batches taken"),
             "{}",
             said(&adopted)
         );

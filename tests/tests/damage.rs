@@ -36,7 +36,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     };
     let is_record = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name == "ledger.db" || name == "ledger.db-wal")
+        name.is_some_and(|name| name == "ledger.db" || name == "ledger.db-journal")
     };
     let mut record: Vec<PathBuf> = within(folder).into_iter().filter(is_record).collect();
     let mut spool = within(&folder.join("spool"));

@@ -144,6 +144,16 @@ fn a_run_that_is_left_alone_is_told_to_programs() {
     );
     assert_eq!(left["batches"].as_array().unwrap().len(), 2);
     assert_eq!(left["next"], format!("lmbatch resume {run}"));
+    let state = world.path().join(".lmbatch").display().to_string();
+    assert_eq!(left["state_dir"], state);
+    // Once it has ended, an object of the same kind is a summary, and has no state.
+    let resume = ["resume", "--json", "-q", "--poll-interval", "20ms"];
+    let ended = one(&world.at(&resume).stdout);
+    assert_eq!(
+        (&ended["state_dir"], &ended["run"]),
+        (&json!(state), &left["run"])
+    );
+    assert_eq!(ended["state"], Value::Null);
     assert!(
         left["output"]
             .as_str()

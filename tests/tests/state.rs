@@ -1,6 +1,7 @@
 //! State folders and claims: which folder a command uses, and how several commands use one at once.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -124,7 +125,7 @@ fn a_run_says_first_where_it_is_recorded() {
     let json = run(&["--json", "-q"]);
     // Rows are on standard output, so that the summary is not.
     let summary: Value = serde_json::from_str(stderr(&json).trim()).expect("a summary alone");
-    assert_eq!(summary["state"], user);
+    assert_eq!(summary["state_dir"], user);
     // Then by what is made on purpose, which is used from below too, and by what is named.
     let init = plain(&emulating, home.path(), home.path(), &["init"]).output();
     let made = home.path().join(".lmbatch").display().to_string();
@@ -295,7 +296,7 @@ fn two_runs_wait_in_one_folder_at_once_and_other_commands_work_beside_them() {
     ] {
         let busy = at(&emulating, home.path(), args);
         let said = said(&busy);
-        assert!(!busy.status.success(), "{args:?}: {said}");
+        assert_eq!(busy.status.code(), Some(5), "{args:?}: {said}");
         let named = format!("is advanced by process {}", first.id());
         assert!(said.contains(&named), "{args:?}: {said}");
     }
@@ -318,19 +319,21 @@ fn the_same_command_follows_the_process_that_waits_and_writes_its_own_output() {
         home.path(),
         &[&RUN[..], &["out.jsonl"]].concat(),
     );
-    let pid = first.id();
-    for (output, ends) in [
-        ("out.jsonl", "already answered"),
-        ("own.jsonl", "already answered"),
-    ] {
-        let follows = at(&emulating, home.path(), &[&RUN[..], &[output]].concat());
-        let said = said(&follows);
-        assert_eq!(follows.status.code(), Some(0), "{said}");
-        assert!(said.contains(ends), "{said}");
-        if output == "out.jsonl" {
-            let named = format!("is advanced by process {pid}; waiting for it · batches 0/1");
-            assert!(said.contains(&named), "{said}");
-        }
+    // Both wait for the process, one for the output of the process and one for its own.
+    let named = format!(
+        "is advanced by process {}; waiting for it · batches 0/1",
+        first.id()
+    );
+    let follow = |output: &'static str| {
+        let mut command = quiet(&emulating, home.path(), &[&RUN[..], &[output]].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        (output, command.spawn().expect("the command"))
+    };
+    for (output, follows) in ["out.jsonl", "own.jsonl"].map(follow) {
+        let (code, said) = text(follows);
+        assert_eq!(code, Some(0), "{output}: {said}");
+        assert!(said.contains(&named), "{output}: {said}");
+        assert!(said.contains("already answered"), "{output}: {said}");
         assert_eq!(lines(&home.path().join(output)).len(), 2);
     }
     let (code, said) = text(first);
@@ -357,12 +360,21 @@ fn a_command_that_follows_takes_over_when_the_process_dies_and_stops_when_its_ti
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let follows = follows.expect("the command");
-    pause();
+    let mut follows = follows.expect("the command");
+    // Only once it waits, its taking over is one.
+    let told = BufReader::new(follows.stderr.take().expect("its words"));
+    let mut told = told.lines().map_while(Result::ok);
+    let waits = told.find(|line| line.contains("waiting for it"));
+    assert!(waits.is_some());
     first.kill().expect("its end");
     first.wait().expect("its end");
-    let (code, said) = text(follows);
-    assert_eq!(code, Some(0), "{said}");
+    let rest: Vec<String> = told.collect();
+    let (code, _) = text(follows);
+    assert_eq!(code, Some(0), "{rest:?}");
+    assert!(
+        rest.iter().any(|line| line.contains("resuming run")),
+        "{rest:?}"
+    );
     assert_eq!(lines(&home.path().join("out.jsonl")).len(), 2);
     assert_eq!(emulating.bill()["creates"], 1);
 }
@@ -440,4 +452,29 @@ fn a_run_outlives_its_key() {
     let id = run_id(&emulating, home.path());
     let requeued = keyed("sk-third", &["requeue", &id, "--dry-run"]);
     assert_eq!(requeued.status.code(), Some(0), "{}", said(&requeued));
+}
+
+#[test]
+fn an_update_waits_and_then_works_on_the_run_as_the_other_process_has_left_it() {
+    // Of a time that bounds the whole command, the wait is a part.
+    for (more, code) in [
+        (&["--poll-interval", "20ms"][..], 0),
+        (&["--timeout", "4s", "--poll-interval", "3s"], 4),
+    ] {
+        let (emulating, home) = world(2);
+        let run = [&RUN[..], &["out.jsonl"]].concat();
+        let first = waiting(&emulating, home.path(), &run);
+        write_input(home.path(), input(3, "say it"));
+        let update = [&run[..], &["--update"], more].concat();
+        let updated = at(&emulating, home.path(), &update);
+        let told = said(&updated);
+        assert_eq!(updated.status.code(), Some(code), "{told}");
+        let (ended, first) = text(first);
+        assert_eq!(ended, Some(0), "{first}");
+        if code == 0 {
+            assert!(told.contains("2 unchanged, 0 changed, 1 new"), "{told}");
+            assert_eq!(lines(&home.path().join("out.jsonl")).len(), 3);
+            assert_eq!(emulating.bill()["creates"], 2);
+        }
+    }
 }

@@ -21,17 +21,39 @@ fn assert_plain(what: &str, text: &str) {
 /// A batch that a provider answers with, in which every text is evil.
 fn batch(id: &str, status: &str) -> Value {
     json!({
-        "id": format!("{id}{EVIL}"), "object": "batch", "status": status, "endpoint": "/v1/responses",
+        "id": format!("batch-of-{id}{EVIL}"), "object": "batch", "status": status, "endpoint": "/v1/responses",
         "model": format!("m{EVIL}"), "input_file_id": format!("file{EVIL}"), "completion_window": "24h",
         "output_file_id": null, "error_file_id": null, "created_at": 1, "metadata": {"lmbatch": format!("lmbatch-abcdefghijkl-0{EVIL}")},
         "request_counts": {"total": 1, "completed": 0, "failed": 0},
-        "errors": {"object": "list", "data": [{"code": format!("c{EVIL}{KEY}"), "message": format!("m{EVIL}{KEY}"), "param": EVIL, "line": 1}]},
+        "errors": {"object": "list", "data": [{"code": format!("c{EVIL}{KEY}"), "message": format!("said by the batch{EVIL}{KEY}"), "param": EVIL, "line": 1}]},
     })
 }
 
 fn error(message: &str) -> Value {
-    let text = format!("{message}{EVIL}{KEY}");
+    let text = format!("said by {message}{EVIL}{KEY}");
     json!({"error": {"message": text, "type": text, "code": text, "param": text}})
+}
+
+/// Reports whether a text holds something of what a provider answered: only then it says anything that it is
+/// plain.
+fn shows(text: &str, body: &Value) -> bool {
+    let own = |text: &Value| {
+        let text = text.as_str().unwrap_or_default();
+        let mark = text.split_once('\u{1b}').map(|(mark, _)| mark);
+        mark.unwrap_or_default().to_owned()
+    };
+    let first = &body["data"][0];
+    let reason = &body["errors"]["data"][0]["message"];
+    let marks = [
+        &body["error"]["message"],
+        &body["id"],
+        &body["status"],
+        &first["id"],
+        reason,
+    ];
+    let marks = marks.map(own);
+    let is_told = |mark: &String| !mark.is_empty() && text.contains(mark.as_str());
+    marks.iter().any(is_told)
 }
 
 #[test]
@@ -48,6 +70,9 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
         "--poll-interval",
         "20ms",
     ];
+    // A batch is of lmbatch by its label only.
+    let mut labelled = batch("l", "completed");
+    labelled["metadata"]["lmbatch"] = "lmbatch-abcdefghijkl-0".into();
     let cases: Vec<(&str, u16, Value, Vec<&str>)> = vec![
         ("upload", 400, error("u"), run.to_vec()),
         ("create", 400, error("c"), run.to_vec()),
@@ -60,7 +85,7 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
         (
             "status",
             200,
-            batch("polled", &format!("new{EVIL}")),
+            batch("polled", &format!("brand_new{EVIL}")),
             run.to_vec(),
         ),
         (
@@ -83,7 +108,7 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
         ),
         (
             "cancel",
-            400,
+            403,
             error("x"),
             vec!["cancel", "b", "-p", "openai"],
         ),
@@ -102,7 +127,7 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
         (
             "list",
             200,
-            json!({"data": [batch("l", "completed")], "has_more": false}),
+            json!({"data": [labelled], "has_more": false}),
             vec!["doctor", "-p", "openai"],
         ),
         ("list", 403, error("l"), vec!["list", "-p", "openai"]),
@@ -129,7 +154,9 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
             ],
         ),
     ];
+    let mut unseen: Vec<String> = Vec::new();
     for (operation, code, body, args) in cases {
+        let mut is_shown = false;
         let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
         write_input(folder.path(), [json!({"id": "a", "prompt": "1"})]);
         let kind = json!({"status": {
@@ -141,9 +168,13 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
             if json.is_empty() || args[0] == "run" {
                 let output = emulating.run_at("openai", folder.path(), &[&args[..], json].concat());
                 let what = format!("{args:?} {operation} {code}");
+                is_shown |= shows(&said(&output), &body);
                 assert_plain(&what, &said(&output));
                 assert_ne!(output.status.code(), Some(101), "{what}");
             }
+        }
+        if !is_shown {
+            unseen.push(format!("{args:?} {operation} {code}"));
         }
         // What was kept of it is shown as plainly.
         for args in [&["runs"][..], &["runs", "--json"]] {
@@ -165,6 +196,7 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
             }
         }
     }
+    assert!(unseen.is_empty(), "nothing of it is shown: {unseen:#?}");
 }
 
 #[test]

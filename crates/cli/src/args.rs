@@ -105,7 +105,8 @@ pub(crate) struct RunArgs {
     pub(crate) settings: SettingsArgs,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-    /// Answer on this machine, without a key or a bill. Lines carry "emulated": true.
+    /// Answer on this machine, without a key or a bill. Lines carry "emulated": true. The run is not recorded:
+    /// the same command again is a new run, and its output exists unless --force is given.
     #[arg(long)]
     pub(crate) emulate: bool,
     /// Time between two polls, such as 30s [default: from 2s growing to 60s].
@@ -320,7 +321,7 @@ pub(crate) struct ResumeArgs {
     /// The run, by id or name; the one that has not ended, if there is only one.
     pub(crate) run: Option<String>,
     /// Every run that has not ended, one after the other; the worst exit code counts (1, 2, 6, 3, 5, 4, 0).
-    #[arg(long, conflicts_with = "run")]
+    #[arg(long, conflicts_with_all = ["run", "output"])]
     pub(crate) all: bool,
     /// Create what can be created, ask once, fetch what has ended, and exit: 0, 3, or 4 if the run is still
     /// in progress. For cron and schedulers.
@@ -330,9 +331,12 @@ pub(crate) struct ResumeArgs {
     pub(crate) options: ResumeOptions,
 }
 
-/// How a run is gone on with.
+/// How a run is continued.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ResumeOptions {
+    /// Where outcomes go, now and when the run is continued again [default: the output of the run].
+    #[arg(short, long)]
+    pub(crate) output: Option<PathBuf>,
     /// Time between two polls, such as 30s [default: from 2s growing to 60s].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) poll_interval: Option<Duration>,

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use lmbatch_core::{Error, ErrorKind, ProviderId};
+use lmbatch_core::{Error, ErrorKind, ProviderId, Retry};
 use lmbatch_engine::{BadInput, PlanError};
 use serde_json::{Value, json};
 
+use crate::input::format;
 use crate::plain;
 
 /// Exit code of the command, and its meaning.
@@ -128,11 +129,16 @@ impl Failure {
         match error {
             PlanError::Input(bad) => {
                 let mut reasons = bad.first.iter().map(|one| &one.reason);
-                let hint = match reasons.any(|reason| reason.contains("folder of attachments")) {
-                    true => {
-                        "nothing was sent; --attachments DIR names another folder of attachments"
-                    }
-                    false => "nothing was sent; fix the input and run the command again",
+                let hint = if bad
+                    .first
+                    .iter()
+                    .any(|one| one.reason.starts_with(format::OTHER))
+                {
+                    r#"nothing was sent; convert it to one JSON object a line, such as {"id": "1", "prompt": "Hi"}"#
+                } else if reasons.any(|reason| reason.contains("folder of attachments")) {
+                    "nothing was sent; --attachments DIR names another folder of attachments"
+                } else {
+                    "nothing was sent; fix the input and run the command again"
                 };
                 Self {
                     details: lines(&bad),
@@ -169,8 +175,19 @@ fn why(error: &Error) -> String {
     ) {
         (ErrorKind::Local, Some(doing), Some(system)) => format!("{doing}: {system}"),
         (ErrorKind::Local, Some(message), None) => message.to_owned(),
+        (ErrorKind::Timeout, Some(message), _) if is_awaited(error) => match error.batch() {
+            Some(batch) => format!("{message} (batch {batch})"),
+            None => message.to_owned(),
+        },
         _ => error.to_string(),
     }
+}
+
+/// Reports whether an error says that something has not ended yet, and not that a time is over.
+fn is_awaited(error: &Error) -> bool {
+    error.kind() == ErrorKind::Timeout
+        && error.http_status().is_none()
+        && error.retry() == Retry::Temporary
 }
 
 /// The provider's words in an error, or in the error that caused it.
@@ -203,16 +220,6 @@ fn lines(bad: &BadInput) -> Vec<String> {
         .collect()
 }
 
-/// Reports whether another process holds what this one needs.
-fn is_busy(error: &Error) -> bool {
-    let is_locked = |message: &str| message.contains("in use by process");
-    match error.kind() {
-        ErrorKind::Conflict => true,
-        ErrorKind::Local => error.message().is_some_and(is_locked),
-        _ => false,
-    }
-}
-
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match error.kind() {
@@ -221,7 +228,8 @@ impl From<Error> for Failure {
                 Exit::Unfinished
             }
             ErrorKind::Doubt => Exit::Held,
-            _ if is_busy(&error) => Exit::Busy,
+            // Another process holds what this one needs.
+            ErrorKind::Conflict => Exit::Busy,
             // Found on this machine, before anything is sent.
             ErrorKind::InvalidInput if error.http_status().is_none() && error.batch().is_none() => {
                 Exit::Usage
@@ -249,6 +257,7 @@ impl Failure {
     fn of(error: &Error, exit: Exit, hint: Option<String>) -> Self {
         let kind = match exit {
             Exit::Busy => "busy",
+            Exit::Unfinished if is_awaited(error) => "unfinished",
             _ => error.kind().as_str(),
         };
         Self {
@@ -294,12 +303,21 @@ mod tests {
                 Exit::Unfinished,
                 "timeout",
             ),
+            // The batch has not ended, and no time is over.
+            (
+                error(ErrorKind::Timeout)
+                    .with_batch(BatchId::new("b"))
+                    .with_message("it has not ended")
+                    .with_retry(Retry::Temporary),
+                Exit::Unfinished,
+                "unfinished",
+            ),
             (error(ErrorKind::Doubt), Exit::Held, "doubt"),
             (error(ErrorKind::Conflict), Exit::Busy, "busy"),
             (
                 error(ErrorKind::Local).with_message("the folder is in use by process 7"),
-                Exit::Busy,
-                "busy",
+                Exit::Failed,
+                "local",
             ),
             (error(ErrorKind::Local), Exit::Failed, "local"),
             (error(ErrorKind::InvalidInput), Exit::Usage, "invalid_input"),

@@ -6,11 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lmbatch_core::{BatchId, BatchSnapshot};
+use lmbatch_core::{BatchId, BatchSnapshot, Label};
 use lmbatch_engine::{Event, HandleParts, Observer};
 
+use crate::next;
 use crate::terminal::{self, plain};
-use crate::words::number;
+use crate::words::{self, number};
 
 #[derive(Debug)]
 enum Show {
@@ -145,6 +146,28 @@ impl Progress {
         }
     }
 
+    /// Says that the answer to a create was lost, how long its batch is searched for, and what can be done.
+    fn searching(&self, label: &Label, patience: Duration) {
+        let batch = match label.parts() {
+            Some((_, number)) => format!("batch {}", number + 1),
+            None => "the batch".to_owned(),
+        };
+        let next = match self.run() {
+            Some(run) => format!(
+                "; Ctrl-C ends the wait, and the search is repeated by: {}",
+                next::on_runs(["resume", &run])
+            ),
+            None => String::new(),
+        };
+        self.warn(&format!(
+            "create of {batch} got no answer: searching for it for up to {}; until then it is not sent again{next}",
+            words::wait(patience)
+        ));
+        if let Show::Live(bar) = &self.show {
+            bar.set_message(format!("searching for {batch}"));
+        }
+    }
+
     fn created(&self, batch: &BatchId, found: bool) {
         locked(&self.batches).entry(batch.clone()).or_default();
         let kept = locked(&self.handle).take();
@@ -191,14 +214,13 @@ impl Observer for Progress {
     fn observe(&self, event: &Event<'_>) {
         match event {
             Event::Planned { requests, bytes } => self.tell(&format!(
-                "read {requests} requests, {} to send",
+                "read {}, {} to send",
+                words::count(*requests, "request", "requests"),
                 size(*bytes)
             )),
             Event::Staging { bytes, .. } => self.tell(&format!("sending {}", size(*bytes))),
             Event::Creating { .. } => self.tell("creating the batch"),
-            Event::Doubt { .. } => self.warn(
-                "no response to the create call; searching for the batch before creating another",
-            ),
+            Event::Doubt { label, patience } => self.searching(label, *patience),
             Event::Created { batch, found, .. } => self.created(batch, *found),
             Event::Polled { snapshot, .. } => {
                 if let Some(text) = self.of_several(snapshot) {
@@ -216,11 +238,12 @@ impl Observer for Progress {
                 self.tell(&format!("{error}; retrying in {:.1} s", wait.as_secs_f64()))
             }
             Event::Fetching { rows, bytes } if matches!(self.show, Show::Live(_)) => {
-                self.tell(&format!("reading results · {rows} rows, {}", size(*bytes)))
+                let rows = words::count(*rows, "row", "rows");
+                self.tell(&format!("reading results · {rows}, {}", size(*bytes)));
             }
             Event::Requeued { requests, attempt } => self.tell(&format!(
                 "retrying {} (attempt {attempt})",
-                crate::words::count(*requests, "request", "requests"),
+                words::count(*requests, "request", "requests"),
             )),
             Event::Following {
                 held,
@@ -230,7 +253,10 @@ impl Observer for Progress {
                 0 => format!("{held}; waiting for it"),
                 _ => format!("{held}; waiting for it · batches {ended}/{batches}"),
             }),
-            Event::Fetched { rows } => self.tell(&format!("read {rows} rows of results")),
+            Event::Fetched { rows } => {
+                let rows = words::count(*rows, "row", "rows");
+                self.tell(&format!("read {rows} of results"));
+            }
             Event::Warning { message } => self.warn(message),
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::Exit;
 use crate::terminal;
@@ -10,14 +10,21 @@ use crate::terminal;
 /// Parts of the command that end themselves on a signal, and print how to continue.
 static HANDLING: AtomicUsize = AtomicUsize::new(0);
 
-/// Proof that a part of the command ends itself on a signal, until it is dropped.
+/// Proof that a part of the command ends itself on a signal, until it is dropped. It hears every signal that
+/// comes while it exists, also one that comes while nothing waits for it.
 #[derive(Debug)]
-pub(crate) struct Handling(());
+pub(crate) struct Handling(Signals);
 
 impl Handling {
     pub(crate) fn new() -> Self {
+        let signals = Signals::new();
         HANDLING.fetch_add(1, Ordering::Relaxed);
-        Self(())
+        Self(signals)
+    }
+
+    /// Waits for the first signal that ends the command. Dropping the future loses none.
+    pub(crate) async fn stopped(&mut self) -> (Exit, &'static str) {
+        self.0.next().await
     }
 }
 
@@ -27,36 +34,57 @@ impl Drop for Handling {
     }
 }
 
-/// Waits for the first signal that ends the command. One that was ignored when the process began, as
-/// `nohup` does with HUP, is ignored.
-pub(crate) async fn stopped() -> (Exit, &'static str) {
-    let wait = |kind: SignalKind| async move {
-        if is_ignored(kind.as_raw_value()) {
-            return std::future::pending().await;
-        }
-        match signal(kind) {
-            Ok(mut signals) => {
-                signals.recv().await;
-            }
+/// The signals that end the command. One that was ignored when the process began, as `nohup` does with HUP,
+/// is ignored.
+#[derive(Debug)]
+struct Signals {
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    /// Listens from now on.
+    fn new() -> Self {
+        let listen = |kind: SignalKind| match is_ignored(kind.as_raw_value()) {
+            true => None,
             // Without a handler the signal ends the process by itself.
-            Err(_) => std::future::pending().await,
+            false => signal(kind).ok(),
+        };
+        Self {
+            interrupt: listen(SignalKind::interrupt()),
+            terminate: listen(SignalKind::terminate()),
+            hangup: listen(SignalKind::hangup()),
         }
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => (Exit::Interrupted, "INT"),
-        () = wait(SignalKind::terminate()) => (Exit::Terminated, "TERM"),
-        () = wait(SignalKind::hangup()) => (Exit::Hangup, "HUP"),
     }
+
+    /// Waits for the next one.
+    async fn next(&mut self) -> (Exit, &'static str) {
+        tokio::select! {
+            () = received(&mut self.interrupt) => (Exit::Interrupted, "INT"),
+            () = received(&mut self.terminate) => (Exit::Terminated, "TERM"),
+            () = received(&mut self.hangup) => (Exit::Hangup, "HUP"),
+        }
+    }
+}
+
+async fn received(signals: &mut Option<Signal>) {
+    if let Some(signals) = signals
+        && signals.recv().await.is_some()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Ends the process on a signal that no part of the command handles, and on the second one in any case.
 /// Nothing stays on the screen.
 pub(crate) async fn end_process() {
-    let mut signals = 0;
+    let (mut signals, mut count) = (Signals::new(), 0);
     loop {
-        let (exit, _) = stopped().await;
-        signals += 1;
-        if HANDLING.load(Ordering::Relaxed) == 0 || signals > 1 {
+        let (exit, _) = signals.next().await;
+        count += 1;
+        if HANDLING.load(Ordering::Relaxed) == 0 || count > 1 {
             terminal::end_live();
             std::process::exit(exit as i32);
         }

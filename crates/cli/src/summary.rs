@@ -38,7 +38,7 @@ pub(crate) struct Summary {
     run: Option<String>,
     /// The state folder, where the run is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<String>,
+    state_dir: Option<String>,
     pub(crate) output: String,
     elapsed_seconds: f64,
     emulated: bool,
@@ -179,7 +179,7 @@ impl Summary {
                 .filter_map(|batch| FailedBatch::of(batch))
                 .collect(),
             run: run.map(str::to_owned),
-            state: None,
+            state_dir: None,
             output: output.to_owned(),
             elapsed_seconds: 0.0,
             emulated,
@@ -190,7 +190,7 @@ impl Summary {
 
     /// The same with the state folder in which the run is recorded.
     pub(crate) fn with_state(mut self, folder: Option<&std::path::Path>) -> Self {
-        self.state = folder.map(|folder| folder.display().to_string());
+        self.state_dir = folder.map(|folder| folder.display().to_string());
         self
     }
 
@@ -262,6 +262,19 @@ impl Summary {
         }
     }
 
+    /// Returns the exit code for one batch that has ended. Rows without a handle name only what was answered, so
+    /// that the provider's counts say how much was asked.
+    pub(crate) fn exit_of_batch(&self, batch: &BatchSnapshot) -> Exit {
+        let is_short = match batch.counts.total {
+            Some(total) => self.usable < total,
+            None => batch.status != BatchStatus::Completed,
+        };
+        match is_short || batch.status == BatchStatus::Failed || self.usable < self.requests {
+            true => Exit::Unusable,
+            false => Exit::Usable,
+        }
+    }
+
     /// Lines about what went wrong with whole batches, and with rows that never came.
     pub(crate) fn troubles(&self) -> Vec<String> {
         let failed = self.failures.iter().flat_map(FailedBatch::lines);
@@ -287,8 +300,13 @@ impl Summary {
             row(
                 "billed",
                 format!(
-                    "{} answers ({} superseded), {}",
+                    "{} {} ({} superseded), {}",
                     number(billed.answers),
+                    if billed.answers == 1 {
+                        "answer"
+                    } else {
+                        "answers"
+                    },
                     number(billed.superseded),
                     tokens(&billed.usage)
                 ),

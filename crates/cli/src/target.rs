@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::exit::Failure;
+use crate::terminal;
 
 /// The place that outcomes are written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +135,13 @@ impl Target {
         })
     }
 
+    /// Keeps everything but outcomes off standard output, where outcomes go there.
+    pub(crate) fn keep_stdout(&self) {
+        if *self == Self::Standard {
+            terminal::keep_stdout_for_outcomes();
+        }
+    }
+
     /// The path for people.
     pub(crate) fn shown(&self) -> String {
         match self {
@@ -166,8 +174,18 @@ pub(crate) fn exists(path: &Path) -> Failure {
         .hint("choose another path with -o, or overwrite it with --force")
 }
 
-/// Refuses a target that is one of the files that the command reads, under whatever name.
+/// Refuses an output that is one of the files that the command reads, under whatever name.
 pub(crate) fn distinct(target: &Target, read: &[(&str, &Path)]) -> Result<(), Failure> {
+    distinct_as(target, "output", "-o", read)
+}
+
+/// Refuses a target, by what it is and the flag that names it, as [`distinct`] does.
+pub(crate) fn distinct_as(
+    target: &Target,
+    role: &str,
+    flag: &str,
+    read: &[(&str, &Path)],
+) -> Result<(), Failure> {
     let Some(output) = target.facts() else {
         return Ok(());
     };
@@ -183,10 +201,10 @@ pub(crate) fn distinct(target: &Target, read: &[(&str, &Path)]) -> Result<(), Fa
         let is_same = |facts: Metadata| (facts.dev(), facts.ino()) == (output.dev(), output.ino());
         if facts.is_some_and(is_same) {
             return Err(Failure::usage(format!(
-                "the output is the same file as {what} {}",
+                "the {role} is the same file as {what} {}",
                 path.display()
             ))
-            .hint("choose another path with -o"));
+            .hint(format!("choose another path with {flag}")));
         }
     }
     Ok(())

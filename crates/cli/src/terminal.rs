@@ -162,35 +162,98 @@ impl io::Write for Log {
     }
 }
 
-/// A table without lines, whose cells are one line each.
-#[derive(Debug)]
-pub(crate) struct Table(comfy_table::Table);
+/// A table without lines, whose cells are one line each. One that is wider than the terminal is printed as a
+/// block of lines for each row, so that no cell is cut or broken.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    names: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
 
 impl Table {
     /// Returns a table without a header.
     pub(crate) fn new() -> Self {
-        let mut table = comfy_table::Table::new();
-        table.load_style(NOTHING);
-        Self(table)
+        Self::default()
     }
 
     /// Returns a table with names of columns.
     pub(crate) fn with_header<const N: usize>(names: [&str; N]) -> Self {
-        let mut table = Self::new();
-        table.0.set_header(names);
-        table
+        Self {
+            names: names.map(str::to_owned).into(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row.
     pub(crate) fn row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) {
-        let cells = cells.into_iter();
-        self.0
-            .add_row(cells.map(|cell| plain(cell.as_ref())).collect::<Vec<_>>());
+        let cells = cells.into_iter().map(|cell| plain(cell.as_ref()));
+        self.rows.push(cells.collect());
     }
+
+    /// The table, or its rows one below the other where it is wider than so many columns.
+    fn within(&self, columns: usize) -> String {
+        let across = styled(&self.names, &self.rows);
+        let is_wide = |line: &str| line.chars().count() > columns;
+        if self.names.is_empty() || !across.lines().any(is_wide) {
+            return across;
+        }
+        let blocks = self.rows.iter().map(|row| {
+            let named = self.names.iter().zip(row);
+            let said = named.filter(|(_, cell)| !cell.is_empty());
+            let lines: Vec<_> = said
+                .map(|(name, cell)| vec![name.clone(), cell.clone()])
+                .collect();
+            styled(&[], &lines)
+        });
+        blocks.collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+/// Cells in columns.
+fn styled(names: &[String], rows: &[Vec<String>]) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_style(NOTHING);
+    if !names.is_empty() {
+        table.set_header(names);
+    }
+    table.add_rows(rows);
+    // Spaces that fill the last column only make lines wider.
+    let text = table.to_string();
+    let lines = text.lines().map(str::trim_end);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Columns of the terminal that standard output is; 80 where it is none.
+fn columns() -> usize {
+    let width = comfy_table::Table::new().width();
+    width.map_or(80, |width| usize::from(width).max(20))
 }
 
 impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
+        f.write_str(&self.within(columns()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_is_too_wide_is_printed_row_by_row_and_no_cell_is_broken() {
+        let mut table = Table::with_header(["run", "name", "output"]);
+        let path = "/a/path/that/is/as/long/as/paths/are/out.jsonl";
+        table.row(["r-1", "mine", path]);
+        table.row(["r-2", "", "out\n2"]);
+        let across = table.within(80);
+        assert_eq!(across.lines().count(), 3, "{across}");
+        let blocks = table.within(56);
+        assert!(
+            blocks.lines().all(|line| line.chars().count() <= 56),
+            "{blocks}"
+        );
+        assert_eq!(blocks.lines().count(), 6, "{blocks}");
+        assert!(blocks.contains(path), "{blocks}");
+        assert_eq!(blocks.matches("name").count(), 1, "{blocks}");
     }
 }

@@ -40,6 +40,14 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
+/// A wait in whole minutes, or in seconds where it is shorter than two minutes.
+pub(crate) fn wait(wait: Duration) -> String {
+    match wait.as_secs_f64().ceil() as u64 {
+        seconds @ ..120 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds.div_ceil(60)),
+    }
+}
+
 /// A number with commas between its thousands.
 pub(crate) fn number(number: u64) -> String {
     let digits = number.to_string();
@@ -90,6 +98,14 @@ mod tests {
         let said = [0, 999, 1_000, 12_345, 123_456, 1_234_567].map(number);
         let wanted = ["0", "999", "1,000", "12,345", "123,456", "1,234,567"];
         assert_eq!(said, wanted);
+    }
+
+    #[test]
+    fn a_wait_is_never_said_shorter_than_it_is() {
+        let said = [0, 1, 118_500, 120_000, 900_000, 901_000]
+            .map(Duration::from_millis)
+            .map(wait);
+        assert_eq!(said, ["0 s", "1 s", "119 s", "2 min", "15 min", "16 min"]);
     }
 
     #[test]

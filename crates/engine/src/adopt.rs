@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use futures::TryStreamExt as _;
 use lmbatch_core::{
     BatchId, BatchSnapshot, BatchStatus, CreateProof, Cursor, Error, ErrorKind, Label, Nonce,
-    Proof, Remnant, Result, RunRecord, ShardRecord, ShardState, Upload,
+    Proof, Remnant, Result, Retry, RunRecord, ShardRecord, ShardState, Upload,
 };
 
 use crate::engine::Engine;
@@ -234,6 +234,7 @@ impl Engine {
             if !snapshot.status.is_terminal() {
                 return Err(Error::new(ErrorKind::Timeout)
                     .with_message("the batch has not ended, and only its results tell whose requests it holds")
+                    .with_retry(Retry::Temporary)
                     .with_batch(batch.clone()));
             }
             let survey = self.survey(batch, &plan.nonce, plan.requests).await?;

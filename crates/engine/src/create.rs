@@ -365,6 +365,7 @@ impl Engine {
             .await?;
         self.tell(&Event::Doubt {
             label: &intent.label,
+            patience: self.doubt.patience(),
         });
         match self.search(intent, noted).await? {
             Searched::Found(created) => return Ok(Some(created)),

@@ -103,7 +103,7 @@ pub(crate) fn draft(
             return Err(error.into());
         }
     }
-    draft.finish()
+    draft.finish(source.unit())
 }
 
 fn written(error: std::io::Error) -> Error {
@@ -292,10 +292,10 @@ impl Draft<'_> {
         self.bad.note(BadRequest { place, id, reason });
     }
 
-    fn finish(mut self) -> Result<Drafted, PlanError> {
+    fn finish(mut self, unit: &str) -> Result<Drafted, PlanError> {
         let bad = &mut self.bad;
         let duplicates = self.seen.duplicates(|first, place| {
-            let reason = format!("the id is used before, at number {first}");
+            let reason = format!("the id is the same as that of {unit} {first}");
             let id = None;
             bad.note(BadRequest { place, id, reason });
         });

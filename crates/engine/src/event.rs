@@ -48,10 +48,12 @@ pub enum Event<'a> {
         /// Our mark.
         label: &'a Label,
     },
-    /// It is not known whether the create was accepted; we look.
+    /// It is not known whether the create was accepted: its batch is searched for before anything else is sent.
     Doubt {
-        /// Our mark.
+        /// Label of the batch.
         label: &'a Label,
+        /// Longest time over which the batch is searched for, its calls not counted.
+        patience: Duration,
     },
     /// The batch exists.
     Created {

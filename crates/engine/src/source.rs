@@ -9,6 +9,11 @@ pub trait RequestSource: Send {
     /// Hands the next request to `visit`, or returns `false` at the end. An error means that the
     /// rest cannot be read; a request that is merely bad is handed on as such.
     fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error>;
+
+    /// Returns the word for the places of requests in messages: "number" by default, "line" for a file of lines.
+    fn unit(&self) -> &'static str {
+        "number"
+    }
 }
 
 /// One request of a source, or why it is none.

@@ -301,7 +301,7 @@ async fn bad_requests_are_all_named_and_nothing_is_sent() {
         "4 requests are not valid",
         "number 2: the id is empty",
         "no/such.png cannot be read",
-        "number 4: the id is used before, at number 1",
+        "number 4: the id is the same as that of number 1",
         "number 5: there are no messages",
     ] {
         assert!(text.contains(part), "{part}: {text}");

@@ -345,7 +345,7 @@ impl Exchange {
             Ok(response) => {
                 let reply = Reply::new(response, self.operation, provider, rules);
                 let reply = match self.method == Method::GET {
-                    true => reply.to_get(),
+                    true => reply.after_get(),
                     false => reply,
                 };
                 tracing::debug!(method = %self.method, %path, status = reply.status(), request_id = reply.request_id(), "exchange");
@@ -398,7 +398,7 @@ impl Exchange {
             }
             let about = (operation, &provider);
             let response = answer_to(request, &Meter::new(0), &inner.rules, about).await?;
-            reply = Reply::new(response, operation, provider.clone(), &inner.rules).to_get();
+            reply = Reply::new(response, operation, provider.clone(), &inner.rules).after_get();
             at = target;
         }
         Ok(reply)

@@ -55,7 +55,7 @@ impl Reply {
     }
 
     /// The same as the answer to a GET.
-    pub(crate) fn to_get(self) -> Self {
+    pub(crate) fn after_get(self) -> Self {
         Self {
             reads: true,
             ..self

@@ -5,10 +5,10 @@ use lmbatch_core::{BatchId, ErrorKind, Label, Nonce, RunRecord};
 use lmbatch_engine::{Engine, Plan};
 
 use super::state::{self, Notes};
-use super::{connect, default_output};
+use super::{connect, default_output, warning};
 use crate::args::AdoptArgs;
 use crate::exit::{Exit, Failure};
-use crate::{input, model, next, output, providers, settings, terminal};
+use crate::{input, model, next, output, providers, settings, terminal, words};
 
 /// What the command names.
 enum Named {
@@ -76,7 +76,7 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     output::check(&path, false)?;
     let named = Named::of(&args.batches)?;
     let provider = connect(model.provider, &args.connection, route)?;
-    let engine = Engine::new(provider).with_batch_limit(args.limit.limit());
+    let engine = warning(Engine::new(provider)).with_batch_limit(args.limit.limit());
     let engine = state::rebuilding(engine, &args.state).await?;
     let wanted = named.nonce(&engine).await?;
     if let Some(run) = known(&engine, &wanted).await? {
@@ -117,19 +117,23 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
         }
     };
     terminal::say(&format!(
-        "{taken} of {batches} batches are taken into run {}; go on with:\n  {}",
+        "{taken} of {} taken into run {}; to continue:\n  {}",
+        words::count(u64::from(batches), "batch", "batches"),
         run.id,
         next::on_runs(["resume", &run.id])
     ));
-    if matches!(named, Named::Batches(_)) {
-        terminal::say(&format!(
-            "proved: the batches are of one run, and hold as many requests, under the same numbers, as {} makes",
-            args.input.display()
-        ));
-        terminal::say(
-            "not proved: that its text, order and options are those that were sent; no provider shows them",
-        );
+    let input = args.input.display();
+    match named {
+        Named::Batches(_) => terminal::say(&format!(
+            "proved: the batches are of one run, and hold as many requests, under the same numbers, as {input} makes"
+        )),
+        Named::Label(_) => terminal::say(&format!(
+            "proved: the batches carry the labels of the run, and hold as many requests as {input} makes, where the provider counts them"
+        )),
     }
+    terminal::say(
+        "not proved: that its text, order and options are those that were sent; no provider shows them",
+    );
     if taken < batches {
         terminal::say(
             "the others do not exist at the provider: resume creates them, and they are paid for",
@@ -162,17 +166,16 @@ async fn taken(
 }
 
 fn refused(error: lmbatch_core::Error, provider: &str) -> Failure {
-    let exit = match error.kind() {
-        ErrorKind::InvalidInput => Exit::Usage,
-        ErrorKind::Timeout => Exit::Unfinished,
-        _ => Exit::Failed,
-    };
-    let failure = Failure {
-        exit,
-        ..error.into()
-    };
+    let is_mismatch = error.kind() == ErrorKind::InvalidInput;
+    let mut failure = Failure::from(error);
+    if is_mismatch {
+        // What was named does not fit, and nothing was sent.
+        failure.exit = Exit::Usage;
+    }
+    let first = failure.hint.take().map(|hint| format!("{hint}; "));
     failure.hint(format!(
-        "a batch is read by its id: {}",
+        "{}a batch is read by its id: {}",
+        first.unwrap_or_default(),
         next::command(["retrieve", "BATCH", "-p", provider, "-o", "OUTPUT"])
     ))
 }

@@ -1,7 +1,7 @@
 //! `lmbatch audit`: one outcome for each request, and every answer that is billed.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::Path;
 
 use lmbatch_core::{BatchId, TokenUsage};
@@ -48,7 +48,7 @@ pub(crate) async fn audit(args: ShowArgs) -> Result<Exit, Failure> {
     }
     let accounts = engine.accounts(&run).await?;
     let version = written::version(&run, notes.raw);
-    let (lines, file) = output(&notes.output, &written::recorded(&run), &version);
+    let (lines, file) = output(&notes.output, &written::recorded(&run), &version)?;
     let audit = Audit {
         requests: u64::from(run.requests),
         outcomes,
@@ -266,27 +266,39 @@ fn model_table(models: &BTreeMap<String, Answers>) -> String {
     table.to_string()
 }
 
-/// Lines of an output file, and its comparison with what the run has written.
+/// Lines of an output file, and its comparison with what the run has written. Neither where there is no file.
 fn output(
     path: &Path,
     outputs: &[written::Written],
     version: &str,
-) -> (Option<u64>, Option<Found>) {
-    let Ok(Target::File { path, exists: true }) = Target::of(path) else {
-        return (None, None);
+) -> Result<(Option<u64>, Option<Found>), Failure> {
+    let path = match Target::of(path) {
+        Ok(Target::File { path, exists: true }) => path,
+        // Standard output, pipes and devices hold nothing that can be compared.
+        Ok(_) => return Ok((None, None)),
+        Err(failure) => match std::fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, None)),
+            _ => return Err(Failure::failed(failure.message)),
+        },
+    };
+    let unread = |error: io::Error| {
+        Failure::failed(format!(
+            "output file {} cannot be read: {error}",
+            path.display()
+        ))
     };
     let found = match outputs {
         [] => None,
-        outputs => written::compare(&path, outputs, version).ok(),
+        outputs => Some(written::compare(&path, outputs, version).map_err(unread)?),
     };
-    (lines(&path), found)
+    Ok((Some(lines(&path).map_err(unread)?), found))
 }
 
-fn lines(path: &Path) -> Option<u64> {
-    let file = std::fs::File::open(path).ok()?;
+fn lines(path: &Path) -> io::Result<u64> {
+    let file = std::fs::File::open(path)?;
     let mut count = 0;
     for line in BufReader::new(file).split(b'\n') {
-        count += u64::from(!line.ok()?.is_empty());
+        count += u64::from(!line?.is_empty());
     }
-    Some(count)
+    Ok(count)
 }

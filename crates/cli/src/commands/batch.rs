@@ -6,9 +6,9 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use lmbatch_core::{BatchHandle, BatchId, BatchSnapshot, WireId, format_time};
 use lmbatch_engine::{Engine, Finished};
 
-use super::{appear, clock, connect, write};
+use super::{appear, clock, connect, warning, write};
 use crate::args::{
-    BatchArgs, CancelArgs, ListArgs, MaxFailed, OneRunArgs, RetrieveArgs, ShowArgs, StatusArgs,
+    BatchArgs, CancelArgs, ListArgs, OneRunArgs, RetrieveArgs, ShowArgs, StatusArgs,
 };
 use crate::exit::{Exit, Failure};
 use crate::output::Origin;
@@ -25,7 +25,8 @@ fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Fail
         ));
     };
     let provider = model::find(name)?;
-    let engine = Engine::new(connect(provider, &args.connection, provider.routes()[0])?);
+    let provider_of_batch = connect(provider, &args.connection, provider.routes()[0])?;
+    let engine = warning(Engine::new(provider_of_batch));
     Ok((provider, engine, BatchId::new(args.batch.as_str())))
 }
 
@@ -211,7 +212,7 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
         );
         terminal::say(&format!("  {}", crate::next::on_runs(adopt)));
     }
-    Ok(summary.exit(MaxFailed::Requests(0)))
+    Ok(summary.exit_of_batch(finished.snapshot()))
 }
 
 /// Whether the first outcome bears an id that lmbatch made.

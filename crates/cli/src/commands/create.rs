@@ -12,6 +12,22 @@ use crate::progress::Progress;
 use crate::target::{self, Target};
 use crate::{input, model, providers, settings, terminal};
 
+/// The place of the handle, decided before anything is sent.
+fn handle_target(path: &Path, force: bool) -> Result<Target, Failure> {
+    let elsewhere = |failure: Failure| {
+        let message = failure.message.replacen("output ", "--handle: ", 1);
+        Failure::usage(message).hint("choose another path with --handle")
+    };
+    let target = Target::of(path).map_err(elsewhere)?;
+    if !force && matches!(target, Target::File { exists: true, .. }) {
+        let message = format!("handle file {} already exists", path.display());
+        return Err(Failure::usage(message)
+            .hint("choose another path with --handle, or overwrite it with --force"));
+    }
+    target.probe().map_err(elsewhere)?;
+    Ok(target)
+}
+
 pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
     let options = settings::options(&args.settings)?;
@@ -22,7 +38,7 @@ pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
             "--handle: it must be kept in a file; the batch id goes to standard output",
         ));
     }
-    let target = target::check(&handle, args.force)?;
+    let target = handle_target(&handle, args.force)?;
     let Target::File { path: file, .. } = &target else {
         return Err(Failure::usage(format!(
             "--handle: {} is no file; the handle must be kept in one",
@@ -31,7 +47,7 @@ pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
     };
     let mut read = vec![("the input", args.input.as_path())];
     read.extend(args.settings.reads());
-    target::distinct(&target, &read)?;
+    target::distinct_as(&target, "handle", "--handle", &read)?;
     let route = providers::route(model.provider, args.settings.route.as_deref())?;
     let provider = connect(model.provider, &args.connection, route)?;
     let progress = Arc::new(Progress::new(false));

@@ -8,8 +8,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use comfy_table::Table;
-use comfy_table::presets::NOTHING;
 use lmbatch_core::{
     BatchSnapshot, BatchStatus, Label, Nonce, Remnant, RunRecord, ShardState, Upload,
 };
@@ -19,6 +17,7 @@ use super::state;
 use super::{clock, connect, purge};
 use crate::args::DoctorArgs;
 use crate::exit::{Exit, Failure};
+use crate::terminal::Table;
 use crate::{model, next, terminal, words};
 
 /// Most batches without a label whose first row is read: two calls each.
@@ -212,22 +211,20 @@ async fn clean(engine: &Engine, args: &DoctorArgs, found: &mut Findings) -> Resu
             }
         }
     }
-    terminal::say(&format!("{gone} files are deleted"));
+    let files = words::count(gone, "file is", "files are");
+    terminal::say(&format!("{files} deleted"));
     Ok(())
 }
 
 fn table<'a>(batches: impl IntoIterator<Item = &'a BatchSnapshot>) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_header(["batch", "label", "status", "requests", "created"]);
+    let mut table = Table::with_header(["batch", "label", "status", "requests", "created"]);
     for snapshot in batches {
         let label = snapshot.label.as_ref().map(ToString::to_string);
         let total = snapshot.counts.total.map(|total| total.to_string());
-        table.add_row([
-            terminal::plain(snapshot.id.as_str()),
-            terminal::plain(&label.unwrap_or_default()),
-            terminal::plain(snapshot.status.as_str()),
+        table.row([
+            snapshot.id.to_string(),
+            label.unwrap_or_default(),
+            snapshot.status.to_string(),
             total.unwrap_or_default(),
             snapshot.created_at.map(words::time).unwrap_or_default(),
         ]);
@@ -339,17 +336,14 @@ fn recognised(recognised: &Recognised, provider: &str) {
 }
 
 fn files(uploads: &[Found]) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_header(["file", "label", "size", "uploaded"]);
+    let mut table = Table::with_header(["file", "label", "size", "uploaded"]);
     for Found { upload, .. } in uploads {
         let (Remnant::File(name), bytes) = (&upload.remnant, upload.bytes) else {
             continue;
         };
-        table.add_row([
-            terminal::plain(name),
-            terminal::plain(upload.label.as_str()),
+        table.row([
+            name.to_string(),
+            upload.label.to_string(),
             bytes.map(words::bytes).unwrap_or_default(),
             upload.created_at.map(words::time).unwrap_or_default(),
         ]);

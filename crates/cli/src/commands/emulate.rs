@@ -9,11 +9,11 @@ use crate::signals::Handling;
 use crate::terminal;
 
 pub(crate) async fn emulate(addr: SocketAddr) -> Result<Exit, Failure> {
+    // A signal is the usual end.
+    let mut handling = Handling::new();
     let emulator = Emulator::builder().addr(addr).start().await;
     let mut emulator =
         emulator.map_err(|error| Failure::failed(format!("cannot listen on {addr}: {error}")))?;
-    // Ctrl-C is the usual end.
-    let _handling = Handling::new();
     for (name, value) in emulator.environment() {
         terminal::out(&format!("export {name}={value}"));
     }
@@ -23,7 +23,7 @@ pub(crate) async fn emulate(addr: SocketAddr) -> Result<Exit, Failure> {
     ));
     tokio::select! {
         () = emulator.wait() => {}
-        _ = tokio::signal::ctrl_c() => {}
+        _ = handling.stopped() => {}
     }
     Ok(Exit::Usable)
 }

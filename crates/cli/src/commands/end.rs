@@ -1,11 +1,11 @@
 //! The end of a command on a run: outcomes, a run that is still in progress, or a failure.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch_core::{Error, ErrorKind, Result as CoreResult, RunRecord, ShardRecord, ShardState};
-use lmbatch_engine::{Engine, Finished, Left};
+use lmbatch_engine::{Engine, Finished, Left, RunOptions};
 use serde_json::{Value, json};
 
 use super::state::{self, Notes};
@@ -14,7 +14,7 @@ use crate::args::{Cleanup, ReportArgs};
 use crate::exit::{Exit, Failure};
 use crate::output::Origin;
 use crate::progress::Progress;
-use crate::signals::{self, Handling};
+use crate::signals::Handling;
 use crate::sink::{Place, Replace};
 use crate::summary::Summary;
 use crate::target::{self, Target};
@@ -36,6 +36,23 @@ pub(crate) struct Going {
     pub(crate) patience: Patience,
     /// Whether the record is only read: nothing is noted, and nothing deleted at the provider.
     pub(crate) only_reads: bool,
+    /// Whether the notes are those of the run's record. Where another process may have advanced the run since
+    /// they were read, they are read again.
+    pub(crate) notes_of_record: bool,
+    /// Another output than that of the run's record. The record names it once it is written.
+    pub(crate) moved_to: Option<PathBuf>,
+}
+
+impl Going {
+    /// Returns the options with the time that is left of `--timeout`, which bounds the whole command.
+    pub(crate) fn remaining(&self, engine: &Engine, options: RunOptions) -> RunOptions {
+        let spent = engine.clock().elapsed().saturating_sub(self.start);
+        let deadline = options.deadline.map(|all| all.saturating_sub(spent));
+        RunOptions {
+            deadline,
+            ..options
+        }
+    }
 }
 
 /// How long a command waits for its run.
@@ -55,6 +72,7 @@ pub(crate) fn place(going: &Going, run: &RunRecord, will_change: bool) -> Result
     let (notes, force) = (&going.notes, going.report.force);
     let target = Target::of(&notes.output)?;
     target::distinct(&target, &read_by(notes))?;
+    target.keep_stdout();
     let mut place = Place::new(target, force);
     let Target::File { path, exists: true } = &place.target else {
         place.target.probe()?;
@@ -92,10 +110,10 @@ pub(crate) async fn until_stopped(
     place: Place,
     work: impl Future<Output = CoreResult<Finished>>,
 ) -> Result<Exit, Failure> {
-    let handling = Handling::new();
+    let mut handling = Handling::new();
     let finished = tokio::select! {
         finished = work => finished,
-        (exit, name) = signals::stopped() => {
+        (exit, name) = handling.stopped() => {
             going.progress.finish();
             match next_command(going) {
                 Some(command) => {
@@ -116,10 +134,19 @@ pub(crate) async fn until_stopped(
 
 /// The end of a command whose run did not end: in progress, or in error.
 async fn stopped_short(going: &Going, engine: &Engine, error: Error) -> Result<Exit, Failure> {
-    let Some(run) = recorded(going, engine).await else {
-        return Err(error.into());
+    let (run, shards) = match recorded_shards(going, engine).await {
+        Ok(Some(read)) => read,
+        Ok(None) => return Err(error.into()),
+        // What ended the run comes first; a record that cannot be read says no more about it.
+        Err(unread) => {
+            let failure = Failure::from(unread);
+            terminal::warn(&format!("the record cannot be read: {}", failure.message));
+            return Err(match going.progress.run() {
+                Some(run) => Failure::from(error).of_run(&run),
+                None => error.into(),
+            });
+        }
     };
-    let shards = engine.ledger().shards(&run.id).await.unwrap_or_default();
     let is_waiting = error.kind() == ErrorKind::Timeout
         && error.http_status().is_none()
         && error.retry() == lmbatch_core::Retry::Permanent;
@@ -131,9 +158,7 @@ async fn stopped_short(going: &Going, engine: &Engine, error: Error) -> Result<E
     if is_refused(&shards) && failure.exit == Exit::Failed {
         note_failure(engine, &run, &failure).await;
         let cause = first.map_or_else(String::new, |hint| format!("{hint}; "));
-        return Err(failure.hint(format!(
-            "{cause}no batch was created; fix the cause and run the command again"
-        )));
+        return Err(failure.hint(format!("{cause}{}", after_refusal(&run))));
     }
     let first = first.map_or_else(String::new, |hint| format!("{hint}; then "));
     let command = next::on_runs(["resume", &run.id]);
@@ -141,18 +166,20 @@ async fn stopped_short(going: &Going, engine: &Engine, error: Error) -> Result<E
 }
 
 /// Reports a run that continues at the provider.
-fn in_progress(going: &Going, run: &RunRecord, shards: &[ShardRecord]) -> Exit {
+pub(crate) fn in_progress(going: &Going, run: &RunRecord, shards: &[ShardRecord]) -> Exit {
     let requests = u64::from(run.requests);
     let done = requests.saturating_sub(shards.iter().map(|shard| open(going, shard)).sum());
     let next = next::on_runs(["resume", &run.id]);
     let batches: Vec<&str> = shards.iter().filter_map(batch).collect();
     if going.report.json {
         terminal::json(&json!({
-            "format": 1, "run": run.id, "name": run.name, "state": "running", "requests": requests,
-            "done": done, "batches": batches, "output": going.notes.output, "next": next,
+            "format": 1, "run": run.id, "name": run.name, "state": "running",
+            "state_dir": state::used(), "requests": requests, "done": done, "batches": batches,
+            "output": going.notes.output, "next": next,
         }));
     }
     if going.patience == Patience::Detach {
+        // Those of another process that creates them count as well.
         terminal::say(&format!(
             "created {} (run {})",
             words::count(batches.len() as u64, "batch", "batches"),
@@ -209,6 +236,25 @@ pub(crate) fn is_refused(shards: &[ShardRecord]) -> bool {
     shards.iter().any(refused) && shards.iter().all(is_free)
 }
 
+/// The failure of a command that needs outcomes of a run whose create was refused.
+pub(crate) fn refused(run: &RunRecord) -> Failure {
+    let message = format!("the run {} has failed, and has no outcomes", run.id);
+    let failure = Failure::new(Exit::Failed, "refused", message).of_run(&run.id);
+    failure.hint(after_refusal(run))
+}
+
+/// What to do about a run whose create was refused. An unnamed run is replaced by the next command on its input.
+pub(crate) fn after_refusal(run: &RunRecord) -> String {
+    let mut text = "no batch was created; fix the cause and run the command again".to_owned();
+    if run.name.is_some() {
+        text.push_str(&format!(
+            "; where that changes its input or options, delete this run first: {}",
+            next::on_runs(["purge", &run.id, "--force"])
+        ));
+    }
+    text
+}
+
 /// Keeps the reason of a refused create with the run. The failure is reported whether that works or not.
 async fn note_failure(engine: &Engine, run: &RunRecord, failure: &Failure) {
     let mut notes = run.notes.clone();
@@ -229,9 +275,25 @@ pub(crate) fn noted_failure(run: &RunRecord) -> Option<(String, Option<String>)>
 }
 
 /// The run as its record has it now.
-async fn recorded(going: &Going, engine: &Engine) -> Option<RunRecord> {
-    let id = going.progress.run()?;
-    engine.ledger().run(&id).await.ok()?
+async fn recorded(going: &Going, engine: &Engine) -> CoreResult<Option<RunRecord>> {
+    match going.progress.run() {
+        Some(id) => engine.ledger().run(&id).await,
+        None => Ok(None),
+    }
+}
+
+/// The run as its record has it now, with its batches.
+async fn recorded_shards(
+    going: &Going,
+    engine: &Engine,
+) -> CoreResult<Option<(RunRecord, Vec<ShardRecord>)>> {
+    Ok(match recorded(going, engine).await? {
+        Some(run) => {
+            let shards = engine.ledger().shards(&run.id).await?;
+            Some((run, shards))
+        }
+        None => None,
+    })
 }
 
 /// The command that continues the run, if there is a record of it.
@@ -253,7 +315,7 @@ pub(crate) async fn outcomes(
         emulated: going.emulated,
         raw: notes.raw,
     };
-    let run = recorded(going, engine).await;
+    let run = recorded(going, engine).await?;
     let batches = finished.batches();
     let summary = Summary::new(
         notes.provider.id(),
@@ -273,7 +335,11 @@ pub(crate) async fn outcomes(
         && let Some(new) = complete.written(written::version(run, notes.raw))
         && !going.only_reads
     {
-        engine.annotate(run, written::noted(run, new)).await?;
+        let mut noted = written::noted(run, new);
+        if let Some(output) = &going.moved_to {
+            noted.insert("output".into(), state::whole(output).into());
+        }
+        engine.annotate(run, noted).await?;
     }
     appear(complete).map_err(|failure| unwritten(failure, run.as_ref()))?;
     let accounts = match &run {

@@ -21,14 +21,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lmbatch_core::{BatchId, BatchProvider, Clock, Connection};
-use lmbatch_engine::{Engine, Finished};
+use lmbatch_engine::{Engine, Event, Finished};
 
 use crate::args::ConnectionArgs;
 use crate::exit::Failure;
 use crate::model::Model;
 use crate::output::{self, Origin};
 use crate::providers::{self, Provider, Route};
-use crate::signals::{self, Handling};
+use crate::signals::Handling;
 use crate::sink::{Complete, Place, Sink};
 use crate::summary::Summary;
 use crate::target::Target;
@@ -102,7 +102,7 @@ pub(crate) async fn write(
     if place.target == Target::Standard && !place.is_current {
         terminal::keep_stdout_for_outcomes();
     }
-    let _handling = Handling::new();
+    let mut handling = Handling::new();
     let mut reader = engine.outcomes(finished)?;
     let is_file = matches!(place.target, Target::File { .. });
     let stop = Arc::new(AtomicBool::new(false));
@@ -131,7 +131,7 @@ pub(crate) async fn write(
     let mut work = tokio::task::spawn_blocking(work);
     let written = tokio::select! {
         written = &mut work => written,
-        (exit, name) = signals::stopped() => {
+        (exit, name) = handling.stopped() => {
             stop.store(true, Ordering::Relaxed);
             if is_file {
                 // Its temporary file goes.
@@ -159,6 +159,15 @@ fn unwritten(is_stream: bool, doing: &str, error: std::io::Error) -> Failure {
 pub(crate) fn appear(complete: Complete) -> Result<(), Failure> {
     let appeared = complete.appear();
     appeared.map_err(|error| lmbatch_core::Error::local("naming the output", error).into())
+}
+
+/// An engine whose warnings are printed.
+pub(crate) fn warning(engine: Engine) -> Engine {
+    engine.with_observer(Arc::new(|event: &Event<'_>| {
+        if let Event::Warning { message } = event {
+            terminal::warn(message);
+        }
+    }))
 }
 
 pub(crate) fn clock() -> Arc<dyn Clock> {

@@ -19,11 +19,11 @@ use crate::{next, terminal, words};
 pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
     let folder = state::open(&args.state, true)?;
     let ledger = state::opened(folder.ledger().await?);
-    let runs = chosen(&args, &ledger).await?;
+    let chosen = chosen(&args, &ledger).await?;
     let local = args.local || !args.remote;
     let mut table = Table::with_header(["run", "started", "requests", "here", "at the provider"]);
-    for run in &runs {
-        // Another process may go on with it, and another purge may have deleted it.
+    for run in &chosen {
+        // Another process may advance it, and another purge may have deleted it.
         let claim = match ledger.claim(&run.id).await {
             _ if args.dry_run => None,
             Ok(claim) => Some(claim),
@@ -33,7 +33,15 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
             }
             Err(error) => return Err(error.into()),
         };
-        if ledger.run(&run.id).await?.is_none() {
+        // As it is now that no other process advances it: it may have been sent again since it was chosen.
+        let Some(run) = &ledger.run(&run.id).await? else {
+            continue;
+        };
+        if !may_go(&args, run) {
+            if args.run.is_some() {
+                return Err(not_ended(run));
+            }
+            terminal::say(&format!("the run {} has not ended; it stays", run.id));
             continue;
         }
         let files = files_of(&folder.spool(), run)?;
@@ -45,14 +53,19 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
         };
         let here = match (local, args.dry_run) {
             (false, _) => "stays".to_owned(),
-            (true, true) => format!("{} files, {}", files.len(), words::bytes(bytes)),
+            (true, true) => format!(
+                "{}, {}",
+                words::count(files.len() as u64, "file", "files"),
+                words::bytes(bytes)
+            ),
             (true, false) => {
                 for (path, _) in &files {
                     delete(path)?;
                 }
                 // Its files first: without its record no one would look for them.
                 ledger.forget(&run.id).await?;
-                format!("{} files deleted", files.len())
+                let files = words::count(files.len() as u64, "file", "files");
+                format!("{files} deleted")
             }
         };
         table.row([
@@ -64,7 +77,7 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
         ]);
         drop(claim);
     }
-    if runs.is_empty() {
+    if chosen.is_empty() {
         terminal::say("no run is that old");
         return Ok(Exit::Usable);
     }
@@ -80,24 +93,34 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
 async fn chosen(args: &PurgeArgs, ledger: &SqliteLedger) -> Result<Vec<RunRecord>, Failure> {
     if let Some(wanted) = &args.run {
         let run = state::find(ledger, wanted).await?;
-        if run.finished || args.force {
-            return Ok(vec![run]);
-        }
-        return Err(Failure::usage(format!(
-            "the run {} has not ended: what its batches answer is paid for",
-            run.id
-        ))
-        .hint(format!(
-            "cancel it and fetch what there is ({}; {}), or purge it all the same with --force",
-            next::on_runs(["cancel", &run.id]),
-            next::on_runs(["resume", &run.id])
-        )));
+        return match may_go(args, &run) {
+            true => Ok(vec![run]),
+            false => Err(not_ended(&run)),
+        };
     }
     let age = args.older_than.unwrap_or_default();
     let before = clock().now().checked_sub(age);
     let is_old = |run: &RunRecord| run.created_at.is_some_and(|at| Some(at) < before);
     let runs = ledger.runs().await?.into_iter();
     Ok(runs.filter(|run| run.finished && is_old(run)).collect())
+}
+
+/// Reports whether a run may be deleted: one that has ended, or one that is named with `--force`.
+fn may_go(args: &PurgeArgs, run: &RunRecord) -> bool {
+    run.finished || args.force && args.run.is_some()
+}
+
+/// The failure to delete a run that has not ended.
+fn not_ended(run: &RunRecord) -> Failure {
+    Failure::usage(format!(
+        "the run {} has not ended: what its batches answer is paid for",
+        run.id
+    ))
+    .hint(format!(
+        "cancel it and fetch what there is ({}; {}), or purge it all the same with --force",
+        next::on_runs(["cancel", &run.id]),
+        next::on_runs(["resume", &run.id])
+    ))
 }
 
 /// Deletes what a run left at its provider; what is left then, in words.

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use lmbatch_core::{OutcomeStatus, Problem, RunRecord};
-use lmbatch_engine::{Answered, Engine};
+use lmbatch_engine::{Answered, Engine, RunOptions};
 
 use super::end::place;
-use super::resume::{again_at, open, options, unfinished};
+use super::resume::{again_at, claimed, open, options, unfinished};
 use super::state::{self, Notes};
 use crate::args::{Only, RequeueArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
@@ -25,9 +25,17 @@ pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
     }
     let ledger = state::ledger(&args.resume.state).await?;
     let run = state::find(&*ledger, &args.run).await?;
-    let (going, engine, _state) = open(&run, &args.resume).await?;
+    let (mut going, engine, _state) = open(&run, &args.resume).await?;
+    let options = options(&args.resume, false);
     // Chosen under the claim: two processes that choose the same requests would pay twice.
-    let engine = engine.claim(&run.id).await?;
+    let at_once = RunOptions {
+        once: true,
+        ..options
+    };
+    let (engine, run) = match claimed(&mut going, &engine, &run.id, at_once).await? {
+        Ok(claimed) => claimed,
+        Err(exit) => return Ok(exit),
+    };
     let place = place(&going, &run, true)?;
     if let Some(ids) = &args.ids {
         target::distinct(&place.target, &[("the ids", ids)])?;
@@ -51,7 +59,6 @@ pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
         run.id
     ));
     let run = state::find(&*ledger, &run.id).await?;
-    let options = options(&args.resume, false);
     again_at(going, &engine, &run, options, place).await
 }
 
@@ -104,7 +111,8 @@ async fn unusable(
             let text = std::fs::read_to_string(path).map_err(|error| {
                 Failure::usage(format!("--ids: {} cannot be read: {error}", path.display()))
             })?;
-            Some(text.lines().map(str::to_owned).collect())
+            let lines = text.lines().filter(|line| !line.is_empty());
+            Some(lines.map(str::to_owned).collect())
         }
         None => None,
     };
@@ -120,18 +128,40 @@ async fn unusable(
     }
     let mut reader = engine.outcomes(&finished)?;
     let mut chosen = HashSet::new();
+    let mut unknown = ids.clone().unwrap_or_default();
     while let Some(answered) = reader.next()? {
         let kind = kind(&answered);
-        let named = ids.as_ref().is_none_or(|ids| {
-            let json = answered.id.as_str();
-            let text = serde_json::from_str::<String>(json);
-            ids.contains(text.as_deref().unwrap_or(json))
-        });
+        let json = answered.id.as_str();
+        let text = serde_json::from_str::<String>(json);
+        let id = text.as_deref().unwrap_or(json);
+        unknown.remove(id);
+        let named = ids.as_ref().is_none_or(|ids| ids.contains(id));
         if named && only.is_none_or(|only| kind.is_some_and(|kind| only.contains(&kind))) {
             chosen.insert(answered.ordinal);
         }
     }
-    Ok(chosen)
+    match unknown.is_empty() {
+        true => Ok(chosen),
+        false => Err(not_of(run, &unknown)),
+    }
+}
+
+/// The failure of ids that no request of the run has.
+fn not_of(run: &RunRecord, unknown: &HashSet<String>) -> Failure {
+    /// The most ids that are named.
+    const MOST: usize = 5;
+    let count = words::count(unknown.len() as u64, "id is", "ids are");
+    let mut ids: Vec<String> = unknown.iter().map(|id| format!("{id:?}")).collect();
+    ids.sort_unstable();
+    let more = if ids.len() > MOST { ", …" } else { "" };
+    ids.truncate(MOST);
+    let ids = ids.join(", ");
+    Failure::usage(format!(
+        "--ids: {count} not of the run {}: {ids}{more}",
+        run.id
+    ))
+    .of_run(&run.id)
+    .hint("nothing was sent; the file holds one id a line, as the output has it without quotes")
 }
 
 /// Why an outcome may be wanted again.

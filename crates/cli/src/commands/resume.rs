@@ -6,13 +6,13 @@ use lmbatch_core::{ErrorKind, RunRecord};
 use lmbatch_engine::{DoubtPolicy, Engine, OnDoubt, PollingPolicy, RunOptions};
 use lmbatch_ledger::StateFolder;
 
-use super::end::{self, Going, Patience, noted_failure, outcomes, place, until_stopped};
+use super::end::{self, Going, Patience, outcomes, place, until_stopped};
 use super::state::{self, Notes};
 use super::{clock, connect};
 use crate::args::{DoubtArgs, OnDoubtArg, ReportArgs, ResumeArgs, ResumeOptions, RetrieveArgs};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
-use crate::signals::{self, Handling};
+use crate::signals::Handling;
 use crate::sink::Place;
 use crate::target;
 use crate::{next, terminal};
@@ -60,7 +60,11 @@ pub(crate) async fn retrieve(args: &RetrieveArgs) -> Result<Exit, Failure> {
     let engine = engine.with_clock(Arc::clone(&clock));
     notes.output.clone_from(&args.output);
     if !run.finished && !args.partial {
-        return Err(unfinished(&run));
+        let shards = engine.ledger().shards(&run.id).await?;
+        return Err(match end::is_refused(&shards) {
+            true => end::refused(&run),
+            false => unfinished(&run),
+        });
     }
     let finished = engine.partial(&run).await?;
     let going = Going {
@@ -74,6 +78,8 @@ pub(crate) async fn retrieve(args: &RetrieveArgs) -> Result<Exit, Failure> {
         progress: Arc::new(Progress::new(true)),
         patience: Patience::Once,
         only_reads: true,
+        notes_of_record: true,
+        moved_to: None,
     };
     going.progress.keep_run(&run.id);
     let place = Place::new(target, args.force);
@@ -101,6 +107,7 @@ pub(super) async fn open(
     args: &ResumeOptions,
 ) -> Result<(Going, Engine, StateFolder), Failure> {
     let clock = clock();
+    let start = clock.elapsed();
     let notes = Notes::read(run)?;
     let provider = connect(notes.provider, &notes.connection, notes.route)?;
     let progress = Arc::new(Progress::new(args.report.quiet));
@@ -116,10 +123,12 @@ pub(super) async fn open(
         notes,
         report: args.report.clone(),
         emulated: false,
-        start: clock.elapsed(),
+        start,
         progress,
         patience: Patience::Wait,
         only_reads: false,
+        notes_of_record: true,
+        moved_to: args.output.clone(),
     };
     Ok((going, engine, state))
 }
@@ -168,8 +177,30 @@ async fn chosen(args: &ResumeArgs) -> Result<Vec<RunRecord>, Failure> {
     }
 }
 
-/// Claims a run, waiting while another process advances it; the exit code where the command ends meanwhile.
+/// Claims a run, waiting while another process advances it, and reads it again, as that process has left it.
+/// Returns the exit code where the command ends meanwhile.
 pub(crate) async fn claimed(
+    going: &mut Going,
+    engine: &Engine,
+    run: &str,
+    options: RunOptions,
+) -> Result<Result<(Engine, RunRecord), Exit>, Failure> {
+    let engine = match held(going, engine, run, options).await? {
+        Ok(engine) => engine,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    let run = state::find(&**engine.ledger(), run).await?;
+    if going.notes_of_record {
+        going.notes = Notes::read(&run)?;
+    }
+    if let Some(output) = &going.moved_to {
+        going.notes.output.clone_from(output);
+    }
+    Ok(Ok((engine, run)))
+}
+
+/// Claims a run, waiting while another process advances it.
+async fn held(
     going: &Going,
     engine: &Engine,
     run: &str,
@@ -183,15 +214,18 @@ pub(crate) async fn claimed(
             {
                 going.progress.finish();
                 terminal::say(&format!("{error}, which creates its batches"));
-                Ok(Err(Exit::Usable))
+                let run = state::find(&**engine.ledger(), run).await?;
+                let shards = engine.ledger().shards(&run.id).await?;
+                Ok(Err(end::in_progress(going, &run, &shards)))
             }
             other => Ok(Ok(other?)),
         };
     }
-    let _handling = Handling::new();
+    let deadline = going.remaining(engine, options).deadline;
+    let mut handling = Handling::new();
     tokio::select! {
-        engine = engine.follow(run, options.deadline) => Ok(Ok(engine?)),
-        (exit, name) = signals::stopped() => {
+        engine = engine.follow(run, deadline) => Ok(Ok(engine?)),
+        (exit, name) = handling.stopped() => {
             going.progress.finish();
             terminal::say(&format!("stopped by {name}; another process advances the run {run}"));
             Ok(Err(exit))
@@ -201,24 +235,17 @@ pub(crate) async fn claimed(
 
 /// Continues a run that is known, or says that it was answered already.
 pub(crate) async fn again(
-    going: Going,
+    mut going: Going,
     engine: &Engine,
     run: &RunRecord,
-    mut options: RunOptions,
+    options: RunOptions,
 ) -> Result<Exit, Failure> {
-    let start = engine.clock().elapsed();
-    let engine = &match claimed(&going, engine, &run.id, options).await? {
-        Ok(engine) => engine,
+    let (engine, run) = match claimed(&mut going, engine, &run.id, options).await? {
+        Ok(claimed) => claimed,
         Err(exit) => return Ok(exit),
     };
-    // As another process may have left it.
-    let run = &state::find(&**engine.ledger(), &run.id).await?;
-    let waited = engine.clock().elapsed() - start;
-    options.deadline = options
-        .deadline
-        .map(|deadline| deadline.saturating_sub(waited));
-    let place = place(&going, run, false)?;
-    again_at(going, engine, run, options, place).await
+    let place = place(&going, &run, false)?;
+    again_at(going, &engine, &run, options, place).await
 }
 
 /// Continues a run whose output's place is known.
@@ -230,16 +257,13 @@ pub(crate) async fn again_at(
     place: Place,
 ) -> Result<Exit, Failure> {
     going.progress.keep_run(&run.id);
+    let options = going.remaining(engine, options);
     if !run.finished {
         if going.patience != Patience::Once {
             terminal::say(&format!("resuming run {}", run.id));
         }
         let work = engine.resume(run, options);
         return until_stopped(&going, engine, place, work).await;
-    }
-    let shards = engine.ledger().shards(&run.id).await?;
-    if end::is_refused(&shards) {
-        return Err(refused(run));
     }
     terminal::say(&format!(
         "already answered by run {}: 0 requests sent",
@@ -254,14 +278,4 @@ pub(crate) async fn again_at(
     let finished = engine.answered(run, options).await?;
     going.progress.finish();
     outcomes(&going, engine, &finished, place).await
-}
-
-/// The failure of a run whose create was refused.
-fn refused(run: &RunRecord) -> Failure {
-    let (message, said) = noted_failure(run)
-        .unwrap_or_else(|| ("the provider refused to create the batch".to_owned(), None));
-    let message = format!("the run {} failed: {message}", run.id);
-    let mut failure = Failure::new(Exit::Failed, "refused", message).of_run(&run.id);
-    failure.about.provider_message = said;
-    failure.hint("no batch was created; fix the cause and run the command again")
 }

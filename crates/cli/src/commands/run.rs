@@ -1,25 +1,24 @@
 //! `lmbatch run`: every check that needs no money first, then the run, recorded so that any process can
 //! go on with it.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lmbatch_core::{
-    AccountMatch, BatchProvider, Clock, Connection, Result as CoreResult, RunRecord,
+    AccountMatch, BatchProvider, Clock, Connection, ErrorKind, Result as CoreResult, RunRecord,
 };
 use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_engine::{
-    DoubtPolicy, Engine, Plan, PollingPolicy, RequestSource, RunOptions, Sourced,
+    Changes, DoubtPolicy, Engine, Plan, PollingPolicy, RequestSource, RunOptions, Sourced,
 };
 
 use super::end::{self, Going, Patience, until_stopped};
 use super::resume;
 use super::state::{self, Notes};
 use super::{clock, connect, default_output};
-use crate::args::{RunArgs, SettingsArgs};
+use crate::args::{Cleanup, RunArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
 use crate::progress::Progress;
@@ -30,6 +29,7 @@ use crate::{input, next, providers, settings, terminal, written};
 
 pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let clock = clock();
+    let start = clock.elapsed();
     let model = model::parse(&args.settings.model)?;
     let route = providers::route(model.provider, args.settings.route.as_deref())?;
     let path = args.output.clone();
@@ -54,6 +54,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let mut read = vec![("the input", args.input.as_path())];
     read.extend(args.settings.reads());
     target::distinct(&target, &read)?;
+    target.keep_stdout();
     let progress = Arc::new(Progress::new(args.report.quiet));
     let (_emulator, provider) = provider(&args, &notes).await?;
     let engine = engine(&args, provider, &clock, &progress);
@@ -61,7 +62,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         notes,
         report: args.report.clone(),
         emulated: args.emulate,
-        start: clock.elapsed(),
+        start,
         progress,
         patience: if args.detach {
             Patience::Detach
@@ -69,6 +70,8 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
             Patience::Wait
         },
         only_reads: false,
+        notes_of_record: false,
+        moved_to: None,
     };
     let run_options = RunOptions {
         deadline: args.timeout,
@@ -81,6 +84,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
             return empty(&going, &engine);
         };
         let place = ready(&args, &going, &engine, &model).await?;
+        let run_options = going.remaining(&engine, run_options);
         return until_stopped(&going, &engine, place, engine.run(plan, run_options)).await;
     }
     let (_state, engine) = state::durable(engine, &args.state, args.report.quiet).await?;
@@ -94,15 +98,32 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
             known(&args, &going.notes, &engine, &plan).await,
             checked.take(),
         ) {
-            (Ok(Known::Nothing), Some(checked)) => break checked,
-            (Ok(Known::Nothing), None) => {}
+            (Ok(Known::Nothing { refused, twin }), Some(checked)) => {
+                match superseded(&args, &engine, &refused).await {
+                    Ok(true) => {
+                        warn_of_twin(twin.as_deref());
+                        break checked;
+                    }
+                    // One of them is not refused any more: what is known is looked up again.
+                    Ok(false) => continue,
+                    Err(failure) => {
+                        plan.discard();
+                        return Err(failure);
+                    }
+                }
+            }
+            (Ok(Known::Nothing { .. }), None) => {}
             (Ok(Known::Same(run)), checked) => {
                 plan.discard();
                 drop(checked);
                 return resume::again(going, &engine, &run, run_options).await;
             }
-            (Ok(Known::Changed(run)), checked) => {
+            (Ok(Known::Changed { run, refused }), checked) => {
                 drop(checked);
+                if let Err(failure) = superseded(&args, &engine, &refused).await {
+                    plan.discard();
+                    return Err(failure);
+                }
                 return Box::pin(update(going, &engine, &run, plan, run_options)).await;
             }
             (Err(failure), _) => {
@@ -126,7 +147,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         .await?;
     drop(begin);
     going.progress.keep_run(&run.id);
-    let work = engine.start(run, plan, run_options);
+    let work = engine.start(run, plan, going.remaining(&engine, run_options));
     until_stopped(&going, &engine, place, work).await
 }
 
@@ -137,7 +158,15 @@ async fn ready(
     engine: &Engine,
     model: &Model,
 ) -> Result<Place, Failure> {
-    let target = target::check(&going.notes.output, args.report.force)?;
+    let target = target::check(&going.notes.output, args.report.force).map_err(|failure| {
+        let exists = Target::of(&going.notes.output);
+        match matches!(exists, Ok(Target::File { exists: true, .. })) && args.emulate {
+            true => failure.hint(
+                "emulated runs are not recorded, so that each is a new one: overwrite the output with --force, or choose another path with -o",
+            ),
+            false => failure,
+        }
+    })?;
     engine.provider().probe(&model.name).await?;
     Ok(Place::new(target, args.report.force))
 }
@@ -208,15 +237,24 @@ fn engine(
 
 /// What the record knows of what was asked for.
 enum Known {
-    Nothing,
+    /// It was not sent.
+    Nothing {
+        /// Earlier runs of its input, of which the provider refused every create: they are replaced by it.
+        refused: Vec<RunRecord>,
+        /// A run of the same requests and model under another name.
+        twin: Option<Box<RunRecord>>,
+    },
     /// It was sent before.
     Same(Box<RunRecord>),
     /// It was sent otherwise before, and is to be brought up to date.
-    Changed(Box<RunRecord>),
+    Changed {
+        run: Box<RunRecord>,
+        refused: Vec<RunRecord>,
+    },
 }
 
 /// The run that this is again: of the same name, or of the same input under the same account. One whose
-/// input has changed is only gone on with if that is asked for, since it costs money.
+/// input has changed is only advanced if that is asked for, since it costs money.
 async fn known(
     args: &RunArgs,
     notes: &Notes,
@@ -226,9 +264,16 @@ async fn known(
     // A key may have been rotated: then the run is found, and the provider says whose key it is.
     let is_other = |run: &RunRecord| engine.account_match(run) == AccountMatch::Other;
     let runs = engine.ledger().runs().await?;
-    let refused = refused(engine, &runs).await?;
-    let is_ours = |run: &RunRecord| !is_other(run) && !run.cancelled && !refused.contains(&run.id);
+    let is_ours = |run: &RunRecord| !is_other(run) && !run.cancelled;
     let is_same = |run: &RunRecord| is_ours(run) && *run.digest == *plan.digest();
+    let name = args.name.as_deref();
+    // Of a refused run nothing is paid for, and `--new` asks to pay again.
+    let mut twin = None;
+    for run in runs.iter().filter(|run| !args.new && is_same(run)) {
+        if run.name.as_deref() != name && !is_refused(engine, run).await? {
+            twin = twin.or_else(|| Some(Box::new(run.clone())));
+        }
+    }
     if let Some(name) = &args.name {
         let named = runs
             .into_iter()
@@ -246,16 +291,19 @@ async fn known(
                 "{} fetches what was answered; another name with --run sends all of it again",
                 next::on_runs(["resume", &run.id])
             ))),
-            Some(run) if refused.contains(&run.id) => Err(Failure::usage(format!(
-                "the run {name:?} ({}) failed before a batch was created",
+            Some(run) if is_same(&run) => Ok(Known::Same(run.into())),
+            Some(run) if is_refused(engine, &run).await? => Err(Failure::usage(format!(
+                "the run {name:?} ({}) is of another input, model or account, and failed before a batch was created",
                 run.id
             ))
             .hint(format!(
-                "give the new run another name with --run, or delete the failed one: {}",
-                next::on_runs(["purge", &run.id])
+                "delete it, then run the command again: {}",
+                next::on_runs(["purge", &run.id, "--force"])
             ))),
-            Some(run) if is_same(&run) => Ok(Known::Same(run.into())),
-            Some(run) if args.update && is_ours(&run) => Ok(Known::Changed(run.into())),
+            Some(run) if args.update && is_ours(&run) => Ok(Known::Changed {
+                run: run.into(),
+                refused: Vec::new(),
+            }),
             Some(run) => Err(Failure::usage(format!(
                 "the run {name:?} ({}) is of another input, model or account",
                 run.id
@@ -263,14 +311,16 @@ async fn known(
             .hint(
                 "--update sends what is new or changed; another name with --run sends all of it",
             )),
-            None => Ok(Known::Nothing),
+            None => Ok(Known::Nothing {
+                refused: Vec::new(),
+                twin,
+            }),
         };
     }
     let unnamed = || runs.iter().filter(|run| run.name.is_none());
-    if args.new {
-        return Ok(Known::Nothing);
-    }
-    if let Some(run) = unnamed().find(|run| is_same(run)) {
+    if !args.new
+        && let Some(run) = unnamed().find(|run| is_same(run))
+    {
         return Ok(Known::Same(run.clone().into()));
     }
     // The same files under the same account are the same work, of a later day.
@@ -282,61 +332,125 @@ async fn known(
             && note(run, "input").as_ref() == Some(&input)
             && note(run, "output").as_ref() == Some(&output)
     };
-    match unnamed().find(|run| is_earlier(run)) {
-        Some(run) if args.update => Ok(Known::Changed(run.clone().into())),
+    let (mut earlier, mut refused) = (None, Vec::new());
+    for run in unnamed().filter(|run| is_earlier(run)) {
+        match is_refused(engine, run).await? {
+            true => refused.push(run.clone()),
+            false => earlier = earlier.or(Some(run)),
+        }
+    }
+    match earlier {
+        _ if args.new => Ok(Known::Nothing { refused, twin }),
+        Some(run) if args.update => Ok(Known::Changed {
+            run: run.clone().into(),
+            refused,
+        }),
         Some(run) => Err(Failure::usage(format!(
             "{} or its options have changed since run {}",
             args.input.display(),
             run.id
         ))
         .hint("--update sends only what is new or changed; --new sends all of it again")),
-        None if args.update => Err(
-            Failure::usage("there is no run of this input to update").hint(format!(
-                "{} lists them; name one with --run",
-                next::on_runs(["runs"])
-            )),
-        ),
-        None => Ok(Known::Nothing),
+        None if args.update && refused.is_empty() => Err(Failure::usage(
+            "there is no run of this input to update",
+        )
+        .hint(format!(
+            "{} lists them; name one with --run",
+            next::on_runs(["runs"])
+        ))),
+        None => Ok(Known::Nothing { refused, twin }),
     }
 }
 
-/// Ids of the runs that ended since the provider refused to create any batch: they are no reason not to try
-/// again.
-async fn refused(engine: &Engine, runs: &[RunRecord]) -> CoreResult<HashSet<Box<str>>> {
-    let mut refused = HashSet::new();
-    for run in runs.iter().filter(|run| run.finished) {
-        if end::is_refused(&engine.ledger().shards(&run.id).await?) {
-            refused.insert(run.id.clone());
+/// Warns that the same requests were sent before, under another name, and are paid for again.
+fn warn_of_twin(twin: Option<&RunRecord>) {
+    let Some(run) = twin else {
+        return;
+    };
+    let named = match &run.name {
+        Some(name) => format!("run {} ({name:?})", run.id),
+        None => format!("run {}, which has no name", run.id),
+    };
+    terminal::warn(&format!(
+        "the same requests were sent to the same model by {named}; under another name they are sent, and paid for, again"
+    ));
+}
+
+/// Reports whether the provider refused to create any batch of a run, so that nothing of it can be answered.
+async fn is_refused(engine: &Engine, run: &RunRecord) -> CoreResult<bool> {
+    Ok(end::is_refused(&engine.ledger().shards(&run.id).await?))
+}
+
+/// Cancels and ends runs of which no batch was created, before the same input is sent with other options:
+/// as long as they are open, `resume --all` would send, and pay for, both. Returns false where one of them
+/// is not refused any more.
+///
+/// # Errors
+/// [`ErrorKind::Conflict`] where another process advances one of them, [`ErrorKind::OtherAccount`] where the
+/// current key may be of another account.
+async fn superseded(
+    args: &RunArgs,
+    engine: &Engine,
+    refused: &[RunRecord],
+) -> Result<bool, Failure> {
+    for run in refused {
+        match supersede(args, engine, run).await {
+            Ok(true) => terminal::say(&format!(
+                "the run {} failed before a batch was created, and is cancelled: its input is sent anew",
+                run.id
+            )),
+            Ok(false) => return Ok(false),
+            // Under this key it can be neither cancelled nor resumed.
+            Err(error) if args.new && error.kind() == ErrorKind::OtherAccount => {
+                terminal::warn(&format!("the run {} stays open: {error}", run.id));
+            }
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(refused)
+    Ok(true)
+}
+
+async fn supersede(args: &RunArgs, engine: &Engine, run: &RunRecord) -> CoreResult<bool> {
+    // Another process may be creating its batch after all.
+    let engine = engine.claim(&run.id).await?;
+    let Some(run) = engine.ledger().run(&run.id).await? else {
+        return Ok(true);
+    };
+    if !is_refused(&engine, &run).await? {
+        return Ok(false);
+    }
+    engine.cancel_run(&run).await?;
+    // Nothing is created for a cancelled run: its requests are recorded as cancelled, and it has ended.
+    let options = RunOptions {
+        once: true,
+        ..RunOptions::default()
+    };
+    engine.resume(&run, options).await?;
+    if args.report.cleanup != Cleanup::None
+        && let Err(error) = engine.clean(&run, false).await
+    {
+        terminal::warn(&format!(
+            "not everything of run {} could be deleted at the provider: {error}",
+            run.id
+        ));
+    }
+    Ok(true)
 }
 
 /// Brings a run up to date with its input: only what is new or changed is sent.
 async fn update(
-    going: Going,
+    mut going: Going,
     engine: &Engine,
     run: &RunRecord,
     plan: Plan,
     options: RunOptions,
 ) -> Result<Exit, Failure> {
-    let engine = &match resume::claimed(&going, engine, &run.id, options).await? {
-        Ok(engine) => engine,
-        Err(exit) => {
-            plan.discard();
-            return Ok(exit);
-        }
-    };
-    let place = match end::place(&going, run, true) {
-        Ok(place) => place,
-        Err(failure) => {
-            plan.discard();
-            return Err(failure);
-        }
-    };
-    let updated = engine.update(run, &plan).await;
+    let updated = updated(&mut going, engine, run, &plan, options).await;
     plan.discard();
-    let (run, changes) = updated?;
+    let (engine, run, changes, place) = match updated? {
+        Ok(updated) => updated,
+        Err(exit) => return Ok(exit),
+    };
     let mut notes = going.notes.write();
     written::carry(&run, &mut notes);
     let run = engine.annotate(&run, notes).await?;
@@ -344,7 +458,24 @@ async fn update(
         "{} unchanged, {} changed, {} new, {} gone",
         changes.unchanged, changes.changed, changes.new, changes.gone
     ));
-    resume::again_at(going, engine, &run, options, place).await
+    resume::again_at(going, &engine, &run, options, place).await
+}
+
+/// Claims a run and brings its record up to date with a plan; the exit code where the command ends meanwhile.
+async fn updated(
+    going: &mut Going,
+    engine: &Engine,
+    run: &RunRecord,
+    plan: &Plan,
+    options: RunOptions,
+) -> Result<Result<(Engine, RunRecord, Changes, Place), Exit>, Failure> {
+    let (engine, run) = match resume::claimed(going, engine, &run.id, options).await? {
+        Ok(claimed) => claimed,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    let place = end::place(going, &run, true)?;
+    let (run, changes) = engine.update(&run, plan).await?;
+    Ok(Ok((engine, run, changes, place)))
 }
 
 async fn provider(
@@ -407,6 +538,10 @@ impl<S: RequestSource> RequestSource for Noticing<S> {
             self.has_requests.store(true, Ordering::Relaxed);
         }
         Ok(has_one)
+    }
+
+    fn unit(&self) -> &'static str {
+        self.source.unit()
     }
 }
 

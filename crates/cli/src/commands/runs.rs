@@ -1,13 +1,13 @@
 //! `lmbatch runs`, `show`, and the cancel of a run, from the record.
 
 use lmbatch_core::{
-    BatchId, BatchStatus, Certainty, RunRecord, ShardRecord, ShardState, format_time,
+    BatchId, BatchStatus, Certainty, ErrorKind, RunRecord, ShardRecord, ShardState, format_time,
 };
 use lmbatch_engine::Engine;
 use serde_json::{Value, json};
 
 use super::connect;
-use super::end::{is_refused, noted_failure};
+use super::end::{after_refusal, is_refused, noted_failure};
 use super::state::{self, Notes};
 use crate::args::{CancelArgs, RunsArgs, ShowArgs};
 use crate::exit::{Exit, Failure};
@@ -105,10 +105,10 @@ pub(crate) async fn show(args: ShowArgs) -> Result<Exit, Failure> {
         return Ok(ended(&run, &shards));
     }
     terminal::out(&format!(
-        "run {} {}, {} requests to {}/{}, attempt {}",
+        "run {} {}, {} to {}/{}, attempt {}",
         run.id,
         word(&run, &shards),
-        run.requests,
+        words::count(u64::from(run.requests), "request", "requests"),
         notes.provider.id(),
         notes.model,
         run.attempt + 1
@@ -140,8 +140,8 @@ pub(crate) async fn show(args: ShowArgs) -> Result<Exit, Failure> {
     for line in reasons(&run, &shards) {
         terminal::say(&line);
     }
-    if has_failed(&run, &shards) && is_refused(&shards) {
-        terminal::say("no batch was created; fix the cause and run the command again");
+    if is_refused(&shards) && !run.cancelled {
+        terminal::say(&after_refusal(&run));
     }
     Ok(ended(&run, &shards))
 }
@@ -212,7 +212,10 @@ pub(crate) async fn cancel(args: &CancelArgs) -> Result<Exit, Failure> {
             let command = next::on_runs(["resume", &run.id]);
             terminal::say(&format!("to download completed results:\n  {command}"));
         }
-        Err(_) => terminal::say("the process that waits for the run downloads completed results"),
+        Err(error) if error.kind() == ErrorKind::Conflict => {
+            terminal::say("the process that waits for the run downloads completed results");
+        }
+        Err(error) => return Err(error.into()),
     }
     Ok(Exit::Usable)
 }

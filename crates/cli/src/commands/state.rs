@@ -9,7 +9,7 @@ use lmbatch_core::{Ledger, RunRecord};
 use lmbatch_engine::{Engine, FolderSpool};
 use lmbatch_ledger::{SqliteLedger, StateFolder};
 
-use super::offline;
+use super::{offline, warning};
 use crate::args::{ConnectionArgs, SettingsArgs, StateArgs};
 use crate::exit::{Exit, Failure};
 use crate::providers::{self, Provider, Route};
@@ -201,7 +201,8 @@ pub(crate) async fn recorded(
     let ledger = ledger(args).await?;
     let run = find(&*ledger, wanted).await?;
     let notes = Notes::read(&run)?;
-    let engine = Engine::new(offline(notes.provider, &notes.connection, notes.route)?);
+    let provider = offline(notes.provider, &notes.connection, notes.route)?;
+    let engine = warning(Engine::new(provider));
     Ok((run, notes, reading(engine, ledger, args)?))
 }
 

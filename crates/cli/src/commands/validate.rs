@@ -2,7 +2,7 @@
 
 use crate::args::ValidateArgs;
 use crate::exit::{Exit, Failure};
-use crate::{input, model, providers, settings, terminal};
+use crate::{input, model, providers, settings, terminal, words};
 
 pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
@@ -22,8 +22,9 @@ pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
     let checked = lmbatch_engine::check(&*codec, Box::new(source))
         .map_err(|error| Failure::plan(error, &name))?;
     terminal::say(&format!(
-        "{name}: {} requests are valid, {} bytes to send",
-        checked.requests, checked.bytes
+        "{name}: {} valid, {} to send",
+        words::count(checked.requests, "request is", "requests are"),
+        words::count(checked.bytes, "byte", "bytes")
     ));
     Ok(Exit::Usable)
 }

@@ -1,6 +1,7 @@
 //! Input lines into requests.
 
 mod content;
+pub(crate) mod format;
 mod line;
 mod openai;
 mod openai_parts;
@@ -127,6 +128,15 @@ impl RequestSource for JsonlSource {
             if bytes.is_empty() {
                 continue;
             }
+            if self.line == 1
+                && let Some(found) = format::other_than_json_lines(bytes)
+            {
+                visit(Sourced {
+                    place: self.line,
+                    entry: Err(bad(found)),
+                });
+                return Ok(true);
+            }
             match simdutf8::basic::from_utf8(bytes) {
                 Ok(text) => line::read(text, self.line, &self.context, visit),
                 Err(_) => visit(Sourced {
@@ -136,5 +146,9 @@ impl RequestSource for JsonlSource {
             }
             return Ok(true);
         }
+    }
+
+    fn unit(&self) -> &'static str {
+        "line"
     }
 }

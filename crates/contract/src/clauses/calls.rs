@@ -395,8 +395,11 @@ pub async fn a_200_that_does_not_confirm_a_deletion_is_no_fence(kit: &Kit) {
     }
 }
 
+/// What a proxy makes of an answer.
+type Spoil = fn(Value) -> Value;
+
 /// Ways to spoil a confirmation. One that changes nothing in a provider's confirmation proves nothing there.
-const UNCONFIRMED: [(&str, fn(Value) -> Value); 4] = [
+const UNCONFIRMED: [(&str, Spoil); 4] = [
     ("an empty object", |_| json!({})),
     (
         "an error",

@@ -500,8 +500,8 @@ async fn later_attempts_send_only_the_requests_that_were_chosen_for_the_first() 
     let other = World::new(expires());
     other.run(&ASKED).max_attempts(1).await.unwrap();
     let run = other.record().await;
-    let changed = [("a", "one"), ("b", "zwei"), ("c", "three")];
-    let plan = Box::new(Asked(changed.to_vec().into_iter()));
+    let changed = vec![("a", "one"), ("b", "zwei"), ("c", "three")];
+    let plan = Box::new(Asked(changed.clone().into_iter()));
     let plan = other.engine().plan(plan).await.unwrap();
     other
         .engine()
@@ -515,7 +515,7 @@ async fn later_attempts_send_only_the_requests_that_were_chosen_for_the_first() 
     let updated = World::new(expires());
     updated.run(&ASKED).max_attempts(1).await.unwrap();
     let run = updated.record().await;
-    let plan = Box::new(Asked(changed.to_vec().into_iter()));
+    let plan = Box::new(Asked(changed.into_iter()));
     let plan = updated.engine().plan(plan).await.unwrap();
     let (run, changes) = updated.engine().update(&run, &plan).await.unwrap();
     assert_eq!((changes.unchanged, changes.changed), (2, 1));

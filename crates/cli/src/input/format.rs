@@ -1,0 +1,71 @@
+//! Files that are not JSON Lines, known by their first line.
+
+/// The beginning of every reason that [`other_than_json_lines`] gives.
+pub(crate) const OTHER: &str = "the input is not JSON Lines: ";
+
+/// Returns why a first line is of no JSON Lines, where it shows another format.
+pub(crate) fn other_than_json_lines(line: &[u8]) -> Option<String> {
+    let found = match line {
+        [0x1f, 0x8b, ..] => "it is compressed with gzip",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "it is compressed with zstd",
+        [b'P', b'K', 3, 4, ..] => "it is a ZIP file or a spreadsheet",
+        [b'P', b'A', b'R', b'1', ..] => "it is Parquet",
+        // One line that holds the whole list, or the first line of a list.
+        [b'[', ..] => "it is a JSON array",
+        [b'{'] => "its JSON objects go over several lines",
+        [b'{', ..] => return None,
+        line if is_table(line) => "it looks like CSV",
+        _ => return None,
+    };
+    Some(format!("{OTHER}{found}"))
+}
+
+/// Reports whether a line is the header of a table: names, with commas, semicolons or tabs between them.
+fn is_table(line: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(line) else {
+        return false;
+    };
+    [',', ';', '\t'].iter().any(|separator| {
+        let mut cells = text.split(*separator);
+        let is_name = |cell: &str| {
+            let cell = cell.trim().trim_matches('"');
+            !cell.is_empty()
+                && cell
+                    .chars()
+                    .all(|c| c.is_alphanumeric() || " _-.".contains(c))
+        };
+        text.contains(*separator) && cells.all(is_name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_format_is_known_by_its_first_line() {
+        for (line, found) in [
+            (&b"id,prompt"[..], Some("CSV")),
+            (b"\"id\";\"the prompt\"", Some("CSV")),
+            (b"id\tprompt\tn", Some("CSV")),
+            (b"\x1f\x8b\x08\x00", Some("gzip")),
+            (b"\x28\xb5\x2f\xfd", Some("zstd")),
+            (b"PK\x03\x04", Some("spreadsheet")),
+            (b"PAR1\x15", Some("Parquet")),
+            (b"[", Some("array")),
+            (b"[{\"prompt\": \"a\"}]", Some("array")),
+            (b"{", Some("several lines")),
+            (b"{\"prompt\": \"a, b\"}", None),
+            (b"prompt", None),
+            (b"\xff,\xfe", None),
+            (b"", None),
+        ] {
+            let why = other_than_json_lines(line);
+            assert_eq!(why.is_some(), found.is_some(), "{line:?}");
+            assert!(
+                why.unwrap_or_default().contains(found.unwrap_or("")),
+                "{line:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! What is printed beside an error: hints that can be followed, and failures that are not passed over.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use lmbatch_tests::{Emulating, said, write_input};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+struct World {
+    emulating: Emulating,
+    home: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self {
+            emulating: Emulating::start(),
+            home: tempfile::tempdir().unwrap(),
+        };
+        world.ask(&["a", "b"]);
+        world
+    }
+
+    fn ask(&self, ids: &[&str]) {
+        let line = |id: &&str| json!({"id": id, "prompt": format!("say {id}")});
+        write_input(self.path(), ids.iter().map(line));
+    }
+
+    fn path(&self) -> &Path {
+        self.home.path()
+    }
+
+    fn at(&self, args: &[&str]) -> Output {
+        let mut command = self.emulating.command_at("openai", self.path());
+        command.env_remove("LMBATCH_LOG").args(args);
+        command.output().unwrap()
+    }
+
+    fn run(&self, more: &[&str]) -> Output {
+        let run = [
+            "run",
+            "in.jsonl",
+            "-m",
+            "openai/m",
+            "--poll-interval",
+            "20ms",
+        ];
+        self.at(&[&run[..], more].concat())
+    }
+
+    fn creates(&self) -> u64 {
+        self.emulating.bill()["creates"].as_u64().unwrap()
+    }
+}
+
+fn assert_says(output: &Output, code: i32, words: &[&str]) {
+    let told = said(output);
+    assert_eq!(output.status.code(), Some(code), "{told}");
+    for words in words {
+        assert!(told.contains(words), "{words:?}: {told}");
+    }
+}
+
+#[test]
+fn a_handle_that_cannot_be_written_is_named_with_its_flag() {
+    let world = World::new();
+    fs::write(world.path().join("there"), "x").unwrap();
+    fs::create_dir(world.path().join("folder")).unwrap();
+    for (handle, words) in [
+        ("there", "handle file there already exists"),
+        ("folder", "--handle: folder is a directory"),
+        ("in.jsonl", "handle file in.jsonl already exists"),
+    ] {
+        let created = world.at(&["create", "in.jsonl", "-m", "openai/m", "--handle", handle]);
+        assert_says(&created, 2, &[words, "choose another path with --handle"]);
+        assert!(!said(&created).contains(" -o"), "{}", said(&created));
+    }
+    let over = [
+        "create", "in.jsonl", "-m", "openai/m", "--handle", "in.jsonl", "--force",
+    ];
+    assert_says(
+        &world.at(&over),
+        2,
+        &["the handle is the same file as the input", "--handle"],
+    );
+    assert_eq!(world.creates(), 0);
+}
+
+#[test]
+fn an_output_that_cannot_be_audited_is_an_error() {
+    let world = World::new();
+    assert_says(&world.run(&["--run", "mine", "-o", "out.jsonl"]), 0, &[]);
+    assert_says(
+        &world.at(&["audit", "mine"]),
+        0,
+        &["output lines", "unchanged"],
+    );
+    let output = world.path().join("out.jsonl");
+    fs::remove_file(&output).unwrap();
+    assert_says(&world.at(&["audit", "mine"]), 0, &["OK"]);
+    fs::create_dir(&output).unwrap();
+    assert_says(
+        &world.at(&["audit", "mine"]),
+        1,
+        &["out.jsonl is a directory"],
+    );
+}
+
+#[test]
+fn a_cancel_says_that_another_process_waits_only_where_one_does() {
+    let world = World::new();
+    assert_says(&world.run(&["--run", "mine", "--detach"]), 0, &[]);
+    let shown = world.at(&["show", "mine", "--json"]);
+    let run: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let lock = format!(".lmbatch/locks/{}.lock", run["run"].as_str().unwrap());
+    fs::create_dir(world.path().join(lock)).unwrap();
+    let cancelled = world.at(&["cancel", "mine"]);
+    assert_says(&cancelled, 1, &["locking the run"]);
+    assert!(
+        !said(&cancelled).contains("process that waits"),
+        "{}",
+        said(&cancelled)
+    );
+}
+
+#[test]
+fn an_adopted_run_says_what_is_proved_and_keeps_the_code_of_an_error() {
+    let world = World::new();
+    let detached = world.run(&["--detach"]);
+    assert_says(&detached, 0, &[]);
+    let bill = world.emulating.bill();
+    let label = bill["batches"][0]["metadata"]["lmbatch"].as_str().unwrap();
+    fs::remove_dir_all(world.path().join(".lmbatch")).unwrap();
+    let adopt = ["adopt", label, "in.jsonl", "-m", "openai/m"];
+    let kind = json!({"status": {"code": 401, "body": "{}"}});
+    let fault = json!({"operation": "list", "times": 1, "kind": kind});
+    world
+        .emulating
+        .post("/_emulator/faults", &fault.to_string());
+    assert_says(
+        &world.at(&adopt),
+        1,
+        &["check OPENAI_API_KEY", "a batch is read by its id"],
+    );
+    world.ask(&["a"]);
+    assert_says(&world.at(&adopt), 2, &["this input makes"]);
+    world.ask(&["a", "b"]);
+    let words = [
+        "1 of 1 batch taken",
+        "carry the labels of the run",
+        "not proved: that its text",
+    ];
+    assert_says(&world.at(&adopt), 0, &words);
+}
+
+#[test]
+fn a_lost_create_says_at_once_how_long_it_is_searched_for() {
+    let world = World::new();
+    let fault = json!({"operation": "create", "times": 1, "kind": "reset_after"});
+    world
+        .emulating
+        .post("/_emulator/faults", &fault.to_string());
+    let run = world.run(&["--doubt-wait", "15min"]);
+    let words = [
+        "create of batch 1 got no answer: searching for it for up to 15 min",
+        "Ctrl-C ends the wait, and the search is repeated by: lmbatch resume r-",
+        "found batch",
+    ];
+    assert_says(&run, 0, &words);
+    assert_eq!(world.creates(), 1);
+}
+
+#[test]
+fn an_emulated_run_whose_output_exists_says_why_it_is_new() {
+    let world = World::new();
+    let run = ["run", "in.jsonl", "-m", "openai/m", "--emulate"];
+    assert_says(&world.at(&run), 0, &[]);
+    assert_says(
+        &world.at(&run),
+        2,
+        &["already exists", "not recorded", "--force"],
+    );
+    assert_says(&world.at(&[&run[..], &["--force"]].concat()), 0, &[]);
+}
+
+#[test]
+fn the_same_requests_under_another_name_are_warned_of_once() {
+    let world = World::new();
+    let warning = |output: &Output| {
+        said(output)
+            .matches("are sent, and paid for, again")
+            .count()
+    };
+    assert_eq!(warning(&world.run(&["-o", "1"])), 0);
+    let named = world.run(&["--run", "mine", "-o", "2"]);
+    assert_says(&named, 0, &["which has no name"]);
+    assert_eq!(warning(&named), 1, "{}", said(&named));
+    // Known, asked for again on purpose, other requests, or another model: nothing to say.
+    assert_eq!(warning(&world.run(&["--run", "mine", "-o", "2"])), 0);
+    assert_eq!(warning(&world.run(&["--new", "-o", "3"])), 0);
+    let other = [
+        "run", "in.jsonl", "-m", "openai/n", "--run", "other", "-o", "4",
+    ];
+    let poll = ["--poll-interval", "20ms"];
+    assert_eq!(warning(&world.at(&[&other[..], &poll].concat())), 0);
+    world.ask(&["a"]);
+    assert_eq!(warning(&world.run(&["--run", "fewer", "-o", "5"])), 0);
+    let again = world.run(&["--run", "few", "-o", "6"]);
+    assert_says(&again, 0, &["(\"fewer\")"]);
+    assert_eq!(world.creates(), 6);
+}
+
+#[test]
+fn a_run_whose_output_is_taken_is_resumed_to_another_one() {
+    let world = World::new();
+    assert_says(&world.run(&["--run", "one", "--detach"]), 0, &[]);
+    assert_says(&world.run(&["--run", "two", "--detach"]), 0, &[]);
+    let resume = |more: &[&str]| {
+        let resume = ["resume", "--poll-interval", "20ms"];
+        world.at(&[&resume[..], more].concat())
+    };
+    assert_says(&resume(&["one"]), 0, &[]);
+    assert_says(
+        &resume(&["two"]),
+        2,
+        &["already exists", "another path with -o"],
+    );
+    assert_says(&resume(&["--all", "-o", "two.jsonl"]), 2, &["--all"]);
+    assert_says(&resume(&["two", "-o", "two.jsonl"]), 0, &["two.jsonl"]);
+    for run in ["one", "two"] {
+        assert_says(&world.at(&["audit", run]), 0, &["unchanged"]);
+        assert_says(&resume(&[run]), 0, &["already answered", "unchanged"]);
+    }
+    assert_eq!(world.creates(), 2);
+}
+
+#[test]
+fn ids_that_the_run_does_not_have_are_named_and_nothing_is_sent() {
+    let world = World::new();
+    assert_says(&world.run(&["--run", "mine"]), 0, &[]);
+    let ids = |text: &str| fs::write(world.path().join("ids"), text).unwrap();
+    for dry in [&[][..], &["--dry-run"]] {
+        let requeue = || world.at(&[&["requeue", "mine", "--ids", "ids"], dry].concat());
+        ids("a\nx\n");
+        assert_says(&requeue(), 2, &["1 id is not of the run", "\"x\""]);
+        ids("a\n7\n6\n5\n4\n3\n2\n");
+        let refused = requeue();
+        assert_says(
+            &refused,
+            2,
+            &[
+                "6 ids are not of the run",
+                "\"2\", \"3\", \"4\", \"5\", \"6\", …",
+            ],
+        );
+        assert!(!said(&refused).contains("\"7\""), "{}", said(&refused));
+    }
+    assert_eq!(world.creates(), 1);
+    ids("a\n\n");
+    let dry = ["requeue", "mine", "--ids", "ids", "--dry-run"];
+    assert_says(&world.at(&dry), 0, &["1 request would be sent again"]);
+}
+
+#[test]
+fn an_input_in_another_format_is_named_with_what_to_do() {
+    let world = World::new();
+    fs::write(world.path().join("in.csv"), "id,prompt\n1,Hi\n").unwrap();
+    for command in ["run", "validate"] {
+        let refused = world.at(&[command, "in.csv", "-m", "openai/m"]);
+        assert_says(
+            &refused,
+            2,
+            &[
+                "line 1: the input is not JSON Lines: it looks like CSV",
+                "convert it",
+            ],
+        );
+    }
+    fs::write(
+        world.path().join("twice"),
+        "\n{\"id\":1,\"prompt\":\"a\"}\n\n{\"id\":1,\"prompt\":\"b\"}",
+    )
+    .unwrap();
+    let refused = world.at(&["validate", "twice", "-m", "openai/m"]);
+    assert_says(
+        &refused,
+        2,
+        &["line 4: the id is the same as that of line 2"],
+    );
+}
+
+#[test]
+fn nothing_but_outcomes_goes_to_a_standard_output_that_is_the_output() {
+    let world = World::new();
+    let detached = world.run(&["-o", "-", "--json", "--detach"]);
+    assert_eq!(String::from_utf8_lossy(&detached.stdout), "");
+    assert_says(&detached, 0, &["\"state\":\"running\""]);
+    let late = world.run(&["-o", "-", "--json", "--timeout", "0s"]);
+    assert_eq!(String::from_utf8_lossy(&late.stdout), "");
+    let ended = world.run(&["-o", "-", "--json"]);
+    assert_eq!(String::from_utf8_lossy(&ended.stdout).lines().count(), 2);
+    assert_says(&ended, 0, &["\"usable\":2", "read 2 rows of results"]);
+    let one = world.at(&["validate", "in.jsonl", "-m", "openai/m"]);
+    assert_says(&one, 0, &["2 requests are valid"]);
+}
+
+#[test]
+fn tables_fit_eighty_columns_where_no_cell_is_wider() {
+    let world = World::new();
+    assert_says(&world.run(&["--run", "mine", "-o", "out.jsonl"]), 0, &[]);
+    for args in [
+        &["runs"][..],
+        &["show", "mine"],
+        &["audit", "mine"],
+        &["providers"],
+        &["list", "-p", "openai"],
+    ] {
+        let shown = world.at(args);
+        assert_says(&shown, 0, &[]);
+        for line in String::from_utf8_lossy(&shown.stdout).lines() {
+            assert!(line.chars().count() <= 80, "{args:?}: {line:?}");
+        }
+    }
+}
