@@ -283,7 +283,15 @@ async fn a_typed_answer_that_is_none_keeps_its_problem_and_its_words() {
                 "{}: {id}",
                 subject.name
             );
-            assert!(sums.output(id).unwrap().usage.unwrap_or_default().output_tokens > 0, "{id}");
+            assert!(
+                sums.output(id)
+                    .unwrap()
+                    .usage
+                    .unwrap_or_default()
+                    .output_tokens
+                    > 0,
+                "{id}"
+            );
         }
         assert!(!sums.output("misses").unwrap().text().is_empty());
     }

@@ -90,7 +90,7 @@ impl Engine {
             }
             return self.create_prepared(&shard, intent, &mut noted).await;
         }
-        match self.recover(intent, &mut noted).await? {
+        match self.recover(&shard, intent, &mut noted).await? {
             Some(created) => Ok(created),
             None => self.create(&shard, &mut noted).await,
         }
@@ -177,7 +177,7 @@ impl Engine {
             );
             return Err(held(&intent, None, &looked));
         }
-        self.recover(&intent, noted).await
+        self.recover(shard, &intent, noted).await
     }
 
     fn intent_of(&self, shard: &Shard, staged: Staged) -> Intent {
@@ -296,6 +296,9 @@ impl Engine {
                 }
                 Err(error) => error,
             };
+            if error.kind() == ErrorKind::AlreadyExists {
+                return self.existing(&intent, noted, error).await;
+            }
             match self
                 .retries
                 .decide_create(attempt, &error, self.rng.next_f64())
@@ -306,7 +309,10 @@ impl Engine {
                     noted.advance(self, staged).await?;
                     self.pause(&error, wait).await;
                 }
-                Decision::Find => match self.settle(&intent, noted, Some(error), again).await? {
+                Decision::Find => match self
+                    .settle(shard, &intent, noted, Some(error), again)
+                    .await?
+                {
                     Some(created) => return Ok(created),
                     None => {
                         again = true;
@@ -335,6 +341,7 @@ impl Engine {
     /// any more.
     pub(crate) async fn recover(
         &self,
+        shard: &Shard,
         intent: &Intent,
         noted: &mut Noted,
     ) -> Result<Option<Created>> {
@@ -347,7 +354,7 @@ impl Engine {
             let proof = Proof::proved("it is noted beside the ledger");
             return self.acknowledge(batch, proof, true, noted).await.map(Some);
         }
-        self.settle(intent, noted, None, false).await
+        self.settle(shard, intent, noted, None, false).await
     }
 
     /// Looks for a create whose fate is unknown; where it can be made to fail, makes it, and looks again.
@@ -355,6 +362,7 @@ impl Engine {
     /// creates and loses every answer would be paid for ever.
     async fn settle(
         &self,
+        shard: &Shard,
         intent: &Intent,
         noted: &mut Noted,
         cause: Option<Error>,
@@ -367,6 +375,9 @@ impl Engine {
             label: &intent.label,
             patience: self.doubt.patience(),
         });
+        if self.repeats(intent) {
+            return self.repeat(shard, intent, noted, cause).await.map(Some);
+        }
         match self.search(intent, noted).await? {
             Searched::Found(created) => return Ok(Some(created)),
             Searched::Unclear(saw) => return Err(held(intent, cause, &saw)),
@@ -415,7 +426,7 @@ impl Engine {
         self.acknowledge(found.batch, proof, true, noted).await
     }
 
-    async fn acknowledge(
+    pub(crate) async fn acknowledge(
         &self,
         batch: BatchId,
         proof: Proof,
@@ -443,7 +454,7 @@ impl Engine {
     }
 
     /// Looks for a create whose fate is unknown, at growing intervals. Never creates.
-    async fn search(&self, intent: &Intent, noted: &mut Noted) -> Result<Searched> {
+    pub(crate) async fn search(&self, intent: &Intent, noted: &mut Noted) -> Result<Searched> {
         let mut unclear = None;
         let mut presumed: Option<BatchId> = None;
         for wait in &self.doubt.looks {
@@ -563,7 +574,7 @@ pub(crate) enum SentBefore {
 }
 
 /// What became of a search.
-enum Searched {
+pub(crate) enum Searched {
     /// The batch.
     Found(Created),
     /// Every look was complete, and saw nothing.
@@ -590,7 +601,7 @@ fn names(batches: &[Candidate]) -> String {
     names.join(", ")
 }
 
-fn held(intent: &Intent, cause: Option<Error>, looked: &str) -> Error {
+pub(crate) fn held(intent: &Intent, cause: Option<Error>, looked: &str) -> Error {
     let error = Error::new(ErrorKind::Doubt)
         .with_operation("create the batch")
         .with_delivery(Delivery::Unknown)

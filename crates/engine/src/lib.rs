@@ -55,6 +55,7 @@ mod source;
 mod spool;
 mod structured;
 mod temporary;
+mod token;
 mod twins;
 mod update;
 

@@ -361,7 +361,11 @@ impl<'a> Job<'a> {
                     Err(error) => Err(error),
                 },
                 Stage::Unsure(intent) => {
-                    match self.engine.recover(&intent, &mut work.noted).await {
+                    match self
+                        .engine
+                        .recover(&work.planned.shard, &intent, &mut work.noted)
+                        .await
+                    {
                         Ok(Some(created)) => Ok(created),
                         Ok(None) if cancelled => {
                             self.call_off(at).await?;

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
-    Candidate, Capabilities, Certainty, Chunk, Clock, ContentView, CreateProof, Cursor, Delivery, Error,
-    ErrorKind, FailureView, FinishReason, Found, Intent, ItemView, Label, Limits, ListOptions,
-    Opened, OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant, RequestCounts,
-    RequestError, RequestView, Result, ResultPart, ResultSet, RowContent, RowError, RowStream,
-    Shard, Staged, Text, Token, TokenUsage, WireId, WireIdRule, read_row, surround,
+    Candidate, Capabilities, Certainty, Chunk, Clock, ContentView, CreateProof, Cursor, Delivery,
+    Error, ErrorKind, FailureView, FinishReason, Found, Intent, ItemView, Label, Limits,
+    ListOptions, Opened, OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant,
+    RequestCounts, RequestError, RequestView, Result, ResultPart, ResultSet, RowContent, RowError,
+    RowStream, Shard, Staged, Text, Token, TokenUsage, WireId, WireIdRule, read_row, surround,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -149,6 +149,11 @@ impl MemoryProvider {
             id: ProviderId::new("memory"),
             capabilities: Capabilities {
                 fence: script.fences,
+                create: match script.tokens {
+                    Some(_) => CreateProof::Token,
+                    None => CreateProof::Labelled,
+                },
+                token_lifetime: script.tokens.flatten(),
                 ..capabilities()
             },
             max_requests,
@@ -274,13 +279,17 @@ impl BatchProvider for MemoryProvider {
         if state.script.tokens.is_some() {
             let token = intent.token.as_str().to_owned();
             let next = BatchId::new(format!("b{}", state.batches.len() + 1));
-            let held = state.tokens.entry(token).or_insert_with(|| next.clone()).clone();
+            let held = state
+                .tokens
+                .entry(token)
+                .or_insert_with(|| next.clone())
+                .clone();
             if held != next {
                 return match state.script.exists {
                     None => Ok(held),
                     Some(named) => {
-                        let error = Error::new(ErrorKind::AlreadyExists)
-                            .with_delivery(Delivery::Refused);
+                        let error =
+                            Error::new(ErrorKind::AlreadyExists).with_delivery(Delivery::Refused);
                         Err(if named { error.with_batch(held) } else { error })
                     }
                 };

@@ -3,5 +3,6 @@
 
 mod record;
 mod rollback;
+mod tokens;
 mod whole;
 mod world;

@@ -180,7 +180,8 @@ fn of_object(error: &RawValue) -> Said<'_> {
     let mut statuses = words.into_iter().flatten();
     Said {
         status: statuses.find_map(|word| {
-            let status = word.parse().ok()?;
+            let status = lmbatch_http::whole(&Value::from(&*word))?;
+            let status = u16::try_from(status).ok()?;
             (400..600).contains(&status).then_some(status)
         }),
         // The type is the code's kind, not a code; only for quotas it is all there is.

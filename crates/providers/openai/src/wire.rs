@@ -274,7 +274,8 @@ pub(crate) struct ChatMessage<'a> {
 pub(crate) struct ChatToolCall<'a> {
     #[serde(borrow, default)]
     pub(crate) id: Member<'a>,
-    #[serde(borrow)]
+    /// Also under the name that a tool without a schema has.
+    #[serde(borrow, alias = "custom")]
     pub(crate) function: ChatFunction<'a>,
 }
 
@@ -282,6 +283,15 @@ pub(crate) struct ChatToolCall<'a> {
 pub(crate) struct ChatFunction<'a> {
     #[serde(borrow)]
     pub(crate) name: Text<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, alias = "input")]
     pub(crate) arguments: Member<'a>,
+}
+
+/// What a model said aloud.
+#[derive(Deserialize)]
+pub(crate) struct Audio<'a> {
+    #[serde(borrow)]
+    pub(crate) data: Text<'a>,
+    #[serde(borrow, default)]
+    pub(crate) transcript: Member<'a>,
 }

@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
-use lmbatch_core::{Arguments, ItemView, Json, Member, Text, ThinkingView, ToolCallView};
+use lmbatch_core::{
+    Arguments, AttachmentKind, AttachmentView, ItemView, Json, Member, SourceView, Text,
+    ThinkingView, ToolCallView,
+};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::wire::{ChatMessage, ChatToolCall, Choice, Item, Part};
+use crate::wire::{Audio, ChatFunction, ChatMessage, ChatToolCall, Choice, Item, Part};
 
 /// What a response makes besides words and calls of functions; the answer may be nothing else.
 const MADE: &[&str] = &[
@@ -270,10 +273,7 @@ fn message<'a>(message: ChatMessage<'a>, items: &mut Vec<ItemView<'a>>) {
         }
     }
     if let Some(raw) = message.function_call.json() {
-        match message
-            .function_call
-            .read::<crate::wire::ChatFunction<'a>>()
-        {
+        match message.function_call.read::<ChatFunction<'a>>() {
             Some(function) => call(None, function.name, function.arguments, items),
             None => items.push(ItemView::Other(raw)),
         }
@@ -285,5 +285,16 @@ fn message<'a>(message: ChatMessage<'a>, items: &mut Vec<ItemView<'a>>) {
             .into_iter()
             .map(ItemView::Citation),
     );
-    items.extend(message.audio.json().map(ItemView::Other));
+    match (message.audio.read::<Audio<'a>>(), message.audio.json()) {
+        (Some(audio), _) => {
+            items.extend(audio.transcript.some_text().map(ItemView::Text));
+            items.push(ItemView::Attachment(AttachmentView {
+                kind: AttachmentKind::Audio,
+                source: SourceView::Base64(audio.data),
+                mime_type: None,
+                filename: None,
+            }));
+        }
+        (None, other) => items.extend(other.map(ItemView::Other)),
+    }
 }

@@ -5,6 +5,8 @@ use crate::{Endpoint, OpenAiCodec};
 
 const ROWS: &str = include_str!("../../../tests/fixtures/rows.jsonl");
 
+mod cases;
+
 /// A row that came back with HTTP 200.
 fn good(body: &str) -> String {
     format!(
@@ -86,6 +88,9 @@ fn shown(item: &ItemView<'_>) -> String {
             some(thinking.id),
             some(thinking.data)
         ),
+        ItemView::Commentary(text) => format!("commentary({})", text.decode()),
+        ItemView::Detail { name, value } => format!("{name}({})", value.as_str()),
+        ItemView::Attachment(attachment) => format!("{:?}", attachment.kind),
         ItemView::Citation(json) => format!("citation({})", json.as_str()),
         ItemView::Other(json) => format!("other({})", json.as_str()),
         _ => "?".to_owned(),
@@ -115,7 +120,7 @@ fn every_shape_of_a_row_is_read() {
 fn a_row_without_an_answer_says_why() {
     for (row, expected) in [
         ("", "RowError"),
-        ("{\"custom_id\":\"a\",\"respo", "RowError"),
+        ("{\"custom_id\":\"a\",\"respo", "malformed_answer -"),
         ("null", "RowError"),
         (r#"{"custom_id":"\ud800","response":null}"#, "RowError"),
         (r#"{"custom_id":7,"response":null}"#, "RowError"),
@@ -125,20 +130,20 @@ fn a_row_without_an_answer_says_why() {
         ),
         (
             r#"{"custom_id":null,"response":{"status_code":200,"body":{}}}"#,
-            "malformed_reply -",
+            "malformed_answer -",
         ),
-        (r#"{"custom_id":"a"}"#, "malformed_reply -"),
+        (r#"{"custom_id":"a"}"#, "malformed_answer -"),
         (
             r#"{"custom_id":"a","response":null,"error":null}"#,
-            "malformed_reply -",
+            "malformed_answer -",
         ),
         (
             r#"{"custom_id":"a","response":"strange"}"#,
-            "malformed_reply -",
+            "malformed_answer -",
         ),
         (
             r#"{"custom_id":"a","response":{"status_code":"200","body":{}}}"#,
-            "malformed_reply -",
+            "malformed_answer -",
         ),
         (
             r#"{"custom_id":"a","response":{"status_code":500,"body":null}}"#,
@@ -166,11 +171,11 @@ fn a_row_without_an_answer_says_why() {
         ),
         (
             r#"{"custom_id":"a","response":null,"error":{"code":"strange","message":"m"}}"#,
-            "provider_internal strange again",
+            "generation_failed strange",
         ),
         (
             r#"{"custom_id":"a","response":null,"error":"strange"}"#,
-            "provider_internal - again",
+            "generation_failed -",
         ),
         (
             r#"{"custom_id":"a","response":null,"error":{"code":"batch_canceled"}}"#,
@@ -209,7 +214,7 @@ fn every_item_of_a_response_is_read() {
         ),
         (
             r#"{"status":"completed","output":[{"type":"web_search_call","id":"ws"},{"type":"message","content":[{"type":"hologram"}]}]}"#,
-            r#"stop: other({"type":"web_search_call","id":"ws"}) other({"type":"hologram"})"#,
+            r#"stop: other({"type":"web_search_call","id":"ws"}) other({"type":"hologram"}) !unrecognized"#,
         ),
         (
             r#"{"status":"incomplete","incomplete_details":{"reason":"content_filter"},"output":[{"type":"message","content":[{"type":"output_text","text":"a"}]}]}"#,
@@ -217,7 +222,7 @@ fn every_item_of_a_response_is_read() {
         ),
         (
             r#"{"status":"incomplete","incomplete_details":null,"output":[{"type":"message","content":[{"type":"output_text","text":"a"}]}]}"#,
-            "incomplete: text(a)",
+            "incomplete: text(a) !truncated",
         ),
         (r#"{"status":"completed","output":[]}"#, "stop:  !empty"),
         (
@@ -234,17 +239,17 @@ fn every_item_of_a_response_is_read() {
         ),
         (
             r#"{"status":"in_progress","output":[]}"#,
-            "in_progress:  !empty",
+            "in_progress:  !unrecognized",
         ),
-        (r#"{"status":7,"output":[]}"#, "malformed_reply -"),
+        (r#"{"status":7,"output":[]}"#, "7:  !unrecognized"),
         (
             r#"{"status":"completed","output":"x"}"#,
-            "malformed_reply -",
+            r#"stop: other("x") !unrecognized"#,
         ),
-        ("{}", "malformed_reply -"),
-        ("[]", "malformed_reply -"),
-        (r#""ok""#, "malformed_reply -"),
-        ("null", "malformed_reply -"),
+        ("{}", "malformed_answer -"),
+        ("[]", "malformed_answer -"),
+        (r#""ok""#, "malformed_answer -"),
+        ("null", "malformed_answer -"),
     ] {
         assert_eq!(told(&good(&body.replace('\n', ""))), expected, "{body}");
     }
@@ -284,7 +289,7 @@ fn every_message_of_a_chat_is_read() {
         ),
         (
             r#"{"finish_reason":"tool_calls","message":{"tool_calls":[{"id":"c","type":"custom","custom":{"name":"f","input":"x"}}]}}"#,
-            r#"tool_use: other({"id":"c","type":"custom","custom":{"name":"f","input":"x"}})"#,
+            r#"tool_use: call(c,f,"x")"#,
         ),
         (
             r#"{"finish_reason":"stop","message":{"content":"a","reasoning_content":"hm"}}"#,
@@ -303,8 +308,12 @@ fn every_message_of_a_chat_is_read() {
             "stop: text(a)",
         ),
         (
+            r#"{"finish_reason":"stop","message":{"content":null,"audio":{"id":"x","data":"AAAA","transcript":"hi"}}}"#,
+            "stop: text(hi) Audio",
+        ),
+        (
             r#"{"finish_reason":"stop","message":{"content":null,"audio":{"id":"x"}}}"#,
-            r#"stop: other({"id":"x"})"#,
+            r#"stop: other({"id":"x"}) !unrecognized"#,
         ),
         (
             r#"{"finish_reason":"stop","message":{"content":"a"}},{"index":1,"message":{"content":"b"}}"#,
@@ -337,7 +346,7 @@ fn vectors_and_judgements_are_kept_as_they_came() {
     }
 }
 
-fn usage_of(usage: &str) -> TokenUsage {
+fn usage_of(usage: &str) -> Option<TokenUsage> {
     let row = good(&format!(
         r#"{{"status":"completed","output":[{{"type":"message","content":[{{"type":"output_text","text":"a"}}]}}],"usage":{usage}}}"#
     ));
@@ -351,17 +360,19 @@ fn usage_of(usage: &str) -> TokenUsage {
 
 #[test]
 fn w6_an_answer_succeeds_whatever_its_usage_lacks() {
-    let count = |input_tokens, cached_input_tokens, output_tokens, thinking_tokens| TokenUsage {
-        input_tokens,
-        cached_input_tokens,
-        output_tokens,
-        thinking_tokens,
-        ..TokenUsage::default()
+    let count = |input_tokens, cached_input_tokens, output_tokens, thinking_tokens| {
+        Some(TokenUsage {
+            input_tokens,
+            cached_input_tokens,
+            output_tokens,
+            thinking_tokens,
+            ..TokenUsage::default()
+        })
     };
     for (usage, expected) in [
-        ("null", count(0, 0, 0, 0)),
-        ("{}", count(0, 0, 0, 0)),
-        (r#""many""#, count(0, 0, 0, 0)),
+        ("null", None),
+        ("{}", None),
+        (r#""many""#, None),
         (r#"{"input_tokens":5,"output_tokens":7}"#, count(5, 0, 7, 0)),
         (
             r#"{"input_tokens":5,"input_tokens_details":null,"output_tokens_details":{}}"#,
@@ -381,7 +392,7 @@ fn w6_an_answer_succeeds_whatever_its_usage_lacks() {
         ),
         (
             r#"{"input_tokens":-1,"output_tokens":"7"}"#,
-            count(0, 0, 0, 0),
+            count(0, 0, 7, 0),
         ),
     ] {
         assert_eq!(usage_of(usage), expected, "{usage}");
@@ -401,7 +412,7 @@ fn w5_a_bad_row_spoils_no_other() {
         [
             "stop: text(a)",
             "generation_failed server_error again",
-            "RowError",
+            "malformed_answer -",
             "stop: text(a)"
         ]
     );

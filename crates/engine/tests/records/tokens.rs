@@ -1,0 +1,102 @@
+//! Providers that take a token with a create: a second create under it is the first.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use lmbatch_core::{Certainty, Delivery, Error, ErrorKind, Ledger as _, Retry};
+use lmbatch_engine::RunOptions;
+use lmbatch_testing::Script;
+
+use crate::world::{ASKED, World, told};
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Connection)
+        .with_delivery(Delivery::Unknown)
+        .with_retry(Retry::Temporary)
+}
+
+fn lost_times(count: usize) -> VecDeque<Option<Error>> {
+    std::iter::repeat_with(|| Some(lost()))
+        .take(count)
+        .collect()
+}
+
+async fn certainty(world: &World) -> Certainty {
+    let run = world.record().await;
+    let shards = world.ledger.shards(&run.id).await.unwrap();
+    shards[0].proof.as_ref().unwrap().certainty
+}
+
+#[tokio::test]
+async fn a_lost_create_is_repeated_under_its_token_and_makes_one_batch() {
+    for (what, exists) in [
+        ("the same batch", None),
+        ("exists already, by name", Some(true)),
+        ("exists already, to be found", Some(false)),
+    ] {
+        let world = World::new(Script {
+            tokens: Some(None),
+            accepted_unseen: [lost()].into(),
+            exists,
+            ..Script::default()
+        });
+        let output = world.run(&ASKED).await.unwrap();
+        assert_eq!(
+            told(&output).await,
+            ["a: one", "b: two", "c: three"],
+            "{what}"
+        );
+        assert_eq!(world.provider.accepted(), 1, "{what}");
+        assert_eq!(world.provider.times("create").len(), 2, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_create_that_never_arrived_is_repeated_and_accepted_once() {
+    let world = World::new(Script {
+        tokens: Some(None),
+        creates: lost_times(2),
+        ..Script::default()
+    });
+    world.run(&ASKED).await.unwrap();
+    assert_eq!(world.provider.accepted(), 1);
+    assert_eq!(certainty(&world).await, Certainty::Token);
+}
+
+/// No look finds the batch, and every repeated create is lost, until another process goes on.
+#[tokio::test]
+async fn a_create_in_doubt_is_repeated_by_the_next_process() {
+    let world = World::new(Script {
+        tokens: Some(None),
+        accepted_unseen: [lost()].into(),
+        creates: std::iter::once(None).chain(lost_times(20)).collect(),
+        ..Script::default()
+    });
+    let held = world.run(&ASKED).await.unwrap_err();
+    assert_eq!(held.kind(), ErrorKind::Doubt, "{held}");
+    world.provider.accept_all();
+    let run = world.record().await;
+    let finished = world.engine().resume(&run, RunOptions::default()).await;
+    assert_eq!(finished.unwrap().requests(), 3);
+    assert_eq!(world.provider.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_may_have_lapsed_is_not_repeated() {
+    let short = Some(Some(Duration::from_secs(60)));
+    let found = World::new(Script {
+        tokens: short,
+        accepted_unseen: [lost()].into(),
+        ..Script::default()
+    });
+    found.run(&ASKED).await.unwrap();
+    assert_eq!(found.provider.times("create").len(), 1, "it is looked for");
+    let unseen = World::new(Script {
+        tokens: short,
+        creates: lost_times(1),
+        ..Script::default()
+    });
+    let held = unseen.run(&ASKED).await.unwrap_err();
+    assert_eq!(held.kind(), ErrorKind::Doubt, "{held}");
+    assert_eq!(unseen.provider.times("create").len(), 1);
+}
