@@ -29,6 +29,13 @@ fn batch(id: &str, status: &str) -> Value {
     })
 }
 
+/// The same of the batch that is asked for: one of another id is not believed.
+fn polled(status: &str) -> Value {
+    let mut batch = batch("polled", status);
+    batch["id"] = "b".into();
+    batch
+}
+
 fn error(message: &str) -> Value {
     let text = format!("said by {message}{EVIL}{KEY}");
     json!({"error": {"message": text, "type": text, "code": text, "param": text}})
@@ -81,23 +88,23 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
         ("create", 200, batch("created", "validating"), run.to_vec()),
         ("status", 400, error("s"), run.to_vec()),
         ("status", 429, error("s"), run.to_vec()),
-        ("status", 200, batch("polled", "failed"), run.to_vec()),
+        ("status", 200, polled("failed"), run.to_vec()),
         (
             "status",
             200,
-            batch("polled", &format!("brand_new{EVIL}")),
+            polled(&format!("brand_new{EVIL}")),
             run.to_vec(),
         ),
         (
             "status",
             200,
-            batch("polled", "failed"),
+            polled("failed"),
             vec!["status", "b", "-p", "openai"],
         ),
         (
             "status",
             200,
-            batch("polled", "failed"),
+            polled("failed"),
             vec!["status", "b", "-p", "openai", "--json"],
         ),
         (
@@ -134,7 +141,7 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
         (
             "status",
             200,
-            batch("r", "failed"),
+            polled("failed"),
             vec!["retrieve", "b", "-p", "openai"],
         ),
         (
@@ -164,6 +171,12 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
         }});
         let fault = json!({"operation": operation, "times": 99, "kind": kind});
         emulating.post("/_emulator/faults", &fault.to_string());
+        if operation == "status" && args[0] == "run" {
+            let created = json!({"id": "b", "status": "validating"}).to_string();
+            let kind = json!({"status": {"code": 200, "body": created, "headers": []}});
+            let fault = json!({"operation": "create", "times": 99, "kind": kind});
+            emulating.post("/_emulator/faults", &fault.to_string());
+        }
         for json in [&[][..], &["--json"]] {
             if json.is_empty() || args[0] == "run" {
                 let output = emulating.run_at("openai", folder.path(), &[&args[..], json].concat());

@@ -107,7 +107,7 @@ impl GoogleClient {
         match reply.rest::<List>(LISTED_RESULTS).await {
             // A list that failed is not an empty list, which has no members at all.
             Ok(list) if list.error.is_some() => Err(about),
-            Ok(list) if !list.is_list() => Err(about.with_message("it is no list of batches")),
+            Ok(list) if !list.is_list => Err(about.with_message("it is no list of batches")),
             other => other,
         }
     }

@@ -440,7 +440,7 @@ mod tests {
             (json!({"operations": [{}]}), None),
         ] {
             let read = serde_json::from_value::<crate::wire::List>(list.clone()).ok();
-            assert_eq!(read.map(|list| list.is_list()), expected, "{list}");
+            assert_eq!(read.map(|list| list.is_list), expected, "{list}");
         }
     }
 

@@ -1,7 +1,5 @@
 //! What the Gemini API says, as it spells it. Absent and null are the same; unknown is ignored.
 
-use std::collections::BTreeMap;
-
 use lmbatch_core::{Member, Text};
 use lmbatch_http::Path;
 use serde::de::IgnoredAny;
@@ -103,23 +101,39 @@ pub(crate) struct Status {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(try_from = "serde_json::Map<String, Value>")]
 pub(crate) struct List {
-    #[serde(default, deserialize_with = "operations")]
     pub(crate) operations: Option<Vec<Operation>>,
-    #[serde(default, deserialize_with = "lmbatch_http::page_cursor")]
     pub(crate) next_page_token: Option<String>,
     pub(crate) error: Option<IgnoredAny>,
-    /// Members that the API does not document.
-    #[serde(flatten)]
-    pub(crate) others: BTreeMap<String, IgnoredAny>,
-}
-
-impl List {
     /// Whether the answer is a list. An empty one has no members at all; an object without batches but with
     /// other members comes from a proxy.
-    pub(crate) fn is_list(&self) -> bool {
-        self.operations.is_some() || self.others.is_empty()
+    pub(crate) is_list: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListMembers {
+    #[serde(default, deserialize_with = "operations")]
+    operations: Option<Vec<Operation>>,
+    #[serde(default, deserialize_with = "lmbatch_http::page_cursor")]
+    next_page_token: Option<String>,
+    error: Option<IgnoredAny>,
+}
+
+impl TryFrom<serde_json::Map<String, Value>> for List {
+    type Error = serde_json::Error;
+
+    fn try_from(members: serde_json::Map<String, Value>) -> Result<Self, Self::Error> {
+        let known = ["operations", "nextPageToken", "error"];
+        let has_others = members.keys().any(|name| !known.contains(&name.as_str()));
+        let read = ListMembers::deserialize(Value::Object(members))?;
+        Ok(Self {
+            is_list: read.operations.is_some() || !has_others,
+            operations: read.operations,
+            next_page_token: read.next_page_token,
+            error: read.error,
+        })
     }
 }
 
