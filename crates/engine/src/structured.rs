@@ -61,7 +61,7 @@ impl Checker {
 
 #[cfg(test)]
 mod tests {
-    use lmbatch_core::{FinishReason, Text, TokenUsage};
+    use lmbatch_core::{FinishReason, Text};
 
     use super::*;
 

@@ -337,14 +337,18 @@ mod tests {
                 None,
                 Some("m"),
             ),
-            (r#"{"error":{"message":"m","code":400}}"#, None, Some("m")),
+            (
+                r#"{"error":{"message":"m","code":400}}"#,
+                Some("400"),
+                Some("m"),
+            ),
             (r#"{"error":"m"}"#, None, Some("m")),
             (
                 r#"{"object":"error","message":"m","type":"BadRequestError","param":null,"code":400}"#,
-                None,
+                Some("400"),
                 Some("m"),
             ),
-            (r#"{"object":"batch","message":"m"}"#, None, None),
+            (r#"{"object":"batch","message":"m"}"#, None, Some("m")),
             (r#"{"error":null}"#, None, None),
             ("<html>", None, None),
         ] {

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod cases;
+
 fn codec() -> AnthropicCodec {
     AnthropicCodec::new(&AnthropicConfig::default())
 }
@@ -173,8 +175,7 @@ fn a_row_that_is_not_text_cannot_be_read() {
 
 #[test]
 fn scan_leaves_the_answer_shut() {
-    let row =
-        r#"{"custom_id":"a","result":{"type":"succeeded","message":{"content":"not a list"}}}"#;
+    let row = r#"{"custom_id":"a","result":{"type":"succeeded","message":{"x":1}}}"#;
     let codec = codec();
     assert_eq!(
         codec.scan(&part(), row.as_bytes()).unwrap().verdict,

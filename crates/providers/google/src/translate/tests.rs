@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod cases;
+
 fn codec(route: Route) -> GoogleCodec {
     GoogleCodec::new(&GoogleConfig {
         route,
@@ -138,7 +140,7 @@ fn a_row_that_is_not_text_cannot_be_read() {
 #[test]
 fn scan_leaves_the_answer_shut() {
     let (codec, part) = (codec(Route::Inline), part("inline"));
-    let row = keyed(json!({"candidates": "none"}));
+    let row = keyed(json!({"candidates": []}));
     assert_eq!(
         codec.scan(&part, row.as_bytes()).unwrap().verdict,
         Verdict::Succeeded

@@ -159,7 +159,7 @@ fn a_row_without_an_answer_says_why() {
         ),
         (
             r#"{"custom_id":"a","response":{"status_code":404,"body":{"error":{"code":404,"message":"m"}}}}"#,
-            "provider_invalid_args -",
+            "provider_invalid_args 404",
         ),
         (
             r#"{"custom_id":"a","response":{"status_code":404,"body":{"error":{"code":"model_not_found","message":"m"}}}}"#,

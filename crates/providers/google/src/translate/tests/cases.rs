@@ -1,0 +1,246 @@
+//! Answers and errors of public bug reports, each with others of its kind.
+
+use lmbatch_testing::outcome_value;
+use serde_json::Value;
+
+use super::*;
+
+/// The outcome of a row, with what matters here: items, finish reason and problem, or the error.
+fn told(row: &str) -> Value {
+    let (codec, part) = (codec(Route::File), part("file"));
+    let decoded = codec.decode(&part, row.as_bytes()).unwrap();
+    let scanned = codec.scan(&part, row.as_bytes()).unwrap();
+    assert_eq!(decoded.id, scanned.id);
+    let mut told = outcome_value(&decoded.outcome);
+    if let Some(members) = told.as_object_mut() {
+        members.retain(|name, _| {
+            ["items", "finish_reason", "problem", "errored"].contains(&name.as_str())
+        });
+    }
+    told
+}
+
+fn answered(candidates: &Value) -> Value {
+    told(&json!({"key": "a", "response": {"candidates": candidates}}).to_string())
+}
+
+fn said(text: &str, finish_reason: &str, problem: Option<&str>) -> Value {
+    json!({"items": [{"text": text}], "finish_reason": finish_reason, "problem": problem})
+}
+
+#[test]
+fn finish_reason_as_a_number() {
+    for (reason, finish, problem) in [
+        (json!(1), "stop", None),
+        (json!(0), "stop", None),
+        (json!(2), "length", Some("truncated")),
+        (json!(3), "content_filter", Some("content_filter")),
+        (json!("MAX_TOKENS"), "length", Some("truncated")),
+        (json!(99), "99", None),
+        (json!([]), "stop", None),
+        (json!(null), "stop", None),
+    ] {
+        let candidates = json!([{"content": {"parts": [{"text": "A"}]}, "finishReason": reason}]);
+        assert_eq!(
+            answered(&candidates),
+            said("A", finish, problem),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn same_tool_called_twice() {
+    let call = |name: &str| json!({"functionCall": {"name": name, "args": {}}});
+    let with_id = |id: Value| json!({"functionCall": {"id": id, "name": "f"}});
+    for (parts, ids) in [
+        (vec![call("f"), call("f")], vec!["f", "f-2"]),
+        (
+            vec![call("f"), call("f"), call("f")],
+            vec!["f", "f-2", "f-3"],
+        ),
+        (vec![call("f"), call("g"), call("f")], vec!["f", "g", "f-2"]),
+        (
+            vec![call("f-2"), call("f"), call("f")],
+            vec!["f-2", "f", "f-3"],
+        ),
+        (
+            vec![with_id(json!("x")), with_id(json!(null))],
+            vec!["x", "f"],
+        ),
+        (vec![with_id(json!("f")), call("f")], vec!["f", "f-2"]),
+        (
+            vec![with_id(json!("")), with_id(json!(7))],
+            vec!["f", "f-2"],
+        ),
+    ] {
+        let found = answered(&json!([{"content": {"parts": parts}, "finishReason": "STOP"}]));
+        assert_eq!(found["finish_reason"], "tool_use");
+        let calls = found["items"].as_array().unwrap().iter();
+        let found: Vec<&str> = calls
+            .map(|call| call["tool_call"]["id"].as_str().unwrap())
+            .collect();
+        assert_eq!(found, ids);
+    }
+}
+
+#[test]
+fn answer_order_of_candidates() {
+    let candidate =
+        |index: Value, text: &str| json!({"index": index, "content": {"parts": [{"text": text}]}});
+    for (candidates, text) in [
+        (
+            json!([candidate(json!(1), "B"), candidate(json!(0), "A")]),
+            "A",
+        ),
+        (
+            json!([candidate(json!("1"), "B"), candidate(json!("0"), "A")]),
+            "A",
+        ),
+        (
+            json!([candidate(json!(null), "A"), candidate(json!(null), "B")]),
+            "A",
+        ),
+        (
+            json!([candidate(json!(0), "A"), candidate(json!(1), "B")]),
+            "A",
+        ),
+        (candidate(json!(0), "A"), "A"),
+    ] {
+        assert_eq!(
+            answered(&candidates)["items"][0]["text"],
+            text,
+            "{candidates}"
+        );
+    }
+}
+
+#[test]
+fn an_answer_without_a_known_shape_is_unrecognized() {
+    for content in [
+        json!({"parts": [{"hologram": 1}]}),
+        json!(7),
+        json!({"parts": 7}),
+        json!([1]),
+    ] {
+        let found = answered(&json!([{"content": content, "finishReason": "STOP"}]));
+        assert_eq!(found["problem"], "unrecognized", "{content}");
+    }
+    for content in [
+        json!("A"),
+        json!({"parts": {"text": "A"}}),
+        json!({"parts": [{"text": "A"}]}),
+    ] {
+        let found = answered(&json!([{"content": content, "finishReason": "STOP"}]));
+        assert_eq!(found, said("A", "stop", None), "{content}");
+    }
+    let code = json!({"parts": [{"executableCode": {"code": "1"}}]});
+    let found = answered(&json!([{"content": code, "finishReason": "STOP"}]));
+    assert_eq!(
+        found["problem"],
+        json!(null),
+        "the provider's own tools are known"
+    );
+}
+
+#[test]
+fn what_stands_beside_an_answer_reaches_its_items() {
+    let content = json!({"parts": [{"text": "A"}]});
+    for (name, value) in [
+        ("finishMessage", json!("why")),
+        ("safetyRatings", json!([{"category": "X"}])),
+        ("logprobsResult", json!({"topCandidates": []})),
+        ("urlContextMetadata", json!({"urlMetadata": [1]})),
+    ] {
+        let found = answered(&json!([{"content": content, name: value}]));
+        let detail = json!({"detail": {"name": name, "value": value}});
+        assert_eq!(found["items"], json!([{"text": "A"}, detail]));
+    }
+    let blocked = json!({"key": "a", "response": {"promptFeedback": {"blockReason": "SAFETY"}}});
+    let found = told(&blocked.to_string());
+    assert_eq!(
+        found["items"][0]["detail"]["value"]["blockReason"],
+        "SAFETY"
+    );
+    assert_eq!(found["problem"], "content_filter");
+}
+
+#[test]
+fn errors_of_every_shape_keep_their_code_and_words() {
+    for (error, kind, code, retryable) in [
+        (
+            json!({"code": 3, "message": "m"}),
+            "provider_invalid_args",
+            json!("3"),
+            false,
+        ),
+        (
+            json!({"code": "14", "message": "m"}),
+            "provider_overloaded",
+            json!("14"),
+            true,
+        ),
+        (
+            json!({"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}),
+            "provider_invalid_args",
+            json!("400"),
+            false,
+        ),
+        (
+            json!({"status": "UNAVAILABLE", "message": "m"}),
+            "provider_overloaded",
+            json!("UNAVAILABLE"),
+            true,
+        ),
+        (
+            json!({"error": {"code": 8, "message": "m"}}),
+            "provider_rate_limit",
+            json!("8"),
+            true,
+        ),
+        (
+            json!({"code": 77, "message": "m"}),
+            "generation_failed",
+            json!("77"),
+            false,
+        ),
+        (
+            json!({"code": "odd", "message": "m"}),
+            "generation_failed",
+            json!("odd"),
+            false,
+        ),
+        (
+            json!({"message": "m"}),
+            "generation_failed",
+            json!(null),
+            false,
+        ),
+        (json!("m"), "generation_failed", json!(null), false),
+    ] {
+        for row in [
+            json!({"key": "a", "error": error}),
+            json!({"key": "a", "status": error}),
+            json!({"key": "a", "response": {"error": error}}),
+        ] {
+            let found = &told(&row.to_string())["errored"];
+            assert_eq!(found["kind"], kind, "{row}");
+            assert_eq!(found["code"], code, "{row}");
+            assert_eq!(found["retryable"], retryable, "{row}");
+            assert_eq!(found["message"], "m", "{row}");
+        }
+    }
+}
+
+#[test]
+fn row_with_nan() {
+    for row in [
+        r#"{"key":"a","response":{"p":NaN}}"#,
+        r#"{"response":{"p":NaN},"key":"a"}"#,
+        r#"{"metadata":{"key":"a"},"response":{"p":-Infinity}}"#,
+        "{\"key\":\"a\",\"response\":\"\u{1}\"}",
+        r#"{"key":"a","response":{"candidates":["#,
+    ] {
+        assert_eq!(told(row)["errored"]["kind"], "malformed_answer", "{row}");
+    }
+}
