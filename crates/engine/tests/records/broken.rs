@@ -1,0 +1,165 @@
+//! Rows that are not JSON, and whose id is legible: they belong to their request, and are never paid again.
+
+use lmbatch_core::ErrorKind;
+use lmbatch_engine::{AnswerView, RunOptions};
+use lmbatch_testing::Script;
+
+use crate::world::{ASKED, World, read, told};
+
+const BROKEN: &[(&[u8], &str, &str)] = &[
+    (
+        b"{\"id\":\"a\",\"text\":NaN}\n",
+        "NaN",
+        r#""{\"id\":\"a\",\"text\":NaN}""#,
+    ),
+    (
+        b"{\"id\":\"a\",\"text\":\"\x01\"}\n",
+        "a control character",
+        r#""{\"id\":\"a\",\"text\":\"\u0001\"}""#,
+    ),
+    (
+        b"{\"id\":\"a\",\"text\":\"\xff\"}\n",
+        "no UTF-8",
+        r#"{"base64":"eyJpZCI6ImEiLCJ0ZXh0Ijoi/yJ9"}"#,
+    ),
+    (
+        b"{\"id\":\"a\",\"te\n",
+        "cut within",
+        r#""{\"id\":\"a\",\"te""#,
+    ),
+    (
+        b"{\"text\":Infinity,\"id\":\"a\"}\n",
+        "the id after it",
+        r#""{\"text\":Infinity,\"id\":\"a\"}""#,
+    ),
+];
+
+const OTHERS: &[u8] = b"{\"id\":\"b\",\"text\":\"two\"}\n{\"id\":\"c\",\"text\":\"three\"}\n";
+
+/// The ids that the requests a, b and c have on the wire: the same in every world of these requests.
+async fn wire_ids() -> Vec<String> {
+    let world = World::new(Script::default());
+    world.run(&ASKED).await.unwrap();
+    let body = String::from_utf8(world.provider.body(0)).unwrap();
+    let id = |line: &str| line.split('"').nth(3).unwrap().to_owned();
+    body.lines().map(id).collect()
+}
+
+/// Rows with the ids on the wire in the place of a, b and c.
+async fn on_the_wire(rows: &[&[u8]]) -> Vec<u8> {
+    let mut rows = rows.concat();
+    for (id, wire) in ["a", "b", "c"].iter().zip(wire_ids().await) {
+        let from = format!("\"id\":\"{id}\"").into_bytes();
+        while let Some(at) = rows.windows(from.len()).position(|window| window == from) {
+            rows.splice(at + 6..at + 7, wire.bytes());
+        }
+    }
+    rows
+}
+
+#[tokio::test]
+async fn a_row_with_a_legible_id_is_a_malformed_answer_whose_bytes_are_kept() {
+    for (row, what, raw) in BROKEN {
+        let world = World::new(Script {
+            rows: Some(on_the_wire(&[row, OTHERS]).await),
+            ..Script::default()
+        });
+        let output = world.run(&ASKED).max_attempts(3).await.unwrap();
+        assert_eq!(
+            told(&output).await,
+            ["a: errored", "b: two", "c: three"],
+            "{what}"
+        );
+        assert_eq!(world.provider.accepted(), 1, "{what}");
+        // What broke on its way is whole when it is read again.
+        assert_eq!(world.provider.times("read"), [0, 5], "{what}");
+        let engine = world.engine();
+        let finished = engine
+            .resume(&world.record().await, RunOptions::default())
+            .await
+            .unwrap();
+        let mut reader = engine.outcomes(&finished).unwrap();
+        let first = reader.next().unwrap().unwrap();
+        let AnswerView::Row {
+            outcome: lmbatch_core::OutcomeView::Errored(failure),
+            ..
+        } = &first.answer
+        else {
+            panic!("{what}")
+        };
+        assert_eq!(failure.kind, ErrorKind::MalformedAnswer, "{what}");
+        let mut shown = Vec::new();
+        first.raw.unwrap().write_json(&mut shown);
+        let shown = String::from_utf8(shown).unwrap();
+        match shown.contains("base64") {
+            true => assert!(raw.contains("base64"), "{what}: {shown}"),
+            false => assert_eq!(shown.replace(&wire_ids().await[0], "a"), *raw, "{what}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_broke_on_its_way_is_read_again() {
+    for (row, what, _) in BROKEN {
+        let world = World::new(Script {
+            first_rows: Some(on_the_wire(&[row, OTHERS]).await),
+            ..Script::default()
+        });
+        let output = world.run(&ASKED).await.unwrap();
+        assert_eq!(
+            told(&output).await,
+            ["a: one", "b: two", "c: three"],
+            "{what}"
+        );
+    }
+}
+
+/// Without its line end it may be whole at the provider: nothing of it is taken.
+#[tokio::test]
+async fn a_last_row_that_is_cut_off_is_waited_for() {
+    for cut in [
+        &b"{\"id\":\"c\",\"text\":\"th"[..],
+        b"{\"id\":\"c\"",
+        b"{\"id\":\"c\",\"text\":NaN}",
+    ] {
+        let whole = b"{\"id\":\"a\",\"text\":\"one\"}\n{\"id\":\"b\",\"text\":\"two\"}\n";
+        let world = World::new(Script {
+            first_rows: Some(on_the_wire(&[whole, cut]).await),
+            ..Script::default()
+        });
+        let output = world.run(&ASKED).await.unwrap();
+        assert_eq!(told(&output).await, ["a: one", "b: two", "c: three"]);
+        assert_eq!(world.provider.accepted(), 1);
+    }
+}
+
+#[tokio::test]
+async fn lone_surrogate_answer() {
+    for (text, expected, replaced) in [
+        (r"A\ud83d B", "A\u{fffd} B", 1),
+        (r"\ude00", "\u{fffd}", 1),
+        (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}", 1),
+        (r"\ud83d\ude00", "\u{1f600}", 0),
+        (r"\\ud83d", r"\ud83d", 0),
+        (r"\ud83d\ud83d", "\u{fffd}\u{fffd}", 2),
+    ] {
+        let row = format!("{{\"id\":\"a\",\"text\":\"{text}\"}}\n");
+        let world = World::new(Script {
+            rows: Some(on_the_wire(&[row.as_bytes(), OTHERS]).await),
+            ..Script::default()
+        });
+        world.run(&ASKED).await.unwrap();
+        let engine = world.engine();
+        let finished = engine
+            .resume(&world.record().await, RunOptions::default())
+            .await
+            .unwrap();
+        assert_eq!(read(engine, &finished)[0], format!("a: {expected}"));
+        let mut reader = engine.outcomes(&finished).unwrap();
+        let first = reader.next().unwrap().unwrap();
+        assert_eq!(first.replaced, replaced, "{text}");
+        let raw = on_the_wire(&[row.trim_end().as_bytes()]).await;
+        assert_eq!(first.raw.unwrap().as_bytes(), raw);
+        assert_eq!(world.provider.times("read"), [0], "it is JSON");
+    }
+}
