@@ -6,8 +6,8 @@ use std::ops::Range;
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, ErrorKind, FailureView,
     FinishReason, ItemView, Limits, Opened, OutcomeView, OutputView, ProviderId, RequestError,
-    RequestView, ResultPart, RowError, Scanned, Text, TokenUsage, Verdict, WireId, WireIdRule,
-    read_row, surround,
+    RequestView, ResultPart, RowError, Scanned, Text, Verdict, WireId, WireIdRule, read_row,
+    surround,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;

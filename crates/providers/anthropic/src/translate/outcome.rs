@@ -16,12 +16,15 @@ pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, RowError> {
     let result = row.result.read::<RowResult<'_>>();
     Ok(Opened {
         id: row.custom_id,
-        content: result.map_or_else(|| RowContent::Ended(malformed()), content),
+        content: match &result {
+            Some(result) => content(result),
+            None => RowContent::Ended(malformed()),
+        },
     })
 }
 
 // "result.type: succeeded, errored, canceled, expired" (SDK 2.12.0, 2026-11).
-fn content(result: RowResult<'_>) -> RowContent<'_> {
+fn content<'a>(result: &RowResult<'a>) -> RowContent<'a> {
     let word = result.r#type.word();
     RowContent::Ended(match (word.as_deref(), result.message.raw()) {
         (Some("succeeded"), Some(message)) => return opened(message),

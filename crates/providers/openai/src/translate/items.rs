@@ -186,7 +186,7 @@ pub(super) fn of_choices<'a>(
     let finish = match first.parse::<Choice<'a>>() {
         Ok(read) => {
             let finish = read.finish_reason.word();
-            choice(first, read, items);
+            choice(first, &read, items);
             finish
         }
         Err(_) => {
@@ -221,13 +221,13 @@ fn list_of(choices: Member<'_>) -> Vec<Json<'_>> {
     }
 }
 
-fn choice<'a>(raw: Json<'a>, choice: Choice<'a>, items: &mut Vec<ItemView<'a>>) {
+fn choice<'a>(raw: Json<'a>, choice: &Choice<'a>, items: &mut Vec<ItemView<'a>>) {
     let at = items.len();
     if let Some(text) = choice.text.text() {
         say(items, text, ItemView::Text);
     }
     match choice.message.read::<ChatMessage<'a>>() {
-        Some(said) => message(said, items),
+        Some(said) => message(&said, items),
         // A message that is only its text.
         None => content(choice.message, raw, items),
     }
@@ -244,7 +244,7 @@ fn choice<'a>(raw: Json<'a>, choice: Choice<'a>, items: &mut Vec<ItemView<'a>>) 
     );
 }
 
-fn message<'a>(message: ChatMessage<'a>, items: &mut Vec<ItemView<'a>>) {
+fn message<'a>(message: &ChatMessage<'a>, items: &mut Vec<ItemView<'a>>) {
     let thought = [message.reasoning_content, message.reasoning];
     if let Some(text) = thought.iter().find_map(|thought| thought.some_text()) {
         items.push(ItemView::Thinking(ThinkingView {
