@@ -19,20 +19,25 @@
 //! The kit owns its runtime; an adapter needs `lmbatch-contract` and `serde_json` among its dev-dependencies
 //! and nothing else. `wiremock`, whose requests a wire reads, is [here](wiremock).
 
+mod canary;
+mod capped;
 pub mod clauses;
 mod desk;
+mod full_row;
 mod kit;
 mod mangle;
+mod panics;
 mod relay;
 mod table;
 mod wire;
 
-#[cfg(test)]
-use table::names;
-use table::table;
+use table::{both, first};
 
+pub use full_row::{End, FullAnswer, FullRow, Piece, Tokens};
 pub use kit::Kit;
 pub use mangle::odd_values;
 pub use table::{CLAUSES, Clause, clause, runtime};
-pub use wire::{Call, CallKind, Described, Part, Row, Sent, Shape, Wire};
+pub use wire::{
+    Call, CallKind, Described, DescribedFile, ListPage, Part, Row, Sent, Shape, Why, Wire,
+};
 pub use wiremock;
