@@ -9,7 +9,6 @@ use lmbatch_core::{
 };
 use serde_json::Value;
 
-use crate::desk::Desk;
 use crate::kit::{Kit, generate};
 use crate::wire::Sent;
 

@@ -282,7 +282,6 @@ macro_rules! clauses_of_2026_11 {
             content::tool_calls_arrive,
             content::tool_results_arrive_under_their_calls,
             content::a_failed_tool_result_arrives_as_failed,
-            content::a_thought_that_is_sent_back_arrives,
             content::a_schema_arrives,
             content::a_raw_body_arrives_byte_for_byte,
             content::the_longest_declared_id_is_taken,
@@ -363,7 +362,6 @@ macro_rules! clause_of {
         }
     };
 }
-use clause_of;
 
 /// Every clause of every edition, in the order of the documentation.
 pub static CLAUSES: &[Clause] = clauses_of_2026!(first,);

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use lmbatch_core::{
     Arguments, AttachmentKind, AttachmentView, ContentView, GenerateView, JsonBuf, MessageView,
-    RawView, RequestView, ResponseSchema, Role, SourceView, Text, ThinkingView, Tool, ToolCallView,
+    RawView, RequestView, ResponseSchema, Role, SourceView, Text, Tool, ToolCallView,
     ToolChoice, ToolResultView,
 };
 use serde_json::json;
@@ -353,34 +353,6 @@ pub async fn a_failed_tool_result_arrives_as_failed(kit: &Kit) {
             Some(failed.body()),
             "it is sent as a success"
         );
-    }
-}
-
-/// A thought that is sent back is sent by its words, its id, its seal or its data, as the provider takes it.
-pub async fn a_thought_that_is_sent_back_arrives(kit: &Kit) {
-    let canaries = [
-        "thought-text-canary",
-        "thought_id_canary",
-        "c2VhbC1jYW5hcnk=",
-        "ZGF0YS1jYW5hcnk=",
-    ];
-    let thought = ContentView::Thinking(ThinkingView {
-        text: Some(Text::Plain(canaries[0])),
-        id: Some(Text::Plain(canaries[1])),
-        signature: Some(Text::Plain(canaries[2])),
-        data: Some(Text::Plain(canaries[3])),
-    });
-    let view = GenerateView {
-        messages: vec![
-            turn(Role::User, [say("Why?")]),
-            turn(Role::Assistant, [thought, say("So.")]),
-            turn(Role::User, [say("Well?")]),
-        ],
-        ..kit.question("")
-    };
-    if let Some(arrived) = kit.arrives_alone(view).await {
-        let any = canaries.iter().any(|canary| arrived.holds(canary));
-        assert!(any, "the thought is left out");
     }
 }
 
