@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 use lmbatch_core::{
     Arguments, AttachmentKind, AttachmentView, ContentView, GenerateView, JsonBuf, MessageView,
-    RawView, RequestView, ResponseSchema, Role, SourceView, Text, Tool, ToolCallView,
-    ToolChoice, ToolResultView,
+    RawView, RequestView, ResponseSchema, Role, SourceView, Text, Tool, ToolCallView, ToolChoice,
+    ToolResultView,
 };
 use serde_json::json;
 
