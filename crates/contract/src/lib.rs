@@ -8,8 +8,12 @@
 //! // tests/contract.rs, the whole file but for the words of the provider
 //! struct AcmeWire;
 //! impl lmbatch_contract::Wire for AcmeWire { /* … */ }
-//! lmbatch_contract::contract_tests!(AcmeWire);
+//! lmbatch_contract::contract_tests!(AcmeWire, edition = "2026-11");
 //! ```
+//!
+//! An adapter keeps the clauses of the [edition](contract_tests) that its tests name; a later edition adds
+//! clauses and changes none of those before it. [`Wire::full_row`] and [`Wire::takes`] are optional: the more
+//! they say, the more mistakes are caught.
 //!
 //! The guide "Write an adapter in an afternoon" (`docs/guide/adapter.md`) goes through a whole one, and the
 //! documentation of the clauses says what each asks for. No clause is ever skipped: where a provider lacks a
