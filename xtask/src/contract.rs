@@ -18,8 +18,12 @@ nothing. What each clause asks for stands in the documentation of `lmbatch-contr
 is the example of an adapter, `examples/third-party-adapter`.
 ";
 
-/// Runs the contract tests of every adapter and writes the table; with `--check`, compares it.
+/// Runs the contract tests of every adapter and writes the table; with `--check`, compares it. With `--mutants`,
+/// prints which clause of the kit catches which mistake of an adapter.
 pub(crate) fn contract(args: &[String]) -> Result<(), String> {
+    if args.iter().any(|arg| arg == "--mutants") {
+        return mutants();
+    }
     let source = fs::read_to_string(CLAUSES).map_err(|error| format!("{CLAUSES}: {error}"))?;
     let mut columns = BTreeMap::new();
     for adapter in adapters()? {
@@ -65,6 +69,51 @@ fn adapters() -> Result<Vec<String>, String> {
         .collect();
     names.sort_unstable();
     Ok(names)
+}
+
+/// The test of the kit that plants mistakes, whose table it prints.
+const MISTAKES: &str = "mistakes_are_caught_by_the_clauses_of_the_table";
+
+fn mutants() -> Result<(), String> {
+    let line = [
+        "test",
+        "--locked",
+        "--package",
+        "lmbatch-contract",
+        "--test",
+        "mutants",
+        "--",
+        "--exact",
+        "--nocapture",
+        MISTAKES,
+    ];
+    let output = Command::new("cargo").args(line).output();
+    let output = output.map_err(|error| format!("cargo {}: {error}", line.join(" ")))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let rows: Vec<&str> = text.lines().filter_map(row_of).collect();
+    println!("{}", rows.join("\n"));
+    let caught = rows.iter().skip(2).filter(|row| !row.contains("| none: "));
+    println!(
+        "\n{} of {} mistakes are caught.",
+        caught.count(),
+        rows.len().saturating_sub(2)
+    );
+    match output.status.success() && rows.len() > 2 {
+        true => Ok(()),
+        false => {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            Err(format!("a mistake is not caught by its clause:\n{errors}"))
+        }
+    }
+}
+
+/// A row of a table; the first comes behind the name of the test.
+fn row_of(line: &str) -> Option<&str> {
+    let row = line
+        .find("| ")
+        .or_else(|| line.find("|---"))
+        .map(|at| &line[at..])?;
+    row.ends_with('|').then_some(row)
 }
 
 fn outcome_of(package: &str) -> Result<String, String> {
@@ -148,6 +197,22 @@ fn all_kept(table: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_mistakes_are_found_in_what_a_test_prints() {
+        for (line, expected) in [
+            (
+                "test a ... | mistake | clause |",
+                Some("| mistake | clause |"),
+            ),
+            ("|---|---|", Some("|---|---|")),
+            ("| a | none: why |", Some("| a | none: why |")),
+            ("running 1 test", None),
+            ("test result: ok. 1 passed; 0 failed", None),
+        ] {
+            assert_eq!(row_of(line), expected, "{line}");
+        }
+    }
 
     #[test]
     fn a_table_has_a_row_for_each_clause_and_a_column_for_each_way() {

@@ -20,7 +20,8 @@ use sh::{has, run};
 const HELP: &str = "cargo xtask COMMAND
   test [ARGS]   every test; needs no network and no key
   tidy          the house's invariants
-  contract      which adapter keeps which clause, into docs/contract.md; --check compares
+  contract      which adapter keeps which clause, into docs/contract.md; --check compares;
+                --mutants shows which clause catches which mistake
   chaos         2,000 kills at random moments, one at each system call, 300 full disks, 20,000 simulated runs
   coverage      which lines the tests run; at least 90 % where money and rows are decided
   bench         processor time and memory beside a floor program; prints a table

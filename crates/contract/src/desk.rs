@@ -1,14 +1,18 @@
 //! The provider as the kit plays it: it keeps batches, answers every call, and does as it is told.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lmbatch_core::{BatchId, BatchStatus, RequestCounts};
 use serde_json::Value;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
+use crate::panics::{Faults, words};
 use crate::relay::{FAULT, Fault, relay};
-use crate::wire::{Call, CallKind, Described, Part, ROWS, Sent, Shape, Wire};
+use crate::wire::{
+    Call, CallKind, Described, DescribedFile, ListPage, Part, ROWS, Sent, Shape, Wire,
+};
 
 /// A provider that listens.
 pub(crate) struct Desk {
@@ -109,6 +113,11 @@ struct State {
     deletes: bool,
     seen: Vec<(Option<Call>, Request)>,
     carried: u64,
+    /// The batch of each token.
+    tokens: BTreeMap<String, BatchId>,
+    /// Uploaded files, newest first.
+    files: Vec<DescribedFile>,
+    faults: Faults,
 }
 
 /// How calls of a kind are answered, after the next `skip` of them.
@@ -123,7 +132,15 @@ struct Plays(Arc<Mutex<State>>);
 
 impl Respond for Plays {
     fn respond(&self, request: &Request) -> ResponseTemplate {
-        let reply = lock(&self.0).respond(request);
+        // A wire that panics would show as a broken connection: the clause says so instead.
+        let respond = AssertUnwindSafe(|| lock(&self.0).respond(request));
+        let reply = catch_unwind(respond).unwrap_or_else(|panic| {
+            let (method, path) = (&request.method, request.url.path());
+            let why = words(&*panic);
+            let faults = lock(&self.0).faults.clone();
+            faults.note(format!("the wire panicked at {method} {path}: {why}"));
+            ResponseTemplate::new(500)
+        });
         reply.insert_header("connection", "close")
     }
 }
@@ -133,7 +150,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl Desk {
-    pub(crate) async fn open(wire: Arc<dyn Wire>) -> Self {
+    pub(crate) async fn open(wire: Arc<dyn Wire>, faults: Faults) -> Self {
         let server = MockServer::start().await;
         let state = Arc::new(Mutex::new(State {
             wire,
@@ -148,6 +165,9 @@ impl Desk {
             deletes: false,
             seen: Vec::new(),
             carried: 0,
+            tokens: BTreeMap::new(),
+            files: Vec::new(),
+            faults,
         }));
         let plays = Plays(Arc::clone(&state));
         Mock::given(wiremock::matchers::any())
@@ -193,6 +213,26 @@ impl Desk {
     /// Batches on a page.
     pub(crate) fn page(&self, batches: usize) {
         lock(&self.state).page = batches;
+    }
+
+    /// Puts a file at the top of the list of files.
+    pub(crate) fn keep_file(&self, file: DescribedFile) {
+        lock(&self.state).files.insert(0, file);
+    }
+
+    /// Number of batches that were created or kept.
+    pub(crate) fn batches(&self) -> usize {
+        lock(&self.state).batches.len()
+    }
+
+    /// Most batches on a page, as the last call of a list asks for it or else as the provider decides.
+    pub(crate) fn page_size(&self) -> usize {
+        let state = lock(&self.state);
+        let asked = state.seen.iter().rev().find_map(|(call, _)| match call {
+            Some(Call::ListPage { size, .. }) => *size,
+            _ => None,
+        });
+        asked.map_or(state.page, |size| size as usize)
     }
 
     /// Every page of the list leads to the same place.
@@ -273,6 +313,13 @@ impl State {
         let Some(call) = call else {
             return ResponseTemplate::new(404);
         };
+        if let Err(why) = self.wire.takes(request) {
+            let (method, path) = (&request.method, request.url.path());
+            let why = why.0;
+            let fault = format!("the provider refuses {method} {path}: {why}");
+            self.faults.note(fault);
+            return ResponseTemplate::new(400).set_body_json(self.wire.refusal(400, &why));
+        }
         let answer = self.told(call.kind());
         let usual = if answer.refuses {
             ResponseTemplate::new(500)
@@ -329,7 +376,24 @@ impl State {
                     self.json(call.kind(), self.wire.batch(&batch))
                 }
             },
-            Call::List(from) => self.list(from.as_deref()),
+            Call::List(from) => {
+                // Where a page begins: after the batch that is named.
+                let place = |id: &str| {
+                    let mut batches = self.batches.iter();
+                    batches.position(|batch| batch.id.as_str() == id)
+                };
+                let start = from.as_deref().and_then(place).map_or(0, |place| place + 1);
+                self.list(start, self.page)
+            }
+            Call::ListPage { number, size } => {
+                let size = size.map_or(self.page, |size| size as usize);
+                self.list(*number as usize * size, size)
+            }
+            Call::Files(from) => self.list_files(from.as_deref()),
+            Call::Probe => match self.wire.probed() {
+                Some(body) => self.json(call.kind(), body),
+                None => self.refuse(404),
+            },
             Call::Read(part) => {
                 let rows = self.rows_now(*part);
                 rows.map_or_else(|| self.refuse(404), |rows| self.rows(&rows, request))
@@ -340,6 +404,11 @@ impl State {
     }
 
     fn accept(&mut self, create: &Request) -> Described {
+        let token = self.wire.token(create);
+        let made = token.as_ref().and_then(|token| self.tokens.get(token));
+        if let Some(batch) = made.and_then(|id| self.find(id)) {
+            return batch.clone();
+        }
         let batch = Described {
             id: self.wire.batch_id(self.batches.len() as u32 + 1),
             status: BatchStatus::InProgress,
@@ -350,7 +419,11 @@ impl State {
             label: self.wire.label(create),
             created_at: crate::kit::today(),
             parts: Vec::new(),
+            problems: Vec::new(),
         };
+        if let Some(token) = token {
+            self.tokens.insert(token, batch.id.clone());
+        }
         self.batches.insert(0, batch.clone());
         batch
     }
@@ -359,23 +432,31 @@ impl State {
         self.batches.iter().find(|batch| batch.id == *id)
     }
 
-    fn list(&mut self, from: Option<&str>) -> ResponseTemplate {
-        // Where a page begins: after the batch that is named.
-        let place = |id: &str| {
-            self.batches
-                .iter()
-                .position(|batch| batch.id.as_str() == id)
+    fn list(&mut self, start: usize, size: usize) -> ResponseTemplate {
+        let rest = self.batches.get(start..).unwrap_or_default();
+        let page = &rest[..rest.len().min(size)];
+        let next = page.last().filter(|_| rest.len() > page.len());
+        let next = next.map(|batch| batch.id.as_str().to_owned());
+        let listed = ListPage {
+            batches: page.iter().map(|batch| self.wire.batch(batch)).collect(),
+            next: self.cursor.clone().or(next),
+            number: start.checked_div(size).unwrap_or(0) as u32,
+            size: size as u32,
+            total: self.batches.len() as u64,
         };
+        self.json(CallKind::List, self.wire.list_page(listed))
+    }
+
+    fn list_files(&mut self, from: Option<&str>) -> ResponseTemplate {
+        let place = |id: &str| self.files.iter().position(|file| file.id == id);
         let start = from.and_then(place).map_or(0, |place| place + 1);
-        let rest = &self.batches[start..];
+        let rest = &self.files[start..];
         let page = &rest[..rest.len().min(self.page)];
         let next = page.last().filter(|_| rest.len() > page.len());
-        let next = self
-            .cursor
-            .as_deref()
-            .or_else(|| next.map(|batch| batch.id.as_str()));
-        let batches = page.iter().map(|batch| self.wire.batch(batch)).collect();
-        self.json(CallKind::List, self.wire.page(batches, next))
+        match self.wire.files(page, next.map(|file| file.id.as_str())) {
+            Some(body) => self.json(CallKind::Files, body),
+            None => self.refuse(404),
+        }
     }
 
     /// The rows of a part, which may change with each read.

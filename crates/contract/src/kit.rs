@@ -16,6 +16,8 @@ use lmbatch_engine::{Engine, LMInvoker, OnDoubt, Outcomes, PollingPolicy};
 use lmbatch_testing::{TestClock, TestRng};
 
 use crate::desk::Desk;
+use crate::full_row::FullRow;
+use crate::panics::Faults;
 use crate::wire::{Described, Part, Row, Shape, Wire};
 
 /// The key that every adapter is given. It is looked for wherever it must not be.
@@ -30,6 +32,8 @@ pub(crate) const MAX_ROW_BYTES: usize = 1 << 20;
 /// A provider's wire under test.
 pub struct Kit {
     pub(crate) wire: Arc<dyn Wire>,
+    /// What the clause did not ask about and fails by all the same.
+    pub(crate) faults: Faults,
 }
 
 impl fmt::Debug for Kit {
@@ -51,13 +55,18 @@ pub(crate) fn prompt(place: usize) -> String {
 impl Kit {
     /// The kit for a wire.
     pub fn new(wire: impl Wire) -> Self {
+        Self::of(Arc::new(wire))
+    }
+
+    pub(crate) fn of(wire: Arc<dyn Wire>) -> Self {
         Self {
-            wire: Arc::new(wire),
+            wire,
+            faults: Faults::default(),
         }
     }
 
     pub(crate) async fn desk(&self) -> Desk {
-        Desk::open(Arc::clone(&self.wire)).await
+        Desk::open(Arc::clone(&self.wire), self.faults.clone()).await
     }
 
     pub(crate) fn adapter(&self, desk: &Desk) -> Arc<dyn BatchProvider> {
@@ -66,13 +75,18 @@ impl Kit {
 
     /// The engine over the adapter, in a time that only it moves.
     pub(crate) fn invoker(&self, desk: &Desk) -> LMInvoker {
+        self.invoker_of(self.adapter(desk))
+    }
+
+    /// The same over another adapter.
+    pub(crate) fn invoker_of(&self, adapter: Arc<dyn BatchProvider>) -> LMInvoker {
         let clock = TestClock::default();
         clock.advance(
             today()
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .unwrap_or_default(),
         );
-        LMInvoker::shared(self.adapter(desk), self.wire.model())
+        LMInvoker::shared(adapter, self.wire.model())
             .clock(Arc::new(clock))
             .rng(Arc::new(TestRng::new(1)))
     }
@@ -96,6 +110,7 @@ impl Kit {
             label: Some(format!("lmbatch-contract-{number}")),
             created_at: today(),
             parts: Vec::new(),
+            problems: Vec::new(),
         }
     }
 
@@ -266,6 +281,16 @@ impl Open {
     pub(crate) fn row_of(&self, id: &str, row: &Row) -> (Part, Vec<u8>) {
         let text = self.wire.row(id, row).to_string().into_bytes();
         (self.wire.part(row), text)
+    }
+
+    /// A row that says more, if the provider has words for it.
+    pub(crate) fn full(&self, place: usize, row: &FullRow) -> Option<(Part, Vec<u8>)> {
+        let value = self.wire.full_row(&self.wire_ids[place], row)?;
+        let kind = match row {
+            FullRow::Answer(_) => Row::Succeeded(String::new()),
+            FullRow::Rejected(words) => Row::Errored(words.clone()),
+        };
+        Some((self.wire.part(&kind), value.to_string().into_bytes()))
     }
 
     /// A row that answers.

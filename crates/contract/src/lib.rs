@@ -8,8 +8,12 @@
 //! // tests/contract.rs, the whole file but for the words of the provider
 //! struct AcmeWire;
 //! impl lmbatch_contract::Wire for AcmeWire { /* … */ }
-//! lmbatch_contract::contract_tests!(AcmeWire);
+//! lmbatch_contract::contract_tests!(AcmeWire, edition = "2026-11");
 //! ```
+//!
+//! An adapter keeps the clauses of the [edition](contract_tests) that its tests name; a later edition adds
+//! clauses and changes none of those before it. [`Wire::full_row`] and [`Wire::takes`] are optional: the more
+//! they say, the more mistakes are caught.
 //!
 //! The guide "Write an adapter in an afternoon" (`docs/guide/adapter.md`) goes through a whole one, and the
 //! documentation of the clauses says what each asks for. No clause is ever skipped: where a provider lacks a
@@ -19,20 +23,25 @@
 //! The kit owns its runtime; an adapter needs `lmbatch-contract` and `serde_json` among its dev-dependencies
 //! and nothing else. `wiremock`, whose requests a wire reads, is [here](wiremock).
 
+mod canary;
+mod capped;
 pub mod clauses;
 mod desk;
+mod full_row;
 mod kit;
 mod mangle;
+mod panics;
 mod relay;
 mod table;
 mod wire;
 
-#[cfg(test)]
-use table::names;
-use table::table;
+use table::{both, first};
 
+pub use full_row::{End, FullAnswer, FullRow, Piece, Tokens};
 pub use kit::Kit;
 pub use mangle::odd_values;
 pub use table::{CLAUSES, Clause, clause, runtime};
-pub use wire::{Call, CallKind, Described, Part, Row, Sent, Shape, Wire};
+pub use wire::{
+    Call, CallKind, Described, DescribedFile, ListPage, Part, Row, Sent, Shape, Why, Wire,
+};
 pub use wiremock;

@@ -8,6 +8,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
 use crate::kit::Kit;
+use crate::panics::{cut_what_is_printed, words};
 use crate::wire::Wire;
 
 /// What no clause takes as long as. An adapter that asks for ever breaks a promise too.
@@ -37,21 +38,22 @@ impl Clause {
     /// # Panics
     /// If it does not keep it.
     pub fn hold(&self, wire: impl Wire) {
-        let kit = Kit::new(wire);
-        let ended = runtime().block_on(in_time((self.run)(&kit)));
-        ended.unwrap_or_else(|why| panic!("{why}"));
+        cut_what_is_printed();
+        let kept = runtime().block_on(self.try_hold(Arc::new(wire)));
+        kept.unwrap_or_else(|why| panic!("{why}"));
     }
 
-    /// The same without a panic: why it is not kept.
+    /// The same without a panic: why it is not kept, cut to a screen.
     pub async fn try_hold(&self, wire: Arc<dyn Wire>) -> Result<(), String> {
-        let kit = Kit { wire };
+        let kit = Kit::of(wire);
         let run = AssertUnwindSafe((self.run)(&kit)).catch_unwind();
-        in_time(run).await?.map_err(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            let word = || panic.downcast_ref::<&str>().map(|word| (*word).to_owned());
-            text.or_else(word)
-                .unwrap_or_else(|| "it panicked".to_owned())
-        })
+        let ended = in_time(run).await;
+        let failed = ended.and_then(|kept| kept.map_err(|panic| words(&*panic)));
+        match (failed, kit.faults.told()) {
+            (kept, None) => kept,
+            (Ok(()), Some(faults)) => Err(faults),
+            (Err(why), Some(faults)) => Err(format!("{faults}\n{why}")),
+        }
     }
 }
 
@@ -92,9 +94,12 @@ pub fn runtime() -> tokio::runtime::Runtime {
 /// ```
 ///
 /// Clauses belong to an edition. New ones come under a new edition, so that an upgrade of the kit makes no
-/// test fail that passed; take them on when you like: `contract_tests!(AcmeWire, edition = 2026)`. An
-/// edition holds all clauses of those before it. The first and so far the only one is `2026`, which is
-/// what is taken where none is named.
+/// test fail that passed. An edition holds all clauses of those before it:
+///
+/// | edition | written as | adds |
+/// |---|---|---|
+/// | 2026 | `edition = 2026`, and where none is named | the calls, errors and results |
+/// | 2026-11 | `edition = "2026-11"` | what is asked, what is answered, tokens, records |
 ///
 /// A wire that can be set up in several ways is held to all clauses in each: one macro in a module each.
 #[macro_export]
@@ -104,6 +109,10 @@ macro_rules! contract_tests {
     };
     ($wire:expr, edition = 2026) => {
         $crate::clauses_of_2026!(__contract_tests, $wire);
+    };
+    ($wire:expr, edition = "2026-11") => {
+        $crate::clauses_of_2026!(__contract_tests, $wire);
+        $crate::clauses_of_2026_11!(__contract_tests, $wire);
     };
 }
 
@@ -252,29 +261,110 @@ macro_rules! clauses_of_2026 {
     };
 }
 
-macro_rules! table {
-    ($edition:literal; $($module:ident :: $name:ident,)*) => {
-        &[$(Clause {
+/// The clauses that the edition 2026-11 adds, in order, given to a macro of this crate.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! clauses_of_2026_11 {
+    ($then:ident, $($with:tt)*) => {
+        $crate::$then! { $($with)*;
+            content::each_request_travels_under_its_own_id,
+            content::the_model_arrives,
+            content::the_system_prompt_arrives,
+            content::system_messages_of_the_conversation_arrive,
+            content::every_turn_arrives_in_its_order,
+            content::every_turn_arrives_as_its_speakers,
+            content::every_text_of_a_turn_arrives,
+            content::an_image_arrives,
+            content::a_document_arrives,
+            content::sounds_and_films_arrive,
+            content::tools_arrive,
+            content::a_choice_of_tools_arrives,
+            content::tool_calls_arrive,
+            content::tool_results_arrive_under_their_calls,
+            content::a_failed_tool_result_arrives_as_failed,
+            content::a_schema_arrives,
+            content::a_raw_body_arrives_byte_for_byte,
+            content::the_longest_declared_id_is_taken,
+            options::the_most_tokens_arrive,
+            options::the_temperature_arrives,
+            options::top_p_arrives,
+            options::top_k_arrives,
+            options::the_seed_arrives,
+            options::the_presence_penalty_arrives,
+            options::the_frequency_penalty_arrives,
+            options::every_option_is_a_parameter_of_its_own,
+            options::stop_texts_arrive,
+            options::an_effort_of_thinking_arrives,
+            options::a_budget_of_thinking_arrives,
+            options::parameters_of_the_provider_arrive,
+            options::parameters_of_the_provider_change_no_id,
+            answers::a_whole_answer_has_no_problem,
+            answers::usage_comes_back,
+            answers::the_model_that_answered_comes_back,
+            answers::the_id_of_an_answer_comes_back,
+            answers::every_piece_of_an_answer_comes_back,
+            answers::a_tool_call_comes_back,
+            answers::a_thought_is_no_part_of_the_text,
+            answers::an_answer_that_was_cut_off_is_truncated,
+            answers::an_answer_without_words_is_empty,
+            answers::a_refusal_is_told,
+            answers::further_answers_are_kept_apart,
+            answers::an_answer_of_another_type_is_not_empty,
+            answers::a_permanent_failure_is_not_asked_again,
+            tokens::a_create_carries_its_token,
+            tokens::a_create_asked_again_under_its_token_is_the_same_batch,
+            tokens::a_create_under_another_token_is_another_batch,
+            records::a_list_that_is_none_is_an_error,
+            records::a_search_through_no_list_is_an_error,
+            records::a_lost_create_is_not_paid_for_twice_where_the_list_is_none,
+            records::a_fence_that_fails_is_an_error,
+            records::a_deletion_that_fails_is_an_error,
+            records::the_time_of_a_batch_is_read,
+            records::the_label_of_a_batch_is_read,
+            records::the_problems_of_a_failed_batch_are_read,
+            records::parts_say_what_they_hold,
+            records::results_are_read_by_an_adapter_of_another_route,
+            records::uploads_are_listed_or_unsupported,
+            records::a_probe_that_is_refused_fails,
+            records::a_batch_that_is_gone_has_no_results,
+        }
+    };
+}
+
+/// Passes the clauses of the first edition on, to be joined by those of the second.
+macro_rules! first {
+    (; $($first:tt)*) => {
+        clauses_of_2026_11!(both, [$($first)*])
+    };
+}
+pub(crate) use first;
+
+macro_rules! both {
+    (
+        [$($module:ident :: $name:ident,)*];
+        $($new_module:ident :: $new_name:ident,)*
+    ) => {
+        &[
+            $(clause_of!("2026", $module, $name),)*
+            $(clause_of!("2026-11", $new_module, $new_name),)*
+        ]
+    };
+}
+pub(crate) use both;
+
+macro_rules! clause_of {
+    ($edition:literal, $module:ident, $name:ident) => {
+        Clause {
             name: stringify!($name),
             topic: stringify!($module),
             edition: $edition,
             run: |kit| Box::pin(crate::clauses::$module::$name(kit)),
-        }),*]
+        }
     };
 }
-pub(crate) use table;
 
-/// Every clause, in the order of the documentation.
-pub static CLAUSES: &[Clause] = clauses_of_2026!(table, "2026");
-
-#[cfg(test)]
-macro_rules! names {
-    ($with:expr; $($module:ident :: $name:ident,)*) => {
-        [$(stringify!($name)),*]
-    };
-}
-#[cfg(test)]
-pub(crate) use names;
+/// Every clause of every edition, in the order of the documentation.
+pub static CLAUSES: &[Clause] = clauses_of_2026!(first,);
 
 #[cfg(test)]
 mod tests {
@@ -291,6 +381,11 @@ mod tests {
         ("calls", include_str!("clauses/calls.rs")),
         ("refusals", include_str!("clauses/refusals.rs")),
         ("redirects", include_str!("clauses/redirects.rs")),
+        ("content", include_str!("clauses/content.rs")),
+        ("options", include_str!("clauses/options.rs")),
+        ("answers", include_str!("clauses/answers.rs")),
+        ("tokens", include_str!("clauses/tokens.rs")),
+        ("records", include_str!("clauses/records.rs")),
     ];
 
     #[test]
@@ -310,10 +405,14 @@ mod tests {
     }
 
     #[test]
-    fn the_tests_of_the_edition_are_the_clauses_of_the_table() {
-        let tests = clauses_of_2026!(names, ());
-        let table: Vec<_> = CLAUSES.iter().map(|clause| clause.name).collect();
-        assert_eq!(tests.as_slice(), table);
-        assert!(CLAUSES.iter().all(|clause| clause.edition == "2026"));
+    fn an_edition_holds_the_clauses_of_those_before_it() {
+        let editions: Vec<&str> = CLAUSES.iter().map(|clause| clause.edition).collect();
+        assert!(
+            editions.is_sorted(),
+            "a new clause belongs to a new edition"
+        );
+        let mut known = editions;
+        known.dedup();
+        assert_eq!(known, ["2026", "2026-11"]);
     }
 }

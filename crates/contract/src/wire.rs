@@ -7,6 +7,8 @@ use lmbatch_core::{BatchId, BatchProvider, BatchStatus, RequestCounts};
 use serde_json::Value;
 use wiremock::{Request, ResponseTemplate};
 
+use crate::full_row::FullRow;
+
 /// How one provider says things on the wire.
 ///
 /// The adapter translates from the wire to lmbatch's words; this translates the other way, from what the
@@ -39,6 +41,17 @@ pub trait Wire: Send + Sync + 'static {
         ResponseTemplate::new(404)
     }
 
+    /// Refuses what the real provider refuses, such as an upload without its purpose, an id of the wrong form
+    /// or two models in one batch. A request that is refused fails the clause, with the reason, in every
+    /// edition. Everything is taken unless said otherwise.
+    ///
+    /// # Errors
+    /// A [`Why`] that names what the provider does not take.
+    fn takes(&self, request: &Request) -> Result<(), Why> {
+        let _ = request;
+        Ok(())
+    }
+
     /// The requests for a model that this HTTP request carries, whether in an upload or in a create.
     fn sent(&self, request: &Request) -> Vec<Sent>;
 
@@ -55,6 +68,13 @@ pub trait Wire: Send + Sync + 'static {
         None
     }
 
+    /// Returns the token that a create carries, for adapters that declare
+    /// [`CreateProof::Token`](lmbatch_core::CreateProof::Token): a second create under it makes no batch.
+    fn token(&self, create: &Request) -> Option<String> {
+        let _ = create;
+        None
+    }
+
     /// The yes to a create.
     fn created(&self, batch: &Described) -> Value {
         self.batch(batch)
@@ -66,6 +86,12 @@ pub trait Wire: Send + Sync + 'static {
     /// Where the counts stand in a batch: a JSON pointer.
     fn counts(&self) -> &'static str;
 
+    /// Returns the JSON pointers of all counts of a batch, for providers whose counts do not stand in one
+    /// object; the one of [`counts`](Self::counts) unless said otherwise.
+    fn counts_at(&self) -> Vec<&'static str> {
+        vec![self.counts()]
+    }
+
     /// The statuses that the provider can tell apart. In progress and completed are always among them.
     fn statuses(&self) -> Vec<BatchStatus>;
 
@@ -74,6 +100,40 @@ pub trait Wire: Send + Sync + 'static {
 
     /// A page of a list; `next` is where the next one begins.
     fn page(&self, batches: Vec<Value>, next: Option<&str>) -> Value;
+
+    /// Returns a page of a list of which more is known than its cursor, for providers that number their
+    /// pages; [`page`](Self::page) unless said otherwise.
+    fn list_page(&self, page: ListPage) -> Value {
+        self.page(page.batches, page.next.as_deref())
+    }
+
+    /// Returns a page of the list of uploaded files, in the words of [`Call::Files`]; `None` for a provider
+    /// that lists none, whose adapter then says so.
+    fn files(&self, files: &[DescribedFile], next: Option<&str>) -> Option<Value> {
+        let _ = (files, next);
+        None
+    }
+
+    /// Returns the body of the 200 that answers a probe of key and model, in the words of [`Call::Probe`];
+    /// `None` for a provider without such a call, whose adapter then sends nothing.
+    fn probed(&self) -> Option<Value> {
+        None
+    }
+
+    /// Returns adapters of the same account that are configured otherwise, such as for another route. They
+    /// read the results of this one's batches. None unless said otherwise.
+    fn others(&self, base_url: &str, key: &str) -> Vec<Arc<dyn BatchProvider>> {
+        let _ = (base_url, key);
+        Vec::new()
+    }
+
+    /// Returns a row of the results that says more than a [`Row`] can; `None` where the provider has no word
+    /// for what the row says. The clauses then hold the adapter to the other half: what cannot be answered
+    /// cannot be asked for, and nothing is made up.
+    fn full_row(&self, id: &str, row: &FullRow) -> Option<Value> {
+        let _ = (id, row);
+        None
+    }
 
     /// A row of the results.
     fn row(&self, id: &str, row: &Row) -> Value;
@@ -99,8 +159,19 @@ pub trait Wire: Send + Sync + 'static {
     }
 }
 
+/// Reason why a provider refuses a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why(pub String);
+
+impl<T: Into<String>> From<T> for Why {
+    fn from(why: T) -> Self {
+        Self(why.into())
+    }
+}
+
 /// A call to a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Call {
     /// Part of an upload; free.
     Stage,
@@ -110,6 +181,17 @@ pub enum Call {
     Status(BatchId),
     /// A page of batches, from a place on.
     List(Option<String>),
+    /// A page of batches by its number.
+    ListPage {
+        /// Pages before it.
+        number: u32,
+        /// Most batches on it, as the request asks; `None` where it leaves that to the provider.
+        size: Option<u32>,
+    },
+    /// A page of uploaded files, from a place on.
+    Files(Option<String>),
+    /// A check of key and model that costs nothing.
+    Probe,
     /// A request to cancel.
     Cancel(BatchId),
     /// The rows of a part.
@@ -125,7 +207,9 @@ impl Call {
             Self::Stage => CallKind::Stage,
             Self::Create => CallKind::Create,
             Self::Status(_) => CallKind::Status,
-            Self::List(_) => CallKind::List,
+            Self::List(_) | Self::ListPage { .. } => CallKind::List,
+            Self::Files(_) => CallKind::Files,
+            Self::Probe => CallKind::Probe,
             Self::Cancel(_) => CallKind::Cancel,
             Self::Read(_) => CallKind::Read,
             Self::Discard => CallKind::Discard,
@@ -135,6 +219,7 @@ impl Call {
 
 /// A call without what it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CallKind {
     /// Part of an upload.
     Stage,
@@ -144,6 +229,10 @@ pub enum CallKind {
     Status,
     /// A page of batches.
     List,
+    /// A page of uploaded files.
+    Files,
+    /// A check of key and model.
+    Probe,
     /// A request to cancel.
     Cancel,
     /// The rows of a part.
@@ -176,6 +265,38 @@ pub struct Described {
     pub created_at: SystemTime,
     /// The parts of its results that there are. A part may be there and be empty.
     pub parts: Vec<Part>,
+    /// Reasons, for a person to read, why it failed as a whole.
+    pub problems: Vec<String>,
+}
+
+/// An uploaded file that the kit has in mind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DescribedFile {
+    /// Id that deletes it.
+    pub id: String,
+    /// Label of the shard that it was uploaded for; for a file of others their own name.
+    pub label: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Time of its upload.
+    pub created_at: SystemTime,
+}
+
+/// A page of a list of batches.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ListPage {
+    /// Batches on it, as the wire writes them.
+    pub batches: Vec<Value>,
+    /// Cursor of the next page; `None` on the last.
+    pub next: Option<String>,
+    /// Pages before it.
+    pub number: u32,
+    /// Most batches on a page.
+    pub size: u32,
+    /// Batches on all pages.
+    pub total: u64,
 }
 
 impl Described {

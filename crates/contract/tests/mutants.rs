@@ -1,21 +1,26 @@
-//! The kit itself is tested by adapters that are broken. There is one for each clause; it must fail that
-//! clause and those that its line in the table says it implies, and keep all others.
+//! The kit itself is tested by adapters that are broken. There is one for each clause. One of the first edition
+//! must fail its clause and those that its line in the table says it implies, and keep all others of that
+//! edition. Those of later editions make the mistakes of authors, each of which one clause must catch.
 
 mod toy;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use lmbatch_contract::{CLAUSES, Wire, runtime};
+use lmbatch_contract::{CLAUSES, Clause, Wire, clause, runtime};
 use toy::implied::IMPLIED;
+use toy::mistakes::{MISTAKES, NOT_CAUGHT};
 use toy::wire::AcmeWire;
 
-/// Clauses that the adapter does not keep.
-fn failed(wire: AcmeWire) -> BTreeSet<&'static str> {
+/// The first edition.
+const FIRST: &str = "2026";
+
+/// Clauses that the adapter does not keep, of those that are looked at.
+fn failed(wire: AcmeWire, looked_at: fn(&Clause) -> bool) -> BTreeSet<&'static str> {
     let wire: Arc<dyn Wire> = Arc::new(wire);
     let hold = async {
         let mut failed = BTreeSet::new();
-        for clause in CLAUSES {
+        for clause in CLAUSES.iter().filter(|clause| looked_at(clause)) {
             if clause.try_hold(Arc::clone(&wire)).await.is_err() {
                 failed.insert(clause.name);
             }
@@ -38,7 +43,7 @@ fn each_mutant_fails_its_clause(topic: &str) {
     let clauses = CLAUSES.iter().filter(|clause| clause.topic == topic);
     let wrong: Vec<String> = clauses
         .filter_map(|clause| {
-            let failed = failed(AcmeWire(Some(clause.name)));
+            let failed = failed(AcmeWire(Some(clause.name)), |other| other.edition == FIRST);
             let line = || format!("    (\"{}\", &{failed:?}),", clause.name);
             (failed != expected(clause.name)).then(line)
         })
@@ -63,7 +68,8 @@ macro_rules! topics {
         #[test]
         fn every_topic_has_its_mutants() {
             let topics = [$(stringify!($topic)),*];
-            assert!(CLAUSES.iter().all(|clause| topics.contains(&clause.topic)));
+            let mut first = CLAUSES.iter().filter(|clause| clause.edition == FIRST);
+            assert!(first.all(|clause| topics.contains(&clause.topic)));
         }
     };
 }
@@ -72,7 +78,46 @@ topics! { create doubt secrets status outcomes results calls refusals redirects 
 
 #[test]
 fn the_correct_adapter_keeps_every_clause() {
-    assert_eq!(failed(AcmeWire(None)), BTreeSet::new());
+    for setting in [None, Some("token"), Some("numbered")] {
+        let failed = failed(AcmeWire(setting), |_| true);
+        assert_eq!(failed, BTreeSet::new(), "{setting:?}");
+    }
+}
+
+#[test]
+fn mistakes_are_caught_by_the_clauses_of_the_table() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut passed = Vec::new();
+    let mut table = String::from("| mistake | clause that catches it |\n|---|---|\n");
+    for (mistake, plant, name) in MISTAKES {
+        let wire: Arc<dyn Wire> = Arc::new(AcmeWire(Some(plant)));
+        let kept = runtime().block_on(clause(name).try_hold(wire));
+        if kept.is_ok() {
+            passed.push(mistake);
+        }
+        table.push_str(&format!("| {mistake} | {} |\n", name.replace('_', " ")));
+    }
+    for (mistake, why) in NOT_CAUGHT {
+        table.push_str(&format!("| {mistake} | none: {why} |\n"));
+    }
+    drop(std::panic::take_hook());
+    // `cargo xtask contract --mutants` shows it.
+    #[expect(clippy::print_stdout, reason = "the table is what the test is run for")]
+    {
+        println!("{table}");
+    }
+    assert_eq!(passed, Vec::<&&str>::new(), "no clause fails by these");
+    assert!(MISTAKES.len() >= 65 && NOT_CAUGHT.len() <= 7);
+}
+
+#[test]
+fn every_clause_of_a_later_edition_catches_a_mistake() {
+    let later = CLAUSES.iter().filter(|clause| clause.edition != FIRST);
+    let names = later.map(|clause| clause.name);
+    let without: Vec<_> = names
+        .filter(|name| !MISTAKES.iter().any(|(.., clause)| clause == name))
+        .collect();
+    assert_eq!(without, Vec::<&str>::new());
 }
 
 #[test]

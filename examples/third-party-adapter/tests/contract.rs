@@ -3,23 +3,32 @@
 use std::sync::Arc;
 
 use lmbatch_contract::wiremock::{Request, ResponseTemplate};
-use lmbatch_contract::{Call, Described, Part, Row, Sent, Shape, Wire};
+use lmbatch_contract::{Call, Described, End, FullRow, Part, Piece, Row, Sent, Shape, Why, Wire};
 use lmbatch_core::{BatchId, BatchProvider, BatchStatus, Connection, ProviderFactory as _};
 use serde_json::{Value, json};
 
 /// Acme by one of its routes.
 struct AcmeWire(&'static str);
 
+fn connect(base_url: &str, key: &str, route: &'static str) -> Arc<dyn BatchProvider> {
+    let connection = Connection {
+        key: key.to_owned(),
+        base_url: Some(base_url.to_owned()),
+        route,
+    };
+    let adapter = acme_batch::factory().connect(connection);
+    adapter.expect("an adapter")
+}
+
 impl Wire for AcmeWire {
     fn adapter(&self, base_url: &str, key: &str) -> Arc<dyn BatchProvider> {
-        let connection = Connection {
-            key: key.to_owned(),
-            base_url: Some(base_url.to_owned()),
-            route: self.0,
-        };
-        acme_batch::factory()
-            .connect(connection)
-            .expect("an adapter")
+        connect(base_url, key, self.0)
+    }
+
+    fn others(&self, base_url: &str, key: &str) -> Vec<Arc<dyn BatchProvider>> {
+        ["file", "inline"]
+            .map(|route| connect(base_url, key, route))
+            .into()
     }
 
     fn credential(&self, key: &str) -> (&'static str, String) {
@@ -47,6 +56,18 @@ impl Wire for AcmeWire {
 
     fn deleted(&self, request: &Request) -> Value {
         json!({"id": request.url.path().rsplit('/').next(), "deleted": true})
+    }
+
+    fn takes(&self, request: &Request) -> Result<(), Why> {
+        for sent in self.sent(request) {
+            if !(1..=64).contains(&sent.id.len()) {
+                return Err("an id has 1 to 64 characters".into());
+            }
+            if !sent.body["model"].is_string() {
+                return Err("a request names its model".into());
+            }
+        }
+        Ok(())
     }
 
     /// A line of the upload, or an element of the create's body.
@@ -124,6 +145,30 @@ impl Wire for AcmeWire {
         }
     }
 
+    /// Acme says a text and why it ended, and nothing else.
+    fn full_row(&self, id: &str, row: &FullRow) -> Option<Value> {
+        let answer = match row {
+            FullRow::Answer(answer) => answer,
+            FullRow::Rejected(words) => {
+                let error = json!({"code": "too_long", "message": words});
+                return Some(json!({"id": id, "answer": null, "error": error}));
+            }
+            _ => return None,
+        };
+        let more = answer.usage.is_some() || answer.model.is_some() || answer.id.is_some();
+        let end = match answer.end {
+            End::Complete => "full_stop",
+            End::CutOff => "token_limit",
+            _ => return None,
+        };
+        match answer.pieces.as_slice() {
+            [Piece::Text(text)] if !more && answer.others.is_empty() => {
+                Some(json!({"id": id, "answer": text, "end": end, "error": null}))
+            }
+            _ => None,
+        }
+    }
+
     fn shape(&self) -> Shape {
         match self.0 {
             "inline" => Shape::Document,
@@ -144,10 +189,10 @@ impl Wire for AcmeWire {
 
 mod by_file {
     use super::*;
-    lmbatch_contract::contract_tests!(AcmeWire("file"));
+    lmbatch_contract::contract_tests!(AcmeWire("file"), edition = "2026-11");
 }
 
 mod inline {
     use super::*;
-    lmbatch_contract::contract_tests!(AcmeWire("inline"));
+    lmbatch_contract::contract_tests!(AcmeWire("inline"), edition = "2026-11");
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::desk::{Answer, Desk, Says};
 use crate::kit::Kit;
 use crate::mangle::odd_values;
-use crate::wire::CallKind;
+use crate::wire::{CallKind, ListPage};
 
 /// Whether a capability is declared. Where it is not, the call must have said so and sent nothing.
 fn declared<T>(desk: &Desk, declared: bool, called: &lmbatch_core::Result<T>) -> bool {
@@ -29,22 +29,20 @@ pub async fn a_list_goes_through_every_page_and_stops(kit: &Kit) {
         return;
     }
     desk.page(2);
-    for number in 1..=5 {
+    let count = 2 * desk.page_size() as u32 + 1;
+    for number in 1..=count {
         desk.keep(kit.described(number, BatchStatus::Completed));
     }
     let before = desk.seen().len();
     let listed = kit.invoker(&desk).batch().list().await.expect("a list");
     let ids: Vec<_> = listed.into_iter().map(|batch| batch.id).collect();
-    let expected: Vec<_> = (1..=5)
+    let expected: Vec<_> = (1..=count)
         .rev()
         .map(|number| kit.wire.batch_id(number))
         .collect();
-    assert_eq!(ids, expected, "every batch once, newest first");
-    assert_eq!(
-        desk.seen().len() - before,
-        3,
-        "five batches are three pages of two"
-    );
+    assert!(ids == expected, "every batch once, newest first: {ids:?}");
+    let pages = desk.seen().len() - before;
+    assert_eq!(pages, 3, "two pages and one batch are three pages");
 }
 
 /// A list of nothing is an empty page, and the last one.
@@ -68,7 +66,8 @@ pub async fn a_page_of_a_list_is_one_exchange(kit: &Kit) {
     }
     let listed = adapter.list(&ListOptions::default()).await;
     if declared(&desk, adapter.codec().capabilities().list, &listed) {
-        assert_eq!(listed.expect("a list").items.len(), 1);
+        let on_a_page = desk.page_size().min(3);
+        assert_eq!(listed.expect("a list").items.len(), on_a_page);
         assert_eq!(desk.seen().len(), 1);
     }
 }
@@ -121,8 +120,16 @@ pub async fn a_page_whose_next_page_cannot_be_read_is_an_error(kit: &Kit) {
 /// Members of a page that differ where the list goes on.
 fn paging_members(kit: &Kit) -> Vec<String> {
     let batch = || kit.wire.batch(&kit.described(1, BatchStatus::Completed));
-    let last = kit.wire.page(vec![batch()], None);
-    let goes_on = kit.wire.page(vec![batch()], Some("further-on"));
+    let page = |next: Option<&str>, total| {
+        kit.wire.list_page(ListPage {
+            batches: vec![batch()],
+            next: next.map(str::to_owned),
+            number: 0,
+            size: 1,
+            total,
+        })
+    };
+    let (last, goes_on) = (page(None, 1), page(Some("further-on"), 2));
     let members = goes_on.as_object().into_iter().flatten();
     let differ = members.filter(|(name, value)| last.get(name) != Some(value));
     differ.map(|(name, _)| name.clone()).collect()

@@ -1,11 +1,16 @@
 //! The clauses: what every adapter must do, each by a name that is a sentence.
 
+pub mod answers;
 pub mod calls;
+pub mod content;
 pub mod create;
 pub mod doubt;
+pub mod options;
 pub mod outcomes;
+pub mod records;
 pub mod redirects;
 pub mod refusals;
 pub mod results;
 pub mod secrets;
 pub mod status;
+pub mod tokens;

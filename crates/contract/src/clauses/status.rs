@@ -102,9 +102,9 @@ pub async fn counts_may_be_null(kit: &Kit) {
 
 async fn counts_changed(kit: &Kit, change: fn(&mut Value, &str)) {
     let desk = kit.desk().await;
-    let at = kit.wire.counts();
+    let counts = kit.wire.counts_at();
     desk.change(move |_, mut value| {
-        change(&mut value, at);
+        counts.iter().for_each(|at| change(&mut value, at));
         value
     });
     let batch = kit.described(1, BatchStatus::InProgress);
@@ -120,9 +120,11 @@ async fn counts_changed(kit: &Kit, change: fn(&mut Value, &str)) {
 /// Some write numbers as strings: they are numbers all the same.
 pub async fn counts_may_be_strings(kit: &Kit) {
     let desk = kit.desk().await;
-    let at = kit.wire.counts();
+    let counts = kit.wire.counts_at();
     desk.change(move |_, mut value| {
-        numbers_as_strings(value.pointer_mut(at).expect("the counts"));
+        for at in &counts {
+            numbers_as_strings(value.pointer_mut(at).expect("the counts"));
+        }
         value
     });
     let batch = kit.described(1, BatchStatus::Completed);

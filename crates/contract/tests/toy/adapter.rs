@@ -1,28 +1,30 @@
 //! Acme's adapter: correct, unless it is told which clause to break.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use lmbatch_core::{
-    AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Candidate,
-    Certainty, Cursor, Delivery, Error, ErrorKind, Found, Intent, Label, ListOptions, Page,
-    PartRole, Remnant, RequestCounts, Result, ResultPart, ResultSet, Retry, RowStream, Shard,
-    Staged, parse_time,
+    AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
+    Candidate, Certainty, Cursor, Delivery, Error, ErrorKind, Found, Intent, Label, ListOptions,
+    Page, PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
+    RowStream, Shard, Staged, Upload, parse_time,
 };
-use lmbatch_http::{Told, kind_of, of_batch, segment};
+use lmbatch_http::{of_batch, segment};
 use serde_json::{Value, json};
 
 use super::codec::AcmeCodec;
-use super::http::{Client, Exchange, Reply};
+use super::errors::tell;
+use super::http::{Client, Reply};
 use super::rows::broken_rows;
 
 pub(crate) struct Acme {
     codec: AcmeCodec,
-    http: Client,
-    base_url: String,
-    key: String,
-    breaks: Option<&'static str>,
+    pub(super) http: Client,
+    pub(super) base_url: String,
+    pub(super) key: String,
+    pub(super) breaks: Option<&'static str>,
 }
 
 impl std::fmt::Debug for Acme {
@@ -35,20 +37,10 @@ impl std::fmt::Debug for Acme {
     }
 }
 
-fn client(base_url: &str, key: Option<&str>) -> Client {
+pub(super) fn client(base_url: &str, key: Option<&str>) -> Client {
     Client {
         base_url: base_url.to_owned(),
         key: key.map(str::to_owned),
-    }
-}
-
-fn tell(status: u16, body: &[u8]) -> Told {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let words = body["error"]["words"].as_str().map(str::to_owned);
-    Told {
-        recognised: words.is_some(),
-        message: words,
-        ..Told::new(kind_of(status))
     }
 }
 
@@ -56,132 +48,25 @@ impl Acme {
     pub(crate) fn new(base_url: &str, key: &str, breaks: Option<&'static str>) -> Self {
         Self {
             codec: AcmeCodec::new(breaks),
-            http: client(base_url, Some(key)),
+            http: match breaks {
+                Some("the key is sent in another form") => {
+                    client(base_url, Some(&format!("Bearer {key}")))
+                }
+                _ => client(base_url, Some(key)),
+            },
             base_url: base_url.to_owned(),
             key: key.to_owned(),
             breaks,
         }
     }
 
-    fn broken(&self, clause: &str) -> bool {
+    pub(super) fn broken(&self, clause: &str) -> bool {
         self.breaks == Some(clause)
     }
 
-    /// Sends what is not a create; a broken adapter goes where it is led.
-    async fn ask(&self, exchange: Exchange, path: &str) -> Result<Reply> {
-        let (wanders, hears_badly) = (
-            self.broken("a_redirect_of_other_calls_is_not_followed"),
-            self.broken("a_retry_after_that_is_no_time_is_no_wish"),
-        );
-        if !wanders && !hears_badly {
-            return self.told(exchange.ask(self.teller()).await);
-        }
-        let reply = exchange.send().await?;
-        if hears_badly {
-            let soon = reply.header("retry-after") == Some("soon");
-            return reply.accept(tell).map_err(|error| match soon {
-                true => error.with_retry_after(Duration::ZERO),
-                false => error,
-            });
-        }
-        match reply.header("location").map(str::to_owned) {
-            Some(to) => client(&to, Some(&self.key)).get(path).ask(tell).await,
-            None => reply.accept(tell),
-        }
-    }
-
-    fn teller(&self) -> lmbatch_http::Tell {
-        if self.broken("a_4xx_without_the_providers_own_error_may_have_been_delivered") {
-            return |status, body| Told {
-                recognised: true,
-                ..tell(status, body)
-            };
-        }
-        if self.broken("an_error_does_not_repeat_a_web_page") {
-            // Where the words are a page, they are taken for the provider's code.
-            return |status, body| Told {
-                code: body
-                    .starts_with(b"<")
-                    .then(|| String::from_utf8_lossy(body).into_owned()),
-                ..tell(status, body)
-            };
-        }
-        tell
-    }
-
-    fn told(&self, reply: Result<Reply>) -> Result<Reply> {
-        reply.map_err(|error| self.distort(error))
-    }
-
-    /// What a broken adapter makes of an error.
-    fn distort(&self, error: Error) -> Error {
-        let temporary = error.retry() == Retry::Temporary;
-        match (self.breaks.unwrap_or_default(), error.http_status()) {
-            ("an_error_does_not_repeat_what_the_provider_wrote", _) => {
-                let words = error.provider_message().unwrap_or_default().to_owned();
-                error.with_message(words)
-            }
-            ("a_401_is_about_the_key_and_permanent", Some(401))
-            | ("a_403_is_about_the_key_and_permanent", Some(403))
-            | ("a_413_is_about_the_input_and_permanent", Some(413)) => {
-                error.with_retry(Retry::Temporary)
-            }
-            ("a_4xx_with_the_providers_own_error_is_a_refusal", Some(422)) => {
-                error.with_delivery(Delivery::Unknown)
-            }
-            ("a_408_may_have_been_delivered", Some(408))
-            | ("a_409_may_have_been_delivered", Some(409)) => {
-                error.with_delivery(Delivery::Refused)
-            }
-            ("a_429_is_a_rate_limit_and_temporary", Some(429))
-            | ("a_500_is_temporary_and_may_have_been_delivered", Some(500))
-            | ("a_502_with_a_web_page_is_temporary_and_may_have_been_delivered", Some(502))
-                if temporary =>
-            {
-                error.with_retry(Retry::Permanent)
-            }
-            ("a_503_is_an_overload_and_may_have_been_delivered", Some(503))
-            | ("a_529_is_an_overload_and_may_have_been_delivered", Some(529)) => {
-                error.with_kind(ErrorKind::ProviderInternal)
-            }
-            ("a_retry_after_in_seconds_is_kept", Some(429)) => match error.retry_after() {
-                Some(wait) if wait == Duration::from_secs(7) => {
-                    error.with_retry_after(Duration::from_millis(7))
-                }
-                _ => error,
-            },
-            ("a_retry_after_as_a_date_is_counted_from_the_servers_date", Some(429)) => {
-                match error.retry_after() {
-                    Some(wait) if wait == Duration::from_secs(37) => {
-                        error.with_retry_after(Duration::from_secs(3600))
-                    }
-                    _ => error,
-                }
-            }
-            ("a_retry_after_in_milliseconds_is_not_one_in_seconds", Some(429)) => {
-                match error.retry_after() {
-                    Some(wait) if wait == Duration::from_millis(1500) => {
-                        error.with_retry_after(Duration::from_secs(1500))
-                    }
-                    _ => error,
-                }
-            }
-            ("no_retry_after_is_no_wish", Some(429)) => match error.retry_after() {
-                None => error.with_retry_after(Duration::from_secs(60)),
-                Some(_) => error,
-            },
-            ("an_error_says_whose_it_is_and_what_was_being_done", Some(status)) => {
-                let bare = Error::new(error.kind())
-                    .with_retry(error.retry())
-                    .with_delivery(error.delivery())
-                    .with_http_status(status);
-                match error.retry_after() {
-                    Some(wait) => bare.with_retry_after(wait),
-                    None => bare,
-                }
-            }
-            _ => error,
-        }
+    /// What is broken, or how the adapter is set up.
+    pub(super) fn mode(&self) -> &'static str {
+        self.breaks.unwrap_or_default()
     }
 
     async fn batch(&self, batch: &BatchId) -> Result<Value> {
@@ -224,7 +109,7 @@ impl Acme {
         Err(about.with_message("it is not a batch"))
     }
 
-    fn snapshot(&self, body: &Value) -> BatchSnapshot {
+    pub(super) fn snapshot(&self, body: &Value) -> BatchSnapshot {
         let id = BatchId::new(body["id"].as_str().unwrap_or_default());
         let tell_apart = !self.broken("every_status_is_told_apart");
         let status = match (
@@ -239,6 +124,7 @@ impl Acme {
             ("ended", Some("expired")) if tell_apart => BatchStatus::Expired,
             ("ended", Some("cancelled")) if tell_apart => BatchStatus::Cancelled,
             ("ended", _) => BatchStatus::Completed,
+            _ if self.broken("an unknown status is failed") => BatchStatus::Failed,
             (word, _) if self.broken("an_unknown_status_word_is_unknown_and_not_an_error") => {
                 BatchStatus::Unknown(word.to_lowercase())
             }
@@ -257,10 +143,31 @@ impl Acme {
         if self.broken("counts_are_read") {
             std::mem::swap(&mut counts.succeeded, &mut counts.errored);
         }
+        let problems = body["problems"].as_array().into_iter().flatten();
+        let problems = problems
+            .filter_map(Value::as_str)
+            .map(|words| BatchProblem {
+                error: RequestError::new(ErrorKind::InvalidInput).with_message(words),
+                line: None,
+            });
+        let created = body["created"].as_str().and_then(parse_time);
+        let since = created.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         BatchSnapshot {
             counts,
-            label: body["label"].as_str().map(Label::new),
-            created_at: body["created"].as_str().and_then(parse_time),
+            label: body["label"]
+                .as_str()
+                .filter(|_| !self.broken("the label is not read"))
+                .map(Label::new),
+            problems: problems
+                .filter(|_| !self.broken("the problems of a failed batch are lost"))
+                .collect(),
+            created_at: match self.mode() {
+                "created_at is read in the wrong unit" => {
+                    since.map(|since| UNIX_EPOCH + since / 1000)
+                }
+                "created_at is lost" => None,
+                _ => created,
+            },
             ..BatchSnapshot::new(id, status)
         }
     }
@@ -270,7 +177,23 @@ impl Acme {
         if self.broken("a_create_can_be_recognised") {
             label = Value::Null;
         }
-        let body = json!({"label": label, "input": intent.staged.state.get("input")});
+        static CREATES: AtomicU32 = AtomicU32::new(0);
+        let token = match self.mode() {
+            "token: the label is sent in its place" => json!(intent.label),
+            "token: each create has a new one" => json!(CREATES.fetch_add(1, Ordering::Relaxed)),
+            "token: all creates have the same" => json!("t"),
+            mode if mode.starts_with("token") => json!(intent.token.as_str()),
+            _ => Value::Null,
+        };
+        if !token.is_null() {
+            label = Value::Null;
+        }
+        let endpoint = match self.broken("the create names another endpoint") {
+            true => "/embed",
+            false => &*intent.class.endpoint,
+        };
+        let input = intent.staged.state.get("input");
+        let body = json!({"label": label, "token": token, "endpoint": endpoint, "input": input});
         let body = body.to_string().into_bytes();
         let exchange = self
             .http
@@ -355,9 +278,19 @@ impl BatchProvider for Acme {
         if self.broken("a_create_sends_every_request_once") {
             body.extend_from_within(..);
         }
+        let purpose = match self.broken("the upload has another purpose") {
+            true => "training",
+            false => "batch",
+        };
+        let name = match self.broken("the upload has another name") {
+            true => "input.txt",
+            false => "input.jsonl",
+        };
         let exchange = self
             .http
             .post("inputs")
+            .query("purpose", purpose)
+            .query("name", name)
             .body(body)
             .expecting("upload the input");
         let reply = exchange.ask(tell).await?.json()?;
@@ -413,7 +346,18 @@ impl BatchProvider for Acme {
     }
 
     async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
-        let page = self.list(&ListOptions { limit: None, page }).await?;
+        let page = match self.list(&ListOptions { limit: None, page }).await {
+            Err(error)
+                if error.kind() == ErrorKind::MalformedReply
+                    && self.broken("a search through no list finds nothing") =>
+            {
+                return Ok(Found {
+                    reached_watermark: true,
+                    ..Found::default()
+                });
+            }
+            page => page?,
+        };
         let all = self.broken("a_search_passes_over_the_batches_of_others");
         let certainty = match self.broken("a_lost_create_is_found_again") {
             true => Certainty::Presumed,
@@ -440,7 +384,10 @@ impl BatchProvider for Acme {
             return Ok(());
         }
         let input = staged.state.get("input").cloned().unwrap_or_default();
-        self.discard(&Remnant::File(input)).await
+        match self.discard(&Remnant::File(input)).await {
+            Err(_) if self.broken("a fence that fails is put up") => Ok(()),
+            fenced => fenced,
+        }
     }
 
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
@@ -469,7 +416,12 @@ impl BatchProvider for Acme {
     }
 
     async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
-        let body = self.batch(batch).await?;
+        let body = match self.batch(batch).await {
+            Err(_) if self.broken("a batch that is gone has empty results") => {
+                return Ok(ResultSet::default());
+            }
+            body => body?,
+        };
         let status = self.snapshot(&body).status;
         let part = |name: &str, role| {
             (body[name] == true).then(|| ResultPart {
@@ -480,10 +432,11 @@ impl BatchProvider for Acme {
                 bytes: None,
             })
         };
-        let (answers, failures) = (
-            part("answers", PartRole::Output),
-            part("failures", PartRole::Errors),
-        );
+        let (answered, failed) = match self.broken("the roles of parts are swapped") {
+            true => (PartRole::Errors, PartRole::Output),
+            false => (PartRole::Output, PartRole::Errors),
+        };
+        let (answers, failures) = (part("answers", answered), part("failures", failed));
         let mut parts: Vec<ResultPart> = answers
             .clone()
             .into_iter()
@@ -501,6 +454,7 @@ impl BatchProvider for Acme {
             "a_cancelled_batch_still_yields_its_answers" if status == BatchStatus::Cancelled => {
                 parts.clear()
             }
+            "the results of the other route" => parts.clear(),
             // No place, no error: an error would be temporary.
             "a_batch_without_results_is_held" if parts.is_empty() => {
                 return Err(Error::new(ErrorKind::MalformedReply));
@@ -563,58 +517,19 @@ impl BatchProvider for Acme {
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
-        let bare = client(&self.base_url, None);
-        let http = match self.broken("every_call_carries_the_key") {
-            true => &bare,
-            false => &self.http,
-        };
-        let exchange = || {
-            let exchange = http.get("batches").expecting("list the batches");
-            match &options.page {
-                Some(page) => exchange.query("from", page.as_str()),
-                None => exchange,
-            }
-        };
-        if self.broken("a_page_of_a_list_is_one_exchange") {
-            drop(exchange().ask(tell).await);
+        self.list_batches(options).await
+    }
+
+    async fn uploads(&self, page: Option<Cursor>) -> Result<Page<Upload>> {
+        self.list_inputs(page).await
+    }
+
+    async fn probe(&self, model: &str) -> Result<()> {
+        let exchange = self.http.get(&format!("models/{}", segment(model)));
+        match exchange.expecting("check the model").ask(tell).await {
+            Err(error) if !self.broken("a probe always says yes") => Err(error),
+            _ => Ok(()),
         }
-        let asked = self.ask(exchange(), "batches").await;
-        let body: Value = match self.broken("a_404_of_a_proxy_for_a_list_may_pass") {
-            true => asked?.json()?,
-            false => asked.map_err(lmbatch_http::of_list)?.json()?,
-        };
-        let batches = body["batches"].as_array().cloned().unwrap_or_default();
-        if body["contract_unknown"].is_object()
-            && self.broken("unknown_members_of_a_list_change_nothing")
-        {
-            return Err(Error::new(ErrorKind::MalformedReply));
-        }
-        let lenient = self.broken("a_page_whose_next_page_cannot_be_read_is_an_error");
-        let mut next = match &body["next"] {
-            Value::String(next) => Some(Cursor::new(next.as_str())),
-            Value::Null => None,
-            _ if lenient => None,
-            _ => return Err(Error::new(ErrorKind::MalformedReply)),
-        };
-        match self.breaks.unwrap_or_default() {
-            "a_list_goes_through_every_page_and_stops" => next = None,
-            "a_list_of_nothing_is_empty" if batches.is_empty() => next = Some(Cursor::new("x")),
-            "a_page_that_leads_to_itself_ends_the_list" => {
-                let from = options.page.as_ref().map_or("", |page| page.as_str());
-                next = next.map(|next| match next.as_str() {
-                    "round-and-round" => Cursor::new(format!("{from}.")),
-                    _ => next,
-                });
-            }
-            _ => {}
-        }
-        let mut items: Vec<_> = batches.iter().map(|batch| self.snapshot(batch)).collect();
-        if self.broken("a_list_says_what_a_status_says") {
-            items
-                .iter_mut()
-                .for_each(|batch| batch.counts = RequestCounts::default());
-        }
-        Ok(Page { items, next })
     }
 
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
@@ -667,6 +582,7 @@ impl BatchProvider for Acme {
             {
                 Ok(())
             }
+            Err(_) if self.broken("a deletion that fails is done") => Ok(()),
             other => {
                 let reply = other?;
                 let about = reply

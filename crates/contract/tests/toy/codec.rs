@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, ErrorKind, FailureView,
-    FinishReason, ItemView, Limits, Opened, OutcomeView, OutputView, ProviderId, RequestError,
-    RequestView, ResultPart, RowError, Scanned, Text, Verdict, WireId, WireIdRule, read_row,
-    surround,
+    BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, FailureView, GenerateView,
+    Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResultPart, RowError,
+    Scanned, Text, Verdict, WireId, WireIdRule, read_row, surround,
 };
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
+
+use super::answer;
+use super::ask::ask;
 
 /// The one body that Acme takes as it is.
 const ENDPOINT: &str = "/ask";
@@ -36,6 +39,8 @@ struct Row<'a> {
 struct Failure<'a> {
     #[serde(borrow)]
     words: Option<Text<'a>>,
+    /// Whether the request fails again however often it is sent.
+    forever: Option<bool>,
 }
 
 impl AcmeCodec {
@@ -43,7 +48,10 @@ impl AcmeCodec {
         Self {
             id: ProviderId::new("acme"),
             capabilities: Capabilities {
-                create: CreateProof::Labelled,
+                create: match breaks {
+                    Some(mode) if mode.starts_with("token") => CreateProof::Token,
+                    _ => CreateProof::Labelled,
+                },
                 fence: true,
                 ranges: false,
                 list: true,
@@ -51,7 +59,10 @@ impl AcmeCodec {
                 discard: true,
                 token_lifetime: None,
                 wire_ids: WireIdRule {
-                    max_chars: 100,
+                    max_chars: match breaks {
+                        Some("longer ids are declared than are taken") => 1_000,
+                        _ => 100,
+                    },
                     ascii_word: false,
                 },
                 retention: None,
@@ -87,15 +98,23 @@ impl AcmeCodec {
         id.to_owned()
     }
 
-    fn ask(&self, text: &str, out: &mut Vec<u8>) {
+    /// Writes a conversation; a broken adapter cuts it, or ends the line in the middle of it.
+    fn write(&self, generate: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+        let body = ask(generate, self.breaks.unwrap_or_default())?;
+        let text = body.to_string();
         if self.broken("a_request_over_the_limit_is_refused_before_anything_is_sent") {
-            let cut: String = text.chars().take(900).collect();
-            return lmbatch_core::write_string(&cut, out);
+            let cut: String = text.chars().take(800).collect();
+            if cut.len() < text.len() {
+                lmbatch_core::write_string(&cut, out);
+                return Ok(());
+            }
         }
-        if self.broken("a_request_is_one_line_of_json") && text.contains('\n') {
+        let cr_lf = text.contains("\\r\\n");
+        if self.broken("a_request_is_one_line_of_json") && cr_lf {
             out.push(b'\n');
         }
-        lmbatch_core::write_string(text, out);
+        out.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 }
 
@@ -144,17 +163,17 @@ impl BatchCodec for AcmeCodec {
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
         match request {
+            RequestView::Raw(raw) if self.broken("a raw body is written anew") => {
+                let value: Value = raw.body.parse().unwrap_or_default();
+                out.extend_from_slice(value.to_string().as_bytes());
+            }
             RequestView::Raw(raw) => raw.body.write(out),
             RequestView::Generate(generate) => {
-                let contents = generate.messages.iter().flat_map(|turn| &turn.contents);
-                let mut whole = String::new();
-                for content in contents {
-                    match content {
-                        ContentView::Text(text) => whole.push_str(&text.decode()),
-                        _ => return Err(RequestError::unsupported("acme: only text")),
-                    }
+                let at = out.len();
+                self.write(generate, out)?;
+                if !self.broken("the provider's own parameters are left out") {
+                    generate.hyperparameters.lay_over(at, out)?;
                 }
-                self.ask(&whole, out);
             }
             _ => return Err(RequestError::unsupported("acme: only questions")),
         }
@@ -163,7 +182,22 @@ impl BatchCodec for AcmeCodec {
 
     fn wrap(&self, _: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
         let mut before = b"{\"id\":".to_vec();
-        lmbatch_core::write_string(&self.sent_id(id.as_str()), &mut before);
+        let mut sent = self.sent_id(id.as_str());
+        if self.broken("the ids of requests are permuted") {
+            // As an adapter that counts places by itself would: r0, r1, r2 are r1, r2, r0.
+            sent = match sent.as_str() {
+                "r0" => "r1".to_owned(),
+                "r1" => "r2".to_owned(),
+                "r2" => "r0".to_owned(),
+                _ => sent,
+            };
+        }
+        if self.broken("the provider's own parameters are the id") {
+            let own: Option<Value> = serde_json::from_slice(&out[body.clone()]).ok();
+            let own = own.and_then(|own| Some(own["id"].as_str()?.to_owned()));
+            sent = own.unwrap_or(sent);
+        }
+        lmbatch_core::write_string(&sent, &mut before);
         before.extend_from_slice(b",\"ask\":");
         surround(body, &before, b"}", out);
     }
@@ -195,12 +229,24 @@ impl BatchCodec for AcmeCodec {
             Some(rest) if strip => leaked(rest),
             _ => id,
         });
+        let id = match self.breaks {
+            Some("rows name nobody") => None,
+            Some("rows are known by another id") => {
+                id.map(|id| leaked(&format!("batch_req_{}", id.decode())))
+            }
+            _ => id,
+        };
+        let forever = row
+            .error
+            .as_ref()
+            .is_some_and(|error| error.forever == Some(true));
+        let again = !forever || self.broken("every failed row may be asked again");
         let told = |message| FailureView {
             kind: ErrorKind::ProviderInternal,
             code: None,
             http_status: None,
             message,
-            retryable: !self.broken("a_failure_of_the_provider_may_be_asked_again"),
+            retryable: again && !self.broken("a_failure_of_the_provider_may_be_asked_again"),
         };
         Ok(match (row.error, row.answer) {
             (Some(_), _) if self.broken("an_errored_row_is_one_errored_outcome") => {
@@ -216,10 +262,12 @@ impl BatchCodec for AcmeCodec {
     }
 
     fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        match serde_json::from_str(raw.get()) {
-            Ok(text) => self.said(text),
-            Err(_) => OutcomeView::Errored(FailureView::malformed()),
+        if self.broken("answers_come_back_byte_for_byte")
+            && let Ok(text) = serde_json::from_str::<Text<'a>>(raw.get())
+        {
+            return self.said(text);
         }
+        answer::read(raw, self.breaks.unwrap_or_default())
     }
 
     fn id_members(&self) -> &'static [&'static [&'static str]] {
@@ -234,14 +282,7 @@ impl AcmeCodec {
         } else {
             text
         };
-        OutcomeView::Succeeded(OutputView {
-            items: vec![ItemView::Text(text)],
-            finish_reason: FinishReason::Stop,
-            usage: None,
-            model: None,
-            response_id: None,
-            problem: None,
-        })
+        OutcomeView::Succeeded(answer::text(text, self.breaks.unwrap_or_default()))
     }
 }
 

@@ -55,7 +55,8 @@ impl Exchange {
         self
     }
     pub(crate) fn query(mut self, name: &str, value: &str) -> Self {
-        self.path = format!("{}?{name}={}", self.path, lmbatch_http::segment(value));
+        let mark = if self.path.contains('?') { '&' } else { '?' };
+        self.path = format!("{}{mark}{name}={}", self.path, lmbatch_http::segment(value));
         self
     }
     pub(crate) fn body(mut self, body: Vec<u8>) -> Self {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use lmbatch_contract::wiremock::{Request, ResponseTemplate};
-use lmbatch_contract::{Call, Described, Part, Row, Sent, Wire};
+use lmbatch_contract::{
+    Call, Described, DescribedFile, End, FullRow, ListPage, Part, Piece, Row, Sent, Why, Wire,
+};
 use lmbatch_core::{BatchId, BatchProvider, BatchStatus};
 use serde_json::{Value, json};
 
@@ -12,9 +14,25 @@ use super::adapter::Acme;
 /// Acme's wire, with an adapter that may break one clause.
 pub(crate) struct AcmeWire(pub(crate) Option<&'static str>);
 
+impl AcmeWire {
+    fn is_numbered(&self) -> bool {
+        self.0.is_some_and(|mode| mode.starts_with("numbered"))
+    }
+}
+
 impl Wire for AcmeWire {
     fn adapter(&self, base_url: &str, key: &str) -> Arc<dyn BatchProvider> {
         Arc::new(Acme::new(base_url, key, self.0))
+    }
+
+    fn others(&self, base_url: &str, key: &str) -> Vec<Arc<dyn BatchProvider>> {
+        let breaks = match self.0 {
+            Some("results are asked for by the route of the connection") => {
+                Some("the results of the other route")
+            }
+            breaks => breaks,
+        };
+        vec![Arc::new(Acme::new(base_url, key, breaks))]
     }
 
     fn credential(&self, key: &str) -> (&'static str, String) {
@@ -27,6 +45,18 @@ impl Wire for AcmeWire {
         Some(match (request.method.as_str(), &path[..]) {
             ("POST", ["inputs"]) => Call::Stage,
             ("POST", ["batches"]) => Call::Create,
+            ("GET", ["inputs"]) => Call::Files(from.map(|(_, from)| from.into_owned())),
+            ("GET", ["models", _]) => Call::Probe,
+            ("GET", ["batches"]) if self.is_numbered() => {
+                let number = |wanted: &str| {
+                    let mut pairs = request.url.query_pairs();
+                    pairs.find_map(|(name, value)| (name == wanted).then(|| value.parse().ok())?)
+                };
+                Call::ListPage {
+                    number: number("number")?,
+                    size: number("size"),
+                }
+            }
             ("GET", ["batches"]) => Call::List(from.map(|(_, from)| from.into_owned())),
             ("GET", ["batches", id]) => Call::Status(BatchId::new(*id)),
             ("GET", ["batches", _, "answers"]) => Call::Read(Part::Output),
@@ -39,6 +69,101 @@ impl Wire for AcmeWire {
 
     fn staged(&self, _: &Request) -> ResponseTemplate {
         ResponseTemplate::new(200).set_body_json(json!({"input": "in-1"}))
+    }
+
+    fn takes(&self, request: &Request) -> Result<(), Why> {
+        let says = |wanted: &str| {
+            let mut pairs = request.url.query_pairs();
+            pairs.find_map(|(name, value)| (name == wanted).then(|| value.into_owned()))
+        };
+        match self.call(request) {
+            Some(Call::Stage) => {
+                if says("purpose").as_deref() != Some("batch") {
+                    return Err("the input is not for a batch".into());
+                }
+                if !says("name").is_some_and(|name| name.ends_with(".jsonl")) {
+                    return Err("the input is no file of lines".into());
+                }
+                let sent = self.sent(request);
+                if sent.iter().any(|sent| sent.id.chars().count() > 100) {
+                    return Err("an id has 100 characters at most".into());
+                }
+            }
+            Some(Call::Create) => {
+                let body: Value = request.body_json().unwrap_or_default();
+                if body["endpoint"] != "/ask" {
+                    return Err(format!("there are no batches for {}", body["endpoint"]).into());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn token(&self, create: &Request) -> Option<String> {
+        let body: Value = create.body_json().ok()?;
+        match &body["token"] {
+            Value::Null => None,
+            Value::String(token) => Some(token.clone()),
+            other => Some(other.to_string()),
+        }
+    }
+
+    fn list_page(&self, page: ListPage) -> Value {
+        match self.is_numbered() {
+            true => json!({"batches": page.batches, "total": page.total}),
+            false => self.page(page.batches, page.next.as_deref()),
+        }
+    }
+
+    fn files(&self, files: &[DescribedFile], next: Option<&str>) -> Option<Value> {
+        let shown = files.iter().map(|file| {
+            let created = lmbatch_core::format_time(file.created_at);
+            json!({"id": file.id, "name": file.label, "bytes": file.bytes, "created": created})
+        });
+        Some(json!({"inputs": shown.collect::<Vec<_>>(), "next": next}))
+    }
+
+    fn probed(&self) -> Option<Value> {
+        Some(json!({"model": self.model()}))
+    }
+
+    fn full_row(&self, id: &str, row: &FullRow) -> Option<Value> {
+        let answer = match row {
+            FullRow::Answer(answer) => answer,
+            FullRow::Rejected(words) => {
+                let error = json!({"words": words, "forever": true});
+                return Some(json!({"id": id, "answer": null, "error": error}));
+            }
+            _ => return None,
+        };
+        let parts = answer.pieces.iter().map(|piece| {
+            Some(match piece {
+                Piece::Text(text) => json!({"text": text}),
+                Piece::Thinking(text) => json!({"thought": text}),
+                Piece::Refusal(words) => json!({"refusal": words}),
+                Piece::ToolCall {
+                    id,
+                    name,
+                    arguments,
+                } => {
+                    json!({"call": {"id": id, "name": name, "arguments": arguments}})
+                }
+                _ => return None,
+            })
+        });
+        let parts = parts.collect::<Option<Vec<Value>>>()?;
+        let end = match answer.end {
+            End::CutOff => "length",
+            End::ToolUse => "tool",
+            End::Refused => "refusal",
+            _ => "stop",
+        };
+        let said = json!({
+            "id": answer.id, "model": answer.model, "parts": parts, "others": answer.others, "end": end,
+            "read": answer.usage.map(|usage| usage.input), "written": answer.usage.map(|usage| usage.output),
+        });
+        Some(json!({"id": id, "answer": said, "error": null}))
     }
 
     fn sent(&self, request: &Request) -> Vec<Sent> {
@@ -81,6 +206,7 @@ impl Wire for AcmeWire {
             "id": batch.id, "state": word, "why": why, "label": batch.label, "created": batch.created(),
             "counts": {"total": batch.counts.total, "done": batch.counts.succeeded, "failed": batch.counts.errored},
             "answers": batch.has(Part::Output), "failures": batch.has(Part::Errors),
+            "problems": batch.problems,
         })
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lmbatch_anthropic::Anthropic;
 use lmbatch_contract::wiremock::Request;
-use lmbatch_contract::{Call, Described, Part, Row, Sent, Wire};
+use lmbatch_contract::{Call, Described, End, FullRow, Part, Piece, Row, Sent, Why, Wire};
 use lmbatch_core::{BatchId, BatchProvider, BatchStatus};
 use serde_json::{Value, json};
 
@@ -25,6 +25,9 @@ impl Wire for AnthropicWire {
     }
 
     fn call(&self, request: &Request) -> Option<Call> {
+        if request.url.path().starts_with("/v1/models/") {
+            return Some(Call::Probe);
+        }
         let path = request.url.path().strip_prefix("/v1/messages/batches")?;
         let path: Vec<&str> = path.split('/').skip(1).collect();
         let after = request
@@ -40,6 +43,36 @@ impl Wire for AnthropicWire {
             ("DELETE", [_]) => Call::Discard,
             _ => return None,
         })
+    }
+
+    // "custom_id: ^[a-zA-Z0-9_-]{1,64}$, unique"; "model, max_tokens and messages are required"; the header
+    // anthropic-version is required (API reference, 2026-08).
+    fn takes(&self, request: &Request) -> Result<(), Why> {
+        if !request.headers.contains_key("anthropic-version") {
+            return Err("anthropic-version: header is required".into());
+        }
+        if self.call(request) != Some(Call::Create) {
+            return Ok(());
+        }
+        let mut ids = std::collections::BTreeSet::new();
+        for sent in self.sent(request) {
+            let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+            if !(1..=64).contains(&sent.id.len()) || !sent.id.chars().all(word) {
+                return Err(format!("custom_id {:?} does not match", sent.id).into());
+            }
+            let body = &sent.body;
+            if !body["model"].is_string() || body["max_tokens"].as_u64().unwrap_or(0) == 0 {
+                return Err("model and max_tokens are required".into());
+            }
+            if !ids.insert(sent.id) {
+                return Err("a custom_id comes twice".into());
+            }
+        }
+        Ok(())
+    }
+
+    fn probed(&self) -> Option<Value> {
+        Some(json!({"id": self.model(), "type": "model", "display_name": "X"}))
     }
 
     fn sent(&self, request: &Request) -> Vec<Sent> {
@@ -119,6 +152,56 @@ impl Wire for AnthropicWire {
         json!({"custom_id": id, "result": result})
     }
 
+    // "content: text, thinking, tool_use"; "stop_reason: end_turn, max_tokens, tool_use, refusal" (SDK 2.12.0,
+    // 2026-11). One request has one answer.
+    fn full_row(&self, id: &str, row: &FullRow) -> Option<Value> {
+        let answer = match row {
+            FullRow::Answer(answer) if answer.others.is_empty() => answer,
+            FullRow::Rejected(words) => {
+                let error = self.refusal(400, words);
+                let result = json!({"type": "errored", "error": error});
+                return Some(json!({"custom_id": id, "result": result}));
+            }
+            _ => return None,
+        };
+        let (mut content, mut details) = (Vec::new(), Value::Null);
+        for piece in &answer.pieces {
+            content.push(match piece {
+                Piece::Text(text) => json!({"type": "text", "text": text, "citations": null}),
+                Piece::Thinking(text) => {
+                    json!({"type": "thinking", "thinking": text, "signature": "c2VhbA=="})
+                }
+                Piece::ToolCall {
+                    id,
+                    name,
+                    arguments,
+                } => {
+                    json!({"type": "tool_use", "id": id, "name": name, "input": arguments})
+                }
+                Piece::Refusal(words) => {
+                    details = json!({"type": "refusal", "explanation": words});
+                    continue;
+                }
+                _ => return None,
+            });
+        }
+        let reason = match answer.end {
+            End::CutOff => "max_tokens",
+            End::ToolUse => "tool_use",
+            End::Refused => "refusal",
+            _ => "end_turn",
+        };
+        let usage = answer
+            .usage
+            .map(|usage| json!({"input_tokens": usage.input, "output_tokens": usage.output}));
+        let message = json!({
+            "id": answer.id, "type": "message", "role": "assistant", "model": answer.model, "content": content,
+            "stop_reason": reason, "stop_details": details, "usage": usage,
+        });
+        let result = json!({"type": "succeeded", "message": message});
+        Some(json!({"custom_id": id, "result": result}))
+    }
+
     fn refusal(&self, status: u16, words: &str) -> Value {
         let kind = match status {
             401 => "authentication_error",
@@ -140,4 +223,4 @@ impl Wire for AnthropicWire {
     }
 }
 
-lmbatch_contract::contract_tests!(AnthropicWire);
+lmbatch_contract::contract_tests!(AnthropicWire, edition = "2026-11");

@@ -173,6 +173,16 @@ pub(crate) struct Files {
     #[serde(default, deserialize_with = "lmbatch_http::page_cursor")]
     pub(crate) next_page_token: Option<String>,
     pub(crate) error: Option<IgnoredAny>,
+    /// Members that the API does not document.
+    #[serde(flatten)]
+    pub(crate) others: BTreeMap<String, IgnoredAny>,
+}
+
+impl Files {
+    /// Whether the answer is a list, as for [`List`].
+    pub(crate) fn is_list(&self) -> bool {
+        self.files.is_some() || self.others.is_empty()
+    }
 }
 
 #[derive(Deserialize)]

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use lmbatch_contract::wiremock::{Request, ResponseTemplate};
-use lmbatch_contract::{Call, Described, Part, Row, Sent, Shape, Wire};
+use lmbatch_contract::{
+    Call, Described, DescribedFile, End, FullRow, Part, Piece, Row, Sent, Shape, Why, Wire,
+};
 use lmbatch_core::{BatchId, BatchProvider, BatchStatus};
 use lmbatch_google::{Google, Route};
 use serde_json::{Value, json};
@@ -12,6 +14,18 @@ use serde_json::{Value, json};
 struct GoogleWire(Route);
 
 impl GoogleWire {
+    fn of(&self, route: Route, base_url: &str, key: &str) -> Arc<dyn BatchProvider> {
+        let builder = Google::builder().api_key(key.to_owned()).route(route);
+        Arc::new(builder.base_url(base_url).build().expect("an adapter"))
+    }
+
+    fn line(&self, id: &str, name: &str, said: &Value) -> Value {
+        match self.0 {
+            Route::File => json!({"key": id, (name): said}),
+            Route::Inline => json!({"metadata": {"key": id}, (name): said}),
+        }
+    }
+
     fn is_inline(&self) -> bool {
         self.0 == Route::Inline
     }
@@ -19,8 +33,13 @@ impl GoogleWire {
 
 impl Wire for GoogleWire {
     fn adapter(&self, base_url: &str, key: &str) -> Arc<dyn BatchProvider> {
-        let builder = Google::builder().api_key(key.to_owned()).route(self.0);
-        Arc::new(builder.base_url(base_url).build().expect("an adapter"))
+        self.of(self.0, base_url, key)
+    }
+
+    fn others(&self, base_url: &str, key: &str) -> Vec<Arc<dyn BatchProvider>> {
+        [Route::File, Route::Inline]
+            .map(|route| self.of(route, base_url, key))
+            .into()
     }
 
     fn credential(&self, key: &str) -> (&'static str, String) {
@@ -49,6 +68,10 @@ impl Wire for GoogleWire {
             .then(|| path.split(':').next().unwrap_or(path));
         Some(match (request.method.as_str(), batch) {
             ("POST", None) if path.ends_with(":batchGenerateContent") => Call::Create,
+            ("GET", None) if path.starts_with("models/") => Call::Probe,
+            ("GET", None) if path == "files" => {
+                Call::Files(page.map(|(_, page)| page.into_owned()))
+            }
             ("GET", None) if path == "batches" => {
                 Call::List(page.map(|(_, page)| page.into_owned()))
             }
@@ -57,6 +80,41 @@ impl Wire for GoogleWire {
             ("DELETE", _) => Call::Discard,
             _ => return None,
         })
+    }
+
+    // "displayName, model and inputConfig"; "each request: contents"; "pageSize: at most 1000" (batch guide,
+    // 2026-02-19, and API reference, 2026).
+    fn takes(&self, request: &Request) -> Result<(), Why> {
+        if self
+            .sent(request)
+            .iter()
+            .any(|sent| !sent.body["contents"].is_array())
+        {
+            return Err("contents is not specified".into());
+        }
+        if self.call(request) == Some(Call::Create) {
+            let body: Value = request.body_json().unwrap_or_default();
+            let input = &body["batch"]["inputConfig"];
+            let file = input["fileName"].is_string();
+            if file == self.is_inline() || file == input["requests"].is_object() {
+                return Err("the create has no input, or two".into());
+            }
+        }
+        Ok(())
+    }
+
+    fn files(&self, files: &[DescribedFile], next: Option<&str>) -> Option<Value> {
+        let shown = files.iter().map(|file| {
+            json!({
+                "name": file.id, "displayName": file.label, "sizeBytes": file.bytes.to_string(), "state": "ACTIVE",
+                "createTime": lmbatch_core::format_time(file.created_at),
+            })
+        });
+        Some(json!({"files": shown.collect::<Vec<_>>(), "nextPageToken": next}))
+    }
+
+    fn probed(&self) -> Option<Value> {
+        Some(json!({"name": "models/model-x", "displayName": "X"}))
     }
 
     /// A session is opened, then the file goes into it.
@@ -117,8 +175,10 @@ impl Wire for GoogleWire {
         });
         // Counts are strings, and absent where they are zero.
         let count = |count: u64| (count > 0).then(|| count.to_string());
+        let error = batch.problems.first();
+        let error = error.map(|words| json!({"code": 3, "message": words}));
         json!({
-            "name": batch.id, "done": batch.status.is_terminal(), "response": output,
+            "name": batch.id, "done": batch.status.is_terminal(), "response": output, "error": error,
             "metadata": {
                 "@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch",
                 "model": "models/model-x", "displayName": batch.label, "state": word, "name": batch.id,
@@ -168,10 +228,53 @@ impl Wire for GoogleWire {
             ),
             Row::Errored(words) => ("error", json!({"code": 13, "message": words})),
         };
-        match self.0 {
-            Route::File => json!({"key": id, (name): said}),
-            Route::Inline => json!({"metadata": {"key": id}, (name): said}),
+        self.line(id, name, &said)
+    }
+
+    // "parts: text, thought, functionCall"; "finishReason: STOP, MAX_TOKENS, SAFETY" (google-genai 3.4.0, 2026-11).
+    fn full_row(&self, id: &str, row: &FullRow) -> Option<Value> {
+        let answer = match row {
+            FullRow::Answer(answer) => answer,
+            FullRow::Rejected(words) => {
+                return Some(self.line(id, "error", &json!({"code": 3, "message": words})));
+            }
+            _ => return None,
+        };
+        let mut parts = Vec::new();
+        for piece in &answer.pieces {
+            parts.push(match piece {
+                Piece::Text(text) => json!({"text": text}),
+                Piece::Thinking(text) => json!({"text": text, "thought": true}),
+                Piece::ToolCall {
+                    id,
+                    name,
+                    arguments,
+                } => {
+                    json!({"functionCall": {"id": id, "name": name, "args": arguments}})
+                }
+                // A refusal has no words: the candidate is stopped.
+                Piece::Refusal(_) => continue,
+                _ => return None,
+            });
         }
+        let reason = match answer.end {
+            End::CutOff => "MAX_TOKENS",
+            End::Refused => "SAFETY",
+            _ => "STOP",
+        };
+        let content = json!({"role": "model", "parts": parts});
+        let mut candidates = vec![json!({"content": content, "finishReason": reason, "index": 0})];
+        candidates.extend(answer.others.iter().map(|other| {
+            let content = json!({"role": "model", "parts": [{"text": other}]});
+            json!({"content": content, "finishReason": "STOP", "index": 1})
+        }));
+        let usage = answer.usage.map(
+            |usage| json!({"promptTokenCount": usage.input, "candidatesTokenCount": usage.output}),
+        );
+        let said = json!({
+            "candidates": candidates, "usageMetadata": usage, "modelVersion": answer.model, "responseId": answer.id,
+        });
+        Some(self.line(id, "response", &said))
     }
 
     fn shape(&self) -> Shape {
@@ -205,10 +308,10 @@ impl Wire for GoogleWire {
 
 mod by_file {
     use super::*;
-    lmbatch_contract::contract_tests!(GoogleWire(Route::File));
+    lmbatch_contract::contract_tests!(GoogleWire(Route::File), edition = "2026-11");
 }
 
 mod inline {
     use super::*;
-    lmbatch_contract::contract_tests!(GoogleWire(Route::Inline));
+    lmbatch_contract::contract_tests!(GoogleWire(Route::Inline), edition = "2026-11");
 }

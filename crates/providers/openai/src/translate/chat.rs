@@ -5,7 +5,9 @@ use lmbatch_core::{
     Role, SourceView, Text, ToolChoice, known_media_type, write_list,
 };
 
-use super::json::{base64, check_thinking, data_url, file_name, image_url, is_data_url, is_strict};
+use super::json::{
+    base64, check_thinking, data_url, file_name, image_url, is_data_url, is_strict, tool_output,
+};
 
 pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
     let parameters = &*view.hyperparameters;
@@ -82,7 +84,7 @@ fn messages(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestErr
                 let mut message = next(&mut first, out);
                 message.str("role", "tool");
                 message.text("tool_call_id", result.id);
-                message.text("content", result.output);
+                tool_output(result, message.key("content"));
                 message.end();
             }
         }

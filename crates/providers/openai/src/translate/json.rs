@@ -1,6 +1,8 @@
 //! What both endpoints write the same way.
 
-use lmbatch_core::{AttachmentView, RequestError, SourceView, Text, ThinkingOptions};
+use lmbatch_core::{
+    AttachmentView, Object, RequestError, SourceView, Text, ThinkingOptions, ToolResultView,
+};
 
 /// A `data:` URL as a JSON string.
 pub(super) fn data_url(
@@ -30,6 +32,20 @@ pub(super) fn base64(
     Err(RequestError::invalid_input(
         "an attachment's bytes are not here",
     ))
+}
+
+/// The output of a tool as a JSON string. OpenAI has no member that says that a call failed ("a string that
+/// indicates success or failure", function calling guide, 2026): the words of a failed one are the member
+/// `error` of an object.
+pub(super) fn tool_output(result: &ToolResultView<'_>, out: &mut Vec<u8>) {
+    if !result.is_error {
+        return result.output.write_json(out);
+    }
+    let mut words = Vec::new();
+    let mut object = Object::new(&mut words);
+    object.text("error", result.output);
+    object.end();
+    Text::Plain(&String::from_utf8_lossy(&words)).write_json(out);
 }
 
 /// A URL that holds the bytes itself.

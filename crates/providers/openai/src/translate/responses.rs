@@ -5,7 +5,9 @@ use lmbatch_core::{
     RequestError, Role, SourceView, Text, ThinkingView, ToolChoice, write_list,
 };
 
-use super::json::{check_thinking, data_url, file_name, image_url, is_data_url, is_strict};
+use super::json::{
+    check_thinking, data_url, file_name, image_url, is_data_url, is_strict, tool_output,
+};
 
 pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
     let parameters = &*view.hyperparameters;
@@ -283,7 +285,7 @@ fn item(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(), 
         ContentView::ToolResult(result) if role == Role::User => {
             item.str("type", "function_call_output");
             item.text("call_id", result.id);
-            item.text("output", result.output);
+            tool_output(result, item.key("output"));
         }
         _ => {
             return Err(RequestError::unsupported(

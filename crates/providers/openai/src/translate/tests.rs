@@ -245,7 +245,7 @@ fn a_conversation_with_tools_is_written_for_responses() {
             {"type": "function_call", "call_id": "c1", "name": "add", "arguments": "{\"a\":1}"},
             {"type": "function_call", "call_id": "c2", "name": "add", "arguments": "{\"a\":"},
             {"type": "function_call_output", "call_id": "c1", "output": "2"},
-            {"type": "function_call_output", "call_id": "c2", "output": "no"},
+            {"type": "function_call_output", "call_id": "c2", "output": "{\"error\":\"no\"}"},
             {"role": "user", "content": [{"type": "input_text", "text": "so?"}]},
             {"role": "system", "content": [{"type": "input_text", "text": "now rhyme"}]},
         ]})
@@ -296,7 +296,7 @@ fn a_conversation_with_tools_is_written_for_chat() {
                 {"id": "c2", "type": "function", "function": {"name": "add", "arguments": "{\"a\":"}},
             ]},
             {"role": "tool", "tool_call_id": "c1", "content": "2"},
-            {"role": "tool", "tool_call_id": "c2", "content": "no"},
+            {"role": "tool", "tool_call_id": "c2", "content": "{\"error\":\"no\"}"},
             {"role": "user", "content": [{"type": "text", "text": "so?"}]},
             {"role": "system", "content": "now rhyme"},
         ]})

@@ -1,0 +1,99 @@
+//! An adapter that declares smaller limits than it has, so that they can be reached.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use lmbatch_core::{
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, Capabilities, Frame,
+    Intent, Label, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, Result,
+    ResultPart, ResultSet, RowError, RowStream, Shard, Staged, WireId,
+};
+use serde_json::value::RawValue;
+
+/// An adapter whose requests have at most so many bytes.
+#[derive(Debug)]
+pub(crate) struct Capped {
+    inner: Arc<dyn BatchProvider>,
+    codec: CappedCodec,
+}
+
+#[derive(Debug)]
+struct CappedCodec {
+    inner: Arc<dyn BatchProvider>,
+    max_request_bytes: u64,
+}
+
+impl Capped {
+    pub(crate) fn over(inner: Arc<dyn BatchProvider>, max_request_bytes: u64) -> Arc<Self> {
+        let codec = CappedCodec {
+            inner: Arc::clone(&inner),
+            max_request_bytes,
+        };
+        Arc::new(Self { inner, codec })
+    }
+}
+
+/// What comes before the first request is sent; the rest would be an error of the kit.
+#[async_trait]
+impl BatchProvider for Capped {
+    fn codec(&self) -> &dyn BatchCodec {
+        &self.codec
+    }
+    fn account(&self) -> AccountId {
+        self.inner.account()
+    }
+    async fn stage(&self, shard: &Shard, prior: Option<Staged>) -> Result<Staged> {
+        self.inner.stage(shard, prior).await
+    }
+    async fn create(&self, shard: &Shard, intent: &Intent) -> Result<BatchId> {
+        self.inner.create(shard, intent).await
+    }
+    async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
+        self.inner.status(batch).await
+    }
+    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+        self.inner.results(batch).await
+    }
+    async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
+        self.inner.read(part, from).await
+    }
+}
+
+impl BatchCodec for CappedCodec {
+    fn id(&self) -> &ProviderId {
+        self.inner.codec().id()
+    }
+    fn capabilities(&self) -> &Capabilities {
+        self.inner.codec().capabilities()
+    }
+    fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError> {
+        self.inner.codec().class(request)
+    }
+    fn limits(&self, class: &BatchClass) -> Limits {
+        Limits {
+            max_request_bytes: self.max_request_bytes,
+            ..self.inner.codec().limits(class)
+        }
+    }
+    fn frame(&self, class: &BatchClass, label: &Label) -> Frame {
+        self.inner.codec().frame(class, label)
+    }
+    fn body(
+        &self,
+        class: &BatchClass,
+        request: &RequestView<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        self.inner.codec().body(class, request, out)
+    }
+    fn wrap(&self, class: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
+        self.inner.codec().wrap(class, id, body, out);
+    }
+    fn open<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+        self.inner.codec().open(part, row)
+    }
+    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
+        self.inner.codec().answer(raw)
+    }
+}

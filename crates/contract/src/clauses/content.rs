@@ -1,0 +1,425 @@
+//! Clauses about what is asked. Each sends one request that says one thing with a value that exists once: the
+//! value arrives at the provider, or `class` or `encode` refuses the request. What is left out in silence is
+//! paid for as the answer to another question. Of edition 2026-11.
+
+use std::borrow::Cow;
+
+use lmbatch_core::{
+    Arguments, AttachmentKind, AttachmentView, ContentView, GenerateView, JsonBuf, MessageView,
+    RawView, RequestView, ResponseSchema, Role, SourceView, Text, Tool, ToolCallView, ToolChoice,
+    ToolResultView,
+};
+use serde_json::json;
+
+use crate::canary::{beside, json as body};
+use crate::kit::{Kit, prompt};
+
+/// A canary of a kind that every provider takes as the id of a call.
+const CALL: &str = "canary1Id";
+/// Another of that kind.
+const OTHER_CALL: &str = "canary2Id";
+
+fn say(text: &str) -> ContentView<'_> {
+    ContentView::Text(Text::Plain(text))
+}
+
+fn turn<'a>(role: Role, contents: impl Into<Vec<ContentView<'a>>>) -> MessageView<'a> {
+    MessageView {
+        role,
+        contents: contents.into(),
+    }
+}
+
+/// Each request is sent under its own id, and not under that of its neighbour: ids and questions are paired by the
+/// provider, and the answers come back by id.
+pub async fn each_request_travels_under_its_own_id(kit: &Kit) {
+    let texts = [prompt(0), prompt(1), prompt(2)];
+    let requests = texts.iter().map(|text| kit.question(text));
+    let requests: Vec<_> = requests.map(RequestView::Generate).collect();
+    let arrived = kit.arrives(&requests).await.expect("plain questions");
+    for (place, text) in texts.iter().enumerate() {
+        let id = format!("r{place}");
+        let sent = arrived.sent.iter().find(|sent| sent.id == id);
+        let sent = sent.unwrap_or_else(|| panic!("no request has the id {id}"));
+        assert!(sent.body.to_string().contains(text), "{id} asks {text:?}");
+    }
+}
+
+/// The model that is asked for is named to the provider: in each request, or for the whole batch where requests of
+/// different models may not share one.
+pub async fn the_model_arrives(kit: &Kit) {
+    let models = [kit.wire.model(), "model-of-the-second-canary"];
+    let ask = |model| {
+        RequestView::Generate(GenerateView {
+            model: Text::Plain(model),
+            ..kit.question("Hello!")
+        })
+    };
+    let arrived = kit.arrives(&[ask(models[0])]).await;
+    let arrived = arrived.expect("a plain question");
+    assert!(arrived.holds_anywhere(models[0]), "no model is named");
+    if let Some(second) = kit.arrives(&[ask(models[1])]).await {
+        assert!(second.holds_anywhere(models[1]), "another model is named");
+    }
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let classes = models.map(|model| adapter.codec().class(&ask(model)));
+    let [Ok(first), Ok(second)] = classes else {
+        return;
+    };
+    if first == second {
+        let both = kit.arrives(&[ask(models[0]), ask(models[1])]).await;
+        let both = both.expect("both are of one class");
+        for (sent, model) in both.sent.iter().zip(models) {
+            let text = sent.body.to_string();
+            assert!(text.contains(model), "{}: not of {model}", sent.id);
+        }
+    }
+}
+
+/// The system prompt is sent.
+pub async fn the_system_prompt_arrives(kit: &Kit) {
+    let view = GenerateView {
+        system: Some(Text::Plain("system-canary")),
+        ..kit.question("Hello!")
+    };
+    kit.must_arrive("system", view, &["system-canary"]).await;
+}
+
+/// System messages of the conversation are sent, wherever they stand in it, beside the system prompt.
+pub async fn system_messages_of_the_conversation_arrive(kit: &Kit) {
+    let view = GenerateView {
+        system: Some(Text::Plain("system-canary-1")),
+        messages: vec![
+            turn(Role::System, [say("system-canary-2")]),
+            turn(Role::User, [say("Hello!")]),
+            turn(Role::Assistant, [say("Hello.")]),
+            turn(Role::System, [say("system-canary-3")]),
+            turn(Role::User, [say("Well?")]),
+        ],
+        ..kit.question("")
+    };
+    let canaries = ["system-canary-1", "system-canary-2", "system-canary-3"];
+    kit.must_arrive("a system message", view, &canaries).await;
+}
+
+/// Every turn of a conversation is sent, in its order.
+pub async fn every_turn_arrives_in_its_order(kit: &Kit) {
+    let canaries = ["turn-1-canary", "turn-2-canary", "turn-3-canary"];
+    let roles = [Role::User, Role::Assistant, Role::User];
+    let turns = canaries.iter().zip(roles);
+    let view = GenerateView {
+        messages: turns.map(|(text, role)| turn(role, [say(text)])).collect(),
+        ..kit.question("")
+    };
+    if let Some(arrived) = kit.arrives_alone(view).await {
+        let places = canaries.map(|canary| arrived.place(canary));
+        assert!(places.iter().all(Option::is_some), "a turn is left out");
+        assert!(places.is_sorted(), "the turns are in another order");
+    }
+}
+
+/// Who speaks is sent: a conversation in which the model spoke differs from one in which the user did.
+pub async fn every_turn_arrives_as_its_speakers(kit: &Kit) {
+    let talk = |second| GenerateView {
+        messages: vec![
+            turn(Role::User, [say("one")]),
+            turn(second, [say("two")]),
+            turn(Role::User, [say("three")]),
+        ],
+        ..kit.question("")
+    };
+    let spoken = kit.arrives_alone(talk(Role::Assistant)).await;
+    let asked = kit.arrives_alone(talk(Role::User)).await;
+    if let (Some(spoken), Some(asked)) = (spoken, asked) {
+        assert_ne!(spoken.body(), asked.body(), "who speaks is left out");
+    }
+}
+
+/// Every text of a turn is sent, in its order.
+pub async fn every_text_of_a_turn_arrives(kit: &Kit) {
+    let canaries = ["text-1-canary", "text-2-canary", "text-3-canary"];
+    let view = GenerateView {
+        messages: vec![turn(Role::User, canaries.map(say))],
+        ..kit.question("")
+    };
+    if let Some(arrived) = kit.arrives_alone(view).await {
+        let places = canaries.map(|canary| arrived.place(canary));
+        assert!(places.iter().all(Option::is_some), "a text is left out");
+        assert!(places.is_sorted(), "the texts are in another order");
+    }
+}
+
+/// An image is sent, by its bytes, its address or its id at the provider, and so is the text beside it.
+pub async fn an_image_arrives(kit: &Kit) {
+    let bytes = b"\x89PNG\r\n\x1a\nimage-canary-of-bytes";
+    attached(kit, AttachmentKind::Image, bytes, "image/png").await;
+}
+
+/// A document is sent: PDF or text, by its bytes, its address or its id at the provider.
+pub async fn a_document_arrives(kit: &Kit) {
+    let bytes = b"%PDF-1.7 document-canary-of-bytes";
+    attached(kit, AttachmentKind::Document, bytes, "application/pdf").await;
+    let bytes = b"document-canary,of,words";
+    attached(kit, AttachmentKind::Document, bytes, "text/csv").await;
+}
+
+/// Sounds and films are sent.
+pub async fn sounds_and_films_arrive(kit: &Kit) {
+    let bytes = b"RIFF\x24\0\0\0WAVEfmt sound-canary-of-bytes";
+    attached(kit, AttachmentKind::Audio, bytes, "audio/wav").await;
+    let bytes = b"\0\0\0\x18ftypmp42film-canary-of-bytes";
+    attached(kit, AttachmentKind::Video, bytes, "video/mp4").await;
+}
+
+async fn attached(kit: &Kit, kind: AttachmentKind, bytes: &[u8], mime: &str) {
+    let mut base64 = Vec::new();
+    SourceView::Bytes(Cow::Borrowed(bytes)).write_base64(&mut base64);
+    let base64 = String::from_utf8(base64).expect("base64 is text");
+    let text = String::from_utf8_lossy(bytes);
+    // The end of the bytes, which are all of them text.
+    let end = &text[text.len() - 12..];
+    let data_url = format!("data:{mime};base64,{base64}");
+    for (source, canary) in [
+        (SourceView::Bytes(Cow::Borrowed(bytes)), end),
+        (SourceView::Base64(Text::Plain(&base64)), end),
+        (SourceView::Url(Text::Plain(&data_url)), end),
+        (
+            SourceView::Url(Text::Plain("https://example.com/url-canary.bin")),
+            "https://example.com/url-canary.bin",
+        ),
+        (
+            SourceView::File(Text::Plain("file-id-canary")),
+            "file-id-canary",
+        ),
+    ] {
+        let what = format!("{kind:?} by {source:?}");
+        let attachment = ContentView::Attachment(AttachmentView {
+            kind,
+            source,
+            mime_type: Some(Text::Plain(mime)),
+            filename: Some(Text::Plain("name.bin")),
+        });
+        let view = GenerateView {
+            messages: vec![turn(Role::User, [say("beside-canary"), attachment])],
+            ..kit.question("")
+        };
+        kit.must_arrive(&what, view, &[canary, "beside-canary"])
+            .await;
+    }
+}
+
+fn tools() -> [Tool; 2] {
+    let tool = |name: &str, property: &str| {
+        let parameters = json!({
+            "type": "object", "properties": {(property): {"type": "string"}},
+            "required": [property], "additionalProperties": false,
+        });
+        Tool::new(name, &parameters).with_description(format!("{name}_description"))
+    };
+    [
+        tool("tool_1_canary", "x_canary"),
+        tool("tool_2_canary", "y_canary"),
+    ]
+}
+
+/// Every tool is sent: its name, its description and the schema of its arguments.
+pub async fn tools_arrive(kit: &Kit) {
+    let tools = tools();
+    let view = GenerateView {
+        tools: &tools,
+        ..kit.question("Hello!")
+    };
+    let canaries = [
+        "tool_1_canary",
+        "tool_1_canary_description",
+        "x_canary",
+        "tool_2_canary",
+        "tool_2_canary_description",
+        "y_canary",
+    ];
+    kit.must_arrive("a tool", view, &canaries).await;
+}
+
+/// Which tool the model must call is sent, and so is whether it must or may call any.
+pub async fn a_choice_of_tools_arrives(kit: &Kit) {
+    let tools = tools();
+    let choices = [
+        ToolChoice::Tool("tool_1_canary".into()),
+        ToolChoice::Tool("tool_2_canary".into()),
+        ToolChoice::Required,
+        ToolChoice::None,
+        ToolChoice::Auto,
+    ];
+    let mut arrived = Vec::new();
+    for choice in &choices {
+        let view = GenerateView {
+            tools: &tools,
+            tool_choice: Some(choice),
+            ..kit.question("Hello!")
+        };
+        if let Some(one) = kit.arrives_alone(view).await {
+            let same = arrived.iter().find(|(_, body)| body == one.body());
+            let same = same.map(|(other, _)| other);
+            assert_eq!(same, None, "{choice:?} is sent as this is");
+            arrived.push((choice, one.body().clone()));
+        }
+    }
+}
+
+/// A turn in which the model called tools, and the turn with their results.
+fn called<'a>(failed: bool, results: &[(&'a str, &'a str)]) -> Vec<MessageView<'a>> {
+    let call = |id: &'static str, arguments: &'static str| {
+        ContentView::ToolCall(ToolCallView {
+            id: Text::Plain(id),
+            name: Text::Plain("tool_1_canary"),
+            arguments: Arguments::Value(body(arguments)),
+        })
+    };
+    let results = results.iter().map(|(id, output)| {
+        ContentView::ToolResult(ToolResultView {
+            id: Text::Plain(id),
+            name: Some(Text::Plain("tool_1_canary")),
+            output: Text::Plain(output),
+            is_error: failed,
+        })
+    });
+    vec![
+        turn(Role::User, [say("Hello!")]),
+        turn(
+            Role::Assistant,
+            [
+                call(CALL, r#"{"x_canary":"argument-1-canary"}"#),
+                call(OTHER_CALL, r#"{"x_canary":"argument-2-canary"}"#),
+            ],
+        ),
+        turn(Role::User, results.collect::<Vec<_>>()),
+    ]
+}
+
+/// Calls to tools that the model made before are sent: each with its id, its tool and its arguments.
+pub async fn tool_calls_arrive(kit: &Kit) {
+    let tools = tools();
+    let view = GenerateView {
+        messages: called(false, &[(CALL, "sun"), (OTHER_CALL, "rain")]),
+        tools: &tools[1..],
+        ..kit.question("")
+    };
+    if let Some(arrived) = kit.arrives_alone(view).await {
+        for (argument, id) in [
+            ("argument-1-canary", CALL),
+            ("argument-2-canary", OTHER_CALL),
+        ] {
+            let ids = beside(arrived.body(), argument, &[CALL, OTHER_CALL]);
+            assert_eq!(ids, [id], "the call with {argument:?} bears its id");
+            let tools = beside(arrived.body(), argument, &["tool_1_canary"]);
+            assert_eq!(tools, ["tool_1_canary"], "the call names its tool");
+        }
+    }
+}
+
+/// The results of tools are sent, each under the id of its call.
+pub async fn tool_results_arrive_under_their_calls(kit: &Kit) {
+    let tools = tools();
+    let results = [(OTHER_CALL, "output-2-canary"), (CALL, "output-1-canary")];
+    let view = GenerateView {
+        messages: called(false, &results),
+        tools: &tools,
+        ..kit.question("")
+    };
+    if let Some(arrived) = kit.arrives_alone(view).await {
+        for (id, output) in results {
+            assert!(arrived.holds(output), "{output:?} is left out");
+            let ids = beside(arrived.body(), output, &[CALL, OTHER_CALL]);
+            assert_eq!(ids, [id], "{output:?} is sent as the result of its call");
+        }
+    }
+}
+
+/// The result of a tool that failed is sent as one: it differs from a result of the same words.
+pub async fn a_failed_tool_result_arrives_as_failed(kit: &Kit) {
+    let tools = tools();
+    let view = |failed| GenerateView {
+        messages: called(failed, &[(CALL, "output-canary"), (OTHER_CALL, "rain")]),
+        tools: &tools,
+        ..kit.question("")
+    };
+    if let Some(failed) = kit.arrives_alone(view(true)).await {
+        assert!(failed.holds("output-canary"), "the words are left out");
+        let succeeded = kit.arrives_alone(view(false)).await;
+        let succeeded = succeeded.map(|arrived| arrived.body().clone());
+        assert_ne!(
+            succeeded.as_ref(),
+            Some(failed.body()),
+            "it is sent as a success"
+        );
+    }
+}
+
+/// The schema of a structured answer is sent: its properties at any depth, and the values that they may have.
+pub async fn a_schema_arrives(kit: &Kit) {
+    let schema = ResponseSchema {
+        name: "schema_canary".to_owned(),
+        schema: JsonBuf::from_value(&json!({
+            "type": "object",
+            "properties": {
+                "outer_canary": {
+                    "type": "object",
+                    "properties": {"inner_canary": {"type": "string", "enum": ["value_canary"]}},
+                    "required": ["inner_canary"],
+                    "additionalProperties": false,
+                },
+            },
+            "required": ["outer_canary"],
+            "additionalProperties": false,
+        })),
+    };
+    let view = GenerateView {
+        schema: Some(&schema),
+        ..kit.question("Hello!")
+    };
+    let canaries = ["outer_canary", "inner_canary", "value_canary"];
+    kit.must_arrive("the schema", view, &canaries).await;
+}
+
+/// A body in the provider's own words arrives byte for byte, by every endpoint that is declared.
+pub async fn a_raw_body_arrives_byte_for_byte(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let codec = adapter.codec();
+    // The adapter's own body, which the provider takes, with more in it.
+    let plain = RequestView::Generate(kit.question("Hello!"));
+    let class = codec.class(&plain).expect("a plain question");
+    let mut own = Vec::new();
+    let written = codec.body(&class, &plain, &mut own);
+    written.expect("a plain question");
+    let own = String::from_utf8(own).expect("JSON is text");
+    let own = own.strip_prefix('{').expect("a body is an object");
+    let text = format!("{{\"z\":1.50,\"x\":\"raw-canary \\u00e4\\/\",\"a\":[1e2,null,{{}}],{own}");
+    for endpoint in codec.capabilities().raw_endpoints {
+        let raw = RequestView::Raw(RawView {
+            model: Some(Text::Plain(kit.wire.model())),
+            endpoint: Text::Plain(endpoint),
+            body: body(&text),
+        });
+        let arrived = kit.arrives(&[raw]).await;
+        let arrived = arrived.expect("a declared endpoint is taken");
+        let bytes = text.as_bytes();
+        let mut bodies = arrived.requests.iter();
+        let whole = bodies.any(|(_, body)| body.windows(bytes.len()).any(|part| part == bytes));
+        assert!(whole, "{endpoint}: the body is changed");
+    }
+}
+
+/// An id of the most characters that are declared is taken by the provider.
+pub async fn the_longest_declared_id_is_taken(kit: &Kit) {
+    let desk = kit.desk().await;
+    let rule = kit.adapter(&desk).codec().capabilities().wire_ids;
+    let long = "i".repeat(rule.max_chars.min(5_000));
+    let open = kit.open(&[&long]).await;
+    assert_eq!(
+        open.wire_ids,
+        [long],
+        "an id that is allowed is sent as it is"
+    );
+}

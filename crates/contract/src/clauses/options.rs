@@ -1,0 +1,199 @@
+//! Clauses about how the answer is to be written: each option arrives at the provider, or `class` or `encode`
+//! refuses the request. Of edition 2026-11.
+
+use std::borrow::Cow;
+
+use lmbatch_core::{Effort, GenerateView, Hyperparameters, RequestView, ThinkingOptions};
+use serde_json::json;
+
+use crate::canary::Arrived;
+use crate::kit::Kit;
+
+/// Sets one option.
+type Set = fn(&mut Hyperparameters);
+
+/// Every option that is a number, with a value that exists once and is exact in 32 bits.
+const NUMBERS: [(&str, f64, Set); 7] = [
+    ("max_output_tokens", 1931.0, |p| {
+        p.max_output_tokens = Some(1931)
+    }),
+    ("temperature", 0.3125, |p| p.temperature = Some(0.3125)),
+    ("top_p", 0.8125, |p| p.top_p = Some(0.8125)),
+    ("top_k", 37.0, |p| p.top_k = Some(37)),
+    ("seed", 7919.0, |p| p.seed = Some(7919)),
+    ("presence_penalty", 0.1875, |p| {
+        p.presence_penalty = Some(0.1875)
+    }),
+    ("frequency_penalty", 0.4375, |p| {
+        p.frequency_penalty = Some(0.4375)
+    }),
+];
+
+async fn with(kit: &Kit, set: impl FnOnce(&mut Hyperparameters)) -> Option<Arrived> {
+    let mut parameters = Hyperparameters::default();
+    set(&mut parameters);
+    let view = GenerateView {
+        hyperparameters: Cow::Owned(parameters),
+        ..kit.question("Hello!")
+    };
+    kit.arrives_alone(view).await
+}
+
+async fn number_arrives(kit: &Kit, wanted: &str) {
+    let known = NUMBERS.iter().find(|(name, ..)| *name == wanted);
+    let (name, number, set) = known.expect("an option");
+    if let Some(arrived) = with(kit, set).await {
+        let places = arrived.places_of(*number);
+        assert!(!places.is_empty(), "{name}: {number} is left out");
+    }
+}
+
+/// The most tokens of an answer are sent.
+pub async fn the_most_tokens_arrive(kit: &Kit) {
+    number_arrives(kit, "max_output_tokens").await;
+}
+
+/// The temperature is sent.
+pub async fn the_temperature_arrives(kit: &Kit) {
+    number_arrives(kit, "temperature").await;
+}
+
+/// Top-p is sent.
+pub async fn top_p_arrives(kit: &Kit) {
+    number_arrives(kit, "top_p").await;
+}
+
+/// Top-k is sent.
+pub async fn top_k_arrives(kit: &Kit) {
+    number_arrives(kit, "top_k").await;
+}
+
+/// The seed is sent.
+pub async fn the_seed_arrives(kit: &Kit) {
+    number_arrives(kit, "seed").await;
+}
+
+/// The presence penalty is sent.
+pub async fn the_presence_penalty_arrives(kit: &Kit) {
+    number_arrives(kit, "presence_penalty").await;
+}
+
+/// The frequency penalty is sent.
+pub async fn the_frequency_penalty_arrives(kit: &Kit) {
+    number_arrives(kit, "frequency_penalty").await;
+}
+
+/// No two options are sent as the same parameter: a temperature in the place of top-p is taken without a word.
+pub async fn every_option_is_a_parameter_of_its_own(kit: &Kit) {
+    let mut taken: Vec<(&str, String)> = Vec::new();
+    for (name, number, set) in &NUMBERS {
+        let Some(arrived) = with(kit, set).await else {
+            continue;
+        };
+        for place in arrived.places_of(*number) {
+            let other = taken.iter().find(|(_, other)| *other == place);
+            assert_eq!(other, None, "{name} is sent as {place}");
+            taken.push((name, place));
+        }
+    }
+}
+
+/// Every text that ends an answer is sent.
+pub async fn stop_texts_arrive(kit: &Kit) {
+    let stop = ["stop-canary-1", "stop-canary-2"];
+    let arrived = with(kit, |p| p.stop = Some(stop.map(str::to_owned).to_vec())).await;
+    if let Some(arrived) = arrived {
+        for canary in stop {
+            assert!(arrived.holds(canary), "{canary:?} is left out");
+        }
+    }
+}
+
+async fn thinking(kit: &Kit, thinking: Option<ThinkingOptions>) -> Option<Arrived> {
+    let view = GenerateView {
+        thinking: thinking.as_ref(),
+        ..kit.question("Hello!")
+    };
+    kit.arrives_alone(view).await
+}
+
+/// How much the model should think is sent: little differs from much, and from what was not asked for.
+pub async fn an_effort_of_thinking_arrives(kit: &Kit) {
+    let effort = |effort| {
+        let budget_tokens = None;
+        thinking(
+            kit,
+            Some(ThinkingOptions {
+                effort: Some(effort),
+                budget_tokens,
+            }),
+        )
+    };
+    let arrived = [
+        thinking(kit, None).await,
+        effort(Effort::Low).await,
+        effort(Effort::High).await,
+    ];
+    let bodies: Vec<_> = arrived.iter().flatten().map(Arrived::body).collect();
+    for (place, body) in bodies.iter().enumerate() {
+        assert!(
+            !bodies[..place].contains(body),
+            "the effort is left out: {body}"
+        );
+    }
+}
+
+/// How many tokens the model may think is sent.
+pub async fn a_budget_of_thinking_arrives(kit: &Kit) {
+    let budget = ThinkingOptions {
+        effort: None,
+        budget_tokens: Some(1973),
+    };
+    if let Some(arrived) = thinking(kit, Some(budget)).await {
+        assert!(
+            !arrived.places_of(1973.0).is_empty(),
+            "the budget is left out"
+        );
+    }
+}
+
+/// The provider's own parameters are sent as they are, at any depth.
+pub async fn parameters_of_the_provider_arrive(kit: &Kit) {
+    let arrived = with(kit, |p| {
+        let value = json!({"deep": ["extra-canary", 7907]});
+        p.extra.insert("own".to_owned(), value);
+    })
+    .await;
+    if let Some(arrived) = arrived {
+        assert!(arrived.holds("extra-canary"), "the parameter is left out");
+        assert_eq!(
+            arrived.places_of(7907.0).len(),
+            1,
+            "a part of it is left out"
+        );
+    }
+}
+
+/// The provider's own parameters reach neither the id of a request nor another request of the batch.
+pub async fn parameters_of_the_provider_change_no_id(kit: &Kit) {
+    for name in ["id", "custom_id", "key", "request_id", "metadata"] {
+        let mut parameters = Hyperparameters::default();
+        let extra = [(name.to_owned(), json!("id-canary"))];
+        parameters.extra.extend(extra);
+        let with_extra = GenerateView {
+            hyperparameters: Cow::Owned(parameters),
+            ..kit.question("Hello!")
+        };
+        let plain = kit.question("Hello!");
+        let requests = [with_extra, plain].map(RequestView::Generate);
+        if let Some(arrived) = kit.arrives(&requests).await {
+            let ids: Vec<&str> = arrived.sent.iter().map(|sent| sent.id.as_str()).collect();
+            assert_eq!(ids, ["r0", "r1"], "{name} is an id");
+            let second = arrived.sent[1].body.to_string();
+            assert!(
+                !second.contains("id-canary"),
+                "{name} is in another request"
+            );
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What Acme answers: a text, or an object that says more.
+
+use std::borrow::Cow;
+
+use lmbatch_core::{
+    Arguments, FailureView, FinishReason, ItemView, Json, OutcomeView, OutputView, Problem, Text,
+    ThinkingView, TokenUsage, ToolCallView,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    model: Option<Text<'a>>,
+    #[serde(borrow)]
+    parts: Vec<Part<'a>>,
+    #[serde(borrow)]
+    others: Option<Vec<&'a RawValue>>,
+    end: Option<Cow<'a, str>>,
+    read: Option<u64>,
+    written: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(borrow)]
+    text: Option<Text<'a>>,
+    #[serde(borrow)]
+    thought: Option<Text<'a>>,
+    #[serde(borrow)]
+    refusal: Option<Text<'a>>,
+    #[serde(borrow)]
+    call: Option<Call<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Call<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    arguments: &'a RawValue,
+}
+
+/// A text alone, judged as one.
+pub(crate) fn text<'a>(text: Text<'a>, breaks: &str) -> OutputView<'a> {
+    let mut output = OutputView::text(text, FinishReason::Stop);
+    match breaks {
+        "an empty answer has no problem" => output.problem = None,
+        "an answer is cut off whatever it is" => output.problem = Some(Problem::Truncated),
+        _ => {}
+    }
+    output
+}
+
+/// An answer, as an adapter that breaks a clause reads it.
+pub(crate) fn read<'a>(raw: &'a RawValue, breaks: &str) -> OutcomeView<'a> {
+    if let Ok(one) = serde_json::from_str::<Text<'a>>(raw.get()) {
+        return OutcomeView::Succeeded(text(one, breaks));
+    }
+    let Ok(answer) = serde_json::from_str::<Answer<'a>>(raw.get()) else {
+        return match breaks {
+            "an answer that cannot be read is empty" => {
+                OutcomeView::Succeeded(text(Text::Plain(""), breaks))
+            }
+            "an answer that cannot be read is expired" => OutcomeView::Expired,
+            "an answer that cannot be read is asked again" => OutcomeView::Errored(FailureView {
+                retryable: true,
+                ..FailureView::malformed()
+            }),
+            _ => OutcomeView::Errored(FailureView::malformed()),
+        };
+    };
+    let mut items = Vec::new();
+    for part in answer.parts {
+        if let Some(text) = part.text.filter(|text| !text.is_empty()) {
+            items.push(ItemView::Text(text));
+        }
+        if let Some(text) = part.thought {
+            items.push(match breaks {
+                "a thought is a text" => ItemView::Text(text),
+                _ => ItemView::Thinking(ThinkingView {
+                    text: Some(text),
+                    ..ThinkingView::default()
+                }),
+            });
+        }
+        if let Some(words) = part.refusal {
+            items.push(match breaks {
+                "a refusal is a text" => ItemView::Text(words),
+                _ => ItemView::Refusal(words),
+            });
+        }
+        if let Some(call) = part.call.filter(|_| breaks != "calls of answers are lost") {
+            items.push(ItemView::ToolCall(ToolCallView {
+                id: match breaks {
+                    "ids of received calls are lost" => call.name,
+                    _ => call.id,
+                },
+                name: call.name,
+                arguments: match json(call.arguments) {
+                    _ if breaks == "arguments of received calls are lost" => {
+                        Arguments::Quoted(Text::Plain("{}"))
+                    }
+                    Some(json) => Arguments::Value(json),
+                    None => Arguments::Quoted(Text::Plain("{}")),
+                },
+            }));
+        }
+    }
+    if breaks == "all pieces of an answer but the first are lost" {
+        items.truncate(1);
+    }
+    for other in answer.others.into_iter().flatten() {
+        match breaks {
+            "further answers are lost" => {}
+            "further answers are added to the first" => {
+                items.extend(serde_json::from_str(other.get()).ok().map(ItemView::Text));
+            }
+            _ => items.extend(json(other).map(ItemView::Other)),
+        }
+    }
+    let finish_reason = match answer.end.as_deref() {
+        Some("length") if breaks != "length is stop" => FinishReason::Length,
+        Some("tool") => FinishReason::ToolUse,
+        Some("refusal") if breaks != "a refusal is a text" => FinishReason::Refusal,
+        _ => FinishReason::Stop,
+    };
+    let says = items
+        .iter()
+        .any(|item| !matches!(item, ItemView::Thinking(_)));
+    let problem = match finish_reason {
+        FinishReason::Length => Some(Problem::Truncated),
+        FinishReason::Refusal => Some(Problem::Refused),
+        _ if !says && breaks != "an empty answer has no problem" => Some(Problem::Empty),
+        _ => None,
+    };
+    let mut usage = TokenUsage {
+        input_tokens: answer.read.unwrap_or(0),
+        output_tokens: answer.written.unwrap_or(0),
+        ..TokenUsage::default()
+    };
+    match breaks {
+        "usage is dropped" => usage = TokenUsage::default(),
+        "what was read is told as written" => {
+            std::mem::swap(&mut usage.input_tokens, &mut usage.output_tokens);
+        }
+        _ => {}
+    }
+    OutcomeView::Succeeded(OutputView {
+        items,
+        finish_reason,
+        usage: Some(usage),
+        model: answer
+            .model
+            .filter(|_| breaks != "the model of an answer is lost"),
+        response_id: answer
+            .id
+            .filter(|_| breaks != "the id of an answer is lost"),
+        problem,
+    })
+}
+
+fn json(raw: &RawValue) -> Option<Json<'_>> {
+    Json::new(raw.get()).ok()
+}

@@ -1,0 +1,139 @@
+//! Acme's errors, and what a broken adapter makes of them.
+
+use std::time::Duration;
+
+use lmbatch_core::{Delivery, Error, ErrorKind, Result, Retry};
+use lmbatch_http::{Told, kind_of};
+use serde_json::Value;
+
+use super::adapter::{Acme, client};
+use super::http::{Exchange, Reply};
+
+pub(super) fn tell(status: u16, body: &[u8]) -> Told {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let words = body["error"]["words"].as_str().map(str::to_owned);
+    Told {
+        recognised: words.is_some(),
+        message: words,
+        ..Told::new(kind_of(status))
+    }
+}
+
+impl Acme {
+    /// Sends what is not a create; a broken adapter goes where it is led.
+    pub(super) async fn ask(&self, exchange: Exchange, path: &str) -> Result<Reply> {
+        let (wanders, hears_badly) = (
+            self.broken("a_redirect_of_other_calls_is_not_followed"),
+            self.broken("a_retry_after_that_is_no_time_is_no_wish"),
+        );
+        if !wanders && !hears_badly {
+            return self.told(exchange.ask(self.teller()).await);
+        }
+        let reply = exchange.send().await?;
+        if hears_badly {
+            let soon = reply.header("retry-after") == Some("soon");
+            return reply.accept(tell).map_err(|error| match soon {
+                true => error.with_retry_after(Duration::ZERO),
+                false => error,
+            });
+        }
+        match reply.header("location").map(str::to_owned) {
+            Some(to) => client(&to, Some(&self.key)).get(path).ask(tell).await,
+            None => reply.accept(tell),
+        }
+    }
+
+    pub(super) fn teller(&self) -> lmbatch_http::Tell {
+        if self.broken("a_4xx_without_the_providers_own_error_may_have_been_delivered") {
+            return |status, body| Told {
+                recognised: true,
+                ..tell(status, body)
+            };
+        }
+        if self.broken("an_error_does_not_repeat_a_web_page") {
+            // Where the words are a page, they are taken for the provider's code.
+            return |status, body| Told {
+                code: body
+                    .starts_with(b"<")
+                    .then(|| String::from_utf8_lossy(body).into_owned()),
+                ..tell(status, body)
+            };
+        }
+        tell
+    }
+
+    pub(super) fn told(&self, reply: Result<Reply>) -> Result<Reply> {
+        reply.map_err(|error| self.distort(error))
+    }
+
+    /// What a broken adapter makes of an error.
+    pub(super) fn distort(&self, error: Error) -> Error {
+        let temporary = error.retry() == Retry::Temporary;
+        match (self.breaks.unwrap_or_default(), error.http_status()) {
+            ("an_error_does_not_repeat_what_the_provider_wrote", _) => {
+                let words = error.provider_message().unwrap_or_default().to_owned();
+                error.with_message(words)
+            }
+            ("a_401_is_about_the_key_and_permanent", Some(401))
+            | ("a_403_is_about_the_key_and_permanent", Some(403))
+            | ("a_413_is_about_the_input_and_permanent", Some(413)) => {
+                error.with_retry(Retry::Temporary)
+            }
+            ("a_4xx_with_the_providers_own_error_is_a_refusal", Some(422)) => {
+                error.with_delivery(Delivery::Unknown)
+            }
+            ("a_408_may_have_been_delivered", Some(408))
+            | ("a_409_may_have_been_delivered", Some(409)) => {
+                error.with_delivery(Delivery::Refused)
+            }
+            ("a_429_is_a_rate_limit_and_temporary", Some(429))
+            | ("a_500_is_temporary_and_may_have_been_delivered", Some(500))
+            | ("a_502_with_a_web_page_is_temporary_and_may_have_been_delivered", Some(502))
+                if temporary =>
+            {
+                error.with_retry(Retry::Permanent)
+            }
+            ("a_503_is_an_overload_and_may_have_been_delivered", Some(503))
+            | ("a_529_is_an_overload_and_may_have_been_delivered", Some(529)) => {
+                error.with_kind(ErrorKind::ProviderInternal)
+            }
+            ("a_retry_after_in_seconds_is_kept", Some(429)) => match error.retry_after() {
+                Some(wait) if wait == Duration::from_secs(7) => {
+                    error.with_retry_after(Duration::from_millis(7))
+                }
+                _ => error,
+            },
+            ("a_retry_after_as_a_date_is_counted_from_the_servers_date", Some(429)) => {
+                match error.retry_after() {
+                    Some(wait) if wait == Duration::from_secs(37) => {
+                        error.with_retry_after(Duration::from_secs(3600))
+                    }
+                    _ => error,
+                }
+            }
+            ("a_retry_after_in_milliseconds_is_not_one_in_seconds", Some(429)) => {
+                match error.retry_after() {
+                    Some(wait) if wait == Duration::from_millis(1500) => {
+                        error.with_retry_after(Duration::from_secs(1500))
+                    }
+                    _ => error,
+                }
+            }
+            ("no_retry_after_is_no_wish", Some(429)) => match error.retry_after() {
+                None => error.with_retry_after(Duration::from_secs(60)),
+                Some(_) => error,
+            },
+            ("an_error_says_whose_it_is_and_what_was_being_done", Some(status)) => {
+                let bare = Error::new(error.kind())
+                    .with_retry(error.retry())
+                    .with_delivery(error.delivery())
+                    .with_http_status(status);
+                match error.retry_after() {
+                    Some(wait) => bare.with_retry_after(wait),
+                    None => bare,
+                }
+            }
+            _ => error,
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Acme's lists: of batches, by cursors or by numbered pages, and of inputs.
+
+use lmbatch_core::{
+    BatchSnapshot, Cursor, Error, ErrorKind, Label, ListOptions, Page, Remnant, RequestCounts,
+    Result, Retry, Upload, parse_time,
+};
+use serde_json::Value;
+
+use super::adapter::{Acme, client};
+use super::errors::tell;
+
+/// Most batches on a numbered page.
+const SIZE: u64 = 3;
+
+impl Acme {
+    pub(super) async fn list_batches(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
+        let bare = client(&self.base_url, None);
+        let http = match self.broken("every_call_carries_the_key") {
+            true => &bare,
+            false => &self.http,
+        };
+        let exchange = || {
+            let exchange = http.get("batches").expecting("list the batches");
+            let numbered = self.mode().starts_with("numbered");
+            match &options.page {
+                _ if numbered => {
+                    let number = self.number(options).to_string();
+                    exchange
+                        .query("number", &number)
+                        .query("size", &SIZE.to_string())
+                }
+                Some(page) => exchange.query("from", page.as_str()),
+                None => exchange,
+            }
+        };
+        if self.broken("a_page_of_a_list_is_one_exchange") {
+            drop(exchange().ask(tell).await);
+        }
+        let asked = self.ask(exchange(), "batches").await;
+        let body: Value = match self.broken("a_404_of_a_proxy_for_a_list_may_pass") {
+            true => asked?.json()?,
+            false => asked.map_err(lmbatch_http::of_list)?.json()?,
+        };
+        let batches = match body["batches"].as_array() {
+            Some(batches) => batches.clone(),
+            None if self.broken("a list that is none is empty") => Vec::new(),
+            None => {
+                let about = Error::new(ErrorKind::MalformedReply);
+                return Err(about.with_retry(Retry::Temporary));
+            }
+        };
+        if body["contract_unknown"].is_object()
+            && self.broken("unknown_members_of_a_list_change_nothing")
+        {
+            return Err(Error::new(ErrorKind::MalformedReply));
+        }
+        let lenient = self.broken("a_page_whose_next_page_cannot_be_read_is_an_error");
+        let mut next = match &body["next"] {
+            Value::String(next) => Some(Cursor::new(next.as_str())),
+            Value::Null => None,
+            _ if lenient => None,
+            _ => return Err(Error::new(ErrorKind::MalformedReply)),
+        };
+        if self.mode().starts_with("numbered") {
+            next = self.after(options, &body["total"])?;
+        }
+        match self.breaks.unwrap_or_default() {
+            "a_list_goes_through_every_page_and_stops" => next = None,
+            "a_list_of_nothing_is_empty" if batches.is_empty() => next = Some(Cursor::new("x")),
+            "a_page_that_leads_to_itself_ends_the_list" => {
+                let from = options.page.as_ref().map_or("", |page| page.as_str());
+                next = next.map(|next| match next.as_str() {
+                    "round-and-round" => Cursor::new(format!("{from}.")),
+                    _ => next,
+                });
+            }
+            _ => {}
+        }
+        let mut items: Vec<_> = batches.iter().map(|batch| self.snapshot(batch)).collect();
+        if self.broken("a_list_says_what_a_status_says") {
+            items
+                .iter_mut()
+                .for_each(|batch| batch.counts = RequestCounts::default());
+        }
+        if self.broken("a list begins with the oldest") {
+            items.reverse();
+        }
+        Ok(Page { items, next })
+    }
+
+    /// The number of a page, which is its cursor; by a broken adapter from one.
+    fn number(&self, options: &ListOptions) -> u64 {
+        let number = options
+            .page
+            .as_ref()
+            .and_then(|page| page.as_str().parse().ok());
+        let first = u64::from(self.broken("numbered: pages are counted from one"));
+        number.unwrap_or(first)
+    }
+
+    /// The page after a numbered one.
+    fn after(&self, options: &ListOptions, total: &Value) -> Result<Option<Cursor>> {
+        let total = total.as_u64();
+        let total = total.ok_or_else(|| Error::new(ErrorKind::MalformedReply))?;
+        let next = self.number(options) + 1;
+        let early = u64::from(self.broken("numbered: the last page is left out"));
+        let is_there = (next + early) * SIZE < total;
+        Ok(is_there.then(|| Cursor::new(next.to_string())))
+    }
+
+    pub(super) async fn list_inputs(&self, page: Option<Cursor>) -> Result<Page<Upload>> {
+        if self.broken("uploads are not listed") {
+            return Err(Error::unsupported("listing inputs"));
+        }
+        let exchange = self.http.get("inputs").expecting("list the inputs");
+        let exchange = match &page {
+            Some(page) => exchange.query("from", page.as_str()),
+            None => exchange,
+        };
+        let body = exchange.ask(tell).await?.json()?;
+        let inputs = match body["inputs"].as_array() {
+            Some(inputs) => inputs.clone(),
+            None if self.broken("a list of uploads that is none is empty") => Vec::new(),
+            None => return Err(Error::new(ErrorKind::MalformedReply)),
+        };
+        let all = self.broken("uploads of others are listed");
+        let items = inputs.iter().filter_map(|input| {
+            let label = Label::new(input["name"].as_str()?);
+            (all || label.parts().is_some()).then(|| Upload {
+                remnant: Remnant::File(input["id"].as_str().unwrap_or_default().into()),
+                label,
+                bytes: input["bytes"].as_u64(),
+                created_at: input["created"].as_str().and_then(parse_time),
+            })
+        });
+        let next = body["next"].as_str().map(Cursor::new);
+        Ok(Page {
+            items: items.collect(),
+            next: next.filter(|_| !self.broken("only the first page of uploads is read")),
+        })
+    }
+}
