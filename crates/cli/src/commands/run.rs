@@ -18,7 +18,7 @@ use lmbatch_engine::{
 use super::end::{self, Going, Patience, until_stopped};
 use super::resume;
 use super::state::{self, Notes};
-use super::{clock, connect, default_output};
+use super::{clock, connect, default_output, validate};
 use crate::args::{RunArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
@@ -26,7 +26,7 @@ use crate::progress::Progress;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::target::{self, Target};
-use crate::{input, next, providers, settings, terminal, written};
+use crate::{input, next, providers, settings, terminal, words, written};
 
 pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let clock = clock();
@@ -54,6 +54,9 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let mut read = vec![("the input", args.input.as_path())];
     read.extend(args.settings.reads());
     target::distinct(&target, &read)?;
+    if args.dry_run {
+        return would(&args);
+    }
     let progress = Arc::new(Progress::new(args.report.quiet));
     let (_emulator, provider) = provider(&args, &notes).await?;
     let engine = engine(&args, provider, &clock, &progress);
@@ -128,6 +131,18 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     going.progress.keep_run(&run.id);
     let work = engine.start(run, plan, run_options);
     until_stopped(&going, &engine, place, work).await
+}
+
+/// Says what would be sent, and sends nothing.
+fn would(args: &RunArgs) -> Result<Exit, Failure> {
+    let checked = validate::checked(&args.input, &args.settings)?;
+    terminal::say(&format!(
+        "{} would be sent in {}, {} bytes in all; nothing was sent",
+        words::count(checked.requests, "request", "requests"),
+        words::count(checked.batches, "batch", "batches"),
+        checked.bytes
+    ));
+    Ok(Exit::Usable)
 }
 
 /// The last checks before anything is noted.
