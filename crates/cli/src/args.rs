@@ -469,7 +469,7 @@ pub(crate) struct SettingsArgs {
     /// A JSON Schema for every answer; each is checked.
     #[arg(long, value_name = "FILE")]
     pub(crate) schema: Option<PathBuf>,
-    /// What is done with a schema that the provider cannot be told in full: strict refuses it; lenient sends
+    /// Treatment of a schema that the provider cannot be told in full: strict refuses it; lenient sends
     /// as much of it as can be said. Answers are checked against the whole schema in both.
     #[arg(long, value_name = "MODE", default_value_t)]
     #[serde(default)]

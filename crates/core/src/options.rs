@@ -296,7 +296,7 @@ pub struct GenerateOptions {
     /// What the answer must look like.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<ResponseSchema>,
-    /// What is done where the provider cannot be told all of the schema; the schema's own mode where this is
+    /// Treatment of a schema that the provider cannot be told in full; the schema's own mode where this is
     /// `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema_mode: Option<SchemaMode>,

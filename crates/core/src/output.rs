@@ -121,7 +121,7 @@ pub enum OutputItem {
     Text(String),
     /// The value of a structured answer, checked against its schema.
     Structured(Value),
-    /// Where and why the answer does not fit its schema, in place of the structured value.
+    /// Place and reason of a misfit with the schema, in place of the structured value.
     SchemaError(SchemaError),
     /// A call to a tool.
     ToolCall(ToolCall),

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What is done with a schema that a provider cannot be told in full.
+/// Treatment of a schema that a provider cannot be told in full.
 ///
 /// ```
 /// use lmbatch_core::SchemaMode;

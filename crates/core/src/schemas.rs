@@ -136,7 +136,7 @@ fn unescaped(fragment: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Whether properties that may be absent end a search for recursion.
+/// Reach of a search for recursion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Through {
     /// Every reference counts.
@@ -369,7 +369,7 @@ pub struct Sent {
     pub schema: Option<JsonBuf>,
     /// Whether the provider is asked to hold the model to it.
     pub strict: bool,
-    /// What was changed, one short sentence each.
+    /// Changes, one short sentence each.
     pub notes: Vec<String>,
 }
 

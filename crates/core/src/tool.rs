@@ -94,7 +94,7 @@ pub struct ResponseSchema {
     pub name: String,
     /// The JSON Schema.
     pub schema: JsonBuf,
-    /// What is done where the provider cannot be told all of it.
+    /// Treatment where the provider cannot be told all of it; strict unless said otherwise.
     #[serde(default, skip_serializing_if = "SchemaMode::is_strict")]
     pub mode: SchemaMode,
 }

@@ -67,7 +67,7 @@ impl AnswerView<'_> {
         problem(output, structured)
     }
 
-    /// Where and why the answer does not fit its schema, of an answer with the problem
+    /// Returns where and why the answer does not fit its schema, of an answer with the problem
     /// [`InvalidStructured`](Problem::InvalidStructured). A refusal or an answer that was cut off has a problem
     /// of its own, and none here.
     pub fn schema_error(&self) -> Option<&SchemaError> {

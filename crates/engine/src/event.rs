@@ -38,7 +38,7 @@ pub enum Event<'a> {
     },
     /// Schemas for answers are sent in other words than the caller's, or in part. Nothing is sent yet.
     SchemaChanged {
-        /// What is changed, one short sentence each.
+        /// Changes, one short sentence each.
         notes: &'a [String],
     },
     /// The input goes to the provider.

@@ -292,7 +292,7 @@ pub struct Checked {
     pub bytes: u64,
     /// Batches that they need.
     pub batches: u64,
-    /// What sending changes of the schemas for answers, one sentence each.
+    /// Changes that sending makes to the schemas for answers, one sentence each.
     pub schema_notes: Vec<String>,
 }
 
