@@ -410,7 +410,10 @@ impl Sent {
 
 /// The schema that was rewritten last: the requests of a run mostly share one.
 #[derive(Debug, Clone, Default)]
-pub struct Cache(Arc<Mutex<Option<(ResponseSchema, u8, Arc<Sent>)>>>);
+pub struct Cache(Arc<Mutex<Option<Made>>>);
+
+/// A schema, the form in which it is sent, and what was made of it.
+type Made = (ResponseSchema, u8, Arc<Sent>);
 
 impl Cache {
     /// Returns the schema as it is sent: as it was made last, or made by `make`. `form` tells apart the forms

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::SchemaMode;
 
-fn members(value: Value) -> Map<String, Value> {
+fn members(value: &Value) -> Map<String, Value> {
     value.as_object().cloned().unwrap()
 }
 
@@ -106,7 +106,7 @@ fn parts_that_hold_at_once_are_merged_or_noted() {
     ] {
         let mut notes = Notes::default();
         let found = tree
-            .flat(&members(schema.clone()), "#", 0, false, &mut notes)
+            .flat(&members(&schema), "#", 0, false, &mut notes)
             .unwrap();
         assert_eq!(Value::Object(found), flat, "{schema}");
         assert_eq!(notes.first_lost().map(|(_, at)| at), lost, "{schema}");
@@ -123,7 +123,7 @@ fn references_that_double_at_every_level_are_refused_and_not_followed() {
     definitions.insert("d40".to_owned(), json!({"type": "null"}));
     let root = json!({"$ref": "#/$defs/d0", "$defs": definitions});
     let error = Tree::new(&root)
-        .flat(&members(root.clone()), "#", 0, true, &mut Notes::default())
+        .flat(&members(&root), "#", 0, true, &mut Notes::default())
         .unwrap_err();
     assert!(
         error
@@ -146,8 +146,7 @@ fn references_that_lead_on_without_end_are_refused() {
         json!({"$ref": "#", "title": "t"}),
         json!({"allOf": [{"$ref": "#"}]}),
     ] {
-        let flat =
-            Tree::new(&root).flat(&members(root.clone()), "#", 0, true, &mut Notes::default());
+        let flat = Tree::new(&root).flat(&members(&root), "#", 0, true, &mut Notes::default());
         assert!(
             flat.unwrap_err().message().unwrap().contains("deep"),
             "{root}"

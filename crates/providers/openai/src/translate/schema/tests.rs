@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "cases are written as values")]
+
 use lmbatch_core::SchemaMode;
 use lmbatch_testing::schema_table;
 
