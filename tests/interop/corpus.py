@@ -39,7 +39,11 @@ SCHEMAS = (
         "required": ["city"],
         "$defs": {"w": {"type": "string", "enum": ["north", "south"]}},
     },
-    {"type": "array", "items": CITY},
+    {
+        "type": "object",
+        "properties": {"cities": {"type": "array", "items": CITY}},
+        "required": ["cities"],
+    },
 )
 TOOLS = (
     {"name": "weather", "description": "The weather in a city.", "parameters": CITY},

@@ -82,71 +82,416 @@ fn a_schema_that_cannot_be_compiled_is_refused_with_its_place_wherever_it_stands
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
 }
 
-#[test]
-fn a_schema_is_read_behind_a_byte_order_mark_and_out_of_its_envelope() {
-    let inner = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": false});
-    let envelope = json!({"name": "x", "strict": true, "schema": inner});
-    let format = json!({"type": "json_schema", "json_schema": envelope});
-    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
-    let input = [
-        json!({"id": "good", "prompt": "x"}),
-        json!({"id": "bad", "prompt": "lmb:schema-miss"}),
-    ];
-    let input: Vec<String> = input.iter().map(ToString::to_string).collect();
-    fs::write(folder.path().join("in.jsonl"), input.join("\n")).unwrap();
-    for text in [
-        format!("\u{feff}{inner}"),
-        envelope.to_string(),
-        format!("\u{feff}{format}"),
+/// A public report that failed once: its folder, the arguments of its run, and what they come to.
+fn reported(case: &str, model: &str, args: &[&str], exit: i32, words: &[&str]) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/cases")
+        .join(case);
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("input.jsonl"),
+        "{\"id\": \"a\", \"prompt\": \"Hi\"}\n",
+    )
+    .unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    for command_line in [
+        &["validate", "input.jsonl"][..],
+        &["run", "input.jsonl", "--dry-run"],
+        &["run", "input.jsonl", "--emulate"],
     ] {
-        fs::write(folder.path().join("schema.json"), &text).unwrap();
-        let run = emulating.run_at(
-            "openai",
-            folder.path(),
-            &[
-                "run",
-                "in.jsonl",
-                "-m",
-                "openai/m",
-                "--schema",
-                "schema.json",
-                "-o",
-                "out.jsonl",
-                "--force",
-                "--new",
-                "--poll-interval",
-                "20ms",
-            ],
-        );
-        assert_eq!(run.status.code(), Some(3), "{text}: {}", said(&run));
-        let problems: Vec<Value> = lines(&folder.path().join("out.jsonl"))
+        let args: Vec<&str> = command_line
             .iter()
-            .map(|line| line["problem"].clone())
+            .chain(&["-m", model])
+            .chain(args)
+            .copied()
             .collect();
+        let output = command(folder.path(), &args);
         assert_eq!(
-            problems,
-            [json!(null), json!("invalid_structured")],
-            "{text}"
+            output.status.code(),
+            Some(exit),
+            "{case} {args:?}: {}",
+            said(&output)
+        );
+        for word in words {
+            assert!(
+                said(&output).contains(word),
+                "{case} {args:?}: {}",
+                said(&output)
+            );
+        }
+    }
+}
+
+#[test]
+fn schema_file_with_bom() {
+    for (_, model) in MODELS {
+        reported(
+            "schema-file-with-bom",
+            model,
+            &["--schema", "schema.json"],
+            0,
+            &[],
         );
     }
 }
 
 #[test]
-fn a_map_is_refused_with_its_place_where_a_provider_takes_closed_objects_only() {
+fn schema_in_its_envelope() {
+    for (_, model) in MODELS {
+        let words = ["--schema: schema.json", "envelope", "at /schema"];
+        reported(
+            "schema-in-its-envelope",
+            model,
+            &["--schema", "schema.json"],
+            2,
+            &words,
+        );
+    }
+}
+
+#[test]
+fn schema_that_is_none() {
+    for (_, model) in MODELS {
+        reported(
+            "schema-that-is-none",
+            model,
+            &[],
+            2,
+            &["#/properties/a/type"],
+        );
+    }
+}
+
+#[test]
+fn map_field_at_anthropic() {
+    let model = "anthropic/claude-sonnet-4-5";
+    reported(
+        "map-field-at-anthropic",
+        model,
+        &[],
+        2,
+        &["#/properties/m", "additionalProperties"],
+    );
+    let lenient = ["--schema-mode", "lenient"];
+    reported(
+        "map-field-at-anthropic",
+        model,
+        &lenient,
+        0,
+        &["schema: ", "free keys", "#/properties/m"],
+    );
+    for model in ["openai/m", "google/gemini-2.5-flash"] {
+        reported("map-field-at-anthropic", model, &[], 0, &[]);
+    }
+    let inline = ["--route", "inline"];
+    reported(
+        "map-field-at-anthropic",
+        "google/gemini-2.5-flash",
+        &inline,
+        2,
+        &["#/properties/m"],
+    );
+}
+
+#[test]
+fn a_file_that_is_no_schema_is_refused_with_the_reason() {
+    let inner = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": false});
     let folder = tempfile::tempdir().unwrap();
-    let schema = json!({"type": "object", "properties": {"m": {"type": "object", "additionalProperties": {"type": "string"}}}, "required": ["m"]});
-    let row = json!({"id": "a", "prompt": "x", "schema": schema});
-    fs::write(folder.path().join("in.jsonl"), format!("{row}\n")).unwrap();
-    let refused = command(
+    fs::write(folder.path().join("plain.jsonl"), "{\"prompt\": \"x\"}\n").unwrap();
+    for (text, words) in [
+        (
+            json!({"type": "json_schema", "json_schema": {"name": "x", "schema": inner}})
+                .to_string(),
+            "/json_schema/schema",
+        ),
+        (
+            json!({"text": {"format": {"type": "json_schema", "name": "x", "schema": inner}}})
+                .to_string(),
+            "/text/format/schema",
+        ),
+        (
+            json!({"output_config": {"format": {"type": "json_schema", "schema": inner}}})
+                .to_string(),
+            "/output_config/format/schema",
+        ),
+        (
+            json!({"generationConfig": {"responseSchema": inner}}).to_string(),
+            "/generationConfig/responseSchema",
+        ),
+        (json!([inner]).to_string(), "it is an array"),
+        ("true".to_owned(), "it is a boolean"),
+        ("null".to_owned(), "it is null"),
+        ("\"object\"".to_owned(), "it is a string"),
+        (
+            json!({"name": "Ada", "age": 36}).to_string(),
+            "no keyword of JSON Schema",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"$ref": "https://schemas.test/a.json"}}})
+                .to_string(),
+            "#/properties/a/$ref",
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"$ref": "other.json#/a"}}}).to_string(),
+            "refers outside",
+        ),
+        ("type: object".to_owned(), "is not JSON"),
+        (String::new(), "is not JSON"),
+    ] {
+        fs::write(folder.path().join("schema.json"), &text).unwrap();
+        for (_, model) in MODELS {
+            let args = [
+                "run",
+                "plain.jsonl",
+                "--emulate",
+                "-m",
+                model,
+                "--schema",
+                "schema.json",
+            ];
+            let refused = command(folder.path(), &args);
+            assert_eq!(
+                refused.status.code(),
+                Some(2),
+                "{model} {text}: {}",
+                said(&refused)
+            );
+            assert!(
+                said(&refused).contains(words),
+                "{model} {text}: {}",
+                said(&refused)
+            );
+            assert!(
+                said(&refused).contains("--schema: schema.json"),
+                "{}",
+                said(&refused)
+            );
+        }
+        let Ok(value) = serde_json::from_str::<Value>(&text) else {
+            continue;
+        };
+        if value.is_null() {
+            continue;
+        }
+        let row = json!({"prompt": "x", "schema": value});
+        fs::write(folder.path().join("rows.jsonl"), format!("{row}\n")).unwrap();
+        let refused = command(folder.path(), &["validate", "rows.jsonl", "-m", "openai/m"]);
+        assert_eq!(refused.status.code(), Some(2), "{row}: {}", said(&refused));
+        assert!(said(&refused).contains(words), "{row}: {}", said(&refused));
+    }
+}
+
+#[test]
+fn what_sending_changes_of_a_schema_is_said_in_one_line_before_anything_is_sent() {
+    let schema = json!({"type": "object", "properties": {
+        "kind": {"oneOf": [{"type": "string"}, {"type": "integer"}]},
+        "size": {"type": "integer", "minimum": 1, "default": 2},
+    }, "required": ["kind"], "additionalProperties": false});
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("schema.json"), schema.to_string()).unwrap();
+    fs::write(
+        folder.path().join("in.jsonl"),
+        "{\"prompt\": \"x\"}\n{\"prompt\": \"y\"}\n",
+    )
+    .unwrap();
+    for (model, words) in [
+        (
+            "openai/m",
+            [
+                "sent without strict",
+                "property not required (#/properties/size)",
+            ],
+        ),
+        (
+            "anthropic/claude-sonnet-4-5",
+            [
+                "oneOf sent as anyOf (#/properties/kind)",
+                "minimum, default moved to descriptions",
+            ],
+        ),
+        (
+            "google/gemini-2.5-flash",
+            [
+                "oneOf sent as anyOf (#/properties/kind)",
+                "default moved to descriptions",
+            ],
+        ),
+    ] {
+        for args in [
+            &["validate", "in.jsonl"][..],
+            &["run", "in.jsonl", "--dry-run"],
+            &["run", "in.jsonl", "--emulate"],
+        ] {
+            let args: Vec<&str> = args
+                .iter()
+                .copied()
+                .chain(["-m", model, "--schema", "schema.json"])
+                .collect();
+            let output = command(folder.path(), &args);
+            let said = said(&output);
+            assert_eq!(output.status.code(), Some(0), "{args:?}: {said}");
+            let lines: Vec<&str> = said
+                .lines()
+                .filter(|line| line.contains("schema: "))
+                .collect();
+            let [line] = lines.as_slice() else {
+                panic!("{args:?}: {said}");
+            };
+            for word in words {
+                assert!(line.contains(word), "{args:?}: {line}");
+            }
+        }
+        // Closed, required and plain, it goes as it is, and nothing is said.
+        let plain = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": false});
+        let row = json!({"prompt": "x", "schema": plain});
+        fs::write(folder.path().join("rows.jsonl"), format!("{row}\n")).unwrap();
+        let output = command(folder.path(), &["validate", "rows.jsonl", "-m", model]);
+        assert!(!said(&output).contains("schema: "), "{}", said(&output));
+    }
+}
+
+#[test]
+fn what_a_provider_cannot_be_told_is_refused_by_name_unless_leniency_is_asked_for() {
+    let node = |required: Value| json!({"type": "object", "properties": {"next": {"$ref": "#"}}, "required": required, "additionalProperties": false});
+    let list = json!({"type": "array", "items": {"type": "string"}});
+    let folder = tempfile::tempdir().unwrap();
+    for (provider, model, schema, words) in [
+        (
+            "openai",
+            "openai/m",
+            list.clone(),
+            Some("root (#) is an object"),
+        ),
+        (
+            "openai",
+            "openai/m",
+            json!({"anyOf": [{"type": "object"}, {"type": "null"}]}),
+            Some("root (#) is an object"),
+        ),
+        ("openai", "openai/m", node(json!(["next"])), None),
+        (
+            "anthropic",
+            "anthropic/claude-sonnet-4-5",
+            node(json!([])),
+            Some("contains itself"),
+        ),
+        (
+            "anthropic",
+            "anthropic/claude-sonnet-4-5",
+            json!({"type": "object"}),
+            Some("free keys"),
+        ),
+        (
+            "anthropic",
+            "anthropic/claude-sonnet-4-5",
+            list.clone(),
+            None,
+        ),
+        (
+            "google",
+            "google/gemini-2.5-flash",
+            node(json!(["next"])),
+            Some("not required"),
+        ),
+        ("google", "google/gemini-2.5-flash", node(json!([])), None),
+        ("google", "google/gemini-2.5-flash", list, None),
+    ] {
+        let row = json!({"prompt": "x", "schema": schema});
+        fs::write(folder.path().join("in.jsonl"), format!("{row}\n")).unwrap();
+        let strict = command(folder.path(), &["validate", "in.jsonl", "-m", model]);
+        let expected = words.map_or(0, |_| 2);
+        assert_eq!(
+            strict.status.code(),
+            Some(expected),
+            "{provider} {schema}: {}",
+            said(&strict)
+        );
+        assert!(
+            said(&strict).contains(words.unwrap_or_default()),
+            "{}",
+            said(&strict)
+        );
+        let lenient = command(
+            folder.path(),
+            &[
+                "validate",
+                "in.jsonl",
+                "-m",
+                model,
+                "--schema-mode",
+                "lenient",
+            ],
+        );
+        assert_eq!(
+            lenient.status.code(),
+            Some(0),
+            "{provider} {schema}: {}",
+            said(&lenient)
+        );
+    }
+    let unknown = command(
         folder.path(),
-        &["validate", "in.jsonl", "-m", "anthropic/claude-sonnet-4-5"],
+        &[
+            "validate",
+            "in.jsonl",
+            "-m",
+            "openai/m",
+            "--schema-mode",
+            "loose",
+        ],
     );
-    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert_eq!(unknown.status.code(), Some(2));
     assert!(
-        said(&refused).contains("#/properties/m"),
+        said(&unknown).contains("strict, lenient"),
         "{}",
-        said(&refused)
+        said(&unknown)
     );
-    let taken = command(folder.path(), &["validate", "in.jsonl", "-m", "openai/m"]);
-    assert_eq!(taken.status.code(), Some(0), "{}", said(&taken));
+}
+
+#[test]
+fn an_answer_that_does_not_fit_says_where_and_why_and_a_refusal_is_none() {
+    let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": false});
+    let input = [
+        json!({"id": "good", "prompt": "x"}),
+        json!({"id": "bad", "prompt": "lmb:schema-miss"}),
+        json!({"id": "prose", "prompt": "lmb:invalid-json"}),
+        json!({"id": "refused", "prompt": "lmb:refuse"}),
+    ];
+    let input: Vec<String> = input.iter().map(ToString::to_string).collect();
+    for (provider, model) in MODELS {
+        let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+        fs::write(folder.path().join("in.jsonl"), input.join("\n")).unwrap();
+        fs::write(folder.path().join("schema.json"), schema.to_string()).unwrap();
+        let args = [
+            "run",
+            "in.jsonl",
+            "-m",
+            model,
+            "--schema",
+            "schema.json",
+            "-o",
+            "out.jsonl",
+            "--poll-interval",
+            "20ms",
+        ];
+        let run = emulating.run_at(provider, folder.path(), &args);
+        assert_eq!(run.status.code(), Some(3), "{}", said(&run));
+        for line in lines(&folder.path().join("out.jsonl")) {
+            let id = line["id"].as_str().unwrap();
+            let is_misfit = ["bad", "prose"].contains(&id);
+            assert_eq!(line["problem"] == "invalid_structured", is_misfit, "{line}");
+            assert_eq!(line["schema_error"].is_object(), is_misfit, "{line}");
+            if is_misfit {
+                assert!(line["schema_error"]["path"].is_string(), "{line}");
+                assert!(
+                    !line["schema_error"]["reason"].as_str().unwrap().is_empty(),
+                    "{line}"
+                );
+                assert!(!line["text"].as_str().unwrap().is_empty(), "{line}");
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
-use lmbatch_core::{Effort, Problem};
+use lmbatch_core::{Effort, Problem, SchemaMode};
 use lmbatch_engine::BatchLimit;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +101,9 @@ pub(crate) struct RunArgs {
     /// to; a symbolic link is followed [default: INPUT.PROVIDER.MODEL.jsonl].
     #[arg(short, long)]
     pub(crate) output: Option<PathBuf>,
+    /// Check everything that needs no key, say what would be sent, and send nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
     #[command(flatten)]
@@ -470,6 +473,11 @@ pub(crate) struct SettingsArgs {
     /// A JSON Schema for every answer; each is checked.
     #[arg(long, value_name = "FILE")]
     pub(crate) schema: Option<PathBuf>,
+    /// Treatment of a schema that the provider cannot be told in full: strict refuses it; lenient sends
+    /// as much of it as can be said. Answers are checked against the whole schema in both.
+    #[arg(long, value_name = "MODE", default_value_t)]
+    #[serde(default)]
+    pub(crate) schema_mode: SchemaMode,
     /// A parameter; VALUE is JSON if it parses, else a string. Dots go deeper.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,

@@ -66,6 +66,11 @@ pub(crate) fn line(answered: &Answered<'_>, origin: &Origin, out: &mut Vec<u8>) 
         _ if answered.schema_asked => out.extend_from_slice(b",\"structured\":null"),
         _ => {}
     }
+    if let Some(error) = answered.answer.schema_error() {
+        key("schema_error", out);
+        // Two texts to a Vec cannot fail.
+        let _ = serde_json::to_writer(&mut *out, error);
+    }
     string("provider", &origin.provider, out);
     match answered.batch {
         Some(batch) => string("batch", batch.as_str(), out),
@@ -136,7 +141,9 @@ fn succeeded(output: &OutputView<'_>, structured: &Structured<'_>, out: &mut Vec
     out.push(b'"');
     match structured {
         Structured::NotAsked => {}
-        Structured::Absent => out.extend_from_slice(b",\"structured\":null"),
+        Structured::Absent | Structured::Invalid(_) => {
+            out.extend_from_slice(b",\"structured\":null")
+        }
         Structured::Value(value) => {
             key("structured", out);
             out.extend_from_slice(value.as_bytes());

@@ -218,6 +218,11 @@ impl Observer for Progress {
                 words::count(*requests, "request", "requests"),
                 size(*bytes)
             )),
+            Event::SchemaChanged { notes } => {
+                if !matches!(self.show, Show::Nothing) {
+                    terminal::say(&schema_note(notes));
+                }
+            }
             Event::Staging { bytes, .. } => self.tell(&format!("sending {}", size(*bytes))),
             Event::Creating { .. } => self.tell("creating the batch"),
             Event::Doubt { label, patience } => self.searching(label, *patience),
@@ -261,6 +266,11 @@ impl Observer for Progress {
             _ => {}
         }
     }
+}
+
+/// One line on what sending changes of schemas.
+pub(crate) fn schema_note(notes: &[String]) -> String {
+    plain(&format!("schema: {}", notes.join("; "))).to_string()
 }
 
 fn size(bytes: u64) -> String {

@@ -50,7 +50,7 @@ pub(crate) fn options(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
             let text = text_of(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
             let value: Value = serde_json::from_str(&text)
                 .map_err(|error| bad(format!("is not JSON: {error}")))?;
-            let schema = ResponseSchema::unwrapped(&value);
+            let schema = ResponseSchema::new(&value).with_mode(args.schema_mode);
             check_schema(&schema).map_err(|error| {
                 let why = terminal::plain(error.message().unwrap_or_default());
                 Failure::usage(format!("--schema: {}: {why}", path.display()))
@@ -62,6 +62,7 @@ pub(crate) fn options(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
     Ok(GenerateOptions {
         system,
         schema,
+        schema_mode: Some(args.schema_mode),
         thinking: args.effort.map(|effort| ThinkingOptions {
             effort: Some(effort),
             ..ThinkingOptions::default()

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use crate::{
     BatchClass, Capabilities, FailureView, Frame, Label, Limits, OutcomeView, ProviderId,
-    RequestError, RequestView, ResultPart, RowError, RowView, Scanned, Text, Verdict, WireId,
-    legible_id,
+    RequestError, RequestView, ResponseSchema, ResultPart, RowError, RowView, Scanned, Text,
+    Verdict, WireId, legible_id,
 };
 
 /// How a provider says things. Pure: no I/O, no clock.
@@ -47,6 +47,22 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
         request: &RequestView<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError>;
+
+    /// Returns what sending a schema to the provider changes of it, one short sentence each, such as
+    /// `oneOf sent as anyOf (#/properties/a)`. The caller is told before anything is sent. Nothing unless
+    /// said otherwise: the schema goes as it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) with the place in the schema, where the
+    /// provider cannot be told it and it is [strict](crate::SchemaMode::Strict).
+    fn schema_notes(
+        &self,
+        class: &BatchClass,
+        schema: &ResponseSchema,
+    ) -> Result<Vec<String>, RequestError> {
+        let _ = (class, schema);
+        Ok(Vec::new())
+    }
 
     /// Puts the batch line with the request's id around the body, which is the end of `out` from
     /// `body.start` on. [`surround`] does it for most.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{RequestError, ResponseSchema, Tool, ToolChoice};
+use crate::{RequestError, ResponseSchema, SchemaMode, Tool, ToolChoice};
 
 /// How an answer is written. What is `None` is the provider's choice.
 ///
@@ -296,6 +296,10 @@ pub struct GenerateOptions {
     /// What the answer must look like.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<ResponseSchema>,
+    /// Treatment of a schema that the provider cannot be told in full; the schema's own mode where this is
+    /// `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema_mode: Option<SchemaMode>,
     /// How much it should think.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thinking: Option<ThinkingOptions>,
@@ -314,6 +318,8 @@ impl fmt::Debug for GenerateOptions {
 impl GenerateOptions {
     /// These, and where they say nothing, `base`'s. Hyperparameters are merged one by one.
     pub fn merged_over(&self, base: &Self) -> Self {
+        let schema_mode = self.schema_mode.or(base.schema_mode);
+        let schema = self.schema.clone().or_else(|| base.schema.clone());
         Self {
             system: self.system.clone().or_else(|| base.system.clone()),
             tools: self.tools.clone().or_else(|| base.tools.clone()),
@@ -321,7 +327,11 @@ impl GenerateOptions {
                 .tool_choice
                 .clone()
                 .or_else(|| base.tool_choice.clone()),
-            schema: self.schema.clone().or_else(|| base.schema.clone()),
+            schema: schema.map(|schema| {
+                let mode = schema_mode.unwrap_or(schema.mode);
+                schema.with_mode(mode)
+            }),
+            schema_mode,
             thinking: self.thinking.or(base.thinking),
             hyperparameters: self.hyperparameters.merged_over(&base.hyperparameters),
         }

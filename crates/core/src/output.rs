@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Attachment, Thinking, TokenUsage, ToolCall};
+use crate::{Attachment, SchemaError, Thinking, TokenUsage, ToolCall};
 
 /// One answer.
 ///
@@ -73,6 +73,15 @@ impl LMOutput {
         })
     }
 
+    /// Returns where and why the answer does not fit its schema, of an answer with the problem
+    /// [`InvalidStructured`](crate::Problem::InvalidStructured).
+    pub fn schema_error(&self) -> Option<&SchemaError> {
+        self.items.iter().find_map(|item| match item {
+            OutputItem::SchemaError(error) => Some(error),
+            _ => None,
+        })
+    }
+
     /// Its words of refusal.
     pub fn refusal(&self) -> Option<&str> {
         self.items.iter().find_map(|item| match item {
@@ -112,6 +121,8 @@ pub enum OutputItem {
     Text(String),
     /// The value of a structured answer, checked against its schema.
     Structured(Value),
+    /// Place and reason of a misfit with the schema, in place of the structured value.
+    SchemaError(SchemaError),
     /// A call to a tool.
     ToolCall(ToolCall),
     /// What the model thought.
@@ -141,6 +152,7 @@ impl fmt::Debug for OutputItem {
             Self::Text(text) => write!(f, "Text({} B)", text.len()),
             Self::Refusal(text) => write!(f, "Refusal({} B)", text.len()),
             Self::Structured(_) => f.write_str("Structured"),
+            Self::SchemaError(error) => error.fmt(f),
             Self::ToolCall(call) => call.fmt(f),
             Self::Thinking(thinking) => thinking.fmt(f),
             Self::Attachment(attachment) => attachment.fmt(f),

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::JsonBuf;
+use crate::{JsonBuf, SchemaMode};
 
 /// Something the model may call. The call comes back as an item of the answer; nothing is run.
 ///
@@ -94,6 +94,9 @@ pub struct ResponseSchema {
     pub name: String,
     /// The JSON Schema.
     pub schema: JsonBuf,
+    /// Treatment where the provider cannot be told all of it; strict unless said otherwise.
+    #[serde(default, skip_serializing_if = "SchemaMode::is_strict")]
+    pub mode: SchemaMode,
 }
 
 impl ResponseSchema {
@@ -109,54 +112,104 @@ impl ResponseSchema {
         Self {
             name: name.into(),
             schema: JsonBuf::from_value(schema),
+            mode: SchemaMode::default(),
         }
     }
 
-    /// A JSON Schema that a person wrote, perhaps in the envelope in which it travels to a provider:
-    /// `{"name", "strict", "schema"}`, or `{"type": "json_schema", "json_schema": {…}}` around that.
+    /// Sets what is done where the provider cannot be told all of the schema.
+    pub fn with_mode(mut self, mode: SchemaMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Place of the schema in a document that is not one itself, but a part of a provider's API around one,
+    /// such as OpenAI's `{"name", "strict", "schema"}`. Any value would fit such a document.
     ///
     /// ```
     /// use lmbatch_core::ResponseSchema;
     /// use serde_json::json;
     ///
-    /// let inner = json!({"type": "object"});
-    /// let sent = json!({"name": "answer", "strict": true, "schema": inner});
-    /// assert_eq!(ResponseSchema::unwrapped(&sent), ResponseSchema::named("answer", &inner));
-    /// assert_eq!(ResponseSchema::unwrapped(&inner), ResponseSchema::new(&inner));
+    /// let sent = json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}});
+    /// assert_eq!(ResponseSchema::within(&sent).as_deref(), Some("/json_schema/schema"));
+    /// assert_eq!(ResponseSchema::within(&json!({"type": "object"})), None);
     /// ```
-    pub fn unwrapped(document: &Value) -> Self {
-        if !Self::is_envelope(document) {
-            return Self::new(document);
+    pub fn within(document: &Value) -> Option<String> {
+        let mut place = String::new();
+        let mut at = document;
+        while let Some((member, inner)) = enclosed(at) {
+            place.push('/');
+            place.push_str(member);
+            at = inner;
         }
-        let inner = document.get("json_schema").unwrap_or(document);
-        let schema = inner.get("schema").unwrap_or(&Value::Null);
-        match inner.get("name").and_then(Value::as_str) {
-            Some(name) if is_legal(name) => Self::named(name, schema),
-            _ => Self::new(schema),
-        }
-    }
-
-    /// Whether a document is an envelope around a JSON Schema, which any value would fit.
-    pub fn is_envelope(document: &Value) -> bool {
-        let holds = |value: &Value, member: &str, known: &[&str]| {
-            let Value::Object(members) = value else {
-                return false;
-            };
-            let kind = members.get("type");
-            members.get(member).is_some_and(Value::is_object)
-                && kind.is_none_or(|kind| kind == "json_schema")
-                && members.keys().all(|key| known.contains(&key.as_str()))
-        };
-        let inner = ["type", "name", "description", "strict", "schema"];
-        holds(document, "schema", &inner)
-            || (holds(document, "json_schema", &["type", "json_schema"])
-                && holds(&document["json_schema"], "schema", &inner))
+        (!place.is_empty()).then_some(place)
     }
 
     /// The schema of a type.
     pub fn of<T: JsonSchema>() -> Self {
         Self::new(schemars::schema_for!(T).as_value())
     }
+}
+
+/// Members of the providers' APIs under which a schema stands, itself or further in.
+const ENCLOSING: [&str; 18] = [
+    "schema",
+    "json_schema",
+    "jsonSchema",
+    "format",
+    "text",
+    "response_format",
+    "output_config",
+    "output_format",
+    "generationConfig",
+    "generation_config",
+    "responseSchema",
+    "response_schema",
+    "responseJsonSchema",
+    "response_json_schema",
+    "input_schema",
+    "parameters",
+    "function",
+    "body",
+];
+
+/// Members that only a schema has.
+const OF_SCHEMAS: [&str; 11] = [
+    "$ref",
+    "properties",
+    "required",
+    "items",
+    "prefixItems",
+    "anyOf",
+    "oneOf",
+    "allOf",
+    "enum",
+    "const",
+    "additionalProperties",
+];
+
+/// Types of JSON Schema.
+const TYPES: [&str; 7] = [
+    "object", "array", "string", "integer", "number", "boolean", "null",
+];
+
+/// What stands in a document that is no schema, under the member that names it.
+fn enclosed(document: &Value) -> Option<(&'static str, &Value)> {
+    let members = document.as_object()?;
+    let is_schema = members.keys().any(|key| OF_SCHEMAS.contains(&key.as_str()));
+    let is_named =
+        members.get("name").is_some_and(Value::is_string) || members.contains_key("strict");
+    let is_typed = match members.get("type") {
+        Some(Value::String(kind)) => TYPES.contains(&kind.as_str()),
+        other => other.is_some(),
+    };
+    if is_schema || (is_typed && !is_named) {
+        return None;
+    }
+    let mut enclosing = ENCLOSING.into_iter();
+    enclosing.find_map(|member| {
+        let inner = members.get(member)?;
+        inner.is_object().then_some((member, inner))
+    })
 }
 
 fn is_legal(name: &str) -> bool {

@@ -2,6 +2,29 @@
 
 use serde_json::{Map, Value, json};
 
+/// A text of each format.
+const FORMATS: [(&str, &str); 19] = [
+    ("date", "2026-01-01"),
+    ("date-time", "2026-01-01T00:00:00Z"),
+    ("time", "00:00:00Z"),
+    ("duration", "P1D"),
+    ("email", "a@example.com"),
+    ("idn-email", "a@example.com"),
+    ("hostname", "example.com"),
+    ("idn-hostname", "example.com"),
+    ("ipv4", "192.0.2.1"),
+    ("ipv6", "2001:db8::1"),
+    ("uri", "https://example.com/"),
+    ("iri", "https://example.com/"),
+    ("uri-reference", "/a"),
+    ("iri-reference", "/a"),
+    ("uri-template", "/a"),
+    ("uuid", "00000000-0000-4000-8000-000000000000"),
+    ("json-pointer", "/a"),
+    ("relative-json-pointer", "0"),
+    ("regex", "a"),
+];
+
 /// A value that conforms to the common keywords of `schema`. `depth` bounds recursion.
 pub(crate) fn instance(schema: &Value, root: &Value, depth: usize) -> Value {
     if let Some(value) = schema.get("const") {
@@ -99,12 +122,9 @@ fn object(schema: &Value, root: &Value, depth: usize) -> Value {
 }
 
 fn string(schema: &Value) -> Value {
-    match schema.get("format").and_then(Value::as_str) {
-        Some("date") => return json!("2026-01-01"),
-        Some("date-time") => return json!("2026-01-01T00:00:00Z"),
-        Some("email") => return json!("a@example.com"),
-        Some("uri") => return json!("https://example.com/"),
-        _ => {}
+    let format = schema.get("format").and_then(Value::as_str);
+    if let Some((_, text)) = FORMATS.iter().find(|(name, _)| Some(*name) == format) {
+        return json!(text);
     }
     let length = |key: &str| schema.get(key).and_then(Value::as_u64).map(|n| n as usize);
     let mut text = "echo".to_owned();
@@ -130,6 +150,16 @@ mod tests {
         ] {
             let value = instance(&schema, &schema, 4);
             assert!(jsonschema::is_valid(&schema, &value), "{schema}: {value}");
+        }
+        for (format, _) in FORMATS {
+            let schema = json!({"type": "string", "format": format});
+            let checked = jsonschema::options()
+                .should_validate_formats(true)
+                .build(&schema);
+            assert!(
+                checked.unwrap().is_valid(&instance(&schema, &schema, 4)),
+                "{format}"
+            );
         }
         let capitals = json!({"type": "OBJECT", "properties": {"a": {"type": "INTEGER"}}});
         assert_eq!(instance(&capitals, &capitals, 4), json!({"a": 1}));

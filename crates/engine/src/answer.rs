@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use lmbatch_core::{BatchId, Json, OutcomeView, OutputView, Problem, RawRow};
+use lmbatch_core::{BatchId, Json, OutcomeView, OutputView, Problem, RawRow, SchemaError};
 
 /// One request with what came of it.
 #[derive(Debug)]
@@ -46,8 +46,10 @@ pub enum AnswerView<'a> {
 pub enum Structured<'a> {
     /// No schema was asked for.
     NotAsked,
-    /// There is none: no answer, not JSON, or it does not fit the schema.
+    /// There is no answer.
     Absent,
+    /// The answer is not JSON, or does not fit the schema.
+    Invalid(SchemaError),
     /// It fits the schema. One line of JSON.
     Value(Cow<'a, str>),
 }
@@ -64,6 +66,19 @@ impl AnswerView<'_> {
         };
         problem(output, structured)
     }
+
+    /// Returns where and why the answer does not fit its schema, of an answer with the problem
+    /// [`InvalidStructured`](Problem::InvalidStructured). A refusal or an answer that was cut off has a problem
+    /// of its own, and none here.
+    pub fn schema_error(&self) -> Option<&SchemaError> {
+        match self {
+            Self::Row {
+                structured: Structured::Invalid(error),
+                ..
+            } if self.problem() == Some(Problem::InvalidStructured) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 fn problem(output: &OutputView<'_>, structured: &Structured<'_>) -> Option<Problem> {
@@ -74,5 +89,6 @@ fn problem(output: &OutputView<'_>, structured: &Structured<'_>) -> Option<Probl
         .items
         .iter()
         .any(|item| matches!(item, lmbatch_core::ItemView::ToolCall(_)));
-    (matches!(structured, Structured::Absent) && !calls_tool).then_some(Problem::InvalidStructured)
+    (matches!(structured, Structured::Invalid(_)) && !calls_tool)
+        .then_some(Problem::InvalidStructured)
 }

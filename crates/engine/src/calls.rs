@@ -180,12 +180,20 @@ fn typed<T: DeserializeOwned>(outcome: &Outcome) -> Outcome<T> {
                     Problem::Empty => (ErrorKind::GenerationFailed, true),
                     _ => (ErrorKind::GenerationFailed, false),
                 };
-                let reason = std::error::Error::source(&error).map(ToString::to_string);
+                let reason = match (value.schema_error(), problem) {
+                    (Some(error), _) => error.to_string(),
+                    (None, Problem::InvalidStructured) => std::error::Error::source(&error)
+                        .map_or_else(|| error.to_string(), ToString::to_string),
+                    (None, problem) => match value.refusal() {
+                        Some(words) => words.to_owned(),
+                        None => format!("the answer is unusable: {problem}"),
+                    },
+                };
                 Outcome::Errored(
                     RequestError::new(kind)
                         .with_code(problem.as_str())
                         .with_problem(problem)
-                        .with_message(reason.unwrap_or_else(|| error.to_string()))
+                        .with_message(reason)
                         .retryable(retryable),
                 )
             }

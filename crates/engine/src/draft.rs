@@ -26,6 +26,8 @@ pub(crate) struct Drafted {
     pub(crate) digest: Box<str>,
     /// CRC-32 of the files that belong to all of them.
     pub(crate) checksums: BTreeMap<Box<str>, u32>,
+    /// What is changed of their schemas, one sentence each.
+    pub(crate) schema_notes: Vec<String>,
 }
 
 /// One shard of them.
@@ -144,6 +146,11 @@ impl Draft<'_> {
             self.schemas.check(schema)?;
         }
         let class = self.codec.class(&entry.request)?;
+        if let RequestView::Generate(generate) = &entry.request
+            && let Some(schema) = generate.schema
+        {
+            self.schemas.note(self.codec, &class, schema)?;
+        }
         let wire_id = match self.ids {
             IdChoice::Ours => WireId::ordinal(self.nonce, self.requests),
             IdChoice::Callers => WireId::verbatim(id),
@@ -324,6 +331,7 @@ impl Draft<'_> {
                 ("sent".into(), self.sent.checksum()),
             ]
             .into(),
+            schema_notes: self.schemas.into_notes(),
         })
     }
 }

@@ -239,6 +239,11 @@ impl Engine {
             requests: plan.requests(),
             bytes: plan.bytes(),
         });
+        if !plan.schema_notes().is_empty() {
+            self.tell(&Event::SchemaChanged {
+                notes: plan.schema_notes(),
+            });
+        }
         Ok(plan)
     }
 

@@ -36,6 +36,11 @@ pub enum Event<'a> {
         /// Bytes to be sent.
         bytes: u64,
     },
+    /// Schemas for answers are sent in other words than the caller's, or in part. Nothing is sent yet.
+    SchemaChanged {
+        /// Changes, one short sentence each.
+        notes: &'a [String],
+    },
     /// The input goes to the provider.
     Staging {
         /// Our mark.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lmbatch_core::{
     BatchProvider, Clock, Effort, GenerateOptions, Hyperparameters, Ledger, ResponseSchema, Rng,
-    Spool, ThinkingOptions, Tool, ToolChoice,
+    SchemaMode, Spool, ThinkingOptions, Tool, ToolChoice,
 };
 
 use crate::engine::Engine;
@@ -84,6 +84,12 @@ impl LMInvoker {
     /// What every answer must look like; each is checked.
     pub fn response_schema(mut self, schema: ResponseSchema) -> Self {
         self.options.schema = Some(schema);
+        self
+    }
+    /// Sets what is done with a schema that the provider cannot be told in full, of every request and every
+    /// typed call: refused before anything is sent, or sent as far as it can be.
+    pub fn schema_mode(mut self, mode: SchemaMode) -> Self {
+        self.options.schema_mode = Some(mode);
         self
     }
     /// How much the model thinks.

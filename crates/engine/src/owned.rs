@@ -7,7 +7,8 @@ use lmbatch_core::{
     Arguments, Attachment, AttachmentSource, AttachmentView, ContentView, Error, FailureView,
     GenerateOptions, GenerateView, ItemView, JsonBuf, LMOutput, Message, MessageContent,
     MessageView, Outcome, OutcomeView, OutputItem, OutputView, Request, RequestError, RequestView,
-    Result, SourceView, Text, Thinking, ThinkingView, ToolCall, ToolCallView, ToolResultView,
+    Result, SchemaError, SourceView, Text, Thinking, ThinkingView, ToolCall, ToolCallView,
+    ToolResultView,
 };
 
 use crate::answer::{AnswerView, Answered, Structured};
@@ -144,7 +145,7 @@ pub(crate) fn outcome(answered: &Answered<'_>) -> Outcome {
             structured,
         } => match outcome {
             OutcomeView::Succeeded(view) => Outcome::Succeeded {
-                value: output(view, structured),
+                value: output(view, structured, answered.answer.schema_error()),
                 problem,
             },
             OutcomeView::Errored(failure) => Outcome::Errored(error(failure)),
@@ -168,13 +169,18 @@ fn error(failure: &FailureView<'_>) -> RequestError {
     error
 }
 
-fn output(view: &OutputView<'_>, structured: &Structured<'_>) -> LMOutput {
+fn output(
+    view: &OutputView<'_>,
+    structured: &Structured<'_>,
+    error: Option<&SchemaError>,
+) -> LMOutput {
     let mut items: Vec<OutputItem> = view.items.iter().map(item).collect();
     if let Structured::Value(value) = structured
         && let Ok(value) = serde_json::from_str(value)
     {
         items.push(OutputItem::Structured(value));
     }
+    items.extend(error.cloned().map(OutputItem::SchemaError));
     LMOutput {
         items,
         finish_reason: view.finish_reason.clone(),

@@ -43,6 +43,8 @@ pub struct Plan {
     pub(crate) claim: Option<RunClaim>,
     /// Its batches, once they are created.
     pub(crate) handles: Arc<RunHandles>,
+    /// What is changed of its schemas.
+    pub(crate) schema_notes: Vec<String>,
 }
 
 /// A shard of a plan.
@@ -83,6 +85,11 @@ impl Plan {
     /// Batches that it needs.
     pub fn batches(&self) -> u32 {
         self.shards.len() as u32
+    }
+
+    /// Returns what sending changes of the schemas for answers, one sentence each.
+    pub fn schema_notes(&self) -> &[String] {
+        &self.schema_notes
     }
 
     /// A digest of everything that is sent and given back, the same whenever the same input is read.
@@ -276,7 +283,8 @@ impl fmt::Display for BadInput {
 }
 
 /// What a check found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Checked {
     /// Requests.
     pub requests: u64,
@@ -284,6 +292,8 @@ pub struct Checked {
     pub bytes: u64,
     /// Batches that they need.
     pub batches: u64,
+    /// Changes that sending makes to the schemas for answers, one sentence each.
+    pub schema_notes: Vec<String>,
 }
 
 /// Reads and encodes every request as a run would, and sends nothing. Needs no key and no network.
@@ -302,6 +312,7 @@ pub fn check(codec: &dyn BatchCodec, source: Box<dyn RequestSource>) -> Result<C
         requests: u64::from(drafted.requests),
         bytes: drafted.shards.iter().map(|shard| shard.bytes).sum(),
         batches: drafted.shards.len() as u64,
+        schema_notes: drafted.schema_notes,
     })
 }
 
@@ -333,6 +344,7 @@ impl Planner {
             requests,
             digest,
             checksums,
+            schema_notes,
         } = draft(codec, source, &self.nonce, self.ids, &files, self.limit)?;
         if requests == 0 {
             return Err(Error::invalid_input("there are no requests").into());
@@ -378,6 +390,7 @@ impl Planner {
             order: None,
             checksums,
             claim: self.claim,
+            schema_notes,
         })
     }
 }
@@ -428,6 +441,7 @@ pub(crate) fn restored(
         order: run.order,
         checksums: run.checksums.clone(),
         claim: None,
+        schema_notes: Vec::new(),
     })
 }
 

@@ -3,11 +3,15 @@
 
 use std::collections::HashSet;
 
-use lmbatch_core::{RequestError, ResponseSchema};
+use lmbatch_core::schemas::{Through, Tree, resolve, subschemas};
+use lmbatch_core::{BatchClass, BatchCodec, RequestError, ResponseSchema, SchemaError};
 use serde_json::{Map, Value};
 
 /// Schemas that are remembered as good. Most inputs have one; some have one for each request.
 const REMEMBERED: usize = 256;
+
+/// Sentences on changes of schemas that are kept of an input; the others are counted.
+const MOST_NOTES: usize = 16;
 
 /// Longest reason, in characters, that an error quotes from the compiler.
 const LONGEST_REASON: usize = 400;
@@ -84,29 +88,69 @@ const ANNOTATIONS: [&str; 22] = [
     "propertyOrdering",
 ];
 
-/// Checks that answers can be checked against a schema: it is an object of JSON Schema keywords, and
-/// compiles.
+/// Checks that answers can be checked against a schema: it is an object of JSON Schema keywords, refers to
+/// nothing outside of itself, and compiles.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) with the place in the schema and the
 /// reason, such as an unknown `type`, a `$ref` that leads nowhere or a `pattern` that is no regular
 /// expression.
 pub fn check_schema(schema: &ResponseSchema) -> Result<(), RequestError> {
+    if schema.schema.is_too_deep() {
+        return Err(refused("it is nested too deep"));
+    }
     let value = schema.schema.to_value();
     let Value::Object(members) = &value else {
-        return Err(refused("it is not a JSON object"));
+        let kind = match &value {
+            Value::Array(_) => "an array",
+            Value::Bool(_) => "a boolean, which says nothing of an answer",
+            Value::String(_) => "a string",
+            Value::Number(_) => "a number",
+            _ => "null",
+        };
+        return Err(refused(&format!("it is {kind}, and not a JSON object")));
     };
-    if ResponseSchema::is_envelope(&value) {
-        return Err(refused(
-            "it is an envelope of `name`, `strict` and `schema`; give the member `schema` alone",
-        ));
+    if let Some(place) = ResponseSchema::within(&value) {
+        return Err(refused(&format!(
+            "it is an envelope of a provider's API, which any answer would fit; give what stands in it at {place}, alone"
+        )));
     }
     if let Some(unknown) = says_nothing(members) {
         return Err(refused(&format!(
             "none of its members limits a value, and {unknown:?} is no keyword of JSON Schema"
         )));
     }
+    references(&value, &value, "#")?;
+    // References that lead on without end would exhaust the compiler.
+    Tree::new(&value).recursion(Through::All)?;
     compile(&value).map(drop).map_err(|why| refused(&why))
+}
+
+/// Refuses references out of the schema, whether or not anything uses them: no provider follows them.
+fn references(schema: &Value, root: &Value, at: &str) -> Result<(), RequestError> {
+    let Some(members) = schema.as_object() else {
+        return Ok(());
+    };
+    for keyword in ["$ref", "$dynamicRef", "$recursiveRef"] {
+        let Some(Value::String(reference)) = members.get(keyword) else {
+            continue;
+        };
+        let shown: String = reference.chars().take(LONGEST_REASON / 2).collect();
+        if !reference.starts_with('#') {
+            return Err(refused(&format!(
+                "at {at}/{keyword}: {shown:?} refers outside of the schema; only references within it, which begin with #, are followed"
+            )));
+        }
+        if resolve(root, reference).is_none() {
+            return Err(refused(&format!(
+                "at {at}/{keyword}: {shown:?} refers to what is not in the schema"
+            )));
+        }
+    }
+    for (place, inner) in subschemas(members) {
+        references(inner, root, &format!("{at}{place}"))?;
+    }
+    Ok(())
 }
 
 fn refused(why: &str) -> RequestError {
@@ -130,14 +174,19 @@ pub(crate) type Compiled = jsonschema::Validator;
 #[cfg(not(feature = "schema"))]
 pub(crate) type Compiled = ();
 
-/// The validator of a schema, or the place and the reason why there is none.
+/// The validator of a schema, or the place and the reason why there is none. Formats are checked as well;
+/// those that are not known fit anything.
 #[cfg(feature = "schema")]
 pub(crate) fn compile(schema: &Value) -> Result<Compiled, String> {
-    jsonschema::validator_for(schema).map_err(|error| {
+    let built = jsonschema::options()
+        .should_validate_formats(true)
+        .should_ignore_unknown_formats(true)
+        .build(schema);
+    built.map_err(|error| {
         let reason: String = error.to_string().chars().take(LONGEST_REASON).collect();
         match error.instance_path().as_str() {
             "" => reason,
-            place => format!("at {place}: {reason}"),
+            place => format!("at #{place}: {reason}"),
         }
     })
 }
@@ -147,14 +196,39 @@ pub(crate) fn compile(_: &Value) -> Result<Compiled, String> {
     Ok(())
 }
 
-/// Schemas of an input, each checked once.
+/// First place at which a value does not fit.
+#[cfg(feature = "schema")]
+pub(crate) fn misfit(compiled: &Compiled, value: &Value) -> Option<SchemaError> {
+    let error = compiled.validate(value).err()?;
+    let path = error.instance_path().as_str().to_owned();
+    let reason = error.to_string();
+    let mut short: String = reason.chars().take(LONGEST_REASON).collect();
+    if short.len() < reason.len() {
+        short.push('…');
+    }
+    Some(SchemaError::new(path, short))
+}
+
+#[cfg(not(feature = "schema"))]
+pub(crate) fn misfit(_: &Compiled, _: &Value) -> Option<SchemaError> {
+    None
+}
+
+/// Schemas of an input, each checked once, and what sending them changes.
 #[derive(Default)]
 pub(crate) struct Schemas {
+    last: Option<(ResponseSchema, BatchClass)>,
     good: HashSet<Box<str>>,
+    notes: Vec<String>,
+    more: u64,
 }
 
 impl Schemas {
+    /// Checks a schema, unless it is known to be good.
     pub(crate) fn check(&mut self, schema: &ResponseSchema) -> Result<(), RequestError> {
+        if self.last.as_ref().is_some_and(|(last, _)| last == schema) {
+            return Ok(());
+        }
         let text = schema.schema.as_str();
         if self.good.contains(text) {
             return Ok(());
@@ -165,6 +239,39 @@ impl Schemas {
         }
         self.good.insert(text.into());
         Ok(())
+    }
+
+    /// Keeps what the provider's adapter changes of a schema that is sent.
+    pub(crate) fn note(
+        &mut self,
+        codec: &dyn BatchCodec,
+        class: &BatchClass,
+        schema: &ResponseSchema,
+    ) -> Result<(), RequestError> {
+        let is_last = |(last, of): &(ResponseSchema, BatchClass)| last == schema && of == class;
+        if self.last.as_ref().is_some_and(is_last) {
+            return Ok(());
+        }
+        for note in codec.schema_notes(class, schema)? {
+            if self.notes.contains(&note) {
+                continue;
+            }
+            if self.notes.len() < MOST_NOTES {
+                self.notes.push(note);
+            } else {
+                self.more += 1;
+            }
+        }
+        self.last = Some((schema.clone(), class.clone()));
+        Ok(())
+    }
+
+    /// What is changed, one sentence each.
+    pub(crate) fn into_notes(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.notes.push(format!("and {} more", self.more));
+        }
+        self.notes
     }
 }
 
@@ -184,10 +291,30 @@ mod tests {
         let of = |money: Value| json!({"type": "object", "required": ["total"], "properties": {"total": money}});
         for (schema, words) in [
             (of(json!({"type": "nubmer"})), "/properties/total/type"),
-            (of(json!({"$ref": "#/$defs/Money"})), "Money"),
+            (
+                of(json!({"$ref": "#/$defs/Money"})),
+                "#/properties/total/$ref: \"#/$defs/Money\" refers to what",
+            ),
             (
                 of(json!({"$ref": "https://schemas.test/money.json"})),
-                "schemas.test",
+                "#/properties/total/$ref: \"https://schemas.test/money.json\" refers outside",
+            ),
+            (of(json!({"$ref": "file:///etc/passwd"})), "refers outside"),
+            (
+                of(json!({"$ref": "https://json-schema.org/draft/2020-12/schema"})),
+                "refers outside",
+            ),
+            (
+                of(json!({"$ref": "money.json#/$defs/Money"})),
+                "refers outside",
+            ),
+            (
+                json!({"type": "object", "$defs": {"unused": {"items": {"$ref": "other.json"}}}}),
+                "#/$defs/unused/items/$ref",
+            ),
+            (
+                of(json!({"$dynamicRef": "https://schemas.test/#node"})),
+                "$dynamicRef",
             ),
             (
                 of(json!({"type": "string", "pattern": "(?<=x)y("})),
@@ -200,17 +327,10 @@ mod tests {
             (json!([{"type": "object"}]), "not a JSON object"),
             (json!("object"), "not a JSON object"),
             (
-                json!({"name": "x", "strict": true, "schema": of(json!({}))}),
-                "envelope",
-            ),
-            (
-                json!({"type": "json_schema", "json_schema": {"name": "x", "schema": of(json!({}))}}),
-                "envelope",
-            ),
-            (
-                json!({"name": "f", "parameters": of(json!({}))}),
+                json!({"a": {"type": "string"}, "b": {"type": "number"}}),
                 "no keyword",
             ),
+            (json!({"name": "Ada", "age": 36}), "no keyword"),
             (
                 json!({"properites": {"a": {"type": "string"}}}),
                 "properites",
@@ -218,6 +338,59 @@ mod tests {
         ] {
             let found = refusal(&schema).unwrap_or_default();
             assert!(found.contains(words), "{schema}: {found}");
+        }
+    }
+
+    #[test]
+    fn an_envelope_of_an_api_is_refused_with_the_place_of_the_schema() {
+        let inner = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+        let named = json!({"name": "x", "strict": true, "schema": inner});
+        let openai = json!({"type": "json_schema", "json_schema": named});
+        let flat = json!({"type": "json_schema", "name": "x", "schema": inner});
+        for (envelope, place) in [
+            (named.clone(), "at /schema,"),
+            (openai.clone(), "at /json_schema/schema,"),
+            (flat.clone(), "at /schema,"),
+            (
+                json!({"response_format": openai}),
+                "at /response_format/json_schema/schema,",
+            ),
+            (json!({"text": {"format": flat}}), "at /text/format/schema,"),
+            (json!({"format": flat}), "at /format/schema,"),
+            (
+                json!({"output_config": {"format": {"type": "json_schema", "schema": inner}}}),
+                "at /output_config/format/schema,",
+            ),
+            (
+                json!({"responseMimeType": "application/json", "responseSchema": inner}),
+                "at /responseSchema,",
+            ),
+            (
+                json!({"generationConfig": {"responseJsonSchema": inner}}),
+                "at /generationConfig/responseJsonSchema,",
+            ),
+            (
+                json!({"name": "t", "description": "d", "input_schema": inner}),
+                "at /input_schema,",
+            ),
+            (
+                json!({"type": "function", "function": {"name": "f", "parameters": inner}}),
+                "at /function/parameters,",
+            ),
+            (
+                json!({"model": "m", "body": {"response_format": openai}}),
+                "at /body/response_format/json_schema/schema,",
+            ),
+            (
+                json!({"type": "object", "name": "x", "strict": true, "schema": inner}),
+                "at /schema,",
+            ),
+        ] {
+            let found = refusal(&envelope).unwrap_or_default();
+            assert!(
+                found.contains("envelope") && found.contains(place),
+                "{envelope}: {found}"
+            );
         }
     }
 
@@ -231,6 +404,12 @@ mod tests {
             json!({"$schema": "http://json-schema.org/draft-07/schema#", "type": ["object", "null"]}),
             json!({"type": "string", "pattern": "(?<=x)y", "format": "date"}),
             json!({"anyOf": [{"type": "object"}, {"type": "null"}]}),
+            json!({"type": "object", "properties": {"schema": {"type": "object"}, "strict": {"type": "boolean"}}, "title": "named"}),
+            json!({"type": "object", "properties": {"next": {"$ref": "#"}}}),
+            json!({"type": "object", "properties": {"a": {"$ref": "#here"}}, "$defs": {"a": {"$anchor": "here"}}}),
+            json!({"enum": [{"$ref": "https://schemas.test"}, {"schema": {}}]}),
+            json!({"type": "object", "properties": {"$ref": {"type": "string"}}, "default": {"$ref": "x"}}),
+            json!({"type": "string", "format": "of-our-own"}),
         ] {
             assert_eq!(refusal(&schema), None, "{schema}");
         }

@@ -464,6 +464,41 @@ async fn typed_answers_are_values_of_the_type_or_errors() {
             (error.kind(), error.is_retryable()),
             (ErrorKind::InvalidStructured, true)
         );
+        let words = if id == "bad" {
+            "at /number: "
+        } else {
+            "not JSON"
+        };
+        assert!(error.message().unwrap().contains(words), "{error:?}");
+        let output = sums.output(id).unwrap();
+        assert!(!output.text().is_empty());
+        let place = output.schema_error().map(|error| error.path.as_str());
+        assert_eq!(place, Some(if id == "bad" { "/number" } else { "" }));
+    }
+    assert!(sums.output("good").unwrap().schema_error().is_none());
+}
+
+#[tokio::test]
+async fn a_schema_that_cannot_be_checked_is_refused_before_anything_is_sent() {
+    let of = |money: serde_json::Value| serde_json::json!({"type": "object", "properties": {"a": money}});
+    for schema in [
+        of(serde_json::json!({"type": "strng"})),
+        of(serde_json::json!({"$ref": "https://schemas.test/a.json"})),
+        of(serde_json::json!({"$ref": "#/$defs/none"})),
+        serde_json::json!([1]),
+        serde_json::json!(true),
+        serde_json::json!({"name": "x", "strict": true, "schema": {"type": "object"}}),
+    ] {
+        let (provider, invoker) = world(Script::default());
+        let schema = lmbatch_core::ResponseSchema::new(&schema);
+        let invoker = invoker.response_schema(schema);
+        let error = invoker.batch().invoke(ASKED).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(
+            error.message().unwrap().contains("the schema for answers"),
+            "{error}"
+        );
+        assert!(provider.calls().is_empty());
     }
 }
 

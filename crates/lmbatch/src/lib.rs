@@ -47,8 +47,9 @@ pub use lmbatch_core::{
     BatchSnapshot, BatchStatus, Contents, Delivery, Effort, Error, ErrorKind, FinishReason,
     GenerateOptions, Hyperparameters, JsonBuf, KeyHint, LMInput, LMOutput, Label, Message,
     MessageContent, Outcome, OutcomeStatus, OutputItem, Problem, ProviderId, Request,
-    RequestCounts, RequestError, RequestId, ResponseSchema, Result, Retry, Role, StructuredError,
-    Thinking, ThinkingOptions, TokenUsage, Tool, ToolCall, ToolChoice, ToolResult,
+    RequestCounts, RequestError, RequestId, ResponseSchema, Result, Retry, Role, SchemaError,
+    SchemaMode, StructuredError, Thinking, ThinkingOptions, TokenUsage, Tool, ToolCall, ToolChoice,
+    ToolResult,
 };
 pub use lmbatch_engine::{
     BatchLimit, BatchOperations, Changes, Create, CreatedHandle, DEFAULT_STATUS_CHECK_INTERVAL,

@@ -6,11 +6,13 @@
 mod clock;
 mod conversations;
 mod provider;
+mod schema_table;
 mod show;
 mod spool;
 
 pub use clock::{TestClock, TestRng};
 pub use conversations::conversations;
 pub use provider::{Call, MemoryProvider, Script};
+pub use schema_table::schema_table;
 pub use show::{outcome_value, show_requests, show_rows};
 pub use spool::MemorySpool;

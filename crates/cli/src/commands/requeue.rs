@@ -20,7 +20,10 @@ pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
         Ok(Exit::Usable)
     };
     if args.dry_run {
-        let (run, _, engine) = state::recorded(&args.run, &args.resume.state).await?;
+        let (run, notes, engine) = state::recorded(&args.run, &args.resume.state).await?;
+        if let Some(settings) = revised(&args, &notes)? {
+            super::validate::checked(&notes.input, &settings)?;
+        }
         return would(&unusable(&args, &engine, &run).await?);
     }
     let ledger = state::ledger(&args.resume.state).await?;

@@ -17,7 +17,7 @@ use lmbatch_engine::{
 use super::end::{self, Going, Patience, until_stopped};
 use super::resume;
 use super::state::{self, Notes};
-use super::{clock, connect, default_output};
+use super::{clock, connect, default_output, validate};
 use crate::args::{Cleanup, RunArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
@@ -25,7 +25,7 @@ use crate::progress::Progress;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::target::{self, Target};
-use crate::{input, next, providers, settings, terminal, written};
+use crate::{input, next, providers, settings, terminal, words, written};
 
 pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let clock = clock();
@@ -55,6 +55,9 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     read.extend(args.settings.reads());
     target::distinct(&target, &read)?;
     target.keep_stdout();
+    if args.dry_run {
+        return would(&args);
+    }
     let progress = Arc::new(Progress::new(args.report.quiet));
     let (_emulator, provider) = provider(&args, &notes).await?;
     let engine = engine(&args, provider, &clock, &progress);
@@ -149,6 +152,18 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     going.progress.keep_run(&run.id);
     let work = engine.start(run, plan, going.remaining(&engine, run_options));
     until_stopped(&going, &engine, place, work).await
+}
+
+/// Says what would be sent, and sends nothing.
+fn would(args: &RunArgs) -> Result<Exit, Failure> {
+    let checked = validate::checked(&args.input, &args.settings)?;
+    terminal::say(&format!(
+        "{} would be sent in {}, {} bytes in all; nothing was sent",
+        words::count(checked.requests, "request", "requests"),
+        words::count(checked.batches, "batch", "batches"),
+        checked.bytes
+    ));
+    Ok(Exit::Usable)
 }
 
 /// The last checks before anything is noted.

@@ -1,30 +1,38 @@
 //! `lmbatch validate`: what run would say, offline.
 
-use crate::args::ValidateArgs;
+use std::path::Path;
+
+use lmbatch_engine::Checked;
+
+use crate::args::{SettingsArgs, ValidateArgs};
 use crate::exit::{Exit, Failure};
+use crate::progress::schema_note;
 use crate::{input, model, providers, settings, terminal, words};
 
 pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
-    let model = model::parse(&args.settings.model)?;
-    let options = settings::options(&args.settings)?;
-    let codec = model.provider.codec(providers::route(
-        model.provider,
-        args.settings.route.as_deref(),
-    )?);
-    let source = input::open(
-        &args.input,
-        &model,
-        options,
-        codec.capabilities().raw_endpoints,
-        args.settings.attachments.as_deref(),
-    )?;
-    let name = args.input.display().to_string();
-    let checked = lmbatch_engine::check(&*codec, Box::new(source))
-        .map_err(|error| Failure::plan(error, &name))?;
+    let checked = checked(&args.input, &args.settings)?;
+    let name = args.input.display();
     terminal::say(&format!(
         "{name}: {} valid, {} to send",
         words::count(checked.requests, "request is", "requests are"),
         words::count(checked.bytes, "byte", "bytes")
     ));
     Ok(Exit::Usable)
+}
+
+/// Reads and encodes an input as a run would, and says what sending changes of its schemas. Needs no key.
+pub(super) fn checked(path: &Path, settings: &SettingsArgs) -> Result<Checked, Failure> {
+    let model = model::parse(&settings.model)?;
+    let options = settings::options(settings)?;
+    let route = providers::route(model.provider, settings.route.as_deref())?;
+    let codec = model.provider.codec(route);
+    let raw_endpoints = codec.capabilities().raw_endpoints;
+    let attachments = settings.attachments.as_deref();
+    let source = input::open(path, &model, options, raw_endpoints, attachments)?;
+    let checked = lmbatch_engine::check(&*codec, Box::new(source))
+        .map_err(|error| Failure::plan(error, &path.display().to_string()))?;
+    if !checked.schema_notes.is_empty() {
+        terminal::say(&schema_note(&checked.schema_notes));
+    }
+    Ok(checked)
 }

@@ -201,7 +201,7 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
     let mut options = GenerateOptions {
         tools: line.tools.clone(),
         tool_choice: line.tool_choice.clone(),
-        schema: line.schema.as_ref().map(ResponseSchema::unwrapped),
+        schema: line.schema.as_ref().map(ResponseSchema::new),
         thinking: line.thinking,
         ..GenerateOptions::default()
     };

@@ -75,10 +75,7 @@ pub(super) fn asked_schema(body: Json<'_>) -> Option<ResponseSchema> {
     let schema = format
         .schema
         .or(format.json_schema.and_then(|inner| inner.schema))?;
-    Some(ResponseSchema {
-        name: "response".to_owned(),
-        schema: JsonBuf::from_value(&schema),
-    })
+    Some(ResponseSchema::named("response", &schema))
 }
 
 /// A body of `/v1/responses` or `/v1/chat/completions` for a provider that has neither. The model that it
@@ -249,7 +246,7 @@ fn text_format(value: Json<'_>) -> Result<Option<ResponseSchema>, RequestError> 
 fn schema(format: &Value, inner: &Value, at: &str) -> Result<Option<ResponseSchema>, RequestError> {
     match format["type"].as_str() {
         None | Some("text") => Ok(None),
-        Some("json_schema") if inner["schema"].is_object() => {
+        Some("json_schema") if !inner["schema"].is_null() => {
             Ok(Some(match inner["name"].as_str() {
                 Some(name) => ResponseSchema::named(name, &inner["schema"]),
                 None => ResponseSchema::new(&inner["schema"]),

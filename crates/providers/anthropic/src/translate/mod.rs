@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use lmbatch_core::schemas::Cache;
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, Frame, GenerateView, Label,
-    Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResultPart, RowError,
-    SourceView, WireId, WireIdRule,
+    Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart,
+    RowError, SourceView, WireId, WireIdRule,
 };
 use serde_json::value::RawValue;
 
@@ -50,6 +51,7 @@ pub struct AnthropicCodec {
     version: Option<String>,
     betas: Vec<String>,
     max_tokens: u32,
+    schemas: Cache,
 }
 
 impl AnthropicCodec {
@@ -77,6 +79,7 @@ impl AnthropicCodec {
             version: config.version.clone(),
             betas: config.betas.clone(),
             max_tokens: config.max_tokens,
+            schemas: Cache::default(),
         }
     }
 
@@ -149,12 +152,27 @@ impl BatchCodec for AnthropicCodec {
             RequestView::Raw(raw) => raw.body.write(out),
             RequestView::Generate(generate) => {
                 let at = out.len();
-                request::write(generate, self.max_tokens, out)?;
+                let schema = generate.schema;
+                let schema = schema.map(|schema| self.schemas.sent(schema, 0, schema::translate));
+                let schema = schema.transpose()?;
+                request::write(generate, schema.as_deref(), self.max_tokens, out)?;
                 generate.hyperparameters.lay_over(at, out)?;
             }
             _ => return Err(RequestError::unsupported(ONLY)),
         }
         Ok(())
+    }
+
+    fn schema_notes(
+        &self,
+        _: &BatchClass,
+        schema: &ResponseSchema,
+    ) -> Result<Vec<String>, RequestError> {
+        Ok(self
+            .schemas
+            .sent(schema, 0, schema::translate)?
+            .notes
+            .clone())
     }
 
     fn wrap(&self, _: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {

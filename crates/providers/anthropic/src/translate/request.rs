@@ -1,12 +1,13 @@
 //! Params of a message (SDK 2.12.0, 2026-11).
 
+use lmbatch_core::schemas::Sent;
 use lmbatch_core::{
     ContentView, GenerateView, MessageView, Object, RequestError, Role, Text, ToolChoice,
     write_list,
 };
 
 use super::models::Thinking;
-use super::{content, models, schema};
+use super::{content, models};
 
 /// The parameters of sampling that the request sets.
 pub(super) fn sampling(view: &GenerateView<'_>) -> Vec<&'static str> {
@@ -24,6 +25,7 @@ pub(super) fn sampling(view: &GenerateView<'_>) -> Vec<&'static str> {
 
 pub(super) fn write(
     view: &GenerateView<'_>,
+    schema: Option<&Sent>,
     default_max_tokens: u32,
     out: &mut Vec<u8>,
 ) -> Result<(), RequestError> {
@@ -69,13 +71,14 @@ pub(super) fn write(
     let effort = thinking
         .as_ref()
         .and_then(|thinking| think(thinking, &mut body));
-    if effort.is_some() || view.schema.is_some() {
+    let schema = schema.and_then(|sent| sent.schema.as_ref());
+    if effort.is_some() || schema.is_some() {
         let mut config = Object::new(body.key("output_config"));
         config.some("effort", effort);
-        if let Some(wanted) = view.schema {
+        if let Some(schema) = schema {
             let mut format = Object::new(config.key("format"));
             format.str("type", "json_schema");
-            schema::write(&wanted.schema, format.key("schema"))?;
+            schema.as_json().write(format.key("schema"));
             format.end();
         }
         config.end();

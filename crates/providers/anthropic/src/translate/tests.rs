@@ -288,7 +288,7 @@ fn the_most_tokens_hold_the_thinking_too() {
             ..view.clone()
         };
         let mut out = Vec::new();
-        request::write(&view, 8192, &mut out)?;
+        request::write(&view, None, 8192, &mut out)?;
         let body: Value = serde_json::from_slice(&out).unwrap();
         Ok::<_, RequestError>(body["max_tokens"].as_u64().unwrap())
     };
@@ -352,7 +352,7 @@ fn what_stands_in_the_wrong_place_is_refused() {
             "nothing that can be sent",
         ),
     ] {
-        let error = request::write(&view, 1, &mut out).unwrap_err();
+        let error = request::write(&view, None, 1, &mut out).unwrap_err();
         assert!(error.message().unwrap().contains(words), "{error:?}");
     }
 }

@@ -3,17 +3,21 @@
 mod content;
 mod models;
 mod names;
+mod openapi;
 mod outcome;
 mod request;
 mod schema;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
+use lmbatch_core::schemas::{Cache, Sent};
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, Frame, Label, Limits, Opened, OutcomeView,
-    ProviderId, RequestError, RequestView, ResultPart, RowError, WireId, WireIdRule,
+    ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, RowError, WireId,
+    WireIdRule,
 };
 use serde_json::value::RawValue;
 
@@ -40,6 +44,7 @@ pub struct GoogleCodec {
     route: Route,
     schema_field: SchemaField,
     safety_settings: Vec<SafetySetting>,
+    schemas: Cache,
 }
 
 impl GoogleCodec {
@@ -68,6 +73,24 @@ impl GoogleCodec {
             route: config.route,
             schema_field: config.schema_field,
             safety_settings: config.safety_settings.clone(),
+            schemas: Cache::default(),
+        }
+    }
+
+    /// Whether schemas go in the field for JSON Schema.
+    fn is_json_schema(&self, class: &BatchClass) -> bool {
+        match self.schema_field {
+            SchemaField::ByRoute => !is_inline(class),
+            SchemaField::JsonSchema => true,
+            SchemaField::OpenApi => false,
+        }
+    }
+
+    fn sent(&self, class: &BatchClass, schema: &ResponseSchema) -> Result<Arc<Sent>, RequestError> {
+        if self.is_json_schema(class) {
+            self.schemas.sent(schema, 0, schema::translate)
+        } else {
+            self.schemas.sent(schema, 1, openapi::translate)
         }
     }
 }
@@ -135,14 +158,19 @@ impl BatchCodec for GoogleCodec {
         let inline = is_inline(class);
         let writer = request::Writer {
             names: if inline { Names::Camel } else { Names::Snake },
-            json_schema: match self.schema_field {
-                SchemaField::ByRoute => !inline,
-                SchemaField::JsonSchema => true,
-                SchemaField::OpenApi => false,
-            },
+            json_schema: self.is_json_schema(class),
             safety_settings: &self.safety_settings,
         };
-        writer.write(generate, out)
+        let schema = generate.schema.map(|schema| self.sent(class, schema));
+        writer.write(generate, schema.transpose()?.as_deref(), out)
+    }
+
+    fn schema_notes(
+        &self,
+        class: &BatchClass,
+        schema: &ResponseSchema,
+    ) -> Result<Vec<String>, RequestError> {
+        Ok(self.sent(class, schema)?.notes.clone())
     }
 
     // "key" stands beside the request in files, "metadata" beside it inline (same guide; recorded traffic,

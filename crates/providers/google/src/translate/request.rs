@@ -1,5 +1,6 @@
 //! `GenerateContentRequest` (google-genai 3.4.0, 2026-11).
 
+use lmbatch_core::schemas::Sent;
 use lmbatch_core::{
     ContentView, GenerateView, Hyperparameters, Object, RequestError, Role, Text, ToolChoice,
     write_list,
@@ -7,7 +8,7 @@ use lmbatch_core::{
 
 use super::models::Thinking;
 use super::names::Names;
-use super::{content, models, schema};
+use super::{content, models};
 use crate::config::SafetySetting;
 
 /// How requests are written on a route.
@@ -22,6 +23,7 @@ impl Writer<'_> {
     pub(super) fn write(
         &self,
         view: &GenerateView<'_>,
+        schema: Option<&Sent>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
         let at = out.len();
@@ -30,7 +32,7 @@ impl Writer<'_> {
         self.contents(view, body.key("contents"))?;
         self.tools(view, &mut body)?;
         self.safety(&mut body)?;
-        self.generation_config(view, &mut body)?;
+        self.generation_config(view, schema, &mut body)?;
         body.end();
         let extra = &view.hyperparameters.extra;
         if extra.is_empty() {
@@ -163,6 +165,7 @@ impl Writer<'_> {
     fn generation_config(
         &self,
         view: &GenerateView<'_>,
+        schema: Option<&Sent>,
         body: &mut Object<'_>,
     ) -> Result<(), RequestError> {
         let (names, parameters) = (self.names, &*view.hyperparameters);
@@ -177,7 +180,7 @@ impl Writer<'_> {
             || parameters.seed.is_some()
             || parameters.presence_penalty.is_some()
             || parameters.frequency_penalty.is_some();
-        if !is_set && thinking.is_none() && view.schema.is_none() {
+        if !is_set && thinking.is_none() && schema.is_none() {
             return Ok(());
         }
         let name = names.pick("generationConfig", "generation_config");
@@ -212,15 +215,15 @@ impl Writer<'_> {
             names.pick("frequencyPenalty", "frequency_penalty"),
             parameters.frequency_penalty,
         );
-        if let Some(wanted) = view.schema {
+        if let Some(sent) = schema {
             let mime = names.pick("responseMimeType", "response_mime_type");
             config.str(mime, "application/json");
-            if self.json_schema {
-                let name = names.pick("responseJsonSchema", "response_json_schema");
-                wanted.schema.as_json().write(config.key(name));
-            } else {
-                let name = names.pick("responseSchema", "response_schema");
-                config.value(name, schema::convert(&wanted.schema)?);
+            if let Some(schema) = &sent.schema {
+                let name = match self.json_schema {
+                    true => names.pick("responseJsonSchema", "response_json_schema"),
+                    false => names.pick("responseSchema", "response_schema"),
+                };
+                schema.as_json().write(config.key(name));
             }
         }
         if let Some(thinking) = thinking {

@@ -1,245 +1,145 @@
-//! JSON Schema into the part of OpenAPI that `responseSchema` takes (Schema reference, 2026). What it
-//! cannot say is left out; the answer is checked against the caller's own schema all the same.
+//! Schemas as Google takes them: JSON Schema in `responseJsonSchema`, of which a part is held to, or the part
+//! of OpenAPI that `responseSchema` takes ([`openapi`](super::openapi)). What cannot be said is moved to
+//! descriptions; answers are checked against the caller's own schema all the same.
 
-use lmbatch_core::{JsonBuf, RequestError};
+use lmbatch_core::schemas::{Notes, Sent, Through, Tree, describe, escaped};
+use lmbatch_core::{RequestError, ResponseSchema};
 use serde_json::{Map, Value, json};
 
-/// Members that mean the same on both sides.
-const SAME: [&str; 16] = [
+/// "Specifically, only the following properties are supported" (reference of `responseJsonSchema`, 2026).
+const TAKEN: [&str; 20] = [
+    "$id",
+    "$defs",
+    "$ref",
+    "$anchor",
+    "type",
+    "format",
     "title",
     "description",
-    "required",
+    "enum",
+    "items",
+    "prefixItems",
     "minItems",
     "maxItems",
-    "minLength",
-    "maxLength",
     "minimum",
     "maximum",
-    "minProperties",
-    "maxProperties",
-    "pattern",
-    "default",
-    "example",
+    "anyOf",
+    "properties",
+    "additionalProperties",
+    "required",
     "propertyOrdering",
-    "nullable",
 ];
 
-/// Schemas may stand in one another, not without end.
-const DEEPEST: usize = 40;
+/// Members that tell the model nothing.
+const SILENT: [&str; 4] = ["$schema", "$comment", "discriminator", "definitions"];
 
-pub(super) fn convert(schema: &JsonBuf) -> Result<Value, RequestError> {
-    let root = schema.to_value();
-    Converter { root: &root }.schema(&root, 0)
+/// The schema as it is sent in `responseJsonSchema`.
+pub(super) fn translate(schema: &ResponseSchema) -> Result<Sent, RequestError> {
+    let value = schema.schema.to_value();
+    let tree = Tree::new(&value);
+    // "Cyclic references […] may only be used within non-required properties" (same reference).
+    if let Some(place) = tree.recursion(Through::Required)? {
+        return Sent::refused(
+            schema,
+            &format!(
+                "google takes a schema that contains itself, as {place} does, within properties only that are not required"
+            ),
+        );
+    }
+    let mut writer = Writer {
+        tree: &tree,
+        notes: Notes::default(),
+    };
+    let rewritten = writer.schema(&value, "#", 0)?;
+    Ok(Sent::new(schema, &rewritten, true, writer.notes))
 }
 
-struct Converter<'r> {
-    root: &'r Value,
+struct Writer<'t, 'r> {
+    tree: &'t Tree<'r>,
+    notes: Notes,
 }
 
-fn refused(why: &str) -> RequestError {
-    RequestError::unsupported(format!("google: the schema {why}"))
-}
-
-impl Converter<'_> {
-    fn schema(&self, schema: &Value, depth: usize) -> Result<Value, RequestError> {
-        if depth > DEEPEST {
-            return Err(refused("refers to itself, or is too deep"));
-        }
-        let Some(members) = schema.as_object() else {
-            // `true` takes anything.
-            return Ok(json!({}));
+impl Writer<'_, '_> {
+    fn schema(&mut self, schema: &Value, at: &str, depth: u32) -> Result<Value, RequestError> {
+        let Value::Object(members) = schema else {
+            return Ok(schema.clone());
         };
-        if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
-            let found = reference
-                .strip_prefix('#')
-                .and_then(|pointer| self.root.pointer(pointer));
-            let found = found.ok_or_else(|| refused("refers to what is not in it"))?;
-            return self.schema(found, depth + 1);
-        }
+        let mut members = self.tree.flat(members, at, depth, false, &mut self.notes)?;
+        choices(&mut members, at, &mut self.notes);
+        let mut moved = Map::new();
         let mut out = Map::new();
-        for name in SAME {
-            if let Some(value) = members.get(name) {
-                out.insert(name.to_owned(), value.clone());
+        for (key, value) in members {
+            let place = format!("{at}/{}", escaped(&key));
+            match (key.as_str(), value) {
+                ("properties" | "$defs" | "definitions", Value::Object(named)) => {
+                    let mut rewritten = Map::new();
+                    for (name, schema) in &named {
+                        let place = format!("{place}/{}", escaped(name));
+                        rewritten.insert(name.clone(), self.schema(schema, &place, depth + 1)?);
+                    }
+                    out.insert(key, Value::Object(rewritten));
+                }
+                ("anyOf" | "prefixItems", Value::Array(list)) => {
+                    let mut rewritten = Vec::new();
+                    for (number, schema) in list.iter().enumerate() {
+                        rewritten.push(self.schema(
+                            schema,
+                            &format!("{place}/{number}"),
+                            depth + 1,
+                        )?);
+                    }
+                    out.insert(key, Value::Array(rewritten));
+                }
+                ("items" | "additionalProperties", value @ Value::Object(_)) => {
+                    out.insert(key, self.schema(&value, &place, depth + 1)?);
+                }
+                // "enum (for strings and numbers)" (same reference).
+                ("enum", Value::Array(values)) if !values.iter().all(is_text_or_number) => {
+                    moved.insert(key, Value::Array(values));
+                }
+                (name, value) if TAKEN.contains(&name) => {
+                    out.insert(key, value);
+                }
+                (name, value) if SILENT.contains(&name) => {
+                    out.insert(key, value);
+                }
+                (_, value) => {
+                    moved.insert(key, value);
+                }
             }
         }
-        self.kind(members, &mut out);
-        choices(members, &mut out);
-        if let Some(properties) = members.get("properties").and_then(Value::as_object) {
-            let mut converted = Map::new();
-            for (name, value) in properties {
-                converted.insert(name.clone(), self.schema(value, depth + 1)?);
+        // "If $ref is set on a sub-schema, no other properties […] may be set" (same reference).
+        if !out.contains_key("$ref") {
+            for key in moved.keys() {
+                self.notes.add("moved to descriptions", key, at);
             }
-            out.entry("type").or_insert_with(|| json!("OBJECT"));
-            out.insert("properties".to_owned(), Value::Object(converted));
+            describe(&mut out, &moved);
         }
-        if let Some(items) = members.get("items") {
-            out.insert("items".to_owned(), self.schema(items, depth + 1)?);
-        }
-        self.alternatives(members, &mut out, depth)?;
         Ok(Value::Object(out))
     }
-
-    /// Types are upper-case, and null is a property of a type.
-    fn kind(&self, members: &Map<String, Value>, out: &mut Map<String, Value>) {
-        let kinds: Vec<&str> = match members.get("type") {
-            Some(Value::String(kind)) => vec![kind],
-            Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
-        if kinds.len() > 1 && kinds.contains(&"null") {
-            out.insert("nullable".to_owned(), json!(true));
-        }
-        let real: Vec<&str> = kinds
-            .iter()
-            .copied()
-            .filter(|kind| *kind != "null")
-            .collect();
-        match real.as_slice() {
-            [] if kinds.is_empty() => {}
-            [] => {
-                out.insert("type".to_owned(), json!("NULL"));
-            }
-            [kind] => {
-                out.insert("type".to_owned(), json!(kind.to_ascii_uppercase()));
-            }
-            several => {
-                let any: Vec<Value> = several
-                    .iter()
-                    .map(|kind| json!({"type": kind.to_ascii_uppercase()}))
-                    .collect();
-                out.insert("anyOf".to_owned(), Value::Array(any));
-            }
-        }
-        if let Some(format) = members.get("format").and_then(Value::as_str)
-            && ["float", "double", "int32", "int64", "date-time", "enum"].contains(&format)
-        {
-            out.insert("format".to_owned(), json!(format));
-        }
-    }
-
-    fn alternatives(
-        &self,
-        members: &Map<String, Value>,
-        out: &mut Map<String, Value>,
-        depth: usize,
-    ) -> Result<(), RequestError> {
-        for name in ["anyOf", "oneOf"] {
-            let Some(list) = members.get(name).and_then(Value::as_array) else {
-                continue;
-            };
-            let is_null = |schema: &&Value| schema["type"] == "null";
-            if list.iter().any(|schema| is_null(&schema)) {
-                out.insert("nullable".to_owned(), json!(true));
-            }
-            let mut converted = Vec::new();
-            for schema in list.iter().filter(|schema| !is_null(schema)) {
-                converted.push(self.schema(schema, depth + 1)?);
-            }
-            match <[Value; 1]>::try_from(converted) {
-                // One of one is that one.
-                Ok([Value::Object(only)]) => out.extend(only),
-                Ok(other) => {
-                    out.insert("anyOf".to_owned(), Value::Array(other.into()));
-                }
-                Err(several) => {
-                    out.insert("anyOf".to_owned(), Value::Array(several));
-                }
-            }
-        }
-        if let Some(list) = members.get("allOf").and_then(Value::as_array) {
-            for schema in list {
-                if let Value::Object(part) = self.schema(schema, depth + 1)? {
-                    out.extend(part);
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
-/// Only texts can be enumerated.
-fn choices(members: &Map<String, Value>, out: &mut Map<String, Value>) {
-    let list = match (members.get("enum"), members.get("const")) {
-        (Some(Value::Array(list)), _) => list.clone(),
-        (_, Some(only)) => vec![only.clone()],
-        _ => return,
-    };
-    if list.iter().any(Value::is_null) {
-        out.insert("nullable".to_owned(), json!(true));
+pub(super) fn is_text_or_number(value: &Value) -> bool {
+    value.is_string() || value.is_number()
+}
+
+/// Says a choice in the words that Google has: `oneOf` is "interpreted the same as anyOf", `const` is an
+/// `enum` of one, and null is a type.
+pub(super) fn choices(members: &mut Map<String, Value>, at: &str, notes: &mut Notes) {
+    if !members.contains_key("anyOf")
+        && let Some(list) = members.remove("oneOf")
+    {
+        notes.add("sent as anyOf", "oneOf", at);
+        members.insert("anyOf".to_owned(), list);
     }
-    let texts: Vec<Value> = list.into_iter().filter(|value| !value.is_null()).collect();
-    if !texts.is_empty() && texts.iter().all(Value::is_string) {
-        out.entry("type").or_insert_with(|| json!("STRING"));
-        out.insert("enum".to_owned(), Value::Array(texts));
+    if members.get("const").is_some_and(is_text_or_number)
+        && !members.contains_key("enum")
+        && let Some(only) = members.remove("const")
+    {
+        notes.add("sent as enum", "const", at);
+        members.insert("enum".to_owned(), json!([only]));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_schema_is_converted() {
-        for (schema, expected) in [
-            (
-                json!({"type": "object", "$schema": "s", "additionalProperties": false, "properties": {"a": {"type": "integer", "minimum": 1}}, "required": ["a"]}),
-                json!({"type": "OBJECT", "properties": {"a": {"type": "INTEGER", "minimum": 1}}, "required": ["a"]}),
-            ),
-            (
-                json!({"type": ["string", "null"], "format": "uuid"}),
-                json!({"type": "STRING", "nullable": true}),
-            ),
-            (
-                json!({"type": ["string", "integer"]}),
-                json!({"anyOf": [{"type": "STRING"}, {"type": "INTEGER"}]}),
-            ),
-            (
-                json!({"anyOf": [{"type": "number"}, {"type": "null"}]}),
-                json!({"nullable": true, "type": "NUMBER"}),
-            ),
-            (
-                json!({"oneOf": [{"type": "number"}, {"const": "x"}]}),
-                json!({"anyOf": [{"type": "NUMBER"}, {"type": "STRING", "enum": ["x"]}]}),
-            ),
-            (
-                json!({"$defs": {"d": {"enum": ["a", "b"]}}, "type": "array", "items": {"$ref": "#/$defs/d"}}),
-                json!({"type": "ARRAY", "items": {"type": "STRING", "enum": ["a", "b"]}}),
-            ),
-            (json!({"enum": [1, 2]}), json!({})),
-            (
-                json!({"enum": ["a", null]}),
-                json!({"nullable": true, "type": "STRING", "enum": ["a"]}),
-            ),
-            (
-                json!({"allOf": [{"type": "string"}, {"minLength": 2}]}),
-                json!({"type": "STRING", "minLength": 2}),
-            ),
-            (json!({"type": "null"}), json!({"type": "NULL"})),
-            (
-                json!({"properties": {"x": true}}),
-                json!({"type": "OBJECT", "properties": {"x": {}}}),
-            ),
-        ] {
-            assert_eq!(
-                convert(&JsonBuf::from_value(&schema)).unwrap(),
-                expected,
-                "{schema}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_has_no_end_is_refused() {
-        for (schema, words) in [
-            (json!({"$ref": "#"}), "refers to itself"),
-            (
-                json!({"properties": {"next": {"$ref": "#"}}}),
-                "refers to itself",
-            ),
-            (json!({"$ref": "#/$defs/x"}), "not in it"),
-        ] {
-            let error = convert(&JsonBuf::from_value(&schema)).unwrap_err();
-            assert!(error.message().unwrap().contains(words), "{error:?}");
-        }
-    }
-}
+mod tests;

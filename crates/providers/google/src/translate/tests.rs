@@ -1,8 +1,8 @@
 #![expect(clippy::needless_pass_by_value, reason = "cases are written as values")]
 
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, BatchId, ContentView, GenerateView, JsonBuf, PartRole,
-    SourceView, Text, Verdict,
+    AttachmentKind, AttachmentView, BatchId, ContentView, GenerateView, PartRole, SourceView, Text,
+    Verdict,
 };
 use lmbatch_testing::{conversations, show_requests, show_rows};
 use serde_json::{Value, json};
@@ -188,10 +188,7 @@ fn body(config: &GoogleConfig, view: GenerateView<'_>) -> Result<Value, String> 
 
 #[test]
 fn schemas_go_in_the_field_that_was_chosen() {
-    let schema = lmbatch_core::ResponseSchema {
-        name: "n".into(),
-        schema: JsonBuf::from_value(&json!({"type": "string"})),
-    };
+    let schema = lmbatch_core::ResponseSchema::named("n", &json!({"type": "string"}));
     for (route, field, name, expected) in [
         (
             Route::File,

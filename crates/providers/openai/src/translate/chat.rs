@@ -1,15 +1,20 @@
 //! Bodies of `/v1/chat/completions` (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
 
+use lmbatch_core::schemas::Sent;
 use lmbatch_core::{
     AttachmentKind, AttachmentView, ContentView, GenerateView, MessageView, Object, RequestError,
     Role, SourceView, Text, ToolChoice, known_media_type, write_list,
 };
 
 use super::json::{
-    base64, check_thinking, data_url, file_name, image_url, is_data_url, is_strict, tool_output,
+    base64, check_thinking, data_url, file_name, image_url, is_data_url, tool_output,
 };
 
-pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+pub(super) fn write(
+    view: &GenerateView<'_>,
+    schema: Option<&Sent>,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
     let parameters = &*view.hyperparameters;
     if parameters.top_k.is_some() {
         return Err(RequestError::unsupported("openai has no top_k"));
@@ -35,13 +40,15 @@ pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), Re
     if let Some(choice) = view.tool_choice {
         tool_choice(choice, body.key("tool_choice"));
     }
-    if let Some(schema) = view.schema {
+    if let (Some(schema), Some(sent)) = (view.schema, schema)
+        && let Some(text) = &sent.schema
+    {
         let mut format = Object::new(body.key("response_format"));
         format.str("type", "json_schema");
         let mut inner = Object::new(format.key("json_schema"));
         inner.str("name", &schema.name);
-        schema.schema.as_json().write(inner.key("schema"));
-        inner.value("strict", is_strict(&schema.schema.to_value()));
+        text.as_json().write(inner.key("schema"));
+        inner.value("strict", sent.strict);
         inner.end();
         format.end();
     }

@@ -86,32 +86,3 @@ pub(super) fn file_name<'a>(attachment: &AttachmentView<'a>) -> Text<'a> {
         Text::Plain(if pdf { "document.pdf" } else { "document.txt" })
     })
 }
-
-/// Whether a schema closes every object and requires every property, as OpenAI's strict mode wants.
-pub(super) fn is_strict(schema: &serde_json::Value) -> bool {
-    use serde_json::Value;
-    let own = match schema.get("properties").and_then(Value::as_object) {
-        Some(properties) => {
-            let required: Vec<&str> = schema
-                .get("required")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .collect();
-            schema.get("additionalProperties") == Some(&Value::Bool(false))
-                && properties
-                    .keys()
-                    .all(|key| required.contains(&key.as_str()))
-        }
-        None => schema.get("type").is_none_or(|kind| kind != "object"),
-    };
-    own && match schema {
-        Value::Object(members) => members.values().all(|value| match value {
-            Value::Array(items) => items.iter().all(is_strict),
-            Value::Object(_) => is_strict(value),
-            _ => true,
-        }),
-        _ => true,
-    }
-}

@@ -5,14 +5,16 @@ mod items;
 mod json;
 pub(crate) mod outcome;
 mod responses;
+mod schema;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use lmbatch_core::schemas::Cache;
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, Limits, Opened, OutcomeView, ProviderId,
-    RequestError, RequestView, ResultPart, RowError, WireId, WireIdRule,
+    RequestError, RequestView, ResponseSchema, ResultPart, RowError, WireId, WireIdRule,
 };
 use serde_json::value::RawValue;
 
@@ -51,6 +53,7 @@ pub struct OpenAiCodec {
     id: ProviderId,
     capabilities: Capabilities,
     endpoint: Endpoint,
+    schemas: Cache,
 }
 
 impl OpenAiCodec {
@@ -77,6 +80,7 @@ impl OpenAiCodec {
                 raw_endpoints: RAW_ENDPOINTS,
             },
             endpoint,
+            schemas: Cache::default(),
         }
     }
 
@@ -137,17 +141,33 @@ impl BatchCodec for OpenAiCodec {
             RequestView::Raw(raw) => raw.body.write(out),
             RequestView::Generate(generate) => {
                 let at = out.len();
+                let schema = generate.schema;
+                let schema = schema.map(|schema| self.schemas.sent(schema, 0, schema::translate));
+                let schema = schema.transpose()?;
+                let schema = schema.as_deref();
                 // The class says where the batch goes: it may be older than this codec's configuration.
                 if *class.endpoint == *Endpoint::ChatCompletions.path() {
-                    chat::write(generate, out)?;
+                    chat::write(generate, schema, out)?;
                 } else {
-                    responses::write(generate, out)?;
+                    responses::write(generate, schema, out)?;
                 }
                 generate.hyperparameters.lay_over(at, out)?;
             }
             _ => return Err(RequestError::unsupported(ONLY)),
         }
         Ok(())
+    }
+
+    fn schema_notes(
+        &self,
+        _: &BatchClass,
+        schema: &ResponseSchema,
+    ) -> Result<Vec<String>, RequestError> {
+        Ok(self
+            .schemas
+            .sent(schema, 0, schema::translate)?
+            .notes
+            .clone())
     }
 
     fn wrap(&self, class: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {

@@ -1,15 +1,20 @@
 //! Bodies of `/v1/responses` (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
 
+use lmbatch_core::schemas::Sent;
 use lmbatch_core::{
     AttachmentKind, AttachmentView, ContentView, Effort, GenerateView, MessageView, Object,
     RequestError, Role, SourceView, Text, ThinkingView, ToolChoice, write_list,
 };
 
 use super::json::{
-    check_thinking, data_url, file_name, image_url, is_data_url, is_strict, tool_output,
+    check_thinking, data_url, file_name, image_url, is_data_url, tool_output,
 };
 
-pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+pub(super) fn write(
+    view: &GenerateView<'_>,
+    schema: Option<&Sent>,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
     let parameters = &*view.hyperparameters;
     for (set, name) in [
         (parameters.top_k.is_some(), "top_k"),
@@ -54,15 +59,17 @@ pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), Re
     if let Some(choice) = view.tool_choice {
         tool_choice(choice, body.key("tool_choice"));
     }
-    if let Some(schema) = view.schema {
-        let mut text = Object::new(body.key("text"));
-        let mut format = Object::new(text.key("format"));
+    if let (Some(schema), Some(sent)) = (view.schema, schema)
+        && let Some(text) = &sent.schema
+    {
+        let mut outer = Object::new(body.key("text"));
+        let mut format = Object::new(outer.key("format"));
         format.str("type", "json_schema");
         format.str("name", &schema.name);
-        schema.schema.as_json().write(format.key("schema"));
-        format.value("strict", is_strict(&schema.schema.to_value()));
+        text.as_json().write(format.key("schema"));
+        format.value("strict", sent.strict);
         format.end();
-        text.end();
+        outer.end();
     }
     if let Some(thinking) = view.thinking {
         let mut reasoning = Object::new(body.key("reasoning"));

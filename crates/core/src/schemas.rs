@@ -1,0 +1,448 @@
+//! JSON Schemas as documents: what an adapter needs to rewrite one in its provider's words.
+//!
+//! A schema is flattened member by member ([`Tree::flat`]), changes are noted ([`Notes`]), and the result is
+//! kept for the next request with the same schema ([`Cache`]).
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value};
+
+use crate::{JsonBuf, RequestError, ResponseSchema};
+
+mod merge;
+mod notes;
+
+pub use merge::merge;
+pub use notes::{Notes, describe};
+
+/// Members whose members are schemas under names that the caller chose.
+const NAMED: [&str; 6] = [
+    "properties",
+    "$defs",
+    "definitions",
+    "patternProperties",
+    "dependentSchemas",
+    "dependencies",
+];
+
+/// Members whose value is a list of schemas.
+const LISTED: [&str; 5] = ["anyOf", "oneOf", "allOf", "prefixItems", "items"];
+
+/// Members whose value is one schema.
+const SINGLE: [&str; 12] = [
+    "items",
+    "additionalItems",
+    "unevaluatedItems",
+    "contains",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "propertyNames",
+    "not",
+    "if",
+    "then",
+    "else",
+    "contentSchema",
+];
+
+/// Number of schemas that a rewritten schema may hold once its references are followed.
+const LARGEST: u32 = 50_000;
+
+/// Number of schemas that may stand within one another once references are followed.
+const DEEPEST: u32 = 200;
+
+/// Returns a name as one part of a JSON pointer (RFC 6901).
+///
+/// ```
+/// assert_eq!(lmbatch_core::schemas::escaped("a/b~c"), "a~1b~0c");
+/// ```
+pub fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// Returns the schemas that stand directly in a schema, each with its place as a JSON pointer. Values of
+/// `enum`, `const`, `default` and `examples` are not schemas, whatever they look like.
+///
+/// ```
+/// use lmbatch_core::schemas::subschemas;
+/// let schema = serde_json::json!({"items": {"type": "null"}, "default": {"items": {}}});
+/// let found = subschemas(schema.as_object().expect("an object"));
+/// assert_eq!(found.len(), 1);
+/// assert_eq!(found[0].0, "/items");
+/// ```
+pub fn subschemas(members: &Map<String, Value>) -> Vec<(String, &Value)> {
+    let mut found = Vec::new();
+    for (key, value) in members {
+        let key = key.as_str();
+        match value {
+            Value::Object(named) if NAMED.contains(&key) => {
+                for (name, schema) in named {
+                    found.push((format!("/{}/{}", escaped(key), escaped(name)), schema));
+                }
+            }
+            Value::Array(list) if LISTED.contains(&key) => {
+                for (place, schema) in list.iter().enumerate() {
+                    found.push((format!("/{key}/{place}"), schema));
+                }
+            }
+            value if SINGLE.contains(&key) => found.push((format!("/{key}"), value)),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Returns the schema that a reference within a document leads to: `#`, `#/…` as a JSON pointer, or the name
+/// of an `$anchor`. `None` for a reference out of the document or to nothing.
+///
+/// ```
+/// let root = serde_json::json!({"$defs": {"a b": {"type": "null"}}});
+/// let found = lmbatch_core::schemas::resolve(&root, "#/$defs/a%20b");
+/// assert_eq!(found, Some(&root["$defs"]["a b"]));
+/// ```
+pub fn resolve<'r>(root: &'r Value, reference: &str) -> Option<&'r Value> {
+    let fragment = unescaped(reference.strip_prefix('#')?)?;
+    if fragment.is_empty() || fragment.starts_with('/') {
+        return root.pointer(&fragment);
+    }
+    let mut open = vec![root];
+    while let Some(schema) = open.pop() {
+        let Some(members) = schema.as_object() else {
+            continue;
+        };
+        let is_named = |key| members.get(key).is_some_and(|name| *name == *fragment);
+        if is_named("$anchor") || is_named("$dynamicAnchor") {
+            return Some(schema);
+        }
+        open.extend(subschemas(members).into_iter().map(|(_, schema)| schema));
+    }
+    None
+}
+
+/// Text of a URI fragment without its percent signs.
+fn unescaped(fragment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(fragment.len());
+    let mut rest = fragment.as_bytes().iter();
+    while let Some(byte) = rest.next() {
+        if *byte != b'%' {
+            bytes.push(*byte);
+            continue;
+        }
+        let mut digit = || char::from(*rest.next()?).to_digit(16);
+        let (high, low) = (digit()?, digit()?);
+        bytes.push(u8::try_from(high * 16 + low).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// Reach of a search for recursion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Through {
+    /// Every reference counts.
+    All,
+    /// References within properties that are not required do not count.
+    Required,
+}
+
+/// A whole schema, with what is known of its references.
+#[derive(Debug)]
+pub struct Tree<'r> {
+    root: &'r Value,
+    left: Cell<u32>,
+}
+
+impl<'r> Tree<'r> {
+    /// Returns the tree of a schema.
+    pub fn new(root: &'r Value) -> Self {
+        Self {
+            root,
+            left: Cell::new(LARGEST),
+        }
+    }
+
+    /// Counts one more schema of the result, which stands within `depth` others.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where they are too many, as of references
+    /// that double at every level, or too deep, as of references that lead to themselves.
+    pub fn count(&self, depth: u32) -> Result<(), RequestError> {
+        let too = |what: String| {
+            Err(RequestError::invalid_input(format!(
+                "the schema for answers {what} once its references are followed"
+            )))
+        };
+        if depth > DEEPEST {
+            return too(format!("is more than {DEEPEST} schemas deep"));
+        }
+        match self.left.get().checked_sub(1) {
+            Some(left) => self.left.set(left),
+            None => return too(format!("holds more than {LARGEST} schemas")),
+        }
+        Ok(())
+    }
+
+    /// Returns the schema that a reference leads to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a reference that leads nowhere or out of
+    /// the schema.
+    pub fn target(&self, reference: &str) -> Result<&'r Value, RequestError> {
+        resolve(self.root, reference).ok_or_else(|| {
+            RequestError::invalid_input(format!(
+                "the schema for answers refers to what is not in it: {reference:?}"
+            ))
+        })
+    }
+
+    /// Returns the place of the first schema that contains itself, such as `#/$defs/node`.
+    ///
+    /// # Errors
+    /// Those of [`count`](Self::count).
+    pub fn recursion(&self, through: Through) -> Result<Option<String>, RequestError> {
+        let mut search = Search {
+            tree: self,
+            through,
+            open: Vec::new(),
+            done: HashSet::new(),
+        };
+        search.within(self.root, "#", 0)
+    }
+
+    /// Returns whether a schema contains itself.
+    ///
+    /// # Errors
+    /// Those of [`count`](Self::count).
+    pub fn is_recursive(&self, schema: &Value) -> Result<bool, RequestError> {
+        let mut open = vec![schema];
+        let mut seen = HashSet::new();
+        while let Some(next) = open.pop() {
+            self.count(0)?;
+            let Some(members) = next.as_object() else {
+                continue;
+            };
+            open.extend(subschemas(members).into_iter().map(|(_, schema)| schema));
+            if let Some(target) = reference(members).and_then(|name| resolve(self.root, name)) {
+                if std::ptr::eq(target, schema) {
+                    return Ok(true);
+                }
+                if seen.insert(std::ptr::from_ref(target)) {
+                    open.push(target);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns the members of a schema with the parts of its `allOf` merged in, and with its `$ref` replaced by
+    /// what it leads to where other members stand beside it, or where `inline` is set. A `$ref` that stands
+    /// alone stays, as does one to a schema that contains itself; members beside that are left out.
+    ///
+    /// # Errors
+    /// Those of [`count`](Self::count) and [`target`](Self::target).
+    pub fn flat(
+        &self,
+        members: &Map<String, Value>,
+        at: &str,
+        depth: u32,
+        inline: bool,
+        notes: &mut Notes,
+    ) -> Result<Map<String, Value>, RequestError> {
+        self.count(depth)?;
+        let mut out = members.clone();
+        if let Some(name) = reference(members) {
+            let is_beside = |key: &String| !key.starts_with('$') && key != "definitions";
+            if !inline && !members.keys().any(is_beside) {
+                return Ok(out);
+            }
+            let target = self.target(name)?;
+            if !inline && self.is_recursive(target)? {
+                out.retain(|key, _| !is_beside(key));
+                notes.add("members beside a recursive $ref left out", "$ref", at);
+                return Ok(out);
+            }
+            out.remove("$ref");
+            notes.add("inlined", "$ref", at);
+            if let Value::Object(target) = target {
+                let target = self.flat(target, at, depth + 1, true, notes)?;
+                self.merged(&mut out, target, at, "$ref", notes);
+            }
+        }
+        if let Some(Value::Array(parts)) = out.get("allOf").cloned() {
+            out.remove("allOf");
+            for part in &parts {
+                if let Value::Object(part) = part {
+                    let part = self.flat(part, at, depth + 1, true, notes)?;
+                    self.merged(&mut out, part, at, "allOf", notes);
+                }
+            }
+            notes.add("merged", "allOf", at);
+        }
+        Ok(out)
+    }
+
+    fn merged(
+        &self,
+        out: &mut Map<String, Value>,
+        from: Map<String, Value>,
+        at: &str,
+        keyword: &'static str,
+        notes: &mut Notes,
+    ) {
+        for lost in merge(out, from) {
+            notes.lose(keyword, &format!("{at}/{}", escaped(&lost)));
+        }
+    }
+}
+
+fn reference(members: &Map<String, Value>) -> Option<&str> {
+    members.get("$ref").and_then(Value::as_str)
+}
+
+struct Search<'t, 'r> {
+    tree: &'t Tree<'r>,
+    through: Through,
+    open: Vec<*const Value>,
+    done: HashSet<*const Value>,
+}
+
+impl Search<'_, '_> {
+    fn within(
+        &mut self,
+        schema: &Value,
+        at: &str,
+        depth: u32,
+    ) -> Result<Option<String>, RequestError> {
+        let Some(members) = schema.as_object() else {
+            return Ok(None);
+        };
+        let this = std::ptr::from_ref(schema);
+        if self.open.contains(&this) {
+            return Ok(Some(at.to_owned()));
+        }
+        if !self.done.insert(this) {
+            return Ok(None);
+        }
+        self.tree.count(depth)?;
+        self.open.push(this);
+        let required = members.get("required").and_then(Value::as_array);
+        let required = |name: &str| required.is_some_and(|all| all.iter().any(|one| one == name));
+        for (place, inner) in subschemas(members) {
+            let is_definition = place.starts_with("/$defs/") || place.starts_with("/definitions/");
+            if is_definition {
+                continue;
+            }
+            if self.through == Through::Required
+                && let Some(name) = place.strip_prefix("/properties/")
+                && !required(&name.replace("~1", "/").replace("~0", "~"))
+            {
+                // What stands within is looked at on its own, without what leads to it.
+                let open = std::mem::take(&mut self.open);
+                let found = self.within(inner, &format!("{at}{place}"), depth + 1)?;
+                self.open = open;
+                if found.is_some() {
+                    return Ok(found);
+                }
+                continue;
+            }
+            let found = self.within(inner, &format!("{at}{place}"), depth + 1)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        if let Some(name) = reference(members) {
+            let target = self.tree.target(name)?;
+            let found = self.within(target, name, depth + 1)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        self.open.pop();
+        Ok(None)
+    }
+}
+
+/// A schema as it is sent.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The schema in the provider's words; `None` where none is sent.
+    pub schema: Option<JsonBuf>,
+    /// Whether the provider is asked to hold the model to it.
+    pub strict: bool,
+    /// Changes, one short sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Sent {
+    /// Returns the rewritten schema, or the caller's own text where nothing was changed.
+    pub fn new(schema: &ResponseSchema, rewritten: &Value, strict: bool, notes: Notes) -> Self {
+        let is_same = schema.schema.to_value() == *rewritten;
+        let text = if is_same {
+            schema.schema.clone()
+        } else {
+            JsonBuf::from_value(rewritten)
+        };
+        Self {
+            schema: Some(text),
+            strict,
+            notes: notes.finish(),
+        }
+    }
+
+    /// Refuses a schema that the provider cannot be told, or sends none of it where the caller allows that.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) with the reason, unless the schema is
+    /// [lenient](crate::SchemaMode::Lenient).
+    pub fn refused(schema: &ResponseSchema, why: &str) -> Result<Self, RequestError> {
+        if schema.mode.is_strict() {
+            return Err(RequestError::unsupported(why));
+        }
+        Ok(Self {
+            schema: None,
+            strict: false,
+            notes: vec![format!(
+                "the schema is not sent ({why}); answers are checked here"
+            )],
+        })
+    }
+}
+
+/// The schema that was rewritten last: the requests of a run mostly share one.
+#[derive(Debug, Clone, Default)]
+pub struct Cache(Arc<Mutex<Option<Made>>>);
+
+/// A schema, the form in which it is sent, and what was made of it.
+type Made = (ResponseSchema, u8, Arc<Sent>);
+
+impl Cache {
+    /// Returns the schema as it is sent: as it was made last, or made by `make`. `form` tells apart the forms
+    /// that one adapter sends.
+    ///
+    /// # Errors
+    /// Those of `make`, which are not kept.
+    pub fn sent(
+        &self,
+        schema: &ResponseSchema,
+        form: u8,
+        make: impl FnOnce(&ResponseSchema) -> Result<Sent, RequestError>,
+    ) -> Result<Arc<Sent>, RequestError> {
+        let last = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some((of, form_of, sent)) = last
+            && (&of, form_of) == (schema, form)
+        {
+            return Ok(sent);
+        }
+        let sent = Arc::new(make(schema)?);
+        let made = Some((schema.clone(), form, Arc::clone(&sent)));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = made;
+        Ok(sent)
+    }
+}
+
+#[cfg(test)]
+mod tests;
