@@ -7,6 +7,7 @@
 mod account;
 mod attachment;
 mod batch;
+mod call_ids;
 mod chars;
 mod clock;
 mod error;
@@ -23,6 +24,7 @@ mod outcome;
 mod output;
 mod provider;
 mod request_error;
+mod resolve;
 mod status;
 mod text;
 mod time;
@@ -33,13 +35,15 @@ mod write;
 
 pub use account::{Account, AccountMatch, same_account};
 pub use attachment::{
-    Attachment, AttachmentError, AttachmentKind, AttachmentSource, split_data_url,
+    Attachment, AttachmentError, AttachmentKind, AttachmentSource, has_scheme, is_data_url,
+    split_data_url,
 };
 pub use batch::{
     BatchClass, BatchHandle, ByteStream, Candidate, Capabilities, Certainty, Chunk, CreateProof,
     Found, Frame, IdRule, Limits, ListOptions, Page, PartRole, Proof, Remnant, ResultPart,
     ResultSet, RowStream, Shard, ShardBody, Staged, Upload, WireIdRule,
 };
+pub use call_ids::{CallIdRule, CallIds};
 pub use chars::is_unsafe;
 pub use clock::{Clock, Rng};
 pub use error::{Delivery, Error, ErrorKind, Result, Retry};
@@ -57,7 +61,10 @@ pub use ledger::{
     Cleaned, Ledger, Order, RunClaim, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool,
     SpoolFile, SpoolWriter,
 };
-pub use media::{known_media_type, media_type_of};
+pub use media::{
+    is_office_media_type, is_same_format, is_text, is_text_media_type, known_media_type,
+    media_type_of,
+};
 pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};
 pub use outcome::{Outcome, OutcomeStatus, Problem};
 pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};

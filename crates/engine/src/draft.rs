@@ -26,6 +26,8 @@ pub(crate) struct Drafted {
     pub(crate) digest: Box<str>,
     /// CRC-32 of the files that belong to all of them.
     pub(crate) checksums: BTreeMap<Box<str>, u32>,
+    /// How declared media types and bytes disagree, where they do.
+    pub(crate) warning: Option<String>,
 }
 
 /// One shard of them.
@@ -48,6 +50,32 @@ struct Open {
     tokens: u64,
 }
 
+/// Requests whose attachments are not of the media types that were declared, and are sent as what they are.
+#[derive(Default)]
+struct Disagreements {
+    count: u64,
+    first: Option<(u64, String)>,
+}
+
+impl Disagreements {
+    fn note(&mut self, place: u64, disagreement: Option<String>) {
+        if let Some(why) = disagreement {
+            self.count += 1;
+            self.first.get_or_insert((place, why));
+        }
+    }
+
+    fn warning(self, unit: &str) -> Option<String> {
+        let (place, why) = self.first?;
+        Some(match self.count {
+            1 => format!("{unit} {place}: {why}"),
+            count => format!(
+                "{count} {unit}s have attachments of other media types than declared; the first is {unit} {place}: {why}"
+            ),
+        })
+    }
+}
+
 struct Draft<'a> {
     codec: &'a dyn BatchCodec,
     nonce: &'a Nonce,
@@ -61,6 +89,7 @@ struct Draft<'a> {
     closed: Vec<DraftedShard>,
     requests: u32,
     bad: BadInput,
+    disagreements: Disagreements,
     seen: Seen,
     schemas: Schemas,
     row: Vec<u8>,
@@ -88,6 +117,7 @@ pub(crate) fn draft(
         closed: Vec::new(),
         requests: 0,
         bad: BadInput::default(),
+        disagreements: Disagreements::default(),
         row: Vec::new(),
         record: Echo::default(),
         seen: Seen::new(files.spool()),
@@ -122,7 +152,7 @@ impl Draft<'_> {
         };
         let id = entry.id.decode().into_owned();
         self.seen.add(&id, place).map_err(written)?;
-        match self.encode(&mut entry, &id) {
+        match self.encode(&mut entry, &id, place) {
             // What is bad already will not be sent: nothing more is written.
             Ok(_) if self.bad.count > 0 => Ok(()),
             Ok((class, wire_id)) => self.append(&entry, class, &wire_id),
@@ -137,8 +167,10 @@ impl Draft<'_> {
         &mut self,
         entry: &mut Entry<'_>,
         id: &str,
+        place: u64,
     ) -> Result<(BatchClass, WireId), RequestError> {
-        attach::load(&mut entry.request, entry.folder, self.codec)?;
+        let disagreement = attach::load(&mut entry.request, entry.folder, self.codec)?;
+        self.disagreements.note(place, disagreement);
         check_depth(&entry.request)?;
         if let Some(schema) = entry.schema {
             self.schemas.check(schema)?;
@@ -324,6 +356,7 @@ impl Draft<'_> {
                 ("sent".into(), self.sent.checksum()),
             ]
             .into(),
+            warning: self.disagreements.warning(unit),
         })
     }
 }

@@ -276,7 +276,7 @@ impl fmt::Display for BadInput {
 }
 
 /// What a check found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
     /// Requests.
     pub requests: u64,
@@ -284,6 +284,8 @@ pub struct Checked {
     pub bytes: u64,
     /// Batches that they need.
     pub batches: u64,
+    /// Attachments whose bytes are not of the declared media types, in one sentence.
+    pub warning: Option<String>,
 }
 
 /// Reads and encodes every request as a run would, and sends nothing. Needs no key and no network.
@@ -302,6 +304,7 @@ pub fn check(codec: &dyn BatchCodec, source: Box<dyn RequestSource>) -> Result<C
         requests: u64::from(drafted.requests),
         bytes: drafted.shards.iter().map(|shard| shard.bytes).sum(),
         batches: drafted.shards.len() as u64,
+        warning: drafted.warning,
     })
 }
 
@@ -324,8 +327,11 @@ pub(crate) struct Planner {
 }
 
 impl Planner {
-    /// Reads files and the whole source: not for an async thread.
-    pub(crate) fn plan(self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {
+    /// Reads files and the whole source: not for an async thread. With the plan comes a warning about it.
+    pub(crate) fn plan(
+        self,
+        source: Box<dyn RequestSource>,
+    ) -> Result<(Plan, Option<String>), PlanError> {
         let files = Files::new(self.spool, self.nonce.as_str(), false);
         let codec = self.provider.codec();
         let Drafted {
@@ -333,6 +339,7 @@ impl Planner {
             requests,
             digest,
             checksums,
+            warning,
         } = draft(codec, source, &self.nonce, self.ids, &files, self.limit)?;
         if requests == 0 {
             return Err(Error::invalid_input("there are no requests").into());
@@ -357,7 +364,7 @@ impl Planner {
             IdChoice::Callers => IdRule::Verbatim,
         };
         let (files, account) = (Arc::new(files), self.provider.account());
-        Ok(Plan {
+        let plan = Plan {
             shards,
             requests,
             digest,
@@ -378,7 +385,8 @@ impl Planner {
             order: None,
             checksums,
             claim: self.claim,
-        })
+        };
+        Ok((plan, warning))
     }
 }
 

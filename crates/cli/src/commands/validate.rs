@@ -21,6 +21,9 @@ pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
     let name = args.input.display().to_string();
     let checked = lmbatch_engine::check(&*codec, Box::new(source))
         .map_err(|error| Failure::plan(error, &name))?;
+    if let Some(warning) = &checked.warning {
+        terminal::warn(warning);
+    }
     terminal::say(&format!(
         "{name}: {} valid, {} to send",
         words::count(checked.requests, "request is", "requests are"),

@@ -1,8 +1,8 @@
 //! `GenerateContentRequest` (google-genai 3.4.0, 2026-11).
 
 use lmbatch_core::{
-    ContentView, GenerateView, Hyperparameters, Object, RequestError, Role, Text, ToolChoice,
-    write_list,
+    CallIds, ContentView, GenerateView, Hyperparameters, Object, RequestError, Role, Text,
+    ToolChoice, write_list,
 };
 
 use super::models::Thinking;
@@ -24,6 +24,9 @@ impl Writer<'_> {
         view: &GenerateView<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
+        let ids = CallIds::of(&view.messages, content::CALL_IDS);
+        let joined = ids.apply(view);
+        let view = joined.as_ref().unwrap_or(view);
         let at = out.len();
         let mut body = Object::new(out);
         self.system(view, &mut body)?;

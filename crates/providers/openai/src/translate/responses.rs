@@ -1,11 +1,13 @@
 //! Bodies of `/v1/responses` (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
 
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, ContentView, Effort, GenerateView, MessageView, Object,
-    RequestError, Role, SourceView, Text, ThinkingView, ToolChoice, write_list,
+    AttachmentKind, AttachmentView, CallIds, ContentView, Effort, GenerateView, MessageView,
+    Object, RequestError, Role, SourceView, Text, ThinkingView, ToolChoice, write_list,
 };
 
-use super::json::{check_thinking, data_url, file_name, image_url, is_data_url, is_strict};
+use super::json::{
+    CALL_IDS, check_media_type, check_thinking, data_url, file_name, image_url, is_strict,
+};
 
 pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
     let parameters = &*view.hyperparameters;
@@ -28,6 +30,9 @@ pub(super) fn write(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), Re
         }
     }
     check_thinking(view.thinking)?;
+    let ids = CallIds::of(&view.messages, CALL_IDS);
+    let joined = ids.apply(view);
+    let view = joined.as_ref().unwrap_or(view);
     // System messages at the start are the instructions; later ones keep their place.
     let leading = view
         .messages
@@ -207,6 +212,8 @@ fn message(
 }
 
 fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), RequestError> {
+    let attachment = &attachment.resolve(None)?;
+    check_media_type(attachment, false)?;
     match (attachment.kind, &attachment.source) {
         (AttachmentKind::Image, source) => {
             part.str("type", "input_image");
@@ -221,14 +228,10 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
             part.str("type", "input_file");
             match source {
                 SourceView::File(id) => part.text("file_id", *id),
-                SourceView::Url(url) if is_data_url(*url) => {
-                    part.text("filename", file_name(attachment));
-                    part.text("file_data", *url);
-                }
                 SourceView::Url(url) => part.text("file_url", *url),
                 _ => {
                     part.text("filename", file_name(attachment));
-                    data_url(attachment, "application/pdf", part.key("file_data"))?;
+                    data_url(attachment, part.key("file_data"))?;
                 }
             }
         }
@@ -283,7 +286,7 @@ fn item(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(), 
         ContentView::ToolResult(result) if role == Role::User => {
             item.str("type", "function_call_output");
             item.text("call_id", result.id);
-            item.text("output", result.output);
+            item.str("output", &result.output);
         }
         _ => {
             return Err(RequestError::unsupported(
