@@ -263,6 +263,9 @@ impl Told<'_> {
                 (Some(_), _) if head.len() < JUDGED => Ok(Chosen::AsDeclared),
                 (Some(_), _) => Err(self.otherwise(found)),
                 (None, Some(said)) if is_text_media_type(said) => Ok(Chosen::Known(said)),
+                (None, Some(said)) if said == "application/pdf" || is_office_media_type(said) => {
+                    Err(format!("is named as {said}, and its bytes are text"))
+                }
                 (None, _) => Ok(Chosen::Known("text/plain")),
             };
         }
@@ -388,7 +391,7 @@ mod tests {
                 Err("its bytes are text"),
             ),
             (Document, WORDS, "", "a.csv", Ok("text/csv")),
-            (Document, WORDS, "", "a.pdf", Ok("text/plain")),
+            (Document, WORDS, "", "a.pdf", Err("its bytes are text")),
             (Document, WORDS, "text/x-new", "", Ok("text/x-new")),
             (Audio, FLAC, "audio/mpeg", "", Ok("audio/flac")),
             (Audio, FLAC, "", "a.mp3", Ok("audio/flac")),

@@ -286,7 +286,13 @@ mod tests {
                 None,
                 Err("its bytes are text"),
             ),
-            (Document, WORDS, "", Some("a.pdf"), Ok("text/plain")),
+            (
+                Document,
+                WORDS,
+                "",
+                Some("a.pdf"),
+                Err("its bytes are text"),
+            ),
             (
                 Document,
                 NOISE,
