@@ -305,6 +305,9 @@ impl Told<'_> {
                     self.kind.as_str()
                 )
             }
+            None if self.kind == AttachmentKind::Document => {
+                format!("is neither a PDF nor UTF-8 text: its bytes are {found}")
+            }
             None => format!(
                 "is no {} that is recognised: its bytes are {found}; declare its media type",
                 self.kind.as_str()
