@@ -20,6 +20,11 @@ SEED = {"seed": [0, 7]}
 PENALTIES = {"presence_penalty": [0.1, -2], "frequency_penalty": [-0.2, 2]}
 
 
+def is_pdf(part):
+    """Whether a document is none of the texts."""
+    return "text/" not in str(part) and "table" not in str(part)
+
+
 def efforts(*names):
     return [{"effort": name} for name in names]
 
@@ -101,7 +106,8 @@ OPENAI = [
         "gpt-5-mini",
         "chat",
         these(IMAGES, "base64", "path", "url")
-        + these(DOCUMENTS, "base64", "path", "file")
+        # "Chat Completions accepts only PDF files as file content parts."
+        + [part for part in these(DOCUMENTS, "base64", "path", "file") if is_pdf(part)]
         + these(AUDIO, "base64", "path"),
         OPENAI_THOUGHTS,
         efforts(*EFFORTS),

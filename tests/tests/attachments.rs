@@ -199,6 +199,106 @@ fn an_attachment_that_is_not_what_it_says_is_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn an_attachment_of_another_media_type_than_declared_is_sent_as_what_it_is_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("p.png"), PNG).unwrap();
+    for (_, model) in MODELS {
+        for (part, told) in [
+            (json!({"type": "image", "path": "p.png"}), None),
+            (
+                json!({"type": "image", "path": "p.png", "mime_type": "image/png"}),
+                None,
+            ),
+            (
+                json!({"type": "image", "path": "p.png", "mime_type": "image/jpeg"}),
+                Some(
+                    "line 1: the attachment p.png is declared as image/jpeg, and its bytes are image/png",
+                ),
+            ),
+            (
+                json!({"type": "image", "url": "data:image/jpeg;base64,iVBORw0KGgo="}),
+                Some("line 1: the image is declared as image/jpeg"),
+            ),
+            (
+                json!({"type": "document", "data": "JVBERi0xLjQK", "mime_type": "text/plain"}),
+                Some("its bytes are application/pdf; it is sent as application/pdf"),
+            ),
+        ] {
+            input(folder.path(), &part);
+            let checked = validate(folder.path(), model, &[]);
+            assert_eq!(checked.status.code(), Some(0), "{part}: {}", said(&checked));
+            let words = said(&checked);
+            assert_eq!(words.contains("warning"), told.is_some(), "{part}: {words}");
+            assert!(words.contains(told.unwrap_or_default()), "{part}: {words}");
+        }
+    }
+}
+
+#[test]
+fn an_attachment_of_no_bytes_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.png", "a.txt", "a.pdf", "a.csv", "a"] {
+        File::create(folder.path().join(name)).unwrap();
+    }
+    for (_, model) in MODELS {
+        for part in [
+            json!({"type": "image", "path": "a.png"}),
+            json!({"type": "document", "path": "a.txt"}),
+            json!({"type": "document", "path": "a.pdf"}),
+            json!({"type": "document", "path": "a.csv", "mime_type": "text/csv"}),
+            json!({"type": "document", "path": "a"}),
+            json!({"type": "image", "data": "", "mime_type": "image/png"}),
+            json!({"type": "image", "url": "data:image/png;base64,"}),
+        ] {
+            input(folder.path(), &part);
+            let refused = validate(folder.path(), model, &[]);
+            assert_eq!(refused.status.code(), Some(2), "{part}: {}", said(&refused));
+            assert!(said(&refused).contains("0 bytes"), "{}", said(&refused));
+        }
+    }
+}
+
+#[test]
+fn a_byte_order_mark_before_a_file_that_the_caller_names_means_nothing() {
+    const MARK: &str = "\u{feff}";
+    let schema = r#"{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": false}"#;
+    for (provider, model) in MODELS {
+        let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+        let line = json!({"id": "a", "contents": ["x", {"type": "document", "path": "note.txt"}]});
+        for (name, text) in [
+            ("in.jsonl", format!("{line}\r\n")),
+            ("schema.json", schema.to_owned()),
+            ("system.txt", "be brief".to_owned()),
+            ("note.txt", "a note of a few words".to_owned()),
+        ] {
+            fs::write(folder.path().join(name), format!("{MARK}{text}")).unwrap();
+        }
+        let args = [
+            "run",
+            "in.jsonl",
+            "-m",
+            model,
+            "--schema",
+            "schema.json",
+            "--system",
+            "@system.txt",
+            "--poll-interval",
+            "20ms",
+        ];
+        let run = emulating.run_at(provider, folder.path(), &args);
+        assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+        for entry in fs::read_dir(folder.path().join(".lmbatch/spool")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.to_string_lossy().contains("body-") {
+                let sent = fs::read_to_string(path).unwrap();
+                assert!(!sent.contains(MARK) && !sent.contains("77u/"), "{sent}");
+                assert!(sent.contains("\"be brief\""), "{sent}");
+            }
+        }
+    }
+}
+
+#[test]
 fn standard_input_has_attachments_in_the_folder_that_is_named_and_a_run_keeps_it() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     fs::create_dir(folder.path().join("pictures")).unwrap();

@@ -16,6 +16,7 @@ mod sink;
 mod summary;
 mod target;
 mod terminal;
+mod text_file;
 mod words;
 mod written;
 

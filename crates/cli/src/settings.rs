@@ -1,7 +1,6 @@
 //! Options of the command line into options of requests.
 
 use std::path::Path;
-use std::{fs, io};
 
 use lmbatch_core::{GenerateOptions, Hyperparameters, ResponseSchema, ThinkingOptions};
 use lmbatch_engine::check_schema;
@@ -9,16 +8,7 @@ use serde_json::Value;
 
 use crate::args::SettingsArgs;
 use crate::exit::Failure;
-use crate::terminal;
-
-/// The text of a file, without the byte order mark that some editors put before it.
-fn text_of(path: &Path) -> io::Result<String> {
-    let mut text = fs::read_to_string(path)?;
-    if text.starts_with('\u{feff}') {
-        text.drain(..'\u{feff}'.len_utf8());
-    }
-    Ok(text)
-}
+use crate::{terminal, text_file};
 
 pub(crate) fn options(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
     let mut hyperparameters = Hyperparameters {
@@ -37,7 +27,7 @@ pub(crate) fn options(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
     }
     let system = match &args.system {
         Some(text) => Some(match text.strip_prefix('@') {
-            Some(path) => text_of(Path::new(path)).map_err(|error| {
+            Some(path) => text_file::read(Path::new(path)).map_err(|error| {
                 Failure::usage(format!("--system: {path} cannot be read: {error}"))
             })?,
             None => text.clone(),
@@ -47,7 +37,8 @@ pub(crate) fn options(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
     let schema = match &args.schema {
         Some(path) => {
             let bad = |why: String| Failure::usage(format!("--schema: {} {why}", path.display()));
-            let text = text_of(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+            let text =
+                text_file::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
             let value: Value = serde_json::from_str(&text)
                 .map_err(|error| bad(format!("is not JSON: {error}")))?;
             let schema = ResponseSchema::new(&value).with_mode(args.schema_mode);

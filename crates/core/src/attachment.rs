@@ -3,8 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::engine::{DecodePaddingMode, Engine as _};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -105,48 +106,69 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Bytes; what they are is read off their beginning.
+    /// Attaches bytes. Their beginning tells the media type; bytes that are neither of a known format nor
+    /// text have none until [`with_mime_type`](Self::with_mime_type) declares it.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        let mime_type = crate::media_type_of(&bytes).unwrap_or("application/octet-stream");
-        Self::new(AttachmentSource::Bytes(bytes), Some(mime_type))
+        let mime_type = crate::media_type_of(&bytes).or_else(|| {
+            let head = &bytes[..bytes.len().min(8 << 10)];
+            (!bytes.is_empty() && crate::is_text(head)).then_some("text/plain")
+        });
+        Self::new(AttachmentSource::Bytes(bytes), mime_type)
     }
 
-    /// A file of this machine; what it is is read off its name. Any path is taken: a program that attaches
-    /// what others name checks the path itself. The file is read when the request is encoded, and must be
-    /// a regular file of no more bytes than the provider takes in a request.
+    /// Attaches a file of this machine. Its name tells the kind, and its bytes tell the media type when the
+    /// request is encoded. Any path is taken: a program that attaches what others name checks the path
+    /// itself. The file must be a regular file of no more bytes than the provider takes in a request.
     pub fn from_path(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        let mime_type = mime_guess::from_path(&path).first_raw();
+        let guess = mime_guess::from_path(&path).first_raw();
         let filename = path
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
         Self {
             filename,
-            ..Self::new(AttachmentSource::Path(path), mime_type)
+            kind: guess.map_or(AttachmentKind::Document, AttachmentKind::of_mime_type),
+            ..Self::new(AttachmentSource::Path(path), None)
         }
     }
 
-    /// A URL that the provider may fetch, or a data URL.
+    /// Attaches what a URL names, which the provider may fetch; or the bytes of a data URL, or of base64 of a
+    /// format that is recognised.
+    ///
+    /// # Errors
+    /// [`AttachmentError`] for a data URL or base64 that cannot be read, and for what is neither.
     pub fn from_url(url: impl Into<String>) -> Result<Self, AttachmentError> {
         let url = url.into();
-        if url.starts_with("data:") {
+        if is_data_url(&url) {
             return Self::from_data_url(&url);
+        }
+        if !has_scheme(&url) {
+            let bytes = decode_base64(&url).ok_or(AttachmentError::Url)?;
+            crate::media_type_of(&bytes).ok_or(AttachmentError::Url)?;
+            return Ok(Self::from_bytes(bytes));
         }
         let mime_type = mime_guess::from_path(url_path(&url)).first_raw();
         Ok(Self::new(AttachmentSource::Url(url), mime_type))
     }
 
-    /// A `data:TYPE;base64,…` URL.
+    /// Attaches the bytes of a `data:TYPE;base64,…` URL. Without a type, the bytes tell it.
+    ///
+    /// # Errors
+    /// [`AttachmentError`] where it is no such URL.
     pub fn from_data_url(url: &str) -> Result<Self, AttachmentError> {
         let (mime_type, data) = split_data_url(url).ok_or(AttachmentError::DataUrl)?;
+        if mime_type.is_empty() {
+            let bytes = decode_base64(data).ok_or(AttachmentError::Base64)?;
+            return Ok(Self::from_bytes(bytes));
+        }
         Self::from_base64(data, mime_type)
     }
 
     /// Base64 of a known type. Another name of a type, such as `image/jpg`, becomes the usual one.
     pub fn from_base64(data: &str, mime_type: &str) -> Result<Self, AttachmentError> {
         let mime_type = crate::known_media_type(mime_type).unwrap_or(mime_type);
-        let bytes = STANDARD.decode(data).map_err(|_| AttachmentError::Base64)?;
+        let bytes = decode_base64(data).ok_or(AttachmentError::Base64)?;
         Ok(Self::new(
             AttachmentSource::Bytes(bytes.into()),
             Some(mime_type),
@@ -166,9 +188,15 @@ impl Attachment {
         self.kind = kind;
         self
     }
-    /// Says its media type.
+    /// Declares its media type, and with it its kind, except that a sound may lie in a container of films.
     pub fn with_mime_type(mut self, mime_type: impl Into<String>) -> Self {
-        self.mime_type = Some(mime_type.into());
+        let mime_type = mime_type.into();
+        let kind =
+            AttachmentKind::of_mime_type(crate::known_media_type(&mime_type).unwrap_or(&mime_type));
+        if (self.kind, kind) != (AttachmentKind::Audio, AttachmentKind::Video) {
+            self.kind = kind;
+        }
+        self.mime_type = Some(mime_type);
         self
     }
     /// Says its name.
@@ -197,12 +225,57 @@ fn url_path(url: &str) -> &str {
     rest.split_once('/').map_or("", |(_, path)| path)
 }
 
-/// The media type and the data of a `data:TYPE;base64,…` URL.
+/// Returns the media type and the data of a `data:TYPE;base64,…` URL, whatever its case; the type is empty
+/// where the URL names none.
 pub fn split_data_url(url: &str) -> Option<(&str, &str)> {
-    let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
-    let mime_type = head.strip_suffix(";base64")?.split(';').next()?;
-    (!mime_type.is_empty()).then_some((mime_type, data))
+    if !is_data_url(url) {
+        return None;
+    }
+    let (head, data) = url.trim_start().get(5..)?.split_once(',')?;
+    let (parameters, encoding) = head.rsplit_once(';')?;
+    if !encoding.trim().eq_ignore_ascii_case("base64") {
+        return None;
+    }
+    Some((parameters.split(';').next()?.trim(), data))
 }
+
+/// Reports whether a text is a data URL, well-formed or not.
+pub fn is_data_url(text: &str) -> bool {
+    let start = text.trim_start().as_bytes().get(..5);
+    start.is_some_and(|start| start.eq_ignore_ascii_case(b"data:"))
+}
+
+/// Reports whether a text begins as a URL does. Base64 never does: it has no colon.
+pub fn has_scheme(text: &str) -> bool {
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+    let mut letters = scheme.bytes();
+    letters
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic())
+        && letters.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// Decodes base64 of either alphabet, padded or not, with line breaks or percent escapes in it or not.
+pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    if let Ok(bytes) = STANDARD.decode(text) {
+        return Some(bytes);
+    }
+    let mut plain: String = text.split_ascii_whitespace().collect();
+    for (escape, letter) in [("%2B", "+"), ("%2F", "/"), ("%3D", "=")] {
+        if plain.contains('%') {
+            plain = plain.replace(escape, letter);
+            plain = plain.replace(&escape.to_ascii_lowercase(), letter);
+        }
+    }
+    let plain = plain.replace('-', "+").replace('_', "/");
+    LENIENT.decode(plain).ok()
+}
+
+/// Padding is optional.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Why something is no attachment.
 ///
@@ -218,6 +291,9 @@ pub enum AttachmentError {
     /// Not base64.
     #[error("the data is not valid base64")]
     Base64,
+    /// Neither a URL nor base64.
+    #[error("neither a URL, such as https://…, nor base64 of a known format")]
+    Url,
 }
 
 mod in_base64 {
@@ -260,7 +336,26 @@ mod tests {
                 Ok(AttachmentKind::Document),
             ),
             ("data:image/png,abc", Err(AttachmentError::DataUrl)),
-            ("data:;base64,abc=", Err(AttachmentError::DataUrl)),
+            (
+                "DATA:image/PNG;BASE64,iVBORw0KGgo=",
+                Ok(AttachmentKind::Image),
+            ),
+            (
+                "data:image/png;base64,iVBORw0K\nGgo",
+                Ok(AttachmentKind::Image),
+            ),
+            (
+                "data:image/png;base64,iVBORw0KGgo%3D",
+                Ok(AttachmentKind::Image),
+            ),
+            ("data:;base64,iVBORw0KGgo=", Ok(AttachmentKind::Image)),
+            ("data:;base64,//8=", Ok(AttachmentKind::Document)),
+            ("data:text/plain,hello", Err(AttachmentError::DataUrl)),
+            ("iVBORw0KGgo=", Ok(AttachmentKind::Image)),
+            ("JVBERi0xLjQK", Ok(AttachmentKind::Document)),
+            ("a.png", Err(AttachmentError::Url)),
+            ("AAAA", Err(AttachmentError::Url)),
+            ("", Err(AttachmentError::Url)),
             ("data:image/png;base64,%%%", Err(AttachmentError::Base64)),
         ] {
             assert_eq!(Attachment::from_url(url).map(|a| a.kind), expected, "{url}");
@@ -274,6 +369,16 @@ mod tests {
             (png.kind, png.mime_type.as_deref()),
             (AttachmentKind::Image, Some("image/png"))
         );
+        for (bytes, expected) in [
+            (&b"a,b\n1,2\n"[..], Some("text/plain")),
+            (b"\x00\x01", None),
+            (b"", None),
+        ] {
+            let attachment = Attachment::from_bytes(bytes);
+            assert_eq!(attachment.mime_type.as_deref(), expected);
+            let svg = attachment.with_mime_type("image/svg+xml");
+            assert_eq!(svg.kind, AttachmentKind::Image);
+        }
         let pdf = Attachment::from_path("folder/a.pdf");
         assert_eq!(
             (pdf.kind, pdf.filename.as_deref()),

@@ -7,6 +7,7 @@
 mod account;
 mod attachment;
 mod batch;
+mod call_ids;
 mod chars;
 mod clock;
 mod codec;
@@ -26,6 +27,7 @@ mod outcome;
 mod output;
 mod provider;
 mod request_error;
+mod resolve;
 mod schema;
 pub mod schemas;
 mod status;
@@ -38,13 +40,15 @@ mod write;
 
 pub use account::{Account, AccountMatch, same_account};
 pub use attachment::{
-    Attachment, AttachmentError, AttachmentKind, AttachmentSource, split_data_url,
+    Attachment, AttachmentError, AttachmentKind, AttachmentSource, has_scheme, is_data_url,
+    split_data_url,
 };
 pub use batch::{
     BatchClass, BatchHandle, ByteStream, Candidate, Capabilities, Certainty, Chunk, CreateProof,
     Found, Frame, IdRule, Limits, ListOptions, Page, PartRole, Proof, Remnant, ResultPart,
     ResultSet, RowStream, Shard, ShardBody, Staged, Upload, WireIdRule,
 };
+pub use call_ids::{CallIdRule, CallIds};
 pub use chars::is_unsafe;
 pub use clock::{Clock, Rng};
 pub use codec::{BatchCodec, Opened, RowContent, read_row, surround};
@@ -64,7 +68,10 @@ pub use ledger::{
     SpoolFile, SpoolWriter,
 };
 pub use legible::{RawRow, legible_id, mend_surrogates};
-pub use media::{known_media_type, media_type_of};
+pub use media::{
+    is_office_media_type, is_same_format, is_text, is_text_media_type, known_media_type,
+    media_type_of,
+};
 pub use member::Member;
 pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};
 pub use outcome::{Outcome, OutcomeStatus, Problem};

@@ -1,76 +1,122 @@
 //! Media types by their registered names, and what the first bytes of a file say.
 
+/// How the bytes of a media type are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// Characters.
+    Text,
+    /// A document of an office in an archive or an older container.
+    Office,
+    /// Anything else.
+    Binary,
+}
+
 /// Media types that providers document, or that the beginning of a file tells, each by one name.
-const TYPES: &[&str] = &[
-    "image/png",
-    "image/jpeg",
-    "image/gif",
-    "image/webp",
-    "image/heic",
-    "image/heif",
-    "image/avif",
-    "image/bmp",
-    "image/tiff",
-    "image/svg+xml",
-    "application/pdf",
-    "application/json",
-    "application/jsonl",
-    "application/xml",
-    "application/yaml",
-    "application/rtf",
-    "application/javascript",
-    "application/x-javascript",
-    "application/x-typescript",
-    "application/x-python-code",
-    "text/plain",
-    "text/csv",
-    "text/tab-separated-values",
-    "text/markdown",
-    "text/html",
-    "text/css",
-    "text/xml",
-    "text/rtf",
-    "text/calendar",
-    "text/javascript",
-    "text/x-typescript",
-    "text/x-python",
-    "application/msword",
-    "application/vnd.ms-excel",
-    "application/vnd.ms-powerpoint",
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    "application/vnd.oasis.opendocument.text",
-    "application/vnd.oasis.opendocument.spreadsheet",
-    "application/vnd.oasis.opendocument.presentation",
-    "application/epub+zip",
-    "audio/wav",
-    "audio/mpeg",
-    "audio/mp3",
-    "audio/mp4",
-    "audio/m4a",
-    "audio/aac",
-    "audio/ogg",
-    "audio/opus",
-    "audio/flac",
-    "audio/aiff",
-    "audio/webm",
-    "audio/amr",
-    "audio/pcm",
-    "video/mp4",
-    "video/x-m4v",
-    "video/mpeg",
-    "video/mpg",
-    "video/mov",
-    "video/quicktime",
-    "video/avi",
-    "video/x-msvideo",
-    "video/x-flv",
-    "video/webm",
-    "video/wmv",
-    "video/x-ms-wmv",
-    "video/3gpp",
-    "video/x-matroska",
+const TYPES: &[(&str, Layout)] = &[
+    ("image/png", Layout::Binary),
+    ("image/jpeg", Layout::Binary),
+    ("image/gif", Layout::Binary),
+    ("image/webp", Layout::Binary),
+    ("image/heic", Layout::Binary),
+    ("image/heif", Layout::Binary),
+    ("image/avif", Layout::Binary),
+    ("image/bmp", Layout::Binary),
+    ("image/tiff", Layout::Binary),
+    ("image/svg+xml", Layout::Text),
+    ("application/pdf", Layout::Binary),
+    ("application/json", Layout::Text),
+    ("application/jsonl", Layout::Text),
+    ("application/xml", Layout::Text),
+    ("application/yaml", Layout::Text),
+    ("application/rtf", Layout::Text),
+    ("application/javascript", Layout::Text),
+    ("application/x-javascript", Layout::Text),
+    ("application/x-typescript", Layout::Text),
+    ("application/x-python-code", Layout::Text),
+    ("text/plain", Layout::Text),
+    ("text/csv", Layout::Text),
+    ("text/tab-separated-values", Layout::Text),
+    ("text/markdown", Layout::Text),
+    ("text/html", Layout::Text),
+    ("text/css", Layout::Text),
+    ("text/xml", Layout::Text),
+    ("text/rtf", Layout::Text),
+    ("text/calendar", Layout::Text),
+    ("text/javascript", Layout::Text),
+    ("text/x-typescript", Layout::Text),
+    ("text/x-python", Layout::Text),
+    ("application/msword", Layout::Office),
+    ("application/vnd.ms-excel", Layout::Office),
+    ("application/vnd.ms-powerpoint", Layout::Office),
+    (
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        Layout::Office,
+    ),
+    (
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        Layout::Office,
+    ),
+    (
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        Layout::Office,
+    ),
+    ("application/vnd.oasis.opendocument.text", Layout::Office),
+    (
+        "application/vnd.oasis.opendocument.spreadsheet",
+        Layout::Office,
+    ),
+    (
+        "application/vnd.oasis.opendocument.presentation",
+        Layout::Office,
+    ),
+    ("application/epub+zip", Layout::Office),
+    ("audio/wav", Layout::Binary),
+    ("audio/mpeg", Layout::Binary),
+    ("audio/mp3", Layout::Binary),
+    ("audio/mp4", Layout::Binary),
+    ("audio/m4a", Layout::Binary),
+    ("audio/aac", Layout::Binary),
+    ("audio/ogg", Layout::Binary),
+    ("audio/opus", Layout::Binary),
+    ("audio/flac", Layout::Binary),
+    ("audio/aiff", Layout::Binary),
+    ("audio/webm", Layout::Binary),
+    ("audio/amr", Layout::Binary),
+    ("audio/pcm", Layout::Binary),
+    ("video/mp4", Layout::Binary),
+    ("video/x-m4v", Layout::Binary),
+    ("video/mpeg", Layout::Binary),
+    ("video/mpg", Layout::Binary),
+    ("video/mov", Layout::Binary),
+    ("video/quicktime", Layout::Binary),
+    ("video/avi", Layout::Binary),
+    ("video/x-msvideo", Layout::Binary),
+    ("video/x-flv", Layout::Binary),
+    ("video/webm", Layout::Binary),
+    ("video/wmv", Layout::Binary),
+    ("video/x-ms-wmv", Layout::Binary),
+    ("video/3gpp", Layout::Binary),
+    ("video/x-matroska", Layout::Binary),
+];
+
+/// Names that stand for one format, or for formats that only their writers tell apart.
+const SAME: [&[&str]; 12] = [
+    &["image/heic", "image/heif"],
+    &["audio/mpeg", "audio/mp3"],
+    &["audio/m4a", "audio/mp4", "audio/aac"],
+    &["audio/ogg", "audio/opus"],
+    &["video/quicktime", "video/mov"],
+    &["video/x-msvideo", "video/avi"],
+    &["video/mpeg", "video/mpg"],
+    &["video/mp4", "video/x-m4v", "video/3gpp"],
+    &["video/x-ms-wmv", "video/wmv"],
+    &["application/rtf", "text/rtf"],
+    &["application/xml", "text/xml"],
+    &[
+        "application/javascript",
+        "application/x-javascript",
+        "text/javascript",
+    ],
 ];
 
 /// Other names that tools write for some of them.
@@ -81,8 +127,25 @@ const ALIASES: &[(&str, &str)] = &[
     ("image/x-webp", "image/webp"),
     ("image/x-bmp", "image/bmp"),
     ("image/x-ms-bmp", "image/bmp"),
+    ("image/jpe", "image/jpeg"),
+    ("image/jfif", "image/jpeg"),
+    ("image/x-jpeg", "image/jpeg"),
+    ("image/x-jpg", "image/jpeg"),
+    ("image/apng", "image/png"),
+    ("image/x-gif", "image/gif"),
+    ("image/heic-sequence", "image/heic"),
+    ("image/heif-sequence", "image/heif"),
+    ("image/svg", "image/svg+xml"),
     ("image/tif", "image/tiff"),
+    ("image/x-tiff", "image/tiff"),
     ("application/x-pdf", "application/pdf"),
+    ("application/acrobat", "application/pdf"),
+    ("text/pdf", "application/pdf"),
+    ("application/x-rtf", "application/rtf"),
+    ("application/x-csv", "text/csv"),
+    ("text/x-csv", "text/csv"),
+    ("text/tsv", "text/tab-separated-values"),
+    ("application/xhtml+xml", "text/html"),
     ("application/csv", "text/csv"),
     ("application/ndjson", "application/jsonl"),
     ("application/x-ndjson", "application/jsonl"),
@@ -104,7 +167,16 @@ const ALIASES: &[(&str, &str)] = &[
     ("audio/mpeg3", "audio/mpeg"),
     ("audio/x-mpeg", "audio/mpeg"),
     ("application/ogg", "audio/ogg"),
+    ("audio/mpga", "audio/mpeg"),
+    ("audio/x-ogg", "audio/ogg"),
+    ("audio/x-opus", "audio/opus"),
+    ("audio/x-aiff-c", "audio/aiff"),
+    ("audio/mp4a-latm", "audio/m4a"),
     ("video/x-mpeg", "video/mpeg"),
+    ("video/x-quicktime", "video/quicktime"),
+    ("video/msvideo", "video/x-msvideo"),
+    ("video/flv", "video/x-flv"),
+    ("video/x-mp4", "video/mp4"),
 ];
 
 /// Returns the usual name of a media type, whatever its case and parameters, such as `image/jpeg` for
@@ -118,13 +190,50 @@ const ALIASES: &[(&str, &str)] = &[
 /// ```
 pub fn known_media_type(written: &str) -> Option<&'static str> {
     let essence = written.split(';').next().unwrap_or_default().trim();
-    let same = |name: &&&str| name.eq_ignore_ascii_case(essence);
     let alias = || {
         let mut aliases = ALIASES.iter();
         aliases.find(|(alias, _)| alias.eq_ignore_ascii_case(essence))
     };
-    let known = TYPES.iter().find(same).copied();
-    known.or_else(|| alias().map(|(_, name)| *name))
+    let known = TYPES
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(essence));
+    known
+        .map(|(name, _)| *name)
+        .or_else(|| alias().map(|(_, name)| *name))
+}
+
+fn layout(media_type: &str) -> Option<Layout> {
+    let known = known_media_type(media_type)?;
+    let row = TYPES.iter().find(|(name, _)| *name == known)?;
+    Some(row.1)
+}
+
+/// Reports whether the bytes of a media type are text. Any `text/…` is, known or not.
+///
+/// ```
+/// use lmbatch_core::is_text_media_type;
+/// assert!(is_text_media_type("application/json") && is_text_media_type("text/x-new"));
+/// assert!(!is_text_media_type("application/pdf"));
+/// ```
+pub fn is_text_media_type(media_type: &str) -> bool {
+    match layout(media_type) {
+        Some(layout) => layout == Layout::Text,
+        None => {
+            let start = media_type.trim_start().as_bytes().get(..5);
+            start.is_some_and(|start| start.eq_ignore_ascii_case(b"text/"))
+        }
+    }
+}
+
+/// Reports whether a media type is that of an office document, which is an archive or an older container.
+pub fn is_office_media_type(media_type: &str) -> bool {
+    layout(media_type) == Some(Layout::Office)
+}
+
+/// Reports whether two usual names mean one format, such as `image/heic` and `image/heif`.
+pub fn is_same_format(one: &str, other: &str) -> bool {
+    let both = |names: &&[&str]| names.contains(&one) && names.contains(&other);
+    one == other || SAME.iter().any(both)
 }
 
 /// Returns the media type that the beginning of a file tells; `None` for text and for what is not
@@ -152,8 +261,8 @@ pub fn media_type_of(bytes: &[u8]) -> Option<&'static str> {
     Some(known_media_type(found).unwrap_or(found))
 }
 
-/// Whether bytes are UTF-8 text, or the beginning of such: no format of images, sounds or films is.
-pub(crate) fn is_text(bytes: &[u8]) -> bool {
+/// Reports whether bytes are UTF-8 text, or the beginning of such: no format of images, sounds or films is.
+pub fn is_text(bytes: &[u8]) -> bool {
     let valid = match std::str::from_utf8(bytes) {
         Ok(_) => true,
         // A character that was cut off at the end.
@@ -180,7 +289,34 @@ mod tests {
             assert_eq!(known_media_type(written), expected, "{written}");
         }
         for (alias, name) in ALIASES {
-            assert!(TYPES.contains(name) && !TYPES.contains(alias), "{alias}");
+            let is_type = |wanted: &str| TYPES.iter().any(|(name, _)| *name == wanted);
+            assert!(is_type(name) && !is_type(alias), "{alias}");
+        }
+    }
+
+    #[test]
+    fn one_table_says_which_media_types_are_text_and_which_are_office_documents() {
+        for (media_type, is_text, is_office) in [
+            ("text/csv", true, false),
+            ("TEXT/X-NEW; charset=utf-8", true, false),
+            ("application/x-yaml", true, false),
+            ("image/svg+xml", true, false),
+            ("application/msword", false, true),
+            ("application/epub+zip", false, true),
+            ("application/vnd.unheard-of", false, false),
+            ("application/pdf", false, false),
+            ("image/png", false, false),
+            ("tex", false, false),
+            ("", false, false),
+        ] {
+            let found = (
+                is_text_media_type(media_type),
+                is_office_media_type(media_type),
+            );
+            assert_eq!(found, (is_text, is_office), "{media_type}");
+        }
+        for name in SAME.iter().copied().flatten() {
+            assert_eq!(known_media_type(name), Some(*name), "{name}");
         }
     }
 

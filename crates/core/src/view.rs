@@ -239,16 +239,22 @@ impl<'a> ToolCallView<'a> {
 }
 
 /// What came of a call.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub struct ToolResultView<'a> {
     /// The call's id.
     pub id: Text<'a>,
     /// The tool, where known: some providers want it.
     pub name: Option<Text<'a>>,
-    /// What it gave.
-    pub output: Text<'a>,
+    /// Output of the tool.
+    pub output: Cow<'a, str>,
     /// Whether it failed.
     pub is_error: bool,
+}
+
+impl std::fmt::Debug for ToolResultView<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ToolResult({} B)", self.output.len())
+    }
 }
 
 /// What the model thought, with what its provider needs to take it back.
@@ -343,7 +349,18 @@ pub enum SourceView<'a> {
     File(Text<'a>),
 }
 
-impl SourceView<'_> {
+impl<'a> SourceView<'a> {
+    /// Takes base64 that a caller wrote, in either alphabet, padded or not, with line breaks or without;
+    /// `None` for what is not base64. Only the usual form is passed on as it is.
+    pub fn from_base64(text: Text<'a>) -> Option<Self> {
+        let view = Self::Base64(text);
+        if view.decode_base64().is_some() {
+            return Some(view);
+        }
+        let bytes = crate::attachment::decode_base64(&text.decode())?;
+        Some(Self::Bytes(Cow::Owned(bytes)))
+    }
+
     /// Appends the bytes in base64, without quotes; `false` if they are not here.
     pub fn write_base64(&self, out: &mut Vec<u8>) -> bool {
         use base64::Engine as _;

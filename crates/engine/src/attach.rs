@@ -18,7 +18,7 @@ const LARGEST: u64 = 512 << 20;
 
 /// Replaces every path in the request by the bytes of its file. With a `folder` the request comes from
 /// outside of the program: only files in that folder are read, and every attachment is checked against its
-/// kind.
+/// kind. Returns how the bytes of an attachment and its declared media type disagree, for the first that does.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a file may not or cannot be
@@ -27,10 +27,10 @@ pub(crate) fn load(
     request: &mut RequestView<'_>,
     folder: Option<&Path>,
     codec: &dyn BatchCodec,
-) -> Result<(), RequestError> {
+) -> Result<Option<String>, RequestError> {
     let reads_files = match request {
         RequestView::Generate(generate) => reads_files(generate),
-        _ => return Ok(()),
+        _ => return Ok(None),
     };
     // The sum of all files counts: a request holds them together.
     let mut left = 0;
@@ -39,16 +39,18 @@ pub(crate) fn load(
         left = codec.limits(&class).max_request_bytes.min(LARGEST);
     }
     let RequestView::Generate(generate) = request else {
-        return Ok(());
+        return Ok(None);
     };
+    let mut disagreement = None;
     for message in &mut generate.messages {
         for content in &mut message.contents {
             if let ContentView::Attachment(attachment) = content {
-                load_one(attachment, folder, &mut left)?;
+                let found = load_one(attachment, folder, &mut left)?;
+                disagreement = disagreement.or(found);
             }
         }
     }
-    Ok(())
+    Ok(disagreement)
 }
 
 fn reads_files(generate: &GenerateView<'_>) -> bool {
@@ -68,7 +70,7 @@ fn load_one(
     attachment: &mut AttachmentView<'_>,
     folder: Option<&Path>,
     left: &mut u64,
-) -> Result<(), RequestError> {
+) -> Result<Option<String>, RequestError> {
     let SourceView::Path(path) = &attachment.source else {
         return content::check(attachment, None, folder.is_some());
     };

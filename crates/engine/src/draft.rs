@@ -28,6 +28,8 @@ pub(crate) struct Drafted {
     pub(crate) checksums: BTreeMap<Box<str>, u32>,
     /// What is changed of their schemas, one sentence each.
     pub(crate) schema_notes: Vec<String>,
+    /// How declared media types and bytes disagree, where they do.
+    pub(crate) warning: Option<String>,
 }
 
 /// One shard of them.
@@ -50,6 +52,32 @@ struct Open {
     tokens: u64,
 }
 
+/// Requests whose attachments are not of the media types that were declared, and are sent as what they are.
+#[derive(Default)]
+struct Disagreements {
+    count: u64,
+    first: Option<(u64, String)>,
+}
+
+impl Disagreements {
+    fn note(&mut self, place: u64, disagreement: Option<String>) {
+        if let Some(why) = disagreement {
+            self.count += 1;
+            self.first.get_or_insert((place, why));
+        }
+    }
+
+    fn warning(self, unit: &str) -> Option<String> {
+        let (place, why) = self.first?;
+        Some(match self.count {
+            1 => format!("{unit} {place}: {why}"),
+            count => format!(
+                "{count} {unit}s have attachments of other media types than declared; the first is {unit} {place}: {why}"
+            ),
+        })
+    }
+}
+
 struct Draft<'a> {
     codec: &'a dyn BatchCodec,
     nonce: &'a Nonce,
@@ -63,6 +91,7 @@ struct Draft<'a> {
     closed: Vec<DraftedShard>,
     requests: u32,
     bad: BadInput,
+    disagreements: Disagreements,
     seen: Seen,
     schemas: Schemas,
     row: Vec<u8>,
@@ -90,6 +119,7 @@ pub(crate) fn draft(
         closed: Vec::new(),
         requests: 0,
         bad: BadInput::default(),
+        disagreements: Disagreements::default(),
         row: Vec::new(),
         record: Echo::default(),
         seen: Seen::new(files.spool()),
@@ -124,7 +154,7 @@ impl Draft<'_> {
         };
         let id = entry.id.decode().into_owned();
         self.seen.add(&id, place).map_err(written)?;
-        match self.encode(&mut entry, &id) {
+        match self.encode(&mut entry, &id, place) {
             // What is bad already will not be sent: nothing more is written.
             Ok(_) if self.bad.count > 0 => Ok(()),
             Ok((class, wire_id)) => self.append(&entry, class, &wire_id),
@@ -139,8 +169,10 @@ impl Draft<'_> {
         &mut self,
         entry: &mut Entry<'_>,
         id: &str,
+        place: u64,
     ) -> Result<(BatchClass, WireId), RequestError> {
-        attach::load(&mut entry.request, entry.folder, self.codec)?;
+        let disagreement = attach::load(&mut entry.request, entry.folder, self.codec)?;
+        self.disagreements.note(place, disagreement);
         check_depth(&entry.request)?;
         if let Some(schema) = entry.schema {
             self.schemas.check(schema)?;
@@ -332,6 +364,7 @@ impl Draft<'_> {
             ]
             .into(),
             schema_notes: self.schemas.into_notes(),
+            warning: self.disagreements.warning(unit),
         })
     }
 }

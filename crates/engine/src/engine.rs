@@ -234,7 +234,10 @@ impl Engine {
             ids,
             limit: self.batch_limit,
         };
-        let plan = blocking(move || planner.plan(source)).await??;
+        let (plan, warning) = blocking(move || planner.plan(source)).await??;
+        if let Some(message) = &warning {
+            self.tell(&Event::Warning { message });
+        }
         self.tell(&Event::Planned {
             requests: plan.requests(),
             bytes: plan.bytes(),

@@ -105,7 +105,7 @@ fn content(content: &MessageContent) -> ContentView<'_> {
         MessageContent::ToolResult(result) => ContentView::ToolResult(ToolResultView {
             id: Text::Plain(&result.id),
             name: result.name.as_deref().map(Text::Plain),
-            output: Text::Plain(&result.output),
+            output: Cow::Borrowed(&result.output),
             is_error: result.is_error,
         }),
         MessageContent::Thinking(thinking) => ContentView::Thinking(ThinkingView {

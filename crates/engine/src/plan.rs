@@ -294,6 +294,8 @@ pub struct Checked {
     pub batches: u64,
     /// Changes that sending makes to the schemas for answers, one sentence each.
     pub schema_notes: Vec<String>,
+    /// Attachments whose bytes are not of the declared media types, in one sentence.
+    pub warning: Option<String>,
 }
 
 /// Reads and encodes every request as a run would, and sends nothing. Needs no key and no network.
@@ -313,6 +315,7 @@ pub fn check(codec: &dyn BatchCodec, source: Box<dyn RequestSource>) -> Result<C
         bytes: drafted.shards.iter().map(|shard| shard.bytes).sum(),
         batches: drafted.shards.len() as u64,
         schema_notes: drafted.schema_notes,
+        warning: drafted.warning,
     })
 }
 
@@ -335,8 +338,11 @@ pub(crate) struct Planner {
 }
 
 impl Planner {
-    /// Reads files and the whole source: not for an async thread.
-    pub(crate) fn plan(self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {
+    /// Reads files and the whole source: not for an async thread. With the plan comes a warning about it.
+    pub(crate) fn plan(
+        self,
+        source: Box<dyn RequestSource>,
+    ) -> Result<(Plan, Option<String>), PlanError> {
         let files = Files::new(self.spool, self.nonce.as_str(), false);
         let codec = self.provider.codec();
         let Drafted {
@@ -345,6 +351,7 @@ impl Planner {
             digest,
             checksums,
             schema_notes,
+            warning,
         } = draft(codec, source, &self.nonce, self.ids, &files, self.limit)?;
         if requests == 0 {
             return Err(Error::invalid_input("there are no requests").into());
@@ -369,7 +376,7 @@ impl Planner {
             IdChoice::Callers => IdRule::Verbatim,
         };
         let (files, account) = (Arc::new(files), self.provider.account());
-        Ok(Plan {
+        let plan = Plan {
             shards,
             requests,
             digest,
@@ -391,7 +398,8 @@ impl Planner {
             checksums,
             claim: self.claim,
             schema_notes,
-        })
+        };
+        Ok((plan, warning))
     }
 }
 

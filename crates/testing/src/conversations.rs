@@ -322,7 +322,7 @@ fn result(
     ContentView::ToolResult(ToolResultView {
         id: Text::Plain(id),
         name: name.map(Text::Plain),
-        output: Text::Plain(output),
+        output: Cow::Borrowed(output),
         is_error,
     })
 }

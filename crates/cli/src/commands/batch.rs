@@ -16,7 +16,7 @@ use crate::providers::Provider;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::terminal::Table;
-use crate::{model, plain, target, terminal, words};
+use crate::{model, plain, target, terminal, text_file, words};
 
 fn engine(args: &BatchArgs) -> Result<(&'static Provider, Engine, BatchId), Failure> {
     let Some(name) = &args.provider else {
@@ -171,8 +171,8 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
         Some(path) => {
             let bad = |why: String| Failure::usage(format!("--handle: {} {why}", path.display()));
             let text =
-                std::fs::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
-            let handle: BatchHandle = serde_json::from_slice(&text)
+                text_file::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
+            let handle: BatchHandle = serde_json::from_str(&text)
                 .map_err(|error| bad(format!("is not a handle: {error}")))?;
             if handle.batch != batch {
                 return Err(bad(format!("is of batch {}", handle.batch)));

@@ -111,7 +111,7 @@ async fn unusable(
 ) -> Result<HashSet<u32>, Failure> {
     let ids: Option<HashSet<String>> = match &args.ids {
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
+            let text = crate::text_file::read(path).map_err(|error| {
                 Failure::usage(format!("--ids: {} cannot be read: {error}", path.display()))
             })?;
             let lines = text.lines().filter(|line| !line.is_empty());

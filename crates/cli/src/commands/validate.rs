@@ -34,5 +34,8 @@ pub(super) fn checked(path: &Path, settings: &SettingsArgs) -> Result<Checked, F
     if !checked.schema_notes.is_empty() {
         terminal::say(&schema_note(&checked.schema_notes));
     }
+    if let Some(warning) = &checked.warning {
+        terminal::warn(warning);
+    }
     Ok(checked)
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use lmbatch_core::{
     Arguments, Attachment, AttachmentKind, AttachmentSource, AttachmentView, ContentView, Json,
-    RequestError, SourceView, Text, ThinkingView, ToolCallView, ToolResultView, known_media_type,
+    RequestError, SourceView, Text, ThinkingView, ToolCallView, ToolResultView, has_scheme,
+    is_data_url, is_text_media_type, known_media_type, media_type_of,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -38,7 +39,7 @@ struct Part<'a> {
     #[serde(borrow)]
     arguments: Option<Json<'a>>,
     #[serde(borrow)]
-    output: Option<Text<'a>>,
+    output: Option<Json<'a>>,
     is_error: Option<bool>,
     #[serde(borrow)]
     signature: Option<Text<'a>>,
@@ -81,21 +82,20 @@ fn part<'a>(raw: &'a RawValue, at: &str) -> Result<ContentView<'a>, RequestError
     let kind = match &*part.r#type {
         "text" => return Ok(ContentView::Text(need(part.text, "text")?)),
         "tool_call" => {
-            let arguments = part
-                .arguments
-                .ok_or_else(|| bad(at, "a tool_call has arguments"))?;
-            let (id, name) = (need(part.id, "id")?, need(part.name, "name")?);
             return Ok(ContentView::ToolCall(ToolCallView {
-                id: id.decode(),
-                name,
-                arguments: Arguments::Value(arguments),
+                id: need(part.id, "id")?.decode(),
+                name: need(part.name, "name")?,
+                arguments: arguments(part.arguments),
             }));
         }
         "tool_result" => {
+            let json = part
+                .output
+                .ok_or_else(|| bad(at, "a tool_result has output"))?;
             return Ok(ContentView::ToolResult(ToolResultView {
                 id: need(part.id, "id")?,
                 name: part.name,
-                output: need(part.output, "output")?,
+                output: output(json, &format!("{at}.output"), &["text"])?,
                 is_error: part.is_error.unwrap_or(false),
             }));
         }
@@ -138,13 +138,8 @@ fn attachment<'a>(
             source
         }
         (None, None, Some(data), None) => {
-            if mime_type.is_none() {
-                return Err(bad(at, "data wants a mime_type"));
-            }
-            let source = SourceView::Base64(data);
-            if source.decode_base64().is_none() {
-                return Err(bad(at, "the data is not valid base64"));
-            }
+            let (source, found) = from_data(data).map_err(|why| bad(at, why))?;
+            mime_type = mime_type.or(found);
             source
         }
         (None, None, None, Some(id)) => SourceView::File(id),
@@ -171,21 +166,101 @@ fn attachment<'a>(
     }))
 }
 
-/// A URL, or the bytes and the type that a data URL holds.
+/// The arguments of a call: a JSON value, or a string that should hold one; `{}` where there are none.
+pub(super) fn arguments(json: Option<Json<'_>>) -> Arguments<'_> {
+    let Some(json) = json.filter(|json| json.as_str() != "null") else {
+        return Arguments::Quoted(Text::Plain("{}"));
+    };
+    match json.parse::<Text<'_>>() {
+        Ok(text) if text.decode().trim().is_empty() => Arguments::Quoted(Text::Plain("{}")),
+        Ok(text) => Arguments::Quoted(text),
+        Err(_) => Arguments::Value(json),
+    }
+}
+
+/// What a tool gave: a string, or a list of strings and of parts of the named types, joined by line breaks.
+pub(super) fn output<'a>(
+    json: Json<'a>,
+    at: &str,
+    types: &[&str],
+) -> Result<Cow<'a, str>, RequestError> {
+    #[derive(Deserialize)]
+    struct TextPart<'p> {
+        #[serde(borrow)]
+        r#type: Option<Cow<'p, str>>,
+        #[serde(borrow)]
+        text: Option<Text<'p>>,
+    }
+    if let Ok(text) = json.parse::<Text<'a>>() {
+        return Ok(text.decode());
+    }
+    let parts: Vec<Json<'a>> = json
+        .parse()
+        .map_err(|_| bad(at, "neither a string nor a list of parts"))?;
+    let mut texts = Vec::with_capacity(parts.len());
+    for (place, part) in parts.into_iter().enumerate() {
+        if let Ok(text) = part.parse::<Text<'a>>() {
+            texts.push(text.decode());
+            continue;
+        }
+        let at = format!("{at}[{place}]");
+        let part: TextPart<'a> = part.parse().map_err(|error| bad(&at, error))?;
+        match (part.r#type.as_deref(), part.text) {
+            (Some(kind), Some(text)) if types.contains(&kind) => texts.push(text.decode()),
+            (kind, _) => {
+                let kind = kind.unwrap_or("a part without a type");
+                return Err(RequestError::unsupported(format!(
+                    "{at}: {kind} cannot be translated; only text can"
+                )));
+            }
+        }
+    }
+    match <[Cow<'a, str>; 1]>::try_from(texts) {
+        Ok([one]) => Ok(one),
+        Err(several) => Ok(Cow::Owned(several.join("\n"))),
+    }
+}
+
+/// A URL, or the bytes that a data URL or bare base64 of a known format holds.
 pub(super) fn from_url(url: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>>), String> {
     let decoded = url.decode();
-    if !decoded.starts_with("data:") {
-        return Ok((SourceView::Url(url), None));
+    if has_scheme(&decoded) {
+        return from_data(url);
     }
+    let source = SourceView::from_base64(url).filter(|source| {
+        let head = source.head().unwrap_or_default();
+        media_type_of(&head).is_some()
+    });
+    let source = source.ok_or("neither a URL nor base64 of a known format")?;
+    Ok((source, None))
+}
+
+/// The bytes of base64 or of a data URL, with its type; or a URL, where that is what stands there.
+pub(super) fn from_data(data: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>>), String> {
+    let decoded = data.decode();
+    if !is_data_url(&decoded) {
+        if has_scheme(&decoded) {
+            return Ok((SourceView::Url(data), None));
+        }
+        let source = SourceView::from_base64(data).ok_or("the data is not valid base64")?;
+        return Ok((source, None));
+    }
+    let (written, _) = lmbatch_core::split_data_url(&decoded).unwrap_or_default();
     let owned = Attachment::from_data_url(&decoded).map_err(|error| error.to_string())?;
     let AttachmentSource::Bytes(bytes) = owned.source else {
         return Err("not a data URL".to_owned());
     };
-    let mime_type = match owned.mime_type.as_deref() {
-        None | Some("application/octet-stream" | "binary/octet-stream") => None,
-        Some(written) => Some(known_media_type(written).ok_or_else(|| {
-            format!("the data URL is of {written:?}, which is no media type that a provider takes")
-        })?),
+    let mime_type = match written.to_ascii_lowercase().as_str() {
+        "" | "application/octet-stream" | "binary/octet-stream" => None,
+        written => Some(match known_media_type(written) {
+            Some(known) => known,
+            None if is_text_media_type(written) => "text/plain",
+            None => {
+                return Err(format!(
+                    "the data URL is of {written:?}, which is no media type that a provider takes"
+                ));
+            }
+        }),
     };
     let source = SourceView::Bytes(Cow::Owned(bytes.to_vec()));
     Ok((source, mime_type.map(Text::Plain)))

@@ -3,8 +3,11 @@
 mod content;
 pub(crate) mod format;
 mod line;
+mod members;
 mod openai;
 mod openai_parts;
+#[cfg(test)]
+mod reports;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -122,7 +125,7 @@ impl RequestSource for JsonlSource {
             self.line += 1;
             let mut bytes = self.buffer.as_slice();
             if self.line == 1 {
-                bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+                bytes = crate::text_file::without_mark(bytes);
             }
             let bytes = bytes.trim_ascii();
             if bytes.is_empty() {

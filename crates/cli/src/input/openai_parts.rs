@@ -3,115 +3,13 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    Arguments, AttachmentKind, AttachmentView, ContentView, Json, MessageView, RequestError, Role,
-    SourceView, Text, ToolCallView, ToolResultView,
+    AttachmentKind, AttachmentView, ContentView, Json, MessageView, RequestError, Role, SourceView,
+    Text, ThinkingView, ToolCallView, ToolResultView, known_media_type,
 };
-use serde::Deserialize;
 
 use super::bad;
-use super::content::from_url;
-
-/// An item of `input`, or a message of `messages`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Item<'a> {
-    #[serde(borrow)]
-    r#type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    role: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    content: Option<Json<'a>>,
-    #[serde(borrow)]
-    call_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-    #[serde(borrow)]
-    arguments: Option<Text<'a>>,
-    #[serde(borrow)]
-    output: Option<Text<'a>>,
-    #[serde(borrow)]
-    tool_calls: Option<Vec<Call<'a>>>,
-    #[serde(borrow)]
-    tool_call_id: Option<Text<'a>>,
-    // Said of what a model made; they say nothing to another.
-    #[serde(borrow, rename = "id")]
-    _id: Option<Json<'a>>,
-    #[serde(borrow, rename = "status")]
-    _status: Option<Json<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Call<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
-    #[serde(borrow)]
-    function: Function<'a>,
-}
-
-#[derive(Deserialize)]
-struct Function<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    arguments: Text<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Part<'a> {
-    #[serde(borrow)]
-    r#type: Cow<'a, str>,
-    #[serde(borrow)]
-    text: Option<Text<'a>>,
-    #[serde(borrow)]
-    refusal: Option<Text<'a>>,
-    /// A string in responses, an object in chat completions.
-    #[serde(borrow)]
-    image_url: Option<Json<'a>>,
-    #[serde(borrow)]
-    input_audio: Option<Audio<'a>>,
-    #[serde(borrow)]
-    file: Option<FilePart<'a>>,
-    #[serde(borrow)]
-    file_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    file_url: Option<Text<'a>>,
-    #[serde(borrow)]
-    file_data: Option<Text<'a>>,
-    #[serde(borrow)]
-    filename: Option<Text<'a>>,
-    // How closely OpenAI looks at a picture, and what it made of a text: nothing to another.
-    #[serde(borrow, rename = "detail")]
-    _detail: Option<Json<'a>>,
-    #[serde(borrow, rename = "annotations")]
-    _annotations: Option<Json<'a>>,
-    #[serde(borrow, rename = "logprobs")]
-    _logprobs: Option<Json<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Audio<'a> {
-    #[serde(borrow)]
-    data: Text<'a>,
-    #[serde(borrow)]
-    format: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct FilePart<'a> {
-    #[serde(borrow)]
-    file_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    file_data: Option<Text<'a>>,
-    #[serde(borrow)]
-    filename: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct ImageUrl<'a> {
-    #[serde(borrow)]
-    url: Text<'a>,
-}
+use super::content::{arguments, from_data, from_url, output};
+use super::members::Members;
 
 /// The `input` of `/v1/responses`: a string, or items.
 pub(super) fn input(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestError> {
@@ -133,82 +31,219 @@ fn list<'a>(value: Json<'a>, name: &str) -> Result<Vec<MessageView<'a>>, Request
     let items: Vec<Json<'a>> = value
         .parse()
         .map_err(|_| bad(format!("{name} is not a list")))?;
-    let mut messages = Vec::with_capacity(items.len());
+    let mut messages: Vec<MessageView<'a>> = Vec::with_capacity(items.len());
     for (place, json) in items.into_iter().enumerate() {
-        let at = format!("{name}[{place}]");
-        let item: Item<'a> = json
-            .parse()
-            .map_err(|error| bad(format!("{at}: {error}")))?;
-        messages.push(message(item, &at)?);
+        let message = message(Members::of(json, &format!("{name}[{place}]"))?)?;
+        match messages.last_mut() {
+            // Reasoning is an item of its own there, and stands before what it led to.
+            Some(before) if before.role == message.role && is_only_thought(before) => {
+                before.contents.extend(message.contents);
+            }
+            _ => messages.push(message),
+        }
     }
+    // What OpenAI's model thought is sealed for OpenAI; alone it says nothing to another provider.
+    messages.retain(|message| !is_only_thought(message));
     Ok(messages)
 }
 
-fn message<'a>(item: Item<'a>, at: &str) -> Result<MessageView<'a>, RequestError> {
-    let need = |field: Option<Text<'a>>, name: &str| {
-        field.ok_or_else(|| bad(format!("{at}.{name} must be there")))
-    };
-    let one = |role, content| {
-        Ok(MessageView {
-            role,
-            contents: vec![content],
-        })
-    };
-    match item.r#type.as_deref() {
-        None | Some("message") => {}
+fn is_only_thought(message: &MessageView<'_>) -> bool {
+    let mut contents = message.contents.iter();
+    contents.all(|content| matches!(content, ContentView::Thinking(_)))
+}
+
+/// Said of what a model made; nothing to another.
+const MADE: [&str; 4] = ["id", "status", "phase", "object"];
+
+fn message(mut item: Members<'_>) -> Result<MessageView<'_>, RequestError> {
+    item.ignore(&MADE);
+    let kind = item.text("type")?.map(Text::decode);
+    let (role, contents) = match kind.as_deref() {
+        None | Some("message") => return spoken(item),
         Some("function_call") => {
             let call = ToolCallView {
-                id: need(item.call_id, "call_id")?.decode(),
-                name: need(item.name, "name")?,
-                arguments: Arguments::Quoted(need(item.arguments, "arguments")?),
+                id: item.need("call_id")?.decode(),
+                name: item.need("name")?,
+                arguments: arguments(item.take("arguments")),
             };
-            return one(Role::Assistant, ContentView::ToolCall(call));
+            (Role::Assistant, vec![ContentView::ToolCall(call)])
         }
         Some("function_call_output") => {
-            let result = result(need(item.call_id, "call_id")?, need(item.output, "output")?);
-            return one(Role::User, result);
+            let id = item.need("call_id")?;
+            let output = result(&mut item, "output")?;
+            (Role::User, vec![answer(id, None, output)])
+        }
+        Some("reasoning") => {
+            // The seal is OpenAI's.
+            item.ignore(&["encrypted_content"]);
+            let mut contents = Vec::new();
+            for name in ["summary", "content"] {
+                if let Some(parts) = item.take(name) {
+                    contents.extend(thoughts(parts, &format!("{}.{name}", item.at))?);
+                }
+            }
+            if contents.is_empty() {
+                contents.push(ContentView::Thinking(ThinkingView::default()));
+            }
+            (Role::Assistant, contents)
         }
         Some(other) => {
             return Err(RequestError::unsupported(format!(
-                "{at}: {other} cannot be translated"
+                "{}: {other} cannot be translated",
+                item.at
             )));
         }
-    }
-    let role = match item.role.as_deref() {
-        Some("system" | "developer") => Role::System,
-        Some("user") => Role::User,
-        Some("assistant") => Role::Assistant,
-        Some("tool") => {
-            let text = item.content.and_then(|content| content.parse().ok());
-            let result = result(
-                need(item.tool_call_id, "tool_call_id")?,
-                need(text, "content")?,
-            );
-            return one(Role::User, result);
-        }
-        _ => return Err(bad(format!("{at}.role cannot be translated"))),
     };
-    let mut contents = match item.content.filter(|content| content.as_str() != "null") {
-        Some(content) => self::contents(content, &format!("{at}.content"))?,
-        None => Vec::new(),
-    };
-    contents.extend(item.tool_calls.into_iter().flatten().map(|call| {
-        ContentView::ToolCall(ToolCallView {
-            id: call.id.decode(),
-            name: call.function.name,
-            arguments: Arguments::Quoted(call.function.arguments),
-        })
-    }));
-    if contents.is_empty() {
-        return Err(bad(format!("{at} says nothing")));
-    }
+    item.end()?;
     Ok(MessageView { role, contents })
 }
 
-fn result<'a>(id: Text<'a>, output: Text<'a>) -> ContentView<'a> {
+fn thoughts<'a>(parts: Json<'a>, at: &str) -> Result<Vec<ContentView<'a>>, RequestError> {
+    let parts: Vec<Json<'a>> = parts
+        .parse()
+        .map_err(|_| bad(format!("{at} is not a list")))?;
+    let parts = parts.into_iter().enumerate().map(|(place, json)| {
+        let mut part = Members::of(json, &format!("{at}[{place}]"))?;
+        part.ignore(&["type"]);
+        let text = part.need("text")?;
+        part.end()?;
+        Ok(thought(text))
+    });
+    parts.collect()
+}
+
+fn thought(text: Text<'_>) -> ContentView<'_> {
+    ContentView::Thinking(ThinkingView {
+        text: Some(text),
+        ..ThinkingView::default()
+    })
+}
+
+/// A message with a role.
+fn spoken(mut item: Members<'_>) -> Result<MessageView<'_>, RequestError> {
+    let role = item.need("role")?.decode();
+    let role = match &*role {
+        "system" | "developer" => Role::System,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        "tool" => {
+            let id = item.need("tool_call_id")?;
+            let name = item.text("name")?;
+            let output = result(&mut item, "content")?;
+            item.end()?;
+            return Ok(MessageView {
+                role: Role::User,
+                contents: vec![answer(id, name, output)],
+            });
+        }
+        // Of old: the function's name is all that joins call and result.
+        "function" => {
+            let name = item.need("name")?;
+            let output = result(&mut item, "content")?;
+            item.end()?;
+            return Ok(MessageView {
+                role: Role::User,
+                contents: vec![answer(name, Some(name), output)],
+            });
+        }
+        _ => return Err(bad(format!("{}.role cannot be translated", item.at))),
+    };
+    let mut contents = Vec::new();
+    if role == Role::Assistant {
+        // As servers that imitate OpenAI show what a model thought.
+        for name in ["reasoning_content", "reasoning"] {
+            if let Some(text) = item.text(name)?
+                && contents.is_empty()
+            {
+                contents.push(thought(text));
+            }
+        }
+        item.ignore(&["annotations", "reasoning_details", "logprobs"]);
+    }
+    if let Some(content) = item.take("content") {
+        contents.extend(self::contents(content, &format!("{}.content", item.at))?);
+    }
+    if role == Role::Assistant {
+        let refusal = item.text("refusal")?.filter(|text| !text.is_empty());
+        contents.extend(refusal.map(ContentView::Text));
+        calls(&mut item, &mut contents)?;
+    }
+    if contents.is_empty() {
+        return Err(bad(format!("{} says nothing", item.at)));
+    }
+    item.end()?;
+    Ok(MessageView { role, contents })
+}
+
+fn calls<'a>(
+    item: &mut Members<'a>,
+    contents: &mut Vec<ContentView<'a>>,
+) -> Result<(), RequestError> {
+    if let Some(list) = item.take("tool_calls") {
+        let at = format!("{}.tool_calls", item.at);
+        let list: Vec<Json<'a>> = list
+            .parse()
+            .map_err(|_| bad(format!("{at} is not a list")))?;
+        for (place, json) in list.into_iter().enumerate() {
+            let at = format!("{at}[{place}]");
+            let mut call = Members::of(json, &at)?;
+            call.ignore(&["index", "status"]);
+            let kind = call.text("type")?.map(Text::decode);
+            if let Some(other) = kind.filter(|kind| kind != "function") {
+                return Err(RequestError::unsupported(format!(
+                    "{at}: a call of type {other} cannot be translated"
+                )));
+            }
+            let id = call.text("id")?;
+            let function = call.take("function");
+            let function = function.ok_or_else(|| bad(format!("{at}.function must be there")))?;
+            call.end()?;
+            contents.push(called(function, id, &format!("{at}.function"))?);
+        }
+    }
+    if let Some(function) = item.take("function_call") {
+        contents.push(called(
+            function,
+            None,
+            &format!("{}.function_call", item.at),
+        )?);
+    }
+    Ok(())
+}
+
+/// A call; without an id its function's name is its id.
+fn called<'a>(
+    function: Json<'a>,
+    id: Option<Text<'a>>,
+    at: &str,
+) -> Result<ContentView<'a>, RequestError> {
+    let mut function = Members::of(function, at)?;
+    let name = function.need("name")?;
+    let arguments = arguments(function.take("arguments"));
+    function.end()?;
+    Ok(ContentView::ToolCall(ToolCallView {
+        id: id.unwrap_or(name).decode(),
+        name,
+        arguments,
+    }))
+}
+
+/// What a tool gave: a string, or text in parts. A tool may give nothing.
+fn result<'a>(item: &mut Members<'a>, name: &str) -> Result<Cow<'a, str>, RequestError> {
+    let at = format!("{}.{name}", item.at);
+    if !item.has(name) {
+        return Err(bad(format!("{at} must be there")));
+    }
+    match item.take(name) {
+        Some(json) => output(json, &at, &["text", "input_text", "output_text"]),
+        None => Ok(Cow::Borrowed("")),
+    }
+}
+
+fn answer<'a>(id: Text<'a>, name: Option<Text<'a>>, output: Cow<'a, str>) -> ContentView<'a> {
     ContentView::ToolResult(ToolResultView {
         id,
-        name: None,
+        name,
         output,
         is_error: false,
     })
@@ -223,70 +258,125 @@ fn contents<'a>(json: Json<'a>, at: &str) -> Result<Vec<ContentView<'a>>, Reques
         .map_err(|_| bad(format!("{at} is neither a string nor a list")))?;
     let part = |(place, json): (usize, Json<'a>)| {
         let at = format!("{at}[{place}]");
-        let part: Part<'a> = json
-            .parse()
-            .map_err(|error| bad(format!("{at}: {error}")))?;
-        content(part, &at)
+        if let Ok(text) = json.parse::<Text<'a>>() {
+            return Ok(ContentView::Text(text));
+        }
+        content(Members::of(json, &at)?)
     };
     parts.into_iter().enumerate().map(part).collect()
 }
 
-fn content<'a>(part: Part<'a>, at: &str) -> Result<ContentView<'a>, RequestError> {
-    if let Some(text) = part.text.or(part.refusal) {
-        return Ok(ContentView::Text(text));
-    }
-    let by_url = |kind, url: Text<'a>, filename| {
-        let (source, mime_type) = from_url(url).map_err(|why| bad(format!("{at}: {why}")))?;
-        Ok(attachment(kind, source, mime_type, filename))
-    };
-    if let Some(image) = part.image_url {
-        let url = image
-            .parse::<ImageUrl<'a>>()
-            .map(|image| image.url)
-            .or_else(|_| image.parse::<Text<'a>>())
-            .map_err(|_| bad(format!("{at}.image_url is no URL")))?;
-        return by_url(AttachmentKind::Image, url, None);
-    }
-    if let Some(audio) = part.input_audio {
-        let at = format!("{at}.input_audio");
-        let mime_type = match audio.format.as_deref() {
-            Some("wav") => "audio/wav",
-            Some("mp3") => "audio/mpeg",
-            other => {
-                let other = other.unwrap_or("none");
-                return Err(bad(format!("{at}.format is {other}; it is wav or mp3")));
-            }
-        };
-        let mime_type = Text::Plain(mime_type);
-        let source = SourceView::Base64(audio.data);
-        if source.decode_base64().is_none() {
-            return Err(bad(format!("{at}.data is not valid base64")));
+fn content(mut part: Members<'_>) -> Result<ContentView<'_>, RequestError> {
+    // What OpenAI's model made of a text: nothing to another.
+    part.ignore(&["annotations", "logprobs"]);
+    let kind = part.need("type")?.decode();
+    let content = match &*kind {
+        "text" | "input_text" | "output_text" => ContentView::Text(part.need("text")?),
+        "refusal" => ContentView::Text(part.need("refusal")?),
+        "image_url" | "input_image" => image(&mut part)?,
+        "input_audio" => audio(&mut part)?,
+        "file" | "input_file" => file(&mut part)?,
+        other => {
+            return Err(RequestError::unsupported(format!(
+                "{}: {other} cannot be translated",
+                part.at
+            )));
         }
-        return Ok(attachment(
-            AttachmentKind::Audio,
-            source,
-            Some(mime_type),
-            None,
-        ));
-    }
-    let (id, data, filename) = match &part.file {
-        Some(file) => (file.file_id, file.file_data, file.filename),
-        None => (
-            part.file_id,
-            part.file_data.or(part.file_url),
-            part.filename,
-        ),
     };
-    match (id, data) {
-        (Some(_), _) => Err(RequestError::unsupported(format!(
-            "{at}.file_id: a file at OpenAI cannot be reached by another provider"
-        ))),
-        (None, Some(url)) => by_url(AttachmentKind::Document, url, filename),
-        (None, None) => Err(RequestError::unsupported(format!(
-            "{at}: {} cannot be translated",
-            part.r#type
-        ))),
+    part.end()?;
+    Ok(content)
+}
+
+fn image<'a>(part: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
+    let at = part.at.clone();
+    // How closely OpenAI looks at a picture.
+    part.ignore(&["detail"]);
+    refuse_file_id(part)?;
+    let Some(image) = part.take("image_url") else {
+        return Err(bad(format!("{at}.image_url must be there")));
+    };
+    let url = match image.parse::<Text<'a>>() {
+        Ok(url) => url,
+        Err(_) => {
+            let mut image = Members::of(image, &format!("{at}.image_url"))?;
+            image.ignore(&["detail"]);
+            let url = image.need("url")?;
+            image.end()?;
+            url
+        }
+    };
+    let (source, mime_type) = from_url(url).map_err(|why| bad(format!("{at}.image_url: {why}")))?;
+    Ok(attachment(AttachmentKind::Image, source, mime_type, None))
+}
+
+fn audio<'a>(part: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
+    let at = format!("{}.input_audio", part.at);
+    let Some(audio) = part.take("input_audio") else {
+        return Err(bad(format!("{at} must be there")));
+    };
+    let mut audio = Members::of(audio, &at)?;
+    let data = audio.need("data")?;
+    let format = audio.text("format")?.map(Text::decode);
+    audio.end()?;
+    let declared = match format.as_deref() {
+        None => None,
+        Some("mp3") => Some("audio/mpeg"),
+        Some("pcm16") => Some("audio/pcm"),
+        Some(format) => {
+            let known = known_media_type(&format!("audio/{format}"));
+            Some(known.ok_or_else(|| {
+                bad(format!(
+                    "{at}.format is {format}, which is no known format of sound"
+                ))
+            })?)
+        }
+    };
+    let (source, found) = from_data(data).map_err(|why| bad(format!("{at}.data: {why}")))?;
+    let mime_type = found.or(declared.map(Text::Plain));
+    Ok(attachment(AttachmentKind::Audio, source, mime_type, None))
+}
+
+fn file<'a>(part: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
+    part.ignore(&["detail"]);
+    if let Some(file) = part.take("file") {
+        let mut file = Members::of(file, &format!("{}.file", part.at))?;
+        let content = document(&mut file)?;
+        file.end()?;
+        return Ok(content);
     }
+    document(part)
+}
+
+fn document<'a>(file: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
+    refuse_file_id(file)?;
+    let filename = file.text("filename")?;
+    let (name, found) = match (file.text("file_data")?, file.text("file_url")?) {
+        (Some(data), None) => ("file_data", from_data(data)),
+        (None, Some(url)) => ("file_url", from_url(url)),
+        _ => {
+            return Err(bad(format!(
+                "{} has exactly one of file_data and file_url",
+                file.at
+            )));
+        }
+    };
+    let (source, mime_type) = found.map_err(|why| bad(format!("{}.{name}: {why}", file.at)))?;
+    Ok(attachment(
+        AttachmentKind::Document,
+        source,
+        mime_type,
+        filename,
+    ))
+}
+
+fn refuse_file_id(part: &mut Members<'_>) -> Result<(), RequestError> {
+    if part.text("file_id")?.is_none() {
+        return Ok(());
+    }
+    Err(RequestError::unsupported(format!(
+        "{}.file_id: a file at OpenAI cannot be reached by another provider",
+        part.at
+    )))
 }
 
 fn attachment<'a>(

@@ -271,7 +271,7 @@ pub async fn a_choice_of_tools_arrives(kit: &Kit) {
 fn called<'a>(failed: bool, results: &[(&'a str, &'a str)]) -> Vec<MessageView<'a>> {
     let call = |id: &'static str, arguments: &'static str| {
         ContentView::ToolCall(ToolCallView {
-            id: Text::Plain(id),
+            id: id.into(),
             name: Text::Plain("tool_1_canary"),
             arguments: Arguments::Value(body(arguments)),
         })
@@ -280,7 +280,7 @@ fn called<'a>(failed: bool, results: &[(&'a str, &'a str)]) -> Vec<MessageView<'
         ContentView::ToolResult(ToolResultView {
             id: Text::Plain(id),
             name: Some(Text::Plain("tool_1_canary")),
-            output: Text::Plain(output),
+            output: (*output).into(),
             is_error: failed,
         })
     });
@@ -373,6 +373,7 @@ pub async fn a_schema_arrives(kit: &Kit) {
             "required": ["outer_canary"],
             "additionalProperties": false,
         })),
+        mode: lmbatch_core::SchemaMode::Strict,
     };
     let view = GenerateView {
         schema: Some(&schema),

@@ -98,8 +98,8 @@ pub(crate) fn read<'a>(raw: &'a RawValue, breaks: &str) -> OutcomeView<'a> {
         if let Some(call) = part.call.filter(|_| breaks != "calls of answers are lost") {
             items.push(ItemView::ToolCall(ToolCallView {
                 id: match breaks {
-                    "ids of received calls are lost" => call.name,
-                    _ => call.id,
+                    "ids of received calls are lost" => call.name.decode(),
+                    _ => call.id.decode(),
                 },
                 name: call.name,
                 arguments: match json(call.arguments) {

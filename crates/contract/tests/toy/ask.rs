@@ -122,7 +122,7 @@ fn part(content: &ContentView<'_>, breaks: &str) -> Result<Value, RequestError> 
             let mut arguments = Vec::new();
             call.arguments.write_value(&mut arguments);
             let arguments: Value = serde_json::from_slice(&arguments).unwrap_or_default();
-            let id = (breaks != "ids of sent calls are left out").then(|| call.id.decode());
+            let id = (breaks != "ids of sent calls are left out").then(|| call.id.clone());
             let arguments = (breaks != "arguments of calls are left out").then_some(arguments);
             json!({"call": {"id": id, "name": call.name.decode(), "arguments": arguments}})
         }
@@ -130,7 +130,7 @@ fn part(content: &ContentView<'_>, breaks: &str) -> Result<Value, RequestError> 
         ContentView::ToolResult(result) => {
             let id = (breaks != "ids of results are left out").then(|| result.id.decode());
             let failed = result.is_error && breaks != "the error of a tool is sent as a success";
-            json!({"result": {"id": id, "output": result.output.decode(), "failed": failed}})
+            json!({"result": {"id": id, "output": result.output, "failed": failed}})
         }
         ContentView::Thinking(thought) => {
             json!({"thought": thought.text.map(Text::decode), "seal": thought.signature.map(Text::decode)})

@@ -125,7 +125,7 @@ impl GoogleClient {
         let about = reply.unreadable("it holds an error");
         match reply.rest::<Files>(&[]).await {
             Ok(files) if files.error.is_some() => Err(about),
-            Ok(files) if !files.is_list() => Err(about.with_message("it is no list of files")),
+            Ok(files) if !files.is_list => Err(about.with_message("it is no list of files")),
             other => other,
         }
     }

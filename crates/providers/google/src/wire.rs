@@ -125,8 +125,7 @@ impl TryFrom<serde_json::Map<String, Value>> for List {
     type Error = serde_json::Error;
 
     fn try_from(members: serde_json::Map<String, Value>) -> Result<Self, Self::Error> {
-        let known = ["operations", "nextPageToken", "error"];
-        let has_others = members.keys().any(|name| !known.contains(&name.as_str()));
+        let has_others = has_others(&members, "operations");
         let read = ListMembers::deserialize(Value::Object(members))?;
         Ok(Self {
             is_list: read.operations.is_some() || !has_others,
@@ -167,22 +166,43 @@ pub(crate) struct File {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(try_from = "serde_json::Map<String, Value>")]
 pub(crate) struct Files {
     pub(crate) files: Option<Vec<File>>,
-    #[serde(default, deserialize_with = "lmbatch_http::page_cursor")]
     pub(crate) next_page_token: Option<String>,
     pub(crate) error: Option<IgnoredAny>,
-    /// Members that the API does not document.
-    #[serde(flatten)]
-    pub(crate) others: BTreeMap<String, IgnoredAny>,
+    /// Whether the answer is a list, as for [`List`].
+    pub(crate) is_list: bool,
 }
 
-impl Files {
-    /// Whether the answer is a list, as for [`List`].
-    pub(crate) fn is_list(&self) -> bool {
-        self.files.is_some() || self.others.is_empty()
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FilesMembers {
+    files: Option<Vec<File>>,
+    #[serde(default, deserialize_with = "lmbatch_http::page_cursor")]
+    next_page_token: Option<String>,
+    error: Option<IgnoredAny>,
+}
+
+impl TryFrom<serde_json::Map<String, Value>> for Files {
+    type Error = serde_json::Error;
+
+    fn try_from(members: serde_json::Map<String, Value>) -> Result<Self, Self::Error> {
+        let has_others = has_others(&members, "files");
+        let read = FilesMembers::deserialize(Value::Object(members))?;
+        Ok(Self {
+            is_list: read.files.is_some() || !has_others,
+            files: read.files,
+            next_page_token: read.next_page_token,
+            error: read.error,
+        })
     }
+}
+
+/// Whether a list has members that the API does not document.
+fn has_others(members: &serde_json::Map<String, Value>, items: &str) -> bool {
+    let known = [items, "nextPageToken", "error"];
+    members.keys().any(|name| !known.contains(&name.as_str()))
 }
 
 #[derive(Deserialize)]

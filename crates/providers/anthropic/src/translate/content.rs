@@ -1,8 +1,17 @@
 //! Blocks of a message (SDK 2.12.0, 2026-11).
 
+use std::borrow::Cow;
+
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, ContentView, Object, RequestError, Role, SourceView, Text,
-    ThinkingView, split_data_url, write_list,
+    Arguments, AttachmentKind, AttachmentView, CallIdRule, ContentView, Object, RequestError, Role,
+    SourceView, Text, ThinkingView, is_text_media_type, write_list,
+};
+
+/// "tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'" (error of the API, public reports of
+/// 2025-07 to 2026-07). No greatest length is documented; 64 is what other providers take.
+pub(super) const CALL_IDS: CallIdRule = CallIdRule {
+    max_len: 64,
+    is_legal: |letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-',
 };
 
 /// "media_type: image/jpeg, image/png, image/gif, image/webp".
@@ -58,7 +67,7 @@ fn block(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(),
             entry.str("type", "tool_use");
             entry.str("id", &call.id);
             entry.text("name", call.name);
-            call.arguments.write_value(entry.key("input"));
+            arguments(call.arguments, entry.key("input"))?;
             entry.end();
         }
         ContentView::ToolResult(result) => {
@@ -66,7 +75,7 @@ fn block(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(),
             let mut entry = Object::new(out);
             entry.str("type", "tool_result");
             entry.text("tool_use_id", result.id);
-            entry.text("content", result.output);
+            entry.str("content", &result.output);
             entry.some("is_error", result.is_error.then_some(true));
             entry.end();
         }
@@ -77,6 +86,18 @@ fn block(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(),
         _ => return Err(RequestError::unsupported("anthropic: content of this kind")),
     }
     Ok(())
+}
+
+/// "input: an object" (SDK 2.12.0); one bad request would be answered with an error a day later.
+fn arguments(arguments: Arguments<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    let at = out.len();
+    arguments.write_value(out);
+    if out.get(at) == Some(&b'{') {
+        return Ok(());
+    }
+    Err(RequestError::unsupported(
+        "anthropic: a tool call's arguments are no JSON object",
+    ))
 }
 
 pub(super) fn text(text: Text<'_>, out: &mut Vec<u8>) {
@@ -104,22 +125,16 @@ fn thought(thinking: &ThinkingView<'_>, out: &mut Vec<u8>) {
 }
 
 fn file(attachment: &AttachmentView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    let attachment = attachment.resolve(None)?;
     let mut entry = Object::new(out);
     match attachment.kind {
         AttachmentKind::Image => {
             entry.str("type", "image");
-            source(attachment, entry.key("source"), |mime| {
-                IMAGES.contains(&mime).then_some(Form::Base64)
-            })?;
+            source(&attachment, entry.key("source"))?;
         }
         AttachmentKind::Document => {
             entry.str("type", "document");
-            source(attachment, entry.key("source"), |mime| match mime {
-                "application/pdf" => Some(Form::Base64),
-                "application/json" => Some(Form::Text),
-                mime if mime.starts_with("text/") => Some(Form::Text),
-                _ => None,
-            })?;
+            source(&attachment, entry.key("source"))?;
             if let Some(name) = attachment.filename {
                 entry.text("title", name);
             }
@@ -141,38 +156,52 @@ enum Form {
     Text,
 }
 
-fn source(
-    attachment: &AttachmentView<'_>,
-    out: &mut Vec<u8>,
-    form: impl Fn(&str) -> Option<Form>,
-) -> Result<(), RequestError> {
+fn form(kind: AttachmentKind, media_type: &str) -> Option<Form> {
+    match kind {
+        AttachmentKind::Image => IMAGES.contains(&media_type).then_some(Form::Base64),
+        _ if media_type == "application/pdf" => Some(Form::Base64),
+        _ => is_text_media_type(media_type).then_some(Form::Text),
+    }
+}
+
+fn source(attachment: &AttachmentView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    let media_type = attachment.mime_type.map(Text::decode);
+    let form = match media_type.as_deref() {
+        Some(media_type) => match form(attachment.kind, media_type) {
+            Some(form) => Some(form),
+            None => {
+                return Err(RequestError::unsupported(format!(
+                    "anthropic takes no {media_type}: images are jpeg, png, gif or webp, documents PDF or text"
+                )));
+            }
+        },
+        None => None,
+    };
     let mut entry = Object::new(out);
-    match &attachment.source {
-        SourceView::File(id) => {
+    match (&attachment.source, form) {
+        (SourceView::File(id), _) => {
             entry.str("type", "file");
             entry.text("file_id", *id);
         }
-        SourceView::Url(url) => {
-            let address = url.decode();
-            match split_data_url(&address) {
-                Some((mime, data)) => {
-                    let source = SourceView::Base64(Text::Plain(data));
-                    bytes(&source, mime, form(mime).as_ref(), &mut entry)?;
-                }
-                None => {
-                    entry.str("type", "url");
-                    entry.text("url", *url);
-                }
-            }
+        // "URLPDFSource" is the only document by URL (SDK 2.12.0).
+        (SourceView::Url(_), Some(Form::Text)) => {
+            return Err(RequestError::unsupported(format!(
+                "anthropic takes no {} by URL: documents by URL are PDF",
+                media_type.unwrap_or_default()
+            )));
         }
-        source => {
-            let otherwise = match attachment.kind {
-                AttachmentKind::Image => "image/png",
-                _ => "application/pdf",
-            };
-            let mime = attachment.mime_type.map(Text::decode);
-            let mime = mime.as_deref().unwrap_or(otherwise);
-            bytes(source, mime, form(mime).as_ref(), &mut entry)?;
+        (SourceView::Url(url), _) => {
+            entry.str("type", "url");
+            entry.text("url", *url);
+        }
+        (source, Some(form)) => {
+            bytes(source, &media_type.unwrap_or_default(), &form, &mut entry)?;
+        }
+        // Resolved bytes have a media type.
+        (_, None) => {
+            return Err(RequestError::invalid_input(
+                "anthropic: the media type of an attachment is not known; declare it",
+            ));
         }
     }
     entry.end();
@@ -181,14 +210,14 @@ fn source(
 
 fn bytes(
     source: &SourceView<'_>,
-    mime: &str,
-    form: Option<&Form>,
+    media_type: &str,
+    form: &Form,
     entry: &mut Object<'_>,
 ) -> Result<(), RequestError> {
     match form {
-        Some(Form::Base64) => {
+        Form::Base64 => {
             entry.str("type", "base64");
-            entry.str("media_type", mime);
+            entry.str("media_type", media_type);
             let out = entry.key("data");
             out.push(b'"');
             if !source.write_base64(out) {
@@ -198,25 +227,16 @@ fn bytes(
             }
             out.push(b'"');
         }
-        Some(Form::Text) => {
+        Form::Text => {
             entry.str("type", "text");
             entry.str("media_type", "text/plain");
-            let decoded;
             let bytes = match source {
-                SourceView::Bytes(bytes) => bytes.as_ref(),
-                source => {
-                    decoded = source.decode_base64().unwrap_or_default();
-                    &decoded
-                }
+                SourceView::Bytes(bytes) => Cow::Borrowed(bytes.as_ref()),
+                source => Cow::Owned(source.decode_base64().unwrap_or_default()),
             };
-            let text = simdutf8::basic::from_utf8(bytes)
+            let text = simdutf8::basic::from_utf8(&bytes)
                 .map_err(|_| RequestError::invalid_input("a text attachment is not UTF-8"))?;
             entry.str("data", text);
-        }
-        None => {
-            return Err(RequestError::unsupported(format!(
-                "anthropic takes no {mime}: images are jpeg, png, gif or webp, documents PDF or text"
-            )));
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use lmbatch_core::schemas::Sent;
 use lmbatch_core::{
-    ContentView, GenerateView, MessageView, Object, RequestError, Role, Text, ToolChoice,
+    CallIds, ContentView, GenerateView, MessageView, Object, RequestError, Role, Text, ToolChoice,
     write_list,
 };
 
@@ -29,6 +29,9 @@ pub(super) fn write(
     default_max_tokens: u32,
     out: &mut Vec<u8>,
 ) -> Result<(), RequestError> {
+    let ids = CallIds::of(&view.messages, content::CALL_IDS);
+    let joined = ids.apply(view);
+    let view = joined.as_ref().unwrap_or(view);
     let parameters = &*view.hyperparameters;
     for (name, set) in [
         ("seed", parameters.seed.is_some()),

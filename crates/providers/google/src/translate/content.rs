@@ -1,12 +1,20 @@
 //! Parts of a turn (google-genai 3.4.0, 2026-11).
 
 use lmbatch_core::{
-    Arguments, AttachmentKind, AttachmentView, ContentView, GenerateView, Json, MessageView,
-    Object, RequestError, Role, SourceView, Text, ToolResultView, split_data_url,
+    Arguments, AttachmentKind, AttachmentView, CallIdRule, ContentView, GenerateView, Json,
+    MessageView, Object, RequestError, Role, SourceView, Text, ToolResultView, is_text_media_type,
 };
 
 use super::names::Names;
 use crate::config::DEFAULT_BASE_URL;
+
+/// No rule for ids of calls is documented; a result is joined with its call by it, so that each call has one of
+/// its own (python-genai 3.4.0: `functionCall.id`, "the client is expected to return the response with the matching
+/// id").
+pub(super) const CALL_IDS: CallIdRule = CallIdRule {
+    max_len: 4096,
+    is_legal: |letter| !letter.is_control(),
+};
 
 /// Writes a turn's parts. A seal belongs to the part that it came with, which is the one after it here.
 pub(super) fn write(
@@ -161,8 +169,7 @@ fn name_of<'v>(
 
 /// "response: an object; under `output` what the function gave, under `error` what went wrong".
 fn response(result: &ToolResultView<'_>, out: &mut Vec<u8>) {
-    let text = result.output.decode();
-    let compact = lmbatch_core::compact(&text);
+    let compact = lmbatch_core::compact(&result.output);
     let object = Json::new(&compact)
         .ok()
         .filter(|json| json.as_str().starts_with('{'));
@@ -173,7 +180,7 @@ fn response(result: &ToolResultView<'_>, out: &mut Vec<u8>) {
             let out = entry.key(if result.is_error { "error" } else { "output" });
             match object {
                 Some(object) => object.write(out),
-                None => result.output.write_json(out),
+                None => Text::Plain(&result.output).write_json(out),
             }
             entry.end();
         }
@@ -185,23 +192,19 @@ fn file(
     attachment: &AttachmentView<'_>,
     part: &mut Object<'_>,
 ) -> Result<(), RequestError> {
-    let mime = attachment.mime_type.map(Text::decode);
-    let mime = mime.as_deref().filter(|mime| !mime.is_empty());
-    match &attachment.source {
-        SourceView::Url(url) => {
-            let address = url.decode();
-            match split_data_url(&address) {
-                Some((mime, data)) => {
-                    let source = SourceView::Base64(Text::Plain(data));
-                    data_part(names, &source, mime, part)
-                }
-                None => {
-                    uri_part(names, &address, mime, part);
-                    Ok(())
-                }
-            }
-        }
-        SourceView::File(id) => {
+    let attachment = attachment.resolve(None)?;
+    let declared = attachment.mime_type.map(Text::decode);
+    let mime = match declared.as_deref() {
+        Some(declared) => Some(media_type(attachment.kind, declared).ok_or_else(|| {
+            RequestError::unsupported(format!(
+                "google takes no {declared}: images are png, jpeg, webp, heic, heif or bmp, documents PDF or text"
+            ))
+        })?),
+        None => None,
+    };
+    match (&attachment.source, mime) {
+        (SourceView::Url(url), mime) => uri_part(names, &url.decode(), mime, part),
+        (SourceView::File(id), mime) => {
             let id = id.decode();
             let uri = if id.contains("://") {
                 id.into_owned()
@@ -210,39 +213,80 @@ fn file(
                 format!("{DEFAULT_BASE_URL}/v1beta/files/{id}")
             };
             uri_part(names, &uri, mime, part);
-            Ok(())
         }
-        source => {
-            let mime = match (mime, attachment.kind) {
-                (Some(mime), _) => mime,
-                (None, AttachmentKind::Image) => "image/png",
-                (None, AttachmentKind::Document) => "application/pdf",
-                (None, kind) => {
-                    return Err(RequestError::invalid_input(format!(
-                        "google: the media type of {} must be said",
-                        kind.as_str()
-                    )));
-                }
-            };
-            if attachment.kind == AttachmentKind::Document && !is_read(mime) {
-                return Err(RequestError::unsupported(format!(
-                    "google takes no {mime}: documents are PDF or text"
-                )));
-            }
-            data_part(names, source, mime, part)
+        (source, Some(mime)) => data_part(names, source, mime, part)?,
+        // Resolved bytes have a media type.
+        (_, None) => {
+            return Err(RequestError::invalid_input(
+                "google: the media type of an attachment is not known; declare it",
+            ));
         }
     }
+    Ok(())
 }
 
-/// Documents whose bytes Gemini reads: PDF, and text of any kind (document page, 2026-08). Containers of
-/// offices and archives are refused there, each request for itself.
-fn is_read(mime: &str) -> bool {
-    let is_container = mime == "application/msword"
-        || mime == "application/zip"
-        || mime == "application/octet-stream"
-        || mime == "application/epub+zip"
-        || mime.starts_with("application/vnd.");
-    !is_container
+/// The name under which Gemini takes a media type; `None` for one that it does not take. Images, audio and video:
+/// the pages on each, and the one on file input (2026-08); GIF, SVG, `image/jpg`, office documents and
+/// `application/rtf` are answered with "Unsupported MIME type" (vscode 286628, 2026-01-08; gemini-cli 3054,
+/// 2025-07; smart-connections 1238, 2025-10; Google's forum 67388, 2025-02).
+fn media_type(kind: AttachmentKind, declared: &str) -> Option<&str> {
+    const IMAGES: [&str; 6] = [
+        "image/png",
+        "image/jpeg",
+        "image/webp",
+        "image/heic",
+        "image/heif",
+        "image/bmp",
+    ];
+    const SOUNDS: [&str; 12] = [
+        "audio/wav",
+        "audio/mpeg",
+        "audio/mp3",
+        "audio/mp4",
+        "audio/m4a",
+        "audio/aac",
+        "audio/ogg",
+        "audio/opus",
+        "audio/flac",
+        "audio/aiff",
+        "audio/webm",
+        "audio/pcm",
+    ];
+    const FILMS: [&str; 10] = [
+        "video/mp4",
+        "video/mpeg",
+        "video/mpg",
+        "video/mov",
+        "video/quicktime",
+        "video/avi",
+        "video/x-flv",
+        "video/webm",
+        "video/wmv",
+        "video/3gpp",
+    ];
+    let listed = |list: &[&str]| list.contains(&declared).then_some(declared);
+    match kind {
+        AttachmentKind::Image => listed(&IMAGES),
+        AttachmentKind::Audio => listed(&SOUNDS),
+        AttachmentKind::Video => match declared {
+            "video/x-msvideo" => Some("video/avi"),
+            "video/x-ms-wmv" => Some("video/wmv"),
+            "video/x-m4v" => Some("video/mp4"),
+            _ => listed(&FILMS),
+        },
+        // PDF, and text of any kind (document page, 2026-08).
+        AttachmentKind::Document => match declared {
+            "application/pdf" | "application/json" => Some(declared),
+            "application/x-javascript" | "application/x-python-code" => Some(declared),
+            "application/rtf" => Some("text/rtf"),
+            "application/xml" | "image/svg+xml" => Some("text/xml"),
+            "application/javascript" => Some("text/javascript"),
+            _ if !is_text_media_type(declared) => None,
+            _ if AttachmentKind::of_mime_type(declared) != AttachmentKind::Document => None,
+            _ if declared.starts_with("text/") => Some(declared),
+            _ => Some("text/plain"),
+        },
+    }
 }
 
 fn data_part(

@@ -2,8 +2,8 @@
 
 use lmbatch_core::schemas::Sent;
 use lmbatch_core::{
-    ContentView, GenerateView, Hyperparameters, Object, RequestError, Role, Text, ToolChoice,
-    write_list,
+    CallIds, ContentView, GenerateView, Hyperparameters, Object, RequestError, Role, Text,
+    ToolChoice, write_list,
 };
 
 use super::models::Thinking;
@@ -26,6 +26,9 @@ impl Writer<'_> {
         schema: Option<&Sent>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
+        let ids = CallIds::of(&view.messages, content::CALL_IDS);
+        let joined = ids.apply(view);
+        let view = joined.as_ref().unwrap_or(view);
         let at = out.len();
         let mut body = Object::new(out);
         self.system(view, &mut body)?;

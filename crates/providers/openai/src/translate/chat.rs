@@ -2,12 +2,13 @@
 
 use lmbatch_core::schemas::Sent;
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, ContentView, GenerateView, MessageView, Object, RequestError,
-    Role, SourceView, Text, ToolChoice, known_media_type, write_list,
+    AttachmentKind, AttachmentView, CallIds, ContentView, GenerateView, MessageView, Object,
+    RequestError, Role, SourceView, Text, ToolChoice, known_media_type, write_list,
 };
 
 use super::json::{
-    base64, check_thinking, data_url, file_name, image_url, is_data_url, tool_output,
+    CHAT_CALL_IDS, base64, check_media_type, check_thinking, data_url, file_name, image_url,
+    tool_output,
 };
 
 pub(super) fn write(
@@ -20,6 +21,9 @@ pub(super) fn write(
         return Err(RequestError::unsupported("openai has no top_k"));
     }
     check_thinking(view.thinking)?;
+    let ids = CallIds::of(&view.messages, CHAT_CALL_IDS);
+    let joined = ids.apply(view);
+    let view = joined.as_ref().unwrap_or(view);
     let mut body = Object::new(out);
     body.text("model", view.model);
     messages(view, body.key("messages"))?;
@@ -174,6 +178,7 @@ fn message(turn: &MessageView<'_>, mut message: Object<'_>) -> Result<(), Reques
 }
 
 fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), RequestError> {
+    let attachment = &attachment.resolve(None)?;
     match (attachment.kind, &attachment.source) {
         (AttachmentKind::Image, SourceView::File(_)) => {
             return Err(RequestError::unsupported(
@@ -181,27 +186,26 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
             ));
         }
         (AttachmentKind::Image, _) => {
+            check_media_type(attachment, true)?;
             part.str("type", "image_url");
             let mut image = Object::new(part.key("image_url"));
             image_url(attachment, image.key("url"))?;
             image.end();
         }
-        (AttachmentKind::Document, SourceView::Url(url)) if !is_data_url(*url) => {
+        (AttachmentKind::Document, SourceView::Url(_)) => {
             return Err(RequestError::unsupported(
                 "openai's chat endpoint takes no document by URL: set the endpoint to responses, which does",
             ));
         }
         (AttachmentKind::Document, source) => {
+            check_media_type(attachment, true)?;
             part.str("type", "file");
             let mut file = Object::new(part.key("file"));
             if let SourceView::File(id) = source {
                 file.text("file_id", *id);
             } else {
                 file.text("filename", file_name(attachment));
-                match source {
-                    SourceView::Url(url) => file.text("file_data", *url),
-                    _ => data_url(attachment, "application/pdf", file.key("file_data"))?,
-                }
+                data_url(attachment, file.key("file_data"))?;
             }
             file.end();
         }

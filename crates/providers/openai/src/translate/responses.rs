@@ -2,12 +2,12 @@
 
 use lmbatch_core::schemas::Sent;
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, ContentView, Effort, GenerateView, MessageView, Object,
-    RequestError, Role, SourceView, Text, ThinkingView, ToolChoice, write_list,
+    AttachmentKind, AttachmentView, CallIds, ContentView, Effort, GenerateView, MessageView,
+    Object, RequestError, Role, SourceView, Text, ThinkingView, ToolChoice, write_list,
 };
 
 use super::json::{
-    check_thinking, data_url, file_name, image_url, is_data_url, tool_output,
+    CALL_IDS, check_media_type, check_thinking, data_url, file_name, image_url, tool_output,
 };
 
 pub(super) fn write(
@@ -35,6 +35,9 @@ pub(super) fn write(
         }
     }
     check_thinking(view.thinking)?;
+    let ids = CallIds::of(&view.messages, CALL_IDS);
+    let joined = ids.apply(view);
+    let view = joined.as_ref().unwrap_or(view);
     // System messages at the start are the instructions; later ones keep their place.
     let leading = view
         .messages
@@ -216,6 +219,8 @@ fn message(
 }
 
 fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), RequestError> {
+    let attachment = &attachment.resolve(None)?;
+    check_media_type(attachment, false)?;
     match (attachment.kind, &attachment.source) {
         (AttachmentKind::Image, source) => {
             part.str("type", "input_image");
@@ -230,14 +235,10 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
             part.str("type", "input_file");
             match source {
                 SourceView::File(id) => part.text("file_id", *id),
-                SourceView::Url(url) if is_data_url(*url) => {
-                    part.text("filename", file_name(attachment));
-                    part.text("file_data", *url);
-                }
                 SourceView::Url(url) => part.text("file_url", *url),
                 _ => {
                     part.text("filename", file_name(attachment));
-                    data_url(attachment, "application/pdf", part.key("file_data"))?;
+                    data_url(attachment, part.key("file_data"))?;
                 }
             }
         }

@@ -111,7 +111,7 @@ fn every_content_of_a_user_is_written_for_responses() {
     let contents = vec![
         text("look"),
         file(Image, bytes(b"abc"), "image/jpeg"),
-        file(Image, SourceView::Base64("QUJD".into()), ""),
+        file(Image, SourceView::Base64("iVBORw0KGgo=".into()), ""),
         file(Image, SourceView::Url("https://x.test/a.png".into()), ""),
         file(Image, SourceView::File("file-1".into()), ""),
         file(Document, bytes(b"abc"), "application/pdf"),
@@ -129,7 +129,7 @@ fn every_content_of_a_user_is_written_for_responses() {
         json!({"model": "gpt-x", "input": [{"role": "user", "content": [
             {"type": "input_text", "text": "look"},
             {"type": "input_image", "detail": "auto", "image_url": "data:image/jpeg;base64,YWJj"},
-            {"type": "input_image", "detail": "auto", "image_url": "data:image/png;base64,QUJD"},
+            {"type": "input_image", "detail": "auto", "image_url": "data:image/png;base64,iVBORw0KGgo="},
             {"type": "input_image", "detail": "auto", "image_url": "https://x.test/a.png"},
             {"type": "input_image", "detail": "auto", "file_id": "file-1"},
             {"type": "input_file", "filename": "document.pdf", "file_data": "data:application/pdf;base64,YWJj"},
@@ -502,7 +502,27 @@ fn what_an_endpoint_cannot_take_is_refused_by_name() {
                 SourceView::Path(Cow::Borrowed("a".as_ref())),
                 "",
             )),
-            "not here",
+            "has not been read",
+        ),
+        (
+            RESPONSES,
+            holding(file(Image, bytes(b"\0\x01\x02"), "")),
+            "declare its media type",
+        ),
+        (
+            RESPONSES,
+            holding(file(Document, bytes(b""), "text/plain")),
+            "0 bytes",
+        ),
+        (
+            RESPONSES,
+            holding(file(Document, bytes(b"PK"), "application/epub+zip")),
+            "no application/epub+zip",
+        ),
+        (
+            CHAT,
+            holding(file(Document, bytes(b"a,b"), "text/csv")),
+            "no text/csv",
         ),
         (
             RESPONSES,

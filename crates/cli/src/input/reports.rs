@@ -1,0 +1,569 @@
+//! Public reports of requests that failed, each with its neighbours: what is sent of them to each provider, or why
+//! nothing is.
+
+use lmbatch_core::{BatchCodec, GenerateOptions, RequestError, WireId};
+use serde_json::{Value, json};
+
+use super::{Context, line};
+use crate::{model, providers};
+
+const ANTHROPIC: &str = "anthropic/claude-haiku-4-5";
+const GOOGLE: &str = "google/gemini-2.5-flash";
+const OPENAI: &str = "openai/m";
+
+/// What is sent of a line, or why nothing is.
+fn sent(name: &str, line: &Value) -> Result<String, String> {
+    let model = model::parse(name).unwrap();
+    let codec = model
+        .provider
+        .codec(providers::route(model.provider, None).unwrap());
+    let context = Context {
+        provider: model.provider.id(),
+        model: model.name.clone(),
+        options: GenerateOptions::default(),
+        folder: "in".into(),
+        reads_files: false,
+        raw_endpoints: codec.capabilities().raw_endpoints,
+    };
+    let mut found = Err("no request".to_owned());
+    line::read(&line.to_string(), 1, &context, &mut |sourced| {
+        let encoded = sourced
+            .entry
+            .and_then(|entry| encoded(&*codec, &entry.request));
+        found = encoded.map_err(|error| error.message().unwrap_or_default().to_owned());
+    });
+    found
+}
+
+fn encoded(
+    codec: &dyn BatchCodec,
+    request: &lmbatch_core::RequestView<'_>,
+) -> Result<String, RequestError> {
+    let class = codec.class(request)?;
+    let mut out = Vec::new();
+    codec.encode(&class, &WireId::verbatim("id"), request, &mut out)?;
+    let text = String::from_utf8(out).unwrap();
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert!(!text.contains('\n') && value.is_object());
+    Ok(text)
+}
+
+/// A line of `/v1/chat/completions`.
+fn chat(messages: &Value) -> Value {
+    json!({"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages": messages}})
+}
+
+/// A line of `/v1/responses`.
+fn responses(input: &Value) -> Value {
+    json!({"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": {"model": "m", "input": input}})
+}
+
+fn own(part: &Value) -> Value {
+    json!({"id": "a", "contents": ["x", part]})
+}
+
+/// Checks what is sent: each text of `expected` stands in it, or in the reason of a refusal, which begins with `!`.
+fn check(model: &str, line: &Value, expected: &[&str]) {
+    let found = sent(model, line);
+    for text in expected {
+        let fits = match text.strip_prefix('!') {
+            Some(words) => found.as_ref().is_err_and(|why| why.contains(words)),
+            None => found.as_ref().is_ok_and(|sent| sent.contains(text)),
+        };
+        assert!(fits, "{model}: {line}\nis {found:?}\nnot {text}");
+    }
+}
+
+const JPEG: &str = "/9j/4AAQSkZJRgABAQ==";
+const PNG: &str = "iVBORw0KGgoAAAANSUhEUg==";
+const HEIC: &str = "AAAAGGZ0eXBoZWljAAAAAG1pZjFoZWlj";
+const FLAC: &str = "ZkxhQwAAACIQABAAAAA=";
+const PDF: &str = "JVBERi0xLjQK";
+
+#[test]
+fn image_jpg() {
+    let picture = |url: &str| {
+        chat(
+            &json!([{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": url}}]}]),
+        )
+    };
+    for (url, anthropic, google) in [
+        (
+            format!("data:image/jpg;base64,{JPEG}"),
+            "\"image/jpeg\"",
+            "\"image/jpeg\"",
+        ),
+        (
+            format!("data:IMAGE/PJPEG;base64,{JPEG}"),
+            "\"image/jpeg\"",
+            "\"image/jpeg\"",
+        ),
+        (
+            format!("data:image/x-png;base64,{PNG}"),
+            "\"image/png\"",
+            "\"image/png\"",
+        ),
+        (
+            format!("data:;base64,{PNG}"),
+            "\"image/png\"",
+            "\"image/png\"",
+        ),
+        (
+            format!("data:application/octet-stream;base64,{PNG}"),
+            "\"image/png\"",
+            "\"image/png\"",
+        ),
+        (
+            format!("data:image/heic;base64,{HEIC}"),
+            "!no image/heic",
+            "\"image/heic\"",
+        ),
+        (
+            format!("data:image/tiff;base64,{PNG}"),
+            "\"image/png\"",
+            "\"image/png\"",
+        ),
+        (
+            "data:image/gif;base64,R0lGODlhAQABAAAAACw=".to_owned(),
+            "\"image/gif\"",
+            "!no image/gif",
+        ),
+        (
+            format!("data:image/photo;base64,{PNG}"),
+            "!\"image/photo\"",
+            "!\"image/photo\"",
+        ),
+        ("data:image/png;base64,".to_owned(), "!0 bytes", "!0 bytes"),
+        (PNG.to_owned(), "\"image/png\"", "\"image/png\""),
+        (
+            "not a picture".to_owned(),
+            "!neither a URL nor base64",
+            "!neither a URL nor base64",
+        ),
+        (
+            "https://x.test/a".to_owned(),
+            "https://x.test/a",
+            "https://x.test/a",
+        ),
+    ] {
+        check(ANTHROPIC, &picture(&url), &[anthropic]);
+        check(GOOGLE, &picture(&url), &[google]);
+        let part = json!({"type": "image", "url": url});
+        check(ANTHROPIC, &own(&part), &[anthropic]);
+    }
+    for (data, mime_type, expected) in [
+        (JPEG, "image/jpg", "data:image/jpeg"),
+        (PNG, "image/jpeg", "data:image/png"),
+        (HEIC, "image/heic", "!no image/heic"),
+        (HEIC, "image/png", "!no image/heif"),
+        (FLAC, "image/png", "!its bytes are audio/flac"),
+        ("", "image/png", "!0 bytes"),
+    ] {
+        let part = json!({"type": "image", "data": data, "mime_type": mime_type});
+        check(OPENAI, &own(&part), &[expected]);
+    }
+}
+
+#[test]
+fn png_named_jpg() {
+    for (part, anthropic, google, openai) in [
+        (
+            json!({"type": "image", "data": PNG, "filename": "p.jpg"}),
+            "image/png",
+            "image/png",
+            "image/png",
+        ),
+        (
+            json!({"type": "image", "data": PNG}),
+            "image/png",
+            "image/png",
+            "image/png",
+        ),
+        (
+            json!({"type": "image", "data": JPEG, "mime_type": "image/png"}),
+            "image/jpeg",
+            "image/jpeg",
+            "image/jpeg",
+        ),
+        (
+            json!({"type": "document", "data": PDF, "filename": "a.txt"}),
+            "application/pdf",
+            "application/pdf",
+            "application/pdf",
+        ),
+        (
+            json!({"type": "document", "data": "YSxiCjEsMgozLDQK", "filename": "a.csv"}),
+            "text/plain",
+            "text/csv",
+            "text/csv",
+        ),
+        (
+            json!({"type": "image", "data": PDF, "filename": "a.png"}),
+            "!attach it as document",
+            "!attach it as document",
+            "!attach it as document",
+        ),
+        (
+            json!({"type": "document", "data": PNG, "mime_type": "application/pdf"}),
+            "!its bytes are image/png",
+            "!its bytes are image/png",
+            "!its bytes are image/png",
+        ),
+        (
+            json!({"type": "audio", "data": FLAC, "filename": "a.mp3"}),
+            "!takes no audio",
+            "audio/flac",
+            "!takes no audio",
+        ),
+    ] {
+        check(ANTHROPIC, &own(&part), &[anthropic]);
+        check(GOOGLE, &own(&part), &[google]);
+        check(OPENAI, &own(&part), &[openai]);
+    }
+}
+
+#[test]
+fn file_data_without_data_url() {
+    let file =
+        |file: Value| chat(&json!([{"role": "user", "content": [{"type": "file", "file": file}]}]));
+    let docx = "UEsDBBQAAAAIAAAAAAA=";
+    for (part, anthropic, google) in [
+        (
+            json!({"filename": "a.pdf", "file_data": PDF}),
+            "\"media_type\":\"application/pdf\",\"data\":\"JVBERi0xLjQK\"",
+            "\"mime_type\":\"application/pdf\",\"data\":\"JVBERi0xLjQK\"",
+        ),
+        (
+            json!({"file_data": PDF}),
+            "application/pdf",
+            "application/pdf",
+        ),
+        (
+            json!({"file_data": "JVBERi0x\nLjQK"}),
+            "JVBERi0xLjQK",
+            "JVBERi0xLjQK",
+        ),
+        (
+            json!({"file_data": "JVBERi0xLjQ", "file_id": null}),
+            "JVBERi0xLjQ=",
+            "JVBERi0xLjQ=",
+        ),
+        (
+            json!({"filename": "a.md", "file_data": "IyBUaXRsZQoKd29yZHM="}),
+            "# Title",
+            "text/markdown",
+        ),
+        (
+            json!({"file_data": format!("data:application/pdf;base64,{PDF}")}),
+            "application/pdf",
+            "application/pdf",
+        ),
+        (
+            json!({"file_data": format!("data:application/octet-stream;base64,{PDF}")}),
+            "application/pdf",
+            "application/pdf",
+        ),
+        (
+            json!({"filename": "a.docx", "file_data": docx}),
+            "!wordprocessingml",
+            "!wordprocessingml",
+        ),
+        (
+            json!({"filename": "a.pdf", "file_data": ""}),
+            "!0 bytes",
+            "!0 bytes",
+        ),
+        (
+            json!({"filename": "a.pdf", "file_data": "not base64!"}),
+            "!not valid base64",
+            "!not valid base64",
+        ),
+        (
+            json!({"filename": "a.pdf", "file_data": "AAECAwQFBgcICQoLDA=="}),
+            "!of no known format",
+            "!of no known format",
+        ),
+    ] {
+        check(ANTHROPIC, &file(part.clone()), &[anthropic]);
+        check(GOOGLE, &file(part.clone()), &[google]);
+        let mut flat = part.clone();
+        flat["type"] = json!("input_file");
+        let line = responses(&json!([{"role": "user", "content": [flat]}]));
+        check(ANTHROPIC, &line, &[anthropic]);
+    }
+}
+
+#[test]
+fn tool_message_of_parts() {
+    let tool = |content: Value| {
+        chat(&json!([
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": "c1", "content": content},
+        ]))
+    };
+    for (content, anthropic, google) in [
+        (
+            json!([{"type": "text", "text": "42"}]),
+            "\"content\":\"42\"",
+            "{\"output\":\"42\"}",
+        ),
+        (json!("42"), "\"content\":\"42\"", "{\"output\":\"42\"}"),
+        (
+            json!(["4", "2"]),
+            r#""content":"4\n2""#,
+            r#"{"output":"4\n2"}"#,
+        ),
+        (
+            json!([{"type": "text", "text": "4"}, {"type": "text", "text": "2"}]),
+            r#""content":"4\n2""#,
+            r#"{"output":"4\n2"}"#,
+        ),
+        (
+            json!([{"type": "text", "text": "{\"x\":1}"}]),
+            r#""content":"{\"x\":1}""#,
+            r#""response":{"x":1}"#,
+        ),
+        (json!([]), "\"content\":\"\"", "{\"output\":\"\"}"),
+        (Value::Null, "\"content\":\"\"", "{\"output\":\"\"}"),
+        (
+            json!([{"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}]),
+            "!image_url cannot be translated",
+            "!image_url cannot be translated",
+        ),
+        (
+            json!(42),
+            "!neither a string nor a list",
+            "!neither a string nor a list",
+        ),
+    ] {
+        check(ANTHROPIC, &tool(content.clone()), &[anthropic]);
+        check(GOOGLE, &tool(content.clone()), &[google]);
+        if content.is_array() {
+            let items = responses(&json!([
+                {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c1", "output": content},
+            ]));
+            check(ANTHROPIC, &items, &[anthropic]);
+        }
+    }
+    let own = |output: Value| {
+        json!({"id": "a", "messages": [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": [{"type": "tool_call", "id": "c1", "name": "f", "arguments": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "id": "c1", "output": output}]},
+        ]})
+    };
+    for output in [
+        json!("42"),
+        json!(["42"]),
+        json!([{"type": "text", "text": "42"}]),
+    ] {
+        check(OPENAI, &own(output.clone()), &["\"output\":\"42\""]);
+        check(GOOGLE, &own(output), &["{\"output\":\"42\"}"]);
+    }
+    check(
+        OPENAI,
+        &own(json!([{"type": "image"}])),
+        &["!image cannot be translated"],
+    );
+    check(
+        OPENAI,
+        &own(json!({"x": 1})),
+        &["!neither a string nor a list"],
+    );
+}
+
+#[test]
+fn empty_tool_arguments() {
+    let called = |arguments: Value| {
+        chat(&json!([
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}]},
+            {"role": "tool", "tool_call_id": "c1", "content": "42"},
+        ]))
+    };
+    for (arguments, expected) in [
+        (json!(""), "{}"),
+        (json!("  \n"), "{}"),
+        (Value::Null, "{}"),
+        (json!({}), "{}"),
+        (json!("{}"), "{}"),
+        (json!("{\"x\": 1}"), "{\"x\": 1}"),
+        (json!({"x": 1}), "{\"x\":1}"),
+        (json!("{\"x\":"), "!no JSON object"),
+        (json!("[1]"), "!no JSON object"),
+        (json!(7), "!no JSON object"),
+    ] {
+        let within = |name: &str| match expected.starts_with('!') {
+            true => expected.to_owned(),
+            false => format!("\"{name}\":{expected}"),
+        };
+        check(ANTHROPIC, &called(arguments.clone()), &[&within("input")]);
+        check(GOOGLE, &called(arguments.clone()), &[&within("args")]);
+        if !expected.starts_with('!') {
+            let own = json!({"id": "a", "messages": [
+                {"role": "assistant", "content": [{"type": "tool_call", "id": "c1", "name": "f", "arguments": arguments}]},
+                {"role": "user", "content": [{"type": "tool_result", "id": "c1", "output": "42"}]},
+            ]});
+            let quoted = json!(expected).to_string();
+            check(OPENAI, &own, &[&format!("\"arguments\":{quoted}")]);
+        }
+    }
+}
+
+#[test]
+fn assistant_message_with_nulls() {
+    let replayed = |message: Value| {
+        chat(
+            &json!([{"role": "user", "content": "Hi"}, message, {"role": "user", "content": "Hi"}]),
+        )
+    };
+    let nulls = json!({"role": "assistant", "content": "A", "refusal": null, "annotations": [], "audio": null, "function_call": null, "tool_calls": null});
+    for (message, expected) in [
+        (nulls, "\"A\""),
+        (
+            json!({"role": "assistant", "content": "A", "tool_calls": [], "name": null, "weight": null}),
+            "\"A\"",
+        ),
+        (
+            json!({"role": "assistant", "content": null, "refusal": "No."}),
+            "\"No.\"",
+        ),
+        (
+            json!({"role": "assistant", "content": "A", "refusal": ""}),
+            "\"A\"",
+        ),
+        (
+            json!({"role": "assistant", "content": "A", "reasoning_content": "hm", "provider_specific_fields": {}}),
+            "\"A\"",
+        ),
+        (
+            json!({"role": "assistant", "content": [{"type": "text", "text": "A", "annotations": [], "refusal": null}]}),
+            "\"A\"",
+        ),
+        (
+            json!({"role": "assistant", "content": "A", "id": "msg_1", "status": "completed", "phase": "final_answer"}),
+            "\"A\"",
+        ),
+        (
+            json!({"role": "assistant", "content": "A", "audio": {"id": "audio_1"}}),
+            "!unknown field `audio`",
+        ),
+        (
+            json!({"role": "assistant", "content": "A", "weight": 1}),
+            "!unknown field `weight`",
+        ),
+        (
+            json!({"role": "assistant", "content": null, "refusal": null}),
+            "!says nothing",
+        ),
+    ] {
+        check(ANTHROPIC, &replayed(message.clone()), &[expected]);
+        check(GOOGLE, &replayed(message), &[expected]);
+    }
+    let legacy = chat(&json!([
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{\"x\":1}"}},
+        {"role": "function", "name": "f", "content": "1"},
+        {"role": "assistant", "content": null, "function_call": {"name": "f", "arguments": "{\"x\":2}"}},
+        {"role": "function", "name": "f", "content": "2"},
+    ]));
+    check(
+        ANTHROPIC,
+        &legacy,
+        &[
+            r#""id":"f","name":"f","input":{"x":1}"#,
+            r#""tool_use_id":"f","content":"1""#,
+            r#""id":"f-2","name":"f","input":{"x":2}"#,
+            r#""tool_use_id":"f-2","content":"2""#,
+        ],
+    );
+    check(
+        GOOGLE,
+        &legacy,
+        &[r#""id":"f-2","name":"f","response":{"output":"2"}"#],
+    );
+}
+
+#[test]
+fn reasoning_items_are_replayed_without_their_seals() {
+    let items = |reasoning: Value| {
+        responses(&json!([
+            {"role": "user", "content": "Hi"},
+            reasoning,
+            {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{}", "status": "completed"},
+            {"type": "function_call", "id": "fc_2", "call_id": "c2", "name": "f", "arguments": "{}", "status": "completed"},
+            {"type": "function_call_output", "call_id": "c1", "output": "1"},
+            {"type": "function_call_output", "call_id": "c2", "output": "2"},
+        ]))
+    };
+    for reasoning in [
+        json!({"type": "reasoning", "id": "rs_1", "summary": []}),
+        json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "c2VhbA==", "status": null}),
+        json!({"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "hm"}], "content": null}),
+        json!({"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]}),
+        json!({"type": "reasoning", "summary": [{"type": "summary_text", "text": "a"}, {"type": "summary_text", "text": "b"}]}),
+    ] {
+        let line = items(reasoning.clone());
+        check(
+            ANTHROPIC,
+            &line,
+            &[
+                r#"{"role":"assistant","content":[{"type":"tool_use","id":"c1","name":"f","input":{}},{"type":"tool_use","id":"c2","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","content":"1"},{"type":"tool_result","tool_use_id":"c2","content":"2"}]}"#,
+            ],
+        );
+        check(
+            GOOGLE,
+            &line,
+            &[
+                r#"{"role":"model","parts":[{"function_call":{"id":"c1","name":"f","args":{}}},{"function_call":{"id":"c2","name":"f","args":{}}}]}"#,
+            ],
+        );
+        assert!(!sent(ANTHROPIC, &line).unwrap().contains("c2VhbA"));
+        let text = responses(
+            &json!([{"role": "user", "content": "Hi"}, reasoning, {"type": "message", "role": "assistant", "id": "m", "status": "completed", "content": [{"type": "output_text", "text": "A", "annotations": [], "logprobs": []}]}, {"role": "user", "content": "Ho"}]),
+        );
+        check(ANTHROPIC, &text, &["\"A\""]);
+        check(GOOGLE, &text, &["\"A\""]);
+    }
+}
+
+#[test]
+fn ids_that_a_provider_refuses_are_replaced_in_call_and_result() {
+    let long = "x".repeat(80);
+    for (id, anthropic, chat_id) in [
+        ("c1", "c1", "c1"),
+        ("functions.f:0", "functions_f_0", "functions.f:0"),
+        ("call|fc_1", "call_fc_1", "call|fc_1"),
+        ("ü", "_", "ü"),
+        ("", "call", "call"),
+        (&long, &long[..64], &long[..64]),
+    ] {
+        let line = chat(&json!([
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": null, "tool_calls": [{"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": id, "content": "42"},
+        ]));
+        check(
+            ANTHROPIC,
+            &line,
+            &[
+                &format!("\"type\":\"tool_use\",\"id\":\"{anthropic}\""),
+                &format!("\"tool_use_id\":\"{anthropic}\""),
+            ],
+        );
+        let own = json!({"id": "a", "messages": [
+            {"role": "assistant", "content": [{"type": "tool_call", "id": id, "name": "f", "arguments": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "id": id, "output": "42"}]},
+        ]});
+        check(
+            OPENAI,
+            &own,
+            &[
+                &format!("\"call_id\":\"{chat_id}\",\"name\""),
+                &format!("\"call_id\":\"{chat_id}\",\"output\""),
+            ],
+        );
+    }
+}

@@ -1,0 +1,21 @@
+//! Text files that the caller names.
+
+use std::path::Path;
+use std::{fs, io};
+
+/// The byte order mark that some editors put before text.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Reads the text of a file, without its byte order mark.
+pub(crate) fn read(path: &Path) -> io::Result<String> {
+    let mut text = fs::read_to_string(path)?;
+    if text.as_bytes().starts_with(MARK) {
+        text.drain(..MARK.len());
+    }
+    Ok(text)
+}
+
+/// Returns the bytes of text without the byte order mark before it.
+pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(MARK).unwrap_or(bytes)
+}

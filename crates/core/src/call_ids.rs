@@ -1,0 +1,309 @@
+//! Tool calls and their results as providers with strict rules take them: legal ids, each call with one of
+//! its own, and parallel calls and their results in one turn each.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::{
+    AttachmentView, ContentView, GenerateView, MessageView, Role, SourceView, ToolCallView,
+    ToolResultView,
+};
+
+/// What a provider accepts as the id of a tool call.
+#[derive(Debug, Clone, Copy)]
+pub struct CallIdRule {
+    /// Most bytes of an id.
+    pub max_len: usize,
+    /// Reports whether a character may stand in an id.
+    pub is_legal: fn(char) -> bool,
+}
+
+impl CallIdRule {
+    fn takes(&self, id: &str) -> bool {
+        !id.is_empty() && id.len() <= self.max_len && id.chars().all(self.is_legal)
+    }
+
+    /// The id with `_` for what is not legal, cut to `room` bytes.
+    fn legal(&self, id: &str, room: usize) -> String {
+        let mut out = String::new();
+        for letter in id.chars() {
+            let letter = if (self.is_legal)(letter) { letter } else { '_' };
+            if out.len() + letter.len_utf8() > room {
+                break;
+            }
+            out.push(letter);
+        }
+        if out.is_empty() {
+            "call".to_owned()
+        } else {
+            out
+        }
+    }
+}
+
+/// Ids under which the tool calls of one request travel.
+///
+/// An id that the provider refuses is replaced by a legal one, in the call and in its results alike. Calls that
+/// share an id get one each, and results are assigned to them in order. The same request has the same ids each
+/// time.
+#[derive(Debug)]
+pub struct CallIds {
+    /// One for each call and each result, in order; none where the conversation has neither.
+    ids: Vec<String>,
+}
+
+impl CallIds {
+    /// Chooses the ids of a conversation.
+    pub fn of(messages: &[MessageView<'_>], rule: CallIdRule) -> Self {
+        let all = messages.iter().flat_map(|message| &message.contents);
+        // What is legal already is nobody else's.
+        let written: Vec<Cow<'_, str>> = all.clone().filter_map(written).collect();
+        let mut taken: HashSet<String> = HashSet::new();
+        taken.extend(
+            written
+                .iter()
+                .filter(|id| rule.takes(id))
+                .map(|id| id.to_string()),
+        );
+        let mut used = HashSet::new();
+        let mut waiting: HashMap<Cow<'_, str>, VecDeque<String>> = HashMap::new();
+        let mut latest: HashMap<Cow<'_, str>, String> = HashMap::new();
+        let mut ids = Vec::with_capacity(written.len());
+        let mut new = |id: &str, used: &mut HashSet<String>| {
+            if rule.takes(id) && used.insert(id.to_owned()) {
+                return id.to_owned();
+            }
+            let plain = rule.legal(id, rule.max_len);
+            let numbered = (2_u32..).map(|number| {
+                let suffix = format!("-{number}");
+                let room = rule.max_len.saturating_sub(suffix.len());
+                rule.legal(id, room) + &suffix
+            });
+            let mut candidates = std::iter::once(plain).chain(numbered);
+            let free = candidates.find(|one| !taken.contains(one) && !used.contains(one));
+            let free = free.unwrap_or_default();
+            used.insert(free.clone());
+            taken.insert(free.clone());
+            free
+        };
+        for content in all {
+            match content {
+                ContentView::ToolCall(call) => {
+                    let id = id_of(call);
+                    let chosen = new(&id, &mut used);
+                    latest.insert(id.clone(), chosen.clone());
+                    waiting.entry(id).or_default().push_back(chosen.clone());
+                    ids.push(chosen);
+                }
+                ContentView::ToolResult(result) => {
+                    let id = result.id.decode();
+                    let next = waiting.get_mut(&id).and_then(VecDeque::pop_front);
+                    let chosen = next.or_else(|| latest.get(&id).cloned());
+                    let chosen = chosen.unwrap_or_else(|| {
+                        let chosen = new(&id, &mut used);
+                        latest.insert(id, chosen.clone());
+                        chosen
+                    });
+                    ids.push(chosen);
+                }
+                _ => {}
+            }
+        }
+        Self { ids }
+    }
+
+    /// Returns the request with these ids, and with the turns of one role that stand next to each other as one
+    /// turn where they hold tool calls or results; system messages between them come after it. `None` where the
+    /// conversation has neither, and is sent as it is.
+    pub fn apply<'b>(&'b self, view: &'b GenerateView<'_>) -> Option<GenerateView<'b>> {
+        if self.ids.is_empty() {
+            return None;
+        }
+        let mut ids = self.ids.iter();
+        let mut messages: Vec<MessageView<'b>> = Vec::with_capacity(view.messages.len());
+        for message in &view.messages {
+            let contents = message.contents.iter();
+            let contents: Vec<_> = contents.map(|content| renamed(content, &mut ids)).collect();
+            let before = messages
+                .iter()
+                .rposition(|before| before.role != Role::System)
+                .filter(|at| messages[*at].role == message.role)
+                .filter(|at| has_tools(&messages[*at].contents) || has_tools(&contents));
+            match before {
+                Some(at) => messages[at].contents.extend(contents),
+                None => messages.push(MessageView {
+                    role: message.role,
+                    contents,
+                }),
+            }
+        }
+        Some(GenerateView {
+            model: view.model,
+            system: view.system,
+            messages,
+            tools: view.tools,
+            tool_choice: view.tool_choice,
+            schema: view.schema,
+            thinking: view.thinking,
+            hyperparameters: Cow::Borrowed(&*view.hyperparameters),
+        })
+    }
+}
+
+fn id_of<'v>(call: &'v ToolCallView<'_>) -> Cow<'v, str> {
+    Cow::Borrowed(&call.id)
+}
+
+fn written<'v>(content: &'v ContentView<'_>) -> Option<Cow<'v, str>> {
+    match content {
+        ContentView::ToolCall(call) => Some(id_of(call)),
+        ContentView::ToolResult(result) => Some(result.id.decode()),
+        _ => None,
+    }
+}
+
+fn has_tools(contents: &[ContentView<'_>]) -> bool {
+    contents.iter().any(|content| {
+        matches!(
+            content,
+            ContentView::ToolCall(_) | ContentView::ToolResult(_)
+        )
+    })
+}
+
+fn renamed<'b>(
+    content: &'b ContentView<'_>,
+    ids: &mut std::slice::Iter<'b, String>,
+) -> ContentView<'b> {
+    let mut next = || ids.next().map(String::as_str).unwrap_or_default();
+    match content {
+        ContentView::Text(text) => ContentView::Text(*text),
+        ContentView::Attachment(attachment) => ContentView::Attachment(AttachmentView {
+            kind: attachment.kind,
+            source: match &attachment.source {
+                SourceView::Bytes(bytes) => SourceView::Bytes(Cow::Borrowed(bytes)),
+                source => source.clone(),
+            },
+            mime_type: attachment.mime_type,
+            filename: attachment.filename,
+        }),
+        ContentView::ToolCall(call) => ContentView::ToolCall(ToolCallView {
+            id: next().into(),
+            name: call.name,
+            arguments: call.arguments,
+        }),
+        ContentView::ToolResult(result) => ContentView::ToolResult(ToolResultView {
+            id: next().into(),
+            name: result.name,
+            output: Cow::Borrowed(&*result.output),
+            is_error: result.is_error,
+        }),
+        ContentView::Thinking(thinking) => ContentView::Thinking(*thinking),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arguments, Text};
+
+    const STRICT: CallIdRule = CallIdRule {
+        max_len: 8,
+        is_legal: |letter| letter.is_ascii_alphanumeric() || "_-".contains(letter),
+    };
+
+    /// A conversation of turns such as `a:x,y` (calls) and `u:x` (results), `s` (a system message).
+    fn view(turns: &'static str) -> GenerateView<'static> {
+        let messages = turns.split(' ').map(|turn| {
+            let (role, ids) = turn.split_once('/').unwrap_or((turn, ""));
+            let ids = ids.split(',').filter(|_| turn.contains('/'));
+            let role = match role {
+                "a" => Role::Assistant,
+                "u" => Role::User,
+                _ => Role::System,
+            };
+            let content = |id: &'static str| match role {
+                Role::Assistant => ContentView::ToolCall(ToolCallView {
+                    id: id.into(),
+                    name: "f".into(),
+                    arguments: Arguments::Quoted("{}".into()),
+                }),
+                _ => ContentView::ToolResult(ToolResultView {
+                    id: id.into(),
+                    name: None,
+                    output: "1".into(),
+                    is_error: false,
+                }),
+            };
+            let mut contents: Vec<_> = ids.map(content).collect();
+            if contents.is_empty() {
+                contents.push(ContentView::Text("t".into()));
+            }
+            MessageView { role, contents }
+        });
+        GenerateView {
+            model: Text::Plain("m"),
+            system: None,
+            messages: messages.collect(),
+            tools: &[],
+            tool_choice: None,
+            schema: None,
+            thinking: None,
+            hyperparameters: Cow::Owned(crate::Hyperparameters::default()),
+        }
+    }
+
+    fn shown(view: &GenerateView<'_>) -> String {
+        let turns = view.messages.iter().map(|message| {
+            let ids = message
+                .contents
+                .iter()
+                .map(|content| match written(content) {
+                    Some(id) => id.into_owned(),
+                    None => "t".to_owned(),
+                });
+            let ids: Vec<String> = ids.collect();
+            format!("{}/{}", &message.role.as_str()[..1], ids.join(","))
+        });
+        turns.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn ids_are_legal_and_distinct_and_results_follow_their_calls() {
+        for (turns, expected) in [
+            ("u a/c1 u/c1", "u/t a/c1 u/c1"),
+            ("a/f.x:0 u/f.x:0", "a/f_x_0 u/f_x_0"),
+            ("a/a.b,a:b u/a:b,a.b", "a/a_b,a_b-2 u/a_b-2,a_b"),
+            // A legal id of another call is not taken away.
+            ("a/a.b u/a.b a/a_b u/a_b", "a/a_b-2 u/a_b-2 a/a_b u/a_b"),
+            ("a/f,f,f u/f,f,f", "a/f,f-2,f-3 u/f,f-2,f-3"),
+            ("a/f u/f a/f u/f", "a/f u/f a/f-2 u/f-2"),
+            ("a/, u/,", "a/call,call-2 u/call,call-2"),
+            ("a/ü u/ü", "a/_ u/_"),
+            (
+                "a/123456789,12345678x u/12345678x",
+                "a/12345678,123456-2 u/123456-2",
+            ),
+            // An answer of no call, and a second one of the same call.
+            ("u/x.y", "u/x_y"),
+            ("a/f u/f,f", "a/f u/f,f"),
+            // Parallel calls and results are one turn each; a system message does not part them.
+            ("a/x a/y u/x u/y", "a/x,y u/x,y"),
+            ("a/x,y u/x s u/y u", "a/x,y u/x,y,t s/t"),
+            ("u u a/x u/x", "u/t u/t a/x u/x"),
+        ] {
+            let view = view(turns);
+            let ids = CallIds::of(&view.messages, STRICT);
+            let applied = ids.apply(&view).unwrap();
+            assert_eq!(shown(&applied), expected, "{turns}");
+            let again = CallIds::of(&applied.messages, STRICT);
+            assert_eq!(shown(&again.apply(&applied).unwrap()), expected, "{turns}");
+        }
+    }
+
+    #[test]
+    fn a_conversation_without_tools_is_sent_as_it_is() {
+        let view = view("s u a u u");
+        assert!(CallIds::of(&view.messages, STRICT).apply(&view).is_none());
+    }
+}
