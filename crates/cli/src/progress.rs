@@ -218,10 +218,8 @@ impl Observer for Progress {
                 words::count(*requests, "request", "requests"),
                 size(*bytes)
             )),
-            Event::SchemaChanged { notes } => {
-                if !matches!(self.show, Show::Nothing) {
-                    terminal::say(&schema_note(notes));
-                }
+            Event::SchemaChanged { notes } if !matches!(self.show, Show::Nothing) => {
+                terminal::say(&schema_note(notes));
             }
             Event::Staging { bytes, .. } => self.tell(&format!("sending {}", size(*bytes))),
             Event::Creating { .. } => self.tell("creating the batch"),
@@ -270,7 +268,7 @@ impl Observer for Progress {
 
 /// One line on what sending changes of schemas.
 pub(crate) fn schema_note(notes: &[String]) -> String {
-    plain(&format!("schema: {}", notes.join("; "))).to_string()
+    plain(&format!("schema: {}", notes.join("; ")))
 }
 
 fn size(bytes: u64) -> String {

@@ -348,7 +348,7 @@ mod tests {
         let openai = json!({"type": "json_schema", "json_schema": named});
         let flat = json!({"type": "json_schema", "name": "x", "schema": inner});
         for (envelope, place) in [
-            (named.clone(), "at /schema,"),
+            (named, "at /schema,"),
             (openai.clone(), "at /json_schema/schema,"),
             (flat.clone(), "at /schema,"),
             (
