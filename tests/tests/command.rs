@@ -60,7 +60,7 @@ fn kinds() -> Vec<(Value, &'static str, Option<&'static str>)> {
             None,
         ),
         (json!({"prompt": "lmb:missing"}), "missing", None),
-        (json!({"prompt": "lmb:cut"}), "missing", None),
+        (json!({"prompt": "lmb:cut"}), "errored", None),
         (json!({"prompt": "lmb:failed"}), "errored", None),
         (json!({"prompt": "lmb:error-400"}), "errored", None),
         (json!({"prompt": "lmb:error-429"}), "errored", None),

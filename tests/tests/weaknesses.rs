@@ -233,7 +233,7 @@ async fn w5_one_bad_row_spoils_no_other() {
                 "succeeded",
                 Some("invalid_structured"),
             ),
-            ("cut", "lmb:cut", "missing", None),
+            ("cut", "lmb:cut", "errored", None),
             ("fine", "y", "succeeded", None),
         ];
         // What is cut is paid for, and missing only once it is given up.

@@ -123,7 +123,7 @@ impl ResponseSchema {
     }
 
     /// Place of the schema in a document that is not one itself, but a part of a provider's API around one,
-    /// such as OpenAI's `{"name", "strict", "schema"}`. Any value would fit such a document.
+    /// such as `{"name", "strict", "schema"}`. Any value would fit such a document.
     ///
     /// ```
     /// use lmbatch_core::ResponseSchema;

@@ -130,34 +130,33 @@ pub(crate) fn promised(snapshot: &BatchSnapshot, requests: Option<u64>) -> Promi
             errored: 0,
         };
     }
-    let (succeeded, errored) = (counts.succeeded, counts.errored);
-    if counts_undone_as_failed(snapshot) {
-        let succeeded = succeeded.min(most);
+    let (succeeded, errored) = (counts.succeeded.min(most), counts.errored);
+    let ended = succeeded.saturating_add(errored).min(most);
+    if !may_count_undone_as_failed(snapshot) {
         return Promised {
-            named: succeeded,
-            decided: succeeded,
-            errored,
+            named: ended,
+            decided: ended,
+            errored: 0,
         };
     }
+    // Where every request has ended by the counts, those that were not come to are among the failed.
+    let every = counts.total == Some(counts.finished());
     Promised {
-        named: succeeded.saturating_add(errored).min(most),
-        decided: succeeded.min(most),
-        errored: 0,
+        named: if every { succeeded } else { ended },
+        decided: succeeded,
+        errored,
     }
 }
 
-/// Whether a batch that ended early may count as failed what it did not come to: by its counts every request
-/// has ended, and none has expired or was cancelled.
-fn counts_undone_as_failed(snapshot: &BatchSnapshot) -> bool {
+/// Whether a batch that ended early may count as failed what it did not come to: no request has expired or
+/// was cancelled by its counts.
+fn may_count_undone_as_failed(snapshot: &BatchSnapshot) -> bool {
     let counts = &snapshot.counts;
     let ended_early = matches!(
         snapshot.status,
         BatchStatus::Expired | BatchStatus::Cancelled
     );
-    ended_early
-        && counts.expired == 0
-        && counts.cancelled == 0
-        && counts.total == Some(counts.finished())
+    ended_early && counts.expired == 0 && counts.cancelled == 0
 }
 
 /// Whether the provider counts the requests of the batch. A completed batch of which nothing has ended is
@@ -283,16 +282,17 @@ mod tests {
             cancelled,
         };
         for (counts, status, requests, expected) in [
-            (counts(Some(8), 6, 2, 0, 0), Completed, Some(8), (8, 6, 0)),
+            (counts(Some(8), 6, 2, 0, 0), Completed, Some(8), (8, 8, 0)),
             // What expired may have a row or none; what was answered has one.
             (counts(Some(8), 3, 0, 5, 0), Expired, Some(8), (3, 3, 0)),
-            (counts(Some(8), 3, 1, 0, 0), Expired, Some(8), (4, 3, 0)),
-            (counts(Some(8), 3, 1, 4, 0), Expired, Some(8), (4, 3, 0)),
+            (counts(Some(8), 3, 1, 0, 0), Expired, Some(8), (4, 3, 1)),
+            // What is counted apart is not among the failed: an error stands for no lost answer.
+            (counts(Some(8), 3, 1, 4, 0), Expired, Some(8), (4, 4, 0)),
             (counts(Some(8), 0, 0, 0, 8), Cancelled, Some(8), (0, 0, 0)),
             // What was not come to may be among the failed.
             (counts(Some(8), 3, 5, 0, 0), Expired, Some(8), (3, 3, 5)),
             (counts(Some(8), 0, 8, 0, 0), Cancelled, Some(8), (0, 0, 8)),
-            (counts(Some(8), 3, 5, 0, 0), Completed, Some(8), (8, 3, 0)),
+            (counts(Some(8), 3, 5, 0, 0), Completed, Some(8), (8, 8, 0)),
             (counts(None, 3, 0, 0, 0), Completed, Some(8), (3, 3, 0)),
             // Servers that count a failure among the completed as well promise no more than was sent.
             (counts(Some(8), 8, 2, 0, 0), Completed, Some(8), (8, 8, 0)),

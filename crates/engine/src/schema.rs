@@ -345,14 +345,14 @@ mod tests {
     fn an_envelope_of_an_api_is_refused_with_the_place_of_the_schema() {
         let inner = json!({"type": "object", "properties": {"a": {"type": "string"}}});
         let named = json!({"name": "x", "strict": true, "schema": inner});
-        let openai = json!({"type": "json_schema", "json_schema": named});
+        let nested = json!({"type": "json_schema", "json_schema": named});
         let flat = json!({"type": "json_schema", "name": "x", "schema": inner});
         for (envelope, place) in [
             (named, "at /schema,"),
-            (openai.clone(), "at /json_schema/schema,"),
+            (nested.clone(), "at /json_schema/schema,"),
             (flat.clone(), "at /schema,"),
             (
-                json!({"response_format": openai}),
+                json!({"response_format": nested}),
                 "at /response_format/json_schema/schema,",
             ),
             (json!({"text": {"format": flat}}), "at /text/format/schema,"),
@@ -378,7 +378,7 @@ mod tests {
                 "at /function/parameters,",
             ),
             (
-                json!({"model": "m", "body": {"response_format": openai}}),
+                json!({"model": "m", "body": {"response_format": nested}}),
                 "at /body/response_format/json_schema/schema,",
             ),
             (

@@ -4,7 +4,7 @@ use lmbatch_core::ErrorKind;
 use lmbatch_engine::{AnswerView, RunOptions};
 use lmbatch_testing::Script;
 
-use crate::world::{ASKED, World, read, told};
+use crate::world::{ASKED, World, on_the_wire, read, told, wire_ids};
 
 const BROKEN: &[(&[u8], &str, &str)] = &[
     (
@@ -35,27 +35,6 @@ const BROKEN: &[(&[u8], &str, &str)] = &[
 ];
 
 const OTHERS: &[u8] = b"{\"id\":\"b\",\"text\":\"two\"}\n{\"id\":\"c\",\"text\":\"three\"}\n";
-
-/// The ids that the requests a, b and c have on the wire: the same in every world of these requests.
-async fn wire_ids() -> Vec<String> {
-    let world = World::new(Script::default());
-    world.run(&ASKED).await.unwrap();
-    let body = String::from_utf8(world.provider.body(0)).unwrap();
-    let id = |line: &str| line.split('"').nth(3).unwrap().to_owned();
-    body.lines().map(id).collect()
-}
-
-/// Rows with the ids on the wire in the place of a, b and c.
-async fn on_the_wire(rows: &[&[u8]]) -> Vec<u8> {
-    let mut rows = rows.concat();
-    for (id, wire) in ["a", "b", "c"].iter().zip(wire_ids().await) {
-        let from = format!("\"id\":\"{id}\"").into_bytes();
-        while let Some(at) = rows.windows(from.len()).position(|window| window == from) {
-            rows.splice(at + 6..at + 7, wire.bytes());
-        }
-    }
-    rows
-}
 
 #[tokio::test]
 async fn a_row_with_a_legible_id_is_a_malformed_answer_whose_bytes_are_kept() {

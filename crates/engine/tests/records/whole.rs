@@ -12,7 +12,7 @@ use lmbatch_core::{
 use lmbatch_engine::{FolderSpool, OnDoubt, RunOptions};
 use lmbatch_testing::Script;
 
-use crate::world::{ASKED, World, read, told};
+use crate::world::{ASKED, World, on_the_wire, read, told};
 
 #[tokio::test]
 async fn requests_that_may_have_been_answered_never_go_out_again() {
@@ -91,6 +91,39 @@ async fn results_that_come_short_once_are_read_again() {
         );
         assert_eq!(world.provider.accepted(), 1, "{what}");
         assert_eq!(world.provider.times("read"), [0, 5], "{what}");
+    }
+}
+
+/// One answer is lost on its way, one request failed and one expired: the failed one stands for no answer.
+#[tokio::test]
+async fn a_lost_answer_of_an_expired_batch_is_not_covered_by_a_failed_one() {
+    let failed = b"{\"id\":\"a\",\"error\":\"boom\"}\n";
+    let expired = b"{\"id\":\"c\",\"error\":\"expired\"}\n";
+    for (end, total, expired_count) in [
+        (BatchStatus::Expired, Some(3), 1),
+        (BatchStatus::Expired, Some(3), 0),
+        (BatchStatus::Expired, None, 0),
+        (BatchStatus::Completed, Some(3), 1),
+    ] {
+        let world = World::new(Script {
+            end: Some(end.clone()),
+            rows: Some(on_the_wire(&[failed, expired]).await),
+            counts: Some(RequestCounts {
+                total,
+                succeeded: 1,
+                errored: 1,
+                expired: expired_count,
+                ..RequestCounts::default()
+            }),
+            ..Script::default()
+        });
+        let held = world.run(&ASKED).max_attempts(3).await.unwrap_err();
+        assert_eq!(
+            held.kind(),
+            ErrorKind::Timeout,
+            "{end:?} {expired_count}: {held}"
+        );
+        assert_eq!(world.provider.accepted(), 1, "{end:?} {expired_count}");
     }
 }
 

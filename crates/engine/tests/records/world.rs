@@ -101,3 +101,24 @@ fn text(item: &ItemView<'_>) -> String {
 
 /// Three requests, each as its id and its prompt.
 pub(crate) const ASKED: [(&str, &str); 3] = [("a", "one"), ("b", "two"), ("c", "three")];
+
+/// The ids that the requests a, b and c have on the wire: the same in every world of these requests.
+pub(crate) async fn wire_ids() -> Vec<String> {
+    let world = World::new(Script::default());
+    world.run(&ASKED).await.unwrap();
+    let body = String::from_utf8(world.provider.body(0)).unwrap();
+    let id = |line: &str| line.split('"').nth(3).unwrap().to_owned();
+    body.lines().map(id).collect()
+}
+
+/// Rows with the ids on the wire in the place of a, b and c.
+pub(crate) async fn on_the_wire(rows: &[&[u8]]) -> Vec<u8> {
+    let mut rows = rows.concat();
+    for (id, wire) in ["a", "b", "c"].iter().zip(wire_ids().await) {
+        let from = format!("\"id\":\"{id}\"").into_bytes();
+        while let Some(at) = rows.windows(from.len()).position(|window| window == from) {
+            rows.splice(at + 6..at + 7, wire.bytes());
+        }
+    }
+    rows
+}

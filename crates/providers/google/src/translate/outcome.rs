@@ -161,6 +161,8 @@ fn candidate<'a>(raw: Json<'a>, candidate: &Candidate<'a>, output: &mut OutputVi
             .for_each(|raw| part(raw, items)),
         // Something is there, and nothing of it can be read.
         (None, None) if !candidate.content.is_absent() => items.push(ItemView::Other(raw)),
+        // Neither an answer nor a word of why there is none.
+        (None, None) if candidate.finish_reason.is_absent() => items.push(ItemView::Other(raw)),
         (None, None) => {}
     }
     let citations = [candidate.citation_metadata, candidate.grounding_metadata];
