@@ -130,7 +130,7 @@ fn a_thousand_mixed_requests_come_back_under_their_ids_in_their_order() {
             &summary["requests"],
             &summary["statuses"]["missing"]
         ),
-        (&json!(1), &json!(1000), &json!(100))
+        (&json!(1), &json!(1000), &json!(50))
     );
     assert!(!folder.path().join("in.openai.m.jsonl.handle.json").exists());
     // Neither key nor prompt is in a log at trace.

@@ -167,8 +167,10 @@ impl<'a> Harvest<'a> {
                         let is_whole = read.short == 0 && (set.complete || promised.named > 0);
                         // What broke on its way is whole when it is read again.
                         let is_final = asked > 1 || left.is_zero();
-                        let broken = read.tally.broken - mark.tally.broken;
-                        if !strangers && is_whole && (broken == 0 || is_final) || gives_up {
+                        let cut = read.tally.cut - mark.tally.cut;
+                        let broken = read.tally.broken - mark.tally.broken + cut;
+                        let is_sound = broken == 0 || cut == 0 && is_final || left.is_zero();
+                        if !strangers && is_whole && is_sound || gives_up {
                             return Ok(Fetched::Whole {
                                 segments: read.segments,
                                 undelivered: read.short,
@@ -331,7 +333,7 @@ impl<'a> Harvest<'a> {
             (tally.foreign, "name no request of this batch (ignored)"),
             (tally.malformed, "could not be read"),
             (
-                tally.broken,
+                tally.broken + tally.cut,
                 "are not JSON, and whose id is legible (their requests end as malformed_answer and are not sent again)",
             ),
             (

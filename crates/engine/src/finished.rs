@@ -47,6 +47,8 @@ pub(crate) struct Tally {
     pub(crate) malformed: u64,
     /// Rows that are not JSON, and whose id is legible.
     pub(crate) broken: u64,
+    /// Of rows whose id is legible, those that were cut off.
+    pub(crate) cut: u64,
     pub(crate) keyless: u64,
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use lmbatch_core::{
     BatchProvider, BatchSnapshot, Error, ErrorKind, Result, ResultPart, Retry, Segment, SpoolFile,
-    Verdict, mend_surrogates, read_row,
+    Verdict, mend_surrogates,
 };
 
 use crate::delivered::{Delivered, SoFar};
@@ -360,8 +360,12 @@ impl Results {
             self.tally.foreign += u64::from(scanned.id.is_some());
             return Ok(());
         };
-        if scanned.verdict == Verdict::Errored && !is_json(row) {
-            self.tally.broken += 1;
+        if scanned.verdict == Verdict::Errored {
+            match read_row_error(row) {
+                Some(true) => self.tally.cut += 1,
+                Some(false) => self.tally.broken += 1,
+                None => {}
+            }
         }
         let known = self.places.get(ordinal).map_err(spooled)?;
         let attempt = |segment: u32| self.attempts[segment as usize];
@@ -464,5 +468,14 @@ pub(crate) fn segment_number(name: &str) -> u32 {
 }
 
 fn is_json(row: &[u8]) -> bool {
-    read_row::<serde::de::IgnoredAny>(row).is_ok()
+    read_row_error(row).is_none()
+}
+
+/// Whether a row that is not JSON was cut off; `None` for one that is JSON.
+fn read_row_error(row: &[u8]) -> Option<bool> {
+    let error = serde_json::from_slice::<serde::de::IgnoredAny>(row).err();
+    match error {
+        Some(error) => Some(error.is_eof()),
+        None => simdutf8::basic::from_utf8(row).is_err().then_some(false),
+    }
 }

@@ -51,7 +51,12 @@ async fn a_row_with_a_legible_id_is_a_malformed_answer_whose_bytes_are_kept() {
         );
         assert_eq!(world.provider.accepted(), 1, "{what}");
         // What broke on its way is whole when it is read again.
-        assert_eq!(world.provider.times("read"), [0, 5], "{what}");
+        let reads = world.provider.times("read");
+        match *what {
+            // It is waited for as long as for results that are not there.
+            "cut within" => assert!(reads.len() > 5 && reads[..2] == [0, 5], "{reads:?}"),
+            _ => assert_eq!(reads, [0, 5], "{what}"),
+        }
         let engine = world.engine();
         let finished = engine
             .resume(&world.record().await, RunOptions::default())

@@ -19,6 +19,8 @@ use crate::wire::{
 pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, lmbatch_core::RowError> {
     let row: Row<'_> = lmbatch_core::read_row(row)?;
     let content = match (row.error.or(row.status), row.response) {
+        // What was answered was paid for, whatever stands beside it.
+        (_, Some(response)) if is_answer(response) => RowContent::Answer(response),
         (Some(error), _) => RowContent::Ended(errored(error)),
         (None, Some(response)) => opened(response),
         (None, None) => RowContent::Ended(malformed()),
@@ -27,6 +29,12 @@ pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, lmbatch_core::RowError> {
         id: id(&row),
         content,
     })
+}
+
+/// Whether a response holds candidates.
+fn is_answer(response: &RawValue) -> bool {
+    serde_json::from_str::<Response<'_>>(response.get())
+        .is_ok_and(|found| !found.candidates.items().is_empty())
 }
 
 /// A response, unless it is an error in its place.
