@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 PNG = b"\x89PNG\r\n\x1a\n"
 PDF = b"%PDF-1.7 x"
-WAV = b"RIFF"
+WAV = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00"
+MP3 = b"ID3\x04\x00\x00\x00\x00\x00\x00"
 MP4 = b"ftyp"
 CSV = "a,b\nnaïve,2\n".encode()
 
@@ -98,7 +99,7 @@ DOCUMENTS = {
 AUDIO = {
     "base64": [
         by_base64("audio", "audio/wav", WAV),
-        by_base64("audio", "audio/mpeg", WAV),
+        by_base64("audio", "audio/mpeg", MP3),
     ],
     "path": [{"type": "audio", "path": "call.wav"}],
     "url": [
