@@ -19,10 +19,10 @@ use crate::wire::{
 pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, lmbatch_core::RowError> {
     let row: Row<'_> = lmbatch_core::read_row(row)?;
     let content = match (row.error.or(row.status), row.response) {
-        // What was answered was paid for, whatever stands beside it.
-        (_, Some(response)) if is_answer(response) => RowContent::Answer(response),
-        (Some(error), _) => RowContent::Ended(errored(error)),
         (None, Some(response)) => opened(response),
+        // What was answered was paid for, whatever stands beside it.
+        (Some(_), Some(response)) if is_answer(response) => RowContent::Answer(response),
+        (Some(error), _) => RowContent::Ended(errored(error)),
         (None, None) => RowContent::Ended(malformed()),
     };
     Ok(Opened {

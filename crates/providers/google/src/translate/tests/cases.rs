@@ -244,3 +244,25 @@ fn row_with_nan() {
         assert_eq!(told(row)["errored"]["kind"], "malformed_answer", "{row}");
     }
 }
+
+#[test]
+fn an_answer_beside_an_error_is_kept() {
+    let answer = json!({"candidates": [{"content": {"parts": [{"text": "A"}]}}]});
+    for beside in [
+        json!({"error": {"code": 503, "message": "m"}}),
+        json!({"error": {}}),
+        json!({"status": {"code": 0}}),
+        json!({"status": "OK"}),
+        json!({"error": null, "status": {"code": 14}}),
+    ] {
+        let mut row = json!({"key": "a", "response": answer});
+        row.as_object_mut()
+            .unwrap()
+            .extend(beside.as_object().unwrap().clone());
+        assert_eq!(told(&row.to_string()), said("A", "stop", None), "{row}");
+    }
+    // Nothing was answered: the error is what there is.
+    let row =
+        json!({"key": "a", "response": {"candidates": []}, "error": {"code": 14, "message": "m"}});
+    assert_eq!(told(&row.to_string())["errored"]["retryable"], true);
+}
