@@ -361,11 +361,17 @@ impl<'a> Job<'a> {
                     Err(error) => Err(error),
                 },
                 Stage::Unsure(intent) => {
-                    match self
-                        .engine
-                        .recover(&work.planned.shard, &intent, &mut work.noted)
-                        .await
-                    {
+                    // A create that is repeated sends the body again.
+                    let checked = match self.engine.repeats(&intent) {
+                        true => work.verify(&self.plan.files).await,
+                        false => Ok(()),
+                    };
+                    let shard = &work.planned.shard;
+                    let recovered = match checked {
+                        Ok(()) => self.engine.recover(shard, &intent, &mut work.noted).await,
+                        Err(error) => Err(error),
+                    };
+                    match recovered {
                         Ok(Some(created)) => Ok(created),
                         Ok(None) if cancelled => {
                             self.call_off(at).await?;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use lmbatch_core::{Certainty, Delivery, Error, ErrorKind, Ledger as _, Retry};
+use lmbatch_core::{Certainty, Delivery, Error, ErrorKind, Ledger as _, Retry, Spool as _};
 use lmbatch_engine::RunOptions;
 use lmbatch_testing::Script;
 
@@ -99,4 +99,27 @@ async fn a_token_that_may_have_lapsed_is_not_repeated() {
     let held = unseen.run(&ASKED).await.unwrap_err();
     assert_eq!(held.kind(), ErrorKind::Doubt, "{held}");
     assert_eq!(unseen.provider.times("create").len(), 1);
+}
+
+#[tokio::test]
+async fn a_repeated_create_sends_no_body_that_is_damaged() {
+    let world = World::new(Script {
+        tokens: Some(None),
+        creates: lost_times(20),
+        ..Script::default()
+    });
+    world.run(&ASKED).await.unwrap_err();
+    world.provider.accept_all();
+    let run = world.record().await;
+    let name = format!("{}.body-0", run.nonce.as_str());
+    let file = world.spool.open(&name).unwrap();
+    let mut byte = [0];
+    file.read_at(&mut byte, 7).unwrap();
+    file.write_at(&[byte[0] ^ 4], 7).unwrap();
+    let creates = world.provider.times("create").len();
+    let options = RunOptions::default();
+    let damaged = world.engine().resume(&run, options).await.unwrap_err();
+    assert_eq!(damaged.kind(), ErrorKind::Local, "{damaged}");
+    assert_eq!(world.provider.times("create").len(), creates);
+    assert_eq!(world.provider.accepted(), 0);
 }
