@@ -85,7 +85,7 @@ impl Work {
     }
 
     /// Checks its body once, however often the provider has no room for its create.
-    async fn verify(&mut self, files: &Arc<Files>) -> Result<()> {
+    pub(crate) async fn verify(&mut self, files: &Arc<Files>) -> Result<()> {
         if !self.verified {
             self.planned.verify(files).await?;
             self.verified = true;
@@ -361,16 +361,7 @@ impl<'a> Job<'a> {
                     Err(error) => Err(error),
                 },
                 Stage::Unsure(intent) => {
-                    // A create that is repeated sends the body again.
-                    let checked = match self.engine.repeats(&intent) {
-                        true => work.verify(&self.plan.files).await,
-                        false => Ok(()),
-                    };
-                    let shard = &work.planned.shard;
-                    let recovered = match checked {
-                        Ok(()) => self.engine.recover(shard, &intent, &mut work.noted).await,
-                        Err(error) => Err(error),
-                    };
+                    let recovered = work.recover(self.engine, &self.plan.files, &intent).await;
                     match recovered {
                         Ok(Some(created)) => Ok(created),
                         Ok(None) if cancelled => {

@@ -1,5 +1,7 @@
 //! Creates under a token: a second one is the first, so that a create whose answer was lost is repeated.
 
+use std::sync::Arc;
+
 use lmbatch_core::{
     Certainty, CreateProof, Delivery, Error, ErrorKind, Intent, Proof, Result, Retry, Shard,
 };
@@ -7,6 +9,8 @@ use lmbatch_core::{
 use crate::create::{Created, Searched, held};
 use crate::engine::Engine;
 use crate::noted::Noted;
+use crate::run::Work;
+use crate::spool::Files;
 
 impl Engine {
     /// Whether the provider takes a repeated create for the first.
@@ -76,6 +80,23 @@ impl Engine {
                 Err(held(intent, Some(error), saw))
             }
         }
+    }
+}
+
+impl Work {
+    /// Finds out what became of a create whose fate is unknown. A create that is repeated sends the body again,
+    /// which must be what was planned.
+    pub(crate) async fn recover(
+        &mut self,
+        engine: &Engine,
+        files: &Arc<Files>,
+        intent: &Intent,
+    ) -> Result<Option<Created>> {
+        if engine.repeats(intent) {
+            self.verify(files).await?;
+        }
+        let shard = &self.planned.shard;
+        engine.recover(shard, intent, &mut self.noted).await
     }
 }
 
