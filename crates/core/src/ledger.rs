@@ -127,17 +127,124 @@ pub enum ShardState {
     },
     /// The batch has ended.
     Ended(BatchSnapshot),
+    /// There is no batch of it, and none will be created.
+    Closed(Closed),
     /// Its results are here, complete and synced.
     Sealed {
         /// How the batch ended.
         snapshot: BatchSnapshot,
         /// Where its rows lie.
         segments: Vec<Segment>,
+        /// Table of the place of each request's row, made from the segments; `None` in records of earlier
+        /// versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        locations: Option<Locations>,
         /// Number of requests that ended by the provider's counts and that no row names. They may have been
         /// paid for, and are never sent again.
         #[serde(default)]
         undelivered: u64,
     },
+}
+
+/// Why a shard has no batch, and gets none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Closed {
+    /// The run was cancelled before its create.
+    Cancelled,
+    /// The fate of its create stayed unknown, and the caller gave it up. There may be a batch after all.
+    Abandoned {
+        /// Error of the create, in one line.
+        message: Box<str>,
+    },
+}
+
+impl ShardState {
+    /// Returns the batch of the shard, where it is known.
+    pub fn batch(&self) -> Option<&BatchId> {
+        match self {
+            Self::Created { batch, .. } => Some(batch),
+            Self::Ended(snapshot) | Self::Sealed { snapshot, .. } => Some(&snapshot.id),
+            _ => None,
+        }
+    }
+
+    /// Returns whether nothing more is to be done for the shard.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Sealed { .. } | Self::Closed(_))
+    }
+}
+
+/// What a step has to remember until it is called again. It survives the process and a change of worker.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Search for the batch of a create whose fate is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Search>,
+    /// Times that the results of an ended batch were asked for and were not whole.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub late_results: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Progress {
+    /// Returns whether there is nothing to remember.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Search for the batch of a create whose fate is unknown.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Search {
+    /// Phase of the search.
+    pub phase: SearchPhase,
+    /// Looks that were made.
+    pub looks: u32,
+    /// Time of the last look.
+    #[serde(with = "crate::time::optional")]
+    pub looked_at: Option<SystemTime>,
+    /// Batch that fitted in the last look, and was the only one: twice in a row, it is taken.
+    pub presumed: Option<BatchId>,
+    /// Why the last look did not tell, in words; `None` where it saw that there is nothing.
+    pub unclear: Option<Box<str>>,
+    /// Whether the provider says that the batch exists already.
+    pub exists: bool,
+    /// Whether the create was sent after another one of the shard whose fate stayed unknown: a provider that
+    /// takes creates and loses every answer would be paid for ever.
+    pub again: bool,
+}
+
+/// Phase of a [`Search`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SearchPhase {
+    /// The provider is looked through, at growing intervals.
+    #[default]
+    Looking,
+    /// Nothing was seen: the input is to be deleted, so that a create that is still under way fails.
+    Fencing,
+    /// The input is deleted: one more look.
+    Fenced,
+    /// There is no batch, and there cannot be one any more: the shard may be created.
+    Absent,
+    /// It is not known, and nothing more is done until the run is resumed.
+    Held,
+}
+
+/// Table of the places of a shard's rows, by the place of each request in the shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locations {
+    /// The spool's name for it.
+    pub name: Box<str>,
+    /// CRC-32 of its bytes.
+    pub checksum: u32,
 }
 
 /// One part of the results, as it lies in the spool.
@@ -178,6 +285,9 @@ pub struct ShardRecord {
     pub epoch: u64,
     /// Where it stands.
     pub state: ShardState,
+    /// What a step remembers until it is called again.
+    #[serde(default, skip_serializing_if = "Progress::is_empty")]
+    pub progress: Progress,
     /// How we know that its batch is ours, once there is one.
     #[serde(default)]
     pub proof: Option<Proof>,
@@ -203,7 +313,25 @@ impl ShardRecord {
         }
     }
 
-    /// The record one transition on.
+    /// Returns the record as this version writes it: earlier ones noted a shard without a batch as sealed under
+    /// a batch that is called "none".
+    pub fn of_earlier_version(mut self) -> Self {
+        if let ShardState::Sealed { snapshot, .. } = &self.state
+            && snapshot.id.as_str() == "none"
+        {
+            let told = snapshot.problems.first();
+            let message = told.and_then(|problem| problem.error.message());
+            self.state = ShardState::Closed(match snapshot.status {
+                crate::BatchStatus::Cancelled => Closed::Cancelled,
+                _ => Closed::Abandoned {
+                    message: message.unwrap_or("abandoned").into(),
+                },
+            });
+        }
+        self
+    }
+
+    /// Returns the record in another state, still at its epoch.
     pub fn advanced(mut self, state: ShardState) -> Self {
         if let ShardState::Staged(staged) = &state {
             let new = staged.remnants.iter();
@@ -228,14 +356,15 @@ impl ShardRecord {
                     .doubted
                     .filter(|_| proof.certainty == Certainty::Presumed);
             }
-            ShardState::Ended(_) => {}
+            // A create that was given up may have made a batch after all.
+            ShardState::Ended(_) | ShardState::Closed(Closed::Abandoned { .. }) => {}
             ShardState::Sealed { segments, .. } => {
                 self.prove(segments);
                 self.doubted = None;
             }
             _ => (self.proof, self.doubted) = (None, None),
         }
-        self.epoch += 1;
+        self.progress = Progress::default();
         self.state = state;
         self
     }
@@ -301,11 +430,11 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// Deletes a run with its shards. No error if it is gone.
     async fn forget(&self, run: &str) -> Result<()>;
 
-    /// Moves the shard from `epoch` to `state`, durably, and returns the new epoch.
+    /// Replaces the record of a shard that is at the epoch of `shard`, durably, and returns the new epoch.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where it is not at that epoch any more.
-    async fn advance(&self, key: &ShardKey, epoch: u64, state: ShardState) -> Result<u64>;
+    async fn advance(&self, shard: &ShardRecord) -> Result<u64>;
 
     /// Claims a run, whether or not it is recorded yet, so that no other process advances it. Readers and a
     /// cancellation need no claim. A ledger that several processes share implements it.
@@ -338,7 +467,7 @@ pub trait Spool: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A file being written. Buffer what you write.
-pub trait SpoolWriter: io::Write + Send {
+pub trait SpoolWriter: io::Write + Send + Sync {
     /// Makes what was written last through a power loss.
     fn sync(&mut self) -> io::Result<()>;
 }

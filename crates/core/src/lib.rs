@@ -64,8 +64,8 @@ pub use input::{
 pub use intent::Intent;
 pub use json::JsonBuf;
 pub use ledger::{
-    Cleaned, Ledger, Order, RunClaim, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool,
-    SpoolFile, SpoolWriter,
+    Cleaned, Closed, Ledger, Locations, Order, Progress, RunClaim, RunRecord, Search, SearchPhase,
+    Segment, ShardKey, ShardRecord, ShardState, Spool, SpoolFile, SpoolWriter,
 };
 pub use legible::{RawRow, legible_id, mend_surrogates};
 pub use media::{

@@ -1,18 +1,17 @@
 //! Accounts of a run: every answer of every batch that it had, those that a later attempt replaced included.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchId, BatchStatus, Error, OutcomeView, RequestCounts, Result, RunRecord, Segment,
+    BatchId, BatchStatus, Closed, Error, OutcomeView, RequestCounts, Result, RunRecord, Segment,
     ShardRecord, ShardState, TokenUsage, mend_surrogates,
 };
 
+use crate::collect::{Collected, Layers, Maker};
 use crate::engine::Engine;
 use crate::index::BUFFER;
-use crate::results::Results;
+use crate::joiner::Joiner;
 use crate::row_cutter::RowCutter;
-use crate::run::NO_BATCH;
 
 /// The most models that are told apart in one batch; the tokens of others are counted under `""`.
 const MODELS: usize = 64;
@@ -89,21 +88,28 @@ impl Engine {
         let mut job = self.job(run).await?;
         let wanted = job.plan.wanted()?;
         let shards = self.ledger.shards(&run.id).await?;
-        let work = move |results: &mut Results| {
+        let mut collected = job.collect().await?;
+        let work = move |layers: &Layers, maker: &Maker| {
+            let mut sources = Sources {
+                joiner: maker.joiner.share()?,
+                collected: &mut collected,
+                layers,
+                maker,
+            };
             let mut accounts = Vec::with_capacity(shards.len());
             for shard in shards {
                 let mut account = account(&shard);
                 if let ShardState::Sealed { segments, .. } = &shard.state {
                     let mut count = Count::new(&mut account, wanted.as_ref());
                     for segment in segments {
-                        count.segment(results, segment)?;
+                        count.segment(&mut sources, segment)?;
                     }
                 }
                 accounts.push(account);
             }
             Ok(accounts)
         };
-        job.harvest.with(work).await?
+        job.with_files(work).await
     }
 }
 
@@ -117,11 +123,14 @@ fn account(shard: &ShardRecord) -> BatchAccount {
         ShardState::Ended(snapshot) | ShardState::Sealed { snapshot, .. } => {
             (Some(&snapshot.id), snapshot.status.clone(), snapshot.counts)
         }
-        ShardState::Refused => (None, BatchStatus::Failed, RequestCounts::default()),
+        ShardState::Refused | ShardState::Closed(Closed::Abandoned { .. }) => {
+            (None, BatchStatus::Failed, RequestCounts::default())
+        }
+        ShardState::Closed(_) => (None, BatchStatus::Cancelled, RequestCounts::default()),
         _ => (None, BatchStatus::InProgress, RequestCounts::default()),
     };
     BatchAccount {
-        batch: batch.filter(|batch| batch.as_str() != NO_BATCH).cloned(),
+        batch: batch.cloned(),
         shard: shard.key.shard,
         attempt: shard.attempt,
         status,
@@ -134,6 +143,14 @@ fn account(shard: &ShardRecord) -> BatchAccount {
         errored: 0,
         models: BTreeMap::new(),
     }
+}
+
+/// What rows are compared with.
+struct Sources<'a> {
+    joiner: Joiner,
+    collected: &'a mut Collected,
+    layers: &'a Layers,
+    maker: &'a Maker,
 }
 
 /// One batch as its rows are read.
@@ -155,18 +172,18 @@ impl<'a> Count<'a> {
         }
     }
 
-    fn segment(&mut self, results: &mut Results, segment: &Segment) -> Result<()> {
+    fn segment(&mut self, sources: &mut Sources<'_>, segment: &Segment) -> Result<()> {
         let named = |known: &Segment| known.name == segment.name;
-        let number = results.segments.iter().position(named);
+        let number = sources.collected.segments.iter().position(named);
         // What the run does not read is nobody's outcome.
         let number = number.and_then(|number| u32::try_from(number).ok());
         let number = number.unwrap_or(u32::MAX);
         let unreadable = |error| Error::local("reading the spool", error);
-        let file = results.files.open_named(&segment.name)?;
-        let max = results.max_row_bytes;
+        let file = sources.layers.files.open_named(&segment.name)?;
+        let max = sources.maker.max_row_bytes;
         let (mut buffer, mut at, mut rows) = (vec![0; BUFFER], 0, RowCutter::default());
         let mut note =
-            |row: Option<&[u8]>, offset: u64| self.row(results, segment, number, row, offset);
+            |row: Option<&[u8]>, offset: u64| self.row(sources, segment, number, row, offset);
         while at < segment.bytes {
             let read = file.read_at(&mut buffer, at).map_err(unreadable)?;
             let read = read.min((segment.bytes - at) as usize);
@@ -181,7 +198,7 @@ impl<'a> Count<'a> {
 
     fn row(
         &mut self,
-        results: &mut Results,
+        sources: &mut Sources<'_>,
         segment: &Segment,
         number: u32,
         row: Option<&[u8]>,
@@ -194,15 +211,14 @@ impl<'a> Count<'a> {
         let Some(row) = row else {
             return Ok(());
         };
-        let provider = Arc::clone(&results.provider);
-        let codec = provider.codec();
+        let codec = sources.maker.provider.codec();
         let mut scratch = Vec::new();
         let (row, _) = mend_surrogates(row, &mut scratch);
         let Ok(scanned) = codec.scan(&segment.part, row) else {
             return Ok(());
         };
         let ordinal = match scanned.id {
-            Some(id) => results.joiner.ordinal(&id.decode())?,
+            Some(id) => sources.joiner.ordinal(&id.decode())?,
             None => None,
         };
         let Some(ordinal) = ordinal else {
@@ -223,7 +239,7 @@ impl<'a> Count<'a> {
             return Ok(());
         }
         self.account.answered.add(output.usage.unwrap_or_default());
-        let place = results.places.get(ordinal);
+        let place = sources.collected.places.get(ordinal);
         let place = place.map_err(|error| Error::local("using the spool", error))?;
         let is_outcome = (place.segment, place.offset()) == (number, offset) && !place.is_none();
         let is_wanted = self.wanted.is_none_or(|wanted| wanted.contains(&ordinal));

@@ -70,14 +70,15 @@ impl Delivered {
         }
     }
 
-    /// Notes a row that names a request; whether the request belongs to the batch.
-    pub(crate) fn note(&mut self, ordinal: u32, verdict: Verdict) -> io::Result<bool> {
+    /// Notes a row that names a request, and returns the request's place in the batch; `None` where it does not
+    /// belong to the batch.
+    pub(crate) fn note(&mut self, ordinal: u32, verdict: Verdict) -> io::Result<Option<u32>> {
         let place = match &mut self.shard {
             None => ordinal,
             Some((own, table)) => match table.get(ordinal)? {
                 Some((shard, place)) if shard == *own => place,
                 // Another batch's, or one of a later attempt.
-                _ => return Ok(false),
+                _ => return Ok(None),
             },
         };
         self.named.set(place);
@@ -87,7 +88,7 @@ impl Delivered {
         if matches!(verdict, Verdict::Errored | Verdict::ErroredRetryable) {
             self.errored.set(place);
         }
-        Ok(true)
+        Ok(Some(place))
     }
 
     /// Number of requests that ended by the provider's counts and that no row accounts for.
@@ -236,10 +237,12 @@ mod tests {
         let mut delivered = Delivered::of_shard(1, spool.open("sent").unwrap());
         for ordinal in (0..requests).chain(0..10).rev() {
             let noted = delivered.note(ordinal, Verdict::Succeeded).unwrap();
-            assert_eq!(noted, ordinal % 3 == 1);
+            let place = (ordinal % 3 == 1).then_some(ordinal / 3);
+            assert_eq!(noted, place);
         }
         assert_eq!(delivered.count(), u64::from(requests / 3));
-        assert!(!delivered.note(requests, Verdict::Succeeded).unwrap());
+        let beyond = delivered.note(requests, Verdict::Succeeded).unwrap();
+        assert_eq!(beyond, None);
         delivered.restore(Default::default());
         assert_eq!(delivered.count(), 0);
         let mut all = Delivered::default();
@@ -248,7 +251,7 @@ mod tests {
                 63 | 64 => Verdict::Expired,
                 _ => Verdict::Errored,
             };
-            assert!(all.note(ordinal, verdict).unwrap());
+            assert_eq!(all.note(ordinal, verdict).unwrap(), Some(ordinal));
         }
         assert_eq!(all.count(), 4);
         for (named, decided, errored, short) in [

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::io::Write as _;
+use std::sync::Arc;
 
-use lmbatch_core::{BatchHandle, Error, IdRule, Nonce, RequestId, Result};
+use lmbatch_core::{BatchHandle, Error, ErrorKind, IdRule, Nonce, RequestId, Result};
 
 use crate::handles::RunHandles;
 use crate::index::{Echo, Reader, Writer};
@@ -23,7 +24,7 @@ pub(crate) enum Joiner {
         count: u32,
     },
     Verbatim {
-        ordinals: HashMap<Box<str>, u32>,
+        ordinals: Arc<HashMap<Box<str>, u32>>,
     },
     Discover {
         ordinals: HashMap<Box<str>, u32>,
@@ -51,7 +52,9 @@ impl Joiner {
                         .map_err(|e| Error::local("reading the spool", e))?;
                     ordinals.insert(crate::plan::request_id(&echo.id).as_str().into(), ordinal);
                 }
-                Self::Verbatim { ordinals }
+                Self::Verbatim {
+                    ordinals: Arc::new(ordinals),
+                }
             }
         })
     }
@@ -78,12 +81,14 @@ impl Joiner {
             },
             IdRule::Part { nonce, stretches } => Self::of_part(nonce, stretches, count)?,
             IdRule::Verbatim => Self::Verbatim {
-                ordinals: handle
-                    .requests
-                    .iter()
-                    .map(|id| id.as_str().into())
-                    .zip(0..)
-                    .collect(),
+                ordinals: Arc::new(
+                    handle
+                        .requests
+                        .iter()
+                        .map(|id| id.as_str().into())
+                        .zip(0..)
+                        .collect(),
+                ),
             },
         })
     }
@@ -120,6 +125,32 @@ impl Joiner {
             echo: Box::new(files.create("echo")?),
             names,
             keyless: 0,
+        })
+    }
+
+    /// Returns one for another batch of the same run.
+    pub(crate) fn share(&self) -> Result<Self> {
+        Ok(match self {
+            Self::Ordinal { nonce, count } => Self::Ordinal {
+                nonce: nonce.clone(),
+                count: *count,
+            },
+            Self::Part {
+                nonce,
+                stretches,
+                count,
+            } => Self::Part {
+                nonce: nonce.clone(),
+                stretches: stretches.clone(),
+                count: *count,
+            },
+            Self::Verbatim { ordinals } => Self::Verbatim {
+                ordinals: Arc::clone(ordinals),
+            },
+            Self::Discover { .. } => {
+                return Err(Error::new(ErrorKind::Internal)
+                    .with_message("ids that are discovered are of one batch"));
+            }
         })
     }
 
@@ -183,7 +214,8 @@ impl Joiner {
     pub(crate) fn count(&self) -> u32 {
         match self {
             Self::Ordinal { count, .. } | Self::Part { count, .. } => *count,
-            Self::Verbatim { ordinals } | Self::Discover { ordinals, .. } => ordinals.len() as u32,
+            Self::Verbatim { ordinals } => ordinals.len() as u32,
+            Self::Discover { ordinals, .. } => ordinals.len() as u32,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    Error, ErrorKind, Ledger, Result, RunRecord, ShardKey, ShardRecord, ShardState,
+    Error, ErrorKind, Ledger, Result, RunRecord, ShardRecord,
 };
 
 /// Runs in memory.
@@ -90,15 +90,19 @@ impl Ledger for MemoryLedger {
         Ok(())
     }
 
-    async fn advance(&self, key: &ShardKey, epoch: u64, state: ShardState) -> Result<u64> {
+    async fn advance(&self, shard: &ShardRecord) -> Result<u64> {
+        let key = &shard.key;
         let mut all = self.all();
         let found = all.iter_mut().find(|kept| kept.run.id == key.run);
-        let shard = found.and_then(|kept| kept.shards.get_mut(&key.shard));
-        let shard = shard.ok_or_else(|| unknown(&key.run))?;
-        if shard.epoch != epoch {
+        let known = found.and_then(|kept| kept.shards.get_mut(&key.shard));
+        let known = known.ok_or_else(|| unknown(&key.run))?;
+        if known.epoch != shard.epoch {
             return Err(conflict(format!("shard {} of run {}", key.shard, key.run)));
         }
-        *shard = shard.clone().advanced(state);
-        Ok(shard.epoch)
+        *known = ShardRecord {
+            epoch: shard.epoch + 1,
+            ..shard.clone()
+        };
+        Ok(known.epoch)
     }
 }

@@ -3,7 +3,7 @@
 use lmbatch_core::{BatchHandle, Error, Intent, Nonce, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::create::SentBefore;
+use crate::run::single::SentBefore;
 use crate::engine::Engine;
 use crate::plan::{HandleParts, IdChoice, Plan};
 
@@ -116,8 +116,8 @@ impl Prepared {
             ));
         }
         let known = self.sent_before();
-        let created = engine.find_or_create(plan, &self.intent, known).await;
-        let created = created.map_err(|error| engine.of_create(error, plan))?;
-        Ok(self.handle.with_batch(created.batch))
+        let batch = engine.find_or_create(plan, &self.intent, known).await;
+        let batch = batch.map_err(|error| engine.of_create(error, plan))?;
+        Ok(self.handle.with_batch(batch))
     }
 }

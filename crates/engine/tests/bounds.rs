@@ -380,10 +380,7 @@ async fn the_task_that_loses_a_run_to_another_is_told_that_it_goes_on_there() {
                     let run = ledger.runs().await.unwrap().remove(0);
                     let shard = ledger.shards(&run.id).await.unwrap().remove(0);
                     let state = shard.state.clone();
-                    ledger
-                        .advance(&shard.key, shard.epoch, state)
-                        .await
-                        .unwrap();
+                    ledger.advance(&shard.advanced(state)).await.unwrap();
                 });
             }
         }

@@ -94,8 +94,8 @@ impl Ledger for Dying<MemoryLedger> {
     async fn forget(&self, run: &str) -> Result<()> {
         self.fuse.run(self.inner.forget(run)).await
     }
-    async fn advance(&self, key: &ShardKey, epoch: u64, state: ShardState) -> Result<u64> {
-        self.fuse.run(self.inner.advance(key, epoch, state)).await
+    async fn advance(&self, shard: &ShardRecord) -> Result<u64> {
+        self.fuse.run(self.inner.advance(shard)).await
     }
 }
 

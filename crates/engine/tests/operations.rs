@@ -148,10 +148,7 @@ async fn a_strangers_batch_is_known_as_such_by_whoever_goes_on_and_what_is_asked
         );
         let end = BatchSnapshot::new(BatchId::new("stranger0"), BatchStatus::Completed);
         let ended = ShardState::Ended(end);
-        ledger
-            .advance(&shard.key, shard.epoch, ended)
-            .await
-            .unwrap();
+        ledger.advance(&shard.advanced(ended)).await.unwrap();
         let went = asked().await;
         assert_eq!(went.is_ok(), ends, "{on_doubt:?}: {went:?}");
         assert_eq!(provider.times("create").len(), creates, "{on_doubt:?}");

@@ -147,7 +147,7 @@ async fn a_record_is_read_while_its_run_goes_on_and_after_it_has_ended() {
         .await
         .unwrap();
     assert!(finished.is_whole());
-    assert_eq!(finished.batch(), &BatchId::new("b1"));
+    assert_eq!(finished.batches()[0].id, BatchId::new("b1"));
     let run = world.record().await;
     assert_eq!(world.engine().sealed(&run).await.unwrap().rows(), 3);
 }

@@ -247,7 +247,10 @@ async fn a_create_that_was_sent_twice_is_reported_with_both_batches() {
     let twins = finished.twins();
     let ids: Vec<(&str, &str)> = twins
         .iter()
-        .map(|twin| (twin.batch.as_str(), twin.twin.as_str()))
+        .map(|twin| {
+            let batch = twin.batch.as_ref().unwrap();
+            (batch.as_str(), twin.twin.as_str())
+        })
         .collect();
     assert_eq!(ids, [("b2", "b1")]);
     assert!(world.was_told("b1 carries the same label as b2"));

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use lmbatch_core::{BatchId, BatchSnapshot, BatchStatus, Error, ErrorKind, Result, Retry};
+use lmbatch_core::{
+    BatchId, BatchSnapshot, BatchStatus, Certainty, Error, ErrorKind, Result, Retry, ShardState,
+};
 
 use crate::engine::{Engine, RunOptions};
+use crate::run::step::Next;
+use crate::run::work::Work;
 use crate::event::Event;
 use crate::policy::Decision;
 
@@ -122,6 +126,55 @@ impl Engine {
             Decision::RetryAfter(wait) => wait,
             _ => error.retry_after().unwrap_or(self.retries.cap),
         }
+    }
+}
+
+impl Work {
+    /// Asks once where the batch stands.
+    pub(super) async fn poll(&mut self, engine: &Engine) -> Result<Next> {
+        let Some(batch) = self.record.state.batch().cloned() else {
+            return Ok(Next::NOW);
+        };
+        let poll = match &mut self.poll {
+            Some(poll) => poll,
+            None => self.poll.insert(Poll::new(engine, batch.clone())),
+        };
+        match poll.ask(engine).await {
+            Ok(None) => Ok(Next::In(poll.next.saturating_sub(engine.clock.elapsed()))),
+            Ok(Some(snapshot)) => {
+                self.poll = None;
+                self.advance(engine, ShardState::Ended(snapshot)).await?;
+                Ok(Next::NOW)
+            }
+            Err(error) => self.gone(engine, &batch, error).await,
+        }
+    }
+
+    /// A batch that is not there was not ours, if we only presumed it; anything else is the end of it.
+    pub(super) async fn gone(
+        &mut self,
+        engine: &Engine,
+        batch: &BatchId,
+        error: Error,
+    ) -> Result<Next> {
+        let is_gone = matches!(
+            error.kind(),
+            ErrorKind::BatchNotFound | ErrorKind::FileNotFound
+        );
+        match self.certainty() == Certainty::Presumed && is_gone {
+            true => self.disown(engine, batch, error).await,
+            false => Ok(Next::Stuck(error)),
+        }
+    }
+
+    /// How the batch is known to be the shard's.
+    pub(super) fn certainty(&self) -> Certainty {
+        // Its rows were ours when they were sealed.
+        if self.reread {
+            return Certainty::Proved;
+        }
+        let proof = self.record.proof.as_ref();
+        proof.map_or(Certainty::Proved, |proof| proof.certainty)
     }
 }
 
