@@ -1,6 +1,8 @@
 //! The driver: calls steps when they are due. The only place that sleeps.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, Either, select};
@@ -85,6 +87,8 @@ struct Driver<'c> {
     paused_until: Duration,
     cancelled: bool,
     heed_at: Duration,
+    /// Whether a create of the run was taken, as far as is known: until then they go out one by one.
+    answered: bool,
     /// The first thing that no waiting cures: nothing more is created, and what exists is fetched.
     failure: Option<Error>,
     /// What ends the run at once, as soon as no create is under way.
@@ -96,6 +100,7 @@ impl<'c> Driver<'c> {
         let engine = context.engine;
         let now = engine.clock.elapsed();
         let count = works.len();
+        let answered = works.iter().any(|work| work.record.state.batch().is_some());
         let counts = works.iter().map(|work| work.planned.shard.count).collect();
         let mut driver = Self {
             context,
@@ -115,6 +120,7 @@ impl<'c> Driver<'c> {
             paused_until: now,
             cancelled: false,
             heed_at: now,
+            answered,
             failure: None,
             fatal: None,
         };
@@ -171,11 +177,10 @@ impl<'c> Driver<'c> {
                 Either::Left((ran, _)) => ran,
                 Either::Right(_) => None,
             };
-            if let Some(ran) = ran {
-                self.take(ran);
-            }
-            while let Some(Some(ran)) = self.running.next().now_or_never() {
-                self.take(ran);
+            match ran {
+                Some(ran) => self.take(ran),
+                // A bound on the whole run that is reached at the same time goes first.
+                None => yield_once().await,
             }
         }
         match self.failure.take() {
@@ -211,7 +216,11 @@ impl<'c> Driver<'c> {
         let now = self.now();
         let limits = self.context.engine.limits;
         for kind in KINDS {
-            let most = limits.of(kind);
+            let most = match kind {
+                // What is wrong with all creates shows at the first.
+                Kind::Create if !self.answered => 1,
+                _ => limits.of(kind),
+            };
             while self.busy[place(kind)] < most {
                 let Some(at) = self.ready[place(kind)].pop_front() else {
                     break;
@@ -310,6 +319,7 @@ impl<'c> Driver<'c> {
         } = ran;
         self.busy[place(step.kind())] -= 1;
         self.under_way[at] = None;
+        self.answered |= step == Step::Post && !matches!(next, Ok(Next::Stuck(_)) | Err(_));
         let has_ended = step == Step::Poll && matches!(work.record.state, ShardState::Ended(_));
         let is_settled = !matches!(
             work.record.state,
@@ -319,6 +329,7 @@ impl<'c> Driver<'c> {
         let now = self.now();
         match next {
             Ok(Next::Done) => {}
+            Ok(Next::In(wait)) if wait.is_zero() => self.go_on(at, step),
             Ok(Next::In(wait)) => self.schedule(at, now + wait),
             Ok(Next::Pause(wait)) => {
                 self.paused_until = self.paused_until.max(now + wait);
@@ -349,6 +360,18 @@ impl<'c> Driver<'c> {
             for at in std::mem::take(&mut self.contested) {
                 self.schedule(at, now);
             }
+        }
+    }
+
+    /// A shard that goes on at once does so before others of the same kind of step.
+    fn go_on(&mut self, at: usize, after: Step) {
+        let work = self.slots[at].as_ref();
+        let step = work.map(|work| work.next(self.context.engine, self.cancelled));
+        match step {
+            Some(step) if step.kind() == after.kind() => {
+                self.ready[place(step.kind())].push_front(at);
+            }
+            _ => self.schedule(at, self.now()),
         }
     }
 
@@ -420,6 +443,19 @@ impl<'c> Driver<'c> {
         }?;
         Some(self.failure.take().unwrap_or(error))
     }
+}
+
+/// Lets others go on that wait for the same.
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn place(kind: Kind) -> usize {

@@ -564,7 +564,11 @@ impl Engine {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
+    // Without a runtime there is no other task to hold up.
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return Ok(work());
+    };
+    runtime.spawn_blocking(work).await.map_err(|error| {
         Error::new(ErrorKind::Internal)
             .with_message("a worker thread failed")
             .with_source(error)

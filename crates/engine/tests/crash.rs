@@ -13,7 +13,7 @@ use lmbatch_core::{
     AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, ContentView, Cursor, Error,
     ErrorKind, Found, GenerateView, Hyperparameters, Intent, Ledger, ListOptions, MessageView,
     OutcomeView, Page, RequestView, Result, ResultPart, ResultSet, Role, RowStream, RunRecord,
-    Shard, ShardKey, ShardRecord, ShardState, Spool, SpoolFile, SpoolWriter, Staged, Text,
+    Shard, ShardRecord, Spool, SpoolFile, SpoolWriter, Staged, Text,
 };
 use lmbatch_engine::{
     AnswerView, BatchLimit, Engine, Entry, FolderSpool, IdView, MemoryLedger, OnDoubt,
@@ -339,9 +339,9 @@ async fn a_process_may_die_at_any_call_and_nothing_is_lost_or_paid_twice() {
         }
     }
     assert!(deaths > 100, "{deaths}");
-    // Only where it died between the first note, in the ledger, and the create: three batches, before and
-    // after each of four calls.
-    assert!((1..=24).contains(&held), "{held}");
+    // Only where it died between the first note, in the ledger, and the create: three batches, of which two
+    // are created at once, before and after each of four calls.
+    assert!((1..=72).contains(&held), "{held}");
 }
 
 #[tokio::test]

@@ -140,7 +140,12 @@ async fn a_record_is_read_while_its_run_goes_on_and_after_it_has_ended() {
     assert!(refused.to_string().contains("has not ended"), "{refused}");
     let partial = world.engine().partial(&run).await.unwrap();
     assert!(!partial.is_whole());
-    assert_eq!(read(world.engine(), &partial), ["a: one", "b: two"]);
+    // Whichever batch was asked for first.
+    let so_far = read(world.engine(), &partial);
+    assert!(
+        so_far == ["a: one", "b: two"] || so_far == ["c: three"],
+        "{so_far:?}"
+    );
     let finished = world
         .engine()
         .resume(&run, RunOptions::default())
