@@ -474,25 +474,30 @@ impl Engine {
         let snapshot = match self.key_changed(handle)? {
             false => self.known(&handle.batch).await?,
             true => self
-                .status(&handle.batch)
+                .readable(&handle.batch)
                 .await
                 .map_err(under_another_key)?,
         };
         let snapshot = self.ended(snapshot)?;
         let (files, handle) = (self.files()?, handle.clone());
         let requests = Some(handle.requests.len() as u64);
+        let class = Some(handle.class.clone());
         let work = move || Joiner::of_handle(&handle, &files).map(|joiner| (files, joiner));
         let (files, joiner) = blocking(work).await??;
-        fetch::fetch(self, files, joiner, snapshot, requests).await
+        fetch::fetch(self, files, joiner, snapshot, requests, class).await
     }
 
     /// Reads the rows that a batch without a handle has, under the ids on the wire. Rows that name no
-    /// request get `names` by their position, then "1", "2", …, with a warning.
+    /// request get `names` by their position, then ids of the form `row-without-id-2`, with a warning. None of
+    /// these is the id of another row.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] where one of `names` that is used is the id of another row.
     pub async fn retrieve_rows(&self, batch: &BatchId, names: Vec<RequestId>) -> Result<Finished> {
-        let snapshot = self.ended(self.status(batch).await?)?;
+        let snapshot = self.ended(self.readable(batch).await?)?;
         let files = self.files()?;
-        let joiner = Joiner::of_rows(&files, names)?;
-        fetch::fetch(self, files, joiner, snapshot, None).await
+        let joiner = Joiner::of_rows(names);
+        fetch::fetch(self, files, joiner, snapshot, None, None).await
     }
 
     fn files(&self) -> Result<Arc<Files>> {
@@ -531,7 +536,7 @@ impl Engine {
         let mut asked = 0;
         loop {
             asked += 1;
-            match self.status(batch).await {
+            match self.readable(batch).await {
                 Err(error)
                     if error.kind() == ErrorKind::BatchNotFound
                         && self.clock.elapsed() - start < poll::UNKNOWN_AT_FIRST =>
@@ -540,6 +545,26 @@ impl Engine {
                 }
                 other => return other,
             }
+        }
+    }
+
+    /// Returns the status of a batch whose results are wanted. An answer that cannot be read is waited for as long
+    /// as results are.
+    async fn readable(&self, batch: &BatchId) -> Result<BatchSnapshot> {
+        let start = self.clock.elapsed();
+        let mut waits = self.doubt.waits();
+        loop {
+            let error = match self.status(batch).await {
+                Err(error) if poll::is_unreadable(&error) => error,
+                other => return other,
+            };
+            let spent = self.clock.elapsed() - start;
+            let left = self.doubt.patience().saturating_sub(spent);
+            if left.is_zero() {
+                return Err(poll::unreadable(batch, error));
+            }
+            let wait = waits.next().unwrap_or(left).min(left);
+            self.pause(&error, wait).await;
         }
     }
 

@@ -6,16 +6,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use lmbatch_core::{
-    BatchSnapshot, Certainty, Chunk, Error, ErrorKind, Result, ResultPart, Retry, Segment,
+    BatchClass, BatchId, BatchSnapshot, Certainty, Chunk, Error, ErrorKind, Result, ResultPart,
+    ResultSet, Retry, Segment,
 };
 
 use crate::delivered::{Delivered, Promised, promised};
 use crate::engine::{Engine, blocking};
 use crate::event::Event;
-use crate::finished::{Finished, Tally};
+use crate::finished::{CountMismatch, Finished, Tally};
 use crate::index::BUFFER;
 use crate::joiner::Joiner;
 use crate::policy::{Decision, OnDoubt};
+use crate::poll::is_unreadable;
 use crate::results::{Mark, Reading, Results};
 use crate::spool::Files;
 
@@ -26,29 +28,42 @@ pub(crate) async fn fetch(
     joiner: Joiner,
     snapshot: BatchSnapshot,
     requests: Option<u64>,
+    class: Option<BatchClass>,
 ) -> Result<Finished> {
     let mut harvest = Harvest::new(engine, joiner, files);
     let ended = Ended {
         snapshot: &snapshot,
+        class: class.as_ref(),
         requests,
         attempt: 0,
         certainty: Certainty::Proved,
         patience: engine.doubt.patience(),
     };
     let fetched = harvest.batch(&ended, Delivered::default()).await?;
-    let undelivered = match fetched {
-        Fetched::Whole { undelivered, .. } => undelivered,
-        Fetched::Strangers => 0,
+    let (undelivered, mismatch) = match fetched {
+        Fetched::Whole {
+            undelivered,
+            mismatch,
+            ..
+        } => (undelivered, mismatch),
+        Fetched::Strangers => (0, None),
     };
+    let batch = snapshot.id.clone();
+    let about = move |error: Error| error.with_batch(batch);
     let finish = move |results: &mut Results| results.finish(vec![snapshot], vec![undelivered]);
-    let finished = harvest.with(finish).await??;
+    let finished = harvest.with(finish).await?.map_err(about)?;
     harvest.tell_of(&finished);
-    Ok(finished)
+    Ok(Finished {
+        mismatch,
+        ..finished
+    })
 }
 
 /// A batch that has ended, and what is known of it.
 pub(crate) struct Ended<'b> {
     pub(crate) snapshot: &'b BatchSnapshot,
+    /// Class of the batch, where known.
+    pub(crate) class: Option<&'b BatchClass>,
     /// Number of its requests, where known.
     pub(crate) requests: Option<u64>,
     /// Which attempt of its requests it is, from 0.
@@ -65,6 +80,8 @@ pub(crate) enum Fetched {
         segments: Vec<Segment>,
         /// Number of requests that ended by the provider's counts and that no row names.
         undelivered: u64,
+        /// The provider's counts, where they disagree with the rows.
+        mismatch: Option<CountMismatch>,
     },
     /// Rows of someone else's batch: the one that was presumed is not the one that was created.
     Strangers,
@@ -109,6 +126,12 @@ impl<'a> Harvest<'a> {
         Ok(self.results.as_ref().ok_or_else(lost)?.tally())
     }
 
+    fn takes_keyless(&self) -> bool {
+        self.results
+            .as_ref()
+            .is_some_and(|results| results.takes_keyless())
+    }
+
     /// Fetches a batch that has ended, and syncs it.
     ///
     /// Results are whole when every part is there and as many requests are named as have ended by the
@@ -127,9 +150,13 @@ impl<'a> Harvest<'a> {
         let about = |error: Error| error.with_batch(batch.clone());
         let mark = self.with(move |results| results.begin(delivered)).await?;
         if !ended.snapshot.status.may_have_outcomes() {
+            let counted = ended.snapshot.counts.succeeded;
+            let mismatch = (counted > 0).then_some(CountMismatch { counted, read: 0 });
+            self.tell_mismatch(batch, mismatch);
             return Ok(Fetched::Whole {
                 segments: Vec::new(),
                 undelivered: 0,
+                mismatch,
             });
         }
         let promised = promised(ended.snapshot, ended.requests);
@@ -143,20 +170,39 @@ impl<'a> Harvest<'a> {
                 .patience
                 .saturating_sub(self.engine.clock.elapsed() - start);
             let gives_up = left.is_zero() && self.gives_up;
+            let mut short = incomplete(batch, &promised, None, 0);
             let set = self
                 .engine
-                .retrying(|| self.engine.provider.results(batch))
-                .await
-                .map_err(about)?;
-            let mut short = incomplete(batch, &promised, None, 0);
+                .retrying(|| self.engine.provider.results(ended.class, batch))
+                .await;
+            let set = match set {
+                Ok(set) => set,
+                // Where results lie in the batch itself, it is they that cannot be read.
+                Err(error) if is_unreadable(&error) && gives_up => {
+                    let message = format!("the results of batch {batch} are given up: {error}");
+                    self.engine.tell(&Event::Warning { message: &message });
+                    ResultSet::default()
+                }
+                Err(error) if is_unreadable(&error) => {
+                    let short = short.with_source(error);
+                    if left.is_zero() {
+                        return Err(short);
+                    }
+                    let wait = self.engine.polling.wait(asked, None);
+                    self.engine.pause(&short, wait.min(left)).await;
+                    continue;
+                }
+                Err(error) => return Err(about(error)),
+            };
             let is_new = read_before.as_ref() != Some(&set.parts);
             let is_due = is_new || self.engine.clock.elapsed() >= again_at;
             if set.complete || gives_up || !set.parts.is_empty() && is_due {
                 read_before = Some(set.parts.clone());
                 match self.parts(set.parts, ended.attempt, gives_up).await {
                     Ok(()) => {
+                        let snapshot = ended.snapshot.clone();
                         let read = self
-                            .with(move |results| Read::since(results, &mark, &promised))
+                            .with(move |results| Read::since(results, &mark, &promised, &snapshot))
                             .await?;
                         let strangers = ended.certainty == Certainty::Presumed
                             && read.tally.is_a_strangers(&mark.tally);
@@ -171,9 +217,14 @@ impl<'a> Harvest<'a> {
                         let broken = read.tally.broken - mark.tally.broken + cut;
                         let is_sound = broken == 0 || cut == 0 && is_final || left.is_zero();
                         if !strangers && is_whole && is_sound || gives_up {
+                            // Rows that are given up are told of with the other batches of the run.
+                            if read.short == 0 {
+                                self.tell_mismatch(batch, read.mismatch);
+                            }
                             return Ok(Fetched::Whole {
                                 segments: read.segments,
                                 undelivered: read.short,
+                                mismatch: read.mismatch,
                             });
                         }
                         short = incomplete(batch, &promised, Some(read.short), broken);
@@ -322,23 +373,39 @@ impl<'a> Harvest<'a> {
         Ok((taken, reading))
     }
 
+    /// Warns of counts that disagree with the rows of a batch.
+    fn tell_mismatch(&self, batch: &BatchId, mismatch: Option<CountMismatch>) {
+        let Some(CountMismatch { counted, read }) = mismatch else {
+            return;
+        };
+        let message = format!(
+            "batch {batch}: the provider counts {counted} requests as answered or failed, and the rows of the results name {read}"
+        );
+        self.engine.tell(&Event::Warning { message: &message });
+    }
+
     /// Tells what was read, and what of it counts as nobody's outcome.
     pub(crate) fn tell_of(&self, finished: &Finished) {
         let tally = finished.tally;
         for (count, what) in [
             (
                 tally.duplicates,
-                "name a request that another row names too (the first one counts)",
+                "name a request that another row names too (the first answer counts; where none is an answer, the first row)",
             ),
             (tally.foreign, "name no request of this batch (ignored)"),
             (tally.malformed, "could not be read"),
             (
                 tally.broken + tally.cut,
-                "are not JSON, and whose id is legible (their requests end as malformed_answer and are not sent again)",
+                "are not JSON, and whose id is legible (without another row that answers it, a request ends as malformed_answer; it was paid for, and is sent again only where that is asked for)",
             ),
             (
                 tally.keyless,
-                "name no request (without a handle they are numbered in the order in which they came, which may not be the order in which they were sent)",
+                match self.takes_keyless() {
+                    true => {
+                        "name no request (the ids that they get say the order in which they came, which may not be the order in which they were sent)"
+                    }
+                    false => "name no request (ignored)",
+                },
             ),
         ] {
             if count > 0 {
@@ -350,7 +417,7 @@ impl<'a> Harvest<'a> {
         let undelivered: u64 = finished.undelivered.iter().sum();
         if undelivered > 0 {
             let message = format!(
-                "{undelivered} requests ended by the provider's counts, and no row names them: they may have been paid for, and are not sent again"
+                "{undelivered} requests ended by the provider's counts, and no row names them: they may have been paid for, and are sent again only where that is asked for"
             );
             self.engine.tell(&Event::Warning { message: &message });
         }
@@ -364,11 +431,23 @@ struct Read {
     short: u64,
     tally: Tally,
     segments: Vec<Segment>,
+    mismatch: Option<CountMismatch>,
 }
 
 impl Read {
-    fn since(results: &mut Results, mark: &Mark, promised: &Promised) -> Self {
+    fn since(
+        results: &mut Results,
+        mark: &Mark,
+        promised: &Promised,
+        snapshot: &BatchSnapshot,
+    ) -> Self {
+        let tally = results.tally();
+        let mut others = tally.foreign - mark.tally.foreign;
+        if !results.takes_keyless() {
+            others += tally.keyless - mark.tally.keyless;
+        }
         Self {
+            mismatch: results.delivered().mismatch(snapshot, others),
             short: results.delivered().short_of(promised),
             tally: results.tally(),
             segments: results.since(mark),
@@ -389,12 +468,7 @@ fn is_gone(error: &Error) -> bool {
 }
 
 /// Results that are not whole. They are paid for: nothing of the batch is sent again on its account.
-fn incomplete(
-    batch: &lmbatch_core::BatchId,
-    promised: &Promised,
-    short: Option<u64>,
-    broken: u64,
-) -> Error {
+fn incomplete(batch: &BatchId, promised: &Promised, short: Option<u64>, broken: u64) -> Error {
     let shown = match short {
         Some(short) if short > 0 => format!(
             "{} requests of the batch have ended, and its results lack {short} of them",

@@ -9,7 +9,7 @@ use lmbatch_core::{
 };
 
 use crate::engine::{Engine, blocking};
-use crate::finished::Finished;
+use crate::finished::{CountMismatch, Finished};
 use crate::owned::outcome;
 use crate::reader::OutcomeReader;
 
@@ -36,6 +36,7 @@ pub struct Outcomes<T = LMOutput> {
     places: HashMap<RequestId, usize>,
     usage: TokenUsage,
     outputs: Outputs<T>,
+    mismatch: Option<CountMismatch>,
 }
 
 /// Where the answers are of which the values were made.
@@ -52,6 +53,7 @@ impl Outcomes {
         let mut reader = engine.outcomes(&finished)?;
         let batch = finished.snapshot().clone();
         let id = batch.id.clone();
+        let mismatch = finished.count_mismatch();
         let about = move |error: Error| error.with_batch(id.clone());
         let work = move || {
             let mut entries = Vec::new();
@@ -64,7 +66,10 @@ impl Outcomes {
             });
             let usage = answers.filter_map(|output: &LMOutput| output.usage).sum();
             let outputs = Outputs::Values(|output| output);
-            Ok(Self::new(batch, entries, usage, outputs))
+            Ok(Self {
+                mismatch,
+                ..Self::new(batch, entries, usage, outputs)
+            })
         };
         blocking(work).await?
     }
@@ -77,7 +82,10 @@ impl Outcomes {
             answers.push(outcome);
         }
         let outputs = Outputs::Kept(answers);
-        Outcomes::new(self.batch, entries, self.usage, outputs)
+        Outcomes {
+            mismatch: self.mismatch,
+            ..Outcomes::new(self.batch, entries, self.usage, outputs)
+        }
     }
 }
 
@@ -96,6 +104,7 @@ impl<T> Outcomes<T> {
             places,
             usage,
             outputs,
+            mismatch: None,
         }
     }
 
@@ -143,6 +152,12 @@ impl<T> Outcomes<T> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+    /// Returns the provider's counts and the rows that were read, of a batch that was
+    /// [retrieved](crate::BatchOperations::retrieve), where the two disagree; `None` where they agree or the
+    /// provider gives no counts. A [warning](crate::Event::Warning) tells the observer as well.
+    pub fn count_mismatch(&self) -> Option<CountMismatch> {
+        self.mismatch
     }
     /// What all answers used together.
     pub fn usage(&self) -> TokenUsage {

@@ -13,7 +13,7 @@ use lmbatch_core::{
 
 use crate::delivered::{Delivered, SoFar};
 use crate::finished::{Finished, Tally};
-use crate::index::{BUFFER, Place, Reader, Sent, Writer};
+use crate::index::{BUFFER, Echo, Place, Reader, Sent, Writer};
 use crate::joiner::Joiner;
 use crate::places::Places;
 use crate::plan::Plan;
@@ -391,14 +391,39 @@ impl Results {
         snapshots: Vec<BatchSnapshot>,
         undelivered: Vec<u64>,
     ) -> Result<Finished> {
-        if let Joiner::Discover { echo, .. } = &mut self.joiner {
-            echo.flush().map_err(spooled)?;
-        }
-        let requests = self.joiner.count();
+        let mut requests = self.joiner.count();
         let (file, mut index) = self.files.scratch()?;
-        for ordinal in 0..requests {
-            let place = self.places.get(ordinal).map_err(spooled)?;
-            index.write_all(&place.to_bytes()).map_err(spooled)?;
+        let mut has_row = Vec::with_capacity(match self.joiner {
+            Joiner::Discover { .. } => requests as usize,
+            _ => 0,
+        });
+        if let Joiner::Discover { .. } = self.joiner {
+            for ordinal in 0..requests {
+                let place = self.places.get(ordinal).map_err(spooled)?;
+                has_row.push(!place.is_none());
+            }
+        }
+        let discovered = self
+            .joiner
+            .discovered(|ordinal| has_row[ordinal as usize])?;
+        if let Some(discovered) = discovered {
+            let mut echoes = self.files.create("echo")?;
+            let mut echo = Echo::default();
+            requests = 0;
+            for (ordinal, id) in discovered {
+                echo.clear();
+                lmbatch_core::write_string(&id, &mut echo.id);
+                echo.write(&mut echoes).map_err(spooled)?;
+                let place = self.places.get(ordinal).map_err(spooled)?;
+                index.write_all(&place.to_bytes()).map_err(spooled)?;
+                requests += 1;
+            }
+            echoes.flush().map_err(spooled)?;
+        } else {
+            for ordinal in 0..requests {
+                let place = self.places.get(ordinal).map_err(spooled)?;
+                index.write_all(&place.to_bytes()).map_err(spooled)?;
+            }
         }
         index.flush().map_err(spooled)?;
         self.finished(snapshots, undelivered, requests, file, "echo")
@@ -457,6 +482,7 @@ impl Results {
             echo: self.files.open(echo)?,
             sent: None,
             tally: self.tally,
+            mismatch: None,
         })
     }
 }

@@ -482,8 +482,10 @@ impl<'a> Job<'a> {
             let (snapshot, certainty) = (snapshot.clone(), *certainty);
             let gives_up = self.engine.on_doubt == OnDoubt::Abandon;
             let is_last = gives_up && self.asked_before.contains(&snapshot.id);
+            let class = work.planned.shard.class.clone();
             let ended = Ended {
                 snapshot: &snapshot,
+                class: Some(&class),
                 requests: Some(u64::from(work.planned.shard.count)),
                 attempt: work.planned.attempt,
                 certainty,
@@ -497,6 +499,7 @@ impl<'a> Job<'a> {
                 Ok(Fetched::Whole {
                     segments,
                     undelivered,
+                    ..
                 }) => (segments, undelivered),
                 Ok(Fetched::Strangers) => {
                     let label = work.planned.shard.label.clone();

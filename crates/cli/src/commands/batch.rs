@@ -212,7 +212,11 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
         );
         terminal::say(&format!("  {}", crate::next::on_runs(adopt)));
     }
-    Ok(summary.exit_of_batch(finished.snapshot()))
+    // Rows that are short of the provider's counts are results that are not whole.
+    Ok(match finished.count_mismatch() {
+        Some(mismatch) if mismatch.is_short() => Exit::Unfinished,
+        _ => summary.exit_of_batch(finished.snapshot()),
+    })
 }
 
 /// Whether the first outcome bears an id that lmbatch made.
