@@ -161,6 +161,7 @@ async fn counts_that_the_rows_do_not_bear_out_are_told_and_missing_rows_end_with
         command
             .current_dir(folder.path())
             .args(["retrieve", "b", "-p", "openai", "-o", "out.jsonl"])
+            .args(["--doubt-wait", "100ms"])
             .args(["--base-url", &base_url])
             .env("OPENAI_API_KEY", KEY)
             .env("LMBATCH_STATE_DIR", folder.path().join(".lmbatch"));
@@ -193,4 +194,49 @@ async fn counts_that_the_rows_do_not_bear_out_are_told_and_missing_rows_end_with
         let is_written = folder.path().join("out.jsonl").exists();
         assert_eq!(is_written, status != "in_progress", "{case}");
     }
+}
+
+/// Results that are not whole are not written, with and without a handle; the message has both numbers.
+#[tokio::test(flavor = "multi_thread")]
+async fn results_that_stay_short_end_with_4_once_the_time_for_them_is_over() {
+    let mock = played("completed", [3, 3, 0], &["a", "b"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let retrieved = std::process::Command::new(lmbatch())
+        .current_dir(folder.path())
+        .args(["retrieve", "b", "-p", "openai", "-o", "out.jsonl"])
+        .args(["--doubt-wait", "100ms"])
+        .args(["--base-url", &format!("{}/v1", mock.uri())])
+        .env("OPENAI_API_KEY", KEY)
+        .env("LMBATCH_STATE_DIR", folder.path().join(".lmbatch"))
+        .output()
+        .unwrap();
+    let told = said(&retrieved);
+    assert_eq!(retrieved.status.code(), Some(4), "{told}");
+    let numbers = "3 requests of the batch have ended, and its results lack 1 of them";
+    assert!(told.contains(numbers), "{told}");
+    assert!(!folder.path().join("out.jsonl").exists());
+}
+
+/// Gemini's inline rows lie in the answers about the batch: one that stays cut is held as other results are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_with_inline_results_that_stay_cut_ends_with_4() {
+    let mock = MockServer::start().await;
+    let cut = r#"{"name": "batches/b", "metadata": {"state": "BATCH_STATE_SUCCEEDED"}, "response": {"inlinedResponses": {"inlinedResponses": [{"metadata": {"key": "a"}, "resp"#;
+    let cut = ResponseTemplate::new(200).set_body_raw(cut, "application/json");
+    let at = Mock::given(path("/v1beta/batches/b"));
+    at.respond_with(cut).mount(&mock).await;
+    let folder = tempfile::tempdir().unwrap();
+    let retrieved = std::process::Command::new(lmbatch())
+        .current_dir(folder.path())
+        .args(["retrieve", "batches/b", "-p", "google", "-o", "out.jsonl"])
+        .args(["--doubt-wait", "100ms", "--base-url", &mock.uri()])
+        .env("GOOGLE_API_KEY", KEY)
+        .env("GEMINI_API_KEY", KEY)
+        .env("LMBATCH_STATE_DIR", folder.path().join(".lmbatch"))
+        .output()
+        .unwrap();
+    let told = said(&retrieved);
+    assert_eq!(retrieved.status.code(), Some(4), "{told}");
+    assert!(told.contains("cannot be read"), "{told}");
+    assert!(!folder.path().join("out.jsonl").exists());
 }

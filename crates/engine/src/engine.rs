@@ -554,12 +554,18 @@ impl Engine {
         let start = self.clock.elapsed();
         let mut waits = self.doubt.waits();
         loop {
-            let error = match self.status(batch).await {
-                Err(error) if poll::is_unreadable(&error) => error,
-                other => return other,
+            let left = || {
+                let spent = self.clock.elapsed() - start;
+                self.doubt.patience().saturating_sub(spent)
             };
-            let spent = self.clock.elapsed() - start;
-            let left = self.doubt.patience().saturating_sub(spent);
+            let asked = self
+                .retrying_within(left(), || self.provider.status(batch))
+                .await;
+            let error = match asked {
+                Err(error) if poll::is_unreadable(&error) => error,
+                other => return other.map_err(|error| error.with_batch(batch.clone())),
+            };
+            let left = left();
             if left.is_zero() {
                 return Err(poll::unreadable(batch, error));
             }
@@ -590,14 +596,33 @@ impl Engine {
     where
         F: Future<Output = Result<T>> + Send,
     {
+        self.retrying_within(Duration::MAX, call).await
+    }
+
+    /// Makes a call as [`retrying`](Self::retrying) does. Answers that cannot be read are asked for again within
+    /// `time` only.
+    pub(crate) async fn retrying_within<T, F>(
+        &self,
+        time: Duration,
+        call: impl Fn() -> F + Send,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        let start = self.clock.elapsed();
         let mut attempt = 1;
         loop {
             let error = match call().await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
+            let left = match poll::is_unreadable(&error) {
+                true => time.saturating_sub(self.clock.elapsed() - start),
+                false => Duration::MAX,
+            };
             match self.retries.decide(attempt, &error, self.rng.next_f64()) {
-                Decision::RetryAfter(wait) => self.pause(&error, wait).await,
+                Decision::RetryAfter(_) if left.is_zero() => return Err(error),
+                Decision::RetryAfter(wait) => self.pause(&error, wait.min(left)).await,
                 _ if attempt > 1 => return Err(error.with_retry(Retry::Exhausted)),
                 _ => return Err(error),
             }

@@ -173,7 +173,7 @@ impl<'a> Harvest<'a> {
             let mut short = incomplete(batch, &promised, None, 0);
             let set = self
                 .engine
-                .retrying(|| self.engine.provider.results(ended.class, batch))
+                .retrying_within(left, || self.engine.provider.results(ended.class, batch))
                 .await;
             let set = match set {
                 Ok(set) => set,
