@@ -272,7 +272,8 @@ pub(crate) struct RequeueArgs {
 /// What is done about a create whose answer was lost.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DoubtArgs {
-    /// How long to look for a batch whose create's answer was lost [default: 15min].
+    /// How long to look for a batch whose create's answer was lost, and to read results again that are not
+    /// whole [default: 15min].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) doubt_wait: Option<Duration>,
     /// What to do if it does not appear: hold; resubmit, which may pay twice; or abandon its requests.
@@ -560,6 +561,9 @@ pub(crate) struct RetrieveArgs {
     /// Of a run that goes on: the outcomes that are there. Nothing is asked or sent.
     #[arg(long)]
     pub(crate) partial: bool,
+    /// How long to read results of a batch again that are not whole [default: 15min].
+    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
+    pub(crate) doubt_wait: Option<Duration>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
     /// Where outcomes go; `-` is standard output.

@@ -118,6 +118,16 @@ impl BatchClass {
             variant: BTreeMap::new(),
         }
     }
+
+    /// Makes the error of a batch that was asked for under this class and that shows another route or endpoint.
+    /// `shown` is the route or the endpoint that the batch shows.
+    pub fn other_route(&self, batch: &BatchId, shown: &str) -> Error {
+        Error::invalid_input(format!(
+            "the batch was created by {shown:?}, and its results were asked for by {} through {}; retrieve it with the handle of its own create, or by its id alone",
+            self.endpoint, self.route
+        ))
+        .with_batch(batch.clone())
+    }
 }
 
 /// What a batch of one class may hold.

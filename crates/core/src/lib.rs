@@ -18,6 +18,7 @@ mod id;
 mod input;
 mod intent;
 mod json;
+mod judgement;
 mod ledger;
 mod legible;
 mod media;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use lmbatch_core::{
-    BatchId, BatchStatus, Closed, Error, OutcomeView, RequestCounts, Result, RunRecord, Segment,
-    ShardRecord, ShardState, TokenUsage, mend_surrogates,
+    BatchId, BatchStatus, Closed, Error, ErrorKind, OutcomeView, RequestCounts, Result, RunRecord,
+    Segment, ShardRecord, ShardState, TokenUsage, mend_surrogates,
 };
 
 use crate::collect::{Collected, Layers, Maker};
@@ -51,12 +51,13 @@ pub struct BatchAccount {
     pub counts: RequestCounts,
     /// Number of rows that were fetched.
     pub rows: u64,
-    /// Answers that were fetched, each request counted once.
+    /// Answers that were fetched, each request counted once. A row that holds no answer that can be read counts
+    /// as an answer without tokens: it was paid for.
     pub answered: Answers,
     /// Answers of [`answered`](Self::answered) that are not in the output, since another answer to the
     /// request is, or since the request was removed from the input.
     pub superseded: Answers,
-    /// Requests whose row says that they failed.
+    /// Requests whose row says that they failed; those whose answer cannot be read are answers.
     pub errored: u64,
     /// Answers by the model that gave them; `""` where the row names none.
     pub models: BTreeMap<Box<str>, Answers>,
@@ -104,6 +105,7 @@ impl Engine {
                     for segment in segments {
                         count.segment(&mut sources, segment)?;
                     }
+                    count.end();
                 }
                 accounts.push(account);
             }
@@ -160,6 +162,9 @@ struct Count<'a> {
     /// Requests that have an answer in this batch: a request that is answered twice is billed once.
     answered: Bits,
     errored: Bits,
+    /// Requests with a row that holds no answer that can be read, and whether the output holds another outcome.
+    /// They count once all rows are read: one of those may hold the answer.
+    malformed: Vec<(u32, bool)>,
 }
 
 impl<'a> Count<'a> {
@@ -169,6 +174,25 @@ impl<'a> Count<'a> {
             wanted,
             answered: Bits::default(),
             errored: Bits::default(),
+            malformed: Vec::new(),
+        }
+    }
+
+    /// Counts the answers that cannot be read of requests without another answer.
+    fn end(mut self) {
+        // Of several rows of one request, the one in the output is asked first.
+        self.malformed.sort_unstable();
+        for (ordinal, is_superseded) in std::mem::take(&mut self.malformed) {
+            if !self.answered.set(ordinal) {
+                continue;
+            }
+            let unknown = TokenUsage::default();
+            self.account.answered.add(unknown);
+            if is_superseded {
+                self.account.superseded.add(unknown);
+            }
+            let models = &mut self.account.models;
+            models.entry("".into()).or_default().add(unknown);
         }
     }
 
@@ -227,8 +251,17 @@ impl<'a> Count<'a> {
         let Ok(decoded) = codec.decode(&segment.part, row) else {
             return Ok(());
         };
+        let place = sources.collected.places.get(ordinal);
+        let place = place.map_err(|error| Error::local("using the spool", error))?;
+        let is_outcome = (place.segment, place.offset()) == (number, offset) && !place.is_none();
+        let is_wanted = self.wanted.is_none_or(|wanted| wanted.contains(&ordinal));
+        let is_superseded = !is_outcome || !is_wanted;
         let output = match decoded.outcome {
             OutcomeView::Succeeded(output) => output,
+            OutcomeView::Errored(failure) if failure.kind == ErrorKind::MalformedAnswer => {
+                self.malformed.push((ordinal, is_superseded));
+                return Ok(());
+            }
             OutcomeView::Errored(_) => {
                 self.account.errored += u64::from(self.errored.set(ordinal));
                 return Ok(());
@@ -239,11 +272,7 @@ impl<'a> Count<'a> {
             return Ok(());
         }
         self.account.answered.add(output.usage.unwrap_or_default());
-        let place = sources.collected.places.get(ordinal);
-        let place = place.map_err(|error| Error::local("using the spool", error))?;
-        let is_outcome = (place.segment, place.offset()) == (number, offset) && !place.is_none();
-        let is_wanted = self.wanted.is_none_or(|wanted| wanted.contains(&ordinal));
-        if !is_outcome || !is_wanted {
+        if is_superseded {
             self.account
                 .superseded
                 .add(output.usage.unwrap_or_default());

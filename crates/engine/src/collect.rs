@@ -255,7 +255,8 @@ impl Collected {
                 _ => {
                     let made = maker.make(layers, shard)?;
                     let again = Table::open(files, &made)?;
-                    let (_, tally) = again.ok_or_else(|| spooled(io::ErrorKind::NotFound.into()))?;
+                    let (_, tally) =
+                        again.ok_or_else(|| spooled(io::ErrorKind::NotFound.into()))?;
                     self.made.push((number, made.clone()));
                     (made, tally)
                 }
@@ -332,6 +333,7 @@ impl Collected {
             files: Arc::clone(&plan.files),
             sent: Some(sent),
             tally: self.tally,
+            mismatch: None,
         })
     }
 }
@@ -367,7 +369,10 @@ impl Tables {
                 self.open.remove(&oldest);
             }
             let file = files.open_named(&locations.name)?;
-            let entries = file.size().map_err(spooled)?.saturating_sub(Tally::BYTES as u64);
+            let entries = file
+                .size()
+                .map_err(spooled)?
+                .saturating_sub(Tally::BYTES as u64);
             let table = Table {
                 file,
                 count: (entries / ENTRY as u64) as u32,

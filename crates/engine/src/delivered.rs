@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use lmbatch_core::{BatchSnapshot, BatchStatus, SpoolFile, Verdict};
 
+use crate::finished::CountMismatch;
 use crate::index::{SENT, Sent};
 
 /// Entries of the table that are read at once.
@@ -99,6 +100,22 @@ impl Delivered {
         named.max(promised.decided.saturating_sub(decided))
     }
 
+    /// Compares what the provider counts of a batch that has ended with the rows that were read of it. `others` is
+    /// the number of rows that name no request of the caller's: they stand for requests that are counted as well.
+    pub(crate) fn mismatch(&self, snapshot: &BatchSnapshot, others: u64) -> Option<CountMismatch> {
+        let counts = &snapshot.counts;
+        // Where nothing has ended by its counts, the server does not keep them.
+        if counts.finished() == 0 {
+            return None;
+        }
+        let counted = counts.succeeded.saturating_add(counts.errored);
+        // Some servers count a failure among the answered as well.
+        let counted = counted.min(counts.total.unwrap_or(u64::MAX));
+        let read = self.decided.count;
+        let short = self.short_of(&promised(snapshot, None));
+        (short > others || read > counted).then_some(CountMismatch { counted, read })
+    }
+
     /// Number of different requests that rows have named.
     #[cfg(test)]
     fn count(&self) -> u64 {
@@ -122,7 +139,7 @@ impl Delivered {
 /// what failed: what is answered must still have its row then, beside those of as many failures.
 pub(crate) fn promised(snapshot: &BatchSnapshot, requests: Option<u64>) -> Promised {
     let counts = &snapshot.counts;
-    let most = requests.unwrap_or(u64::MAX);
+    let most = requests.or(counts.total).unwrap_or(u64::MAX);
     if !has_counts(snapshot) {
         let one = u64::from(snapshot.status == BatchStatus::Completed).min(most);
         return Promised {
@@ -310,6 +327,9 @@ mod tests {
             (counts(Some(8), 0, 0, 0, 0), Completed, Some(8), (1, 1, 0)),
             (counts(None, 0, 0, 0, 0), Expired, Some(8), (0, 0, 0)),
             (counts(Some(8), 8, 0, 0, 0), Completed, None, (8, 8, 0)),
+            // Without a handle the provider's own total is the most.
+            (counts(Some(8), 8, 2, 0, 0), Completed, None, (8, 8, 0)),
+            (counts(None, 8, 2, 0, 0), Completed, None, (10, 10, 0)),
         ] {
             let snapshot = BatchSnapshot {
                 counts,
@@ -321,6 +341,62 @@ mod tests {
                 expected,
                 "{snapshot:?}"
             );
+        }
+    }
+
+    #[test]
+    fn counts_disagree_with_rows_that_are_fewer_or_more() {
+        use BatchStatus::{Cancelled, Completed, Expired};
+        // Total, answered, failed; rows that say answered, failed, expired; rows of others.
+        for (status, counts, rows, others, expected) in [
+            (Completed, (Some(3), 2, 1), (2, 1, 0), 0, None),
+            // One kind stands for another.
+            (Completed, (Some(3), 3, 0), (2, 1, 0), 0, None),
+            (Completed, (Some(3), 0, 3), (3, 0, 0), 0, None),
+            (Completed, (Some(3), 3, 0), (0, 0, 0), 0, Some((3, 0))),
+            (Completed, (Some(3), 3, 0), (2, 0, 0), 0, Some((3, 2))),
+            (Completed, (Some(3), 2, 1), (2, 0, 1), 0, Some((3, 2))),
+            (Completed, (None, 3, 0), (2, 0, 0), 0, Some((3, 2))),
+            (Completed, (Some(3), 2, 0), (3, 0, 0), 0, Some((2, 3))),
+            (Completed, (Some(3), 0, 1), (1, 1, 0), 0, Some((1, 2))),
+            // A handle that does not name every request of the batch.
+            (Completed, (Some(3), 3, 0), (2, 0, 0), 1, None),
+            (Completed, (Some(3), 3, 0), (1, 0, 0), 1, Some((3, 1))),
+            // No counts.
+            (Completed, (None, 0, 0), (3, 0, 0), 0, None),
+            (Completed, (Some(3), 0, 0), (3, 0, 0), 0, None),
+            (Expired, (None, 0, 0), (3, 0, 0), 0, None),
+            // A failure that is counted twice.
+            (Completed, (Some(3), 3, 1), (2, 1, 0), 0, None),
+            // What was not come to is counted as failed, or not at all.
+            (Expired, (Some(3), 1, 2), (1, 0, 0), 0, None),
+            (Cancelled, (Some(3), 1, 2), (1, 0, 2), 0, None),
+            (Expired, (Some(3), 1, 0), (1, 0, 2), 0, None),
+            (Expired, (Some(3), 1, 2), (0, 0, 3), 0, Some((3, 0))),
+            (Expired, (Some(3), 1, 0), (2, 0, 1), 0, Some((1, 2))),
+        ] {
+            let (total, succeeded, errored) = counts;
+            let counts = RequestCounts {
+                total,
+                succeeded,
+                errored,
+                ..RequestCounts::default()
+            };
+            let snapshot = BatchSnapshot {
+                counts,
+                ..BatchSnapshot::new("b".into(), status)
+            };
+            let (answers, failures, expired) = rows;
+            let verdicts = std::iter::repeat_n(Verdict::Succeeded, answers);
+            let verdicts = verdicts.chain(std::iter::repeat_n(Verdict::Errored, failures));
+            let verdicts = verdicts.chain(std::iter::repeat_n(Verdict::Expired, expired));
+            let mut delivered = Delivered::default();
+            for (ordinal, verdict) in (0..).zip(verdicts) {
+                assert_eq!(delivered.note(ordinal, verdict).unwrap(), Some(ordinal));
+            }
+            let found = delivered.mismatch(&snapshot, others);
+            let found = found.map(|found| (found.counted, found.read));
+            assert_eq!(found, expected, "{snapshot:?} {rows:?}");
         }
     }
 }

@@ -14,10 +14,11 @@ use lmbatch_core::{
 
 use crate::engine::{Engine, RunOptions};
 use crate::event::Event;
+use crate::finished::CountMismatch;
 use crate::policy::Decision;
 use crate::run::Context;
 use crate::run::fetch::{Fetch, Fetched};
-use crate::run::poll::{UNKNOWN_AT_FIRST, unfinished};
+use crate::run::poll::{UNKNOWN_AT_FIRST, is_unreadable, unfinished, unreadable};
 use crate::run::step::{Kind, Next, Step};
 use crate::run::work::Work;
 
@@ -489,13 +490,17 @@ pub(crate) async fn until(
 
 impl Engine {
     /// Reads the results of a batch until they are whole; gives the number of requests that ended by the
-    /// provider's counts and that no row names.
-    pub(crate) async fn fetched(&self, fetch: &mut Fetch) -> Result<u64> {
+    /// provider's counts and that no row names, and how those counts disagree with the rows.
+    pub(crate) async fn fetched(&self, fetch: &mut Fetch) -> Result<(u64, Option<CountMismatch>)> {
         loop {
             match fetch.step(self).await? {
                 Fetched::Again(wait) => self.clock.sleep(wait).await,
-                Fetched::Whole { undelivered, .. } => return Ok(undelivered),
-                Fetched::Strangers => return Ok(0),
+                Fetched::Whole {
+                    undelivered,
+                    mismatch,
+                    ..
+                } => return Ok((undelivered, mismatch)),
+                Fetched::Strangers => return Ok((0, None)),
             }
         }
     }
@@ -506,7 +511,7 @@ impl Engine {
         let mut asked = 0;
         loop {
             asked += 1;
-            match self.status(batch).await {
+            match self.readable(batch).await {
                 Err(error)
                     if error.kind() == ErrorKind::BatchNotFound
                         && self.clock.elapsed() - start < UNKNOWN_AT_FIRST =>
@@ -518,11 +523,51 @@ impl Engine {
         }
     }
 
+    /// Returns the status of a batch whose results are wanted. An answer that cannot be read is waited for as long
+    /// as results are.
+    pub(crate) async fn readable(&self, batch: &BatchId) -> Result<BatchSnapshot> {
+        let start = self.clock.elapsed();
+        let mut waits = self.doubt.waits();
+        loop {
+            let left = || {
+                let spent = self.clock.elapsed() - start;
+                self.doubt.patience().saturating_sub(spent)
+            };
+            let asked = self
+                .retrying_within(left(), || self.provider.status(batch))
+                .await;
+            let error = match asked {
+                Err(error) if is_unreadable(&error) => error,
+                other => return other.map_err(|error| error.with_batch(batch.clone())),
+            };
+            let left = left();
+            if left.is_zero() {
+                return Err(unreadable(batch, error));
+            }
+            let wait = waits.next().unwrap_or(left).min(left);
+            self.pause(&error, wait).await;
+        }
+    }
+
     /// Makes a call that can be repeated freely until it succeeds or patience runs out.
     pub(crate) async fn retrying<T, F>(&self, call: impl Fn() -> F + Send) -> Result<T>
     where
         F: Future<Output = Result<T>> + Send,
     {
+        self.retrying_within(Duration::MAX, call).await
+    }
+
+    /// Makes a call as [`retrying`](Self::retrying) does. Answers that cannot be read are asked for again within
+    /// `time` only.
+    pub(crate) async fn retrying_within<T, F>(
+        &self,
+        time: Duration,
+        call: impl Fn() -> F + Send,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        let start = self.clock.elapsed();
         let mut failures = 0;
         loop {
             let error = match call().await {
@@ -530,8 +575,15 @@ impl Engine {
                 Err(error) => error,
             };
             failures += 1;
+            let left = match is_unreadable(&error) {
+                true => time.saturating_sub(self.clock.elapsed() - start),
+                false => Duration::MAX,
+            };
+            if left.is_zero() {
+                return Err(error);
+            }
             let wait = self.again(failures, error)?;
-            self.clock.sleep(wait).await;
+            self.clock.sleep(wait.min(left)).await;
         }
     }
 

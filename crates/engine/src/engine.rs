@@ -477,25 +477,30 @@ impl Engine {
         let snapshot = match self.key_changed(handle)? {
             false => self.known(&handle.batch).await?,
             true => self
-                .status(&handle.batch)
+                .readable(&handle.batch)
                 .await
                 .map_err(under_another_key)?,
         };
         let snapshot = self.ended(snapshot)?;
         let (files, handle) = (self.files()?, handle.clone());
         let requests = Some(handle.requests.len() as u64);
+        let class = Some(handle.class.clone());
         let work = move || Joiner::of_handle(&handle, &files).map(|joiner| (files, joiner));
         let (files, joiner) = blocking(work).await??;
-        self.fetch(files, joiner, snapshot, requests).await
+        self.fetch(files, joiner, snapshot, requests, class).await
     }
 
     /// Reads the rows that a batch without a handle has, under the ids on the wire. Rows that name no
-    /// request get `names` by their position, then "1", "2", …, with a warning.
+    /// request get `names` by their position, then ids of the form `row-without-id-2`, with a warning. None of
+    /// these is the id of another row.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] where one of `names` that is used is the id of another row.
     pub async fn retrieve_rows(&self, batch: &BatchId, names: Vec<RequestId>) -> Result<Finished> {
-        let snapshot = self.ended(self.status(batch).await?)?;
+        let snapshot = self.ended(self.readable(batch).await?)?;
         let files = self.files()?;
-        let joiner = Joiner::of_rows(&files, names)?;
-        self.fetch(files, joiner, snapshot, None).await
+        let joiner = Joiner::of_rows(names);
+        self.fetch(files, joiner, snapshot, None, None).await
     }
 
     fn files(&self) -> Result<Arc<Files>> {

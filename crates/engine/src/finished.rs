@@ -25,6 +25,28 @@ pub struct Finished {
     /// The file that says which shard each request went out in last, where there are several.
     pub(crate) sent: Option<Arc<dyn SpoolFile>>,
     pub(crate) tally: Tally,
+    /// Of one batch that was retrieved: counts of the provider that its rows do not bear out.
+    pub(crate) mismatch: Option<CountMismatch>,
+}
+
+/// Disagreement between the provider's counts of a batch that has ended and the rows of its results.
+///
+/// Answered and failed requests are counted together: some providers count a request as answered whose row says
+/// that it failed. Expired and cancelled requests are left out: some providers write no rows for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CountMismatch {
+    /// Number of requests that the provider counts as answered or failed.
+    pub counted: u64,
+    /// Number of different requests that rows say were answered or failed.
+    pub read: u64,
+}
+
+impl CountMismatch {
+    /// Returns whether rows are missing: fewer were read than the provider counts.
+    pub fn is_short(&self) -> bool {
+        self.read < self.counted
+    }
 }
 
 /// How a shard ended, or where its batch stands.
@@ -173,6 +195,12 @@ impl Finished {
     /// for, and were given up.
     pub fn undelivered(&self) -> u64 {
         self.ends.iter().map(|end| end.undelivered).sum()
+    }
+
+    /// Returns the provider's counts and the rows that were read, of a batch that was retrieved by its id or its
+    /// handle, where the two disagree; `None` where they agree or the provider gives no counts.
+    pub fn count_mismatch(&self) -> Option<CountMismatch> {
+        self.mismatch
     }
 
     /// Second batches under labels of the run, as the provider listed them when the run ended.

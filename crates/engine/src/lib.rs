@@ -64,7 +64,7 @@ pub use clean::Left;
 pub use clock::{SystemClock, SystemRng};
 pub use engine::{Engine, RunOptions};
 pub use event::{Event, Observer};
-pub use finished::{Finished, Twin};
+pub use finished::{CountMismatch, Finished, Twin};
 pub use handles::CreatedHandle;
 pub use invoker::LMInvoker;
 pub use memory::MemoryLedger;

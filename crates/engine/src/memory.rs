@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use lmbatch_core::{
-    Error, ErrorKind, Ledger, Result, RunRecord, ShardRecord,
-};
+use lmbatch_core::{Error, ErrorKind, Ledger, Result, RunRecord, ShardRecord};
 
 /// Runs in memory.
 #[derive(Debug, Default)]

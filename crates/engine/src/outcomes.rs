@@ -9,7 +9,7 @@ use lmbatch_core::{
 };
 
 use crate::engine::{Engine, blocking};
-use crate::finished::Finished;
+use crate::finished::{CountMismatch, Finished};
 use crate::owned::outcome;
 use crate::reader::OutcomeReader;
 
@@ -36,6 +36,7 @@ pub struct Outcomes<T = LMOutput> {
     places: HashMap<RequestId, usize>,
     usage: TokenUsage,
     outputs: Outputs<T>,
+    mismatch: Option<CountMismatch>,
 }
 
 /// Where the answers are of which the values were made.
@@ -52,6 +53,7 @@ impl Outcomes {
         let mut reader = engine.outcomes(&finished)?;
         let batches: Vec<BatchSnapshot> = finished.batches().into_iter().cloned().collect();
         let id = batches.first().map(|batch| batch.id.clone());
+        let mismatch = finished.count_mismatch();
         let about = move |error: Error| match &id {
             Some(id) => error.with_batch(id.clone()),
             None => error,
@@ -67,7 +69,10 @@ impl Outcomes {
             });
             let usage = answers.filter_map(|output: &LMOutput| output.usage).sum();
             let outputs = Outputs::Values(|output| output);
-            Ok(Self::new(batches, entries, usage, outputs))
+            Ok(Self {
+                mismatch,
+                ..Self::new(batches, entries, usage, outputs)
+            })
         };
         blocking(work).await?
     }
@@ -80,7 +85,10 @@ impl Outcomes {
             answers.push(outcome);
         }
         let outputs = Outputs::Kept(answers);
-        Outcomes::new(self.batches, entries, self.usage, outputs)
+        Outcomes {
+            mismatch: self.mismatch,
+            ..Outcomes::new(self.batches, entries, self.usage, outputs)
+        }
     }
 }
 
@@ -99,6 +107,7 @@ impl<T> Outcomes<T> {
             places,
             usage,
             outputs,
+            mismatch: None,
         }
     }
 
@@ -147,6 +156,12 @@ impl<T> Outcomes<T> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+    /// Returns the provider's counts and the rows that were read, of a batch that was
+    /// [retrieved](crate::BatchOperations::retrieve), where the two disagree; `None` where they agree or the
+    /// provider gives no counts. A [warning](crate::Event::Warning) tells the observer as well.
+    pub fn count_mismatch(&self) -> Option<CountMismatch> {
+        self.mismatch
     }
     /// What all answers used together.
     pub fn usage(&self) -> TokenUsage {

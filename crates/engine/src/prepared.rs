@@ -3,9 +3,9 @@
 use lmbatch_core::{BatchHandle, Error, Intent, Nonce, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::run::single::SentBefore;
 use crate::engine::Engine;
 use crate::plan::{HandleParts, IdChoice, Plan};
+use crate::run::single::SentBefore;
 
 /// A create that is ready to be sent: its input is uploaded, nothing is paid for. Plain data, in two states.
 ///

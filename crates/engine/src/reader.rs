@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchProvider, BatchStatus, Error, ErrorKind, FailureView, Json, OutcomeView,
-    RawRow, RequestError, Result, ResultPart, SpoolFile, Text, mend_surrogates,
+    BatchProvider, BatchStatus, Error, ErrorKind, FailureView, Json, OutcomeView, RawRow,
+    RequestError, Result, ResultPart, SpoolFile, Text, mend_surrogates,
 };
 
 use crate::answer::{AnswerView, Answered, Structured};

@@ -9,8 +9,8 @@ use lmbatch_core::{
 
 use crate::collect::Collected;
 use crate::delivered::has_counts;
-use crate::engine::blocking;
 use crate::draft::body;
+use crate::engine::blocking;
 use crate::event::Event;
 use crate::finished::refusal;
 use crate::index::{Reader, Sent, Writer};

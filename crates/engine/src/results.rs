@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use lmbatch_core::{
-    BatchProvider, Error, ErrorKind, Locations, Result, ResultPart, Retry, Segment, Verdict,
-    mend_surrogates,
+    BatchProvider, BatchSnapshot, Error, ErrorKind, Locations, Result, ResultPart, Retry, Segment,
+    Verdict, mend_surrogates,
 };
 
 use crate::collect::write_locations;
 use crate::delivered::{Delivered, SoFar};
-use crate::finished::{End, Finished, Tally};
-use crate::index::{BUFFER, Place, Writer};
+use crate::finished::{CountMismatch, End, Finished, Tally};
+use crate::index::{BUFFER, Echo, Place, Writer};
 use crate::joiner::Joiner;
 use crate::places::Places;
 use crate::row_cutter::RowCutter;
@@ -349,16 +349,45 @@ impl Results {
         write_locations(&self.files, &what, &mut self.places, self.tally)
     }
 
+    /// How the provider's counts disagree with the rows.
+    pub(crate) fn mismatch(&self, snapshot: &BatchSnapshot) -> Option<CountMismatch> {
+        let keyless = match self.takes_keyless() {
+            true => 0,
+            false => self.tally.keyless,
+        };
+        let others = self.tally.foreign + keyless;
+        self.delivered.mismatch(snapshot, others)
+    }
+
     /// Every request of a batch that is no run's has its place now.
-    pub(crate) fn finish(mut self, end: End) -> Result<Finished> {
-        if let Joiner::Discover { echo, .. } = &mut self.joiner {
-            echo.flush().map_err(spooled)?;
-        }
-        let requests = self.joiner.count();
+    pub(crate) fn finish(mut self, end: End, mismatch: Option<CountMismatch>) -> Result<Finished> {
+        let mut requests = self.joiner.count();
         let (index, mut writer) = self.files.scratch()?;
-        for at in 0..requests {
-            let place = self.places.get(at).map_err(spooled)?;
-            writer.write_all(&place.to_bytes()).map_err(spooled)?;
+        let mut has_row = Vec::new();
+        if let Joiner::Discover { .. } = self.joiner {
+            for at in 0..requests {
+                has_row.push(!self.places.get(at).map_err(spooled)?.is_none());
+            }
+        }
+        let discovered = self.joiner.discovered(|at| has_row[at as usize])?;
+        if let Some(discovered) = discovered {
+            let mut echoes = self.files.create("echo")?;
+            let mut echo = Echo::default();
+            requests = 0;
+            for (at, id) in discovered {
+                echo.clear();
+                lmbatch_core::write_string(&id, &mut echo.id);
+                echo.write(&mut echoes).map_err(spooled)?;
+                let place = self.places.get(at).map_err(spooled)?;
+                writer.write_all(&place.to_bytes()).map_err(spooled)?;
+                requests += 1;
+            }
+            echoes.flush().map_err(spooled)?;
+        } else {
+            for at in 0..requests {
+                let place = self.places.get(at).map_err(spooled)?;
+                writer.write_all(&place.to_bytes()).map_err(spooled)?;
+            }
         }
         writer.flush().map_err(spooled)?;
         Ok(Finished {
@@ -371,6 +400,7 @@ impl Results {
             index,
             sent: None,
             tally: self.tally,
+            mismatch,
         })
     }
 }

@@ -93,7 +93,8 @@ impl Engine {
         let ours = known.iter().map(|known| (&known.label, &known.batch));
         let ours: HashMap<&Label, &Option<BatchId>> = ours.collect();
         let twice = known.iter().filter(|known| known.sent_twice);
-        let mut unseen: HashSet<&BatchId> = twice.filter_map(|known| known.batch.as_ref()).collect();
+        let mut unseen: HashSet<&BatchId> =
+            twice.filter_map(|known| known.batch.as_ref()).collect();
         let given_up = known.iter().any(|known| known.batch.is_none());
         let is_likely = !unseen.is_empty() || given_up;
         let ask = |page: Option<Cursor>| async move {

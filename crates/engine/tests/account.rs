@@ -8,9 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::{TryStreamExt as _, stream};
 use lmbatch_core::{
-    AccountId, BatchCodec, BatchHandle, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Cursor,
-    Delivery, Error, ErrorKind, Found, Intent, KeyHint, Ledger as _, ListOptions, Page, Remnant,
-    Request, Result, ResultPart, ResultSet, Retry, RowStream, RunRecord, Shard, Staged,
+    AccountId, BatchClass, BatchCodec, BatchHandle, BatchId, BatchProvider, BatchSnapshot,
+    BatchStatus, Cursor, Delivery, Error, ErrorKind, Found, Intent, KeyHint, Ledger as _,
+    ListOptions, Page, Remnant, Request, Result, ResultPart, ResultSet, Retry, RowStream,
+    RunRecord, Shard, Staged,
 };
 use lmbatch_engine::{DoubtPolicy, Event, LMInvoker, MemoryLedger, RetryPolicy, RunOptions};
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
@@ -58,8 +59,8 @@ impl BatchProvider for Keyed {
             false => self.inner.status(batch).await,
         }
     }
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
-        self.inner.results(batch).await
+    async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
+        self.inner.results(class, batch).await
     }
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
         self.inner.read(part, from).await

@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, ContentView, Cursor, Error,
-    ErrorKind, Found, GenerateView, Hyperparameters, Intent, Ledger, ListOptions, MessageView,
-    OutcomeView, Page, RequestView, Result, ResultPart, ResultSet, Role, RowStream, RunRecord,
-    Shard, ShardRecord, Spool, SpoolFile, SpoolWriter, Staged, Text,
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, ContentView, Cursor,
+    Error, ErrorKind, Found, GenerateView, Hyperparameters, Intent, Ledger, ListOptions,
+    MessageView, OutcomeView, Page, RequestView, Result, ResultPart, ResultSet, Role, RowStream,
+    RunRecord, Shard, ShardRecord, Spool, SpoolFile, SpoolWriter, Staged,
+    Text,
 };
 use lmbatch_engine::{
     AnswerView, BatchLimit, Engine, Entry, FolderSpool, IdView, MemoryLedger, OnDoubt,
@@ -119,8 +120,8 @@ impl BatchProvider for Dying<MemoryProvider> {
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
         self.fuse.run(self.inner.status(batch)).await
     }
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
-        self.fuse.run(self.inner.results(batch)).await
+    async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
+        self.fuse.run(self.inner.results(class, batch)).await
     }
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
         self.fuse.run(self.inner.read(part, from)).await

@@ -433,12 +433,24 @@ async fn w2_rows_without_a_name_are_numbered_or_called_as_the_caller_says() {
     let pair = |id: &str, text: &str| (id.to_owned(), text.to_owned());
     assert_eq!(
         found(&[]).await,
-        [pair("1", "1st"), pair("own", "named"), pair("2", "2nd")]
+        [
+            pair("row-without-id-1", "1st"),
+            pair("own", "named"),
+            pair("row-without-id-2", "2nd")
+        ]
     );
     assert_eq!(
         found(&["x"]).await,
-        [pair("x", "1st"), pair("own", "named"), pair("2", "2nd")]
+        [
+            pair("x", "1st"),
+            pair("own", "named"),
+            pair("row-without-id-2", "2nd")
+        ]
     );
+    let taken = invoker.batch().retrieve_rows_as(&batch, ["own"]).await;
+    let error = taken.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert_eq!(error.batch(), Some(&batch));
 }
 
 #[tokio::test]

@@ -91,6 +91,10 @@ struct State {
     /// Bytes of results that were read.
     read: u64,
     deleted: Vec<Remnant>,
+    /// Class of each batch.
+    classes: BTreeMap<String, BatchClass>,
+    /// Classes by which results were asked for, in order.
+    asked: Vec<Option<BatchClass>>,
     /// Batches by the token of their create.
     tokens: BTreeMap<String, BatchId>,
 }
@@ -190,6 +194,11 @@ impl MemoryProvider {
     /// Bytes of results that it has given.
     pub fn read_bytes(&self) -> u64 {
         self.state().read
+    }
+
+    /// Returns the classes by which results were asked for, in order; `None` where the caller knew none.
+    pub fn asked_classes(&self) -> Vec<Option<BatchClass>> {
+        self.state().asked.clone()
     }
 
     /// What was deleted, in order.
@@ -296,6 +305,8 @@ impl BatchProvider for MemoryProvider {
             }
         }
         let id = BatchId::new(format!("b{}", state.batches.len() + 1));
+        let class = shard.class.clone();
+        state.classes.insert(id.as_str().to_owned(), class);
         state
             .batches
             .push((id.clone(), shard.label.clone(), pieces.concat()));
@@ -372,8 +383,15 @@ impl BatchProvider for MemoryProvider {
         })
     }
 
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+    async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
         let mut state = self.called("results");
+        state.asked.push(class.cloned());
+        let own = state.classes.get(batch.as_str());
+        if let (Some(class), Some(own)) = (class, own)
+            && class.route != own.route
+        {
+            return Err(class.other_route(batch, &own.route));
+        }
         if state.script.late_results > 0 {
             state.script.late_results -= 1;
             return Ok(ResultSet::default());

@@ -6,9 +6,9 @@ use lmbatch_core::{
 use lmbatch_engine::Engine;
 use serde_json::{Value, json};
 
-use super::connect;
 use super::end::{after_refusal, is_refused, noted_failure};
 use super::state::{self, Notes};
+use super::{connect, warning};
 use crate::args::{CancelArgs, RunsArgs, ShowArgs};
 use crate::exit::{Exit, Failure};
 use crate::terminal::Table;
@@ -198,13 +198,19 @@ pub(crate) async fn cancel(args: &CancelArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Usable);
     }
     let notes = Notes::read(&run)?;
-    let engine = Engine::new(connect(notes.provider, &notes.connection, notes.route)?);
+    let engine = warning(Engine::new(connect(
+        notes.provider,
+        &notes.connection,
+        notes.route,
+    )?));
     // A process that goes on with the run need not end first: it sees that it is cancelled.
     let engine = state::reading(engine, ledger, &args.state)?;
     let count = engine.cancel_run(&run).await?;
     let batches = words::count(count, "batch is being", "batches are being");
     terminal::say(&match count {
-        0 => "nothing to cancel: no batch is running".to_owned(),
+        0 => {
+            "no batch is cancelled: none that is certain to be of the run is in progress".to_owned()
+        }
         _ => format!("{batches} cancelled; requests that are answered by then are billed"),
     });
     match engine.claim(&run.id).await {

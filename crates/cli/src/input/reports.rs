@@ -155,7 +155,7 @@ fn image_jpg() {
         (JPEG, "image/jpg", "data:image/jpeg"),
         (PNG, "image/jpeg", "data:image/png"),
         (HEIC, "image/heic", "!no image/heic"),
-        (HEIC, "image/png", "!no image/heif"),
+        (HEIC, "image/png", "!no image/heic"),
         (FLAC, "image/png", "!its bytes are audio/flac"),
         ("", "image/png", "!0 bytes"),
     ] {

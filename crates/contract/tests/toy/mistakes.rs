@@ -307,6 +307,16 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "results_are_read_by_an_adapter_of_another_route",
     ),
     (
+        "results without a class are empty",
+        "results without a class are empty",
+        "results_are_read_by_an_adapter_of_another_route",
+    ),
+    (
+        "a class of another route has no results",
+        "a class of another route has no results",
+        "results_are_read_by_an_adapter_of_another_route",
+    ),
+    (
         "token: the label is sent in its place",
         "token: the label is sent in its place",
         "a_create_carries_its_token",

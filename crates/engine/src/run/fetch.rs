@@ -7,23 +7,26 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use lmbatch_core::{
-    BatchId, BatchSnapshot, Certainty, Chunk, Error, ErrorKind, Locations, Result, ResultPart,
-    Retry, Segment,
+    BatchClass, BatchId, BatchSnapshot, Certainty, Chunk, Error, ErrorKind, Locations, Result,
+    ResultPart, ResultSet, Retry, Segment,
 };
 
 use crate::delivered::{Promised, promised};
 use crate::engine::{Engine, blocking};
 use crate::event::Event;
-use crate::finished::{End, Finished, Tally};
+use crate::finished::{CountMismatch, End, Finished, Tally};
 use crate::index::BUFFER;
 use crate::joiner::Joiner;
 use crate::policy::{Decision, OnDoubt};
 use crate::results::{Reading, Results};
+use crate::run::poll::is_unreadable;
 use crate::spool::Files;
 
 /// A batch that has ended, and what is known of it.
 pub(crate) struct Ended {
     pub(crate) snapshot: BatchSnapshot,
+    /// Class of the batch, where known.
+    pub(crate) class: Option<BatchClass>,
     /// Number of its requests, where known.
     pub(crate) requests: Option<u64>,
     pub(crate) certainty: Certainty,
@@ -41,6 +44,8 @@ pub(crate) enum Fetched {
         locations: Option<Locations>,
         /// Number of requests that ended by the provider's counts and that no row names.
         undelivered: u64,
+        /// The provider's counts, where they disagree with the rows.
+        mismatch: Option<CountMismatch>,
     },
     /// Rows of someone else's batch: the one that was presumed is not the one that was created.
     Strangers,
@@ -121,10 +126,14 @@ impl Fetch {
     /// of the batch is kept, and nothing may be sent again.
     pub(crate) async fn step(&mut self, engine: &Engine) -> Result<Fetched> {
         if !self.ended.snapshot.status.may_have_outcomes() {
+            let counted = self.ended.snapshot.counts.succeeded;
+            let mismatch = (counted > 0).then_some(CountMismatch { counted, read: 0 });
+            self.tell_mismatch(engine, mismatch);
             return Ok(Fetched::Whole {
                 segments: Vec::new(),
                 locations: None,
                 undelivered: 0,
+                mismatch,
             });
         }
         let stepped = match self.reading.is_some() {
@@ -146,12 +155,30 @@ impl Fetch {
     async fn ask(&mut self, engine: &Engine) -> Result<Fetched> {
         let left = self.left(engine);
         let gives_up = left.is_zero() && self.gives_up;
-        let set = match engine.provider.results(self.batch()).await {
+        let class = self.ended.class.as_ref();
+        let set = match engine.provider.results(class, self.batch()).await {
             Ok(set) => set,
+            // Where results lie in the batch itself, it is they that cannot be read.
+            Err(error) if is_unreadable(&error) && gives_up => {
+                let message = format!(
+                    "the results of batch {} are given up: {error}",
+                    self.batch()
+                );
+                engine.tell(&Event::Warning { message: &message });
+                ResultSet::default()
+            }
             Err(error) => {
                 self.failures += 1;
+                let is_unreadable = is_unreadable(&error);
                 return match engine.again(self.failures, error) {
-                    Ok(wait) => Ok(Fetched::Again(wait)),
+                    Ok(wait) if !is_unreadable => Ok(Fetched::Again(wait)),
+                    Ok(wait) if !left.is_zero() => Ok(Fetched::Again(wait.min(left))),
+                    Ok(_) => Err(incomplete(self.batch(), &self.promised, None, 0)),
+                    Err(error) if is_unreadable => {
+                        let short = incomplete(self.batch(), &self.promised, None, 0);
+                        self.asked += 1;
+                        self.wait(engine, short.with_source(error), false)
+                    }
                     Err(error) => Err(error),
                 };
             }
@@ -247,8 +274,12 @@ impl Fetch {
         let left = self.left(engine);
         let gives_up = left.is_zero() && self.gives_up;
         let promised = self.promised;
-        let (short, tally) = self
-            .with(move |results| (results.delivered().short_of(&promised), results.tally()))
+        let snapshot = self.ended.snapshot.clone();
+        let (short, tally, mismatch) = self
+            .with(move |results| {
+                let short = results.delivered().short_of(&promised);
+                (short, results.tally(), results.mismatch(&snapshot))
+            })
             .await?;
         // What broke on its way is whole when it is read again.
         let is_final = self.asked > 1 || left.is_zero();
@@ -270,14 +301,31 @@ impl Fetch {
                     Ok::<_, Error>((results.segments().to_vec(), locations))
                 })
                 .await??;
+            // Rows that are given up are told of with the other batches of the run.
+            if short == 0 {
+                self.tell_mismatch(engine, mismatch);
+            }
             return Ok(Fetched::Whole {
                 segments,
                 locations,
                 undelivered: short,
+                mismatch,
             });
         }
         let short = incomplete(self.batch(), &self.promised, Some(short), broken);
         self.again(engine, short, complete).await
+    }
+
+    /// Warns of counts that disagree with the rows of the batch.
+    fn tell_mismatch(&self, engine: &Engine, mismatch: Option<CountMismatch>) {
+        let Some(CountMismatch { counted, read }) = mismatch else {
+            return;
+        };
+        let message = format!(
+            "batch {}: the provider counts {counted} requests as answered or failed, and the rows of the results name {read}",
+            self.batch()
+        );
+        engine.tell(&Event::Warning { message: &message });
     }
 
     /// Forgets what was read, which is not whole, and waits until it is read again.
@@ -446,42 +494,53 @@ impl Engine {
         joiner: Joiner,
         snapshot: BatchSnapshot,
         requests: Option<u64>,
+        class: Option<BatchClass>,
     ) -> Result<Finished> {
         let provider = Arc::clone(&self.provider);
         let delivered = Default::default();
         let results = Results::new(provider, files, joiner, delivered, 0, self.max_row_bytes);
         let ended = Ended {
             snapshot: snapshot.clone(),
+            class,
             requests,
             certainty: Certainty::Proved,
             patience: self.doubt.patience(),
         };
         let mut fetch = Fetch::new(self, ended, results);
-        let undelivered = self.fetched(&mut fetch).await?;
+        let (undelivered, mismatch) = self.fetched(&mut fetch).await?;
         let results = fetch.results.take().ok_or_else(lost)?;
+        let takes_keyless = results.takes_keyless();
+        let batch = snapshot.id.clone();
+        let about = move |error: Error| error.with_batch(batch);
         let end = End::of_batch(snapshot, undelivered);
-        let finished = blocking(move || results.finish(end)).await??;
-        self.tell_of(&finished);
+        let finish = blocking(move || results.finish(end, mismatch));
+        let finished = finish.await?.map_err(about)?;
+        self.tell_of(&finished, takes_keyless);
         Ok(finished)
     }
 
     /// Tells what was read, and what of it counts as nobody's outcome.
-    pub(crate) fn tell_of(&self, finished: &Finished) {
+    pub(crate) fn tell_of(&self, finished: &Finished, takes_keyless: bool) {
         let tally: Tally = finished.tally;
         for (count, what) in [
             (
                 tally.duplicates,
-                "name a request that another row names too (the first one counts)",
+                "name a request that another row names too (the first answer counts; where none is an answer, the first row)",
             ),
             (tally.foreign, "name no request of this batch (ignored)"),
             (tally.malformed, "could not be read"),
             (
                 tally.broken + tally.cut,
-                "are not JSON, and whose id is legible (their requests end as malformed_answer and are not sent again)",
+                "are not JSON, and whose id is legible (without another row that answers it, a request ends as malformed_answer; it was paid for, and is sent again only where that is asked for)",
             ),
             (
                 tally.keyless,
-                "name no request (without a handle they are numbered in the order in which they came, which may not be the order in which they were sent)",
+                match takes_keyless {
+                    true => {
+                        "name no request (the ids that they get say the order in which they came, which may not be the order in which they were sent)"
+                    }
+                    false => "name no request (ignored)",
+                },
             ),
         ] {
             if count > 0 {
@@ -493,7 +552,7 @@ impl Engine {
         let undelivered = finished.undelivered();
         if undelivered > 0 {
             let message = format!(
-                "{undelivered} requests ended by the provider's counts, and no row names them: they may have been paid for, and are not sent again"
+                "{undelivered} requests ended by the provider's counts, and no row names them: they may have been paid for, and are sent again only where that is asked for"
             );
             self.tell(&Event::Warning { message: &message });
         }

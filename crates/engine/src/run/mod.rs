@@ -13,9 +13,7 @@ pub(crate) mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::{
-    Error, ErrorKind, Result, RunRecord, ShardRecord, ShardState,
-};
+use lmbatch_core::{Error, ErrorKind, Result, RunRecord, ShardRecord, ShardState};
 use tokio::sync::watch;
 
 use crate::collect::{Collected, Layers, Maker, Sealed, damaged};
@@ -96,9 +94,8 @@ impl<'a> Job<'a> {
         let records = engine.ledger.shards(&run.id).await?;
         let durable = engine.is_durable();
         let works = plan.shards.iter().zip(records);
-        let works = works.map(|(planned, record)| {
-            Work::new(planned.clone(), record, &plan.handles, durable)
-        });
+        let works = works
+            .map(|(planned, record)| Work::new(planned.clone(), record, &plan.handles, durable));
         Ok(Self {
             engine,
             run,
@@ -191,7 +188,12 @@ impl<'a> Job<'a> {
 
     /// What is sealed already, if that is all of it. Asks no one.
     pub(crate) async fn sealed(self) -> Result<Finished> {
-        if let Some(name) = self.damaged().await?.iter().find_map(|(_, names)| names.first()) {
+        if let Some(name) = self
+            .damaged()
+            .await?
+            .iter()
+            .find_map(|(_, names)| names.first())
+        {
             return Err(Error::new(ErrorKind::Local).with_message(format!(
                 "the file {name} of the spool is damaged: its checksum is not the one in the record; when the run is resumed its results are read again from the provider"
             )));
@@ -225,7 +227,7 @@ impl<'a> Job<'a> {
         let collected = self.collect().await?;
         let (engine, attempt, plan) = (self.engine, self.run.attempt, self.plan);
         let finished = blocking(move || collected.finish(&plan, ends, attempt)).await??;
-        engine.tell_of(&finished);
+        engine.tell_of(&finished, false);
         Ok(finished)
     }
 

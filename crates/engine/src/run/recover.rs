@@ -265,7 +265,9 @@ impl Work {
             _ => return Duration::ZERO,
         };
         let wait = engine.look_after(search.looks);
-        let since = search.looked_at.map(|at| engine.clock.now().duration_since(at));
+        let since = search
+            .looked_at
+            .map(|at| engine.clock.now().duration_since(at));
         match since {
             Some(Ok(since)) => wait.saturating_sub(since),
             // A clock that was set back tells nothing.

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lmbatch_core::{
-    BatchId, Certainty, Error, ErrorKind, Result, ShardRecord, ShardState,
-};
+use lmbatch_core::{BatchId, Certainty, Error, ErrorKind, Result, ShardRecord, ShardState};
 
 use crate::collect::delivered;
 use crate::policy::OnDoubt;
@@ -47,6 +45,7 @@ impl Work {
                 segments,
                 locations,
                 undelivered,
+                ..
             }) => {
                 let state = ShardState::Sealed {
                     snapshot,
@@ -83,6 +82,7 @@ impl Work {
         let gives_up = engine.on_doubt == OnDoubt::Abandon;
         let ended = Ended {
             snapshot,
+            class: Some(self.planned.shard.class.clone()),
             requests: Some(u64::from(self.planned.shard.count)),
             certainty: self.certainty(),
             patience: match gives_up && self.ended_before {
@@ -90,7 +90,11 @@ impl Work {
                 false => context.patience,
             },
         };
-        Ok(Fetch::new(engine, ended, results.after(&self.sealed_before)))
+        Ok(Fetch::new(
+            engine,
+            ended,
+            results.after(&self.sealed_before),
+        ))
     }
 
     /// Its sealed files are damaged: they are read again from the provider.

@@ -1,8 +1,6 @@
 //! A batch that no run is made of: prepared, created, or found again, and waited for by its caller.
 
-use lmbatch_core::{
-    BatchHandle, BatchId, Error, ErrorKind, Intent, Result, Search, ShardState,
-};
+use lmbatch_core::{BatchHandle, BatchId, Error, ErrorKind, Intent, Result, Search, ShardState};
 
 use tokio::sync::watch;
 
@@ -84,7 +82,9 @@ impl Engine {
             self.bring_about(&plan, &mut work, true).await?;
             self.created(&work)
         };
-        let batch = created.await.map_err(|error| self.of_create(error, &plan))?;
+        let batch = created
+            .await
+            .map_err(|error| self.of_create(error, &plan))?;
         Ok(parts.with_batch(batch))
     }
 

@@ -272,7 +272,12 @@ mod tests {
             (staged(), None, cancelled, Step::CallOff),
             (ShardState::Posting(intent()), None, none, Step::Suspect),
             // A cancelled run still looks for what may have been created.
-            (ShardState::Posting(intent()), None, cancelled, Step::Suspect),
+            (
+                ShardState::Posting(intent()),
+                None,
+                cancelled,
+                Step::Suspect,
+            ),
             (doubt(), None, none, Step::Look),
             (doubt(), search(Looking), cancelled, Step::Look),
             (doubt(), search(Held), none, Step::Look),
@@ -289,7 +294,12 @@ mod tests {
             // It may be someone else's.
             (created(Certainty::Presumed), None, cancelled, Step::Poll),
             (ended, None, cancelled, Step::Fetch),
-            (ShardState::Closed(Closed::Cancelled), None, none, Step::Done),
+            (
+                ShardState::Closed(Closed::Cancelled),
+                None,
+                none,
+                Step::Done,
+            ),
         ] {
             let shown = format!("{state:?} {search:?} {facts:?}");
             assert_eq!(next(&record(state, search), facts), step, "{shown}");

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchId, Certainty, Closed, Error, ErrorKind, Intent, Proof, Result, SearchPhase,
-    Segment, ShardRecord, ShardState,
+    BatchId, Certainty, Closed, Error, ErrorKind, Intent, Proof, Result, SearchPhase, Segment,
+    ShardRecord, ShardState,
 };
 
 use crate::engine::Engine;
@@ -14,10 +14,10 @@ use crate::handles::{RunHandles, ShardHandle};
 use crate::marks::Marks;
 use crate::plan::PlannedShard;
 use crate::policy::OnDoubt;
+use crate::run::Context;
 use crate::run::fetch::Fetch;
 use crate::run::poll::Poll;
 use crate::run::step::{self, Facts, Next, Step};
-use crate::run::Context;
 
 /// A shard on its way.
 pub(crate) struct Work {

@@ -4,10 +4,10 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
-    Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, Label, ListOptions,
-    Page, PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
-    RowStream, Shard, Staged, Upload, parse_provider_time,
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot,
+    BatchStatus, Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, Label,
+    ListOptions, Page, PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart,
+    ResultSet, Retry, RowStream, Shard, Staged, Upload, parse_provider_time,
 };
 use lmbatch_http::Identity;
 use serde_json::Value;
@@ -124,7 +124,7 @@ impl BatchProvider for OpenAi {
         Ok(snapshot(self.client.batch(batch).await?))
     }
 
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+    async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
         let found = self.client.batch(batch).await?;
         let counts = found.request_counts.as_ref().map(counts);
         let counts = counts.unwrap_or_default();
@@ -149,6 +149,17 @@ impl BatchProvider for OpenAi {
                 }),
                 None => set.complete &= rows == 0,
             }
+        }
+        // Files are read whatever the endpoint. Without any, a class that is not the batch's own is the caller's
+        // mistake.
+        if set.parts.is_empty()
+            && status(found.status.as_deref()).is_terminal()
+            && let (Some(class), Some(shown)) = (class, found.endpoint.as_deref())
+            && !is_endpoint(&class.endpoint, shown)
+        {
+            return Err(class
+                .other_route(batch, shown)
+                .with_provider(self.codec.id().clone()));
         }
         Ok(set)
     }
@@ -189,6 +200,16 @@ impl BatchProvider for OpenAi {
             Remnant::Batch(_) => Err(Error::unsupported("deleting a batch at openai")),
         }
     }
+}
+
+/// Whether two endpoints are one: some servers leave out the version, or put their own address before it.
+fn is_endpoint(wanted: &str, shown: &str) -> bool {
+    let (wanted, shown) = (wanted.trim_matches('/'), shown.trim_matches('/'));
+    let ends = |long: &str, short: &str| {
+        let rest = long.strip_suffix(short);
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+    };
+    shown.is_empty() || ends(wanted, shown) || ends(shown, wanted)
 }
 
 fn file_of(staged: &Staged) -> Result<&str> {

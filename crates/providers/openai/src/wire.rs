@@ -32,6 +32,8 @@ pub(crate) struct Batch {
     #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) model: Option<String>,
     #[serde(default, deserialize_with = "lmbatch_http::text")]
+    pub(crate) endpoint: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) input_file_id: Option<String>,
     #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) output_file_id: Option<String>,

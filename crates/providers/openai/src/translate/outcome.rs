@@ -2,7 +2,7 @@
 //! row says itself which endpoint answered.
 
 use lmbatch_core::{
-    ErrorKind, FailureView, FinishReason, ItemView, Member, Opened, OutcomeView, OutputView,
+    ErrorKind, FailureView, FinishReason, ItemView, Json, Member, Opened, OutcomeView, OutputView,
     Problem, Retry, RowContent, RowError, TokenUsage,
 };
 use serde_json::Value;
@@ -30,6 +30,10 @@ fn content<'a>(row: &Row<'a>) -> RowContent<'a> {
     let status = status.and_then(|status| lmbatch_http::whole(&status)?.try_into().ok());
     let status: u16 = status.unwrap_or(200);
     if !(200..300).contains(&status) {
+        // What was answered was paid for, whatever status stands beside it.
+        if let Some(body) = response.body.raw().filter(|body| holds_answer(body)) {
+            return RowContent::Answer(body);
+        }
         let said = match response.body.raw() {
             Some(body) => said_in_body(body.get()),
             None => row.error.raw().map(said).unwrap_or_default(),
@@ -40,7 +44,9 @@ fn content<'a>(row: &Row<'a>) -> RowContent<'a> {
         return RowContent::Ended(not_run(row.error));
     };
     match serde_json::from_str::<BodyStatus<'_>>(body.get()) {
-        Ok(found) if is_failed(&found) => RowContent::Ended(not_generated(status, found.error)),
+        Ok(found) if is_failed(&found) && !holds_answer(body) => {
+            RowContent::Ended(not_generated(status, found.error))
+        }
         Ok(found) if is_error(&found) => RowContent::Ended(OutcomeView::Errored(in_row(
             said_in_body(body.get()),
             Some(status),
@@ -58,13 +64,38 @@ fn is_failed(body: &BodyStatus<'_>) -> bool {
         .any(|failed| word.eq_ignore_ascii_case(failed))
 }
 
-/// Whether a body under HTTP 200 is an error, as servers that imitate OpenAI send it: it holds no answer, and
-/// an error in any shape.
+/// Whether a body holds an answer that is kept though an error stands beside it.
+fn holds_answer(body: &RawValue) -> bool {
+    let OutcomeView::Succeeded(output) = answer(body) else {
+        return false;
+    };
+    // Embeddings and moderations.
+    let has_data = || {
+        let found = serde_json::from_str::<BodyStatus<'_>>(body.get());
+        found.is_ok_and(|found| {
+            let lists = [found.data, found.results].map(Member::list);
+            lists.into_iter().flatten().any(|list| {
+                let is_object = |item: &Json<'_>| item.as_str().starts_with('{');
+                !list.is_empty() && list.iter().all(is_object)
+            })
+        })
+    };
+    output.holds_answer() || output.items.iter().any(items::is_made) || has_data()
+}
+
+/// Whether a member that should hold an answer holds an object at least.
+fn holds_object(member: Member<'_>) -> bool {
+    let items = member.items();
+    items.iter().any(|item| item.as_str().starts_with('{'))
+}
+
+/// Whether a body under HTTP 200 is an error, as servers that imitate OpenAI send it: it holds no answer, or one
+/// that is empty, and an error in any shape.
 fn is_error(body: &BodyStatus<'_>) -> bool {
     let answers = [body.output, body.choices, body.data, body.results];
     let is_named = body.object.word().as_deref() == Some("error");
     let says = [body.error, body.detail, body.message];
-    answers.iter().all(|answer| answer.is_absent())
+    answers.iter().all(|answer| !holds_object(*answer))
         && (is_named || says.iter().any(|member| !member.is_absent()))
 }
 

@@ -261,8 +261,67 @@ fn an_answer_beside_an_error_is_kept() {
             .extend(beside.as_object().unwrap().clone());
         assert_eq!(told(&row.to_string()), said("A", "stop", None), "{row}");
     }
+    let blocked = json!({"candidates": [{"finishReason": "SAFETY"}]});
+    let row = json!({"key": "a", "response": blocked, "error": {"code": 14, "message": "m"}});
+    assert_eq!(told(&row.to_string())["problem"], "content_filter");
     // Nothing was answered: the error is what there is.
-    let row =
-        json!({"key": "a", "response": {"candidates": []}, "error": {"code": 14, "message": "m"}});
-    assert_eq!(told(&row.to_string())["errored"]["retryable"], true);
+    for candidates in [
+        json!(null),
+        json!([]),
+        json!([null]),
+        json!([7]),
+        json!("A"),
+        json!([{}]),
+        json!([{"content": null}]),
+        json!([{"content": {"parts": []}, "finishReason": "STOP"}]),
+        json!([{"content": {"parts": [{"text": ""}]}}]),
+        json!([{"content": {"parts": [{"text": "Hm.", "thought": true}]}}]),
+    ] {
+        let response = json!({"candidates": candidates});
+        for (code, retryable) in [(14, true), (3, false)] {
+            let error = json!({"code": code, "message": "m"});
+            let row = json!({"key": "a", "response": response, "error": error});
+            let found = told(&row.to_string());
+            assert_eq!(found["errored"]["retryable"], retryable, "{row}");
+        }
+    }
+    for candidates in [json!(null), json!([]), json!([null]), json!("A")] {
+        let error = json!({"code": 14, "message": "m"});
+        let response = json!({"candidates": candidates, "error": error});
+        let row = json!({"key": "a", "response": response});
+        assert_eq!(
+            told(&row.to_string())["errored"]["retryable"],
+            true,
+            "{row}"
+        );
+    }
+}
+
+#[test]
+fn tool_arguments_that_are_no_object_are_a_problem_and_are_kept() {
+    for (args, kept, problem) in [
+        (json!({"x": 1}), json!({"x": 1}), json!(null)),
+        (json!(null), json!({}), json!(null)),
+        (json!("{}"), json!({}), json!(null)),
+        (
+            json!("{\"x\":"),
+            json!("{\"x\":"),
+            json!("invalid_arguments"),
+        ),
+        (json!("x=1"), json!("x=1"), json!("invalid_arguments")),
+        (json!(7), json!(7), json!("invalid_arguments")),
+        (json!([1]), json!([1]), json!("invalid_arguments")),
+    ] {
+        let call = json!({"functionCall": {"id": "c", "name": "f", "args": args}});
+        let candidate = json!({"content": {"parts": [call]}, "finishReason": "STOP"});
+        let response = json!({"candidates": [candidate]});
+        for row in [
+            json!({"key": "a", "response": response}),
+            json!({"metadata": {"key": "a"}, "response": response}),
+        ] {
+            let found = told(&row.to_string());
+            assert_eq!(found["problem"], problem, "{args}");
+            assert_eq!(found["items"][0]["tool_call"]["arguments"], kept, "{args}");
+        }
+    }
 }
