@@ -28,8 +28,10 @@ mod output;
 mod provider;
 mod request_error;
 mod resolve;
+mod run_record;
 mod schema;
 pub mod schemas;
+mod shard_record;
 mod status;
 mod text;
 mod time;
@@ -63,10 +65,7 @@ pub use input::{
 };
 pub use intent::Intent;
 pub use json::JsonBuf;
-pub use ledger::{
-    Cleaned, Ledger, Order, RunClaim, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool,
-    SpoolFile, SpoolWriter,
-};
+pub use ledger::{Change, Ledger, RunClaim, Spool, SpoolFile, SpoolWriter};
 pub use legible::{RawRow, legible_id, mend_surrogates};
 pub use media::{
     is_office_media_type, is_same_format, is_text, is_text_media_type, known_media_type,
@@ -78,7 +77,9 @@ pub use outcome::{Outcome, OutcomeStatus, Problem};
 pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};
 pub use provider::BatchProvider;
 pub use request_error::{RequestError, RowError};
+pub use run_record::{Cleaned, Order, RunFilter, RunRecord};
 pub use schema::{SchemaError, SchemaMode};
+pub use shard_record::{LateAcknowledgement, Segment, ShardKey, ShardRecord, ShardState};
 pub use status::{BatchProblem, BatchSnapshot, BatchStatus, RequestCounts};
 pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, compact, write_string};
 pub use time::{format_time, parse_provider_time, parse_time};

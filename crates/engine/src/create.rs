@@ -31,8 +31,10 @@ impl Engine {
     /// it before.
     pub(crate) async fn begin_single(&self, plan: &Plan) -> Result<(Shard, Noted, bool)> {
         let shard = plan.single()?.clone();
-        let run = plan.record(&*self.clock);
-        if self.ledger.run(&run.id).await?.is_none() {
+        let mut run = plan.record(&*self.clock);
+        if let Some(known) = self.run_of_nonce(&run.nonce).await? {
+            run = known;
+        } else {
             let new = plan.shards[0].record(&run.id);
             // What a record speaks of outlives its last user.
             plan.files.keep(self.is_durable());
@@ -510,7 +512,6 @@ impl Engine {
 
     /// One look: every page that may hold the batch. A list that fails is not an empty list.
     async fn look(&self, intent: &Intent) -> Result<Seen> {
-        let taken = self.recorded_batches().await?;
         let (mut proved, mut fitting, mut whole) = (Vec::new(), Vec::new(), true);
         let ask = |page: Option<Cursor>| async move {
             self.retrying(|| self.provider.find(intent, page.clone()))
@@ -525,8 +526,6 @@ impl Engine {
             for candidate in candidates {
                 match candidate.certainty {
                     Certainty::Token | Certainty::Proved => proved.push(candidate),
-                    // A batch that is known as another's is not this one, however well it fits.
-                    Certainty::Presumed if taken.contains(&candidate.batch) => {}
                     Certainty::Presumed => fitting.push(candidate),
                     Certainty::Unknown => {}
                 }
@@ -537,6 +536,10 @@ impl Engine {
             }
             past_watermark = found.reached_watermark;
         }
+        // A batch that is known as another's is not this one, however well it fits.
+        let fit: Vec<BatchId> = fitting.iter().map(|one| one.batch.clone()).collect();
+        let taken = self.known_batches(&fit).await?;
+        fitting.retain(|one| !taken.contains(&one.batch));
         match (proved.is_empty(), fitting.is_empty()) {
             (false, _) => Ok(Seen::Proved(proved)),
             _ if !whole => Err(Error::malformed("the list of batches leads in a circle")),

@@ -22,7 +22,7 @@ use crate::finished::Finished;
 use crate::joiner::Joiner;
 use crate::memory::MemoryLedger;
 use crate::pages::items;
-use crate::plan::{IdChoice, Plan, PlanError, Planner, run_id};
+use crate::plan::{IdChoice, Plan, PlanError, Planner};
 use crate::policy::{BatchLimit, Decision, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy};
 use crate::poll;
 use crate::reader::OutcomeReader;
@@ -223,7 +223,7 @@ impl Engine {
     ) -> Result<Plan, PlanError> {
         // Before the first file of it lies in the spool: what belongs to no run is deleted.
         let claim = match self.durable {
-            true => Some(self.holding(&run_id(nonce.as_str())).await?),
+            true => Some(self.holding(&self.id_of_nonce(&nonce).await?).await?),
             false => None,
         };
         let planner = Planner {

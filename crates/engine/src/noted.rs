@@ -13,7 +13,8 @@ use crate::marks::Marks;
 #[derive(Debug, Clone)]
 pub(crate) struct Noted {
     pub(crate) key: ShardKey,
-    pub(crate) epoch: u64,
+    /// The record as the ledger has it.
+    record: ShardRecord,
     /// What an earlier try put at the provider, if no create has used it since.
     pub(crate) staged: Option<Staged>,
     /// The create whose batch is not certain.
@@ -42,7 +43,7 @@ impl Noted {
             in_doubt: matches!(state, ShardState::Doubt(_)),
             sent_twice: record.sent_twice,
             key: record.key.clone(),
-            epoch: record.epoch,
+            record: record.clone(),
             staged: staged_in(&record.state),
             doubted: record.doubted.clone(),
         }
@@ -62,7 +63,9 @@ impl Noted {
             marks.clear().await?;
             self.marked = false;
         }
-        self.epoch = engine.ledger.advance(&self.key, self.epoch, state).await?;
+        let mut record = self.record.clone().advanced(state);
+        record.epoch = engine.ledger.advance(&record).await?;
+        self.record = record;
         self.staged = staged;
         Ok(())
     }

@@ -10,7 +10,7 @@ use futures::{TryStreamExt as _, stream};
 use lmbatch_core::{
     AccountId, BatchCodec, BatchHandle, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Cursor,
     Delivery, Error, ErrorKind, Found, Intent, KeyHint, Ledger as _, ListOptions, Page, Remnant,
-    Request, Result, ResultPart, ResultSet, Retry, RowStream, RunRecord, Shard, Staged,
+    Request, Result, ResultPart, ResultSet, Retry, RowStream, RunFilter, RunRecord, Shard, Staged,
 };
 use lmbatch_engine::{DoubtPolicy, Event, LMInvoker, MemoryLedger, RetryPolicy, RunOptions};
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
@@ -148,7 +148,11 @@ impl World {
     }
 
     async fn record(&self) -> RunRecord {
-        self.ledger.runs().await.unwrap().remove(0)
+        self.ledger
+            .all_runs(RunFilter::default())
+            .await
+            .unwrap()
+            .remove(0)
     }
 
     /// Replaces account and key of the record, as an earlier version would have written them.

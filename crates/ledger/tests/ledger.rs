@@ -6,7 +6,8 @@ mod records;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchId, BatchSnapshot, BatchStatus, ErrorKind, Ledger, RunRecord, ShardState, Staged,
+    BatchId, BatchSnapshot, BatchStatus, ErrorKind, Ledger, RunFilter, RunRecord, ShardRecord,
+    ShardState, Staged,
 };
 use lmbatch_engine::MemoryLedger;
 use lmbatch_ledger::SqliteLedger;
@@ -33,7 +34,10 @@ async fn what_is_noted_is_read_back_newest_first() {
             ..run("r-2")
         };
         ledger.begin(&other, &[shard("r-2", 0)]).await.unwrap();
-        assert_eq!(ledger.runs().await.unwrap(), [other.clone(), run("r-1")]);
+        assert_eq!(
+            ledger.all_runs(RunFilter::default()).await.unwrap(),
+            [other.clone(), run("r-1")]
+        );
         assert_eq!(ledger.run("r-2").await.unwrap(), Some(other));
         assert_eq!(ledger.run("r-3").await.unwrap(), None);
         assert_eq!(
@@ -48,17 +52,18 @@ async fn what_is_noted_is_read_back_newest_first() {
 async fn a_run_that_is_known_gets_more_shards_and_keeps_those_it_has() {
     each(async |ledger| {
         ledger.begin(&run("r-1"), &[shard("r-1", 0)]).await.unwrap();
-        ledger
-            .advance(&shard("r-1", 0).key, 0, created())
-            .await
-            .unwrap();
+        let moved = shard("r-1", 0).advanced(created());
+        ledger.advance(&moved).await.unwrap();
         let again = RunRecord {
             attempt: 1,
             ..run("r-1")
         };
         assert_eq!(ledger.change(&again, &[shard("r-1", 1)]).await.unwrap(), 1);
         let changed = RunRecord { epoch: 1, ..again };
-        assert_eq!(ledger.runs().await.unwrap(), [changed]);
+        assert_eq!(
+            ledger.all_runs(RunFilter::default()).await.unwrap(),
+            [changed]
+        );
         let shards = ledger.shards("r-1").await.unwrap();
         assert_eq!(
             (shards[0].state.clone(), shards[1].state.clone()),
@@ -72,13 +77,11 @@ async fn a_run_that_is_known_gets_more_shards_and_keeps_those_it_has() {
 async fn of_two_writers_one_loses_and_learns_it() {
     each(async |ledger| {
         ledger.begin(&run("r-1"), &[shard("r-1", 0)]).await.unwrap();
-        let key = shard("r-1", 0).key;
         let staged = ShardState::Staged(Staged::default());
-        assert_eq!(ledger.advance(&key, 0, staged.clone()).await.unwrap(), 1);
-        let late = ledger
-            .advance(&key, 0, ShardState::Refused)
-            .await
-            .unwrap_err();
+        let moved = shard("r-1", 0).advanced(staged.clone());
+        assert_eq!(ledger.advance(&moved).await.unwrap(), 1);
+        let refused = shard("r-1", 0).advanced(ShardState::Refused);
+        let late = ledger.advance(&refused).await.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::Conflict);
         assert!(late.to_string().contains("shard 0 of run r-1"), "{late}");
         let found = ledger.shards("r-1").await.unwrap().remove(0);
@@ -132,7 +135,10 @@ async fn a_name_and_an_id_are_one_runs() {
         }
         ledger.begin(&named("r-3", None), &[]).await.unwrap();
         ledger.begin(&named("r-4", None), &[]).await.unwrap();
-        assert_eq!(ledger.runs().await.unwrap().len(), 3);
+        assert_eq!(
+            ledger.all_runs(RunFilter::default()).await.unwrap().len(),
+            3
+        );
     })
     .await;
 }
@@ -144,10 +150,13 @@ async fn two_processes_wait_for_one_another_and_both_write() {
     let one = SqliteLedger::open(&path).await.unwrap();
     one.begin(&run("r-1"), &[shard("r-1", 0)]).await.unwrap();
     let two = SqliteLedger::open(&path).await.unwrap();
-    let key = shard("r-1", 0).key;
     let shards = async {
         for epoch in 0..100 {
-            one.advance(&key, epoch, ShardState::Planned).await.unwrap();
+            let now = ShardRecord {
+                epoch,
+                ..shard("r-1", 0)
+            };
+            one.advance(&now).await.unwrap();
         }
     };
     let runs = async {
@@ -191,10 +200,13 @@ async fn a_ledger_of_the_first_version_is_brought_up_to_date_and_of_a_later_one_
         name: None,
         ..run("r-0")
     };
-    assert_eq!(ledger.runs().await.unwrap(), [run("r-1"), nameless]);
+    assert_eq!(
+        ledger.all_runs(RunFilter::default()).await.unwrap(),
+        [run("r-1"), nameless]
+    );
     let taken = ledger.begin(&run("r-2"), &[]).await.unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::Conflict);
-    let later = sqlx::raw_sql("PRAGMA user_version = 4");
+    let later = sqlx::raw_sql("PRAGMA user_version = 5");
     later.execute(&pool).await.unwrap();
     let error = SqliteLedger::open(&path).await.unwrap_err();
     assert!(error.to_string().contains("newer lmbatch"), "{error}");
@@ -206,13 +218,8 @@ async fn a_run_that_is_forgotten_leaves_nothing() {
         ledger.begin(&run("r-1"), &[shard("r-1", 0)]).await.unwrap();
         ledger.forget("r-1").await.unwrap();
         ledger.forget("r-1").await.unwrap();
-        assert_eq!(ledger.runs().await.unwrap(), []);
-        assert!(
-            ledger
-                .advance(&shard("r-1", 0).key, 0, ShardState::Refused)
-                .await
-                .is_err()
-        );
+        assert_eq!(ledger.all_runs(RunFilter::default()).await.unwrap(), []);
+        assert!(ledger.advance(&shard("r-1", 0)).await.is_err());
     })
     .await;
 }
@@ -240,10 +247,10 @@ async fn every_state_survives_a_new_process() {
         .unwrap();
     for (epoch, state) in (0..).zip(states) {
         let ledger = SqliteLedger::open(&path).await.unwrap();
-        ledger
-            .advance(&shard("r-1", 0).key, epoch, state.clone())
-            .await
-            .unwrap();
+        let now = ledger.shards("r-1").await.unwrap().remove(0);
+        assert_eq!(now.epoch, epoch);
+        let moved = now.advanced(state.clone());
+        ledger.advance(&moved).await.unwrap();
         let again = SqliteLedger::open(&path).await.unwrap();
         assert_eq!(again.shards("r-1").await.unwrap()[0].state, state);
     }

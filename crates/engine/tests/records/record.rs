@@ -7,7 +7,7 @@ use futures::stream;
 use lmbatch_core::{
     AccountId, BatchId, BatchProvider as _, BatchStatus, ContentView, Delivery, Error, ErrorKind,
     GenerateView, Hyperparameters, Ledger as _, MessageView, Remnant, Request, RequestView, Result,
-    Retry, Role, RunRecord, Text,
+    Retry, Role, RunFilter, RunRecord, Text,
 };
 use lmbatch_engine::{
     BatchLimit, DoubtPolicy, Entry, IdView, Left, OnDoubt, RequestSource, RunOptions, Sourced,
@@ -241,7 +241,10 @@ async fn what_is_asked_for_once_leaves_nothing_in_the_record() {
     let create = world.invoker.batch().create(asked());
     create.find_or_create(prepared).await.unwrap();
     assert_eq!(world.provider.accepted(), 3);
-    assert_eq!(world.ledger.runs().await.unwrap(), []);
+    assert_eq!(
+        world.ledger.all_runs(RunFilter::default()).await.unwrap(),
+        []
+    );
 }
 
 #[tokio::test]
