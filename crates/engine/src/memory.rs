@@ -82,7 +82,7 @@ impl KeptRun {
         let digest = filter.digest.as_deref();
         let account = filter.account.as_ref();
         let output = filter.output.as_deref();
-        let noted = run.notes.get("output").map(AsRef::as_ref);
+        let noted = run.notes.get("output").map(|text| &**text);
         let nonce = filter.nonce.as_ref();
         let prefix = filter.id_prefix.as_deref();
         !(filter.unfinished && run.finished)
@@ -175,8 +175,8 @@ impl Ledger for MemoryLedger {
     async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>> {
         let before = filter.before()?.unwrap_or(u64::MAX);
         let kept = self.kept();
-        let mut fitting = kept.runs.range(..before).rev();
-        let mut fitting = fitting.by_ref().filter(|(_, one)| one.fits(filter));
+        let older = kept.runs.range(..before).rev();
+        let mut fitting = older.filter(|(_, one)| one.fits(filter));
         let (mut items, mut last) = (Vec::new(), 0);
         for (sequence, one) in fitting.by_ref().take(filter.page_size()) {
             items.push(one.run.clone());

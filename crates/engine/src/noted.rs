@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lmbatch_core::{BatchId, Certainty, Intent, Result, ShardKey, ShardRecord, ShardState, Staged};
+use lmbatch_core::{BatchId, Certainty, Intent, Result, ShardRecord, ShardState, Staged};
 
 use crate::engine::Engine;
 use crate::event::Event;
@@ -12,7 +12,6 @@ use crate::marks::Marks;
 /// A shard's place in the ledger.
 #[derive(Debug, Clone)]
 pub(crate) struct Noted {
-    pub(crate) key: ShardKey,
     /// The record as the ledger has it.
     record: ShardRecord,
     /// What an earlier try put at the provider, if no create has used it since.
@@ -42,7 +41,6 @@ impl Noted {
             handle: ShardHandle::new(run, record),
             in_doubt: matches!(state, ShardState::Doubt(_)),
             sent_twice: record.sent_twice,
-            key: record.key.clone(),
             record: record.clone(),
             staged: staged_in(&record.state),
             doubted: record.doubted.clone(),

@@ -454,7 +454,7 @@ impl Ledger for SqliteLedger {
     async fn known(&self, account: &AccountId, batches: &[BatchId]) -> Result<HashSet<BatchId>> {
         let asked = serde_json::to_string(batches)
             .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
-        let may_be = |row: &SqliteRow| {
+        let may_be = |row: &SqliteRow| -> sqlx::Result<bool> {
             let recorded: String = row.try_get(5)?;
             Ok(AccountId::new(recorded).may_be(account))
         };
@@ -539,5 +539,30 @@ impl Ledger for SqliteLedger {
     async fn close(&self) -> Result<()> {
         self.pool.close().await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_file_is_written_through_a_rollback_journal_and_synced_with_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).await;
+        let ledger = ledger.unwrap();
+        for (pragma, expected) in [
+            ("PRAGMA journal_mode", "delete"),
+            // EXTRA
+            ("PRAGMA synchronous", "3"),
+            ("PRAGMA foreign_keys", "1"),
+        ] {
+            let row = sqlx::query(pragma).fetch_one(ledger.pool()).await.unwrap();
+            let found = match row.try_get::<String, _>(0) {
+                Ok(text) => text,
+                Err(_) => row.get::<i64, _>(0).to_string(),
+            };
+            assert_eq!(found, expected, "{pragma}");
+        }
     }
 }

@@ -6,19 +6,25 @@ mod records;
 use std::fs;
 use std::path::Path;
 
-use lmbatch_core::{ErrorKind, Ledger as _, Result, RunFilter, RunRecord, ShardRecord, ShardState};
+use lmbatch_core::{
+    ErrorKind, LateAcknowledgement, Ledger as _, Result, RunFilter, RunRecord, ShardRecord,
+    ShardState,
+};
 use lmbatch_ledger::SqliteLedger;
 use records::{created, run, shard};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 
-/// Tables of the first version.
-const FIRST: &str = "
-    CREATE TABLE run (id TEXT PRIMARY KEY, number INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
-    CREATE TABLE shard (run TEXT NOT NULL REFERENCES run(id) ON DELETE CASCADE, number INTEGER NOT NULL,
-        epoch INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (run, number)) STRICT;
-    PRAGMA user_version = 1;";
-
 type Content = Vec<(RunRecord, Vec<ShardRecord>)>;
+
+/// The acknowledgement that is beside a shard of the run of 30.
+fn late() -> LateAcknowledgement {
+    LateAcknowledgement {
+        key: shard("r-1", 3).key,
+        batch: "late".into(),
+        evidence: "its create was answered".into(),
+        at: None,
+    }
+}
 
 async fn content(path: &Path) -> Result<Content> {
     let ledger = SqliteLedger::open(path).await?;
@@ -27,6 +33,10 @@ async fn content(path: &Path) -> Result<Content> {
         let found = ledger.run(&run.id).await?;
         assert_eq!(found.as_ref(), Some(&run));
         let shards = ledger.shards(&run.id).await?;
+        if shards.len() == 30 {
+            let late = ledger.late_acknowledgements(&late().key).await?;
+            assert_eq!(late, [self::late()]);
+        }
         all.push((run, shards));
     }
     ledger.close().await?;
@@ -48,6 +58,7 @@ async fn populate(path: &Path) -> Content {
         let moved = shard("r-1", number).advanced(created());
         ledger.advance(&moved).await.unwrap();
     }
+    ledger.acknowledge_late(&late()).await.unwrap();
     ledger.forget("r-gone").await.unwrap();
     let more = [shard("r-3", 1), shard("r-3", 2)];
     let third = RunRecord {
@@ -170,6 +181,14 @@ async fn rows_that_are_missing_or_changed_are_named() {
             "of run r-2",
         ),
         ("DELETE FROM total", "the number of its runs is missing"),
+        (
+            "DELETE FROM late_acknowledgement",
+            "0 of 1 late acknowledgements are there",
+        ),
+        (
+            "UPDATE late_acknowledgement SET batch = 'other'",
+            "a late acknowledgement of run r-1 is not what was written",
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
@@ -194,7 +213,7 @@ async fn a_record_that_cannot_be_read_names_its_run() {
         .create_if_missing(true);
     let pool = SqlitePool::connect_with(options).await.unwrap();
     // As the first version left it, which had no seals, with a record that no version writes.
-    sqlx::raw_sql(FIRST).execute(&pool).await.unwrap();
+    sqlx::raw_sql(records::FIRST).execute(&pool).await.unwrap();
     let insert = "INSERT INTO run VALUES ('r-1', 1, ?);
         INSERT INTO shard VALUES ('r-1', 4, 0, '{\"state\": \"odd\"}')";
     let record = serde_json::to_string(&run("r-1")).unwrap();
@@ -293,7 +312,7 @@ async fn a_log_that_an_earlier_version_left_is_taken_into_the_file() {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal);
     let pool = SqlitePool::connect_with(options).await.unwrap();
-    sqlx::raw_sql(FIRST).execute(&pool).await.unwrap();
+    sqlx::raw_sql(records::FIRST).execute(&pool).await.unwrap();
     let insert = sqlx::query("INSERT INTO run VALUES ('r-1', 1, ?)");
     let record = serde_json::to_string(&run("r-1")).unwrap();
     insert.bind(record).execute(&pool).await.unwrap();

@@ -5,6 +5,7 @@
 
 mod clock;
 mod conversations;
+pub mod ledger;
 mod provider;
 mod schema_table;
 mod show;

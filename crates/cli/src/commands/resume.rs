@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lmbatch_core::{ErrorKind, Ledger as _, RunFilter, RunRecord};
+use lmbatch_core::{ErrorKind, RunFilter, RunRecord};
 use lmbatch_engine::{DoubtPolicy, Engine, OnDoubt, PollingPolicy, RunOptions};
 use lmbatch_ledger::StateFolder;
 
