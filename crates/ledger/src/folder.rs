@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use etcetera::base_strategy::{BaseStrategy as _, choose_native_strategy};
-use lmbatch_core::{Error, ErrorKind, Ledger as _, Nonce, Result, RunFilter};
+use lmbatch_core::{Error, ErrorKind, Result};
 
 use crate::{SqliteLedger, owner};
 
@@ -187,18 +187,7 @@ impl StateFolder {
         if marked.is_empty() {
             return Ok(());
         }
-        let mut unknown = None;
-        for nonce in &marked {
-            let filter = RunFilter {
-                nonce: Nonce::parse(nonce),
-                ..RunFilter::default()
-            };
-            if filter.nonce.is_none() || ledger.newest_run(filter).await?.is_none() {
-                unknown = Some(nonce);
-                break;
-            }
-        }
-        let Some(unknown) = unknown else {
+        let Some(unknown) = ledger.first_unknown(&marked).await? else {
             return Ok(());
         };
         Err(Error::new(ErrorKind::Local).with_message(format!(

@@ -17,6 +17,10 @@ pub(crate) const LATE_OF_BATCHES: &str =
      FROM late_acknowledgement AS late JOIN run ON run.id = late.run
      WHERE late.batch IN (SELECT value FROM json_each(?))";
 
+/// The first nonce of a JSON list of which no run is recorded.
+pub(crate) const UNKNOWN_NONCE: &str = "SELECT value FROM json_each(?)
+     WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.nonce = value) LIMIT 1";
+
 /// Returns the query of a page of runs and of one run more, which says that there is another page.
 pub(crate) fn page_of_runs(filter: &RunFilter, before: Option<u64>) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(of_runs!("WHERE true"));
@@ -180,6 +184,7 @@ mod tests {
         for (query, index) in [
             (SHARDS_OF_BATCHES, "shard_batch (batch=?)"),
             (LATE_OF_BATCHES, "late_acknowledgement_batch (batch=?)"),
+            (UNKNOWN_NONCE, "run_nonce (nonce=?)"),
         ] {
             let plan = plan(&ledger, query).await;
             assert!(plan.iter().any(|step| step.contains(index)), "{plan:?}");

@@ -1,6 +1,6 @@
 //! The ledger in a SQLite file.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use sqlx::{ConnectOptions as _, FromRow as _, Row as _, Sqlite, SqliteConnection
 
 use crate::lock::Locks;
 use crate::owner;
-use crate::query::{LATE_OF_BATCHES, SHARDS_OF_BATCHES, page_of_runs};
+use crate::query::{LATE_OF_BATCHES, SHARDS_OF_BATCHES, UNKNOWN_NONCE, page_of_runs};
 use crate::rows::{LateRow, RunRow, ShardRow, of_late, of_runs, of_shards};
 use crate::schema::MIGRATIONS;
 use crate::seal::{damaged, is_damage};
@@ -238,6 +238,19 @@ fn failed(path: &Path, error: sqlx::Error) -> Error {
             path.display()
         ))
         .with_source(error)
+}
+
+impl SqliteLedger {
+    /// Returns the first of some nonces of which no run is recorded.
+    pub(crate) async fn first_unknown(&self, nonces: &BTreeSet<String>) -> Result<Option<String>> {
+        let asked = serde_json::to_string(nonces)
+            .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
+        sqlx::query_scalar(UNKNOWN_NONCE)
+            .bind(asked)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))
+    }
 }
 
 /// Changes of rows within a transaction.
