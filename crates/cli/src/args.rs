@@ -241,7 +241,7 @@ pub(crate) enum Only {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RequeueArgs {
-    /// The run, by id or name.
+    /// Id or name of the run, or the beginning of an id, from 4 characters.
     pub(crate) run: String,
     /// Only these outcomes [default: errored, expired, cancelled and missing].
     #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',')]
@@ -322,7 +322,8 @@ pub(crate) struct ReportArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ResumeArgs {
-    /// The run, by id or name; the one that has not ended, if there is only one.
+    /// Id or name of the run, or the beginning of an id, from 4 characters; the one that has not ended, if
+    /// there is only one.
     pub(crate) run: Option<String>,
     /// Every run that has not ended, one after the other; the worst exit code counts (1, 2, 6, 3, 5, 4, 0).
     #[arg(long, conflicts_with_all = ["run", "output"])]
@@ -361,7 +362,7 @@ pub(crate) struct ResumeOptions {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct OneRunArgs {
-    /// The run, by id or name.
+    /// Id or name of the run, or the beginning of an id, from 4 characters.
     pub(crate) run: String,
     #[command(flatten)]
     pub(crate) state: StateArgs,
@@ -387,7 +388,7 @@ pub(crate) struct RunsArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PurgeArgs {
-    /// The run, by id or name.
+    /// Id or name of the run, or the beginning of an id, from 4 characters.
     #[arg(required_unless_present = "older_than")]
     pub(crate) run: Option<String>,
     /// Every run that has ended and began so long ago, such as 30d.
@@ -411,7 +412,7 @@ pub(crate) struct PurgeArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CancelArgs {
-    /// A run, by id or name; with -p, a batch.
+    /// A run, by id, name or the beginning of an id; with -p, a batch.
     pub(crate) batch: String,
     /// Whose batch it is; a run knows it.
     #[arg(short, long)]
@@ -531,7 +532,7 @@ pub(crate) struct ConnectionArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
-    /// A run, by id or name; with -p, a batch.
+    /// A run, by id, name or the beginning of an id; with -p, a batch.
     pub(crate) batch: String,
     /// Whose batch it is; a run knows it.
     #[arg(short, long)]

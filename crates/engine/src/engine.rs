@@ -21,7 +21,7 @@ use crate::finished::Finished;
 use crate::joiner::Joiner;
 use crate::memory::MemoryLedger;
 use crate::pages::items;
-use crate::plan::{IdChoice, Plan, PlanError, Planner, run_id};
+use crate::plan::{IdChoice, Plan, PlanError, Planner};
 use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy};
 use crate::reader::OutcomeReader;
 use crate::run::step::StepLimits;
@@ -229,7 +229,7 @@ impl Engine {
     ) -> Result<Plan, PlanError> {
         // Before the first file of it lies in the spool: what belongs to no run is deleted.
         let claim = match self.durable {
-            true => Some(self.holding(&run_id(nonce.as_str())).await?),
+            true => Some(self.holding(&self.id_of_nonce(&nonce).await?).await?),
             false => None,
         };
         let planner = Planner {

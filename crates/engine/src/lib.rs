@@ -29,6 +29,7 @@ mod index;
 mod invoker;
 mod joiner;
 mod local_file;
+mod lookup;
 mod marks;
 mod memory;
 mod named;
@@ -71,7 +72,10 @@ pub use memory::MemoryLedger;
 pub use named::{Run, RunOutput};
 pub use operations::BatchOperations;
 pub use outcomes::{OutcomeStream, Outcomes};
-pub use plan::{BadInput, BadRequest, Checked, HandleParts, Plan, PlanError, SHOWN, check, run_id};
+pub use plan::{
+    BadInput, BadRequest, Checked, HandleParts, Plan, PlanError, SHOWN, check, former_run_id,
+    run_id,
+};
 pub use policy::{
     BatchLimit, DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, MAX_STATUS_CHECK_INTERVAL,
     OnDoubt, PollingPolicy, RetryPolicy,

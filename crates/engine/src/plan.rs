@@ -512,8 +512,14 @@ impl PlannedShard {
     }
 }
 
-/// Returns the id of the run of a nonce, which the names of its spool files begin with.
+/// Returns the id of a new run of a nonce, which the names of its spool files begin with: the whole nonce, so
+/// that among ten million runs an equal id is as likely as one in 68,000.
 pub fn run_id(nonce: &str) -> Box<str> {
+    format!("r-{nonce}").into()
+}
+
+/// Returns the id that earlier versions gave the run of a nonce. Records under it stay valid.
+pub fn former_run_id(nonce: &str) -> Box<str> {
     format!("r-{}", nonce.get(..6).unwrap_or(nonce)).into()
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::{StreamExt as _, TryStreamExt as _};
 use lmbatch_core::{
     BatchId, BatchSnapshot, BatchStatus, Certainty, Delivery, Error, ErrorKind, Ledger as _,
-    Outcome, Retry, ShardState,
+    Outcome, Retry, RunFilter, ShardState,
 };
 use lmbatch_engine::{BatchLimit, DoubtPolicy, LMInvoker, MemoryLedger, OnDoubt, Prepared};
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
@@ -139,7 +139,11 @@ async fn a_strangers_batch_is_known_as_such_by_whoever_goes_on_and_what_is_asked
         let asked = || invoker.batch().invoke(ASKED).named("mine");
         asked().max_iterations(1).await.unwrap_err();
         // A process that died when it had noted the end, and nothing more.
-        let run = ledger.runs().await.unwrap().remove(0);
+        let run = ledger
+            .all_runs(RunFilter::default())
+            .await
+            .unwrap()
+            .remove(0);
         let shard = ledger.shards(&run.id).await.unwrap().remove(0);
         let proof = shard.proof.clone().unwrap();
         assert_eq!(
@@ -393,7 +397,11 @@ async fn what_keeps_one_batch_from_being_fetched_keeps_no_other() {
     let asked = || invoker.batch().invoke(ASKED).named("mine");
     let error = asked().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::FileNotFound);
-    let run = ledger.runs().await.unwrap().remove(0);
+    let run = ledger
+        .all_runs(RunFilter::default())
+        .await
+        .unwrap()
+        .remove(0);
     let shards = ledger.shards(&run.id).await.unwrap();
     let sealed =
         |shard: &lmbatch_core::ShardRecord| matches!(shard.state, ShardState::Sealed { .. });

@@ -2,9 +2,11 @@
 //!
 //! [`TestClock`] never waits: a sleep moves it on, so that a test reads a day's schedule off a list.
 //! [`MemoryProvider`] answers by echo and keeps a bill; its [`Script`] makes it fail as you wish.
+//! [`ledger::clauses`] holds any ledger to what every ledger must do.
 
 mod clock;
 mod conversations;
+pub mod ledger;
 mod provider;
 mod schema_table;
 mod show;

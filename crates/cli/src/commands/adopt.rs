@@ -45,10 +45,17 @@ impl Named {
             Self::Label(nonce) => return Ok(nonce.clone()),
             Self::Batches(batches) => batches,
         };
-        let known = engine.recorded_batches().await?;
+        let known = engine.known_batches(batches).await?;
         if let Some(batch) = batches.iter().find(|batch| known.contains(batch)) {
-            return Err(Failure::usage(format!("the record here knows {batch}"))
-                .hint(format!("{} lists its runs", next::on_runs(["runs"]))));
+            let message = format!("the record here knows {batch}");
+            return Err(match engine.ledger().run_of_batch(batch).await? {
+                Some(run) => Failure::usage(format!("{message}, of run {}", run.id)).hint(format!(
+                    "{} shows that run",
+                    next::on_runs(["show", &run.id])
+                )),
+                None => Failure::usage(message)
+                    .hint(format!("{} lists its runs", next::on_runs(["runs"]))),
+            });
         }
         let Some(first) = batches.first() else {
             return Err(Failure::usage("name a batch"));
@@ -79,7 +86,7 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     let engine = warning(Engine::new(provider)).with_batch_limit(args.limit.limit());
     let engine = state::rebuilding(engine, &args.state).await?;
     let wanted = named.nonce(&engine).await?;
-    if let Some(run) = known(&engine, &wanted).await? {
+    if let Some(run) = engine.run_of_nonce(&wanted).await? {
         return Err(
             Failure::usage(format!("the record here knows this run, {}", run.id)).hint(format!(
                 "to continue: {}; what a batch holds beside it is read by its id",
@@ -140,11 +147,6 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
         );
     }
     Ok(Exit::Usable)
-}
-
-async fn known(engine: &Engine, nonce: &Nonce) -> Result<Option<RunRecord>, Failure> {
-    let runs = engine.ledger().runs().await?;
-    Ok(runs.into_iter().find(|run| run.nonce == *nonce))
 }
 
 async fn taken(

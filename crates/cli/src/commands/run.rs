@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lmbatch_core::{
-    AccountMatch, BatchProvider, Clock, Connection, ErrorKind, Result as CoreResult, RunRecord,
+    AccountMatch, BatchProvider, Clock, Connection, ErrorKind, Result as CoreResult, RunFilter,
+    RunRecord,
 };
 use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_engine::{
@@ -278,22 +279,24 @@ async fn known(
 ) -> Result<Known, Failure> {
     // A key may have been rotated: then the run is found, and the provider says whose key it is.
     let is_other = |run: &RunRecord| engine.account_match(run) == AccountMatch::Other;
-    let runs = engine.ledger().runs().await?;
+    let ledger = engine.ledger();
+    let of_digest = RunFilter {
+        digest: Some(plan.digest().into()),
+        ..RunFilter::default()
+    };
+    let same = ledger.all_runs(of_digest).await?;
     let is_ours = |run: &RunRecord| !is_other(run) && !run.cancelled;
     let is_same = |run: &RunRecord| is_ours(run) && *run.digest == *plan.digest();
     let name = args.name.as_deref();
     // Of a refused run nothing is paid for, and `--new` asks to pay again.
     let mut twin = None;
-    for run in runs.iter().filter(|run| !args.new && is_same(run)) {
+    for run in same.iter().filter(|run| !args.new && is_same(run)) {
         if run.name.as_deref() != name && !is_refused(engine, run).await? {
             twin = twin.or_else(|| Some(Box::new(run.clone())));
         }
     }
     if let Some(name) = &args.name {
-        let named = runs
-            .into_iter()
-            .find(|run| run.name.as_deref() == Some(name));
-        return match named {
+        return match ledger.run_named(name).await? {
             Some(run) if args.new => Err(Failure::usage(format!(
                 "there is a run {name:?} ({}); give the new one another name",
                 run.id
@@ -332,9 +335,9 @@ async fn known(
             }),
         };
     }
-    let unnamed = || runs.iter().filter(|run| run.name.is_none());
+    let is_unnamed = |run: &RunRecord| run.name.is_none();
     if !args.new
-        && let Some(run) = unnamed().find(|run| is_same(run))
+        && let Some(run) = same.iter().find(|run| is_unnamed(run) && is_same(run))
     {
         return Ok(Known::Same(run.clone().into()));
     }
@@ -348,16 +351,21 @@ async fn known(
             && note(run, "output").as_ref() == Some(&output)
     };
     let (mut earlier, mut refused) = (None, Vec::new());
-    for run in unnamed().filter(|run| is_earlier(run)) {
-        match is_refused(engine, run).await? {
-            true => refused.push(run.clone()),
+    let of_output = RunFilter {
+        output: Some(output.as_str().into()),
+        ..RunFilter::default()
+    };
+    let runs = ledger.all_runs(of_output).await?.into_iter();
+    for run in runs.filter(|run| is_unnamed(run) && is_earlier(run)) {
+        match is_refused(engine, &run).await? {
+            true => refused.push(run),
             false => earlier = earlier.or(Some(run)),
         }
     }
     match earlier {
         _ if args.new => Ok(Known::Nothing { refused, twin }),
         Some(run) if args.update => Ok(Known::Changed {
-            run: run.clone().into(),
+            run: run.into(),
             refused,
         }),
         Some(run) => Err(Failure::usage(format!(

@@ -1,7 +1,8 @@
 //! `lmbatch runs`, `show`, and the cancel of a run, from the record.
 
 use lmbatch_core::{
-    BatchId, BatchStatus, Certainty, ErrorKind, RunRecord, ShardRecord, ShardState, format_time,
+    BatchId, BatchStatus, Certainty, ErrorKind, RunFilter, RunRecord, ShardRecord, ShardState,
+    format_time,
 };
 use lmbatch_engine::Engine;
 use serde_json::{Value, json};
@@ -40,26 +41,33 @@ fn has_failed(run: &RunRecord, shards: &[ShardRecord]) -> bool {
 
 pub(crate) async fn runs(args: RunsArgs) -> Result<Exit, Failure> {
     let ledger = state::ledger(&args.state).await?;
-    let runs = ledger.runs().await?;
     let mut table = Table::with_header([
         "run", "name", "state", "requests", "model", "started", "output",
     ]);
-    for run in &runs {
-        hide_key(run);
-        let (notes, shards) = (Notes::read(run)?, ledger.shards(&run.id).await?);
-        if args.json {
-            terminal::json(&run_json(run, &notes, &shards));
-            continue;
+    let mut filter = RunFilter::default();
+    loop {
+        let page = ledger.runs(&filter).await?;
+        for run in &page.items {
+            hide_key(run);
+            let (notes, shards) = (Notes::read(run)?, ledger.shards(&run.id).await?);
+            if args.json {
+                terminal::json(&run_json(run, &notes, &shards));
+                continue;
+            }
+            table.row([
+                run.id.to_string(),
+                run.name.as_deref().unwrap_or_default().to_owned(),
+                word(run, &shards).to_owned(),
+                run.requests.to_string(),
+                format!("{}/{}", notes.provider.id(), notes.model),
+                run.created_at.map(words::time).unwrap_or_default(),
+                notes.output.display().to_string(),
+            ]);
         }
-        table.row([
-            run.id.to_string(),
-            run.name.as_deref().unwrap_or_default().to_owned(),
-            word(run, &shards).to_owned(),
-            run.requests.to_string(),
-            format!("{}/{}", notes.provider.id(), notes.model),
-            run.created_at.map(words::time).unwrap_or_default(),
-            notes.output.display().to_string(),
-        ]);
+        match page.next {
+            Some(next) => filter.after = Some(next),
+            None => break,
+        }
     }
     if !args.json {
         terminal::out(&table.to_string());

@@ -1,6 +1,5 @@
 //! The search for the batch of a create whose fate is unknown. Never creates, but under a token.
 
-use std::collections::HashSet;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -68,6 +67,21 @@ impl Work {
         self.acknowledge(engine, batch, proof, true).await
     }
 
+    /// Takes the batch that another worker has acknowledged after it had lost the shard: its create was answered,
+    /// which is proof. `None` where there is none.
+    async fn take_late(&mut self, engine: &Engine, intent: &Intent) -> Result<Option<Next>> {
+        let late = engine.ledger.late_acknowledgements(&self.record.key);
+        let late = late.await?.into_iter();
+        let mut late = late.filter(|late| !intent.strangers.contains(&late.batch));
+        let Some(late) = late.next() else {
+            return Ok(None);
+        };
+        let proof = Proof::proved(&late.evidence);
+        self.acknowledge(engine, late.batch, proof, true)
+            .await
+            .map(Some)
+    }
+
     /// A batch that was found.
     pub(super) async fn take(&mut self, engine: &Engine, found: Candidate) -> Result<Next> {
         let proof = Proof {
@@ -87,6 +101,9 @@ impl Work {
             && let Some(batch) = self.noted_batch(&intent).await?
         {
             return self.take_noted(engine, batch).await;
+        }
+        if let Some(next) = self.take_late(engine, &intent).await? {
+            return Ok(next);
         }
         let is_last = search.phase == SearchPhase::Fenced;
         match engine.look(&intent).await {
@@ -214,6 +231,9 @@ impl Work {
         let ShardState::Doubt(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
+        if let Some(next) = self.take_late(engine, &intent).await? {
+            return Ok(next);
+        }
         search.phase = SearchPhase::Held;
         self.searched(engine, search).await?;
         Ok(Next::Stuck(held(&intent, self.cause.take(), saw)))
@@ -310,7 +330,6 @@ impl Engine {
 
     /// One look: every page that may hold the batch. A list that fails is not an empty list.
     pub(crate) async fn look(&self, intent: &Intent) -> Result<Seen> {
-        let taken: HashSet<BatchId> = self.recorded_batches().await?;
         let (mut proved, mut fitting, mut whole) = (Vec::new(), Vec::new(), true);
         let ask = |page: Option<Cursor>| async move { self.provider.find(intent, page).await };
         let mut pages = pin!(pages(ask));
@@ -322,8 +341,6 @@ impl Engine {
             for candidate in candidates {
                 match candidate.certainty {
                     Certainty::Token | Certainty::Proved => proved.push(candidate),
-                    // A batch that is known as another's is not this one, however well it fits.
-                    Certainty::Presumed if taken.contains(&candidate.batch) => {}
                     Certainty::Presumed => fitting.push(candidate),
                     Certainty::Unknown => {}
                 }
@@ -334,6 +351,10 @@ impl Engine {
             }
             past_watermark = found.reached_watermark;
         }
+        // A batch that is known as another's is not this one, however well it fits.
+        let fit: Vec<BatchId> = fitting.iter().map(|one| one.batch.clone()).collect();
+        let taken = self.known_batches(&fit).await?;
+        fitting.retain(|one: &Candidate| !taken.contains(&one.batch));
         match (proved.is_empty(), fitting.is_empty()) {
             (false, _) => Ok(Seen::Proved(proved)),
             _ if !whole => Err(Error::malformed("the list of batches leads in a circle")),

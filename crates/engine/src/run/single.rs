@@ -28,8 +28,10 @@ impl Engine {
     /// it before.
     async fn begin_single(&self, plan: &Plan) -> Result<(Work, bool)> {
         plan.single()?;
-        let run = plan.record(&*self.clock);
-        if self.ledger.run(&run.id).await?.is_none() {
+        let mut run = plan.record(&*self.clock);
+        if let Some(known) = self.run_of_nonce(&run.nonce).await? {
+            run = known;
+        } else {
             let new = plan.shards[0].record(&run.id);
             // What a record speaks of outlives its last user.
             plan.files.keep(self.is_durable());

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchId, Certainty, Closed, Error, ErrorKind, Intent, Proof, Result, SearchPhase, Segment,
-    ShardRecord, ShardState,
+    BatchId, Certainty, Closed, Error, ErrorKind, Intent, LateAcknowledgement, Proof, Result,
+    SearchPhase, Segment, ShardRecord, ShardState,
 };
 
 use crate::engine::Engine;
@@ -210,6 +210,7 @@ impl Work {
             found,
             handle: &handle,
         });
+        let is_token = proof.certainty == Certainty::Token;
         let is_certain = matches!(proof.certainty, Certainty::Token | Certainty::Proved);
         // A ledger that rolls back behind it leads back to it.
         if let (true, Some(marks)) = (is_certain, &self.marks)
@@ -224,10 +225,25 @@ impl Work {
             proof,
         };
         (self.prepared, self.cause, self.failures) = (None, None, 0);
-        self.advance(engine, state)
-            .await
-            .map_err(|error| error.with_batch(batch))?;
-        Ok(Next::NOW)
+        let evidence = match &state {
+            ShardState::Created { proof, .. } => proof.evidence.clone(),
+            _ => Default::default(),
+        };
+        let Err(error) = self.advance(engine, state).await else {
+            return Ok(Next::NOW);
+        };
+        // The answer to a create is evidence for whoever has the shard now.
+        let is_answer = !found || is_token;
+        if error.kind() == ErrorKind::Conflict && is_answer {
+            let late = LateAcknowledgement {
+                key: self.record.key.clone(),
+                batch: batch.clone(),
+                evidence,
+                at: Some(engine.clock.now()),
+            };
+            engine.ledger.acknowledge_late(&late).await?;
+        }
+        Err(error.with_batch(batch))
     }
 
     /// Asks the provider to cancel the batch. What it answers is fetched, however it ends.

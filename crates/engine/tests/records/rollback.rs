@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::stream;
 use lmbatch_core::{
-    Delivery, Error, ErrorKind, Ledger as _, Request, Retry, RunRecord, ShardRecord,
+    Delivery, Error, ErrorKind, Ledger as _, Request, Retry, RunFilter, RunRecord, ShardRecord,
 };
 use lmbatch_engine::{
     BatchLimit, DoubtPolicy, Engine, Event, FolderSpool, LMInvoker, MemoryLedger, OnDoubt,
@@ -65,7 +65,11 @@ async fn run(invoker: &LMInvoker) -> lmbatch_core::Result<()> {
 
 /// A ledger as it was when the run began: nothing of it was sent.
 async fn rolled_back(ledger: &MemoryLedger) -> (Arc<MemoryLedger>, RunRecord) {
-    let run = ledger.runs().await.unwrap().remove(0);
+    let run = ledger
+        .all_runs(RunFilter::default())
+        .await
+        .unwrap()
+        .remove(0);
     let run = RunRecord {
         finished: false,
         epoch: 0,
