@@ -189,7 +189,8 @@ impl SqliteLedger {
 
     fn read_shard(&self, row: &ShardRow) -> Result<ShardRecord> {
         let what = || format!("batch {} of run {}", row.number.saturating_add(1), row.run);
-        self.read(row.sealed() == row.seal, &row.record, what)
+        let record: ShardRecord = self.read(row.sealed() == row.seal, &row.record, what)?;
+        Ok(record.of_earlier_version())
     }
 
     fn read_late(&self, row: &LateRow) -> Result<LateAcknowledgement> {

@@ -73,6 +73,7 @@ fn third_version() -> Vec<(RunRecord, Vec<ShardRecord>)> {
     let sealed = |batch, segments, undelivered| ShardState::Sealed {
         snapshot: snapshot(batch),
         segments,
+        locations: None,
         undelivered,
     };
     let states = [
@@ -243,7 +244,7 @@ async fn a_damaged_ledger_of_the_third_version_is_not_taken_for_whole_by_its_mig
             for run in ledger.all_runs(RunFilter::default()).await? {
                 ledger.shards(&run.id).await?;
             }
-            lmbatch_core::Result::Ok(())
+            Ok::<_, lmbatch_core::Error>(())
         };
         let error = read.await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Local, "{damage}");

@@ -52,6 +52,7 @@ pub(crate) fn shard(run: &str, number: u32) -> ShardRecord {
         epoch: 0,
         state: ShardState::Planned,
         proof: None,
+        progress: Default::default(),
         doubted: None,
         remnants: Vec::new(),
         sent_twice: false,
