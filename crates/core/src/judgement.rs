@@ -41,7 +41,7 @@ impl OutcomeView<'_> {
 }
 
 impl Arguments<'_> {
-    /// Returns whether the arguments are a JSON object, or there are none: models write the empty string, `null`
+    /// Returns whether the arguments are a JSON object, or text for a tool that takes any, or there are none: models write the empty string, `null`
     /// or an empty list for a tool without parameters.
     pub fn can_be_used(self) -> bool {
         let is_usable = |json: &str| {
@@ -56,6 +56,7 @@ impl Arguments<'_> {
         };
         match self {
             Self::Value(json) => is_usable(json.as_str()),
+            Self::Free(_) => true,
             Self::Quoted(text) => {
                 let text = text.decode();
                 let text = text.trim();
@@ -95,6 +96,7 @@ mod tests {
         ] {
             let quoted = Arguments::Quoted(Text::Plain(arguments));
             assert_eq!(quoted.can_be_used(), expected, "{arguments}");
+            assert!(Arguments::Free(Text::Plain(arguments)).can_be_used());
             if let Ok(json) = Json::new(arguments) {
                 let value = Arguments::Value(json);
                 assert_eq!(value.can_be_used(), expected, "{arguments}");

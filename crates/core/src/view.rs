@@ -277,6 +277,8 @@ pub enum Arguments<'a> {
     Value(Json<'a>),
     /// A string that should hold JSON, and may not.
     Quoted(Text<'a>),
+    /// Words for a tool that takes any text, such as OpenAI's custom tools.
+    Free(Text<'a>),
 }
 
 impl<'a> Arguments<'a> {
@@ -292,7 +294,7 @@ impl<'a> Arguments<'a> {
 
     /// Whether there are none: models write the empty string for a tool without parameters.
     fn are_empty(self) -> bool {
-        matches!(self, Self::Quoted(text) if text.decode().trim().is_empty())
+        matches!(self, Self::Quoted(text) | Self::Free(text) if text.decode().trim().is_empty())
     }
 
     /// Appends the arguments as a JSON value: `{}` where there are none; a string that holds no JSON stays a
@@ -300,8 +302,8 @@ impl<'a> Arguments<'a> {
     pub fn write_value(self, out: &mut Vec<u8>) {
         match self {
             Self::Value(json) => json.write(out),
-            Self::Quoted(_) if self.are_empty() => out.extend_from_slice(b"{}"),
-            Self::Quoted(text) => {
+            _ if self.are_empty() => out.extend_from_slice(b"{}"),
+            Self::Quoted(text) | Self::Free(text) => {
                 let decoded = text.decode();
                 match Json::new(&crate::compact(&decoded)) {
                     Ok(json) => json.write(out),
@@ -315,8 +317,8 @@ impl<'a> Arguments<'a> {
     pub fn write_quoted(self, out: &mut Vec<u8>) {
         match self {
             Self::Value(json) => Text::Plain(json.as_str()).write_json(out),
-            Self::Quoted(_) if self.are_empty() => out.extend_from_slice(b"\"{}\""),
-            Self::Quoted(text) => text.write_json(out),
+            _ if self.are_empty() => out.extend_from_slice(b"\"{}\""),
+            Self::Quoted(text) | Self::Free(text) => text.write_json(out),
         }
     }
 }

@@ -285,8 +285,11 @@ pub(crate) struct ChatToolCall<'a> {
 pub(crate) struct ChatFunction<'a> {
     #[serde(borrow)]
     pub(crate) name: Text<'a>,
-    #[serde(borrow, default, alias = "input")]
+    #[serde(borrow, default)]
     pub(crate) arguments: Member<'a>,
+    /// Words for a custom tool, which need not be JSON.
+    #[serde(borrow, default)]
+    pub(crate) input: Member<'a>,
 }
 
 /// What a model said aloud.

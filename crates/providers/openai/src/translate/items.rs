@@ -70,7 +70,7 @@ fn item<'a>(raw: Json<'a>, item: &Item<'a>, items: &mut Vec<ItemView<'a>>) {
         }
         (Some("function_call"), Some(name)) => {
             let id = item.call_id.some_text().or(item.id.some_text());
-            call(id, name, item.arguments, items);
+            call(id, name, Arguments::of(item.arguments), items);
         }
         (Some("reasoning"), _) => {
             let parts = [item.summary, item.content];
@@ -147,13 +147,20 @@ fn detail<'a>(name: &'static str, member: Member<'a>, items: &mut Vec<ItemView<'
     items.extend(value.map(|value| ItemView::Detail { name, value }));
 }
 
+fn arguments<'a>(function: &ChatFunction<'a>) -> Arguments<'a> {
+    match (function.arguments.is_absent(), function.input.text()) {
+        (true, Some(words)) => Arguments::Free(words),
+        (true, None) => Arguments::of(function.input),
+        (false, _) => Arguments::of(function.arguments),
+    }
+}
+
 fn call<'a>(
     id: Option<Text<'a>>,
     name: Text<'a>,
-    arguments: Member<'a>,
+    arguments: Arguments<'a>,
     items: &mut Vec<ItemView<'a>>,
 ) {
-    let arguments = Arguments::of(arguments);
     let call = match id {
         Some(id) => ToolCallView {
             id: id.decode(),
@@ -267,14 +274,15 @@ fn message<'a>(message: &ChatMessage<'a>, items: &mut Vec<ItemView<'a>>) {
     for raw in message.tool_calls.items() {
         match raw.parse::<ChatToolCall<'a>>() {
             Ok(ChatToolCall { id, function }) => {
-                call(id.some_text(), function.name, function.arguments, items);
+                let arguments = arguments(&function);
+                call(id.some_text(), function.name, arguments, items);
             }
             Err(_) => items.push(ItemView::Other(raw)),
         }
     }
     if let Some(raw) = message.function_call.json() {
         match message.function_call.read::<ChatFunction<'a>>() {
-            Some(function) => call(None, function.name, function.arguments, items),
+            Some(function) => call(None, function.name, arguments(&function), items),
             None => items.push(ItemView::Other(raw)),
         }
     }
