@@ -178,15 +178,7 @@ fn renamed<'b>(
     let mut next = || ids.next().map(String::as_str).unwrap_or_default();
     match content {
         ContentView::Text(text) => ContentView::Text(*text),
-        ContentView::Attachment(attachment) => ContentView::Attachment(AttachmentView {
-            kind: attachment.kind,
-            source: match &attachment.source {
-                SourceView::Bytes(bytes) => SourceView::Bytes(Cow::Borrowed(bytes)),
-                source => source.clone(),
-            },
-            mime_type: attachment.mime_type,
-            filename: attachment.filename,
-        }),
+        ContentView::Attachment(attachment) => ContentView::Attachment(borrowed(attachment)),
         ContentView::ToolCall(call) => ContentView::ToolCall(ToolCallView {
             id: next().into(),
             name: call.name,
@@ -196,9 +188,22 @@ fn renamed<'b>(
             id: next().into(),
             name: result.name,
             output: Cow::Borrowed(&*result.output),
+            attachments: result.attachments.iter().map(borrowed).collect(),
             is_error: result.is_error,
         }),
         ContentView::Thinking(thinking) => ContentView::Thinking(*thinking),
+    }
+}
+
+fn borrowed<'b>(attachment: &'b AttachmentView<'_>) -> AttachmentView<'b> {
+    AttachmentView {
+        kind: attachment.kind,
+        source: match &attachment.source {
+            SourceView::Bytes(bytes) => SourceView::Bytes(Cow::Borrowed(bytes)),
+            source => source.clone(),
+        },
+        mime_type: attachment.mime_type,
+        filename: attachment.filename,
     }
 }
 
@@ -232,6 +237,7 @@ mod tests {
                     id: id.into(),
                     name: None,
                     output: "1".into(),
+                    attachments: Vec::new(),
                     is_error: false,
                 }),
             };

@@ -8,6 +8,10 @@ use crate::{
     ResponseSchema, Retry, Role, Text, ThinkingOptions, TokenUsage, Tool, ToolChoice,
 };
 
+/// Name under which an adapter takes images and documents in the results of tools; see
+/// [`RequestView::generate`].
+const TOOL_RESULT_ATTACHMENTS: &str = "tool_result_attachments";
+
 /// One request, without its id: ids belong to the engine.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -23,7 +27,8 @@ pub enum RequestView<'a> {
 impl<'a> RequestView<'a> {
     /// The conversation, if that is what it is, and if it asks for nothing but what `takes` names: what a
     /// provider has no word for is refused, and never left out in silence. The names are those of the
-    /// members of [`GenerateView`] and of its hyperparameters.
+    /// members of [`GenerateView`] and of its hyperparameters, and `tool_result_attachments` for images and
+    /// documents in the results of tools.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`], naming what is.
@@ -40,13 +45,17 @@ impl<'a> RequestView<'a> {
         let GenerateView {
             model: _,
             system,
-            messages: _,
+            messages,
             tools,
             tool_choice,
             schema,
             thinking,
             hyperparameters,
         } = generate;
+        let mut contents = messages.iter().flat_map(|message| &message.contents);
+        let has_attached_results = contents.any(|content| {
+            matches!(content, ContentView::ToolResult(result) if !result.attachments.is_empty())
+        });
         let Hyperparameters {
             max_output_tokens,
             temperature,
@@ -72,6 +81,7 @@ impl<'a> RequestView<'a> {
             ("seed", seed.is_some()),
             ("presence_penalty", presence_penalty.is_some()),
             ("frequency_penalty", frequency_penalty.is_some()),
+            (TOOL_RESULT_ATTACHMENTS, has_attached_results),
         ];
         for (name, is_asked) in asked {
             if is_asked && !takes.contains(&name) {
@@ -198,6 +208,26 @@ pub enum ContentView<'a> {
     Thinking(ThinkingView<'a>),
 }
 
+impl<'a> ContentView<'a> {
+    /// Returns the attachments of this content: itself, or those of a tool's result.
+    pub fn attachments(&self) -> &[AttachmentView<'a>] {
+        match self {
+            Self::Attachment(attachment) => std::slice::from_ref(attachment),
+            Self::ToolResult(result) => &result.attachments,
+            _ => &[],
+        }
+    }
+
+    /// Returns the attachments of this content, to be changed.
+    pub fn attachments_mut(&mut self) -> &mut [AttachmentView<'a>] {
+        match self {
+            Self::Attachment(attachment) => std::slice::from_mut(attachment),
+            Self::ToolResult(result) => &mut result.attachments,
+            _ => &mut [],
+        }
+    }
+}
+
 /// A call that the model made.
 #[derive(Clone)]
 pub struct ToolCallView<'a> {
@@ -247,6 +277,8 @@ pub struct ToolResultView<'a> {
     pub name: Option<Text<'a>>,
     /// Output of the tool.
     pub output: Cow<'a, str>,
+    /// Images and documents that the tool gave beside its text, in order; none for most tools.
+    pub attachments: Vec<AttachmentView<'a>>,
     /// Whether it failed.
     pub is_error: bool,
 }

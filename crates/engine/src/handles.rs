@@ -68,10 +68,12 @@ impl RunHandles {
 
     /// The error of a call, with the batches that it has created by now.
     pub(crate) fn attach(self: &Arc<Self>, error: Error) -> Error {
-        let made = self.made().clone();
+        let mut made = self.made().clone();
         if made.is_empty() {
             return error;
         }
+        // In the order of the batches of the run, whichever was created first.
+        made.sort_by_key(|made| made.shard);
         let run = Arc::clone(self);
         error.with_handles(Arc::new(Batches { run, made }))
     }

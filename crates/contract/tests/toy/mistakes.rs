@@ -102,6 +102,11 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "tool_results_arrive_under_their_calls",
     ),
     (
+        "what a tool gives beside its text is left out",
+        "what a tool gives beside its text is left out",
+        "an_image_arrives",
+    ),
+    (
         "the error of a tool is sent as a success",
         "the error of a tool is sent as a success",
         "a_failed_tool_result_arrives_as_failed",

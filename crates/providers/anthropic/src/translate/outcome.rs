@@ -163,7 +163,8 @@ fn unusable(items: &[ItemView<'_>]) -> Option<Problem> {
 // "stop_reason: end_turn, max_tokens, stop_sequence, tool_use, pause_turn, refusal,
 // model_context_window_exceeded" (SDK 2.12.0, 2026-11).
 fn finish(word: Option<&str>) -> (FinishReason, Option<Problem>) {
-    match word {
+    let word = word.map(str::to_ascii_lowercase);
+    match word.as_deref() {
         None | Some("end_turn" | "stop_sequence") => (FinishReason::Stop, None),
         Some("max_tokens" | "model_context_window_exceeded") => {
             (FinishReason::Length, Some(Problem::Truncated))

@@ -202,7 +202,8 @@ fn candidate<'a>(raw: Json<'a>, candidate: &Candidate<'a>, output: &mut OutputVi
 // "finishReason" (google-genai 3.4.0, 2026-11). Function calls end with STOP. A number is the word's of
 // protobuf's enumeration (google.ai.generativelanguage.v1beta Candidate.FinishReason, 2026).
 fn finish(word: Option<&str>) -> FinishReason {
-    match word {
+    let word = word.map(str::to_ascii_uppercase);
+    match word.as_deref() {
         None | Some("STOP" | "FINISH_REASON_UNSPECIFIED" | "0" | "1") => FinishReason::Stop,
         Some("MAX_TOKENS" | "2") => FinishReason::Length,
         Some("CONTINUATION") => FinishReason::Paused,

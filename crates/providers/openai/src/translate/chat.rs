@@ -92,6 +92,13 @@ fn messages(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestErr
                         "openai: tool results stand in user messages only",
                     ));
                 }
+                // "content: a string or text parts" (`ChatCompletionToolMessageParam` of SDK 3.54.0).
+                if let Some(attachment) = result.attachments.first() {
+                    return Err(RequestError::unsupported(format!(
+                        "openai's chat endpoint takes no {} in the result of a tool: set the endpoint to responses, which does",
+                        attachment.kind.as_str()
+                    )));
+                }
                 let mut message = next(&mut first, out);
                 message.str("role", "tool");
                 message.text("tool_call_id", result.id);

@@ -214,12 +214,13 @@ fn end_of_response(body: &Body<'_>, output: &mut OutputView<'_>) {
 
 // "finish_reason: stop, length, tool_calls, content_filter, or function_call" (the same document).
 fn finish_of_chat(word: &str) -> FinishReason {
-    match word {
+    match word.to_ascii_lowercase().as_str() {
         "stop" => FinishReason::Stop,
-        "length" => FinishReason::Length,
+        // The other words are those of servers that imitate OpenAI.
+        "length" | "max_tokens" | "max_output_tokens" => FinishReason::Length,
         "tool_calls" | "function_call" => FinishReason::ToolUse,
         "content_filter" => FinishReason::ContentFilter,
-        other => FinishReason::Other(other.to_owned()),
+        _ => FinishReason::Other(word.to_owned()),
     }
 }
 

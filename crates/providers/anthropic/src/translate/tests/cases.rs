@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::*;
 
 /// The outcome of a row, with what matters here: items, finish reason and problem, or the error.
-fn told(row: &str) -> Value {
+pub(super) fn told(row: &str) -> Value {
     let codec = codec();
     let decoded = codec.decode(&part(), row.as_bytes()).unwrap();
     let scanned = codec.scan(&part(), row.as_bytes()).unwrap();
@@ -20,7 +20,7 @@ fn told(row: &str) -> Value {
     told
 }
 
-fn answered(message: &Value) -> Value {
+pub(super) fn answered(message: &Value) -> Value {
     let result = json!({"type": "succeeded", "message": message});
     told(&json!({"custom_id": "a", "result": result}).to_string())
 }
@@ -164,105 +164,64 @@ fn row_with_nan() {
     }
 }
 
-/// A row of a type with an error beside a message.
-fn beside(word: &str, message: &Value, kind: &str) -> Value {
-    let error = json!({"type": "error", "error": {"type": kind, "message": "m"}});
-    let result = json!({"type": word, "message": message, "error": error});
-    told(&json!({"custom_id": "a", "result": result}).to_string())
-}
-
 #[test]
-fn an_answer_beside_an_error_is_kept() {
-    for (message, finish, problem) in [
-        (
-            json!({"content": [{"type": "text", "text": "A"}], "stop_reason": "end_turn"}),
-            "stop",
-            json!(null),
-        ),
-        (json!({"content": "A"}), "stop", json!(null)),
-        (
-            json!({"content": [{"type": "text", "text": "A"}], "stop_reason": "max_tokens"}),
-            "length",
-            json!("truncated"),
-        ),
-        (
-            json!({"content": [{"type": "tool_use", "id": "c", "name": "f", "input": {}}], "stop_reason": "tool_use"}),
-            "tool_use",
-            json!(null),
-        ),
-        (
-            json!({"content": [], "stop_reason": "refusal"}),
-            "refusal",
-            json!("refused"),
-        ),
-        (
-            json!({"content": [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "A"}]}),
-            "stop",
-            json!(null),
-        ),
-        (
-            json!({"content": [{"type": "server_tool_use", "id": "s"}]}),
-            "stop",
-            json!(null),
-        ),
+fn finish_reason_as_a_number() {
+    for (reason, finish, problem) in [
+        (json!(7), "7", json!(null)),
+        (json!(null), "stop", json!(null)),
+        (json!([]), "stop", json!(null)),
+        (json!({}), "stop", json!(null)),
+        (json!("end_turn"), "stop", json!(null)),
+        (json!("max_tokens"), "length", json!("truncated")),
+        (json!("MAX_TOKENS"), "length", json!("truncated")),
+        (json!("refusal"), "refusal", json!("refused")),
+        (json!("a_new_reason"), "a_new_reason", json!(null)),
     ] {
-        for word in ["errored", "expired", "canceled", "odd", "succeeded"] {
-            let found = beside(word, &message, "api_error");
-            assert_eq!(found["finish_reason"], finish, "{word} {message}");
-            assert_eq!(found["problem"], problem, "{word} {message}");
-        }
+        let content = json!([{"type": "text", "text": "A"}]);
+        let found = answered(&json!({"content": content, "stop_reason": reason}));
+        assert_eq!(found["items"], json!([{"text": "A"}]), "{reason}");
+        assert_eq!(found["finish_reason"], finish, "{reason}");
+        assert_eq!(found["problem"], problem, "{reason}");
     }
 }
 
 #[test]
-fn an_error_beside_nothing_that_was_answered_stays_an_error() {
-    for message in [
-        json!(null),
-        json!("A"),
-        json!(7),
-        json!({}),
-        json!([]),
-        json!({"content": null}),
-        json!({"content": []}),
-        json!({"content": ""}),
-        json!({"content": 7}),
-        json!({"content": [null]}),
-        json!({"content": [{"type": "text", "text": ""}]}),
-        json!({"content": [{"type": "thinking", "thinking": "Hm."}]}),
-        json!({"content": [{"type": "hologram"}]}),
+fn lone_surrogate_answer() {
+    for (text, expected) in [
+        (r"A\ud83d B", "A\u{fffd} B"),
+        (r"\ude00", "\u{fffd}"),
+        (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+        (r"\uD83D\uDE00", "\u{1f600}"),
+        (r"\\ud83d", r"\ud83d"),
+        (r"\ud83d\n", "\u{fffd}\n"),
     ] {
-        for (kind, retryable) in [("api_error", true), ("invalid_request_error", false)] {
-            let found = beside("errored", &message, kind);
-            assert_eq!(found["errored"]["code"], kind, "{message}");
-            assert_eq!(found["errored"]["retryable"], retryable, "{message}");
-        }
+        let row = format!(
+            r#"{{"custom_id":"a","result":{{"type":"succeeded","message":{{"content":[{{"type":"text","text":"{text}"}}],"stop_reason":"end_turn"}}}}}}"#
+        );
+        let wanted =
+            json!({"items": [{"text": expected}], "finish_reason": "stop", "problem": null});
+        assert_eq!(told(&row), wanted, "{text}");
     }
-    // The same in a message that is called an answer.
-    for content in [json!(null), json!([]), json!(""), json!(7), json!(["A"])] {
-        let error = json!({"type": "api_error", "message": "m"});
-        let found = answered(&json!({"content": content, "error": error}));
-        assert_eq!(found["errored"]["retryable"], true, "{content}");
-    }
-}
-
-#[test]
-fn tool_arguments_that_are_no_object_are_a_problem_and_are_kept() {
-    for (input, kept, problem) in [
-        (json!({"x": 1}), json!({"x": 1}), json!(null)),
-        (json!(null), json!({}), json!(null)),
-        (json!("{}"), json!({}), json!(null)),
+    // Wherever it stands, the answer is read.
+    for (block, item) in [
         (
-            json!("{\"x\":"),
-            json!("{\"x\":"),
-            json!("invalid_arguments"),
+            r#"{"type":"tool_use","id":"c","name":"f","input":{"x":"\ud83d"}}"#,
+            "tool_call",
         ),
-        (json!("x=1"), json!("x=1"), json!("invalid_arguments")),
-        (json!(7), json!(7), json!("invalid_arguments")),
-        (json!([1]), json!([1]), json!("invalid_arguments")),
+        (
+            r#"{"type":"thinking","thinking":"\ud83d","signature":"s"}"#,
+            "thinking",
+        ),
+        (
+            r#"{"type":"server_tool_use","id":"x","name":"web_search","input":{"q":"\ud83d"}}"#,
+            "other",
+        ),
     ] {
-        let block = json!({"type": "tool_use", "id": "c", "name": "f", "input": input});
-        let found = answered(&json!({"content": [block], "stop_reason": "tool_use"}));
-        assert_eq!(found["problem"], problem, "{input}");
-        assert_eq!(found["items"][0]["tool_call"]["arguments"], kept, "{input}");
+        let row = format!(
+            r#"{{"custom_id":"a","result":{{"type":"succeeded","message":{{"content":[{block},{{"type":"text","text":"A"}}],"stop_reason":"end_turn"}}}}}}"#
+        );
+        let found = told(&row);
+        assert!(found["items"][0].get(item).is_some(), "{block}: {found}");
+        assert_eq!(found["items"][1]["text"], "A", "{block}: {found}");
     }
 }

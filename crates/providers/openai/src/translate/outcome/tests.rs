@@ -5,6 +5,7 @@ use crate::{Endpoint, OpenAiCodec};
 
 const ROWS: &str = include_str!("../../../tests/fixtures/rows.jsonl");
 
+mod beside;
 mod cases;
 
 /// A row that came back with HTTP 200.
