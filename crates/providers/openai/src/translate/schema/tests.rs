@@ -6,7 +6,7 @@ use lmbatch_testing::schema_table;
 use super::*;
 
 fn sent(schema: &Value) -> Sent {
-    translate(&ResponseSchema::new(schema)).unwrap()
+    translate(&ResponseSchema::new(schema), "openai").unwrap()
 }
 
 /// A closed object whose one property is required.
@@ -127,9 +127,9 @@ fn a_root_that_is_no_object_is_refused_unless_leniency_is_asked_for() {
         json!(true),
     ] {
         let schema = ResponseSchema::new(&schema);
-        let error = translate(&schema).unwrap_err();
+        let error = translate(&schema, "openai").unwrap_err();
         assert!(error.message().unwrap().contains("object"), "{error:?}");
-        let lenient = translate(&schema.with_mode(SchemaMode::Lenient)).unwrap();
+        let lenient = translate(&schema.with_mode(SchemaMode::Lenient), "openai").unwrap();
         assert!(lenient.schema.is_none());
         assert!(lenient.notes[0].contains("not sent") && lenient.notes[0].contains("checked here"));
     }
@@ -164,7 +164,7 @@ fn a_schema_that_needs_no_change_is_sent_byte_for_byte() {
         schema: lmbatch_core::JsonBuf::from_text(text).unwrap(),
         ..ResponseSchema::new(&json!({}))
     };
-    let found = translate(&schema).unwrap();
+    let found = translate(&schema, "openai").unwrap();
     assert_eq!(found.schema.unwrap().as_str(), text);
     assert!(found.strict && found.notes.is_empty());
 }
