@@ -27,7 +27,7 @@ use crate::args::ConnectionArgs;
 use crate::exit::Failure;
 use crate::model::Model;
 use crate::output::{self, Origin};
-use crate::providers::{self, Provider, Route};
+use crate::providers::{Provider, Route};
 use crate::signals::Handling;
 use crate::sink::{Complete, Place, Sink};
 use crate::summary::Summary;

@@ -16,16 +16,21 @@ fn of(schema: Value) -> Value {
 
 #[test]
 fn the_table_of_schemas_in_the_documentation_is_what_is_sent() {
-    let table = schema_table(translate, |name| match name {
-        "list as the root" | "text as the root" | "choice as the root" | "any value" => {
-            "guide; HTTP 400 (OpenLore 52, 2026-04)"
-        }
-        "oneOf" => "openai-agents 474, 2025-04",
-        "title and default" => "instructor 1074, 2024-10",
-        "$ref beside a description" | "allOf" => "SDK 3.57.0, `_pydantic.py`",
-        "limits of a text" | "format" | "format of one's own" => "guide; `minLength` not listed",
-        _ => "guide",
-    });
+    let table = schema_table(
+        |schema| translate(schema, "openai"),
+        |name| match name {
+            "list as the root" | "text as the root" | "choice as the root" | "any value" => {
+                "guide; HTTP 400 (OpenLore 52, 2026-04)"
+            }
+            "oneOf" => "openai-agents 474, 2025-04",
+            "title and default" => "instructor 1074, 2024-10",
+            "$ref beside a description" | "allOf" => "SDK 3.57.0, `_pydantic.py`",
+            "limits of a text" | "format" | "format of one's own" => {
+                "guide; `minLength` not listed"
+            }
+            _ => "guide",
+        },
+    );
     let documented = include_str!("../../../docs.md");
     assert!(
         documented.contains(&table),
