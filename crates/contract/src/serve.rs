@@ -142,7 +142,7 @@ impl Results {
 /// Batch that was created here.
 struct Own {
     results: Results,
-    /// Whether its status was asked for before.
+    /// Its status was asked for before.
     is_seen: bool,
 }
 

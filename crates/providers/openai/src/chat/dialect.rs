@@ -10,7 +10,7 @@ const CALL_IDS: CallIdRule = CallIdRule {
     is_legal: |letter| !letter.is_control(),
 };
 
-/// What one service says otherwise than OpenAI, or not at all.
+/// Differences of one service from the chat completions of OpenAI.
 ///
 /// What a dialect has no word for is refused by name when a request is written, and never left out in silence.
 /// Begin with [`plain`](Self::plain), which has the fewest words, or with the dialect of a similar service, and say
@@ -32,7 +32,7 @@ const CALL_IDS: CallIdRule = CallIdRule {
 pub struct Dialect {
     /// Name of the service, with which the message of each refusal begins.
     pub service: &'static str,
-    /// Whether each body names its model. Not so where the model stands on the batch.
+    /// Presence of the model in each body; `false` where the batch names it.
     pub names_model: bool,
     /// Form of the contents of a message.
     pub contents: Contents,
@@ -58,8 +58,8 @@ pub struct Dialect {
     pub extras: Extras,
     /// Words for the reason why an answer ended, beside OpenAI's own.
     pub finish_reasons: &'static [(&'static str, FinishReason)],
-    /// Whether the count of completion tokens leaves out the tokens of thinking. They are then added, so that the
-    /// output tokens of an answer include its thinking as everywhere.
+    /// Absence of thinking tokens from the service's count of completion tokens. They are then added, so that the
+    /// output tokens of an answer include its thinking, as with every other provider.
     pub thinks_outside_completion: bool,
     /// Form of a row of the results.
     pub rows: Rows,
@@ -131,14 +131,14 @@ pub struct Efforts {
     pub levels: &'static [(Effort, &'static str)],
 }
 
-/// What a service takes of tools.
+/// Tools that a service takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Tools {
-    /// Whether a tool may be strict. Where it may not, one that is strict is refused.
+    /// Support of `strict` on a tool. Without it a strict tool is refused.
     pub strict: bool,
     /// Word of `tool_choice` for "call one of them", such as `required` or `any`; `None` where there is none.
     pub required: Option<&'static str>,
-    /// Whether one tool may be named as the one to call.
+    /// Support of a tool choice that names one tool.
     pub named: bool,
     /// Rule for the ids of tool calls. Others are rewritten, in a call and in its result alike.
     pub call_ids: CallIdRule,
@@ -180,13 +180,14 @@ pub struct Files {
     /// Media types that the service takes; any where empty. Not looked at for [`FilePart::InputAudio`], which has
     /// its own.
     pub media_types: &'static [&'static str],
-    /// Whether the bytes may stand in the body.
+    /// Support of bytes in the body.
     pub bytes: bool,
-    /// Whether the service fetches a URL.
+    /// Support of URLs, which the service fetches.
     pub urls: bool,
-    /// Whether the service takes the id of an uploaded file.
+    /// Support of ids of uploaded files, for [`FilePart::File`].
     pub ids: bool,
-    /// What to do instead, as a fragment of the message that refuses one; may be empty.
+    /// Advice at the end of the message that refuses an attachment: a fragment such as `set the endpoint to
+    /// responses`; may be empty.
     pub hint: &'static str,
 }
 
@@ -243,9 +244,9 @@ pub enum Rows {
 pub struct Errors {
     /// Codes that the service has beside OpenAI's, with what they mean. They come first.
     pub codes: &'static [(&'static str, ErrorKind, Retry)],
-    /// Whether `{"code": "…", "error": "…"}`, both strings, is the service's own error object.
+    /// Recognition of `{"code": "…", "error": "…"}`, both strings, as the service's own error object.
     pub flat: bool,
-    /// Whether `{"detail": [{"loc", "msg", "type"}, …]}` under HTTP 422 is the service's own error object.
+    /// Recognition of `{"detail": [{"loc", "msg", "type"}, …]}` under HTTP 422 as the service's own error object.
     pub detail: bool,
 }
 
