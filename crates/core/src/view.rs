@@ -533,14 +533,43 @@ pub struct OutputView<'a> {
 impl<'a> OutputView<'a> {
     /// An answer of one text, judged by why it ended.
     pub fn text(text: Text<'a>, finish_reason: FinishReason) -> Self {
+        Self::judged(vec![ItemView::Text(text)], finish_reason)
+    }
+
+    /// Returns an answer of several items with the problem that they and the finish reason show. An answer that
+    /// stopped by itself and refuses, or calls a tool, gets that as its finish reason. Usage, model and id are not
+    /// said.
+    ///
+    /// ```
+    /// use lmbatch_core::{FinishReason, ItemView, OutputView, Problem};
+    /// let refused = OutputView::judged(vec![ItemView::Refusal("no".into())], FinishReason::Stop);
+    /// assert_eq!((refused.finish_reason, refused.problem), (FinishReason::Refusal, Some(Problem::Refused)));
+    /// ```
+    pub fn judged(items: Vec<ItemView<'a>>, finish_reason: FinishReason) -> Self {
+        let has = |test: fn(&ItemView<'_>) -> bool| items.iter().any(test);
+        let has_refusal = has(|item| matches!(item, ItemView::Refusal(_)));
+        let has_call = has(|item| matches!(item, ItemView::ToolCall(_)));
+        let has_content = has(|item| match item {
+            ItemView::Text(text) => !text.is_empty(),
+            ItemView::ToolCall(_) | ItemView::Attachment(_) => true,
+            _ => false,
+        });
+        let has_other = has(|item| matches!(item, ItemView::Other(_)));
+        let finish_reason = match finish_reason {
+            FinishReason::Stop if has_refusal => FinishReason::Refusal,
+            FinishReason::Stop if has_call => FinishReason::ToolUse,
+            other => other,
+        };
         let problem = match finish_reason {
             FinishReason::Length | FinishReason::Paused => Some(Problem::Truncated),
             FinishReason::ContentFilter => Some(Problem::ContentFilter),
             FinishReason::Refusal => Some(Problem::Refused),
-            _ => text.is_empty().then_some(Problem::Empty),
+            _ if has_content => None,
+            _ if has_other => Some(Problem::Unrecognized),
+            _ => Some(Problem::Empty),
         };
         Self {
-            items: vec![ItemView::Text(text)],
+            items,
             finish_reason,
             usage: None,
             model: None,
@@ -669,6 +698,53 @@ mod tests {
             ),
         ] {
             assert_eq!(OutputView::text(text.into(), reason).problem, problem);
+        }
+    }
+
+    #[test]
+    fn several_items_are_judged_together() {
+        use FinishReason::{Length, Other, Refusal, Stop, ToolUse};
+        let text = |text: &'static str| ItemView::Text(text.into());
+        let call = || {
+            let arguments = Arguments::Quoted("{}".into());
+            ItemView::ToolCall(ToolCallView::without_id("f".into(), arguments, &[]))
+        };
+        let thought = || ItemView::Thinking(ThinkingView::default());
+        let other = || ItemView::Other(Json::new("{}").unwrap());
+        let refusal = || ItemView::Refusal("no".into());
+        for (items, reason, finish, problem) in [
+            (vec![thought(), text("x")], Stop, Stop, None),
+            (vec![text("x"), call()], Stop, ToolUse, None),
+            (vec![call()], Length, Length, Some(Problem::Truncated)),
+            (
+                vec![refusal(), call()],
+                Stop,
+                Refusal,
+                Some(Problem::Refused),
+            ),
+            (vec![thought()], Stop, Stop, Some(Problem::Empty)),
+            (vec![other()], Stop, Stop, Some(Problem::Unrecognized)),
+            (
+                vec![other(), text("")],
+                Stop,
+                Stop,
+                Some(Problem::Unrecognized),
+            ),
+            (
+                vec![text("x")],
+                Other("new".into()),
+                Other("new".into()),
+                None,
+            ),
+            (Vec::new(), Stop, Stop, Some(Problem::Empty)),
+        ] {
+            let shown = format!("{items:?} {reason:?}");
+            let output = OutputView::judged(items, reason);
+            assert_eq!(
+                (output.finish_reason, output.problem),
+                (finish, problem),
+                "{shown}"
+            );
         }
     }
 }

@@ -10,7 +10,6 @@ use lmbatch_core::{
     AccountMatch, BatchProvider, Clock, Connection, ErrorKind, Result as CoreResult, RunFilter,
     RunRecord,
 };
-use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_engine::{
     Changes, DoubtPolicy, Engine, Plan, PollingPolicy, RequestSource, RunOptions, Sourced,
 };
@@ -20,6 +19,7 @@ use super::resume;
 use super::state::{self, Notes};
 use super::{clock, connect, default_output, validate};
 use crate::args::{Cleanup, RunArgs, SettingsArgs};
+use crate::emulation::{self, Emulation};
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
 use crate::progress::Progress;
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         return would(&args);
     }
     let progress = Arc::new(Progress::new(args.report.quiet));
-    let (_emulator, provider) = provider(&args, &notes).await?;
+    let (_emulation, provider) = provider(&args, &notes).await?;
     let engine = engine(&args, provider, &clock, &progress);
     let going = Going {
         notes,
@@ -504,21 +504,19 @@ async fn updated(
 async fn provider(
     args: &RunArgs,
     notes: &Notes,
-) -> Result<(Option<Emulator>, Arc<dyn BatchProvider>), Failure> {
+) -> Result<(Option<Emulation>, Arc<dyn BatchProvider>), Failure> {
     if !args.emulate {
         let provider = connect(notes.provider, &args.connection, notes.route)?;
         return Ok((None, provider));
     }
-    let emulator = Emulator::builder().pace(Pace::BRISK).start().await;
-    let emulator =
-        emulator.map_err(|error| lmbatch_core::Error::local("starting the emulator", error))?;
+    let emulation = emulation::start(notes.provider, notes.route).await?;
     let connection = Connection {
         key: "emulated".to_owned(),
-        base_url: Some(providers::emulated(notes.provider, &emulator)?),
+        base_url: Some(emulation.base_url().to_owned()),
         route: notes.route,
     };
     let provider = notes.provider.connect(connection)?;
-    Ok((Some(emulator), provider))
+    Ok((Some(emulation), provider))
 }
 
 /// Reads and encodes an input as its settings say. Sends nothing.

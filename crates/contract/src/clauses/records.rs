@@ -259,6 +259,7 @@ pub async fn parts_say_what_they_hold(kit: &Kit) {
         let seen = open.desk.seen().into_iter();
         let mut reads = seen.filter_map(|(call, _)| match call {
             Some(Call::Read(part)) => Some(part),
+            Some(Call::ReadFile(name)) => Part::of_file(&name).map(|(part, _)| part),
             _ => None,
         });
         let read = reads.nth(before);

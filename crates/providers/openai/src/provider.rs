@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot,
     BatchStatus, Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, Label,
-    ListOptions, Page, PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart,
-    ResultSet, Retry, RowStream, Shard, Staged, Upload, parse_provider_time,
+    ListOptions, Page, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
+    RowStream, Shard, Staged, Upload, parse_provider_time,
 };
 use lmbatch_http::Identity;
 use serde_json::Value;
@@ -130,30 +130,23 @@ impl BatchProvider for OpenAi {
         let counts = counts.unwrap_or_default();
         // Each id is null where its file would be empty; some servers say "" instead. A batch can be
         // completed before its ids show: the counts tell which are to come.
-        let parts = [
-            (found.output_file_id, PartRole::Output, counts.succeeded),
-            (found.error_file_id, PartRole::Errors, counts.errored),
-        ];
-        let mut set = ResultSet {
-            parts: Vec::new(),
-            complete: status(found.status.as_deref()).is_terminal(),
+        let (output, errors) = (found.output_file_id, found.error_file_id);
+        let part = |file: Option<String>, of: fn(&BatchId, &str, &str) -> ResultPart| {
+            file.filter(|file| !file.is_empty())
+                .map(|file| of(batch, &file, "row"))
         };
-        for (file, role, rows) in parts {
-            match file.filter(|file| !file.is_empty()) {
-                Some(file) => set.parts.push(ResultPart {
-                    batch: batch.clone(),
-                    name: file.into(),
-                    role,
-                    shape: "row".into(),
-                    bytes: None,
-                }),
-                None => set.complete &= rows == 0,
-            }
-        }
+        let parts = [
+            (part(output, ResultPart::output), counts.succeeded),
+            (part(errors, ResultPart::errors), counts.errored),
+        ];
+        let is_terminal = status(found.status.as_deref()).is_terminal();
+        let mut parts_left = parts.iter();
+        let is_shown = parts_left.all(|(part, rows)| part.is_some() || *rows == 0);
+        let parts: Vec<ResultPart> = parts.into_iter().filter_map(|(part, _)| part).collect();
         // Files are read whatever the endpoint. Without any, a class that is not the batch's own is the caller's
         // mistake.
-        if set.parts.is_empty()
-            && status(found.status.as_deref()).is_terminal()
+        if parts.is_empty()
+            && is_terminal
             && let (Some(class), Some(shown)) = (class, found.endpoint.as_deref())
             && !is_endpoint(&class.endpoint, shown)
         {
@@ -161,7 +154,10 @@ impl BatchProvider for OpenAi {
                 .other_route(batch, shown)
                 .with_provider(self.codec.id().clone()));
         }
-        Ok(set)
+        Ok(ResultSet {
+            parts,
+            complete: is_terminal && is_shown,
+        })
     }
 
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {

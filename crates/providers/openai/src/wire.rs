@@ -231,6 +231,11 @@ pub(crate) struct Part<'a> {
     pub(crate) annotations: Member<'a>,
     #[serde(borrow, default)]
     pub(crate) logprobs: Member<'a>,
+    /// Thoughts in chunks, of services that imitate OpenAI.
+    #[serde(borrow, default)]
+    pub(crate) thinking: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) signature: Member<'a>,
 }
 
 #[derive(Deserialize)]

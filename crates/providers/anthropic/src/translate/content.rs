@@ -10,6 +10,7 @@ use lmbatch_core::{
 /// "tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'" (error of the API, public reports of
 /// 2025-07 to 2026-07). No greatest length is documented; 64 is what other providers take.
 pub(super) const CALL_IDS: CallIdRule = CallIdRule {
+    min_len: 1,
     max_len: 64,
     is_legal: |letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-',
 };

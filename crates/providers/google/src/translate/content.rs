@@ -14,6 +14,7 @@ use crate::config::DEFAULT_BASE_URL;
 /// its own (python-genai 3.4.0: `functionCall.id`, "the client is expected to return the response with the matching
 /// id").
 pub(super) const CALL_IDS: CallIdRule = CallIdRule {
+    min_len: 1,
     max_len: 4096,
     is_legal: |letter| !letter.is_control(),
 };

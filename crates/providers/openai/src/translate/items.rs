@@ -128,6 +128,23 @@ fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
     if let Some(refusal) = part.refusal.text() {
         return say(items, refusal, ItemView::Refusal);
     }
+    // Thoughts in chunks: a string, or a list of strings or texts.
+    if !part.thinking.is_absent() {
+        for (place, chunk) in part.thinking.items().into_iter().enumerate() {
+            let text = chunk.parse::<Text<'a>>().ok();
+            let within = || chunk.parse::<Part<'a>>().ok()?.text.text();
+            let Some(text) = text.or_else(within) else {
+                items.push(ItemView::Other(chunk));
+                continue;
+            };
+            items.push(ItemView::Thinking(ThinkingView {
+                text: Some(text),
+                signature: part.signature.text().filter(|_| place == 0),
+                ..ThinkingView::default()
+            }));
+        }
+        return;
+    }
     let Some(text) = part.text.text() else {
         return items.push(ItemView::Other(raw));
     };

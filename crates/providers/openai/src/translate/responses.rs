@@ -8,7 +8,7 @@ use lmbatch_core::{
 };
 
 use super::json::{
-    CALL_IDS, check_media_type, check_thinking, data_url, file_name, image_url, tool_output,
+    CALL_IDS, check_media_type, check_thinking, data_url, file_name, tool_output, url,
 };
 
 pub(super) fn write(
@@ -221,7 +221,7 @@ fn message(
 
 fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), RequestError> {
     let attachment = &attachment.resolve(None)?;
-    check_media_type(attachment, false)?;
+    check_media_type(attachment)?;
     match (attachment.kind, &attachment.source) {
         (AttachmentKind::Image, source) => {
             part.str("type", "input_image");
@@ -229,7 +229,7 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
             part.str("detail", "auto");
             match source {
                 SourceView::File(id) => part.text("file_id", *id),
-                _ => image_url(attachment, part.key("image_url"))?,
+                _ => url(attachment, part.key("image_url"))?,
             }
         }
         (AttachmentKind::Document, source) => {

@@ -481,7 +481,7 @@ fn what_an_endpoint_cannot_take_is_refused_by_name() {
         (
             CHAT,
             holding(file(Audio, SourceView::Url("https://x.test/a".into()), "")),
-            "audio as bytes",
+            "audio by URL, only as bytes",
         ),
         (
             CHAT,

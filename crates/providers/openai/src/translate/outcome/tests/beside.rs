@@ -1,5 +1,6 @@
 //! Answers beside errors are kept: they were paid for.
 
+use super::cases::{choice, chat, response};
 use super::*;
 
 /// A row with a body under an HTTP status.

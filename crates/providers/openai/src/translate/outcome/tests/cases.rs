@@ -2,17 +2,17 @@
 
 use super::*;
 
-fn chat(body: &str) -> String {
+pub(super) fn chat(body: &str) -> String {
     told(&good(body))
 }
 
-fn response(status: &str, output: &str) -> String {
+pub(super) fn response(status: &str, output: &str) -> String {
     told(&good(&format!(
         r#"{{"status":"completed"{status},"output":[{output}]}}"#
     )))
 }
 
-fn choice(choice: &str) -> String {
+pub(super) fn choice(choice: &str) -> String {
     chat(&format!(r#"{{"choices":[{choice}]}}"#))
 }
 
