@@ -145,9 +145,8 @@ impl MemoryProvider {
     /// A provider that follows a script.
     pub fn new(clock: Arc<dyn Clock>, script: Script) -> Self {
         let max_requests = script.max_requests.unwrap_or(1000);
-        let codec = MemoryCodec {
-            id: ProviderId::new("memory"),
-            capabilities: Capabilities {
+        let codec = MemoryCodec::new(
+            Capabilities {
                 fence: script.fences,
                 create: match script.tokens {
                     Some(_) => CreateProof::Token,
@@ -157,7 +156,7 @@ impl MemoryProvider {
                 ..capabilities()
             },
             max_requests,
-        };
+        );
         Self {
             codec,
             clock,
@@ -219,7 +218,7 @@ impl MemoryProvider {
     }
 }
 
-fn capabilities() -> Capabilities {
+pub(crate) fn capabilities() -> Capabilities {
     Capabilities {
         create: CreateProof::Labelled,
         fence: false,
@@ -452,10 +451,21 @@ impl BatchProvider for MemoryProvider {
 
 /// Rows of `{"id":…,"text":…}`, or with `"error"` instead of the text.
 #[derive(Debug)]
-struct MemoryCodec {
+pub(crate) struct MemoryCodec {
     id: ProviderId,
     capabilities: Capabilities,
     max_requests: u32,
+}
+
+impl MemoryCodec {
+    /// Returns a codec of batches of at most so many requests.
+    pub(crate) fn new(capabilities: Capabilities, max_requests: u32) -> Self {
+        Self {
+            id: ProviderId::new("memory"),
+            capabilities,
+            max_requests,
+        }
+    }
 }
 
 #[derive(Deserialize)]
