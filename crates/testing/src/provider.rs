@@ -149,9 +149,8 @@ impl MemoryProvider {
     /// A provider that follows a script.
     pub fn new(clock: Arc<dyn Clock>, script: Script) -> Self {
         let max_requests = script.max_requests.unwrap_or(1000);
-        let codec = MemoryCodec {
-            id: ProviderId::new("memory"),
-            capabilities: Capabilities {
+        let codec = MemoryCodec::new(
+            Capabilities {
                 fence: script.fences,
                 create: match script.tokens {
                     Some(_) => CreateProof::Token,
@@ -161,7 +160,7 @@ impl MemoryProvider {
                 ..capabilities()
             },
             max_requests,
-        };
+        );
         Self {
             codec,
             clock,
@@ -228,7 +227,7 @@ impl MemoryProvider {
     }
 }
 
-fn capabilities() -> Capabilities {
+pub(crate) fn capabilities() -> Capabilities {
     Capabilities {
         create: CreateProof::Labelled,
         fence: false,
@@ -470,10 +469,21 @@ impl BatchProvider for MemoryProvider {
 
 /// Rows of `{"id":…,"text":…}`, or with `"error"` instead of the text.
 #[derive(Debug)]
-struct MemoryCodec {
+pub(crate) struct MemoryCodec {
     id: ProviderId,
     capabilities: Capabilities,
     max_requests: u32,
+}
+
+impl MemoryCodec {
+    /// Returns a codec of batches of at most so many requests.
+    pub(crate) fn new(capabilities: Capabilities, max_requests: u32) -> Self {
+        Self {
+            id: ProviderId::new("memory"),
+            capabilities,
+            max_requests,
+        }
+    }
 }
 
 #[derive(Deserialize)]
