@@ -37,10 +37,13 @@ use crate::record::{Record, Source};
 
 /// Returns the late acknowledgements of a run: batches whose create was answered after its driver had lost the
 /// shard.
-///
-/// The ledger cannot record them yet, so there are none. The method of the ledger is to be called here.
-async fn late_acknowledgements(_ledger: &Record, _run: &RunRecord) -> BTreeSet<BatchId> {
-    BTreeSet::new()
+async fn late_acknowledgements(ledger: &Record, run: &RunRecord) -> BTreeSet<BatchId> {
+    let mut batches = BTreeSet::new();
+    for shard in ledger.shards(&run.id).await.unwrap() {
+        let late = ledger.late_acknowledgements(&shard.key).await.unwrap();
+        batches.extend(late.into_iter().map(|late| late.batch));
+    }
+    batches
 }
 
 /// How a driver ended; a panic is the outer error.
