@@ -394,7 +394,11 @@ impl<'c> Driver<'c> {
         if self.cancelled || now < self.heed_at && !self.context.is_cancelled() {
             return Ok(());
         }
-        self.heed_at = now + HEED;
+        // Only a record that outlives the process is shared with another one.
+        self.heed_at = match self.context.engine.is_durable() {
+            true => now + HEED,
+            false => Duration::MAX,
+        };
         let before = run.cancelled;
         run.cancelled = self.context.heed_now().await?;
         if !run.cancelled {
