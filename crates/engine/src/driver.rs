@@ -1,7 +1,8 @@
 //! The driver: calls steps when they are due. The only place that sleeps.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use futures::future::{BoxFuture, Either, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use lmbatch_core::{
-    BatchId, BatchSnapshot, CreateProof, Error, ErrorKind, Result, Retry, RunRecord, ShardState,
+    BatchId, BatchSnapshot, Clock, CreateProof, Error, ErrorKind, Result, Retry, RunRecord,
+    ShardState,
 };
 
 use crate::engine::{Engine, RunOptions};
@@ -617,5 +619,23 @@ impl Engine {
     async fn pause(&self, error: &Error, wait: Duration) {
         self.tell(&Event::Retrying { error, wait });
         self.clock.sleep(wait).await;
+    }
+}
+
+/// Does the work, unless the clock reaches `at` first: then it is dropped where it stands.
+pub(crate) async fn within<T>(
+    clock: &dyn Clock,
+    at: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut late = clock.reached(at);
+    // The bound is known before the work begins: a clock of tests moves on with the work.
+    let is_late = poll_fn(|context| Poll::Ready(late.as_mut().poll(context).is_ready()));
+    if is_late.await {
+        return None;
+    }
+    match select(pin!(work), late).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
     }
 }
