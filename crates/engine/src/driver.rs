@@ -21,6 +21,7 @@ use crate::policy::Decision;
 use crate::run::Context;
 use crate::run::fetch::{Fetch, Fetched};
 use crate::run::poll::{UNKNOWN_AT_FIRST, is_unreadable, unfinished, unreadable};
+use crate::run::recover::not_found_yet;
 use crate::run::step::{Kind, Next, Step};
 use crate::run::work::Work;
 
@@ -352,6 +353,7 @@ impl<'c> Driver<'c> {
                 self.fatal.get_or_insert(error);
             }
         }
+        self.cancel_now(at);
         if has_ended {
             for at in std::mem::take(&mut self.waiting) {
                 if self.due_at[at].is_some() {
@@ -423,27 +425,44 @@ impl<'c> Driver<'c> {
                     format!("{batch} is not cancelled: it is not certain that it is ours");
                 engine.tell(&Event::Warning { message: &message });
             }
-            let step = work.next(engine, true);
-            if !self.stuck[at] && matches!(step, Step::CallOff | Step::Cancel) {
-                self.schedule(at, now);
-            }
+            self.cancel_now(at);
         }
         Ok(())
     }
 
+    /// Once the run is cancelled, what can be cancelled waits for no poll.
+    fn cancel_now(&mut self, at: usize) {
+        let work = self.slots[at].as_ref().filter(|_| self.cancelled);
+        let step = work.map(|work| work.next(self.context.engine, true));
+        if !self.stuck[at]
+            && self.due_at[at].is_some()
+            && matches!(step, Some(Step::CallOff | Step::Cancel))
+        {
+            self.schedule(at, self.now());
+        }
+    }
+
     /// What is said to a caller who does not wait for batches that go on; first what no waiting cures.
     fn leaves(&mut self) -> Option<Error> {
-        let mut going = Vec::new();
+        let (mut going, mut searched) = (Vec::new(), None);
         for &(_, at) in &self.due {
             let work = self.slots[at].as_ref()?;
-            let poll = work.poll.as_ref().filter(|poll| poll.polls > 0)?;
-            let is_created = matches!(work.record.state, ShardState::Created { .. });
-            is_created.then(|| going.push(poll))?;
+            match &work.record.state {
+                ShardState::Created { .. } => {
+                    going.push(work.poll.as_ref().filter(|poll| poll.polls > 0)?);
+                }
+                ShardState::Doubt(intent) if self.options.once && work.has_looked() => {
+                    searched = searched.or(Some(intent));
+                }
+                _ => return None,
+            }
         }
         let error = match self.options.once {
-            true => going
-                .first()
-                .map(|poll| unfinished(&poll.batch, "it goes on")),
+            true => match (going.first(), searched) {
+                (_, Some(intent)) => Some(not_found_yet(intent)),
+                (Some(poll), None) => Some(unfinished(&poll.batch, "it goes on")),
+                (None, None) => None,
+            },
             false => going
                 .iter()
                 .find_map(|poll| poll.impatience(self.start, &self.options)),
