@@ -444,6 +444,10 @@ impl<'c> Driver<'c> {
 
     /// What is said to a caller who does not wait for batches that go on; first what no waiting cures.
     fn leaves(&mut self) -> Option<Error> {
+        let options = &self.options;
+        if !options.once && options.max_polls.is_none() && options.deadline.is_none() {
+            return None;
+        }
         let (mut going, mut searched) = (Vec::new(), None);
         for &(_, at) in &self.due {
             let work = self.slots[at].as_ref()?;
