@@ -270,7 +270,7 @@ fn tool_arguments_as_an_object() {
         ),
         (
             r#"[{"id":"c1","type":"custom","custom":{"name":"f","input":"x"}}]"#,
-            r#"tool_use: other({"id":"c1","type":"custom","custom":{"name":"f","input":"x"}})"#,
+            r#"tool_use: call(c1,f,"x")"#,
         ),
         (
             r#"[{"id":"c1","function":{"arguments":"{}"}}]"#,
