@@ -276,7 +276,7 @@ def row(key, shape):
     return {"id": f"batch_req_{key}", "custom_id": key, "response": response, "error": None}
 
 
-def faults(_route, rows):
+def faults(_batch, rows):
     text = "".join(json.dumps(row) + "\n" for row in rows)
     yield "content", {"body": {"bytes": text}}
 
