@@ -77,7 +77,7 @@ def served(names, route, read):
     batch.id = sdk.create(batch)
     advance()
     rows = [shapes.row(f"s{n}", shapes.SHAPES[route][name]) for n, name in enumerate(names)]
-    for operation, kind in shapes.faults(route, rows):
+    for operation, kind in shapes.faults(batch, rows):
         post("/_emulator/faults", {"operation": operation, "times": ALWAYS, "kind": kind})
     try:
         return read(batch)

@@ -126,7 +126,7 @@ def row(key, shape):
     return {"custom_id": key, "result": {"type": "succeeded", "message": shape}}
 
 
-def faults(_route, rows):
+def faults(_batch, rows):
     text = "".join(json.dumps(row) + "\n" for row in rows)
     yield "content", {"body": {"bytes": text}}
 

@@ -157,25 +157,29 @@ def inlined(row):
     return {"metadata": {"key": row.pop("key")}, **row}
 
 
-def faults(route, rows):
-    if route == "file":
+def status(batch_id):
+    """A batch as the API writes it, all of it."""
+    headers = {"x-goog-api-key": KEY}
+    ask = urllib.request.Request(f"{URL}/v1beta/{batch_id}", headers=headers)
+    with urllib.request.urlopen(ask) as answer:
+        return json.load(answer)
+
+
+def faults(batch, rows):
+    if batch.route == "file":
         text = "".join(json.dumps(row) + "\n" for row in rows)
         yield "content", {"body": {"bytes": text}}
         return
-    value = {"inlinedResponses": [inlined(row) for row in rows]}
-    places = ("/response/inlinedResponses", "/metadata/output/inlinedResponses")
-    kinds = [{"rewrite": {"pointer": place, "value": value}} for place in places]
-    yield "status", {"several": {"kinds": kinds}}
+    job = status(batch.id)
+    for place in (job["response"], job["metadata"]["output"]):
+        place["inlinedResponses"] = {"inlinedResponses": [inlined(row) for row in rows]}
+    yield "status", {"body": {"bytes": json.dumps(job)}}
 
 
 def outcomes(batch_id, route):
     if route == "inline":
         # The SDK reads all inlined answers at once, or none: each is read as the SDK reads one.
-        ask = urllib.request.Request(
-            f"{URL}/v1beta/{batch_id}", headers={"x-goog-api-key": KEY}
-        )
-        with urllib.request.urlopen(ask) as answer:
-            job = json.load(answer)
+        job = status(batch_id)
         for row in job["response"]["inlinedResponses"]["inlinedResponses"]:
             yield row["metadata"]["key"], outcome(row)
         return

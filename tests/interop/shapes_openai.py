@@ -276,7 +276,7 @@ def row(key, shape):
     return {"id": f"batch_req_{key}", "custom_id": key, "response": response, "error": None}
 
 
-def faults(_route, rows):
+def faults(_batch, rows):
     text = "".join(json.dumps(row) + "\n" for row in rows)
     yield "content", {"body": {"bytes": text}}
 
@@ -329,22 +329,26 @@ def read_chat(body):
     answer = ChatCompletion.construct(**body)
     choice = min(answer.choices, key=lambda one: number(one.index) or 0)
     message = choice.message
-    calls = [c.function for c in message.tool_calls or [] if c.type != "custom"]
-    custom = [c for c in message.tool_calls or [] if c.type == "custom"]
-    if message.function_call:
-        calls.append(message.function_call)
+    calls = []
+    for call in message.tool_calls or []:
+        if call.type == "custom":
+            calls.append([call.custom.name, call.custom.input])
+        else:
+            calls.append([call.function.name, loaded(call.function.arguments)])
+    if old := message.function_call:
+        calls.append([old.name, loaded(old.arguments)])
     content = message.content or ""
     if isinstance(content, list):
         content = "".join(p["text"] if isinstance(p, dict) else p for p in content)
     usage = answer.usage
-    said = content or message.refusal or calls or custom
+    said = content or message.refusal or calls
     finish = choice.finish_reason
     if message.refusal and finish == "stop":
         finish = "refusal"
     return {
         "status": "succeeded",
         "text": content,
-        "calls": [[call.name, loaded(call.arguments)] for call in calls],
+        "calls": calls,
         "refusal": message.refusal or "",
         "citations": len(message.annotations or []),
         "finish": FINISH.get(finish, finish),

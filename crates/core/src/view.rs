@@ -337,7 +337,11 @@ impl<'a> Arguments<'a> {
             _ if self.are_empty() => out.extend_from_slice(b"{}"),
             Self::Quoted(text) | Self::Free(text) => {
                 let decoded = text.decode();
-                match Json::new(&crate::compact(&decoded)) {
+                let compact = crate::compact(&decoded);
+                // A half of a character may be escaped in the text within the row's own text.
+                let mut scratch = Vec::new();
+                let (mended, _) = crate::mend_surrogates(compact.as_bytes(), &mut scratch);
+                match Json::new(&String::from_utf8_lossy(mended)) {
                     Ok(json) => json.write(out),
                     Err(_) => text.write_json(out),
                 }

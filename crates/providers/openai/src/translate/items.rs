@@ -15,8 +15,6 @@ use crate::wire::{Audio, ChatFunction, ChatMessage, ChatToolCall, Choice, Item, 
 const MADE: &[&str] = &[
     "image_generation_call",
     "custom_tool_call",
-    // The same on `/v1/chat/completions`.
-    "custom",
     "computer_call",
     "mcp_approval_request",
     "local_shell_call",

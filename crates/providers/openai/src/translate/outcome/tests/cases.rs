@@ -270,7 +270,7 @@ fn tool_arguments_as_an_object() {
         ),
         (
             r#"[{"id":"c1","type":"custom","custom":{"name":"f","input":"x"}}]"#,
-            r#"tool_use: other({"id":"c1","type":"custom","custom":{"name":"f","input":"x"}})"#,
+            r#"tool_use: call(c1,f,"x")"#,
         ),
         (
             r#"[{"id":"c1","function":{"arguments":"{}"}}]"#,
@@ -490,6 +490,21 @@ fn lone_surrogate_answer() {
     ] {
         let one = format!(r#"{{"finish_reason":"tool_calls","message":{message}}}"#);
         assert_eq!(choice(&one), expected, "{message}");
+    }
+    // Arguments are JSON in a text, with escapes of its own.
+    for (arguments, expected) in [
+        (r#""{\"x\":\"\\ud83d\"}""#, "{\"x\":\"\\ufffd\"}"),
+        (
+            r#""{\"x\":\"\\ud83d\\ude00\"}""#,
+            "{\"x\":\"\\ud83d\\ude00\"}",
+        ),
+        (r#""{\"x\":\"\ud83d\"}""#, "{\"x\":\"\u{fffd}\"}"),
+        (r#"{"x":"\ud83d"}"#, "{\"x\":\"\\ufffd\"}"),
+    ] {
+        let one = format!(
+            r#"{{"finish_reason":"tool_calls","message":{{"tool_calls":[{{"id":"c","function":{{"name":"f","arguments":{arguments}}}}}]}}}}"#
+        );
+        assert_eq!(choice(&one), format!("tool_use: call(c,f,{expected})"));
     }
     let refused = r#"{"finish_reason":"stop","message":{"refusal":"\ud83d no","content":null}}"#;
     assert_eq!(choice(refused), "refusal: refusal(\u{fffd} no) !refused");
