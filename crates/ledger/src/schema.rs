@@ -105,6 +105,9 @@ impl SqliteLedger {
                 self.path().display()
             )));
         };
+        if found > 0 {
+            self.check_json(&mut all).await?;
+        }
         for step in missing {
             let done = sqlx::raw_sql(*step).execute(&mut *all).await;
             done.map_err(|error| self.failed(error))?;
@@ -113,6 +116,23 @@ impl SqliteLedger {
             self.seal_all(&mut all).await?;
         }
         all.commit().await.map_err(|error| self.failed(error))
+    }
+
+    /// Checks that every record is JSON: columns are computed from it.
+    async fn check_json(&self, all: &mut SqliteConnection) -> Result<()> {
+        for query in [
+            "SELECT count(*) FROM run WHERE NOT json_valid(record)",
+            "SELECT count(*) FROM shard WHERE NOT json_valid(record)",
+        ] {
+            let found: i64 = sqlx::query_scalar(query)
+                .fetch_one(&mut *all)
+                .await
+                .map_err(|error| self.failed(error))?;
+            if found > 0 {
+                return Err(self.damaged(&format!("{found} of its records are no JSON")));
+            }
+        }
+        Ok(())
     }
 
     /// Seals every row that is there.

@@ -99,7 +99,13 @@ impl SqliteLedger {
         let found: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
             .fetch_one(&self.pool)
             .await
-            .map_err(|error| self.failed(error))?;
+            .map_err(|error| match &error {
+                // The statement is right: a column that is computed from a record cannot be.
+                sqlx::Error::Database(refusal) if refusal.code().as_deref() == Some("1") => {
+                    self.damaged(&refusal.to_string()).with_source(error)
+                }
+                _ => self.failed(error),
+            })?;
         match found.as_str() {
             "ok" => Ok(()),
             found => Err(self.damaged(found)),

@@ -235,7 +235,7 @@ async fn a_damaged_ledger_of_the_third_version_is_not_taken_for_whole_by_its_mig
         ),
         (
             "UPDATE run SET record = '{' WHERE id = 'r-nopqrs'",
-            "damaged",
+            "is damaged: 1 of its records are no JSON",
         ),
         (
             "DELETE FROM shard WHERE number = 6",
