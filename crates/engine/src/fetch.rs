@@ -350,7 +350,7 @@ impl<'a> Harvest<'a> {
         let undelivered: u64 = finished.undelivered.iter().sum();
         if undelivered > 0 {
             let message = format!(
-                "{undelivered} requests ended by the provider's counts, and no row names them: they may have been paid for, and are not sent again"
+                "requests that ended by the provider's counts, and that no row names: {undelivered}; they may have been paid for, and are not sent again"
             );
             self.engine.tell(&Event::Warning { message: &message });
         }
@@ -397,10 +397,10 @@ fn incomplete(
 ) -> Error {
     let shown = match short {
         Some(short) if short > 0 => format!(
-            "{} requests of the batch have ended, and its results lack {short} of them",
+            "the results lack {short} of the requests of the batch that have ended ({} in all)",
             promised.named
         ),
-        Some(_) if broken > 0 => format!("{broken} rows of the results are not JSON"),
+        Some(_) if broken > 0 => format!("rows of the results that are not JSON: {broken}"),
         _ => {
             "the batch has ended, and the provider does not show all of its results yet".to_owned()
         }

@@ -74,7 +74,9 @@ pub use memory::MemoryLedger;
 pub use named::{Run, RunOutput};
 pub use operations::BatchOperations;
 pub use outcomes::{OutcomeStream, Outcomes};
-pub use plan::{BadInput, BadRequest, Checked, HandleParts, Plan, PlanError, SHOWN, check, run_id};
+pub use plan::{
+    BadInput, BadRequest, Checked, HandleParts, Plan, PlanError, SHOWN, check, check_within, run_id,
+};
 pub use policy::{
     BatchLimit, DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, MAX_STATUS_CHECK_INTERVAL,
     OnDoubt, PollingPolicy, RetryPolicy,

@@ -5,7 +5,7 @@ use lmbatch_core::{BatchId, ErrorKind, Label, Nonce, RunRecord};
 use lmbatch_engine::{Engine, Plan};
 
 use super::state::{self, Notes};
-use super::{connect, default_output, warning};
+use super::{connect, default_output, known, warning};
 use crate::args::AdoptArgs;
 use crate::exit::{Exit, Failure};
 use crate::{input, model, next, output, providers, settings, terminal, words};
@@ -69,8 +69,9 @@ impl Named {
 
 pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
-    let options = settings::options(&args.settings)?;
     let route = providers::route(model.provider, args.settings.route.as_deref())?;
+    let codec = model.provider.codec(route);
+    let options = settings::options(&args.settings, &*codec, &model.name)?;
     let path = args.output.clone();
     let path = path.unwrap_or_else(|| default_output(&args.input, &model, false));
     output::check(&path, false)?;
@@ -78,8 +79,12 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     let provider = connect(model.provider, &args.connection, route)?;
     let engine = warning(Engine::new(provider)).with_batch_limit(args.limit.limit());
     let engine = state::rebuilding(engine, &args.state).await?;
+    let runs = engine.ledger().runs().await?;
+    if let Some(other) = known::writer(&engine, &path, &runs).await? {
+        return Err(known::taken(&path, &other));
+    }
     let wanted = named.nonce(&engine).await?;
-    if let Some(run) = known(&engine, &wanted).await? {
+    if let Some(run) = recorded(&engine, &wanted).await? {
         return Err(
             Failure::usage(format!("the record here knows this run, {}", run.id)).hint(format!(
                 "to continue: {}; what a batch holds beside it is read by its id",
@@ -142,7 +147,7 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     Ok(Exit::Usable)
 }
 
-async fn known(engine: &Engine, nonce: &Nonce) -> Result<Option<RunRecord>, Failure> {
+async fn recorded(engine: &Engine, nonce: &Nonce) -> Result<Option<RunRecord>, Failure> {
     let runs = engine.ledger().runs().await?;
     Ok(runs.into_iter().find(|run| run.nonce == *nonce))
 }
