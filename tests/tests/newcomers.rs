@@ -281,7 +281,7 @@ fn problems_have_one_name_each_and_are_shown_with_the_answers_that_have_them() {
         let help = String::from_utf8_lossy(&world.at(&["run", "--help"]).stdout).into_owned();
         assert!(help.contains(name), "{name}: {help}");
         assert_says(
-            &world.run(&["--accept", name, "-o", "/dev/null"]),
+            &world.run(&["--run", "mine", "--accept", name, "-o", "/dev/null"]),
             3,
             &["0 requests sent"],
         );
