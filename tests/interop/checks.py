@@ -74,6 +74,13 @@ def post(path, body=None):
         return response.read()
 
 
+def clear_faults():
+    """Removes the faults that were added."""
+    url = URL + "/_emulator/faults"
+    with urllib.request.urlopen(urllib.request.Request(url, method="DELETE")):
+        pass
+
+
 def advance(seconds=UNTIL_THE_END):
     """Moves virtual time on: batches that were created before have ended."""
     post(f"/_emulator/advance/{seconds}")

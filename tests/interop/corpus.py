@@ -138,6 +138,8 @@ class Takes:
     parameters: dict
     # A last turn of the assistant, to be gone on with.
     prefill: bool = False
+    # Images and documents in the results of tools.
+    given: tuple = ()
     # Bodies in OpenAI's words, translated or as they are.
     bodies: tuple = ()
 
@@ -258,6 +260,9 @@ class Corpus:
             found["name"] = call["name"]
         if self.often(0.3):
             found["is_error"] = self.often(0.5)
+        if self.takes.given and not found.get("is_error") and self.often(0.4):
+            text = [output] if self.often(0.8) else []
+            found["output"] = [*text, self.chance.choice(self.takes.given)]
         return found
 
 

@@ -157,6 +157,8 @@ for variant in variants:
         said = "\n".join(lines)
         for kind in {*KINDS, *(part["type"] for part in variant.attachments)}:
             assert f'"type": "{kind}"' in said, f"no line has a {kind}"
+        if variant.given:
+            assert '"output": [' in said, "no tool gives more than text"
         # Ids of a run sort as its lines do.
         count = 0
         for line, (key, request) in zip(lines, sorted(sent, key=lambda one: one[0])):

@@ -73,6 +73,51 @@ def chat_body(corpus):
     return {"method": "POST", "url": "/v1/chat/completions", "body": body}
 
 
+def legacy_body(corpus):
+    """A body with functions of old and parts in the message of a tool, as OpenAI's own types have them."""
+    called = {"name": "weather", "arguments": '{"city": "Bonn"}'}
+    nothing = {"refusal": None, "audio": None, "function_call": None}
+    call = {"id": "call_2", "type": "function", "function": {**called, "arguments": ""}}
+    parts = [{"type": "text", "text": "sunny"}, {"type": "text", "text": "warm"}]
+    messages = [
+        {"role": "user", "content": corpus.chance.choice(TEXTS[:4])},
+        {"role": "assistant", "content": "Sure.", **nothing},
+        {"role": "user", "content": [{"type": "text", "text": "go on"}]},
+        {"role": "assistant", "content": None, "function_call": called},
+        {"role": "function", "name": "weather", "content": "sunny"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_2", "content": parts},
+    ]
+    body = {"model": "gpt-5-mini", "messages": messages}
+    return {"method": "POST", "url": "/v1/chat/completions", "body": body}
+
+
+def odd_body(corpus):
+    """A body as servers that imitate OpenAI take it, and as their answers are replayed."""
+    call = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Bonn"}}}
+    if corpus.often(0.5):
+        call["id"] = corpus.chance.choice(["functions.weather:0", "x" * 80, ""])
+    said = {"role": "assistant", "content": "Hm.", "annotations": [], "reasoning_content": "why"}
+    messages = [
+        {"role": "user", "content": ["look", "here"]},
+        {**said, "tool_calls": [call], "logprobs": None},
+        {"role": "tool", "tool_call_id": call.get("id", "weather"), "content": ["sunny"]},
+    ]
+    body = {"model": "gpt-5-mini", "messages": messages}
+    return {"method": "POST", "url": "/v1/chat/completions", "body": body}
+
+
+def output_body(_corpus):
+    """A body with the output of a function in parts."""
+    call = {"type": "function_call", "call_id": "c", "name": "weather", "arguments": "{}"}
+    parts = [{"type": "input_text", "text": "sunny"}]
+    output = {"type": "function_call_output", "call_id": "c", "output": parts}
+    body = {"model": "gpt-5-mini", "input": [{"role": "user", "content": "x"}, call, output]}
+    return {"method": "POST", "url": "/v1/responses", "body": body}
+
+
+TRANSLATED = (responses_body, output_body, chat_body, legacy_body, odd_body)
+
 OPENAI_THOUGHTS = [
     {"type": "thinking", "id": "rs_1", "text": "because", "data": "ZGF0YQ=="},
     {"type": "thinking", "id": "rs_1", "text": "because"},
@@ -99,7 +144,8 @@ OPENAI = [
             "truncation": ["auto", "disabled"],
             "include": [["reasoning.encrypted_content"]],
         },
-        bodies=(responses_body,),
+        given=tuple(these(IMAGES, *ANY) + these(DOCUMENTS, *ANY)),
+        bodies=(responses_body, output_body),
     ),
     Takes(
         "openai",
@@ -123,7 +169,7 @@ OPENAI = [
             "verbosity": ["low", "medium"],
             "safety_identifier": ["someone"],
         },
-        bodies=(chat_body,),
+        bodies=(chat_body, legacy_body),
     ),
 ]
 
@@ -153,7 +199,8 @@ def anthropic(model, thinking, parameters, **more):
         ANTHROPIC_THOUGHTS,
         thinking,
         {**ANTHROPIC_PARAMETERS, **parameters},
-        bodies=(responses_body, chat_body),
+        given=tuple(ANTHROPIC_ATTACHMENTS),
+        bodies=TRANSLATED,
         **more,
     )
 
@@ -197,7 +244,7 @@ GOOGLE_PARAMETERS = {
 }
 
 
-def google(model, route, thinking):
+def google(model, route, thinking, given=()):
     return Takes(
         "google",
         model,
@@ -210,18 +257,21 @@ def google(model, route, thinking):
         thinking,
         GOOGLE_PARAMETERS,
         prefill=True,
-        bodies=(responses_body, chat_body),
+        given=tuple(given),
+        bodies=TRANSLATED,
     )
 
 
 BUDGETS = efforts(*EFFORTS) + budgets(0, 77)
+# Images and documents in the results of tools are bytes, from Gemini 3 on.
+GIVEN = these(IMAGES, "base64", "path") + these(DOCUMENTS, "base64", "path")
 # Thinking cannot be turned off from Gemini 3 on.
 LEVELS = efforts(*EFFORTS[1:])
 GOOGLE = [
     google("gemini-2.5-flash", "file", BUDGETS),
     google("gemini-2.5-flash", "inline", BUDGETS),
-    google("gemini-3-flash", "file", LEVELS),
-    google("gemini-3-flash", "inline", LEVELS),
+    google("gemini-3-flash", "file", LEVELS, GIVEN),
+    google("gemini-3-flash", "inline", LEVELS, GIVEN),
 ]
 
 ALL = {"openai": OPENAI, "anthropic": ANTHROPIC, "google": GOOGLE}

@@ -254,6 +254,7 @@ fn content(value: &Value) -> MessageContent {
             id: text("id"),
             name: None,
             output: text("output"),
+            attachments: Vec::new(),
             is_error: false,
         }),
         (_, Some("thinking")) => MessageContent::Thinking(Thinking::default()),

@@ -145,6 +145,56 @@ fn every_answer_is_counted_with_its_model_also_where_another_one_replaced_it() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_read_is_billed_and_only_a_requeue_sends_it_again() {
+    let world = World::new(&["fine", "lmb:cut"]);
+    // A row that is cut is read again first.
+    let wait = ["--doubt-wait", "200ms"];
+    let first = world.at(&[&RUN[..], &wait].concat());
+    let told = said(&first);
+    assert_eq!(first.status.code(), Some(3), "{told}");
+    assert!(
+        told.contains("is sent again only where that is asked for"),
+        "{told}"
+    );
+    assert_eq!(world.creates(), (json!(1), json!(1)));
+    let numbers = |audit: &Value| {
+        let billed = &audit["billed"];
+        ["answers", "superseded", "undelivered"].map(|name| billed[name].as_u64().unwrap())
+    };
+    let audit = world.json(&["audit", "mine"], 0);
+    assert_eq!(numbers(&audit), [2, 0, 0], "{audit}");
+    assert_eq!(audit["batches"][0]["errored"], 0, "{audit}");
+    // The request may be sent again by choice; its first answer stays paid for.
+    let requeue = [
+        "requeue",
+        "mine",
+        "--max-attempts",
+        "1",
+        "--poll-interval",
+        "20ms",
+    ];
+    let again = world.json(&[&requeue[..], &wait].concat(), 3);
+    assert_eq!(numbers(&again), [3, 1, 0], "{again}");
+    let audit = world.json(&["audit", "mine"], 0);
+    assert_eq!(numbers(&audit), [3, 1, 0], "{audit}");
+    assert_eq!(world.emulating.bill()["answered_requests"], 3);
+}
+
+#[test]
+fn of_a_request_with_several_rows_an_answer_counts_before_the_first_row() {
+    let world = World::new(&["fine", "lmb:twice"]);
+    let run = world.at(&RUN);
+    let told = said(&run);
+    assert_eq!(run.status.code(), Some(0), "{told}");
+    assert!(
+        told.contains("the first answer counts; where none is an answer, the first row"),
+        "{told}"
+    );
+    let audit = world.json(&["audit", "mine"], 0);
+    assert_eq!(audit["billed"]["answers"], 2, "{audit}");
+}
+
+#[test]
 fn answers_that_are_counted_and_never_delivered_are_named() {
     let world = World::new(&["fine", "lmb:missing"]);
     let run = world.at(&[

@@ -165,7 +165,7 @@ fn a_lost_create_says_at_once_how_long_it_is_searched_for() {
         .post("/_emulator/faults", &fault.to_string());
     let run = world.run(&["--doubt-wait", "15min"]);
     let words = [
-        "create of batch 1 got no answer: searching for it for up to 15 min",
+        "the provider did not confirm the create of batch 1: searching for it for up to 15 min",
         "Ctrl-C ends the wait, and the search is repeated by: lmbatch resume r-",
         "found batch",
     ];

@@ -2,7 +2,8 @@
 
 use lmbatch::Outcome;
 use lmbatch_emulator::{Fault, FaultKind, Late, Operation};
-use lmbatch_tests::{Broken, Ended, SUBJECTS, Subject, Trial};
+use lmbatch_tests::{Broken, Emulating, Ended, SUBJECTS, Subject, Trial, lines, said, write_input};
+use serde_json::{Value, json};
 
 /// A trial in which every other request fails, so that OpenAI has two files.
 async fn half_failed(subject: &'static Subject) -> Trial {
@@ -125,5 +126,104 @@ async fn a_file_that_the_counts_do_not_ask_for_is_not_waited_for() {
             assert_eq!(usable.count(), wanted, "{}: {word}", subject.name);
             assert!(ended.warnings.is_empty(), "{:?}", ended.warnings);
         }
+    }
+}
+
+/// Where an ended batch names its results, there may be anything. Anthropic's lie at a path that is known; of the
+/// others they are waited for, and the wait ends.
+#[tokio::test]
+async fn results_url_null() {
+    let mut broken = Broken::default();
+    let odd = [
+        json!(null),
+        json!(""),
+        json!(" "),
+        json!(7),
+        json!({}),
+        json!([]),
+        json!(false),
+    ];
+    let urls = [
+        json!("https://elsewhere.test/v1/messages/batches/b/results"),
+        json!("//elsewhere.test/results"),
+        json!("/v1/messages/batches/another/results"),
+        json!("results"),
+        json!("file:///etc/passwd"),
+    ];
+    for (place, pointer) in [
+        (0, "/output_file_id"),
+        (1, "/output_file_id"),
+        (2, "/results_url"),
+        (3, "/response/responsesFile"),
+        (4, "/response/inlinedResponses"),
+    ] {
+        let subject = &SUBJECTS[place];
+        let is_known = subject.provider == "anthropic";
+        let values: Vec<&Value> = match is_known {
+            true => odd.iter().chain(&urls).collect(),
+            false => odd.iter().collect(),
+        };
+        for value in values {
+            let trial = Trial::start(subject).await;
+            let kinds = match pointer.strip_prefix("/response") {
+                // Google says it twice.
+                Some(member) => vec![
+                    FaultKind::rewrite(pointer, value.clone()),
+                    FaultKind::rewrite(format!("/metadata/output{member}"), value.clone()),
+                ],
+                None => vec![FaultKind::rewrite(pointer, value.clone())],
+            };
+            let kind = FaultKind::Several { kinds };
+            trial
+                .emulator
+                .add_fault(Fault::always(Operation::Status, kind));
+            let cell = format!("{} {pointer} {value}", subject.name);
+            let ended = trial.go().await;
+            let complaint = match is_known {
+                true => trial.not_whole(&ended),
+                // A status that cannot be read may be an error, too: nothing is sent again.
+                false => ended.result.is_ok().then(|| ended.words()),
+            };
+            broken.note(&cell, trial.overpaid().or(complaint));
+            trial.emulator.clear_faults();
+            let ended = trial.go().await;
+            let complaint = trial.overpaid().or_else(|| trial.not_whole(&ended));
+            broken.note(format!("{cell}, resumed"), complaint);
+        }
+    }
+    broken.end();
+}
+
+/// The command ends in time with code 4 while nothing is to be read, and with 0 once there is.
+#[test]
+fn the_command_does_not_wait_without_end_for_results_that_are_not_named() {
+    for (subject, pointer, code) in [
+        (&SUBJECTS[0], "/output_file_id", 4),
+        (&SUBJECTS[2], "/results_url", 0),
+        (&SUBJECTS[3], "/response/responsesFile", 4),
+    ] {
+        let emulating = Emulating::start();
+        let folder = tempfile::tempdir().unwrap();
+        write_input(folder.path(), [r#"{"id": "q", "prompt": "hello"}"#]);
+        for pointer in [pointer, "/metadata/output/responsesFile"] {
+            let kind = json!({"rewrite": {"pointer": pointer, "value": null}});
+            let fault = json!({"operation": "status", "times": u32::MAX, "kind": kind});
+            emulating.post("/_emulator/faults", &fault.to_string());
+        }
+        let model = format!("{}/{}", subject.provider, subject.model);
+        let run = |timeout: &str| {
+            let args = ["run", "in.jsonl", "-m", &model, "-o", "out.jsonl"];
+            let more = ["--poll-interval", "20ms", "--timeout", timeout];
+            let args = [&args[..], &more].concat();
+            emulating.run_at(subject.provider, folder.path(), &args)
+        };
+        let ended = run("2s");
+        assert_eq!(ended.status.code(), Some(code), "{model}: {}", said(&ended));
+        emulating.clear_faults();
+        let ended = run("60s");
+        assert_eq!(ended.status.code(), Some(0), "{model}: {}", said(&ended));
+        let found = lines(&folder.path().join("out.jsonl"));
+        assert_eq!(found[0]["text"], "echo: hello", "{model}");
+        assert_eq!(emulating.bill()["creates"], 1, "{model}");
     }
 }

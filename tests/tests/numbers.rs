@@ -65,7 +65,7 @@ async fn told(subject: &'static Subject, lost: bool, broken: &mut Broken) {
 }
 
 #[tokio::test]
-async fn a_time_that_is_none_spoils_no_run() {
+async fn created_at_in_milliseconds() {
     let mut broken = Broken::default();
     for place in PLACES {
         told(&SUBJECTS[place], false, &mut broken).await;
@@ -74,7 +74,7 @@ async fn a_time_that_is_none_spoils_no_run() {
 }
 
 #[tokio::test]
-async fn a_time_that_is_none_spoils_no_search_for_a_lost_create() {
+async fn created_at_in_milliseconds_of_a_lost_create() {
     let mut broken = Broken::default();
     for place in PLACES {
         told(&SUBJECTS[place], true, &mut broken).await;

@@ -8,33 +8,44 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use lmbatch_tests::{Emulating, lines, said, write_input};
 use serde_json::{Value, json};
 
-const RUN: [&str; 6] = [
-    "run",
-    "in.jsonl",
-    "-m",
-    "openai/m",
-    "--poll-interval",
-    "20ms",
+/// A provider, and a model of its own.
+type Provider = (&'static str, &'static str);
+
+const OPENAI: Provider = ("openai", "openai/m");
+const PROVIDERS: [Provider; 3] = [
+    OPENAI,
+    ("anthropic", "anthropic/claude-haiku-4-5"),
+    ("google", "google/gemini-2.5-flash"),
 ];
 
 struct World {
+    provider: Provider,
     emulating: Emulating,
     folder: tempfile::TempDir,
 }
 
 impl World {
     fn new(prompts: &[&str]) -> Self {
+        Self::of(OPENAI, prompts)
+    }
+
+    fn of(provider: Provider, prompts: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let line = |prompt: &&str| json!({"id": prompt, "prompt": prompt});
         write_input(folder.path(), prompts.iter().map(line));
         let emulating = Emulating::start();
-        Self { emulating, folder }
+        Self {
+            provider,
+            emulating,
+            folder,
+        }
     }
 
     fn path(&self) -> &Path {
@@ -42,11 +53,12 @@ impl World {
     }
 
     fn at(&self, args: &[&str]) -> Output {
-        self.emulating.run_at("openai", self.path(), args)
+        self.emulating.run_at(self.provider.0, self.path(), args)
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        self.at(&[&RUN[..], args].concat())
+        let run = ["run", "in.jsonl", "-m", self.provider.1];
+        self.at(&[&run[..], &["--poll-interval", "20ms"], args].concat())
     }
 
     fn read(&self, name: &str) -> String {
@@ -76,25 +88,37 @@ fn expect(output: &Output, code: i32, part: &str) {
 }
 
 #[test]
-fn an_answered_run_leaves_another_file_alone() {
-    let world = World::new(&["1", "2"]);
-    expect(&world.run(&["-o", "a.jsonl"]), 0, "a.jsonl");
-    world.write("b.jsonl", "old\n");
-    let refused = world.run(&["-o", "b.jsonl"]);
-    expect(&refused, 2, "output file b.jsonl already exists");
-    assert_eq!(world.read("b.jsonl"), "old\n");
-    expect(
-        &world.run(&["-o", "b.jsonl", "--force"]),
-        0,
-        "already answered",
-    );
-    assert_eq!(world.read("b.jsonl"), world.read("a.jsonl"));
-    // A free name is written, and a copy of the output is the output.
-    expect(&world.run(&["-o", "c.jsonl"]), 0, "already answered");
-    assert_eq!(world.read("c.jsonl"), world.read("a.jsonl"));
-    let same = world.run(&["-o", "c.jsonl"]);
-    expect(&same, 0, "is complete and unchanged");
-    assert_eq!(world.creates(), 1);
+fn answered_run_and_another_file() {
+    for provider in PROVIDERS {
+        let world = World::of(provider, &["0", "1", "2"]);
+        expect(&world.run(&["-o", "a.jsonl"]), 0, "a.jsonl");
+        let written = world.read("a.jsonl");
+        let mut backwards: Vec<&str> = written.lines().rev().collect();
+        backwards.push("");
+        for (name, contents) in [
+            ("b.jsonl", "old\n".to_owned()),
+            ("empty.jsonl", String::new()),
+            ("cut.jsonl", written[..written.len() / 2].to_owned()),
+            ("first.jsonl", written.lines().next().unwrap().to_owned()),
+            ("longer.jsonl", format!("{written}\n")),
+            ("backwards.jsonl", backwards.join("\n")),
+            ("changed.jsonl", written.replacen("echo", "ECHO", 1)),
+            ("input.jsonl", world.read("in.jsonl")),
+        ] {
+            world.write(name, &contents);
+            let refused = world.run(&["-o", name]);
+            expect(&refused, 2, &format!("output file {name} already exists"));
+            assert_eq!(world.read(name), contents, "{provider:?} {name}");
+            expect(&world.run(&["-o", name, "--force"]), 0, "already answered");
+            assert_eq!(world.read(name), written, "{provider:?} {name}");
+        }
+        // A free name is written, and a copy of the output is the output.
+        expect(&world.run(&["-o", "free.jsonl"]), 0, "already answered");
+        assert_eq!(world.read("free.jsonl"), written);
+        let same = world.run(&["-o", "free.jsonl"]);
+        expect(&same, 0, "is complete and unchanged");
+        assert_eq!(world.creates(), 1);
+    }
 }
 
 #[test]
@@ -178,9 +202,15 @@ fn requests_go_out_again_only_if_the_output_may_be_replaced() {
     );
 }
 
+/// Devices and pipes are written to and never replaced; sockets and block devices are refused.
 #[test]
-fn pipes_and_devices_are_written_to_and_never_replaced() {
-    let world = World::new(&["1", "2"]);
+fn output_on_a_device() {
+    for provider in PROVIDERS {
+        devices(&World::of(provider, &["1", "2"]));
+    }
+}
+
+fn devices(world: &World) {
     let kind = |name: &str| {
         fs::symlink_metadata(world.path().join(name))
             .unwrap()
@@ -193,21 +223,40 @@ fn pipes_and_devices_are_written_to_and_never_replaced() {
             .status();
         made.is_ok_and(|status| status.success())
     };
+    let _socket = UnixListener::bind(world.path().join("socket")).unwrap();
+    for force in [&[][..], &["--force"]] {
+        let refused = world.run(&[&["-o", "socket"], force].concat());
+        expect(&refused, 2, "is neither a file nor a pipe");
+        assert!(kind("socket").is_socket());
+    }
+    if made("mknod", &["block", "b", "7", "250"]) {
+        let refused = world.run(&["-o", "block", "--force"]);
+        expect(&refused, 2, "is a block device");
+        assert!(kind("block").is_block_device());
+    }
+    assert_eq!(world.creates(), 0);
     if made("mknod", &["node", "c", "1", "3"]) {
-        for force in [&[][..], &["--force"]] {
-            expect(&world.run(&[&["-o", "node"], force].concat()), 0, "");
-            assert!(kind("node").is_char_device());
+        symlink("node", world.path().join("to-node")).unwrap();
+        for name in ["node", "to-node"] {
+            for force in [&[][..], &["--force"]] {
+                expect(&world.run(&[&["-o", name], force].concat()), 0, "");
+                assert!(kind("node").is_char_device());
+            }
         }
+        assert!(kind("to-node").is_symlink());
     } else {
         println!("no device can be made here");
     }
-    expect(&world.run(&["-o", "/dev/null", "--force"]), 0, "");
-    assert!(
-        fs::metadata("/dev/null")
-            .unwrap()
-            .file_type()
-            .is_char_device()
-    );
+    // A device that takes nothing: said before anything is sent, or after; it stays what it is.
+    let full = world.run(&["-o", "/dev/full", "--force"]);
+    assert_ne!(full.status.code(), Some(0), "{}", said(&full));
+    for device in ["/dev/null", "/dev/zero", "/dev/full"] {
+        if device != "/dev/full" {
+            expect(&world.run(&["-o", device, "--force"]), 0, "");
+        }
+        let facts = fs::metadata(device).unwrap();
+        assert!(facts.file_type().is_char_device(), "{device}");
+    }
     assert!(made("mkfifo", &["fifo"]));
     let mut reader = Command::new("cat");
     reader

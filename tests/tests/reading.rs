@@ -1,7 +1,7 @@
 //! Commands that only read a record need no key, and no claim: another process may advance the run.
 
 use lmbatch::durable::StateFolder;
-use lmbatch_core::Ledger as _;
+use lmbatch_core::{Ledger as _, RunFilter};
 use lmbatch_tests::{Emulating, lines, said, write_input};
 use serde_json::json;
 
@@ -25,7 +25,11 @@ fn what_only_reads_a_record_needs_no_key_and_no_claim() {
     let held = runtime.block_on(async {
         let state = StateFolder::write(folder.path().join(".lmbatch")).expect("the folder");
         let ledger = state.ledger().await.expect("the record");
-        let run = ledger.runs().await.expect("runs").remove(0);
+        let run = ledger
+            .all_runs(RunFilter::default())
+            .await
+            .expect("runs")
+            .remove(0);
         let held = ledger.claim(&run.id).await.expect("the claim");
         ledger.close().await.expect("the end");
         held

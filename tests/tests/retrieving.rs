@@ -4,9 +4,13 @@
 use std::path::Path;
 use std::process::Output;
 
-use lmbatch_tests::{Emulating, said, write_input};
+use lmbatch::openai::OpenAi;
+use lmbatch_core::{BatchClass, BatchHandle, BatchProvider as _, IdRule};
+use lmbatch_tests::{Emulating, KEY, lmbatch, said, write_input};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 fn world() -> (Emulating, TempDir) {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
@@ -106,4 +110,133 @@ fn a_run_that_was_refused_has_failed_and_is_not_waited_for() {
         told.contains("has failed") && told.contains("purge"),
         "{told}"
     );
+}
+
+/// A provider with one batch, and rows that answer the requests of these names.
+async fn played(status: &str, counts: [u64; 3], rows: &[&str]) -> MockServer {
+    let mock = MockServer::start().await;
+    let [total, completed, failed] = counts;
+    let batch = json!({
+        "id": "b", "status": status, "endpoint": "/v1/responses", "output_file_id": "o",
+        "request_counts": {"total": total, "completed": completed, "failed": failed},
+    });
+    let batch = ResponseTemplate::new(200).set_body_json(batch);
+    let at = Mock::given(path("/v1/batches/b"));
+    at.respond_with(batch).mount(&mock).await;
+    let row = |id: &&str| {
+        let body = json!({"choices": [{"message": {"content": "A"}, "finish_reason": "stop"}]});
+        let response = json!({"status_code": 200, "body": body});
+        format!("{}\n", json!({"custom_id": id, "response": response}))
+    };
+    let rows: String = rows.iter().map(row).collect();
+    let rows = ResponseTemplate::new(200).set_body_string(rows);
+    let at = Mock::given(path("/v1/files/o/content"));
+    at.respond_with(rows).mount(&mock).await;
+    mock
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_that_the_rows_do_not_bear_out_are_told_and_missing_rows_end_with_4() {
+    let (abc, ab) = (&["a", "b", "c"][..], &["a", "b"][..]);
+    for (status, counts, rows, named, numbers, code) in [
+        ("completed", [3, 3, 0], abc, None, None, 0),
+        ("completed", [3, 3, 0], abc, Some(abc), None, 0),
+        // The server keeps no counts.
+        ("completed", [3, 0, 0], abc, None, None, 0),
+        // More rows than are counted.
+        ("completed", [3, 2, 0], abc, None, Some((2, 3)), 0),
+        ("completed", [3, 2, 0], abc, Some(abc), Some((2, 3)), 0),
+        // Fewer: the handle names two of three requests.
+        ("completed", [3, 3, 0], ab, Some(ab), Some((3, 2)), 4),
+        ("completed", [3, 2, 1], ab, Some(ab), Some((3, 2)), 4),
+        ("failed", [3, 2, 0], ab, None, Some((2, 0)), 4),
+        ("failed", [3, 0, 3], ab, None, None, 3),
+        // What goes on is counted later.
+        ("in_progress", [3, 3, 0], ab, None, None, 4),
+    ] {
+        let mock = played(status, counts, rows).await;
+        let folder = tempfile::tempdir().unwrap();
+        let base_url = format!("{}/v1", mock.uri());
+        let mut command = std::process::Command::new(lmbatch());
+        command
+            .current_dir(folder.path())
+            .args(["retrieve", "b", "-p", "openai", "-o", "out.jsonl"])
+            .args(["--doubt-wait", "100ms"])
+            .args(["--base-url", &base_url])
+            .env("OPENAI_API_KEY", KEY)
+            .env("LMBATCH_STATE_DIR", folder.path().join(".lmbatch"));
+        if let Some(names) = named {
+            let adapter = OpenAi::builder().api_key(KEY).base_url(base_url);
+            let handle = BatchHandle {
+                provider: "openai".into(),
+                account: adapter.build().unwrap().account(),
+                key_hint: None,
+                batch: "b".into(),
+                class: BatchClass::new("/v1/responses", "file"),
+                ids: IdRule::Verbatim,
+                requests: names.iter().map(|name| (*name).into()).collect(),
+            };
+            let text = serde_json::to_string(&handle).unwrap();
+            std::fs::write(folder.path().join("handle.json"), text).unwrap();
+            command.args(["--handle", "handle.json"]);
+        }
+        let retrieved = command.output().unwrap();
+        let told = said(&retrieved);
+        let case = format!("{status} {counts:?} {named:?}: {told}");
+        assert_eq!(retrieved.status.code(), Some(code), "{case}");
+        let warning = numbers.map(|(counted, read)| {
+            format!("counts {counted} requests as answered or failed, and the rows of the results name {read}")
+        });
+        match &warning {
+            Some(warning) => assert!(told.contains(warning.as_str()), "{case}"),
+            None => assert!(!told.contains("as answered or failed"), "{case}"),
+        }
+        let is_written = folder.path().join("out.jsonl").exists();
+        assert_eq!(is_written, status != "in_progress", "{case}");
+    }
+}
+
+/// Results that are not whole are not written, with and without a handle; the message has both numbers.
+#[tokio::test(flavor = "multi_thread")]
+async fn results_that_stay_short_end_with_4_once_the_time_for_them_is_over() {
+    let mock = played("completed", [3, 3, 0], &["a", "b"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let retrieved = std::process::Command::new(lmbatch())
+        .current_dir(folder.path())
+        .args(["retrieve", "b", "-p", "openai", "-o", "out.jsonl"])
+        .args(["--doubt-wait", "100ms"])
+        .args(["--base-url", &format!("{}/v1", mock.uri())])
+        .env("OPENAI_API_KEY", KEY)
+        .env("LMBATCH_STATE_DIR", folder.path().join(".lmbatch"))
+        .output()
+        .unwrap();
+    let told = said(&retrieved);
+    assert_eq!(retrieved.status.code(), Some(4), "{told}");
+    let numbers = "3 requests of the batch have ended, and its results lack 1 of them";
+    assert!(told.contains(numbers), "{told}");
+    assert!(!folder.path().join("out.jsonl").exists());
+}
+
+/// Gemini's inline rows lie in the answers about the batch: one that stays cut is held as other results are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_with_inline_results_that_stay_cut_ends_with_4() {
+    let mock = MockServer::start().await;
+    let cut = r#"{"name": "batches/b", "metadata": {"state": "BATCH_STATE_SUCCEEDED"}, "response": {"inlinedResponses": {"inlinedResponses": [{"metadata": {"key": "a"}, "resp"#;
+    let cut = ResponseTemplate::new(200).set_body_raw(cut, "application/json");
+    let at = Mock::given(path("/v1beta/batches/b"));
+    at.respond_with(cut).mount(&mock).await;
+    let folder = tempfile::tempdir().unwrap();
+    let retrieved = std::process::Command::new(lmbatch())
+        .current_dir(folder.path())
+        .args(["retrieve", "batches/b", "-p", "google", "-o", "out.jsonl"])
+        .args(["--doubt-wait", "100ms", "--base-url", &mock.uri()])
+        .env("GOOGLE_API_KEY", KEY)
+        .env("GEMINI_API_KEY", KEY)
+        .env("LMBATCH_STATE_DIR", folder.path().join(".lmbatch"))
+        .output()
+        .unwrap();
+    let told = said(&retrieved);
+    assert_eq!(retrieved.status.code(), Some(4), "{told}");
+    assert!(told.contains("cannot be read"), "{told}");
+    assert!(!folder.path().join("out.jsonl").exists());
 }

@@ -127,7 +127,50 @@ fn reported(case: &str, model: &str, args: &[&str], exit: i32, words: &[&str]) {
 
 #[test]
 fn schema_file_with_bom() {
+    const MARK: &str = "\u{feff}";
+    let schema = r#"{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": false}"#;
+    let utf_16: Vec<u8> = format!("{MARK}{schema}")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("in.jsonl"), "{\"prompt\": \"x\"}\n").unwrap();
     for (_, model) in MODELS {
+        for (bytes, exit, words) in [
+            (schema.as_bytes().to_vec(), 0, ""),
+            (format!("{MARK}{schema}").into_bytes(), 0, ""),
+            (format!("{MARK}\r\n  {schema}\r\n").into_bytes(), 0, ""),
+            (
+                format!("{MARK}{}", schema.replace("\"a\"", "\"a\u{feff}b\"")).into_bytes(),
+                0,
+                "",
+            ),
+            (
+                format!("{MARK}{MARK}{schema}").into_bytes(),
+                2,
+                "is not JSON",
+            ),
+            (format!("{schema}{MARK}").into_bytes(), 2, "is not JSON"),
+            (MARK.as_bytes().to_vec(), 2, "is not JSON"),
+            (format!("{MARK}[1]").into_bytes(), 2, "it is an array"),
+            (utf_16.clone(), 2, "schema.json"),
+        ] {
+            fs::write(folder.path().join("schema.json"), &bytes).unwrap();
+            for command_line in [
+                &["validate", "in.jsonl"][..],
+                &["run", "in.jsonl", "--dry-run"],
+            ] {
+                let more = ["-m", model, "--schema", "schema.json"];
+                let output = command(folder.path(), &[command_line, &more].concat());
+                let found = said(&output);
+                assert_eq!(
+                    output.status.code(),
+                    Some(exit),
+                    "{model} {bytes:?}: {found}"
+                );
+                assert!(found.contains(words), "{model} {bytes:?}: {found}");
+            }
+        }
         reported(
             "schema-file-with-bom",
             model,

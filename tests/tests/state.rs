@@ -455,6 +455,32 @@ fn a_run_outlives_its_key() {
 }
 
 #[test]
+fn a_run_is_named_by_the_beginning_of_its_id() {
+    let (emulating, home) = world(2);
+    let run = [&RUN[..], &["out.jsonl"]].concat();
+    for args in [&run[..], &[&run[..], &["--new", "--force"]].concat()] {
+        let ran = at(&emulating, home.path(), args);
+        assert_eq!(ran.status.code(), Some(0), "{}", said(&ran));
+    }
+    let id = run_id(&emulating, home.path());
+    assert_eq!(id.len(), "r-".len() + 12);
+    // Six characters are enough to tell two runs apart, but for one time in a thousand million.
+    let shown = at(&emulating, home.path(), &["show", &id[..8], "--json"]);
+    let told = said(&shown);
+    assert_eq!(shown.status.code(), Some(0), "{told}");
+    assert!(told.contains(&format!("\"{id}\"")), "{told}");
+    for unknown in [&id[..3], &id[1..], &format!("{id}x")] {
+        let shown = at(&emulating, home.path(), &["show", unknown]);
+        let told = said(&shown);
+        assert_eq!(shown.status.code(), Some(2), "{told}");
+        assert!(told.contains("there is no run"), "{told}");
+    }
+    let purged = at(&emulating, home.path(), &["purge", &id[..10], "--local"]);
+    assert_eq!(purged.status.code(), Some(0), "{}", said(&purged));
+    assert_ne!(run_id(&emulating, home.path()), id);
+}
+
+#[test]
 fn an_update_waits_and_then_works_on_the_run_as_the_other_process_has_left_it() {
     // Of a time that bounds the whole command, the wait is a part.
     for (more, code) in [

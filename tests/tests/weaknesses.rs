@@ -133,7 +133,10 @@ async fn w2_a_batch_that_was_made_without_keys_is_read_by_position_with_a_warnin
         let rows = invoker.batch().retrieve_rows(&handle.batch).await.unwrap();
         let ids: Vec<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
         assert_eq!(ids.len(), 2);
-        assert!(ids.contains(&"1") && ids.contains(&"b"), "{ids:?}");
+        assert!(
+            ids.contains(&"row-without-id-1") && ids.contains(&"b"),
+            "{ids:?}"
+        );
         let named = invoker
             .batch()
             .retrieve_rows_as(&handle.batch, ["mine"])

@@ -253,7 +253,7 @@ fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static st
         {
             Some("the contract knows core, engine and the doubles of tests")
         }
-        (_, "lmbatch-contract") => Some("the contract is for tests"),
+        (from, "lmbatch-contract") if from != "acme-wire" => Some("the contract is for tests"),
         (from, "reqwest") if from != "lmbatch-http" => Some("only lmbatch-http speaks HTTP"),
         (_, to)
             if from_is_provider
@@ -268,12 +268,13 @@ fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static st
 
 /// What an example depends on that a stranger to this project could not, or would not.
 fn strange(from: &str, kind: Option<&str>, to: &str) -> Option<&'static str> {
-    let ours = to.starts_with("lmbatch") || to == "acme-batch";
+    let ours = to.starts_with("lmbatch") || to.starts_with("acme");
     let allowed: &[&str] = match (from, kind) {
-        ("acme-batch", None) => &["lmbatch-core", "lmbatch-http"],
-        ("acme-batch", Some("dev")) => &["lmbatch-contract"],
-        ("acme-cli", None) => &["acme-batch", "lmbatch-cli"],
-        ("acme-batch" | "acme-cli", _) => &[],
+        ("acme-batch", None) => &["lmbatch-core", "lmbatch-http", "lmbatch-openai"],
+        ("acme-batch", Some("dev")) => &["lmbatch-contract", "acme-wire"],
+        ("acme-wire", None) => &["acme-batch", "lmbatch-contract", "lmbatch-core"],
+        ("acme-cli", None) => &["acme-batch", "acme-wire", "lmbatch-cli"],
+        ("acme-batch" | "acme-wire" | "acme-cli", _) => &[],
         _ => return None,
     };
     let why = "an example shows how little an adapter, and its command, depend on";
@@ -401,6 +402,8 @@ mod tests {
             ("lmbatch-acme", true, "lmbatch-http", false),
             ("lmbatch-acme", true, "reqwest", true),
             ("lmbatch-acme", true, "lmbatch-contract", true),
+            ("acme-wire", false, "lmbatch-contract", false),
+            ("acme-cli", false, "lmbatch-contract", true),
             ("lmbatch-contract", false, "lmbatch-engine", false),
             ("lmbatch-contract", false, "lmbatch-openai", true),
             ("lmbatch-http", false, "reqwest", false),
@@ -418,11 +421,17 @@ mod tests {
         for (from, kind, to, bad) in [
             ("acme-batch", None, "lmbatch-http", false),
             ("acme-batch", None, "serde", false),
+            ("acme-batch", None, "lmbatch-openai", false),
+            ("acme-batch", None, "acme-wire", true),
             ("acme-batch", None, "lmbatch-engine", true),
             ("acme-batch", None, "lmbatch-contract", true),
             ("acme-batch", Some("dev"), "lmbatch-contract", false),
             ("acme-batch", Some("dev"), "lmbatch-testing", true),
+            ("acme-batch", Some("dev"), "acme-wire", false),
+            ("acme-wire", None, "lmbatch-contract", false),
+            ("acme-wire", None, "lmbatch-engine", true),
             ("acme-cli", None, "acme-batch", false),
+            ("acme-cli", None, "acme-wire", false),
             ("acme-cli", None, "lmbatch", true),
             ("acme-cli", Some("dev"), "lmbatch-emulator", true),
             ("lmbatch-engine", None, "lmbatch-core", false),

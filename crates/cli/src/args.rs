@@ -257,7 +257,7 @@ pub(crate) enum Only {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RequeueArgs {
-    /// The run, by id or name.
+    /// Id or name of the run, or the beginning of an id, from 4 characters.
     pub(crate) run: String,
     /// Only outcomes of these statuses or problems [default: errored, expired, cancelled and missing].
     #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',')]
@@ -288,7 +288,8 @@ pub(crate) struct RequeueArgs {
 /// What is done about a create whose answer was lost.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DoubtArgs {
-    /// How long to look for a batch whose create's answer was lost [default: 15min].
+    /// How long to look for a batch whose create's answer was lost, and to read results again that are not
+    /// whole [default: 15min].
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) doubt_wait: Option<Duration>,
     /// What to do if it does not appear: hold; resubmit, which may pay twice; or abandon its requests.
@@ -337,7 +338,8 @@ pub(crate) struct ReportArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ResumeArgs {
-    /// The run, by id or name; the one that has not ended, if there is only one.
+    /// Id or name of the run, or the beginning of an id, from 4 characters; the one that has not ended, if
+    /// there is only one.
     pub(crate) run: Option<String>,
     /// Every run that has not ended, one after the other; the worst exit code counts (1, 2, 6, 3, 5, 4, 0).
     #[arg(long, conflicts_with_all = ["run", "output"])]
@@ -376,7 +378,7 @@ pub(crate) struct ResumeOptions {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct OneRunArgs {
-    /// The run, by id or name.
+    /// Id or name of the run, or the beginning of an id, from 4 characters.
     pub(crate) run: String,
     #[command(flatten)]
     pub(crate) state: StateArgs,
@@ -402,7 +404,7 @@ pub(crate) struct RunsArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PurgeArgs {
-    /// The run, by id or name.
+    /// Id or name of the run, or the beginning of an id, from 4 characters.
     #[arg(required_unless_present = "older_than")]
     pub(crate) run: Option<String>,
     /// Every run that has ended and began so long ago, such as 30d.
@@ -426,7 +428,7 @@ pub(crate) struct PurgeArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CancelArgs {
-    /// A run, by id or name; with -p, a batch.
+    /// A run, by id, name or the beginning of an id; with -p, a batch.
     pub(crate) batch: String,
     /// Whose batch it is; a run knows it.
     #[arg(short, long)]
@@ -554,7 +556,7 @@ pub(crate) struct ConnectionArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
-    /// A run, by id or name; with -p, a batch.
+    /// A run, by id, name or the beginning of an id; with -p, a batch.
     pub(crate) batch: String,
     /// Whose batch it is; a run knows it.
     #[arg(short, long)]
@@ -584,6 +586,9 @@ pub(crate) struct RetrieveArgs {
     /// Of a run that goes on: the outcomes that are there. Nothing is asked or sent.
     #[arg(long)]
     pub(crate) partial: bool,
+    /// How long to read results of a batch again that are not whole [default: 15min].
+    #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
+    pub(crate) doubt_wait: Option<Duration>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
     /// Where outcomes go; `-` is standard output.

@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod emulation;
 mod exit;
 mod input;
 mod model;
@@ -20,10 +21,13 @@ mod text_file;
 mod words;
 mod written;
 
+pub use emulation::Emulation;
 #[doc(hidden)]
 pub use input::read_lines;
 
 use std::ffi::OsString;
+use std::future::Future;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -31,6 +35,7 @@ use clap::FromArgMatches as _;
 use lmbatch_core::ProviderFactory;
 
 use crate::args::{Args, Command};
+use crate::emulation::Start;
 use crate::exit::{Exit, Failure};
 
 /// The command, with the providers of others beside ours.
@@ -44,6 +49,7 @@ use crate::exit::{Exit, Failure};
 #[derive(Debug, Default)]
 pub struct Cli {
     others: Vec<Box<dyn ProviderFactory>>,
+    emulations: Vec<Start>,
 }
 
 impl Cli {
@@ -58,8 +64,38 @@ impl Cli {
         self
     }
 
+    /// Adds an emulation of a provider, which answers a run on this machine without a key or a bill. `start` gets
+    /// the route of the run and starts the emulation, such as by `lmbatch_contract::serve`. One of lmbatch's own
+    /// providers is then emulated by it as well.
+    ///
+    /// ```no_run
+    /// # mod acme {
+    /// #     pub fn factory() -> impl lmbatch_core::ProviderFactory { lmbatch::openai::factory() }
+    /// #     pub async fn serve(_: &str) -> std::io::Result<std::net::TcpListener> { std::net::TcpListener::bind("127.0.0.1:0") }
+    /// # }
+    /// use lmbatch_cli::{Cli, Emulation};
+    ///
+    /// fn main() -> std::process::ExitCode {
+    ///     let cli = Cli::new().with(acme::factory());
+    ///     let cli = cli.emulating("acme", |route| async move {
+    ///         let server = acme::serve(route).await?;
+    ///         Ok(Emulation::new(format!("http://{}", server.local_addr()?), server))
+    ///     });
+    ///     cli.main()
+    /// }
+    /// ```
+    pub fn emulating<S, F>(mut self, provider: &'static str, start: S) -> Self
+    where
+        S: Fn(&'static str) -> F + Send + Sync + 'static,
+        F: Future<Output = io::Result<Emulation>> + Send + 'static,
+    {
+        self.emulations.push(Start::new(provider, start));
+        self
+    }
+
     /// Runs the command on this process's arguments.
     pub fn main(self) -> ExitCode {
+        emulation::add(self.emulations);
         providers::add(self.others);
         main()
     }

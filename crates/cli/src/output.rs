@@ -30,6 +30,18 @@ pub(crate) fn status(answer: &AnswerView<'_>) -> OutcomeStatus {
     }
 }
 
+/// Whether a row is there that holds no answer that can be read: it was paid for.
+pub(crate) fn is_malformed(answer: &AnswerView<'_>) -> bool {
+    match answer {
+        AnswerView::Malformed => true,
+        AnswerView::Row {
+            outcome: OutcomeView::Errored(failure),
+            ..
+        } => failure.kind == lmbatch_core::ErrorKind::MalformedAnswer,
+        _ => false,
+    }
+}
+
 /// Tokens that an answer used.
 pub(crate) fn usage(answer: &AnswerView<'_>) -> TokenUsage {
     match answer {

@@ -170,7 +170,7 @@ impl Progress {
             None => String::new(),
         };
         self.warn(&format!(
-            "create of {batch} got no answer: searching for it for up to {}; until then it is not sent again{next}",
+            "the provider did not confirm the create of {batch}: searching for it for up to {}; until then it is not sent again{next}",
             words::wait(patience)
         ));
         if let Show::Live(bar) = &self.show {

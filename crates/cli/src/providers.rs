@@ -3,7 +3,6 @@
 use std::sync::OnceLock;
 
 use lmbatch_core::ProviderFactory;
-use lmbatch_emulator::Emulator;
 
 use crate::exit::Failure;
 
@@ -69,31 +68,6 @@ pub(crate) fn route(provider: &Provider, name: Option<&str>) -> Result<Route, Fa
             routes.join(", ")
         ))
     })
-}
-
-/// Whether the emulator speaks as the provider does.
-pub(crate) fn is_emulated(provider: &Provider) -> bool {
-    base_url(provider).is_some()
-}
-
-/// Where it does.
-pub(crate) fn emulated(provider: &Provider, emulator: &Emulator) -> Result<String, Failure> {
-    let no = || {
-        let id = provider.id();
-        Failure::usage(format!(
-            "--emulate: {id} is not among the providers that are emulated"
-        ))
-    };
-    base_url(provider).map(|of| of(emulator)).ok_or_else(no)
-}
-
-fn base_url(provider: &Provider) -> Option<fn(&Emulator) -> String> {
-    match provider.id() {
-        "openai" => Some(Emulator::openai_base_url),
-        "anthropic" => Some(Emulator::anthropic_base_url),
-        "google" => Some(Emulator::google_base_url),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -45,6 +45,9 @@ pub(crate) struct Summary {
     /// Data that stays at the provider, and until when.
     #[serde(skip_serializing_if = "Option::is_none")]
     remote: Option<Remote>,
+    /// Answers that cannot be read: they are billed.
+    #[serde(skip)]
+    malformed: u64,
     /// Answered and errored requests of each batch.
     #[serde(skip)]
     delivered: BTreeMap<String, (u64, u64)>,
@@ -184,6 +187,7 @@ impl Summary {
             elapsed_seconds: 0.0,
             emulated,
             remote: None,
+            malformed: 0,
             delivered: BTreeMap::new(),
         }
     }
@@ -216,6 +220,7 @@ impl Summary {
             self.usable += 1;
         }
         self.usage += output::usage(&answered.answer);
+        self.malformed += u64::from(output::is_malformed(&answered.answer));
         if let Some(batch) = answered.batch {
             let batch = batch.as_str();
             if !self.delivered.contains_key(batch) {
@@ -241,7 +246,7 @@ impl Summary {
                 };
                 let answers = self.statuses.get(&OutcomeStatus::Succeeded);
                 Billed {
-                    answers: answers.copied().unwrap_or_default(),
+                    answers: answers.copied().unwrap_or_default() + self.malformed,
                     superseded: 0,
                     undelivered: batches.iter().map(of).sum(),
                     usage: self.usage,

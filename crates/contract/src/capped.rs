@@ -52,8 +52,8 @@ impl BatchProvider for Capped {
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
         self.inner.status(batch).await
     }
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
-        self.inner.results(batch).await
+    async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
+        self.inner.results(class, batch).await
     }
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
         self.inner.read(part, from).await

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use lmbatch_core::{BatchId, BatchStatus, RequestCounts};
 use serde_json::Value;
@@ -96,12 +97,14 @@ impl Says {
 /// A change to what is said.
 pub(crate) type Change = Arc<dyn Fn(CallKind, Value) -> Value + Send + Sync>;
 
-struct State {
-    wire: Arc<dyn Wire>,
+pub(crate) struct State {
+    pub(crate) wire: Arc<dyn Wire>,
     /// Newest first.
-    batches: Vec<Described>,
+    pub(crate) batches: Vec<Described>,
     /// The rows of each part, joined and ready to be read.
     rows: BTreeMap<Part, Vec<u8>>,
+    /// The rows of one batch, where each batch has its own.
+    pub(crate) own_rows: BTreeMap<(BatchId, Part), Vec<u8>>,
     page: usize,
     /// A cursor that every page gives.
     cursor: Option<String>,
@@ -109,10 +112,15 @@ struct State {
     change: Option<Change>,
     /// Rows that a part has after so many reads.
     later: Option<(Part, u32, Vec<u8>)>,
-    ranges: bool,
-    deletes: bool,
+    pub(crate) ranges: bool,
+    pub(crate) deletes: bool,
     seen: Vec<(Option<Call>, Request)>,
-    carried: u64,
+    /// Requests that were carried by calls since the last create.
+    pub(crate) carried: u64,
+    /// Uploads so far.
+    uploads: u32,
+    /// Time of what is created.
+    now: fn() -> SystemTime,
     /// The batch of each token.
     tokens: BTreeMap<String, BatchId>,
     /// Uploaded files, newest first.
@@ -152,23 +160,8 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 impl Desk {
     pub(crate) async fn open(wire: Arc<dyn Wire>, faults: Faults) -> Self {
         let server = MockServer::start().await;
-        let state = Arc::new(Mutex::new(State {
-            wire,
-            batches: Vec::new(),
-            rows: BTreeMap::new(),
-            page: 100,
-            cursor: None,
-            told: Vec::new(),
-            change: None,
-            later: None,
-            ranges: false,
-            deletes: false,
-            seen: Vec::new(),
-            carried: 0,
-            tokens: BTreeMap::new(),
-            files: Vec::new(),
-            faults,
-        }));
+        let state = State::new(wire, faults, crate::kit::today);
+        let state = Arc::new(Mutex::new(state));
         let plays = Plays(Arc::clone(&state));
         Mock::given(wiremock::matchers::any())
             .respond_with(plays)
@@ -306,6 +299,29 @@ impl Desk {
 }
 
 impl State {
+    pub(crate) fn new(wire: Arc<dyn Wire>, faults: Faults, now: fn() -> SystemTime) -> Self {
+        Self {
+            wire,
+            batches: Vec::new(),
+            rows: BTreeMap::new(),
+            own_rows: BTreeMap::new(),
+            page: 100,
+            cursor: None,
+            told: Vec::new(),
+            change: None,
+            later: None,
+            ranges: false,
+            deletes: false,
+            seen: Vec::new(),
+            carried: 0,
+            uploads: 0,
+            now,
+            tokens: BTreeMap::new(),
+            files: Vec::new(),
+            faults,
+        }
+    }
+
     fn respond(&mut self, request: &Request) -> ResponseTemplate {
         let call = self.wire.call(request);
         self.seen.push((call.clone(), request.clone()));
@@ -355,9 +371,12 @@ impl State {
         Answer::default()
     }
 
-    fn usual(&mut self, call: &Call, request: &Request) -> ResponseTemplate {
+    pub(crate) fn usual(&mut self, call: &Call, request: &Request) -> ResponseTemplate {
         match call {
-            Call::Stage => self.wire.staged(request),
+            Call::Stage => {
+                let file = self.next_file();
+                self.wire.staged_as(request, &file)
+            }
             Call::Create => {
                 let batch = self.accept(request);
                 self.json(call.kind(), self.wire.created(&batch))
@@ -398,9 +417,24 @@ impl State {
                 let rows = self.rows_now(*part);
                 rows.map_or_else(|| self.refuse(404), |rows| self.rows(&rows, request))
             }
+            Call::ReadFile(name) => {
+                let named = Part::of_file(name);
+                let own = named
+                    .clone()
+                    .and_then(|(part, id)| self.own_rows.get(&(id, part)));
+                let rows = own.cloned();
+                let rows = rows.or_else(|| self.rows_now(named?.0));
+                rows.map_or_else(|| self.refuse(404), |rows| self.rows(&rows, request))
+            }
             Call::Discard if self.deletes => self.json(call.kind(), self.wire.deleted(request)),
             Call::Discard => self.refuse(404),
         }
+    }
+
+    /// The name of the next upload.
+    pub(crate) fn next_file(&mut self) -> String {
+        self.uploads += 1;
+        format!("upload-{}", self.uploads)
     }
 
     fn accept(&mut self, create: &Request) -> Described {
@@ -417,7 +451,7 @@ impl State {
                 ..RequestCounts::default()
             },
             label: self.wire.label(create),
-            created_at: crate::kit::today(),
+            created_at: (self.now)(),
             parts: Vec::new(),
             problems: Vec::new(),
         };
@@ -474,7 +508,7 @@ impl State {
         now
     }
 
-    fn rows(&self, rows: &[u8], request: &Request) -> ResponseTemplate {
+    pub(crate) fn rows(&self, rows: &[u8], request: &Request) -> ResponseTemplate {
         let mime = "application/x-ndjson";
         let range = request.headers.get("range");
         let from = range.and_then(|range| {
@@ -493,10 +527,14 @@ impl State {
     }
 
     fn refuse(&self, status: u16) -> ResponseTemplate {
-        ResponseTemplate::new(status).set_body_json(self.wire.refusal(status, "no"))
+        self.refuse_with(status, "no")
     }
 
-    fn json(&mut self, kind: CallKind, value: Value) -> ResponseTemplate {
+    pub(crate) fn refuse_with(&self, status: u16, words: &str) -> ResponseTemplate {
+        ResponseTemplate::new(status).set_body_json(self.wire.refusal(status, words))
+    }
+
+    pub(crate) fn json(&mut self, kind: CallKind, value: Value) -> ResponseTemplate {
         let value = match &self.change {
             Some(change) => change(kind, value),
             None => value,
@@ -508,19 +546,24 @@ impl State {
         ResponseTemplate::new(200).set_body_raw(text, "application/json")
     }
 
-    /// The document with its rows in their place.
+    /// The document with the rows of each batch in their place.
     fn with_rows(&mut self, text: &[u8]) -> Vec<u8> {
-        let mark = Value::from(ROWS).to_string();
-        let rows = self.rows_now(Part::All).unwrap_or_default();
-        let mut out = Vec::with_capacity(text.len() + rows.len());
+        let mark = format!("\"{ROWS}");
+        let shared = self.rows_now(Part::All).unwrap_or_default();
+        let mut out = Vec::with_capacity(text.len() + shared.len());
         let mut rest = text;
         while let Some(at) = rest
             .windows(mark.len())
             .position(|window| window == mark.as_bytes())
         {
+            let id_at = at + mark.len();
+            let id = rest[id_at..].split(|byte| *byte == b'"').next();
+            let id = id.unwrap_or_default();
+            let batch = BatchId::new(String::from_utf8_lossy(id));
+            let own = self.own_rows.get(&(batch, Part::All));
             out.extend_from_slice(&rest[..at]);
-            out.extend_from_slice(&rows);
-            rest = &rest[at + mark.len()..];
+            out.extend_from_slice(own.unwrap_or(&shared));
+            rest = &rest[(id_at + id.len() + 1).min(rest.len())..];
         }
         out.extend_from_slice(rest);
         out

@@ -15,6 +15,9 @@
 //! clauses and changes none of those before it. [`Wire::full_row`] and [`Wire::takes`] are optional: the more
 //! they say, the more mistakes are caught.
 //!
+//! [`serve`] plays the provider from the same trait for as long as its author wants, so that a command of their own
+//! can be tried without a key.
+//!
 //! The guide "Write an adapter in an afternoon" (`docs/guide/adapter.md`) goes through a whole one, and the
 //! documentation of the clauses says what each asks for. No clause is ever skipped: where a provider lacks a
 //! capability, the clause says what the adapter does instead, which is to say so
@@ -32,6 +35,7 @@ mod kit;
 mod mangle;
 mod panics;
 mod relay;
+mod serve;
 mod table;
 mod wire;
 
@@ -40,6 +44,7 @@ use table::{both, first};
 pub use full_row::{End, FullAnswer, FullRow, Piece, Tokens};
 pub use kit::Kit;
 pub use mangle::odd_values;
+pub use serve::{Served, serve};
 pub use table::{CLAUSES, Clause, clause, runtime};
 pub use wire::{
     Call, CallKind, Described, DescribedFile, ListPage, Part, Row, Sent, Shape, Why, Wire,

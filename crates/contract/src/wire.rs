@@ -41,6 +41,27 @@ pub trait Wire: Send + Sync + 'static {
         ResponseTemplate::new(404)
     }
 
+    /// Returns the answer to an upload of one call whose file the provider calls `file`;
+    /// [`staged`](Self::staged) unless said otherwise.
+    fn staged_as(&self, request: &Request, file: &str) -> ResponseTemplate {
+        let _ = file;
+        self.staged(request)
+    }
+
+    /// Returns the file that a create names as its input, in the words of [`staged_as`](Self::staged_as); `None`
+    /// for an inline create, and for a wire that does not tell files apart. [`serve`](crate::serve) then takes
+    /// what was uploaded since the last create.
+    fn input(&self, create: &Request) -> Option<String> {
+        let _ = create;
+        None
+    }
+
+    /// Returns what the model says to a request of a provider that is [served](crate::serve): a text that names the
+    /// request, unless said otherwise. Clauses do not ask for it.
+    fn said(&self, request: &Sent) -> Row {
+        Row::Succeeded(format!("emulated answer to {}", request.id))
+    }
+
     /// Refuses what the real provider refuses, such as an upload without its purpose, an id of the wrong form
     /// or two models in one batch. A request that is refused fails the clause, with the reason, in every
     /// edition. Everything is taken unless said otherwise.
@@ -196,6 +217,8 @@ pub enum Call {
     Cancel(BatchId),
     /// The rows of a part.
     Read(Part),
+    /// The rows of a file, by its name from [`Described::file`].
+    ReadFile(String),
     /// A deletion.
     Discard,
 }
@@ -211,7 +234,7 @@ impl Call {
             Self::Files(_) => CallKind::Files,
             Self::Probe => CallKind::Probe,
             Self::Cancel(_) => CallKind::Cancel,
-            Self::Read(_) => CallKind::Read,
+            Self::Read(_) | Self::ReadFile(_) => CallKind::Read,
             Self::Discard => CallKind::Discard,
         }
     }
@@ -320,12 +343,38 @@ impl Described {
 
     /// Stands for the list of rows in a batch that holds its results itself: `"results": batch.rows()`.
     pub fn rows(&self) -> Value {
-        Value::Array(vec![Value::from(ROWS)])
+        Value::Array(vec![Value::from(format!("{ROWS}{}", self.id))])
+    }
+
+    /// Returns the name of the file that holds a part of this batch's results, such as `output-batch-1`; `None`
+    /// where there is no such part. [`Call::ReadFile`] reads it.
+    pub fn file(&self, part: Part) -> Option<String> {
+        let id = &self.id;
+        self.has(part).then(|| format!("{}-{id}", part.word()))
     }
 }
 
-/// What [`Described::rows`] puts in place of the rows.
-pub(crate) const ROWS: &str = "the rows come here";
+impl Part {
+    const ALL: [Self; 3] = [Self::All, Self::Output, Self::Errors];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::All => "results",
+            Self::Output => "output",
+            Self::Errors => "errors",
+        }
+    }
+
+    /// The part and the batch that a name of [`Described::file`] stands for.
+    pub(crate) fn of_file(name: &str) -> Option<(Self, BatchId)> {
+        let (word, id) = name.split_once('-')?;
+        let part = Self::ALL.into_iter().find(|part| part.word() == word)?;
+        Some((part, BatchId::new(id)))
+    }
+}
+
+/// What [`Described::rows`] puts in place of the rows, before the id of the batch.
+pub(crate) const ROWS: &str = "the rows come here: ";
 
 /// What a row of results says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use futures::stream::{self, BoxStream, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, BatchId, BatchSnapshot, Cursor, Error, Intent, KeyHint, Label, Nonce, ProviderId,
-    RequestId,
+    AccountId, BatchId, BatchSnapshot, Cursor, Error, ErrorKind, Intent, KeyHint, Label, Nonce,
+    ProviderId, RequestId,
 };
 
 /// What a provider truthfully declares.
@@ -117,6 +117,16 @@ impl BatchClass {
             route: route.into(),
             variant: BTreeMap::new(),
         }
+    }
+
+    /// Makes the error of a batch that was asked for under this class and that shows another route or endpoint.
+    /// `shown` is the route or the endpoint that the batch shows.
+    pub fn other_route(&self, batch: &BatchId, shown: &str) -> Error {
+        Error::invalid_input(format!(
+            "the batch was created by {shown:?}, and its results were asked for by {} through {}; retrieve it with the handle of its own create, or by its id alone",
+            self.endpoint, self.route
+        ))
+        .with_batch(batch.clone())
     }
 }
 
@@ -433,10 +443,24 @@ pub struct ResultPart {
 impl ResultPart {
     /// A part of answers and errors.
     pub fn mixed(batch: &BatchId, name: &str, shape: &str) -> Self {
+        Self::of(PartRole::Mixed, batch, name, shape)
+    }
+
+    /// Returns a part that holds answers only.
+    pub fn output(batch: &BatchId, name: &str, shape: &str) -> Self {
+        Self::of(PartRole::Output, batch, name, shape)
+    }
+
+    /// Returns a part that holds errors only.
+    pub fn errors(batch: &BatchId, name: &str, shape: &str) -> Self {
+        Self::of(PartRole::Errors, batch, name, shape)
+    }
+
+    fn of(role: PartRole, batch: &BatchId, name: &str, shape: &str) -> Self {
         Self {
             batch: batch.clone(),
             name: name.into(),
-            role: PartRole::Mixed,
+            role,
             shape: shape.into(),
             bytes: None,
         }
@@ -473,6 +497,25 @@ pub struct ListOptions {
     pub page: Option<Cursor>,
 }
 
+impl ListOptions {
+    /// Returns the number of the page to ask for, from 0, of a provider that numbers its pages: see
+    /// [`Page::numbered`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a cursor that is no number, such as one of
+    /// another provider.
+    pub fn page_number(&self) -> Result<u32, Error> {
+        let Some(cursor) = &self.page else {
+            return Ok(0);
+        };
+        cursor.as_str().parse().map_err(|_| {
+            Error::new(ErrorKind::InvalidInput).with_message(
+                "the cursor of the list is not a page number; list the batches from the first page",
+            )
+        })
+    }
+}
+
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
@@ -480,6 +523,34 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where to go on; `None` on the last.
     pub next: Option<Cursor>,
+}
+
+impl<T> Page<T> {
+    /// Returns the page of a provider that numbers its pages. `number` counts from 0 and is that of
+    /// [`ListOptions::page_number`], whatever the provider itself counts from; `size` is the most items that were
+    /// asked for on a page, and `total` the number of items on all pages, where the provider tells it. Without a
+    /// total a full page leads to the next one. An empty page is the last.
+    ///
+    /// ```
+    /// use lmbatch_core::{ListOptions, Page};
+    /// let first = Page::numbered(vec!["a", "b"], 0, 2, Some(3));
+    /// let options = ListOptions { limit: None, page: first.next };
+    /// assert_eq!(options.page_number()?, 1);
+    /// assert_eq!(Page::numbered(vec!["c"], 1, 2, Some(3)).next, None);
+    /// # Ok::<(), lmbatch_core::Error>(())
+    /// ```
+    pub fn numbered(items: Vec<T>, number: u32, size: u32, total: Option<u64>) -> Self {
+        let next = number.checked_add(1).filter(|_| !items.is_empty());
+        let leads_on = |next: &u32| match total {
+            Some(total) => u64::from(*next) * u64::from(size) < total,
+            None => items.len() as u64 >= u64::from(size),
+        };
+        let next = next.filter(leads_on);
+        Self {
+            next: next.map(|next| Cursor::new(next.to_string())),
+            items,
+        }
+    }
 }
 
 /// What another process needs to go on with a batch.
@@ -612,6 +683,36 @@ mod tests {
         assert_eq!((staged.file(), staged.ready), (Some("f"), true));
         assert_eq!(staged.remnants, [Remnant::File("f".into())]);
         assert_eq!(Staged::ready().file(), None);
+    }
+
+    #[test]
+    fn numbered_pages_end_with_the_total_or_a_page_that_is_not_full() {
+        let options = |page: Option<&str>| ListOptions {
+            limit: None,
+            page: page.map(Cursor::new),
+        };
+        for (count, number, size, total, next) in [
+            (2, 0, 2, Some(5), Some("1")),
+            (2, 1, 2, Some(5), Some("2")),
+            (1, 2, 2, Some(5), None),
+            (2, 1, 2, Some(4), None),
+            (2, 0, 2, None, Some("1")),
+            (1, 1, 2, None, None),
+            // Full to the last item: the page after it is empty, and the last.
+            (0, 2, 2, None, None),
+            (0, 0, 2, Some(5), None),
+            (2, u32::MAX, 2, None, None),
+        ] {
+            let page = Page::numbered(vec![(); count], number, size, total);
+            let cursor = page.next.as_ref().map(Cursor::as_str);
+            assert_eq!(cursor, next, "page {number} of {total:?}");
+            if let Some(next) = next {
+                assert_eq!(options(Some(next)).page_number().unwrap(), number + 1);
+            }
+        }
+        assert_eq!(options(None).page_number().unwrap(), 0);
+        let foreign = options(Some("batch_1")).page_number().unwrap_err();
+        assert_eq!(foreign.kind(), ErrorKind::InvalidInput);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::{
 /// What a provider accepts as the id of a tool call.
 #[derive(Debug, Clone, Copy)]
 pub struct CallIdRule {
+    /// Fewest bytes of an id; 1 unless the provider's ids have a fixed length.
+    pub min_len: usize,
     /// Most bytes of an id.
     pub max_len: usize,
     /// Reports whether a character may stand in an id.
@@ -20,24 +22,37 @@ pub struct CallIdRule {
 
 impl CallIdRule {
     fn takes(&self, id: &str) -> bool {
-        !id.is_empty() && id.len() <= self.max_len && id.chars().all(self.is_legal)
+        let lengths = self.min_len.max(1)..=self.max_len;
+        lengths.contains(&id.len()) && id.chars().all(self.is_legal)
     }
 
-    /// The id with `_` for what is not legal, cut to `room` bytes.
-    fn legal(&self, id: &str, room: usize) -> String {
+    /// First of these characters that an id may hold.
+    fn first_legal(&self, characters: &str) -> Option<char> {
+        characters.chars().find(|one| (self.is_legal)(*one))
+    }
+
+    /// The id with another character for each illegal one, cut to the maximum and filled up to the minimum length,
+    /// ending in `suffix`.
+    fn legal(&self, id: &str, suffix: &str) -> String {
+        let filler = self.first_legal("_-0x").unwrap_or('0');
+        let room = self.max_len.saturating_sub(suffix.len());
+        let id = if id.is_empty() { "call" } else { id };
         let mut out = String::new();
         for letter in id.chars() {
-            let letter = if (self.is_legal)(letter) { letter } else { '_' };
+            let letter = if (self.is_legal)(letter) {
+                letter
+            } else {
+                filler
+            };
             if out.len() + letter.len_utf8() > room {
                 break;
             }
             out.push(letter);
         }
-        if out.is_empty() {
-            "call".to_owned()
-        } else {
-            out
+        while out.len() + suffix.len() < self.min_len {
+            out.push(filler);
         }
+        out + suffix
     }
 }
 
@@ -73,12 +88,10 @@ impl CallIds {
             if rule.takes(id) && used.insert(id.to_owned()) {
                 return id.to_owned();
             }
-            let plain = rule.legal(id, rule.max_len);
-            let numbered = (2_u32..).map(|number| {
-                let suffix = format!("-{number}");
-                let room = rule.max_len.saturating_sub(suffix.len());
-                rule.legal(id, room) + &suffix
-            });
+            let plain = rule.legal(id, "");
+            let separator = rule.first_legal("-_").map(String::from);
+            let separator = separator.unwrap_or_default();
+            let numbered = (2_u32..).map(|number| rule.legal(id, &format!("{separator}{number}")));
             let mut candidates = std::iter::once(plain).chain(numbered);
             let free = candidates.find(|one| !taken.contains(one) && !used.contains(one));
             let free = free.unwrap_or_default();
@@ -178,15 +191,7 @@ fn renamed<'b>(
     let mut next = || ids.next().map(String::as_str).unwrap_or_default();
     match content {
         ContentView::Text(text) => ContentView::Text(*text),
-        ContentView::Attachment(attachment) => ContentView::Attachment(AttachmentView {
-            kind: attachment.kind,
-            source: match &attachment.source {
-                SourceView::Bytes(bytes) => SourceView::Bytes(Cow::Borrowed(bytes)),
-                source => source.clone(),
-            },
-            mime_type: attachment.mime_type,
-            filename: attachment.filename,
-        }),
+        ContentView::Attachment(attachment) => ContentView::Attachment(borrowed(attachment)),
         ContentView::ToolCall(call) => ContentView::ToolCall(ToolCallView {
             id: next().into(),
             name: call.name,
@@ -196,9 +201,22 @@ fn renamed<'b>(
             id: next().into(),
             name: result.name,
             output: Cow::Borrowed(&*result.output),
+            attachments: result.attachments.iter().map(borrowed).collect(),
             is_error: result.is_error,
         }),
         ContentView::Thinking(thinking) => ContentView::Thinking(*thinking),
+    }
+}
+
+fn borrowed<'b>(attachment: &'b AttachmentView<'_>) -> AttachmentView<'b> {
+    AttachmentView {
+        kind: attachment.kind,
+        source: match &attachment.source {
+            SourceView::Bytes(bytes) => SourceView::Bytes(Cow::Borrowed(bytes)),
+            source => source.clone(),
+        },
+        mime_type: attachment.mime_type,
+        filename: attachment.filename,
     }
 }
 
@@ -208,6 +226,7 @@ mod tests {
     use crate::{Arguments, Text};
 
     const STRICT: CallIdRule = CallIdRule {
+        min_len: 1,
         max_len: 8,
         is_legal: |letter| letter.is_ascii_alphanumeric() || "_-".contains(letter),
     };
@@ -232,6 +251,7 @@ mod tests {
                     id: id.into(),
                     name: None,
                     output: "1".into(),
+                    attachments: Vec::new(),
                     is_error: false,
                 }),
             };
@@ -297,6 +317,32 @@ mod tests {
             let applied = ids.apply(&view).unwrap();
             assert_eq!(shown(&applied), expected, "{turns}");
             let again = CallIds::of(&applied.messages, STRICT);
+            assert_eq!(shown(&again.apply(&applied).unwrap()), expected, "{turns}");
+        }
+    }
+
+    #[test]
+    fn ids_of_a_fixed_length_are_filled_up_and_stay_distinct() {
+        const NINE: CallIdRule = CallIdRule {
+            min_len: 9,
+            max_len: 9,
+            is_legal: |letter| letter.is_ascii_alphanumeric(),
+        };
+        for (turns, expected) in [
+            ("a/abcdefghi u/abcdefghi", "a/abcdefghi u/abcdefghi"),
+            ("a/call_1 u/call_1", "a/call01000 u/call01000"),
+            ("a/, u/,", "a/call00000,call00002 u/call00000,call00002"),
+            (
+                "a/call_1234567,call_1234568 u/call_1234568,call_1234567",
+                "a/call01234,call01232 u/call01232,call01234",
+            ),
+            ("a/ü u/ü", "a/000000000 u/000000000"),
+        ] {
+            let view = view(turns);
+            let ids = CallIds::of(&view.messages, NINE);
+            let applied = ids.apply(&view).unwrap();
+            assert_eq!(shown(&applied), expected, "{turns}");
+            let again = CallIds::of(&applied.messages, NINE);
             assert_eq!(shown(&again.apply(&applied).unwrap()), expected, "{turns}");
         }
     }

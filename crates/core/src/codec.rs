@@ -131,7 +131,7 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
         Ok(RowView {
             id: opened.id,
             outcome: match opened.content {
-                RowContent::Answer(raw) => self.answer(raw),
+                RowContent::Answer(raw) => self.answer(raw).with_checked_calls(),
                 RowContent::Ended(outcome) => outcome,
             },
         })

@@ -104,6 +104,19 @@ impl AccountId {
     pub fn is_keyless(&self) -> bool {
         self.0.starts_with(Self::KEYLESS)
     }
+
+    /// Returns whether both may name one account: they are equal, or one of them is a digest with a key in
+    /// it, of which only the provider can tell.
+    ///
+    /// ```
+    /// use lmbatch_core::AccountId;
+    /// let ours = AccountId::new("v2-1");
+    /// assert!(ours.may_be(&"v2-1".into()) && ours.may_be(&"9f86d081".into()));
+    /// assert!(!ours.may_be(&"v2-2".into()));
+    /// ```
+    pub fn may_be(&self, other: &Self) -> bool {
+        self == other || !self.is_keyless() || !other.is_keyless()
+    }
 }
 
 impl Label {

@@ -206,7 +206,7 @@ impl fmt::Debug for ToolCall {
 ///
 /// ```
 /// use lmbatch_core::{Message, ToolResult};
-/// let result = ToolResult { id: "1".into(), name: Some("weather".into()), output: "sunny".into(), is_error: false };
+/// let result = ToolResult { id: "1".into(), name: Some("weather".into()), output: "sunny".into(), attachments: Vec::new(), is_error: false };
 /// assert_eq!(Message::user(result).contents.len(), 1);
 /// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -218,6 +218,10 @@ pub struct ToolResult {
     pub name: Option<String>,
     /// What it gave.
     pub output: String,
+    /// Images and documents that it gave beside its text, in order. A provider that takes none in the results
+    /// of tools refuses the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
     /// Whether it failed.
     #[serde(default)]
     pub is_error: bool,

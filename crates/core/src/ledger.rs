@@ -1,245 +1,16 @@
-//! The record of runs, kept behind two traits: what happened ([`Ledger`]) and the bytes ([`Spool`]).
+//! The ledger and the spool: traits for the durable record of runs and for the bytes of their requests.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, BatchClass, BatchId, BatchSnapshot, Certainty, IdRule, Intent, KeyHint, Label,
-    Nonce, Proof, ProviderId, Remnant, Result, ResultPart, Staged,
+    AccountId, BatchId, Error, ErrorKind, LateAcknowledgement, Page, Result, RunFilter, RunRecord,
+    ShardKey, ShardRecord,
 };
-
-/// A run: any number of requests over any number of shards.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunRecord {
-    /// Its id.
-    pub id: Box<str>,
-    /// Its key, where the caller gave one.
-    pub name: Option<Box<str>>,
-    /// A digest of everything that is sent and given back, whatever ids travel.
-    pub digest: Box<str>,
-    /// Whose service answers.
-    pub provider: ProviderId,
-    /// Account under which its batches are created.
-    pub account: AccountId,
-    /// Digest of the key that was used last; `None` in records of earlier versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_hint: Option<KeyHint>,
-    /// How ids on the wire lead back to requests.
-    pub ids: IdRule,
-    /// What our marks have in common.
-    pub nonce: Nonce,
-    /// Requests in all.
-    pub requests: u32,
-    /// How often requests have been sent again, from 0.
-    pub attempt: u32,
-    /// The try that its caller asked for last: automatic ones are counted from there.
-    #[serde(default)]
-    pub asked: u32,
-    /// Which requests the output holds, where the input was changed.
-    #[serde(default)]
-    pub order: Option<Order>,
-    /// When it began.
-    #[serde(default, with = "crate::time::optional")]
-    pub created_at: Option<SystemTime>,
-    /// Whether every request has its last outcome.
-    pub finished: bool,
-    /// Whether its caller has had enough: nothing more is created, and what exists is fetched.
-    #[serde(default)]
-    pub cancelled: bool,
-    /// What of it was deleted at the provider.
-    #[serde(default)]
-    pub cleaned: Option<Cleaned>,
-    /// CRC-32 of each file of the spool that belongs to the run as a whole, by its name without the stem.
-    #[serde(default)]
-    pub checksums: BTreeMap<Box<str>, u32>,
-    /// What its caller keeps with it, such as where the output goes.
-    pub notes: BTreeMap<Box<str>, Box<str>>,
-    /// Counts the changes of this record.
-    #[serde(default)]
-    pub epoch: u64,
-}
-
-/// What of a run was deleted at its provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cleaned {
-    /// The last try whose inputs were.
-    pub inputs: u32,
-    /// The last try whose batches were.
-    pub batches: Option<u32>,
-}
-
-impl Cleaned {
-    /// Whether the inputs of a shard are gone.
-    pub fn inputs(self, shard: &ShardRecord) -> bool {
-        shard.attempt <= self.inputs
-    }
-    /// Whether its batch is.
-    pub fn batches(self, shard: &ShardRecord) -> bool {
-        self.batches.is_some_and(|attempt| shard.attempt <= attempt)
-    }
-}
-
-/// The output of a run whose input was changed: some of the requests that were sent, in another order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    /// The number of the table in the spool that says which.
-    pub table: u32,
-    /// Requests that were ever sent.
-    pub ordinals: u32,
-}
-
-/// One shard of one run.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ShardKey {
-    /// The run.
-    pub run: Box<str>,
-    /// The shard's number in it, from 0.
-    pub shard: u32,
-}
-
-/// Where a shard stands. It only moves forward, one record at a time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ShardState {
-    /// Decided, nothing sent.
-    Planned,
-    /// What the create needs is at the provider.
-    Staged(Staged),
-    /// A create is about to be sent, or was: after a crash, as good as [`Doubt`](Self::Doubt).
-    Posting(Intent),
-    /// A create was sent, and its fate is unknown.
-    Doubt(Intent),
-    /// The provider refused the create for good.
-    Refused,
-    /// The batch exists.
-    Created {
-        /// The batch.
-        batch: BatchId,
-        /// How we know that it is ours.
-        proof: Proof,
-    },
-    /// The batch has ended.
-    Ended(BatchSnapshot),
-    /// Its results are here, complete and synced.
-    Sealed {
-        /// How the batch ended.
-        snapshot: BatchSnapshot,
-        /// Where its rows lie.
-        segments: Vec<Segment>,
-        /// Number of requests that ended by the provider's counts and that no row names. They may have been
-        /// paid for, and are never sent again.
-        #[serde(default)]
-        undelivered: u64,
-    },
-}
-
-/// One part of the results, as it lies in the spool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Segment {
-    /// The part.
-    pub part: ResultPart,
-    /// The spool's name for it.
-    pub name: Box<str>,
-    /// Its bytes.
-    pub bytes: u64,
-    /// Its rows.
-    pub rows: u64,
-    /// CRC-32 of its bytes.
-    #[serde(default)]
-    pub checksum: Option<u32>,
-}
-
-/// A shard as the ledger has it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ShardRecord {
-    /// Which.
-    pub key: ShardKey,
-    /// Our mark on its batch.
-    pub label: Label,
-    /// What its requests share.
-    pub class: BatchClass,
-    /// How many requests.
-    pub count: u32,
-    /// Bytes of their rows.
-    pub bytes: u64,
-    /// CRC-32 of their rows.
-    #[serde(default)]
-    pub checksum: Option<u32>,
-    /// Which try of its requests it is, from 0.
-    pub attempt: u32,
-    /// Counts the transitions.
-    pub epoch: u64,
-    /// Where it stands.
-    pub state: ShardState,
-    /// How we know that its batch is ours, once there is one.
-    #[serde(default)]
-    pub proof: Option<Proof>,
-    /// The create that is not known to have made its batch, as long as it is not.
-    #[serde(default)]
-    pub doubted: Option<Intent>,
-    /// What was uploaded for it, and stays at the provider until it is discarded.
-    #[serde(default)]
-    pub remnants: Vec<Remnant>,
-    /// Whether its create was sent again after one whose fate stayed unknown: there may be two batches.
-    #[serde(default)]
-    pub sent_twice: bool,
-}
-
-impl ShardRecord {
-    /// Rows that were sealed are ours.
-    fn prove(&mut self, segments: &[Segment]) {
-        let presumed = |proof: &Proof| proof.certainty == Certainty::Presumed;
-        if self.proof.as_ref().is_some_and(presumed)
-            && segments.iter().any(|segment| segment.rows > 0)
-        {
-            self.proof = Some(Proof::proved("its results carry our ids"));
-        }
-    }
-
-    /// The record one transition on.
-    pub fn advanced(mut self, state: ShardState) -> Self {
-        if let ShardState::Staged(staged) = &state {
-            let new = staged.remnants.iter();
-            let new: Vec<Remnant> = new
-                .filter(|remnant| !self.remnants.contains(remnant))
-                .cloned()
-                .collect();
-            self.remnants.extend(new);
-        }
-        self.sent_twice |= matches!(
-            (&self.state, &state),
-            (ShardState::Doubt(_), ShardState::Staged(_))
-        );
-        match &state {
-            ShardState::Posting(intent) | ShardState::Doubt(intent) => {
-                (self.proof, self.doubted) = (None, Some(intent.clone()));
-            }
-            ShardState::Created { proof, .. } => {
-                self.proof = Some(proof.clone());
-                // What is presumed may turn out to be someone else's.
-                self.doubted = self
-                    .doubted
-                    .filter(|_| proof.certainty == Certainty::Presumed);
-            }
-            ShardState::Ended(_) => {}
-            ShardState::Sealed { segments, .. } => {
-                self.prove(segments);
-                self.doubted = None;
-            }
-            _ => (self.proof, self.doubted) = (None, None),
-        }
-        self.epoch += 1;
-        self.state = state;
-        self
-    }
-}
 
 /// The exclusive right to advance one run. It is given up when the last clone is dropped, or when the
 /// process ends.
@@ -272,40 +43,193 @@ impl RunClaim {
     }
 }
 
-/// The durable record of runs and batches. Transitions are compare-and-set: of two writers one loses, and learns it.
-#[async_trait]
-pub trait Ledger: fmt::Debug + Send + Sync + 'static {
-    /// Notes a new run and its shards at once, each at epoch 0.
+/// Changes that a ledger applies in one transaction, all of them or none.
+///
+/// Each record bears the epoch at which the caller read it; the ledger keeps it with the next epoch.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Change<'a> {
+    /// New records of shards, of any runs.
+    pub shards: &'a [ShardRecord],
+    /// New record of a run.
+    pub run: Option<&'a RunRecord>,
+    /// Shards to add to that run, kept as they are given. Without a run there may be none.
+    pub new_shards: &'a [ShardRecord],
+}
+
+impl Change<'_> {
+    /// Checks that every new shard belongs to the run of the change. Ledgers call it first.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where another run has its id or its name.
+    /// [`ErrorKind::Internal`], naming the shard that does not.
+    pub fn check(&self) -> Result<()> {
+        let run = self.run.map(|run| &*run.id);
+        let mut new = self.new_shards.iter();
+        match new.find(|shard| Some(&*shard.key.run) != run) {
+            None => Ok(()),
+            Some(shard) => Err(Error::new(ErrorKind::Internal).with_message(format!(
+                "{} cannot be added by a change that is not of its run",
+                shard.key
+            ))),
+        }
+    }
+}
+
+/// The durable record of runs and batches.
+///
+/// Changes are compare-and-set: of two writers who read the same record one gets
+/// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), and nothing of its change is applied. Any number of
+/// tasks, processes and machines may use one ledger at once.
+#[async_trait]
+pub trait Ledger: fmt::Debug + Send + Sync + 'static {
+    /// Records a new run and its shards at once, as they are given.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where another run has its id or its name, or a
+    /// shard is given twice; nothing is recorded then.
     async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()>;
 
-    /// Replaces the record of a run that is at the epoch of `run`, and adds shards to it at once. Gives the
+    /// Applies a change durably, all of it or nothing. The epoch of each changed record grows by one; ids and
+    /// the name of a run stay as they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), naming the run or the shard, where a record is
+    /// not at the epoch given any more or is gone, or where a new shard exists already.
+    async fn apply(&self, change: &Change<'_>) -> Result<()>;
+
+    /// Replaces the record of a shard that is at the epoch of `shard`, durably, and returns the new epoch.
+    /// The new record of a transition comes from [`ShardRecord::advanced`].
+    ///
+    /// # Errors
+    /// Those of [`apply`](Self::apply).
+    async fn advance(&self, shard: &ShardRecord) -> Result<u64> {
+        let change = Change {
+            shards: std::slice::from_ref(shard),
+            ..Change::default()
+        };
+        self.apply(&change).await?;
+        Ok(shard.epoch + 1)
+    }
+
+    /// Replaces the record of a run that is at the epoch of `run`, adds shards to it at once, and returns the
     /// new epoch.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where the run, or one of the shards, is already
-    /// otherwise; nothing is changed then.
-    async fn change(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<u64>;
+    /// Those of [`apply`](Self::apply).
+    async fn change(&self, run: &RunRecord, new_shards: &[ShardRecord]) -> Result<u64> {
+        let change = Change {
+            run: Some(run),
+            new_shards,
+            ..Change::default()
+        };
+        self.apply(&change).await?;
+        Ok(run.epoch + 1)
+    }
 
-    /// The run of an id.
+    /// Returns the run of an id.
     async fn run(&self, id: &str) -> Result<Option<RunRecord>>;
 
-    /// Every run, newest first.
-    async fn runs(&self) -> Result<Vec<RunRecord>>;
-
-    /// The shards of a run, by number.
-    async fn shards(&self, run: &str) -> Result<Vec<ShardRecord>>;
-
-    /// Deletes a run with its shards. No error if it is gone.
-    async fn forget(&self, run: &str) -> Result<()>;
-
-    /// Moves the shard from `epoch` to `state`, durably, and returns the new epoch.
+    /// Returns a page of the runs that a filter selects, newest first.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where it is not at that epoch any more.
-    async fn advance(&self, key: &ShardKey, epoch: u64, state: ShardState) -> Result<u64>;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where the cursor is not one of a page of
+    /// runs.
+    async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>>;
+
+    /// Returns the newest run that a filter selects.
+    async fn newest_run(&self, filter: RunFilter) -> Result<Option<RunRecord>> {
+        let filter = RunFilter {
+            limit: Some(1),
+            ..filter
+        };
+        Ok(self.runs(&filter).await?.items.pop())
+    }
+
+    /// Returns every run that a filter selects, newest first. They are held in memory together: a caller that
+    /// can work page by page calls [`runs`](Self::runs).
+    async fn all_runs(&self, filter: RunFilter) -> Result<Vec<RunRecord>> {
+        let mut filter = filter;
+        let mut all = Vec::new();
+        loop {
+            let page = self.runs(&filter).await?;
+            all.extend(page.items);
+            match page.next {
+                Some(next) => filter.after = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// Returns the run of a name.
+    async fn run_named(&self, name: &str) -> Result<Option<RunRecord>> {
+        self.newest_run(RunFilter {
+            name: Some(name.into()),
+            ..RunFilter::default()
+        })
+        .await
+    }
+
+    /// Returns the newest run of which a shard has the batch, in its state or in a late acknowledgement.
+    async fn run_of_batch(&self, batch: &BatchId) -> Result<Option<RunRecord>> {
+        self.newest_run(RunFilter {
+            batch: Some(batch.clone()),
+            ..RunFilter::default()
+        })
+        .await
+    }
+
+    /// Returns the run of an id, or else the one run whose id begins with `prefix`, if that has at least
+    /// [`RunRecord::MIN_PREFIX`] characters.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput), naming candidates, where several ids
+    /// begin with it.
+    async fn find_run(&self, prefix: &str) -> Result<Option<RunRecord>> {
+        /// Most candidates that an error names.
+        const NAMED: usize = 5;
+        if let Some(run) = self.run(prefix).await? {
+            return Ok(Some(run));
+        }
+        if prefix.chars().count() < RunRecord::MIN_PREFIX {
+            return Ok(None);
+        }
+        let filter = RunFilter {
+            id_prefix: Some(prefix.into()),
+            limit: Some(NAMED as u32),
+            ..RunFilter::default()
+        };
+        let found = self.runs(&filter).await?;
+        if found.items.len() < 2 {
+            return Ok(found.items.into_iter().next());
+        }
+        let named: Vec<&str> = found.items.iter().map(|run| &*run.id).collect();
+        let more = found.next.map_or("", |_| ", …");
+        Err(Error::invalid_input(format!(
+            "several runs have ids that begin with {prefix}: {}{more}; give more characters",
+            named.join(", ")
+        )))
+    }
+
+    /// Returns the shards of a run, by number; none where there is no such run.
+    async fn shards(&self, run: &str) -> Result<Vec<ShardRecord>>;
+
+    /// Returns those of the batches that the ledger knows as some shard's, by its state or by a late
+    /// acknowledgement. Runs count whose account [may be](AccountId::may_be) `account`: a batch of another
+    /// account may have an equal id.
+    async fn known(&self, account: &AccountId, batches: &[BatchId]) -> Result<HashSet<BatchId>>;
+
+    /// Records evidence of a batch beside a shard, durably. It conflicts with no change of the shard, and no
+    /// epoch grows. An acknowledgement of a batch that is recorded for the shard already changes nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput), naming the batch, where the shard is not
+    /// in the ledger any more: the batch is known to the caller alone then.
+    async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()>;
+
+    /// Returns the late acknowledgements of a shard, oldest first.
+    async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>>;
+
+    /// Deletes a run with its shards and their late acknowledgements. No error if it is gone.
+    async fn forget(&self, run: &str) -> Result<()>;
 
     /// Claims a run, whether or not it is recorded yet, so that no other process advances it. Readers and a
     /// cancellation need no claim. A ledger that several processes share implements it.
@@ -338,7 +262,7 @@ pub trait Spool: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A file being written. Buffer what you write.
-pub trait SpoolWriter: io::Write + Send {
+pub trait SpoolWriter: io::Write + Send + Sync {
     /// Makes what was written last through a power loss.
     fn sync(&mut self) -> io::Result<()>;
 }

@@ -18,6 +18,7 @@ mod id;
 mod input;
 mod intent;
 mod json;
+mod judgement;
 mod ledger;
 mod legible;
 mod media;
@@ -28,8 +29,11 @@ mod output;
 mod provider;
 mod request_error;
 mod resolve;
+mod run_record;
 mod schema;
 pub mod schemas;
+mod search;
+mod shard_record;
 mod status;
 mod text;
 mod time;
@@ -63,10 +67,7 @@ pub use input::{
 };
 pub use intent::Intent;
 pub use json::JsonBuf;
-pub use ledger::{
-    Cleaned, Ledger, Order, RunClaim, RunRecord, Segment, ShardKey, ShardRecord, ShardState, Spool,
-    SpoolFile, SpoolWriter,
-};
+pub use ledger::{Change, Ledger, RunClaim, Spool, SpoolFile, SpoolWriter};
 pub use legible::{RawRow, legible_id, mend_surrogates};
 pub use media::{
     is_office_media_type, is_same_format, is_text, is_text_media_type, known_media_type,
@@ -78,7 +79,12 @@ pub use outcome::{Outcome, OutcomeStatus, Problem};
 pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};
 pub use provider::BatchProvider;
 pub use request_error::{RequestError, RowError};
+pub use run_record::{Cleaned, Order, RunFilter, RunRecord};
 pub use schema::{SchemaError, SchemaMode};
+pub use search::{Progress, Search, SearchPhase};
+pub use shard_record::{
+    Closed, LateAcknowledgement, Locations, Segment, ShardKey, ShardRecord, ShardState,
+};
 pub use status::{BatchProblem, BatchSnapshot, BatchStatus, RequestCounts};
 pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, compact, write_string};
 pub use time::{format_time, parse_provider_time, parse_time};

@@ -100,8 +100,7 @@ const TYPES: &[(&str, Layout)] = &[
 ];
 
 /// Names that stand for one format, or for formats that only their writers tell apart.
-const SAME: [&[&str]; 12] = [
-    &["image/heic", "image/heif"],
+const SAME: [&[&str]; 11] = [
     &["audio/mpeg", "audio/mp3"],
     &["audio/m4a", "audio/mp4", "audio/aac"],
     &["audio/ogg", "audio/opus"],
@@ -230,7 +229,7 @@ pub fn is_office_media_type(media_type: &str) -> bool {
     layout(media_type) == Some(Layout::Office)
 }
 
-/// Reports whether two usual names mean one format, such as `image/heic` and `image/heif`.
+/// Reports whether two usual names mean one format, such as `audio/mpeg` and `audio/mp3`.
 pub fn is_same_format(one: &str, other: &str) -> bool {
     let both = |names: &&[&str]| names.contains(&one) && names.contains(&other);
     one == other || SAME.iter().any(both)
@@ -257,8 +256,26 @@ pub fn media_type_of(bytes: &[u8]) -> Option<&'static str> {
     if memchr::memmem::find(head, b"%PDF-").is_some() {
         return Some("application/pdf");
     }
+    if let Some(found) = heif(bytes) {
+        return Some(found);
+    }
     let found = infer::get(bytes)?.mime_type();
     Some(known_media_type(found).unwrap_or(found))
+}
+
+/// Returns the media type of a HEIF file by its major brand: those that the format names for HEVC are HEIC
+/// (ISO/IEC 23008-12, annex B).
+fn heif(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.get(4..8)? != b"ftyp" {
+        return None;
+    }
+    match bytes.get(8..12)? {
+        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"hevm" | b"hevs" => {
+            Some("image/heic")
+        }
+        b"mif1" | b"mif2" | b"msf1" => Some("image/heif"),
+        _ => None,
+    }
 }
 
 /// Reports whether bytes are UTF-8 text, or the beginning of such: no format of images, sounds or films is.
@@ -330,6 +347,11 @@ mod tests {
             (b"GIF89a\x01\0\x01\0\0\0\0", Some("image/gif")),
             (b"RIFF\x24\0\0\0WEBPVP8 ", Some("image/webp")),
             (b"RIFF\x24\0\0\0WAVEfmt ", Some("audio/wav")),
+            (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", Some("image/heic")),
+            (b"\0\0\0\x18ftyphevx\0\0\0\0msf1hevx", Some("image/heic")),
+            (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", Some("image/heif")),
+            (b"\0\0\0\x18ftypmsf1\0\0\0\0msf1hevc", Some("image/heif")),
+            (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif", Some("image/avif")),
             (b"%PDF-1.7", Some("application/pdf")),
             (b"\xef\xbb\xbf%PDF-1.7", Some("application/pdf")),
             (b"\0\0junk\n%PDF-1.4", Some("application/pdf")),

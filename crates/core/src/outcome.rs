@@ -197,6 +197,8 @@ words! {
         InvalidStructured = "invalid_structured",
         /// It says nothing.
         Empty = "empty",
+        /// A tool call whose arguments are not a JSON object. They are kept as the model wrote them.
+        InvalidArguments = "invalid_arguments",
         /// Nothing of it has a shape that is known, or its end cannot be told: the provider's own words are
         /// in its items.
         Unrecognized = "unrecognized",

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    AccountId, BatchCodec, BatchId, BatchSnapshot, Cursor, Error, Found, Intent, KeyHint,
-    ListOptions, Page, Remnant, Result, ResultPart, ResultSet, RowStream, Shard, Staged, Upload,
+    AccountId, BatchClass, BatchCodec, BatchId, BatchSnapshot, Cursor, Error, Found, Intent,
+    KeyHint, ListOptions, Page, Remnant, Result, ResultPart, ResultSet, RowStream, Shard, Staged,
+    Upload,
 };
 
 /// A provider's batch service. One exchange a method: it never retries, sleeps or pages; the engine does.
@@ -61,8 +62,18 @@ pub trait BatchProvider: fmt::Debug + Send + Sync + 'static {
     /// Where the batch stands. `Ok` for a batch that failed; an error means "could not ask".
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot>;
 
-    /// Where the results are.
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet>;
+    /// Returns the parts of a batch's results: where they are, not the rows.
+    ///
+    /// `class` is the class under which the batch was created, where the caller knows it: from the record of a
+    /// run, or from a handle. It is `None` where only the id of the batch is known. The adapter then finds the
+    /// results from the batch itself. The route and the endpoint that the adapter is configured with say nothing
+    /// about the batch and are never used here.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where no results are found under `class` and the
+    /// batch itself shows another route or endpoint; [`BatchClass::other_route`] makes that error. An empty set
+    /// would pass for a batch without answers.
+    async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet>;
 
     /// Reads a part, from a byte of it where the provider can.
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream>;
@@ -125,8 +136,8 @@ impl<T: BatchProvider + ?Sized> BatchProvider for Arc<T> {
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
         (**self).status(batch).await
     }
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
-        (**self).results(batch).await
+    async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
+        (**self).results(class, batch).await
     }
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
         (**self).read(part, from).await

@@ -322,6 +322,7 @@ mod tests {
 
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
     const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01";
+    const HEIF: &[u8] = b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic";
     const HEIC: &[u8] = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
     const PDF: &[u8] = b"%PDF-1.7\n%\xe2\xe3";
     const FLAC: &[u8] = b"fLaC\0\0\0\x22\x10\0\x10\0";
@@ -362,7 +363,11 @@ mod tests {
             (Image, PNG, "image/jpeg", "", Ok("image/png")),
             (Image, JPEG, "image/jpg", "", Ok("image/jpeg")),
             (Image, HEIC, "image/heic", "", Ok("image/heic")),
-            (Image, HEIC, "image/png", "", Ok("image/heif")),
+            (Image, HEIC, "image/heif", "", Ok("image/heic")),
+            (Image, HEIC, "image/png", "", Ok("image/heic")),
+            (Image, HEIF, "image/heic", "", Ok("image/heif")),
+            (Image, HEIF, "image/heif", "", Ok("image/heif")),
+            (Image, HEIF, "", "a.heic", Ok("image/heif")),
             (Image, PNG, "application/octet-stream", "", Ok("image/png")),
             (Image, NOISE, "image/png", "", Err("declared as image/png")),
             (Image, NOISE, "", "a.png", Err("of no known format")),
@@ -471,7 +476,8 @@ mod tests {
             (PNG, "application/octet-stream", None),
             (JPEG, "image/jpg", None),
             (HEIC, "image/heic", None),
-            (HEIC, "image/png", Some("sent as image/heif")),
+            (HEIC, "image/png", Some("sent as image/heic")),
+            (HEIC, "image/heif", Some("sent as image/heic")),
         ] {
             let view = AttachmentView {
                 kind: AttachmentKind::Image,

@@ -8,6 +8,10 @@ use crate::{
     ResponseSchema, Retry, Role, Text, ThinkingOptions, TokenUsage, Tool, ToolChoice,
 };
 
+/// Name under which an adapter takes images and documents in the results of tools; see
+/// [`RequestView::generate`].
+const TOOL_RESULT_ATTACHMENTS: &str = "tool_result_attachments";
+
 /// One request, without its id: ids belong to the engine.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -23,7 +27,8 @@ pub enum RequestView<'a> {
 impl<'a> RequestView<'a> {
     /// The conversation, if that is what it is, and if it asks for nothing but what `takes` names: what a
     /// provider has no word for is refused, and never left out in silence. The names are those of the
-    /// members of [`GenerateView`] and of its hyperparameters.
+    /// members of [`GenerateView`] and of its hyperparameters, and `tool_result_attachments` for images and
+    /// documents in the results of tools.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`], naming what is.
@@ -40,13 +45,17 @@ impl<'a> RequestView<'a> {
         let GenerateView {
             model: _,
             system,
-            messages: _,
+            messages,
             tools,
             tool_choice,
             schema,
             thinking,
             hyperparameters,
         } = generate;
+        let mut contents = messages.iter().flat_map(|message| &message.contents);
+        let has_attached_results = contents.any(|content| {
+            matches!(content, ContentView::ToolResult(result) if !result.attachments.is_empty())
+        });
         let Hyperparameters {
             max_output_tokens,
             temperature,
@@ -72,6 +81,7 @@ impl<'a> RequestView<'a> {
             ("seed", seed.is_some()),
             ("presence_penalty", presence_penalty.is_some()),
             ("frequency_penalty", frequency_penalty.is_some()),
+            (TOOL_RESULT_ATTACHMENTS, has_attached_results),
         ];
         for (name, is_asked) in asked {
             if is_asked && !takes.contains(&name) {
@@ -198,6 +208,26 @@ pub enum ContentView<'a> {
     Thinking(ThinkingView<'a>),
 }
 
+impl<'a> ContentView<'a> {
+    /// Returns the attachments of this content: itself, or those of a tool's result.
+    pub fn attachments(&self) -> &[AttachmentView<'a>] {
+        match self {
+            Self::Attachment(attachment) => std::slice::from_ref(attachment),
+            Self::ToolResult(result) => &result.attachments,
+            _ => &[],
+        }
+    }
+
+    /// Returns the attachments of this content, to be changed.
+    pub fn attachments_mut(&mut self) -> &mut [AttachmentView<'a>] {
+        match self {
+            Self::Attachment(attachment) => std::slice::from_mut(attachment),
+            Self::ToolResult(result) => &mut result.attachments,
+            _ => &mut [],
+        }
+    }
+}
+
 /// A call that the model made.
 #[derive(Clone)]
 pub struct ToolCallView<'a> {
@@ -247,6 +277,8 @@ pub struct ToolResultView<'a> {
     pub name: Option<Text<'a>>,
     /// Output of the tool.
     pub output: Cow<'a, str>,
+    /// Images and documents that the tool gave beside its text, in order; none for most tools.
+    pub attachments: Vec<AttachmentView<'a>>,
     /// Whether it failed.
     pub is_error: bool,
 }
@@ -277,6 +309,8 @@ pub enum Arguments<'a> {
     Value(Json<'a>),
     /// A string that should hold JSON, and may not.
     Quoted(Text<'a>),
+    /// Words for a tool that takes any text, such as OpenAI's custom tools.
+    Free(Text<'a>),
 }
 
 impl<'a> Arguments<'a> {
@@ -292,7 +326,7 @@ impl<'a> Arguments<'a> {
 
     /// Whether there are none: models write the empty string for a tool without parameters.
     fn are_empty(self) -> bool {
-        matches!(self, Self::Quoted(text) if text.decode().trim().is_empty())
+        matches!(self, Self::Quoted(text) | Self::Free(text) if text.decode().trim().is_empty())
     }
 
     /// Appends the arguments as a JSON value: `{}` where there are none; a string that holds no JSON stays a
@@ -300,8 +334,8 @@ impl<'a> Arguments<'a> {
     pub fn write_value(self, out: &mut Vec<u8>) {
         match self {
             Self::Value(json) => json.write(out),
-            Self::Quoted(_) if self.are_empty() => out.extend_from_slice(b"{}"),
-            Self::Quoted(text) => {
+            _ if self.are_empty() => out.extend_from_slice(b"{}"),
+            Self::Quoted(text) | Self::Free(text) => {
                 let decoded = text.decode();
                 match Json::new(&crate::compact(&decoded)) {
                     Ok(json) => json.write(out),
@@ -315,8 +349,8 @@ impl<'a> Arguments<'a> {
     pub fn write_quoted(self, out: &mut Vec<u8>) {
         match self {
             Self::Value(json) => Text::Plain(json.as_str()).write_json(out),
-            Self::Quoted(_) if self.are_empty() => out.extend_from_slice(b"\"{}\""),
-            Self::Quoted(text) => text.write_json(out),
+            _ if self.are_empty() => out.extend_from_slice(b"\"{}\""),
+            Self::Quoted(text) | Self::Free(text) => text.write_json(out),
         }
     }
 }
@@ -499,14 +533,43 @@ pub struct OutputView<'a> {
 impl<'a> OutputView<'a> {
     /// An answer of one text, judged by why it ended.
     pub fn text(text: Text<'a>, finish_reason: FinishReason) -> Self {
+        Self::judged(vec![ItemView::Text(text)], finish_reason)
+    }
+
+    /// Returns an answer of several items with the problem that they and the finish reason show. An answer that
+    /// stopped by itself and refuses, or calls a tool, gets that as its finish reason. Usage, model and id are not
+    /// said.
+    ///
+    /// ```
+    /// use lmbatch_core::{FinishReason, ItemView, OutputView, Problem};
+    /// let refused = OutputView::judged(vec![ItemView::Refusal("no".into())], FinishReason::Stop);
+    /// assert_eq!((refused.finish_reason, refused.problem), (FinishReason::Refusal, Some(Problem::Refused)));
+    /// ```
+    pub fn judged(items: Vec<ItemView<'a>>, finish_reason: FinishReason) -> Self {
+        let has = |test: fn(&ItemView<'_>) -> bool| items.iter().any(test);
+        let has_refusal = has(|item| matches!(item, ItemView::Refusal(_)));
+        let has_call = has(|item| matches!(item, ItemView::ToolCall(_)));
+        let has_content = has(|item| match item {
+            ItemView::Text(text) => !text.is_empty(),
+            ItemView::ToolCall(_) | ItemView::Attachment(_) => true,
+            _ => false,
+        });
+        let has_other = has(|item| matches!(item, ItemView::Other(_)));
+        let finish_reason = match finish_reason {
+            FinishReason::Stop if has_refusal => FinishReason::Refusal,
+            FinishReason::Stop if has_call => FinishReason::ToolUse,
+            other => other,
+        };
         let problem = match finish_reason {
             FinishReason::Length | FinishReason::Paused => Some(Problem::Truncated),
             FinishReason::ContentFilter => Some(Problem::ContentFilter),
             FinishReason::Refusal => Some(Problem::Refused),
-            _ => text.is_empty().then_some(Problem::Empty),
+            _ if has_content => None,
+            _ if has_other => Some(Problem::Unrecognized),
+            _ => Some(Problem::Empty),
         };
         Self {
-            items: vec![ItemView::Text(text)],
+            items,
             finish_reason,
             usage: None,
             model: None,
@@ -635,6 +698,53 @@ mod tests {
             ),
         ] {
             assert_eq!(OutputView::text(text.into(), reason).problem, problem);
+        }
+    }
+
+    #[test]
+    fn several_items_are_judged_together() {
+        use FinishReason::{Length, Other, Refusal, Stop, ToolUse};
+        let text = |text: &'static str| ItemView::Text(text.into());
+        let call = || {
+            let arguments = Arguments::Quoted("{}".into());
+            ItemView::ToolCall(ToolCallView::without_id("f".into(), arguments, &[]))
+        };
+        let thought = || ItemView::Thinking(ThinkingView::default());
+        let other = || ItemView::Other(Json::new("{}").unwrap());
+        let refusal = || ItemView::Refusal("no".into());
+        for (items, reason, finish, problem) in [
+            (vec![thought(), text("x")], Stop, Stop, None),
+            (vec![text("x"), call()], Stop, ToolUse, None),
+            (vec![call()], Length, Length, Some(Problem::Truncated)),
+            (
+                vec![refusal(), call()],
+                Stop,
+                Refusal,
+                Some(Problem::Refused),
+            ),
+            (vec![thought()], Stop, Stop, Some(Problem::Empty)),
+            (vec![other()], Stop, Stop, Some(Problem::Unrecognized)),
+            (
+                vec![other(), text("")],
+                Stop,
+                Stop,
+                Some(Problem::Unrecognized),
+            ),
+            (
+                vec![text("x")],
+                Other("new".into()),
+                Other("new".into()),
+                None,
+            ),
+            (Vec::new(), Stop, Stop, Some(Problem::Empty)),
+        ] {
+            let shown = format!("{items:?} {reason:?}");
+            let output = OutputView::judged(items, reason);
+            assert_eq!(
+                (output.finish_reason, output.problem),
+                (finish, problem),
+                "{shown}"
+            );
         }
     }
 }

@@ -7,7 +7,6 @@ use lmbatch_core::{
 
 use crate::engine::Engine;
 use crate::event::Event;
-use crate::run::NO_BATCH;
 
 /// Batches that are asked for to recognise an account.
 const ASKED: usize = 3;
@@ -97,11 +96,7 @@ impl Engine {
                 }
                 ShardState::Created { batch, .. } => open.push((batch, presumed)),
                 ShardState::Ended(snapshot) => open.push((snapshot.id, presumed)),
-                ShardState::Sealed { snapshot, .. }
-                    if !cleaned && snapshot.id.as_str() != NO_BATCH =>
-                {
-                    fetched.push(snapshot.id);
-                }
+                ShardState::Sealed { snapshot, .. } if !cleaned => fetched.push(snapshot.id),
                 _ => {}
             }
         }

@@ -156,25 +156,6 @@ impl Engine {
         }
     }
 
-    /// The batches that the record knows.
-    pub async fn recorded_batches(&self) -> Result<HashSet<BatchId>> {
-        let mut known = HashSet::new();
-        for ledger in [&self.ledger, &self.beside] {
-            for run in ledger.runs().await? {
-                for shard in ledger.shards(&run.id).await? {
-                    match shard.state {
-                        ShardState::Created { batch, .. } => known.insert(batch),
-                        ShardState::Ended(snapshot) | ShardState::Sealed { snapshot, .. } => {
-                            known.insert(snapshot.id)
-                        }
-                        _ => continue,
-                    };
-                }
-            }
-        }
-        Ok(known)
-    }
-
     /// Takes batches that exist into a new record of the run of `plan`, which was
     /// [planned again](Self::plan_again) under their mark. The run, and how many batches were taken: all of
     /// them or, where `creates_missing`, those that exist; the others are created when it is

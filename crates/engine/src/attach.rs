@@ -44,7 +44,7 @@ pub(crate) fn load(
     let mut disagreement = None;
     for message in &mut generate.messages {
         for content in &mut message.contents {
-            if let ContentView::Attachment(attachment) = content {
+            for attachment in content.attachments_mut() {
                 let found = load_one(attachment, folder, &mut left)?;
                 disagreement = disagreement.or(found);
             }
@@ -54,16 +54,9 @@ pub(crate) fn load(
 }
 
 fn reads_files(generate: &GenerateView<'_>) -> bool {
-    let mut contents = generate.messages.iter().flat_map(|one| &one.contents);
-    contents.any(|content| {
-        matches!(
-            content,
-            ContentView::Attachment(AttachmentView {
-                source: SourceView::Path(_),
-                ..
-            })
-        )
-    })
+    let contents = generate.messages.iter().flat_map(|one| &one.contents);
+    let mut attachments = contents.flat_map(ContentView::attachments);
+    attachments.any(|attachment| matches!(attachment.source, SourceView::Path(_)))
 }
 
 fn load_one(

@@ -1,18 +1,17 @@
 //! Accounts of a run: every answer of every batch that it had, those that a later attempt replaced included.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchId, BatchStatus, Error, OutcomeView, RequestCounts, Result, RunRecord, Segment,
-    ShardRecord, ShardState, TokenUsage, mend_surrogates,
+    BatchId, BatchStatus, Closed, Error, ErrorKind, OutcomeView, RequestCounts, Result, RunRecord,
+    Segment, ShardRecord, ShardState, TokenUsage, mend_surrogates,
 };
 
+use crate::collect::{Collected, Layers, Maker};
 use crate::engine::Engine;
 use crate::index::BUFFER;
-use crate::results::Results;
+use crate::joiner::Joiner;
 use crate::row_cutter::RowCutter;
-use crate::run::NO_BATCH;
 
 /// The most models that are told apart in one batch; the tokens of others are counted under `""`.
 const MODELS: usize = 64;
@@ -52,12 +51,13 @@ pub struct BatchAccount {
     pub counts: RequestCounts,
     /// Number of rows that were fetched.
     pub rows: u64,
-    /// Answers that were fetched, each request counted once.
+    /// Answers that were fetched, each request counted once. A row that holds no answer that can be read counts
+    /// as an answer without tokens: it was paid for.
     pub answered: Answers,
     /// Answers of [`answered`](Self::answered) that are not in the output, since another answer to the
     /// request is, or since the request was removed from the input.
     pub superseded: Answers,
-    /// Requests whose row says that they failed.
+    /// Requests whose row says that they failed; those whose answer cannot be read are answers.
     pub errored: u64,
     /// Answers by the model that gave them; `""` where the row names none.
     pub models: BTreeMap<Box<str>, Answers>,
@@ -89,21 +89,29 @@ impl Engine {
         let mut job = self.job(run).await?;
         let wanted = job.plan.wanted()?;
         let shards = self.ledger.shards(&run.id).await?;
-        let work = move |results: &mut Results| {
+        let mut collected = job.collect().await?;
+        let work = move |layers: &Layers, maker: &Maker| {
+            let mut sources = Sources {
+                joiner: maker.joiner.share()?,
+                collected: &mut collected,
+                layers,
+                maker,
+            };
             let mut accounts = Vec::with_capacity(shards.len());
             for shard in shards {
                 let mut account = account(&shard);
                 if let ShardState::Sealed { segments, .. } = &shard.state {
                     let mut count = Count::new(&mut account, wanted.as_ref());
                     for segment in segments {
-                        count.segment(results, segment)?;
+                        count.segment(&mut sources, segment)?;
                     }
+                    count.end();
                 }
                 accounts.push(account);
             }
             Ok(accounts)
         };
-        job.harvest.with(work).await?
+        job.with_files(work).await
     }
 }
 
@@ -117,11 +125,14 @@ fn account(shard: &ShardRecord) -> BatchAccount {
         ShardState::Ended(snapshot) | ShardState::Sealed { snapshot, .. } => {
             (Some(&snapshot.id), snapshot.status.clone(), snapshot.counts)
         }
-        ShardState::Refused => (None, BatchStatus::Failed, RequestCounts::default()),
+        ShardState::Refused | ShardState::Closed(Closed::Abandoned { .. }) => {
+            (None, BatchStatus::Failed, RequestCounts::default())
+        }
+        ShardState::Closed(_) => (None, BatchStatus::Cancelled, RequestCounts::default()),
         _ => (None, BatchStatus::InProgress, RequestCounts::default()),
     };
     BatchAccount {
-        batch: batch.filter(|batch| batch.as_str() != NO_BATCH).cloned(),
+        batch: batch.cloned(),
         shard: shard.key.shard,
         attempt: shard.attempt,
         status,
@@ -136,6 +147,14 @@ fn account(shard: &ShardRecord) -> BatchAccount {
     }
 }
 
+/// What rows are compared with.
+struct Sources<'a> {
+    joiner: Joiner,
+    collected: &'a mut Collected,
+    layers: &'a Layers,
+    maker: &'a Maker,
+}
+
 /// One batch as its rows are read.
 struct Count<'a> {
     account: &'a mut BatchAccount,
@@ -143,6 +162,9 @@ struct Count<'a> {
     /// Requests that have an answer in this batch: a request that is answered twice is billed once.
     answered: Bits,
     errored: Bits,
+    /// Requests with a row that holds no answer that can be read, and whether the output holds another outcome.
+    /// They count once all rows are read: one of those may hold the answer.
+    malformed: Vec<(u32, bool)>,
 }
 
 impl<'a> Count<'a> {
@@ -152,21 +174,40 @@ impl<'a> Count<'a> {
             wanted,
             answered: Bits::default(),
             errored: Bits::default(),
+            malformed: Vec::new(),
         }
     }
 
-    fn segment(&mut self, results: &mut Results, segment: &Segment) -> Result<()> {
+    /// Counts the answers that cannot be read of requests without another answer.
+    fn end(mut self) {
+        // Of several rows of one request, the one in the output is asked first.
+        self.malformed.sort_unstable();
+        for (ordinal, is_superseded) in std::mem::take(&mut self.malformed) {
+            if !self.answered.set(ordinal) {
+                continue;
+            }
+            let unknown = TokenUsage::default();
+            self.account.answered.add(unknown);
+            if is_superseded {
+                self.account.superseded.add(unknown);
+            }
+            let models = &mut self.account.models;
+            models.entry("".into()).or_default().add(unknown);
+        }
+    }
+
+    fn segment(&mut self, sources: &mut Sources<'_>, segment: &Segment) -> Result<()> {
         let named = |known: &Segment| known.name == segment.name;
-        let number = results.segments.iter().position(named);
+        let number = sources.collected.segments.iter().position(named);
         // What the run does not read is nobody's outcome.
         let number = number.and_then(|number| u32::try_from(number).ok());
         let number = number.unwrap_or(u32::MAX);
         let unreadable = |error| Error::local("reading the spool", error);
-        let file = results.files.open_named(&segment.name)?;
-        let max = results.max_row_bytes;
+        let file = sources.layers.files.open_named(&segment.name)?;
+        let max = sources.maker.max_row_bytes;
         let (mut buffer, mut at, mut rows) = (vec![0; BUFFER], 0, RowCutter::default());
         let mut note =
-            |row: Option<&[u8]>, offset: u64| self.row(results, segment, number, row, offset);
+            |row: Option<&[u8]>, offset: u64| self.row(sources, segment, number, row, offset);
         while at < segment.bytes {
             let read = file.read_at(&mut buffer, at).map_err(unreadable)?;
             let read = read.min((segment.bytes - at) as usize);
@@ -181,7 +222,7 @@ impl<'a> Count<'a> {
 
     fn row(
         &mut self,
-        results: &mut Results,
+        sources: &mut Sources<'_>,
         segment: &Segment,
         number: u32,
         row: Option<&[u8]>,
@@ -194,15 +235,14 @@ impl<'a> Count<'a> {
         let Some(row) = row else {
             return Ok(());
         };
-        let provider = Arc::clone(&results.provider);
-        let codec = provider.codec();
+        let codec = sources.maker.provider.codec();
         let mut scratch = Vec::new();
         let (row, _) = mend_surrogates(row, &mut scratch);
         let Ok(scanned) = codec.scan(&segment.part, row) else {
             return Ok(());
         };
         let ordinal = match scanned.id {
-            Some(id) => results.joiner.ordinal(&id.decode())?,
+            Some(id) => sources.joiner.ordinal(&id.decode())?,
             None => None,
         };
         let Some(ordinal) = ordinal else {
@@ -211,8 +251,17 @@ impl<'a> Count<'a> {
         let Ok(decoded) = codec.decode(&segment.part, row) else {
             return Ok(());
         };
+        let place = sources.collected.places.get(ordinal);
+        let place = place.map_err(|error| Error::local("using the spool", error))?;
+        let is_outcome = (place.segment, place.offset()) == (number, offset) && !place.is_none();
+        let is_wanted = self.wanted.is_none_or(|wanted| wanted.contains(&ordinal));
+        let is_superseded = !is_outcome || !is_wanted;
         let output = match decoded.outcome {
             OutcomeView::Succeeded(output) => output,
+            OutcomeView::Errored(failure) if failure.kind == ErrorKind::MalformedAnswer => {
+                self.malformed.push((ordinal, is_superseded));
+                return Ok(());
+            }
             OutcomeView::Errored(_) => {
                 self.account.errored += u64::from(self.errored.set(ordinal));
                 return Ok(());
@@ -223,11 +272,7 @@ impl<'a> Count<'a> {
             return Ok(());
         }
         self.account.answered.add(output.usage.unwrap_or_default());
-        let place = results.places.get(ordinal);
-        let place = place.map_err(|error| Error::local("using the spool", error))?;
-        let is_outcome = (place.segment, place.offset()) == (number, offset) && !place.is_none();
-        let is_wanted = self.wanted.is_none_or(|wanted| wanted.contains(&ordinal));
-        if !is_outcome || !is_wanted {
+        if is_superseded {
             self.account
                 .superseded
                 .add(output.usage.unwrap_or_default());

@@ -8,7 +8,7 @@ use crate::engine::{Engine, RunOptions};
 use crate::event::Event;
 use crate::finished::Finished;
 use crate::plan::Plan;
-use crate::poll::unfinished;
+use crate::run::poll::unfinished;
 
 /// Time between two attempts to claim a run that another process advances.
 const LOOK: Duration = Duration::from_millis(500);
@@ -59,7 +59,7 @@ impl Engine {
                     if error.kind() == ErrorKind::Conflict
                         && self.clock.elapsed() - start < SHORT_WAIT =>
                 {
-                    self.clock.sleep(SHORT).await;
+                    self.wait(SHORT).await;
                 }
                 other => return other,
             }
@@ -86,9 +86,7 @@ impl Engine {
                 let batch = batch.unwrap_or_else(|| BatchId::new(""));
                 return Err(unfinished(&batch, "another process advances the run"));
             }
-            self.clock
-                .sleep(left.map_or(LOOK, |left| left.min(LOOK)))
-                .await;
+            self.wait(left.map_or(LOOK, |left| left.min(LOOK))).await;
         }
     }
 

@@ -7,7 +7,6 @@ use lmbatch_core::{
 };
 
 use crate::engine::Engine;
-use crate::run::NO_BATCH;
 
 /// What of a run is at its provider still.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -129,10 +128,9 @@ fn needs_its_input(shard: &ShardRecord) -> bool {
 /// A batch whose results are here.
 fn sealed(shard: &ShardRecord) -> Option<Sealed<'_>> {
     match &shard.state {
-        // One that was abandoned is no one's.
         ShardState::Sealed {
             snapshot, segments, ..
-        } if snapshot.id.as_str() != NO_BATCH => {
+        } => {
             let parts = segments.iter().map(|segment| &segment.part).collect();
             let since = snapshot.ended_at.or(snapshot.created_at);
             Some((&snapshot.id, parts, since))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use lmbatch_core::{BatchSnapshot, BatchStatus, SpoolFile, Verdict};
 
+use crate::finished::CountMismatch;
 use crate::index::{SENT, Sent};
 
 /// Entries of the table that are read at once.
@@ -70,14 +71,15 @@ impl Delivered {
         }
     }
 
-    /// Notes a row that names a request; whether the request belongs to the batch.
-    pub(crate) fn note(&mut self, ordinal: u32, verdict: Verdict) -> io::Result<bool> {
+    /// Notes a row that names a request, and returns the request's place in the batch; `None` where it does not
+    /// belong to the batch.
+    pub(crate) fn note(&mut self, ordinal: u32, verdict: Verdict) -> io::Result<Option<u32>> {
         let place = match &mut self.shard {
             None => ordinal,
             Some((own, table)) => match table.get(ordinal)? {
                 Some((shard, place)) if shard == *own => place,
                 // Another batch's, or one of a later attempt.
-                _ => return Ok(false),
+                _ => return Ok(None),
             },
         };
         self.named.set(place);
@@ -87,7 +89,7 @@ impl Delivered {
         if matches!(verdict, Verdict::Errored | Verdict::ErroredRetryable) {
             self.errored.set(place);
         }
-        Ok(true)
+        Ok(Some(place))
     }
 
     /// Number of requests that ended by the provider's counts and that no row accounts for.
@@ -96,6 +98,22 @@ impl Delivered {
         let beside = self.errored.count.min(promised.errored);
         let decided = self.decided.count.saturating_sub(beside);
         named.max(promised.decided.saturating_sub(decided))
+    }
+
+    /// Compares what the provider counts of a batch that has ended with the rows that were read of it. `others` is
+    /// the number of rows that name no request of the caller's: they stand for requests that are counted as well.
+    pub(crate) fn mismatch(&self, snapshot: &BatchSnapshot, others: u64) -> Option<CountMismatch> {
+        let counts = &snapshot.counts;
+        // Where nothing has ended by its counts, the server does not keep them.
+        if counts.finished() == 0 {
+            return None;
+        }
+        let counted = counts.succeeded.saturating_add(counts.errored);
+        // Some servers count a failure among the answered as well.
+        let counted = counted.min(counts.total.unwrap_or(u64::MAX));
+        let read = self.decided.count;
+        let short = self.short_of(&promised(snapshot, None));
+        (short > others || read > counted).then_some(CountMismatch { counted, read })
     }
 
     /// Number of different requests that rows have named.
@@ -121,7 +139,7 @@ impl Delivered {
 /// what failed: what is answered must still have its row then, beside those of as many failures.
 pub(crate) fn promised(snapshot: &BatchSnapshot, requests: Option<u64>) -> Promised {
     let counts = &snapshot.counts;
-    let most = requests.unwrap_or(u64::MAX);
+    let most = requests.or(counts.total).unwrap_or(u64::MAX);
     if !has_counts(snapshot) {
         let one = u64::from(snapshot.status == BatchStatus::Completed).min(most);
         return Promised {
@@ -236,10 +254,12 @@ mod tests {
         let mut delivered = Delivered::of_shard(1, spool.open("sent").unwrap());
         for ordinal in (0..requests).chain(0..10).rev() {
             let noted = delivered.note(ordinal, Verdict::Succeeded).unwrap();
-            assert_eq!(noted, ordinal % 3 == 1);
+            let place = (ordinal % 3 == 1).then_some(ordinal / 3);
+            assert_eq!(noted, place);
         }
         assert_eq!(delivered.count(), u64::from(requests / 3));
-        assert!(!delivered.note(requests, Verdict::Succeeded).unwrap());
+        let beyond = delivered.note(requests, Verdict::Succeeded).unwrap();
+        assert_eq!(beyond, None);
         delivered.restore(Default::default());
         assert_eq!(delivered.count(), 0);
         let mut all = Delivered::default();
@@ -248,7 +268,7 @@ mod tests {
                 63 | 64 => Verdict::Expired,
                 _ => Verdict::Errored,
             };
-            assert!(all.note(ordinal, verdict).unwrap());
+            assert_eq!(all.note(ordinal, verdict).unwrap(), Some(ordinal));
         }
         assert_eq!(all.count(), 4);
         for (named, decided, errored, short) in [
@@ -307,6 +327,9 @@ mod tests {
             (counts(Some(8), 0, 0, 0, 0), Completed, Some(8), (1, 1, 0)),
             (counts(None, 0, 0, 0, 0), Expired, Some(8), (0, 0, 0)),
             (counts(Some(8), 8, 0, 0, 0), Completed, None, (8, 8, 0)),
+            // Without a handle the provider's own total is the most.
+            (counts(Some(8), 8, 2, 0, 0), Completed, None, (8, 8, 0)),
+            (counts(None, 8, 2, 0, 0), Completed, None, (10, 10, 0)),
         ] {
             let snapshot = BatchSnapshot {
                 counts,
@@ -318,6 +341,62 @@ mod tests {
                 expected,
                 "{snapshot:?}"
             );
+        }
+    }
+
+    #[test]
+    fn counts_disagree_with_rows_that_are_fewer_or_more() {
+        use BatchStatus::{Cancelled, Completed, Expired};
+        // Total, answered, failed; rows that say answered, failed, expired; rows of others.
+        for (status, counts, rows, others, expected) in [
+            (Completed, (Some(3), 2, 1), (2, 1, 0), 0, None),
+            // One kind stands for another.
+            (Completed, (Some(3), 3, 0), (2, 1, 0), 0, None),
+            (Completed, (Some(3), 0, 3), (3, 0, 0), 0, None),
+            (Completed, (Some(3), 3, 0), (0, 0, 0), 0, Some((3, 0))),
+            (Completed, (Some(3), 3, 0), (2, 0, 0), 0, Some((3, 2))),
+            (Completed, (Some(3), 2, 1), (2, 0, 1), 0, Some((3, 2))),
+            (Completed, (None, 3, 0), (2, 0, 0), 0, Some((3, 2))),
+            (Completed, (Some(3), 2, 0), (3, 0, 0), 0, Some((2, 3))),
+            (Completed, (Some(3), 0, 1), (1, 1, 0), 0, Some((1, 2))),
+            // A handle that does not name every request of the batch.
+            (Completed, (Some(3), 3, 0), (2, 0, 0), 1, None),
+            (Completed, (Some(3), 3, 0), (1, 0, 0), 1, Some((3, 1))),
+            // No counts.
+            (Completed, (None, 0, 0), (3, 0, 0), 0, None),
+            (Completed, (Some(3), 0, 0), (3, 0, 0), 0, None),
+            (Expired, (None, 0, 0), (3, 0, 0), 0, None),
+            // A failure that is counted twice.
+            (Completed, (Some(3), 3, 1), (2, 1, 0), 0, None),
+            // What was not come to is counted as failed, or not at all.
+            (Expired, (Some(3), 1, 2), (1, 0, 0), 0, None),
+            (Cancelled, (Some(3), 1, 2), (1, 0, 2), 0, None),
+            (Expired, (Some(3), 1, 0), (1, 0, 2), 0, None),
+            (Expired, (Some(3), 1, 2), (0, 0, 3), 0, Some((3, 0))),
+            (Expired, (Some(3), 1, 0), (2, 0, 1), 0, Some((1, 2))),
+        ] {
+            let (total, succeeded, errored) = counts;
+            let counts = RequestCounts {
+                total,
+                succeeded,
+                errored,
+                ..RequestCounts::default()
+            };
+            let snapshot = BatchSnapshot {
+                counts,
+                ..BatchSnapshot::new("b".into(), status)
+            };
+            let (answers, failures, expired) = rows;
+            let verdicts = std::iter::repeat_n(Verdict::Succeeded, answers);
+            let verdicts = verdicts.chain(std::iter::repeat_n(Verdict::Errored, failures));
+            let verdicts = verdicts.chain(std::iter::repeat_n(Verdict::Expired, expired));
+            let mut delivered = Delivered::default();
+            for (ordinal, verdict) in (0..).zip(verdicts) {
+                assert_eq!(delivered.note(ordinal, verdict).unwrap(), Some(ordinal));
+            }
+            let found = delivered.mismatch(&snapshot, others);
+            let found = found.map(|found| (found.counted, found.read));
+            assert_eq!(found, expected, "{snapshot:?} {rows:?}");
         }
     }
 }

@@ -17,15 +17,14 @@ use crate::account::under_another_key;
 use crate::bounds::Trouble;
 use crate::clock::{SystemClock, SystemRng};
 use crate::event::{Event, Observer, Silent};
-use crate::fetch;
 use crate::finished::Finished;
 use crate::joiner::Joiner;
 use crate::memory::MemoryLedger;
 use crate::pages::items;
-use crate::plan::{IdChoice, Plan, PlanError, Planner, run_id};
-use crate::policy::{BatchLimit, Decision, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy};
-use crate::poll;
+use crate::plan::{IdChoice, Plan, PlanError, Planner};
+use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy};
 use crate::reader::OutcomeReader;
+use crate::run::step::StepLimits;
 use crate::source::RequestSource;
 use crate::spool::Files;
 use crate::temporary::TemporarySpool;
@@ -63,6 +62,7 @@ pub struct Engine {
     pub(crate) claim: Option<RunClaim>,
     pub(crate) on_doubt: OnDoubt,
     pub(crate) batch_limit: BatchLimit,
+    pub(crate) limits: StepLimits,
     /// When the call that this engine is for began.
     pub(crate) started: Option<Duration>,
     pub(crate) trouble: Trouble,
@@ -102,6 +102,7 @@ impl Engine {
             claim: None,
             on_doubt: OnDoubt::default(),
             batch_limit: BatchLimit::default(),
+            limits: StepLimits::default(),
             started: None,
             trouble: Trouble::default(),
         }
@@ -135,6 +136,11 @@ impl Engine {
     /// The most of one batch, below what the provider takes.
     pub fn with_batch_limit(mut self, limit: BatchLimit) -> Self {
         self.batch_limit = limit;
+        self
+    }
+    /// Sets how many steps run at once, by kind.
+    pub fn with_limits(mut self, limits: StepLimits) -> Self {
+        self.limits = limits;
         self
     }
     /// The source of time.
@@ -223,7 +229,7 @@ impl Engine {
     ) -> Result<Plan, PlanError> {
         // Before the first file of it lies in the spool: what belongs to no run is deleted.
         let claim = match self.durable {
-            true => Some(self.holding(&run_id(nonce.as_str())).await?),
+            true => Some(self.holding(&self.id_of_nonce(&nonce).await?).await?),
             false => None,
         };
         let planner = Planner {
@@ -321,7 +327,7 @@ impl Engine {
     /// As [`sealed`](Self::sealed), and those of reading results.
     pub async fn answered(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
         let job = self.job(run).await?;
-        if !job.is_damaged() {
+        if job.damaged().await?.is_empty() {
             return job.sealed().await;
         }
         drop(job);
@@ -417,6 +423,12 @@ impl Engine {
         failure.map_or(Ok(count), Err)
     }
 
+    /// Whether the record says that a run is cancelled.
+    pub(crate) async fn is_run_cancelled(&self, run: &str) -> Result<bool> {
+        let known = self.ledger.run(run).await?;
+        Ok(known.is_some_and(|run| run.cancelled))
+    }
+
     /// A run as the record has it now: whoever holds a copy may have read it before someone else went on
     /// with it.
     pub(crate) async fn recorded(&self, run: &RunRecord) -> Result<RunRecord> {
@@ -453,15 +465,6 @@ impl Engine {
         &self.ledger
     }
 
-    /// Creates the batch of a plan that fits into one, and waits for nothing.
-    pub async fn submit(&self, plan: Plan) -> Result<BatchHandle> {
-        let parts = plan.handle_parts()?;
-        let (shard, mut noted, _) = self.begin_single(&plan).await?;
-        let created = self.create(&shard, &mut noted).await;
-        let created = created.map_err(|error| self.of_create(error, &plan))?;
-        Ok(parts.with_batch(created.batch))
-    }
-
     /// Where the batch stands.
     pub async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
         self.retrying(|| self.provider.status(batch))
@@ -474,25 +477,30 @@ impl Engine {
         let snapshot = match self.key_changed(handle)? {
             false => self.known(&handle.batch).await?,
             true => self
-                .status(&handle.batch)
+                .readable(&handle.batch)
                 .await
                 .map_err(under_another_key)?,
         };
         let snapshot = self.ended(snapshot)?;
         let (files, handle) = (self.files()?, handle.clone());
         let requests = Some(handle.requests.len() as u64);
+        let class = Some(handle.class.clone());
         let work = move || Joiner::of_handle(&handle, &files).map(|joiner| (files, joiner));
         let (files, joiner) = blocking(work).await??;
-        fetch::fetch(self, files, joiner, snapshot, requests).await
+        self.fetch(files, joiner, snapshot, requests, class).await
     }
 
     /// Reads the rows that a batch without a handle has, under the ids on the wire. Rows that name no
-    /// request get `names` by their position, then "1", "2", …, with a warning.
+    /// request get `names` by their position, then ids of the form `row-without-id-2`, with a warning. None of
+    /// these is the id of another row.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] where one of `names` that is used is the id of another row.
     pub async fn retrieve_rows(&self, batch: &BatchId, names: Vec<RequestId>) -> Result<Finished> {
-        let snapshot = self.ended(self.status(batch).await?)?;
+        let snapshot = self.ended(self.readable(batch).await?)?;
         let files = self.files()?;
-        let joiner = Joiner::of_rows(&files, names)?;
-        fetch::fetch(self, files, joiner, snapshot, None).await
+        let joiner = Joiner::of_rows(names);
+        self.fetch(files, joiner, snapshot, None, None).await
     }
 
     fn files(&self) -> Result<Arc<Files>> {
@@ -525,24 +533,6 @@ impl Engine {
         OutcomeReader::new(Arc::clone(&self.provider), finished)
     }
 
-    /// The same of a batch that is known to exist: some of the provider's machines may not know it yet.
-    async fn known(&self, batch: &BatchId) -> Result<BatchSnapshot> {
-        let start = self.clock.elapsed();
-        let mut asked = 0;
-        loop {
-            asked += 1;
-            match self.status(batch).await {
-                Err(error)
-                    if error.kind() == ErrorKind::BatchNotFound
-                        && self.clock.elapsed() - start < poll::UNKNOWN_AT_FIRST =>
-                {
-                    self.pause(&error, self.polling.wait(asked, None)).await;
-                }
-                other => return other,
-            }
-        }
-    }
-
     /// All batches that the provider lists, newest first, page by page as they are asked for; `limit` of
     /// them on a page, else as many as the provider likes.
     pub fn list(&self, limit: Option<u32>) -> BoxStream<'_, Result<BatchSnapshot>> {
@@ -558,31 +548,6 @@ impl Engine {
         self.retrying(|| self.provider.cancel(batch))
             .await
             .map_err(|error| error.with_batch(batch.clone()))
-    }
-
-    /// Makes a call that can be repeated freely until it succeeds or patience runs out.
-    pub(crate) async fn retrying<T, F>(&self, call: impl Fn() -> F + Send) -> Result<T>
-    where
-        F: Future<Output = Result<T>> + Send,
-    {
-        let mut attempt = 1;
-        loop {
-            let error = match call().await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            match self.retries.decide(attempt, &error, self.rng.next_f64()) {
-                Decision::RetryAfter(wait) => self.pause(&error, wait).await,
-                _ if attempt > 1 => return Err(error.with_retry(Retry::Exhausted)),
-                _ => return Err(error),
-            }
-            attempt += 1;
-        }
-    }
-
-    pub(crate) async fn pause(&self, error: &Error, wait: Duration) {
-        self.tell(&Event::Retrying { error, wait });
-        self.clock.sleep(wait).await;
     }
 
     pub(crate) fn tell(&self, event: &Event<'_>) {
@@ -604,7 +569,11 @@ impl Engine {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
+    // Without a runtime there is no other task to hold up.
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return Ok(work());
+    };
+    runtime.spawn_blocking(work).await.map_err(|error| {
         Error::new(ErrorKind::Internal)
             .with_message("a worker thread failed")
             .with_source(error)

@@ -3,19 +3,17 @@
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchId, BatchSnapshot, BatchStatus, Error, ErrorKind, RequestError, Result, Segment, SpoolFile,
+    BatchId, BatchSnapshot, BatchStatus, Closed, Error, ErrorKind, RequestError, Result, Segment,
+    ShardState, SpoolFile,
 };
 
-use crate::run::NO_BATCH;
 use crate::spool::Files;
 
 /// Requests whose outcomes are here.
 #[derive(Debug)]
 pub struct Finished {
-    /// Batches by the number of their shard; at least one.
-    pub(crate) snapshots: Vec<BatchSnapshot>,
-    /// Requests of each batch that ended by the provider's counts and that no row names.
-    pub(crate) undelivered: Vec<u64>,
+    /// Ends of the shards, by number; at least one.
+    pub(crate) ends: Vec<End>,
     pub(crate) twins: Vec<Twin>,
     pub(crate) files: Arc<Files>,
     pub(crate) segments: Vec<Segment>,
@@ -27,13 +25,119 @@ pub struct Finished {
     /// The file that says which shard each request went out in last, where there are several.
     pub(crate) sent: Option<Arc<dyn SpoolFile>>,
     pub(crate) tally: Tally,
+    /// Of one batch that was retrieved: counts of the provider that its rows do not bear out.
+    pub(crate) mismatch: Option<CountMismatch>,
+}
+
+/// Disagreement between the provider's counts of a batch that has ended and the rows of its results.
+///
+/// Answered and failed requests are counted together: some providers count a request as answered whose row says
+/// that it failed. Expired and cancelled requests are left out: some providers write no rows for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CountMismatch {
+    /// Number of requests that the provider counts as answered or failed.
+    pub counted: u64,
+    /// Number of different requests that rows say were answered or failed.
+    pub read: u64,
+}
+
+impl CountMismatch {
+    /// Returns whether rows are missing: fewer were read than the provider counts.
+    pub fn is_short(&self) -> bool {
+        self.read < self.counted
+    }
+}
+
+/// How a shard ended, or where its batch stands.
+#[derive(Debug, Clone)]
+pub(crate) struct End {
+    /// Last snapshot of the batch; `None` where there is none.
+    pub(crate) snapshot: Option<BatchSnapshot>,
+    pub(crate) status: BatchStatus,
+    /// Problem of all of its requests, where there is no batch.
+    pub(crate) problem: Option<RequestError>,
+    /// Number of requests that ended by the provider's counts and that no row names.
+    pub(crate) undelivered: u64,
+}
+
+impl End {
+    /// A batch that is fetched, or goes on.
+    pub(crate) fn of_batch(snapshot: BatchSnapshot, undelivered: u64) -> Self {
+        Self {
+            status: snapshot.status.clone(),
+            snapshot: Some(snapshot),
+            problem: None,
+            undelivered,
+        }
+    }
+
+    /// A shard that has no batch so far.
+    pub(crate) fn open() -> Self {
+        Self {
+            snapshot: None,
+            status: BatchStatus::InProgress,
+            problem: None,
+            undelivered: 0,
+        }
+    }
+
+    /// A shard that gets no batch.
+    pub(crate) fn closed(closed: &Closed) -> Self {
+        let (status, problem) = match closed {
+            Closed::Abandoned { message } => {
+                let error = RequestError::new(ErrorKind::Doubt);
+                (
+                    BatchStatus::Failed,
+                    Some(error.with_message(format!("abandoned: {message}"))),
+                )
+            }
+            _ => (BatchStatus::Cancelled, None),
+        };
+        Self {
+            snapshot: None,
+            status,
+            problem,
+            undelivered: 0,
+        }
+    }
+
+    /// Where a shard of a run stands, as the record has it.
+    pub(crate) fn of_state(state: &ShardState) -> Self {
+        match state {
+            ShardState::Created { batch, .. } => Self::of_batch(
+                BatchSnapshot::new(batch.clone(), BatchStatus::InProgress),
+                0,
+            ),
+            // Its results are not here.
+            ShardState::Ended(snapshot) => Self::of_batch(
+                BatchSnapshot::new(snapshot.id.clone(), BatchStatus::InProgress),
+                0,
+            ),
+            ShardState::Sealed {
+                snapshot,
+                undelivered,
+                ..
+            } => Self::of_batch(snapshot.clone(), *undelivered),
+            ShardState::Closed(closed) => Self::closed(closed),
+            _ => Self::open(),
+        }
+    }
+
+    /// What the end of the shard means for one of its requests, by its place in it from 0.
+    pub(crate) fn refusal(&self, place: u32) -> Option<RequestError> {
+        match &self.snapshot {
+            Some(snapshot) => refusal(snapshot, place),
+            None => self.problem.clone(),
+        }
+    }
 }
 
 /// A second batch under the label of a batch of a run: both may be paid for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Twin {
-    /// Batch that the run knows.
-    pub batch: BatchId,
+    /// Batch that the run knows; `None` where its create was given up.
+    pub batch: Option<BatchId>,
     /// Batch that carries the same label.
     pub twin: BatchId,
 }
@@ -53,22 +157,14 @@ pub(crate) struct Tally {
 }
 
 impl Finished {
-    /// The first batch.
-    pub fn batch(&self) -> &BatchId {
-        &self.snapshots[0].id
-    }
-    /// Its last snapshot.
-    pub fn snapshot(&self) -> &BatchSnapshot {
-        &self.snapshots[0]
-    }
-    /// All batches that there were, each with its last snapshot.
+    /// Returns the batches that there are, each with its last snapshot.
     pub fn batches(&self) -> Vec<&BatchSnapshot> {
-        let all = self.snapshots.iter();
-        all.filter(|one| one.id.as_str() != NO_BATCH).collect()
+        let ends = self.ends.iter();
+        ends.filter_map(|end| end.snapshot.as_ref()).collect()
     }
     /// Whether every batch has ended: then each request has its outcome.
     pub fn is_whole(&self) -> bool {
-        self.snapshots.iter().all(|one| one.status.is_terminal())
+        self.ends.iter().all(|end| end.status.is_terminal())
     }
     /// Requests, each with one outcome.
     pub fn requests(&self) -> u64 {
@@ -98,7 +194,13 @@ impl Finished {
     /// Number of requests that ended by the provider's counts and that no row names: they may have been paid
     /// for, and were given up.
     pub fn undelivered(&self) -> u64 {
-        self.undelivered.iter().sum()
+        self.ends.iter().map(|end| end.undelivered).sum()
+    }
+
+    /// Returns the provider's counts and the rows that were read, of a batch that was retrieved by its id or its
+    /// handle, where the two disagree; `None` where they agree or the provider gives no counts.
+    pub fn count_mismatch(&self) -> Option<CountMismatch> {
+        self.mismatch
     }
 
     /// Second batches under labels of the run, as the provider listed them when the run ended.
@@ -120,6 +222,45 @@ impl Finished {
 }
 
 impl Tally {
+    /// Bytes of a tally in a file.
+    pub(crate) const BYTES: usize = 7 * 8;
+
+    pub(crate) fn counts(&self) -> [u64; 7] {
+        [
+            self.rows,
+            self.duplicates,
+            self.foreign,
+            self.malformed,
+            self.broken,
+            self.cut,
+            self.keyless,
+        ]
+    }
+
+    pub(crate) fn of_bytes(bytes: &[u8; Self::BYTES]) -> Self {
+        let (counts, _) = bytes.as_chunks::<8>();
+        let count = |at: usize| counts.get(at).copied().map_or(0, u64::from_le_bytes);
+        Self {
+            rows: count(0),
+            duplicates: count(1),
+            foreign: count(2),
+            malformed: count(3),
+            broken: count(4),
+            cut: count(5),
+            keyless: count(6),
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.duplicates += other.duplicates;
+        self.foreign += other.foreign;
+        self.malformed += other.malformed;
+        self.broken += other.broken;
+        self.cut += other.cut;
+        self.keyless += other.keyless;
+    }
+
     /// Whether rows came since `before`, and none of them says what it answers.
     pub(crate) fn is_spoilt(&self, before: &Self, takes_keyless: bool) -> bool {
         let rows = self.rows - before.rows;
@@ -131,12 +272,10 @@ impl Tally {
         rows > 0 && self.malformed - before.malformed + keyless == rows
     }
 
-    /// Whether rows came since `before` that are someone else's, and none that is ours.
-    pub(crate) fn is_a_strangers(&self, before: &Self) -> bool {
-        let rows = self.rows - before.rows;
-        let foreign = self.foreign + self.keyless - before.foreign - before.keyless;
-        let unreadable = self.malformed - before.malformed;
-        foreign > 0 && foreign + unreadable == rows
+    /// Whether the rows are someone else's, and none is ours.
+    pub(crate) fn is_a_strangers(&self) -> bool {
+        let foreign = self.foreign + self.keyless;
+        foreign > 0 && foreign + self.malformed == self.rows
     }
 }
 

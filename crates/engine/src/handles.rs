@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lmbatch_core::{
     AccountId, BatchClass, BatchHandle, BatchId, Error, HandleSource, IdRule, KeyHint, Nonce,
-    Order, ProviderId, RequestId, Result, ShardRecord, ShardState,
+    Order, ProviderId, RequestId, Result, ShardRecord,
 };
 
 use crate::index::{Echo, Reader, SENT, Sent};
 use crate::plan::request_id;
 use crate::requeue::sent_table;
-use crate::run::NO_BATCH;
 use crate::spool::Files;
 use crate::update::{echo_table, read_order};
 
@@ -69,10 +68,12 @@ impl RunHandles {
 
     /// The error of a call, with the batches that it has created by now.
     pub(crate) fn attach(self: &Arc<Self>, error: Error) -> Error {
-        let made = self.made().clone();
+        let mut made = self.made().clone();
         if made.is_empty() {
             return error;
         }
+        // In the order of the batches of the run, whichever was created first.
+        made.sort_by_key(|made| made.shard);
         let run = Arc::clone(self);
         error.with_handles(Arc::new(Batches { run, made }))
     }
@@ -189,14 +190,8 @@ impl ShardHandle {
             shard: record.key.shard,
             attempt: record.attempt,
         };
-        match &record.state {
-            ShardState::Created { batch, .. } => drop(handle.created(batch)),
-            ShardState::Ended(snapshot) | ShardState::Sealed { snapshot, .. }
-                if snapshot.id.as_str() != NO_BATCH =>
-            {
-                drop(handle.created(&snapshot.id));
-            }
-            _ => {}
+        if let Some(batch) = record.state.batch() {
+            drop(handle.created(batch));
         }
         handle
     }

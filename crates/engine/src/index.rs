@@ -57,6 +57,20 @@ impl Place {
         self.is_none() || (!answered && (later || answers)) || (later && answers)
     }
 
+    /// Whether a place of the same request in a later attempt takes its place.
+    pub(crate) fn gives_way(&self, to: Self) -> bool {
+        let answered = Verdict::Succeeded as u8;
+        self.is_none() || self.verdict() != answered || to.verdict() == answered
+    }
+
+    /// The same place where so many segments come before its own.
+    pub(crate) fn moved(self, segments: u32) -> Self {
+        Self {
+            segment: self.segment + segments,
+            ..self
+        }
+    }
+
     pub(crate) fn to_bytes(self) -> [u8; ENTRY] {
         let mut bytes = [0; ENTRY];
         bytes[..8].copy_from_slice(&self.at.to_le_bytes());

@@ -15,24 +15,24 @@ mod calls;
 mod claim;
 mod clean;
 mod clock;
+mod collect;
 mod content;
-mod create;
 mod delivered;
 mod draft;
+mod driver;
 mod engine;
 mod event;
 mod feed;
-mod fetch;
 mod finished;
 mod handles;
 mod index;
 mod invoker;
 mod joiner;
 mod local_file;
+mod lookup;
 mod marks;
 mod memory;
 mod named;
-mod noted;
 mod operations;
 mod origin;
 mod outcomes;
@@ -41,7 +41,6 @@ mod pages;
 mod places;
 mod plan;
 mod policy;
-mod poll;
 mod prepared;
 mod reader;
 mod refill;
@@ -55,7 +54,6 @@ mod source;
 mod spool;
 mod structured;
 mod temporary;
-mod token;
 mod twins;
 mod update;
 
@@ -67,7 +65,7 @@ pub use clean::Left;
 pub use clock::{SystemClock, SystemRng};
 pub use engine::{Engine, RunOptions};
 pub use event::{Event, Observer};
-pub use finished::{Finished, Twin};
+pub use finished::{CountMismatch, Finished, Twin};
 pub use handles::CreatedHandle;
 pub use invoker::LMInvoker;
 pub use memory::MemoryLedger;
@@ -75,7 +73,8 @@ pub use named::{Run, RunOutput};
 pub use operations::BatchOperations;
 pub use outcomes::{OutcomeStream, Outcomes};
 pub use plan::{
-    BadInput, BadRequest, Checked, HandleParts, Plan, PlanError, SHOWN, check, check_within, run_id,
+    BadInput, BadRequest, Checked, HandleParts, Plan, PlanError, SHOWN, check, check_within,
+    former_run_id, run_id,
 };
 pub use policy::{
     BatchLimit, DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, MAX_STATUS_CHECK_INTERVAL,
@@ -83,6 +82,7 @@ pub use policy::{
 };
 pub use prepared::Prepared;
 pub use reader::OutcomeReader;
+pub use run::step::StepLimits;
 pub use schema::check_schema;
 pub use source::{Entry, IdView, RequestSource, Sourced};
 pub use spool::FolderSpool;

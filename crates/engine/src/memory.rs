@@ -1,33 +1,105 @@
 //! A ledger in memory: for runs that end with their process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    Error, ErrorKind, Ledger, Result, RunRecord, ShardKey, ShardRecord, ShardState,
+    AccountId, BatchId, Change, Cursor, Error, ErrorKind, LateAcknowledgement, Ledger, Page,
+    Result, RunFilter, RunRecord, ShardKey, ShardRecord,
 };
 
-/// Runs in memory.
+/// Ledger in memory, which ends with its process.
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
-    runs: Mutex<Vec<Kept>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Runs by their sequence numbers, which only grow.
+    runs: BTreeMap<u64, KeptRun>,
+    /// Sequence numbers of runs by their ids.
+    ids: HashMap<Box<str>, u64>,
+    /// Sequence number of the run that was begun last.
+    last: u64,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct KeptRun {
     run: RunRecord,
     shards: BTreeMap<u32, ShardRecord>,
+    late: Vec<LateAcknowledgement>,
 }
 
-impl MemoryLedger {
-    fn all(&self) -> MutexGuard<'_, Vec<Kept>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+impl Kept {
+    fn run(&self, id: &str) -> Option<&KeptRun> {
+        self.runs.get(self.ids.get(id)?)
+    }
+
+    fn run_mut(&mut self, id: &str) -> Option<&mut KeptRun> {
+        self.runs.get_mut(self.ids.get(id)?)
+    }
+
+    /// Checks that every record of a change can be applied.
+    fn check(&self, change: &Change<'_>) -> Result<()> {
+        change.check()?;
+        if let Some(run) = change.run {
+            let found = self.run(&run.id);
+            if found.is_none_or(|found| found.run.epoch != run.epoch) {
+                return Err(conflict(format!("run {}", run.id)));
+            }
+        }
+        let mut seen = HashSet::new();
+        for shard in change.shards {
+            let found = self.run(&shard.key.run);
+            let found = found.and_then(|found| found.shards.get(&shard.key.shard));
+            if found.is_none_or(|found| found.epoch != shard.epoch) || !seen.insert(&shard.key) {
+                return Err(conflict(shard.key.to_string()));
+            }
+        }
+        for shard in change.new_shards {
+            let found = self.run(&shard.key.run);
+            let found = found.and_then(|found| found.shards.get(&shard.key.shard));
+            if found.is_some() || !seen.insert(&shard.key) {
+                return Err(conflict(shard.key.to_string()));
+            }
+        }
+        Ok(())
     }
 }
 
-fn unknown(run: &str) -> Error {
-    Error::new(ErrorKind::Internal).with_message(format!("the ledger has no run {run}"))
+impl KeptRun {
+    fn has(&self, batch: &BatchId) -> bool {
+        let mut shards = self.shards.values();
+        shards.any(|shard| shard.state.batch() == Some(batch))
+            || self.late.iter().any(|late| late.batch == *batch)
+    }
+
+    fn fits(&self, filter: &RunFilter) -> bool {
+        let run = &self.run;
+        let name = filter.name.as_deref();
+        let digest = filter.digest.as_deref();
+        let account = filter.account.as_ref();
+        let output = filter.output.as_deref();
+        let noted = run.notes.get("output").map(|text| &**text);
+        let nonce = filter.nonce.as_ref();
+        let prefix = filter.id_prefix.as_deref();
+        !(filter.unfinished && run.finished)
+            && name.is_none_or(|name| run.name.as_deref() == Some(name))
+            && digest.is_none_or(|digest| *run.digest == *digest)
+            && account.is_none_or(|account| run.account == *account)
+            && output.is_none_or(|output| noted == Some(output))
+            && nonce.is_none_or(|nonce| run.nonce == *nonce)
+            && prefix.is_none_or(|prefix| run.id.starts_with(prefix))
+            && filter.batch.as_ref().is_none_or(|batch| self.has(batch))
+    }
+}
+
+impl MemoryLedger {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 fn conflict(message: String) -> Error {
@@ -37,68 +109,127 @@ fn conflict(message: String) -> Error {
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
-        let mut all = self.all();
-        let is_it = |kept: &&Kept| {
-            kept.run.id == run.id || (run.name.is_some() && kept.run.name == run.name)
+        let as_change = Change {
+            run: Some(run),
+            new_shards: shards,
+            ..Change::default()
         };
-        if let Some(kept) = all.iter().find(is_it) {
-            return Err(conflict(format!("there is a run {} already", kept.run.id)));
+        as_change.check()?;
+        let mut kept = self.kept();
+        let is_taken = |one: &&KeptRun| run.name.is_some() && one.run.name == run.name;
+        let taken = kept.run(&run.id);
+        if let Some(taken) = taken.or_else(|| kept.runs.values().find(is_taken)) {
+            return Err(conflict(format!("there is a run {} already", taken.run.id)));
         }
-        let shards = shards.iter().map(|shard| (shard.key.shard, shard.clone()));
-        let kept = Kept {
+        let mut new = BTreeMap::new();
+        for shard in shards {
+            if new.insert(shard.key.shard, shard.clone()).is_some() {
+                return Err(conflict(shard.key.to_string()));
+            }
+        }
+        kept.last += 1;
+        let sequence = kept.last;
+        kept.ids.insert(run.id.clone(), sequence);
+        let new = KeptRun {
             run: run.clone(),
-            shards: shards.collect(),
+            shards: new,
+            late: Vec::new(),
         };
-        all.insert(0, kept);
+        kept.runs.insert(sequence, new);
         Ok(())
     }
 
-    async fn change(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<u64> {
-        let mut all = self.all();
-        let found = all.iter_mut().find(|kept| kept.run.id == run.id);
-        let found = found.ok_or_else(|| unknown(&run.id))?;
-        let is_new = |shard: &ShardRecord| !found.shards.contains_key(&shard.key.shard);
-        if found.run.epoch != run.epoch || !shards.iter().all(is_new) {
-            return Err(conflict(format!("run {}", run.id)));
+    async fn apply(&self, change: &Change<'_>) -> Result<()> {
+        let mut kept = self.kept();
+        kept.check(change)?;
+        if let Some(run) = change.run
+            && let Some(found) = kept.run_mut(&run.id)
+        {
+            found.run = RunRecord {
+                name: found.run.name.take(),
+                epoch: run.epoch + 1,
+                ..run.clone()
+            };
         }
-        found.run = run.clone();
-        found.run.epoch += 1;
-        let new = shards.iter().map(|shard| (shard.key.shard, shard.clone()));
-        found.shards.extend(new);
-        Ok(found.run.epoch)
+        for shard in change.shards {
+            if let Some(found) = kept.run_mut(&shard.key.run) {
+                let record = ShardRecord {
+                    epoch: shard.epoch + 1,
+                    ..shard.clone()
+                };
+                found.shards.insert(shard.key.shard, record);
+            }
+        }
+        for shard in change.new_shards {
+            if let Some(found) = kept.run_mut(&shard.key.run) {
+                found.shards.insert(shard.key.shard, shard.clone());
+            }
+        }
+        Ok(())
     }
 
     async fn run(&self, id: &str) -> Result<Option<RunRecord>> {
-        let all = self.all();
-        let found = all.iter().find(|kept| &*kept.run.id == id);
-        Ok(found.map(|kept| kept.run.clone()))
+        Ok(self.kept().run(id).map(|found| found.run.clone()))
     }
 
-    async fn runs(&self) -> Result<Vec<RunRecord>> {
-        Ok(self.all().iter().map(|kept| kept.run.clone()).collect())
+    async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>> {
+        let before = filter.before()?.unwrap_or(u64::MAX);
+        let kept = self.kept();
+        let older = kept.runs.range(..before).rev();
+        let mut fitting = older.filter(|(_, one)| one.fits(filter));
+        let (mut items, mut last) = (Vec::new(), 0);
+        for (sequence, one) in fitting.by_ref().take(filter.page_size()) {
+            items.push(one.run.clone());
+            last = *sequence;
+        }
+        let next = fitting.next().map(|_| Cursor::new(last.to_string()));
+        Ok(Page { items, next })
     }
 
     async fn shards(&self, run: &str) -> Result<Vec<ShardRecord>> {
-        let all = self.all();
-        let found = all.iter().find(|kept| &*kept.run.id == run);
-        let found = found.ok_or_else(|| unknown(run))?;
-        Ok(found.shards.values().cloned().collect())
+        let kept = self.kept();
+        let shards = kept.run(run).map(|found| found.shards.values().cloned());
+        Ok(shards.into_iter().flatten().collect())
     }
 
-    async fn forget(&self, run: &str) -> Result<()> {
-        self.all().retain(|kept| &*kept.run.id != run);
+    async fn known(&self, account: &AccountId, batches: &[BatchId]) -> Result<HashSet<BatchId>> {
+        let asked: HashSet<&BatchId> = batches.iter().collect();
+        let kept = self.kept();
+        let mut runs = kept.runs.values().collect::<Vec<_>>();
+        runs.retain(|one| one.run.account.may_be(account));
+        let created = runs.iter().flat_map(|one| one.shards.values());
+        let created = created.filter_map(|shard| shard.state.batch());
+        let late = runs.iter().flat_map(|one| &one.late);
+        let known = created.chain(late.map(|late| &late.batch));
+        Ok(known
+            .filter(|batch| asked.contains(batch))
+            .cloned()
+            .collect())
+    }
+
+    async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()> {
+        let mut kept = self.kept();
+        let found = kept.run_mut(&late.key.run);
+        let found = found.filter(|found| found.shards.contains_key(&late.key.shard));
+        let found = found.ok_or_else(|| late.without_shard())?;
+        let is_it = |one: &LateAcknowledgement| one.key == late.key && one.batch == late.batch;
+        if !found.late.iter().any(is_it) {
+            found.late.push(late.clone());
+        }
         Ok(())
     }
 
-    async fn advance(&self, key: &ShardKey, epoch: u64, state: ShardState) -> Result<u64> {
-        let mut all = self.all();
-        let found = all.iter_mut().find(|kept| kept.run.id == key.run);
-        let shard = found.and_then(|kept| kept.shards.get_mut(&key.shard));
-        let shard = shard.ok_or_else(|| unknown(&key.run))?;
-        if shard.epoch != epoch {
-            return Err(conflict(format!("shard {} of run {}", key.shard, key.run)));
+    async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>> {
+        let kept = self.kept();
+        let late = kept.run(&key.run).into_iter().flat_map(|found| &found.late);
+        Ok(late.filter(|late| late.key == *key).cloned().collect())
+    }
+
+    async fn forget(&self, run: &str) -> Result<()> {
+        let mut kept = self.kept();
+        if let Some(sequence) = kept.ids.remove(run) {
+            kept.runs.remove(&sequence);
         }
-        *shard = shard.clone().advanced(state);
-        Ok(shard.epoch)
+        Ok(())
     }
 }

@@ -260,8 +260,7 @@ impl Engine {
     }
 
     pub(crate) async fn find_named(&self, name: &str) -> Result<Option<RunRecord>> {
-        let mut runs = self.ledger.runs().await?.into_iter();
-        Ok(runs.find(|run| run.name.as_deref() == Some(name)))
+        self.ledger.run_named(name).await
     }
 
     async fn compare(

@@ -46,7 +46,7 @@ impl<'a> BatchOperations<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout), which is temporary, where the batch has not
-    /// ended; [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the handle was made under
+    /// ended or does not show all of its results in time; [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the handle was made under
     /// another account.
     pub async fn retrieve(self, handle: &BatchHandle) -> Result<Outcomes> {
         let engine = &self.invoker.engine;
@@ -61,13 +61,19 @@ impl<'a> BatchOperations<'a> {
 
     /// The rows of a batch that was made elsewhere, under the ids they were sent with. What it
     /// does not name cannot be told from what was never asked: prefer [`retrieve`](Self::retrieve).
-    /// Rows that name no request are called "1", "2", … in the order in which they came.
+    /// Rows that name no request get the ids `row-without-id-1`, `row-without-id-2`, … in the order in which they
+    /// came. Where a row of the batch bears an id that begins so, more hyphens follow, so that no two rows share an
+    /// id.
     pub async fn retrieve_rows(self, batch: &BatchId) -> Result<Outcomes> {
         self.retrieve_rows_as(batch, Vec::<RequestId>::new()).await
     }
 
     /// The same, with ids of your own for rows that name no request, in the order in which those come.
     /// No provider keeps that order for certain.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where an id of yours is that of another
+    /// row.
     pub async fn retrieve_rows_as<I: Into<RequestId>>(
         self,
         batch: &BatchId,

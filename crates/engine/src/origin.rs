@@ -132,7 +132,8 @@ impl Engine {
         batch: &BatchId,
         mut visit: impl FnMut(&ResultPart, &[u8]) -> bool + Send,
     ) -> Result<()> {
-        let set = self.provider.results(batch).await?;
+        // Which class it is of, only its rows can tell.
+        let set = self.provider.results(None, batch).await?;
         if !set.complete {
             return Err(Error::new(ErrorKind::Timeout)
                 .with_retry(Retry::Temporary)

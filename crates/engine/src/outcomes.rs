@@ -9,7 +9,7 @@ use lmbatch_core::{
 };
 
 use crate::engine::{Engine, blocking};
-use crate::finished::Finished;
+use crate::finished::{CountMismatch, Finished};
 use crate::owned::outcome;
 use crate::reader::OutcomeReader;
 
@@ -31,11 +31,12 @@ pub type OutcomeStream = BoxStream<'static, Result<(RequestId, Outcome)>>;
 /// ```
 #[derive(Debug)]
 pub struct Outcomes<T = LMOutput> {
-    batch: BatchSnapshot,
+    batches: Vec<BatchSnapshot>,
     entries: Vec<(RequestId, Outcome<T>)>,
     places: HashMap<RequestId, usize>,
     usage: TokenUsage,
     outputs: Outputs<T>,
+    mismatch: Option<CountMismatch>,
 }
 
 /// Where the answers are of which the values were made.
@@ -50,9 +51,13 @@ enum Outputs<T> {
 impl Outcomes {
     pub(crate) async fn read(engine: &Engine, finished: Finished) -> Result<Self> {
         let mut reader = engine.outcomes(&finished)?;
-        let batch = finished.snapshot().clone();
-        let id = batch.id.clone();
-        let about = move |error: Error| error.with_batch(id.clone());
+        let batches: Vec<BatchSnapshot> = finished.batches().into_iter().cloned().collect();
+        let id = batches.first().map(|batch| batch.id.clone());
+        let mismatch = finished.count_mismatch();
+        let about = move |error: Error| match &id {
+            Some(id) => error.with_batch(id.clone()),
+            None => error,
+        };
         let work = move || {
             let mut entries = Vec::new();
             while let Some(entry) = next(&mut reader).map_err(&about)? {
@@ -64,7 +69,10 @@ impl Outcomes {
             });
             let usage = answers.filter_map(|output: &LMOutput| output.usage).sum();
             let outputs = Outputs::Values(|output| output);
-            Ok(Self::new(batch, entries, usage, outputs))
+            Ok(Self {
+                mismatch,
+                ..Self::new(batches, entries, usage, outputs)
+            })
         };
         blocking(work).await?
     }
@@ -77,13 +85,16 @@ impl Outcomes {
             answers.push(outcome);
         }
         let outputs = Outputs::Kept(answers);
-        Outcomes::new(self.batch, entries, self.usage, outputs)
+        Outcomes {
+            mismatch: self.mismatch,
+            ..Outcomes::new(self.batches, entries, self.usage, outputs)
+        }
     }
 }
 
 impl<T> Outcomes<T> {
     fn new(
-        batch: BatchSnapshot,
+        batches: Vec<BatchSnapshot>,
         entries: Vec<(RequestId, Outcome<T>)>,
         usage: TokenUsage,
         outputs: Outputs<T>,
@@ -91,17 +102,19 @@ impl<T> Outcomes<T> {
         let places = entries.iter().enumerate();
         let places = places.map(|(place, (id, _))| (id.clone(), place)).collect();
         Self {
-            batch,
+            batches,
             entries,
             places,
             usage,
             outputs,
+            mismatch: None,
         }
     }
 
-    /// The batch as it ended.
-    pub fn batch(&self) -> &BatchSnapshot {
-        &self.batch
+    /// Returns the batches that were answered, each as it ended. Requests that do not fit into one batch of the
+    /// provider, and those that were sent again, come from several.
+    pub fn batches(&self) -> &[BatchSnapshot] {
+        &self.batches
     }
     /// The outcome of one request.
     pub fn get(&self, id: &str) -> Option<&Outcome<T>> {
@@ -143,6 +156,12 @@ impl<T> Outcomes<T> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+    /// Returns the provider's counts and the rows that were read, of a batch that was
+    /// [retrieved](crate::BatchOperations::retrieve), where the two disagree; `None` where they agree or the
+    /// provider gives no counts. A [warning](crate::Event::Warning) tells the observer as well.
+    pub fn count_mismatch(&self) -> Option<CountMismatch> {
+        self.mismatch
     }
     /// What all answers used together.
     pub fn usage(&self) -> TokenUsage {
@@ -190,7 +209,7 @@ fn next(reader: &mut OutcomeReader) -> Result<Option<(RequestId, Outcome)>> {
 /// The outcomes that are here, but for the first `skipped`.
 pub(crate) fn stream(engine: &Engine, finished: &Finished, skipped: u64) -> Result<OutcomeStream> {
     let reader = engine.outcomes(finished)?;
-    let batch = finished.batch().clone();
+    let batch = finished.batches().first().map(|batch| batch.id.clone());
     let pages = stream::try_unfold(Some((reader, skipped)), |reader| async {
         let Some((mut reader, skipped)) = reader else {
             return Ok(None);
@@ -214,6 +233,11 @@ pub(crate) fn stream(engine: &Engine, finished: &Finished, skipped: u64) -> Resu
         Err(error) => stream::iter(vec![Err(error)]),
     });
     Ok(entries
-        .map(move |entry| entry.map_err(|error: Error| error.with_batch(batch.clone())))
+        .map(move |entry| {
+            entry.map_err(|error: Error| match &batch {
+                Some(batch) => error.with_batch(batch.clone()),
+                None => error,
+            })
+        })
         .boxed())
 }

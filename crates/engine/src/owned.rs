@@ -106,6 +106,7 @@ fn content(content: &MessageContent) -> ContentView<'_> {
             id: Text::Plain(&result.id),
             name: result.name.as_deref().map(Text::Plain),
             output: Cow::Borrowed(&result.output),
+            attachments: result.attachments.iter().map(attachment_view).collect(),
             is_error: result.is_error,
         }),
         MessageContent::Thinking(thinking) => ContentView::Thinking(ThinkingView {

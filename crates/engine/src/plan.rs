@@ -11,13 +11,11 @@ use lmbatch_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::delivered::Delivered;
 use crate::draft::{Drafted, body, draft};
 use crate::engine::blocking;
 use crate::handles::RunHandles;
 use crate::index::{Echo, Reader};
 use crate::policy::BatchLimit;
-use crate::requeue::sent_table;
 use crate::source::RequestSource;
 use crate::spool::{Files, Nowhere, SpooledBody};
 
@@ -58,15 +56,6 @@ pub(crate) struct PlannedShard {
 }
 
 impl Plan {
-    /// The requests of a shard, none of them named yet.
-    pub(crate) fn delivered(&self, planned: &PlannedShard) -> Result<Delivered> {
-        if self.shards.len() == 1 {
-            return Ok(Delivered::default());
-        }
-        let table = self.files.open(&sent_table(planned.attempt))?;
-        Ok(Delivered::of_shard(planned.number, table))
-    }
-
     /// Requests in it.
     pub fn requests(&self) -> u64 {
         u64::from(self.requests)
@@ -516,6 +505,7 @@ impl PlannedShard {
             attempt: self.attempt,
             epoch: 0,
             state: ShardState::Planned,
+            progress: Default::default(),
             proof: None,
             doubted: None,
             remnants: Vec::new(),
@@ -524,8 +514,14 @@ impl PlannedShard {
     }
 }
 
-/// Returns the id of the run of a nonce, which the names of its spool files begin with.
+/// Returns the id of a new run of a nonce, which the names of its spool files begin with: the whole nonce, so
+/// that among ten million runs an equal id is as likely as one in 68,000.
 pub fn run_id(nonce: &str) -> Box<str> {
+    format!("r-{nonce}").into()
+}
+
+/// Returns the id that earlier versions gave the run of a nonce. Records under it stay valid.
+pub fn former_run_id(nonce: &str) -> Box<str> {
     format!("r-{}", nonce.get(..6).unwrap_or(nonce)).into()
 }
 

@@ -3,9 +3,9 @@
 use lmbatch_core::{BatchHandle, Error, Intent, Nonce, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::create::SentBefore;
 use crate::engine::Engine;
 use crate::plan::{HandleParts, IdChoice, Plan};
+use crate::run::single::SentBefore;
 
 /// A create that is ready to be sent: its input is uploaded, nothing is paid for. Plain data, in two states.
 ///
@@ -116,8 +116,8 @@ impl Prepared {
             ));
         }
         let known = self.sent_before();
-        let created = engine.find_or_create(plan, &self.intent, known).await;
-        let created = created.map_err(|error| engine.of_create(error, plan))?;
-        Ok(self.handle.with_batch(created.batch))
+        let batch = engine.find_or_create(plan, &self.intent, known).await;
+        let batch = batch.map_err(|error| engine.of_create(error, plan))?;
+        Ok(self.handle.with_batch(batch))
     }
 }

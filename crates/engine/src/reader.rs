@@ -4,14 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchProvider, BatchSnapshot, BatchStatus, Error, ErrorKind, FailureView, Json, OutcomeView,
-    RawRow, RequestError, Result, ResultPart, SpoolFile, Text, mend_surrogates,
+    BatchProvider, BatchStatus, Error, ErrorKind, FailureView, Json, OutcomeView, RawRow,
+    RequestError, Result, ResultPart, SpoolFile, Text, mend_surrogates,
 };
 
 use crate::answer::{AnswerView, Answered, Structured};
-use crate::finished::{Finished, refusal};
+use crate::finished::{End, Finished};
 use crate::index::{ENTRY, Echo, Place, Reader, Sent};
-use crate::run::NO_BATCH;
 use crate::structured::Checker;
 
 /// Reads outcomes back, one for each request, in the order of the requests.
@@ -21,8 +20,7 @@ pub struct OutcomeReader {
     index: Reader,
     echo: Reader,
     segments: Vec<(ResultPart, Arc<dyn SpoolFile>)>,
-    snapshots: Vec<BatchSnapshot>,
-    undelivered: Vec<u64>,
+    ends: Vec<End>,
     sent: Option<Reader>,
     checker: Checker,
     requests: u32,
@@ -47,8 +45,7 @@ impl OutcomeReader {
             index: Reader::new(Arc::clone(&finished.index)),
             echo: Reader::new(Arc::clone(&finished.echo)),
             segments,
-            snapshots: finished.snapshots.clone(),
-            undelivered: finished.undelivered.clone(),
+            ends: finished.ends.clone(),
             sent: finished.sent.clone().map(Reader::new),
             checker: Checker::default(),
             requests: finished.requests,
@@ -72,13 +69,13 @@ impl OutcomeReader {
             let Some((ordinal, place, shard, at)) = self.advance()? else {
                 return Ok(None);
             };
-            let snapshot = self.snapshots.get(shard).ok_or_else(lost)?;
-            if !place.is_none() || snapshot.status.is_terminal() {
+            let end = self.ends.get(shard).ok_or_else(lost)?;
+            if !place.is_none() || end.status.is_terminal() {
                 break (ordinal, place, shard, at);
             }
         };
-        let snapshot = &self.snapshots[shard];
-        self.current = refusal(snapshot, at);
+        let end = &self.ends[shard];
+        self.current = end.refusal(at);
         self.row.clear();
         let mut part = None;
         if !place.is_none() {
@@ -115,10 +112,8 @@ impl OutcomeReader {
                 Err(_) => AnswerView::Malformed,
             },
             // Where counts say that more was answered than was delivered, this may be one of those.
-            (None, None) if self.undelivered.get(shard).is_some_and(|count| *count > 0) => {
-                AnswerView::Missing
-            }
-            (None, refused) => rowless(&snapshot.status, refused.as_ref(), asked),
+            (None, None) if end.undelivered > 0 => AnswerView::Missing,
+            (None, refused) => rowless(&end.status, refused.as_ref(), asked),
         };
         let id = json(&self.record.id)?;
         let metadata = if self.record.metadata.is_empty() {
@@ -130,7 +125,7 @@ impl OutcomeReader {
             ordinal,
             id,
             metadata,
-            batch: Some(&snapshot.id).filter(|batch| batch.as_str() != NO_BATCH),
+            batch: end.snapshot.as_ref().map(|snapshot| &snapshot.id),
             schema_asked: asked,
             raw,
             replaced,

@@ -4,20 +4,21 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchProvider, BatchSnapshot, BatchStatus, Error, Nonce, Result, SpoolFile, Verdict,
+    BatchProvider, BatchSnapshot, BatchStatus, Error, Nonce, Result, ShardState, SpoolFile, Verdict,
 };
 
+use crate::collect::Collected;
 use crate::delivered::has_counts;
 use crate::draft::body;
+use crate::engine::blocking;
 use crate::event::Event;
 use crate::finished::refusal;
 use crate::index::{Reader, Sent, Writer};
-use crate::noted::Noted;
 use crate::plan::{Plan, PlannedShard};
 use crate::policy::BatchLimit;
 use crate::refill::Refill;
-use crate::results::Results;
-use crate::run::{Job, Stage, Work};
+use crate::run::Job;
+use crate::run::work::Work;
 use crate::spool::Files;
 
 fn spooled(error: std::io::Error) -> Error {
@@ -60,11 +61,11 @@ impl Job<'_> {
         self.run.checksums.extend(new.checksums);
         // From here on the run knows them; before, nothing has happened.
         self.note(attempt, false, &records).await?;
-        for (planned, record) in new.shards.into_iter().zip(&records) {
+        for (planned, record) in new.shards.into_iter().zip(records) {
             self.plan.shards.push(planned.clone());
             let durable = self.engine.is_durable();
-            let noted = Noted::new(record, &self.plan.handles, durable);
-            self.works.push(Work::new(planned, noted, Stage::Waiting));
+            let work = Work::new(planned, record, &self.plan.handles, durable);
+            self.works.push(work);
         }
         Ok(requests)
     }
@@ -76,7 +77,10 @@ impl Job<'_> {
             Some(chosen) => Chosen::These(chosen),
             None => Chosen::Unanswered {
                 wanted: self.plan.wanted()?,
-                ends: self.works.iter().map(|work| End::of(&work.stage)).collect(),
+                ends: {
+                    let works = self.works.iter();
+                    works.map(|work| Ending::of(&work.record.state)).collect()
+                },
             },
         };
         let again = Again {
@@ -90,9 +94,8 @@ impl Job<'_> {
             shards: self.plan.shards.clone(),
             chosen,
         };
-        self.harvest
-            .with(move |results| again.refill(results))
-            .await?
+        let mut collected = self.collect().await?;
+        blocking(move || again.refill(&mut collected)).await?
     }
 }
 
@@ -111,21 +114,25 @@ enum Chosen {
         /// The requests that the output holds, where it does not hold all.
         wanted: Option<HashSet<u32>>,
         /// How the batch of each shard ended.
-        ends: Vec<Option<End>>,
+        ends: Vec<Option<Ending>>,
     },
 }
 
 /// How a batch ended, as far as it tells whether a request without a row was answered.
-struct End {
+struct Ending {
     snapshot: BatchSnapshot,
     /// Whether the provider's counts say that what no row names was not answered.
     confirmed: bool,
 }
 
-impl End {
-    fn of(stage: &Stage) -> Option<Self> {
-        match stage {
-            Stage::Sealed(snapshot, undelivered) => Some(Self {
+impl Ending {
+    fn of(state: &ShardState) -> Option<Self> {
+        match state {
+            ShardState::Sealed {
+                snapshot,
+                undelivered,
+                ..
+            } => Some(Self {
                 confirmed: *undelivered == 0 && has_counts(snapshot),
                 snapshot: snapshot.clone(),
             }),
@@ -161,7 +168,7 @@ struct Again {
 }
 
 impl Again {
-    fn refill(self, results: &mut Results) -> Result<Refilled> {
+    fn refill(self, results: &mut Collected) -> Result<Refilled> {
         let (files, attempt) = (&self.files, self.attempt + 1);
         let mut refill = Refill::new(
             self.provider.codec(),
@@ -197,7 +204,7 @@ impl Again {
         })
     }
 
-    fn goes_again(&self, ordinal: u32, sent: &Sent, results: &mut Results) -> Result<bool> {
+    fn goes_again(&self, ordinal: u32, sent: &Sent, results: &mut Collected) -> Result<bool> {
         const RETRYABLE: u8 = Verdict::ErroredRetryable as u8;
         const EXPIRED: u8 = Verdict::Expired as u8;
         let (wanted, ends) = match &self.chosen {

@@ -7,49 +7,39 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use lmbatch_core::{
-    BatchProvider, BatchSnapshot, Error, ErrorKind, Result, ResultPart, Retry, Segment, SpoolFile,
+    BatchProvider, BatchSnapshot, Error, ErrorKind, Locations, Result, ResultPart, Retry, Segment,
     Verdict, mend_surrogates,
 };
 
+use crate::collect::write_locations;
 use crate::delivered::{Delivered, SoFar};
-use crate::finished::{Finished, Tally};
-use crate::index::{BUFFER, Place, Reader, Sent, Writer};
+use crate::finished::{CountMismatch, End, Finished, Tally};
+use crate::index::{BUFFER, Echo, Place, Writer};
 use crate::joiner::Joiner;
 use crate::places::Places;
-use crate::plan::Plan;
-use crate::requeue::sent_table;
 use crate::row_cutter::RowCutter;
 use crate::spool::Files;
 
 /// Counts the values of [`Results`] of this process.
 static SALT: AtomicU64 = AtomicU64::new(0);
 
-/// Outcomes that are here so far.
+/// The results of one batch that are here so far.
 pub(crate) struct Results {
-    pub(crate) provider: Arc<dyn BatchProvider>,
-    pub(crate) files: Arc<Files>,
-    pub(crate) max_row_bytes: usize,
-    pub(crate) joiner: Joiner,
-    pub(crate) places: Places,
+    provider: Arc<dyn BatchProvider>,
+    files: Arc<Files>,
+    max_row_bytes: usize,
+    joiner: Joiner,
+    /// By the place of each request in the batch.
+    places: Places,
     delivered: Delivered,
     tally: Tally,
-    pub(crate) segments: Vec<Segment>,
-    /// Which attempt of its requests each segment belongs to.
-    attempts: Vec<u32>,
+    segments: Vec<Segment>,
+    /// What the files of this value are called.
+    stem: String,
     /// Number by which the next segment's file is called: those before may be in the record.
     name: u32,
-    /// Makes the names of this value's files its own: a task that was dropped may still be writing to one.
-    salt: u64,
-    /// Places that rows of the batch under way have taken from others: segment, request, earlier place.
+    /// Places that rows have taken from others: segment, place in the batch, earlier place.
     taken: Vec<(u32, u32, Place)>,
-}
-
-/// State of [`Results`] before a batch, to which it can go back.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Mark {
-    segments: usize,
-    pub(crate) tally: Tally,
-    keyless: u32,
 }
 
 /// A part on its way into the spool.
@@ -78,26 +68,37 @@ fn spooled(error: io::Error) -> Error {
 }
 
 impl Results {
+    /// Of the batch of a shard, or of a batch that is no run's.
     pub(crate) fn new(
         provider: Arc<dyn BatchProvider>,
         files: Arc<Files>,
         joiner: Joiner,
+        delivered: Delivered,
+        shard: u32,
         max_row_bytes: usize,
     ) -> Self {
+        // A task that was dropped may still be writing to the files of another value.
+        let salt = SALT.fetch_add(1, Ordering::Relaxed);
         Self {
             places: Places::new(files.spool()),
             provider,
             files,
             max_row_bytes,
             joiner,
-            delivered: Delivered::default(),
+            delivered,
             tally: Tally::default(),
             segments: Vec::new(),
-            attempts: Vec::new(),
+            stem: format!("{shard}-{salt}"),
             name: 0,
-            salt: SALT.fetch_add(1, Ordering::Relaxed),
             taken: Vec::new(),
         }
+    }
+
+    /// Names its segments after those that the record speaks of.
+    pub(crate) fn after(mut self, segments: &[Segment]) -> Self {
+        let numbers = segments.iter().map(|one| segment_number(&one.name) + 1);
+        self.name = numbers.max().unwrap_or(0);
+        self
     }
 
     pub(crate) fn tally(&self) -> Tally {
@@ -109,81 +110,45 @@ impl Results {
         self.joiner.takes_keyless()
     }
 
-    /// The verdict of the last attempt of a request; 0 where no row of that attempt names it. An answer of an
-    /// earlier attempt stays one.
-    pub(crate) fn verdict(&mut self, ordinal: u32, attempt: u32) -> Result<u8> {
-        let place = self.places.get(ordinal).map_err(spooled)?;
-        let verdict = place.verdict();
-        let is_last = place.is_none()
-            || verdict == Verdict::Succeeded as u8
-            || self.attempts.get(place.segment as usize) == Some(&attempt);
-        Ok(if is_last { verdict } else { 0 })
-    }
-
-    /// Begins a batch, to which rows are counted from now on.
-    pub(crate) fn begin(&mut self, delivered: Delivered) -> Mark {
-        self.delivered = delivered;
-        self.taken.clear();
-        Mark {
-            segments: self.segments.len(),
-            tally: self.tally,
-            keyless: self.joiner.numbered(),
-        }
-    }
-
-    /// Requests of the batch under way that rows have named.
+    /// Requests of the batch that rows have named.
     pub(crate) fn delivered(&self) -> &Delivered {
         &self.delivered
     }
 
-    /// Segments of the batch that began at `mark`.
-    pub(crate) fn since(&self, mark: &Mark) -> Vec<Segment> {
-        self.segments[mark.segments..].to_vec()
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 
-    /// Forgets everything since a batch began, and deletes the files that were read since.
-    pub(crate) fn undo(&mut self, mark: &Mark) -> Result<()> {
-        self.restore(mark)?;
-        for segment in self.segments.drain(mark.segments..) {
+    /// Forgets everything, and deletes the files that were read.
+    pub(crate) fn undo(&mut self) {
+        for segment in self.segments.drain(..) {
             self.files.remove(&segment.name);
         }
-        Ok(())
-    }
-
-    /// The same for segments that the record speaks of: their files stay.
-    pub(crate) fn set_aside(&mut self, mark: &Mark) -> Result<()> {
-        self.restore(mark)?;
-        self.segments.truncate(mark.segments);
-        Ok(())
-    }
-
-    fn restore(&mut self, mark: &Mark) -> Result<()> {
-        self.forget(mark.segments as u32)?;
-        self.tally = mark.tally;
-        self.joiner.renumber(mark.keyless);
+        self.places = Places::new(self.files.spool());
+        self.taken.clear();
+        self.tally = Tally::default();
+        self.joiner.renumber(0);
         self.delivered.restore(Default::default());
-        Ok(())
     }
 
     /// Takes back what the segments from `first` on have noted.
     fn forget(&mut self, first: u32) -> Result<()> {
-        for ordinal in 0..self.places.len() {
-            let place = self.places.get(ordinal).map_err(spooled)?;
+        for at in 0..self.places.len() {
+            let place = self.places.get(at).map_err(spooled)?;
             if !place.is_none() && place.segment >= first {
-                self.places.set(ordinal, Place::NONE).map_err(spooled)?;
+                self.places.set(at, Place::NONE).map_err(spooled)?;
             }
         }
-        while let Some((_, ordinal, place)) = self.taken.pop_if(|(by, ..)| *by >= first) {
-            self.places.set(ordinal, place).map_err(spooled)?;
+        while let Some((_, at, place)) = self.taken.pop_if(|(by, ..)| *by >= first) {
+            self.places.set(at, place).map_err(spooled)?;
         }
         Ok(())
     }
 
-    /// Reads a sealed segment again: the index is made of it, not kept. Whether the file is what was sealed;
-    /// of a damaged one nothing is to be kept.
-    pub(crate) fn again(&mut self, segment: Segment, attempt: u32) -> Result<bool> {
-        let number = self.next_number(attempt)?;
-        self.name = self.name.max(segment_number(&segment.name) + 1);
+    /// Reads a sealed segment again, and makes its part of the table of places. Whether the file is what was
+    /// sealed; of a damaged one nothing is to be kept.
+    pub(crate) fn again(&mut self, segment: Segment) -> Result<bool> {
+        let number = self.next_number()?;
         let file = match self.files.spool().open(&segment.name) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -213,20 +178,17 @@ impl Results {
         Ok(whole && noted.is_none_or(|noted| noted == checksum.finalize()))
     }
 
-    fn next_number(&mut self, attempt: u32) -> Result<u32> {
-        let number = u32::try_from(self.segments.len()).map_err(|_| {
+    fn next_number(&self) -> Result<u32> {
+        u32::try_from(self.segments.len()).map_err(|_| {
             Error::new(ErrorKind::Unsupported)
                 .with_message("more than 4,294,967,296 parts of results")
-        })?;
-        self.attempts.truncate(self.segments.len());
-        self.attempts.push(attempt);
-        Ok(number)
+        })
     }
 
     /// Begins to read a part.
-    pub(crate) fn open(&mut self, part: ResultPart, attempt: u32) -> Result<Reading> {
-        let number = self.next_number(attempt)?;
-        let what = format!("segment-{}-{}", self.salt, self.name);
+    pub(crate) fn open(&mut self, part: ResultPart) -> Result<Reading> {
+        let number = self.next_number()?;
+        let what = format!("segment-{}-{}", self.stem, self.name);
         self.name += 1;
         Ok(Reading {
             writer: self.files.create(&what)?,
@@ -349,14 +311,14 @@ impl Results {
                 self.joiner.keyless()?
             }
         };
-        let ours = match ordinal {
+        let at = match ordinal {
             Some(ordinal) => {
                 let noted = self.delivered.note(ordinal, scanned.verdict);
                 noted.map_err(spooled)?
             }
-            None => false,
+            None => None,
         };
-        let Some(ordinal) = ordinal.filter(|_| ours) else {
+        let Some(at) = at else {
             self.tally.foreign += u64::from(scanned.id.is_some());
             return Ok(());
         };
@@ -367,96 +329,78 @@ impl Results {
                 None => {}
             }
         }
-        let known = self.places.get(ordinal).map_err(spooled)?;
-        let attempt = |segment: u32| self.attempts[segment as usize];
-        let later = !known.is_none() && attempt(segment) > attempt(known.segment);
-        if !known.is_none() && !later {
-            self.tally.duplicates += 1;
-        }
-        if known.yields_to(scanned.verdict, later) {
+        let known = self.places.get(at).map_err(spooled)?;
+        self.tally.duplicates += u64::from(!known.is_none());
+        if known.yields_to(scanned.verdict, false) {
             if !known.is_none() && known.segment != segment {
-                self.taken.push((segment, ordinal, known));
+                self.taken.push((segment, at, known));
             }
             let length = u32::try_from(row.len())
                 .map_err(|_| Error::malformed("a row is longer than 4 GiB"))?;
             let place = Place::new(segment, offset, length, scanned.verdict);
-            self.places.set(ordinal, place).map_err(spooled)?;
+            self.places.set(at, place).map_err(spooled)?;
         }
         Ok(())
     }
 
-    /// Every request has its place now.
-    pub(crate) fn finish(
-        &mut self,
-        snapshots: Vec<BatchSnapshot>,
-        undelivered: Vec<u64>,
-    ) -> Result<Finished> {
-        if let Joiner::Discover { echo, .. } = &mut self.joiner {
-            echo.flush().map_err(spooled)?;
-        }
-        let requests = self.joiner.count();
-        let (file, mut index) = self.files.scratch()?;
-        for ordinal in 0..requests {
-            let place = self.places.get(ordinal).map_err(spooled)?;
-            index.write_all(&place.to_bytes()).map_err(spooled)?;
-        }
-        index.flush().map_err(spooled)?;
-        self.finished(snapshots, undelivered, requests, file, "echo")
+    /// Writes the table of places that the record will speak of.
+    pub(crate) fn locate(&mut self) -> Result<Locations> {
+        let what = format!("locations-{}", self.stem);
+        write_locations(&self.files, &what, &mut self.places, self.tally)
     }
 
-    /// The same of a run, whose output may hold only some of its requests.
-    pub(crate) fn finish_run(
-        &mut self,
-        plan: &Plan,
-        snapshots: Vec<BatchSnapshot>,
-        undelivered: Vec<u64>,
-        attempt: u32,
-    ) -> Result<Finished> {
-        let sent = self.files.open(&sent_table(attempt))?;
-        let Some(order) = plan.order()? else {
-            let finished = self.finish(snapshots, undelivered)?;
-            return Ok(Finished {
-                sent: Some(sent),
-                ..finished
-            });
+    /// How the provider's counts disagree with the rows.
+    pub(crate) fn mismatch(&self, snapshot: &BatchSnapshot) -> Option<CountMismatch> {
+        let keyless = match self.takes_keyless() {
+            true => 0,
+            false => self.tally.keyless,
         };
-        let mut table = Reader::new(sent);
-        let sents = (0..plan.ordinals()).map(|_| Sent::read(&mut table).map_err(spooled));
-        let sents: Vec<Sent> = sents.collect::<Result<_>>()?;
-        let (file, mut index) = self.files.scratch()?;
-        let (sent_file, mut lies) = self.files.scratch()?;
-        for ordinal in order {
-            let place = self.places.get(ordinal).map_err(spooled)?;
-            index.write_all(&place.to_bytes()).map_err(spooled)?;
-            sents[ordinal as usize].write(&mut lies).map_err(spooled)?;
-        }
-        index.flush().map_err(spooled)?;
-        lies.flush().map_err(spooled)?;
-        Ok(Finished {
-            sent: Some(sent_file),
-            ..self.finished(snapshots, undelivered, plan.requests, file, &plan.echo())?
-        })
+        let others = self.tally.foreign + keyless;
+        self.delivered.mismatch(snapshot, others)
     }
 
-    fn finished(
-        &mut self,
-        snapshots: Vec<BatchSnapshot>,
-        undelivered: Vec<u64>,
-        requests: u32,
-        index: Arc<dyn SpoolFile>,
-        echo: &str,
-    ) -> Result<Finished> {
+    /// Every request of a batch that is no run's has its place now.
+    pub(crate) fn finish(mut self, end: End, mismatch: Option<CountMismatch>) -> Result<Finished> {
+        let mut requests = self.joiner.count();
+        let (index, mut writer) = self.files.scratch()?;
+        let mut has_row = Vec::new();
+        if let Joiner::Discover { .. } = self.joiner {
+            for at in 0..requests {
+                has_row.push(!self.places.get(at).map_err(spooled)?.is_none());
+            }
+        }
+        let discovered = self.joiner.discovered(|at| has_row[at as usize])?;
+        if let Some(discovered) = discovered {
+            let mut echoes = self.files.create("echo")?;
+            let mut echo = Echo::default();
+            requests = 0;
+            for (at, id) in discovered {
+                echo.clear();
+                lmbatch_core::write_string(&id, &mut echo.id);
+                echo.write(&mut echoes).map_err(spooled)?;
+                let place = self.places.get(at).map_err(spooled)?;
+                writer.write_all(&place.to_bytes()).map_err(spooled)?;
+                requests += 1;
+            }
+            echoes.flush().map_err(spooled)?;
+        } else {
+            for at in 0..requests {
+                let place = self.places.get(at).map_err(spooled)?;
+                writer.write_all(&place.to_bytes()).map_err(spooled)?;
+            }
+        }
+        writer.flush().map_err(spooled)?;
         Ok(Finished {
-            snapshots,
-            undelivered,
+            ends: vec![end],
             twins: Vec::new(),
-            files: Arc::clone(&self.files),
-            segments: std::mem::take(&mut self.segments),
+            echo: self.files.open("echo")?,
+            files: self.files,
+            segments: self.segments,
             requests,
             index,
-            echo: self.files.open(echo)?,
             sent: None,
             tally: self.tally,
+            mismatch,
         })
     }
 }

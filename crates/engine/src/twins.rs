@@ -7,13 +7,15 @@ use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 
 use futures::TryStreamExt as _;
-use lmbatch_core::{BatchId, BatchStatus, CreateProof, Cursor, Label, ListOptions, Result};
+use lmbatch_core::{
+    BatchId, BatchStatus, Closed, CreateProof, Cursor, Label, ListOptions, Result, ShardState,
+};
 
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::finished::Twin;
 use crate::pages::pages;
-use crate::run::{Job, NO_BATCH, Stage};
+use crate::run::Job;
 
 /// Most pages that are looked at for the twins of creates that were sent twice.
 const MOST_PAGES: usize = 100;
@@ -21,7 +23,8 @@ const MOST_PAGES: usize = 100;
 /// A batch of a run that has ended.
 pub(crate) struct Known {
     pub(crate) label: Label,
-    pub(crate) batch: BatchId,
+    /// `None` where the create was given up: there may be a batch after all.
+    pub(crate) batch: Option<BatchId>,
     pub(crate) sent_twice: bool,
 }
 
@@ -29,13 +32,15 @@ impl Job<'_> {
     /// The batches of the run, as they are looked for in the provider's list.
     pub(crate) fn known_batches(&self) -> Vec<Known> {
         let known = self.works.iter().filter_map(|work| {
-            let Stage::Sealed(snapshot, _) = &work.stage else {
-                return None;
+            let batch = match &work.record.state {
+                ShardState::Sealed { snapshot, .. } => Some(snapshot.id.clone()),
+                ShardState::Closed(Closed::Abandoned { .. }) => None,
+                _ => return None,
             };
-            (snapshot.id.as_str() != NO_BATCH).then(|| Known {
+            Some(Known {
                 label: work.planned.shard.label.clone(),
-                batch: snapshot.id.clone(),
-                sent_twice: work.noted.is_sent_twice(),
+                batch,
+                sent_twice: work.record.sent_twice,
             })
         });
         known.collect()
@@ -53,7 +58,9 @@ impl Engine {
         if !labelled || !self.is_durable() {
             return Vec::new();
         }
-        let is_likely = known.iter().any(|known| known.sent_twice);
+        let is_likely = known
+            .iter()
+            .any(|known| known.sent_twice || known.batch.is_none());
         let twins = match self.twins(&known).await {
             Ok(twins) => twins,
             Err(error) => {
@@ -67,10 +74,16 @@ impl Engine {
             }
         };
         for twin in &twins {
-            let message = format!(
-                "{} carries the same label as {}, which belongs to this run: both may be paid for",
-                twin.twin, twin.batch
-            );
+            let message = match &twin.batch {
+                Some(batch) => format!(
+                    "{} carries the same label as {batch}, which belongs to this run: both may be paid for",
+                    twin.twin
+                ),
+                None => format!(
+                    "{} carries the label of a create that was given up: it may be paid for",
+                    twin.twin
+                ),
+            };
             self.tell(&Event::Warning { message: &message });
         }
         twins
@@ -78,10 +91,12 @@ impl Engine {
 
     async fn twins(&self, known: &[Known]) -> Result<Vec<Twin>> {
         let ours = known.iter().map(|known| (&known.label, &known.batch));
-        let ours: HashMap<&Label, &BatchId> = ours.collect();
+        let ours: HashMap<&Label, &Option<BatchId>> = ours.collect();
         let twice = known.iter().filter(|known| known.sent_twice);
-        let mut unseen: HashSet<&BatchId> = twice.map(|known| &known.batch).collect();
-        let is_likely = !unseen.is_empty();
+        let mut unseen: HashSet<&BatchId> =
+            twice.filter_map(|known| known.batch.as_ref()).collect();
+        let given_up = known.iter().any(|known| known.batch.is_none());
+        let is_likely = !unseen.is_empty() || given_up;
         let ask = |page: Option<Cursor>| async move {
             let options = ListOptions { limit: None, page };
             // A look that is likely to show nothing holds up no outcomes.
@@ -91,12 +106,12 @@ impl Engine {
             }
         };
         let mut pages = pin!(pages(ask));
-        let (mut twins, mut looked, mut is_last) = (Vec::new(), 0, unseen.is_empty());
+        let (mut twins, mut looked, mut is_last) = (Vec::new(), 0, !is_likely);
         while let Some(page) = pages.try_next().await? {
             for snapshot in &page.items {
                 let own = snapshot.label.as_ref().and_then(|label| ours.get(label));
                 if let Some(own) = own
-                    && **own != snapshot.id
+                    && own.as_ref() != Some(&snapshot.id)
                     && snapshot.status != BatchStatus::Failed
                 {
                     twins.push(Twin {

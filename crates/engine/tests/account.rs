@@ -8,9 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::{TryStreamExt as _, stream};
 use lmbatch_core::{
-    AccountId, BatchCodec, BatchHandle, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Cursor,
-    Delivery, Error, ErrorKind, Found, Intent, KeyHint, Ledger as _, ListOptions, Page, Remnant,
-    Request, Result, ResultPart, ResultSet, Retry, RowStream, RunRecord, Shard, Staged,
+    AccountId, BatchClass, BatchCodec, BatchHandle, BatchId, BatchProvider, BatchSnapshot,
+    BatchStatus, Certainty, Cursor, Delivery, Error, ErrorKind, Found, Intent, KeyHint, Ledger as _,
+    ListOptions, Page, Remnant, Request, Result, ResultPart, ResultSet, Retry, RowStream,
+    RunFilter, RunRecord, Shard, Staged,
 };
 use lmbatch_engine::{DoubtPolicy, Event, LMInvoker, MemoryLedger, RetryPolicy, RunOptions};
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
@@ -58,8 +59,8 @@ impl BatchProvider for Keyed {
             false => self.inner.status(batch).await,
         }
     }
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
-        self.inner.results(batch).await
+    async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
+        self.inner.results(class, batch).await
     }
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
         self.inner.read(part, from).await
@@ -148,7 +149,11 @@ impl World {
     }
 
     async fn record(&self) -> RunRecord {
-        self.ledger.runs().await.unwrap().remove(0)
+        self.ledger
+            .all_runs(RunFilter::default())
+            .await
+            .unwrap()
+            .remove(0)
     }
 
     /// Replaces account and key of the record, as an earlier version would have written them.
@@ -215,6 +220,55 @@ async fn a_run_goes_on_under_a_rotated_key() {
     rotated.engine().requeue(&record, &chosen).await.unwrap();
     assert_eq!(run(&rotated).await.unwrap().len(), 2);
     assert_eq!((world.accepted(), world.warnings()), (2, 0));
+}
+
+#[tokio::test]
+async fn several_keys_of_one_account_are_used_in_turn() {
+    let world = World::new(slow());
+    cut(&world, &world.with(OURS, "first")).await;
+    assert_eq!(run(&world.with(OURS, "second")).await.unwrap().len(), 2);
+    for (accepted, (requeues, reads)) in (2..).zip([("first", "second"), ("third", "first")]) {
+        let record = world.record().await;
+        let requeuing = world.with(OURS, requeues);
+        let sent = requeuing.engine().requeue(&record, &[0].into()).await;
+        assert_eq!(sent.unwrap(), 1);
+        assert_eq!(run(&world.with(OURS, reads)).await.unwrap().len(), 2);
+        let record = world.record().await;
+        assert_eq!(record.key_hint, Some(reads.into()));
+        assert_eq!(record.account, OURS.into());
+        assert_eq!(world.accepted(), accepted);
+    }
+}
+
+/// Where a provider keeps no labels, a batch that fits may be one that another key of the account created.
+#[tokio::test]
+async fn a_batch_created_under_one_key_is_not_taken_for_a_lost_create_under_another() {
+    let lost = Error::new(ErrorKind::Connection)
+        .with_retry(Retry::Temporary)
+        .with_delivery(Delivery::Unknown);
+    let looks = || DoubtPolicy {
+        looks: vec![Duration::ZERO; 3],
+    };
+    for (account, ends) in [(OURS, true), ("v2-other", false)] {
+        let world = World::new(Script {
+            by_count: true,
+            certainty: Some(Certainty::Presumed),
+            accepted_unseen: [lost.clone(), lost.clone()].into(),
+            ..Script::default()
+        });
+        let first = world.with(OURS, "first").doubt(looks());
+        assert_eq!(run(&first).await.unwrap().len(), 2);
+        let second = world.with(account, "second").doubt(looks());
+        let requests = [Request::new("c", "three"), Request::new("d", "four")];
+        let requests = stream::iter(requests.map(Ok::<_, std::io::Error>));
+        let other = second.batch().run("other").requests(requests).await;
+        assert_eq!(world.accepted(), 2, "{account}");
+        match other {
+            Ok(output) => assert_eq!((output.requests(), ends), (2, true)),
+            // The record of another account says nothing of the batches that are listed here.
+            Err(error) => assert_eq!((error.kind(), ends), (ErrorKind::Doubt, false)),
+        }
+    }
 }
 
 #[tokio::test]

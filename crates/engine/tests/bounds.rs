@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use futures::stream;
 use lmbatch_core::{
-    BatchId, BatchStatus, Clock, Delivery, Error, ErrorKind, Ledger as _, Request, Retry,
+    BatchId, BatchStatus, Clock, Delivery, Error, ErrorKind, Ledger as _, Request, Retry, RunFilter,
 };
 use lmbatch_engine::{BatchLimit, Event, LMInvoker, MemoryLedger, SystemClock, TemporarySpool};
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
@@ -377,13 +377,13 @@ async fn the_task_that_loses_a_run_to_another_is_told_that_it_goes_on_there() {
             // Another task is one step ahead, whenever a create is about to be sent.
             if let Event::Creating { .. } = event {
                 futures::executor::block_on(async {
-                    let run = ledger.runs().await.unwrap().remove(0);
-                    let shard = ledger.shards(&run.id).await.unwrap().remove(0);
-                    let state = shard.state.clone();
-                    ledger
-                        .advance(&shard.key, shard.epoch, state)
+                    let run = ledger
+                        .all_runs(RunFilter::default())
                         .await
-                        .unwrap();
+                        .unwrap()
+                        .remove(0);
+                    let shard = ledger.shards(&run.id).await.unwrap().remove(0);
+                    ledger.advance(&shard).await.unwrap();
                 });
             }
         }
@@ -435,7 +435,13 @@ fn a_run_that_is_dropped_while_its_stream_is_open_keeps_no_thread() {
                     let run = std::pin::pin!(run.into_future());
                     assert!(matches!(select(run, soon).await, Either::Right(_)));
                 }
-                assert!(ledger.runs().await.unwrap().is_empty());
+                assert!(
+                    ledger
+                        .all_runs(RunFilter::default())
+                        .await
+                        .unwrap()
+                        .is_empty()
+                );
             });
             // Waits for all threads that do blocking work.
             drop(runtime);

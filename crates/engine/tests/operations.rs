@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::{StreamExt as _, TryStreamExt as _};
 use lmbatch_core::{
     BatchId, BatchSnapshot, BatchStatus, Certainty, Delivery, Error, ErrorKind, Ledger as _,
-    Outcome, Retry, ShardState,
+    Outcome, Retry, RunFilter, ShardState,
 };
 use lmbatch_engine::{BatchLimit, DoubtPolicy, LMInvoker, MemoryLedger, OnDoubt, Prepared};
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
@@ -139,7 +139,11 @@ async fn a_strangers_batch_is_known_as_such_by_whoever_goes_on_and_what_is_asked
         let asked = || invoker.batch().invoke(ASKED).named("mine");
         asked().max_iterations(1).await.unwrap_err();
         // A process that died when it had noted the end, and nothing more.
-        let run = ledger.runs().await.unwrap().remove(0);
+        let run = ledger
+            .all_runs(RunFilter::default())
+            .await
+            .unwrap()
+            .remove(0);
         let shard = ledger.shards(&run.id).await.unwrap().remove(0);
         let proof = shard.proof.clone().unwrap();
         assert_eq!(
@@ -148,10 +152,7 @@ async fn a_strangers_batch_is_known_as_such_by_whoever_goes_on_and_what_is_asked
         );
         let end = BatchSnapshot::new(BatchId::new("stranger0"), BatchStatus::Completed);
         let ended = ShardState::Ended(end);
-        ledger
-            .advance(&shard.key, shard.epoch, ended)
-            .await
-            .unwrap();
+        ledger.advance(&shard.advanced(ended)).await.unwrap();
         let went = asked().await;
         assert_eq!(went.is_ok(), ends, "{on_doubt:?}: {went:?}");
         assert_eq!(provider.times("create").len(), creates, "{on_doubt:?}");
@@ -396,7 +397,11 @@ async fn what_keeps_one_batch_from_being_fetched_keeps_no_other() {
     let asked = || invoker.batch().invoke(ASKED).named("mine");
     let error = asked().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::FileNotFound);
-    let run = ledger.runs().await.unwrap().remove(0);
+    let run = ledger
+        .all_runs(RunFilter::default())
+        .await
+        .unwrap()
+        .remove(0);
     let shards = ledger.shards(&run.id).await.unwrap();
     let sealed =
         |shard: &lmbatch_core::ShardRecord| matches!(shard.state, ShardState::Sealed { .. });
@@ -436,12 +441,24 @@ async fn w2_rows_without_a_name_are_numbered_or_called_as_the_caller_says() {
     let pair = |id: &str, text: &str| (id.to_owned(), text.to_owned());
     assert_eq!(
         found(&[]).await,
-        [pair("1", "1st"), pair("own", "named"), pair("2", "2nd")]
+        [
+            pair("row-without-id-1", "1st"),
+            pair("own", "named"),
+            pair("row-without-id-2", "2nd")
+        ]
     );
     assert_eq!(
         found(&["x"]).await,
-        [pair("x", "1st"), pair("own", "named"), pair("2", "2nd")]
+        [
+            pair("x", "1st"),
+            pair("own", "named"),
+            pair("row-without-id-2", "2nd")
+        ]
     );
+    let taken = invoker.batch().retrieve_rows_as(&batch, ["own"]).await;
+    let error = taken.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert_eq!(error.batch(), Some(&batch));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! waits: a seed that fails fails again. `LMBATCH_SEEDS` says how many.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+use futures::executor::block_on;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +81,12 @@ impl Chance {
     }
 }
 
-async fn run(seed: u64) -> (Vec<String>, usize, u64) {
+/// Runs one seed. Without a runtime all work is done in one thread: a seed gives one run.
+fn run(seed: u64) -> (Vec<String>, usize, u64) {
+    block_on(run_one(seed))
+}
+
+async fn run_one(seed: u64) -> (Vec<String>, usize, u64) {
     let chance = Chance(TestRng::new(seed));
     let (script, _) = chance.script();
     let most = script.max_requests.unwrap() as usize;
@@ -120,11 +126,11 @@ async fn run(seed: u64) -> (Vec<String>, usize, u64) {
     (trace, provider.accepted(), clock.elapsed().as_secs())
 }
 
-#[tokio::test]
-async fn whatever_the_provider_answers_each_request_has_one_outcome_and_is_paid_for_once() {
+#[test]
+fn whatever_the_provider_answers_each_request_has_one_outcome_and_is_paid_for_once() {
     let (mut batches, mut seconds) = (0, 0);
     for seed in 1..=seeds() {
-        let (_, accepted, elapsed) = run(seed).await;
+        let (_, accepted, elapsed) = run(seed);
         batches += accepted;
         seconds += elapsed;
     }
@@ -133,9 +139,9 @@ async fn whatever_the_provider_answers_each_request_has_one_outcome_and_is_paid_
     assert!(seconds > seeds() * 60, "{seconds}");
 }
 
-#[tokio::test]
-async fn a_seed_gives_the_same_calls_at_the_same_times_again() {
+#[test]
+fn a_seed_gives_the_same_calls_at_the_same_times_again() {
     for seed in [1, 99, 777] {
-        assert_eq!(run(seed).await, run(seed).await);
+        assert_eq!(run(seed), run(seed));
     }
 }

@@ -287,6 +287,26 @@ impl Exchange {
             body,
         )
     }
+    /// Sends the whole body of a shard as the file of a form, after `fields`. The file is called by the shard's
+    /// label and ends in `.jsonl`.
+    ///
+    /// ```no_run
+    /// # fn upload(http: &lmbatch_http::HttpClient, shard: &lmbatch_core::Shard) -> lmbatch_http::Exchange {
+    /// http.post("files").upload(shard, &[("purpose", "batch")])
+    /// # }
+    /// ```
+    pub fn upload(self, shard: &Shard, fields: &[(&str, &str)]) -> Self {
+        let fields = fields.iter();
+        self.multipart(Multipart {
+            fields: fields
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            file_name: format!("{}.jsonl", shard.label),
+            content_type: "application/jsonl",
+            len: shard.len(),
+            body: shard.open(0..shard.len()),
+        })
+    }
     /// A streamed body of known length.
     pub fn stream(mut self, content_type: HeaderValue, len: u64, body: ByteStream) -> Self {
         self.body = Some((content_type, len, body));

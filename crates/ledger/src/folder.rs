@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use etcetera::base_strategy::{BaseStrategy as _, choose_native_strategy};
-use lmbatch_core::{Error, ErrorKind, Ledger as _, Result};
+use lmbatch_core::{Error, ErrorKind, Result};
 
 use crate::{SqliteLedger, owner};
 
@@ -187,9 +187,7 @@ impl StateFolder {
         if marked.is_empty() {
             return Ok(());
         }
-        let runs = ledger.runs().await?;
-        let is_known = |nonce: &str| runs.iter().any(|run| run.nonce.as_str() == nonce);
-        let Some(unknown) = marked.iter().find(|nonce| !is_known(nonce)) else {
+        let Some(unknown) = ledger.first_unknown(&marked).await? else {
             return Ok(());
         };
         Err(Error::new(ErrorKind::Local).with_message(format!(

@@ -7,6 +7,9 @@
 mod folder;
 mod lock;
 mod owner;
+mod query;
+mod rows;
+mod schema;
 mod seal;
 mod sqlite;
 

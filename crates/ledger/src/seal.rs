@@ -28,14 +28,18 @@ pub(crate) fn damaged(path: &Path, what: &str) -> Error {
     ))
 }
 
-/// Whether SQLite says that the file is not what it was: `SQLITE_CORRUPT` and `SQLITE_NOTADB` with their
-/// extended codes, or values of a type that is never written.
+/// Returns whether SQLite says that the file is not what it was: `SQLITE_CORRUPT` and `SQLITE_NOTADB` with
+/// their extended codes, a record that is no JSON, or values of a type that is never written.
 pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Database(error) => error
+        sqlx::Error::Database(error) => {
+            error
             .code()
             .and_then(|code| code.parse::<u32>().ok())
-            .is_some_and(|code| matches!(code & 0xff, 11 | 26)),
+            .is_some_and(|code| matches!(code & 0xff, 11 | 26))
+            // The columns of lookups are computed from the records.
+            || error.message().contains("malformed JSON")
+        }
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
         _ => false,
     }

@@ -1,69 +1,28 @@
-//! Runs and shards as rows; each row is one JSON record beside the columns that are searched.
+//! The ledger in a SQLite file.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    Error, ErrorKind, Ledger, Result, RunClaim, RunRecord, ShardKey, ShardRecord, ShardState,
+    AccountId, BatchId, Change, Cursor, Error, ErrorKind, LateAcknowledgement, Ledger, Page,
+    Result, RunClaim, RunFilter, RunRecord, ShardKey, ShardRecord,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, FromRow, Row as _, Sqlite, SqliteConnection, Transaction};
+use sqlx::{ConnectOptions as _, FromRow as _, Row as _, Sqlite, SqliteConnection, Transaction};
 
 use crate::lock::Locks;
 use crate::owner;
-use crate::seal::{damaged, is_damage, seal};
-
-/// The steps from each version of a ledger to the next. A ledger of a later lmbatch has a version that is not
-/// among them, and is not touched.
-const MIGRATIONS: [&str; 3] = [
-    "
-CREATE TABLE run (
-    id TEXT PRIMARY KEY,
-    number INTEGER NOT NULL,
-    record TEXT NOT NULL
-) STRICT;
-CREATE TABLE shard (
-    run TEXT NOT NULL REFERENCES run(id) ON DELETE CASCADE,
-    number INTEGER NOT NULL,
-    epoch INTEGER NOT NULL,
-    record TEXT NOT NULL,
-    PRIMARY KEY (run, number)
-) STRICT;
-PRAGMA user_version = 1;
-",
-    // Of two who begin a run of one name, or change one run, one loses and learns it. Of several of one
-    // name the newest keeps it. What was deleted at the provider is noted otherwise now.
-    "
-UPDATE run SET record = json_remove(record, '$.cleaned');
-UPDATE run SET record = json_set(record, '$.name', NULL)
-    WHERE number NOT IN (SELECT max(number) FROM run GROUP BY coalesce(json_extract(record, '$.name'), id));
-ALTER TABLE run ADD COLUMN name TEXT;
-ALTER TABLE run ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
-UPDATE run SET name = json_extract(record, '$.name');
-CREATE UNIQUE INDEX run_name ON run (name);
-PRAGMA user_version = 2;
-",
-    // A row that is damaged, or missing, is noticed: each has a seal, and rows are counted.
-    "
-ALTER TABLE run ADD COLUMN shards INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE run ADD COLUMN seal TEXT NOT NULL DEFAULT '';
-ALTER TABLE shard ADD COLUMN seal TEXT NOT NULL DEFAULT '';
-UPDATE run SET shards = (SELECT count(*) FROM shard WHERE shard.run = run.id);
-CREATE TABLE total (runs INTEGER NOT NULL) STRICT;
-INSERT INTO total SELECT count(*) FROM run;
-PRAGMA user_version = 3;
-",
-];
-
-/// Version from which rows have seals.
-const SEALED: usize = 3;
+use crate::query::{LATE_OF_BATCHES, SHARDS_OF_BATCHES, UNKNOWN_NONCE, page_of_runs};
+use crate::rows::{LateRow, RunRow, ShardRow, of_late, of_runs, of_shards};
+use crate::schema::MIGRATIONS;
+use crate::seal::{damaged, is_damage};
 
 /// Longest wait for a transaction of another process.
 const BUSY: Duration = Duration::from_secs(60);
@@ -79,122 +38,6 @@ pub struct SqliteLedger {
     pool: SqlitePool,
     path: Arc<Path>,
     locks: Locks,
-}
-
-/// A row of the table of runs.
-#[derive(Debug)]
-struct RunRow {
-    id: String,
-    name: Option<String>,
-    number: i64,
-    epoch: i64,
-    shards: i64,
-    seal: String,
-    record: String,
-}
-
-/// A query of rows of the table of runs.
-macro_rules! of_runs {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, name, number, epoch, shards, seal, record FROM run ",
-            $rest
-        )
-    };
-}
-
-impl<'r> FromRow<'r, SqliteRow> for RunRow {
-    fn from_row(row: &'r SqliteRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            id: row.try_get(0)?,
-            name: row.try_get(1)?,
-            number: row.try_get(2)?,
-            epoch: row.try_get(3)?,
-            shards: row.try_get(4)?,
-            seal: row.try_get(5)?,
-            record: row.try_get(6)?,
-        })
-    }
-}
-
-impl RunRow {
-    fn new(run: &RunRecord, number: i64, shards: i64) -> Result<Self> {
-        let mut row = Self {
-            id: run.id.to_string(),
-            name: run.name.as_deref().map(str::to_owned),
-            number,
-            epoch: run.epoch as i64,
-            shards,
-            seal: String::new(),
-            record: written(run)?,
-        };
-        row.seal = row.sealed();
-        Ok(row)
-    }
-
-    fn sealed(&self) -> String {
-        seal(&[
-            self.id.as_bytes(),
-            &[u8::from(self.name.is_some())],
-            self.name.as_deref().unwrap_or_default().as_bytes(),
-            &self.number.to_le_bytes(),
-            &self.epoch.to_le_bytes(),
-            &self.shards.to_le_bytes(),
-            self.record.as_bytes(),
-        ])
-    }
-}
-
-/// A row of the table of shards.
-#[derive(Debug)]
-struct ShardRow {
-    run: String,
-    number: i64,
-    epoch: i64,
-    seal: String,
-    record: String,
-}
-
-/// A query of rows of the table of shards.
-macro_rules! of_shards {
-    ($rest:literal) => {
-        concat!("SELECT run, number, epoch, seal, record FROM shard ", $rest)
-    };
-}
-
-impl<'r> FromRow<'r, SqliteRow> for ShardRow {
-    fn from_row(row: &'r SqliteRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            run: row.try_get(0)?,
-            number: row.try_get(1)?,
-            epoch: row.try_get(2)?,
-            seal: row.try_get(3)?,
-            record: row.try_get(4)?,
-        })
-    }
-}
-
-impl ShardRow {
-    fn new(shard: &ShardRecord) -> Result<Self> {
-        let mut row = Self {
-            run: shard.key.run.to_string(),
-            number: i64::from(shard.key.shard),
-            epoch: shard.epoch as i64,
-            seal: String::new(),
-            record: written(shard)?,
-        };
-        row.seal = row.sealed();
-        Ok(row)
-    }
-
-    fn sealed(&self) -> String {
-        seal(&[
-            self.run.as_bytes(),
-            &self.number.to_le_bytes(),
-            &self.epoch.to_le_bytes(),
-            self.record.as_bytes(),
-        ])
-    }
 }
 
 impl SqliteLedger {
@@ -234,11 +77,20 @@ impl SqliteLedger {
         Ok(ledger)
     }
 
-    fn failed(&self, error: sqlx::Error) -> Error {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    pub(crate) fn failed(&self, error: sqlx::Error) -> Error {
         failed(&self.path, error)
     }
 
-    fn damaged(&self, what: &str) -> Error {
+    pub(crate) fn damaged(&self, what: &str) -> Error {
         damaged(&self.path, what)
     }
 
@@ -258,6 +110,7 @@ impl SqliteLedger {
     async fn check_counts(&self) -> Result<()> {
         let mut read = self.reading().await?;
         self.check_runs(&mut read).await?;
+        self.check_late(&mut read).await?;
         let wrong: Option<(String, i64, i64)> = sqlx::query_as(
             "SELECT run.id, run.shards, count(shard.number) FROM run LEFT JOIN shard ON shard.run = run.id
              GROUP BY run.id HAVING run.shards <> count(shard.number) LIMIT 1",
@@ -294,74 +147,31 @@ impl SqliteLedger {
         }
     }
 
+    /// Checks that as many late acknowledgements are there as were counted.
+    async fn check_late(&self, on: &mut SqliteConnection) -> Result<()> {
+        let (noted, found): (i64, i64) = sqlx::query_as(
+            "SELECT late_acknowledgements, (SELECT count(*) FROM late_acknowledgement) FROM total",
+        )
+        .fetch_one(on)
+        .await
+        .map_err(|error| self.failed(error))?;
+        match noted == found {
+            true => Ok(()),
+            false => Err(self.damaged(&format!(
+                "{found} of {noted} late acknowledgements are there"
+            ))),
+        }
+    }
+
     fn lacking(&self, run: &str, noted: i64, found: i64) -> Error {
         self.damaged(&format!(
             "{found} of {noted} batches of the run {run} are there"
         ))
     }
 
-    async fn version(&self, on: impl sqlx::SqliteExecutor<'_>) -> Result<usize> {
-        let found: i64 = sqlx::query_scalar("PRAGMA user_version")
-            .fetch_one(on)
-            .await
-            .map_err(|error| self.failed(error))?;
-        Ok(usize::try_from(found).unwrap_or(usize::MAX))
-    }
-
-    /// Brings the ledger to what this lmbatch writes, all of it or nothing.
-    async fn migrate(&self) -> Result<()> {
-        // Others who open it now wait here, and find it done.
-        let mut all = self.writing().await?;
-        let found = self.version(&mut *all).await?;
-        let Some(missing) = MIGRATIONS.get(found..) else {
-            return Err(Error::new(ErrorKind::Local).with_message(format!(
-                "the ledger {} was written by a newer lmbatch; use that one",
-                self.path.display()
-            )));
-        };
-        for step in missing {
-            let done = sqlx::raw_sql(*step).execute(&mut *all).await;
-            done.map_err(|error| self.failed(error))?;
-        }
-        if found < SEALED {
-            self.seal_all(&mut all).await?;
-        }
-        all.commit().await.map_err(|error| self.failed(error))
-    }
-
-    /// Seals every row that is there.
-    async fn seal_all(&self, all: &mut SqliteConnection) -> Result<()> {
-        let runs: Vec<RunRow> = sqlx::query_as(of_runs!(""))
-            .fetch_all(&mut *all)
-            .await
-            .map_err(|error| self.failed(error))?;
-        for run in runs {
-            sqlx::query("UPDATE run SET seal = ? WHERE id = ?")
-                .bind(run.sealed())
-                .bind(run.id)
-                .execute(&mut *all)
-                .await
-                .map_err(|error| self.failed(error))?;
-        }
-        let shards: Vec<ShardRow> = sqlx::query_as(of_shards!(""))
-            .fetch_all(&mut *all)
-            .await
-            .map_err(|error| self.failed(error))?;
-        for shard in shards {
-            sqlx::query("UPDATE shard SET seal = ? WHERE run = ? AND number = ?")
-                .bind(shard.sealed())
-                .bind(shard.run)
-                .bind(shard.number)
-                .execute(&mut *all)
-                .await
-                .map_err(|error| self.failed(error))?;
-        }
-        Ok(())
-    }
-
     /// A transaction that is the only one that writes, from its beginning: one that finds out only when it
     /// writes that another process has, would fail and not wait.
-    async fn writing(&self) -> Result<Transaction<'static, Sqlite>> {
+    pub(crate) async fn writing(&self) -> Result<Transaction<'static, Sqlite>> {
         let begun = self.pool.begin_with("BEGIN IMMEDIATE").await;
         begun.map_err(|error| self.failed(error))
     }
@@ -379,6 +189,12 @@ impl SqliteLedger {
 
     fn read_shard(&self, row: &ShardRow) -> Result<ShardRecord> {
         let what = || format!("batch {} of run {}", row.number.saturating_add(1), row.run);
+        let record: ShardRecord = self.read(row.sealed() == row.seal, &row.record, what)?;
+        Ok(record.of_earlier_version())
+    }
+
+    fn read_late(&self, row: &LateRow) -> Result<LateAcknowledgement> {
+        let what = || format!("a late acknowledgement of run {}", row.run);
         self.read(row.sealed() == row.seal, &row.record, what)
     }
 
@@ -411,38 +227,6 @@ impl SqliteLedger {
             _ => self.failed(error),
         }
     }
-
-    /// Notes shards with the run that they belong to.
-    async fn add(&self, all: &mut SqliteConnection, shards: &[ShardRecord]) -> Result<()> {
-        for shard in shards {
-            let key = &shard.key;
-            let row = ShardRow::new(shard)?;
-            let insert = sqlx::query(
-                "INSERT INTO shard (run, number, epoch, seal, record) VALUES (?, ?, ?, ?, ?)",
-            )
-            .bind(row.run)
-            .bind(row.number)
-            .bind(row.epoch)
-            .bind(row.seal)
-            .bind(row.record)
-            .execute(&mut *all)
-            .await;
-            insert.map_err(|error| {
-                self.taken(error, || format!("shard {} of run {}", key.shard, key.run))
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Counts runs that came or went.
-    async fn count(&self, all: &mut SqliteConnection, change: i64) -> Result<()> {
-        sqlx::query("UPDATE total SET runs = runs + ?")
-            .bind(change)
-            .execute(all)
-            .await
-            .map(drop)
-            .map_err(|error| self.failed(error))
-    }
 }
 
 fn failed(path: &Path, error: sqlx::Error) -> Error {
@@ -457,14 +241,137 @@ fn failed(path: &Path, error: sqlx::Error) -> Error {
         .with_source(error)
 }
 
-fn written(record: &impl Serialize) -> Result<String> {
-    serde_json::to_string(record)
-        .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))
+impl SqliteLedger {
+    /// Returns the first of some nonces of which no run is recorded.
+    pub(crate) async fn first_unknown(&self, nonces: &BTreeSet<String>) -> Result<Option<String>> {
+        let asked = serde_json::to_string(nonces)
+            .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
+        sqlx::query_scalar(UNKNOWN_NONCE)
+            .bind(asked)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))
+    }
+}
+
+/// Changes of rows within a transaction.
+impl SqliteLedger {
+    /// Replaces the row of a run that is at the epoch of `run`, and counts the shards that are added to it.
+    async fn replace_run(
+        &self,
+        all: &mut SqliteConnection,
+        run: &RunRecord,
+        new_shards: usize,
+    ) -> Result<()> {
+        let found: Option<RunRow> = sqlx::query_as(of_runs!("WHERE id = ? AND epoch = ?"))
+            .bind(&*run.id)
+            .bind(run.epoch as i64)
+            .fetch_optional(&mut *all)
+            .await
+            .map_err(|error| self.failed(error))?;
+        let Some(found) = found else {
+            return Err(Error::new(ErrorKind::Conflict).with_message(format!("run {}", run.id)));
+        };
+        self.read_run(&found)?;
+        let changed = RunRecord {
+            epoch: run.epoch + 1,
+            name: found.name.map(Into::into),
+            ..run.clone()
+        };
+        let row = RunRow::new(&changed, found.number, found.shards + new_shards as i64)?;
+        sqlx::query("UPDATE run SET epoch = ?, shards = ?, seal = ?, record = ? WHERE id = ?")
+            .bind(row.epoch)
+            .bind(row.shards)
+            .bind(row.seal)
+            .bind(row.record)
+            .bind(row.id)
+            .execute(all)
+            .await
+            .map(drop)
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Replaces the row of a shard that is at the epoch of `shard`.
+    async fn replace_shard(&self, all: &mut SqliteConnection, shard: &ShardRecord) -> Result<()> {
+        let key = &shard.key;
+        let found: Option<ShardRow> =
+            sqlx::query_as(of_shards!("WHERE run = ? AND number = ? AND epoch = ?"))
+                .bind(&*key.run)
+                .bind(i64::from(key.shard))
+                .bind(shard.epoch as i64)
+                .fetch_optional(&mut *all)
+                .await
+                .map_err(|error| self.failed(error))?;
+        let Some(found) = found else {
+            return Err(Error::new(ErrorKind::Conflict).with_message(key.to_string()));
+        };
+        self.read_shard(&found)?;
+        let changed = ShardRecord {
+            epoch: shard.epoch + 1,
+            ..shard.clone()
+        };
+        let row = ShardRow::new(&changed)?;
+        sqlx::query("UPDATE shard SET epoch = ?, seal = ?, record = ? WHERE run = ? AND number = ?")
+            .bind(row.epoch)
+            .bind(row.seal)
+            .bind(row.record)
+            .bind(row.run)
+            .bind(row.number)
+            .execute(all)
+            .await
+            .map(drop)
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Adds shards to the run that they belong to.
+    async fn add(&self, all: &mut SqliteConnection, shards: &[ShardRecord]) -> Result<()> {
+        for shard in shards {
+            let row = ShardRow::new(shard)?;
+            let insert = sqlx::query(
+                "INSERT INTO shard (run, number, epoch, seal, record) VALUES (?, ?, ?, ?, ?)",
+            )
+            .bind(row.run)
+            .bind(row.number)
+            .bind(row.epoch)
+            .bind(row.seal)
+            .bind(row.record)
+            .execute(&mut *all)
+            .await;
+            insert.map_err(|error| self.taken(error, || shard.key.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Counts runs that came or went.
+    async fn count(&self, all: &mut SqliteConnection, change: i64) -> Result<()> {
+        sqlx::query("UPDATE total SET runs = runs + ?")
+            .bind(change)
+            .execute(all)
+            .await
+            .map(drop)
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Counts late acknowledgements that came or went.
+    async fn count_late(&self, all: &mut SqliteConnection, change: i64) -> Result<()> {
+        sqlx::query("UPDATE total SET late_acknowledgements = late_acknowledgements + ?")
+            .bind(change)
+            .execute(all)
+            .await
+            .map(drop)
+            .map_err(|error| self.failed(error))
+    }
 }
 
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
+        let as_change = Change {
+            run: Some(run),
+            new_shards: shards,
+            ..Change::default()
+        };
+        as_change.check()?;
         let mut all = self.writing().await?;
         let number: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) + 1 FROM run")
             .fetch_one(&mut *all)
@@ -489,38 +396,18 @@ impl Ledger for SqliteLedger {
         all.commit().await.map_err(|error| self.failed(error))
     }
 
-    async fn change(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<u64> {
+    async fn apply(&self, change: &Change<'_>) -> Result<()> {
+        change.check()?;
         let mut all = self.writing().await?;
-        let found: Option<RunRow> = sqlx::query_as(of_runs!("WHERE id = ? AND epoch = ?"))
-            .bind(&*run.id)
-            .bind(run.epoch as i64)
-            .fetch_optional(&mut *all)
-            .await
-            .map_err(|error| self.failed(error))?;
-        let Some(found) = found else {
-            return Err(Error::new(ErrorKind::Conflict).with_message(format!("run {}", run.id)));
-        };
-        self.read_run(&found)?;
-        let changed = RunRecord {
-            epoch: run.epoch + 1,
-            ..run.clone()
-        };
-        let mut row = RunRow::new(&changed, found.number, found.shards + shards.len() as i64)?;
-        // A run keeps the name that it was begun with.
-        row.name = found.name;
-        row.seal = row.sealed();
-        sqlx::query("UPDATE run SET epoch = ?, shards = ?, seal = ?, record = ? WHERE id = ?")
-            .bind(row.epoch)
-            .bind(row.shards)
-            .bind(row.seal)
-            .bind(row.record)
-            .bind(row.id)
-            .execute(&mut *all)
-            .await
-            .map_err(|error| self.failed(error))?;
-        self.add(&mut all, shards).await?;
-        all.commit().await.map_err(|error| self.failed(error))?;
-        Ok(changed.epoch)
+        if let Some(run) = change.run {
+            self.replace_run(&mut all, run, change.new_shards.len())
+                .await?;
+        }
+        for shard in change.shards {
+            self.replace_shard(&mut all, shard).await?;
+        }
+        self.add(&mut all, change.new_shards).await?;
+        all.commit().await.map_err(|error| self.failed(error))
     }
 
     async fn run(&self, id: &str) -> Result<Option<RunRecord>> {
@@ -532,14 +419,31 @@ impl Ledger for SqliteLedger {
         row.map(|row| self.read_run(&row)).transpose()
     }
 
-    async fn runs(&self) -> Result<Vec<RunRecord>> {
+    async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>> {
+        let before = filter.before()?;
         let mut read = self.reading().await?;
-        self.check_runs(&mut read).await?;
-        let rows: Vec<RunRow> = sqlx::query_as(of_runs!("ORDER BY number DESC"))
+        let whole = RunFilter {
+            limit: filter.limit,
+            ..RunFilter::default()
+        };
+        if *filter == whole {
+            self.check_runs(&mut read).await?;
+        }
+        let mut query = page_of_runs(filter, before);
+        let mut rows: Vec<RunRow> = query
+            .build_query_as()
             .fetch_all(&mut *read)
             .await
             .map_err(|error| self.failed(error))?;
-        rows.iter().map(|row| self.read_run(row)).collect()
+        let is_last = rows.len() <= filter.page_size();
+        rows.truncate(filter.page_size());
+        let last = rows.last().filter(|_| !is_last);
+        let next = last.map(|row| Cursor::new(row.number.to_string()));
+        let items: Result<_> = rows.iter().map(|row| self.read_run(row)).collect();
+        Ok(Page {
+            items: items?,
+            next,
+        })
     }
 
     async fn shards(&self, run: &str) -> Result<Vec<ShardRecord>> {
@@ -561,8 +465,78 @@ impl Ledger for SqliteLedger {
         rows.iter().map(|row| self.read_shard(row)).collect()
     }
 
+    async fn known(&self, account: &AccountId, batches: &[BatchId]) -> Result<HashSet<BatchId>> {
+        let asked = serde_json::to_string(batches)
+            .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
+        let may_be = |row: &SqliteRow| -> sqlx::Result<bool> {
+            let recorded: String = row.try_get(5)?;
+            Ok(AccountId::new(recorded).may_be(account))
+        };
+        let mut read = self.reading().await?;
+        let mut known = HashSet::new();
+        for query in [SHARDS_OF_BATCHES, LATE_OF_BATCHES] {
+            let rows = sqlx::query(query).bind(&asked).fetch_all(&mut *read).await;
+            for row in rows.map_err(|error| self.failed(error))? {
+                if !may_be(&row).map_err(|error| self.failed(error))? {
+                    continue;
+                }
+                if query == LATE_OF_BATCHES {
+                    let row = LateRow::from_row(&row).map_err(|error| self.failed(error))?;
+                    known.insert(self.read_late(&row)?.batch);
+                } else {
+                    let row = ShardRow::from_row(&row).map_err(|error| self.failed(error))?;
+                    known.extend(self.read_shard(&row)?.state.batch().cloned());
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()> {
+        let mut all = self.writing().await?;
+        let row = LateRow::new(late)?;
+        let insert = sqlx::query(
+            "INSERT INTO late_acknowledgement (run, shard, batch, seal, record) VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT (run, shard, batch) DO NOTHING",
+        )
+        .bind(row.run)
+        .bind(row.shard)
+        .bind(row.batch)
+        .bind(row.seal)
+        .bind(row.record)
+        .execute(&mut *all)
+        .await;
+        let inserted = insert.map_err(|error| match &error {
+            sqlx::Error::Database(refusal) if refusal.is_foreign_key_violation() => {
+                late.without_shard()
+            }
+            _ => self.failed(error),
+        })?;
+        self.count_late(&mut all, inserted.rows_affected() as i64)
+            .await?;
+        all.commit().await.map_err(|error| self.failed(error))
+    }
+
+    async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>> {
+        let rows: Vec<LateRow> =
+            sqlx::query_as(of_late!("WHERE run = ? AND shard = ? ORDER BY sequence"))
+                .bind(&*key.run)
+                .bind(i64::from(key.shard))
+                .fetch_all(&self.pool)
+                .await
+                .map_err(|error| self.failed(error))?;
+        rows.iter().map(|row| self.read_late(row)).collect()
+    }
+
     async fn forget(&self, run: &str) -> Result<()> {
         let mut all = self.writing().await?;
+        let late = sqlx::query("DELETE FROM late_acknowledgement WHERE run = ?")
+            .bind(run)
+            .execute(&mut *all)
+            .await
+            .map_err(|error| self.failed(error))?;
+        self.count_late(&mut all, -(late.rows_affected() as i64))
+            .await?;
         let gone = sqlx::query("DELETE FROM run WHERE id = ?")
             .bind(run)
             .execute(&mut *all)
@@ -572,37 +546,6 @@ impl Ledger for SqliteLedger {
         all.commit().await.map_err(|error| self.failed(error))
     }
 
-    async fn advance(&self, key: &ShardKey, epoch: u64, state: ShardState) -> Result<u64> {
-        let mut all = self.writing().await?;
-        let row: Option<ShardRow> =
-            sqlx::query_as(of_shards!("WHERE run = ? AND number = ? AND epoch = ?"))
-                .bind(&*key.run)
-                .bind(i64::from(key.shard))
-                .bind(epoch as i64)
-                .fetch_optional(&mut *all)
-                .await
-                .map_err(|error| self.failed(error))?;
-        let Some(row) = row else {
-            let shard = format!("shard {} of run {}", key.shard, key.run);
-            return Err(Error::new(ErrorKind::Conflict).with_message(shard));
-        };
-        let record = self.read_shard(&row)?.advanced(state);
-        let row = ShardRow::new(&record)?;
-        sqlx::query(
-            "UPDATE shard SET epoch = ?, seal = ?, record = ? WHERE run = ? AND number = ?",
-        )
-        .bind(row.epoch)
-        .bind(row.seal)
-        .bind(row.record)
-        .bind(row.run)
-        .bind(row.number)
-        .execute(&mut *all)
-        .await
-        .map_err(|error| self.failed(error))?;
-        all.commit().await.map_err(|error| self.failed(error))?;
-        Ok(record.epoch)
-    }
-
     async fn claim(&self, run: &str) -> Result<RunClaim> {
         self.locks.claim(run)
     }
@@ -610,5 +553,30 @@ impl Ledger for SqliteLedger {
     async fn close(&self) -> Result<()> {
         self.pool.close().await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_file_is_written_through_a_rollback_journal_and_synced_with_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).await;
+        let ledger = ledger.unwrap();
+        for (pragma, expected) in [
+            ("PRAGMA journal_mode", "delete"),
+            // EXTRA
+            ("PRAGMA synchronous", "3"),
+            ("PRAGMA foreign_keys", "1"),
+        ] {
+            let row = sqlx::query(pragma).fetch_one(ledger.pool()).await.unwrap();
+            let found = match row.try_get::<String, _>(0) {
+                Ok(text) => text,
+                Err(_) => row.get::<i64, _>(0).to_string(),
+            };
+            assert_eq!(found, expected, "{pragma}");
+        }
     }
 }

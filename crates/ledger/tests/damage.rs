@@ -6,20 +6,37 @@ mod records;
 use std::fs;
 use std::path::Path;
 
-use lmbatch_core::{ErrorKind, Ledger as _, Result, RunRecord, ShardRecord, ShardState};
+use lmbatch_core::{
+    ErrorKind, LateAcknowledgement, Ledger as _, Result, RunFilter, RunRecord, ShardRecord,
+    ShardState,
+};
 use lmbatch_ledger::SqliteLedger;
 use records::{created, run, shard};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 
 type Content = Vec<(RunRecord, Vec<ShardRecord>)>;
 
+/// The acknowledgement that is beside a shard of the run of 30.
+fn late() -> LateAcknowledgement {
+    LateAcknowledgement {
+        key: shard("r-1", 3).key,
+        batch: "late".into(),
+        evidence: "its create was answered".into(),
+        at: None,
+    }
+}
+
 async fn content(path: &Path) -> Result<Content> {
     let ledger = SqliteLedger::open(path).await?;
     let mut all = Vec::new();
-    for run in ledger.runs().await? {
+    for run in ledger.all_runs(RunFilter::default()).await? {
         let found = ledger.run(&run.id).await?;
         assert_eq!(found.as_ref(), Some(&run));
         let shards = ledger.shards(&run.id).await?;
+        if shards.len() == 30 {
+            let late = ledger.late_acknowledgements(&late().key).await?;
+            assert_eq!(late, [self::late()]);
+        }
         all.push((run, shards));
     }
     ledger.close().await?;
@@ -38,9 +55,10 @@ async fn populate(path: &Path) -> Content {
         ledger.begin(&run, &shards).await.unwrap();
     }
     for number in 0..10 {
-        let key = shard("r-1", number).key;
-        ledger.advance(&key, 0, created()).await.unwrap();
+        let moved = shard("r-1", number).advanced(created());
+        ledger.advance(&moved).await.unwrap();
     }
+    ledger.acknowledge_late(&late()).await.unwrap();
     ledger.forget("r-gone").await.unwrap();
     let more = [shard("r-3", 1), shard("r-3", 2)];
     let third = RunRecord {
@@ -163,6 +181,14 @@ async fn rows_that_are_missing_or_changed_are_named() {
             "of run r-2",
         ),
         ("DELETE FROM total", "the number of its runs is missing"),
+        (
+            "DELETE FROM late_acknowledgement",
+            "0 of 1 late acknowledgements are there",
+        ),
+        (
+            "UPDATE late_acknowledgement SET batch = 'other'",
+            "a late acknowledgement of run r-1 is not what was written",
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
@@ -182,17 +208,17 @@ async fn rows_that_are_missing_or_changed_are_named() {
 async fn a_record_that_cannot_be_read_names_its_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
-    let ledger = SqliteLedger::open(&path).await.unwrap();
-    ledger.begin(&run("r-1"), &[]).await.unwrap();
-    ledger.close().await.unwrap();
-    let options = SqliteConnectOptions::new().filename(&path);
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(true);
     let pool = SqlitePool::connect_with(options).await.unwrap();
-    // As the second version left it, which had no seals, with a record that no version writes.
-    let second =
-        "DROP TABLE total; ALTER TABLE run DROP COLUMN shards; ALTER TABLE run DROP COLUMN seal;
-        ALTER TABLE shard DROP COLUMN seal; PRAGMA user_version = 2;
-        INSERT INTO shard VALUES ('r-1', 4, 0, '{\"state\": \"odd\"}');";
-    sqlx::raw_sql(second).execute(&pool).await.unwrap();
+    // As the first version left it, which had no seals, with a record that no version writes.
+    sqlx::raw_sql(records::FIRST).execute(&pool).await.unwrap();
+    let insert = "INSERT INTO run VALUES ('r-1', 1, ?);
+        INSERT INTO shard VALUES ('r-1', 4, 0, '{\"state\": \"odd\"}')";
+    let record = serde_json::to_string(&run("r-1")).unwrap();
+    let insert = sqlx::query(insert).bind(record);
+    insert.execute(&pool).await.unwrap();
     pool.close().await;
     let error = content(&path).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Local);
@@ -217,9 +243,9 @@ async fn the_file_alone_is_whole_after_every_transition() {
     };
     ledger.begin(&run("r-1"), &[shard("r-1", 0)]).await.unwrap();
     copied(vec![(run("r-1"), vec![shard("r-1", 0)])]).await;
-    let key = shard("r-1", 0).key;
-    for (epoch, state) in (0..).zip([ShardState::Planned, created(), ShardState::Refused]) {
-        ledger.advance(&key, epoch, state).await.unwrap();
+    for state in [ShardState::Planned, created(), ShardState::Refused] {
+        let now = ledger.shards("r-1").await.unwrap().remove(0);
+        ledger.advance(&now.advanced(state)).await.unwrap();
         let shards = ledger.shards("r-1").await.unwrap();
         copied(vec![(run("r-1"), shards)]).await;
     }
@@ -286,11 +312,7 @@ async fn a_log_that_an_earlier_version_left_is_taken_into_the_file() {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal);
     let pool = SqlitePool::connect_with(options).await.unwrap();
-    let first = "CREATE TABLE run (id TEXT PRIMARY KEY, number INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
-        CREATE TABLE shard (run TEXT NOT NULL REFERENCES run(id) ON DELETE CASCADE, number INTEGER NOT NULL,
-            epoch INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (run, number)) STRICT;
-        PRAGMA user_version = 1;";
-    sqlx::raw_sql(first).execute(&pool).await.unwrap();
+    sqlx::raw_sql(records::FIRST).execute(&pool).await.unwrap();
     let insert = sqlx::query("INSERT INTO run VALUES ('r-1', 1, ?)");
     let record = serde_json::to_string(&run("r-1")).unwrap();
     insert.bind(record).execute(&pool).await.unwrap();

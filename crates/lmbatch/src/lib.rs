@@ -52,9 +52,9 @@ pub use lmbatch_core::{
     ToolResult,
 };
 pub use lmbatch_engine::{
-    BatchLimit, BatchOperations, Changes, Create, CreatedHandle, DEFAULT_STATUS_CHECK_INTERVAL,
-    DoubtPolicy, Engine, Event, Invoke, LMInvoker, Observer, OnDoubt, OutcomeStream, Outcomes,
-    PollingPolicy, Prepared, RetryPolicy, Run, RunOutput,
+    BatchLimit, BatchOperations, Changes, CountMismatch, Create, CreatedHandle,
+    DEFAULT_STATUS_CHECK_INTERVAL, DoubtPolicy, Engine, Event, Invoke, LMInvoker, Observer,
+    OnDoubt, OutcomeStream, Outcomes, PollingPolicy, Prepared, RetryPolicy, Run, RunOutput,
 };
 
 /// What authors of adapters implement.

@@ -19,6 +19,9 @@ pub struct TestClock {
     state: Mutex<State>,
 }
 
+/// How often a sleeper lets others go on at a bound.
+const YIELDS: u32 = 16;
+
 #[derive(Debug, Default)]
 struct State {
     elapsed: Duration,
@@ -66,17 +69,20 @@ impl Clock for TestClock {
         let mut went_first = HashSet::new();
         let first_bound = |went_first: &mut HashSet<u64>| {
             let state = self.lock();
-            let bounds = state.bounds.iter().filter(|(_, at, _)| *at < until);
-            let bounds = bounds.filter(|(number, ..)| !went_first.contains(number));
-            let first = bounds.min_by_key(|(_, at, _)| *at)?;
+            let bounds = state.bounds.iter().map(|(number, at, _)| (*number, *at));
+            let bounds = bounds.filter(|(number, at)| *at < until && !went_first.contains(number));
+            let first = &bounds.min_by_key(|(_, at)| *at)?;
             went_first.insert(first.0);
-            Some(first.1)
+            Some(*first)
         };
-        while let Some(at) = first_bound(&mut went_first) {
+        while let Some((number, at)) = first_bound(&mut went_first) {
             self.lock().move_to(at);
-            let mut yielded = false;
+            // Whoever polls the sleeper may do so again before it polls the bound.
+            let mut yields = 0;
             poll_fn(|context| {
-                if std::mem::replace(&mut yielded, true) {
+                yields += 1;
+                let is_there = self.lock().bounds.iter().any(|(known, ..)| *known == number);
+                if yields > YIELDS || !is_there {
                     return Poll::Ready(());
                 }
                 context.waker().wake_by_ref();

@@ -323,6 +323,7 @@ fn result(
         id: Text::Plain(id),
         name: name.map(Text::Plain),
         output: Cow::Borrowed(output),
+        attachments: Vec::new(),
         is_error,
     })
 }

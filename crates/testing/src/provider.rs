@@ -91,6 +91,10 @@ struct State {
     /// Bytes of results that were read.
     read: u64,
     deleted: Vec<Remnant>,
+    /// Class of each batch.
+    classes: BTreeMap<String, BatchClass>,
+    /// Classes by which results were asked for, in order.
+    asked: Vec<Option<BatchClass>>,
     /// Batches by the token of their create.
     tokens: BTreeMap<String, BatchId>,
 }
@@ -145,9 +149,8 @@ impl MemoryProvider {
     /// A provider that follows a script.
     pub fn new(clock: Arc<dyn Clock>, script: Script) -> Self {
         let max_requests = script.max_requests.unwrap_or(1000);
-        let codec = MemoryCodec {
-            id: ProviderId::new("memory"),
-            capabilities: Capabilities {
+        let codec = MemoryCodec::new(
+            Capabilities {
                 fence: script.fences,
                 create: match script.tokens {
                     Some(_) => CreateProof::Token,
@@ -157,7 +160,7 @@ impl MemoryProvider {
                 ..capabilities()
             },
             max_requests,
-        };
+        );
         Self {
             codec,
             clock,
@@ -192,6 +195,11 @@ impl MemoryProvider {
         self.state().read
     }
 
+    /// Returns the classes by which results were asked for, in order; `None` where the caller knew none.
+    pub fn asked_classes(&self) -> Vec<Option<BatchClass>> {
+        self.state().asked.clone()
+    }
+
     /// What was deleted, in order.
     pub fn deleted(&self) -> Vec<Remnant> {
         self.state().deleted.clone()
@@ -219,7 +227,7 @@ impl MemoryProvider {
     }
 }
 
-fn capabilities() -> Capabilities {
+pub(crate) fn capabilities() -> Capabilities {
     Capabilities {
         create: CreateProof::Labelled,
         fence: false,
@@ -296,6 +304,8 @@ impl BatchProvider for MemoryProvider {
             }
         }
         let id = BatchId::new(format!("b{}", state.batches.len() + 1));
+        let class = shard.class.clone();
+        state.classes.insert(id.as_str().to_owned(), class);
         state
             .batches
             .push((id.clone(), shard.label.clone(), pieces.concat()));
@@ -372,8 +382,15 @@ impl BatchProvider for MemoryProvider {
         })
     }
 
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+    async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
         let mut state = self.called("results");
+        state.asked.push(class.cloned());
+        let own = state.classes.get(batch.as_str());
+        if let (Some(class), Some(own)) = (class, own)
+            && class.route != own.route
+        {
+            return Err(class.other_route(batch, &own.route));
+        }
         if state.script.late_results > 0 {
             state.script.late_results -= 1;
             return Ok(ResultSet::default());
@@ -452,10 +469,21 @@ impl BatchProvider for MemoryProvider {
 
 /// Rows of `{"id":…,"text":…}`, or with `"error"` instead of the text.
 #[derive(Debug)]
-struct MemoryCodec {
+pub(crate) struct MemoryCodec {
     id: ProviderId,
     capabilities: Capabilities,
     max_requests: u32,
+}
+
+impl MemoryCodec {
+    /// Returns a codec of batches of at most so many requests.
+    pub(crate) fn new(capabilities: Capabilities, max_requests: u32) -> Self {
+        Self {
+            id: ProviderId::new("memory"),
+            capabilities,
+            max_requests,
+        }
+    }
 }
 
 #[derive(Deserialize)]

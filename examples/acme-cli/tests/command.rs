@@ -1,106 +1,13 @@
 //! The command as its author's users run it, against an Acme on this machine.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Mutex;
 
 use serde_json::{Value, json};
-use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 const KEY: &str = "acme-key-canary";
-
-/// An Acme that answers everything at once, and keeps what it was sent.
-#[derive(Default)]
-struct Acme {
-    files: Mutex<BTreeMap<String, String>>,
-    batches: Mutex<Vec<Value>>,
-}
-
-impl Acme {
-    async fn start() -> MockServer {
-        let server = MockServer::start().await;
-        let any = Mock::given(wiremock::matchers::any());
-        any.respond_with(Self::default()).mount(&server).await;
-        server
-    }
-
-    /// Keeps a file under the next name.
-    fn keep(&self, text: String) -> String {
-        let mut files = self.files.lock().unwrap();
-        let name = format!("file-{}", files.len() + 1);
-        files.insert(name.clone(), text);
-        name
-    }
-
-    fn create(&self, body: &Value) -> Value {
-        let input = body["file"].as_str();
-        let lines: Vec<Value> = match input {
-            Some(file) => self.files.lock().unwrap()[file]
-                .lines()
-                .map(|line| serde_json::from_str(line).unwrap())
-                .collect(),
-            None => body["requests"].as_array().unwrap().clone(),
-        };
-        let rows: Vec<Value> = lines.iter().map(answer).collect();
-        let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
-        let output = input.map(|_| self.keep(text));
-        let mut batches = self.batches.lock().unwrap();
-        let batch = json!({
-            "id": format!("batch-{}", batches.len() + 1), "state": "ended", "label": body["label"],
-            "created": "2026-11-01T09:00:00Z", "counts": {"total": rows.len(), "answered": rows.len()},
-            "output": output, "results": input.is_none().then_some(rows),
-        });
-        batches.insert(0, batch.clone());
-        batch
-    }
-}
-
-fn answer(line: &Value) -> Value {
-    let asked = line["request"]["turns"][0]["text"].as_str().unwrap();
-    match asked {
-        "fail" => json!({"id": line["id"], "error": {"code": "too_long", "message": "no"}}),
-        _ => json!({"id": line["id"], "answer": asked.to_uppercase(), "end": "full_stop"}),
-    }
-}
-
-impl Respond for Acme {
-    fn respond(&self, request: &Request) -> ResponseTemplate {
-        let no = |status, code| {
-            let body = json!({"error": {"code": code, "message": "no"}});
-            ResponseTemplate::new(status).set_body_json(body)
-        };
-        if request
-            .headers
-            .get("x-acme-key")
-            .is_none_or(|key| key != KEY)
-        {
-            return no(401, "bad_key");
-        }
-        let path: Vec<&str> = request.url.path().split('/').skip(1).collect();
-        let yes = |body: Value| ResponseTemplate::new(200).set_body_json(body);
-        match (request.method.as_str(), &path[..]) {
-            ("POST", ["files"]) => {
-                let text = String::from_utf8(request.body.clone()).unwrap();
-                yes(json!({"id": self.keep(text)}))
-            }
-            ("GET", ["files", file, "content"]) => {
-                ResponseTemplate::new(200).set_body_string(&self.files.lock().unwrap()[*file])
-            }
-            ("DELETE", ["files", _]) => yes(json!({})),
-            ("POST", ["batches"]) => yes(self.create(&request.body_json().unwrap())),
-            ("GET", ["batches"]) => yes(json!({"batches": *self.batches.lock().unwrap()})),
-            ("GET", ["batches", id]) => {
-                let batches = self.batches.lock().unwrap();
-                let found = batches.iter().find(|batch| batch["id"] == *id);
-                found.map_or_else(|| no(404, "not_found"), |batch| yes(batch.clone()))
-            }
-            _ => no(404, "not_found"),
-        }
-    }
-}
 
 /// The command in a folder of its own, with this key.
 fn acme(folder: &Path, key: Option<&str>, args: &[&str]) -> Output {
@@ -121,7 +28,7 @@ fn said(output: &Output) -> String {
     )
 }
 
-/// Three requests, of which Acme fails one.
+/// Three requests, of which Acme fails at one.
 fn input(folder: &Path) {
     let lines = [("a", "one"), ("b", "fail"), ("c", "three")];
     let lines = lines.map(|(id, prompt)| format!("{}\n", json!({"id": id, "prompt": prompt})));
@@ -136,14 +43,6 @@ fn outcomes(folder: &Path) -> Vec<(String, String, String)> {
         (text("id"), text("status"), text("text"))
     });
     lines.collect()
-}
-
-/// What was paid for.
-async fn creates(server: &MockServer) -> usize {
-    let asked = server.received_requests().await.unwrap().into_iter();
-    asked
-        .filter(|request| request.method == "POST" && request.url.path() == "/batches")
-        .count()
 }
 
 #[test]
@@ -188,18 +87,18 @@ fn a_missing_key_is_missed_by_its_name_before_anything_is_sent() {
     let text = said(&failed);
     assert_eq!(failed.status.code(), Some(2), "{text}");
     assert!(text.contains("ACME_API_KEY is not set"), "{text}");
-    assert!(!text.contains("--emulate"), "it is not emulated: {text}");
+    assert!(text.contains("--emulate"), "it can be emulated: {text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_key_is_said_to_be_wrong_by_its_name_and_not_shown() {
-    let server = Acme::start().await;
+    let server = acme_wire::serve("file").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     input(folder.path());
-    let url = server.uri();
+    let url = server.url();
     let run = ["run", "in.jsonl", "-m", "acme/m", "-o", "out.jsonl"];
     let run = [&run[..], &["--base-url", &url]].concat();
-    let failed = acme(folder.path(), Some("wrong-canary"), &run);
+    let failed = acme(folder.path(), Some("bad-canary"), &run);
     let text = said(&failed);
     assert_eq!(failed.status.code(), Some(1), "{text}");
     assert!(text.contains("did not accept the key"), "{text}");
@@ -209,11 +108,11 @@ async fn a_wrong_key_is_said_to_be_wrong_by_its_name_and_not_shown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_has_one_outcome_by_either_route() {
-    let server = Acme::start().await;
     for route in ["file", "inline"] {
+        let server = acme_wire::serve(route).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         input(folder.path());
-        let url = server.uri();
+        let url = server.url();
         let run = ["run", "in.jsonl", "-m", "acme/m", "-o", "out.jsonl"];
         let how = ["--base-url", &url, "--route", route, "--poll-interval"];
         let run = [&run[..], &how, &["10ms"]].concat();
@@ -229,15 +128,64 @@ async fn every_request_has_one_outcome_by_either_route() {
             ("c", "succeeded", "THREE"),
         ];
         assert_eq!(told, expected, "{route}: {text}");
-        assert_eq!(creates(&server).await, 1 + usize::from(route == "inline"));
+        // The one that the model failed at was asked again, twice.
+        assert_eq!(server.creates(), 3, "{route}: {text}");
         // The same again is answered already, and nothing is sent.
-        let before = creates(&server).await;
         let again = acme(folder.path(), Some(KEY), &run);
         assert!(said(&again).contains("0 requests sent"), "{}", said(&again));
-        assert_eq!(creates(&server).await, before, "{route}");
+        assert_eq!(server.creates(), 3, "{route}");
         // What is to be typed next is typed as this command is called.
         let ended = acme(folder.path(), Some(KEY), &["resume"]);
         let text = said(&ended);
         assert!(text.contains("acme-cli runs lists them"), "{text}");
     }
+}
+
+#[test]
+fn an_emulated_run_needs_no_key_and_has_one_outcome_a_request_by_either_route() {
+    for route in ["file", "inline"] {
+        let folder = tempfile::tempdir().unwrap();
+        input(folder.path());
+        let run = ["run", "in.jsonl", "-m", "acme/m", "-o", "out.jsonl"];
+        let run = [&run[..], &["--emulate", "--route", route]].concat();
+        let done = acme(folder.path(), None, &run);
+        let text = said(&done);
+        assert_eq!(done.status.code(), Some(3), "{route}: {text}");
+        let told = outcomes(folder.path());
+        let told: Vec<_> = told.iter().map(|(a, b, c)| (&**a, &**b, &**c)).collect();
+        let expected = [
+            ("a", "succeeded", "ONE"),
+            ("b", "errored", ""),
+            ("c", "succeeded", "THREE"),
+        ];
+        assert_eq!(told, expected, "{route}: {text}");
+        let output = fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
+        assert!(
+            output
+                .lines()
+                .all(|line| line.contains(r#""emulated":true"#))
+        );
+    }
+}
+
+#[test]
+fn what_acme_has_no_word_for_is_refused_before_anything_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    input(folder.path());
+    let run = ["run", "in.jsonl", "-m", "acme/m", "-o", "out.jsonl"];
+    let run = [&run[..], &["--emulate", "--set", "top_k=5"]].concat();
+    let refused = acme(folder.path(), None, &run);
+    let text = said(&refused);
+    assert_eq!(refused.status.code(), Some(2), "{text}");
+    assert!(text.contains("acme has no top_k"), "{text}");
+}
+
+#[test]
+fn our_own_providers_are_emulated_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    input(folder.path());
+    let run = ["run", "in.jsonl", "-m", "openai/m", "-o", "out.jsonl"];
+    let done = acme(folder.path(), None, &[&run[..], &["--emulate"]].concat());
+    assert!(done.status.success(), "{}", said(&done));
+    assert_eq!(outcomes(folder.path()).len(), 3);
 }

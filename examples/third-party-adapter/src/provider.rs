@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Cursor, Error,
-    Found, Intent, Label, ListOptions, Page, Remnant, Result, ResultPart, ResultSet, RowStream,
-    Shard, Staged, parse_time,
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Cursor,
+    Error, Found, Intent, Label, ListOptions, Page, Remnant, RequestCounts, Result, ResultPart,
+    ResultSet, RowStream, Shard, Staged, parse_provider_time,
 };
 use lmbatch_http::{HttpClient, Path, Reply, check_batch, of_batch, of_file, of_list, segment};
 use serde::Deserialize;
@@ -23,12 +23,14 @@ struct Batch {
     state: String,
     #[serde(default, deserialize_with = "lmbatch_http::text")]
     label: Option<String>,
-    #[serde(default, deserialize_with = "lmbatch_http::text")]
-    created: Option<String>,
+    /// Seconds since 1970.
+    created: Option<Value>,
     counts: Option<Value>,
-    /// The file with the results, by the file route.
+    /// The files with the answers and with the failures, by the file route. Each is absent while it is empty.
     #[serde(default, deserialize_with = "lmbatch_http::text")]
     output: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
+    errors: Option<String>,
     /// Whether there are results, by the inline route.
     results: Option<Value>,
 }
@@ -80,16 +82,21 @@ impl BatchProvider for Acme {
         if let Some(staged) = prior {
             return Ok(staged);
         }
-        let exchange = self.http.post("files").expecting("upload the input");
-        let reply = exchange.shard("application/jsonl", shard).ask(tell).await?;
+        let form = self
+            .http
+            .post("files")
+            .upload(shard, &[("purpose", "batch")]);
+        let reply = form.expecting("upload the input").ask(tell).await?;
         Ok(Staged::of_file(reply.made("id").await?))
     }
 
     async fn create(&self, shard: &Shard, intent: &Intent) -> Result<BatchId> {
         // Once: on a connection of its own, on which nothing is sent twice.
         let exchange = self.http.post("batches").once();
+        let (label, model) = (&intent.label, &intent.class.model);
         let exchange = match intent.staged.file() {
-            Some(file) => exchange.json(&json!({"label": intent.label, "file": file})),
+            Some(file) => exchange.json(&json!({"label": label, "model": model, "file": file})),
+            // The model stands in the frame.
             None => exchange.shard("application/json", shard),
         };
         let reply = exchange.expecting("create the batch").ask(tell).await?;
@@ -113,14 +120,26 @@ impl BatchProvider for Acme {
         Ok(snapshot(found))
     }
 
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+    async fn results(&self, _: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
+        // Acme's batch shows where its results are, whatever its route.
         let found = self.shown(batch, "ask where the results are").await?;
-        let part = |name: &str, shape| ResultPart::mixed(batch, name, shape);
-        let file = found.output.map(|file| part(&file, FILE));
-        let inline = found.results.map(|_| part(INLINE, INLINE));
-        let parts: Vec<_> = file.into_iter().chain(inline).collect();
-        let (status, shows) = (status(found.state), !parts.is_empty());
-        let complete = status.is_terminal() && (shows || status != BatchStatus::Completed);
+        let counts = counts(found.counts.as_ref());
+        let inline = found.results.is_some();
+        // A file that the counts speak of is still to come.
+        let shows = inline
+            || (found.output.is_some() || counts.succeeded == 0)
+                && (found.errors.is_some() || counts.errored == 0);
+        let (output, errors) = (found.output, found.errors);
+        let parts = [
+            output.map(|file| ResultPart::output(batch, &file, FILE)),
+            errors.map(|file| ResultPart::errors(batch, &file, FILE)),
+            inline.then(|| ResultPart::mixed(batch, INLINE, INLINE)),
+        ];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        let complete = match status(found.state) {
+            BatchStatus::Completed => shows && !parts.is_empty(),
+            other => shows && other.is_terminal(),
+        };
         Ok(ResultSet { parts, complete })
     }
 
@@ -183,11 +202,15 @@ fn status(word: String) -> BatchStatus {
     }
 }
 
+fn counts(counts: Option<&Value>) -> RequestCounts {
+    lmbatch_http::counts(counts, ["total", "answered", "failed"])
+}
+
 fn snapshot(batch: Batch) -> BatchSnapshot {
     BatchSnapshot {
-        counts: lmbatch_http::counts(batch.counts.as_ref(), ["total", "answered", "failed"]),
+        counts: counts(batch.counts.as_ref()),
         label: batch.label.map(Label::new),
-        created_at: batch.created.as_deref().and_then(parse_time),
+        created_at: batch.created.as_ref().and_then(parse_provider_time),
         ..BatchSnapshot::new(batch.id, status(batch.state))
     }
 }

@@ -1,14 +1,15 @@
-//! Pure: a request into a line of JSON, a row of the results into an outcome.
+//! Pure: a request into a line of JSON, a row of the results into an outcome. Acme speaks OpenAI's chat completions
+//! but for a few names, and those are all that is said here.
 
 use std::ops::Range;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, FailureView, FinishReason, Frame,
-    Label, Limits, Opened, OutcomeView, OutputView, ProviderId, RequestError, RequestView,
-    ResultPart, Retry, RowError, Text, WireId, read_row, surround,
+    BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, Frame, Label, Limits, Opened,
+    OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, Retry,
+    RowError, WireId, surround,
 };
-use lmbatch_http::{Told, kind_of};
-use serde::Deserialize;
+use lmbatch_http::Told;
+use lmbatch_openai::chat::{Chat, Dialect, Errors, Files, Parameters, Schemas, Tools};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -16,30 +17,34 @@ use serde_json::value::RawValue;
 pub(crate) const FILE: &str = "file";
 pub(crate) const INLINE: &str = "inline";
 
-/// What a request may ask for besides its messages.
-const TAKES: &[&str] = &["system", "max_output_tokens", "temperature"];
+/// What Acme says otherwise than OpenAI. What is not named here it has no word for, and a request that asks for it
+/// is refused.
+const ACME: Dialect = Dialect {
+    // The model stands on the batch.
+    names_model: false,
+    parameters: Parameters {
+        seed: Some("random_seed"),
+        ..Parameters::PLAIN
+    },
+    tools: Some(Tools {
+        required: Some("any"),
+        ..Tools::OPENAI
+    }),
+    schemas: Schemas::AsIs { strict: Some(true) },
+    images: Some(Files::IMAGE_URL),
+    errors: Errors {
+        codes: &[
+            ("no_credit", ErrorKind::Billing, Retry::Permanent),
+            ("too_long", ErrorKind::ContextOverflow, Retry::Permanent),
+        ],
+        ..Errors::OPENAI
+    },
+    ..Dialect::plain("acme")
+};
 
-/// A row of the results. An answer that says no has the same `error`.
-#[derive(Deserialize, Default)]
-struct Row<'a> {
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    error: Option<Failure<'a>>,
-}
-
-/// What else a row has that is an answer.
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    answer: Option<Text<'a>>,
-    end: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-struct Failure<'a> {
-    code: Option<String>,
-    #[serde(borrow)]
-    message: Option<Text<'a>>,
+/// Reads an answer that says no. Anything but Acme's own error may come from a proxy before it.
+pub(crate) fn tell(http: u16, body: &[u8]) -> Told {
+    ACME.tell(http, body)
 }
 
 /// How Acme says things. Needs no key.
@@ -48,6 +53,7 @@ pub(crate) struct AcmeCodec {
     id: ProviderId,
     capabilities: Capabilities,
     route: Box<str>,
+    chat: Chat,
 }
 
 impl AcmeCodec {
@@ -64,6 +70,7 @@ impl AcmeCodec {
                 ..Capabilities::default()
             },
             route: route.into(),
+            chat: Chat::new(ACME),
         }
     }
 }
@@ -76,10 +83,12 @@ impl BatchCodec for AcmeCodec {
         &self.capabilities
     }
 
-    // Each line names its model, so that a batch may have many.
+    // A batch has one model.
     fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError> {
-        request.generate("acme", TAKES)?;
-        Ok(BatchClass::new("/batches", &self.route))
+        Ok(BatchClass {
+            model: Some(ACME.model_of(request, &[])?.into()),
+            ..BatchClass::new("/batches", &self.route)
+        })
     }
 
     fn limits(&self, class: &BatchClass) -> Limits {
@@ -90,9 +99,9 @@ impl BatchCodec for AcmeCodec {
     }
 
     fn frame(&self, class: &BatchClass, label: &Label) -> Frame {
-        let prefix = format!("{{\"label\":{},\"requests\":[", json!(label));
+        let create = json!({"label": label, "model": class.model, "requests": []}).to_string();
         match &*class.route {
-            INLINE => Frame::list(prefix, "]}"),
+            INLINE => Frame::list(create.trim_end_matches("]}").to_owned(), "]}"),
             _ => Frame::LINES,
         }
     }
@@ -103,92 +112,31 @@ impl BatchCodec for AcmeCodec {
         request: &RequestView<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
-        let generate = request.generate("acme", TAKES)?;
-        let parameters = &generate.hyperparameters;
-        let turns = generate.messages.iter().map(|turn| {
-            let text = turn.text("acme")?;
-            Ok(json!({"role": turn.role.as_str(), "text": text}))
-        });
-        let ask = json!({
-            "model": generate.model.decode(), "system": generate.system.map(Text::decode),
-            "turns": turns.collect::<Result<Vec<_>, RequestError>>()?,
-            "max_tokens": parameters.max_output_tokens, "temperature": parameters.temperature,
-        });
-        let at = out.len();
-        out.extend_from_slice(ask.to_string().as_bytes());
-        // The caller's own parameters go into the request, and never reach its id.
-        parameters.lay_over(at, out)
+        self.chat.body(request, out)
+    }
+
+    fn schema_notes(
+        &self,
+        _: &BatchClass,
+        schema: &ResponseSchema,
+    ) -> Result<Vec<String>, RequestError> {
+        self.chat.schema_notes(schema)
     }
 
     fn wrap(&self, _: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
-        let before = format!("{{\"id\":{},\"request\":", json!(id.as_str()));
+        let before = format!("{{\"custom_id\":{},\"body\":", json!(id.as_str()));
         surround(body, before.as_bytes(), b"}", out);
     }
 
     fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
-        let (id, failed) = match read_row::<Row<'a>>(row)? {
-            Row {
-                id,
-                error: Some(error),
-            } => (id, failed(error)),
-            Row { id, error: None } => return Ok(Opened::answer(id, read_row(row)?)),
-        };
-        Ok(Opened::ended(id, OutcomeView::Errored(failed)))
+        ACME.open(row)
     }
 
     fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        match serde_json::from_str(raw.get()) {
-            Ok(Answer {
-                answer: Some(text),
-                end,
-            }) => OutcomeView::Succeeded(OutputView::text(text, ended(end.as_deref()))),
-            // It is this request's row, and says nothing.
-            _ => OutcomeView::Errored(FailureView::malformed()),
-        }
+        ACME.answer(raw)
     }
 
     fn id_members(&self) -> &'static [&'static [&'static str]] {
-        &[&["id"]]
-    }
-}
-
-fn ended(word: Option<&str>) -> FinishReason {
-    match word {
-        None | Some("full_stop") => FinishReason::Stop,
-        Some("token_limit") => FinishReason::Length,
-        Some(other) => FinishReason::Other(other.to_owned()),
-    }
-}
-
-/// A code that we do not know is a failure of Acme's, and may be asked again.
-fn failed(error: Failure<'_>) -> FailureView<'_> {
-    let (kind, retry) = classify(500, error.code.as_deref());
-    FailureView {
-        code: error.code.map(Into::into),
-        message: error.message,
-        ..FailureView::new(kind, retry)
-    }
-}
-
-/// Acme's own code first, then the HTTP status; never the prose.
-fn classify(http: u16, code: Option<&str>) -> (ErrorKind, Retry) {
-    match code {
-        Some("bad_key") => (ErrorKind::ProviderAuth, Retry::Permanent),
-        Some("no_credit") => (ErrorKind::Billing, Retry::Permanent),
-        Some("too_long") => (ErrorKind::ContextOverflow, Retry::Permanent),
-        _ => kind_of(http),
-    }
-}
-
-/// Reads an answer that says no. Anything but Acme's own error may come from a proxy before it.
-pub(crate) fn tell(http: u16, body: &[u8]) -> Told {
-    let row = serde_json::from_slice::<Row<'_>>(body).unwrap_or_default();
-    let error = row.error.unwrap_or_default();
-    let known = classify(http, error.code.as_deref());
-    Told {
-        recognised: error.message.is_some(),
-        code: error.code,
-        message: error.message.map(Text::decode).map(Into::into),
-        ..Told::new(known)
+        &[&["custom_id"]]
     }
 }

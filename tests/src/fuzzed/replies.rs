@@ -118,7 +118,10 @@ async fn asked(adapter: &dyn BatchProvider) -> Vec<String> {
         }
     };
     say(adapter.status(&batch).await.map(|got| format!("{got:?}")));
-    say(adapter.results(&batch).await.map(|got| format!("{got:?}")));
+    say(adapter
+        .results(None, &batch)
+        .await
+        .map(|got| format!("{got:?}")));
     let list = adapter.list(&ListOptions::default()).await;
     say(list.map(|got| format!("{got:?}")));
     say(adapter.uploads(None).await.map(|got| format!("{got:?}")));

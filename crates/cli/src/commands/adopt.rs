@@ -45,10 +45,17 @@ impl Named {
             Self::Label(nonce) => return Ok(nonce.clone()),
             Self::Batches(batches) => batches,
         };
-        let known = engine.recorded_batches().await?;
+        let known = engine.known_batches(batches).await?;
         if let Some(batch) = batches.iter().find(|batch| known.contains(batch)) {
-            return Err(Failure::usage(format!("the record here knows {batch}"))
-                .hint(format!("{} lists its runs", next::on_runs(["runs"]))));
+            let message = format!("the record here knows {batch}");
+            return Err(match engine.ledger().run_of_batch(batch).await? {
+                Some(run) => Failure::usage(format!("{message}, of run {}", run.id)).hint(format!(
+                    "{} shows that run",
+                    next::on_runs(["show", &run.id])
+                )),
+                None => Failure::usage(message)
+                    .hint(format!("{} lists its runs", next::on_runs(["runs"]))),
+            });
         }
         let Some(first) = batches.first() else {
             return Err(Failure::usage("name a batch"));
@@ -79,18 +86,17 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     let provider = connect(model.provider, &args.connection, route)?;
     let engine = warning(Engine::new(provider)).with_batch_limit(args.limit.limit());
     let engine = state::rebuilding(engine, &args.state).await?;
-    let runs = engine.ledger().runs().await?;
-    if let Some(other) = known::writer(&engine, &path, &runs).await? {
-        return Err(known::taken(&path, &other));
-    }
     let wanted = named.nonce(&engine).await?;
-    if let Some(run) = recorded(&engine, &wanted).await? {
+    if let Some(run) = engine.run_of_nonce(&wanted).await? {
         return Err(
             Failure::usage(format!("the record here knows this run, {}", run.id)).hint(format!(
                 "to continue: {}; what a batch holds beside it is read by its id",
                 next::on_runs(["resume", &run.id])
             )),
         );
+    }
+    if let Some(other) = known::writer(&engine, &path, None).await? {
+        return Err(known::taken(&path, &other));
     }
     let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
     let source = input::open(
@@ -145,11 +151,6 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
         );
     }
     Ok(Exit::Usable)
-}
-
-async fn recorded(engine: &Engine, nonce: &Nonce) -> Result<Option<RunRecord>, Failure> {
-    let runs = engine.ledger().runs().await?;
-    Ok(runs.into_iter().find(|run| run.nonce == *nonce))
 }
 
 async fn taken(

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use lmbatch_core::{BatchHandle, BatchId, BatchSnapshot, WireId, format_time};
-use lmbatch_engine::{Engine, Finished};
+use lmbatch_engine::{DoubtPolicy, Engine, Finished};
 
 use super::{appear, clock, connect, warning, write};
 use crate::args::{
@@ -166,7 +166,10 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
     if let Some(handle) = &args.handle {
         target::distinct(&target, &[("the handle", handle)])?;
     }
-    let (provider, engine, batch) = engine(&args.batch)?;
+    let (provider, mut engine, batch) = engine(&args.batch)?;
+    if let Some(time) = args.doubt_wait {
+        engine = engine.with_doubt(DoubtPolicy::within(time));
+    }
     let handle = match &args.handle {
         Some(path) => {
             let bad = |why: String| Failure::usage(format!("--handle: {} {why}", path.display()));
@@ -212,7 +215,11 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
         );
         terminal::say(&format!("  {}", crate::next::on_runs(adopt)));
     }
-    Ok(summary.exit_of_batch(finished.snapshot()))
+    // Rows that are short of the provider's counts are results that are not whole.
+    Ok(match finished.count_mismatch() {
+        Some(mismatch) if mismatch.is_short() => Exit::Unfinished,
+        _ => summary.exit_of_batch(finished.snapshot()),
+    })
 }
 
 /// Whether the first outcome bears an id that lmbatch made.

@@ -4,12 +4,14 @@
 //! and that no run has, or what runs of this record left over. What others upload to the same account is
 //! shown, and is no error of this record.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use lmbatch_core::{
-    BatchSnapshot, BatchStatus, Label, Nonce, Remnant, RunRecord, ShardState, Upload,
+    BatchId, BatchSnapshot, BatchStatus, Label, Nonce, Remnant, RunRecord, ShardRecord, ShardState,
+    Upload,
 };
 use lmbatch_engine::{Engine, Labelled, Recognised};
 
@@ -141,53 +143,90 @@ async fn findings(engine: &Engine, args: &DoctorArgs) -> Result<Findings, Failur
         return Ok(found);
     }
     let ledger = state::ledger(&args.state).await?;
-    let runs = ledger.runs().await?;
-    let run_of = |nonce: &str| runs.iter().find(|run| run.nonce.as_str() == nonce);
-    // What may be in doubt is found when its run is resumed.
-    let mut doubted: HashSet<Label> = HashSet::new();
-    let mut doubted_runs: HashSet<Box<str>> = HashSet::new();
-    for run in &runs {
-        for shard in ledger.shards(&run.id).await? {
-            if matches!(shard.state, ShardState::Posting(_) | ShardState::Doubt(_)) {
-                doubted.insert(shard.label);
-                doubted_runs.insert(run.nonce.as_str().into());
+    let recording = state::reading(engine.clone(), Arc::clone(&ledger), &args.state)?;
+    let listed = labelled.iter().map(|one| &one.snapshot).chain(&unlabelled);
+    let listed: Vec<BatchId> = listed.map(|snapshot| snapshot.id.clone()).collect();
+    let known = recording.known_batches(&listed).await?;
+    let mut runs = Runs::default();
+    for one in labelled {
+        let label = one.snapshot.label.as_ref();
+        match runs.look(&recording, &one.nonce).await? {
+            None => found.orphans.push(one),
+            Some(run) => {
+                if !known.contains(&one.snapshot.id)
+                    // What may be in doubt is found when its run is resumed.
+                    && !label.is_some_and(|label| run.doubted.contains(label))
+                    // A create that was made to fail is not paid for.
+                    && one.snapshot.status != BatchStatus::Failed
+                {
+                    found.twins.push(one);
+                }
             }
         }
     }
-    let known = state::reading(engine.clone(), ledger, &args.state)?;
-    let known = known.recorded_batches().await?;
-    for one in labelled {
-        let label = one.snapshot.label.as_ref();
-        if run_of(&one.nonce).is_none() {
-            found.orphans.push(one);
-        } else if !known.contains(&one.snapshot.id)
-            && !label.is_some_and(|label| doubted.contains(label))
-            // A create that was made to fail: no one pays for it.
-            && one.snapshot.status != BatchStatus::Failed
-        {
-            found.twins.push(one);
+    found.recognised = engine.recognise(unlabelled, &known, LOOKED_AT).await;
+    for (nonce, snapshot) in std::mem::take(&mut found.recognised.found) {
+        match runs.look(&recording, nonce.as_str()).await? {
+            None => found.recognised.found.push((nonce, snapshot)),
+            Some(run) if run.doubted.is_empty() => found.unlabelled_twins.push(snapshot),
+            Some(_) => {}
         }
     }
-    found.recognised = engine.recognise(unlabelled, &known, LOOKED_AT).await;
-    let is_unknown = |(nonce, _): &(Nonce, BatchSnapshot)| run_of(nonce.as_str()).is_none();
-    let (strange, twins): (Vec<_>, Vec<_>) = std::mem::take(&mut found.recognised.found)
-        .into_iter()
-        .partition(is_unknown);
-    found.recognised.found = strange;
-    let twins = twins
-        .into_iter()
-        .filter(|(nonce, _)| !doubted_runs.contains(nonce.as_str()));
-    found.unlabelled_twins = twins.map(|(_, snapshot)| snapshot).collect();
-    let goes_on = |run: &RunRecord| !run.finished;
+    for upload in &uploads {
+        runs.look(&recording, nonce(upload)).await?;
+    }
     found.sort(
         uploads,
-        |upload| inventory.needs(upload) || run_of(nonce(upload)).is_some_and(goes_on),
-        |upload| run_of(nonce(upload)).is_some(),
+        |upload| {
+            let run = runs.get(nonce(upload));
+            inventory.needs(upload) || run.is_some_and(|found| !found.run.finished)
+        },
+        |upload| runs.get(nonce(upload)).is_some(),
         args,
     );
     let spool = state::folder(&args.state)?.join("spool");
-    found.strays = purge::strays(&spool, &runs)?;
+    found.strays = purge::strays(&*ledger, &spool).await?;
     Ok(found)
+}
+
+/// A run of the record, with the labels of its creates that are in doubt.
+struct Recorded {
+    run: RunRecord,
+    doubted: HashSet<Label>,
+}
+
+/// Runs of the record by their nonces, as far as they were looked up.
+#[derive(Default)]
+struct Runs(HashMap<Box<str>, Option<Recorded>>);
+
+impl Runs {
+    /// Returns the run of a nonce, from the record the first time.
+    async fn look(&mut self, engine: &Engine, nonce: &str) -> Result<Option<&Recorded>, Failure> {
+        if !self.0.contains_key(nonce) {
+            let run = match Nonce::parse(nonce) {
+                Some(nonce) => engine.run_of_nonce(&nonce).await?,
+                None => None,
+            };
+            let recorded = match run {
+                Some(run) => {
+                    let shards = engine.ledger().shards(&run.id).await?.into_iter();
+                    let is_doubted = |shard: &ShardRecord| {
+                        matches!(shard.state, ShardState::Posting(_) | ShardState::Doubt(_))
+                    };
+                    let doubted = shards.filter(is_doubted).map(|shard| shard.label);
+                    let doubted = doubted.collect();
+                    Some(Recorded { run, doubted })
+                }
+                None => None,
+            };
+            self.0.insert(nonce.into(), recorded);
+        }
+        Ok(self.get(nonce))
+    }
+
+    fn get(&self, nonce: &str) -> Option<&Recorded> {
+        self.0.get(nonce)?.as_ref()
+    }
 }
 
 fn nonce(upload: &Upload) -> &str {

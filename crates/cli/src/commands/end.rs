@@ -420,8 +420,7 @@ fn unwritten(failure: Failure, run: Option<&RunRecord>) -> Failure {
 async fn clean(going: &Going, engine: &Engine) -> Option<Left> {
     let id = going.progress.run().filter(|_| !going.only_reads)?;
     let cleaned = async {
-        let runs = engine.ledger().runs().await?;
-        let Some(run) = runs.into_iter().find(|run| *run.id == *id) else {
+        let Some(run) = engine.ledger().run(&id).await? else {
             return Ok(None);
         };
         let left = match going.report.cleanup {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lmbatch_core::{AccountMatch, ErrorKind, Result as CoreResult, RunRecord};
+use lmbatch_core::{AccountMatch, ErrorKind, Result as CoreResult, RunFilter, RunRecord};
 use lmbatch_engine::{Engine, Plan, RunOptions};
 
 use super::end;
@@ -41,23 +41,24 @@ pub(super) async fn known(
 ) -> Result<Known, Failure> {
     // A key may have been rotated: then the run is found, and the provider says whose key it is.
     let is_other = |run: &RunRecord| engine.account_match(run) == AccountMatch::Other;
-    let runs = engine.ledger().runs().await?;
+    let ledger = engine.ledger();
+    let of_digest = RunFilter {
+        digest: Some(plan.digest().into()),
+        ..RunFilter::default()
+    };
+    let same = ledger.all_runs(of_digest).await?;
     let is_ours = |run: &RunRecord| !is_other(run) && !run.cancelled;
     let is_same = |run: &RunRecord| is_ours(run) && *run.digest == *plan.digest();
     let name = args.name.as_deref();
     // Of a refused run nothing is paid for, and `--new` asks to pay again.
     let mut twin = None;
-    for run in runs.iter().filter(|run| !args.new && is_same(run)) {
+    for run in same.iter().filter(|run| !args.new && is_same(run)) {
         if run.name.as_deref() != name && !is_refused(engine, run).await? {
             twin = twin.or_else(|| Some(Box::new(run.clone())));
         }
     }
     if let Some(name) = &args.name {
-        let others = runs.clone();
-        let named = runs
-            .into_iter()
-            .find(|run| run.name.as_deref() == Some(name));
-        return match named {
+        return match ledger.run_named(name).await? {
             Some(run) if args.new => Err(Failure::usage(format!(
                 "there is a run {name:?} ({}); give the new one another name",
                 run.id
@@ -91,7 +92,7 @@ pub(super) async fn known(
                 "--update sends what is new or changed; another name with --run sends all of it",
             )),
             None => {
-                free_output(args, notes, engine, &others).await?;
+                free_output(args, notes, engine).await?;
                 Ok(Known::Nothing {
                     refused: Vec::new(),
                     twin,
@@ -99,9 +100,9 @@ pub(super) async fn known(
             }
         };
     }
-    let unnamed = || runs.iter().filter(|run| run.name.is_none());
+    let is_unnamed = |run: &RunRecord| run.name.is_none();
     if !args.new
-        && let Some(run) = unnamed().find(|run| is_same(run))
+        && let Some(run) = same.iter().find(|run| is_unnamed(run) && is_same(run))
     {
         return Ok(Known::Same(run.clone().into()));
     }
@@ -115,19 +116,24 @@ pub(super) async fn known(
             && note(run, "output").as_ref() == Some(&output)
     };
     let (mut earlier, mut refused) = (None, Vec::new());
-    for run in unnamed().filter(|run| is_earlier(run)) {
-        match is_refused(engine, run).await? {
-            true => refused.push(run.clone()),
+    let of_output = RunFilter {
+        output: Some(output.as_str().into()),
+        ..RunFilter::default()
+    };
+    let runs = ledger.all_runs(of_output).await?.into_iter();
+    for run in runs.filter(|run| is_unnamed(run) && is_earlier(run)) {
+        match is_refused(engine, &run).await? {
+            true => refused.push(run),
             false => earlier = earlier.or(Some(run)),
         }
     }
     if args.new || earlier.is_none() {
-        free_output(args, notes, engine, &runs).await?;
+        free_output(args, notes, engine).await?;
     }
     match earlier {
         _ if args.new => Ok(Known::Nothing { refused, twin }),
         Some(run) if args.update => Ok(Known::Changed {
-            run: run.clone().into(),
+            run: run.into(),
             refused,
         }),
         Some(run) => Err(Failure::usage(format!(
@@ -223,37 +229,39 @@ async fn supersede(args: &RunArgs, engine: &Engine, run: &RunRecord) -> CoreResu
 }
 
 /// Refuses an output that another run is going to write: only one of the two could, at its end.
-async fn free_output(
-    args: &RunArgs,
-    notes: &Notes,
-    engine: &Engine,
-    runs: &[RunRecord],
-) -> Result<(), Failure> {
+async fn free_output(args: &RunArgs, notes: &Notes, engine: &Engine) -> Result<(), Failure> {
     if args.report.force {
         return Ok(());
     }
-    let Some(run) = writer(engine, &notes.output, runs).await? else {
+    let Some(run) = writer(engine, &notes.output, None).await? else {
         return Ok(());
     };
     Err(taken(&notes.output, &run))
 }
 
-/// The run that is going to write its outcomes to a path, if there is one. Streams take those of several.
+/// The run other than `except` that is going to write its outcomes to a path, if there is one. Streams take
+/// those of several.
 pub(super) async fn writer(
     engine: &Engine,
     output: &Path,
-    runs: &[RunRecord],
+    except: Option<&str>,
 ) -> Result<Option<RunRecord>, Failure> {
     let Target::File { path, .. } = Target::of(output)? else {
         return Ok(None);
     };
     let path = settled(&path);
-    for run in runs.iter().filter(|run| !run.finished) {
+    // Noted paths may name the file by another name of its folder: a filter by the text does not find them.
+    let unfinished = RunFilter {
+        unfinished: true,
+        ..RunFilter::default()
+    };
+    let runs = engine.ledger().all_runs(unfinished).await?.into_iter();
+    for run in runs.filter(|run| except != Some(&*run.id)) {
         let noted = run.notes.get("output");
         if noted.is_some_and(|noted| settled(Path::new(&**noted)) == path)
-            && !is_refused(engine, run).await?
+            && !is_refused(engine, &run).await?
         {
-            return Ok(Some(run.clone()));
+            return Ok(Some(run));
         }
     }
     Ok(None)

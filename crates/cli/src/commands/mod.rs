@@ -30,12 +30,12 @@ use crate::args::ConnectionArgs;
 use crate::exit::Failure;
 use crate::model::Model;
 use crate::output::{self, Origin};
-use crate::providers::{self, Provider, Route};
+use crate::providers::{Provider, Route};
 use crate::signals::Handling;
 use crate::sink::{Complete, Place, Sink};
 use crate::summary::Summary;
 use crate::target::Target;
-use crate::{next, plain, terminal};
+use crate::{emulation, next, plain, terminal};
 
 /// Connects with the key of the environment; never one of the command line.
 pub(crate) fn connect(
@@ -66,7 +66,7 @@ fn key(provider: &Provider, args: &ConnectionArgs) -> Result<String, Failure> {
         .find(|key| !key.trim().is_empty());
     key.ok_or_else(|| {
         let failure = Failure::usage(format!("{} is not set", variables.join(" or ")));
-        match providers::is_emulated(provider) {
+        match emulation::exists(provider) {
             true => failure.hint("set it, or use --emulate to try without an API key (free)"),
             false => failure.hint("set it"),
         }

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lmbatch_core::{Error, ErrorKind, Ledger, Nonce, RunRecord};
-use lmbatch_engine::{Engine, FolderSpool};
+use lmbatch_core::{Error, ErrorKind, Ledger, Nonce, RunFilter, RunRecord};
+use lmbatch_engine::{Engine, FolderSpool, former_run_id, run_id};
 use lmbatch_ledger::{SqliteLedger, StateFolder};
 
 use super::state::{self, Notes};
@@ -114,8 +114,16 @@ async fn chosen(args: &PurgeArgs, ledger: &SqliteLedger) -> Result<Vec<RunRecord
     let age = args.older_than.unwrap_or_default();
     let before = clock().now().checked_sub(age);
     let is_old = |run: &RunRecord| run.created_at.is_some_and(|at| Some(at) < before);
-    let runs = ledger.runs().await?.into_iter();
-    Ok(runs.filter(|run| run.finished && is_old(run)).collect())
+    let (mut filter, mut old) = (RunFilter::default(), Vec::new());
+    loop {
+        let page = ledger.runs(&filter).await?;
+        let runs = page.items.into_iter();
+        old.extend(runs.filter(|run| run.finished && is_old(run)));
+        match page.next {
+            Some(next) => filter.after = Some(next),
+            None => return Ok(old),
+        }
+    }
 }
 
 /// Reports whether a run may be deleted: one that has ended, or one that is named with `--force`.
@@ -163,13 +171,36 @@ fn files_of(spool: &Path, run: &RunRecord) -> Result<Vec<(PathBuf, u64)>, Error>
 }
 
 /// Files that belong to no run, left by a process that died before it had noted one.
-pub(crate) fn strays(spool: &Path, runs: &[RunRecord]) -> Result<Vec<(PathBuf, u64)>, Error> {
-    let known: HashSet<&str> = runs.iter().map(|run| run.nonce.as_str()).collect();
+pub(crate) async fn strays(
+    ledger: &dyn Ledger,
+    spool: &Path,
+) -> Result<Vec<(PathBuf, u64)>, Error> {
     // What a create was sent of is no stray: it is all that is left of a run that the record has lost.
     let marked = lmbatch_ledger::marked_runs(spool)?;
-    let all = spooled(spool)?.into_iter();
-    let strays = all.filter(|(stem, ..)| !known.contains(stem.as_str()) && !marked.contains(stem));
+    let all = spooled(spool)?;
+    let stems: HashSet<&String> = all.iter().map(|(stem, ..)| stem).collect();
+    let mut unknown: HashSet<String> = HashSet::new();
+    for stem in stems {
+        if !marked.contains(stem) && recorded(ledger, stem).await?.is_none() {
+            unknown.insert(stem.clone());
+        }
+    }
+    let strays = all
+        .into_iter()
+        .filter(|(stem, ..)| unknown.contains(stem.as_str()));
     Ok(strays.map(|(_, path, bytes)| (path, bytes)).collect())
+}
+
+/// Returns the run of a nonce, if the text is one.
+async fn recorded(ledger: &dyn Ledger, nonce: &str) -> Result<Option<RunRecord>, Error> {
+    let filter = RunFilter {
+        nonce: Nonce::parse(nonce),
+        ..RunFilter::default()
+    };
+    match filter.nonce {
+        Some(_) => ledger.newest_run(filter).await,
+        None => Ok(None),
+    }
 }
 
 /// Every file of the spool with the mark of its run and its bytes.
@@ -196,17 +227,16 @@ pub(crate) async fn delete_stray(ledger: &dyn Ledger, path: &Path) -> Result<boo
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let nonce = name.split('.').next().unwrap_or_default();
     if nonce.len() == Nonce::LENGTH && nonce.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        let run = lmbatch_engine::run_id(nonce);
-        let _claim = match ledger.claim(&run).await {
-            Err(error) if error.kind() == ErrorKind::Conflict => return Ok(false),
-            claim => claim?,
-        };
+        // An earlier version claims the run by a shorter id.
+        let mut claims = Vec::new();
+        for run in [run_id(nonce), former_run_id(nonce)] {
+            match ledger.claim(&run).await {
+                Err(error) if error.kind() == ErrorKind::Conflict => return Ok(false),
+                claim => claims.push(claim?),
+            }
+        }
         // It may have been recorded since it was found.
-        if ledger
-            .run(&run)
-            .await?
-            .is_some_and(|run| run.nonce.as_str() == nonce)
-        {
+        if recorded(ledger, nonce).await?.is_some() {
             return Ok(false);
         }
         delete(path)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lmbatch_core::{ErrorKind, RunRecord};
+use lmbatch_core::{ErrorKind, RunFilter, RunRecord};
 use lmbatch_engine::{DoubtPolicy, Engine, OnDoubt, PollingPolicy, RunOptions};
 use lmbatch_ledger::StateFolder;
 
@@ -168,8 +168,11 @@ async fn chosen(args: &ResumeArgs) -> Result<Vec<RunRecord>, Failure> {
     if let Some(wanted) = &args.run {
         return Ok(vec![state::find(&*ledger, wanted).await?]);
     }
-    let runs = ledger.runs().await?.into_iter();
-    let mut open: Vec<RunRecord> = runs.filter(|run| !run.finished).collect();
+    let unfinished = RunFilter {
+        unfinished: true,
+        ..RunFilter::default()
+    };
+    let mut open = ledger.all_runs(unfinished).await?;
     open.reverse();
     let listed = || format!("{} lists them", next::on_runs(["runs"]));
     match open.len() {
@@ -202,9 +205,7 @@ pub(crate) async fn claimed(
     }
     if let Some(output) = &going.moved_to {
         going.notes.output.clone_from(output);
-        let runs = engine.ledger().runs().await?.into_iter();
-        let others: Vec<RunRecord> = runs.filter(|other| other.id != run.id).collect();
-        if let Some(other) = known::writer(&engine, output, &others).await?
+        if let Some(other) = known::writer(&engine, output, Some(&run.id)).await?
             && !going.report.force
         {
             return Err(known::taken(output, &other));

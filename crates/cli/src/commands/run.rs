@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch_core::{BatchProvider, Clock, Connection, RunClaim, RunRecord};
-use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_engine::{Changes, DoubtPolicy, Engine, Plan, PollingPolicy, RunOptions};
 
 use super::end::{self, Going, Patience, until_stopped};
@@ -15,6 +14,7 @@ use super::planning::{Unplanned, plan_unless_empty, stopped};
 use super::state::{self, Notes};
 use super::{clock, connect, default_output, dry_run, resume};
 use crate::args::RunArgs;
+use crate::emulation::{self, Emulation};
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
 use crate::progress::Progress;
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     // Before a key is needed, and before anything is read.
     settings::options(&args.settings, &*model.provider.codec(route), &model.name)?;
     let progress = Arc::new(Progress::new(args.report.quiet));
-    let (_emulator, provider) = provider(&args, &notes).await?;
+    let (_emulation, provider) = provider(&args, &notes).await?;
     let engine = engine(&args, provider, &clock, &progress);
     let going = Going {
         notes,
@@ -303,19 +303,17 @@ async fn updated(
 async fn provider(
     args: &RunArgs,
     notes: &Notes,
-) -> Result<(Option<Emulator>, Arc<dyn BatchProvider>), Failure> {
+) -> Result<(Option<Emulation>, Arc<dyn BatchProvider>), Failure> {
     if !args.emulate {
         let provider = connect(notes.provider, &args.connection, notes.route)?;
         return Ok((None, provider));
     }
-    let emulator = Emulator::builder().pace(Pace::BRISK).start().await;
-    let emulator =
-        emulator.map_err(|error| lmbatch_core::Error::local("starting the emulator", error))?;
+    let emulation = emulation::start(notes.provider, notes.route).await?;
     let connection = Connection {
         key: "emulated".to_owned(),
-        base_url: Some(providers::emulated(notes.provider, &emulator)?),
+        base_url: Some(emulation.base_url().to_owned()),
         route: notes.route,
     };
     let provider = notes.provider.connect(connection)?;
-    Ok((Some(emulator), provider))
+    Ok((Some(emulation), provider))
 }

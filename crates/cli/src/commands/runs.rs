@@ -1,14 +1,15 @@
 //! `lmbatch runs`, `show`, and the cancel of a run, from the record.
 
 use lmbatch_core::{
-    BatchId, BatchStatus, Certainty, ErrorKind, RunRecord, ShardRecord, ShardState, format_time,
+    BatchId, BatchStatus, Certainty, ErrorKind, RunFilter, RunRecord, ShardRecord, ShardState,
+    format_time,
 };
 use lmbatch_engine::Engine;
 use serde_json::{Value, json};
 
-use super::connect;
 use super::end::{after_refusal, is_refused, noted_failure};
 use super::state::{self, Notes, Shown};
+use super::{connect, warning};
 use crate::args::{CancelArgs, RunsArgs, ShowArgs};
 use crate::exit::{Exit, Failure};
 use crate::terminal::Table;
@@ -40,35 +41,40 @@ fn has_failed(run: &RunRecord, shards: &[ShardRecord]) -> bool {
 
 pub(crate) async fn runs(args: RunsArgs) -> Result<Exit, Failure> {
     let ledger = state::ledger_if_any(&args.state).await?;
-    let runs = match &ledger {
-        Some(ledger) => ledger.runs().await?,
-        None => Vec::new(),
-    };
-    let Some(ledger) = ledger.filter(|_| !runs.is_empty()) else {
+    let mut table = Table::with_header([
+        "run", "name", "state", "requests", "model", "started", "output",
+    ]);
+    let (mut filter, mut has_runs) = (RunFilter::default(), false);
+    while let Some(ledger) = &ledger {
+        let page = ledger.runs(&filter).await?;
+        has_runs |= !page.items.is_empty();
+        for run in &page.items {
+            hide_key(run);
+            let (shown, shards) = (Shown::of(run), ledger.shards(&run.id).await?);
+            if args.json {
+                terminal::json(&run_json(run, &shown, &shards));
+                continue;
+            }
+            table.row([
+                run.id.to_string(),
+                run.name.as_deref().unwrap_or_default().to_owned(),
+                word(run, &shards).to_owned(),
+                run.requests.to_string(),
+                shown.model_in_full(),
+                run.created_at.map(words::time).unwrap_or_default(),
+                shown.output.display().to_string(),
+            ]);
+        }
+        match page.next {
+            Some(next) => filter.after = Some(next),
+            None => break,
+        }
+    }
+    if !has_runs {
         if !args.json {
             terminal::say(&state::no_runs(&args.state)?);
         }
         return Ok(Exit::Usable);
-    };
-    let mut table = Table::with_header([
-        "run", "name", "state", "requests", "model", "started", "output",
-    ]);
-    for run in &runs {
-        hide_key(run);
-        let (shown, shards) = (Shown::of(run), ledger.shards(&run.id).await?);
-        if args.json {
-            terminal::json(&run_json(run, &shown, &shards));
-            continue;
-        }
-        table.row([
-            run.id.to_string(),
-            run.name.as_deref().unwrap_or_default().to_owned(),
-            word(run, &shards).to_owned(),
-            run.requests.to_string(),
-            shown.model_in_full(),
-            run.created_at.map(words::time).unwrap_or_default(),
-            shown.output.display().to_string(),
-        ]);
     }
     if !args.json {
         terminal::out(&table.to_string());
@@ -206,13 +212,19 @@ pub(crate) async fn cancel(args: &CancelArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Usable);
     }
     let notes = Notes::read(&run)?;
-    let engine = Engine::new(connect(notes.provider, &notes.connection, notes.route)?);
+    let engine = warning(Engine::new(connect(
+        notes.provider,
+        &notes.connection,
+        notes.route,
+    )?));
     // A process that goes on with the run need not end first: it sees that it is cancelled.
     let engine = state::reading(engine, ledger, &args.state)?;
     let count = engine.cancel_run(&run).await?;
     let batches = words::count(count, "batch is being", "batches are being");
     terminal::say(&match count {
-        0 => "nothing to cancel: no batch is running".to_owned(),
+        0 => {
+            "no batch is cancelled: none that is certain to be of the run is in progress".to_owned()
+        }
         _ => format!("{batches} cancelled; requests that are answered by then are billed"),
     });
     match engine.claim(&run.id).await {

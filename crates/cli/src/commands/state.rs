@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use lmbatch_core::{Ledger, RunRecord};
+use lmbatch_core::{ErrorKind, Ledger, RunRecord};
 use lmbatch_engine::{Engine, FolderSpool};
 use lmbatch_ledger::{SqliteLedger, StateFolder};
 
@@ -191,10 +191,22 @@ pub(crate) fn reading(
     Ok(engine.with_record(ledger, Arc::new(spool)))
 }
 
-/// The run of an id or a name.
+/// Returns the run of an id, of a name, or of the beginning of an id that no other run has.
 pub(crate) async fn find(ledger: &dyn Ledger, wanted: &str) -> Result<RunRecord, Failure> {
-    let mut runs = ledger.runs().await?.into_iter();
-    let found = runs.find(|run| &*run.id == wanted || run.name.as_deref() == Some(wanted));
+    if let Some(run) = ledger.run(wanted).await? {
+        return Ok(run);
+    }
+    if let Some(run) = ledger.run_named(wanted).await? {
+        return Ok(run);
+    }
+    let found = ledger.find_run(wanted).await.map_err(|error| {
+        let is_ambiguous = error.kind() == ErrorKind::InvalidInput;
+        let mut failure = Failure::from(error);
+        if is_ambiguous {
+            failure.exit = Exit::Usage;
+        }
+        failure
+    })?;
     found.ok_or_else(|| {
         Failure::usage(format!("there is no run {wanted:?}")).hint(format!(
             "{} lists them; a batch is named with its provider: -p PROVIDER",

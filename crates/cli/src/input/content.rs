@@ -53,6 +53,10 @@ fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue, at: &str) -> Result<T, Reque
     serde_json::from_str(raw.get()).map_err(|error| bad(at, error))
 }
 
+fn parse_json<'a>(json: Json<'a>, at: &str) -> Result<&'a RawValue, RequestError> {
+    json.parse().map_err(|error| bad(at, error))
+}
+
 /// The contents of a message.
 pub(super) fn contents<'a>(
     raw: &'a RawValue,
@@ -92,10 +96,14 @@ fn part<'a>(raw: &'a RawValue, at: &str) -> Result<ContentView<'a>, RequestError
             let json = part
                 .output
                 .ok_or_else(|| bad(at, "a tool_result has output"))?;
+            let given = output(json, &format!("{at}.output"), &["text"], |json, at| {
+                self::part(parse_json(json, at)?, at)
+            })?;
             return Ok(ContentView::ToolResult(ToolResultView {
                 id: need(part.id, "id")?,
                 name: part.name,
-                output: output(json, &format!("{at}.output"), &["text"])?,
+                output: given.text,
+                attachments: given.attachments,
                 is_error: part.is_error.unwrap_or(false),
             }));
         }
@@ -178,12 +186,29 @@ pub(super) fn arguments(json: Option<Json<'_>>) -> Arguments<'_> {
     }
 }
 
-/// What a tool gave: a string, or a list of strings and of parts of the named types, joined by line breaks.
+/// Text that a tool gave, and what it gave beside it.
+pub(super) struct Given<'a> {
+    pub(super) text: Cow<'a, str>,
+    pub(super) attachments: Vec<AttachmentView<'a>>,
+}
+
+impl<'a> Given<'a> {
+    pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            text: text.into(),
+            attachments: Vec::new(),
+        }
+    }
+}
+
+/// What a tool gave: a string, or a list of strings, of parts of the named types, and of images and documents,
+/// which `read` reads. Texts are joined by line breaks.
 pub(super) fn output<'a>(
     json: Json<'a>,
     at: &str,
     types: &[&str],
-) -> Result<Cow<'a, str>, RequestError> {
+    read: impl Fn(Json<'a>, &str) -> Result<ContentView<'a>, RequestError>,
+) -> Result<Given<'a>, RequestError> {
     #[derive(Deserialize)]
     struct TextPart<'p> {
         #[serde(borrow)]
@@ -192,33 +217,51 @@ pub(super) fn output<'a>(
         text: Option<Text<'p>>,
     }
     if let Ok(text) = json.parse::<Text<'a>>() {
-        return Ok(text.decode());
+        return Ok(Given::text(text.decode()));
     }
     let parts: Vec<Json<'a>> = json
         .parse()
         .map_err(|_| bad(at, "neither a string nor a list of parts"))?;
     let mut texts = Vec::with_capacity(parts.len());
-    for (place, part) in parts.into_iter().enumerate() {
-        if let Ok(text) = part.parse::<Text<'a>>() {
+    let mut attachments = Vec::new();
+    for (place, json) in parts.into_iter().enumerate() {
+        if let Ok(text) = json.parse::<Text<'a>>() {
             texts.push(text.decode());
             continue;
         }
         let at = format!("{at}[{place}]");
-        let part: TextPart<'a> = part.parse().map_err(|error| bad(&at, error))?;
-        match (part.r#type.as_deref(), part.text) {
+        let part: TextPart<'a> = json.parse().map_err(|error| bad(&at, error))?;
+        let kind = part.r#type.as_deref();
+        match (kind, part.text) {
             (Some(kind), Some(text)) if types.contains(&kind) => texts.push(text.decode()),
-            (kind, _) => {
-                let kind = kind.unwrap_or("a part without a type");
-                return Err(RequestError::unsupported(format!(
-                    "{at}: {kind} cannot be translated; only text can"
-                )));
-            }
+            (Some(kind), _) if ATTACHED.contains(&kind) => match read(json, &at)? {
+                ContentView::Attachment(attachment) => attachments.push(attachment),
+                _ => return Err(not_given(&at, kind)),
+            },
+            (kind, _) => return Err(not_given(&at, kind.unwrap_or("a part without a type"))),
         }
     }
-    match <[Cow<'a, str>; 1]>::try_from(texts) {
-        Ok([one]) => Ok(one),
-        Err(several) => Ok(Cow::Owned(several.join("\n"))),
-    }
+    let text = match <[Cow<'a, str>; 1]>::try_from(texts) {
+        Ok([one]) => one,
+        Err(several) => Cow::Owned(several.join("\n")),
+    };
+    Ok(Given { text, attachments })
+}
+
+/// Types of parts, in lmbatch's words and in OpenAI's, that a tool may give beside text.
+const ATTACHED: [&str; 6] = [
+    "image",
+    "document",
+    "image_url",
+    "input_image",
+    "file",
+    "input_file",
+];
+
+fn not_given(at: &str, kind: &str) -> RequestError {
+    RequestError::unsupported(format!(
+        "{at}: {kind} cannot be translated; text, images and documents can"
+    ))
 }
 
 /// A URL, or the bytes that a data URL or bare base64 of a known format holds.

@@ -184,9 +184,8 @@ fn messages<'a>(line: &Line<'a>) -> Result<Vec<MessageView<'a>>, RequestError> {
 }
 
 fn names_a_file(message: &MessageView<'_>) -> bool {
-    message.contents.iter().any(|content| {
-        matches!(content, ContentView::Attachment(attachment) if matches!(attachment.source, SourceView::Path(_)))
-    })
+    let mut attachments = message.contents.iter().flat_map(ContentView::attachments);
+    attachments.any(|attachment| matches!(attachment.source, SourceView::Path(_)))
 }
 
 fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError> {

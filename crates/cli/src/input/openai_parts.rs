@@ -1,14 +1,12 @@
 //! Messages and items in OpenAI's words.
 
-use std::borrow::Cow;
-
 use lmbatch_core::{
     AttachmentKind, AttachmentView, ContentView, Json, MessageView, RequestError, Role, SourceView,
     Text, ThinkingView, ToolCallView, ToolResultView, known_media_type,
 };
 
 use super::bad;
-use super::content::{arguments, from_data, from_url, output};
+use super::content::{Given, arguments, from_data, from_url, output};
 use super::members::Members;
 
 /// The `input` of `/v1/responses`: a string, or items.
@@ -228,23 +226,29 @@ fn called<'a>(
     }))
 }
 
-/// What a tool gave: a string, or text in parts. A tool may give nothing.
-fn result<'a>(item: &mut Members<'a>, name: &str) -> Result<Cow<'a, str>, RequestError> {
+/// What a tool gave: a string, or text, images and documents in parts. A tool may give nothing.
+fn result<'a>(item: &mut Members<'a>, name: &str) -> Result<Given<'a>, RequestError> {
     let at = format!("{}.{name}", item.at);
     if !item.has(name) {
         return Err(bad(format!("{at} must be there")));
     }
     match item.take(name) {
-        Some(json) => output(json, &at, &["text", "input_text", "output_text"]),
-        None => Ok(Cow::Borrowed("")),
+        Some(json) => output(
+            json,
+            &at,
+            &["text", "input_text", "output_text"],
+            |json, at| content(Members::of(json, at)?),
+        ),
+        None => Ok(Given::text("")),
     }
 }
 
-fn answer<'a>(id: Text<'a>, name: Option<Text<'a>>, output: Cow<'a, str>) -> ContentView<'a> {
+fn answer<'a>(id: Text<'a>, name: Option<Text<'a>>, given: Given<'a>) -> ContentView<'a> {
     ContentView::ToolResult(ToolResultView {
         id,
         name,
-        output,
+        output: given.text,
+        attachments: given.attachments,
         is_error: false,
     })
 }

@@ -462,7 +462,7 @@ pub async fn reading_from_the_middle_gives_the_rest_or_is_unsupported(kit: &Kit)
     let rows = [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
     open.end(BatchStatus::Completed, &rows);
     let adapter = kit.adapter(&open.desk);
-    let set = adapter.results(&open.handle.batch).await;
+    let set = adapter.results(None, &open.handle.batch).await;
     let part = set.expect("parts").parts.remove(0);
     let before = open.desk.seen().len();
     // A provider that gives the whole, whatever is asked for, cannot be read from the middle.

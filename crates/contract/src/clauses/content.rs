@@ -150,13 +150,15 @@ pub async fn every_text_of_a_turn_arrives(kit: &Kit) {
     }
 }
 
-/// An image is sent, by its bytes, its address or its id at the provider, and so is the text beside it.
+/// An image is sent, by its bytes, its address or its id at the provider, and so is the text beside it; be it the
+/// user's or a tool's.
 pub async fn an_image_arrives(kit: &Kit) {
     let bytes = b"\x89PNG\r\n\x1a\nimage-canary-of-bytes";
     attached(kit, AttachmentKind::Image, bytes, "image/png").await;
 }
 
-/// A document is sent: PDF or text, by its bytes, its address or its id at the provider.
+/// A document is sent: PDF or text, by its bytes, its address or its id at the provider; be it the user's or a
+/// tool's.
 pub async fn a_document_arrives(kit: &Kit) {
     let bytes = b"%PDF-1.7 document-canary-of-bytes";
     attached(kit, AttachmentKind::Document, bytes, "application/pdf").await;
@@ -194,14 +196,28 @@ async fn attached(kit: &Kit, kind: AttachmentKind, bytes: &[u8], mime: &str) {
         ),
     ] {
         let what = format!("{kind:?} by {source:?}");
-        let attachment = ContentView::Attachment(AttachmentView {
+        let attachment = AttachmentView {
             kind,
             source,
             mime_type: Some(Text::Plain(mime)),
             filename: Some(Text::Plain("name.bin")),
-        });
+        };
+        let mut messages = called(false, &[(CALL, "output-canary"), (OTHER_CALL, "rain")]);
+        if let Some(ContentView::ToolResult(result)) = messages[2].contents.first_mut() {
+            result.attachments.push(attachment.clone());
+        }
+        let tools = tools();
+        let given = GenerateView {
+            messages,
+            tools: &tools,
+            ..kit.question("")
+        };
+        let by_a_tool = format!("{what} from a tool");
+        kit.must_arrive(&by_a_tool, given, &[canary, "output-canary"])
+            .await;
+        let said = [say("beside-canary"), ContentView::Attachment(attachment)];
         let view = GenerateView {
-            messages: vec![turn(Role::User, [say("beside-canary"), attachment])],
+            messages: vec![turn(Role::User, said)],
             ..kit.question("")
         };
         kit.must_arrive(&what, view, &[canary, "beside-canary"])
@@ -281,6 +297,7 @@ fn called<'a>(failed: bool, results: &[(&'a str, &'a str)]) -> Vec<MessageView<'
             id: Text::Plain(id),
             name: Some(Text::Plain("tool_1_canary")),
             output: (*output).into(),
+            attachments: Vec::new(),
             is_error: failed,
         })
     });

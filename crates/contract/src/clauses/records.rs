@@ -1,16 +1,20 @@
 //! Clauses about what the provider keeps: lists that are none, deletions that fail, times and labels of batches,
 //! files, and batches that were made by another route. Of edition 2026-11.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use lmbatch_core::{
-    BatchId, BatchStatus, Cursor, ErrorKind, Label, ListOptions, PartRole, Remnant, Result, Retry,
-    Staged,
+    BatchClass, BatchId, BatchProvider, BatchStatus, Chunk, Cursor, ErrorKind, Label, ListOptions,
+    PartRole, Remnant, Result, ResultPart, Retry, Staged,
 };
+use lmbatch_engine::Outcomes;
 use serde_json::json;
 
 use crate::desk::{Answer, Says};
-use crate::kit::{Kit, today};
+use crate::kit::{Kit, generate, today};
 use crate::relay::Fault;
 use crate::wire::{Call, CallKind, Described, DescribedFile, Part};
 
@@ -232,7 +236,10 @@ pub async fn parts_say_what_they_hold(kit: &Kit) {
         open.yes(2, "three"),
     ];
     open.end(BatchStatus::Completed, &rows);
-    let set = kit.adapter(&open.desk).results(&open.handle.batch).await;
+    let set = kit
+        .adapter(&open.desk)
+        .results(None, &open.handle.batch)
+        .await;
     let parts = set.expect("where the results are").parts;
     let mut roles: Vec<PartRole> = parts.iter().map(|part| part.role).collect();
     let expected = match rows[0].0 {
@@ -252,6 +259,7 @@ pub async fn parts_say_what_they_hold(kit: &Kit) {
         let seen = open.desk.seen().into_iter();
         let mut reads = seen.filter_map(|(call, _)| match call {
             Some(Call::Read(part)) => Some(part),
+            Some(Call::ReadFile(name)) => Part::of_file(&name).map(|(part, _)| part),
             _ => None,
         });
         let read = reads.nth(before);
@@ -265,27 +273,67 @@ pub async fn parts_say_what_they_hold(kit: &Kit) {
 }
 
 /// The results of a batch are read whole by another adapter of the account, also one that is configured for another
-/// route: a batch is retrieved by its id alone.
+/// route, with the class of the batch and by its id alone. Under a class of another route they are whole or an error,
+/// never fewer.
 pub async fn results_are_read_by_an_adapter_of_another_route(kit: &Kit) {
     let open = kit.open_three().await;
     let rows = [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
     open.end(BatchStatus::Completed, &rows);
     let mut others = kit.wire.others(&open.desk.url, crate::kit::KEY);
     others.push(kit.adapter(&open.desk));
+    let of = |adapter: &Arc<dyn BatchProvider>| {
+        let question = generate(kit.wire.model(), "words");
+        adapter.codec().class(&question).expect("a class")
+    };
+    let mut classes: Vec<BatchClass> = others.iter().map(of).collect();
+    classes.push(BatchClass {
+        route: "contract-other".into(),
+        ..open.handle.class.clone()
+    });
     for (place, other) in others.into_iter().enumerate() {
+        for class in &classes {
+            let Ok(set) = other.results(Some(class), &open.handle.batch).await else {
+                assert_ne!(class, &open.handle.class, "adapter {place}");
+                continue;
+            };
+            let read = rows_of(&*other, set.parts).await;
+            assert_eq!(read, 3, "adapter {place}, class {class:?}");
+        }
         let invoker = kit.invoker_of(other);
+        let found = invoker.batch().retrieve_rows(&open.handle.batch).await;
+        let found = found.unwrap_or_else(|error| panic!("adapter {place}, by the id: {error}"));
+        let texts = |outcomes: &Outcomes| -> Vec<String> {
+            let texts = outcomes.iter().map(|(_, outcome)| outcome.value());
+            texts
+                .map(|value| value.map_or_else(|_| String::new(), |one| one.text()))
+                .collect()
+        };
+        let mut by_id = texts(&found);
+        by_id.sort_unstable();
+        assert_eq!(by_id, ["one", "three", "two"], "adapter {place}, by the id");
         let outcomes = invoker.batch().retrieve(&open.handle).await;
         let outcomes = outcomes.unwrap_or_else(|error| panic!("adapter {place}: {error}"));
-        let texts: Vec<String> = outcomes
-            .iter()
-            .map(|(_, outcome)| {
-                outcome
-                    .value()
-                    .map_or_else(|_| String::new(), |one| one.text())
-            })
-            .collect();
-        assert_eq!(texts, ["one", "two", "three"], "adapter {place}");
+        let by_handle = texts(&outcomes);
+        assert_eq!(by_handle, ["one", "two", "three"], "adapter {place}");
     }
+}
+
+/// Number of rows in parts of results.
+async fn rows_of(adapter: &dyn BatchProvider, parts: Vec<ResultPart>) -> usize {
+    let mut parts = VecDeque::from(parts);
+    let mut text = Vec::new();
+    while let Some(part) = parts.pop_front() {
+        let mut stream = adapter.read(&part, 0).await.expect("the part is read");
+        while let Some(chunk) = stream.next().await {
+            match chunk.expect("a piece") {
+                Chunk::Bytes(bytes) => text.extend_from_slice(&bytes),
+                Chunk::Next(next) => parts.push_back(next),
+            }
+        }
+        text.push(b'\n');
+    }
+    let rows = text.split(|byte| *byte == b'\n');
+    rows.filter(|row| !row.trim_ascii().is_empty()).count()
 }
 
 /// A file in the list of files.
@@ -387,7 +435,7 @@ pub async fn a_batch_that_is_gone_has_no_results(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let gone: BatchId = kit.wire.batch_id(9);
-    let results = adapter.results(&gone).await;
+    let results = adapter.results(None, &gone).await;
     let error = results.expect_err("a batch that is gone");
     assert_eq!(error.kind(), ErrorKind::BatchNotFound, "{error}");
     assert_eq!(error.batch(), Some(&gone));

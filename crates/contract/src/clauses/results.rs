@@ -75,7 +75,7 @@ pub async fn a_part_that_does_not_show_yet_is_waited_for(kit: &Kit) {
     open.end_with(DONE, Vec::new(), 3);
     let adapter = kit.adapter(&open.desk);
     // An error says as much.
-    if let Ok(set) = adapter.results(&open.handle.batch).await {
+    if let Ok(set) = adapter.results(None, &open.handle.batch).await {
         assert!(!set.complete, "{set:?}");
     }
 }
@@ -140,7 +140,7 @@ pub async fn results_of_an_unfinished_batch_are_not_complete(kit: &Kit) {
     let open = kit.open_three().await;
     let adapter = kit.adapter(&open.desk);
     // An error says as much.
-    if let Ok(set) = adapter.results(&open.handle.batch).await {
+    if let Ok(set) = adapter.results(None, &open.handle.batch).await {
         assert!(!set.complete, "{set:?}");
     }
 }
@@ -383,7 +383,10 @@ pub async fn a_part_is_read_as_lines(kit: &Kit) {
     ];
     open.end(DONE, &rows);
     let adapter = kit.adapter(&open.desk);
-    let set = adapter.results(&open.handle.batch).await.expect("parts");
+    let set = adapter
+        .results(None, &open.handle.batch)
+        .await
+        .expect("parts");
     assert!(set.complete);
     let mut text = Vec::new();
     for part in &set.parts {

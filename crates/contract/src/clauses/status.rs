@@ -247,7 +247,7 @@ async fn not_believed(kit: &Kit, body: &Value) {
     let id = desk.keep(kit.described(1, BatchStatus::InProgress));
     desk.answer(CallKind::Status, Answer::after(Says::json(200, body)));
     let status = adapter.status(&id).await.map(|found| found.status);
-    let results = adapter.results(&id).await.map(drop);
+    let results = adapter.results(None, &id).await.map(drop);
     for error in [
         status.expect_err("no status"),
         results.expect_err("no results"),

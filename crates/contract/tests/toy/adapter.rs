@@ -6,10 +6,10 @@ use std::time::UNIX_EPOCH;
 use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use lmbatch_core::{
-    AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
-    Candidate, Certainty, Cursor, Delivery, Error, ErrorKind, Found, Intent, Label, ListOptions,
-    Page, PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
-    RowStream, Shard, Staged, Upload, parse_time,
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot,
+    BatchStatus, Candidate, Certainty, Cursor, Delivery, Error, ErrorKind, Found, Intent, Label,
+    ListOptions, Page, PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart,
+    ResultSet, Retry, RowStream, Shard, Staged, Upload, parse_time,
 };
 use lmbatch_http::{of_batch, segment};
 use serde_json::{Value, json};
@@ -415,7 +415,7 @@ impl BatchProvider for Acme {
         Ok(self.snapshot(&body))
     }
 
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+    async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
         let body = match self.batch(batch).await {
             Err(_) if self.broken("a batch that is gone has empty results") => {
                 return Ok(ResultSet::default());
@@ -455,6 +455,12 @@ impl BatchProvider for Acme {
                 parts.clear()
             }
             "the results of the other route" => parts.clear(),
+            "results without a class are empty" if class.is_none() => parts.clear(),
+            "a class of another route has no results"
+                if class.is_some_and(|class| &*class.route != "file") =>
+            {
+                parts.clear()
+            }
             // No place, no error: an error would be temporary.
             "a_batch_without_results_is_held" if parts.is_empty() => {
                 return Err(Error::new(ErrorKind::MalformedReply));

@@ -130,7 +130,13 @@ fn part(content: &ContentView<'_>, breaks: &str) -> Result<Value, RequestError> 
         ContentView::ToolResult(result) => {
             let id = (breaks != "ids of results are left out").then(|| result.id.decode());
             let failed = result.is_error && breaks != "the error of a tool is sent as a success";
-            json!({"result": {"id": id, "output": result.output, "failed": failed}})
+            let mut parts = Vec::new();
+            if breaks != "what a tool gives beside its text is left out" {
+                for attachment in &result.attachments {
+                    parts.push(part(&ContentView::Attachment(attachment.clone()), breaks)?);
+                }
+            }
+            json!({"result": {"id": id, "output": result.output, "parts": parts, "failed": failed}})
         }
         ContentView::Thinking(thought) => {
             json!({"thought": thought.text.map(Text::decode), "seal": thought.signature.map(Text::decode)})

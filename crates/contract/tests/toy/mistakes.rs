@@ -102,6 +102,11 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "tool_results_arrive_under_their_calls",
     ),
     (
+        "what a tool gives beside its text is left out",
+        "what a tool gives beside its text is left out",
+        "an_image_arrives",
+    ),
+    (
         "the error of a tool is sent as a success",
         "the error of a tool is sent as a success",
         "a_failed_tool_result_arrives_as_failed",
@@ -304,6 +309,16 @@ pub(crate) const MISTAKES: &[Mistake] = &[
     (
         "results are asked for by the route of the connection",
         "results are asked for by the route of the connection",
+        "results_are_read_by_an_adapter_of_another_route",
+    ),
+    (
+        "results without a class are empty",
+        "results without a class are empty",
+        "results_are_read_by_an_adapter_of_another_route",
+    ),
+    (
+        "a class of another route has no results",
+        "a class of another route has no results",
         "results_are_read_by_an_adapter_of_another_route",
     ),
     (

@@ -111,6 +111,8 @@ fn responses(body: &Value, answer: &Answer, model: &str, place: usize) -> Value 
         ("completed", Value::Null)
     };
     let error = if status == "failed" {
+        // What failed has said nothing; words beside the error would be an answer.
+        items.clear();
         json!({"code": "server_error", "message": "An answer that fails on purpose."})
     } else {
         Value::Null

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use futures::{TryStreamExt as _, stream};
-use lmbatch_core::{ItemView, Ledger as _, Outcome, OutcomeView, Request, RequestId, RunRecord};
+use lmbatch_core::{
+    ItemView, Ledger as _, Outcome, OutcomeView, Request, RequestId, RunFilter, RunRecord,
+};
 use lmbatch_engine::{AnswerView, Engine, Finished, LMInvoker, MemoryLedger, Run, RunOutput};
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
 
@@ -45,7 +47,11 @@ impl World {
     }
 
     pub(crate) async fn record(&self) -> RunRecord {
-        self.ledger.runs().await.unwrap().remove(0)
+        self.ledger
+            .all_runs(RunFilter::default())
+            .await
+            .unwrap()
+            .remove(0)
     }
 
     pub(crate) fn engine(&self) -> &Engine {

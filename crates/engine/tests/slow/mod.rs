@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, Clock, Cursor, Found, Intent,
-    ListOptions, Page, Remnant, Result, ResultPart, ResultSet, RowStream, Shard, Staged,
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, Clock, Cursor, Found,
+    Intent, ListOptions, Page, Remnant, Result, ResultPart, ResultSet, RowStream, Shard, Staged,
 };
 use lmbatch_testing::MemoryProvider;
 
@@ -52,8 +52,8 @@ impl BatchProvider for Slow {
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
         self.late("status", self.inner.status(batch)).await
     }
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
-        self.late("results", self.inner.results(batch)).await
+    async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
+        self.late("results", self.inner.results(class, batch)).await
     }
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
         self.late("read", self.inner.read(part, from)).await

@@ -52,6 +52,7 @@ pub(crate) fn shard(run: &str, number: u32) -> ShardRecord {
         epoch: 0,
         state: ShardState::Planned,
         proof: None,
+        progress: Default::default(),
         doubted: None,
         remnants: Vec::new(),
         sent_twice: false,
@@ -64,3 +65,10 @@ pub(crate) fn created() -> ShardState {
         proof: Proof::proved("its create was answered"),
     }
 }
+
+/// Tables of the first version.
+pub(crate) const FIRST: &str = "
+    CREATE TABLE run (id TEXT PRIMARY KEY, number INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+    CREATE TABLE shard (run TEXT NOT NULL REFERENCES run(id) ON DELETE CASCADE, number INTEGER NOT NULL,
+        epoch INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (run, number)) STRICT;
+    PRAGMA user_version = 1;";

@@ -4,9 +4,10 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Candidate,
-    Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, ListOptions, Page, Remnant,
-    RequestCounts, Result, ResultPart, ResultSet, RowStream, Shard, Staged, parse_provider_time,
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
+    Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, ListOptions, Page,
+    Remnant, RequestCounts, Result, ResultPart, ResultSet, RowStream, Shard, Staged,
+    parse_provider_time,
 };
 use lmbatch_http::Identity;
 use serde_json::Value;
@@ -106,7 +107,7 @@ impl BatchProvider for Anthropic {
         Ok(snapshot(self.client.batch(batch).await?))
     }
 
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+    async fn results(&self, _: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
         let found = self.client.batch(batch).await?;
         if found.archived_at.is_some() {
             return Err(Error::new(ErrorKind::FileNotFound)

@@ -336,7 +336,10 @@ async fn results_are_read_on_our_origin_wherever_their_url_leads() {
             json!({"id": "b", "processing_status": "ended", "results_url": url}),
         )
         .await;
-        let set = anthropic(&mock).results(&BatchId::new("b")).await.unwrap();
+        let set = anthropic(&mock)
+            .results(None, &BatchId::new("b"))
+            .await
+            .unwrap();
         let names: Vec<&str> = set.parts.iter().map(|part| &*part.name).collect();
         assert_eq!(
             (names, set.complete),
@@ -351,7 +354,7 @@ async fn results_that_are_gone_are_said_to_be() {
     let body = json!({"id": "b", "processing_status": "ended", "archived_at": "2026-11-30T09:00:00Z", "results_url": null});
     answer(&mock, "GET", &format!("{BATCHES}/b"), 200, body).await;
     let error = anthropic(&mock)
-        .results(&BatchId::new("b"))
+        .results(None, &BatchId::new("b"))
         .await
         .unwrap_err();
     assert_eq!(
@@ -439,7 +442,10 @@ async fn what_is_gone_is_named_as_what_it_is() {
     let gone = (ErrorKind::BatchNotFound, true);
     assert_eq!(kind(anthropic.status(&batch).await.unwrap_err()), gone);
     assert_eq!(kind(anthropic.cancel(&batch).await.unwrap_err()), gone);
-    assert_eq!(kind(anthropic.results(&batch).await.unwrap_err()), gone);
+    assert_eq!(
+        kind(anthropic.results(None, &batch).await.unwrap_err()),
+        gone
+    );
     // Gone is what a deletion wants.
     anthropic.discard(&Remnant::Batch(batch)).await.unwrap();
     let file = anthropic

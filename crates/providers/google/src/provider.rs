@@ -4,10 +4,10 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
-    Candidate, Certainty, Cursor, Error, Found, Intent, KeyHint, Label, ListOptions, Page, Remnant,
-    RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard, Staged, Upload,
-    parse_provider_time,
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot,
+    BatchStatus, Candidate, Certainty, Cursor, Error, Found, Intent, KeyHint, Label, ListOptions,
+    Page, Remnant, RequestError, Result, ResultPart, ResultSet, Retry, RowStream, Shard, Staged,
+    Upload, parse_provider_time,
 };
 use lmbatch_http::Identity;
 use serde_json::Value;
@@ -134,15 +134,26 @@ impl BatchProvider for Google {
         Ok(snapshot(self.client.batch(batch).await?))
     }
 
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+    async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
         let operation = self.client.batch(batch).await?;
         let (metadata, response) = (operation.metadata, operation.response);
         let status = state(metadata.as_ref().and_then(|meta| meta.state.as_deref()));
+        let shown = metadata.as_ref().and_then(route_of);
         let outputs = [response, metadata.and_then(|meta| meta.output)];
         let part = outputs
             .iter()
             .flatten()
             .find_map(|output| part(batch, output));
+        // Results are read where the batch shows them, whatever the class. Without any, a class that is not the
+        // batch's own is the caller's mistake.
+        if part.is_none()
+            && status == BatchStatus::Completed
+            && let (Some(class), Some(shown)) = (class, shown)
+            && *class.route != *shown.as_str()
+        {
+            let error = class.other_route(batch, shown.as_str());
+            return Err(error.with_provider("google".into()));
+        }
         // A batch that has succeeded may not say yet where its results are (live tests of others, 2026-02).
         let complete = part.is_some() || (status.is_terminal() && status != BatchStatus::Completed);
         Ok(ResultSet {
@@ -225,6 +236,19 @@ fn time(text: &Option<String>) -> Option<SystemTime> {
 
 fn input_file(metadata: &Metadata) -> Option<&str> {
     metadata.input_config.as_ref()?.get("fileName")?.as_str()
+}
+
+/// Returns the route by which the requests of a batch came, where the batch says so: "inputConfig.fileName" or
+/// "inputConfig.requests" (batch reference, 2026).
+fn route_of(metadata: &Metadata) -> Option<Route> {
+    if input_file(metadata).is_some_and(|file| !file.is_empty()) {
+        return Some(Route::File);
+    }
+    let config = metadata.input_config.as_ref()?;
+    config
+        .get("requests")
+        .is_some_and(|requests| requests.is_object() || requests.is_array())
+        .then_some(Route::Inline)
 }
 
 /// Whether a page holds only what was created long before the watermark.

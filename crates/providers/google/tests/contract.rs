@@ -306,6 +306,56 @@ impl Wire for GoogleWire {
     }
 }
 
+#[tokio::test]
+async fn a_class_of_another_route_is_an_error_only_where_no_row_could_be_read() {
+    use lmbatch_contract::wiremock::{Mock, MockServer, matchers::any};
+    let (file, inline) = (json!({"fileName": "files/x"}), json!({"requests": {}}));
+    let rows = json!({"inlinedResponses": {"inlinedResponses": []}});
+    let error = Err(lmbatch_core::ErrorKind::InvalidInput);
+    for (route, state, input, response, expected) in [
+        ("file", "SUCCEEDED", &file, json!(null), Ok(0)),
+        ("inline", "SUCCEEDED", &inline, json!(null), Ok(0)),
+        ("inline", "SUCCEEDED", &json!("odd"), json!(null), Ok(0)),
+        (
+            "inline",
+            "SUCCEEDED",
+            &json!({"fileName": ""}),
+            json!(null),
+            Ok(0),
+        ),
+        ("inline", "RUNNING", &file, json!(null), Ok(0)),
+        (
+            "inline",
+            "SUCCEEDED",
+            &file,
+            json!({"responsesFile": "files/o"}),
+            Ok(1),
+        ),
+        ("file", "SUCCEEDED", &inline, rows, Ok(1)),
+        ("inline", "SUCCEEDED", &file, json!(null), error),
+        ("file", "SUCCEEDED", &inline, json!(null), error),
+    ] {
+        let mock = MockServer::start().await;
+        let body = json!({"name": "batches/b", "response": response, "metadata": {
+            "state": format!("BATCH_STATE_{state}"), "inputConfig": input,
+        }});
+        let answer = ResponseTemplate::new(200).set_body_json(body);
+        Mock::given(any()).respond_with(answer).mount(&mock).await;
+        let adapter = GoogleWire(Route::File).adapter(&mock.uri(), "k");
+        let class = lmbatch_core::BatchClass::new("generateContent", route);
+        let id = BatchId::new("batches/b");
+        let found = adapter.results(Some(&class), &id).await;
+        let found = found.map(|set| set.parts.len());
+        let found = found.map_err(|error| {
+            assert_eq!(error.batch(), Some(&id));
+            error.kind()
+        });
+        assert_eq!(found, expected, "{route} {state} {input}");
+        let by_id = adapter.results(None, &id).await.unwrap();
+        assert_eq!(by_id.parts.len(), usize::from(expected == Ok(1)));
+    }
+}
+
 mod by_file {
     use super::*;
     lmbatch_contract::contract_tests!(GoogleWire(Route::File), edition = "2026-11");

@@ -490,7 +490,7 @@ async fn results_are_where_the_operation_says_once_it_says_so() {
         let body = json!({"name": "batches/b", "response": response, "metadata": {"state": format!("BATCH_STATE_{state}"), "output": output}});
         answer(&mock, "GET", "/v1beta/batches/b", 200, body).await;
         let set = google(&mock)
-            .results(&BatchId::new("batches/b"))
+            .results(None, &BatchId::new("batches/b"))
             .await
             .unwrap();
         let found = set.parts.first().map(|part| (&*part.name, &*part.shape));

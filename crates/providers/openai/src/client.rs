@@ -6,8 +6,8 @@ use lmbatch_core::{
     BatchId, BatchStatus, Cursor, Error, ErrorKind, Intent, ListOptions, Result, Shard,
 };
 use lmbatch_http::{
-    HeaderName, HeaderValue, HttpClient, Multipart, Reply, check_batch, is_about, of_batch,
-    of_file, of_list, segment,
+    HeaderName, HeaderValue, HttpClient, Reply, check_batch, is_about, of_batch, of_file, of_list,
+    segment,
 };
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -32,24 +32,15 @@ impl OpenAiClient {
     }
 
     pub(crate) async fn upload(&self, shard: &Shard) -> Result<String> {
-        let mut fields = vec![("purpose".to_owned(), "batch".to_owned())];
-        if let Some(seconds) = self.expires {
-            fields.push(("expires_after[anchor]".to_owned(), "created_at".to_owned()));
-            fields.push(("expires_after[seconds]".to_owned(), seconds.to_string()));
+        let seconds = self.expires.map(|seconds| seconds.to_string());
+        let mut fields = vec![("purpose", "batch")];
+        if let Some(seconds) = &seconds {
+            fields.push(("expires_after[anchor]", "created_at"));
+            fields.push(("expires_after[seconds]", seconds));
         }
-        let form = Multipart {
-            fields,
-            // "Invalid file format for Batch API. Must be .jsonl" (third-party live capture, 2026-09-02).
-            file_name: format!("{}.jsonl", shard.label),
-            content_type: "application/jsonl",
-            len: shard.len(),
-            body: shard.open(0..shard.len()),
-        };
-        let exchange = self
-            .http
-            .post("files")
-            .multipart(form)
-            .expecting("upload the input");
+        // "Invalid file format for Batch API. Must be .jsonl" (third-party live capture, 2026-09-02).
+        let exchange = self.http.post("files").upload(shard, &fields);
+        let exchange = exchange.expecting("upload the input");
         exchange.ask(tell).await?.made("id").await
     }
 

@@ -7,6 +7,7 @@ use lmbatch_http::{Told, kind_of};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::chat::Dialect;
 use crate::wire::{ErrorBody, ErrorObject};
 
 /// The code first, then the HTTP status; never the prose.
@@ -34,30 +35,61 @@ pub(crate) fn classify(status: u16, code: Option<&str>) -> (ErrorKind, Retry) {
     }
 }
 
+/// The same with the codes of a dialect first.
+pub(crate) fn classify_as(
+    status: u16,
+    code: Option<&str>,
+    dialect: &Dialect,
+) -> (ErrorKind, Retry) {
+    let mut own = dialect.errors.codes.iter();
+    let known = code.and_then(|code| own.find(|(own, ..)| *own == code));
+    known.map_or_else(
+        || classify(status, code),
+        |(_, kind, retry)| (*kind, *retry),
+    )
+}
+
 /// An answer that says no.
 pub(crate) fn tell(status: u16, body: &[u8]) -> Told {
+    tell_as(status, body, &Dialect::OPENAI)
+}
+
+/// The same in the words of a dialect.
+pub(crate) fn tell_as(status: u16, body: &[u8], dialect: &Dialect) -> Told {
     let text = std::str::from_utf8(body).unwrap_or_default();
-    let said = said_in_body(text);
+    let mut said = said_in_body(text);
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    let is_flat = dialect.errors.flat && value["code"].is_string() && value["error"].is_string();
+    if is_flat {
+        said.code = value["code"]
+            .as_str()
+            .map(|code| Cow::Owned(code.to_owned()));
+    }
+    let is_detail = dialect.errors.detail && status == 422 && is_detail(&value["detail"]);
     Told {
-        recognised: is_own(text),
+        recognised: is_own(&value) || is_flat || is_detail,
         code: said.code.as_deref().map(str::to_owned),
         message: said.message.map(|message| message.decode().into_owned()),
-        ..Told::new(classify(status, said.code.as_deref()))
+        ..Told::new(classify_as(status, said.code.as_deref(), dialect))
     }
+}
+
+/// Whether a value is FastAPI's list of what is wrong with a request: `[{"loc": […], "msg": "…"}]`.
+fn is_detail(detail: &Value) -> bool {
+    let is_one = |one: &Value| one["loc"].is_array() && one["msg"].is_string();
+    let list = detail.as_array();
+    list.is_some_and(|list| !list.is_empty() && list.iter().all(is_one))
 }
 
 /// Whether a body is the error object of OpenAI or of a server that imitates it: `error` is an object with a
 /// text as its `message` and with a `type` or a `code`, whatever these are (OpenAI error guide, 2026; vLLM,
 /// Groq, Together and LiteLLM say the same), or `object` is "error" and the message stands beside it (older
 /// vLLM, Mistral). A bare string, `detail` and `message` alone are what any proxy says.
-fn is_own(body: &str) -> bool {
-    let Ok(body) = serde_json::from_str::<Value>(body) else {
-        return false;
-    };
+fn is_own(body: &Value) -> bool {
     let says = |error: &Value| error["message"].is_string();
     let error = &body["error"];
     let nested = says(error) && (error.get("type").is_some() || error.get("code").is_some());
-    nested || (body["object"] == "error" && says(&body))
+    nested || (body["object"] == "error" && says(body))
 }
 
 /// Why a batch failed its validation: the kind, and whether it may be sent again.
@@ -78,9 +110,9 @@ pub(crate) fn classify_batch(code: Option<&str>, param: Option<&str>) -> (ErrorK
 /// What an error of a single row means, which comes without an HTTP status of its own: its code, then the
 /// status that it names, then its type. Only what this table calls temporary is sent again; what is not known
 /// is not.
-pub(crate) fn classify_row(said: &Said<'_>) -> (ErrorKind, Retry) {
+pub(crate) fn classify_row(said: &Said<'_>, dialect: &Dialect) -> (ErrorKind, Retry) {
     let unknown = (ErrorKind::GenerationFailed, Retry::Permanent);
-    let known = classify(0, said.code.as_deref());
+    let known = classify_as(0, said.code.as_deref(), dialect);
     if known != kind_of(0) {
         return known;
     }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../docs.md")]
 
 mod builder;
+pub mod chat;
 mod client;
 mod config;
 mod error;

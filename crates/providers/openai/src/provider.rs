@@ -4,9 +4,9 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    AccountId, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot, BatchStatus,
-    Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, Label, ListOptions,
-    Page, PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot,
+    BatchStatus, Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, Label,
+    ListOptions, Page, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
     RowStream, Shard, Staged, Upload, parse_provider_time,
 };
 use lmbatch_http::Identity;
@@ -124,33 +124,40 @@ impl BatchProvider for OpenAi {
         Ok(snapshot(self.client.batch(batch).await?))
     }
 
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+    async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
         let found = self.client.batch(batch).await?;
         let counts = found.request_counts.as_ref().map(counts);
         let counts = counts.unwrap_or_default();
         // Each id is null where its file would be empty; some servers say "" instead. A batch can be
         // completed before its ids show: the counts tell which are to come.
-        let parts = [
-            (found.output_file_id, PartRole::Output, counts.succeeded),
-            (found.error_file_id, PartRole::Errors, counts.errored),
-        ];
-        let mut set = ResultSet {
-            parts: Vec::new(),
-            complete: status(found.status.as_deref()).is_terminal(),
+        let (output, errors) = (found.output_file_id, found.error_file_id);
+        let part = |file: Option<String>, of: fn(&BatchId, &str, &str) -> ResultPart| {
+            file.filter(|file| !file.is_empty())
+                .map(|file| of(batch, &file, "row"))
         };
-        for (file, role, rows) in parts {
-            match file.filter(|file| !file.is_empty()) {
-                Some(file) => set.parts.push(ResultPart {
-                    batch: batch.clone(),
-                    name: file.into(),
-                    role,
-                    shape: "row".into(),
-                    bytes: None,
-                }),
-                None => set.complete &= rows == 0,
-            }
+        let parts = [
+            (part(output, ResultPart::output), counts.succeeded),
+            (part(errors, ResultPart::errors), counts.errored),
+        ];
+        let is_terminal = status(found.status.as_deref()).is_terminal();
+        let mut parts_left = parts.iter();
+        let is_shown = parts_left.all(|(part, rows)| part.is_some() || *rows == 0);
+        let parts: Vec<ResultPart> = parts.into_iter().filter_map(|(part, _)| part).collect();
+        // Files are read whatever the endpoint. Without any, a class that is not the batch's own is the caller's
+        // mistake.
+        if parts.is_empty()
+            && is_terminal
+            && let (Some(class), Some(shown)) = (class, found.endpoint.as_deref())
+            && !is_endpoint(&class.endpoint, shown)
+        {
+            return Err(class
+                .other_route(batch, shown)
+                .with_provider(self.codec.id().clone()));
         }
-        Ok(set)
+        Ok(ResultSet {
+            parts,
+            complete: is_terminal && is_shown,
+        })
     }
 
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
@@ -189,6 +196,16 @@ impl BatchProvider for OpenAi {
             Remnant::Batch(_) => Err(Error::unsupported("deleting a batch at openai")),
         }
     }
+}
+
+/// Whether two endpoints are one: some servers leave out the version, or put their own address before it.
+fn is_endpoint(wanted: &str, shown: &str) -> bool {
+    let (wanted, shown) = (wanted.trim_matches('/'), shown.trim_matches('/'));
+    let ends = |long: &str, short: &str| {
+        let rest = long.strip_suffix(short);
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+    };
+    shown.is_empty() || ends(wanted, shown) || ends(shown, wanted)
 }
 
 fn file_of(staged: &Staged) -> Result<&str> {

@@ -32,6 +32,8 @@ pub(crate) struct Batch {
     #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) model: Option<String>,
     #[serde(default, deserialize_with = "lmbatch_http::text")]
+    pub(crate) endpoint: Option<String>,
+    #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) input_file_id: Option<String>,
     #[serde(default, deserialize_with = "lmbatch_http::text")]
     pub(crate) output_file_id: Option<String>,
@@ -229,6 +231,11 @@ pub(crate) struct Part<'a> {
     pub(crate) annotations: Member<'a>,
     #[serde(borrow, default)]
     pub(crate) logprobs: Member<'a>,
+    /// Thoughts in chunks, of services that imitate OpenAI.
+    #[serde(borrow, default)]
+    pub(crate) thinking: Member<'a>,
+    #[serde(borrow, default)]
+    pub(crate) signature: Member<'a>,
 }
 
 #[derive(Deserialize)]
@@ -283,8 +290,11 @@ pub(crate) struct ChatToolCall<'a> {
 pub(crate) struct ChatFunction<'a> {
     #[serde(borrow)]
     pub(crate) name: Text<'a>,
-    #[serde(borrow, default, alias = "input")]
+    #[serde(borrow, default)]
     pub(crate) arguments: Member<'a>,
+    /// Words for a custom tool, which need not be JSON.
+    #[serde(borrow, default)]
+    pub(crate) input: Member<'a>,
 }
 
 /// What a model said aloud.

@@ -261,9 +261,59 @@ async fn results_are_the_files_that_are_there() {
     ] {
         let mock = MockServer::start().await;
         answer(&mock, "GET", "/v1/batches/b", 200, batch).await;
-        let set = openai(&mock).results(&BatchId::new("b")).await.unwrap();
+        let set = openai(&mock)
+            .results(None, &BatchId::new("b"))
+            .await
+            .unwrap();
         let names: Vec<&str> = set.parts.iter().map(|part| &*part.name).collect();
         assert_eq!((names, set.complete), (expected, true));
+    }
+}
+
+#[tokio::test]
+async fn a_class_of_another_endpoint_is_an_error_only_where_no_row_could_be_read() {
+    let class = |endpoint: &str| BatchClass::new(endpoint, "file");
+    for (endpoint, shown, output, expected) in [
+        ("/v1/responses", json!("/v1/responses"), json!(null), Ok(0)),
+        ("/v1/responses", json!("responses"), json!(null), Ok(0)),
+        (
+            "/v1/responses",
+            json!("https://x/v1/responses/"),
+            json!(null),
+            Ok(0),
+        ),
+        ("/v1/responses", json!(null), json!(null), Ok(0)),
+        ("/v1/responses", json!({}), json!(null), Ok(0)),
+        ("/v1/responses", json!("/v1/embeddings"), json!("o"), Ok(1)),
+        (
+            "/v1/responses",
+            json!("/v1/embeddings"),
+            json!(null),
+            Err(ErrorKind::InvalidInput),
+        ),
+        (
+            "/v1/embeddings",
+            json!("/v1/chat/completions"),
+            json!(""),
+            Err(ErrorKind::InvalidInput),
+        ),
+    ] {
+        let mock = MockServer::start().await;
+        let batch =
+            json!({"id": "b", "status": "completed", "endpoint": shown, "output_file_id": output});
+        answer(&mock, "GET", "/v1/batches/b", 200, batch).await;
+        let openai = openai(&mock);
+        let id = BatchId::new("b");
+        let found = openai.results(Some(&class(endpoint)), &id).await;
+        let found = found.map(|set| set.parts.len());
+        let found = found.map_err(|error| {
+            assert_eq!(error.batch(), Some(&id));
+            error.kind()
+        });
+        assert_eq!(found, expected, "{endpoint} {shown}");
+        // Where only the id is known, the batch itself says where its results are.
+        let by_id = openai.results(None, &id).await.unwrap();
+        assert_eq!(by_id.parts.len(), usize::from(output == json!("o")));
     }
 }
 

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use lmbatch_core::{
     Arguments, AttachmentKind, AttachmentView, CallIdRule, ContentView, Object, RequestError, Role,
-    SourceView, Text, ThinkingView, is_text_media_type, write_list,
+    SourceView, Text, ThinkingView, ToolResultView, is_text_media_type, write_list,
 };
 
 /// "tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'" (error of the API, public reports of
 /// 2025-07 to 2026-07). No greatest length is documented; 64 is what other providers take.
 pub(super) const CALL_IDS: CallIdRule = CallIdRule {
+    min_len: 1,
     max_len: 64,
     is_legal: |letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-',
 };
@@ -75,7 +76,7 @@ fn block(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(),
             let mut entry = Object::new(out);
             entry.str("type", "tool_result");
             entry.text("tool_use_id", result.id);
-            entry.str("content", &result.output);
+            tool_output(result, &mut entry)?;
             entry.some("is_error", result.is_error.then_some(true));
             entry.end();
         }
@@ -86,6 +87,35 @@ fn block(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(),
         _ => return Err(RequestError::unsupported("anthropic: content of this kind")),
     }
     Ok(())
+}
+
+/// Text as a string; with images or documents as blocks (`ToolResultBlockParam` of SDK 2.12.0).
+fn tool_output(result: &ToolResultView<'_>, entry: &mut Object<'_>) -> Result<(), RequestError> {
+    let no = |why: &str| {
+        Err(RequestError::unsupported(format!(
+            "anthropic: the result of a tool that failed {why}"
+        )))
+    };
+    match result.is_error {
+        // "content cannot be empty if `is_error` is true" (error of the API, trae-agent 230, 2025-07-30).
+        true if result.output.is_empty() => return no("must say what went wrong"),
+        // "all content must be type `text` if `is_error` is true" (vellum-assistant 18387, 2026-03-17).
+        true if !result.attachments.is_empty() => return no("holds text only"),
+        _ => {}
+    }
+    if result.attachments.is_empty() {
+        entry.str("content", &result.output);
+        return Ok(());
+    }
+    let said = (!result.output.is_empty()).then_some(None);
+    let blocks = said.into_iter().chain(result.attachments.iter().map(Some));
+    write_list(entry.key("content"), blocks, |out, block| match block {
+        None => {
+            text(Text::Plain(&result.output), out);
+            Ok(())
+        }
+        Some(attachment) => file(attachment, out),
+    })
 }
 
 /// "input: an object" (SDK 2.12.0); one bad request would be answered with an error a day later.

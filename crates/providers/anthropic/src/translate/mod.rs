@@ -196,10 +196,9 @@ impl BatchCodec for AnthropicCodec {
 }
 
 fn names_files(generate: &GenerateView<'_>) -> bool {
-    let mut contents = generate.messages.iter().flat_map(|turn| &turn.contents);
-    contents.any(|content| {
-        matches!(content, ContentView::Attachment(attachment) if matches!(attachment.source, SourceView::File(_)))
-    })
+    let contents = generate.messages.iter().flat_map(|turn| &turn.contents);
+    let mut attachments = contents.flat_map(ContentView::attachments);
+    attachments.any(|attachment| matches!(attachment.source, SourceView::File(_)))
 }
 
 #[cfg(test)]

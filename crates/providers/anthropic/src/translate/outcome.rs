@@ -1,8 +1,8 @@
 //! Rows of results into outcomes. Independent of how the provider is configured.
 
 use lmbatch_core::{
-    Arguments, FailureView, FinishReason, ItemView, Json, Opened, OutcomeView, OutputView, Problem,
-    Retry, RowContent, RowError, ThinkingView, TokenUsage, ToolCallView,
+    Arguments, FailureView, FinishReason, ItemView, Json, Member, Opened, OutcomeView, OutputView,
+    Problem, Retry, RowContent, RowError, ThinkingView, TokenUsage, ToolCallView,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -28,6 +28,8 @@ fn content<'a>(result: &RowResult<'a>) -> RowContent<'a> {
     let word = result.r#type.word();
     RowContent::Ended(match (word.as_deref(), result.message.raw()) {
         (Some("succeeded"), Some(message)) => return opened(message),
+        // What was answered was paid for, whatever stands beside it.
+        (_, Some(message)) if holds_answer(message) => return RowContent::Answer(message),
         (Some("canceled" | "cancelled"), _) => OutcomeView::Cancelled,
         (Some("expired"), _) => OutcomeView::Expired,
         (Some("errored"), _) => result.error.raw().map_or_else(malformed, errored),
@@ -39,10 +41,25 @@ fn content<'a>(result: &RowResult<'a>) -> RowContent<'a> {
     })
 }
 
+/// Whether a message holds an answer that is kept though an error stands beside it.
+fn holds_answer(message: &RawValue) -> bool {
+    let OutcomeView::Succeeded(output) = answer(message) else {
+        return false;
+    };
+    output.holds_answer() || output.items.iter().any(is_said)
+}
+
+/// Whether a content holds neither words nor blocks.
+fn is_empty(content: Member<'_>) -> bool {
+    let blocks = content.items();
+    let is_block = |item: &Json<'_>| item.as_str().starts_with('{');
+    content.some_text().is_none() && !blocks.iter().any(is_block)
+}
+
 /// A message, unless it is an error in its place.
 fn opened(message: &RawValue) -> RowContent<'_> {
     match serde_json::from_str::<Message<'_>>(message.get()) {
-        Ok(found) if found.content.is_absent() && !found.error.is_absent() => {
+        Ok(found) if !found.error.is_absent() && is_empty(found.content) => {
             RowContent::Ended(errored(message))
         }
         _ => RowContent::Answer(message),
@@ -120,9 +137,9 @@ const KNOWN: &[&str] = &[
     "container_upload",
 ];
 
-/// Whether nothing is said, or nothing that is known.
-fn unusable(items: &[ItemView<'_>]) -> Option<Problem> {
-    let is_said = |item: &ItemView<'_>| match item {
+/// Whether an item says something that is known.
+fn is_said(item: &ItemView<'_>) -> bool {
+    match item {
         ItemView::Other(raw) => {
             let block = raw.parse::<Block<'_>>().ok();
             let word = block.and_then(|block| block.r#type.word());
@@ -130,7 +147,11 @@ fn unusable(items: &[ItemView<'_>]) -> Option<Problem> {
         }
         ItemView::Thinking(_) | ItemView::Citation(_) | ItemView::Detail { .. } => false,
         _ => true,
-    };
+    }
+}
+
+/// Whether nothing is said, or nothing that is known.
+fn unusable(items: &[ItemView<'_>]) -> Option<Problem> {
     let is_other = |item: &ItemView<'_>| matches!(item, ItemView::Other(_));
     match () {
         () if items.iter().any(is_said) => None,
@@ -142,7 +163,8 @@ fn unusable(items: &[ItemView<'_>]) -> Option<Problem> {
 // "stop_reason: end_turn, max_tokens, stop_sequence, tool_use, pause_turn, refusal,
 // model_context_window_exceeded" (SDK 2.12.0, 2026-11).
 fn finish(word: Option<&str>) -> (FinishReason, Option<Problem>) {
-    match word {
+    let word = word.map(str::to_ascii_lowercase);
+    match word.as_deref() {
         None | Some("end_turn" | "stop_sequence") => (FinishReason::Stop, None),
         Some("max_tokens" | "model_context_window_exceeded") => {
             (FinishReason::Length, Some(Problem::Truncated))

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod beside;
 mod cases;
 
 fn codec() -> AnthropicCodec {

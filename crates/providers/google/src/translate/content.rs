@@ -3,8 +3,10 @@
 use lmbatch_core::{
     Arguments, AttachmentKind, AttachmentView, CallIdRule, ContentView, GenerateView, Json,
     MessageView, Object, RequestError, Role, SourceView, Text, ToolResultView, is_text_media_type,
+    write_list,
 };
 
+use super::models;
 use super::names::Names;
 use crate::config::DEFAULT_BASE_URL;
 
@@ -12,6 +14,7 @@ use crate::config::DEFAULT_BASE_URL;
 /// its own (python-genai 3.4.0: `functionCall.id`, "the client is expected to return the response with the matching
 /// id").
 pub(super) const CALL_IDS: CallIdRule = CallIdRule {
+    min_len: 1,
     max_len: 4096,
     is_legal: |letter| !letter.is_control(),
 };
@@ -119,12 +122,21 @@ impl<'v> Parts<'_, 'v> {
             ContentView::ToolResult(result) => {
                 self.belongs(Role::User, "tool results")?;
                 let name = name_of(self.view, result)?;
+                if !result.attachments.is_empty() {
+                    models::check_tool_attachments(&self.view.model.decode())?;
+                }
                 let mut part = self.next();
                 let field = names.pick("functionResponse", "function_response");
                 let mut entry = Object::new(part.key(field));
                 entry.text("id", result.id);
                 entry.text("name", name);
                 response(result, entry.key("response"));
+                if !result.attachments.is_empty() {
+                    let parts = result.attachments.iter();
+                    write_list(entry.key("parts"), parts, |out, attachment| {
+                        tool_part(names, attachment, out)
+                    })?;
+                }
                 entry.end();
                 part.end();
             }
@@ -185,6 +197,43 @@ fn response(result: &ToolResultView<'_>, out: &mut Vec<u8>) {
             entry.end();
         }
     }
+}
+
+/// Media types in the results of tools (function calling guide, "multimodal function responses", 2026; as copied by
+/// CodeTreatise/Gen-AI).
+const OF_TOOLS: [&str; 5] = [
+    "image/png",
+    "image/jpeg",
+    "image/webp",
+    "application/pdf",
+    "text/plain",
+];
+
+/// A `FunctionResponsePart` of bytes; whether the Developer API takes URIs in it is not established.
+fn tool_part(
+    names: Names,
+    attachment: &AttachmentView<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
+    let attachment = attachment.resolve(None)?;
+    if matches!(attachment.source, SourceView::Url(_) | SourceView::File(_)) {
+        return Err(RequestError::unsupported(format!(
+            "google takes the {} of a tool as bytes only, not by URL or id",
+            attachment.kind.as_str()
+        )));
+    }
+    let declared = attachment.mime_type.map(Text::decode).unwrap_or_default();
+    let is_text = attachment.kind == AttachmentKind::Document && is_text_media_type(&declared);
+    let mime = if is_text { "text/plain" } else { &declared };
+    if !OF_TOOLS.contains(&mime) {
+        return Err(RequestError::unsupported(format!(
+            "google takes no {declared} in the result of a tool: images are png, jpeg or webp, documents PDF or text"
+        )));
+    }
+    let mut part = Object::new(out);
+    data_part(names, &attachment.source, mime, &mut part)?;
+    part.end();
+    Ok(())
 }
 
 fn file(

@@ -19,6 +19,17 @@ fn generation(model: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
+/// Refuses images and documents in the results of tools before Gemini 3: a `functionResponse` with `parts` is HTTP
+/// 400 there (bifrost 4202, 2026-06-09; hermes-agent 96466, 2026-08-27).
+pub(super) fn check_tool_attachments(model: &str) -> Result<(), RequestError> {
+    if generation(model).is_some_and(|generation| generation < (3, 0)) {
+        return Err(RequestError::unsupported(format!(
+            "google: {model} takes no images or documents in the result of a tool; models from gemini-3 on do"
+        )));
+    }
+    Ok(())
+}
+
 /// How much to think, in the model's own way (thinking guide, 2026; google-genai 3.4.0, 2026-11).
 pub(super) fn thinking(
     model: &str,

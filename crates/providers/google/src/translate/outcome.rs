@@ -31,16 +31,25 @@ pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, lmbatch_core::RowError> {
     })
 }
 
-/// Whether a response holds candidates.
+/// Whether a response holds an answer that is kept though an error stands beside it.
 fn is_answer(response: &RawValue) -> bool {
-    serde_json::from_str::<Response<'_>>(response.get())
-        .is_ok_and(|found| !found.candidates.items().is_empty())
+    let OutcomeView::Succeeded(output) = answer(response) else {
+        return false;
+    };
+    let has_known = |item: &ItemView<'_>| matches!(item, ItemView::Other(raw) if is_known(raw));
+    output.holds_answer() || output.items.iter().any(has_known)
+}
+
+/// Whether candidates hold no object.
+fn is_empty(candidates: Member<'_>) -> bool {
+    let items = candidates.items();
+    !items.iter().any(|item| item.as_str().starts_with('{'))
 }
 
 /// A response, unless it is an error in its place.
 fn opened(response: &RawValue) -> RowContent<'_> {
     match serde_json::from_str::<Response<'_>>(response.get()) {
-        Ok(found) if found.candidates.is_absent() && !found.error.is_absent() => {
+        Ok(found) if is_empty(found.candidates) && !found.error.is_absent() => {
             RowContent::Ended(errored(response))
         }
         _ => RowContent::Answer(response),
@@ -193,7 +202,8 @@ fn candidate<'a>(raw: Json<'a>, candidate: &Candidate<'a>, output: &mut OutputVi
 // "finishReason" (google-genai 3.4.0, 2026-11). Function calls end with STOP. A number is the word's of
 // protobuf's enumeration (google.ai.generativelanguage.v1beta Candidate.FinishReason, 2026).
 fn finish(word: Option<&str>) -> FinishReason {
-    match word {
+    let word = word.map(str::to_ascii_uppercase);
+    match word.as_deref() {
         None | Some("STOP" | "FINISH_REASON_UNSPECIFIED" | "0" | "1") => FinishReason::Stop,
         Some("MAX_TOKENS" | "2") => FinishReason::Length,
         Some("CONTINUATION") => FinishReason::Paused,

@@ -132,8 +132,16 @@ impl Writer<'_> {
             tool.end();
             out.push(b']');
         }
-        if let Some(choice) = view.tool_choice {
+        // A tool has no `strict` of its own. "VALIDATED: … will validate function calls with constrained decoding"
+        // holds for all tools together; "ANY" constrains calls already (generativelanguage v1beta, 2026).
+        let is_strict = view.tools.iter().any(|tool| tool.strict == Some(true));
+        let choice = match view.tool_choice {
+            None if is_strict => Some(&ToolChoice::Auto),
+            choice => choice,
+        };
+        if let Some(choice) = choice {
             let (mode, only) = match choice {
+                ToolChoice::Auto if is_strict => ("VALIDATED", None),
                 ToolChoice::Auto => ("AUTO", None),
                 ToolChoice::None => ("NONE", None),
                 ToolChoice::Required => ("ANY", None),

@@ -15,6 +15,8 @@ use crate::wire::{Audio, ChatFunction, ChatMessage, ChatToolCall, Choice, Item, 
 const MADE: &[&str] = &[
     "image_generation_call",
     "custom_tool_call",
+    // The same on `/v1/chat/completions`.
+    "custom",
     "computer_call",
     "mcp_approval_request",
     "local_shell_call",
@@ -70,7 +72,7 @@ fn item<'a>(raw: Json<'a>, item: &Item<'a>, items: &mut Vec<ItemView<'a>>) {
         }
         (Some("function_call"), Some(name)) => {
             let id = item.call_id.some_text().or(item.id.some_text());
-            call(id, name, item.arguments, items);
+            call(id, name, Arguments::of(item.arguments), items);
         }
         (Some("reasoning"), _) => {
             let parts = [item.summary, item.content];
@@ -126,6 +128,23 @@ fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
     if let Some(refusal) = part.refusal.text() {
         return say(items, refusal, ItemView::Refusal);
     }
+    // Thoughts in chunks: a string, or a list of strings or texts.
+    if !part.thinking.is_absent() {
+        for (place, chunk) in part.thinking.items().into_iter().enumerate() {
+            let text = chunk.parse::<Text<'a>>().ok();
+            let within = || chunk.parse::<Part<'a>>().ok()?.text.text();
+            let Some(text) = text.or_else(within) else {
+                items.push(ItemView::Other(chunk));
+                continue;
+            };
+            items.push(ItemView::Thinking(ThinkingView {
+                text: Some(text),
+                signature: part.signature.text().filter(|_| place == 0),
+                ..ThinkingView::default()
+            }));
+        }
+        return;
+    }
     let Some(text) = part.text.text() else {
         return items.push(ItemView::Other(raw));
     };
@@ -147,13 +166,20 @@ fn detail<'a>(name: &'static str, member: Member<'a>, items: &mut Vec<ItemView<'
     items.extend(value.map(|value| ItemView::Detail { name, value }));
 }
 
+fn arguments<'a>(function: &ChatFunction<'a>) -> Arguments<'a> {
+    match (function.arguments.is_absent(), function.input.text()) {
+        (true, Some(words)) => Arguments::Free(words),
+        (true, None) => Arguments::of(function.input),
+        (false, _) => Arguments::of(function.arguments),
+    }
+}
+
 fn call<'a>(
     id: Option<Text<'a>>,
     name: Text<'a>,
-    arguments: Member<'a>,
+    arguments: Arguments<'a>,
     items: &mut Vec<ItemView<'a>>,
 ) {
-    let arguments = Arguments::of(arguments);
     let call = match id {
         Some(id) => ToolCallView {
             id: id.decode(),
@@ -267,14 +293,15 @@ fn message<'a>(message: &ChatMessage<'a>, items: &mut Vec<ItemView<'a>>) {
     for raw in message.tool_calls.items() {
         match raw.parse::<ChatToolCall<'a>>() {
             Ok(ChatToolCall { id, function }) => {
-                call(id.some_text(), function.name, function.arguments, items);
+                let arguments = arguments(&function);
+                call(id.some_text(), function.name, arguments, items);
             }
             Err(_) => items.push(ItemView::Other(raw)),
         }
     }
     if let Some(raw) = message.function_call.json() {
         match message.function_call.read::<ChatFunction<'a>>() {
-            Some(function) => call(None, function.name, function.arguments, items),
+            Some(function) => call(None, function.name, arguments(&function), items),
             None => items.push(ItemView::Other(raw)),
         }
     }

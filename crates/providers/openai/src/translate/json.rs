@@ -1,4 +1,4 @@
-//! What both endpoints write the same way.
+//! What both endpoints write the same way, and what only `/v1/responses` refuses.
 
 use lmbatch_core::{
     AttachmentKind, AttachmentView, CallIdRule, Object, RequestError, SourceView, Text,
@@ -8,15 +8,9 @@ use lmbatch_core::{
 /// "call_id: string too long. Expected a string with maximum length 64" (error of the API, public reports of
 /// 2026-03 to 2026-07). Any character is taken.
 pub(super) const CALL_IDS: CallIdRule = CallIdRule {
+    min_len: 1,
     max_len: 64,
     is_legal: |letter| !letter.is_control(),
-};
-
-/// "tool_calls[0].id: string too long. Expected a string with maximum length 40" (error of the chat endpoint,
-/// openclaw 875, 2026-01-13; dify 28987, 2025-12-01).
-pub(super) const CHAT_CALL_IDS: CallIdRule = CallIdRule {
-    max_len: 40,
-    ..CALL_IDS
 };
 
 /// Images: PNG, JPEG, WEBP and GIF without animation (images and vision guide, 2026).
@@ -33,12 +27,8 @@ const DOCUMENTS: [&str; 7] = [
     "application/vnd.oasis.opendocument.text",
 ];
 
-/// Refuses a media type that is known and not taken. "Chat Completions accepts only PDF files as file content
-/// parts" (file inputs guide, 2026-11).
-pub(super) fn check_media_type(
-    attachment: &AttachmentView<'_>,
-    is_chat: bool,
-) -> Result<(), RequestError> {
+/// Refuses a media type that is known and that `/v1/responses` does not take.
+pub(super) fn check_media_type(attachment: &AttachmentView<'_>) -> Result<(), RequestError> {
     let Some(media_type) = attachment.mime_type.map(Text::decode) else {
         return Ok(());
     };
@@ -47,10 +37,6 @@ pub(super) fn check_media_type(
         AttachmentKind::Image => (
             IMAGES.contains(&media_type),
             "images are png, jpeg, webp or gif",
-        ),
-        AttachmentKind::Document if is_chat => (
-            media_type == "application/pdf",
-            "documents of the chat endpoint are PDF; set the endpoint to responses, which takes text and office documents",
         ),
         AttachmentKind::Document => (
             media_type == "application/pdf"
@@ -68,15 +54,13 @@ pub(super) fn check_media_type(
     )))
 }
 
-/// A `data:` URL as a JSON string.
+/// Writes a `data:` URL as a JSON string.
 pub(super) fn data_url(
     attachment: &AttachmentView<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), RequestError> {
     let media_type = attachment.mime_type.ok_or_else(|| {
-        RequestError::invalid_input(
-            "openai: the media type of an attachment is not known; declare it",
-        )
+        RequestError::invalid_input("the media type of an attachment is not known; declare it")
     })?;
     out.extend_from_slice(b"\"data:");
     media_type.write_json_inner(out);
@@ -123,11 +107,8 @@ pub(super) fn check_thinking(thinking: Option<&ThinkingOptions>) -> Result<(), R
     }
 }
 
-/// The URL of an image: its own, or its bytes.
-pub(super) fn image_url(
-    attachment: &AttachmentView<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), RequestError> {
+/// Writes the URL of an attachment: its own, or a `data:` URL of its bytes.
+pub(super) fn url(attachment: &AttachmentView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
     match &attachment.source {
         SourceView::Url(url) => {
             url.write_json(out);

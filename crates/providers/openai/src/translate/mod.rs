@@ -1,6 +1,6 @@
 //! Pure: a request into a line of an input file, a row of a result file into an outcome.
 
-mod chat;
+pub(crate) mod chat;
 mod items;
 mod json;
 pub(crate) mod outcome;
@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
-use lmbatch_core::schemas::Cache;
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, Limits, Opened, OutcomeView, ProviderId,
     RequestError, RequestView, ResponseSchema, ResultPart, RowError, WireId, WireIdRule,
 };
 use serde_json::value::RawValue;
 
+use crate::chat::{Chat, Dialect};
 use crate::config::Endpoint;
 
 /// Endpoints whose bodies are passed on byte for byte (OpenAI's batch reference, 2026-11-12).
@@ -28,8 +28,6 @@ const RAW_ENDPOINTS: &[&str] = &[
     "/v1/completions",
     "/v1/moderations",
 ];
-
-const ONLY: &str = "openai: only generate requests and openai's own bodies so far";
 
 /// "Output files are deleted 30 days after the batch completes" (OpenAI batch guide, 2026), unless the
 /// create says less.
@@ -53,7 +51,8 @@ pub struct OpenAiCodec {
     id: ProviderId,
     capabilities: Capabilities,
     endpoint: Endpoint,
-    schemas: Cache,
+    /// Chat completions, and the schemas of both endpoints.
+    chat: Chat,
 }
 
 impl OpenAiCodec {
@@ -80,7 +79,7 @@ impl OpenAiCodec {
                 raw_endpoints: RAW_ENDPOINTS,
             },
             endpoint,
-            schemas: Cache::default(),
+            chat: Chat::new(Dialect::OPENAI),
         }
     }
 
@@ -102,18 +101,13 @@ impl BatchCodec for OpenAiCodec {
 
     // "Each input file can only include requests to a single model" (OpenAI batch guide, 2026).
     fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError> {
-        let (model, endpoint) = match request {
-            RequestView::Generate(generate) => {
-                (generate.model.decode().into(), self.endpoint.path().into())
-            }
-            RequestView::Raw(raw) => (
-                raw.check("openai", RAW_ENDPOINTS)?.into(),
-                raw.endpoint.decode(),
-            ),
-            _ => return Err(RequestError::unsupported(ONLY)),
+        let model = Dialect::OPENAI.model_of(request, RAW_ENDPOINTS)?;
+        let endpoint = match request {
+            RequestView::Raw(raw) => raw.endpoint.decode(),
+            _ => self.endpoint.path().into(),
         };
         Ok(BatchClass {
-            model: Some(model),
+            model: Some(model.into()),
             endpoint: endpoint.into(),
             route: "file".into(),
             variant: BTreeMap::new(),
@@ -137,25 +131,18 @@ impl BatchCodec for OpenAiCodec {
         request: &RequestView<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
-        match request {
-            RequestView::Raw(raw) => raw.body.write(out),
-            RequestView::Generate(generate) => {
-                let at = out.len();
-                let schema = generate.schema;
-                let schema = schema.map(|schema| self.schemas.sent(schema, 0, schema::translate));
-                let schema = schema.transpose()?;
-                let schema = schema.as_deref();
-                // The class says where the batch goes: it may be older than this codec's configuration.
-                if *class.endpoint == *Endpoint::ChatCompletions.path() {
-                    chat::write(generate, schema, out)?;
-                } else {
-                    responses::write(generate, schema, out)?;
-                }
-                generate.hyperparameters.lay_over(at, out)?;
-            }
-            _ => return Err(RequestError::unsupported(ONLY)),
+        let RequestView::Generate(generate) = request else {
+            return self.chat.body(request, out);
+        };
+        // The class says where the batch goes: it may be older than this codec's configuration.
+        if *class.endpoint == *Endpoint::ChatCompletions.path() {
+            return self.chat.body(request, out);
         }
-        Ok(())
+        let at = out.len();
+        let schema = generate.schema;
+        let schema = schema.map(|schema| self.chat.sent(schema)).transpose()?;
+        responses::write(generate, schema.as_deref(), out)?;
+        generate.hyperparameters.lay_over(at, out)
     }
 
     fn schema_notes(
@@ -163,11 +150,7 @@ impl BatchCodec for OpenAiCodec {
         _: &BatchClass,
         schema: &ResponseSchema,
     ) -> Result<Vec<String>, RequestError> {
-        Ok(self
-            .schemas
-            .sent(schema, 0, schema::translate)?
-            .notes
-            .clone())
+        self.chat.schema_notes(schema)
     }
 
     fn wrap(&self, class: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
@@ -180,11 +163,11 @@ impl BatchCodec for OpenAiCodec {
     }
 
     fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
-        outcome::open(row)
+        Dialect::OPENAI.open(row)
     }
 
     fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        outcome::answer(raw)
+        Dialect::OPENAI.answer(raw)
     }
 
     fn id_members(&self) -> &'static [&'static [&'static str]] {

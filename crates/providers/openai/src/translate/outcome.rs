@@ -1,49 +1,61 @@
-//! Rows of output and error files into outcomes. Independent of how the provider is configured: a
-//! row says itself which endpoint answered.
+//! Rows of output and error files into outcomes, in the words of a dialect. Independent of how the provider is
+//! configured: a row says itself which endpoint answered.
 
 use lmbatch_core::{
-    ErrorKind, FailureView, FinishReason, ItemView, Member, Opened, OutcomeView, OutputView,
+    ErrorKind, FailureView, FinishReason, ItemView, Json, Member, Opened, OutcomeView, OutputView,
     Problem, Retry, RowContent, RowError, TokenUsage,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::error::{Said, classify, classify_row, said, said_in_body};
+use crate::chat::{Dialect, Rows};
+use crate::error::{Said, classify_as, classify_row, said, said_in_body};
 use crate::translate::items;
 use crate::wire::{Body, BodyStatus, Incomplete, Response, Row};
 
-/// The answer itself stays shut.
-pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, RowError> {
+/// Opens a row. The answer itself stays unread.
+pub(crate) fn open<'a>(row: &'a [u8], dialect: &Dialect) -> Result<Opened<'a>, RowError> {
     let row: Row<'_> = lmbatch_core::read_row(row)?;
-    let content = content(&row);
+    let content = content(&row, dialect);
     Ok(Opened {
         id: row.custom_id,
         content,
     })
 }
 
-fn content<'a>(row: &Row<'a>) -> RowContent<'a> {
+fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
     let Some(response) = row.response.read::<Response<'a>>() else {
-        return RowContent::Ended(not_run(row.error));
+        return RowContent::Ended(not_run(row.error, dialect));
     };
     let status = response.status_code.read::<Value>();
     let status = status.and_then(|status| lmbatch_http::whole(&status)?.try_into().ok());
     let status: u16 = status.unwrap_or(200);
+    let body = match dialect.rows {
+        Rows::Bare => row.response,
+        Rows::Wrapped => response.body,
+    };
     if !(200..300).contains(&status) {
-        let said = match response.body.raw() {
+        // What was answered was paid for, whatever status stands beside it.
+        if let Some(body) = body.raw().filter(|body| holds_answer(body, dialect)) {
+            return RowContent::Answer(body);
+        }
+        let said = match body.raw() {
             Some(body) => said_in_body(body.get()),
             None => row.error.raw().map(said).unwrap_or_default(),
         };
-        return RowContent::Ended(failure(status, &said));
+        return RowContent::Ended(failure(status, &said, dialect));
     }
-    let Some(body) = response.body.raw() else {
-        return RowContent::Ended(not_run(row.error));
+    let Some(body) = body.raw() else {
+        return RowContent::Ended(not_run(row.error, dialect));
     };
     match serde_json::from_str::<BodyStatus<'_>>(body.get()) {
-        Ok(found) if is_failed(&found) => RowContent::Ended(not_generated(status, found.error)),
+        Ok(found) if is_failed(&found) && !holds_answer(body, dialect) => {
+            RowContent::Ended(not_generated(status, found.error))
+        }
         Ok(found) if is_error(&found) => RowContent::Ended(OutcomeView::Errored(in_row(
             said_in_body(body.get()),
             Some(status),
+            dialect,
         ))),
         _ => RowContent::Answer(body),
     }
@@ -58,13 +70,38 @@ fn is_failed(body: &BodyStatus<'_>) -> bool {
         .any(|failed| word.eq_ignore_ascii_case(failed))
 }
 
-/// Whether a body under HTTP 200 is an error, as servers that imitate OpenAI send it: it holds no answer, and
-/// an error in any shape.
+/// Whether a body holds an answer that is kept though an error stands beside it.
+fn holds_answer(body: &RawValue, dialect: &Dialect) -> bool {
+    let OutcomeView::Succeeded(output) = answer(body, dialect) else {
+        return false;
+    };
+    // Embeddings and moderations.
+    let has_data = || {
+        let found = serde_json::from_str::<BodyStatus<'_>>(body.get());
+        found.is_ok_and(|found| {
+            let lists = [found.data, found.results].map(Member::list);
+            lists.into_iter().flatten().any(|list| {
+                let is_object = |item: &Json<'_>| item.as_str().starts_with('{');
+                !list.is_empty() && list.iter().all(is_object)
+            })
+        })
+    };
+    output.holds_answer() || output.items.iter().any(items::is_made) || has_data()
+}
+
+/// Whether a member that should hold an answer holds an object at least.
+fn holds_object(member: Member<'_>) -> bool {
+    let items = member.items();
+    items.iter().any(|item| item.as_str().starts_with('{'))
+}
+
+/// Whether a body under HTTP 200 is an error, as servers that imitate OpenAI send it: it holds no answer, or one
+/// that is empty, and an error in any shape.
 fn is_error(body: &BodyStatus<'_>) -> bool {
     let answers = [body.output, body.choices, body.data, body.results];
     let is_named = body.object.word().as_deref() == Some("error");
     let says = [body.error, body.detail, body.message];
-    answers.iter().all(|answer| answer.is_absent())
+    answers.iter().all(|answer| !holds_object(*answer))
         && (is_named || says.iter().any(|member| !member.is_absent()))
 }
 
@@ -87,7 +124,7 @@ fn not_generated<'a>(status: u16, error: Member<'a>) -> OutcomeView<'a> {
 // `batch_expired`: "This request could not be executed before the completion window expired."
 // (OpenAI's OpenAPI document 2.3.0, 2026-08-21.) `batch_cancelled`: "This request was not executed
 // because the batch was cancelled." (third-party live capture, 2026-09-02)
-fn not_run(error: Member<'_>) -> OutcomeView<'_> {
+fn not_run<'a>(error: Member<'a>, dialect: &Dialect) -> OutcomeView<'a> {
     let Some(error) = error.raw() else {
         return malformed();
     };
@@ -95,13 +132,13 @@ fn not_run(error: Member<'_>) -> OutcomeView<'_> {
     match said.code.as_deref() {
         Some("batch_expired") => OutcomeView::Expired,
         Some("batch_cancelled" | "batch_canceled") => OutcomeView::Cancelled,
-        _ => OutcomeView::Errored(in_row(said, None)),
+        _ => OutcomeView::Errored(in_row(said, None, dialect)),
     }
 }
 
 /// A failure whose row carries no HTTP status that speaks of it.
-fn in_row(said: Said<'_>, status: Option<u16>) -> FailureView<'_> {
-    let (kind, retry) = classify_row(&said);
+fn in_row<'a>(said: Said<'a>, status: Option<u16>, dialect: &Dialect) -> FailureView<'a> {
+    let (kind, retry) = classify_row(&said, dialect);
     FailureView {
         kind,
         http_status: said.status.or(status),
@@ -111,8 +148,8 @@ fn in_row(said: Said<'_>, status: Option<u16>) -> FailureView<'_> {
     }
 }
 
-fn failure<'a>(status: u16, said: &Said<'a>) -> OutcomeView<'a> {
-    let (kind, retry) = classify(status, said.code.as_deref());
+fn failure<'a>(status: u16, said: &Said<'a>, dialect: &Dialect) -> OutcomeView<'a> {
+    let (kind, retry) = classify_as(status, said.code.as_deref(), dialect);
     OutcomeView::Errored(FailureView {
         kind,
         code: said.code.clone(),
@@ -126,43 +163,53 @@ fn malformed<'a>() -> OutcomeView<'a> {
     OutcomeView::Errored(FailureView::malformed())
 }
 
-pub(super) fn answer(body: &RawValue) -> OutcomeView<'_> {
+/// Reads an answer.
+pub(crate) fn answer<'a>(body: &'a RawValue, dialect: &Dialect) -> OutcomeView<'a> {
     let Ok(body) = serde_json::from_str::<Body<'_>>(body.get()) else {
         return malformed();
     };
-    let mut output = OutputView {
-        items: Vec::new(),
-        finish_reason: FinishReason::Stop,
-        usage: body.usage.read::<Value>().as_ref().and_then(usage),
-        model: body.model.text(),
-        response_id: body.id.text(),
-        problem: None,
-    };
+    let mut items = Vec::new();
+    let (mut finish, mut problem) = (FinishReason::Stop, None);
+    let mut is_list = false;
     if let Some(list) = body.output.list() {
-        items::of_response(list, &mut output.items);
-        end_of_response(&body, &mut output);
+        items::of_response(list, &mut items);
+        (finish, problem) = end_of_response(&body);
     } else if !body.choices.is_absent() {
-        if let Some(finish) = items::of_choices(body.choices, &mut output.items) {
-            output.finish_reason = finish_of_chat(&finish);
+        if let Some(word) = items::of_choices(body.choices, &mut items) {
+            finish = finish_of_chat(&word, dialect);
         }
     } else if let Some(data) = body.data.json().or(body.results.json()) {
-        output.items.push(ItemView::Other(data));
-        return OutcomeView::Succeeded(output);
+        items.push(ItemView::Other(data));
+        is_list = true;
     } else if let Some(other) = body.output.json() {
-        output.items.push(ItemView::Other(other));
+        items.push(ItemView::Other(other));
     } else {
         return malformed();
     }
-    judge(&mut output);
+    // What a model made, or a list of vectors, is an answer in a shape that is passed on as it is.
+    let is_made = is_list || items.iter().any(items::is_made);
+    let mut output = OutputView::judged(items, finish);
+    if is_made && matches!(output.problem, Some(Problem::Unrecognized | Problem::Empty)) {
+        output.problem = None;
+    }
+    output.problem = problem.or(output.problem);
+    output.usage = body.usage.read::<Value>().as_ref().and_then(usage);
+    if let Some(usage) = &mut output.usage
+        && dialect.thinks_outside_completion
+    {
+        usage.output_tokens = usage.output_tokens.saturating_add(usage.thinking_tokens);
+    }
+    output.model = body.model.text();
+    output.response_id = body.id.text();
     OutcomeView::Succeeded(output)
 }
 
 /// How a response ended. One that is incomplete is never usable, whatever its reason.
-fn end_of_response(body: &Body<'_>, output: &mut OutputView<'_>) {
+fn end_of_response(body: &Body<'_>) -> (FinishReason, Option<Problem>) {
     let details = body.incomplete_details.read::<Incomplete<'_>>();
     let reason = details.and_then(|details| details.reason.word());
     let word = body.status.word().unwrap_or_default().to_ascii_lowercase();
-    (output.finish_reason, output.problem) = match (word.as_str(), reason.as_deref()) {
+    match (word.as_str(), reason.as_deref()) {
         ("" | "completed", _) => (FinishReason::Stop, None),
         ("incomplete", Some("max_output_tokens" | "max_tokens")) => (FinishReason::Length, None),
         ("incomplete", Some("content_filter")) => (FinishReason::ContentFilter, None),
@@ -178,41 +225,23 @@ fn end_of_response(body: &Body<'_>, output: &mut OutputView<'_>) {
             let reason = FinishReason::Other(other.to_owned());
             (reason, Some(Problem::Unrecognized))
         }
-    };
+    }
 }
 
 // "finish_reason: stop, length, tool_calls, content_filter, or function_call" (the same document).
-fn finish_of_chat(word: &str) -> FinishReason {
-    match word {
+fn finish_of_chat(word: &str, dialect: &Dialect) -> FinishReason {
+    let mut own = dialect.finish_reasons.iter();
+    if let Some((_, reason)) = own.find(|(own, _)| *own == word) {
+        return reason.clone();
+    }
+    match word.to_ascii_lowercase().as_str() {
         "stop" => FinishReason::Stop,
-        "length" => FinishReason::Length,
+        // The other words are those of servers that imitate OpenAI.
+        "length" | "max_tokens" | "max_output_tokens" => FinishReason::Length,
         "tool_calls" | "function_call" => FinishReason::ToolUse,
         "content_filter" => FinishReason::ContentFilter,
-        other => FinishReason::Other(other.to_owned()),
+        _ => FinishReason::Other(word.to_owned()),
     }
-}
-
-/// Why the answer may be unusable, and the finish reasons that only its items show.
-fn judge(output: &mut OutputView<'_>) {
-    let has = |test: fn(&ItemView<'_>) -> bool| output.items.iter().any(test);
-    let refused = has(|item| matches!(item, ItemView::Refusal(_)));
-    let calls = has(|item| matches!(item, ItemView::ToolCall(_)));
-    let says = has(|item| matches!(item, ItemView::Text(_) | ItemView::Attachment(_)));
-    let made = has(items::is_made);
-    let others = has(|item| matches!(item, ItemView::Other(_)));
-    if output.finish_reason == FinishReason::Stop && refused {
-        output.finish_reason = FinishReason::Refusal;
-    } else if output.finish_reason == FinishReason::Stop && calls {
-        output.finish_reason = FinishReason::ToolUse;
-    }
-    output.problem = output.problem.or(match output.finish_reason {
-        FinishReason::Length => Some(Problem::Truncated),
-        FinishReason::ContentFilter => Some(Problem::ContentFilter),
-        FinishReason::Refusal => Some(Problem::Refused),
-        _ if says || calls || made => None,
-        _ if others => Some(Problem::Unrecognized),
-        _ => Some(Problem::Empty),
-    });
 }
 
 /// Tokens in the words of either endpoint, as numbers, floats or strings; `None` where there is no count.

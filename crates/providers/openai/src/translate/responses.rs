@@ -3,11 +3,12 @@
 use lmbatch_core::schemas::Sent;
 use lmbatch_core::{
     AttachmentKind, AttachmentView, CallIds, ContentView, Effort, GenerateView, MessageView,
-    Object, RequestError, Role, SourceView, Text, ThinkingView, ToolChoice, write_list,
+    Object, RequestError, Role, SourceView, Text, ThinkingView, ToolChoice, ToolResultView,
+    write_list,
 };
 
 use super::json::{
-    CALL_IDS, check_media_type, check_thinking, data_url, file_name, image_url, tool_output,
+    CALL_IDS, check_media_type, check_thinking, data_url, file_name, tool_output, url,
 };
 
 pub(super) fn write(
@@ -220,7 +221,7 @@ fn message(
 
 fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), RequestError> {
     let attachment = &attachment.resolve(None)?;
-    check_media_type(attachment, false)?;
+    check_media_type(attachment)?;
     match (attachment.kind, &attachment.source) {
         (AttachmentKind::Image, source) => {
             part.str("type", "input_image");
@@ -228,7 +229,7 @@ fn file(attachment: &AttachmentView<'_>, part: &mut Object<'_>) -> Result<(), Re
             part.str("detail", "auto");
             match source {
                 SourceView::File(id) => part.text("file_id", *id),
-                _ => image_url(attachment, part.key("image_url"))?,
+                _ => url(attachment, part.key("image_url"))?,
             }
         }
         (AttachmentKind::Document, source) => {
@@ -293,7 +294,7 @@ fn item(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(), 
         ContentView::ToolResult(result) if role == Role::User => {
             item.str("type", "function_call_output");
             item.text("call_id", result.id);
-            tool_output(result, item.key("output"));
+            tool_parts(result, item.key("output"))?;
         }
         _ => {
             return Err(RequestError::unsupported(
@@ -303,6 +304,29 @@ fn item(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(), 
     }
     item.end();
     Ok(())
+}
+
+/// What a tool gave: a string, or with images or documents a list of parts
+/// (`ResponseFunctionCallOutputItemListParam` of SDK 3.54.0).
+fn tool_parts(result: &ToolResultView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
+    if result.attachments.is_empty() {
+        tool_output(result, out);
+        return Ok(());
+    }
+    let said = (!result.output.is_empty() || result.is_error).then_some(None);
+    let parts = said.into_iter().chain(result.attachments.iter().map(Some));
+    write_list(out, parts, |out, part| {
+        let mut entry = Object::new(out);
+        match part {
+            None => {
+                entry.str("type", "input_text");
+                tool_output(result, entry.key("text"));
+            }
+            Some(attachment) => file(attachment, &mut entry)?,
+        }
+        entry.end();
+        Ok(())
+    })
 }
 
 fn tools(view: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {

@@ -1,5 +1,5 @@
-//! Schemas as OpenAI takes them. Its strict mode holds the model to a part of JSON Schema; whatever can be
-//! said in that part is rewritten, and a schema that cannot is sent as it is, not strict. Answers are checked
+//! Schemas as OpenAI takes them, and services that imitate it. Its strict mode holds the model to a part of JSON
+//! Schema; whatever can be said in that part is rewritten, and a schema that cannot is sent as it is, not strict. Answers are checked
 //! against the caller's own schema all the same.
 
 use lmbatch_core::schemas::{Notes, Sent, Tree, describe, escaped};
@@ -88,13 +88,13 @@ const DEEPEST: u32 = 10;
 const MOST_PROPERTIES: usize = 5_000;
 const MOST_CHOICES: usize = 1_000;
 
-/// The schema as it is sent.
-pub(super) fn translate(schema: &ResponseSchema) -> Result<Sent, RequestError> {
+/// Returns the schema as it is sent to a service with OpenAI's strict mode.
+pub(super) fn translate(schema: &ResponseSchema, service: &str) -> Result<Sent, RequestError> {
     let value = schema.schema.to_value();
     let tree = Tree::new(&value);
     let mut notes = Notes::default();
     let Value::Object(members) = &value else {
-        return Sent::refused(schema, "openai takes a schema of objects only");
+        return Sent::refused(schema, &format!("{service} takes a schema of objects only"));
     };
     let root = tree.flat(members, "#", 0, true, &mut notes)?;
     let root = match of_objects(root, &mut notes) {
@@ -104,7 +104,7 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<Sent, RequestError> {
             return Sent::refused(
                 schema,
                 &format!(
-                    "openai takes a schema whose root (#) is an object, and this one is {kind}: put it under a property of an object"
+                    "{service} takes a schema whose root (#) is an object, and this one is {kind}: put it under a property of an object"
                 ),
             );
         }
@@ -125,10 +125,10 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<Sent, RequestError> {
         ..
     } = strict;
     if properties > MOST_PROPERTIES {
-        reasons.add("more than openai takes", "properties", "#");
+        reasons.add("more than strict mode takes", "properties", "#");
     }
     if choices > MOST_CHOICES {
-        reasons.add("more than openai takes", "values of enum", "#");
+        reasons.add("more than strict mode takes", "values of enum", "#");
     }
     if reasons.is_empty() && notes.first_lost().is_none() {
         return Ok(Sent::new(schema, &rewritten, true, notes));
@@ -147,7 +147,7 @@ pub(super) fn translate(schema: &ResponseSchema) -> Result<Sent, RequestError> {
     }
     why.extend(lost.finish());
     sent.notes = vec![format!(
-        "sent without strict, so that openai does not hold the model to it: {}",
+        "sent without strict, so that {service} does not hold the model to it: {}",
         why.join(", ")
     )];
     Ok(sent)
@@ -210,8 +210,8 @@ impl Strict<'_, '_> {
         level: u32,
     ) -> Result<Value, RequestError> {
         if level > DEEPEST {
-            self.reasons
-                .add("deeper than openai takes", "properties", at);
+            let why = "deeper than strict mode takes";
+            self.reasons.add(why, "properties", at);
         }
         if let Some(choices) = members.remove("oneOf") {
             if members.contains_key("anyOf") {

@@ -216,12 +216,14 @@ fn conversation<'a>() -> Vec<MessageView<'a>> {
                 id: "c1".into(),
                 name: None,
                 output: "2".into(),
+                attachments: Vec::new(),
                 is_error: false,
             }),
             ContentView::ToolResult(ToolResultView {
                 id: "c2".into(),
                 name: None,
                 output: "no".into(),
+                attachments: Vec::new(),
                 is_error: true,
             }),
             text("so?"),
@@ -479,7 +481,7 @@ fn what_an_endpoint_cannot_take_is_refused_by_name() {
         (
             CHAT,
             holding(file(Audio, SourceView::Url("https://x.test/a".into()), "")),
-            "audio as bytes",
+            "audio by URL, only as bytes",
         ),
         (
             CHAT,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::*;
 
 /// The outcome of a row, with what matters here: items, finish reason and problem, or the error.
-fn told(row: &str) -> Value {
+pub(super) fn told(row: &str) -> Value {
     let codec = codec();
     let decoded = codec.decode(&part(), row.as_bytes()).unwrap();
     let scanned = codec.scan(&part(), row.as_bytes()).unwrap();
@@ -20,7 +20,7 @@ fn told(row: &str) -> Value {
     told
 }
 
-fn answered(message: &Value) -> Value {
+pub(super) fn answered(message: &Value) -> Value {
     let result = json!({"type": "succeeded", "message": message});
     told(&json!({"custom_id": "a", "result": result}).to_string())
 }
@@ -161,5 +161,67 @@ fn row_with_nan() {
         r#"{"custom_id":"a","result":{"type":"succ"#,
     ] {
         assert_eq!(told(row)["errored"]["kind"], "malformed_answer", "{row}");
+    }
+}
+
+#[test]
+fn finish_reason_as_a_number() {
+    for (reason, finish, problem) in [
+        (json!(7), "7", json!(null)),
+        (json!(null), "stop", json!(null)),
+        (json!([]), "stop", json!(null)),
+        (json!({}), "stop", json!(null)),
+        (json!("end_turn"), "stop", json!(null)),
+        (json!("max_tokens"), "length", json!("truncated")),
+        (json!("MAX_TOKENS"), "length", json!("truncated")),
+        (json!("refusal"), "refusal", json!("refused")),
+        (json!("a_new_reason"), "a_new_reason", json!(null)),
+    ] {
+        let content = json!([{"type": "text", "text": "A"}]);
+        let found = answered(&json!({"content": content, "stop_reason": reason}));
+        assert_eq!(found["items"], json!([{"text": "A"}]), "{reason}");
+        assert_eq!(found["finish_reason"], finish, "{reason}");
+        assert_eq!(found["problem"], problem, "{reason}");
+    }
+}
+
+#[test]
+fn lone_surrogate_answer() {
+    for (text, expected) in [
+        (r"A\ud83d B", "A\u{fffd} B"),
+        (r"\ude00", "\u{fffd}"),
+        (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+        (r"\uD83D\uDE00", "\u{1f600}"),
+        (r"\\ud83d", r"\ud83d"),
+        (r"\ud83d\n", "\u{fffd}\n"),
+    ] {
+        let row = format!(
+            r#"{{"custom_id":"a","result":{{"type":"succeeded","message":{{"content":[{{"type":"text","text":"{text}"}}],"stop_reason":"end_turn"}}}}}}"#
+        );
+        let wanted =
+            json!({"items": [{"text": expected}], "finish_reason": "stop", "problem": null});
+        assert_eq!(told(&row), wanted, "{text}");
+    }
+    // Wherever it stands, the answer is read.
+    for (block, item) in [
+        (
+            r#"{"type":"tool_use","id":"c","name":"f","input":{"x":"\ud83d"}}"#,
+            "tool_call",
+        ),
+        (
+            r#"{"type":"thinking","thinking":"\ud83d","signature":"s"}"#,
+            "thinking",
+        ),
+        (
+            r#"{"type":"server_tool_use","id":"x","name":"web_search","input":{"q":"\ud83d"}}"#,
+            "other",
+        ),
+    ] {
+        let row = format!(
+            r#"{{"custom_id":"a","result":{{"type":"succeeded","message":{{"content":[{block},{{"type":"text","text":"A"}}],"stop_reason":"end_turn"}}}}}}"#
+        );
+        let found = told(&row);
+        assert!(found["items"][0].get(item).is_some(), "{block}: {found}");
+        assert_eq!(found["items"][1]["text"], "A", "{block}: {found}");
     }
 }

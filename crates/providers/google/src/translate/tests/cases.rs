@@ -1,5 +1,8 @@
 //! Answers and errors of public bug reports, each with others of its kind.
 
+use std::borrow::Cow;
+
+use lmbatch_core::{Hyperparameters, MessageView, RequestView, Role, ToolChoice, WireId};
 use lmbatch_testing::outcome_value;
 use serde_json::Value;
 
@@ -36,6 +39,8 @@ fn finish_reason_as_a_number() {
         (json!(2), "length", Some("truncated")),
         (json!(3), "content_filter", Some("content_filter")),
         (json!("MAX_TOKENS"), "length", Some("truncated")),
+        (json!("max_tokens"), "length", Some("truncated")),
+        (json!("Stop"), "stop", None),
         (json!(99), "99", None),
         (json!([]), "stop", None),
         (json!(null), "stop", None),
@@ -261,8 +266,196 @@ fn an_answer_beside_an_error_is_kept() {
             .extend(beside.as_object().unwrap().clone());
         assert_eq!(told(&row.to_string()), said("A", "stop", None), "{row}");
     }
+    let blocked = json!({"candidates": [{"finishReason": "SAFETY"}]});
+    let row = json!({"key": "a", "response": blocked, "error": {"code": 14, "message": "m"}});
+    assert_eq!(told(&row.to_string())["problem"], "content_filter");
     // Nothing was answered: the error is what there is.
-    let row =
-        json!({"key": "a", "response": {"candidates": []}, "error": {"code": 14, "message": "m"}});
-    assert_eq!(told(&row.to_string())["errored"]["retryable"], true);
+    for candidates in [
+        json!(null),
+        json!([]),
+        json!([null]),
+        json!([7]),
+        json!("A"),
+        json!([{}]),
+        json!([{"content": null}]),
+        json!([{"content": {"parts": []}, "finishReason": "STOP"}]),
+        json!([{"content": {"parts": [{"text": ""}]}}]),
+        json!([{"content": {"parts": [{"text": "Hm.", "thought": true}]}}]),
+    ] {
+        let response = json!({"candidates": candidates});
+        for (code, retryable) in [(14, true), (3, false)] {
+            let error = json!({"code": code, "message": "m"});
+            let row = json!({"key": "a", "response": response, "error": error});
+            let found = told(&row.to_string());
+            assert_eq!(found["errored"]["retryable"], retryable, "{row}");
+        }
+    }
+    for candidates in [json!(null), json!([]), json!([null]), json!("A")] {
+        let error = json!({"code": 14, "message": "m"});
+        let response = json!({"candidates": candidates, "error": error});
+        let row = json!({"key": "a", "response": response});
+        assert_eq!(
+            told(&row.to_string())["errored"]["retryable"],
+            true,
+            "{row}"
+        );
+    }
+}
+
+#[test]
+fn tool_arguments_that_are_no_object_are_a_problem_and_are_kept() {
+    for (args, kept, problem) in [
+        (json!({"x": 1}), json!({"x": 1}), json!(null)),
+        (json!(null), json!({}), json!(null)),
+        (json!("{}"), json!({}), json!(null)),
+        (
+            json!("{\"x\":"),
+            json!("{\"x\":"),
+            json!("invalid_arguments"),
+        ),
+        (json!("x=1"), json!("x=1"), json!("invalid_arguments")),
+        (json!(7), json!(7), json!("invalid_arguments")),
+        (json!([1]), json!([1]), json!("invalid_arguments")),
+    ] {
+        let call = json!({"functionCall": {"id": "c", "name": "f", "args": args}});
+        let candidate = json!({"content": {"parts": [call]}, "finishReason": "STOP"});
+        let response = json!({"candidates": [candidate]});
+        for row in [
+            json!({"key": "a", "response": response}),
+            json!({"metadata": {"key": "a"}, "response": response}),
+        ] {
+            let found = told(&row.to_string());
+            assert_eq!(found["problem"], problem, "{args}");
+            assert_eq!(found["items"][0]["tool_call"]["arguments"], kept, "{args}");
+        }
+    }
+}
+
+/// Google has no `strict` of one tool: the calls of all are validated where one is strict.
+#[test]
+fn a_strict_tool_has_calls_validated() {
+    let tool = |strict: Option<bool>| lmbatch_core::Tool {
+        strict,
+        ..lmbatch_core::Tool::new("f", &json!({"type": "object", "properties": {}}))
+    };
+    let (strict, loose, plain) = (tool(Some(true)), tool(Some(false)), tool(None));
+    let named = ToolChoice::Tool("f".into());
+    for (tools, choice, mode) in [
+        (vec![strict.clone()], None, json!("VALIDATED")),
+        (
+            vec![strict.clone()],
+            Some(&ToolChoice::Auto),
+            json!("VALIDATED"),
+        ),
+        (
+            vec![loose.clone(), strict.clone()],
+            None,
+            json!("VALIDATED"),
+        ),
+        (
+            vec![strict.clone()],
+            Some(&ToolChoice::Required),
+            json!("ANY"),
+        ),
+        (vec![strict.clone()], Some(&named), json!("ANY")),
+        (vec![strict], Some(&ToolChoice::None), json!("NONE")),
+        (vec![loose.clone()], None, json!(null)),
+        (vec![plain.clone()], None, json!(null)),
+        (vec![plain, loose], Some(&ToolChoice::Auto), json!("AUTO")),
+    ] {
+        for (route, pointer) in [
+            (
+                Route::File,
+                "/request/tool_config/function_calling_config/mode",
+            ),
+            (
+                Route::Inline,
+                "/request/toolConfig/functionCallingConfig/mode",
+            ),
+        ] {
+            let view = GenerateView {
+                model: Text::Plain("gemini-2.5-flash"),
+                system: None,
+                messages: vec![MessageView {
+                    role: Role::User,
+                    contents: vec![ContentView::Text(Text::Plain("x"))],
+                }],
+                tools: &tools,
+                tool_choice: choice,
+                schema: None,
+                thinking: None,
+                hyperparameters: Cow::Owned(Hyperparameters::default()),
+            };
+            let (codec, request) = (codec(route), RequestView::Generate(view));
+            let class = codec.class(&request).unwrap();
+            let mut out = Vec::new();
+            codec
+                .encode(&class, &WireId::verbatim("id"), &request, &mut out)
+                .unwrap();
+            let sent: Value = serde_json::from_slice(&out).unwrap();
+            let found = sent.pointer(pointer).unwrap_or(&Value::Null);
+            assert_eq!(*found, mode, "{choice:?} {sent}");
+            assert!(!sent.to_string().contains("strict"), "{sent}");
+        }
+    }
+}
+
+#[test]
+fn empty_tool_arguments() {
+    for (args, expected) in [
+        (json!(""), json!({})),
+        (json!(" \n"), json!({})),
+        (json!(null), json!({})),
+        (json!({}), json!({})),
+        (json!("{}"), json!({})),
+        (json!({"x": 1}), json!({"x": 1})),
+        (json!("{\"x\": 1}"), json!({"x": 1})),
+        (json!("{\"x\":"), json!("{\"x\":")),
+        (json!([1]), json!([1])),
+    ] {
+        let part = json!({"functionCall": {"name": "f", "args": args}});
+        let found = answered(&json!([{"content": {"parts": [part]}, "finishReason": "STOP"}]));
+        assert_eq!(
+            found["items"][0]["tool_call"]["arguments"], expected,
+            "{args}"
+        );
+        assert_eq!(found["finish_reason"], "tool_use", "{args}");
+        assert_eq!(found["problem"], json!(null), "{args}");
+    }
+    let absent = json!({"functionCall": {"name": "f"}});
+    let found = answered(&json!([{"content": {"parts": [absent]}, "finishReason": "STOP"}]));
+    assert_eq!(found["items"][0]["tool_call"]["arguments"], json!({}));
+}
+
+#[test]
+fn lone_surrogate_answer() {
+    for (text, expected) in [
+        (r"A\ud83d B", "A\u{fffd} B"),
+        (r"\ude00", "\u{fffd}"),
+        (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+        (r"\uD83D\uDE00", "\u{1f600}"),
+        (r"\\ud83d", r"\ud83d"),
+        (r"\ud83d\n", "\u{fffd}\n"),
+    ] {
+        let row = format!(
+            r#"{{"key":"a","response":{{"candidates":[{{"content":{{"parts":[{{"text":"{text}"}}]}},"finishReason":"STOP"}}]}}}}"#
+        );
+        assert_eq!(told(&row), said(expected, "stop", None), "{text}");
+    }
+    // Wherever it stands, the answer is read.
+    for (part, item) in [
+        (
+            r#"{"functionCall":{"name":"f","args":{"x":"\ud83d"}}}"#,
+            "tool_call",
+        ),
+        (r#"{"text":"\ud83d","thought":true}"#, "thinking"),
+        (r#"{"executableCode":{"code":"\ud83d"}}"#, "other"),
+    ] {
+        let row = format!(
+            r#"{{"key":"a","response":{{"candidates":[{{"content":{{"parts":[{part},{{"text":"A"}}]}},"finishReason":"STOP"}}]}}}}"#
+        );
+        let found = told(&row);
+        assert!(found["items"][0].get(item).is_some(), "{part}: {found}");
+        assert_eq!(found["items"][1]["text"], "A", "{part}: {found}");
+    }
 }

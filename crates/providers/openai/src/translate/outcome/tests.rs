@@ -5,6 +5,7 @@ use crate::{Endpoint, OpenAiCodec};
 
 const ROWS: &str = include_str!("../../../tests/fixtures/rows.jsonl");
 
+mod beside;
 mod cases;
 
 /// A row that came back with HTTP 200.
@@ -206,7 +207,7 @@ fn every_item_of_a_response_is_read() {
         ),
         (
             r#"{"status":"completed","output":[{"type":"function_call","id":"fc_1","call_id":"call_1","name":"add","arguments":"{\"a\":"}]}"#,
-            r#"tool_use: call(call_1,add,"{\"a\":")"#,
+            r#"tool_use: call(call_1,add,"{\"a\":") !invalid_arguments"#,
         ),
         (
             r#"{"status":"completed","output":[{"type":"message","content":[{"type":"refusal","refusal":"no"}]}]}"#,

@@ -6,7 +6,7 @@ use lmbatch_testing::schema_table;
 use super::*;
 
 fn sent(schema: &Value) -> Sent {
-    translate(&ResponseSchema::new(schema)).unwrap()
+    translate(&ResponseSchema::new(schema), "openai").unwrap()
 }
 
 /// A closed object whose one property is required.
@@ -16,16 +16,21 @@ fn of(schema: Value) -> Value {
 
 #[test]
 fn the_table_of_schemas_in_the_documentation_is_what_is_sent() {
-    let table = schema_table(translate, |name| match name {
-        "list as the root" | "text as the root" | "choice as the root" | "any value" => {
-            "guide; HTTP 400 (OpenLore 52, 2026-04)"
-        }
-        "oneOf" => "openai-agents 474, 2025-04",
-        "title and default" => "instructor 1074, 2024-10",
-        "$ref beside a description" | "allOf" => "SDK 3.57.0, `_pydantic.py`",
-        "limits of a text" | "format" | "format of one's own" => "guide; `minLength` not listed",
-        _ => "guide",
-    });
+    let table = schema_table(
+        |schema| translate(schema, "openai"),
+        |name| match name {
+            "list as the root" | "text as the root" | "choice as the root" | "any value" => {
+                "guide; HTTP 400 (OpenLore 52, 2026-04)"
+            }
+            "oneOf" => "openai-agents 474, 2025-04",
+            "title and default" => "instructor 1074, 2024-10",
+            "$ref beside a description" | "allOf" => "SDK 3.57.0, `_pydantic.py`",
+            "limits of a text" | "format" | "format of one's own" => {
+                "guide; `minLength` not listed"
+            }
+            _ => "guide",
+        },
+    );
     let documented = include_str!("../../../docs.md");
     assert!(
         documented.contains(&table),
@@ -127,9 +132,9 @@ fn a_root_that_is_no_object_is_refused_unless_leniency_is_asked_for() {
         json!(true),
     ] {
         let schema = ResponseSchema::new(&schema);
-        let error = translate(&schema).unwrap_err();
+        let error = translate(&schema, "openai").unwrap_err();
         assert!(error.message().unwrap().contains("object"), "{error:?}");
-        let lenient = translate(&schema.with_mode(SchemaMode::Lenient)).unwrap();
+        let lenient = translate(&schema.with_mode(SchemaMode::Lenient), "openai").unwrap();
         assert!(lenient.schema.is_none());
         assert!(lenient.notes[0].contains("not sent") && lenient.notes[0].contains("checked here"));
     }
@@ -164,7 +169,7 @@ fn a_schema_that_needs_no_change_is_sent_byte_for_byte() {
         schema: lmbatch_core::JsonBuf::from_text(text).unwrap(),
         ..ResponseSchema::new(&json!({}))
     };
-    let found = translate(&schema).unwrap();
+    let found = translate(&schema, "openai").unwrap();
     assert_eq!(found.schema.unwrap().as_str(), text);
     assert!(found.strict && found.notes.is_empty());
 }

@@ -2,17 +2,17 @@
 
 use super::*;
 
-fn chat(body: &str) -> String {
+pub(super) fn chat(body: &str) -> String {
     told(&good(body))
 }
 
-fn response(status: &str, output: &str) -> String {
+pub(super) fn response(status: &str, output: &str) -> String {
     told(&good(&format!(
         r#"{{"status":"completed"{status},"output":[{output}]}}"#
     )))
 }
 
-fn choice(choice: &str) -> String {
+pub(super) fn choice(choice: &str) -> String {
     chat(&format!(r#"{{"choices":[{choice}]}}"#))
 }
 
@@ -202,6 +202,9 @@ fn finish_reason_as_a_number() {
         ("[]", "stop: text(A)"),
         ("true", "true: text(A)"),
         (r#""length""#, "length: text(A) !truncated"),
+        (r#""LENGTH""#, "length: text(A) !truncated"),
+        (r#""max_tokens""#, "length: text(A) !truncated"),
+        (r#""Eos""#, "Eos: text(A)"),
         ("{}", "stop: text(A)"),
     ] {
         let one = format!(r#"{{"index":0,"finish_reason":{reason},"message":{{"content":"A"}}}}"#);
@@ -264,6 +267,10 @@ fn tool_arguments_as_an_object() {
         (
             r#"{"id":"c1","function":{"name":"f","arguments":[]}}"#,
             "tool_use: call(c1,f,[])",
+        ),
+        (
+            r#"[{"id":"c1","type":"custom","custom":{"name":"f","input":"x"}}]"#,
+            r#"tool_use: other({"id":"c1","type":"custom","custom":{"name":"f","input":"x"}})"#,
         ),
         (
             r#"[{"id":"c1","function":{"arguments":"{}"}}]"#,
@@ -451,4 +458,39 @@ fn row_with_nan() {
     ] {
         assert_eq!(told(row), expected, "{row}");
     }
+}
+
+#[test]
+fn lone_surrogate_answer() {
+    for (text, expected) in [
+        (r"A\ud83d B", "A\u{fffd} B"),
+        (r"\ude00", "\u{fffd}"),
+        (r"\ud83d\ud83d\ude00", "\u{fffd}\u{1f600}"),
+        (r"\uD83D\uDE00", "\u{1f600}"),
+        (r"\\ud83d", r"\ud83d"),
+        (r"\ud83d\n", "\u{fffd}\n"),
+    ] {
+        let expected = format!("stop: text({expected})");
+        let one = format!(r#"{{"finish_reason":"stop","message":{{"content":"{text}"}}}}"#);
+        assert_eq!(choice(&one), expected, "{text}");
+        let item =
+            format!(r#"{{"type":"message","content":[{{"type":"output_text","text":"{text}"}}]}}"#);
+        assert_eq!(response("", &item), expected, "{text}");
+    }
+    // Wherever it stands, the answer is read.
+    for (message, expected) in [
+        (
+            r#"{"tool_calls":[{"id":"c","function":{"name":"f","arguments":"{\"x\":\"A\"}"}}],"content":"\ud83d"}"#,
+            "tool_use: text(\u{fffd}) call(c,f,{\"x\":\"A\"})",
+        ),
+        (
+            r#"{"content":"A","reasoning_content":"\ud83d"}"#,
+            "tool_use: thinking(\u{fffd},,) text(A)",
+        ),
+    ] {
+        let one = format!(r#"{{"finish_reason":"tool_calls","message":{message}}}"#);
+        assert_eq!(choice(&one), expected, "{message}");
+    }
+    let refused = r#"{"finish_reason":"stop","message":{"refusal":"\ud83d no","content":null}}"#;
+    assert_eq!(choice(refused), "refusal: refusal(\u{fffd} no) !refused");
 }

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use lmbatch_core::{BatchId, BatchSnapshot, BatchStatus, Error, ErrorKind, Result, Retry};
+use lmbatch_core::{
+    BatchId, BatchSnapshot, BatchStatus, Certainty, Error, ErrorKind, Result, Retry, ShardState,
+};
 
 use crate::engine::{Engine, RunOptions};
 use crate::event::Event;
 use crate::policy::Decision;
+use crate::run::step::Next;
+use crate::run::work::Work;
 
 /// A batch that was just created may be unknown to some of the provider's machines for so long.
 pub(crate) const UNKNOWN_AT_FIRST: Duration = Duration::from_secs(120);
@@ -73,6 +77,14 @@ impl Poll {
                 self.failures += 1;
                 let now = engine.clock.elapsed();
                 let failing = now - *self.failing_since.get_or_insert(now);
+                // Waiting for an answer that can be read is waiting for results: some lie in the answer.
+                let patience = match is_unreadable(&error) {
+                    true => engine.doubt.patience(),
+                    false => PATIENCE,
+                };
+                if is_unreadable(&error) && failing >= patience {
+                    return Err(unreadable(&self.batch, error));
+                }
                 let new =
                     error.kind() == ErrorKind::BatchNotFound && now - self.start < UNKNOWN_AT_FIRST;
                 if !(new || error.retry() == Retry::Temporary && failing < PATIENCE) {
@@ -80,7 +92,8 @@ impl Poll {
                 }
                 let wait = engine
                     .wait_after_failure(&error, self.failures)
-                    .max(engine.polling.wait(self.polls, None));
+                    .max(engine.polling.wait(self.polls, None))
+                    .min(patience.saturating_sub(failing));
                 engine.tell(&Event::Retrying {
                     error: &error,
                     wait,
@@ -123,6 +136,75 @@ impl Engine {
             _ => error.retry_after().unwrap_or(self.retries.cap),
         }
     }
+}
+
+impl Work {
+    /// Asks once where the batch stands.
+    pub(super) async fn poll(&mut self, engine: &Engine) -> Result<Next> {
+        let Some(batch) = self.record.state.batch().cloned() else {
+            return Ok(Next::NOW);
+        };
+        let poll = match &mut self.poll {
+            Some(poll) => poll,
+            None => self.poll.insert(Poll::new(engine, batch.clone())),
+        };
+        match poll.ask(engine).await {
+            Ok(None) => Ok(Next::In(poll.next.saturating_sub(engine.clock.elapsed()))),
+            Ok(Some(snapshot)) => {
+                self.poll = None;
+                self.advance(engine, ShardState::Ended(snapshot)).await?;
+                Ok(Next::NOW)
+            }
+            Err(error) => self.gone(engine, &batch, error).await,
+        }
+    }
+
+    /// A batch that is not there was not ours, if we only presumed it; anything else is the end of it.
+    pub(super) async fn gone(
+        &mut self,
+        engine: &Engine,
+        batch: &BatchId,
+        error: Error,
+    ) -> Result<Next> {
+        let is_gone = matches!(
+            error.kind(),
+            ErrorKind::BatchNotFound | ErrorKind::FileNotFound
+        );
+        match self.certainty() == Certainty::Presumed && is_gone {
+            true => self.disown(engine, batch, error).await,
+            false => Ok(Next::Stuck(error)),
+        }
+    }
+
+    /// How the batch is known to be the shard's.
+    pub(super) fn certainty(&self) -> Certainty {
+        // Its rows were ours when they were sealed.
+        if self.reread {
+            return Certainty::Proved;
+        }
+        let proof = self.record.proof.as_ref();
+        proof.map_or(Certainty::Proved, |proof| proof.certainty)
+    }
+}
+
+/// Whether an answer came and could not be read. Where results lie in the batch itself, such as Gemini's by the
+/// inline route, it is they that are cut.
+pub(crate) fn is_unreadable(error: &Error) -> bool {
+    let came = |status: u16| (200..300).contains(&status);
+    error.retry() != Retry::Permanent
+        && (error.kind() == ErrorKind::MalformedReply || error.http_status().is_some_and(came))
+}
+
+/// The error of a batch whose answers cannot be read for as long as results are waited for.
+pub(crate) fn unreadable(batch: &BatchId, error: Error) -> Error {
+    Error::new(ErrorKind::Timeout)
+        .with_operation("read the batch")
+        .with_retry(Retry::Temporary)
+        .with_message(format!(
+            "what the provider shows of the batch cannot be read: {error}; nothing is sent again, and a later attempt reads it again"
+        ))
+        .with_source(error)
+        .with_batch(batch.clone())
 }
 
 pub(crate) fn unfinished(batch: &BatchId, message: &str) -> Error {

@@ -1,0 +1,333 @@
+//! Stage and create. Of every line here ask: if the process dies now, what is paid twice?
+
+use std::pin::pin;
+
+use futures::future::{Either, select};
+use lmbatch_core::{
+    BatchId, BatchSnapshot, BatchStatus, CreateProof, CreateToken, Delivery, Error, ErrorKind,
+    Intent, ListOptions, Proof, Result, Retry, Search, Shard, ShardState, Staged,
+};
+
+use crate::engine::Engine;
+use crate::event::Event;
+use crate::marks::Marked;
+use crate::policy::Decision;
+use crate::run::Context;
+use crate::run::recover::{by_token, held};
+use crate::run::step::Next;
+use crate::run::work::Work;
+
+const ANSWERED: &str = "its create was answered";
+
+impl Work {
+    /// Uploads what the create needs, until the provider has it ready.
+    pub(super) async fn stage(&mut self, engine: &Engine, context: &Context<'_>) -> Result<Next> {
+        if let Some(next) = self.recall(engine).await? {
+            return Ok(next);
+        }
+        self.verify(context).await?;
+        let prior = match &self.record.state {
+            ShardState::Staged(staged) => Some(staged.clone()),
+            _ => None,
+        };
+        let shard = &self.planned.shard;
+        if prior.is_none() && self.failures == 0 {
+            engine.tell(&Event::Staging {
+                label: &shard.label,
+                bytes: shard.len(),
+            });
+        }
+        let again = prior.is_some();
+        let staged = {
+            let staging = pin!(engine.provider.stage(shard, prior));
+            match select(staging, pin!(context.cancellation())).await {
+                Either::Left((staged, _)) => staged,
+                // What was uploaded so far is free.
+                Either::Right(_) => return Ok(Next::NOW),
+            }
+        };
+        let staged = match staged {
+            Ok(staged) => staged,
+            Err(error) => return Ok(self.again(engine, error)),
+        };
+        self.failures = 0;
+        self.reuses_upload = false;
+        let ready = staged.ready;
+        self.advance(engine, ShardState::Staged(staged)).await?;
+        Ok(match again && !ready {
+            true => Next::In(engine.polling.wait(1, None)),
+            false => Next::NOW,
+        })
+    }
+
+    /// Looks at the newest batches: a search for the create need not look further back, and a batch that
+    /// carries the shard's label already is taken and not created again.
+    pub(super) async fn mark(&mut self, engine: &Engine, context: &Context<'_>) -> Result<Next> {
+        if let Some(next) = self.recall(engine).await? {
+            return Ok(next);
+        }
+        // Nothing is created for a run that was cancelled meanwhile.
+        if context.heed_now().await? {
+            return Ok(Next::NOW);
+        }
+        let newest = match engine.newest().await {
+            Ok(newest) => newest,
+            Err(error) => return Ok(self.again(engine, error)),
+        };
+        self.failures = 0;
+        let ShardState::Staged(staged) = &self.record.state else {
+            return Ok(Next::NOW);
+        };
+        let intent = engine.intent_of(&self.planned.shard, staged.clone());
+        let shard = &self.planned.shard;
+        let known = self.record.doubted.iter();
+        let known: Vec<&BatchId> = known.flat_map(|intent| &intent.strangers).collect();
+        let is_ours = |batch: &&BatchSnapshot| {
+            batch.label.as_ref() == Some(&shard.label)
+                && batch.status != BatchStatus::Failed
+                && !known.contains(&&batch.id)
+        };
+        // Newest first: the last is the oldest.
+        let mut ours = newest.iter().filter(is_ours);
+        if let Some(oldest) = ours.next_back() {
+            let holds = oldest.counts.total.unwrap_or(u64::from(shard.count));
+            if holds != u64::from(shard.count) {
+                let looked = format!(
+                    "{} carries its label and holds {holds} requests, not {}",
+                    oldest.id, shard.count
+                );
+                return Ok(Next::Stuck(held(&intent, None, &looked)));
+            }
+            let message = format!(
+                "{} carries the label of this shard already and is taken: its record is a copy, or was restored",
+                oldest.id
+            );
+            engine.tell(&Event::Warning { message: &message });
+            let proof = Proof::proved("it carried our label before a create was sent");
+            return self
+                .acknowledge(engine, oldest.id.clone(), proof, true)
+                .await;
+        }
+        let newest = newest.first();
+        self.prepared = Some(Intent {
+            watermark: newest.map(|batch| batch.id.clone()),
+            watermark_at: newest.and_then(|batch| batch.created_at),
+            ..intent
+        });
+        Ok(Next::NOW)
+    }
+
+    /// Notes that a create is about to be sent, in the ledger and then beside it.
+    async fn posting(&mut self, engine: &Engine, intent: &Intent) -> Result<()> {
+        self.advance(engine, ShardState::Posting(intent.clone()))
+            .await?;
+        let Some(marks) = &self.marks else {
+            return Ok(());
+        };
+        self.marked = true;
+        if let Err(error) = marks.posting(intent, self.record.checksum).await {
+            // Nothing was sent. Should this fail as well, the create is looked for by the next start.
+            let staged = ShardState::Staged(intent.staged.clone());
+            self.advance(engine, staged).await?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Creates the batch: at most one create is sent.
+    pub(super) async fn post(&mut self, engine: &Engine) -> Result<Next> {
+        let Some(intent) = self.prepared.clone() else {
+            return Ok(Next::NOW);
+        };
+        self.posting(engine, &intent).await?;
+        engine.tell(&Event::Creating {
+            label: &self.planned.shard.label,
+        });
+        let error = match engine.provider.create(&self.planned.shard, &intent).await {
+            Ok(batch) => {
+                let proof = Proof::proved(ANSWERED);
+                return self.acknowledge(engine, batch, proof, false).await;
+            }
+            Err(error) => error,
+        };
+        if error.kind() == ErrorKind::AlreadyExists {
+            return self.existing(engine, intent, error).await;
+        }
+        self.failures += 1;
+        let chance = engine.rng.next_f64();
+        match engine.retries.decide_create(self.failures, &error, chance) {
+            Decision::RetryAfter(wait) => {
+                // There is no batch: the next process, or call, need not search for one.
+                let staged = ShardState::Staged(intent.staged);
+                self.advance(engine, staged).await?;
+                engine.tell(&Event::Retrying {
+                    error: &error,
+                    wait,
+                });
+                Ok(match error.retry_after() {
+                    Some(_) => Next::Pause(wait),
+                    None => Next::In(wait),
+                })
+            }
+            Decision::Find => {
+                (self.prepared, self.failures) = (None, 0);
+                self.cause = Some(error);
+                let search = Search {
+                    again: self.record.sent_twice,
+                    ..Search::default()
+                };
+                self.doubt(engine, intent, search).await
+            }
+            // For now: what was uploaded is kept for later.
+            Decision::Stop if error.retry() == Retry::Temporary => {
+                (self.prepared, self.failures) = (None, 0);
+                let staged = ShardState::Staged(intent.staged);
+                self.advance(engine, staged).await?;
+                Ok(match is_for_now(&error) {
+                    true => Next::ForQuota(error),
+                    false => Next::Stuck(error),
+                })
+            }
+            Decision::Stop => {
+                (self.prepared, self.failures) = (None, 0);
+                self.advance(engine, ShardState::Refused).await?;
+                // What was uploaded then may be gone by now.
+                if self.reuses_upload && may_lack_its_input(&error) {
+                    return Ok(Next::NOW);
+                }
+                Ok(Next::Stuck(error))
+            }
+        }
+    }
+
+    /// Takes the batch that was created under the token before.
+    pub(super) async fn existing(
+        &mut self,
+        engine: &Engine,
+        intent: Intent,
+        error: Error,
+    ) -> Result<Next> {
+        (self.prepared, self.failures) = (None, 0);
+        if let Some(batch) = error.batch() {
+            let batch = batch.clone();
+            return self.acknowledge(engine, batch, by_token(), true).await;
+        }
+        self.cause = Some(error);
+        let search = Search {
+            exists: true,
+            ..Search::default()
+        };
+        self.doubt(engine, intent, search).await
+    }
+
+    /// What is noted beside the ledger of a shard of which the ledger says that no create is under way: the
+    /// ledger has rolled back, or is a copy of an older one. `None` where nothing is.
+    pub(super) async fn recall(&mut self, engine: &Engine) -> Result<Option<Next>> {
+        if self.marked || std::mem::replace(&mut self.recalled, true) {
+            return Ok(None);
+        }
+        let Some(marks) = &self.marks else {
+            return Ok(None);
+        };
+        let Some((checksum, marked)) = marks.read().await? else {
+            return Ok(None);
+        };
+        self.marked = true;
+        let shard = &self.planned.shard;
+        let message = format!(
+            "the ledger has lost that a create of {} was sent; its batch is looked for before another is created",
+            shard.label
+        );
+        engine.tell(&Event::Warning { message: &message });
+        if !self.is_of(checksum) {
+            let intent = engine.intent_of(shard, Staged::default());
+            let looked = "other requests were sent under its label before the ledger was replaced";
+            return Err(held(&intent, None, looked));
+        }
+        let staged = match &self.record.state {
+            ShardState::Staged(staged) => staged.clone(),
+            _ => Staged::default(),
+        };
+        let intent = match marked {
+            Marked::Created(batch) => {
+                let proof = Proof::proved("it is noted beside the ledger");
+                return self.acknowledge(engine, batch, proof, true).await.map(Some);
+            }
+            Marked::Posting(Some(intent)) => *intent,
+            // All that is left of it is the label.
+            Marked::Posting(None) => Intent {
+                posted_at: None,
+                ..engine.intent_of(shard, staged)
+            },
+        };
+        if (intent.count, intent.bytes) != (shard.count, shard.len()) {
+            let looked = format!(
+                "{} requests of {} bytes were sent under its label, where the ledger has {} of {}",
+                intent.count,
+                intent.bytes,
+                shard.count,
+                shard.len()
+            );
+            return Err(held(&intent, None, &looked));
+        }
+        self.doubt(engine, intent, Search::default())
+            .await
+            .map(Some)
+    }
+}
+
+impl Engine {
+    pub(super) fn intent_of(&self, shard: &Shard, staged: Staged) -> Intent {
+        Intent {
+            label: shard.label.clone(),
+            class: shard.class.clone(),
+            count: shard.count,
+            bytes: shard.len(),
+            staged,
+            token: CreateToken::new(shard.label.as_str()),
+            posted_at: Some(self.clock.now()),
+            watermark: None,
+            watermark_at: None,
+            strangers: Vec::new(),
+        }
+    }
+
+    /// The newest batches before the create, one page of them.
+    async fn newest(&self) -> Result<Vec<BatchSnapshot>> {
+        let capabilities = self.provider.codec().capabilities();
+        if !capabilities.list {
+            return Ok(Vec::new());
+        }
+        let options = ListOptions {
+            // Without labels only the newest one tells anything.
+            limit: (capabilities.create == CreateProof::CountAndTime).then_some(1),
+            page: None,
+        };
+        match self.provider.list(&options).await {
+            Ok(page) => Ok(page.items),
+            Err(error)
+                if error.kind() == ErrorKind::Unsupported || error.http_status() == Some(404) =>
+            {
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether a create may have been refused because what it was to be made of is not there. Some providers
+/// do not tell that from what is someone else's.
+fn may_lack_its_input(error: &Error) -> bool {
+    error.delivery() == Delivery::Refused
+        && (error.kind() == ErrorKind::FileNotFound
+            || matches!(error.http_status(), Some(403 | 404)))
+}
+
+/// Whether waiting cures it: enqueued tokens, batches at once, creates an hour.
+pub(super) fn is_for_now(error: &Error) -> bool {
+    error.retry() != Retry::Permanent
+        && matches!(
+            error.kind(),
+            ErrorKind::Quota | ErrorKind::ProviderRateLimit | ErrorKind::ProviderOverloaded
+        )
+}

@@ -1,0 +1,598 @@
+//! Fetch: the results of a batch that has ended, read until they are whole. One exchange a step.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use lmbatch_core::{
+    BatchClass, BatchId, BatchSnapshot, Certainty, Chunk, Error, ErrorKind, Locations, Result,
+    ResultPart, ResultSet, Retry, Segment,
+};
+
+use crate::delivered::{Promised, promised};
+use crate::engine::{Engine, blocking};
+use crate::event::Event;
+use crate::finished::{CountMismatch, End, Finished, Tally};
+use crate::index::BUFFER;
+use crate::joiner::Joiner;
+use crate::policy::{Decision, OnDoubt};
+use crate::results::{Reading, Results};
+use crate::run::poll::is_unreadable;
+use crate::spool::Files;
+
+/// A batch that has ended, and what is known of it.
+pub(crate) struct Ended {
+    pub(crate) snapshot: BatchSnapshot,
+    /// Class of the batch, where known.
+    pub(crate) class: Option<BatchClass>,
+    /// Number of its requests, where known.
+    pub(crate) requests: Option<u64>,
+    pub(crate) certainty: Certainty,
+    /// How long results that are not whole are asked for again.
+    pub(crate) patience: Duration,
+}
+
+/// What a step of a fetch comes to.
+pub(crate) enum Fetched {
+    /// The next step is due after a time.
+    Again(Duration),
+    /// Its results, as whole as they will be.
+    Whole {
+        segments: Vec<Segment>,
+        locations: Option<Locations>,
+        /// Number of requests that ended by the provider's counts and that no row names.
+        undelivered: u64,
+        /// The provider's counts, where they disagree with the rows.
+        mismatch: Option<CountMismatch>,
+    },
+    /// Rows of someone else's batch: the one that was presumed is not the one that was created.
+    Strangers,
+}
+
+/// The fetch of one batch, between its steps. What is lost with it costs no more than another reading.
+///
+/// Results are whole when every part is there and as many requests are named as have ended by the provider's
+/// counts. Until then they are read again, at the intervals at which a lost create is looked for.
+pub(crate) struct Fetch {
+    ended: Ended,
+    /// Absent only while a worker thread has it.
+    results: Option<Box<Results>>,
+    promised: Promised,
+    /// Whether what the provider does not deliver is given up. What a run seals so is never asked for again.
+    gives_up: bool,
+    start: Duration,
+    waits: VecDeque<Duration>,
+    /// How often the provider was asked where the results are.
+    pub(crate) asked: u32,
+    /// Exchanges that failed in a row.
+    failures: u32,
+    /// The parts that were read last.
+    read_before: Option<Vec<ResultPart>>,
+    /// When parts that were read are read again.
+    again_at: Duration,
+    reading: Option<Parts>,
+}
+
+/// Parts that are being read.
+struct Parts {
+    left: VecDeque<ResultPart>,
+    open: Option<Open>,
+    /// Whether the provider says that these are all.
+    complete: bool,
+}
+
+/// One part on its way from the provider into the spool.
+struct Open {
+    part: ResultPart,
+    reading: Reading,
+    attempt: u32,
+    can_go_on: bool,
+}
+
+impl Fetch {
+    pub(crate) fn new(engine: &Engine, ended: Ended, results: Results) -> Self {
+        let now = engine.clock.elapsed();
+        Self {
+            promised: promised(&ended.snapshot, ended.requests),
+            ended,
+            results: Some(Box::new(results)),
+            gives_up: engine.on_doubt == OnDoubt::Abandon,
+            start: now,
+            waits: engine.doubt.waits().collect(),
+            asked: 0,
+            failures: 0,
+            read_before: None,
+            again_at: now,
+            reading: None,
+        }
+    }
+
+    fn batch(&self) -> &BatchId {
+        &self.ended.snapshot.id
+    }
+
+    /// Time for which results that are not whole are still asked for.
+    fn left(&self, engine: &Engine) -> Duration {
+        let waited = engine.clock.elapsed() - self.start;
+        self.ended.patience.saturating_sub(waited)
+    }
+
+    /// Makes one exchange.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`], to be tried again later, where the results do not become whole in time: nothing
+    /// of the batch is kept, and nothing may be sent again.
+    pub(crate) async fn step(&mut self, engine: &Engine) -> Result<Fetched> {
+        if !self.ended.snapshot.status.may_have_outcomes() {
+            let counted = self.ended.snapshot.counts.succeeded;
+            let mismatch = (counted > 0).then_some(CountMismatch { counted, read: 0 });
+            self.tell_mismatch(engine, mismatch);
+            return Ok(Fetched::Whole {
+                segments: Vec::new(),
+                locations: None,
+                undelivered: 0,
+                mismatch,
+            });
+        }
+        let stepped = match self.reading.is_some() {
+            false => self.ask(engine).await,
+            true => self.read(engine).await,
+        };
+        match stepped {
+            Ok(fetched) => Ok(fetched),
+            Err(error) => {
+                if self.results.is_some() {
+                    self.with(|results| results.undo()).await?;
+                }
+                Err(error.with_batch(self.batch().clone()))
+            }
+        }
+    }
+
+    /// Asks where the results are.
+    async fn ask(&mut self, engine: &Engine) -> Result<Fetched> {
+        let left = self.left(engine);
+        let gives_up = left.is_zero() && self.gives_up;
+        let class = self.ended.class.as_ref();
+        let set = match engine.provider.results(class, self.batch()).await {
+            Ok(set) => set,
+            // Where results lie in the batch itself, it is they that cannot be read.
+            Err(error) if is_unreadable(&error) && gives_up => {
+                let message = format!(
+                    "the results of batch {} are given up: {error}",
+                    self.batch()
+                );
+                engine.tell(&Event::Warning { message: &message });
+                ResultSet::default()
+            }
+            Err(error) => {
+                self.failures += 1;
+                let is_unreadable = is_unreadable(&error);
+                return match engine.again(self.failures, error) {
+                    Ok(wait) if !is_unreadable => Ok(Fetched::Again(wait)),
+                    Ok(wait) if !left.is_zero() => Ok(Fetched::Again(wait.min(left))),
+                    Ok(_) => Err(incomplete(self.batch(), &self.promised, None, 0)),
+                    Err(error) if is_unreadable => {
+                        let short = incomplete(self.batch(), &self.promised, None, 0);
+                        self.asked += 1;
+                        self.wait(engine, short.with_source(error), false)
+                    }
+                    Err(error) => Err(error),
+                };
+            }
+        };
+        self.failures = 0;
+        self.asked += 1;
+        let is_new = self.read_before.as_ref() != Some(&set.parts);
+        let is_due = is_new || engine.clock.elapsed() >= self.again_at;
+        if set.complete || gives_up || !set.parts.is_empty() && is_due {
+            self.read_before = Some(set.parts.clone());
+            self.reading = Some(Parts {
+                left: set.parts.into(),
+                open: None,
+                complete: set.complete,
+            });
+            return match self.reading.as_ref().is_some_and(|one| one.left.is_empty()) {
+                true => self.judge(engine).await,
+                false => Ok(Fetched::Again(Duration::ZERO)),
+            };
+        }
+        let short = incomplete(self.batch(), &self.promised, None, 0);
+        self.wait(engine, short, set.complete)
+    }
+
+    /// Waits for results that are not whole, or ends the waiting.
+    fn wait(&mut self, engine: &Engine, short: Error, complete: bool) -> Result<Fetched> {
+        let left = self.left(engine);
+        if left.is_zero() && !self.gives_up {
+            return Err(short);
+        }
+        // Asking where the results are is cheap; reading them again is not.
+        let wait = match complete {
+            false => engine.polling.wait(self.asked, None),
+            true => self.again_at.saturating_sub(engine.clock.elapsed()),
+        };
+        let wait = wait.min(left);
+        engine.tell(&Event::Retrying {
+            error: &short,
+            wait,
+        });
+        Ok(Fetched::Again(wait))
+    }
+
+    /// Reads one part, from where it broke off; judges the results after the last.
+    async fn read(&mut self, engine: &Engine) -> Result<Fetched> {
+        let Some(mut parts) = self.reading.take() else {
+            return Err(lost());
+        };
+        let open = match parts.open.take() {
+            Some(open) => Some(open),
+            None => match parts.left.pop_front() {
+                Some(part) => Some(self.open(part).await?),
+                None => None,
+            },
+        };
+        let Some(open) = open else {
+            self.reading = Some(parts);
+            return self.judge(engine).await;
+        };
+        let gives_up = self.left(engine).is_zero() && self.gives_up;
+        let complete = parts.complete;
+        let fetched = match self.part(engine, open).await? {
+            Part::Whole(next) => {
+                parts.left.extend(next);
+                Duration::ZERO
+            }
+            Part::Again(open, wait) => {
+                parts.open = Some(*open);
+                wait
+            }
+            Part::Failed(error) if gives_up && is_for_now(&error) => {
+                let message = format!("a part of the results is given up: {error}");
+                engine.tell(&Event::Warning { message: &message });
+                Duration::ZERO
+            }
+            // Some providers call results gone that are not there yet.
+            Part::Failed(error) if is_for_now(&error) => {
+                if self.left(engine).is_zero() && is_gone(&error) {
+                    return Err(error);
+                }
+                let short = incomplete(self.batch(), &self.promised, None, 0).with_source(error);
+                return self.again(engine, short, complete).await;
+            }
+            Part::Failed(error) => return Err(error),
+        };
+        self.reading = Some(parts);
+        Ok(Fetched::Again(fetched))
+    }
+
+    /// Says whether what was read is whole.
+    async fn judge(&mut self, engine: &Engine) -> Result<Fetched> {
+        let complete = self.reading.take().is_none_or(|parts| parts.complete);
+        let left = self.left(engine);
+        let gives_up = left.is_zero() && self.gives_up;
+        let promised = self.promised;
+        let snapshot = self.ended.snapshot.clone();
+        let (short, tally, mismatch) = self
+            .with(move |results| {
+                let short = results.delivered().short_of(&promised);
+                (short, results.tally(), results.mismatch(&snapshot))
+            })
+            .await?;
+        // What broke on its way is whole when it is read again.
+        let is_final = self.asked > 1 || left.is_zero();
+        let strangers = self.ended.certainty == Certainty::Presumed && tally.is_a_strangers();
+        if strangers && is_final {
+            self.with(|results| results.undo()).await?;
+            return Ok(Fetched::Strangers);
+        }
+        let is_whole = short == 0 && (complete || promised.named > 0);
+        let broken = tally.broken + tally.cut;
+        let is_sound = broken == 0 || tally.cut == 0 && is_final || left.is_zero();
+        if !strangers && is_whole && is_sound || gives_up {
+            let (segments, locations) = self
+                .with(|results| {
+                    let locations = match results.segments().is_empty() {
+                        true => None,
+                        false => Some(results.locate()?),
+                    };
+                    Ok::<_, Error>((results.segments().to_vec(), locations))
+                })
+                .await??;
+            // Rows that are given up are told of with the other batches of the run.
+            if short == 0 {
+                self.tell_mismatch(engine, mismatch);
+            }
+            return Ok(Fetched::Whole {
+                segments,
+                locations,
+                undelivered: short,
+                mismatch,
+            });
+        }
+        let short = incomplete(self.batch(), &self.promised, Some(short), broken);
+        self.again(engine, short, complete).await
+    }
+
+    /// Warns of counts that disagree with the rows of the batch.
+    fn tell_mismatch(&self, engine: &Engine, mismatch: Option<CountMismatch>) {
+        let Some(CountMismatch { counted, read }) = mismatch else {
+            return;
+        };
+        let message = format!(
+            "batch {}: the provider counts {counted} requests as answered or failed, and the rows of the results name {read}",
+            self.batch()
+        );
+        engine.tell(&Event::Warning { message: &message });
+    }
+
+    /// Forgets what was read, which is not whole, and waits until it is read again.
+    async fn again(&mut self, engine: &Engine, short: Error, complete: bool) -> Result<Fetched> {
+        self.with(|results| results.undo()).await?;
+        let left = self.left(engine);
+        let wait = self.waits.pop_front().unwrap_or(left).min(left);
+        self.again_at = engine.clock.elapsed() + wait;
+        self.wait(engine, short, complete)
+    }
+
+    async fn open(&mut self, part: ResultPart) -> Result<Open> {
+        let of = part.clone();
+        let reading = self.with(move |results| results.open(of)).await??;
+        Ok(Open {
+            part,
+            reading,
+            attempt: 1,
+            can_go_on: true,
+        })
+    }
+
+    /// Reads one part. A stream that breaks is read on from there or, where the provider cannot do that, from
+    /// the start again. Never creates anything.
+    async fn part(&mut self, engine: &Engine, mut open: Open) -> Result<Part> {
+        let from = open.reading.written();
+        let (read, reading) = self.read_on(engine, &open.part, open.reading).await?;
+        let error = match read {
+            Ok(()) => {
+                return Ok(
+                    match self.with(move |results| results.close(reading)).await? {
+                        Ok(next) => Part::Whole(next),
+                        Err(error) => Part::Failed(error),
+                    },
+                );
+            }
+            Err(error) => error,
+        };
+        if open.can_go_on && reading.written() > from {
+            open.attempt = 1;
+        }
+        // Whatever is wrong with reading from the middle: the whole is read instead.
+        let from_the_middle = from > 0 && error.retry() != Retry::Temporary;
+        let chance = engine.rng.next_f64();
+        let wait = match engine.retries.decide(open.attempt, &error, chance) {
+            Decision::RetryAfter(wait) => {
+                engine.tell(&Event::Retrying {
+                    error: &error,
+                    wait,
+                });
+                wait
+            }
+            _ if from_the_middle => {
+                open.can_go_on = false;
+                Duration::ZERO
+            }
+            _ => {
+                self.with(move |results| results.drop_reading(reading))
+                    .await??;
+                return Ok(Part::Failed(error));
+            }
+        };
+        open.reading = match open.can_go_on {
+            true => reading,
+            false => {
+                self.with(move |results| results.drop_reading(reading))
+                    .await??;
+                self.open(open.part.clone()).await?.reading
+            }
+        };
+        open.attempt += 1;
+        Ok(Part::Again(Box::new(open), wait))
+    }
+
+    /// Reads a part from where it lies in the spool to its end; how that went, and the part as it is now.
+    async fn read_on(
+        &mut self,
+        engine: &Engine,
+        part: &ResultPart,
+        mut reading: Reading,
+    ) -> Result<(Result<()>, Reading)> {
+        let mut rows = match engine.provider.read(part, reading.written()).await {
+            Ok(rows) => rows,
+            Err(error) => return Ok((Err(error), reading)),
+        };
+        let (mut pieces, mut bytes) = (Vec::new(), 0);
+        loop {
+            let chunk = rows.next().await;
+            let broke = match chunk {
+                Some(Ok(Chunk::Bytes(piece))) => {
+                    bytes += piece.len();
+                    pieces.push(piece);
+                    if bytes < BUFFER {
+                        continue;
+                    }
+                    None
+                }
+                Some(Ok(Chunk::Next(part))) => {
+                    reading.next = Some(part);
+                    continue;
+                }
+                Some(Err(error)) => Some(Err(error)),
+                None => Some(Ok(())),
+            };
+            bytes = 0;
+            let pieces = std::mem::take(&mut pieces);
+            let (taken, came) = self.take(engine, reading, pieces).await?;
+            reading = came;
+            match (taken, broke) {
+                (Err(error), _) => return Ok((Err(error), reading)),
+                (Ok(()), Some(end)) => return Ok((end, reading)),
+                (Ok(()), None) => {}
+            }
+        }
+    }
+
+    async fn take(
+        &mut self,
+        engine: &Engine,
+        mut reading: Reading,
+        pieces: Vec<Bytes>,
+    ) -> Result<(Result<()>, Reading)> {
+        let (taken, rows, reading) = self
+            .with(move |results| {
+                let taken = results.take(&mut reading, &pieces);
+                (taken, results.tally().rows, reading)
+            })
+            .await?;
+        engine.tell(&Event::Fetching {
+            rows,
+            bytes: reading.written(),
+        });
+        Ok((taken, reading))
+    }
+
+    /// Works on the files of the results, off the async threads.
+    async fn with<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Results) -> T + Send + 'static,
+    ) -> Result<T> {
+        let mut results = self.results.take().ok_or_else(lost)?;
+        let (results, done) = blocking(move || {
+            let done = work(&mut results);
+            (results, done)
+        })
+        .await?;
+        self.results = Some(results);
+        Ok(done)
+    }
+}
+
+/// What one exchange made of a part.
+enum Part {
+    /// It was read to its end, and leads to another.
+    Whole(Option<ResultPart>),
+    /// It broke off, and is read on after a time.
+    Again(Box<Open>, Duration),
+    Failed(Error),
+}
+
+impl Engine {
+    /// Reads all results of a batch that is no run's into the spool.
+    pub(crate) async fn fetch(
+        &self,
+        files: Arc<Files>,
+        joiner: Joiner,
+        snapshot: BatchSnapshot,
+        requests: Option<u64>,
+        class: Option<BatchClass>,
+    ) -> Result<Finished> {
+        let provider = Arc::clone(&self.provider);
+        let delivered = Default::default();
+        let results = Results::new(provider, files, joiner, delivered, 0, self.max_row_bytes);
+        let ended = Ended {
+            snapshot: snapshot.clone(),
+            class,
+            requests,
+            certainty: Certainty::Proved,
+            patience: self.doubt.patience(),
+        };
+        let mut fetch = Fetch::new(self, ended, results);
+        let (undelivered, mismatch) = self.fetched(&mut fetch).await?;
+        let results = fetch.results.take().ok_or_else(lost)?;
+        let takes_keyless = results.takes_keyless();
+        let batch = snapshot.id.clone();
+        let about = move |error: Error| error.with_batch(batch);
+        let end = End::of_batch(snapshot, undelivered);
+        let finish = blocking(move || results.finish(end, mismatch));
+        let finished = finish.await?.map_err(about)?;
+        self.tell_of(&finished, takes_keyless);
+        Ok(finished)
+    }
+
+    /// Tells what was read, and what of it counts as nobody's outcome.
+    pub(crate) fn tell_of(&self, finished: &Finished, takes_keyless: bool) {
+        let tally: Tally = finished.tally;
+        for (count, what) in [
+            (
+                tally.duplicates,
+                "name a request that another row names too (the first answer counts; where none is an answer, the first row)",
+            ),
+            (tally.foreign, "name no request of this batch (ignored)"),
+            (tally.malformed, "could not be read"),
+            (
+                tally.broken + tally.cut,
+                "are not JSON, and whose id is legible (without another row that answers it, a request ends as malformed_answer; it was paid for, and is sent again only where that is asked for)",
+            ),
+            (
+                tally.keyless,
+                match takes_keyless {
+                    true => {
+                        "name no request (the ids that they get say the order in which they came, which may not be the order in which they were sent)"
+                    }
+                    false => "name no request (ignored)",
+                },
+            ),
+        ] {
+            if count > 0 {
+                self.tell(&Event::Warning {
+                    message: &format!("result rows that {what}: {count}"),
+                });
+            }
+        }
+        let undelivered = finished.undelivered();
+        if undelivered > 0 {
+            let message = format!(
+                "requests that ended by the provider's counts, and that no row names: {undelivered}; they may have been paid for, and are sent again only where that is asked for"
+            );
+            self.tell(&Event::Warning { message: &message });
+        }
+        self.tell(&Event::Fetched { rows: tally.rows });
+    }
+}
+
+/// Whether reading again later may give the results.
+fn is_for_now(error: &Error) -> bool {
+    error.retry() == Retry::Temporary || error.kind() == ErrorKind::MalformedReply
+}
+
+fn is_gone(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::FileNotFound | ErrorKind::BatchNotFound
+    )
+}
+
+/// Results that are not whole. They are paid for: nothing of the batch is sent again on its account.
+fn incomplete(batch: &BatchId, promised: &Promised, short: Option<u64>, broken: u64) -> Error {
+    let shown = match short {
+        Some(short) if short > 0 => format!(
+            "the results lack {short} of the requests of the batch that have ended ({} in all)",
+            promised.named
+        ),
+        Some(_) if broken > 0 => format!("rows of the results that are not JSON: {broken}"),
+        _ => {
+            "the batch has ended, and the provider does not show all of its results yet".to_owned()
+        }
+    };
+    Error::new(ErrorKind::Timeout)
+        .with_operation("read the results")
+        .with_retry(Retry::Temporary)
+        .with_batch(batch.clone())
+        .with_message(format!(
+            "{shown}; nothing is sent again, and a later attempt reads them again"
+        ))
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Internal).with_message("a worker thread failed while it read results")
+}

@@ -1,0 +1,404 @@
+//! The search for the batch of a create whose fate is unknown. Never creates, but under a token.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use lmbatch_core::{
+    BatchId, Candidate, Certainty, CreateProof, Cursor, Delivery, Error, ErrorKind, Intent, Proof,
+    Result, Retry, Search, SearchPhase, ShardRecord, ShardState,
+};
+
+use crate::engine::Engine;
+use crate::event::Event;
+use crate::marks::Marked;
+use crate::pages::pages;
+use crate::policy::OnDoubt;
+use crate::run::Context;
+use crate::run::step::Next;
+use crate::run::work::Work;
+
+const NOTHING: &str = "no batch of ours has appeared so far";
+
+impl Work {
+    /// Notes that the fate of a create is unknown. Nothing is created until the search has answered.
+    pub(super) async fn doubt(
+        &mut self,
+        engine: &Engine,
+        intent: Intent,
+        search: Search,
+    ) -> Result<Next> {
+        let label = intent.label.clone();
+        let mut next = self.record.clone().advanced(ShardState::Doubt(intent));
+        next.progress.search = Some(search);
+        self.put(engine, next).await?;
+        engine.tell(&Event::Doubt {
+            label: &label,
+            patience: engine.doubt.patience(),
+        });
+        Ok(Next::In(engine.look_after(0)))
+    }
+
+    /// A create was sent by a process that ended.
+    pub(super) async fn suspect(&mut self, engine: &Engine) -> Result<Next> {
+        let ShardState::Posting(intent) = self.record.state.clone() else {
+            return Ok(Next::NOW);
+        };
+        match self.noted_batch(&intent).await? {
+            Some(batch) => self.take_noted(engine, batch).await,
+            None => self.doubt(engine, intent, Search::default()).await,
+        }
+    }
+
+    /// The batch that is noted beside the ledger: the process may have died between the two notes of it.
+    async fn noted_batch(&self, intent: &Intent) -> Result<Option<BatchId>> {
+        if let Some(marks) = &self.marks
+            && let Some((checksum, Marked::Created(batch))) = marks.read().await?
+            && self.is_of(checksum)
+            && !intent.strangers.contains(&batch)
+        {
+            return Ok(Some(batch));
+        }
+        Ok(None)
+    }
+
+    async fn take_noted(&mut self, engine: &Engine, batch: BatchId) -> Result<Next> {
+        let proof = Proof::proved("it is noted beside the ledger");
+        self.acknowledge(engine, batch, proof, true).await
+    }
+
+    /// Takes the batch that another worker has acknowledged after it had lost the shard: its create was answered,
+    /// which is proof. `None` where there is none.
+    async fn take_late(&mut self, engine: &Engine, intent: &Intent) -> Result<Option<Next>> {
+        let late = engine.ledger.late_acknowledgements(&self.record.key);
+        let late = late.await?.into_iter();
+        let mut late = late.filter(|late| !intent.strangers.contains(&late.batch));
+        let Some(late) = late.next() else {
+            return Ok(None);
+        };
+        let proof = Proof::proved(&late.evidence);
+        self.acknowledge(engine, late.batch, proof, true)
+            .await
+            .map(Some)
+    }
+
+    /// A batch that was found.
+    pub(super) async fn take(&mut self, engine: &Engine, found: Candidate) -> Result<Next> {
+        let proof = Proof {
+            certainty: found.certainty,
+            evidence: found.evidence,
+        };
+        self.acknowledge(engine, found.batch, proof, true).await
+    }
+
+    /// Looks once.
+    pub(super) async fn look(&mut self, engine: &Engine) -> Result<Next> {
+        let ShardState::Doubt(intent) = self.record.state.clone() else {
+            return Ok(Next::NOW);
+        };
+        let mut search = self.record.progress.search.clone().unwrap_or_default();
+        if search.looks == 0
+            && let Some(batch) = self.noted_batch(&intent).await?
+        {
+            return self.take_noted(engine, batch).await;
+        }
+        if let Some(next) = self.take_late(engine, &intent).await? {
+            return Ok(next);
+        }
+        let is_last = search.phase == SearchPhase::Fenced;
+        match engine.look(&intent).await {
+            Ok(Seen::Proved(mut ours)) => {
+                if ours.len() > 1 {
+                    let message = format!(
+                        "several batches are ours, and each is paid for: {}",
+                        names(&ours)
+                    );
+                    engine.tell(&Event::Warning { message: &message });
+                }
+                // Newest first: the last is the oldest.
+                if let Some(ours) = ours.pop() {
+                    return self.take(engine, ours).await;
+                }
+            }
+            Ok(Seen::Fitting(several)) if is_last => {
+                return self.hold(engine, search, &names(&several)).await;
+            }
+            // One that fits, twice in a row, and nothing else does: its results will prove it.
+            Ok(Seen::Fitting(batches)) => match batches.as_slice() {
+                [one] if search.presumed.as_ref() == Some(&one.batch) => {
+                    return self.take(engine, one.clone()).await;
+                }
+                [one] => {
+                    search.unclear = Some(format!("one batch may be ours: {}", one.batch).into());
+                    search.presumed = Some(one.batch.clone());
+                }
+                several => {
+                    search.presumed = None;
+                    let several = names(several);
+                    search.unclear = Some(format!("several batches may be ours: {several}").into());
+                }
+            },
+            Ok(Seen::Nothing) => (search.presumed, search.unclear) = (None, None),
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                let saw = "this provider cannot be searched";
+                return self.hold(engine, search, saw).await;
+            }
+            Err(error) => match self.again(engine, error) {
+                Next::Stuck(_) if is_last => return self.hold(engine, search, NOTHING).await,
+                Next::Stuck(_) => {
+                    search.unclear = Some("the provider could not be searched".into());
+                    search.presumed = None;
+                }
+                next => return Ok(next),
+            },
+        }
+        self.failures = 0;
+        search.looks += 1;
+        search.looked_at = Some(engine.clock.now());
+        if is_last {
+            search.phase = SearchPhase::Absent;
+            return self.searched(engine, search).await;
+        }
+        if let Some(wait) = engine.doubt.looks.get(search.looks as usize) {
+            let wait = *wait;
+            self.searched(engine, search).await?;
+            return Ok(Next::In(wait));
+        }
+        self.conclude(engine, search).await
+    }
+
+    /// Notes where the search stands.
+    async fn searched(&mut self, engine: &Engine, search: Search) -> Result<Next> {
+        let mut next: ShardRecord = self.record.clone();
+        next.progress.search = Some(search);
+        self.put(engine, next).await?;
+        Ok(Next::NOW)
+    }
+
+    /// Every look was made.
+    async fn conclude(&mut self, engine: &Engine, mut search: Search) -> Result<Next> {
+        if let Some(saw) = search.unclear.clone() {
+            return self.hold(engine, search, &saw).await;
+        }
+        if search.exists {
+            let saw = "the provider says that it exists, and does not list it";
+            return self.hold(engine, search, saw).await;
+        }
+        if search.again {
+            return self.hold(engine, search, NOTHING).await;
+        }
+        if engine.provider.codec().capabilities().fence {
+            search.phase = SearchPhase::Fencing;
+            return self.searched(engine, search).await;
+        }
+        self.give_way(engine, search).await
+    }
+
+    /// Makes a late create fail, by deleting what it needs.
+    pub(super) async fn fence(&mut self, engine: &Engine) -> Result<Next> {
+        let ShardState::Doubt(intent) = &self.record.state else {
+            return Ok(Next::NOW);
+        };
+        let fenced = engine.provider.fence(&intent.staged).await;
+        let mut search = self.record.progress.search.clone().unwrap_or_default();
+        match fenced {
+            Ok(()) => {
+                self.failures = 0;
+                search.phase = SearchPhase::Fenced;
+                self.searched(engine, search).await
+            }
+            Err(error) => match self.again(engine, error) {
+                Next::Stuck(_) => self.give_way(engine, search).await,
+                next => Ok(next),
+            },
+        }
+    }
+
+    /// There is no batch as far as can be seen, and one that is late cannot be made to fail: its caller has said
+    /// what is done.
+    async fn give_way(&mut self, engine: &Engine, mut search: Search) -> Result<Next> {
+        match engine.on_doubt {
+            OnDoubt::Hold | OnDoubt::Abandon => self.hold(engine, search, NOTHING).await,
+            OnDoubt::Resubmit => {
+                search.phase = SearchPhase::Absent;
+                self.searched(engine, search).await
+            }
+        }
+    }
+
+    /// Nothing more is done until someone decides.
+    async fn hold(&mut self, engine: &Engine, mut search: Search, saw: &str) -> Result<Next> {
+        let ShardState::Doubt(intent) = self.record.state.clone() else {
+            return Ok(Next::NOW);
+        };
+        if let Some(next) = self.take_late(engine, &intent).await? {
+            return Ok(next);
+        }
+        search.phase = SearchPhase::Held;
+        self.searched(engine, search).await?;
+        Ok(Next::Stuck(held(&intent, self.cause.take(), saw)))
+    }
+
+    /// Sends the create again under its token: whichever create was taken, there is one batch.
+    pub(super) async fn repeat(&mut self, engine: &Engine, context: &Context<'_>) -> Result<Next> {
+        let ShardState::Doubt(intent) = self.record.state.clone() else {
+            return Ok(Next::NOW);
+        };
+        let mut search = self.record.progress.search.clone().unwrap_or_default();
+        if search.looks == 0
+            && let Some(batch) = self.noted_batch(&intent).await?
+        {
+            return self.take_noted(engine, batch).await;
+        }
+        // The body is sent again, which must be what was planned.
+        self.verify(context).await?;
+        let error = match engine.provider.create(&self.planned.shard, &intent).await {
+            Ok(batch) => return self.acknowledge(engine, batch, by_token(), true).await,
+            Err(error) => error,
+        };
+        if error.kind() == ErrorKind::AlreadyExists {
+            return self.existing(engine, intent, error).await;
+        }
+        // What is refused now may have been taken then.
+        let is_final = error.retry() == Retry::Permanent && error.delivery() != Delivery::Unknown;
+        self.cause = Some(error);
+        search.looks += 1;
+        search.looked_at = Some(engine.clock.now());
+        match engine.doubt.looks.get(search.looks as usize) {
+            Some(wait) if !is_final => {
+                let wait = *wait;
+                self.searched(engine, search).await?;
+                Ok(Next::In(wait))
+            }
+            _ => {
+                let saw = "no repeated create was answered either";
+                self.hold(engine, search, saw).await
+            }
+        }
+    }
+
+    /// When the next look is due that a process before this one has not made.
+    pub(crate) fn look_due(&self, engine: &Engine) -> Duration {
+        let search = match (&self.record.state, &self.record.progress.search) {
+            (ShardState::Doubt(_), Some(search)) if search.phase == SearchPhase::Looking => search,
+            (ShardState::Doubt(_), None) => return engine.look_after(0),
+            _ => return Duration::ZERO,
+        };
+        let wait = engine.look_after(search.looks);
+        let since = search
+            .looked_at
+            .map(|at| engine.clock.now().duration_since(at));
+        match since {
+            Some(Ok(since)) => wait.saturating_sub(since),
+            // A clock that was set back tells nothing.
+            _ => wait,
+        }
+    }
+}
+
+/// What one look saw, newest first.
+pub(crate) enum Seen {
+    /// Batches that are ours.
+    Proved(Vec<Candidate>),
+    /// Batches that may be.
+    Fitting(Vec<Candidate>),
+    /// Neither.
+    Nothing,
+}
+
+impl Engine {
+    /// The wait before a look.
+    fn look_after(&self, looks: u32) -> Duration {
+        let wait = self.doubt.looks.get(looks as usize);
+        wait.copied().unwrap_or_default()
+    }
+
+    /// Whether the provider takes a repeated create for the first.
+    pub(crate) fn repeats(&self, intent: &Intent) -> bool {
+        let capabilities = self.provider.codec().capabilities();
+        let age = intent
+            .posted_at
+            .map(|at| self.clock.now().duration_since(at));
+        let is_kept = match (capabilities.token_lifetime, age) {
+            (None, _) => true,
+            // A clock that was set back tells no age.
+            (Some(lifetime), Some(Ok(age))) => age + self.doubt.patience() < lifetime,
+            (Some(_), _) => false,
+        };
+        capabilities.create == CreateProof::Token && is_kept
+    }
+
+    /// One look: every page that may hold the batch. A list that fails is not an empty list.
+    pub(crate) async fn look(&self, intent: &Intent) -> Result<Seen> {
+        let (mut proved, mut fitting, mut whole) = (Vec::new(), Vec::new(), true);
+        let ask = |page: Option<Cursor>| async move { self.provider.find(intent, page).await };
+        let mut pages = pin!(pages(ask));
+        let mut past_watermark = false;
+        while let Some(found) = pages.try_next().await? {
+            whole = past_watermark || found.next.is_none();
+            let candidates = found.candidates.into_iter();
+            let candidates = candidates.filter(|one| !intent.strangers.contains(&one.batch));
+            for candidate in candidates {
+                match candidate.certainty {
+                    Certainty::Token | Certainty::Proved => proved.push(candidate),
+                    Certainty::Presumed => fitting.push(candidate),
+                    Certainty::Unknown => {}
+                }
+            }
+            // Batches of one second come in any order: one page more.
+            if past_watermark {
+                break;
+            }
+            past_watermark = found.reached_watermark;
+        }
+        // A batch that is known as another's is not this one, however well it fits.
+        let fit: Vec<BatchId> = fitting.iter().map(|one| one.batch.clone()).collect();
+        let taken = self.known_batches(&fit).await?;
+        fitting.retain(|one: &Candidate| !taken.contains(&one.batch));
+        match (proved.is_empty(), fitting.is_empty()) {
+            (false, _) => Ok(Seen::Proved(proved)),
+            _ if !whole => Err(Error::malformed("the list of batches leads in a circle")),
+            (true, false) => Ok(Seen::Fitting(fitting)),
+            (true, true) => Ok(Seen::Nothing),
+        }
+    }
+
+    /// Looks once for the batch of a create, and returns whether one is certain to be it.
+    pub(crate) async fn is_found(&self, intent: &Intent) -> Result<bool> {
+        match self.retrying(|| self.look(intent)).await {
+            Ok(seen) => Ok(matches!(seen, Seen::Proved(ours) if !ours.is_empty())),
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+pub(super) fn by_token() -> Proof {
+    Proof {
+        certainty: Certainty::Token,
+        evidence: "a create under its token gave it".into(),
+    }
+}
+
+fn names(batches: &[Candidate]) -> String {
+    let names = batches.iter().map(|candidate| candidate.batch.as_str());
+    let names: Vec<&str> = names.collect();
+    names.join(", ")
+}
+
+pub(crate) fn held(intent: &Intent, cause: Option<Error>, looked: &str) -> Error {
+    let error = Error::new(ErrorKind::Doubt)
+        .with_operation("create the batch")
+        .with_delivery(Delivery::Unknown)
+        .with_retry(Retry::Permanent)
+        .with_label(intent.label.clone())
+        .with_message(format!(
+            "its answer was lost, and {looked}; it may still be accepted and billed. \
+             Look for the label {} (requests: {}) at the provider before you send them again",
+            intent.label, intent.count
+        ));
+    match cause {
+        Some(cause) => error.with_facts_of(&cause).with_source(cause),
+        None => error,
+    }
+}

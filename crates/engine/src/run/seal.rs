@@ -1,0 +1,124 @@
+//! Fetching a shard: its results are read until they are whole, and sealed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lmbatch_core::{BatchId, Certainty, Error, ErrorKind, Result, ShardRecord, ShardState};
+
+use crate::collect::delivered;
+use crate::policy::OnDoubt;
+use crate::results::Results;
+use crate::run::Context;
+use crate::run::fetch::{Ended, Fetch, Fetched};
+use crate::run::step::Next;
+use crate::run::work::Work;
+
+/// How long results are asked for again that were asked for before, and are given up otherwise.
+const LAST_PATIENCE: Duration = Duration::from_secs(30);
+
+impl Work {
+    /// Makes one exchange of the fetch; seals the shard after the last.
+    pub(super) async fn fetch(&mut self, context: &Context<'_>) -> Result<Next> {
+        let engine = context.engine;
+        let ShardState::Ended(snapshot) = self.record.state.clone() else {
+            return Ok(Next::NOW);
+        };
+        let batch = snapshot.id.clone();
+        let mut fetch = match self.fetch.take() {
+            Some(fetch) => fetch,
+            None => Box::new(self.begin_fetch(context, snapshot.clone())?),
+        };
+        match fetch.step(engine).await {
+            Ok(Fetched::Again(wait)) => {
+                let asked = fetch.asked;
+                self.fetch = Some(fetch);
+                let is_late = !wait.is_zero() && asked > self.record.progress.late_results;
+                // The ledger has what is read again as sealed, and it stays so until it is sealed anew.
+                if is_late && !self.reread {
+                    let mut next: ShardRecord = self.record.clone();
+                    next.progress.late_results = asked;
+                    self.put(engine, next).await?;
+                }
+                Ok(Next::In(wait))
+            }
+            Ok(Fetched::Whole {
+                segments,
+                locations,
+                undelivered,
+                ..
+            }) => {
+                let state = ShardState::Sealed {
+                    snapshot,
+                    segments,
+                    locations,
+                    undelivered,
+                };
+                self.advance(engine, state).await?;
+                self.reread = false;
+                Ok(Next::Done)
+            }
+            Ok(Fetched::Strangers) => {
+                let error = a_strangers(&batch).with_label(self.planned.shard.label.clone());
+                self.disown(engine, &batch, error).await
+            }
+            Err(error) => self.gone(engine, &batch, error).await,
+        }
+    }
+
+    fn begin_fetch(
+        &self,
+        context: &Context<'_>,
+        snapshot: lmbatch_core::BatchSnapshot,
+    ) -> Result<Fetch> {
+        let engine = context.engine;
+        let results = Results::new(
+            Arc::clone(&engine.provider),
+            Arc::clone(context.files),
+            context.joiner.share()?,
+            delivered(context.files, context.plan.shards.len(), &self.planned)?,
+            self.planned.number,
+            engine.max_row_bytes,
+        );
+        let gives_up = engine.on_doubt == OnDoubt::Abandon;
+        let ended = Ended {
+            snapshot,
+            class: Some(self.planned.shard.class.clone()),
+            requests: Some(u64::from(self.planned.shard.count)),
+            certainty: self.certainty(),
+            patience: match gives_up && self.ended_before {
+                true => context.patience.min(LAST_PATIENCE),
+                false => context.patience,
+            },
+        };
+        Ok(Fetch::new(
+            engine,
+            ended,
+            results.after(&self.sealed_before),
+        ))
+    }
+
+    /// Its sealed files are damaged: they are read again from the provider.
+    pub(crate) fn read_again(&mut self) {
+        if let ShardState::Sealed {
+            snapshot, segments, ..
+        } = &self.record.state
+        {
+            self.sealed_before = segments.clone();
+            self.record.state = ShardState::Ended(snapshot.clone());
+            self.reread = true;
+            self.ended_before = false;
+        }
+    }
+
+    /// Whether it is only presumed that its batch is ours.
+    pub(crate) fn is_presumed(&self) -> bool {
+        self.certainty() == Certainty::Presumed
+    }
+}
+
+fn a_strangers(batch: &BatchId) -> Error {
+    Error::new(ErrorKind::Doubt)
+        .with_operation("create the batch")
+        .with_batch(batch.clone())
+        .with_message("its answer was lost, and the batch that fitted holds none of our requests; ours may still be accepted and billed")
+}

@@ -1,0 +1,138 @@
+//! Kinds of providers and runs that the drivers share, with the number of their schedules that fail today.
+
+use std::time::Duration;
+
+use lmbatch_core::CreateProof;
+use lmbatch_engine::OnDoubt;
+use lmbatch_testing::AccountRules;
+
+/// A provider, a rule for creates whose fate is unknown, and a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) rules: AccountRules,
+    pub(crate) on_doubt: OnDoubt,
+    pub(crate) requests: usize,
+    /// Whether another program creates a batch of as many requests while W is stopped.
+    pub(crate) neighbour: bool,
+    pub(crate) rule_broken: Option<Broken>,
+}
+
+/// A rule of the create protocol that is broken, to show that the checks notice it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The ledger accepts a transition from any epoch.
+    EpochIgnored,
+    /// The ledger is not told that a create is about to be sent.
+    PostingNotRecorded,
+}
+
+/// Most requests of a batch: runs have three requests, or five in batches of three and two.
+pub(crate) const MOST: u32 = 3;
+pub(crate) const ONE: usize = 3;
+pub(crate) const TWO: usize = 5;
+
+pub(crate) const fn kind(name: &'static str, create: CreateProof, requests: usize) -> Kind {
+    Kind {
+        name,
+        rules: AccountRules {
+            create,
+            uploads: false,
+            checks_uploads: true,
+            list_lag: Duration::ZERO,
+            max_requests: MOST,
+        },
+        on_doubt: OnDoubt::Hold,
+        requests,
+        neighbour: false,
+        rule_broken: None,
+    }
+}
+
+impl Kind {
+    pub(crate) const fn fenced(mut self) -> Self {
+        self.rules.uploads = true;
+        self
+    }
+    pub(crate) const fn resubmitting(mut self) -> Self {
+        self.on_doubt = OnDoubt::Resubmit;
+        self
+    }
+    /// Lists show a batch only after every search has ended.
+    pub(crate) const fn lagging(mut self) -> Self {
+        self.rules.list_lag = Duration::from_secs(3600);
+        self
+    }
+    pub(crate) const fn beside_another_program(mut self) -> Self {
+        self.neighbour = true;
+        self
+    }
+    pub(crate) const fn broken(mut self, rule: Broken) -> Self {
+        self.rule_broken = Some(rule);
+        self
+    }
+}
+
+/// What becomes of the first create of W.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Answered,
+    LostAccepted,
+    LostNotAccepted,
+}
+
+pub(crate) const FATES: [Fate; 3] = [Fate::Answered, Fate::LostAccepted, Fate::LostNotAccepted];
+
+impl Fate {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::LostAccepted => "lost, accepted",
+            Self::LostNotAccepted => "lost, not accepted",
+        }
+    }
+}
+
+pub(crate) const LABELLED: CreateProof = CreateProof::Labelled;
+pub(crate) const UNLABELLED: CreateProof = CreateProof::CountAndTime;
+pub(crate) const TOKEN: CreateProof = CreateProof::Token;
+
+/// Kinds, each with the number of schedules that fail today by the fate of the create of W: answered; answer
+/// lost, accepted; answer lost, not accepted.
+///
+/// Every number must come to zero once the ledger records late acknowledgements and a search reads them: in
+/// all of these schedules a create is answered after its driver has lost the shard, and the id is lost with the
+/// conflict.
+pub(crate) const KINDS: [(Kind, [usize; FATES.len()]); 13] = [
+    (kind("labelled, one shard", LABELLED, ONE), [0, 0, 0]),
+    (kind("labelled, two shards", LABELLED, TWO), [0, 0, 0]),
+    (kind("fenced, one shard", LABELLED, ONE).fenced(), [0, 0, 0]),
+    (
+        kind("fenced, two shards", LABELLED, TWO).fenced(),
+        [0, 0, 0],
+    ),
+    (kind("unlabelled, one shard", UNLABELLED, ONE), [0, 0, 0]),
+    (kind("unlabelled, two shards", UNLABELLED, TWO), [0, 0, 0]),
+    (kind("token, one shard", TOKEN, ONE), [0, 0, 0]),
+    (kind("token, two shards", TOKEN, TWO), [0, 0, 0]),
+    (
+        kind("labelled, resubmitted", LABELLED, ONE).resubmitting(),
+        [0, 0, 0],
+    ),
+    (
+        kind("unlabelled, resubmitted", UNLABELLED, ONE).resubmitting(),
+        [0, 0, 0],
+    ),
+    (
+        kind("labelled, list lags", LABELLED, ONE).lagging(),
+        [0, 0, 0],
+    ),
+    (
+        kind("unlabelled, list lags", UNLABELLED, ONE).lagging(),
+        [0, 0, 0],
+    ),
+    (
+        kind("unlabelled, another program", UNLABELLED, ONE).beside_another_program(),
+        [0, 0, 0],
+    ),
+];

@@ -1,0 +1,148 @@
+//! Batches that are retrieved by a handle or by their id: the class that goes along, and counts that the rows do
+//! not bear out.
+
+use std::sync::{Arc, Mutex};
+
+use lmbatch_core::{BatchClass, BatchHandle, BatchId, BatchStatus, ErrorKind, RequestCounts};
+use lmbatch_engine::{Event, LMInvoker, OnDoubt};
+use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
+
+const ASKED: [(&str, &str); 3] = [("a", "one"), ("b", "two"), ("c", "three")];
+
+/// A provider, an invoker, and the warnings that it gives.
+fn world(script: Script) -> (Arc<MemoryProvider>, LMInvoker, Arc<Mutex<Vec<String>>>) {
+    let clock = Arc::new(TestClock::default());
+    let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
+    let warnings = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&warnings);
+    let invoker = LMInvoker::shared(provider.clone(), "m")
+        .clock(clock)
+        .rng(Arc::new(TestRng::new(7)))
+        .observe(move |event: &Event<'_>| {
+            if let Event::Warning { message } = event {
+                told.lock().unwrap().push((*message).to_owned());
+            }
+        });
+    (provider, invoker, warnings)
+}
+
+#[tokio::test]
+async fn results_are_asked_for_by_the_class_of_the_batch_where_it_is_known() {
+    let (provider, invoker, _) = world(Script::default());
+    let handle = invoker.batch().create(ASKED).await.unwrap();
+    invoker.batch().retrieve(&handle).await.unwrap();
+    invoker.batch().retrieve_rows(&handle.batch).await.unwrap();
+    invoker.batch().invoke(ASKED).await.unwrap();
+    let own = || Some(handle.class.clone());
+    assert_eq!(provider.asked_classes(), [own(), None, own()]);
+}
+
+#[tokio::test]
+async fn a_handle_of_another_route_is_an_error_and_not_a_batch_without_answers() {
+    let (_, invoker, _) = world(Script::default());
+    let handle = invoker.batch().create(ASKED).await.unwrap();
+    let other = BatchHandle {
+        class: BatchClass {
+            route: "other".into(),
+            ..handle.class.clone()
+        },
+        ..handle.clone()
+    };
+    let error = invoker.batch().retrieve(&other).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert_eq!(error.batch(), Some(&handle.batch));
+    let rows = invoker.batch().retrieve_rows(&handle.batch).await;
+    assert_eq!(rows.unwrap().len(), 3);
+}
+
+fn counts(total: u64, succeeded: u64, errored: u64) -> Option<RequestCounts> {
+    Some(RequestCounts {
+        total: Some(total),
+        succeeded,
+        errored,
+        ..RequestCounts::default()
+    })
+}
+
+/// Rows that answer the requests of these names.
+fn rows(names: &[&str]) -> Option<Vec<u8>> {
+    let row = |name: &&str| format!("{{\"id\":\"{name}\",\"text\":\"x\"}}\n");
+    Some(names.iter().map(row).collect::<String>().into_bytes())
+}
+
+#[tokio::test]
+async fn counts_that_disagree_with_the_rows_are_told_with_and_without_a_handle() {
+    for (script, expected) in [
+        (counts(3, 3, 0), None),
+        (counts(3, 2, 1), None),
+        // The server keeps no counts.
+        (counts(3, 0, 0), None),
+        // More rows than are counted.
+        (counts(3, 2, 0), Some((2, 3, false))),
+        (counts(3, 0, 1), Some((1, 3, false))),
+    ] {
+        let (_, invoker, warnings) = world(Script {
+            counts: script,
+            ..Script::default()
+        });
+        let handle = invoker.batch().create(ASKED).await.unwrap();
+        let by_handle = invoker.batch().retrieve(&handle).await.unwrap();
+        let by_id = invoker.batch().retrieve_rows(&handle.batch).await.unwrap();
+        for outcomes in [by_handle, by_id] {
+            assert_eq!(outcomes.len(), 3);
+            let found = outcomes.count_mismatch();
+            let found = found.map(|found| (found.counted, found.read, found.is_short()));
+            assert_eq!(found, expected, "{script:?}");
+        }
+        let told = warnings.lock().unwrap().clone();
+        let wanted = expected.map_or(0, |_| 2);
+        assert_eq!(told.len(), wanted, "{told:?}");
+        if let Some((counted, read, _)) = expected {
+            let numbers = format!(
+                "counts {counted} requests as answered or failed, and the rows of the results name {read}"
+            );
+            assert!(
+                told.iter().all(|message| message.contains(&numbers)),
+                "{told:?}"
+            );
+        }
+        // A run tells it as well.
+        invoker.batch().invoke(ASKED).await.unwrap();
+        assert_eq!(
+            warnings.lock().unwrap().len(),
+            wanted + expected.map_or(0, |_| 1)
+        );
+    }
+}
+
+#[tokio::test]
+async fn rows_that_are_fewer_than_the_counts_are_held_and_told_once_they_are_given_up() {
+    let script = || Script {
+        counts: counts(3, 3, 0),
+        rows: rows(&["a", "b"]),
+        ..Script::default()
+    };
+    let (_, invoker, _) = world(script());
+    let batch = BatchId::new("b1");
+    let error = invoker.batch().retrieve_rows(&batch).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    let (_, invoker, warnings) = world(script());
+    let invoker = invoker.on_doubt(OnDoubt::Abandon);
+    let outcomes = invoker.batch().retrieve_rows(&batch).await.unwrap();
+    let found = outcomes.count_mismatch().unwrap();
+    assert_eq!((found.counted, found.read, found.is_short()), (3, 2, true));
+    let told = warnings.lock().unwrap().join("\n");
+    assert!(told.contains("1 request"), "{told}");
+}
+
+#[tokio::test]
+async fn a_batch_that_failed_as_a_whole_and_counts_answers_is_told() {
+    let (_, invoker, warnings) = world(Script {
+        end: Some(BatchStatus::Failed),
+        ..Script::default()
+    });
+    let handle = invoker.batch().create(ASKED).await.unwrap();
+    let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
+    assert_eq!(outcomes.count_mismatch(), None);
+    assert!(warnings.lock().unwrap().is_empty());
+}

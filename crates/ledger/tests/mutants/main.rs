@@ -1,0 +1,197 @@
+//! Ledgers with one planted mistake each: the clauses find every one, and every clause finds one.
+
+mod mutant;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use lmbatch_core::Ledger;
+use lmbatch_testing::ledger::{Subject, clauses};
+use mutant::{Ignored, Mistake, Mutant};
+
+/// Each mistake with a clause that has to find it.
+const FOUND_BY: &[(Mistake, &str)] = &[
+    (
+        Mistake::ShardsOutOfOrder,
+        "a_run_is_read_back_with_its_shards_by_number",
+    ),
+    (Mistake::BeginReplaces, "an_id_and_a_name_belong_to_one_run"),
+    (
+        Mistake::FailedBeginStays,
+        "a_begin_that_fails_leaves_nothing",
+    ),
+    (
+        Mistake::StrangeShardsAreDropped,
+        "shards_of_another_run_are_refused",
+    ),
+    (
+        Mistake::OnlyStateIsKept,
+        "a_new_record_is_kept_as_given_at_the_next_epoch",
+    ),
+    (
+        Mistake::EpochStays,
+        "a_new_record_is_kept_as_given_at_the_next_epoch",
+    ),
+    (
+        Mistake::LastWriterOfAShardWins,
+        "of_two_writers_of_a_shard_one_conflicts",
+    ),
+    (
+        Mistake::LastWriterOfARunWins,
+        "of_two_writers_of_a_run_one_conflicts",
+    ),
+    (
+        Mistake::ShardsFirst,
+        "a_change_is_applied_whole_or_not_at_all",
+    ),
+    (Mistake::RunFirst, "a_change_is_applied_whole_or_not_at_all"),
+    (
+        Mistake::ShardsOfOneRunOnly,
+        "one_change_moves_shards_of_several_runs",
+    ),
+    (
+        Mistake::FirstMoveCounts,
+        "a_shard_is_moved_once_in_a_change",
+    ),
+    (Mistake::NameChanges, "a_run_keeps_its_name_and_its_place"),
+    (Mistake::GoneIsIgnored, "what_is_gone_conflicts"),
+    (
+        Mistake::ConflictIsNameless,
+        "a_conflict_names_what_conflicts",
+    ),
+    (Mistake::ForgetIsOnce, "a_forgotten_run_leaves_nothing"),
+    (
+        Mistake::ForgetKeepsTheName,
+        "a_forgotten_run_leaves_nothing",
+    ),
+    (
+        Mistake::ReopenedIsEmpty,
+        "what_is_written_survives_the_process",
+    ),
+    (Mistake::BusyIsAnError, "two_processes_write_in_turn"),
+    (
+        Mistake::LateConflicts,
+        "a_late_acknowledgement_conflicts_with_nothing",
+    ),
+    (
+        Mistake::LateCountsAsTransition,
+        "a_late_acknowledgement_conflicts_with_nothing",
+    ),
+    (
+        Mistake::LateOfAllShards,
+        "late_acknowledgements_are_of_one_shard_and_oldest_first",
+    ),
+    (
+        Mistake::LateNewestFirst,
+        "late_acknowledgements_are_of_one_shard_and_oldest_first",
+    ),
+    (Mistake::LateIsReplaced, "a_batch_is_acknowledged_once"),
+    (Mistake::LateTwice, "a_batch_is_acknowledged_once"),
+    (
+        Mistake::LateWithoutShardIsDropped,
+        "an_acknowledgement_without_a_shard_is_an_error",
+    ),
+    (
+        Mistake::ForgetKeepsLate,
+        "late_acknowledgements_go_with_their_run",
+    ),
+    (
+        Mistake::CreatedIsUnknown,
+        "a_batch_is_known_from_created_on",
+    ),
+    (Mistake::EndedIsUnknown, "a_batch_is_known_from_created_on"),
+    (Mistake::SealedIsUnknown, "a_batch_is_known_from_created_on"),
+    (
+        Mistake::WatermarkIsKnown,
+        "a_batch_is_known_from_created_on",
+    ),
+    (Mistake::LateIsUnknown, "a_batch_acknowledged_late_is_known"),
+    (
+        Mistake::GivenUpIsKnown,
+        "a_batch_that_is_given_up_is_not_known",
+    ),
+    (
+        Mistake::KnownForgetsTheRest,
+        "only_batches_that_are_asked_for_are_known",
+    ),
+    (
+        Mistake::AllIsKnown,
+        "only_batches_that_are_asked_for_are_known",
+    ),
+    (
+        Mistake::AnyAccount,
+        "a_batch_of_another_account_is_not_known",
+    ),
+    (
+        Mistake::ExactAccount,
+        "a_batch_of_an_account_that_cannot_be_told_apart_is_known",
+    ),
+    (Mistake::OldestFirst, "runs_are_listed_newest_first"),
+    (Mistake::OrderOfClocks, "runs_are_listed_newest_first"),
+    (Mistake::Ignores(Ignored::Unfinished), "each_filter_selects"),
+    (Mistake::Ignores(Ignored::Name), "each_filter_selects"),
+    (Mistake::Ignores(Ignored::Digest), "each_filter_selects"),
+    (Mistake::Ignores(Ignored::Account), "each_filter_selects"),
+    (Mistake::Ignores(Ignored::Output), "each_filter_selects"),
+    (Mistake::Ignores(Ignored::Nonce), "each_filter_selects"),
+    (Mistake::Ignores(Ignored::Batch), "each_filter_selects"),
+    (Mistake::Ignores(Ignored::Prefix), "each_filter_selects"),
+    (Mistake::OneFilterOnly, "filters_select_together"),
+    (Mistake::FilterIsStale, "a_filter_follows_the_record"),
+    (Mistake::CursorIsAnOffset, "pages_neither_repeat_nor_skip"),
+    (Mistake::CursorRepeats, "pages_neither_repeat_nor_skip"),
+    (Mistake::CursorOnTheLastPage, "the_last_page_has_no_cursor"),
+    (
+        Mistake::LimitIsIgnored,
+        "a_page_has_as_many_runs_as_are_asked_for",
+    ),
+    (Mistake::AnyCursor, "a_foreign_cursor_is_refused"),
+    (Mistake::NotByLateBatch, "a_run_is_found_by_its_batch"),
+    (Mistake::LongestPrefix, "a_run_is_found_by_a_unique_prefix"),
+    (Mistake::AnyPrefix, "a_run_is_found_by_a_unique_prefix"),
+    (
+        Mistake::FirstOfPrefix,
+        "a_prefix_of_several_runs_is_an_error_that_names_them",
+    ),
+    (Mistake::PrefixIsAPattern, "a_prefix_is_taken_literally"),
+];
+
+fn subject(mistake: Mistake) -> Subject {
+    let ledger = Arc::new(Mutant::new(mistake));
+    let other = Arc::clone(&ledger);
+    Subject::new(ledger).with_reopen(move || {
+        let reopened: Arc<dyn Ledger> = match mistake {
+            Mistake::ReopenedIsEmpty => Arc::new(Mutant::new(Mistake::None)),
+            _ => other.clone(),
+        };
+        Box::pin(async move { reopened })
+    })
+}
+
+#[tokio::test]
+async fn a_ledger_without_a_mistake_keeps_every_clause() {
+    for clause in clauses() {
+        let kept = clause.hold(subject(Mistake::None)).await;
+        assert_eq!(kept, Ok(()), "{clause}");
+    }
+}
+
+#[tokio::test]
+async fn every_planted_mistake_is_found_by_its_clause() {
+    let mut missed = Vec::new();
+    for (mistake, name) in FOUND_BY {
+        let mut named = clauses().iter().filter(|clause| clause.name == *name);
+        let clause = named.next().expect("a clause of that name");
+        if clause.hold(subject(*mistake)).await.is_ok() {
+            missed.push(format!("{mistake:?} by {name}"));
+        }
+    }
+    assert_eq!(missed, [""; 0]);
+}
+
+#[test]
+fn every_clause_finds_a_planted_mistake() {
+    let proved: HashSet<&str> = FOUND_BY.iter().map(|(_, name)| *name).collect();
+    let all: HashSet<&str> = clauses().iter().map(|clause| clause.name).collect();
+    assert_eq!(proved, all);
+}

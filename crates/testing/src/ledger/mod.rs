@@ -1,0 +1,166 @@
+//! Clauses that every ledger keeps, as tests: in memory, on SQLite, and of a third party.
+//!
+//! ```no_run
+//! use lmbatch_testing::ledger::{Subject, clauses};
+//! # async fn hold(make: impl AsyncFn() -> Subject) {
+//! for clause in clauses() {
+//!     if let Err(why) = clause.hold(make().await).await {
+//!         panic!("{clause}: {why}");
+//!     }
+//! }
+//! # }
+//! ```
+
+mod changes;
+mod late;
+mod listing;
+mod records;
+
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use lmbatch_core::Ledger;
+
+pub use records::{created, intent, run, shard, snapshot};
+
+type Reopen = Box<dyn Fn() -> BoxFuture<'static, Arc<dyn Ledger>> + Send + Sync>;
+
+/// An empty ledger under test, and the means to open it as another process would.
+pub struct Subject {
+    ledger: Arc<dyn Ledger>,
+    reopen: Option<Reopen>,
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject")
+            .field("ledger", &self.ledger)
+            .field("is_durable", &self.reopen.is_some())
+            .finish()
+    }
+}
+
+impl Subject {
+    /// Takes an empty ledger that ends with its process.
+    pub fn new(ledger: Arc<dyn Ledger>) -> Self {
+        Self {
+            ledger,
+            reopen: None,
+        }
+    }
+
+    /// Sets a function that opens the ledger again, as another process does while the first one has it open.
+    /// Clauses of durable ledgers are held only where it is set.
+    pub fn with_reopen(
+        mut self,
+        reopen: impl Fn() -> BoxFuture<'static, Arc<dyn Ledger>> + Send + Sync + 'static,
+    ) -> Self {
+        self.reopen = Some(Box::new(reopen));
+        self
+    }
+
+    /// Returns the ledger as another process sees it; the ledger itself where it is in memory.
+    async fn elsewhere(&self) -> Arc<dyn Ledger> {
+        match &self.reopen {
+            Some(reopen) => reopen().await,
+            None => Arc::clone(&self.ledger),
+        }
+    }
+}
+
+/// One promise of every ledger.
+#[derive(Clone, Copy)]
+pub struct Clause {
+    /// Name of the clause: a sentence.
+    pub name: &'static str,
+    run: fn(Subject) -> BoxFuture<'static, ()>,
+}
+
+impl fmt::Debug for Clause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Display for Clause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name.replace('_', " "))
+    }
+}
+
+impl Clause {
+    /// Holds an empty ledger to the clause, and returns why it is not kept otherwise.
+    ///
+    /// # Errors
+    /// The message of the assertion that failed.
+    pub async fn hold(&self, subject: Subject) -> Result<(), String> {
+        let kept = AssertUnwindSafe((self.run)(subject)).catch_unwind().await;
+        kept.map_err(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+            text.unwrap_or_else(|| "the clause panicked".to_owned())
+        })
+    }
+}
+
+macro_rules! table {
+    ($($topic:ident: $($name:ident),+;)+) => {
+        const CLAUSES: &[Clause] = &[$($(Clause {
+            name: stringify!($name),
+            run: |subject| Box::pin($topic::$name(subject)),
+        }),+),+];
+    };
+}
+
+table! {
+    changes:
+        a_run_is_read_back_with_its_shards_by_number,
+        an_id_and_a_name_belong_to_one_run,
+        a_begin_that_fails_leaves_nothing,
+        shards_of_another_run_are_refused,
+        a_new_record_is_kept_as_given_at_the_next_epoch,
+        of_two_writers_of_a_shard_one_conflicts,
+        of_two_writers_of_a_run_one_conflicts,
+        a_change_is_applied_whole_or_not_at_all,
+        one_change_moves_shards_of_several_runs,
+        a_shard_is_moved_once_in_a_change,
+        a_run_keeps_its_name_and_its_place,
+        what_is_gone_conflicts,
+        a_conflict_names_what_conflicts,
+        a_forgotten_run_leaves_nothing,
+        what_is_written_survives_the_process,
+        two_processes_write_in_turn;
+    late:
+        a_late_acknowledgement_conflicts_with_nothing,
+        late_acknowledgements_are_of_one_shard_and_oldest_first,
+        a_batch_is_acknowledged_once,
+        an_acknowledgement_without_a_shard_is_an_error,
+        late_acknowledgements_go_with_their_run,
+        a_batch_is_known_from_created_on,
+        a_batch_acknowledged_late_is_known,
+        a_batch_that_is_given_up_is_not_known,
+        only_batches_that_are_asked_for_are_known,
+        a_batch_of_another_account_is_not_known,
+        a_batch_of_an_account_that_cannot_be_told_apart_is_known;
+    listing:
+        runs_are_listed_newest_first,
+        each_filter_selects,
+        filters_select_together,
+        a_filter_follows_the_record,
+        pages_neither_repeat_nor_skip,
+        the_last_page_has_no_cursor,
+        a_page_has_as_many_runs_as_are_asked_for,
+        a_foreign_cursor_is_refused,
+        a_run_is_found_by_its_batch,
+        a_run_is_found_by_a_unique_prefix,
+        a_prefix_of_several_runs_is_an_error_that_names_them,
+        a_prefix_is_taken_literally;
+}
+
+/// Returns every clause.
+pub fn clauses() -> &'static [Clause] {
+    CLAUSES
+}

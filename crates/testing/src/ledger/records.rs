@@ -1,0 +1,102 @@
+//! Records for clauses of ledgers and for tests of their own.
+
+use std::collections::BTreeMap;
+
+use lmbatch_core::{
+    AccountId, BatchClass, BatchId, BatchSnapshot, BatchStatus, CreateToken, IdRule, Intent, Label,
+    Nonce, Proof, ProviderId, Rng, RunRecord, ShardKey, ShardRecord, ShardState, Staged,
+};
+
+use crate::TestRng;
+
+/// Returns an unfinished run without a name, of a digest and a nonce that follow from its id, under the account
+/// `v2-ours`.
+pub fn run(id: &str) -> RunRecord {
+    let seed = id.bytes().fold(7_u64, |seed, byte| {
+        seed.wrapping_mul(31).wrapping_add(u64::from(byte))
+    });
+    let rng: &dyn Rng = &TestRng::new(seed);
+    let nonce = Nonce::draw(rng);
+    RunRecord {
+        id: id.into(),
+        name: None,
+        digest: format!("digest of {id}").into(),
+        provider: ProviderId::new("p"),
+        account: AccountId::new("v2-ours"),
+        key_hint: Some("key".into()),
+        ids: IdRule::Ordinal(nonce.clone()),
+        nonce,
+        requests: 3,
+        attempt: 0,
+        asked: 0,
+        order: None,
+        created_at: lmbatch_core::parse_time("2026-11-23T10:00:00.123456789Z"),
+        finished: false,
+        cancelled: false,
+        cleaned: None,
+        checksums: [("echo".into(), 7)].into(),
+        notes: [("output".into(), format!("{id}.jsonl").into())].into(),
+        epoch: 0,
+    }
+}
+
+/// Returns a planned shard of two requests.
+pub fn shard(run: &str, number: u32) -> ShardRecord {
+    ShardRecord {
+        key: ShardKey {
+            run: run.into(),
+            shard: number,
+        },
+        label: Label::new(format!("label-{run}-{number}")),
+        class: class(),
+        count: 2,
+        bytes: 99,
+        checksum: Some(8),
+        attempt: 0,
+        epoch: 0,
+        state: ShardState::Planned,
+        proof: None,
+        progress: Default::default(),
+        doubted: None,
+        remnants: Vec::new(),
+        sent_twice: false,
+    }
+}
+
+fn class() -> BatchClass {
+    BatchClass {
+        model: Some("m".into()),
+        endpoint: "/x".into(),
+        route: "file".into(),
+        variant: BTreeMap::new(),
+    }
+}
+
+/// Returns the state of a shard whose create was answered with `batch`.
+pub fn created(batch: &str) -> ShardState {
+    ShardState::Created {
+        batch: BatchId::new(batch),
+        proof: Proof::proved("its create was answered"),
+    }
+}
+
+/// Returns the end of a batch.
+pub fn snapshot(batch: &str) -> BatchSnapshot {
+    BatchSnapshot::new(BatchId::new(batch), BatchStatus::Completed)
+}
+
+/// Returns the intent of a create, which names `other` as its watermark and as a batch of another.
+pub fn intent(other: &str) -> Intent {
+    Intent {
+        label: Label::new("label"),
+        class: class(),
+        count: 2,
+        bytes: 99,
+        staged: Staged::default(),
+        token: CreateToken::new("token"),
+        posted_at: lmbatch_core::parse_time("2026-11-23T10:00:00Z"),
+        watermark: Some(BatchId::new(other)),
+        watermark_at: None,
+        strangers: vec![BatchId::new(other)],
+    }
+}

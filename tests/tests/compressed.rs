@@ -1,0 +1,73 @@
+//! Results that are compressed although that was not asked for, as some proxies do: they are read again, the run
+//! stops with an error that says so, and nothing is sent again.
+
+use lmbatch_emulator::{Fault, FaultKind, Operation, Spoil};
+use lmbatch_tests::{Broken, Ended, SUBJECTS, Subject, Trial};
+
+/// Answers of a proxy: an encoding, and whether its bytes are really compressed.
+fn answers() -> Vec<(&'static str, FaultKind)> {
+    let encoded = |encoding: &str, bytes: &[u8]| FaultKind::Body {
+        status: 200,
+        headers: vec![("content-encoding".to_owned(), encoding.to_owned())],
+        bytes: bytes.to_vec(),
+    };
+    vec![
+        ("gzip", FaultKind::spoil(Spoil::Gzip)),
+        ("gzip of nothing", encoded("gzip", b"")),
+        ("deflate", encoded("deflate", b"\x78\x9c\x03\0\0\0\0\x01")),
+        ("br", encoded("br", b"\x3b")),
+        ("zstd", encoded("zstd", b"\x28\xb5\x2f\xfd\x20\0\x01\0\0")),
+        ("x-gzip", encoded("x-gzip", b"\x1f\x8b")),
+        ("two", encoded("identity, gzip", b"\x1f\x8b")),
+        ("a new one", encoded("pack200-gzip", b"\x1f\x8b")),
+    ]
+}
+
+/// The call that reads results, and the calls of it that go well before.
+fn reading(subject: &Subject) -> (Operation, u32) {
+    match subject.name {
+        "google inline" => (Operation::Status, 2),
+        _ => (Operation::Content, 0),
+    }
+}
+
+fn said_so(ended: &Ended) -> Option<String> {
+    let words = ended.words();
+    let warnings = ended.warnings.join(" ");
+    let is_said = words.contains("encoded as") || warnings.contains("encoded as");
+    (!is_said).then(|| format!("not said: {words} {warnings}"))
+}
+
+#[tokio::test]
+async fn compressed_results() {
+    let mut broken = Broken::default();
+    for subject in SUBJECTS {
+        let (operation, skip) = reading(subject);
+        for (what, kind) in answers() {
+            for times in [1, u32::MAX] {
+                let trial = Trial::start(subject).await;
+                trial.emulator.add_fault(Fault {
+                    skip,
+                    ..Fault::times(operation, times, kind.clone())
+                });
+                let cell = format!("{} {what} {times} times", subject.name);
+                let ended = trial.go().await;
+                let complaint = match times {
+                    1 if operation == Operation::Content => trial.not_whole(&ended),
+                    1 => None,
+                    _ => ended
+                        .result
+                        .is_ok()
+                        .then(|| ended.words())
+                        .or_else(|| said_so(&ended)),
+                };
+                broken.note(&cell, trial.overpaid().or(complaint));
+                trial.emulator.clear_faults();
+                let ended = trial.go().await;
+                let complaint = trial.overpaid().or_else(|| trial.not_whole(&ended));
+                broken.note(format!("{cell}, resumed"), complaint);
+            }
+        }
+    }
+    broken.end();
+}
