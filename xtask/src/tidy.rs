@@ -305,6 +305,9 @@ fn file(path: &str, text: &str) -> Vec<String> {
     let neutral = ["core", "engine", "contract"]
         .iter()
         .any(|name| path.starts_with(&format!("crates/{name}/src")));
+    // Of the engine only the driver waits; clocks are what it waits by.
+    let sleeps = ["driver.rs", "clock.rs"].map(|name| format!("crates/engine/src/{name}"));
+    let may_sleep = !path.starts_with("crates/engine/src") || sleeps.iter().any(|of| of == path);
     // This file names what it looks for.
     let rust = path.ends_with(".rs") && path != "xtask/src/tidy.rs";
     for (number, line) in text.lines().enumerate() {
@@ -312,6 +315,9 @@ fn file(path: &str, text: &str) -> Vec<String> {
         let mut tell = |what: &str| found.push(format!("{path}:{}: {what}", number + 1));
         if neutral && PROVIDERS.iter().any(|word| lower.contains(word)) {
             tell("core, engine and contract name no provider");
+        }
+        if !may_sleep && (line.contains(".sleep(") || line.contains(".reached(")) {
+            tell("only the driver sleeps; a step returns when it is due again");
         }
         if rust {
             for bad in [
@@ -370,6 +376,9 @@ mod tests {
             ),
             ("crates/cli/src/a.rs", "todo!()", 1),
             ("crates/cli/src/a.rs", long.as_str(), 1),
+            ("crates/engine/src/run/x.rs", "clock.sleep(time)", 1),
+            ("crates/engine/src/driver.rs", "clock.sleep(time)", 0),
+            ("crates/cli/src/a.rs", "clock.sleep(time)", 0),
             ("crates/cli/Cargo.toml", "[package]", 1),
             ("crates/cli/Cargo.toml", "[lints]\nworkspace = true", 0),
         ] {

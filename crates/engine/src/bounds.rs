@@ -1,16 +1,12 @@
 //! Bounds of a call in time, and what its error says when it ends early.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
-use futures::future::{Either, select};
-use lmbatch_core::{
-    Clock, Delivery, Error, ErrorKind, Label, Result, Retry, RunRecord, ShardState,
-};
+use lmbatch_core::{Delivery, Error, ErrorKind, Label, Result, Retry, RunRecord, ShardState};
 
+use crate::driver::within;
 use crate::engine::{Engine, RunOptions};
 use crate::event::Event;
 use crate::finished::Finished;
@@ -35,24 +31,6 @@ impl Trouble {
     fn last(&self) -> Option<Error> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.clone()
-    }
-}
-
-/// Does the work, unless the clock reaches `at` first: then it is dropped where it stands.
-pub(crate) async fn within<T>(
-    clock: &dyn Clock,
-    at: Duration,
-    work: impl Future<Output = T>,
-) -> Option<T> {
-    let mut late = clock.reached(at);
-    // The bound is known before the work begins: a clock of tests moves on with the work.
-    let is_late = poll_fn(|context| Poll::Ready(late.as_mut().poll(context).is_ready()));
-    if is_late.await {
-        return None;
-    }
-    match select(pin!(work), late).await {
-        Either::Left((done, _)) => Some(done),
-        Either::Right(_) => None,
     }
 }
 

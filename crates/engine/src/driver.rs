@@ -1,7 +1,8 @@
 //! The driver: calls steps when they are due. The only place that sleeps.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use futures::future::{BoxFuture, Either, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use lmbatch_core::{
-    BatchId, BatchSnapshot, CreateProof, Error, ErrorKind, Result, Retry, RunRecord, ShardState,
+    BatchId, BatchSnapshot, Clock, CreateProof, Error, ErrorKind, Result, Retry, RunRecord,
+    ShardState,
 };
 
 use crate::engine::{Engine, RunOptions};
@@ -19,6 +21,7 @@ use crate::policy::Decision;
 use crate::run::Context;
 use crate::run::fetch::{Fetch, Fetched};
 use crate::run::poll::{UNKNOWN_AT_FIRST, is_unreadable, unfinished, unreadable};
+use crate::run::recover::not_found_yet;
 use crate::run::step::{Kind, Next, Step};
 use crate::run::work::Work;
 
@@ -350,6 +353,7 @@ impl<'c> Driver<'c> {
                 self.fatal.get_or_insert(error);
             }
         }
+        self.cancel_now(at);
         if has_ended {
             for at in std::mem::take(&mut self.waiting) {
                 if self.due_at[at].is_some() {
@@ -394,7 +398,11 @@ impl<'c> Driver<'c> {
         if self.cancelled || now < self.heed_at && !self.context.is_cancelled() {
             return Ok(());
         }
-        self.heed_at = now + HEED;
+        // Only a record that outlives the process is shared with another one.
+        self.heed_at = match self.context.engine.is_durable() {
+            true => now + HEED,
+            false => Duration::MAX,
+        };
         let before = run.cancelled;
         run.cancelled = self.context.heed_now().await?;
         if !run.cancelled {
@@ -417,27 +425,44 @@ impl<'c> Driver<'c> {
                     format!("{batch} is not cancelled: it is not certain that it is ours");
                 engine.tell(&Event::Warning { message: &message });
             }
-            let step = work.next(engine, true);
-            if !self.stuck[at] && matches!(step, Step::CallOff | Step::Cancel) {
-                self.schedule(at, now);
-            }
+            self.cancel_now(at);
         }
         Ok(())
     }
 
+    /// Once the run is cancelled, what can be cancelled waits for no poll.
+    fn cancel_now(&mut self, at: usize) {
+        let work = self.slots[at].as_ref().filter(|_| self.cancelled);
+        let step = work.map(|work| work.next(self.context.engine, true));
+        if !self.stuck[at]
+            && self.due_at[at].is_some()
+            && matches!(step, Some(Step::CallOff | Step::Cancel))
+        {
+            self.schedule(at, self.now());
+        }
+    }
+
     /// What is said to a caller who does not wait for batches that go on; first what no waiting cures.
     fn leaves(&mut self) -> Option<Error> {
-        let mut going = Vec::new();
+        let (mut going, mut searched) = (Vec::new(), None);
         for &(_, at) in &self.due {
             let work = self.slots[at].as_ref()?;
-            let poll = work.poll.as_ref().filter(|poll| poll.polls > 0)?;
-            let is_created = matches!(work.record.state, ShardState::Created { .. });
-            is_created.then(|| going.push(poll))?;
+            match &work.record.state {
+                ShardState::Created { .. } => {
+                    going.push(work.poll.as_ref().filter(|poll| poll.polls > 0)?);
+                }
+                ShardState::Doubt(intent) if self.options.once && work.has_looked() => {
+                    searched = searched.or(Some(intent));
+                }
+                _ => return None,
+            }
         }
         let error = match self.options.once {
-            true => going
-                .first()
-                .map(|poll| unfinished(&poll.batch, "it goes on")),
+            true => match (going.first(), searched) {
+                (_, Some(intent)) => Some(not_found_yet(intent)),
+                (Some(poll), None) => Some(unfinished(&poll.batch, "it goes on")),
+                (None, None) => None,
+            },
             false => going
                 .iter()
                 .find_map(|poll| poll.impatience(self.start, &self.options)),
@@ -613,5 +638,23 @@ impl Engine {
     async fn pause(&self, error: &Error, wait: Duration) {
         self.tell(&Event::Retrying { error, wait });
         self.clock.sleep(wait).await;
+    }
+}
+
+/// Does the work, unless the clock reaches `at` first: then it is dropped where it stands.
+pub(crate) async fn within<T>(
+    clock: &dyn Clock,
+    at: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut late = clock.reached(at);
+    // The bound is known before the work begins: a clock of tests moves on with the work.
+    let is_late = poll_fn(|context| Poll::Ready(late.as_mut().poll(context).is_ready()));
+    if is_late.await {
+        return None;
+    }
+    match select(pin!(work), late).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
     }
 }

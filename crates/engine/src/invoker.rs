@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::event::Observer;
 use crate::operations::BatchOperations;
 use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, RetryPolicy};
+use crate::run::step::StepLimits;
 
 /// A model at a provider, with defaults for every request. A call's values are merged over these,
 /// and a request's over both.
@@ -118,6 +119,11 @@ impl LMInvoker {
     /// The most of one batch, below what the provider takes.
     pub fn batch_limit(mut self, limit: BatchLimit) -> Self {
         self.engine = self.engine.with_batch_limit(limit);
+        self
+    }
+    /// Sets how many uploads, creates, polls and downloads run at once.
+    pub fn limits(mut self, limits: StepLimits) -> Self {
+        self.engine = self.engine.with_limits(limits);
         self
     }
     /// A record that outlives the process, for [named](crate::Invoke::named) runs.

@@ -77,7 +77,7 @@ impl Results {
         shard: u32,
         max_row_bytes: usize,
     ) -> Self {
-        // A task that was dropped may still be writing to the files of another value.
+        // A task that was dropped, or another process, may be writing to the files of another value.
         let salt = SALT.fetch_add(1, Ordering::Relaxed);
         Self {
             places: Places::new(files.spool()),
@@ -88,7 +88,7 @@ impl Results {
             delivered,
             tally: Tally::default(),
             segments: Vec::new(),
-            stem: format!("{shard}-{salt}"),
+            stem: format!("{shard}-{:x}-{salt}", std::process::id()),
             name: 0,
             taken: Vec::new(),
         }

@@ -115,6 +115,15 @@ async fn content(ledger: &SqliteLedger) -> Vec<(RunRecord, Vec<ShardRecord>)> {
     all
 }
 
+/// Opens a ledger and reads every record of it.
+async fn read(path: &Path) -> lmbatch_core::Result<()> {
+    let ledger = SqliteLedger::open(path).await?;
+    for run in ledger.all_runs(RunFilter::default()).await? {
+        ledger.shards(&run.id).await?;
+    }
+    Ok(())
+}
+
 fn fixture(folder: &Path) -> PathBuf {
     let path = folder.join("ledger.db");
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/version-3.db");
@@ -239,14 +248,7 @@ async fn a_damaged_ledger_of_the_third_version_is_not_taken_for_whole_by_its_mig
         let pool = pool.await.unwrap();
         sqlx::raw_sql(damage).execute(&pool).await.unwrap();
         pool.close().await;
-        let read = async {
-            let ledger = SqliteLedger::open(&path).await?;
-            for run in ledger.all_runs(RunFilter::default()).await? {
-                ledger.shards(&run.id).await?;
-            }
-            Ok::<_, lmbatch_core::Error>(())
-        };
-        let error = read.await.unwrap_err();
+        let error = read(&path).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Local, "{damage}");
         assert!(error.to_string().contains(says), "{damage}: {error}");
     }

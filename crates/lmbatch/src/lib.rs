@@ -55,6 +55,7 @@ pub use lmbatch_engine::{
     BatchLimit, BatchOperations, Changes, CountMismatch, Create, CreatedHandle,
     DEFAULT_STATUS_CHECK_INTERVAL, DoubtPolicy, Engine, Event, Invoke, LMInvoker, Observer,
     OnDoubt, OutcomeStream, Outcomes, PollingPolicy, Prepared, RetryPolicy, Run, RunOutput,
+    StepLimits,
 };
 
 /// What authors of adapters implement.

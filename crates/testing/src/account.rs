@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{
-    AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Candidate,
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Candidate,
     Capabilities, Certainty, Chunk, Clock, CreateProof, Cursor, Delivery, Error, ErrorKind, Found,
     Intent, Label, ListOptions, Page, RequestCounts, Result, ResultPart, ResultSet, Retry,
     RowStream, Shard, Staged,
@@ -284,7 +284,7 @@ impl BatchProvider for Connection {
         found.ok_or_else(|| Error::new(ErrorKind::BatchNotFound).with_delivery(Delivery::Refused))
     }
 
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
+    async fn results(&self, _: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
         drop(self.account.called("results"));
         Ok(ResultSet {
             parts: vec![ResultPart::mixed(batch, "all", "memory")],

@@ -1,5 +1,6 @@
 //! A gate between a driver and what it calls: the driver stops at a chosen call until it is released.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,9 +9,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    AccountId, BatchCodec, BatchId, BatchProvider, BatchSnapshot, Clock, Cursor, Error, ErrorKind,
-    Found, Intent, KeyHint, Ledger, ListOptions, Page, Remnant, Result, ResultPart, ResultSet,
-    RowStream, RunClaim, RunRecord, Shard, ShardKey, ShardRecord, ShardState, Staged, Upload,
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, Change, Clock, Cursor,
+    Error, ErrorKind, Found, Intent, KeyHint, LateAcknowledgement, Ledger, ListOptions, Page,
+    Remnant, Result, ResultPart, ResultSet, RowStream, RunClaim, RunFilter, RunRecord, Shard,
+    ShardKey, ShardRecord, ShardState, Staged, Upload,
 };
 
 /// Position of a stop in relation to a call.
@@ -158,48 +160,62 @@ fn name(state: &ShardState) -> &'static str {
         ShardState::Created { .. } => "created",
         ShardState::Ended(_) => "ended",
         ShardState::Sealed { .. } => "sealed",
+        ShardState::Closed(_) => "closed",
         _ => "another state",
     }
 }
 
-// A method with a default would pass beside the gate.
-#[deny(clippy::missing_trait_methods)]
+// The methods with a default call the others.
 #[async_trait]
 impl<T: Ledger> Ledger for Gated<T> {
     async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
         self.gate.pass("begin", self.inner.begin(run, shards)).await
     }
-    async fn change(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<u64> {
-        let changed = self.inner.change(run, shards);
-        self.gate.pass("change the run", changed).await
+    async fn apply(&self, change: &Change<'_>) -> Result<()> {
+        let call = match (change.shards, change.run) {
+            ([], _) => "change the run".to_owned(),
+            ([shard, ..], _) => format!(
+                "advance shard {} to {}",
+                shard.key.shard,
+                name(&shard.state)
+            ),
+        };
+        let applied = async {
+            let applied = self.inner.apply(change).await;
+            let is_conflict = |error: &Error| error.kind() == ErrorKind::Conflict;
+            if !change.shards.is_empty() && applied.as_ref().is_err_and(is_conflict) {
+                self.gate.state().lost_shard = true;
+            }
+            applied
+        };
+        self.gate.pass(&call, applied).await
     }
     async fn run(&self, id: &str) -> Result<Option<RunRecord>> {
         self.gate.pass("read the run", self.inner.run(id)).await
     }
-    async fn runs(&self) -> Result<Vec<RunRecord>> {
-        self.gate.pass("read all runs", self.inner.runs()).await
+    async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>> {
+        let found = self.inner.runs(filter);
+        self.gate.pass("look runs up", found).await
     }
     async fn shards(&self, run: &str) -> Result<Vec<ShardRecord>> {
-        self.gate
-            .pass("read the shards", self.inner.shards(run))
-            .await
+        let shards = self.inner.shards(run);
+        self.gate.pass("read the shards", shards).await
+    }
+    async fn known(&self, account: &AccountId, batches: &[BatchId]) -> Result<HashSet<BatchId>> {
+        let known = self.inner.known(account, batches);
+        self.gate.pass("look batches up", known).await
+    }
+    async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()> {
+        let noted = self.inner.acknowledge_late(late);
+        self.gate.pass("acknowledge late", noted).await
+    }
+    async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>> {
+        let late = self.inner.late_acknowledgements(key);
+        self.gate.pass("read late acknowledgements", late).await
     }
     async fn forget(&self, run: &str) -> Result<()> {
-        self.gate
-            .pass("forget the run", self.inner.forget(run))
-            .await
-    }
-    async fn advance(&self, key: &ShardKey, epoch: u64, state: ShardState) -> Result<u64> {
-        let call = format!("advance shard {} to {}", key.shard, name(&state));
-        let advanced = async {
-            let advanced = self.inner.advance(key, epoch, state).await;
-            let is_conflict = |error: &Error| error.kind() == ErrorKind::Conflict;
-            if advanced.as_ref().is_err_and(is_conflict) {
-                self.gate.state().lost_shard = true;
-            }
-            advanced
-        };
-        self.gate.pass(&call, advanced).await
+        let forgotten = self.inner.forget(run);
+        self.gate.pass("forget the run", forgotten).await
     }
     async fn claim(&self, run: &str) -> Result<RunClaim> {
         self.inner.claim(run).await
@@ -249,8 +265,8 @@ impl<T: BatchProvider> BatchProvider for Gated<T> {
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
         self.gate.pass("status", self.inner.status(batch)).await
     }
-    async fn results(&self, batch: &BatchId) -> Result<ResultSet> {
-        self.gate.pass("results", self.inner.results(batch)).await
+    async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
+        self.gate.pass("results", self.inner.results(class, batch)).await
     }
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
         self.gate.pass("read", self.inner.read(part, from)).await

@@ -193,8 +193,10 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
         emulated: false,
         raw: false,
     };
-    let model = finished.snapshot().model.clone().unwrap_or_default();
     let batches = finished.batches();
+    let of_batch = batches.first().copied();
+    let model = of_batch.and_then(|batch| batch.model.clone());
+    let model = model.unwrap_or_default();
     let output = args.output.display().to_string();
     let summary = Summary::new(provider.id(), &model, &batches, &output, false, None);
     let place = Place::new(target, args.force);
@@ -218,7 +220,10 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
     // Rows that are short of the provider's counts are results that are not whole.
     Ok(match finished.count_mismatch() {
         Some(mismatch) if mismatch.is_short() => Exit::Unfinished,
-        _ => summary.exit_of_batch(finished.snapshot()),
+        _ => match of_batch {
+            Some(batch) => summary.exit_of_batch(batch),
+            None => Exit::Unusable,
+        },
     })
 }
 

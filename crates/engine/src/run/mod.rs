@@ -132,7 +132,10 @@ impl<'a> Job<'a> {
     /// Compares the sealed files of the run with their checksums. Gives those that are damaged, by the number
     /// of their shard.
     pub(crate) async fn damaged(&self) -> Result<Vec<(u32, Vec<String>)>> {
-        let (files, sealed) = (Arc::clone(&self.plan.files), self.sealed_shards());
+        // What this process has sealed was read and synced a moment ago.
+        let earlier = self.works.iter().filter(|work| !work.sealed_here);
+        let sealed = earlier.filter_map(|work| Sealed::of(&work.planned, &work.record));
+        let (files, sealed) = (Arc::clone(&self.plan.files), sealed.collect::<Vec<_>>());
         blocking(move || damaged(&files, &sealed)).await?
     }
 
@@ -234,7 +237,7 @@ impl<'a> Job<'a> {
     /// Lays the results of the shards over one another.
     pub(crate) async fn collect(&mut self) -> Result<Collected> {
         let collected = self.with_files(Collected::new).await?;
-        self.keep_locations(&collected).await?;
+        self.keep_locations(&collected).await;
         Ok(collected)
     }
 
@@ -260,7 +263,7 @@ impl<'a> Job<'a> {
     }
 
     /// Tables of places that were made anew are noted: the next start need not make them.
-    async fn keep_locations(&mut self, collected: &Collected) -> Result<()> {
+    async fn keep_locations(&mut self, collected: &Collected) {
         for (number, made) in &collected.made {
             let Some(work) = self.works.get_mut(*number as usize) else {
                 continue;
@@ -269,14 +272,11 @@ impl<'a> Job<'a> {
             if let ShardState::Sealed { locations, .. } = &mut next.state {
                 *locations = Some(made.clone());
             }
-            // A reader that may not write has made it for itself.
-            match self.engine.ledger.advance(&next).await {
-                Ok(epoch) => work.record = ShardRecord { epoch, ..next },
-                Err(error) if error.kind() == ErrorKind::Conflict => {}
-                Err(error) => return Err(error),
+            // Where it cannot be noted, the next start makes it again.
+            if let Ok(epoch) = self.engine.ledger.advance(&next).await {
+                work.record = ShardRecord { epoch, ..next };
             }
         }
-        Ok(())
     }
 
     async fn finish(mut self) -> Result<Finished> {

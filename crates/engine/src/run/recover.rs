@@ -277,6 +277,12 @@ impl Work {
         }
     }
 
+    /// Whether this process or one before it has looked for the batch.
+    pub(crate) fn has_looked(&self) -> bool {
+        let search = self.record.progress.search.as_ref();
+        search.is_some_and(|search| search.looks > 0)
+    }
+
     /// When the next look is due that a process before this one has not made.
     pub(crate) fn look_due(&self, engine: &Engine) -> Duration {
         let search = match (&self.record.state, &self.record.progress.search) {
@@ -384,6 +390,18 @@ fn names(batches: &[Candidate]) -> String {
     let names = batches.iter().map(|candidate| candidate.batch.as_str());
     let names: Vec<&str> = names.collect();
     names.join(", ")
+}
+
+/// The error of a search that its caller does not wait for.
+pub(crate) fn not_found_yet(intent: &Intent) -> Error {
+    Error::new(ErrorKind::Timeout)
+        .with_operation("look for the batch")
+        .with_delivery(Delivery::Unknown)
+        .with_retry(Retry::Temporary)
+        .with_label(intent.label.clone())
+        .with_message(
+            "the answer to a create was lost, and its batch has not been found so far; it is looked for again when the run is resumed, and nothing is sent again before",
+        )
 }
 
 pub(crate) fn held(intent: &Intent, cause: Option<Error>, looked: &str) -> Error {

@@ -54,7 +54,7 @@ impl Work {
                     undelivered,
                 };
                 self.advance(engine, state).await?;
-                self.reread = false;
+                (self.reread, self.sealed_here) = (false, true);
                 Ok(Next::Done)
             }
             Ok(Fetched::Strangers) => {

@@ -48,6 +48,8 @@ pub(crate) struct Work {
     pub(crate) ended_before: bool,
     /// Whether its sealed files are damaged, so that they are read again: the ledger still has it as sealed.
     pub(crate) reread: bool,
+    /// Whether this process has sealed its results.
+    pub(crate) sealed_here: bool,
     /// Segments that the ledger speaks of while it is read again.
     pub(crate) sealed_before: Vec<Segment>,
 }
@@ -81,6 +83,7 @@ impl Work {
             asked_to_cancel: false,
             ended_before: matches!(state, ShardState::Ended(_)),
             reread: false,
+            sealed_here: false,
             sealed_before: Vec::new(),
             planned,
             record,

@@ -71,6 +71,21 @@ impl Kind {
         self.rule_broken = Some(rule);
         self
     }
+
+    /// Returns whether the run finishes in every schedule, rather than being held for a person to decide.
+    pub(crate) fn must_finish(self, fate: Fate) -> bool {
+        let can_repeat = self.rules.uploads || self.rules.create == TOKEN;
+        let is_seen = self.rules.list_lag.is_zero() && !self.neighbour;
+        let resubmits = self.on_doubt == OnDoubt::Resubmit;
+        match self.rules.create {
+            _ if can_repeat => true,
+            _ if !is_seen => false,
+            CreateProof::Labelled if resubmits => true,
+            // Both creates fit by their number of requests.
+            _ if resubmits => false,
+            _ => fate != Fate::LostNotAccepted,
+        }
+    }
 }
 
 /// What becomes of the first create of W.
@@ -97,12 +112,11 @@ pub(crate) const LABELLED: CreateProof = CreateProof::Labelled;
 pub(crate) const UNLABELLED: CreateProof = CreateProof::CountAndTime;
 pub(crate) const TOKEN: CreateProof = CreateProof::Token;
 
-/// Kinds, each with the number of schedules that fail today by the fate of the create of W: answered; answer
-/// lost, accepted; answer lost, not accepted.
+/// Kinds, each with the number of schedules in which the record does not show an accepted batch, by the fate of the
+/// create of W: answered; answer lost, accepted; answer lost, not accepted.
 ///
-/// Every number must come to zero once the ledger records late acknowledgements and a search reads them: in
-/// all of these schedules a create is answered after its driver has lost the shard, and the id is lost with the
-/// conflict.
+/// Every number is zero: a create that is answered after its driver has lost the shard to a driver that looks for
+/// it is acknowledged late.
 pub(crate) const KINDS: [(Kind, [usize; FATES.len()]); 13] = [
     (kind("labelled, one shard", LABELLED, ONE), [0, 0, 0]),
     (kind("labelled, two shards", LABELLED, TWO), [0, 0, 0]),

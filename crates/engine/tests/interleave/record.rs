@@ -1,11 +1,13 @@
 //! The record that the drivers share, and the requests of the run.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    ContentView, GenerateView, Hyperparameters, Ledger, MessageView, RequestView, Result, Role,
-    RunClaim, RunRecord, ShardKey, ShardRecord, ShardState, Text,
+    AccountId, BatchId, Change, ContentView, GenerateView, Hyperparameters, LateAcknowledgement,
+    Ledger, MessageView, Page, RequestView, Result, Role, RunClaim, RunFilter, RunRecord, ShardKey,
+    ShardRecord, ShardState, Text,
 };
 use lmbatch_engine::{Entry, IdView, MemoryLedger, RequestSource, Sourced};
 
@@ -18,41 +20,51 @@ pub(crate) struct Record {
     pub(crate) broken: Option<Broken>,
 }
 
-// A method with a default would not reach the ledger in memory.
-#[deny(clippy::missing_trait_methods)]
 #[async_trait]
 impl Ledger for Record {
     async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
         self.inner.begin(run, shards).await
     }
-    async fn change(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<u64> {
-        self.inner.change(run, shards).await
+    async fn apply(&self, change: &Change<'_>) -> Result<()> {
+        let mut shards = change.shards.to_vec();
+        for shard in &mut shards {
+            if self.broken == Some(Broken::EpochIgnored) {
+                let known = self.inner.shards(&shard.key.run).await?;
+                let own = known.iter().find(|known| known.key == shard.key);
+                shard.epoch = own.map_or(shard.epoch, |own| own.epoch);
+            }
+            if self.broken == Some(Broken::PostingNotRecorded)
+                && let ShardState::Posting(intent) = &shard.state
+            {
+                shard.state = ShardState::Staged(intent.staged.clone());
+            }
+        }
+        let change = Change {
+            shards: &shards,
+            ..*change
+        };
+        self.inner.apply(&change).await
     }
     async fn run(&self, id: &str) -> Result<Option<RunRecord>> {
         self.inner.run(id).await
     }
-    async fn runs(&self) -> Result<Vec<RunRecord>> {
-        self.inner.runs().await
+    async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>> {
+        self.inner.runs(filter).await
     }
     async fn shards(&self, run: &str) -> Result<Vec<ShardRecord>> {
         self.inner.shards(run).await
     }
+    async fn known(&self, account: &AccountId, batches: &[BatchId]) -> Result<HashSet<BatchId>> {
+        self.inner.known(account, batches).await
+    }
+    async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()> {
+        self.inner.acknowledge_late(late).await
+    }
+    async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>> {
+        self.inner.late_acknowledgements(key).await
+    }
     async fn forget(&self, run: &str) -> Result<()> {
         self.inner.forget(run).await
-    }
-    async fn advance(&self, key: &ShardKey, epoch: u64, state: ShardState) -> Result<u64> {
-        let (mut epoch, mut state) = (epoch, state);
-        if self.broken == Some(Broken::EpochIgnored) {
-            let shards = self.inner.shards(&key.run).await?;
-            let own = shards.iter().find(|shard| shard.key == *key);
-            epoch = own.map_or(epoch, |shard| shard.epoch);
-        }
-        if self.broken == Some(Broken::PostingNotRecorded)
-            && let ShardState::Posting(intent) = state
-        {
-            state = ShardState::Staged(intent.staged);
-        }
-        self.inner.advance(key, epoch, state).await
     }
     async fn claim(&self, run: &str) -> Result<RunClaim> {
         self.inner.claim(run).await

@@ -193,7 +193,9 @@ impl Mutant {
                         Err(_)
                             if self.is(Mistake::GoneIsIgnored)
                                 && self.now(&shard.key).await.is_none() => {}
-                        done => drop(done?),
+                        done => {
+                            done?;
+                        }
                     }
                 }
                 shards.clear();

@@ -4,7 +4,7 @@
 //! service says those names as a [`Dialect`], which is data, and writes no body and reads no answer itself:
 //!
 //! ```
-//! use lmbatch_core::{Hyperparameters, LMInput, RequestView};
+//! use lmbatch_core::{Hyperparameters, RequestView};
 //! use lmbatch_http::Told;
 //! use lmbatch_openai::chat::{Chat, Dialect, Files, Parameters, Tools};
 //!

@@ -310,7 +310,7 @@ fn tool_message_of_images() {
             check(
                 CHAT,
                 &line,
-                &["in the result of a tool: set the endpoint to responses"],
+                &["!in the result of a tool: set the endpoint to responses"],
             );
         }
         if is_taken {

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use lmbatch_core::{Hyperparameters, MessageView, RequestView, Role, ToolChoice, WireId};
+use lmbatch_core::{
+    Hyperparameters, MessageView, RequestView, Role, ToolChoice, WireId, mend_surrogates,
+};
 use lmbatch_testing::outcome_value;
 use serde_json::Value;
 
@@ -11,8 +13,11 @@ use super::*;
 /// The outcome of a row, with what matters here: items, finish reason and problem, or the error.
 fn told(row: &str) -> Value {
     let (codec, part) = (codec(Route::File), part("file"));
-    let decoded = codec.decode(&part, row.as_bytes()).unwrap();
-    let scanned = codec.scan(&part, row.as_bytes()).unwrap();
+    // As the engine hands it over.
+    let mut scratch = Vec::new();
+    let (row, _) = mend_surrogates(row.as_bytes(), &mut scratch);
+    let decoded = codec.decode(&part, row).unwrap();
+    let scanned = codec.scan(&part, row).unwrap();
     assert_eq!(decoded.id, scanned.id);
     let mut told = outcome_value(&decoded.outcome);
     if let Some(members) = told.as_object_mut() {

@@ -1,4 +1,6 @@
-use lmbatch_core::{BatchCodec as _, BatchId, ResultPart, RowView, Scanned, Text, Verdict};
+use lmbatch_core::{
+    BatchCodec as _, BatchId, ResultPart, RowView, Scanned, Text, Verdict, mend_surrogates,
+};
 
 use super::*;
 use crate::{Endpoint, OpenAiCodec};
@@ -29,7 +31,10 @@ fn scan(row: &[u8]) -> Result<Scanned<'_>, RowError> {
 
 /// What a row says, in words, so that a whole table is read at a glance. Checks the law of scan.
 fn told(row: &str) -> String {
-    let (decoded, scanned) = (decode(row.as_bytes()), scan(row.as_bytes()));
+    // As the engine hands it over.
+    let mut scratch = Vec::new();
+    let (row, _) = mend_surrogates(row.as_bytes(), &mut scratch);
+    let (decoded, scanned) = (decode(row), scan(row));
     let (row, scanned) = match (decoded, scanned) {
         (Ok(row), Ok(scanned)) => (row, scanned),
         (Err(one), Err(other)) if one == other => return format!("{one:?}"),
