@@ -273,7 +273,7 @@ fn what_cannot_work_is_refused_with_its_own_exit_code() {
         (
             vec!["run", "in.jsonl", "-m", "openai/m", "--timeout", "1s"],
             4,
-            "in progress: 0 of 1 requests (run r-",
+            "in progress: 0 of 1 request (run r-",
         ),
         (
             vec!["status", "batch_x", "-p", "openai"],

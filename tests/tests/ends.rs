@@ -275,7 +275,7 @@ fn a_run_that_another_process_advances_is_busy() {
     }
     drop(held);
     let help = said(&world.at(&["--help"]));
-    assert!(help.contains("5 busy"), "{help}");
+    assert!(help.contains("5    busy: another process"), "{help}");
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Signals: one is enough, whatever the command does when it comes.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use lmbatch_tests::lmbatch;
+use lmbatch_tests::{Emulating, lmbatch, said, write_input};
+use serde_json::{Value, json};
 
 #[expect(clippy::disallowed_methods, reason = "another process is waited for")]
 fn pause() {
@@ -48,5 +50,113 @@ fn one_signal_ends_the_emulator() {
         send(name, &child);
         let ended = end(&mut child);
         assert_eq!(ended.and_then(|status| status.code()), Some(0), "{name}");
+    }
+}
+
+/// Ends a command with a signal; what it said until then.
+fn stopped(mut child: Child) -> Output {
+    send("INT", &child);
+    let ended = end(&mut child);
+    assert!(ended.is_some(), "it did not end");
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_signal_while_the_input_is_read_leaves_nothing_behind() {
+    let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+    let fifo = folder.path().join("in.jsonl");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let child = emulating
+        .command_at("openai", folder.path())
+        .env_remove("LMBATCH_LOG")
+        .args(["run", "in.jsonl", "-m", "openai/m", "-o", "out.jsonl"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Lines come for as long as they are read.
+    let writer = std::thread::spawn(move || {
+        let mut input = fs::File::options().write(true).open(fifo).unwrap();
+        let lines = "{\"prompt\": \"Hi\"}\n".repeat(100);
+        while input.write_all(lines.as_bytes()).is_ok() {}
+    });
+    let spool = folder.path().join(".lmbatch/spool");
+    let files = || fs::read_dir(&spool).map_or(0, Iterator::count);
+    while files() == 0 {
+        pause();
+    }
+    let output = stopped(child);
+    writer.join().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    let told = said(&output);
+    assert!(told.contains("stopped by INT; nothing was sent"), "{told}");
+    assert!(!told.contains("error"), "{told}");
+    assert_eq!(files(), 0, "files of what was read are left");
+}
+
+#[test]
+fn a_signal_in_any_phase_says_how_to_continue() {
+    for (operation, words) in [
+        ("model", "stopped by INT; nothing was sent"),
+        ("upload", "stopped by INT; to continue:"),
+        ("create", "stopped by INT; to continue:"),
+        ("status", "stopped by INT; to continue:"),
+        ("content", "stopped by INT; to continue:"),
+    ] {
+        let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+        write_input(folder.path(), [json!({"id": "a", "prompt": "Hi"})]);
+        let slow = json!({"operation": operation, "kind": {"latency": {"milliseconds": 60_000}}});
+        emulating.post("/_emulator/faults", &slow.to_string());
+        let child = emulating
+            .command_at("openai", folder.path())
+            .env_remove("LMBATCH_LOG")
+            .args(["run", "in.jsonl", "-m", "openai/m", "-o", "out.jsonl"])
+            .args(["--poll-interval", "20ms"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        while emulating.bill()["calls"][operation] == Value::Null {
+            pause();
+        }
+        let output = stopped(child);
+        let told = said(&output);
+        assert_eq!(output.status.code(), Some(130), "{operation}: {told}");
+        assert!(told.contains(words), "{operation}: {told}");
+        let spool = fs::read_dir(folder.path().join(".lmbatch/spool"));
+        let has_run = spool.is_ok_and(|mut files| files.next().is_some());
+        assert_eq!(has_run, operation != "model", "{operation}");
+        emulating.clear_faults();
+        if operation == "create" {
+            // Its answer is lost, and the emulator may accept it later.
+            continue;
+        }
+        let again = emulating.run_at(
+            "openai",
+            folder.path(),
+            &[
+                "run",
+                "in.jsonl",
+                "-m",
+                "openai/m",
+                "-o",
+                "out.jsonl",
+                "--poll-interval",
+                "20ms",
+            ],
+        );
+        assert_eq!(
+            again.status.code(),
+            Some(0),
+            "{operation}: {}",
+            said(&again)
+        );
+        assert_eq!(emulating.bill()["creates"], 1, "{operation}");
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use lmbatch_core::{Effort, Problem, SchemaMode};
 use lmbatch_engine::BatchLimit;
@@ -24,23 +24,31 @@ pub(crate) fn command(program: &str) -> clap::Command {
 }
 
 const EXAMPLES: &str = "Examples:
-  lmbatch run tickets.jsonl -m openai/gpt-5-mini --emulate     try it: no key, no bill
-  lmbatch run tickets.jsonl -m openai/gpt-5-mini --schema answer.json -o out.jsonl
-  lmbatch create tickets.jsonl -m anthropic/claude-haiku-4-5 --handle tickets.handle.json
-  lmbatch retrieve BATCH -p anthropic --handle tickets.handle.json -o out.jsonl
+  Try it, without a key and without a bill:
+    lmbatch run tickets.jsonl -m openai/gpt-5-mini --emulate
+  Check every answer against a JSON Schema:
+    lmbatch run tickets.jsonl -m openai/gpt-5-mini --schema answer.json
+  Continue every run that has not ended, from cron:
+    lmbatch resume --all --once --quiet
 
-Exit codes: 0 every request has a usable output; 1 error; 2 usage or input, nothing sent;
-3 finished, some outputs unusable; 4 not finished, continue with resume; 5 busy, another process
-holds the run; 6 submission status unknown; 141 the reader of the output closed its end;
-129, 130, 143 stopped by HUP, INT, TERM; continue with `lmbatch resume`.";
+Exit codes:
+  0    every request has a usable output
+  1    error
+  2    usage or input; nothing was sent
+  3    finished, and some outputs are unusable
+  4    not finished; continue with resume
+  5    busy: another process holds the run
+  6    submission status unknown
+  141  the reader of the output closed its end
+  129, 130, 143  stopped by HUP, INT, TERM; continue with resume";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Have every request of a file answered.
+    /// Run all requests of a file, and write their outcomes.
     Run(Box<RunArgs>),
-    /// Create a batch and wait for nothing.
+    /// Create a batch and exit; status and retrieve continue from its id.
     Create(Box<CreateArgs>),
-    /// Say where a batch or a run stands.
+    /// Show the status of a batch or a run.
     Status(StatusArgs),
     /// Fetch the outcomes of a batch or a run that has ended.
     Retrieve(RetrieveArgs),
@@ -73,7 +81,7 @@ pub(crate) enum Command {
     Validate(Box<ValidateArgs>),
     /// List the providers, and what each can do.
     Providers,
-    /// Print a JSON Schema: of input lines, output lines or the summary.
+    /// Print a JSON Schema: of input lines, output lines, the summary or the plan of a dry run.
     Schema {
         /// Of what.
         of: SchemaOf,
@@ -91,6 +99,7 @@ pub(crate) enum SchemaOf {
     Input,
     Output,
     Summary,
+    DryRun,
 }
 
 #[derive(Debug, clap::Args)]
@@ -122,7 +131,7 @@ pub(crate) struct RunArgs {
     /// Create the batches and exit; continue with `lmbatch resume`.
     #[arg(long, conflicts_with = "emulate")]
     pub(crate) detach: bool,
-    /// Send a request that was not answered, and may be if it is asked again, so often in all.
+    /// Maximum number of times that a request is sent which was not answered and may be.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) max_attempts: u32,
     #[command(flatten)]
@@ -218,17 +227,18 @@ pub(crate) struct AdoptArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Cleanup {
-    /// Everything stays until the provider deletes it.
+    /// Delete nothing.
     None,
-    /// Uploaded inputs go.
+    /// Delete uploaded inputs.
     #[default]
     Inputs,
-    /// Batches go too, where the provider can delete them.
+    /// Delete batches as well, where the provider can.
     All,
 }
 
-/// Which outcomes are sent again.
+/// Outcomes that are sent again, by their status or by the problem of an answer, as the output has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
 pub(crate) enum Only {
     Errored,
     Expired,
@@ -236,6 +246,12 @@ pub(crate) enum Only {
     Missing,
     Truncated,
     Refused,
+    ContentFilter,
+    InvalidStructured,
+    Empty,
+    Unrecognized,
+    /// Name of an earlier version for `invalid_structured`, `empty` and `unrecognized`.
+    #[value(hide = true)]
     Invalid,
 }
 
@@ -243,7 +259,7 @@ pub(crate) enum Only {
 pub(crate) struct RequeueArgs {
     /// Id or name of the run, or the beginning of an id, from 4 characters.
     pub(crate) run: String,
-    /// Only these outcomes [default: errored, expired, cancelled and missing].
+    /// Only outcomes of these statuses or problems [default: errored, expired, cancelled and missing].
     #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Only>,
     /// Only the ids in this file, one a line.
@@ -262,7 +278,7 @@ pub(crate) struct RequeueArgs {
     /// or --set.
     #[arg(long, value_name = "DIR", value_parser = whole_path())]
     pub(crate) attachments: Option<PathBuf>,
-    /// Say how many, and send nothing.
+    /// Say how many would be sent again, and send nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -304,12 +320,12 @@ pub(crate) struct ReportArgs {
     #[arg(long)]
     pub(crate) force: bool,
     /// Count outputs with these problems as usable.
-    #[arg(long, value_name = "PROBLEM", value_delimiter = ',')]
+    #[arg(long, value_name = "PROBLEM", value_delimiter = ',', value_parser = problems())]
     pub(crate) accept: Vec<Problem>,
     /// What is deleted at the provider once the output is safe.
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     pub(crate) cleanup: Cleanup,
-    /// Exit 0 though so many are unusable: a number, or a percentage such as 3%.
+    /// Exit 0 if at most this many outputs are unusable: a number, or a percentage such as 3%.
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) max_failed: MaxFailed,
     /// Print the summary as one JSON object on stdout; on stderr where outcomes go to stdout.
@@ -349,7 +365,7 @@ pub(crate) struct ResumeOptions {
     /// the provider.
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Send a request that was not answered, and may be if it is asked again, so often in all.
+    /// Maximum number of times that a request is sent which was not answered and may be.
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) max_attempts: u32,
     #[command(flatten)]
@@ -475,24 +491,26 @@ pub(crate) struct SettingsArgs {
     /// A JSON Schema for every answer; each is checked.
     #[arg(long, value_name = "FILE")]
     pub(crate) schema: Option<PathBuf>,
-    /// Treatment of a schema that the provider cannot be told in full: strict refuses it; lenient sends
-    /// as much of it as can be said. Answers are checked against the whole schema in both.
+    /// Treatment of a schema that the provider does not take, such as a map at Anthropic: strict refuses it
+    /// before anything is sent; lenient sends as much of it as the provider takes, if need be none. A schema
+    /// that OpenAI takes without holding the model to it is sent in both modes, and a line says so. Answers
+    /// are checked on this machine against the whole schema in both modes.
     #[arg(long, value_name = "MODE", default_value_t)]
     #[serde(default)]
     pub(crate) schema_mode: SchemaMode,
-    /// A parameter; VALUE is JSON if it parses, else a string. Dots go deeper.
+    /// A parameter of every request; VALUE is JSON if it parses, else a string. Dots separate nested keys.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// The most tokens of an answer.
+    /// Maximum output tokens of an answer.
     #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<u32>,
-    /// How much chance there is in an answer.
+    /// Sampling temperature, such as 0.7; higher is more random.
     #[arg(long, value_name = "X")]
     pub(crate) temperature: Option<f64>,
-    /// How much the model thinks: none, minimal, low, medium, high, xhigh or max.
+    /// Reasoning effort: none, minimal, low, medium, high, xhigh or max.
     #[arg(long, value_name = "LEVEL")]
     pub(crate) effort: Option<Effort>,
-    /// How requests go: responses or chat (openai), file or inline (google) [default: the first].
+    /// Endpoint or upload method: responses or chat (openai), file or inline (google) [default: the first].
     #[arg(long, value_name = "ROUTE")]
     pub(crate) route: Option<String>,
     /// The folder of attachments: their paths start there, and none may leave it [default: the input's
@@ -500,6 +518,12 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "DIR", value_parser = whole_path())]
     #[serde(default)]
     pub(crate) attachments: Option<PathBuf>,
+}
+
+/// The problem of a succeeded outcome, by its name in the output.
+fn problems() -> impl TypedValueParser<Value = Problem> {
+    let names = Problem::ALL.iter().map(|problem| problem.as_str());
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Problem>())
 }
 
 /// A path that means the same from any folder: a run keeps it.
@@ -522,7 +546,7 @@ impl SettingsArgs {
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ConnectionArgs {
-    /// Where the provider is, instead of its own address.
+    /// Base URL of the provider's API [default: the provider's own].
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,
     /// The variable that holds the key [default: the provider's own].

@@ -114,6 +114,11 @@ impl Failure {
         Self::new(Exit::Pipe, "pipe", "")
     }
 
+    /// The end of a command that has said already why it ends.
+    pub(crate) fn silent(exit: Exit) -> Self {
+        Self::new(exit, "stopped", "")
+    }
+
     /// Names the run that it is about.
     pub(crate) fn of_run(mut self, run: &str) -> Self {
         self.about.run = Some(run.to_owned());
@@ -184,7 +189,7 @@ fn why(error: &Error) -> String {
 }
 
 /// Reports whether an error says that something has not ended yet, and not that a time is over.
-fn is_awaited(error: &Error) -> bool {
+pub(crate) fn is_awaited(error: &Error) -> bool {
     error.kind() == ErrorKind::Timeout
         && error.http_status().is_none()
         && error.retry() == Retry::Temporary

@@ -25,9 +25,10 @@ pub use emulation::Emulation;
 #[doc(hidden)]
 pub use input::read_lines;
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::io;
-
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
@@ -121,6 +122,9 @@ fn main() -> ExitCode {
         terminal::be_quiet();
     }
     let json = args.command.wants_json();
+    if args.command.output().is_some_and(target::is_standard) {
+        terminal::keep_stdout_for_outcomes();
+    }
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return report(&error, json).into(),
@@ -147,13 +151,65 @@ fn misused(error: &clap::Error) -> ExitCode {
         error.exit();
     }
     let text = error.render().to_string();
-    if std::env::args_os().any(|word| word == "--json") {
-        let first = text.lines().next().unwrap_or_default();
-        let message = first.strip_prefix("error: ").unwrap_or(first);
-        terminal::json(&Failure::usage(message).json());
+    let words: Vec<_> = std::env::args_os()
+        .take_while(|word| word != "--")
+        .collect();
+    if words.iter().any(|word| word == "--json") {
+        if writes_stdout(&words) {
+            terminal::keep_stdout_for_outcomes();
+        }
+        terminal::json(&usage(&text).json());
     }
     terminal::say(text.trim_end());
     Exit::Usage.into()
+}
+
+/// Reports whether arguments that could not be read send outcomes to standard output.
+fn writes_stdout(words: &[OsString]) -> bool {
+    let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+    let apart = words
+        .windows(2)
+        .filter(|pair| matches!(pair[0], "-o" | "--output"))
+        .map(|pair| pair[1]);
+    let joined = words.iter().filter_map(|word| {
+        let long = word.strip_prefix("--output=");
+        long.or_else(|| word.strip_prefix("-o"))
+    });
+    let mut outputs = apart.chain(joined);
+    outputs.any(|path| target::is_standard(Path::new(path)))
+}
+
+/// A failure in the words of the parser of arguments: its first paragraph, and as a hint its tips and the
+/// usage of the command.
+fn usage(text: &str) -> Failure {
+    let mut paragraphs = text.trim_end().split("\n\n");
+    let lines = |paragraph: &str| {
+        paragraph
+            .lines()
+            .map(str::trim)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let first = paragraphs.next().unwrap_or_default();
+    let (head, rest) = first.split_once('\n').unwrap_or((first, ""));
+    let head = head.strip_prefix("error: ").unwrap_or(head);
+    let rest: Vec<&str> = rest.lines().map(str::trim).collect();
+    let message = match rest.is_empty() {
+        true => head.to_owned(),
+        false => format!("{head} {}", rest.join(", ")),
+    };
+    let mut hints: Vec<String> = paragraphs
+        .filter(|paragraph| !paragraph.starts_with("For more information"))
+        .map(lines)
+        .map(|hint| match hint.strip_prefix("Usage: ") {
+            Some(usage) => format!("usage: {usage}"),
+            None => hint.strip_prefix("tip: ").unwrap_or(&hint).to_owned(),
+        })
+        .collect();
+    if hints.is_empty() {
+        hints.push("--help explains the arguments".to_owned());
+    }
+    Failure::usage(message).hint(hints.join("; "))
 }
 
 /// Logs what `LMBATCH_LOG` asks for to standard error. Libraries below lmbatch are silent unless they are
@@ -243,6 +299,16 @@ impl Command {
         }
     }
 
+    /// The output that was named, of a command whose failure may be a JSON object.
+    fn output(&self) -> Option<&Path> {
+        match self {
+            Self::Run(run) => run.output.as_deref(),
+            Self::Resume(resume) => resume.options.output.as_deref(),
+            Self::Requeue(requeue) => requeue.resume.output.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Reports whether programs read what is printed.
     fn wants_json(&self) -> bool {
         match self {
@@ -254,6 +320,57 @@ impl Command {
             Self::Runs(runs) => runs.json,
             Self::Show(show) | Self::Audit(show) => show.json,
             _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_usage_error_for_programs_names_the_argument_and_the_way_on() {
+        for (words, message, hint) in [
+            (
+                &["lmbatch", "run", "--json"][..],
+                "the following required arguments were not provided: --model <PROVIDER/MODEL>, <INPUT>",
+                "usage: lmbatch run --model <PROVIDER/MODEL> --json <INPUT>",
+            ),
+            (
+                &["lmbatch", "run", "in", "--mdoel", "x"],
+                "unexpected argument '--mdoel' found",
+                "a similar argument exists: '--model'; usage: lmbatch run --model <PROVIDER/MODEL> <INPUT>",
+            ),
+            (
+                &["lmbatch", "requeue", "r", "--only", "truncatd"],
+                "invalid value 'truncatd' for '--only <KIND>' [possible values: errored, expired, cancelled, missing, truncated, refused, content_filter, invalid_structured, empty, unrecognized]",
+                "a similar value exists: 'truncated'",
+            ),
+            (
+                &["lmbatch", "run", "in", "-m", "a/b", "--max-attempts", "x"],
+                "invalid value 'x' for '--max-attempts <N>': invalid digit found in string",
+                "--help explains the arguments",
+            ),
+        ] {
+            let error = args::command("lmbatch").try_get_matches_from(words);
+            let failure = usage(&error.unwrap_err().render().to_string()).json();
+            assert_eq!(failure["error"]["message"], message, "{words:?}");
+            assert_eq!(failure["error"]["hint"], hint, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn outcomes_on_standard_output_are_known_by_any_spelling() {
+        for (words, wanted) in [
+            (&["-o", "-"][..], true),
+            (&["-o-"], true),
+            (&["--output=-"], true),
+            (&["--output", "/dev/stdout"], true),
+            (&["-o", "out"], false),
+            (&["-"], false),
+        ] {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            assert_eq!(writes_stdout(&words), wanted, "{words:?}");
         }
     }
 }

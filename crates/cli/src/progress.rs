@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use lmbatch_core::{BatchId, BatchSnapshot, Label};
+use lmbatch_core::{BatchId, BatchSnapshot, Error, Label};
 use lmbatch_engine::{Event, HandleParts, Observer};
 
 use crate::next;
@@ -36,7 +37,14 @@ pub(crate) struct Progress {
     handle: Mutex<Option<Handle>>,
     run: Mutex<Option<String>>,
     batches: Mutex<BTreeMap<BatchId, Counted>>,
+    /// Failures of calls that were repeated, and how often each came.
+    failures: Mutex<BTreeMap<String, u64>>,
+    /// Set once results did not come that had ended by the provider's counts.
+    awaits: AtomicBool,
 }
+
+/// Most failures that are counted; more are those of other batches, and are told anew.
+const MOST_FAILURES: usize = 256;
 
 /// A batch as it was polled last.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,6 +78,8 @@ impl Progress {
             handle: Mutex::default(),
             run: Mutex::default(),
             batches: Mutex::default(),
+            failures: Mutex::default(),
+            awaits: AtomicBool::new(false),
         }
     }
 
@@ -168,6 +178,42 @@ impl Progress {
         }
     }
 
+    /// Says that a call failed. The same failure again is told when it has come 2, 4, 8 and so on times: a
+    /// provider that is down fails the same call for hours.
+    fn retrying(&self, error: &Error, wait: Duration) {
+        if crate::exit::is_awaited(error) {
+            self.awaits.store(true, Ordering::Relaxed);
+        }
+        let again = words::soon(wait);
+        let text = error.to_string();
+        let count = {
+            let mut failures = locked(&self.failures);
+            if failures.len() >= MOST_FAILURES {
+                failures.clear();
+            }
+            let count = failures.entry(text.clone()).or_insert(0);
+            *count += 1;
+            *count
+        };
+        let is_live = matches!(self.show, Show::Live(_));
+        match count {
+            1 => self.tell(&format!("{text}; {again}")),
+            count if is_live => self.tell(&format!("{text} ({count} times); {again}")),
+            count if count.is_power_of_two() => {
+                self.tell(&format!(
+                    "failed again, {count} times so far: {}; {again}",
+                    short(error)
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    /// Reports whether results that had ended by the provider's counts did not come when they were read.
+    pub(crate) fn awaits_results(&self) -> bool {
+        self.awaits.load(Ordering::Relaxed)
+    }
+
     fn created(&self, batch: &BatchId, found: bool) {
         locked(&self.batches).entry(batch.clone()).or_default();
         let kept = locked(&self.handle).take();
@@ -237,9 +283,7 @@ impl Observer for Progress {
                     .unwrap_or_default();
                 self.tell(&format!("{}{progress}", snapshot.status));
             }
-            Event::Retrying { error, wait } => {
-                self.tell(&format!("{error}; retrying in {:.1} s", wait.as_secs_f64()))
-            }
+            Event::Retrying { error, wait } => self.retrying(error, *wait),
             Event::Fetching { rows, bytes } if matches!(self.show, Show::Live(_)) => {
                 let rows = words::count(*rows, "row", "rows");
                 self.tell(&format!("reading results · {rows}, {}", size(*bytes)));
@@ -263,6 +307,15 @@ impl Observer for Progress {
             Event::Warning { message } => self.warn(message),
             _ => {}
         }
+    }
+}
+
+/// A failure that was told before, in a few words.
+fn short(error: &Error) -> String {
+    let kind = error.kind().as_str().replace('_', " ");
+    match error.batch() {
+        Some(batch) => format!("{kind} (batch {batch})"),
+        None => kind,
     }
 }
 

@@ -1,8 +1,12 @@
 //! Options of the command line into options of requests.
 
+use std::borrow::Cow;
 use std::path::Path;
 
-use lmbatch_core::{GenerateOptions, Hyperparameters, ResponseSchema, ThinkingOptions};
+use lmbatch_core::{
+    BatchCodec, ContentView, GenerateOptions, GenerateView, Hyperparameters, MessageView,
+    RequestError, RequestView, ResponseSchema, Role, Text, ThinkingOptions,
+};
 use lmbatch_engine::check_schema;
 use serde_json::Value;
 
@@ -10,7 +14,93 @@ use crate::args::SettingsArgs;
 use crate::exit::Failure;
 use crate::{terminal, text_file};
 
-pub(crate) fn options(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
+/// Returns the options that every request has in common, once the provider is known to take them: what is
+/// wrong with an option is no fault of any line of the input.
+///
+/// # Errors
+/// Usage, with the option, the file and the place in it, for a value that cannot be read or that the provider
+/// does not take.
+pub(crate) fn options(
+    args: &SettingsArgs,
+    codec: &dyn BatchCodec,
+    model: &str,
+) -> Result<GenerateOptions, Failure> {
+    let options = read(args)?;
+    let none = GenerateOptions::default();
+    if tried(codec, model, &none).is_err() {
+        // The model or the provider takes no request as plain as this: only the lines tell.
+        return Ok(options);
+    }
+    if let Some(path) = &args.schema {
+        let alone = GenerateOptions {
+            schema: options.schema.clone(),
+            schema_mode: options.schema_mode,
+            ..none.clone()
+        };
+        tried(codec, model, &alone).map_err(|error| {
+            Failure::usage(format!("--schema: {}: {}", path.display(), reason(&error))).hint(
+                "nothing was sent; --schema-mode lenient sends as much of the schema as the provider takes",
+            )
+        })?;
+    }
+    let thinking = GenerateOptions {
+        thinking: options.thinking.clone(),
+        ..none.clone()
+    };
+    let hyperparameters = GenerateOptions {
+        hyperparameters: options.hyperparameters.clone(),
+        ..none
+    };
+    for (name, some) in [
+        ("--effort", &thinking),
+        ("--temperature, --max-tokens or --set", &hyperparameters),
+        ("the options", &options),
+    ] {
+        tried(codec, model, some).map_err(|error| {
+            Failure::usage(format!("{name}: {}", reason(&error))).hint("nothing was sent")
+        })?;
+    }
+    Ok(options)
+}
+
+/// Encodes a request of one word with the options.
+fn tried(
+    codec: &dyn BatchCodec,
+    model: &str,
+    options: &GenerateOptions,
+) -> Result<(), RequestError> {
+    let word = MessageView {
+        role: Role::User,
+        contents: vec![ContentView::Text(Text::Plain("x"))],
+    };
+    let request = RequestView::Generate(GenerateView {
+        model: Text::Plain(model),
+        system: options.system.as_deref().map(Text::Plain),
+        messages: vec![word],
+        tools: &[],
+        tool_choice: None,
+        schema: options.schema.as_ref(),
+        thinking: options.thinking.as_ref(),
+        hyperparameters: Cow::Borrowed(&options.hyperparameters),
+    });
+    let class = codec.class(&request)?;
+    if let Some(schema) = &options.schema {
+        codec.schema_notes(&class, schema)?;
+    }
+    codec.body(&class, &request, &mut Vec::new())
+}
+
+/// The reason of an error, fit to be printed, without the words that the option's name says already.
+fn reason(error: &RequestError) -> String {
+    let message = error
+        .message()
+        .map_or_else(|| error.to_string(), str::to_owned);
+    let short = message.strip_prefix("the schema for answers cannot be used: ");
+    terminal::plain(short.unwrap_or(&message))
+}
+
+/// The options as the command line has them.
+fn read(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
     let mut hyperparameters = Hyperparameters {
         max_output_tokens: args.max_tokens,
         temperature: args.temperature,
@@ -43,8 +133,7 @@ pub(crate) fn options(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
                 .map_err(|error| bad(format!("is not JSON: {error}")))?;
             let schema = ResponseSchema::new(&value).with_mode(args.schema_mode);
             check_schema(&schema).map_err(|error| {
-                let why = terminal::plain(error.message().unwrap_or_default());
-                Failure::usage(format!("--schema: {}: {why}", path.display()))
+                Failure::usage(format!("--schema: {}: {}", path.display(), reason(&error)))
             })?;
             Some(schema)
         }

@@ -80,7 +80,7 @@ impl Billed {
     pub(crate) fn warning(&self) -> Option<String> {
         (self.undelivered > 0).then(|| {
             format!(
-                "{} counted as answered by the provider, but no result row was delivered; they may be billed",
+                "{} counted as answered by the provider, but no result row was delivered; the provider may bill that",
                 words::count(self.undelivered, "request is", "requests are")
             )
         })
@@ -289,15 +289,26 @@ impl Summary {
             .collect()
     }
 
+    /// Problems of succeeded outcomes, such as `2 truncated, 1 refused`.
+    fn problems(&self) -> String {
+        let problems = self.problems.iter();
+        let each = problems.map(|(problem, count)| format!("{count} {}", problem.as_str()));
+        each.collect::<Vec<_>>().join(", ")
+    }
+
     pub(crate) fn table(&self) -> String {
         let mut table = Table::new();
         let mut row = |name: &str, value: String| table.row([name, &value]);
         row("requests", self.requests.to_string());
-        for (status, count) in &self.statuses {
-            row(status.as_str(), count.to_string());
+        if self.usable < self.requests {
+            row("usable", self.usable.to_string());
         }
-        for (problem, count) in &self.problems {
-            row(problem.as_str(), count.to_string());
+        for (status, count) in &self.statuses {
+            let mut count = count.to_string();
+            if *status == OutcomeStatus::Succeeded && !self.problems.is_empty() {
+                count.push_str(&format!(", with problems: {}", self.problems()));
+            }
+            row(status.as_str(), count);
         }
         row("tokens", tokens(&self.usage));
         let billed = self.billed;

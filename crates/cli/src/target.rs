@@ -35,7 +35,7 @@ impl Target {
     /// Usage, for a directory, a block device, a socket, a symbolic link that leads nowhere, and a name in a
     /// folder that is not there.
     pub(crate) fn of(path: &Path) -> Result<Self, Failure> {
-        if STANDARD.iter().any(|standard| path == Path::new(standard)) {
+        if is_standard(path) {
             return Ok(Self::Standard);
         }
         let shown = path.display();
@@ -157,6 +157,11 @@ impl Target {
             Self::Stream(path) | Self::File { path, .. } => fs::metadata(path).ok(),
         }
     }
+}
+
+/// Reports whether a path names standard output.
+pub(crate) fn is_standard(path: &Path) -> bool {
+    STANDARD.iter().any(|standard| path == Path::new(standard))
 }
 
 /// Finds out what a path names, and refuses to replace a file without `force`.

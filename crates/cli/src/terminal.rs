@@ -162,8 +162,12 @@ impl io::Write for Log {
     }
 }
 
-/// A table without lines, whose cells are one line each. One that is wider than the terminal is printed as a
-/// block of lines for each row, so that no cell is cut or broken.
+/// Stands for an empty cell of a table with a header, so that every line has as many words as columns.
+const EMPTY: &str = "-";
+
+/// A table without lines, whose cells are one line each. In a pipe it is printed in columns, two spaces or
+/// more apart, however wide it is. Where it is wider than the terminal it is printed as a block of lines for
+/// each row, so that no cell is cut or broken.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     names: Vec<String>,
@@ -190,10 +194,15 @@ impl Table {
         self.rows.push(cells.collect());
     }
 
-    /// The table, or its rows one below the other where it is wider than so many columns.
-    fn within(&self, columns: usize) -> String {
-        let across = styled(&self.names, &self.rows);
-        let is_wide = |line: &str| line.chars().count() > columns;
+    /// Reports whether the table has no rows.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The table in columns, or its rows one below the other where it is wider than the terminal.
+    fn within(&self, columns: Option<usize>) -> String {
+        let across = self.across();
+        let is_wide = |line: &str| columns.is_some_and(|most| line.chars().count() > most);
         if self.names.is_empty() || !across.lines().any(is_wide) {
             return across;
         }
@@ -207,6 +216,23 @@ impl Table {
         });
         blocks.collect::<Vec<_>>().join("\n\n")
     }
+
+    /// The table in columns.
+    fn across(&self) -> String {
+        if self.names.is_empty() {
+            return styled(&[], &self.rows);
+        }
+        let filled = |cell: &String| match cell.is_empty() {
+            true => EMPTY.to_owned(),
+            false => cell.clone(),
+        };
+        let rows: Vec<Vec<String>> = self
+            .rows
+            .iter()
+            .map(|row| row.iter().map(filled).collect())
+            .collect();
+        styled(&self.names, &rows)
+    }
 }
 
 /// Cells in columns.
@@ -217,16 +243,25 @@ fn styled(names: &[String], rows: &[Vec<String>]) -> String {
         table.set_header(names);
     }
     table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     // Spaces that fill the last column only make lines wider.
     let text = table.to_string();
     let lines = text.lines().map(str::trim_end);
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Columns of the terminal that standard output is; 80 where it is none.
-fn columns() -> usize {
-    let width = comfy_table::Table::new().width();
-    width.map_or(80, |width| usize::from(width).max(20))
+/// Columns of the terminal that standard output is, by `COLUMNS` where it is set; `None` where it is none.
+fn columns() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let set = std::env::var("COLUMNS").ok();
+    let set = set.and_then(|columns| columns.trim().parse().ok());
+    let wide = || comfy_table::Table::new().width().map(usize::from);
+    let columns = set.filter(|columns| *columns > 0).or_else(wide);
+    Some(columns.unwrap_or(80).max(20))
 }
 
 impl std::fmt::Display for Table {
@@ -245,9 +280,9 @@ mod tests {
         let path = "/a/path/that/is/as/long/as/paths/are/out.jsonl";
         table.row(["r-1", "mine", path]);
         table.row(["r-2", "", "out\n2"]);
-        let across = table.within(80);
+        let across = table.within(Some(80));
         assert_eq!(across.lines().count(), 3, "{across}");
-        let blocks = table.within(56);
+        let blocks = table.within(Some(56));
         assert!(
             blocks.lines().all(|line| line.chars().count() <= 56),
             "{blocks}"
@@ -255,5 +290,21 @@ mod tests {
         assert_eq!(blocks.lines().count(), 6, "{blocks}");
         assert!(blocks.contains(path), "{blocks}");
         assert_eq!(blocks.matches("name").count(), 1, "{blocks}");
+    }
+
+    #[test]
+    fn a_table_in_a_pipe_has_one_line_a_row_however_wide_it_is() {
+        let mut table = Table::with_header(["run", "name", "output"]);
+        table.row(["r-1", "", &"long/".repeat(100)]);
+        table.row(["r-22", "mine", "out.jsonl"]);
+        let text = table.within(None);
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(lines[0], ["run", "name", "output"]);
+        assert_eq!(lines[1], ["r-1", "-", &*"long/".repeat(100)]);
+        assert_eq!(lines[2], ["r-22", "mine", "out.jsonl"]);
+        assert!(text.lines().all(|line| !line.starts_with(' ')), "{text}");
     }
 }

@@ -48,6 +48,14 @@ pub(crate) fn wait(wait: Duration) -> String {
     }
 }
 
+/// The time until a call is repeated: `retrying in 5 s`, or `retrying at once` for less than half a second.
+pub(crate) fn soon(wait: Duration) -> String {
+    match wait.as_secs_f64().round() as u64 {
+        0 => "retrying at once".to_owned(),
+        _ => format!("retrying in {}", self::wait(wait)),
+    }
+}
+
 /// A number with commas between its thousands.
 pub(crate) fn number(number: u64) -> String {
     let digits = number.to_string();
@@ -106,6 +114,22 @@ mod tests {
             .map(Duration::from_millis)
             .map(wait);
         assert_eq!(said, ["0 s", "1 s", "119 s", "2 min", "15 min", "16 min"]);
+    }
+
+    #[test]
+    fn a_call_that_is_repeated_is_never_said_to_wait_no_seconds() {
+        let said = [0, 499, 500, 1_200, 15_000, 600_000]
+            .map(Duration::from_millis)
+            .map(soon);
+        let wanted = [
+            "at once",
+            "at once",
+            "in 1 s",
+            "in 2 s",
+            "in 15 s",
+            "in 10 min",
+        ];
+        assert_eq!(said, wanted.map(|when| format!("retrying {when}")));
     }
 
     #[test]

@@ -231,7 +231,7 @@ impl Engine {
             let holds = snapshot.counts.total.unwrap_or(survey.count);
             if holds != u64::from(count) {
                 return refuse(format!(
-                    "it holds {holds} requests, and this input makes {count} for it: {OTHER}"
+                    "requests in it: {holds}; for it this input makes {count}: {OTHER}"
                 ));
             }
             if let (Some(is), Some(wanted)) = (&survey.model, model)
@@ -401,9 +401,7 @@ impl Engine {
     ) -> Option<String> {
         let makes = u64::from(shard.count);
         if let Some(total) = snapshot.counts.total.filter(|total| *total != makes) {
-            return Some(format!(
-                "it holds {total} requests, and this input makes {makes}"
-            ));
+            return Some(format!("requests in it: {total}; this input makes {makes}"));
         }
         if let (Some(is), Some(wanted)) = (&snapshot.model, &shard.class.model)
             && !is_one_model(is, wanted)

@@ -73,8 +73,8 @@ pub use named::{Run, RunOutput};
 pub use operations::BatchOperations;
 pub use outcomes::{OutcomeStream, Outcomes};
 pub use plan::{
-    BadInput, BadRequest, Checked, HandleParts, Plan, PlanError, SHOWN, check, former_run_id,
-    run_id,
+    BadInput, BadRequest, Checked, HandleParts, Plan, PlanError, SHOWN, check, check_within,
+    former_run_id, run_id,
 };
 pub use policy::{
     BatchLimit, DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, MAX_STATUS_CHECK_INTERVAL,

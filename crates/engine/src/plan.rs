@@ -289,16 +289,18 @@ pub struct Checked {
 
 /// Reads and encodes every request as a run would, and sends nothing. Needs no key and no network.
 pub fn check(codec: &dyn BatchCodec, source: Box<dyn RequestSource>) -> Result<Checked, PlanError> {
+    check_within(codec, source, BatchLimit::default())
+}
+
+/// Reads and encodes every request as a run with smaller batches would, as [`check`] does.
+pub fn check_within(
+    codec: &dyn BatchCodec,
+    source: Box<dyn RequestSource>,
+    limit: BatchLimit,
+) -> Result<Checked, PlanError> {
     let nonce = Nonce::draw(&crate::clock::SystemRng);
     let files = Files::new(Arc::new(Nowhere), nonce.as_str(), false);
-    let drafted = draft(
-        codec,
-        source,
-        &nonce,
-        IdChoice::Ours,
-        &files,
-        BatchLimit::default(),
-    )?;
+    let drafted = draft(codec, source, &nonce, IdChoice::Ours, &files, limit)?;
     Ok(Checked {
         requests: u64::from(drafted.requests),
         bytes: drafted.shards.iter().map(|shard| shard.bytes).sum(),

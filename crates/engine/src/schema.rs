@@ -16,6 +16,17 @@ const MOST_NOTES: usize = 16;
 /// Longest reason, in characters, that an error quotes from the compiler.
 const LONGEST_REASON: usize = 400;
 
+/// Longest word, in characters, that an error quotes from a schema.
+const LONGEST_WORD: usize = 40;
+
+/// Longest value, in characters, that an error quotes from the compiler; of a longer one its place is enough.
+const LONGEST_VALUE: usize = 160;
+
+/// Values of `type`.
+const TYPES: [&str; 7] = [
+    "array", "boolean", "integer", "null", "number", "object", "string",
+];
+
 /// Keywords that say something about a value.
 const ASSERTIONS: [&str; 42] = [
     "$ref",
@@ -131,6 +142,13 @@ fn references(schema: &Value, root: &Value, at: &str) -> Result<(), RequestError
     let Some(members) = schema.as_object() else {
         return Ok(());
     };
+    if let Some(word) = members.get("type").and_then(unknown_type) {
+        let shown: String = word.chars().take(LONGEST_WORD).collect();
+        return Err(refused(&format!(
+            "at {at}/type: {shown:?} is no type of JSON Schema; the types are {}",
+            TYPES.join(", ")
+        )));
+    }
     for keyword in ["$ref", "$dynamicRef", "$recursiveRef"] {
         let Some(Value::String(reference)) = members.get(keyword) else {
             continue;
@@ -151,6 +169,16 @@ fn references(schema: &Value, root: &Value, at: &str) -> Result<(), RequestError
         references(inner, root, &format!("{at}{place}"))?;
     }
     Ok(())
+}
+
+/// A word of a `type` that names none.
+fn unknown_type(types: &Value) -> Option<&str> {
+    let words = match types {
+        Value::Array(several) => several.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    let mut words = words.iter().filter_map(Value::as_str);
+    words.find(|word| !TYPES.contains(word))
 }
 
 fn refused(why: &str) -> RequestError {
@@ -183,7 +211,11 @@ pub(crate) fn compile(schema: &Value) -> Result<Compiled, String> {
         .should_ignore_unknown_formats(true)
         .build(schema);
     built.map_err(|error| {
-        let reason: String = error.to_string().chars().take(LONGEST_REASON).collect();
+        let mut reason = error.to_string();
+        if reason.chars().count() > LONGEST_VALUE {
+            reason = error.masked().to_string();
+        }
+        let reason: String = reason.chars().take(LONGEST_REASON).collect();
         match error.instance_path().as_str() {
             "" => reason,
             place => format!("at #{place}: {reason}"),
@@ -321,6 +353,10 @@ mod tests {
                 "pattern",
             ),
             (of(json!({"minimum": "three"})), "/properties/total/minimum"),
+            (
+                of(json!({"type": ["null", "nubmer"]})),
+                "at #/properties/total/type: \"nubmer\" is no type of JSON Schema; the types are array",
+            ),
             (of(json!([])), "/properties/total"),
             (json!({"type": "object", "required": "total"}), "/required"),
             (json!(true), "not a JSON object"),

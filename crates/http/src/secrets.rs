@@ -8,6 +8,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 /// The fewest characters of a secret. Shorter ones are placeholders of local servers, and parts of words.
 const MIN_SECRET: usize = 8;
 
+/// The key that stands for the emulator: public, and a part of words in what the emulator answers.
+const PLACEHOLDER: &str = "emulated";
+
 /// The most characters of a code or a request id.
 const MAX_FACT: usize = 200;
 
@@ -29,7 +32,7 @@ impl Secrets {
                 [Some(value), value.rsplit(' ').next()]
             })
             .flatten()
-            .filter(|secret| secret.len() >= MIN_SECRET)
+            .filter(|secret| secret.len() >= MIN_SECRET && *secret != PLACEHOLDER)
             .collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets.dedup();
@@ -127,8 +130,11 @@ mod tests {
 
     #[test]
     fn a_placeholder_is_no_secret() {
-        let secrets = secrets(&["EMPTY", "", "Bearer none", "k"]);
-        assert_eq!(secrets.fact("EMPTY k none"), "EMPTY k none");
+        let short = secrets(&["EMPTY", "", "Bearer none", "k"]);
+        assert_eq!(short.fact("EMPTY k none"), "EMPTY k none");
+        // A request id of the emulator.
+        let emulated = secrets(&["Bearer emulated"]);
+        assert_eq!(emulated.fact("req_emulated"), "req_emulated");
     }
 
     #[test]

@@ -88,7 +88,7 @@ async fn ended(acme: &dyn BatchProvider, batch: &BatchId) -> BatchStatus {
 
 /// What each row says, by its id; a row that comes twice fails.
 async fn told(acme: &dyn BatchProvider, batch: &BatchId) -> Result<BTreeMap<String, String>> {
-    let set = acme.results(batch).await?;
+    let set = acme.results(None, batch).await?;
     assert!(set.complete, "{set:?}");
     let mut told = BTreeMap::new();
     for part in set.parts {

@@ -5,7 +5,7 @@ use lmbatch_core::{BatchId, ErrorKind, Label, Nonce, RunRecord};
 use lmbatch_engine::{Engine, Plan};
 
 use super::state::{self, Notes};
-use super::{connect, default_output, warning};
+use super::{connect, default_output, known, warning};
 use crate::args::AdoptArgs;
 use crate::exit::{Exit, Failure};
 use crate::{input, model, next, output, providers, settings, terminal, words};
@@ -76,8 +76,9 @@ impl Named {
 
 pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
-    let options = settings::options(&args.settings)?;
     let route = providers::route(model.provider, args.settings.route.as_deref())?;
+    let codec = model.provider.codec(route);
+    let options = settings::options(&args.settings, &*codec, &model.name)?;
     let path = args.output.clone();
     let path = path.unwrap_or_else(|| default_output(&args.input, &model, false));
     output::check(&path, false)?;
@@ -93,6 +94,9 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
                 next::on_runs(["resume", &run.id])
             )),
         );
+    }
+    if let Some(other) = known::writer(&engine, &path, None).await? {
+        return Err(known::taken(&path, &other));
     }
     let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
     let source = input::open(

@@ -15,6 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::summary::Billed;
 use crate::target::Target;
 use crate::terminal::{self, Table};
+use crate::words;
 use crate::written::{self, Found};
 
 /// The numbers of an audit.
@@ -101,8 +102,9 @@ impl Audit {
     fn wrong(&self) -> Option<String> {
         if self.outcomes != self.requests {
             return Some(format!(
-                "the run has {} outcomes for {} requests",
-                self.outcomes, self.requests
+                "the run has {} for {}",
+                words::count(self.outcomes, "outcome", "outcomes"),
+                words::count(self.requests, "request", "requests")
             ));
         }
         if self.file == Some(Found::Other) {
@@ -110,8 +112,9 @@ impl Audit {
         }
         let lines = self.lines.filter(|lines| *lines != self.requests)?;
         Some(format!(
-            "the output file has {lines} lines for {} requests",
-            self.requests
+            "the output file has {} for {}",
+            words::count(lines, "line", "lines"),
+            words::count(self.requests, "request", "requests")
         ))
     }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use lmbatch_engine::Engine;
 
-use super::{clock, connect, default_output, handle_path, retrieve_command};
+use super::{clock, connect, default_output, handle_path, planning, retrieve_command};
 use crate::args::CreateArgs;
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::target::{self, Target};
-use crate::{input, model, providers, settings, terminal};
+use crate::{model, providers, settings, terminal};
 
 /// The place of the handle, decided before anything is sent.
 fn handle_target(path: &Path, force: bool) -> Result<Target, Failure> {
@@ -30,7 +30,10 @@ fn handle_target(path: &Path, force: bool) -> Result<Target, Failure> {
 
 pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
-    let options = settings::options(&args.settings)?;
+    let route = providers::route(model.provider, args.settings.route.as_deref())?;
+    let codec = model.provider.codec(route);
+    // Before a key is needed, and before anything is read.
+    settings::options(&args.settings, &*codec, &model.name)?;
     let results = default_output(&args.input, &model, false);
     let handle = args.handle.clone().unwrap_or_else(|| handle_path(&results));
     if handle == Path::new("-") {
@@ -48,24 +51,12 @@ pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
     let mut read = vec![("the input", args.input.as_path())];
     read.extend(args.settings.reads());
     target::distinct_as(&target, "handle", "--handle", &read)?;
-    let route = providers::route(model.provider, args.settings.route.as_deref())?;
     let provider = connect(model.provider, &args.connection, route)?;
     let progress = Arc::new(Progress::new(false));
     let engine = Engine::new(provider)
         .with_observer(progress.clone())
         .with_clock(clock());
-    let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
-    let source = input::open(
-        &args.input,
-        &model,
-        options,
-        raw_endpoints,
-        args.settings.attachments.as_deref(),
-    )?;
-    let plan = engine
-        .plan(Box::new(source))
-        .await
-        .map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;
+    let plan = planning::plan(&args.input, &args.settings, &engine).await?;
     progress.keep_handle(plan.handle_parts()?, file.clone(), args.force);
     engine.provider().probe(&model.name).await?;
     let created = engine.submit(plan).await;

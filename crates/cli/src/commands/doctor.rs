@@ -4,7 +4,7 @@
 //! and that no run has, or what runs of this record left over. What others upload to the same account is
 //! shown, and is no error of this record.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -281,8 +281,18 @@ fn report(found: &Findings, provider: &str, args: &DoctorArgs) {
         terminal::say(
             "not recorded in this state directory; with its input the record of a run can be rebuilt:",
         );
-        let adopt = next::on_runs(["adopt", "LABEL", "INPUT", "-m", "PROVIDER/MODEL"]);
-        terminal::say(&format!("  {adopt}"));
+        let mut runs: BTreeMap<&str, Vec<&BatchSnapshot>> = BTreeMap::new();
+        for one in &found.orphans {
+            runs.entry(&one.nonce).or_default().push(&one.snapshot);
+        }
+        let mut models = BTreeSet::new();
+        for batches in runs.values() {
+            models.extend(batches.iter().filter_map(|batch| batch.model.as_deref()));
+            let label = batches.iter().find_map(|batch| batch.label.as_ref());
+            let label = label.map_or_else(|| "LABEL".to_owned(), ToString::to_string);
+            adopt(&[&label], provider);
+        }
+        say_models(&models);
     }
     recognised(&found.recognised, provider);
     let twins = snapshots(&found.twins).chain(&found.unlabelled_twins);
@@ -338,6 +348,26 @@ fn report(found: &Findings, provider: &str, args: &DoctorArgs) {
     }
 }
 
+/// Shows the command that rebuilds the record of a run.
+fn adopt(named: &[&str], provider: &str) {
+    let model = format!("{provider}/MODEL");
+    let words = ["adopt"].into_iter().chain(named.iter().copied());
+    let command = next::on_runs(words.chain(["INPUT", "-m", &model]));
+    terminal::say(&format!("  {command}"));
+}
+
+/// Says which model to name, as far as the provider tells. It may name a dated version of the one that was asked.
+fn say_models(models: &BTreeSet<&str>) {
+    let models: Vec<&str> = models.iter().copied().collect();
+    let named = match models.is_empty() {
+        true => String::new(),
+        false => format!("; the provider names {}", models.join(", ")),
+    };
+    terminal::say(&format!(
+        "INPUT and MODEL are those of the command that began the run{named}"
+    ));
+}
+
 /// Batches that the ids of their rows prove to be of lmbatch, and what was not looked at.
 fn recognised(recognised: &Recognised, provider: &str) {
     let mut runs: BTreeMap<&str, Vec<&BatchSnapshot>> = BTreeMap::new();
@@ -347,14 +377,13 @@ fn recognised(recognised: &Recognised, provider: &str) {
     for batches in runs.values() {
         terminal::out(&table(batches.iter().copied()));
         let ids: Vec<&str> = batches.iter().map(|batch| batch.id.as_str()).collect();
-        let model = format!("{provider}/MODEL");
-        let mut adopt = vec!["adopt"];
-        adopt.extend(ids.iter().rev());
-        adopt.extend(["INPUT", "-m", &model]);
         terminal::say(
             "not recorded in this state directory; the ids of the rows are of one run of lmbatch, whose record can be rebuilt with its input:",
         );
-        terminal::say(&format!("  {}", next::on_runs(adopt)));
+        let ids: Vec<&str> = ids.into_iter().rev().collect();
+        adopt(&ids, provider);
+        let models = batches.iter().filter_map(|batch| batch.model.as_deref());
+        say_models(&models.collect());
     }
     if recognised.running > 0 {
         terminal::say(&format!(

@@ -162,7 +162,42 @@ async fn stopped_short(going: &Going, engine: &Engine, error: Error) -> Result<E
     }
     let first = first.map_or_else(String::new, |hint| format!("{hint}; then "));
     let command = next::on_runs(["resume", &run.id]);
-    Err(failure.hint(format!("{first}to continue: {command}")))
+    let mut hint = format!("{first}to continue: {command}");
+    if failure.exit == Exit::Held {
+        hint.push_str(&format!(
+            "; once the provider shows that there is no such batch, to send its requests again, which pays twice if there is one: {}; or to give them up as errors: {}",
+            next::on_runs(["resume", &run.id, "--on-doubt", "resubmit"]),
+            abandon(&run)
+        ));
+    } else if failure.kind == "unfinished" {
+        hint.push_str(&format!("; {}", without_rows(&run)));
+    }
+    Err(failure.hint(hint))
+}
+
+/// The command that gives up what is in doubt about a run.
+fn abandon(run: &RunRecord) -> String {
+    next::on_runs(["resume", &run.id, "--on-doubt", "abandon"])
+}
+
+/// The way on from results that never come: no waiting helps then.
+fn without_rows(run: &RunRecord) -> String {
+    format!(
+        "if the rows never come, to end without them, as missing: {}",
+        abandon(run)
+    )
+}
+
+/// Reports whether a run waits for results of batches that have ended, and for nothing else.
+fn awaits_rows(going: &Going, shards: &[ShardRecord]) -> bool {
+    let has_ended = |shard: &ShardRecord| matches!(shard.state, ShardState::Ended(_));
+    let is_over = |shard: &ShardRecord| matches!(shard.state, ShardState::Sealed { .. });
+    let was_read = going.patience == Patience::Once || going.progress.awaits_results();
+    was_read
+        && shards.iter().any(has_ended)
+        && shards
+            .iter()
+            .all(|shard| has_ended(shard) || is_over(shard))
 }
 
 /// Reports a run that continues at the provider.
@@ -171,11 +206,12 @@ pub(crate) fn in_progress(going: &Going, run: &RunRecord, shards: &[ShardRecord]
     let done = requests.saturating_sub(shards.iter().map(|shard| open(going, shard)).sum());
     let next = next::on_runs(["resume", &run.id]);
     let batches: Vec<&str> = shards.iter().filter_map(batch).collect();
+    let hint = awaits_rows(going, shards).then(|| without_rows(run));
     if going.report.json {
         terminal::json(&json!({
             "format": 1, "run": run.id, "name": run.name, "state": "running",
             "state_dir": state::used(), "requests": requests, "done": done, "batches": batches,
-            "output": going.notes.output, "next": next,
+            "output": going.notes.output, "next": next, "hint": hint,
         }));
     }
     if going.patience == Patience::Detach {
@@ -187,10 +223,16 @@ pub(crate) fn in_progress(going: &Going, run: &RunRecord, shards: &[ShardRecord]
         ));
     } else {
         terminal::say(&format!(
-            "in progress: {} of {} requests (run {})",
+            "in progress: {} of {} {} (run {})",
             number(done),
             number(requests),
+            if requests == 1 { "request" } else { "requests" },
             run.id
+        ));
+    }
+    if let Some(hint) = &hint {
+        terminal::say(&format!(
+            "every batch has ended, and not all of its results have come; {hint}"
         ));
     }
     if going.patience != Patience::Once {

@@ -5,8 +5,11 @@ pub(crate) mod audit;
 pub(crate) mod batch;
 pub(crate) mod create;
 pub(crate) mod doctor;
+pub(crate) mod dry_run;
 pub(crate) mod emulate;
 pub(crate) mod end;
+pub(crate) mod known;
+pub(crate) mod planning;
 pub(crate) mod purge;
 pub(crate) mod requeue;
 pub(crate) mod resume;
@@ -168,6 +171,11 @@ pub(crate) fn warning(engine: Engine) -> Engine {
             terminal::warn(message);
         }
     }))
+}
+
+/// The refusal of an input without requests.
+pub(crate) fn empty_input(input: &Path) -> Failure {
+    Failure::usage(format!("{}: there are no requests", input.display()))
 }
 
 pub(crate) fn clock() -> Arc<dyn Clock> {

@@ -22,6 +22,7 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
     let chosen = chosen(&args, &ledger).await?;
     let local = args.local || !args.remote;
     let mut table = Table::with_header(["run", "started", "requests", "here", "at the provider"]);
+    let mut exit = Exit::Usable;
     for run in &chosen {
         // Another process may advance it, and another purge may have deleted it.
         let claim = match ledger.claim(&run.id).await {
@@ -47,7 +48,17 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
         let files = files_of(&folder.spool(), run)?;
         let bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
         let left = if args.remote {
-            remote(&args, run, &folder, &ledger).await?
+            match remote(&args, run, &folder, &ledger).await {
+                Ok(left) => left,
+                // The others go all the same; without its record nothing would tell what is left of this one.
+                Err(failure) if args.run.is_none() => {
+                    terminal::error(&failure.of_run(&run.id));
+                    terminal::say(&format!("the run {} stays", run.id));
+                    exit = Exit::Failed;
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            }
         } else {
             "stays".to_owned()
         };
@@ -81,11 +92,13 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
         terminal::say("no run is that old");
         return Ok(Exit::Usable);
     }
-    terminal::out(&table.to_string());
+    if !table.is_empty() {
+        terminal::out(&table.to_string());
+    }
     if args.dry_run {
         terminal::say("nothing was deleted: --dry-run");
     }
-    Ok(Exit::Usable)
+    Ok(exit)
 }
 
 /// The run that was named, or every old one that has ended. What is paid for and not fetched yet is not

@@ -3,28 +3,30 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use clap::ValueEnum as _;
 use lmbatch_core::{OutcomeStatus, Problem, RunRecord};
 use lmbatch_engine::{Answered, Engine, RunOptions};
 
+use super::dry_run::DryRun;
 use super::end::place;
 use super::resume::{again_at, claimed, open, options, unfinished};
 use super::state::{self, Notes};
+use super::{dry_run, planning};
 use crate::args::{Only, RequeueArgs, SettingsArgs};
 use crate::exit::{Exit, Failure};
 use crate::{model, output, target, terminal, words};
 
+/// Outcomes that are sent again unless others are named.
+const USUAL: [Only; 4] = [Only::Errored, Only::Expired, Only::Cancelled, Only::Missing];
+
 pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
-    let would = |chosen: &HashSet<u32>| {
-        let requests = words::count(chosen.len() as u64, "request", "requests");
-        terminal::say(&format!("{requests} would be sent again"));
-        Ok(Exit::Usable)
-    };
+    if args.only.contains(&Only::Invalid) {
+        terminal::say(
+            "note: invalid is an old name; it stands for invalid_structured, empty and unrecognized",
+        );
+    }
     if args.dry_run {
-        let (run, notes, engine) = state::recorded(&args.run, &args.resume.state).await?;
-        if let Some(settings) = revised(&args, &notes)? {
-            super::validate::checked(&notes.input, &settings)?;
-        }
-        return would(&unusable(&args, &engine, &run).await?);
+        return would(&args).await;
     }
     let ledger = state::ledger(&args.resume.state).await?;
     let run = state::find(&*ledger, &args.run).await?;
@@ -45,11 +47,16 @@ pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
     }
     let chosen = unusable(&args, &engine, &run).await?;
     if chosen.is_empty() {
-        return would(&chosen);
+        going.progress.finish();
+        if args.resume.report.json {
+            terminal::json(&DryRun::new(&going.notes, Some(&*run.id), 0).of_nothing());
+        }
+        terminal::say(&format!("nothing to send again: {}", none_of(&args, &run)));
+        return Ok(Exit::Usable);
     }
     let count = match revised(&args, &going.notes)? {
         Some(settings) => {
-            let plan = super::run::plan(&going.notes.input, &settings, &engine).await?;
+            let plan = planning::plan(&going.notes.input, &settings, &engine).await?;
             let count = engine.requeue_as(&run, &chosen, &plan).await;
             plan.discard();
             count?
@@ -63,6 +70,54 @@ pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
     ));
     let run = state::find(&*ledger, &run.id).await?;
     again_at(going, &engine, &run, options, place).await
+}
+
+/// Says what would be sent again, and sends nothing.
+async fn would(args: &RequeueArgs) -> Result<Exit, Failure> {
+    let (run, notes, engine) = state::recorded(&args.run, &args.resume.state).await?;
+    let checked = match revised(args, &notes)? {
+        Some(settings) => Some(dry_run::check_again(&notes.input, &settings)?),
+        None => None,
+    };
+    let chosen = unusable(args, &engine, &run).await?;
+    let requests = chosen.len() as u64;
+    if args.resume.report.json {
+        let plan = DryRun::new(&notes, Some(&*run.id), requests);
+        terminal::json(&match &checked {
+            Some(checked) => plan.with_notes_of(checked),
+            None => plan,
+        });
+    }
+    let sent = words::count(requests, "request", "requests");
+    terminal::say(&match requests {
+        0 => format!("nothing would be sent again: {}", none_of(args, &run)),
+        _ => format!("{sent} would be sent again; nothing was sent"),
+    });
+    Ok(Exit::Usable)
+}
+
+/// Why no outcome of a run is wanted again.
+fn none_of(args: &RequeueArgs, run: &RunRecord) -> String {
+    let named = |only: &Only| {
+        only.to_possible_value()
+            .map(|value| value.get_name().to_owned())
+    };
+    let names = |only: &[Only]| only.iter().filter_map(named).collect::<Vec<_>>().join(", ");
+    match (args.only.as_slice(), &args.ids) {
+        ([], None) => format!(
+            "no outcome of run {} is {}; --only names problems of answers, such as truncated",
+            run.id,
+            names(&USUAL)
+        ),
+        ([], Some(ids)) => format!("{} names no request", ids.display()),
+        (only, None) => format!("no outcome of run {} is {}", run.id, names(only)),
+        (only, Some(ids)) => format!(
+            "no outcome of run {} that {} names is {}",
+            run.id,
+            ids.display(),
+            names(only)
+        ),
+    }
 }
 
 /// The settings of the run with what the command changes of them, if it changes any.
@@ -119,9 +174,8 @@ async fn unusable(
         }
         None => None,
     };
-    let usual = [Only::Errored, Only::Expired, Only::Cancelled, Only::Missing];
     let only = match (args.only.as_slice(), &ids) {
-        ([], None) => Some(&usual[..]),
+        ([], None) => Some(&USUAL[..]),
         ([], Some(_)) => None,
         (only, _) => Some(only),
     };
@@ -139,7 +193,7 @@ async fn unusable(
         let id = text.as_deref().unwrap_or(json);
         unknown.remove(id);
         let named = ids.as_ref().is_none_or(|ids| ids.contains(id));
-        if named && only.is_none_or(|only| kind.is_some_and(|kind| only.contains(&kind))) {
+        if named && only.is_none_or(|only| kind.is_some_and(|kind| is_one_of(kind, only))) {
             chosen.insert(answered.ordinal);
         }
     }
@@ -167,6 +221,15 @@ fn not_of(run: &RunRecord, unknown: &HashSet<String>) -> Failure {
     .hint("nothing was sent; the file holds one id a line, as the output has it without quotes")
 }
 
+/// Reports whether outcomes of a kind are wanted.
+fn is_one_of(kind: Only, wanted: &[Only]) -> bool {
+    let is_old = matches!(
+        kind,
+        Only::InvalidStructured | Only::Empty | Only::Unrecognized
+    );
+    wanted.contains(&kind) || is_old && wanted.contains(&Only::Invalid)
+}
+
 /// Why an outcome may be wanted again.
 fn kind(answered: &Answered<'_>) -> Option<Only> {
     match (output::status(&answered.answer), answered.answer.problem()) {
@@ -175,8 +238,11 @@ fn kind(answered: &Answered<'_>) -> Option<Only> {
         (OutcomeStatus::Cancelled, _) => Some(Only::Cancelled),
         (OutcomeStatus::Missing, _) => Some(Only::Missing),
         (_, Some(Problem::Truncated)) => Some(Only::Truncated),
-        (_, Some(Problem::Refused | Problem::ContentFilter)) => Some(Only::Refused),
-        (_, Some(_)) => Some(Only::Invalid),
+        (_, Some(Problem::Refused)) => Some(Only::Refused),
+        (_, Some(Problem::ContentFilter)) => Some(Only::ContentFilter),
+        (_, Some(Problem::InvalidStructured)) => Some(Only::InvalidStructured),
+        (_, Some(Problem::Empty)) => Some(Only::Empty),
+        (_, Some(_)) => Some(Only::Unrecognized),
         (_, None) => None,
     }
 }

@@ -8,7 +8,7 @@ use lmbatch_ledger::StateFolder;
 
 use super::end::{self, Going, Patience, outcomes, place, until_stopped};
 use super::state::{self, Notes};
-use super::{clock, connect};
+use super::{clock, connect, known};
 use crate::args::{DoubtArgs, OnDoubtArg, ReportArgs, ResumeArgs, ResumeOptions, RetrieveArgs};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
@@ -157,7 +157,14 @@ pub(crate) fn doubting(engine: Engine, args: &DoubtArgs) -> Engine {
 
 /// The runs to resume, oldest first; none where a scheduler comes by and every run has ended.
 async fn chosen(args: &ResumeArgs) -> Result<Vec<RunRecord>, Failure> {
-    let ledger = state::ledger(&args.options.state).await?;
+    let ledger = state::ledger_if_any(&args.options.state).await?;
+    let Some(ledger) = ledger else {
+        // A scheduler that comes by before the first run finds nothing to do.
+        return match args.run.is_none() && (args.once || args.all) {
+            true => Ok(Vec::new()),
+            false => Err(Failure::usage(state::no_runs(&args.options.state)?)),
+        };
+    };
     if let Some(wanted) = &args.run {
         return Ok(vec![state::find(&*ledger, wanted).await?]);
     }
@@ -198,6 +205,11 @@ pub(crate) async fn claimed(
     }
     if let Some(output) = &going.moved_to {
         going.notes.output.clone_from(output);
+        if let Some(other) = known::writer(&engine, output, Some(&run.id)).await?
+            && !going.report.force
+        {
+            return Err(known::taken(output, &other));
+        }
     }
     Ok(Ok((engine, run)))
 }

@@ -3,30 +3,26 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lmbatch_core::{
-    AccountMatch, BatchProvider, Clock, Connection, ErrorKind, Result as CoreResult, RunFilter,
-    RunRecord,
-};
-use lmbatch_engine::{
-    Changes, DoubtPolicy, Engine, Plan, PollingPolicy, RequestSource, RunOptions, Sourced,
-};
+use lmbatch_core::{BatchProvider, Clock, Connection, RunClaim, RunRecord};
+use lmbatch_engine::{Changes, DoubtPolicy, Engine, Plan, PollingPolicy, RunOptions};
 
 use super::end::{self, Going, Patience, until_stopped};
-use super::resume;
+use super::known::{Known, known, superseded, warn_of_twin};
+use super::planning::{Unplanned, plan_unless_empty, stopped};
 use super::state::{self, Notes};
-use super::{clock, connect, default_output, validate};
-use crate::args::{Cleanup, RunArgs, SettingsArgs};
+use super::{clock, connect, default_output, dry_run, resume};
+use crate::args::RunArgs;
 use crate::emulation::{self, Emulation};
 use crate::exit::{Exit, Failure};
 use crate::model::{self, Model};
 use crate::progress::Progress;
+use crate::signals::Handling;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::target::{self, Target};
-use crate::{input, next, providers, settings, terminal, words, written};
+use crate::{providers, settings, terminal, written};
 
 pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let clock = clock();
@@ -57,8 +53,10 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     target::distinct(&target, &read)?;
     target.keep_stdout();
     if args.dry_run {
-        return would(&args);
+        return dry_run::run(&args, &notes);
     }
+    // Before a key is needed, and before anything is read.
+    settings::options(&args.settings, &*model.provider.codec(route), &model.name)?;
     let progress = Arc::new(Progress::new(args.report.quiet));
     let (_emulation, provider) = provider(&args, &notes).await?;
     let engine = engine(&args, provider, &clock, &progress);
@@ -87,7 +85,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         let Some(plan) = planned(&args, &engine).await? else {
             return empty(&going, &engine);
         };
-        let place = ready(&args, &going, &engine, &model).await?;
+        let place = ready(&args, &going.notes, &engine, &model).await?;
         let run_options = going.remaining(&engine, run_options);
         return until_stopped(&going, &engine, place, engine.run(plan, run_options)).await;
     }
@@ -95,54 +93,25 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let Some(plan) = planned(&args, &engine).await? else {
         return empty(&going, &engine);
     };
-    // What is known is looked up twice: again when no other process can begin the same run any more.
-    let mut checked = None;
-    let (begin, place) = loop {
-        match (
-            known(&args, &going.notes, &engine, &plan).await,
-            checked.take(),
-        ) {
-            (Ok(Known::Nothing { refused, twin }), Some(checked)) => {
-                match superseded(&args, &engine, &refused).await {
-                    Ok(true) => {
-                        warn_of_twin(twin.as_deref());
-                        break checked;
-                    }
-                    // One of them is not refused any more: what is known is looked up again.
-                    Ok(false) => continue,
-                    Err(failure) => {
-                        plan.discard();
-                        return Err(failure);
-                    }
-                }
-            }
-            (Ok(Known::Nothing { .. }), None) => {}
-            (Ok(Known::Same(run)), checked) => {
-                plan.discard();
-                drop(checked);
-                return resume::again(going, &engine, &run, run_options).await;
-            }
-            (Ok(Known::Changed { run, refused }), checked) => {
-                drop(checked);
-                if let Err(failure) = superseded(&args, &engine, &refused).await {
-                    plan.discard();
-                    return Err(failure);
-                }
-                return Box::pin(update(going, &engine, &run, plan, run_options)).await;
-            }
-            (Err(failure), _) => {
-                plan.discard();
-                return Err(failure);
-            }
+    let mut handling = Handling::new();
+    let decided = tokio::select! {
+        decided = decided(&args, &going.notes, &engine, &plan, &model) => decided,
+        (exit, name) = handling.stopped() => Err(stopped(exit, name)),
+    };
+    drop(handling);
+    let (begin, place) = match decided {
+        Ok(Decided::Begin(begin, place)) => (begin, place),
+        Ok(Decided::Same(run)) => {
+            plan.discard();
+            return resume::again(going, &engine, &run, run_options).await;
         }
-        let place = match ready(&args, &going, &engine, &model).await {
-            Ok(place) => place,
-            Err(failure) => {
-                plan.discard();
-                return Err(failure);
-            }
-        };
-        checked = Some((engine.claim_begin().await?, place));
+        Ok(Decided::Changed(run)) => {
+            return Box::pin(update(going, &engine, &run, plan, run_options)).await;
+        }
+        Err(failure) => {
+            plan.discard();
+            return Err(failure);
+        }
     };
     // Claimed until its outcomes are written: a command that follows it finds them.
     let engine = engine.holding_plan(&plan);
@@ -155,27 +124,58 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     until_stopped(&going, &engine, place, work).await
 }
 
-/// Says what would be sent, and sends nothing.
-fn would(args: &RunArgs) -> Result<Exit, Failure> {
-    let checked = validate::checked(&args.input, &args.settings)?;
-    terminal::say(&format!(
-        "{} would be sent in {}, {} bytes in all; nothing was sent",
-        words::count(checked.requests, "request", "requests"),
-        words::count(checked.batches, "batch", "batches"),
-        checked.bytes
-    ));
-    Ok(Exit::Usable)
+/// What a command does with its plan.
+enum Decided {
+    /// Begins a run, under a claim that keeps others from beginning the same.
+    Begin(RunClaim, Place),
+    /// Continues the run that it is again.
+    Same(Box<RunRecord>),
+    /// Brings an earlier run up to date.
+    Changed(Box<RunRecord>),
+}
+
+/// Finds out what to do with a plan. What is known is looked up twice: again when no other process can begin
+/// the same run any more.
+async fn decided(
+    args: &RunArgs,
+    notes: &Notes,
+    engine: &Engine,
+    plan: &Plan,
+    model: &Model,
+) -> Result<Decided, Failure> {
+    let mut checked = None;
+    loop {
+        match (known(args, notes, engine, plan).await?, checked.take()) {
+            (Known::Nothing { refused, twin }, Some((begin, place))) => {
+                // Where one of them is not refused any more, what is known is looked up again.
+                if superseded(args, engine, &refused).await? {
+                    warn_of_twin(twin.as_deref());
+                    return Ok(Decided::Begin(begin, place));
+                }
+                continue;
+            }
+            (Known::Nothing { .. }, None) => {}
+            (Known::Same(run), _) => return Ok(Decided::Same(run)),
+            (Known::Changed { run, refused }, checked) => {
+                drop(checked);
+                superseded(args, engine, &refused).await?;
+                return Ok(Decided::Changed(run));
+            }
+        }
+        let place = ready(args, notes, engine, model).await?;
+        checked = Some((engine.claim_begin().await?, place));
+    }
 }
 
 /// The last checks before anything is noted.
 async fn ready(
     args: &RunArgs,
-    going: &Going,
+    notes: &Notes,
     engine: &Engine,
     model: &Model,
 ) -> Result<Place, Failure> {
-    let target = target::check(&going.notes.output, args.report.force).map_err(|failure| {
-        let exists = Target::of(&going.notes.output);
+    let target = target::check(&notes.output, args.report.force).map_err(|failure| {
+        let exists = Target::of(&notes.output);
         match matches!(exists, Ok(Target::File { exists: true, .. })) && args.emulate {
             true => failure.hint(
                 "emulated runs are not recorded, so that each is a new one: overwrite the output with --force, or choose another path with -o",
@@ -190,8 +190,16 @@ async fn ready(
 /// Reads the input; `None` where it has no requests, and that is allowed.
 async fn planned(args: &RunArgs, engine: &Engine) -> Result<Option<Plan>, Failure> {
     match plan_unless_empty(&args.input, &args.settings, engine).await {
-        Ok(plan) => Ok(Some(plan)),
+        Ok(plan) => {
+            if plan.batches() > 1 {
+                terminal::say(&format!("{} batches are needed", plan.batches()));
+            }
+            Ok(Some(plan))
+        }
         Err(Unplanned::Empty) if args.allow_empty => Ok(None),
+        Err(Unplanned::Empty) => Err(Unplanned::Empty
+            .failure(&args.input)
+            .hint("--allow-empty writes an empty output")),
         Err(unplanned) => Err(unplanned.failure(&args.input)),
     }
 }
@@ -251,215 +259,6 @@ fn engine(
     }
 }
 
-/// What the record knows of what was asked for.
-enum Known {
-    /// It was not sent.
-    Nothing {
-        /// Earlier runs of its input, of which the provider refused every create: they are replaced by it.
-        refused: Vec<RunRecord>,
-        /// A run of the same requests and model under another name.
-        twin: Option<Box<RunRecord>>,
-    },
-    /// It was sent before.
-    Same(Box<RunRecord>),
-    /// It was sent otherwise before, and is to be brought up to date.
-    Changed {
-        run: Box<RunRecord>,
-        refused: Vec<RunRecord>,
-    },
-}
-
-/// The run that this is again: of the same name, or of the same input under the same account. One whose
-/// input has changed is only advanced if that is asked for, since it costs money.
-async fn known(
-    args: &RunArgs,
-    notes: &Notes,
-    engine: &Engine,
-    plan: &Plan,
-) -> Result<Known, Failure> {
-    // A key may have been rotated: then the run is found, and the provider says whose key it is.
-    let is_other = |run: &RunRecord| engine.account_match(run) == AccountMatch::Other;
-    let ledger = engine.ledger();
-    let of_digest = RunFilter {
-        digest: Some(plan.digest().into()),
-        ..RunFilter::default()
-    };
-    let same = ledger.all_runs(of_digest).await?;
-    let is_ours = |run: &RunRecord| !is_other(run) && !run.cancelled;
-    let is_same = |run: &RunRecord| is_ours(run) && *run.digest == *plan.digest();
-    let name = args.name.as_deref();
-    // Of a refused run nothing is paid for, and `--new` asks to pay again.
-    let mut twin = None;
-    for run in same.iter().filter(|run| !args.new && is_same(run)) {
-        if run.name.as_deref() != name && !is_refused(engine, run).await? {
-            twin = twin.or_else(|| Some(Box::new(run.clone())));
-        }
-    }
-    if let Some(name) = &args.name {
-        return match ledger.run_named(name).await? {
-            Some(run) if args.new => Err(Failure::usage(format!(
-                "there is a run {name:?} ({}); give the new one another name",
-                run.id
-            ))),
-            Some(run) if run.cancelled => Err(Failure::usage(format!(
-                "the run {name:?} ({}) was cancelled",
-                run.id
-            ))
-            .hint(format!(
-                "{} fetches what was answered; another name with --run sends all of it again",
-                next::on_runs(["resume", &run.id])
-            ))),
-            Some(run) if is_same(&run) => Ok(Known::Same(run.into())),
-            Some(run) if is_refused(engine, &run).await? => Err(Failure::usage(format!(
-                "the run {name:?} ({}) is of another input, model or account, and failed before a batch was created",
-                run.id
-            ))
-            .hint(format!(
-                "delete it, then run the command again: {}",
-                next::on_runs(["purge", &run.id, "--force"])
-            ))),
-            Some(run) if args.update && is_ours(&run) => Ok(Known::Changed {
-                run: run.into(),
-                refused: Vec::new(),
-            }),
-            Some(run) => Err(Failure::usage(format!(
-                "the run {name:?} ({}) is of another input, model or account",
-                run.id
-            ))
-            .hint(
-                "--update sends what is new or changed; another name with --run sends all of it",
-            )),
-            None => Ok(Known::Nothing {
-                refused: Vec::new(),
-                twin,
-            }),
-        };
-    }
-    let is_unnamed = |run: &RunRecord| run.name.is_none();
-    if !args.new
-        && let Some(run) = same.iter().find(|run| is_unnamed(run) && is_same(run))
-    {
-        return Ok(Known::Same(run.clone().into()));
-    }
-    // The same files under the same account are the same work, of a later day.
-    let (input, output) = (state::whole(&notes.input), state::whole(&notes.output));
-    let note = |run: &RunRecord, name: &str| run.notes.get(name).map(ToString::to_string);
-    let is_earlier = |run: &RunRecord| {
-        is_ours(run)
-            && input != "-"
-            && note(run, "input").as_ref() == Some(&input)
-            && note(run, "output").as_ref() == Some(&output)
-    };
-    let (mut earlier, mut refused) = (None, Vec::new());
-    let of_output = RunFilter {
-        output: Some(output.as_str().into()),
-        ..RunFilter::default()
-    };
-    let runs = ledger.all_runs(of_output).await?.into_iter();
-    for run in runs.filter(|run| is_unnamed(run) && is_earlier(run)) {
-        match is_refused(engine, &run).await? {
-            true => refused.push(run),
-            false => earlier = earlier.or(Some(run)),
-        }
-    }
-    match earlier {
-        _ if args.new => Ok(Known::Nothing { refused, twin }),
-        Some(run) if args.update => Ok(Known::Changed {
-            run: run.into(),
-            refused,
-        }),
-        Some(run) => Err(Failure::usage(format!(
-            "{} or its options have changed since run {}",
-            args.input.display(),
-            run.id
-        ))
-        .hint("--update sends only what is new or changed; --new sends all of it again")),
-        None if args.update && refused.is_empty() => Err(Failure::usage(
-            "there is no run of this input to update",
-        )
-        .hint(format!(
-            "{} lists them; name one with --run",
-            next::on_runs(["runs"])
-        ))),
-        None => Ok(Known::Nothing { refused, twin }),
-    }
-}
-
-/// Warns that the same requests were sent before, under another name, and are paid for again.
-fn warn_of_twin(twin: Option<&RunRecord>) {
-    let Some(run) = twin else {
-        return;
-    };
-    let named = match &run.name {
-        Some(name) => format!("run {} ({name:?})", run.id),
-        None => format!("run {}, which has no name", run.id),
-    };
-    terminal::warn(&format!(
-        "the same requests were sent to the same model by {named}; under another name they are sent, and paid for, again"
-    ));
-}
-
-/// Reports whether the provider refused to create any batch of a run, so that nothing of it can be answered.
-async fn is_refused(engine: &Engine, run: &RunRecord) -> CoreResult<bool> {
-    Ok(end::is_refused(&engine.ledger().shards(&run.id).await?))
-}
-
-/// Cancels and ends runs of which no batch was created, before the same input is sent with other options:
-/// as long as they are open, `resume --all` would send, and pay for, both. Returns false where one of them
-/// is not refused any more.
-///
-/// # Errors
-/// [`ErrorKind::Conflict`] where another process advances one of them, [`ErrorKind::OtherAccount`] where the
-/// current key may be of another account.
-async fn superseded(
-    args: &RunArgs,
-    engine: &Engine,
-    refused: &[RunRecord],
-) -> Result<bool, Failure> {
-    for run in refused {
-        match supersede(args, engine, run).await {
-            Ok(true) => terminal::say(&format!(
-                "the run {} failed before a batch was created, and is cancelled: its input is sent anew",
-                run.id
-            )),
-            Ok(false) => return Ok(false),
-            // Under this key it can be neither cancelled nor resumed.
-            Err(error) if args.new && error.kind() == ErrorKind::OtherAccount => {
-                terminal::warn(&format!("the run {} stays open: {error}", run.id));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(true)
-}
-
-async fn supersede(args: &RunArgs, engine: &Engine, run: &RunRecord) -> CoreResult<bool> {
-    // Another process may be creating its batch after all.
-    let engine = engine.claim(&run.id).await?;
-    let Some(run) = engine.ledger().run(&run.id).await? else {
-        return Ok(true);
-    };
-    if !is_refused(&engine, &run).await? {
-        return Ok(false);
-    }
-    engine.cancel_run(&run).await?;
-    // Nothing is created for a cancelled run: its requests are recorded as cancelled, and it has ended.
-    let options = RunOptions {
-        once: true,
-        ..RunOptions::default()
-    };
-    engine.resume(&run, options).await?;
-    if args.report.cleanup != Cleanup::None
-        && let Err(error) = engine.clean(&run, false).await
-    {
-        terminal::warn(&format!(
-            "not everything of run {} could be deleted at the provider: {error}",
-            run.id
-        ));
-    }
-    Ok(true)
-}
-
 /// Brings a run up to date with its input: only what is new or changed is sent.
 async fn update(
     mut going: Going,
@@ -517,81 +316,4 @@ async fn provider(
     };
     let provider = notes.provider.connect(connection)?;
     Ok((Some(emulation), provider))
-}
-
-/// Reads and encodes an input as its settings say. Sends nothing.
-pub(crate) async fn plan(
-    path: &Path,
-    args: &SettingsArgs,
-    engine: &Engine,
-) -> Result<Plan, Failure> {
-    let plan = plan_unless_empty(path, args, engine).await;
-    plan.map_err(|unplanned| unplanned.failure(path))
-}
-
-/// Reason why there is no plan.
-enum Unplanned {
-    /// The input has no requests.
-    Empty,
-    Failed(Failure),
-}
-
-impl Unplanned {
-    fn failure(self, input: &Path) -> Failure {
-        match self {
-            Self::Failed(failure) => failure,
-            Self::Empty => Failure::usage(format!("{}: there are no requests", input.display()))
-                .hint("--allow-empty writes an empty output"),
-        }
-    }
-}
-
-/// A source that notes whether it has requests, bad ones included.
-struct Noticing<S> {
-    source: S,
-    has_requests: Arc<AtomicBool>,
-}
-
-impl<S: RequestSource> RequestSource for Noticing<S> {
-    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> CoreResult<bool> {
-        let has_one = self.source.next(visit)?;
-        if has_one {
-            self.has_requests.store(true, Ordering::Relaxed);
-        }
-        Ok(has_one)
-    }
-
-    fn unit(&self) -> &'static str {
-        self.source.unit()
-    }
-}
-
-async fn plan_unless_empty(
-    path: &Path,
-    args: &SettingsArgs,
-    engine: &Engine,
-) -> Result<Plan, Unplanned> {
-    let model = model::parse(&args.model).map_err(Unplanned::Failed)?;
-    let options = settings::options(args).map_err(Unplanned::Failed)?;
-    let raw_endpoints = engine.provider().codec().capabilities().raw_endpoints;
-    let attachments = args.attachments.as_deref();
-    let source = input::open(path, &model, options, raw_endpoints, attachments)
-        .map_err(Unplanned::Failed)?;
-    let has_requests = Arc::new(AtomicBool::new(false));
-    let source = Noticing {
-        source,
-        has_requests: Arc::clone(&has_requests),
-    };
-    let plan = engine.plan(Box::new(source)).await.map_err(|error| {
-        let failure = Failure::plan(error, &path.display().to_string());
-        // What could not be read to its end is not empty.
-        match has_requests.load(Ordering::Relaxed) || failure.exit != Exit::Usage {
-            true => Unplanned::Failed(failure),
-            false => Unplanned::Empty,
-        }
-    })?;
-    if plan.batches() > 1 {
-        terminal::say(&format!("{} batches are needed", plan.batches()));
-    }
-    Ok(plan)
 }

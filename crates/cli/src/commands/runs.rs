@@ -8,7 +8,7 @@ use lmbatch_engine::Engine;
 use serde_json::{Value, json};
 
 use super::end::{after_refusal, is_refused, noted_failure};
-use super::state::{self, Notes};
+use super::state::{self, Notes, Shown};
 use super::{connect, warning};
 use crate::args::{CancelArgs, RunsArgs, ShowArgs};
 use crate::exit::{Exit, Failure};
@@ -40,18 +40,19 @@ fn has_failed(run: &RunRecord, shards: &[ShardRecord]) -> bool {
 }
 
 pub(crate) async fn runs(args: RunsArgs) -> Result<Exit, Failure> {
-    let ledger = state::ledger(&args.state).await?;
+    let ledger = state::ledger_if_any(&args.state).await?;
     let mut table = Table::with_header([
         "run", "name", "state", "requests", "model", "started", "output",
     ]);
-    let mut filter = RunFilter::default();
-    loop {
+    let (mut filter, mut has_runs) = (RunFilter::default(), false);
+    while let Some(ledger) = &ledger {
         let page = ledger.runs(&filter).await?;
+        has_runs |= !page.items.is_empty();
         for run in &page.items {
             hide_key(run);
-            let (notes, shards) = (Notes::read(run)?, ledger.shards(&run.id).await?);
+            let (shown, shards) = (Shown::of(run), ledger.shards(&run.id).await?);
             if args.json {
-                terminal::json(&run_json(run, &notes, &shards));
+                terminal::json(&run_json(run, &shown, &shards));
                 continue;
             }
             table.row([
@@ -59,15 +60,21 @@ pub(crate) async fn runs(args: RunsArgs) -> Result<Exit, Failure> {
                 run.name.as_deref().unwrap_or_default().to_owned(),
                 word(run, &shards).to_owned(),
                 run.requests.to_string(),
-                format!("{}/{}", notes.provider.id(), notes.model),
+                shown.model_in_full(),
                 run.created_at.map(words::time).unwrap_or_default(),
-                notes.output.display().to_string(),
+                shown.output.display().to_string(),
             ]);
         }
         match page.next {
             Some(next) => filter.after = Some(next),
             None => break,
         }
+    }
+    if !has_runs {
+        if !args.json {
+            terminal::say(&state::no_runs(&args.state)?);
+        }
+        return Ok(Exit::Usable);
     }
     if !args.json {
         terminal::out(&table.to_string());
@@ -103,22 +110,21 @@ pub(crate) async fn show(args: ShowArgs) -> Result<Exit, Failure> {
     let ledger = state::ledger(&args.run.state).await?;
     let run = state::find(&*ledger, &args.run.run).await?;
     hide_key(&run);
-    let notes = Notes::read(&run)?;
+    let known = Shown::of(&run);
     let shards = ledger.shards(&run.id).await?;
     if args.json {
         let batches: Vec<Value> = shards.iter().map(shard_json).collect();
-        let mut shown = run_json(&run, &notes, &shards);
+        let mut shown = run_json(&run, &known, &shards);
         shown["batches"] = batches.into();
         terminal::json(&shown);
         return Ok(ended(&run, &shards));
     }
     terminal::out(&format!(
-        "run {} {}, {} to {}/{}, attempt {}",
+        "run {} {}, {} to {}, attempt {}",
         run.id,
         word(&run, &shards),
         words::count(u64::from(run.requests), "request", "requests"),
-        notes.provider.id(),
-        notes.model,
+        known.model_in_full(),
         run.attempt + 1
     ));
     let mut table = Table::with_header([
@@ -178,14 +184,14 @@ fn reasons(run: &RunRecord, shards: &[ShardRecord]) -> Vec<String> {
 }
 
 /// A run for programs; `"format": 1` changes when the fields do.
-fn run_json(run: &RunRecord, notes: &Notes, shards: &[ShardRecord]) -> Value {
+fn run_json(run: &RunRecord, shown: &Shown, shards: &[ShardRecord]) -> Value {
     let failure = noted_failure(run).filter(|_| has_failed(run, shards));
     let failure =
         failure.map(|(message, said)| json!({"message": message, "provider_message": said}));
     json!({
         "format": 1, "run": run.id, "name": run.name, "state": word(run, shards), "failure": failure, "requests": run.requests,
-        "attempt": run.attempt + 1, "provider": notes.provider.id(), "model": notes.model,
-        "created_at": run.created_at.map(format_time), "output": notes.output,
+        "attempt": run.attempt + 1, "provider": shown.provider, "known_provider": shown.is_known, "model": shown.model,
+        "created_at": run.created_at.map(format_time), "output": shown.output,
     })
 }
 

@@ -98,6 +98,7 @@ pub(crate) fn schema(of: SchemaOf) -> Result<Exit, Failure> {
             SchemaOf::Input => include_str!("../../schemas/input.json"),
             SchemaOf::Output => include_str!("../../schemas/output.json"),
             SchemaOf::Summary => include_str!("../../schemas/summary.json"),
+            SchemaOf::DryRun => include_str!("../../schemas/dry-run.json"),
         }
         .trim_end(),
     );

@@ -156,19 +156,29 @@ pub(crate) fn is_there(args: &StateArgs) -> Result<bool, Failure> {
     Ok(folder(args)?.join(LEDGER).exists())
 }
 
-/// The runs of a folder that may not be there yet.
+/// The runs of a folder.
 pub(crate) async fn ledger(args: &StateArgs) -> Result<Arc<dyn Ledger>, Failure> {
+    match ledger_if_any(args).await? {
+        Some(ledger) => Ok(ledger),
+        None => Err(Failure::usage(no_runs(args)?)),
+    }
+}
+
+/// The answer of a command in a folder without runs.
+pub(crate) fn no_runs(args: &StateArgs) -> Result<String, Failure> {
+    Ok(format!("no runs yet in {}", folder(args)?.display()))
+}
+
+/// The runs of a folder, if it has a record.
+pub(crate) async fn ledger_if_any(args: &StateArgs) -> Result<Option<Arc<dyn Ledger>>, Failure> {
     let folder = folder(args)?;
     // Without a record, what lies in the spool is what is left of one.
     let spooled = std::fs::read_dir(folder.join("spool"));
     let is_new = spooled.map_or(true, |mut files| files.next().is_none());
     if is_new && !is_there(args)? {
-        return Err(Failure::usage(format!(
-            "there are no runs in {}",
-            folder.display()
-        )));
+        return Ok(None);
     }
-    Ok(opened(StateFolder::read(folder)?.ledger().await?))
+    Ok(Some(opened(StateFolder::read(folder)?.ledger().await?)))
 }
 
 /// An engine that reads what is recorded, beside a process that may go on with it.
@@ -227,6 +237,37 @@ pub(crate) fn whole(path: &Path) -> String {
     absolute.display().to_string()
 }
 
+/// What is shown of a run, whether or not the program knows its provider.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    pub(crate) provider: String,
+    /// Whether the program knows the provider.
+    pub(crate) is_known: bool,
+    pub(crate) model: String,
+    pub(crate) output: PathBuf,
+}
+
+impl Shown {
+    pub(crate) fn of(run: &RunRecord) -> Self {
+        let note = |name: &str| run.notes.get(name).map(ToString::to_string);
+        let provider = run.provider.as_str();
+        Self {
+            provider: provider.to_owned(),
+            is_known: model::find(provider).is_ok(),
+            model: note("model").unwrap_or_default(),
+            output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
+        }
+    }
+
+    /// The model in full, with a mark where the program does not know its provider.
+    pub(crate) fn model_in_full(&self) -> String {
+        match self.is_known {
+            true => format!("{}/{}", self.provider, self.model),
+            false => format!("{}/{} (unknown provider)", self.provider, self.model),
+        }
+    }
+}
+
 /// What a run's record says of the command that began it.
 #[derive(Debug, Clone)]
 pub(crate) struct Notes {
@@ -265,9 +306,21 @@ impl Notes {
         notes
     }
 
+    /// Reads the notes of a run.
+    ///
+    /// # Errors
+    /// Usage, where the program does not know the run's provider or its route.
     pub(crate) fn read(run: &RunRecord) -> Result<Self, Failure> {
         let note = |name: &str| run.notes.get(name).map(ToString::to_string);
-        let provider = model::find(run.provider.as_str())?;
+        let provider = model::find(run.provider.as_str()).map_err(|failure| {
+            let hint = "continue it with the program that began it";
+            Failure {
+                message: format!("run {}: {}", run.id, failure.message),
+                ..failure
+            }
+            .of_run(&run.id)
+            .hint(hint)
+        })?;
         Ok(Self {
             provider,
             model: note("model").unwrap_or_default(),

@@ -2,15 +2,19 @@
 
 use std::path::Path;
 
-use lmbatch_engine::Checked;
+use lmbatch_engine::{BatchLimit, Checked};
 
+use super::empty_input;
 use crate::args::{SettingsArgs, ValidateArgs};
 use crate::exit::{Exit, Failure};
 use crate::progress::schema_note;
 use crate::{input, model, providers, settings, terminal, words};
 
 pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
-    let checked = checked(&args.input, &args.settings)?;
+    let checked = checked(&args.input, &args.settings, BatchLimit::default())?;
+    if checked.requests == 0 {
+        return Err(empty_input(&args.input).hint("run --allow-empty writes an empty output"));
+    }
     let name = args.input.display();
     terminal::say(&format!(
         "{name}: {} valid, {} to send",
@@ -21,15 +25,19 @@ pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
 }
 
 /// Reads and encodes an input as a run would, and says what sending changes of its schemas. Needs no key.
-pub(super) fn checked(path: &Path, settings: &SettingsArgs) -> Result<Checked, Failure> {
+pub(super) fn checked(
+    path: &Path,
+    settings: &SettingsArgs,
+    limit: BatchLimit,
+) -> Result<Checked, Failure> {
     let model = model::parse(&settings.model)?;
-    let options = settings::options(settings)?;
     let route = providers::route(model.provider, settings.route.as_deref())?;
     let codec = model.provider.codec(route);
+    let options = settings::options(settings, &*codec, &model.name)?;
     let raw_endpoints = codec.capabilities().raw_endpoints;
     let attachments = settings.attachments.as_deref();
     let source = input::open(path, &model, options, raw_endpoints, attachments)?;
-    let checked = lmbatch_engine::check(&*codec, Box::new(source))
+    let checked = lmbatch_engine::check_within(&*codec, Box::new(source), limit)
         .map_err(|error| Failure::plan(error, &path.display().to_string()))?;
     if !checked.schema_notes.is_empty() {
         terminal::say(&schema_note(&checked.schema_notes));

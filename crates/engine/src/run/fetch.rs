@@ -552,7 +552,7 @@ impl Engine {
         let undelivered = finished.undelivered();
         if undelivered > 0 {
             let message = format!(
-                "{undelivered} requests ended by the provider's counts, and no row names them: they may have been paid for, and are sent again only where that is asked for"
+                "requests that ended by the provider's counts, and that no row names: {undelivered}; they may have been paid for, and are sent again only where that is asked for"
             );
             self.tell(&Event::Warning { message: &message });
         }
@@ -576,10 +576,10 @@ fn is_gone(error: &Error) -> bool {
 fn incomplete(batch: &BatchId, promised: &Promised, short: Option<u64>, broken: u64) -> Error {
     let shown = match short {
         Some(short) if short > 0 => format!(
-            "{} requests of the batch have ended, and its results lack {short} of them",
+            "the results lack {short} of the requests of the batch that have ended ({} in all)",
             promised.named
         ),
-        Some(_) if broken > 0 => format!("{broken} rows of the results are not JSON"),
+        Some(_) if broken > 0 => format!("rows of the results that are not JSON: {broken}"),
         _ => {
             "the batch has ended, and the provider does not show all of its results yet".to_owned()
         }

@@ -412,7 +412,7 @@ pub(crate) fn held(intent: &Intent, cause: Option<Error>, looked: &str) -> Error
         .with_label(intent.label.clone())
         .with_message(format!(
             "its answer was lost, and {looked}; it may still be accepted and billed. \
-             Look for the label {} or for {} requests at the provider before you send them again",
+             Look for the label {} (requests: {}) at the provider before you send them again",
             intent.label, intent.count
         ));
     match cause {

@@ -1,0 +1,123 @@
+//! Input and options into a plan. Nothing is sent.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lmbatch_core::{Error, ErrorKind, Result as CoreResult};
+use lmbatch_engine::{Engine, Plan, RequestSource, Sourced};
+
+use super::{clock, empty_input};
+use crate::args::SettingsArgs;
+use crate::exit::{Exit, Failure};
+use crate::signals::Handling;
+use crate::{input, model, settings, terminal};
+
+/// Longest wait for the end of reading after a signal: standard input may send nothing more.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// Reads and encodes an input as its settings say. Sends nothing.
+pub(crate) async fn plan(
+    path: &Path,
+    args: &SettingsArgs,
+    engine: &Engine,
+) -> Result<Plan, Failure> {
+    let plan = plan_unless_empty(path, args, engine).await;
+    plan.map_err(|unplanned| unplanned.failure(path))
+}
+
+/// Reason why there is no plan.
+pub(super) enum Unplanned {
+    /// The input has no requests.
+    Empty,
+    Failed(Failure),
+}
+
+impl Unplanned {
+    pub(super) fn failure(self, input: &Path) -> Failure {
+        match self {
+            Self::Failed(failure) => failure,
+            Self::Empty => empty_input(input),
+        }
+    }
+}
+
+/// A source that notes whether it has requests, bad ones included, and that can be stopped.
+struct Noticing<S> {
+    source: S,
+    has_requests: Arc<AtomicBool>,
+    is_stopped: Arc<AtomicBool>,
+}
+
+impl<S: RequestSource> RequestSource for Noticing<S> {
+    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> CoreResult<bool> {
+        if self.is_stopped.load(Ordering::Relaxed) {
+            return Err(
+                Error::new(ErrorKind::Cancelled).with_message("reading the input was stopped")
+            );
+        }
+        let has_one = self.source.next(visit)?;
+        if has_one {
+            self.has_requests.store(true, Ordering::Relaxed);
+        }
+        Ok(has_one)
+    }
+
+    fn unit(&self) -> &'static str {
+        self.source.unit()
+    }
+}
+
+/// Reads and encodes an input, unless it has no requests. On a signal what was written so far is deleted.
+pub(super) async fn plan_unless_empty(
+    path: &Path,
+    args: &SettingsArgs,
+    engine: &Engine,
+) -> Result<Plan, Unplanned> {
+    let model = model::parse(&args.model).map_err(Unplanned::Failed)?;
+    let codec = engine.provider().codec();
+    let options = settings::options(args, codec, &model.name).map_err(Unplanned::Failed)?;
+    let raw_endpoints = codec.capabilities().raw_endpoints;
+    let attachments = args.attachments.as_deref();
+    let source = input::open(path, &model, options, raw_endpoints, attachments)
+        .map_err(Unplanned::Failed)?;
+    let (has_requests, is_stopped) = (Arc::new(AtomicBool::new(false)), Arc::default());
+    let source = Noticing {
+        source,
+        has_requests: Arc::clone(&has_requests),
+        is_stopped: Arc::clone(&is_stopped),
+    };
+    let mut handling = Handling::new();
+    let planning = engine.plan(Box::new(source));
+    tokio::pin!(planning);
+    let planned = tokio::select! {
+        planned = &mut planning => planned,
+        (exit, name) = handling.stopped() => {
+            is_stopped.store(true, Ordering::Relaxed);
+            let clock = clock();
+            tokio::select! {
+                planned = &mut planning => if let Ok(plan) = planned {
+                    plan.discard();
+                },
+                () = clock.sleep(ENDING) => {}
+            }
+            return Err(Unplanned::Failed(stopped(exit, name)));
+        }
+    };
+    planned.map_err(|error| {
+        let failure = Failure::plan(error, &path.display().to_string());
+        // What could not be read to its end is not empty.
+        match has_requests.load(Ordering::Relaxed) || failure.exit != Exit::Usage {
+            true => Unplanned::Failed(failure),
+            false => Unplanned::Empty,
+        }
+    })
+}
+
+/// The end of a command that a signal stops before anything is sent.
+pub(super) fn stopped(exit: Exit, name: &str) -> Failure {
+    terminal::end_live();
+    terminal::say(&format!("stopped by {name}; nothing was sent"));
+    Failure::silent(exit)
+}
