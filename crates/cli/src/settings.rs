@@ -44,7 +44,7 @@ pub(crate) fn options(
         })?;
     }
     let thinking = GenerateOptions {
-        thinking: options.thinking.clone(),
+        thinking: options.thinking,
         ..none.clone()
     };
     let hyperparameters = GenerateOptions {

@@ -15,6 +15,9 @@ use crate::spool::Files;
 /// caller's.
 const WITHOUT_ID: &str = "row-without-id-";
 
+/// Requests that rows have named, by ordinal, with their ids.
+type Discovered<'a> = Vec<(u32, Cow<'a, str>)>;
+
 /// Leads ids on the wire back to requests.
 pub(crate) enum Joiner {
     Ordinal {
@@ -204,7 +207,7 @@ impl Joiner {
     pub(crate) fn discovered(
         &self,
         has_row: impl Fn(u32) -> bool,
-    ) -> Result<Option<Vec<(u32, Cow<'_, str>)>>> {
+    ) -> Result<Option<Discovered<'_>>> {
         let Self::Discover {
             ordinals,
             names,
@@ -342,7 +345,8 @@ mod tests {
         // Ids of rows in the order in which they come, with `None` for a row that bears none; ids of the caller's
         // for those; what comes of it.
         type Ids = &'static [&'static str];
-        let cases: [(&[Option<&str>], Ids, Result<Ids, ()>); 12] = [
+        type Case = (&'static [Option<&'static str>], Ids, Result<Ids, ()>);
+        let cases: [Case; 12] = [
             (
                 &[None, None],
                 &[],

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use futures::{TryStreamExt as _, stream};
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchHandle, BatchId, BatchProvider, BatchSnapshot,
-    BatchStatus, Certainty, Cursor, Delivery, Error, ErrorKind, Found, Intent, KeyHint, Ledger as _,
-    ListOptions, Page, Remnant, Request, Result, ResultPart, ResultSet, Retry, RowStream,
-    RunFilter, RunRecord, Shard, Staged,
+    BatchStatus, Certainty, Cursor, Delivery, Error, ErrorKind, Found, Intent, KeyHint,
+    Ledger as _, ListOptions, Page, Remnant, Request, Result, ResultPart, ResultSet, Retry,
+    RowStream, RunFilter, RunRecord, Shard, Staged,
 };
 use lmbatch_engine::{DoubtPolicy, Event, LMInvoker, MemoryLedger, RetryPolicy, RunOptions};
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};

@@ -138,6 +138,7 @@ fn number_of(shard: &Shard) -> u32 {
 const BATCHES: u32 = 40;
 
 async fn timelines(odd: impl FnOnce(&mut Odd)) -> Timelines {
+    #[expect(clippy::disallowed_methods, reason = "a clock begins")]
     let clock: Arc<dyn Clock> = Arc::new(PausedClock(tokio::time::Instant::now()));
     let script = Script {
         uploads: true,

@@ -12,9 +12,9 @@ use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, Change, ContentView,
     Cursor, Error, ErrorKind, Found, GenerateView, Hyperparameters, Intent, LateAcknowledgement,
-    Ledger, ListOptions, MessageView, OutcomeView, Page, RequestView, Result, ResultPart, ResultSet,
-    Role, RowStream, RunFilter, RunRecord, Shard, ShardKey, ShardRecord, Spool, SpoolFile,
-    SpoolWriter, Staged, Text,
+    Ledger, ListOptions, MessageView, OutcomeView, Page, RequestView, Result, ResultPart,
+    ResultSet, Role, RowStream, RunFilter, RunRecord, Shard, ShardKey, ShardRecord, Spool,
+    SpoolFile, SpoolWriter, Staged, Text,
 };
 use lmbatch_engine::{
     AnswerView, BatchLimit, Engine, Entry, FolderSpool, IdView, MemoryLedger, OnDoubt,

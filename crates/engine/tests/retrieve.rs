@@ -1,5 +1,6 @@
 //! Batches that are retrieved by a handle or by their id: the class that goes along, and counts that the rows do
 //! not bear out.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::{Arc, Mutex};
 

@@ -84,7 +84,7 @@ mod tests {
     }
 
     /// Reports steps of a plan that read every row of a table, and sorts of more than a few rows.
-    fn slow<'a>(plan: &'a [String], sorts: bool) -> Vec<&'a String> {
+    fn slow(plan: &[String], sorts: bool) -> Vec<&String> {
         let is_slow = |step: &&String| {
             let scans = step.starts_with("SCAN") && !step.contains("json_each");
             let in_order = *step == "SCAN run USING INDEX run_number";

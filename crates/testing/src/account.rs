@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{
-    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus, Candidate,
-    Capabilities, Certainty, Chunk, Clock, CreateProof, Cursor, Delivery, Error, ErrorKind, Found,
-    Intent, Label, ListOptions, Page, RequestCounts, Result, ResultPart, ResultSet, Retry,
-    RowStream, Shard, Staged,
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
+    Candidate, Capabilities, Certainty, Chunk, Clock, CreateProof, Cursor, Delivery, Error,
+    ErrorKind, Found, Intent, Label, ListOptions, Page, RequestCounts, Result, ResultPart,
+    ResultSet, Retry, RowStream, Shard, Staged,
 };
 
 use crate::provider::{Call, MemoryCodec, capabilities};

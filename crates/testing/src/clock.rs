@@ -81,7 +81,11 @@ impl Clock for TestClock {
             let mut yields = 0;
             poll_fn(|context| {
                 yields += 1;
-                let is_there = self.lock().bounds.iter().any(|(known, ..)| *known == number);
+                let is_there = self
+                    .lock()
+                    .bounds
+                    .iter()
+                    .any(|(known, ..)| *known == number);
                 if yields > YIELDS || !is_there {
                     return Poll::Ready(());
                 }

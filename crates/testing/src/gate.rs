@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lmbatch_core::{
-    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, Change, Clock, Cursor,
-    Error, ErrorKind, Found, Intent, KeyHint, LateAcknowledgement, Ledger, ListOptions, Page,
-    Remnant, Result, ResultPart, ResultSet, RowStream, RunClaim, RunFilter, RunRecord, Shard,
+    AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, Change, Clock,
+    Cursor, Error, ErrorKind, Found, Intent, KeyHint, LateAcknowledgement, Ledger, ListOptions,
+    Page, Remnant, Result, ResultPart, ResultSet, RowStream, RunClaim, RunFilter, RunRecord, Shard,
     ShardKey, ShardRecord, ShardState, Staged, Upload,
 };
 
@@ -266,7 +266,9 @@ impl<T: BatchProvider> BatchProvider for Gated<T> {
         self.gate.pass("status", self.inner.status(batch)).await
     }
     async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
-        self.gate.pass("results", self.inner.results(class, batch)).await
+        self.gate
+            .pass("results", self.inner.results(class, batch))
+            .await
     }
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
         self.gate.pass("read", self.inner.read(part, from)).await

@@ -345,11 +345,7 @@ impl Ledger for Mutant {
                 return Ok(page);
             }
             Mistake::LimitIsIgnored => asked.limit = None,
-            Mistake::AnyCursor => {
-                if asked.before().is_err() {
-                    asked.after = None;
-                }
-            }
+            Mistake::AnyCursor if asked.before().is_err() => asked.after = None,
             Mistake::NotByLateBatch => {
                 if let Some(batch) = &filter.batch {
                     let mut found = Vec::new();
@@ -520,7 +516,7 @@ impl Ledger for Mutant {
                     .collect();
             }
             Mistake::LateNewestFirst => found.reverse(),
-            Mistake::LateIsReplaced => found = mine().last().into_iter().collect(),
+            Mistake::LateIsReplaced => found = mine().next_back().into_iter().collect(),
             Mistake::LateTwice | Mistake::ForgetKeepsLate => found = mine().collect(),
             _ => {}
         }

@@ -561,7 +561,7 @@ fn rows_are_opened_in_the_form_of_each_service() {
     let busy = json!({"custom_id": "a", "response": {"status_code": 429, "body": {"object": "error", "message": "no", "code": "3505"}}});
     let alone = json!({"custom_id": "a", "error": {"code": "batch_client_error", "message": "no"}});
     for (dialect, row, expected) in [
-        (Dialect::GROQ, wrapped.clone(), Ok(())),
+        (Dialect::GROQ, wrapped, Ok(())),
         (Dialect::FIREWORKS, bare.clone(), Ok(())),
         (
             Dialect::FIREWORKS,

@@ -1,6 +1,6 @@
 //! Answers beside errors are kept: they were paid for.
 
-use super::cases::{choice, chat, response};
+use super::cases::{chat, choice, response};
 use super::*;
 
 /// A row with a body under an HTTP status.
