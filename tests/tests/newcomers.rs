@@ -494,6 +494,11 @@ fn a_create_in_doubt_ends_with_every_way_on() {
     ];
     assert_says(&world.at(&args), 3, &["errored"]);
     assert_eq!(world.creates(), 1);
+    let show = world.at(&["show", "mine"]);
+    assert_says(&show, 1, &[" failed, ", "abandoned: "]);
+    let shown = one(&world.at(&["show", "mine", "--json"]));
+    assert_eq!(shown["batches"][0]["state"], "abandoned", "{shown}");
+    assert_eq!(shown["batches"][0]["batch"], Value::Null, "{shown}");
 }
 
 #[test]

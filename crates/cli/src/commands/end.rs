@@ -191,7 +191,7 @@ fn without_rows(run: &RunRecord) -> String {
 /// Reports whether a run waits for results of batches that have ended, and for nothing else.
 fn awaits_rows(going: &Going, shards: &[ShardRecord]) -> bool {
     let has_ended = |shard: &ShardRecord| matches!(shard.state, ShardState::Ended(_));
-    let is_over = |shard: &ShardRecord| matches!(shard.state, ShardState::Sealed { .. });
+    let is_over = |shard: &ShardRecord| shard.state.is_final();
     let was_read = going.patience == Patience::Once || going.progress.awaits_results();
     was_read
         && shards.iter().any(has_ended)
@@ -248,7 +248,7 @@ pub(crate) fn in_progress(going: &Going, run: &RunRecord, shards: &[ShardRecord]
 fn open(going: &Going, shard: &ShardRecord) -> u64 {
     let count = u64::from(shard.count);
     match &shard.state {
-        ShardState::Sealed { .. } => 0,
+        ShardState::Sealed { .. } | ShardState::Closed(_) => 0,
         ShardState::Ended(snapshot) => count.saturating_sub(snapshot.counts.finished()),
         ShardState::Created { batch, .. } => count.saturating_sub(going.progress.done(batch)),
         _ => count,

@@ -1,8 +1,8 @@
 //! `lmbatch runs`, `show`, and the cancel of a run, from the record.
 
 use lmbatch_core::{
-    BatchId, BatchStatus, Certainty, ErrorKind, RunFilter, RunRecord, ShardRecord, ShardState,
-    format_time,
+    BatchId, BatchStatus, Certainty, Closed, ErrorKind, RunFilter, RunRecord, ShardRecord,
+    ShardState, format_time,
 };
 use lmbatch_engine::Engine;
 use serde_json::{Value, json};
@@ -33,9 +33,13 @@ fn word(run: &RunRecord, shards: &[ShardRecord]) -> &'static str {
     }
 }
 
-/// Reports whether the provider refused every batch of a run, its creates or as a whole.
+/// Reports whether the provider refused every batch of a run, its creates or as a whole, or they were given up.
 fn has_failed(run: &RunRecord, shards: &[ShardRecord]) -> bool {
-    let refused = |shard: &ShardRecord| matches!(&shard.state, ShardState::Sealed { snapshot, .. } if snapshot.status == BatchStatus::Failed);
+    let refused = |shard: &ShardRecord| match &shard.state {
+        ShardState::Sealed { snapshot, .. } => snapshot.status == BatchStatus::Failed,
+        ShardState::Closed(closed) => matches!(closed, Closed::Abandoned { .. }),
+        _ => false,
+    };
     is_refused(shards) || run.finished && !shards.is_empty() && shards.iter().all(refused)
 }
 
@@ -91,6 +95,8 @@ fn stage(shard: &ShardRecord) -> (&'static str, Option<&BatchId>) {
         ShardState::Created { batch, .. } => ("running", Some(batch)),
         ShardState::Ended(snapshot) => ("ended", Some(&snapshot.id)),
         ShardState::Sealed { snapshot, .. } => ("fetched", Some(&snapshot.id)),
+        ShardState::Closed(Closed::Abandoned { .. }) => ("abandoned", None),
+        ShardState::Closed(_) => ("cancelled", None),
         _ => ("planned", None),
     }
 }
@@ -168,7 +174,7 @@ fn ended(run: &RunRecord, shards: &[ShardRecord]) -> Exit {
     }
 }
 
-/// Lines about why the provider refused a create, or whole batches.
+/// Lines about why the provider refused a create, or whole batches, and why creates were given up.
 fn reasons(run: &RunRecord, shards: &[ShardRecord]) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some((message, said)) = noted_failure(run).filter(|_| has_failed(run, shards)) {
@@ -176,8 +182,12 @@ fn reasons(run: &RunRecord, shards: &[ShardRecord]) -> Vec<String> {
         lines.extend(said.map(|said| format!("provider said: {said}")));
     }
     for shard in shards {
-        if let ShardState::Sealed { snapshot, .. } = &shard.state {
-            lines.extend(summary::failure_lines(snapshot));
+        match &shard.state {
+            ShardState::Sealed { snapshot, .. } => lines.extend(summary::failure_lines(snapshot)),
+            ShardState::Closed(Closed::Abandoned { message }) => {
+                lines.push(format!("abandoned: {}", terminal::plain(message)));
+            }
+            _ => {}
         }
     }
     lines
