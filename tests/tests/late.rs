@@ -206,11 +206,12 @@ fn the_command_does_not_wait_without_end_for_results_that_are_not_named() {
         let emulating = Emulating::start();
         let folder = tempfile::tempdir().unwrap();
         write_input(folder.path(), [r#"{"id": "q", "prompt": "hello"}"#]);
-        for pointer in [pointer, "/metadata/output/responsesFile"] {
-            let kind = json!({"rewrite": {"pointer": pointer, "value": null}});
-            let fault = json!({"operation": "status", "times": u32::MAX, "kind": kind});
-            emulating.post("/_emulator/faults", &fault.to_string());
-        }
+        // Google says it twice.
+        let kinds = [pointer, "/metadata/output/responsesFile"]
+            .map(|pointer| json!({"rewrite": {"pointer": pointer, "value": null}}));
+        let kind = json!({"several": {"kinds": kinds}});
+        let fault = json!({"operation": "status", "times": u32::MAX, "kind": kind});
+        emulating.post("/_emulator/faults", &fault.to_string());
         let model = format!("{}/{}", subject.provider, subject.model);
         let run = |timeout: &str| {
             let args = ["run", "in.jsonl", "-m", &model, "-o", "out.jsonl"];
