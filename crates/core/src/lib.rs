@@ -8,6 +8,7 @@ mod account;
 mod attachment;
 mod batch;
 mod call_ids;
+mod capabilities;
 mod chars;
 mod clock;
 mod codec;
@@ -25,7 +26,9 @@ mod media;
 mod member;
 mod options;
 mod outcome;
+mod outcome_view;
 mod output;
+mod parts;
 mod provider;
 mod request_error;
 mod resolve;
@@ -48,11 +51,11 @@ pub use attachment::{
     split_data_url,
 };
 pub use batch::{
-    BatchClass, BatchHandle, ByteStream, Candidate, Capabilities, Certainty, Chunk, CreateProof,
-    Found, Frame, IdRule, Limits, ListOptions, Page, PartRole, Proof, Remnant, ResultPart,
-    ResultSet, RowStream, Shard, ShardBody, Staged, Upload, WireIdRule,
+    BatchHandle, ByteStream, Candidate, Certainty, Found, IdRule, ListOptions, Page, Proof,
+    Remnant, Shard, ShardBody, Staged, Upload,
 };
 pub use call_ids::{CallIdRule, CallIds};
+pub use capabilities::{BatchClass, Capabilities, CreateProof, Frame, Limits, WireIdRule};
 pub use chars::is_unsafe;
 pub use clock::{Clock, Rng};
 pub use codec::{BatchCodec, Opened, RowContent, read_row, surround};
@@ -76,7 +79,9 @@ pub use media::{
 pub use member::Member;
 pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};
 pub use outcome::{Outcome, OutcomeStatus, Problem};
+pub use outcome_view::{FailureView, ItemView, OutcomeView, OutputView, RowView, Scanned, Verdict};
 pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};
+pub use parts::{Chunk, PartRole, ResultPart, ResultSet, RowStream};
 pub use provider::BatchProvider;
 pub use request_error::{RequestError, RowError};
 pub use run_record::{Cleaned, Order, RunFilter, RunRecord};
@@ -91,8 +96,7 @@ pub use time::{format_time, parse_provider_time, parse_time};
 pub use tool::{ResponseSchema, Tool, ToolChoice};
 pub use usage::TokenUsage;
 pub use view::{
-    Arguments, AttachmentView, ContentView, EmbedView, FailureView, GenerateView, ItemView,
-    MessageView, OutcomeView, OutputView, RawView, RequestView, RowView, Scanned, SourceView,
-    ThinkingView, ToolCallView, ToolResultView, Verdict,
+    Arguments, AttachmentView, ContentView, EmbedView, GenerateView, MessageView, RawView,
+    RequestView, SourceView, ThinkingView, ToolCallView, ToolResultView,
 };
 pub use write::{Object, write_list};
