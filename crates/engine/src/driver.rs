@@ -28,6 +28,9 @@ use crate::run::work::Work;
 /// The longest time until a cancellation from another process is seen.
 const HEED: Duration = Duration::from_secs(2);
 
+/// A time that no process sees; clocks can add it to theirs.
+const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// The longest time for which a create waits for room at the provider.
 const ROOM: Duration = Duration::from_secs(300);
 
@@ -401,14 +404,14 @@ impl<'c> Driver<'c> {
         // Only a record that outlives the process is shared with another one.
         self.heed_at = match self.context.engine.is_durable() {
             true => now + HEED,
-            false => Duration::MAX,
+            false => NEVER,
         };
         let before = run.cancelled;
         run.cancelled = self.context.heed_now().await?;
         if !run.cancelled {
             return Ok(());
         }
-        (self.cancelled, self.heed_at) = (true, Duration::MAX);
+        (self.cancelled, self.heed_at) = (true, NEVER);
         let engine = self.context.engine;
         if !before {
             let message = "the run was cancelled meanwhile; what was answered is fetched";
