@@ -299,7 +299,9 @@ fn problems_have_one_name_each_and_are_shown_with_the_answers_that_have_them() {
     assert_says(
         &world.run(&["--accept", "invalid"]),
         2,
-        &["truncated, refused, content_filter, invalid_structured, empty, unrecognized"],
+        &[
+            "truncated, refused, content_filter, invalid_structured, empty, invalid_arguments, unrecognized",
+        ],
     );
     for args in [&[][..], &["--dry-run"]] {
         let none = world.at(&[&["requeue", "mine", "--only", "missing"], args].concat());

@@ -133,10 +133,15 @@ fn a_run_is_shown_to_programs_with_its_batches_and_how_we_know_them() {
     let batches = shown["batches"].as_array().unwrap();
     assert_eq!((&shown["state"], batches.len()), (&json!("finished"), 2));
     for (number, batch) in batches.iter().enumerate() {
+        let label = &batch["label"];
+        let mut created = bill["batches"].as_array().unwrap().iter();
+        let created = created.find(|one| one["metadata"]["lmbatch"] == *label);
+        let suffix = format!("-{number}");
+        assert!(label.as_str().unwrap().ends_with(&suffix), "{label}");
         let wanted = json!({
             "number": number + 1, "attempt": 1, "requests": 1, "state": "fetched",
-            "batch": bill["batches"][number]["id"], "certainty": "proved", "evidence": "its create was answered",
-            "label": bill["batches"][number]["metadata"]["lmbatch"],
+            "batch": created.unwrap()["id"], "certainty": "proved", "evidence": "its create was answered",
+            "label": label,
         });
         assert_eq!(*batch, wanted);
     }

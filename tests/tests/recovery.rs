@@ -58,11 +58,29 @@ impl World {
         ]
     }
 
-    /// The ids of its batches, oldest first.
+    /// The ids of its batches, by their numbers.
     fn run(&self) -> Vec<String> {
+        let shards = self.shards().into_iter();
+        shards.filter_map(|(batch, _)| batch).collect()
+    }
+
+    /// The batches of a run in the order of the input, each with its requests; those that exist have ended.
+    fn shards(&self) -> Vec<(Option<String>, u64)> {
         let run = self.at(&[&["run", "--detach"], &self.input()[..]].concat());
         assert_eq!(run.status.code(), Some(0), "{}", said(&run));
-        self.ended()
+        self.ended();
+        let json = |args: &[&str]| -> Value {
+            let shown = self.at(args);
+            serde_json::from_slice(&shown.stdout).unwrap()
+        };
+        let runs = json(&["runs", "--json"]);
+        let shown = json(&["show", runs["run"].as_str().unwrap(), "--json"]);
+        let batches = shown["batches"].as_array().unwrap().iter();
+        let shard = |batch: &Value| {
+            let id = batch["batch"].as_str().map(str::to_owned);
+            (id, batch["requests"].as_u64().unwrap())
+        };
+        batches.map(shard).collect()
     }
 
     /// All batches that are listed, oldest first, once they have ended.
@@ -114,7 +132,7 @@ fn a_record_that_is_lost_is_rebuilt_from_the_ids_of_the_rows() {
         let doctor = world.at(&["doctor", "-p", model.0]);
         assert_eq!(doctor.status.code(), Some(1), "{}", said(&doctor));
         if model == ANTHROPIC {
-            let command = format!("lmbatch adopt {} INPUT", batches.join(" "));
+            let command = format!("lmbatch adopt {} INPUT", world.ended().join(" "));
             assert!(said(&doctor).contains(&command), "{}", said(&doctor));
         }
         let retrieved = world.at(&["retrieve", &batches[0], "-p", model.0]);
@@ -208,7 +226,7 @@ fn batches_that_are_not_what_the_input_makes_are_refused_and_nothing_is_recorded
     refused(&world.at(&args), "this input asks claude-haiku-4-5");
     // Another run of as many requests, whose record is lost as well.
     world.write("q", 9);
-    let others: Vec<String> = world.run().split_off(3);
+    let others = world.run();
     world.forget();
     let mixed = [&batches[..2], &others[2..]].concat();
     refused(&world.adopt(&mixed, &[]), "bear no id of the run");
@@ -223,17 +241,19 @@ fn batches_that_are_not_what_the_input_makes_are_refused_and_nothing_is_recorded
 #[test]
 fn a_batch_that_does_not_exist_is_created_on_a_word_unless_another_may_be_it() {
     let world = World::new(ANTHROPIC);
-    // The third is refused for long: it does not exist yet.
+    // One of the three is refused for long: it does not exist yet.
     let later = r#"{"type": "error", "error": {"type": "rate_limit_error", "message": "later"}}"#;
     let busy = json!({"operation": "create", "skip": 2, "times": 100, "kind": {"status": {
         "code": 429, "headers": [["retry-after", "3000"]], "body": later,
     }}});
     world.emulating.post("/_emulator/faults", &busy.to_string());
-    let batches = world.run();
+    let shards = world.shards();
+    let missing = shards.iter().find(|(batch, _)| batch.is_none()).unwrap().1;
+    let batches: Vec<String> = shards.into_iter().filter_map(|(batch, _)| batch).collect();
     assert_eq!(batches.len(), 2);
     world.forget();
-    // One that has not ended, and holds as many requests, may be the third.
-    let running = json!({"id": "msgbatch_x", "processing_status": "in_progress", "request_counts": {"processing": 2}});
+    // One that has not ended, and holds as many requests, may be the missing one.
+    let running = json!({"id": "msgbatch_x", "processing_status": "in_progress", "request_counts": {"processing": missing}});
     let body = json!({"data": [running], "has_more": false}).to_string();
     let list = json!({"operation": "list", "kind": {"status": {"code": 200, "body": body}}});
     world.emulating.post("/_emulator/faults", &list.to_string());

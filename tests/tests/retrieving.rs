@@ -212,7 +212,7 @@ async fn results_that_stay_short_end_with_4_once_the_time_for_them_is_over() {
         .unwrap();
     let told = said(&retrieved);
     assert_eq!(retrieved.status.code(), Some(4), "{told}");
-    let numbers = "3 requests of the batch have ended, and its results lack 1 of them";
+    let numbers = "the results lack 1 of the requests of the batch that have ended (3 in all)";
     assert!(told.contains(numbers), "{told}");
     assert!(!folder.path().join("out.jsonl").exists());
 }

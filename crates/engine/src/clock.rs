@@ -75,7 +75,7 @@ impl Clock for SystemClock {
 
     #[expect(clippy::disallowed_methods, reason = "the one place that waits")]
     async fn sleep(&self, duration: Duration) {
-        let until = self.elapsed() + duration;
+        let until = self.elapsed().saturating_add(duration);
         loop {
             let left = until.saturating_sub(self.elapsed());
             if left.is_zero() {
@@ -127,5 +127,13 @@ mod tests {
         clock.sleep(wait).await;
         let took = clock.elapsed();
         assert!(took >= wait && took < wait + DRIFT, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_sleep_without_an_end_is_one_that_waits() {
+        let clock = SystemClock::new();
+        let sleep = clock.sleep(Duration::MAX);
+        let short = tokio::time::timeout(Duration::from_millis(10), sleep).await;
+        assert!(short.is_err());
     }
 }

@@ -134,7 +134,7 @@ impl<'c> Driver<'c> {
         for at in 0..count {
             let work = driver.slots[at].as_ref();
             let wait = work.map(|work| work.look_due(engine));
-            driver.schedule(at, now + wait.unwrap_or_default());
+            driver.schedule(at, now.saturating_add(wait.unwrap_or_default()));
         }
         driver
     }
@@ -326,6 +326,7 @@ impl<'c> Driver<'c> {
         } = ran;
         self.busy[place(step.kind())] -= 1;
         self.under_way[at] = None;
+        self.waiting.retain(|waiting| *waiting != at);
         self.answered |= step == Step::Post && !matches!(next, Ok(Next::Stuck(_)) | Err(_));
         let has_ended = step == Step::Poll && matches!(work.record.state, ShardState::Ended(_));
         let is_settled = !matches!(
@@ -337,10 +338,10 @@ impl<'c> Driver<'c> {
         match next {
             Ok(Next::Done) => {}
             Ok(Next::In(wait)) if wait.is_zero() => self.go_on(at, step),
-            Ok(Next::In(wait)) => self.schedule(at, now + wait),
+            Ok(Next::In(wait)) => self.schedule(at, now.saturating_add(wait)),
             Ok(Next::Pause(wait)) => {
-                self.paused_until = self.paused_until.max(now + wait);
-                self.schedule(at, now + wait);
+                self.paused_until = self.paused_until.max(now.saturating_add(wait));
+                self.schedule(at, now.saturating_add(wait));
             }
             Ok(Next::ForQuota(error)) => {
                 // Others make room when they end.
@@ -461,6 +462,8 @@ impl<'c> Driver<'c> {
                 ShardState::Doubt(intent) if self.options.once && work.has_looked() => {
                     searched = searched.or(Some(intent));
                 }
+                // Its create waits for the end of another batch: the next process makes it.
+                _ if self.waiting.contains(&at) => {}
                 _ => return None,
             }
         }

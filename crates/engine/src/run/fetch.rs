@@ -333,7 +333,7 @@ impl Fetch {
         self.with(|results| results.undo()).await?;
         let left = self.left(engine);
         let wait = self.waits.pop_front().unwrap_or(left).min(left);
-        self.again_at = engine.clock.elapsed() + wait;
+        self.again_at = engine.clock.elapsed().saturating_add(wait);
         self.wait(engine, short, complete)
     }
 

@@ -101,7 +101,7 @@ impl Poll {
                 wait
             }
         };
-        self.next = engine.clock.elapsed() + wait;
+        self.next = engine.clock.elapsed().saturating_add(wait);
         Ok(None)
     }
 
