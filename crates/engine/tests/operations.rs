@@ -405,7 +405,8 @@ async fn what_keeps_one_batch_from_being_fetched_keeps_no_other() {
     let shards = ledger.shards(&run.id).await.unwrap();
     let sealed =
         |shard: &lmbatch_core::ShardRecord| matches!(shard.state, ShardState::Sealed { .. });
-    assert_eq!(shards.iter().map(sealed).collect::<Vec<_>>(), [false, true]);
+    // Whichever was read first.
+    assert_eq!(shards.iter().filter(|shard| sealed(shard)).count(), 1);
     // What comes later does not lie where the other's rows are.
     let outcomes = asked().await.unwrap();
     let texts: Vec<String> = outcomes

@@ -133,7 +133,7 @@ async fn rows_that_are_fewer_than_the_counts_are_held_and_told_once_they_are_giv
     let found = outcomes.count_mismatch().unwrap();
     assert_eq!((found.counted, found.read, found.is_short()), (3, 2, true));
     let told = warnings.lock().unwrap().join("\n");
-    assert!(told.contains("1 request"), "{told}");
+    assert!(told.contains("no row names: 1;"), "{told}");
 }
 
 #[tokio::test]

@@ -128,7 +128,11 @@ fn a_row_without_an_answer_says_why() {
         ("", "RowError"),
         ("{\"custom_id\":\"a\",\"respo", "malformed_answer -"),
         ("null", "RowError"),
-        (r#"{"custom_id":"\ud800","response":null}"#, "RowError"),
+        (
+            // The engine mends the half character of the id.
+            r#"{"custom_id":"\ud800","response":null}"#,
+            "malformed_answer -",
+        ),
         (r#"{"custom_id":7,"response":null}"#, "RowError"),
         (
             r#"{"response":null,"error":{"code":"batch_expired"}}"#,
