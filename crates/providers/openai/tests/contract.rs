@@ -252,7 +252,7 @@ impl Wire for OpenAiWire {
         let errors = (!problems.is_empty()).then(|| json!({"object": "list", "data": problems}));
         let file = |part, id: &str| batch.has(part).then(|| id.to_owned());
         json!({
-            "id": batch.id, "object": "batch", "endpoint": "/v1/responses", "errors": errors,
+            "id": batch.id, "object": "batch", "endpoint": self.0.path(), "errors": errors,
             "input_file_id": "file-of-another", "completion_window": "24h", "status": batch.status,
             "output_file_id": file(Part::Output, "file-output"), "error_file_id": file(Part::Errors, "file-errors"),
             "created_at": seconds(batch.created_at),
