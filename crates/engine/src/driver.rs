@@ -408,7 +408,7 @@ impl<'c> Driver<'c> {
             false => NEVER,
         };
         let before = run.cancelled;
-        run.cancelled = self.context.heed_now().await?;
+        run.cancelled = self.heeded().await?;
         if !run.cancelled {
             return Ok(());
         }
@@ -432,6 +432,25 @@ impl<'c> Driver<'c> {
             self.cancel_now(at);
         }
         Ok(())
+    }
+
+    /// Asks the record whether the run is cancelled, while the steps under way go on: one of them may hold what the
+    /// record needs to answer, such as its only connection.
+    async fn heeded(&mut self) -> Result<bool> {
+        let context = self.context;
+        let mut asked = pin!(context.heed_now());
+        loop {
+            if self.running.is_empty() {
+                return asked.await;
+            }
+            let ran = match select(asked.as_mut(), self.running.next()).await {
+                Either::Left((cancelled, _)) => return cancelled,
+                Either::Right((ran, _)) => ran,
+            };
+            if let Some(ran) = ran {
+                self.take(ran);
+            }
+        }
     }
 
     /// Once the run is cancelled, what can be cancelled waits for no poll.
