@@ -1,0 +1,120 @@
+//! A record that answers one call at a time, slowly, and in the order of the calls, as a database with one
+//! connection does on a slow disk: a driver asks it while its steps do, and waits for none of them for ever.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use lmbatch_core::{
+    AccountId, BatchId, Change, Clock, LateAcknowledgement, Ledger, Page, Request, Result,
+    RunClaim, RunFilter, RunRecord, ShardKey, ShardRecord,
+};
+use lmbatch_engine::{BatchLimit, LMInvoker, MemoryLedger};
+use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestRng};
+
+/// The clock of a runtime whose time goes on only when nothing else can.
+#[derive(Debug)]
+struct PausedClock(tokio::time::Instant);
+
+#[async_trait]
+impl Clock for PausedClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.0.elapsed()
+    }
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+    #[expect(clippy::disallowed_methods, reason = "a clock sleeps")]
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+/// Time that a call takes.
+const TAKES: Duration = Duration::from_millis(700);
+
+/// A ledger of one connection, which goes to those who wait for it in their order.
+#[derive(Debug)]
+struct Narrow {
+    inner: MemoryLedger,
+    clock: Arc<dyn Clock>,
+    connection: tokio::sync::Mutex<()>,
+}
+
+impl Narrow {
+    async fn one<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let _connection = self.connection.lock().await;
+        self.clock.sleep(TAKES).await;
+        call.await
+    }
+}
+
+#[async_trait]
+impl Ledger for Narrow {
+    async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
+        self.one(self.inner.begin(run, shards)).await
+    }
+    async fn apply(&self, change: &Change<'_>) -> Result<()> {
+        self.one(self.inner.apply(change)).await
+    }
+    async fn run(&self, id: &str) -> Result<Option<RunRecord>> {
+        self.one(self.inner.run(id)).await
+    }
+    async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>> {
+        self.one(self.inner.runs(filter)).await
+    }
+    async fn shards(&self, run: &str) -> Result<Vec<ShardRecord>> {
+        self.one(self.inner.shards(run)).await
+    }
+    async fn known(&self, account: &AccountId, batches: &[BatchId]) -> Result<HashSet<BatchId>> {
+        self.one(self.inner.known(account, batches)).await
+    }
+    async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()> {
+        self.one(self.inner.acknowledge_late(late)).await
+    }
+    async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>> {
+        self.one(self.inner.late_acknowledgements(key)).await
+    }
+    async fn forget(&self, run: &str) -> Result<()> {
+        self.one(self.inner.forget(run)).await
+    }
+    async fn claim(&self, run: &str) -> Result<RunClaim> {
+        self.inner.claim(run).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_ends_on_a_record_that_answers_one_call_at_a_time() {
+    #[expect(clippy::disallowed_methods, reason = "a clock begins")]
+    let clock: Arc<dyn Clock> = Arc::new(PausedClock(tokio::time::Instant::now()));
+    let script = Script {
+        uploads: true,
+        ..Script::default()
+    };
+    let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
+    let ledger = Narrow {
+        inner: MemoryLedger::default(),
+        clock: clock.clone(),
+        connection: tokio::sync::Mutex::default(),
+    };
+    let invoker = LMInvoker::shared(provider.clone(), "m")
+        .clock(clock)
+        .rng(Arc::new(TestRng::new(7)))
+        .record(Arc::new(ledger), Arc::new(MemorySpool::default()))
+        .batch_limit(BatchLimit {
+            max_requests: Some(1),
+            ..BatchLimit::default()
+        });
+    let requests = (0..12).map(|number| Request::new(format!("{number}"), "x"));
+    let run = invoker.batch().invoke(requests).named("mine").into_future();
+    // An hour is more than all calls take one after the other.
+    let outcomes = tokio::time::timeout(Duration::from_secs(3600), run);
+    let outcomes = outcomes
+        .await
+        .expect("the driver waits for itself")
+        .unwrap();
+    assert!(outcomes.iter().all(|(_, outcome)| outcome.is_usable()));
+    assert_eq!(provider.accepted(), 12);
+}
