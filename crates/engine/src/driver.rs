@@ -153,7 +153,12 @@ impl<'c> Driver<'c> {
 
     async fn run(&mut self, run: &mut RunRecord) -> Result<()> {
         loop {
-            self.heed(run).await?;
+            // What cannot be read ends the run, but not before the creates that are under way are answered.
+            if self.fatal.is_none()
+                && let Err(error) = self.heed(run).await
+            {
+                self.fatal = Some(error);
+            }
             self.admit();
             self.begin();
             if let Some(error) = self.fatal.take() {
