@@ -188,7 +188,11 @@ async fn a_record_is_read_while_its_run_goes_on_and_after_it_has_ended() {
         .unwrap();
     assert!(finished.is_whole());
     // Whichever was created first.
-    let mut batches: Vec<&str> = finished.batches().iter().map(|one| one.id.as_str()).collect();
+    let mut batches: Vec<&str> = finished
+        .batches()
+        .iter()
+        .map(|one| one.id.as_str())
+        .collect();
     batches.sort_unstable();
     assert_eq!(batches, ["b1", "b2"]);
     let run = world.record().await;
