@@ -176,7 +176,7 @@ impl<'c> Driver<'c> {
                     return Err(error);
                 }
                 let until = due.min(self.heed_at).max(self.now());
-                let wait = until - self.now();
+                let wait = until.saturating_sub(self.now());
                 self.context.engine.clock.sleep(wait).await;
                 continue;
             }

@@ -13,7 +13,9 @@ use futures::stream;
 use lmbatch_core::{
     BatchId, BatchStatus, Clock, Delivery, Error, ErrorKind, Ledger as _, Request, Retry, RunFilter,
 };
-use lmbatch_engine::{BatchLimit, Event, LMInvoker, MemoryLedger, SystemClock, TemporarySpool};
+use lmbatch_engine::{
+    BatchLimit, Event, LMInvoker, MemoryLedger, StepLimits, SystemClock, TemporarySpool,
+};
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 use slow::Slow;
 
@@ -40,9 +42,17 @@ impl World {
             call,
             takes: Duration::from_secs(100),
         };
+        // Batches are created in the order of the input.
+        let limits = StepLimits {
+            uploads: 1,
+            creates: 1,
+            polls: 1,
+            fetches: 1,
+        };
         let invoker = LMInvoker::new(slow, "m")
             .clock(clock.clone())
-            .rng(Arc::new(TestRng::new(7)));
+            .rng(Arc::new(TestRng::new(7)))
+            .limits(limits);
         Self {
             clock,
             provider,

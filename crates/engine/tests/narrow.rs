@@ -1,6 +1,5 @@
 //! A record that answers one call at a time, slowly, and in the order of the calls, as a database with one
 //! connection does on a slow disk: a driver asks it while its steps do, and waits for none of them for ever.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -110,6 +109,7 @@ async fn a_run_ends_on_a_record_that_answers_one_call_at_a_time() {
     let requests = (0..12).map(|number| Request::new(format!("{number}"), "x"));
     let run = invoker.batch().invoke(requests).named("mine").into_future();
     // An hour is more than all calls take one after the other.
+    #[expect(clippy::disallowed_methods, reason = "a bound on the whole test")]
     let outcomes = tokio::time::timeout(Duration::from_secs(3600), run);
     let outcomes = outcomes
         .await

@@ -6,7 +6,9 @@ use futures::{TryStreamExt as _, stream};
 use lmbatch_core::{
     ItemView, Ledger as _, Outcome, OutcomeView, Request, RequestId, RunFilter, RunRecord,
 };
-use lmbatch_engine::{AnswerView, Engine, Finished, LMInvoker, MemoryLedger, Run, RunOutput};
+use lmbatch_engine::{
+    AnswerView, Engine, Finished, LMInvoker, MemoryLedger, Run, RunOutput, StepLimits,
+};
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
 
 /// A provider in memory, and a record over it.
@@ -26,6 +28,13 @@ impl World {
         let invoker = LMInvoker::shared(provider.clone(), "m")
             .clock(clock)
             .rng(Arc::new(TestRng::new(7)))
+            // Batches are created in the order of the input.
+            .limits(StepLimits {
+                uploads: 1,
+                creates: 1,
+                polls: 1,
+                fetches: 1,
+            })
             .record(ledger.clone(), spool.clone());
         Self {
             provider,
