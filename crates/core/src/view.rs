@@ -309,7 +309,7 @@ pub enum Arguments<'a> {
     Value(Json<'a>),
     /// A string that should hold JSON, and may not.
     Quoted(Text<'a>),
-    /// Words for a tool that takes any text, such as OpenAI's custom tools.
+    /// Words for a tool that takes any text.
     Free(Text<'a>),
 }
 

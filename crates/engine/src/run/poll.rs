@@ -187,8 +187,8 @@ impl Work {
     }
 }
 
-/// Whether an answer came and could not be read. Where results lie in the batch itself, such as Gemini's by the
-/// inline route, it is they that are cut.
+/// Whether an answer came and could not be read. Where results lie in the batch itself, it is
+/// they that are cut.
 pub(crate) fn is_unreadable(error: &Error) -> bool {
     let came = |status: u16| (200..300).contains(&status);
     error.retry() != Retry::Permanent
