@@ -31,7 +31,7 @@ impl<'a> RequestView<'a> {
     /// documents in the results of tools.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`], naming what is.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), naming what is.
     pub fn generate(
         &self,
         provider: &str,
@@ -182,7 +182,7 @@ impl MessageView<'_> {
     /// What is said, for a provider that takes nothing but words.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] where something else is with them.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where something else is with them.
     pub fn text(&self, provider: &str) -> Result<String, RequestError> {
         let texts = self.contents.iter().map(|content| match content {
             ContentView::Text(text) => Ok(text.decode()),
