@@ -166,7 +166,8 @@ impl<'c> Driver<'c> {
                 if !self.is_creating() {
                     return Err(error);
                 }
-                self.fatal = Some(error);
+                // Nothing is asked of the record any more: its time would only wake the wait below.
+                (self.fatal, self.heed_at) = (Some(error), NEVER);
             }
             if self.running.is_empty() {
                 let Some(&(due, _)) = self.due.first() else {
