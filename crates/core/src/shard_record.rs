@@ -62,7 +62,7 @@ pub enum ShardState {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         locations: Option<Locations>,
         /// Number of requests that ended by the provider's counts and that no row names. They may have been
-        /// paid for, and are never sent again.
+        /// paid for, and are sent again only where the caller asks for it.
         #[serde(default)]
         undelivered: u64,
     },
