@@ -200,7 +200,8 @@ fn a_run_that_goes_on_gives_the_outcomes_that_are_there() {
         }
     }
     let ids: Vec<&Value> = some.iter().map(|line| &line["id"]).collect();
-    assert_eq!(ids, ["a", "b"]);
+    // Whichever of the two was created first, whole and no more than that.
+    assert!(ids == ["a", "b"] || ids == ["c", "d"], "{ids:?}");
     let ends = (0..20).any(|_| {
         at(&["resume", run, "--poll-interval", "20ms"])
             .status
