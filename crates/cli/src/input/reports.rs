@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::line;
-use crate::{model, providers};
+use crate::model;
 
 mod media;
 
