@@ -31,6 +31,11 @@ pub(crate) fn classify(status: u16, code: Option<&str>) -> (ErrorKind, Retry) {
         Some("token_limit_exceeded") => (Kind::Quota, Temporary),
         Some("rate_limit_exceeded" | "requests" | "tokens") => (Kind::ProviderRateLimit, Temporary),
         Some("server_error") => (Kind::ProviderInternal, Temporary),
+        // "Your request was rejected as a result of our safety system", whatever type or status stands beside it
+        // (OpenAI error guide, 2026).
+        Some(
+            "content_policy_violation" | "content_filter" | "moderation_blocked" | "invalid_prompt",
+        ) => (Kind::ProviderInvalidArgs, Permanent),
         _ => kind_of(status),
     }
 }
@@ -155,8 +160,10 @@ pub(crate) struct Said<'a> {
 }
 
 impl Said<'_> {
-    fn is_nothing(&self) -> bool {
-        self.code.is_none() && self.message.is_none() && self.kind.is_none()
+    /// Returns whether it says nothing; an empty message is none.
+    pub(crate) fn is_nothing(&self) -> bool {
+        let message = self.message.filter(|message| !message.is_empty());
+        self.code.is_none() && message.is_none() && self.kind.is_none()
     }
 }
 
@@ -174,7 +181,15 @@ pub(crate) fn said_in_body(body: &str) -> Said<'_> {
         let said = said(place.raw()?);
         (!said.is_nothing()).then_some(said)
     });
-    within.unwrap_or_else(|| of_object(raw))
+    let own = of_object(raw);
+    let Some(mut said) = within else {
+        return own;
+    };
+    // Flat errors have their code beside the words: `{"code": "…", "error": "…"}`.
+    if said.code.is_none() && said.kind.is_none() {
+        (said.code, said.status) = (own.code, said.status.or(own.status));
+    }
+    said
 }
 
 /// Reads an error itself.
