@@ -62,14 +62,9 @@ pub(crate) fn tell(status: u16, body: &[u8]) -> Told {
 /// The same in the words of a dialect.
 pub(crate) fn tell_as(status: u16, body: &[u8], dialect: &Dialect) -> Told {
     let text = std::str::from_utf8(body).unwrap_or_default();
-    let mut said = said_in_body(text);
+    let said = said_as(text, dialect);
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     let is_flat = dialect.errors.flat && value["code"].is_string() && value["error"].is_string();
-    if is_flat {
-        said.code = value["code"]
-            .as_str()
-            .map(|code| Cow::Owned(code.to_owned()));
-    }
     let is_detail = dialect.errors.detail && status == 422 && is_detail(&value["detail"]);
     Told {
         recognised: is_own(&value) || is_flat || is_detail,
@@ -181,13 +176,22 @@ pub(crate) fn said_in_body(body: &str) -> Said<'_> {
         let said = said(place.raw()?);
         (!said.is_nothing()).then_some(said)
     });
-    let own = of_object(raw);
-    let Some(mut said) = within else {
-        return own;
+    within.unwrap_or_else(|| of_object(raw))
+}
+
+/// Reads the error of a body in the form of a dialect: flat errors have their code beside the words,
+/// `{"code": "…", "error": "…"}`.
+pub(crate) fn said_as<'a>(body: &'a str, dialect: &Dialect) -> Said<'a> {
+    let mut said = said_in_body(body);
+    let flat_code = || {
+        let found = serde_json::from_str::<ErrorBody<'_>>(body).ok()?;
+        let object = serde_json::from_str::<ErrorObject<'a>>(body).ok()?;
+        found.error.text().and(object.code.text())
     };
-    // Flat errors have their code beside the words: `{"code": "…", "error": "…"}`.
-    if said.code.is_none() && said.kind.is_none() {
-        (said.code, said.status) = (own.code, said.status.or(own.status));
+    if dialect.errors.flat
+        && let Some(code) = flat_code()
+    {
+        said.code = Some(code.decode());
     }
     said
 }

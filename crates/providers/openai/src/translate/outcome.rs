@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::{Dialect, Rows};
-use crate::error::{Said, classify_as, classify_row, said, said_in_body};
+use crate::error::{Said, classify_as, classify_row, said, said_as};
 use crate::translate::items;
 use crate::wire::{Body, BodyStatus, Incomplete, Response, Row, Usage, UsageDetails};
 
@@ -40,7 +40,7 @@ fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
             return RowContent::Answer(body);
         }
         let said = match body.raw() {
-            Some(body) => said_in_body(body.get()),
+            Some(body) => said_as(body.get(), dialect),
             None => row.error.raw().map(said).unwrap_or_default(),
         };
         return RowContent::Ended(failure(status, &said, dialect));
@@ -53,7 +53,7 @@ fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
             RowContent::Ended(not_generated(status, found.error))
         }
         Ok(found) if is_error(&found) => RowContent::Ended(OutcomeView::Errored(in_row(
-            said_in_body(body.get()),
+            said_as(body.get(), dialect),
             Some(status),
             dialect,
         ))),
