@@ -34,25 +34,50 @@ pub(super) fn is_made(item: &ItemView<'_>) -> bool {
     word.is_some_and(|word| MADE.contains(&&*word))
 }
 
-/// Reads the items of a response. Messages that say that they are commentary are on the way to the answer.
+/// Reads the items of a response. Messages that say that they are commentary are on the way to the answer; where
+/// one says that it is the final answer, so are those that say anything else.
 pub(super) fn of_response<'a>(
     list: Vec<Json<'a>>,
     items: &mut Vec<ItemView<'a>>,
 ) -> Result<(), JsonError> {
-    for raw in list {
-        match raw.parse() {
-            Ok(found) => item(raw, &found, items)?,
-            Err(_) => items.push(ItemView::Other(raw)),
+    let read = list
+        .into_iter()
+        .map(|raw| (raw, raw.parse::<Item<'a>>().ok()));
+    let read: Vec<(Json<'a>, Option<Item<'a>>)> = read.collect();
+    let has_final = read.iter().any(|(_, item)| item.is_some_and(is_final));
+    for (raw, found) in read {
+        let Some(found) = found else {
+            items.push(ItemView::Other(raw));
+            continue;
+        };
+        let at = items.len();
+        item(raw, &found, items)?;
+        if is_commentary(found, has_final) {
+            for item in &mut items[at..] {
+                if let ItemView::Text(text) = item {
+                    *item = ItemView::Commentary(*text);
+                }
+            }
         }
     }
     Ok(())
 }
 
-// "phase: commentary, final_answer" (OpenAI's OpenAPI document 2.3.0, 2026-08-21). Any other word is no reason to
-// take an answer for something else.
-fn is_commentary(item: &Item<'_>) -> bool {
-    let phase = item.phase.word();
-    phase.is_some_and(|phase| phase.eq_ignore_ascii_case("commentary"))
+// "phase: commentary, final_answer" (OpenAI's OpenAPI document 2.3.0, 2026-08-21).
+fn is_final(item: Item<'_>) -> bool {
+    let phase = item.phase.some_text().map(Text::decode).unwrap_or_default();
+    ["final_answer", "final"]
+        .iter()
+        .any(|word| phase.eq_ignore_ascii_case(word))
+}
+
+/// Whether a message is on the way to the answer. A word that is not known is no reason to take the only answer
+/// for something else.
+fn is_commentary(item: Item<'_>, has_final: bool) -> bool {
+    let phase = item.phase.some_text().map(Text::decode);
+    phase.is_some_and(|phase| {
+        phase.eq_ignore_ascii_case("commentary") || (has_final && !is_final(item))
+    })
 }
 
 fn item<'a>(
@@ -62,17 +87,9 @@ fn item<'a>(
 ) -> Result<(), JsonError> {
     match (item.r#type.word().as_deref(), item.name.some_text()) {
         (Some("message"), _) => {
-            let at = items.len();
             content(item.content, raw, items)?;
             if item.content.is_absent() && says_otherwise(raw, MESSAGE) {
                 items.push(ItemView::Other(raw));
-            }
-            if is_commentary(item) {
-                for item in &mut items[at..] {
-                    if let ItemView::Text(text) = item {
-                        *item = ItemView::Commentary(*text);
-                    }
-                }
             }
         }
         (Some("function_call"), Some(name)) => {
