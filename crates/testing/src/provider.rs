@@ -233,6 +233,7 @@ pub(crate) fn capabilities() -> Capabilities {
         fence: false,
         ranges: false,
         list: true,
+        status_page: None,
         cancel: true,
         discard: false,
         token_lifetime: None,
