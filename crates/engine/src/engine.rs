@@ -92,6 +92,8 @@ impl Engine {
     /// The source of time.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.context.clock = clock;
+        // What is shared is noted in the time of one clock.
+        self.context.share = Arc::default();
         self
     }
     /// The source of chance.
