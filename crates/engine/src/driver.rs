@@ -208,7 +208,7 @@ impl<'c> Driver<'c> {
                     return Err(error);
                 }
             }
-            match self.next(is_idle).await {
+            match self.next().await {
                 Woken::Ran(ran) => self.take(*ran),
                 Woken::Read(read) => self.take_page(read),
                 // A bound on the whole run that is reached at the same time goes first.
@@ -230,7 +230,7 @@ impl<'c> Driver<'c> {
     }
 
     /// Waits for a step, a page, a call or a time, whichever comes first.
-    async fn next(&mut self, is_idle: bool) -> Woken {
+    async fn next(&mut self) -> Woken {
         let now = self.now();
         let due = self.due.first().map_or(NEVER, |(due, _)| *due);
         let may_read = self.page.is_none() && !self.page_waits;
@@ -240,8 +240,9 @@ impl<'c> Driver<'c> {
             .min(walk_due.unwrap_or(NEVER))
             .max(now);
         let clock = &self.scope.context.clock;
-        // A clock of tests goes on only where nothing else can.
-        let mut time = match is_idle && self.page.is_none() {
+        // A clock of tests goes on only by sleeps, and only where nothing is under way.
+        let is_still = self.running.is_empty() && self.page.is_none() && until < NEVER;
+        let mut time = match is_still {
             true => clock.sleep(until.saturating_sub(now)),
             false => clock.reached(until),
         };

@@ -29,6 +29,9 @@ use crate::source::RequestSource;
 
 /// Takes requests through a provider: plan, stage, create, poll, fetch, output.
 ///
+/// Clones share the account: their runs keep one set of limits, one pause that the provider asks for, and one sweep of
+/// polls. So several runs of an account are best driven by clones of one engine, each in a task of its own.
+///
 /// ```no_run
 /// # async fn example(provider: std::sync::Arc<dyn lmbatch_core::BatchProvider>, batch: lmbatch_core::BatchId) -> lmbatch_core::Result<()> {
 /// use lmbatch_engine::Engine;
@@ -84,7 +87,7 @@ impl Engine {
         self.context.batch_limit = limit;
         self
     }
-    /// Sets how many steps run at once, by kind.
+    /// Sets how many steps run at once, by kind, in all runs of this engine and its clones.
     pub fn with_limits(mut self, limits: StepLimits) -> Self {
         self.context.limits = limits;
         self

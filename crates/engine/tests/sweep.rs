@@ -118,7 +118,7 @@ async fn many_batches_are_polled_by_pages_of_the_list_in_one_run_and_in_fifty() 
         let world = world(FleetRules::default());
         runs(&world, count, batches).await;
         // A look when the batches are made and one a minute, until they end after ten: ten pages each.
-        let (lists, statuses) = (world.fleet.count("list"), world.fleet.count("status"));
+        let (lists, statuses) = (world.fleet.count("walk"), world.fleet.count("status"));
         assert!((110..=130).contains(&lists), "{count} runs: {lists} pages");
         assert_eq!(statuses, 0, "{count} runs");
         let polls = world.polls.lock().unwrap();
@@ -143,7 +143,7 @@ async fn batches_that_are_made_one_by_one_come_to_share_walks() {
     });
     runs(&world, 5, 200).await;
     // One by one, a thousand batches would be asked for more than 60,000 times in an hour.
-    let calls = world.fleet.count("list") + world.fleet.count("status");
+    let calls = world.fleet.count("walk") + world.fleet.count("status");
     assert!(calls < 8000, "{calls} calls");
 }
 
@@ -161,7 +161,7 @@ async fn a_few_batches_among_many_of_others_are_asked_for_alone() {
             }
         };
         tokio::join!(runs(&world, 1, 3), later);
-        assert_eq!(world.fleet.count("list"), 0);
+        assert_eq!(world.fleet.count("walk"), 0);
         assert_eq!(world.fleet.count("status"), 3 * 11);
     }
 }
@@ -177,7 +177,7 @@ async fn a_walk_beyond_which_batches_are_cheaper_alone_is_given_up() {
     tokio::join!(runs(&world, 1, 20), later);
     assert_eq!(world.polls.lock().unwrap().len(), 20);
     // Twenty pages in vain cost as much as twenty status calls, and are not read again at each poll.
-    let lists = world.fleet.count("list");
+    let lists = world.fleet.count("walk");
     assert!((20..=50).contains(&lists), "{lists} pages");
     let statuses = world.fleet.count("status");
     assert!((180..=220).contains(&statuses), "{statuses} status calls");
@@ -188,8 +188,7 @@ async fn what_a_list_does_not_show_or_cannot_be_believed_in_is_asked_for_alone()
     for (listing, polled) in [
         (Listing::Hidden, 11),
         (Listing::UnknownWord, 11),
-        // What is not known at first, and what the end of a batch needs.
-        (Listing::OtherTime, 10),
+        // The end of a batch needs them.
         (Listing::WithoutCounts, 1),
     ] {
         let world = world(FleetRules::default());
@@ -229,9 +228,9 @@ async fn a_list_that_cannot_be_read_fails_no_run() {
         (rate_limit(Some(5)), 2, 40),
     ] {
         let world = world(FleetRules::default());
-        world.fleet.fail("list", (0..times).map(|_| error.clone()));
+        world.fleet.fail("walk", (0..times).map(|_| error.clone()));
         runs(&world, 3, 40).await;
-        let (lists, statuses) = (world.fleet.count("list"), world.fleet.count("status"));
+        let (lists, statuses) = (world.fleet.count("walk"), world.fleet.count("status"));
         assert!((1..=most_lists).contains(&lists), "{error}: {lists} pages");
         match times {
             2 => assert_eq!(statuses, 0, "{error}"),
@@ -247,14 +246,14 @@ async fn a_list_that_is_refused_for_now_pauses_the_polls_of_every_run() {
     let world = world(FleetRules::default());
     let fault = async {
         world.clock.sleep(Duration::from_secs(90)).await;
-        world.fleet.fail("list", [rate_limit(Some(40))]);
+        world.fleet.fail("walk", [rate_limit(Some(40))]);
         world.fleet.fail("status", [rate_limit(Some(40))]);
     };
     tokio::join!(runs(&world, 3, 40), fault);
     let calls = world.fleet.calls();
     let polls = calls
         .iter()
-        .filter(|call| ["list", "status"].contains(&call.method));
+        .filter(|call| ["walk", "status"].contains(&call.method));
     let at: Vec<u64> = polls
         .map(|call| call.at)
         .filter(|at| (115..180).contains(at))
@@ -465,7 +464,7 @@ async fn runs_are_resumed_by_tasks_of_their_own() -> Result<()> {
         let error = run.timeout(Duration::from_secs(3)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout);
     }
-    let before = (world.fleet.count("list"), world.fleet.count("status"));
+    let before = (world.fleet.count("walk"), world.fleet.count("status"));
     let engine = invoker.engine();
     let filter = lmbatch_core::RunFilter::default();
     let mut all = JoinSet::new();
@@ -486,6 +485,6 @@ async fn runs_are_resumed_by_tasks_of_their_own() -> Result<()> {
         before.1,
         "300 batches are walked over"
     );
-    assert!(world.fleet.count("list") > before.0);
+    assert!(world.fleet.count("walk") > before.0);
     Ok(())
 }

@@ -52,8 +52,6 @@ pub enum Listing {
     UnknownWord,
     /// It leaves the counts out.
     WithoutCounts,
-    /// It has another time of the create.
-    OtherTime,
 }
 
 /// Batch of a fleet.
@@ -81,7 +79,8 @@ struct State {
     under_way: BTreeMap<&'static str, (usize, usize)>,
 }
 
-/// An account in memory whose batches take time. Batches are `b1`, `b2` and so on, in the order of their creates.
+/// An account in memory whose batches take time. Batches are `b1`, `b2` and so on, in the order of their creates. A
+/// call of `list` for a page as large as they come is noted as `walk`, any other as `list`.
 #[derive(Debug)]
 pub struct MemoryFleet {
     codec: MemoryCodec,
@@ -200,13 +199,19 @@ impl MemoryFleet {
             (false, false) => BatchStatus::InProgress,
         };
         let total = ship.rows.iter().filter(|byte| **byte == b'\n').count() as u64;
-        let answered = if status.is_terminal() { total } else { 0 };
+        let answered = if status == BatchStatus::Completed {
+            total
+        } else {
+            0
+        };
+        let cancelled = if ship.cancelled { total } else { 0 };
         BatchSnapshot {
             label: Some(ship.label.clone()),
             created_at: Some(ship.created_at),
             counts: RequestCounts {
                 total: Some(total),
                 succeeded: answered,
+                cancelled,
                 ..RequestCounts::default()
             },
             poll_after: self.rules.poll_after,
@@ -220,7 +225,6 @@ impl MemoryFleet {
             Some(Listing::Hidden) => return None,
             Some(Listing::UnknownWord) => shown.status = BatchStatus::Unknown("napping".to_owned()),
             Some(Listing::WithoutCounts) => shown.counts = RequestCounts::default(),
-            Some(Listing::OtherTime) => shown.created_at = Some(SystemTime::UNIX_EPOCH),
             None => {}
         }
         Some(shown)
@@ -301,7 +305,9 @@ impl BatchProvider for MemoryFleet {
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
-        self.call("list").await?;
+        // Only a walk asks for as much as a page can hold.
+        let is_walk = options.limit.is_some() && options.limit == self.rules.page;
+        self.call(if is_walk { "walk" } else { "list" }).await?;
         Ok(self.page(options))
     }
 

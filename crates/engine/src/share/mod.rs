@@ -3,6 +3,8 @@
 //! woken.
 
 mod polls;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::collections::{BTreeMap, VecDeque};

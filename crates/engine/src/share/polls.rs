@@ -365,7 +365,7 @@ fn letter(owner: Owner, batch: &BatchId, news: News) -> (u64, Letter) {
 
 /// Whether a snapshot of a list stands in for that of the status call. The end of a batch is kept in the record: it
 /// is believed only with all that the record needs of it, and where nothing else contradicts it.
-fn is_believed(shown: &BatchSnapshot, live: &Live) -> bool {
+pub(super) fn is_believed(shown: &BatchSnapshot, live: &Live) -> bool {
     let counts = &shown.counts;
     let is_other = |known: SystemTime| shown.created_at.is_some_and(|shown| shown != known);
     if live.created_at.is_some_and(is_other) {
