@@ -455,6 +455,8 @@ impl<'c> Driver<'c> {
         let work = self.slots[at].as_ref();
         let step = work.map(|work| work.next(self.scope.context, self.cancelled));
         match step {
+            // A poll may be answered together with others.
+            Some(Step::Poll) if self.page_size.is_some() => self.schedule(at, self.now()),
             Some(step) if step.kind() == after.kind() => {
                 self.ready[place(step.kind())].push_front(at);
             }

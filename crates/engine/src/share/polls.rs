@@ -17,6 +17,9 @@ const PAGE_TRIES: u32 = 3;
 /// Time for which polls wait at most for one page of the list.
 const PAGE_PATIENCE: Duration = Duration::from_secs(120);
 
+/// Time for which a poll waits at most for batches whose creates are under way.
+const CREATES: Duration = Duration::from_secs(1);
+
 /// A poll waits for others at most for its interval divided by this.
 const PATIENCE: u32 = 8;
 
@@ -200,8 +203,10 @@ impl Polls {
         let soon = self.schedule.range(..=(until, (u64::MAX, usize::MAX)));
         let (last, count) = (soon.clone().next_back(), soon.count());
         let last = last.map_or(now, |((due, _), _)| (*due).max(now));
-        if now < until && coming > 0 && self.pays(count + coming, now, size) {
-            return Some(until);
+        let first = self.schedule.first_key_value().map(|((due, _), _)| *due);
+        let made_by = until.min(first?.saturating_add(CREATES));
+        if now < made_by && coming > 0 && self.pays(count + coming, now, size) {
+            return Some(made_by);
         }
         if !self.pays(count, now, size) {
             return None;
