@@ -48,7 +48,7 @@ impl Default for FleetRules {
 pub enum Listing {
     /// It does not show the batch.
     Hidden,
-    /// It has a word for the status that nobody knows.
+    /// It has an unknown word for the status.
     UnknownWord,
     /// It leaves the counts out.
     WithoutCounts,

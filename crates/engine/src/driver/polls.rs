@@ -191,10 +191,12 @@ impl Driver<'_> {
             Decision::RetryAfter(wait) => Some(wait),
             _ => None,
         };
-        let longest = context.retries.longest_wish;
-        let wish = error.retry_after().map(|wish| wish.min(longest));
+        let wish = error.retry_after();
         let is_unsupported = error.kind() == ErrorKind::Unsupported;
-        let spare = if is_unsupported { NEVER } else { SPARED };
+        let spare = match is_unsupported {
+            true => NEVER,
+            false => SPARED.max(wish.unwrap_or_default()),
+        };
         let is_tried_again = self.seat.page_failed(&read.turn, now, again, wish, spare);
         match again.filter(|_| is_tried_again) {
             Some(wait) => context.tell(&Event::Retrying {

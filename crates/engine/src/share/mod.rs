@@ -276,7 +276,8 @@ impl Seat {
         if !state.polls.gives_back(turn.number) {
             return false;
         }
-        if let Some(wish) = wish {
+        // A longer one is about the list; a status call learns for itself what the provider wants.
+        if let Some(wish) = wish.filter(|wish| *wish <= polls::PAGE_PATIENCE) {
             let until = now.saturating_add(wish);
             state.polls.paused_until = state.polls.paused_until.max(until);
         }

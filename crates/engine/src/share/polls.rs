@@ -15,7 +15,7 @@ const KNOWN_FOR: Duration = Duration::from_secs(600);
 const PAGE_TRIES: u32 = 3;
 
 /// Time for which polls wait at most for one page of the list.
-const PAGE_PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PAGE_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Time for which a poll waits at most for batches whose creates are under way.
 const CREATES: Duration = Duration::from_secs(1);
