@@ -82,6 +82,12 @@ impl Context {
         }
     }
 
+    /// Most batches on a page of the provider's list, where the list stands in for status calls.
+    pub(crate) fn status_page(&self) -> Option<u32> {
+        let capabilities = self.provider.codec().capabilities();
+        capabilities.status_page.filter(|_| capabilities.list)
+    }
+
     pub(crate) fn is_durable(&self) -> bool {
         self.durable
     }

@@ -25,9 +25,7 @@ use crate::run::poll::{is_unreadable, unreadable};
 use crate::run::scope::Scope;
 use crate::run::step::{KINDS, Kind, Next, Step};
 use crate::run::work::Work;
-use crate::share::{Place, Seat};
-
-use polls::PageRead;
+use crate::share::{PageRead, Place, Seat};
 
 /// The longest time until a cancellation from another process is seen.
 const HEED: Duration = Duration::from_secs(2);
@@ -142,7 +140,7 @@ impl<'c> Driver<'c> {
             contested: Vec::new(),
             waiting: Vec::new(),
             seat: context.share.join(),
-            page_size: polls::page_size(context),
+            page_size: context.status_page(),
             page: None,
             page_waits: false,
             listed: BTreeSet::new(),

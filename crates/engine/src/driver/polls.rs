@@ -3,31 +3,16 @@
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use lmbatch_core::{BatchId, BatchSnapshot, ErrorKind, ListOptions, Page, Result};
+use lmbatch_core::{BatchId, BatchSnapshot, ErrorKind, ListOptions};
 
 use super::{Driver, NEVER, place};
-use crate::context::Context;
 use crate::event::Event;
 use crate::policy::Decision;
 use crate::run::step::{Kind, Step};
-use crate::share::{Live, News, Place, Turn, Verdict};
+use crate::share::{Live, News, PageRead, Verdict};
 
 /// Time for which a list that could not be read is left alone.
 const SPARED: Duration = Duration::from_secs(600);
-
-/// A page of the list that was read, or could not be.
-pub(super) struct PageRead {
-    turn: Turn,
-    listed: Result<Page<BatchSnapshot>>,
-    /// Given back when the page is taken.
-    _place: Place,
-}
-
-/// Most batches on a page of the provider's list, where the list stands in for status calls.
-pub(super) fn page_size(context: &Context) -> Option<u32> {
-    let capabilities = context.provider.codec().capabilities();
-    capabilities.status_page.filter(|_| capabilities.list)
-}
 
 impl Driver<'_> {
     /// The batch of a shard that is polled next.
@@ -171,7 +156,7 @@ impl Driver<'_> {
             PageRead {
                 turn,
                 listed,
-                _place: free,
+                place: free,
             }
         };
         self.page = Some(read.boxed());
@@ -181,6 +166,7 @@ impl Driver<'_> {
     /// Takes a page of the list. One that cannot be read slows the walk, and fails no run.
     pub(super) fn take_page(&mut self, read: PageRead) {
         let (context, now) = (self.scope.context, self.now());
+        drop(read.place);
         let error = match read.listed {
             Ok(page) => return self.seat.page(&read.turn, page, now),
             Err(error) => error,

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use lmbatch_core::{BatchId, BatchSnapshot, BatchStatus, Cursor, Page};
 
+use super::letter::{Letter, News};
 use super::walk::{Owner, Walk};
-use super::{Letter, News};
 
 /// Time for which the length of a walk says how long the next one is.
 const KNOWN_FOR: Duration = Duration::from_secs(600);

@@ -9,7 +9,9 @@ use lmbatch_core::{
 };
 
 use super::polls::is_believed;
-use super::*;
+use super::{AccountShare, Live, News, Seat, Verdict};
+use crate::policy::StepLimits;
+use crate::run::step::Kind;
 
 const SIZE: u32 = 10;
 

@@ -2,12 +2,9 @@
 //! batch alone.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use lmbatch_core::{BatchId, BatchSnapshot, Cursor, Page};
-
-use super::AccountShare;
 
 /// Number of a driver and of one of its shards.
 pub(super) type Owner = (u64, usize);
@@ -41,28 +38,6 @@ pub(super) struct Walk {
     turn: Option<u64>,
     turns: u64,
     heard_at: Duration,
-}
-
-/// The turn to read one page. Another driver may take it over when this one is dropped.
-#[derive(Debug)]
-pub(crate) struct Turn {
-    pub(super) share: Arc<AccountShare>,
-    pub(super) number: u64,
-    /// Where the page begins; `None` for the first.
-    pub(crate) cursor: Option<Cursor>,
-    /// Number of times that the page could not be read so far.
-    pub(crate) failures: u32,
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let mut state = self.share.lock();
-        if state.polls.gives_back(self.number)
-            && let Some(walker) = state.polls.walker()
-        {
-            state.wake(walker);
-        }
-    }
 }
 
 impl Walk {
