@@ -67,7 +67,8 @@ async fn engine(folder: &str, base: &str) -> anyhow::Result<Engine> {
 async fn prepare(folder: &str, base: &str, runs: u64, batches: u64) -> anyhow::Result<()> {
     let engine = engine(folder, base).await?;
     for number in 0..runs {
-        let plan = engine.plan(Box::new(Source(0, batches))).await?;
+        let plan = engine.plan(Box::new(Source(0, batches))).await;
+        let plan = plan.map_err(|error| anyhow!("the plan failed: {error:?}"))?;
         let run = engine.begin(&plan, None, BTreeMap::new()).await?;
         let shards = engine.ledger().shards(&run.id).await?.into_iter();
         let created: Vec<_> = shards
