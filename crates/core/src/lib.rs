@@ -89,6 +89,7 @@ pub use schema::{SchemaError, SchemaMode};
 pub use search::{Progress, Search, SearchPhase};
 pub use shard_record::{
     Closed, LateAcknowledgement, Locations, Segment, ShardKey, ShardRecord, ShardState,
+    ShardTables, StoredTable,
 };
 pub use status::{BatchProblem, BatchSnapshot, BatchStatus, RequestCounts};
 pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, compact, write_string};
