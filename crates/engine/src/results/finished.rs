@@ -7,6 +7,7 @@ use lmbatch_core::{
     ShardState, SpoolFile,
 };
 
+use crate::results::merge::Layers;
 use crate::spool::Files;
 
 /// Requests whose outcomes are here.
@@ -18,15 +19,32 @@ pub struct Finished {
     pub(crate) files: Arc<Files>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) requests: u32,
-    /// The file that says where each outcome's row lies.
-    pub(crate) index: Arc<dyn SpoolFile>,
-    /// The file of what goes back to the caller beside outcomes.
-    pub(crate) echo: Arc<dyn SpoolFile>,
-    /// The file that says which shard each request went out in last, where there are several.
-    pub(crate) sent: Option<Arc<dyn SpoolFile>>,
+    pub(crate) index: Index,
     pub(crate) tally: Tally,
     /// Of one batch that was retrieved: counts of the provider that its rows do not bear out.
     pub(crate) mismatch: Option<CountMismatch>,
+}
+
+/// Where the outcome of each request lies, and what goes back to the caller beside it, in the order of the output.
+#[derive(Debug)]
+pub(crate) enum Index {
+    /// Of a batch that no run is made of.
+    Batch {
+        /// 16 bytes for each request: the place of its row.
+        places: Arc<dyn SpoolFile>,
+        echo: Arc<dyn SpoolFile>,
+    },
+    /// Of a run whose output has the order of its input: its shards are merged as they are read.
+    Run(Arc<Layers>),
+    /// Of a run whose input was changed.
+    Ordered {
+        /// 24 bytes for each request: the place of its row, the shard that it was sent in last, and its place
+        /// there.
+        places: Arc<dyn SpoolFile>,
+        echo: Arc<dyn SpoolFile>,
+        /// Keeps the files of the echo.
+        tables: Arc<Files>,
+    },
 }
 
 /// Disagreement between the provider's counts of a batch that has ended and the rows of its results.

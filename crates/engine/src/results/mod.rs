@@ -6,6 +6,7 @@ pub(crate) mod delivered;
 pub(crate) mod finished;
 pub(crate) mod joiner;
 pub(crate) mod locations;
+pub(crate) mod merge;
 pub(crate) mod reader;
 pub(crate) mod reading;
 pub(crate) mod row_cutter;

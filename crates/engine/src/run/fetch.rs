@@ -498,8 +498,7 @@ impl Context {
         class: Option<BatchClass>,
     ) -> Result<Finished> {
         let provider = Arc::clone(&self.provider);
-        let delivered = Default::default();
-        let results = Results::new(provider, files, joiner, delivered, 0, self.max_row_bytes);
+        let results = Results::new(provider, files, joiner, 0, self.max_row_bytes);
         let ended = Ended {
             snapshot: snapshot.clone(),
             class,
