@@ -92,16 +92,24 @@ impl Context {
     /// A run as the record has it now, with its plan. The tables of a run in layout 1 are made in a temporary
     /// spool: nothing of it is changed, since its caller may hold no claim.
     pub(crate) async fn restored(&self, run: &RunRecord) -> Result<(RunRecord, Plan)> {
-        let run = self.recorded(run).await?;
-        let shards = self.ledger.shards(&run.id).await?;
+        let mut run = self.recorded(run).await?;
+        let mut shards = self.ledger.shards(&run.id).await?;
         let files = Arc::new(Files::new(self.spool()?, run.nonce.as_str(), true));
-        let former = match is_former(&shards) {
-            true => {
-                let (of, its, from) = (run.clone(), shards.clone(), Arc::clone(&files));
-                Some(blocking(move || read_former(&of, &its, &from)).await??)
+        let mut former = None;
+        if is_former(&shards) {
+            let (of, its, from) = (run.clone(), shards.clone(), Arc::clone(&files));
+            match blocking(move || read_former(&of, &its, &from)).await? {
+                Ok(read) => former = Some(read),
+                Err(error) => {
+                    // Another process may have converted it meanwhile.
+                    run = self.recorded(&run).await?;
+                    shards = self.ledger.shards(&run.id).await?;
+                    if is_former(&shards) {
+                        return Err(error);
+                    }
+                }
             }
-            false => None,
-        };
+        }
         let plan = restored(&*self.provider, files, &run, &shards, former)?;
         Ok((run, plan))
     }

@@ -13,7 +13,7 @@ use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 use serde::Deserialize;
 
 use crate::dying::{Dying, fuse};
-use crate::world::{World, files, item, read};
+use crate::world::{World, files, item, read, scratch};
 
 /// Folder, outcomes before and after it is resumed, and requests that are created for the latter.
 type Case = (
@@ -70,7 +70,7 @@ impl Former {
 
     /// The same with another record.
     async fn changed(name: &str, change: impl Fn(&mut serde_json::Value)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         for (file, content) in files(&fixture(name).join("spool")) {
             fs::write(folder.path().join(file), content).unwrap();
         }
@@ -79,7 +79,8 @@ impl Former {
         change(&mut json);
         let recorded: Recorded = serde_json::from_value(json).unwrap();
         let spool = Arc::new(FolderSpool::new(folder.path()));
-        let world = World::new(spool, Script::default());
+        // Another seed than that of the fixtures: a plan is another run.
+        let world = World::seeded(spool, Script::default(), 11);
         world
             .ledger
             .begin(&recorded.run, &recorded.shards)
@@ -278,42 +279,50 @@ async fn a_damaged_file_of_layout_1_is_named_and_nothing_is_deleted_or_sent() {
 }
 
 /// A process dies at each call of a conversion, before and after the call took effect; the next goes on.
-#[tokio::test]
-async fn a_process_may_die_at_any_point_of_a_conversion() {
-    for (name, before, after, created) in CASES {
-        let mut deaths = 0;
-        for takes_effect in [false, true] {
-            for calls in 0.. {
-                let what = format!("{name}, {calls} calls, {takes_effect}");
-                let former = Former::new(name).await;
-                let fuse = fuse(calls, takes_effect);
-                let first = died(&former, &fuse).await;
-                if !fuse.is_blown() {
-                    assert!(first.is_ok(), "{what}");
-                    break;
-                }
-                deaths += 1;
-                let engine = &former.world.engine;
-                // Readers see all of it, in whichever layout it is.
-                let finished = engine.partial(&former.run).await.unwrap();
-                let read_first = read(engine, &finished).unwrap();
-                assert!(
-                    before
-                        .iter()
-                        .all(|one| read_first.iter().any(|is| is == one)),
-                    "{what}: {read_first:?}"
-                );
-                let engine = former.world.engine.clone();
-                let engine = engine.with_on_doubt(lmbatch_engine::OnDoubt::Resubmit);
-                let resumed = engine.resume(&former.run, RunOptions::default()).await;
-                let finished = resumed.unwrap_or_else(|error| panic!("{what}: {error}"));
-                assert_eq!(read(&engine, &finished).unwrap(), after, "{what}");
-                former.assert_converted(&what).await;
-                assert_eq!(former.world.provider.accepted(), created, "{what}");
+async fn die_at_every_call((name, before, after, created): Case) {
+    let mut deaths = 0;
+    for takes_effect in [false, true] {
+        for calls in 0.. {
+            let what = format!("{name}, {calls} calls, {takes_effect}");
+            let former = Former::new(name).await;
+            let fuse = fuse(calls, takes_effect);
+            let first = died(&former, &fuse).await;
+            if !fuse.is_blown() {
+                assert!(first.is_ok(), "{what}");
+                break;
             }
+            deaths += 1;
+            let engine = &former.world.engine;
+            // Readers see all of it, in whichever layout it is.
+            let finished = engine.partial(&former.run).await.unwrap();
+            let seen = read(engine, &finished).unwrap();
+            let is_seen = |one: &&str| seen.iter().any(|is| is == one);
+            assert!(before.iter().all(is_seen), "{what}: {seen:?}");
+            let engine = former.world.engine.clone();
+            let engine = engine.with_on_doubt(lmbatch_engine::OnDoubt::Resubmit);
+            let resumed = engine.resume(&former.run, RunOptions::default()).await;
+            let finished = resumed.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(read(&engine, &finished).unwrap(), after, "{what}");
+            former.assert_converted(&what).await;
+            assert_eq!(former.world.provider.accepted(), created, "{what}");
         }
-        assert!(deaths > 20, "{name}: {deaths}");
     }
+    assert!(deaths > 20, "{name}: {deaths}");
+}
+
+#[tokio::test]
+async fn a_process_may_die_at_any_point_of_the_conversion_of_a_run_with_attempts() {
+    die_at_every_call(CASES[0]).await;
+}
+
+#[tokio::test]
+async fn a_process_may_die_at_any_point_of_the_conversion_of_a_run_with_changed_input() {
+    die_at_every_call(CASES[1]).await;
+}
+
+#[tokio::test]
+async fn a_process_may_die_at_any_point_of_the_conversion_of_a_run_that_goes_on() {
+    die_at_every_call(CASES[2]).await;
 }
 
 /// The first process: it dies at some call to the ledger, the spool or the provider.

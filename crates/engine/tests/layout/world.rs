@@ -73,13 +73,18 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(spool: Arc<dyn Spool>, script: Script) -> Self {
+        Self::seeded(spool, script, 7)
+    }
+
+    /// The same with the nonces that a seed draws.
+    pub(crate) fn seeded(spool: Arc<dyn Spool>, script: Script, seed: u64) -> Self {
         let clock = Arc::new(TestClock::default());
         let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
         let ledger = Arc::new(MemoryLedger::default());
         let engine = Engine::new(provider.clone())
             .with_record(ledger.clone(), spool)
             .with_clock(clock)
-            .with_rng(Arc::new(TestRng::new(7)))
+            .with_rng(Arc::new(TestRng::new(seed)))
             .with_limits(StepLimits {
                 uploads: 1,
                 creates: 1,
@@ -144,7 +149,7 @@ pub(crate) fn read(engine: &Engine, finished: &Finished) -> Result<Vec<String>> 
             AnswerView::Malformed => "malformed".to_owned(),
         };
         let id = answered.id.as_str().trim_matches('"');
-        let metadata = answered.metadata.as_ref().map(Json::as_str);
+        let metadata = answered.metadata.map(|metadata| metadata.as_str());
         said.push(match metadata {
             Some(metadata) => format!("{id}: {what} {metadata}"),
             None => format!("{id}: {what}"),
@@ -158,6 +163,12 @@ fn text(item: &ItemView<'_>) -> String {
         ItemView::Text(text) => text.decode().into_owned(),
         other => format!("{other:?}"),
     }
+}
+
+/// Makes a temporary folder in memory where the machine has one, since runs sync their files often.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    let memory = tempfile::tempdir_in("/dev/shm");
+    memory.or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// Every file of a folder with its content.
