@@ -111,6 +111,10 @@ impl<'a> ShardWriter<'a> {
     ) -> Result<()> {
         let at = self.room(class, row.len())?;
         let open = &mut self.open[at];
+        if open.count > 0 && ordinal <= open.last {
+            return Err(Error::new(ErrorKind::Internal)
+                .with_message("requests came to a shard in another order than that of the run"));
+        }
         if open.count > 0 {
             open.body
                 .write_all(&open.frame.separator)
@@ -126,11 +130,7 @@ impl<'a> ShardWriter<'a> {
         open.rows.write_all(&entry.to_bytes()).map_err(spooled)?;
         echo.write(&mut open.echo).map_err(spooled)?;
         if open.count == 0 {
-            (open.first, open.last) = (ordinal, ordinal);
-        }
-        if open.count > 0 && ordinal <= open.last {
-            return Err(Error::new(ErrorKind::Internal)
-                .with_message("requests came to a shard in another order than that of the input"));
+            open.first = ordinal;
         }
         open.last = ordinal;
         open.count += 1;
