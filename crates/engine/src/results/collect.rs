@@ -15,11 +15,12 @@ use lmbatch_core::{BatchProvider, IdRule, Locations, Result, Segment, ShardRecor
 
 use crate::plan::Plan;
 use crate::plan::planned::PlannedShard;
-use crate::results::finished::{End, Finished, Index, Tally};
+use crate::results::finished::{End, Finished, Index};
 use crate::results::joiner::Joiner;
 use crate::results::locations::read_tally;
 use crate::results::merge::{Layer, Layers, Merge};
 use crate::results::reading::Results;
+use crate::results::tally::Tally;
 use crate::spool::tables::{ENTRY, Place, checksum_of};
 use crate::spool::window::Window;
 use crate::spool::{Files, layout, spooled};

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use lmbatch_core::{Locations, Result};
 
-use crate::results::finished::Tally;
+use crate::results::tally::Tally;
 use crate::spool::places::Places;
 use crate::spool::tables::{ENTRY, checksum_of};
 use crate::spool::{Files, spooled};

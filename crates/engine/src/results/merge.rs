@@ -12,7 +12,7 @@ use std::sync::Arc;
 use lmbatch_core::{Error, ErrorKind, Locations, Result, ShardTables, Verdict};
 
 use crate::plan::planned::PlannedShard;
-use crate::results::finished::Tally;
+use crate::results::tally::Tally;
 use crate::spool::tables::{BUFFER, ENTRY, Echo, Place, ROW, Reader, Row};
 use crate::spool::window::Window;
 use crate::spool::{Files, spooled};

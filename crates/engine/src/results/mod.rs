@@ -11,3 +11,4 @@ pub(crate) mod reader;
 pub(crate) mod reading;
 pub(crate) mod row_cutter;
 pub(crate) mod structured;
+pub(crate) mod tally;

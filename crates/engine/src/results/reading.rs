@@ -12,10 +12,11 @@ use lmbatch_core::{
 };
 
 use crate::results::delivered::{Delivered, SoFar};
-use crate::results::finished::{CountMismatch, End, Finished, Index, Tally};
+use crate::results::finished::{CountMismatch, End, Finished, Index};
 use crate::results::joiner::Joiner;
 use crate::results::locations::write_locations;
 use crate::results::row_cutter::RowCutter;
+use crate::results::tally::Tally;
 use crate::spool::layout;
 use crate::spool::places::Places;
 use crate::spool::tables::{BUFFER, Echo, Place, Writer};
