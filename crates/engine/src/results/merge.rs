@@ -328,3 +328,58 @@ fn chains(layers: &[Layer]) -> Vec<Vec<usize>> {
 fn lost() -> Error {
     Error::new(ErrorKind::Internal).with_message("the spool does not hold what was written to it")
 }
+
+#[cfg(test)]
+mod tests {
+    use lmbatch_core::StoredTable;
+
+    use super::*;
+
+    fn layer(shard: u32, first: u32, last: u32) -> Layer {
+        let table = StoredTable {
+            name: "t".into(),
+            bytes: 0,
+            checksum: 0,
+        };
+        Layer {
+            shard,
+            attempt: 0,
+            count: last - first + 1,
+            tables: ShardTables {
+                rows: table.clone(),
+                echo: table,
+                first,
+                last,
+                unordered: false,
+            },
+            locations: None,
+            first_segment: 0,
+        }
+    }
+
+    #[test]
+    fn shards_whose_ordinals_do_not_overlap_are_one_chain() {
+        for (spans, expected) in [
+            (&[][..], vec![]),
+            (&[(0, 9), (10, 19), (20, 29)], vec![vec![0, 1, 2]]),
+            // Whatever their numbers.
+            (&[(20, 29), (0, 9), (10, 19)], vec![vec![1, 2, 0]]),
+            // Two classes take turns; one of them ends before the last shard of the other begins.
+            (
+                &[(0, 8), (1, 9), (10, 20), (11, 13), (14, 30), (21, 22)],
+                vec![vec![0, 2, 5], vec![1, 3, 4]],
+            ),
+            // A later attempt at some of the first.
+            (&[(0, 99), (3, 50), (60, 60)], vec![vec![0], vec![1, 2]]),
+            (&[(5, 5), (5, 5), (5, 5)], vec![vec![0], vec![1], vec![2]]),
+        ] {
+            let layers: Vec<Layer> = (0..)
+                .zip(spans)
+                .map(|(shard, (first, last))| layer(shard, *first, *last))
+                .collect();
+            assert_eq!(chains(&layers), expected, "{spans:?}");
+        }
+        let many: Vec<Layer> = (0..10_000).map(|n| layer(n, n * 10, n * 10 + 9)).collect();
+        assert_eq!(chains(&many).len(), 1);
+    }
+}
