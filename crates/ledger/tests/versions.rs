@@ -285,7 +285,7 @@ async fn a_ledger_of_the_first_version_is_brought_up_to_date_and_of_a_later_one_
     );
     let taken = ledger.begin(&run("r-2"), &[]).await.unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::Conflict);
-    let later = sqlx::raw_sql("PRAGMA user_version = 5");
+    let later = sqlx::raw_sql("PRAGMA user_version = 6");
     later.execute(&pool).await.unwrap();
     let error = SqliteLedger::open(&path).await.unwrap_err();
     assert!(error.to_string().contains("newer lmbatch"), "{error}");

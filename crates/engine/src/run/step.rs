@@ -178,6 +178,7 @@ mod tests {
             count: 1,
             bytes: 1,
             checksum: None,
+            tables: None,
             attempt: 0,
             epoch: 0,
             state,

@@ -75,7 +75,7 @@ impl Work {
             marks: durable.then(|| Marks::new(&handles.files, record.key.shard)),
             marked: matches!(state, ShardState::Posting(_) | ShardState::Doubt(_)),
             recalled: false,
-            handle: ShardHandle::new(handles, &record),
+            handle: ShardHandle::new(handles, &planned, &record),
             verified: false,
             failures: 0,
             prepared: None,

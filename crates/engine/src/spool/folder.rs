@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lmbatch_core::{Spool, SpoolFile, SpoolWriter};
 
-/// Files that are open at once. A run has one or more for each of its batches, which may be thousands, and
-/// many systems let a process open 256 or 1,024.
+/// Files that are open at once, to be read or to be written. A run has several for each of its batches, which may
+/// be thousands, and many systems let a process open 256 or 1,024.
 const OPEN_FILES: usize = 32;
 
 /// Files in a folder.
@@ -42,23 +42,33 @@ impl FolderSpool {
     }
 }
 
+impl FolderSpool {
+    /// A file of the folder, which is not opened yet.
+    fn named(&self, name: &str) -> Opened {
+        Opened {
+            path: self.folder.join(name),
+            number: self.handles.opened.fetch_add(1, Ordering::Relaxed),
+            handles: Arc::clone(&self.handles),
+        }
+    }
+}
+
 impl Spool for FolderSpool {
     fn create(&self, name: &str) -> io::Result<Box<dyn SpoolWriter>> {
         let mut options = Self::options();
-        let file = options.write(true).create(true).truncate(true);
-        let path = self.folder.join(name);
+        let file = options.read(true).write(true).create(true).truncate(true);
+        let opened = self.named(name);
+        let made = self.handles.with_room(|| file.open(&opened.path))?;
+        self.handles.keep(opened.number, &Arc::new(made));
         Ok(Box::new(Written {
-            file: self.handles.with_room(|| file.open(&path))?,
+            opened,
+            at: 0,
             folder: Some(self.folder.clone()),
         }))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn SpoolFile>> {
-        let opened = Opened {
-            path: self.folder.join(name),
-            number: self.handles.opened.fetch_add(1, Ordering::Relaxed),
-            handles: Arc::clone(&self.handles),
-        };
+        let opened = self.named(name);
         // Whoever opens what is not there hears it now.
         opened.file()?;
         Ok(Arc::new(opened))
@@ -79,24 +89,30 @@ impl Spool for FolderSpool {
     }
 }
 
+/// A file that is written from front to back. It is open as long as it is among the files that were used last:
+/// a plan of many classes writes three files of each at once.
 struct Written {
-    file: File,
+    opened: Opened,
+    /// Bytes that were written.
+    at: u64,
     /// Where it lies, until its entry there is synced.
     folder: Option<PathBuf>,
 }
 
 impl Write for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        self.opened.write_at(bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
     }
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        Ok(())
     }
 }
 
 impl SpoolWriter for Written {
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
+        self.opened.file()?.sync_data()?;
         // A file whose entry is lost with the power is lost as well.
         #[cfg(unix)]
         if let Some(folder) = &self.folder {
@@ -118,6 +134,21 @@ struct Handles {
 impl Handles {
     fn recent(&self) -> MutexGuard<'_, VecDeque<(u64, Arc<File>)>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a file out of those that were used last.
+    fn take(&self, number: u64) -> Option<Arc<File>> {
+        let mut recent = self.recent();
+        let at = recent.iter().position(|(held, _)| *held == number)?;
+        recent.remove(at).map(|(_, file)| file)
+    }
+
+    /// Puts a file before all others; the one that was not used for longest is closed.
+    fn keep(&self, number: u64, file: &Arc<File>) {
+        let mut recent = self.recent();
+        recent.retain(|(held, _)| *held != number);
+        recent.truncate(OPEN_FILES - 1);
+        recent.push_front((number, Arc::clone(file)));
     }
 
     /// Opens a file; where the process has too many open, those that are kept open for later make room.
@@ -143,21 +174,15 @@ struct Opened {
 
 impl Opened {
     fn file(&self) -> io::Result<Arc<File>> {
-        let mut recent = self.handles.recent();
-        let at = recent.iter().position(|(number, _)| *number == self.number);
-        let (number, file) = match at.and_then(|at| recent.remove(at)) {
-            Some(known) => known,
+        let file = match self.handles.take(self.number) {
+            Some(file) => file,
             None => {
                 let mut options = FolderSpool::options();
                 options.read(true).write(true);
-                drop(recent);
-                let file = self.handles.with_room(|| options.open(&self.path))?;
-                recent = self.handles.recent();
-                (self.number, Arc::new(file))
+                Arc::new(self.handles.with_room(|| options.open(&self.path))?)
             }
         };
-        recent.truncate(OPEN_FILES - 1);
-        recent.push_front((number, Arc::clone(&file)));
+        self.handles.keep(self.number, &file);
         Ok(file)
     }
 }

@@ -59,6 +59,15 @@ impl Places {
         }
     }
 
+    /// Returns the table of a file, which is only read.
+    pub(crate) fn over(spool: Arc<dyn Spool>, file: Arc<dyn SpoolFile>, len: u32) -> Self {
+        Self {
+            file: Some(file),
+            len,
+            ..Self::new(spool)
+        }
+    }
+
     /// One more than the highest ordinal that has a place.
     pub(crate) fn len(&self) -> u32 {
         self.len
