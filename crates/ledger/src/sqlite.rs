@@ -19,13 +19,17 @@ use sqlx::{ConnectOptions as _, FromRow as _, Row as _, Sqlite, SqliteConnection
 
 use crate::lock::Locks;
 use crate::owner;
-use crate::query::{LATE_OF_BATCHES, SHARDS_OF_BATCHES, UNKNOWN_NONCE, page_of_runs};
+use crate::query::{LATE_OF_BATCHES, SHARDS_OF_BATCHES, UNFINISHED, UNKNOWN_NONCE, page_of_runs};
 use crate::rows::{LateRow, RunRow, ShardRow, of_late, of_runs, of_shards};
 use crate::schema::MIGRATIONS;
 use crate::seal::{damaged, is_damage};
 
 /// Longest wait for a transaction of another process.
 const BUSY: Duration = Duration::from_secs(60);
+
+/// Longest wait for the connection, which all runs of a process share: each of a thousand transitions may take a
+/// slow disk tens of milliseconds.
+const TURN: Duration = Duration::from_secs(600);
 
 /// A ledger in a SQLite file. Every transition is on the disk before it returns.
 ///
@@ -60,7 +64,9 @@ impl SqliteLedger {
             .synchronous(SqliteSynchronous::Extra)
             .pragma("cell_size_check", "ON")
             .disable_statement_logging();
-        let pool = SqlitePoolOptions::new().max_connections(1);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(TURN);
         let pool = pool.connect_with(options).await;
         let pool = pool.map_err(|error| failed(path, error))?;
         let state = path.parent().unwrap_or(Path::new("."));
@@ -248,6 +254,31 @@ fn failed(path: &Path, error: sqlx::Error) -> Error {
 }
 
 impl SqliteLedger {
+    /// Returns the ids of the runs that have not ended, oldest first. Their records are not read: one that is
+    /// damaged hides no other run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where the ledger cannot be read.
+    pub async fn unfinished_runs(&self) -> Result<Vec<Box<str>>> {
+        let ids: Vec<String> = sqlx::query_scalar(UNFINISHED)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(ids.into_iter().map(Into::into).collect())
+    }
+
+    /// Returns the number of recorded runs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where the ledger cannot be read.
+    pub async fn count_runs(&self) -> Result<u64> {
+        let count: i64 = sqlx::query_scalar("SELECT runs FROM total")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(count.unsigned_abs())
+    }
+
     /// Returns the first of some nonces of which no run is recorded.
     pub(crate) async fn first_unknown(&self, nonces: &BTreeSet<String>) -> Result<Option<String>> {
         let asked = serde_json::to_string(nonces)
