@@ -1,6 +1,7 @@
 //! The `lmbatch` command: arguments, wording, exit codes. Everything else is the library's.
 
 mod args;
+mod board;
 mod commands;
 mod emulation;
 mod exit;
@@ -318,6 +319,7 @@ impl Command {
             Self::Status(status) => status.json,
             Self::List(list) => list.json,
             Self::Runs(runs) => runs.json,
+            Self::Purge(purge) => purge.json,
             Self::Show(show) | Self::Audit(show) => show.json,
             _ => false,
         }

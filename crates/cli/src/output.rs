@@ -276,10 +276,7 @@ fn failed(answer: &AnswerView<'_>, out: &mut Vec<u8>) {
             outcome: OutcomeView::Errored(failure),
             ..
         } => error(failure, out),
-        AnswerView::Malformed => {
-            key("error", out);
-            out.extend_from_slice(br#"{"kind":"malformed_reply","message":"the row of the results could not be read","retryable":true}"#);
-        }
+        AnswerView::Malformed => error(&FailureView::malformed(), out),
         _ => {}
     }
 }

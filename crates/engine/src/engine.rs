@@ -113,6 +113,12 @@ impl Engine {
         self.observer = observer;
         self
     }
+    /// Sets another provider value of the same account, such as one with another key or endpoint. What the
+    /// engine shares with its clones, such as its limits, it goes on sharing.
+    pub fn with_provider(mut self, provider: Arc<dyn BatchProvider>) -> Self {
+        self.provider = provider;
+        self
+    }
     /// How often a batch is asked for its status.
     pub fn with_polling(mut self, polling: PollingPolicy) -> Self {
         self.polling = polling;

@@ -169,16 +169,20 @@ pub(crate) fn no_runs(args: &StateArgs) -> Result<String, Failure> {
     Ok(format!("no runs yet in {}", folder(args)?.display()))
 }
 
+/// Reports whether a folder has neither a record nor what is left of one.
+pub(crate) fn is_new(args: &StateArgs) -> Result<bool, Failure> {
+    let spooled = std::fs::read_dir(folder(args)?.join("spool"));
+    let is_empty = spooled.map_or(true, |mut files| files.next().is_none());
+    Ok(is_empty && !is_there(args)?)
+}
+
 /// The runs of a folder, if it has a record.
-pub(crate) async fn ledger_if_any(args: &StateArgs) -> Result<Option<Arc<dyn Ledger>>, Failure> {
-    let folder = folder(args)?;
-    // Without a record, what lies in the spool is what is left of one.
-    let spooled = std::fs::read_dir(folder.join("spool"));
-    let is_new = spooled.map_or(true, |mut files| files.next().is_none());
-    if is_new && !is_there(args)? {
+pub(crate) async fn ledger_if_any(args: &StateArgs) -> Result<Option<Arc<SqliteLedger>>, Failure> {
+    if is_new(args)? {
         return Ok(None);
     }
-    Ok(Some(opened(StateFolder::read(folder)?.ledger().await?)))
+    let state = StateFolder::read(folder(args)?)?;
+    Ok(Some(opened(state.ledger().await?)))
 }
 
 /// An engine that reads what is recorded, beside a process that may go on with it.
