@@ -1,11 +1,15 @@
 //! The machine's own time and chance.
 
+use std::future::poll_fn;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use futures::future::{Either, select};
 use lmbatch_core::{Clock, Rng};
 use tokio::time::Instant;
 
@@ -93,6 +97,24 @@ pub struct SystemRng;
 impl Rng for SystemRng {
     fn next_u64(&self) -> u64 {
         RandomState::new().build_hasher().finish()
+    }
+}
+
+/// Does the work, unless the clock reaches `at` first: then it is dropped where it stands.
+pub(crate) async fn within<T>(
+    clock: &dyn Clock,
+    at: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut late = clock.reached(at);
+    // The bound is known before the work begins: a clock of tests moves on with the work.
+    let is_late = poll_fn(|task| Poll::Ready(late.as_mut().poll(task).is_ready()));
+    if is_late.await {
+        return None;
+    }
+    match select(pin!(work), late).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
     }
 }
 

@@ -10,18 +10,17 @@ use futures::future::{BoxFuture, Either, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use lmbatch_core::{
-    BatchId, BatchSnapshot, Clock, CreateProof, Error, ErrorKind, Result, Retry, RunRecord,
-    ShardState,
+    BatchId, BatchSnapshot, CreateProof, Error, ErrorKind, Result, Retry, RunRecord, ShardState,
 };
 
-use crate::engine::{Engine, RunOptions};
+use crate::context::Context;
 use crate::event::Event;
-use crate::finished::CountMismatch;
-use crate::policy::Decision;
-use crate::run::Context;
+use crate::policy::{Decision, RunOptions, UNKNOWN_AT_FIRST};
+use crate::results::finished::CountMismatch;
 use crate::run::fetch::{Fetch, Fetched};
-use crate::run::poll::{UNKNOWN_AT_FIRST, is_unreadable, unfinished, unreadable};
+use crate::run::poll::{is_unreadable, unfinished, unreadable};
 use crate::run::recover::not_found_yet;
+use crate::run::scope::Scope;
 use crate::run::step::{Kind, Next, Step};
 use crate::run::work::Work;
 
@@ -48,12 +47,12 @@ const KINDS: [Kind; 5] = [
 /// The first thing that no waiting cures, after everything else is finished; [`ErrorKind::Conflict`] at once;
 /// [`ErrorKind::Timeout`] where batches go on and their caller does not wait.
 pub(crate) async fn drive(
-    context: &Context<'_>,
+    scope: &Scope<'_>,
     run: &mut RunRecord,
     works: &mut Vec<Work>,
     options: &RunOptions,
 ) -> Result<()> {
-    let mut driver = Driver::new(context, std::mem::take(works), options);
+    let mut driver = Driver::new(scope, std::mem::take(works), options);
     let ended = driver.run(run).await;
     *works = driver.slots.into_iter().flatten().collect();
     ended
@@ -68,7 +67,7 @@ struct Ran {
 }
 
 struct Driver<'c> {
-    context: &'c Context<'c>,
+    scope: &'c Scope<'c>,
     options: RunOptions,
     start: Duration,
     /// The shards by number; absent while a step works on one.
@@ -103,16 +102,16 @@ struct Driver<'c> {
 }
 
 impl<'c> Driver<'c> {
-    fn new(context: &'c Context<'c>, works: Vec<Work>, options: &RunOptions) -> Self {
-        let engine = context.engine;
-        let now = engine.clock.elapsed();
+    fn new(scope: &'c Scope<'c>, works: Vec<Work>, options: &RunOptions) -> Self {
+        let context = scope.context;
+        let now = context.clock.elapsed();
         let count = works.len();
         let answered = works.iter().any(|work| work.record.state.batch().is_some());
         let counts = works.iter().map(|work| work.planned.shard.count).collect();
         let mut driver = Self {
-            context,
+            scope,
             options: *options,
-            start: engine.started(),
+            start: context.started(),
             slots: works.into_iter().map(Some).collect(),
             due: BTreeSet::new(),
             due_at: vec![None; count],
@@ -133,14 +132,14 @@ impl<'c> Driver<'c> {
         };
         for at in 0..count {
             let work = driver.slots[at].as_ref();
-            let wait = work.map(|work| work.look_due(engine));
+            let wait = work.map(|work| work.look_due(context));
             driver.schedule(at, now.saturating_add(wait.unwrap_or_default()));
         }
         driver
     }
 
     fn now(&self) -> Duration {
-        self.context.engine.clock.elapsed()
+        self.scope.context.clock.elapsed()
     }
 
     /// Sets when a shard is due, in place of an earlier time.
@@ -178,14 +177,14 @@ impl<'c> Driver<'c> {
                 }
                 let until = due.min(self.heed_at).max(self.now());
                 let wait = until.saturating_sub(self.now());
-                self.context.engine.clock.sleep(wait).await;
+                self.scope.context.clock.sleep(wait).await;
                 continue;
             }
             let until = match self.due.first() {
                 Some((due, _)) => (*due).min(self.heed_at),
                 None => self.heed_at,
             };
-            let clock = &self.context.engine.clock;
+            let clock = &self.scope.context.clock;
             let ran = match select(self.running.next(), clock.reached(until)).await {
                 Either::Left((ran, _)) => ran,
                 Either::Right(_) => None,
@@ -214,7 +213,7 @@ impl<'c> Driver<'c> {
             let Some(work) = &self.slots[at] else {
                 continue;
             };
-            let step = work.next(self.context.engine, self.cancelled);
+            let step = work.next(self.scope.context, self.cancelled);
             if step != Step::Done {
                 self.ready[place(step.kind())].push_back(at);
             }
@@ -227,7 +226,7 @@ impl<'c> Driver<'c> {
             return;
         }
         let now = self.now();
-        let limits = self.context.engine.limits;
+        let limits = self.scope.context.limits;
         for kind in KINDS {
             let most = match kind {
                 // What is wrong with all creates shows at the first.
@@ -248,11 +247,11 @@ impl<'c> Driver<'c> {
     }
 
     fn begin_one(&mut self, at: usize, kind: Kind) {
-        let engine = self.context.engine;
+        let context = self.scope.context;
         let Some(work) = &self.slots[at] else {
             return;
         };
-        let step = work.next(engine, self.cancelled);
+        let step = work.next(context, self.cancelled);
         if step.kind() != kind {
             // Something was cancelled meanwhile.
             self.schedule(at, self.now());
@@ -272,9 +271,9 @@ impl<'c> Driver<'c> {
         };
         self.busy[place(kind)] += 1;
         self.under_way[at] = Some(step);
-        let context = self.context;
+        let scope = self.scope;
         let ran = async move {
-            let next = work.perform(step, context).await;
+            let next = work.perform(step, scope).await;
             Ran {
                 at,
                 work,
@@ -288,8 +287,8 @@ impl<'c> Driver<'c> {
     /// Whether the create of a shard could be confused with one whose fate is open: where batches are known by
     /// their number of requests only, that of a shard of the same number.
     fn is_contested(&self, at: usize) -> bool {
-        let engine = self.context.engine;
-        if engine.provider.codec().capabilities().create != CreateProof::CountAndTime {
+        let context = self.scope.context;
+        if context.provider.codec().capabilities().create != CreateProof::CountAndTime {
             return false;
         }
         let is_open = |other: usize| match &self.slots[other] {
@@ -381,7 +380,7 @@ impl<'c> Driver<'c> {
     /// A shard that goes on at once does so before others of the same kind of step.
     fn go_on(&mut self, at: usize, after: Step) {
         let work = self.slots[at].as_ref();
-        let step = work.map(|work| work.next(self.context.engine, self.cancelled));
+        let step = work.map(|work| work.next(self.scope.context, self.cancelled));
         match step {
             Some(step) if step.kind() == after.kind() => {
                 self.ready[place(step.kind())].push_front(at);
@@ -395,8 +394,8 @@ impl<'c> Driver<'c> {
         self.stuck[at] = true;
         if self.failure.is_none() && self.is_going() {
             let message = format!("{error}; nothing more is created, and what exists is fetched");
-            let engine = self.context.engine;
-            engine.tell(&Event::Warning { message: &message });
+            let context = self.scope.context;
+            context.tell(&Event::Warning { message: &message });
         }
         self.failure.get_or_insert(error);
     }
@@ -405,11 +404,11 @@ impl<'c> Driver<'c> {
     /// and what does not exist is not created.
     async fn heed(&mut self, run: &mut RunRecord) -> Result<()> {
         let now = self.now();
-        if self.cancelled || now < self.heed_at && !self.context.is_cancelled() {
+        if self.cancelled || now < self.heed_at && !self.scope.is_cancelled() {
             return Ok(());
         }
         // Only a record that outlives the process is shared with another one.
-        self.heed_at = match self.context.engine.is_durable() {
+        self.heed_at = match self.scope.context.is_durable() {
             true => now + HEED,
             false => NEVER,
         };
@@ -419,10 +418,10 @@ impl<'c> Driver<'c> {
             return Ok(());
         }
         (self.cancelled, self.heed_at) = (true, NEVER);
-        let engine = self.context.engine;
+        let context = self.scope.context;
         if !before {
             let message = "the run was cancelled meanwhile; what was answered is fetched";
-            engine.tell(&Event::Warning { message });
+            context.tell(&Event::Warning { message });
         }
         for at in 0..self.slots.len() {
             let Some(work) = &self.slots[at] else {
@@ -433,7 +432,7 @@ impl<'c> Driver<'c> {
             {
                 let message =
                     format!("{batch} is not cancelled: it is not certain that it is ours");
-                engine.tell(&Event::Warning { message: &message });
+                context.tell(&Event::Warning { message: &message });
             }
             self.cancel_now(at);
         }
@@ -443,8 +442,8 @@ impl<'c> Driver<'c> {
     /// Asks the record whether the run is cancelled, while the steps under way go on: one of them may hold what the
     /// record needs to answer, such as its only connection.
     async fn heeded(&mut self) -> Result<bool> {
-        let context = self.context;
-        let mut asked = pin!(context.heed_now());
+        let scope = self.scope;
+        let mut asked = pin!(scope.heed_now());
         loop {
             if self.running.is_empty() {
                 return asked.await;
@@ -462,7 +461,7 @@ impl<'c> Driver<'c> {
     /// Once the run is cancelled, what can be cancelled waits for no poll.
     fn cancel_now(&mut self, at: usize) {
         let work = self.slots[at].as_ref().filter(|_| self.cancelled);
-        let step = work.map(|work| work.next(self.context.engine, true));
+        let step = work.map(|work| work.next(self.scope.context, true));
         if !self.stuck[at]
             && self.due_at[at].is_some()
             && matches!(step, Some(Step::CallOff | Step::Cancel))
@@ -509,11 +508,11 @@ impl<'c> Driver<'c> {
 /// Lets others go on that wait for the same.
 async fn yield_once() {
     let mut yielded = false;
-    poll_fn(|context| {
+    poll_fn(|task| {
         if std::mem::replace(&mut yielded, true) {
             return Poll::Ready(());
         }
-        context.waker().wake_by_ref();
+        task.waker().wake_by_ref();
         Poll::Pending
     })
     .await;
@@ -528,16 +527,16 @@ fn place(kind: Kind) -> usize {
 /// # Errors
 /// What no waiting cures.
 pub(crate) async fn until(
-    context: &Context<'_>,
+    scope: &Scope<'_>,
     work: &mut Work,
     is_there: impl Fn(&Work) -> bool + Send,
 ) -> Result<()> {
-    let engine = context.engine;
-    engine.clock.sleep(work.look_due(engine)).await;
+    let context = scope.context;
+    context.clock.sleep(work.look_due(context)).await;
     while !is_there(work) {
-        let step = work.next(engine, false);
-        match work.perform(step, context).await? {
-            Next::In(wait) | Next::Pause(wait) => engine.clock.sleep(wait).await,
+        let step = work.next(context, false);
+        match work.perform(step, scope).await? {
+            Next::In(wait) | Next::Pause(wait) => context.clock.sleep(wait).await,
             Next::ForQuota(error) | Next::Stuck(error) => return Err(error),
             Next::Done => {
                 return Err(Error::new(ErrorKind::Internal)
@@ -548,7 +547,7 @@ pub(crate) async fn until(
     Ok(())
 }
 
-impl Engine {
+impl Context {
     /// Reads the results of a batch until they are whole; gives the number of requests that ended by the
     /// provider's counts and that no row names, and how those counts disagree with the rows.
     pub(crate) async fn fetched(&self, fetch: &mut Fetch) -> Result<(u64, Option<CountMismatch>)> {
@@ -673,23 +672,5 @@ impl Engine {
     async fn pause(&self, error: &Error, wait: Duration) {
         self.tell(&Event::Retrying { error, wait });
         self.clock.sleep(wait).await;
-    }
-}
-
-/// Does the work, unless the clock reaches `at` first: then it is dropped where it stands.
-pub(crate) async fn within<T>(
-    clock: &dyn Clock,
-    at: Duration,
-    work: impl Future<Output = T>,
-) -> Option<T> {
-    let mut late = clock.reached(at);
-    // The bound is known before the work begins: a clock of tests moves on with the work.
-    let is_late = poll_fn(|context| Poll::Ready(late.as_mut().poll(context).is_ready()));
-    if is_late.await {
-        return None;
-    }
-    match select(pin!(work), late).await {
-        Either::Left((done, _)) => Some(done),
-        Either::Right(_) => None,
     }
 }

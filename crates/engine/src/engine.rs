@@ -1,33 +1,31 @@
-//! The engine: a provider with everything a run needs around it.
+//! The engine: the public face of plans, runs and batches. Each method calls what does the work.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use lmbatch_core::{
-    BatchHandle, BatchId, BatchProvider, BatchSnapshot, Certainty, Clock, Error, ErrorKind, Ledger,
-    ListOptions, Nonce, RequestId, Result, Retry, Rng, RunClaim, RunRecord, ShardRecord,
-    ShardState, Spool,
+    AccountMatch, BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Ledger, Nonce,
+    RequestId, Result, Rng, RunClaim, RunRecord, Spool, Upload,
 };
 
-use crate::account::under_another_key;
-use crate::bounds::Trouble;
-use crate::clock::{SystemClock, SystemRng};
-use crate::event::{Event, Observer, Silent};
-use crate::finished::Finished;
-use crate::joiner::Joiner;
+use crate::context::Context;
+use crate::event::Observer;
 use crate::memory::MemoryLedger;
-use crate::pages::items;
-use crate::plan::{IdChoice, Plan, PlanError, Planner};
-use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy};
-use crate::reader::OutcomeReader;
-use crate::run::step::StepLimits;
+use crate::plan::Plan;
+use crate::plan::error::PlanError;
+use crate::policy::{
+    BatchLimit, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy, RunOptions, StepLimits,
+};
+use crate::results::finished::Finished;
+use crate::results::reader::OutcomeReader;
+use crate::run::adopt::{Inventory, Labelled, Recognised};
+use crate::run::clean::Left;
+use crate::run::update::Changes;
+use crate::services::audit::BatchAccount;
 use crate::source::RequestSource;
-use crate::spool::Files;
-use crate::temporary::TemporarySpool;
 
 /// Takes requests through a provider: plan, stage, create, poll, fetch, output.
 ///
@@ -45,72 +43,20 @@ use crate::temporary::TemporarySpool;
 /// ```
 #[derive(Clone)]
 pub struct Engine {
-    pub(crate) provider: Arc<dyn BatchProvider>,
-    pub(crate) ledger: Arc<dyn Ledger>,
-    /// Beside a record, where what is asked for once is noted; there, the record.
-    pub(crate) beside: Arc<dyn Ledger>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) rng: Arc<dyn Rng>,
-    pub(crate) polling: PollingPolicy,
-    pub(crate) retries: RetryPolicy,
-    pub(crate) doubt: DoubtPolicy,
-    pub(crate) observer: Arc<dyn Observer>,
-    pub(crate) max_row_bytes: usize,
-    spool: Option<Arc<dyn Spool>>,
-    durable: bool,
-    /// Claim on the run that this engine advances.
-    pub(crate) claim: Option<RunClaim>,
-    pub(crate) on_doubt: OnDoubt,
-    pub(crate) batch_limit: BatchLimit,
-    pub(crate) limits: StepLimits,
-    /// When the call that this engine is for began.
-    pub(crate) started: Option<Duration>,
-    pub(crate) trouble: Trouble,
-}
-
-/// Bounds of one run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RunOptions {
-    /// Time of the run in all: creates, searches for lost creates, polls and reading results. What is under
-    /// way when it is over is dropped where it stands: the record has it as after a crash, and batches go on.
-    pub deadline: Option<Duration>,
-    /// How often to ask for its status.
-    pub max_polls: Option<u32>,
-    /// How often a request that was not answered, and may be if it is asked again, is sent in all. One
-    /// where nothing is said.
-    pub max_attempts: Option<u32>,
-    /// Create what can be created, ask once, fetch what has ended, and wait for nothing.
-    pub once: bool,
+    pub(crate) context: Context,
 }
 
 impl Engine {
     /// An engine with a ledger in memory and a temporary spool.
     pub fn new(provider: Arc<dyn BatchProvider>) -> Self {
         Self {
-            provider,
-            ledger: Arc::new(MemoryLedger::default()),
-            beside: Arc::new(MemoryLedger::default()),
-            clock: Arc::new(SystemClock::new()),
-            rng: Arc::new(SystemRng),
-            polling: PollingPolicy::GROWING,
-            retries: RetryPolicy::default(),
-            doubt: DoubtPolicy::default(),
-            observer: Arc::new(Silent),
-            max_row_bytes: 64 << 20,
-            spool: None,
-            durable: false,
-            claim: None,
-            on_doubt: OnDoubt::default(),
-            batch_limit: BatchLimit::default(),
-            limits: StepLimits::default(),
-            started: None,
-            trouble: Trouble::default(),
+            context: Context::new(provider),
         }
     }
 
     /// Who is told what happens.
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.observer = observer;
+        self.context.observer = observer;
         self
     }
     /// Sets another provider value of the same account, such as one with another key or endpoint. What the
@@ -121,93 +67,85 @@ impl Engine {
     }
     /// How often a batch is asked for its status.
     pub fn with_polling(mut self, polling: PollingPolicy) -> Self {
-        self.polling = polling;
+        self.context.polling = polling;
         self
     }
     /// How failed calls are made again.
     pub fn with_retries(mut self, retries: RetryPolicy) -> Self {
-        self.retries = retries;
+        self.context.retries = retries;
         self
     }
     /// When to look for a create whose fate is unknown.
     pub fn with_doubt(mut self, doubt: DoubtPolicy) -> Self {
-        self.doubt = doubt;
+        self.context.doubt = doubt;
         self
     }
     /// What is done about a create whose fate stays unknown.
     pub fn with_on_doubt(mut self, on_doubt: OnDoubt) -> Self {
-        self.on_doubt = on_doubt;
+        self.context.on_doubt = on_doubt;
         self
     }
     /// The most of one batch, below what the provider takes.
     pub fn with_batch_limit(mut self, limit: BatchLimit) -> Self {
-        self.batch_limit = limit;
+        self.context.batch_limit = limit;
         self
     }
     /// Sets how many steps run at once, by kind.
     pub fn with_limits(mut self, limits: StepLimits) -> Self {
-        self.limits = limits;
+        self.context.limits = limits;
         self
     }
     /// The source of time.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.context.clock = clock;
         self
     }
     /// The source of chance.
     pub fn with_rng(mut self, rng: Arc<dyn Rng>) -> Self {
-        self.rng = rng;
+        self.context.rng = rng;
         self
     }
     /// Where runs are noted.
     pub fn with_ledger(mut self, ledger: Arc<dyn Ledger>) -> Self {
-        self.ledger = ledger;
+        self.context.ledger = ledger;
         self
     }
     /// Where the bytes of runs lie.
     pub fn with_spool(mut self, spool: Arc<dyn Spool>) -> Self {
-        self.spool = Some(spool);
+        self.context.spool = Some(spool);
+        self
+    }
+    /// The longest row of results that is read, 64 MiB at first; a longer one counts as not delivered.
+    pub fn with_max_row_bytes(mut self, bytes: usize) -> Self {
+        self.context.max_row_bytes = bytes;
         self
     }
     /// A record that outlives the process: what lies in the spool is kept for it.
     pub fn with_record(self, ledger: Arc<dyn Ledger>, spool: Arc<dyn Spool>) -> Self {
-        Self {
-            durable: true,
-            beside: Arc::new(MemoryLedger::default()),
-            ..self.with_ledger(ledger).with_spool(spool)
-        }
-    }
-    /// The longest row of results that is read, 64 MiB at first; a longer one counts as not delivered.
-    pub fn with_max_row_bytes(mut self, bytes: usize) -> Self {
-        self.max_row_bytes = bytes;
-        self
-    }
-
-    /// Returns an engine that holds the claim of a run.
-    pub(crate) fn with_claim(&self, claim: Option<RunClaim>) -> Self {
-        Self {
-            claim,
-            ..self.clone()
-        }
-    }
-
-    pub(crate) fn is_durable(&self) -> bool {
-        self.durable
+        let mut engine = self.with_ledger(ledger).with_spool(spool);
+        engine.context.durable = true;
+        engine.context.beside = Arc::new(MemoryLedger::default());
+        engine
     }
 
     /// The source of time.
     pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
+        &self.context.clock
     }
 
     /// The provider.
     pub fn provider(&self) -> &Arc<dyn BatchProvider> {
-        &self.provider
+        &self.context.provider
+    }
+
+    /// The record of runs.
+    pub fn ledger(&self) -> &Arc<dyn Ledger> {
+        &self.context.ledger
     }
 
     /// Reads and encodes every request. Sends nothing; ids on the wire are ours.
     pub async fn plan(&self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {
-        self.plan_with(source, IdChoice::Ours).await
+        self.context.plan(source).await
     }
 
     /// The same under the mark of an earlier plan: of the same input it is the same plan again.
@@ -216,67 +154,12 @@ impl Engine {
         source: Box<dyn RequestSource>,
         nonce: Nonce,
     ) -> Result<Plan, PlanError> {
-        self.plan_under(source, IdChoice::Ours, nonce).await
-    }
-
-    pub(crate) async fn plan_with(
-        &self,
-        source: Box<dyn RequestSource>,
-        ids: IdChoice,
-    ) -> Result<Plan, PlanError> {
-        self.plan_under(source, ids, Nonce::draw(&*self.rng)).await
-    }
-
-    pub(crate) async fn plan_under(
-        &self,
-        source: Box<dyn RequestSource>,
-        ids: IdChoice,
-        nonce: Nonce,
-    ) -> Result<Plan, PlanError> {
-        // Before the first file of it lies in the spool: what belongs to no run is deleted.
-        let claim = match self.durable {
-            true => Some(self.holding(&self.id_of_nonce(&nonce).await?).await?),
-            false => None,
-        };
-        let planner = Planner {
-            claim,
-            provider: Arc::clone(&self.provider),
-            spool: self.spool()?,
-            nonce,
-            ids,
-            limit: self.batch_limit,
-        };
-        let (plan, warning) = blocking(move || planner.plan(source)).await??;
-        if let Some(message) = &warning {
-            self.tell(&Event::Warning { message });
-        }
-        self.tell(&Event::Planned {
-            requests: plan.requests(),
-            bytes: plan.bytes(),
-        });
-        if !plan.schema_notes().is_empty() {
-            self.tell(&Event::SchemaChanged {
-                notes: plan.schema_notes(),
-            });
-        }
-        Ok(plan)
+        self.context.plan_again(source, nonce).await
     }
 
     /// Takes a plan to its end: every request of it then has exactly one outcome.
     pub async fn run(&self, plan: Plan, options: RunOptions) -> Result<Finished> {
-        let run = self.begin(&plan, None, BTreeMap::new()).await?;
-        self.drive(run, plan, options).await
-    }
-
-    /// The same for what no one will ask for again: it leaves nothing in the record, but knows what is
-    /// there.
-    pub(crate) fn once(&self) -> Self {
-        let mut engine = self.clone();
-        if engine.durable {
-            (engine.durable, engine.spool) = (false, None);
-            std::mem::swap(&mut engine.ledger, &mut engine.beside);
-        }
-        engine
+        self.context.run(plan, options).await
     }
 
     /// Notes a plan in the ledger, under the caller's name for it and with its notes.
@@ -286,44 +169,22 @@ impl Engine {
         name: Option<&str>,
         notes: BTreeMap<Box<str>, Box<str>>,
     ) -> Result<RunRecord> {
-        let run = RunRecord {
-            name: name.map(Into::into),
-            ..plan.record(&*self.clock)
-        };
-        let shards = plan.shards.iter().map(|planned| planned.record(&run.id));
-        let shards: Vec<ShardRecord> = shards.collect();
-        self.begin_with(plan, run, notes, &shards).await
-    }
-
-    /// The same with shards that may be further on.
-    pub(crate) async fn begin_with(
-        &self,
-        plan: &Plan,
-        run: RunRecord,
-        notes: BTreeMap<Box<str>, Box<str>>,
-        shards: &[ShardRecord],
-    ) -> Result<RunRecord> {
-        let run = RunRecord { notes, ..run };
-        // What is not in a record leaves nothing behind; what is, stays. A note that fails may have been
-        // made for all that.
-        plan.files.keep(self.durable);
-        if let Err(error) = self.ledger.begin(&run, shards).await {
-            let noted = self.ledger.shards(&run.id).await;
-            plan.files
-                .keep(self.durable && noted.is_ok_and(|noted| !noted.is_empty()));
-            return Err(error);
-        }
-        Ok(run)
+        self.context.begin(plan, name, notes).await
     }
 
     /// Takes a plan that was [begun](Self::begin) to its end.
     pub async fn start(&self, run: RunRecord, plan: Plan, options: RunOptions) -> Result<Finished> {
-        self.drive(run, plan, options).await
+        self.context.start(run, plan, options).await
+    }
+
+    /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.
+    pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
+        self.context.resume(run, options).await
     }
 
     /// The outcomes of a run that has ended, from its record alone: no one is asked.
     pub async fn sealed(&self, run: &RunRecord) -> Result<Finished> {
-        self.job(run).await?.sealed().await
+        self.context.sealed(run).await
     }
 
     /// Returns the outcomes of a run that has ended. Results of which a file is damaged are read again from the
@@ -332,46 +193,42 @@ impl Engine {
     /// # Errors
     /// As [`sealed`](Self::sealed), and those of reading results.
     pub async fn answered(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
-        let job = self.job(run).await?;
-        if job.damaged().await?.is_empty() {
-            return job.sealed().await;
-        }
-        drop(job);
-        let options = RunOptions {
-            max_attempts: Some(1),
-            ..options
-        };
-        self.resume(run, options).await
+        self.context.answered(run, options).await
     }
 
     /// The outcomes that a run has so far, from its record alone; see [`Finished::is_whole`].
     pub async fn partial(&self, run: &RunRecord) -> Result<Finished> {
-        self.job(run).await?.partial().await
+        self.context.partial(run).await
     }
 
     /// Sends chosen requests of a run that has ended again, by their places in the output from 0: they go
     /// out when it is [resumed](Self::resume), and what is answered last counts. How many they are.
     pub async fn requeue(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {
-        let _claim = self.holding(&run.id).await?;
-        let run = &self.of_this_account(run).await?;
-        let mut job = self.job(run).await?;
-        job.must_have_ended()?;
-        let chosen = job.plan.ordinals_of(chosen)?;
-        self.revive(&job.run).await?;
-        job.send_again(&chosen).await
+        self.context.requeue(run, chosen).await
     }
 
-    /// Whoever asks for more of a run that was cancelled wants it to go on.
-    pub(crate) async fn revive(&self, run: &RunRecord) -> Result<()> {
-        let revive = |run: &mut RunRecord| {
-            if run.cancelled && !run.finished {
-                let message = format!("the run {} is being cancelled, and has not ended", run.id);
-                return Err(Error::invalid_input(message));
-            }
-            run.cancelled = false;
-            Ok(())
-        };
-        self.change(run, &[], revive).await.map(drop)
+    /// Makes the run one of the requests of `plan`: those that are unchanged keep their outcomes, the
+    /// others go out when it is [resumed](Self::resume). Notes it, and sends nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run is cancelled, [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount) where it is of
+    /// another account, [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process advances it.
+    pub async fn update(&self, run: &RunRecord, plan: &Plan) -> Result<(RunRecord, Changes)> {
+        self.context.update(run, plan).await
+    }
+
+    /// Sends chosen requests of a run that has ended again, as `plan` has them: with another model, or
+    /// under other options. They are chosen by their places in the output, from 0. How many they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where `plan` lacks one of them.
+    pub async fn requeue_as(
+        &self,
+        run: &RunRecord,
+        chosen: &HashSet<u32>,
+        plan: &Plan,
+    ) -> Result<u64> {
+        self.context.requeue_as(run, chosen, plan).await
     }
 
     /// Keeps other notes with a run.
@@ -380,19 +237,7 @@ impl Engine {
         run: &RunRecord,
         notes: BTreeMap<Box<str>, Box<str>>,
     ) -> Result<RunRecord> {
-        let change = |run: &mut RunRecord| {
-            run.notes.clone_from(&notes);
-            Ok(())
-        };
-        self.change(run, &[], change).await
-    }
-
-    /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.
-    pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
-        let _claim = self.holding(&run.id).await?;
-        let run = self.of_this_account(run).await?;
-        let (run, plan) = self.restored(&run).await?;
-        self.drive(run, plan, options).await
+        self.context.annotate(run, notes).await
     }
 
     /// Asks the provider to cancel every batch of a run that is certain to be ours, and creates no more of
@@ -402,98 +247,53 @@ impl Engine {
     /// # Errors
     /// The first of what the provider refuses; all batches are asked for all the same.
     pub async fn cancel_run(&self, run: &RunRecord) -> Result<u64> {
-        // First that nothing more is created, then what is there. A process that goes on with the run sees
-        // it, and cancels what it was creating meanwhile.
-        let run = &self.of_this_account(run).await?;
-        let cancel = |run: &mut RunRecord| {
-            // Of one that has ended there is nothing to cancel.
-            run.cancelled |= !run.finished;
-            Ok(())
-        };
-        let run = self.change(run, &[], cancel).await?;
-        let (mut count, mut failure) = (0, None);
-        for shard in self.ledger.shards(&run.id).await? {
-            if let ShardState::Created { batch, proof } = &shard.state {
-                if proof.certainty == Certainty::Presumed {
-                    let message =
-                        format!("{batch} is not cancelled: it is not certain that it is ours");
-                    self.tell(&Event::Warning { message: &message });
-                    continue;
-                }
-                match self.cancel(batch).await {
-                    Ok(()) => count += 1,
-                    Err(error) => failure = failure.or(Some(error)),
-                }
-            }
-        }
-        failure.map_or(Ok(count), Err)
+        self.context.cancel_run(run).await
     }
 
-    /// Whether the record says that a run is cancelled.
-    pub(crate) async fn is_run_cancelled(&self, run: &str) -> Result<bool> {
-        let known = self.ledger.run(run).await?;
-        Ok(known.is_some_and(|run| run.cancelled))
+    /// Claims a run and returns an engine that holds the claim: no other process advances the run as long as
+    /// that engine, or a clone of it, exists.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict), naming the process that holds the claim.
+    pub async fn claim(&self, run: &str) -> Result<Self> {
+        let context = self.context.claim(run).await?;
+        Ok(Self { context })
     }
 
-    /// A run as the record has it now: whoever holds a copy may have read it before someone else went on
-    /// with it.
-    pub(crate) async fn recorded(&self, run: &RunRecord) -> Result<RunRecord> {
-        let known = self.ledger.run(&run.id).await?;
-        known.ok_or_else(|| Error::invalid_input(format!("the record knows no run {}", run.id)))
+    /// Returns an engine that holds the claim of a plan, so that it outlasts the plan.
+    pub fn holding_plan(&self, plan: &Plan) -> Self {
+        let context = self.context.holding_plan(plan);
+        Self { context }
     }
 
-    /// Changes the record of a run as it is now, and adds shards to it; all over, where someone else
-    /// changed something of it in between.
-    pub(crate) async fn change(
-        &self,
-        run: &RunRecord,
-        shards: &[ShardRecord],
-        change: impl Fn(&mut RunRecord) -> Result<()> + Send + Sync,
-    ) -> Result<RunRecord> {
-        loop {
-            let mut now = self.recorded(run).await?;
-            change(&mut now)?;
-            match self.ledger.change(&now, shards).await {
-                Ok(epoch) => return Ok(RunRecord { epoch, ..now }),
-                Err(error) if error.kind() == ErrorKind::Conflict => {
-                    // Not the run but one of the shards: that does not pass.
-                    if self.recorded(run).await?.epoch == now.epoch {
-                        return Err(error);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
+    /// Takes the right to begin a run, so that of two processes that ask for the same one only one begins it.
+    /// It is held from the lookup of known runs until the new one is recorded.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process holds it for 30 seconds.
+    pub async fn claim_begin(&self) -> Result<RunClaim> {
+        self.context.claim_begin().await
     }
 
-    /// The record of runs.
-    pub fn ledger(&self) -> &Arc<dyn Ledger> {
-        &self.ledger
+    /// Waits until no other process advances the run, telling the observer how far it is, and claims it.
+    /// Nothing is asked of the provider. Returns an engine that holds the claim, as
+    /// [`claim`](Self::claim) does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) when `deadline` has passed since the call.
+    pub async fn follow(&self, run: &str, deadline: Option<Duration>) -> Result<Self> {
+        let context = self.context.follow(run, deadline).await?;
+        Ok(Self { context })
     }
 
     /// Where the batch stands.
     pub async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
-        self.retrying(|| self.provider.status(batch))
-            .await
-            .map_err(|error| error.with_batch(batch.clone()))
+        self.context.status(batch).await
     }
 
     /// Reads the results of a batch that has ended: exactly one outcome for each request of the handle.
     pub async fn retrieve(&self, handle: &BatchHandle) -> Result<Finished> {
-        let snapshot = match self.key_changed(handle)? {
-            false => self.known(&handle.batch).await?,
-            true => self
-                .readable(&handle.batch)
-                .await
-                .map_err(under_another_key)?,
-        };
-        let snapshot = self.ended(snapshot)?;
-        let (files, handle) = (self.files()?, handle.clone());
-        let requests = Some(handle.requests.len() as u64);
-        let class = Some(handle.class.clone());
-        let work = move || Joiner::of_handle(&handle, &files).map(|joiner| (files, joiner));
-        let (files, joiner) = blocking(work).await??;
-        self.fetch(files, joiner, snapshot, requests, class).await
+        self.context.retrieve(handle).await
     }
 
     /// Reads the rows that a batch without a handle has, under the ids on the wire. Rows that name no
@@ -501,96 +301,161 @@ impl Engine {
     /// these is the id of another row.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] where one of `names` that is used is the id of another row.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where one of `names` that is used is the id of another row.
     pub async fn retrieve_rows(&self, batch: &BatchId, names: Vec<RequestId>) -> Result<Finished> {
-        let snapshot = self.ended(self.readable(batch).await?)?;
-        let files = self.files()?;
-        let joiner = Joiner::of_rows(names);
-        self.fetch(files, joiner, snapshot, None, None).await
-    }
-
-    fn files(&self) -> Result<Arc<Files>> {
-        let stem = Nonce::draw(&*self.rng);
-        Ok(Arc::new(Files::new(self.spool()?, stem.as_str(), false)))
-    }
-
-    fn ended(&self, snapshot: BatchSnapshot) -> Result<BatchSnapshot> {
-        if snapshot.status.is_terminal() {
-            return Ok(snapshot);
-        }
-        let message = format!(
-            "the batch is {}; its results come when it has ended",
-            snapshot.status
-        );
-        // It will end; until then the same call fails.
-        let error = Error::new(ErrorKind::Timeout)
-            .with_message(message)
-            .with_retry(Retry::Temporary)
-            .with_batch(snapshot.id);
-        Err(match snapshot.poll_after {
-            Some(wait) => error.with_retry_after(wait),
-            None => error,
-        })
+        self.context.retrieve_rows(batch, names).await
     }
 
     /// Reads the outcomes back, in the order of the requests. Files are read as you go: keep it off
     /// threads that others wait for.
     pub fn outcomes(&self, finished: &Finished) -> Result<OutcomeReader> {
-        OutcomeReader::new(Arc::clone(&self.provider), finished)
+        self.context.outcomes(finished)
     }
 
     /// All batches that the provider lists, newest first, page by page as they are asked for; `limit` of
     /// them on a page, else as many as the provider likes.
     pub fn list(&self, limit: Option<u32>) -> BoxStream<'_, Result<BatchSnapshot>> {
-        let ask = move |page| async move {
-            let options = ListOptions { limit, page };
-            self.retrying(|| self.provider.list(&options)).await
-        };
-        items(ask).boxed()
+        self.context.list(limit)
     }
 
     /// Asks the provider to cancel the batch. Requests that are answered by then are still paid for.
     pub async fn cancel(&self, batch: &BatchId) -> Result<()> {
-        self.retrying(|| self.provider.cancel(batch))
+        self.context.cancel(batch).await
+    }
+
+    /// Creates the batch of a plan that fits into one, and waits for nothing.
+    pub async fn submit(&self, plan: Plan) -> Result<BatchHandle> {
+        self.context.submit(plan).await
+    }
+
+    /// What the record of a run says is at the provider still.
+    pub async fn left(&self, run: &RunRecord) -> Result<Left> {
+        self.context.left(run).await
+    }
+
+    /// Deletes what a run left at the provider: its inputs, and its batches with their results too if that
+    /// is wanted and possible. Gives what stays. What is deleted once is not asked for again, and what goes
+    /// on is left alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run was made under another account: what is not seen there is
+    /// not gone.
+    pub async fn clean(&self, run: &RunRecord, batches: bool) -> Result<Left> {
+        self.context.clean(run, batches).await
+    }
+
+    /// Compares the account of a run with the account of the provider, from the record alone.
+    pub fn account_match(&self, run: &RunRecord) -> AccountMatch {
+        self.context.account_match(run)
+    }
+
+    /// Reads every row that was fetched for a run once more, and adds up what each of its batches answered,
+    /// in the order of the batches. Sends nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the spool cannot be read.
+    pub async fn accounts(&self, run: &RunRecord) -> Result<Vec<BatchAccount>> {
+        self.context.accounts(run).await
+    }
+
+    /// Returns the run of a nonce, whichever version recorded it.
+    pub async fn run_of_nonce(&self, nonce: &Nonce) -> Result<Option<RunRecord>> {
+        self.context.run_of_nonce(nonce).await
+    }
+
+    /// Returns those of the batches that the ledger knows as some shard's, created or acknowledged late, of
+    /// this account or of one that may be it.
+    pub async fn known_batches(&self, batches: &[BatchId]) -> Result<HashSet<BatchId>> {
+        self.context.known_batches(batches).await
+    }
+
+    /// Returns the nonce of the run that a batch belongs to, from the first rows of its results: at most a
+    /// few rows are read. `None` where they are not of a run of lmbatch, or where there are none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where the batch has not ended: until then no row of it can be read.
+    pub async fn origin(&self, batch: &BatchId) -> Result<Option<Nonce>> {
+        self.context.origin(batch).await
+    }
+
+    /// Returns the batches of the account that carry a label, what those that have not ended need, and,
+    /// where the provider keeps no labels, all others.
+    ///
+    /// # Errors
+    /// Those of the provider's list.
+    pub async fn inventory(&self) -> Result<Inventory> {
+        self.context.inventory().await
+    }
+
+    /// Looks at the first row of batches without a label, newest first, of at most `most` of them; those
+    /// that the record knows are passed over.
+    pub async fn recognise(
+        &self,
+        batches: Vec<BatchSnapshot>,
+        known: &HashSet<BatchId>,
+        most: usize,
+    ) -> Recognised {
+        self.context.recognise(batches, known, most).await
+    }
+
+    /// Every batch of the provider that carries a label of lmbatch, newest first.
+    pub async fn labelled(&self) -> Result<Vec<Labelled>> {
+        self.context.labelled().await
+    }
+
+    /// Every file of ours at the provider; none where it keeps none, or does not list them.
+    pub async fn uploaded(&self) -> Result<Vec<Upload>> {
+        self.context.uploaded().await
+    }
+
+    /// Takes batches that exist into a new record of the run of `plan`, which was
+    /// [planned again](Self::plan_again) under their mark. The run, and how many batches were taken: all of
+    /// them or, where `creates_missing`, those that exist; the others are created when it is
+    /// [resumed](Self::resume).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a batch is not what the plan makes, or one is not there.
+    pub async fn adopt(
+        &self,
+        plan: &Plan,
+        notes: BTreeMap<Box<str>, Box<str>>,
+        creates_missing: bool,
+    ) -> Result<(RunRecord, u32)> {
+        self.context.adopt(plan, notes, creates_missing).await
+    }
+
+    /// Takes ended batches, named by their ids, into a new record of the run of `plan`, which was
+    /// [planned again](Self::plan_again) under the nonce of their [origin](Self::origin). Every row of their
+    /// results is read first. The run, and how many batches were taken.
+    ///
+    /// Proved is that one run made the batches, that each holds exactly as many requests as the plan makes
+    /// for it, and that its rows name those requests and no others. That the words of the input are those
+    /// that were sent cannot be proved: no provider shows them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a row is of another run, or of another request than the plan has
+    /// there, where a model differs, where a batch of the run is not named and not `creates_missing`, or
+    /// where another batch may hold what would be created;
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where a batch has not ended.
+    pub async fn adopt_batches(
+        &self,
+        plan: &Plan,
+        batches: &[BatchId],
+        model: Option<&str>,
+        notes: BTreeMap<Box<str>, Box<str>>,
+        creates_missing: bool,
+    ) -> Result<(RunRecord, u32)> {
+        self.context
+            .adopt_batches(plan, batches, model, notes, creates_missing)
             .await
-            .map_err(|error| error.with_batch(batch.clone()))
     }
-
-    pub(crate) fn tell(&self, event: &Event<'_>) {
-        self.trouble.note(event);
-        self.observer.observe(event);
-    }
-
-    pub(crate) fn spool(&self) -> Result<Arc<dyn Spool>> {
-        if let Some(spool) = &self.spool {
-            return Ok(Arc::clone(spool));
-        }
-        let spool =
-            TemporarySpool::new().map_err(|e| Error::local("making a temporary spool", e))?;
-        Ok(Arc::new(spool))
-    }
-}
-
-/// Runs file work off the async threads.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T> {
-    // Without a runtime there is no other task to hold up.
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return Ok(work());
-    };
-    runtime.spawn_blocking(work).await.map_err(|error| {
-        Error::new(ErrorKind::Internal)
-            .with_message("a worker thread failed")
-            .with_source(error)
-    })
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
-            .field("provider", &self.provider)
-            .field("polling", &self.polling)
+            .field("provider", &self.context.provider)
+            .field("polling", &self.context.polling)
             .finish_non_exhaustive()
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lmbatch_core::{BatchId, BatchSnapshot, Error, Label};
 
-use crate::handles::CreatedHandle;
+use crate::plan::handles::CreatedHandle;
 
 /// Listens to a run. Called often, and between awaits: be quick.
 pub trait Observer: Send + Sync {

@@ -4,87 +4,52 @@
 //! request. [`LMInvoker`] puts the six operations on top of it for requests in memory. No provider is
 //! known here.
 
-mod account;
-mod adopt;
-mod answer;
-mod arena;
-mod attach;
-mod audit;
-mod bounds;
-mod calls;
-mod claim;
-mod clean;
+mod blocking;
+mod client;
 mod clock;
-mod collect;
-mod content;
-mod delivered;
-mod draft;
+mod context;
 mod driver;
 mod engine;
 mod event;
-mod feed;
-mod finished;
-mod handles;
-mod index;
-mod invoker;
-mod joiner;
-mod local_file;
-mod lookup;
-mod marks;
 mod memory;
-mod named;
-mod operations;
-mod origin;
-mod outcomes;
-mod owned;
 mod pages;
-mod places;
 mod plan;
 mod policy;
-mod prepared;
-mod reader;
-mod refill;
-mod requeue;
 mod results;
-mod row_cutter;
 mod run;
 mod schema;
-mod seen;
+mod services;
 mod source;
 mod spool;
-mod structured;
-mod temporary;
-mod twins;
-mod update;
+mod trouble;
 
-pub use adopt::{Inventory, Labelled, Recognised};
-pub use answer::{AnswerView, Answered, Structured};
-pub use audit::{Answers, BatchAccount, undelivered};
-pub use calls::{Create, Invoke};
-pub use clean::Left;
+pub use client::calls::{Create, Invoke};
+pub use client::invoker::LMInvoker;
+pub use client::operations::BatchOperations;
+pub use client::outcomes::{OutcomeStream, Outcomes};
+pub use client::prepared::Prepared;
+pub use client::run::{Run, RunOutput};
 pub use clock::{SystemClock, SystemRng};
-pub use engine::{Engine, RunOptions};
+pub use engine::Engine;
 pub use event::{Event, Observer};
-pub use finished::{CountMismatch, Finished, Twin};
-pub use handles::CreatedHandle;
-pub use invoker::LMInvoker;
 pub use memory::MemoryLedger;
-pub use named::{Run, RunOutput};
-pub use operations::BatchOperations;
-pub use outcomes::{OutcomeStream, Outcomes};
-pub use plan::{
-    BadInput, BadRequest, Checked, HandleParts, Plan, PlanError, SHOWN, check, check_within,
-    former_run_id, run_id,
-};
+pub use plan::error::{BadInput, BadRequest, PlanError, SHOWN};
+pub use plan::handle_parts::HandleParts;
+pub use plan::handles::CreatedHandle;
+pub use plan::ids::{former_run_id, run_id};
+pub use plan::{Checked, Plan, check, check_within};
 pub use policy::{
     BatchLimit, DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, MAX_STATUS_CHECK_INTERVAL,
-    OnDoubt, PollingPolicy, RetryPolicy,
+    OnDoubt, PollingPolicy, RetryPolicy, RunOptions, StepLimits,
 };
-pub use prepared::Prepared;
-pub use reader::OutcomeReader;
-pub use run::step::StepLimits;
+pub use results::answer::{AnswerView, Answered, Structured};
+pub use results::finished::{CountMismatch, Finished, Twin};
+pub use results::reader::OutcomeReader;
+pub use run::adopt::{Inventory, Labelled, Recognised};
+pub use run::clean::Left;
+pub use run::update::Changes;
 pub use schema::check_schema;
+pub use services::audit::{Answers, BatchAccount, undelivered};
 pub use source::{Entry, IdView, RequestSource, Sourced};
-pub use spool::FolderSpool;
-pub use temporary::TemporarySpool;
-pub use update::Changes;
+pub use spool::folder::FolderSpool;
+pub use spool::temporary::TemporarySpool;

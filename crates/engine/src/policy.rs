@@ -225,6 +225,53 @@ impl Default for DoubtPolicy {
     }
 }
 
+/// Bounds of one run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Time of the run in all: creates, searches for lost creates, polls and reading results. What is under
+    /// way when it is over is dropped where it stands: the record has it as after a crash, and batches go on.
+    pub deadline: Option<Duration>,
+    /// How often to ask for its status.
+    pub max_polls: Option<u32>,
+    /// How often a request that was not answered, and may be if it is asked again, is sent in all. One
+    /// where nothing is said.
+    pub max_attempts: Option<u32>,
+    /// Create what can be created, ask once, fetch what has ended, and wait for nothing.
+    pub once: bool,
+}
+
+/// Steps that run at once on one account, by kind.
+///
+/// ```
+/// let careful = lmbatch_engine::StepLimits { fetches: 1, ..Default::default() };
+/// assert_eq!(careful.creates, 4);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepLimits {
+    /// Uploads of inputs; 4 unless said otherwise.
+    pub uploads: usize,
+    /// Creates; 4 unless said otherwise.
+    pub creates: usize,
+    /// Status calls and looks for lost creates; 8 unless said otherwise.
+    pub polls: usize,
+    /// Downloads of results; 4 unless said otherwise.
+    pub fetches: usize,
+}
+
+impl Default for StepLimits {
+    fn default() -> Self {
+        Self {
+            uploads: 4,
+            creates: 4,
+            polls: 8,
+            fetches: 4,
+        }
+    }
+}
+
+/// A batch that was just created may be unknown to some of the provider's machines for so long.
+pub(crate) const UNKNOWN_AT_FIRST: Duration = Duration::from_secs(120);
+
 #[cfg(test)]
 mod tests {
     use lmbatch_core::ErrorKind;

@@ -8,39 +8,39 @@ use lmbatch_core::{
     Intent, ListOptions, Proof, Result, Retry, Search, Shard, ShardState, Staged,
 };
 
-use crate::engine::Engine;
+use crate::context::Context;
 use crate::event::Event;
-use crate::marks::Marked;
 use crate::policy::Decision;
-use crate::run::Context;
 use crate::run::recover::{by_token, held};
+use crate::run::scope::Scope;
 use crate::run::step::Next;
 use crate::run::work::Work;
+use crate::spool::marks::Marked;
 
 const ANSWERED: &str = "its create was answered";
 
 impl Work {
     /// Uploads what the create needs, until the provider has it ready.
-    pub(super) async fn stage(&mut self, engine: &Engine, context: &Context<'_>) -> Result<Next> {
-        if let Some(next) = self.recall(engine).await? {
+    pub(super) async fn stage(&mut self, context: &Context, scope: &Scope<'_>) -> Result<Next> {
+        if let Some(next) = self.recall(context).await? {
             return Ok(next);
         }
-        self.verify(context).await?;
+        self.verify(scope).await?;
         let prior = match &self.record.state {
             ShardState::Staged(staged) => Some(staged.clone()),
             _ => None,
         };
         let shard = &self.planned.shard;
         if prior.is_none() && self.failures == 0 {
-            engine.tell(&Event::Staging {
+            context.tell(&Event::Staging {
                 label: &shard.label,
                 bytes: shard.len(),
             });
         }
         let again = prior.is_some();
         let staged = {
-            let staging = pin!(engine.provider.stage(shard, prior));
-            match select(staging, pin!(context.cancellation())).await {
+            let staging = pin!(context.provider.stage(shard, prior));
+            match select(staging, pin!(scope.cancellation())).await {
                 Either::Left((staged, _)) => staged,
                 // What was uploaded so far is free.
                 Either::Right(_) => return Ok(Next::NOW),
@@ -48,37 +48,37 @@ impl Work {
         };
         let staged = match staged {
             Ok(staged) => staged,
-            Err(error) => return Ok(self.again(engine, error)),
+            Err(error) => return Ok(self.again(context, error)),
         };
         self.failures = 0;
         self.reuses_upload = false;
         let ready = staged.ready;
-        self.advance(engine, ShardState::Staged(staged)).await?;
+        self.advance(context, ShardState::Staged(staged)).await?;
         Ok(match again && !ready {
-            true => Next::In(engine.polling.wait(1, None)),
+            true => Next::In(context.polling.wait(1, None)),
             false => Next::NOW,
         })
     }
 
     /// Looks at the newest batches: a search for the create need not look further back, and a batch that
     /// carries the shard's label already is taken and not created again.
-    pub(super) async fn mark(&mut self, engine: &Engine, context: &Context<'_>) -> Result<Next> {
-        if let Some(next) = self.recall(engine).await? {
+    pub(super) async fn mark(&mut self, context: &Context, scope: &Scope<'_>) -> Result<Next> {
+        if let Some(next) = self.recall(context).await? {
             return Ok(next);
         }
         // Nothing is created for a run that was cancelled meanwhile.
-        if context.heed_now().await? {
+        if scope.heed_now().await? {
             return Ok(Next::NOW);
         }
-        let newest = match engine.newest().await {
+        let newest = match context.newest().await {
             Ok(newest) => newest,
-            Err(error) => return Ok(self.again(engine, error)),
+            Err(error) => return Ok(self.again(context, error)),
         };
         self.failures = 0;
         let ShardState::Staged(staged) = &self.record.state else {
             return Ok(Next::NOW);
         };
-        let intent = engine.intent_of(&self.planned.shard, staged.clone());
+        let intent = context.intent_of(&self.planned.shard, staged.clone());
         let shard = &self.planned.shard;
         let known = self.record.doubted.iter();
         let known: Vec<&BatchId> = known.flat_map(|intent| &intent.strangers).collect();
@@ -102,10 +102,10 @@ impl Work {
                 "{} carries the label of this shard already and is taken: its record is a copy, or was restored",
                 oldest.id
             );
-            engine.tell(&Event::Warning { message: &message });
+            context.tell(&Event::Warning { message: &message });
             let proof = Proof::proved("it carried our label before a create was sent");
             return self
-                .acknowledge(engine, oldest.id.clone(), proof, true)
+                .acknowledge(context, oldest.id.clone(), proof, true)
                 .await;
         }
         let newest = newest.first();
@@ -118,8 +118,8 @@ impl Work {
     }
 
     /// Notes that a create is about to be sent, in the ledger and then beside it.
-    async fn posting(&mut self, engine: &Engine, intent: &Intent) -> Result<()> {
-        self.advance(engine, ShardState::Posting(intent.clone()))
+    async fn posting(&mut self, context: &Context, intent: &Intent) -> Result<()> {
+        self.advance(context, ShardState::Posting(intent.clone()))
             .await?;
         let Some(marks) = &self.marks else {
             return Ok(());
@@ -128,39 +128,39 @@ impl Work {
         if let Err(error) = marks.posting(intent, self.record.checksum).await {
             // Nothing was sent. Should this fail as well, the create is looked for by the next start.
             let staged = ShardState::Staged(intent.staged.clone());
-            self.advance(engine, staged).await?;
+            self.advance(context, staged).await?;
             return Err(error);
         }
         Ok(())
     }
 
     /// Creates the batch: at most one create is sent.
-    pub(super) async fn post(&mut self, engine: &Engine) -> Result<Next> {
+    pub(super) async fn post(&mut self, context: &Context) -> Result<Next> {
         let Some(intent) = self.prepared.clone() else {
             return Ok(Next::NOW);
         };
-        self.posting(engine, &intent).await?;
-        engine.tell(&Event::Creating {
+        self.posting(context, &intent).await?;
+        context.tell(&Event::Creating {
             label: &self.planned.shard.label,
         });
-        let error = match engine.provider.create(&self.planned.shard, &intent).await {
+        let error = match context.provider.create(&self.planned.shard, &intent).await {
             Ok(batch) => {
                 let proof = Proof::proved(ANSWERED);
-                return self.acknowledge(engine, batch, proof, false).await;
+                return self.acknowledge(context, batch, proof, false).await;
             }
             Err(error) => error,
         };
         if error.kind() == ErrorKind::AlreadyExists {
-            return self.existing(engine, intent, error).await;
+            return self.existing(context, intent, error).await;
         }
         self.failures += 1;
-        let chance = engine.rng.next_f64();
-        match engine.retries.decide_create(self.failures, &error, chance) {
+        let chance = context.rng.next_f64();
+        match context.retries.decide_create(self.failures, &error, chance) {
             Decision::RetryAfter(wait) => {
                 // There is no batch: the next process, or call, need not search for one.
                 let staged = ShardState::Staged(intent.staged);
-                self.advance(engine, staged).await?;
-                engine.tell(&Event::Retrying {
+                self.advance(context, staged).await?;
+                context.tell(&Event::Retrying {
                     error: &error,
                     wait,
                 });
@@ -176,13 +176,13 @@ impl Work {
                     again: self.record.sent_twice,
                     ..Search::default()
                 };
-                self.doubt(engine, intent, search).await
+                self.doubt(context, intent, search).await
             }
             // For now: what was uploaded is kept for later.
             Decision::Stop if error.retry() == Retry::Temporary => {
                 (self.prepared, self.failures) = (None, 0);
                 let staged = ShardState::Staged(intent.staged);
-                self.advance(engine, staged).await?;
+                self.advance(context, staged).await?;
                 Ok(match is_for_now(&error) {
                     true => Next::ForQuota(error),
                     false => Next::Stuck(error),
@@ -190,7 +190,7 @@ impl Work {
             }
             Decision::Stop => {
                 (self.prepared, self.failures) = (None, 0);
-                self.advance(engine, ShardState::Refused).await?;
+                self.advance(context, ShardState::Refused).await?;
                 // What was uploaded then may be gone by now.
                 if self.reuses_upload && may_lack_its_input(&error) {
                     return Ok(Next::NOW);
@@ -203,26 +203,26 @@ impl Work {
     /// Takes the batch that was created under the token before.
     pub(super) async fn existing(
         &mut self,
-        engine: &Engine,
+        context: &Context,
         intent: Intent,
         error: Error,
     ) -> Result<Next> {
         (self.prepared, self.failures) = (None, 0);
         if let Some(batch) = error.batch() {
             let batch = batch.clone();
-            return self.acknowledge(engine, batch, by_token(), true).await;
+            return self.acknowledge(context, batch, by_token(), true).await;
         }
         self.cause = Some(error);
         let search = Search {
             exists: true,
             ..Search::default()
         };
-        self.doubt(engine, intent, search).await
+        self.doubt(context, intent, search).await
     }
 
     /// What is noted beside the ledger of a shard of which the ledger says that no create is under way: the
     /// ledger has rolled back, or is a copy of an older one. `None` where nothing is.
-    pub(super) async fn recall(&mut self, engine: &Engine) -> Result<Option<Next>> {
+    pub(super) async fn recall(&mut self, context: &Context) -> Result<Option<Next>> {
         if self.marked || std::mem::replace(&mut self.recalled, true) {
             return Ok(None);
         }
@@ -238,9 +238,9 @@ impl Work {
             "the ledger has lost that a create of {} was sent; its batch is looked for before another is created",
             shard.label
         );
-        engine.tell(&Event::Warning { message: &message });
+        context.tell(&Event::Warning { message: &message });
         if !self.is_of(checksum) {
-            let intent = engine.intent_of(shard, Staged::default());
+            let intent = context.intent_of(shard, Staged::default());
             let looked = "other requests were sent under its label before the ledger was replaced";
             return Err(held(&intent, None, looked));
         }
@@ -251,13 +251,16 @@ impl Work {
         let intent = match marked {
             Marked::Created(batch) => {
                 let proof = Proof::proved("it is noted beside the ledger");
-                return self.acknowledge(engine, batch, proof, true).await.map(Some);
+                return self
+                    .acknowledge(context, batch, proof, true)
+                    .await
+                    .map(Some);
             }
             Marked::Posting(Some(intent)) => *intent,
             // All that is left of it is the label.
             Marked::Posting(None) => Intent {
                 posted_at: None,
-                ..engine.intent_of(shard, staged)
+                ..context.intent_of(shard, staged)
             },
         };
         if (intent.count, intent.bytes) != (shard.count, shard.len()) {
@@ -270,13 +273,13 @@ impl Work {
             );
             return Err(held(&intent, None, &looked));
         }
-        self.doubt(engine, intent, Search::default())
+        self.doubt(context, intent, Search::default())
             .await
             .map(Some)
     }
 }
 
-impl Engine {
+impl Context {
     pub(super) fn intent_of(&self, shard: &Shard, staged: Staged) -> Intent {
         Intent {
             label: shard.label.clone(),

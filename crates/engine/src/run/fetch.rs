@@ -11,16 +11,17 @@ use lmbatch_core::{
     ResultPart, ResultSet, Retry, Segment,
 };
 
-use crate::delivered::{Promised, promised};
-use crate::engine::{Engine, blocking};
+use crate::blocking::blocking;
+use crate::context::Context;
 use crate::event::Event;
-use crate::finished::{CountMismatch, End, Finished, Tally};
-use crate::index::BUFFER;
-use crate::joiner::Joiner;
 use crate::policy::{Decision, OnDoubt};
-use crate::results::{Reading, Results};
+use crate::results::delivered::{Promised, promised};
+use crate::results::finished::{CountMismatch, End, Finished, Tally};
+use crate::results::joiner::Joiner;
+use crate::results::reading::{Reading, Results};
 use crate::run::poll::is_unreadable;
 use crate::spool::Files;
+use crate::spool::tables::BUFFER;
 
 /// A batch that has ended, and what is known of it.
 pub(crate) struct Ended {
@@ -92,15 +93,15 @@ struct Open {
 }
 
 impl Fetch {
-    pub(crate) fn new(engine: &Engine, ended: Ended, results: Results) -> Self {
-        let now = engine.clock.elapsed();
+    pub(crate) fn new(context: &Context, ended: Ended, results: Results) -> Self {
+        let now = context.clock.elapsed();
         Self {
             promised: promised(&ended.snapshot, ended.requests),
             ended,
             results: Some(Box::new(results)),
-            gives_up: engine.on_doubt == OnDoubt::Abandon,
+            gives_up: context.on_doubt == OnDoubt::Abandon,
             start: now,
-            waits: engine.doubt.waits().collect(),
+            waits: context.doubt.waits().collect(),
             asked: 0,
             failures: 0,
             read_before: None,
@@ -114,8 +115,8 @@ impl Fetch {
     }
 
     /// Time for which results that are not whole are still asked for.
-    fn left(&self, engine: &Engine) -> Duration {
-        let waited = engine.clock.elapsed() - self.start;
+    fn left(&self, context: &Context) -> Duration {
+        let waited = context.clock.elapsed() - self.start;
         self.ended.patience.saturating_sub(waited)
     }
 
@@ -124,11 +125,11 @@ impl Fetch {
     /// # Errors
     /// [`ErrorKind::Timeout`], to be tried again later, where the results do not become whole in time: nothing
     /// of the batch is kept, and nothing may be sent again.
-    pub(crate) async fn step(&mut self, engine: &Engine) -> Result<Fetched> {
+    pub(crate) async fn step(&mut self, context: &Context) -> Result<Fetched> {
         if !self.ended.snapshot.status.may_have_outcomes() {
             let counted = self.ended.snapshot.counts.succeeded;
             let mismatch = (counted > 0).then_some(CountMismatch { counted, read: 0 });
-            self.tell_mismatch(engine, mismatch);
+            self.tell_mismatch(context, mismatch);
             return Ok(Fetched::Whole {
                 segments: Vec::new(),
                 locations: None,
@@ -137,8 +138,8 @@ impl Fetch {
             });
         }
         let stepped = match self.reading.is_some() {
-            false => self.ask(engine).await,
-            true => self.read(engine).await,
+            false => self.ask(context).await,
+            true => self.read(context).await,
         };
         match stepped {
             Ok(fetched) => Ok(fetched),
@@ -152,11 +153,11 @@ impl Fetch {
     }
 
     /// Asks where the results are.
-    async fn ask(&mut self, engine: &Engine) -> Result<Fetched> {
-        let left = self.left(engine);
+    async fn ask(&mut self, context: &Context) -> Result<Fetched> {
+        let left = self.left(context);
         let gives_up = left.is_zero() && self.gives_up;
         let class = self.ended.class.as_ref();
-        let set = match engine.provider.results(class, self.batch()).await {
+        let set = match context.provider.results(class, self.batch()).await {
             Ok(set) => set,
             // Where results lie in the batch itself, it is they that cannot be read.
             Err(error) if is_unreadable(&error) && gives_up => {
@@ -164,20 +165,20 @@ impl Fetch {
                     "the results of batch {} are given up: {error}",
                     self.batch()
                 );
-                engine.tell(&Event::Warning { message: &message });
+                context.tell(&Event::Warning { message: &message });
                 ResultSet::default()
             }
             Err(error) => {
                 self.failures += 1;
                 let is_unreadable = is_unreadable(&error);
-                return match engine.again(self.failures, error) {
+                return match context.again(self.failures, error) {
                     Ok(wait) if !is_unreadable => Ok(Fetched::Again(wait)),
                     Ok(wait) if !left.is_zero() => Ok(Fetched::Again(wait.min(left))),
                     Ok(_) => Err(incomplete(self.batch(), &self.promised, None, 0)),
                     Err(error) if is_unreadable => {
                         let short = incomplete(self.batch(), &self.promised, None, 0);
                         self.asked += 1;
-                        self.wait(engine, short.with_source(error), false)
+                        self.wait(context, short.with_source(error), false)
                     }
                     Err(error) => Err(error),
                 };
@@ -186,7 +187,7 @@ impl Fetch {
         self.failures = 0;
         self.asked += 1;
         let is_new = self.read_before.as_ref() != Some(&set.parts);
-        let is_due = is_new || engine.clock.elapsed() >= self.again_at;
+        let is_due = is_new || context.clock.elapsed() >= self.again_at;
         if set.complete || gives_up || !set.parts.is_empty() && is_due {
             self.read_before = Some(set.parts.clone());
             self.reading = Some(Parts {
@@ -195,27 +196,27 @@ impl Fetch {
                 complete: set.complete,
             });
             return match self.reading.as_ref().is_some_and(|one| one.left.is_empty()) {
-                true => self.judge(engine).await,
+                true => self.judge(context).await,
                 false => Ok(Fetched::Again(Duration::ZERO)),
             };
         }
         let short = incomplete(self.batch(), &self.promised, None, 0);
-        self.wait(engine, short, set.complete)
+        self.wait(context, short, set.complete)
     }
 
     /// Waits for results that are not whole, or ends the waiting.
-    fn wait(&mut self, engine: &Engine, short: Error, complete: bool) -> Result<Fetched> {
-        let left = self.left(engine);
+    fn wait(&mut self, context: &Context, short: Error, complete: bool) -> Result<Fetched> {
+        let left = self.left(context);
         if left.is_zero() && !self.gives_up {
             return Err(short);
         }
         // Asking where the results are is cheap; reading them again is not.
         let wait = match complete {
-            false => engine.polling.wait(self.asked, None),
-            true => self.again_at.saturating_sub(engine.clock.elapsed()),
+            false => context.polling.wait(self.asked, None),
+            true => self.again_at.saturating_sub(context.clock.elapsed()),
         };
         let wait = wait.min(left);
-        engine.tell(&Event::Retrying {
+        context.tell(&Event::Retrying {
             error: &short,
             wait,
         });
@@ -223,7 +224,7 @@ impl Fetch {
     }
 
     /// Reads one part, from where it broke off; judges the results after the last.
-    async fn read(&mut self, engine: &Engine) -> Result<Fetched> {
+    async fn read(&mut self, context: &Context) -> Result<Fetched> {
         let Some(mut parts) = self.reading.take() else {
             return Err(lost());
         };
@@ -236,11 +237,11 @@ impl Fetch {
         };
         let Some(open) = open else {
             self.reading = Some(parts);
-            return self.judge(engine).await;
+            return self.judge(context).await;
         };
-        let gives_up = self.left(engine).is_zero() && self.gives_up;
+        let gives_up = self.left(context).is_zero() && self.gives_up;
         let complete = parts.complete;
-        let fetched = match self.part(engine, open).await? {
+        let fetched = match self.part(context, open).await? {
             Part::Whole(next) => {
                 parts.left.extend(next);
                 Duration::ZERO
@@ -251,16 +252,16 @@ impl Fetch {
             }
             Part::Failed(error) if gives_up && is_for_now(&error) => {
                 let message = format!("a part of the results is given up: {error}");
-                engine.tell(&Event::Warning { message: &message });
+                context.tell(&Event::Warning { message: &message });
                 Duration::ZERO
             }
             // Some providers call results gone that are not there yet.
             Part::Failed(error) if is_for_now(&error) => {
-                if self.left(engine).is_zero() && is_gone(&error) {
+                if self.left(context).is_zero() && is_gone(&error) {
                     return Err(error);
                 }
                 let short = incomplete(self.batch(), &self.promised, None, 0).with_source(error);
-                return self.again(engine, short, complete).await;
+                return self.again(context, short, complete).await;
             }
             Part::Failed(error) => return Err(error),
         };
@@ -269,9 +270,9 @@ impl Fetch {
     }
 
     /// Says whether what was read is whole.
-    async fn judge(&mut self, engine: &Engine) -> Result<Fetched> {
+    async fn judge(&mut self, context: &Context) -> Result<Fetched> {
         let complete = self.reading.take().is_none_or(|parts| parts.complete);
-        let left = self.left(engine);
+        let left = self.left(context);
         let gives_up = left.is_zero() && self.gives_up;
         let promised = self.promised;
         let snapshot = self.ended.snapshot.clone();
@@ -303,7 +304,7 @@ impl Fetch {
                 .await??;
             // Rows that are given up are told of with the other batches of the run.
             if short == 0 {
-                self.tell_mismatch(engine, mismatch);
+                self.tell_mismatch(context, mismatch);
             }
             return Ok(Fetched::Whole {
                 segments,
@@ -313,11 +314,11 @@ impl Fetch {
             });
         }
         let short = incomplete(self.batch(), &self.promised, Some(short), broken);
-        self.again(engine, short, complete).await
+        self.again(context, short, complete).await
     }
 
     /// Warns of counts that disagree with the rows of the batch.
-    fn tell_mismatch(&self, engine: &Engine, mismatch: Option<CountMismatch>) {
+    fn tell_mismatch(&self, context: &Context, mismatch: Option<CountMismatch>) {
         let Some(CountMismatch { counted, read }) = mismatch else {
             return;
         };
@@ -325,16 +326,16 @@ impl Fetch {
             "batch {}: the provider counts {counted} requests as answered or failed, and the rows of the results name {read}",
             self.batch()
         );
-        engine.tell(&Event::Warning { message: &message });
+        context.tell(&Event::Warning { message: &message });
     }
 
     /// Forgets what was read, which is not whole, and waits until it is read again.
-    async fn again(&mut self, engine: &Engine, short: Error, complete: bool) -> Result<Fetched> {
+    async fn again(&mut self, context: &Context, short: Error, complete: bool) -> Result<Fetched> {
         self.with(|results| results.undo()).await?;
-        let left = self.left(engine);
+        let left = self.left(context);
         let wait = self.waits.pop_front().unwrap_or(left).min(left);
-        self.again_at = engine.clock.elapsed().saturating_add(wait);
-        self.wait(engine, short, complete)
+        self.again_at = context.clock.elapsed().saturating_add(wait);
+        self.wait(context, short, complete)
     }
 
     async fn open(&mut self, part: ResultPart) -> Result<Open> {
@@ -350,9 +351,9 @@ impl Fetch {
 
     /// Reads one part. A stream that breaks is read on from there or, where the provider cannot do that, from
     /// the start again. Never creates anything.
-    async fn part(&mut self, engine: &Engine, mut open: Open) -> Result<Part> {
+    async fn part(&mut self, context: &Context, mut open: Open) -> Result<Part> {
         let from = open.reading.written();
-        let (read, reading) = self.read_on(engine, &open.part, open.reading).await?;
+        let (read, reading) = self.read_on(context, &open.part, open.reading).await?;
         let error = match read {
             Ok(()) => {
                 return Ok(
@@ -369,10 +370,10 @@ impl Fetch {
         }
         // Whatever is wrong with reading from the middle: the whole is read instead.
         let from_the_middle = from > 0 && error.retry() != Retry::Temporary;
-        let chance = engine.rng.next_f64();
-        let wait = match engine.retries.decide(open.attempt, &error, chance) {
+        let chance = context.rng.next_f64();
+        let wait = match context.retries.decide(open.attempt, &error, chance) {
             Decision::RetryAfter(wait) => {
-                engine.tell(&Event::Retrying {
+                context.tell(&Event::Retrying {
                     error: &error,
                     wait,
                 });
@@ -403,11 +404,11 @@ impl Fetch {
     /// Reads a part from where it lies in the spool to its end; how that went, and the part as it is now.
     async fn read_on(
         &mut self,
-        engine: &Engine,
+        context: &Context,
         part: &ResultPart,
         mut reading: Reading,
     ) -> Result<(Result<()>, Reading)> {
-        let mut rows = match engine.provider.read(part, reading.written()).await {
+        let mut rows = match context.provider.read(part, reading.written()).await {
             Ok(rows) => rows,
             Err(error) => return Ok((Err(error), reading)),
         };
@@ -432,7 +433,7 @@ impl Fetch {
             };
             bytes = 0;
             let pieces = std::mem::take(&mut pieces);
-            let (taken, came) = self.take(engine, reading, pieces).await?;
+            let (taken, came) = self.take(context, reading, pieces).await?;
             reading = came;
             match (taken, broke) {
                 (Err(error), _) => return Ok((Err(error), reading)),
@@ -444,7 +445,7 @@ impl Fetch {
 
     async fn take(
         &mut self,
-        engine: &Engine,
+        context: &Context,
         mut reading: Reading,
         pieces: Vec<Bytes>,
     ) -> Result<(Result<()>, Reading)> {
@@ -454,7 +455,7 @@ impl Fetch {
                 (taken, results.tally().rows, reading)
             })
             .await?;
-        engine.tell(&Event::Fetching {
+        context.tell(&Event::Fetching {
             rows,
             bytes: reading.written(),
         });
@@ -486,7 +487,7 @@ enum Part {
     Failed(Error),
 }
 
-impl Engine {
+impl Context {
     /// Reads all results of a batch that is no run's into the spool.
     pub(crate) async fn fetch(
         &self,

@@ -2,18 +2,11 @@
 
 use std::time::Duration;
 
-use lmbatch_core::{
-    BatchId, BatchSnapshot, BatchStatus, Certainty, Error, ErrorKind, Result, Retry, ShardState,
-};
+use lmbatch_core::{BatchId, BatchSnapshot, BatchStatus, Error, ErrorKind, Result, Retry};
 
-use crate::engine::{Engine, RunOptions};
+use crate::context::Context;
 use crate::event::Event;
-use crate::policy::Decision;
-use crate::run::step::Next;
-use crate::run::work::Work;
-
-/// A batch that was just created may be unknown to some of the provider's machines for so long.
-pub(crate) const UNKNOWN_AT_FIRST: Duration = Duration::from_secs(120);
+use crate::policy::{Decision, RunOptions, UNKNOWN_AT_FIRST};
 
 /// How long polls may fail in a row before the run gives up. The batch goes on without it.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -32,8 +25,8 @@ pub(crate) struct Poll {
 }
 
 impl Poll {
-    pub(crate) fn new(engine: &Engine, batch: BatchId) -> Self {
-        let now = engine.clock.elapsed();
+    pub(crate) fn new(context: &Context, batch: BatchId) -> Self {
+        let now = context.clock.elapsed();
         Self {
             batch,
             start: now,
@@ -46,12 +39,12 @@ impl Poll {
     }
 
     /// Asks once. `None`: it has not ended, and `next` says when to ask again.
-    pub(crate) async fn ask(&mut self, engine: &Engine) -> Result<Option<BatchSnapshot>> {
+    pub(crate) async fn ask(&mut self, context: &Context) -> Result<Option<BatchSnapshot>> {
         self.polls += 1;
-        let status = engine.provider.status(&self.batch).await;
+        let status = context.provider.status(&self.batch).await;
         let wait = match status.and_then(|snapshot| self.of_this(snapshot)) {
             Ok(snapshot) if snapshot.status.is_terminal() => {
-                engine.tell(&Event::Polled {
+                context.tell(&Event::Polled {
                     snapshot: &snapshot,
                     next: None,
                 });
@@ -63,11 +56,11 @@ impl Poll {
                     let message = format!(
                         "the provider calls the batch {word:?}, which is not a word we know; waiting on"
                     );
-                    engine.tell(&Event::Warning { message: &message });
+                    context.tell(&Event::Warning { message: &message });
                     self.warned = true;
                 }
-                let wait = engine.polling.wait(self.polls, snapshot.poll_after);
-                engine.tell(&Event::Polled {
+                let wait = context.polling.wait(self.polls, snapshot.poll_after);
+                context.tell(&Event::Polled {
                     snapshot: &snapshot,
                     next: Some(wait),
                 });
@@ -75,11 +68,11 @@ impl Poll {
             }
             Err(error) => {
                 self.failures += 1;
-                let now = engine.clock.elapsed();
+                let now = context.clock.elapsed();
                 let failing = now - *self.failing_since.get_or_insert(now);
                 // Waiting for an answer that can be read is waiting for results: some lie in the answer.
                 let patience = match is_unreadable(&error) {
-                    true => engine.doubt.patience(),
+                    true => context.doubt.patience(),
                     false => PATIENCE,
                 };
                 if is_unreadable(&error) && failing >= patience {
@@ -90,18 +83,18 @@ impl Poll {
                 if !(new || error.retry() == Retry::Temporary && failing < PATIENCE) {
                     return Err(error.with_batch(self.batch.clone()));
                 }
-                let wait = engine
+                let wait = context
                     .wait_after_failure(&error, self.failures)
-                    .max(engine.polling.wait(self.polls, None))
+                    .max(context.polling.wait(self.polls, None))
                     .min(patience.saturating_sub(failing));
-                engine.tell(&Event::Retrying {
+                context.tell(&Event::Retrying {
                     error: &error,
                     wait,
                 });
                 wait
             }
         };
-        self.next = engine.clock.elapsed().saturating_add(wait);
+        self.next = context.clock.elapsed().saturating_add(wait);
         Ok(None)
     }
 
@@ -129,61 +122,12 @@ impl Poll {
     }
 }
 
-impl Engine {
+impl Context {
     fn wait_after_failure(&self, error: &Error, failures: u32) -> Duration {
         match self.retries.decide(failures, error, self.rng.next_f64()) {
             Decision::RetryAfter(wait) => wait,
             _ => error.retry_after().unwrap_or(self.retries.cap),
         }
-    }
-}
-
-impl Work {
-    /// Asks once where the batch stands.
-    pub(super) async fn poll(&mut self, engine: &Engine) -> Result<Next> {
-        let Some(batch) = self.record.state.batch().cloned() else {
-            return Ok(Next::NOW);
-        };
-        let poll = match &mut self.poll {
-            Some(poll) => poll,
-            None => self.poll.insert(Poll::new(engine, batch.clone())),
-        };
-        match poll.ask(engine).await {
-            Ok(None) => Ok(Next::In(poll.next.saturating_sub(engine.clock.elapsed()))),
-            Ok(Some(snapshot)) => {
-                self.poll = None;
-                self.advance(engine, ShardState::Ended(snapshot)).await?;
-                Ok(Next::NOW)
-            }
-            Err(error) => self.gone(engine, &batch, error).await,
-        }
-    }
-
-    /// A batch that is not there was not ours, if we only presumed it; anything else is the end of it.
-    pub(super) async fn gone(
-        &mut self,
-        engine: &Engine,
-        batch: &BatchId,
-        error: Error,
-    ) -> Result<Next> {
-        let is_gone = matches!(
-            error.kind(),
-            ErrorKind::BatchNotFound | ErrorKind::FileNotFound
-        );
-        match self.certainty() == Certainty::Presumed && is_gone {
-            true => self.disown(engine, batch, error).await,
-            false => Ok(Next::Stuck(error)),
-        }
-    }
-
-    /// How the batch is known to be the shard's.
-    pub(super) fn certainty(&self) -> Certainty {
-        // Its rows were ours when they were sealed.
-        if self.reread {
-            return Certainty::Proved;
-        }
-        let proof = self.record.proof.as_ref();
-        proof.map_or(Certainty::Proved, |proof| proof.certainty)
     }
 }
 

@@ -9,14 +9,14 @@ use lmbatch_core::{
     Result, Retry, Search, SearchPhase, ShardRecord, ShardState,
 };
 
-use crate::engine::Engine;
+use crate::context::Context;
 use crate::event::Event;
-use crate::marks::Marked;
 use crate::pages::pages;
 use crate::policy::OnDoubt;
-use crate::run::Context;
+use crate::run::scope::Scope;
 use crate::run::step::Next;
 use crate::run::work::Work;
+use crate::spool::marks::Marked;
 
 const NOTHING: &str = "no batch of ours has appeared so far";
 
@@ -24,29 +24,29 @@ impl Work {
     /// Notes that the fate of a create is unknown. Nothing is created until the search has answered.
     pub(super) async fn doubt(
         &mut self,
-        engine: &Engine,
+        context: &Context,
         intent: Intent,
         search: Search,
     ) -> Result<Next> {
         let label = intent.label.clone();
         let mut next = self.record.clone().advanced(ShardState::Doubt(intent));
         next.progress.search = Some(search);
-        self.put(engine, next).await?;
-        engine.tell(&Event::Doubt {
+        self.put(context, next).await?;
+        context.tell(&Event::Doubt {
             label: &label,
-            patience: engine.doubt.patience(),
+            patience: context.doubt.patience(),
         });
-        Ok(Next::In(engine.look_after(0)))
+        Ok(Next::In(context.look_after(0)))
     }
 
     /// A create was sent by a process that ended.
-    pub(super) async fn suspect(&mut self, engine: &Engine) -> Result<Next> {
+    pub(super) async fn suspect(&mut self, context: &Context) -> Result<Next> {
         let ShardState::Posting(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
         match self.noted_batch(&intent).await? {
-            Some(batch) => self.take_noted(engine, batch).await,
-            None => self.doubt(engine, intent, Search::default()).await,
+            Some(batch) => self.take_noted(context, batch).await,
+            None => self.doubt(context, intent, Search::default()).await,
         }
     }
 
@@ -62,37 +62,37 @@ impl Work {
         Ok(None)
     }
 
-    async fn take_noted(&mut self, engine: &Engine, batch: BatchId) -> Result<Next> {
+    async fn take_noted(&mut self, context: &Context, batch: BatchId) -> Result<Next> {
         let proof = Proof::proved("it is noted beside the ledger");
-        self.acknowledge(engine, batch, proof, true).await
+        self.acknowledge(context, batch, proof, true).await
     }
 
     /// Takes the batch that another worker has acknowledged after it had lost the shard: its create was answered,
     /// which is proof. `None` where there is none.
-    async fn take_late(&mut self, engine: &Engine, intent: &Intent) -> Result<Option<Next>> {
-        let late = engine.ledger.late_acknowledgements(&self.record.key);
+    async fn take_late(&mut self, context: &Context, intent: &Intent) -> Result<Option<Next>> {
+        let late = context.ledger.late_acknowledgements(&self.record.key);
         let late = late.await?.into_iter();
         let mut late = late.filter(|late| !intent.strangers.contains(&late.batch));
         let Some(late) = late.next() else {
             return Ok(None);
         };
         let proof = Proof::proved(&late.evidence);
-        self.acknowledge(engine, late.batch, proof, true)
+        self.acknowledge(context, late.batch, proof, true)
             .await
             .map(Some)
     }
 
     /// A batch that was found.
-    pub(super) async fn take(&mut self, engine: &Engine, found: Candidate) -> Result<Next> {
+    pub(super) async fn take(&mut self, context: &Context, found: Candidate) -> Result<Next> {
         let proof = Proof {
             certainty: found.certainty,
             evidence: found.evidence,
         };
-        self.acknowledge(engine, found.batch, proof, true).await
+        self.acknowledge(context, found.batch, proof, true).await
     }
 
     /// Looks once.
-    pub(super) async fn look(&mut self, engine: &Engine) -> Result<Next> {
+    pub(super) async fn look(&mut self, context: &Context) -> Result<Next> {
         let ShardState::Doubt(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
@@ -100,33 +100,33 @@ impl Work {
         if search.looks == 0
             && let Some(batch) = self.noted_batch(&intent).await?
         {
-            return self.take_noted(engine, batch).await;
+            return self.take_noted(context, batch).await;
         }
-        if let Some(next) = self.take_late(engine, &intent).await? {
+        if let Some(next) = self.take_late(context, &intent).await? {
             return Ok(next);
         }
         let is_last = search.phase == SearchPhase::Fenced;
-        match engine.look(&intent).await {
+        match context.look(&intent).await {
             Ok(Seen::Proved(mut ours)) => {
                 if ours.len() > 1 {
                     let message = format!(
                         "several batches are ours, and each is paid for: {}",
                         names(&ours)
                     );
-                    engine.tell(&Event::Warning { message: &message });
+                    context.tell(&Event::Warning { message: &message });
                 }
                 // Newest first: the last is the oldest.
                 if let Some(ours) = ours.pop() {
-                    return self.take(engine, ours).await;
+                    return self.take(context, ours).await;
                 }
             }
             Ok(Seen::Fitting(several)) if is_last => {
-                return self.hold(engine, search, &names(&several)).await;
+                return self.hold(context, search, &names(&several)).await;
             }
             // One that fits, twice in a row, and nothing else does: its results will prove it.
             Ok(Seen::Fitting(batches)) => match batches.as_slice() {
                 [one] if search.presumed.as_ref() == Some(&one.batch) => {
-                    return self.take(engine, one.clone()).await;
+                    return self.take(context, one.clone()).await;
                 }
                 [one] => {
                     search.unclear = Some(format!("one batch may be ours: {}", one.batch).into());
@@ -141,10 +141,10 @@ impl Work {
             Ok(Seen::Nothing) => (search.presumed, search.unclear) = (None, None),
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 let saw = "this provider cannot be searched";
-                return self.hold(engine, search, saw).await;
+                return self.hold(context, search, saw).await;
             }
-            Err(error) => match self.again(engine, error) {
-                Next::Stuck(_) if is_last => return self.hold(engine, search, NOTHING).await,
+            Err(error) => match self.again(context, error) {
+                Next::Stuck(_) if is_last => return self.hold(context, search, NOTHING).await,
                 Next::Stuck(_) => {
                     search.unclear = Some("the provider could not be searched".into());
                     search.presumed = None;
@@ -154,61 +154,61 @@ impl Work {
         }
         self.failures = 0;
         search.looks += 1;
-        search.looked_at = Some(engine.clock.now());
+        search.looked_at = Some(context.clock.now());
         if is_last {
             search.phase = SearchPhase::Absent;
-            return self.searched(engine, search).await;
+            return self.searched(context, search).await;
         }
-        if let Some(wait) = engine.doubt.looks.get(search.looks as usize) {
+        if let Some(wait) = context.doubt.looks.get(search.looks as usize) {
             let wait = *wait;
-            self.searched(engine, search).await?;
+            self.searched(context, search).await?;
             return Ok(Next::In(wait));
         }
-        self.conclude(engine, search).await
+        self.conclude(context, search).await
     }
 
     /// Notes where the search stands.
-    async fn searched(&mut self, engine: &Engine, search: Search) -> Result<Next> {
+    async fn searched(&mut self, context: &Context, search: Search) -> Result<Next> {
         let mut next: ShardRecord = self.record.clone();
         next.progress.search = Some(search);
-        self.put(engine, next).await?;
+        self.put(context, next).await?;
         Ok(Next::NOW)
     }
 
     /// Every look was made.
-    async fn conclude(&mut self, engine: &Engine, mut search: Search) -> Result<Next> {
+    async fn conclude(&mut self, context: &Context, mut search: Search) -> Result<Next> {
         if let Some(saw) = search.unclear.clone() {
-            return self.hold(engine, search, &saw).await;
+            return self.hold(context, search, &saw).await;
         }
         if search.exists {
             let saw = "the provider says that it exists, and does not list it";
-            return self.hold(engine, search, saw).await;
+            return self.hold(context, search, saw).await;
         }
         if search.again {
-            return self.hold(engine, search, NOTHING).await;
+            return self.hold(context, search, NOTHING).await;
         }
-        if engine.provider.codec().capabilities().fence {
+        if context.provider.codec().capabilities().fence {
             search.phase = SearchPhase::Fencing;
-            return self.searched(engine, search).await;
+            return self.searched(context, search).await;
         }
-        self.give_way(engine, search).await
+        self.give_way(context, search).await
     }
 
     /// Makes a late create fail, by deleting what it needs.
-    pub(super) async fn fence(&mut self, engine: &Engine) -> Result<Next> {
+    pub(super) async fn fence(&mut self, context: &Context) -> Result<Next> {
         let ShardState::Doubt(intent) = &self.record.state else {
             return Ok(Next::NOW);
         };
-        let fenced = engine.provider.fence(&intent.staged).await;
+        let fenced = context.provider.fence(&intent.staged).await;
         let mut search = self.record.progress.search.clone().unwrap_or_default();
         match fenced {
             Ok(()) => {
                 self.failures = 0;
                 search.phase = SearchPhase::Fenced;
-                self.searched(engine, search).await
+                self.searched(context, search).await
             }
-            Err(error) => match self.again(engine, error) {
-                Next::Stuck(_) => self.give_way(engine, search).await,
+            Err(error) => match self.again(context, error) {
+                Next::Stuck(_) => self.give_way(context, search).await,
                 next => Ok(next),
             },
         }
@@ -216,31 +216,31 @@ impl Work {
 
     /// There is no batch as far as can be seen, and one that is late cannot be made to fail: its caller has said
     /// what is done.
-    async fn give_way(&mut self, engine: &Engine, mut search: Search) -> Result<Next> {
-        match engine.on_doubt {
-            OnDoubt::Hold | OnDoubt::Abandon => self.hold(engine, search, NOTHING).await,
+    async fn give_way(&mut self, context: &Context, mut search: Search) -> Result<Next> {
+        match context.on_doubt {
+            OnDoubt::Hold | OnDoubt::Abandon => self.hold(context, search, NOTHING).await,
             OnDoubt::Resubmit => {
                 search.phase = SearchPhase::Absent;
-                self.searched(engine, search).await
+                self.searched(context, search).await
             }
         }
     }
 
     /// Nothing more is done until someone decides.
-    async fn hold(&mut self, engine: &Engine, mut search: Search, saw: &str) -> Result<Next> {
+    async fn hold(&mut self, context: &Context, mut search: Search, saw: &str) -> Result<Next> {
         let ShardState::Doubt(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
-        if let Some(next) = self.take_late(engine, &intent).await? {
+        if let Some(next) = self.take_late(context, &intent).await? {
             return Ok(next);
         }
         search.phase = SearchPhase::Held;
-        self.searched(engine, search).await?;
+        self.searched(context, search).await?;
         Ok(Next::Stuck(held(&intent, self.cause.take(), saw)))
     }
 
     /// Sends the create again under its token: whichever create was taken, there is one batch.
-    pub(super) async fn repeat(&mut self, engine: &Engine, context: &Context<'_>) -> Result<Next> {
+    pub(super) async fn repeat(&mut self, context: &Context, scope: &Scope<'_>) -> Result<Next> {
         let ShardState::Doubt(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
@@ -248,31 +248,31 @@ impl Work {
         if search.looks == 0
             && let Some(batch) = self.noted_batch(&intent).await?
         {
-            return self.take_noted(engine, batch).await;
+            return self.take_noted(context, batch).await;
         }
         // The body is sent again, which must be what was planned.
-        self.verify(context).await?;
-        let error = match engine.provider.create(&self.planned.shard, &intent).await {
-            Ok(batch) => return self.acknowledge(engine, batch, by_token(), true).await,
+        self.verify(scope).await?;
+        let error = match context.provider.create(&self.planned.shard, &intent).await {
+            Ok(batch) => return self.acknowledge(context, batch, by_token(), true).await,
             Err(error) => error,
         };
         if error.kind() == ErrorKind::AlreadyExists {
-            return self.existing(engine, intent, error).await;
+            return self.existing(context, intent, error).await;
         }
         // What is refused now may have been taken then.
         let is_final = error.retry() == Retry::Permanent && error.delivery() != Delivery::Unknown;
         self.cause = Some(error);
         search.looks += 1;
-        search.looked_at = Some(engine.clock.now());
-        match engine.doubt.looks.get(search.looks as usize) {
+        search.looked_at = Some(context.clock.now());
+        match context.doubt.looks.get(search.looks as usize) {
             Some(wait) if !is_final => {
                 let wait = *wait;
-                self.searched(engine, search).await?;
+                self.searched(context, search).await?;
                 Ok(Next::In(wait))
             }
             _ => {
                 let saw = "no repeated create was answered either";
-                self.hold(engine, search, saw).await
+                self.hold(context, search, saw).await
             }
         }
     }
@@ -284,16 +284,16 @@ impl Work {
     }
 
     /// When the next look is due that a process before this one has not made.
-    pub(crate) fn look_due(&self, engine: &Engine) -> Duration {
+    pub(crate) fn look_due(&self, context: &Context) -> Duration {
         let search = match (&self.record.state, &self.record.progress.search) {
             (ShardState::Doubt(_), Some(search)) if search.phase == SearchPhase::Looking => search,
-            (ShardState::Doubt(_), None) => return engine.look_after(0),
+            (ShardState::Doubt(_), None) => return context.look_after(0),
             _ => return Duration::ZERO,
         };
-        let wait = engine.look_after(search.looks);
+        let wait = context.look_after(search.looks);
         let since = search
             .looked_at
-            .map(|at| engine.clock.now().duration_since(at));
+            .map(|at| context.clock.now().duration_since(at));
         match since {
             Some(Ok(since)) => wait.saturating_sub(since),
             // A clock that was set back tells nothing.
@@ -312,7 +312,7 @@ pub(crate) enum Seen {
     Nothing,
 }
 
-impl Engine {
+impl Context {
     /// The wait before a look.
     fn look_after(&self, looks: u32) -> Duration {
         let wait = self.doubt.looks.get(looks as usize);

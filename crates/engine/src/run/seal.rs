@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use lmbatch_core::{BatchId, Certainty, Error, ErrorKind, Result, ShardRecord, ShardState};
 
-use crate::collect::delivered;
 use crate::policy::OnDoubt;
-use crate::results::Results;
-use crate::run::Context;
+use crate::results::collect::delivered;
+use crate::results::reading::Results;
 use crate::run::fetch::{Ended, Fetch, Fetched};
+use crate::run::scope::Scope;
 use crate::run::step::Next;
 use crate::run::work::Work;
 
@@ -18,17 +18,17 @@ const LAST_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Work {
     /// Makes one exchange of the fetch; seals the shard after the last.
-    pub(super) async fn fetch(&mut self, context: &Context<'_>) -> Result<Next> {
-        let engine = context.engine;
+    pub(super) async fn fetch(&mut self, scope: &Scope<'_>) -> Result<Next> {
+        let context = scope.context;
         let ShardState::Ended(snapshot) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
         let batch = snapshot.id.clone();
         let mut fetch = match self.fetch.take() {
             Some(fetch) => fetch,
-            None => Box::new(self.begin_fetch(context, snapshot.clone())?),
+            None => Box::new(self.begin_fetch(scope, snapshot.clone())?),
         };
-        match fetch.step(engine).await {
+        match fetch.step(context).await {
             Ok(Fetched::Again(wait)) => {
                 let asked = fetch.asked;
                 self.fetch = Some(fetch);
@@ -37,7 +37,7 @@ impl Work {
                 if is_late && !self.reread {
                     let mut next: ShardRecord = self.record.clone();
                     next.progress.late_results = asked;
-                    self.put(engine, next).await?;
+                    self.put(context, next).await?;
                 }
                 Ok(Next::In(wait))
             }
@@ -53,45 +53,45 @@ impl Work {
                     locations,
                     undelivered,
                 };
-                self.advance(engine, state).await?;
+                self.advance(context, state).await?;
                 (self.reread, self.sealed_here) = (false, true);
                 Ok(Next::Done)
             }
             Ok(Fetched::Strangers) => {
                 let error = a_strangers(&batch).with_label(self.planned.shard.label.clone());
-                self.disown(engine, &batch, error).await
+                self.disown(context, &batch, error).await
             }
-            Err(error) => self.gone(engine, &batch, error).await,
+            Err(error) => self.gone(context, &batch, error).await,
         }
     }
 
     fn begin_fetch(
         &self,
-        context: &Context<'_>,
+        scope: &Scope<'_>,
         snapshot: lmbatch_core::BatchSnapshot,
     ) -> Result<Fetch> {
-        let engine = context.engine;
+        let context = scope.context;
         let results = Results::new(
-            Arc::clone(&engine.provider),
-            Arc::clone(context.files),
-            context.joiner.share()?,
-            delivered(context.files, context.plan.shards.len(), &self.planned)?,
+            Arc::clone(&context.provider),
+            Arc::clone(scope.files),
+            scope.joiner.share()?,
+            delivered(scope.files, scope.plan.shards.len(), &self.planned)?,
             self.planned.number,
-            engine.max_row_bytes,
+            context.max_row_bytes,
         );
-        let gives_up = engine.on_doubt == OnDoubt::Abandon;
+        let gives_up = context.on_doubt == OnDoubt::Abandon;
         let ended = Ended {
             snapshot,
             class: Some(self.planned.shard.class.clone()),
             requests: Some(u64::from(self.planned.shard.count)),
             certainty: self.certainty(),
             patience: match gives_up && self.ended_before {
-                true => context.patience.min(LAST_PATIENCE),
-                false => context.patience,
+                true => scope.patience.min(LAST_PATIENCE),
+                false => scope.patience,
             },
         };
         Ok(Fetch::new(
-            engine,
+            context,
             ended,
             results.after(&self.sealed_before),
         ))

@@ -4,12 +4,12 @@ use lmbatch_core::{BatchHandle, BatchId, Error, ErrorKind, Intent, Result, Searc
 
 use tokio::sync::watch;
 
+use crate::context::Context;
 use crate::driver;
-use crate::engine::Engine;
-use crate::joiner::Joiner;
 use crate::plan::Plan;
-use crate::run::Context;
+use crate::results::joiner::Joiner;
 use crate::run::recover::Seen;
+use crate::run::scope::Scope;
 use crate::run::work::Work;
 
 /// Whether the create of what was prepared was sent before.
@@ -23,7 +23,7 @@ pub(crate) enum SentBefore {
     Maybe,
 }
 
-impl Engine {
+impl Context {
     /// Notes a plan of one shard, of which only the batch is wanted, and says whether a create was sent for
     /// it before.
     async fn begin_single(&self, plan: &Plan) -> Result<(Work, bool)> {
@@ -53,8 +53,8 @@ impl Engine {
     /// Takes a shard on until its batch exists, or until its create can be sent.
     async fn bring_about(&self, plan: &Plan, work: &mut Work, create: bool) -> Result<()> {
         let joiner = Joiner::of_run(&plan.handles)?;
-        let context = Context {
-            engine: self,
+        let scope = Scope {
+            context: self,
             plan,
             files: &plan.files,
             joiner: &joiner,
@@ -66,7 +66,7 @@ impl Engine {
             true => work.record.state.batch().is_some(),
             false => work.record.state.batch().is_some() || work.prepared.is_some(),
         };
-        driver::until(&context, work, is_there).await
+        driver::until(&scope, work, is_there).await
     }
 
     fn created(&self, work: &Work) -> Result<BatchId> {
@@ -76,8 +76,7 @@ impl Engine {
         })
     }
 
-    /// Creates the batch of a plan that fits into one, and waits for nothing.
-    pub async fn submit(&self, plan: Plan) -> Result<BatchHandle> {
+    pub(crate) async fn submit(&self, plan: Plan) -> Result<BatchHandle> {
         let parts = plan.handle_parts()?;
         let created = async {
             let (mut work, _) = self.begin_single(&plan).await?;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use lmbatch_core::{Certainty, Error, SearchPhase, ShardRecord, ShardState};
 
+use crate::policy::StepLimits;
+
 /// One exchange with the provider, or one local piece of work, on one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -44,36 +46,8 @@ pub(crate) enum Kind {
     Local,
 }
 
-/// Steps that run at once on one account, by kind.
-///
-/// ```
-/// let careful = lmbatch_engine::StepLimits { fetches: 1, ..Default::default() };
-/// assert_eq!(careful.creates, 4);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StepLimits {
-    /// Uploads of inputs; 4 unless said otherwise.
-    pub uploads: usize,
-    /// Creates; 4 unless said otherwise.
-    pub creates: usize,
-    /// Status calls and looks for lost creates; 8 unless said otherwise.
-    pub polls: usize,
-    /// Downloads of results; 4 unless said otherwise.
-    pub fetches: usize,
-}
-
-impl Default for StepLimits {
-    fn default() -> Self {
-        Self {
-            uploads: 4,
-            creates: 4,
-            polls: 8,
-            fetches: 4,
-        }
-    }
-}
-
 impl StepLimits {
+    /// Returns how many steps of a kind run at once.
     pub(crate) fn of(&self, kind: Kind) -> usize {
         let limit = match kind {
             Kind::Upload => self.uploads,

@@ -8,16 +8,16 @@ use lmbatch_core::{
     SearchPhase, Segment, ShardRecord, ShardState,
 };
 
-use crate::engine::Engine;
+use crate::context::Context;
 use crate::event::Event;
-use crate::handles::{RunHandles, ShardHandle};
-use crate::marks::Marks;
-use crate::plan::PlannedShard;
+use crate::plan::handles::{RunHandles, ShardHandle};
+use crate::plan::planned::PlannedShard;
 use crate::policy::OnDoubt;
-use crate::run::Context;
 use crate::run::fetch::Fetch;
 use crate::run::poll::Poll;
+use crate::run::scope::Scope;
 use crate::run::step::{self, Facts, Next, Step};
+use crate::spool::marks::Marks;
 
 /// A shard on its way.
 pub(crate) struct Work {
@@ -91,9 +91,9 @@ impl Work {
     }
 
     /// The step that is due.
-    pub(crate) fn next(&self, engine: &Engine, cancelled: bool) -> Step {
+    pub(crate) fn next(&self, context: &Context, cancelled: bool) -> Step {
         let repeats = match &self.record.state {
-            ShardState::Doubt(intent) => engine.repeats(intent),
+            ShardState::Doubt(intent) => context.repeats(intent),
             _ => false,
         };
         let facts = Facts {
@@ -109,20 +109,20 @@ impl Work {
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] where someone else has moved the shard on: nothing more is said to the provider.
-    pub(crate) async fn perform(&mut self, step: Step, context: &Context<'_>) -> Result<Next> {
-        let engine = context.engine;
+    pub(crate) async fn perform(&mut self, step: Step, scope: &Scope<'_>) -> Result<Next> {
+        let context = scope.context;
         let stepped = match step {
-            Step::Stage => self.stage(engine, context).await,
-            Step::Mark => self.mark(engine, context).await,
-            Step::Post => self.post(engine).await,
-            Step::Suspect => self.suspect(engine).await,
-            Step::Look => self.look(engine).await,
-            Step::Repeat => self.repeat(engine, context).await,
-            Step::Fence => self.fence(engine).await,
-            Step::CallOff => self.call_off(engine).await,
-            Step::Cancel => self.cancel(engine).await,
-            Step::Poll => self.poll(engine).await,
-            Step::Fetch => self.fetch(context).await,
+            Step::Stage => self.stage(context, scope).await,
+            Step::Mark => self.mark(context, scope).await,
+            Step::Post => self.post(context).await,
+            Step::Suspect => self.suspect(context).await,
+            Step::Look => self.look(context).await,
+            Step::Repeat => self.repeat(context, scope).await,
+            Step::Fence => self.fence(context).await,
+            Step::CallOff => self.call_off(context).await,
+            Step::Cancel => self.cancel(context).await,
+            Step::Poll => self.poll(context).await,
+            Step::Fetch => self.fetch(scope).await,
             Step::Done => Ok(Next::Done),
         };
         let error = match stepped {
@@ -135,22 +135,22 @@ impl Work {
             self.record.state,
             ShardState::Created { .. } | ShardState::Ended(_) | ShardState::Sealed { .. }
         );
-        if error.kind() == ErrorKind::Doubt && engine.on_doubt == OnDoubt::Abandon && is_create {
+        if error.kind() == ErrorKind::Doubt && context.on_doubt == OnDoubt::Abandon && is_create {
             let message = error.to_string().into();
-            self.close(engine, Closed::Abandoned { message }).await?;
+            self.close(context, Closed::Abandoned { message }).await?;
             return Ok(Next::Done);
         }
         Ok(Next::Stuck(error))
     }
 
     /// Moves the shard on in the ledger, and then here.
-    pub(crate) async fn advance(&mut self, engine: &Engine, state: ShardState) -> Result<()> {
+    pub(crate) async fn advance(&mut self, context: &Context, state: ShardState) -> Result<()> {
         let next = self.record.clone().advanced(state);
-        self.put(engine, next).await
+        self.put(context, next).await
     }
 
     /// Replaces the record of the shard.
-    pub(crate) async fn put(&mut self, engine: &Engine, next: ShardRecord) -> Result<()> {
+    pub(crate) async fn put(&mut self, context: &Context, next: ShardRecord) -> Result<()> {
         // No create is under way in these states. The marks go first: without them the ledger still knows
         // that one was sent, and with them it would be looked for once it does not.
         let is_settled = matches!(next.state, ShardState::Staged(_) | ShardState::Refused);
@@ -158,30 +158,30 @@ impl Work {
             marks.clear().await?;
             self.marked = false;
         }
-        let epoch = engine.ledger.advance(&next).await?;
+        let epoch = context.ledger.advance(&next).await?;
         self.record = ShardRecord { epoch, ..next };
         Ok(())
     }
 
     /// There is no batch, and will be none. It is noted, or whoever comes next would create it.
-    pub(crate) async fn close(&mut self, engine: &Engine, closed: Closed) -> Result<()> {
-        self.advance(engine, ShardState::Closed(closed)).await
+    pub(crate) async fn close(&mut self, context: &Context, closed: Closed) -> Result<()> {
+        self.advance(context, ShardState::Closed(closed)).await
     }
 
     /// Checks its body once, however often it is sent: what is sent is what was planned.
-    pub(crate) async fn verify(&mut self, context: &Context<'_>) -> Result<()> {
+    pub(crate) async fn verify(&mut self, scope: &Scope<'_>) -> Result<()> {
         if !self.verified {
-            self.planned.verify(context.files).await?;
+            self.planned.verify(scope.files).await?;
             self.verified = true;
         }
         Ok(())
     }
 
     /// When a free call is made again that has failed.
-    pub(crate) fn again(&mut self, engine: &Engine, error: Error) -> Next {
+    pub(crate) fn again(&mut self, context: &Context, error: Error) -> Next {
         self.failures += 1;
         let wish = error.retry_after();
-        match engine.again(self.failures, error) {
+        match context.again(self.failures, error) {
             Ok(wait) if wish.is_some() => Next::Pause(wait),
             Ok(wait) => Next::In(wait),
             Err(error) => {
@@ -201,14 +201,14 @@ impl Work {
     /// Takes a batch as the shard's.
     pub(crate) async fn acknowledge(
         &mut self,
-        engine: &Engine,
+        context: &Context,
         batch: BatchId,
         proof: Proof,
         found: bool,
     ) -> Result<Next> {
         // Told before it is noted: whoever listens knows the id even if the ledger fails.
         let handle = self.handle.created(&batch);
-        engine.tell(&Event::Created {
+        context.tell(&Event::Created {
             batch: &batch,
             found,
             handle: &handle,
@@ -221,7 +221,7 @@ impl Work {
         {
             // The ledger is about to note it too.
             let message = error.to_string();
-            engine.tell(&Event::Warning { message: &message });
+            context.tell(&Event::Warning { message: &message });
         }
         let state = ShardState::Created {
             batch: batch.clone(),
@@ -232,7 +232,7 @@ impl Work {
             ShardState::Created { proof, .. } => proof.evidence.clone(),
             _ => Default::default(),
         };
-        let Err(error) = self.advance(engine, state).await else {
+        let Err(error) = self.advance(context, state).await else {
             return Ok(Next::NOW);
         };
         // The answer to a create is evidence for whoever has the shard now.
@@ -242,22 +242,22 @@ impl Work {
                 key: self.record.key.clone(),
                 batch: batch.clone(),
                 evidence,
-                at: Some(engine.clock.now()),
+                at: Some(context.clock.now()),
             };
-            engine.ledger.acknowledge_late(&late).await?;
+            context.ledger.acknowledge_late(&late).await?;
         }
         Err(error.with_batch(batch))
     }
 
     /// Asks the provider to cancel the batch. What it answers is fetched, however it ends.
-    async fn cancel(&mut self, engine: &Engine) -> Result<Next> {
+    async fn cancel(&mut self, context: &Context) -> Result<Next> {
         if let Some(batch) = self.record.state.batch().cloned()
-            && let Err(error) = engine.provider.cancel(&batch).await
+            && let Err(error) = context.provider.cancel(&batch).await
         {
-            match self.again(engine, error.with_batch(batch)) {
+            match self.again(context, error.with_batch(batch)) {
                 Next::Stuck(error) => {
                     let message = format!("it was not cancelled: {error}");
-                    engine.tell(&Event::Warning { message: &message });
+                    context.tell(&Event::Warning { message: &message });
                 }
                 next => return Ok(next),
             }
@@ -267,11 +267,11 @@ impl Work {
     }
 
     /// Closes a shard that has no batch; a ledger that has rolled back may not know of its batch.
-    async fn call_off(&mut self, engine: &Engine) -> Result<Next> {
-        if let Some(next) = self.recall(engine).await? {
+    async fn call_off(&mut self, context: &Context) -> Result<Next> {
+        if let Some(next) = self.recall(context).await? {
             return Ok(next);
         }
-        self.close(engine, Closed::Cancelled).await?;
+        self.close(context, Closed::Cancelled).await?;
         Ok(Next::Done)
     }
 
@@ -279,12 +279,12 @@ impl Work {
     /// be taken for that batch again.
     pub(crate) async fn disown(
         &mut self,
-        engine: &Engine,
+        context: &Context,
         stranger: &BatchId,
         error: Error,
     ) -> Result<Next> {
         let message = error.to_string();
-        engine.tell(&Event::Warning { message: &message });
+        context.tell(&Event::Warning { message: &message });
         let Some(mut intent) = self.record.doubted.clone() else {
             return Ok(Next::Stuck(error));
         };
@@ -292,6 +292,53 @@ impl Work {
         self.marked = true;
         self.handle.disowned(stranger);
         (self.poll, self.fetch) = (None, None);
-        self.doubt(engine, intent, Default::default()).await
+        self.doubt(context, intent, Default::default()).await
+    }
+
+    /// Asks once where the batch stands.
+    pub(super) async fn poll(&mut self, context: &Context) -> Result<Next> {
+        let Some(batch) = self.record.state.batch().cloned() else {
+            return Ok(Next::NOW);
+        };
+        let poll = match &mut self.poll {
+            Some(poll) => poll,
+            None => self.poll.insert(Poll::new(context, batch.clone())),
+        };
+        match poll.ask(context).await {
+            Ok(None) => Ok(Next::In(poll.next.saturating_sub(context.clock.elapsed()))),
+            Ok(Some(snapshot)) => {
+                self.poll = None;
+                self.advance(context, ShardState::Ended(snapshot)).await?;
+                Ok(Next::NOW)
+            }
+            Err(error) => self.gone(context, &batch, error).await,
+        }
+    }
+
+    /// A batch that is not there was not ours, if we only presumed it; anything else is the end of it.
+    pub(super) async fn gone(
+        &mut self,
+        context: &Context,
+        batch: &BatchId,
+        error: Error,
+    ) -> Result<Next> {
+        let is_gone = matches!(
+            error.kind(),
+            ErrorKind::BatchNotFound | ErrorKind::FileNotFound
+        );
+        match self.certainty() == Certainty::Presumed && is_gone {
+            true => self.disown(context, batch, error).await,
+            false => Ok(Next::Stuck(error)),
+        }
+    }
+
+    /// How the batch is known to be the shard's.
+    pub(super) fn certainty(&self) -> Certainty {
+        // Its rows were ours when they were sealed.
+        if self.reread {
+            return Certainty::Proved;
+        }
+        let proof = self.record.proof.as_ref();
+        proof.map_or(Certainty::Proved, |proof| proof.certainty)
     }
 }

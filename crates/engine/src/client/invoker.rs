@@ -1,0 +1,147 @@
+//! A model at a provider, with what every request to it has in common.
+
+use std::sync::Arc;
+
+use lmbatch_core::{
+    BatchProvider, Clock, Effort, GenerateOptions, Hyperparameters, Ledger, ResponseSchema, Rng,
+    SchemaMode, Spool, ThinkingOptions, Tool, ToolChoice,
+};
+
+use crate::engine::Engine;
+use crate::event::Observer;
+use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, RetryPolicy, StepLimits};
+
+/// A model at a provider, with defaults for every request. A call's values are merged over these,
+/// and a request's over both.
+///
+/// ```no_run
+/// # async fn example(provider: impl lmbatch_core::BatchProvider) -> lmbatch_core::Result<()> {
+/// use lmbatch_engine::LMInvoker;
+/// let invoker = LMInvoker::new(provider, "a-model").system("Be brief.").max_output_tokens(300);
+/// let results = invoker.batch().invoke([("sum", "What is 2 + 2?")]).await?;
+/// println!("{}", results["sum"].value()?.text());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct LMInvoker {
+    pub(crate) engine: Engine,
+    pub(crate) model: String,
+    pub(crate) options: GenerateOptions,
+}
+
+impl LMInvoker {
+    /// The model as its provider names it.
+    pub fn new(provider: impl BatchProvider, model: impl Into<String>) -> Self {
+        Self::shared(Arc::new(provider), model)
+    }
+
+    /// The same, over a provider that others use too.
+    pub fn shared(provider: Arc<dyn BatchProvider>, model: impl Into<String>) -> Self {
+        Self {
+            engine: Engine::new(provider),
+            model: model.into(),
+            options: GenerateOptions::default(),
+        }
+    }
+
+    /// What stands before every conversation.
+    pub fn system(mut self, system: impl Into<String>) -> Self {
+        self.options.system = Some(system.into());
+        self
+    }
+    /// The most tokens of an answer, thinking included.
+    pub fn max_output_tokens(mut self, tokens: u32) -> Self {
+        self.options.hyperparameters.max_output_tokens = Some(tokens);
+        self
+    }
+    /// How much chance there is in an answer.
+    pub fn temperature(mut self, temperature: f64) -> Self {
+        self.options.hyperparameters.temperature = Some(temperature);
+        self
+    }
+    /// How an answer is written; merged over what was set before.
+    pub fn hyperparameters(mut self, hyperparameters: &Hyperparameters) -> Self {
+        self.options.hyperparameters = hyperparameters.merged_over(&self.options.hyperparameters);
+        self
+    }
+    /// What the model may call.
+    pub fn tools(mut self, tools: impl IntoIterator<Item = Tool>) -> Self {
+        self.options.tools = Some(tools.into_iter().collect());
+        self
+    }
+    /// Whether it must.
+    pub fn tool_choice(mut self, choice: ToolChoice) -> Self {
+        self.options.tool_choice = Some(choice);
+        self
+    }
+    /// What every answer must look like; each is checked.
+    pub fn response_schema(mut self, schema: ResponseSchema) -> Self {
+        self.options.schema = Some(schema);
+        self
+    }
+    /// Sets what is done with a schema that the provider cannot be told in full, of every request and every
+    /// typed call: refused before anything is sent, or sent as far as it can be.
+    pub fn schema_mode(mut self, mode: SchemaMode) -> Self {
+        self.options.schema_mode = Some(mode);
+        self
+    }
+    /// How much the model thinks.
+    pub fn effort(mut self, effort: Effort) -> Self {
+        self.options.thinking = Some(ThinkingOptions {
+            effort: Some(effort),
+            ..ThinkingOptions::default()
+        });
+        self
+    }
+    /// How failed calls are made again. A create whose fate is unknown never is.
+    pub fn retries(mut self, retries: RetryPolicy) -> Self {
+        self.engine = self.engine.with_retries(retries);
+        self
+    }
+    /// When to look for a create whose fate is unknown.
+    pub fn doubt(mut self, doubt: DoubtPolicy) -> Self {
+        self.engine = self.engine.with_doubt(doubt);
+        self
+    }
+    /// What is done about a create whose fate stays unknown.
+    pub fn on_doubt(mut self, on_doubt: OnDoubt) -> Self {
+        self.engine = self.engine.with_on_doubt(on_doubt);
+        self
+    }
+    /// The most of one batch, below what the provider takes.
+    pub fn batch_limit(mut self, limit: BatchLimit) -> Self {
+        self.engine = self.engine.with_batch_limit(limit);
+        self
+    }
+    /// Sets how many uploads, creates, polls and downloads run at once.
+    pub fn limits(mut self, limits: StepLimits) -> Self {
+        self.engine = self.engine.with_limits(limits);
+        self
+    }
+    /// A record that outlives the process, for [named](crate::Invoke::named) runs.
+    pub fn record(mut self, ledger: Arc<dyn Ledger>, spool: Arc<dyn Spool>) -> Self {
+        self.engine = self.engine.with_record(ledger, spool);
+        self
+    }
+    /// Who is told what happens, such as a closure.
+    pub fn observe(mut self, observer: impl Observer + 'static) -> Self {
+        self.engine = self.engine.with_observer(Arc::new(observer));
+        self
+    }
+    /// The source of time, for tests.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.engine = self.engine.with_clock(clock);
+        self
+    }
+    /// The source of chance, for tests.
+    pub fn rng(mut self, rng: Arc<dyn Rng>) -> Self {
+        self.engine = self.engine.with_rng(rng);
+        self
+    }
+
+    /// The engine beneath.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}

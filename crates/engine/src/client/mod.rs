@@ -1,0 +1,10 @@
+//! The client: requests in memory, the six operations, and named runs.
+
+pub(crate) mod calls;
+pub(crate) mod convert;
+pub(crate) mod feed;
+pub(crate) mod invoker;
+pub(crate) mod operations;
+pub(crate) mod outcomes;
+pub(crate) mod prepared;
+pub(crate) mod run;

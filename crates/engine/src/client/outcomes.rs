@@ -1,0 +1,248 @@
+//! Outcomes as a library user holds them: an ordered map, or a stream.
+
+use std::collections::{HashMap, VecDeque};
+
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use lmbatch_core::{
+    BatchSnapshot, Error, ErrorKind, LMOutput, Outcome, RequestId, Result, TokenUsage,
+};
+
+use crate::blocking::blocking;
+use crate::client::convert::outcome;
+use crate::context::Context;
+use crate::results::finished::{CountMismatch, Finished};
+use crate::results::reader::OutcomeReader;
+
+/// Outcomes that are read at once, off the async threads.
+const PAGE: usize = 256;
+
+/// Requests with their outcomes, one after the other: for more than fit into memory.
+pub type OutcomeStream = BoxStream<'static, Result<(RequestId, Outcome)>>;
+
+/// One outcome for each request, in the order of the requests.
+///
+/// ```no_run
+/// # fn show(outcomes: &lmbatch_engine::Outcomes) {
+/// for (id, outcome) in outcomes {
+///     println!("{id}: {}", outcome.status());
+/// }
+/// println!("{} tokens", outcomes.usage().output_tokens);
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Outcomes<T = LMOutput> {
+    batches: Vec<BatchSnapshot>,
+    entries: Vec<(RequestId, Outcome<T>)>,
+    places: HashMap<RequestId, usize>,
+    usage: TokenUsage,
+    outputs: Outputs<T>,
+    mismatch: Option<CountMismatch>,
+}
+
+/// Where the answers are of which the values were made.
+#[derive(Debug)]
+enum Outputs<T> {
+    /// The values are the answers.
+    Values(fn(&T) -> &LMOutput),
+    /// In the order of the requests.
+    Kept(Vec<Outcome>),
+}
+
+impl Outcomes {
+    pub(crate) async fn read(context: &Context, finished: Finished) -> Result<Self> {
+        let mut reader = context.outcomes(&finished)?;
+        let batches: Vec<BatchSnapshot> = finished.batches().into_iter().cloned().collect();
+        let id = batches.first().map(|batch| batch.id.clone());
+        let mismatch = finished.count_mismatch();
+        let about = move |error: Error| match &id {
+            Some(id) => error.with_batch(id.clone()),
+            None => error,
+        };
+        let work = move || {
+            let mut entries = Vec::new();
+            while let Some(entry) = next(&mut reader).map_err(&about)? {
+                entries.push(entry);
+            }
+            let answers = entries.iter().filter_map(|(_, outcome)| match outcome {
+                Outcome::Succeeded { value, .. } => Some(value),
+                _ => None,
+            });
+            let usage = answers.filter_map(|output: &LMOutput| output.usage).sum();
+            let outputs = Outputs::Values(|output| output);
+            Ok(Self {
+                mismatch,
+                ..Self::new(batches, entries, usage, outputs)
+            })
+        };
+        blocking(work).await?
+    }
+
+    /// Outcomes of other values, beside the answers of which they are made.
+    pub(crate) fn typed<T>(self, value: impl Fn(&Outcome) -> Outcome<T>) -> Outcomes<T> {
+        let (mut entries, mut answers) = (Vec::new(), Vec::new());
+        for (id, outcome) in self.entries {
+            entries.push((id, value(&outcome)));
+            answers.push(outcome);
+        }
+        let outputs = Outputs::Kept(answers);
+        Outcomes {
+            mismatch: self.mismatch,
+            ..Outcomes::new(self.batches, entries, self.usage, outputs)
+        }
+    }
+}
+
+impl<T> Outcomes<T> {
+    fn new(
+        batches: Vec<BatchSnapshot>,
+        entries: Vec<(RequestId, Outcome<T>)>,
+        usage: TokenUsage,
+        outputs: Outputs<T>,
+    ) -> Self {
+        let places = entries.iter().enumerate();
+        let places = places.map(|(place, (id, _))| (id.clone(), place)).collect();
+        Self {
+            batches,
+            entries,
+            places,
+            usage,
+            outputs,
+            mismatch: None,
+        }
+    }
+
+    /// Returns the batches that were answered, each as it ended. Requests that do not fit into one batch of the
+    /// provider, and those that were sent again, come from several.
+    pub fn batches(&self) -> &[BatchSnapshot] {
+        &self.batches
+    }
+    /// The outcome of one request.
+    pub fn get(&self, id: &str) -> Option<&Outcome<T>> {
+        let place = self.places.get(&RequestId::from(id))?;
+        Some(&self.entries[*place].1)
+    }
+    /// Whole answer of the model to one request, also where [`invoke_as`](crate::BatchOperations::invoke_as)
+    /// could make no value of it: its text, its refusal, its token usage. `None` where the model did not answer.
+    ///
+    /// ```no_run
+    /// # #[derive(serde::Deserialize)] struct Sum { number: i64 }
+    /// # fn show(sums: &lmbatch_engine::Outcomes<Sum>) {
+    /// if let (Err(error), Some(output)) = (sums["a"].value(), sums.output("a")) {
+    ///     println!("{error}: {}", output.text());
+    /// }
+    /// # }
+    /// ```
+    pub fn output(&self, id: &str) -> Option<&LMOutput> {
+        let place = *self.places.get(&RequestId::from(id))?;
+        match &self.outputs {
+            Outputs::Values(output) => match &self.entries[place].1 {
+                Outcome::Succeeded { value, .. } => Some(output(value)),
+                _ => None,
+            },
+            Outputs::Kept(answers) => match &answers[place] {
+                Outcome::Succeeded { value, .. } => Some(value),
+                _ => None,
+            },
+        }
+    }
+    /// Requests with their outcomes, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, (RequestId, Outcome<T>)> {
+        self.entries.iter()
+    }
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+    /// Returns the provider's counts and the rows that were read, of a batch that was
+    /// [retrieved](crate::BatchOperations::retrieve), where the two disagree; `None` where they agree or the
+    /// provider gives no counts. A [warning](crate::Event::Warning) tells the observer as well.
+    pub fn count_mismatch(&self) -> Option<CountMismatch> {
+        self.mismatch
+    }
+    /// What all answers used together.
+    pub fn usage(&self) -> TokenUsage {
+        self.usage
+    }
+}
+
+impl<T> IntoIterator for Outcomes<T> {
+    type Item = (RequestId, Outcome<T>);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Outcomes<T> {
+    type Item = &'a (RequestId, Outcome<T>);
+    type IntoIter = std::slice::Iter<'a, (RequestId, Outcome<T>)>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.iter()
+    }
+}
+
+impl<T> std::ops::Index<&str> for Outcomes<T> {
+    type Output = Outcome<T>;
+
+    /// The outcome of a request.
+    ///
+    /// # Panics
+    /// If there is no such request; [`get`](Outcomes::get) does not.
+    fn index(&self, id: &str) -> &Outcome<T> {
+        self.get(id)
+            .unwrap_or_else(|| panic!("no request {id:?} in this batch ({:?})", ErrorKind::Missing))
+    }
+}
+
+fn next(reader: &mut OutcomeReader) -> Result<Option<(RequestId, Outcome)>> {
+    let Some(answered) = reader.next()? else {
+        return Ok(None);
+    };
+    let id = crate::plan::ids::request_id(answered.id.as_str().as_bytes());
+    Ok(Some((id, outcome(&answered))))
+}
+
+/// The outcomes that are here, but for the first `skipped`.
+pub(crate) fn stream(
+    context: &Context,
+    finished: &Finished,
+    skipped: u64,
+) -> Result<OutcomeStream> {
+    let reader = context.outcomes(finished)?;
+    let batch = finished.batches().first().map(|batch| batch.id.clone());
+    let pages = stream::try_unfold(Some((reader, skipped)), |reader| async {
+        let Some((mut reader, skipped)) = reader else {
+            return Ok(None);
+        };
+        let work = move || {
+            reader.skip(skipped)?;
+            let mut page = VecDeque::with_capacity(PAGE);
+            while page.len() < PAGE {
+                match next(&mut reader)? {
+                    Some(entry) => page.push_back(entry),
+                    None => return Ok((page, None)),
+                }
+            }
+            Ok::<_, Error>((page, Some((reader, 0))))
+        };
+        let (page, rest) = blocking(work).await??;
+        Ok(Some((page, rest)))
+    });
+    let entries = pages.flat_map(|page| match page {
+        Ok(page) => stream::iter(page.into_iter().map(Ok).collect::<Vec<_>>()),
+        Err(error) => stream::iter(vec![Err(error)]),
+    });
+    Ok(entries
+        .map(move |entry| {
+            entry.map_err(|error: Error| match &batch {
+                Some(batch) => error.with_batch(batch.clone()),
+                None => error,
+            })
+        })
+        .boxed())
+}

@@ -1,0 +1,129 @@
+//! A create that is ready to be sent, as plain data.
+
+use lmbatch_core::{BatchHandle, Error, Intent, Nonce, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::plan::Plan;
+use crate::plan::handle_parts::HandleParts;
+use crate::plan::ids::IdChoice;
+use crate::run::single::SentBefore;
+
+/// A create that is ready to be sent: its input is uploaded, nothing is paid for. Plain data, in two states.
+///
+/// As [`prepare`](crate::Create::prepare) gives it, the create was never sent:
+/// [`find_or_create`](crate::Create::find_or_create) sends it at once, in any process. Mark it with
+/// [`sending`](Self::sending) and store it just before it is sent: another process that reads that back after a
+/// crash looks for the batch before it creates one. Data without a state, of an earlier lmbatch, may have been
+/// sent.
+///
+/// Two processes that send the same data at once may both create a batch: take a job from its queue, or from its
+/// table, in one place at a time.
+///
+/// ```no_run
+/// # async fn example(invoker: lmbatch_engine::LMInvoker) -> Result<(), Box<dyn std::error::Error>> {
+/// use lmbatch_engine::Prepared;
+///
+/// let asked = [("a", "Hello!")];
+/// let prepared = invoker.batch().create(asked).prepare().await?;
+/// std::fs::write("job.json", serde_json::to_vec(&prepared)?)?;
+///
+/// // In a worker, now or later: what is stored says that the create may be on its way.
+/// let prepared: Prepared = serde_json::from_slice(&std::fs::read("job.json")?)?;
+/// let sending = prepared.sending();
+/// std::fs::write("job.json", serde_json::to_vec(&sending)?)?;
+/// let handle = invoker.batch().create(asked).find_or_create(sending).await?;
+///
+/// // After a crash of the worker, in another one: found, and not created again.
+/// let prepared: Prepared = serde_json::from_slice(&std::fs::read("job.json")?)?;
+/// let same = invoker.batch().create(asked).find_or_create(prepared).await?;
+/// assert_eq!(same.batch, handle.batch);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// What was decided.
+    pub intent: Intent,
+    nonce: Nonce,
+    digest: Box<str>,
+    handle: HandleParts,
+    #[serde(default)]
+    state: State,
+    /// Not written out: prepared, or marked as being sent, in this process.
+    #[serde(skip)]
+    fresh: bool,
+}
+
+/// Whether the create was sent, as far as the data says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    /// It was not.
+    Prepared,
+    /// It may have been.
+    #[default]
+    Sending,
+}
+
+impl Prepared {
+    pub(crate) async fn new(context: &Context, plan: &Plan) -> Result<Self> {
+        Ok(Self {
+            handle: plan.handle_parts()?,
+            digest: plan.digest().into(),
+            nonce: plan.nonce.clone(),
+            intent: context.prepare(plan).await?,
+            state: State::Prepared,
+            fresh: true,
+        })
+    }
+
+    /// Returns the data to store just before the create is sent: a process that reads it back looks for the
+    /// batch first. In this process the create is sent at once, unless this was read back in the same state.
+    #[must_use = "store it before it is sent"]
+    pub fn sending(self) -> Self {
+        Self {
+            fresh: self.fresh || self.state == State::Prepared,
+            state: State::Sending,
+            ..self
+        }
+    }
+
+    /// Whether the create may have been sent, as far as the data says.
+    pub fn may_have_been_sent(&self) -> bool {
+        self.state == State::Sending
+    }
+
+    /// Under which ids the requests travel.
+    pub(crate) fn ids(&self) -> (IdChoice, Nonce) {
+        (self.handle.id_choice(), self.nonce.clone())
+    }
+
+    fn sent_before(&self) -> SentBefore {
+        match (self.fresh, self.state) {
+            (true, _) => SentBefore::No,
+            (false, State::Prepared) => SentBefore::SaidNo,
+            (false, State::Sending) => SentBefore::Maybe,
+        }
+    }
+
+    pub(crate) async fn find_or_create(
+        self,
+        context: &Context,
+        plan: &Plan,
+    ) -> Result<BatchHandle> {
+        let (account, key) = self.handle.account();
+        context
+            .of_prepared(account, key, &self.intent, !self.fresh)
+            .await?;
+        if plan.digest() != &*self.digest || plan.single()?.class != self.intent.class {
+            return Err(Error::invalid_input(
+                "these are not the requests that were prepared; nothing was sent",
+            ));
+        }
+        let known = self.sent_before();
+        let batch = context.find_or_create(plan, &self.intent, known).await;
+        let batch = batch.map_err(|error| context.of_create(error, plan))?;
+        Ok(self.handle.with_batch(batch))
+    }
+}

@@ -1,0 +1,46 @@
+//! A handle before its batch exists.
+
+use lmbatch_core::{BatchClass, BatchHandle, BatchId, IdRule, KeyHint, ProviderId, RequestId};
+use serde::{Deserialize, Serialize};
+
+use crate::plan::ids::IdChoice;
+
+/// A handle that only lacks its batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HandleParts {
+    pub(crate) provider: ProviderId,
+    pub(crate) account: lmbatch_core::AccountId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key_hint: Option<KeyHint>,
+    pub(crate) class: BatchClass,
+    pub(crate) ids: IdRule,
+    pub(crate) requests: Vec<RequestId>,
+}
+
+impl HandleParts {
+    /// Whose ids travel.
+    pub(crate) fn id_choice(&self) -> IdChoice {
+        match self.ids {
+            IdRule::Verbatim => IdChoice::Callers,
+            IdRule::Ordinal(_) | IdRule::Part { .. } => IdChoice::Ours,
+        }
+    }
+
+    /// Account and key under which the batch is, or will be, created.
+    pub(crate) fn account(&self) -> (&lmbatch_core::AccountId, Option<&KeyHint>) {
+        (&self.account, self.key_hint.as_ref())
+    }
+
+    /// The handle of `batch`.
+    pub fn with_batch(self, batch: BatchId) -> BatchHandle {
+        BatchHandle {
+            provider: self.provider,
+            account: self.account,
+            key_hint: self.key_hint,
+            batch,
+            class: self.class,
+            ids: self.ids,
+            requests: self.requests,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Handles of a run's batches, read from the run's files when they are asked for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lmbatch_core::{
+    AccountId, BatchClass, BatchHandle, BatchId, Error, HandleSource, IdRule, KeyHint, Nonce,
+    Order, ProviderId, RequestId, Result, ShardRecord,
+};
+
+use crate::plan::ids::request_id;
+use crate::spool::layout::{echo_table, sent_table};
+use crate::spool::order::read_order;
+use crate::spool::tables::{Echo, Reader, SENT, Sent};
+use crate::spool::{Files, spooled};
+
+/// Batches of a run, with what their handles are made of. Keeps the run's files.
+#[derive(Debug)]
+pub(crate) struct RunHandles {
+    pub(crate) files: Arc<Files>,
+    pub(crate) provider: ProviderId,
+    pub(crate) account: AccountId,
+    pub(crate) key_hint: Option<KeyHint>,
+    pub(crate) ids: IdRule,
+    pub(crate) requests: u32,
+    pub(crate) order: Option<Order>,
+    made: Mutex<Vec<Made>>,
+}
+
+/// A batch that exists, and the shard that it was made of.
+#[derive(Debug, Clone, PartialEq)]
+struct Made {
+    batch: BatchId,
+    class: BatchClass,
+    shard: u32,
+    attempt: u32,
+}
+
+impl RunHandles {
+    pub(crate) fn new(
+        files: Arc<Files>,
+        provider: ProviderId,
+        (account, key_hint): (AccountId, Option<KeyHint>),
+        ids: IdRule,
+        requests: u32,
+        order: Option<Order>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            files,
+            provider,
+            account,
+            key_hint,
+            ids,
+            requests,
+            order,
+            made: Mutex::default(),
+        })
+    }
+
+    fn made(&self) -> MutexGuard<'_, Vec<Made>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The batch that was created first.
+    pub(crate) fn first(&self) -> Option<BatchId> {
+        self.made().first().map(|made| made.batch.clone())
+    }
+
+    /// The error of a call, with the batches that it has created by now.
+    pub(crate) fn attach(self: &Arc<Self>, error: Error) -> Error {
+        let mut made = self.made().clone();
+        if made.is_empty() {
+            return error;
+        }
+        // In the order of the batches of the run, whichever was created first.
+        made.sort_by_key(|made| made.shard);
+        let run = Arc::clone(self);
+        error.with_handles(Arc::new(Batches { run, made }))
+    }
+
+    /// Reads the handles of some of its batches: one pass over the requests for each attempt.
+    fn read(&self, made: &[Made]) -> Result<Vec<BatchHandle>> {
+        let unreadable = spooled;
+        let mut found: Vec<Vec<(u32, RequestId)>> = vec![Vec::new(); made.len()];
+        let mut attempts: Vec<u32> = made.iter().map(|made| made.attempt).collect();
+        attempts.sort_unstable();
+        attempts.dedup();
+        let order = match self.order {
+            Some(order) => Some(read_order(&self.files, order, self.requests)?),
+            None => None,
+        };
+        let echoes = self
+            .order
+            .map_or_else(|| "echo".to_owned(), |order| echo_table(order.table));
+        for attempt in attempts {
+            let shards: HashMap<u32, usize> = made
+                .iter()
+                .enumerate()
+                .filter(|(_, made)| made.attempt == attempt)
+                .map(|(at, made)| (made.shard, at))
+                .collect();
+            let table = self.files.open(&sent_table(attempt))?;
+            let ordinals = table.size().map_err(unreadable)? / SENT as u64;
+            let mut table = Reader::new(table);
+            let mut batch_of = HashMap::new();
+            for ordinal in 0..ordinals {
+                let sent = Sent::read(&mut table).map_err(unreadable)?;
+                if let Some(at) = shards.get(&sent.shard) {
+                    batch_of.insert(ordinal as u32, *at);
+                }
+            }
+            let mut reader = Reader::new(self.files.open(&echoes)?);
+            let mut echo = Echo::default();
+            for position in 0..self.requests {
+                echo.read(&mut reader).map_err(unreadable)?;
+                let ordinal = order
+                    .as_ref()
+                    .map_or(position, |order| order[position as usize]);
+                if let Some(at) = batch_of.get(&ordinal) {
+                    found[*at].push((ordinal, request_id(&echo.id)));
+                }
+            }
+        }
+        let handles = made.iter().zip(found);
+        Ok(handles.map(|(made, ids)| self.handle(made, ids)).collect())
+    }
+
+    fn handle(&self, made: &Made, ids: Vec<(u32, RequestId)>) -> BatchHandle {
+        let rule = match &self.ids {
+            IdRule::Verbatim => IdRule::Verbatim,
+            IdRule::Ordinal(nonce) | IdRule::Part { nonce, .. } => {
+                part(nonce, ids.iter().map(|(ordinal, _)| *ordinal))
+            }
+        };
+        BatchHandle {
+            provider: self.provider.clone(),
+            account: self.account.clone(),
+            key_hint: self.key_hint.clone(),
+            batch: made.batch.clone(),
+            class: made.class.clone(),
+            ids: rule,
+            requests: ids.into_iter().map(|(_, id)| id).collect(),
+        }
+    }
+}
+
+/// The rule of a batch that holds the requests of these places of a run.
+fn part(nonce: &Nonce, places: impl Iterator<Item = u32>) -> IdRule {
+    let mut stretches: Vec<[u32; 2]> = Vec::new();
+    for place in places {
+        match stretches.last_mut() {
+            Some([first, count]) if *first + *count == place => *count += 1,
+            _ => stretches.push([place, 1]),
+        }
+    }
+    let nonce = nonce.clone();
+    match stretches[..] {
+        [] | [[0, _]] => IdRule::Ordinal(nonce),
+        _ => IdRule::Part { nonce, stretches },
+    }
+}
+
+#[derive(Debug)]
+struct Batches {
+    run: Arc<RunHandles>,
+    made: Vec<Made>,
+}
+
+impl HandleSource for Batches {
+    fn handles(&self) -> Result<Vec<BatchHandle>> {
+        self.run.read(&self.made)
+    }
+}
+
+/// A shard, as the handle of its batch names it.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardHandle {
+    run: Arc<RunHandles>,
+    class: BatchClass,
+    shard: u32,
+    attempt: u32,
+}
+
+impl ShardHandle {
+    /// Of a shard as the record has it; a batch that it names is one of the run.
+    pub(crate) fn new(run: &Arc<RunHandles>, record: &ShardRecord) -> Self {
+        let handle = Self {
+            run: Arc::clone(run),
+            class: record.class.clone(),
+            shard: record.key.shard,
+            attempt: record.attempt,
+        };
+        if let Some(batch) = record.state.batch() {
+            drop(handle.created(batch));
+        }
+        handle
+    }
+
+    /// Its batch exists.
+    pub(crate) fn created(&self, batch: &BatchId) -> CreatedHandle {
+        let made = Made {
+            batch: batch.clone(),
+            class: self.class.clone(),
+            shard: self.shard,
+            attempt: self.attempt,
+        };
+        let mut all = self.run.made();
+        if !all.contains(&made) {
+            all.push(made.clone());
+        }
+        drop(all);
+        CreatedHandle {
+            run: Arc::clone(&self.run),
+            made,
+        }
+    }
+
+    /// What was taken for its batch is someone else's.
+    pub(crate) fn disowned(&self, batch: &BatchId) {
+        self.run.made().retain(|made| made.batch != *batch);
+    }
+}
+
+/// Handle of a batch that was just created, read when it is asked for: it names every request of the batch.
+///
+/// ```
+/// use lmbatch_engine::{Event, LMInvoker};
+///
+/// /// Keeps the handle of each batch before anything else happens.
+/// fn keeping(invoker: LMInvoker, keep: impl Fn(String) + Send + Sync + 'static) -> LMInvoker {
+///     invoker.observe(move |event: &Event<'_>| {
+///         if let Event::Created { handle, .. } = event
+///             && let Ok(handle) = handle.read()
+///             && let Ok(json) = serde_json::to_string(&handle)
+///         {
+///             keep(json);
+///         }
+///     })
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct CreatedHandle {
+    run: Arc<RunHandles>,
+    made: Made,
+}
+
+impl CreatedHandle {
+    /// Reads the handle. Takes time and memory by the size of the run: a clone can be read on another thread,
+    /// and keeps the run's temporary files until it is dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the files of the run cannot be read.
+    pub fn read(&self) -> Result<BatchHandle> {
+        let mut handles = self.run.read(std::slice::from_ref(&self.made))?;
+        // One was asked for.
+        Ok(handles.remove(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_that_follow_each_other_are_one_stretch() {
+        let nonce = Nonce::draw(&crate::clock::SystemRng);
+        let stretches = |places: &[u32]| match part(&nonce, places.iter().copied()) {
+            IdRule::Part { stretches, .. } => stretches,
+            _ => Vec::new(),
+        };
+        for (places, expected) in [
+            (&[][..], vec![]),
+            (&[0, 1, 2], vec![]),
+            (&[1, 2], vec![[1, 2]]),
+            (&[0, 2, 3, 7], vec![[0, 1], [2, 2], [7, 1]]),
+            (&[5, 4], vec![[5, 1], [4, 1]]),
+        ] {
+            assert_eq!(stretches(places), expected, "{places:?}");
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Plan: the input read once and cut into shards, each ready to become a batch.
+
+pub(crate) mod attachments;
+pub(crate) mod content;
+pub(crate) mod duplicates;
+pub(crate) mod encode;
+pub(crate) mod error;
+pub(crate) mod handle_parts;
+pub(crate) mod handles;
+pub(crate) mod ids;
+pub(crate) mod local_file;
+pub(crate) mod order;
+pub(crate) mod planned;
+pub(crate) mod rows;
+pub(crate) mod shards;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lmbatch_core::{
+    BatchCodec, BatchProvider, Error, IdRule, KeyHint, Nonce, ProviderId, Result, RunClaim,
+    RunRecord, Shard, ShardRecord, Spool,
+};
+
+use crate::plan::encode::{Drafted, draft};
+use crate::plan::error::PlanError;
+use crate::plan::handle_parts::HandleParts;
+use crate::plan::handles::RunHandles;
+use crate::plan::ids::{IdChoice, request_id, run_id};
+use crate::plan::planned::{PlannedShard, planned};
+use crate::policy::BatchLimit;
+use crate::source::RequestSource;
+use crate::spool::nowhere::Nowhere;
+use crate::spool::tables::{Echo, Reader};
+use crate::spool::{Files, spooled};
+
+/// Requests that are read, checked and encoded, and not yet sent.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) shards: Vec<PlannedShard>,
+    pub(crate) requests: u32,
+    pub(crate) digest: Box<str>,
+    pub(crate) ids: IdRule,
+    pub(crate) nonce: Nonce,
+    pub(crate) files: Arc<Files>,
+    pub(crate) provider: ProviderId,
+    pub(crate) account: lmbatch_core::AccountId,
+    pub(crate) key_hint: Option<KeyHint>,
+    pub(crate) order: Option<lmbatch_core::Order>,
+    /// CRC-32 of each file of the spool that belongs to the run as a whole.
+    pub(crate) checksums: BTreeMap<Box<str>, u32>,
+    /// Held from before its first file until its run has ended, where there is a record.
+    pub(crate) claim: Option<RunClaim>,
+    /// Its batches, once they are created.
+    pub(crate) handles: Arc<RunHandles>,
+    /// What is changed of its schemas.
+    pub(crate) schema_notes: Vec<String>,
+}
+
+impl Plan {
+    /// Requests in it.
+    pub fn requests(&self) -> u64 {
+        u64::from(self.requests)
+    }
+
+    /// Bytes that will be sent.
+    pub fn bytes(&self) -> u64 {
+        self.shards.iter().map(|planned| planned.shard.len()).sum()
+    }
+
+    /// Lets go of what lies in the spool, though a record was to be kept of it.
+    pub fn discard(self) {
+        self.files.keep(false);
+    }
+
+    /// Batches that it needs.
+    pub fn batches(&self) -> u32 {
+        self.shards.len() as u32
+    }
+
+    /// Returns what sending changes of the schemas for answers, one sentence each.
+    pub fn schema_notes(&self) -> &[String] {
+        &self.schema_notes
+    }
+
+    /// A digest of everything that is sent and given back, the same whenever the same input is read.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The one shard of what must fit into one batch.
+    pub(crate) fn single(&self) -> Result<&Shard> {
+        match self.shards.as_slice() {
+            [only] => Ok(&only.shard),
+            several => Err(Error::invalid_input(format!(
+                "{} requests need {} batches of {}, and this makes one; run them, or split the input",
+                self.requests,
+                several.len(),
+                self.provider
+            ))),
+        }
+    }
+
+    /// What the ledger keeps of it.
+    pub(crate) fn record(&self, clock: &dyn lmbatch_core::Clock) -> RunRecord {
+        RunRecord {
+            id: run_id(self.nonce.as_str()),
+            name: None,
+            digest: self.digest.clone(),
+            provider: self.provider.clone(),
+            account: self.account.clone(),
+            key_hint: self.key_hint.clone(),
+            ids: self.ids.clone(),
+            nonce: self.nonce.clone(),
+            requests: self.requests,
+            attempt: 0,
+            asked: 0,
+            order: None,
+            created_at: Some(clock.now()),
+            finished: false,
+            cancelled: false,
+            cleaned: None,
+            epoch: 0,
+            checksums: self.checksums.clone(),
+            notes: BTreeMap::new(),
+        }
+    }
+
+    /// What a handle of its batch needs, before the batch exists.
+    pub fn handle_parts(&self) -> Result<HandleParts> {
+        let mut reader = Reader::new(self.files.open("echo")?);
+        let mut echo = Echo::default();
+        let mut requests = Vec::with_capacity(self.requests as usize);
+        for _ in 0..self.requests {
+            echo.read(&mut reader).map_err(spooled)?;
+            requests.push(request_id(&echo.id));
+        }
+        Ok(HandleParts {
+            provider: self.provider.clone(),
+            account: self.account.clone(),
+            key_hint: self.key_hint.clone(),
+            class: self.single()?.class.clone(),
+            ids: self.ids.clone(),
+            requests,
+        })
+    }
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Checked {
+    /// Requests.
+    pub requests: u64,
+    /// Bytes that would be sent.
+    pub bytes: u64,
+    /// Batches that they need.
+    pub batches: u64,
+    /// Changes that sending makes to the schemas for answers, one sentence each.
+    pub schema_notes: Vec<String>,
+    /// Attachments whose bytes are not of the declared media types, in one sentence.
+    pub warning: Option<String>,
+}
+
+/// Reads and encodes every request as a run would, and sends nothing. Needs no key and no network.
+pub fn check(codec: &dyn BatchCodec, source: Box<dyn RequestSource>) -> Result<Checked, PlanError> {
+    check_within(codec, source, BatchLimit::default())
+}
+
+/// Reads and encodes every request as a run with smaller batches would, as [`check`] does.
+pub fn check_within(
+    codec: &dyn BatchCodec,
+    source: Box<dyn RequestSource>,
+    limit: BatchLimit,
+) -> Result<Checked, PlanError> {
+    let nonce = Nonce::draw(&crate::clock::SystemRng);
+    let files = Files::new(Arc::new(Nowhere), nonce.as_str(), false);
+    let drafted = draft(codec, source, &nonce, IdChoice::Ours, &files, limit)?;
+    Ok(Checked {
+        requests: u64::from(drafted.requests),
+        bytes: drafted.shards.iter().map(|shard| shard.bytes).sum(),
+        batches: drafted.shards.len() as u64,
+        schema_notes: drafted.schema_notes,
+        warning: drafted.warning,
+    })
+}
+
+pub(crate) struct Planner {
+    pub(crate) provider: Arc<dyn BatchProvider>,
+    pub(crate) spool: Arc<dyn Spool>,
+    pub(crate) nonce: Nonce,
+    pub(crate) ids: IdChoice,
+    pub(crate) limit: BatchLimit,
+    pub(crate) claim: Option<RunClaim>,
+}
+
+impl Planner {
+    /// Reads files and the whole source: not for an async thread. With the plan comes a warning about it.
+    pub(crate) fn plan(
+        self,
+        source: Box<dyn RequestSource>,
+    ) -> Result<(Plan, Option<String>), PlanError> {
+        let files = Files::new(self.spool, self.nonce.as_str(), false);
+        let codec = self.provider.codec();
+        let Drafted {
+            shards,
+            requests,
+            digest,
+            checksums,
+            schema_notes,
+            warning,
+        } = draft(codec, source, &self.nonce, self.ids, &files, self.limit)?;
+        if requests == 0 {
+            return Err(Error::invalid_input("there are no requests").into());
+        }
+        let shards = shards.into_iter().map(|drafted| {
+            let (number, class) = (drafted.number, drafted.class);
+            planned(
+                codec,
+                &files,
+                &self.nonce,
+                number,
+                class,
+                drafted.count,
+                drafted.bytes,
+                Some(drafted.checksum),
+                0,
+            )
+        });
+        let shards = shards.collect::<Result<_>>()?;
+        let ids = match self.ids {
+            IdChoice::Ours => IdRule::Ordinal(self.nonce.clone()),
+            IdChoice::Callers => IdRule::Verbatim,
+        };
+        let (files, account) = (Arc::new(files), self.provider.account());
+        let plan = Plan {
+            shards,
+            requests,
+            digest,
+            handles: RunHandles::new(
+                Arc::clone(&files),
+                codec.id().clone(),
+                (account.clone(), self.provider.key_hint()),
+                ids.clone(),
+                requests,
+                None,
+            ),
+            ids,
+            nonce: self.nonce,
+            files,
+            provider: codec.id().clone(),
+            account,
+            key_hint: self.provider.key_hint(),
+            order: None,
+            checksums,
+            claim: self.claim,
+            schema_notes,
+        };
+        Ok((plan, warning))
+    }
+}
+
+/// A plan that the ledger kept, over the files that the spool did.
+pub(crate) fn restored(
+    provider: &dyn BatchProvider,
+    spool: Arc<dyn Spool>,
+    run: &RunRecord,
+    shards: &[ShardRecord],
+) -> Result<Plan> {
+    let files = Files::new(spool, run.nonce.as_str(), true);
+    let shards: Vec<PlannedShard> = shards
+        .iter()
+        .map(|record| {
+            planned(
+                provider.codec(),
+                &files,
+                &run.nonce,
+                record.key.shard,
+                record.class.clone(),
+                record.count,
+                record.bytes,
+                record.checksum,
+                record.attempt,
+            )
+        })
+        .collect::<Result<_>>()?;
+    let files = Arc::new(files);
+    Ok(Plan {
+        shards,
+        requests: run.requests,
+        digest: run.digest.clone(),
+        ids: run.ids.clone(),
+        nonce: run.nonce.clone(),
+        handles: RunHandles::new(
+            Arc::clone(&files),
+            run.provider.clone(),
+            (run.account.clone(), run.key_hint.clone()),
+            run.ids.clone(),
+            run.requests,
+            run.order,
+        ),
+        files,
+        provider: run.provider.clone(),
+        account: run.account.clone(),
+        key_hint: run.key_hint.clone(),
+        order: run.order,
+        checksums: run.checksums.clone(),
+        claim: None,
+        schema_notes: Vec::new(),
+    })
+}

@@ -1,0 +1,417 @@
+//! Leads the ids of rows back to requests.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::io::Write as _;
+use std::sync::Arc;
+
+use lmbatch_core::{BatchHandle, Error, ErrorKind, IdRule, Nonce, RequestId, Result};
+
+use crate::plan::handles::RunHandles;
+use crate::spool::tables::{Echo, Reader};
+use crate::spool::{Files, spooled};
+
+/// Form of the ids of rows that name no request; a number follows. A bare number would pass for an id of the
+/// caller's.
+const WITHOUT_ID: &str = "row-without-id-";
+
+/// Requests that rows have named, by ordinal, with their ids.
+type Discovered<'a> = Vec<(u32, Cow<'a, str>)>;
+
+/// Leads ids on the wire back to requests.
+pub(crate) enum Joiner {
+    Ordinal {
+        nonce: Nonce,
+        count: u32,
+    },
+    /// The requests of one batch of a run: stretches of places as `[first, count]`, each with the position of
+    /// its first request, sorted by place.
+    Part {
+        nonce: Nonce,
+        stretches: Vec<([u32; 2], u32)>,
+        count: u32,
+    },
+    Verbatim {
+        ordinals: Arc<HashMap<Box<str>, u32>>,
+    },
+    /// Of a batch without a handle: each id that a row bears is a request.
+    Discover {
+        ordinals: HashMap<Box<str>, u32>,
+        /// Ids of the caller's for rows that name no request, by their position.
+        names: Vec<RequestId>,
+        /// Ordinals of rows that name no request, in the order in which they came. Their ids are made at the
+        /// end, when all other ids are known.
+        unnamed: Vec<u32>,
+        keyless: u32,
+    },
+}
+
+impl Joiner {
+    /// Of all requests of a run. Reads files: not for an async thread.
+    pub(crate) fn of_run(run: &RunHandles) -> Result<Self> {
+        Ok(match &run.ids {
+            IdRule::Ordinal(nonce) | IdRule::Part { nonce, .. } => Self::Ordinal {
+                nonce: nonce.clone(),
+                count: run.order.map_or(run.requests, |order| order.ordinals),
+            },
+            IdRule::Verbatim => {
+                let mut reader = Reader::new(run.files.open("echo")?);
+                let mut echo = Echo::default();
+                let mut ordinals = HashMap::with_capacity(run.requests as usize);
+                for ordinal in 0..run.requests {
+                    echo.read(&mut reader).map_err(spooled)?;
+                    ordinals.insert(
+                        crate::plan::ids::request_id(&echo.id).as_str().into(),
+                        ordinal,
+                    );
+                }
+                Self::Verbatim {
+                    ordinals: Arc::new(ordinals),
+                }
+            }
+        })
+    }
+
+    pub(crate) fn of_handle(handle: &BatchHandle, files: &Files) -> Result<Self> {
+        let mut writer = files.create("echo")?;
+        let mut echo = Echo::default();
+        for request in &handle.requests {
+            echo.clear();
+            lmbatch_core::write_string(request.as_str(), &mut echo.id);
+            echo.write(&mut writer).map_err(spooled)?;
+        }
+        writer.flush().map_err(spooled)?;
+        let count = u32::try_from(handle.requests.len()).map_err(|_| {
+            Error::invalid_input("the handle names more requests than a batch can hold")
+        })?;
+        Ok(match &handle.ids {
+            IdRule::Ordinal(nonce) => Self::Ordinal {
+                nonce: nonce.clone(),
+                count,
+            },
+            IdRule::Part { nonce, stretches } => Self::of_part(nonce, stretches, count)?,
+            IdRule::Verbatim => Self::Verbatim {
+                ordinals: Arc::new(
+                    handle
+                        .requests
+                        .iter()
+                        .map(|id| id.as_str().into())
+                        .zip(0..)
+                        .collect(),
+                ),
+            },
+        })
+    }
+
+    fn of_part(nonce: &Nonce, stretches: &[[u32; 2]], count: u32) -> Result<Self> {
+        let mut position = 0_u32;
+        let mut placed = Vec::with_capacity(stretches.len());
+        for stretch in stretches {
+            placed.push((*stretch, position));
+            position = position.saturating_add(stretch[1]);
+        }
+        placed.sort_unstable();
+        let overlap = |pair: &[([u32; 2], u32)]| {
+            let ([first, count], _) = pair[0];
+            first
+                .checked_add(count)
+                .is_none_or(|end| end > pair[1].0[0])
+        };
+        if position != count || placed.windows(2).any(overlap) {
+            return Err(Error::invalid_input(
+                "the handle does not say which request each id stands for",
+            ));
+        }
+        Ok(Self::Part {
+            nonce: nonce.clone(),
+            stretches: placed,
+            count,
+        })
+    }
+
+    pub(crate) fn of_rows(names: Vec<RequestId>) -> Self {
+        Self::Discover {
+            ordinals: HashMap::new(),
+            names,
+            unnamed: Vec::new(),
+            keyless: 0,
+        }
+    }
+
+    /// Returns one for another batch of the same run.
+    pub(crate) fn share(&self) -> Result<Self> {
+        Ok(match self {
+            Self::Ordinal { nonce, count } => Self::Ordinal {
+                nonce: nonce.clone(),
+                count: *count,
+            },
+            Self::Part {
+                nonce,
+                stretches,
+                count,
+            } => Self::Part {
+                nonce: nonce.clone(),
+                stretches: stretches.clone(),
+                count: *count,
+            },
+            Self::Verbatim { ordinals } => Self::Verbatim {
+                ordinals: Arc::clone(ordinals),
+            },
+            Self::Discover { .. } => {
+                return Err(Error::new(ErrorKind::Internal)
+                    .with_message("ids that are discovered are of one batch"));
+            }
+        })
+    }
+
+    /// The request of a row that names none: known by its position only, and only where nothing better is.
+    pub(crate) fn keyless(&mut self) -> Result<Option<u32>> {
+        let next = self.next_ordinal();
+        let Self::Discover {
+            unnamed, keyless, ..
+        } = self
+        else {
+            return Ok(None);
+        };
+        let at = *keyless as usize;
+        *keyless += 1;
+        // Rows that are read again keep their ordinals.
+        if at == unnamed.len() {
+            unnamed.push(next?);
+        }
+        Ok(unnamed.get(at).copied())
+    }
+
+    /// The ordinal of the next request that is discovered.
+    fn next_ordinal(&self) -> Result<u32> {
+        let next = match self {
+            Self::Discover {
+                ordinals, unnamed, ..
+            } => ordinals.len() + unnamed.len(),
+            _ => 0,
+        };
+        u32::try_from(next)
+            .map_err(|_| Error::malformed("the results name more requests than a batch can hold"))
+    }
+
+    /// The ids of the requests that rows have named, by ordinal; `None` where the requests were known before.
+    /// Those of which `has_row` is `false` were named by a reading that was taken back.
+    ///
+    /// A row that names no request gets the caller's id for its position or, after those, an id of a form that no
+    /// other row bears.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where an id of the caller's is that of
+    /// another row.
+    pub(crate) fn discovered(
+        &self,
+        has_row: impl Fn(u32) -> bool,
+    ) -> Result<Option<Discovered<'_>>> {
+        let Self::Discover {
+            ordinals,
+            names,
+            unnamed,
+            ..
+        } = self
+        else {
+            return Ok(None);
+        };
+        let named = ordinals.iter().filter(|(_, ordinal)| has_row(**ordinal));
+        let mut found: Vec<(u32, Cow<'_, str>)> = named
+            .map(|(id, ordinal)| (*ordinal, Cow::Borrowed(&**id)))
+            .collect();
+        let unnamed = unnamed.iter().filter(|ordinal| has_row(**ordinal));
+        let unnamed: Vec<u32> = unnamed.copied().collect();
+        let given = &names[..names.len().min(unnamed.len())];
+        let mut used = HashSet::with_capacity(given.len());
+        for id in given {
+            let is_of_row = ordinals.get(id.as_str());
+            if is_of_row.is_some_and(|ordinal| has_row(*ordinal)) || !used.insert(id.as_str()) {
+                return Err(Error::invalid_input(format!(
+                    "a row without an id cannot be called {:?}: another row of the batch bears that id",
+                    id.as_str()
+                )));
+            }
+        }
+        let mut prefix = WITHOUT_ID.to_owned();
+        let bears = |prefix: &str| {
+            let ids = ordinals.keys().map(|id| &**id);
+            let mut ids = ids.chain(given.iter().map(RequestId::as_str));
+            ids.any(|id| id.starts_with(prefix))
+        };
+        while bears(&prefix) {
+            prefix.push('-');
+        }
+        let given = given.iter().map(|id| Cow::Borrowed(id.as_str()));
+        let made = (given.len() + 1..).map(|number| Cow::Owned(format!("{prefix}{number}")));
+        found.extend(unnamed.into_iter().zip(given.chain(made)));
+        found.sort_unstable_by_key(|(ordinal, _)| *ordinal);
+        Ok(Some(found))
+    }
+
+    pub(crate) fn ordinal(&mut self, id: &str) -> Result<Option<u32>> {
+        match self {
+            Self::Ordinal { nonce, count } => {
+                Ok(lmbatch_core::WireId::parse_ordinal(nonce, id).filter(|o| o < count))
+            }
+            Self::Part {
+                nonce, stretches, ..
+            } => Ok(lmbatch_core::WireId::parse_ordinal(nonce, id)
+                .and_then(|ordinal| position_in(stretches, ordinal))),
+            Self::Verbatim { ordinals } => Ok(ordinals.get(id).copied()),
+            Self::Discover { ordinals, .. } => {
+                if let Some(ordinal) = ordinals.get(id) {
+                    return Ok(Some(*ordinal));
+                }
+                let ordinal = self.next_ordinal()?;
+                if let Self::Discover { ordinals, .. } = self {
+                    ordinals.insert(id.into(), ordinal);
+                }
+                Ok(Some(ordinal))
+            }
+        }
+    }
+
+    /// Number of rows that were named by their position so far.
+    pub(crate) fn numbered(&self) -> u32 {
+        match self {
+            Self::Discover { keyless, .. } => *keyless,
+            _ => 0,
+        }
+    }
+
+    /// Goes back to an earlier number: rows that are read again keep their names.
+    pub(crate) fn renumber(&mut self, rows: u32) {
+        if let Self::Discover { keyless, .. } = self {
+            *keyless = rows;
+        }
+    }
+
+    /// Whether rows that name no request count.
+    pub(crate) fn takes_keyless(&self) -> bool {
+        matches!(self, Self::Discover { .. })
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        match self {
+            Self::Ordinal { count, .. } | Self::Part { count, .. } => *count,
+            Self::Verbatim { ordinals } => ordinals.len() as u32,
+            Self::Discover {
+                ordinals, unnamed, ..
+            } => (ordinals.len() + unnamed.len()) as u32,
+        }
+    }
+}
+
+/// The position of the request that stands at a place of the run, where one of the stretches holds it.
+fn position_in(stretches: &[([u32; 2], u32)], place: u32) -> Option<u32> {
+    let after = stretches.partition_point(|([first, _], _)| *first <= place);
+    let ([first, count], position) = stretches[after.checked_sub(1)?];
+    let within = place - first;
+    (within < count).then(|| position + within)
+}
+
+#[cfg(test)]
+mod tests {
+    use lmbatch_core::WireId;
+
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_run_finds_the_positions_of_its_own_places_only() {
+        let nonce = Nonce::draw(&crate::clock::SystemRng);
+        let mut joiner = Joiner::of_part(&nonce, &[[10, 2], [3, 1], [20, 3]], 6).unwrap();
+        let found: Vec<(u32, u32)> = (0..30)
+            .filter_map(|place| {
+                let id = WireId::ordinal(&nonce, place);
+                let position = joiner.ordinal(id.as_str()).unwrap()?;
+                Some((place, position))
+            })
+            .collect();
+        assert_eq!(found, [(3, 2), (10, 0), (11, 1), (20, 3), (21, 4), (22, 5)]);
+        for (stretches, count) in [
+            (&[[0, 2]][..], 3),
+            (&[[0, 2], [1, 2]], 4),
+            (&[[5, u32::MAX], [9, 1]], 0),
+        ] {
+            let broken = Joiner::of_part(&nonce, stretches, count);
+            assert!(broken.is_err(), "{stretches:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_made_for_a_row_is_never_that_of_another_row() {
+        // Ids of rows in the order in which they come, with `None` for a row that bears none; ids of the caller's
+        // for those; what comes of it.
+        type Ids = &'static [&'static str];
+        type Case = (&'static [Option<&'static str>], Ids, Result<Ids, ()>);
+        let cases: [Case; 12] = [
+            (
+                &[None, None],
+                &[],
+                Ok(&["row-without-id-1", "row-without-id-2"]),
+            ),
+            (&[None, Some("1")], &[], Ok(&["row-without-id-1", "1"])),
+            (&[Some("1"), None], &[], Ok(&["1", "row-without-id-1"])),
+            (
+                &[None, Some("row-without-id-1")],
+                &[],
+                Ok(&["row-without-id--1", "row-without-id-1"]),
+            ),
+            (
+                &[Some("row-without-id--1"), Some("row-without-id-1"), None],
+                &[],
+                Ok(&[
+                    "row-without-id--1",
+                    "row-without-id-1",
+                    "row-without-id---1",
+                ]),
+            ),
+            (
+                &[None, None],
+                &["row-without-id-2"],
+                Ok(&["row-without-id-2", "row-without-id--2"]),
+            ),
+            (
+                &[None, Some("a"), None],
+                &["x"],
+                Ok(&["x", "a", "row-without-id-2"]),
+            ),
+            (&[None, Some("a")], &["x", "a"], Ok(&["x", "a"])),
+            (&[None, Some("a")], &["a"], Err(())),
+            (&[Some("a"), None], &["a"], Err(())),
+            (&[None, None], &["x", "x"], Err(())),
+            (&[], &["x"], Ok(&[])),
+        ];
+        for (rows, names, expected) in cases {
+            let names = names.iter().map(|name| RequestId::new(*name)).collect();
+            let mut joiner = Joiner::of_rows(names);
+            // A reading that breaks off leaves no trace in the second.
+            for _ in 0..2 {
+                joiner.renumber(0);
+                for (place, row) in (0..).zip(rows) {
+                    let ordinal = match row {
+                        Some(id) => joiner.ordinal(id).unwrap(),
+                        None => joiner.keyless().unwrap(),
+                    };
+                    assert_eq!(ordinal, Some(place), "{rows:?}");
+                }
+            }
+            let found = joiner.discovered(|_| true).map_err(|error| {
+                assert_eq!(error.kind(), lmbatch_core::ErrorKind::InvalidInput);
+            });
+            let ids = found.map(|found| {
+                let found = found.unwrap().into_iter();
+                found.map(|(_, id)| id.into_owned()).collect::<Vec<_>>()
+            });
+            let expected = expected.map(|ids| ids.iter().map(ToString::to_string).collect());
+            assert_eq!(ids, expected, "{rows:?}");
+        }
+        // What only a reading that was taken back has named is nobody's outcome.
+        let mut joiner = Joiner::of_rows(Vec::new());
+        joiner.ordinal("stranger").unwrap();
+        joiner.ordinal("own").unwrap();
+        let found = joiner.discovered(|ordinal| ordinal == 1).unwrap().unwrap();
+        assert_eq!(found, [(1, "own".into())]);
+    }
+}

@@ -1,0 +1,12 @@
+//! Results: rows are cut, joined to their requests, laid over one another by attempt, and read back.
+
+pub(crate) mod answer;
+pub(crate) mod collect;
+pub(crate) mod delivered;
+pub(crate) mod finished;
+pub(crate) mod joiner;
+pub(crate) mod locations;
+pub(crate) mod reader;
+pub(crate) mod reading;
+pub(crate) mod row_cutter;
+pub(crate) mod structured;

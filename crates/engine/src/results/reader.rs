@@ -1,0 +1,224 @@
+//! Output: walk the index in the order of the requests, decode each row once.
+
+use std::io;
+use std::sync::Arc;
+
+use lmbatch_core::{
+    BatchProvider, BatchStatus, Error, ErrorKind, FailureView, Json, OutcomeView, RawRow,
+    RequestError, Result, ResultPart, SpoolFile, Text, mend_surrogates,
+};
+
+use crate::context::Context;
+use crate::results::answer::{AnswerView, Answered, Structured};
+use crate::results::finished::{End, Finished};
+use crate::results::structured::Checker;
+use crate::spool::tables::{ENTRY, Echo, Place, Reader, Sent};
+
+/// Reads outcomes back, one for each request, in the order of the requests.
+#[derive(Debug)]
+pub struct OutcomeReader {
+    provider: Arc<dyn BatchProvider>,
+    index: Reader,
+    echo: Reader,
+    segments: Vec<(ResultPart, Arc<dyn SpoolFile>)>,
+    ends: Vec<End>,
+    sent: Option<Reader>,
+    checker: Checker,
+    requests: u32,
+    next: u32,
+    row: Vec<u8>,
+    /// The row with whole characters only, where it holds half ones.
+    mended: Vec<u8>,
+    record: Echo,
+    current: Option<RequestError>,
+    _files: Arc<crate::spool::Files>,
+}
+
+impl Context {
+    /// Reads outcomes back in the order of the requests.
+    pub(crate) fn outcomes(&self, finished: &Finished) -> Result<OutcomeReader> {
+        OutcomeReader::new(Arc::clone(&self.provider), finished)
+    }
+}
+
+impl OutcomeReader {
+    pub(crate) fn new(provider: Arc<dyn BatchProvider>, finished: &Finished) -> Result<Self> {
+        let files = &finished.files;
+        let mut segments = Vec::new();
+        for segment in &finished.segments {
+            segments.push((segment.part.clone(), files.open_named(&segment.name)?));
+        }
+        Ok(Self {
+            provider,
+            index: Reader::new(Arc::clone(&finished.index)),
+            echo: Reader::new(Arc::clone(&finished.echo)),
+            segments,
+            ends: finished.ends.clone(),
+            sent: finished.sent.clone().map(Reader::new),
+            checker: Checker::default(),
+            requests: finished.requests,
+            next: 0,
+            row: Vec::new(),
+            mended: Vec::new(),
+            record: Echo::default(),
+            current: None,
+            _files: Arc::clone(&finished.files),
+        })
+    }
+
+    /// The next request with its outcome; `None` after the last. Of a run that goes on, requests that
+    /// have no outcome yet are left out.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "what it gives borrows from the reader, which an Iterator cannot say"
+    )]
+    pub fn next(&mut self) -> Result<Option<Answered<'_>>> {
+        let (ordinal, place, shard, at) = loop {
+            let Some((ordinal, place, shard, at)) = self.advance()? else {
+                return Ok(None);
+            };
+            let end = self.ends.get(shard).ok_or_else(lost)?;
+            if !place.is_none() || end.status.is_terminal() {
+                break (ordinal, place, shard, at);
+            }
+        };
+        let end = &self.ends[shard];
+        self.current = end.refusal(at);
+        self.row.clear();
+        let mut part = None;
+        if !place.is_none() {
+            let (from, file) = self.segments.get(place.segment as usize).ok_or_else(lost)?;
+            self.row.resize(place.length as usize, 0);
+            if file
+                .read_at(&mut self.row, place.offset())
+                .map_err(unreadable)?
+                < self.row.len()
+            {
+                return Err(unreadable(io::ErrorKind::UnexpectedEof.into()));
+            }
+            part = Some(from);
+        }
+        let asked = !self.record.schema.is_empty();
+        let raw = part.is_some().then(|| RawRow::new(&self.row));
+        let (row, replaced) = mend_surrogates(&self.row, &mut self.mended);
+        let answer = match (part, &self.current) {
+            (Some(part), _) => match self.provider.codec().decode(part, row) {
+                Ok(row) => {
+                    let structured = match (&row.outcome, std::str::from_utf8(&self.record.schema))
+                    {
+                        (OutcomeView::Succeeded(output), Ok(schema)) if asked => {
+                            self.checker.check(output, schema)
+                        }
+                        _ if asked => Structured::Absent,
+                        _ => Structured::NotAsked,
+                    };
+                    AnswerView::Row {
+                        outcome: row.outcome,
+                        structured,
+                    }
+                }
+                Err(_) => AnswerView::Malformed,
+            },
+            // Where counts say that more was answered than was delivered, this may be one of those.
+            (None, None) if end.undelivered > 0 => AnswerView::Missing,
+            (None, refused) => rowless(&end.status, refused.as_ref(), asked),
+        };
+        let id = json(&self.record.id)?;
+        let metadata = if self.record.metadata.is_empty() {
+            None
+        } else {
+            Some(json(&self.record.metadata)?)
+        };
+        Ok(Some(Answered {
+            ordinal,
+            id,
+            metadata,
+            batch: end.snapshot.as_ref().map(|snapshot| &snapshot.id),
+            schema_asked: asked,
+            raw,
+            replaced,
+            answer,
+        }))
+    }
+}
+
+impl OutcomeReader {
+    /// Goes on after the first `count` requests, as a reader that has read them would.
+    pub fn skip(&mut self, count: u64) -> Result<()> {
+        for _ in 0..count {
+            if self.advance()?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One request on: its number, where its row lies, and the shard and place in which it went out last.
+    fn advance(&mut self) -> Result<Option<(u32, Place, usize, u32)>> {
+        if self.next == self.requests {
+            return Ok(None);
+        }
+        let ordinal = self.next;
+        self.next += 1;
+        let mut entry = [0; ENTRY];
+        self.index.read_exact(&mut entry).map_err(unreadable)?;
+        self.record.read(&mut self.echo).map_err(unreadable)?;
+        let (shard, at) = match &mut self.sent {
+            Some(sent) => {
+                let sent = Sent::read(sent).map_err(unreadable)?;
+                (sent.shard as usize, sent.place)
+            }
+            None => (0, ordinal),
+        };
+        Ok(Some((ordinal, Place::from_bytes(&entry), shard, at)))
+    }
+}
+
+/// What became of a request that no row names: the batch's end may say it. Some providers write no rows
+/// for what an expired or cancelled batch did not come to, and some keep none of its rows at all.
+fn rowless<'a>(
+    ended: &BatchStatus,
+    refused: Option<&'a RequestError>,
+    asked: bool,
+) -> AnswerView<'a> {
+    let outcome = match (refused, ended) {
+        (Some(error), _) => OutcomeView::Errored(failure(error)),
+        (None, BatchStatus::Expired) => OutcomeView::Expired,
+        (None, BatchStatus::Cancelled) => OutcomeView::Cancelled,
+        _ => return AnswerView::Missing,
+    };
+    let structured = if asked {
+        Structured::Absent
+    } else {
+        Structured::NotAsked
+    };
+    AnswerView::Row {
+        outcome,
+        structured,
+    }
+}
+
+fn failure(error: &RequestError) -> FailureView<'_> {
+    FailureView {
+        kind: error.kind(),
+        code: error.code().map(Into::into),
+        http_status: error.http_status(),
+        message: error.message().map(Text::Plain),
+        retryable: error.is_retryable(),
+    }
+}
+
+fn json(bytes: &[u8]) -> Result<Json<'_>> {
+    std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| Json::new(text).ok())
+        .ok_or_else(lost)
+}
+
+fn unreadable(error: io::Error) -> Error {
+    Error::local("reading the results back", error)
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Internal).with_message("the spool does not hold what was written to it")
+}

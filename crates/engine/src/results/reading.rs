@@ -1,0 +1,416 @@
+//! Rows on their way into the spool, and where each request's row lies. Works on files only: it runs off the
+//! async threads.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use lmbatch_core::{
+    BatchProvider, BatchSnapshot, Error, ErrorKind, Locations, Result, ResultPart, Retry, Segment,
+    Verdict, mend_surrogates,
+};
+
+use crate::results::delivered::{Delivered, SoFar};
+use crate::results::finished::{CountMismatch, End, Finished, Tally};
+use crate::results::joiner::Joiner;
+use crate::results::locations::write_locations;
+use crate::results::row_cutter::RowCutter;
+use crate::spool::layout::segment_number;
+use crate::spool::places::Places;
+use crate::spool::tables::{BUFFER, Echo, Place, Writer};
+use crate::spool::{Files, spooled};
+
+/// Counts the values of [`Results`] of this process.
+static SALT: AtomicU64 = AtomicU64::new(0);
+
+/// The results of one batch that are here so far.
+pub(crate) struct Results {
+    provider: Arc<dyn BatchProvider>,
+    files: Arc<Files>,
+    max_row_bytes: usize,
+    joiner: Joiner,
+    /// By the place of each request in the batch.
+    places: Places,
+    delivered: Delivered,
+    tally: Tally,
+    segments: Vec<Segment>,
+    /// What the files of this value are called.
+    stem: String,
+    /// Number by which the next segment's file is called: those before may be in the record.
+    name: u32,
+    /// Places that rows have taken from others: segment, place in the batch, earlier place.
+    taken: Vec<(u32, u32, Place)>,
+}
+
+/// A part on its way into the spool.
+pub(crate) struct Reading {
+    what: String,
+    part: ResultPart,
+    number: u32,
+    writer: Writer,
+    row: RowCutter,
+    before: Tally,
+    keyless_before: u32,
+    named_before: SoFar,
+    /// The part that follows, where results come in pages.
+    pub(crate) next: Option<ResultPart>,
+}
+
+impl Reading {
+    /// Bytes that lie in the spool.
+    pub(crate) fn written(&self) -> u64 {
+        self.writer.written
+    }
+}
+
+impl Results {
+    /// Of the batch of a shard, or of a batch that is no run's.
+    pub(crate) fn new(
+        provider: Arc<dyn BatchProvider>,
+        files: Arc<Files>,
+        joiner: Joiner,
+        delivered: Delivered,
+        shard: u32,
+        max_row_bytes: usize,
+    ) -> Self {
+        // A task that was dropped, or another process, may be writing to the files of another value.
+        let salt = SALT.fetch_add(1, Ordering::Relaxed);
+        Self {
+            places: Places::new(files.spool()),
+            provider,
+            files,
+            max_row_bytes,
+            joiner,
+            delivered,
+            tally: Tally::default(),
+            segments: Vec::new(),
+            stem: format!("{shard}-{:x}-{salt}", std::process::id()),
+            name: 0,
+            taken: Vec::new(),
+        }
+    }
+
+    /// Names its segments after those that the record speaks of.
+    pub(crate) fn after(mut self, segments: &[Segment]) -> Self {
+        let numbers = segments.iter().map(|one| segment_number(&one.name) + 1);
+        self.name = numbers.max().unwrap_or(0);
+        self
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Whether rows that name no request count.
+    pub(crate) fn takes_keyless(&self) -> bool {
+        self.joiner.takes_keyless()
+    }
+
+    /// Requests of the batch that rows have named.
+    pub(crate) fn delivered(&self) -> &Delivered {
+        &self.delivered
+    }
+
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Forgets everything, and deletes the files that were read.
+    pub(crate) fn undo(&mut self) {
+        for segment in self.segments.drain(..) {
+            self.files.remove(&segment.name);
+        }
+        self.places = Places::new(self.files.spool());
+        self.taken.clear();
+        self.tally = Tally::default();
+        self.joiner.renumber(0);
+        self.delivered.restore(Default::default());
+    }
+
+    /// Takes back what the segments from `first` on have noted.
+    fn forget(&mut self, first: u32) -> Result<()> {
+        for at in 0..self.places.len() {
+            let place = self.places.get(at).map_err(spooled)?;
+            if !place.is_none() && place.segment >= first {
+                self.places.set(at, Place::NONE).map_err(spooled)?;
+            }
+        }
+        while let Some((_, at, place)) = self.taken.pop_if(|(by, ..)| *by >= first) {
+            self.places.set(at, place).map_err(spooled)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a sealed segment again, and makes its part of the table of places. Whether the file is what was
+    /// sealed; of a damaged one nothing is to be kept.
+    pub(crate) fn again(&mut self, segment: Segment) -> Result<bool> {
+        let number = self.next_number()?;
+        let file = match self.files.spool().open(&segment.name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.segments.push(segment);
+                return Ok(false);
+            }
+            Err(error) => return Err(spooled(error)),
+        };
+        let (mut buffer, mut at, mut row) = (vec![0; BUFFER], 0, RowCutter::default());
+        let (max, mut checksum) = (self.max_row_bytes, crc32fast::Hasher::new());
+        while at < segment.bytes {
+            let most = (segment.bytes - at).min(BUFFER as u64) as usize;
+            let read = file.read_at(&mut buffer[..most], at).map_err(spooled)?;
+            if read == 0 {
+                break;
+            }
+            checksum.update(&buffer[..read]);
+            row.cut(&buffer[..read], max, |row, offset| {
+                self.note(&segment.part, number, row, offset)
+            })?;
+            at += read as u64;
+        }
+        row.end(|row, offset| self.note_last(&segment.part, number, row, offset))?;
+        let noted = segment.checksum;
+        let whole = at == segment.bytes;
+        self.segments.push(segment);
+        Ok(whole && noted.is_none_or(|noted| noted == checksum.finalize()))
+    }
+
+    fn next_number(&self) -> Result<u32> {
+        u32::try_from(self.segments.len()).map_err(|_| {
+            Error::new(ErrorKind::Unsupported)
+                .with_message("more than 4,294,967,296 parts of results")
+        })
+    }
+
+    /// Begins to read a part.
+    pub(crate) fn open(&mut self, part: ResultPart) -> Result<Reading> {
+        let number = self.next_number()?;
+        let what = format!("segment-{}-{}", self.stem, self.name);
+        self.name += 1;
+        Ok(Reading {
+            writer: self.files.create(&what)?,
+            what,
+            part,
+            number,
+            row: RowCutter::default(),
+            before: self.tally,
+            keyless_before: self.joiner.numbered(),
+            named_before: self.delivered.so_far(),
+            next: None,
+        })
+    }
+
+    /// Takes what came of a part.
+    pub(crate) fn take(&mut self, reading: &mut Reading, pieces: &[Bytes]) -> Result<()> {
+        let Reading {
+            writer,
+            row,
+            part,
+            number,
+            ..
+        } = reading;
+        let max = self.max_row_bytes;
+        for piece in pieces {
+            writer
+                .write_all(piece)
+                .map_err(|error| Error::local("writing the results", error))?;
+            let note = |row: Option<&[u8]>, offset| self.note(part, *number, row, offset);
+            row.cut(piece, max, note)?;
+        }
+        Ok(())
+    }
+
+    /// Seals a part that was read to its end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MalformedReply`] where none of it is a row of results: it came from something that stands
+    /// between, and requests that it does not name would be taken for unanswered and paid for again.
+    pub(crate) fn close(&mut self, mut reading: Reading) -> Result<Option<ResultPart>> {
+        let Reading {
+            row, part, number, ..
+        } = &mut reading;
+        row.end(|row, offset| self.note_last(part, *number, row, offset))?;
+        if self.tally.is_spoilt(&reading.before, self.takes_keyless()) {
+            self.drop_reading(reading)?;
+            return Err(Error::malformed("none of it is a row of results")
+                .with_operation("read the results")
+                .with_retry(Retry::Temporary));
+        }
+        reading
+            .writer
+            .sync()
+            .map_err(|error| Error::local("writing the results", error))?;
+        self.segments.push(Segment {
+            name: self.files.name(&reading.what).into(),
+            bytes: reading.writer.written,
+            rows: self.tally.rows - reading.before.rows,
+            checksum: Some(reading.writer.checksum()),
+            part: reading.part,
+        });
+        Ok(reading.next)
+    }
+
+    /// Lets go of a part that broke off, and of what it has noted.
+    pub(crate) fn drop_reading(&mut self, reading: Reading) -> Result<()> {
+        self.forget(reading.number)?;
+        self.tally = reading.before;
+        self.joiner.renumber(reading.keyless_before);
+        self.delivered.restore(reading.named_before);
+        self.files.remove(&self.files.name(&reading.what));
+        Ok(())
+    }
+
+    /// Notes where the last row lies, which has no line end. One that is not whole JSON was cut off on its
+    /// way: its request has no outcome yet.
+    fn note_last(
+        &mut self,
+        part: &ResultPart,
+        segment: u32,
+        row: Option<&[u8]>,
+        offset: u64,
+    ) -> Result<()> {
+        let is_cut = row.is_some_and(|row| !row.trim_ascii().is_empty() && !is_json(row));
+        if is_cut {
+            self.tally.rows += 1;
+            self.tally.malformed += 1;
+            return Ok(());
+        }
+        self.note(part, segment, row, offset)
+    }
+
+    /// Notes where a row lies. `None`: the row was too long to be looked at.
+    fn note(
+        &mut self,
+        part: &ResultPart,
+        segment: u32,
+        row: Option<&[u8]>,
+        offset: u64,
+    ) -> Result<()> {
+        if row.is_some_and(|row| row.trim_ascii().is_empty()) {
+            return Ok(());
+        }
+        self.tally.rows += 1;
+        let Some(row) = row else {
+            self.tally.malformed += 1;
+            return Ok(());
+        };
+        let provider = Arc::clone(&self.provider);
+        let mut scratch = Vec::new();
+        let (row, _) = mend_surrogates(row, &mut scratch);
+        let Ok(scanned) = provider.codec().scan(part, row) else {
+            self.tally.malformed += 1;
+            return Ok(());
+        };
+        let ordinal = match scanned.id {
+            Some(id) => self.joiner.ordinal(&id.decode())?,
+            None => {
+                self.tally.keyless += 1;
+                self.joiner.keyless()?
+            }
+        };
+        let at = match ordinal {
+            Some(ordinal) => {
+                let noted = self.delivered.note(ordinal, scanned.verdict);
+                noted.map_err(spooled)?
+            }
+            None => None,
+        };
+        let Some(at) = at else {
+            self.tally.foreign += u64::from(scanned.id.is_some());
+            return Ok(());
+        };
+        if scanned.verdict == Verdict::Errored {
+            match read_row_error(row) {
+                Some(true) => self.tally.cut += 1,
+                Some(false) => self.tally.broken += 1,
+                None => {}
+            }
+        }
+        let known = self.places.get(at).map_err(spooled)?;
+        self.tally.duplicates += u64::from(!known.is_none());
+        if known.yields_to(scanned.verdict, false) {
+            if !known.is_none() && known.segment != segment {
+                self.taken.push((segment, at, known));
+            }
+            let length = u32::try_from(row.len())
+                .map_err(|_| Error::malformed("a row is longer than 4 GiB"))?;
+            let place = Place::new(segment, offset, length, scanned.verdict);
+            self.places.set(at, place).map_err(spooled)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the table of places that the record will speak of.
+    pub(crate) fn locate(&mut self) -> Result<Locations> {
+        let what = format!("locations-{}", self.stem);
+        write_locations(&self.files, &what, &mut self.places, self.tally)
+    }
+
+    /// How the provider's counts disagree with the rows.
+    pub(crate) fn mismatch(&self, snapshot: &BatchSnapshot) -> Option<CountMismatch> {
+        let keyless = match self.takes_keyless() {
+            true => 0,
+            false => self.tally.keyless,
+        };
+        let others = self.tally.foreign + keyless;
+        self.delivered.mismatch(snapshot, others)
+    }
+
+    /// Every request of a batch that is no run's has its place now.
+    pub(crate) fn finish(mut self, end: End, mismatch: Option<CountMismatch>) -> Result<Finished> {
+        let mut requests = self.joiner.count();
+        let (index, mut writer) = self.files.scratch()?;
+        let mut has_row = Vec::new();
+        if let Joiner::Discover { .. } = self.joiner {
+            for at in 0..requests {
+                has_row.push(!self.places.get(at).map_err(spooled)?.is_none());
+            }
+        }
+        let discovered = self.joiner.discovered(|at| has_row[at as usize])?;
+        if let Some(discovered) = discovered {
+            let mut echoes = self.files.create("echo")?;
+            let mut echo = Echo::default();
+            requests = 0;
+            for (at, id) in discovered {
+                echo.clear();
+                lmbatch_core::write_string(&id, &mut echo.id);
+                echo.write(&mut echoes).map_err(spooled)?;
+                let place = self.places.get(at).map_err(spooled)?;
+                writer.write_all(&place.to_bytes()).map_err(spooled)?;
+                requests += 1;
+            }
+            echoes.flush().map_err(spooled)?;
+        } else {
+            for at in 0..requests {
+                let place = self.places.get(at).map_err(spooled)?;
+                writer.write_all(&place.to_bytes()).map_err(spooled)?;
+            }
+        }
+        writer.flush().map_err(spooled)?;
+        Ok(Finished {
+            ends: vec![end],
+            twins: Vec::new(),
+            echo: self.files.open("echo")?,
+            files: self.files,
+            segments: self.segments,
+            requests,
+            index,
+            sent: None,
+            tally: self.tally,
+            mismatch,
+        })
+    }
+}
+
+fn is_json(row: &[u8]) -> bool {
+    read_row_error(row).is_none()
+}
+
+/// Whether a row that is not JSON was cut off; `None` for one that is JSON.
+fn read_row_error(row: &[u8]) -> Option<bool> {
+    let error = serde_json::from_slice::<serde::de::IgnoredAny>(row).err();
+    match error {
+        Some(error) => Some(error.is_eof()),
+        None => simdutf8::basic::from_utf8(row).is_err().then_some(false),
+    }
+}

@@ -1,0 +1,222 @@
+//! Accounts of runs and handles: a key may have been rotated since, and only the provider can tell.
+
+use lmbatch_core::{
+    Account, AccountId, AccountMatch, BatchHandle, BatchId, Certainty, Error, ErrorKind, Intent,
+    KeyHint, Label, Result, RunRecord, ShardState, same_account,
+};
+
+use crate::context::Context;
+use crate::event::Event;
+
+/// Batches that are asked for to recognise an account.
+const ASKED: usize = 3;
+
+/// What the provider says of the account of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Evidence {
+    /// A batch of the run, or its label, is known under the current key.
+    Known,
+    /// A batch whose results are not fetched yet is unknown under the current key.
+    Unknown(BatchId),
+    /// A create may have been accepted, and nothing with its label is listed under the current key.
+    Unlisted(Label),
+    /// The run has no batch that could tell.
+    Nothing,
+}
+
+impl Context {
+    pub(crate) fn account_match(&self, run: &RunRecord) -> AccountMatch {
+        self.matches(&run.account, run.key_hint.as_ref())
+    }
+
+    fn matches(&self, account: &AccountId, key: Option<&KeyHint>) -> AccountMatch {
+        same_account(account, key, &Account::of(&*self.provider))
+    }
+
+    /// Makes sure that a run belongs to the account in use, by a free call where its key has changed, and
+    /// records the current key with it. Returns the run as it is recorded then.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OtherAccount`] where it belongs to another account, or where that cannot be ruled out
+    /// and a create could be paid for twice.
+    pub(crate) async fn of_this_account(&self, run: &RunRecord) -> Result<RunRecord> {
+        self.accepted(run, false).await
+    }
+
+    /// Makes sure of it as [`of_this_account`](Self::of_this_account) does, and refuses a changed key that
+    /// the provider cannot confirm: what is not seen under another account is not gone.
+    pub(crate) async fn confirmed_account(&self, run: &RunRecord) -> Result<RunRecord> {
+        self.accepted(run, true).await
+    }
+
+    async fn accepted(&self, run: &RunRecord, confirmed: bool) -> Result<RunRecord> {
+        let matched = self.account_match(run);
+        match matched {
+            AccountMatch::Same => {}
+            AccountMatch::Other => return Err(elsewhere(&run.id)),
+            AccountMatch::KeyChanged | AccountMatch::Unclear => {
+                let message = format!(
+                    "the run {} was recorded with another key; the provider is asked whether this key is of the same account",
+                    run.id
+                );
+                self.tell(&Event::Warning { message: &message });
+                match self.evidence(run).await? {
+                    Evidence::Known => {}
+                    Evidence::Nothing if matched == AccountMatch::KeyChanged && !confirmed => {}
+                    Evidence::Nothing => return Err(unconfirmed(&run.id)),
+                    Evidence::Unknown(batch) => return Err(unknown(&run.id, batch)),
+                    Evidence::Unlisted(label) => return Err(unlisted(&run.id, &label)),
+                }
+            }
+        }
+        let current = Account::of(&*self.provider);
+        let key = current.key_hint.or_else(|| run.key_hint.clone());
+        if run.account == current.id && run.key_hint == key {
+            return Ok(run.clone());
+        }
+        let keep = |run: &mut RunRecord| {
+            run.account.clone_from(&current.id);
+            run.key_hint.clone_from(&key);
+            Ok(())
+        };
+        self.change(run, &[], keep).await
+    }
+
+    /// Asks for batches of the run under the current key: first for those that are still to be fetched.
+    async fn evidence(&self, run: &RunRecord) -> Result<Evidence> {
+        let (mut open, mut fetched, mut in_doubt) = (Vec::new(), Vec::new(), None);
+        for shard in self.ledger.shards(&run.id).await? {
+            let cleaned = run.cleaned.is_some_and(|cleaned| cleaned.batches(&shard));
+            let proof = shard.proof.as_ref();
+            let presumed = proof.is_some_and(|proof| proof.certainty == Certainty::Presumed);
+            match shard.state {
+                ShardState::Posting(intent) | ShardState::Doubt(intent) => {
+                    in_doubt.get_or_insert(intent);
+                }
+                ShardState::Created { batch, .. } => open.push((batch, presumed)),
+                ShardState::Ended(snapshot) => open.push((snapshot.id, presumed)),
+                ShardState::Sealed { snapshot, .. } if !cleaned => fetched.push(snapshot.id),
+                _ => {}
+            }
+        }
+        let mut missing = None;
+        for (batch, presumed) in open.into_iter().take(ASKED) {
+            match self.status(&batch).await {
+                // A batch that is only presumed to belong to the run may be of any account.
+                Ok(_) if presumed => {}
+                Ok(_) => return Ok(Evidence::Known),
+                Err(error) if error.kind() == ErrorKind::BatchNotFound => {
+                    missing.get_or_insert(batch);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(batch) = missing {
+            return Ok(Evidence::Unknown(batch));
+        }
+        // A batch that was fetched may have been deleted since: its absence says nothing.
+        for batch in fetched.into_iter().rev().take(ASKED) {
+            match self.status(&batch).await {
+                Ok(_) => return Ok(Evidence::Known),
+                Err(error) if error.kind() == ErrorKind::BatchNotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(intent) = in_doubt else {
+            return Ok(Evidence::Nothing);
+        };
+        Ok(match self.is_found(&intent).await? {
+            true => Evidence::Known,
+            false => Evidence::Unlisted(intent.label),
+        })
+    }
+
+    /// Compares the account of a handle; returns whether the key has changed since, so that only the
+    /// provider can tell whether it is of the same account.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OtherAccount`] where it belongs to another account.
+    pub(crate) fn key_changed(&self, handle: &BatchHandle) -> Result<bool> {
+        match self.matches(&handle.account, handle.key_hint.as_ref()) {
+            AccountMatch::Same => Ok(false),
+            AccountMatch::Other => Err(Error::new(ErrorKind::OtherAccount)
+                .with_message(
+                    "the handle was made with another base URL, organisation, project or workspace; use those",
+                )
+                .with_batch(handle.batch.clone())),
+            AccountMatch::KeyChanged | AccountMatch::Unclear => {
+                let message = format!(
+                    "the handle of {} was made with another key; the provider is asked whether this key is of the same account",
+                    handle.batch
+                );
+                self.tell(&Event::Warning { message: &message });
+                Ok(true)
+            }
+        }
+    }
+
+    /// Makes sure that a create that was prepared belongs to the account in use. `sent` says that it may
+    /// have been sent: then a changed key is accepted only if its batch is listed under the current one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OtherAccount`] where it belongs to another account, or may.
+    pub(crate) async fn of_prepared(
+        &self,
+        account: &AccountId,
+        key: Option<&KeyHint>,
+        intent: &Intent,
+        sent: bool,
+    ) -> Result<()> {
+        let refused = |message| Err(Error::new(ErrorKind::OtherAccount).with_message(message));
+        match self.matches(account, key) {
+            AccountMatch::Same => Ok(()),
+            AccountMatch::KeyChanged if !sent => Ok(()),
+            AccountMatch::Other => refused(
+                "it was prepared with another base URL, organisation, project or workspace; nothing was sent",
+            ),
+            AccountMatch::KeyChanged | AccountMatch::Unclear if self.is_found(intent).await? => {
+                Ok(())
+            }
+            AccountMatch::KeyChanged | AccountMatch::Unclear => refused(
+                "it was prepared with another key and may have been sent under it, and no batch with its label is listed under this one; use the earlier key; nothing was sent",
+            ),
+        }
+    }
+}
+
+/// Error of a handle's batch that is unknown under a changed key.
+pub(crate) fn under_another_key(error: Error) -> Error {
+    if error.kind() != ErrorKind::BatchNotFound {
+        return error;
+    }
+    error.with_message(
+        "it was created with another key, and the key in use may be of another account; use a key of the account that created it",
+    )
+}
+
+pub(crate) fn elsewhere(run: &str) -> Error {
+    Error::new(ErrorKind::OtherAccount).with_message(format!(
+        "the run {run} was made with another base URL, organisation, project or workspace; use those, or begin a new run; nothing was sent"
+    ))
+}
+
+fn unconfirmed(run: &str) -> Error {
+    Error::new(ErrorKind::OtherAccount).with_message(format!(
+        "the run {run} was recorded with another key, organisation or base URL, and has no batch by which the provider could confirm the account; use the earlier key, or begin a new run; nothing was sent"
+    ))
+}
+
+fn unknown(run: &str, batch: BatchId) -> Error {
+    let message = format!(
+        "the run {run} was recorded with another key, and its batch is unknown under this one; use a key of the account that created it; nothing was sent"
+    );
+    Error::new(ErrorKind::OtherAccount)
+        .with_message(message)
+        .with_batch(batch)
+}
+
+fn unlisted(run: &str, label: &Label) -> Error {
+    Error::new(ErrorKind::OtherAccount).with_message(format!(
+        "a create of the run {run} may have been accepted under another key, and no batch with the label {label} is listed under this one; use the earlier key until it is found; nothing was sent"
+    ))
+}

@@ -1,0 +1,123 @@
+//! A plan, noted in the record as a run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lmbatch_core::{Nonce, Result, RunRecord, ShardRecord};
+
+use crate::blocking::blocking;
+use crate::context::Context;
+use crate::event::Event;
+use crate::plan::error::PlanError;
+use crate::plan::ids::IdChoice;
+use crate::plan::{Plan, Planner};
+use crate::policy::RunOptions;
+use crate::results::finished::Finished;
+use crate::source::RequestSource;
+
+impl Context {
+    pub(crate) async fn plan(&self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {
+        self.plan_with(source, IdChoice::Ours).await
+    }
+
+    pub(crate) async fn plan_again(
+        &self,
+        source: Box<dyn RequestSource>,
+        nonce: Nonce,
+    ) -> Result<Plan, PlanError> {
+        self.plan_under(source, IdChoice::Ours, nonce).await
+    }
+
+    pub(crate) async fn plan_with(
+        &self,
+        source: Box<dyn RequestSource>,
+        ids: IdChoice,
+    ) -> Result<Plan, PlanError> {
+        self.plan_under(source, ids, Nonce::draw(&*self.rng)).await
+    }
+
+    pub(crate) async fn plan_under(
+        &self,
+        source: Box<dyn RequestSource>,
+        ids: IdChoice,
+        nonce: Nonce,
+    ) -> Result<Plan, PlanError> {
+        // Before the first file of it lies in the spool: what belongs to no run is deleted.
+        let claim = match self.durable {
+            true => Some(self.holding(&self.id_of_nonce(&nonce).await?).await?),
+            false => None,
+        };
+        let planner = Planner {
+            claim,
+            provider: Arc::clone(&self.provider),
+            spool: self.spool()?,
+            nonce,
+            ids,
+            limit: self.batch_limit,
+        };
+        let (plan, warning) = blocking(move || planner.plan(source)).await??;
+        if let Some(message) = &warning {
+            self.tell(&Event::Warning { message });
+        }
+        self.tell(&Event::Planned {
+            requests: plan.requests(),
+            bytes: plan.bytes(),
+        });
+        if !plan.schema_notes().is_empty() {
+            self.tell(&Event::SchemaChanged {
+                notes: plan.schema_notes(),
+            });
+        }
+        Ok(plan)
+    }
+
+    pub(crate) async fn begin(
+        &self,
+        plan: &Plan,
+        name: Option<&str>,
+        notes: BTreeMap<Box<str>, Box<str>>,
+    ) -> Result<RunRecord> {
+        let run = RunRecord {
+            name: name.map(Into::into),
+            ..plan.record(&*self.clock)
+        };
+        let shards = plan.shards.iter().map(|planned| planned.record(&run.id));
+        let shards: Vec<ShardRecord> = shards.collect();
+        self.begin_with(plan, run, notes, &shards).await
+    }
+
+    /// The same with shards that may be further on.
+    pub(crate) async fn begin_with(
+        &self,
+        plan: &Plan,
+        run: RunRecord,
+        notes: BTreeMap<Box<str>, Box<str>>,
+        shards: &[ShardRecord],
+    ) -> Result<RunRecord> {
+        let run = RunRecord { notes, ..run };
+        // What is not in a record leaves nothing behind; what is, stays. A note that fails may have been
+        // made for all that.
+        plan.files.keep(self.durable);
+        if let Err(error) = self.ledger.begin(&run, shards).await {
+            let noted = self.ledger.shards(&run.id).await;
+            plan.files
+                .keep(self.durable && noted.is_ok_and(|noted| !noted.is_empty()));
+            return Err(error);
+        }
+        Ok(run)
+    }
+
+    pub(crate) async fn run(&self, plan: Plan, options: RunOptions) -> Result<Finished> {
+        let run = self.begin(&plan, None, BTreeMap::new()).await?;
+        self.drive(run, plan, options).await
+    }
+
+    pub(crate) async fn start(
+        &self,
+        run: RunRecord,
+        plan: Plan,
+        options: RunOptions,
+    ) -> Result<Finished> {
+        self.drive(run, plan, options).await
+    }
+}

@@ -1,0 +1,136 @@
+//! What a run leaves at its provider, and what is deleted of it.
+
+use std::time::SystemTime;
+
+use lmbatch_core::{
+    BatchId, Cleaned, ErrorKind, Remnant, Result, ResultPart, RunRecord, ShardRecord, ShardState,
+};
+
+use crate::context::Context;
+
+/// What of a run is at its provider still.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Files that were uploaded.
+    pub inputs: u64,
+    /// Batches with their results.
+    pub batches: u64,
+    /// When the provider itself deletes the last of it, where it says so.
+    pub until: Option<SystemTime>,
+}
+
+impl Context {
+    pub(crate) async fn left(&self, run: &RunRecord) -> Result<Left> {
+        let mut left = Left::default();
+        for shard in self.ledger.shards(&run.id).await? {
+            let inputs = !run.cleaned.is_some_and(|cleaned| cleaned.inputs(&shard));
+            let batches = !run.cleaned.is_some_and(|cleaned| cleaned.batches(&shard));
+            self.count(&shard, (inputs, batches), &mut left);
+        }
+        Ok(left)
+    }
+
+    pub(crate) async fn clean(&self, run: &RunRecord, batches: bool) -> Result<Left> {
+        let run = self.recorded(run).await?;
+        let run = self.confirmed_account(&run).await?;
+        let mut left = Left::default();
+        for shard in self.ledger.shards(&run.id).await? {
+            let mut stay = (false, true);
+            if needs_its_input(&shard) {
+                stay.0 = true;
+            } else if !run.cleaned.is_some_and(|cleaned| cleaned.inputs(&shard)) {
+                for remnant in &shard.remnants {
+                    stay.0 |= !self.discard(remnant).await?;
+                }
+            }
+            if run.cleaned.is_some_and(|cleaned| cleaned.batches(&shard)) {
+                stay.1 = false;
+            } else if batches && let Some((batch, parts)) = ended(&shard) {
+                stay.1 = !self.discard_batch(batch, parts).await?;
+            }
+            self.count(&shard, stay, &mut left);
+        }
+        let before = run.cleaned.and_then(|cleaned| cleaned.batches);
+        let cleaned = Cleaned {
+            inputs: run.attempt,
+            batches: batches.then_some(run.attempt).or(before),
+        };
+        // Of a run that goes on there will be more.
+        if run.finished {
+            let change = |run: &mut RunRecord| {
+                run.cleaned = Some(cleaned);
+                Ok(())
+            };
+            self.change(&run, &[], change).await?;
+        }
+        Ok(left)
+    }
+
+    fn count(&self, shard: &ShardRecord, (inputs, batches): (bool, bool), left: &mut Left) {
+        let retention = self.provider.codec().capabilities().retention;
+        let mut kept_since = |since: Option<SystemTime>| {
+            let until = retention.and_then(|time| since?.checked_add(time));
+            left.until = left.until.max(until);
+        };
+        if let (true, Some((_, _, since))) = (batches, sealed(shard)) {
+            left.batches += 1;
+            kept_since(since);
+        }
+        if inputs && !shard.remnants.is_empty() {
+            left.inputs += shard.remnants.len() as u64;
+            kept_since(sealed(shard).and_then(|(.., since)| since));
+        }
+    }
+
+    /// Whether it is gone.
+    async fn discard(&self, remnant: &Remnant) -> Result<bool> {
+        match self.retrying(|| self.provider.discard(remnant)).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where a batch cannot be deleted, the files of its results can.
+    async fn discard_batch(&self, batch: &BatchId, parts: Vec<&ResultPart>) -> Result<bool> {
+        if self.discard(&Remnant::Batch(batch.clone())).await? {
+            return Ok(true);
+        }
+        let mut gone = true;
+        for part in parts {
+            gone &= self.discard(&Remnant::File(part.name.clone())).await?;
+        }
+        Ok(gone)
+    }
+}
+
+type Sealed<'a> = (&'a BatchId, Vec<&'a ResultPart>, Option<SystemTime>);
+
+/// Whether there is, or may be, a batch that is made of it.
+fn needs_its_input(shard: &ShardRecord) -> bool {
+    matches!(
+        shard.state,
+        ShardState::Posting(_)
+            | ShardState::Doubt(_)
+            | ShardState::Created { .. }
+            | ShardState::Ended(_)
+    )
+}
+
+/// A batch whose results are here.
+fn sealed(shard: &ShardRecord) -> Option<Sealed<'_>> {
+    match &shard.state {
+        ShardState::Sealed {
+            snapshot, segments, ..
+        } => {
+            let parts = segments.iter().map(|segment| &segment.part).collect();
+            let since = snapshot.ended_at.or(snapshot.created_at);
+            Some((&snapshot.id, parts, since))
+        }
+        _ => None,
+    }
+}
+
+fn ended(shard: &ShardRecord) -> Option<(&BatchId, Vec<&ResultPart>)> {
+    sealed(shard).map(|(batch, parts, _)| (batch, parts))
+}

@@ -1,0 +1,274 @@
+//! A run under way: its shards are driven until nothing is due, and what is unanswered goes out again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lmbatch_core::{Error, ErrorKind, Result, RunRecord, ShardRecord, ShardState};
+use tokio::sync::watch;
+
+use crate::blocking::blocking;
+use crate::context::Context;
+use crate::driver;
+use crate::event::Event;
+use crate::plan::Plan;
+use crate::policy::RunOptions;
+use crate::results::collect::{Collected, Layers, Maker, Sealed, damaged};
+use crate::results::finished::{End, Finished};
+use crate::results::joiner::Joiner;
+use crate::run::scope::Scope;
+use crate::run::work::Work;
+
+/// A run under way.
+pub(crate) struct Job<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) run: RunRecord,
+    pub(crate) plan: Plan,
+    pub(crate) works: Vec<Work>,
+    maker: Option<Maker>,
+    /// How long results that are not whole are asked for again.
+    patience: Duration,
+}
+
+impl<'a> Job<'a> {
+    /// A run as the ledger knows it. Reads no results.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where a file that cannot be had again is damaged.
+    pub(crate) async fn new(context: &'a Context, run: RunRecord, plan: Plan) -> Result<Job<'a>> {
+        let (files, checksums) = (Arc::clone(&plan.files), run.checksums.clone());
+        let handles = Arc::clone(&plan.handles);
+        let joiner = blocking(move || {
+            let mut checks = checksums.iter();
+            checks.try_for_each(|(what, checksum)| files.verify(what, *checksum))?;
+            Joiner::of_run(&handles)
+        })
+        .await??;
+        let records = context.ledger.shards(&run.id).await?;
+        let durable = context.is_durable();
+        let works = plan.shards.iter().zip(records);
+        let works = works
+            .map(|(planned, record)| Work::new(planned.clone(), record, &plan.handles, durable));
+        Ok(Self {
+            context,
+            run,
+            works: works.collect(),
+            maker: Some(Maker {
+                provider: Arc::clone(&context.provider),
+                joiner,
+                max_row_bytes: context.max_row_bytes,
+            }),
+            patience: context.doubt.patience(),
+            plan,
+        })
+    }
+
+    /// Refuses a run of which a batch is not sealed: what is sent again now might be answered twice.
+    pub(crate) fn must_have_ended(&self) -> Result<()> {
+        if self.works.iter().all(|work| work.record.state.is_final()) {
+            return Ok(());
+        }
+        Err(Error::invalid_input(format!(
+            "the run {} has not ended; resume it first",
+            self.run.id
+        )))
+    }
+
+    /// The shards whose results are sealed.
+    fn sealed_shards(&self) -> Vec<Sealed> {
+        let works = self.works.iter();
+        works
+            .filter_map(|work| Sealed::of(&work.planned, &work.record))
+            .collect()
+    }
+
+    /// Compares the sealed files of the run with their checksums. Gives those that are damaged, by the number
+    /// of their shard.
+    pub(crate) async fn damaged(&self) -> Result<Vec<(u32, Vec<String>)>> {
+        // What this process has sealed was read and synced a moment ago.
+        let earlier = self.works.iter().filter(|work| !work.sealed_here);
+        let sealed = earlier.filter_map(|work| Sealed::of(&work.planned, &work.record));
+        let (files, sealed) = (Arc::clone(&self.plan.files), sealed.collect::<Vec<_>>());
+        blocking(move || damaged(&files, &sealed)).await?
+    }
+
+    /// Takes every shard as far as it goes.
+    pub(crate) async fn drive(mut self, options: RunOptions) -> Result<Finished> {
+        if options.once {
+            self.patience = Duration::ZERO;
+        }
+        loop {
+            self.walk(&options).await?;
+            if self.set_damaged_back().await? {
+                continue;
+            }
+            let attempts = options.max_attempts.unwrap_or(1);
+            if !self.run.cancelled && self.requeue(attempts).await? {
+                continue;
+            }
+            return self.finish().await;
+        }
+    }
+
+    /// Drives the shards until nothing is due.
+    async fn walk(&mut self, options: &RunOptions) -> Result<()> {
+        let maker = self.maker.as_ref().ok_or_else(lost)?;
+        let scope = Scope {
+            context: self.context,
+            plan: &self.plan,
+            files: &self.plan.files,
+            joiner: &maker.joiner,
+            patience: self.patience,
+            run: Some(self.run.id.clone()),
+            cancelled: watch::Sender::new(false),
+        };
+        driver::drive(&scope, &mut self.run, &mut self.works, options).await
+    }
+
+    /// Results whose files are damaged are read again from the provider; whether there are any.
+    async fn set_damaged_back(&mut self) -> Result<bool> {
+        let damaged = self.damaged().await?;
+        for (number, names) in &damaged {
+            for name in names {
+                let message = format!(
+                    "the file {name} is damaged; its results are read again from the provider"
+                );
+                self.context.tell(&Event::Warning { message: &message });
+            }
+            if let Some(work) = self.works.get_mut(*number as usize) {
+                work.read_again();
+            }
+        }
+        Ok(!damaged.is_empty())
+    }
+
+    /// What is sealed already, if that is all of it. Asks no one.
+    pub(crate) async fn sealed(self) -> Result<Finished> {
+        if let Some(name) = self
+            .damaged()
+            .await?
+            .iter()
+            .find_map(|(_, names)| names.first())
+        {
+            return Err(Error::new(ErrorKind::Local).with_message(format!(
+                "the file {name} of the spool is damaged: its checksum is not the one in the record; when the run is resumed its results are read again from the provider"
+            )));
+        }
+        if !self.works.iter().all(|work| work.record.state.is_final()) {
+            return Err(Error::new(ErrorKind::InvalidInput)
+                .with_message(format!("the run {} has not ended", self.run.id)));
+        }
+        self.outcomes().await
+    }
+
+    /// What is sealed so far. Asks no one.
+    pub(crate) async fn partial(mut self) -> Result<Finished> {
+        for (number, names) in self.damaged().await? {
+            for name in names {
+                let message = format!(
+                    "the file {name} of the spool is damaged, and its outcomes are left out; when the run is resumed they are read again from the provider"
+                );
+                self.context.tell(&Event::Warning { message: &message });
+            }
+            if let Some(work) = self.works.get_mut(number as usize) {
+                work.read_again();
+            }
+        }
+        self.outcomes().await
+    }
+
+    async fn outcomes(mut self) -> Result<Finished> {
+        let ends = self.works.iter();
+        let ends: Vec<End> = ends.map(|work| End::of_state(&work.record.state)).collect();
+        let collected = self.collect().await?;
+        let (context, attempt, plan) = (self.context, self.run.attempt, self.plan);
+        let finished = blocking(move || collected.finish(&plan, ends, attempt)).await??;
+        context.tell_of(&finished, false);
+        Ok(finished)
+    }
+
+    /// Lays the results of the shards over one another.
+    pub(crate) async fn collect(&mut self) -> Result<Collected> {
+        let collected = self.with_files(Collected::new).await?;
+        self.keep_locations(&collected).await;
+        Ok(collected)
+    }
+
+    /// Works on the files of the run, off the async threads.
+    pub(crate) async fn with_files<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&Layers, &Maker) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let layers = Layers {
+            files: Arc::clone(&self.plan.files),
+            shards: self.plan.shards.len(),
+            attempt: self.run.attempt,
+            sealed: self.sealed_shards(),
+        };
+        let maker = self.maker.take().ok_or_else(lost)?;
+        let (maker, done) = blocking(move || {
+            let done = work(&layers, &maker);
+            (maker, done)
+        })
+        .await?;
+        self.maker = Some(maker);
+        done
+    }
+
+    /// Tables of places that were made anew are noted: the next start need not make them.
+    async fn keep_locations(&mut self, collected: &Collected) {
+        for (number, made) in &collected.made {
+            let Some(work) = self.works.get_mut(*number as usize) else {
+                continue;
+            };
+            let mut next: ShardRecord = work.record.clone();
+            if let ShardState::Sealed { locations, .. } = &mut next.state {
+                *locations = Some(made.clone());
+            }
+            // Where it cannot be noted, the next start makes it again.
+            if let Ok(epoch) = self.context.ledger.advance(&next).await {
+                work.record = ShardRecord { epoch, ..next };
+            }
+        }
+    }
+
+    async fn finish(mut self) -> Result<Finished> {
+        // Before the run is noted as finished: from then on no process looks for them.
+        let known = self.known_batches();
+        let twins = self.context.find_twins(known).await;
+        self.note(self.run.attempt, true, &[]).await?;
+        let finished = self.outcomes().await?;
+        Ok(Finished { twins, ..finished })
+    }
+
+    /// Notes where the run is, with what is new of it; what others may change of it meanwhile stays.
+    pub(crate) async fn note(
+        &mut self,
+        attempt: u32,
+        finished: bool,
+        new: &[ShardRecord],
+    ) -> Result<()> {
+        let ours = self.run.clone();
+        let change = |run: &mut RunRecord| {
+            if run.attempt != ours.attempt {
+                let message = format!("the run {}", run.id);
+                return Err(Error::new(ErrorKind::Conflict).with_message(message));
+            }
+            *run = RunRecord {
+                attempt,
+                finished,
+                cancelled: run.cancelled,
+                cleaned: run.cleaned,
+                notes: run.notes.clone(),
+                epoch: run.epoch,
+                ..ours.clone()
+            };
+            Ok(())
+        };
+        self.run = self.context.change(&self.run, new, change).await?;
+        Ok(())
+    }
+}
+
+fn lost() -> Error {
+    Error::new(ErrorKind::Internal).with_message("the results are with a thread that ended early")
+}

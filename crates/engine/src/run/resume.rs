@@ -1,0 +1,89 @@
+//! A run that the record knows, taken up again.
+
+use std::collections::{BTreeMap, HashSet};
+
+use lmbatch_core::{Error, Result, RunRecord};
+
+use crate::context::Context;
+use crate::plan::{Plan, restored};
+use crate::policy::RunOptions;
+use crate::results::finished::Finished;
+use crate::run::job::Job;
+
+impl Context {
+    /// A run as the record has it now, with its plan.
+    pub(crate) async fn restored(&self, run: &RunRecord) -> Result<(RunRecord, Plan)> {
+        let run = self.recorded(run).await?;
+        let shards = self.ledger.shards(&run.id).await?;
+        let plan = restored(&*self.provider, self.spool()?, &run, &shards)?;
+        Ok((run, plan))
+    }
+
+    pub(crate) async fn job(&self, run: &RunRecord) -> Result<Job<'_>> {
+        let (run, plan) = self.restored(run).await?;
+        Job::new(self, run, plan).await
+    }
+
+    pub(crate) async fn sealed(&self, run: &RunRecord) -> Result<Finished> {
+        self.job(run).await?.sealed().await
+    }
+
+    pub(crate) async fn answered(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
+        let job = self.job(run).await?;
+        if job.damaged().await?.is_empty() {
+            return job.sealed().await;
+        }
+        drop(job);
+        let options = RunOptions {
+            max_attempts: Some(1),
+            ..options
+        };
+        self.resume(run, options).await
+    }
+
+    pub(crate) async fn partial(&self, run: &RunRecord) -> Result<Finished> {
+        self.job(run).await?.partial().await
+    }
+
+    pub(crate) async fn requeue(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {
+        let _claim = self.holding(&run.id).await?;
+        let run = &self.of_this_account(run).await?;
+        let mut job = self.job(run).await?;
+        job.must_have_ended()?;
+        let chosen = job.plan.ordinals_of(chosen)?;
+        self.revive(&job.run).await?;
+        job.send_again(&chosen).await
+    }
+
+    /// Whoever asks for more of a run that was cancelled wants it to go on.
+    pub(crate) async fn revive(&self, run: &RunRecord) -> Result<()> {
+        let revive = |run: &mut RunRecord| {
+            if run.cancelled && !run.finished {
+                let message = format!("the run {} is being cancelled, and has not ended", run.id);
+                return Err(Error::invalid_input(message));
+            }
+            run.cancelled = false;
+            Ok(())
+        };
+        self.change(run, &[], revive).await.map(drop)
+    }
+
+    pub(crate) async fn annotate(
+        &self,
+        run: &RunRecord,
+        notes: BTreeMap<Box<str>, Box<str>>,
+    ) -> Result<RunRecord> {
+        let change = |run: &mut RunRecord| {
+            run.notes.clone_from(&notes);
+            Ok(())
+        };
+        self.change(run, &[], change).await
+    }
+
+    pub(crate) async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
+        let _claim = self.holding(&run.id).await?;
+        let run = self.of_this_account(run).await?;
+        let (run, plan) = self.restored(&run).await?;
+        self.drive(run, plan, options).await
+    }
+}

@@ -1,0 +1,68 @@
+//! Results of a batch that no run is made of.
+
+use std::sync::Arc;
+
+use lmbatch_core::{
+    BatchHandle, BatchId, BatchSnapshot, Error, ErrorKind, Nonce, RequestId, Result, Retry,
+};
+
+use crate::blocking::blocking;
+use crate::context::Context;
+use crate::results::finished::Finished;
+use crate::results::joiner::Joiner;
+use crate::run::account::under_another_key;
+use crate::spool::Files;
+
+impl Context {
+    pub(crate) async fn retrieve(&self, handle: &BatchHandle) -> Result<Finished> {
+        let snapshot = match self.key_changed(handle)? {
+            false => self.known(&handle.batch).await?,
+            true => self
+                .readable(&handle.batch)
+                .await
+                .map_err(under_another_key)?,
+        };
+        let snapshot = self.ended(snapshot)?;
+        let (files, handle) = (self.files()?, handle.clone());
+        let requests = Some(handle.requests.len() as u64);
+        let class = Some(handle.class.clone());
+        let work = move || Joiner::of_handle(&handle, &files).map(|joiner| (files, joiner));
+        let (files, joiner) = blocking(work).await??;
+        self.fetch(files, joiner, snapshot, requests, class).await
+    }
+
+    pub(crate) async fn retrieve_rows(
+        &self,
+        batch: &BatchId,
+        names: Vec<RequestId>,
+    ) -> Result<Finished> {
+        let snapshot = self.ended(self.readable(batch).await?)?;
+        let files = self.files()?;
+        let joiner = Joiner::of_rows(names);
+        self.fetch(files, joiner, snapshot, None, None).await
+    }
+
+    fn files(&self) -> Result<Arc<Files>> {
+        let stem = Nonce::draw(&*self.rng);
+        Ok(Arc::new(Files::new(self.spool()?, stem.as_str(), false)))
+    }
+
+    fn ended(&self, snapshot: BatchSnapshot) -> Result<BatchSnapshot> {
+        if snapshot.status.is_terminal() {
+            return Ok(snapshot);
+        }
+        let message = format!(
+            "the batch is {}; its results come when it has ended",
+            snapshot.status
+        );
+        // It will end; until then the same call fails.
+        let error = Error::new(ErrorKind::Timeout)
+            .with_message(message)
+            .with_retry(Retry::Temporary)
+            .with_batch(snapshot.id);
+        Err(match snapshot.poll_after {
+            Some(wait) => error.with_retry_after(wait),
+            None => error,
+        })
+    }
+}

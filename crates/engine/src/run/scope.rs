@@ -1,0 +1,52 @@
+//! What every step of a run works with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lmbatch_core::Result;
+use tokio::sync::watch;
+
+use crate::context::Context;
+use crate::plan::Plan;
+use crate::results::joiner::Joiner;
+use crate::spool::Files;
+
+/// What every step of a run works with.
+pub(crate) struct Scope<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) plan: &'a Plan,
+    pub(crate) files: &'a Arc<Files>,
+    pub(crate) joiner: &'a Joiner,
+    /// How long results that are not whole are asked for again.
+    pub(crate) patience: Duration,
+    /// The run, where it can be cancelled, and whether it is.
+    pub(crate) run: Option<Box<str>>,
+    pub(crate) cancelled: watch::Sender<bool>,
+}
+
+impl Scope<'_> {
+    /// Whether a step has seen that the run is cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        *self.cancelled.borrow()
+    }
+
+    /// Ends when the run is cancelled.
+    pub(crate) async fn cancellation(&self) {
+        let mut cancelled = self.cancelled.subscribe();
+        if cancelled.wait_for(|cancelled| *cancelled).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Asks the record whether the run is cancelled.
+    pub(crate) async fn heed_now(&self) -> Result<bool> {
+        let Some(run) = &self.run else {
+            return Ok(false);
+        };
+        let cancelled = self.is_cancelled() || self.context.is_run_cancelled(run).await?;
+        if cancelled {
+            self.cancelled.send_replace(true);
+        }
+        Ok(cancelled)
+    }
+}

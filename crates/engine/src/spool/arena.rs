@@ -1,0 +1,196 @@
+//! One file without a name for everything temporary that does not fit into memory.
+//!
+//! A process may have hundreds of runs at once and only a few hundred files open: what the runs spill shares
+//! one file, which no folder lists, so that nothing of it stays after the process, however that ends.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Bytes of a block.
+const BLOCK: u64 = 256 << 10;
+
+/// The arena of this process, as long as something lies in it.
+static ARENA: Mutex<Weak<Arena>> = Mutex::new(Weak::new());
+
+/// A file of blocks, each of one owner or free.
+#[derive(Debug)]
+struct Arena {
+    file: File,
+    blocks: Mutex<Free>,
+}
+
+#[derive(Debug, Default)]
+struct Free {
+    /// Blocks that were used before, and hold what their last owner wrote.
+    used: Vec<u32>,
+    /// Blocks in all.
+    count: u32,
+}
+
+fn own<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Arena {
+    fn open() -> io::Result<Arc<Self>> {
+        let mut shared = own(&ARENA);
+        if let Some(arena) = shared.upgrade() {
+            return Ok(arena);
+        }
+        let arena = Arc::new(Self {
+            file: tempfile::tempfile()?,
+            blocks: Mutex::default(),
+        });
+        *shared = Arc::downgrade(&arena);
+        Ok(arena)
+    }
+
+    /// A block that reads as zeros.
+    fn take(&self) -> io::Result<u32> {
+        let used = own(&self.blocks).used.pop();
+        if let Some(block) = used {
+            // Another run's bytes lie there.
+            let zeros = vec![0; BLOCK as usize];
+            let zeroed = self.file.write_all_at(&zeros, u64::from(block) * BLOCK);
+            if zeroed.is_err() {
+                own(&self.blocks).used.push(block);
+            }
+            return zeroed.map(|()| block);
+        }
+        let mut blocks = own(&self.blocks);
+        let block = blocks.count;
+        blocks.count = block
+            .checked_add(1)
+            .ok_or_else(|| io::Error::other("the temporary file is full"))?;
+        Ok(block)
+    }
+}
+
+/// The blocks of one temporary file, in its order; what was never written reads as zeros.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    arena: Arc<Arena>,
+    blocks: Vec<Option<u32>>,
+    len: u64,
+}
+
+impl Blocks {
+    /// An empty one.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            arena: Arena::open()?,
+            blocks: Vec::new(),
+            len: 0,
+        })
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(crate) fn write_at(&mut self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let (at, within) = ((offset / BLOCK) as usize, offset % BLOCK);
+            if self.blocks.len() <= at {
+                self.blocks.resize(at + 1, None);
+            }
+            let block = match self.blocks[at] {
+                Some(block) => block,
+                None => *self.blocks[at].insert(self.arena.take()?),
+            };
+            let piece = bytes.len().min((BLOCK - within) as usize);
+            let place = u64::from(block) * BLOCK + within;
+            self.arena.file.write_all_at(&bytes[..piece], place)?;
+            offset += piece as u64;
+            self.len = self.len.max(offset);
+            bytes = &bytes[piece..];
+        }
+        Ok(())
+    }
+
+    /// Fills the buffer, or as much of it as there is.
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let wanted = (buffer.len() as u64).min(self.len.saturating_sub(offset)) as usize;
+        let mut filled = 0;
+        while filled < wanted {
+            let from = offset + filled as u64;
+            let (at, within) = ((from / BLOCK) as usize, from % BLOCK);
+            let piece = (wanted - filled).min((BLOCK - within) as usize);
+            let part = &mut buffer[filled..filled + piece];
+            match self.blocks.get(at).copied().flatten() {
+                Some(block) => {
+                    let place = u64::from(block) * BLOCK + within;
+                    let read = crate::spool::folder::read_at(&self.arena.file, part, place)?;
+                    // Behind the end of the file: never written.
+                    part[read..].fill(0);
+                }
+                None => part.fill(0),
+            }
+            filled += piece;
+        }
+        Ok(filled)
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        let mut free = own(&self.arena.blocks);
+        free.used.extend(self.blocks.drain(..).flatten());
+        if free.used.len() as u32 == free.count {
+            // Room on the disk, though others may come. A file that cannot be cut goes with the process.
+            if self.arena.file.set_len(0).is_ok() {
+                *free = Free::default();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lmbatch_core::Rng as _;
+
+    use super::*;
+
+    /// Against a vector: writes anywhere, gaps, and blocks that others have used before.
+    #[test]
+    fn blocks_hold_what_was_written_and_nothing_of_those_who_had_them_before() {
+        let rng = crate::clock::SystemRng;
+        let before = || {
+            let mut blocks = Blocks::new().unwrap();
+            blocks.write_at(&[7; 3 * BLOCK as usize], 0).unwrap();
+            blocks
+        };
+        for _ in 0..20 {
+            let (first, _second) = (before(), before());
+            drop(first);
+            let (mut blocks, mut model) = (Blocks::new().unwrap(), Vec::new());
+            for _ in 0..30 {
+                let offset = (rng.next_f64() * 4.0 * BLOCK as f64) as usize;
+                let length = (rng.next_f64() * 1.5 * BLOCK as f64) as usize;
+                let bytes = vec![(rng.next_u64() % 5) as u8; length];
+                blocks.write_at(&bytes, offset as u64).unwrap();
+                if length > 0 {
+                    let end = model.len().max(offset + length);
+                    model.resize(end, 0);
+                    model[offset..offset + length].copy_from_slice(&bytes);
+                }
+                assert_eq!(blocks.len(), model.len() as u64);
+                let from = (rng.next_f64() * 5.0 * BLOCK as f64) as usize;
+                let mut buffer = vec![9; length + 100];
+                let read = blocks.read_at(&mut buffer, from as u64).unwrap();
+                let rest = model.get(from..).unwrap_or_default();
+                let expected = &rest[..rest.len().min(length + 100)];
+                assert!(buffer[..read] == *expected, "{from}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_runs_share_one_file() {
+        let several: Vec<Blocks> = (0..10).map(|_| Blocks::new().unwrap()).collect();
+        let first = &several[0].arena;
+        assert!(several.iter().all(|one| Arc::ptr_eq(&one.arena, first)));
+    }
+}

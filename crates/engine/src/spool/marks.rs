@@ -1,0 +1,152 @@
+//! Marks beside the ledger: that a create is about to be sent, and which batch it made.
+//!
+//! A ledger can roll back: its log is damaged, a copy is restored. What it then calls "never sent" would be
+//! sent and paid for again. The marks lie outside of it, one file for each, and hold all that is needed to
+//! find the batch.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+
+use lmbatch_core::{BatchId, Error, Intent, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::blocking::blocking;
+use crate::spool::Files;
+use crate::spool::tables::{Reader, Writer};
+
+/// The marks of one shard.
+#[derive(Debug, Clone)]
+pub(crate) struct Marks {
+    files: Arc<Files>,
+    shard: u32,
+}
+
+/// What the marks of a shard say.
+#[derive(Debug)]
+pub(crate) enum Marked {
+    /// Its batch.
+    Created(BatchId),
+    /// Its create was about to be sent; `None` where the mark cannot be read.
+    Posting(Option<Box<Intent>>),
+}
+
+impl Marks {
+    pub(crate) fn new(files: &Arc<Files>, shard: u32) -> Self {
+        Self {
+            files: Arc::clone(files),
+            shard,
+        }
+    }
+
+    fn posting_name(&self) -> String {
+        format!("posting-{}", self.shard)
+    }
+
+    fn created_name(&self) -> String {
+        format!("created-{}", self.shard)
+    }
+
+    /// Notes, durably, that a create is about to be sent.
+    pub(crate) async fn posting(&self, intent: &Intent, body: Option<u32>) -> Result<()> {
+        self.write(self.posting_name(), &(body, intent)).await
+    }
+
+    /// Notes, durably, which batch a create made.
+    pub(crate) async fn created(&self, batch: &BatchId, body: Option<u32>) -> Result<()> {
+        self.write(self.created_name(), &(body, batch)).await
+    }
+
+    /// Removes the marks: the create that they speak of has made no batch of the shard.
+    pub(crate) async fn clear(&self) -> Result<()> {
+        let marks = self.clone();
+        blocking(move || {
+            for what in [marks.created_name(), marks.posting_name()] {
+                let name = marks.files.name(&what);
+                marks.files.spool().remove(&name).map_err(failed)?;
+            }
+            Ok(())
+        })
+        .await?
+    }
+
+    /// Reads the marks of the shard, if there are any, with the CRC-32 of the body that was sent.
+    pub(crate) async fn read(&self) -> Result<Option<(Option<u32>, Marked)>> {
+        let marks = self.clone();
+        blocking(move || {
+            // A mark that breaks off was never followed by what it announces; one that is damaged was.
+            if let Some(Some((body, batch))) = marks.read_one(&marks.created_name())? {
+                return Ok(Some((body, Marked::Created(batch))));
+            }
+            let posting: Option<Option<(Option<u32>, Box<Intent>)>> =
+                marks.read_one(&marks.posting_name())?;
+            Ok(posting.map(|posting| match posting {
+                Some((body, intent)) => (body, Marked::Posting(Some(intent))),
+                None => (None, Marked::Posting(None)),
+            }))
+        })
+        .await?
+    }
+
+    async fn write(&self, what: String, value: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(value)
+            .map_err(|error| Error::new(lmbatch_core::ErrorKind::Internal).with_source(error))?;
+        let marks = self.clone();
+        blocking(move || {
+            let mut file: Writer = marks.files.create(&what)?;
+            let line = format!("{:08x} {text}\n", crc32fast::hash(text.as_bytes()));
+            file.write_all(line.as_bytes()).map_err(failed)?;
+            file.sync().map_err(failed)
+        })
+        .await?
+    }
+
+    /// The value of a mark that is there; `Some(None)` where it cannot be read.
+    fn read_one<T: DeserializeOwned>(&self, what: &str) -> Result<Option<Option<T>>> {
+        let file = match self.files.spool().open(&self.files.name(what)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut line = vec![0; file.size().map_err(failed)? as usize];
+        Reader::new(file).read_exact(&mut line).map_err(failed)?;
+        Ok(Some(parsed(&line)))
+    }
+}
+
+fn parsed<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+    let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
+    let (checksum, text) = line.split_once(' ')?;
+    let checksum = u32::from_str_radix(checksum, 16).ok()?;
+    (crc32fast::hash(text.as_bytes()) == checksum)
+        .then(|| serde_json::from_str(text).ok())
+        .flatten()
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::local("noting a create beside the ledger", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written_or_not_at_all() {
+        let text = serde_json::to_string("batch_1").unwrap();
+        let line = format!("{:08x} {text}\n", crc32fast::hash(text.as_bytes())).into_bytes();
+        assert_eq!(parsed::<BatchId>(&line), Some(BatchId::new("batch_1")));
+        for end in 0..line.len() {
+            assert_eq!(parsed::<BatchId>(&line[..end]), None, "cut at {end}");
+        }
+        for at in 0..line.len() {
+            for bit in 0..8 {
+                let mut damaged = line.clone();
+                damaged[at] ^= 1 << bit;
+                let read = parsed::<BatchId>(&damaged);
+                // A hexadecimal digit may change its case.
+                assert!(read.is_none() || read == Some(BatchId::new("batch_1")));
+            }
+        }
+    }
+}

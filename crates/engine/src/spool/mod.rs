@@ -1,0 +1,211 @@
+//! The spool in a folder that stays, and the files of one run in any spool.
+
+pub(crate) mod arena;
+pub(crate) mod folder;
+pub(crate) mod layout;
+pub(crate) mod marks;
+pub(crate) mod nowhere;
+pub(crate) mod order;
+pub(crate) mod places;
+pub(crate) mod tables;
+pub(crate) mod temporary;
+
+use std::io::{self, Write};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream;
+use lmbatch_core::{ByteStream, Error, ErrorKind, ShardBody, Spool, SpoolFile, SpoolWriter};
+
+use crate::blocking::blocking;
+use crate::spool::tables::{BUFFER, checksum_of};
+
+/// Writes a file from front to back.
+struct Appending {
+    file: Arc<dyn SpoolFile>,
+    at: u64,
+}
+
+impl Write for Appending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_at(bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl SpoolWriter for Appending {
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The requests of a shard in a spool file.
+#[derive(Debug)]
+pub(crate) struct SpooledBody {
+    pub(crate) file: Arc<dyn SpoolFile>,
+    pub(crate) bytes: u64,
+}
+
+impl ShardBody for SpooledBody {
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+
+    fn open(&self, range: Range<u64>) -> ByteStream {
+        let file = Arc::clone(&self.file);
+        stream::try_unfold(range, move |rest| {
+            let file = Arc::clone(&file);
+            async move {
+                if rest.is_empty() {
+                    return Ok(None);
+                }
+                let length = (rest.end - rest.start).min(BUFFER as u64) as usize;
+                let work = move || {
+                    let mut piece = vec![0; length];
+                    let read = file.read_at(&mut piece, rest.start)?;
+                    Ok((piece, read))
+                };
+                let read = blocking(work).await?;
+                let (piece, read) = read.map_err(spooled)?;
+                if read < piece.len() {
+                    return Err(Error::local(
+                        "reading the spool",
+                        io::ErrorKind::UnexpectedEof.into(),
+                    ));
+                }
+                Ok(Some((
+                    Bytes::from(piece),
+                    rest.start + read as u64..rest.end,
+                )))
+            }
+        })
+        .boxed()
+    }
+}
+
+/// The spool files of one run. They go with their last user, unless they are kept.
+#[derive(Debug)]
+pub(crate) struct Files {
+    spool: Arc<dyn Spool>,
+    stem: Box<str>,
+    made: Mutex<Vec<String>>,
+    kept: AtomicBool,
+}
+
+impl Files {
+    pub(crate) fn new(spool: Arc<dyn Spool>, stem: &str, kept: bool) -> Self {
+        Self {
+            spool,
+            stem: stem.into(),
+            made: Mutex::default(),
+            kept: AtomicBool::new(kept),
+        }
+    }
+
+    pub(crate) fn name(&self, what: &str) -> String {
+        format!("{}.{what}", self.stem)
+    }
+
+    pub(crate) fn create(&self, what: &str) -> Result<crate::spool::tables::Writer, Error> {
+        let name = self.name(what);
+        let writer = self.spool.create(&name);
+        let writer = writer.map_err(spooled)?;
+        self.made().push(name);
+        Ok(crate::spool::tables::Writer::new(writer))
+    }
+
+    /// A new file without a name, with what writes it from front to back. What is derived from the record is
+    /// kept there: of two readers of one run neither may see the other's.
+    pub(crate) fn scratch(
+        &self,
+    ) -> Result<(Arc<dyn SpoolFile>, crate::spool::tables::Writer), Error> {
+        let file = self.spool.scratch();
+        let file = file.map_err(spooled)?;
+        let appending = Appending {
+            file: Arc::clone(&file),
+            at: 0,
+        };
+        Ok((file, crate::spool::tables::Writer::new(Box::new(appending))))
+    }
+
+    pub(crate) fn open(&self, what: &str) -> Result<Arc<dyn SpoolFile>, Error> {
+        self.open_named(&self.name(what))
+    }
+
+    /// The same by the whole name, as the ledger has it.
+    pub(crate) fn open_named(&self, name: &str) -> Result<Arc<dyn SpoolFile>, Error> {
+        self.spool.open(name).map_err(spooled)
+    }
+
+    /// Deletes a file by its whole name; one that stays is swept with the run.
+    pub(crate) fn remove(&self, name: &str) {
+        // Nothing speaks of it any more.
+        let _ = self.spool.remove(name);
+    }
+
+    /// Checks a file against the checksum that the record has of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the file is missing, shorter or changed.
+    pub(crate) fn verify(&self, what: &str, checksum: u32) -> Result<(), Error> {
+        let file = self.open(what)?;
+        let found = file
+            .size()
+            .and_then(|bytes| checksum_of(&*file, bytes))
+            .map_err(spooled)?;
+        if found == checksum {
+            return Ok(());
+        }
+        Err(damaged(&self.name(what)))
+    }
+
+    /// Where they lie.
+    pub(crate) fn spool(&self) -> Arc<dyn Spool> {
+        Arc::clone(&self.spool)
+    }
+
+    /// Lets go of everything with its last user, though it was to be kept.
+    pub(crate) fn discard(&mut self) {
+        self.keep(false);
+    }
+
+    /// Whether a record speaks of them: then they outlive their last user.
+    pub(crate) fn keep(&self, kept: bool) {
+        self.kept.store(kept, Ordering::Release);
+    }
+
+    fn made(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file of the spool that is not what was written.
+pub(crate) fn damaged(name: &str) -> Error {
+    Error::new(ErrorKind::Local).with_message(format!(
+        "the file {name} of the spool is damaged: its checksum is not the one in the record; nothing was sent. Restore it from a backup, or rebuild the record from the provider's batches and the input"
+    ))
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        if *self.kept.get_mut() {
+            return;
+        }
+        for name in self.made().drain(..) {
+            // A file that stays is swept with its folder.
+            let _ = self.spool.remove(&name);
+        }
+    }
+}
+
+/// The error of a file of the spool that cannot be used.
+pub(crate) fn spooled(error: std::io::Error) -> Error {
+    Error::local("using the spool", error)
+}

@@ -1,0 +1,228 @@
+//! Where the outcome of each request of a run lies, in constant memory however many there are.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use lmbatch_core::{Spool, SpoolFile};
+
+use crate::spool::tables::{ENTRY, Place};
+
+/// Places of a page. A batch names its requests in about the order in which they were sent, so that a page
+/// is filled before the next is asked for.
+const PAGE: usize = 4096;
+
+/// Pages that are in memory: 8 MiB, or half a million requests before the first is written out.
+const PAGES: usize = 128;
+
+/// A table of places by ordinal, of which the pages that were used last are in memory and the others in a
+/// file without a name: it is made again from the sealed segments on every start, and never read after.
+#[derive(Debug)]
+pub(crate) struct Places {
+    spool: Arc<dyn Spool>,
+    /// Made when the first page has to go.
+    file: Option<Arc<dyn SpoolFile>>,
+    slots: Vec<Slot>,
+    /// The slot of each page in memory.
+    held: HashMap<usize, usize>,
+    /// Where the search for a page that can go is.
+    hand: usize,
+    /// How many pages may be in memory.
+    most: usize,
+    /// One more than the highest ordinal that was set.
+    len: u32,
+    /// What could not be read or written once is not to be trusted: the next start makes the table anew.
+    broken: bool,
+}
+
+#[derive(Debug)]
+struct Slot {
+    page: usize,
+    places: Box<[Place]>,
+    /// Since the hand came by.
+    used: bool,
+    /// Since it was read.
+    changed: bool,
+}
+
+impl Places {
+    pub(crate) fn new(spool: Arc<dyn Spool>) -> Self {
+        Self {
+            spool,
+            file: None,
+            slots: Vec::new(),
+            held: HashMap::new(),
+            hand: 0,
+            most: PAGES,
+            len: 0,
+            broken: false,
+        }
+    }
+
+    /// One more than the highest ordinal that has a place.
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// The place of a request; none where none was set.
+    pub(crate) fn get(&mut self, ordinal: u32) -> io::Result<Place> {
+        if ordinal >= self.len {
+            return Ok(Place::NONE);
+        }
+        let at = ordinal as usize;
+        Ok(self.slot(at / PAGE)?.places[at % PAGE])
+    }
+
+    pub(crate) fn set(&mut self, ordinal: u32, place: Place) -> io::Result<()> {
+        let at = ordinal as usize;
+        let slot = self.slot(at / PAGE)?;
+        slot.places[at % PAGE] = place;
+        slot.changed = true;
+        self.len = self.len.max(ordinal.saturating_add(1));
+        Ok(())
+    }
+
+    fn slot(&mut self, page: usize) -> io::Result<&mut Slot> {
+        if self.broken {
+            return Err(io::Error::other("an earlier reading or writing failed"));
+        }
+        let at = match self.held.get(&page) {
+            Some(at) => *at,
+            None => {
+                self.broken = true;
+                let at = self.fetch(page)?;
+                self.broken = false;
+                at
+            }
+        };
+        let slot = &mut self.slots[at];
+        slot.used = true;
+        Ok(slot)
+    }
+
+    /// Brings a page into memory.
+    fn fetch(&mut self, page: usize) -> io::Result<usize> {
+        let at = self.room()?;
+        let slot = &mut self.slots[at];
+        slot.page = page;
+        slot.changed = false;
+        slot.places.fill(Place::NONE);
+        if let Some(file) = &self.file {
+            let mut bytes = vec![0; PAGE * ENTRY];
+            // What was never written out reads as nothing, and nothing is no place.
+            let read = file.read_at(&mut bytes, offset(page))?;
+            let (entries, _) = bytes[..read].as_chunks::<ENTRY>();
+            for (place, entry) in slot.places.iter_mut().zip(entries) {
+                *place = Place::from_bytes(entry);
+            }
+        }
+        self.held.insert(page, at);
+        Ok(at)
+    }
+
+    /// A slot that holds nothing: a new one, or that of a page which was not used for a while.
+    fn room(&mut self) -> io::Result<usize> {
+        if self.slots.len() < self.most {
+            self.slots.push(Slot {
+                page: usize::MAX,
+                places: vec![Place::NONE; PAGE].into(),
+                used: false,
+                changed: false,
+            });
+            return Ok(self.slots.len() - 1);
+        }
+        while std::mem::take(&mut self.slots[self.hand].used) {
+            self.hand = (self.hand + 1) % self.slots.len();
+        }
+        let at = self.hand;
+        self.hand = (at + 1) % self.slots.len();
+        self.write_out(at)?;
+        self.held.remove(&self.slots[at].page);
+        Ok(at)
+    }
+
+    fn write_out(&mut self, at: usize) -> io::Result<()> {
+        let slot = &self.slots[at];
+        if !slot.changed {
+            return Ok(());
+        }
+        let file = match &self.file {
+            Some(file) => file,
+            None => self.file.insert(self.spool.scratch()?),
+        };
+        let bytes: Vec<u8> = slot
+            .places
+            .iter()
+            .flat_map(|place| place.to_bytes())
+            .collect();
+        file.write_at(&bytes, offset(slot.page))
+    }
+}
+
+fn offset(page: usize) -> u64 {
+    (page * PAGE * ENTRY) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use lmbatch_core::{Rng as _, Verdict};
+
+    use super::*;
+    use crate::spool::temporary::TemporarySpool;
+
+    #[test]
+    fn a_place_is_where_it_was_set_however_few_pages_are_in_memory() {
+        for most in [1, 2, 7] {
+            let mut places = Places::new(Arc::new(TemporarySpool::new().unwrap()));
+            places.most = most;
+            let rng = crate::clock::SystemRng;
+            let mut known = HashMap::new();
+            for step in 0..20_000_u32 {
+                // Mostly on from where it was, now and then anywhere.
+                let ordinal = match step % 100 {
+                    0 => (rng.next_f64() * 200_000.0) as u32,
+                    _ => step * 7,
+                };
+                let place = Place::new(step, u64::from(step) << 20, 1, Verdict::Succeeded);
+                places.set(ordinal, place).unwrap();
+                known.insert(ordinal, place);
+                assert!(places.slots.len() <= most);
+            }
+            assert_eq!(Some(places.len()), known.keys().max().map(|most| most + 1));
+            for ordinal in 0..places.len() + 10 {
+                let place = known.get(&ordinal).copied().unwrap_or(Place::NONE);
+                assert_eq!(places.get(ordinal).unwrap(), place, "{ordinal} of {most}");
+            }
+        }
+    }
+
+    /// A batch that cannot be noted is an error, and the next is tried with the same table.
+    #[test]
+    fn a_table_that_failed_once_answers_nothing_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = folder.path().join("gone");
+        let mut places = Places::new(Arc::new(crate::spool::folder::FolderSpool::new(&gone)));
+        places.most = 1;
+        let place = Place::new(0, 0, 1, Verdict::Succeeded);
+        places.set(0, place).unwrap();
+        assert!(places.set(PAGE as u32, place).is_err());
+        std::fs::create_dir(gone).unwrap();
+        assert!(places.get(0).is_err());
+        assert!(places.set(PAGE as u32, place).is_err());
+    }
+
+    #[test]
+    fn what_fits_into_memory_makes_no_file() {
+        let mut places = Places::new(Arc::new(crate::spool::nowhere::Nowhere));
+        let most = (PAGE * PAGES) as u32;
+        for ordinal in (0..most).step_by(1_000) {
+            let place = Place::new(0, 0, ordinal, Verdict::Succeeded);
+            places.set(ordinal, place).unwrap();
+        }
+        assert!(places.file.is_none());
+        assert_eq!(places.get(5_000).unwrap().length, 5_000);
+        assert!(places.get(5_001).unwrap().is_none());
+    }
+}

@@ -1,0 +1,27 @@
+//! The last failure of a run, for the error of one that ends early.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lmbatch_core::Error;
+
+use crate::event::Event;
+
+/// The last failure of a run that was not followed by a success.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trouble(Arc<Mutex<Option<Error>>>);
+
+impl Trouble {
+    pub(crate) fn note(&self, event: &Event<'_>) {
+        let last = match event {
+            Event::Retrying { error, .. } => Some((*error).clone()),
+            Event::Created { .. } | Event::Polled { .. } | Event::Fetching { .. } => None,
+            _ => return,
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = last;
+    }
+
+    pub(crate) fn last(&self) -> Option<Error> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
+    }
+}
