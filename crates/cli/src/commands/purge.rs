@@ -224,17 +224,17 @@ async fn recorded(ledger: &dyn Ledger, nonce: &str) -> Result<Option<RunRecord>,
 
 /// Every file of the spool with the mark of its run and its bytes.
 fn spooled(spool: &Path) -> Result<Vec<(String, PathBuf, u64)>, Error> {
-    let failed = |error| Error::local("looking at the state folder", error);
+    let failed = |error| Error::local(format!("looking at {}", spool.display()), error);
     let mut files = Vec::new();
     let entries = match fs::read_dir(spool) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(files),
-        entries => entries.map_err(failed)?,
+        entries => entries.map_err(&failed)?,
     };
     for entry in entries {
-        let entry = entry.map_err(failed)?;
+        let entry = entry.map_err(&failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let stem = name.split('.').next().unwrap_or_default().to_owned();
-        let bytes = entry.metadata().map_err(failed)?.len();
+        let bytes = entry.metadata().map_err(&failed)?.len();
         files.push((stem, entry.path(), bytes));
     }
     Ok(files)
@@ -268,6 +268,12 @@ pub(crate) async fn delete_stray(ledger: &dyn Ledger, path: &Path) -> Result<boo
 pub(crate) fn delete(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(|error| Error::local("deleting a file of the run", error)),
+        other => other.map_err(|error| {
+            let doing = format!(
+                "deleting {} (once it can be deleted, run the command again)",
+                path.display()
+            );
+            Error::local(doing, error)
+        }),
     }
 }

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::results::answer::{AnswerView, Answered, Structured};
 use crate::results::finished::{End, Finished};
 use crate::results::structured::Checker;
+use crate::spool::spooled;
 use crate::spool::tables::{ENTRY, Echo, Place, Reader, Sent};
 
 /// Reads outcomes back, one for each request, in the order of the requests.
@@ -91,10 +92,10 @@ impl OutcomeReader {
             self.row.resize(place.length as usize, 0);
             if file
                 .read_at(&mut self.row, place.offset())
-                .map_err(unreadable)?
+                .map_err(spooled)?
                 < self.row.len()
             {
-                return Err(unreadable(io::ErrorKind::UnexpectedEof.into()));
+                return Err(spooled(io::ErrorKind::UnexpectedEof.into()));
             }
             part = Some(from);
         }
@@ -161,11 +162,11 @@ impl OutcomeReader {
         let ordinal = self.next;
         self.next += 1;
         let mut entry = [0; ENTRY];
-        self.index.read_exact(&mut entry).map_err(unreadable)?;
-        self.record.read(&mut self.echo).map_err(unreadable)?;
+        self.index.read_exact(&mut entry).map_err(spooled)?;
+        self.record.read(&mut self.echo).map_err(spooled)?;
         let (shard, at) = match &mut self.sent {
             Some(sent) => {
-                let sent = Sent::read(sent).map_err(unreadable)?;
+                let sent = Sent::read(sent).map_err(spooled)?;
                 (sent.shard as usize, sent.place)
             }
             None => (0, ordinal),
@@ -213,10 +214,6 @@ fn json(bytes: &[u8]) -> Result<Json<'_>> {
         .ok()
         .and_then(|text| Json::new(text).ok())
         .ok_or_else(lost)
-}
-
-fn unreadable(error: io::Error) -> Error {
-    Error::local("reading the results back", error)
 }
 
 fn lost() -> Error {

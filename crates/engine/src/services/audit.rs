@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use lmbatch_core::{
-    BatchId, BatchStatus, Closed, ErrorKind, OutcomeView, RequestCounts, Result, RunRecord,
-    Segment, ShardRecord, ShardState, TokenUsage, mend_surrogates,
+    BatchId, BatchStatus, Closed, ErrorKind, FailureView, OutcomeView, RequestCounts, Result,
+    RunRecord, Segment, ShardRecord, ShardState, TokenUsage, mend_surrogates,
 };
 
 use crate::context::Context;
@@ -244,15 +244,18 @@ impl<'a> Count<'a> {
         let Some(ordinal) = ordinal else {
             return Ok(());
         };
-        let Ok(decoded) = codec.decode(&segment.part, row) else {
-            return Ok(());
-        };
+        let decoded = codec.decode(&segment.part, row);
         let place = sources.collected.places.get(ordinal);
         let place = place.map_err(spooled)?;
         let is_outcome = (place.segment, place.offset()) == (number, offset) && !place.is_none();
         let is_wanted = self.wanted.is_none_or(|wanted| wanted.contains(&ordinal));
         let is_superseded = !is_outcome || !is_wanted;
-        let output = match decoded.outcome {
+        // What cannot be read is a malformed answer, as it is in the outcomes.
+        let outcome = match decoded {
+            Ok(row) => row.outcome,
+            Err(_) => OutcomeView::Errored(FailureView::malformed()),
+        };
+        let output = match outcome {
             OutcomeView::Succeeded(output) => output,
             OutcomeView::Errored(failure) if failure.kind == ErrorKind::MalformedAnswer => {
                 self.malformed.push((ordinal, is_superseded));
