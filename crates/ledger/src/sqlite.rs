@@ -42,6 +42,8 @@ pub struct SqliteLedger {
     pool: SqlitePool,
     path: Arc<Path>,
     locks: Locks,
+    /// Whether an earlier version had written the file.
+    upgraded: bool,
 }
 
 impl SqliteLedger {
@@ -70,17 +72,27 @@ impl SqliteLedger {
         let pool = pool.connect_with(options).await;
         let pool = pool.map_err(|error| failed(path, error))?;
         let state = path.parent().unwrap_or(Path::new("."));
-        let ledger = Self {
+        let mut ledger = Self {
             pool,
             path: path.into(),
             locks: Locks::new(state),
+            upgraded: false,
         };
         ledger.check_structure().await?;
-        if ledger.version(&ledger.pool).await? != MIGRATIONS.len() {
+        let version = ledger.version(&ledger.pool).await?;
+        if version != MIGRATIONS.len() {
             ledger.migrate().await?;
+            // A file of version 0 is new.
+            ledger.upgraded = version > 0;
         }
         ledger.check_counts().await?;
         Ok(ledger)
+    }
+
+    /// Returns whether an earlier version had written the file until it was opened now: that version cannot use
+    /// it any more.
+    pub fn was_upgraded(&self) -> bool {
+        self.upgraded
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -93,8 +93,14 @@ pub(crate) fn used() -> Option<&'static Path> {
     USED.get().map(PathBuf::as_path)
 }
 
-/// Notes a ledger, so that it is closed when the command ends.
+/// Notes a ledger, so that it is closed when the command ends. Says where opening it has changed its file, as
+/// any command does, also one that only lists.
 pub(crate) fn opened(ledger: SqliteLedger) -> Arc<SqliteLedger> {
+    if ledger.was_upgraded() {
+        terminal::say(
+            "note: the record was one of an earlier version and is upgraded now; that version cannot use it any more",
+        );
+    }
     let mut all = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
     all.push(ledger.clone());
     Arc::new(ledger)

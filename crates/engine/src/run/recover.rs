@@ -411,13 +411,19 @@ pub(crate) fn held(
     cause: Option<Error>,
     looked: &str,
 ) -> Error {
+    let answer = match cause.as_ref().and_then(Error::http_status) {
+        Some(status) => {
+            format!("HTTP {status} came in answer, which does not say whether it was accepted")
+        }
+        None => "its answer was lost".to_owned(),
+    };
     let error = Error::new(ErrorKind::Doubt)
         .with_operation("create the batch")
         .with_delivery(Delivery::Unknown)
         .with_retry(Retry::Permanent)
         .with_label(intent.label.clone())
         .with_message(format!(
-            "its answer was lost, and {looked}; it may still be accepted and billed. {}",
+            "{answer}, and {looked}; it may still be accepted and billed. {}",
             context.sought(&intent.label, Some(intent.count), intent.posted_at)
         ));
     match cause {
@@ -449,10 +455,12 @@ impl Context {
             Some(count) => format!(" of {count} requests"),
         };
         let at = at.map_or_else(String::new, |at| {
-            format!(", created at about {}", format_time(at))
+            let text = format_time(at);
+            let seconds = text.split(['.', 'Z']).next().unwrap_or(&text);
+            format!(" that was created at about {seconds}Z")
         });
         format!(
-            "{} keeps no labels: look for a batch{requests}{at} before you send them again",
+            "{} keeps no labels: before you send them again, look there for a batch{requests}{at}",
             codec.id()
         )
     }
