@@ -64,9 +64,12 @@ impl World {
         command.spawn().unwrap()
     }
 
-    /// Begins a run of a name, whose batch goes on.
+    /// Begins a run of a name, whose batch goes on and whose outcomes go to a file of that name.
     fn begin(&self, name: &str, more: &[&str]) -> String {
-        let output = format!("{name}.jsonl");
+        self.begin_to(name, &format!("{name}.jsonl"), more)
+    }
+
+    fn begin_to(&self, name: &str, output: &str, more: &[&str]) -> String {
         let run = [
             "run", "in.jsonl", "-m", "openai/m", "--detach", "--json", "--run", name, "-o", &output,
         ];
@@ -342,7 +345,7 @@ async fn outcomes_of_several_runs_on_standard_output_are_whole_lines() {
     let request = |id| json!({"id": id, "prompt": "x".repeat(3_000)});
     write_input(world.path(), (0..200).map(request));
     for name in ["a", "b", "c"] {
-        world.begin(name, &["-o", "-"]);
+        world.begin_to(name, "-", &[]);
     }
     world.advance();
     let ended = world.at(&[&ALL[..], &["--json"]].concat());
