@@ -71,11 +71,14 @@ impl World {
 
     fn begin_to(&self, name: &str, output: &str, more: &[&str]) -> String {
         let run = [
-            "run", "in.jsonl", "-m", "openai/m", "--detach", "--json", "--run", name, "-o", &output,
+            "run", "in.jsonl", "-m", "openai/m", "--detach", "--json", "--run", name, "-o", output,
         ];
         let begun = self.at(&[&run[..], more].concat());
         assert_eq!(begun.status.code(), Some(0), "{}", said(&begun));
-        let begun: Value = serde_json::from_slice(&begun.stdout).unwrap();
+        // On standard error where outcomes go to standard output.
+        let told = said(&begun);
+        let begun = told.lines().find(|line| line.starts_with('{')).unwrap();
+        let begun: Value = serde_json::from_str(begun).unwrap();
         begun["run"].as_str().unwrap().to_owned()
     }
 

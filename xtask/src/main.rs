@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod circles;
 mod contract;
 mod coverage;
 mod deny;

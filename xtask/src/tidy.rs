@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::circles::circles;
 use crate::contract;
 use crate::sh::output;
 
@@ -72,6 +73,7 @@ pub(crate) fn tidy() -> Result<(), String> {
         }
     }
     found.extend(example(&files));
+    found.extend(circles(&files));
     found.extend(contract::missing_rows());
     if found.is_empty() {
         println!("tidy");

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use lmbatch_core::{Error, ErrorKind, ProviderId, Retry};
+use lmbatch_core::{Error, ErrorKind, Retry};
 use lmbatch_engine::{BadInput, PlanError};
 use serde_json::{Value, json};
 
@@ -273,8 +273,9 @@ impl Failure {
 
     /// A key that was not accepted, by the variables that may hold it.
     fn key(error: &Error, exit: Exit) -> Self {
-        let of = |provider: &ProviderId| crate::model::find(provider.as_str()).ok();
-        let provider = error.provider().and_then(of);
+        let mut all = crate::providers::all().iter();
+        let provider =
+            all.find(|known| error.provider().is_some_and(|of| of.as_str() == known.id()));
         let names = provider.map_or(&["the key"][..], |provider| provider.key_variables());
         let hint = format!("check {}", names.join(" or "));
         Self::of(error, exit, Some(hint))

@@ -1,7 +1,7 @@
 //! `PROVIDER/MODEL`.
 
 use crate::exit::Failure;
-use crate::providers::{self, Provider};
+use crate::providers::{self, Provider, Route};
 
 /// A provider, and a model in its words.
 #[derive(Debug, Clone)]
@@ -50,6 +50,22 @@ pub(crate) fn find(name: &str) -> Result<&'static Provider, Failure> {
     })
 }
 
+/// The route of that name, or the usual one.
+pub(crate) fn route(provider: &Provider, name: Option<&str>) -> Result<Route, Failure> {
+    let routes = provider.routes();
+    let Some(name) = name else {
+        return Ok(routes[0]);
+    };
+    let found = routes.iter().find(|route| **route == name);
+    found.copied().ok_or_else(|| {
+        Failure::usage(format!(
+            "--route: {} has no route {name:?}; it has {}",
+            provider.id(),
+            routes.join(", ")
+        ))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +90,16 @@ mod tests {
         );
         assert_eq!(failure.hint.as_deref(), Some("did you mean openai?"));
         assert_eq!(parse("zzz/x").unwrap_err().hint, None);
+    }
+
+    #[test]
+    fn a_route_is_one_of_the_providers_own() {
+        let google = find("google").unwrap();
+        assert_eq!(route(google, None).unwrap(), "file");
+        assert_eq!(route(google, Some("inline")).unwrap(), "inline");
+        assert_eq!(
+            route(google, Some("chat")).unwrap_err().message,
+            "--route: google has no route \"chat\"; it has file, inline"
+        );
     }
 }

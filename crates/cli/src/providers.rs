@@ -4,8 +4,6 @@ use std::sync::OnceLock;
 
 use lmbatch_core::ProviderFactory;
 
-use crate::exit::Failure;
-
 /// A provider as the command line knows it.
 pub(crate) type Provider = dyn ProviderFactory;
 
@@ -54,36 +52,9 @@ pub(crate) fn hide_key(variable: &str) {
     }
 }
 
-/// The route of that name, or the usual one.
-pub(crate) fn route(provider: &Provider, name: Option<&str>) -> Result<Route, Failure> {
-    let routes = provider.routes();
-    let Some(name) = name else {
-        return Ok(routes[0]);
-    };
-    let found = routes.iter().find(|route| **route == name);
-    found.copied().ok_or_else(|| {
-        Failure::usage(format!(
-            "--route: {} has no route {name:?}; it has {}",
-            provider.id(),
-            routes.join(", ")
-        ))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_route_is_one_of_the_providers_own() {
-        let google = crate::model::find("google").unwrap();
-        assert_eq!(route(google, None).unwrap(), "file");
-        assert_eq!(route(google, Some("inline")).unwrap(), "inline");
-        assert_eq!(
-            route(google, Some("chat")).unwrap_err().message,
-            "--route: google has no route \"chat\"; it has file, inline"
-        );
-    }
 
     #[test]
     fn every_route_has_a_codec_that_bears_the_providers_name() {

@@ -160,7 +160,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 impl Desk {
     pub(crate) async fn open(wire: Arc<dyn Wire>, faults: Faults) -> Self {
         let server = MockServer::start().await;
-        let state = State::new(wire, faults, crate::kit::today);
+        let state = State::new(wire, faults, crate::clock::today);
         let state = Arc::new(Mutex::new(state));
         let plays = Plays(Arc::clone(&state));
         Mock::given(wiremock::matchers::any())

@@ -15,6 +15,7 @@ use lmbatch_core::{
 use lmbatch_engine::{Engine, LMInvoker, OnDoubt, Outcomes, PollingPolicy};
 use lmbatch_testing::{TestClock, TestRng};
 
+use crate::clock::today;
 use crate::desk::Desk;
 use crate::full_row::FullRow;
 use crate::panics::Faults;
@@ -40,11 +41,6 @@ impl fmt::Debug for Kit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kit").finish_non_exhaustive()
     }
-}
-
-/// When everything in the kit happens.
-pub(crate) fn today() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_793_523_600)
 }
 
 /// A question that can be told from the others.

@@ -29,6 +29,7 @@
 mod canary;
 mod capped;
 pub mod clauses;
+mod clock;
 mod desk;
 mod full_row;
 mod kit;

@@ -1,137 +1,17 @@
 //! The life of a batch, the same in every dialect: it is accepted, checked, answered, and ends.
 
 use std::cmp::Reverse;
-use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::time::Duration;
 
 use axum::extract::Request;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::exchange::ReversedTies;
 use crate::magic;
-use crate::results::{ResultFile, RowWriter};
-use crate::state::State;
-
-/// Whose words a batch is in.
-pub(crate) trait Dialect: Debug + Send + Sync {
-    /// The provider.
-    fn name(&self) -> &'static str;
-    /// How long a batch may take.
-    fn window(&self) -> Duration {
-        Duration::from_secs(24 * 3600)
-    }
-    /// Whether a batch that ran out of time still gives what was answered.
-    fn keeps_answers_of_expired(&self) -> bool {
-        true
-    }
-    /// Whether a batch without a row has results, which are empty. OpenAI's has no file then.
-    fn shows_empty_results(&self) -> bool {
-        true
-    }
-    /// Why the batch fails as a whole. Most check what they check at once, in the create.
-    fn check(&self, _: &State, _: &Batch) -> Option<Value> {
-        None
-    }
-    /// The text of the user's last message.
-    fn user_text(&self, line: &Value) -> String;
-    /// What comes of one request.
-    fn row(
-        &self,
-        batch: &Batch,
-        line: &Value,
-        place: usize,
-        fate: Fate,
-        settled: &mut Settled,
-    ) -> (Row, Tokens);
-    /// A row of a request that was never sent.
-    fn foreign(&self) -> &'static str;
-}
-
-/// Where a batch stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Phase {
-    Validating,
-    InProgress,
-    Finalizing,
-    Cancelling,
-    #[default]
-    Completed,
-    Failed,
-    Expired,
-    Cancelled,
-}
-
-/// Requests by what became of them.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counts {
-    pub(crate) succeeded: u64,
-    pub(crate) errored: u64,
-    pub(crate) expired: u64,
-    pub(crate) cancelled: u64,
-}
-
-/// How a batch ended.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Settled {
-    pub(crate) phase: Phase,
-    pub(crate) at: Duration,
-    pub(crate) error: Option<Value>,
-    pub(crate) output: Option<ResultFile>,
-    pub(crate) errors: Option<ResultFile>,
-    pub(crate) counts: Counts,
-    pub(crate) total: u64,
-    pub(crate) input_tokens: u64,
-    pub(crate) output_tokens: u64,
-    pub(crate) model: Option<String>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Batch {
-    pub(crate) id: String,
-    pub(crate) dialect: &'static dyn Dialect,
-    /// The file of its requests, one a line.
-    pub(crate) input: String,
-    /// The endpoint or the model that it is for.
-    pub(crate) target: String,
-    /// What its creator wrote on it.
-    pub(crate) metadata: Option<Map<String, Value>>,
-    pub(crate) requests: u64,
-    /// Whether its requests came in the create itself.
-    pub(crate) inline: bool,
-    pub(crate) created: Duration,
-    pub(crate) cancelled: Option<Duration>,
-    /// Whether its input cannot be reached, as in OpenAI's incident of August 2026.
-    pub(crate) lost_input: bool,
-    /// Lists of batches that it is still left out of.
-    pub(crate) unlisted: u32,
-    /// Whether its input has been checked, and is good.
-    pub(crate) checked: bool,
-    pub(crate) settled: Option<Settled>,
-}
-
-/// What becomes of one request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
-    Answered,
-    Error { status: u16 },
-    Expired,
-    Cancelled,
-}
-
-/// A row of the results; an error's row may lie in another file.
-pub(crate) struct Row {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) is_error: bool,
-}
-
-/// What a request used.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Tokens {
-    pub(crate) input: u64,
-    pub(crate) output: u64,
-}
+use crate::results::RowWriter;
+use crate::state::{Batch, Counts, Fate, Phase, Row, Settled, State};
 
 /// Notes an accepted create. From here it is paid for.
 pub(crate) fn accept(state: &State, batch: Batch) -> Batch {

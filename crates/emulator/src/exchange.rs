@@ -15,11 +15,10 @@ use tokio::io::AsyncSeekExt as _;
 use tokio::sync::Mutex;
 use tokio_util::io::ReaderStream;
 
-use crate::batch::Batch;
 use crate::faults::{FaultKind, Operation};
 use crate::hook::Moment;
 use crate::late;
-use crate::state::State;
+use crate::state::{Batch, State};
 
 /// A parameter of the query string, undecoded: ids and numbers need no decoding.
 pub(crate) fn parameter<'r>(request: &'r Request, name: &str) -> Option<&'r str> {

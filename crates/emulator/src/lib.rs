@@ -24,6 +24,7 @@ mod late;
 mod limits;
 pub mod magic;
 mod model;
+mod names;
 mod openai;
 mod results;
 mod schema;

@@ -4,15 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
-use crate::state::State;
-
-/// A file of results that is whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ResultFile {
-    /// Its name in the folder.
-    pub(crate) name: String,
-    pub(crate) bytes: u64,
-}
+use crate::state::{ResultFile, State};
 
 /// Rows on their way into a file.
 pub(crate) struct RowWriter {

@@ -21,6 +21,7 @@ use crate::exchange::{self, parameter};
 use crate::faults::{Fault, Operation};
 use crate::hook::{Hook, Moment};
 use crate::limits::Limits;
+use crate::names;
 use crate::state::{Bill, RecordedCall, State};
 use crate::time::Pace;
 use crate::{anthropic, google, openai};
@@ -253,8 +254,8 @@ fn router(state: &Arc<State>) -> Router {
     let dialects = move |request: Request| {
         record(&recorder, &request);
         let router = match dialect(&request) {
-            google::NAME => google.clone(),
-            anthropic::NAME => anthropic.clone(),
+            names::GOOGLE => google.clone(),
+            names::ANTHROPIC => anthropic.clone(),
             _ => openai.clone(),
         };
         router.oneshot(request)
@@ -270,11 +271,11 @@ fn dialect(request: &Request) -> &'static str {
         .iter()
         .any(|prefix| path.starts_with(prefix));
     if google || has("x-goog-api-key") || parameter(request, "key").is_some() {
-        google::NAME
+        names::GOOGLE
     } else if path.starts_with("/v1/messages") || has("anthropic-version") {
-        anthropic::NAME
+        names::ANTHROPIC
     } else {
-        openai::NAME
+        names::OPENAI
     }
 }
 

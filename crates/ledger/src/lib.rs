@@ -6,6 +6,7 @@
 
 mod folder;
 mod lock;
+mod migrate;
 mod owner;
 mod query;
 mod rows;

@@ -1,11 +1,5 @@
 //! Schema of the SQLite file: its versions, and the steps from each to the next.
 
-use lmbatch_core::{Error, ErrorKind, Result};
-use sqlx::SqliteConnection;
-
-use crate::rows::{RunRow, ShardRow, of_runs, of_shards};
-use crate::sqlite::SqliteLedger;
-
 /// Steps from each version of a ledger to the next. A ledger of a later lmbatch has a version that is not
 /// among them, and is not touched.
 pub(crate) const MIGRATIONS: [&str; 4] = [
@@ -81,87 +75,3 @@ ALTER TABLE total ADD COLUMN late_acknowledgements INTEGER NOT NULL DEFAULT 0;
 PRAGMA user_version = 4;
 ",
 ];
-
-/// Version from which rows have seals.
-const SEALED: usize = 3;
-
-impl SqliteLedger {
-    pub(crate) async fn version(&self, on: impl sqlx::SqliteExecutor<'_>) -> Result<usize> {
-        let found: i64 = sqlx::query_scalar("PRAGMA user_version")
-            .fetch_one(on)
-            .await
-            .map_err(|error| self.failed(error))?;
-        Ok(usize::try_from(found).unwrap_or(usize::MAX))
-    }
-
-    /// Brings the ledger to the version that this lmbatch writes, all of it or nothing.
-    pub(crate) async fn migrate(&self) -> Result<()> {
-        // Others who open it now wait here, and find it done.
-        let mut all = self.writing().await?;
-        let found = self.version(&mut *all).await?;
-        let Some(missing) = MIGRATIONS.get(found..) else {
-            return Err(Error::new(ErrorKind::Local).with_message(format!(
-                "the ledger {} was written by a newer lmbatch; use that one",
-                self.path().display()
-            )));
-        };
-        if found > 0 {
-            self.check_json(&mut all).await?;
-        }
-        for step in missing {
-            let done = sqlx::raw_sql(*step).execute(&mut *all).await;
-            done.map_err(|error| self.failed(error))?;
-        }
-        if found < SEALED {
-            self.seal_all(&mut all).await?;
-        }
-        all.commit().await.map_err(|error| self.failed(error))
-    }
-
-    /// Checks that every record is JSON: columns are computed from it.
-    async fn check_json(&self, all: &mut SqliteConnection) -> Result<()> {
-        for query in [
-            "SELECT count(*) FROM run WHERE NOT json_valid(record)",
-            "SELECT count(*) FROM shard WHERE NOT json_valid(record)",
-        ] {
-            let found: i64 = sqlx::query_scalar(query)
-                .fetch_one(&mut *all)
-                .await
-                .map_err(|error| self.failed(error))?;
-            if found > 0 {
-                return Err(self.damaged(&format!("{found} of its records are no JSON")));
-            }
-        }
-        Ok(())
-    }
-
-    /// Seals every row that is there.
-    async fn seal_all(&self, all: &mut SqliteConnection) -> Result<()> {
-        let runs: Vec<RunRow> = sqlx::query_as(of_runs!(""))
-            .fetch_all(&mut *all)
-            .await
-            .map_err(|error| self.failed(error))?;
-        for run in runs {
-            sqlx::query("UPDATE run SET seal = ? WHERE id = ?")
-                .bind(run.sealed())
-                .bind(run.id)
-                .execute(&mut *all)
-                .await
-                .map_err(|error| self.failed(error))?;
-        }
-        let shards: Vec<ShardRow> = sqlx::query_as(of_shards!(""))
-            .fetch_all(&mut *all)
-            .await
-            .map_err(|error| self.failed(error))?;
-        for shard in shards {
-            sqlx::query("UPDATE shard SET seal = ? WHERE run = ? AND number = ?")
-                .bind(shard.sealed())
-                .bind(shard.run)
-                .bind(shard.number)
-                .execute(&mut *all)
-                .await
-                .map_err(|error| self.failed(error))?;
-        }
-        Ok(())
-    }
-}

@@ -8,7 +8,7 @@ use super::state::{self, Notes};
 use super::{connect, default_output, known, warning};
 use crate::args::AdoptArgs;
 use crate::exit::{Exit, Failure};
-use crate::{input, model, next, output, providers, settings, terminal, words};
+use crate::{input, model, next, output, settings, terminal, words};
 
 /// What the command names.
 enum Named {
@@ -76,7 +76,7 @@ impl Named {
 
 pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
-    let route = providers::route(model.provider, args.settings.route.as_deref())?;
+    let route = model::route(model.provider, args.settings.route.as_deref())?;
     let codec = model.provider.codec(route);
     let options = settings::options(&args.settings, &*codec, &model.name)?;
     let path = args.output.clone();

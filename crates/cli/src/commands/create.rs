@@ -10,7 +10,7 @@ use crate::args::CreateArgs;
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::target::{self, Target};
-use crate::{model, providers, settings, terminal};
+use crate::{model, settings, terminal};
 
 /// The place of the handle, decided before anything is sent.
 fn handle_target(path: &Path, force: bool) -> Result<Target, Failure> {
@@ -30,7 +30,7 @@ fn handle_target(path: &Path, force: bool) -> Result<Target, Failure> {
 
 pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
     let model = model::parse(&args.settings.model)?;
-    let route = providers::route(model.provider, args.settings.route.as_deref())?;
+    let route = model::route(model.provider, args.settings.route.as_deref())?;
     let codec = model.provider.codec(route);
     // Before a key is needed, and before anything is read.
     settings::options(&args.settings, &*codec, &model.name)?;

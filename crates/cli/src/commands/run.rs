@@ -22,13 +22,13 @@ use crate::signals::Handling;
 use crate::sink::Place;
 use crate::summary::Summary;
 use crate::target::{self, Target};
-use crate::{providers, settings, terminal, written};
+use crate::{settings, terminal, written};
 
 pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let clock = clock();
     let start = clock.elapsed();
     let model = model::parse(&args.settings.model)?;
-    let route = providers::route(model.provider, args.settings.route.as_deref())?;
+    let route = model::route(model.provider, args.settings.route.as_deref())?;
     let path = args.output.clone();
     let path = path.unwrap_or_else(|| default_output(&args.input, &model, args.emulate));
     let notes = Notes {

@@ -12,7 +12,7 @@ use lmbatch_ledger::{SqliteLedger, StateFolder};
 use super::{offline, warning};
 use crate::args::{ConnectionArgs, SettingsArgs, StateArgs};
 use crate::exit::{Exit, Failure};
-use crate::providers::{self, Provider, Route};
+use crate::providers::{Provider, Route};
 use crate::{model, next, terminal};
 
 const LEDGER: &str = "ledger.db";
@@ -334,7 +334,7 @@ impl Notes {
         Ok(Self {
             provider,
             model: note("model").unwrap_or_default(),
-            route: providers::route(provider, note("route").as_deref())?,
+            route: model::route(provider, note("route").as_deref())?,
             input: note("input").unwrap_or_else(|| "-".to_owned()).into(),
             output: note("output").unwrap_or_else(|| "-".to_owned()).into(),
             settings: note("settings").and_then(|text| serde_json::from_str(&text).ok()),

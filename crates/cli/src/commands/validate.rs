@@ -9,7 +9,7 @@ use super::empty_input;
 use crate::args::{SettingsArgs, ValidateArgs};
 use crate::exit::{Exit, Failure};
 use crate::progress::schema_note;
-use crate::{input, model, providers, settings, terminal, words};
+use crate::{input, model, settings, terminal, words};
 
 pub(crate) async fn validate(args: Box<ValidateArgs>) -> Result<Exit, Failure> {
     let checked = checked(&args.input, &args.settings, BatchLimit::default())?;
@@ -32,7 +32,7 @@ pub(super) fn checked(
     limit: BatchLimit,
 ) -> Result<Checked, Failure> {
     let model = model::parse(&settings.model)?;
-    let route = providers::route(model.provider, settings.route.as_deref())?;
+    let route = model::route(model.provider, settings.route.as_deref())?;
     let codec = model.provider.codec(route);
     let options = settings::options(settings, &*codec, &model.name)?;
     let raw_endpoints = codec.capabilities().raw_endpoints;

@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::content::contents;
-use super::{Context, bad, openai};
+use super::context::{Context, bad};
+use super::openai;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use lmbatch_core::{Json, RequestError, Text};
 
-use super::bad;
+use super::context::bad;
 
 /// Members of one object, each of which is taken once.
 pub(super) struct Members<'a> {

@@ -1,6 +1,7 @@
 //! Input lines into requests.
 
 mod content;
+mod context;
 pub(crate) mod format;
 mod line;
 mod members;
@@ -19,22 +20,11 @@ use std::sync::atomic::AtomicBool;
 use lmbatch_core::{Error, GenerateOptions, RequestError};
 use lmbatch_engine::{RequestSource, Sourced};
 
+pub(crate) use self::context::Context;
+use self::context::bad;
 use self::stream::Stream;
 use crate::exit::Failure;
 use crate::model::Model;
-
-/// What every line is read against.
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub(crate) provider: &'static str,
-    pub(crate) model: String,
-    pub(crate) options: GenerateOptions,
-    /// Folder that paths of attachments start from and may not leave.
-    pub(crate) folder: PathBuf,
-    /// Whether attachments may have paths: standard input has no folder of its own.
-    pub(crate) reads_files: bool,
-    pub(crate) raw_endpoints: &'static [&'static str],
-}
 
 /// Requests out of JSON Lines.
 pub(crate) struct JsonlSource {
@@ -113,11 +103,6 @@ pub fn read_lines(input: Vec<u8>, visit: &mut dyn FnMut(Sourced<'_>)) {
         },
     };
     while source.next(visit).unwrap_or_else(|error| panic!("{error}")) {}
-}
-
-/// A request that cannot be sent, and why.
-fn bad(reason: impl Into<String>) -> RequestError {
-    RequestError::invalid_input(reason)
 }
 
 impl RequestSource for JsonlSource {

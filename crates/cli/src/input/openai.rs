@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{bad, openai_parts as parts};
+use super::context::bad;
+use super::openai_parts as parts;
 
 /// A body in no one's words.
 pub(super) struct Translated<'a> {

@@ -5,8 +5,8 @@ use lmbatch_core::{
     Text, ThinkingView, ToolCallView, ToolResultView, known_media_type,
 };
 
-use super::bad;
 use super::content::{Given, arguments, from_data, from_url, output};
+use super::context::bad;
 use super::members::Members;
 
 /// The `input` of `/v1/responses`: a string, or items.

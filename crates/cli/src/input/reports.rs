@@ -4,8 +4,9 @@
 use lmbatch_core::{BatchCodec, GenerateOptions, RequestError, WireId};
 use serde_json::{Value, json};
 
-use super::{Context, line};
-use crate::{model, providers};
+use super::context::Context;
+use super::line;
+use crate::model;
 
 mod media;
 
@@ -22,7 +23,7 @@ fn sent(name: &str, line: &Value) -> Result<String, String> {
     let model = model::parse(name).unwrap();
     let codec = model
         .provider
-        .codec(providers::route(model.provider, route).unwrap());
+        .codec(model::route(model.provider, route).unwrap());
     let context = Context {
         provider: model.provider.id(),
         model: model.name.clone(),

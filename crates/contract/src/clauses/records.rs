@@ -13,8 +13,9 @@ use lmbatch_core::{
 use lmbatch_engine::Outcomes;
 use serde_json::json;
 
+use crate::clock::today;
 use crate::desk::{Answer, Says};
-use crate::kit::{Kit, generate, today};
+use crate::kit::{Kit, generate};
 use crate::relay::Fault;
 use crate::wire::{Call, CallKind, Described, DescribedFile, Part};
 

@@ -16,13 +16,14 @@ use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
+use super::dialect::DIALECT;
 use super::errors::{authorise, error, invalid, json as answer, too_large};
-use super::{DIALECT, NAME};
 use super::{answer as message, lines};
-use crate::batch::{self, Batch, Phase};
+use crate::batch;
 use crate::exchange::parameter;
 use crate::model;
-use crate::state::State;
+use crate::names::ANTHROPIC;
+use crate::state::{Batch, Phase, State};
 
 /// "100,000 requests or 256 MB, whichever comes first" (batch guide, 2026-08).
 const MAX_REQUESTS: u64 = 100_000;
@@ -56,7 +57,7 @@ pub(super) async fn create(state: &Arc<State>, request: Request) -> Response {
         Ok(requests) => requests,
         Err(message) => return invalid(&message),
     };
-    let (_, queued) = batch::going_on(state, NAME);
+    let (_, queued) = batch::going_on(state, ANTHROPIC);
     let most = state.limits.queued_requests;
     if most.is_some_and(|most| queued + requests > most) {
         let message =
@@ -218,7 +219,7 @@ fn not_found(id: &str) -> Response {
 }
 
 fn found(state: &State, id: &str) -> Option<(Batch, Phase)> {
-    batch::current(state, NAME, id)
+    batch::current(state, ANTHROPIC, id)
 }
 
 fn has_ended(phase: Phase) -> bool {
@@ -255,7 +256,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
     if !(1..=1000).contains(&limit) {
         return invalid("limit: between 1 and 1000");
     }
-    let all = batch::listed(state, NAME, request);
+    let all = batch::listed(state, ANTHROPIC, request);
     let position =
         |name: &str| parameter(request, name).map(|id| all.iter().position(|known| known == id));
     let (from, to) = match (position("after_id"), position("before_id")) {
@@ -289,7 +290,7 @@ pub(super) fn cancel(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    match batch::cancel(state, NAME, id) {
+    match batch::cancel(state, ANTHROPIC, id) {
         None => not_found(id),
         Some((_, true)) => status(state, id, request),
         // What the provider answers here is not established; this is our choice.

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::answer;
-use crate::batch::{Fate, Row, Settled, Tokens};
 use crate::model;
+use crate::state::{Fate, Row, Settled, Tokens};
 
 /// A model whose name begins so does not exist.
 pub(super) const NO_SUCH_MODEL: &str = "no-such-";
@@ -62,7 +62,7 @@ fn result(line: &Value, place: usize, fate: Fate, settled: &mut Settled) -> (Val
         Fate::Cancelled => return (json!({"type": "canceled"}), none),
         Fate::Expired => {
             // A batch of this provider ends, whatever became of its requests.
-            settled.phase = crate::batch::Phase::Completed;
+            settled.phase = crate::state::Phase::Completed;
             return (json!({"type": "expired"}), none);
         }
         Fate::Error { status } => {

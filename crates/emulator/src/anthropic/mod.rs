@@ -3,6 +3,7 @@
 
 mod answer;
 mod batches;
+mod dialect;
 mod errors;
 mod lines;
 
@@ -13,43 +14,11 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Request, State as Extract};
 use axum::response::Response;
 use axum::routing::{get, post};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::batch::{Batch, Dialect, Fate, Row, Settled, Tokens};
 use crate::exchange::call;
 use crate::faults::Operation;
 use crate::state::State;
-
-/// The provider's name.
-pub(crate) const NAME: &str = "anthropic";
-
-/// How it speaks.
-pub(crate) const DIALECT: &dyn Dialect = &Anthropic;
-
-#[derive(Debug)]
-struct Anthropic;
-
-impl Dialect for Anthropic {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn user_text(&self, line: &Value) -> String {
-        answer::user_text(&line["params"])
-    }
-    fn row(
-        &self,
-        _: &Batch,
-        line: &Value,
-        place: usize,
-        fate: Fate,
-        settled: &mut Settled,
-    ) -> (Row, Tokens) {
-        lines::row(line, place, fate, settled)
-    }
-    fn foreign(&self) -> &'static str {
-        lines::FOREIGN
-    }
-}
 
 type Shared = Extract<Arc<State>>;
 

@@ -7,13 +7,14 @@ use axum::extract::Request;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+use super::dialect::DIALECT;
 use super::errors::{authorise, error, exhausted, invalid, json as answer, not_found};
-use super::{DIALECT, NAME};
 use super::{answer as content, inline, lines};
-use crate::batch::{self, Batch, Phase};
+use crate::batch;
 use crate::exchange::parameter;
 use crate::model;
-use crate::state::{State, StoredFile};
+use crate::names::GOOGLE;
+use crate::state::{Batch, Phase, State, StoredFile};
 
 /// "under 20 MB" for a create with its requests (batch guide, 2026-02-19).
 const MAX_INLINE: usize = 20 << 20;
@@ -40,7 +41,7 @@ pub(super) async fn create(state: &Arc<State>, model: String, request: Request) 
         None => (input, created.requests),
         Some(name) => {
             let name = name.trim_start_matches("files/");
-            let Some(file) = state.file(NAME, name) else {
+            let Some(file) = state.file(GOOGLE, name) else {
                 let message = format!(
                     "You do not have permission to access the File {name} or it may not exist."
                 );
@@ -52,7 +53,7 @@ pub(super) async fn create(state: &Arc<State>, model: String, request: Request) 
             }
         }
     };
-    let (going_on, _) = batch::going_on(state, NAME);
+    let (going_on, _) = batch::going_on(state, GOOGLE);
     let most = state.limits.concurrent_batches;
     if most.is_some_and(|most| going_on >= most) {
         return exhausted("Quota exceeded: too many batches go on.");
@@ -84,7 +85,7 @@ pub(super) async fn create(state: &Arc<State>, model: String, request: Request) 
 }
 
 fn found(state: &State, id: &str) -> Option<(Batch, Phase)> {
-    batch::current(state, NAME, id)
+    batch::current(state, GOOGLE, id)
 }
 
 fn missing(id: &str) -> Response {
@@ -112,7 +113,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
     let from: usize = parameter(request, "pageToken")
         .and_then(|token| token.parse().ok())
         .unwrap_or(0);
-    let ids = batch::listed(state, NAME, request);
+    let ids = batch::listed(state, GOOGLE, request);
     let page = ids
         .iter()
         .skip(from)
@@ -135,7 +136,7 @@ pub(super) fn cancel(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    match batch::cancel(state, NAME, id) {
+    match batch::cancel(state, GOOGLE, id) {
         None => missing(id),
         Some((_, true)) => answer(200, &json!({})),
         Some((_, false)) => error(400, "FAILED_PRECONDITION", "The batch has ended."),
@@ -282,7 +283,7 @@ fn output(state: &State, batch: &Batch, whole: bool) -> Option<Value> {
     if !inner.files.iter().any(|known| known.id == id) && !inner.deleted.contains(&id) {
         inner.files.push(StoredFile {
             id: id.clone(),
-            provider: NAME,
+            provider: GOOGLE,
             path: file.name.clone(),
             filename: id.clone(),
             purpose: "GENERATED".to_owned(),

@@ -9,11 +9,11 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use super::NAME;
 use super::answer::member;
 use super::batches::time;
 use super::errors::{authorise, error, invalid, json as answer, not_found};
 use crate::exchange::parameter;
+use crate::names::GOOGLE;
 use crate::state::{Session, State, StoredFile};
 
 /// "2 GB per file", "stored for 48 hours" (Files API guide, 2026).
@@ -53,7 +53,7 @@ pub(super) async fn begin(state: &Arc<State>, request: Request) -> Response {
     if inner
         .files
         .iter()
-        .any(|known| known.provider == NAME && known.id == id)
+        .any(|known| known.provider == GOOGLE && known.id == id)
     {
         return error(409, "ALREADY_EXISTS", &format!("files/{id} already exists"));
     }
@@ -129,7 +129,7 @@ pub(super) async fn upload(state: &Arc<State>, id: String, request: Request) -> 
     let now = state.seconds();
     let stored = StoredFile {
         id: session.file,
-        provider: NAME,
+        provider: GOOGLE,
         path,
         filename: session.display_name,
         purpose: "UPLOADED".to_owned(),
@@ -181,7 +181,7 @@ pub(super) fn show(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    let file = state.file(NAME, id);
+    let file = state.file(GOOGLE, id);
     file.map_or_else(|| missing(id), |file| answer(200, &object(&file)))
 }
 
@@ -199,7 +199,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
     let files: Vec<&StoredFile> = inner
         .files
         .iter()
-        .filter(|file| file.provider == NAME)
+        .filter(|file| file.provider == GOOGLE)
         .collect();
     let page: Vec<Value> = files
         .iter()
@@ -218,7 +218,7 @@ pub(super) fn delete(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    let Some(file) = state.file(NAME, id) else {
+    let Some(file) = state.file(GOOGLE, id) else {
         return missing(id);
     };
     let mut inner = state.lock();
@@ -235,7 +235,7 @@ pub(super) async fn content(state: &Arc<State>, id: String, request: Request) ->
     if let Err(refusal) = authorise(&request) {
         return *refusal;
     }
-    let Some(file) = state.file(NAME, &id) else {
+    let Some(file) = state.file(GOOGLE, &id) else {
         return missing(&id);
     };
     if file.purpose == "UPLOADED" {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer;
-use crate::batch::{Batch, Fate, Row, Settled, Tokens};
+use crate::state::{Batch, Fate, Row, Settled, Tokens};
 use crate::{magic, model};
 
 /// A model whose name begins so does not exist.

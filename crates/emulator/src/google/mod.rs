@@ -3,6 +3,7 @@
 
 mod answer;
 mod batches;
+mod dialect;
 mod errors;
 mod files;
 mod inline;
@@ -10,56 +11,15 @@ mod lines;
 
 use std::future::ready;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Request, State as Extract};
 use axum::response::Response;
 use axum::routing::{get, post};
-use serde_json::Value;
 
-use crate::batch::{Batch, Dialect, Fate, Row, Settled, Tokens};
 use crate::exchange::call;
 use crate::faults::Operation;
 use crate::state::State;
-
-/// The provider's name.
-pub(crate) const NAME: &str = "google";
-
-/// How it speaks.
-pub(crate) const DIALECT: &dyn Dialect = &Google;
-
-#[derive(Debug)]
-struct Google;
-
-impl Dialect for Google {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn window(&self) -> Duration {
-        Duration::from_secs(48 * 3600)
-    }
-    // "EXPIRED: … there are no results" (Gemini batch guide, 2026-02-19).
-    fn keeps_answers_of_expired(&self) -> bool {
-        false
-    }
-    fn user_text(&self, line: &Value) -> String {
-        answer::user_text(&line["request"])
-    }
-    fn row(
-        &self,
-        batch: &Batch,
-        line: &Value,
-        place: usize,
-        fate: Fate,
-        settled: &mut Settled,
-    ) -> (Row, Tokens) {
-        lines::row(batch, line, place, fate, settled)
-    }
-    fn foreign(&self) -> &'static str {
-        lines::FOREIGN
-    }
-}
 
 type Shared = Extract<Arc<State>>;
 type Two = Path<(String, String)>;

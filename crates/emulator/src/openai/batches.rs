@@ -6,11 +6,12 @@ use axum::extract::Request;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+use super::dialect::DIALECT;
 use super::errors::{authorise, error, json as answer, missing};
-use super::{DIALECT, NAME};
-use crate::batch::{self, Batch, Phase};
+use crate::batch;
 use crate::exchange::parameter;
-use crate::state::{State, StoredFile};
+use crate::names::OPENAI;
+use crate::state::{Batch, Phase, State, StoredFile};
 
 const DAY: u64 = 24 * 3600;
 
@@ -60,7 +61,7 @@ pub(super) async fn create(state: &Arc<State>, request: Request) -> Response {
             "Invalid 'metadata': 16 pairs of strings, keys up to 64 characters, values up to 512.";
         return error(400, message, Some("metadata"), None);
     }
-    if batch::too_many_creates(state, NAME, state.limits.creates_per_hour as usize) {
+    if batch::too_many_creates(state, OPENAI, state.limits.creates_per_hour as usize) {
         let message = "Rate limit reached for batch creations.";
         return error(429, message, None, Some("rate_limit_exceeded"));
     }
@@ -98,7 +99,7 @@ pub(super) fn status(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    let found = batch::current(state, NAME, id);
+    let found = batch::current(state, OPENAI, id);
     found.map_or_else(
         || not_found(id),
         |(batch, phase)| answer(200, &object(state, &batch, phase)),
@@ -109,7 +110,7 @@ pub(super) fn cancel(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    match batch::cancel(state, NAME, id) {
+    match batch::cancel(state, OPENAI, id) {
         None => not_found(id),
         Some((_, true)) => status(state, id, request),
         Some((batch, false)) => {
@@ -137,7 +138,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
             Some("invalid_value"),
         );
     }
-    let mut ids = batch::listed(state, NAME, request);
+    let mut ids = batch::listed(state, OPENAI, request);
     if let Some(after) = parameter(request, "after") {
         ids = ids
             .into_iter()
@@ -148,7 +149,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
     let page = ids
         .iter()
         .take(limit)
-        .filter_map(|id| batch::current(state, NAME, id));
+        .filter_map(|id| batch::current(state, OPENAI, id));
     let data: Vec<Value> = page
         .map(|(batch, phase)| object(state, &batch, phase))
         .collect();
@@ -188,7 +189,7 @@ fn publish(state: &State, batch: &Batch, what: &str) -> Option<String> {
     if !inner.files.iter().any(|known| known.id == id) && !inner.deleted.contains(&id) {
         inner.files.push(StoredFile {
             id: id.clone(),
-            provider: NAME,
+            provider: OPENAI,
             path: file.name.clone(),
             filename: format!("{}_{what}.jsonl", batch.id),
             purpose: "batch_output".to_owned(),

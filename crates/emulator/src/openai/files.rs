@@ -7,9 +7,9 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use super::NAME;
 use super::errors::{authorise, error, json as answer, missing};
 use crate::exchange::{content as serve, parameter};
+use crate::names::OPENAI;
 use crate::state::{State, StoredFile};
 
 /// "up to 200 MB in size" (batch guide, 2026).
@@ -93,7 +93,7 @@ pub(super) async fn upload(state: &Arc<State>, request: Request) -> Response {
     let file = StoredFile {
         path: id.clone(),
         id,
-        provider: NAME,
+        provider: OPENAI,
         filename,
         purpose,
         bytes,
@@ -122,7 +122,7 @@ pub(super) fn show(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    let file = state.file(NAME, id);
+    let file = state.file(OPENAI, id);
     file.map_or_else(|| not_found(id), |file| answer(200, &object(&file)))
 }
 
@@ -138,7 +138,7 @@ pub(super) fn list(state: &State, request: &Request) -> Response {
     let mut files: Vec<&StoredFile> = inner
         .files
         .iter()
-        .filter(|file| file.provider == NAME)
+        .filter(|file| file.provider == OPENAI)
         .filter(|file| purpose.is_none_or(|purpose| purpose == file.purpose))
         .collect();
     if parameter(request, "order") != Some("asc") {
@@ -164,7 +164,7 @@ pub(super) fn delete(state: &State, id: &str, request: &Request) -> Response {
     if let Err(refusal) = authorise(request) {
         return *refusal;
     }
-    let Some(file) = state.file(NAME, id) else {
+    let Some(file) = state.file(OPENAI, id) else {
         return not_found(id);
     };
     let mut inner = state.lock();
@@ -181,7 +181,7 @@ pub(super) async fn content(state: &Arc<State>, id: String, request: Request) ->
     if let Err(refusal) = authorise(&request) {
         return *refusal;
     }
-    let Some(file) = state.file(NAME, &id) else {
+    let Some(file) = state.file(OPENAI, &id) else {
         return not_found(&id);
     };
     let found = serve(state, &file.path, file.bytes, request.headers()).await;

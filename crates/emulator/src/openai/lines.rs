@@ -6,12 +6,11 @@ use std::io::{BufRead as _, BufReader};
 
 use serde_json::{Value, json};
 
-use super::NAME;
 use super::answer::{self, user_text};
-use crate::batch::{Batch, Fate, Row, Settled, Tokens};
 use crate::magic;
 use crate::model;
-use crate::state::State;
+use crate::names::OPENAI;
+use crate::state::{Batch, Fate, Row, Settled, State, Tokens};
 
 /// A model whose name begins so does not exist.
 pub(crate) const NO_SUCH_MODEL: &str = "no-such-";
@@ -35,7 +34,7 @@ pub(crate) fn check(state: &State, batch: &Batch) -> Option<Value> {
         );
         problem("invalid_request", &message, Some("file_id"), None)
     };
-    let known = state.file(NAME, &batch.input);
+    let known = state.file(OPENAI, &batch.input);
     if batch.lost_input || known.is_none_or(|file| file.purpose != "batch") {
         return Some(missing());
     }
@@ -83,10 +82,14 @@ fn check_enqueued(state: &State, batch: &Batch) -> Option<Value> {
             .iter()
             .take_while(|other| other.id != batch.id);
         let running =
-            earlier.filter(|other| other.dialect.name() == NAME && other.settled.is_none());
+            earlier.filter(|other| other.dialect.name() == OPENAI && other.settled.is_none());
         running.map(|other| other.input.clone()).collect()
     };
-    let size = |input: &str| state.file(NAME, input).map_or(0, |file| tokens(file.bytes));
+    let size = |input: &str| {
+        state
+            .file(OPENAI, input)
+            .map_or(0, |file| tokens(file.bytes))
+    };
     let enqueued: u64 = running.iter().map(|input| size(input)).sum::<u64>() + size(&batch.input);
     (enqueued > most).then(|| {
         let message = format!(

@@ -2,6 +2,7 @@
 
 mod answer;
 mod batches;
+mod dialect;
 mod direct;
 mod errors;
 mod files;
@@ -14,49 +15,10 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Request, State as Extract};
 use axum::response::Response;
 use axum::routing::{get, post};
-use serde_json::Value;
 
-use crate::batch::{Batch, Dialect, Fate, Row, Settled, Tokens};
 use crate::exchange::call;
 use crate::faults::Operation;
 use crate::state::State;
-
-/// The provider's name.
-pub(crate) const NAME: &str = "openai";
-
-/// How it speaks.
-pub(crate) const DIALECT: &dyn Dialect = &OpenAi;
-
-#[derive(Debug)]
-struct OpenAi;
-
-impl Dialect for OpenAi {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-    fn shows_empty_results(&self) -> bool {
-        false
-    }
-    fn check(&self, state: &State, batch: &Batch) -> Option<Value> {
-        lines::check(state, batch)
-    }
-    fn user_text(&self, line: &Value) -> String {
-        answer::user_text(&line["body"])
-    }
-    fn row(
-        &self,
-        batch: &Batch,
-        line: &Value,
-        place: usize,
-        fate: Fate,
-        settled: &mut Settled,
-    ) -> (Row, Tokens) {
-        lines::row(batch, line, place, fate, settled)
-    }
-    fn foreign(&self) -> &'static str {
-        lines::FOREIGN
-    }
-}
 
 type Shared = Extract<Arc<State>>;
 

@@ -9,6 +9,21 @@ use crate::config::{AnthropicConfig, Auth, DEFAULT_BASE_URL};
 use crate::provider::Anthropic;
 use crate::translate::{AnthropicCodec, NEWEST};
 
+impl Anthropic {
+    /// Everything that can be set.
+    pub fn builder() -> AnthropicBuilder {
+        AnthropicBuilder::default()
+    }
+
+    /// From `ANTHROPIC_API_KEY` (or `ANTHROPIC_AUTH_TOKEN`) and `ANTHROPIC_BASE_URL`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) where no key is set.
+    pub fn from_env() -> Result<Self> {
+        AnthropicBuilder::from_env().build()
+    }
+}
+
 /// Builds an [`Anthropic`].
 ///
 /// ```

@@ -12,7 +12,6 @@ use lmbatch_core::{
 use lmbatch_http::Identity;
 use serde_json::Value;
 
-use crate::builder::AnthropicBuilder;
 use crate::client::{AnthropicClient, confirms};
 use crate::translate::AnthropicCodec;
 use crate::wire::Batch;
@@ -30,21 +29,6 @@ pub struct Anthropic {
     pub(crate) codec: AnthropicCodec,
     pub(crate) client: AnthropicClient,
     pub(crate) identity: Identity,
-}
-
-impl Anthropic {
-    /// Everything that can be set.
-    pub fn builder() -> AnthropicBuilder {
-        AnthropicBuilder::default()
-    }
-
-    /// From `ANTHROPIC_API_KEY` (or `ANTHROPIC_AUTH_TOKEN`) and `ANTHROPIC_BASE_URL`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) where no key is set.
-    pub fn from_env() -> Result<Self> {
-        AnthropicBuilder::from_env().build()
-    }
 }
 
 #[async_trait]

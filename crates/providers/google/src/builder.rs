@@ -9,6 +9,21 @@ use crate::config::{DEFAULT_BASE_URL, GoogleConfig, Route, SafetySetting, Schema
 use crate::provider::Google;
 use crate::translate::GoogleCodec;
 
+impl Google {
+    /// Everything that can be set.
+    pub fn builder() -> GoogleBuilder {
+        GoogleBuilder::default()
+    }
+
+    /// From `GOOGLE_API_KEY` (or `GEMINI_API_KEY`) and `GOOGLE_GEMINI_BASE_URL`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) where no key is set.
+    pub fn from_env() -> Result<Self> {
+        GoogleBuilder::from_env().build()
+    }
+}
+
 /// Builds a [`Google`].
 ///
 /// ```

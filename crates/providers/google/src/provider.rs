@@ -12,7 +12,6 @@ use lmbatch_core::{
 use lmbatch_http::Identity;
 use serde_json::Value;
 
-use crate::builder::GoogleBuilder;
 use crate::client::{GoogleClient, confirms};
 use crate::config::Route;
 use crate::error::classify_code;
@@ -36,21 +35,6 @@ pub struct Google {
     pub(crate) codec: GoogleCodec,
     pub(crate) client: GoogleClient,
     pub(crate) identity: Identity,
-}
-
-impl Google {
-    /// Everything that can be set.
-    pub fn builder() -> GoogleBuilder {
-        GoogleBuilder::default()
-    }
-
-    /// From `GOOGLE_API_KEY` (or `GEMINI_API_KEY`) and `GOOGLE_GEMINI_BASE_URL`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) where no key is set.
-    pub fn from_env() -> Result<Self> {
-        GoogleBuilder::from_env().build()
-    }
 }
 
 #[async_trait]

@@ -11,6 +11,21 @@ use crate::config::{DEFAULT_BASE_URL, Endpoint, OpenAiConfig};
 use crate::provider::OpenAi;
 use crate::translate::OpenAiCodec;
 
+impl OpenAi {
+    /// Everything that can be set.
+    pub fn builder() -> OpenAiBuilder {
+        OpenAiBuilder::default()
+    }
+
+    /// From `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) where no key is set.
+    pub fn from_env() -> Result<Self> {
+        OpenAiBuilder::from_env().build()
+    }
+}
+
 /// Builds an [`OpenAi`].
 ///
 /// ```

@@ -13,7 +13,6 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::error::tell;
-use crate::provider::status;
 use crate::wire::{Batch, CreateBatch, ExpiresAfter, Files, List};
 
 #[derive(Debug)]
@@ -163,4 +162,53 @@ pub(crate) fn confirms(batch: &BatchId, said: &Value) -> bool {
 
 fn batch_path(batch: &BatchId) -> String {
     format!("batches/{}", segment(batch.as_str()))
+}
+
+/// OpenAI's words, and those of servers that imitate it, in any case and either spelling.
+pub(crate) fn status(word: Option<&str>) -> BatchStatus {
+    let Some(word) = word else {
+        return BatchStatus::Unknown("(none)".to_owned());
+    };
+    match word.to_ascii_lowercase().as_str() {
+        "validating" => BatchStatus::Validating,
+        "queued" | "in_queue" | "pending" => BatchStatus::Queued,
+        "in_progress" | "progress" | "running" => BatchStatus::InProgress,
+        "finalizing" | "finalising" => BatchStatus::Finalizing,
+        "cancelling" | "canceling" => BatchStatus::Cancelling,
+        "completed" | "complete" => BatchStatus::Completed,
+        "failed" => BatchStatus::Failed,
+        "expired" => BatchStatus::Expired,
+        "cancelled" | "canceled" => BatchStatus::Cancelled,
+        _ => BatchStatus::Unknown(word.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_in_any_case_and_spelling() {
+        for (word, expected) in [
+            ("validating", BatchStatus::Validating),
+            ("IN_PROGRESS", BatchStatus::InProgress),
+            ("in_queue", BatchStatus::Queued),
+            ("finalizing", BatchStatus::Finalizing),
+            ("finalising", BatchStatus::Finalizing),
+            ("cancelling", BatchStatus::Cancelling),
+            ("canceling", BatchStatus::Cancelling),
+            ("Completed", BatchStatus::Completed),
+            ("failed", BatchStatus::Failed),
+            ("expired", BatchStatus::Expired),
+            ("cancelled", BatchStatus::Cancelled),
+            ("canceled", BatchStatus::Cancelled),
+            (
+                "Paused_For_Tea",
+                BatchStatus::Unknown("Paused_For_Tea".into()),
+            ),
+        ] {
+            assert_eq!(status(Some(word)), expected);
+        }
+        assert!(!status(None).is_terminal());
+    }
 }

@@ -5,15 +5,14 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProblem, BatchProvider, BatchSnapshot,
-    BatchStatus, Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, Label,
-    ListOptions, Page, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry,
-    RowStream, Shard, Staged, Upload, parse_provider_time,
+    Candidate, Certainty, Cursor, Error, ErrorKind, Found, Intent, KeyHint, Label, ListOptions,
+    Page, Remnant, RequestCounts, RequestError, Result, ResultPart, ResultSet, Retry, RowStream,
+    Shard, Staged, Upload, parse_provider_time,
 };
 use lmbatch_http::Identity;
 use serde_json::Value;
 
-use crate::builder::OpenAiBuilder;
-use crate::client::{OpenAiClient, confirms};
+use crate::client::{OpenAiClient, confirms, status};
 use crate::error::{classify_batch, said_in_value};
 use crate::translate::OpenAiCodec;
 use crate::translate::outcome::usage;
@@ -32,21 +31,6 @@ pub struct OpenAi {
     pub(crate) codec: OpenAiCodec,
     pub(crate) client: OpenAiClient,
     pub(crate) identity: Identity,
-}
-
-impl OpenAi {
-    /// Everything that can be set.
-    pub fn builder() -> OpenAiBuilder {
-        OpenAiBuilder::default()
-    }
-
-    /// From `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) where no key is set.
-    pub fn from_env() -> Result<Self> {
-        OpenAiBuilder::from_env().build()
-    }
 }
 
 #[async_trait]
@@ -242,25 +226,6 @@ fn label(batch: &Batch) -> Option<Label> {
         .map(Label::new)
 }
 
-/// OpenAI's words, and those of servers that imitate it, in any case and either spelling.
-pub(crate) fn status(word: Option<&str>) -> BatchStatus {
-    let Some(word) = word else {
-        return BatchStatus::Unknown("(none)".to_owned());
-    };
-    match word.to_ascii_lowercase().as_str() {
-        "validating" => BatchStatus::Validating,
-        "queued" | "in_queue" | "pending" => BatchStatus::Queued,
-        "in_progress" | "progress" | "running" => BatchStatus::InProgress,
-        "finalizing" | "finalising" => BatchStatus::Finalizing,
-        "cancelling" | "canceling" => BatchStatus::Cancelling,
-        "completed" | "complete" => BatchStatus::Completed,
-        "failed" => BatchStatus::Failed,
-        "expired" => BatchStatus::Expired,
-        "cancelled" | "canceled" => BatchStatus::Cancelled,
-        _ => BatchStatus::Unknown(word.to_owned()),
-    }
-}
-
 fn snapshot(batch: Batch) -> BatchSnapshot {
     let status = status(batch.status.as_deref());
     let counts = batch
@@ -343,31 +308,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_status_is_read_in_any_case_and_spelling() {
-        for (word, expected) in [
-            ("validating", BatchStatus::Validating),
-            ("IN_PROGRESS", BatchStatus::InProgress),
-            ("in_queue", BatchStatus::Queued),
-            ("finalizing", BatchStatus::Finalizing),
-            ("finalising", BatchStatus::Finalizing),
-            ("cancelling", BatchStatus::Cancelling),
-            ("canceling", BatchStatus::Cancelling),
-            ("Completed", BatchStatus::Completed),
-            ("failed", BatchStatus::Failed),
-            ("expired", BatchStatus::Expired),
-            ("cancelled", BatchStatus::Cancelled),
-            ("canceled", BatchStatus::Cancelled),
-            (
-                "Paused_For_Tea",
-                BatchStatus::Unknown("Paused_For_Tea".into()),
-            ),
-        ] {
-            assert_eq!(status(Some(word)), expected);
-        }
-        assert!(!status(None).is_terminal());
-    }
 
     fn snapshot_of(value: Value) -> BatchSnapshot {
         snapshot(serde_json::from_value(value).unwrap())

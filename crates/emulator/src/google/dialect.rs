@@ -1,0 +1,45 @@
+//! How Gemini speaks.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::names::GOOGLE;
+use crate::state::{Batch, Dialect, Fate, Row, Settled, Tokens};
+
+use super::{answer, lines};
+
+/// How it speaks.
+pub(crate) const DIALECT: &dyn Dialect = &Google;
+
+#[derive(Debug)]
+struct Google;
+
+impl Dialect for Google {
+    fn name(&self) -> &'static str {
+        GOOGLE
+    }
+    fn window(&self) -> Duration {
+        Duration::from_secs(48 * 3600)
+    }
+    // "EXPIRED: … there are no results" (Gemini batch guide, 2026-02-19).
+    fn keeps_answers_of_expired(&self) -> bool {
+        false
+    }
+    fn user_text(&self, line: &Value) -> String {
+        answer::user_text(&line["request"])
+    }
+    fn row(
+        &self,
+        batch: &Batch,
+        line: &Value,
+        place: usize,
+        fate: Fate,
+        settled: &mut Settled,
+    ) -> (Row, Tokens) {
+        lines::row(batch, line, place, fate, settled)
+    }
+    fn foreign(&self) -> &'static str {
+        lines::FOREIGN
+    }
+}

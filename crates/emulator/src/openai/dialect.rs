@@ -1,0 +1,42 @@
+//! How OpenAI speaks.
+
+use serde_json::Value;
+
+use crate::names::OPENAI;
+use crate::state::{Batch, Dialect, Fate, Row, Settled, State, Tokens};
+
+use super::{answer, lines};
+
+/// How it speaks.
+pub(crate) const DIALECT: &dyn Dialect = &OpenAi;
+
+#[derive(Debug)]
+struct OpenAi;
+
+impl Dialect for OpenAi {
+    fn name(&self) -> &'static str {
+        OPENAI
+    }
+    fn shows_empty_results(&self) -> bool {
+        false
+    }
+    fn check(&self, state: &State, batch: &Batch) -> Option<Value> {
+        lines::check(state, batch)
+    }
+    fn user_text(&self, line: &Value) -> String {
+        answer::user_text(&line["body"])
+    }
+    fn row(
+        &self,
+        batch: &Batch,
+        line: &Value,
+        place: usize,
+        fate: Fate,
+        settled: &mut Settled,
+    ) -> (Row, Tokens) {
+        lines::row(batch, line, place, fate, settled)
+    }
+    fn foreign(&self) -> &'static str {
+        lines::FOREIGN
+    }
+}
