@@ -30,6 +30,8 @@ const EXAMPLES: &str = "Examples:
     lmbatch run tickets.jsonl -m openai/gpt-5-mini --schema answer.json
   Continue every run that has not ended, from cron:
     lmbatch resume --all --once --quiet
+  Continue every run, and those that are begun later, until Ctrl-C:
+    lmbatch resume --all --watch
 
 Exit codes:
   0    every request has a usable output

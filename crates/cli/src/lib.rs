@@ -6,6 +6,7 @@ mod commands;
 mod emulation;
 mod exit;
 mod input;
+mod limits;
 mod model;
 mod next;
 mod output;
@@ -103,6 +104,7 @@ impl Cli {
 }
 
 fn main() -> ExitCode {
+    limits::raise_open_files();
     providers::hide_keys();
     let arg0 = std::env::args_os().next();
     let program = next::program(arg0.as_deref());
@@ -263,6 +265,7 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Create(args) => commands::create::create(args).await,
         Command::List(args) => commands::batch::list(args).await,
         Command::Cancel(args) => commands::batch::cancel(args).await,
+        Command::Resume(args) if args.all => Box::pin(commands::many::all(args)).await,
         Command::Resume(args) => commands::resume::resume(args).await,
         Command::Doctor(args) => commands::doctor::doctor(args).await,
         Command::Adopt(args) => commands::adopt::adopt(args).await,

@@ -20,6 +20,7 @@ use sqlx::{ConnectOptions as _, FromRow as _, Row as _, Sqlite, SqliteConnection
 use crate::lock::Locks;
 use crate::owner;
 use crate::query::{LATE_OF_BATCHES, SHARDS_OF_BATCHES, UNFINISHED, UNKNOWN_NONCE, page_of_runs};
+use crate::reserve::Reserve;
 use crate::rows::{LateRow, RunRow, ShardRow, of_late, of_runs, of_shards};
 use crate::schema::MIGRATIONS;
 use crate::seal::{damaged, is_damage};
@@ -44,6 +45,7 @@ pub struct SqliteLedger {
     locks: Locks,
     /// Whether an earlier version had written the file.
     upgraded: bool,
+    reserve: Arc<Reserve>,
 }
 
 impl SqliteLedger {
@@ -77,6 +79,7 @@ impl SqliteLedger {
             path: path.into(),
             locks: Locks::new(state),
             upgraded: false,
+            reserve: Arc::new(Reserve::new(state)),
         };
         ledger.check_structure().await?;
         let version = ledger.version(&ledger.pool).await?;
@@ -412,9 +415,9 @@ impl SqliteLedger {
     }
 }
 
-#[async_trait]
-impl Ledger for SqliteLedger {
-    async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
+/// Transactions that write.
+impl SqliteLedger {
+    async fn begin_once(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
         let as_change = Change {
             run: Some(run),
             new_shards: shards,
@@ -445,7 +448,7 @@ impl Ledger for SqliteLedger {
         all.commit().await.map_err(|error| self.failed(error))
     }
 
-    async fn apply(&self, change: &Change<'_>) -> Result<()> {
+    async fn apply_once(&self, change: &Change<'_>) -> Result<()> {
         change.check()?;
         let mut all = self.writing().await?;
         if let Some(run) = change.run {
@@ -457,6 +460,62 @@ impl Ledger for SqliteLedger {
         }
         self.add(&mut all, change.new_shards).await?;
         all.commit().await.map_err(|error| self.failed(error))
+    }
+
+    async fn acknowledge_late_once(&self, late: &LateAcknowledgement) -> Result<()> {
+        let mut all = self.writing().await?;
+        let row = LateRow::new(late)?;
+        let insert = sqlx::query(
+            "INSERT INTO late_acknowledgement (run, shard, batch, seal, record) VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT (run, shard, batch) DO NOTHING",
+        )
+        .bind(row.run)
+        .bind(row.shard)
+        .bind(row.batch)
+        .bind(row.seal)
+        .bind(row.record)
+        .execute(&mut *all)
+        .await;
+        let inserted = insert.map_err(|error| match &error {
+            sqlx::Error::Database(refusal) if refusal.is_foreign_key_violation() => {
+                late.without_shard()
+            }
+            _ => self.failed(error),
+        })?;
+        self.count_late(&mut all, inserted.rows_affected() as i64)
+            .await?;
+        all.commit().await.map_err(|error| self.failed(error))
+    }
+
+    async fn forget_once(&self, run: &str) -> Result<()> {
+        let mut all = self.writing().await?;
+        let late = sqlx::query("DELETE FROM late_acknowledgement WHERE run = ?")
+            .bind(run)
+            .execute(&mut *all)
+            .await
+            .map_err(|error| self.failed(error))?;
+        self.count_late(&mut all, -(late.rows_affected() as i64))
+            .await?;
+        let gone = sqlx::query("DELETE FROM run WHERE id = ?")
+            .bind(run)
+            .execute(&mut *all)
+            .await
+            .map_err(|error| self.failed(error))?;
+        self.count(&mut all, -(gone.rows_affected() as i64)).await?;
+        all.commit().await.map_err(|error| self.failed(error))
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
+        let begin = || self.begin_once(run, shards);
+        self.reserve.with(begin).await
+    }
+
+    async fn apply(&self, change: &Change<'_>) -> Result<()> {
+        let apply = || self.apply_once(change);
+        self.reserve.with(apply).await
     }
 
     async fn run(&self, id: &str) -> Result<Option<RunRecord>> {
@@ -542,28 +601,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()> {
-        let mut all = self.writing().await?;
-        let row = LateRow::new(late)?;
-        let insert = sqlx::query(
-            "INSERT INTO late_acknowledgement (run, shard, batch, seal, record) VALUES (?, ?, ?, ?, ?)
-             ON CONFLICT (run, shard, batch) DO NOTHING",
-        )
-        .bind(row.run)
-        .bind(row.shard)
-        .bind(row.batch)
-        .bind(row.seal)
-        .bind(row.record)
-        .execute(&mut *all)
-        .await;
-        let inserted = insert.map_err(|error| match &error {
-            sqlx::Error::Database(refusal) if refusal.is_foreign_key_violation() => {
-                late.without_shard()
-            }
-            _ => self.failed(error),
-        })?;
-        self.count_late(&mut all, inserted.rows_affected() as i64)
-            .await?;
-        all.commit().await.map_err(|error| self.failed(error))
+        let acknowledge = || self.acknowledge_late_once(late);
+        self.reserve.with(acknowledge).await
     }
 
     async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>> {
@@ -578,21 +617,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn forget(&self, run: &str) -> Result<()> {
-        let mut all = self.writing().await?;
-        let late = sqlx::query("DELETE FROM late_acknowledgement WHERE run = ?")
-            .bind(run)
-            .execute(&mut *all)
-            .await
-            .map_err(|error| self.failed(error))?;
-        self.count_late(&mut all, -(late.rows_affected() as i64))
-            .await?;
-        let gone = sqlx::query("DELETE FROM run WHERE id = ?")
-            .bind(run)
-            .execute(&mut *all)
-            .await
-            .map_err(|error| self.failed(error))?;
-        self.count(&mut all, -(gone.rows_affected() as i64)).await?;
-        all.commit().await.map_err(|error| self.failed(error))
+        let forget = || self.forget_once(run);
+        self.reserve.with(forget).await
     }
 
     async fn claim(&self, run: &str) -> Result<RunClaim> {

@@ -1,6 +1,10 @@
 //! Claims on runs between processes, and what they hold open.
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests; a child says that it is ready"
+)]
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
@@ -10,6 +14,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use lmbatch_core::{ErrorKind, Ledger as _, Result, RunClaim};
 use lmbatch_ledger::{SqliteLedger, StateFolder};
+use lmbatch_testing::ledger::run as run_record;
 
 /// Says to the test below which folder its claims are in: it is the child of another.
 const CHILD: &str = "LMBATCH_TEST_CLAIMS_IN";
@@ -214,4 +219,49 @@ async fn any_number_of_claims_hold_one_descriptor() {
     drop(claims);
     let left = fs::read_dir(folder.path().join("locks")).unwrap().count();
     assert_eq!(left, 0);
+}
+
+/// Says to the test below that it is the child of another, which has few files.
+const FEW: &str = "LMBATCH_TEST_FEW_FILES_IN";
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn child_with_no_file_left() {
+    let Some(folder) = std::env::var_os(FEW) else {
+        return;
+    };
+    let ledger = ledger(folder.as_ref()).await;
+    ledger.begin(&run_record("r-1"), &[]).await.unwrap();
+    // As hundreds of connections would.
+    let mut taken = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        taken.push(file);
+    }
+    for epoch in 0..20 {
+        let run = ledger.run("r-1").await.unwrap().unwrap();
+        assert_eq!(run.epoch, epoch);
+        ledger.change(&run, &[]).await.unwrap();
+        while let Ok(file) = File::open("/dev/null") {
+            taken.push(file);
+        }
+        // What came to an end gives back what the reserve needs.
+        taken.truncate(taken.len() - 3);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_transition_is_noted_although_every_file_of_the_process_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = Command::new("sh")
+        .args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "child_with_no_file_left", "--nocapture"])
+        .env(FEW, folder.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&child.stderr).into_owned();
+    assert!(child.status.success(), "{told}");
+    let out = String::from_utf8_lossy(&child.stdout).into_owned();
+    assert!(out.contains("1 passed"), "{out}");
 }

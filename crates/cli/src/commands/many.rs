@@ -36,7 +36,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(600);
 const ENDING: Duration = Duration::from_secs(1);
 
 /// Resumes every run that has not ended; with `--watch`, also those that come later.
-pub(super) async fn all(args: ResumeArgs) -> Result<Exit, Failure> {
+pub(crate) async fn all(args: ResumeArgs) -> Result<Exit, Failure> {
     let nothing = "every run has ended";
     if !args.watch && state::is_new(&args.options.state)? {
         terminal::say(nothing);

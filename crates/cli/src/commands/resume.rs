@@ -8,7 +8,7 @@ use lmbatch_ledger::StateFolder;
 
 use super::end::{self, Going, Patience, outcomes, place, until_stopped};
 use super::state::{self, Notes};
-use super::{clock, connect, known, many};
+use super::{clock, connect, known};
 use crate::args::{DoubtArgs, OnDoubtArg, ReportArgs, ResumeArgs, ResumeOptions, RetrieveArgs};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
@@ -18,9 +18,6 @@ use crate::target;
 use crate::{next, terminal};
 
 pub(crate) async fn resume(args: ResumeArgs) -> Result<Exit, Failure> {
-    if args.all {
-        return Box::pin(many::all(args)).await;
-    }
     match chosen(&args).await? {
         Some(run) => one(&args, &run).await,
         None => {

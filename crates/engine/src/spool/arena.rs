@@ -94,6 +94,20 @@ impl Arena {
     }
 }
 
+/// Fills the buffer, or as much of it as there is.
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
 /// The blocks of one temporary file, in its order; what was never written reads as zeros.
 #[derive(Debug)]
 pub(crate) struct Blocks {
@@ -148,7 +162,7 @@ impl Blocks {
             match self.blocks.get(at).copied().flatten() {
                 Some(block) => {
                     let place = u64::from(block) * BLOCK + within;
-                    let read = crate::spool::folder::read_at(&self.arena.file, part, place)?;
+                    let read = read_at(&self.arena.file, part, place)?;
                     // Behind the end of the file: never written.
                     part[read..].fill(0);
                 }

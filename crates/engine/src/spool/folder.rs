@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lmbatch_core::{Spool, SpoolFile, SpoolWriter};
 
+use crate::spool::arena::read_at;
 use crate::spool::temporary::TemporarySpool;
 
 /// Files that are open at once. A run has one or more for each of its batches, which may be thousands, and
@@ -207,22 +208,6 @@ impl SpoolFile for Opened {
         let written = self.file()?.write_all_at(bytes, offset);
         written.map_err(|error| of_file(&self.path, error))
     }
-}
-
-/// Fills the buffer, or as much of it as there is.
-#[cfg(unix)]
-pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    use std::os::unix::fs::FileExt as _;
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// A file that no folder lists.
