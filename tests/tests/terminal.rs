@@ -73,7 +73,7 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
         "--new",
         "--force",
         "--timeout",
-        "300ms",
+        "900ms",
         "--poll-interval",
         "20ms",
     ];

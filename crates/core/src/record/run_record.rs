@@ -41,7 +41,7 @@ pub struct RunRecord {
     #[serde(default)]
     pub order: Option<Order>,
     /// Time at which the run began.
-    #[serde(default, with = "crate::time::optional")]
+    #[serde(default, with = "crate::adapter::time::optional")]
     pub created_at: Option<SystemTime>,
     /// Whether every request has its last outcome.
     pub finished: bool,

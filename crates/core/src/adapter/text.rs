@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::value::RawValue;
 
-use crate::legible::surrogate;
+use crate::adapter::legible::surrogate;
 
 /// Brackets inside brackets that a value may have.
 pub const MAX_DEPTH: usize = 100;

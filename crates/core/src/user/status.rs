@@ -158,13 +158,13 @@ pub struct BatchSnapshot {
     /// Our mark, where the provider keeps one.
     pub label: Option<Label>,
     /// When it was made.
-    #[serde(default, with = "crate::time::optional")]
+    #[serde(default, with = "crate::adapter::time::optional")]
     pub created_at: Option<SystemTime>,
     /// When it will expire.
-    #[serde(default, with = "crate::time::optional")]
+    #[serde(default, with = "crate::adapter::time::optional")]
     pub expires_at: Option<SystemTime>,
     /// When it ended.
-    #[serde(default, with = "crate::time::optional")]
+    #[serde(default, with = "crate::adapter::time::optional")]
     pub ended_at: Option<SystemTime>,
     /// Id of the file that it was made from, where there is one and the provider says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -246,7 +246,7 @@ pub struct LateAcknowledgement {
     /// Evidence that the batch belongs to the shard, such as "its create was answered".
     pub evidence: Box<str>,
     /// Time of the acknowledgement, by the clock of the worker that notes it.
-    #[serde(default, with = "crate::time::optional")]
+    #[serde(default, with = "crate::adapter::time::optional")]
     pub at: Option<SystemTime>,
 }
 

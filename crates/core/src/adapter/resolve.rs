@@ -123,7 +123,7 @@ impl<'a> AttachmentView<'a> {
         let url = url.decode();
         let (written, data) = split_data_url(&url)
             .ok_or("is a data URL, and not of the form data:TYPE;base64,DATA")?;
-        let bytes = crate::attachment::decode_base64(data).ok_or("is not valid base64")?;
+        let bytes = crate::user::attachment::decode_base64(data).ok_or("is not valid base64")?;
         if says_something(Text::Plain(written)) {
             let known = known_media_type(written);
             self.mime_type = match known {

@@ -22,13 +22,13 @@ pub struct Intent {
     /// For providers that take one.
     pub token: CreateToken,
     /// When the create was sent, by the clock of this machine, which may be wrong.
-    #[serde(default, with = "crate::time::optional")]
+    #[serde(default, with = "crate::adapter::time::optional")]
     pub posted_at: Option<SystemTime>,
     /// Newest batch that existed before the create.
     pub watermark: Option<BatchId>,
     /// Creation time of the watermark, by the provider's clock. A search compares times with this one only:
     /// the clock of this machine may be wrong.
-    #[serde(default, with = "crate::time::optional")]
+    #[serde(default, with = "crate::adapter::time::optional")]
     pub watermark_at: Option<SystemTime>,
     /// Batches that were taken for it, and whose results showed that they are someone else's.
     #[serde(default)]

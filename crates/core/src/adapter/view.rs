@@ -395,7 +395,7 @@ impl<'a> SourceView<'a> {
         if view.decode_base64().is_some() {
             return Some(view);
         }
-        let bytes = crate::attachment::decode_base64(&text.decode())?;
+        let bytes = crate::user::attachment::decode_base64(&text.decode())?;
         Some(Self::Bytes(Cow::Owned(bytes)))
     }
 

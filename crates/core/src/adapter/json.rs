@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::text::{MAX_DEPTH, depth};
+use crate::adapter::text::{MAX_DEPTH, depth};
 use crate::{Json, JsonError};
 
 /// One JSON value as compact text on one line.

@@ -37,7 +37,7 @@ pub struct Search {
     /// Looks that were made.
     pub looks: u32,
     /// Time of the last look.
-    #[serde(with = "crate::time::optional")]
+    #[serde(with = "crate::adapter::time::optional")]
     pub looked_at: Option<SystemTime>,
     /// Batch that fitted in the last look, and was the only one: twice in a row, it is taken.
     pub presumed: Option<BatchId>,

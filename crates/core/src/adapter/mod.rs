@@ -1,0 +1,51 @@
+//! What authors of adapters meet: the traits of a provider, the borrowed views that they read and write, and help with JSON, texts, times and media types.
+
+pub(crate) mod batch;
+pub(crate) mod call_ids;
+pub(crate) mod capabilities;
+pub(crate) mod chars;
+pub(crate) mod codec;
+pub(crate) mod factory;
+pub(crate) mod intent;
+pub(crate) mod json;
+pub(crate) mod judgement;
+pub(crate) mod legible;
+pub(crate) mod media;
+pub(crate) mod member;
+pub(crate) mod outcome_view;
+pub(crate) mod parts;
+pub(crate) mod provider;
+pub(crate) mod resolve;
+pub mod schemas;
+pub(crate) mod text;
+pub(crate) mod time;
+pub(crate) mod view;
+pub(crate) mod write;
+
+pub use batch::{
+    BatchHandle, ByteStream, Candidate, Certainty, Found, IdRule, ListOptions, Page, Proof,
+    Remnant, Shard, ShardBody, Staged, Upload,
+};
+pub use call_ids::{CallIdRule, CallIds};
+pub use capabilities::{BatchClass, Capabilities, CreateProof, Frame, Limits, WireIdRule};
+pub use chars::is_unsafe;
+pub use codec::{BatchCodec, Opened, RowContent, read_row, surround};
+pub use factory::{Connection, ProviderFactory};
+pub use intent::Intent;
+pub use json::JsonBuf;
+pub use legible::{RawRow, legible_id, mend_surrogates};
+pub use media::{
+    is_office_media_type, is_same_format, is_text, is_text_media_type, known_media_type,
+    media_type_of,
+};
+pub use member::Member;
+pub use outcome_view::{FailureView, ItemView, OutcomeView, OutputView, RowView, Scanned, Verdict};
+pub use parts::{Chunk, PartRole, ResultPart, ResultSet, RowStream};
+pub use provider::BatchProvider;
+pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, compact, write_string};
+pub use time::{format_time, parse_provider_time, parse_time};
+pub use view::{
+    Arguments, AttachmentView, ContentView, EmbedView, GenerateView, MessageView, RawView,
+    RequestView, SourceView, ThinkingView, ToolCallView, ToolResultView,
+};
+pub use write::{Object, write_list};

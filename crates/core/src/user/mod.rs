@@ -1,0 +1,36 @@
+//! What callers meet: requests, answers, outcomes, errors, and where a batch stands.
+
+pub(crate) mod attachment;
+pub(crate) mod error;
+pub(crate) mod handles;
+pub(crate) mod id;
+pub(crate) mod input;
+pub(crate) mod options;
+pub(crate) mod outcome;
+pub(crate) mod output;
+pub(crate) mod request_error;
+pub(crate) mod schema;
+pub(crate) mod status;
+pub(crate) mod tool;
+pub(crate) mod usage;
+
+pub use attachment::{
+    Attachment, AttachmentError, AttachmentKind, AttachmentSource, has_scheme, is_data_url,
+    split_data_url,
+};
+pub use error::{Delivery, Error, ErrorKind, Result, Retry};
+pub use handles::HandleSource;
+pub use id::{
+    AccountId, BatchId, CreateToken, Cursor, KeyHint, Label, Nonce, ProviderId, RequestId, WireId,
+};
+pub use input::{
+    Contents, LMInput, Message, MessageContent, Request, Role, Thinking, ToolCall, ToolResult,
+};
+pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};
+pub use outcome::{Outcome, OutcomeStatus, Problem};
+pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};
+pub use request_error::{RequestError, RowError};
+pub use schema::{SchemaError, SchemaMode};
+pub use status::{BatchProblem, BatchSnapshot, BatchStatus, RequestCounts};
+pub use tool::{ResponseSchema, Tool, ToolChoice};
+pub use usage::TokenUsage;
