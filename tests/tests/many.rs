@@ -358,6 +358,6 @@ async fn outcomes_of_several_runs_on_standard_output_are_whole_lines() {
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].clone());
     let ids: Vec<Value> = ids.collect();
-    let one: Vec<Value> = (0..200).map(|id| json!(id.to_string())).collect();
+    let one: Vec<Value> = (0..200).map(|id| json!(id)).collect();
     assert_eq!(ids, [one.clone(), one.clone(), one].concat());
 }

@@ -147,7 +147,10 @@ fn the_same_command_after_a_cancel_says_what_is_paid_again_and_how_not_to() {
         assert_says(&world.at(&["cancel", run]), 0, &[]);
     }
     let warning = "which was cancelled and has";
-    let open = world.run(&["-o", "out.jsonl", "--detach"]);
+    // As long as it has not ended, its output is its own.
+    let fetch = format!("fetch its answers first: lmbatch resume {unnamed}");
+    assert_says(&world.run(&["-o", "out.jsonl"]), 2, &[&fetch]);
+    let open = world.run(&["-o", "2.jsonl", "--detach"]);
     let reuse = format!("lmbatch resume {unnamed}, then lmbatch requeue {unnamed}");
     assert_says(&open, 0, &[warning, "at least 0 of 2 answers", &reuse]);
     // Of one that has ended the provider says how many were answered.

@@ -325,7 +325,13 @@ pub(super) fn taken(output: &Path, run: &RunRecord) -> Failure {
         output.display(),
         run.id
     ))
-    .hint("choose another path with -o")
+    .hint(match run.cancelled {
+        true => format!(
+            "fetch its answers first: {}; or choose another path with -o",
+            next::on_runs(["resume", &run.id])
+        ),
+        false => "choose another path with -o".to_owned(),
+    })
 }
 
 /// A path of which the folder has one name only.
