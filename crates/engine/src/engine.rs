@@ -62,6 +62,12 @@ impl Engine {
         self.context.observer = observer;
         self
     }
+    /// Sets another provider value of the same account, such as one with another key or endpoint. What the
+    /// engine shares with its clones, such as its limits, it goes on sharing.
+    pub fn with_provider(mut self, provider: Arc<dyn BatchProvider>) -> Self {
+        self.context.provider = provider;
+        self
+    }
     /// How often a batch is asked for its status.
     pub fn with_polling(mut self, polling: PollingPolicy) -> Self {
         self.context.polling = polling;
@@ -177,6 +183,37 @@ impl Engine {
     }
 
     /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.
+    ///
+    /// One engine drives any number of runs: clones of it are cheap, and share the limits of the account. A run
+    /// that waits for its batches holds no file of a folder open. Dropping the future leaves the run to be
+    /// resumed.
+    ///
+    /// ```
+    /// use lmbatch_core::{Result, RunFilter};
+    /// use lmbatch_engine::{Engine, RunOptions};
+    /// use tokio::task::JoinSet;
+    ///
+    /// async fn resume_all(engine: &Engine) -> Result<()> {
+    ///     let unfinished = RunFilter { unfinished: true, ..RunFilter::default() };
+    ///     let mut runs = JoinSet::new();
+    ///     for run in engine.ledger().all_runs(unfinished).await? {
+    ///         let engine = engine.clone();
+    ///         runs.spawn(async move { (run.id.clone(), engine.resume(&run, RunOptions::default()).await) });
+    ///     }
+    ///     while let Some(ended) = runs.join_next().await {
+    ///         match ended.expect("a run panicked") {
+    ///             (run, Ok(finished)) => println!("{run}: {} batches", finished.batches().len()),
+    ///             (run, Err(error)) => eprintln!("{run}: {error}"),
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process or task advances the run;
+    /// the first failure of a batch that no waiting cures, after the others are fetched;
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) at the deadline.
     pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
         self.context.resume(run, options).await
     }

@@ -137,6 +137,8 @@ async fn a_ledger_of_the_third_version_is_read_as_it_was_and_has_every_lookup() 
     let folder = tempfile::tempdir().unwrap();
     let path = fixture(folder.path());
     let ledger = SqliteLedger::open(&path).await.unwrap();
+    assert!(ledger.was_upgraded());
+    assert!(!SqliteLedger::open(&path).await.unwrap().was_upgraded());
     assert_eq!(content(&ledger).await, third_version());
     let none = RunFilter::default;
     for (filter, id) in [

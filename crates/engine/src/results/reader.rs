@@ -13,8 +13,8 @@ use crate::results::answer::{AnswerView, Answered, Structured};
 use crate::results::finished::{End, Finished, Index};
 use crate::results::merge::Merge;
 use crate::results::structured::Checker;
-use crate::spool::Files;
 use crate::spool::tables::{ENTRY, Echo, Place, Reader};
+use crate::spool::{Files, spooled};
 
 /// Reads outcomes back, one for each request, in the order of the requests.
 #[derive(Debug)]
@@ -89,10 +89,10 @@ impl OutcomeReader {
             self.row.resize(place.length as usize, 0);
             if file
                 .read_at(&mut self.row, place.offset())
-                .map_err(unreadable)?
+                .map_err(spooled)?
                 < self.row.len()
             {
-                return Err(unreadable(io::ErrorKind::UnexpectedEof.into()));
+                return Err(spooled(io::ErrorKind::UnexpectedEof.into()));
             }
             part = Some(from);
         }
@@ -205,8 +205,8 @@ impl Walk {
         match self {
             Self::Batch { places, echo } => {
                 let mut entry = [0; ENTRY];
-                places.read_exact(&mut entry).map_err(unreadable)?;
-                record.read(echo).map_err(unreadable)?;
+                places.read_exact(&mut entry).map_err(spooled)?;
+                record.read(echo).map_err(spooled)?;
                 Ok((Place::from_bytes(&entry), 0, position))
             }
             Self::Run(merge) => {
@@ -218,13 +218,13 @@ impl Walk {
             }
             Self::Ordered { places, echo, .. } => {
                 let (mut entry, mut four) = ([0; ENTRY], [0; 4]);
-                places.read_exact(&mut entry).map_err(unreadable)?;
+                places.read_exact(&mut entry).map_err(spooled)?;
                 let mut number = || {
-                    places.read_exact(&mut four).map_err(unreadable)?;
+                    places.read_exact(&mut four).map_err(spooled)?;
                     Ok::<_, Error>(u32::from_le_bytes(four))
                 };
                 let (shard, at) = (number()?, number()?);
-                record.read(echo).map_err(unreadable)?;
+                record.read(echo).map_err(spooled)?;
                 Ok((Place::from_bytes(&entry), shard, at))
             }
         }
@@ -270,10 +270,6 @@ fn json(bytes: &[u8]) -> Result<Json<'_>> {
         .ok()
         .and_then(|text| Json::new(text).ok())
         .ok_or_else(lost)
-}
-
-fn unreadable(error: io::Error) -> Error {
-    Error::local("reading the results back", error)
 }
 
 fn lost() -> Error {

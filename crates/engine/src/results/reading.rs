@@ -213,9 +213,7 @@ impl Results {
         } = reading;
         let max = self.max_row_bytes;
         for piece in pieces {
-            writer
-                .write_all(piece)
-                .map_err(|error| Error::local("writing the results", error))?;
+            writer.write_all(piece).map_err(spooled)?;
             let note = |row: Option<&[u8]>, offset| self.note(part, *number, row, offset);
             row.cut(piece, max, note)?;
         }
@@ -238,10 +236,7 @@ impl Results {
                 .with_operation("read the results")
                 .with_retry(Retry::Temporary));
         }
-        reading
-            .writer
-            .sync()
-            .map_err(|error| Error::local("writing the results", error))?;
+        reading.writer.sync().map_err(spooled)?;
         self.segments.push(Segment {
             name: self.files.name(&reading.what).into(),
             bytes: reading.writer.written,

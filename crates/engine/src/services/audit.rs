@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use lmbatch_core::{
-    BatchId, BatchStatus, Closed, ErrorKind, OutcomeView, RequestCounts, Result, RunRecord,
-    Segment, ShardRecord, ShardState, TokenUsage, mend_surrogates,
+    BatchId, BatchStatus, Closed, ErrorKind, FailureView, OutcomeView, RequestCounts, Result,
+    RunRecord, Segment, ShardRecord, ShardState, TokenUsage, mend_surrogates,
 };
 
 use crate::context::Context;
@@ -265,14 +265,17 @@ impl<'a> Count<'a> {
         let Some(at) = at else {
             return Ok(());
         };
-        let Ok(decoded) = codec.decode(&segment.part, row) else {
-            return Ok(());
-        };
+        let decoded = codec.decode(&segment.part, row);
         let place = sources.places.get(at);
         let place = place.map_err(spooled)?;
         let is_outcome = (place.segment, place.offset()) == (number, offset) && !place.is_none();
         let is_superseded = !is_outcome || !sources.outcomes.get(at);
-        let output = match decoded.outcome {
+        // What cannot be read is a malformed answer, as it is in the outcomes.
+        let outcome = match decoded {
+            Ok(row) => row.outcome,
+            Err(_) => OutcomeView::Errored(FailureView::malformed()),
+        };
+        let output = match outcome {
             OutcomeView::Succeeded(output) => output,
             OutcomeView::Errored(failure) if failure.kind == ErrorKind::MalformedAnswer => {
                 self.malformed.push((at, is_superseded));

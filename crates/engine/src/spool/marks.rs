@@ -125,7 +125,10 @@ fn parsed<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
 }
 
 fn failed(error: io::Error) -> Error {
-    Error::local("noting a create beside the ledger", error)
+    Error::local(
+        "a create cannot be noted beside the ledger; once it can, resume the run",
+        error,
+    )
 }
 
 #[cfg(test)]

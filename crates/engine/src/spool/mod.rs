@@ -79,10 +79,7 @@ impl ShardBody for SpooledBody {
                 let read = blocking(work).await?;
                 let (piece, read) = read.map_err(spooled)?;
                 if read < piece.len() {
-                    return Err(Error::local(
-                        "reading the spool",
-                        io::ErrorKind::UnexpectedEof.into(),
-                    ));
+                    return Err(spooled(io::ErrorKind::UnexpectedEof.into()));
                 }
                 Ok(Some((
                     Bytes::from(piece),
@@ -236,7 +233,20 @@ impl Drop for Files {
     }
 }
 
-/// The error of a file of the spool that cannot be used.
+/// The error of a file of the spool that cannot be used: what to do about it. The source names the file.
 pub(crate) fn spooled(error: std::io::Error) -> Error {
-    Error::local("using the spool", error)
+    use io::ErrorKind as Kind;
+    let doing = match error.kind() {
+        Kind::NotFound | Kind::UnexpectedEof | Kind::InvalidData => {
+            "a file of the spool is missing or cut; restore it from a copy of the state folder, or rebuild the record from the provider's batches and the input"
+        }
+        Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
+            "the spool has no room for a file; make room, then resume the run"
+        }
+        Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
+            "a file of the spool may not be used; give it back to the user of this process, then resume the run"
+        }
+        _ => "a file of the spool cannot be used; resume the run once it can",
+    };
+    Error::local(doing, error)
 }
