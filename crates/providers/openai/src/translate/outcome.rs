@@ -301,7 +301,9 @@ fn usage_of(usage: Usage<'_>) -> Option<TokenUsage> {
     if usage.input.is_absent() && usage.output.is_absent() {
         return None;
     }
-    let details = |member: Member<'_>| member.read::<UsageDetails<'_>>().unwrap_or_default();
+    fn details(member: Member<'_>) -> UsageDetails<'_> {
+        member.read().unwrap_or_default()
+    }
     let (input, output) = (details(usage.input_details), details(usage.output_details));
     Some(TokenUsage {
         input_tokens: count(usage.input)?,
