@@ -32,7 +32,8 @@ struct Line<'a> {
     hyperparameters: Option<Json<'a>>,
     #[serde(borrow)]
     metadata: Option<Json<'a>>,
-    tools: Option<Vec<Tool>>,
+    #[serde(borrow)]
+    tools: Option<Json<'a>>,
     tool_choice: Option<ToolChoice>,
     #[serde(borrow)]
     schema: Option<Json<'a>>,
@@ -209,8 +210,12 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
         .schema
         .map(|schema| exact(schema, "schema"))
         .transpose()?;
+    let tools = line.tools.map(|tools| {
+        let tools = exact(tools, "tools")?;
+        serde_json::from_value::<Vec<Tool>>(tools).map_err(|error| bad(format!("tools: {error}")))
+    });
     let mut options = GenerateOptions {
-        tools: line.tools.clone(),
+        tools: tools.transpose()?,
         tool_choice: line.tool_choice.clone(),
         schema: schema.as_ref().map(ResponseSchema::new),
         thinking: line.thinking,
@@ -450,6 +455,14 @@ mod tests {
             (
                 r#"{"id":1,"prompt":"x","schema":{"const":123456789012345678901234567891}}"#,
                 "schema: the number 123456789012345678901234567891 cannot be passed on exactly; write it as a string or with fewer digits",
+            ),
+            (
+                r#"{"id":1,"prompt":"x","tools":[{"name":"t","parameters":{"a":1e-400}}]}"#,
+                "tools: the number 1e-400 cannot be passed on exactly; write it as a string or with fewer digits",
+            ),
+            (
+                r#"{"id":1,"prompt":"x","tools":[{"name":"t","parameters":{"a":1,"a":2}}]}"#,
+                "tools: the member \"a\" stands twice",
             ),
             (
                 r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"m","model":"m","input":"x"}}"#,
