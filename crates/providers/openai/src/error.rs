@@ -155,8 +155,18 @@ pub(crate) struct Said<'a> {
 }
 
 impl Said<'_> {
-    fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         self.code.is_none() && self.message.is_none() && self.kind.is_none()
+    }
+
+    /// The error with each fact that it lacks taken from another.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            code: self.code.or(other.code),
+            kind: self.kind.or(other.kind),
+            status: self.status.or(other.status),
+            message: self.message.or(other.message),
+        }
     }
 }
 

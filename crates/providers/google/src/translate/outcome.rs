@@ -2,9 +2,9 @@
 //! rows differ by where the key is, and say so themselves.
 
 use lmbatch_core::{
-    Arguments, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Json, Member,
-    Opened, OutcomeView, OutputView, Problem, Retry, RowContent, SourceView, Text, ThinkingView,
-    TokenUsage, ToolCallView,
+    Arguments, Asides, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Json,
+    Member, Opened, OutcomeView, OutputView, Problem, Retry, RowContent, SourceView, Text,
+    ThinkingView, TokenUsage, ToolCallView,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -31,19 +31,44 @@ pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, lmbatch_core::RowError> {
     })
 }
 
-/// Whether a response holds an answer that is kept though an error stands beside it.
+/// Members of a candidate that are not what was answered, and the one that marks thoughts.
+const ASIDES: Asides = Asides {
+    members: &[
+        "citationMetadata",
+        "finishMessage",
+        "finishReason",
+        "groundingAttributions",
+        "groundingMetadata",
+        "id",
+        "logprobsResult",
+        "partMetadata",
+        "role",
+        "safetyRatings",
+        "thoughtSignature",
+        "urlContextMetadata",
+    ],
+    types: &[],
+    flags: &["thought"],
+};
+
+/// Whether a response holds an answer that is kept though an error stands beside it. One that is there and cannot
+/// be read was paid for as well.
 fn is_answer(response: &RawValue) -> bool {
-    let OutcomeView::Succeeded(output) = answer(response) else {
-        return false;
-    };
     let has_known = |item: &ItemView<'_>| matches!(item, ItemView::Other(raw) if is_known(raw));
-    output.holds_answer() || output.items.iter().any(has_known)
+    if let OutcomeView::Succeeded(output) = answer(response)
+        && (output.holds_answer() || output.items.iter().any(has_known))
+    {
+        return true;
+    }
+    match serde_json::from_str::<Response<'_>>(response.get()) {
+        Ok(found) => found.candidates.says_something(&ASIDES),
+        Err(_) => response.get().starts_with('{'),
+    }
 }
 
 /// Whether candidates hold no object.
 fn is_empty(candidates: Member<'_>) -> bool {
-    let items = candidates.items();
-    !items.iter().any(|item| item.as_str().starts_with('{'))
+    !candidates.holds_object()
 }
 
 /// A response, unless it is an error in its place.
@@ -126,6 +151,10 @@ pub(super) fn answer(response: &RawValue) -> OutcomeView<'_> {
     // A prompt that is blocked is a successful response without candidates.
     let feedback = response.prompt_feedback.read::<PromptFeedback<'_>>();
     let is_blocked = feedback.is_some_and(|feedback| !feedback.block_reason.is_absent());
+    // Nested too deeply, as a whole or in one of its parts.
+    if !response.candidates.is_absent() && response.candidates.json().is_none() {
+        return malformed();
+    }
     let candidates = in_order(response.candidates);
     if candidates.is_empty() && !is_blocked && output.usage.is_none() {
         return malformed();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    Arguments, AttachmentKind, AttachmentView, ItemView, Json, Member, SourceView, Text,
+    Arguments, Asides, AttachmentKind, AttachmentView, ItemView, Json, Member, SourceView, Text,
     ThinkingView, ToolCallView,
 };
 use serde_json::Value;
@@ -21,6 +21,47 @@ const MADE: &[&str] = &[
     "shell_call",
     "apply_patch_call",
 ];
+
+/// Members of an answer that are not what was answered, and types of items on the way to an answer.
+pub(super) const ASIDES: Asides = Asides {
+    members: &[
+        "annotations",
+        "call_id",
+        "citations",
+        "content_filter_results",
+        "encrypted_content",
+        "error",
+        "finish_reason",
+        "id",
+        "incomplete_details",
+        "logprobs",
+        "model",
+        "object",
+        "phase",
+        "reasoning",
+        "reasoning_content",
+        "reasoning_details",
+        "role",
+        "status",
+        "stop_reason",
+        "thinking",
+    ],
+    types: &[
+        "code_interpreter_call",
+        "compaction",
+        "file_search_call",
+        "mcp_call",
+        "mcp_list_tools",
+        "reasoning",
+        "reasoning_text",
+        "summary_text",
+        "thinking",
+        "tool_search_call",
+        "tool_search_output",
+        "web_search_call",
+    ],
+    flags: &[],
+};
 
 /// Whether an item is something that the model made for the caller, in a shape that is passed on as it is.
 pub(super) fn is_made(item: &ItemView<'_>) -> bool {
@@ -124,7 +165,10 @@ fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
         return items.push(ItemView::Other(raw));
     };
     if let Some(refusal) = part.refusal.text() {
-        return say(items, refusal, ItemView::Refusal);
+        say(items, refusal, ItemView::Refusal);
+        if part.text.text().is_none() {
+            return;
+        }
     }
     // Thoughts in chunks: a string, or a list of strings or texts.
     if !part.thinking.is_absent() {
@@ -141,7 +185,9 @@ fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
                 ..ThinkingView::default()
             }));
         }
-        return;
+        if part.text.text().is_none() {
+            return;
+        }
     }
     let Some(text) = part.text.text() else {
         return items.push(ItemView::Other(raw));
@@ -256,8 +302,9 @@ fn choice<'a>(raw: Json<'a>, choice: &Choice<'a>, items: &mut Vec<ItemView<'a>>)
         None => content(choice.message, raw, items),
     }
     // Something is there, and nothing of it can be read.
-    let is_known = items.len() > at || choice.message.read::<ChatMessage<'a>>().is_some();
-    if !is_known && choice.text.is_absent() {
+    let is_message = choice.message.read::<ChatMessage<'a>>().is_some();
+    let is_odd = !is_message || choice.message.says_something(&ASIDES);
+    if items.len() == at && is_odd && choice.text.is_absent() {
         items.push(ItemView::Other(raw));
     }
     detail("logprobs", choice.logprobs, items);
