@@ -9,4 +9,5 @@ pub(crate) mod locations;
 pub(crate) mod reader;
 pub(crate) mod reading;
 pub(crate) mod row_cutter;
+pub(crate) mod scan;
 pub(crate) mod structured;

@@ -118,6 +118,8 @@ struct Ending {
     snapshot: BatchSnapshot,
     /// Whether the provider's counts say that what no row names was not answered.
     confirmed: bool,
+    /// Whether every request that is counted as ended has a row that gives its outcome.
+    is_delivered: bool,
 }
 
 impl Ending {
@@ -129,6 +131,7 @@ impl Ending {
                 ..
             } => Some(Self {
                 confirmed: *undelivered == 0 && has_counts(snapshot),
+                is_delivered: *undelivered == 0,
                 snapshot: snapshot.clone(),
             }),
             _ => None,
@@ -221,7 +224,9 @@ impl Again {
             return Ok(false);
         }
         Ok(match results.verdict(ordinal, attempt)? {
-            RETRYABLE | EXPIRED => true,
+            RETRYABLE => true,
+            // Where more is counted as answered than rows say, it may be what a row calls expired.
+            EXPIRED => end.is_none_or(|end| end.is_delivered),
             0 => end.is_some_and(|end| end.leaves_unanswered(sent.place)),
             _ => false,
         })
