@@ -8,6 +8,7 @@ use lmbatch_core::{Error, ErrorKind, Result as CoreResult, RunRecord, ShardRecor
 use lmbatch_engine::{Engine, Finished, Left, RunOptions};
 use serde_json::{Value, json};
 
+use super::kept::Kept;
 use super::state::{self, Notes};
 use super::{appear, write};
 use crate::args::{Cleanup, ReportArgs};
@@ -44,6 +45,25 @@ pub(crate) struct Going {
 }
 
 impl Going {
+    /// Takes what the command does not say from the run that it continues.
+    pub(crate) fn keeping(
+        &mut self,
+        engine: Engine,
+        run: &RunRecord,
+        options: RunOptions,
+    ) -> (Engine, RunOptions) {
+        let said = std::mem::take(&mut self.notes.kept);
+        self.notes.kept = said.or(Kept::read(run));
+        let options = RunOptions {
+            max_attempts: Some(self.notes.kept.max_attempts()),
+            ..options
+        };
+        (
+            engine.with_batch_limit(self.notes.kept.limit().limit()),
+            options,
+        )
+    }
+
     /// Returns the options with the time that is left of `--timeout`, which bounds the whole command.
     pub(crate) fn remaining(&self, engine: &Engine, options: RunOptions) -> RunOptions {
         let spent = engine.clock().elapsed().saturating_sub(self.start);
@@ -368,7 +388,7 @@ pub(crate) async fn outcomes(
         run.as_ref().map(|run| &*run.id),
     );
     let summary = summary.with_state(state::used());
-    let accept = report.accept.clone();
+    let accept = notes.kept.accept().to_vec();
     let (mut summary, complete) = write(engine, finished, origin, place, summary, accept)
         .await
         .map_err(|failure| unwritten(failure, run.as_ref()))?;
@@ -400,7 +420,7 @@ pub(crate) async fn outcomes(
     for line in summary.troubles() {
         terminal::say(&line);
     }
-    Ok(summary.exit(report.max_failed))
+    Ok(summary.exit(notes.kept.max_failed()))
 }
 
 /// The hint of a run whose outcomes are safe in the record, and in no output.
@@ -423,7 +443,7 @@ async fn clean(going: &Going, engine: &Engine) -> Option<Left> {
         let Some(run) = engine.ledger().run(&id).await? else {
             return Ok(None);
         };
-        let left = match going.report.cleanup {
+        let left = match going.notes.kept.cleanup() {
             Cleanup::None => engine.left(&run).await,
             Cleanup::Inputs => engine.clean(&run, false).await,
             Cleanup::All => engine.clean(&run, true).await,

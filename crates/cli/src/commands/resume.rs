@@ -7,9 +7,12 @@ use lmbatch_engine::{DoubtPolicy, Engine, OnDoubt, PollingPolicy, RunOptions};
 use lmbatch_ledger::StateFolder;
 
 use super::end::{self, Going, Patience, outcomes, place, until_stopped};
+use super::kept::Kept;
 use super::state::{self, Notes};
 use super::{clock, connect, known};
-use crate::args::{DoubtArgs, OnDoubtArg, ReportArgs, ResumeArgs, ResumeOptions, RetrieveArgs};
+use crate::args::{
+    DoubtArgs, LimitArgs, OnDoubtArg, ReportArgs, ResumeArgs, ResumeOptions, RetrieveArgs,
+};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::signals::Handling;
@@ -47,7 +50,7 @@ async fn one(args: &ResumeArgs, run: &RunRecord) -> Result<Exit, Failure> {
     if args.once {
         going.patience = Patience::Once;
     }
-    let options = options(&args.options, args.once);
+    let options = options(&args.options, &going.notes.kept, args.once);
     again(going, &engine, run, options).await
 }
 
@@ -108,12 +111,15 @@ pub(super) async fn open(
 ) -> Result<(Going, Engine, StateFolder), Failure> {
     let clock = clock();
     let start = clock.elapsed();
-    let notes = Notes::read(run)?;
+    let mut notes = Notes::read(run)?;
+    let said = Kept::said(args.max_attempts, &args.report, LimitArgs::default());
+    notes.kept = said.or(notes.kept);
     let provider = connect(notes.provider, &notes.connection, notes.route)?;
     let progress = Arc::new(Progress::new(args.report.quiet));
     let mut engine = Engine::new(provider)
         .with_observer(progress.clone())
-        .with_clock(Arc::clone(&clock));
+        .with_clock(Arc::clone(&clock))
+        .with_batch_limit(notes.kept.limit().limit());
     if let Some(interval) = args.poll_interval {
         engine = engine.with_polling(PollingPolicy::every(interval));
     }
@@ -133,10 +139,10 @@ pub(super) async fn open(
     Ok((going, engine, state))
 }
 
-pub(super) fn options(args: &ResumeOptions, once: bool) -> RunOptions {
+pub(super) fn options(args: &ResumeOptions, kept: &Kept, once: bool) -> RunOptions {
     RunOptions {
         deadline: args.timeout,
-        max_attempts: Some(args.max_attempts),
+        max_attempts: Some(kept.max_attempts()),
         once,
         ..RunOptions::default()
     }
@@ -201,7 +207,9 @@ pub(crate) async fn claimed(
     };
     let run = state::find(&**engine.ledger(), run).await?;
     if going.notes_of_record {
+        let kept = std::mem::take(&mut going.notes.kept);
         going.notes = Notes::read(&run)?;
+        going.notes.kept = kept.or(std::mem::take(&mut going.notes.kept));
     }
     if let Some(output) = &going.moved_to {
         going.notes.output.clone_from(output);

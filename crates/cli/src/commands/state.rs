@@ -9,6 +9,7 @@ use lmbatch_core::{ErrorKind, Ledger, RunRecord};
 use lmbatch_engine::{Engine, FolderSpool};
 use lmbatch_ledger::{SqliteLedger, StateFolder};
 
+use super::kept::Kept;
 use super::{offline, warning};
 use crate::args::{ConnectionArgs, SettingsArgs, StateArgs};
 use crate::exit::{Exit, Failure};
@@ -280,6 +281,8 @@ pub(crate) struct Notes {
     pub(crate) settings: Option<SettingsArgs>,
     pub(crate) raw: bool,
     pub(crate) connection: ConnectionArgs,
+    /// Options that are kept with the run.
+    pub(crate) kept: Kept,
 }
 
 impl Notes {
@@ -303,6 +306,7 @@ impl Notes {
                 notes.insert(name.into(), value.into());
             }
         }
+        self.kept.write(&mut notes);
         notes
     }
 
@@ -333,6 +337,7 @@ impl Notes {
                 base_url: note("base_url"),
                 key_env: note("key_env"),
             },
+            kept: Kept::read(run),
         })
     }
 }
