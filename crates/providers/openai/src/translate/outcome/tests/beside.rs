@@ -104,7 +104,7 @@ fn an_answer_that_cannot_be_read_is_not_sent_again() {
         ),
         (
             chat_of(r#"{"content":[{"type":"text","text":"Hello","thinking":""}]}"#),
-            "stop: thinking(,,) text(Hello)",
+            "stop: text(Hello)",
         ),
         (
             chat_of(r#"{"content":[{"type":"text","text":"A","refusal":"No."}]}"#),
@@ -116,7 +116,7 @@ fn an_answer_that_cannot_be_read_is_not_sent_again() {
         ),
         (
             chat_of(r#"{"tool_calls":[{"id":"c","function":{"name":"f"},"custom":null}]}"#),
-            "stop: other",
+            "",
         ),
         (chat_of(r#"{"content":"A","content":""}"#), "stop: other"),
         (
@@ -136,6 +136,7 @@ fn an_answer_that_cannot_be_read_is_not_sent_again() {
             let found = under(status, &body);
             let shown = &body[..body.len().min(100)];
             assert!(found.starts_with(expected), "{status} {shown}: {found}");
+            assert!(!found.ends_with("again"), "{status} {shown}: {found}");
         }
     }
     let failed = told(&good(&format!(

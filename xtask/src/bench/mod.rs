@@ -1,5 +1,7 @@
 //! `lmbatch run` beside a floor program: processor time and peak memory, in one table.
 
+mod watch;
+
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
@@ -32,7 +34,11 @@ impl Drop for Server {
     }
 }
 
-pub(crate) fn bench() -> Result<(), String> {
+/// Runs the bench beside the floor program, or with `--watch` that of many live batches.
+pub(crate) fn bench(args: &[String]) -> Result<(), String> {
+    if args.iter().any(|arg| arg == "--watch") {
+        return watch::watch();
+    }
     run(
         "cargo",
         &[
@@ -45,13 +51,19 @@ pub(crate) fn bench() -> Result<(), String> {
             "lmbatch-tests",
         ],
     )?;
+    let table = in_a_folder(measure_all)?;
+    println!("{table}");
+    Ok(())
+}
+
+/// Works in a temporary folder.
+fn in_a_folder<T>(work: impl FnOnce(&Path) -> Result<T, String>) -> Result<T, String> {
     let folder = std::env::temp_dir().join(format!("lmbatch-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(text)?;
-    let table = measure_all(&folder);
+    let worked = work(&folder);
     // What stays in the temporary folder is swept with it.
     let _ = std::fs::remove_dir_all(&folder);
-    println!("{}", table?);
-    Ok(())
+    worked
 }
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -59,7 +71,7 @@ fn text(error: impl std::fmt::Display) -> String {
 }
 
 fn measure_all(folder: &Path) -> Result<String, String> {
-    let (server, base) = serve()?;
+    let (server, base) = serve(&["target/release/fake-provider"])?;
     let mut table = String::from(
         "requests | floor cpu | lmbatch cpu | ratio | floor peak | lmbatch peak\n---|---|---|---|---|---\n",
     );
@@ -105,8 +117,11 @@ fn measure_all(folder: &Path) -> Result<String, String> {
     Ok(table)
 }
 
-fn serve() -> Result<(Server, String), String> {
-    let mut child = Command::new("target/release/fake-provider")
+/// Starts a provider, which says where it listens.
+fn serve(command: &[&str]) -> Result<(Server, String), String> {
+    let (program, args) = command.split_first().ok_or("no provider to start")?;
+    let mut child = Command::new(program)
+        .args(args)
         .stdout(Stdio::piped())
         .spawn()
         .map_err(text)?;
