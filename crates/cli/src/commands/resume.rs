@@ -90,6 +90,14 @@ pub(super) fn unfinished(run: &RunRecord) -> Failure {
     ))
 }
 
+/// Reads the notes of a run, with the options that the arguments say otherwise.
+pub(super) fn notes(run: &RunRecord, args: &ResumeOptions) -> Result<Notes, Failure> {
+    let notes = Notes::read(run)?;
+    let said = Kept::said(args.max_attempts, &args.report, LimitArgs::default());
+    let kept = said.or(notes.kept);
+    Ok(Notes { kept, ..notes })
+}
+
 /// Connects to the provider of a run, as its record has it.
 pub(super) async fn open(
     run: &RunRecord,
@@ -97,9 +105,7 @@ pub(super) async fn open(
 ) -> Result<(Going, Engine, StateFolder), Failure> {
     let clock = clock();
     let start = clock.elapsed();
-    let mut notes = Notes::read(run)?;
-    let said = Kept::said(args.max_attempts, &args.report, LimitArgs::default());
-    notes.kept = said.or(notes.kept);
+    let notes = notes(run, args)?;
     let provider = connect(notes.provider, &notes.connection, notes.route)?;
     let progress = Arc::new(Progress::new(args.report.quiet));
     let mut engine = Engine::new(provider)
