@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 
-use super::{Used, in_a_folder, measure, serve, text};
+use super::measure::{Used, in_a_folder, measure, serve, text};
 use crate::sh::run;
 
 /// Runs that are resumed at once, and batches of each.

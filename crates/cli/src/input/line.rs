@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::content::contents;
 use super::context::{Context, bad};
 use super::openai;
+use super::values::{MOST_TOKENS, exact, one_limit};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -232,28 +233,6 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
         }
     }
     Ok(Some(options))
-}
-
-/// Names under which callers say how many tokens an answer has at most.
-pub(super) const MOST_TOKENS: [&str; 3] =
-    ["max_output_tokens", "max_tokens", "max_completion_tokens"];
-
-/// Refuses two words for the most tokens of an answer.
-pub(super) fn one_limit<'n>(
-    at: &str,
-    mut names: impl Iterator<Item = &'n &'n str>,
-) -> Result<(), RequestError> {
-    match (names.next(), names.next()) {
-        (Some(one), Some(other)) => Err(bad(format!(
-            "{at} has both {one} and {other}; keep one of them"
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Reads a value that is sent as it is written.
-pub(super) fn exact(json: Json<'_>, at: &str) -> Result<Value, RequestError> {
-    lmbatch_core::exact_value(json.as_str()).map_err(|error| bad(format!("{at}: {error}")))
 }
 
 /// A line in OpenAI's own words: byte for byte to a provider that has its endpoint, else translated.

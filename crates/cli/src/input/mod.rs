@@ -10,6 +10,7 @@ mod openai_parts;
 #[cfg(test)]
 mod reports;
 mod stream;
+mod values;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};

@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::context::bad;
-use super::line::{MOST_TOKENS, exact, one_limit};
 use super::members::members;
 use super::openai_parts as parts;
+use super::values::{MOST_TOKENS, exact, one_limit};
 
 /// A body in no one's words.
 pub(super) struct Translated<'a> {

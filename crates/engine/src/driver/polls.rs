@@ -168,7 +168,7 @@ impl Driver<'_> {
         let (context, now) = (self.scope.context, self.now());
         drop(read.place);
         let error = match read.listed {
-            Ok(page) => return self.seat.page(&read.turn, page, now),
+            Ok(page) => return self.seat.page(&read.turn, &page, now),
             Err(error) => error,
         };
         let chance = context.rng.next_f64();

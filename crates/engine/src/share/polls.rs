@@ -261,7 +261,7 @@ impl Polls {
     }
 
     /// Takes a page of the list. Returns what it says to drivers.
-    pub(super) fn page(&mut self, page: Page<BatchSnapshot>, now: Duration) -> Vec<(u64, Letter)> {
+    pub(super) fn page(&mut self, page: &Page<BatchSnapshot>, now: Duration) -> Vec<(u64, Letter)> {
         let Some(mut walk) = self.walk.take() else {
             return Vec::new();
         };
@@ -276,7 +276,7 @@ impl Polls {
                 };
                 let is_believed = is_believed(shown, &entry.live);
                 // The end of a batch is news before its poll is due.
-                if !is_due && !(is_believed && shown.status.is_terminal()) {
+                if !(is_due || is_believed && shown.status.is_terminal()) {
                     continue;
                 }
                 met += usize::from(is_due);
@@ -297,7 +297,7 @@ impl Polls {
                 letters.push(letter(entry.owner, &shown.id, news));
             }
         }
-        match walk.go_on(&page, met, now) || walk.is_over() {
+        match walk.go_on(page, met, now) || walk.is_over() {
             true => letters.extend(self.end(walk, now)),
             false => self.walk = Some(walk),
         }

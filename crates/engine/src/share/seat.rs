@@ -221,7 +221,7 @@ impl Seat {
     }
 
     /// Hands the batches of a page on to the drivers that wait for them.
-    pub(crate) fn page(&self, turn: &Turn, page: Page<BatchSnapshot>, now: Duration) {
+    pub(crate) fn page(&self, turn: &Turn, page: &Page<BatchSnapshot>, now: Duration) {
         let mut state = self.share.lock();
         if state.polls.gives_back(turn.number) {
             let letters = state.polls.page(page, now);

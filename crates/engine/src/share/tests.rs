@@ -94,11 +94,11 @@ fn a_walk_begins_where_it_costs_less_than_half_of_the_status_calls() {
         for number in 0..12 {
             let turn = seat.turn(seconds(100)).expect("a turn");
             let cursor = number.to_string();
-            seat.page(&turn, page(5000..5010, Some(&cursor)), seconds(100));
+            seat.page(&turn, &page(5000..5010, Some(&cursor)), seconds(100));
             drop(turn);
         }
         let turn = seat.turn(seconds(100)).expect("a turn");
-        seat.page(&turn, page(0..20, None), seconds(100));
+        seat.page(&turn, &page(0..20, None), seconds(100));
         drop(turn);
         assert_eq!(news(&seat).0.len(), 20);
         let now = seconds(100 + later);
@@ -124,7 +124,7 @@ fn a_walk_ends_where_nothing_that_is_waited_for_can_be_met() {
         let seat = Arc::new(AccountShare::default()).join();
         ask(&seat, 0..20);
         let turn = seat.turn(seconds(100)).expect("a turn");
-        seat.page(&turn, read, seconds(101));
+        seat.page(&turn, &read, seconds(101));
         drop(turn);
         let (shown, asked) = news(&seat);
         assert_eq!((shown.len(), asked.len()), (listed, alone));
@@ -140,7 +140,7 @@ fn a_walk_ends_where_nothing_that_is_waited_for_can_be_met() {
             created_at: Some(made(oldest)),
             ..BatchSnapshot::new(id(777), BatchStatus::InProgress)
         });
-        seat.page(&turn, read, seconds(101));
+        seat.page(&turn, &read, seconds(101));
         drop(turn);
         assert_eq!(seat.walk_due().is_none(), is_over, "{oldest}");
         assert_eq!(news(&seat).1.is_empty(), !is_over, "{oldest}");
@@ -153,7 +153,7 @@ fn a_list_that_leads_in_a_circle_ends_the_walk() {
     ask(&seat, 0..20);
     for _ in 0..2 {
         let turn = seat.turn(seconds(100)).expect("a turn");
-        seat.page(&turn, page(5000..5010, Some("again")), seconds(100));
+        seat.page(&turn, &page(5000..5010, Some("again")), seconds(100));
     }
     assert_eq!(news(&seat).1.len(), 20);
 }
@@ -170,10 +170,10 @@ fn a_walk_goes_to_another_driver_when_its_own_leaves() {
     assert!(second.woken().now_or_never().is_some(), "it is called");
     let own = second.turn(seconds(101)).expect("the turn is taken over");
     // The page of the driver that has left counts no more.
-    second.page(&turn, page(0..60, None), seconds(101));
+    second.page(&turn, &page(0..60, None), seconds(101));
     assert_eq!(news(&second), (Vec::new(), Vec::new()));
     drop(turn);
-    second.page(&own, page(0..60, None), seconds(101));
+    second.page(&own, &page(0..60, None), seconds(101));
     assert_eq!(news(&second), (vec![50], Vec::new()));
 }
 

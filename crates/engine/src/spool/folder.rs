@@ -260,7 +260,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = || Arc::new(FolderSpool::new(folder.path()));
         let files = Files::new(spool(), "abc", true);
-        for what in ["echo", "sent", "sent-1", "body-3", "rows-2"] {
+        for what in ["one", "two-1"] {
             let error = files.open(what).unwrap_err();
             let source = std::error::Error::source(&error).unwrap().to_string();
             let path = folder.path().join(format!("abc.{what}"));
@@ -269,14 +269,14 @@ mod tests {
             assert!(message.contains("restore it from a copy"), "{message}");
         }
         // What is in the way of a file.
-        std::fs::create_dir(folder.path().join("abc.echo")).unwrap();
-        let error = files.create("echo").err().unwrap();
+        std::fs::create_dir(folder.path().join("abc.one")).unwrap();
+        let error = files.create("one").err().unwrap();
         let source = std::error::Error::source(&error).unwrap().to_string();
-        assert!(source.contains("abc.echo"), "{source}");
+        assert!(source.contains("abc.one"), "{source}");
         // A file that goes while it is used.
-        std::fs::write(folder.path().join("abc.body-3"), "x").unwrap();
-        let opened = spool().open("abc.body-3").unwrap();
-        std::fs::remove_file(folder.path().join("abc.body-3")).unwrap();
+        std::fs::write(folder.path().join("abc.two-1"), "x").unwrap();
+        let opened = spool().open("abc.two-1").unwrap();
+        std::fs::remove_file(folder.path().join("abc.two-1")).unwrap();
         assert_eq!(opened.size().unwrap(), 1, "it is open still");
     }
 

@@ -29,11 +29,11 @@ pub(crate) fn numbered(count: usize) -> Vec<Item> {
     (0..count).map(number).collect()
 }
 
-struct Asked(std::vec::IntoIter<Item>);
+struct Asked(std::collections::VecDeque<Item>);
 
 impl RequestSource for Asked {
     fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool> {
-        let Some((id, prompt, model, metadata)) = self.0.next() else {
+        let Some((id, prompt, model, metadata)) = self.0.pop_front() else {
             return Ok(false);
         };
         let message = MessageView {
@@ -107,7 +107,7 @@ impl World {
     }
 
     pub(crate) async fn plan(&self, items: &[Item]) -> Plan {
-        let source = Asked(items.to_vec().into_iter());
+        let source = Asked(items.iter().cloned().collect());
         self.engine.plan(Box::new(source)).await.unwrap()
     }
 

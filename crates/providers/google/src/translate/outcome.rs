@@ -383,7 +383,8 @@ fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonErro
                 .iter()
                 .any(|(known, is_read)| *known == name && *is_read)
     };
-    let says = said.is_some() || call.is_some() || data.is_some() || is_thought || seal.is_some();
+    let is_thinking = is_thought && text.is_some();
+    let says = said.is_some() || call.is_some() || data.is_some() || is_thinking;
     // What else is there is passed on as it came. Beside what is read that is objects and lists only: those hold
     // content, such as code that the provider ran.
     let is_left = raw.members().into_iter().any(|(name, member)| {
@@ -391,7 +392,7 @@ fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonErro
         !is_read(&name) && !member.is_empty() && is_content
     });
     // A text that is empty says nothing; a part without a member that is known may say something.
-    if is_left || (!says && text.is_none()) {
+    if is_left || (!says && text.is_none() && seal.is_none()) {
         items.push(ItemView::Other(raw));
     }
     Ok(())

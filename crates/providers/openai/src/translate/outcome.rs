@@ -352,10 +352,8 @@ fn usage_of(usage: Usage<'_>) -> Option<TokenUsage> {
     if usage.input.is_absent() && usage.output.is_absent() {
         return None;
     }
-    fn details(member: Member<'_>) -> UsageDetails<'_> {
-        member.read().unwrap_or_default()
-    }
-    let (input, output) = (details(usage.input_details), details(usage.output_details));
+    let input: UsageDetails<'_> = usage.input_details.read().unwrap_or_default();
+    let output: UsageDetails<'_> = usage.output_details.read().unwrap_or_default();
     Some(TokenUsage {
         input_tokens: count(usage.input)?,
         cached_input_tokens: count(input.cached)?,
