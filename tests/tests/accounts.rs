@@ -210,7 +210,7 @@ fn answers_that_are_counted_and_never_delivered_are_named() {
     ]
     .concat());
     let warning =
-        "1 request is counted as answered by the provider, but no result row was delivered";
+        "1 request is counted as answered by the provider, but no result row holds an answer";
     assert!(said(&run).contains(warning), "{}", said(&run));
     let audit = world.at(&["audit", "mine"]);
     assert!(said(&audit).contains(warning), "{}", said(&audit));

@@ -48,3 +48,47 @@ fn what_is_said_to_type_next_can_be_typed() {
         assert_eq!(outcomes[0]["id"], "a", "{shown}");
     }
 }
+
+/// What the command that began a run asked for holds for those that continue it, unless they say otherwise.
+#[test]
+fn what_a_run_was_asked_for_is_kept_by_the_commands_that_continue_it() {
+    for (said_again, creates, inputs) in [
+        (&[][..], 2, 2),
+        (&["--max-attempts", "2", "--cleanup", "inputs"], 3, 0),
+    ] {
+        let emulating = Emulating::start();
+        let folder = tempfile::tempdir().expect("a folder");
+        let line = |prompt: &str| json!({"id": prompt, "prompt": prompt});
+        write_input(folder.path(), ["fine", "lmb:error-500"].map(line));
+        let run = |words: &[&str]| emulating.run_at("openai", folder.path(), words);
+        let begun = run(&[
+            "run",
+            "in.jsonl",
+            "-m",
+            "openai/m",
+            "-o",
+            "out.jsonl",
+            "--run",
+            "mine",
+            "--detach",
+            "--max-attempts",
+            "1",
+            "--cleanup",
+            "none",
+            "--max-failed",
+            "1",
+            "--max-batch-requests",
+            "1",
+        ]);
+        assert_eq!(begun.status.code(), Some(0), "{}", said(&begun));
+        let resume = ["resume", "mine", "--json", "--poll-interval", "20ms"];
+        let ended = run(&[&resume[..], said_again].concat());
+        assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
+        let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+        let summary: serde_json::Value = serde_json::from_str(&text).expect("a summary");
+        assert_eq!(summary["usable"], 1, "{summary}");
+        let left = &summary["remote"]["inputs"];
+        assert_eq!(left.as_u64().unwrap_or_default(), inputs, "{summary}");
+        assert_eq!(emulating.bill()["creates"], creates, "{said_again:?}");
+    }
+}

@@ -196,7 +196,7 @@ async fn counts_that_the_rows_do_not_bear_out_are_told_and_missing_rows_end_with
     }
 }
 
-/// Results that are not whole are not written, with and without a handle; the message has both numbers.
+/// The rows that came are written; the warning has both numbers.
 #[tokio::test(flavor = "multi_thread")]
 async fn results_that_stay_short_end_with_4_once_the_time_for_them_is_over() {
     let mock = played("completed", [3, 3, 0], &["a", "b"]).await;
@@ -212,9 +212,87 @@ async fn results_that_stay_short_end_with_4_once_the_time_for_them_is_over() {
         .unwrap();
     let told = said(&retrieved);
     assert_eq!(retrieved.status.code(), Some(4), "{told}");
-    let numbers = "the results lack 1 of the requests of the batch that have ended (3 in all)";
+    let numbers = "counts 3 requests as answered or failed, and the rows of the results name 2";
     assert!(told.contains(numbers), "{told}");
-    assert!(!folder.path().join("out.jsonl").exists());
+    let written = std::fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
+    assert_eq!(written.lines().count(), 2, "{written}");
+}
+
+/// Whatever is wrong with the rows, those that can be read come out, and the end says that something is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_beside_what_is_missing_are_written() {
+    let body = json!({"choices": [{"message": {"content": "A"}, "finish_reason": "stop"}]});
+    let response = json!({"status_code": 200, "body": body});
+    let row = |id: Value| json!({"custom_id": id, "response": response}).to_string();
+    let (a, b) = (row(json!("a")), row(json!("b")));
+    let cut = &b[..b.len() - 50];
+    for (rows, counts, written, code, words) in [
+        // A row twice, a row whose id is no text, and ends within a row.
+        (
+            format!("{a}\n{a}\n"),
+            Some([2, 2, 0]),
+            1,
+            4,
+            "counts 2 requests",
+        ),
+        (
+            format!("{a}\n{}\n", row(json!(7))),
+            Some([2, 2, 0]),
+            1,
+            4,
+            "counts 2 requests",
+        ),
+        (format!("{a}\n{cut}"), Some([2, 2, 0]), 2, 4, "not whole"),
+        (format!("{a}\n{cut}"), None, 2, 4, "not whole"),
+        (format!("{a}\n{}", &b[..20]), None, 1, 4, "not whole"),
+        (
+            format!("{a}\n"),
+            Some([5, 0, 0]),
+            1,
+            3,
+            "counts 5 requests in batch b, and its results name 1",
+        ),
+        (format!("{a}\n{b}"), Some([2, 2, 0]), 2, 0, "succeeded"),
+    ] {
+        let mock = MockServer::start().await;
+        let mut batch = json!({
+            "id": "b", "status": "completed", "endpoint": "/v1/responses", "output_file_id": "o",
+        });
+        if let Some([total, completed, failed]) = counts {
+            batch["request_counts"] =
+                json!({"total": total, "completed": completed, "failed": failed});
+        }
+        let batch = ResponseTemplate::new(200).set_body_json(batch);
+        let at = Mock::given(path("/v1/batches/b"));
+        at.respond_with(batch).mount(&mock).await;
+        let shown = rows.clone();
+        let rows = ResponseTemplate::new(200).set_body_string(rows);
+        let at = Mock::given(path("/v1/files/o/content"));
+        at.respond_with(rows).mount(&mock).await;
+        let folder = tempfile::tempdir().unwrap();
+        let retrieved = std::process::Command::new(lmbatch())
+            .current_dir(folder.path())
+            .args(["retrieve", "b", "-p", "openai", "-o", "out.jsonl"])
+            .args(["--doubt-wait", "100ms"])
+            .args(["--base-url", &format!("{}/v1", mock.uri())])
+            .env("OPENAI_API_KEY", KEY)
+            .env("LMBATCH_STATE_DIR", folder.path().join(".lmbatch"))
+            .output()
+            .unwrap();
+        let told = said(&retrieved);
+        assert_eq!(
+            retrieved.status.code(),
+            Some(code),
+            "{shown} {counts:?}: {told}"
+        );
+        assert!(told.contains(words), "{shown} {counts:?}: {told}");
+        let output = std::fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
+        assert_eq!(
+            output.lines().count(),
+            written,
+            "{shown} {counts:?}: {output}"
+        );
+    }
 }
 
 /// Gemini's inline rows lie in the answers about the batch: one that stays cut is held as other results are.

@@ -133,9 +133,10 @@ pub(crate) struct RunArgs {
     /// Create the batches and exit; continue with `lmbatch resume`.
     #[arg(long, conflicts_with = "emulate")]
     pub(crate) detach: bool,
-    /// Maximum number of times that a request is sent which was not answered and may be.
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub(crate) max_attempts: u32,
+    /// Maximum number of times that a request is sent which was not answered and may be [default: 3]. Kept with
+    /// the run.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_attempts: Option<u32>,
     #[command(flatten)]
     pub(crate) limit: LimitArgs,
     #[command(flatten)]
@@ -162,7 +163,7 @@ pub(crate) struct RunArgs {
 }
 
 /// How large batches may be.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize, clap::Args)]
 pub(crate) struct LimitArgs {
     /// The most requests of one batch, below what the provider takes.
     #[arg(long, value_name = "N")]
@@ -177,6 +178,18 @@ pub(crate) struct LimitArgs {
 }
 
 impl LimitArgs {
+    pub(crate) fn is_unlimited(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            max_batch_requests: self.max_batch_requests.or(other.max_batch_requests),
+            max_batch_bytes: self.max_batch_bytes.or(other.max_batch_bytes),
+            max_batch_tokens: self.max_batch_tokens.or(other.max_batch_tokens),
+        }
+    }
+
     pub(crate) fn limit(&self) -> BatchLimit {
         BatchLimit {
             max_requests: self.max_batch_requests,
@@ -227,7 +240,10 @@ pub(crate) struct AdoptArgs {
     pub(crate) state: StateArgs,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Cleanup {
     /// Delete nothing.
     None,
@@ -321,15 +337,16 @@ pub(crate) struct ReportArgs {
     /// Overwrite an output file that exists.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Count outputs with these problems as usable.
+    /// Count outputs with these problems as usable. Kept with a run.
     #[arg(long, value_name = "PROBLEM", value_delimiter = ',', value_parser = problems())]
     pub(crate) accept: Vec<Problem>,
-    /// What is deleted at the provider once the output is safe.
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
-    pub(crate) cleanup: Cleanup,
-    /// Exit 0 if at most this many outputs are unusable: a number, or a percentage such as 3%.
-    #[arg(long, value_name = "N", default_value = "0")]
-    pub(crate) max_failed: MaxFailed,
+    /// What is deleted at the provider once the output is safe [default: inputs]. Kept with a run.
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub(crate) cleanup: Option<Cleanup>,
+    /// Exit 0 if at most this many outputs are unusable: a number, or a percentage such as 3% [default: 0]. Kept
+    /// with a run.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_failed: Option<MaxFailed>,
     /// Print the summary as one JSON object on stdout; on stderr where outcomes go to stdout.
     #[arg(long)]
     pub(crate) json: bool,
@@ -371,9 +388,10 @@ pub(crate) struct ResumeOptions {
     /// the provider.
     #[arg(long, value_name = "DUR", value_parser = humantime::parse_duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Maximum number of times that a request is sent which was not answered and may be.
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub(crate) max_attempts: u32,
+    /// Maximum number of times that a request is sent which was not answered and may be [default: as the run
+    /// was begun, or 3].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_attempts: Option<u32>,
     #[command(flatten)]
     pub(crate) doubt: DoubtArgs,
     #[command(flatten)]
@@ -615,7 +633,8 @@ pub(crate) struct RetrieveArgs {
 }
 
 /// How many unusable outputs are tolerated.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum MaxFailed {
     Requests(u64),
     Percent(f64),

@@ -80,7 +80,7 @@ impl Billed {
     pub(crate) fn warning(&self) -> Option<String> {
         (self.undelivered > 0).then(|| {
             format!(
-                "{} counted as answered by the provider, but no result row was delivered; the provider may bill that",
+                "{} counted as answered by the provider, but no result row holds an answer; the provider may bill that",
                 words::count(self.undelivered, "request is", "requests are")
             )
         })

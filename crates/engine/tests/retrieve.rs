@@ -133,7 +133,7 @@ async fn rows_that_are_fewer_than_the_counts_are_held_and_told_once_they_are_giv
     let found = outcomes.count_mismatch().unwrap();
     assert_eq!((found.counted, found.read, found.is_short()), (3, 2, true));
     let told = warnings.lock().unwrap().join("\n");
-    assert!(told.contains("no row names: 1;"), "{told}");
+    assert!(told.contains("no row of the results gives: 1;"), "{told}");
 }
 
 #[tokio::test]
@@ -146,4 +146,66 @@ async fn a_batch_that_failed_as_a_whole_and_counts_answers_is_told() {
     let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
     assert_eq!(outcomes.count_mismatch(), None);
     assert!(warnings.lock().unwrap().is_empty());
+}
+
+/// Two ids that differ only in half a character would become one id.
+#[tokio::test]
+async fn rows_whose_ids_hold_half_a_character_stay_apart() {
+    let row = |id: &str, text: &str| format!("{{\"id\":\"{id}\",\"text\":\"{text}\"}}\n");
+    let ids = [r"\ud800", r"\ud801", "\u{fffd}", r"x\udc00", r"\u0061"];
+    let rows: String = ids
+        .iter()
+        .zip(["A", "B", "C", "D", "E"])
+        .map(|(id, text)| row(id, text))
+        .collect();
+    let (_, invoker, _) = world(Script {
+        counts: Some(RequestCounts::default()),
+        rows: Some(rows.into_bytes()),
+        ..Script::default()
+    });
+    let outcomes = invoker
+        .batch()
+        .retrieve_rows(&BatchId::new("b1"))
+        .await
+        .unwrap();
+    let found: Vec<(&str, String)> = outcomes
+        .iter()
+        .map(|(id, outcome)| {
+            (
+                id.as_str(),
+                outcome
+                    .value()
+                    .map(|output| output.text().to_string())
+                    .unwrap_or_default(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("row-without-id-1", "A"),
+        ("row-without-id-2", "B"),
+        ("\u{fffd}", "C"),
+        ("row-without-id-3", "D"),
+        ("a", "E"),
+    ];
+    assert_eq!(found, expected.map(|(id, text)| (id, text.to_owned())));
+}
+
+/// Without counts, only the end of the results says that something is missing.
+#[tokio::test]
+async fn results_without_counts_that_end_within_a_row_are_held_and_told_once_they_are_given_up() {
+    let script = || Script {
+        counts: Some(RequestCounts::default()),
+        rows: Some(b"{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"b\",\"te".to_vec()),
+        ..Script::default()
+    };
+    let batch = BatchId::new("b1");
+    let (_, invoker, _) = world(script());
+    let error = invoker.batch().retrieve_rows(&batch).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    let (_, invoker, warnings) = world(script());
+    let invoker = invoker.on_doubt(OnDoubt::Abandon);
+    let outcomes = invoker.batch().retrieve_rows(&batch).await.unwrap();
+    assert_eq!(outcomes.len(), 2);
+    let told = warnings.lock().unwrap().join("\n");
+    assert!(told.contains("no row of the results gives: 1;"), "{told}");
 }

@@ -4,9 +4,10 @@
 use lmbatch_core::{BatchId, ErrorKind, Label, Nonce, RunRecord};
 use lmbatch_engine::{Engine, Plan};
 
+use super::kept::Kept;
 use super::state::{self, Notes};
 use super::{connect, default_output, known, warning};
-use crate::args::AdoptArgs;
+use crate::args::{AdoptArgs, ReportArgs};
 use crate::exit::{Exit, Failure};
 use crate::{input, model, next, output, settings, terminal, words};
 
@@ -118,6 +119,7 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
         settings: Some(args.settings.clone()),
         raw: false,
         connection: args.connection.clone(),
+        kept: Kept::said(None, &ReportArgs::default(), args.limit.clone()),
     };
     let adopted = taken(&engine, &named, &plan, &notes, args.create_missing).await;
     let batches = plan.batches();

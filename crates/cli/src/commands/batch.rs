@@ -1,10 +1,12 @@
 //! `lmbatch status`, `retrieve` and `cancel`: one batch by its id. `lmbatch list`: all of them.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use lmbatch_core::{BatchHandle, BatchId, BatchSnapshot, WireId, format_time};
-use lmbatch_engine::{DoubtPolicy, Engine, Finished};
+use lmbatch_core::{
+    BatchHandle, BatchId, BatchSnapshot, ErrorKind, Result as CoreResult, WireId, format_time,
+};
+use lmbatch_engine::{DoubtPolicy, Engine, Finished, OnDoubt};
 
 use super::{appear, clock, connect, warning, write};
 use crate::args::{
@@ -184,9 +186,17 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
         }
         None => None,
     };
-    let finished = match &handle {
-        Some(handle) => engine.retrieve(handle).await?,
-        None => engine.retrieve_rows(&batch, Vec::new()).await?,
+    let finished = match read(&engine, handle.as_ref(), &batch).await {
+        Err(error) if error.kind() == ErrorKind::Timeout => {
+            // The rows that are there come out, whatever is missing beside them.
+            let engine = engine.clone().with_on_doubt(OnDoubt::Abandon);
+            let engine = engine.with_doubt(DoubtPolicy::within(Duration::ZERO));
+            match read(&engine, handle.as_ref(), &batch).await {
+                Ok(finished) if finished.rows() > 0 => finished,
+                _ => return Err(error.into()),
+            }
+        }
+        finished => finished?,
     };
     let origin = Origin {
         provider: provider.id().to_owned(),
@@ -217,14 +227,39 @@ pub(crate) async fn retrieve(args: RetrieveArgs) -> Result<Exit, Failure> {
         );
         terminal::say(&format!("  {}", crate::next::on_runs(adopt)));
     }
+    let mismatch = finished.count_mismatch();
+    let total = of_batch.and_then(|batch| batch.counts.total);
+    let is_told = mismatch.is_some() || handle.is_some();
+    if let Some(total) = total.filter(|total| !is_told && *total > summary.requests) {
+        terminal::warn(&format!(
+            "the provider counts {} in batch {batch}, and its results name {}",
+            words::count(total, "request", "requests"),
+            words::number(summary.requests)
+        ));
+    }
     // Rows that are short of the provider's counts are results that are not whole.
-    Ok(match finished.count_mismatch() {
-        Some(mismatch) if mismatch.is_short() => Exit::Unfinished,
-        _ => match of_batch {
-            Some(batch) => summary.exit_of_batch(batch),
-            None => Exit::Unusable,
-        },
+    if finished.undelivered() > 0 || mismatch.is_some_and(|mismatch| mismatch.is_short()) {
+        terminal::say(
+            "the results are not whole; what came of them is written, and the same command with --force reads them again",
+        );
+        return Ok(Exit::Unfinished);
+    }
+    Ok(match of_batch {
+        Some(batch) => summary.exit_of_batch(batch),
+        None => Exit::Unusable,
     })
+}
+
+/// Reads the results of a batch, by its handle where there is one.
+async fn read(
+    engine: &Engine,
+    handle: Option<&BatchHandle>,
+    batch: &BatchId,
+) -> CoreResult<Finished> {
+    match handle {
+        Some(handle) => engine.retrieve(handle).await,
+        None => engine.retrieve_rows(batch, Vec::new()).await,
+    }
 }
 
 /// Whether the first outcome bears an id that lmbatch made.

@@ -8,6 +8,7 @@ use lmbatch_core::{Error, ErrorKind, Result as CoreResult, RunRecord, ShardRecor
 use lmbatch_engine::{Engine, Finished, Left, RunOptions};
 use serde_json::{Value, json};
 
+use super::kept::Kept;
 use super::state::{self, Notes};
 use super::turns::Turns;
 use super::{appear, write};
@@ -47,6 +48,25 @@ pub(crate) struct Going {
 }
 
 impl Going {
+    /// Takes what the command does not say from the run that it continues.
+    pub(crate) fn keeping(
+        &mut self,
+        engine: Engine,
+        run: &RunRecord,
+        options: RunOptions,
+    ) -> (Engine, RunOptions) {
+        let said = std::mem::take(&mut self.notes.kept);
+        self.notes.kept = said.or(Kept::read(run));
+        let options = RunOptions {
+            max_attempts: Some(self.notes.kept.max_attempts()),
+            ..options
+        };
+        (
+            engine.with_batch_limit(self.notes.kept.limit().limit()),
+            options,
+        )
+    }
+
     /// Returns the options with the time that is left of `--timeout`, which bounds the whole command.
     pub(crate) fn remaining(&self, engine: &Engine, options: RunOptions) -> RunOptions {
         let spent = engine.clock().elapsed().saturating_sub(self.start);
@@ -379,7 +399,7 @@ pub(crate) async fn outcomes(
         run.as_ref().map(|run| &*run.id),
     );
     let summary = summary.with_state(state::used());
-    let accept = report.accept.clone();
+    let accept = notes.kept.accept().to_vec();
     let turn = match &going.turns {
         Some(turns) => Some(turns.output(&place).await),
         None => None,
@@ -427,7 +447,7 @@ pub(crate) async fn outcomes(
             }
         }
     }
-    Ok(summary.exit(report.max_failed))
+    Ok(summary.exit(notes.kept.max_failed()))
 }
 
 /// A run in a line about one of many.
@@ -462,7 +482,7 @@ async fn clean(going: &Going, engine: &Engine) -> Option<Left> {
         let Some(run) = engine.ledger().run(&id).await? else {
             return Ok(None);
         };
-        let left = match going.report.cleanup {
+        let left = match going.notes.kept.cleanup() {
             Cleanup::None => engine.left(&run).await,
             Cleanup::Inputs => engine.clean(&run, false).await,
             Cleanup::All => engine.clean(&run, true).await,

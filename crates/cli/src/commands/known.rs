@@ -268,7 +268,7 @@ async fn supersede(args: &RunArgs, engine: &Engine, run: &RunRecord) -> CoreResu
         ..RunOptions::default()
     };
     engine.resume(&run, options).await?;
-    if args.report.cleanup != Cleanup::None
+    if args.report.cleanup.unwrap_or_default() != Cleanup::None
         && let Err(error) = engine.clean(&run, false).await
     {
         terminal::warn(&format!(

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::end::{Going, Patience, outcomes, place, stopped_short};
-use super::resume::{doubting, options};
+use super::resume::{doubting, notes, options};
 use super::state::{self, Notes};
 use super::turns::{Outputs, Turns};
 use super::{clock, connect};
@@ -170,8 +170,10 @@ impl Many {
             return Ok(End::Gone);
         }
         self.board.begin(&id, u64::from(run.requests));
+        let notes = notes(&run, &self.args.options)?;
+        let engine = engine.with_batch_limit(notes.kept.limit().limit());
         let going = Going {
-            notes: Notes::read(&run)?,
+            notes,
             report: self.args.options.report.clone(),
             emulated: false,
             start: self.start,
@@ -186,7 +188,7 @@ impl Many {
             turns: Some(Turns::new(&self.outputs, &cleanings)),
         };
         let place = place(&going, &run, false)?;
-        let options = options(&self.args.options, self.args.once);
+        let options = options(&self.args.options, &going.notes.kept, self.args.once);
         let options = going.remaining(&engine, options);
         let mut stopped = self.stopped.clone();
         let work = async {

@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod dry_run;
 pub(crate) mod emulate;
 pub(crate) mod end;
+pub(crate) mod kept;
 pub(crate) mod known;
 pub(crate) mod many;
 pub(crate) mod planning;

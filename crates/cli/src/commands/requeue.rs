@@ -31,7 +31,7 @@ pub(crate) async fn requeue(args: RequeueArgs) -> Result<Exit, Failure> {
     let ledger = state::ledger(&args.resume.state).await?;
     let run = state::find(&*ledger, &args.run).await?;
     let (mut going, engine, _state) = open(&run, &args.resume).await?;
-    let options = options(&args.resume, false);
+    let options = options(&args.resume, &going.notes.kept, false);
     // Chosen under the claim: two processes that choose the same requests would pay twice.
     let at_once = RunOptions {
         once: true,

@@ -7,9 +7,12 @@ use lmbatch_engine::{DoubtPolicy, Engine, OnDoubt, PollingPolicy, RunOptions};
 use lmbatch_ledger::StateFolder;
 
 use super::end::{self, Going, Patience, outcomes, place, until_stopped};
+use super::kept::Kept;
 use super::state::{self, Notes};
 use super::{clock, connect, known};
-use crate::args::{DoubtArgs, OnDoubtArg, ReportArgs, ResumeArgs, ResumeOptions, RetrieveArgs};
+use crate::args::{
+    DoubtArgs, LimitArgs, OnDoubtArg, ReportArgs, ResumeArgs, ResumeOptions, RetrieveArgs,
+};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::signals::Handling;
@@ -32,7 +35,7 @@ async fn one(args: &ResumeArgs, run: &RunRecord) -> Result<Exit, Failure> {
     if args.once {
         going.patience = Patience::Once;
     }
-    let options = options(&args.options, args.once);
+    let options = options(&args.options, &going.notes.kept, args.once);
     again(going, &engine, run, options).await
 }
 
@@ -87,6 +90,14 @@ pub(super) fn unfinished(run: &RunRecord) -> Failure {
     ))
 }
 
+/// Reads the notes of a run, with the options that the arguments say otherwise.
+pub(super) fn notes(run: &RunRecord, args: &ResumeOptions) -> Result<Notes, Failure> {
+    let notes = Notes::read(run)?;
+    let said = Kept::said(args.max_attempts, &args.report, LimitArgs::default());
+    let kept = said.or(notes.kept);
+    Ok(Notes { kept, ..notes })
+}
+
 /// Connects to the provider of a run, as its record has it.
 pub(super) async fn open(
     run: &RunRecord,
@@ -94,12 +105,13 @@ pub(super) async fn open(
 ) -> Result<(Going, Engine, StateFolder), Failure> {
     let clock = clock();
     let start = clock.elapsed();
-    let notes = Notes::read(run)?;
+    let notes = notes(run, args)?;
     let provider = connect(notes.provider, &notes.connection, notes.route)?;
     let progress = Arc::new(Progress::new(args.report.quiet));
     let mut engine = Engine::new(provider)
         .with_observer(progress.clone())
-        .with_clock(Arc::clone(&clock));
+        .with_clock(Arc::clone(&clock))
+        .with_batch_limit(notes.kept.limit().limit());
     if let Some(interval) = args.poll_interval {
         engine = engine.with_polling(PollingPolicy::every(interval));
     }
@@ -120,10 +132,10 @@ pub(super) async fn open(
     Ok((going, engine, state))
 }
 
-pub(super) fn options(args: &ResumeOptions, once: bool) -> RunOptions {
+pub(super) fn options(args: &ResumeOptions, kept: &Kept, once: bool) -> RunOptions {
     RunOptions {
         deadline: args.timeout,
-        max_attempts: Some(args.max_attempts),
+        max_attempts: Some(kept.max_attempts()),
         once,
         ..RunOptions::default()
     }
@@ -186,7 +198,9 @@ pub(crate) async fn claimed(
     };
     let run = state::find(&**engine.ledger(), run).await?;
     if going.notes_of_record {
+        let kept = std::mem::take(&mut going.notes.kept);
         going.notes = Notes::read(&run)?;
+        going.notes.kept = kept.or(std::mem::take(&mut going.notes.kept));
     }
     if let Some(output) = &going.moved_to {
         going.notes.output.clone_from(output);

@@ -9,6 +9,7 @@ use lmbatch_core::{BatchProvider, Clock, Connection, RunClaim, RunRecord};
 use lmbatch_engine::{Changes, DoubtPolicy, Engine, Plan, PollingPolicy, RunOptions};
 
 use super::end::{self, Going, Patience, until_stopped};
+use super::kept::Kept;
 use super::known::{Known, known, superseded, warn_of_twin};
 use super::planning::{Unplanned, plan_unless_empty, stopped};
 use super::state::{self, Notes};
@@ -40,6 +41,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         settings: Some(args.settings.clone()),
         raw: args.raw,
         connection: args.connection.clone(),
+        kept: Kept::said(args.max_attempts, &args.report, args.limit.clone()),
     };
     // Whatever is wrong with a path is said before anything is read or sent.
     if args.input != Path::new("-") {
@@ -60,7 +62,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     let progress = Arc::new(Progress::new(args.report.quiet));
     let (_emulation, provider) = provider(&args, &notes).await?;
     let engine = engine(&args, provider, &clock, &progress);
-    let going = Going {
+    let mut going = Going {
         notes,
         report: args.report.clone(),
         emulated: args.emulate,
@@ -78,7 +80,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
     };
     let run_options = RunOptions {
         deadline: args.timeout,
-        max_attempts: Some(args.max_attempts),
+        max_attempts: Some(going.notes.kept.max_attempts()),
         once: args.detach,
         ..RunOptions::default()
     };
@@ -104,9 +106,11 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         Ok(Decided::Begin(begin, place)) => (begin, place),
         Ok(Decided::Same(run)) => {
             plan.discard();
+            let (engine, run_options) = going.keeping(engine, &run, run_options);
             return resume::again(going, &engine, &run, run_options).await;
         }
         Ok(Decided::Changed(run)) => {
+            let (engine, run_options) = going.keeping(engine, &run, run_options);
             return Box::pin(update(going, &engine, &run, plan, run_options)).await;
         }
         Err(failure) => {

@@ -9,6 +9,7 @@ use lmbatch_core::{ErrorKind, Ledger, RunRecord};
 use lmbatch_engine::{Engine, FolderSpool};
 use lmbatch_ledger::{SqliteLedger, StateFolder};
 
+use super::kept::Kept;
 use super::{offline, warning};
 use crate::args::{ConnectionArgs, SettingsArgs, StateArgs};
 use crate::exit::{Exit, Failure};
@@ -290,6 +291,8 @@ pub(crate) struct Notes {
     pub(crate) settings: Option<SettingsArgs>,
     pub(crate) raw: bool,
     pub(crate) connection: ConnectionArgs,
+    /// Options that are kept with the run.
+    pub(crate) kept: Kept,
 }
 
 impl Notes {
@@ -313,6 +316,7 @@ impl Notes {
                 notes.insert(name.into(), value.into());
             }
         }
+        self.kept.write(&mut notes);
         notes
     }
 
@@ -343,6 +347,7 @@ impl Notes {
                 base_url: note("base_url"),
                 key_env: note("key_env"),
             },
+            kept: Kept::read(run),
         })
     }
 }

@@ -293,7 +293,12 @@ pub async fn results_that_end_early_lose_no_other_row(kit: &Kit) {
     let usual = Around::usual(open.shape());
     open.end_around(DONE, &rows, Around { after: "", ..usual });
     match open.shape() {
-        Shape::Lines => assert_eq!(open.given_up().await, ["one", "two", "missing"]),
+        Shape::Lines => {
+            let told = open.given_up().await;
+            assert_eq!(told[..2], ["one", "two"]);
+            // Where the id is legible, it is a malformed answer.
+            assert!(["missing", "errored"].contains(&&*told[2]), "{told:?}");
+        }
         Shape::Document => {
             open.retrieve()
                 .await

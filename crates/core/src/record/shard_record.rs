@@ -61,7 +61,7 @@ pub enum ShardState {
         /// Table of the place of each request's row, made from the segments; `None` where there is none yet.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         locations: Option<Locations>,
-        /// Number of requests that ended by the provider's counts and that no row names. They may have been
+        /// Number of requests that may have been answered, and whose outcome no row gives. They may have been
         /// paid for, and are sent again only where the caller asks for it.
         #[serde(default)]
         undelivered: u64,

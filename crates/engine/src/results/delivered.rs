@@ -86,8 +86,7 @@ impl Delivered {
     }
 
     /// Number of different requests that rows have named.
-    #[cfg(test)]
-    fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.named.count
     }
 

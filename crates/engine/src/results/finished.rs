@@ -76,7 +76,7 @@ pub(crate) struct End {
     pub(crate) status: BatchStatus,
     /// Problem of all of its requests, where there is no batch.
     pub(crate) problem: Option<RequestError>,
-    /// Number of requests that ended by the provider's counts and that no row names.
+    /// Number of requests that may have been answered, and whose outcome no row gives.
     pub(crate) undelivered: u64,
 }
 
@@ -196,8 +196,7 @@ impl Finished {
         self.tally.keyless
     }
 
-    /// Number of requests that ended by the provider's counts and that no row names: they may have been paid
-    /// for, and were given up.
+    /// Number of requests that may have been answered and paid for, and whose outcome no row of the results gives.
     pub fn undelivered(&self) -> u64 {
         self.ends.iter().map(|end| end.undelivered).sum()
     }

@@ -10,5 +10,6 @@ pub(crate) mod merge;
 pub(crate) mod reader;
 pub(crate) mod reading;
 pub(crate) mod row_cutter;
+pub(crate) mod scan;
 pub(crate) mod structured;
 pub(crate) mod tally;

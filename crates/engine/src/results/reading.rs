@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use lmbatch_core::{
     BatchProvider, BatchSnapshot, Error, ErrorKind, Locations, Result, ResultPart, Retry, Segment,
-    Verdict, mend_surrogates,
+    Verdict,
 };
 
 use crate::results::delivered::{Delivered, SoFar};
@@ -16,6 +16,7 @@ use crate::results::finished::{CountMismatch, End, Finished, Index};
 use crate::results::joiner::Joiner;
 use crate::results::locations::write_locations;
 use crate::results::row_cutter::RowCutter;
+use crate::results::scan::{is_cut_off, scan};
 use crate::results::tally::Tally;
 use crate::spool::layout;
 use crate::spool::places::Places;
@@ -42,6 +43,8 @@ pub(crate) struct Results {
     name: u32,
     /// Places that rows have taken from others: segment, place in the batch, earlier place.
     taken: Vec<(u32, u32, Place)>,
+    /// Whether a part ended within a row: rows after it may be missing.
+    truncated: bool,
 }
 
 /// A part on its way into the spool.
@@ -54,6 +57,7 @@ pub(crate) struct Reading {
     before: Tally,
     keyless_before: u32,
     named_before: SoFar,
+    truncated_before: bool,
     /// The part that follows, where results come in pages.
     pub(crate) next: Option<ResultPart>,
 }
@@ -88,6 +92,7 @@ impl Results {
             stem: layout::results(shard, std::process::id(), salt),
             name: 0,
             taken: Vec::new(),
+            truncated: false,
         }
     }
 
@@ -118,6 +123,28 @@ impl Results {
         &self.segments
     }
 
+    /// Whether a part ended within a row.
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// Number of requests that no row names, and that may have been answered all the same: a row without a legible
+    /// id may be theirs, a row that was cut off may have been followed by theirs, and counts that are below the
+    /// rows do not say that they were not answered. `requests` is the number of the batch, where known.
+    pub(crate) fn hidden(&self, snapshot: &BatchSnapshot, requests: Option<u64>) -> u64 {
+        let requests = requests.or(snapshot.counts.total).unwrap_or(u64::MAX);
+        let unnamed = requests.saturating_sub(self.delivered.count());
+        let keyless = match self.takes_keyless() {
+            true => 0,
+            false => self.tally.keyless,
+        };
+        let is_beyond = |found: CountMismatch| !found.is_short();
+        let beyond = self.mismatch(snapshot).is_some_and(is_beyond);
+        let cut = self.tally.cut.max(u64::from(self.truncated));
+        let rows = self.tally.malformed + self.tally.foreign + cut + keyless + u64::from(beyond);
+        rows.min(unnamed)
+    }
+
     /// Forgets everything, and deletes the files that were read.
     pub(crate) fn undo(&mut self) {
         for segment in self.segments.drain(..) {
@@ -126,6 +153,7 @@ impl Results {
         self.places = Places::new(self.files.spool());
         self.taken.clear();
         self.tally = Tally::default();
+        self.truncated = false;
         self.joiner.renumber(0);
         self.delivered.restore(Default::default());
     }
@@ -198,6 +226,7 @@ impl Results {
             before: self.tally,
             keyless_before: self.joiner.numbered(),
             named_before: self.delivered.so_far(),
+            truncated_before: self.truncated,
             next: None,
         })
     }
@@ -253,12 +282,13 @@ impl Results {
         self.tally = reading.before;
         self.joiner.renumber(reading.keyless_before);
         self.delivered.restore(reading.named_before);
+        self.truncated = reading.truncated_before;
         self.files.remove(&self.files.name(&reading.what));
         Ok(())
     }
 
-    /// Notes where the last row lies, which has no line end. One that is not whole JSON was cut off on its
-    /// way: its request has no outcome yet.
+    /// Notes where the last row lies, which has no line end. One that is not whole was cut off on its way, and
+    /// rows after it may be missing.
     fn note_last(
         &mut self,
         part: &ResultPart,
@@ -266,12 +296,7 @@ impl Results {
         row: Option<&[u8]>,
         offset: u64,
     ) -> Result<()> {
-        let is_cut = row.is_some_and(|row| !row.trim_ascii().is_empty() && !is_json(row));
-        if is_cut {
-            self.tally.rows += 1;
-            self.tally.malformed += 1;
-            return Ok(());
-        }
+        self.truncated |= row.is_some_and(is_cut_off);
         self.note(part, segment, row, offset)
     }
 
@@ -293,8 +318,7 @@ impl Results {
         };
         let provider = Arc::clone(&self.provider);
         let mut scratch = Vec::new();
-        let (row, _) = mend_surrogates(row, &mut scratch);
-        let Ok(scanned) = provider.codec().scan(part, row) else {
+        let Some((row, scanned)) = scan(provider.codec(), part, row, &mut scratch) else {
             self.tally.malformed += 1;
             return Ok(());
         };
@@ -392,10 +416,6 @@ impl Results {
             mismatch,
         })
     }
-}
-
-fn is_json(row: &[u8]) -> bool {
-    read_row_error(row).is_none()
 }
 
 /// Whether a row that is not JSON was cut off; `None` for one that is JSON.

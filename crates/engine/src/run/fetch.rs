@@ -75,6 +75,8 @@ pub(crate) struct Fetch {
     /// When parts that were read are read again.
     again_at: Duration,
     reading: Option<Parts>,
+    /// Whether a part of the results was given up.
+    given_up: bool,
 }
 
 /// Parts that are being read.
@@ -108,6 +110,7 @@ impl Fetch {
             read_before: None,
             again_at: now,
             reading: None,
+            given_up: false,
         }
     }
 
@@ -167,6 +170,7 @@ impl Fetch {
                     self.batch()
                 );
                 context.tell(&Event::Warning { message: &message });
+                self.given_up = true;
                 ResultSet::default()
             }
             Err(error) => {
@@ -254,6 +258,7 @@ impl Fetch {
             Part::Failed(error) if gives_up && is_for_now(&error) => {
                 let message = format!("a part of the results is given up: {error}");
                 context.tell(&Event::Warning { message: &message });
+                self.given_up = true;
                 Duration::ZERO
             }
             // Some providers call results gone that are not there yet.
@@ -276,11 +281,14 @@ impl Fetch {
         let left = self.left(context);
         let gives_up = left.is_zero() && self.gives_up;
         let promised = self.promised;
-        let snapshot = self.ended.snapshot.clone();
-        let (short, tally, mismatch) = self
+        let (snapshot, requests) = (self.ended.snapshot.clone(), self.ended.requests);
+        let (short, hidden, truncated, tally, mismatch) = self
             .with(move |results| {
                 let short = results.delivered().short_of(&promised);
-                (short, results.tally(), results.mismatch(&snapshot))
+                let hidden = results.hidden(&snapshot, requests);
+                let mismatch = results.mismatch(&snapshot);
+                let truncated = results.is_truncated();
+                (short, hidden, truncated, results.tally(), mismatch)
             })
             .await?;
         // What broke on its way is whole when it is read again.
@@ -290,9 +298,10 @@ impl Fetch {
             self.with(|results| results.undo()).await?;
             return Ok(Fetched::Strangers);
         }
-        let is_whole = short == 0 && (complete || promised.named > 0);
-        let broken = tally.broken + tally.cut;
-        let is_sound = broken == 0 || tally.cut == 0 && is_final || left.is_zero();
+        let is_whole = short == 0 && (complete || promised.named > 0) && !truncated;
+        let broken = (tally.broken + tally.cut).max(u64::from(truncated));
+        let is_legible = broken == 0 && hidden == 0;
+        let is_sound = is_legible || tally.cut == 0 && is_final || left.is_zero();
         if !strangers && is_whole && is_sound || gives_up {
             let (segments, locations) = self
                 .with(|results| {
@@ -303,14 +312,12 @@ impl Fetch {
                     Ok::<_, Error>((results.segments().to_vec(), locations))
                 })
                 .await??;
-            // Rows that are given up are told of with the other batches of the run.
-            if short == 0 {
-                self.tell_mismatch(context, mismatch);
-            }
+            self.tell_mismatch(context, mismatch);
+            let lacks = u64::from(truncated || self.given_up);
             return Ok(Fetched::Whole {
                 segments,
                 locations,
-                undelivered: short,
+                undelivered: short.max(hidden).max(lacks),
                 mismatch,
             });
         }
@@ -553,7 +560,7 @@ impl Context {
         let undelivered = finished.undelivered();
         if undelivered > 0 {
             let message = format!(
-                "requests that ended by the provider's counts, and that no row names: {undelivered}; they may have been paid for, and are sent again only where that is asked for"
+                "requests that may have been answered, and whose outcome no row of the results gives: {undelivered}; they may have been paid for, and are sent again only where that is asked for"
             );
             self.tell(&Event::Warning { message: &message });
         }

@@ -126,6 +126,8 @@ struct Ending {
     snapshot: BatchSnapshot,
     /// Whether the provider's counts say that what no row names was not answered.
     confirmed: bool,
+    /// Whether every request that is counted as ended has a row that gives its outcome.
+    is_delivered: bool,
 }
 
 impl Ending {
@@ -137,6 +139,7 @@ impl Ending {
                 ..
             } => Some(Self {
                 confirmed: *undelivered == 0 && has_counts(snapshot),
+                is_delivered: *undelivered == 0,
                 snapshot: snapshot.clone(),
             }),
             _ => None,
@@ -215,7 +218,9 @@ impl Again {
             return false;
         }
         match merged.verdict(attempt) {
-            RETRYABLE | EXPIRED => true,
+            RETRYABLE => true,
+            // Where more is counted as answered than rows say, it may be what a row calls expired.
+            EXPIRED => end.is_none_or(|end| end.is_delivered),
             0 => end.is_some_and(|end| end.leaves_unanswered(merged.at)),
             _ => false,
         }

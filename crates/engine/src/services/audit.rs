@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use lmbatch_core::{
     BatchId, BatchStatus, Closed, ErrorKind, FailureView, OutcomeView, RequestCounts, Result,
-    RunRecord, Segment, ShardRecord, ShardState, TokenUsage, mend_surrogates,
+    RunRecord, Segment, ShardRecord, ShardState, TokenUsage,
 };
 
 use crate::context::Context;
@@ -12,6 +12,7 @@ use crate::results::collect::{Collected, Maker, Stored};
 use crate::results::joiner::Joiner;
 use crate::results::locations::open_places;
 use crate::results::row_cutter::RowCutter;
+use crate::results::scan::scan;
 use crate::spool::places::Places;
 use crate::spool::spooled;
 use crate::spool::tables::BUFFER;
@@ -70,16 +71,23 @@ impl BatchAccount {
     /// Returns the number of requests that the provider counts as answered and whose row was never
     /// delivered. They may be billed.
     pub fn undelivered(&self) -> u64 {
-        undelivered(&self.counts, self.answered.count, self.errored)
+        let requests = u64::from(self.requests);
+        let counts = RequestCounts {
+            total: Some(self.counts.total.unwrap_or(requests).min(requests)),
+            ..self.counts
+        };
+        undelivered(&counts, self.answered.count, self.errored)
     }
 }
 
 /// Returns the number of requests that a provider counts as answered beyond the rows that were fetched. Some
-/// providers count a request as answered whose row then says that it failed.
+/// providers count a request as answered whose row then says that it failed, and some count more requests than
+/// there are.
 pub fn undelivered(counts: &RequestCounts, answered: u64, errored: u64) -> u64 {
     let errored_beyond = errored.saturating_sub(counts.errored);
     let delivered = answered.saturating_add(errored_beyond);
-    counts.succeeded.saturating_sub(delivered)
+    let counted = counts.succeeded.min(counts.total.unwrap_or(u64::MAX));
+    counted.saturating_sub(delivered)
 }
 
 impl Context {
@@ -253,8 +261,7 @@ impl<'a> Count<'a> {
         };
         let codec = sources.maker.provider.codec();
         let mut scratch = Vec::new();
-        let (row, _) = mend_surrogates(row, &mut scratch);
-        let Ok(scanned) = codec.scan(&segment.part, row) else {
+        let Some((row, scanned)) = scan(codec, &segment.part, row, &mut scratch) else {
             return Ok(());
         };
         let at = match scanned.id {
@@ -347,8 +354,13 @@ mod tests {
             (9, 1, 9, 0, 0),
             // A provider that gives no counts says nothing.
             (0, 0, 5, 5, 0),
+            // There are no more than ten.
+            (15, 0, 10, 0, 0),
+            (15, 0, 8, 0, 2),
+            (u64::MAX, 3, 8, 2, 2),
         ] {
             let counts = RequestCounts {
+                total: Some(10),
                 succeeded,
                 errored: counted_errored,
                 ..RequestCounts::default()

@@ -49,12 +49,20 @@ impl Place {
         self.verdict() == 0
     }
 
-    /// A request named twice: an answer beats anything else, a later try beats an earlier one, and of one
-    /// try what came first beats what came later.
+    /// A request named twice: an answer beats anything else, and a later try beats an earlier one. Of one try, a
+    /// failure that is not sent again beats what is, since its answer may have been paid for; else what came first
+    /// stays.
     pub(crate) fn yields_to(&self, verdict: Verdict, later: bool) -> bool {
-        let answered = self.verdict() == Verdict::Succeeded as u8;
-        let answers = verdict == Verdict::Succeeded;
-        self.is_none() || (!answered && (later || answers)) || (later && answers)
+        const ANSWERED: u8 = Verdict::Succeeded as u8;
+        const FAILED: u8 = Verdict::Errored as u8;
+        let rank = |verdict: u8| match verdict {
+            0 => 0,
+            ANSWERED => 3,
+            FAILED => 2,
+            _ => 1,
+        };
+        let (own, other) = (rank(self.verdict()), rank(verdict as u8));
+        other > own || later && (own < 3 || other == 3)
     }
 
     /// Whether a place of the same request in a later attempt takes its place.
@@ -361,6 +369,19 @@ mod tests {
         assert!(Place::NONE.yields_to(Verdict::Expired, false));
         assert!(errored.yields_to(Verdict::Succeeded, false));
         assert!(!errored.yields_to(Verdict::Errored, false));
+        let open = [
+            Verdict::ErroredRetryable,
+            Verdict::Expired,
+            Verdict::Cancelled,
+        ];
+        for verdict in open {
+            let place = Place::new(0, 0, 0, verdict);
+            assert!(place.yields_to(Verdict::Errored, false));
+            assert!(place.yields_to(Verdict::Succeeded, false));
+            assert!(!errored.yields_to(verdict, false));
+            assert!(!succeeded.yields_to(verdict, false));
+            assert!(open.iter().all(|other| !place.yields_to(*other, false)));
+        }
         assert!(errored.yields_to(Verdict::Errored, true));
         assert!(succeeded.yields_to(Verdict::Succeeded, true));
         assert!(!succeeded.yields_to(Verdict::Succeeded, false));

@@ -160,6 +160,16 @@ impl Said<'_> {
         let message = self.message.filter(|message| !message.is_empty());
         self.code.is_none() && message.is_none() && self.kind.is_none()
     }
+
+    /// The error with each fact that it lacks taken from another.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            code: self.code.or(other.code),
+            kind: self.kind.or(other.kind),
+            status: self.status.or(other.status),
+            message: self.message.or(other.message),
+        }
+    }
 }
 
 /// Reads the error of a body, wherever it stands: `error`, the first of `errors`, `detail`, or the body

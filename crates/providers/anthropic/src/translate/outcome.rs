@@ -1,8 +1,9 @@
 //! Rows of results into outcomes. Independent of how the provider is configured.
 
 use lmbatch_core::{
-    Arguments, FailureView, FinishReason, ItemView, Json, JsonError, Member, Opened, OutcomeView,
-    OutputView, Problem, Retry, RowContent, RowError, ThinkingView, TokenUsage, ToolCallView,
+    Arguments, Asides, FailureView, FinishReason, ItemView, Json, JsonError, Member, Opened,
+    OutcomeView, OutputView, Problem, Retry, RowContent, RowError, ThinkingView, TokenUsage,
+    ToolCallView,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -45,20 +46,30 @@ fn content<'a>(result: &RowResult<'a>) -> RowContent<'a> {
     })
 }
 
-/// Whether a message holds an answer that is kept though an error stands beside it.
+/// Members of a message that are not what was answered, and types of blocks that hold thoughts.
+const ASIDES: Asides = Asides {
+    members: &["cache_control", "caller", "citations", "id", "role"],
+    types: &["thinking", "redacted_thinking"],
+    flags: &[],
+};
+
+/// Whether a message holds an answer that is kept though an error stands beside it. One that is there and cannot
+/// be read was paid for as well.
 fn holds_answer(message: &RawValue) -> bool {
-    let OutcomeView::Succeeded(output) = answer(message) else {
-        return false;
-    };
-    output.holds_answer() || output.items.iter().any(is_said)
+    if let OutcomeView::Succeeded(output) = answer(message)
+        && (output.holds_answer() || output.items.iter().any(is_said))
+    {
+        return true;
+    }
+    match serde_json::from_str::<Message<'_>>(message.get()) {
+        Ok(found) => found.content.says_something(&ASIDES),
+        Err(_) => message.get().starts_with('{'),
+    }
 }
 
 /// Whether a content holds neither words nor blocks.
 fn is_empty(content: Member<'_>) -> bool {
-    let is_block = |item: &Json<'_>| item.as_str().starts_with('{');
-    let blocks = content.items();
-    // What is there and cannot be passed on is something.
-    content.some_text().is_none() && blocks.is_ok_and(|blocks| !blocks.iter().any(is_block))
+    content.some_text().is_none() && !content.holds_object()
 }
 
 /// A message, unless it is an error in its place.

@@ -2,7 +2,7 @@
 //! rows differ by where the key is, and say so themselves.
 
 use lmbatch_core::{
-    Arguments, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Json,
+    Arguments, Asides, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Json,
     JsonError, Member, Opened, OutcomeView, OutputView, Problem, Retry, RowContent, SourceView,
     Text, ThinkingView, TokenUsage, ToolCallView,
 };
@@ -62,21 +62,44 @@ fn is_error(error: &RawValue) -> bool {
         || words.any(|member| !is_good(member) && !member.is_empty())
 }
 
-/// Whether a response holds an answer that is kept though an error stands beside it.
+/// Members of a candidate that are not what was answered, and the one that marks thoughts.
+const ASIDES: Asides = Asides {
+    members: &[
+        "citationMetadata",
+        "finishMessage",
+        "finishReason",
+        "groundingAttributions",
+        "groundingMetadata",
+        "id",
+        "logprobsResult",
+        "partMetadata",
+        "role",
+        "safetyRatings",
+        "thoughtSignature",
+        "urlContextMetadata",
+    ],
+    types: &[],
+    flags: &["thought"],
+};
+
+/// Whether a response holds an answer that is kept though an error stands beside it. One that is there and cannot
+/// be read was paid for as well.
 fn is_answer(response: &RawValue) -> bool {
-    let OutcomeView::Succeeded(output) = answer(response) else {
-        return false;
-    };
     let has_known = |item: &ItemView<'_>| matches!(item, ItemView::Other(raw) if is_known(raw));
-    output.holds_answer() || output.items.iter().any(has_known)
+    if let OutcomeView::Succeeded(output) = answer(response)
+        && (output.holds_answer() || output.items.iter().any(has_known))
+    {
+        return true;
+    }
+    match serde_json::from_str::<Response<'_>>(response.get()) {
+        Ok(found) => found.candidates.says_something(&ASIDES),
+        Err(_) => response.get().starts_with('{'),
+    }
 }
 
 /// Whether candidates hold no object.
 fn is_empty(candidates: Member<'_>) -> bool {
-    let is_object = |item: &Json<'_>| item.as_str().starts_with('{');
-    let items = candidates.items();
-    // What is there and cannot be passed on is something.
-    items.is_ok_and(|items| !items.iter().any(is_object))
+    !candidates.holds_object()
 }
 
 /// A response, unless it is an error in its place.

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    Arguments, AttachmentKind, AttachmentView, ItemView, Json, JsonError, Member, SourceView, Text,
-    ThinkingView, ToolCallView,
+    Arguments, Asides, AttachmentKind, AttachmentView, ItemView, Json, JsonError, Member,
+    SourceView, Text, ThinkingView, ToolCallView,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -21,6 +21,47 @@ const MADE: &[&str] = &[
     "shell_call",
     "apply_patch_call",
 ];
+
+/// Members of an answer that are not what was answered, and types of items on the way to an answer.
+pub(super) const ASIDES: Asides = Asides {
+    members: &[
+        "annotations",
+        "call_id",
+        "citations",
+        "content_filter_results",
+        "encrypted_content",
+        "error",
+        "finish_reason",
+        "id",
+        "incomplete_details",
+        "logprobs",
+        "model",
+        "object",
+        "phase",
+        "reasoning",
+        "reasoning_content",
+        "reasoning_details",
+        "role",
+        "status",
+        "stop_reason",
+        "thinking",
+    ],
+    types: &[
+        "code_interpreter_call",
+        "compaction",
+        "file_search_call",
+        "mcp_call",
+        "mcp_list_tools",
+        "reasoning",
+        "reasoning_text",
+        "summary_text",
+        "thinking",
+        "tool_search_call",
+        "tool_search_output",
+        "web_search_call",
+    ],
+    flags: &[],
+};
 
 /// Whether an item is something that the model made for the caller, in a shape that is passed on as it is.
 pub(super) fn is_made(item: &ItemView<'_>) -> bool {

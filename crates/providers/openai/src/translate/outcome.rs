@@ -25,7 +25,11 @@ pub(crate) fn open<'a>(row: &'a [u8], dialect: &Dialect) -> Result<Opened<'a>, R
 
 fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
     let Some(response) = row.response.read::<Response<'a>>() else {
-        return RowContent::Ended(not_run(row.error, dialect));
+        return RowContent::Ended(match row.response.holds_object() {
+            // A response is there, and cannot be read.
+            true => malformed(),
+            false => not_run(row.error, dialect),
+        });
     };
     let status = response.status_code.read::<Value>();
     let status = status.and_then(|status| lmbatch_http::whole(&status)?.try_into().ok());
@@ -34,29 +38,33 @@ fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
         Rows::Bare => row.response,
         Rows::Wrapped => response.body,
     };
-    if !(200..300).contains(&status) {
-        // What was answered was paid for, whatever status stands beside it.
-        if let Some(body) = body.raw().filter(|body| holds_answer(body, dialect)) {
-            return RowContent::Answer(body);
-        }
-        let said = match body.raw() {
-            Some(body) => said_as(body.get(), dialect),
-            None => row.error.raw().map(said).unwrap_or_default(),
-        };
-        return RowContent::Ended(failure(status, &said, dialect));
-    }
+    let is_good = (200..300).contains(&status);
     let Some(body) = body.raw() else {
-        return RowContent::Ended(not_run(row.error, dialect));
+        let is_misplaced = row.response.raw();
+        let is_misplaced = is_misplaced.is_some_and(|raw| holds_answer(raw, dialect));
+        return RowContent::Ended(match () {
+            () if is_misplaced => malformed(),
+            () if is_good => not_run(row.error, dialect),
+            () => unanswered(status, None, row.error, dialect),
+        });
     };
+    if !is_good {
+        // What was answered was paid for, whatever status stands beside it.
+        return match holds_answer(body, dialect) {
+            true => RowContent::Answer(body),
+            false => RowContent::Ended(unanswered(status, Some(body), row.error, dialect)),
+        };
+    }
     match serde_json::from_str::<BodyStatus<'_>>(body.get()) {
         Ok(found) if is_failed(&found) && !holds_answer(body, dialect) => {
-            RowContent::Ended(not_generated(status, found.error))
+            RowContent::Ended(match found.error.is_absent() && !row.error.is_absent() {
+                true => not_run(row.error, dialect),
+                false => not_generated(status, found.error),
+            })
         }
-        Ok(found) if is_error(&found) => RowContent::Ended(OutcomeView::Errored(in_row(
-            said_as(body.get(), dialect),
-            Some(status),
-            dialect,
-        ))),
+        Ok(found) if is_error(&found) => {
+            RowContent::Ended(unanswered(status, Some(body), row.error, dialect))
+        }
         // An error beside nothing that was answered.
         _ if row
             .error
@@ -70,6 +78,31 @@ fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
     }
 }
 
+/// The outcome of a row without an answer. What its body does not say of the error, the error beside it may say.
+fn unanswered<'a>(
+    status: u16,
+    body: Option<&'a RawValue>,
+    error: Member<'a>,
+    dialect: &Dialect,
+) -> OutcomeView<'a> {
+    let said = body.map(|body| said_as(body.get(), dialect));
+    let said = said.unwrap_or_default();
+    let beside = error.raw().map(self::said).unwrap_or_default();
+    if said.code.is_none()
+        && let Some(outcome) = not_executed(&beside)
+    {
+        return outcome;
+    }
+    let said = said.or(beside);
+    match status {
+        // Some servers write 0 where no request was made.
+        ..100 if said.is_nothing() => malformed(),
+        ..100 => OutcomeView::Errored(in_row(said, None, dialect)),
+        200..300 => OutcomeView::Errored(in_row(said, Some(status), dialect)),
+        _ => failure(status, &said, dialect),
+    }
+}
+
 // "status: completed, failed, in_progress, cancelled, queued, or incomplete" (OpenAI's OpenAPI document
 // 2.3.0, 2026-08-21): a row with HTTP 200 can hold an answer that failed.
 fn is_failed(body: &BodyStatus<'_>) -> bool {
@@ -79,42 +112,56 @@ fn is_failed(body: &BodyStatus<'_>) -> bool {
         .any(|failed| word.eq_ignore_ascii_case(failed))
 }
 
-/// Whether a body holds an answer that is kept though an error stands beside it.
+/// Whether a body holds an answer that is kept though an error stands beside it. One that is there and cannot be
+/// read was paid for as well.
 fn holds_answer(body: &RawValue, dialect: &Dialect) -> bool {
-    let OutcomeView::Succeeded(output) = answer(body, dialect) else {
-        return false;
+    if let OutcomeView::Succeeded(output) = answer(body, dialect)
+        && (output.holds_answer() || output.items.iter().any(items::is_made))
+    {
+        return true;
+    }
+    match body.get().as_bytes().first() {
+        Some(b'{') => {}
+        Some(b'[') => {
+            let list: Vec<&RawValue> = serde_json::from_str(body.get()).unwrap_or_default();
+            let mut bodies = list.into_iter().filter(|body| body.get().starts_with('{'));
+            return bodies.any(|body| holds_answer(body, dialect));
+        }
+        // A body in quotes.
+        _ => {
+            let text: String = serde_json::from_str(body.get()).unwrap_or_default();
+            let body = serde_json::from_str::<&RawValue>(&text);
+            return body.is_ok_and(|body| holds_answer(body, dialect));
+        }
+    }
+    let Ok(found) = serde_json::from_str::<BodyStatus<'_>>(body.get()) else {
+        return true;
     };
     // Embeddings and moderations.
-    let has_data = || {
-        let found = serde_json::from_str::<BodyStatus<'_>>(body.get());
-        found.is_ok_and(|found| {
-            let lists = [found.data, found.results].map(Member::list);
-            lists.into_iter().flatten().any(|list| {
-                let is_object = |item: &Json<'_>| item.as_str().starts_with('{');
-                !list.is_empty() && list.iter().all(is_object)
-            })
-        })
+    let is_data = |list: Member<'_>| match list.list() {
+        Some(list) => {
+            let is_object = |item: &Json<'_>| item.as_str().starts_with('{');
+            !list.is_empty() && list.iter().all(is_object)
+        }
+        None => list.json().is_err(),
     };
-    output.holds_answer() || output.items.iter().any(items::is_made) || has_data()
+    let says = |member: Member<'_>| member.says_something(&items::ASIDES);
+    [found.data, found.results].into_iter().any(is_data)
+        || [found.output, found.choices].into_iter().any(says)
 }
 
 /// Whether a member that should hold an answer holds an object at least.
-fn holds_object(member: Member<'_>) -> bool {
-    let is_object = |item: &Json<'_>| item.as_str().starts_with('{');
-    // What is there and cannot be passed on is something.
-    member
-        .items()
-        .map_or(true, |items| items.iter().any(is_object))
+fn may_answer(body: &BodyStatus<'_>) -> bool {
+    let answers = [body.output, body.choices, body.data, body.results];
+    answers.into_iter().any(Member::holds_object)
 }
 
 /// Whether a body under HTTP 200 is an error, as servers that imitate OpenAI send it: it holds no answer, or one
 /// that is empty, and an error in any shape.
 fn is_error(body: &BodyStatus<'_>) -> bool {
-    let answers = [body.output, body.choices, body.data, body.results];
     let is_named = body.object.word().as_deref() == Some("error");
     let says = [body.error, body.detail, body.message];
-    answers.iter().all(|answer| !holds_object(*answer))
-        && (is_named || says.iter().any(|member| !member.is_empty()))
+    !may_answer(body) && (is_named || says.iter().any(|member| !member.is_empty()))
 }
 
 fn not_generated<'a>(status: u16, error: Member<'a>) -> OutcomeView<'a> {
@@ -136,16 +183,20 @@ fn not_generated<'a>(status: u16, error: Member<'a>) -> OutcomeView<'a> {
 // `batch_expired`: "This request could not be executed before the completion window expired."
 // (OpenAI's OpenAPI document 2.3.0, 2026-08-21.) `batch_cancelled`: "This request was not executed
 // because the batch was cancelled." (third-party live capture, 2026-09-02)
+fn not_executed<'a>(said: &Said<'_>) -> Option<OutcomeView<'a>> {
+    match said.code.as_deref() {
+        Some("batch_expired") => Some(OutcomeView::Expired),
+        Some("batch_cancelled" | "batch_canceled") => Some(OutcomeView::Cancelled),
+        _ => None,
+    }
+}
+
 fn not_run<'a>(error: Member<'a>, dialect: &Dialect) -> OutcomeView<'a> {
     let Some(error) = error.raw() else {
         return malformed();
     };
     let said = said(error);
-    match said.code.as_deref() {
-        Some("batch_expired") => OutcomeView::Expired,
-        Some("batch_cancelled" | "batch_canceled") => OutcomeView::Cancelled,
-        _ => OutcomeView::Errored(in_row(said, None, dialect)),
-    }
+    not_executed(&said).unwrap_or_else(|| OutcomeView::Errored(in_row(said, None, dialect)))
 }
 
 /// A failure whose row carries no HTTP status that speaks of it.

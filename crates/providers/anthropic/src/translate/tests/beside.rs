@@ -55,6 +55,53 @@ fn an_answer_beside_an_error_is_kept() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_read_is_not_sent_again() {
+    let deep = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+    let call = |depth| {
+        format!(
+            r#"{{"content":[{{"type":"text","text":"A"}},{{"type":"tool_use","id":"t","name":"f","input":{}}}]}}"#,
+            deep(depth)
+        )
+    };
+    for (message, kind) in [
+        (call(100), Some("malformed_answer")),
+        (call(5000), Some("malformed_answer")),
+        (
+            r#"{"content":[{"type":"text","text":"A"}],"content":[]}"#.to_owned(),
+            Some("malformed_answer"),
+        ),
+        (
+            r#"{"content":[{"type":"tool_use","input":{"x":"A"}}]}"#.to_owned(),
+            None,
+        ),
+        (
+            r#"{"content":[{"type":"hologram","words":"A"}]}"#.to_owned(),
+            None,
+        ),
+    ] {
+        for (word, error) in [
+            ("errored", r#"{"error":{"type":"api_error"}}"#),
+            ("succeeded", r#"{"type":"api_error"}"#),
+            ("expired", "null"),
+        ] {
+            let message = match word {
+                "succeeded" => message.replacen('{', &format!(r#"{{"error":{error},"#), 1),
+                _ => message.clone(),
+            };
+            let row = format!(
+                r#"{{"custom_id":"a","result":{{"type":"{word}","message":{message},"error":{error}}}}}"#
+            );
+            let found = told(&row);
+            let shown = &row[..row.len().min(160)];
+            match kind {
+                Some(kind) => assert_eq!(found["errored"]["kind"], kind, "{shown}"),
+                None => assert_eq!(found["problem"], "unrecognized", "{shown}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn an_error_beside_nothing_that_was_answered_stays_an_error() {
     for message in [
         json!(null),

@@ -308,6 +308,43 @@ fn an_answer_beside_an_error_is_kept() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_read_is_not_sent_again() {
+    let deep = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+    let grounded = |depth| {
+        format!(
+            r#"{{"candidates":[{{"content":{{"parts":[{{"text":"A"}}]}},"groundingMetadata":{}}}],"usageMetadata":{{"promptTokenCount":1}}}}"#,
+            deep(depth)
+        )
+    };
+    let parts = |parts: &str| format!(r#"{{"candidates":[{{"content":{{"parts":[{parts}]}}}}]}}"#);
+    for (response, kind) in [
+        (grounded(101), Some("malformed_answer")),
+        (grounded(5000), Some("malformed_answer")),
+        (
+            format!(r#"{{"candidates":[],{}"#, &grounded(1)[1..]),
+            Some("malformed_answer"),
+        ),
+        (parts(r#"{"functionCall":{"args":{"x":"A"}}}"#), None),
+        (parts(r#"{"hologram":{"words":"A"}}"#), None),
+        (parts(r#"{"text":"A","text":""}"#), None),
+    ] {
+        let inner = response.replacen('{', r#"{"error":{"code":14},"#, 1);
+        for row in [
+            format!(r#"{{"key":"a","error":{{"code":13,"message":"m"}},"response":{response}}}"#),
+            format!(r#"{{"key":"a","status":{{"code":14}},"response":{response}}}"#),
+            format!(r#"{{"key":"a","response":{inner}}}"#),
+        ] {
+            let found = told(&row);
+            let shown = &row[..row.len().min(160)];
+            match kind {
+                Some(kind) => assert_eq!(found["errored"]["kind"], kind, "{shown}"),
+                None => assert_eq!(found["problem"], "unrecognized", "{shown}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn tool_arguments_that_are_no_object_are_a_problem_and_are_kept() {
     for (args, kept, problem) in [
         (json!({"x": 1}), json!({"x": 1}), json!(null)),

@@ -63,6 +63,225 @@ fn an_answer_under_an_error_status_is_kept() {
     }
 }
 
+/// Objects inside one another.
+fn deep(depth: usize) -> String {
+    format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth))
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_not_sent_again() {
+    let chat_of = |message: &str| format!(r#"{{"choices":[{{"message":{message}}}]}}"#);
+    let call = |arguments: &str| {
+        chat_of(&format!(
+            r#"{{"content":"Hi","tool_calls":[{{"id":"c","function":{{"name":"f","arguments":{arguments}}}}}]}}"#
+        ))
+    };
+    let output =
+        |content: &str| format!(r#""output":[{{"type":"message","content":[{content}]}}]"#);
+    let noted = |depth| {
+        let text = r#""type":"output_text","text":"Hi""#;
+        output(&format!(r#"{{{text},"annotations":[{}]}}"#, deep(depth)))
+    };
+    let unread = "malformed_answer -";
+    for (body, expected) in [
+        (call(&deep(97)), unread),
+        (call(&deep(5000)), unread),
+        (format!("{{{}}}", noted(97)), unread),
+        (format!("[{}]", call("{}")), unread),
+        (
+            r#"{"data":[{"embedding":DEEP}]}"#.replace("DEEP", &deep(110)),
+            unread,
+        ),
+        (r#"{"choices":[],"choices":[]}"#.to_owned(), unread),
+        (serde_json::Value::String(call("{}")).to_string(), unread),
+        (
+            chat_of(r#"[{"type":"text","text":"Hello","refusal":""}]"#),
+            "stop: text(Hello)",
+        ),
+        (
+            chat_of(r#"{"content":[{"type":"text","text":"Hello","refusal":""}]}"#),
+            "stop: text(Hello)",
+        ),
+        (
+            chat_of(r#"{"content":[{"type":"text","text":"Hello","thinking":""}]}"#),
+            "stop: text(Hello)",
+        ),
+        (
+            chat_of(r#"{"content":[{"type":"text","text":"A","refusal":"No."}]}"#),
+            "refusal: refusal(No.) text(A) !refused",
+        ),
+        (
+            chat_of(r#"{"content":null,"images":[{"image_url":{"url":"data:"}}]}"#),
+            "stop: other",
+        ),
+        (
+            chat_of(r#"{"tool_calls":[{"id":"c","function":{"name":"f"},"custom":null}]}"#),
+            "",
+        ),
+        (chat_of(r#"{"content":"A","content":""}"#), "stop: other"),
+        (
+            r#"{"choices":[{"message":{"content":""}},{"message":{"content":"B"}}]}"#.to_owned(),
+            "stop: other",
+        ),
+        (
+            r#"{"output":[{"type":"function_call","arguments":"{}"}]}"#.to_owned(),
+            "stop: other",
+        ),
+        (
+            r#"{"output":[{"type":"new_thing","words":"A"}]}"#.to_owned(),
+            "stop: other",
+        ),
+    ] {
+        for status in ["500", "429", "0"] {
+            let found = under(status, &body);
+            let shown = &body[..body.len().min(100)];
+            assert!(found.starts_with(expected), "{status} {shown}: {found}");
+            assert!(!found.ends_with("again"), "{status} {shown}: {found}");
+        }
+    }
+    let failed = told(&good(&format!(
+        r#"{{"status":"failed","error":{{"code":"server_error"}},{}}}"#,
+        noted(97)
+    )));
+    assert_eq!(failed, unread);
+    let beside = told(&good(&format!(
+        r#"{{"error":{{"code":"server_error"}},{}}}"#,
+        noted(97)
+    )));
+    assert_eq!(beside, unread);
+    // The response itself, or an answer in its place.
+    for response in [
+        r#"{"status_code":500,"status_code":500,"body":{}}"#.to_owned(),
+        call("{}"),
+        format!(r#"{{"status_code":500,{}}}"#, noted(2)),
+    ] {
+        let row = format!(
+            r#"{{"custom_id":"a","response":{response},"error":{{"code":"server_error"}}}}"#
+        );
+        assert_eq!(told(&row), unread, "{row}");
+    }
+}
+
+#[test]
+fn work_on_the_way_to_an_answer_is_no_answer() {
+    for item in [
+        r#"{"type":"web_search_call","id":"w","action":{"query":"q"}}"#,
+        r#"{"type":"reasoning","content":[{"type":"reasoning_text","text":"Hm."}]}"#,
+        r#"{"type":"message","role":"assistant","content":[{"type":"output_text","text":"","annotations":[]}]}"#,
+    ] {
+        let body = format!(r#"{{"output":[{item}]}}"#);
+        assert_eq!(under("503", &body), "provider_overloaded - again", "{item}");
+    }
+    for choice in [
+        r#"{"index":0,"finish_reason":"error","message":{"role":"assistant","content":""}}"#,
+        r#"{"message":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"Hm."}]}]}}"#,
+        r#"{"error":{"message":"m"},"message":{"content":null}}"#,
+    ] {
+        let body = format!(r#"{{"choices":[{choice}]}}"#);
+        assert_eq!(
+            under("503", &body),
+            "provider_overloaded - again",
+            "{choice}"
+        );
+    }
+}
+
+/// A row without an answer, with an error beside its response.
+#[test]
+fn the_error_beside_a_response_without_an_answer_is_read() {
+    let expired = r#"{"code":"batch_expired","message":"m"}"#;
+    let quota = r#"{"code":"insufficient_quota","message":"m"}"#;
+    let long = r#"{"code":"context_length_exceeded","message":"m"}"#;
+    let server = r#"{"code":"server_error","message":"m"}"#;
+    for (response, error, expected) in [
+        (r#"{"status_code":0,"body":null}"#, expired, "expired"),
+        (r#"{"status_code":500,"body":null}"#, expired, "expired"),
+        (r#"{"status_code":500,"body":{}}"#, expired, "expired"),
+        (r#"{"status_code":200,"body":{}}"#, expired, "expired"),
+        (r#"{"status_code":0,"body":{}}"#, expired, "expired"),
+        (
+            r#"{"status_code":200,"body":{"choices":[]}}"#,
+            expired,
+            "expired",
+        ),
+        (
+            r#"{"status_code":200,"body":{"error":{"message":"m"}}}"#,
+            expired,
+            "expired",
+        ),
+        (
+            r#"{"status_code":200,"body":{"status":"cancelled","output":[]}}"#,
+            r#"{"code":"batch_cancelled"}"#,
+            "cancelled",
+        ),
+        (
+            r#"{"status_code":500,"body":{}}"#,
+            quota,
+            "billing insufficient_quota",
+        ),
+        (
+            r#"{"status_code":429,"body":null}"#,
+            quota,
+            "billing insufficient_quota",
+        ),
+        (
+            r#"{"status_code":500,"body":"<html>"}"#,
+            quota,
+            "billing insufficient_quota",
+        ),
+        (
+            r#"{"status_code":400,"body":{}}"#,
+            long,
+            "context_overflow context_length_exceeded",
+        ),
+        (
+            r#"{"status_code":400,"body":{"error":{"message":"m"}}}"#,
+            long,
+            "context_overflow context_length_exceeded",
+        ),
+        (
+            r#"{"status_code":0,"body":null}"#,
+            server,
+            "provider_internal server_error again",
+        ),
+        (
+            r#"{"status_code":0,"body":null}"#,
+            "null",
+            "malformed_answer -",
+        ),
+        (
+            r#"{"status_code":0,"body":{}}"#,
+            "null",
+            "malformed_answer -",
+        ),
+        (
+            r#"{"status_code":0,"body":{"error":{"code":"context_length_exceeded"}}}"#,
+            "null",
+            "context_overflow context_length_exceeded",
+        ),
+        // The body speaks of the status.
+        (
+            r#"{"status_code":400,"body":{"error":{"code":"context_length_exceeded"}}}"#,
+            server,
+            "context_overflow context_length_exceeded",
+        ),
+        // What was answered stays.
+        (
+            r#"{"status_code":500,"body":{"choices":[{"message":{"content":"A"}}]}}"#,
+            expired,
+            "stop: text(A)",
+        ),
+        (
+            r#"{"status_code":200,"body":{"choices":[{"message":{"content":"A"}}]}}"#,
+            expired,
+            "stop: text(A)",
+        ),
+    ] {
+        let row = format!(r#"{{"custom_id":"a","response":{response},"error":{error}}}"#);
+        assert_eq!(told(&row), expected, "{row}");
+    }
+}
+
 #[test]
 fn an_error_status_without_an_answer_stays_an_error_and_retries_as_its_table_says() {
     for body in [

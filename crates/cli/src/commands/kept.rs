@@ -1,0 +1,136 @@
+//! Options of the command that began a run, and that each command which continues the run keeps to unless it says
+//! otherwise.
+
+use std::collections::BTreeMap;
+
+use lmbatch_core::{Problem, RunRecord};
+use serde::{Deserialize, Serialize};
+
+use crate::args::{Cleanup, LimitArgs, MaxFailed, ReportArgs};
+
+/// The note of a run's record.
+const NOTE: &str = "options";
+
+/// Number of times that a request is sent at most, unless the command says otherwise.
+const ATTEMPTS: u32 = 3;
+
+/// Options that are kept with a run; `None` or empty where the command did not say.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Kept {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cleanup: Option<Cleanup>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_failed: Option<MaxFailed>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    accept: Vec<Problem>,
+    #[serde(skip_serializing_if = "LimitArgs::is_unlimited")]
+    limit: LimitArgs,
+}
+
+impl Kept {
+    /// Returns what the arguments of a command say.
+    pub(crate) fn said(max_attempts: Option<u32>, report: &ReportArgs, limit: LimitArgs) -> Self {
+        Self {
+            max_attempts,
+            cleanup: report.cleanup,
+            max_failed: report.max_failed,
+            accept: report.accept.clone(),
+            limit,
+        }
+    }
+
+    /// Returns what the record of a run says; nothing, in records of earlier versions.
+    pub(crate) fn read(run: &RunRecord) -> Self {
+        let note = run.notes.get(NOTE);
+        let kept = note.and_then(|text| serde_json::from_str(text).ok());
+        kept.unwrap_or_default()
+    }
+
+    /// Adds the note of a run's record.
+    pub(crate) fn write(&self, notes: &mut BTreeMap<Box<str>, Box<str>>) {
+        if *self != Self::default()
+            && let Ok(text) = serde_json::to_string(self)
+        {
+            notes.insert(NOTE.into(), text.into());
+        }
+    }
+
+    /// Returns the options with each that is not said taken from an earlier command.
+    pub(crate) fn or(self, earlier: Self) -> Self {
+        Self {
+            max_attempts: self.max_attempts.or(earlier.max_attempts),
+            cleanup: self.cleanup.or(earlier.cleanup),
+            max_failed: self.max_failed.or(earlier.max_failed),
+            accept: match self.accept.is_empty() {
+                true => earlier.accept,
+                false => self.accept,
+            },
+            limit: self.limit.or(earlier.limit),
+        }
+    }
+
+    /// Returns the number of times that a request is sent at most.
+    pub(crate) fn max_attempts(&self) -> u32 {
+        self.max_attempts.unwrap_or(ATTEMPTS)
+    }
+
+    /// Returns what is deleted at the provider once the output is safe.
+    pub(crate) fn cleanup(&self) -> Cleanup {
+        self.cleanup.unwrap_or_default()
+    }
+
+    /// Returns how many unusable outputs are tolerated.
+    pub(crate) fn max_failed(&self) -> MaxFailed {
+        self.max_failed.unwrap_or_default()
+    }
+
+    /// Returns the problems of outputs that count as usable.
+    pub(crate) fn accept(&self) -> &[Problem] {
+        &self.accept
+    }
+
+    /// Returns how large batches may be.
+    pub(crate) fn limit(&self) -> &LimitArgs {
+        &self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_does_not_say_is_that_of_the_run() {
+        let run = Kept {
+            max_attempts: Some(1),
+            cleanup: Some(Cleanup::None),
+            max_failed: Some(MaxFailed::Percent(3.0)),
+            accept: vec![Problem::Truncated],
+            limit: LimitArgs {
+                max_batch_requests: Some(2),
+                ..LimitArgs::default()
+            },
+        };
+        let text = serde_json::to_string(&run).unwrap();
+        assert_eq!(serde_json::from_str::<Kept>(&text).unwrap(), run);
+        assert_eq!(Kept::default().or(run.clone()), run);
+        let said = Kept {
+            max_attempts: Some(3),
+            ..Kept::default()
+        };
+        let both = said.or(run.clone());
+        assert_eq!((both.max_attempts(), both.cleanup()), (3, Cleanup::None));
+        assert_eq!(both.limit().max_batch_requests, Some(2));
+        let nothing = Kept::default();
+        assert_eq!(
+            (nothing.max_attempts(), nothing.cleanup()),
+            (3, Cleanup::Inputs)
+        );
+        let mut notes = BTreeMap::new();
+        nothing.write(&mut notes);
+        assert!(notes.is_empty());
+    }
+}

@@ -1,0 +1,101 @@
+//! Rows of results as they are scanned: whose they are, and what came of the request.
+
+use lmbatch_core::{BatchCodec, ResultPart, Scanned, mend_surrogates};
+
+/// Scans a row, and returns it with half characters replaced; `None` where it cannot be read.
+///
+/// An id that holds half a character is left out: with U+FFFD in its place it would be the id of other rows.
+pub(crate) fn scan<'a>(
+    codec: &dyn BatchCodec,
+    part: &ResultPart,
+    raw: &'a [u8],
+    scratch: &'a mut Vec<u8>,
+) -> Option<(&'a [u8], Scanned<'a>)> {
+    let (row, replaced) = mend_surrogates(raw, scratch);
+    let mut scanned = codec.scan(part, row).ok()?;
+    if replaced > 0 && scanned.id.is_some() {
+        let other = mended_otherwise(raw, row);
+        let again = codec.scan(part, &other).ok()?;
+        if again.id != scanned.id {
+            scanned.id = None;
+        }
+    }
+    Some((row, scanned))
+}
+
+/// The row with U+FFFC where `mended` has U+FFFD for half a character.
+fn mended_otherwise(raw: &[u8], mended: &[u8]) -> Vec<u8> {
+    let mut other = mended.to_vec();
+    let mut at = 0;
+    while at < other.len() {
+        if raw.get(at) == mended.get(at) {
+            at += 1;
+            continue;
+        }
+        // The first digit of the escape differs: that of a surrogate is `d`.
+        let end = other.len().min(at + 4);
+        other[at..end].copy_from_slice(&b"fffc"[..end - at]);
+        at = end;
+    }
+    other
+}
+
+/// Whether a last row that has no line end was cut off: a string or a bracket of it stays open.
+pub(crate) fn is_cut_off(row: &[u8]) -> bool {
+    let (mut depth, mut at, mut in_string) = (0_usize, 0, false);
+    while let Some(byte) = row.get(at) {
+        match byte {
+            b'\\' if in_string => at += 1,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    in_string || depth > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_cut_off_where_something_of_it_stays_open() {
+        for (row, cut) in [
+            ("{}", false),
+            (r#"{"a":[1,{"b":"]"}]}"#, false),
+            (r#"{"a":NaN}"#, false),
+            ("<html>", false),
+            ("", false),
+            ("{", true),
+            (r#"{"a":[1,{"b":"c"}]"#, true),
+            (r#"{"a":"b}"#, true),
+            (r#"{"a":"b\"}"#, true),
+            (r#"{"a":"b\\"}"#, false),
+            (r#"{"a":NaN,"b":{}"#, true),
+        ] {
+            assert_eq!(is_cut_off(row.as_bytes()), cut, "{row}");
+        }
+    }
+
+    #[test]
+    fn half_a_character_is_replaced_by_another_character_of_the_same_length() {
+        for (raw, expected) in [
+            (
+                r#"{"a":"\ud800","b":"\uDFFF\ufffd"}"#,
+                r#"{"a":"\ufffc","b":"\ufffc\ufffd"}"#,
+            ),
+            (
+                r#"{"a":"\ud83d\ude00\ud83d"}"#,
+                r#"{"a":"\ud83d\ude00\ufffc"}"#,
+            ),
+            ("{}", "{}"),
+        ] {
+            let mut scratch = Vec::new();
+            let (mended, _) = mend_surrogates(raw.as_bytes(), &mut scratch);
+            let other = mended_otherwise(raw.as_bytes(), mended);
+            assert_eq!(String::from_utf8(other).unwrap(), expected);
+        }
+    }
+}
