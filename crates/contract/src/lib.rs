@@ -28,9 +28,11 @@
 
 mod canary;
 mod capped;
+mod chat;
 pub mod clauses;
 mod clock;
 mod desk;
+mod failure;
 mod full_row;
 mod kit;
 mod mangle;
@@ -42,6 +44,7 @@ mod wire;
 
 use table::{both, first};
 
+pub use chat::{chat_completion, chat_row};
 pub use full_row::{End, FullAnswer, FullRow, Piece, Tokens};
 pub use kit::Kit;
 pub use mangle::odd_values;
