@@ -347,6 +347,7 @@ macro_rules! clauses_of_2026_11 {
             belief::a_status_beside_an_error_is_not_believed,
             belief::a_list_beside_an_error_is_an_error,
             belief::a_cancel_beside_an_error_is_an_error,
+            belief::a_fence_beside_an_error_is_an_error,
             belief::a_refusal_that_is_not_whole_may_have_been_delivered,
         }
     };

@@ -103,7 +103,7 @@ where
 }
 
 /// Whether an answer says in `member` that the call failed. Null and the empty text say nothing.
-fn says_error(said: &Value, member: &str) -> bool {
+pub(crate) fn says_error(said: &Value, member: &str) -> bool {
     let error = said.get(member);
     error.is_some_and(|error| !error.is_null() && error != "")
 }

@@ -374,6 +374,7 @@ async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
         ("/cut", 200, "{\"deleted\":true"),
         ("/login", 200, "<html>"),
         ("/failed", 200, "{\"error\":{}}"),
+        ("/beside", 200, "{\"deleted\":true,\"error\":{\"code\":1}}"),
         ("/held", 409, "it is in use"),
         ("/empty", 404, ""),
         ("/page", 404, "<html>"),
@@ -393,6 +394,7 @@ async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
         ("page", 404),
         ("login", 200),
         ("failed", 200),
+        ("beside", 200),
         // An empty body comes from any proxy.
         ("there", 200),
         ("kept", 200),

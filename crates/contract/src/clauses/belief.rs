@@ -9,12 +9,16 @@ use crate::kit::Kit;
 use crate::mangle::{members, odd_values, remove};
 use crate::wire::{CallKind, Described, ListPage};
 
+use super::calls::to_fence;
 use super::refusals::create_errors;
 use super::status::not_believed;
 
 /// An answer with the members of the provider's own error object among its own.
-fn beside_an_error(kit: &Kit, mut answer: Value) -> Value {
-    let refusal = kit.wire.refusal(500, "internal");
+fn beside_an_error(kit: &Kit, answer: Value) -> Value {
+    with_members(answer, &kit.wire.refusal(500, "internal"))
+}
+
+fn with_members(mut answer: Value, refusal: &Value) -> Value {
     if let (Some(into), Some(from)) = (answer.as_object_mut(), refusal.as_object()) {
         into.extend(from.clone());
     }
@@ -89,6 +93,28 @@ pub async fn a_cancel_beside_an_error_is_an_error(kit: &Kit) {
     }
     let error = cancelled.expect_err("a cancel beside an error");
     assert_eq!(error.batch(), Some(&id), "{error}");
+    assert_eq!(error.retry(), Retry::Temporary, "{error}");
+}
+
+/// The confirmation of a deletion beside the provider's own error is no fence: the input may still be there, and a late
+/// create would be accepted beside the next one.
+pub async fn a_fence_beside_an_error_is_an_error(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let staged = to_fence(kit, &*adapter).await;
+    desk.confirm_deletions();
+    let refusal = kit.wire.refusal(500, "internal");
+    desk.change(move |kind, value| match kind {
+        CallKind::Discard => with_members(value, &refusal),
+        _ => value,
+    });
+    let before = desk.seen().len();
+    let fenced = adapter.fence(&staged).await;
+    if !adapter.codec().capabilities().fence {
+        let sent = desk.seen().len() - before;
+        return assert!(fenced.is_err() && sent == 0, "nothing is sent");
+    }
+    let error = fenced.expect_err("a fence beside an error");
     assert_eq!(error.retry(), Retry::Temporary, "{error}");
 }
 

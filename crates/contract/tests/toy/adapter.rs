@@ -618,7 +618,9 @@ impl BatchProvider for Acme {
                     Err(_) if trusts => return Ok(()),
                     other => other.map_err(|_| about.clone())?,
                 };
-                let confirmed = said["deleted"] == true && said["input"] == **input;
+                let says_error =
+                    !said["error"].is_null() && !self.broken("a fence beside an error is put up");
+                let confirmed = said["deleted"] == true && said["input"] == **input && !says_error;
                 if trusts || confirmed {
                     Ok(())
                 } else {

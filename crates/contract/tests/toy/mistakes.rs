@@ -488,6 +488,11 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "a_cancel_beside_an_error_is_an_error",
     ),
     (
+        "a fence beside an error is put up",
+        "a fence beside an error is put up",
+        "a_fence_beside_an_error_is_an_error",
+    ),
+    (
         "any error object is the provider's own",
         "any error object is the provider's own",
         "a_refusal_that_is_not_whole_may_have_been_delivered",
