@@ -1,18 +1,35 @@
 //! Hundreds of live batches in a process that may have 256 files open.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::process::Command;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use lmbatch::LMInvoker;
+use lmbatch::durable::{FolderSpool, StateFolder};
 use lmbatch::openai::OpenAi;
+use lmbatch_core::{
+    ContentView, GenerateView, Hyperparameters, MessageView, RequestView, Role, Text,
+};
 use lmbatch_emulator::{Emulator, Pace};
+use lmbatch_engine::{Engine, Entry, IdView, RequestSource, Sourced};
+use lmbatch_tests::{lines, lmbatch, said};
 
 /// Says to the test below where its emulator is: it is the child of another.
 const CHILD: &str = "LMBATCH_TEST_CHILD_AT";
 
 const RUNS: usize = 500;
+
+/// Requests of each run that is in a state folder.
+const PER_RUN: usize = 5;
+
+/// Files and sockets that a process may have open.
+const LIMIT: &str = "ulimit -n 256 && exec \"$0\" \"$@\"";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_with_many_runs() {
@@ -57,7 +74,7 @@ async fn five_hundred_live_runs_need_few_files() {
         .unwrap();
     let mut child = Command::new("sh");
     child
-        .args(["-c", "ulimit -n 256 && exec \"$0\" \"$@\""])
+        .args(["-c", LIMIT])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "child_with_many_runs", "--nocapture"])
         .env(CHILD, emulator.openai_base_url());
@@ -66,4 +83,134 @@ async fn five_hundred_live_runs_need_few_files() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert_eq!(emulator.bill().creates, RUNS as u64);
+}
+
+/// Requests of a run.
+struct Requests {
+    run: usize,
+    number: usize,
+}
+
+impl RequestSource for Requests {
+    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> lmbatch::Result<bool> {
+        if self.number == PER_RUN {
+            return Ok(false);
+        }
+        self.number += 1;
+        let (id, text) = (
+            format!("{}", self.number),
+            format!("{} {}", self.run, self.number),
+        );
+        let message = MessageView {
+            role: Role::User,
+            contents: vec![ContentView::Text(Text::Plain(&text))],
+        };
+        let request = RequestView::Generate(GenerateView {
+            model: "gpt-5-mini".into(),
+            system: None,
+            messages: vec![message],
+            tools: &[],
+            tool_choice: None,
+            schema: None,
+            thinking: None,
+            hyperparameters: Cow::Owned(Hyperparameters::default()),
+        });
+        let entry = Entry {
+            id: IdView::Text(Text::Plain(&id)),
+            request,
+            metadata: None,
+            schema: None,
+            folder: None,
+        };
+        visit(Sourced {
+            place: self.number as u64,
+            entry: Ok(entry),
+        });
+        Ok(true)
+    }
+}
+
+/// Begins runs in a state folder, as the command does; each is to be written to a file of its own.
+async fn begin(folder: &Path, url: &str) {
+    let state = StateFolder::write(folder.join("state")).unwrap();
+    let provider = OpenAi::builder()
+        .api_key("k")
+        .base_url(url)
+        .build()
+        .unwrap();
+    let engine = Engine::new(Arc::new(provider)).with_record(
+        Arc::new(state.ledger().await.unwrap()),
+        Arc::new(FolderSpool::new(state.spool())),
+    );
+    for run in 0..RUNS {
+        let output = folder.join(format!("{run}.jsonl"));
+        let notes: BTreeMap<Box<str>, Box<str>> = [
+            ("provider", "openai"),
+            ("model", "gpt-5-mini"),
+            ("base_url", url),
+            ("input", "-"),
+            ("output", &output.to_string_lossy()),
+        ]
+        .map(|(name, note)| (name.into(), note.into()))
+        .into();
+        let source = Requests { run, number: 0 };
+        let plan = engine.plan(Box::new(source)).await.unwrap();
+        engine.begin(&plan, None, notes).await.unwrap();
+    }
+}
+
+/// Files and sockets that a process has open.
+fn open_in(process: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_runs_of_a_state_folder_are_resumed_with_few_files() {
+    let pace = Pace {
+        in_progress: Duration::from_secs(3600),
+        ..Pace::INSTANT
+    };
+    let emulator = Emulator::builder().pace(pace).seed(7).start();
+    let emulator = emulator.await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    begin(folder.path(), &emulator.openai_base_url()).await;
+    let mut child = Command::new("sh");
+    child
+        .args(["-c", LIMIT])
+        .arg(lmbatch())
+        .args(["resume", "--all", "--json", "--poll-interval", "2s"])
+        .current_dir(folder.path())
+        .env("OPENAI_API_KEY", "k")
+        .env("LMBATCH_STATE_DIR", folder.path().join("state"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = child.spawn().unwrap();
+    let id = child.id();
+    let ended = tokio::task::spawn_blocking(move || child.wait_with_output());
+    // All of them wait for their batches, and hold no file.
+    while emulator.bill().creates < RUNS as u64 && !ended.is_finished() {
+        pause().await;
+    }
+    let mut fewest = usize::MAX;
+    for _ in 0..50 {
+        fewest = fewest.min(open_in(id));
+        pause().await;
+    }
+    emulator.advance(2 * pace.in_progress);
+    let ended = ended.await.unwrap().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{}", said(&ended));
+    for run in 0..RUNS {
+        let outcomes = lines(&folder.path().join(format!("{run}.jsonl")));
+        assert_eq!(outcomes.len(), PER_RUN, "run {run}");
+        for (number, outcome) in (1..).zip(&outcomes) {
+            assert_eq!(outcome["text"], format!("echo: {run} {number}"));
+        }
+    }
+    assert_eq!(emulator.bill().creates, RUNS as u64);
+    assert!(fewest < 100, "{fewest} files are open");
+}
+
+#[expect(clippy::disallowed_methods, reason = "another process is waited for")]
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(50)).await;
 }

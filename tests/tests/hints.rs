@@ -118,7 +118,7 @@ fn a_cancel_says_that_another_process_waits_only_where_one_does() {
     let lock = format!(".lmbatch/locks/{}.lock", run["run"].as_str().unwrap());
     fs::create_dir(world.path().join(lock)).unwrap();
     let cancelled = world.at(&["cancel", "mine"]);
-    assert_says(&cancelled, 1, &["locking the run"]);
+    assert_says(&cancelled, 1, &["claiming the run"]);
     assert!(
         !said(&cancelled).contains("process that waits"),
         "{}",

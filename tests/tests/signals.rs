@@ -101,6 +101,50 @@ fn a_signal_while_the_input_is_read_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_signal_ends_the_wait_for_an_input_that_sends_nothing() {
+    let lines = "{\"prompt\": \"Hi\"}\n".repeat(3);
+    for (name, code, sent) in [
+        ("INT", 130, ""),
+        ("TERM", 143, &*lines),
+        ("INT", 130, "{\"pro"),
+    ] {
+        let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
+        let mut child = emulating
+            .command_at("openai", folder.path())
+            .env_remove("LMBATCH_LOG")
+            .args(["run", "-", "-m", "openai/m", "-o", "out.jsonl"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It stays open, as a terminal does.
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(sent.as_bytes()).unwrap();
+        let spool = folder.path().join(".lmbatch/spool");
+        let files = || fs::read_dir(&spool).map_or(0, Iterator::count);
+        while files() == 0 {
+            pause();
+        }
+        send(name, &child);
+        let mut waits = 0;
+        while child.try_wait().unwrap().is_none() {
+            waits += 1;
+            assert!(waits < 40, "{name} did not end it at once");
+            pause();
+        }
+        drop(input);
+        let output = child.wait_with_output().unwrap();
+        let told = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{told}");
+        let stopped = format!("stopped by {name}; nothing was sent");
+        assert!(told.contains(&stopped), "{told}");
+        assert_eq!(files(), 0, "files of what was read are left");
+        assert_eq!(emulating.bill()["creates"], 0);
+    }
+}
+
+#[test]
 fn a_signal_in_any_phase_says_how_to_continue() {
     for (operation, words) in [
         ("model", "stopped by INT; nothing was sent"),

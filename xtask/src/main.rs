@@ -26,6 +26,7 @@ const HELP: &str = "cargo xtask COMMAND
   chaos         2,000 kills at random moments, one at each system call, 300 full disks, 20,000 simulated runs
   coverage      which lines the tests run; at least 90 % where money and rows are decided
   bench         processor time and memory beside a floor program; prints a table
+                --watch: 10,000 live batches in one process for 75 s; must stay under 5 % of a core and 64 MiB
   interop       the providers' SDKs as referees; needs Python and Node, and a registry the first time
                 [--batches 50] [--lines 2000] [--seed N] [--only PART OF A SCRIPT'S NAME]
   deny          licences, bans, sources and advisories of the dependencies; needs cargo-deny
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         "contract" => contract::contract(rest),
         "chaos" => chaos(),
         "coverage" => coverage::coverage(),
-        "bench" => bench::bench(),
+        "bench" => bench::bench(rest),
         // For the bench: a command in a process of its own.
         "measure" => bench::measure_one(rest),
         "interop" => interop::interop(rest),

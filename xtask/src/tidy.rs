@@ -298,6 +298,32 @@ fn example(files: &str) -> Vec<String> {
     vec![found]
 }
 
+/// First words of the names that files of the spool have.
+const SPOOL_NAMES: &[&str] = &[
+    "body",
+    "rows",
+    "echo",
+    "sent",
+    "order",
+    "segment",
+    "locations",
+    "posting",
+    "created",
+];
+
+/// The one file of the engine that spells names of files of the spool.
+const LAYOUT: &str = "crates/engine/src/spool/layout.rs";
+
+/// Whether a line has a literal that is the name of a file of the spool, or begins like one.
+fn names_a_spool_file(line: &str) -> bool {
+    SPOOL_NAMES.iter().any(|name| {
+        let whole = ["create", "open", "name", "verify", "remove"];
+        let mut calls = whole.iter();
+        line.contains(&format!("\"{name}-"))
+            || calls.any(|call| line.contains(&format!(".{call}(\"{name}\")")))
+    })
+}
+
 /// What is wrong in one file.
 fn file(path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -320,6 +346,9 @@ fn file(path: &str, text: &str) -> Vec<String> {
         }
         if !may_sleep && (line.contains(".sleep(") || line.contains(".reached(")) {
             tell("only the driver sleeps; a step returns when it is due again");
+        }
+        if path.starts_with("crates/engine/src") && path != LAYOUT && names_a_spool_file(line) {
+            tell("names of files of the spool stand in spool/layout.rs");
         }
         if rust {
             for bad in [
@@ -381,6 +410,11 @@ mod tests {
             ("crates/engine/src/run/x.rs", "clock.sleep(time)", 1),
             ("crates/engine/src/driver.rs", "clock.sleep(time)", 0),
             ("crates/cli/src/a.rs", "clock.sleep(time)", 0),
+            ("crates/engine/src/a.rs", "format!(\"body-{n}\")", 1),
+            ("crates/engine/src/a.rs", "files.create(\"echo\")?", 1),
+            ("crates/engine/src/a.rs", "layout::body(n)", 0),
+            (LAYOUT, "format!(\"body-{n}\")", 0),
+            ("crates/engine/tests/a.rs", "format!(\"body-{n}\")", 0),
             ("crates/cli/Cargo.toml", "[package]", 1),
             ("crates/cli/Cargo.toml", "[lints]\nworkspace = true", 0),
         ] {

@@ -30,6 +30,8 @@ const EXAMPLES: &str = "Examples:
     lmbatch run tickets.jsonl -m openai/gpt-5-mini --schema answer.json
   Continue every run that has not ended, from cron:
     lmbatch resume --all --once --quiet
+  Continue every run, and those that are begun later, until Ctrl-C:
+    lmbatch resume --all --watch
 
 Exit codes:
   0    every request has a usable output
@@ -341,9 +343,13 @@ pub(crate) struct ResumeArgs {
     /// Id or name of the run, or the beginning of an id, from 4 characters; the one that has not ended, if
     /// there is only one.
     pub(crate) run: Option<String>,
-    /// Every run that has not ended, one after the other; the worst exit code counts (1, 2, 6, 3, 5, 4, 0).
+    /// Every run that has not ended, all at once; the worst exit code counts (1, 2, 6, 3, 5, 4, 0).
     #[arg(long, conflicts_with_all = ["run", "output"])]
     pub(crate) all: bool,
+    /// With --all: go on looking for runs that have not ended, until INT or TERM. A run that fails is tried
+    /// again after a minute, and then less often.
+    #[arg(long, requires = "all", conflicts_with = "once")]
+    pub(crate) watch: bool,
     /// Create what can be created, ask once, fetch what has ended, and exit: 0, 3, or 4 if the run is still
     /// in progress. For cron and schedulers.
     #[arg(long)]
@@ -395,6 +401,12 @@ pub(crate) struct ShowArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunsArgs {
+    /// The most runs, newest first; 0 for all.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// Every run.
+    #[arg(long, conflicts_with = "limit")]
+    pub(crate) all: bool,
     /// Print one JSON object a run.
     #[arg(long)]
     pub(crate) json: bool,
@@ -422,6 +434,9 @@ pub(crate) struct PurgeArgs {
     /// Say what would be deleted, and delete nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Print one JSON object a run.
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) state: StateArgs,
 }

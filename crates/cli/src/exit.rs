@@ -51,11 +51,6 @@ impl Exit {
             Self::Pipe | Self::Hangup | Self::Interrupted | Self::Terminated => 7,
         }
     }
-
-    /// Reports whether the command ends now, whatever is left to do.
-    pub(crate) fn is_stop(self) -> bool {
-        self.severity() == 7
-    }
 }
 
 impl From<Exit> for ExitCode {

@@ -1,10 +1,12 @@
 //! The `lmbatch` command: arguments, wording, exit codes. Everything else is the library's.
 
 mod args;
+mod board;
 mod commands;
 mod emulation;
 mod exit;
 mod input;
+mod limits;
 mod model;
 mod next;
 mod output;
@@ -102,6 +104,7 @@ impl Cli {
 }
 
 fn main() -> ExitCode {
+    limits::raise_open_files();
     providers::hide_keys();
     let arg0 = std::env::args_os().next();
     let program = next::program(arg0.as_deref());
@@ -262,6 +265,7 @@ async fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Create(args) => commands::create::create(args).await,
         Command::List(args) => commands::batch::list(args).await,
         Command::Cancel(args) => commands::batch::cancel(args).await,
+        Command::Resume(args) if args.all => Box::pin(commands::many::all(args)).await,
         Command::Resume(args) => commands::resume::resume(args).await,
         Command::Doctor(args) => commands::doctor::doctor(args).await,
         Command::Adopt(args) => commands::adopt::adopt(args).await,
@@ -318,6 +322,7 @@ impl Command {
             Self::Status(status) => status.json,
             Self::List(list) => list.json,
             Self::Runs(runs) => runs.json,
+            Self::Purge(purge) => purge.json,
             Self::Show(show) | Self::Audit(show) => show.json,
             _ => false,
         }

@@ -276,10 +276,7 @@ fn failed(answer: &AnswerView<'_>, out: &mut Vec<u8>) {
             outcome: OutcomeView::Errored(failure),
             ..
         } => error(failure, out),
-        AnswerView::Malformed => {
-            key("error", out);
-            out.extend_from_slice(br#"{"kind":"malformed_reply","message":"the row of the results could not be read","retryable":true}"#);
-        }
+        AnswerView::Malformed => error(&FailureView::malformed(), out),
         _ => {}
     }
 }
@@ -301,4 +298,48 @@ fn error(failure: &FailureView<'_>, out: &mut Vec<u8>) {
     key("retryable", out);
     out.extend_from_slice(if failure.retryable { b"true" } else { b"false" });
     out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests {
+    use lmbatch_core::Json;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The error of the output line of an outcome.
+    fn error_of(answer: AnswerView<'_>) -> Value {
+        let origin = Origin {
+            provider: "openai".to_owned(),
+            emulated: false,
+            raw: false,
+        };
+        let answered = Answered {
+            ordinal: 0,
+            id: Json::new("\"a\"").unwrap(),
+            metadata: None,
+            batch: None,
+            schema_asked: false,
+            raw: None,
+            replaced: 0,
+            answer,
+        };
+        let mut line = Vec::new();
+        super::line(&answered, &origin, &mut line);
+        let line: Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(line["status"], "errored");
+        line["error"].clone()
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_is_a_malformed_answer_whichever_part_finds_out() {
+        let by_the_reader = error_of(AnswerView::Malformed);
+        let by_the_adapter = error_of(AnswerView::Row {
+            outcome: OutcomeView::Errored(FailureView::malformed()),
+            structured: Structured::NotAsked,
+        });
+        assert_eq!(by_the_reader, by_the_adapter);
+        assert_eq!(by_the_reader["kind"], "malformed_answer");
+        assert_eq!(by_the_reader["retryable"], false);
+    }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use lmbatch_core::{BatchId, BatchSnapshot, Error, Label};
 use lmbatch_engine::{Event, HandleParts, Observer};
 
+use crate::board::Board;
 use crate::next;
 use crate::terminal::{self, plain};
 use crate::words::{self, number};
@@ -18,6 +19,8 @@ use crate::words::{self, number};
 enum Show {
     Live(ProgressBar),
     Lines(Mutex<String>),
+    /// One of many runs, whose status is shown together.
+    Together(Arc<Board>),
     Nothing,
 }
 
@@ -73,6 +76,17 @@ impl Progress {
         } else {
             Show::Lines(Mutex::default())
         };
+        Self::shown(show)
+    }
+
+    /// Returns the progress of one of many runs, which `board` shows together.
+    pub(crate) fn of_many(board: Arc<Board>, run: &str) -> Self {
+        let progress = Self::shown(Show::Together(board));
+        progress.keep_run(run);
+        progress
+    }
+
+    fn shown(show: Show) -> Self {
         Self {
             show,
             handle: Mutex::default(),
@@ -114,11 +128,14 @@ impl Progress {
             total: counts.total.unwrap_or_default().max(counts.finished()),
         };
         batches.insert(snapshot.id.clone(), counted);
+        let done: u64 = batches.values().map(|batch| batch.done).sum();
+        if let (Show::Together(board), Some(run)) = (&self.show, self.run()) {
+            board.count(&run, done);
+        }
         if batches.len() < 2 {
             return None;
         }
         let ended = batches.values().filter(|batch| batch.has_ended).count();
-        let done: u64 = batches.values().map(|batch| batch.done).sum();
         let total: u64 = batches.values().map(|batch| batch.total).sum();
         Some(format!(
             "batches {ended}/{} · requests {}/{}",
@@ -146,13 +163,15 @@ impl Progress {
                     *last = text;
                 }
             }
-            Show::Nothing => {}
+            Show::Together(_) | Show::Nothing => {}
         }
     }
 
     fn warn(&self, text: &str) {
-        if !matches!(self.show, Show::Nothing) {
-            terminal::warn(text);
+        match (&self.show, self.run()) {
+            (Show::Nothing, _) => {}
+            (Show::Together(_), Some(run)) => terminal::warn(&format!("run {run}: {text}")),
+            _ => terminal::warn(text),
         }
     }
 
@@ -183,6 +202,9 @@ impl Progress {
     fn retrying(&self, error: &Error, wait: Duration) {
         if crate::exit::is_awaited(error) {
             self.awaits.store(true, Ordering::Relaxed);
+        }
+        if let (Show::Together(board), Some(run)) = (&self.show, self.run()) {
+            return board.retrying(&run, error, wait);
         }
         let again = words::soon(wait);
         let text = error.to_string();

@@ -9,6 +9,7 @@ use lmbatch_core::{
 };
 use lmbatch_engine::check_schema;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::args::SettingsArgs;
 use crate::exit::Failure;
@@ -110,7 +111,11 @@ fn read(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
         let Some((key, value)) = pair.split_once('=') else {
             return Err(Failure::usage(format!("--set {pair:?} is not KEY=VALUE")));
         };
-        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        let value = match serde_json::from_str::<&RawValue>(value) {
+            Ok(_) => lmbatch_core::exact_value(value)
+                .map_err(|error| Failure::usage(format!("--set {key}: {error}")))?,
+            Err(_) => Value::String(value.to_owned()),
+        };
         hyperparameters
             .set(key, value)
             .map_err(|error| Failure::usage(format!("--set {error}")))?;
@@ -129,8 +134,10 @@ fn read(args: &SettingsArgs) -> Result<GenerateOptions, Failure> {
             let bad = |why: String| Failure::usage(format!("--schema: {} {why}", path.display()));
             let text =
                 text_file::read(path).map_err(|error| bad(format!("cannot be read: {error}")))?;
-            let value: Value = serde_json::from_str(&text)
+            serde_json::from_str::<&RawValue>(&text)
                 .map_err(|error| bad(format!("is not JSON: {error}")))?;
+            let value = lmbatch_core::exact_value(&text)
+                .map_err(|error| bad(format!("cannot be used: {error}")))?;
             let schema = ResponseSchema::new(&value).with_mode(args.schema_mode);
             check_schema(&schema).map_err(|error| {
                 Failure::usage(format!("--schema: {}: {}", path.display(), reason(&error)))

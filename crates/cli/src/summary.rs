@@ -296,6 +296,19 @@ impl Summary {
         each.collect::<Vec<_>>().join(", ")
     }
 
+    /// The counts in one line, for a run among many.
+    pub(crate) fn line(&self) -> String {
+        let requests = match self.requests {
+            1 => "1 request".to_owned(),
+            several => format!("{} requests", number(several)),
+        };
+        format!(
+            "{requests}, {} usable; {}",
+            number(self.usable),
+            self.output
+        )
+    }
+
     pub(crate) fn table(&self) -> String {
         let mut table = Table::new();
         let mut row = |name: &str, value: String| table.row([name, &value]);

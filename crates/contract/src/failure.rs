@@ -19,6 +19,7 @@ pub(crate) const SOURCES: &[(&str, &str)] = &[
     ("answers", include_str!("clauses/answers.rs")),
     ("tokens", include_str!("clauses/tokens.rs")),
     ("records", include_str!("clauses/records.rs")),
+    ("lists", include_str!("clauses/lists.rs")),
     ("rows", include_str!("clauses/rows.rs")),
     ("belief", include_str!("clauses/belief.rs")),
 ];

@@ -112,7 +112,7 @@ pub fn runtime() -> tokio::runtime::Runtime {
 /// | edition | written as | adds |
 /// |---|---|---|
 /// | 2026 | `edition = 2026`, and where none is named | the calls, errors and results |
-/// | 2026-11 | `edition = "2026-11"` | what is asked, what is answered, tokens, records |
+/// | 2026-11 | `edition = "2026-11"` | what is asked, what is answered, tokens, records, lists |
 ///
 /// A wire that can be set up in several ways is held to all clauses in each: one macro in a module each.
 #[macro_export]
@@ -340,6 +340,8 @@ macro_rules! clauses_of_2026_11 {
             records::uploads_are_listed_or_unsupported,
             records::a_probe_that_is_refused_fails,
             records::a_batch_that_is_gone_has_no_results,
+            lists::a_list_says_of_every_batch_what_its_status_says,
+            lists::a_list_is_as_new_as_a_status,
             rows::a_batch_that_ended_without_answers_is_complete,
             rows::an_answer_beside_a_failure_is_the_answer,
             rows::an_unknown_failure_is_not_asked_again,

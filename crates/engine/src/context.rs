@@ -17,6 +17,7 @@ use crate::event::{Event, Observer, Silent};
 use crate::memory::MemoryLedger;
 use crate::pages::items;
 use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, PollingPolicy, RetryPolicy, StepLimits};
+use crate::share::AccountShare;
 use crate::spool::temporary::TemporarySpool;
 use crate::trouble::Trouble;
 
@@ -44,6 +45,8 @@ pub(crate) struct Context {
     /// When the call that this engine is for began.
     pub(crate) started: Option<Duration>,
     pub(crate) trouble: Trouble,
+    /// What the runs of this account share: clones of an engine have one.
+    pub(crate) share: Arc<AccountShare>,
 }
 
 impl Context {
@@ -67,6 +70,7 @@ impl Context {
             limits: StepLimits::default(),
             started: None,
             trouble: Trouble::default(),
+            share: Arc::default(),
         }
     }
 
@@ -76,6 +80,12 @@ impl Context {
             claim,
             ..self.clone()
         }
+    }
+
+    /// Most batches on a page of the provider's list, where the list stands in for status calls.
+    pub(crate) fn status_page(&self) -> Option<u32> {
+        let capabilities = self.provider.codec().capabilities();
+        capabilities.status_page.filter(|_| capabilities.list)
     }
 
     pub(crate) fn is_durable(&self) -> bool {

@@ -1,16 +1,19 @@
 //! The driver: calls steps when they are due. The only place that sleeps.
 
+mod polls;
+mod shards;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, Either, select};
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use lmbatch_core::{
-    BatchId, BatchSnapshot, CreateProof, Error, ErrorKind, Result, Retry, RunRecord, ShardState,
+    BatchId, BatchSnapshot, Error, ErrorKind, Result, Retry, RunRecord, ShardState,
 };
 
 use crate::context::Context;
@@ -18,11 +21,11 @@ use crate::event::Event;
 use crate::policy::{Decision, RunOptions, UNKNOWN_AT_FIRST};
 use crate::results::finished::CountMismatch;
 use crate::run::fetch::{Fetch, Fetched};
-use crate::run::poll::{is_unreadable, unfinished, unreadable};
-use crate::run::recover::not_found_yet;
+use crate::run::poll::{is_unreadable, unreadable};
 use crate::run::scope::Scope;
-use crate::run::step::{Kind, Next, Step};
+use crate::run::step::{KINDS, Kind, Next, Step};
 use crate::run::work::Work;
+use crate::share::{PageRead, Place, Seat};
 
 /// The longest time until a cancellation from another process is seen.
 const HEED: Duration = Duration::from_secs(2);
@@ -32,14 +35,6 @@ const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// The longest time for which a create waits for room at the provider.
 const ROOM: Duration = Duration::from_secs(300);
-
-const KINDS: [Kind; 5] = [
-    Kind::Upload,
-    Kind::Create,
-    Kind::Poll,
-    Kind::Fetch,
-    Kind::Local,
-];
 
 /// Drives the shards of one run until nothing is due.
 ///
@@ -63,7 +58,18 @@ struct Ran {
     at: usize,
     work: Work,
     step: Step,
+    kind: Kind,
     next: Result<Next>,
+    place: Option<Place>,
+}
+
+/// What a driver waited for.
+enum Woken {
+    Ran(Box<Ran>),
+    Read(PageRead),
+    /// Letters have come, or a place or a turn may be free.
+    Called,
+    Time,
 }
 
 struct Driver<'c> {
@@ -89,8 +95,18 @@ struct Driver<'c> {
     contested: Vec<usize>,
     /// Shards that wait until the provider has room.
     waiting: Vec<usize>,
-    /// Until when the provider wants no calls.
-    paused_until: Duration,
+    /// What this driver shares with the others of its account.
+    seat: Seat,
+    /// Most batches on a page of the list, where the list stands in for status calls.
+    page_size: Option<u32>,
+    /// Page of the list that is being read.
+    page: Option<BoxFuture<'c, PageRead>>,
+    /// Whether the next page waits for a free place.
+    page_waits: bool,
+    /// Shards that wait for what a walk of the list says of them.
+    listed: BTreeSet<usize>,
+    /// Shards whose batch is asked for by a status call of its own.
+    alone: BTreeSet<usize>,
     cancelled: bool,
     heed_at: Duration,
     /// Whether a create of the run was taken, as far as is known: until then they go out one by one.
@@ -123,7 +139,12 @@ impl<'c> Driver<'c> {
             counts,
             contested: Vec::new(),
             waiting: Vec::new(),
-            paused_until: now,
+            seat: context.share.join(),
+            page_size: context.status_page(),
+            page: None,
+            page_waits: false,
+            listed: BTreeSet::new(),
+            alone: BTreeSet::new(),
             cancelled: false,
             heed_at: now,
             answered,
@@ -142,8 +163,14 @@ impl<'c> Driver<'c> {
         self.scope.context.clock.elapsed()
     }
 
-    /// Sets when a shard is due, in place of an earlier time.
+    /// Sets when a shard is due, in place of an earlier time, and notes it for those who poll the same account.
     fn schedule(&mut self, at: usize, due: Duration) {
+        self.postpone(at, due);
+        self.watch(at, due);
+    }
+
+    /// Sets when this driver looks at a shard again.
+    fn postpone(&mut self, at: usize, due: Duration) {
         if let Some(before) = self.due_at[at].replace(due) {
             self.due.remove(&(before, at));
         }
@@ -158,6 +185,7 @@ impl<'c> Driver<'c> {
             {
                 self.fatal = Some(error);
             }
+            self.read_letters();
             self.admit();
             self.begin();
             if let Some(error) = self.fatal.take() {
@@ -167,32 +195,23 @@ impl<'c> Driver<'c> {
                 }
                 // Nothing is asked of the record any more: its time would only wake the wait below.
                 (self.fatal, self.heed_at) = (Some(error), NEVER);
+                self.leave_polls();
             }
-            if self.running.is_empty() {
-                let Some(&(due, _)) = self.due.first() else {
+            let is_idle = self.is_idle();
+            if is_idle {
+                if self.due.is_empty() {
                     break;
-                };
+                }
                 if let Some(error) = self.leaves() {
                     return Err(error);
                 }
-                let until = due.min(self.heed_at).max(self.now());
-                let wait = until.saturating_sub(self.now());
-                self.scope.context.clock.sleep(wait).await;
-                continue;
             }
-            let until = match self.due.first() {
-                Some((due, _)) => (*due).min(self.heed_at),
-                None => self.heed_at,
-            };
-            let clock = &self.scope.context.clock;
-            let ran = match select(self.running.next(), clock.reached(until)).await {
-                Either::Left((ran, _)) => ran,
-                Either::Right(_) => None,
-            };
-            match ran {
-                Some(ran) => self.take(ran),
+            match self.next().await {
+                Woken::Ran(ran) => self.take(*ran),
+                Woken::Read(read) => self.take_page(read),
                 // A bound on the whole run that is reached at the same time goes first.
-                None => yield_once().await,
+                Woken::Time if !is_idle => yield_once().await,
+                Woken::Called | Woken::Time => {}
             }
         }
         match self.failure.take() {
@@ -201,9 +220,54 @@ impl<'c> Driver<'c> {
         }
     }
 
+    /// Whether nothing is under way, and nothing waits for what other drivers do.
+    fn is_idle(&self) -> bool {
+        self.running.is_empty()
+            && self.listed.is_empty()
+            && self.ready.iter().all(VecDeque::is_empty)
+    }
+
+    /// Waits for a step, a page, a call or a time, whichever comes first.
+    async fn next(&mut self) -> Woken {
+        let now = self.now();
+        let due = self.due.first().map_or(NEVER, |(due, _)| *due);
+        let may_read = self.page.is_none() && !self.page_waits;
+        let walk_due = self.seat.walk_due().filter(|_| may_read);
+        let until = due
+            .min(self.heed_at)
+            .min(walk_due.unwrap_or(NEVER))
+            .max(now);
+        let clock = &self.scope.context.clock;
+        // A clock of tests goes on only by sleeps, and only where nothing is under way.
+        let is_still = self.running.is_empty() && self.page.is_none() && until < NEVER;
+        let mut time = match is_still {
+            true => clock.sleep(until.saturating_sub(now)),
+            false => clock.reached(until),
+        };
+        let mut called = pin!(self.seat.woken());
+        let (running, page) = (&mut self.running, &mut self.page);
+        poll_fn(|task| {
+            if let Poll::Ready(Some(ran)) = running.poll_next_unpin(task) {
+                return Poll::Ready(Woken::Ran(Box::new(ran)));
+            }
+            if let Some(reading) = page
+                && let Poll::Ready(read) = reading.poll_unpin(task)
+            {
+                *page = None;
+                return Poll::Ready(Woken::Read(read));
+            }
+            if called.as_mut().poll(task).is_ready() {
+                return Poll::Ready(Woken::Called);
+            }
+            time.as_mut().poll(task).map(|()| Woken::Time)
+        })
+        .await
+    }
+
     /// Moves what is due to those that wait for a free place.
     fn admit(&mut self) {
         let now = self.now();
+        let mut polls = Vec::new();
         while let Some(&(due, at)) = self.due.first() {
             if due > now {
                 break;
@@ -214,45 +278,79 @@ impl<'c> Driver<'c> {
                 continue;
             };
             let step = work.next(self.scope.context, self.cancelled);
-            if step != Step::Done {
-                self.ready[place(step.kind())].push_back(at);
+            if step == Step::Poll && self.may_be_listed(at) {
+                polls.push(at);
+            } else if step != Step::Done {
+                let kind = kind_of(step, work);
+                self.ready[place(kind)].push_back(at);
             }
+        }
+        if !polls.is_empty() {
+            self.admit_polls(&polls, now);
         }
     }
 
     /// Begins steps for which there is a free place.
     fn begin(&mut self) {
-        if self.fatal.is_some() {
-            return;
-        }
-        let now = self.now();
+        let mut wanted = [false; 5];
         let limits = self.scope.context.limits;
-        for kind in KINDS {
-            let most = match kind {
-                // What is wrong with all creates shows at the first.
-                Kind::Create if !self.answered => 1,
-                _ => limits.of(kind),
-            };
-            while self.busy[place(kind)] < most {
-                let Some(at) = self.ready[place(kind)].pop_front() else {
-                    break;
-                };
-                if kind != Kind::Local && self.paused_until > now {
-                    self.schedule(at, self.paused_until);
-                    continue;
-                }
-                self.begin_one(at, kind);
+        if self.fatal.is_none() {
+            let now = self.now();
+            self.page_waits = !self.begin_page(now);
+            wanted[place(Kind::Poll)] = self.page_waits;
+            for kind in KINDS {
+                wanted[place(kind)] |= !self.begin_all(kind, now);
             }
         }
+        // Creates that are under way are polled for the first time as soon as they are answered.
+        let coming = [Kind::Upload, Kind::Create].map(place);
+        let coming = coming.map(|kind| self.ready[kind].len() + self.busy[kind]);
+        self.seat.wait_for(wanted, limits, coming.iter().sum());
     }
 
-    fn begin_one(&mut self, at: usize, kind: Kind) {
+    /// Begins steps of a kind. Returns whether there was a place for all of them.
+    fn begin_all(&mut self, kind: Kind, now: Duration) -> bool {
+        let limit = self.scope.context.limits.of(kind);
+        let (paused, polls_paused) = (self.seat.paused_until(), self.seat.polls_paused_until());
+        let most = match kind {
+            // What is wrong with all creates shows at the first.
+            Kind::Create if !self.answered => 1,
+            _ => usize::MAX,
+        };
+        while self.busy[place(kind)] < most {
+            let Some(&at) = self.ready[place(kind)].front() else {
+                break;
+            };
+            let until = match kind {
+                Kind::Local => now,
+                Kind::Poll if self.is_poll(at) => polls_paused,
+                _ => paused,
+            };
+            if until > now {
+                self.ready[place(kind)].pop_front();
+                self.postpone(at, until);
+                continue;
+            }
+            let place_of_step = match kind {
+                Kind::Local => None,
+                _ => match self.seat.place(kind, limit) {
+                    Some(free) => Some(free),
+                    None => return false,
+                },
+            };
+            self.ready[place(kind)].pop_front();
+            self.begin_one(at, kind, place_of_step);
+        }
+        true
+    }
+
+    fn begin_one(&mut self, at: usize, kind: Kind, place_of_step: Option<Place>) {
         let context = self.scope.context;
         let Some(work) = &self.slots[at] else {
             return;
         };
         let step = work.next(context, self.cancelled);
-        if step.kind() != kind {
+        if kind_of(step, work) != kind {
             // Something was cancelled meanwhile.
             self.schedule(at, self.now());
             return;
@@ -266,6 +364,7 @@ impl<'c> Driver<'c> {
                 return;
             }
         }
+        self.unwatch(at);
         let Some(mut work) = self.slots[at].take() else {
             return;
         };
@@ -278,47 +377,12 @@ impl<'c> Driver<'c> {
                 at,
                 work,
                 step,
+                kind,
                 next,
+                place: place_of_step,
             }
         };
         self.running.push(ran.boxed());
-    }
-
-    /// Whether the create of a shard could be confused with one whose fate is open: where batches are known by
-    /// their number of requests only, that of a shard of the same number.
-    fn is_contested(&self, at: usize) -> bool {
-        let context = self.scope.context;
-        if context.provider.codec().capabilities().create != CreateProof::CountAndTime {
-            return false;
-        }
-        let is_open = |other: usize| match &self.slots[other] {
-            Some(work) => matches!(
-                work.record.state,
-                ShardState::Posting(_) | ShardState::Doubt(_)
-            ),
-            None => !matches!(
-                self.under_way[other],
-                Some(Step::Stage | Step::Poll | Step::Fetch | Step::Cancel)
-            ),
-        };
-        let count = self.counts[at];
-        let others = (0..self.slots.len()).filter(|other| *other != at);
-        let mut same = others.filter(|other| self.counts[*other] == count);
-        same.any(is_open)
-    }
-
-    fn is_creating(&self) -> bool {
-        let creating = |step: &Option<Step>| matches!(step, Some(Step::Post | Step::Repeat));
-        self.under_way.iter().any(creating)
-    }
-
-    /// Whether a batch goes on, which makes room when it ends.
-    fn is_going(&self) -> bool {
-        let slots = self.slots.iter().zip(&self.under_way).zip(&self.stuck);
-        slots.into_iter().any(|((slot, step), stuck)| match slot {
-            Some(work) => !stuck && matches!(work.record.state, ShardState::Created { .. }),
-            None => matches!(step, Some(Step::Poll | Step::Cancel | Step::Post)),
-        })
     }
 
     /// Takes what came of a step.
@@ -327,9 +391,12 @@ impl<'c> Driver<'c> {
             at,
             work,
             step,
+            kind,
             next,
+            place: free,
         } = ran;
-        self.busy[place(step.kind())] -= 1;
+        drop(free);
+        self.busy[place(kind)] -= 1;
         self.under_way[at] = None;
         self.waiting.retain(|waiting| *waiting != at);
         self.answered |= step == Step::Post && !matches!(next, Ok(Next::Stuck(_)) | Err(_));
@@ -345,8 +412,12 @@ impl<'c> Driver<'c> {
             Ok(Next::In(wait)) if wait.is_zero() => self.go_on(at, step),
             Ok(Next::In(wait)) => self.schedule(at, now.saturating_add(wait)),
             Ok(Next::Pause(wait)) => {
-                self.paused_until = self.paused_until.max(now.saturating_add(wait));
+                self.seat.pause(now.saturating_add(wait));
                 self.schedule(at, now.saturating_add(wait));
+            }
+            Ok(Next::PausePolls { own, polls }) => {
+                self.seat.pause_polls(now.saturating_add(polls));
+                self.schedule(at, now.saturating_add(own));
             }
             Ok(Next::ForQuota(error)) => {
                 // Others make room when they end.
@@ -382,6 +453,8 @@ impl<'c> Driver<'c> {
         let work = self.slots[at].as_ref();
         let step = work.map(|work| work.next(self.scope.context, self.cancelled));
         match step {
+            // A poll may be answered together with others.
+            Some(Step::Poll) if self.page_size.is_some() => self.schedule(at, self.now()),
             Some(step) if step.kind() == after.kind() => {
                 self.ready[place(step.kind())].push_front(at);
             }
@@ -398,110 +471,6 @@ impl<'c> Driver<'c> {
             context.tell(&Event::Warning { message: &message });
         }
         self.failure.get_or_insert(error);
-    }
-
-    /// Sees whether the run was cancelled, from here or from another process: what exists is cancelled then,
-    /// and what does not exist is not created.
-    async fn heed(&mut self, run: &mut RunRecord) -> Result<()> {
-        let now = self.now();
-        if self.cancelled || now < self.heed_at && !self.scope.is_cancelled() {
-            return Ok(());
-        }
-        // Only a record that outlives the process is shared with another one.
-        self.heed_at = match self.scope.context.is_durable() {
-            true => now + HEED,
-            false => NEVER,
-        };
-        let before = run.cancelled;
-        run.cancelled = self.heeded().await?;
-        if !run.cancelled {
-            return Ok(());
-        }
-        (self.cancelled, self.heed_at) = (true, NEVER);
-        let context = self.scope.context;
-        if !before {
-            let message = "the run was cancelled meanwhile; what was answered is fetched";
-            context.tell(&Event::Warning { message });
-        }
-        for at in 0..self.slots.len() {
-            let Some(work) = &self.slots[at] else {
-                continue;
-            };
-            if work.is_presumed()
-                && let ShardState::Created { batch, .. } = &work.record.state
-            {
-                let message =
-                    format!("{batch} is not cancelled: it is not certain that it is ours");
-                context.tell(&Event::Warning { message: &message });
-            }
-            self.cancel_now(at);
-        }
-        Ok(())
-    }
-
-    /// Asks the record whether the run is cancelled, while the steps under way go on: one of them may hold what the
-    /// record needs to answer, such as its only connection.
-    async fn heeded(&mut self) -> Result<bool> {
-        let scope = self.scope;
-        let mut asked = pin!(scope.heed_now());
-        loop {
-            if self.running.is_empty() {
-                return asked.await;
-            }
-            let ran = match select(asked.as_mut(), self.running.next()).await {
-                Either::Left((cancelled, _)) => return cancelled,
-                Either::Right((ran, _)) => ran,
-            };
-            if let Some(ran) = ran {
-                self.take(ran);
-            }
-        }
-    }
-
-    /// Once the run is cancelled, what can be cancelled waits for no poll.
-    fn cancel_now(&mut self, at: usize) {
-        let work = self.slots[at].as_ref().filter(|_| self.cancelled);
-        let step = work.map(|work| work.next(self.scope.context, true));
-        if !self.stuck[at]
-            && self.due_at[at].is_some()
-            && matches!(step, Some(Step::CallOff | Step::Cancel))
-        {
-            self.schedule(at, self.now());
-        }
-    }
-
-    /// What is said to a caller who does not wait for batches that go on; first what no waiting cures.
-    fn leaves(&mut self) -> Option<Error> {
-        let options = &self.options;
-        if !options.once && options.max_polls.is_none() && options.deadline.is_none() {
-            return None;
-        }
-        let (mut going, mut searched) = (Vec::new(), None);
-        for &(_, at) in &self.due {
-            let work = self.slots[at].as_ref()?;
-            match &work.record.state {
-                ShardState::Created { .. } => {
-                    going.push(work.poll.as_ref().filter(|poll| poll.polls > 0)?);
-                }
-                ShardState::Doubt(intent) if self.options.once && work.has_looked() => {
-                    searched = searched.or(Some(intent));
-                }
-                // Its create waits for the end of another batch: the next process makes it.
-                _ if self.waiting.contains(&at) => {}
-                _ => return None,
-            }
-        }
-        let error = match self.options.once {
-            true => match (going.first(), searched) {
-                (_, Some(intent)) => Some(not_found_yet(intent)),
-                (Some(poll), None) => Some(unfinished(&poll.batch, "it goes on")),
-                (None, None) => None,
-            },
-            false => going
-                .iter()
-                .find_map(|poll| poll.impatience(self.start, &self.options)),
-        }?;
-        Some(self.failure.take().unwrap_or(error))
     }
 }
 
@@ -522,6 +491,14 @@ fn place(kind: Kind) -> usize {
     kind as usize
 }
 
+/// The kind of a step of a shard: the end of a batch that a page of the list shows is recorded without an exchange.
+fn kind_of(step: Step, work: &Work) -> Kind {
+    match step == Step::Poll && work.listed.is_some() {
+        true => Kind::Local,
+        false => step.kind(),
+    }
+}
+
 /// Takes one shard on until `is_there`.
 ///
 /// # Errors
@@ -536,7 +513,9 @@ pub(crate) async fn until(
     while !is_there(work) {
         let step = work.next(context, false);
         match work.perform(step, scope).await? {
-            Next::In(wait) | Next::Pause(wait) => context.clock.sleep(wait).await,
+            Next::In(wait) | Next::Pause(wait) | Next::PausePolls { own: wait, .. } => {
+                context.clock.sleep(wait).await;
+            }
             Next::ForQuota(error) | Next::Stuck(error) => return Err(error),
             Next::Done => {
                 return Err(Error::new(ErrorKind::Internal)

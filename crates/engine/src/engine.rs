@@ -29,6 +29,9 @@ use crate::source::RequestSource;
 
 /// Takes requests through a provider: plan, stage, create, poll, fetch, output.
 ///
+/// Clones share the account: their runs keep one set of limits, one pause that the provider asks for, and one sweep of
+/// polls. So several runs of an account are best driven by clones of one engine, each in a task of its own.
+///
 /// ```no_run
 /// # async fn example(provider: std::sync::Arc<dyn lmbatch_core::BatchProvider>, batch: lmbatch_core::BatchId) -> lmbatch_core::Result<()> {
 /// use lmbatch_engine::Engine;
@@ -59,6 +62,12 @@ impl Engine {
         self.context.observer = observer;
         self
     }
+    /// Sets another provider value of the same account, such as one with another key or endpoint. What the
+    /// engine shares with its clones, such as its limits, it goes on sharing.
+    pub fn with_provider(mut self, provider: Arc<dyn BatchProvider>) -> Self {
+        self.context.provider = provider;
+        self
+    }
     /// How often a batch is asked for its status.
     pub fn with_polling(mut self, polling: PollingPolicy) -> Self {
         self.context.polling = polling;
@@ -84,7 +93,7 @@ impl Engine {
         self.context.batch_limit = limit;
         self
     }
-    /// Sets how many steps run at once, by kind.
+    /// Sets how many steps run at once, by kind, in all runs of this engine and its clones.
     pub fn with_limits(mut self, limits: StepLimits) -> Self {
         self.context.limits = limits;
         self
@@ -92,6 +101,8 @@ impl Engine {
     /// The source of time.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.context.clock = clock;
+        // What is shared is noted in the time of one clock.
+        self.context.share = Arc::default();
         self
     }
     /// The source of chance.
@@ -172,6 +183,37 @@ impl Engine {
     }
 
     /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.
+    ///
+    /// One engine drives any number of runs: clones of it are cheap, and share the limits of the account. A run
+    /// that waits for its batches holds no file of a folder open. Dropping the future leaves the run to be
+    /// resumed.
+    ///
+    /// ```
+    /// use lmbatch_core::{Result, RunFilter};
+    /// use lmbatch_engine::{Engine, RunOptions};
+    /// use tokio::task::JoinSet;
+    ///
+    /// async fn resume_all(engine: &Engine) -> Result<()> {
+    ///     let unfinished = RunFilter { unfinished: true, ..RunFilter::default() };
+    ///     let mut runs = JoinSet::new();
+    ///     for run in engine.ledger().all_runs(unfinished).await? {
+    ///         let engine = engine.clone();
+    ///         runs.spawn(async move { (run.id.clone(), engine.resume(&run, RunOptions::default()).await) });
+    ///     }
+    ///     while let Some(ended) = runs.join_next().await {
+    ///         match ended.expect("a run panicked") {
+    ///             (run, Ok(finished)) => println!("{run}: {} batches", finished.batches().len()),
+    ///             (run, Err(error)) => eprintln!("{run}: {error}"),
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process or task advances the run;
+    /// the first failure of a batch that no waiting cures, after the others are fetched;
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) at the deadline.
     pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
         self.context.resume(run, options).await
     }

@@ -19,6 +19,7 @@ mod results;
 mod run;
 mod schema;
 mod services;
+mod share;
 mod source;
 mod spool;
 mod trouble;

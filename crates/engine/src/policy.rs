@@ -240,7 +240,7 @@ pub struct RunOptions {
     pub once: bool,
 }
 
-/// Steps that run at once on one account, by kind.
+/// Steps that run at once on one account, by kind. The runs of all clones of one engine are counted together.
 ///
 /// ```
 /// let careful = lmbatch_engine::StepLimits { fetches: 1, ..Default::default() };

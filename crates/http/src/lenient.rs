@@ -92,7 +92,9 @@ where
     T: DeserializeOwned,
 {
     let value = Value::deserialize(deserializer)?;
-    Ok(serde_json::from_value(value).ok())
+    // A derived `Deserialize` takes a list for the members in order.
+    let object = Some(value).filter(Value::is_object);
+    Ok(object.and_then(|object| serde_json::from_value(object).ok()))
 }
 
 /// Returns the whole number that a value holds, as a number, a float without a fraction, or a string of either.
@@ -141,7 +143,13 @@ mod tests {
     #[test]
     fn a_member_of_another_type_is_read_or_absent_and_spoils_nothing() {
         let absent = Document::default();
-        for odd in [json!(null), json!([]), json!({"b": 1}), json!([{}])] {
+        for odd in [
+            json!(null),
+            json!([]),
+            json!({"b": 1}),
+            json!([{}]),
+            json!([1]),
+        ] {
             let document = json!({"text": odd, "id": odd, "number": odd, "object": odd});
             assert_eq!(
                 serde_json::from_value::<Document>(document).unwrap(),

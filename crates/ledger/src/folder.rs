@@ -210,7 +210,7 @@ impl StateFolder {
         match fs::read_dir(self.spool()) {
             Ok(mut entries) => Ok(entries.next().is_some()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Error::local("looking at the state folder", error)),
+            Err(error) => Err(looking(&self.spool())(error)),
         }
     }
 }
@@ -222,14 +222,14 @@ const LEDGER: &str = "ledger.db";
 /// # Errors
 /// [`ErrorKind::Local`] where the folder cannot be read.
 pub fn marked_runs(spool: &Path) -> Result<BTreeSet<String>> {
-    let failed = |error| Error::local("looking at the state folder", error);
+    let failed = looking(spool);
     let mut marked = BTreeSet::new();
     let entries = match fs::read_dir(spool) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(marked),
-        entries => entries.map_err(failed)?,
+        entries => entries.map_err(&failed)?,
     };
     for entry in entries {
-        let name = entry.map_err(failed)?.file_name();
+        let name = entry.map_err(&failed)?.file_name();
         let name = name.to_string_lossy();
         if let Some((nonce, what)) = name.split_once('.')
             && (what.starts_with("posting-") || what.starts_with("created-"))
@@ -238,6 +238,15 @@ pub fn marked_runs(spool: &Path) -> Result<BTreeSet<String>> {
         }
     }
     Ok(marked)
+}
+
+/// The error of a folder of the record that cannot be read.
+fn looking(folder: &Path) -> impl Fn(std::io::Error) -> Error {
+    let doing = format!(
+        "looking at {}, which must be a folder of this user",
+        folder.display()
+    );
+    move |error| Error::local(doing.as_str(), error)
 }
 
 /// Writes a file where there is none.

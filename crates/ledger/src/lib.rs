@@ -9,6 +9,7 @@ mod lock;
 mod migrate;
 mod owner;
 mod query;
+mod reserve;
 mod rows;
 mod schema;
 mod seal;

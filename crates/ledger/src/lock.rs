@@ -1,98 +1,330 @@
-//! Locks: one file for each run, locked as long as a process advances the run.
+//! Claims: a link for each run that a process advances. It names the file that this process keeps locked.
+//!
+//! A process that has claims keeps one file open and locked in `locks/`, named after its process id. The
+//! operating system releases that lock when the process ends, however that happens. A claim on a run is a
+//! symbolic link `RUN.lock` whose target is the name of that file. A link needs no open file, so that one
+//! process holds any number of claims; it appears together with its content, or not at all.
+//!
+//! A link whose file is not locked was left by a process that has ended. It is removed only under the lock
+//! of that file, so that of several processes that find it one takes the run over.
+//!
+//! Earlier versions lock a regular file `RUN.lock` for each run. Such a lock is respected here; a link in its
+//! place is an error there, since they follow none.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use lmbatch_core::{Error, ErrorKind, Result, RunClaim};
 
 use crate::owner;
 
-/// Attempts to lock a file that other processes delete meanwhile.
+/// Attempts to claim a run while other processes claim and release it.
 const ATTEMPTS: usize = 1_000;
 
-/// The lock files of a state folder.
+/// Attempts to lock the file of another process. One that takes over claims of a process that has ended
+/// holds that lock for microseconds; only one that lives holds it longer.
+const PROBES: usize = 20;
+
+/// Ending of the name of the file that a process keeps locked.
+const PROCESS: &str = ".process";
+
+/// The claims in a state folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Locks {
     folder: PathBuf,
+    /// The locked file of this ledger, as long as it has claims.
+    process: Arc<Mutex<Weak<Process>>>,
 }
 
-/// A lock that is held. The operating system releases it when the process ends, however that happens.
+/// A file that is locked as long as claims name it.
+#[derive(Debug)]
+struct Process {
+    name: String,
+    path: PathBuf,
+    /// Holds the lock.
+    _file: File,
+}
+
+/// A claim that is held.
 #[derive(Debug)]
 struct Held {
-    path: PathBuf,
-    file: File,
+    link: PathBuf,
+    process: Arc<Process>,
+}
+
+/// The state of a claim that another one may hold.
+enum Claim {
+    Free,
+    /// Held, by the process of this id where it is known.
+    Held(Option<u32>),
 }
 
 impl Locks {
     pub(crate) fn new(state: &Path) -> Self {
         Self {
             folder: state.join("locks"),
+            process: Arc::default(),
         }
     }
 
-    /// Locks the file of `run`.
+    /// Claims `run`.
     pub(crate) fn claim(&self, run: &str) -> Result<RunClaim> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if run.is_empty() || !run.bytes().all(plain) {
             let message = format!("{run:?} is not the id of a run");
             return Err(Error::new(ErrorKind::Local).with_message(message));
         }
-        let failed = |error| Error::local(format!("locking the run {run}"), error);
-        owner::folder(&self.folder).map_err(failed)?;
-        let path = self.folder.join(format!("{run}.lock"));
-        for _ in 0..ATTEMPTS {
-            let mut options = File::options();
-            options.read(true).write(true).create(true).truncate(false);
-            let file = owner::private(&mut options).open(&path).map_err(failed)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
-                Err(TryLockError::WouldBlock) => return Err(held(run, file)),
+        let link = self.folder.join(format!("{run}.lock"));
+        let claimed = owner::folder(&self.folder).and_then(|()| self.take(&link));
+        match claimed {
+            Ok(Ok(held)) => Ok(RunClaim::new(run, Arc::new(held))),
+            Ok(Err(process)) => Err(held(run, process)),
+            Err(error) => {
+                let doing = format!("claiming the run {run} by {}", link.display());
+                Err(Error::local(doing, error))
             }
-            // The file may have been deleted by its last holder since it was opened: then another process may
-            // have made, and locked, a new one of its name.
-            if !is_at(&file, &path).map_err(failed)? {
+        }
+    }
+
+    /// Puts a link where there is none that is held; else the id of the process that holds it.
+    fn take(&self, link: &Path) -> io::Result<std::result::Result<Held, Option<u32>>> {
+        for _ in 0..ATTEMPTS {
+            if let Claim::Held(process) = self.clear(link)? {
+                return Ok(Err(process));
+            }
+            let process = self.process()?;
+            match name(&process.name, link) {
+                Ok(()) => {
+                    return Ok(Ok(Held {
+                        link: link.to_owned(),
+                        process,
+                    }));
+                }
+                // Another process was faster.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    /// Removes a claim of a process that has ended.
+    fn clear(&self, link: &Path) -> io::Result<Claim> {
+        match named(link)? {
+            Named::Nothing => Ok(Claim::Free),
+            Named::File => self.clear_file(link),
+            Named::Process(process) => self.clear_link(link, &process),
+        }
+    }
+
+    /// Removes a link that names the file of a process, unless that file is locked.
+    fn clear_link(&self, link: &Path, process: &str) -> io::Result<Claim> {
+        let path = self.folder.join(process);
+        for _ in 0..PROBES {
+            let mut options = File::options();
+            // Made where it is gone: whoever removes a link holds the lock of the file that the link names.
+            options.read(true).write(true).create(true).truncate(false);
+            let file = owner::private(&mut options).open(&path)?;
+            match file.try_lock() {
+                Ok(()) if is_at(&file, &path)? => {}
+                Ok(()) => continue,
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) => {
+                    std::thread::yield_now();
+                    continue;
+                }
+            }
+            if matches!(named(link)?, Named::Process(now) if now == process) {
+                gone(fs::remove_file(link))?;
+            }
+            // Other claims of that process may name it still: it is made again for each.
+            gone(fs::remove_file(&path))?;
+            return Ok(Claim::Free);
+        }
+        Ok(Claim::Held(process_id(process)))
+    }
+
+    /// Removes the lock file of an earlier version, unless it is locked.
+    fn clear_file(&self, path: &Path) -> io::Result<Claim> {
+        let mut options = File::options();
+        let opened = owner::private(options.read(true).write(true)).open(path);
+        let mut file = match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Claim::Free),
+            opened => opened?,
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                // The holder may not have written its id yet.
+                let _ = file.read_to_string(&mut text);
+                return Ok(Claim::Held(text.trim().parse().ok()));
+            }
+        }
+        // It may have been deleted since it was opened: then another process has made, and may have locked,
+        // a new one of its name.
+        if is_at(&file, path)? {
+            gone(fs::remove_file(path))?;
+        }
+        Ok(Claim::Free)
+    }
+
+    /// The locked file of this ledger, which is made for its first claim.
+    fn process(&self) -> io::Result<Arc<Process>> {
+        let mut shared = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(process) = shared.upgrade() {
+            return Ok(process);
+        }
+        self.sweep();
+        let process = Arc::new(Process::new(&self.folder)?);
+        *shared = Arc::downgrade(&process);
+        Ok(process)
+    }
+
+    /// Removes files of processes that have ended. What stays is in no one's way.
+    fn sweep(&self) {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        for entry in entries {
+            let name = entry.file_name();
+            if !name.to_str().is_some_and(is_process) {
                 continue;
             }
-            let mut held = Held { path, file };
-            held.sign().map_err(failed)?;
-            return Ok(RunClaim::new(run, Arc::new(held)));
+            let (path, mut options) = (entry.path(), File::options());
+            let opened = owner::private(options.read(true).write(true)).open(&path);
+            if let Ok(file) = opened
+                && file.try_lock().is_ok()
+                && is_at(&file, &path).unwrap_or(false)
+            {
+                let _ = fs::remove_file(&path);
+            }
         }
-        Err(failed(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl Held {
-    /// Writes the id of this process, for other processes to name it.
-    fn sign(&mut self) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        writeln!(self.file, "{}", std::process::id())
+impl Process {
+    fn new(folder: &Path) -> io::Result<Self> {
+        for _ in 0..ATTEMPTS {
+            // Process ids come again: a claim of an earlier process of this id must not look like one of this.
+            let chance = RandomState::new().build_hasher().finish();
+            let name = format!("{}-{chance:016x}{PROCESS}", std::process::id());
+            let (path, mut options) = (folder.join(&name), File::options());
+            options.read(true).write(true).create_new(true);
+            let file = match owner::private(&mut options).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                opened => opened?,
+            };
+            match file.try_lock() {
+                // Another process may have taken it for one that was left, and have removed it.
+                Ok(()) if is_at(&file, &path)? => {}
+                Ok(()) | Err(TryLockError::WouldBlock) => continue,
+                Err(TryLockError::Error(error)) => {
+                    let _ = fs::remove_file(&path);
+                    return Err(error);
+                }
+            }
+            return Ok(Self {
+                name,
+                path,
+                _file: file,
+            });
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Deleted while it is locked: a process that has opened it meanwhile sees that it is gone.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Deleted while it is locked: a process that has opened it meanwhile sees that it is gone, and opens it
-        // again.
-        let _ = fs::remove_file(&self.path);
+        // As long as the file of this process is locked, no other process removes links that name it.
+        if matches!(named(&self.link), Ok(Named::Process(process)) if process == self.process.name)
+        {
+            let _ = fs::remove_file(&self.link);
+        }
     }
 }
 
+/// What stands in the place of a claim.
+enum Named {
+    Nothing,
+    /// A file, as earlier versions lock one.
+    File,
+    /// The name of the file of a process.
+    Process(String),
+}
+
+/// Returns what stands in the place of a claim. A link to anything else than the file of a process is an
+/// error, and is not followed.
+fn named(link: &Path) -> io::Result<Named> {
+    let target = match fs::read_link(link) {
+        Ok(target) => target,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Named::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(Named::File),
+        Err(error) => return Err(error),
+    };
+    match target.to_str() {
+        Some(name) if is_process(name) => Ok(Named::Process(name.to_owned())),
+        _ => Err(io::Error::other(
+            "it is a link that lmbatch has not made, and is not followed; delete it",
+        )),
+    }
+}
+
+/// Reports whether a name is one of the file of a process.
+fn is_process(name: &str) -> bool {
+    let parts = name
+        .strip_suffix(PROCESS)
+        .and_then(|name| name.split_once('-'));
+    parts.is_some_and(|(id, chance)| {
+        !id.is_empty()
+            && id.bytes().all(|byte| byte.is_ascii_digit())
+            && chance.len() == 16
+            && chance.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+/// The process id in the name of a process's file.
+fn process_id(name: &str) -> Option<u32> {
+    name.split_once('-')?.0.parse().ok()
+}
+
 /// Error of a run that another process, or another task of this one, advances.
-fn held(run: &str, mut file: File) -> Error {
-    let mut holder = String::new();
-    // The holder may not have signed yet.
-    let _ = file.read_to_string(&mut holder);
-    let holder = match holder.trim() {
-        pid if !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()) => {
-            format!("process {pid}")
-        }
-        _ => "another process".to_owned(),
+fn held(run: &str, process: Option<u32>) -> Error {
+    let holder = match process {
+        Some(id) => format!("process {id}"),
+        None => "another process".to_owned(),
     };
     Error::new(ErrorKind::Conflict).with_message(format!("the run {run} is advanced by {holder}"))
+}
+
+/// What is gone need not be removed.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Makes the link of a claim. Fails where something of its name exists.
+#[cfg(unix)]
+fn name(process: &str, link: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(process, link)
+}
+
+/// Claims need symbolic links.
+#[cfg(not(unix))]
+fn name(_: &str, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Returns whether `path` still leads to the file.
@@ -122,10 +354,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let locks = Locks::new(folder.path());
         let first = locks.claim("r-1").unwrap();
-        let error = locks.claim("r-1").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Conflict);
-        let me = format!("the run r-1 is advanced by process {}", std::process::id());
-        assert!(error.to_string().contains(&me), "{error}");
+        // The same ledger, and another one of the same process.
+        for locks in [locks.clone(), Locks::new(folder.path())] {
+            let error = locks.claim("r-1").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Conflict);
+            let me = format!("the run r-1 is advanced by process {}", std::process::id());
+            assert!(error.to_string().contains(&me), "{error}");
+        }
         // Another run of the same folder is free.
         let other = locks.claim("r-2").unwrap();
         drop(first);
@@ -148,33 +383,45 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_file_that_a_dead_process_left_is_no_lock() {
+    fn a_claim_outlives_the_ledger_that_took_it() {
         let folder = tempfile::tempdir().unwrap();
         let locks = Locks::new(folder.path());
-        fs::create_dir(&locks.folder).unwrap();
-        fs::write(locks.folder.join("r-1.lock"), "1\n").unwrap();
         let claim = locks.claim("r-1").unwrap();
-        let error = locks.claim("r-1").unwrap_err();
-        assert!(error.to_string().contains(&std::process::id().to_string()));
+        drop(locks);
+        let locks = Locks::new(folder.path());
+        assert!(locks.claim("r-1").is_err());
         drop(claim);
+        locks.claim("r-1").unwrap();
     }
 
-    #[cfg(unix)]
     #[test]
-    fn a_symbolic_link_in_place_of_a_lock_is_not_followed() {
+    fn a_link_to_anything_else_is_not_followed_and_not_removed() {
         let folder = tempfile::tempdir().unwrap();
         let precious = folder.path().join("precious");
         fs::write(&precious, "precious").unwrap();
         let locks = Locks::new(folder.path());
         fs::create_dir(&locks.folder).unwrap();
-        for target in [precious.clone(), folder.path().join("new")] {
+        let new = folder.path().join("new");
+        for target in [
+            precious.clone(),
+            new.clone(),
+            "1.process".into(),
+            "../1-0123456789abcdef.process".into(),
+            "x-0123456789abcdef.process".into(),
+        ] {
             let link = locks.folder.join("r-1.lock");
             std::os::unix::fs::symlink(&target, &link).unwrap();
-            assert_eq!(locks.claim("r-1").unwrap_err().kind(), ErrorKind::Local);
+            let error = locks.claim("r-1").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Local, "{target:?}");
             fs::remove_file(link).unwrap();
         }
+        // Nor is a link in place of a process's file.
+        let process = "1-0123456789abcdef.process";
+        std::os::unix::fs::symlink(process, locks.folder.join("r-1.lock")).unwrap();
+        std::os::unix::fs::symlink(&new, locks.folder.join(process)).unwrap();
+        assert_eq!(locks.claim("r-1").unwrap_err().kind(), ErrorKind::Local);
         assert_eq!(fs::read_to_string(precious).unwrap(), "precious");
-        assert!(!folder.path().join("new").exists());
+        assert!(!new.exists());
     }
 
     #[test]
@@ -186,9 +433,8 @@ mod tests {
         }
     }
 
-    /// Many threads take and release one lock; a counter that is not atomic shows whether two ever hold it.
-    #[test]
-    fn two_never_hold_a_lock_that_is_deleted_on_release() {
+    /// A counter that is not atomic shows whether two ever hold the claim.
+    fn count_alone(claim: impl Fn(&Locks) -> Option<RunClaim> + Sync) {
         let folder = tempfile::tempdir().unwrap();
         let counter = folder.path().join("counter");
         fs::write(&counter, "0").unwrap();
@@ -198,7 +444,7 @@ mod tests {
                     let locks = Locks::new(folder.path());
                     let mut done = 0;
                     while done < 50 {
-                        let Ok(_held) = locks.claim("r-1") else {
+                        let Some(_held) = claim(&locks) else {
                             std::thread::yield_now();
                             continue;
                         };
@@ -210,5 +456,38 @@ mod tests {
             }
         });
         assert_eq!(fs::read_to_string(&counter).unwrap(), "200");
+    }
+
+    #[test]
+    fn two_never_hold_a_claim() {
+        count_alone(|locks| locks.claim("r-1").ok());
+    }
+
+    #[test]
+    fn two_never_hold_a_claim_that_processes_leave_behind_as_they_end() {
+        count_alone(|locks| {
+            let claim = locks.claim("r-1").ok()?;
+            // As if the process had died: its link is there, and its file is not locked.
+            let dead = format!(
+                "1-{:016x}{PROCESS}",
+                RandomState::new().build_hasher().finish()
+            );
+            let link = locks.folder.join("r-1.lock");
+            drop(claim);
+            let _ = name(&dead, &link);
+            locks.claim("r-1").ok()
+        });
+    }
+
+    #[test]
+    fn two_never_hold_a_claim_over_lock_files_of_an_earlier_version() {
+        count_alone(|locks| {
+            let claim = locks.claim("r-1").ok()?;
+            drop(claim);
+            let mut options = File::options();
+            options.write(true).create_new(true);
+            let _ = owner::private(&mut options).open(locks.folder.join("r-1.lock"));
+            locks.claim("r-1").ok()
+        });
     }
 }

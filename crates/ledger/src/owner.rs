@@ -65,14 +65,15 @@ fn refused(message: String) -> Error {
     Error::new(ErrorKind::Local).with_message(message)
 }
 
-fn looking(error: io::Error) -> Error {
-    Error::local("looking at the state folder", error)
+fn looking(path: &Path) -> impl Fn(io::Error) -> Error {
+    let doing = format!("looking at {} of the state folder", path.display());
+    move |error| Error::local(doing.as_str(), error)
 }
 
 #[cfg(unix)]
 fn this_users(folder: &Path) -> Result<bool> {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    let found = fs::metadata(folder).map_err(looking)?;
+    let found = fs::metadata(folder).map_err(looking(folder))?;
     if !found.is_dir() {
         return Err(refused(format!(
             "the state folder {} is not a folder",
@@ -91,8 +92,10 @@ fn this_users(folder: &Path) -> Result<bool> {
         return Ok(false);
     }
     // Prompts and answers lie in it.
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
-        .map_err(|error| Error::local("making the state folder private", error))?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(|error| {
+        let doing = format!("making the state folder {} private", folder.display());
+        Error::local(doing, error)
+    })?;
     Ok(true)
 }
 
@@ -116,7 +119,7 @@ fn inside(path: &Path, is_folder: bool) -> Result<()> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(looking(error)),
+        Err(error) => return Err(looking(path)(error)),
     };
     if found.is_dir() != is_folder || !(found.is_dir() || found.is_file()) {
         let kind = if is_folder { "folder" } else { "file" };
@@ -130,7 +133,7 @@ fn inside(path: &Path, is_folder: bool) -> Result<()> {
 
 #[cfg(not(unix))]
 fn this_users(folder: &Path) -> Result<bool> {
-    fs::metadata(folder).map_err(looking).map(|_| false)
+    fs::metadata(folder).map_err(looking(folder)).map(|_| false)
 }
 
 #[cfg(not(unix))]

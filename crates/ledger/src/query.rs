@@ -21,6 +21,9 @@ pub(crate) const LATE_OF_BATCHES: &str =
 pub(crate) const UNKNOWN_NONCE: &str = "SELECT value FROM json_each(?)
      WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.nonce = value) LIMIT 1";
 
+/// Ids of the runs that have not ended, oldest first.
+pub(crate) const UNFINISHED: &str = "SELECT id FROM run WHERE finished = 0 ORDER BY number";
+
 /// Returns the query of a page of runs and of one run more, which says that there is another page.
 pub(crate) fn page_of_runs(filter: &RunFilter, before: Option<u64>) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(of_runs!("WHERE true"));
@@ -185,6 +188,7 @@ mod tests {
             (SHARDS_OF_BATCHES, "shard_batch (batch=?)"),
             (LATE_OF_BATCHES, "late_acknowledgement_batch (batch=?)"),
             (UNKNOWN_NONCE, "run_nonce (nonce=?)"),
+            (UNFINISHED, "run_finished (finished=?"),
         ] {
             let plan = plan(&ledger, query).await;
             assert!(plan.iter().any(|step| step.contains(index)), "{plan:?}");

@@ -2,7 +2,7 @@
 
 /// Steps from each version of a ledger to the next. A ledger of a later lmbatch has a version that is not
 /// among them, and is not touched.
-pub(crate) const MIGRATIONS: [&str; 4] = [
+pub(crate) const MIGRATIONS: [&str; 5] = [
     "
 CREATE TABLE run (
     id TEXT PRIMARY KEY,
@@ -73,5 +73,10 @@ CREATE TABLE late_acknowledgement (
 CREATE INDEX late_acknowledgement_batch ON late_acknowledgement (batch);
 ALTER TABLE total ADD COLUMN late_acknowledgements INTEGER NOT NULL DEFAULT 0;
 PRAGMA user_version = 4;
+",
+    // Records of shards name the tables of the shard. An earlier version would lose what it does not know of a
+    // record that it writes, and with it where the requests of the shard are.
+    "
+PRAGMA user_version = 5;
 ",
 ];

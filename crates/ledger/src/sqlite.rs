@@ -19,13 +19,18 @@ use sqlx::{ConnectOptions as _, FromRow as _, Row as _, Sqlite, SqliteConnection
 
 use crate::lock::Locks;
 use crate::owner;
-use crate::query::{LATE_OF_BATCHES, SHARDS_OF_BATCHES, UNKNOWN_NONCE, page_of_runs};
+use crate::query::{LATE_OF_BATCHES, SHARDS_OF_BATCHES, UNFINISHED, UNKNOWN_NONCE, page_of_runs};
+use crate::reserve::Reserve;
 use crate::rows::{LateRow, RunRow, ShardRow, of_late, of_runs, of_shards};
 use crate::schema::MIGRATIONS;
 use crate::seal::{damaged, is_damage};
 
 /// Longest wait for a transaction of another process.
 const BUSY: Duration = Duration::from_secs(60);
+
+/// Longest wait for the connection, which all runs of a process share: each of a thousand transitions may take a
+/// slow disk tens of milliseconds.
+const TURN: Duration = Duration::from_secs(600);
 
 /// A ledger in a SQLite file. Every transition is on the disk before it returns.
 ///
@@ -38,6 +43,9 @@ pub struct SqliteLedger {
     pool: SqlitePool,
     path: Arc<Path>,
     locks: Locks,
+    /// Whether an earlier version had written the file.
+    upgraded: bool,
+    reserve: Arc<Reserve>,
 }
 
 impl SqliteLedger {
@@ -60,21 +68,34 @@ impl SqliteLedger {
             .synchronous(SqliteSynchronous::Extra)
             .pragma("cell_size_check", "ON")
             .disable_statement_logging();
-        let pool = SqlitePoolOptions::new().max_connections(1);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(TURN);
         let pool = pool.connect_with(options).await;
         let pool = pool.map_err(|error| failed(path, error))?;
         let state = path.parent().unwrap_or(Path::new("."));
-        let ledger = Self {
+        let mut ledger = Self {
             pool,
             path: path.into(),
             locks: Locks::new(state),
+            upgraded: false,
+            reserve: Arc::new(Reserve::new(state)),
         };
         ledger.check_structure().await?;
-        if ledger.version(&ledger.pool).await? != MIGRATIONS.len() {
+        let version = ledger.version(&ledger.pool).await?;
+        if version != MIGRATIONS.len() {
             ledger.migrate().await?;
+            // A file of version 0 is new.
+            ledger.upgraded = version > 0;
         }
         ledger.check_counts().await?;
         Ok(ledger)
+    }
+
+    /// Returns whether an earlier version had written the file until it was opened now: that version cannot use
+    /// it any more.
+    pub fn was_upgraded(&self) -> bool {
+        self.upgraded
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -248,6 +269,31 @@ fn failed(path: &Path, error: sqlx::Error) -> Error {
 }
 
 impl SqliteLedger {
+    /// Returns the ids of the runs that have not ended, oldest first. Their records are not read: one that is
+    /// damaged hides no other run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where the ledger cannot be read.
+    pub async fn unfinished_runs(&self) -> Result<Vec<Box<str>>> {
+        let ids: Vec<String> = sqlx::query_scalar(UNFINISHED)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(ids.into_iter().map(Into::into).collect())
+    }
+
+    /// Returns the number of recorded runs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where the ledger cannot be read.
+    pub async fn count_runs(&self) -> Result<u64> {
+        let count: i64 = sqlx::query_scalar("SELECT runs FROM total")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(count.unsigned_abs())
+    }
+
     /// Returns the first of some nonces of which no run is recorded.
     pub(crate) async fn first_unknown(&self, nonces: &BTreeSet<String>) -> Result<Option<String>> {
         let asked = serde_json::to_string(nonces)
@@ -369,9 +415,9 @@ impl SqliteLedger {
     }
 }
 
-#[async_trait]
-impl Ledger for SqliteLedger {
-    async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
+/// Transactions that write.
+impl SqliteLedger {
+    async fn begin_once(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
         let as_change = Change {
             run: Some(run),
             new_shards: shards,
@@ -402,7 +448,7 @@ impl Ledger for SqliteLedger {
         all.commit().await.map_err(|error| self.failed(error))
     }
 
-    async fn apply(&self, change: &Change<'_>) -> Result<()> {
+    async fn apply_once(&self, change: &Change<'_>) -> Result<()> {
         change.check()?;
         let mut all = self.writing().await?;
         if let Some(run) = change.run {
@@ -414,6 +460,62 @@ impl Ledger for SqliteLedger {
         }
         self.add(&mut all, change.new_shards).await?;
         all.commit().await.map_err(|error| self.failed(error))
+    }
+
+    async fn acknowledge_late_once(&self, late: &LateAcknowledgement) -> Result<()> {
+        let mut all = self.writing().await?;
+        let row = LateRow::new(late)?;
+        let insert = sqlx::query(
+            "INSERT INTO late_acknowledgement (run, shard, batch, seal, record) VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT (run, shard, batch) DO NOTHING",
+        )
+        .bind(row.run)
+        .bind(row.shard)
+        .bind(row.batch)
+        .bind(row.seal)
+        .bind(row.record)
+        .execute(&mut *all)
+        .await;
+        let inserted = insert.map_err(|error| match &error {
+            sqlx::Error::Database(refusal) if refusal.is_foreign_key_violation() => {
+                late.without_shard()
+            }
+            _ => self.failed(error),
+        })?;
+        self.count_late(&mut all, inserted.rows_affected() as i64)
+            .await?;
+        all.commit().await.map_err(|error| self.failed(error))
+    }
+
+    async fn forget_once(&self, run: &str) -> Result<()> {
+        let mut all = self.writing().await?;
+        let late = sqlx::query("DELETE FROM late_acknowledgement WHERE run = ?")
+            .bind(run)
+            .execute(&mut *all)
+            .await
+            .map_err(|error| self.failed(error))?;
+        self.count_late(&mut all, -(late.rows_affected() as i64))
+            .await?;
+        let gone = sqlx::query("DELETE FROM run WHERE id = ?")
+            .bind(run)
+            .execute(&mut *all)
+            .await
+            .map_err(|error| self.failed(error))?;
+        self.count(&mut all, -(gone.rows_affected() as i64)).await?;
+        all.commit().await.map_err(|error| self.failed(error))
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
+        let begin = || self.begin_once(run, shards);
+        self.reserve.with(begin).await
+    }
+
+    async fn apply(&self, change: &Change<'_>) -> Result<()> {
+        let apply = || self.apply_once(change);
+        self.reserve.with(apply).await
     }
 
     async fn run(&self, id: &str) -> Result<Option<RunRecord>> {
@@ -499,28 +601,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()> {
-        let mut all = self.writing().await?;
-        let row = LateRow::new(late)?;
-        let insert = sqlx::query(
-            "INSERT INTO late_acknowledgement (run, shard, batch, seal, record) VALUES (?, ?, ?, ?, ?)
-             ON CONFLICT (run, shard, batch) DO NOTHING",
-        )
-        .bind(row.run)
-        .bind(row.shard)
-        .bind(row.batch)
-        .bind(row.seal)
-        .bind(row.record)
-        .execute(&mut *all)
-        .await;
-        let inserted = insert.map_err(|error| match &error {
-            sqlx::Error::Database(refusal) if refusal.is_foreign_key_violation() => {
-                late.without_shard()
-            }
-            _ => self.failed(error),
-        })?;
-        self.count_late(&mut all, inserted.rows_affected() as i64)
-            .await?;
-        all.commit().await.map_err(|error| self.failed(error))
+        let acknowledge = || self.acknowledge_late_once(late);
+        self.reserve.with(acknowledge).await
     }
 
     async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>> {
@@ -535,21 +617,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn forget(&self, run: &str) -> Result<()> {
-        let mut all = self.writing().await?;
-        let late = sqlx::query("DELETE FROM late_acknowledgement WHERE run = ?")
-            .bind(run)
-            .execute(&mut *all)
-            .await
-            .map_err(|error| self.failed(error))?;
-        self.count_late(&mut all, -(late.rows_affected() as i64))
-            .await?;
-        let gone = sqlx::query("DELETE FROM run WHERE id = ?")
-            .bind(run)
-            .execute(&mut *all)
-            .await
-            .map_err(|error| self.failed(error))?;
-        self.count(&mut all, -(gone.rows_affected() as i64)).await?;
-        all.commit().await.map_err(|error| self.failed(error))
+        let forget = || self.forget_once(run);
+        self.reserve.with(forget).await
     }
 
     async fn claim(&self, run: &str) -> Result<RunClaim> {

@@ -229,6 +229,35 @@ async fn a_record_that_cannot_be_read_names_its_run() {
 }
 
 #[tokio::test]
+async fn a_damaged_record_hides_no_other_run_that_has_not_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = SqliteLedger::open(&path).await.unwrap();
+    for id in ["r-1", "r-2", "r-3"] {
+        let run = RunRecord {
+            name: None,
+            finished: id == "r-1",
+            ..run(id)
+        };
+        ledger.begin(&run, &[shard(id, 0)]).await.unwrap();
+    }
+    ledger.close().await.unwrap();
+    let options = SqliteConnectOptions::new().filename(&path);
+    let raw = SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query("UPDATE run SET seal = 'x' WHERE id = 'r-2'")
+        .execute(&raw)
+        .await
+        .unwrap();
+    raw.close().await;
+    let ledger = SqliteLedger::open(&path).await.unwrap();
+    let unfinished = ledger.unfinished_runs().await.unwrap();
+    assert_eq!(unfinished, ["r-2".into(), "r-3".into()] as [Box<str>; 2]);
+    assert!(ledger.run("r-2").await.is_err());
+    assert!(ledger.run("r-3").await.unwrap().is_some());
+    assert_eq!(ledger.count_runs().await.unwrap(), 3);
+}
+
+#[tokio::test]
 async fn the_file_alone_is_whole_after_every_transition() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");

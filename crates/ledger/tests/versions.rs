@@ -137,6 +137,8 @@ async fn a_ledger_of_the_third_version_is_read_as_it_was_and_has_every_lookup() 
     let folder = tempfile::tempdir().unwrap();
     let path = fixture(folder.path());
     let ledger = SqliteLedger::open(&path).await.unwrap();
+    assert!(ledger.was_upgraded());
+    assert!(!SqliteLedger::open(&path).await.unwrap().was_upgraded());
     assert_eq!(content(&ledger).await, third_version());
     let none = RunFilter::default;
     for (filter, id) in [
@@ -285,7 +287,7 @@ async fn a_ledger_of_the_first_version_is_brought_up_to_date_and_of_a_later_one_
     );
     let taken = ledger.begin(&run("r-2"), &[]).await.unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::Conflict);
-    let later = sqlx::raw_sql("PRAGMA user_version = 5");
+    let later = sqlx::raw_sql("PRAGMA user_version = 6");
     later.execute(&pool).await.unwrap();
     let error = SqliteLedger::open(&path).await.unwrap_err();
     assert!(error.to_string().contains("newer lmbatch"), "{error}");

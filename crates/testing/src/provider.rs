@@ -70,6 +70,11 @@ pub struct Script {
     pub uploads: bool,
     /// The most requests of a batch.
     pub max_requests: Option<u32>,
+    /// Fewest requests of a batch; 1 unless said otherwise.
+    pub min_requests: Option<u32>,
+    /// Whether the provider keeps no labels, so that a lost create is known by its number of requests and its
+    /// time only.
+    pub unlabelled: bool,
     /// Whether a create that is under way can be made to fail.
     pub fences: bool,
 }
@@ -149,11 +154,13 @@ impl MemoryProvider {
     /// A provider that follows a script.
     pub fn new(clock: Arc<dyn Clock>, script: Script) -> Self {
         let max_requests = script.max_requests.unwrap_or(1000);
-        let codec = MemoryCodec::new(
+        let min_requests = script.min_requests.unwrap_or(1);
+        let mut codec = MemoryCodec::new(
             Capabilities {
                 fence: script.fences,
                 create: match script.tokens {
                     Some(_) => CreateProof::Token,
+                    None if script.unlabelled => CreateProof::CountAndTime,
                     None => CreateProof::Labelled,
                 },
                 token_lifetime: script.tokens.flatten(),
@@ -161,6 +168,7 @@ impl MemoryProvider {
             },
             max_requests,
         );
+        codec.min_requests = min_requests;
         Self {
             codec,
             clock,
@@ -233,6 +241,7 @@ pub(crate) fn capabilities() -> Capabilities {
         fence: false,
         ranges: false,
         list: true,
+        status_page: None,
         cancel: true,
         discard: false,
         token_lifetime: None,
@@ -473,6 +482,7 @@ pub(crate) struct MemoryCodec {
     id: ProviderId,
     capabilities: Capabilities,
     max_requests: u32,
+    min_requests: u32,
 }
 
 impl MemoryCodec {
@@ -482,6 +492,7 @@ impl MemoryCodec {
             id: ProviderId::new("memory"),
             capabilities,
             max_requests,
+            min_requests: 1,
         }
     }
 }
@@ -519,7 +530,7 @@ impl BatchCodec for MemoryCodec {
 
     fn limits(&self, _: &BatchClass) -> Limits {
         Limits {
-            min_requests: 1,
+            min_requests: self.min_requests,
             max_requests: self.max_requests,
             max_bytes: 1 << 30,
             max_request_bytes: 1 << 20,

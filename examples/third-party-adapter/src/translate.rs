@@ -65,6 +65,7 @@ impl AcmeCodec {
                 // A create fails once its input file is deleted; an inline one has none.
                 fence: route == FILE,
                 list: true,
+                status_page: Some(100),
                 cancel: true,
                 discard: true,
                 ..Capabilities::default()

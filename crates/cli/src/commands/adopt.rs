@@ -105,6 +105,7 @@ pub(crate) async fn adopt(args: Box<AdoptArgs>) -> Result<Exit, Failure> {
         options,
         raw_endpoints,
         args.settings.attachments.as_deref(),
+        &std::sync::Arc::default(),
     )?;
     let plan = engine.plan_again(Box::new(source), wanted).await;
     let plan = plan.map_err(|error| Failure::plan(error, &args.input.display().to_string()))?;

@@ -9,6 +9,7 @@ use lmbatch_engine::{Engine, Finished, Left, RunOptions};
 use serde_json::{Value, json};
 
 use super::state::{self, Notes};
+use super::turns::Turns;
 use super::{appear, write};
 use crate::args::{Cleanup, ReportArgs};
 use crate::exit::{Exit, Failure};
@@ -41,6 +42,8 @@ pub(crate) struct Going {
     pub(crate) notes_of_record: bool,
     /// Another output than that of the run's record. The record names it once it is written.
     pub(crate) moved_to: Option<PathBuf>,
+    /// Where the run is one of many of the command: what only a few of them do at once.
+    pub(crate) turns: Option<Turns>,
 }
 
 impl Going {
@@ -133,7 +136,11 @@ pub(crate) async fn until_stopped(
 }
 
 /// The end of a command whose run did not end: in progress, or in error.
-async fn stopped_short(going: &Going, engine: &Engine, error: Error) -> Result<Exit, Failure> {
+pub(super) async fn stopped_short(
+    going: &Going,
+    engine: &Engine,
+    error: Error,
+) -> Result<Exit, Failure> {
     let (run, shards) = match recorded_shards(going, engine).await {
         Ok(Some(read)) => read,
         Ok(None) => return Err(error.into()),
@@ -169,7 +176,7 @@ async fn stopped_short(going: &Going, engine: &Engine, error: Error) -> Result<E
             next::on_runs(["resume", &run.id, "--on-doubt", "resubmit"]),
             abandon(&run)
         ));
-    } else if failure.kind == "unfinished" {
+    } else if failure.kind == "unfinished" && shards.iter().any(has_ended) {
         hint.push_str(&format!("; {}", without_rows(&run)));
     }
     Err(failure.hint(hint))
@@ -190,7 +197,6 @@ fn without_rows(run: &RunRecord) -> String {
 
 /// Reports whether a run waits for results of batches that have ended, and for nothing else.
 fn awaits_rows(going: &Going, shards: &[ShardRecord]) -> bool {
-    let has_ended = |shard: &ShardRecord| matches!(shard.state, ShardState::Ended(_));
     let is_over = |shard: &ShardRecord| shard.state.is_final();
     let was_read = going.patience == Patience::Once || going.progress.awaits_results();
     was_read
@@ -198,6 +204,11 @@ fn awaits_rows(going: &Going, shards: &[ShardRecord]) -> bool {
         && shards
             .iter()
             .all(|shard| has_ended(shard) || is_over(shard))
+}
+
+/// Reports whether the batch of a shard has ended, and its results have not come.
+fn has_ended(shard: &ShardRecord) -> bool {
+    matches!(shard.state, ShardState::Ended(_))
 }
 
 /// Reports a run that continues at the provider.
@@ -235,7 +246,7 @@ pub(crate) fn in_progress(going: &Going, run: &RunRecord, shards: &[ShardRecord]
             "every batch has ended, and not all of its results have come; {hint}"
         ));
     }
-    if going.patience != Patience::Once {
+    if going.patience != Patience::Once && going.turns.is_none() {
         terminal::say(&format!("to continue: {next}"));
     }
     match going.patience {
@@ -369,6 +380,10 @@ pub(crate) async fn outcomes(
     );
     let summary = summary.with_state(state::used());
     let accept = report.accept.clone();
+    let turn = match &going.turns {
+        Some(turns) => Some(turns.output(&place).await),
+        None => None,
+    };
     let (mut summary, complete) = write(engine, finished, origin, place, summary, accept)
         .await
         .map_err(|failure| unwritten(failure, run.as_ref()))?;
@@ -388,6 +403,7 @@ pub(crate) async fn outcomes(
         Some(run) if run.attempt > 0 || run.order.is_some() => Some(engine.accounts(run).await?),
         _ => None,
     };
+    drop(turn);
     summary.bill(accounts.as_deref(), &batches);
     summary.finish(engine.clock().elapsed() - going.start);
     if let Some(left) = clean(going, engine).await {
@@ -396,11 +412,30 @@ pub(crate) async fn outcomes(
     if report.json {
         terminal::json(&summary);
     }
-    terminal::say(&summary.table());
-    for line in summary.troubles() {
-        terminal::say(&line);
+    match (&going.turns, &run) {
+        (Some(_), Some(run)) => {
+            let run = named(run);
+            terminal::say(&format!("{run}: {}", summary.line()));
+            for line in summary.troubles() {
+                terminal::say(&format!("{run}: {}", line.trim_start()));
+            }
+        }
+        _ => {
+            terminal::say(&summary.table());
+            for line in summary.troubles() {
+                terminal::say(&line);
+            }
+        }
     }
     Ok(summary.exit(report.max_failed))
+}
+
+/// A run in a line about one of many.
+pub(super) fn named(run: &RunRecord) -> String {
+    match &run.name {
+        Some(name) => format!("run {} ({name})", run.id),
+        None => format!("run {}", run.id),
+    }
 }
 
 /// The hint of a run whose outcomes are safe in the record, and in no output.
@@ -419,6 +454,10 @@ fn unwritten(failure: Failure, run: Option<&RunRecord>) -> Failure {
 /// there is a record of it.
 async fn clean(going: &Going, engine: &Engine) -> Option<Left> {
     let id = going.progress.run().filter(|_| !going.only_reads)?;
+    let _turn = match &going.turns {
+        Some(turns) => Some(turns.cleaning().await),
+        None => None,
+    };
     let cleaned = async {
         let Some(run) = engine.ledger().run(&id).await? else {
             return Ok(None);

@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use lmbatch_core::{AccountMatch, ErrorKind, Result as CoreResult, RunFilter, RunRecord};
+use lmbatch_core::{
+    AccountMatch, ErrorKind, Result as CoreResult, RunFilter, RunRecord, ShardRecord, ShardState,
+};
 use lmbatch_engine::{Engine, Plan, RunOptions};
 
 use super::end;
@@ -11,7 +13,7 @@ use super::state::{self, Notes};
 use crate::args::{Cleanup, RunArgs};
 use crate::exit::Failure;
 use crate::target::{self, Target};
-use crate::{next, terminal};
+use crate::{next, terminal, words};
 
 /// What the record knows of what was asked for.
 pub(super) enum Known {
@@ -19,7 +21,7 @@ pub(super) enum Known {
     Nothing {
         /// Earlier runs of its input, of which the provider refused every create: they are replaced by it.
         refused: Vec<RunRecord>,
-        /// A run of the same requests and model under another name.
+        /// A run of the same requests and model that has them already: under another name, or cancelled.
         twin: Option<Box<RunRecord>>,
     },
     /// It was sent before.
@@ -52,9 +54,11 @@ pub(super) async fn known(
     let name = args.name.as_deref();
     // Of a refused run nothing is paid for, and `--new` asks to pay again.
     let mut twin = None;
-    for run in same.iter().filter(|run| !args.new && is_same(run)) {
-        if run.name.as_deref() != name && !is_refused(engine, run).await? {
-            twin = twin.or_else(|| Some(Box::new(run.clone())));
+    let is_twin =
+        |run: &RunRecord| !is_other(run) && (run.cancelled || run.name.as_deref() != name);
+    for run in same.iter().filter(|run| !args.new && is_twin(run)) {
+        if twin.is_none() && may_have_answers(engine, run).await? {
+            twin = Some(Box::new(run.clone()));
         }
     }
     if let Some(name) = &args.name {
@@ -153,18 +157,65 @@ pub(super) async fn known(
     }
 }
 
-/// Warns that the same requests were sent before, under another name, and are paid for again.
-pub(super) fn warn_of_twin(twin: Option<&RunRecord>) {
+/// Warns that the same requests were sent before, under another name or in a run that was cancelled, and are
+/// paid for again.
+pub(super) async fn warn_of_twin(engine: &Engine, twin: Option<&RunRecord>) -> CoreResult<()> {
     let Some(run) = twin else {
-        return;
+        return Ok(());
     };
     let named = match &run.name {
         Some(name) => format!("run {} ({name:?})", run.id),
         None => format!("run {}, which has no name", run.id),
     };
+    if !run.cancelled {
+        terminal::warn(&format!(
+            "the same requests were sent to the same model by {named}; under another name they are sent, and paid for, again"
+        ));
+        return Ok(());
+    }
+    let shards = engine.ledger().shards(&run.id).await?;
+    let (answered, is_known) = answers(&shards);
+    let answered = match is_known {
+        true => words::number(answered),
+        false => format!("at least {}", words::number(answered)),
+    };
+    let requeue = next::on_runs(["requeue", &run.id]);
+    let reuse = match run.finished {
+        true => requeue,
+        false => format!("{}, then {requeue}", next::on_runs(["resume", &run.id])),
+    };
     terminal::warn(&format!(
-        "the same requests were sent to the same model by {named}; under another name they are sent, and paid for, again"
+        "the same requests were sent to the same model by {named}, which was cancelled and has {answered} of {} answers; this command sends, and pays for, all of them again. To send only what was not answered, stop it and run: {reuse}",
+        words::number(u64::from(run.requests))
     ));
+    Ok(())
+}
+
+/// Answers that a run has by the provider's counts, and whether they are all of them: those of a batch that has
+/// not been seen to end are not known.
+fn answers(shards: &[ShardRecord]) -> (u64, bool) {
+    let (mut answered, mut is_known) = (0, true);
+    for shard in shards {
+        match &shard.state {
+            ShardState::Ended(snapshot) | ShardState::Sealed { snapshot, .. } => {
+                answered += snapshot.counts.succeeded;
+            }
+            ShardState::Created { .. } | ShardState::Posting(_) | ShardState::Doubt(_) => {
+                is_known = false;
+            }
+            _ => {}
+        }
+    }
+    (answered, is_known)
+}
+
+/// Reports whether a run has answers, or batches that may have some.
+async fn may_have_answers(engine: &Engine, run: &RunRecord) -> CoreResult<bool> {
+    let shards = engine.ledger().shards(&run.id).await?;
+    Ok(match run.cancelled {
+        true => answers(&shards) != (0, true),
+        false => !end::is_refused(&shards),
+    })
 }
 
 /// Reports whether the provider refused to create any batch of a run, so that nothing of it can be answered.
@@ -274,7 +325,13 @@ pub(super) fn taken(output: &Path, run: &RunRecord) -> Failure {
         output.display(),
         run.id
     ))
-    .hint("choose another path with -o")
+    .hint(match run.cancelled {
+        true => format!(
+            "fetch its answers first: {}; or choose another path with -o",
+            next::on_runs(["resume", &run.id])
+        ),
+        false => "choose another path with -o".to_owned(),
+    })
 }
 
 /// A path of which the folder has one name only.

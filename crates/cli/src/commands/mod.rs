@@ -9,6 +9,7 @@ pub(crate) mod dry_run;
 pub(crate) mod emulate;
 pub(crate) mod end;
 pub(crate) mod known;
+pub(crate) mod many;
 pub(crate) mod planning;
 pub(crate) mod purge;
 pub(crate) mod requeue;
@@ -17,6 +18,7 @@ pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod show;
 pub(crate) mod state;
+pub(crate) mod turns;
 pub(crate) mod validate;
 
 use std::path::{Path, PathBuf};

@@ -14,8 +14,8 @@ use crate::exit::{Exit, Failure};
 use crate::signals::Handling;
 use crate::{input, model, settings, terminal};
 
-/// Longest wait for the end of reading after a signal: standard input may send nothing more.
-const ENDING: Duration = Duration::from_secs(2);
+/// Longest wait for the end of reading after a signal, as where a disk does not answer.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// Reads and encodes an input as its settings say. Sends nothing.
 pub(crate) async fn plan(
@@ -80,9 +80,16 @@ pub(super) async fn plan_unless_empty(
     let options = settings::options(args, codec, &model.name).map_err(Unplanned::Failed)?;
     let raw_endpoints = codec.capabilities().raw_endpoints;
     let attachments = args.attachments.as_deref();
-    let source = input::open(path, &model, options, raw_endpoints, attachments)
-        .map_err(Unplanned::Failed)?;
     let (has_requests, is_stopped) = (Arc::new(AtomicBool::new(false)), Arc::default());
+    let source = input::open(
+        path,
+        &model,
+        options,
+        raw_endpoints,
+        attachments,
+        &is_stopped,
+    )
+    .map_err(Unplanned::Failed)?;
     let source = Noticing {
         source,
         has_requests: Arc::clone(&has_requests),

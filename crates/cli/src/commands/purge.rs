@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lmbatch_core::{Error, ErrorKind, Ledger, Nonce, RunFilter, RunRecord};
-use lmbatch_engine::{Engine, FolderSpool, former_run_id, run_id};
+use lmbatch_core::{Error, ErrorKind, Ledger, Nonce, RunFilter, RunRecord, format_time};
+use lmbatch_engine::{Engine, FolderSpool, Left, former_run_id, run_id};
 use lmbatch_ledger::{SqliteLedger, StateFolder};
+use serde_json::{Value, json};
 
 use super::state::{self, Notes};
 use super::{clock, connect};
@@ -49,10 +50,10 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
         let bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
         let left = if args.remote {
             match remote(&args, run, &folder, &ledger).await {
-                Ok(left) => left,
+                Ok(left) => Some(left),
                 // The others go all the same; without its record nothing would tell what is left of this one.
                 Err(failure) if args.run.is_none() => {
-                    terminal::error(&failure.of_run(&run.id));
+                    crate::report(&failure.of_run(&run.id), args.json);
                     terminal::say(&format!("the run {} stays", run.id));
                     exit = Exit::Failed;
                     continue;
@@ -60,32 +61,45 @@ pub(crate) async fn purge(args: PurgeArgs) -> Result<Exit, Failure> {
                 Err(failure) => return Err(failure),
             }
         } else {
-            "stays".to_owned()
+            None
         };
-        let here = match (local, args.dry_run) {
-            (false, _) => "stays".to_owned(),
-            (true, true) => format!(
-                "{}, {}",
-                words::count(files.len() as u64, "file", "files"),
-                words::bytes(bytes)
-            ),
-            (true, false) => {
-                for (path, _) in &files {
-                    delete(path)?;
-                }
-                // Its files first: without its record no one would look for them.
-                ledger.forget(&run.id).await?;
-                let files = words::count(files.len() as u64, "file", "files");
-                format!("{files} deleted")
+        if local && !args.dry_run {
+            for (path, _) in &files {
+                delete(path)?;
             }
-        };
-        table.row([
-            run.id.to_string(),
-            run.created_at.map(words::time).unwrap_or_default(),
-            run.requests.to_string(),
-            here,
-            left,
-        ]);
+            // Its files first: without its record no one would look for them.
+            ledger.forget(&run.id).await?;
+        }
+        let count = files.len() as u64;
+        if args.json {
+            terminal::json(&json!({
+                "format": 1, "run": run.id, "name": run.name, "requests": run.requests,
+                "created_at": run.created_at.map(format_time), "dry_run": args.dry_run,
+                "local": local, "files": count, "bytes": bytes,
+                "remote": args.remote, "left": left.as_ref().map(left_json),
+            }));
+        } else {
+            let here = match (local, args.dry_run) {
+                (false, _) => "stays".to_owned(),
+                (true, true) => format!(
+                    "{}, {}",
+                    words::count(count, "file", "files"),
+                    words::bytes(bytes)
+                ),
+                (true, false) => format!("{} deleted", words::count(count, "file", "files")),
+            };
+            let there = match &left {
+                Some(left) => words::left(left).unwrap_or_else(|| "nothing".to_owned()),
+                None => "stays".to_owned(),
+            };
+            table.row([
+                run.id.to_string(),
+                run.created_at.map(words::time).unwrap_or_default(),
+                run.requests.to_string(),
+                here,
+                there,
+            ]);
+        }
         drop(claim);
     }
     if chosen.is_empty() {
@@ -144,23 +158,28 @@ fn not_ended(run: &RunRecord) -> Failure {
     ))
 }
 
-/// Deletes what a run left at its provider; what is left then, in words.
+/// Deletes what a run left at its provider; returns what is left then.
 async fn remote(
     args: &PurgeArgs,
     run: &RunRecord,
     folder: &StateFolder,
     ledger: &Arc<SqliteLedger>,
-) -> Result<String, Failure> {
+) -> Result<Left, Failure> {
     let notes = Notes::read(run)?;
     let provider = connect(notes.provider, &notes.connection, notes.route)?;
     let spool = Arc::new(FolderSpool::new(folder.spool()));
     let engine = Engine::new(provider).with_record(Arc::clone(ledger) as Arc<_>, spool);
-    let left = if args.dry_run {
-        engine.left(run).await?
-    } else {
-        engine.clean(run, true).await?
-    };
-    Ok(words::left(&left).unwrap_or_else(|| "nothing".to_owned()))
+    Ok(match args.dry_run {
+        true => engine.left(run).await?,
+        false => engine.clean(run, true).await?,
+    })
+}
+
+/// What is left at the provider, for programs.
+fn left_json(left: &Left) -> Value {
+    json!({
+        "inputs": left.inputs, "batches": left.batches, "until": left.until.map(format_time),
+    })
 }
 
 /// The files of a run, with their bytes.
@@ -205,17 +224,17 @@ async fn recorded(ledger: &dyn Ledger, nonce: &str) -> Result<Option<RunRecord>,
 
 /// Every file of the spool with the mark of its run and its bytes.
 fn spooled(spool: &Path) -> Result<Vec<(String, PathBuf, u64)>, Error> {
-    let failed = |error| Error::local("looking at the state folder", error);
+    let failed = |error| Error::local(format!("looking at {}", spool.display()), error);
     let mut files = Vec::new();
     let entries = match fs::read_dir(spool) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(files),
-        entries => entries.map_err(failed)?,
+        entries => entries.map_err(&failed)?,
     };
     for entry in entries {
-        let entry = entry.map_err(failed)?;
+        let entry = entry.map_err(&failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let stem = name.split('.').next().unwrap_or_default().to_owned();
-        let bytes = entry.metadata().map_err(failed)?.len();
+        let bytes = entry.metadata().map_err(&failed)?.len();
         files.push((stem, entry.path(), bytes));
     }
     Ok(files)
@@ -249,6 +268,12 @@ pub(crate) async fn delete_stray(ledger: &dyn Ledger, path: &Path) -> Result<boo
 pub(crate) fn delete(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(|error| Error::local("deleting a file of the run", error)),
+        other => other.map_err(|error| {
+            let doing = format!(
+                "deleting {} (once it can be deleted, run the command again)",
+                path.display()
+            );
+            Error::local(doing, error)
+        }),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lmbatch_core::{ErrorKind, RunFilter, RunRecord};
+use lmbatch_core::{ErrorKind, Ledger as _, RunFilter, RunRecord};
 use lmbatch_engine::{DoubtPolicy, Engine, OnDoubt, PollingPolicy, RunOptions};
 use lmbatch_ledger::StateFolder;
 
@@ -18,28 +18,13 @@ use crate::target;
 use crate::{next, terminal};
 
 pub(crate) async fn resume(args: ResumeArgs) -> Result<Exit, Failure> {
-    let runs = chosen(&args).await?;
-    if runs.is_empty() {
-        terminal::say("every run has ended");
-        return Ok(Exit::Usable);
-    }
-    if !args.all {
-        return one(&args, &runs[0]).await;
-    }
-    let mut worst = Exit::Usable;
-    for run in &runs {
-        let ended = Box::pin(one(&args, run)).await;
-        let exit = ended.unwrap_or_else(|failure| {
-            crate::report(&failure.of_run(&run.id), args.options.report.json)
-        });
-        if exit.severity() > worst.severity() {
-            worst = exit;
-        }
-        if exit.is_stop() {
-            break;
+    match chosen(&args).await? {
+        Some(run) => one(&args, &run).await,
+        None => {
+            terminal::say("every run has ended");
+            Ok(Exit::Usable)
         }
     }
-    Ok(worst)
 }
 
 async fn one(args: &ResumeArgs, run: &RunRecord) -> Result<Exit, Failure> {
@@ -80,6 +65,7 @@ pub(crate) async fn retrieve(args: &RetrieveArgs) -> Result<Exit, Failure> {
         only_reads: true,
         notes_of_record: true,
         moved_to: None,
+        turns: None,
     };
     going.progress.keep_run(&run.id);
     let place = Place::new(target, args.force);
@@ -129,6 +115,7 @@ pub(super) async fn open(
         only_reads: false,
         notes_of_record: true,
         moved_to: args.output.clone(),
+        turns: None,
     };
     Ok((going, engine, state))
 }
@@ -155,31 +142,29 @@ pub(crate) fn doubting(engine: Engine, args: &DoubtArgs) -> Engine {
     }
 }
 
-/// The runs to resume, oldest first; none where a scheduler comes by and every run has ended.
-async fn chosen(args: &ResumeArgs) -> Result<Vec<RunRecord>, Failure> {
+/// The run to resume; none where a scheduler comes by and every run has ended.
+async fn chosen(args: &ResumeArgs) -> Result<Option<RunRecord>, Failure> {
     let ledger = state::ledger_if_any(&args.options.state).await?;
     let Some(ledger) = ledger else {
         // A scheduler that comes by before the first run finds nothing to do.
-        return match args.run.is_none() && (args.once || args.all) {
-            true => Ok(Vec::new()),
+        return match args.run.is_none() && args.once {
+            true => Ok(None),
             false => Err(Failure::usage(state::no_runs(&args.options.state)?)),
         };
     };
     if let Some(wanted) = &args.run {
-        return Ok(vec![state::find(&*ledger, wanted).await?]);
+        return state::find(&*ledger, wanted).await.map(Some);
     }
     let unfinished = RunFilter {
         unfinished: true,
         ..RunFilter::default()
     };
     let mut open = ledger.all_runs(unfinished).await?;
-    open.reverse();
     let listed = || format!("{} lists them", next::on_runs(["runs"]));
     match open.len() {
-        1 => Ok(open),
-        0 if args.once || args.all => Ok(open),
+        0 if args.once => Ok(None),
         0 => Err(Failure::usage("every run has ended").hint(listed())),
-        _ if args.all => Ok(open),
+        1 => Ok(open.pop()),
         several => Err(Failure::usage(format!(
             "{several} runs have not ended; name one, or resume them with --all"
         ))

@@ -74,6 +74,7 @@ pub(crate) async fn run(args: Box<RunArgs>) -> Result<Exit, Failure> {
         only_reads: false,
         notes_of_record: false,
         moved_to: None,
+        turns: None,
     };
     let run_options = RunOptions {
         deadline: args.timeout,
@@ -149,7 +150,7 @@ async fn decided(
             (Known::Nothing { refused, twin }, Some((begin, place))) => {
                 // Where one of them is not refused any more, what is known is looked up again.
                 if superseded(args, engine, &refused).await? {
-                    warn_of_twin(twin.as_deref());
+                    warn_of_twin(engine, twin.as_deref()).await?;
                     return Ok(Decided::Begin(begin, place));
                 }
                 continue;

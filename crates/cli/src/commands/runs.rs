@@ -1,8 +1,8 @@
 //! `lmbatch runs`, `show`, and the cancel of a run, from the record.
 
 use lmbatch_core::{
-    BatchId, BatchStatus, Certainty, Closed, ErrorKind, RunFilter, RunRecord, ShardRecord,
-    ShardState, format_time,
+    BatchId, BatchStatus, Certainty, Closed, ErrorKind, Ledger as _, RunFilter, RunRecord,
+    ShardRecord, ShardState, format_time,
 };
 use lmbatch_engine::Engine;
 use serde_json::{Value, json};
@@ -44,14 +44,23 @@ fn has_failed(run: &RunRecord, shards: &[ShardRecord]) -> bool {
 }
 
 pub(crate) async fn runs(args: RunsArgs) -> Result<Exit, Failure> {
-    let ledger = state::ledger_if_any(&args.state).await?;
+    let Some(ledger) = state::ledger_if_any(&args.state).await? else {
+        return none_yet(&args);
+    };
     let mut table = Table::with_header([
         "run", "name", "state", "requests", "model", "started", "output",
     ]);
-    let (mut filter, mut has_runs) = (RunFilter::default(), false);
-    while let Some(ledger) = &ledger {
+    let mut left = match args.limit {
+        0 => usize::MAX,
+        _ if args.all => usize::MAX,
+        limit => limit,
+    };
+    let (mut filter, mut listed) = (RunFilter::default(), 0);
+    let has_more = loop {
+        filter.limit = Some(u32::try_from(left).unwrap_or(u32::MAX).min(PAGE));
         let page = ledger.runs(&filter).await?;
-        has_runs |= !page.items.is_empty();
+        left -= page.items.len().min(left);
+        listed += page.items.len() as u64;
         for run in &page.items {
             hide_key(run);
             let (shown, shards) = (Shown::of(run), ledger.shards(&run.id).await?);
@@ -70,18 +79,33 @@ pub(crate) async fn runs(args: RunsArgs) -> Result<Exit, Failure> {
             ]);
         }
         match page.next {
-            Some(next) => filter.after = Some(next),
-            None => break,
+            Some(next) if left > 0 => filter.after = Some(next),
+            rest => break rest.is_some(),
         }
-    }
-    if !has_runs {
-        if !args.json {
-            terminal::say(&state::no_runs(&args.state)?);
-        }
-        return Ok(Exit::Usable);
+    };
+    if listed == 0 {
+        return none_yet(&args);
     }
     if !args.json {
         terminal::out(&table.to_string());
+    }
+    if has_more {
+        let more = ledger.count_runs().await?.saturating_sub(listed).max(1);
+        terminal::say(&format!(
+            "{} not listed; {} lists every run",
+            words::count(more, "older run is", "older runs are"),
+            next::on_runs(["runs", "--all"])
+        ));
+    }
+    Ok(Exit::Usable)
+}
+
+/// The most runs that are read at once.
+const PAGE: u32 = 100;
+
+fn none_yet(args: &RunsArgs) -> Result<Exit, Failure> {
+    if !args.json {
+        terminal::say(&state::no_runs(&args.state)?);
     }
     Ok(Exit::Usable)
 }

@@ -93,8 +93,14 @@ pub(crate) fn used() -> Option<&'static Path> {
     USED.get().map(PathBuf::as_path)
 }
 
-/// Notes a ledger, so that it is closed when the command ends.
+/// Notes a ledger, so that it is closed when the command ends. Says where opening it has changed its file, as
+/// any command does, also one that only lists.
 pub(crate) fn opened(ledger: SqliteLedger) -> Arc<SqliteLedger> {
+    if ledger.was_upgraded() {
+        terminal::say(
+            "note: the record was one of an earlier version and is upgraded now; that version cannot use it any more",
+        );
+    }
     let mut all = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
     all.push(ledger.clone());
     Arc::new(ledger)
@@ -169,16 +175,20 @@ pub(crate) fn no_runs(args: &StateArgs) -> Result<String, Failure> {
     Ok(format!("no runs yet in {}", folder(args)?.display()))
 }
 
+/// Reports whether a folder has neither a record nor what is left of one.
+pub(crate) fn is_new(args: &StateArgs) -> Result<bool, Failure> {
+    let spooled = std::fs::read_dir(folder(args)?.join("spool"));
+    let is_empty = spooled.map_or(true, |mut files| files.next().is_none());
+    Ok(is_empty && !is_there(args)?)
+}
+
 /// The runs of a folder, if it has a record.
-pub(crate) async fn ledger_if_any(args: &StateArgs) -> Result<Option<Arc<dyn Ledger>>, Failure> {
-    let folder = folder(args)?;
-    // Without a record, what lies in the spool is what is left of one.
-    let spooled = std::fs::read_dir(folder.join("spool"));
-    let is_new = spooled.map_or(true, |mut files| files.next().is_none());
-    if is_new && !is_there(args)? {
+pub(crate) async fn ledger_if_any(args: &StateArgs) -> Result<Option<Arc<SqliteLedger>>, Failure> {
+    if is_new(args)? {
         return Ok(None);
     }
-    Ok(Some(opened(StateFolder::read(folder)?.ledger().await?)))
+    let state = StateFolder::read(folder(args)?)?;
+    Ok(Some(opened(state.ledger().await?)))
 }
 
 /// An engine that reads what is recorded, beside a process that may go on with it.

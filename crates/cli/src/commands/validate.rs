@@ -1,6 +1,7 @@
 //! `lmbatch validate`: what run would say, offline.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use lmbatch_engine::{BatchLimit, Checked};
 
@@ -36,7 +37,9 @@ pub(super) fn checked(
     let options = settings::options(settings, &*codec, &model.name)?;
     let raw_endpoints = codec.capabilities().raw_endpoints;
     let attachments = settings.attachments.as_deref();
-    let source = input::open(path, &model, options, raw_endpoints, attachments)?;
+    // Nothing is written here: a signal ends the process.
+    let stop = Arc::default();
+    let source = input::open(path, &model, options, raw_endpoints, attachments, &stop)?;
     let checked = lmbatch_engine::check_within(&*codec, Box::new(source), limit)
         .map_err(|error| Failure::plan(error, &path.display().to_string()))?;
     if !checked.schema_notes.is_empty() {

@@ -8,12 +8,13 @@ use lmbatch_core::{
 };
 use lmbatch_engine::{Entry, IdView, Sourced};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::content::contents;
 use super::context::{Context, bad};
 use super::openai;
+use super::values::{MOST_TOKENS, exact, one_limit};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,12 +29,14 @@ struct Line<'a> {
     messages: Option<Vec<Message<'a>>>,
     #[serde(borrow)]
     system: Option<Text<'a>>,
-    hyperparameters: Option<Map<String, Value>>,
+    #[serde(borrow)]
+    hyperparameters: Option<Json<'a>>,
     #[serde(borrow)]
     metadata: Option<Json<'a>>,
     tools: Option<Vec<Tool>>,
     tool_choice: Option<ToolChoice>,
-    schema: Option<Value>,
+    #[serde(borrow)]
+    schema: Option<Json<'a>>,
     thinking: Option<ThinkingOptions>,
     #[serde(borrow)]
     custom_id: Option<&'a RawValue>,
@@ -94,6 +97,11 @@ fn entry(
     context: &Context,
     visit: &mut dyn FnMut(Entry<'_>),
 ) -> Result<(), RequestError> {
+    if let (Some(one), Some(other)) = (line.id, line.custom_id)
+        && id(one)?.decode() != id(other)?.decode()
+    {
+        return Err(bad("id and custom_id differ; a request has one of them"));
+    }
     let id = match line.id.or(line.custom_id) {
         Some(raw) => id(raw)?,
         // A number made of digits is JSON.
@@ -198,18 +206,31 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
     if none {
         return Ok(None);
     }
+    let schema = line
+        .schema
+        .map(|schema| exact(schema, "schema"))
+        .transpose()?;
     let mut options = GenerateOptions {
         tools: line.tools.clone(),
         tool_choice: line.tool_choice.clone(),
-        schema: line.schema.as_ref().map(ResponseSchema::new),
+        schema: schema.as_ref().map(ResponseSchema::new),
         thinking: line.thinking,
         ..GenerateOptions::default()
     };
-    for (key, value) in line.hyperparameters.iter().flatten() {
-        options
-            .hyperparameters
-            .set(key, value.clone())
-            .map_err(|error| bad(format!("hyperparameters.{error}")))?;
+    if let Some(parameters) = line.hyperparameters {
+        let Value::Object(members) = exact(parameters, "hyperparameters")? else {
+            return Err(bad("hyperparameters is not an object"));
+        };
+        let limits = MOST_TOKENS
+            .iter()
+            .filter(|name| members.contains_key(**name));
+        one_limit("hyperparameters", limits)?;
+        for (key, value) in members {
+            options
+                .hyperparameters
+                .set(&key, value)
+                .map_err(|error| bad(format!("hyperparameters.{error}")))?;
+        }
     }
     Ok(Some(options))
 }
@@ -247,7 +268,7 @@ fn raw(
         }
     }
     if context.raw_endpoints.contains(&&*url.decode()) {
-        let schema = openai::asked_schema(body);
+        let schema = openai::asked_schema(body)?;
         let request = RequestView::Raw(RawView {
             model: Some(openai::model(body, &context.model)?),
             endpoint: url,
@@ -380,6 +401,46 @@ mod tests {
             (
                 r#"{"id":1,"prompt":"\ud800"}"#,
                 "holds a lone surrogate escape (half a character), at column 26",
+            ),
+            (
+                r#"{"id":"a","custom_id":"b","prompt":"x"}"#,
+                "id and custom_id differ; a request has one of them",
+            ),
+            (
+                r#"{"id":"a","custom_id":"\u0061","prompt":"x"}"#,
+                "a: 1 messages, 0 tools, None tokens",
+            ),
+            (
+                r#"{"id":1,"prompt":"x","hyperparameters":{"seed":1,"seed":2}}"#,
+                "hyperparameters: the member \"seed\" stands twice",
+            ),
+            (
+                r#"{"id":1,"prompt":"x","hyperparameters":{"own":{"a":1,"a":2}}}"#,
+                "hyperparameters: the member \"a\" stands twice",
+            ),
+            (
+                r#"{"id":1,"prompt":"x","hyperparameters":{"max_tokens":5,"max_completion_tokens":7}}"#,
+                "hyperparameters has both max_tokens and max_completion_tokens; keep one of them",
+            ),
+            (
+                r#"{"id":1,"prompt":"x","hyperparameters":[]}"#,
+                "hyperparameters is not an object",
+            ),
+            (
+                r#"{"id":1,"prompt":"x","schema":{"const":123456789012345678901234567891}}"#,
+                "schema: the number 123456789012345678901234567891 cannot be passed on exactly; write it as a string or with fewer digits",
+            ),
+            (
+                r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"m","model":"m","input":"x"}}"#,
+                "the body names its model twice",
+            ),
+            (
+                r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"input":"x"}}"#,
+                "the body names no model",
+            ),
+            (
+                r#"{"custom_id":"c","method":"POST","url":"/v1/chat/completions","body":{"messages":[{"role":"user","content":"x"}],"max_tokens":5,"max_completion_tokens":7}}"#,
+                "body has both max_tokens and max_completion_tokens; keep one of them",
             ),
             (r#"[1]"#, "it is not a JSON object"),
             (

@@ -3,8 +3,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use lmbatch_core::{Json, RequestError, Text};
+use serde::Deserializer as _;
+use serde::de::{Error as _, MapAccess, Visitor};
 
 use super::context::bad;
 
@@ -16,12 +19,9 @@ pub(super) struct Members<'a> {
 
 impl<'a> Members<'a> {
     pub(super) fn of(json: Json<'a>, at: &str) -> Result<Self, RequestError> {
-        let members = json
-            .parse()
-            .map_err(|error| bad(format!("{at}: {error}")))?;
         Ok(Self {
             at: at.to_owned(),
-            members,
+            members: members(json).map_err(|error| bad(format!("{at}: {error}")))?,
         })
     }
 
@@ -58,6 +58,26 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// Refuses members that have no translation, unless they say nothing or have one of the given values.
+    pub(super) fn refuse(&mut self, names: &[&str], except: &[&str]) -> Result<(), RequestError> {
+        for name in names {
+            let Some(value) = self.take(name) else {
+                continue;
+            };
+            let word = value
+                .parse::<Text<'a>>()
+                .map(Text::decode)
+                .unwrap_or_default();
+            if !(except.contains(&&*word) || value.as_str() == "\"\"") {
+                return Err(RequestError::unsupported(format!(
+                    "{}.{name} cannot be translated",
+                    self.at
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses what is left over.
     pub(super) fn end(self) -> Result<(), RequestError> {
         let mut rest = self.members.iter();
@@ -66,6 +86,32 @@ impl<'a> Members<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// Reads the members of an object, each of which must stand there once.
+pub(super) fn members<'a>(
+    json: Json<'a>,
+) -> Result<BTreeMap<Cow<'a, str>, Json<'a>>, serde_json::Error> {
+    struct Reader;
+    impl<'de> Visitor<'de> for Reader {
+        type Value = BTreeMap<Cow<'de, str>, Json<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+            let mut members = BTreeMap::new();
+            while let Some((name, value)) = map.next_entry::<Cow<'de, str>, Json<'de>>()? {
+                if members.contains_key(&name) {
+                    return Err(M::Error::custom(format!("duplicate field `{name}`")));
+                }
+                members.insert(name, value);
+            }
+            Ok(members)
+        }
+    }
+    serde_json::Deserializer::from_str(json.as_str()).deserialize_map(Reader)
 }
 
 /// Reports whether a value is null, or a list or an object without members.

@@ -9,16 +9,21 @@ mod openai;
 mod openai_parts;
 #[cfg(test)]
 mod reports;
+mod stream;
+mod values;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use lmbatch_core::{Error, GenerateOptions, RequestError};
 use lmbatch_engine::{RequestSource, Sourced};
 
 pub(crate) use self::context::Context;
 use self::context::bad;
+use self::stream::Stream;
 use crate::exit::Failure;
 use crate::model::Model;
 
@@ -31,13 +36,14 @@ pub(crate) struct JsonlSource {
 }
 
 /// Opens the input; `-` is standard input. Attachments are read from `attachments`, or else from the
-/// folder of the input.
+/// folder of the input. Once `is_stopped` is set, reading ends, also of an input that sends nothing.
 pub(crate) fn open(
     input: &Path,
     model: &Model,
     options: GenerateOptions,
     raw_endpoints: &'static [&'static str],
     attachments: Option<&Path>,
+    is_stopped: &Arc<AtomicBool>,
 ) -> Result<JsonlSource, Failure> {
     let is_stdin = input == Path::new("-");
     if let Some(folder) = attachments.filter(|folder| !folder.is_dir()) {
@@ -46,16 +52,20 @@ pub(crate) fn open(
             folder.display()
         )));
     }
+    let unreadable =
+        |error: io::Error| Failure::usage(format!("{} cannot be read: {error}", input.display()));
     let reader: Box<dyn BufRead + Send> = if is_stdin {
-        Box::new(BufReader::new(io::stdin()))
+        Box::new(Stream::new(io::stdin(), Arc::clone(is_stopped)).map_err(unreadable)?)
     } else {
-        let file = File::open(input).map_err(|error| {
-            Failure::usage(format!("{} cannot be read: {error}", input.display()))
-        })?;
-        if file.metadata().is_ok_and(|facts| facts.is_dir()) {
+        let file = File::open(input).map_err(unreadable)?;
+        let facts = file.metadata().map_err(unreadable)?;
+        if facts.is_dir() {
             return Err(Failure::usage(format!("{} is a folder", input.display())));
         }
-        Box::new(BufReader::with_capacity(256 << 10, file))
+        match facts.is_file() {
+            true => Box::new(BufReader::with_capacity(256 << 10, file)),
+            false => Box::new(Stream::new(file, Arc::clone(is_stopped)).map_err(unreadable)?),
+        }
     };
     let folder = attachments.or_else(|| input.parent());
     let folder = folder.map(Path::to_path_buf).unwrap_or_default();

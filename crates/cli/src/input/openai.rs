@@ -2,7 +2,6 @@
 //! its name; nothing is dropped.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use lmbatch_core::{
     Effort, GenerateOptions, Json, JsonBuf, MessageView, RequestError, ResponseSchema, Text,
@@ -13,7 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::context::bad;
+use super::members::members;
 use super::openai_parts as parts;
+use super::values::{MOST_TOKENS, exact, one_limit};
 
 /// A body in no one's words.
 pub(super) struct Translated<'a> {
@@ -29,8 +30,15 @@ pub(super) fn model<'a>(body: Json<'a>, wanted: &str) -> Result<Text<'a>, Reques
         #[serde(borrow)]
         model: Option<Text<'a>>,
     }
-    let named = body.parse::<Named<'a>>().ok().and_then(|body| body.model);
-    let model = named.ok_or_else(|| bad("the body names no model"))?;
+    let named = body.parse::<Named<'a>>();
+    let named = named.map_err(|error| {
+        let error = error.to_string();
+        match error.starts_with("duplicate field") {
+            true => bad("the body names its model twice"),
+            false => bad(format!("body: {error}")),
+        }
+    })?;
+    let model = named.model.ok_or_else(|| bad("the body names no model"))?;
     if model.decode() != wanted {
         return Err(bad(format!(
             "the body's model is not {wanted:?}, which -m names"
@@ -41,42 +49,53 @@ pub(super) fn model<'a>(body: Json<'a>, wanted: &str) -> Result<Text<'a>, Reques
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Asked {
-    text: Option<AskedText>,
-    response_format: Option<AskedFormat>,
+struct Asked<'a> {
+    #[serde(borrow)]
+    text: Option<AskedText<'a>>,
+    #[serde(borrow)]
+    response_format: Option<AskedFormat<'a>>,
 }
 
 #[derive(Deserialize)]
-struct AskedText {
-    format: Option<AskedFormat>,
+struct AskedText<'a> {
+    #[serde(borrow)]
+    format: Option<AskedFormat<'a>>,
 }
 
 #[derive(Deserialize)]
-struct AskedFormat {
-    r#type: Option<String>,
-    schema: Option<Value>,
-    json_schema: Option<AskedSchema>,
+struct AskedFormat<'a> {
+    #[serde(borrow)]
+    r#type: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    schema: Option<Json<'a>>,
+    #[serde(borrow)]
+    json_schema: Option<AskedSchema<'a>>,
 }
 
 #[derive(Deserialize)]
-struct AskedSchema {
-    schema: Option<Value>,
+struct AskedSchema<'a> {
+    #[serde(borrow)]
+    schema: Option<Json<'a>>,
 }
 
 /// The schema that a body asks for, so that its answer is checked like any other.
-pub(super) fn asked_schema(body: Json<'_>) -> Option<ResponseSchema> {
-    let asked: Asked = body.parse().unwrap_or_default();
-    let format = asked
-        .text
-        .and_then(|text| text.format)
-        .or(asked.response_format)?;
-    if format.r#type.as_deref() != Some("json_schema") {
-        return None;
+///
+/// # Errors
+/// Where the schema holds what cannot be checked exactly, such as a number of thirty digits.
+pub(super) fn asked_schema(body: Json<'_>) -> Result<Option<ResponseSchema>, RequestError> {
+    let asked: Asked<'_> = body.parse().unwrap_or_default();
+    let of_text = asked.text.and_then(|text| text.format);
+    let Some(format) = of_text.or(asked.response_format) else {
+        return Ok(None);
+    };
+    let within = format.json_schema.and_then(|inner| inner.schema);
+    match format.schema.or(within) {
+        Some(schema) if format.r#type.as_deref() == Some("json_schema") => {
+            let schema = exact(schema, "the schema of the body")?;
+            Ok(Some(ResponseSchema::named("response", &schema)))
+        }
+        _ => Ok(None),
     }
-    let schema = format
-        .schema
-        .or(format.json_schema.and_then(|inner| inner.schema))?;
-    Some(ResponseSchema::named("response", &schema))
 }
 
 /// A body of `/v1/responses` or `/v1/chat/completions` for a provider that has neither. The model that it
@@ -95,19 +114,20 @@ pub(super) fn translate<'a>(
             )));
         }
     };
-    let members: HashMap<Cow<'a, str>, Json<'a>> = body
-        .parse()
-        .map_err(|_| bad("the body is not a JSON object"))?;
+    let members = members(body).map_err(|error| bad(format!("body: {error}")))?;
+    let is_set = |name: &&&str| {
+        members
+            .get(**name)
+            .is_some_and(|value| value.as_str() != "null")
+    };
+    one_limit("body", MOST_TOKENS.iter().filter(is_set))?;
     let mut translated = Translated {
         system: None,
         messages: Vec::new(),
         options: GenerateOptions::default(),
     };
-    // In a fixed order, so that the first thing that is wrong is the same each time.
-    let mut names: Vec<&Cow<'a, str>> = members.keys().collect();
-    names.sort();
-    for name in names {
-        let value = members[name];
+    for (name, value) in &members {
+        let value = *value;
         if value.as_str() == "null" {
             continue;
         }
@@ -130,9 +150,9 @@ pub(super) fn translate<'a>(
 }
 
 fn typed<T: DeserializeOwned>(name: &str, value: Json<'_>) -> Result<T, RequestError> {
-    value
-        .parse()
-        .map_err(|error| bad(format!("body.{name}: {error}")))
+    let failed = |error: serde_json::Error| bad(format!("body.{name}: {error}"));
+    exact(value, &format!("body.{name}"))?;
+    value.parse().map_err(failed)
 }
 
 fn shared_member(
@@ -228,8 +248,8 @@ fn only(value: &Value, at: &str, known: &[&str]) -> Result<(), RequestError> {
 
 fn reasoning(value: Json<'_>) -> Result<ThinkingOptions, RequestError> {
     let reasoning: Value = typed("reasoning", value)?;
-    // A summary is how OpenAI shows thinking; others show it or do not.
-    only(&reasoning, "body.reasoning", &["effort", "summary"])?;
+    // A summary is how OpenAI shows thinking: no other provider has a word for it.
+    only(&reasoning, "body.reasoning", &["effort"])?;
     let word = reasoning["effort"].as_str();
     let level = word.map(str::parse::<Effort>).transpose();
     Ok(ThinkingOptions {

@@ -51,10 +51,13 @@ fn is_only_thought(message: &MessageView<'_>) -> bool {
 }
 
 /// Said of what a model made; nothing to another.
-const MADE: [&str; 4] = ["id", "status", "phase", "object"];
+const MADE: [&str; 2] = ["id", "object"];
 
 fn message(mut item: Members<'_>) -> Result<MessageView<'_>, RequestError> {
     item.ignore(&MADE);
+    // One that was cut off, or that is no answer, would be taken for a whole one.
+    item.refuse(&["status"], &["completed"])?;
+    item.refuse(&["phase"], &["final_answer"])?;
     let kind = item.text("type")?.map(Text::decode);
     let (role, contents) = match kind.as_deref() {
         None | Some("message") => return spoken(item),
@@ -148,22 +151,23 @@ fn spoken(mut item: Members<'_>) -> Result<MessageView<'_>, RequestError> {
     };
     let mut contents = Vec::new();
     if role == Role::Assistant {
-        // As servers that imitate OpenAI show what a model thought.
-        for name in ["reasoning_content", "reasoning"] {
-            if let Some(text) = item.text(name)?
-                && contents.is_empty()
-            {
-                contents.push(thought(text));
-            }
-        }
-        item.ignore(&["annotations", "reasoning_details", "logprobs"]);
+        // As servers that imitate OpenAI show what a model thought: without the seal that others ask for.
+        item.refuse(
+            &[
+                "reasoning_content",
+                "reasoning",
+                "reasoning_details",
+                "annotations",
+            ],
+            &[],
+        )?;
+        item.ignore(&["logprobs"]);
     }
     if let Some(content) = item.take("content") {
         contents.extend(self::contents(content, &format!("{}.content", item.at))?);
     }
     if role == Role::Assistant {
-        let refusal = item.text("refusal")?.filter(|text| !text.is_empty());
-        contents.extend(refusal.map(ContentView::Text));
+        item.refuse(&["refusal"], &[])?;
         calls(&mut item, &mut contents)?;
     }
     if contents.is_empty() {
@@ -271,12 +275,12 @@ fn contents<'a>(json: Json<'a>, at: &str) -> Result<Vec<ContentView<'a>>, Reques
 }
 
 fn content(mut part: Members<'_>) -> Result<ContentView<'_>, RequestError> {
-    // What OpenAI's model made of a text: nothing to another.
-    part.ignore(&["annotations", "logprobs"]);
+    // What OpenAI's model made of a text.
+    part.ignore(&["logprobs"]);
+    part.refuse(&["annotations"], &[])?;
     let kind = part.need("type")?.decode();
     let content = match &*kind {
         "text" | "input_text" | "output_text" => ContentView::Text(part.need("text")?),
-        "refusal" => ContentView::Text(part.need("refusal")?),
         "image_url" | "input_image" => image(&mut part)?,
         "input_audio" => audio(&mut part)?,
         "file" | "input_file" => file(&mut part)?,
@@ -293,8 +297,8 @@ fn content(mut part: Members<'_>) -> Result<ContentView<'_>, RequestError> {
 
 fn image<'a>(part: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
     let at = part.at.clone();
-    // How closely OpenAI looks at a picture.
-    part.ignore(&["detail"]);
+    // How closely OpenAI looks at a picture; "auto" is what happens without a word.
+    part.refuse(&["detail"], &["auto"])?;
     refuse_file_id(part)?;
     let Some(image) = part.take("image_url") else {
         return Err(bad(format!("{at}.image_url must be there")));
@@ -303,7 +307,7 @@ fn image<'a>(part: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
         Ok(url) => url,
         Err(_) => {
             let mut image = Members::of(image, &format!("{at}.image_url"))?;
-            image.ignore(&["detail"]);
+            image.refuse(&["detail"], &["auto"])?;
             let url = image.need("url")?;
             image.end()?;
             url
@@ -341,7 +345,7 @@ fn audio<'a>(part: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
 }
 
 fn file<'a>(part: &mut Members<'a>) -> Result<ContentView<'a>, RequestError> {
-    part.ignore(&["detail"]);
+    part.refuse(&["detail"], &["auto"])?;
     if let Some(file) = part.take("file") {
         let mut file = Members::of(file, &format!("{}.file", part.at))?;
         let content = document(&mut file)?;

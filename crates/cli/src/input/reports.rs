@@ -222,15 +222,43 @@ fn assistant_message_with_nulls() {
         ),
         (
             json!({"role": "assistant", "content": null, "refusal": "No."}),
-            "\"No.\"",
+            "!.refusal cannot be translated",
         ),
         (
             json!({"role": "assistant", "content": "A", "refusal": ""}),
             "\"A\"",
         ),
         (
-            json!({"role": "assistant", "content": "A", "reasoning_content": "hm", "provider_specific_fields": {}}),
+            json!({"role": "assistant", "content": "A", "reasoning_content": "", "provider_specific_fields": {}}),
             "\"A\"",
+        ),
+        (
+            json!({"role": "assistant", "content": "A", "reasoning_content": "hm"}),
+            "!.reasoning_content cannot be translated",
+        ),
+        (
+            json!({"role": "assistant", "content": "A", "reasoning": "hm"}),
+            "!.reasoning cannot be translated",
+        ),
+        (
+            json!({"role": "assistant", "content": "A", "annotations": [{"type": "url_citation"}]}),
+            "!.annotations cannot be translated",
+        ),
+        (
+            json!({"role": "assistant", "content": [{"type": "text", "text": "A", "annotations": [1]}]}),
+            "!.annotations cannot be translated",
+        ),
+        (
+            json!({"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}),
+            "!refusal cannot be translated",
+        ),
+        (
+            json!({"role": "assistant", "content": "A", "phase": "commentary"}),
+            "!.phase cannot be translated",
+        ),
+        (
+            json!({"role": "assistant", "content": "A", "status": "incomplete"}),
+            "!.status cannot be translated",
         ),
         (
             json!({"role": "assistant", "content": [{"type": "text", "text": "A", "annotations": [], "refusal": null}]}),

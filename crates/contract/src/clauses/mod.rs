@@ -6,6 +6,7 @@ pub mod calls;
 pub mod content;
 pub mod create;
 pub mod doubt;
+pub mod lists;
 pub mod options;
 pub mod outcomes;
 pub mod records;

@@ -1,8 +1,12 @@
 //! Acme's lists: of batches, by cursors or by numbered pages, and of inputs.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
 use lmbatch_core::{
-    BatchSnapshot, Cursor, Error, ErrorKind, Label, ListOptions, Page, Remnant, RequestCounts,
-    Result, Retry, Upload, parse_time,
+    BatchSnapshot, BatchStatus, Cursor, Error, ErrorKind, Label, ListOptions, Page, Remnant,
+    RequestCounts, Result, Retry, Upload, parse_time,
 };
 use serde_json::Value;
 
@@ -96,7 +100,51 @@ impl Acme {
         if self.broken("a list begins with the oldest") {
             items.reverse();
         }
-        Ok(Page { items, next })
+        items.iter_mut().for_each(|batch| self.misstate(batch));
+        let page = Page { items, next };
+        Ok(match self.broken("a list keeps its pages") {
+            true => self.kept(options, page),
+            false => page,
+        })
+    }
+
+    /// What a broken adapter's list says otherwise than its status.
+    fn misstate(&self, batch: &mut BatchSnapshot) {
+        match (self.mode(), &batch.status) {
+            ("a list has an earlier status", status) if status.is_terminal() => {
+                batch.status = BatchStatus::InProgress;
+            }
+            ("a list has a later status", BatchStatus::Cancelling) => {
+                batch.status = BatchStatus::Cancelled;
+            }
+            ("an unknown word in a list is the end", BatchStatus::Unknown(_)) => {
+                batch.status = BatchStatus::Completed;
+            }
+            ("a list leaves the times out", _) => batch.created_at = None,
+            ("a list has the time of the last change", _) => {
+                batch.created_at = batch.created_at.map(|at| at + Duration::from_secs(1));
+            }
+            ("a list counts failures as answers", _) => {
+                batch.counts.succeeded += std::mem::take(&mut batch.counts.errored);
+            }
+            ("a list gives the total alone", _) => {
+                batch.counts = RequestCounts {
+                    total: batch.counts.total,
+                    ..RequestCounts::default()
+                };
+            }
+            _ => {}
+        }
+    }
+
+    /// The page as it was first seen.
+    fn kept(&self, options: &ListOptions, page: Page<BatchSnapshot>) -> Page<BatchSnapshot> {
+        type Pages = BTreeMap<(String, String), Page<BatchSnapshot>>;
+        static KEPT: Mutex<Pages> = Mutex::new(BTreeMap::new());
+        let from = options.page.as_ref().map_or("", |page| page.as_str());
+        let key = (self.base_url.clone(), from.to_owned());
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.entry(key).or_insert(page).clone()
     }
 
     /// The number of a page, which is its cursor; by a broken adapter from one.

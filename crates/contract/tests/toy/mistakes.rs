@@ -436,6 +436,56 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "a batch that is gone has empty results",
         "a_batch_that_is_gone_has_no_results",
     ),
+    (
+        "a list has an earlier status",
+        "a list has an earlier status",
+        "a_list_says_of_every_batch_what_its_status_says",
+    ),
+    (
+        "a list has a later status",
+        "a list has a later status",
+        "a_list_says_of_every_batch_what_its_status_says",
+    ),
+    (
+        "an unknown word in a list is the end",
+        "an unknown word in a list is the end",
+        "a_list_says_of_every_batch_what_its_status_says",
+    ),
+    (
+        "a list leaves the times out",
+        "a list leaves the times out",
+        "a_list_says_of_every_batch_what_its_status_says",
+    ),
+    (
+        "a list has the time of the last change",
+        "a list has the time of the last change",
+        "a_list_says_of_every_batch_what_its_status_says",
+    ),
+    (
+        "a list counts failures as answers",
+        "a list counts failures as answers",
+        "a_list_says_of_every_batch_what_its_status_says",
+    ),
+    (
+        "a list gives the total alone",
+        "a list gives the total alone",
+        "a_list_says_of_every_batch_what_its_status_says",
+    ),
+    (
+        "statuses are polled by lists that there are none of",
+        "statuses are polled by lists that there are none of",
+        "a_list_says_of_every_batch_what_its_status_says",
+    ),
+    (
+        "a list keeps its pages",
+        "a list keeps its pages",
+        "a_list_is_as_new_as_a_status",
+    ),
+    (
+        "a list shows the end of a batch late",
+        "a list has an earlier status",
+        "a_list_is_as_new_as_a_status",
+    ),
     ("counts are swapped", "counts_are_read", "counts_are_read"),
     (
         "the key is sent in another form",

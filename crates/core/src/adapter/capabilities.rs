@@ -20,6 +20,10 @@ pub struct Capabilities {
     pub ranges: bool,
     /// Whether batches can be listed.
     pub list: bool,
+    /// Number of batches, at least 1, that one page of [`list`](crate::BatchProvider::list) shows at most, where the
+    /// list is newest first and its snapshots have the status, counts and times of the status call. Many batches are
+    /// then polled by pages of the list. `None`, the default, where each batch is polled by a status call of its own.
+    pub status_page: Option<u32>,
     /// Whether batches can be cancelled.
     pub cancel: bool,
     /// Whether files and batches can be deleted.
@@ -44,6 +48,7 @@ impl Default for Capabilities {
             fence: false,
             ranges: false,
             list: false,
+            status_page: None,
             cancel: false,
             discard: false,
             token_lifetime: None,

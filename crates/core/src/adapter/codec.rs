@@ -220,8 +220,12 @@ pub fn surround(body: Range<usize>, before: &[u8], after: &[u8], out: &mut Vec<u
 /// Reads a row of JSON into `T`, borrowing from it.
 ///
 /// # Errors
-/// [`RowError`] for what is not UTF-8 or not such JSON.
+/// [`RowError`] for what is not UTF-8, no JSON object, or not such JSON.
 pub fn read_row<'a, T: Deserialize<'a>>(row: &'a [u8]) -> Result<T, RowError> {
     let text = simdutf8::basic::from_utf8(row).map_err(|_| RowError)?;
+    // A derived `Deserialize` takes a list for the members in order.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(RowError);
+    }
     serde_json::from_str(text).map_err(|_| RowError)
 }

@@ -7,9 +7,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::adapter::text::{MAX_DEPTH, depth};
-use crate::{Json, JsonError};
+use crate::{Json, JsonError, exact_value};
 
-/// One JSON value as compact text on one line.
+/// One JSON value as compact text on one line. Where it is deserialized, a number that would change and a member
+/// that stands twice are refused by name.
 ///
 /// ```
 /// use lmbatch_core::JsonBuf;
@@ -71,6 +72,29 @@ impl Serialize for JsonBuf {
 
 impl<'de> Deserialize<'de> for JsonBuf {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Value::deserialize(deserializer).map(|value| Self::from_value(&value))
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let value = exact_value(raw.get()).map_err(serde::de::Error::custom)?;
+        Ok(Self::from_value(&value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_would_change_is_refused_when_it_is_deserialized() {
+        for (text, kept) in [
+            (r#"{ "a": [1, 0.5] }"#, Some(r#"{"a":[1,0.5]}"#)),
+            ("18446744073709551616", None),
+            ("1e-400", None),
+            (r#"{"a":1,"a":2}"#, None),
+        ] {
+            let found = serde_json::from_str::<JsonBuf>(text).ok();
+            assert_eq!(found.as_ref().map(JsonBuf::as_str), kept, "{text}");
+        }
+        let value = serde_json::json!({"a": [1, 0.5]});
+        let found: JsonBuf = serde_json::from_value(value).unwrap();
+        assert_eq!(found.as_str(), r#"{"a":[1,0.5]}"#);
     }
 }

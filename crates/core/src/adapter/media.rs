@@ -178,6 +178,22 @@ const ALIASES: &[(&str, &str)] = &[
     ("video/x-mp4", "video/mp4"),
 ];
 
+/// The first bytes of an OLE container (MS-CFB 2.2), which the older documents of Word, Excel and PowerPoint are.
+const OLE: &[u8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1";
+
+/// The media type of a container whose content is not known.
+pub(crate) const OLE_TYPE: &str = "application/x-ole-storage";
+
+/// Reports whether a media type, by its usual name, is that of an OLE container.
+pub(crate) fn is_ole_media_type(media_type: &str) -> bool {
+    let types = [
+        "application/msword",
+        "application/vnd.ms-excel",
+        "application/vnd.ms-powerpoint",
+    ];
+    types.contains(&media_type)
+}
+
 /// Returns the usual name of a media type, whatever its case and parameters, such as `image/jpeg` for
 /// `image/JPG`; `None` for a type that no provider is known to take.
 ///
@@ -258,6 +274,10 @@ pub fn media_type_of(bytes: &[u8]) -> Option<&'static str> {
     }
     if let Some(found) = heif(bytes) {
         return Some(found);
+    }
+    // What a container of this kind holds stands anywhere in it: its beginning does not tell.
+    if bytes.starts_with(OLE) {
+        return Some(OLE_TYPE);
     }
     let found = infer::get(bytes)?.mime_type();
     Some(known_media_type(found).unwrap_or(found))
@@ -352,6 +372,10 @@ mod tests {
             (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", Some("image/heif")),
             (b"\0\0\0\x18ftypmsf1\0\0\0\0msf1hevc", Some("image/heif")),
             (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif", Some("image/avif")),
+            (
+                b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0\0\0",
+                Some("application/x-ole-storage"),
+            ),
             (b"%PDF-1.7", Some("application/pdf")),
             (b"\xef\xbb\xbf%PDF-1.7", Some("application/pdf")),
             (b"\0\0junk\n%PDF-1.4", Some("application/pdf")),

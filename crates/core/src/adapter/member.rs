@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::{Json, Text};
+use crate::{Json, JsonError, Text};
 
 /// A member of an answer in whatever type it came: read as the type that it should have, or as absent. One
 /// odd member never spoils those beside it. Null is absent.
@@ -62,9 +62,24 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// Reads any value that can be passed on.
-    pub fn json(self) -> Option<Json<'a>> {
-        Json::from_raw(self.0?).ok()
+    /// Returns whether it says nothing: null, an empty string, list or object.
+    pub fn is_empty(self) -> bool {
+        let text = self.0.map_or("null", RawValue::get);
+        let is_hollow = |open, close| {
+            let inner = text
+                .strip_prefix(open)
+                .and_then(|rest: &str| rest.strip_suffix(close));
+            inner.is_some_and(|inner| inner.trim_ascii().is_empty())
+        };
+        matches!(text, "null" | "\"\"") || is_hollow('[', ']') || is_hollow('{', '}')
+    }
+
+    /// Reads any value, to be passed on.
+    ///
+    /// # Errors
+    /// Where it is there and cannot be passed on, such as one that is nested too deep.
+    pub fn json(self) -> Result<Option<Json<'a>>, JsonError> {
+        self.0.map(Json::from_raw).transpose()
     }
 
     /// Reads a list; one whose items cannot all be passed on is no list.
@@ -73,9 +88,14 @@ impl<'a> Member<'a> {
     }
 
     /// Returns the items of a list, or the value itself as the only one.
-    pub fn items(self) -> Vec<Json<'a>> {
-        self.list()
-            .unwrap_or_else(|| self.json().into_iter().collect())
+    ///
+    /// # Errors
+    /// Where something is there and cannot be passed on, such as an item that is nested too deep.
+    pub fn items(self) -> Result<Vec<Json<'a>>, JsonError> {
+        match self.read::<Vec<&'a RawValue>>() {
+            Some(items) => items.into_iter().map(Json::from_raw).collect(),
+            None => Ok(self.json()?.into_iter().collect()),
+        }
     }
 }
 
@@ -125,9 +145,51 @@ mod tests {
                 "{json}"
             );
             assert_eq!(member.word().as_deref(), word, "{json}");
-            assert_eq!(member.items().len(), items, "{json}");
+            match member.items() {
+                Ok(found) => assert_eq!(found.len(), items, "{json}"),
+                Err(_) => assert!(json.contains("ud800")),
+            }
             assert_eq!(member.is_absent(), json == "null");
         }
         assert!(Member::default().is_absent());
+    }
+
+    #[test]
+    fn what_is_there_and_cannot_be_read_is_no_empty_list() {
+        let deep = |levels: usize| format!("{}1{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
+        let list = |levels: usize| format!("[1,{}]", deep(levels));
+        for (json, items) in [
+            (deep(100), Ok(1)),
+            (deep(101), Err(JsonError::TooDeep)),
+            (list(100), Ok(2)),
+            (list(101), Err(JsonError::TooDeep)),
+            (r#"["\ud800"]"#.to_owned(), Err(JsonError::LoneSurrogate)),
+            ("null".to_owned(), Ok(0)),
+        ] {
+            let found = member(&json).items().map(|items| items.len());
+            assert_eq!(found, items, "{json:.40}");
+        }
+        assert_eq!(
+            member(&deep(101)).json().map(|_| ()),
+            Err(JsonError::TooDeep)
+        );
+    }
+
+    #[test]
+    fn a_member_is_empty_where_it_says_nothing() {
+        for (json, expected) in [
+            ("null", true),
+            (r#""""#, true),
+            ("[ ]", true),
+            ("{}", true),
+            (r#"" ""#, false),
+            ("0", false),
+            ("false", false),
+            ("[null]", false),
+            (r#""a""#, false),
+        ] {
+            assert_eq!(member(json).is_empty(), expected, "{json}");
+        }
+        assert!(Member::default().is_empty());
     }
 }

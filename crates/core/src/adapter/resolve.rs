@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use crate::adapter::media::{OLE_TYPE, is_ole_media_type};
 use crate::{
     AttachmentKind, AttachmentView, RequestError, SourceView, Text, is_data_url,
     is_office_media_type, is_same_format, is_text, is_text_media_type, known_media_type,
@@ -49,7 +50,8 @@ impl<'a> AttachmentView<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for 0 bytes, for bytes that are not what
-    /// was declared, and for bytes whose media type nothing tells.
+    /// was declared, for bytes whose media type nothing tells, and for a URL that is neither `http` nor `https`:
+    /// no provider documents another.
     pub fn resolve(&self, name: Option<&Path>) -> Result<AttachmentView<'_>, RequestError> {
         let refuse = |why: &str| RequestError::invalid_input(format!("{} {why}", self.name(name)));
         let mut view = AttachmentView {
@@ -62,6 +64,9 @@ impl<'a> AttachmentView<'a> {
             && is_data_url(&url.decode())
         {
             view.open_data_url(*url).map_err(|why| refuse(&why))?;
+        }
+        if let SourceView::Url(url) = &view.source {
+            check_url(&url.decode()).map_err(|why| refuse(&why))?;
         }
         let declared = view.mime_type.map(Text::decode);
         let known = declared.as_deref().and_then(known_media_type);
@@ -157,6 +162,25 @@ impl SourceView<'_> {
     }
 }
 
+/// Refuses a URL that no provider fetches, such as one of a file of this machine.
+fn check_url(url: &str) -> Result<(), String> {
+    let (scheme, rest) = url.split_once(':').unwrap_or_default();
+    let is_web = ["http", "https"]
+        .iter()
+        .any(|web| scheme.eq_ignore_ascii_case(web));
+    let host = rest.strip_prefix("//").unwrap_or_default();
+    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+    if is_web && !host.is_empty() {
+        return Ok(());
+    }
+    if is_web {
+        return Err("has a URL without a host".to_owned());
+    }
+    Err(format!(
+        "has a URL that begins with \"{scheme}:\"; only http:// and https:// URLs can be sent, or its bytes"
+    ))
+}
+
 fn no_media_type(written: &str) -> String {
     format!("is declared as {written:?}, which is no media type that a provider takes")
 }
@@ -222,9 +246,10 @@ impl Told<'_> {
         if self.kind == AttachmentKind::Document {
             return match (self.declared.or(self.guess), found) {
                 // Documents of offices are archives, or containers of an older kind.
-                (Some(said), "application/zip" | "application/x-ole-storage")
-                    if is_office_media_type(said) =>
-                {
+                (Some(said), "application/zip") if is_office_media_type(said) => {
+                    Ok(self.chosen(said))
+                }
+                (Some(said), OLE_TYPE) if known_media_type(said).is_some_and(is_ole_media_type) => {
                     Ok(self.chosen(said))
                 }
                 (_, found) if of_kind || self.declared.is_none() => Ok(Chosen::Known(found)),
@@ -328,6 +353,10 @@ mod tests {
     const FLAC: &[u8] = b"fLaC\0\0\0\x22\x10\0\x10\0";
     const MP4: &[u8] = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom";
     const ZIP: &[u8] = b"PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0";
+    const OLE: &[u8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0\0\0\0\0\0\0";
+    const XLS: &str = "application/vnd.ms-excel";
+    const PPT: &str = "application/vnd.ms-powerpoint";
+    const DOC: &str = "application/msword";
     const NOISE: &[u8] = b"\x01\x02\xff\xfe\xc3\x28\0\0\0\0\0\0\0\0";
     const WORDS: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----";
     const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
@@ -356,6 +385,38 @@ mod tests {
     }
 
     #[test]
+    fn only_urls_of_the_web_are_sent() {
+        for (url, refused) in [
+            ("https://x.test/a.png", None),
+            ("HTTP://x.test", None),
+            ("http://[::1]:80/a", None),
+            ("file:///etc/passwd", Some("\"file:\"")),
+            ("javascript:1", Some("\"javascript:\"")),
+            ("gs://bucket/a.png", Some("\"gs:\"")),
+            ("ftp://x.test/a", Some("\"ftp:\"")),
+            ("https:a.png", Some("without a host")),
+            ("https:///a.png", Some("without a host")),
+            ("a.png", Some("only http://")),
+            ("", Some("only http://")),
+        ] {
+            for kind in [AttachmentKind::Image, AttachmentKind::Document] {
+                let view = AttachmentView {
+                    kind,
+                    source: SourceView::Url(Text::Plain(url)),
+                    mime_type: None,
+                    filename: None,
+                };
+                let error = view.resolve(None).err();
+                let words = error.as_ref().and_then(RequestError::message);
+                match refused {
+                    None => assert_eq!(words, None, "{url}"),
+                    Some(named) => assert!(words.unwrap().contains(named), "{url}: {words:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
     fn media_types_come_from_the_bytes_then_from_the_caller_and_never_from_a_default() {
         use AttachmentKind::{Audio, Document, Image, Video};
         for (kind, bytes, declared, name, expected) in [
@@ -380,6 +441,13 @@ mod tests {
             (Document, PNG, "", "a.pdf", Ok("image/png")),
             (Document, PNG, "application/pdf", "", Err("image/png")),
             (Document, PDF, "text/plain", "a.txt", Ok("application/pdf")),
+            (Document, OLE, XLS, "", Ok(XLS)),
+            (Document, OLE, PPT, "a.doc", Ok(PPT)),
+            (Document, OLE, "", "a.xls", Ok(XLS)),
+            (Document, OLE, "", "a.ppt", Ok(PPT)),
+            (Document, OLE, "application/octet-stream", "a.doc", Ok(DOC)),
+            (Document, OLE, "", "", Ok("application/x-ole-storage")),
+            (Document, OLE, DOCX, "", Ok("application/x-ole-storage")),
             (Document, ZIP, DOCX, "", Ok(DOCX)),
             (Document, ZIP, "", "a.docx", Ok(DOCX)),
             (Document, ZIP, "application/pdf", "", Ok("application/zip")),

@@ -4,11 +4,13 @@
 //! raw line break, nesting without end) would make a provider refuse a whole batch.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::value::RawValue;
 
+use crate::Member;
 use crate::adapter::legible::surrogate;
 
 /// Brackets inside brackets that a value may have.
@@ -176,6 +178,11 @@ impl<'a> Json<'a> {
     /// Appends the value.
     pub fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.0.as_bytes());
+    }
+
+    /// Returns the members of an object by their names; none for any other value.
+    pub fn members(self) -> BTreeMap<Cow<'a, str>, Member<'a>> {
+        self.parse().unwrap_or_default()
     }
 
     /// Parses it into `T`.

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use crate::{
-    AttachmentKind, Hyperparameters, ItemView, Json, Member, RequestError, ResponseSchema, Role,
-    Text, ThinkingOptions, Tool, ToolChoice,
+    AttachmentKind, Hyperparameters, ItemView, Json, JsonError, Member, RequestError,
+    ResponseSchema, Role, Text, ThinkingOptions, Tool, ToolChoice,
 };
 
 /// Name under which an adapter takes images and documents in the results of tools; see
@@ -129,12 +129,20 @@ impl RawView<'_> {
                 endpoints.join(", ")
             )));
         }
-        let body = Some(self.body)
-            .filter(|body| body.as_str().starts_with('{'))
-            .and_then(|body| body.parse::<Body>().ok());
-        let body = body.ok_or_else(|| {
-            RequestError::invalid_input("the body is not a JSON object whose model is a string")
-        })?;
+        let body = Some(self.body).filter(|body| body.as_str().starts_with('{'));
+        let body = body.map(|body| body.parse::<Body>().map_err(|error| error.to_string()));
+        let body = match body {
+            Some(Ok(body)) => body,
+            Some(Err(error)) if error.starts_with("duplicate field") => {
+                let error = error.split(" at line ").next().unwrap_or_default();
+                return Err(RequestError::invalid_input(format!("the body: {error}")));
+            }
+            _ => {
+                return Err(RequestError::invalid_input(
+                    "the body is not a JSON object whose model is a string",
+                ));
+            }
+        };
         if body
             .stream
             .is_some_and(|stream| stream != false && !stream.is_null())
@@ -316,12 +324,15 @@ pub enum Arguments<'a> {
 impl<'a> Arguments<'a> {
     /// Reads a member that holds the arguments in either form. Absent ones are those of a tool without
     /// parameters.
-    pub fn of(member: Member<'a>) -> Self {
-        match (member.text(), member.json()) {
+    ///
+    /// # Errors
+    /// Where they are there and cannot be passed on, such as a value that is nested too deep.
+    pub fn of(member: Member<'a>) -> Result<Self, JsonError> {
+        Ok(match (member.text(), member.json()?) {
             (Some(text), _) => Self::Quoted(text),
             (None, Some(json)) => Self::Value(json),
             (None, None) => Self::Quoted(Text::Plain("{}")),
-        }
+        })
     }
 
     /// Whether there are none: models write the empty string for a tool without parameters.

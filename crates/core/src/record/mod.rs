@@ -12,4 +12,5 @@ pub use run_record::{Cleaned, Order, RunFilter, RunRecord};
 pub use search::{Progress, Search, SearchPhase};
 pub use shard_record::{
     Closed, LateAcknowledgement, Locations, Segment, ShardKey, ShardRecord, ShardState,
+    ShardTables, StoredTable,
 };

@@ -107,6 +107,35 @@ pub struct Locations {
     pub checksum: u32,
 }
 
+/// Tables that belong to a shard beside its body, and the ordinals of its requests. An ordinal is the number of a
+/// request in its run, from 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardTables {
+    /// Table of the rows of the body: 24 bytes for each request, in the order of the body.
+    pub rows: StoredTable,
+    /// Ids, metadata and schemas of the requests.
+    pub echo: StoredTable,
+    /// Lowest ordinal of its requests.
+    pub first: u32,
+    /// Highest ordinal of its requests.
+    pub last: u32,
+    /// Whether ordinals do not ascend in the order of the body. Only shards that an earlier version wrote have
+    /// another order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unordered: bool,
+}
+
+/// File of the spool that holds a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredTable {
+    /// Name of the file in the spool.
+    pub name: Box<str>,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// CRC-32 of its bytes.
+    pub checksum: u32,
+}
+
 /// One part of the results, as it lies in the spool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
@@ -139,6 +168,9 @@ pub struct ShardRecord {
     /// CRC-32 of their rows; `None` in records of earlier versions.
     #[serde(default)]
     pub checksum: Option<u32>,
+    /// Tables beside its rows; `None` in records of earlier versions, which kept tables of a run as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<ShardTables>,
     /// Attempt of its requests, from 0.
     pub attempt: u32,
     /// Number of changes of this record, counted by the ledger. A change bears the epoch that was read, and
@@ -277,6 +309,7 @@ mod tests {
             count: 1,
             bytes: 1,
             checksum: None,
+            tables: None,
             attempt: 0,
             epoch: 4,
             state: ShardState::Planned,

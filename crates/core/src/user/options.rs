@@ -1,10 +1,13 @@
 //! How answers are written: the same options at three levels, each merged over the one before.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::{RequestError, ResponseSchema, SchemaMode, Tool, ToolChoice};
@@ -112,10 +115,12 @@ impl Hyperparameters {
         Ok(())
     }
 
-    /// Lays the provider's own parameters over the JSON object that stands in `out` from byte `at` on.
+    /// Lays the provider's own parameters over the JSON object that stands in `out` from byte `at` on. They add
+    /// members to it and to objects in it, and replace numbers and booleans; all other bytes stay as they are.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where one of them would change which batch the request belongs to, and
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where one of them would change which batch the request belongs to, or
+    /// would replace what the request says otherwise, such as its messages, and
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for `stream`: a batch cannot.
     pub fn lay_over(&self, at: usize, out: &mut Vec<u8>) -> Result<(), RequestError> {
         if self.extra.is_empty() {
@@ -135,13 +140,13 @@ impl Hyperparameters {
                 "the parameter \"stream\": a batch cannot stream",
             ));
         }
-        let failed = |_| RequestError::invalid_input("the body could not be merged");
-        let mut body: Value = serde_json::from_slice(&out[at..]).map_err(failed)?;
-        for (key, value) in &self.extra {
-            merge(&mut body[key.as_str()], value);
-        }
-        out.truncate(at);
-        serde_json::to_writer(out, &body).map_err(failed)
+        let body = out.split_off(at);
+        let body = std::str::from_utf8(&body).map_err(|_| not_merged())?;
+        let members = self
+            .extra
+            .iter()
+            .map(|(name, value)| (name.as_str(), value));
+        lay_members_over(body, members, "", out)
     }
 
     fn set_extra(&mut self, path: &str, value: &Value) -> Result<(), String> {
@@ -169,6 +174,94 @@ impl Hyperparameters {
 
 fn typed<T: serde::de::DeserializeOwned>(path: &str, value: Value) -> Result<T, String> {
     serde_json::from_value(value).map_err(|error| format!("{path}: {error}"))
+}
+
+fn not_merged() -> RequestError {
+    RequestError::invalid_input("the body could not be merged")
+}
+
+/// Writes an object with members laid over it. What they do not name stays byte for byte.
+fn lay_members_over<'o>(
+    base: &str,
+    over: impl Iterator<Item = (&'o str, &'o Value)>,
+    path: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
+    let InOrder(base) = serde_json::from_str(base).map_err(|_| not_merged())?;
+    let mut over: Vec<(&str, &Value)> = over.collect();
+    let mut separator = b'{';
+    let mut begin = |name: &str, out: &mut Vec<u8>| {
+        out.push(std::mem::replace(&mut separator, b','));
+        crate::write_string(name, out);
+        out.push(b':');
+    };
+    for (name, raw) in base {
+        begin(&name, out);
+        match over.iter().position(|(over, _)| *over == name) {
+            Some(place) => {
+                let (_, value) = over.remove(place);
+                lay_over_raw(raw.get(), value, &format!("{path}{name}"), out)?;
+            }
+            None => out.extend_from_slice(raw.get().as_bytes()),
+        }
+    }
+    for (name, value) in over {
+        begin(name, out);
+        out.extend_from_slice(value.to_string().as_bytes());
+    }
+    // An object without members.
+    if separator == b'{' {
+        out.push(b'{');
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+fn lay_over_raw(
+    base: &str,
+    over: &Value,
+    path: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
+    let is_object = base.starts_with('{');
+    if let (Value::Object(over), true) = (over, is_object) {
+        let over = over.iter().map(|(name, value)| (name.as_str(), value));
+        return lay_members_over(base, over, &format!("{path}."), out);
+    }
+    let over = over.to_string();
+    let is_said = base.starts_with(['{', '[', '"']);
+    if is_said && over != base {
+        return Err(RequestError::invalid_input(format!(
+            "the parameter {path:?} would replace what lmbatch writes there from the request; say it in the request"
+        )));
+    }
+    out.extend_from_slice(over.as_bytes());
+    Ok(())
+}
+
+/// Members of an object in their order.
+struct InOrder<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for InOrder<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Reader).map(Self)
+    }
 }
 
 /// Lays `over` on `base`: objects key by key, anything else in its place.
@@ -369,6 +462,54 @@ mod tests {
             (Some(0.1), Some(5), Some(7))
         );
         assert_eq!(merged.extra["a"], json!({"b": 1, "c": 2, "d": [1]}));
+    }
+
+    #[test]
+    fn parameters_are_laid_over_a_body_whose_other_bytes_stay() {
+        let extra = set(&[
+            ("own", json!(1)),
+            ("a.x", json!([2])),
+            ("n", json!(2)),
+            ("s", json!("t")),
+        ]);
+        let extra = extra.unwrap();
+        for (body, expected) in [
+            ("{}", r#"{"a":{"x":[2]},"n":2,"own":1,"s":"t"}"#),
+            (
+                r#"{"m":[ 1e400,0.10, 123456789012345678901234567890 ],"a":{"y":1.50,"z":{"k":1e-400}},"n":1}"#,
+                r#"{"m":[ 1e400,0.10, 123456789012345678901234567890 ],"a":{"y":1.50,"z":{"k":1e-400},"x":[2]},"n":2,"own":1,"s":"t"}"#,
+            ),
+            (
+                r#"{"a":{},"s":"t"}"#,
+                r#"{"a":{"x":[2]},"s":"t","n":2,"own":1}"#,
+            ),
+        ] {
+            let mut out = format!("before{body}").into_bytes();
+            extra.lay_over(6, &mut out).unwrap();
+            assert_eq!(out, format!("before{expected}").into_bytes());
+        }
+    }
+
+    #[test]
+    fn a_parameter_does_not_replace_what_the_request_says() {
+        let messages = set(&[("messages", json!([]))]).unwrap();
+        let deep = set(&[("a.b", json!("x"))]).unwrap();
+        for (parameters, body, named) in [
+            (
+                &messages,
+                r#"{"messages":[{"role":"user"}]}"#,
+                "\"messages\"",
+            ),
+            (&messages, r#"{"messages":"x"}"#, "\"messages\""),
+            (&deep, r#"{"a":{"b":[1]}}"#, "\"a.b\""),
+            (&deep, r#"{"a":[1]}"#, "\"a\""),
+        ] {
+            let error = parameters.lay_over(0, &mut body.into()).unwrap_err();
+            assert!(error.message().unwrap().contains(named), "{error}");
+        }
+        for body in [r#"{"messages":[]}"#, r#"{"input":"x"}"#] {
+            messages.lay_over(0, &mut body.into()).unwrap();
+        }
     }
 
     #[test]

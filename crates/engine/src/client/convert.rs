@@ -137,10 +137,7 @@ pub(crate) fn outcome(answered: &Answered<'_>) -> Outcome {
     let problem = answered.answer.problem();
     match &answered.answer {
         AnswerView::Missing => Outcome::Missing,
-        AnswerView::Malformed => Outcome::Errored(
-            RequestError::new(lmbatch_core::ErrorKind::MalformedReply)
-                .with_message("the row of the results could not be read"),
-        ),
+        AnswerView::Malformed => Outcome::Errored(error(&FailureView::malformed())),
         AnswerView::Row {
             outcome,
             structured,

@@ -1,29 +1,31 @@
 //! Handles of a run's batches, read from the run's files when they are asked for.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lmbatch_core::{
     AccountId, BatchClass, BatchHandle, BatchId, Error, HandleSource, IdRule, KeyHint, Nonce,
-    Order, ProviderId, RequestId, Result, ShardRecord,
+    ProviderId, RequestId, Result, ShardRecord, ShardTables,
 };
 
 use crate::plan::ids::request_id;
-use crate::spool::layout::{echo_table, sent_table};
-use crate::spool::order::read_order;
-use crate::spool::tables::{Echo, Reader, SENT, Sent};
+use crate::plan::planned::PlannedShard;
+use crate::spool::tables::{Echo, Reader, Row};
+use crate::spool::window::Window;
 use crate::spool::{Files, spooled};
+
+/// Entries of the table of rows that are read at once.
+const AHEAD: usize = 4096;
 
 /// Batches of a run, with what their handles are made of. Keeps the run's files.
 #[derive(Debug)]
 pub(crate) struct RunHandles {
     pub(crate) files: Arc<Files>,
+    /// Files of the tables of the shards.
+    pub(crate) tables: Arc<Files>,
     pub(crate) provider: ProviderId,
     pub(crate) account: AccountId,
     pub(crate) key_hint: Option<KeyHint>,
     pub(crate) ids: IdRule,
-    pub(crate) requests: u32,
-    pub(crate) order: Option<Order>,
     made: Mutex<Vec<Made>>,
 }
 
@@ -33,26 +35,25 @@ struct Made {
     batch: BatchId,
     class: BatchClass,
     shard: u32,
-    attempt: u32,
+    count: u32,
+    tables: ShardTables,
 }
 
 impl RunHandles {
     pub(crate) fn new(
         files: Arc<Files>,
+        tables: Arc<Files>,
         provider: ProviderId,
         (account, key_hint): (AccountId, Option<KeyHint>),
         ids: IdRule,
-        requests: u32,
-        order: Option<Order>,
     ) -> Arc<Self> {
         Arc::new(Self {
             files,
+            tables,
             provider,
             account,
             key_hint,
             ids,
-            requests,
-            order,
             made: Mutex::default(),
         })
     }
@@ -78,51 +79,13 @@ impl RunHandles {
         error.with_handles(Arc::new(Batches { run, made }))
     }
 
-    /// Reads the handles of some of its batches: one pass over the requests for each attempt.
+    /// Reads the handles of some of its batches: each names every request of its batch, in the order of the batch.
     fn read(&self, made: &[Made]) -> Result<Vec<BatchHandle>> {
-        let unreadable = spooled;
-        let mut found: Vec<Vec<(u32, RequestId)>> = vec![Vec::new(); made.len()];
-        let mut attempts: Vec<u32> = made.iter().map(|made| made.attempt).collect();
-        attempts.sort_unstable();
-        attempts.dedup();
-        let order = match self.order {
-            Some(order) => Some(read_order(&self.files, order, self.requests)?),
-            None => None,
-        };
-        let echoes = self
-            .order
-            .map_or_else(|| "echo".to_owned(), |order| echo_table(order.table));
-        for attempt in attempts {
-            let shards: HashMap<u32, usize> = made
-                .iter()
-                .enumerate()
-                .filter(|(_, made)| made.attempt == attempt)
-                .map(|(at, made)| (made.shard, at))
-                .collect();
-            let table = self.files.open(&sent_table(attempt))?;
-            let ordinals = table.size().map_err(unreadable)? / SENT as u64;
-            let mut table = Reader::new(table);
-            let mut batch_of = HashMap::new();
-            for ordinal in 0..ordinals {
-                let sent = Sent::read(&mut table).map_err(unreadable)?;
-                if let Some(at) = shards.get(&sent.shard) {
-                    batch_of.insert(ordinal as u32, *at);
-                }
-            }
-            let mut reader = Reader::new(self.files.open(&echoes)?);
-            let mut echo = Echo::default();
-            for position in 0..self.requests {
-                echo.read(&mut reader).map_err(unreadable)?;
-                let ordinal = order
-                    .as_ref()
-                    .map_or(position, |order| order[position as usize]);
-                if let Some(at) = batch_of.get(&ordinal) {
-                    found[*at].push((ordinal, request_id(&echo.id)));
-                }
-            }
-        }
-        let handles = made.iter().zip(found);
-        Ok(handles.map(|(made, ids)| self.handle(made, ids)).collect())
+        let handles = made.iter().map(|made| {
+            let ids = read_ids(&self.tables, &made.tables, made.count)?;
+            Ok(self.handle(made, ids))
+        });
+        handles.collect()
     }
 
     fn handle(&self, made: &Made, ids: Vec<(u32, RequestId)>) -> BatchHandle {
@@ -142,6 +105,29 @@ impl RunHandles {
             requests: ids.into_iter().map(|(_, id)| id).collect(),
         }
     }
+}
+
+/// Reads the ids of the requests of a shard, each with its ordinal. Requests whose ids are not in the spool, since
+/// they left the output of a run of an earlier version, are left out.
+pub(crate) fn read_ids(
+    files: &Files,
+    tables: &ShardTables,
+    count: u32,
+) -> Result<Vec<(u32, RequestId)>> {
+    let mut rows = Window::new(files.open_whole(&tables.rows)?, count, AHEAD);
+    let mut echoes = Reader::new(files.open_whole(&tables.echo)?);
+    let mut echo = Echo::default();
+    let mut ids = Vec::with_capacity(count as usize);
+    for at in 0..count {
+        let row = rows.get(at).map_err(spooled)?;
+        let row = row.map(Row::from_bytes).unwrap_or_default();
+        echoes.seek(row.echo);
+        echo.read(&mut echoes).map_err(spooled)?;
+        if !echo.id.is_empty() {
+            ids.push((row.ordinal, request_id(&echo.id)));
+        }
+    }
+    Ok(ids)
 }
 
 /// The rule of a batch that holds the requests of these places of a run.
@@ -178,17 +164,19 @@ pub(crate) struct ShardHandle {
     run: Arc<RunHandles>,
     class: BatchClass,
     shard: u32,
-    attempt: u32,
+    count: u32,
+    tables: ShardTables,
 }
 
 impl ShardHandle {
     /// Of a shard as the record has it; a batch that it names is one of the run.
-    pub(crate) fn new(run: &Arc<RunHandles>, record: &ShardRecord) -> Self {
+    pub(crate) fn new(run: &Arc<RunHandles>, planned: &PlannedShard, record: &ShardRecord) -> Self {
         let handle = Self {
             run: Arc::clone(run),
             class: record.class.clone(),
             shard: record.key.shard,
-            attempt: record.attempt,
+            count: record.count,
+            tables: planned.tables.clone(),
         };
         if let Some(batch) = record.state.batch() {
             drop(handle.created(batch));
@@ -202,7 +190,8 @@ impl ShardHandle {
             batch: batch.clone(),
             class: self.class.clone(),
             shard: self.shard,
-            attempt: self.attempt,
+            count: self.count,
+            tables: self.tables.clone(),
         };
         let mut all = self.run.made();
         if !all.contains(&made) {
@@ -245,7 +234,7 @@ pub struct CreatedHandle {
 }
 
 impl CreatedHandle {
-    /// Reads the handle. Takes time and memory by the size of the run: a clone can be read on another thread,
+    /// Reads the handle. Takes time and memory by the size of the batch: a clone can be read on another thread,
     /// and keeps the run's temporary files until it is dropped.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ pub(crate) mod content;
 pub(crate) mod duplicates;
 pub(crate) mod encode;
 pub(crate) mod error;
+pub(crate) mod former;
 pub(crate) mod handle_parts;
 pub(crate) mod handles;
 pub(crate) mod ids;
@@ -18,21 +19,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchCodec, BatchProvider, Error, IdRule, KeyHint, Nonce, ProviderId, Result, RunClaim,
-    RunRecord, Shard, ShardRecord, Spool,
+    BatchCodec, BatchProvider, Error, ErrorKind, IdRule, KeyHint, Nonce, ProviderId, Result,
+    RunClaim, RunRecord, Shard, ShardRecord, Spool,
 };
 
 use crate::plan::encode::{Drafted, draft};
 use crate::plan::error::PlanError;
+use crate::plan::former::Converted;
 use crate::plan::handle_parts::HandleParts;
-use crate::plan::handles::RunHandles;
-use crate::plan::ids::{IdChoice, request_id, run_id};
+use crate::plan::handles::{RunHandles, read_ids};
+use crate::plan::ids::{IdChoice, run_id};
 use crate::plan::planned::{PlannedShard, planned};
+use crate::plan::shards::WrittenShard;
 use crate::policy::BatchLimit;
 use crate::source::RequestSource;
+use crate::spool::Files;
 use crate::spool::nowhere::Nowhere;
-use crate::spool::tables::{Echo, Reader};
-use crate::spool::{Files, spooled};
 
 /// Requests that are read, checked and encoded, and not yet sent.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub struct Plan {
     pub(crate) ids: IdRule,
     pub(crate) nonce: Nonce,
     pub(crate) files: Arc<Files>,
+    /// Files of the tables of its shards: the same, but for a run in layout 1 that is only read.
+    pub(crate) tables: Arc<Files>,
     pub(crate) provider: ProviderId,
     pub(crate) account: lmbatch_core::AccountId,
     pub(crate) key_hint: Option<KeyHint>,
@@ -128,18 +132,17 @@ impl Plan {
 
     /// What a handle of its batch needs, before the batch exists.
     pub fn handle_parts(&self) -> Result<HandleParts> {
-        let mut reader = Reader::new(self.files.open("echo")?);
-        let mut echo = Echo::default();
-        let mut requests = Vec::with_capacity(self.requests as usize);
-        for _ in 0..self.requests {
-            echo.read(&mut reader).map_err(spooled)?;
-            requests.push(request_id(&echo.id));
+        let class = self.single()?.class.clone();
+        let mut requests = Vec::new();
+        for planned in &self.shards {
+            let ids = read_ids(&self.tables, &planned.tables, planned.shard.count)?;
+            requests.extend(ids.into_iter().map(|(_, id)| id));
         }
         Ok(HandleParts {
             provider: self.provider.clone(),
             account: self.account.clone(),
             key_hint: self.key_hint.clone(),
-            class: self.single()?.class.clone(),
+            class,
             ids: self.ids.clone(),
             requests,
         })
@@ -206,27 +209,14 @@ impl Planner {
             shards,
             requests,
             digest,
-            checksums,
             schema_notes,
             warning,
         } = draft(codec, source, &self.nonce, self.ids, &files, self.limit)?;
         if requests == 0 {
             return Err(Error::invalid_input("there are no requests").into());
         }
-        let shards = shards.into_iter().map(|drafted| {
-            let (number, class) = (drafted.number, drafted.class);
-            planned(
-                codec,
-                &files,
-                &self.nonce,
-                number,
-                class,
-                drafted.count,
-                drafted.bytes,
-                Some(drafted.checksum),
-                0,
-            )
-        });
+        let shards = shards.into_iter();
+        let shards = shards.map(|written| planned(codec, &files, &self.nonce, written, 0));
         let shards = shards.collect::<Result<_>>()?;
         let ids = match self.ids {
             IdChoice::Ours => IdRule::Ordinal(self.nonce.clone()),
@@ -239,20 +229,20 @@ impl Planner {
             digest,
             handles: RunHandles::new(
                 Arc::clone(&files),
+                Arc::clone(&files),
                 codec.id().clone(),
                 (account.clone(), self.provider.key_hint()),
                 ids.clone(),
-                requests,
-                None,
             ),
             ids,
             nonce: self.nonce,
+            tables: Arc::clone(&files),
             files,
             provider: codec.id().clone(),
             account,
             key_hint: self.provider.key_hint(),
             order: None,
-            checksums,
+            checksums: BTreeMap::new(),
             claim: self.claim,
             schema_notes,
         };
@@ -260,51 +250,61 @@ impl Planner {
     }
 }
 
-/// A plan that the ledger kept, over the files that the spool did.
+/// A plan that the ledger kept, over the files that the spool did. Where the run is in layout 1, `former` has the
+/// tables of its shards, and the files that they lie in. Opens files, and reads nothing of them.
 pub(crate) fn restored(
     provider: &dyn BatchProvider,
-    spool: Arc<dyn Spool>,
+    files: Arc<Files>,
     run: &RunRecord,
     shards: &[ShardRecord],
+    former: Option<(Converted, Arc<Files>)>,
 ) -> Result<Plan> {
-    let files = Files::new(spool, run.nonce.as_str(), true);
-    let shards: Vec<PlannedShard> = shards
-        .iter()
-        .map(|record| {
-            planned(
-                provider.codec(),
-                &files,
-                &run.nonce,
-                record.key.shard,
-                record.class.clone(),
-                record.count,
-                record.bytes,
-                record.checksum,
-                record.attempt,
-            )
-        })
-        .collect::<Result<_>>()?;
-    let files = Arc::new(files);
+    let (mut converted, tables) = match former {
+        Some((converted, tables)) => (Some(converted), tables),
+        None => (None, Arc::clone(&files)),
+    };
+    let mut planned_shards = Vec::with_capacity(shards.len());
+    for (at, record) in shards.iter().enumerate() {
+        let of_former = converted.as_ref().and_then(|one| one.tables.get(at));
+        let tables = of_former.or(record.tables.as_ref()).cloned();
+        let written = WrittenShard {
+            number: record.key.shard,
+            class: record.class.clone(),
+            count: record.count,
+            bytes: record.bytes,
+            checksum: record.checksum,
+            tables: tables.ok_or_else(|| {
+                Error::new(ErrorKind::Internal)
+                    .with_message(format!("{} has no tables in the record", record.key))
+            })?,
+        };
+        let codec = provider.codec();
+        planned_shards.push(planned(codec, &files, &run.nonce, written, record.attempt)?);
+    }
+    let checksums = match &mut converted {
+        Some(converted) => std::mem::take(&mut converted.checksums),
+        None => run.checksums.clone(),
+    };
     Ok(Plan {
-        shards,
+        shards: planned_shards,
         requests: run.requests,
         digest: run.digest.clone(),
         ids: run.ids.clone(),
         nonce: run.nonce.clone(),
         handles: RunHandles::new(
             Arc::clone(&files),
+            Arc::clone(&tables),
             run.provider.clone(),
             (run.account.clone(), run.key_hint.clone()),
             run.ids.clone(),
-            run.requests,
-            run.order,
         ),
         files,
+        tables,
         provider: run.provider.clone(),
         account: run.account.clone(),
         key_hint: run.key_hint.clone(),
         order: run.order,
-        checksums: run.checksums.clone(),
+        checksums,
         claim: None,
         schema_notes: Vec::new(),
     })

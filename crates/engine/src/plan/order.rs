@@ -5,16 +5,9 @@ use std::collections::HashSet;
 use lmbatch_core::Result;
 
 use crate::plan::Plan;
-use crate::spool::layout::echo_table;
 use crate::spool::order::read_order;
 
 impl Plan {
-    /// The spool's word for what goes back to the caller beside outcomes.
-    pub(crate) fn echo(&self) -> String {
-        self.order
-            .map_or_else(|| "echo".to_owned(), |order| echo_table(order.table))
-    }
-
     /// Requests that were ever sent, whether or not they are wanted still.
     pub(crate) fn ordinals(&self) -> u32 {
         self.order.map_or(self.requests, |order| order.ordinals)
@@ -22,7 +15,7 @@ impl Plan {
 
     /// The ordinal of each request of the output, where it is not its place.
     pub(crate) fn order(&self) -> Result<Option<Vec<u32>>> {
-        let read = |order| read_order(&self.files, order, self.requests);
+        let read = |order| read_order(&self.files, order, self.requests, &self.checksums);
         self.order.map(read).transpose()
     }
 

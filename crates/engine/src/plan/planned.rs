@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Nonce, Result, Shard, ShardKey, ShardRecord, ShardState,
+    BatchCodec, Nonce, Result, Shard, ShardKey, ShardRecord, ShardState, ShardTables,
 };
 
 use crate::blocking::blocking;
 use crate::plan::ids::label;
+use crate::plan::shards::WrittenShard;
 use crate::spool::layout::body;
 use crate::spool::{Files, SpooledBody};
 
@@ -19,52 +20,56 @@ pub(crate) struct PlannedShard {
     pub(crate) attempt: u32,
     /// CRC-32 of its body, where the record has it.
     pub(crate) checksum: Option<u32>,
+    /// Tables of its rows, and of what goes back beside its outcomes.
+    pub(crate) tables: ShardTables,
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what a shard is made of, in one place"
-)]
+/// A shard of a run, as its files in the spool and its record say.
 pub(crate) fn planned(
     codec: &dyn BatchCodec,
     files: &Files,
     nonce: &Nonce,
-    number: u32,
-    class: BatchClass,
-    count: u32,
-    bytes: u64,
-    checksum: Option<u32>,
+    written: WrittenShard,
     attempt: u32,
 ) -> Result<PlannedShard> {
+    let (number, class) = (written.number, written.class);
     let label = label(nonce, number);
     Ok(PlannedShard {
         shard: Shard {
             frame: codec.frame(&class, &label),
             class,
             label,
-            count,
+            count: written.count,
             rows: Arc::new(SpooledBody {
                 file: files.open(&body(number))?,
-                bytes,
+                bytes: written.bytes,
             }),
         },
         number,
         attempt,
-        checksum,
+        checksum: written.checksum,
+        tables: written.tables,
     })
 }
 
 impl PlannedShard {
-    /// Checks its body against its checksum: what is sent is what was planned.
+    /// Checks its body and its tables against their checksums: what is sent is what was planned, and its results
+    /// will find their requests.
     ///
     /// # Errors
     /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where it is damaged; nothing was sent.
     pub(crate) async fn verify(&self, files: &Arc<Files>) -> Result<()> {
-        let Some(checksum) = self.checksum else {
-            return Ok(());
-        };
-        let (files, body) = (Arc::clone(files), body(self.number));
-        blocking(move || files.verify(&body, checksum)).await?
+        let (files, checksum, body) = (Arc::clone(files), self.checksum, body(self.number));
+        let tables = self.tables.clone();
+        blocking(move || {
+            files.open_whole(&tables.rows)?;
+            files.open_whole(&tables.echo)?;
+            match checksum {
+                Some(checksum) => files.verify(&body, checksum),
+                None => Ok(()),
+            }
+        })
+        .await?
     }
 
     /// What the ledger keeps of it, before anything is sent.
@@ -79,6 +84,7 @@ impl PlannedShard {
             count: self.shard.count,
             bytes: self.shard.rows.len(),
             checksum: self.checksum,
+            tables: Some(self.tables.clone()),
             attempt: self.attempt,
             epoch: 0,
             state: ShardState::Planned,

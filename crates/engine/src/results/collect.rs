@@ -3,49 +3,58 @@
 //! A table of places is 16 bytes for each request of the shard, by its place there, and then the tally of the
 //! rows. It is made from the sealed segments, which are the authority: one that is missing or damaged is made
 //! again.
+//!
+//! Checksums are compared here, when outcomes are put together: those of segments and of tables of places. Those of
+//! the tables of rows and of the echoes are compared when the file is read first.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashSet;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
-use lmbatch_core::{BatchProvider, Locations, Result, Segment, ShardRecord, ShardState, Verdict};
+use lmbatch_core::{BatchProvider, IdRule, Locations, Result, Segment, ShardRecord, ShardState};
 
 use crate::plan::Plan;
 use crate::plan::planned::PlannedShard;
-use crate::results::delivered::Delivered;
-use crate::results::finished::{End, Finished, Tally};
+use crate::results::finished::{End, Finished, Index};
 use crate::results::joiner::Joiner;
-use crate::results::locations::Table;
+use crate::results::locations::read_tally;
+use crate::results::merge::{Layer, Layers, Merge};
 use crate::results::reading::Results;
-use crate::spool::layout::sent_table;
-use crate::spool::places::Places;
-use crate::spool::tables::{Place, Reader, SENT, Sent, checksum_of};
-use crate::spool::{Files, spooled};
+use crate::results::tally::Tally;
+use crate::spool::tables::{ENTRY, Place, checksum_of};
+use crate::spool::window::Window;
+use crate::spool::{Files, layout, spooled};
 
-/// Tables of places that are open at once.
-const OPEN: usize = 16;
+/// Bytes of an entry of the index of a run whose input was changed: place of the outcome (16), shard (4), place in
+/// it (4).
+pub(crate) const ORDERED: usize = ENTRY + 8;
 
-/// A shard whose results are sealed.
+/// Entries of that index that are read at once. They are asked for in any order.
+const AHEAD: usize = 64;
+
+/// A shard with what is sealed of its results.
 #[derive(Debug, Clone)]
 pub(crate) struct Sealed {
     pub(crate) planned: PlannedShard,
+    /// None where the results are not sealed.
     pub(crate) segments: Vec<Segment>,
     pub(crate) locations: Option<Locations>,
 }
 
 impl Sealed {
-    pub(crate) fn of(planned: &PlannedShard, record: &ShardRecord) -> Option<Self> {
-        match &record.state {
+    pub(crate) fn of(planned: &PlannedShard, record: &ShardRecord) -> Self {
+        let (segments, locations) = match &record.state {
             ShardState::Sealed {
                 segments,
                 locations,
                 ..
-            } => Some(Self {
-                planned: planned.clone(),
-                segments: segments.clone(),
-                locations: locations.clone(),
-            }),
-            _ => None,
+            } => (segments.clone(), locations.clone()),
+            _ => Default::default(),
+        };
+        Self {
+            planned: planned.clone(),
+            segments,
+            locations,
         }
     }
 
@@ -75,30 +84,34 @@ fn is_sound(files: &Files, segment: &Segment) -> Result<bool> {
 }
 
 /// What is needed to make tables of places anew.
+#[derive(Clone)]
 pub(crate) struct Maker {
     pub(crate) provider: Arc<dyn BatchProvider>,
-    pub(crate) joiner: Joiner,
+    pub(crate) ids: IdRule,
     pub(crate) max_row_bytes: usize,
 }
 
-/// The sealed shards of a run.
-pub(crate) struct Layers {
+/// The shards of a run, with the files that they lie in.
+pub(crate) struct Stored {
     pub(crate) files: Arc<Files>,
-    /// Number of shards of the run, sealed or not.
-    pub(crate) shards: usize,
-    /// The last attempt.
-    pub(crate) attempt: u32,
-    pub(crate) sealed: Vec<Sealed>,
+    /// Files of the tables of the shards.
+    pub(crate) tables: Arc<Files>,
+    /// By number.
+    pub(crate) shards: Vec<Sealed>,
 }
 
 impl Maker {
+    /// Leads the ids of rows to the places of a shard.
+    pub(crate) fn joiner(&self, stored: &Stored, planned: &PlannedShard) -> Result<Joiner> {
+        Joiner::of_shard(&self.ids, planned, &stored.tables)
+    }
+
     /// Reads the segments of a shard again and writes its table of places.
-    fn make(&self, layers: &Layers, sealed: &Sealed) -> Result<Locations> {
+    fn make(&self, stored: &Stored, sealed: &Sealed) -> Result<Locations> {
         let mut results = Results::new(
             Arc::clone(&self.provider),
-            Arc::clone(&layers.files),
-            self.joiner.share()?,
-            delivered(&layers.files, layers.shards, &sealed.planned)?,
+            Arc::clone(&stored.files),
+            self.joiner(stored, &sealed.planned)?,
             sealed.planned.number,
             self.max_row_bytes,
         );
@@ -109,135 +122,69 @@ impl Maker {
     }
 }
 
-/// Outcomes of a run, by the numbers of its requests.
+/// Outcomes of a run, shard by shard.
 pub(crate) struct Collected {
-    pub(crate) places: Places,
+    pub(crate) layers: Arc<Layers>,
     pub(crate) segments: Vec<Segment>,
-    /// Attempt of its requests that each segment belongs to.
-    attempts: Vec<u32>,
     pub(crate) tally: Tally,
     /// Tables of places that were made anew, by the number of their shard.
     pub(crate) made: Vec<(u32, Locations)>,
 }
 
 impl Collected {
-    /// Lays the sealed shards of a run over one another. Reads files: not for an async thread.
-    pub(crate) fn new(layers: &Layers, maker: &Maker) -> Result<Self> {
-        let mut collected = Self {
-            places: Places::new(layers.files.spool()),
-            segments: Vec::new(),
-            attempts: Vec::new(),
-            tally: Tally::default(),
-            made: Vec::new(),
-        };
-        let mut by_attempt: Vec<Vec<&Sealed>> = vec![Vec::new(); layers.attempt as usize + 1];
-        for one in &layers.sealed {
-            if let Some(of) = by_attempt.get_mut(one.planned.attempt as usize) {
-                of.push(one);
+    /// Lays the shards of a run over one another. Reads the tables of places: not for an async thread.
+    pub(crate) fn new(stored: &Stored, maker: &Maker) -> Result<Self> {
+        let (mut segments, mut tally) = (Vec::new(), Tally::default());
+        let (mut made, mut all) = (Vec::new(), Vec::with_capacity(stored.shards.len()));
+        for shard in &stored.shards {
+            let mut layer = Layer {
+                first_segment: segments.len() as u32,
+                ..Layer::of(&shard.planned)
+            };
+            segments.extend(shard.segments.iter().cloned());
+            if !shard.segments.is_empty() {
+                let known = match &shard.locations {
+                    Some(locations) => read_tally(&stored.files, locations)?,
+                    None => None,
+                };
+                let (locations, found) = match (known, &shard.locations) {
+                    (Some(found), Some(locations)) => (locations.clone(), found),
+                    _ => {
+                        let anew = maker.make(stored, shard)?;
+                        let found = read_tally(&stored.files, &anew)?;
+                        let found = found.ok_or_else(|| spooled(io::ErrorKind::NotFound.into()))?;
+                        made.push((shard.planned.number, anew.clone()));
+                        (anew, found)
+                    }
+                };
+                tally.add(&found);
+                layer.locations = Some(locations);
             }
+            all.push(layer);
         }
-        for (attempt, shards) in by_attempt.into_iter().enumerate() {
-            if !shards.is_empty() {
-                collected.lay(layers, attempt as u32, &shards, maker)?;
-            }
-        }
-        Ok(collected)
+        Ok(Self {
+            layers: Arc::new(Layers {
+                files: Arc::clone(&stored.files),
+                tables: Arc::clone(&stored.tables),
+                all,
+            }),
+            segments,
+            tally,
+            made,
+        })
     }
 
-    /// Lays the shards of one attempt over what is there.
-    fn lay(
-        &mut self,
-        layers: &Layers,
-        attempt: u32,
-        shards: &[&Sealed],
-        maker: &Maker,
-    ) -> Result<()> {
-        let files = &layers.files;
-        let mut tables = Tables::default();
-        for shard in shards {
-            let first = self.segments.len() as u32;
-            self.segments.extend(shard.segments.iter().cloned());
-            self.attempts.resize(self.segments.len(), attempt);
-            if shard.segments.is_empty() {
-                continue;
-            }
-            let known = match &shard.locations {
-                Some(locations) => Table::open(files, locations)?,
-                None => None,
-            };
-            let number = shard.planned.number;
-            let (locations, tally) = match (known, &shard.locations) {
-                (Some((_, tally)), Some(locations)) => (locations.clone(), tally),
-                _ => {
-                    let made = maker.make(layers, shard)?;
-                    let again = Table::open(files, &made)?;
-                    let (_, tally) =
-                        again.ok_or_else(|| spooled(io::ErrorKind::NotFound.into()))?;
-                    self.made.push((number, made.clone()));
-                    (made, tally)
-                }
-            };
-            self.tally.add(&tally);
-            tables.known.insert(number, (locations, first));
-        }
-        let sent = files.open(&sent_table(attempt))?;
-        let ordinals = (sent.size().map_err(spooled)? / SENT as u64) as u32;
-        let mut sent = Reader::new(sent);
-        for ordinal in 0..ordinals {
-            let went = Sent::read(&mut sent).map_err(spooled)?;
-            let Some(place) = tables.get(files, went)? else {
-                continue;
-            };
-            let known = self.places.get(ordinal).map_err(spooled)?;
-            if known.gives_way(place) {
-                self.places.set(ordinal, place).map_err(spooled)?;
-            }
-        }
-        Ok(())
+    /// Returns the requests of the run with their outcomes, by ordinal.
+    pub(crate) fn merge(&self) -> Merge {
+        Merge::new(Arc::clone(&self.layers))
     }
 
-    /// The verdict of the last attempt of a request; 0 where no row of that attempt names it. An answer of an
-    /// earlier attempt stays one.
-    pub(crate) fn verdict(&mut self, ordinal: u32, attempt: u32) -> Result<u8> {
-        let place = self.places.get(ordinal).map_err(spooled)?;
-        let verdict = place.verdict();
-        let is_last = place.is_none()
-            || verdict == Verdict::Succeeded as u8
-            || self.attempts.get(place.segment as usize) == Some(&attempt);
-        Ok(if is_last { verdict } else { 0 })
-    }
-
-    /// Puts the outcomes into the order of the output, which may hold only some of the requests.
-    pub(crate) fn finish(mut self, plan: &Plan, ends: Vec<End>, attempt: u32) -> Result<Finished> {
-        let sent = plan.files.open(&sent_table(attempt))?;
-        let (index, mut entries) = plan.files.scratch()?;
-        let order = plan.order()?;
-        let mut out = match &order {
-            None => None,
-            Some(_) => Some(plan.files.scratch()?),
-        };
-        for position in 0..plan.requests {
-            let at = position as usize;
-            let ordinal = order.as_ref().map_or(position, |order| order[at]);
-            let place = self.places.get(ordinal).map_err(spooled)?;
-            entries.write_all(&place.to_bytes()).map_err(spooled)?;
-            if let Some((_, out)) = &mut out {
-                let mut entry = [0; SENT];
-                let offset = u64::from(ordinal) * SENT as u64;
-                let read = sent.read_at(&mut entry, offset).map_err(spooled)?;
-                if read < SENT {
-                    return Err(spooled(io::ErrorKind::UnexpectedEof.into()));
-                }
-                out.write_all(&entry).map_err(spooled)?;
-            }
-        }
-        entries.flush().map_err(spooled)?;
-        let sent = match out {
-            None => sent,
-            Some((file, mut out)) => {
-                out.flush().map_err(spooled)?;
-                file
-            }
+    /// Puts the outcomes into the order of the output, which may hold only some of the requests. Reads nothing
+    /// where that is the order of the input.
+    pub(crate) fn finish(self, plan: &Plan, ends: Vec<End>) -> Result<Finished> {
+        let index = match plan.order()? {
+            None => Index::Run(Arc::clone(&self.layers)),
+            Some(order) => self.in_order(plan, &order)?,
         };
         Ok(Finished {
             ends,
@@ -245,54 +192,50 @@ impl Collected {
             segments: self.segments,
             requests: plan.requests,
             index,
-            echo: plan.files.open(&plan.echo())?,
             files: Arc::clone(&plan.files),
-            sent: Some(sent),
             tally: self.tally,
             mismatch: None,
         })
     }
-}
 
-/// The requests of a shard of a run with so many, none of them named yet.
-pub(crate) fn delivered(files: &Files, shards: usize, planned: &PlannedShard) -> Result<Delivered> {
-    if shards == 1 {
-        return Ok(Delivered::default());
-    }
-    let table = files.open(&sent_table(planned.attempt))?;
-    Ok(Delivered::of_shard(planned.number, table))
-}
-
-/// The tables of the shards of one attempt, of which those that were used last are open.
-#[derive(Default)]
-struct Tables {
-    /// By the number of the shard, with the number of its first segment among all.
-    known: HashMap<u32, (Locations, u32)>,
-    open: HashMap<u32, Table>,
-    order: VecDeque<u32>,
-}
-
-impl Tables {
-    /// The place of a request in a shard of this attempt, where it has one.
-    fn get(&mut self, files: &Files, sent: Sent) -> Result<Option<Place>> {
-        let Some((locations, first)) = self.known.get(&sent.shard) else {
-            return Ok(None);
-        };
-        if !self.open.contains_key(&sent.shard) {
-            if self.order.len() == OPEN
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.open.remove(&oldest);
+    /// Writes the index of a run whose input was changed: first by ordinal, then in the order of the output.
+    fn in_order(&self, plan: &Plan, order: &[u32]) -> Result<Index> {
+        let (by_ordinal, mut entries) = plan.files.scratch()?;
+        let mut merge = self.merge();
+        let mut count = 0;
+        while let Some(merged) = merge.next()? {
+            // Every ordinal was sent at some time.
+            while count <= merged.ordinal {
+                let is_own = count == merged.ordinal;
+                let (place, shard, at) = match is_own {
+                    true => (merged.outcome, merged.shard, merged.at),
+                    false => (Place::NONE, 0, 0),
+                };
+                entries.write_all(&place.to_bytes()).map_err(spooled)?;
+                for number in [shard, at] {
+                    entries.write_all(&number.to_le_bytes()).map_err(spooled)?;
+                }
+                count += 1;
             }
-            let table = Table::reopen(files, locations)?;
-            self.open.insert(sent.shard, table);
-            self.order.push_back(sent.shard);
         }
-        let Some(table) = self.open.get_mut(&sent.shard) else {
-            return Ok(None);
-        };
-        let place = table.get(sent.place)?;
-        Ok((!place.is_none()).then(|| place.moved(*first)))
+        entries.flush().map_err(spooled)?;
+        let mut by_ordinal = Window::<ORDERED>::new(by_ordinal, count, AHEAD);
+        let (places, mut entries) = plan.files.scratch()?;
+        for ordinal in order {
+            let entry = by_ordinal.get(*ordinal).map_err(spooled)?;
+            let entry = entry.ok_or_else(|| spooled(io::ErrorKind::UnexpectedEof.into()))?;
+            entries.write_all(entry).map_err(spooled)?;
+        }
+        entries.flush().map_err(spooled)?;
+        let echo = layout::order_echo(plan.order.map_or(0, |order| order.table));
+        if let Some(checksum) = plan.checksums.get(&*echo) {
+            plan.tables.verify(&echo, *checksum)?;
+        }
+        Ok(Index::Ordered {
+            places,
+            echo: plan.tables.open(&echo)?,
+            tables: Arc::clone(&plan.tables),
+        })
     }
 }
 

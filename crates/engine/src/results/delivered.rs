@@ -1,19 +1,8 @@
 //! Requests of one batch that its results name, counted once each.
 
-use std::collections::{HashMap, VecDeque};
-use std::io;
-use std::sync::Arc;
-
-use lmbatch_core::{BatchSnapshot, BatchStatus, SpoolFile, Verdict};
+use lmbatch_core::{BatchSnapshot, BatchStatus, Verdict};
 
 use crate::results::finished::CountMismatch;
-use crate::spool::tables::{SENT, Sent};
-
-/// Entries of the table that are read at once.
-const PAGE: usize = 4096;
-
-/// Pages that are held: 5 MiB, or a quarter of a million requests.
-const PAGES: usize = 64;
 
 /// Requests of the batch under way that a row has named.
 ///
@@ -21,8 +10,6 @@ const PAGES: usize = 64;
 /// this batch, and counting it would seal a batch whose own rows did not come.
 #[derive(Debug, Default)]
 pub(crate) struct Delivered {
-    /// The batch's shard, and where the run's requests went; `None` where the batch holds all of them.
-    shard: Option<(u32, SentTable)>,
     named: Named,
     /// Of these, the requests that a row says were answered or failed, not merely expired or cancelled.
     decided: Named,
@@ -63,25 +50,8 @@ pub(crate) struct Promised {
 }
 
 impl Delivered {
-    /// Of a batch that holds some requests of a run, as the table of its attempt has them.
-    pub(crate) fn of_shard(shard: u32, table: Arc<dyn SpoolFile>) -> Self {
-        Self {
-            shard: Some((shard, SentTable::new(table))),
-            ..Self::default()
-        }
-    }
-
-    /// Notes a row that names a request, and returns the request's place in the batch; `None` where it does not
-    /// belong to the batch.
-    pub(crate) fn note(&mut self, ordinal: u32, verdict: Verdict) -> io::Result<Option<u32>> {
-        let place = match &mut self.shard {
-            None => ordinal,
-            Some((own, table)) => match table.get(ordinal)? {
-                Some((shard, place)) if shard == *own => place,
-                // Another batch's, or one of a later attempt.
-                _ => return Ok(None),
-            },
-        };
+    /// Notes a row that names a request, by the place of the request in the batch.
+    pub(crate) fn note(&mut self, place: u32, verdict: Verdict) {
         self.named.set(place);
         if !matches!(verdict, Verdict::Expired | Verdict::Cancelled) {
             self.decided.set(place);
@@ -89,7 +59,6 @@ impl Delivered {
         if matches!(verdict, Verdict::Errored | Verdict::ErroredRetryable) {
             self.errored.set(place);
         }
-        Ok(Some(place))
     }
 
     /// Number of requests that ended by the provider's counts and that no row accounts for.
@@ -186,91 +155,21 @@ pub(crate) fn has_counts(snapshot: &BatchSnapshot) -> bool {
     counts.finished() > 0 || counts.total.is_some() && snapshot.status != BatchStatus::Completed
 }
 
-/// Random reads of the table of what was sent, with the pages used last in memory.
-#[derive(Debug)]
-struct SentTable {
-    file: Arc<dyn SpoolFile>,
-    pages: HashMap<usize, Vec<u8>>,
-    order: VecDeque<usize>,
-}
-
-impl SentTable {
-    fn new(file: Arc<dyn SpoolFile>) -> Self {
-        Self {
-            file,
-            pages: HashMap::new(),
-            order: VecDeque::new(),
-        }
-    }
-
-    /// Shard and place of a request; `None` beyond the end of the table.
-    fn get(&mut self, ordinal: u32) -> io::Result<Option<(u32, u32)>> {
-        let (page, at) = (ordinal as usize / PAGE, ordinal as usize % PAGE);
-        if !self.pages.contains_key(&page) {
-            if self.order.len() == PAGES
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.pages.remove(&oldest);
-            }
-            let mut bytes = vec![0; PAGE * SENT];
-            let offset = (page * PAGE * SENT) as u64;
-            let read = self.file.read_at(&mut bytes, offset)?;
-            bytes.truncate(read);
-            self.pages.insert(page, bytes);
-            self.order.push_back(page);
-        }
-        let entry = self.pages.get(&page).and_then(|bytes| {
-            let (entries, _) = bytes.as_chunks::<SENT>();
-            entries.get(at)
-        });
-        Ok(entry.map(Sent::shard_and_place))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
-    use lmbatch_core::{RequestCounts, Spool as _};
+    use lmbatch_core::RequestCounts;
 
     use super::*;
-    use crate::spool::tables::Writer;
-    use crate::spool::temporary::TemporarySpool;
 
     #[test]
-    fn a_request_counts_once_and_only_in_its_own_batch() {
-        let spool = TemporarySpool::new().unwrap();
-        let mut table = Writer::new(spool.create("sent").unwrap());
-        // More than fit into memory at once, in turn in three shards.
-        let requests = (PAGE * (PAGES + 2)) as u32;
-        for ordinal in 0..requests {
-            let sent = Sent {
-                shard: ordinal % 3,
-                place: ordinal / 3,
-                length: 1,
-                offset: 0,
-            };
-            sent.write(&mut table).unwrap();
-        }
-        table.flush().unwrap();
-        let mut delivered = Delivered::of_shard(1, spool.open("sent").unwrap());
-        for ordinal in (0..requests).chain(0..10).rev() {
-            let noted = delivered.note(ordinal, Verdict::Succeeded).unwrap();
-            let place = (ordinal % 3 == 1).then_some(ordinal / 3);
-            assert_eq!(noted, place);
-        }
-        assert_eq!(delivered.count(), u64::from(requests / 3));
-        let beyond = delivered.note(requests, Verdict::Succeeded).unwrap();
-        assert_eq!(beyond, None);
-        delivered.restore(Default::default());
-        assert_eq!(delivered.count(), 0);
+    fn a_request_counts_once() {
         let mut all = Delivered::default();
         for ordinal in [5, 0, 5, 64, 63] {
             let verdict = match ordinal {
                 63 | 64 => Verdict::Expired,
                 _ => Verdict::Errored,
             };
-            assert_eq!(all.note(ordinal, verdict).unwrap(), Some(ordinal));
+            all.note(ordinal, verdict);
         }
         assert_eq!(all.count(), 4);
         for (named, decided, errored, short) in [
@@ -396,7 +295,7 @@ mod tests {
             let verdicts = verdicts.chain(std::iter::repeat_n(Verdict::Expired, expired));
             let mut delivered = Delivered::default();
             for (ordinal, verdict) in (0..).zip(verdicts) {
-                assert_eq!(delivered.note(ordinal, verdict).unwrap(), Some(ordinal));
+                delivered.note(ordinal, verdict);
             }
             let found = delivered.mismatch(&snapshot, others);
             let found = found.map(|found| (found.counted, found.read));

@@ -7,6 +7,8 @@ use lmbatch_core::{
     ShardState, SpoolFile,
 };
 
+use crate::results::merge::Layers;
+use crate::results::tally::Tally;
 use crate::spool::Files;
 
 /// Requests whose outcomes are here.
@@ -18,15 +20,32 @@ pub struct Finished {
     pub(crate) files: Arc<Files>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) requests: u32,
-    /// The file that says where each outcome's row lies.
-    pub(crate) index: Arc<dyn SpoolFile>,
-    /// The file of what goes back to the caller beside outcomes.
-    pub(crate) echo: Arc<dyn SpoolFile>,
-    /// The file that says which shard each request went out in last, where there are several.
-    pub(crate) sent: Option<Arc<dyn SpoolFile>>,
+    pub(crate) index: Index,
     pub(crate) tally: Tally,
     /// Of one batch that was retrieved: counts of the provider that its rows do not bear out.
     pub(crate) mismatch: Option<CountMismatch>,
+}
+
+/// Where the outcome of each request lies, and what goes back to the caller beside it, in the order of the output.
+#[derive(Debug)]
+pub(crate) enum Index {
+    /// Of a batch that no run is made of.
+    Batch {
+        /// 16 bytes for each request: the place of its row.
+        places: Arc<dyn SpoolFile>,
+        echo: Arc<dyn SpoolFile>,
+    },
+    /// Of a run whose output has the order of its input: its shards are merged as they are read.
+    Run(Arc<Layers>),
+    /// Of a run whose input was changed.
+    Ordered {
+        /// 24 bytes for each request: the place of its row, the shard that it was sent in last, and its place
+        /// there.
+        places: Arc<dyn SpoolFile>,
+        echo: Arc<dyn SpoolFile>,
+        /// Keeps the files of the echo.
+        tables: Arc<Files>,
+    },
 }
 
 /// Disagreement between the provider's counts of a batch that has ended and the rows of its results.
@@ -142,20 +161,6 @@ pub struct Twin {
     pub twin: BatchId,
 }
 
-/// Rows that do not count as anyone's outcome.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) rows: u64,
-    pub(crate) duplicates: u64,
-    pub(crate) foreign: u64,
-    pub(crate) malformed: u64,
-    /// Rows that are not JSON, and whose id is legible.
-    pub(crate) broken: u64,
-    /// Of rows whose id is legible, those that were cut off.
-    pub(crate) cut: u64,
-    pub(crate) keyless: u64,
-}
-
 impl Finished {
     /// Returns the batches that there are, each with its last snapshot.
     pub fn batches(&self) -> Vec<&BatchSnapshot> {
@@ -218,64 +223,6 @@ impl Finished {
         })?;
         files.discard();
         Ok(())
-    }
-}
-
-impl Tally {
-    /// Bytes of a tally in a file.
-    pub(crate) const BYTES: usize = 7 * 8;
-
-    pub(crate) fn counts(&self) -> [u64; 7] {
-        [
-            self.rows,
-            self.duplicates,
-            self.foreign,
-            self.malformed,
-            self.broken,
-            self.cut,
-            self.keyless,
-        ]
-    }
-
-    pub(crate) fn of_bytes(bytes: &[u8; Self::BYTES]) -> Self {
-        let (counts, _) = bytes.as_chunks::<8>();
-        let count = |at: usize| counts.get(at).copied().map_or(0, u64::from_le_bytes);
-        Self {
-            rows: count(0),
-            duplicates: count(1),
-            foreign: count(2),
-            malformed: count(3),
-            broken: count(4),
-            cut: count(5),
-            keyless: count(6),
-        }
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.rows += other.rows;
-        self.duplicates += other.duplicates;
-        self.foreign += other.foreign;
-        self.malformed += other.malformed;
-        self.broken += other.broken;
-        self.cut += other.cut;
-        self.keyless += other.keyless;
-    }
-
-    /// Whether rows came since `before`, and none of them says what it answers.
-    pub(crate) fn is_spoilt(&self, before: &Self, takes_keyless: bool) -> bool {
-        let rows = self.rows - before.rows;
-        let keyless = if takes_keyless {
-            0
-        } else {
-            self.keyless - before.keyless
-        };
-        rows > 0 && self.malformed - before.malformed + keyless == rows
-    }
-
-    /// Whether the rows are someone else's, and none is ours.
-    pub(crate) fn is_a_strangers(&self) -> bool {
-        let foreign = self.foreign + self.keyless;
-        foreign > 0 && foreign + self.malformed == self.rows
     }
 }
 

@@ -3,17 +3,21 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
-use std::sync::Arc;
 
-use lmbatch_core::{BatchHandle, Error, ErrorKind, IdRule, Nonce, RequestId, Result};
+use lmbatch_core::{BatchHandle, Error, IdRule, Nonce, RequestId, Result};
 
-use crate::plan::handles::RunHandles;
-use crate::spool::tables::{Echo, Reader};
-use crate::spool::{Files, spooled};
+use crate::plan::handles::read_ids;
+use crate::plan::planned::PlannedShard;
+use crate::spool::tables::{Echo, ROW, Row};
+use crate::spool::window::Window;
+use crate::spool::{Files, layout, spooled};
 
 /// Form of the ids of rows that name no request; a number follows. A bare number would pass for an id of the
 /// caller's.
 const WITHOUT_ID: &str = "row-without-id-";
+
+/// Entries of the table of rows that are read at once.
+const AHEAD: usize = 4096;
 
 /// Requests that rows have named, by ordinal, with their ids.
 type Discovered<'a> = Vec<(u32, Cow<'a, str>)>;
@@ -32,7 +36,7 @@ pub(crate) enum Joiner {
         count: u32,
     },
     Verbatim {
-        ordinals: Arc<HashMap<Box<str>, u32>>,
+        ordinals: HashMap<Box<str>, u32>,
     },
     /// Of a batch without a handle: each id that a row bears is a request.
     Discover {
@@ -47,33 +51,37 @@ pub(crate) enum Joiner {
 }
 
 impl Joiner {
-    /// Of all requests of a run. Reads files: not for an async thread.
-    pub(crate) fn of_run(run: &RunHandles) -> Result<Self> {
-        Ok(match &run.ids {
-            IdRule::Ordinal(nonce) | IdRule::Part { nonce, .. } => Self::Ordinal {
-                nonce: nonce.clone(),
-                count: run.order.map_or(run.requests, |order| order.ordinals),
-            },
+    /// Of the requests of one shard of a run, by their places in it. A row that names a request of another shard
+    /// names none of these. Reads the tables of the shard only where the ordinals of its requests have gaps, or
+    /// where the caller's ids travel: not for an async thread.
+    pub(crate) fn of_shard(ids: &IdRule, planned: &PlannedShard, tables: &Files) -> Result<Self> {
+        let (of, count) = (&planned.tables, planned.shard.count);
+        let nonce = match ids {
+            IdRule::Ordinal(nonce) | IdRule::Part { nonce, .. } => nonce.clone(),
             IdRule::Verbatim => {
-                let mut reader = Reader::new(run.files.open("echo")?);
-                let mut echo = Echo::default();
-                let mut ordinals = HashMap::with_capacity(run.requests as usize);
-                for ordinal in 0..run.requests {
-                    echo.read(&mut reader).map_err(spooled)?;
-                    ordinals.insert(
-                        crate::plan::ids::request_id(&echo.id).as_str().into(),
-                        ordinal,
-                    );
-                }
-                Self::Verbatim {
-                    ordinals: Arc::new(ordinals),
-                }
+                let ids = read_ids(tables, of, count)?.into_iter();
+                let places = ids.map(|(_, id)| id.as_str().into()).zip(0..);
+                return Ok(Self::Verbatim {
+                    ordinals: places.collect(),
+                });
             }
+        };
+        let spans = u64::from(of.last) + 1 - u64::from(of.first);
+        let is_dense = !of.unordered && spans == u64::from(count);
+        let mut stretches = match is_dense {
+            true => vec![([of.first, count], 0)],
+            false => stretches(&mut rows(tables, planned)?, count)?,
+        };
+        stretches.sort_unstable();
+        Ok(Self::Part {
+            nonce,
+            stretches,
+            count,
         })
     }
 
     pub(crate) fn of_handle(handle: &BatchHandle, files: &Files) -> Result<Self> {
-        let mut writer = files.create("echo")?;
+        let mut writer = files.create(layout::BATCH_ECHO)?;
         let mut echo = Echo::default();
         for request in &handle.requests {
             echo.clear();
@@ -91,14 +99,12 @@ impl Joiner {
             },
             IdRule::Part { nonce, stretches } => Self::of_part(nonce, stretches, count)?,
             IdRule::Verbatim => Self::Verbatim {
-                ordinals: Arc::new(
-                    handle
-                        .requests
-                        .iter()
-                        .map(|id| id.as_str().into())
-                        .zip(0..)
-                        .collect(),
-                ),
+                ordinals: handle
+                    .requests
+                    .iter()
+                    .map(|id| id.as_str().into())
+                    .zip(0..)
+                    .collect(),
             },
         })
     }
@@ -136,32 +142,6 @@ impl Joiner {
             unnamed: Vec::new(),
             keyless: 0,
         }
-    }
-
-    /// Returns one for another batch of the same run.
-    pub(crate) fn share(&self) -> Result<Self> {
-        Ok(match self {
-            Self::Ordinal { nonce, count } => Self::Ordinal {
-                nonce: nonce.clone(),
-                count: *count,
-            },
-            Self::Part {
-                nonce,
-                stretches,
-                count,
-            } => Self::Part {
-                nonce: nonce.clone(),
-                stretches: stretches.clone(),
-                count: *count,
-            },
-            Self::Verbatim { ordinals } => Self::Verbatim {
-                ordinals: Arc::clone(ordinals),
-            },
-            Self::Discover { .. } => {
-                return Err(Error::new(ErrorKind::Internal)
-                    .with_message("ids that are discovered are of one batch"));
-            }
-        })
     }
 
     /// The request of a row that names none: known by its position only, and only where nothing better is.
@@ -301,6 +281,29 @@ impl Joiner {
             } => (ordinals.len() + unnamed.len()) as u32,
         }
     }
+}
+
+/// Opens the table of the rows of a shard.
+fn rows(tables: &Files, planned: &PlannedShard) -> Result<Window<ROW>> {
+    let file = tables.open_whole(&planned.tables.rows)?;
+    Ok(Window::new(file, planned.shard.count, AHEAD))
+}
+
+/// Returns the stretches of a shard: ordinals that follow one another, each with the place of the first. At most
+/// 12 bytes for each request of one shard.
+fn stretches(rows: &mut Window<ROW>, count: u32) -> Result<Vec<([u32; 2], u32)>> {
+    let mut stretches: Vec<([u32; 2], u32)> = Vec::new();
+    for at in 0..count {
+        let row = rows.get(at).map_err(spooled)?;
+        let ordinal = row.map(Row::from_bytes).unwrap_or_default().ordinal;
+        match stretches.last_mut() {
+            Some(([first, length], _)) if first.checked_add(*length) == Some(ordinal) => {
+                *length += 1
+            }
+            _ => stretches.push(([ordinal, 1], at)),
+        }
+    }
+    Ok(stretches)
 }
 
 /// The position of the request that stands at a place of the run, where one of the stretches holds it.

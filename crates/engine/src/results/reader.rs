@@ -1,4 +1,4 @@
-//! Output: walk the index in the order of the requests, decode each row once.
+//! Output: the requests in their order, each row decoded once.
 
 use std::io;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use lmbatch_core::{
 
 use crate::context::Context;
 use crate::results::answer::{AnswerView, Answered, Structured};
-use crate::results::finished::{End, Finished};
+use crate::results::finished::{End, Finished, Index};
+use crate::results::merge::Merge;
 use crate::results::structured::Checker;
-use crate::spool::tables::{ENTRY, Echo, Place, Reader, Sent};
+use crate::spool::tables::{ENTRY, Echo, Place, Reader};
+use crate::spool::{Files, spooled};
 
 /// Reads outcomes back, one for each request, in the order of the requests.
 #[derive(Debug)]
 pub struct OutcomeReader {
     provider: Arc<dyn BatchProvider>,
-    index: Reader,
-    echo: Reader,
+    walk: Walk,
     segments: Vec<(ResultPart, Arc<dyn SpoolFile>)>,
     ends: Vec<End>,
-    sent: Option<Reader>,
     checker: Checker,
     requests: u32,
     next: u32,
@@ -50,11 +50,9 @@ impl OutcomeReader {
         }
         Ok(Self {
             provider,
-            index: Reader::new(Arc::clone(&finished.index)),
-            echo: Reader::new(Arc::clone(&finished.echo)),
+            walk: Walk::new(&finished.index),
             segments,
             ends: finished.ends.clone(),
-            sent: finished.sent.clone().map(Reader::new),
             checker: Checker::default(),
             requests: finished.requests,
             next: 0,
@@ -91,10 +89,10 @@ impl OutcomeReader {
             self.row.resize(place.length as usize, 0);
             if file
                 .read_at(&mut self.row, place.offset())
-                .map_err(unreadable)?
+                .map_err(spooled)?
                 < self.row.len()
             {
-                return Err(unreadable(io::ErrorKind::UnexpectedEof.into()));
+                return Err(spooled(io::ErrorKind::UnexpectedEof.into()));
             }
             part = Some(from);
         }
@@ -160,17 +158,76 @@ impl OutcomeReader {
         }
         let ordinal = self.next;
         self.next += 1;
-        let mut entry = [0; ENTRY];
-        self.index.read_exact(&mut entry).map_err(unreadable)?;
-        self.record.read(&mut self.echo).map_err(unreadable)?;
-        let (shard, at) = match &mut self.sent {
-            Some(sent) => {
-                let sent = Sent::read(sent).map_err(unreadable)?;
-                (sent.shard as usize, sent.place)
+        let (place, shard, at) = self.walk.next(ordinal, &mut self.record)?;
+        Ok(Some((ordinal, place, shard as usize, at)))
+    }
+}
+
+/// The requests of an output, one after the other.
+#[derive(Debug)]
+enum Walk {
+    Batch {
+        places: Reader,
+        echo: Reader,
+    },
+    Run(Box<Merge>),
+    Ordered {
+        places: Reader,
+        echo: Reader,
+        _tables: Arc<Files>,
+    },
+}
+
+impl Walk {
+    fn new(index: &Index) -> Self {
+        let reader = |file: &Arc<dyn SpoolFile>| Reader::new(Arc::clone(file));
+        match index {
+            Index::Batch { places, echo } => Self::Batch {
+                places: reader(places),
+                echo: reader(echo),
+            },
+            Index::Run(layers) => Self::Run(Box::new(Merge::new(Arc::clone(layers)))),
+            Index::Ordered {
+                places,
+                echo,
+                tables,
+            } => Self::Ordered {
+                places: reader(places),
+                echo: reader(echo),
+                _tables: Arc::clone(tables),
+            },
+        }
+    }
+
+    /// Goes to the request of a position, which is the next: the place of its row, the shard that it was sent in
+    /// last, and its place there.
+    fn next(&mut self, position: u32, record: &mut Echo) -> Result<(Place, u32, u32)> {
+        match self {
+            Self::Batch { places, echo } => {
+                let mut entry = [0; ENTRY];
+                places.read_exact(&mut entry).map_err(spooled)?;
+                record.read(echo).map_err(spooled)?;
+                Ok((Place::from_bytes(&entry), 0, position))
             }
-            None => (0, ordinal),
-        };
-        Ok(Some((ordinal, Place::from_bytes(&entry), shard, at)))
+            Self::Run(merge) => {
+                let merged = merge.next()?;
+                let merged = merged.filter(|merged| merged.ordinal == position);
+                let merged = merged.ok_or_else(lost)?;
+                merge.echo(record)?;
+                Ok((merged.outcome, merged.shard, merged.at))
+            }
+            Self::Ordered { places, echo, .. } => {
+                let (mut entry, mut four) = ([0; ENTRY], [0; 4]);
+                places.read_exact(&mut entry).map_err(spooled)?;
+                let mut number = || {
+                    places.read_exact(&mut four).map_err(spooled)?;
+                    Ok::<_, Error>(u32::from_le_bytes(four))
+                };
+                let (shard, at) = (number()?, number()?);
+                record.read(echo).map_err(spooled)?;
+                Ok((Place::from_bytes(&entry), shard, at))
+            }
+        }
     }
 }
 
@@ -213,10 +270,6 @@ fn json(bytes: &[u8]) -> Result<Json<'_>> {
         .ok()
         .and_then(|text| Json::new(text).ok())
         .ok_or_else(lost)
-}
-
-fn unreadable(error: io::Error) -> Error {
-    Error::local("reading the results back", error)
 }
 
 fn lost() -> Error {

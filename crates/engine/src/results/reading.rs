@@ -12,11 +12,12 @@ use lmbatch_core::{
 };
 
 use crate::results::delivered::{Delivered, SoFar};
-use crate::results::finished::{CountMismatch, End, Finished, Tally};
+use crate::results::finished::{CountMismatch, End, Finished, Index};
 use crate::results::joiner::Joiner;
 use crate::results::locations::write_locations;
 use crate::results::row_cutter::RowCutter;
-use crate::spool::layout::segment_number;
+use crate::results::tally::Tally;
+use crate::spool::layout;
 use crate::spool::places::Places;
 use crate::spool::tables::{BUFFER, Echo, Place, Writer};
 use crate::spool::{Files, spooled};
@@ -70,7 +71,6 @@ impl Results {
         provider: Arc<dyn BatchProvider>,
         files: Arc<Files>,
         joiner: Joiner,
-        delivered: Delivered,
         shard: u32,
         max_row_bytes: usize,
     ) -> Self {
@@ -82,10 +82,10 @@ impl Results {
             files,
             max_row_bytes,
             joiner,
-            delivered,
+            delivered: Delivered::default(),
             tally: Tally::default(),
             segments: Vec::new(),
-            stem: format!("{shard}-{:x}-{salt}", std::process::id()),
+            stem: layout::results(shard, std::process::id(), salt),
             name: 0,
             taken: Vec::new(),
         }
@@ -93,7 +93,9 @@ impl Results {
 
     /// Names its segments after those that the record speaks of.
     pub(crate) fn after(mut self, segments: &[Segment]) -> Self {
-        let numbers = segments.iter().map(|one| segment_number(&one.name) + 1);
+        let numbers = segments
+            .iter()
+            .map(|one| layout::segment_number(&one.name) + 1);
         self.name = numbers.max().unwrap_or(0);
         self
     }
@@ -185,7 +187,7 @@ impl Results {
     /// Begins to read a part.
     pub(crate) fn open(&mut self, part: ResultPart) -> Result<Reading> {
         let number = self.next_number()?;
-        let what = format!("segment-{}-{}", self.stem, self.name);
+        let what = layout::segment(&self.stem, self.name);
         self.name += 1;
         Ok(Reading {
             writer: self.files.create(&what)?,
@@ -211,9 +213,7 @@ impl Results {
         } = reading;
         let max = self.max_row_bytes;
         for piece in pieces {
-            writer
-                .write_all(piece)
-                .map_err(|error| Error::local("writing the results", error))?;
+            writer.write_all(piece).map_err(spooled)?;
             let note = |row: Option<&[u8]>, offset| self.note(part, *number, row, offset);
             row.cut(piece, max, note)?;
         }
@@ -236,10 +236,7 @@ impl Results {
                 .with_operation("read the results")
                 .with_retry(Retry::Temporary));
         }
-        reading
-            .writer
-            .sync()
-            .map_err(|error| Error::local("writing the results", error))?;
+        reading.writer.sync().map_err(spooled)?;
         self.segments.push(Segment {
             name: self.files.name(&reading.what).into(),
             bytes: reading.writer.written,
@@ -301,24 +298,18 @@ impl Results {
             self.tally.malformed += 1;
             return Ok(());
         };
-        let ordinal = match scanned.id {
+        let at = match scanned.id {
             Some(id) => self.joiner.ordinal(&id.decode())?,
             None => {
                 self.tally.keyless += 1;
                 self.joiner.keyless()?
             }
         };
-        let at = match ordinal {
-            Some(ordinal) => {
-                let noted = self.delivered.note(ordinal, scanned.verdict);
-                noted.map_err(spooled)?
-            }
-            None => None,
-        };
         let Some(at) = at else {
             self.tally.foreign += u64::from(scanned.id.is_some());
             return Ok(());
         };
+        self.delivered.note(at, scanned.verdict);
         if scanned.verdict == Verdict::Errored {
             match read_row_error(row) {
                 Some(true) => self.tally.cut += 1,
@@ -342,7 +333,7 @@ impl Results {
 
     /// Writes the table of places that the record will speak of.
     pub(crate) fn locate(&mut self) -> Result<Locations> {
-        let what = format!("locations-{}", self.stem);
+        let what = layout::locations(&self.stem);
         write_locations(&self.files, &what, &mut self.places, self.tally)
     }
 
@@ -368,7 +359,7 @@ impl Results {
         }
         let discovered = self.joiner.discovered(|at| has_row[at as usize])?;
         if let Some(discovered) = discovered {
-            let mut echoes = self.files.create("echo")?;
+            let mut echoes = self.files.create(layout::BATCH_ECHO)?;
             let mut echo = Echo::default();
             requests = 0;
             for (at, id) in discovered {
@@ -390,12 +381,13 @@ impl Results {
         Ok(Finished {
             ends: vec![end],
             twins: Vec::new(),
-            echo: self.files.open("echo")?,
+            index: Index::Batch {
+                places: index,
+                echo: self.files.open(layout::BATCH_ECHO)?,
+            },
             files: self.files,
             segments: self.segments,
             requests,
-            index,
-            sent: None,
             tally: self.tally,
             mismatch,
         })

@@ -14,9 +14,6 @@ use crate::event::Event;
 use crate::pages::items;
 use crate::plan::Plan;
 use crate::services::origin::{Survey, is_one_model};
-use crate::spool::layout::sent_table;
-use crate::spool::spooled;
-use crate::spool::tables::{Reader, Sent};
 
 /// A batch of the provider that carries one of our labels.
 #[derive(Debug, Clone, PartialEq)]
@@ -403,12 +400,11 @@ struct Spans {
 
 impl Spans {
     fn of(plan: &Plan) -> Result<Self> {
-        let mut table = Reader::new(plan.files.open(&sent_table(0))?);
+        let mut merge = plan.merge();
         let mut spans: Vec<(u32, u32)> = Vec::new();
-        for ordinal in 0..plan.requests {
-            let sent = Sent::read(&mut table).map_err(spooled)?;
-            if spans.last().is_none_or(|(_, shard)| *shard != sent.shard) {
-                spans.push((ordinal, sent.shard));
+        while let Some(merged) = merge.next()? {
+            if spans.last().is_none_or(|(_, shard)| *shard != merged.shard) {
+                spans.push((merged.ordinal, merged.shard));
             }
         }
         Ok(Self {

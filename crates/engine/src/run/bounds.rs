@@ -53,7 +53,7 @@ impl Context {
         let seconds = limit.as_secs_f64();
         let unknown = self.unanswered_create(run).await;
         let error = match (&unknown, handles.first()) {
-            (Some(label), _) => error
+            (Some((label, requests)), _) => error
                 .with_delivery(Delivery::Unknown)
                 .with_label(label.clone())
                 .with_message(format!(
@@ -62,7 +62,7 @@ impl Context {
                     if self.is_durable() {
                         "When the run is resumed, it is searched for before anything is created".to_owned()
                     } else {
-                        format!("Look for the label {label} at the provider before the requests are sent again")
+                        self.sought(label, *requests, None)
                     }
                 )),
             (None, Some(_)) => error.with_message(format!(
@@ -79,15 +79,16 @@ impl Context {
         }
     }
 
-    /// The label of a create that was sent, or may have been, and whose answer is not recorded.
-    async fn unanswered_create(&self, run: &RunRecord) -> Option<Label> {
+    /// The label, and the number of requests, of a create that was sent, or may have been, and whose answer is
+    /// not recorded.
+    async fn unanswered_create(&self, run: &RunRecord) -> Option<(Label, Option<u32>)> {
         // A record that cannot be read says nothing: what was sent is not known then.
         let Ok(shards) = self.ledger.shards(&run.id).await else {
-            return Some(crate::plan::ids::label(&run.nonce, 0));
+            return Some((crate::plan::ids::label(&run.nonce, 0), None));
         };
         let mut shards = shards.into_iter();
         shards.find_map(|shard| match shard.state {
-            ShardState::Posting(_) | ShardState::Doubt(_) => Some(shard.label),
+            ShardState::Posting(_) | ShardState::Doubt(_) => Some((shard.label, Some(shard.count))),
             _ => None,
         })
     }

@@ -96,7 +96,7 @@ impl Work {
                     "{} carries its label and holds {holds} requests, not {}",
                     oldest.id, shard.count
                 );
-                return Ok(Next::Stuck(held(&intent, None, &looked)));
+                return Ok(Next::Stuck(held(context, &intent, None, &looked)));
             }
             let message = format!(
                 "{} carries the label of this shard already and is taken: its record is a copy, or was restored",
@@ -242,7 +242,7 @@ impl Work {
         if !self.is_of(checksum) {
             let intent = context.intent_of(shard, Staged::default());
             let looked = "other requests were sent under its label before the ledger was replaced";
-            return Err(held(&intent, None, looked));
+            return Err(held(context, &intent, None, looked));
         }
         let staged = match &self.record.state {
             ShardState::Staged(staged) => staged.clone(),
@@ -271,7 +271,7 @@ impl Work {
                 shard.count,
                 shard.len()
             );
-            return Err(held(&intent, None, &looked));
+            return Err(held(context, &intent, None, &looked));
         }
         self.doubt(context, intent, Search::default())
             .await

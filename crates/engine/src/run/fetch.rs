@@ -16,9 +16,10 @@ use crate::context::Context;
 use crate::event::Event;
 use crate::policy::{Decision, OnDoubt};
 use crate::results::delivered::{Promised, promised};
-use crate::results::finished::{CountMismatch, End, Finished, Tally};
+use crate::results::finished::{CountMismatch, End, Finished};
 use crate::results::joiner::Joiner;
 use crate::results::reading::{Reading, Results};
+use crate::results::tally::Tally;
 use crate::run::poll::is_unreadable;
 use crate::spool::Files;
 use crate::spool::tables::BUFFER;
@@ -498,8 +499,7 @@ impl Context {
         class: Option<BatchClass>,
     ) -> Result<Finished> {
         let provider = Arc::clone(&self.provider);
-        let delivered = Default::default();
-        let results = Results::new(provider, files, joiner, delivered, 0, self.max_row_bytes);
+        let results = Results::new(provider, files, joiner, 0, self.max_row_bytes);
         let ended = Ended {
             snapshot: snapshot.clone(),
             class,

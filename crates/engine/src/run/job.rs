@@ -12,9 +12,8 @@ use crate::driver;
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::policy::RunOptions;
-use crate::results::collect::{Collected, Layers, Maker, Sealed, damaged};
+use crate::results::collect::{Collected, Maker, Sealed, Stored, damaged};
 use crate::results::finished::{End, Finished};
-use crate::results::joiner::Joiner;
 use crate::run::scope::Scope;
 use crate::run::work::Work;
 
@@ -24,25 +23,14 @@ pub(crate) struct Job<'a> {
     pub(crate) run: RunRecord,
     pub(crate) plan: Plan,
     pub(crate) works: Vec<Work>,
-    maker: Option<Maker>,
+    maker: Maker,
     /// How long results that are not whole are asked for again.
     patience: Duration,
 }
 
 impl<'a> Job<'a> {
-    /// A run as the ledger knows it. Reads no results.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Local`] where a file that cannot be had again is damaged.
+    /// A run as the ledger knows it. Reads no file: each is compared with its checksum when it is read first.
     pub(crate) async fn new(context: &'a Context, run: RunRecord, plan: Plan) -> Result<Job<'a>> {
-        let (files, checksums) = (Arc::clone(&plan.files), run.checksums.clone());
-        let handles = Arc::clone(&plan.handles);
-        let joiner = blocking(move || {
-            let mut checks = checksums.iter();
-            checks.try_for_each(|(what, checksum)| files.verify(what, *checksum))?;
-            Joiner::of_run(&handles)
-        })
-        .await??;
         let records = context.ledger.shards(&run.id).await?;
         let durable = context.is_durable();
         let works = plan.shards.iter().zip(records);
@@ -52,11 +40,11 @@ impl<'a> Job<'a> {
             context,
             run,
             works: works.collect(),
-            maker: Some(Maker {
+            maker: Maker {
                 provider: Arc::clone(&context.provider),
-                joiner,
+                ids: plan.ids.clone(),
                 max_row_bytes: context.max_row_bytes,
-            }),
+            },
             patience: context.doubt.patience(),
             plan,
         })
@@ -73,12 +61,15 @@ impl<'a> Job<'a> {
         )))
     }
 
-    /// The shards whose results are sealed.
-    fn sealed_shards(&self) -> Vec<Sealed> {
+    /// The shards with what is sealed of their results.
+    fn stored(&self) -> Stored {
         let works = self.works.iter();
-        works
-            .filter_map(|work| Sealed::of(&work.planned, &work.record))
-            .collect()
+        let shards = works.map(|work| Sealed::of(&work.planned, &work.record));
+        Stored {
+            files: Arc::clone(&self.plan.files),
+            tables: Arc::clone(&self.plan.tables),
+            shards: shards.collect(),
+        }
     }
 
     /// Compares the sealed files of the run with their checksums. Gives those that are damaged, by the number
@@ -86,7 +77,7 @@ impl<'a> Job<'a> {
     pub(crate) async fn damaged(&self) -> Result<Vec<(u32, Vec<String>)>> {
         // What this process has sealed was read and synced a moment ago.
         let earlier = self.works.iter().filter(|work| !work.sealed_here);
-        let sealed = earlier.filter_map(|work| Sealed::of(&work.planned, &work.record));
+        let sealed = earlier.map(|work| Sealed::of(&work.planned, &work.record));
         let (files, sealed) = (Arc::clone(&self.plan.files), sealed.collect::<Vec<_>>());
         blocking(move || damaged(&files, &sealed)).await?
     }
@@ -111,12 +102,10 @@ impl<'a> Job<'a> {
 
     /// Drives the shards until nothing is due.
     async fn walk(&mut self, options: &RunOptions) -> Result<()> {
-        let maker = self.maker.as_ref().ok_or_else(lost)?;
         let scope = Scope {
             context: self.context,
             plan: &self.plan,
             files: &self.plan.files,
-            joiner: &maker.joiner,
             patience: self.patience,
             run: Some(self.run.id.clone()),
             cancelled: watch::Sender::new(false),
@@ -180,8 +169,8 @@ impl<'a> Job<'a> {
         let ends = self.works.iter();
         let ends: Vec<End> = ends.map(|work| End::of_state(&work.record.state)).collect();
         let collected = self.collect().await?;
-        let (context, attempt, plan) = (self.context, self.run.attempt, self.plan);
-        let finished = blocking(move || collected.finish(&plan, ends, attempt)).await??;
+        let (context, plan) = (self.context, self.plan);
+        let finished = blocking(move || collected.finish(&plan, ends)).await??;
         context.tell_of(&finished, false);
         Ok(finished)
     }
@@ -195,23 +184,11 @@ impl<'a> Job<'a> {
 
     /// Works on the files of the run, off the async threads.
     pub(crate) async fn with_files<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&Layers, &Maker) -> Result<T> + Send + 'static,
+        &self,
+        work: impl FnOnce(&Stored, &Maker) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let layers = Layers {
-            files: Arc::clone(&self.plan.files),
-            shards: self.plan.shards.len(),
-            attempt: self.run.attempt,
-            sealed: self.sealed_shards(),
-        };
-        let maker = self.maker.take().ok_or_else(lost)?;
-        let (maker, done) = blocking(move || {
-            let done = work(&layers, &maker);
-            (maker, done)
-        })
-        .await?;
-        self.maker = Some(maker);
-        done
+        let (stored, maker) = (self.stored(), self.maker.clone());
+        blocking(move || work(&stored, &maker)).await?
     }
 
     /// Tables of places that were made anew are noted: the next start need not make them.
@@ -267,8 +244,4 @@ impl<'a> Job<'a> {
         self.run = self.context.change(&self.run, new, change).await?;
         Ok(())
     }
-}
-
-fn lost() -> Error {
-    Error::new(ErrorKind::Internal).with_message("the results are with a thread that ended early")
 }

@@ -8,6 +8,7 @@ pub(crate) mod bounds;
 pub(crate) mod cancel;
 pub(crate) mod claim;
 pub(crate) mod clean;
+pub(crate) mod convert;
 pub(crate) mod create;
 pub(crate) mod fetch;
 pub(crate) mod job;

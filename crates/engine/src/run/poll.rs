@@ -1,6 +1,6 @@
 //! Poll: one batch, minutes to a day, no jitter.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lmbatch_core::{BatchId, BatchSnapshot, BatchStatus, Error, ErrorKind, Result, Retry};
 
@@ -17,6 +17,12 @@ pub(crate) struct Poll {
     pub(crate) batch: BatchId,
     start: Duration,
     pub(crate) polls: u32,
+    /// Interval to the next poll.
+    pub(crate) wait: Duration,
+    /// Time of its create, as the provider has said it.
+    pub(crate) created_at: Option<SystemTime>,
+    /// Time for which the provider wants no polls, as its last answer says.
+    pub(crate) wish: Option<Duration>,
     failures: u32,
     failing_since: Option<Duration>,
     warned: bool,
@@ -31,6 +37,9 @@ impl Poll {
             batch,
             start: now,
             polls: 0,
+            wait: context.polling.wait(1, None),
+            created_at: None,
+            wish: None,
             failures: 0,
             failing_since: None,
             warned: false,
@@ -40,9 +49,26 @@ impl Poll {
 
     /// Asks once. `None`: it has not ended, and `next` says when to ask again.
     pub(crate) async fn ask(&mut self, context: &Context) -> Result<Option<BatchSnapshot>> {
-        self.polls += 1;
         let status = context.provider.status(&self.batch).await;
-        let wait = match status.and_then(|snapshot| self.of_this(snapshot)) {
+        let now = context.clock.elapsed();
+        self.take(
+            context,
+            status.and_then(|snapshot| self.of_this(snapshot)),
+            now,
+        )
+    }
+
+    /// Takes the answer to a poll that was made at `asked`: a status, or what a page of the list shows. `None`: the
+    /// batch has not ended, and `next` says when it is polled again.
+    pub(crate) fn take(
+        &mut self,
+        context: &Context,
+        answer: Result<BatchSnapshot>,
+        asked: Duration,
+    ) -> Result<Option<BatchSnapshot>> {
+        self.polls += 1;
+        self.wish = None;
+        let wait = match answer {
             Ok(snapshot) if snapshot.status.is_terminal() => {
                 context.tell(&Event::Polled {
                     snapshot: &snapshot,
@@ -52,6 +78,7 @@ impl Poll {
             }
             Ok(snapshot) => {
                 (self.failures, self.failing_since) = (0, None);
+                self.created_at = snapshot.created_at.or(self.created_at);
                 if let (BatchStatus::Unknown(word), false) = (&snapshot.status, self.warned) {
                     let message = format!(
                         "the provider calls the batch {word:?}, which is not a word we know; waiting on"
@@ -68,6 +95,8 @@ impl Poll {
             }
             Err(error) => {
                 self.failures += 1;
+                let longest = context.retries.longest_wish;
+                self.wish = error.retry_after().map(|wish| wish.min(longest));
                 let now = context.clock.elapsed();
                 let failing = now - *self.failing_since.get_or_insert(now);
                 // Waiting for an answer that can be read is waiting for results: some lie in the answer.
@@ -94,7 +123,10 @@ impl Poll {
                 wait
             }
         };
-        self.next = context.clock.elapsed().saturating_add(wait);
+        self.wait = wait;
+        // A walk that takes longer than the interval leaves a pause between two polls all the same.
+        let soonest = context.clock.elapsed().saturating_add(wait / 2);
+        self.next = asked.saturating_add(wait).max(soonest);
         Ok(None)
     }
 

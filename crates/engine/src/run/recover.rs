@@ -1,12 +1,12 @@
 //! The search for the batch of a create whose fate is unknown. Never creates, but under a token.
 
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::TryStreamExt as _;
 use lmbatch_core::{
-    BatchId, Candidate, Certainty, CreateProof, Cursor, Delivery, Error, ErrorKind, Intent, Proof,
-    Result, Retry, Search, SearchPhase, ShardRecord, ShardState,
+    BatchId, Candidate, Certainty, CreateProof, Cursor, Delivery, Error, ErrorKind, Intent, Label,
+    Proof, Result, Retry, Search, SearchPhase, ShardRecord, ShardState, format_time,
 };
 
 use crate::context::Context;
@@ -236,7 +236,7 @@ impl Work {
         }
         search.phase = SearchPhase::Held;
         self.searched(context, search).await?;
-        Ok(Next::Stuck(held(&intent, self.cause.take(), saw)))
+        Ok(Next::Stuck(held(context, &intent, self.cause.take(), saw)))
     }
 
     /// Sends the create again under its token: whichever create was taken, there is one batch.
@@ -404,19 +404,64 @@ pub(crate) fn not_found_yet(intent: &Intent) -> Error {
         )
 }
 
-pub(crate) fn held(intent: &Intent, cause: Option<Error>, looked: &str) -> Error {
+/// The error of a create whose answer was lost and whose batch is not found: a decision is needed.
+pub(crate) fn held(
+    context: &Context,
+    intent: &Intent,
+    cause: Option<Error>,
+    looked: &str,
+) -> Error {
+    let answer = match cause.as_ref().and_then(Error::http_status) {
+        Some(status) => {
+            format!("HTTP {status} came in answer, which does not say whether it was accepted")
+        }
+        None => "its answer was lost".to_owned(),
+    };
     let error = Error::new(ErrorKind::Doubt)
         .with_operation("create the batch")
         .with_delivery(Delivery::Unknown)
         .with_retry(Retry::Permanent)
         .with_label(intent.label.clone())
         .with_message(format!(
-            "its answer was lost, and {looked}; it may still be accepted and billed. \
-             Look for the label {} (requests: {}) at the provider before you send them again",
-            intent.label, intent.count
+            "{answer}, and {looked}; it may still be accepted and billed. {}",
+            context.sought(&intent.label, Some(intent.count), intent.posted_at)
         ));
     match cause {
         Some(cause) => error.with_facts_of(&cause).with_source(cause),
         None => error,
+    }
+}
+
+impl Context {
+    /// Says what to look for at the provider before requests are sent again whose create may have been accepted:
+    /// a label, where the provider keeps labels.
+    pub(crate) fn sought(
+        &self,
+        label: &Label,
+        requests: Option<u32>,
+        at: Option<SystemTime>,
+    ) -> String {
+        let codec = self.provider.codec();
+        if codec.capabilities().create != CreateProof::CountAndTime {
+            let requests =
+                requests.map_or_else(String::new, |count| format!(" (requests: {count})"));
+            return format!(
+                "Look for the label {label}{requests} at the provider before you send them again"
+            );
+        }
+        let requests = match requests {
+            None => String::new(),
+            Some(1) => " of 1 request".to_owned(),
+            Some(count) => format!(" of {count} requests"),
+        };
+        let at = at.map_or_else(String::new, |at| {
+            let text = format_time(at);
+            let seconds = text.split(['.', 'Z']).next().unwrap_or(&text);
+            format!(" that was created at about {seconds}Z")
+        });
+        format!(
+            "{} keeps no labels: before you send them again, look there for a batch{requests}{at}",
+            codec.id()
+        )
     }
 }

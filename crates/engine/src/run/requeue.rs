@@ -1,24 +1,27 @@
 //! Requests that were not answered, and may be if they are asked again, go into new batches.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use lmbatch_core::{BatchProvider, BatchSnapshot, BatchStatus, Nonce, Result, ShardState, Verdict};
+use lmbatch_core::{
+    BatchProvider, BatchSnapshot, BatchStatus, ErrorKind, Nonce, Result, ShardRecord, ShardState,
+    Verdict,
+};
 
 use crate::blocking::blocking;
 use crate::event::Event;
-use crate::plan::planned::PlannedShard;
-use crate::plan::rows::Rows;
-use crate::plan::shards::Refill;
+use crate::plan::planned::{PlannedShard, planned};
+use crate::plan::rows::Bodies;
+use crate::plan::shards::ShardWriter;
 use crate::policy::BatchLimit;
 use crate::results::collect::Collected;
 use crate::results::delivered::has_counts;
 use crate::results::finished::refusal;
+use crate::results::merge::Merged;
 use crate::run::job::Job;
 use crate::run::work::Work;
-use crate::spool::layout::sent_table;
-use crate::spool::tables::Sent;
-use crate::spool::{Files, spooled};
+use crate::spool::Files;
+use crate::spool::tables::Echo;
 
 impl Job<'_> {
     /// Sends the unanswered again, if there are any and attempts are left.
@@ -27,7 +30,16 @@ impl Job<'_> {
         if self.run.attempt - self.run.asked + 1 >= max_attempts {
             return Ok(false);
         }
-        let again = self.rows(None).await?;
+        let again = match self.rows(None).await {
+            Ok(again) => again,
+            // The outcomes that are there are given all the same.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                let message = format!("the unanswered requests are not sent again: {error}");
+                self.context.tell(&Event::Warning { message: &message });
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
         self.send(again).await.map(|requests| requests > 0)
     }
 
@@ -39,8 +51,8 @@ impl Job<'_> {
     }
 
     /// Notes new shards of the run, to be created.
-    pub(crate) async fn send(&mut self, new: Refilled) -> Result<u64> {
-        let requests = new.shards.iter();
+    pub(crate) async fn send(&mut self, new: Vec<PlannedShard>) -> Result<u64> {
+        let requests = new.iter();
         let requests = requests.map(|new| u64::from(new.shard.count)).sum();
         if requests == 0 {
             return Ok(0);
@@ -51,12 +63,11 @@ impl Job<'_> {
             // The first attempt is number 1.
             attempt: attempt + 1,
         });
-        let records = new.shards.iter();
+        let records = new.iter();
         let records: Vec<_> = records.map(|shard| shard.record(&self.run.id)).collect();
-        self.run.checksums.extend(new.checksums);
         // From here on the run knows them; before, nothing has happened.
         self.note(attempt, false, &records).await?;
-        for (planned, record) in new.shards.into_iter().zip(records) {
+        for (planned, record) in new.into_iter().zip(records) {
             self.plan.shards.push(planned.clone());
             let durable = self.context.is_durable();
             let work = Work::new(planned, record, &self.plan.handles, durable);
@@ -65,9 +76,8 @@ impl Job<'_> {
         Ok(requests)
     }
 
-    /// Copies the rows of the chosen, or else of the unanswered, into new bodies, and notes where they are
-    /// now.
-    async fn rows(&mut self, chosen: Option<HashSet<u32>>) -> Result<Refilled> {
+    /// Copies the chosen, or else the unanswered, into new shards.
+    async fn rows(&mut self, chosen: Option<HashSet<u32>>) -> Result<Vec<PlannedShard>> {
         let chosen = match chosen {
             Some(chosen) => Chosen::These(chosen),
             None => Chosen::Unanswered {
@@ -85,21 +95,19 @@ impl Job<'_> {
             files: Arc::clone(&self.plan.files),
             attempt: self.run.attempt,
             asked: self.run.asked,
-            requests: self.plan.ordinals(),
+            records: self.records(),
             shards: self.plan.shards.clone(),
             chosen,
         };
-        let mut collected = self.collect().await?;
-        blocking(move || again.refill(&mut collected)).await?
+        let collected = self.collect().await?;
+        blocking(move || again.refill(&collected)).await?
     }
-}
 
-/// Rows that go out again, in new shards.
-#[derive(Debug, Default)]
-pub(crate) struct Refilled {
-    pub(crate) shards: Vec<PlannedShard>,
-    /// CRC-32 of the tables that speak of them.
-    pub(crate) checksums: BTreeMap<Box<str>, u32>,
+    /// The records of its shards.
+    pub(crate) fn records(&self) -> Vec<ShardRecord> {
+        let works = self.works.iter();
+        works.map(|work| work.record.clone()).collect()
+    }
 }
 
 /// Which requests go out again.
@@ -157,73 +165,59 @@ struct Again {
     attempt: u32,
     /// Attempt for which the caller last chose requests: those that it did not choose stay as they are.
     asked: u32,
-    requests: u32,
+    records: Vec<ShardRecord>,
     shards: Vec<PlannedShard>,
     chosen: Chosen,
 }
 
 impl Again {
-    fn refill(self, results: &mut Collected) -> Result<Refilled> {
+    fn refill(self, collected: &Collected) -> Result<Vec<PlannedShard>> {
         let (files, attempt) = (&self.files, self.attempt + 1);
-        let mut refill = Refill::new(
-            self.provider.codec(),
-            self.limit,
-            &self.nonce,
-            files,
-            attempt,
-            self.shards.len(),
-        );
-        let mut rows = Rows::new(files, &sent_table(self.attempt), &self.shards)?;
-        let mut table = None;
-        for ordinal in 0..self.requests {
-            let mut sent = rows.next()?;
-            if self.goes_again(ordinal, &sent, results)? {
-                if table.is_none() {
-                    table = Some(rows.copy(ordinal, &sent_table(attempt))?);
-                }
-                let class = &self.shards[sent.shard as usize].shard.class;
-                sent = refill.put(class, rows.read(&sent)?)?;
-            }
-            if let Some(table) = &mut table {
-                sent.write(table).map_err(spooled)?;
+        let codec = self.provider.codec();
+        let next = self.shards.len() as u32;
+        let mut writer =
+            ShardWriter::new(codec, self.limit, &self.nonce, files, next, &self.records);
+        let mut bodies = Bodies::new(files, &self.shards);
+        let (mut merge, mut echo) = (collected.merge(), Echo::default());
+        while let Some(merged) = merge.next()? {
+            if self.goes_again(&merged) {
+                merge.echo(&mut echo)?;
+                let class = &self.shards[merged.shard as usize].shard.class;
+                let row = bodies.read(merged.shard, &merged.row)?;
+                writer.put(class, row, merged.ordinal, &echo)?;
             }
         }
-        let mut checksums = BTreeMap::new();
-        if let Some(table) = &mut table {
-            table.sync().map_err(spooled)?;
-            checksums.insert(sent_table(attempt).into(), table.checksum());
-        }
-        Ok(Refilled {
-            shards: refill.finish()?,
-            checksums,
-        })
+        let written = writer.finish()?.into_iter();
+        let planned = written.map(|one| planned(codec, files, &self.nonce, one, attempt));
+        planned.collect()
     }
 
-    fn goes_again(&self, ordinal: u32, sent: &Sent, results: &mut Collected) -> Result<bool> {
+    fn goes_again(&self, merged: &Merged) -> bool {
         const RETRYABLE: u8 = Verdict::ErroredRetryable as u8;
         const EXPIRED: u8 = Verdict::Expired as u8;
+        let ordinal = merged.ordinal;
         let (wanted, ends) = match &self.chosen {
-            Chosen::These(chosen) => return Ok(chosen.contains(&ordinal)),
+            Chosen::These(chosen) => return chosen.contains(&ordinal),
             Chosen::Unanswered { wanted, ends } => (wanted, ends),
         };
         if wanted
             .as_ref()
             .is_some_and(|wanted| !wanted.contains(&ordinal))
         {
-            return Ok(false);
+            return false;
         }
-        let shard = sent.shard as usize;
+        let shard = merged.shard as usize;
         let end = ends.get(shard).and_then(Option::as_ref);
         // What an earlier attempt said is no word about the last one.
         let attempt = self.shards.get(shard).map_or(0, |planned| planned.attempt);
         // Its caller chose others when the run was asked for more.
         if attempt < self.asked {
-            return Ok(false);
+            return false;
         }
-        Ok(match results.verdict(ordinal, attempt)? {
+        match merged.verdict(attempt) {
             RETRYABLE | EXPIRED => true,
-            0 => end.is_some_and(|end| end.leaves_unanswered(sent.place)),
+            0 => end.is_some_and(|end| end.leaves_unanswered(merged.at)),
             _ => false,
-        })
+        }
     }
 }

@@ -5,20 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use lmbatch_core::{Error, Result, RunRecord};
 
 use crate::context::Context;
-use crate::plan::{Plan, restored};
 use crate::policy::RunOptions;
 use crate::results::finished::Finished;
 use crate::run::job::Job;
 
 impl Context {
-    /// A run as the record has it now, with its plan.
-    pub(crate) async fn restored(&self, run: &RunRecord) -> Result<(RunRecord, Plan)> {
-        let run = self.recorded(run).await?;
-        let shards = self.ledger.shards(&run.id).await?;
-        let plan = restored(&*self.provider, self.spool()?, &run, &shards)?;
-        Ok((run, plan))
-    }
-
     pub(crate) async fn job(&self, run: &RunRecord) -> Result<Job<'_>> {
         let (run, plan) = self.restored(run).await?;
         Job::new(self, run, plan).await
@@ -48,6 +39,7 @@ impl Context {
     pub(crate) async fn requeue(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {
         let _claim = self.holding(&run.id).await?;
         let run = &self.of_this_account(run).await?;
+        self.in_present_layout(run).await?;
         let mut job = self.job(run).await?;
         job.must_have_ended()?;
         let chosen = job.plan.ordinals_of(chosen)?;
@@ -83,6 +75,7 @@ impl Context {
     pub(crate) async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
         let _claim = self.holding(&run.id).await?;
         let run = self.of_this_account(run).await?;
+        self.in_present_layout(&run).await?;
         let (run, plan) = self.restored(&run).await?;
         self.drive(run, plan, options).await
     }

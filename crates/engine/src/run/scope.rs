@@ -8,7 +8,6 @@ use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::plan::Plan;
-use crate::results::joiner::Joiner;
 use crate::spool::Files;
 
 /// What every step of a run works with.
@@ -16,7 +15,6 @@ pub(crate) struct Scope<'a> {
     pub(crate) context: &'a Context,
     pub(crate) plan: &'a Plan,
     pub(crate) files: &'a Arc<Files>,
-    pub(crate) joiner: &'a Joiner,
     /// How long results that are not whole are asked for again.
     pub(crate) patience: Duration,
     /// The run, where it can be cancelled, and whether it is.

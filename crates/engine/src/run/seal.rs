@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use lmbatch_core::{BatchId, Certainty, Error, ErrorKind, Result, ShardRecord, ShardState};
 
+use crate::blocking::blocking;
 use crate::policy::OnDoubt;
-use crate::results::collect::delivered;
+use crate::results::joiner::Joiner;
 use crate::results::reading::Results;
 use crate::run::fetch::{Ended, Fetch, Fetched};
 use crate::run::scope::Scope;
@@ -26,7 +27,7 @@ impl Work {
         let batch = snapshot.id.clone();
         let mut fetch = match self.fetch.take() {
             Some(fetch) => fetch,
-            None => Box::new(self.begin_fetch(scope, snapshot.clone())?),
+            None => Box::new(self.begin_fetch(scope, snapshot.clone()).await?),
         };
         match fetch.step(context).await {
             Ok(Fetched::Again(wait)) => {
@@ -65,17 +66,19 @@ impl Work {
         }
     }
 
-    fn begin_fetch(
+    async fn begin_fetch(
         &self,
         scope: &Scope<'_>,
         snapshot: lmbatch_core::BatchSnapshot,
     ) -> Result<Fetch> {
         let context = scope.context;
+        let (ids, planned) = (scope.plan.ids.clone(), self.planned.clone());
+        let tables = Arc::clone(&scope.plan.tables);
+        let joiner = blocking(move || Joiner::of_shard(&ids, &planned, &tables)).await??;
         let results = Results::new(
             Arc::clone(&context.provider),
             Arc::clone(scope.files),
-            scope.joiner.share()?,
-            delivered(scope.files, scope.plan.shards.len(), &self.planned)?,
+            joiner,
             self.planned.number,
             context.max_row_bytes,
         );

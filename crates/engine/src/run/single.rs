@@ -7,7 +7,6 @@ use tokio::sync::watch;
 use crate::context::Context;
 use crate::driver;
 use crate::plan::Plan;
-use crate::results::joiner::Joiner;
 use crate::run::recover::Seen;
 use crate::run::scope::Scope;
 use crate::run::work::Work;
@@ -52,12 +51,10 @@ impl Context {
 
     /// Takes a shard on until its batch exists, or until its create can be sent.
     async fn bring_about(&self, plan: &Plan, work: &mut Work, create: bool) -> Result<()> {
-        let joiner = Joiner::of_run(&plan.handles)?;
         let scope = Scope {
             context: self,
             plan,
             files: &plan.files,
-            joiner: &joiner,
             patience: self.doubt.patience(),
             run: None,
             cancelled: watch::Sender::new(false),

@@ -46,6 +46,15 @@ pub(crate) enum Kind {
     Local,
 }
 
+/// Every kind, in the order in which steps begin.
+pub(crate) const KINDS: [Kind; 5] = [
+    Kind::Upload,
+    Kind::Create,
+    Kind::Poll,
+    Kind::Fetch,
+    Kind::Local,
+];
+
 impl StepLimits {
     /// Returns how many steps of a kind run at once.
     pub(crate) fn of(&self, kind: Kind) -> usize {
@@ -86,6 +95,13 @@ pub(crate) enum Next {
     In(Duration),
     /// After a time in which the provider wants no call of this account at all.
     Pause(Duration),
+    /// After a time, of which the provider wants no poll of this account for as long as `polls`.
+    PausePolls {
+        /// Time until the shard is due.
+        own: Duration,
+        /// Time for which nothing is polled.
+        polls: Duration,
+    },
     /// When the provider has room for it: when another batch of the account has ended, or after a while.
     ForQuota(Error),
     /// Nothing more is done for it until the run is resumed.
@@ -162,6 +178,7 @@ mod tests {
             count: 1,
             bytes: 1,
             checksum: None,
+            tables: None,
             attempt: 0,
             epoch: 0,
             state,

@@ -4,19 +4,20 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write as _;
 use std::sync::Arc;
 
-use lmbatch_core::{BatchClass, Error, IdRule, Order, Result, RunRecord, WireId};
+use lmbatch_core::{
+    BatchClass, BatchCodec, Error, IdRule, Order, Result, RunRecord, ShardRecord, WireId,
+};
 use sha2::{Digest as _, Sha256};
 
 use crate::context::Context;
 use crate::plan::Plan;
-use crate::plan::rows::Rows;
-use crate::plan::shards::Refill;
+use crate::plan::planned::{PlannedShard, planned};
+use crate::plan::rows::Bodies;
+use crate::plan::shards::ShardWriter;
+use crate::results::merge::{Layer, Layers, Merge, Merged};
 use crate::run::job::Job;
-use crate::run::requeue::Refilled;
-use crate::spool::layout::{echo_table, order_table, sent_table};
-use crate::spool::order::note_sent;
-use crate::spool::tables::{Echo, Reader, Sent};
-use crate::spool::{Files, spooled};
+use crate::spool::tables::{Echo, Reader};
+use crate::spool::{layout, spooled};
 
 /// How a changed input differs from what a run has sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,6 +43,7 @@ impl Context {
     ) -> Result<(RunRecord, Changes)> {
         let _claim = self.holding(&run.id).await?;
         let run = &self.comparable(run).await?;
+        self.in_present_layout(run).await?;
         let mut job = self.job(run).await?;
         if job.run.cancelled {
             return Err(Error::invalid_input(format!(
@@ -49,13 +51,13 @@ impl Context {
                 run.id
             )));
         }
-        let (changes, refilled, order) = {
-            let mut update = Update::new(&job, plan)?;
+        let (changes, new, order, checksums) = {
+            let records = job.records();
+            let mut update = Update::new(&job, &records, plan);
             let known = update.known()?;
-            let changes = update.take(&known, None)?;
-            let (order, checksums) = update.note(plan)?;
-            let shards = update.refill.finish()?;
-            (changes, Refilled { shards, checksums }, order)
+            let changes = update.take(&known)?;
+            let (order, checksums) = update.note()?;
+            (changes, update.finish()?, order, checksums)
         };
         // Of a run that goes on, what is unchanged keeps its attempts; of one that has ended, its outcomes.
         if job.must_have_ended().is_ok() {
@@ -64,9 +66,8 @@ impl Context {
         job.run.requests = plan.requests;
         job.run.digest = plan.digest.clone();
         job.run.order = Some(order);
-        let checksums = refilled.checksums.clone();
-        if job.send(refilled).await? == 0 {
-            job.run.checksums.extend(checksums);
+        job.run.checksums = checksums;
+        if job.send(new).await? == 0 {
             // Nothing new: only what is in the output has changed.
             job.note(job.run.attempt + 1, false, &[]).await?;
         }
@@ -81,30 +82,27 @@ impl Context {
     ) -> Result<u64> {
         let _claim = self.holding(&run.id).await?;
         let run = &self.comparable(run).await?;
+        self.in_present_layout(run).await?;
         let mut job = self.job(run).await?;
         job.must_have_ended()?;
-        let refilled = {
-            let mut update = Update::new(&job, plan)?;
+        let new = {
+            let records = job.records();
+            let mut update = Update::new(&job, &records, plan);
             let chosen = job.plan.ordinals_of(chosen)?;
             let mut known = update.known()?;
             known.retain(|_, (_, ordinal)| chosen.contains(ordinal));
-            let found = update.take(&known, Some(&chosen))?;
-            if found.changed < chosen.len() as u64 {
+            let found = update.take_known(&known)?;
+            if found < chosen.len() as u64 {
                 return Err(Error::invalid_input(format!(
                     "{} of the requests are not in the input any more; nothing was sent",
-                    chosen.len() as u64 - found.changed
+                    chosen.len() as u64 - found
                 )));
             }
-            let attempt = job.run.attempt + 1;
-            let checksum = note_sent(&job.plan.files, &update.places, attempt)?;
-            Refilled {
-                shards: update.refill.finish()?,
-                checksums: [(sent_table(attempt).into(), checksum)].into(),
-            }
+            update.finish()?
         };
         self.revive(&job.run).await?;
         job.run.asked = job.run.attempt + 1;
-        job.send(refilled).await
+        job.send(new).await
     }
 
     async fn comparable(&self, run: &RunRecord) -> Result<RunRecord> {
@@ -119,15 +117,15 @@ impl Context {
     }
 }
 
-/// A run that is being laid beside a plan.
+/// A run that is compared with a plan.
 struct Update<'a> {
     old: &'a Plan,
     new: &'a Plan,
+    codec: &'a dyn BatchCodec,
     attempt: u32,
-    files: &'a Arc<Files>,
-    refill: Refill<'a>,
-    /// Where each request of the run lies, by its ordinal.
-    places: Vec<Sent>,
+    writer: ShardWriter<'a>,
+    /// Number of requests that were ever sent, those of the new input included.
+    ordinals: u32,
     /// The ordinal of each request of the new input.
     order: Vec<u32>,
 }
@@ -136,85 +134,70 @@ struct Update<'a> {
 type Known = HashMap<Print, (Print, u32)>;
 
 impl<'a> Update<'a> {
-    fn new(job: &'a Job<'_>, new: &'a Plan) -> Result<Self> {
-        let (old, attempt) = (&job.plan, job.run.attempt);
+    fn new(job: &'a Job<'_>, records: &'a [ShardRecord], new: &'a Plan) -> Self {
+        let (old, limit) = (&job.plan, job.context.batch_limit);
         let codec = job.context.provider.codec();
-        let limit = job.context.batch_limit;
-        let (nonce, files) = (&old.nonce, &old.files);
-        let next = old.shards.len();
-        let mut rows = Rows::new(files, &sent_table(attempt), &old.shards)?;
-        let places = (0..old.ordinals()).map(|_| rows.next());
-        Ok(Self {
+        let next = old.shards.len() as u32;
+        Self {
             old,
             new,
-            attempt: attempt + 1,
-            files,
-            refill: Refill::new(codec, limit, nonce, files, attempt + 1, next),
-            places: places.collect::<Result<_>>()?,
+            codec,
+            attempt: job.run.attempt + 1,
+            writer: ShardWriter::new(codec, limit, &old.nonce, &old.files, next, records),
+            ordinals: old.ordinals(),
             order: Vec::with_capacity(new.requests as usize),
-        })
+        }
     }
 
+    /// Reads what was sent last of each request of the output.
     fn known(&self) -> Result<Known> {
-        let table = sent_table(self.attempt - 1);
-        let mut rows = Rows::new(self.files, &table, &self.old.shards)?;
-        let mut echoes = Reader::new(self.files.open(&self.old.echo())?);
-        let mut echo = Echo::default();
-        let order = self.old.order()?;
+        let wanted = self.old.wanted()?;
+        let mut bodies = Bodies::new(&self.old.files, &self.old.shards);
+        let (mut merge, mut echo) = (self.old.merge(), Echo::default());
         let mut known = HashMap::with_capacity(self.old.requests as usize);
-        for position in 0..self.old.requests {
-            echo.read(&mut echoes).map_err(spooled)?;
-            let ordinal = order
+        while let Some(merged) = merge.next()? {
+            let ordinal = merged.ordinal;
+            if wanted
                 .as_ref()
-                .map_or(position, |order| order[position as usize]);
-            let sent = self.places[ordinal as usize];
-            let class = &self.old.shards[sent.shard as usize].shard.class;
+                .is_some_and(|wanted| !wanted.contains(&ordinal))
+            {
+                continue;
+            }
+            merge.echo(&mut echo)?;
+            let class = self.old.class(merged.shard);
             let id = WireId::ordinal(&self.old.nonce, ordinal);
-            let print = print(class, &id, rows.read(&sent)?);
+            let print = print(class, &id, bodies.read(merged.shard, &merged.row)?);
             known.insert(digest(&[&echo.id]), (print, ordinal));
         }
         Ok(known)
     }
 
-    /// Goes over the new input: what the run does not know as it is goes into new shards. Where only some
-    /// are `chosen`, they go out whether they are known or not, and nothing else does.
-    fn take(&mut self, known: &Known, chosen: Option<&HashSet<u32>>) -> Result<Changes> {
+    /// Goes over the new input: what the run does not know as it is goes into new shards.
+    fn take(&mut self, known: &Known) -> Result<Changes> {
         let mut changes = Changes::default();
-        let mut rows = Rows::new(&self.new.files, &sent_table(0), &self.new.shards)?;
-        let mut echoes = Reader::new(self.new.files.open("echo")?);
-        let mut echo = Echo::default();
+        let mut bodies = Bodies::new(&self.new.files, &self.new.shards);
+        let (mut merge, mut echo) = (self.new.merge(), Echo::default());
         let mut row = Vec::new();
-        for position in 0..self.new.requests {
-            echo.read(&mut echoes).map_err(spooled)?;
-            let sent = rows.next()?;
-            let class = &self.new.shards[sent.shard as usize].shard.class;
-            let id = WireId::ordinal(&self.new.nonce, position);
+        while let Some(merged) = merge.next()? {
+            merge.echo(&mut echo)?;
+            let class = self.new.class(merged.shard);
+            let id = WireId::ordinal(&self.new.nonce, merged.ordinal);
             row.clear();
-            row.extend_from_slice(rows.read(&sent)?);
-            let ordinal = match known.get(&digest(&[&echo.id])) {
-                Some((sent, ordinal)) if chosen.is_none() && *sent == print(class, &id, &row) => {
+            row.extend_from_slice(bodies.read(merged.shard, &merged.row)?);
+            match known.get(&digest(&[&echo.id])) {
+                Some((sent, ordinal)) if *sent == print(class, &id, &row) => {
                     changes.unchanged += 1;
                     self.order.push(*ordinal);
                     continue;
                 }
-                Some((_, ordinal)) if chosen.is_some() => {
-                    changes.changed += 1;
-                    *ordinal
-                }
                 // A changed request is another one: what was answered to the old one stays with it.
-                found if chosen.is_none() => {
-                    changes.changed += u64::from(found.is_some());
-                    changes.new += u64::from(found.is_none());
-                    self.places.len() as u32
-                }
-                _ => continue,
-            };
-            rename(&mut row, &id, &WireId::ordinal(&self.old.nonce, ordinal));
-            let sent = self.refill.put(class, &row)?;
-            match self.places.get_mut(ordinal as usize) {
-                Some(place) => *place = sent,
-                None => self.places.push(sent),
+                Some(_) => changes.changed += 1,
+                None => changes.new += 1,
             }
+            let ordinal = self.ordinals;
+            self.ordinals = ordinal.checked_add(1).ok_or_else(too_many)?;
+            rename(&mut row, &id, &WireId::ordinal(&self.old.nonce, ordinal));
+            self.writer.put(class, &row, ordinal, &echo)?;
             self.order.push(ordinal);
         }
         let stay = changes.unchanged + changes.changed;
@@ -222,34 +205,121 @@ impl<'a> Update<'a> {
         Ok(changes)
     }
 
+    /// Puts the known requests into new shards as the new input has them, and returns how many there are of them
+    /// in it.
+    fn take_known(&mut self, known: &Known) -> Result<u64> {
+        let (mut merge, mut echo) = (self.new.merge(), Echo::default());
+        let mut found = Vec::with_capacity(known.len());
+        while let Some(merged) = merge.next()? {
+            merge.echo(&mut echo)?;
+            if let Some((_, ordinal)) = known.get(&digest(&[&echo.id])) {
+                found.push((*ordinal, merged));
+            }
+        }
+        // The new input may have them in another order than the run, whose shards keep its own.
+        found.sort_unstable_by_key(|(ordinal, _)| *ordinal);
+        let mut bodies = Bodies::new(&self.new.files, &self.new.shards);
+        let mut echoes = Echoes::new(self.new);
+        let mut row = Vec::new();
+        for (ordinal, merged) in &found {
+            let class = self.new.class(merged.shard);
+            let id = WireId::ordinal(&self.new.nonce, merged.ordinal);
+            row.clear();
+            row.extend_from_slice(bodies.read(merged.shard, &merged.row)?);
+            rename(&mut row, &id, &WireId::ordinal(&self.old.nonce, *ordinal));
+            echoes.read(merged, &mut echo)?;
+            self.writer.put(class, &row, *ordinal, &echo)?;
+        }
+        Ok(found.len() as u64)
+    }
+
     /// Notes the new order and what goes back beside each outcome, with the CRC-32 of each file.
-    fn note(&self, plan: &Plan) -> Result<(Order, BTreeMap<Box<str>, u32>)> {
-        let sent = note_sent(self.files, &self.places, self.attempt)?;
+    fn note(&self) -> Result<(Order, BTreeMap<Box<str>, u32>)> {
         let order = Order {
             table: self.attempt,
-            ordinals: self.places.len() as u32,
+            ordinals: self.ordinals,
         };
-        let mut ordinals = self.files.create(&order_table(order.table))?;
+        let files = &self.old.files;
+        let order_name = layout::order(order.table);
+        let mut ordinals = files.create(&order_name)?;
         for ordinal in &self.order {
             ordinals
                 .write_all(&ordinal.to_le_bytes())
                 .map_err(spooled)?;
         }
         ordinals.sync().map_err(spooled)?;
-        let mut from = Reader::new(plan.files.open("echo")?);
-        let mut echoes = self.files.create(&echo_table(order.table))?;
-        let mut echo = Echo::default();
-        for _ in 0..plan.requests {
-            echo.read(&mut from).map_err(spooled)?;
+        let echo_name = layout::order_echo(order.table);
+        let mut echoes = files.create(&echo_name)?;
+        let (mut merge, mut echo) = (self.new.merge(), Echo::default());
+        while merge.next()?.is_some() {
+            merge.echo(&mut echo)?;
             echo.write(&mut echoes).map_err(spooled)?;
         }
         echoes.sync().map_err(spooled)?;
         let checksums = [
-            (sent_table(self.attempt).into(), sent),
-            (order_table(order.table).into(), ordinals.checksum()),
-            (echo_table(order.table).into(), echoes.checksum()),
+            (order_name.into(), ordinals.checksum()),
+            (echo_name.into(), echoes.checksum()),
         ];
         Ok((order, checksums.into()))
+    }
+
+    /// Closes the new shards.
+    fn finish(self) -> Result<Vec<PlannedShard>> {
+        let (files, nonce) = (&self.old.files, &self.old.nonce);
+        let written = self.writer.finish()?.into_iter();
+        let planned = written.map(|one| planned(self.codec, files, nonce, one, self.attempt));
+        planned.collect()
+    }
+}
+
+/// Reads what goes back beside outcomes, of requests in any order.
+struct Echoes<'a> {
+    plan: &'a Plan,
+    open: HashMap<u32, Reader>,
+}
+
+impl<'a> Echoes<'a> {
+    /// Bytes that are read ahead of each shard.
+    const AHEAD: usize = 4 << 10;
+
+    fn new(plan: &'a Plan) -> Self {
+        Self {
+            plan,
+            open: HashMap::new(),
+        }
+    }
+
+    fn read(&mut self, merged: &Merged, echo: &mut Echo) -> Result<()> {
+        let reader = match self.open.entry(merged.shard) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                let table = &self.plan.shards[merged.shard as usize].tables.echo;
+                let file = self.plan.tables.open_whole(table)?;
+                entry.insert(Reader::ahead(file, Self::AHEAD))
+            }
+        };
+        reader.seek(merged.row.echo);
+        echo.read(reader).map_err(spooled)
+    }
+}
+
+fn too_many() -> Error {
+    Error::invalid_input("there are more than 4,294,967,295 requests")
+}
+
+impl Plan {
+    /// The requests of the run by ordinal, without their outcomes.
+    pub(crate) fn merge(&self) -> Merge {
+        Merge::new(Arc::new(Layers {
+            files: Arc::clone(&self.files),
+            tables: Arc::clone(&self.tables),
+            all: self.shards.iter().map(Layer::of).collect(),
+        }))
+    }
+
+    /// The class of a shard.
+    fn class(&self, shard: u32) -> &BatchClass {
+        &self.shards[shard as usize].shard.class
     }
 }
 

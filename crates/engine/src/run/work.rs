@@ -2,10 +2,11 @@
 //! free call at most.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lmbatch_core::{
-    BatchId, Certainty, Closed, Error, ErrorKind, Intent, LateAcknowledgement, Proof, Result,
-    SearchPhase, Segment, ShardRecord, ShardState,
+    BatchId, BatchSnapshot, Certainty, Closed, Error, ErrorKind, Intent, LateAcknowledgement,
+    Proof, Result, SearchPhase, Segment, ShardRecord, ShardState,
 };
 
 use crate::context::Context;
@@ -42,6 +43,8 @@ pub(crate) struct Work {
     /// Error of the create whose fate is unknown.
     pub(crate) cause: Option<Error>,
     pub(crate) poll: Option<Poll>,
+    /// How its batch has ended, as a page of the list shows.
+    pub(crate) listed: Option<Box<BatchSnapshot>>,
     pub(crate) fetch: Option<Box<Fetch>>,
     pub(crate) asked_to_cancel: bool,
     /// Whether its batch had ended when this process began.
@@ -72,13 +75,14 @@ impl Work {
             marks: durable.then(|| Marks::new(&handles.files, record.key.shard)),
             marked: matches!(state, ShardState::Posting(_) | ShardState::Doubt(_)),
             recalled: false,
-            handle: ShardHandle::new(handles, &record),
+            handle: ShardHandle::new(handles, &planned, &record),
             verified: false,
             failures: 0,
             prepared: None,
             reuses_upload: matches!(state, ShardState::Staged(staged) if staged.ready),
             cause: None,
             poll: None,
+            listed: None,
             fetch: None,
             asked_to_cancel: false,
             ended_before: matches!(state, ShardState::Ended(_)),
@@ -300,18 +304,50 @@ impl Work {
         let Some(batch) = self.record.state.batch().cloned() else {
             return Ok(Next::NOW);
         };
-        let poll = match &mut self.poll {
-            Some(poll) => poll,
-            None => self.poll.insert(Poll::new(context, batch.clone())),
-        };
+        let listed = self.listed.take();
+        if let Some(snapshot) = listed.filter(|snapshot| snapshot.id == batch) {
+            return self.ended(context, *snapshot).await;
+        }
+        let poll = self.poll_of(context, &batch);
         match poll.ask(context).await {
-            Ok(None) => Ok(Next::In(poll.next.saturating_sub(context.clock.elapsed()))),
-            Ok(Some(snapshot)) => {
-                self.poll = None;
-                self.advance(context, ShardState::Ended(snapshot)).await?;
-                Ok(Next::NOW)
+            Ok(None) => {
+                let own = poll.next.saturating_sub(context.clock.elapsed());
+                Ok(match poll.wish {
+                    Some(polls) => Next::PausePolls { own, polls },
+                    None => Next::In(own),
+                })
             }
+            Ok(Some(snapshot)) => self.ended(context, snapshot).await,
             Err(error) => self.gone(context, &batch, error).await,
+        }
+    }
+
+    fn poll_of(&mut self, context: &Context, batch: &BatchId) -> &mut Poll {
+        let new = || Poll::new(context, batch.clone());
+        self.poll.get_or_insert_with(new)
+    }
+
+    async fn ended(&mut self, context: &Context, snapshot: BatchSnapshot) -> Result<Next> {
+        self.poll = None;
+        self.advance(context, ShardState::Ended(snapshot)).await?;
+        Ok(Next::NOW)
+    }
+
+    /// Takes what a page of the list shows of its batch, as the answer to the poll that is due. Returns when the
+    /// next poll is due; `None` where the batch has ended, which the step that is due records.
+    pub(crate) fn take_listed(
+        &mut self,
+        context: &Context,
+        snapshot: BatchSnapshot,
+        since: Duration,
+    ) -> Option<Duration> {
+        let poll = self.poll_of(context, &snapshot.id);
+        match poll.take(context, Ok(snapshot), since) {
+            Ok(Some(snapshot)) => {
+                self.listed = Some(Box::new(snapshot));
+                None
+            }
+            _ => Some(poll.next),
         }
     }
 

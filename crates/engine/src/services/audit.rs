@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, HashSet};
 
 use lmbatch_core::{
-    BatchId, BatchStatus, Closed, ErrorKind, OutcomeView, RequestCounts, Result, RunRecord,
-    Segment, ShardRecord, ShardState, TokenUsage, mend_surrogates,
+    BatchId, BatchStatus, Closed, ErrorKind, FailureView, OutcomeView, RequestCounts, Result,
+    RunRecord, Segment, ShardRecord, ShardState, TokenUsage, mend_surrogates,
 };
 
 use crate::context::Context;
-use crate::results::collect::{Collected, Layers, Maker};
+use crate::results::collect::{Collected, Maker, Stored};
 use crate::results::joiner::Joiner;
+use crate::results::locations::open_places;
 use crate::results::row_cutter::RowCutter;
+use crate::spool::places::Places;
 use crate::spool::spooled;
 use crate::spool::tables::BUFFER;
 
@@ -83,23 +85,30 @@ pub fn undelivered(counts: &RequestCounts, answered: u64, errored: u64) -> u64 {
 impl Context {
     pub(crate) async fn accounts(&self, run: &RunRecord) -> Result<Vec<BatchAccount>> {
         let mut job = self.job(run).await?;
+        let shards = job.records();
         let wanted = job.plan.wanted()?;
-        let shards = self.ledger.shards(&run.id).await?;
-        let mut collected = job.collect().await?;
-        let work = move |layers: &Layers, maker: &Maker| {
-            let mut sources = Sources {
-                joiner: maker.joiner.share()?,
-                collected: &mut collected,
-                layers,
-                maker,
-            };
+        let collected = job.collect().await?;
+        let work = move |stored: &Stored, maker: &Maker| {
+            let outcomes = outcomes(&collected, wanted.as_ref())?;
             let mut accounts = Vec::with_capacity(shards.len());
-            for shard in shards {
-                let mut account = account(&shard);
-                if let ShardState::Sealed { segments, .. } = &shard.state {
-                    let mut count = Count::new(&mut account, wanted.as_ref());
-                    for segment in segments {
-                        count.segment(&mut sources, segment)?;
+            let of_shard = stored
+                .shards
+                .iter()
+                .zip(&collected.layers.all)
+                .zip(&outcomes);
+            for (shard, ((sealed, layer), outcomes)) in shards.iter().zip(of_shard) {
+                let mut account = account(shard);
+                if let Some(locations) = &layer.locations {
+                    let mut sources = Sources {
+                        joiner: maker.joiner(stored, &sealed.planned)?,
+                        places: open_places(&stored.files, locations)?,
+                        outcomes,
+                        stored,
+                        maker,
+                    };
+                    let mut count = Count::new(&mut account);
+                    for (number, segment) in (0..).zip(&sealed.segments) {
+                        count.segment(&mut sources, segment, number)?;
                     }
                     count.end();
                 }
@@ -143,19 +152,36 @@ fn account(shard: &ShardRecord) -> BatchAccount {
     }
 }
 
-/// What rows are compared with.
+/// Returns, for each shard, which of its requests have their outcome in the output from that shard: one bit for each
+/// request, by its place.
+fn outcomes(collected: &Collected, wanted: Option<&HashSet<u32>>) -> Result<Vec<Bits>> {
+    let mut outcomes: Vec<Bits> = Vec::new();
+    outcomes.resize_with(collected.layers.all.len(), Bits::default);
+    let mut merge = collected.merge();
+    while let Some(merged) = merge.next()? {
+        let is_wanted = wanted.is_none_or(|wanted| wanted.contains(&merged.ordinal));
+        if let (true, Some((layer, at))) = (is_wanted, merged.outcome_of) {
+            outcomes[layer].set(at);
+        }
+    }
+    Ok(outcomes)
+}
+
+/// What the rows of a batch are compared with.
 struct Sources<'a> {
     joiner: Joiner,
-    collected: &'a mut Collected,
-    layers: &'a Layers,
+    /// Places of the rows of the batch.
+    places: Places,
+    /// Requests of the batch that have their outcome from it.
+    outcomes: &'a Bits,
+    stored: &'a Stored,
     maker: &'a Maker,
 }
 
 /// One batch as its rows are read.
 struct Count<'a> {
     account: &'a mut BatchAccount,
-    wanted: Option<&'a HashSet<u32>>,
-    /// Requests that have an answer in this batch: a request that is answered twice is billed once.
+    /// Requests that have an answer in this batch, by their places in it: a request that is answered twice is billed once.
     answered: Bits,
     errored: Bits,
     /// Requests with a row that holds no answer that can be read, and whether the output holds another outcome.
@@ -164,10 +190,9 @@ struct Count<'a> {
 }
 
 impl<'a> Count<'a> {
-    fn new(account: &'a mut BatchAccount, wanted: Option<&'a HashSet<u32>>) -> Self {
+    fn new(account: &'a mut BatchAccount) -> Self {
         Self {
             account,
-            wanted,
             answered: Bits::default(),
             errored: Bits::default(),
             malformed: Vec::new(),
@@ -192,14 +217,9 @@ impl<'a> Count<'a> {
         }
     }
 
-    fn segment(&mut self, sources: &mut Sources<'_>, segment: &Segment) -> Result<()> {
-        let named = |known: &Segment| known.name == segment.name;
-        let number = sources.collected.segments.iter().position(named);
-        // What the run does not read is nobody's outcome.
-        let number = number.and_then(|number| u32::try_from(number).ok());
-        let number = number.unwrap_or(u32::MAX);
+    fn segment(&mut self, sources: &mut Sources<'_>, segment: &Segment, number: u32) -> Result<()> {
         let unreadable = spooled;
-        let file = sources.layers.files.open_named(&segment.name)?;
+        let file = sources.stored.files.open_named(&segment.name)?;
         let max = sources.maker.max_row_bytes;
         let (mut buffer, mut at, mut rows) = (vec![0; BUFFER], 0, RowCutter::default());
         let mut note =
@@ -237,34 +257,37 @@ impl<'a> Count<'a> {
         let Ok(scanned) = codec.scan(&segment.part, row) else {
             return Ok(());
         };
-        let ordinal = match scanned.id {
+        let at = match scanned.id {
             Some(id) => sources.joiner.ordinal(&id.decode())?,
             None => None,
         };
-        let Some(ordinal) = ordinal else {
+        // A row that names a request of another batch is an answer of none.
+        let Some(at) = at else {
             return Ok(());
         };
-        let Ok(decoded) = codec.decode(&segment.part, row) else {
-            return Ok(());
-        };
-        let place = sources.collected.places.get(ordinal);
+        let decoded = codec.decode(&segment.part, row);
+        let place = sources.places.get(at);
         let place = place.map_err(spooled)?;
         let is_outcome = (place.segment, place.offset()) == (number, offset) && !place.is_none();
-        let is_wanted = self.wanted.is_none_or(|wanted| wanted.contains(&ordinal));
-        let is_superseded = !is_outcome || !is_wanted;
-        let output = match decoded.outcome {
+        let is_superseded = !is_outcome || !sources.outcomes.get(at);
+        // What cannot be read is a malformed answer, as it is in the outcomes.
+        let outcome = match decoded {
+            Ok(row) => row.outcome,
+            Err(_) => OutcomeView::Errored(FailureView::malformed()),
+        };
+        let output = match outcome {
             OutcomeView::Succeeded(output) => output,
             OutcomeView::Errored(failure) if failure.kind == ErrorKind::MalformedAnswer => {
-                self.malformed.push((ordinal, is_superseded));
+                self.malformed.push((at, is_superseded));
                 return Ok(());
             }
             OutcomeView::Errored(_) => {
-                self.account.errored += u64::from(self.errored.set(ordinal));
+                self.account.errored += u64::from(self.errored.set(at));
                 return Ok(());
             }
             _ => return Ok(()),
         };
-        if !self.answered.set(ordinal) {
+        if !self.answered.set(at) {
             return Ok(());
         }
         self.account.answered.add(output.usage.unwrap_or_default());
@@ -291,6 +314,12 @@ impl<'a> Count<'a> {
 struct Bits(Vec<u64>);
 
 impl Bits {
+    /// Returns whether a bit is set.
+    fn get(&self, at: u32) -> bool {
+        let word = self.0.get((at / 64) as usize);
+        word.is_some_and(|word| word & 1 << (at % 64) != 0)
+    }
+
     /// Sets a bit; `false` where it is set already.
     fn set(&mut self, at: u32) -> bool {
         let (word, bit) = ((at / 64) as usize, 1 << (at % 64));
@@ -332,7 +361,8 @@ mod tests {
     fn a_bit_is_new_once() {
         let mut bits = Bits::default();
         for at in [0, 63, 64, 1_000_000] {
-            assert!(bits.set(at) && !bits.set(at), "{at}");
+            assert!(!bits.get(at) && bits.set(at), "{at}");
+            assert!(bits.get(at) && !bits.set(at), "{at}");
         }
         assert!(bits.set(1));
     }

@@ -1,18 +1,41 @@
 //! One file without a name for everything temporary that does not fit into memory.
 //!
 //! A process may have hundreds of runs at once and only a few hundred files open: what the runs spill shares
-//! one file, which no folder lists, so that nothing of it stays after the process, however that ends.
+//! one file, which no folder lists, so that nothing of it stays after the process, however that ends. Runs of
+//! a state folder share one that lies in that folder.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Bytes of a block.
 const BLOCK: u64 = 256 << 10;
 
-/// The arena of this process, as long as something lies in it.
-static ARENA: Mutex<Weak<Arena>> = Mutex::new(Weak::new());
+/// The place of the arena of this process: the folder of temporary files.
+static ARENA: Home = Home {
+    folder: None,
+    arena: Mutex::new(Weak::new()),
+};
+
+/// A folder, and the arena in it as long as something lies there.
+#[derive(Debug)]
+pub(crate) struct Home {
+    /// The folder; that of temporary files where it is absent.
+    folder: Option<PathBuf>,
+    arena: Mutex<Weak<Arena>>,
+}
+
+impl Home {
+    /// A folder whose arena is its own.
+    pub(crate) fn new(folder: PathBuf) -> Arc<Self> {
+        Arc::new(Self {
+            folder: Some(folder),
+            arena: Mutex::default(),
+        })
+    }
+}
 
 /// A file of blocks, each of one owner or free.
 #[derive(Debug)]
@@ -34,13 +57,16 @@ fn own<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Arena {
-    fn open() -> io::Result<Arc<Self>> {
-        let mut shared = own(&ARENA);
+    fn open(home: &Home) -> io::Result<Arc<Self>> {
+        let mut shared = own(&home.arena);
         if let Some(arena) = shared.upgrade() {
             return Ok(arena);
         }
         let arena = Arc::new(Self {
-            file: tempfile::tempfile()?,
+            file: match &home.folder {
+                Some(folder) => tempfile::tempfile_in(folder)?,
+                None => tempfile::tempfile()?,
+            },
             blocks: Mutex::default(),
         });
         *shared = Arc::downgrade(&arena);
@@ -68,6 +94,20 @@ impl Arena {
     }
 }
 
+/// Fills the buffer, or as much of it as there is.
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
 /// The blocks of one temporary file, in its order; what was never written reads as zeros.
 #[derive(Debug)]
 pub(crate) struct Blocks {
@@ -77,10 +117,10 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
-    /// An empty one.
-    pub(crate) fn new() -> io::Result<Self> {
+    /// An empty one, in the arena of a folder or else in that of the process.
+    pub(crate) fn new(home: Option<&Home>) -> io::Result<Self> {
         Ok(Self {
-            arena: Arena::open()?,
+            arena: Arena::open(home.unwrap_or(&ARENA))?,
             blocks: Vec::new(),
             len: 0,
         })
@@ -122,7 +162,7 @@ impl Blocks {
             match self.blocks.get(at).copied().flatten() {
                 Some(block) => {
                     let place = u64::from(block) * BLOCK + within;
-                    let read = crate::spool::folder::read_at(&self.arena.file, part, place)?;
+                    let read = read_at(&self.arena.file, part, place)?;
                     // Behind the end of the file: never written.
                     part[read..].fill(0);
                 }
@@ -158,14 +198,14 @@ mod tests {
     fn blocks_hold_what_was_written_and_nothing_of_those_who_had_them_before() {
         let rng = crate::clock::SystemRng;
         let before = || {
-            let mut blocks = Blocks::new().unwrap();
+            let mut blocks = Blocks::new(None).unwrap();
             blocks.write_at(&[7; 3 * BLOCK as usize], 0).unwrap();
             blocks
         };
         for _ in 0..20 {
             let (first, _second) = (before(), before());
             drop(first);
-            let (mut blocks, mut model) = (Blocks::new().unwrap(), Vec::new());
+            let (mut blocks, mut model) = (Blocks::new(None).unwrap(), Vec::new());
             for _ in 0..30 {
                 let offset = (rng.next_f64() * 4.0 * BLOCK as f64) as usize;
                 let length = (rng.next_f64() * 1.5 * BLOCK as f64) as usize;
@@ -189,8 +229,22 @@ mod tests {
 
     #[test]
     fn all_runs_share_one_file() {
-        let several: Vec<Blocks> = (0..10).map(|_| Blocks::new().unwrap()).collect();
+        let several: Vec<Blocks> = (0..10).map(|_| Blocks::new(None).unwrap()).collect();
         let first = &several[0].arena;
         assert!(several.iter().all(|one| Arc::ptr_eq(&one.arena, first)));
+    }
+
+    #[test]
+    fn runs_of_a_folder_share_a_file_that_it_does_not_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path().to_owned());
+        let mut several: Vec<Blocks> = (0..10).map(|_| Blocks::new(Some(&home)).unwrap()).collect();
+        for blocks in &mut several {
+            blocks.write_at(b"x", 0).unwrap();
+        }
+        let first = &several[0].arena;
+        assert!(several.iter().all(|one| Arc::ptr_eq(&one.arena, first)));
+        assert!(!Arc::ptr_eq(first, &Blocks::new(None).unwrap().arena));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -1,16 +1,19 @@
-//! The spool in a folder that stays.
+//! The spool in a folder that stays. Every error of it names its file.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lmbatch_core::{Spool, SpoolFile, SpoolWriter};
 
-/// Files that are open at once. A run has one or more for each of its batches, which may be thousands, and
-/// many systems let a process open 256 or 1,024.
+use crate::spool::arena::read_at;
+use crate::spool::temporary::TemporarySpool;
+
+/// Files that are open at once, to be read or to be written. A run has several for each of its batches, which may
+/// be thousands, and many systems let a process open 256 or 1,024.
 const OPEN_FILES: usize = 32;
 
 /// Files in a folder.
@@ -18,13 +21,25 @@ const OPEN_FILES: usize = 32;
 pub struct FolderSpool {
     folder: PathBuf,
     handles: Arc<Handles>,
+    /// Files without a name.
+    scratch: TemporarySpool,
+}
+
+/// The error of a file, with its path. That too many files are open is no fault of the file, and stays as it is.
+fn of_file(path: &Path, error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(23 | 24) => error,
+        _ => io::Error::new(error.kind(), format!("{}: {error}", path.display())),
+    }
 }
 
 impl FolderSpool {
     /// In a folder that is there.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
+        let folder = folder.into();
         Self {
-            folder: folder.into(),
+            scratch: TemporarySpool::in_folder(folder.clone()),
+            folder,
             handles: Arc::default(),
         }
     }
@@ -42,65 +57,82 @@ impl FolderSpool {
     }
 }
 
+impl FolderSpool {
+    /// A file of the folder, which is not opened yet.
+    fn named(&self, name: &str) -> Opened {
+        Opened {
+            path: self.folder.join(name),
+            number: self.handles.opened.fetch_add(1, Ordering::Relaxed),
+            handles: Arc::clone(&self.handles),
+        }
+    }
+}
+
 impl Spool for FolderSpool {
     fn create(&self, name: &str) -> io::Result<Box<dyn SpoolWriter>> {
         let mut options = Self::options();
-        let file = options.write(true).create(true).truncate(true);
-        let path = self.folder.join(name);
+        let file = options.read(true).write(true).create(true).truncate(true);
+        let opened = self.named(name);
+        let made = self.handles.with_room(|| file.open(&opened.path));
+        let made = made.map_err(|error| of_file(&opened.path, error))?;
+        self.handles.keep(opened.number, &Arc::new(made));
         Ok(Box::new(Written {
-            file: self.handles.with_room(|| file.open(&path))?,
+            opened,
+            at: 0,
             folder: Some(self.folder.clone()),
         }))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn SpoolFile>> {
-        let opened = Opened {
-            path: self.folder.join(name),
-            number: self.handles.opened.fetch_add(1, Ordering::Relaxed),
-            handles: Arc::clone(&self.handles),
-        };
+        let opened = self.named(name);
         // Whoever opens what is not there hears it now.
         opened.file()?;
         Ok(Arc::new(opened))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.folder.join(name)) {
+        let path = self.folder.join(name);
+        match fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
+            other => other.map_err(|error| of_file(&path, error)),
         }
     }
 
     fn scratch(&self) -> io::Result<Arc<dyn SpoolFile>> {
-        let file = self
-            .handles
-            .with_room(|| tempfile::tempfile_in(&self.folder))?;
-        Ok(Arc::new(Nameless(file)))
+        self.scratch.scratch()
     }
 }
 
+/// A file that is written from front to back. It is open as long as it is among the files that were used last:
+/// a plan of many classes writes three files of each at once.
 struct Written {
-    file: File,
+    opened: Opened,
+    /// Bytes that were written.
+    at: u64,
     /// Where it lies, until its entry there is synced.
     folder: Option<PathBuf>,
 }
 
 impl Write for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        self.opened.write_at(bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
     }
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        Ok(())
     }
 }
 
 impl SpoolWriter for Written {
     fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
+        let synced = self.opened.file()?.sync_data();
+        synced.map_err(|error| of_file(&self.opened.path, error))?;
         // A file whose entry is lost with the power is lost as well.
         #[cfg(unix)]
         if let Some(folder) = &self.folder {
-            File::open(folder)?.sync_all()?;
+            let synced = File::open(folder).and_then(|folder| folder.sync_all());
+            synced.map_err(|error| of_file(folder, error))?;
             self.folder = None;
         }
         Ok(())
@@ -118,6 +150,21 @@ struct Handles {
 impl Handles {
     fn recent(&self) -> MutexGuard<'_, VecDeque<(u64, Arc<File>)>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a file out of those that were used last.
+    fn take(&self, number: u64) -> Option<Arc<File>> {
+        let mut recent = self.recent();
+        let at = recent.iter().position(|(held, _)| *held == number)?;
+        recent.remove(at).map(|(_, file)| file)
+    }
+
+    /// Puts a file before all others; the one that was not used for longest is closed.
+    fn keep(&self, number: u64, file: &Arc<File>) {
+        let mut recent = self.recent();
+        recent.retain(|(held, _)| *held != number);
+        recent.truncate(OPEN_FILES - 1);
+        recent.push_front((number, Arc::clone(file)));
     }
 
     /// Opens a file; where the process has too many open, those that are kept open for later make room.
@@ -143,21 +190,16 @@ struct Opened {
 
 impl Opened {
     fn file(&self) -> io::Result<Arc<File>> {
-        let mut recent = self.handles.recent();
-        let at = recent.iter().position(|(number, _)| *number == self.number);
-        let (number, file) = match at.and_then(|at| recent.remove(at)) {
-            Some(known) => known,
+        let file = match self.handles.take(self.number) {
+            Some(file) => file,
             None => {
                 let mut options = FolderSpool::options();
                 options.read(true).write(true);
-                drop(recent);
-                let file = self.handles.with_room(|| options.open(&self.path))?;
-                recent = self.handles.recent();
-                (self.number, Arc::new(file))
+                let file = self.handles.with_room(|| options.open(&self.path));
+                Arc::new(file.map_err(|error| of_file(&self.path, error))?)
             }
         };
-        recent.truncate(OPEN_FILES - 1);
-        recent.push_front((number, Arc::clone(&file)));
+        self.handles.keep(self.number, &file);
         Ok(file)
     }
 }
@@ -172,33 +214,20 @@ impl Drop for Opened {
 #[cfg(unix)]
 impl SpoolFile for Opened {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.file()?.metadata()?.len())
+        let facts = self.file()?.metadata();
+        Ok(facts.map_err(|error| of_file(&self.path, error))?.len())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        read_at(&*self.file()?, buffer, offset)
+        let read = read_at(&*self.file()?, buffer, offset);
+        read.map_err(|error| of_file(&self.path, error))
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         use std::os::unix::fs::FileExt as _;
-        self.file()?.write_all_at(bytes, offset)
+        let written = self.file()?.write_all_at(bytes, offset);
+        written.map_err(|error| of_file(&self.path, error))
     }
-}
-
-/// Fills the buffer, or as much of it as there is.
-#[cfg(unix)]
-pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    use std::os::unix::fs::FileExt as _;
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 /// A file that no folder lists.
@@ -218,5 +247,53 @@ impl SpoolFile for Nameless {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         use std::os::unix::fs::FileExt as _;
         self.0.write_all_at(bytes, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::Files;
+
+    #[test]
+    fn an_error_of_a_file_names_it_and_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = || Arc::new(FolderSpool::new(folder.path()));
+        let files = Files::new(spool(), "abc", true);
+        for what in ["one", "two-1"] {
+            let error = files.open(what).unwrap_err();
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            let path = folder.path().join(format!("abc.{what}"));
+            assert!(source.contains(&*path.to_string_lossy()), "{source}");
+            let message = error.message().unwrap();
+            assert!(message.contains("restore it from a copy"), "{message}");
+        }
+        // What is in the way of a file.
+        std::fs::create_dir(folder.path().join("abc.one")).unwrap();
+        let error = files.create("one").err().unwrap();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("abc.one"), "{source}");
+        // A file that goes while it is used.
+        std::fs::write(folder.path().join("abc.two-1"), "x").unwrap();
+        let opened = spool().open("abc.two-1").unwrap();
+        std::fs::remove_file(folder.path().join("abc.two-1")).unwrap();
+        assert_eq!(opened.size().unwrap(), 1, "it is open still");
+    }
+
+    #[test]
+    fn any_number_of_files_without_a_name_are_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = FolderSpool::new(folder.path());
+        let bytes = vec![7; 300 << 10];
+        let files: Vec<_> = (0..50).map(|_| spool.scratch().unwrap()).collect();
+        for file in &files {
+            file.write_at(&bytes, 0).unwrap();
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let mut read = vec![0; bytes.len()];
+        for file in &files {
+            assert_eq!(file.read_at(&mut read, 0).unwrap(), bytes.len());
+            assert!(read == bytes);
+        }
     }
 }

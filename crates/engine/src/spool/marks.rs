@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::blocking::blocking;
 use crate::spool::Files;
+use crate::spool::layout;
 use crate::spool::tables::{Reader, Writer};
 
 /// The marks of one shard.
@@ -40,11 +41,11 @@ impl Marks {
     }
 
     fn posting_name(&self) -> String {
-        format!("posting-{}", self.shard)
+        layout::posting(self.shard)
     }
 
     fn created_name(&self) -> String {
-        format!("created-{}", self.shard)
+        layout::created(self.shard)
     }
 
     /// Notes, durably, that a create is about to be sent.
@@ -124,7 +125,10 @@ fn parsed<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
 }
 
 fn failed(error: io::Error) -> Error {
-    Error::local("noting a create beside the ledger", error)
+    Error::local(
+        "a create cannot be noted beside the ledger; once it can, resume the run",
+        error,
+    )
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ pub(crate) mod order;
 pub(crate) mod places;
 pub(crate) mod tables;
 pub(crate) mod temporary;
+pub(crate) mod window;
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +20,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream;
-use lmbatch_core::{ByteStream, Error, ErrorKind, ShardBody, Spool, SpoolFile, SpoolWriter};
+use lmbatch_core::{
+    ByteStream, Error, ErrorKind, ShardBody, Spool, SpoolFile, SpoolWriter, StoredTable,
+};
 
 use crate::blocking::blocking;
-use crate::spool::tables::{BUFFER, checksum_of};
+use crate::spool::tables::{BUFFER, Writer, checksum_of};
 
 /// Writes a file from front to back.
 struct Appending {
@@ -75,10 +79,7 @@ impl ShardBody for SpooledBody {
                 let read = blocking(work).await?;
                 let (piece, read) = read.map_err(spooled)?;
                 if read < piece.len() {
-                    return Err(Error::local(
-                        "reading the spool",
-                        io::ErrorKind::UnexpectedEof.into(),
-                    ));
+                    return Err(spooled(io::ErrorKind::UnexpectedEof.into()));
                 }
                 Ok(Some((
                     Bytes::from(piece),
@@ -97,6 +98,8 @@ pub(crate) struct Files {
     stem: Box<str>,
     made: Mutex<Vec<String>>,
     kept: AtomicBool,
+    /// Names of the files whose checksums were compared by this value.
+    whole: Mutex<HashSet<Box<str>>>,
 }
 
 impl Files {
@@ -106,6 +109,7 @@ impl Files {
             stem: stem.into(),
             made: Mutex::default(),
             kept: AtomicBool::new(kept),
+            whole: Mutex::default(),
         }
     }
 
@@ -113,26 +117,29 @@ impl Files {
         format!("{}.{what}", self.stem)
     }
 
-    pub(crate) fn create(&self, what: &str) -> Result<crate::spool::tables::Writer, Error> {
+    pub(crate) fn create(&self, what: &str) -> Result<Writer, Error> {
+        self.create_within(what, BUFFER)
+    }
+
+    /// Begins a file of which so many bytes are buffered.
+    pub(crate) fn create_within(&self, what: &str, most: usize) -> Result<Writer, Error> {
         let name = self.name(what);
         let writer = self.spool.create(&name);
         let writer = writer.map_err(spooled)?;
         self.made().push(name);
-        Ok(crate::spool::tables::Writer::new(writer))
+        Ok(Writer::within(writer, most))
     }
 
     /// A new file without a name, with what writes it from front to back. What is derived from the record is
     /// kept there: of two readers of one run neither may see the other's.
-    pub(crate) fn scratch(
-        &self,
-    ) -> Result<(Arc<dyn SpoolFile>, crate::spool::tables::Writer), Error> {
+    pub(crate) fn scratch(&self) -> Result<(Arc<dyn SpoolFile>, Writer), Error> {
         let file = self.spool.scratch();
         let file = file.map_err(spooled)?;
         let appending = Appending {
             file: Arc::clone(&file),
             at: 0,
         };
-        Ok((file, crate::spool::tables::Writer::new(Box::new(appending))))
+        Ok((file, Writer::new(Box::new(appending))))
     }
 
     pub(crate) fn open(&self, what: &str) -> Result<Arc<dyn SpoolFile>, Error> {
@@ -142,6 +149,27 @@ impl Files {
     /// The same by the whole name, as the ledger has it.
     pub(crate) fn open_named(&self, name: &str) -> Result<Arc<dyn SpoolFile>, Error> {
         self.spool.open(name).map_err(spooled)
+    }
+
+    /// Opens a table, and compares it with its checksum the first time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where the file is missing, shorter or changed.
+    pub(crate) fn open_whole(&self, table: &StoredTable) -> Result<Arc<dyn SpoolFile>, Error> {
+        let file = self.open_named(&table.name)?;
+        let whole = || self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if whole().contains(&table.name) {
+            return Ok(file);
+        }
+        match checksum_of(&*file, table.bytes) {
+            Ok(found) if found == table.checksum => {}
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                return Err(spooled(error));
+            }
+            _ => return Err(damaged(&table.name)),
+        }
+        whole().insert(table.name.clone());
+        Ok(file)
     }
 
     /// Deletes a file by its whole name; one that stays is swept with the run.
@@ -205,7 +233,20 @@ impl Drop for Files {
     }
 }
 
-/// The error of a file of the spool that cannot be used.
+/// The error of a file of the spool that cannot be used: what to do about it. The source names the file.
 pub(crate) fn spooled(error: std::io::Error) -> Error {
-    Error::local("using the spool", error)
+    use io::ErrorKind as Kind;
+    let doing = match error.kind() {
+        Kind::NotFound | Kind::UnexpectedEof | Kind::InvalidData => {
+            "a file of the spool is missing or cut; restore it from a copy of the state folder, or rebuild the record from the provider's batches and the input"
+        }
+        Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
+            "the spool has no room for a file; make room, then resume the run"
+        }
+        Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
+            "a file of the spool may not be used; give it back to the user of this process, then resume the run"
+        }
+        _ => "a file of the spool cannot be used; resume the run once it can",
+    };
+    Error::local(doing, error)
 }

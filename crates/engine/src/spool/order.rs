@@ -1,29 +1,29 @@
-//! Tables of a run as a whole: the order of its output, and where its requests lie.
+//! The order of the output of a run whose input was changed.
+
+use std::collections::BTreeMap;
 
 use lmbatch_core::{Order, Result};
 
-use crate::spool::layout::{order_table, sent_table};
-use crate::spool::tables::{Reader, Sent};
-use crate::spool::{Files, spooled};
+use crate::spool::tables::Reader;
+use crate::spool::{Files, layout, spooled};
 
-/// The ordinal of each of the requests of an order.
-pub(crate) fn read_order(files: &Files, order: Order, requests: u32) -> Result<Vec<u32>> {
-    let mut table = Reader::new(files.open(&order_table(order.table))?);
+/// Returns the ordinal of each request of an output, by its position there. The file is compared with its checksum
+/// first, where the record has one.
+pub(crate) fn read_order(
+    files: &Files,
+    order: Order,
+    requests: u32,
+    checksums: &BTreeMap<Box<str>, u32>,
+) -> Result<Vec<u32>> {
+    let name = layout::order(order.table);
+    if let Some(checksum) = checksums.get(&*name) {
+        files.verify(&name, *checksum)?;
+    }
+    let mut table = Reader::new(files.open(&name)?);
     let ordinals = (0..requests).map(|_| {
         let mut bytes = [0; 4];
         table.read_exact(&mut bytes).map_err(spooled)?;
         Ok(u32::from_le_bytes(bytes))
     });
     ordinals.collect()
-}
-
-/// Notes where requests are now, beside the table of the attempt before, which the ledger may still speak of.
-/// Gives its CRC-32.
-pub(crate) fn note_sent(files: &Files, places: &[Sent], attempt: u32) -> Result<u32> {
-    let mut table = files.create(&sent_table(attempt))?;
-    for place in places {
-        place.write(&mut table).map_err(spooled)?;
-    }
-    table.sync().map_err(spooled)?;
-    Ok(table.checksum())
 }

@@ -1,4 +1,4 @@
-//! The two files that know a request: the index (fixed width) and the echo (what goes back to the caller).
+//! The tables that know a request: its row, its place in the results, and the echo (what goes back to the caller).
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -89,51 +89,43 @@ impl Place {
     }
 }
 
-/// Which shard a request went out in last, and where it lies in that shard's body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sent {
-    pub(crate) shard: u32,
-    /// Its place in the shard, from 0: providers name a bad request by it.
-    pub(crate) place: u32,
+/// Where a request of a shard lies: its row in the body, and its record in the echo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Row {
+    /// Number of the request in the run.
+    pub(crate) ordinal: u32,
+    /// Bytes of its row.
     pub(crate) length: u32,
+    /// Offset of its row in the body.
     pub(crate) offset: u64,
+    /// Offset of its record in the echo.
+    pub(crate) echo: u64,
 }
 
-/// Bytes of a [`Sent`] in its table.
-pub(crate) const SENT: usize = 20;
+/// Bytes of a [`Row`] in its table: ordinal (4), length (4), offset in the body (8), offset in the echo (8), each
+/// with the least byte first.
+pub(crate) const ROW: usize = 24;
 
-impl Sent {
-    /// The shard and the place in it, of an entry of the table.
-    pub(crate) fn shard_and_place(entry: &[u8; SENT]) -> (u32, u32) {
-        let [a, b, c, d, e, f, g, h, ..] = *entry;
-        (
-            u32::from_le_bytes([a, b, c, d]),
-            u32::from_le_bytes([e, f, g, h]),
-        )
+impl Row {
+    pub(crate) fn to_bytes(self) -> [u8; ROW] {
+        let mut bytes = [0; ROW];
+        bytes[..4].copy_from_slice(&self.ordinal.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.length.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[16..].copy_from_slice(&self.echo.to_le_bytes());
+        bytes
     }
 
-    pub(crate) fn write(self, out: &mut dyn Write) -> io::Result<()> {
-        for number in [self.shard, self.place, self.length] {
-            out.write_all(&number.to_le_bytes())?;
+    pub(crate) fn from_bytes(bytes: &[u8; ROW]) -> Self {
+        let (eights, _) = bytes.as_chunks::<8>();
+        let eight = |at: usize| eights.get(at).copied().map_or(0, u64::from_le_bytes);
+        let first = eight(0);
+        Self {
+            ordinal: first as u32,
+            length: (first >> 32) as u32,
+            offset: eight(1),
+            echo: eight(2),
         }
-        out.write_all(&self.offset.to_le_bytes())
-    }
-
-    pub(crate) fn read(from: &mut Reader) -> io::Result<Self> {
-        let mut number = || {
-            let mut bytes = [0; 4];
-            from.read_exact(&mut bytes)?;
-            Ok::<_, io::Error>(u32::from_le_bytes(bytes))
-        };
-        let (shard, place, length) = (number()?, number()?, number()?);
-        let mut offset = [0; 8];
-        from.read_exact(&mut offset)?;
-        Ok(Self {
-            shard,
-            place,
-            length,
-            offset: u64::from_le_bytes(offset),
-        })
     }
 }
 
@@ -153,6 +145,12 @@ impl Echo {
         self.id.clear();
         self.metadata.clear();
         self.schema.clear();
+    }
+
+    /// Returns the number of bytes that it takes in a file.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        let fields = [&self.id, &self.metadata, &self.schema];
+        fields.iter().map(|field| 4 + field.len() as u64).sum()
     }
 
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -179,15 +177,24 @@ impl Echo {
 pub(crate) struct Writer {
     inner: Box<dyn SpoolWriter>,
     buffer: Vec<u8>,
+    /// Bytes that are buffered.
+    most: usize,
     checksum: crc32fast::Hasher,
     pub(crate) written: u64,
 }
 
 impl Writer {
     pub(crate) fn new(inner: Box<dyn SpoolWriter>) -> Self {
+        Self::within(inner, BUFFER)
+    }
+
+    /// Returns a writer with a buffer of so many bytes, which is filled before it is used up.
+    pub(crate) fn within(inner: Box<dyn SpoolWriter>, most: usize) -> Self {
         Self {
             inner,
-            buffer: Vec::with_capacity(BUFFER),
+            // Most files are small, and a run may write many at once.
+            buffer: Vec::new(),
+            most,
             checksum: crc32fast::Hasher::new(),
             written: 0,
         }
@@ -206,11 +213,11 @@ impl Writer {
 
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.buffer.len() + bytes.len() > BUFFER {
+        if self.buffer.len() + bytes.len() > self.most {
             self.inner.write_all(&self.buffer)?;
             self.buffer.clear();
         }
-        if bytes.len() >= BUFFER {
+        if bytes.len() >= self.most {
             self.inner.write_all(bytes)?;
         } else {
             self.buffer.extend_from_slice(bytes);
@@ -247,18 +254,39 @@ pub(crate) fn checksum_of(file: &dyn SpoolFile, bytes: u64) -> io::Result<u32> {
 #[derive(Debug)]
 pub(crate) struct Reader {
     file: Arc<dyn SpoolFile>,
+    /// Offset behind what is in the buffer.
     offset: u64,
     buffer: Vec<u8>,
     at: usize,
+    /// Bytes that are read at once.
+    most: usize,
 }
 
 impl Reader {
     pub(crate) fn new(file: Arc<dyn SpoolFile>) -> Self {
+        Self::ahead(file, BUFFER)
+    }
+
+    /// Returns a reader that reads so many bytes at once.
+    pub(crate) fn ahead(file: Arc<dyn SpoolFile>, most: usize) -> Self {
         Self {
             file,
             offset: 0,
             buffer: Vec::new(),
             at: 0,
+            most,
+        }
+    }
+
+    /// Goes to an offset. What is in the buffer already is not read again.
+    pub(crate) fn seek(&mut self, to: u64) {
+        let from = self.offset - self.buffer.len() as u64;
+        match to.checked_sub(from) {
+            Some(within) if to <= self.offset => self.at = within as usize,
+            _ => {
+                self.buffer.clear();
+                (self.offset, self.at) = (to, 0);
+            }
         }
     }
 
@@ -266,7 +294,7 @@ impl Reader {
         let mut filled = 0;
         while filled < out.len() {
             if self.at == self.buffer.len() {
-                self.buffer.resize(BUFFER, 0);
+                self.buffer.resize(self.most, 0);
                 let read = self.file.read_at(&mut self.buffer, self.offset)?;
                 self.buffer.truncate(read);
                 self.offset += read as u64;
@@ -295,6 +323,35 @@ mod tests {
         assert_eq!(place.verdict(), Verdict::Errored as u8);
         assert_eq!(Place::from_bytes(&place.to_bytes()), place);
         assert!(Place::from_bytes(&[0; ENTRY]).is_none());
+    }
+
+    #[test]
+    fn a_row_survives_its_bytes() {
+        let row = Row {
+            ordinal: u32::MAX - 1,
+            length: 77,
+            offset: 1 << 40,
+            echo: (1 << 41) + 3,
+        };
+        assert_eq!(Row::from_bytes(&row.to_bytes()), row);
+        assert_eq!(row.to_bytes()[4..8], [77, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_reader_goes_to_any_offset() {
+        use lmbatch_core::Spool as _;
+        let spool = crate::spool::temporary::TemporarySpool::new().unwrap();
+        let bytes: Vec<u8> = (0..=255).collect();
+        let mut writer = Writer::within(spool.create("a").unwrap(), 10);
+        writer.write_all(&bytes).unwrap();
+        writer.flush().unwrap();
+        let mut reader = Reader::ahead(spool.open("a").unwrap(), 16);
+        for to in [0, 3, 5, 16, 2, 200, 215, 216, 217, 0, 255] {
+            reader.seek(to);
+            let mut byte = [0];
+            reader.read_exact(&mut byte).unwrap();
+            assert_eq!(u64::from(byte[0]), to);
+        }
     }
 
     #[test]

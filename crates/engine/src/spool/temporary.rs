@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lmbatch_core::{Spool, SpoolFile, SpoolWriter};
 
-use crate::spool::arena::Blocks;
+use crate::spool::arena::{Blocks, Home};
 
 /// Bytes that the files of one spool may have in memory together.
 const IN_MEMORY: usize = 256 << 10;
@@ -20,6 +21,8 @@ const IN_MEMORY: usize = 256 << 10;
 pub struct TemporarySpool {
     files: Mutex<HashMap<String, Arc<TemporaryFile>>>,
     held: Arc<AtomicUsize>,
+    /// Folder of what does not fit into memory, where it is not that of temporary files.
+    home: Option<Arc<Home>>,
 }
 
 fn own<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -35,12 +38,23 @@ impl TemporarySpool {
         Ok(Self {
             files: Mutex::default(),
             held: Arc::default(),
+            home: None,
         })
+    }
+
+    /// Makes an empty one. What does not fit into memory lies in one file in `folder`.
+    pub(crate) fn in_folder(folder: PathBuf) -> Self {
+        Self {
+            files: Mutex::default(),
+            held: Arc::default(),
+            home: Some(Home::new(folder)),
+        }
     }
 
     fn file(&self) -> Arc<TemporaryFile> {
         Arc::new(TemporaryFile {
             held: Arc::clone(&self.held),
+            home: self.home.clone(),
             content: Mutex::new(Content::Memory(Vec::new())),
         })
     }
@@ -73,6 +87,7 @@ impl Spool for TemporarySpool {
 struct TemporaryFile {
     /// Bytes of the whole spool that are in memory.
     held: Arc<AtomicUsize>,
+    home: Option<Arc<Home>>,
     content: Mutex<Content>,
 }
 
@@ -127,7 +142,7 @@ impl SpoolFile for TemporaryFile {
             return Ok(());
         }
         self.held.fetch_sub(more, Ordering::Relaxed);
-        let mut blocks = Blocks::new()?;
+        let mut blocks = Blocks::new(self.home.as_deref())?;
         blocks.write_at(held, 0)?;
         blocks.write_at(bytes, offset)?;
         self.held.fetch_sub(held.len(), Ordering::Relaxed);

@@ -48,6 +48,7 @@ pub(crate) fn shard(run: &str, number: u32) -> ShardRecord {
         count: 2,
         bytes: 99,
         checksum: Some(8),
+        tables: None,
         attempt: 0,
         epoch: 0,
         state: ShardState::Planned,

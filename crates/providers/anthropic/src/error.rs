@@ -80,6 +80,8 @@ pub(crate) struct Said<'a> {
     pub(crate) kind: Option<Cow<'a, str>>,
     /// `error.details.error_code`.
     pub(crate) code: Option<Cow<'a, str>>,
+    /// HTTP status that the error names, also as its code or its type.
+    pub(crate) status: Option<u16>,
     pub(crate) message: Option<Text<'a>>,
 }
 
@@ -104,6 +106,10 @@ pub(crate) fn said_in_body(body: &str) -> Said<'_> {
 
 fn said(error: &RawValue) -> Said<'_> {
     if !error.get().starts_with('{') {
+        let first = serde_json::from_str::<Vec<&RawValue>>(error.get()).ok();
+        if let Some(first) = first.and_then(|list| list.first().copied()) {
+            return said_in_body(first.get());
+        }
         return Said {
             message: serde_json::from_str(error.get()).ok(),
             ..Said::default()
@@ -112,7 +118,11 @@ fn said(error: &RawValue) -> Said<'_> {
     let object = serde_json::from_str::<ErrorObject<'_>>(error.get()).unwrap_or_default();
     let details = object.details.read::<ErrorDetails<'_>>();
     let code = details.and_then(|details| details.error_code.word());
+    let statuses = [object.status, object.code, object.r#type].into_iter();
+    let mut statuses = statuses.filter_map(|member| lmbatch_http::whole(&member.read::<Value>()?));
+    let status = statuses.find(|status| (400..600).contains(status));
     Said {
+        status: status.and_then(|status| status.try_into().ok()),
         // The word around an error is no type of one.
         kind: object.r#type.word().filter(|kind| kind != "error"),
         code: code.or(object.code.word()),
@@ -128,9 +138,7 @@ pub(crate) fn classify_row(said: &Said<'_>) -> (ErrorKind, Retry) {
     if known != kind_of(0) {
         return known;
     }
-    let mut words = [&said.code, &said.kind].into_iter().flatten();
-    let status = words.find_map(|word| word.parse::<u16>().ok());
-    match status.filter(|status| (400..600).contains(status)) {
+    match said.status {
         Some(status) => kind_of(status),
         None => (ErrorKind::GenerationFailed, Retry::Permanent),
     }

@@ -53,99 +53,12 @@ fn batches<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Batc
     Ok(batches)
 }
 
-/// An error's body, around the error itself: also what an errored row holds.
-#[derive(Deserialize)]
-pub(crate) struct ErrorBody<'a> {
-    #[serde(borrow, default)]
-    pub(crate) error: Member<'a>,
-}
-
-#[derive(Deserialize, Default)]
-pub(crate) struct ErrorObject<'a> {
-    #[serde(borrow, default)]
-    pub(crate) r#type: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) code: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) message: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) detail: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) details: Member<'a>,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct ErrorDetails<'a> {
-    #[serde(borrow, default)]
-    pub(crate) error_code: Member<'a>,
-}
-
 #[derive(Deserialize)]
 pub(crate) struct Row<'a> {
     #[serde(borrow)]
     pub(crate) custom_id: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) result: Member<'a>,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct RowResult<'a> {
-    #[serde(borrow, default)]
-    pub(crate) r#type: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) message: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) error: Member<'a>,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct Message<'a> {
-    #[serde(borrow, default)]
-    pub(crate) id: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) model: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) content: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) stop_reason: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) stop_details: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) usage: Member<'a>,
-    /// Of a message that is an error in disguise.
-    #[serde(borrow, default)]
-    pub(crate) error: Member<'a>,
-}
-
-#[derive(Deserialize)]
-pub(crate) struct StopDetails<'a> {
-    #[serde(borrow, default)]
-    pub(crate) explanation: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) category: Member<'a>,
-}
-
-/// A block of any type.
-#[derive(Deserialize)]
-pub(crate) struct Block<'a> {
-    #[serde(borrow, default)]
-    pub(crate) r#type: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) text: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) citations: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) thinking: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) signature: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) data: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) id: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) name: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) input: Member<'a>,
 }
 
 /// Of a raw body, what decides its batch.
@@ -157,4 +70,77 @@ pub(crate) struct RawSampling<'a> {
     pub(crate) top_p: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) top_k: Option<&'a RawValue>,
+}
+
+lmbatch_core::members! {
+    /// An error's body, around the error itself: also what an errored row holds.
+    pub(crate) struct ErrorBody {
+        error: "error",
+    }
+
+    pub(crate) struct ErrorObject {
+        r#type: "type",
+        code: "code",
+        status: "status" | "status_code" | "http_status",
+        message: "message",
+        detail: "detail",
+        details: "details",
+    }
+
+    pub(crate) struct ErrorDetails {
+        error_code: "error_code",
+    }
+
+    pub(crate) struct RowResult {
+        r#type: "type",
+        message: "message",
+        error: "error",
+    }
+
+    pub(crate) struct Message {
+        id: "id",
+        model: "model",
+        content: "content",
+        stop_reason: "stop_reason",
+        stop_details: "stop_details",
+        usage: "usage",
+        /// Of a message that is an error in disguise.
+        error: "error",
+    }
+
+    pub(crate) struct StopDetails {
+        explanation: "explanation",
+        category: "category",
+    }
+
+    pub(crate) struct Usage {
+        input: "input_tokens",
+        output: "output_tokens",
+        cached: "cache_read_input_tokens",
+        written: "cache_creation_input_tokens",
+        output_details: "output_tokens_details",
+    }
+
+    pub(crate) struct OutputDetails {
+        thinking: "thinking_tokens",
+    }
+
+    /// A block of any type.
+    pub(crate) struct Block {
+        r#type: "type",
+        text: "text",
+        citations: "citations",
+        thinking: "thinking",
+        signature: "signature",
+        data: "data",
+        id: "id",
+        name: "name",
+        input: "input",
+        content: "content",
+    }
+
+    /// What a tool of the provider's own gave.
+    pub(crate) struct BlockContent {
+        r#type: "type",
+    }
 }

@@ -80,9 +80,13 @@ pub(crate) fn classify_code(code: Option<u16>) -> (ErrorKind, Retry) {
     classify(500, Some(status), None, &[])
 }
 
-/// What an error of a single row means, by its number or its word. Only what is known to be temporary is sent
+/// What an error of a single row means, by its word or its number. Only what is known to be temporary is sent
 /// again.
 pub(crate) fn classify_row(number: Option<u16>, word: Option<&str>) -> (ErrorKind, Retry) {
+    let of_word = classify(0, word, None, &[]);
+    if of_word != kind_of(0) {
+        return of_word;
+    }
     if let Some(number) = number {
         return match number {
             // OK, ALREADY_EXISTS, DATA_LOSS, and numbers that the table does not have.
@@ -90,11 +94,7 @@ pub(crate) fn classify_row(number: Option<u16>, word: Option<&str>) -> (ErrorKin
             _ => classify_code(Some(number)),
         };
     }
-    let known = classify(0, word, None, &[]);
-    match known == kind_of(0) {
-        true => (ErrorKind::GenerationFailed, Retry::Permanent),
-        false => known,
-    }
+    (ErrorKind::GenerationFailed, Retry::Permanent)
 }
 
 /// An answer that says no.

@@ -1,6 +1,5 @@
 //! What the Gemini API says, as it spells it. Absent and null are the same; unknown is ignored.
 
-use lmbatch_core::{Member, Text};
 use lmbatch_http::Path;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -242,108 +241,72 @@ pub(crate) struct Row<'a> {
     pub(crate) status: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-pub(crate) struct RowMetadata<'a> {
-    #[serde(borrow)]
-    pub(crate) key: Option<Text<'a>>,
-}
+lmbatch_core::members! {
+    pub(crate) struct RowMetadata {
+        key: "key",
+    }
 
-#[derive(Deserialize, Default)]
-pub(crate) struct RowError<'a> {
-    #[serde(borrow, default)]
-    pub(crate) code: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) status: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) message: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) error: Member<'a>,
-}
+    pub(crate) struct RowError {
+        code: "code",
+        status: "status",
+        message: "message",
+        error: "error",
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Response<'a> {
-    #[serde(borrow, default)]
-    pub(crate) candidates: Member<'a>,
-    #[serde(borrow, default, alias = "prompt_feedback")]
-    pub(crate) prompt_feedback: Member<'a>,
-    #[serde(borrow, default, alias = "usage_metadata")]
-    pub(crate) usage_metadata: Member<'a>,
-    #[serde(borrow, default, alias = "model_version")]
-    pub(crate) model_version: Member<'a>,
-    #[serde(borrow, default, alias = "response_id")]
-    pub(crate) response_id: Member<'a>,
-    /// Of an error in the place of an answer.
-    #[serde(borrow, default)]
-    pub(crate) error: Member<'a>,
-}
+    pub(crate) struct Response {
+        candidates: "candidates",
+        prompt_feedback: "promptFeedback" | "prompt_feedback",
+        usage_metadata: "usageMetadata" | "usage_metadata",
+        model_version: "modelVersion" | "model_version",
+        response_id: "responseId" | "response_id",
+        /// Of an error in the place of an answer.
+        error: "error",
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct PromptFeedback<'a> {
-    #[serde(borrow, default, alias = "block_reason")]
-    pub(crate) block_reason: Member<'a>,
-}
+    pub(crate) struct PromptFeedback {
+        block_reason: "blockReason" | "block_reason",
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Candidate<'a> {
-    #[serde(borrow, default)]
-    pub(crate) index: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) content: Member<'a>,
-    #[serde(borrow, default, alias = "finish_reason")]
-    pub(crate) finish_reason: Member<'a>,
-    #[serde(borrow, default, alias = "finish_message")]
-    pub(crate) finish_message: Member<'a>,
-    #[serde(borrow, default, alias = "safety_ratings")]
-    pub(crate) safety_ratings: Member<'a>,
-    #[serde(borrow, default, alias = "logprobs_result")]
-    pub(crate) logprobs_result: Member<'a>,
-    #[serde(borrow, default, alias = "url_context_metadata")]
-    pub(crate) url_context_metadata: Member<'a>,
-    #[serde(borrow, default, alias = "citation_metadata")]
-    pub(crate) citation_metadata: Member<'a>,
-    #[serde(borrow, default, alias = "grounding_metadata")]
-    pub(crate) grounding_metadata: Member<'a>,
-}
+    pub(crate) struct Usage {
+        prompt: "promptTokenCount" | "prompt_token_count",
+        cached: "cachedContentTokenCount" | "cached_content_token_count",
+        candidates: "candidatesTokenCount" | "candidates_token_count",
+        thoughts: "thoughtsTokenCount" | "thoughts_token_count",
+        tool_use_prompt: "toolUsePromptTokenCount" | "tool_use_prompt_token_count",
+    }
 
-#[derive(Deserialize)]
-pub(crate) struct Content<'a> {
-    #[serde(borrow, default)]
-    pub(crate) parts: Member<'a>,
-}
+    pub(crate) struct Candidate {
+        index: "index",
+        content: "content",
+        finish_reason: "finishReason" | "finish_reason",
+        finish_message: "finishMessage" | "finish_message",
+        safety_ratings: "safetyRatings" | "safety_ratings",
+        logprobs_result: "logprobsResult" | "logprobs_result",
+        url_context_metadata: "urlContextMetadata" | "url_context_metadata",
+        citation_metadata: "citationMetadata" | "citation_metadata",
+        grounding_metadata: "groundingMetadata" | "grounding_metadata",
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Part<'a> {
-    #[serde(borrow, default)]
-    pub(crate) text: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) thought: Member<'a>,
-    #[serde(borrow, default, alias = "thought_signature")]
-    pub(crate) thought_signature: Member<'a>,
-    #[serde(borrow, default, alias = "function_call")]
-    pub(crate) function_call: Member<'a>,
-    #[serde(borrow, default, alias = "inline_data")]
-    pub(crate) inline_data: Member<'a>,
-}
+    pub(crate) struct Content {
+        parts: "parts",
+    }
 
-#[derive(Deserialize)]
-pub(crate) struct FunctionCall<'a> {
-    #[serde(borrow, default)]
-    pub(crate) id: Member<'a>,
-    #[serde(borrow)]
-    pub(crate) name: Text<'a>,
-    #[serde(borrow, default)]
-    pub(crate) args: Member<'a>,
-}
+    pub(crate) struct Part {
+        text: "text",
+        thought: "thought",
+        thought_signature: "thoughtSignature" | "thought_signature",
+        function_call: "functionCall" | "function_call",
+        inline_data: "inlineData" | "inline_data",
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct InlineData<'a> {
-    #[serde(borrow, default, alias = "mime_type")]
-    pub(crate) mime_type: Member<'a>,
-    #[serde(borrow)]
-    pub(crate) data: Text<'a>,
+    pub(crate) struct FunctionCall {
+        id: "id",
+        name: "name",
+        args: "args",
+    }
+
+    pub(crate) struct InlineData {
+        mime_type: "mimeType" | "mime_type",
+        data: "data",
+    }
 }

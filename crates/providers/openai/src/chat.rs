@@ -63,7 +63,8 @@ use lmbatch_http::Told;
 use serde_json::value::RawValue;
 
 pub use dialect::{
-    Contents, Dialect, Efforts, Errors, Extras, FilePart, Files, Parameters, Rows, Schemas, Tools,
+    Contents, Dialect, Efforts, Errors, Extras, FilePart, Files, Parameters, Rows, Schemas,
+    Thoughts, Tools,
 };
 
 use crate::error::tell_as;

@@ -31,6 +31,11 @@ pub(crate) fn classify(status: u16, code: Option<&str>) -> (ErrorKind, Retry) {
         Some("token_limit_exceeded") => (Kind::Quota, Temporary),
         Some("rate_limit_exceeded" | "requests" | "tokens") => (Kind::ProviderRateLimit, Temporary),
         Some("server_error") => (Kind::ProviderInternal, Temporary),
+        // "Your request was rejected as a result of our safety system", whatever type or status stands beside it
+        // (OpenAI error guide, 2026).
+        Some(
+            "content_policy_violation" | "content_filter" | "moderation_blocked" | "invalid_prompt",
+        ) => (Kind::ProviderInvalidArgs, Permanent),
         _ => kind_of(status),
     }
 }
@@ -57,14 +62,9 @@ pub(crate) fn tell(status: u16, body: &[u8]) -> Told {
 /// The same in the words of a dialect.
 pub(crate) fn tell_as(status: u16, body: &[u8], dialect: &Dialect) -> Told {
     let text = std::str::from_utf8(body).unwrap_or_default();
-    let mut said = said_in_body(text);
+    let said = said_as(text, dialect);
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     let is_flat = dialect.errors.flat && value["code"].is_string() && value["error"].is_string();
-    if is_flat {
-        said.code = value["code"]
-            .as_str()
-            .map(|code| Cow::Owned(code.to_owned()));
-    }
     let is_detail = dialect.errors.detail && status == 422 && is_detail(&value["detail"]);
     Told {
         recognised: is_own(&value) || is_flat || is_detail,
@@ -155,8 +155,10 @@ pub(crate) struct Said<'a> {
 }
 
 impl Said<'_> {
-    fn is_nothing(&self) -> bool {
-        self.code.is_none() && self.message.is_none() && self.kind.is_none()
+    /// Returns whether it says nothing; an empty message is none.
+    pub(crate) fn is_nothing(&self) -> bool {
+        let message = self.message.filter(|message| !message.is_empty());
+        self.code.is_none() && message.is_none() && self.kind.is_none()
     }
 }
 
@@ -175,6 +177,23 @@ pub(crate) fn said_in_body(body: &str) -> Said<'_> {
         (!said.is_nothing()).then_some(said)
     });
     within.unwrap_or_else(|| of_object(raw))
+}
+
+/// Reads the error of a body in the form of a dialect: flat errors have their code beside the words,
+/// `{"code": "…", "error": "…"}`.
+pub(crate) fn said_as<'a>(body: &'a str, dialect: &Dialect) -> Said<'a> {
+    let mut said = said_in_body(body);
+    let flat_code = || {
+        let found = serde_json::from_str::<ErrorBody<'_>>(body).ok()?;
+        let object = serde_json::from_str::<ErrorObject<'a>>(body).ok()?;
+        found.error.text().and(object.code.text())
+    };
+    if dialect.errors.flat
+        && let Some(code) = flat_code()
+    {
+        said.code = Some(code.decode());
+    }
+    said
 }
 
 /// Reads an error itself.

@@ -98,35 +98,6 @@ pub(crate) struct File {
     pub(crate) created_at: Option<Value>,
 }
 
-/// An error's body: `error` is an object or a bare string; some servers put its members into the body, or
-/// call it otherwise.
-#[derive(Deserialize)]
-pub(crate) struct ErrorBody<'a> {
-    #[serde(borrow, default)]
-    pub(crate) error: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) errors: Member<'a>,
-    /// Of FastAPI: a text, or a list of what is wrong.
-    #[serde(borrow, default)]
-    pub(crate) detail: Member<'a>,
-}
-
-#[derive(Deserialize, Default)]
-pub(crate) struct ErrorObject<'a> {
-    #[serde(borrow, default)]
-    pub(crate) code: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) status: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) status_code: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) r#type: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) message: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) msg: Member<'a>,
-}
-
 #[derive(Deserialize)]
 pub(crate) struct Row<'a> {
     #[serde(borrow)]
@@ -137,173 +108,142 @@ pub(crate) struct Row<'a> {
     pub(crate) error: Member<'a>,
 }
 
-#[derive(Deserialize)]
-pub(crate) struct Response<'a> {
-    #[serde(borrow, default)]
-    pub(crate) status_code: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) body: Member<'a>,
-}
+lmbatch_core::members! {
+    /// An error's body: `error` is an object or a bare string; some servers put its members into the body, or
+    /// call it otherwise.
+    pub(crate) struct ErrorBody {
+        error: "error",
+        errors: "errors",
+        /// Of FastAPI: a text, or a list of what is wrong.
+        detail: "detail",
+    }
 
-/// The little of a body that decides the verdict.
-#[derive(Deserialize)]
-pub(crate) struct BodyStatus<'a> {
-    #[serde(borrow, default)]
-    pub(crate) status: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) error: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) object: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) detail: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) message: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) output: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) choices: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) data: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) results: Member<'a>,
-}
+    pub(crate) struct ErrorObject {
+        code: "code",
+        status: "status",
+        status_code: "status_code",
+        r#type: "type",
+        message: "message",
+        msg: "msg",
+    }
 
-/// A body of any endpoint.
-#[derive(Deserialize)]
-pub(crate) struct Body<'a> {
-    #[serde(borrow, default)]
-    pub(crate) id: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) model: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) status: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) incomplete_details: Member<'a>,
-    /// Of responses.
-    #[serde(borrow, default)]
-    pub(crate) output: Member<'a>,
-    /// Of chat completions, and of completions.
-    #[serde(borrow, default)]
-    pub(crate) choices: Member<'a>,
-    /// Of embeddings.
-    #[serde(borrow, default)]
-    pub(crate) data: Member<'a>,
-    /// Of moderations.
-    #[serde(borrow, default)]
-    pub(crate) results: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) usage: Member<'a>,
-}
+    pub(crate) struct Response {
+        status_code: "status_code",
+        body: "body",
+    }
 
-#[derive(Deserialize)]
-pub(crate) struct Incomplete<'a> {
-    #[serde(borrow, default)]
-    pub(crate) reason: Member<'a>,
-}
+    /// The little of a body that decides the verdict.
+    pub(crate) struct BodyStatus {
+        status: "status",
+        error: "error",
+        object: "object",
+        detail: "detail",
+        message: "message",
+        output: "output",
+        choices: "choices",
+        data: "data",
+        results: "results",
+    }
 
-#[derive(Deserialize)]
-pub(crate) struct Item<'a> {
-    #[serde(borrow, default)]
-    pub(crate) r#type: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) id: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) call_id: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) name: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) arguments: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) content: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) summary: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) encrypted_content: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) phase: Member<'a>,
-}
+    /// A body of any endpoint.
+    pub(crate) struct Body {
+        id: "id",
+        model: "model",
+        status: "status",
+        incomplete_details: "incomplete_details",
+        /// Of responses.
+        output: "output",
+        /// Of chat completions, and of completions.
+        choices: "choices",
+        /// Of embeddings.
+        data: "data",
+        /// Of moderations.
+        results: "results",
+        usage: "usage",
+    }
 
-#[derive(Deserialize)]
-pub(crate) struct Part<'a> {
-    #[serde(borrow, default)]
-    pub(crate) text: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) refusal: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) annotations: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) logprobs: Member<'a>,
-    /// Thoughts in chunks, of services that imitate OpenAI.
-    #[serde(borrow, default)]
-    pub(crate) thinking: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) signature: Member<'a>,
-}
+    pub(crate) struct Incomplete {
+        reason: "reason",
+    }
 
-#[derive(Deserialize)]
-pub(crate) struct Choice<'a> {
-    #[serde(borrow, default)]
-    pub(crate) index: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) finish_reason: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) message: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) logprobs: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) content_filter_results: Member<'a>,
-    /// Of completions.
-    #[serde(borrow, default)]
-    pub(crate) text: Member<'a>,
-}
+    pub(crate) struct Item {
+        r#type: "type",
+        id: "id",
+        call_id: "call_id",
+        name: "name",
+        arguments: "arguments",
+        content: "content",
+        summary: "summary",
+        encrypted_content: "encrypted_content",
+        phase: "phase",
+    }
 
-#[derive(Deserialize)]
-pub(crate) struct ChatMessage<'a> {
-    /// A string, or, with some servers, a list of parts.
-    #[serde(borrow, default)]
-    pub(crate) content: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) refusal: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) reasoning_content: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) reasoning: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) tool_calls: Member<'a>,
-    /// What `tool_calls` was before 2023-11.
-    #[serde(borrow, default)]
-    pub(crate) function_call: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) annotations: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) audio: Member<'a>,
-}
+    pub(crate) struct Part {
+        text: "text",
+        refusal: "refusal",
+        annotations: "annotations",
+        logprobs: "logprobs",
+        /// Thoughts in chunks, of services that imitate OpenAI.
+        thinking: "thinking",
+        signature: "signature",
+    }
 
-#[derive(Deserialize)]
-pub(crate) struct ChatToolCall<'a> {
-    #[serde(borrow, default)]
-    pub(crate) id: Member<'a>,
-    /// Also under the name that a tool without a schema has.
-    #[serde(borrow, alias = "custom")]
-    pub(crate) function: ChatFunction<'a>,
-}
+    pub(crate) struct Choice {
+        index: "index",
+        finish_reason: "finish_reason",
+        message: "message",
+        logprobs: "logprobs",
+        content_filter_results: "content_filter_results",
+        /// Of completions.
+        text: "text",
+    }
 
-#[derive(Deserialize)]
-pub(crate) struct ChatFunction<'a> {
-    #[serde(borrow)]
-    pub(crate) name: Text<'a>,
-    #[serde(borrow, default)]
-    pub(crate) arguments: Member<'a>,
-    /// Words for a custom tool, which need not be JSON.
-    #[serde(borrow, default)]
-    pub(crate) input: Member<'a>,
-}
+    pub(crate) struct ChatMessage {
+        /// A string, or, with some servers, a list of parts.
+        content: "content",
+        refusal: "refusal",
+        reasoning_content: "reasoning_content",
+        reasoning: "reasoning",
+        tool_calls: "tool_calls",
+        /// What `tool_calls` was before 2023-11.
+        function_call: "function_call",
+        annotations: "annotations",
+        audio: "audio",
+        /// What a model drew, of services that imitate OpenAI.
+        images: "images",
+    }
 
-/// What a model said aloud.
-#[derive(Deserialize)]
-pub(crate) struct Audio<'a> {
-    #[serde(borrow)]
-    pub(crate) data: Text<'a>,
-    #[serde(borrow, default)]
-    pub(crate) transcript: Member<'a>,
+    pub(crate) struct ChatToolCall {
+        id: "id",
+        function: "function",
+        /// Of a tool without a schema.
+        custom: "custom",
+    }
+
+    pub(crate) struct ChatFunction {
+        name: "name",
+        arguments: "arguments",
+        /// Words for a custom tool, which need not be JSON.
+        input: "input",
+    }
+
+    /// What a model said aloud.
+    pub(crate) struct Audio {
+        data: "data",
+        transcript: "transcript",
+    }
+
+    /// Tokens in the words of either endpoint.
+    pub(crate) struct Usage {
+        input: "input_tokens" | "prompt_tokens",
+        output: "output_tokens" | "completion_tokens",
+        input_details: "input_tokens_details" | "prompt_tokens_details",
+        output_details: "output_tokens_details" | "completion_tokens_details",
+    }
+
+    pub(crate) struct UsageDetails {
+        cached: "cached_tokens",
+        written: "cache_write_tokens",
+        reasoning: "reasoning_tokens",
+    }
 }

@@ -367,7 +367,7 @@ fn tool_message_of_images() {
     let line = responses(&json!([
         {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c1", "output": [
-            {"type": "input_image", "image_url": format!("data:image/png;base64,{PNG}"), "detail": "low"},
+            {"type": "input_image", "image_url": format!("data:image/png;base64,{PNG}"), "detail": "auto"},
             {"type": "input_file", "filename": "a.pdf", "file_data": PDF},
         ]},
     ]));
@@ -381,4 +381,23 @@ fn tool_message_of_images() {
         &line,
         &[r#""response":{"output":""},"parts":["#],
     );
+}
+
+#[test]
+fn a_picture_to_be_looked_at_in_another_way_is_refused_by_name() {
+    let url = format!("data:image/png;base64,{PNG}");
+    for (detail, expected) in [
+        (json!(null), "\"image\""),
+        (json!("auto"), "\"image\""),
+        (json!("low"), "!.detail cannot be translated"),
+        (json!("high"), "!.detail cannot be translated"),
+    ] {
+        let inner = json!({"url": url, "detail": detail});
+        let part = json!({"type": "image_url", "image_url": inner});
+        let line = chat(&json!([{"role": "user", "content": [part]}]));
+        check(ANTHROPIC, &line, &[expected]);
+        let part = json!({"type": "input_image", "image_url": url, "detail": detail});
+        let line = responses(&json!([{"role": "user", "content": [part]}]));
+        check(ANTHROPIC, &line, &[expected]);
+    }
 }

@@ -64,6 +64,8 @@ impl AnthropicCodec {
                 fence: false,
                 ranges: false,
                 list: true,
+                // "limit: ranges from 1 to 1000" (API reference, 2026-08).
+                status_page: Some(1000),
                 cancel: true,
                 discard: true,
                 token_lifetime: None,

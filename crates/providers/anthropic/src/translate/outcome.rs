@@ -1,14 +1,16 @@
 //! Rows of results into outcomes. Independent of how the provider is configured.
 
 use lmbatch_core::{
-    Arguments, FailureView, FinishReason, ItemView, Json, Member, Opened, OutcomeView, OutputView,
-    Problem, Retry, RowContent, RowError, ThinkingView, TokenUsage, ToolCallView,
+    Arguments, FailureView, FinishReason, ItemView, Json, JsonError, Member, Opened, OutcomeView,
+    OutputView, Problem, Retry, RowContent, RowError, ThinkingView, TokenUsage, ToolCallView,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::{classify_row, said_in_body};
-use crate::wire::{Block, Message, Row, RowResult, StopDetails};
+use crate::wire::{
+    Block, BlockContent, Message, OutputDetails, Row, RowResult, StopDetails, Usage,
+};
 
 /// The answer itself stays shut.
 pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, RowError> {
@@ -27,7 +29,9 @@ pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, RowError> {
 fn content<'a>(result: &RowResult<'a>) -> RowContent<'a> {
     let word = result.r#type.word();
     RowContent::Ended(match (word.as_deref(), result.message.raw()) {
-        (Some("succeeded"), Some(message)) => return opened(message),
+        (Some("succeeded"), Some(message)) if result.error.is_empty() || holds_answer(message) => {
+            return opened(message);
+        }
         // What was answered was paid for, whatever stands beside it.
         (_, Some(message)) if holds_answer(message) => return RowContent::Answer(message),
         (Some("canceled" | "cancelled"), _) => OutcomeView::Cancelled,
@@ -51,15 +55,16 @@ fn holds_answer(message: &RawValue) -> bool {
 
 /// Whether a content holds neither words nor blocks.
 fn is_empty(content: Member<'_>) -> bool {
-    let blocks = content.items();
     let is_block = |item: &Json<'_>| item.as_str().starts_with('{');
-    content.some_text().is_none() && !blocks.iter().any(is_block)
+    let blocks = content.items();
+    // What is there and cannot be passed on is something.
+    content.some_text().is_none() && blocks.is_ok_and(|blocks| !blocks.iter().any(is_block))
 }
 
 /// A message, unless it is an error in its place.
 fn opened(message: &RawValue) -> RowContent<'_> {
     match serde_json::from_str::<Message<'_>>(message.get()) {
-        Ok(found) if !found.error.is_absent() && is_empty(found.content) => {
+        Ok(found) if !found.error.is_empty() && is_empty(found.content) => {
             RowContent::Ended(errored(message))
         }
         _ => RowContent::Answer(message),
@@ -73,7 +78,7 @@ fn errored(error: &RawValue) -> OutcomeView<'_> {
     OutcomeView::Errored(FailureView {
         kind,
         code: said.code.or(said.kind),
-        http_status: None,
+        http_status: said.status,
         message: said.message,
         retryable: retry == Retry::Temporary,
     })
@@ -84,21 +89,27 @@ fn malformed<'a>() -> OutcomeView<'a> {
 }
 
 pub(super) fn answer(message: &RawValue) -> OutcomeView<'_> {
+    read(message).unwrap_or_else(|_| malformed())
+}
+
+/// Reads an answer.
+///
+/// # Errors
+/// Where something of it is there and cannot be passed on.
+fn read(message: &RawValue) -> Result<OutcomeView<'_>, JsonError> {
     let Ok(message) = serde_json::from_str::<Message<'_>>(message.get()) else {
-        return malformed();
+        return Ok(malformed());
     };
     let mut items = Vec::new();
     if let Some(text) = message.content.text() {
         // A text in place of the list of blocks.
         items.extend((!text.is_empty()).then_some(ItemView::Text(text)));
     } else if message.content.is_absent() {
-        return malformed();
+        return Ok(malformed());
     } else {
-        let blocks = message.content.items();
-        if blocks.is_empty() && message.content.list().is_none() {
-            return malformed();
+        for raw in message.content.items()? {
+            block(raw, &mut items)?;
         }
-        blocks.into_iter().for_each(|raw| block(raw, &mut items));
     }
     let (finish_reason, mut problem) = finish(message.stop_reason.word().as_deref());
     if finish_reason == FinishReason::Refusal {
@@ -108,29 +119,24 @@ pub(super) fn answer(message: &RawValue) -> OutcomeView<'_> {
             explanation.or(details.category.text())
         });
         items.extend(words.map(ItemView::Refusal));
-    } else if let Some(value) = message.stop_details.json() {
+    } else if let Some(value) = message.stop_details.json()? {
         let name = "stop_details";
         items.push(ItemView::Detail { name, value });
     }
     problem = problem.or_else(|| unusable(&items));
-    OutcomeView::Succeeded(OutputView {
+    Ok(OutcomeView::Succeeded(OutputView {
         items,
         finish_reason,
-        usage: message.usage.read::<Value>().as_ref().and_then(usage),
+        usage: message.usage.read().and_then(usage),
         model: message.model.text(),
         response_id: message.id.text(),
         problem,
-    })
+    }))
 }
 
-/// Blocks whose type is known and that are passed on as they came: what the model asked the provider's own
-/// tools, and what they gave (SDK 2.12.0, 2026-11).
-const KNOWN: &[&str] = &[
-    "server_tool_use",
-    "mcp_tool_use",
-    "mcp_tool_result",
-    "web_search_tool_result",
-    "web_fetch_tool_result",
+/// Blocks that hold what the model made with the provider's own tools, and that are passed on as they came (SDK
+/// 2.12.0, 2026-11). What it asked of those tools, and what it looked up or fetched with them, is no answer yet.
+const MADE: &[&str] = &[
     "code_execution_tool_result",
     "bash_code_execution_tool_result",
     "text_editor_code_execution_tool_result",
@@ -141,9 +147,15 @@ const KNOWN: &[&str] = &[
 fn is_said(item: &ItemView<'_>) -> bool {
     match item {
         ItemView::Other(raw) => {
-            let block = raw.parse::<Block<'_>>().ok();
-            let word = block.and_then(|block| block.r#type.word());
-            word.is_some_and(|word| KNOWN.contains(&&*word))
+            let Ok(block) = raw.parse::<Block<'_>>() else {
+                return false;
+            };
+            // "content.type: code_execution_tool_result_error" (SDK 2.12.0).
+            let content = block.content.read::<BlockContent<'_>>();
+            let content = content.and_then(|content| content.r#type.word());
+            let has_failed = content.is_some_and(|word| word.ends_with("_error"));
+            let word = block.r#type.word().unwrap_or_default();
+            MADE.contains(&&*word) && !has_failed
         }
         ItemView::Thinking(_) | ItemView::Citation(_) | ItemView::Detail { .. } => false,
         _ => true,
@@ -172,13 +184,19 @@ fn finish(word: Option<&str>) -> (FinishReason, Option<Problem>) {
         Some("tool_use") => (FinishReason::ToolUse, None),
         Some("pause_turn") => (FinishReason::Paused, Some(Problem::Truncated)),
         Some("refusal") => (FinishReason::Refusal, Some(Problem::Refused)),
+        // An end that is a failure, of servers that imitate Anthropic.
+        Some(other @ ("error" | "failed")) => (
+            FinishReason::Other(other.to_owned()),
+            Some(Problem::Unrecognized),
+        ),
         Some(other) => (FinishReason::Other(other.to_owned()), None),
     }
 }
 
-fn block<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
+fn block<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonError> {
     let Ok(block) = raw.parse::<Block<'a>>() else {
-        return items.push(ItemView::Other(raw));
+        items.push(ItemView::Other(raw));
+        return Ok(());
     };
     let word = block.r#type.word();
     match (word.as_deref(), block.text.text(), block.name.some_text()) {
@@ -186,10 +204,11 @@ fn block<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
             if !text.is_empty() {
                 items.push(ItemView::Text(text));
             }
-            items.extend(block.citations.items().into_iter().map(ItemView::Citation));
+            items.extend(block.citations.items()?.into_iter().map(ItemView::Citation));
         }
-        (Some("tool_use"), _, Some(name)) => {
-            let arguments = Arguments::of(block.input);
+        (Some("tool_use"), text, Some(name)) => {
+            items.extend(text.filter(|text| !text.is_empty()).map(ItemView::Text));
+            let arguments = Arguments::of(block.input)?;
             let call = match block.id.some_text() {
                 Some(id) => ToolCallView {
                     id: id.decode(),
@@ -210,26 +229,29 @@ fn block<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
         }
         _ => items.push(ItemView::Other(raw)),
     }
+    Ok(())
 }
 
 /// "Total input is the sum of input_tokens, cache_creation_input_tokens and cache_read_input_tokens"
-/// (SDK 2.12.0, 2026-11). Numbers, floats or strings; every member may be missing or null, and where all are
-/// the usage is unknown.
-fn usage(usage: &Value) -> Option<TokenUsage> {
-    let find = |place: &str| lmbatch_http::whole(usage.pointer(place)?);
-    let count = |place: &str| find(place).unwrap_or(0);
-    find("/input_tokens").or(find("/output_tokens"))?;
-    let (cached, written) = (
-        count("/cache_read_input_tokens"),
-        count("/cache_creation_input_tokens"),
-    );
+/// (SDK 2.12.0, 2026-11). Numbers, floats or strings; a count that is not there is 0, and where one that is there
+/// cannot be read, or where there are only others, the usage is unknown.
+fn usage(usage: Usage<'_>) -> Option<TokenUsage> {
+    let count = |member: Member<'_>| match member.is_absent() {
+        true => Some(0),
+        false => lmbatch_http::whole(&member.read::<Value>()?),
+    };
+    if usage.input.is_absent() && usage.output.is_absent() {
+        return None;
+    }
+    let details = usage.output_details.read::<OutputDetails<'_>>();
+    let (cached, written) = (count(usage.cached)?, count(usage.written)?);
     Some(TokenUsage {
-        input_tokens: count("/input_tokens")
+        input_tokens: count(usage.input)?
             .saturating_add(cached)
             .saturating_add(written),
         cached_input_tokens: cached,
         cache_write_tokens: written,
-        output_tokens: count("/output_tokens"),
-        thinking_tokens: count("/output_tokens_details/thinking_tokens"),
+        output_tokens: count(usage.output)?,
+        thinking_tokens: count(details.unwrap_or_default().thinking)?,
     })
 }

@@ -12,6 +12,7 @@ use super::*;
 
 mod beside;
 mod cases;
+mod kept;
 
 fn codec() -> AnthropicCodec {
     AnthropicCodec::new(&AnthropicConfig::default())

@@ -58,6 +58,9 @@ impl GoogleCodec {
                 fence: config.route == Route::File,
                 ranges: false,
                 list: true,
+                // A page of the list holds the inline results of every ended batch on it, up to 20 MB each, and an
+                // account has at most 100 batches at once: status calls are cheaper.
+                status_page: None,
                 cancel: true,
                 discard: true,
                 token_lifetime: None,

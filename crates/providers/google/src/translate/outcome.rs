@@ -2,9 +2,9 @@
 //! rows differ by where the key is, and say so themselves.
 
 use lmbatch_core::{
-    Arguments, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Json, Member,
-    Opened, OutcomeView, OutputView, Problem, Retry, RowContent, SourceView, Text, ThinkingView,
-    TokenUsage, ToolCallView,
+    Arguments, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Json,
+    JsonError, Member, Opened, OutcomeView, OutputView, Problem, Retry, RowContent, SourceView,
+    Text, ThinkingView, TokenUsage, ToolCallView,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -12,13 +12,15 @@ use serde_json::value::RawValue;
 use crate::error::classify_row;
 use crate::wire::{
     Candidate, Content, FunctionCall, InlineData, Part, PromptFeedback, Response, Row, RowError,
-    RowMetadata,
+    RowMetadata, Usage,
 };
 
 /// The answer itself stays shut.
 pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, lmbatch_core::RowError> {
     let row: Row<'_> = lmbatch_core::read_row(row)?;
-    let content = match (row.error.or(row.status), row.response) {
+    let errors = [row.error, row.status];
+    let error = errors.into_iter().flatten().find(|error| is_error(error));
+    let content = match (error, row.response) {
         (None, Some(response)) => opened(response),
         // What was answered was paid for, whatever stands beside it.
         (Some(_), Some(response)) if is_answer(response) => RowContent::Answer(response),
@@ -29,6 +31,35 @@ pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, lmbatch_core::RowError> {
         id: id(&row),
         content,
     })
+}
+
+/// Whether the error or the status of a row speaks of an error: `OK`, the code 0 of gRPC, the states of a
+/// batch that succeeded, and what is empty do not.
+fn is_error(error: &RawValue) -> bool {
+    const GOOD: [&str; 6] = [
+        "",
+        "0",
+        "OK",
+        "SUCCEEDED",
+        "JOB_STATE_SUCCEEDED",
+        "BATCH_STATE_SUCCEEDED",
+    ];
+    let is_good = |member: Member<'_>| {
+        let word = member.word();
+        word.is_some_and(|word| GOOD.iter().any(|good| word.eq_ignore_ascii_case(good)))
+    };
+    let member: Member<'_> = serde_json::from_str(error.get()).unwrap_or_default();
+    if member.is_empty() || is_good(member) || member.word().as_deref() == Some("false") {
+        return false;
+    }
+    let Some(read) = member.read::<RowError<'_>>() else {
+        return true;
+    };
+    // Something is said beside what is good, or nothing is good.
+    let said = [read.code, read.status, read.message, read.error];
+    let mut words = said.into_iter().filter(|member| !member.is_absent());
+    said.iter().all(|member| member.is_absent())
+        || words.any(|member| !is_good(member) && !member.is_empty())
 }
 
 /// Whether a response holds an answer that is kept though an error stands beside it.
@@ -42,14 +73,16 @@ fn is_answer(response: &RawValue) -> bool {
 
 /// Whether candidates hold no object.
 fn is_empty(candidates: Member<'_>) -> bool {
+    let is_object = |item: &Json<'_>| item.as_str().starts_with('{');
     let items = candidates.items();
-    !items.iter().any(|item| item.as_str().starts_with('{'))
+    // What is there and cannot be passed on is something.
+    items.is_ok_and(|items| !items.iter().any(is_object))
 }
 
 /// A response, unless it is an error in its place.
 fn opened(response: &RawValue) -> RowContent<'_> {
     match serde_json::from_str::<Response<'_>>(response.get()) {
-        Ok(found) if is_empty(found.candidates) && !found.error.is_absent() => {
+        Ok(found) if is_empty(found.candidates) && found.error.raw().is_some_and(is_error) => {
             RowContent::Ended(errored(response))
         }
         _ => RowContent::Answer(response),
@@ -63,16 +96,27 @@ fn id<'a>(row: &Row<'a>) -> Option<Text<'a>> {
         .and_then(|key| serde_json::from_str::<Text<'a>>(key.get()).ok());
     key.or_else(|| {
         let metadata = row.metadata?.get();
-        serde_json::from_str::<RowMetadata<'a>>(metadata).ok()?.key
+        let metadata = serde_json::from_str::<RowMetadata<'a>>(metadata).ok()?;
+        metadata.key.text()
     })
 }
 
 fn errored(error: &RawValue) -> OutcomeView<'_> {
     let mut error = error;
     let mut found = RowError::default();
-    // Some nest it once more.
-    for _ in 0..3 {
-        let Ok(read) = serde_json::from_str::<RowError<'_>>(error.get()) else {
+    // Some nest it once more, or put it into a list.
+    for _ in 0..4 {
+        let member: Member<'_> = serde_json::from_str(error.get()).unwrap_or_default();
+        let list = member.read::<Vec<&RawValue>>();
+        if let Some(first) = list.and_then(|list| list.first().copied()) {
+            error = first;
+            continue;
+        }
+        let Some(read) = member.read::<RowError<'_>>() else {
+            // A bare number is the code.
+            if member.word().is_some() && member.text().is_none() {
+                found.code = member;
+            }
             break;
         };
         found = read;
@@ -82,7 +126,8 @@ fn errored(error: &RawValue) -> OutcomeView<'_> {
         }
     }
     let code = found.code.word();
-    let number = code.as_deref().and_then(|code| code.parse::<u16>().ok());
+    let number = found.code.read::<Value>();
+    let number = number.and_then(|code| u16::try_from(lmbatch_http::whole(&code)?).ok());
     let word = found.status.word().or(code.clone());
     // "CANCELLED: the operation was cancelled" (google.rpc.Code 1).
     if number == Some(1) || word.as_deref() == Some("CANCELLED") {
@@ -96,7 +141,10 @@ fn errored(error: &RawValue) -> OutcomeView<'_> {
     let (kind, retry) = classify_row(number, word.as_deref());
     OutcomeView::Errored(FailureView {
         kind,
-        code: code.or(word),
+        code: number
+            .map(|number| number.to_string().into())
+            .or(code)
+            .or(word),
         http_status: number.filter(|code| *code >= 100),
         message,
         retryable: retry == Retry::Temporary,
@@ -108,74 +156,101 @@ fn malformed<'a>() -> OutcomeView<'a> {
 }
 
 pub(super) fn answer(response: &RawValue) -> OutcomeView<'_> {
-    let Ok(response) = serde_json::from_str::<Response<'_>>(response.get()) else {
-        return malformed();
+    read(response).unwrap_or_else(|_| malformed())
+}
+
+/// Reads an answer.
+///
+/// # Errors
+/// Where something of it is there and cannot be passed on.
+fn read(raw: &RawValue) -> Result<OutcomeView<'_>, JsonError> {
+    let Ok(response) = serde_json::from_str::<Response<'_>>(raw.get()) else {
+        return Ok(malformed());
     };
     let mut output = OutputView {
         items: Vec::new(),
         finish_reason: FinishReason::Stop,
-        usage: response
-            .usage_metadata
-            .read::<Value>()
-            .as_ref()
-            .and_then(usage),
+        usage: response.usage_metadata.read().and_then(usage),
         model: response.model_version.text(),
         response_id: response.response_id.text(),
         problem: None,
     };
     // A prompt that is blocked is a successful response without candidates.
     let feedback = response.prompt_feedback.read::<PromptFeedback<'_>>();
-    let is_blocked = feedback.is_some_and(|feedback| !feedback.block_reason.is_absent());
-    let candidates = in_order(response.candidates);
-    if candidates.is_empty() && !is_blocked && output.usage.is_none() {
-        return malformed();
-    }
-    if is_blocked {
-        output.finish_reason = FinishReason::ContentFilter;
+    let is_blocked = feedback.is_some_and(|feedback| is_block(feedback.block_reason));
+    let candidates = in_order(response.candidates)?;
+    if candidates.is_empty() && !is_blocked {
+        if response.usage_metadata.is_absent() {
+            return Ok(malformed());
+        }
+        // Neither an answer nor a word of why there is none, though tokens were used.
+        output.items.push(ItemView::Other(Json::from_raw(raw)?));
     }
     // Further candidates are kept as they came: they are other answers, not more of this one.
     for (place, raw) in candidates.into_iter().enumerate() {
         match raw.parse::<Candidate<'_>>() {
-            Ok(first) if place == 0 => candidate(raw, &first, &mut output),
+            Ok(first) if place == 0 => candidate(raw, &first, &mut output)?,
             _ => output.items.push(ItemView::Other(raw)),
         }
     }
-    if let Some(value) = response.prompt_feedback.json() {
+    if is_blocked && output.finish_reason == FinishReason::Stop && !output.holds_answer() {
+        output.finish_reason = FinishReason::ContentFilter;
+    }
+    if let Some(value) = response.prompt_feedback.json()? {
         let name = "promptFeedback";
         output.items.push(ItemView::Detail { name, value });
     }
     judge(&mut output);
-    OutcomeView::Succeeded(output)
+    Ok(OutcomeView::Succeeded(output))
+}
+
+/// Whether a reason of a block is one: 0 is `BLOCK_REASON_UNSPECIFIED` of protobuf's enumeration.
+fn is_block(reason: Member<'_>) -> bool {
+    let word = reason.word().unwrap_or_default();
+    !reason.is_empty() && !matches!(&*word, "BLOCK_REASON_UNSPECIFIED" | "0" | "false")
 }
 
 /// Candidates by their index; those that say none stay where they are.
-fn in_order(candidates: Member<'_>) -> Vec<Json<'_>> {
+fn in_order(candidates: Member<'_>) -> Result<Vec<Json<'_>>, JsonError> {
     let index = |raw: &Json<'_>| {
         let candidate = raw.parse::<Candidate<'_>>().ok()?;
         lmbatch_http::whole(&candidate.index.read::<Value>()?)
     };
     let mut placed: Vec<(u64, Json<'_>)> = candidates
-        .items()
+        .items()?
         .into_iter()
         .enumerate()
         .map(|(place, raw)| (index(&raw).unwrap_or(place as u64), raw))
         .collect();
     placed.sort_by_key(|(index, _)| *index);
-    placed.into_iter().map(|(_, raw)| raw).collect()
+    Ok(placed.into_iter().map(|(_, raw)| raw).collect())
 }
 
-fn candidate<'a>(raw: Json<'a>, candidate: &Candidate<'a>, output: &mut OutputView<'a>) {
+fn candidate<'a>(
+    raw: Json<'a>,
+    candidate: &Candidate<'a>,
+    output: &mut OutputView<'a>,
+) -> Result<(), JsonError> {
     let items = &mut output.items;
     match (
         candidate.content.text(),
         candidate.content.read::<Content<'a>>(),
     ) {
-        (Some(text), _) => items.push(ItemView::Text(text)),
-        (None, Some(content)) => content
-            .parts
-            .items()
-            .into_iter()
-            .for_each(|raw| part(raw, items)),
+        (Some(text), _) => items.extend((!text.is_empty()).then_some(ItemView::Text(text))),
+        (None, Some(content)) if !content.parts.is_absent() => {
+            for raw in content.parts.items()? {
+                part(raw, items)?;
+            }
+        }
+        // Content without parts, and something beside its role.
+        (None, Some(_)) => {
+            let content = candidate.content.json()?;
+            let says = content.is_some_and(|content| {
+                let mut members = content.members().into_iter();
+                members.any(|(name, member)| name != "role" && !member.is_empty())
+            });
+            items.extend(says.then_some(ItemView::Other(raw)));
+        }
         // Something is there, and nothing of it can be read.
         (None, None) if !candidate.content.is_absent() => items.push(ItemView::Other(raw)),
         // Neither an answer nor a word of why there is none.
@@ -183,20 +258,20 @@ fn candidate<'a>(raw: Json<'a>, candidate: &Candidate<'a>, output: &mut OutputVi
         (None, None) => {}
     }
     let citations = [candidate.citation_metadata, candidate.grounding_metadata];
-    let citations = citations.iter().filter_map(|member| member.json());
-    items.extend(citations.map(ItemView::Citation));
+    for member in citations {
+        items.extend(member.json()?.map(ItemView::Citation));
+    }
     for (name, member) in [
         ("finishMessage", candidate.finish_message),
         ("safetyRatings", candidate.safety_ratings),
         ("logprobsResult", candidate.logprobs_result),
         ("urlContextMetadata", candidate.url_context_metadata),
     ] {
-        let value = member
-            .json()
-            .filter(|value| !matches!(value.as_str(), "[]" | "{}"));
+        let value = member.json()?.filter(|_| !member.is_empty());
         items.extend(value.map(|value| ItemView::Detail { name, value }));
     }
     output.finish_reason = finish(candidate.finish_reason.word().as_deref());
+    Ok(())
 }
 
 // "finishReason" (google-genai 3.4.0, 2026-11). Function calls end with STOP. A number is the word's of
@@ -228,69 +303,131 @@ fn finish(word: Option<&str>) -> FinishReason {
     }
 }
 
-fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) {
+/// Reads a part. Most hold one thing; one that holds several says all of them.
+fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonError> {
     let Ok(part) = raw.parse::<Part<'a>>() else {
-        return items.push(ItemView::Other(raw));
+        items.push(ItemView::Other(raw));
+        return Ok(());
     };
     let seal = part.thought_signature.text();
-    if let (Some(text), Some("true")) = (part.text.text(), part.thought.word().as_deref()) {
-        return items.push(ItemView::Thinking(ThinkingView {
-            text: Some(text),
+    let is_thought = part.thought.word().as_deref() == Some("true");
+    let text = part.text.text();
+    // The seal must be sent back with the part that it came with: it stands right before it.
+    if seal.is_some() || (is_thought && text.is_some()) {
+        items.push(ItemView::Thinking(ThinkingView {
+            text: text.filter(|_| is_thought),
             signature: seal,
             ..ThinkingView::default()
         }));
     }
-    // The seal must be sent back with the part that it came with: it stands right before it.
-    if let Some(seal) = seal {
-        items.push(ItemView::Thinking(ThinkingView {
-            signature: Some(seal),
-            ..ThinkingView::default()
+    let said = text.filter(|text| !is_thought && !text.is_empty());
+    items.extend(said.map(ItemView::Text));
+    let call = part.function_call.read::<FunctionCall<'a>>();
+    let call = call.and_then(|call| Some((call.name.some_text()?, call)));
+    if let Some((name, call)) = call {
+        let arguments = Arguments::of(call.args)?;
+        let call = match call.id.some_text() {
+            Some(id) => ToolCallView {
+                id: id.decode(),
+                name,
+                arguments,
+            },
+            None => ToolCallView::without_id(name, arguments, items),
+        };
+        items.push(ItemView::ToolCall(call));
+    }
+    let inline = part.inline_data.read::<InlineData<'a>>();
+    let data = inline.and_then(|inline| Some((inline.data.text()?, inline.mime_type.text())));
+    if let Some((data, mime_type)) = data {
+        let mime = mime_type.map(Text::decode).unwrap_or_default();
+        items.push(ItemView::Attachment(AttachmentView {
+            kind: AttachmentKind::of_mime_type(&mime),
+            source: SourceView::Base64(data),
+            mime_type,
+            filename: None,
         }));
     }
-    let call = part.function_call.read::<FunctionCall<'a>>();
-    let data = part.inline_data.read::<InlineData<'a>>();
-    match (part.text.text(), call, data) {
-        (Some(text), ..) => {
-            if !text.is_empty() {
-                items.push(ItemView::Text(text));
-            }
-        }
-        (_, Some(call), _) => {
-            let (name, arguments) = (call.name, Arguments::of(call.args));
-            let call = match call.id.some_text() {
-                Some(id) => ToolCallView {
-                    id: id.decode(),
-                    name,
-                    arguments,
-                },
-                None => ToolCallView::without_id(name, arguments, items),
-            };
-            items.push(ItemView::ToolCall(call));
-        }
-        (_, _, Some(data)) => {
-            let mime_type = data.mime_type.text();
-            let mime = mime_type.map(Text::decode).unwrap_or_default();
-            items.push(ItemView::Attachment(AttachmentView {
-                kind: AttachmentKind::of_mime_type(&mime),
-                source: SourceView::Base64(data.data),
-                mime_type,
-                filename: None,
-            }));
-        }
-        _ if seal.is_some() => {}
-        _ => items.push(ItemView::Other(raw)),
+    let read = [
+        ("text", text.is_some()),
+        ("functionCall", call.is_some()),
+        ("function_call", call.is_some()),
+        ("inlineData", data.is_some()),
+        ("inline_data", data.is_some()),
+    ];
+    let is_read = |name: &str| {
+        ABOUT.contains(&name)
+            || read
+                .iter()
+                .any(|(known, is_read)| *known == name && *is_read)
+    };
+    let is_thinking = is_thought && text.is_some();
+    let says = said.is_some() || call.is_some() || data.is_some() || is_thinking;
+    // What else is there is passed on as it came. Beside what is read that is objects and lists only: those hold
+    // content, such as code that the provider ran.
+    let is_left = raw.members().into_iter().any(|(name, member)| {
+        let is_content = !says || member.word().is_none();
+        !is_read(&name) && !member.is_empty() && is_content
+    });
+    // A text that is empty says nothing; a part without a member that is known may say something.
+    if is_left || (!says && text.is_none() && seal.is_none()) {
+        items.push(ItemView::Other(raw));
     }
+    Ok(())
 }
+
+/// Members that say something of a part, and are no content of it.
+const ABOUT: [&str; 9] = [
+    "thought",
+    "thoughtSignature",
+    "thought_signature",
+    "videoMetadata",
+    "video_metadata",
+    "partMetadata",
+    "part_metadata",
+    "mediaResolution",
+    "media_resolution",
+];
 
 /// Parts that are passed on as they came: code that the provider ran, and what it gave.
 fn is_known(raw: &Json<'_>) -> bool {
-    let members = raw
-        .parse::<serde_json::Map<String, Value>>()
-        .unwrap_or_default();
-    ["executableCode", "codeExecutionResult", "fileData"]
-        .iter()
-        .any(|name| members.contains_key(*name))
+    const KNOWN: [&str; 6] = [
+        "executableCode",
+        "executable_code",
+        "codeExecutionResult",
+        "code_execution_result",
+        "fileData",
+        "file_data",
+    ];
+    let members = raw.members();
+    let known = KNOWN.iter().filter_map(|name| members.get(*name));
+    known.into_iter().any(|member| !member.is_empty())
 }
+
+/// Reasons of an end that is a failure of the model or of the provider, whatever was said before it, as words
+/// and as numbers of protobuf's enumeration.
+const FAILED: [&str; 21] = [
+    "other",
+    "language",
+    "malformed_function_call",
+    "unexpected_tool_call",
+    "too_many_tool_calls",
+    "image_other",
+    "no_image",
+    "missing_thought_signature",
+    "malformed_response",
+    "error",
+    "failed",
+    "5",
+    "6",
+    "10",
+    "12",
+    "13",
+    "14",
+    "15",
+    "16",
+    "17",
+    "18",
+];
 
 /// Why the answer may be unusable, and the finish reason that only its items show.
 fn judge(output: &mut OutputView<'_>) {
@@ -305,9 +442,13 @@ fn judge(output: &mut OutputView<'_>) {
     if output.finish_reason == FinishReason::Stop && calls {
         output.finish_reason = FinishReason::ToolUse;
     }
-    output.problem = match output.finish_reason {
+    output.problem = match &output.finish_reason {
         FinishReason::Length | FinishReason::Paused => Some(Problem::Truncated),
         FinishReason::ContentFilter => Some(Problem::ContentFilter),
+        _ if others && !says => Some(Problem::Unrecognized),
+        FinishReason::Other(word) if FAILED.contains(&word.as_str()) && (says || others) => {
+            Some(Problem::Unrecognized)
+        }
         _ if says => None,
         _ if others => Some(Problem::Unrecognized),
         _ => Some(Problem::Empty),
@@ -315,23 +456,22 @@ fn judge(output: &mut OutputView<'_>) {
 }
 
 /// "promptTokenCount includes cachedContentTokenCount; candidatesTokenCount excludes thoughts"
-/// (google-genai 3.4.0, 2026-11). Numbers, floats or strings; every member may be missing, and where all are
-/// the usage is unknown.
-fn usage(usage: &Value) -> Option<TokenUsage> {
-    let find = |name: &str| lmbatch_http::whole(usage.get(name)?);
-    let count = |name: &str| find(name).unwrap_or(0);
-    let totals = [
-        "promptTokenCount",
-        "candidatesTokenCount",
-        "totalTokenCount",
-    ];
-    totals.iter().find_map(|name| find(name))?;
-    let thoughts = count("thoughtsTokenCount");
+/// (google-genai 3.4.0, 2026-11). Numbers, floats or strings; a count that is not there is 0, and where one that
+/// is there cannot be read, or where there are only others, the usage is unknown.
+fn usage(usage: Usage<'_>) -> Option<TokenUsage> {
+    let count = |member: Member<'_>| match member.is_absent() {
+        true => Some(0),
+        false => lmbatch_http::whole(&member.read::<Value>()?),
+    };
+    if usage.prompt.is_absent() && usage.candidates.is_absent() {
+        return None;
+    }
+    let thoughts = count(usage.thoughts)?;
     Some(TokenUsage {
-        input_tokens: count("promptTokenCount").saturating_add(count("toolUsePromptTokenCount")),
-        cached_input_tokens: count("cachedContentTokenCount"),
+        input_tokens: count(usage.prompt)?.saturating_add(count(usage.tool_use_prompt)?),
+        cached_input_tokens: count(usage.cached)?,
         cache_write_tokens: 0,
-        output_tokens: count("candidatesTokenCount").saturating_add(thoughts),
+        output_tokens: count(usage.candidates)?.saturating_add(thoughts),
         thinking_tokens: thoughts,
     })
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 
 mod cases;
+mod kept;
 
 fn codec(route: Route) -> GoogleCodec {
     GoogleCodec::new(&GoogleConfig {

@@ -12,7 +12,8 @@ const CALL_IDS: CallIdRule = CallIdRule {
 
 /// Differences of one service from the chat completions of OpenAI.
 ///
-/// What a dialect has no word for is refused by name when a request is written, and never left out in silence.
+/// What a dialect has no word for is refused by name when a request is written. Of a conversation only the thoughts
+/// of earlier answers are left out where [`thoughts`](Self::thoughts) says so; a message of nothing else is refused.
 /// Begin with [`plain`](Self::plain), which has the fewest words, or with the dialect of a similar service, and say
 /// what differs:
 ///
@@ -42,6 +43,8 @@ pub struct Dialect {
     pub efforts: Option<Efforts>,
     /// Member for the most tokens of thinking; `None` where the service has none.
     pub thinking_budget: Option<&'static str>,
+    /// Form in which thoughts of earlier answers are sent back.
+    pub thoughts: Thoughts,
     /// Tools that the model may call; `None` where the service takes none, nor calls and results in a conversation.
     pub tools: Option<Tools>,
     /// Form of the schema of an answer.
@@ -75,6 +78,16 @@ pub enum Contents {
     /// Several texts are joined to one string, for services that take no list; a message with an attachment is a
     /// list of parts.
     Strings,
+}
+
+/// Form in which thoughts of earlier answers are sent back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thoughts {
+    /// The service takes none back: they are left out, and a message of nothing else is refused.
+    Omitted,
+    /// Parts `{"type": "thinking", "thinking": [{"type": "text", "text": …}]}` of an assistant message. Thoughts
+    /// without words are left out.
+    Chunks,
 }
 
 /// Names of parameters in a body; `None` where the service has no such parameter.
@@ -270,6 +283,7 @@ impl Dialect {
             parameters: Parameters::PLAIN,
             efforts: None,
             thinking_budget: None,
+            thoughts: Thoughts::Omitted,
             tools: None,
             schemas: Schemas::Unsupported,
             images: None,

@@ -3,7 +3,9 @@
 
 use lmbatch_core::{CallIdRule, Effort, ErrorKind, FinishReason, Retry};
 
-use super::{Dialect, Efforts, Errors, Extras, FilePart, Files, Parameters, Rows, Schemas, Tools};
+use super::{
+    Dialect, Efforts, Errors, Extras, FilePart, Files, Parameters, Rows, Schemas, Thoughts, Tools,
+};
 
 const ALL_LEVELS: &[(Effort, &str)] = &[
     (Effort::None, "none"),
@@ -133,6 +135,7 @@ impl Dialect {
             ..Parameters::OPENAI
         },
         efforts: effort(ALL_LEVELS),
+        thoughts: Thoughts::Chunks,
         tools: Some(Tools {
             required: Some("any"),
             // "Tool call id was … but must be a-z, A-Z, 0-9, with a length of 9" (code 3280, public threads).

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod thoughts;
+
 /// Bodies of the conversations of the test doubles, as they were written before there were dialects.
 const OPENAI_BODIES: &str = include_str!("openai_bodies.tsv");
 

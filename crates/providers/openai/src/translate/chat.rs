@@ -4,13 +4,13 @@ use lmbatch_core::schemas::{Notes, Sent};
 use lmbatch_core::{
     AttachmentKind, AttachmentView, CallIds, ContentView, GenerateView, Hyperparameters,
     MessageView, Object, RequestError, ResponseSchema, Role, SourceView, Text, ThinkingOptions,
-    ToolChoice, known_media_type, write_list,
+    ThinkingView, ToolChoice, known_media_type, write_list,
 };
 use serde::Serialize;
 
 use super::json::{base64, file_name, tool_output, url};
 use super::schema;
-use crate::chat::{Contents, Dialect, Extras, FilePart, Files, Schemas};
+use crate::chat::{Contents, Dialect, Extras, FilePart, Files, Schemas, Thoughts};
 
 /// Writes a body without the caller's own parameters.
 pub(crate) fn write(
@@ -236,10 +236,7 @@ fn messages(
                 }
                 // "content: a string or text parts" (`ChatCompletionToolMessageParam` of SDK 3.54.0).
                 if let Some(attachment) = result.attachments.first() {
-                    return Err(RequestError::unsupported(format!(
-                        "openai's chat endpoint takes no {} in the result of a tool: set the endpoint to responses, which does",
-                        attachment.kind.as_str()
-                    )));
+                    return Err(no_result(dialect, attachment));
                 }
                 let mut message = next(&mut first, out);
                 message.str("role", "tool");
@@ -248,18 +245,49 @@ fn messages(
                 message.end();
             }
         }
-        let rest = turn.contents.iter().filter(|content| {
-            !matches!(
-                content,
-                ContentView::ToolResult(_) | ContentView::Thinking(_)
-            )
-        });
-        if rest.count() > 0 {
+        let is_sent = |content: &ContentView<'_>| match content {
+            ContentView::ToolResult(_) => false,
+            ContentView::Thinking(thinking) => chunk(thinking, turn, dialect).is_some(),
+            _ => true,
+        };
+        let is_thought = |content: &ContentView<'_>| matches!(content, ContentView::Thinking(_));
+        if turn.contents.iter().any(is_sent) {
             message(turn, dialect, next(&mut first, out))?;
+        } else if turn.contents.iter().all(is_thought) {
+            let what = " takes no thinking back, and a message holds nothing else";
+            return Err(unsupported(dialect, what));
         }
     }
     out.push(b']');
     Ok(())
+}
+
+/// The refusal of an attachment in the result of a tool.
+fn no_result(dialect: &Dialect, attachment: &AttachmentView<'_>) -> RequestError {
+    // Advice that is true of OpenAI only, whose other endpoint takes them.
+    let hint = match dialect.service == Dialect::OPENAI.service {
+        true => "'s chat endpoint",
+        false => "",
+    };
+    let rest = match hint {
+        "" => "",
+        _ => ": set the endpoint to responses, which does",
+    };
+    let kind = attachment.kind.as_str();
+    unsupported(
+        dialect,
+        &format!("{hint} takes no {kind} in the result of a tool{rest}"),
+    )
+}
+
+/// The words of a thought that is sent back as a chunk, where the service takes one.
+fn chunk<'a>(
+    thinking: &ThinkingView<'a>,
+    turn: &MessageView<'_>,
+    dialect: &Dialect,
+) -> Option<Text<'a>> {
+    let takes = dialect.thoughts == Thoughts::Chunks && turn.role == Role::Assistant;
+    thinking.text.filter(|text| takes && !text.is_empty())
 }
 
 fn next<'o>(first: &mut bool, out: &'o mut Vec<u8>) -> Object<'o> {
@@ -275,10 +303,11 @@ fn message(
     mut message: Object<'_>,
 ) -> Result<(), RequestError> {
     message.str("role", turn.role.as_str());
-    let parts = turn
-        .contents
-        .iter()
-        .filter(|content| matches!(content, ContentView::Text(_) | ContentView::Attachment(_)));
+    let parts = turn.contents.iter().filter(|content| match content {
+        ContentView::Text(_) | ContentView::Attachment(_) => true,
+        ContentView::Thinking(thinking) => chunk(thinking, turn, dialect).is_some(),
+        _ => false,
+    });
     let is_text = |content: &ContentView<'_>| matches!(content, ContentView::Text(_));
     if let [ContentView::Text(text)] = turn.contents.as_slice() {
         message.text("content", *text);
@@ -303,6 +332,19 @@ fn message(
                 }
                 ContentView::Attachment(attachment) if turn.role == Role::User => {
                     file(attachment, dialect, &mut part)?
+                }
+                // "thinking: list of text chunks" (SDK mistralai 3.7.0, `thinkchunk.py`).
+                ContentView::Thinking(ThinkingView {
+                    text: Some(text), ..
+                }) => {
+                    part.str("type", "thinking");
+                    write_list(part.key("thinking"), [*text], |out, text| {
+                        let mut inner = Object::new(out);
+                        inner.str("type", "text");
+                        inner.text("text", text);
+                        inner.end();
+                        Ok(())
+                    })?;
                 }
                 _ => {
                     let what = ": attachments stand in user messages only";

@@ -66,6 +66,8 @@ impl OpenAiCodec {
                 // Not documented; a range that comes is the one that was asked for, or it is not read.
                 ranges: true,
                 list: true,
+                // "limit: 1 to 100" (API reference, 2026-11).
+                status_page: Some(100),
                 cancel: true,
                 discard: true,
                 token_lifetime: None,

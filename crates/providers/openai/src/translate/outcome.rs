@@ -2,16 +2,16 @@
 //! configured: a row says itself which endpoint answered.
 
 use lmbatch_core::{
-    ErrorKind, FailureView, FinishReason, ItemView, Json, Member, Opened, OutcomeView, OutputView,
-    Problem, Retry, RowContent, RowError, TokenUsage,
+    ErrorKind, FailureView, FinishReason, ItemView, Json, JsonError, Member, Opened, OutcomeView,
+    OutputView, Problem, Retry, RowContent, RowError, TokenUsage,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::chat::{Dialect, Rows};
-use crate::error::{Said, classify_as, classify_row, said, said_in_body};
+use crate::error::{Said, classify_as, classify_row, said, said_as};
 use crate::translate::items;
-use crate::wire::{Body, BodyStatus, Incomplete, Response, Row};
+use crate::wire::{Body, BodyStatus, Incomplete, Response, Row, Usage, UsageDetails};
 
 /// Opens a row. The answer itself stays unread.
 pub(crate) fn open<'a>(row: &'a [u8], dialect: &Dialect) -> Result<Opened<'a>, RowError> {
@@ -40,7 +40,7 @@ fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
             return RowContent::Answer(body);
         }
         let said = match body.raw() {
-            Some(body) => said_in_body(body.get()),
+            Some(body) => said_as(body.get(), dialect),
             None => row.error.raw().map(said).unwrap_or_default(),
         };
         return RowContent::Ended(failure(status, &said, dialect));
@@ -53,10 +53,19 @@ fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
             RowContent::Ended(not_generated(status, found.error))
         }
         Ok(found) if is_error(&found) => RowContent::Ended(OutcomeView::Errored(in_row(
-            said_in_body(body.get()),
+            said_as(body.get(), dialect),
             Some(status),
             dialect,
         ))),
+        // An error beside nothing that was answered.
+        _ if row
+            .error
+            .raw()
+            .is_some_and(|error| !said(error).is_nothing())
+            && !holds_answer(body, dialect) =>
+        {
+            RowContent::Ended(not_run(row.error, dialect))
+        }
         _ => RowContent::Answer(body),
     }
 }
@@ -91,8 +100,11 @@ fn holds_answer(body: &RawValue, dialect: &Dialect) -> bool {
 
 /// Whether a member that should hold an answer holds an object at least.
 fn holds_object(member: Member<'_>) -> bool {
-    let items = member.items();
-    items.iter().any(|item| item.as_str().starts_with('{'))
+    let is_object = |item: &Json<'_>| item.as_str().starts_with('{');
+    // What is there and cannot be passed on is something.
+    member
+        .items()
+        .map_or(true, |items| items.iter().any(is_object))
 }
 
 /// Whether a body under HTTP 200 is an error, as servers that imitate OpenAI send it: it holds no answer, or one
@@ -102,7 +114,7 @@ fn is_error(body: &BodyStatus<'_>) -> bool {
     let is_named = body.object.word().as_deref() == Some("error");
     let says = [body.error, body.detail, body.message];
     answers.iter().all(|answer| !holds_object(*answer))
-        && (is_named || says.iter().any(|member| !member.is_absent()))
+        && (is_named || says.iter().any(|member| !member.is_empty()))
 }
 
 fn not_generated<'a>(status: u16, error: Member<'a>) -> OutcomeView<'a> {
@@ -165,26 +177,43 @@ fn malformed<'a>() -> OutcomeView<'a> {
 
 /// Reads an answer.
 pub(crate) fn answer<'a>(body: &'a RawValue, dialect: &Dialect) -> OutcomeView<'a> {
+    read(body, dialect).unwrap_or_else(|_| malformed())
+}
+
+/// Reads an answer.
+///
+/// # Errors
+/// Where something of it is there and cannot be passed on.
+fn read<'a>(body: &'a RawValue, dialect: &Dialect) -> Result<OutcomeView<'a>, JsonError> {
     let Ok(body) = serde_json::from_str::<Body<'_>>(body.get()) else {
-        return malformed();
+        return Ok(malformed());
     };
     let mut items = Vec::new();
     let (mut finish, mut problem) = (FinishReason::Stop, None);
     let mut is_list = false;
-    if let Some(list) = body.output.list() {
-        items::of_response(list, &mut items);
+    let output = body.output.list();
+    // An empty list of the one endpoint says nothing beside an answer of the other.
+    let has_choices = !body.choices.is_empty();
+    if let Some(list) = output.filter(|list| !list.is_empty() || !has_choices) {
+        items::of_response(list, &mut items)?;
         (finish, problem) = end_of_response(&body);
+        if has_choices {
+            items.extend(body.choices.json()?.map(ItemView::Other));
+        }
     } else if !body.choices.is_absent() {
-        if let Some(word) = items::of_choices(body.choices, &mut items) {
+        if let Some(word) = items::of_choices(body.choices, &mut items)? {
             finish = finish_of_chat(&word, dialect);
         }
-    } else if let Some(data) = body.data.json().or(body.results.json()) {
+    } else if let Some(data) = body.data.json()?.or(body.results.json()?) {
         items.push(ItemView::Other(data));
         is_list = true;
-    } else if let Some(other) = body.output.json() {
+    } else if let Some(other) = body.output.json()? {
         items.push(ItemView::Other(other));
     } else {
-        return malformed();
+        return Ok(malformed());
+    }
+    if is_failure(&finish) && !items.is_empty() {
+        problem = problem.or(Some(Problem::Unrecognized));
     }
     // What a model made, or a list of vectors, is an answer in a shape that is passed on as it is.
     let is_made = is_list || items.iter().any(items::is_made);
@@ -193,7 +222,7 @@ pub(crate) fn answer<'a>(body: &'a RawValue, dialect: &Dialect) -> OutcomeView<'
         output.problem = None;
     }
     output.problem = problem.or(output.problem);
-    output.usage = body.usage.read::<Value>().as_ref().and_then(usage);
+    output.usage = body.usage.read().and_then(usage_of);
     if let Some(usage) = &mut output.usage
         && dialect.thinks_outside_completion
     {
@@ -201,7 +230,19 @@ pub(crate) fn answer<'a>(body: &'a RawValue, dialect: &Dialect) -> OutcomeView<'
     }
     output.model = body.model.text();
     output.response_id = body.id.text();
-    OutcomeView::Succeeded(output)
+    Ok(OutcomeView::Succeeded(output))
+}
+
+/// Whether an end is a failure of the model or of the service, whatever was said before it, in the words of
+/// services that imitate OpenAI.
+fn is_failure(finish: &FinishReason) -> bool {
+    let FinishReason::Other(word) = finish else {
+        return false;
+    };
+    let failed = ["error", "failed", "abort", "aborted"];
+    failed
+        .iter()
+        .any(|failed| word.eq_ignore_ascii_case(failed))
 }
 
 /// How a response ended. One that is incomplete is never usable, whatever its reason.
@@ -244,34 +285,30 @@ fn finish_of_chat(word: &str, dialect: &Dialect) -> FinishReason {
     }
 }
 
-/// Tokens in the words of either endpoint, as numbers, floats or strings; `None` where there is no count.
-/// Every member may be missing: what was paid for is not thrown away for want of a count.
+/// Tokens of a value in the words of either endpoint, as [`usage_of`] reads them.
 pub(crate) fn usage(usage: &Value) -> Option<TokenUsage> {
-    let find = |places: [&str; 2]| {
-        let mut places = places.iter();
-        places.find_map(|place| lmbatch_http::whole(usage.pointer(place)?))
+    let text = usage.to_string();
+    serde_json::from_str(&text).ok().and_then(usage_of)
+}
+
+/// Tokens in the words of either endpoint, as numbers, floats or strings. A count that is not there is 0, and
+/// where one that is there cannot be read, or where there are only others, the usage is unknown.
+fn usage_of(usage: Usage<'_>) -> Option<TokenUsage> {
+    let count = |member: Member<'_>| match member.is_absent() {
+        true => Some(0),
+        false => lmbatch_http::whole(&member.read::<Value>()?),
     };
-    let count = |places| find(places).unwrap_or(0);
-    let input = find(["/input_tokens", "/prompt_tokens"]);
-    let output = find(["/output_tokens", "/completion_tokens"]);
-    if input.is_none() && output.is_none() {
+    if usage.input.is_absent() && usage.output.is_absent() {
         return None;
     }
+    let input: UsageDetails<'_> = usage.input_details.read().unwrap_or_default();
+    let output: UsageDetails<'_> = usage.output_details.read().unwrap_or_default();
     Some(TokenUsage {
-        input_tokens: input.unwrap_or(0),
-        cached_input_tokens: count([
-            "/input_tokens_details/cached_tokens",
-            "/prompt_tokens_details/cached_tokens",
-        ]),
-        cache_write_tokens: count([
-            "/input_tokens_details/cache_write_tokens",
-            "/prompt_tokens_details/cache_write_tokens",
-        ]),
-        output_tokens: output.unwrap_or(0),
-        thinking_tokens: count([
-            "/output_tokens_details/reasoning_tokens",
-            "/completion_tokens_details/reasoning_tokens",
-        ]),
+        input_tokens: count(usage.input)?,
+        cached_input_tokens: count(input.cached)?,
+        cache_write_tokens: count(input.written)?,
+        output_tokens: count(usage.output)?,
+        thinking_tokens: count(output.reasoning)?,
     })
 }
 

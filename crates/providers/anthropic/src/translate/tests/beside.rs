@@ -41,7 +41,7 @@ fn an_answer_beside_an_error_is_kept() {
             json!(null),
         ),
         (
-            json!({"content": [{"type": "server_tool_use", "id": "s"}]}),
+            json!({"content": [{"type": "container_upload", "file_id": "f"}]}),
             "stop",
             json!(null),
         ),
@@ -70,12 +70,23 @@ fn an_error_beside_nothing_that_was_answered_stays_an_error() {
         json!({"content": [{"type": "text", "text": ""}]}),
         json!({"content": [{"type": "thinking", "thinking": "Hm."}]}),
         json!({"content": [{"type": "hologram"}]}),
+        json!({"content": [{"type": "server_tool_use", "id": "s"}]}),
     ] {
         for (kind, retryable) in [("api_error", true), ("invalid_request_error", false)] {
             let found = beside("errored", &message, kind);
             assert_eq!(found["errored"]["code"], kind, "{message}");
             assert_eq!(found["errored"]["retryable"], retryable, "{message}");
         }
+    }
+    // The same where the row says that it succeeded.
+    for content in [
+        json!([]),
+        json!(""),
+        json!([{"type": "thinking", "thinking": "Hm."}]),
+    ] {
+        let found = beside("succeeded", &json!({"content": content}), "api_error");
+        assert_eq!(found["errored"]["code"], "api_error", "{content}");
+        assert_eq!(found["errored"]["retryable"], true, "{content}");
     }
     // The same in a message that is called an answer.
     for content in [json!(null), json!([]), json!(""), json!(7), json!(["A"])] {

@@ -53,12 +53,12 @@ fn an_answer_without_a_known_shape_is_unrecognized() {
             (&json!(null), &json!("7"))
         );
     }
-    let search = json!([{"type": "server_tool_use", "id": "x", "name": "web_search"}]);
-    let found = answered(&json!({"content": search}));
+    let made = json!([{"type": "code_execution_tool_result", "content": {"type": "code_execution_result"}}]);
+    let found = answered(&json!({"content": made}));
     assert_eq!(
         found["problem"],
         json!(null),
-        "the provider's own tools are known"
+        "what the provider's own tools made is an answer"
     );
 }
 

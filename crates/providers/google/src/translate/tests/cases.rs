@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::*;
 
 /// The outcome of a row, with what matters here: items, finish reason and problem, or the error.
-fn told(row: &str) -> Value {
+pub(super) fn told(row: &str) -> Value {
     let (codec, part) = (codec(Route::File), part("file"));
     // As the engine hands it over.
     let mut scratch = Vec::new();
@@ -28,7 +28,7 @@ fn told(row: &str) -> Value {
     told
 }
 
-fn answered(candidates: &Value) -> Value {
+pub(super) fn answered(candidates: &Value) -> Value {
     told(&json!({"key": "a", "response": {"candidates": candidates}}).to_string())
 }
 

@@ -9,6 +9,7 @@ const ROWS: &str = include_str!("../../../tests/fixtures/rows.jsonl");
 
 mod beside;
 mod cases;
+mod kept;
 
 /// A row that came back with HTTP 200.
 fn good(body: &str) -> String {

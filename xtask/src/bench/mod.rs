@@ -1,13 +1,17 @@
 //! `lmbatch run` beside a floor program: processor time and peak memory, in one table.
 
+mod measure;
+mod watch;
+
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use nix::sys::resource::{UsageWho, getrusage};
 
+use self::measure::{Used, in_a_folder, measure, serve, text};
 use crate::sh::run;
 
 /// Polls of both programs.
@@ -15,24 +19,11 @@ const POLL: &str = "100";
 const SIZES: [u64; 3] = [1_000, 10_000, 50_000];
 const ROUNDS: usize = 3;
 
-/// What one run used.
-#[derive(Debug, Clone, Copy)]
-struct Used {
-    cpu_ms: f64,
-    peak_mib: f64,
-}
-
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+/// Runs the bench beside the floor program, or with `--watch` that of many live batches.
+pub(crate) fn bench(args: &[String]) -> Result<(), String> {
+    if args.iter().any(|arg| arg == "--watch") {
+        return watch::watch();
     }
-}
-
-pub(crate) fn bench() -> Result<(), String> {
     run(
         "cargo",
         &[
@@ -45,21 +36,13 @@ pub(crate) fn bench() -> Result<(), String> {
             "lmbatch-tests",
         ],
     )?;
-    let folder = std::env::temp_dir().join(format!("lmbatch-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(text)?;
-    let table = measure_all(&folder);
-    // What stays in the temporary folder is swept with it.
-    let _ = std::fs::remove_dir_all(&folder);
-    println!("{}", table?);
+    let table = in_a_folder(measure_all)?;
+    println!("{table}");
     Ok(())
 }
 
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
 fn measure_all(folder: &Path) -> Result<String, String> {
-    let (server, base) = serve()?;
+    let (server, base) = serve(&["target/release/fake-provider"])?;
     let mut table = String::from(
         "requests | floor cpu | lmbatch cpu | ratio | floor peak | lmbatch peak\n---|---|---|---|---|---\n",
     );
@@ -105,18 +88,6 @@ fn measure_all(folder: &Path) -> Result<String, String> {
     Ok(table)
 }
 
-fn serve() -> Result<(Server, String), String> {
-    let mut child = Command::new("target/release/fake-provider")
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(text)?;
-    let mut base = String::new();
-    if let Some(out) = child.stdout.take() {
-        BufReader::new(out).read_line(&mut base).map_err(text)?;
-    }
-    Ok((Server(child), base.trim().to_owned()))
-}
-
 /// A kilobyte each.
 fn write_input(path: &Path, size: u64) -> std::io::Result<()> {
     let mut out = BufWriter::new(File::create(path)?);
@@ -131,32 +102,6 @@ fn median(mut once: impl FnMut() -> Result<Used, String>) -> Result<Used, String
     let mut all = (0..ROUNDS).map(|_| once()).collect::<Result<Vec<_>, _>>()?;
     all.sort_by(|a, b| a.cpu_ms.total_cmp(&b.cpu_ms));
     Ok(all[ROUNDS / 2])
-}
-
-/// Runs a command below a process of its own, whose children are only it.
-fn measure(command: &[&str]) -> Result<Used, String> {
-    let own = std::env::current_exe().map_err(text)?;
-    let output = Command::new(own)
-        .arg("measure")
-        .args(command)
-        .env("OPENAI_API_KEY", "k")
-        .output()
-        .map_err(text)?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let numbers: Vec<f64> = said
-        .split_whitespace()
-        .filter_map(|word| word.parse().ok())
-        .collect();
-    match numbers.as_slice() {
-        [cpu_ms, peak_mib] => Ok(Used {
-            cpu_ms: *cpu_ms,
-            peak_mib: *peak_mib,
-        }),
-        _ => Err(format!("nothing was measured: {said}")),
-    }
 }
 
 /// Runs one command and prints what it used: milliseconds of processor time, MiB at its peak.

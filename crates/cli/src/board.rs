@@ -1,0 +1,208 @@
+//! Progress of many runs at once: one live line on a terminal, lines in a pipe.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use lmbatch_core::Error;
+
+use crate::terminal::{self, plain};
+use crate::words::{self, number};
+
+/// Requests of a run, and how many were done when its batches were polled last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
+    requests: u64,
+    done: u64,
+}
+
+/// The status of every run of the command.
+#[derive(Debug)]
+pub(crate) struct Board {
+    bar: Option<ProgressBar>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Runs that this process advances.
+    live: BTreeMap<String, Counts>,
+    ended: u64,
+    failed: u64,
+    /// Runs that other processes advance.
+    elsewhere: u64,
+    /// Failures of calls that were repeated, by what failed, and how often each came.
+    failures: BTreeMap<String, u64>,
+}
+
+impl Board {
+    pub(crate) fn new(quiet: bool) -> Self {
+        let bar = (!quiet && terminal::is_interactive()).then(|| {
+            let bar = ProgressBar::new_spinner();
+            // A message that is wider than the terminal is cut.
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            terminal::show_live(bar.clone());
+            bar
+        });
+        Self {
+            bar,
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known, and shows it.
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        change(&mut state);
+        if let Some(bar) = &self.bar {
+            bar.set_message(state.line());
+        }
+    }
+
+    /// Notes that this process advances a run.
+    pub(crate) fn begin(&self, run: &str, requests: u64) {
+        self.update(|state| {
+            let counts = Counts { requests, done: 0 };
+            state.live.insert(run.to_owned(), counts);
+        });
+    }
+
+    /// Notes that this process does not advance a run any more.
+    pub(crate) fn release(&self, run: &str) {
+        self.update(|state| {
+            state.live.remove(run);
+        });
+    }
+
+    /// Notes how a run has ended in this process.
+    pub(crate) fn end(&self, failed: bool) {
+        self.update(|state| match failed {
+            true => state.failed += 1,
+            false => state.ended += 1,
+        });
+    }
+
+    /// Notes how many runs other processes advance.
+    pub(crate) fn elsewhere(&self, runs: u64) {
+        self.update(|state| state.elsewhere = runs);
+    }
+
+    /// Notes how many requests of a run are done.
+    pub(crate) fn count(&self, run: &str, done: u64) {
+        self.update(|state| {
+            if let Some(counts) = state.live.get_mut(run) {
+                counts.done = done.min(counts.requests);
+            }
+        });
+    }
+
+    /// Says that a call failed and is repeated. The same failure again, of whichever run, is said when it has
+    /// come 2, 4, 8 and so on times.
+    pub(crate) fn retrying(&self, run: &str, error: &Error, wait: Duration) {
+        let provider = error.provider().map_or("", |provider| provider.as_str());
+        let what = format!("{provider} {}", error.kind().as_str().replace('_', " "));
+        let count = {
+            let mut state = self.state();
+            let count = state.failures.entry(what.clone()).or_insert(0);
+            *count += 1;
+            *count
+        };
+        let text = match count {
+            1 => format!(
+                "run {run}: {}; {}",
+                plain(&error.to_string()),
+                words::soon(wait)
+            ),
+            count if count.is_power_of_two() => {
+                format!(
+                    "failed again, {} times so far: {}",
+                    number(count),
+                    what.trim()
+                )
+            }
+            _ => return,
+        };
+        terminal::say(&text);
+    }
+
+    /// Takes the live line off the screen.
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+            terminal::end_live();
+        }
+    }
+}
+
+impl State {
+    /// The status in one line.
+    fn line(&self) -> String {
+        let mut text = format!("{} live", number(self.live.len() as u64));
+        for (count, what) in [
+            (self.ended, "ended"),
+            (self.failed, "failed"),
+            (self.elsewhere, "elsewhere"),
+        ] {
+            if count > 0 {
+                text.push_str(&format!(", {} {what}", number(count)));
+            }
+        }
+        let sum = |of: fn(&Counts) -> u64| self.live.values().map(of).sum::<u64>();
+        let (done, all) = (sum(|counts| counts.done), sum(|counts| counts.requests));
+        if all > 0 {
+            text.push_str(&format!(" · requests {}/{}", number(done), number(all)));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_of_hundreds_of_runs_fits_into_eighty_columns() {
+        let mut state = State {
+            ended: 1_200,
+            failed: 12,
+            elsewhere: 5,
+            ..State::default()
+        };
+        let counts = Counts {
+            requests: 3_000,
+            done: 999,
+        };
+        for run in 0..500 {
+            state.live.insert(format!("r-{run}"), counts);
+        }
+        let line = state.line();
+        assert_eq!(
+            line,
+            "500 live, 1,200 ended, 12 failed, 5 elsewhere · requests 499,500/1,500,000"
+        );
+        assert!(line.chars().count() < 78);
+    }
+
+    #[test]
+    fn a_run_that_is_released_is_counted_no_more() {
+        let board = Board::new(true);
+        board.begin("a", 5);
+        board.begin("b", 2);
+        board.count("a", 3);
+        // A provider that counts more than was sent.
+        board.count("b", 9);
+        assert_eq!(board.state().line(), "2 live · requests 5/7");
+        board.release("a");
+        board.end(true);
+        board.count("a", 4);
+        assert_eq!(board.state().line(), "1 live, 1 failed · requests 2/2");
+    }
+}

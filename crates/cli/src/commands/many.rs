@@ -1,0 +1,498 @@
+//! `lmbatch resume --all`: every run that has not ended, all at once in one process.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lmbatch_core::{AccountId, Clock, Error, ErrorKind, Ledger as _};
+use lmbatch_engine::{Engine, FolderSpool, PollingPolicy};
+use lmbatch_ledger::SqliteLedger;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{Id, JoinError, JoinSet};
+
+use super::end::{Going, Patience, outcomes, place, stopped_short};
+use super::resume::{doubting, options};
+use super::state::{self, Notes};
+use super::turns::{Outputs, Turns};
+use super::{clock, connect};
+use crate::args::ResumeArgs;
+use crate::board::Board;
+use crate::exit::{Exit, Failure};
+use crate::progress::Progress;
+use crate::providers::Route;
+use crate::signals::Handling;
+use crate::{next, terminal, words};
+
+/// Time between two looks for runs that have not ended, and at runs that other processes advance.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// Time until a run that has failed is tried again, at first; it doubles each time.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Longest time until a run that has failed is tried again.
+const LONGEST_RETRY: Duration = Duration::from_secs(600);
+
+/// Longest wait for outputs that are being written when a signal comes: their temporary files are deleted.
+const ENDING: Duration = Duration::from_secs(1);
+
+/// Resumes every run that has not ended; with `--watch`, also those that come later.
+pub(crate) async fn all(args: ResumeArgs) -> Result<Exit, Failure> {
+    let nothing = "every run has ended";
+    if !args.watch && state::is_new(&args.options.state)? {
+        terminal::say(nothing);
+        return Ok(Exit::Usable);
+    }
+    let mut handling = Handling::new();
+    let (stop, stopped) = watch::channel(false);
+    let mut crew = Crew::new(args, stopped).await?;
+    let worked = tokio::select! {
+        worked = crew.work() => worked,
+        (exit, name) = handling.stopped() => {
+            stop.send_replace(true);
+            let left = crew.end().await;
+            crew.tasks.shutdown().await;
+            crew.many.board.finish();
+            let command = next::on_runs(["resume", "--all"]);
+            terminal::say(&match left {
+                0 => format!("stopped by {name}"),
+                left => format!(
+                    "stopped by {name}; {} not ended; to continue:\n  {command}",
+                    words::count(left, "run has", "runs have")
+                ),
+            });
+            return Ok(exit);
+        }
+    };
+    crew.many.board.finish();
+    worked?;
+    if crew.begun == 0 {
+        terminal::say(nothing);
+    }
+    Ok(crew.worst)
+}
+
+/// What all runs share.
+struct Many {
+    args: ResumeArgs,
+    ledger: Arc<SqliteLedger>,
+    spool: Arc<FolderSpool>,
+    clock: Arc<dyn Clock>,
+    start: Duration,
+    board: Arc<Board>,
+    outputs: Arc<Outputs>,
+    accounts: Mutex<Vec<Account>>,
+    stopped: watch::Receiver<bool>,
+}
+
+/// A connection that runs were begun over, with its engine.
+struct Account {
+    connection: Connection,
+    id: AccountId,
+    engine: Engine,
+    cleanings: Arc<Semaphore>,
+}
+
+/// What the notes of runs say of their connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Connection {
+    provider: &'static str,
+    route: Route,
+    base_url: Option<String>,
+    key_env: Option<String>,
+}
+
+impl Many {
+    /// Returns the engine of a run's account, and what the runs of that account share. Engines of one account
+    /// are clones of one engine, so that its limits hold for all of its runs.
+    fn account(&self, notes: &Notes) -> Result<(Engine, Arc<Semaphore>), Failure> {
+        let connection = Connection {
+            provider: notes.provider.id(),
+            route: notes.route,
+            base_url: notes.connection.base_url.clone(),
+            key_env: notes.connection.key_env.clone(),
+        };
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = accounts.iter().find(|known| known.connection == connection);
+        if let Some(known) = known {
+            return Ok((known.engine.clone(), Arc::clone(&known.cleanings)));
+        }
+        let provider = connect(notes.provider, &notes.connection, notes.route)?;
+        let id = provider.account();
+        let same =
+            |known: &&Account| known.id == id && known.connection.provider == connection.provider;
+        let (engine, cleanings) = match accounts.iter().find(same) {
+            // Another route, or another key.
+            Some(known) => (
+                known.engine.clone().with_provider(provider),
+                Arc::clone(&known.cleanings),
+            ),
+            None => (self.engine(Engine::new(provider)), Turns::of_account()),
+        };
+        accounts.push(Account {
+            connection,
+            id,
+            engine: engine.clone(),
+            cleanings: Arc::clone(&cleanings),
+        });
+        Ok((engine, cleanings))
+    }
+
+    /// An engine as the arguments say.
+    fn engine(&self, engine: Engine) -> Engine {
+        let ledger = Arc::clone(&self.ledger);
+        let engine = engine
+            .with_record(ledger, Arc::clone(&self.spool) as Arc<_>)
+            .with_clock(Arc::clone(&self.clock));
+        let engine = doubting(engine, &self.args.options.doubt);
+        match self.args.options.poll_interval {
+            Some(interval) => engine.with_polling(PollingPolicy::every(interval)),
+            None => engine,
+        }
+    }
+
+    /// Takes a run as far as it goes.
+    async fn advance(self: Arc<Self>, id: Box<str>) -> Result<End, Failure> {
+        let Some(run) = self.ledger.run(&id).await? else {
+            return Ok(End::Gone);
+        };
+        let (engine, cleanings) = self.account(&Notes::read(&run)?)?;
+        let progress = Arc::new(Progress::of_many(Arc::clone(&self.board), &id));
+        let engine = engine.with_observer(progress.clone());
+        let engine = match engine.claim(&id).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => return Ok(End::Elsewhere(error)),
+            engine => engine?,
+        };
+        // As the process that has advanced it before has left it.
+        let Some(run) = self.ledger.run(&id).await? else {
+            return Ok(End::Gone);
+        };
+        if run.finished && self.args.watch {
+            return Ok(End::Gone);
+        }
+        self.board.begin(&id, u64::from(run.requests));
+        let going = Going {
+            notes: Notes::read(&run)?,
+            report: self.args.options.report.clone(),
+            emulated: false,
+            start: self.start,
+            progress,
+            patience: match self.args.once {
+                true => Patience::Once,
+                false => Patience::Wait,
+            },
+            only_reads: false,
+            notes_of_record: true,
+            moved_to: None,
+            turns: Some(Turns::new(&self.outputs, &cleanings)),
+        };
+        let place = place(&going, &run, false)?;
+        let options = options(&self.args.options, self.args.once);
+        let options = going.remaining(&engine, options);
+        let mut stopped = self.stopped.clone();
+        let work = async {
+            match run.finished {
+                true => engine.answered(&run, options).await,
+                false => engine.resume(&run, options).await,
+            }
+        };
+        let finished = tokio::select! {
+            finished = work => finished,
+            _ = stopped.wait_for(|stopped| *stopped) => return Ok(End::Stopped),
+        };
+        match finished {
+            Ok(finished) => outcomes(&going, &engine, &finished, place).await,
+            Err(error) => stopped_short(&going, &engine, error).await,
+        }
+        .map(End::Ended)
+    }
+}
+
+/// How the work on a run has ended.
+enum End {
+    /// With outcomes, or still in progress.
+    Ended(Exit),
+    /// Another process advances it: the error that says which.
+    Elsewhere(Error),
+    /// It was deleted, or another process has brought it to its end.
+    Gone,
+    /// A signal came.
+    Stopped,
+}
+
+/// A run that is known and not under way.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// When it is tried again, by the clock; never where it is absent.
+    due: Option<Duration>,
+    /// Failures in a row.
+    failures: u32,
+    /// The failure that was reported last.
+    said: String,
+    /// Whether another process advances it.
+    elsewhere: bool,
+}
+
+/// The tasks of all runs.
+struct Crew {
+    many: Arc<Many>,
+    tasks: JoinSet<Result<End, Failure>>,
+    /// Runs under way, by their tasks.
+    live: HashMap<Id, Box<str>>,
+    waiting: HashMap<Box<str>, Waiting>,
+    /// When the record is looked at for new runs; never where it is absent.
+    look_at: Option<Duration>,
+    /// The last failure to look at the record.
+    unlisted: Option<String>,
+    /// Runs that were begun.
+    begun: u64,
+    worst: Exit,
+}
+
+impl Crew {
+    async fn new(args: ResumeArgs, stopped: watch::Receiver<bool>) -> Result<Self, Failure> {
+        let clock = clock();
+        let quiet = args.options.report.quiet;
+        let folder = state::open(&args.options.state, quiet)?;
+        let ledger = state::opened(folder.ledger().await?);
+        let many = Arc::new(Many {
+            ledger,
+            spool: Arc::new(FolderSpool::new(folder.spool())),
+            start: clock.elapsed(),
+            board: Arc::new(Board::new(quiet)),
+            outputs: Outputs::new(),
+            accounts: Mutex::default(),
+            stopped,
+            clock,
+            args,
+        });
+        Ok(Self {
+            look_at: Some(many.start),
+            many,
+            tasks: JoinSet::new(),
+            live: HashMap::new(),
+            waiting: HashMap::new(),
+            unlisted: None,
+            begun: 0,
+            worst: Exit::Usable,
+        })
+    }
+
+    fn now(&self) -> Duration {
+        self.many.clock.elapsed()
+    }
+
+    /// Reports whether the time of the command is over.
+    fn is_late(&self) -> bool {
+        let spent = self.now().saturating_sub(self.many.start);
+        let limit = self.many.args.options.timeout;
+        limit.is_some_and(|limit| spent >= limit)
+    }
+
+    /// Works until nothing is due any more; with `--watch`, until the time of the command is over.
+    async fn work(&mut self) -> Result<(), Failure> {
+        let clock = Arc::clone(&self.many.clock);
+        loop {
+            self.look().await?;
+            self.begin_due();
+            let due = self.waiting.values().filter_map(|waiting| waiting.due);
+            let due = due.chain(self.look_at).min();
+            let due = due.map(|due| match self.many.args.options.timeout {
+                Some(limit) => due.min(self.many.start.saturating_add(limit)),
+                None => due,
+            });
+            let wait = due.map(|due| due.saturating_sub(self.now()));
+            tokio::select! {
+                Some(ended) = self.tasks.join_next_with_id() => self.take(ended),
+                () = clock.sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+                else => return Ok(()),
+            }
+            if self.is_late() {
+                self.leave();
+            }
+        }
+    }
+
+    /// Looks at the record for runs that have not ended.
+    async fn look(&mut self) -> Result<(), Failure> {
+        if self.look_at.is_none_or(|at| at > self.now()) {
+            return Ok(());
+        }
+        let watches = self.many.args.watch;
+        let ids = match self.many.ledger.unfinished_runs().await {
+            Ok(ids) => ids,
+            Err(error) if watches => {
+                // Such as a disk that does not answer for now.
+                let said = Some(error.to_string());
+                if self.unlisted != said {
+                    terminal::error(&error.into());
+                    self.unlisted = said;
+                }
+                self.look_at = Some(self.now() + LOOK);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.unlisted = None;
+        self.look_at = watches.then(|| self.now() + LOOK);
+        if watches {
+            // Those that have ended elsewhere, or were deleted.
+            self.waiting.retain(|id, _| ids.contains(id));
+        }
+        let mut new = Vec::new();
+        for id in ids {
+            let is_live = self.live.values().any(|live| *live == id);
+            if !is_live && !self.waiting.contains_key(&id) {
+                new.push(id);
+            }
+        }
+        if let several @ 1.. = new.len() as u64 {
+            terminal::say(&format!(
+                "resuming {}",
+                words::count(several, "run", "runs")
+            ));
+        }
+        let due = Some(self.now());
+        for id in new {
+            let waiting = Waiting {
+                due,
+                ..Waiting::default()
+            };
+            self.waiting.insert(id, waiting);
+        }
+        self.count_elsewhere();
+        Ok(())
+    }
+
+    /// Begins, or tries again, what is due.
+    fn begin_due(&mut self) {
+        let now = self.now();
+        let mut due = Vec::new();
+        for (id, waiting) in &mut self.waiting {
+            if waiting.due.is_some_and(|at| at <= now) {
+                waiting.due = None;
+                due.push(id.clone());
+            }
+        }
+        for id in due {
+            self.begun += 1;
+            let work = Box::pin(Arc::clone(&self.many).advance(id.clone()));
+            let task = self.tasks.spawn(work);
+            self.live.insert(task.id(), id);
+        }
+    }
+
+    /// Takes how the work on a run has ended.
+    fn take(&mut self, ended: Result<(Id, Result<End, Failure>), JoinError>) {
+        let (task, ended) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                let internal = Error::new(ErrorKind::Internal)
+                    .with_message("the work on a run ended early")
+                    .with_source(std::io::Error::other(error.to_string()));
+                (error.id(), Err(internal.into()))
+            }
+        };
+        let Some(id) = self.live.remove(&task) else {
+            return;
+        };
+        let args = &self.many.args;
+        self.many.board.release(&id);
+        match ended {
+            Ok(End::Gone | End::Stopped) => {
+                self.waiting.remove(&id);
+            }
+            Ok(End::Ended(exit)) => {
+                self.waiting.remove(&id);
+                self.many.board.end(false);
+                self.count(exit);
+            }
+            Ok(End::Elsewhere(error)) if args.once => self.fail(&id, error.into()),
+            Ok(End::Elsewhere(_)) => {
+                let due = Some(self.now() + LOOK);
+                let waiting = self.waiting.entry(id).or_default();
+                (waiting.due, waiting.elsewhere) = (due, true);
+            }
+            Err(failure) => self.fail(&id, failure),
+        }
+        self.count_elsewhere();
+    }
+
+    /// Reports a run that has failed; the others go on.
+    fn fail(&mut self, id: &str, failure: Failure) {
+        self.count(failure.exit);
+        let said = failure.message.clone();
+        let watches = self.many.args.watch;
+        let waiting = match watches {
+            true => self.waiting.entry(id.into()).or_default(),
+            false => &mut self.waiting.remove(id).unwrap_or_default(),
+        };
+        if waiting.said != said {
+            let failure = of_run(failure, id);
+            crate::report(&failure, self.many.args.options.report.json);
+        }
+        if watches {
+            if waiting.failures == 0 {
+                self.many.board.end(true);
+            }
+            let wait = RETRY.saturating_mul(1 << waiting.failures.min(8));
+            waiting.failures += 1;
+            waiting.due = Some(self.many.clock.elapsed() + wait.min(LONGEST_RETRY));
+            (waiting.said, waiting.elsewhere) = (said, false);
+        } else {
+            self.many.board.end(true);
+        }
+    }
+
+    fn count(&mut self, exit: Exit) {
+        if exit.severity() > self.worst.severity() {
+            self.worst = exit;
+        }
+    }
+
+    fn count_elsewhere(&self) {
+        let elsewhere = self.waiting.values().filter(|waiting| waiting.elsewhere);
+        self.many.board.elsewhere(elsewhere.count() as u64);
+    }
+
+    /// Begins nothing more: the time of the command is over. Runs that are under way end by it themselves.
+    fn leave(&mut self) {
+        self.look_at = None;
+        for (id, waiting) in std::mem::take(&mut self.waiting) {
+            let is_live = self.live.values().any(|live| *live == id);
+            if !is_live && waiting.elsewhere {
+                let message = format!("run {id}: another process advances it");
+                let failure = Failure::new(Exit::Unfinished, "unfinished", message).of_run(&id);
+                crate::report(&failure, self.many.args.options.report.json);
+                self.count(Exit::Unfinished);
+            }
+        }
+    }
+
+    /// Waits for what ends itself on a signal. Returns the number of runs that have not ended.
+    async fn end(&mut self) -> u64 {
+        let clock = Arc::clone(&self.many.clock);
+        let late = clock.sleep(ENDING);
+        tokio::pin!(late);
+        let waiting = self.waiting.values();
+        let mut left = waiting.filter(|waiting| waiting.due.is_some()).count() as u64;
+        loop {
+            tokio::select! {
+                ended = self.tasks.join_next_with_id() => match ended {
+                    Some(Ok((_, Ok(End::Stopped)))) => left += 1,
+                    Some(ended) => self.take(ended),
+                    None => return left,
+                },
+                () = &mut late => return left + self.tasks.len() as u64,
+            }
+        }
+    }
+}
+
+/// A failure whose message names its run.
+fn of_run(failure: Failure, id: &str) -> Failure {
+    let message = match failure.message.contains(id) {
+        true => failure.message.clone(),
+        false => format!("run {id}: {}", failure.message),
+    };
+    Failure { message, ..failure }.of_run(id)
+}

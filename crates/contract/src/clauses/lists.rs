@@ -1,0 +1,120 @@
+//! Clauses about lists that stand in for status calls: many batches are polled by pages of the list, and what such
+//! a page says of a batch ends the wait for it. Of edition 2026-11.
+
+use lmbatch_core::{
+    BatchId, BatchProvider, BatchSnapshot, BatchStatus, Cursor, ListOptions, RequestCounts,
+};
+
+use crate::desk::Desk;
+use crate::kit::Kit;
+
+/// A word that no provider has for a status.
+const UNKNOWN: &str = "NAPPING_for_tea";
+
+/// Most pages that a clause reads of one list.
+const MOST_PAGES: usize = 50;
+
+/// Every batch that the list shows stands there as the status call says: its status in every word of the provider
+/// and in one that is unknown, its times, and its counts where the list gives any. An adapter whose lists say
+/// less, or something else, leaves [`status_page`](lmbatch_core::Capabilities::status_page) out.
+pub async fn a_list_says_of_every_batch_what_its_status_says(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let Some(size) = status_page(&*adapter) else {
+        return;
+    };
+    desk.page(3);
+    keep_one_of_each(kit, &desk);
+    let listed = every_page(&*adapter, size).await;
+    assert_eq!(listed.len(), desk.batches(), "the list shows every batch");
+    agree(&*adapter, &listed).await;
+}
+
+/// A list shows where batches stand now: what has changed at the provider since the last page was read is on the
+/// next one. An adapter that keeps pages, or whose lists are behind, leaves
+/// [`status_page`](lmbatch_core::Capabilities::status_page) out.
+pub async fn a_list_is_as_new_as_a_status(kit: &Kit) {
+    let desk = kit.desk().await;
+    let adapter = kit.adapter(&desk);
+    let Some(size) = status_page(&*adapter) else {
+        return;
+    };
+    let ids: Vec<BatchId> = (1..=3)
+        .map(|number| desk.keep(kit.described(number, BatchStatus::InProgress)))
+        .collect();
+    agree(&*adapter, &every_page(&*adapter, size).await).await;
+    for (number, id) in ids.iter().enumerate() {
+        let ended = kit.described(number as u32 + 1, BatchStatus::Completed);
+        desk.change_batch(id, |batch| *batch = ended);
+        let listed = every_page(&*adapter, size).await;
+        let shown = listed.iter().find(|batch| batch.id == *id);
+        let status = shown.map(|batch| &batch.status);
+        assert_eq!(status, Some(&BatchStatus::Completed), "{id}: the list lags");
+        agree(&*adapter, &listed).await;
+    }
+}
+
+/// Number of batches on a page that stands in for status calls; an adapter that declares it lists batches.
+fn status_page(adapter: &dyn BatchProvider) -> Option<u32> {
+    let capabilities = adapter.codec().capabilities();
+    let size = capabilities.status_page?;
+    assert!(capabilities.list, "what stands in for statuses is listed");
+    assert!(size > 0, "a page shows a batch");
+    Some(size)
+}
+
+/// Batches of every status and every word of the provider, and of a word that is unknown.
+fn keep_one_of_each(kit: &Kit, desk: &Desk) {
+    let mut number = 0;
+    let mut next = || {
+        number += 1;
+        number
+    };
+    for status in kit.wire.statuses() {
+        let mut batch = kit.described(next(), status.clone());
+        if status == BatchStatus::Failed {
+            batch.problems.push("line 2 is no JSON".to_owned());
+        }
+        desk.keep(batch);
+    }
+    for (word, meaning) in kit.wire.words() {
+        let mut batch = kit.described(next(), meaning);
+        batch.status = BatchStatus::Unknown(word.to_owned());
+        desk.keep(batch);
+    }
+    let mut batch = kit.described(next(), BatchStatus::InProgress);
+    batch.status = BatchStatus::Unknown(UNKNOWN.to_owned());
+    desk.keep(batch);
+}
+
+/// The batches of every page, asked for in pages of a size.
+async fn every_page(adapter: &dyn BatchProvider, size: u32) -> Vec<BatchSnapshot> {
+    let (mut listed, mut at) = (Vec::new(), None::<Cursor>);
+    for _ in 0..MOST_PAGES {
+        let options = ListOptions {
+            limit: Some(size),
+            page: at,
+        };
+        let page = adapter.list(&options).await;
+        let page = page.unwrap_or_else(|error| panic!("a page of {size} is listed: {error}"));
+        listed.extend(page.items);
+        at = page.next;
+        if at.is_none() {
+            return listed;
+        }
+    }
+    panic!("the list does not end after {MOST_PAGES} pages");
+}
+
+async fn agree(adapter: &dyn BatchProvider, listed: &[BatchSnapshot]) {
+    for shown in listed {
+        let status = adapter.status(&shown.id).await.expect("a status");
+        let id = &shown.id;
+        assert_eq!(shown.status, status.status, "the status of {id}");
+        let times = |of: &BatchSnapshot| (of.created_at, of.expires_at, of.ended_at);
+        assert_eq!(times(shown), times(&status), "the times of {id}");
+        if shown.counts != RequestCounts::default() {
+            assert_eq!(shown.counts, status.counts, "the counts of {id}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! JSON that is read into a value only where the value says the same.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// Reads JSON into a value that is written again with the same meaning: each number with its exact value, each
+/// member once.
+///
+/// ```
+/// use lmbatch_core::exact_value;
+/// assert_eq!(exact_value(r#"{"a":0.1}"#)?["a"], 0.1);
+/// assert!(exact_value("18446744073709551616").unwrap_err().contains("18446744073709551616"));
+/// assert!(exact_value(r#"{"a":1,"a":2}"#).unwrap_err().contains("\"a\""));
+/// # Ok::<(), String>(())
+/// ```
+///
+/// # Errors
+/// What is no JSON, a number that no 64-bit integer and no double-precision float holds exactly as it is written,
+/// and a member that stands twice in one object; the message names it.
+pub fn exact_value(text: &str) -> Result<Value, String> {
+    if let Some(number) = numbers(text).find(|number| !is_exact(number)) {
+        return Err(format!(
+            "the number {number} cannot be passed on exactly; write it as a string or with fewer digits"
+        ));
+    }
+    serde_json::from_str::<Once>(text).map_err(|error| reason(&error))?;
+    serde_json::from_str(text).map_err(|error| reason(&error))
+}
+
+/// The words of a parser without the place, which is one within the value.
+fn reason(error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    let place = words.rfind(" at line ").unwrap_or(words.len());
+    words[..place].to_owned()
+}
+
+/// Number tokens of JSON text.
+fn numbers(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            let at = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit())?;
+            rest = &rest[at..];
+            if rest.starts_with('"') {
+                rest = after_string(rest);
+                continue;
+            }
+            let is_number = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
+            let end = rest.find(|c| !is_number(c)).unwrap_or(rest.len());
+            let (number, after) = rest.split_at(end);
+            rest = after;
+            return Some(number);
+        }
+    })
+}
+
+/// What follows the string that a text begins with; nothing where it has no end.
+fn after_string(text: &str) -> &str {
+    let mut escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let is_end = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        is_end
+    });
+    end.map_or("", |end| &text[end + 2..])
+}
+
+/// Whether a number has the value that it is written with once it is read. What is no number is left to the
+/// parser.
+fn is_exact(number: &str) -> bool {
+    if !number.contains(['.', 'e', 'E']) {
+        let is_digits = number.strip_prefix('-').unwrap_or(number);
+        let is_digits = is_digits.bytes().all(|byte| byte.is_ascii_digit());
+        return number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok() || !is_digits;
+    }
+    match serde_json::from_str::<f64>(number) {
+        Ok(read) => decimal(number) == decimal(&format!("{read:e}")),
+        // One that is too large is JSON all the same.
+        Err(_) => number.parse::<f64>().is_err(),
+    }
+}
+
+/// The digits of a number without zeros at either end, and the power of ten of the last one.
+fn decimal(number: &str) -> Option<(String, i64)> {
+    let number = number.trim_start_matches('-');
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let exponent: i64 = exponent.parse().ok()?;
+    let significant = digits.trim_end_matches('0');
+    let power = exponent - fraction.len() as i64 + (digits.len() - significant.len()) as i64;
+    match significant.trim_start_matches('0') {
+        "" => Some((String::new(), 0)),
+        significant => Some((significant.to_owned(), power)),
+    }
+}
+
+/// Any value whose objects have each member once.
+struct Once;
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Once {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self, A::Error> {
+        while list.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            map.next_value::<Self>()?;
+            if let Some(name) = names.replace(name) {
+                return Err(A::Error::custom(format!(
+                    "the member {name:?} stands twice"
+                )));
+            }
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_value_cannot_hold_exactly_is_refused_by_name() {
+        for text in [
+            "0",
+            "-1",
+            "-0.0",
+            "0.1",
+            "0.10",
+            "1.50e3",
+            "1E-7",
+            "1e300",
+            "0.30000000000000004",
+            "18446744073709551615",
+            "-9223372036854775808",
+            "1e22",
+            "5e-324",
+            r#""1e400 123456789012345678901234567890""#,
+            r#"{"a \" 1e400":["b\\",1]}"#,
+            r#"{"a":{"a":1},"b":[{"a":1},{"a":2}]}"#,
+        ] {
+            let value = exact_value(text);
+            assert!(value.is_ok(), "{text}: {value:?}");
+        }
+        for (text, named) in [
+            ("18446744073709551616", "18446744073709551616"),
+            ("-9223372036854775809", "-9223372036854775809"),
+            (
+                r#"{"a":[1,123456789012345678901234567890]}"#,
+                "123456789012345678901234567890",
+            ),
+            ("1e-400", "1e-400"),
+            ("1e400", "1e400"),
+            (r#"{"a":-1E999}"#, "-1E999"),
+            ("3.141592653589793238", "3.141592653589793238"),
+            ("9007199254740993.0", "9007199254740993.0"),
+            (r#"{"a":1,"b":2,"a":1}"#, "\"a\""),
+            (r#"[{"x":{"a":1,"\u0061":2}}]"#, "\"a\""),
+            ("{", "EOF"),
+            ("--1", ""),
+        ] {
+            let error = exact_value(text).unwrap_err();
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! How a driver polls: by the walks of the list that it shares with the other runs of its account, or batch by batch.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use lmbatch_core::{BatchId, BatchSnapshot, ErrorKind, ListOptions};
+
+use super::{Driver, NEVER, place};
+use crate::event::Event;
+use crate::policy::Decision;
+use crate::run::step::{Kind, Step};
+use crate::share::{Live, News, PageRead, Verdict};
+
+/// Time for which a list that could not be read is left alone.
+const SPARED: Duration = Duration::from_secs(600);
+
+impl Driver<'_> {
+    /// The batch of a shard that is polled next.
+    fn polled(&self, at: usize) -> Option<&BatchId> {
+        let work = self.slots[at].as_ref()?;
+        let step = work.next(self.scope.context, self.cancelled);
+        work.record.state.batch().filter(|_| step == Step::Poll)
+    }
+
+    pub(super) fn is_poll(&self, at: usize) -> bool {
+        self.polled(at).is_some()
+    }
+
+    /// Whether a page of the list may answer the poll of a shard.
+    pub(super) fn may_be_listed(&self, at: usize) -> bool {
+        let is_shown = |work: &crate::run::work::Work| work.listed.is_some();
+        self.page_size.is_some()
+            && !self.alone.contains(&at)
+            && !self.slots[at].as_ref().is_some_and(is_shown)
+    }
+
+    /// Notes when the batch of a shard is due, for the walks of the account.
+    pub(super) fn watch(&self, at: usize, due: Duration) {
+        if self.page_size.is_none() || self.stuck[at] || self.fatal.is_some() {
+            return;
+        }
+        let (Some(batch), Some(work)) = (self.polled(at), &self.slots[at]) else {
+            return;
+        };
+        let live = Live {
+            due,
+            wait: match &work.poll {
+                Some(poll) => poll.wait,
+                None => self.scope.context.polling.wait(1, None),
+            },
+            created_at: work.poll.as_ref().and_then(|poll| poll.created_at),
+        };
+        self.seat.watch(at, batch, live);
+    }
+
+    /// Takes a shard out of the walks of the account.
+    pub(super) fn unwatch(&mut self, at: usize) {
+        self.listed.remove(&at);
+        self.alone.remove(&at);
+        let work = self.slots[at].as_ref().filter(|_| self.page_size.is_some());
+        if let Some(batch) = work.and_then(|work| work.record.state.batch()) {
+            self.seat.forget(at, batch);
+        }
+    }
+
+    /// Polls nothing any more.
+    pub(super) fn leave_polls(&mut self) {
+        self.page = None;
+        self.listed.clear();
+        self.seat.forget_all();
+    }
+
+    /// Asks how shards that are due are polled.
+    pub(super) fn admit_polls(&mut self, due: &[usize], now: Duration) {
+        let Some(size) = self.page_size else {
+            return;
+        };
+        let batches = due
+            .iter()
+            .filter_map(|at| Some((*at, self.polled(*at)?.clone())));
+        let batches: Vec<(usize, BatchId)> = batches.collect();
+        let verdicts = self.seat.due(&batches, now, size);
+        for ((at, _), verdict) in batches.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Alone => self.poll_alone(at),
+                Verdict::Later(until) => self.postpone(at, until),
+                Verdict::Listed => {
+                    self.listed.insert(at);
+                }
+            }
+        }
+    }
+
+    fn poll_alone(&mut self, at: usize) {
+        self.alone.insert(at);
+        self.ready[place(Kind::Poll)].push_back(at);
+    }
+
+    /// Takes what walks of the list say of the batches.
+    pub(super) fn read_letters(&mut self) {
+        for letter in self.seat.letters() {
+            let at = letter.at;
+            let was_listed = self.listed.remove(&at);
+            let now = self.now();
+            // It was cancelled meanwhile, or is asked for already.
+            if self.polled(at) != Some(&letter.batch) {
+                if was_listed && self.slots[at].is_some() {
+                    self.schedule(at, now);
+                }
+                continue;
+            }
+            match letter.news {
+                News::Again => self.schedule(at, now),
+                News::Alone => {
+                    if let Some(due) = self.due_at[at].take() {
+                        self.due.remove(&(due, at));
+                    }
+                    self.poll_alone(at);
+                }
+                News::Listed { snapshot, since } => self.take_listed(at, *snapshot, since),
+            }
+        }
+    }
+
+    fn take_listed(&mut self, at: usize, snapshot: BatchSnapshot, since: Duration) {
+        let context = self.scope.context;
+        let Some(work) = &mut self.slots[at] else {
+            return;
+        };
+        match work.take_listed(context, snapshot, since) {
+            Some(next) => self.schedule(at, next),
+            None => self.postpone(at, self.now()),
+        }
+    }
+
+    /// Begins to read the next page of a walk, if it is this driver's turn. Returns whether there was a place for it.
+    pub(super) fn begin_page(&mut self, now: Duration) -> bool {
+        let context = self.scope.context;
+        let is_due = self.seat.walk_due().is_some_and(|due| due <= now);
+        if self.page.is_some() || !is_due {
+            return true;
+        }
+        let limit = context.limits.of(Kind::Poll);
+        let Some(free) = self.seat.place(Kind::Poll, limit) else {
+            return false;
+        };
+        let Some(turn) = self.seat.turn(now) else {
+            return true;
+        };
+        let options = ListOptions {
+            limit: self.page_size,
+            page: turn.cursor.clone(),
+        };
+        let read = async move {
+            let listed = context.provider.list(&options).await;
+            PageRead {
+                turn,
+                listed,
+                place: free,
+            }
+        };
+        self.page = Some(read.boxed());
+        true
+    }
+
+    /// Takes a page of the list. One that cannot be read slows the walk, and fails no run.
+    pub(super) fn take_page(&mut self, read: PageRead) {
+        let (context, now) = (self.scope.context, self.now());
+        drop(read.place);
+        let error = match read.listed {
+            Ok(page) => return self.seat.page(&read.turn, &page, now),
+            Err(error) => error,
+        };
+        let chance = context.rng.next_f64();
+        let tried = read.turn.failures + 1;
+        let again = match context.retries.decide(tried, &error, chance) {
+            Decision::RetryAfter(wait) => Some(wait),
+            _ => None,
+        };
+        let wish = error.retry_after();
+        let is_unsupported = error.kind() == ErrorKind::Unsupported;
+        let spare = match is_unsupported {
+            true => NEVER,
+            false => SPARED.max(wish.unwrap_or_default()),
+        };
+        let is_tried_again = self.seat.page_failed(&read.turn, now, again, wish, spare);
+        match again.filter(|_| is_tried_again) {
+            Some(wait) => context.tell(&Event::Retrying {
+                error: &error,
+                wait,
+            }),
+            None if is_unsupported => {}
+            None => {
+                let message = format!(
+                    "the list of batches cannot be read: {error}; batches are asked for one by one"
+                );
+                context.tell(&Event::Warning { message: &message });
+            }
+        }
+    }
+}

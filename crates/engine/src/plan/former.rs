@@ -1,0 +1,309 @@
+//! Runs in layout 1, which had one table of what was sent and one echo for a run, and a table more for each
+//! attempt: the tables of their shards are made of these.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `sent`, `sent-<attempt>` | for each ordinal: shard u32, place in the shard u32, length u32, offset in the body u64 |
+//! | `echo` | id, metadata and schema of each request of the input that the run began with |
+//! | `echo-<table>` | the same in the order of the output, where the input was changed |
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write as _;
+use std::sync::Arc;
+
+use lmbatch_core::{Error, ErrorKind, Result, RunRecord, ShardRecord, ShardTables, StoredTable};
+
+use crate::spool::order::read_order;
+use crate::spool::tables::{Echo, Reader, Row, Writer};
+use crate::spool::{Files, damaged, layout, spooled};
+
+/// Bytes of an entry of a table of what was sent.
+const SENT: u64 = 20;
+
+/// Bytes that are buffered of each table that is written.
+const TABLE_BUFFER: usize = 64 << 10;
+
+/// The tables of the shards of a run, made of those of layout 1.
+#[derive(Debug)]
+pub(crate) struct Converted {
+    /// By the number of the shard.
+    pub(crate) tables: Vec<ShardTables>,
+    /// CRC-32 of the files of the run as a whole.
+    pub(crate) checksums: BTreeMap<Box<str>, u32>,
+}
+
+/// Returns whether a run is in layout 1. Its shards change to layout 2 together.
+pub(crate) fn is_former(shards: &[ShardRecord]) -> bool {
+    shards.iter().any(|shard| shard.tables.is_none())
+}
+
+/// Makes the tables of the shards of a run in layout 1, each complete and synced, and changes nothing that is
+/// there. Reads files: not for an async thread.
+///
+/// Memory stays flat however many requests the run has, but for 8 bytes of each that a changed input has added.
+///
+/// # Errors
+/// [`ErrorKind::Local`] where a file is missing or damaged.
+pub(crate) fn convert(
+    run: &RunRecord,
+    shards: &[ShardRecord],
+    from: &Files,
+    to: &Files,
+) -> Result<Converted> {
+    for (name, checksum) in &run.checksums {
+        from.verify(name, *checksum)?;
+    }
+    let mut added = Added::new(run, from)?;
+    let mut conversion = Conversion {
+        run,
+        shards,
+        to,
+        open: HashMap::new(),
+        done: shards.iter().map(|_| None).collect(),
+    };
+    let attempts = shards.iter().map(|shard| shard.attempt).max().unwrap_or(0);
+    for attempt in 0..=attempts {
+        if shards.iter().any(|shard| shard.attempt == attempt) {
+            conversion.attempt(from, attempt, &mut added)?;
+        }
+    }
+    let mut checksums = BTreeMap::new();
+    if let Some(order) = run.order {
+        let name = layout::order(order.table);
+        let file = from.open(&name)?;
+        let bytes = file.size().map_err(spooled)?;
+        let checksum = crate::spool::tables::checksum_of(&*file, bytes).map_err(spooled)?;
+        checksums.insert(name.into(), checksum);
+        let (name, checksum) = copy_order_echo(run, from, to)?;
+        checksums.insert(name.into(), checksum);
+    }
+    let tables: Option<Vec<ShardTables>> = conversion.done.into_iter().collect();
+    Ok(Converted {
+        tables: tables.ok_or_else(|| damaged(&from.name(&layout::former::sent(attempts))))?,
+        checksums,
+    })
+}
+
+/// Copies what goes back in the order of the output under its present name.
+fn copy_order_echo(run: &RunRecord, from: &Files, to: &Files) -> Result<(String, u32)> {
+    let table = run.order.map_or(0, |order| order.table);
+    let mut echoes = Reader::new(from.open(&layout::former::order_echo(table))?);
+    let name = layout::order_echo(table);
+    let mut writer = to.create(&name)?;
+    let mut echo = Echo::default();
+    for _ in 0..run.requests {
+        echo.read(&mut echoes).map_err(spooled)?;
+        echo.write(&mut writer).map_err(spooled)?;
+    }
+    writer.sync().map_err(spooled)?;
+    Ok((name, writer.checksum()))
+}
+
+/// What goes back for requests that a changed input has added: they are in the output, or in no file.
+struct Added {
+    echoes: Option<Reader>,
+    /// Number of requests that the run began with.
+    begun: u32,
+    /// Offset of each request that was added since, by its ordinal behind those.
+    offsets: Vec<u64>,
+}
+
+/// Offset of a request that is in no file.
+const NOWHERE: u64 = u64::MAX;
+
+impl Added {
+    fn new(run: &RunRecord, from: &Files) -> Result<Self> {
+        let sent = from.open(&layout::former::sent(0))?;
+        let mut added = Self {
+            echoes: None,
+            begun: (sent.size().map_err(spooled)? / SENT) as u32,
+            offsets: Vec::new(),
+        };
+        let Some(order) = run.order else {
+            return Ok(added);
+        };
+        let behind = order.ordinals.saturating_sub(added.begun);
+        added.offsets = vec![NOWHERE; behind as usize];
+        let file = from.open(&layout::former::order_echo(order.table))?;
+        let mut reader = Reader::new(Arc::clone(&file));
+        let (mut echo, mut offset) = (Echo::default(), 0);
+        for ordinal in read_order(from, order, run.requests, &run.checksums)? {
+            echo.read(&mut reader).map_err(spooled)?;
+            let at = ordinal.checked_sub(added.begun);
+            if let Some(known) = at.and_then(|at| added.offsets.get_mut(at as usize)) {
+                *known = offset;
+            }
+            offset += echo.stored_bytes();
+        }
+        added.echoes = Some(Reader::new(file));
+        Ok(added)
+    }
+
+    /// Reads what goes back for a request that was added.
+    fn read(&mut self, ordinal: u32, echo: &mut Echo) -> Result<()> {
+        echo.clear();
+        let at = ordinal.saturating_sub(self.begun) as usize;
+        match (self.offsets.get(at), &mut self.echoes) {
+            (Some(offset), Some(echoes)) if *offset != NOWHERE => {
+                echoes.seek(*offset);
+                echo.read(echoes).map_err(spooled)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where a request was sent, as layout 1 has it.
+struct Sent {
+    shard: u32,
+    place: u32,
+    length: u32,
+    offset: u64,
+}
+
+impl Sent {
+    fn read(from: &mut Reader) -> std::io::Result<Self> {
+        let mut bytes = [0; SENT as usize];
+        from.read_exact(&mut bytes)?;
+        let (fours, _) = bytes.as_chunks::<4>();
+        let four = |at: usize| fours.get(at).copied().map_or(0, u32::from_le_bytes);
+        Ok(Self {
+            shard: four(0),
+            place: four(1),
+            length: four(2),
+            offset: u64::from(four(3)) | u64::from(four(4)) << 32,
+        })
+    }
+}
+
+struct Conversion<'a> {
+    run: &'a RunRecord,
+    shards: &'a [ShardRecord],
+    to: &'a Files,
+    open: HashMap<u32, Open>,
+    done: Vec<Option<ShardTables>>,
+}
+
+/// Tables of a shard that lack requests.
+struct Open {
+    rows: Writer,
+    echo: Writer,
+    /// Number of rows that are written: they are those of the first places.
+    written: u32,
+    /// Rows whose places come later, where ordinals do not ascend in the order of the body.
+    later: Vec<(u32, Row)>,
+    first: u32,
+    last: u32,
+}
+
+impl Conversion<'_> {
+    /// Makes the tables of the shards of one attempt: their requests come in the order of the input.
+    fn attempt(&mut self, from: &Files, attempt: u32, added: &mut Added) -> Result<()> {
+        let name = layout::former::sent(attempt);
+        let table = from.open(&name)?;
+        let ordinals = (table.size().map_err(spooled)? / SENT) as u32;
+        let mut table = Reader::new(table);
+        let mut echoes = Reader::new(from.open(layout::former::ECHO)?);
+        let mut echo = Echo::default();
+        for ordinal in 0..ordinals {
+            let sent = Sent::read(&mut table).map_err(spooled)?;
+            let is_begun = ordinal < added.begun;
+            if is_begun {
+                echo.read(&mut echoes).map_err(spooled)?;
+            }
+            let of = self.shards.get(sent.shard as usize);
+            let of = of.ok_or_else(|| damaged(&from.name(&name)))?;
+            // It went out in another attempt, or was not sent again.
+            if of.attempt != attempt {
+                continue;
+            }
+            if !is_begun {
+                added.read(ordinal, &mut echo)?;
+            }
+            self.put(of, ordinal, &sent, &echo)?;
+        }
+        match self.open.is_empty() {
+            true => Ok(()),
+            false => Err(damaged(&from.name(&name))),
+        }
+    }
+
+    fn put(&mut self, of: &ShardRecord, ordinal: u32, sent: &Sent, echo: &Echo) -> Result<()> {
+        let number = of.key.shard;
+        let open = match self.open.entry(number) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                let rows = layout::rows(number);
+                let echo = echo_name(self.run, number);
+                entry.insert(Open {
+                    rows: self.to.create_within(&rows, TABLE_BUFFER)?,
+                    echo: self.to.create_within(&echo, TABLE_BUFFER)?,
+                    written: 0,
+                    later: Vec::new(),
+                    first: ordinal,
+                    last: ordinal,
+                })
+            }
+        };
+        let row = Row {
+            ordinal,
+            length: sent.length,
+            offset: sent.offset,
+            echo: open.echo.written,
+        };
+        echo.write(&mut open.echo).map_err(spooled)?;
+        open.last = ordinal;
+        if open.later.is_empty() && sent.place == open.written {
+            open.rows.write_all(&row.to_bytes()).map_err(spooled)?;
+            open.written += 1;
+        } else {
+            open.later.push((sent.place, row));
+        }
+        if open.written as usize + open.later.len() == of.count as usize
+            && let Some(open) = self.open.remove(&number)
+        {
+            let tables = self.close(open, number)?;
+            if let Some(done) = self.done.get_mut(number as usize) {
+                *done = Some(tables);
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&self, mut open: Open, number: u32) -> Result<ShardTables> {
+        let unordered = !open.later.is_empty();
+        open.later.sort_unstable_by_key(|(place, _)| *place);
+        for (place, row) in open.later {
+            if place != open.written {
+                return Err(Error::new(ErrorKind::Local).with_message(format!(
+                    "the tables of {} do not say where request {place} of shard {number} is",
+                    self.run.id
+                )));
+            }
+            open.rows.write_all(&row.to_bytes()).map_err(spooled)?;
+            open.written += 1;
+        }
+        open.rows.sync().map_err(spooled)?;
+        open.echo.sync().map_err(spooled)?;
+        let stored = |what: &str, writer: &Writer| StoredTable {
+            name: self.to.name(what).into(),
+            bytes: writer.written,
+            checksum: writer.checksum(),
+        };
+        Ok(ShardTables {
+            rows: stored(&layout::rows(number), &open.rows),
+            echo: stored(&echo_name(self.run, number), &open.echo),
+            first: open.first,
+            last: open.last,
+            unordered,
+        })
+    }
+}
+
+/// Returns the name of the echo of a shard: one that no file of the run in layout 1 has.
+fn echo_name(run: &RunRecord, shard: u32) -> String {
+    match run.order {
+        Some(_) => layout::converted_echo(shard),
+        None => layout::echo(shard),
+    }
+}

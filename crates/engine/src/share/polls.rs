@@ -1,0 +1,387 @@
+//! The batches of an account that are polled in this process, and how: by a walk of the list, or each alone.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, SystemTime};
+
+use lmbatch_core::{BatchId, BatchSnapshot, BatchStatus, Cursor, Page};
+
+use super::letter::{Letter, News};
+use super::walk::{Owner, Walk};
+
+/// Time for which the length of a walk says how long the next one is.
+const KNOWN_FOR: Duration = Duration::from_secs(600);
+
+/// Tries of one page of the list; then its batches are asked for alone.
+const PAGE_TRIES: u32 = 3;
+
+/// Time for which polls wait at most for one page of the list.
+pub(super) const PAGE_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Time for which a poll waits at most for batches whose creates are under way.
+const CREATES: Duration = Duration::from_secs(1);
+
+/// A poll waits for others at most for its interval divided by this.
+const PATIENCE: u32 = 8;
+
+/// When a batch is polled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Live {
+    /// When it is due.
+    pub(crate) due: Duration,
+    /// Interval of its polls.
+    pub(crate) wait: Duration,
+    /// Time of its create, as the provider has said it.
+    pub(crate) created_at: Option<SystemTime>,
+}
+
+/// How a batch that is due is polled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// By a status call of its own.
+    Alone,
+    /// It is due at a time a little later, together with others.
+    Later(Duration),
+    /// By a walk of the list: a letter says what it shows.
+    Listed,
+}
+
+/// Where a batch is on its way to an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    /// In the schedule.
+    Scheduled,
+    /// In a walk; from its begin, or since it became due.
+    Walked { from_begin: bool },
+    /// With its driver.
+    Out,
+}
+
+#[derive(Debug)]
+struct Entry {
+    owner: Owner,
+    live: Live,
+    stand: Stand,
+}
+
+/// Polls of one account.
+#[derive(Debug, Default)]
+pub(super) struct Polls {
+    /// Every batch; one of several runs stands there for each.
+    entries: HashMap<BatchId, Vec<Entry>>,
+    schedule: BTreeMap<(Duration, Owner), BatchId>,
+    /// When the provider takes polls again.
+    pub(super) paused_until: Duration,
+    /// When the list is used again.
+    spared_until: Duration,
+    /// Pages of the last walk, and when it ended.
+    pages: Option<(u32, Duration)>,
+    walk: Option<Walk>,
+    /// Turns that were taken in walks that are over.
+    turns: u64,
+}
+
+impl Polls {
+    pub(super) fn watch(&mut self, owner: Owner, batch: &BatchId, live: Live) {
+        self.forget(owner, batch);
+        self.schedule.insert((live.due, owner), batch.clone());
+        let entries = self
+            .entries
+            .entry(batch.clone())
+            .or_insert_with(|| Vec::with_capacity(1));
+        entries.push(Entry {
+            owner,
+            live,
+            stand: Stand::Scheduled,
+        });
+    }
+
+    pub(super) fn forget(&mut self, owner: Owner, batch: &BatchId) {
+        let Some(entries) = self.entries.get_mut(batch) else {
+            return;
+        };
+        let found = entries.iter().position(|entry| entry.owner == owner);
+        let Some(entry) = found.map(|found| entries.swap_remove(found)) else {
+            return;
+        };
+        if entries.is_empty() {
+            self.entries.remove(batch);
+        }
+        self.schedule.remove(&(entry.live.due, owner));
+        if let Some(walk) = &mut self.walk {
+            walk.leave_out(entry.live.created_at, owner);
+        }
+        self.end_if_over();
+    }
+
+    /// Forgets the batches of a driver.
+    pub(super) fn leave(&mut self, seat: u64) {
+        self.schedule.retain(|(_, owner), _| owner.0 != seat);
+        self.entries.retain(|_, entries| {
+            entries.retain(|entry| entry.owner.0 != seat);
+            !entries.is_empty()
+        });
+        if let Some(walk) = &mut self.walk {
+            walk.leave(seat);
+        }
+        self.end_if_over();
+    }
+
+    /// Ends a walk of which no driver waits for a batch any more.
+    fn end_if_over(&mut self) {
+        if let Some(walk) = self.walk.take_if(|walk| walk.is_over()) {
+            self.turns = walk.turns();
+        }
+    }
+
+    pub(super) fn walk(&self) -> Option<&Walk> {
+        self.walk.as_ref()
+    }
+
+    /// Driver that reads the pages of the walk under way.
+    pub(super) fn walker(&self) -> Option<u64> {
+        self.walk.as_ref().map(|walk| walk.walker)
+    }
+
+    pub(super) fn take_turn(&mut self, seat: u64, now: Duration) -> Option<(u64, Option<Cursor>)> {
+        self.walk.as_mut()?.take_turn(seat, now)
+    }
+
+    /// Pages that a walk for `due` batches takes.
+    fn pages_for(&self, due: usize, now: Duration, size: u32) -> usize {
+        match self.pages {
+            Some((pages, at)) if now.saturating_sub(at) < KNOWN_FOR => pages as usize,
+            _ => due.div_ceil(size.max(1) as usize) * 2,
+        }
+    }
+
+    /// Whether a walk is cheaper than to ask for each batch alone.
+    fn pays(&self, due: usize, now: Duration, size: u32) -> bool {
+        due > 2 * self.pages_for(due, now, size)
+    }
+
+    pub(super) fn due(
+        &mut self,
+        seat: u64,
+        batches: &[(usize, BatchId)],
+        now: Duration,
+        paused_until: Duration,
+        size: u32,
+        coming: usize,
+    ) -> Vec<Verdict> {
+        if paused_until > now {
+            return vec![Verdict::Later(paused_until); batches.len()];
+        }
+        if let Some(later) = self.begin_walk(seat, now, size, coming) {
+            return vec![Verdict::Later(later); batches.len()];
+        }
+        let owners = batches.iter().map(|(at, batch)| ((seat, *at), batch));
+        owners
+            .map(|(owner, batch)| self.verdict(owner, batch))
+            .collect()
+    }
+
+    /// Begins a walk where that pays. Returns the time to wait for where it pays a little later only.
+    fn begin_walk(
+        &mut self,
+        seat: u64,
+        now: Duration,
+        size: u32,
+        coming: usize,
+    ) -> Option<Duration> {
+        if self.walk.is_some() || self.spared_until > now {
+            return None;
+        }
+        // What waits shortest says how long others are waited for.
+        let due = self.schedule.range(..=(now, (u64::MAX, usize::MAX)));
+        let patience = due.map(|((due, owner), batch)| {
+            let entries = self.entries.get(batch).into_iter().flatten();
+            let mut own = entries.filter(|entry| entry.owner == *owner);
+            let wait = own.next().map_or(Duration::ZERO, |entry| entry.live.wait);
+            due.saturating_add(wait / PATIENCE)
+        });
+        let until = patience.min()?.max(now);
+        let soon = self.schedule.range(..=(until, (u64::MAX, usize::MAX)));
+        let (last, count) = (soon.clone().next_back(), soon.count());
+        let last = last.map_or(now, |((due, _), _)| (*due).max(now));
+        let first = self.schedule.first_key_value().map(|((due, _), _)| *due);
+        let made_by = until.min(first?.saturating_add(CREATES));
+        if now < made_by && coming > 0 && self.pays(count + coming, now, size) {
+            return Some(made_by);
+        }
+        if !self.pays(count, now, size) {
+            return None;
+        }
+        if last > now {
+            return Some(last);
+        }
+        self.start(seat, now);
+        None
+    }
+
+    /// Begins a walk for all batches that are due.
+    fn start(&mut self, seat: u64, now: Duration) {
+        let later = self
+            .schedule
+            .split_off(&(now + Duration::from_nanos(1), (0, 0)));
+        let due = std::mem::replace(&mut self.schedule, later);
+        let mut walk = Walk::new(seat, now, self.turns);
+        for ((_, owner), batch) in due {
+            if let Some(entry) = entry(&mut self.entries, owner, &batch) {
+                entry.stand = Stand::Walked { from_begin: true };
+                walk.wait(entry.live.created_at, owner, &batch);
+            }
+        }
+        self.walk = Some(walk);
+    }
+
+    fn verdict(&mut self, owner: Owner, batch: &BatchId) -> Verdict {
+        let Some(entry) = entry(&mut self.entries, owner, batch) else {
+            return Verdict::Alone;
+        };
+        let stand = match (entry.stand, &mut self.walk) {
+            (Stand::Walked { from_begin }, Some(_)) => Stand::Walked { from_begin },
+            (Stand::Scheduled, Some(walk)) => {
+                walk.wait(entry.live.created_at, owner, batch);
+                Stand::Walked { from_begin: false }
+            }
+            _ => Stand::Out,
+        };
+        self.schedule.remove(&(entry.live.due, owner));
+        entry.stand = stand;
+        match stand {
+            Stand::Walked { .. } => Verdict::Listed,
+            _ => Verdict::Alone,
+        }
+    }
+
+    /// Ends the turn of a number, where it is taken.
+    pub(super) fn gives_back(&mut self, turn: u64) -> bool {
+        let walk = self.walk.as_mut();
+        walk.is_some_and(|walk| walk.gives_back(turn))
+    }
+
+    /// Takes a page of the list. Returns what it says to drivers.
+    pub(super) fn page(&mut self, page: &Page<BatchSnapshot>, now: Duration) -> Vec<(u64, Letter)> {
+        let Some(mut walk) = self.walk.take() else {
+            return Vec::new();
+        };
+        let (mut letters, mut met) = (Vec::new(), 0);
+        for shown in &page.items {
+            let entries = self.entries.get_mut(&shown.id);
+            for entry in entries.into_iter().flatten() {
+                let is_due = match entry.stand {
+                    Stand::Walked { .. } => true,
+                    Stand::Scheduled => entry.live.due <= now,
+                    Stand::Out => continue,
+                };
+                let is_believed = is_believed(shown, &entry.live);
+                // The end of a batch is news before its poll is due.
+                if !(is_due || is_believed && shown.status.is_terminal()) {
+                    continue;
+                }
+                met += usize::from(is_due);
+                walk.leave_out(entry.live.created_at, entry.owner);
+                self.schedule.remove(&(entry.live.due, entry.owner));
+                let since = match entry.stand {
+                    Stand::Walked { from_begin: true } => walk.since,
+                    _ => now,
+                };
+                entry.stand = Stand::Out;
+                let news = match is_believed {
+                    true => News::Listed {
+                        snapshot: Box::new(shown.clone()),
+                        since,
+                    },
+                    false => News::Alone,
+                };
+                letters.push(letter(entry.owner, &shown.id, news));
+            }
+        }
+        match walk.go_on(page, met, now) || walk.is_over() {
+            true => letters.extend(self.end(walk, now)),
+            false => self.walk = Some(walk),
+        }
+        letters
+    }
+
+    /// Notes a page that could not be read, and returns whether it is read again after `wait`, in which nothing is
+    /// polled.
+    pub(super) fn retry(&mut self, now: Duration, wait: Duration) -> bool {
+        let Some(walk) = &mut self.walk else {
+            return false;
+        };
+        walk.fail(now, wait);
+        let is_tried = walk.failures < PAGE_TRIES && walk.failing(now) + wait <= PAGE_PATIENCE;
+        if is_tried {
+            self.paused_until = self.paused_until.max(now.saturating_add(wait));
+        }
+        is_tried
+    }
+
+    /// Ends the walk, and uses the list no more before `until`.
+    pub(super) fn give_up(&mut self, now: Duration, until: Duration) -> Vec<(u64, Letter)> {
+        self.spared_until = self.spared_until.max(until);
+        let walk = self.walk.take();
+        walk.map_or_else(Vec::new, |walk| self.end(walk, now))
+    }
+
+    /// Ends a walk. What it has not met is asked for alone.
+    fn end(&mut self, walk: Walk, now: Duration) -> Vec<(u64, Letter)> {
+        let pages = walk.pages;
+        self.turns = walk.turns();
+        let mut letters = Vec::new();
+        for (owner, batch) in walk.into_left() {
+            let Some(entry) = entry(&mut self.entries, owner, &batch) else {
+                continue;
+            };
+            let news = match entry.stand {
+                Stand::Walked { from_begin: false } => News::Again,
+                _ => News::Alone,
+            };
+            entry.stand = Stand::Out;
+            letters.push(letter(owner, &batch, news));
+        }
+        let alone = letters
+            .iter()
+            .filter(|(_, letter)| matches!(letter.news, News::Alone));
+        let cost = pages.saturating_add(u32::try_from(alone.count()).unwrap_or(u32::MAX));
+        self.pages = Some((cost, now));
+        letters
+    }
+}
+
+fn entry<'e>(
+    entries: &'e mut HashMap<BatchId, Vec<Entry>>,
+    owner: Owner,
+    batch: &BatchId,
+) -> Option<&'e mut Entry> {
+    let mut entries = entries.get_mut(batch)?.iter_mut();
+    entries.find(|entry| entry.owner == owner)
+}
+
+fn letter(owner: Owner, batch: &BatchId, news: News) -> (u64, Letter) {
+    let letter = Letter {
+        at: owner.1,
+        batch: batch.clone(),
+        news,
+    };
+    (owner.0, letter)
+}
+
+/// Whether a snapshot of a list stands in for that of the status call. The end of a batch is kept in the record: it
+/// is believed only with all that the record needs of it, and where nothing else contradicts it.
+pub(super) fn is_believed(shown: &BatchSnapshot, live: &Live) -> bool {
+    let counts = &shown.counts;
+    let is_other = |known: SystemTime| shown.created_at.is_some_and(|shown| shown != known);
+    if live.created_at.is_some_and(is_other) {
+        return false;
+    }
+    match &shown.status {
+        BatchStatus::Unknown(_) => false,
+        BatchStatus::Failed => !shown.problems.is_empty(),
+        status if status.is_terminal() => {
+            counts.total.is_some_and(|total| total <= counts.finished())
+        }
+        _ => true,
+    }
+}

@@ -1,0 +1,271 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures::FutureExt as _;
+use lmbatch_core::{
+    BatchId, BatchProblem, BatchSnapshot, BatchStatus, Cursor, ErrorKind, Page, RequestCounts,
+    RequestError,
+};
+
+use super::polls::is_believed;
+use super::{AccountShare, Live, News, Seat, Verdict};
+use crate::policy::StepLimits;
+use crate::run::step::Kind;
+
+const SIZE: u32 = 10;
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn made(number: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + seconds(number)
+}
+
+fn id(number: u64) -> BatchId {
+    BatchId::new(format!("b{number}"))
+}
+
+/// A batch made at the second of its number, due at a time.
+fn live(number: u64, due: Duration) -> Live {
+    Live {
+        due,
+        wait: seconds(60),
+        created_at: Some(made(number)),
+    }
+}
+
+/// Watches batches by their numbers, and asks how they are polled now.
+fn ask(seat: &Seat, numbers: impl Iterator<Item = u64> + Clone) -> BTreeSet<String> {
+    let now = seconds(100);
+    for number in numbers.clone() {
+        seat.watch(number as usize, &id(number), live(number, now));
+    }
+    let due: Vec<_> = numbers
+        .map(|number| (number as usize, id(number)))
+        .collect();
+    let verdicts = seat.due(&due, now, SIZE).into_iter();
+    verdicts.map(|verdict| format!("{verdict:?}")).collect()
+}
+
+/// A page of the list, newest first.
+fn page(numbers: impl Iterator<Item = u64>, next: Option<&str>) -> Page<BatchSnapshot> {
+    let items = numbers.map(|number| BatchSnapshot {
+        created_at: Some(made(number)),
+        ..BatchSnapshot::new(id(number), BatchStatus::InProgress)
+    });
+    Page {
+        items: items.collect(),
+        next: next.map(Cursor::new),
+    }
+}
+
+/// The news that have come, with the shards that they are of.
+fn news(seat: &Seat) -> (Vec<usize>, Vec<usize>) {
+    let (mut listed, mut alone) = (Vec::new(), Vec::new());
+    for letter in seat.letters() {
+        match letter.news {
+            News::Listed { .. } => listed.push(letter.at),
+            News::Alone => alone.push(letter.at),
+            News::Again => panic!("{letter:?}"),
+        }
+    }
+    (listed, alone)
+}
+
+#[test]
+fn a_walk_begins_where_it_costs_less_than_half_of_the_status_calls() {
+    // Pages that are expected at first: due ÷ page size, times two.
+    for (due, walks) in [(1, false), (4, false), (5, true), (8, true), (1000, true)] {
+        let seat = Arc::new(AccountShare::default()).join();
+        let verdict = if walks { "Listed" } else { "Alone" };
+        assert_eq!(
+            ask(&seat, 0..due),
+            BTreeSet::from([verdict.into()]),
+            "{due}"
+        );
+        assert_eq!(seat.walk_due().is_some(), walks, "{due}");
+    }
+    // The cost of the last walk counts for ten minutes.
+    for (later, walks) in [(60, false), (599, false), (601, true)] {
+        let seat = Arc::new(AccountShare::default()).join();
+        ask(&seat, 0..20);
+        for number in 0..12 {
+            let turn = seat.turn(seconds(100)).expect("a turn");
+            let cursor = number.to_string();
+            seat.page(&turn, &page(5000..5010, Some(&cursor)), seconds(100));
+            drop(turn);
+        }
+        let turn = seat.turn(seconds(100)).expect("a turn");
+        seat.page(&turn, &page(0..20, None), seconds(100));
+        drop(turn);
+        assert_eq!(news(&seat).0.len(), 20);
+        let now = seconds(100 + later);
+        for number in 0..20 {
+            seat.watch(number, &id(number as u64), live(number as u64, now));
+        }
+        let verdict = seat.due(&[(0, id(0))], now, SIZE);
+        assert_eq!(verdict == [Verdict::Listed], walks, "{later}");
+    }
+}
+
+#[test]
+fn a_walk_ends_where_nothing_that_is_waited_for_can_be_met() {
+    let next = Some("further");
+    for (read, listed, alone) in [
+        // All are met.
+        (page((0..20).rev(), next), 20, 0),
+        // The list ends.
+        (page((10..20).rev(), None), 10, 10),
+        // The page is older than the others.
+        (page([19, 18, 0].into_iter(), next), 3, 17),
+    ] {
+        let seat = Arc::new(AccountShare::default()).join();
+        ask(&seat, 0..20);
+        let turn = seat.turn(seconds(100)).expect("a turn");
+        seat.page(&turn, &read, seconds(101));
+        drop(turn);
+        let (shown, asked) = news(&seat);
+        assert_eq!((shown.len(), asked.len()), (listed, alone));
+        assert_eq!(seat.walk_due(), None);
+    }
+    // Number 10 is left. Batches of one second come in any order.
+    for (oldest, is_over) in [(9, true), (10, false)] {
+        let seat = Arc::new(AccountShare::default()).join();
+        ask(&seat, 10..30);
+        let turn = seat.turn(seconds(100)).expect("a turn");
+        let mut read = page((11..30).rev(), next);
+        read.items.push(BatchSnapshot {
+            created_at: Some(made(oldest)),
+            ..BatchSnapshot::new(id(777), BatchStatus::InProgress)
+        });
+        seat.page(&turn, &read, seconds(101));
+        drop(turn);
+        assert_eq!(seat.walk_due().is_none(), is_over, "{oldest}");
+        assert_eq!(news(&seat).1.is_empty(), !is_over, "{oldest}");
+    }
+}
+
+#[test]
+fn a_list_that_leads_in_a_circle_ends_the_walk() {
+    let seat = Arc::new(AccountShare::default()).join();
+    ask(&seat, 0..20);
+    for _ in 0..2 {
+        let turn = seat.turn(seconds(100)).expect("a turn");
+        seat.page(&turn, &page(5000..5010, Some("again")), seconds(100));
+    }
+    assert_eq!(news(&seat).1.len(), 20);
+}
+
+#[test]
+fn a_walk_goes_to_another_driver_when_its_own_leaves() {
+    let share = Arc::new(AccountShare::default());
+    let (first, second) = (share.join(), share.join());
+    second.watch(50, &id(50), live(50, seconds(100)));
+    ask(&first, 0..20);
+    let turn = first.turn(seconds(100)).expect("a turn");
+    assert_eq!(second.turn(seconds(100)).map(drop), None);
+    drop(first);
+    assert!(second.woken().now_or_never().is_some(), "it is called");
+    let own = second.turn(seconds(101)).expect("the turn is taken over");
+    // The page of the driver that has left counts no more.
+    second.page(&turn, &page(0..60, None), seconds(101));
+    assert_eq!(news(&second), (Vec::new(), Vec::new()));
+    drop(turn);
+    second.page(&own, &page(0..60, None), seconds(101));
+    assert_eq!(news(&second), (vec![50], Vec::new()));
+}
+
+#[test]
+fn a_driver_that_is_not_heard_of_loses_the_walk() {
+    let share = Arc::new(AccountShare::default());
+    let (first, second) = (share.join(), share.join());
+    second.watch(50, &id(50), live(50, seconds(100)));
+    ask(&first, 0..20);
+    let turn = first.turn(seconds(100)).expect("a turn");
+    assert!(second.turn(seconds(219)).is_none());
+    let due = second.walk_due().expect("a time");
+    assert!(second.turn(due).is_some(), "{due:?}");
+    drop(turn);
+}
+
+#[test]
+fn an_end_is_believed_with_all_that_the_record_needs_of_it() {
+    let counts = |total, succeeded, errored| RequestCounts {
+        total,
+        succeeded,
+        errored,
+        ..RequestCounts::default()
+    };
+    let problem = BatchProblem {
+        error: RequestError::new(ErrorKind::InvalidInput),
+        line: None,
+    };
+    let none = RequestCounts::default();
+    for (status, counts, problems, believed) in [
+        (BatchStatus::InProgress, none, vec![], true),
+        (BatchStatus::Unknown("odd".into()), none, vec![], false),
+        (BatchStatus::Completed, counts(Some(3), 2, 1), vec![], true),
+        (BatchStatus::Completed, counts(Some(3), 2, 0), vec![], false),
+        (BatchStatus::Completed, none, vec![], false),
+        (BatchStatus::Expired, counts(None, 2, 1), vec![], false),
+        (BatchStatus::Failed, none, vec![], false),
+        (BatchStatus::Failed, none, vec![problem], true),
+    ] {
+        let shown = BatchSnapshot {
+            counts,
+            problems,
+            created_at: Some(made(1)),
+            ..BatchSnapshot::new(id(1), status)
+        };
+        let unknown = Live {
+            created_at: None,
+            ..live(1, seconds(1))
+        };
+        assert_eq!(
+            is_believed(&shown, &live(1, seconds(1))),
+            believed,
+            "{shown:?}"
+        );
+        assert_eq!(is_believed(&shown, &unknown), believed, "{shown:?}");
+        assert!(
+            !is_believed(&shown, &live(2, seconds(1))),
+            "of another time"
+        );
+    }
+}
+
+#[test]
+fn places_go_in_turn_to_those_that_wait_for_them() {
+    let share = Arc::new(AccountShare::default());
+    let limits = StepLimits {
+        creates: 1,
+        ..StepLimits::default()
+    };
+    let (first, second, third) = (share.join(), share.join(), share.join());
+    let wants = |seat: &Seat, wanted| {
+        let mut kinds = [false; 5];
+        kinds[Kind::Create as usize] = wanted;
+        seat.wait_for(kinds, limits, 0);
+    };
+    let is_called = |seat: &Seat| seat.woken().now_or_never().is_some();
+    let place = first.place(Kind::Create, 1).expect("a place");
+    assert!(second.place(Kind::Create, 1).is_none());
+    assert!(
+        second.place(Kind::Poll, 1).is_some(),
+        "each kind has its own"
+    );
+    wants(&second, true);
+    wants(&third, true);
+    drop(place);
+    assert!(is_called(&second) && !is_called(&third));
+    // It does not want the place any more.
+    wants(&second, false);
+    assert!(is_called(&third));
+    // Nor does this one, which leaves.
+    wants(&second, true);
+    drop(third);
+    assert!(is_called(&second));
+    assert!(second.place(Kind::Create, 1).is_some());
+}

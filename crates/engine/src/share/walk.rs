@@ -1,0 +1,175 @@
+//! One walk of the list of an account: page by page, newest first, as long as it is cheaper than asking for each
+//! batch alone.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, SystemTime};
+
+use lmbatch_core::{BatchId, BatchSnapshot, Cursor, Page};
+
+/// Number of a driver and of one of its shards.
+pub(super) type Owner = (u64, usize);
+
+/// Time without news of a page after which another driver goes on with the walk.
+const SILENT: Duration = Duration::from_secs(120);
+
+/// Most pages of one walk.
+const MOST_PAGES: u32 = 10_000;
+
+/// A walk under way.
+#[derive(Debug)]
+pub(super) struct Walk {
+    pub(super) since: Duration,
+    /// Driver that reads the pages.
+    pub(super) walker: u64,
+    cursor: Option<Cursor>,
+    seen: HashSet<Cursor>,
+    pub(super) pages: u32,
+    /// Pages in a row that showed no batch that is waited for.
+    in_vain: u32,
+    /// Batches that are waited for, the oldest first; those of which no time is known come before.
+    left: BTreeMap<(Option<SystemTime>, Owner), BatchId>,
+    /// Number of these batches, by driver.
+    of_seats: BTreeMap<u64, usize>,
+    /// Pages that could not be read, in a row.
+    pub(super) failures: u32,
+    failing_since: Option<Duration>,
+    next_at: Duration,
+    /// Number of the turn that is taken.
+    turn: Option<u64>,
+    turns: u64,
+    heard_at: Duration,
+}
+
+impl Walk {
+    /// Begins a walk of which no page is read. `turns` are the turns of the walks before it.
+    pub(super) fn new(walker: u64, now: Duration, turns: u64) -> Self {
+        Self {
+            since: now,
+            walker,
+            cursor: None,
+            seen: HashSet::new(),
+            pages: 0,
+            in_vain: 0,
+            left: BTreeMap::new(),
+            of_seats: BTreeMap::new(),
+            failures: 0,
+            failing_since: None,
+            next_at: now,
+            turn: None,
+            turns,
+            heard_at: now,
+        }
+    }
+
+    /// When a driver is to read the next page.
+    pub(super) fn due(&self, seat: u64) -> Option<Duration> {
+        let silent = self.heard_at.max(self.next_at) + SILENT;
+        match (self.walker == seat, self.turn) {
+            (true, None) => Some(self.next_at),
+            (true, Some(_)) => None,
+            (false, _) => self.of_seats.contains_key(&seat).then_some(silent),
+        }
+    }
+
+    /// Waits for a batch that was made at `made`, where that is known.
+    pub(super) fn wait(&mut self, made: Option<SystemTime>, owner: Owner, batch: &BatchId) {
+        if self.left.insert((made, owner), batch.clone()).is_none() {
+            *self.of_seats.entry(owner.0).or_default() += 1;
+        }
+    }
+
+    /// Waits for a batch no more.
+    pub(super) fn leave_out(&mut self, made: Option<SystemTime>, owner: Owner) {
+        if self.left.remove(&(made, owner)).is_some()
+            && let Some(count) = self.of_seats.get_mut(&owner.0)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.of_seats.remove(&owner.0);
+            }
+        }
+    }
+
+    /// Batches that are waited for, with their drivers and shards.
+    pub(super) fn into_left(self) -> impl Iterator<Item = (Owner, BatchId)> {
+        let left = self.left.into_iter();
+        left.map(|((_, owner), batch)| (owner, batch))
+    }
+
+    pub(super) fn take_turn(&mut self, seat: u64, now: Duration) -> Option<(u64, Option<Cursor>)> {
+        self.due(seat).filter(|due| *due <= now)?;
+        self.walker = seat;
+        self.heard_at = now;
+        self.turns += 1;
+        self.turn = Some(self.turns);
+        Some((self.turns, self.cursor.clone()))
+    }
+
+    /// Whether the turn of a number is taken, which is then over.
+    pub(super) fn gives_back(&mut self, number: u64) -> bool {
+        let is_taken = self.turn == Some(number);
+        if is_taken {
+            self.turn = None;
+        }
+        is_taken
+    }
+
+    pub(super) fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// Notes a page that was read, on which `met` batches were waited for. Returns whether the walk is over.
+    pub(super) fn go_on(&mut self, page: &Page<BatchSnapshot>, met: usize, now: Duration) -> bool {
+        self.pages += 1;
+        self.in_vain = if met > 0 { 0 } else { self.in_vain + 1 };
+        (self.failures, self.failing_since) = (0, None);
+        (self.next_at, self.heard_at) = (now, now);
+        self.cursor.clone_from(&page.next);
+        let Some(cursor) = &page.next else {
+            return true;
+        };
+        // A page that leads back would be read for ever.
+        let is_new = self.seen.insert(cursor.clone());
+        let oldest = page.items.iter().filter_map(|batch| batch.created_at).min();
+        let is_past = match (oldest, self.left.first_key_value()) {
+            // Batches of one second come in any order.
+            (Some(page), Some(((Some(left), _), _))) => page < *left,
+            _ => false,
+        };
+        // By now it has cost as much as to ask for each that is left.
+        let is_dear = self.in_vain as usize >= self.left.len();
+        !is_new || is_past || is_dear || self.pages >= MOST_PAGES
+    }
+
+    /// Notes a page that could not be read.
+    pub(super) fn fail(&mut self, now: Duration, wait: Duration) {
+        self.failures += 1;
+        self.failing_since.get_or_insert(now);
+        self.next_at = now.saturating_add(wait);
+        self.heard_at = now;
+    }
+
+    /// Time for which pages have not been readable.
+    pub(super) fn failing(&self, now: Duration) -> Duration {
+        let since = self.failing_since.unwrap_or(now);
+        now.saturating_sub(since)
+    }
+
+    /// Takes a driver out. Another that waits for a batch reads the pages from now on.
+    pub(super) fn leave(&mut self, seat: u64) {
+        if self.of_seats.remove(&seat).is_some() {
+            self.left.retain(|(_, (of, _)), _| *of != seat);
+        }
+        if self.walker == seat {
+            self.turn = None;
+            if let Some((other, _)) = self.of_seats.first_key_value() {
+                self.walker = *other;
+            }
+        }
+    }
+
+    /// Whether no batch is waited for.
+    pub(super) fn is_over(&self) -> bool {
+        self.left.is_empty()
+    }
+}

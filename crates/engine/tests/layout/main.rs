@@ -1,0 +1,10 @@
+//! The files of a run: which are read when, what earlier versions left, and how requests are cut into shards.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "../dying/mod.rs"]
+mod dying;
+mod former;
+mod order;
+mod shards;
+mod start;
+mod world;

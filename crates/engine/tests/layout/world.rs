@@ -1,0 +1,182 @@
+//! What the tests of layouts share.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use lmbatch_core::{
+    ContentView, GenerateView, Hyperparameters, ItemView, Json, Ledger as _, MessageView,
+    OutcomeView, RequestView, Result, Role, RunFilter, RunRecord, ShardRecord, Spool, Text,
+};
+use lmbatch_engine::{
+    AnswerView, BatchLimit, Engine, Entry, Finished, IdView, MemoryLedger, Plan, RequestSource,
+    RunOptions, Sourced, StepLimits,
+};
+use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
+
+/// A request: id, prompt, model, metadata.
+pub(crate) type Item = (String, String, &'static str, Option<&'static str>);
+
+pub(crate) fn item(id: &str, prompt: &str, model: &'static str) -> Item {
+    (id.to_owned(), prompt.to_owned(), model, None)
+}
+
+/// So many requests of one model, each with its number as its prompt.
+pub(crate) fn numbered(count: usize) -> Vec<Item> {
+    let number = |number: usize| item(&format!("q{number}"), &number.to_string(), "m");
+    (0..count).map(number).collect()
+}
+
+struct Asked(std::collections::VecDeque<Item>);
+
+impl RequestSource for Asked {
+    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool> {
+        let Some((id, prompt, model, metadata)) = self.0.pop_front() else {
+            return Ok(false);
+        };
+        let message = MessageView {
+            role: Role::User,
+            contents: vec![ContentView::Text(Text::Plain(&prompt))],
+        };
+        let request = RequestView::Generate(GenerateView {
+            model: Text::Plain(model),
+            system: None,
+            messages: vec![message],
+            tools: &[],
+            tool_choice: None,
+            schema: None,
+            thinking: None,
+            hyperparameters: Cow::Owned(Hyperparameters::default()),
+        });
+        visit(Sourced {
+            place: 1,
+            entry: Ok(Entry {
+                id: IdView::Text(Text::Plain(&id)),
+                request,
+                metadata: metadata.map(|json| Json::new(json).unwrap()),
+                schema: None,
+                folder: None,
+            }),
+        });
+        Ok(true)
+    }
+}
+
+/// A provider in memory, and an engine with a record over any spool.
+pub(crate) struct World {
+    pub(crate) provider: Arc<MemoryProvider>,
+    pub(crate) ledger: Arc<MemoryLedger>,
+    pub(crate) engine: Engine,
+}
+
+impl World {
+    pub(crate) fn new(spool: Arc<dyn Spool>, script: Script) -> Self {
+        Self::seeded(spool, script, 7)
+    }
+
+    /// The same with the nonces that a seed draws.
+    pub(crate) fn seeded(spool: Arc<dyn Spool>, script: Script, seed: u64) -> Self {
+        let clock = Arc::new(TestClock::default());
+        let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
+        let ledger = Arc::new(MemoryLedger::default());
+        let engine = Engine::new(provider.clone())
+            .with_record(ledger.clone(), spool)
+            .with_clock(clock)
+            .with_rng(Arc::new(TestRng::new(seed)))
+            .with_limits(StepLimits {
+                uploads: 1,
+                creates: 1,
+                polls: 1,
+                fetches: 1,
+            });
+        Self {
+            provider,
+            ledger,
+            engine,
+        }
+    }
+
+    pub(crate) fn with_most(mut self, requests: u32) -> Self {
+        self.engine = self.engine.with_batch_limit(BatchLimit {
+            max_requests: Some(requests),
+            ..BatchLimit::default()
+        });
+        self
+    }
+
+    pub(crate) async fn plan(&self, items: &[Item]) -> Plan {
+        let source = Asked(items.iter().cloned().collect());
+        self.engine.plan(Box::new(source)).await.unwrap()
+    }
+
+    /// Runs requests to their end.
+    pub(crate) async fn run(&self, items: &[Item], attempts: u32) -> Result<Finished> {
+        let plan = self.plan(items).await;
+        let begun = self.engine.begin(&plan, Some("mine"), BTreeMap::new());
+        let run = begun.await.unwrap();
+        let options = RunOptions {
+            max_attempts: Some(attempts),
+            ..RunOptions::default()
+        };
+        self.engine.start(run, plan, options).await
+    }
+
+    pub(crate) async fn record(&self) -> RunRecord {
+        let all = self.ledger.all_runs(RunFilter::default()).await.unwrap();
+        all.into_iter().next().unwrap()
+    }
+
+    pub(crate) async fn shards(&self) -> Vec<ShardRecord> {
+        let run = self.record().await;
+        self.ledger.shards(&run.id).await.unwrap()
+    }
+}
+
+/// The outcomes of a run, each as its id, the text or the status, and the metadata.
+pub(crate) fn read(engine: &Engine, finished: &Finished) -> Result<Vec<String>> {
+    let mut reader = engine.outcomes(finished)?;
+    let mut said = Vec::new();
+    while let Some(answered) = reader.next()? {
+        let what = match &answered.answer {
+            AnswerView::Row {
+                outcome: OutcomeView::Succeeded(output),
+                ..
+            } => output.items.iter().map(text).collect(),
+            AnswerView::Row { outcome, .. } => format!("{:?}", outcome.verdict()).to_lowercase(),
+            AnswerView::Missing => "missing".to_owned(),
+            AnswerView::Malformed => "malformed".to_owned(),
+        };
+        let id = answered.id.as_str().trim_matches('"');
+        let metadata = answered.metadata.map(|metadata| metadata.as_str());
+        said.push(match metadata {
+            Some(metadata) => format!("{id}: {what} {metadata}"),
+            None => format!("{id}: {what}"),
+        });
+    }
+    Ok(said)
+}
+
+fn text(item: &ItemView<'_>) -> String {
+    match item {
+        ItemView::Text(text) => text.decode().into_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Makes a temporary folder in memory where the machine has one, since runs sync their files often.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    let memory = tempfile::tempdir_in("/dev/shm");
+    memory.or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// Every file of a folder with its content.
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let read = |entry: fs::DirEntry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        (name, fs::read(entry.path()).unwrap())
+    };
+    entries.map(read).collect()
+}

@@ -1,0 +1,492 @@
+//! Batches of one account are polled together: by pages of the list where that is cheaper than a status call for
+//! each, by all runs of the process at once, and without a change to when and how often a batch is polled.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use lmbatch_core::{BatchId, Clock, Delivery, Error, ErrorKind, Request, Result, Retry};
+use lmbatch_engine::{BatchLimit, Event, LMInvoker, MemoryLedger, StepLimits};
+use lmbatch_testing::{FleetRules, Listing, MemoryFleet, MemorySpool, TestRng};
+use tokio::task::JoinSet;
+
+/// The clock of a runtime whose time goes on only when nothing else can.
+#[derive(Debug)]
+struct PausedClock(tokio::time::Instant);
+
+#[async_trait]
+impl Clock for PausedClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.0.elapsed()
+    }
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+    #[expect(clippy::disallowed_methods, reason = "a clock sleeps")]
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Seconds at which each batch was polled.
+type Polls = Arc<Mutex<BTreeMap<BatchId, Vec<u64>>>>;
+
+struct World {
+    fleet: Arc<MemoryFleet>,
+    invoker: LMInvoker,
+    clock: Arc<dyn Clock>,
+    polls: Polls,
+}
+
+fn world(rules: FleetRules) -> World {
+    #[expect(clippy::disallowed_methods, reason = "a clock begins")]
+    let clock: Arc<dyn Clock> = Arc::new(PausedClock(tokio::time::Instant::now()));
+    let most = rules.max_requests;
+    let fleet = Arc::new(MemoryFleet::new(clock.clone(), rules));
+    let polls = Polls::default();
+    let (noted, time) = (Arc::clone(&polls), Arc::clone(&clock));
+    let observe = move |event: &Event<'_>| {
+        if let Event::Polled { snapshot, .. } = event {
+            let mut polls = noted.lock().unwrap();
+            let of_batch = polls.entry(snapshot.id.clone()).or_default();
+            of_batch.push(time.elapsed().as_secs());
+        }
+    };
+    let invoker = LMInvoker::shared(fleet.clone(), "m")
+        .clock(clock.clone())
+        .rng(Arc::new(TestRng::new(7)))
+        .observe(observe)
+        .batch_limit(BatchLimit {
+            max_requests: Some(most),
+            ..BatchLimit::default()
+        });
+    World {
+        fleet,
+        invoker,
+        clock,
+        polls,
+    }
+}
+
+fn requests(count: usize) -> impl Iterator<Item = Request> {
+    (0..count).map(|number| Request::new(format!("{number}"), "x"))
+}
+
+/// Takes one run to its end, with a poll of each batch a minute.
+async fn run(invoker: LMInvoker, count: usize) {
+    let batch = invoker.batch();
+    let outcomes = batch.invoke(requests(count)).status_check_interval(MINUTE);
+    let outcomes = outcomes.await.unwrap();
+    assert_eq!(outcomes.len(), count);
+    assert!(outcomes.iter().all(|(_, outcome)| outcome.is_usable()));
+}
+
+/// Takes several runs to their ends at once, each by a clone of one engine.
+async fn runs(world: &World, runs: usize, batches: usize) {
+    let mut all = JoinSet::new();
+    for _ in 0..runs {
+        all.spawn(run(world.invoker.clone(), batches));
+    }
+    while let Some(ended) = all.join_next().await {
+        ended.unwrap();
+    }
+}
+
+fn rate_limit(wait: Option<u64>) -> Error {
+    let error = Error::new(ErrorKind::ProviderRateLimit)
+        .with_http_status(429)
+        .with_retry(Retry::Temporary)
+        .with_delivery(Delivery::Refused);
+    match wait {
+        Some(wait) => error.with_retry_after(Duration::from_secs(wait)),
+        None => error,
+    }
+}
+
+fn internal() -> Error {
+    Error::new(ErrorKind::ProviderInternal)
+        .with_http_status(500)
+        .with_retry(Retry::Temporary)
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_batches_are_polled_by_pages_of_the_list_in_one_run_and_in_fifty() {
+    for (count, batches) in [(1, 1000), (50, 20)] {
+        let world = world(FleetRules::default());
+        runs(&world, count, batches).await;
+        // A look when the batches are made and one a minute, until they end after ten: ten pages each.
+        let (lists, statuses) = (world.fleet.count("walk"), world.fleet.count("status"));
+        assert!((110..=130).contains(&lists), "{count} runs: {lists} pages");
+        assert_eq!(statuses, 0, "{count} runs");
+        let polls = world.polls.lock().unwrap();
+        assert_eq!(polls.len(), 1000);
+        for (batch, polls) in &*polls {
+            assert_eq!(polls.len(), 11, "{batch}: {polls:?}");
+            let waits = polls.windows(2).map(|pair| pair[1] - pair[0]);
+            assert!(
+                waits.clone().all(|wait| (59..=68).contains(&wait)),
+                "{batch}: {polls:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_that_are_made_one_by_one_come_to_share_walks() {
+    let world = world(FleetRules {
+        latency: Duration::from_millis(200),
+        takes: Duration::from_secs(3600),
+        ..FleetRules::default()
+    });
+    runs(&world, 5, 200).await;
+    // One by one, a thousand batches would be asked for more than 60,000 times in an hour.
+    let calls = world.fleet.count("walk") + world.fleet.count("status");
+    assert!(calls < 8000, "{calls} calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_batches_among_many_of_others_are_asked_for_alone() {
+    for foreign_first in [true, false] {
+        let world = world(FleetRules::default());
+        if foreign_first {
+            world.fleet.add_foreign(500);
+        }
+        let later = async {
+            world.clock.sleep(Duration::from_secs(30)).await;
+            if !foreign_first {
+                world.fleet.add_foreign(500);
+            }
+        };
+        tokio::join!(runs(&world, 1, 3), later);
+        assert_eq!(world.fleet.count("walk"), 0);
+        assert_eq!(world.fleet.count("status"), 3 * 11);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_walk_beyond_which_batches_are_cheaper_alone_is_given_up() {
+    let world = world(FleetRules::default());
+    let later = async {
+        world.clock.sleep(Duration::from_secs(30)).await;
+        // The batches lie on page 51 from now on.
+        world.fleet.add_foreign(5000);
+    };
+    tokio::join!(runs(&world, 1, 20), later);
+    assert_eq!(world.polls.lock().unwrap().len(), 20);
+    // Twenty pages in vain cost as much as twenty status calls, and are not read again at each poll.
+    let lists = world.fleet.count("walk");
+    assert!((20..=50).contains(&lists), "{lists} pages");
+    let statuses = world.fleet.count("status");
+    assert!((180..=220).contains(&statuses), "{statuses} status calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_list_does_not_show_or_cannot_be_believed_in_is_asked_for_alone() {
+    for (listing, polled) in [
+        (Listing::Hidden, 11),
+        (Listing::UnknownWord, 11),
+        // The end of a batch needs them.
+        (Listing::WithoutCounts, 1),
+    ] {
+        let world = world(FleetRules::default());
+        for batch in ["b3", "b77"] {
+            world.fleet.list_otherwise(batch, listing);
+        }
+        runs(&world, 2, 50).await;
+        let asked = world.fleet.asked();
+        let ids: BTreeSet<&str> = asked.iter().map(BatchId::as_str).collect();
+        assert_eq!(ids, BTreeSet::from(["b3", "b77"]), "{listing:?}");
+        assert!(
+            asked.len() >= 2 * polled && asked.len() <= 22,
+            "{listing:?}: {}",
+            asked.len()
+        );
+        let polls = world.polls.lock().unwrap();
+        for (batch, polls) in &*polls {
+            assert_eq!(polls.len(), 11, "{listing:?} {batch}: {polls:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_cannot_be_read_fails_no_run() {
+    let malformed = Error::malformed("no list").with_retry(Retry::Temporary);
+    let refused = Error::new(ErrorKind::ProviderAuth).with_http_status(401);
+    for (error, times, most_lists) in [
+        (internal(), 1000, 3 * 2),
+        (rate_limit(None), 1000, 3 * 2),
+        (rate_limit(Some(5)), 1000, 3 * 2),
+        (rate_limit(Some(7200)), 1000, 2),
+        (malformed, 1000, 3 * 2),
+        (refused.with_retry(Retry::Permanent), 1000, 2),
+        (Error::unsupported("listing batches"), 1000, 1),
+        // It passes.
+        (internal(), 2, 40),
+        (rate_limit(Some(5)), 2, 40),
+    ] {
+        let world = world(FleetRules::default());
+        world.fleet.fail("walk", (0..times).map(|_| error.clone()));
+        runs(&world, 3, 40).await;
+        let (lists, statuses) = (world.fleet.count("walk"), world.fleet.count("status"));
+        assert!((1..=most_lists).contains(&lists), "{error}: {lists} pages");
+        match times {
+            2 => assert_eq!(statuses, 0, "{error}"),
+            _ => assert!((1200..=1320).contains(&statuses), "{error}: {statuses}"),
+        }
+        let polls = world.polls.lock().unwrap();
+        assert!(polls.values().all(|polls| polls.len() >= 10), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_is_refused_for_now_pauses_the_polls_of_every_run() {
+    let world = world(FleetRules::default());
+    let fault = async {
+        world.clock.sleep(Duration::from_secs(90)).await;
+        world.fleet.fail("walk", [rate_limit(Some(40))]);
+        world.fleet.fail("status", [rate_limit(Some(40))]);
+    };
+    tokio::join!(runs(&world, 3, 40), fault);
+    let calls = world.fleet.calls();
+    let polls = calls
+        .iter()
+        .filter(|call| ["walk", "status"].contains(&call.method));
+    let at: Vec<u64> = polls
+        .map(|call| call.at)
+        .filter(|at| (115..180).contains(at))
+        .collect();
+    let (first, later) = at.split_first().unwrap();
+    assert!(later.iter().all(|at| *at >= first + 40), "{at:?}");
+    assert!(!later.is_empty(), "the polls go on after the pause");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_is_refused_for_now_pauses_the_polls_of_every_run() {
+    let world = world(FleetRules {
+        page: None,
+        ..FleetRules::default()
+    });
+    let fault = async {
+        world.clock.sleep(Duration::from_secs(90)).await;
+        world.fleet.fail("status", [rate_limit(Some(40))]);
+    };
+    tokio::join!(runs(&world, 3, 4), fault);
+    let calls = world.fleet.calls().into_iter();
+    let at = calls
+        .filter(|call| call.method == "status")
+        .map(|call| call.at);
+    let at: Vec<u64> = at.filter(|at| (115..200).contains(at)).collect();
+    // What is under way with the call that is refused comes to an end.
+    let end = at[0] + 40;
+    let early = at.iter().filter(|at| **at < end).count();
+    assert!(early <= StepLimits::default().polls, "{at:?}");
+    assert!(at.len() > early, "the polls go on after the pause");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_polled_as_often_as_its_caller_says_and_no_more() {
+    for (page, batches) in [(Some(100), 300), (None, 300), (Some(100), 3)] {
+        let world = world(FleetRules {
+            takes: Duration::from_secs(86_400),
+            page,
+            ..FleetRules::default()
+        });
+        let batch = world.invoker.batch();
+        let run = batch
+            .invoke(requests(batches))
+            .status_check_interval(MINUTE);
+        let error = run.max_iterations(3).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        let polls = world.polls.lock().unwrap();
+        assert_eq!(polls.len(), batches);
+        for (batch, polls) in &*polls {
+            assert_eq!(polls.len(), 3, "{batch}: {polls:?}");
+        }
+        let took = world.clock.elapsed().as_secs();
+        assert!((120..=136).contains(&took), "{took}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_run_keeps_its_own_interval_and_the_wish_of_the_server_wins() {
+    let world = world(FleetRules::default());
+    let other = |interval: u64| {
+        let invoker = world.invoker.clone();
+        async move {
+            let batch = invoker.batch();
+            let run = batch.invoke(requests(100));
+            run.status_check_interval(Duration::from_secs(interval))
+                .await
+                .unwrap();
+        }
+    };
+    tokio::join!(other(10), other(100));
+    let mut counts: Vec<usize> = {
+        let polls = world.polls.lock().unwrap();
+        polls.values().map(Vec::len).collect()
+    };
+    counts.sort_unstable();
+    // At 0, 100, …, 600 s, and at 0, 10, …, 600 s: a poll is never early, and late by an eighth at most.
+    assert_eq!(counts.len(), 200);
+    assert!(
+        counts[..100].iter().all(|polls| (6..=7).contains(polls)),
+        "{counts:?}"
+    );
+    assert!(
+        counts[100..].iter().all(|polls| (54..=61).contains(polls)),
+        "{counts:?}"
+    );
+    let world = self::world(FleetRules {
+        poll_after: Some(Duration::from_secs(200)),
+        ..FleetRules::default()
+    });
+    runs(&world, 2, 100).await;
+    let polls = world.polls.lock().unwrap();
+    assert!(polls.values().all(|polls| polls.len() == 4), "{polls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_run_is_seen_within_two_seconds() {
+    for page in [Some(100), None] {
+        let world = world(FleetRules {
+            takes: Duration::from_secs(86_400),
+            page,
+            ..FleetRules::default()
+        });
+        let ledger = Arc::new(MemoryLedger::default());
+        let invoker = world.invoker.clone();
+        let invoker = invoker.record(ledger, Arc::new(MemorySpool::default()));
+        let cancel = async {
+            world.clock.sleep(Duration::from_secs(601)).await;
+            let engine = invoker.engine();
+            let runs = engine
+                .ledger()
+                .runs(&lmbatch_core::RunFilter::default())
+                .await
+                .unwrap();
+            // Another process notes that the run is cancelled, and ends before it cancels a batch.
+            let mut run = runs.items[0].clone();
+            run.cancelled = true;
+            engine.ledger().change(&run, &[]).await.unwrap();
+        };
+        let batch = invoker.batch();
+        let run = batch.invoke(requests(100)).named("mine");
+        let run = run.status_check_interval(MINUTE).into_future();
+        let (outcomes, ()) = tokio::join!(run, cancel);
+        assert_eq!(outcomes.unwrap().len(), 100);
+        let calls = world.fleet.calls();
+        let cancels: Vec<u64> = calls
+            .iter()
+            .filter(|call| call.method == "cancel")
+            .map(|call| call.at)
+            .collect();
+        assert_eq!(cancels.len(), 100);
+        assert!(
+            cancels.iter().all(|at| (601..=603).contains(at)),
+            "{cancels:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_walk_is_taken_over_when_the_run_that_makes_it_ends() {
+    let world = world(FleetRules {
+        latency: Duration::from_secs(1),
+        ..FleetRules::default()
+    });
+    let short = async {
+        let batch = world.invoker.batch();
+        let run = batch.invoke(requests(200)).status_check_interval(MINUTE);
+        // The time is over in the midst of a walk, whichever run makes it.
+        run.timeout(Duration::from_millis(182_500)).await.map(drop)
+    };
+    let (ended, ()) = tokio::join!(short, runs(&world, 2, 200));
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::Timeout);
+    let statuses = world.fleet.count("status");
+    assert!(statuses < 600, "{statuses} status calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limits_of_steps_hold_for_all_runs_of_an_account() {
+    let mut world = world(FleetRules {
+        latency: Duration::from_secs(1),
+        page: None,
+        takes: Duration::from_secs(100),
+        ..FleetRules::default()
+    });
+    let limits = StepLimits {
+        creates: 3,
+        polls: 5,
+        fetches: 2,
+        ..StepLimits::default()
+    };
+    world.invoker = world.invoker.clone().limits(limits);
+    runs(&world, 20, 5).await;
+    for (method, most) in [("create", 3), ("status", 5), ("results", 2), ("read", 2)] {
+        assert_eq!(world.fleet.most_at_once(method), most, "{method}");
+    }
+    assert_eq!(world.fleet.accepted(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_of_the_server_pauses_every_run_of_the_account() {
+    let world = world(FleetRules {
+        latency: Duration::from_millis(100),
+        ..FleetRules::default()
+    });
+    world.fleet.fail("create", [rate_limit(Some(30))]);
+    runs(&world, 10, 3).await;
+    let calls = world.fleet.calls();
+    let begun: Vec<u64> = calls
+        .iter()
+        .map(|call| call.at)
+        .filter(|at| *at < 60)
+        .collect();
+    let during = begun.iter().filter(|at| (1..30).contains(*at));
+    assert_eq!(during.count(), 0, "{begun:?}");
+    assert_eq!(world.fleet.accepted(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_are_resumed_by_tasks_of_their_own() -> Result<()> {
+    let world = world(FleetRules {
+        takes: Duration::from_secs(300),
+        ..FleetRules::default()
+    });
+    let ledger = Arc::new(MemoryLedger::default());
+    let spool = Arc::new(MemorySpool::default());
+    let invoker = world.invoker.clone().record(ledger, spool);
+    for number in 0..10 {
+        let batch = invoker.batch();
+        let run = batch.invoke(requests(30)).named(format!("{number}"));
+        let error = run.timeout(Duration::from_secs(3)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+    }
+    let before = (world.fleet.count("walk"), world.fleet.count("status"));
+    let engine = invoker.engine();
+    let filter = lmbatch_core::RunFilter::default();
+    let mut all = JoinSet::new();
+    for run in engine.ledger().runs(&filter).await?.items {
+        let engine = engine.clone();
+        all.spawn(async move {
+            let finished = engine.resume(&run, lmbatch_engine::RunOptions::default());
+            finished.await.map(|finished| finished.requests())
+        });
+    }
+    let mut requests = 0;
+    while let Some(ended) = all.join_next().await {
+        requests += ended.unwrap()?;
+    }
+    assert_eq!((requests, world.fleet.accepted()), (300, 300));
+    assert_eq!(
+        world.fleet.count("status"),
+        before.1,
+        "300 batches are walked over"
+    );
+    assert!(world.fleet.count("walk") > before.0);
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Watches many live batches of one account in one process, as many runs that are resumed at once. For the bench.
+//!
+//! `watch prepare FOLDER BASE_URL RUNS BATCHES` records runs whose batches exist, without a call.
+//! `watch resume FOLDER BASE_URL SECONDS` resumes all of them, with a look at each batch a minute.
+#![expect(clippy::print_stderr, reason = "the bench shows what went wrong")]
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, ensure};
+use lmbatch::durable::{FolderSpool, StateFolder};
+use lmbatch::openai::OpenAi;
+use lmbatch_core::{
+    BatchId, Change, ContentView, ErrorKind, GenerateView, Hyperparameters, MessageView, Proof,
+    RequestView, Result, Role, RunFilter, ShardState, Text,
+};
+use lmbatch_engine::{
+    BatchLimit, Engine, Entry, IdView, PollingPolicy, RequestSource, RunOptions, Sourced,
+};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match watch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("watch: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn watch(args: &[String]) -> anyhow::Result<()> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    match *args {
+        ["prepare", folder, base, runs, batches] => {
+            runtime.block_on(prepare(folder, base, runs.parse()?, batches.parse()?))
+        }
+        ["resume", folder, base, seconds] => {
+            runtime.block_on(resume(folder, base, Duration::from_secs(seconds.parse()?)))
+        }
+        _ => Err(anyhow!(
+            "prepare FOLDER BASE_URL RUNS BATCHES | resume FOLDER BASE_URL SECONDS"
+        )),
+    }
+}
+
+async fn engine(folder: &str, base: &str) -> anyhow::Result<Engine> {
+    let provider = OpenAi::builder().api_key("k").base_url(base).build()?;
+    let folder = StateFolder::write(folder)?;
+    let ledger = Arc::new(folder.ledger().await?);
+    let spool = Arc::new(FolderSpool::new(folder.spool()));
+    let limit = BatchLimit {
+        max_requests: Some(1),
+        ..BatchLimit::default()
+    };
+    let engine = Engine::new(Arc::new(provider)).with_record(ledger, spool);
+    let polling = PollingPolicy::every(Duration::from_secs(60));
+    Ok(engine.with_batch_limit(limit).with_polling(polling))
+}
+
+async fn prepare(folder: &str, base: &str, runs: u64, batches: u64) -> anyhow::Result<()> {
+    let engine = engine(folder, base).await?;
+    for number in 0..runs {
+        let plan = engine.plan(Box::new(Source(0, batches))).await;
+        let plan = plan.map_err(|error| anyhow!("the plan failed: {error:?}"))?;
+        let run = engine.begin(&plan, None, BTreeMap::new()).await?;
+        let shards = engine.ledger().shards(&run.id).await?.into_iter();
+        let created: Vec<_> = shards
+            .zip(number * batches..)
+            .map(|(shard, batch)| {
+                shard.advanced(ShardState::Created {
+                    batch: BatchId::new(format!("batch_{batch}")),
+                    proof: Proof::proved("the bench has made it up"),
+                })
+            })
+            .collect();
+        let change = Change {
+            shards: &created,
+            ..Change::default()
+        };
+        engine.ledger().apply(&change).await?;
+    }
+    Ok(())
+}
+
+async fn resume(folder: &str, base: &str, time: Duration) -> anyhow::Result<()> {
+    let engine = engine(folder, base).await?;
+    let mut tasks = tokio::task::JoinSet::new();
+    let mut filter = RunFilter::default();
+    loop {
+        let page = engine.ledger().runs(&filter).await?;
+        for run in page.items {
+            let engine = engine.clone();
+            tasks.spawn(async move {
+                let options = RunOptions {
+                    deadline: Some(time),
+                    ..RunOptions::default()
+                };
+                engine.resume(&run, options).await.map(drop)
+            });
+        }
+        filter.after = page.next;
+        if filter.after.is_none() {
+            break;
+        }
+    }
+    ensure!(!tasks.is_empty(), "there are no runs");
+    while let Some(ended) = tasks.join_next().await {
+        let error = ended.context("a task")?.err().context("a run has ended")?;
+        ensure!(error.kind() == ErrorKind::Timeout, "{error}");
+    }
+    Ok(())
+}
+
+/// Requests from a number on.
+struct Source(u64, u64);
+
+impl RequestSource for Source {
+    fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool> {
+        if self.0 == self.1 {
+            return Ok(false);
+        }
+        self.0 += 1;
+        let id = format!("{}", self.0);
+        let contents = vec![ContentView::Text(Text::Plain("Say it."))];
+        let view = GenerateView {
+            model: "m".into(),
+            system: None,
+            messages: vec![MessageView {
+                role: Role::User,
+                contents,
+            }],
+            tools: &[],
+            tool_choice: None,
+            schema: None,
+            thinking: None,
+            hyperparameters: Cow::Owned(Hyperparameters::default()),
+        };
+        let entry = Entry {
+            id: IdView::Text(Text::Plain(&id)),
+            request: RequestView::Generate(view),
+            metadata: None,
+            schema: None,
+            folder: None,
+        };
+        visit(Sourced {
+            place: self.0,
+            entry: Ok(entry),
+        });
+        Ok(true)
+    }
+}

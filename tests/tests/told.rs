@@ -1,0 +1,332 @@
+//! What commands say where money or answers are at stake, and what to do about it.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use lmbatch_tests::{Emulating, lines, said, write_input};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+struct World {
+    emulating: Emulating,
+    home: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self {
+            emulating: Emulating::start(),
+            home: tempfile::tempdir().unwrap(),
+        };
+        let line = |id: &&str| json!({"id": id, "prompt": format!("say {id}")});
+        write_input(world.path(), ["a", "b"].iter().map(line));
+        world
+    }
+
+    fn path(&self) -> &Path {
+        self.home.path()
+    }
+
+    fn at(&self, args: &[&str]) -> Output {
+        self.of("openai", args)
+    }
+
+    fn of(&self, provider: &str, args: &[&str]) -> Output {
+        let mut command = self.emulating.command_at(provider, self.path());
+        command.env_remove("LMBATCH_LOG").args(args);
+        command.output().unwrap()
+    }
+
+    fn run(&self, more: &[&str]) -> Output {
+        let run = [
+            "run",
+            "in.jsonl",
+            "-m",
+            "openai/m",
+            "--poll-interval",
+            "20ms",
+        ];
+        self.at(&[&run[..], more].concat())
+    }
+
+    fn begin(&self, name: &str) -> String {
+        let output = format!("{name}.jsonl");
+        let begun = self.run(&["--detach", "--json", "--run", name, "-o", &output]);
+        assert_says(&begun, 0, &[]);
+        let begun: Value = serde_json::from_slice(&begun.stdout).unwrap();
+        begun["run"].as_str().unwrap().to_owned()
+    }
+
+    fn fault(&self, fault: &Value) {
+        self.emulating.post("/_emulator/faults", &fault.to_string());
+    }
+
+    fn creates(&self) -> u64 {
+        self.emulating.bill()["creates"].as_u64().unwrap()
+    }
+}
+
+fn assert_says(output: &Output, code: i32, words: &[&str]) {
+    let told = said(output);
+    assert_eq!(output.status.code(), Some(code), "{told}");
+    for words in words {
+        assert!(told.contains(words), "{words:?}: {told}");
+    }
+}
+
+fn objects(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines = text.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_create_in_doubt_is_no_word_about_rows() {
+    let world = World::new();
+    // Nothing was accepted, and the answer does not say so.
+    let lost = json!({"operation": "create", "times": 1, "kind": {"status": {"code": 502, "body": "bad"}}});
+    world.fault(&lost);
+    let late = world.run(&["--timeout", "1s", "--run", "mine"]);
+    assert_says(&late, 4, &["in progress: 0 of 2 requests"]);
+    let once = world.at(&["resume", "mine", "--once"]);
+    let words = [
+        "the answer to a create was lost",
+        "to continue: lmbatch resume r-",
+    ];
+    assert_says(&once, 4, &words);
+    assert!(!said(&once).contains("rows"), "{}", said(&once));
+    assert_eq!(world.creates(), 0);
+}
+
+#[test]
+fn a_create_in_doubt_is_looked_for_by_what_the_provider_keeps() {
+    // Answers that are not the provider's own error: a proxy may have made them, and the create may have been
+    // accepted.
+    for (code, body) in [(429, "{}"), (429, "slow down"), (502, "bad"), (400, "{}")] {
+        let world = World::new();
+        let lost = json!({"operation": "create", "times": 1, "kind": {"status": {"code": code, "body": body}}});
+        world.fault(&lost);
+        let run = [
+            "run",
+            "in.jsonl",
+            "-m",
+            "anthropic/m",
+            "--doubt-wait",
+            "1s",
+            "-o",
+            "out.jsonl",
+        ];
+        let held = world.of("anthropic", &run);
+        let came =
+            format!("HTTP {code} came in answer, which does not say whether it was accepted");
+        let words = [
+            "the provider did not confirm the create of batch 1",
+            &*came,
+            "anthropic keeps no labels",
+            "look there for a batch of 2 requests that was created at about 2",
+            "--on-doubt resubmit",
+        ];
+        assert_says(&held, 6, &words);
+        assert!(!said(&held).contains("label lmbatch-"), "{}", said(&held));
+        assert_eq!(world.creates(), 0);
+    }
+}
+
+#[test]
+fn the_same_command_after_a_cancel_says_what_is_paid_again_and_how_not_to() {
+    let world = World::new();
+    let run = world.begin("first");
+    // Unnamed, as the command that comes after it.
+    let begun = world.run(&["--detach", "--json", "-o", "out.jsonl", "--new"]);
+    let unnamed = objects(&begun)[0]["run"].as_str().unwrap().to_owned();
+    for run in [&run, &unnamed] {
+        assert_says(&world.at(&["cancel", run]), 0, &[]);
+    }
+    let warning = "which was cancelled and has";
+    // As long as it has not ended, its output is its own.
+    let fetch = format!("fetch its answers first: lmbatch resume {unnamed}");
+    assert_says(&world.run(&["-o", "out.jsonl"]), 2, &[&fetch]);
+    let open = world.run(&["-o", "2.jsonl", "--detach"]);
+    let reuse = format!("lmbatch resume {unnamed}, then lmbatch requeue {unnamed}");
+    assert_says(&open, 0, &[warning, "at least 0 of 2 answers", &reuse]);
+    // Of one that has ended the provider says how many were answered.
+    let ended = world.at(&["resume", &unnamed, "--poll-interval", "20ms"]);
+    assert!(
+        matches!(ended.status.code(), Some(0 | 3)),
+        "{}",
+        said(&ended)
+    );
+    let answered = lines(&world.path().join("out.jsonl"));
+    let answered = answered.iter().filter(|line| line["status"] == "succeeded");
+    let answered = answered.count();
+    let third = world.begin("third");
+    assert_says(&world.at(&["cancel", &third]), 0, &[]);
+    let before = world.creates();
+    let named = world.run(&["-o", "4.jsonl", "--run", "fourth"]);
+    assert_says(&named, 0, &[warning]);
+    assert_eq!(world.creates(), before + 1);
+    // Asked for on purpose: nothing to say.
+    let new = world.run(&["-o", "5.jsonl", "--new"]);
+    assert!(!said(&new).contains(warning), "{}", said(&new));
+    // The command that is named sends what was not answered, and nothing else.
+    let requeued = world.at(&["requeue", &unnamed, "--json", "--poll-interval", "20ms"]);
+    assert_says(&requeued, 0, &[]);
+    let outcomes = lines(&world.path().join("out.jsonl"));
+    assert!(
+        outcomes.iter().all(|line| line["status"] == "succeeded"),
+        "{outcomes:?}"
+    );
+    let sent = format!(
+        "{} of run {unnamed} resubmitted",
+        match 2 - answered {
+            1 => "1 request".to_owned(),
+            several => format!("{several} requests"),
+        }
+    );
+    if answered < 2 {
+        assert_says(&requeued, 0, &[&sent]);
+    }
+}
+
+#[test]
+fn runs_are_listed_newest_first_and_the_rest_is_counted() {
+    let world = World::new();
+    let names: Vec<String> = (0..23).map(|number| format!("n{number}")).collect();
+    for name in &names {
+        world.begin(name);
+    }
+    let names_of = |args: &[&str]| {
+        let listed = world.at(&[&["runs", "--json"], args].concat());
+        let names = objects(&listed)
+            .into_iter()
+            .map(|run| run["name"].as_str().unwrap().to_owned());
+        (names.collect::<Vec<_>>(), said(&listed))
+    };
+    let newest: Vec<String> = names.iter().rev().cloned().collect();
+    for (args, count, more) in [
+        (
+            &[][..],
+            20,
+            Some("3 older runs are not listed; lmbatch runs --all lists every run"),
+        ),
+        (&["--limit", "22"], 22, Some("1 older run is not listed")),
+        (&["--limit", "23"], 23, None),
+        (&["--limit", "0"], 23, None),
+        (&["--all"], 23, None),
+    ] {
+        let (listed, told) = names_of(args);
+        assert_eq!(listed, newest[..count], "{args:?}");
+        match more {
+            Some(more) => assert!(told.contains(more), "{args:?}: {told}"),
+            None => assert!(!told.contains("not listed"), "{args:?}: {told}"),
+        }
+    }
+}
+
+#[test]
+fn what_purge_deletes_is_told_to_programs() {
+    let world = World::new();
+    let run = ["--run", "mine", "-o", "out.jsonl", "--cleanup", "none"];
+    assert_says(&world.run(&run), 0, &[]);
+    let id = objects(&world.at(&["runs", "--json"]))[0]["run"].clone();
+    let tried = world.at(&[
+        "purge",
+        "mine",
+        "--dry-run",
+        "--remote",
+        "--local",
+        "--json",
+    ]);
+    let tried = &objects(&tried)[0];
+    assert_eq!((&tried["run"], &tried["dry_run"]), (&id, &json!(true)));
+    assert!(
+        tried["files"].as_u64() > Some(0) && tried["bytes"].as_u64() > Some(0),
+        "{tried}"
+    );
+    assert_eq!(tried["left"]["inputs"], 1, "{tried}");
+    let gone = world.at(&[
+        "purge",
+        "--older-than",
+        "0s",
+        "--remote",
+        "--local",
+        "--json",
+    ]);
+    let gone = &objects(&gone)[0];
+    assert_eq!((&gone["run"], &gone["dry_run"]), (&id, &json!(false)));
+    assert_eq!(
+        (&gone["local"], &gone["remote"]),
+        (&json!(true), &json!(true))
+    );
+    assert_eq!(gone["left"]["inputs"], 0, "{gone}");
+    let missing = world.at(&["purge", "mine", "--json"]);
+    assert_eq!(objects(&missing)[0]["error"]["kind"], "usage");
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_the_same_to_every_reader() {
+    let world = World::new();
+    let line = |(id, prompt): (&str, &str)| json!({"id": id, "prompt": prompt});
+    write_input(world.path(), [("a", "lmb:cut"), ("b", "fine")].map(line));
+    let run = world.run(&[
+        "--run",
+        "mine",
+        "-o",
+        "out.jsonl",
+        "--doubt-wait",
+        "1s",
+        "--max-attempts",
+        "3",
+    ]);
+    assert_says(&run, 3, &[]);
+    let outcomes = lines(&world.path().join("out.jsonl"));
+    let error = &outcomes[0]["error"];
+    assert_eq!(outcomes[0]["status"], "errored", "{outcomes:?}");
+    assert_eq!(error["kind"], "malformed_answer", "{outcomes:?}");
+    assert_eq!(error["retryable"], false, "{outcomes:?}");
+    // It was paid for: it is an answer, and is not sent again by itself.
+    assert_eq!(world.creates(), 1);
+    assert_says(&world.at(&["audit", "mine"]), 0, &["OK"]);
+}
+
+#[test]
+fn a_missing_file_of_a_run_is_named_with_the_way_out() {
+    for what in ["echo", "sent", "body-0"] {
+        let world = World::new();
+        world.begin("mine");
+        let spool = world.path().join(".lmbatch/spool");
+        let file = fs::read_dir(&spool)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let file = file
+            .into_iter()
+            .find(|path| path.to_string_lossy().ends_with(&format!(".{what}")));
+        let file = file.unwrap_or_else(|| panic!("{what} is not there"));
+        fs::remove_file(&file).unwrap();
+        let resumed = world.at(&["resume", "mine", "--once"]);
+        let words = [
+            &*file.to_string_lossy(),
+            "restore it from a copy of the state folder",
+            "lmbatch resume r-",
+        ];
+        assert_says(&resumed, 1, &words);
+    }
+}
+
+#[test]
+fn a_listing_that_upgrades_the_record_says_so_once() {
+    let world = World::new();
+    let state = world.path().join(".lmbatch");
+    fs::create_dir(&state).unwrap();
+    let earlier =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/ledger/tests/fixtures/version-3.db");
+    fs::write(state.join("ledger.db"), fs::read(earlier).unwrap()).unwrap();
+    let note = "the record was one of an earlier version and is upgraded now";
+    assert_says(&world.at(&["runs"]), 0, &[note]);
+    let again = world.at(&["runs"]);
+    assert!(!said(&again).contains(note), "{}", said(&again));
+}
