@@ -543,7 +543,8 @@ pub(crate) struct SettingsArgs {
     /// Reasoning effort: none, minimal, low, medium, high, xhigh or max.
     #[arg(long, value_name = "LEVEL")]
     pub(crate) effort: Option<Effort>,
-    /// Endpoint or upload method: responses or chat (openai), file or inline (google) [default: the first].
+    /// Endpoint or upload method, one of those that `providers` lists for the provider, such as responses or chat
+    /// (openai), file or inline (google) [default: the first].
     #[arg(long, value_name = "ROUTE")]
     pub(crate) route: Option<String>,
     /// The folder of attachments: their paths start there, and none may leave it [default: the input's

@@ -323,7 +323,9 @@ impl Summary {
             }
             row(status.as_str(), count);
         }
-        row("tokens", tokens(&self.usage));
+        let succeeded = self.statuses.get(&OutcomeStatus::Succeeded);
+        let answers = succeeded.copied().unwrap_or(0);
+        row("tokens", tokens(&self.usage, answers));
         let billed = self.billed;
         if billed.superseded > 0 {
             row(
@@ -337,7 +339,7 @@ impl Summary {
                         "answers"
                     },
                     number(billed.superseded),
-                    tokens(&billed.usage)
+                    tokens(&billed.usage, billed.answers)
                 ),
             );
         }
@@ -357,6 +359,32 @@ impl Summary {
     }
 }
 
-fn tokens(usage: &TokenUsage) -> String {
-    format!("{} in, {} out", usage.input_tokens, usage.output_tokens)
+/// Tokens of a number of answers. Every answer takes some: where none are counted, the provider did not say.
+fn tokens(usage: &TokenUsage, answers: u64) -> String {
+    match (usage.input_tokens, usage.output_tokens) {
+        (0, 0) if answers > 0 => "not said by the provider".to_owned(),
+        (input, output) => format!("{input} in, {output} out"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_that_no_answer_counts_are_not_said() {
+        for (input_tokens, output_tokens, answers, expected) in [
+            (0, 0, 3, "not said by the provider"),
+            (0, 0, 0, "0 in, 0 out"),
+            (7, 0, 3, "7 in, 0 out"),
+            (0, 5, 1, "0 in, 5 out"),
+        ] {
+            let usage = TokenUsage {
+                input_tokens,
+                output_tokens,
+                ..TokenUsage::default()
+            };
+            assert_eq!(tokens(&usage, answers), expected);
+        }
+    }
 }

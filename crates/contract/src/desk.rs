@@ -160,6 +160,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 impl Desk {
     pub(crate) async fn open(wire: Arc<dyn Wire>, faults: Faults) -> Self {
         let server = MockServer::start().await;
+        let seen = faults.clone();
         let state = State::new(wire, faults, crate::clock::today);
         let state = Arc::new(Mutex::new(state));
         let plays = Plays(Arc::clone(&state));
@@ -168,7 +169,7 @@ impl Desk {
             .mount(&server)
             .await;
         Self {
-            url: relay(*server.address()).await,
+            url: relay(*server.address(), seen).await,
             state,
             _server: server,
         }
@@ -325,6 +326,12 @@ impl State {
     fn respond(&mut self, request: &Request) -> ResponseTemplate {
         let call = self.wire.call(request);
         self.seen.push((call.clone(), request.clone()));
+        let path = match request.url.query() {
+            Some(query) => format!("{}?{query}", request.url.path()),
+            None => request.url.path().to_owned(),
+        };
+        let method = request.method.as_str();
+        self.faults.asked(method, &path, &request.body);
         self.carried += self.wire.sent(request).len() as u64;
         let Some(call) = call else {
             return ResponseTemplate::new(404);
@@ -334,7 +341,8 @@ impl State {
             let why = why.0;
             let fault = format!("the provider refuses {method} {path}: {why}");
             self.faults.note(fault);
-            return ResponseTemplate::new(400).set_body_json(self.wire.refusal(400, &why));
+            let body = self.wire.refusal_of(call.kind(), 400, &why);
+            return ResponseTemplate::new(400).set_body_json(body);
         }
         let answer = self.told(call.kind());
         let usual = if answer.refuses {
@@ -383,12 +391,12 @@ impl State {
             }
             Call::Status(id) => match self.find(id) {
                 Some(batch) => self.json(call.kind(), self.wire.batch(batch)),
-                None => self.refuse(404),
+                None => self.refuse(call.kind(), 404),
             },
             Call::Cancel(id) => match self.find(id).cloned() {
-                None => self.refuse(404),
+                None => self.refuse(call.kind(), 404),
                 Some(batch) if batch.status.is_terminal() => {
-                    self.refuse(self.wire.cancel_of_ended())
+                    self.refuse(call.kind(), self.wire.cancel_of_ended())
                 }
                 Some(mut batch) => {
                     batch.status = BatchStatus::Cancelling;
@@ -411,11 +419,14 @@ impl State {
             Call::Files(from) => self.list_files(from.as_deref()),
             Call::Probe => match self.wire.probed() {
                 Some(body) => self.json(call.kind(), body),
-                None => self.refuse(404),
+                None => self.refuse(call.kind(), 404),
             },
             Call::Read(part) => {
                 let rows = self.rows_now(*part);
-                rows.map_or_else(|| self.refuse(404), |rows| self.rows(&rows, request))
+                rows.map_or_else(
+                    || self.refuse(call.kind(), 404),
+                    |rows| self.rows(&rows, request),
+                )
             }
             Call::ReadFile(name) => {
                 let named = Part::of_file(name);
@@ -424,10 +435,13 @@ impl State {
                     .and_then(|(part, id)| self.own_rows.get(&(id, part)));
                 let rows = own.cloned();
                 let rows = rows.or_else(|| self.rows_now(named?.0));
-                rows.map_or_else(|| self.refuse(404), |rows| self.rows(&rows, request))
+                rows.map_or_else(
+                    || self.refuse(call.kind(), 404),
+                    |rows| self.rows(&rows, request),
+                )
             }
             Call::Discard if self.deletes => self.json(call.kind(), self.wire.deleted(request)),
-            Call::Discard => self.refuse(404),
+            Call::Discard => self.refuse(call.kind(), 404),
         }
     }
 
@@ -489,7 +503,7 @@ impl State {
         let next = page.last().filter(|_| rest.len() > page.len());
         match self.wire.files(page, next.map(|file| file.id.as_str())) {
             Some(body) => self.json(CallKind::Files, body),
-            None => self.refuse(404),
+            None => self.refuse(CallKind::Files, 404),
         }
     }
 
@@ -526,8 +540,9 @@ impl State {
         }
     }
 
-    fn refuse(&self, status: u16) -> ResponseTemplate {
-        self.refuse_with(status, "no")
+    fn refuse(&self, call: CallKind, status: u16) -> ResponseTemplate {
+        let body = self.wire.refusal_of(call, status, "no");
+        ResponseTemplate::new(status).set_body_json(body)
     }
 
     pub(crate) fn refuse_with(&self, status: u16, words: &str) -> ResponseTemplate {

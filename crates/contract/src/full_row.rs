@@ -10,6 +10,9 @@ pub enum FullRow {
     Answer(FullAnswer),
     /// The provider refused the request itself, with these words: it fails again however often it is sent.
     Rejected(String),
+    /// The request failed, with these words, for a reason that the provider's documentation does not name: a word or
+    /// a number of a later version. No HTTP status stands beside it.
+    Unknown(String),
 }
 
 /// An answer in full. What is empty or `None` is not said.

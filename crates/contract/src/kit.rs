@@ -21,8 +21,7 @@ use crate::full_row::FullRow;
 use crate::panics::Faults;
 use crate::wire::{Described, Part, Row, Shape, Wire};
 
-/// The key that every adapter is given. It is looked for wherever it must not be.
-pub(crate) const KEY: &str = "key-canary-0123456789";
+pub(crate) use crate::panics::KEY;
 
 /// Words that stand in every prompt of the kit, and in no log.
 pub(crate) const PROMPT: &str = "prompt-canary";
@@ -284,7 +283,7 @@ impl Open {
         let value = self.wire.full_row(&self.wire_ids[place], row)?;
         let kind = match row {
             FullRow::Answer(_) => Row::Succeeded(String::new()),
-            FullRow::Rejected(words) => Row::Errored(words.clone()),
+            FullRow::Rejected(words) | FullRow::Unknown(words) => Row::Errored(words.clone()),
         };
         Some((self.wire.part(&kind), value.to_string().into_bytes()))
     }

@@ -21,16 +21,19 @@
 //! The guide "Write an adapter in an afternoon" (`docs/guide/adapter.md`) goes through a whole one, and the
 //! documentation of the clauses says what each asks for. No clause is ever skipped: where a provider lacks a
 //! capability, the clause says what the adapter does instead, which is to say so
-//! ([`Unsupported`](lmbatch_core::ErrorKind::Unsupported)) and to send nothing.
+//! ([`Unsupported`](lmbatch_core::ErrorKind::Unsupported)) and to send nothing. What the provider has no word for (a
+//! status, counts, a sign of its results) the wire says, and the clause then checks that nothing is made up.
 //!
 //! The kit owns its runtime; an adapter needs `lmbatch-contract` and `serde_json` among its dev-dependencies
 //! and nothing else. `wiremock`, whose requests a wire reads, is [here](wiremock).
 
 mod canary;
 mod capped;
+mod chat;
 pub mod clauses;
 mod clock;
 mod desk;
+mod failure;
 mod full_row;
 mod kit;
 mod mangle;
@@ -42,6 +45,7 @@ mod wire;
 
 use table::{both, first};
 
+pub use chat::{chat_completion, chat_row};
 pub use full_row::{End, FullAnswer, FullRow, Piece, Tokens};
 pub use kit::Kit;
 pub use mangle::odd_values;

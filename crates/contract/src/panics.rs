@@ -1,25 +1,62 @@
 //! What a clause failed by, cut to a screen.
 
 use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, Once, PoisonError};
+
+/// The key that every adapter is given. It is looked for wherever it must not be.
+pub(crate) const KEY: &str = "key-canary-0123456789";
 
 /// Most bytes of a failure that are shown: about a screen.
 const MOST: usize = 4_000;
 
-/// Faults of the wire, or requests that the provider refuses, seen while a clause ran.
+/// Most bytes of a body of the last exchange that are shown.
+const MOST_OF_BODY: usize = 600;
+
+thread_local! {
+    /// Whether panics of this thread are part of a failure that is printed later.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+    /// File and line of the last panic of this thread while it was quiet.
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Faults of the wire, or requests that the provider refuses, seen while a clause ran; and the last exchange.
 #[derive(Clone, Default)]
-pub(crate) struct Faults(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Faults {
+    noted: Arc<Mutex<Vec<String>>>,
+    last: Arc<Mutex<Option<String>>>,
+}
 
 impl Faults {
     pub(crate) fn note(&self, fault: String) {
-        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut faults = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         faults.push(fault);
+    }
+
+    /// Notes a request, with which the last exchange begins.
+    pub(crate) fn asked(&self, method: &str, path: &str, body: &[u8]) {
+        let body = short(&String::from_utf8_lossy(body));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(format!("{method} {path} {body}").trim_end().to_owned());
+    }
+
+    /// Notes its answer.
+    pub(crate) fn answered(&self, answer: &str) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = last.take().unwrap_or_default();
+        *last = Some(format!("{asked}\n  -> {}", short(answer)));
+    }
+
+    /// The last exchange, without the key.
+    pub(crate) fn last_exchange(&self) -> Option<String> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map(|last| last.replace(KEY, "***"))
     }
 
     /// The faults, each once and in order; `None` where there are none.
     pub(crate) fn told(&self) -> Option<String> {
         let mut faults = self
-            .0
+            .noted
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
@@ -35,12 +72,39 @@ pub(crate) fn words(panic: &(dyn Any + Send)) -> String {
     cut(text.or(word).unwrap_or("it panicked"))
 }
 
+/// File and line of the last panic of this thread, if it was [quiet](quietly).
+pub(crate) fn place() -> Option<String> {
+    PLACE.with_borrow_mut(Option::take)
+}
+
+/// Runs `work` without printing the panics of this thread.
+pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> T {
+    struct Loud;
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            QUIET.set(false);
+        }
+    }
+    QUIET.set(true);
+    let _loud = Loud;
+    work()
+}
+
 /// The beginning and the end of a text, with the length of what is left out.
 pub(crate) fn cut(text: &str) -> String {
-    if text.len() <= MOST {
+    cut_to(text, MOST)
+}
+
+/// A body of the last exchange.
+fn short(body: &str) -> String {
+    cut_to(body, MOST_OF_BODY)
+}
+
+fn cut_to(text: &str, most: usize) -> String {
+    if text.len() <= most {
         return text.to_owned();
     }
-    let (mut head, mut tail) = (MOST * 3 / 4, text.len() - MOST / 4);
+    let (mut head, mut tail) = (most * 3 / 4, text.len() - most / 4);
     while !text.is_char_boundary(head) {
         head -= 1;
     }
@@ -57,6 +121,12 @@ pub(crate) fn cut_what_is_printed() {
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
+            if QUIET.get() {
+                let place = info
+                    .location()
+                    .map(|at| format!("{}:{}", at.file(), at.line()));
+                return PLACE.with_borrow_mut(|last| *last = place);
+            }
             let text = info.payload_as_str().unwrap_or_default();
             if text.len() <= MOST {
                 return usual(info);
@@ -94,5 +164,31 @@ mod tests {
             faults.note(fault.to_owned());
         }
         assert_eq!(faults.told().as_deref(), Some("a\nb"));
+    }
+
+    #[test]
+    fn the_last_exchange_is_shown_short_and_without_the_key() {
+        let faults = Faults::default();
+        assert_eq!(faults.last_exchange(), None);
+        faults.asked("GET", "/first", b"");
+        faults.answered("200");
+        faults.asked(
+            "POST",
+            &format!("/jobs?key={KEY}"),
+            "ß".repeat(9_000).as_bytes(),
+        );
+        faults.answered("500 {}");
+        let last = faults.last_exchange().expect("an exchange");
+        assert!(last.starts_with("POST /jobs?key=*** ß") && last.ends_with("\n  -> 500 {}"));
+        assert!(last.len() < 800 && !last.contains("first"), "{last}");
+    }
+
+    #[test]
+    fn a_quiet_panic_leaves_its_place() {
+        cut_what_is_printed();
+        let caught = quietly(|| std::panic::catch_unwind(|| panic!("quiet")));
+        assert!(caught.is_err());
+        assert!(place().is_some_and(|place| place.contains("panics.rs:")));
+        assert_eq!(place(), None);
     }
 }

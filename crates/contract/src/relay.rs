@@ -3,6 +3,8 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::panics::Faults;
+
 /// The header by which an answer says how it is to be lost. The adapter never sees it.
 pub(crate) const FAULT: &str = "x-contract-fault";
 
@@ -25,7 +27,7 @@ impl Fault {
 }
 
 /// Passes connections on to `to`, one exchange each. Where it listens.
-pub(crate) async fn relay(to: std::net::SocketAddr) -> String {
+pub(crate) async fn relay(to: std::net::SocketAddr, faults: Faults) -> String {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
         .expect("a port to listen on");
@@ -33,13 +35,18 @@ pub(crate) async fn relay(to: std::net::SocketAddr) -> String {
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             // One that breaks off is the business of whoever sees it.
-            tokio::spawn(async move { drop(exchange(client, to).await) });
+            let faults = faults.clone();
+            tokio::spawn(async move { drop(exchange(client, to, &faults).await) });
         }
     });
     format!("http://{address}")
 }
 
-async fn exchange(client: TcpStream, to: std::net::SocketAddr) -> std::io::Result<()> {
+async fn exchange(
+    client: TcpStream,
+    to: std::net::SocketAddr,
+    faults: &Faults,
+) -> std::io::Result<()> {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut answers, mut requests) = TcpStream::connect(to).await?.into_split();
     let sending = tokio::spawn(async move {
@@ -51,6 +58,15 @@ async fn exchange(client: TcpStream, to: std::net::SocketAddr) -> std::io::Resul
     answers.read_to_end(&mut answer).await?;
     let end_of_head = find(&answer, b"\r\n\r\n").unwrap_or(answer.len());
     let head = String::from_utf8_lossy(&answer[..end_of_head]).to_ascii_lowercase();
+    let status = String::from_utf8_lossy(&answer[..end_of_head]);
+    let status = status.split("\r\n").next().unwrap_or_default();
+    let lost = [Fault::Reset, Fault::Truncated].map(Fault::as_str);
+    let lost = lost
+        .into_iter()
+        .find(|fault| head.contains(&format!("{FAULT}: {fault}")));
+    let lost = lost.map_or_else(String::new, |fault| format!(" ({fault} on its way)"));
+    let body = answer.get(end_of_head + 4..).unwrap_or_default();
+    faults.answered(&format!("{status}{lost} {}", String::from_utf8_lossy(body)));
     if head.contains(&format!("{FAULT}: {}", Fault::Reset.as_str())) {
         sending.abort();
         to_client.as_ref().set_zero_linger()?;

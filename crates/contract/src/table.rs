@@ -7,8 +7,9 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
+use crate::failure::told;
 use crate::kit::Kit;
-use crate::panics::{cut_what_is_printed, words};
+use crate::panics::{cut_what_is_printed, place, quietly, words};
 use crate::wire::Wire;
 
 /// What no clause takes as long as. An adapter that asks for ever breaks a promise too.
@@ -39,21 +40,33 @@ impl Clause {
     /// If it does not keep it.
     pub fn hold(&self, wire: impl Wire) {
         cut_what_is_printed();
-        let kept = runtime().block_on(self.try_hold(Arc::new(wire)));
+        // What the clause panics with is part of the failure, which is printed once.
+        let kept = quietly(|| runtime().block_on(self.try_hold(Arc::new(wire))));
         kept.unwrap_or_else(|why| panic!("{why}"));
     }
 
-    /// The same without a panic: why it is not kept, cut to a screen.
+    /// The same without a panic.
+    ///
+    /// # Errors
+    /// The failure, cut to a screen: what the clause asks for, what was found, the last exchange without the key, and
+    /// the methods of the wire that the clause uses.
     pub async fn try_hold(&self, wire: Arc<dyn Wire>) -> Result<(), String> {
         let kit = Kit::of(wire);
         let run = AssertUnwindSafe((self.run)(&kit)).catch_unwind();
         let ended = in_time(run).await;
-        let failed = ended.and_then(|kept| kept.map_err(|panic| words(&*panic)));
-        match (failed, kit.faults.told()) {
-            (kept, None) => kept,
-            (Ok(()), Some(faults)) => Err(faults),
-            (Err(why), Some(faults)) => Err(format!("{faults}\n{why}")),
-        }
+        let failed = ended.and_then(|kept| {
+            kept.map_err(|panic| match place() {
+                Some(place) => format!("{} ({place})", words(&*panic)),
+                None => words(&*panic),
+            })
+        });
+        let found = match (failed, kit.faults.told()) {
+            (Ok(()), None) => return Ok(()),
+            (Err(why), None) => why,
+            (Ok(()), Some(faults)) => faults,
+            (Err(why), Some(faults)) => format!("{faults}\n{why}"),
+        };
+        Err(told(self.topic, self.name, &found, &kit.faults))
     }
 }
 
@@ -329,6 +342,15 @@ macro_rules! clauses_of_2026_11 {
             records::a_batch_that_is_gone_has_no_results,
             lists::a_list_says_of_every_batch_what_its_status_says,
             lists::a_list_is_as_new_as_a_status,
+            rows::a_batch_that_ended_without_answers_is_complete,
+            rows::an_answer_beside_a_failure_is_the_answer,
+            rows::an_unknown_failure_is_not_asked_again,
+            rows::a_row_that_is_no_json_is_its_requests_error,
+            belief::a_status_beside_an_error_is_not_believed,
+            belief::a_list_beside_an_error_is_an_error,
+            belief::a_cancel_beside_an_error_is_an_error,
+            belief::a_fence_beside_an_error_is_an_error,
+            belief::a_refusal_that_is_not_whole_may_have_been_delivered,
         }
     };
 }
@@ -371,25 +393,7 @@ pub static CLAUSES: &[Clause] = clauses_of_2026!(first,);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The sources of the clauses, in the order of the table.
-    const SOURCES: &[(&str, &str)] = &[
-        ("create", include_str!("clauses/create.rs")),
-        ("doubt", include_str!("clauses/doubt.rs")),
-        ("secrets", include_str!("clauses/secrets.rs")),
-        ("status", include_str!("clauses/status.rs")),
-        ("outcomes", include_str!("clauses/outcomes.rs")),
-        ("results", include_str!("clauses/results.rs")),
-        ("calls", include_str!("clauses/calls.rs")),
-        ("refusals", include_str!("clauses/refusals.rs")),
-        ("redirects", include_str!("clauses/redirects.rs")),
-        ("content", include_str!("clauses/content.rs")),
-        ("options", include_str!("clauses/options.rs")),
-        ("answers", include_str!("clauses/answers.rs")),
-        ("tokens", include_str!("clauses/tokens.rs")),
-        ("records", include_str!("clauses/records.rs")),
-        ("lists", include_str!("clauses/lists.rs")),
-    ];
+    use crate::failure::{SOURCES, methods, promise, source_of};
 
     #[test]
     fn every_clause_that_is_written_is_in_the_table_and_in_its_order() {
@@ -405,6 +409,32 @@ mod tests {
             .collect();
         let table: Vec<_> = CLAUSES.iter().map(|one| (one.topic, one.name)).collect();
         assert_eq!(table, written);
+    }
+
+    #[test]
+    fn every_clause_has_a_promise_and_names_the_methods_of_the_wire() {
+        for clause in CLAUSES {
+            let source = source_of(clause.topic);
+            let promise = promise(source, clause.name);
+            assert!(promise.ends_with('.') && promise.len() > 20, "{clause:?}");
+            assert!(methods(source, clause.name).len() >= 2, "{clause:?}");
+        }
+        for (topic, name, expected) in [
+            ("belief", "a_list_beside_an_error_is_an_error", "refusal"),
+            ("belief", "a_list_beside_an_error_is_an_error", "list_page"),
+            ("rows", "an_unknown_failure_is_not_asked_again", "full_row"),
+            (
+                "refusals",
+                "a_503_is_an_overload_and_may_have_been_delivered",
+                "refusal_of",
+            ),
+        ] {
+            let found = methods(source_of(topic), name);
+            assert!(
+                found.iter().any(|method| method == expected),
+                "{name}: {found:?}"
+            );
+        }
     }
 
     #[test]

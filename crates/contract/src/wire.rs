@@ -104,16 +104,30 @@ pub trait Wire: Send + Sync + 'static {
     /// A batch as the provider shows it.
     fn batch(&self, batch: &Described) -> Value;
 
-    /// Where the counts stand in a batch: a JSON pointer.
-    fn counts(&self) -> &'static str;
-
-    /// Returns the JSON pointers of all counts of a batch, for providers whose counts do not stand in one
-    /// object; the one of [`counts`](Self::counts) unless said otherwise.
-    fn counts_at(&self) -> Vec<&'static str> {
-        vec![self.counts()]
+    /// Where the counts stand in a batch: a JSON pointer; the empty text, which is the default, for a provider
+    /// without counts.
+    fn counts(&self) -> &'static str {
+        ""
     }
 
-    /// The statuses that the provider can tell apart. In progress and completed are always among them.
+    /// Returns the JSON pointers of all counts of a batch, for providers whose counts do not stand in one
+    /// object; the one of [`counts`](Self::counts) unless said otherwise. Empty for a provider without counts, of
+    /// whose batches no counts may be made up.
+    fn counts_at(&self) -> Vec<&'static str> {
+        let at = Some(self.counts()).filter(|at| !at.is_empty());
+        at.into_iter().collect()
+    }
+
+    /// Returns whether a batch shows where its results are, or whether they are there: true unless said otherwise.
+    /// False for a provider whose results are read at a path that the batch does not show, such as
+    /// `jobs/{id}/rows`. A part of a batch of such a provider shows no sign of itself before it is read, and
+    /// [`batch`](Self::batch) need not write [`Described::parts`].
+    fn shows_results(&self) -> bool {
+        true
+    }
+
+    /// The statuses that the provider can tell apart. In progress and completed are always among them. One that is
+    /// missing, such as [`Expired`](BatchStatus::Expired), is not asked about.
     fn statuses(&self) -> Vec<BatchStatus>;
 
     /// Every word that the provider has for a status, with what it means where nothing else speaks.
@@ -171,8 +185,23 @@ pub trait Wire: Send + Sync + 'static {
     }
 
     /// The body of an answer that says no, with words for a person to read: the provider's own error object, as
-    /// it is documented, for any HTTP status.
+    /// it is documented, for any HTTP status. A code in it must mean what the status means, such as that of a wrong
+    /// key for 401; a status that the provider does not document gets a code that decides nothing.
     fn refusal(&self, status: u16, words: &str) -> Value;
+
+    /// Returns the body of a no to a call of one kind, for providers whose codes depend on the call: one code for a
+    /// batch that does not exist and another for a model that does not; [`refusal`](Self::refusal) unless said
+    /// otherwise.
+    fn refusal_of(&self, call: CallKind, status: u16, words: &str) -> Value {
+        let _ = call;
+        self.refusal(status, words)
+    }
+
+    /// Returns the JSON pointers of members of [`refusal`](Self::refusal) that the provider may leave out, or write as
+    /// another JSON type: without them the body is still its own error object. None unless said otherwise.
+    fn refusal_may_lack(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
 
     /// The HTTP status that a cancel of a batch that has ended is answered with.
     fn cancel_of_ended(&self) -> u16 {
@@ -217,7 +246,8 @@ pub enum Call {
     Cancel(BatchId),
     /// The rows of a part.
     Read(Part),
-    /// The rows of a file, by its name from [`Described::file`].
+    /// The rows of a file, by its name from [`Described::file`], or from [`Part::file_of`] where a path holds no more
+    /// than the id of the batch.
     ReadFile(String),
     /// A deletion.
     Discard,
@@ -349,8 +379,7 @@ impl Described {
     /// Returns the name of the file that holds a part of this batch's results, such as `output-batch-1`; `None`
     /// where there is no such part. [`Call::ReadFile`] reads it.
     pub fn file(&self, part: Part) -> Option<String> {
-        let id = &self.id;
-        self.has(part).then(|| format!("{}-{id}", part.word()))
+        self.has(part).then(|| part.file_of(&self.id))
     }
 }
 
@@ -363,6 +392,13 @@ impl Part {
             Self::Output => "output",
             Self::Errors => "errors",
         }
+    }
+
+    /// Returns the name of the file that holds this part of the results of `batch`, such as `output-batch-1`, as
+    /// [`Described::file`] gives it. A wire whose rows stand at `jobs/{id}/rows` reads them by
+    /// `Call::ReadFile(Part::All.file_of(&id))`.
+    pub fn file_of(self, batch: &BatchId) -> String {
+        format!("{}-{batch}", self.word())
     }
 
     /// The part and the batch that a name of [`Described::file`] stands for.

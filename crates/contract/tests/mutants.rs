@@ -78,7 +78,7 @@ topics! { create doubt secrets status outcomes results calls refusals redirects 
 
 #[test]
 fn the_correct_adapter_keeps_every_clause() {
-    for setting in [None, Some("token"), Some("numbered")] {
+    for setting in [None, Some("token"), Some("numbered"), Some("terse")] {
         let failed = failed(AcmeWire(setting), |_| true);
         assert_eq!(failed, BTreeSet::new(), "{setting:?}");
     }
@@ -108,6 +108,24 @@ fn mistakes_are_caught_by_the_clauses_of_the_table() {
     }
     assert_eq!(passed, Vec::<&&str>::new(), "no clause fails by these");
     assert!(MISTAKES.len() >= 65 && NOT_CAUGHT.len() <= 7);
+}
+
+#[test]
+fn a_failure_tells_the_promise_the_finding_the_last_exchange_and_the_words_of_the_wire() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let wire: Arc<dyn Wire> = Arc::new(AcmeWire(Some("counts_are_read")));
+    let kept = runtime().block_on(clause("counts_are_read").try_hold(wire));
+    drop(std::panic::take_hook());
+    let why = kept.expect_err("the counts are swapped");
+    for part in [
+        "How many requests there are, were answered, and failed.",
+        "right: RequestCounts",
+        "last exchange: GET /batches/batch-1\n  -> HTTP/1.1 200 OK {\"id\":\"batch-1\"",
+        "uses: Wire::adapter, Wire::batch, Wire::call, Wire::counts_at",
+    ] {
+        assert!(why.contains(part), "{part} is not in:\n{why}");
+    }
+    assert!(!why.contains("key-canary"), "{why}");
 }
 
 #[test]

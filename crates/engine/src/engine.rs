@@ -439,8 +439,11 @@ impl Engine {
         self.context.labelled().await
     }
 
-    /// Every file of ours at the provider; none where it keeps none, or does not list them.
-    pub async fn uploaded(&self) -> Result<Vec<Upload>> {
+    /// Returns every file of lmbatch at the provider; `None` where the provider does not list files.
+    ///
+    /// # Errors
+    /// Those of the provider.
+    pub async fn uploaded(&self) -> Result<Option<Vec<Upload>>> {
         self.context.uploaded().await
     }
 

@@ -55,6 +55,10 @@ pub struct HttpOptions {
     pub max_document_bytes: u64,
     /// Origins besides our own from which a download may come, without credentials.
     pub allowed_origins: Vec<Url>,
+    /// Name of the member by which a JSON answer says that the call failed, `error` unless set. A 200 that holds it
+    /// is neither a batch, a list nor the confirmation of a cancel: see [`Reply::made`], [`Reply::checked`] and
+    /// [`cancelled`](crate::cancelled).
+    pub error_member: &'static str,
 }
 
 impl HttpOptions {
@@ -71,6 +75,7 @@ impl HttpOptions {
             speed_window: Duration::from_secs(60),
             max_document_bytes: 2 << 30,
             allowed_origins: Vec::new(),
+            error_member: "error",
         })
     }
 }
@@ -125,6 +130,7 @@ impl HttpClient {
             },
             secrets: Secrets::new(credentials.iter().map(|(_, value)| value)),
             clock: Arc::new(MachineClock::new()),
+            error_member: options.error_member,
         };
         Ok(Self {
             inner: Arc::new(Inner {
@@ -152,6 +158,14 @@ impl HttpClient {
     /// A POST below the base URL.
     pub fn post(&self, path: &str) -> Exchange {
         self.exchange(Method::POST, path)
+    }
+    /// Returns the POST of a create, below the base URL: on a connection of its own, without retries and redirects,
+    /// so that nothing on the way can send it twice.
+    pub fn create(&self, path: &str) -> Exchange {
+        Exchange {
+            once: true,
+            ..self.exchange(Method::POST, path)
+        }
     }
     /// A DELETE below the base URL.
     pub fn delete(&self, path: &str) -> Exchange {
@@ -301,8 +315,19 @@ impl Exchange {
     /// # }
     /// ```
     pub fn upload(self, shard: &Shard, fields: &[(&str, &str)]) -> Self {
+        self.upload_as("file", shard, fields)
+    }
+    /// Sends the whole body of a shard as [`upload`](Self::upload) does, with the file in the field `file_field` of
+    /// the form.
+    pub fn upload_as(
+        self,
+        file_field: &'static str,
+        shard: &Shard,
+        fields: &[(&str, &str)],
+    ) -> Self {
         let fields = fields.iter();
         self.multipart(Multipart {
+            file_field,
             fields: fields
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
@@ -315,11 +340,6 @@ impl Exchange {
     /// A streamed body of known length.
     pub fn stream(mut self, content_type: HeaderValue, len: u64, body: ByteStream) -> Self {
         self.body = Some((content_type, len, body));
-        self
-    }
-    /// For the create: a connection of its own, and nothing that could send it twice.
-    pub fn once(mut self) -> Self {
-        self.once = true;
         self
     }
 

@@ -13,23 +13,38 @@ use crate::document::{self, Path};
 use crate::lenient;
 use crate::reply::{NOT_JSON, Reply, because};
 
+/// Message of an answer under HTTP 200 that says that the call failed.
+const HOLDS_ERROR: &str = "it holds an error; a proxy may have sent it";
+
 impl Reply {
-    /// Returns the id of what was made, from `member`. No more of the answer is read but whether it holds an
-    /// `error`, so that nothing else can spoil it.
+    /// Returns the id of what was made, from `member`. No more of the answer is read but whether it holds the
+    /// [member of errors](crate::HttpOptions::error_member), so that nothing else can spoil it.
     ///
     /// # Errors
     /// [`ErrorKind::MalformedReply`] of unknown delivery, so that a create is in doubt, for an answer without an id
-    /// or with an `error`: its id may be that of the exchange.
+    /// or with an error: its id may be that of the exchange.
     pub async fn made(self, member: &str) -> Result<String, Error> {
+        self.made_at(&[member]).await
+    }
+
+    /// Returns the id of what was made, as [`made`](Self::made) does, from the member that the names in `path` lead
+    /// to: `&["job", "key"]` for `{"job": {"key": "…"}}`.
+    ///
+    /// # Errors
+    /// Those of [`made`](Self::made).
+    pub async fn made_at(self, path: &[&str]) -> Result<String, Error> {
         let about = self
             .error(ErrorKind::MalformedReply)
             .with_delivery(Delivery::Unknown);
         let rules = self.share();
         let made: Value = self.json().await?;
-        if made.get("error").is_some_and(|error| !error.is_null()) {
-            return Err(about.with_message("it holds an error"));
+        if says_error(&made, rules.error_member) {
+            return Err(about.with_message(HOLDS_ERROR));
         }
-        match made.get(member).and_then(Value::as_str) {
+        let mut steps = path.iter();
+        let found = steps.try_fold(&made, |value, name| value.get(name));
+        let member = path.join(".");
+        match found.and_then(Value::as_str) {
             // Ids are printed and kept.
             Some(id) if rules.secrets.are_in(id) => {
                 Err(about.with_message(format!("its {member} holds the key")))
@@ -37,6 +52,23 @@ impl Reply {
             Some(id) if !id.is_empty() => Ok(id.to_owned()),
             _ => Err(about.with_message(format!("it holds no {member}"))),
         }
+    }
+
+    /// Reads the body as [`rest`](Self::rest) does, and refuses one that holds the
+    /// [member of errors](crate::HttpOptions::error_member): what is said of a batch or a list beside an error is not
+    /// believed.
+    ///
+    /// # Errors
+    /// Those of [`rest`](Self::rest); [`ErrorKind::MalformedReply`], temporary for the answer to a GET, for an answer
+    /// that holds an error.
+    pub async fn checked<T: DeserializeOwned>(self, paths: &'static [Path]) -> Result<T, Error> {
+        let (held, unreadable) = (self.unreadable(HOLDS_ERROR), self.unreadable(NOT_JSON));
+        let member = self.share().error_member;
+        let said: Value = self.rest(paths).await?;
+        if says_error(&said, member) {
+            return Err(held);
+        }
+        serde_json::from_value(said).map_err(|_| unreadable)
     }
 
     /// The body as JSON without its rows: lists at `paths`, which may be long, are empty in it.
@@ -56,8 +88,9 @@ impl Reply {
     }
 }
 
-/// Reads a list whose member must be there: an answer without it is no empty list, and a batch that is
-/// looked for there would be taken for one that does not exist.
+/// Reads a list whose member must be there: an answer without it, or with null in its place, is no empty list, and
+/// a batch that is looked for there would be taken for one that does not exist. A plain `Vec` without
+/// `#[serde(default)]` is read in the same way.
 ///
 /// # Errors
 /// As its elements give them.
@@ -66,7 +99,13 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+    Vec::deserialize(deserializer)
+}
+
+/// Whether an answer says in `member` that the call failed. Null and the empty text say nothing.
+pub(crate) fn says_error(said: &Value, member: &str) -> bool {
+    let error = said.get(member);
+    error.is_some_and(|error| !error.is_null() && error != "")
 }
 
 /// A count by its name: a whole number, or a float or a string that holds one, as some servers write it.
@@ -190,8 +229,8 @@ pub fn of_list(error: Error) -> Error {
 
 /// What came of a cancel. That the batch has ended is no error; a refusal alone does not prove that it has,
 /// and one that goes on costs money: its status decides. So it does for a 2xx that is not the provider's own
-/// confirmation, since a proxy's page cancels nothing: a JSON object without an `error` of which `proves` says that
-/// it confirms the cancel of `batch`, such as by [`is_about`].
+/// confirmation, since a proxy's page cancels nothing: a JSON object without the
+/// [member of errors](crate::HttpOptions::error_member) of which `proves` says that it confirms the cancel of `batch`, such as by [`is_about`].
 ///
 /// # Errors
 /// The refusal, or [`ErrorKind::MalformedReply`], temporary, for such a 2xx; in both cases with the batch.
@@ -225,13 +264,14 @@ pub async fn cancelled(
     Err(of_batch(batch, error))
 }
 
-/// Checks that a 2xx says that a call was accepted: with a JSON object that holds no `error` and that `proves` takes.
+/// Checks that a 2xx says that a call was accepted: with a JSON object that holds no error and that `proves` takes.
 async fn accepted(reply: Reply, proves: impl FnOnce(&Value) -> bool + Send) -> Result<(), Error> {
     let about = reply.error(ErrorKind::MalformedReply);
+    let member = reply.share().error_member;
     let said = reply.json::<Value>().await;
     let said = said.map_err(|error| error.with_retry(Retry::Temporary))?;
     match &said {
-        Value::Object(_) if said.get("error").is_none_or(Value::is_null) && proves(&said) => Ok(()),
+        Value::Object(_) if !says_error(&said, member) && proves(&said) => Ok(()),
         _ => Err(about
             .with_message("it does not say that the call was accepted; a proxy may have sent it")
             .with_retry(Retry::Temporary)

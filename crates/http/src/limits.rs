@@ -21,6 +21,8 @@ pub(crate) struct Rules {
     pub(crate) limits: Limits,
     pub(crate) secrets: Secrets,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Member by which an answer says that the call failed.
+    pub(crate) error_member: &'static str,
 }
 
 /// The limits of [`HttpOptions`](crate::HttpOptions).

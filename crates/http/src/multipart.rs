@@ -11,6 +11,8 @@ const BOUNDARY: &str = "lmbatch-4c1f0a7be93d2865-boundary";
 pub struct Multipart {
     /// Names and values of the fields.
     pub fields: Vec<(String, String)>,
+    /// The name of the field that holds the file, such as `file`.
+    pub file_field: &'static str,
     /// The file's name.
     pub file_name: String,
     /// The file's type.
@@ -45,7 +47,8 @@ impl Multipart {
             ));
         }
         head.push_str(&format!(
-            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{}\"\r\nContent-Type: {}\r\n\r\n",
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{}\"; filename=\"{}\"\r\nContent-Type: {}\r\n\r\n",
+            quoted(self.file_field),
             quoted(&self.file_name),
             self.content_type
         ));

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::classify::delivery_of;
 use crate::client::Exchange;
-use crate::habits::is_gone;
+use crate::habits::{is_gone, says_error};
 use crate::reply::{Reply, because};
 
 /// The most of an error's body that is read.
@@ -96,7 +96,8 @@ impl Exchange {
 
 impl Reply {
     /// Checks that a 2xx answer to a deletion is the provider's own confirmation: `proves` gets the body and says
-    /// whether it is. Another JSON object or an empty body proves nothing, since a proxy answers so too.
+    /// whether it is. Another JSON object, one that holds the [member of errors](crate::HttpOptions::error_member), or
+    /// an empty body proves nothing, since a proxy answers so too.
     ///
     /// # Errors
     /// [`ErrorKind::MalformedReply`], temporary, for anything else, such as a web page or `"deleted": false`.
@@ -105,12 +106,13 @@ impl Reply {
             .error(ErrorKind::MalformedReply)
             .with_retry(Retry::Temporary)
             .with_delivery(Delivery::Unknown);
+        let member = self.share().error_member;
         let body = match self.bytes(MAX_BODY).await {
             Ok(body) => body,
             Err(error) => return Err(because(about, error)),
         };
         match serde_json::from_slice::<Value>(&body) {
-            Ok(body) if proves(&body) => Ok(()),
+            Ok(body) if !says_error(&body, member) && proves(&body) => Ok(()),
             _ => {
                 Err(about
                     .with_message("it does not confirm the deletion; a proxy may have sent it"))

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lmbatch_core::{Delivery, ErrorKind};
+use lmbatch_core::{Delivery, ErrorKind, Retry};
 use lmbatch_http::{HeaderMap, HeaderName, HttpClient, HttpOptions, SecretString, Told, kind_of};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -96,7 +96,7 @@ async fn an_id_beside_an_error_is_nothing_that_was_made() {
         (json!([]), None),
     ] {
         let server = says(ResponseTemplate::new(200).set_body_json(&body)).await;
-        let reply = client(&server.uri()).post("x").once().ask(tell).await;
+        let reply = client(&server.uri()).create("x").ask(tell).await;
         match (reply.unwrap().made("id").await, expected) {
             (Ok(id), Some(expected)) => assert_eq!(id, expected, "{body}"),
             (Err(error), None) => {
@@ -108,16 +108,75 @@ async fn an_id_beside_an_error_is_nothing_that_was_made() {
     }
 }
 
+/// A client of a service whose errors stand in `problem`.
+fn client_of_problems(base: &str) -> HttpClient {
+    let mut options = HttpOptions::new("acme", base).unwrap();
+    options.error_member = "problem";
+    HttpClient::new(options, &[], HeaderMap::new()).unwrap()
+}
+
+#[tokio::test]
+async fn an_id_is_read_where_the_path_leads_and_not_beside_the_services_own_error() {
+    for (body, expected) in [
+        (json!({"job": {"key": "b-1"}}), Some("b-1")),
+        (json!({"job": {"key": "b-1"}, "problem": null}), Some("b-1")),
+        (json!({"job": {"key": "b-1"}, "error": "x"}), Some("b-1")),
+        (json!({"job": {"key": "b-1"}, "problem": {"code": 1}}), None),
+        (json!({"job": {"key": "b-1"}, "problem": "x"}), None),
+        (json!({"job": {"key": ""}}), None),
+        (json!({"job": {"key": 7}}), None),
+        (json!({"job": "b-1"}), None),
+        (json!({"key": "b-1"}), None),
+    ] {
+        let server = says(ResponseTemplate::new(200).set_body_json(&body)).await;
+        let reply = client_of_problems(&server.uri())
+            .create("x")
+            .ask(tell)
+            .await;
+        let made = reply.unwrap().made_at(&["job", "key"]).await;
+        let made = made.map_err(|error| (error.kind(), error.delivery()));
+        let in_doubt = Err((ErrorKind::MalformedReply, Delivery::Unknown));
+        let expected = expected.map_or(in_doubt, |id| Ok(id.to_owned()));
+        assert_eq!(made, expected, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn what_stands_beside_the_services_own_error_is_not_believed() {
+    for (body, expected) in [
+        (json!({"id": "b-1"}), Ok("b-1")),
+        (json!({"id": "b-1", "problem": null}), Ok("b-1")),
+        (json!({"id": "b-1", "problem": ""}), Ok("b-1")),
+        (json!({"id": "b-1", "error": {"code": 1}}), Ok("b-1")),
+        (json!({"id": "b-1", "problem": {"code": 1}}), Err(())),
+        (json!({"id": "b-1", "problem": []}), Err(())),
+        (json!({"name": "b-1"}), Err(())),
+        (json!(["b-1"]), Err(())),
+    ] {
+        let server = says(ResponseTemplate::new(200).set_body_json(&body)).await;
+        let reply = client_of_problems(&server.uri()).get("x").ask(tell).await;
+        #[derive(serde::Deserialize)]
+        struct Batch {
+            id: String,
+        }
+        let read = reply.unwrap().checked::<Batch>(&[]).await;
+        let read = read.map(|batch| batch.id).map_err(|error| {
+            let found = (error.kind(), error.retry());
+            assert_eq!(
+                found,
+                (ErrorKind::MalformedReply, Retry::Temporary),
+                "{body}"
+            );
+        });
+        assert_eq!(read, expected.map(str::to_owned), "{body}");
+    }
+}
+
 #[tokio::test]
 async fn a_key_in_an_id_or_in_a_redirect_is_not_printed_either() {
     let made = ResponseTemplate::new(200).set_body_json(json!({"id": format!("batch_{KEY}")}));
     let server = says(made).await;
-    let reply = client(&server.uri())
-        .post("x")
-        .once()
-        .ask(tell)
-        .await
-        .unwrap();
+    let reply = client(&server.uri()).create("x").ask(tell).await.unwrap();
     let error = reply.made("id").await.unwrap_err();
     assert_eq!(
         (error.kind(), error.delivery()),

@@ -247,8 +247,7 @@ fn upload(client: &HttpClient, pieces: u64) -> lmbatch_http::Exchange {
     let body = futures::stream::iter((0..pieces).map(move |_| Ok(piece.clone())));
     let json = HeaderValue::from_static("application/json");
     client
-        .post("create")
-        .once()
+        .create("create")
         .stream(json, pieces * (64 << 10), body.boxed())
 }
 
@@ -313,7 +312,7 @@ async fn an_encoding_that_was_not_asked_for_is_refused() {
             )
         };
         let base = says(200).await;
-        let call = || client(options(&base)).post("create").once();
+        let call = || client(options(&base)).create("create");
         let made = async { call().ask(tell).await?.made("id").await };
         let rows = async { drained(call().ask(tell).await?.stream()).await.map(drop) };
         let rest = async { call().ask(tell).await?.rest::<Value>(PATHS).await };
@@ -332,7 +331,7 @@ async fn an_encoding_that_was_not_asked_for_is_refused() {
             );
         }
         let base = says(400).await;
-        let error = error_of(client(options(&base)).post("create").once().ask(tell)).await;
+        let error = error_of(client(options(&base)).create("create").ask(tell)).await;
         assert_eq!(error.delivery(), Delivery::Unknown, "{error}");
     }
 }

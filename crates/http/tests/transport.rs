@@ -113,9 +113,9 @@ async fn a_create_without_an_answer_was_not_sent_only_if_its_body_never_was() {
         let body = futures::stream::iter(pieces.collect::<Vec<_>>()).boxed();
         let json = HeaderValue::from_static("application/json");
         let exchange = client(&base)
-            .post("create")
+            .create("create")
             .stream(json, bytes as u64, body);
-        let sent = exchange.once().send().await;
+        let sent = exchange.send().await;
         let error = sent.unwrap_err();
         assert_eq!(error.delivery(), expected, "{what}: {error}");
         assert_eq!(error.retry(), Retry::Temporary, "{what}");
@@ -133,9 +133,8 @@ async fn a_body_that_fails_while_it_is_sent_was_not_sent() {
     ]);
     let body = HeaderValue::from_static("application/json");
     let sent = client(&base)
-        .post("create")
+        .create("create")
         .stream(body, 8, broken.boxed())
-        .once()
         .send()
         .await;
     assert_eq!(sent.unwrap_err().delivery(), Delivery::NotSent);
@@ -150,10 +149,7 @@ async fn a_yes_that_cannot_be_read_leaves_it_unknown() {
         (html.as_slice(), ErrorKind::MalformedReply),
     ] {
         let base = server(usize::MAX, answer).await;
-        let exchange = client(&base)
-            .post("create")
-            .json_bytes(b"{}".to_vec())
-            .once();
+        let exchange = client(&base).create("create").json_bytes(b"{}".to_vec());
         let error = exchange
             .ask_json::<serde_json::Value>(tell)
             .await
@@ -261,9 +257,8 @@ async fn a_no_is_refused_unknown_or_temporary_as_its_status_says() {
             .mount(&mock)
             .await;
         let exchange = client(&mock.uri())
-            .post("create")
-            .json_bytes(b"{}".to_vec())
-            .once();
+            .create("create")
+            .json_bytes(b"{}".to_vec());
         let error = exchange.expecting("create").ask(tell).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.retry(), error.delivery()),
@@ -339,6 +334,7 @@ async fn a_form_announces_its_exact_length() {
         .await;
     let form = Multipart {
         fields: vec![("purpose".to_owned(), "batch".to_owned())],
+        file_field: "blob",
         file_name: "a\"b.jsonl".to_owned(),
         content_type: "application/jsonl",
         len: 3,
@@ -357,7 +353,8 @@ async fn a_form_announces_its_exact_length() {
     );
     let text = String::from_utf8(seen.body.clone()).unwrap();
     assert!(
-        text.contains("filename=\"a%22b.jsonl\"") && text.contains("\r\n\r\n{}\n\r\n--"),
+        text.contains("name=\"blob\"; filename=\"a%22b.jsonl\"")
+            && text.contains("\r\n\r\n{}\n\r\n--"),
         "{text}"
     );
 }
@@ -377,6 +374,7 @@ async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
         ("/cut", 200, "{\"deleted\":true"),
         ("/login", 200, "<html>"),
         ("/failed", 200, "{\"error\":{}}"),
+        ("/beside", 200, "{\"deleted\":true,\"error\":{\"code\":1}}"),
         ("/held", 409, "it is in use"),
         ("/empty", 404, ""),
         ("/page", 404, "<html>"),
@@ -396,6 +394,7 @@ async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
         ("page", 404),
         ("login", 200),
         ("failed", 200),
+        ("beside", 200),
         // An empty body comes from any proxy.
         ("there", 200),
         ("kept", 200),

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use lmbatch_contract::wiremock::{Request, ResponseTemplate};
 use lmbatch_contract::{
-    Call, Described, End, FullAnswer, FullRow, Part, Piece, Row, Sent, Served, Shape, Why, Wire,
+    Call, Described, FullRow, Part, Row, Sent, Served, Shape, Why, Wire, chat_completion, chat_row,
 };
 use lmbatch_core::{BatchId, BatchProvider, BatchStatus, Connection, ProviderFactory as _};
 use serde_json::{Value, json};
@@ -168,20 +168,21 @@ impl Wire for AcmeWire {
         match row {
             Row::Succeeded(text) => {
                 let message = json!({"role": "assistant", "content": text});
-                line(
-                    id,
-                    200,
-                    &json!({"choices": [{"message": message, "finish_reason": "stop"}]}),
-                )
+                let body = json!({"choices": [{"message": message, "finish_reason": "stop"}]});
+                chat_row(id, 200, &body)
             }
-            Row::Errored(words) => line(id, 500, &self.refusal(500, words)),
+            Row::Errored(words) => chat_row(id, 500, &self.refusal(500, words)),
         }
     }
 
     fn full_row(&self, id: &str, row: &FullRow) -> Option<Value> {
         match row {
-            FullRow::Answer(answer) => Some(line(id, 200, &chat(answer)?)),
-            FullRow::Rejected(words) => Some(line(id, 400, &self.refusal(400, words))),
+            FullRow::Answer(answer) => Some(chat_row(id, 200, &chat_completion(answer))),
+            FullRow::Rejected(words) => Some(chat_row(id, 400, &self.refusal(400, words))),
+            FullRow::Unknown(words) => {
+                let error = json!({"code": "a_later_code", "message": words});
+                Some(json!({"custom_id": id, "response": null, "error": error}))
+            }
             _ => None,
         }
     }
@@ -212,6 +213,11 @@ impl Wire for AcmeWire {
         json!({"error": {"type": "acme_error", "code": code, "message": words}})
     }
 
+    /// One of both says that the error is Acme's.
+    fn refusal_may_lack(&self) -> Vec<&'static str> {
+        vec!["/error/type", "/error/code"]
+    }
+
     /// The last words of the user in capitals. The model fails at the word "fail".
     fn said(&self, request: &Sent) -> Row {
         let messages = request.body["messages"].as_array();
@@ -225,48 +231,4 @@ impl Wire for AcmeWire {
             words => Row::Succeeded(words.to_uppercase()),
         }
     }
-}
-
-/// A row of the results.
-fn line(id: &str, status: u16, body: &Value) -> Value {
-    json!({"custom_id": id, "response": {"status_code": status, "body": body}, "error": null})
-}
-
-/// The body of an answer.
-fn chat(answer: &FullAnswer) -> Option<Value> {
-    let (mut text, mut calls) = (Vec::new(), Vec::new());
-    let mut message = json!({"role": "assistant"});
-    for piece in &answer.pieces {
-        match piece {
-            Piece::Text(one) => text.push(one.as_str()),
-            Piece::Refusal(words) => message["refusal"] = json!(words),
-            Piece::Thinking(words) => message["reasoning_content"] = json!(words),
-            Piece::ToolCall {
-                id,
-                name,
-                arguments,
-            } => calls.push(json!({
-                "id": id, "type": "function",
-                "function": {"name": name, "arguments": arguments.to_string()},
-            })),
-            _ => return None,
-        }
-    }
-    message["content"] = json!((!text.is_empty()).then(|| text.concat()));
-    message["tool_calls"] = json!((!calls.is_empty()).then_some(calls));
-    let end = match answer.end {
-        End::CutOff => "length",
-        End::ToolUse => "tool_calls",
-        _ => "stop",
-    };
-    let mut choices = vec![json!({"index": 0, "message": message, "finish_reason": end})];
-    choices.extend(
-        answer.others.iter().map(
-            |other| json!({"index": 1, "message": {"content": other}, "finish_reason": "stop"}),
-        ),
-    );
-    let usage = answer
-        .usage
-        .map(|usage| json!({"prompt_tokens": usage.input, "completion_tokens": usage.output}));
-    Some(json!({"id": answer.id, "model": answer.model, "choices": choices, "usage": usage}))
 }

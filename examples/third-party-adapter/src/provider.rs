@@ -59,7 +59,7 @@ impl Acme {
     async fn shown(&self, batch: &BatchId, operation: &'static str) -> Result<Batch> {
         let reply = self.batch(batch, operation).await?;
         let about = reply.unreadable("");
-        let read = reply.rest::<Batch>(RESULTS).await;
+        let read = reply.checked::<Batch>(RESULTS).await;
         let found = read.map_err(|error| error.with_batch(batch.clone()))?;
         check_batch(batch, found.id.as_str(), true, about)?;
         Ok(found)
@@ -91,8 +91,8 @@ impl BatchProvider for Acme {
     }
 
     async fn create(&self, shard: &Shard, intent: &Intent) -> Result<BatchId> {
-        // Once: on a connection of its own, on which nothing is sent twice.
-        let exchange = self.http.post("batches").once();
+        // On a connection of its own, on which nothing is sent twice.
+        let exchange = self.http.create("batches");
         let (label, model) = (&intent.label, &intent.class.model);
         let exchange = match intent.staged.file() {
             Some(file) => exchange.json(&json!({"label": label, "model": model, "file": file})),
@@ -163,7 +163,7 @@ impl BatchProvider for Acme {
         let exchange = exchange.query_some("limit", options.limit);
         let exchange = exchange.query_some("from", options.page.as_ref());
         let reply = exchange.ask(tell).await.map_err(of_list)?;
-        let list: List = reply.rest(LISTED_RESULTS).await?;
+        let list: List = reply.checked(LISTED_RESULTS).await?;
         Ok(Page {
             items: list.batches.into_iter().map(snapshot).collect(),
             next: list.next,

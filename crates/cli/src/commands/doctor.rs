@@ -44,6 +44,8 @@ struct Findings {
     in_use: u64,
     /// Files of this machine, with their bytes.
     strays: Vec<(PathBuf, u64)>,
+    /// Whether the provider does not list files.
+    lists_no_files: bool,
 }
 
 /// An upload, and whether it is of a run of this record.
@@ -129,9 +131,14 @@ async fn findings(engine: &Engine, args: &DoctorArgs) -> Result<Findings, Failur
     // First what is there: what is made meanwhile is in the record then.
     let mut inventory = engine.inventory().await?;
     let uploads = engine.uploaded().await?;
+    let lists_no_files = uploads.is_none();
+    let uploads = uploads.unwrap_or_default();
     let labelled = std::mem::take(&mut inventory.labelled);
     let unlabelled = std::mem::take(&mut inventory.unlabelled);
-    let mut found = Findings::default();
+    let mut found = Findings {
+        lists_no_files,
+        ..Findings::default()
+    };
     // Without a record every batch is unknown to it, and what files there are may be all that is left. One
     // that cannot be read says nothing about either.
     if !state::is_there(&args.state)? {
@@ -342,9 +349,14 @@ fn report(found: &Findings, provider: &str, args: &DoctorArgs) {
     }
     let unseen = found.recognised.unread + found.recognised.running;
     if found.is_empty() && unseen == 0 {
-        terminal::say(&format!(
-            "every batch and file of lmbatch that {provider} lists is in a record here"
-        ));
+        terminal::say(&match found.lists_no_files {
+            true => format!(
+                "every batch of lmbatch that {provider} lists is in a record here; {provider} lists no files"
+            ),
+            false => {
+                format!("every batch and file of lmbatch that {provider} lists is in a record here")
+            }
+        });
     }
 }
 

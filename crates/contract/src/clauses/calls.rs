@@ -326,7 +326,7 @@ pub async fn a_fence_is_put_up_or_unsupported(kit: &Kit) {
 }
 
 /// What a fence is put up against: the input of a create, where the provider can delete it.
-async fn to_fence(kit: &Kit, adapter: &dyn BatchProvider) -> Staged {
+pub(super) async fn to_fence(kit: &Kit, adapter: &dyn BatchProvider) -> Staged {
     if !adapter.codec().capabilities().fence {
         return Staged {
             ready: true,

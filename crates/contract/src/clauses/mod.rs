@@ -1,6 +1,7 @@
 //! The clauses: what every adapter must do, each by a name that is a sentence.
 
 pub mod answers;
+pub mod belief;
 pub mod calls;
 pub mod content;
 pub mod create;
@@ -12,6 +13,7 @@ pub mod records;
 pub mod redirects;
 pub mod refusals;
 pub mod results;
+pub mod rows;
 pub mod secrets;
 pub mod status;
 pub mod tokens;

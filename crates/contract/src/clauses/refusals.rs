@@ -40,11 +40,9 @@ async fn create_error(kit: &Kit, answer: Answer) -> Error {
 
 /// The error of a status and of a create that are refused so.
 async fn refused(kit: &Kit, status: u16, expected: Expected, delivery: Delivery) {
-    let answer = Answer::refusal(status, &kit.wire.refusal(status, "no"));
-    for error in [
-        status_error(kit, answer.clone()).await,
-        create_error(kit, answer.clone()).await,
-    ] {
+    let own = |call| Answer::refusal(status, &kit.wire.refusal_of(call, status, "no"));
+    let of_create = create_error(kit, own(CallKind::Create)).await;
+    for error in [&status_error(kit, own(CallKind::Status)).await, &of_create] {
         assert_eq!(
             (error.kind(), error.retry()),
             expected,
@@ -52,8 +50,8 @@ async fn refused(kit: &Kit, status: u16, expected: Expected, delivery: Delivery)
         );
         assert_eq!(error.http_status(), Some(status));
     }
-    let error = create_error(kit, answer).await;
-    assert_eq!(error.delivery(), delivery, "HTTP {status}: {error}");
+    let found = of_create.delivery();
+    assert_eq!(found, delivery, "HTTP {status}: {of_create}");
 }
 
 /// 401: the key is not accepted, waiting does not help, and a create was refused.
@@ -71,8 +69,8 @@ pub async fn a_403_is_about_the_key_and_permanent(kit: &Kit) {
 /// 404 on a batch, or 410: there is no such batch, and the error names it.
 pub async fn a_404_of_a_batch_names_the_batch(kit: &Kit) {
     for status in [404, 410] {
-        let answer = Answer::refusal(status, &kit.wire.refusal(status, "no"));
-        let error = status_error(kit, answer).await;
+        let body = kit.wire.refusal_of(CallKind::Status, status, "no");
+        let error = status_error(kit, Answer::refusal(status, &body)).await;
         assert_eq!(error.kind(), ErrorKind::BatchNotFound, "{error}");
         assert_eq!(error.batch(), Some(&kit.wire.batch_id(1)));
         assert_eq!(error.retry(), Retry::Permanent);
@@ -81,8 +79,8 @@ pub async fn a_404_of_a_batch_names_the_batch(kit: &Kit) {
 
 /// 404 on a create: no batch is missing, since none was asked for; the create was refused.
 pub async fn a_404_of_a_create_is_a_refusal(kit: &Kit) {
-    let answer = Answer::refusal(404, &kit.wire.refusal(404, "no"));
-    let error = create_error(kit, answer).await;
+    let body = kit.wire.refusal_of(CallKind::Create, 404, "no");
+    let error = create_error(kit, Answer::refusal(404, &body)).await;
     assert_eq!(
         (error.delivery(), error.retry()),
         (Delivery::Refused, Retry::Permanent),
@@ -97,7 +95,7 @@ const REFUSING: [u16; 14] = [
 ];
 
 /// The errors of one create after another, each answered in turn.
-async fn create_errors(kit: &Kit, answers: Vec<Answer>) -> Vec<Error> {
+pub(super) async fn create_errors(kit: &Kit, answers: Vec<Answer>) -> Vec<Error> {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let shard = kit.shard(&*adapter, 2, "lmbatch-contract-0");
@@ -117,7 +115,10 @@ async fn create_errors(kit: &Kit, answers: Vec<Answer>) -> Vec<Error> {
 /// A 4xx (400 to 405, 410, 411, 413 to 415, 422, 429, 431) with the provider's own error object: the create was
 /// refused, and no batch exists.
 pub async fn a_4xx_with_the_providers_own_error_is_a_refusal(kit: &Kit) {
-    let own = |status: u16| Answer::refusal(status, &kit.wire.refusal(status, "no"));
+    let own = |status: u16| {
+        let body = kit.wire.refusal_of(CallKind::Create, status, "no");
+        Answer::refusal(status, &body)
+    };
     let errors = create_errors(kit, REFUSING.map(own).to_vec()).await;
     for (status, error) in REFUSING.into_iter().zip(errors) {
         assert_eq!(
@@ -132,7 +133,7 @@ pub async fn a_4xx_with_the_providers_own_error_is_a_refusal(kit: &Kit) {
 /// proxy may have answered after the provider accepted the create, so that its delivery is unknown.
 pub async fn a_4xx_without_the_providers_own_error_may_have_been_delivered(kit: &Kit) {
     for (place, status) in REFUSING.into_iter().enumerate() {
-        let own = kit.wire.refusal(status, "no");
+        let own = kit.wire.refusal_of(CallKind::Create, status, "no");
         let text = own.to_string();
         let mut bodies = vec![
             text[..text.len() - 1].to_owned(),

@@ -97,6 +97,10 @@ impl Acme {
             }
         })?;
         let about = about.with_retry(Retry::Temporary).with_batch(batch.clone());
+        let says_error = !body["error"].is_null() && body["id"].is_string();
+        if says_error && !self.broken("a status beside an error is believed") {
+            return Err(about.with_message("it holds an error"));
+        }
         let believes = self.broken("a_status_of_another_batch_is_not_believed");
         match body["id"].as_str() {
             Some(id) if believes || id == batch.as_str() => return Ok(body),
@@ -437,6 +441,14 @@ impl BatchProvider for Acme {
             false => (PartRole::Output, PartRole::Errors),
         };
         let (answers, failures) = (part("answers", answered), part("failures", failed));
+        if self.mode() == "terse" {
+            let part = ResultPart::mixed(batch, "answers", "row");
+            let parts = status.may_have_outcomes().then_some(part);
+            return Ok(ResultSet {
+                parts: parts.into_iter().collect(),
+                complete: status.is_terminal(),
+            });
+        }
         let mut parts: Vec<ResultPart> = answers
             .clone()
             .into_iter()
@@ -469,7 +481,8 @@ impl BatchProvider for Acme {
         }
         let hasty = self.broken("results_of_an_unfinished_batch_are_not_complete");
         let waits = self.broken("a_part_that_does_not_show_yet_is_waited_for");
-        let shows = !parts.is_empty() || status != BatchStatus::Completed;
+        let every = self.broken("results of any batch that ended are waited for");
+        let shows = !parts.is_empty() || status != BatchStatus::Completed && !every;
         Ok(ResultSet {
             parts,
             complete: hasty || status.is_terminal() && (shows || waits),
@@ -557,7 +570,13 @@ impl BatchProvider for Acme {
                     .with_retry(Retry::Temporary)
                     .with_batch(batch.clone());
                 return match reply.json() {
-                    Ok(said) if said["error"].is_null() && said["id"] == *batch.as_str() => Ok(()),
+                    Ok(said)
+                        if said["id"] == *batch.as_str()
+                            && (said["error"].is_null()
+                                || self.broken("a cancel beside an error is believed")) =>
+                    {
+                        Ok(())
+                    }
                     _ => Err(about),
                 };
             }
@@ -599,7 +618,9 @@ impl BatchProvider for Acme {
                     Err(_) if trusts => return Ok(()),
                     other => other.map_err(|_| about.clone())?,
                 };
-                let confirmed = said["deleted"] == true && said["input"] == **input;
+                let says_error =
+                    !said["error"].is_null() && !self.broken("a fence beside an error is put up");
+                let confirmed = said["deleted"] == true && said["input"] == **input && !says_error;
                 if trusts || confirmed {
                     Ok(())
                 } else {

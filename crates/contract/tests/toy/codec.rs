@@ -41,6 +41,9 @@ struct Failure<'a> {
     words: Option<Text<'a>>,
     /// Whether the request fails again however often it is sent.
     forever: Option<bool>,
+    /// Why it failed. Acme documents no reason yet.
+    #[serde(borrow)]
+    reason: Option<Text<'a>>,
 }
 
 impl AcmeCodec {
@@ -241,7 +244,12 @@ impl BatchCodec for AcmeCodec {
             .error
             .as_ref()
             .is_some_and(|error| error.forever == Some(true));
-        let again = !forever || self.broken("every failed row may be asked again");
+        let unknown = row
+            .error
+            .as_ref()
+            .is_some_and(|error| error.reason.is_some());
+        let unknown = unknown && !self.broken("a failure of an unknown reason may be asked again");
+        let again = !forever && !unknown || self.broken("every failed row may be asked again");
         let told = |message| FailureView {
             kind: ErrorKind::ProviderInternal,
             code: None,
@@ -253,8 +261,11 @@ impl BatchCodec for AcmeCodec {
             (Some(_), _) if self.broken("an_errored_row_is_one_errored_outcome") => {
                 Opened::ended(id, OutcomeView::Errored(told(None)))
             }
-            (Some(error), _) => Opened::ended(id, OutcomeView::Errored(told(error.words))),
-            (None, Some(text)) => Opened::answer(id, text),
+            (Some(error), Some(_)) if self.broken("a failure beside an answer is asked again") => {
+                Opened::ended(id, OutcomeView::Errored(told(error.words)))
+            }
+            (_, Some(text)) => Opened::answer(id, text),
+            (Some(error), None) => Opened::ended(id, OutcomeView::Errored(told(error.words))),
             (None, None) if self.broken("a_row_with_nothing_but_its_id_is_not_an_answer") => {
                 Opened::ended(id, self.said(Text::Plain("")))
             }
@@ -272,7 +283,10 @@ impl BatchCodec for AcmeCodec {
     }
 
     fn id_members(&self) -> &'static [&'static [&'static str]] {
-        &[&["id"]]
+        match self.broken("no id is read from a row that is not JSON") {
+            true => &[],
+            false => &[&["id"]],
+        }
     }
 }
 

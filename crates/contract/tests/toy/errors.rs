@@ -13,7 +13,7 @@ pub(super) fn tell(status: u16, body: &[u8]) -> Told {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let words = body["error"]["words"].as_str().map(str::to_owned);
     Told {
-        recognised: words.is_some(),
+        recognised: words.is_some() && body["error"]["status"].is_u64(),
         message: words,
         ..Told::new(kind_of(status))
     }
@@ -47,6 +47,13 @@ impl Acme {
         if self.broken("a_4xx_without_the_providers_own_error_may_have_been_delivered") {
             return |status, body| Told {
                 recognised: true,
+                ..tell(status, body)
+            };
+        }
+        if self.broken("any error object is the provider's own") {
+            return |status, body| Told {
+                recognised: serde_json::from_slice(body)
+                    .is_ok_and(|body: Value| body["error"].is_object()),
                 ..tell(status, body)
             };
         }

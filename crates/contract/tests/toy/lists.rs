@@ -48,11 +48,22 @@ impl Acme {
         let batches = match body["batches"].as_array() {
             Some(batches) => batches.clone(),
             None if self.broken("a list that is none is empty") => Vec::new(),
+            None if body["batches"].is_null()
+                && body.get("batches").is_some()
+                && self.broken("a list that is null is empty") =>
+            {
+                Vec::new()
+            }
             None => {
                 let about = Error::new(ErrorKind::MalformedReply);
                 return Err(about.with_retry(Retry::Temporary));
             }
         };
+        let says_error = !body["error"].is_null() && body["batches"].is_array();
+        if says_error && !self.broken("a list beside an error is believed") {
+            let about = Error::new(ErrorKind::MalformedReply);
+            return Err(about.with_retry(Retry::Temporary));
+        }
         if body["contract_unknown"].is_object()
             && self.broken("unknown_members_of_a_list_change_nothing")
         {

@@ -502,12 +502,62 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "a_redirect_of_a_download_takes_nothing_along",
         "a_redirect_of_a_download_takes_nothing_along",
     ),
+    (
+        "results of any batch that ended are waited for",
+        "results of any batch that ended are waited for",
+        "a_batch_that_ended_without_answers_is_complete",
+    ),
+    (
+        "a failure beside an answer is asked again",
+        "a failure beside an answer is asked again",
+        "an_answer_beside_a_failure_is_the_answer",
+    ),
+    (
+        "a failure of an unknown reason may be asked again",
+        "a failure of an unknown reason may be asked again",
+        "an_unknown_failure_is_not_asked_again",
+    ),
+    (
+        "no id is read from a row that is not JSON",
+        "no id is read from a row that is not JSON",
+        "a_row_that_is_no_json_is_its_requests_error",
+    ),
+    (
+        "a status beside an error is believed",
+        "a status beside an error is believed",
+        "a_status_beside_an_error_is_not_believed",
+    ),
+    (
+        "a list beside an error is believed",
+        "a list beside an error is believed",
+        "a_list_beside_an_error_is_an_error",
+    ),
+    (
+        "a cancel beside an error is believed",
+        "a cancel beside an error is believed",
+        "a_cancel_beside_an_error_is_an_error",
+    ),
+    (
+        "a fence beside an error is put up",
+        "a fence beside an error is put up",
+        "a_fence_beside_an_error_is_an_error",
+    ),
+    (
+        "any error object is the provider's own",
+        "any error object is the provider's own",
+        "a_refusal_that_is_not_whole_may_have_been_delivered",
+    ),
+    (
+        "a list that is null is empty",
+        "a list that is null is empty",
+        "a_list_that_is_none_is_an_error",
+    ),
 ];
 
 /// Mistakes that no clause catches, and why.
 pub(crate) const NOT_CAUGHT: &[(&str, &str)] = &[
     (
-        "a create is sent without `once`",
+        "a create is sent by `post`, not by `create`",
         "the kit closes every connection, so that no client sends it again",
     ),
     (

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use lmbatch_contract::wiremock::{Request, ResponseTemplate};
 use lmbatch_contract::{
-    Call, Described, DescribedFile, End, FullRow, ListPage, Part, Piece, Row, Sent, Why, Wire,
+    Call, CallKind, Described, DescribedFile, End, FullRow, ListPage, Part, Piece, Row, Sent, Why,
+    Wire,
 };
 use lmbatch_core::{BatchId, BatchProvider, BatchStatus};
 use serde_json::{Value, json};
@@ -15,6 +16,11 @@ use super::adapter::Acme;
 pub(crate) struct AcmeWire(pub(crate) Option<&'static str>);
 
 impl AcmeWire {
+    /// Whether Acme shows neither counts nor where results are, and lets no batch expire.
+    fn is_terse(&self) -> bool {
+        self.0 == Some("terse")
+    }
+
     fn is_numbered(&self) -> bool {
         self.0.is_some_and(|mode| mode.starts_with("numbered"))
     }
@@ -59,6 +65,9 @@ impl Wire for AcmeWire {
             }
             ("GET", ["batches"]) => Call::List(from.map(|(_, from)| from.into_owned())),
             ("GET", ["batches", id]) => Call::Status(BatchId::new(*id)),
+            ("GET", ["batches", id, "answers"]) if self.is_terse() => {
+                Call::ReadFile(Part::All.file_of(&BatchId::new(*id)))
+            }
             ("GET", ["batches", _, "answers"]) => Call::Read(Part::Output),
             ("GET", ["batches", _, "failures"]) => Call::Read(Part::Errors),
             ("POST", ["batches", id, "cancel"]) => Call::Cancel(BatchId::new(*id)),
@@ -135,6 +144,10 @@ impl Wire for AcmeWire {
                 let error = json!({"words": words, "forever": true});
                 return Some(json!({"id": id, "answer": null, "error": error}));
             }
+            FullRow::Unknown(words) => {
+                let error = json!({"words": words, "reason": "napping"});
+                return Some(json!({"id": id, "answer": null, "error": error}));
+            }
             _ => return None,
         };
         let parts = answer.pieces.iter().map(|piece| {
@@ -202,6 +215,11 @@ impl Wire for AcmeWire {
             BatchStatus::Unknown(word) => (json!(word), Value::Null),
             _ => (ended, Value::Null),
         };
+        if self.is_terse() {
+            let created = batch.created();
+            return json!({"id": batch.id, "state": word, "why": why, "label": batch.label, "created": created,
+                "problems": batch.problems});
+        }
         json!({
             "id": batch.id, "state": word, "why": why, "label": batch.label, "created": batch.created(),
             "counts": {"total": batch.counts.total, "done": batch.counts.succeeded, "failed": batch.counts.errored},
@@ -211,14 +229,33 @@ impl Wire for AcmeWire {
     }
 
     fn counts(&self) -> &'static str {
-        "/counts"
+        match self.is_terse() {
+            true => "",
+            false => "/counts",
+        }
+    }
+
+    fn shows_results(&self) -> bool {
+        !self.is_terse()
+    }
+
+    fn refusal_of(&self, call: CallKind, status: u16, words: &str) -> Value {
+        let mut refusal = self.refusal(status, words);
+        refusal["error"]["of"] = json!(format!("{call:?}"));
+        refusal
+    }
+
+    fn refusal_may_lack(&self) -> Vec<&'static str> {
+        vec!["/error/of"]
     }
 
     fn statuses(&self) -> Vec<BatchStatus> {
         use BatchStatus::{Cancelled, Cancelling, Completed, Expired, Failed, InProgress, Queued};
-        vec![
+        let mut all = vec![
             Queued, InProgress, Cancelling, Completed, Failed, Expired, Cancelled,
-        ]
+        ];
+        all.retain(|status| *status != Expired || !self.is_terse());
+        all
     }
 
     fn words(&self) -> Vec<(&'static str, BatchStatus)> {
@@ -245,6 +282,7 @@ impl Wire for AcmeWire {
 
     fn part(&self, row: &Row) -> Part {
         match row {
+            _ if self.is_terse() => Part::All,
             Row::Succeeded(_) => Part::Output,
             Row::Errored(_) => Part::Errors,
         }

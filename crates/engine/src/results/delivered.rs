@@ -102,17 +102,19 @@ impl Delivered {
 }
 
 /// What the results of a batch must hold, by what the provider says of it: a row for each request that was
-/// answered or failed, and at least one row where a completed batch comes without counts. Some providers write
+/// answered or failed, and a row for each that was created where a completed batch comes without counts, or at least
+/// one where that number is not known either. Some providers write
 /// no rows for what an expired or cancelled batch did not come to, and some have one count for that and for
 /// what failed: what is answered must still have its row then, beside those of as many failures.
 pub(crate) fn promised(snapshot: &BatchSnapshot, requests: Option<u64>) -> Promised {
     let counts = &snapshot.counts;
     let most = requests.or(counts.total).unwrap_or(u64::MAX);
     if !has_counts(snapshot) {
-        let one = u64::from(snapshot.status == BatchStatus::Completed).min(most);
+        let completed = snapshot.status == BatchStatus::Completed;
+        let created = requests.unwrap_or(1);
         return Promised {
-            named: one,
-            decided: one,
+            named: if completed { created } else { 0 },
+            decided: u64::from(completed).min(most),
             errored: 0,
         };
     }
@@ -220,9 +222,11 @@ mod tests {
                 Some(8),
                 (8, 8, 0),
             ),
-            // Without counts only a completed batch says that something was answered.
-            (counts(None, 0, 0, 0, 0), Completed, Some(8), (1, 1, 0)),
-            (counts(Some(8), 0, 0, 0, 0), Completed, Some(8), (1, 1, 0)),
+            // Without counts only a completed batch says that something was answered: all that was created.
+            (counts(None, 0, 0, 0, 0), Completed, Some(8), (8, 1, 0)),
+            (counts(Some(8), 0, 0, 0, 0), Completed, Some(8), (8, 1, 0)),
+            (counts(None, 0, 0, 0, 0), Completed, Some(0), (0, 0, 0)),
+            (counts(None, 0, 0, 0, 0), Completed, None, (1, 1, 0)),
             (counts(None, 0, 0, 0, 0), Expired, Some(8), (0, 0, 0)),
             (counts(Some(8), 8, 0, 0, 0), Completed, None, (8, 8, 0)),
             // Without a handle the provider's own total is the most.

@@ -135,13 +135,13 @@ impl Context {
         Ok(self.inventory().await?.labelled)
     }
 
-    pub(crate) async fn uploaded(&self) -> Result<Vec<Upload>> {
+    pub(crate) async fn uploaded(&self) -> Result<Option<Vec<Upload>>> {
         let ask = |page: Option<Cursor>| async move {
             self.retrying(|| self.provider.uploads(page.clone())).await
         };
         match items(ask).try_collect().await {
-            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(Vec::new()),
-            files => files,
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+            files => files.map(Some),
         }
     }
 
@@ -275,7 +275,7 @@ impl Context {
         notes: BTreeMap<Box<str>, Box<str>>,
         creates_missing: bool,
     ) -> Result<(RunRecord, u32)> {
-        let uploads = self.uploaded().await?;
+        let uploads = self.uploaded().await?.unwrap_or_default();
         let run = plan.record(&*self.clock);
         let mut shards = Vec::with_capacity(plan.shards.len());
         for planned in &plan.shards {

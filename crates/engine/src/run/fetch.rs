@@ -588,6 +588,9 @@ fn incomplete(batch: &BatchId, promised: &Promised, short: Option<u64>, broken: 
             promised.named
         ),
         Some(_) if broken > 0 => format!("rows of the results that are not JSON: {broken}"),
+        _ if promised.named == 0 => {
+            "the batch has ended, no answer of it is due by its counts, and the provider does not show that its results are complete".to_owned()
+        }
         _ => {
             "the batch has ended, and the provider does not show all of its results yet".to_owned()
         }

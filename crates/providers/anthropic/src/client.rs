@@ -29,9 +29,8 @@ impl AnthropicClient {
     pub(crate) async fn create(&self, shard: &Shard, intent: &Intent) -> Result<String> {
         let mut exchange = self
             .http
-            .post("v1/messages/batches")
+            .create("v1/messages/batches")
             .shard("application/json", shard)
-            .once()
             .expecting("create the batch");
         for (variant, name) in [(VERSION, "anthropic-version"), (BETAS, "anthropic-beta")] {
             if let Some(value) = intent.class.variant.get(variant) {
@@ -57,7 +56,7 @@ impl AnthropicClient {
         // "Retry-After: 10" on the 200 of a batch that has not ended (recorded traffic, 2026-08-19).
         let poll_after = reply.retry_after();
         let about = reply.unreadable("");
-        let read = reply.json::<Batch>().await;
+        let read = reply.checked::<Batch>(&[]).await;
         let mut found = read.map_err(|error| error.with_batch(batch.clone()))?;
         check_batch(batch, &found.id, found.processing_status.is_some(), about)?;
         found.poll_after = poll_after;

@@ -104,8 +104,13 @@ impl BatchProvider for Anthropic {
             let path = self.client.results_path(batch, url);
             ResultPart::mixed(batch, &path, "row")
         });
+        let BatchSnapshot { status, counts, .. } = snapshot(found);
+        // What ended before anything was answered may have no results at all.
+        let ended_early = matches!(status, BatchStatus::Cancelled | BatchStatus::Expired);
+        let answered = counts.succeeded.saturating_add(counts.errored);
+        let has_none = ended_early && answered == 0;
         Ok(ResultSet {
-            complete: parts.is_some(),
+            complete: parts.is_some() || has_none,
             parts: parts.into_iter().collect(),
         })
     }

@@ -162,6 +162,12 @@ impl Wire for AnthropicWire {
                 let result = json!({"type": "errored", "error": error});
                 return Some(json!({"custom_id": id, "result": result}));
             }
+            FullRow::Unknown(words) => {
+                let error = json!({"type": "napping_error", "message": words});
+                let error = json!({"type": "error", "error": error});
+                let result = json!({"type": "errored", "error": error});
+                return Some(json!({"custom_id": id, "result": result}));
+            }
             _ => return None,
         };
         let (mut content, mut details) = (Vec::new(), Value::Null);
@@ -216,6 +222,10 @@ impl Wire for AnthropicWire {
             _ => "invalid_request_error",
         };
         json!({"type": "error", "error": {"type": kind, "message": words}, "request_id": "req_1"})
+    }
+
+    fn refusal_may_lack(&self) -> Vec<&'static str> {
+        vec!["/request_id"]
     }
 
     fn cancel_of_ended(&self) -> u16 {

@@ -44,8 +44,7 @@ impl GoogleClient {
         let model = model_path(intent.class.model.as_deref().unwrap_or_default());
         let exchange = self
             .http
-            .post(&self.path(&format!("{}:batchGenerateContent", resource(&model))))
-            .once()
+            .create(&self.path(&format!("{}:batchGenerateContent", resource(&model))))
             .expecting("create the batch");
         let exchange = match file {
             Some(file_name) => {

@@ -198,10 +198,11 @@ impl TryFrom<serde_json::Map<String, Value>> for Files {
     }
 }
 
-/// Whether a list has members that the API does not document.
+/// Whether a list has members that the API does not document. No list of the API is null: an empty one is absent.
 fn has_others(members: &serde_json::Map<String, Value>, items: &str) -> bool {
     let known = [items, "nextPageToken", "error"];
-    members.keys().any(|name| !known.contains(&name.as_str()))
+    let is_null = members.get(items).is_some_and(Value::is_null);
+    is_null || members.keys().any(|name| !known.contains(&name.as_str()))
 }
 
 #[derive(Deserialize)]

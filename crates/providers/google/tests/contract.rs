@@ -238,6 +238,9 @@ impl Wire for GoogleWire {
             FullRow::Rejected(words) => {
                 return Some(self.line(id, "error", &json!({"code": 3, "message": words})));
             }
+            FullRow::Unknown(words) => {
+                return Some(self.line(id, "error", &json!({"code": 99, "message": words})));
+            }
             _ => return None,
         };
         let mut parts = Vec::new();

@@ -58,9 +58,8 @@ impl OpenAiClient {
             .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
         let exchange = self
             .http
-            .post("batches")
+            .create("batches")
             .json_bytes(body)
-            .once()
             .expecting("create the batch");
         exchange.ask(tell).await?.made("id").await
     }
@@ -75,6 +74,11 @@ impl OpenAiClient {
         let about = reply.unreadable("");
         let read = reply.json::<Batch>().await;
         let mut found = read.map_err(|error| error.with_batch(batch.clone()))?;
+        let says_error = found.error.take().is_some_and(|error| error != "");
+        if says_error && status(found.status.as_deref()) != BatchStatus::Failed {
+            let error = about.with_message("it holds an error; a proxy may have sent it");
+            return Err(error.with_batch(batch.clone()));
+        }
         check_batch(batch, &found.id, has_status(&found), about)?;
         found.id = batch.as_str().to_owned();
         Ok(found)

@@ -49,6 +49,8 @@ pub(crate) struct Batch {
     pub(crate) usage: Option<Value>,
     pub(crate) metadata: Option<Value>,
     pub(crate) errors: Option<Value>,
+    /// Of an answer that says that the call failed; of a failed batch with servers that imitate OpenAI.
+    pub(crate) error: Option<Value>,
 }
 
 #[derive(Deserialize)]

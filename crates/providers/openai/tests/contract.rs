@@ -322,6 +322,12 @@ impl Wire for OpenAiWire {
                 Some(Self::line(id, 200, &body?))
             }
             FullRow::Rejected(words) => Some(Self::line(id, 400, &self.refusal(400, words))),
+            FullRow::Unknown(words) => {
+                let error = json!({"code": "a_later_code", "message": words});
+                Some(
+                    json!({"id": "batch_req_1", "custom_id": id, "response": null, "error": error}),
+                )
+            }
             _ => None,
         }
     }
@@ -341,6 +347,11 @@ impl Wire for OpenAiWire {
             _ => ("invalid_request_error", None),
         };
         json!({"error": {"message": words, "type": kind, "param": null, "code": code}})
+    }
+
+    // Servers that imitate OpenAI leave out one or the other.
+    fn refusal_may_lack(&self) -> Vec<&'static str> {
+        vec!["/error/type", "/error/code"]
     }
 }
 
