@@ -10,6 +10,8 @@ use lmbatch_core::{Effort, Problem, SchemaMode};
 use lmbatch_engine::BatchLimit;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use crate::max_failed::MaxFailed;
+
 /// Batch inference for language models: exactly one outcome per request, at the batch price.
 #[derive(Debug, Parser)]
 #[command(name = "lmbatch", version, arg_required_else_help = true)]
@@ -182,7 +184,7 @@ impl LimitArgs {
         *self == Self::default()
     }
 
-    pub(crate) fn or(self, other: Self) -> Self {
+    pub(crate) fn or(&self, other: &Self) -> Self {
         Self {
             max_batch_requests: self.max_batch_requests.or(other.max_batch_requests),
             max_batch_bytes: self.max_batch_bytes.or(other.max_batch_bytes),
@@ -633,46 +635,6 @@ pub(crate) struct RetrieveArgs {
     pub(crate) force: bool,
 }
 
-/// How many unusable outputs are tolerated.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum MaxFailed {
-    Requests(u64),
-    Percent(f64),
-}
-
-impl std::str::FromStr for MaxFailed {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("{text:?} is not a number or a percentage such as 3%");
-        match text.strip_suffix('%') {
-            Some(percent) => percent
-                .parse()
-                .ok()
-                .filter(|p| (0.0..=100.0).contains(p))
-                .map(Self::Percent)
-                .ok_or_else(bad),
-            None => text.parse().map(Self::Requests).map_err(|_| bad()),
-        }
-    }
-}
-
-impl Default for MaxFailed {
-    fn default() -> Self {
-        Self::Requests(0)
-    }
-}
-
-impl MaxFailed {
-    pub(crate) fn allows(self, failed: u64, of: u64) -> bool {
-        match self {
-            Self::Requests(most) => failed <= most,
-            Self::Percent(most) => failed as f64 <= most / 100.0 * of as f64,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -682,24 +644,5 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn so_many_may_fail() {
-        for (text, failed, of, allowed) in [
-            ("0", 0, 5, true),
-            ("0", 1, 5, false),
-            ("2", 2, 5, true),
-            ("3%", 3, 100, true),
-            ("3%", 4, 100, false),
-            ("100%", 5, 5, true),
-        ] {
-            assert_eq!(
-                text.parse::<MaxFailed>().unwrap().allows(failed, of),
-                allowed,
-                "{text}"
-            );
-        }
-        assert!("x".parse::<MaxFailed>().is_err() && "101%".parse::<MaxFailed>().is_err());
     }
 }

@@ -7,6 +7,7 @@ mod emulation;
 mod exit;
 mod input;
 mod limits;
+mod max_failed;
 mod model;
 mod next;
 mod output;

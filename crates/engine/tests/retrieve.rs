@@ -175,7 +175,7 @@ async fn rows_whose_ids_hold_half_a_character_stay_apart() {
                 id.as_str(),
                 outcome
                     .value()
-                    .map(|output| output.text().to_string())
+                    .map(|output| output.text())
                     .unwrap_or_default(),
             )
         })

@@ -68,7 +68,7 @@ impl Kept {
                 true => earlier.accept,
                 false => self.accept,
             },
-            limit: self.limit.or(earlier.limit),
+            limit: self.limit.or(&earlier.limit),
         }
     }
 
