@@ -416,7 +416,7 @@ mod tests {
         for clause in CLAUSES {
             let source = source_of(clause.topic);
             let promise = promise(source, clause.name);
-            assert!(promise.ends_with('.') && promise.len() > 20, "{clause:?}");
+            assert!(promise.ends_with('.'), "{clause:?}: {promise}");
             assert!(methods(source, clause.name).len() >= 2, "{clause:?}");
         }
         for (topic, name, expected) in [
