@@ -19,6 +19,9 @@ pub(super) struct Members<'a> {
 
 impl<'a> Members<'a> {
     pub(super) fn of(json: Json<'a>, at: &str) -> Result<Self, RequestError> {
+        if !json.as_str().trim_start().starts_with('{') {
+            return Err(bad(format!("{at} is not a JSON object")));
+        }
         Ok(Self {
             at: at.to_owned(),
             members: members(json).map_err(|error| bad(format!("{at}: {error}")))?,

@@ -426,7 +426,7 @@ mod tests {
                 r#"{"instructions":"x"}"#,
                 "body.input must be there",
             ),
-            ("/v1/responses", r#"[1]"#, "the body is not a JSON object"),
+            ("/v1/responses", r#"[1]"#, "body is not a JSON object"),
             (
                 "/v1/chat/completions",
                 r#"{"messages":[{"role":"user","content":"x"}],"logprobs":true}"#,
