@@ -114,6 +114,9 @@ pub(super) fn translate<'a>(
             )));
         }
     };
+    if !body.as_str().trim_start().starts_with('{') {
+        return Err(bad("body is not a JSON object"));
+    }
     let members = members(body).map_err(|error| bad(format!("body: {error}")))?;
     let is_set = |name: &&&str| {
         members

@@ -87,11 +87,6 @@ pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
             "rows_of_others_are_nobodys",
         ],
     ),
-    // A row that is cut off within its last line looks whole with a line end.
-    (
-        "a_part_is_read_as_lines",
-        &["results_that_end_early_lose_no_other_row"],
-    ),
     (
         "an_outcome_that_comes_twice_counts_once",
         &[

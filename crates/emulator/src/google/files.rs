@@ -106,9 +106,11 @@ pub(super) async fn upload(state: &Arc<State>, id: String, request: Request) -> 
         return error(500, "INTERNAL", "The disk is full.");
     };
     let (mut body, mut bytes) = (request.into_body().into_data_stream(), session.bytes);
+    let mut is_whole = true;
     while let Some(piece) = body.next().await {
         let Ok(piece) = piece else {
             // What came stays: the upload goes on from here.
+            is_whole = false;
             break;
         };
         if file.write_all(&piece).await.is_err() {
@@ -123,7 +125,7 @@ pub(super) async fn upload(state: &Arc<State>, id: String, request: Request) -> 
     if let Some(session) = state.lock().sessions.get_mut(&id) {
         session.bytes = bytes;
     }
-    if !command.contains("finalize") {
+    if !is_whole || !command.contains("finalize") {
         return status(answer(200, &json!({})), "active", Some(bytes));
     }
     let now = state.seconds();
