@@ -177,7 +177,7 @@ async fn a_run_that_fails_stops_no_other() {
     let spool = fs::read_dir(world.path().join(".lmbatch/spool")).unwrap();
     let echo = spool.map(|entry| entry.unwrap().path()).find(|path| {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        name.starts_with(broken.trim_start_matches("r-")) && name.ends_with(".echo")
+        name.starts_with(broken.trim_start_matches("r-")) && name.ends_with(".echo-0")
     });
     fs::remove_file(echo.unwrap()).unwrap();
     world.advance();

@@ -244,7 +244,7 @@ async fn rows_beside_what_is_missing_are_written() {
         ),
         (format!("{a}\n{cut}"), Some([2, 2, 0]), 2, 4, "not whole"),
         (format!("{a}\n{cut}"), None, 2, 4, "not whole"),
-        (format!("{a}\n{}", &b[..20]), None, 1, 4, "not whole"),
+        (format!("{a}\n{}", &b[..14]), None, 1, 4, "not whole"),
         (
             format!("{a}\n"),
             Some([5, 0, 0]),

@@ -123,7 +123,9 @@ fn a_signal_ends_the_wait_for_an_input_that_sends_nothing() {
         input.write_all(sent.as_bytes()).unwrap();
         let spool = folder.path().join(".lmbatch/spool");
         let files = || fs::read_dir(&spool).map_or(0, Iterator::count);
-        while files() == 0 {
+        // Its claim is taken before the first line is read.
+        let locks = folder.path().join(".lmbatch/locks");
+        while fs::read_dir(&locks).map_or(0, Iterator::count) == 0 {
             pause();
         }
         send(name, &child);

@@ -295,7 +295,10 @@ fn a_row_that_cannot_be_read_is_the_same_to_every_reader() {
 
 #[test]
 fn a_missing_file_of_a_run_is_named_with_the_way_out() {
-    for what in ["echo", "sent", "body-0"] {
+    for (what, way_out) in [
+        ("echo-0", "lmbatch retrieve r-"),
+        ("rows-0", "lmbatch resume r-"),
+    ] {
         let world = World::new();
         world.begin("mine");
         let spool = world.path().join(".lmbatch/spool");
@@ -307,11 +310,11 @@ fn a_missing_file_of_a_run_is_named_with_the_way_out() {
             .find(|path| path.to_string_lossy().ends_with(&format!(".{what}")));
         let file = file.unwrap_or_else(|| panic!("{what} is not there"));
         fs::remove_file(&file).unwrap();
-        let resumed = world.at(&["resume", "mine", "--once"]);
+        let resumed = world.at(&["resume", "mine", "--poll-interval", "20ms"]);
         let words = [
             &*file.to_string_lossy(),
             "restore it from a copy of the state folder",
-            "lmbatch resume r-",
+            way_out,
         ];
         assert_says(&resumed, 1, &words);
     }

@@ -141,8 +141,9 @@ fn main() -> ExitCode {
         terminal::end_live();
         ended.unwrap_or_else(|failure| report(&failure, json))
     });
-    // Work that is left over, such as a read that hangs, does not keep the process.
-    runtime.shutdown_background();
+    // A plan that is given up removes its files. Work that is left over, such as a read that hangs, does not keep
+    // the process for longer.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     match exit {
         Exit::Usable if terminal::has_lost_output() => Exit::Failed.into(),
         exit => exit.into(),
