@@ -121,7 +121,7 @@ mod tests {
             max_attempts: Some(3),
             ..Kept::default()
         };
-        let both = said.or(run.clone());
+        let both = said.or(run);
         assert_eq!((both.max_attempts(), both.cleanup()), (3, Cleanup::None));
         assert_eq!(both.limit().max_batch_requests, Some(2));
         let nothing = Kept::default();
