@@ -168,7 +168,8 @@ def outcome(result):
     usage, finish = answer.usage, FINISH.get(answer.stop_reason, answer.stop_reason)
     cached = ("cache_creation_input_tokens", "cache_read_input_tokens")
     said = "".join(block.text for block in blocks["text"])
-    made = blocks["tool_use"] + blocks["server_tool_use"] + blocks["web_search_tool_result"]
+    # A search alone says nothing to the caller.
+    made = blocks["tool_use"]
     return {
         "status": "succeeded",
         "text": said,

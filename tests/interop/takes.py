@@ -97,7 +97,7 @@ def odd_body(corpus):
     call = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Bonn"}}}
     if corpus.often(0.5):
         call["id"] = corpus.chance.choice(["functions.weather:0", "x" * 80, ""])
-    said = {"role": "assistant", "content": "Hm.", "annotations": [], "reasoning_content": "why"}
+    said = {"role": "assistant", "content": "Hm.", "annotations": []}
     messages = [
         {"role": "user", "content": ["look", "here"]},
         {**said, "tool_calls": [call], "logprobs": None},
