@@ -187,7 +187,7 @@ fn of_a_request_with_several_rows_an_answer_counts_before_the_first_row() {
     let told = said(&run);
     assert_eq!(run.status.code(), Some(0), "{told}");
     assert!(
-        told.contains("the first answer counts; where none is an answer, the first row"),
+        told.contains("the first answer counts; where none is an answer, the first final failure, else the first row"),
         "{told}"
     );
     let audit = world.json(&["audit", "mine"], 0);

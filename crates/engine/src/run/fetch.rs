@@ -533,7 +533,7 @@ impl Context {
         for (count, what) in [
             (
                 tally.duplicates,
-                "name a request that another row names too (the first answer counts; where none is an answer, the first row)",
+                "name a request that another row names too (the first answer counts; where none is an answer, the first final failure, else the first row)",
             ),
             (tally.foreign, "name no request of this batch (ignored)"),
             (tally.malformed, "could not be read"),
