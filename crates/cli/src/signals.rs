@@ -1,6 +1,6 @@
 //! Signals that end the command, and the one that must not.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -10,6 +10,10 @@ use crate::terminal;
 /// Parts of the command that end themselves on a signal, and print how to continue.
 static HANDLING: AtomicUsize = AtomicUsize::new(0);
 
+/// Whether one of them has taken a signal. It may be gone before [`end_process`] sees the same signal, and the
+/// command is still to end in its own way.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
 /// Proof that a part of the command ends itself on a signal, until it is dropped. It hears every signal that
 /// comes while it exists, also one that comes while nothing waits for it.
 #[derive(Debug)]
@@ -18,19 +22,21 @@ pub(crate) struct Handling(Signals);
 impl Handling {
     pub(crate) fn new() -> Self {
         let signals = Signals::new();
-        HANDLING.fetch_add(1, Ordering::Relaxed);
+        HANDLING.fetch_add(1, Ordering::AcqRel);
         Self(signals)
     }
 
     /// Waits for the first signal that ends the command. Dropping the future loses none.
     pub(crate) async fn stopped(&mut self) -> (Exit, &'static str) {
-        self.0.next().await
+        let signal = self.0.next().await;
+        TAKEN.store(true, Ordering::Release);
+        signal
     }
 }
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        HANDLING.fetch_sub(1, Ordering::Relaxed);
+        HANDLING.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -77,14 +83,15 @@ async fn received(signals: &mut Option<Signal>) {
     std::future::pending::<()>().await;
 }
 
-/// Ends the process on a signal that no part of the command handles, and on the second one in any case.
+/// Ends the process on a signal that no part of the command takes, and on the second one in any case.
 /// Nothing stays on the screen.
 pub(crate) async fn end_process() {
     let (mut signals, mut count) = (Signals::new(), 0);
     loop {
         let (exit, _) = signals.next().await;
         count += 1;
-        if HANDLING.load(Ordering::Relaxed) == 0 || count > 1 {
+        let is_handled = HANDLING.load(Ordering::Acquire) > 0 || TAKEN.load(Ordering::Acquire);
+        if !is_handled || count > 1 {
             terminal::end_live();
             std::process::exit(exit as i32);
         }
