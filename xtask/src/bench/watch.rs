@@ -1,10 +1,8 @@
 //! Many live batches in one process: what it costs to wait for them.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 
-use super::measure::{Used, in_a_folder, measure, serve, text};
+use super::measure::{Used, ask, in_a_folder, measure, serve};
 use crate::sh::run;
 
 /// Runs that are resumed at once, and batches of each.
@@ -59,30 +57,7 @@ fn measured(folder: &Path) -> Result<(Used, String), String> {
     let seconds = SECONDS.to_string();
     let resume = ["target/release/watch", "resume", &state, &base, &seconds];
     let used = measure(&resume)?;
-    let calls = calls(&base)?;
+    let calls = ask(&base, "/calls")?.to_string();
     drop(server);
     Ok((used, calls))
-}
-
-/// Calls that the provider got, by operation.
-fn calls(base: &str) -> Result<String, String> {
-    let host = base.trim_start_matches("http://").trim_end_matches("/v1");
-    let mut stream = TcpStream::connect(host).map_err(text)?;
-    write!(
-        stream,
-        "GET /calls HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
-    )
-    .map_err(text)?;
-    let mut answer = Vec::new();
-    let mut piece = [0; 1024];
-    // The provider keeps the connection: the answer is whole when its last brace has come.
-    while !answer.ends_with(b"}") {
-        match stream.read(&mut piece).map_err(text)? {
-            0 => break,
-            count => answer.extend_from_slice(&piece[..count]),
-        }
-    }
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let body = answer.split("\r\n\r\n").nth(1);
-    Ok(body.unwrap_or(&answer).to_owned())
 }
