@@ -36,9 +36,13 @@ pub(crate) fn bench(args: &[String]) -> Result<(), String> {
     let measured = in_a_folder(|folder| {
         let (_server, url) = serve(&["target/release/fake-provider"])?;
         let mut measured = Vec::new();
-        for case in CASES.iter().filter(|case| case.name().contains(&options.only)) {
-            eprintln!("{} …", case.name());
-            measured.push(case.measure(folder, &url, &options)?);
+        for case in CASES
+            .iter()
+            .filter(|case| case.name().contains(&options.only))
+        {
+            let one = case.measure(folder, &url, &options)?;
+            eprint!("{}", table::rows(&one));
+            measured.push(one);
         }
         Ok(measured)
     })?;
@@ -47,7 +51,10 @@ pub(crate) fn bench(args: &[String]) -> Result<(), String> {
     if options.write {
         table::write(&table)?;
     }
-    let beyond: Vec<String> = measured.iter().filter_map(cases::Measured::beyond).collect();
+    let beyond: Vec<String> = measured
+        .iter()
+        .filter_map(cases::Measured::beyond)
+        .collect();
     match beyond.is_empty() || !options.check {
         true => Ok(()),
         false => Err(format!("beyond what it must be:\n{}", beyond.join("\n"))),

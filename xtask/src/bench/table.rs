@@ -14,33 +14,38 @@ pub(super) fn table(measured: &[Measured]) -> String {
     let mut table = String::from(
         "| requests | program | CPU ms | ÷ floor | peak MiB | wall ms | wall ÷ CPU | plan | upload | wait | download | write |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
-    for one in measured {
-        let floor = one.floor.used.cpu_ms;
-        let mut line = |program: &str, run: &Run| {
-            let used = run.used;
-            // A text takes every line.
-            let _ = write!(
-                table,
-                "| {} | {program} | {:.0} | {:.1} | {:.0} | {:.0} | {:.2} |",
-                one.case.name(),
-                used.cpu_ms,
-                used.cpu_ms / floor,
-                used.peak_mib,
-                used.wall_ms(),
-                used.wall_ms() / used.cpu_ms,
-            );
-            for phase in run.phases() {
-                let _ = write!(table, " {phase:.0} |");
-            }
-            table.push('\n');
-        };
-        line("floor", &one.floor);
-        line("lmbatch", &one.lmbatch);
-        if let Some(beside) = &one.beside {
-            line("other build", beside);
-        }
-    }
+    table.extend(measured.iter().map(rows));
     table
+}
+
+/// The rows of one case: the floor, lmbatch, and another build where there is one.
+pub(super) fn rows(one: &Measured) -> String {
+    let mut rows = String::new();
+    let floor = one.floor.used.cpu_ms;
+    let mut row = |program: &str, run: &Run| {
+        let used = run.used;
+        // A text takes every line.
+        let _ = write!(
+            rows,
+            "| {} | {program} | {:.0} | {:.1} | {:.0} | {:.0} | {:.2} |",
+            one.case.name(),
+            used.cpu_ms,
+            used.cpu_ms / floor,
+            used.peak_mib,
+            used.wall_ms(),
+            used.wall_ms() / used.cpu_ms,
+        );
+        for phase in run.phases() {
+            let _ = write!(rows, " {phase:.0} |");
+        }
+        rows.push('\n');
+    };
+    row("floor", &one.floor);
+    row("lmbatch", &one.lmbatch);
+    if let Some(beside) = &one.beside {
+        row("other build", beside);
+    }
+    rows
 }
 
 /// Puts the table into the document, with what it was measured on.

@@ -120,12 +120,24 @@ impl Call<'_> {
             let world = std::mem::take(&mut *self.world());
             return self.reply(&world.times.json());
         }
+        if self.method == "DELETE" {
+            return self.delete();
+        }
         if let Some(rest) = self.path.strip_prefix("/v1/messages/batches") {
             return self.anthropic(rest, body);
         }
         match self.path.contains("/v1beta/") {
             true => self.google(body),
             false => self.openai(body),
+        }
+    }
+
+    /// Confirms a deletion, as the provider does whose file or batch it is.
+    fn delete(&self) -> io::Result<()> {
+        let id = self.path.rsplit('/').next().unwrap_or_default();
+        match self.path.contains("/v1beta/") {
+            true => self.reply("{}"),
+            false => self.reply(&format!(r#"{{"id":"{id}","deleted":true}}"#)),
         }
     }
 
@@ -152,7 +164,11 @@ impl Call<'_> {
         }
         if let Some(batch) = self.path.strip_prefix("/v1/batches/batch_") {
             let (ids, has_ended) = self.world().look(scan::number(batch));
-            let status = if has_ended { "completed" } else { "in_progress" };
+            let status = if has_ended {
+                "completed"
+            } else {
+                "in_progress"
+            };
             let total = ids.len();
             return self.reply(&format!(
                 r#"{{"id":"batch_{batch}","status":"{status}","output_file_id":"file-out-{batch}","request_counts":{{"total":{total},"completed":{total},"failed":0}}}}"#
@@ -282,8 +298,7 @@ impl Call<'_> {
             r#"{{"name":"{name}","metadata":{{"state":"BATCH_STATE_SUCCEEDED","batchStats":{{"requestCount":"{total}","successfulRequestCount":"{total}"}}}},"done":true,"response":"#
         );
         if inline {
-            let before =
-                before + r#"{"inlinedResponses":{"inlinedResponses":["#;
+            let before = before + r#"{"inlinedResponses":{"inlinedResponses":["#;
             self.world().times.note(Phase::Download);
             rows::GOOGLE_INLINE.send(self.stream, &before, &ids, "]}}}")?;
             self.world().times.note(Phase::Download);
@@ -304,7 +319,11 @@ impl Call<'_> {
 
     /// Sends the results of a batch.
     fn rows(&self, batch: usize, rows: &Rows) -> io::Result<()> {
-        let ids = self.world().batches.get(batch).map(|batch| Arc::clone(&batch.ids));
+        let ids = self
+            .world()
+            .batches
+            .get(batch)
+            .map(|batch| Arc::clone(&batch.ids));
         self.world().times.note(Phase::Download);
         rows.send(self.stream, "", &ids.unwrap_or_default(), "")?;
         self.world().times.note(Phase::Download);

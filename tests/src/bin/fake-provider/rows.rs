@@ -78,7 +78,13 @@ impl Rows {
             if is_list && number > 0 {
                 out.write_all(b",")?;
             }
-            for piece in [self.before.as_bytes(), id, self.between.as_bytes(), text.as_bytes(), self.after.as_bytes()] {
+            for piece in [
+                self.before.as_bytes(),
+                id,
+                self.between.as_bytes(),
+                text.as_bytes(),
+                self.after.as_bytes(),
+            ] {
                 out.write_all(piece)?;
             }
             if !is_list {

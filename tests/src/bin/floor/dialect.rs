@@ -105,7 +105,9 @@ impl Dialect {
                 Ok(format!("/v1/batches/{}", member(&batch, "id")))
             }
             Self::Anthropic => {
-                let batch = host.send("POST /v1/messages/batches", "", body, "")?.text()?;
+                let batch = host
+                    .send("POST /v1/messages/batches", "", body, "")?
+                    .text()?;
                 Ok(format!("/v1/messages/batches/{}", member(&batch, "id")))
             }
             Self::Google => {
