@@ -25,7 +25,10 @@ const HELP: &str = "cargo xtask COMMAND
                 --mutants shows which clause catches which mistake
   chaos         2,000 kills at random moments, one at each system call, 300 full disks, 20,000 simulated runs
   coverage      which lines the tests run; at least 90 % where money and rows are decided
-  bench         processor time and memory beside a floor program; prints a table
+  bench         processor time, wall time and memory of a run beside a floor program; prints a table
+                [--only PART OF A CASE'S NAME] [--rounds 5] [--beside ANOTHER BUILD OF lmbatch]
+                --check fails where a case costs more than it must; --write puts the table into docs/performance.md
+                --attachments: 1 GiB of images; must stay under 48 MiB
                 --watch: 10,000 live batches in one process for 75 s; must stay under 5 % of a core and 64 MiB
   interop       the providers' SDKs as referees; needs Python and Node, and a registry the first time
                 [--batches 50] [--lines 2000] [--seed N] [--only PART OF A SCRIPT'S NAME]

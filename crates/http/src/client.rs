@@ -1,7 +1,7 @@
 //! One client for a provider's account.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -90,9 +90,34 @@ struct Inner {
     options: HttpOptions,
     credentials: HeaderMap,
     headers: HeaderMap,
-    usual: Client,
-    once: Client,
+    usual: LazyClient,
+    /// For creates, which are never sent twice: no connection that may have gone stale, no transparent retry.
+    once: LazyClient,
     rules: Arc<Rules>,
+}
+
+/// A client that is made by its first call: to read the certificates of the system takes longer than a command
+/// that calls nobody.
+struct LazyClient {
+    made: OnceLock<Client>,
+    builder: fn() -> ClientBuilder,
+}
+
+impl LazyClient {
+    fn new(builder: fn() -> ClientBuilder) -> Self {
+        Self {
+            made: OnceLock::new(),
+            builder,
+        }
+    }
+
+    fn get(&self, options: &HttpOptions) -> Result<&Client> {
+        if let Some(client) = self.made.get() {
+            return Ok(client);
+        }
+        let client = build((self.builder)(), options)?;
+        Ok(self.made.get_or_init(|| client))
+    }
 }
 
 impl HttpClient {
@@ -112,14 +137,15 @@ impl HttpClient {
             value.set_sensitive(true);
             secret.insert(name.clone(), value);
         }
+        if HeaderValue::from_str(&options.user_agent).is_err() {
+            return Err(Error::invalid_input(
+                "the user agent holds characters that no header can hold",
+            ));
+        }
         // Hundreds of runs poll at once: connections that they leave idle would use up the open files that a
         // process may have, and a create, which takes a connection of its own, would find none.
-        let usual = build(Client::builder().pool_max_idle_per_host(16), &options)?;
-        // A create is never sent twice: no connection that may have gone stale, no transparent retry.
-        let once = build(
-            Client::builder().http1_only().pool_max_idle_per_host(0),
-            &options,
-        )?;
+        let usual = LazyClient::new(|| Client::builder().pool_max_idle_per_host(16));
+        let once = LazyClient::new(|| Client::builder().http1_only().pool_max_idle_per_host(0));
         let rules = Rules {
             limits: Limits {
                 silence: options.read_timeout,
@@ -367,6 +393,7 @@ impl Exchange {
         }
         let client = if self.once { &inner.once } else { &inner.usual };
         let mut request = client
+            .get(&inner.options)?
             .request(self.method.clone(), url)
             .headers(inner.headers.clone())
             .headers(inner.credentials.clone());
@@ -435,7 +462,8 @@ impl Exchange {
                 let host = inner.rules.secrets.fact(host);
                 return foreign(&format!("a redirect to {host}"));
             }
-            let mut request = inner.usual.get(target.clone()).headers(headers.clone());
+            let client = inner.usual.get(&inner.options)?;
+            let mut request = client.get(target.clone()).headers(headers.clone());
             if ours {
                 request = request
                     .headers(inner.headers.clone())

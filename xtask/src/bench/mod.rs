@@ -1,5 +1,6 @@
 //! `lmbatch run` beside a floor program: processor time, wall time, phases and peak memory.
 
+mod attachments;
 mod cases;
 mod measure;
 mod table;
@@ -22,17 +23,22 @@ struct Options {
     write: bool,
 }
 
-/// Runs the bench beside the floor program, or with `--watch` that of many live batches.
+/// Runs the bench beside the floor program, with `--watch` that of many live batches, or with `--attachments` that
+/// of many images.
 pub(crate) fn bench(args: &[String]) -> Result<(), String> {
     if args.iter().any(|arg| arg == "--watch") {
         return watch::watch();
     }
+    let sends_images = args.iter().any(|arg| arg == "--attachments");
     let options = options(args)?;
     let packages = ["--package", "lmbatch-cli", "--package", "lmbatch-tests"];
     run(
         "cargo",
         &[&["build", "--locked", "--release"], &packages[..]].concat(),
     )?;
+    if sends_images {
+        return attachments::attachments();
+    }
     let measured = in_a_folder(|folder| {
         let (_server, url) = serve(&["target/release/fake-provider"])?;
         let mut measured = Vec::new();
@@ -76,6 +82,7 @@ fn options(args: &[String]) -> Result<Options, String> {
             "--only" => options.only = value()?,
             "--rounds" => options.rounds = value()?.parse().map_err(measure::text)?,
             "--beside" => options.beside = Some(value()?),
+            "--attachments" => {}
             "--check" => options.check = true,
             "--write" => options.write = true,
             _ => return Err(format!("unknown option {arg}")),

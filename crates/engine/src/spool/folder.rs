@@ -76,10 +76,13 @@ impl Spool for FolderSpool {
         let made = self.handles.with_room(|| file.open(&opened.path));
         let made = made.map_err(|error| of_file(&opened.path, error))?;
         self.handles.keep(opened.number, &Arc::new(made));
+        // Counted once it is there: what the folder holds from now on is synced with it.
+        let entry = self.handles.entries.fetch_add(1, Ordering::AcqRel) + 1;
         Ok(Box::new(Written {
             opened,
             at: 0,
-            folder: Some(self.folder.clone()),
+            folder: self.folder.clone(),
+            entry,
         }))
     }
 
@@ -109,8 +112,9 @@ struct Written {
     opened: Opened,
     /// Bytes that were written.
     at: u64,
-    /// Where it lies, until its entry there is synced.
-    folder: Option<PathBuf>,
+    folder: PathBuf,
+    /// Number of its entry in the folder.
+    entry: u64,
 }
 
 impl Write for Written {
@@ -130,11 +134,10 @@ impl SpoolWriter for Written {
         synced.map_err(|error| of_file(&self.opened.path, error))?;
         // A file whose entry is lost with the power is lost as well.
         #[cfg(unix)]
-        if let Some(folder) = &self.folder {
-            let synced = File::open(folder).and_then(|folder| folder.sync_all());
-            synced.map_err(|error| of_file(folder, error))?;
-            self.folder = None;
-        }
+        self.opened
+            .handles
+            .sync_entry(self.entry, &self.folder)
+            .map_err(|error| of_file(&self.folder, error))?;
         Ok(())
     }
 }
@@ -143,6 +146,10 @@ impl SpoolWriter for Written {
 #[derive(Debug, Default)]
 struct Handles {
     opened: AtomicU64,
+    /// Number of files that were made.
+    entries: AtomicU64,
+    /// Number of those whose entries in the folder are synced, counted from the first.
+    synced: AtomicU64,
     /// By their numbers: another file may have come under the same name since.
     recent: Mutex<VecDeque<(u64, Arc<File>)>>,
 }
@@ -165,6 +172,18 @@ impl Handles {
         recent.retain(|(held, _)| *held != number);
         recent.truncate(OPEN_FILES - 1);
         recent.push_front((number, Arc::clone(file)));
+    }
+
+    /// Syncs the folder, unless that was done since the file was made: files that are made together need it once.
+    #[cfg(unix)]
+    fn sync_entry(&self, entry: u64, folder: &Path) -> io::Result<()> {
+        if self.synced.load(Ordering::Acquire) >= entry {
+            return Ok(());
+        }
+        let there = self.entries.load(Ordering::Acquire);
+        File::open(folder)?.sync_all()?;
+        self.synced.fetch_max(there, Ordering::AcqRel);
+        Ok(())
     }
 
     /// Opens a file; where the process has too many open, those that are kept open for later make room.
