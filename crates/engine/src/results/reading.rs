@@ -316,9 +316,10 @@ impl Results {
             self.tally.malformed += 1;
             return Ok(());
         };
-        let provider = Arc::clone(&self.provider);
+        let codec = self.provider.codec();
+        // Takes memory only for a row with half characters.
         let mut scratch = Vec::new();
-        let Some((row, scanned)) = scan(provider.codec(), part, row, &mut scratch) else {
+        let Some((row, scanned)) = scan(codec, part, row, &mut scratch) else {
             self.tally.malformed += 1;
             return Ok(());
         };

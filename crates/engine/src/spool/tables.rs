@@ -8,8 +8,8 @@ use lmbatch_core::{SpoolFile, SpoolWriter, Verdict};
 /// Bytes of an index entry: outcome offset (7), verdict (1), outcome length (4), segment (4).
 pub(crate) const ENTRY: usize = 16;
 
-/// Bytes read or written at once.
-pub(crate) const BUFFER: usize = 256 << 10;
+/// Bytes read or written at once. Each thread that works on files holds a few buffers of so many.
+pub(crate) const BUFFER: usize = 128 << 10;
 
 /// Where the outcome of one request lies. One is held for each request: the smaller, the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,8 +174,7 @@ impl Echo {
         for field in [&mut self.id, &mut self.metadata, &mut self.schema] {
             let mut length = [0; 4];
             from.read_exact(&mut length)?;
-            field.resize(u32::from_le_bytes(length) as usize, 0);
-            from.read_exact(field)?;
+            from.read_into(field, u32::from_le_bytes(length) as usize)?;
         }
         Ok(())
     }
@@ -301,22 +300,38 @@ impl Reader {
     pub(crate) fn read_exact(&mut self, out: &mut [u8]) -> io::Result<()> {
         let mut filled = 0;
         while filled < out.len() {
-            if self.at == self.buffer.len() {
-                self.buffer.resize(self.most, 0);
-                let read = self.file.read_at(&mut self.buffer, self.offset)?;
-                self.buffer.truncate(read);
-                self.offset += read as u64;
-                self.at = 0;
-                if read == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-            }
-            let take = (out.len() - filled).min(self.buffer.len() - self.at);
-            out[filled..filled + take].copy_from_slice(&self.buffer[self.at..self.at + take]);
-            filled += take;
-            self.at += take;
+            let piece = self.some(out.len() - filled)?;
+            out[filled..filled + piece.len()].copy_from_slice(piece);
+            filled += piece.len();
         }
         Ok(())
+    }
+
+    /// Reads the next `bytes` bytes in place of what `out` holds.
+    pub(crate) fn read_into(&mut self, out: &mut Vec<u8>, bytes: usize) -> io::Result<()> {
+        out.clear();
+        while out.len() < bytes {
+            let piece = self.some(bytes - out.len())?;
+            out.extend_from_slice(piece);
+        }
+        Ok(())
+    }
+
+    /// Returns at least one and at most `most` of the next bytes.
+    fn some(&mut self, most: usize) -> io::Result<&[u8]> {
+        if self.at == self.buffer.len() {
+            self.buffer.resize(self.most, 0);
+            let read = self.file.read_at(&mut self.buffer, self.offset)?;
+            self.buffer.truncate(read);
+            self.offset += read as u64;
+            self.at = 0;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let from = self.at;
+        self.at += most.min(self.buffer.len() - from);
+        Ok(&self.buffer[from..self.at])
     }
 }
 
