@@ -8,7 +8,7 @@ use lmbatch_core::{
     BatchSnapshot, Error, ErrorKind, LMOutput, Outcome, RequestId, Result, TokenUsage,
 };
 
-use crate::blocking::{apart, blocking};
+use crate::blocking::blocking;
 use crate::client::convert::outcome;
 use crate::context::Context;
 use crate::results::finished::{CountMismatch, Finished};
@@ -75,7 +75,7 @@ impl Outcomes {
                 ..Self::new(batches, entries, usage, outputs)
             })
         };
-        apart(work).await?
+        blocking(work).await?
     }
 
     /// Outcomes of other values, beside the answers of which they are made.

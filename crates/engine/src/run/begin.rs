@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lmbatch_core::{Nonce, Result, RunRecord, ShardRecord};
 
-use crate::blocking::apart;
+use crate::blocking::blocking;
 use crate::context::Context;
 use crate::event::Event;
 use crate::plan::error::PlanError;
@@ -55,7 +55,7 @@ impl Context {
             ids,
             limit: self.batch_limit,
         };
-        let (plan, warning) = apart(move || planner.plan(source)).await??;
+        let (plan, warning) = blocking(move || planner.plan(source)).await??;
         if let Some(message) = &warning {
             self.tell(&Event::Warning { message });
         }
