@@ -10,7 +10,7 @@ use crate::spool::tables::Place;
 /// Bytes that are read at once where rows are asked for one beside the other.
 const WINDOW: usize = 64 << 10;
 
-/// Bytes that may be read and not used, beyond one byte in two, before rows are read alone.
+/// Bytes that may be read beyond one and a half times those that are used, before rows are read alone.
 const SURPLUS: u64 = 4 * WINDOW as u64;
 
 /// Reads rows of segments through a window.
@@ -28,9 +28,9 @@ pub(crate) struct Rows {
     from: u64,
     /// Segment and bytes of the row that was asked for last.
     last: Option<(u32, u64, u64)>,
-    /// Whether the window that was read last went on before the one before it, not behind it.
+    /// Whether rows were asked for from back to front when a window was read last.
     backward: bool,
-    /// Bytes that were read and not used, less half of those that were used.
+    /// Bytes that were read, less one and a half times those that were used; never below zero.
     surplus: u64,
 }
 
