@@ -235,6 +235,27 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_takes_sixteen_bytes_a_request_and_at_most_eight_mebibytes() {
+        let mut places = Places::new(Arc::new(TemporarySpool::new().unwrap()));
+        let place = Place::new(0, 0, 1, Verdict::Succeeded);
+        for (requests, most) in [
+            (1, PAGE * ENTRY),
+            (50_000, 50_000 * ENTRY + PAGE * ENTRY),
+            (1_000_000, 8 << 20),
+        ] {
+            for ordinal in (0..requests).step_by(PAGE / 2) {
+                places.set(ordinal, place).unwrap();
+            }
+            let held: usize = places
+                .slots
+                .iter()
+                .map(|slot| size_of_val(&*slot.places))
+                .sum();
+            assert!(held <= most, "{held} bytes for {requests} requests");
+        }
+    }
+
+    #[test]
     fn what_fits_into_memory_makes_no_file() {
         let mut places = Places::new(Arc::new(crate::spool::nowhere::Nowhere));
         let most = (PAGE * PAGES) as u32;
