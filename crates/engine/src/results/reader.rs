@@ -29,7 +29,7 @@ pub struct OutcomeReader {
     end: u32,
     requests: u32,
     next: u32,
-    rows: Rows,
+    stored: Rows,
     /// The row with whole characters only, where it holds half ones.
     mended: Vec<u8>,
     record: Echo,
@@ -60,7 +60,7 @@ impl OutcomeReader {
             end: finished.requests,
             requests: finished.requests,
             next: 0,
-            rows: Rows::default(),
+            stored: Rows::default(),
             mended: Vec::new(),
             record: Echo::default(),
             current: None,
@@ -90,7 +90,7 @@ impl OutcomeReader {
             true => None,
             false => {
                 let (part, file) = self.segments.get(place.segment as usize).ok_or_else(lost)?;
-                Some((part, self.rows.get(file, place).map_err(spooled)?))
+                Some((part, self.stored.get(file, place).map_err(spooled)?))
             }
         };
         let (part, stored) = found.map_or((None, &[][..]), |(part, row)| (Some(part), row));
