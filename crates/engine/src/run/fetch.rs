@@ -428,7 +428,10 @@ impl Fetch {
         };
         let (mut reading, mut received) = (reading, receive(&mut rows).await);
         loop {
-            let Received { pieces, next, end } = received;
+            let is_ahead = received.bytes < 2 * AT_ONCE;
+            let Received {
+                pieces, next, end, ..
+            } = received;
             if next.is_some() {
                 reading.next = next;
             }
@@ -437,19 +440,29 @@ impl Fetch {
                 let (taken, reading) = take.await?;
                 return Ok((taken.and(end), reading));
             }
-            let (taking, receiving) = (pin!(take), pin!(receive(&mut rows)));
-            let (took, came) = match select(taking, receiving).await {
-                // Of a part that cannot be taken nothing more is waited for.
-                Either::Left((took, receiving)) => match &took {
-                    Ok((Ok(()), _)) => (took, Some(receiving.await)),
-                    _ => (took, None),
-                },
-                Either::Right((came, taking)) => (taking.await, Some(came)),
+            let (took, came) = match is_ahead {
+                // The connection holds as much again already.
+                false => (take.await, None),
+                true => {
+                    let (taking, receiving) = (pin!(take), pin!(receive(&mut rows)));
+                    match select(taking, receiving).await {
+                        // Of a part that cannot be taken nothing more is waited for.
+                        Either::Left((took, receiving)) => match &took {
+                            Ok((Ok(()), _)) => (took, Some(receiving.await)),
+                            _ => (took, None),
+                        },
+                        Either::Right((came, taking)) => (taking.await, Some(came)),
+                    }
+                }
             };
-            match (took?, came) {
-                ((Ok(()), now), Some(came)) => (reading, received) = (now, came),
-                (broke, _) => return Ok(broke),
-            }
+            reading = match took? {
+                (Ok(()), reading) => reading,
+                broke => return Ok(broke),
+            };
+            received = match came {
+                Some(came) => came,
+                None => receive(&mut rows).await,
+            };
         }
     }
 
@@ -491,6 +504,8 @@ impl Fetch {
 /// What came of a part, to be taken at once.
 struct Received {
     pieces: Vec<Bytes>,
+    /// Bytes of the pieces.
+    bytes: usize,
     /// The part that follows, where the provider has named it.
     next: Option<ResultPart>,
     /// How the part ended, where it did.
@@ -501,14 +516,14 @@ struct Received {
 async fn receive(rows: &mut RowStream) -> Received {
     let mut received = Received {
         pieces: Vec::new(),
+        bytes: 0,
         next: None,
         end: None,
     };
-    let mut bytes = 0;
-    while bytes < AT_ONCE {
+    while received.bytes < AT_ONCE {
         match rows.next().await {
             Some(Ok(Chunk::Bytes(piece))) => {
-                bytes += piece.len();
+                received.bytes += piece.len();
                 received.pieces.push(piece);
             }
             Some(Ok(Chunk::Next(part))) => received.next = Some(part),
