@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use lmbatch_core::{
     Error, ErrorKind, FailureView, FinishReason, Found, Intent, ItemView, Label, Limits,
     ListOptions, Opened, OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant,
     RequestCounts, RequestError, RequestView, Result, ResultPart, ResultSet, RowContent, RowError,
-    RowStream, Shard, Staged, Text, Token, TokenUsage, WireId, WireIdRule, read_row, surround,
+    RowStream, Shard, Staged, Text, Token, TokenUsage, WireId, WireIdRule, read_row,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -528,6 +527,16 @@ impl BatchCodec for MemoryCodec {
         })
     }
 
+    fn is_in_class(&self, class: &BatchClass, request: &RequestView<'_>) -> bool {
+        let RequestView::Generate(generate) = request else {
+            return false;
+        };
+        class.model.as_deref() == Some(&*generate.model.decode())
+            && *class.endpoint == *"memory"
+            && *class.route == *"inline"
+            && class.variant.is_empty()
+    }
+
     fn limits(&self, _: &BatchClass) -> Limits {
         Limits {
             min_requests: self.min_requests,
@@ -560,11 +569,10 @@ impl BatchCodec for MemoryCodec {
         Ok(())
     }
 
-    fn wrap(&self, _: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
-        let mut before = b"{\"id\":".to_vec();
-        Text::Plain(id.as_str()).write_json(&mut before);
-        before.extend_from_slice(b",\"text\":");
-        surround(body, &before, b"}", out);
+    fn head(&self, _: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"id\":");
+        Text::Plain(id.as_str()).write_json(out);
+        out.extend_from_slice(b",\"text\":");
     }
 
     fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {

@@ -8,6 +8,9 @@ use lmbatch_core::{
 use serde_json::{Value, json};
 
 /// Class and body of each request, or the words with which it is refused.
+///
+/// # Panics
+/// Where `is_in_class` denies that a request is in its class.
 pub fn show_requests<'a>(
     codec: &dyn BatchCodec,
     requests: impl IntoIterator<Item = (&'a str, GenerateView<'a>)>,
@@ -17,6 +20,7 @@ pub fn show_requests<'a>(
         let request = RequestView::Generate(view);
         let mut out = Vec::new();
         let encoded = codec.class(&request).and_then(|class| {
+            assert!(codec.is_in_class(&class, &request), "{name}: {class:?}");
             codec.encode(&class, &WireId::verbatim("id"), &request, &mut out)?;
             Ok(class)
         });

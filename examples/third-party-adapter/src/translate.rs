@@ -1,12 +1,10 @@
 //! Pure: a request into a line of JSON, a row of the results into an outcome. Acme speaks OpenAI's chat completions
 //! but for a few names, and those are all that is said here.
 
-use std::ops::Range;
-
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, Frame, Label, Limits, Opened,
     OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, Retry,
-    RowError, WireId, surround,
+    RowError, WireId,
 };
 use lmbatch_http::Told;
 use lmbatch_openai::chat::{Chat, Dialect, Errors, Files, Parameters, Schemas, Tools};
@@ -124,9 +122,9 @@ impl BatchCodec for AcmeCodec {
         self.chat.schema_notes(schema)
     }
 
-    fn wrap(&self, _: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
-        let before = format!("{{\"custom_id\":{},\"body\":", json!(id.as_str()));
-        surround(body, before.as_bytes(), b"}", out);
+    fn head(&self, _: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
+        let head = format!("{{\"custom_id\":{},\"body\":", json!(id.as_str()));
+        out.extend_from_slice(head.as_bytes());
     }
 
     fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {

@@ -1,12 +1,11 @@
 //! What is pure of Acme's adapter.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, FailureView, GenerateView,
     Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResultPart, RowError,
-    Scanned, Text, Verdict, WireId, WireIdRule, read_row, surround,
+    Scanned, Text, Verdict, WireId, WireIdRule, read_row,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -184,8 +183,8 @@ impl BatchCodec for AcmeCodec {
         Ok(())
     }
 
-    fn wrap(&self, _: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
-        let mut before = b"{\"id\":".to_vec();
+    fn head(&self, _: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"id\":");
         let mut sent = self.sent_id(id.as_str());
         if self.broken("the ids of requests are permuted") {
             // As an adapter that counts places by itself would: r0, r1, r2 are r1, r2, r0.
@@ -196,14 +195,29 @@ impl BatchCodec for AcmeCodec {
                 _ => sent,
             };
         }
+        lmbatch_core::write_string(&sent, out);
+        out.extend_from_slice(b",\"ask\":");
+    }
+
+    fn encode(
+        &self,
+        class: &BatchClass,
+        id: &WireId,
+        request: &RequestView<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let mut body = Vec::new();
+        self.body(class, request, &mut body)?;
+        let mut id = id.clone();
         if self.broken("the provider's own parameters are the id") {
-            let own: Option<Value> = serde_json::from_slice(&out[body.clone()]).ok();
-            let own = own.and_then(|own| Some(own["id"].as_str()?.to_owned()));
-            sent = own.unwrap_or(sent);
+            let own: Option<Value> = serde_json::from_slice(&body).ok();
+            let own = own.as_ref().and_then(|own| own["id"].as_str());
+            id = own.map_or(id, WireId::verbatim);
         }
-        lmbatch_core::write_string(&sent, &mut before);
-        before.extend_from_slice(b",\"ask\":");
-        surround(body, &before, b"}", out);
+        self.head(class, &id, out);
+        out.append(&mut body);
+        self.tail(class, &id, out);
+        Ok(())
     }
 
     // Core's own would always agree.

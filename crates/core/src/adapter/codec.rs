@@ -1,7 +1,6 @@
 //! How a provider says things: the pure half of an adapter.
 
 use std::fmt;
-use std::ops::Range;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,7 +13,7 @@ use crate::{
 
 /// How a provider says things. Pure: no I/O, no clock.
 ///
-/// An adapter writes four methods: [`body`](Self::body) and [`wrap`](Self::wrap) for requests,
+/// An adapter writes four methods: [`head`](Self::head) and [`body`](Self::body) for requests,
 /// [`open`](Self::open) and [`answer`](Self::answer) for results. What the engine calls,
 /// [`encode`](Self::encode), [`scan`](Self::scan) and [`decode`](Self::decode), is built from them here.
 pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
@@ -27,6 +26,13 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
     /// What the request must share with others to share their batch; an error if the provider
     /// cannot take it.
     fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError>;
+
+    /// Returns whether [`class`](Self::class) gives exactly this class for a request. The engine asks it for each
+    /// request of an input, and for the class itself only where the answer is no. By default the class is made and
+    /// compared; an adapter that compares members of the request instead saves its allocations.
+    fn is_in_class(&self, class: &BatchClass, request: &RequestView<'_>) -> bool {
+        self.class(request).is_ok_and(|own| own == *class)
+    }
 
     /// What a batch of the class may hold.
     fn limits(&self, class: &BatchClass) -> Limits;
@@ -64,9 +70,15 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
         Ok(Vec::new())
     }
 
-    /// Puts the batch line with the request's id around the body, which is the end of `out` from
-    /// `body.start` on. [`surround`] does it for most.
-    fn wrap(&self, class: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>);
+    /// Appends what stands before the body in the batch line of a request, such as
+    /// `{"custom_id":"a","body":`.
+    fn head(&self, class: &BatchClass, id: &WireId, out: &mut Vec<u8>);
+
+    /// Appends what stands after the body in the batch line of a request; `}` unless said otherwise.
+    fn tail(&self, class: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
+        let _ = (class, id);
+        out.push(b'}');
+    }
 
     /// Opens a row of the results: whose it is, and either the answer, still unread, or another outcome.
     /// Independent of how the provider is configured.
@@ -98,11 +110,12 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
         let at = out.len();
+        self.head(class, id, out);
         if let Err(error) = self.body(class, request, out) {
             out.truncate(at);
             return Err(error);
         }
-        self.wrap(class, id, at..out.len(), out);
+        self.tail(class, id, out);
         Ok(())
     }
 
@@ -202,19 +215,6 @@ fn opened<'a, C: BatchCodec + ?Sized>(
     let id = members.find_map(|path| legible_id(row, path));
     let id = id.ok_or(unreadable)?;
     Ok(Opened::malformed(Some(id)))
-}
-
-/// Puts `before` and `after` around the body that `out` ends with, from `body.start` on.
-///
-/// ```
-/// let mut out = b"[{\"x\":1}".to_vec();
-/// lmbatch_core::surround(1..8, br#"{"id":"a","body":"#, b"}", &mut out);
-/// assert_eq!(out, br#"[{"id":"a","body":{"x":1}}"#);
-/// ```
-pub fn surround(body: Range<usize>, before: &[u8], after: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(before);
-    out[body.start..].rotate_right(before.len());
-    out.extend_from_slice(after);
 }
 
 /// Reads a row of JSON into `T`, borrowing from it.

@@ -31,7 +31,7 @@ pub use batch::{
 pub use call_ids::{CallIdRule, CallIds};
 pub use capabilities::{BatchClass, Capabilities, CreateProof, Frame, Limits, WireIdRule};
 pub use chars::is_unsafe;
-pub use codec::{BatchCodec, Opened, RowContent, read_row, surround};
+pub use codec::{BatchCodec, Opened, RowContent, read_row};
 pub use exact::exact_value;
 pub use factory::{Connection, ProviderFactory};
 pub use intent::Intent;

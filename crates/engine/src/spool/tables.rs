@@ -161,13 +161,13 @@ impl Echo {
         fields.iter().map(|field| 4 + field.len() as u64).sum()
     }
 
-    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        for field in [&self.id, &self.metadata, &self.schema] {
-            let length = u32::try_from(field.len()).map_err(io::Error::other)?;
-            out.write_all(&length.to_le_bytes())?;
-            out.write_all(field)?;
-        }
-        Ok(())
+    /// Its fields in their order: the id, the notes and the schema.
+    pub(crate) fn fields(&self) -> EchoFields<'_> {
+        [&self.id, &self.metadata, &self.schema]
+    }
+
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        write_echo(self.fields(), out)
     }
 
     pub(crate) fn read(&mut self, from: &mut Reader) -> io::Result<()> {
@@ -181,12 +181,26 @@ impl Echo {
     }
 }
 
+/// The fields of an [`Echo`], borrowed.
+pub(crate) type EchoFields<'a> = [&'a [u8]; 3];
+
+/// Writes an echo, each field after its length.
+pub(crate) fn write_echo(fields: EchoFields<'_>, out: &mut impl Write) -> io::Result<()> {
+    for field in fields {
+        let length = u32::try_from(field.len()).map_err(io::Error::other)?;
+        out.write_all(&length.to_le_bytes())?;
+        out.write_all(field)?;
+    }
+    Ok(())
+}
+
 /// Buffers what is written to the spool.
 pub(crate) struct Writer {
     inner: Box<dyn SpoolWriter>,
     buffer: Vec<u8>,
     /// Bytes that are buffered.
     most: usize,
+    /// Of what was passed on; a buffer at a time is faster than each piece of a few bytes.
     checksum: crc32fast::Hasher,
     pub(crate) written: u64,
 }
@@ -210,7 +224,17 @@ impl Writer {
 
     /// CRC-32 of everything that was written.
     pub(crate) fn checksum(&self) -> u32 {
-        self.checksum.clone().finalize()
+        let mut checksum = self.checksum.clone();
+        checksum.update(&self.buffer);
+        checksum.finalize()
+    }
+
+    /// Passes on what is buffered.
+    fn drain(&mut self) -> io::Result<()> {
+        self.inner.write_all(&self.buffer)?;
+        self.checksum.update(&self.buffer);
+        self.buffer.clear();
+        Ok(())
     }
 
     pub(crate) fn sync(&mut self) -> io::Result<()> {
@@ -222,22 +246,20 @@ impl Writer {
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.buffer.len() + bytes.len() > self.most {
-            self.inner.write_all(&self.buffer)?;
-            self.buffer.clear();
+            self.drain()?;
         }
         if bytes.len() >= self.most {
             self.inner.write_all(bytes)?;
+            self.checksum.update(bytes);
         } else {
             self.buffer.extend_from_slice(bytes);
         }
-        self.checksum.update(bytes);
         self.written += bytes.len() as u64;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.inner.write_all(&self.buffer)?;
-        self.buffer.clear();
+        self.drain()?;
         self.inner.flush()
     }
 }
