@@ -15,6 +15,7 @@ pub(crate) mod media;
 pub(crate) mod member;
 pub(crate) mod members;
 pub(crate) mod outcome_view;
+pub(crate) mod outline;
 pub(crate) mod parts;
 pub(crate) mod provider;
 pub(crate) mod resolve;
@@ -45,6 +46,7 @@ pub use media::{
 pub use member::Member;
 pub use members::read_members;
 pub use outcome_view::{FailureView, ItemView, OutcomeView, OutputView, RowView, Scanned, Verdict};
+pub use outline::{Items, JsonView, Outline};
 pub use parts::{Chunk, PartRole, ResultPart, ResultSet, RowStream};
 pub use provider::BatchProvider;
 pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, compact, write_string};
