@@ -244,3 +244,68 @@ impl There<'_, '_> {
 fn ended() -> Error {
     Error::new(ErrorKind::Internal).with_message("the writer of the requests has ended")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lmbatch_core::{BatchProvider as _, Nonce};
+    use lmbatch_testing::{MemoryProvider, Script, TestClock};
+
+    use super::*;
+    use crate::policy::BatchLimit;
+    use crate::spool::Files;
+    use crate::spool::nowhere::Nowhere;
+
+    /// Digest, number, bytes and checksums of the shards of rows of so many bytes.
+    fn written(rows: &[usize], may_start: bool) -> String {
+        let provider = MemoryProvider::new(Arc::new(TestClock::default()), Script::default());
+        let nonce = Nonce::parse("r7k2m9x4c1q3").unwrap();
+        let files = Files::new(Arc::new(Nowhere), nonce.as_str(), false);
+        let limit = BatchLimit::default();
+        let shards = ShardWriter::new(provider.codec(), limit, &nonce, &files, 0, []);
+        let writer = std::thread::scope(|scope| {
+            let mut blocks = Blocks::new(scope, BlockWriter::new(shards));
+            blocks.may_start = may_start;
+            let mut block = Block::default();
+            block.push_class(BatchClass::new("memory", "inline"));
+            for (ordinal, bytes) in (0..).zip(rows) {
+                let out = block.bytes();
+                out.resize(out.len() + bytes, b'a' + ordinal as u8);
+                out.extend_from_slice(b"12{}");
+                block.push(Encoded {
+                    ordinal,
+                    class: 0,
+                    row: *bytes,
+                    id: Some(1..3),
+                    echo: [2, 2, 0],
+                });
+                if block.is_full() {
+                    blocks.hand_over(&mut block).unwrap();
+                    assert!(block.bytes.is_empty() && block.bytes.capacity() <= LARGE);
+                }
+            }
+            assert_eq!(blocks.there.is_some(), may_start);
+            blocks.finish(block).unwrap()
+        });
+        let (shards, digest) = writer.finish().unwrap();
+        format!("{digest} {shards:?}")
+    }
+
+    #[test]
+    fn requests_are_the_same_whichever_thread_writes_them() {
+        let rows = [
+            10,
+            2 * BLOCK,
+            3,
+            LARGE + 1,
+            BLOCK / 2,
+            BLOCK / 2,
+            BLOCK,
+            BLOCK,
+            2 * LARGE,
+            7,
+        ];
+        assert_eq!(written(&rows, true), written(&rows, false));
+    }
+}
