@@ -24,7 +24,8 @@ impl Numbered {
         let ids: Vec<String> = (0..count).map(|number| number.to_string()).collect();
         Self {
             ids: ids.into_iter(),
-            prompt: Text::Plain("a question of one sentence"),
+            // A token, as of an input line: it is copied as it is written.
+            prompt: serde_json::from_str(r#""a question of one sentence""#).unwrap(),
             parameters: Hyperparameters::default(),
             place: 0,
         }
