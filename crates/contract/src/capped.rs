@@ -6,10 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, Capabilities, Frame,
-    Intent, Label, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, Result,
-    ResultPart, ResultSet, RowError, RowStream, Shard, Staged, WireId,
+    Intent, JsonView, Label, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView,
+    Result, ResultPart, ResultSet, RowError, RowStream, Shard, Staged, WireId,
 };
-use serde_json::value::RawValue;
 
 /// An adapter whose requests have at most so many bytes.
 #[derive(Debug)]
@@ -90,10 +89,10 @@ impl BatchCodec for CappedCodec {
     fn wrap(&self, class: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
         self.inner.codec().wrap(class, id, body, out);
     }
-    fn open<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, part: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
         self.inner.codec().open(part, row)
     }
-    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        self.inner.codec().answer(raw)
+    fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
+        self.inner.codec().answer(answer)
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use lmbatch_core::{
-    BatchCodec, GenerateView, ItemView, Json, OutcomeView, RequestView, ResultPart, Text, WireId,
+    BatchCodec, GenerateView, ItemView, Json, OutcomeView, RequestView, ResultPart, RowReader,
+    Text, WireId,
 };
 use serde_json::{Value, json};
 
@@ -48,8 +49,10 @@ pub fn show_rows<'a>(
 ) -> String {
     let mut shown = String::new();
     for (name, row) in rows {
-        let scanned = codec.scan(part, row.as_bytes());
-        let decoded = codec.decode(part, row.as_bytes());
+        let mut rows = RowReader::new();
+        let row = rows.read(row.as_bytes());
+        let scanned = codec.scan(part, row);
+        let decoded = codec.decode(part, row);
         let text = match (&scanned, &decoded) {
             (Ok(scanned), Ok(decoded)) => format!(
                 "{:?}, {:?}\n{}",

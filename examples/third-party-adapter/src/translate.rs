@@ -4,14 +4,13 @@
 use std::ops::Range;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, Frame, Label, Limits, Opened,
-    OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, Retry,
+    BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, Frame, JsonView, Label, Limits,
+    Opened, OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, Retry,
     RowError, WireId, surround,
 };
 use lmbatch_http::Told;
 use lmbatch_openai::chat::{Chat, Dialect, Errors, Files, Parameters, Schemas, Tools};
 use serde_json::json;
-use serde_json::value::RawValue;
 
 /// Requests go in a file that is uploaded first, or in the create itself.
 pub(crate) const FILE: &str = "file";
@@ -129,12 +128,12 @@ impl BatchCodec for AcmeCodec {
         surround(body, before.as_bytes(), b"}", out);
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
         ACME.open(row)
     }
 
-    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        ACME.answer(raw)
+    fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
+        ACME.answer(answer)
     }
 
     fn id_members(&self) -> &'static [&'static [&'static str]] {

@@ -194,8 +194,8 @@ impl<'a> JsonView<'a> {
         }
     }
 
-    /// The values of a list, as they come; those of any other value are none.
-    pub(crate) fn children(self) -> Items<'a> {
+    /// Returns the values of a list, those that cannot be passed on included; none for any other value.
+    pub fn values(self) -> Items<'a> {
         let nodes = if self.is_list() {
             &self.nodes[1..]
         } else {
@@ -236,7 +236,7 @@ impl<'a> JsonView<'a> {
 }
 
 /// Items of a list.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Items<'a> {
     text: &'a str,
     nodes: &'a [Node],

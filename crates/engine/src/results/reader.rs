@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lmbatch_core::{
     BatchProvider, BatchStatus, Error, ErrorKind, FailureView, Json, OutcomeView, RawRow,
-    RequestError, Result, ResultPart, SpoolFile, Text, mend_surrogates,
+    RequestError, Result, ResultPart, RowReader, SpoolFile, Text,
 };
 
 use crate::context::Context;
@@ -27,8 +27,7 @@ pub struct OutcomeReader {
     requests: u32,
     next: u32,
     row: Vec<u8>,
-    /// The row with whole characters only, where it holds half ones.
-    mended: Vec<u8>,
+    rows: RowReader,
     record: Echo,
     current: Option<RequestError>,
     _files: Arc<crate::spool::Files>,
@@ -57,7 +56,7 @@ impl OutcomeReader {
             requests: finished.requests,
             next: 0,
             row: Vec::new(),
-            mended: Vec::new(),
+            rows: RowReader::new(),
             record: Echo::default(),
             current: None,
             _files: Arc::clone(&finished.files),
@@ -98,7 +97,8 @@ impl OutcomeReader {
         }
         let asked = !self.record.schema.is_empty();
         let raw = part.is_some().then(|| RawRow::new(&self.row));
-        let (row, replaced) = mend_surrogates(&self.row, &mut self.mended);
+        let row = self.rows.read(&self.row);
+        let replaced = row.replaced();
         let answer = match (part, &self.current) {
             (Some(part), _) => match self.provider.codec().decode(part, row) {
                 Ok(row) => {

@@ -107,8 +107,8 @@ fn same(raw: &RawValue, view: JsonView<'_>) {
     let list = serde_json::from_str::<Vec<&RawValue>>(text).ok();
     assert_eq!(list.is_some(), view.is_list(), "{text:?}");
     let list = list.unwrap_or_default();
-    assert_eq!(list.len(), view.children().count(), "{text:?}");
-    for (raw, view) in list.iter().zip(view.children()) {
+    assert_eq!(list.len(), view.values().count(), "{text:?}");
+    for (raw, view) in list.iter().zip(view.values()) {
         same(raw, view);
     }
     assert_eq!(text.starts_with('{'), view.is_object());
@@ -219,10 +219,7 @@ fn nesting_has_no_limit_and_is_counted() {
 fn an_outline_is_used_again_and_keeps_little_memory() {
     let mut outline = Outline::new();
     let wide = format!("[{}1]", "1,".repeat(KEPT * 2));
-    assert_eq!(
-        outline.read(&wide).unwrap().children().count(),
-        KEPT * 2 + 1
-    );
+    assert_eq!(outline.read(&wide).unwrap().values().count(), KEPT * 2 + 1);
     assert!(outline.read("{").is_err());
     assert_eq!(outline.read(r#"{"a":1}"#).unwrap().entries().count(), 1);
     assert!(outline.nodes.capacity() <= KEPT);

@@ -12,11 +12,10 @@ use std::time::Duration;
 
 use lmbatch_core::schemas::Cache;
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, Frame, GenerateView, Label,
-    Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart,
-    RowError, SourceView, WireId, WireIdRule,
+    BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, Frame, GenerateView, JsonView,
+    Label, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema,
+    ResultPart, RowError, SourceView, WireId, WireIdRule,
 };
-use serde_json::value::RawValue;
 
 use crate::config::AnthropicConfig;
 use crate::wire::RawSampling;
@@ -184,12 +183,12 @@ impl BatchCodec for AnthropicCodec {
         lmbatch_core::surround(body, &before, b"}", out);
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
         outcome::open(row)
     }
 
-    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        outcome::answer(raw)
+    fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
+        outcome::answer(answer)
     }
 
     fn id_members(&self) -> &'static [&'static [&'static str]] {

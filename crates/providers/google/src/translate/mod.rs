@@ -15,11 +15,10 @@ use std::time::Duration;
 
 use lmbatch_core::schemas::{Cache, Sent};
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, Frame, Label, Limits, Opened, OutcomeView,
-    ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, RowError, WireId,
-    WireIdRule,
+    BatchClass, BatchCodec, Capabilities, CreateProof, Frame, JsonView, Label, Limits, Opened,
+    OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, RowError,
+    WireId, WireIdRule,
 };
-use serde_json::value::RawValue;
 
 use crate::config::{GoogleConfig, Route, SafetySetting, SchemaField};
 use crate::translate::names::Names;
@@ -190,12 +189,12 @@ impl BatchCodec for GoogleCodec {
         }
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
         outcome::open(row)
     }
 
-    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        outcome::answer(raw)
+    fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
+        outcome::answer(answer)
     }
 
     fn id_members(&self) -> &'static [&'static [&'static str]] {

@@ -12,10 +12,10 @@ use std::ops::Range;
 use std::time::Duration;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, Limits, Opened, OutcomeView, ProviderId,
-    RequestError, RequestView, ResponseSchema, ResultPart, RowError, WireId, WireIdRule,
+    BatchClass, BatchCodec, Capabilities, CreateProof, JsonView, Limits, Opened, OutcomeView,
+    ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, RowError, WireId,
+    WireIdRule,
 };
-use serde_json::value::RawValue;
 
 use crate::chat::{Chat, Dialect};
 use crate::config::Endpoint;
@@ -164,12 +164,12 @@ impl BatchCodec for OpenAiCodec {
         lmbatch_core::surround(body, &before, b"}", out);
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
         Dialect::OPENAI.open(row)
     }
 
-    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        Dialect::OPENAI.answer(raw)
+    fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
+        Dialect::OPENAI.answer(answer)
     }
 
     fn id_members(&self) -> &'static [&'static [&'static str]] {
