@@ -332,7 +332,8 @@ fn w6_a_body_that_lacks_what_some_sdk_requires_is_still_an_answer() {
         let body = json!({"output": message, "usage": usage});
         let row =
             json!({"custom_id": "a", "response": {"status_code": 200, "body": body}}).to_string();
-        let row = codec.decode(&part, row.as_bytes()).unwrap();
+        let mut rows = lmbatch_core::RowReader::new();
+        let row = codec.decode(&part, rows.read(row.as_bytes())).unwrap();
         let OutcomeView::Succeeded(output) = row.outcome else {
             panic!("{usage}: {:?}", row.outcome);
         };

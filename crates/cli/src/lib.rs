@@ -3,6 +3,7 @@
 mod args;
 mod board;
 mod commands;
+mod counts;
 mod emulation;
 mod exit;
 mod input;
@@ -14,6 +15,7 @@ mod output;
 mod plain;
 mod progress;
 mod providers;
+mod rendering;
 mod settings;
 mod signals;
 mod sink;
@@ -234,6 +236,10 @@ fn log(filter: &str) {
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     /// Workers of the runtime.
     const WORKERS: usize = 2;
+    /// Most threads that work on files for the engine. Each keeps memory of its own in the allocator, 1 to 4 MiB: with
+    /// a thread for each step of each batch, memory would grow with the number of batches. Nothing that waits for
+    /// something else than a file may run there for long: outputs, which may be pipes, have threads of their own.
+    const FILE_THREADS: usize = 4;
     /// Threads that the command needs at once: workers, files, the ledger.
     const THREADS: usize = WORKERS + 2;
     let refused = |error: std::io::Error| {
@@ -256,6 +262,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     }
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
+        .max_blocking_threads(FILE_THREADS)
         .enable_all()
         .build()
         .map_err(refused)

@@ -66,9 +66,9 @@ pub(crate) fn line(answered: &Answered<'_>, origin: &Origin, out: &mut Vec<u8>) 
         out.extend_from_slice(b"}\n");
         return;
     }
-    string("status", status(&answered.answer).as_str(), out);
+    word("status", status(&answered.answer).as_str(), out);
     if let Some(problem) = answered.answer.problem() {
-        string("problem", problem.as_str(), out);
+        word("problem", problem.as_str(), out);
     }
     match &answered.answer {
         AnswerView::Row {
@@ -99,7 +99,7 @@ pub(crate) fn line(answered: &Answered<'_>, origin: &Origin, out: &mut Vec<u8>) 
     failed(&answered.answer, out);
     if answered.replaced > 0 {
         key("replaced_characters", out);
-        out.extend_from_slice(answered.replaced.to_string().as_bytes());
+        number(answered.replaced.into(), out);
     }
     if let Some(metadata) = answered.metadata {
         out.extend_from_slice(b",\"metadata\":");
@@ -120,6 +120,43 @@ fn key(key: &str, out: &mut Vec<u8>) {
 fn string(name: &str, value: &str, out: &mut Vec<u8>) {
     key(name, out);
     write_string(value, out);
+}
+
+/// A string of which every character stands for itself.
+fn word(name: &str, value: &str, out: &mut Vec<u8>) {
+    key(name, out);
+    out.push(b'"');
+    out.extend_from_slice(value.as_bytes());
+    out.push(b'"');
+}
+
+/// Appends a number in decimal digits.
+fn number(value: u64, out: &mut Vec<u8>) {
+    let (mut digits, mut at, mut left) = ([0; 20], 20, value);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+fn usage_of(usage: &TokenUsage, out: &mut Vec<u8>) {
+    let fields = [
+        (&b",\"usage\":{\"input_tokens\":"[..], usage.input_tokens),
+        (b",\"cached_input_tokens\":", usage.cached_input_tokens),
+        (b",\"cache_write_tokens\":", usage.cache_write_tokens),
+        (b",\"output_tokens\":", usage.output_tokens),
+        (b",\"thinking_tokens\":", usage.thinking_tokens),
+    ];
+    for (name, count) in fields {
+        out.extend_from_slice(name);
+        number(count, out);
+    }
+    out.push(b'}');
 }
 
 fn text(name: &str, value: Text<'_>, out: &mut Vec<u8>) {
@@ -193,9 +230,7 @@ fn succeeded(output: &OutputView<'_>, structured: &Structured<'_>, out: &mut Vec
     }
     string("finish_reason", output.finish_reason.as_str(), out);
     if let Some(usage) = &output.usage {
-        key("usage", out);
-        // Five numbers to a Vec cannot fail.
-        let _ = serde_json::to_writer(&mut *out, usage);
+        usage_of(usage, out);
     }
     if let Some(model) = output.model {
         text("model", model, out);
@@ -293,7 +328,7 @@ fn error(failure: &FailureView<'_>, out: &mut Vec<u8>) {
     }
     if let Some(status) = failure.http_status {
         key("http_status", out);
-        out.extend_from_slice(status.to_string().as_bytes());
+        number(status.into(), out);
     }
     key("retryable", out);
     out.extend_from_slice(if failure.retryable { b"true" } else { b"false" });
@@ -329,6 +364,26 @@ mod tests {
         let line: Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(line["status"], "errored");
         line["error"].clone()
+    }
+
+    #[test]
+    fn numbers_are_written_as_their_digits() {
+        for value in [0, 7, 10, 999, u64::MAX] {
+            let mut out = Vec::new();
+            number(value, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), value.to_string());
+        }
+        let usage = TokenUsage {
+            input_tokens: 1,
+            cached_input_tokens: 23,
+            cache_write_tokens: 456,
+            output_tokens: 0,
+            thinking_tokens: u64::MAX,
+        };
+        let mut out = Vec::new();
+        usage_of(&usage, &mut out);
+        let expected = format!(",\"usage\":{}", serde_json::to_string(&usage).unwrap());
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use tempfile::NamedTempFile;
 use crate::target::{self, Target};
 use crate::written::{self, Contents, Found, Written};
 
-/// Bytes that are written at once.
-const BUFFER: usize = 256 << 10;
+/// Bytes that are written at once. Lines come in pieces of about as many, and are not copied then.
+const BUFFER: usize = 64 << 10;
 
 /// The files that an output may take the place of.
 #[derive(Debug, Clone)]

@@ -6,13 +6,14 @@ use std::time::Duration;
 use lmbatch_core::{
     BatchSnapshot, BatchStatus, OutcomeStatus, Problem, RequestCounts, TokenUsage, format_time,
 };
-use lmbatch_engine::{Answered, BatchAccount, Left, undelivered};
+use lmbatch_engine::{BatchAccount, Left, undelivered};
 use serde::Serialize;
 
+use crate::counts::Counts;
 use crate::exit::Exit;
 use crate::terminal::Table;
 use crate::words::number;
-use crate::{output, plain, words};
+use crate::{plain, words};
 
 /// The most reasons of a failed batch that are shown.
 const REASONS: usize = 20;
@@ -207,30 +208,15 @@ impl Summary {
         });
     }
 
-    pub(crate) fn count(&mut self, answered: &Answered<'_>, accept: &[Problem]) {
-        let status = output::status(&answered.answer);
-        let problem = answered.answer.problem();
-        self.requests += 1;
-        *self.statuses.entry(status).or_default() += 1;
-        if let Some(problem) = problem {
-            *self.problems.entry(problem).or_default() += 1;
-        }
-        let is_answer = status == OutcomeStatus::Succeeded;
-        if is_answer && problem.is_none_or(|problem| accept.contains(&problem)) {
-            self.usable += 1;
-        }
-        self.usage += output::usage(&answered.answer);
-        self.malformed += u64::from(output::is_malformed(&answered.answer));
-        if let Some(batch) = answered.batch {
-            let batch = batch.as_str();
-            if !self.delivered.contains_key(batch) {
-                self.delivered.insert(batch.to_owned(), (0, 0));
-            }
-            if let Some((answers, errors)) = self.delivered.get_mut(batch) {
-                *answers += u64::from(is_answer);
-                *errors += u64::from(status == OutcomeStatus::Errored);
-            }
-        }
+    /// Adds the counts of the outcomes that were written.
+    pub(crate) fn add(&mut self, counts: Counts) {
+        self.requests += counts.requests;
+        self.usable += counts.usable;
+        self.statuses = counts.statuses;
+        self.problems = counts.problems;
+        self.usage += counts.usage;
+        self.malformed += counts.malformed;
+        self.delivered = counts.delivered;
     }
 
     /// Adds what is billed: from accounts where requests were sent more than once, else from the outcomes.

@@ -1,15 +1,13 @@
 //! An adapter that declares smaller limits than it has, so that they can be reached.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, Capabilities, Frame,
-    Intent, Label, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, Result,
-    ResultPart, ResultSet, RowError, RowStream, Shard, Staged, WireId,
+    Intent, JsonView, Label, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView,
+    Result, ResultPart, ResultSet, RowError, RowStream, Shard, Staged, WireId,
 };
-use serde_json::value::RawValue;
 
 /// An adapter whose requests have at most so many bytes.
 #[derive(Debug)]
@@ -70,6 +68,9 @@ impl BatchCodec for CappedCodec {
     fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError> {
         self.inner.codec().class(request)
     }
+    fn is_in_class(&self, class: &BatchClass, request: &RequestView<'_>) -> bool {
+        self.inner.codec().is_in_class(class, request)
+    }
     fn limits(&self, class: &BatchClass) -> Limits {
         Limits {
             max_request_bytes: self.max_request_bytes,
@@ -87,13 +88,16 @@ impl BatchCodec for CappedCodec {
     ) -> Result<(), RequestError> {
         self.inner.codec().body(class, request, out)
     }
-    fn wrap(&self, class: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
-        self.inner.codec().wrap(class, id, body, out);
+    fn head(&self, class: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
+        self.inner.codec().head(class, id, out);
     }
-    fn open<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+    fn tail(&self, class: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
+        self.inner.codec().tail(class, id, out);
+    }
+    fn open<'a>(&self, part: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
         self.inner.codec().open(part, row)
     }
-    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        self.inner.codec().answer(raw)
+    fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
+        self.inner.codec().answer(answer)
     }
 }

@@ -1,6 +1,7 @@
 //! Members of a provider's document that may be absent, null, or of another JSON type than documented. A
 //! batch that is paid for is not lost to the shape of a member beside the one that matters.
 
+use lmbatch_core::Member;
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::{Deserialize as _, Deserializer};
 use serde_json::Value;
@@ -113,6 +114,17 @@ pub fn whole(value: &Value) -> Option<u64> {
         }
         _ => None,
     }
+}
+
+/// Returns the whole number that a member of an answer holds, as [`whole`] reads it.
+pub fn whole_member(member: Member<'_>) -> Option<u64> {
+    let digits = member.raw()?.as_str();
+    // Most are plain numbers.
+    match digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => digits.parse().ok(),
+        false => None,
+    }
+    .or_else(|| whole(&member.parse()?))
 }
 
 #[cfg(test)]

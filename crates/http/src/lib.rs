@@ -25,7 +25,9 @@ pub use document::{Path, document_rows};
 pub use habits::{
     believed, cancelled, check_batch, count, counts, is_about, listed, of_batch, of_file, of_list,
 };
-pub use lenient::{no_error, number, object, page_cursor, paging_flag, text, text_or_empty, whole};
+pub use lenient::{
+    no_error, number, object, page_cursor, paging_flag, text, text_or_empty, whole, whole_member,
+};
 pub use multipart::Multipart;
 pub use reply::{Reply, rows};
 pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};

@@ -1,8 +1,6 @@
 //! A provider in memory: rows in, echoed rows out, and a bill.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,13 +10,11 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{
     AccountId, BatchClass, BatchCodec, BatchId, BatchProvider, BatchSnapshot, BatchStatus,
     Candidate, Capabilities, Certainty, Chunk, Clock, ContentView, CreateProof, Cursor, Delivery,
-    Error, ErrorKind, FailureView, FinishReason, Found, Intent, ItemView, Label, Limits,
+    Error, ErrorKind, FailureView, FinishReason, Found, Intent, ItemView, JsonView, Label, Limits,
     ListOptions, Opened, OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant,
     RequestCounts, RequestError, RequestView, Result, ResultPart, ResultSet, RowContent, RowError,
-    RowStream, Shard, Staged, Text, Token, TokenUsage, WireId, WireIdRule, read_row, surround,
+    RowReader, RowStream, Shard, Staged, Text, Token, TokenUsage, WireId, WireIdRule, read_row,
 };
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 /// What the provider is to do, in order; when a list is used up it behaves well.
 #[derive(Debug, Default)]
@@ -128,10 +124,13 @@ impl State {
             return RequestCounts::default();
         };
         let ids = |text: &[u8]| -> BTreeSet<String> {
+            let mut reader = RowReader::new();
             let rows = text.split(|byte| *byte == b'\n');
-            let rows = rows.filter_map(|row| serde_json::from_slice::<Row<'_>>(row).ok());
-            rows.filter_map(|row| Some(row.id?.decode().into_owned()))
-                .collect()
+            let ids = rows.filter_map(|row| {
+                let row: Row<'_> = read_row(reader.read(row).value()?).ok()?;
+                Some(row.id.text()?.decode().into_owned())
+            });
+            ids.collect()
         };
         let (asked, answered) = (ids(body), ids(&self.rows(batch)));
         RequestCounts {
@@ -497,14 +496,12 @@ impl MemoryCodec {
     }
 }
 
-#[derive(Deserialize)]
-struct Row<'a> {
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<Cow<'a, str>>,
+lmbatch_core::members! {
+    struct Row {
+        id: "id",
+        text: "text",
+        error: "error",
+    }
 }
 
 impl BatchCodec for MemoryCodec {
@@ -526,6 +523,16 @@ impl BatchCodec for MemoryCodec {
             route: "inline".into(),
             variant: BTreeMap::new(),
         })
+    }
+
+    fn is_in_class(&self, class: &BatchClass, request: &RequestView<'_>) -> bool {
+        let RequestView::Generate(generate) = request else {
+            return false;
+        };
+        class.model.as_deref() == Some(&*generate.model.decode())
+            && *class.endpoint == *"memory"
+            && *class.route == *"inline"
+            && class.variant.is_empty()
     }
 
     fn limits(&self, _: &BatchClass) -> Limits {
@@ -560,39 +567,39 @@ impl BatchCodec for MemoryCodec {
         Ok(())
     }
 
-    fn wrap(&self, _: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
-        let mut before = b"{\"id\":".to_vec();
-        Text::Plain(id.as_str()).write_json(&mut before);
-        before.extend_from_slice(b",\"text\":");
-        surround(body, &before, b"}", out);
+    fn head(&self, _: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"id\":");
+        Text::Plain(id.as_str()).write_json(out);
+        out.extend_from_slice(b",\"text\":");
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
         let row: Row<'a> = read_row(row)?;
-        let content = match (row.error, row.text) {
+        let error = row.error.id()?.map(Text::decode);
+        let content = match (error, row.text.raw()) {
             (Some(word), _) if word == "expired" => RowContent::Ended(OutcomeView::Expired),
             (Some(word), text) => RowContent::Ended(OutcomeView::Errored(FailureView {
                 kind: ErrorKind::ProviderInternal,
                 code: Some(word),
                 http_status: Some(500),
-                message: text.and_then(|text| Token::from_raw(text).ok().map(Text::Token)),
+                message: text.and_then(JsonView::text),
                 retryable: true,
             })),
             (None, Some(text)) => RowContent::Answer(text),
             (None, None) => RowContent::Ended(OutcomeView::Errored(FailureView::malformed())),
         };
         Ok(Opened {
-            id: row.id,
+            id: row.id.id()?,
             content,
         })
     }
 
-    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        let Ok(text) = Token::from_raw(raw) else {
+    fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
+        let Some(text) = answer.text() else {
             return OutcomeView::Errored(FailureView::malformed());
         };
         OutcomeView::Succeeded(OutputView {
-            items: vec![ItemView::Text(Text::Token(text))],
+            items: vec![ItemView::Text(text)],
             finish_reason: FinishReason::Stop,
             usage: Some(TokenUsage {
                 input_tokens: 1,

@@ -3,11 +3,15 @@
 use std::fmt::Write as _;
 
 use lmbatch_core::{
-    BatchCodec, GenerateView, ItemView, Json, OutcomeView, RequestView, ResultPart, Text, WireId,
+    BatchCodec, GenerateView, ItemView, Json, OutcomeView, RequestView, ResultPart, RowReader,
+    Text, WireId,
 };
 use serde_json::{Value, json};
 
 /// Class and body of each request, or the words with which it is refused.
+///
+/// # Panics
+/// Where `is_in_class` denies that a request is in its class.
 pub fn show_requests<'a>(
     codec: &dyn BatchCodec,
     requests: impl IntoIterator<Item = (&'a str, GenerateView<'a>)>,
@@ -17,6 +21,7 @@ pub fn show_requests<'a>(
         let request = RequestView::Generate(view);
         let mut out = Vec::new();
         let encoded = codec.class(&request).and_then(|class| {
+            assert!(codec.is_in_class(&class, &request), "{name}: {class:?}");
             codec.encode(&class, &WireId::verbatim("id"), &request, &mut out)?;
             Ok(class)
         });
@@ -48,8 +53,10 @@ pub fn show_rows<'a>(
 ) -> String {
     let mut shown = String::new();
     for (name, row) in rows {
-        let scanned = codec.scan(part, row.as_bytes());
-        let decoded = codec.decode(part, row.as_bytes());
+        let mut rows = RowReader::new();
+        let row = rows.read(row.as_bytes());
+        let scanned = codec.scan(part, row);
+        let decoded = codec.decode(part, row);
         let text = match (&scanned, &decoded) {
             (Ok(scanned), Ok(decoded)) => format!(
                 "{:?}, {:?}\n{}",

@@ -104,7 +104,8 @@ async fn told(acme: &dyn BatchProvider, batch: &BatchId) -> Result<BTreeMap<Stri
             .split(|byte| *byte == b'\n')
             .filter(|row| !row.is_empty())
         {
-            let view = acme.codec().decode(&part, row).unwrap();
+            let mut rows = lmbatch_core::RowReader::new();
+            let view = acme.codec().decode(&part, rows.read(row)).unwrap();
             let said = match view.outcome {
                 OutcomeView::Succeeded(output) => match &output.items[0] {
                     ItemView::Text(text) => text.decode().into_owned(),

@@ -1,17 +1,14 @@
 //! Pure: a request into a line of JSON, a row of the results into an outcome. Acme speaks OpenAI's chat completions
 //! but for a few names, and those are all that is said here.
 
-use std::ops::Range;
-
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, Frame, Label, Limits, Opened,
-    OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, Retry,
-    RowError, WireId, surround,
+    BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, Frame, JsonView, Label, Limits,
+    Opened, OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, Retry,
+    RowError, WireId,
 };
 use lmbatch_http::Told;
 use lmbatch_openai::chat::{Chat, Dialect, Errors, Files, Parameters, Schemas, Tools};
 use serde_json::json;
-use serde_json::value::RawValue;
 
 /// Requests go in a file that is uploaded first, or in the create itself.
 pub(crate) const FILE: &str = "file";
@@ -124,17 +121,17 @@ impl BatchCodec for AcmeCodec {
         self.chat.schema_notes(schema)
     }
 
-    fn wrap(&self, _: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
-        let before = format!("{{\"custom_id\":{},\"body\":", json!(id.as_str()));
-        surround(body, before.as_bytes(), b"}", out);
+    fn head(&self, _: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
+        let head = format!("{{\"custom_id\":{},\"body\":", json!(id.as_str()));
+        out.extend_from_slice(head.as_bytes());
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
         ACME.open(row)
     }
 
-    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        ACME.answer(raw)
+    fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
+        ACME.answer(answer)
     }
 
     fn id_members(&self) -> &'static [&'static [&'static str]] {

@@ -9,7 +9,7 @@ use lmbatch::anthropic::Anthropic;
 use lmbatch::google::Google;
 use lmbatch::openai::OpenAi;
 use lmbatch_core::{
-    BatchId, BatchProvider, Chunk, Error, PartRole, ResultPart, Text, Verdict, WireId,
+    BatchId, BatchProvider, Chunk, Error, PartRole, ResultPart, RowReader, Text, Verdict, WireId,
 };
 use lmbatch_engine::Engine;
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock};
@@ -62,6 +62,8 @@ pub fn result_lines(data: &[u8]) {
             bytes: None,
         };
         let codec = adapter.codec();
+        let mut rows = RowReader::new();
+        let row = rows.read(row);
         let (scanned, decoded) = (codec.scan(&part, row), codec.decode(&part, row));
         let Ok(scanned) = scanned else {
             return;

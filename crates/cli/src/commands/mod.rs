@@ -28,12 +28,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use lmbatch_core::{BatchId, BatchProvider, Clock, Connection};
 use lmbatch_engine::{Engine, Event, Finished};
+use tokio::sync::oneshot;
 
 use crate::args::ConnectionArgs;
 use crate::exit::Failure;
 use crate::model::Model;
-use crate::output::{self, Origin};
+use crate::output::Origin;
 use crate::providers::{Provider, Route};
+use crate::rendering::{self, Rendering};
 use crate::signals::Handling;
 use crate::sink::{Complete, Place, Sink};
 use crate::summary::Summary;
@@ -109,7 +111,9 @@ pub(crate) async fn write(
         terminal::keep_stdout_for_outcomes();
     }
     let mut handling = Handling::new();
-    let mut reader = engine.outcomes(finished)?;
+    let rendering = Rendering::new(finished, origin, accept);
+    let readers = (0..rendering.readers()).map(|_| engine.outcomes(finished));
+    let readers = readers.collect::<Result<Vec<_>, _>>()?;
     let is_file = matches!(place.target, Target::File { .. });
     let stop = Arc::new(AtomicBool::new(false));
     let is_stopped = Arc::clone(&stop);
@@ -117,40 +121,37 @@ pub(crate) async fn write(
         // A FIFO waits here for its reader.
         let opened = place.open();
         let mut sink = opened.map_err(|error| unwritten(false, "making the output", error))?;
-        let mut line = Vec::new();
-        while let Some(answered) = reader.next()? {
-            if is_stopped.load(Ordering::Relaxed) {
-                return Err(Failure::pipe());
-            }
-            line.clear();
-            output::line(&answered, &origin, &mut line);
-            let written = sink.write(&line);
-            written.map_err(|error| unwritten(sink.is_stream(), "writing the output", error))?;
-            summary.count(&answered, &accept);
-        }
+        let mut write = |lines: &[u8]| {
+            let written = sink.write(lines);
+            written.map_err(|error| unwritten(sink.is_stream(), "writing the output", error))
+        };
+        summary.add(rendering.lines(readers, &is_stopped, &mut write)?);
         let is_stream = sink.is_stream();
         let complete = Sink::complete(sink);
         let complete =
             complete.map_err(|error| unwritten(is_stream, "writing the output", error))?;
         Ok::<_, Failure>((summary, complete))
     };
-    let mut work = tokio::task::spawn_blocking(work);
+    let (done, mut written) = oneshot::channel();
+    // A pipe may wait for its reader, so that an output takes no thread from files.
+    let thread = std::thread::Builder::new().name("output".to_owned());
+    let started = thread.spawn(move || {
+        // Where the command has stopped, there is no listener.
+        let _ = done.send(work());
+    });
+    started.map_err(|error| Failure::failed(format!("no thread can be started: {error}")))?;
     let written = tokio::select! {
-        written = &mut work => written,
+        written = &mut written => written,
         (exit, name) = handling.stopped() => {
             stop.store(true, Ordering::Relaxed);
             if is_file {
                 // Its temporary file goes.
-                let _ = work.await;
+                let _ = written.await;
             }
             return Err(Failure::new(exit, "stopped", format!("stopped by {name} while the output was written")));
         }
     };
-    let failed = |_| {
-        let kind = lmbatch_core::ErrorKind::Internal.as_str();
-        Failure::new(crate::exit::Exit::Failed, kind, "a worker thread failed")
-    };
-    written.map_err(failed)?
+    written.map_err(|_| rendering::lost())?
 }
 
 /// An output that could not be written. Where its reader has closed its end, nothing is wrong.

@@ -1,9 +1,12 @@
 //! One input line. Everything is borrowed from it.
+//!
+//! An [ordinary](Ordinary) line is scanned once and taken as it is written. Every other line is parsed by serde, whose
+//! errors name the column.
 
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    ContentView, GenerateOptions, GenerateView, Json, MessageView, RawView, RequestError,
+    ContentView, GenerateOptions, GenerateView, Json, MessageView, Outline, RawView, RequestError,
     RequestView, ResponseSchema, Role, SourceView, Text, ThinkingOptions, Tool, ToolChoice,
 };
 use lmbatch_engine::{Entry, IdView, Sourced};
@@ -14,6 +17,7 @@ use serde_json::value::RawValue;
 use super::content::contents;
 use super::context::{Context, bad};
 use super::openai;
+use super::ordinary::Ordinary;
 use super::values::{MOST_TOKENS, exact, one_limit};
 
 #[derive(Deserialize)]
@@ -59,19 +63,26 @@ struct Message<'a> {
     contents: Option<&'a RawValue>,
 }
 
-/// Reads a line and hands it on, good or bad.
-pub(super) fn read(text: &str, number: u64, context: &Context, visit: &mut dyn FnMut(Sourced<'_>)) {
-    let own_number = number.to_string();
+/// Reads a line and hands it on, good or bad. The outline is memory that is used again.
+pub(super) fn read(
+    text: &str,
+    number: u64,
+    context: &Context,
+    outline: &mut Outline,
+    visit: &mut dyn FnMut(Sourced<'_>),
+) {
     let mut handed = false;
-    let result = parse(text).and_then(|line| {
-        entry(&line, &own_number, context, &mut |entry| {
-            handed = true;
-            visit(Sourced {
-                place: number,
-                entry: Ok(entry),
-            });
-        })
-    });
+    let mut hand_on = |entry: Entry<'_>| {
+        handed = true;
+        visit(Sourced {
+            place: number,
+            entry: Ok(entry),
+        });
+    };
+    let result = match outline.read(text).ok().and_then(Ordinary::of) {
+        Some(line) => ordinary(line, number, context, &mut hand_on),
+        None => parse(text).and_then(|line| entry(&line, number, context, &mut hand_on)),
+    };
     if let (Err(error), false) = (result, handed) {
         visit(Sourced {
             place: number,
@@ -92,9 +103,45 @@ fn parse(text: &str) -> Result<Line<'_>, RequestError> {
     })
 }
 
+/// Hands on a line of texts only, under its number where it has no id.
+fn ordinary(
+    line: Ordinary<'_>,
+    number: u64,
+    context: &Context,
+    visit: &mut dyn FnMut(Entry<'_>),
+) -> Result<(), RequestError> {
+    let own_number;
+    let id = match line.id {
+        Some(id) => id,
+        None => {
+            own_number = number.to_string();
+            numbered(&own_number)?
+        }
+    };
+    generate(
+        Asked {
+            id,
+            system: line.system,
+            messages: line.messages,
+            metadata: line.metadata,
+        },
+        &context.options,
+        context,
+        visit,
+    );
+    Ok(())
+}
+
+/// The id of a line that names none: its number.
+fn numbered(number: &str) -> Result<IdView<'_>, RequestError> {
+    // A number made of digits is JSON.
+    let number = Json::new(number).map_err(|error| bad(error.to_string()))?;
+    Ok(IdView::Number(number))
+}
+
 fn entry(
     line: &Line<'_>,
-    number: &str,
+    number: u64,
     context: &Context,
     visit: &mut dyn FnMut(Entry<'_>),
 ) -> Result<(), RequestError> {
@@ -103,10 +150,13 @@ fn entry(
     {
         return Err(bad("id and custom_id differ; a request has one of them"));
     }
+    let own_number;
     let id = match line.id.or(line.custom_id) {
         Some(raw) => id(raw)?,
-        // A number made of digits is JSON.
-        None => IdView::Number(Json::new(number).map_err(|error| bad(error.to_string()))?),
+        None => {
+            own_number = number.to_string();
+            numbered(&own_number)?
+        }
     };
     if line.body.is_some() || line.url.is_some() || line.method.is_some() {
         return raw(line, id, context, visit);
@@ -126,10 +176,35 @@ fn entry(
         }
         None => &context.options,
     };
+    let asked = Asked {
+        id,
+        system: line.system,
+        messages,
+        metadata: line.metadata,
+    };
+    generate(asked, options, context, visit);
+    Ok(())
+}
+
+/// What a line asks for, beside its options.
+struct Asked<'a> {
+    id: IdView<'a>,
+    system: Option<Text<'a>>,
+    messages: Vec<MessageView<'a>>,
+    metadata: Option<Json<'a>>,
+}
+
+fn generate(
+    asked: Asked<'_>,
+    options: &GenerateOptions,
+    context: &Context,
+    visit: &mut dyn FnMut(Entry<'_>),
+) {
+    let system = options.system.as_deref().map(Text::Plain);
     let request = RequestView::Generate(GenerateView {
         model: Text::Plain(&context.model),
-        system: line.system.or(options.system.as_deref().map(Text::Plain)),
-        messages,
+        system: asked.system.or(system),
+        messages: asked.messages,
         tools: options.tools.as_deref().unwrap_or_default(),
         tool_choice: options.tool_choice.as_ref(),
         schema: options.schema.as_ref(),
@@ -137,13 +212,12 @@ fn entry(
         hyperparameters: Cow::Borrowed(&options.hyperparameters),
     });
     visit(Entry {
-        id,
+        id: asked.id,
         request,
-        metadata: line.metadata,
+        metadata: asked.metadata,
         schema: options.schema.as_ref(),
         folder: Some(&context.folder),
     });
-    Ok(())
 }
 
 fn id(raw: &RawValue) -> Result<IdView<'_>, RequestError> {
@@ -290,25 +364,13 @@ fn raw(
     }
     let translated = openai::translate(&url.decode(), body, context.provider)?;
     let options = translated.options.merged_over(&context.options);
-    let request = RequestView::Generate(GenerateView {
-        model: Text::Plain(&context.model),
-        system: translated
-            .system
-            .or(options.system.as_deref().map(Text::Plain)),
-        messages: translated.messages,
-        tools: options.tools.as_deref().unwrap_or_default(),
-        tool_choice: options.tool_choice.as_ref(),
-        schema: options.schema.as_ref(),
-        thinking: options.thinking.as_ref(),
-        hyperparameters: Cow::Borrowed(&options.hyperparameters),
-    });
-    visit(Entry {
+    let asked = Asked {
         id,
-        request,
+        system: translated.system,
+        messages: translated.messages,
         metadata: line.metadata,
-        schema: options.schema.as_ref(),
-        folder: Some(&context.folder),
-    });
+    };
+    generate(asked, &options, context, visit);
     Ok(())
 }
 
@@ -326,7 +388,7 @@ mod tests {
             raw_endpoints: &["/v1/responses"],
         };
         let mut found = String::new();
-        read(text, 7, &context, &mut |sourced| {
+        read(text, 7, &context, &mut Outline::new(), &mut |sourced| {
             found = match sourced.entry {
                 Err(error) => error.message().unwrap_or_default().to_owned(),
                 Ok(entry) => {

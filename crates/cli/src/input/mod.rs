@@ -4,9 +4,11 @@ mod content;
 mod context;
 pub(crate) mod format;
 mod line;
+mod lines;
 mod members;
 mod openai;
 mod openai_parts;
+mod ordinary;
 #[cfg(test)]
 mod reports;
 mod stream;
@@ -18,20 +20,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use lmbatch_core::{Error, GenerateOptions, RequestError};
+use lmbatch_core::{Error, GenerateOptions, Outline, RequestError};
 use lmbatch_engine::{RequestSource, Sourced};
 
 pub(crate) use self::context::Context;
 use self::context::bad;
+use self::lines::Lines;
 use self::stream::Stream;
 use crate::exit::Failure;
 use crate::model::Model;
 
 /// Requests out of JSON Lines.
 pub(crate) struct JsonlSource {
-    reader: Box<dyn BufRead + Send>,
-    buffer: Vec<u8>,
-    line: u64,
+    lines: Lines,
+    outline: Outline,
     context: Context,
 }
 
@@ -78,9 +80,8 @@ pub(crate) fn open(
         raw_endpoints,
     };
     Ok(JsonlSource {
-        reader,
-        buffer: Vec::new(),
-        line: 0,
+        lines: Lines::new(reader),
+        outline: Outline::new(),
         context,
     })
 }
@@ -91,9 +92,8 @@ pub(crate) fn open(
 /// If they cannot be read, which they can.
 pub fn read_lines(input: Vec<u8>, visit: &mut dyn FnMut(Sourced<'_>)) {
     let mut source = JsonlSource {
-        reader: Box::new(io::Cursor::new(input)),
-        buffer: Vec::new(),
-        line: 0,
+        lines: Lines::new(Box::new(io::Cursor::new(input))),
+        outline: Outline::new(),
         context: Context {
             provider: "openai",
             model: "m".to_owned(),
@@ -108,45 +108,54 @@ pub fn read_lines(input: Vec<u8>, visit: &mut dyn FnMut(Sourced<'_>)) {
 
 impl RequestSource for JsonlSource {
     fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error> {
-        loop {
-            self.buffer.clear();
-            let read = self
-                .reader
-                .read_until(b'\n', &mut self.buffer)
-                .map_err(|error| Error::local("reading the input", error))?;
-            if read == 0 {
+        let (outline, context) = (&mut self.outline, &self.context);
+        let mut is_read = false;
+        while !is_read {
+            let found = self.lines.next(|number, bytes| {
+                is_read = read_line(number, bytes, context, outline, visit);
+            });
+            if !found.map_err(|error| Error::local("reading the input", error))? {
                 return Ok(false);
             }
-            self.line += 1;
-            let mut bytes = self.buffer.as_slice();
-            if self.line == 1 {
-                bytes = crate::text_file::without_mark(bytes);
-            }
-            let bytes = bytes.trim_ascii();
-            if bytes.is_empty() {
-                continue;
-            }
-            if self.line == 1
-                && let Some(found) = format::other_than_json_lines(bytes)
-            {
-                visit(Sourced {
-                    place: self.line,
-                    entry: Err(bad(found)),
-                });
-                return Ok(true);
-            }
-            match simdutf8::basic::from_utf8(bytes) {
-                Ok(text) => line::read(text, self.line, &self.context, visit),
-                Err(_) => visit(Sourced {
-                    place: self.line,
-                    entry: Err(RequestError::invalid_input("the line is not UTF-8")),
-                }),
-            }
-            return Ok(true);
         }
+        Ok(true)
     }
 
     fn unit(&self) -> &'static str {
         "line"
     }
+}
+
+/// Reads a line and hands it on, unless it is empty; then returns false.
+fn read_line(
+    number: u64,
+    mut bytes: &[u8],
+    context: &Context,
+    outline: &mut Outline,
+    visit: &mut dyn FnMut(Sourced<'_>),
+) -> bool {
+    if number == 1 {
+        bytes = crate::text_file::without_mark(bytes);
+    }
+    let bytes = bytes.trim_ascii();
+    if bytes.is_empty() {
+        return false;
+    }
+    let mut refuse = |error| {
+        visit(Sourced {
+            place: number,
+            entry: Err(error),
+        });
+    };
+    if number == 1
+        && let Some(found) = format::other_than_json_lines(bytes)
+    {
+        refuse(bad(found));
+        return true;
+    }
+    match simdutf8::basic::from_utf8(bytes) {
+        Ok(text) => line::read(text, number, context, outline, visit),
+        Err(_) => refuse(RequestError::invalid_input("the line is not UTF-8")),
+    }
+    true
 }

@@ -1,7 +1,7 @@
 //! Public reports of requests that failed, each with its neighbours: what is sent of them to each provider, or why
 //! nothing is.
 
-use lmbatch_core::{BatchCodec, GenerateOptions, RequestError, WireId};
+use lmbatch_core::{BatchCodec, GenerateOptions, Outline, RequestError, WireId};
 use serde_json::{Value, json};
 
 use super::context::Context;
@@ -33,12 +33,19 @@ fn sent(name: &str, line: &Value) -> Result<String, String> {
         raw_endpoints: codec.capabilities().raw_endpoints,
     };
     let mut found = Err("no request".to_owned());
-    line::read(&line.to_string(), 1, &context, &mut |sourced| {
-        let encoded = sourced
-            .entry
-            .and_then(|entry| encoded(&*codec, &entry.request));
-        found = encoded.map_err(|error| error.message().unwrap_or_default().to_owned());
-    });
+    let mut outline = Outline::new();
+    line::read(
+        &line.to_string(),
+        1,
+        &context,
+        &mut outline,
+        &mut |sourced| {
+            let encoded = sourced
+                .entry
+                .and_then(|entry| encoded(&*codec, &entry.request));
+            found = encoded.map_err(|error| error.message().unwrap_or_default().to_owned());
+        },
+    );
     found
 }
 

@@ -1,6 +1,8 @@
 //! Clauses about what comes of requests: exactly one outcome each, whatever the results look like.
 
-use lmbatch_core::{BatchCodec, BatchStatus, ErrorKind, Outcome, PartRole, ResultPart, Text};
+use lmbatch_core::{
+    BatchCodec, BatchStatus, ErrorKind, Outcome, PartRole, ResultPart, RowReader, Text,
+};
 
 use crate::kit::{Kit, Open};
 use crate::mangle::{turned_round, with_unknown_members};
@@ -248,6 +250,8 @@ fn agree(codec: &dyn BatchCodec, open: &Open, row: &[u8], readable: bool) {
         bytes: None,
     };
     let text = String::from_utf8_lossy(row);
+    let mut rows = RowReader::new();
+    let row = rows.read(row);
     let Ok(scanned) = codec.scan(&part, row) else {
         return assert!(!readable, "it can be read: {text}");
     };

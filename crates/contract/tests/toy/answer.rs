@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    Arguments, FailureView, FinishReason, ItemView, Json, OutcomeView, OutputView, Problem, Text,
-    ThinkingView, TokenUsage, ToolCallView,
+    Arguments, FailureView, FinishReason, ItemView, Json, JsonView, OutcomeView, OutputView,
+    Problem, Text, ThinkingView, TokenUsage, ToolCallView,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -58,11 +58,11 @@ pub(crate) fn text<'a>(text: Text<'a>, breaks: &str) -> OutputView<'a> {
 }
 
 /// An answer, as an adapter that breaks a clause reads it.
-pub(crate) fn read<'a>(raw: &'a RawValue, breaks: &str) -> OutcomeView<'a> {
-    if let Ok(one) = serde_json::from_str::<Text<'a>>(raw.get()) {
+pub(crate) fn read<'a>(answer: JsonView<'a>, breaks: &str) -> OutcomeView<'a> {
+    if let Some(one) = answer.text() {
         return OutcomeView::Succeeded(text(one, breaks));
     }
-    let Ok(answer) = serde_json::from_str::<Answer<'a>>(raw.get()) else {
+    let Some(answer) = answer.parse::<Answer<'a>>() else {
         return match breaks {
             "an answer that cannot be read is empty" => {
                 OutcomeView::Succeeded(text(Text::Plain(""), breaks))

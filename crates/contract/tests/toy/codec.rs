@@ -1,16 +1,13 @@
 //! What is pure of Acme's adapter.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, ErrorKind, FailureView, GenerateView,
-    Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResultPart, RowError,
-    Scanned, Text, Verdict, WireId, WireIdRule, read_row, surround,
+    JsonView, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResultPart,
+    ResultRow, RowError, Scanned, Text, Verdict, WireId, WireIdRule, read_row,
 };
-use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::answer;
 use super::ask::ask;
@@ -25,25 +22,20 @@ pub(crate) struct AcmeCodec {
     breaks: Option<&'static str>,
 }
 
-#[derive(Deserialize)]
-struct Row<'a> {
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    #[serde(borrow)]
-    answer: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<Failure<'a>>,
-}
+lmbatch_core::members! {
+    struct Row {
+        id: "id",
+        answer: "answer",
+        error: "error",
+    }
 
-#[derive(Deserialize)]
-struct Failure<'a> {
-    #[serde(borrow)]
-    words: Option<Text<'a>>,
-    /// Whether the request fails again however often it is sent.
-    forever: Option<bool>,
-    /// Why it failed. Acme documents no reason yet.
-    #[serde(borrow)]
-    reason: Option<Text<'a>>,
+    struct Failure {
+        words: "words",
+        /// Whether the request fails again however often it is sent.
+        forever: "forever",
+        /// Why it failed. Acme documents no reason yet.
+        reason: "reason",
+    }
 }
 
 impl AcmeCodec {
@@ -184,8 +176,8 @@ impl BatchCodec for AcmeCodec {
         Ok(())
     }
 
-    fn wrap(&self, _: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
-        let mut before = b"{\"id\":".to_vec();
+    fn head(&self, _: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"id\":");
         let mut sent = self.sent_id(id.as_str());
         if self.broken("the ids of requests are permuted") {
             // As an adapter that counts places by itself would: r0, r1, r2 are r1, r2, r0.
@@ -196,18 +188,33 @@ impl BatchCodec for AcmeCodec {
                 _ => sent,
             };
         }
+        lmbatch_core::write_string(&sent, out);
+        out.extend_from_slice(b",\"ask\":");
+    }
+
+    fn encode(
+        &self,
+        class: &BatchClass,
+        id: &WireId,
+        request: &RequestView<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RequestError> {
+        let mut body = Vec::new();
+        self.body(class, request, &mut body)?;
+        let mut id = id.clone();
         if self.broken("the provider's own parameters are the id") {
-            let own: Option<Value> = serde_json::from_slice(&out[body.clone()]).ok();
-            let own = own.and_then(|own| Some(own["id"].as_str()?.to_owned()));
-            sent = own.unwrap_or(sent);
+            let own: Option<Value> = serde_json::from_slice(&body).ok();
+            let own = own.as_ref().and_then(|own| own["id"].as_str());
+            id = own.map_or(id, WireId::verbatim);
         }
-        lmbatch_core::write_string(&sent, &mut before);
-        before.extend_from_slice(b",\"ask\":");
-        surround(body, &before, b"}", out);
+        self.head(class, &id, out);
+        out.append(&mut body);
+        self.tail(class, &id, out);
+        Ok(())
     }
 
     // Core's own would always agree.
-    fn scan<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<Scanned<'a>, RowError> {
+    fn scan<'a>(&self, part: &ResultPart, row: ResultRow<'a>) -> Result<Scanned<'a>, RowError> {
         let row = self.decode(part, row).map(|row| Scanned {
             id: row.id,
             verdict: row.outcome.verdict(),
@@ -221,15 +228,15 @@ impl BatchCodec for AcmeCodec {
         row
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
         if self.broken("unknown_members_of_a_row_change_nothing")
-            && String::from_utf8_lossy(row).contains("contract_unknown")
+            && row.as_str().contains("contract_unknown")
         {
             return Err(RowError);
         }
         let row: Row<'a> = read_row(row)?;
         let strip = self.broken("ids_on_the_wire_keep_the_declared_rule");
-        let id = row.id.map(|id| match id.decode().strip_prefix("x-") {
+        let id = row.id.id()?.map(|id| match id.decode().strip_prefix("x-") {
             Some(rest) if strip => leaked(rest),
             _ => id,
         });
@@ -240,14 +247,12 @@ impl BatchCodec for AcmeCodec {
             }
             _ => id,
         };
-        let forever = row
-            .error
-            .as_ref()
-            .is_some_and(|error| error.forever == Some(true));
-        let unknown = row
-            .error
-            .as_ref()
-            .is_some_and(|error| error.reason.is_some());
+        let error = row.error.read::<Failure<'a>>();
+        if error.is_none() && !row.error.is_absent() {
+            return Err(RowError);
+        }
+        let forever = error.is_some_and(|error| error.forever.word().as_deref() == Some("true"));
+        let unknown = error.is_some_and(|error| error.reason.text().is_some());
         let unknown = unknown && !self.broken("a failure of an unknown reason may be asked again");
         let again = !forever && !unknown || self.broken("every failed row may be asked again");
         let told = |message| FailureView {
@@ -257,15 +262,17 @@ impl BatchCodec for AcmeCodec {
             message,
             retryable: again && !self.broken("a_failure_of_the_provider_may_be_asked_again"),
         };
-        Ok(match (row.error, row.answer) {
+        Ok(match (error, row.answer.raw()) {
             (Some(_), _) if self.broken("an_errored_row_is_one_errored_outcome") => {
                 Opened::ended(id, OutcomeView::Errored(told(None)))
             }
             (Some(error), Some(_)) if self.broken("a failure beside an answer is asked again") => {
-                Opened::ended(id, OutcomeView::Errored(told(error.words)))
+                Opened::ended(id, OutcomeView::Errored(told(error.words.text())))
             }
             (_, Some(text)) => Opened::answer(id, text),
-            (Some(error), None) => Opened::ended(id, OutcomeView::Errored(told(error.words))),
+            (Some(error), None) => {
+                Opened::ended(id, OutcomeView::Errored(told(error.words.text())))
+            }
             (None, None) if self.broken("a_row_with_nothing_but_its_id_is_not_an_answer") => {
                 Opened::ended(id, self.said(Text::Plain("")))
             }
@@ -273,13 +280,13 @@ impl BatchCodec for AcmeCodec {
         })
     }
 
-    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
+    fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
         if self.broken("answers_come_back_byte_for_byte")
-            && let Ok(text) = serde_json::from_str::<Text<'a>>(raw.get())
+            && let Some(text) = answer.text()
         {
             return self.said(text);
         }
-        answer::read(raw, self.breaks.unwrap_or_default())
+        answer::read(answer, self.breaks.unwrap_or_default())
     }
 
     fn id_members(&self) -> &'static [&'static [&'static str]] {

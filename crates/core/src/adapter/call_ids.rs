@@ -73,6 +73,9 @@ impl CallIds {
         let all = messages.iter().flat_map(|message| &message.contents);
         // What is legal already is nobody else's.
         let written: Vec<Cow<'_, str>> = all.clone().filter_map(written).collect();
+        if written.is_empty() {
+            return Self { ids: Vec::new() };
+        }
         let mut taken: HashSet<String> = HashSet::new();
         taken.extend(
             written

@@ -1,20 +1,16 @@
 //! How a provider says things: the pure half of an adapter.
 
 use std::fmt;
-use std::ops::Range;
-
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::{
-    BatchClass, Capabilities, FailureView, Frame, Label, Limits, OutcomeView, ProviderId,
-    RequestError, RequestView, ResponseSchema, ResultPart, RowError, RowView, Scanned, Text,
-    Verdict, WireId, legible_id,
+    BatchClass, Capabilities, FailureView, Frame, JsonView, Label, Limits, OutcomeView, ProviderId,
+    RequestError, RequestView, ResponseSchema, ResultPart, ResultRow, RowError, RowView, Scanned,
+    Text, Verdict, WireId, legible_id,
 };
 
 /// How a provider says things. Pure: no I/O, no clock.
 ///
-/// An adapter writes four methods: [`body`](Self::body) and [`wrap`](Self::wrap) for requests,
+/// An adapter writes four methods: [`head`](Self::head) and [`body`](Self::body) for requests,
 /// [`open`](Self::open) and [`answer`](Self::answer) for results. What the engine calls,
 /// [`encode`](Self::encode), [`scan`](Self::scan) and [`decode`](Self::decode), is built from them here.
 pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
@@ -27,6 +23,13 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
     /// What the request must share with others to share their batch; an error if the provider
     /// cannot take it.
     fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError>;
+
+    /// Returns whether [`class`](Self::class) gives exactly this class for a request. The engine asks it for each
+    /// request of an input, and for the class itself only where the answer is no. By default the class is made and
+    /// compared; an adapter that compares members of the request instead saves its allocations.
+    fn is_in_class(&self, class: &BatchClass, request: &RequestView<'_>) -> bool {
+        self.class(request).is_ok_and(|own| own == *class)
+    }
 
     /// What a batch of the class may hold.
     fn limits(&self, class: &BatchClass) -> Limits;
@@ -64,9 +67,15 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
         Ok(Vec::new())
     }
 
-    /// Puts the batch line with the request's id around the body, which is the end of `out` from
-    /// `body.start` on. [`surround`] does it for most.
-    fn wrap(&self, class: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>);
+    /// Appends what stands before the body in the batch line of a request, such as
+    /// `{"custom_id":"a","body":`.
+    fn head(&self, class: &BatchClass, id: &WireId, out: &mut Vec<u8>);
+
+    /// Appends what stands after the body in the batch line of a request; `}` unless said otherwise.
+    fn tail(&self, class: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
+        let _ = (class, id);
+        out.push(b'}');
+    }
 
     /// Opens a row of the results: whose it is, and either the answer, still unread, or another outcome.
     /// Independent of how the provider is configured.
@@ -74,10 +83,10 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`RowError`] for a row that cannot be read. Core then looks for the id by itself: see
     /// [`id_members`](Self::id_members).
-    fn open<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError>;
+    fn open<'a>(&self, part: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError>;
 
     /// Reads an answer, of a row or of a real-time call.
-    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a>;
+    fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a>;
 
     /// Returns where the id of a row stands, each as the names of the members that lead to it, such as
     /// `&[&["custom_id"]]`. A row that is not JSON, but whose id can be read there, belongs to its request:
@@ -98,11 +107,12 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
         let at = out.len();
+        self.head(class, id, out);
         if let Err(error) = self.body(class, request, out) {
             out.truncate(at);
             return Err(error);
         }
-        self.wrap(class, id, at..out.len(), out);
+        self.tail(class, id, out);
         Ok(())
     }
 
@@ -111,7 +121,7 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`RowError`] for a row that can be assigned to no request.
-    fn scan<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<Scanned<'a>, RowError> {
+    fn scan<'a>(&self, part: &ResultPart, row: ResultRow<'a>) -> Result<Scanned<'a>, RowError> {
         let opened = opened(self, part, row)?;
         Ok(Scanned {
             id: opened.id,
@@ -126,12 +136,12 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`RowError`] for a row that can be assigned to no request.
-    fn decode<'a>(&self, part: &ResultPart, row: &'a [u8]) -> Result<RowView<'a>, RowError> {
+    fn decode<'a>(&self, part: &ResultPart, row: ResultRow<'a>) -> Result<RowView<'a>, RowError> {
         let opened = opened(self, part, row)?;
         Ok(RowView {
             id: opened.id,
             outcome: match opened.content {
-                RowContent::Answer(raw) => self.answer(raw).with_checked_calls(),
+                RowContent::Answer(answer) => self.answer(answer).with_checked_calls(),
                 RowContent::Ended(outcome) => outcome,
             },
         })
@@ -151,7 +161,7 @@ pub struct Opened<'a> {
 #[derive(Clone)]
 pub enum RowContent<'a> {
     /// An answer, for [`BatchCodec::answer`].
-    Answer(&'a RawValue),
+    Answer(JsonView<'a>),
     /// An outcome without an answer.
     Ended(OutcomeView<'a>),
 }
@@ -159,7 +169,7 @@ pub enum RowContent<'a> {
 impl fmt::Debug for RowContent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Answer(raw) => write!(f, "Answer({} B)", raw.get().len()),
+            Self::Answer(answer) => write!(f, "Answer({} B)", answer.as_str().len()),
             Self::Ended(outcome) => f.debug_tuple("Ended").field(&outcome.verdict()).finish(),
         }
     }
@@ -167,10 +177,10 @@ impl fmt::Debug for RowContent<'_> {
 
 impl<'a> Opened<'a> {
     /// Returns a row with an answer.
-    pub fn answer(id: Option<Text<'a>>, raw: &'a RawValue) -> Self {
+    pub fn answer(id: Option<Text<'a>>, answer: JsonView<'a>) -> Self {
         Self {
             id,
-            content: RowContent::Answer(raw),
+            content: RowContent::Answer(answer),
         }
     }
 
@@ -192,40 +202,14 @@ impl<'a> Opened<'a> {
 fn opened<'a, C: BatchCodec + ?Sized>(
     codec: &C,
     part: &ResultPart,
-    row: &'a [u8],
+    row: ResultRow<'a>,
 ) -> Result<Opened<'a>, RowError> {
-    let unreadable = match codec.open(part, row) {
-        Ok(opened) => return Ok(opened),
-        Err(error) => error,
-    };
-    let mut members = codec.id_members().iter();
-    let id = members.find_map(|path| legible_id(row, path));
-    let id = id.ok_or(unreadable)?;
-    Ok(Opened::malformed(Some(id)))
-}
-
-/// Puts `before` and `after` around the body that `out` ends with, from `body.start` on.
-///
-/// ```
-/// let mut out = b"[{\"x\":1}".to_vec();
-/// lmbatch_core::surround(1..8, br#"{"id":"a","body":"#, b"}", &mut out);
-/// assert_eq!(out, br#"[{"id":"a","body":{"x":1}}"#);
-/// ```
-pub fn surround(body: Range<usize>, before: &[u8], after: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(before);
-    out[body.start..].rotate_right(before.len());
-    out.extend_from_slice(after);
-}
-
-/// Reads a row of JSON into `T`, borrowing from it.
-///
-/// # Errors
-/// [`RowError`] for what is not UTF-8, no JSON object, or not such JSON.
-pub fn read_row<'a, T: Deserialize<'a>>(row: &'a [u8]) -> Result<T, RowError> {
-    let text = simdutf8::basic::from_utf8(row).map_err(|_| RowError)?;
-    // A derived `Deserialize` takes a list for the members in order.
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err(RowError);
+    let opened = row.value().map(|value| codec.open(part, value));
+    if let Some(Ok(opened)) = opened {
+        return Ok(opened);
     }
-    serde_json::from_str(text).map_err(|_| RowError)
+    let mut members = codec.id_members().iter();
+    let id = members.find_map(|path| legible_id(row.as_bytes(), path));
+    let id = id.ok_or(RowError)?;
+    Ok(Opened::malformed(Some(id)))
 }

@@ -1,12 +1,10 @@
 //! What an answer amounts to: whether anything was said, and whether its tool calls can be carried out.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::{
-    Arguments, FinishReason, ItemView, MAX_DEPTH, Member, OutcomeView, OutputView, Problem,
+    Arguments, FinishReason, ItemView, JsonView, MAX_DEPTH, Member, OutcomeView, OutputView,
+    Problem, Text,
 };
 
 /// Parts of an answer that are not what the model answered, in the names of one provider.
@@ -23,14 +21,9 @@ pub struct Asides {
 impl Member<'_> {
     /// Returns whether the value is an object, or a list that holds one, however deeply it is nested.
     pub fn holds_object(self) -> bool {
-        let Some(raw) = self.raw().map(RawValue::get) else {
-            return false;
-        };
-        match raw.as_bytes().first() {
-            Some(b'{') => true,
-            Some(b'[') => objects(raw).next().is_some(),
-            _ => false,
-        }
+        let holds =
+            |value: JsonView<'_>| value.is_object() || value.values().any(JsonView::is_object);
+        self.raw().is_some_and(holds)
     }
 
     /// Returns whether an object, or an object of a list, holds a text that is not empty, no `type` and no aside, at
@@ -38,85 +31,46 @@ impl Member<'_> {
     /// than [`MAX_DEPTH`] deep, something was answered and paid for, although it cannot be read.
     ///
     /// ```
-    /// use lmbatch_core::{Asides, Member};
+    /// use lmbatch_core::{Asides, Member, Outline};
     /// let asides = Asides { members: &["id"], types: &["reasoning"], flags: &[] };
-    /// let says = |json| serde_json::from_str::<Member<'_>>(json).is_ok_and(|it| it.says_something(&asides));
+    /// let says = |json| Outline::new().read(json).is_ok_and(|it| Member::from(it).says_something(&asides));
     /// assert!(says(r#"[{"id":"a","odd":{"words":["A"]}}]"#));
     /// assert!(!says(r#"[{"id":"a","text":""},{"type":"reasoning","text":"Hm."},"A",7]"#));
     /// ```
     pub fn says_something(self, asides: &Asides) -> bool {
-        let Some(raw) = self.raw().map(RawValue::get) else {
+        let Some(value) = self.raw() else {
             return false;
         };
-        match raw.as_bytes().first() {
-            Some(b'{') => says(raw, asides, 1),
-            Some(b'[') => objects(raw).any(|raw| says(raw, asides, 2)),
-            _ => false,
-        }
+        let mut objects = value.values().filter(|item| item.is_object());
+        value.is_object() && says(value, asides, 1) || objects.any(|item| says(item, asides, 2))
     }
-}
-
-/// The objects of a list.
-fn objects(list: &str) -> impl Iterator<Item = &str> {
-    let items: Vec<&RawValue> = serde_json::from_str(list).unwrap_or_default();
-    let items = items.into_iter().map(RawValue::get);
-    items.filter(|raw| raw.starts_with('{'))
 }
 
 /// Whether a value that has so many brackets around it, its own included, holds a text that is no aside.
-fn says(raw: &str, asides: &Asides, depth: usize) -> bool {
-    match raw.as_bytes().first() {
-        Some(b'"') => raw.len() > 2,
-        Some(b'{' | b'[') if depth > MAX_DEPTH => true,
-        Some(b'{') => {
-            let Ok(Members(members)) = serde_json::from_str::<Members<'_>>(raw) else {
-                return true;
-            };
-            let is_aside = members.iter().any(|(name, value)| {
-                let kind = (name == "type")
-                    .then(|| serde_json::from_str::<String>(value.get()).ok())
-                    .flatten();
-                kind.is_some_and(|kind| asides.types.contains(&kind.as_str()))
-                    || asides.flags.contains(&name.as_str()) && value.get() == "true"
-            });
-            let mut members = members.iter();
-            !is_aside
-                && members.any(|(name, value)| {
-                    let is_marker = name == "type" || asides.members.contains(&name.as_str());
-                    !is_marker && says(value.get(), asides, depth + 1)
-                })
-        }
-        Some(b'[') => match serde_json::from_str::<Vec<&RawValue>>(raw) {
-            Ok(items) => items.iter().any(|item| says(item.get(), asides, depth + 1)),
-            Err(_) => true,
-        },
-        _ => false,
+fn says(value: JsonView<'_>, asides: &Asides, depth: usize) -> bool {
+    if value.is_string() {
+        return !value.is_empty();
     }
-}
-
-/// The members of an object, those whose names it repeats included.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Each;
-        impl<'de> Visitor<'de> for Each {
-            type Value = Vec<(String, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(Each).map(Self)
+    if depth > MAX_DEPTH && (value.is_object() || value.is_list()) {
+        return true;
     }
+    if value.is_list() {
+        return value.values().any(|item| says(item, asides, depth + 1));
+    }
+    let (mut is_aside, mut has_said) = (false, false);
+    for (name, value) in value.entries() {
+        let Some(name) = name.decode() else {
+            return true;
+        };
+        let is_type = name == "type";
+        if is_type && let Some(kind) = value.text().map(Text::decode) {
+            is_aside |= asides.types.contains(&&*kind);
+        }
+        is_aside |= value.is_true() && asides.flags.contains(&&*name);
+        let is_marker = is_type || asides.members.contains(&&*name);
+        has_said = has_said || !is_marker && says(value, asides, depth + 1);
+    }
+    has_said && !is_aside
 }
 
 impl OutputView<'_> {
@@ -184,7 +138,7 @@ impl Arguments<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Json, Text};
+    use crate::{Json, Outline};
 
     use super::*;
 
@@ -234,7 +188,8 @@ mod tests {
             (deep(100_000, "1"), true, true),
             (format!(r#"[{{"id":{}}}]"#, deep(120, "1")), true, false),
         ] {
-            let member: Member<'_> = serde_json::from_str(&json).unwrap();
+            let mut outline = Outline::new();
+            let member = Member::from(outline.read(&json).unwrap());
             let shown = &json[..json.len().min(60)];
             assert_eq!(member.holds_object(), holds_object, "{shown}");
             assert_eq!(member.says_something(&asides), says, "{shown}");

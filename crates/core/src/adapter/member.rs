@@ -1,29 +1,85 @@
 //! Members of an answer that come in other types than documented.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 
-use crate::{Json, JsonError, Text};
+use crate::{Items, Json, JsonError, JsonView, RowError, Text, Token};
 
 /// A member of an answer in whatever type it came: read as the type that it should have, or as absent. One
 /// odd member never spoils those beside it. Null is absent.
 ///
 /// ```
-/// #[derive(serde::Deserialize)]
-/// struct Answer<'a> {
-///     #[serde(borrow, default)]
-///     end: lmbatch_core::Member<'a>,
+/// use lmbatch_core::Outline;
+/// lmbatch_core::members! {
+///     struct Answer {
+///         end: "end",
+///     }
 /// }
-/// let odd: Answer<'_> = serde_json::from_str(r#"{"end":1}"#)?;
+/// let mut outline = Outline::new();
+/// let odd: Answer<'_> = outline.read(r#"{"end":1}"#)?.read().unwrap_or_default();
 /// assert!(odd.end.text().is_none());
 /// assert_eq!(odd.end.word().as_deref(), Some("1"));
-/// # Ok::<(), serde_json::Error>(())
+/// # Ok::<(), lmbatch_core::JsonError>(())
 /// ```
 #[derive(Clone, Copy, Default)]
-pub struct Member<'a>(Option<&'a RawValue>);
+pub struct Member<'a>(Option<JsonView<'a>>);
+
+impl<'a> From<JsonView<'a>> for Member<'a> {
+    fn from(value: JsonView<'a>) -> Self {
+        Self(Some(value).filter(|value| !value.is_null()))
+    }
+}
+
+impl<'a> JsonView<'a> {
+    /// Reads a string of whole characters.
+    pub fn text(self) -> Option<Text<'a>> {
+        let is_text = self.is_string() && self.check().is_ok();
+        is_text.then(|| Text::Token(Token::trusted(self.as_str(), self.is_escaped())))
+    }
+
+    /// Reads any value, to be passed on.
+    ///
+    /// # Errors
+    /// Where the value cannot be passed on, such as one that is nested too deep.
+    pub fn json(self) -> Result<Json<'a>, JsonError> {
+        self.check().map(|()| Json::trusted(self.as_str()))
+    }
+
+    /// Parses the value as `T`, which scans it again.
+    pub fn parse<T: Deserialize<'a>>(self) -> Option<T> {
+        serde_json::from_str(self.as_str()).ok()
+    }
+
+    /// Returns whether a member of an object, of those of one name the last, meets a condition.
+    pub fn any_member(self, mut condition: impl FnMut(&str, Member<'a>) -> bool) -> bool {
+        let mut members = self.entries();
+        if members.clone().any(|(name, _)| name.decode().is_none()) {
+            return false;
+        }
+        while let Some((name, value)) = members.next() {
+            let Some(name) = name.decode() else { continue };
+            let is_last = || {
+                members
+                    .clone()
+                    .all(|(other, _)| other.decode().as_ref() != Some(&name))
+            };
+            if condition(&name, value.into()) && is_last() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Returns the members of an object by their names, of those of one name the last; none for any other value.
+    pub fn members(self) -> BTreeMap<Cow<'a, str>, Member<'a>> {
+        let members = self.entries();
+        let members = members.map(|(name, value)| Some((name.decode()?, value.into())));
+        members.collect::<Option<_>>().unwrap_or_default()
+    }
+}
 
 impl<'a> Member<'a> {
     /// Whether it is absent or null.
@@ -32,19 +88,18 @@ impl<'a> Member<'a> {
     }
 
     /// Returns the value as it came.
-    pub fn raw(self) -> Option<&'a RawValue> {
+    pub fn raw(self) -> Option<JsonView<'a>> {
         self.0
     }
 
-    /// Reads it as `T`.
-    pub fn read<T: Deserialize<'a>>(self) -> Option<T> {
-        serde_json::from_str(self.0?.get()).ok()
+    /// Parses the value as `T`, which scans it again.
+    pub fn parse<T: Deserialize<'a>>(self) -> Option<T> {
+        self.0?.parse()
     }
 
     /// Reads a string.
     pub fn text(self) -> Option<Text<'a>> {
-        self.0.filter(|raw| raw.get().starts_with('"'))?;
-        self.read()
+        self.0?.text()
     }
 
     /// Reads a string that is not empty.
@@ -52,26 +107,27 @@ impl<'a> Member<'a> {
         self.text().filter(|text| !text.is_empty())
     }
 
+    /// Reads the id of a row, which may be absent.
+    ///
+    /// # Errors
+    /// [`RowError`] for an id that is no string.
+    pub fn id(self) -> Result<Option<Text<'a>>, RowError> {
+        let read = |value: JsonView<'a>| value.text().ok_or(RowError);
+        self.0.map(read).transpose()
+    }
+
     /// Reads a word: a string, or a number or boolean as it is written.
     pub fn word(self) -> Option<Cow<'a, str>> {
-        let raw = self.0?.get();
-        match raw.as_bytes().first()? {
-            b'"' => self.text().map(Text::decode),
-            b'{' | b'[' => None,
-            _ => Some(Cow::Borrowed(raw)),
+        match self.0? {
+            value if value.is_string() => value.text().map(Text::decode),
+            value if value.is_object() || value.is_list() => None,
+            value => Some(Cow::Borrowed(value.as_str())),
         }
     }
 
     /// Returns whether it says nothing: null, an empty string, list or object.
     pub fn is_empty(self) -> bool {
-        let text = self.0.map_or("null", RawValue::get);
-        let is_hollow = |open, close| {
-            let inner = text
-                .strip_prefix(open)
-                .and_then(|rest: &str| rest.strip_suffix(close));
-            inner.is_some_and(|inner| inner.trim_ascii().is_empty())
-        };
-        matches!(text, "null" | "\"\"") || is_hollow('[', ']') || is_hollow('{', '}')
+        self.0.is_none_or(JsonView::is_empty)
     }
 
     /// Reads any value, to be passed on.
@@ -79,47 +135,51 @@ impl<'a> Member<'a> {
     /// # Errors
     /// Where it is there and cannot be passed on, such as one that is nested too deep.
     pub fn json(self) -> Result<Option<Json<'a>>, JsonError> {
-        self.0.map(Json::from_raw).transpose()
+        self.0.map(JsonView::json).transpose()
     }
 
     /// Reads a list; one whose items cannot all be passed on is no list.
-    pub fn list(self) -> Option<Vec<Json<'a>>> {
-        self.read()
+    pub fn list(self) -> Option<Items<'a>> {
+        let items = self.0.filter(|value| value.is_list())?.values();
+        checked(items).ok()
     }
 
     /// Returns the items of a list, or the value itself as the only one.
     ///
     /// # Errors
     /// Where something is there and cannot be passed on, such as an item that is nested too deep.
-    pub fn items(self) -> Result<Vec<Json<'a>>, JsonError> {
-        match self.read::<Vec<&'a RawValue>>() {
-            Some(items) => items.into_iter().map(Json::from_raw).collect(),
-            None => Ok(self.json()?.into_iter().collect()),
-        }
+    pub fn items(self) -> Result<Items<'a>, JsonError> {
+        checked(match self.0 {
+            Some(value) if value.is_list() => value.values(),
+            Some(value) => value.alone(),
+            None => Items::default(),
+        })
     }
+}
+
+/// Items that can all be passed on.
+fn checked(items: Items<'_>) -> Result<Items<'_>, JsonError> {
+    items.clone().try_for_each(JsonView::check)?;
+    Ok(items)
 }
 
 impl fmt::Debug for Member<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(raw) => write!(f, "Member({} B)", raw.get().len()),
+            Some(raw) => write!(f, "Member({} B)", raw.as_str().len()),
             None => f.write_str("Member(absent)"),
         }
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Member<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Option::deserialize(deserializer).map(Self)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use crate::Outline;
+
     use super::*;
 
-    fn member(json: &str) -> Member<'_> {
-        serde_json::from_str(json).unwrap()
+    fn member<'a>(json: &'a str, outline: &'a mut Outline) -> Member<'a> {
+        outline.read(json).unwrap().into()
     }
 
     #[test]
@@ -135,7 +195,8 @@ mod tests {
             ("[]", None, None, 0),
             (r#""\ud800""#, None, None, 0),
         ] {
-            let member = member(json);
+            let mut outline = Outline::new();
+            let member = member(json, &mut outline);
             assert_eq!(
                 member
                     .text()
@@ -146,7 +207,7 @@ mod tests {
             );
             assert_eq!(member.word().as_deref(), word, "{json}");
             match member.items() {
-                Ok(found) => assert_eq!(found.len(), items, "{json}"),
+                Ok(found) => assert_eq!(found.count(), items, "{json}"),
                 Err(_) => assert!(json.contains("ud800")),
             }
             assert_eq!(member.is_absent(), json == "null");
@@ -166,13 +227,38 @@ mod tests {
             (r#"["\ud800"]"#.to_owned(), Err(JsonError::LoneSurrogate)),
             ("null".to_owned(), Ok(0)),
         ] {
-            let found = member(&json).items().map(|items| items.len());
+            let mut outline = Outline::new();
+            let found = member(&json, &mut outline).items();
+            let found = found.map(Iterator::count);
             assert_eq!(found, items, "{json:.40}");
         }
         assert_eq!(
-            member(&deep(101)).json().map(|_| ()),
+            member(&deep(101), &mut Outline::new()).json().map(|_| ()),
             Err(JsonError::TooDeep)
         );
+    }
+
+    #[test]
+    fn of_members_of_one_name_the_last_counts() {
+        for (json, expected) in [
+            (r#"{"a":1}"#, true),
+            (r#"{"b":2,"\u0061":1}"#, true),
+            (r#"{"a":2,"a":1}"#, true),
+            (r#"{"a":1,"a":2}"#, false),
+            (r#"{"a":1,"\u0061":null,"b":1}"#, false),
+            (r#"{"a":1,"\ud800":1}"#, false),
+            (r#"["a",1]"#, false),
+        ] {
+            let mut outline = Outline::new();
+            let value = outline.read(json).unwrap();
+            let is_one = |name: &str, member: Member<'_>| {
+                name == "a" && member.word().as_deref() == Some("1")
+            };
+            assert_eq!(value.any_member(is_one), expected, "{json}");
+            let mut members = value.members().into_iter();
+            let found = members.any(|(name, member)| is_one(&name, member));
+            assert_eq!(found, expected, "{json}");
+        }
     }
 
     #[test]
@@ -188,7 +274,9 @@ mod tests {
             ("[null]", false),
             (r#""a""#, false),
         ] {
-            assert_eq!(member(json).is_empty(), expected, "{json}");
+            let mut outline = Outline::new();
+            let member = member(json, &mut outline);
+            assert_eq!(member.is_empty(), expected, "{json}");
         }
         assert!(Member::default().is_empty());
     }

@@ -1,26 +1,33 @@
 //! Objects of an answer, read member by member.
 
-use std::borrow::Cow;
-use std::fmt;
+use crate::{JsonView, Member, RowError};
 
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+/// A struct whose fields are all [`Member`]s of an object, as [`members!`](crate::members) defines it.
+pub trait Members<'a>: Sized {
+    /// Spellings of the name of each member.
+    const NAMES: &'static [&'static [&'static str]];
 
-use crate::Member;
+    /// Reads an object; `None` for any other value, and where a named member stands twice.
+    fn of(value: JsonView<'a>) -> Option<Self>;
+}
 
-/// Defines structs whose fields are all [`Member`]s, read from a JSON object and from nothing else: a derived
-/// `Deserialize` takes a list for the fields in order. Each field names its member, and after `|` other
-/// spellings of it; where several are there, the first that is listed and not null counts. A member that
-/// stands there twice is an error, and members that no field names are ignored.
+/// Defines structs whose fields are all [`Member`]s, read from a JSON object and from nothing else. Each field
+/// names its member, and after `|` other spellings of it; where several are there, the first that is listed and not
+/// null counts. An object in which a member stands twice is not read, and members that no field names are ignored.
 ///
 /// ```
+/// use lmbatch_core::Outline;
 /// lmbatch_core::members! {
 ///     /// What a model said.
 ///     struct Answer {
 ///         end: "finishReason" | "finish_reason",
 ///     }
 /// }
-/// let read = |json| serde_json::from_str::<Answer<'_>>(json).ok()?.end.word();
+/// let mut outline = Outline::new();
+/// let mut read = |json| {
+///     let answer: Answer<'_> = outline.read(json).ok()?.read()?;
+///     Some(answer.end.word()?.into_owned())
+/// };
 /// assert_eq!(read(r#"{"finish_reason":"A","finishReason":"B"}"#).as_deref(), Some("B"));
 /// assert_eq!(read(r#"{"finish_reason":"A","finishReason":null}"#).as_deref(), Some("A"));
 /// assert_eq!(read(r#"["A"]"#), None);
@@ -36,71 +43,93 @@ macro_rules! members {
             $($(#[$field_meta])* $vis $field: $crate::Member<'a>),*
         }
 
-        impl<'de: 'a, 'a> ::serde::Deserialize<'de> for $name<'a> {
-            fn deserialize<D: ::serde::Deserializer<'de>>(
-                deserializer: D,
-            ) -> ::core::result::Result<Self, D::Error> {
-                let names: &[&[&str]] = &[$(&[$key $(, $other)*]),*];
-                let [$($field),*] = $crate::read_members(deserializer, names)?;
-                Ok(Self { $($field),* })
+        impl<'a> $crate::Members<'a> for $name<'a> {
+            const NAMES: &'static [&'static [&'static str]] = &[$(&[$key $(, $other)*]),*];
+
+            fn of(value: $crate::JsonView<'a>) -> ::core::option::Option<Self> {
+                let [$($field),*] = $crate::find_members(value, Self::NAMES)?;
+                ::core::option::Option::Some(Self { $($field),* })
             }
         }
     )+};
 }
 
-/// Reads the members of an object: for each list of spellings the value of the first one that is there and not
-/// null. [`members!`](crate::members) calls it.
+impl<'a> JsonView<'a> {
+    /// Reads the value as an object with the members of `T`.
+    pub fn read<T: Members<'a>>(self) -> Option<T> {
+        T::of(self)
+    }
+}
+
+impl<'a> Member<'a> {
+    /// Reads the member as an object with the members of `T`.
+    pub fn read<T: Members<'a>>(self) -> Option<T> {
+        T::of(self.raw()?)
+    }
+}
+
+/// Finds members of an object: for each list of spellings the value of the first one that is there and not null;
+/// `None` where the value is no object, or has a named member twice. [`members!`](crate::members) calls it.
+pub fn find_members<'a, const N: usize>(
+    value: JsonView<'a>,
+    names: &[&[&str]],
+) -> Option<[Member<'a>; N]> {
+    if !value.is_object() {
+        return None;
+    }
+    let mut found = [(usize::MAX, Member::default()); N];
+    for (name, value) in value.entries() {
+        let name = name.decode()?;
+        let Some((place, spelling)) = place(&name, names) else {
+            continue;
+        };
+        let (before, kept) = found.get_mut(place)?;
+        if value.is_null() {
+            continue;
+        }
+        if *before == spelling {
+            return None;
+        }
+        if spelling < *before {
+            (*before, *kept) = (spelling, value.into());
+        }
+    }
+    Some(found.map(|(_, member)| member))
+}
+
+/// Reads a row of results as an object with the members of `T`.
 ///
 /// # Errors
-/// Where the value is no object, or has a named member twice.
-pub fn read_members<'de, D: Deserializer<'de>, const N: usize>(
-    deserializer: D,
-    names: &[&[&str]],
-) -> Result<[Member<'de>; N], D::Error> {
-    deserializer.deserialize_map(Reader::<N> { names })
-}
-
-struct Reader<'n, const N: usize> {
-    names: &'n [&'n [&'n str]],
-}
-
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de, const N: usize> Visitor<'de> for Reader<'_, N> {
-    type Value = [Member<'de>; N];
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        let mut found = [(usize::MAX, Member::default()); N];
-        while let Some(Name(name)) = map.next_key()? {
-            let spelt = |names: &&[&str]| names.iter().position(|known| *known == name);
-            let mut places = self.names.iter().zip(&mut found);
-            let place = places.find_map(|(names, place)| Some((place, spelt(names)?)));
-            let Some(((before, kept), spelling)) = place else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let value: Member<'de> = map.next_value()?;
-            if value.is_absent() {
-                continue;
+/// [`RowError`] for a row that is no object, or has a named member twice, null or not.
+pub fn read_row<'a, T: Members<'a>>(row: JsonView<'a>) -> Result<T, RowError> {
+    let mut found = 0_u64;
+    for (name, _) in row.entries() {
+        let name = name.decode().ok_or(RowError)?;
+        if let Some((place, _)) = place(&name, T::NAMES) {
+            let bit = 1 << (place % 64);
+            if found & bit > 0 {
+                return Err(RowError);
             }
-            if *before == spelling {
-                return Err(M::Error::custom(format!("duplicate member {name:?}")));
-            }
-            if spelling < *before {
-                (*before, *kept) = (spelling, value);
-            }
+            found |= bit;
         }
-        Ok(found.map(|(_, member)| member))
     }
+    row.read().ok_or(RowError)
+}
+
+/// The place of a name, and of its spelling.
+fn place(name: &str, names: &[&[&str]]) -> Option<(usize, usize)> {
+    names.iter().enumerate().find_map(|(place, names)| {
+        let spelling = names.iter().position(|known| *known == name)?;
+        Some((place, spelling))
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::Outline;
+
+    use super::*;
+
     crate::members! {
         struct Read {
             end: "finishReason" | "finish_reason",
@@ -109,7 +138,8 @@ mod tests {
     }
 
     fn shown(json: &str) -> Option<String> {
-        let read: Read<'_> = serde_json::from_str(json).ok()?;
+        let mut outline = Outline::new();
+        let read: Read<'_> = outline.read(json).ok()?.read()?;
         let words = [read.end, read.text].map(|member| match member.word() {
             Some(word) => word.into_owned(),
             None => "-".to_owned(),
@@ -137,12 +167,28 @@ mod tests {
             (&deep, Some("- a")),
             ("{}", Some("- -")),
             (r#"{"text":"a","text":"b"}"#, None),
+            (r#"{"\ud800":1,"text":"b"}"#, None),
             (r#"["A","t"]"#, None),
             ("[]", None),
             (r#""A""#, None),
             ("null", None),
         ] {
             assert_eq!(shown(json).as_deref(), expected, "{json:.80}");
+        }
+    }
+
+    #[test]
+    fn a_row_has_each_of_its_members_once() {
+        for (json, is_read) in [
+            (r#"{"text":"a","finish_reason":"b","x":1,"x":2}"#, true),
+            (r#"{"text":null}"#, true),
+            (r#"{"text":null,"te\u0078t":"a"}"#, false),
+            (r#"{"text":null,"text":null}"#, false),
+            (r#"["a"]"#, false),
+        ] {
+            let mut outline = Outline::new();
+            let row = read_row::<Read<'_>>(outline.read(json).unwrap());
+            assert_eq!(row.is_ok(), is_read, "{json}");
         }
     }
 }

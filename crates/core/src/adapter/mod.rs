@@ -15,14 +15,17 @@ pub(crate) mod media;
 pub(crate) mod member;
 pub(crate) mod members;
 pub(crate) mod outcome_view;
+pub(crate) mod outline;
 pub(crate) mod parts;
 pub(crate) mod provider;
 pub(crate) mod resolve;
+pub(crate) mod row;
 pub mod schemas;
 pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod view;
 pub(crate) mod write;
+pub(crate) mod written;
 
 pub use batch::{
     BatchHandle, ByteStream, Candidate, Certainty, Found, IdRule, ListOptions, Page, Proof,
@@ -31,7 +34,7 @@ pub use batch::{
 pub use call_ids::{CallIdRule, CallIds};
 pub use capabilities::{BatchClass, Capabilities, CreateProof, Frame, Limits, WireIdRule};
 pub use chars::is_unsafe;
-pub use codec::{BatchCodec, Opened, RowContent, read_row, surround};
+pub use codec::{BatchCodec, Opened, RowContent};
 pub use exact::exact_value;
 pub use factory::{Connection, ProviderFactory};
 pub use intent::Intent;
@@ -43,10 +46,12 @@ pub use media::{
     media_type_of,
 };
 pub use member::Member;
-pub use members::read_members;
+pub use members::{Members, find_members, read_row};
 pub use outcome_view::{FailureView, ItemView, OutcomeView, OutputView, RowView, Scanned, Verdict};
+pub use outline::{Items, JsonView, Outline};
 pub use parts::{Chunk, PartRole, ResultPart, ResultSet, RowStream};
 pub use provider::BatchProvider;
+pub use row::{ResultRow, RowReader};
 pub use text::{Json, JsonError, MAX_DEPTH, Text, Token, compact, write_string};
 pub use time::{format_time, parse_provider_time, parse_time};
 pub use view::{

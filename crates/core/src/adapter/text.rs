@@ -4,13 +4,11 @@
 //! raw line break, nesting without end) would make a provider refuse a whole batch.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::value::RawValue;
 
-use crate::Member;
 use crate::adapter::legible::surrogate;
 
 /// Brackets inside brackets that a value may have.
@@ -47,7 +45,11 @@ pub enum Text<'a> {
 
 /// One well-formed JSON string token whose escapes decode to characters.
 #[derive(Clone, Copy)]
-pub struct Token<'a>(&'a str);
+pub struct Token<'a> {
+    /// With its quotes.
+    text: &'a str,
+    is_escaped: bool,
+}
 
 /// One JSON value on one line, not nested too deeply, without lone surrogates.
 #[derive(Clone, Copy)]
@@ -55,7 +57,7 @@ pub struct Json<'a>(&'a str);
 
 impl fmt::Debug for Token<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Token({} B)", self.0.len())
+        write!(f, "Token({} B)", self.text.len())
     }
 }
 
@@ -66,12 +68,20 @@ impl<'a> Token<'a> {
         if !token.starts_with('"') {
             return Err(JsonError::NotAString);
         }
-        check_escapes(token)?;
-        Ok(Self(token))
+        let is_escaped = memchr::memchr(b'\\', token.as_bytes()).is_some();
+        if is_escaped {
+            check_escapes(token)?;
+        }
+        Ok(Self::trusted(token, is_escaped))
+    }
+
+    /// A token that was checked, and whether it has escapes.
+    pub(crate) fn trusted(text: &'a str, is_escaped: bool) -> Self {
+        Self { text, is_escaped }
     }
 
     fn inner(self) -> &'a str {
-        &self.0[1..self.0.len() - 1]
+        &self.text[1..self.text.len() - 1]
     }
 }
 
@@ -79,7 +89,7 @@ impl<'a> Text<'a> {
     /// Appends the string as a JSON token.
     pub fn write_json(self, out: &mut Vec<u8>) {
         match self {
-            Self::Token(token) => out.extend_from_slice(token.0.as_bytes()),
+            Self::Token(token) => out.extend_from_slice(token.text.as_bytes()),
             Self::Plain(text) => write_string(text, out),
         }
     }
@@ -100,11 +110,9 @@ impl<'a> Text<'a> {
     pub fn decode(self) -> Cow<'a, str> {
         match self {
             Self::Plain(text) => Cow::Borrowed(text),
-            Self::Token(token) if memchr::memchr(b'\\', token.0.as_bytes()).is_none() => {
-                Cow::Borrowed(token.inner())
-            }
-            // `from_raw` has checked that it decodes.
-            Self::Token(token) => Cow::Owned(serde_json::from_str(token.0).unwrap_or_default()),
+            Self::Token(token) if !token.is_escaped => Cow::Borrowed(token.inner()),
+            // A token was checked to decode before it was made.
+            Self::Token(token) => Cow::Owned(serde_json::from_str(token.text).unwrap_or_default()),
         }
     }
 
@@ -112,7 +120,7 @@ impl<'a> Text<'a> {
     pub fn is_empty(self) -> bool {
         match self {
             Self::Plain(text) => text.is_empty(),
-            Self::Token(token) => token.0.len() == 2,
+            Self::Token(token) => token.text.len() == 2,
         }
     }
 
@@ -120,7 +128,7 @@ impl<'a> Text<'a> {
     pub fn encoded_len(self) -> usize {
         match self {
             Self::Plain(text) => text.len(),
-            Self::Token(token) => token.0.len() - 2,
+            Self::Token(token) => token.text.len() - 2,
         }
     }
 }
@@ -165,7 +173,7 @@ impl<'a> Json<'a> {
         Ok(Self(raw.get()))
     }
 
-    /// Text that was rendered by us from a checked value.
+    /// Text of a value that was checked.
     pub(crate) fn trusted(text: &'a str) -> Self {
         Self(text)
     }
@@ -178,11 +186,6 @@ impl<'a> Json<'a> {
     /// Appends the value.
     pub fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.0.as_bytes());
-    }
-
-    /// Returns the members of an object by their names; none for any other value.
-    pub fn members(self) -> BTreeMap<Cow<'a, str>, Member<'a>> {
-        self.parse().unwrap_or_default()
     }
 
     /// Parses it into `T`.

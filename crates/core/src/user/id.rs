@@ -140,16 +140,39 @@ pub struct WireId(Box<str>);
 
 impl WireId {
     const DIGITS: &'static [u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+    /// Digits of an ordinal.
+    const PLACES: usize = 7;
 
     /// An id of our own. Ids of one nonce sort as their ordinals do.
     pub fn ordinal(nonce: &Nonce, ordinal: u32) -> Self {
-        let mut text = String::with_capacity(Nonce::LENGTH + 7);
+        let mut text = String::with_capacity(Nonce::LENGTH + Self::PLACES);
         text.push_str(nonce.as_str());
-        for place in (0..7).rev() {
+        Self::push_digits(&mut text, ordinal);
+        Self(text.into())
+    }
+
+    /// Makes it the id of another request of the run, without an allocation. It must come from
+    /// [`ordinal`](Self::ordinal).
+    ///
+    /// ```
+    /// use lmbatch_core::{Nonce, WireId};
+    /// let nonce = Nonce::parse("r7k2m9x4c1q3").unwrap();
+    /// let mut id = WireId::ordinal(&nonce, 7);
+    /// id.set_ordinal(32);
+    /// assert_eq!(id, WireId::ordinal(&nonce, 32));
+    /// ```
+    pub fn set_ordinal(&mut self, ordinal: u32) {
+        let mut text = String::from(std::mem::take(&mut self.0));
+        text.truncate(Nonce::LENGTH);
+        Self::push_digits(&mut text, ordinal);
+        self.0 = text.into();
+    }
+
+    fn push_digits(text: &mut String, ordinal: u32) {
+        for place in (0..Self::PLACES).rev() {
             let digit = (ordinal >> (5 * place)) & 31;
             text.push(char::from(Self::DIGITS[digit as usize]));
         }
-        Self(text.into())
     }
 
     /// The caller's id as it is. The codec's rule says whether it is legal.
@@ -165,7 +188,7 @@ impl WireId {
     /// The ordinal that `id` carries, if it is one of `nonce`'s.
     pub fn parse_ordinal(nonce: &Nonce, id: &str) -> Option<u32> {
         let digits = id.strip_prefix(nonce.as_str())?.as_bytes();
-        if digits.len() != 7 {
+        if digits.len() != Self::PLACES {
             return None;
         }
         let mut ordinal = 0_u64;

@@ -14,11 +14,13 @@ type Entry = (u64, u64, u64);
 /// Bytes of an entry in the file.
 const ENTRY: usize = 24;
 
-/// Entries that are sorted in memory: 12 MiB.
-const CHUNK: usize = 1 << 19;
+/// Entries that are sorted in memory: 3 MiB.
+const CHUNK: usize = 1 << 17;
 
-/// Entries that are read of a chunk at once.
+/// Most and fewest entries that are read of a chunk at once: those of all chunks take no more than one chunk does,
+/// up to a thousand million ids.
 const PIECE: usize = 1 << 10;
+const SMALLEST_PIECE: usize = 1 << 4;
 
 /// The ids of a plan: sorted by their hashes in chunks, which are written out but for the last, and merged.
 #[derive(Debug)]
@@ -77,14 +79,20 @@ impl Seen {
     pub(crate) fn duplicates(&mut self, mut show: impl FnMut(u64, u64)) -> io::Result<()> {
         self.entries.sort_unstable();
         let bytes = (self.chunk * ENTRY) as u64;
+        let piece = self.chunk / (self.chunks as usize).max(1);
+        let piece = piece.clamp(SMALLEST_PIECE, PIECE);
         let file = self.file.iter();
         let mut chunks: Vec<Chunk> = file
             .flat_map(|file| (0..self.chunks).map(move |chunk| (file, chunk * bytes)))
             .map(|(file, from)| {
-                Chunk::new(Some((Arc::clone(file), from, from + bytes)), Vec::new())
+                Chunk::new(
+                    Some((Arc::clone(file), from, from + bytes)),
+                    Vec::new(),
+                    piece,
+                )
             })
             .collect();
-        chunks.push(Chunk::new(None, std::mem::take(&mut self.entries)));
+        chunks.push(Chunk::new(None, std::mem::take(&mut self.entries), piece));
         let mut heads = BinaryHeap::new();
         for (number, chunk) in chunks.iter_mut().enumerate() {
             heads.extend(chunk.next()?.map(|entry| Reverse((entry, number))));
@@ -107,12 +115,14 @@ struct Chunk {
     /// Where the rest of it lies, if it was written out.
     rest: Option<(Arc<dyn SpoolFile>, u64, u64)>,
     piece: std::vec::IntoIter<Entry>,
+    /// Entries that are read at once.
+    most: usize,
 }
 
 impl Chunk {
-    fn new(rest: Option<(Arc<dyn SpoolFile>, u64, u64)>, piece: Vec<Entry>) -> Self {
+    fn new(rest: Option<(Arc<dyn SpoolFile>, u64, u64)>, piece: Vec<Entry>, most: usize) -> Self {
         let piece = piece.into_iter();
-        Self { rest, piece }
+        Self { rest, piece, most }
     }
 
     fn next(&mut self) -> io::Result<Option<Entry>> {
@@ -122,7 +132,7 @@ impl Chunk {
         let Some((file, from, to)) = &mut self.rest else {
             return Ok(None);
         };
-        let mut bytes = vec![0; (*to - *from).min((PIECE * ENTRY) as u64) as usize];
+        let mut bytes = vec![0; (*to - *from).min((self.most * ENTRY) as u64) as usize];
         if file.read_at(&mut bytes, *from)? < bytes.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

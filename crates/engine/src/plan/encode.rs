@@ -3,9 +3,10 @@
 use lmbatch_core::{
     BatchClass, BatchCodec, Error, JsonBuf, MAX_DEPTH, Nonce, RequestError, RequestView, WireId,
 };
-use sha2::{Digest as _, Sha256};
+use memchr::memmem;
 
 use crate::plan::attachments;
+use crate::plan::blocks::{Block, BlockWriter, Blocks, Encoded};
 use crate::plan::duplicates::Seen;
 use crate::plan::error::{BadInput, BadRequest, PlanError};
 use crate::plan::ids::IdChoice;
@@ -13,7 +14,6 @@ use crate::plan::shards::{ShardWriter, WrittenShard};
 use crate::policy::BatchLimit;
 use crate::schema::Schemas;
 use crate::source::{Entry, RequestSource, Sourced};
-use crate::spool::tables::Echo;
 use crate::spool::{Files, spooled};
 
 /// Requests as they lie in the spool, cut into shards.
@@ -54,19 +54,28 @@ impl Disagreements {
     }
 }
 
-struct Draft<'a> {
-    codec: &'a dyn BatchCodec,
-    nonce: &'a Nonce,
+struct Draft<'scope, 'env> {
+    codec: &'env dyn BatchCodec,
     ids: IdChoice,
-    shards: ShardWriter<'a>,
-    digest: Sha256,
+    /// Finds an id of the run in a row.
+    nonce: memmem::Finder<'env>,
+    wire_id: WireId,
+    blocks: Blocks<'scope, 'env>,
+    block: Block,
+    /// Classes of the requests so far, and the one of the last.
+    classes: Vec<Known>,
+    last_class: usize,
     requests: u32,
     bad: BadInput,
     disagreements: Disagreements,
     seen: Seen,
     schemas: Schemas,
-    row: Vec<u8>,
-    record: Echo,
+}
+
+/// A class of requests, and the most bytes that one of them may have.
+struct Known {
+    class: BatchClass,
+    most: u64,
 }
 
 pub(crate) fn draft(
@@ -77,34 +86,43 @@ pub(crate) fn draft(
     files: &Files,
     limit: BatchLimit,
 ) -> Result<Drafted, PlanError> {
-    let mut draft = Draft {
-        codec,
-        nonce,
-        ids,
-        shards: ShardWriter::new(codec, limit, nonce, files, 0, []),
-        digest: Sha256::new(),
-        requests: 0,
-        bad: BadInput::default(),
-        disagreements: Disagreements::default(),
-        row: Vec::new(),
-        record: Echo::default(),
-        seen: Seen::new(files.spool()),
-        schemas: Schemas::default(),
-    };
-    let mut failed = None;
-    while source.next(&mut |sourced| {
-        if let Err(error) = draft.take(sourced) {
-            failed.get_or_insert(error);
-        }
-    })? {
-        if let Some(error) = failed.take() {
-            return Err(error.into());
-        }
-    }
-    draft.finish(source.unit())
+    let shards = ShardWriter::new(codec, limit, nonce, files, 0, []);
+    std::thread::scope(|scope| {
+        let mut draft = Draft {
+            codec,
+            ids,
+            nonce: memmem::Finder::new(nonce.as_str()),
+            wire_id: WireId::ordinal(nonce, 0),
+            blocks: Blocks::new(scope, BlockWriter::new(shards)),
+            block: Block::default(),
+            classes: Vec::new(),
+            last_class: 0,
+            requests: 0,
+            bad: BadInput::default(),
+            disagreements: Disagreements::default(),
+            seen: Seen::new(files.spool()),
+            schemas: Schemas::default(),
+        };
+        let read = draft.read(&mut *source);
+        draft.finish(read, source.unit())
+    })
 }
 
-impl Draft<'_> {
+impl Draft<'_, '_> {
+    fn read(&mut self, source: &mut dyn RequestSource) -> Result<(), Error> {
+        let mut failed = None;
+        while source.next(&mut |sourced| {
+            if let Err(error) = self.take(sourced) {
+                failed.get_or_insert(error);
+            }
+        })? {
+            if let Some(error) = failed.take() {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     fn take(&mut self, sourced: Sourced<'_>) -> Result<(), Error> {
         let place = sourced.place;
         let mut entry = match sourced.entry {
@@ -114,100 +132,122 @@ impl Draft<'_> {
                 return Ok(());
             }
         };
-        let id = entry.id.decode().into_owned();
+        let entry_id = entry.id;
+        let id = entry_id.decode();
         self.seen.add(&id, place).map_err(spooled)?;
-        match self.encode(&mut entry, &id, place) {
+        let start = self.block.bytes().len();
+        let encoded = self.encode(&mut entry, &id, place);
+        match encoded {
+            Ok(class) if self.bad.count == 0 => return self.append(&entry, class, start),
             // What is bad already will not be sent: nothing more is written.
-            Ok(_) if self.bad.count > 0 => Ok(()),
-            Ok((class, wire_id)) => self.append(&entry, &class, &wire_id),
-            Err(error) => {
-                self.refuse(place, Some(id), &error);
-                Ok(())
-            }
+            Ok(_) => {}
+            Err(error) => self.refuse(place, Some(id.into_owned()), &error),
         }
+        self.block.bytes().truncate(start);
+        Ok(())
     }
 
+    /// Appends the row to the block, and returns the number of its class.
     fn encode(
         &mut self,
         entry: &mut Entry<'_>,
         id: &str,
         place: u64,
-    ) -> Result<(BatchClass, WireId), RequestError> {
+    ) -> Result<usize, RequestError> {
         let disagreement = attachments::load(&mut entry.request, entry.folder, self.codec)?;
         self.disagreements.note(place, disagreement);
         check_depth(&entry.request)?;
         if let Some(schema) = entry.schema {
             self.schemas.check(schema)?;
         }
-        let class = self.codec.class(&entry.request)?;
+        let number = self.class_of(&entry.request)?;
+        let Known { class, most } = &self.classes[number];
         if let RequestView::Generate(generate) = &entry.request
             && let Some(schema) = generate.schema
         {
-            self.schemas.note(self.codec, &class, schema)?;
+            self.schemas.note(self.codec, class, schema)?;
         }
-        let wire_id = match self.ids {
-            IdChoice::Ours => WireId::ordinal(self.nonce, self.requests),
-            IdChoice::Callers => WireId::verbatim(id),
-        };
-        self.row.clear();
+        match self.ids {
+            IdChoice::Ours => self.wire_id.set_ordinal(self.requests),
+            IdChoice::Callers => self.wire_id = WireId::verbatim(id),
+        }
+        let out = self.block.bytes();
+        let start = out.len();
         self.codec
-            .encode(&class, &wire_id, &entry.request, &mut self.row)?;
-        let most = self.codec.limits(&class).max_request_bytes;
-        if self.row.len() as u64 > most {
+            .encode(class, &self.wire_id, &entry.request, out)?;
+        let bytes = out.len() - start;
+        if bytes as u64 > *most {
             return Err(RequestError::invalid_input(format!(
-                "it is {} bytes as sent; the provider takes {most}",
-                self.row.len()
+                "it is {bytes} bytes as sent; the provider takes {most}"
             )));
         }
-        Ok((class, wire_id))
+        Ok(number)
     }
 
-    fn append(
-        &mut self,
-        entry: &Entry<'_>,
-        class: &BatchClass,
-        wire_id: &WireId,
-    ) -> Result<(), Error> {
-        self.digest_row(class, wire_id);
-        self.record.clear();
-        entry.id.write_json(&mut self.record.id);
+    /// Returns the number of the class of a request.
+    fn class_of(&mut self, request: &RequestView<'_>) -> Result<usize, RequestError> {
+        if let Some(known) = self.classes.get(self.last_class)
+            && self.codec.is_in_class(&known.class, request)
+        {
+            return Ok(self.last_class);
+        }
+        let class = self.codec.class(request)?;
+        let mut known = self.classes.iter();
+        self.last_class = match known.position(|known| known.class == class) {
+            Some(number) => number,
+            None => {
+                self.block.push_class(class.clone());
+                let most = self.codec.limits(&class).max_request_bytes;
+                self.classes.push(Known { class, most });
+                self.classes.len() - 1
+            }
+        };
+        Ok(self.last_class)
+    }
+
+    /// Appends what goes back beside the outcome to the row that begins at `start`.
+    fn append(&mut self, entry: &Entry<'_>, class: usize, start: usize) -> Result<(), Error> {
+        let out = self.block.bytes();
+        let row = &out[start..];
+        let bytes = row.len();
+        let id = self.wire_id.as_str().as_bytes();
+        let id = match self.ids {
+            IdChoice::Ours => {
+                let mut places = self.nonce.find_iter(row);
+                places.find(|at| row[*at..].starts_with(id))
+            }
+            IdChoice::Callers => None,
+        };
+        let mut end = out.len();
+        let mut field_ends = |out: &Vec<u8>| {
+            let begin = std::mem::replace(&mut end, out.len());
+            end - begin
+        };
+        entry.id.write_json(out);
+        let id_bytes = field_ends(out);
         if let Some(metadata) = entry.metadata {
-            metadata.write(&mut self.record.metadata);
+            metadata.write(out);
         }
+        let metadata_bytes = field_ends(out);
         if let Some(schema) = entry.schema {
-            self.record
-                .schema
-                .extend_from_slice(schema.schema.as_str().as_bytes());
+            out.extend_from_slice(schema.schema.as_str().as_bytes());
         }
-        for field in [&self.record.id, &self.record.metadata, &self.record.schema] {
-            self.digest.update((field.len() as u64).to_le_bytes());
-            self.digest.update(field);
+        let schema_bytes = field_ends(out);
+        self.block.push(Encoded {
+            ordinal: self.requests,
+            class,
+            row: bytes,
+            id: id.map(|at| at..at + self.wire_id.as_str().len()),
+            echo: [id_bytes, metadata_bytes, schema_bytes],
+        });
+        if self.block.is_full() {
+            self.blocks.hand_over(&mut self.block)?;
         }
-        self.shards
-            .put(class, &self.row, self.requests, &self.record)?;
         self.requests = self
             .requests
             .checked_add(1)
             .ok_or_else(|| Error::invalid_input("there are more than 4,294,967,295 requests"))?;
         Ok(())
-    }
-
-    /// The row as it would be under any id: a second reading of the same input has the same digest.
-    fn digest_row(&mut self, class: &BatchClass, wire_id: &WireId) {
-        let class = serde_json::to_vec(class).unwrap_or_default();
-        self.digest.update(&class);
-        let id = wire_id.as_str().as_bytes();
-        let at = match self.ids {
-            IdChoice::Ours => memchr::memmem::find(&self.row, id),
-            IdChoice::Callers => None,
-        };
-        let (before, after) = match at {
-            Some(at) => (&self.row[..at], &self.row[at + id.len()..]),
-            None => (&self.row[..], &[][..]),
-        };
-        self.digest.update((self.row.len() as u64).to_le_bytes());
-        self.digest.update(before);
-        self.digest.update(after);
     }
 
     fn refuse(&mut self, place: u64, id: Option<String>, error: &RequestError) {
@@ -217,7 +257,11 @@ impl Draft<'_> {
         self.bad.note(BadRequest { place, id, reason });
     }
 
-    fn finish(mut self, unit: &str) -> Result<Drafted, PlanError> {
+    /// Ends the draft of an input that was read to its end, or to an error.
+    fn finish(mut self, read: Result<(), Error>, unit: &str) -> Result<Drafted, PlanError> {
+        // An error of the writer is one of requests that came before.
+        let writer = self.blocks.finish(self.block)?;
+        read?;
         let bad = &mut self.bad;
         let duplicates = self.seen.duplicates(|first, place| {
             let reason = format!("the id is the same as that of {unit} {first}");
@@ -229,16 +273,11 @@ impl Draft<'_> {
             self.bad.trim();
             return Err(PlanError::Input(self.bad));
         }
-        let shards = self.shards.finish()?;
-        let bytes = self.digest.finalize();
+        let (shards, digest) = writer.finish()?;
         Ok(Drafted {
             shards,
             requests: self.requests,
-            digest: bytes
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
-                .into(),
+            digest,
             schema_notes: self.schemas.into_notes(),
             warning: self.disagreements.warning(unit),
         })

@@ -1,6 +1,7 @@
 //! Plan: the input read once and cut into shards, each ready to become a batch.
 
 pub(crate) mod attachments;
+pub(crate) mod blocks;
 pub(crate) mod content;
 pub(crate) mod duplicates;
 pub(crate) mod encode;

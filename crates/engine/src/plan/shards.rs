@@ -15,7 +15,7 @@ use lmbatch_core::{
 use crate::plan::ids::label;
 use crate::policy::BatchLimit;
 use crate::spool::layout;
-use crate::spool::tables::{Echo, Row, Writer};
+use crate::spool::tables::{EchoFields, Row, Writer, write_echo};
 use crate::spool::{Files, spooled};
 
 /// Bytes that are buffered of each table of an open shard.
@@ -107,7 +107,7 @@ impl<'a> ShardWriter<'a> {
         class: &BatchClass,
         row: &[u8],
         ordinal: u32,
-        echo: &Echo,
+        echo: EchoFields<'_>,
     ) -> Result<()> {
         let at = self.room(class, row.len())?;
         let open = &mut self.open[at];
@@ -128,7 +128,7 @@ impl<'a> ShardWriter<'a> {
         };
         open.body.write_all(row).map_err(spooled)?;
         open.rows.write_all(&entry.to_bytes()).map_err(spooled)?;
-        echo.write(&mut open.echo).map_err(spooled)?;
+        write_echo(echo, &mut open.echo).map_err(spooled)?;
         if open.count == 0 {
             open.first = ordinal;
         }

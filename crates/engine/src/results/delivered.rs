@@ -192,6 +192,15 @@ mod tests {
     }
 
     #[test]
+    fn a_request_takes_three_bits() {
+        let mut all = Delivered::default();
+        (0..50_000).for_each(|place| all.note(place, Verdict::Errored));
+        let named = [&all.named, &all.decided, &all.errored];
+        let held: usize = named.iter().map(|named| size_of_val(&*named.bits)).sum();
+        assert!(held <= 3 * (50_000 / 8 + 8), "{held} bytes");
+    }
+
+    #[test]
     fn as_many_rows_are_promised_as_requests_have_ended() {
         use BatchStatus::{Cancelled, Completed, Expired};
         let counts = |total, succeeded, errored, expired, cancelled| RequestCounts {

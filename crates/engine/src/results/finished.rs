@@ -175,6 +175,10 @@ impl Finished {
     pub fn requests(&self) -> u64 {
         u64::from(self.requests)
     }
+    /// Returns the size of the stored results in bytes.
+    pub fn stored_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
     /// Rows read.
     pub fn rows(&self) -> u64 {
         self.tally.rows

@@ -9,6 +9,9 @@ use crate::spool::places::Places;
 use crate::spool::tables::{ENTRY, checksum_of};
 use crate::spool::{Files, spooled};
 
+/// Entries that are written at once.
+const AT_ONCE: usize = 1024;
+
 /// Writes the table of places of a shard.
 pub(crate) fn write_locations(
     files: &Files,
@@ -17,10 +20,16 @@ pub(crate) fn write_locations(
     tally: Tally,
 ) -> Result<Locations> {
     let mut table = files.create(what)?;
+    let mut entries = Vec::with_capacity(AT_ONCE * ENTRY);
     for at in 0..places.len() {
         let place = places.get(at).map_err(spooled)?;
-        table.write_all(&place.to_bytes()).map_err(spooled)?;
+        entries.extend_from_slice(&place.to_bytes());
+        if entries.len() == AT_ONCE * ENTRY {
+            table.write_all(&entries).map_err(spooled)?;
+            entries.clear();
+        }
     }
+    table.write_all(&entries).map_err(spooled)?;
     for count in tally.counts() {
         table.write_all(&count.to_le_bytes()).map_err(spooled)?;
     }

@@ -13,12 +13,15 @@ use lmbatch_core::{Error, ErrorKind, Locations, Result, ShardTables, Verdict};
 
 use crate::plan::planned::PlannedShard;
 use crate::results::tally::Tally;
-use crate::spool::tables::{BUFFER, ENTRY, Echo, Place, ROW, Reader, Row};
+use crate::spool::tables::{ENTRY, Echo, Place, ROW, Reader, Row};
 use crate::spool::window::Window;
 use crate::spool::{Files, spooled};
 
 /// Bytes that are read ahead of all shards together.
 const AHEAD: usize = 8 << 20;
+
+/// Most bytes that are read ahead of one echo.
+const ECHO_AHEAD: usize = 64 << 10;
 
 /// One shard as it is merged with others.
 #[derive(Debug, Clone)]
@@ -147,43 +150,41 @@ impl Merge {
     /// # Errors
     /// [`ErrorKind::Local`] where a table is missing or damaged.
     pub(crate) fn next(&mut self) -> Result<Option<Merged>> {
-        self.advance()?;
+        let entries = AHEAD / self.chains.len().max(1) / (ROW + ENTRY);
+        let entries = entries.clamp(64, 4096);
+        // Of one chain there is nothing to merge.
+        if let [chain] = &mut *self.chains {
+            let mut merged = None;
+            if chain.advance(&self.layers, entries)?.is_some() {
+                let cursor = chain.cursor.as_mut().ok_or_else(lost)?;
+                cursor.lay_over(&mut merged, &self.layers)?;
+            }
+            return Ok(merged);
+        }
+        while let Some(at) = self.given.pop() {
+            let stands = self.chains[at].advance(&self.layers, entries)?;
+            if let Some((ordinal, attempt, shard)) = stands {
+                self.heap.push(Reverse((ordinal, attempt, shard, at)));
+            }
+        }
         let Some(Reverse((ordinal, ..))) = self.heap.peek().copied() else {
             return Ok(None);
         };
         let mut merged = None;
-        while let Some(Reverse((same, attempt, shard, chain))) = self.heap.peek().copied()
+        while let Some(Reverse((same, _, _, chain))) = self.heap.peek().copied()
             && same == ordinal
         {
             self.heap.pop();
             self.given.push(chain);
             let cursor = self.chains[chain].cursor.as_mut().ok_or_else(lost)?;
-            let (at, row) = cursor.now;
-            let first = self.layers.all[cursor.layer].first_segment;
-            let place = cursor.place()?;
-            let merged = merged.get_or_insert(Merged {
-                ordinal,
-                outcome: Place::NONE,
-                outcome_of: None,
-                outcome_attempt: 0,
-                layer: cursor.layer,
-                shard,
-                at,
-                row,
-            });
-            (merged.layer, merged.shard, merged.at, merged.row) = (cursor.layer, shard, at, row);
-            if !place.is_none() && merged.outcome.gives_way(place) {
-                merged.outcome = place.moved(first);
-                merged.outcome_of = Some((cursor.layer, at));
-                merged.outcome_attempt = attempt;
-            }
+            cursor.lay_over(&mut merged, &self.layers)?;
         }
         Ok(merged)
     }
 
     /// Reads what goes back to the caller beside the outcome of the request that was given last.
     pub(crate) fn echo(&mut self, echo: &mut Echo) -> Result<()> {
-        let ahead = (AHEAD / self.chains.len().max(1)).clamp(4 << 10, BUFFER);
+        let ahead = (AHEAD / self.chains.len().max(1)).clamp(4 << 10, ECHO_AHEAD);
         let chain = *self.given.last().ok_or_else(lost)?;
         let cursor = self.chains[chain].cursor.as_mut().ok_or_else(lost)?;
         let reader = match &mut cursor.echo {
@@ -197,30 +198,25 @@ impl Merge {
         reader.seek(cursor.now.1.echo);
         echo.read(reader).map_err(spooled)
     }
+}
 
-    /// Moves on the chains whose request was given.
-    fn advance(&mut self) -> Result<()> {
-        for at in std::mem::take(&mut self.given) {
-            let entries = AHEAD / self.chains.len() / (ROW + ENTRY);
-            let chain = &mut self.chains[at];
-            loop {
-                if let Some(cursor) = &mut chain.cursor {
-                    if let Some(row) = cursor.step()? {
-                        let layer = &self.layers.all[cursor.layer];
-                        let stands = (row.ordinal, layer.attempt, layer.shard, at);
-                        self.heap.push(Reverse(stands));
-                        break;
-                    }
-                    chain.cursor = None;
-                }
-                let Some(layer) = chain.left.next() else {
-                    break;
-                };
-                let cursor = Cursor::open(&self.layers, layer, entries.clamp(64, 4096))?;
-                chain.cursor = Some(cursor);
+impl Chain {
+    /// Goes to the next request of the chain, and returns its ordinal with the attempt and the shard that it belongs
+    /// to; `None` after the last.
+    fn advance(&mut self, layers: &Layers, entries: usize) -> Result<Option<(u32, u32, u32)>> {
+        loop {
+            if let Some(cursor) = &mut self.cursor
+                && let Some(row) = cursor.step()?
+            {
+                let layer = &layers.all[cursor.layer];
+                return Ok(Some((row.ordinal, layer.attempt, layer.shard)));
             }
+            self.cursor = None;
+            let Some(layer) = self.left.next() else {
+                return Ok(None);
+            };
+            self.cursor = Some(Cursor::open(layers, layer, entries)?);
         }
-        Ok(())
     }
 }
 
@@ -275,6 +271,31 @@ impl Cursor {
         self.now = (at, row);
         self.next += 1;
         Ok(Some(row))
+    }
+
+    /// Adds the attempt that it stands at to the request, whose earlier attempts are there already.
+    fn lay_over(&mut self, merged: &mut Option<Merged>, layers: &Layers) -> Result<()> {
+        let (at, row) = self.now;
+        let layer = &layers.all[self.layer];
+        let place = self.place()?;
+        let merged = merged.get_or_insert(Merged {
+            ordinal: row.ordinal,
+            outcome: Place::NONE,
+            outcome_of: None,
+            outcome_attempt: 0,
+            layer: self.layer,
+            shard: layer.shard,
+            at,
+            row,
+        });
+        (merged.layer, merged.shard) = (self.layer, layer.shard);
+        (merged.at, merged.row) = (at, row);
+        if !place.is_none() && merged.outcome.gives_way(place) {
+            merged.outcome = place.moved(layer.first_segment);
+            merged.outcome_of = Some((self.layer, at));
+            merged.outcome_attempt = layer.attempt;
+        }
+        Ok(())
     }
 
     /// The place of the outcome of the request that it stands at.

@@ -10,6 +10,7 @@ pub(crate) mod merge;
 pub(crate) mod reader;
 pub(crate) mod reading;
 pub(crate) mod row_cutter;
+pub(crate) mod rows;
 pub(crate) mod scan;
 pub(crate) mod structured;
 pub(crate) mod tally;

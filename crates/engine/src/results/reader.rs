@@ -1,17 +1,18 @@
 //! Output: the requests in their order, each row decoded once.
 
-use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use lmbatch_core::{
     BatchProvider, BatchStatus, Error, ErrorKind, FailureView, Json, OutcomeView, RawRow,
-    RequestError, Result, ResultPart, SpoolFile, Text, mend_surrogates,
+    RequestError, Result, ResultPart, RowReader, SpoolFile, Text,
 };
 
 use crate::context::Context;
 use crate::results::answer::{AnswerView, Answered, Structured};
 use crate::results::finished::{End, Finished, Index};
-use crate::results::merge::Merge;
+use crate::results::merge::{Merge, Merged};
+use crate::results::rows::StoredRows;
 use crate::results::structured::Checker;
 use crate::spool::tables::{ENTRY, Echo, Place, Reader};
 use crate::spool::{Files, spooled};
@@ -24,11 +25,12 @@ pub struct OutcomeReader {
     segments: Vec<(ResultPart, Arc<dyn SpoolFile>)>,
     ends: Vec<End>,
     checker: Checker,
+    /// Position before which the reader ends.
+    end: u32,
     requests: u32,
     next: u32,
-    row: Vec<u8>,
-    /// The row with whole characters only, where it holds half ones.
-    mended: Vec<u8>,
+    stored: StoredRows,
+    rows: RowReader,
     record: Echo,
     current: Option<RequestError>,
     _files: Arc<crate::spool::Files>,
@@ -54,10 +56,11 @@ impl OutcomeReader {
             segments,
             ends: finished.ends.clone(),
             checker: Checker::default(),
+            end: finished.requests,
             requests: finished.requests,
             next: 0,
-            row: Vec::new(),
-            mended: Vec::new(),
+            stored: StoredRows::default(),
+            rows: RowReader::new(),
             record: Echo::default(),
             current: None,
             _files: Arc::clone(&finished.files),
@@ -82,23 +85,18 @@ impl OutcomeReader {
         };
         let end = &self.ends[shard];
         self.current = end.refusal(at);
-        self.row.clear();
-        let mut part = None;
-        if !place.is_none() {
-            let (from, file) = self.segments.get(place.segment as usize).ok_or_else(lost)?;
-            self.row.resize(place.length as usize, 0);
-            if file
-                .read_at(&mut self.row, place.offset())
-                .map_err(spooled)?
-                < self.row.len()
-            {
-                return Err(spooled(io::ErrorKind::UnexpectedEof.into()));
+        let found = match place.is_none() {
+            true => None,
+            false => {
+                let (part, file) = self.segments.get(place.segment as usize).ok_or_else(lost)?;
+                Some((part, self.stored.get(file, place).map_err(spooled)?))
             }
-            part = Some(from);
-        }
+        };
+        let (part, stored) = found.map_or((None, &[][..]), |(part, row)| (Some(part), row));
         let asked = !self.record.schema.is_empty();
-        let raw = part.is_some().then(|| RawRow::new(&self.row));
-        let (row, replaced) = mend_surrogates(&self.row, &mut self.mended);
+        let raw = part.is_some().then(|| RawRow::new(stored));
+        let row = self.rows.read(stored);
+        let replaced = row.replaced();
         let answer = match (part, &self.current) {
             (Some(part), _) => match self.provider.codec().decode(part, row) {
                 Ok(row) => {
@@ -143,17 +141,30 @@ impl OutcomeReader {
 impl OutcomeReader {
     /// Goes on after the first `count` requests, as a reader that has read them would.
     pub fn skip(&mut self, count: u64) -> Result<()> {
-        for _ in 0..count {
-            if self.advance()?.is_none() {
-                break;
-            }
+        let left = u64::from(self.end - self.next);
+        for _ in 0..count.min(left) {
+            self.walk.skip(self.next, &mut self.record)?;
+            self.next += 1;
         }
         Ok(())
     }
 
+    /// Reads only some of the requests: those at `positions` in the order of the output, from 0. Requests that were
+    /// read or skipped are not read again. Another call goes on to later positions, so that several readers of the
+    /// same outcomes can take turns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Local`] where a table of the spool is missing or damaged.
+    pub fn within(&mut self, positions: Range<u64>) -> Result<()> {
+        let most = u64::from(self.requests);
+        self.end = positions.end.min(most) as u32;
+        self.end = self.end.max(self.next);
+        self.skip(positions.start.saturating_sub(self.next.into()))
+    }
+
     /// One request on: its number, where its row lies, and the shard and place in which it went out last.
     fn advance(&mut self) -> Result<Option<(u32, Place, usize, u32)>> {
-        if self.next == self.requests {
+        if self.next == self.end {
             return Ok(None);
         }
         let ordinal = self.next;
@@ -199,6 +210,15 @@ impl Walk {
         }
     }
 
+    /// Goes past the request of a position, which is the next.
+    fn skip(&mut self, position: u32, record: &mut Echo) -> Result<()> {
+        match self {
+            // The echo is found by its offset.
+            Self::Run(merge) => merged(merge, position).map(|_| ()),
+            _ => self.next(position, record).map(|_| ()),
+        }
+    }
+
     /// Goes to the request of a position, which is the next: the place of its row, the shard that it was sent in
     /// last, and its place there.
     fn next(&mut self, position: u32, record: &mut Echo) -> Result<(Place, u32, u32)> {
@@ -210,9 +230,7 @@ impl Walk {
                 Ok((Place::from_bytes(&entry), 0, position))
             }
             Self::Run(merge) => {
-                let merged = merge.next()?;
-                let merged = merged.filter(|merged| merged.ordinal == position);
-                let merged = merged.ok_or_else(lost)?;
+                let merged = merged(merge, position)?;
                 merge.echo(record)?;
                 Ok((merged.outcome, merged.shard, merged.at))
             }
@@ -229,6 +247,12 @@ impl Walk {
             }
         }
     }
+}
+
+/// The request of a position of a run whose output has the order of its input.
+fn merged(merge: &mut Merge, position: u32) -> Result<Merged> {
+    let merged = merge.next()?.filter(|merged| merged.ordinal == position);
+    merged.ok_or_else(lost)
 }
 
 /// What became of a request that no row names: the batch's end may say it. Some providers write no rows

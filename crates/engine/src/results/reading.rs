@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use lmbatch_core::{
-    BatchProvider, BatchSnapshot, Error, ErrorKind, Locations, Result, ResultPart, Retry, Segment,
-    Verdict,
+    BatchProvider, BatchSnapshot, Error, ErrorKind, Locations, Result, ResultPart, Retry,
+    RowReader, Segment, Verdict,
 };
 
 use crate::results::delivered::{Delivered, SoFar};
@@ -30,7 +30,7 @@ static SALT: AtomicU64 = AtomicU64::new(0);
 pub(crate) struct Results {
     provider: Arc<dyn BatchProvider>,
     files: Arc<Files>,
-    max_row_bytes: usize,
+    max_row: usize,
     joiner: Joiner,
     /// By the place of each request in the batch.
     places: Places,
@@ -43,6 +43,7 @@ pub(crate) struct Results {
     name: u32,
     /// Places that rows have taken from others: segment, place in the batch, earlier place.
     taken: Vec<(u32, u32, Place)>,
+    rows: RowReader,
     /// Whether a part ended within a row: rows after it may be missing.
     truncated: bool,
 }
@@ -76,7 +77,7 @@ impl Results {
         files: Arc<Files>,
         joiner: Joiner,
         shard: u32,
-        max_row_bytes: usize,
+        max_row: usize,
     ) -> Self {
         // A task that was dropped, or another process, may be writing to the files of another value.
         let salt = SALT.fetch_add(1, Ordering::Relaxed);
@@ -84,7 +85,7 @@ impl Results {
             places: Places::new(files.spool()),
             provider,
             files,
-            max_row_bytes,
+            max_row,
             joiner,
             delivered: Delivered::default(),
             tally: Tally::default(),
@@ -92,6 +93,7 @@ impl Results {
             stem: layout::results(shard, std::process::id(), salt),
             name: 0,
             taken: Vec::new(),
+            rows: RowReader::new(),
             truncated: false,
         }
     }
@@ -185,7 +187,7 @@ impl Results {
             Err(error) => return Err(spooled(error)),
         };
         let (mut buffer, mut at, mut row) = (vec![0; BUFFER], 0, RowCutter::default());
-        let (max, mut checksum) = (self.max_row_bytes, crc32fast::Hasher::new());
+        let (max, mut checksum) = (self.max_row, crc32fast::Hasher::new());
         while at < segment.bytes {
             let most = (segment.bytes - at).min(BUFFER as u64) as usize;
             let read = file.read_at(&mut buffer[..most], at).map_err(spooled)?;
@@ -240,7 +242,7 @@ impl Results {
             number,
             ..
         } = reading;
-        let max = self.max_row_bytes;
+        let max = self.max_row;
         for piece in pieces {
             writer.write_all(piece).map_err(spooled)?;
             let note = |row: Option<&[u8]>, offset| self.note(part, *number, row, offset);
@@ -316,12 +318,11 @@ impl Results {
             self.tally.malformed += 1;
             return Ok(());
         };
-        let provider = Arc::clone(&self.provider);
-        let mut scratch = Vec::new();
-        let Some((row, scanned)) = scan(provider.codec(), part, row, &mut scratch) else {
+        let Some((row, scanned)) = scan(self.provider.codec(), part, row, &mut self.rows) else {
             self.tally.malformed += 1;
             return Ok(());
         };
+        let row = row.as_bytes();
         let at = match scanned.id {
             Some(id) => self.joiner.ordinal(&id.decode())?,
             None => {

@@ -1,6 +1,6 @@
 //! Rows of results as they are scanned: whose they are, and what came of the request.
 
-use lmbatch_core::{BatchCodec, ResultPart, Scanned, mend_surrogates};
+use lmbatch_core::{BatchCodec, ResultPart, ResultRow, RowReader, Scanned};
 
 /// Scans a row, and returns it with half characters replaced; `None` where it cannot be read.
 ///
@@ -9,13 +9,14 @@ pub(crate) fn scan<'a>(
     codec: &dyn BatchCodec,
     part: &ResultPart,
     raw: &'a [u8],
-    scratch: &'a mut Vec<u8>,
-) -> Option<(&'a [u8], Scanned<'a>)> {
-    let (row, replaced) = mend_surrogates(raw, scratch);
+    rows: &'a mut RowReader,
+) -> Option<(ResultRow<'a>, Scanned<'a>)> {
+    let row = rows.read(raw);
     let mut scanned = codec.scan(part, row).ok()?;
-    if replaced > 0 && scanned.id.is_some() {
-        let other = mended_otherwise(raw, row);
-        let again = codec.scan(part, &other).ok()?;
+    if row.replaced() > 0 && scanned.id.is_some() {
+        let other = mended_otherwise(raw, row.as_bytes());
+        let mut rows = RowReader::new();
+        let again = codec.scan(part, rows.read(&other)).ok()?;
         if again.id != scanned.id {
             scanned.id = None;
         }
@@ -92,8 +93,8 @@ mod tests {
             ),
             ("{}", "{}"),
         ] {
-            let mut scratch = Vec::new();
-            let (mended, _) = mend_surrogates(raw.as_bytes(), &mut scratch);
+            let mut rows = RowReader::new();
+            let mended = rows.read(raw.as_bytes()).as_bytes();
             let other = mended_otherwise(raw.as_bytes(), mended);
             assert_eq!(String::from_utf8(other).unwrap(), expected);
         }

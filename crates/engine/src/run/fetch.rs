@@ -1,14 +1,16 @@
 //! Fetch: the results of a batch that has ended, read until they are whole. One exchange a step.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
+use futures::future::{Either, select};
 use lmbatch_core::{
     BatchClass, BatchId, BatchSnapshot, Certainty, Chunk, Error, ErrorKind, Locations, Result,
-    ResultPart, ResultSet, Retry, Segment,
+    ResultPart, ResultSet, Retry, RowStream, Segment,
 };
 
 use crate::blocking::blocking;
@@ -22,7 +24,10 @@ use crate::results::reading::{Reading, Results};
 use crate::results::tally::Tally;
 use crate::run::poll::is_unreadable;
 use crate::spool::Files;
-use crate::spool::tables::BUFFER;
+
+/// Bytes of results that are taken into the spool at once. As many are received meanwhile, for each of the batches
+/// that are fetched at once.
+const AT_ONCE: usize = 128 << 10;
 
 /// A batch that has ended, and what is known of it.
 pub(crate) struct Ended {
@@ -409,45 +414,55 @@ impl Fetch {
         Ok(Part::Again(Box::new(open), wait))
     }
 
-    /// Reads a part from where it lies in the spool to its end; how that went, and the part as it is now.
+    /// Reads a part from where it lies in the spool to its end; how that went, and the part as it is now. While
+    /// what has come is taken into the spool, the next bytes are received.
     async fn read_on(
         &mut self,
         context: &Context,
         part: &ResultPart,
-        mut reading: Reading,
+        reading: Reading,
     ) -> Result<(Result<()>, Reading)> {
         let mut rows = match context.provider.read(part, reading.written()).await {
             Ok(rows) => rows,
             Err(error) => return Ok((Err(error), reading)),
         };
-        let (mut pieces, mut bytes) = (Vec::new(), 0);
+        let (mut reading, mut received) = (reading, receive(&mut rows).await);
         loop {
-            let chunk = rows.next().await;
-            let broke = match chunk {
-                Some(Ok(Chunk::Bytes(piece))) => {
-                    bytes += piece.len();
-                    pieces.push(piece);
-                    if bytes < BUFFER {
-                        continue;
-                    }
-                    None
-                }
-                Some(Ok(Chunk::Next(part))) => {
-                    reading.next = Some(part);
-                    continue;
-                }
-                Some(Err(error)) => Some(Err(error)),
-                None => Some(Ok(())),
-            };
-            bytes = 0;
-            let pieces = std::mem::take(&mut pieces);
-            let (taken, came) = self.take(context, reading, pieces).await?;
-            reading = came;
-            match (taken, broke) {
-                (Err(error), _) => return Ok((Err(error), reading)),
-                (Ok(()), Some(end)) => return Ok((end, reading)),
-                (Ok(()), None) => {}
+            let is_ahead = received.bytes < 2 * AT_ONCE;
+            let Received {
+                pieces, next, end, ..
+            } = received;
+            if next.is_some() {
+                reading.next = next;
             }
+            let take = self.take(context, reading, pieces);
+            if let Some(end) = end {
+                let (taken, reading) = take.await?;
+                return Ok((taken.and(end), reading));
+            }
+            let (took, came) = match is_ahead {
+                // The connection holds as much again already.
+                false => (take.await, None),
+                true => {
+                    let (taking, receiving) = (pin!(take), pin!(receive(&mut rows)));
+                    match select(taking, receiving).await {
+                        // Of a part that cannot be taken nothing more is waited for.
+                        Either::Left((took, receiving)) => match &took {
+                            Ok((Ok(()), _)) => (took, Some(receiving.await)),
+                            _ => (took, None),
+                        },
+                        Either::Right((came, taking)) => (taking.await, Some(came)),
+                    }
+                }
+            };
+            reading = match took? {
+                (Ok(()), reading) => reading,
+                broke => return Ok(broke),
+            };
+            received = match came {
+                Some(came) => came,
+                None => receive(&mut rows).await,
+            };
         }
     }
 
@@ -484,6 +499,45 @@ impl Fetch {
         self.results = Some(results);
         Ok(done)
     }
+}
+
+/// What came of a part, to be taken at once.
+struct Received {
+    pieces: Vec<Bytes>,
+    /// Bytes of the pieces.
+    bytes: usize,
+    /// The part that follows, where the provider has named it.
+    next: Option<ResultPart>,
+    /// How the part ended, where it did.
+    end: Option<Result<()>>,
+}
+
+/// Receives enough of a part to be worth a visit to the spool, or what is left of it.
+async fn receive(rows: &mut RowStream) -> Received {
+    let mut received = Received {
+        pieces: Vec::new(),
+        bytes: 0,
+        next: None,
+        end: None,
+    };
+    while received.bytes < AT_ONCE {
+        match rows.next().await {
+            Some(Ok(Chunk::Bytes(piece))) => {
+                received.bytes += piece.len();
+                received.pieces.push(piece);
+            }
+            Some(Ok(Chunk::Next(part))) => received.next = Some(part),
+            Some(Err(error)) => {
+                received.end = Some(Err(error));
+                break;
+            }
+            None => {
+                received.end = Some(Ok(()));
+                break;
+            }
+        }
+    }
+    received
 }
 
 /// What one exchange made of a part.

@@ -187,7 +187,7 @@ impl Again {
                 merge.echo(&mut echo)?;
                 let class = &self.shards[merged.shard as usize].shard.class;
                 let row = bodies.read(merged.shard, &merged.row)?;
-                writer.put(class, row, merged.ordinal, &echo)?;
+                writer.put(class, row, merged.ordinal, echo.fields())?;
             }
         }
         let written = writer.finish()?.into_iter();

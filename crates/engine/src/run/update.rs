@@ -197,7 +197,7 @@ impl<'a> Update<'a> {
             let ordinal = self.ordinals;
             self.ordinals = ordinal.checked_add(1).ok_or_else(too_many)?;
             rename(&mut row, &id, &WireId::ordinal(&self.old.nonce, ordinal));
-            self.writer.put(class, &row, ordinal, &echo)?;
+            self.writer.put(class, &row, ordinal, echo.fields())?;
             self.order.push(ordinal);
         }
         let stay = changes.unchanged + changes.changed;
@@ -228,7 +228,7 @@ impl<'a> Update<'a> {
             row.extend_from_slice(bodies.read(merged.shard, &merged.row)?);
             rename(&mut row, &id, &WireId::ordinal(&self.old.nonce, *ordinal));
             echoes.read(merged, &mut echo)?;
-            self.writer.put(class, &row, *ordinal, &echo)?;
+            self.writer.put(class, &row, *ordinal, echo.fields())?;
         }
         Ok(found.len() as u64)
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use lmbatch_core::{
     BatchId, BatchStatus, Closed, ErrorKind, FailureView, OutcomeView, RequestCounts, Result,
-    RunRecord, Segment, ShardRecord, ShardState, TokenUsage,
+    RowReader, RunRecord, Segment, ShardRecord, ShardState, TokenUsage,
 };
 
 use crate::context::Context;
@@ -195,6 +195,7 @@ struct Count<'a> {
     /// Requests with a row that holds no answer that can be read, and whether the output holds another outcome.
     /// They count once all rows are read: one of those may hold the answer.
     malformed: Vec<(u32, bool)>,
+    rows: RowReader,
 }
 
 impl<'a> Count<'a> {
@@ -204,6 +205,7 @@ impl<'a> Count<'a> {
             answered: Bits::default(),
             errored: Bits::default(),
             malformed: Vec::new(),
+            rows: RowReader::new(),
         }
     }
 
@@ -260,8 +262,7 @@ impl<'a> Count<'a> {
             return Ok(());
         };
         let codec = sources.maker.provider.codec();
-        let mut scratch = Vec::new();
-        let Some((row, scanned)) = scan(codec, &segment.part, row, &mut scratch) else {
+        let Some((row, scanned)) = scan(codec, &segment.part, row, &mut self.rows) else {
             return Ok(());
         };
         let at = match scanned.id {

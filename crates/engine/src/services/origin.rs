@@ -4,7 +4,7 @@
 use futures::StreamExt as _;
 use lmbatch_core::{
     BatchId, BatchSnapshot, Chunk, Error, ErrorKind, Nonce, OutcomeView, Result, ResultPart, Retry,
-    WireId, mend_surrogates,
+    RowReader, WireId,
 };
 
 use crate::context::Context;
@@ -68,11 +68,10 @@ impl Context {
             return Ok(None);
         }
         let look = || async {
-            let (mut rows, mut found, mut scratch) = (0, None, Vec::new());
+            let (mut rows, mut found, mut reader) = (0, None, RowReader::new());
             let visit = |part: &ResultPart, row: &[u8]| {
                 rows += 1;
-                let (row, _) = mend_surrogates(row, &mut scratch);
-                let scanned = self.provider.codec().scan(part, row);
+                let scanned = self.provider.codec().scan(part, reader.read(row));
                 let id = scanned.ok().and_then(|scanned| scanned.id);
                 found = id.and_then(|id| WireId::parts(&id.decode()).map(|(nonce, _)| nonce));
                 found.is_none() && rows < LOOKED_AT
@@ -93,9 +92,9 @@ impl Context {
     ) -> Result<Survey> {
         let codec = self.provider.codec();
         let look = || async {
-            let (mut survey, mut scratch) = (Survey::default(), Vec::new());
+            let (mut survey, mut reader) = (Survey::default(), RowReader::new());
             let visit = |part: &ResultPart, row: &[u8]| {
-                let (row, _) = mend_surrogates(row, &mut scratch);
+                let row = reader.read(row);
                 let scanned = codec.scan(part, row).ok();
                 let id = scanned.and_then(|scanned| scanned.id);
                 match id.and_then(|id| WireId::parse_ordinal(nonce, &id.decode())) {

@@ -25,6 +25,8 @@ pub(crate) struct Places {
     slots: Vec<Slot>,
     /// The slot of each page in memory.
     held: HashMap<usize, usize>,
+    /// Slot that was used last.
+    last: usize,
     /// Where the search for a page that can go is.
     hand: usize,
     /// How many pages may be in memory.
@@ -52,6 +54,7 @@ impl Places {
             file: None,
             slots: Vec::new(),
             held: HashMap::new(),
+            last: 0,
             hand: 0,
             most: PAGES,
             len: 0,
@@ -95,18 +98,25 @@ impl Places {
         if self.broken {
             return Err(io::Error::other("an earlier reading or writing failed"));
         }
-        let at = match self.held.get(&page) {
-            Some(at) => *at,
-            None => {
-                self.broken = true;
-                let at = self.fetch(page)?;
-                self.broken = false;
-                at
-            }
+        let at = match self.slots.get(self.last) {
+            Some(slot) if slot.page == page => self.last,
+            _ => self.bring(page)?,
         };
+        self.last = at;
         let slot = &mut self.slots[at];
         slot.used = true;
         Ok(slot)
+    }
+
+    /// Returns the slot of a page, which is brought into memory if it is not there.
+    fn bring(&mut self, page: usize) -> io::Result<usize> {
+        if let Some(at) = self.held.get(&page) {
+            return Ok(*at);
+        }
+        self.broken = true;
+        let at = self.fetch(page)?;
+        self.broken = false;
+        Ok(at)
     }
 
     /// Brings a page into memory.
@@ -222,6 +232,27 @@ mod tests {
         std::fs::create_dir(gone).unwrap();
         assert!(places.get(0).is_err());
         assert!(places.set(PAGE as u32, place).is_err());
+    }
+
+    #[test]
+    fn a_batch_takes_sixteen_bytes_a_request_and_at_most_eight_mebibytes() {
+        let mut places = Places::new(Arc::new(TemporarySpool::new().unwrap()));
+        let place = Place::new(0, 0, 1, Verdict::Succeeded);
+        for (requests, most) in [
+            (1, PAGE * ENTRY),
+            (50_000, 50_000 * ENTRY + PAGE * ENTRY),
+            (1_000_000, 8 << 20),
+        ] {
+            for ordinal in (0..requests).step_by(PAGE / 2) {
+                places.set(ordinal, place).unwrap();
+            }
+            let held: usize = places
+                .slots
+                .iter()
+                .map(|slot| size_of_val(&*slot.places))
+                .sum();
+            assert!(held <= most, "{held} bytes for {requests} requests");
+        }
     }
 
     #[test]

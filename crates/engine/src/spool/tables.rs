@@ -8,8 +8,8 @@ use lmbatch_core::{SpoolFile, SpoolWriter, Verdict};
 /// Bytes of an index entry: outcome offset (7), verdict (1), outcome length (4), segment (4).
 pub(crate) const ENTRY: usize = 16;
 
-/// Bytes read or written at once.
-pub(crate) const BUFFER: usize = 256 << 10;
+/// Bytes read or written at once. Each thread that works on files holds a few buffers of so many.
+pub(crate) const BUFFER: usize = 128 << 10;
 
 /// Where the outcome of one request lies. One is held for each request: the smaller, the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,24 +161,36 @@ impl Echo {
         fields.iter().map(|field| 4 + field.len() as u64).sum()
     }
 
-    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        for field in [&self.id, &self.metadata, &self.schema] {
-            let length = u32::try_from(field.len()).map_err(io::Error::other)?;
-            out.write_all(&length.to_le_bytes())?;
-            out.write_all(field)?;
-        }
-        Ok(())
+    /// Its fields in their order: the id, the notes and the schema.
+    pub(crate) fn fields(&self) -> EchoFields<'_> {
+        [&self.id, &self.metadata, &self.schema]
+    }
+
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        write_echo(self.fields(), out)
     }
 
     pub(crate) fn read(&mut self, from: &mut Reader) -> io::Result<()> {
         for field in [&mut self.id, &mut self.metadata, &mut self.schema] {
             let mut length = [0; 4];
             from.read_exact(&mut length)?;
-            field.resize(u32::from_le_bytes(length) as usize, 0);
-            from.read_exact(field)?;
+            from.read_into(field, u32::from_le_bytes(length) as usize)?;
         }
         Ok(())
     }
+}
+
+/// The fields of an [`Echo`], borrowed.
+pub(crate) type EchoFields<'a> = [&'a [u8]; 3];
+
+/// Writes an echo, each field after its length.
+pub(crate) fn write_echo(fields: EchoFields<'_>, out: &mut impl Write) -> io::Result<()> {
+    for field in fields {
+        let length = u32::try_from(field.len()).map_err(io::Error::other)?;
+        out.write_all(&length.to_le_bytes())?;
+        out.write_all(field)?;
+    }
+    Ok(())
 }
 
 /// Buffers what is written to the spool.
@@ -187,6 +199,7 @@ pub(crate) struct Writer {
     buffer: Vec<u8>,
     /// Bytes that are buffered.
     most: usize,
+    /// Of what was passed on; a buffer at a time is faster than each piece of a few bytes.
     checksum: crc32fast::Hasher,
     pub(crate) written: u64,
 }
@@ -210,7 +223,17 @@ impl Writer {
 
     /// CRC-32 of everything that was written.
     pub(crate) fn checksum(&self) -> u32 {
-        self.checksum.clone().finalize()
+        let mut checksum = self.checksum.clone();
+        checksum.update(&self.buffer);
+        checksum.finalize()
+    }
+
+    /// Passes on what is buffered.
+    fn drain(&mut self) -> io::Result<()> {
+        self.inner.write_all(&self.buffer)?;
+        self.checksum.update(&self.buffer);
+        self.buffer.clear();
+        Ok(())
     }
 
     pub(crate) fn sync(&mut self) -> io::Result<()> {
@@ -222,22 +245,20 @@ impl Writer {
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.buffer.len() + bytes.len() > self.most {
-            self.inner.write_all(&self.buffer)?;
-            self.buffer.clear();
+            self.drain()?;
         }
         if bytes.len() >= self.most {
             self.inner.write_all(bytes)?;
+            self.checksum.update(bytes);
         } else {
             self.buffer.extend_from_slice(bytes);
         }
-        self.checksum.update(bytes);
         self.written += bytes.len() as u64;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.inner.write_all(&self.buffer)?;
-        self.buffer.clear();
+        self.drain()?;
         self.inner.flush()
     }
 }
@@ -301,22 +322,38 @@ impl Reader {
     pub(crate) fn read_exact(&mut self, out: &mut [u8]) -> io::Result<()> {
         let mut filled = 0;
         while filled < out.len() {
-            if self.at == self.buffer.len() {
-                self.buffer.resize(self.most, 0);
-                let read = self.file.read_at(&mut self.buffer, self.offset)?;
-                self.buffer.truncate(read);
-                self.offset += read as u64;
-                self.at = 0;
-                if read == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-            }
-            let take = (out.len() - filled).min(self.buffer.len() - self.at);
-            out[filled..filled + take].copy_from_slice(&self.buffer[self.at..self.at + take]);
-            filled += take;
-            self.at += take;
+            let piece = self.some(out.len() - filled)?;
+            out[filled..filled + piece.len()].copy_from_slice(piece);
+            filled += piece.len();
         }
         Ok(())
+    }
+
+    /// Reads the next `bytes` bytes in place of what `out` holds.
+    pub(crate) fn read_into(&mut self, out: &mut Vec<u8>, bytes: usize) -> io::Result<()> {
+        out.clear();
+        while out.len() < bytes {
+            let piece = self.some(bytes - out.len())?;
+            out.extend_from_slice(piece);
+        }
+        Ok(())
+    }
+
+    /// Returns at least one and at most `most` of the next bytes.
+    fn some(&mut self, most: usize) -> io::Result<&[u8]> {
+        if self.at == self.buffer.len() {
+            self.buffer.resize(self.most, 0);
+            let read = self.file.read_at(&mut self.buffer, self.offset)?;
+            self.buffer.truncate(read);
+            self.offset += read as u64;
+            self.at = 0;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let from = self.at;
+        self.at += most.min(self.buffer.len() - from);
+        Ok(&self.buffer[from..self.at])
     }
 }
 

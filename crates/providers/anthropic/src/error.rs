@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use lmbatch_core::{ErrorKind, Retry, Text};
+use lmbatch_core::{ErrorKind, JsonView, Outline, Retry, Text};
 use lmbatch_http::{Told, kind_of};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::wire::{ErrorBody, ErrorDetails, ErrorObject};
 
@@ -53,7 +52,8 @@ pub(crate) fn classify(status: u16, kind: Option<&str>, code: Option<&str>) -> (
 /// An answer that says no.
 pub(crate) fn tell(status: u16, body: &[u8]) -> Told {
     let text = std::str::from_utf8(body).unwrap_or_default();
-    let said = said_in_body(text);
+    let mut outline = Outline::new();
+    let said = outline.read(text).map(said_in_body).unwrap_or_default();
     let known = classify(status, said.kind.as_deref(), said.code.as_deref());
     Told {
         recognised: is_own(text),
@@ -86,40 +86,34 @@ pub(crate) struct Said<'a> {
 }
 
 /// Reads the error of a body, also where it is nested once more or stands in the body itself.
-pub(crate) fn said_in_body(body: &str) -> Said<'_> {
-    let mut text = body;
+pub(crate) fn said_in_body(body: JsonView<'_>) -> Said<'_> {
+    let mut error = body;
     // `result.error.error` of a row; a proxy adds one.
     for _ in 0..3 {
-        match serde_json::from_str::<ErrorBody<'_>>(text) {
-            Ok(ErrorBody { error }) => match error.raw() {
-                Some(inner) => text = inner.get(),
-                None => break,
-            },
-            Err(_) => break,
+        let inner = error.read::<ErrorBody<'_>>();
+        match inner.and_then(|body| body.error.raw()) {
+            Some(inner) => error = inner,
+            None => break,
         }
     }
-    match serde_json::from_str::<&RawValue>(text) {
-        Ok(error) => said(error),
-        Err(_) => Said::default(),
-    }
+    said(error)
 }
 
-fn said(error: &RawValue) -> Said<'_> {
-    if !error.get().starts_with('{') {
-        let first = serde_json::from_str::<Vec<&RawValue>>(error.get()).ok();
-        if let Some(first) = first.and_then(|list| list.first().copied()) {
-            return said_in_body(first.get());
+fn said(error: JsonView<'_>) -> Said<'_> {
+    if !error.is_object() {
+        if let Some(first) = error.values().next() {
+            return said_in_body(first);
         }
         return Said {
-            message: serde_json::from_str(error.get()).ok(),
+            message: error.text(),
             ..Said::default()
         };
     }
-    let object = serde_json::from_str::<ErrorObject<'_>>(error.get()).unwrap_or_default();
+    let object = error.read::<ErrorObject<'_>>().unwrap_or_default();
     let details = object.details.read::<ErrorDetails<'_>>();
     let code = details.and_then(|details| details.error_code.word());
     let statuses = [object.status, object.code, object.r#type].into_iter();
-    let mut statuses = statuses.filter_map(|member| lmbatch_http::whole(&member.read::<Value>()?));
+    let mut statuses = statuses.filter_map(lmbatch_http::whole_member);
     let status = statuses.find(|status| (400..600).contains(status));
     Said {
         status: status.and_then(|status| status.try_into().ok()),

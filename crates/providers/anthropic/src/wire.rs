@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use lmbatch_core::{Member, Text};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -53,14 +52,6 @@ fn batches<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Batc
     Ok(batches)
 }
 
-#[derive(Deserialize)]
-pub(crate) struct Row<'a> {
-    #[serde(borrow)]
-    pub(crate) custom_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(crate) result: Member<'a>,
-}
-
 /// Of a raw body, what decides its batch.
 #[derive(Deserialize)]
 pub(crate) struct RawSampling<'a> {
@@ -73,6 +64,11 @@ pub(crate) struct RawSampling<'a> {
 }
 
 lmbatch_core::members! {
+    pub(crate) struct Row {
+        custom_id: "custom_id",
+        result: "result",
+    }
+
     /// An error's body, around the error itself: also what an errored row holds.
     pub(crate) struct ErrorBody {
         error: "error",

@@ -4,7 +4,6 @@ use lmbatch_http::Path;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 /// Where a finished operation holds its results: twice.
 pub(crate) const RESULTS: &[Path] = &[
@@ -223,25 +222,19 @@ pub(crate) struct ErrorObject {
     pub(crate) details: Option<Vec<Value>>,
 }
 
-/// A row of either route.
-#[derive(Deserialize)]
-pub(crate) struct Row<'a> {
-    /// Of files.
-    #[serde(borrow)]
-    pub(crate) key: Option<&'a RawValue>,
-    /// Of inline batches.
-    #[serde(borrow)]
-    pub(crate) metadata: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(crate) response: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(crate) error: Option<&'a RawValue>,
-    /// Another name of the error (documentation of 2026-02-19: "a status object").
-    #[serde(borrow)]
-    pub(crate) status: Option<&'a RawValue>,
-}
-
 lmbatch_core::members! {
+    /// A row of either route.
+    pub(crate) struct Row {
+        /// Of files.
+        key: "key",
+        /// Of inline batches.
+        metadata: "metadata",
+        response: "response",
+        error: "error",
+        /// Another name of the error (documentation of 2026-02-19: "a status object").
+        status: "status",
+    }
+
     pub(crate) struct RowMetadata {
         key: "key",
     }

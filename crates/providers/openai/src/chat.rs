@@ -58,9 +58,10 @@ mod services;
 use std::sync::Arc;
 
 use lmbatch_core::schemas::{Cache, Sent};
-use lmbatch_core::{Opened, OutcomeView, RequestError, RequestView, ResponseSchema, RowError};
+use lmbatch_core::{
+    JsonView, Opened, OutcomeView, RequestError, RequestView, ResponseSchema, RowError,
+};
 use lmbatch_http::Told;
-use serde_json::value::RawValue;
 
 pub use dialect::{
     Contents, Dialect, Efforts, Errors, Extras, FilePart, Files, Parameters, Rows, Schemas,
@@ -160,8 +161,8 @@ impl Dialect {
     /// reason why there is none.
     ///
     /// # Errors
-    /// [`RowError`] for a row that is not JSON of that shape.
-    pub fn open<'a>(&self, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+    /// [`RowError`] for a row that is not of that shape.
+    pub fn open<'a>(&self, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
         outcome::open(row, self)
     }
 
@@ -169,16 +170,17 @@ impl Dialect {
     /// outcome, and is not asked for again.
     ///
     /// ```
-    /// use lmbatch_core::{FinishReason, OutcomeView};
+    /// use lmbatch_core::{FinishReason, OutcomeView, Outline};
     /// use lmbatch_openai::chat::Dialect;
     /// let body = r#"{"choices":[{"message":{"content":"4"},"finish_reason":"eos"}]}"#;
-    /// let raw = serde_json::from_str(body)?;
-    /// let OutcomeView::Succeeded(output) = Dialect::TOGETHER.answer(raw) else { panic!("an answer") };
+    /// let mut outline = Outline::new();
+    /// let answer = outline.read(body)?;
+    /// let OutcomeView::Succeeded(output) = Dialect::TOGETHER.answer(answer) else { panic!("an answer") };
     /// assert_eq!(output.finish_reason, FinishReason::Stop);
-    /// # Ok::<(), serde_json::Error>(())
+    /// # Ok::<(), lmbatch_core::JsonError>(())
     /// ```
-    pub fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        outcome::answer(raw, self)
+    pub fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
+        outcome::answer(answer, self)
     }
 
     /// Reads an HTTP answer that says no: the service's own codes, then OpenAI's, then the status; never the prose.

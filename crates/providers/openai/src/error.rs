@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use lmbatch_core::{ErrorKind, Retry, Text};
+use lmbatch_core::{ErrorKind, JsonView, Outline, Retry, Text};
 use lmbatch_http::{Told, kind_of};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::chat::Dialect;
 use crate::wire::{ErrorBody, ErrorObject};
@@ -62,7 +61,9 @@ pub(crate) fn tell(status: u16, body: &[u8]) -> Told {
 /// The same in the words of a dialect.
 pub(crate) fn tell_as(status: u16, body: &[u8], dialect: &Dialect) -> Told {
     let text = std::str::from_utf8(body).unwrap_or_default();
-    let said = said_as(text, dialect);
+    let mut outline = Outline::new();
+    let said = outline.read(text).map(|body| said_as(body, dialect));
+    let said = said.unwrap_or_default();
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     let is_flat = dialect.errors.flat && value["code"].is_string() && value["error"].is_string();
     let is_detail = dialect.errors.detail && status == 422 && is_detail(&value["detail"]);
@@ -174,28 +175,25 @@ impl Said<'_> {
 
 /// Reads the error of a body, wherever it stands: `error`, the first of `errors`, `detail`, or the body
 /// itself.
-pub(crate) fn said_in_body(body: &str) -> Said<'_> {
-    let Ok(raw) = serde_json::from_str::<&RawValue>(body) else {
-        return Said::default();
-    };
-    let Ok(found) = serde_json::from_str::<ErrorBody<'_>>(body) else {
-        return said(raw);
+pub(crate) fn said_in_body(body: JsonView<'_>) -> Said<'_> {
+    let Some(found) = body.read::<ErrorBody<'_>>() else {
+        return said(body);
     };
     let mut places = [found.error, found.errors, found.detail].into_iter();
     let within = places.find_map(|place| {
         let said = said(place.raw()?);
         (!said.is_nothing()).then_some(said)
     });
-    within.unwrap_or_else(|| of_object(raw))
+    within.unwrap_or_else(|| of_object(body))
 }
 
 /// Reads the error of a body in the form of a dialect: flat errors have their code beside the words,
 /// `{"code": "…", "error": "…"}`.
-pub(crate) fn said_as<'a>(body: &'a str, dialect: &Dialect) -> Said<'a> {
+pub(crate) fn said_as<'a>(body: JsonView<'a>, dialect: &Dialect) -> Said<'a> {
     let mut said = said_in_body(body);
     let flat_code = || {
-        let found = serde_json::from_str::<ErrorBody<'_>>(body).ok()?;
-        let object = serde_json::from_str::<ErrorObject<'a>>(body).ok()?;
+        let found = body.read::<ErrorBody<'_>>()?;
+        let object = body.read::<ErrorObject<'a>>()?;
         found.error.text().and(object.code.text())
     };
     if dialect.errors.flat
@@ -207,30 +205,27 @@ pub(crate) fn said_as<'a>(body: &'a str, dialect: &Dialect) -> Said<'a> {
 }
 
 /// Reads an error itself.
-pub(crate) fn said(error: &RawValue) -> Said<'_> {
-    match error.get().as_bytes().first() {
-        Some(b'{') => {
-            let said = of_object(error);
-            // Some nest it once more.
-            let within = serde_json::from_str::<ErrorBody<'_>>(error.get()).ok();
-            match within.and_then(|within| within.error.raw()) {
-                Some(inner) if said.message.is_none() => self::said(inner),
-                _ => said,
-            }
-        }
-        Some(b'[') => {
-            let list: Vec<&RawValue> = serde_json::from_str(error.get()).unwrap_or_default();
-            list.first().map(|first| said(first)).unwrap_or_default()
-        }
-        _ => Said {
-            message: serde_json::from_str(error.get()).ok(),
-            ..Said::default()
-        },
+pub(crate) fn said(error: JsonView<'_>) -> Said<'_> {
+    if error.is_object() {
+        let said = of_object(error);
+        // Some nest it once more.
+        let within = error.read::<ErrorBody<'_>>();
+        return match within.and_then(|within| within.error.raw()) {
+            Some(inner) if said.message.is_none() => self::said(inner),
+            _ => said,
+        };
+    }
+    if error.is_list() {
+        return error.values().next().map(said).unwrap_or_default();
+    }
+    Said {
+        message: error.text(),
+        ..Said::default()
     }
 }
 
-fn of_object(error: &RawValue) -> Said<'_> {
-    let object = serde_json::from_str::<ErrorObject<'_>>(error.get()).unwrap_or_default();
+fn of_object(error: JsonView<'_>) -> Said<'_> {
+    let object = error.read::<ErrorObject<'_>>().unwrap_or_default();
     let code = object.code.word().filter(|code| !code.is_empty());
     let kind = object.r#type.word();
     let words = [
@@ -378,9 +373,11 @@ mod tests {
             (503, ErrorKind::ProviderOverloaded),
             (400, ErrorKind::ProviderInvalidArgs),
         ] {
-            let said = said_in_body(
+            let mut outline = Outline::new();
+            let body = outline.read(
                 r#"{"error":{"message":"request exceeded limit, missing api key","type":null,"code":null}}"#,
             );
+            let said = said_in_body(body.unwrap());
             assert_eq!(classify(status, said.code.as_deref()).0, kind);
         }
     }
@@ -413,7 +410,8 @@ mod tests {
             (r#"{"error":null}"#, None, None),
             ("<html>", None, None),
         ] {
-            let said = said_in_body(body);
+            let mut outline = Outline::new();
+            let said = outline.read(body).map(said_in_body).unwrap_or_default();
             assert_eq!(said.code.as_deref(), code, "{body}");
             assert_eq!(
                 said.message.map(|m| m.decode().into_owned()).as_deref(),

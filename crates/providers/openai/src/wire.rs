@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use lmbatch_core::{Member, Text};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -98,17 +97,13 @@ pub(crate) struct File {
     pub(crate) created_at: Option<Value>,
 }
 
-#[derive(Deserialize)]
-pub(crate) struct Row<'a> {
-    #[serde(borrow)]
-    pub(crate) custom_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(crate) response: Member<'a>,
-    #[serde(borrow, default)]
-    pub(crate) error: Member<'a>,
-}
-
 lmbatch_core::members! {
+    pub(crate) struct Row {
+        custom_id: "custom_id",
+        response: "response",
+        error: "error",
+    }
+
     /// An error's body: `error` is an object or a bare string; some servers put its members into the body, or
     /// call it otherwise.
     pub(crate) struct ErrorBody {

@@ -7,22 +7,22 @@ mod request;
 mod schema;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::Duration;
 
 use lmbatch_core::schemas::Cache;
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, Frame, GenerateView, Label,
-    Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart,
-    RowError, SourceView, WireId, WireIdRule,
+    BatchClass, BatchCodec, Capabilities, ContentView, CreateProof, Frame, GenerateView, JsonView,
+    Label, Limits, Opened, OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema,
+    ResultPart, RowError, SourceView, WireId, WireIdRule,
 };
-use serde_json::value::RawValue;
 
 use crate::config::AnthropicConfig;
 use crate::wire::RawSampling;
 
 /// The endpoint of each request of a batch.
 const ENDPOINT: &str = "/v1/messages";
+/// How batches travel: in the body of the create.
+const ROUTE: &str = "inline";
 /// The newest API version, of 2026-10-21.
 pub(crate) const NEWEST: &str = "2026-10-21";
 /// The version before. `temperature`, `top_p` and `top_k` exist only in it: "temperature: Extra inputs are
@@ -85,10 +85,13 @@ impl AnthropicCodec {
         }
     }
 
-    fn variant(&self, sampling: bool, files: bool) -> BTreeMap<Box<str>, Box<str>> {
+    fn version(&self, sampling: bool) -> &str {
         let needed = if sampling { WITH_SAMPLING } else { NEWEST };
-        let version = self.version.as_deref().unwrap_or(needed);
-        let mut variant = BTreeMap::from([(VERSION.into(), version.into())]);
+        self.version.as_deref().unwrap_or(needed)
+    }
+
+    fn variant(&self, sampling: bool, files: bool) -> BTreeMap<Box<str>, Box<str>> {
+        let mut variant = BTreeMap::from([(VERSION.into(), self.version(sampling).into())]);
         let mut betas: Vec<&str> = self.betas.iter().map(String::as_str).collect();
         betas.extend(files.then_some(FILES_BETA));
         betas.sort_unstable();
@@ -129,9 +132,28 @@ impl BatchCodec for AnthropicCodec {
         Ok(BatchClass {
             model: None,
             endpoint: ENDPOINT.into(),
-            route: "inline".into(),
+            route: ROUTE.into(),
             variant,
         })
+    }
+
+    fn is_in_class(&self, class: &BatchClass, request: &RequestView<'_>) -> bool {
+        match request {
+            RequestView::Generate(generate) if self.betas.is_empty() && !names_files(generate) => {
+                let sampling = request::sampling(generate);
+                let version = self.version(!sampling.is_empty());
+                models::check_sampling(&generate.model.decode(), &sampling).is_ok()
+                    && class.model.is_none()
+                    && *class.endpoint == *ENDPOINT
+                    && *class.route == *ROUTE
+                    && class.variant.len() == 1
+                    && class
+                        .variant
+                        .get(VERSION)
+                        .is_some_and(|own| **own == *version)
+            }
+            _ => self.class(request).is_ok_and(|own| own == *class),
+        }
     }
 
     // "100,000 requests or 256 MB, whichever is reached first" (batch guide, 2026-08); megabytes taken as
@@ -177,19 +199,18 @@ impl BatchCodec for AnthropicCodec {
             .clone())
     }
 
-    fn wrap(&self, _: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
-        let mut before = b"{\"custom_id\":".to_vec();
-        lmbatch_core::write_string(id.as_str(), &mut before);
-        before.extend_from_slice(b",\"params\":");
-        lmbatch_core::surround(body, &before, b"}", out);
+    fn head(&self, _: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"custom_id\":");
+        lmbatch_core::write_string(id.as_str(), out);
+        out.extend_from_slice(b",\"params\":");
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
         outcome::open(row)
     }
 
-    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        outcome::answer(raw)
+    fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
+        outcome::answer(answer)
     }
 
     fn id_members(&self) -> &'static [&'static [&'static str]] {

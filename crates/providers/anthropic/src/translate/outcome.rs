@@ -1,12 +1,10 @@
 //! Rows of results into outcomes. Independent of how the provider is configured.
 
 use lmbatch_core::{
-    Arguments, Asides, FailureView, FinishReason, ItemView, Json, JsonError, Member, Opened,
-    OutcomeView, OutputView, Problem, Retry, RowContent, RowError, ThinkingView, TokenUsage,
-    ToolCallView,
+    Arguments, Asides, FailureView, FinishReason, ItemView, JsonError, JsonView, Member, Opened,
+    OutcomeView, Outline, OutputView, Problem, Retry, RowContent, RowError, ThinkingView,
+    TokenUsage, ToolCallView, read_row,
 };
-use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::error::{classify_row, said_in_body};
 use crate::wire::{
@@ -14,11 +12,11 @@ use crate::wire::{
 };
 
 /// The answer itself stays shut.
-pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, RowError> {
-    let row: Row<'_> = lmbatch_core::read_row(row)?;
+pub(super) fn open(row: JsonView<'_>) -> Result<Opened<'_>, RowError> {
+    let row: Row<'_> = read_row(row)?;
     let result = row.result.read::<RowResult<'_>>();
     Ok(Opened {
-        id: row.custom_id,
+        id: row.custom_id.id()?,
         content: match &result {
             Some(result) => content(result),
             None => RowContent::Ended(malformed()),
@@ -55,15 +53,15 @@ const ASIDES: Asides = Asides {
 
 /// Whether a message holds an answer that is kept though an error stands beside it. One that is there and cannot
 /// be read was paid for as well.
-fn holds_answer(message: &RawValue) -> bool {
+fn holds_answer(message: JsonView<'_>) -> bool {
     if let OutcomeView::Succeeded(output) = answer(message)
         && (output.holds_answer() || output.items.iter().any(is_said))
     {
         return true;
     }
-    match serde_json::from_str::<Message<'_>>(message.get()) {
-        Ok(found) => found.content.says_something(&ASIDES),
-        Err(_) => message.get().starts_with('{'),
+    match message.read::<Message<'_>>() {
+        Some(found) => found.content.says_something(&ASIDES),
+        None => message.is_object(),
     }
 }
 
@@ -73,9 +71,9 @@ fn is_empty(content: Member<'_>) -> bool {
 }
 
 /// A message, unless it is an error in its place.
-fn opened(message: &RawValue) -> RowContent<'_> {
-    match serde_json::from_str::<Message<'_>>(message.get()) {
-        Ok(found) if !found.error.is_empty() && is_empty(found.content) => {
+fn opened(message: JsonView<'_>) -> RowContent<'_> {
+    match message.read::<Message<'_>>() {
+        Some(found) if !found.error.is_empty() && is_empty(found.content) => {
             RowContent::Ended(errored(message))
         }
         _ => RowContent::Answer(message),
@@ -83,8 +81,8 @@ fn opened(message: &RawValue) -> RowContent<'_> {
 }
 
 /// The error is nested twice: `result.error.error`.
-fn errored(error: &RawValue) -> OutcomeView<'_> {
-    let said = said_in_body(error.get());
+fn errored(error: JsonView<'_>) -> OutcomeView<'_> {
+    let said = said_in_body(error);
     let (kind, retry) = classify_row(&said);
     OutcomeView::Errored(FailureView {
         kind,
@@ -99,7 +97,7 @@ fn malformed<'a>() -> OutcomeView<'a> {
     OutcomeView::Errored(FailureView::malformed())
 }
 
-pub(super) fn answer(message: &RawValue) -> OutcomeView<'_> {
+pub(super) fn answer(message: JsonView<'_>) -> OutcomeView<'_> {
     read(message).unwrap_or_else(|_| malformed())
 }
 
@@ -107,8 +105,8 @@ pub(super) fn answer(message: &RawValue) -> OutcomeView<'_> {
 ///
 /// # Errors
 /// Where something of it is there and cannot be passed on.
-fn read(message: &RawValue) -> Result<OutcomeView<'_>, JsonError> {
-    let Ok(message) = serde_json::from_str::<Message<'_>>(message.get()) else {
+fn read(message: JsonView<'_>) -> Result<OutcomeView<'_>, JsonError> {
+    let Some(message) = message.read::<Message<'_>>() else {
         return Ok(malformed());
     };
     let mut items = Vec::new();
@@ -158,7 +156,9 @@ const MADE: &[&str] = &[
 fn is_said(item: &ItemView<'_>) -> bool {
     match item {
         ItemView::Other(raw) => {
-            let Ok(block) = raw.parse::<Block<'_>>() else {
+            let mut outline = Outline::new();
+            let block = outline.read(raw.as_str()).ok();
+            let Some(block) = block.and_then(JsonView::read::<Block<'_>>) else {
                 return false;
             };
             // "content.type: code_execution_tool_result_error" (SDK 2.12.0).
@@ -186,6 +186,9 @@ fn unusable(items: &[ItemView<'_>]) -> Option<Problem> {
 // "stop_reason: end_turn, max_tokens, stop_sequence, tool_use, pause_turn, refusal,
 // model_context_window_exceeded" (SDK 2.12.0, 2026-11).
 fn finish(word: Option<&str>) -> (FinishReason, Option<Problem>) {
+    if word.is_none_or(|word| word == "end_turn") {
+        return (FinishReason::Stop, None);
+    }
     let word = word.map(str::to_ascii_lowercase);
     match word.as_deref() {
         None | Some("end_turn" | "stop_sequence") => (FinishReason::Stop, None),
@@ -204,9 +207,9 @@ fn finish(word: Option<&str>) -> (FinishReason, Option<Problem>) {
     }
 }
 
-fn block<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonError> {
-    let Ok(block) = raw.parse::<Block<'a>>() else {
-        items.push(ItemView::Other(raw));
+fn block<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonError> {
+    let Some(block) = raw.read::<Block<'a>>() else {
+        items.push(ItemView::Other(raw.json()?));
         return Ok(());
     };
     let word = block.r#type.word();
@@ -215,7 +218,9 @@ fn block<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonErr
             if !text.is_empty() {
                 items.push(ItemView::Text(text));
             }
-            items.extend(block.citations.items()?.into_iter().map(ItemView::Citation));
+            for raw in block.citations.items()? {
+                items.push(ItemView::Citation(raw.json()?));
+            }
         }
         (Some("tool_use"), text, Some(name)) => {
             items.extend(text.filter(|text| !text.is_empty()).map(ItemView::Text));
@@ -238,7 +243,7 @@ fn block<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonErr
                 data: block.data.text(),
             }));
         }
-        _ => items.push(ItemView::Other(raw)),
+        _ => items.push(ItemView::Other(raw.json()?)),
     }
     Ok(())
 }
@@ -249,7 +254,7 @@ fn block<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonErr
 fn usage(usage: Usage<'_>) -> Option<TokenUsage> {
     let count = |member: Member<'_>| match member.is_absent() {
         true => Some(0),
-        false => lmbatch_http::whole(&member.read::<Value>()?),
+        false => lmbatch_http::whole_member(member),
     };
     if usage.input.is_absent() && usage.output.is_absent() {
         return None;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    BatchId, Hyperparameters, Json, MessageView, PartRole, RawView, Role, Text, Verdict,
+    BatchId, Hyperparameters, Json, MessageView, PartRole, RawView, Role, RowReader, Text, Verdict,
 };
 use lmbatch_testing::{conversations, show_requests, show_rows};
 use serde_json::{Value, json};
@@ -172,23 +172,23 @@ fn rows() {
 
 #[test]
 fn a_row_that_is_not_text_cannot_be_read() {
-    assert!(codec().scan(&part(), b"{\"custom_id\":\"\xff\"}").is_err());
+    let mut rows = RowReader::new();
+    let row = rows.read(b"{\"custom_id\":\"\xff\"}");
+    assert!(codec().scan(&part(), row).is_err());
 }
 
 #[test]
 fn scan_leaves_the_answer_shut() {
     let row = r#"{"custom_id":"a","result":{"type":"succeeded","message":{"x":1}}}"#;
     let codec = codec();
+    let mut rows = RowReader::new();
+    let row = rows.read(row.as_bytes());
     assert_eq!(
-        codec.scan(&part(), row.as_bytes()).unwrap().verdict,
+        codec.scan(&part(), row).unwrap().verdict,
         Verdict::Succeeded
     );
     assert_eq!(
-        codec
-            .decode(&part(), row.as_bytes())
-            .unwrap()
-            .outcome
-            .verdict(),
+        codec.decode(&part(), row).unwrap().outcome.verdict(),
         Verdict::Errored
     );
 }

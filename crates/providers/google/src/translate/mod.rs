@@ -9,17 +9,15 @@ mod request;
 mod schema;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lmbatch_core::schemas::{Cache, Sent};
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, Frame, Label, Limits, Opened, OutcomeView,
-    ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, RowError, WireId,
-    WireIdRule,
+    BatchClass, BatchCodec, Capabilities, CreateProof, Frame, JsonView, Label, Limits, Opened,
+    OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, RowError,
+    WireId, WireIdRule,
 };
-use serde_json::value::RawValue;
 
 use crate::config::{GoogleConfig, Route, SafetySetting, SchemaField};
 use crate::translate::names::Names;
@@ -125,6 +123,19 @@ impl BatchCodec for GoogleCodec {
         })
     }
 
+    fn is_in_class(&self, class: &BatchClass, request: &RequestView<'_>) -> bool {
+        let RequestView::Generate(generate) = request else {
+            return false;
+        };
+        let model = generate.model.decode();
+        let model = model.strip_prefix("models/").unwrap_or(&model);
+        !model.is_empty()
+            && class.model.as_deref() == Some(model)
+            && *class.endpoint == *ENDPOINT
+            && *class.route == *self.route.as_str()
+            && class.variant.is_empty()
+    }
+
     // "Inline requests: total size under 20 MB", "input file: up to 2 GB" (batch guide, 2026-02-19). No
     // number of requests is documented; 100,000 is our choice, since a batch that expires keeps nothing.
     fn limits(&self, class: &BatchClass) -> Limits {
@@ -178,24 +189,31 @@ impl BatchCodec for GoogleCodec {
 
     // "key" stands beside the request in files, "metadata" beside it inline (same guide; recorded traffic,
     // 2026-08-19).
-    fn wrap(&self, class: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
-        let mut key = Vec::new();
-        lmbatch_core::write_string(id.as_str(), &mut key);
+    fn head(&self, class: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
         if is_inline(class) {
-            let after = [b",\"metadata\":{\"key\":", &*key, b"}}"].concat();
-            lmbatch_core::surround(body, b"{\"request\":", &after, out);
-        } else {
-            let before = [b"{\"key\":", &*key, b",\"request\":"].concat();
-            lmbatch_core::surround(body, &before, b"}", out);
+            out.extend_from_slice(b"{\"request\":");
+            return;
         }
+        out.extend_from_slice(b"{\"key\":");
+        lmbatch_core::write_string(id.as_str(), out);
+        out.extend_from_slice(b",\"request\":");
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+    fn tail(&self, class: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
+        if is_inline(class) {
+            out.extend_from_slice(b",\"metadata\":{\"key\":");
+            lmbatch_core::write_string(id.as_str(), out);
+            out.push(b'}');
+        }
+        out.push(b'}');
+    }
+
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
         outcome::open(row)
     }
 
-    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        outcome::answer(raw)
+    fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
+        outcome::answer(answer)
     }
 
     fn id_members(&self) -> &'static [&'static [&'static str]] {

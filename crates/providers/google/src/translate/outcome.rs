@@ -2,12 +2,10 @@
 //! rows differ by where the key is, and say so themselves.
 
 use lmbatch_core::{
-    Arguments, Asides, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Json,
-    JsonError, Member, Opened, OutcomeView, OutputView, Problem, Retry, RowContent, SourceView,
-    Text, ThinkingView, TokenUsage, ToolCallView,
+    Arguments, Asides, AttachmentKind, AttachmentView, FailureView, FinishReason, ItemView, Items,
+    Json, JsonError, JsonView, Member, Opened, OutcomeView, Outline, OutputView, Problem, Retry,
+    RowContent, SourceView, Text, ThinkingView, TokenUsage, ToolCallView, read_row,
 };
-use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::error::classify_row;
 use crate::wire::{
@@ -16,11 +14,13 @@ use crate::wire::{
 };
 
 /// The answer itself stays shut.
-pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, lmbatch_core::RowError> {
-    let row: Row<'_> = lmbatch_core::read_row(row)?;
-    let errors = [row.error, row.status];
-    let error = errors.into_iter().flatten().find(|error| is_error(error));
-    let content = match (error, row.response) {
+pub(super) fn open(row: JsonView<'_>) -> Result<Opened<'_>, lmbatch_core::RowError> {
+    let row: Row<'_> = read_row(row)?;
+    let errors = [row.error, row.status].into_iter();
+    let error = errors
+        .filter_map(Member::raw)
+        .find(|error| is_error(*error));
+    let content = match (error, row.response.raw()) {
         (None, Some(response)) => opened(response),
         // What was answered was paid for, whatever stands beside it.
         (Some(_), Some(response)) if is_answer(response) => RowContent::Answer(response),
@@ -35,7 +35,7 @@ pub(super) fn open(row: &[u8]) -> Result<Opened<'_>, lmbatch_core::RowError> {
 
 /// Whether the error or the status of a row speaks of an error: `OK`, the code 0 of gRPC, the states of a
 /// batch that succeeded, and what is empty do not.
-fn is_error(error: &RawValue) -> bool {
+fn is_error(error: JsonView<'_>) -> bool {
     const GOOD: [&str; 6] = [
         "",
         "0",
@@ -48,7 +48,7 @@ fn is_error(error: &RawValue) -> bool {
         let word = member.word();
         word.is_some_and(|word| GOOD.iter().any(|good| word.eq_ignore_ascii_case(good)))
     };
-    let member: Member<'_> = serde_json::from_str(error.get()).unwrap_or_default();
+    let member = Member::from(error);
     if member.is_empty() || is_good(member) || member.word().as_deref() == Some("false") {
         return false;
     }
@@ -84,16 +84,16 @@ const ASIDES: Asides = Asides {
 
 /// Whether a response holds an answer that is kept though an error stands beside it. One that is there and cannot
 /// be read was paid for as well.
-fn is_answer(response: &RawValue) -> bool {
+fn is_answer(response: JsonView<'_>) -> bool {
     let has_known = |item: &ItemView<'_>| matches!(item, ItemView::Other(raw) if is_known(raw));
     if let OutcomeView::Succeeded(output) = answer(response)
         && (output.holds_answer() || output.items.iter().any(has_known))
     {
         return true;
     }
-    match serde_json::from_str::<Response<'_>>(response.get()) {
-        Ok(found) => found.candidates.says_something(&ASIDES),
-        Err(_) => response.get().starts_with('{'),
+    match response.read::<Response<'_>>() {
+        Some(found) => found.candidates.says_something(&ASIDES),
+        None => response.is_object(),
     }
 }
 
@@ -103,9 +103,9 @@ fn is_empty(candidates: Member<'_>) -> bool {
 }
 
 /// A response, unless it is an error in its place.
-fn opened(response: &RawValue) -> RowContent<'_> {
-    match serde_json::from_str::<Response<'_>>(response.get()) {
-        Ok(found) if is_empty(found.candidates) && found.error.raw().is_some_and(is_error) => {
+fn opened(response: JsonView<'_>) -> RowContent<'_> {
+    match response.read::<Response<'_>>() {
+        Some(found) if is_empty(found.candidates) && found.error.raw().is_some_and(is_error) => {
             RowContent::Ended(errored(response))
         }
         _ => RowContent::Answer(response),
@@ -114,24 +114,17 @@ fn opened(response: &RawValue) -> RowContent<'_> {
 
 /// Whose row it is: never by position.
 fn id<'a>(row: &Row<'a>) -> Option<Text<'a>> {
-    let key = row
-        .key
-        .and_then(|key| serde_json::from_str::<Text<'a>>(key.get()).ok());
-    key.or_else(|| {
-        let metadata = row.metadata?.get();
-        let metadata = serde_json::from_str::<RowMetadata<'a>>(metadata).ok()?;
-        metadata.key.text()
-    })
+    let metadata = || row.metadata.read::<RowMetadata<'a>>();
+    row.key.text().or_else(|| metadata()?.key.text())
 }
 
-fn errored(error: &RawValue) -> OutcomeView<'_> {
+fn errored(error: JsonView<'_>) -> OutcomeView<'_> {
     let mut error = error;
     let mut found = RowError::default();
     // Some nest it once more, or put it into a list.
     for _ in 0..4 {
-        let member: Member<'_> = serde_json::from_str(error.get()).unwrap_or_default();
-        let list = member.read::<Vec<&RawValue>>();
-        if let Some(first) = list.and_then(|list| list.first().copied()) {
+        let member = Member::from(error);
+        if let Some(first) = error.values().next() {
             error = first;
             continue;
         }
@@ -149,15 +142,15 @@ fn errored(error: &RawValue) -> OutcomeView<'_> {
         }
     }
     let code = found.code.word();
-    let number = found.code.read::<Value>();
-    let number = number.and_then(|code| u16::try_from(lmbatch_http::whole(&code)?).ok());
+    let number = lmbatch_http::whole_member(found.code);
+    let number = number.and_then(|code| u16::try_from(code).ok());
     let word = found.status.word().or(code.clone());
     // "CANCELLED: the operation was cancelled" (google.rpc.Code 1).
     if number == Some(1) || word.as_deref() == Some("CANCELLED") {
         return OutcomeView::Cancelled;
     }
     let message = found.message.text();
-    let message = message.or_else(|| serde_json::from_str(error.get()).ok());
+    let message = message.or_else(|| error.text());
     if code.is_none() && word.is_none() && message.is_none() {
         return malformed();
     }
@@ -178,7 +171,7 @@ fn malformed<'a>() -> OutcomeView<'a> {
     OutcomeView::Errored(FailureView::malformed())
 }
 
-pub(super) fn answer(response: &RawValue) -> OutcomeView<'_> {
+pub(super) fn answer(response: JsonView<'_>) -> OutcomeView<'_> {
     read(response).unwrap_or_else(|_| malformed())
 }
 
@@ -186,8 +179,8 @@ pub(super) fn answer(response: &RawValue) -> OutcomeView<'_> {
 ///
 /// # Errors
 /// Where something of it is there and cannot be passed on.
-fn read(raw: &RawValue) -> Result<OutcomeView<'_>, JsonError> {
-    let Ok(response) = serde_json::from_str::<Response<'_>>(raw.get()) else {
+fn read(raw: JsonView<'_>) -> Result<OutcomeView<'_>, JsonError> {
+    let Some(response) = raw.read::<Response<'_>>() else {
         return Ok(malformed());
     };
     let mut output = OutputView {
@@ -201,19 +194,25 @@ fn read(raw: &RawValue) -> Result<OutcomeView<'_>, JsonError> {
     // A prompt that is blocked is a successful response without candidates.
     let feedback = response.prompt_feedback.read::<PromptFeedback<'_>>();
     let is_blocked = feedback.is_some_and(|feedback| is_block(feedback.block_reason));
-    let candidates = in_order(response.candidates)?;
+    let candidates = response.candidates.items()?;
     if candidates.is_empty() && !is_blocked {
         if response.usage_metadata.is_absent() {
             return Ok(malformed());
         }
         // Neither an answer nor a word of why there is none, though tokens were used.
-        output.items.push(ItemView::Other(Json::from_raw(raw)?));
+        output.items.push(ItemView::Other(raw.json()?));
     }
     // Further candidates are kept as they came: they are other answers, not more of this one.
-    for (place, raw) in candidates.into_iter().enumerate() {
-        match raw.parse::<Candidate<'_>>() {
-            Ok(first) if place == 0 => candidate(raw, &first, &mut output)?,
-            _ => output.items.push(ItemView::Other(raw)),
+    let mut rest = candidates.clone();
+    if let (Some(only), None) = (rest.next(), rest.next()) {
+        first(only, &mut output)?;
+    } else {
+        let mut candidates = in_order(candidates);
+        if let Some(lowest) = candidates.next() {
+            first(lowest, &mut output)?;
+        }
+        for raw in candidates {
+            output.items.push(ItemView::Other(raw.json()?));
         }
     }
     if is_blocked && output.finish_reason == FinishReason::Stop && !output.holds_answer() {
@@ -234,23 +233,30 @@ fn is_block(reason: Member<'_>) -> bool {
 }
 
 /// Candidates by their index; those that say none stay where they are.
-fn in_order(candidates: Member<'_>) -> Result<Vec<Json<'_>>, JsonError> {
-    let index = |raw: &Json<'_>| {
-        let candidate = raw.parse::<Candidate<'_>>().ok()?;
-        lmbatch_http::whole(&candidate.index.read::<Value>()?)
+fn in_order<'a>(candidates: Items<'a>) -> impl Iterator<Item = JsonView<'a>> {
+    let index = |raw: JsonView<'a>| {
+        let candidate = raw.read::<Candidate<'_>>()?;
+        lmbatch_http::whole_member(candidate.index)
     };
-    let mut placed: Vec<(u64, Json<'_>)> = candidates
-        .items()?
-        .into_iter()
+    let mut placed: Vec<(u64, JsonView<'a>)> = candidates
         .enumerate()
-        .map(|(place, raw)| (index(&raw).unwrap_or(place as u64), raw))
+        .map(|(place, raw)| (index(raw).unwrap_or(place as u64), raw))
         .collect();
     placed.sort_by_key(|(index, _)| *index);
-    Ok(placed.into_iter().map(|(_, raw)| raw).collect())
+    placed.into_iter().map(|(_, raw)| raw)
+}
+
+/// Reads the candidate that is the answer.
+fn first<'a>(raw: JsonView<'a>, output: &mut OutputView<'a>) -> Result<(), JsonError> {
+    match raw.read::<Candidate<'_>>() {
+        Some(read) => candidate(raw, &read, output)?,
+        None => output.items.push(ItemView::Other(raw.json()?)),
+    }
+    Ok(())
 }
 
 fn candidate<'a>(
-    raw: Json<'a>,
+    raw: JsonView<'a>,
     candidate: &Candidate<'a>,
     output: &mut OutputView<'a>,
 ) -> Result<(), JsonError> {
@@ -267,17 +273,22 @@ fn candidate<'a>(
         }
         // Content without parts, and something beside its role.
         (None, Some(_)) => {
-            let content = candidate.content.json()?;
-            let says = content.is_some_and(|content| {
-                let mut members = content.members().into_iter();
-                members.any(|(name, member)| name != "role" && !member.is_empty())
+            candidate.content.json()?;
+            let says = candidate.content.raw().is_some_and(|content| {
+                content.any_member(|name, member| name != "role" && !member.is_empty())
             });
-            items.extend(says.then_some(ItemView::Other(raw)));
+            if says {
+                items.push(ItemView::Other(raw.json()?));
+            }
         }
         // Something is there, and nothing of it can be read.
-        (None, None) if !candidate.content.is_absent() => items.push(ItemView::Other(raw)),
+        (None, None) if !candidate.content.is_absent() => {
+            items.push(ItemView::Other(raw.json()?));
+        }
         // Neither an answer nor a word of why there is none.
-        (None, None) if candidate.finish_reason.is_absent() => items.push(ItemView::Other(raw)),
+        (None, None) if candidate.finish_reason.is_absent() => {
+            items.push(ItemView::Other(raw.json()?));
+        }
         (None, None) => {}
     }
     let citations = [candidate.citation_metadata, candidate.grounding_metadata];
@@ -300,6 +311,9 @@ fn candidate<'a>(
 // "finishReason" (google-genai 3.4.0, 2026-11). Function calls end with STOP. A number is the word's of
 // protobuf's enumeration (google.ai.generativelanguage.v1beta Candidate.FinishReason, 2026).
 fn finish(word: Option<&str>) -> FinishReason {
+    if word.is_none_or(|word| word == "STOP") {
+        return FinishReason::Stop;
+    }
     let word = word.map(str::to_ascii_uppercase);
     match word.as_deref() {
         None | Some("STOP" | "FINISH_REASON_UNSPECIFIED" | "0" | "1") => FinishReason::Stop,
@@ -327,9 +341,9 @@ fn finish(word: Option<&str>) -> FinishReason {
 }
 
 /// Reads a part. Most hold one thing; one that holds several says all of them.
-fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonError> {
-    let Ok(part) = raw.parse::<Part<'a>>() else {
-        items.push(ItemView::Other(raw));
+fn part<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonError> {
+    let Some(part) = raw.read::<Part<'a>>() else {
+        items.push(ItemView::Other(raw.json()?));
         return Ok(());
     };
     let seal = part.thought_signature.text();
@@ -387,13 +401,13 @@ fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonErro
     let says = said.is_some() || call.is_some() || data.is_some() || is_thinking;
     // What else is there is passed on as it came. Beside what is read that is objects and lists only: those hold
     // content, such as code that the provider ran.
-    let is_left = raw.members().into_iter().any(|(name, member)| {
-        let is_content = !says || member.word().is_none();
-        !is_read(&name) && !member.is_empty() && is_content
+    let is_left = raw.any_member(|name, member| {
+        let is_content = || !says || member.word().is_none();
+        !is_read(name) && !member.is_empty() && is_content()
     });
     // A text that is empty says nothing; a part without a member that is known may say something.
     if is_left || (!says && text.is_none() && seal.is_none()) {
-        items.push(ItemView::Other(raw));
+        items.push(ItemView::Other(raw.json()?));
     }
     Ok(())
 }
@@ -421,9 +435,11 @@ fn is_known(raw: &Json<'_>) -> bool {
         "fileData",
         "file_data",
     ];
-    let members = raw.members();
-    let known = KNOWN.iter().filter_map(|name| members.get(*name));
-    known.into_iter().any(|member| !member.is_empty())
+    let mut outline = Outline::new();
+    let Ok(raw) = outline.read(raw.as_str()) else {
+        return false;
+    };
+    raw.any_member(|name, member| KNOWN.contains(&name) && !member.is_empty())
 }
 
 /// Reasons of an end that is a failure of the model or of the provider, whatever was said before it, as words
@@ -484,7 +500,7 @@ fn judge(output: &mut OutputView<'_>) {
 fn usage(usage: Usage<'_>) -> Option<TokenUsage> {
     let count = |member: Member<'_>| match member.is_absent() {
         true => Some(0),
-        false => lmbatch_http::whole(&member.read::<Value>()?),
+        false => lmbatch_http::whole_member(member),
     };
     if usage.prompt.is_absent() && usage.candidates.is_absent() {
         return None;

@@ -1,8 +1,8 @@
 #![expect(clippy::needless_pass_by_value, reason = "cases are written as values")]
 
 use lmbatch_core::{
-    AttachmentKind, AttachmentView, BatchId, ContentView, GenerateView, PartRole, SourceView, Text,
-    Verdict,
+    AttachmentKind, AttachmentView, BatchId, ContentView, GenerateView, PartRole, RowReader,
+    SourceView, Text, Verdict,
 };
 use lmbatch_testing::{conversations, show_requests, show_rows};
 use serde_json::{Value, json};
@@ -133,7 +133,7 @@ fn rows() {
 fn a_row_that_is_not_text_cannot_be_read() {
     assert!(
         codec(Route::File)
-            .scan(&part("file"), b"{\"key\":\"\xff\"}")
+            .scan(&part("file"), RowReader::new().read(b"{\"key\":\"\xff\"}"))
             .is_err()
     );
 }
@@ -142,11 +142,10 @@ fn a_row_that_is_not_text_cannot_be_read() {
 fn scan_leaves_the_answer_shut() {
     let (codec, part) = (codec(Route::Inline), part("inline"));
     let row = keyed(json!({"candidates": []}));
-    assert_eq!(
-        codec.scan(&part, row.as_bytes()).unwrap().verdict,
-        Verdict::Succeeded
-    );
-    let decoded = codec.decode(&part, row.as_bytes()).unwrap();
+    let mut rows = RowReader::new();
+    let row = rows.read(row.as_bytes());
+    assert_eq!(codec.scan(&part, row).unwrap().verdict, Verdict::Succeeded);
+    let decoded = codec.decode(&part, row).unwrap();
     assert_eq!(decoded.outcome.verdict(), Verdict::Errored);
 }
 

@@ -2,9 +2,9 @@ use std::borrow::Cow;
 
 use lmbatch_core::{
     Arguments, AttachmentKind, AttachmentView, ContentView, Effort, ErrorKind, FinishReason,
-    GenerateView, Hyperparameters, ItemView, Json, MessageView, RawView, ResponseSchema, Retry,
-    Role, RowContent, SchemaMode, SourceView, ThinkingOptions, Tool, ToolCallView, ToolChoice,
-    ToolResultView,
+    GenerateView, Hyperparameters, ItemView, Json, MessageView, Outline, RawView, ResponseSchema,
+    Retry, Role, RowContent, SchemaMode, SourceView, ThinkingOptions, Tool, ToolCallView,
+    ToolChoice, ToolResultView,
 };
 use lmbatch_testing::conversations;
 use serde_json::{Value, json};
@@ -480,8 +480,8 @@ fn a_lenient_schema_of_a_service_without_schemas_is_told_to_be_left_out() {
 /// Finish reason, items in short, and the output and thinking tokens.
 fn answered(dialect: Dialect, body: &Value) -> (FinishReason, String, Option<[u64; 2]>) {
     let text = body.to_string();
-    let raw: &RawValue = serde_json::from_str(&text).unwrap();
-    let OutcomeView::Succeeded(output) = dialect.answer(raw) else {
+    let mut outline = Outline::new();
+    let OutcomeView::Succeeded(output) = dialect.answer(outline.read(&text).unwrap()) else {
         panic!("{body} is an answer");
     };
     let items = output.items.iter().map(|item| match item {
@@ -592,11 +592,12 @@ fn rows_are_opened_in_the_form_of_each_service() {
         ),
     ] {
         let text = row.to_string();
-        let opened = dialect.open(text.as_bytes()).unwrap();
+        let mut outline = Outline::new();
+        let opened = dialect.open(outline.read(&text).unwrap()).unwrap();
         assert_eq!(opened.id.unwrap().decode(), "a");
         let found = match opened.content {
             RowContent::Answer(raw) => {
-                assert_eq!(serde_json::from_str::<Value>(raw.get()).unwrap(), answer);
+                assert_eq!(raw.parse::<Value>().unwrap(), answer);
                 Ok(())
             }
             RowContent::Ended(OutcomeView::Errored(failure)) => {

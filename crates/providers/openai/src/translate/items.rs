@@ -3,11 +3,9 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    Arguments, Asides, AttachmentKind, AttachmentView, ItemView, Json, JsonError, Member,
-    SourceView, Text, ThinkingView, ToolCallView,
+    Arguments, Asides, AttachmentKind, AttachmentView, ItemView, Items, JsonError, JsonView,
+    Member, Outline, SourceView, Text, ThinkingView, ToolCallView,
 };
-use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::wire::{Audio, ChatFunction, ChatMessage, ChatToolCall, Choice, Item, Part};
 
@@ -68,27 +66,24 @@ pub(super) fn is_made(item: &ItemView<'_>) -> bool {
     let ItemView::Other(raw) = item else {
         return false;
     };
-    let word = raw
-        .parse::<Item<'_>>()
-        .ok()
-        .and_then(|item| item.r#type.word());
+    let mut outline = Outline::new();
+    let item = outline.read(raw.as_str()).ok();
+    let item = item.and_then(|item| item.read::<Item<'_>>());
+    let word = item.and_then(|item| item.r#type.word());
     word.is_some_and(|word| MADE.contains(&&*word))
 }
 
 /// Reads the items of a response. Messages that say that they are commentary are on the way to the answer; where
 /// one says that it is the final answer, so are those that say anything else.
 pub(super) fn of_response<'a>(
-    list: Vec<Json<'a>>,
+    list: Items<'a>,
     items: &mut Vec<ItemView<'a>>,
 ) -> Result<(), JsonError> {
-    let read = list
-        .into_iter()
-        .map(|raw| (raw, raw.parse::<Item<'a>>().ok()));
-    let read: Vec<(Json<'a>, Option<Item<'a>>)> = read.collect();
-    let has_final = read.iter().any(|(_, item)| item.is_some_and(is_final));
-    for (raw, found) in read {
-        let Some(found) = found else {
-            items.push(ItemView::Other(raw));
+    let mut read = list.clone().filter_map(JsonView::read::<Item<'a>>);
+    let has_final = read.any(is_final);
+    for raw in list {
+        let Some(found) = raw.read::<Item<'a>>() else {
+            items.push(ItemView::Other(raw.json()?));
             continue;
         };
         let at = items.len();
@@ -122,7 +117,7 @@ fn is_commentary(item: Item<'_>, has_final: bool) -> bool {
 }
 
 fn item<'a>(
-    raw: Json<'a>,
+    raw: JsonView<'a>,
     item: &Item<'a>,
     items: &mut Vec<ItemView<'a>>,
 ) -> Result<(), JsonError> {
@@ -130,7 +125,7 @@ fn item<'a>(
         (Some("message"), _) => {
             content(item.content, raw, items)?;
             if item.content.is_absent() && says_otherwise(raw, MESSAGE) {
-                items.push(ItemView::Other(raw));
+                items.push(ItemView::Other(raw.json()?));
             }
         }
         (Some("function_call"), Some(name)) => {
@@ -138,14 +133,11 @@ fn item<'a>(
             call(id, name, Arguments::of(item.arguments)?, items);
         }
         (Some("reasoning"), _) => {
-            let mut parts = item.summary.items()?;
-            parts.extend(item.content.items()?);
-            let mut texts = parts
-                .into_iter()
-                .filter_map(|raw| match raw.parse::<Part<'a>>() {
-                    Ok(part) => part.text.text(),
-                    Err(_) => raw.parse().ok(),
-                });
+            let parts = item.summary.items()?.chain(item.content.items()?);
+            let mut texts = parts.filter_map(|raw| match raw.read::<Part<'a>>() {
+                Some(part) => part.text.text(),
+                None => raw.text(),
+            });
             let whole = ThinkingView {
                 text: texts.next(),
                 id: item.id.text(),
@@ -162,7 +154,7 @@ fn item<'a>(
                 })
             }));
         }
-        _ => items.push(ItemView::Other(raw)),
+        _ => items.push(ItemView::Other(raw.json()?)),
     }
     Ok(())
 }
@@ -191,15 +183,14 @@ const MESSAGE: &[&str] = &[
 ];
 
 /// Whether an object has members beside the named ones that say something.
-fn says_otherwise(raw: Json<'_>, names: &[&str]) -> bool {
-    let mut members = raw.members().into_iter();
-    members.any(|(name, member)| !names.contains(&&*name) && !member.is_empty())
+fn says_otherwise(raw: JsonView<'_>, names: &[&str]) -> bool {
+    raw.any_member(|name, member| !names.contains(&name) && !member.is_empty())
 }
 
 /// What a message says: a string, a part, or a list of parts. Empty words say nothing and are left out.
 fn content<'a>(
     content: Member<'a>,
-    whole: Json<'a>,
+    whole: JsonView<'a>,
     items: &mut Vec<ItemView<'a>>,
 ) -> Result<(), JsonError> {
     if content.is_absent() {
@@ -209,21 +200,21 @@ fn content<'a>(
         say(items, text, ItemView::Text);
         return Ok(());
     }
-    let parts = content.items()?;
+    let mut parts = content.items()?;
     if parts.is_empty() && content.list().is_none() {
-        items.push(ItemView::Other(whole));
+        items.push(ItemView::Other(whole.json()?));
     }
-    parts.into_iter().try_for_each(|raw| part(raw, items))
+    parts.try_for_each(|raw| part(raw, items))
 }
 
 /// Reads a part: what it says of each kind, in the order refusal, thoughts, text.
-fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonError> {
-    if let Ok(text) = raw.parse::<Text<'a>>() {
+fn part<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonError> {
+    if let Some(text) = raw.text() {
         say(items, text, ItemView::Text);
         return Ok(());
     }
-    let Ok(part) = raw.parse::<Part<'a>>() else {
-        items.push(ItemView::Other(raw));
+    let Some(part) = raw.read::<Part<'a>>() else {
+        items.push(ItemView::Other(raw.json()?));
         return Ok(());
     };
     let refusal = part.refusal.text();
@@ -231,11 +222,10 @@ fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonErro
         say(items, refusal, ItemView::Refusal);
     }
     // Thoughts in chunks: a string, or a list of strings or texts.
-    for (place, chunk) in part.thinking.items()?.into_iter().enumerate() {
-        let text = chunk.parse::<Text<'a>>().ok();
-        let within = || chunk.parse::<Part<'a>>().ok()?.text.text();
-        let Some(text) = text.or_else(within) else {
-            items.push(ItemView::Other(chunk));
+    for (place, chunk) in part.thinking.items()?.enumerate() {
+        let within = || chunk.read::<Part<'a>>()?.text.text();
+        let Some(text) = chunk.text().or_else(within) else {
+            items.push(ItemView::Other(chunk.json()?));
             continue;
         };
         let signature = part.signature.text().filter(|_| place == 0);
@@ -251,16 +241,15 @@ fn part<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonErro
     match text {
         Some(text) => say(items, text, ItemView::Text),
         // Something is there that is no text, or nothing that is known.
-        None if !part.text.is_absent() => items.push(ItemView::Other(raw)),
-        None if refusal.is_none() && part.thinking.is_absent() => items.push(ItemView::Other(raw)),
+        None if !part.text.is_absent() => items.push(ItemView::Other(raw.json()?)),
+        None if refusal.is_none() && part.thinking.is_absent() => {
+            items.push(ItemView::Other(raw.json()?));
+        }
         None => {}
     }
-    items.extend(
-        part.annotations
-            .items()?
-            .into_iter()
-            .map(ItemView::Citation),
-    );
+    for raw in part.annotations.items()? {
+        items.push(ItemView::Citation(raw.json()?));
+    }
     detail("logprobs", part.logprobs, items)
 }
 
@@ -313,59 +302,70 @@ pub(super) fn of_choices<'a>(
     choices: Member<'a>,
     items: &mut Vec<ItemView<'a>>,
 ) -> Result<Option<Cow<'a, str>>, JsonError> {
-    let mut found: Vec<(u64, Json<'a>)> = Vec::new();
-    for (place, raw) in list_of(choices)?.into_iter().enumerate() {
-        let index = raw.parse::<Choice<'a>>().ok().and_then(|choice| {
-            let index = choice.index.read::<Value>()?;
-            lmbatch_http::whole(&index)
-        });
-        found.push((index.unwrap_or(place as u64), raw));
+    let (numbered, listed) = match by_index(choices)? {
+        Some(numbered) => (numbered, Items::default()),
+        None => (Vec::new(), choices.items()?),
+    };
+    let mut rest = listed.clone();
+    if let (Some(only), None) = (rest.next(), rest.next()) {
+        return first(only, items);
     }
-    found.sort_by_key(|(index, _)| *index);
-    let mut choices = found.into_iter().map(|(_, raw)| raw);
-    let Some(first) = choices.next() else {
+    let all = numbered.into_iter().chain(listed);
+    let placed = all.enumerate().map(|(place, raw)| {
+        let index = raw
+            .read::<Choice<'a>>()
+            .and_then(|choice| lmbatch_http::whole_member(choice.index));
+        (index.unwrap_or(place as u64), raw)
+    });
+    let mut placed: Vec<(u64, JsonView<'a>)> = placed.collect();
+    placed.sort_by_key(|(index, _)| *index);
+    let mut choices = placed.into_iter().map(|(_, raw)| raw);
+    let Some(lowest) = choices.next() else {
         return Ok(None);
     };
-    let finish = match first.parse::<Choice<'a>>() {
-        Ok(read) => {
-            let finish = read.finish_reason.word();
-            choice(first, &read, items)?;
-            finish
-        }
-        Err(_) => {
-            items.push(ItemView::Other(first));
-            None
-        }
-    };
-    items.extend(choices.map(ItemView::Other));
+    let finish = first(lowest, items)?;
+    for raw in choices {
+        items.push(ItemView::Other(raw.json()?));
+    }
     Ok(finish)
 }
 
-fn list_of(choices: Member<'_>) -> Result<Vec<Json<'_>>, JsonError> {
-    let is_list = choices.read::<Vec<&RawValue>>().is_some();
-    let is_choice = choices
-        .read::<Choice<'_>>()
-        .is_some_and(|choice| !choice.message.is_absent() || !choice.text.is_absent());
-    if is_list || is_choice {
-        return choices.items();
+/// Reads the choice that is the answer; its word of why it ended.
+fn first<'a>(
+    raw: JsonView<'a>,
+    items: &mut Vec<ItemView<'a>>,
+) -> Result<Option<Cow<'a, str>>, JsonError> {
+    let Some(read) = raw.read::<Choice<'a>>() else {
+        items.push(ItemView::Other(raw.json()?));
+        return Ok(None);
+    };
+    choice(raw, &read, items)?;
+    Ok(read.finish_reason.word())
+}
+
+/// The choices of an object that holds them by their index; `None` for a list, for a choice and for anything else.
+fn by_index(choices: Member<'_>) -> Result<Option<Vec<JsonView<'_>>>, JsonError> {
+    let Some(object) = choices.raw().filter(|value| value.is_object()) else {
+        return Ok(None);
+    };
+    let is_choice = |choice: Choice<'_>| !choice.message.is_absent() || !choice.text.is_absent();
+    if object.read().is_some_and(is_choice) {
+        return Ok(None);
     }
-    let by_index = choices.json()?.map(Json::members).unwrap_or_default();
-    let numbered = by_index
+    object.json()?;
+    let numbered = object
+        .members()
         .into_iter()
         .filter_map(|(key, member)| Some((key.parse::<u64>().ok()?, member)));
     let mut numbered: Vec<(u64, Member<'_>)> = numbered.collect();
     numbered.sort_by_key(|(index, _)| *index);
-    match numbered.is_empty() {
-        true => choices.items(),
-        false => {
-            let values = numbered.into_iter().map(|(_, member)| member.json());
-            values.filter_map(Result::transpose).collect()
-        }
-    }
+    let is_numbered = !numbered.is_empty();
+    let values = numbered.into_iter().filter_map(|(_, member)| member.raw());
+    Ok(is_numbered.then(|| values.collect()))
 }
 
 fn choice<'a>(
-    raw: Json<'a>,
+    raw: JsonView<'a>,
     choice: &Choice<'a>,
     items: &mut Vec<ItemView<'a>>,
 ) -> Result<(), JsonError> {
@@ -380,13 +380,14 @@ fn choice<'a>(
         None => content(choice.message, raw, items)?,
     }
     // Something is there, and nothing of it can be read.
-    let whole = choice.message.json()?.filter(|_| said.is_some());
-    let is_known = match whole {
+    choice.message.json()?;
+    let whole = choice.message.raw().filter(|_| said.is_some());
+    let is_known = || match whole {
         Some(whole) => !says_otherwise(whole, MESSAGE),
         None => !choice.text.is_absent(),
     };
-    if items.len() == at && !is_known {
-        items.push(ItemView::Other(raw));
+    if items.len() == at && !is_known() {
+        items.push(ItemView::Other(raw.json()?));
     }
     detail("logprobs", choice.logprobs, items)?;
     detail(
@@ -425,14 +426,12 @@ fn message<'a>(message: &ChatMessage<'a>, items: &mut Vec<ItemView<'a>>) -> Resu
             None => items.push(ItemView::Other(raw)),
         }
     }
-    items.extend(message.images.items()?.into_iter().map(ItemView::Other));
-    items.extend(
-        message
-            .annotations
-            .items()?
-            .into_iter()
-            .map(ItemView::Citation),
-    );
+    for raw in message.images.items()? {
+        items.push(ItemView::Other(raw.json()?));
+    }
+    for raw in message.annotations.items()? {
+        items.push(ItemView::Citation(raw.json()?));
+    }
     let audio = message.audio.read::<Audio<'a>>();
     match audio.and_then(|audio| Some((audio.data.text()?, audio))) {
         Some((data, audio)) => {
@@ -451,8 +450,8 @@ fn message<'a>(message: &ChatMessage<'a>, items: &mut Vec<ItemView<'a>>) -> Resu
 }
 
 /// Reads a call of a function or, under another name, of a tool without a schema.
-fn tool_call<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonError> {
-    let read = raw.parse::<ChatToolCall<'a>>().ok();
+fn tool_call<'a>(raw: JsonView<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), JsonError> {
+    let read = raw.read::<ChatToolCall<'a>>();
     let mut found = 0;
     if let Some(read) = read {
         for member in [read.function, read.custom] {
@@ -465,7 +464,7 @@ fn tool_call<'a>(raw: Json<'a>, items: &mut Vec<ItemView<'a>>) -> Result<(), Jso
         }
     }
     if found == 0 {
-        items.push(ItemView::Other(raw));
+        items.push(ItemView::Other(raw.json()?));
     }
     Ok(())
 }

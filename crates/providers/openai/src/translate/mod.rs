@@ -8,14 +8,13 @@ mod responses;
 mod schema;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::Duration;
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Capabilities, CreateProof, Limits, Opened, OutcomeView, ProviderId,
-    RequestError, RequestView, ResponseSchema, ResultPart, RowError, WireId, WireIdRule,
+    BatchClass, BatchCodec, Capabilities, CreateProof, JsonView, Limits, Opened, OutcomeView,
+    ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, RowError, WireId,
+    WireIdRule,
 };
-use serde_json::value::RawValue;
 
 use crate::chat::{Chat, Dialect};
 use crate::config::Endpoint;
@@ -32,6 +31,9 @@ const RAW_ENDPOINTS: &[&str] = &[
 /// "Output files are deleted 30 days after the batch completes" (OpenAI batch guide, 2026), unless the
 /// create says less.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How batches travel: as a file of lines.
+const ROUTE: &str = "file";
 
 /// How OpenAI says things on an endpoint. Needs no key.
 pub fn codec(endpoint: Endpoint) -> OpenAiCodec {
@@ -111,9 +113,21 @@ impl BatchCodec for OpenAiCodec {
         Ok(BatchClass {
             model: Some(model.into()),
             endpoint: endpoint.into(),
-            route: "file".into(),
+            route: ROUTE.into(),
             variant: BTreeMap::new(),
         })
+    }
+
+    fn is_in_class(&self, class: &BatchClass, request: &RequestView<'_>) -> bool {
+        match request {
+            RequestView::Generate(generate) => {
+                class.model.as_deref() == Some(&*generate.model.decode())
+                    && *class.endpoint == *self.endpoint.path()
+                    && *class.route == *ROUTE
+                    && class.variant.is_empty()
+            }
+            _ => self.class(request).is_ok_and(|own| own == *class),
+        }
     }
 
     // "up to 50,000 requests", "up to 200 MB in size" (OpenAI batch guide, 2026); megabytes taken as the smaller.
@@ -155,21 +169,20 @@ impl BatchCodec for OpenAiCodec {
         self.chat.schema_notes(schema)
     }
 
-    fn wrap(&self, class: &BatchClass, id: &WireId, body: Range<usize>, out: &mut Vec<u8>) {
-        let mut before = b"{\"custom_id\":".to_vec();
-        lmbatch_core::write_string(id.as_str(), &mut before);
-        before.extend_from_slice(b",\"method\":\"POST\",\"url\":");
-        lmbatch_core::write_string(&class.endpoint, &mut before);
-        before.extend_from_slice(b",\"body\":");
-        lmbatch_core::surround(body, &before, b"}", out);
+    fn head(&self, class: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"custom_id\":");
+        lmbatch_core::write_string(id.as_str(), out);
+        out.extend_from_slice(b",\"method\":\"POST\",\"url\":");
+        lmbatch_core::write_string(&class.endpoint, out);
+        out.extend_from_slice(b",\"body\":");
     }
 
-    fn open<'a>(&self, _: &ResultPart, row: &'a [u8]) -> Result<Opened<'a>, RowError> {
+    fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
         Dialect::OPENAI.open(row)
     }
 
-    fn answer<'a>(&self, raw: &'a RawValue) -> OutcomeView<'a> {
-        Dialect::OPENAI.answer(raw)
+    fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
+        Dialect::OPENAI.answer(answer)
     }
 
     fn id_members(&self) -> &'static [&'static [&'static str]] {

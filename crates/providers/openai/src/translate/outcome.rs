@@ -2,11 +2,11 @@
 //! configured: a row says itself which endpoint answered.
 
 use lmbatch_core::{
-    ErrorKind, FailureView, FinishReason, ItemView, Json, JsonError, Member, Opened, OutcomeView,
-    OutputView, Problem, Retry, RowContent, RowError, TokenUsage,
+    ErrorKind, FailureView, FinishReason, ItemView, JsonError, JsonView, Member, Opened,
+    OutcomeView, Outline, OutputView, Problem, Retry, RowContent, RowError, Text, TokenUsage,
+    read_row,
 };
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::chat::{Dialect, Rows};
 use crate::error::{Said, classify_as, classify_row, said, said_as};
@@ -14,12 +14,11 @@ use crate::translate::items;
 use crate::wire::{Body, BodyStatus, Incomplete, Response, Row, Usage, UsageDetails};
 
 /// Opens a row. The answer itself stays unread.
-pub(crate) fn open<'a>(row: &'a [u8], dialect: &Dialect) -> Result<Opened<'a>, RowError> {
-    let row: Row<'_> = lmbatch_core::read_row(row)?;
-    let content = content(&row, dialect);
+pub(crate) fn open<'a>(row: JsonView<'a>, dialect: &Dialect) -> Result<Opened<'a>, RowError> {
+    let row: Row<'_> = read_row(row)?;
     Ok(Opened {
-        id: row.custom_id,
-        content,
+        id: row.custom_id.id()?,
+        content: content(&row, dialect),
     })
 }
 
@@ -31,8 +30,8 @@ fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
             false => not_run(row.error, dialect),
         });
     };
-    let status = response.status_code.read::<Value>();
-    let status = status.and_then(|status| lmbatch_http::whole(&status)?.try_into().ok());
+    let status = lmbatch_http::whole_member(response.status_code);
+    let status = status.and_then(|status| status.try_into().ok());
     let status: u16 = status.unwrap_or(200);
     let body = match dialect.rows {
         Rows::Bare => row.response,
@@ -55,14 +54,14 @@ fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
             false => RowContent::Ended(unanswered(status, Some(body), row.error, dialect)),
         };
     }
-    match serde_json::from_str::<BodyStatus<'_>>(body.get()) {
-        Ok(found) if is_failed(&found) && !holds_answer(body, dialect) => {
+    match body.read::<BodyStatus<'_>>() {
+        Some(found) if is_failed(&found) && !holds_answer(body, dialect) => {
             RowContent::Ended(match found.error.is_absent() && !row.error.is_absent() {
                 true => not_run(row.error, dialect),
                 false => not_generated(status, found.error),
             })
         }
-        Ok(found) if is_error(&found) => {
+        Some(found) if is_error(&found) => {
             RowContent::Ended(unanswered(status, Some(body), row.error, dialect))
         }
         // An error beside nothing that was answered.
@@ -81,11 +80,11 @@ fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
 /// The outcome of a row without an answer. What its body does not say of the error, the error beside it may say.
 fn unanswered<'a>(
     status: u16,
-    body: Option<&'a RawValue>,
+    body: Option<JsonView<'a>>,
     error: Member<'a>,
     dialect: &Dialect,
 ) -> OutcomeView<'a> {
-    let said = body.map(|body| said_as(body.get(), dialect));
+    let said = body.map(|body| said_as(body, dialect));
     let said = said.unwrap_or_default();
     let beside = error.raw().map(self::said).unwrap_or_default();
     if said.code.is_none()
@@ -114,35 +113,29 @@ fn is_failed(body: &BodyStatus<'_>) -> bool {
 
 /// Whether a body holds an answer that is kept though an error stands beside it. One that is there and cannot be
 /// read was paid for as well.
-fn holds_answer(body: &RawValue, dialect: &Dialect) -> bool {
+fn holds_answer(body: JsonView<'_>, dialect: &Dialect) -> bool {
     if let OutcomeView::Succeeded(output) = answer(body, dialect)
         && (output.holds_answer() || output.items.iter().any(items::is_made))
     {
         return true;
     }
-    match body.get().as_bytes().first() {
-        Some(b'{') => {}
-        Some(b'[') => {
-            let list: Vec<&RawValue> = serde_json::from_str(body.get()).unwrap_or_default();
-            let mut bodies = list.into_iter().filter(|body| body.get().starts_with('{'));
-            return bodies.any(|body| holds_answer(body, dialect));
-        }
-        // A body in quotes.
-        _ => {
-            let text: String = serde_json::from_str(body.get()).unwrap_or_default();
-            let body = serde_json::from_str::<&RawValue>(&text);
-            return body.is_ok_and(|body| holds_answer(body, dialect));
-        }
+    if body.is_list() {
+        let mut bodies = body.values().filter(|body| body.is_object());
+        return bodies.any(|body| holds_answer(body, dialect));
     }
-    let Ok(found) = serde_json::from_str::<BodyStatus<'_>>(body.get()) else {
+    if !body.is_object() {
+        // A body in quotes.
+        let text = body.text().map(Text::decode).unwrap_or_default();
+        let mut outline = Outline::new();
+        let body = outline.read(&text);
+        return body.is_ok_and(|body| holds_answer(body, dialect));
+    }
+    let Some(found) = body.read::<BodyStatus<'_>>() else {
         return true;
     };
     // Embeddings and moderations.
     let is_data = |list: Member<'_>| match list.list() {
-        Some(list) => {
-            let is_object = |item: &Json<'_>| item.as_str().starts_with('{');
-            !list.is_empty() && list.iter().all(is_object)
-        }
+        Some(mut list) => !list.is_empty() && list.all(JsonView::is_object),
         None => list.json().is_err(),
     };
     let says = |member: Member<'_>| member.says_something(&items::ASIDES);
@@ -227,7 +220,7 @@ fn malformed<'a>() -> OutcomeView<'a> {
 }
 
 /// Reads an answer.
-pub(crate) fn answer<'a>(body: &'a RawValue, dialect: &Dialect) -> OutcomeView<'a> {
+pub(crate) fn answer<'a>(body: JsonView<'a>, dialect: &Dialect) -> OutcomeView<'a> {
     read(body, dialect).unwrap_or_else(|_| malformed())
 }
 
@@ -235,8 +228,8 @@ pub(crate) fn answer<'a>(body: &'a RawValue, dialect: &Dialect) -> OutcomeView<'
 ///
 /// # Errors
 /// Where something of it is there and cannot be passed on.
-fn read<'a>(body: &'a RawValue, dialect: &Dialect) -> Result<OutcomeView<'a>, JsonError> {
-    let Ok(body) = serde_json::from_str::<Body<'_>>(body.get()) else {
+fn read<'a>(body: JsonView<'a>, dialect: &Dialect) -> Result<OutcomeView<'a>, JsonError> {
+    let Some(body) = body.read::<Body<'_>>() else {
         return Ok(malformed());
     };
     let mut items = Vec::new();
@@ -300,9 +293,12 @@ fn is_failure(finish: &FinishReason) -> bool {
 fn end_of_response(body: &Body<'_>) -> (FinishReason, Option<Problem>) {
     let details = body.incomplete_details.read::<Incomplete<'_>>();
     let reason = details.and_then(|details| details.reason.word());
-    let word = body.status.word().unwrap_or_default().to_ascii_lowercase();
+    let word = body.status.word().unwrap_or_default();
+    if word.is_empty() || word.eq_ignore_ascii_case("completed") {
+        return (FinishReason::Stop, None);
+    }
+    let word = word.to_ascii_lowercase();
     match (word.as_str(), reason.as_deref()) {
-        ("" | "completed", _) => (FinishReason::Stop, None),
         ("incomplete", Some("max_output_tokens" | "max_tokens")) => (FinishReason::Length, None),
         ("incomplete", Some("content_filter")) => (FinishReason::ContentFilter, None),
         ("incomplete", None) => {
@@ -326,8 +322,10 @@ fn finish_of_chat(word: &str, dialect: &Dialect) -> FinishReason {
     if let Some((_, reason)) = own.find(|(own, _)| *own == word) {
         return reason.clone();
     }
+    if word.eq_ignore_ascii_case("stop") {
+        return FinishReason::Stop;
+    }
     match word.to_ascii_lowercase().as_str() {
-        "stop" => FinishReason::Stop,
         // The other words are those of servers that imitate OpenAI.
         "length" | "max_tokens" | "max_output_tokens" => FinishReason::Length,
         "tool_calls" | "function_call" => FinishReason::ToolUse,
@@ -339,7 +337,7 @@ fn finish_of_chat(word: &str, dialect: &Dialect) -> FinishReason {
 /// Tokens of a value in the words of either endpoint, as [`usage_of`] reads them.
 pub(crate) fn usage(usage: &Value) -> Option<TokenUsage> {
     let text = usage.to_string();
-    serde_json::from_str(&text).ok().and_then(usage_of)
+    Outline::new().read(&text).ok()?.read().and_then(usage_of)
 }
 
 /// Tokens in the words of either endpoint, as numbers, floats or strings. A count that is not there is 0, and
@@ -347,7 +345,7 @@ pub(crate) fn usage(usage: &Value) -> Option<TokenUsage> {
 fn usage_of(usage: Usage<'_>) -> Option<TokenUsage> {
     let count = |member: Member<'_>| match member.is_absent() {
         true => Some(0),
-        false => lmbatch_http::whole(&member.read::<Value>()?),
+        false => lmbatch_http::whole_member(member),
     };
     if usage.input.is_absent() && usage.output.is_absent() {
         return None;

@@ -1,6 +1,6 @@
 //! Answers and errors of public bug reports, each with others of its kind.
 
-use lmbatch_core::mend_surrogates;
+use lmbatch_core::RowReader;
 use lmbatch_testing::outcome_value;
 use serde_json::Value;
 
@@ -9,9 +9,8 @@ use super::*;
 /// The outcome of a row, with what matters here: items, finish reason and problem, or the error.
 pub(super) fn told(row: &str) -> Value {
     let codec = codec();
-    // As the engine hands it over.
-    let mut scratch = Vec::new();
-    let (row, _) = mend_surrogates(row.as_bytes(), &mut scratch);
+    let mut rows = RowReader::new();
+    let row = rows.read(row.as_bytes());
     let part = part();
     let decoded = codec.decode(&part, row).unwrap();
     let scanned = codec.scan(&part, row).unwrap();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    Hyperparameters, MessageView, RequestView, Role, ToolChoice, WireId, mend_surrogates,
+    Hyperparameters, MessageView, RequestView, Role, RowReader, ToolChoice, WireId,
 };
 use lmbatch_testing::outcome_value;
 use serde_json::Value;
@@ -13,9 +13,8 @@ use super::*;
 /// The outcome of a row, with what matters here: items, finish reason and problem, or the error.
 pub(super) fn told(row: &str) -> Value {
     let (codec, part) = (codec(Route::File), part("file"));
-    // As the engine hands it over.
-    let mut scratch = Vec::new();
-    let (row, _) = mend_surrogates(row.as_bytes(), &mut scratch);
+    let mut rows = RowReader::new();
+    let row = rows.read(row.as_bytes());
     let decoded = codec.decode(&part, row).unwrap();
     let scanned = codec.scan(&part, row).unwrap();
     assert_eq!(decoded.id, scanned.id);

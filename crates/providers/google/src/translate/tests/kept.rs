@@ -327,7 +327,9 @@ fn counts_that_cannot_be_read_are_unknown_and_not_zero() {
             r#"{{"key":"a","response":{{"candidates":[{{"content":{{"parts":[{{"text":"A"}}]}}}}],"usageMetadata":{usage}}}}}"#
         );
         let (codec, part) = (super::codec(super::Route::File), super::part("file"));
-        let decoded = lmbatch_core::BatchCodec::decode(&codec, &part, row.as_bytes()).unwrap();
+        let mut rows = lmbatch_core::RowReader::new();
+        let read = rows.read(row.as_bytes());
+        let decoded = lmbatch_core::BatchCodec::decode(&codec, &part, read).unwrap();
         let lmbatch_core::OutcomeView::Succeeded(output) = decoded.outcome else {
             panic!("{row}");
         };

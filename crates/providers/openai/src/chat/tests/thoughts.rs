@@ -107,7 +107,8 @@ fn an_error_of_a_row_has_its_code_in_the_form_of_each_service() {
         (Dialect::MISTRAL, 422, detail, None),
     ] {
         let text = row(status, body);
-        let opened = dialect.open(text.as_bytes()).unwrap();
+        let mut outline = Outline::new();
+        let opened = dialect.open(outline.read(&text).unwrap()).unwrap();
         let RowContent::Ended(OutcomeView::Errored(failure)) = opened.content else {
             panic!("{text}");
         };

@@ -1,0 +1,94 @@
+//! Lines of an input, read where its reader holds them.
+
+use std::io::{self, BufRead};
+
+/// Lines of a reader. One that lies whole in the reader's buffer is not copied.
+pub(super) struct Lines {
+    reader: Box<dyn BufRead + Send>,
+    /// The beginning of a line that goes on behind the reader's buffer.
+    begun: Vec<u8>,
+    /// Lines so far.
+    count: u64,
+}
+
+impl Lines {
+    pub(super) fn new(reader: Box<dyn BufRead + Send>) -> Self {
+        Self {
+            reader,
+            begun: Vec::new(),
+            count: 0,
+        }
+    }
+
+    /// Shows the number and the bytes of the next line, without its line feed; false at the end.
+    ///
+    /// # Errors
+    /// Those of the reader. What was read of a line before an error is read on with the next call.
+    pub(super) fn next(&mut self, show: impl FnOnce(u64, &[u8])) -> io::Result<bool> {
+        loop {
+            let buffer = match self.reader.fill_buf() {
+                Ok(buffer) => buffer,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let (end, is_whole) = match memchr::memchr(b'\n', buffer) {
+                Some(end) => (end, true),
+                None => (buffer.len(), buffer.is_empty()),
+            };
+            if !is_whole {
+                self.begun.extend_from_slice(buffer);
+                self.reader.consume(end);
+                continue;
+            }
+            let is_last = buffer.is_empty();
+            if is_last && self.begun.is_empty() {
+                return Ok(false);
+            }
+            self.count += 1;
+            if self.begun.is_empty() {
+                show(self.count, &buffer[..end]);
+            } else {
+                self.begun.extend_from_slice(&buffer[..end]);
+                show(self.count, &self.begun);
+                self.begun.clear();
+            }
+            self.reader.consume(end + usize::from(!is_last));
+            return Ok(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_those_of_the_input_whatever_the_buffer_holds() {
+        for input in [
+            "",
+            "\n",
+            "a",
+            "a\n",
+            "ab\n\ncdefg\nh",
+            "abcdefghij\n\n\nk\n",
+        ] {
+            let mut expected: Vec<String> = input.split('\n').map(str::to_owned).collect();
+            expected.pop_if(|last| last.is_empty());
+            for capacity in 1..12 {
+                let reader = BufReader::with_capacity(capacity, input.as_bytes());
+                let mut lines = Lines::new(Box::new(reader));
+                let mut found = Vec::new();
+                while lines
+                    .next(|number, bytes| {
+                        found.push(String::from_utf8_lossy(bytes).into_owned());
+                        assert_eq!(number as usize, found.len());
+                    })
+                    .unwrap()
+                {}
+                assert_eq!(found, expected, "{input:?} {capacity}");
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Outcomes as the lines of an output. Where two processors are free and the output is not small, two threads
+//! decode and render blocks of requests in turns, while the caller writes the lines in their order.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use lmbatch_core::{ErrorKind, Problem};
+use lmbatch_engine::{Finished, OutcomeReader};
+
+use crate::counts::Counts;
+use crate::exit::{Exit, Failure};
+use crate::output::{self, Origin};
+
+/// Most threads that render.
+const THREADS: usize = 2;
+
+/// Bytes of lines that are handed on at once; a longer line is one piece.
+const PIECE: usize = 64 << 10;
+
+/// Pieces of one thread that wait to be written.
+const WAITING: usize = 4;
+
+/// Bytes of results that a block should have: what a thread can render while the lines of another are written.
+const BLOCK: u64 = 192 << 10;
+
+/// Most requests of a block.
+const MOST: u64 = 256;
+
+/// What is rendered, and how.
+pub(crate) struct Rendering {
+    pub(crate) origin: Origin,
+    /// Problems with which an answer is usable.
+    pub(crate) accept: Vec<Problem>,
+    requests: u64,
+    /// Requests of a block.
+    block: u64,
+}
+
+/// Lines on their way to the output.
+struct Piece {
+    lines: Vec<u8>,
+    /// Whether the lines of a block end with them.
+    ends_block: bool,
+}
+
+/// One thread as the writer sees it.
+struct Lane {
+    pieces: Receiver<Piece>,
+    /// Takes buffers back that were written.
+    used: SyncSender<Vec<u8>>,
+}
+
+/// One thread as it sees the writer.
+struct Desk {
+    pieces: SyncSender<Piece>,
+    used: Receiver<Vec<u8>>,
+}
+
+impl Rendering {
+    pub(crate) fn new(finished: &Finished, origin: Origin, accept: Vec<Problem>) -> Self {
+        let requests = finished.requests();
+        let block = BLOCK.saturating_mul(requests) / finished.stored_bytes().max(1);
+        Self {
+            origin,
+            accept,
+            requests,
+            block: block.clamp(1, MOST),
+        }
+    }
+
+    /// Returns the number of readers that [`lines`](Self::lines) makes use of.
+    pub(crate) fn readers(&self) -> usize {
+        let is_small = self.requests < 2 * THREADS as u64 * self.block;
+        let processors = thread::available_parallelism();
+        match processors.map_or(1, |count| count.get().min(THREADS)) {
+            several if !is_small => several,
+            _ => 1,
+        }
+    }
+
+    /// Renders every outcome, and passes the lines on in their order. Each of `readers` reads the same outcomes.
+    ///
+    /// # Errors
+    /// The first error of `write` or of a reader; what comes before it was passed on. Ends quietly once `stop` is
+    /// set.
+    pub(crate) fn lines(
+        &self,
+        mut readers: Vec<OutcomeReader>,
+        stop: &AtomicBool,
+        write: &mut impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<Counts, Failure> {
+        if readers.len() > 1 {
+            match self.in_turns(readers, stop, write) {
+                Ok(done) => return done,
+                // No threads: the limit of processes may be reached.
+                Err(left) => readers = left,
+            }
+        }
+        let Some(mut reader) = readers.pop() else {
+            return Err(lost());
+        };
+        let (mut counts, mut lines) = (Counts::default(), Vec::with_capacity(PIECE));
+        let (all, mut written) = (0..self.requests, Ok(()));
+        let rendered = self.render(&mut reader, all, stop, &mut counts, &mut lines, |lines| {
+            written = write(lines);
+            lines.clear();
+            written.is_ok()
+        });
+        written?;
+        write(&lines)?;
+        rendered?;
+        Ok(counts)
+    }
+
+    /// Renders with a thread for each reader; gives the readers back where a thread cannot be started.
+    fn in_turns(
+        &self,
+        readers: Vec<OutcomeReader>,
+        stop: &AtomicBool,
+        write: &mut impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<Result<Counts, Failure>, Vec<OutcomeReader>> {
+        let threads = readers.len() as u64;
+        thread::scope(|scope| {
+            let (mut lanes, mut starts, mut workers) = (Vec::new(), Vec::new(), Vec::new());
+            for number in 0..threads {
+                let (lane, desk) = lane();
+                let (start, started) = sync_channel::<OutcomeReader>(1);
+                let work = move || match started.recv() {
+                    Ok(reader) => self.share(reader, number, threads, stop, &desk),
+                    Err(_) => Ok(Counts::default()),
+                };
+                let Ok(worker) = thread::Builder::new().spawn_scoped(scope, work) else {
+                    return Err(readers);
+                };
+                lanes.push(lane);
+                starts.push(start);
+                workers.push(worker);
+            }
+            for (start, reader) in starts.iter().zip(readers) {
+                // A thread that is gone is seen by its lane.
+                let _ = start.send(reader);
+            }
+            let written = self.written(&lanes, write);
+            // Threads that still render end with their lane.
+            drop(lanes);
+            let mut ends = Vec::new();
+            for worker in workers {
+                ends.push(worker.join().unwrap_or_else(|_| Err(lost())));
+            }
+            Ok(match written {
+                Ok(None) => ends
+                    .into_iter()
+                    .try_fold(Counts::default(), |mut all, end| {
+                        all.merge(end?);
+                        Ok(all)
+                    }),
+                Ok(Some(broken)) => match ends.swap_remove(broken) {
+                    Err(failure) => Err(failure),
+                    Ok(_) => Err(lost()),
+                },
+                Err(failure) => Err(failure),
+            })
+        })
+    }
+
+    /// Writes the pieces of all lanes in the order of the output. Returns the number of the lane that broke off, if
+    /// one did.
+    fn written(
+        &self,
+        lanes: &[Lane],
+        write: &mut impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<Option<usize>, Failure> {
+        for block in 0..self.requests.div_ceil(self.block) {
+            let number = (block % lanes.len() as u64) as usize;
+            let lane = &lanes[number];
+            loop {
+                let Ok(Piece { lines, ends_block }) = lane.pieces.recv() else {
+                    return Ok(Some(number));
+                };
+                write(&lines)?;
+                // The memory of a long line is not kept.
+                if lines.capacity() <= 4 * PIECE {
+                    let _ = lane.used.try_send(lines);
+                }
+                if ends_block {
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Renders the blocks of one thread.
+    fn share(
+        &self,
+        mut reader: OutcomeReader,
+        number: u64,
+        threads: u64,
+        stop: &AtomicBool,
+        desk: &Desk,
+    ) -> Result<Counts, Failure> {
+        let mut counts = Counts::default();
+        let mut lines = Vec::with_capacity(PIECE);
+        let blocks = self.requests.div_ceil(self.block);
+        for block in (number..blocks).step_by(threads as usize) {
+            let from = block * self.block;
+            let positions = from..(from + self.block).min(self.requests);
+            let (counts, reader) = (&mut counts, &mut reader);
+            let rendered = self.render(reader, positions, stop, counts, &mut lines, |lines| {
+                desk.hand_on(lines, false)
+            });
+            // What was rendered before an error goes out before it is told.
+            let is_whole = matches!(rendered, Ok(true));
+            let is_wanted = desk.hand_on(&mut lines, is_whole);
+            if !rendered? || !is_wanted {
+                break;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Renders the requests at some positions, and hands the lines on whenever they are enough. Returns `false` where
+    /// no more lines are wanted.
+    fn render(
+        &self,
+        reader: &mut OutcomeReader,
+        positions: Range<u64>,
+        stop: &AtomicBool,
+        counts: &mut Counts,
+        lines: &mut Vec<u8>,
+        mut hand_on: impl FnMut(&mut Vec<u8>) -> bool,
+    ) -> Result<bool, Failure> {
+        reader.within(positions)?;
+        while let Some(answered) = reader.next()? {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Failure::pipe());
+            }
+            output::line(&answered, &self.origin, lines);
+            counts.count(&answered, &self.accept);
+            if lines.len() >= PIECE && !hand_on(lines) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Desk {
+    /// Hands lines on, and puts an empty buffer in their place. Returns `false` where the writer is gone.
+    fn hand_on(&self, lines: &mut Vec<u8>, ends_block: bool) -> bool {
+        let mut empty = self.used.try_recv().unwrap_or_default();
+        empty.clear();
+        let lines = std::mem::replace(lines, empty);
+        self.pieces.send(Piece { lines, ends_block }).is_ok()
+    }
+}
+
+fn lane() -> (Lane, Desk) {
+    let (send_pieces, pieces) = sync_channel(WAITING);
+    let (send_used, used) = sync_channel(WAITING + 1);
+    let lane = Lane {
+        pieces,
+        used: send_used,
+    };
+    let desk = Desk {
+        pieces: send_pieces,
+        used,
+    };
+    (lane, desk)
+}
+
+/// The failure of a thread that has panicked.
+pub(crate) fn lost() -> Failure {
+    let kind = ErrorKind::Internal.as_str();
+    Failure::new(Exit::Failed, kind, "a worker thread failed")
+}
+
+#[cfg(test)]
+mod tests;

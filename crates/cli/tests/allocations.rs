@@ -1,0 +1,28 @@
+//! Allocations of reading input lines.
+
+use std::fmt::Write as _;
+
+#[test]
+fn an_ordinary_line_takes_two_allocations() {
+    let allocations = |count: u32| {
+        let mut input = String::new();
+        for number in 0..count {
+            writeln!(
+                input,
+                r#"{{"id":{number},"prompt":"a \"question\" of one sentence \u00e9 ü","metadata":{{"a":1}}}}"#
+            )
+            .unwrap();
+        }
+        let mut found = 0;
+        let info = allocation_counter::measure(|| {
+            lmbatch_cli::read_lines(input.into_bytes(), &mut |sourced| {
+                found += u32::from(sourced.entry.is_ok());
+            });
+        });
+        assert_eq!(found, count);
+        info.count_total
+    };
+    let (few, many) = (allocations(1_000), allocations(11_000));
+    // The list of messages, and that of the contents of the one message.
+    assert!(many - few <= 2 * 10_000 + 10, "{few} and {many}");
+}
