@@ -239,7 +239,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     /// Most threads that work on files for the engine. Each keeps memory of its own in the allocator, 1 to 4 MiB: with
     /// a thread for each step of each batch, memory would grow with the number of batches. Nothing that waits for
     /// something else than a file may run there for long: outputs, which may be pipes, have threads of their own.
-    const FILE_THREADS: usize = 4;
+    const FILE_THREADS: usize = 3;
     /// Threads that the command needs at once: workers, files, the ledger.
     const THREADS: usize = WORKERS + 2;
     let refused = |error: std::io::Error| {

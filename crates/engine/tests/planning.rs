@@ -1,5 +1,4 @@
 //! Errors in the middle of planning.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io;
 use std::sync::Arc;

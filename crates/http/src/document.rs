@@ -145,7 +145,16 @@ impl Cutter {
         mut rest: Option<&mut Vec<u8>>,
         rows: &mut BytesMut,
     ) -> Result<()> {
-        for byte in piece {
+        let mut at = 0;
+        while let Some(byte) = piece.get(at) {
+            let run = self.run(&piece[at..]);
+            if run > 0 {
+                self.take(&piece[at..at + run], rest.as_deref_mut(), rows);
+                self.check()?;
+                at += run;
+                continue;
+            }
+            at += 1;
             let before = self.place;
             let inside = self.step(*byte)?;
             match (before, self.place) {
@@ -175,12 +184,43 @@ impl Cutter {
                 },
                 (Place::Again, _) => self.skipped += 1,
             }
-            if self.rest > MAX_REST {
-                return Err(too_much(&format!("it is longer than {MAX_REST} bytes")));
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    /// Number of bytes within a string that change nothing: those before its end or an escape.
+    fn run(&self, bytes: &[u8]) -> usize {
+        if !self.in_string || self.escaped || self.in_key {
+            return 0;
+        }
+        memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())
+    }
+
+    /// Puts bytes of a string where they belong.
+    fn take(&mut self, run: &[u8], rest: Option<&mut Vec<u8>>, rows: &mut BytesMut) {
+        match self.place {
+            Place::Rest => {
+                self.rest += run.len() as u64;
+                if let Some(rest) = rest {
+                    rest.extend_from_slice(run);
+                }
             }
-            if self.skipped > MAX_SKIPPED {
-                return Err(too_much("it holds too much beside its rows"));
+            Place::Rows => {
+                rows.extend_from_slice(run);
+                self.row_begun = true;
             }
+            Place::Again => self.skipped += run.len() as u64,
+        }
+    }
+
+    /// Reports a document that costs more than any real one.
+    fn check(&self) -> Result<()> {
+        if self.rest > MAX_REST {
+            return Err(too_much(&format!("it is longer than {MAX_REST} bytes")));
+        }
+        if self.skipped > MAX_SKIPPED {
+            return Err(too_much("it holds too much beside its rows"));
         }
         Ok(())
     }

@@ -93,14 +93,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             continue;
         }
         let mut rows = RowReader::new();
-        let begun = Instant::now();
+        let begun = now();
         for _ in 0..count {
             let row = rows.read(black_box(row.as_bytes()));
             let scanned = codec.scan(&part, row)?;
             black_box(scanned);
         }
         let scan = begun.elapsed() / count;
-        let begun = Instant::now();
+        let begun = now();
         for _ in 0..count {
             let row = rows.read(black_box(row.as_bytes()));
             let decoded = codec.decode(&part, row)?;
@@ -114,4 +114,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         )?;
     }
     Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is measured has no Clock")]
+fn now() -> Instant {
+    Instant::now()
 }

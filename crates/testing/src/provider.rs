@@ -13,7 +13,7 @@ use lmbatch_core::{
     Error, ErrorKind, FailureView, FinishReason, Found, Intent, ItemView, JsonView, Label, Limits,
     ListOptions, Opened, OutcomeView, OutputView, Page, PartRole, ProviderId, Remnant,
     RequestCounts, RequestError, RequestView, Result, ResultPart, ResultSet, RowContent, RowError,
-    RowReader, RowStream, Shard, Staged, Text, Token, TokenUsage, WireId, WireIdRule, read_row,
+    RowReader, RowStream, Shard, Staged, Text, TokenUsage, WireId, WireIdRule, read_row,
 };
 
 /// What the provider is to do, in order; when a list is used up it behaves well.

@@ -120,6 +120,7 @@ pub(crate) fn measure_one(command: &[String]) -> Result<(), String> {
 }
 
 /// Microseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "the bench has no Clock")]
 fn now() -> u128 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_micros())

@@ -193,6 +193,7 @@ async fn reading_and_rendering_an_outcome_takes_no_memory_of_its_own() {
     let rendering = world.rendering();
     let (mut counts, mut lines) = (Counts::default(), Vec::with_capacity(1 << 20));
     let (mut all, mut decoding) = (0, 0);
+    let mut outlines = lmbatch_core::RowReader::new();
     for number in 0..4_000 {
         let mut rendered = || {
             let answered = reader.next().unwrap().unwrap();
@@ -205,7 +206,7 @@ async fn reading_and_rendering_an_outcome_takes_no_memory_of_its_own() {
         let taken = allocation_counter::measure(|| row = rendered());
         let row = row.unwrap();
         let decoded = allocation_counter::measure(|| {
-            let decoded = world.provider.codec().decode(&part, &row);
+            let decoded = world.provider.codec().decode(&part, outlines.read(&row));
             assert!(decoded.is_ok());
         });
         // The buffers grow to their sizes first.

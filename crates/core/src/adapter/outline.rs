@@ -545,8 +545,8 @@ fn stop(bytes: &[u8]) -> Option<usize> {
         let word = u64::from_le_bytes(*word);
         // The high bit of a byte is set where the byte is 0, and perhaps in later bytes.
         let zero = |word: u64| word.wrapping_sub(EACH) & !word;
-        let quotes = zero(word ^ EACH * u64::from(b'"'));
-        let backslashes = zero(word ^ EACH * u64::from(b'\\'));
+        let quotes = zero(word ^ (EACH * u64::from(b'"')));
+        let backslashes = zero(word ^ (EACH * u64::from(b'\\')));
         let controls = word.wrapping_sub(EACH * u64::from(b' ')) & !word;
         let found = (quotes | backslashes | controls) & (EACH << 7);
         if found > 0 {

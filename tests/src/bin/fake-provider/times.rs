@@ -18,6 +18,7 @@ pub(super) enum Phase {
 pub(super) struct Times(BTreeMap<Phase, (u64, u64)>);
 
 impl Times {
+    #[expect(clippy::disallowed_methods, reason = "the fake provider has no Clock")]
     pub(super) fn note(&mut self, phase: Phase) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |since| since.as_micros() as u64);
