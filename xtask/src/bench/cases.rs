@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::Options;
 use super::measure::{Used, ask, measure, text};
+use super::options::Options;
 
 /// A provider and a number of requests, with the most that it may cost.
 #[derive(Debug, Clone, Copy)]

@@ -3,25 +3,15 @@
 mod attachments;
 mod cases;
 mod measure;
+mod options;
 mod table;
 mod watch;
 
 use self::cases::CASES;
 pub(crate) use self::measure::measure_one;
 use self::measure::{in_a_folder, serve};
+use self::options::Options;
 use crate::sh::run;
-
-/// What is measured, and what is done with it.
-#[derive(Debug)]
-struct Options {
-    /// Cases whose names contain this.
-    only: String,
-    rounds: usize,
-    /// Another build of lmbatch, which is measured in the same rounds.
-    beside: Option<String>,
-    check: bool,
-    write: bool,
-}
 
 /// Runs the bench beside the floor program, with `--watch` that of many live batches, or with `--attachments` that
 /// of many images.
@@ -30,7 +20,7 @@ pub(crate) fn bench(args: &[String]) -> Result<(), String> {
         return watch::watch();
     }
     let sends_images = args.iter().any(|arg| arg == "--attachments");
-    let options = options(args)?;
+    let options = Options::new(args)?;
     let packages = ["--package", "lmbatch-cli", "--package", "lmbatch-tests"];
     run(
         "cargo",
@@ -65,28 +55,4 @@ pub(crate) fn bench(args: &[String]) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("beyond what it must be:\n{}", beyond.join("\n"))),
     }
-}
-
-fn options(args: &[String]) -> Result<Options, String> {
-    let mut options = Options {
-        only: String::new(),
-        rounds: 5,
-        beside: None,
-        check: false,
-        write: false,
-    };
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().cloned().ok_or(format!("{arg} needs a value"));
-        match arg.as_str() {
-            "--only" => options.only = value()?,
-            "--rounds" => options.rounds = value()?.parse().map_err(measure::text)?,
-            "--beside" => options.beside = Some(value()?),
-            "--attachments" => {}
-            "--check" => options.check = true,
-            "--write" => options.write = true,
-            _ => return Err(format!("unknown option {arg}")),
-        }
-    }
-    Ok(options)
 }
