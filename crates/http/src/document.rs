@@ -36,6 +36,8 @@ pub(crate) async fn rest<T: DeserializeOwned>(
     retry: Retry,
 ) -> Result<T> {
     let mut cutter = Cutter::new(paths);
+    // No list is taken.
+    cutter.taken = true;
     let (mut rest, mut rows) = (Vec::new(), BytesMut::new());
     while let Some(piece) = body.try_next().await? {
         cutter
@@ -44,7 +46,6 @@ pub(crate) async fn rest<T: DeserializeOwned>(
                 Retry::Temporary => error.with_retry(retry),
                 _ => error,
             })?;
-        rows.clear();
     }
     serde_json::from_slice(&rest)
         .map_err(|error| Error::malformed(not_json(&error)).with_retry(retry))
@@ -147,10 +148,9 @@ impl Cutter {
     ) -> Result<()> {
         let mut at = 0;
         while let Some(byte) = piece.get(at) {
-            let run = self.run(&piece[at..]);
+            let run = self.run(&piece[at..])?;
             if run > 0 {
                 self.take(&piece[at..at + run], rest.as_deref_mut(), rows);
-                self.check()?;
                 at += run;
                 continue;
             }
@@ -184,20 +184,52 @@ impl Cutter {
                 },
                 (Place::Again, _) => self.skipped += 1,
             }
-            self.check()?;
         }
-        Ok(())
+        self.check()
     }
 
-    /// Number of bytes within a string that change nothing: those before its end or an escape.
-    fn run(&self, bytes: &[u8]) -> usize {
-        if !self.in_string || self.escaped || self.in_key {
-            return 0;
+    /// Goes past bytes that belong to one place, and counts them; 0 where the next byte is looked at by itself.
+    fn run(&mut self, bytes: &[u8]) -> Result<usize> {
+        match self.place {
+            Place::Rest if self.in_string && !self.escaped && !self.in_key => {
+                Ok(end_of_string(bytes))
+            }
+            Place::Rest => Ok(0),
+            Place::Rows | Place::Again if self.row_depth > 0 => self.within_row(bytes),
+            Place::Rows | Place::Again => Ok(0),
         }
-        memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())
     }
 
-    /// Puts bytes of a string where they belong.
+    /// Goes to the end of a row that has begun with a bracket, or to a space between its values.
+    fn within_row(&mut self, bytes: &[u8]) -> Result<usize> {
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            if self.in_string {
+                if self.escaped {
+                    self.escaped = false;
+                    at += 1;
+                    continue;
+                }
+                at += end_of_string(&bytes[at..]);
+                match bytes.get(at) {
+                    Some(b'"') => self.in_string = false,
+                    Some(_) => self.escaped = true,
+                    None => break,
+                }
+            } else if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                break;
+            } else {
+                self.step_inside(*byte)?;
+            }
+            at += 1;
+            if self.row_depth == 0 {
+                break;
+            }
+        }
+        Ok(at)
+    }
+
+    /// Puts bytes where they belong.
     fn take(&mut self, run: &[u8], rest: Option<&mut Vec<u8>>, rows: &mut BytesMut) {
         match self.place {
             Place::Rest => {
@@ -361,6 +393,11 @@ fn too_much(why: &str) -> Error {
 /// Something else in place of the document, such as a web page: the next answer may be the document.
 fn no_document() -> Error {
     Error::malformed(NOT_JSON).with_retry(Retry::Temporary)
+}
+
+/// Number of bytes before the end of a string or an escape in it.
+fn end_of_string(bytes: &[u8]) -> usize {
+    memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())
 }
 
 /// What a byte of a list is.
