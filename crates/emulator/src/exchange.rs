@@ -130,6 +130,13 @@ where
             FaultKind::ReverseTies => {
                 request.extensions_mut().insert(ReversedTies);
             }
+            FaultKind::ResetBefore => {
+                // Read to its end: whoever sent it cannot tell whether it was done.
+                let body = std::mem::take(request.body_mut());
+                let mut pieces = body.into_data_stream();
+                while let Some(Ok(_)) = pieces.next().await {}
+                return reset();
+            }
             _ => {
                 if let Some(refusal) = refusal(kind) {
                     return refusal;
@@ -162,7 +169,6 @@ fn refusal(kind: &FaultKind) -> Option<Response> {
             let headers = [("location".to_owned(), location.clone())];
             plain(*code, &headers, Bytes::new())
         }
-        FaultKind::ResetBefore => reset(),
         _ => return None,
     })
 }

@@ -138,7 +138,7 @@ pub enum FaultKind {
     /// Answers a list of batches with the batches of one second in the order of their creation, instead of
     /// newest first.
     ReverseTies,
-    /// Closes the connection; nothing is done.
+    /// Reads the call and closes the connection; nothing is done.
     ResetBefore,
     /// Does the call, and then closes the connection without an answer.
     ResetAfter,

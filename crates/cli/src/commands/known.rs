@@ -41,14 +41,33 @@ pub(super) async fn known(
     engine: &Engine,
     plan: &Plan,
 ) -> Result<Known, Failure> {
-    // A key may have been rotated: then the run is found, and the provider says whose key it is.
-    let is_other = |run: &RunRecord| engine.account_match(run) == AccountMatch::Other;
-    let ledger = engine.ledger();
     let of_digest = RunFilter {
         digest: Some(plan.digest().into()),
         ..RunFilter::default()
     };
-    let same = ledger.all_runs(of_digest).await?;
+    loop {
+        let same = engine.ledger().all_runs(of_digest.clone()).await?;
+        let found = among(args, notes, engine, plan, &same).await;
+        // Another process may have begun the same run since: its output is then that of this run.
+        let is_stale =
+            found.is_err() && engine.ledger().all_runs(of_digest.clone()).await?.len() > same.len();
+        if !is_stale {
+            return found;
+        }
+    }
+}
+
+/// The same, where `same` are the runs of the same requests.
+async fn among(
+    args: &RunArgs,
+    notes: &Notes,
+    engine: &Engine,
+    plan: &Plan,
+    same: &[RunRecord],
+) -> Result<Known, Failure> {
+    // A key may have been rotated: then the run is found, and the provider says whose key it is.
+    let is_other = |run: &RunRecord| engine.account_match(run) == AccountMatch::Other;
+    let ledger = engine.ledger();
     let is_ours = |run: &RunRecord| !is_other(run) && !run.cancelled;
     let is_same = |run: &RunRecord| is_ours(run) && *run.digest == *plan.digest();
     let name = args.name.as_deref();
