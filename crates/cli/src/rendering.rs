@@ -28,6 +28,9 @@ const BLOCK: u64 = 192 << 10;
 /// Most requests of a block.
 const MOST: u64 = 256;
 
+/// Bytes of results of a request on average from which one thread renders: several lines of each thread are held.
+const LARGE: u64 = 512 << 10;
+
 /// What is rendered, and how.
 pub(crate) struct Rendering {
     pub(crate) origin: Origin,
@@ -36,6 +39,8 @@ pub(crate) struct Rendering {
     requests: u64,
     /// Requests of a block.
     block: u64,
+    /// Whether requests have results of [`LARGE`] bytes on average.
+    is_large: bool,
 }
 
 /// Lines on their way to the output.
@@ -67,6 +72,7 @@ impl Rendering {
             accept,
             requests,
             block: block.clamp(1, MOST),
+            is_large: finished.stored_bytes() / requests.max(1) >= LARGE,
         }
     }
 
@@ -75,7 +81,7 @@ impl Rendering {
         let is_small = self.requests < 2 * THREADS as u64 * self.block;
         let processors = thread::available_parallelism();
         match processors.map_or(1, |count| count.get().min(THREADS)) {
-            several if !is_small => several,
+            several if !is_small && !self.is_large => several,
             _ => 1,
         }
     }
