@@ -18,13 +18,13 @@ impl<'a> Ordinary<'a> {
         for (name, value) in line.written_members() {
             let is_twice = match &*name? {
                 "id" => line_id.replace(id(value)?).is_some(),
-                "system" => system.replace(value.written_text()?).is_some(),
+                "system" => system.replace(value.text()?).is_some(),
                 "prompt" => {
-                    let prompt = message(Role::User, value.written_text()?);
+                    let prompt = message(Role::User, value.text()?);
                     messages.replace(vec![prompt]).is_some()
                 }
                 "messages" => messages.replace(conversation(value)?).is_some(),
-                "metadata" if !value.is_null() => metadata.replace(value.written_json()?).is_some(),
+                "metadata" if !value.is_null() => metadata.replace(value.json().ok()?).is_some(),
                 _ => return None,
             };
             if is_twice {
@@ -42,13 +42,13 @@ impl<'a> Ordinary<'a> {
 
 fn id(value: JsonView<'_>) -> Option<IdView<'_>> {
     if value.is_string() {
-        let text = value.written_text().filter(|text| !text.is_empty());
+        let text = value.text().filter(|text| !text.is_empty());
         return text.map(IdView::Text);
     }
     let is_number = value
         .as_str()
         .starts_with(|c: char| c == '-' || c.is_ascii_digit());
-    let number = value.written_json().filter(|_| is_number);
+    let number = value.json().ok().filter(|_| is_number);
     number.map(IdView::Number)
 }
 
@@ -70,7 +70,7 @@ fn turn(value: JsonView<'_>) -> Option<MessageView<'_>> {
     for (name, value) in value.written_members() {
         let is_twice = match &*name? {
             "role" => role.replace(self::role(value)?).is_some(),
-            "content" | "contents" => content.replace(value.written_text()?).is_some(),
+            "content" | "contents" => content.replace(value.text()?).is_some(),
             _ => return None,
         };
         if is_twice {
@@ -82,7 +82,7 @@ fn turn(value: JsonView<'_>) -> Option<MessageView<'_>> {
 
 fn role(value: JsonView<'_>) -> Option<Role> {
     let roles = [Role::User, Role::Assistant, Role::System];
-    let written = value.written_text()?.decode();
+    let written = value.text()?.decode();
     roles.into_iter().find(|role| role.as_str() == written)
 }
 

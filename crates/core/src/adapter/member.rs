@@ -34,7 +34,16 @@ impl<'a> From<JsonView<'a>> for Member<'a> {
 }
 
 impl<'a> JsonView<'a> {
-    /// Reads a string of whole characters.
+    /// Reads a string of whole characters, as it is written.
+    ///
+    /// ```
+    /// use lmbatch_core::Outline;
+    /// let mut outline = Outline::new();
+    /// let text = outline.read(r#""a\u00e9""#)?.text();
+    /// assert_eq!(text.unwrap().decode(), "a\u{e9}");
+    /// assert!(outline.read(r#""\ud800""#)?.text().is_none());
+    /// # Ok::<(), lmbatch_core::JsonError>(())
+    /// ```
     pub fn text(self) -> Option<Text<'a>> {
         let is_text = self.is_string() && self.check().is_ok();
         is_text.then(|| Text::Token(Token::trusted(self.as_str(), self.is_escaped())))
@@ -77,6 +86,12 @@ impl<'a> JsonView<'a> {
             }
         }
         false
+    }
+
+    /// Returns the members of an object in order, those whose names it repeats included; none of any other value.
+    /// A name that holds half a character is `None`.
+    pub fn written_members(self) -> impl Iterator<Item = (Option<Cow<'a, str>>, Self)> {
+        self.entries().map(|(name, value)| (name.decode(), value))
     }
 
     /// Returns the members of an object by their names, of those of one name the last; none for any other value.

@@ -25,7 +25,6 @@ pub(crate) mod text;
 pub(crate) mod time;
 pub(crate) mod view;
 pub(crate) mod write;
-pub(crate) mod written;
 
 pub use batch::{
     BatchHandle, ByteStream, Candidate, Certainty, Found, IdRule, ListOptions, Page, Proof,
