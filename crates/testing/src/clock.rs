@@ -28,6 +28,8 @@ struct State {
     /// Times that are waited for, and who waits.
     bounds: Vec<(u64, Duration, Waker)>,
     next: u64,
+    /// Time that passes at each look.
+    each_look: Duration,
 }
 
 impl State {
@@ -40,6 +42,18 @@ impl State {
 }
 
 impl TestClock {
+    /// Returns a clock that also moves on by a time whenever someone looks at it, as a real one does: decisions
+    /// that look twice see two times.
+    pub fn moving(each_look: Duration) -> Self {
+        let state = State {
+            each_look,
+            ..State::default()
+        };
+        Self {
+            state: Mutex::new(state),
+        }
+    }
+
     /// Moves it on.
     pub fn advance(&self, by: Duration) {
         let mut state = self.lock();
@@ -61,7 +75,10 @@ impl Clock for TestClock {
     }
 
     fn elapsed(&self) -> Duration {
-        self.lock().elapsed
+        let mut state = self.lock();
+        let at = state.elapsed + state.each_look;
+        state.move_to(at);
+        at
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -146,9 +146,11 @@ impl Fetch {
                 mismatch,
             });
         }
+        // Looked at once: a step that judges by one time and waits by a later one would give up early.
+        let left = self.left(context);
         let stepped = match self.reading.is_some() {
-            false => self.ask(context).await,
-            true => self.read(context).await,
+            false => self.ask(context, left).await,
+            true => self.read(context, left).await,
         };
         match stepped {
             Ok(fetched) => Ok(fetched),
@@ -162,8 +164,7 @@ impl Fetch {
     }
 
     /// Asks where the results are.
-    async fn ask(&mut self, context: &Context) -> Result<Fetched> {
-        let left = self.left(context);
+    async fn ask(&mut self, context: &Context, left: Duration) -> Result<Fetched> {
         let gives_up = left.is_zero() && self.gives_up;
         let class = self.ended.class.as_ref();
         let set = match context.provider.results(class, self.batch()).await {
@@ -188,7 +189,7 @@ impl Fetch {
                     Err(error) if is_unreadable => {
                         let short = incomplete(self.batch(), &self.promised, None, 0);
                         self.asked += 1;
-                        self.wait(context, short.with_source(error), false)
+                        self.wait(context, left, short.with_source(error), false)
                     }
                     Err(error) => Err(error),
                 };
@@ -206,17 +207,22 @@ impl Fetch {
                 complete: set.complete,
             });
             return match self.reading.as_ref().is_some_and(|one| one.left.is_empty()) {
-                true => self.judge(context).await,
+                true => self.judge(context, left).await,
                 false => Ok(Fetched::Again(Duration::ZERO)),
             };
         }
         let short = incomplete(self.batch(), &self.promised, None, 0);
-        self.wait(context, short, set.complete)
+        self.wait(context, left, short, set.complete)
     }
 
     /// Waits for results that are not whole, or ends the waiting.
-    fn wait(&mut self, context: &Context, short: Error, complete: bool) -> Result<Fetched> {
-        let left = self.left(context);
+    fn wait(
+        &mut self,
+        context: &Context,
+        left: Duration,
+        short: Error,
+        complete: bool,
+    ) -> Result<Fetched> {
         if left.is_zero() && !self.gives_up {
             return Err(short);
         }
@@ -234,7 +240,7 @@ impl Fetch {
     }
 
     /// Reads one part, from where it broke off; judges the results after the last.
-    async fn read(&mut self, context: &Context) -> Result<Fetched> {
+    async fn read(&mut self, context: &Context, left: Duration) -> Result<Fetched> {
         let Some(mut parts) = self.reading.take() else {
             return Err(lost());
         };
@@ -247,9 +253,9 @@ impl Fetch {
         };
         let Some(open) = open else {
             self.reading = Some(parts);
-            return self.judge(context).await;
+            return self.judge(context, left).await;
         };
-        let gives_up = self.left(context).is_zero() && self.gives_up;
+        let gives_up = left.is_zero() && self.gives_up;
         let complete = parts.complete;
         let fetched = match self.part(context, open).await? {
             Part::Whole(next) => {
@@ -268,11 +274,11 @@ impl Fetch {
             }
             // Some providers call results gone that are not there yet.
             Part::Failed(error) if is_for_now(&error) => {
-                if self.left(context).is_zero() && is_gone(&error) {
+                if left.is_zero() && is_gone(&error) {
                     return Err(error);
                 }
                 let short = incomplete(self.batch(), &self.promised, None, 0).with_source(error);
-                return self.again(context, short, complete).await;
+                return self.again(context, left, short, complete).await;
             }
             Part::Failed(error) => return Err(error),
         };
@@ -281,9 +287,8 @@ impl Fetch {
     }
 
     /// Says whether what was read is whole.
-    async fn judge(&mut self, context: &Context) -> Result<Fetched> {
+    async fn judge(&mut self, context: &Context, left: Duration) -> Result<Fetched> {
         let complete = self.reading.take().is_none_or(|parts| parts.complete);
-        let left = self.left(context);
         let gives_up = left.is_zero() && self.gives_up;
         let promised = self.promised;
         let (snapshot, requests) = (self.ended.snapshot.clone(), self.ended.requests);
@@ -327,7 +332,7 @@ impl Fetch {
             });
         }
         let short = incomplete(self.batch(), &self.promised, Some(short), broken);
-        self.again(context, short, complete).await
+        self.again(context, left, short, complete).await
     }
 
     /// Warns of counts that disagree with the rows of the batch.
@@ -343,12 +348,17 @@ impl Fetch {
     }
 
     /// Forgets what was read, which is not whole, and waits until it is read again.
-    async fn again(&mut self, context: &Context, short: Error, complete: bool) -> Result<Fetched> {
+    async fn again(
+        &mut self,
+        context: &Context,
+        left: Duration,
+        short: Error,
+        complete: bool,
+    ) -> Result<Fetched> {
         self.with(|results| results.undo()).await?;
-        let left = self.left(context);
         let wait = self.waits.pop_front().unwrap_or(left).min(left);
         self.again_at = context.clock.elapsed().saturating_add(wait);
-        self.wait(context, short, complete)
+        self.wait(context, left, short, complete)
     }
 
     async fn open(&mut self, part: ResultPart) -> Result<Open> {

@@ -1,8 +1,10 @@
 //! Rows that are not JSON, and whose id is legible: they belong to their request, and are never paid again.
 
+use std::time::Duration;
+
 use lmbatch_core::ErrorKind;
 use lmbatch_engine::{AnswerView, RunOptions};
-use lmbatch_testing::Script;
+use lmbatch_testing::{Script, TestClock};
 
 use crate::world::{ASKED, World, on_the_wire, read, told, wire_ids};
 
@@ -35,6 +37,25 @@ const BROKEN: &[(&[u8], &str, &str)] = &[
 ];
 
 const OTHERS: &[u8] = b"{\"id\":\"b\",\"text\":\"two\"}\n{\"id\":\"c\",\"text\":\"three\"}\n";
+
+#[tokio::test]
+async fn a_row_that_stays_cut_ends_as_a_malformed_answer_however_its_time_runs_out() {
+    let cut = b"{\"id\":\"a\",\"te\n".as_slice();
+    let rows = on_the_wire(&[cut, OTHERS]).await;
+    for each_look in (1..400).map(|step| Duration::from_millis(37 * step)) {
+        let script = Script {
+            rows: Some(rows.clone()),
+            ..Script::default()
+        };
+        let world = World::at(TestClock::moving(each_look), script);
+        let output = world.run(&ASKED).await.unwrap();
+        assert_eq!(
+            told(&output).await,
+            ["a: errored", "b: two", "c: three"],
+            "{each_look:?}"
+        );
+    }
+}
 
 #[tokio::test]
 async fn a_row_with_a_legible_id_is_a_malformed_answer_whose_bytes_are_kept() {

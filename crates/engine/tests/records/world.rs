@@ -21,7 +21,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(script: Script) -> Self {
-        let clock = Arc::new(TestClock::default());
+        Self::at(TestClock::default(), script)
+    }
+
+    pub(crate) fn at(clock: TestClock, script: Script) -> Self {
+        let clock = Arc::new(clock);
         let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
         let ledger = Arc::new(MemoryLedger::default());
         let spool = Arc::new(MemorySpool::default());
