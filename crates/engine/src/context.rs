@@ -21,6 +21,9 @@ use crate::share::AccountShare;
 use crate::spool::temporary::TemporarySpool;
 use crate::trouble::Trouble;
 
+/// Age up to which a revision of the ledger is taken for the present one.
+const REVISION_AGE: Duration = Duration::from_millis(500);
+
 /// Provider, record, spool, clock, chance, policies and observer of an engine.
 #[derive(Clone)]
 pub(crate) struct Context {
@@ -47,6 +50,8 @@ pub(crate) struct Context {
     pub(crate) trouble: Trouble,
     /// What the runs of this account share: clones of an engine have one.
     pub(crate) share: Arc<AccountShare>,
+    /// Revision of the ledger, and when it was asked for.
+    pub(crate) revision: Arc<tokio::sync::Mutex<Option<(Duration, Option<u64>)>>>,
 }
 
 impl Context {
@@ -71,6 +76,7 @@ impl Context {
             started: None,
             trouble: Trouble::default(),
             share: Arc::default(),
+            revision: Arc::default(),
         }
     }
 
@@ -99,6 +105,7 @@ impl Context {
         if engine.durable {
             (engine.durable, engine.spool) = (false, None);
             std::mem::swap(&mut engine.ledger, &mut engine.beside);
+            engine.revision = Arc::default();
         }
         engine
     }
@@ -175,6 +182,20 @@ impl Context {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Returns the revision of the ledger, at most [`REVISION_AGE`] old: the runs of a process ask for it together.
+    pub(crate) async fn revision(&self) -> Result<Option<u64>> {
+        let mut known = self.revision.lock().await;
+        let now = self.clock.elapsed();
+        if let Some((at, revision)) = *known
+            && now.saturating_sub(at) < REVISION_AGE
+        {
+            return Ok(revision);
+        }
+        let revision = self.ledger.revision().await?;
+        *known = Some((now, revision));
+        Ok(revision)
     }
 
     /// Whether the record says that a run is cancelled.

@@ -27,8 +27,9 @@ use crate::run::step::{KINDS, Kind, Next, Step};
 use crate::run::work::Work;
 use crate::share::{PageRead, Place, Seat};
 
-/// The longest time until a cancellation from another process is seen.
-const HEED: Duration = Duration::from_secs(2);
+/// Time between two questions whether the run was cancelled by another process. With the age that an answer about
+/// the revision may have, a cancellation is seen within 2 s.
+const HEED: Duration = Duration::from_millis(1500);
 
 /// A time that no process sees; clocks can add it to theirs.
 const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
@@ -109,6 +110,8 @@ struct Driver<'c> {
     alone: BTreeSet<usize>,
     cancelled: bool,
     heed_at: Duration,
+    /// Revision of the record at the last time that it was asked whether the run is cancelled.
+    seen_revision: Option<u64>,
     /// Whether a create of the run was taken, as far as is known: until then they go out one by one.
     answered: bool,
     /// The first thing that no waiting cures: nothing more is created, and what exists is fetched.
@@ -147,6 +150,7 @@ impl<'c> Driver<'c> {
             alone: BTreeSet::new(),
             cancelled: false,
             heed_at: now,
+            seen_revision: None,
             answered,
             failure: None,
             fatal: None,

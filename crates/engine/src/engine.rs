@@ -113,6 +113,7 @@ impl Engine {
     /// Where runs are noted.
     pub fn with_ledger(mut self, ledger: Arc<dyn Ledger>) -> Self {
         self.context.ledger = ledger;
+        self.context.revision = Arc::default();
         self
     }
     /// Where the bytes of runs lie.

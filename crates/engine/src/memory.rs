@@ -23,6 +23,8 @@ struct Kept {
     ids: HashMap<Box<str>, u64>,
     /// Sequence number of the run that was begun last.
     last: u64,
+    /// Number of changes and deletions of runs.
+    revision: u64,
 }
 
 #[derive(Debug)]
@@ -142,6 +144,7 @@ impl Ledger for MemoryLedger {
     async fn apply(&self, change: &Change<'_>) -> Result<()> {
         let mut kept = self.kept();
         kept.check(change)?;
+        kept.revision += u64::from(change.run.is_some());
         if let Some(run) = change.run
             && let Some(found) = kept.run_mut(&run.id)
         {
@@ -170,6 +173,10 @@ impl Ledger for MemoryLedger {
 
     async fn run(&self, id: &str) -> Result<Option<RunRecord>> {
         Ok(self.kept().run(id).map(|found| found.run.clone()))
+    }
+
+    async fn revision(&self) -> Result<Option<u64>> {
+        Ok(Some(self.kept().revision))
     }
 
     async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>> {
@@ -227,6 +234,7 @@ impl Ledger for MemoryLedger {
 
     async fn forget(&self, run: &str) -> Result<()> {
         let mut kept = self.kept();
+        kept.revision += 1;
         if let Some(sequence) = kept.ids.remove(run) {
             kept.runs.remove(&sequence);
         }

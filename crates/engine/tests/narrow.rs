@@ -61,6 +61,9 @@ impl Ledger for Narrow {
     async fn run(&self, id: &str) -> Result<Option<RunRecord>> {
         self.one(self.inner.run(id)).await
     }
+    async fn revision(&self) -> Result<Option<u64>> {
+        self.one(self.inner.revision()).await
+    }
     async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>> {
         self.one(self.inner.runs(filter)).await
     }

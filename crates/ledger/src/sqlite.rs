@@ -528,6 +528,16 @@ impl Ledger for SqliteLedger {
         row.map(|row| self.read_run(&row)).transpose()
     }
 
+    async fn revision(&self) -> Result<Option<u64>> {
+        // There is one connection: SQLite counts what it has changed itself apart from what others have changed.
+        let (own, others): (i64, i64) =
+            sqlx::query_as("SELECT total_changes(), data_version FROM pragma_data_version")
+                .fetch_one(&self.pool)
+                .await
+                .map_err(|error| self.failed(error))?;
+        Ok(Some(((others as u64) << 32) ^ own as u64))
+    }
+
     async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>> {
         let before = filter.before()?;
         let mut read = self.reading().await?;

@@ -128,6 +128,13 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// Returns the run of an id.
     async fn run(&self, id: &str) -> Result<Option<RunRecord>>;
 
+    /// Returns a number that differs from the one before when a run may have been changed or deleted since, by
+    /// this value or by another process. It costs less than to read a run. The default, `None`, is for ledgers
+    /// that cannot tell.
+    async fn revision(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// Returns a page of the runs that a filter selects, newest first.
     ///
     /// # Errors

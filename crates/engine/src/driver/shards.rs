@@ -1,8 +1,6 @@
 //! What a driver knows of its run and its shards: which of them are open, whether the run was cancelled, and when its
 //! caller is not to wait any more.
 
-use std::pin::pin;
-
 use futures::StreamExt as _;
 use futures::future::{Either, select};
 use lmbatch_core::{CreateProof, Error, Result, RunRecord, ShardState};
@@ -140,15 +138,26 @@ impl Driver<'_> {
     /// Asks the record whether the run is cancelled, while the steps under way go on: one of them may hold what the
     /// record needs to answer, such as its only connection.
     async fn heeded(&mut self) -> Result<bool> {
-        let scope = self.scope;
-        let mut asked = pin!(scope.heed_now());
+        let (scope, mut seen) = (self.scope, self.seen_revision);
+        let mut asked = Box::pin(async move {
+            let cancelled = scope.heed_changes(&mut seen).await?;
+            Ok::<_, Error>((cancelled, seen))
+        });
         loop {
-            if self.running.is_empty() {
-                return asked.await;
-            }
-            let ran = match select(asked.as_mut(), self.running.next()).await {
-                Either::Left((cancelled, _)) => return cancelled,
-                Either::Right((ran, _)) => ran,
+            let ran = match self.running.is_empty() {
+                true => Either::Left(asked.as_mut().await),
+                false => match select(asked.as_mut(), self.running.next()).await {
+                    Either::Left((answer, _)) => Either::Left(answer),
+                    Either::Right((ran, _)) => Either::Right(ran),
+                },
+            };
+            let ran = match ran {
+                Either::Left(answer) => {
+                    let (cancelled, seen) = answer?;
+                    self.seen_revision = seen;
+                    return Ok(cancelled);
+                }
+                Either::Right(ran) => ran,
             };
             if let Some(ran) = ran {
                 self.take(ran);

@@ -36,6 +36,18 @@ impl Scope<'_> {
         }
     }
 
+    /// Asks the record whether the run is cancelled, unless the record says that no run was changed since it had the
+    /// revision `seen`. Replaces `seen` by the revision that was read.
+    pub(crate) async fn heed_changes(&self, seen: &mut Option<u64>) -> Result<bool> {
+        let revision = self.context.revision().await?;
+        if revision.is_some() && revision == *seen {
+            return Ok(self.is_cancelled());
+        }
+        let cancelled = self.heed_now().await?;
+        *seen = revision;
+        Ok(cancelled)
+    }
+
     /// Asks the record whether the run is cancelled.
     pub(crate) async fn heed_now(&self) -> Result<bool> {
         let Some(run) = &self.run else {

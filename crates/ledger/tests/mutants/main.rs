@@ -18,6 +18,10 @@ const FOUND_BY: &[(Mistake, &str)] = &[
     ),
     (Mistake::BeginReplaces, "an_id_and_a_name_belong_to_one_run"),
     (
+        Mistake::RevisionStands,
+        "a_revision_differs_once_a_run_was_changed_anywhere",
+    ),
+    (
         Mistake::FailedBeginStays,
         "a_begin_that_fails_leaves_nothing",
     ),

@@ -47,6 +47,7 @@ pub(crate) enum Mistake {
     ForgetKeepsTheName,
     ReopenedIsEmpty,
     BusyIsAnError,
+    RevisionStands,
     LateConflicts,
     LateCountsAsTransition,
     LateOfAllShards,
@@ -286,6 +287,13 @@ impl Ledger for Mutant {
             Mistake::NameChanges => run.map(|run| self.renamed(run)),
             _ => run,
         })
+    }
+
+    async fn revision(&self) -> Result<Option<u64>> {
+        match self.mistake {
+            Mistake::RevisionStands => Ok(Some(1)),
+            _ => self.inner.revision().await,
+        }
     }
 
     async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>> {

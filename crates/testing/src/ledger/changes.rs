@@ -450,3 +450,34 @@ pub(super) async fn two_processes_write_in_turn(subject: Subject) {
     let (found, shards) = content(&**one, &["r-one"]).await.remove(0);
     assert_eq!((found.unwrap().epoch, shards[0].epoch), (50, 50));
 }
+
+pub(super) async fn a_revision_differs_once_a_run_was_changed_anywhere(subject: Subject) {
+    let ledger = &subject.ledger;
+    ledger.begin(&run("r-one"), &[]).await.unwrap();
+    let Some(mut before) = ledger.revision().await.unwrap() else {
+        return;
+    };
+    let unchanged = ledger.revision().await.unwrap();
+    assert_eq!(unchanged, Some(before), "nothing was changed");
+    let elsewhere = subject.elsewhere().await;
+    let opened = ledger.revision().await.unwrap();
+    assert_eq!(
+        opened,
+        Some(before),
+        "another process has opened the ledger"
+    );
+    for (epoch, writer) in [ledger, &elsewhere].into_iter().enumerate() {
+        let cancelled = RunRecord {
+            epoch: epoch as u64,
+            cancelled: true,
+            ..run("r-one")
+        };
+        writer.change(&cancelled, &[]).await.unwrap();
+        let after = ledger.revision().await.unwrap();
+        assert_ne!(after, Some(before), "change {epoch}");
+        before = after.unwrap();
+    }
+    elsewhere.forget("r-one").await.unwrap();
+    let after = ledger.revision().await.unwrap();
+    assert_ne!(after, Some(before), "the run was deleted");
+}

@@ -119,6 +119,7 @@ table! {
     changes:
         a_run_is_read_back_with_its_shards_by_number,
         an_id_and_a_name_belong_to_one_run,
+        a_revision_differs_once_a_run_was_changed_anywhere,
         a_begin_that_fails_leaves_nothing,
         shards_of_another_run_are_refused,
         a_new_record_is_kept_as_given_at_the_next_epoch,
