@@ -71,16 +71,21 @@ fn go_on(rounds: &Rounds, provider: &str, at: &str) -> bool {
     true
 }
 
+/// Returns whether `strace` can be used on this machine; says so where it cannot.
+fn can_trace() -> bool {
+    let probe = ["-qq", "-o", "/dev/null", "true"];
+    let probed = Command::new("strace").args(probe).status();
+    let can_trace = probed.is_ok_and(|status| status.success());
+    if !can_trace {
+        println!("strace cannot be used on this machine: nothing was checked");
+    }
+    can_trace
+}
+
 /// Kills runs of six requests, in three batches of at most so many. In the tests each provider has its
 /// share of the calls.
 fn kill(provider: &'static str, model: &'static str, most: usize, share: usize) {
-    let probe = ["-qq", "-o", "/dev/null", "true"];
-    if !Command::new("strace")
-        .args(probe)
-        .status()
-        .is_ok_and(|status| status.success())
-    {
-        println!("strace cannot be used here: nothing was killed");
+    if !can_trace() {
         return;
     }
     let every = std::env::var("LMBATCH_KILLS").is_ok();
@@ -124,4 +129,33 @@ fn killed_at_system_calls_on_anthropic() {
 #[test]
 fn killed_at_system_calls_on_google() {
     kill("google", "gemini-2.5-flash", 2, 2);
+}
+
+/// Most calls of `fsync` and `fdatasync` in a run of one batch: ten transitions of the ledger with four each, and
+/// the files of the run with their folder.
+const MOST_SYNCS: usize = 64;
+
+#[test]
+fn a_run_of_one_batch_syncs_as_often_as_the_order_of_records_needs() {
+    if !can_trace() {
+        return;
+    }
+    let mut rounds = Rounds::new("openai", "gpt-5-mini", 6, 6);
+    // The first run also makes the ledger.
+    for _ in 0..2 {
+        rounds.next();
+        let mut strace = rounds.command("strace");
+        strace.args(["-f", "-qq", "-o", "calls", "-e", "trace=fsync,fdatasync"]);
+        let traced = strace.arg(lmbatch_tests::lmbatch());
+        let traced = traced.args(rounds.arguments(false)).output().unwrap();
+        let said = String::from_utf8_lossy(&traced.stderr);
+        assert!(traced.status.success(), "{said}");
+    }
+    let calls = std::fs::read_to_string(rounds.folder().join("calls")).unwrap();
+    // A call that another thread interrupts is shown twice.
+    let begun = calls.lines().filter(|line| !line.contains("resumed"));
+    let count = begun.count();
+    println!("{count} syncs");
+    assert!(count > 4, "the calls were not traced: {calls}");
+    assert!(count <= MOST_SYNCS, "{count} syncs: {calls}");
 }

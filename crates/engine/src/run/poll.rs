@@ -149,8 +149,10 @@ impl Poll {
             return Some(unfinished(&self.batch, &message));
         }
         let deadline = options.deadline?;
-        let message = format!("it had not ended after {} s", deadline.as_secs_f64());
-        (self.next - start > deadline).then(|| unfinished(&self.batch, &message))
+        (self.next - start > deadline).then(|| {
+            let message = format!("it had not ended after {} s", deadline.as_secs_f64());
+            unfinished(&self.batch, &message)
+        })
     }
 }
 

@@ -249,7 +249,7 @@ fn snapshot(batch: Batch) -> BatchSnapshot {
             .input_file_id
             .filter(|file| !file.is_empty())
             .map(Into::into),
-        usage: batch.usage.as_ref().and_then(usage),
+        usage: batch.usage.as_deref().and_then(usage),
         problems: batch.errors.as_ref().map(problems).unwrap_or_default(),
         ..BatchSnapshot::new(BatchId::new(batch.id), status)
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 #[derive(Serialize)]
 pub(crate) struct CreateBatch<'a> {
@@ -45,7 +46,7 @@ pub(crate) struct Batch {
     pub(crate) expired_at: Option<Value>,
     pub(crate) cancelled_at: Option<Value>,
     pub(crate) request_counts: Option<Value>,
-    pub(crate) usage: Option<Value>,
+    pub(crate) usage: Option<Box<RawValue>>,
     pub(crate) metadata: Option<Value>,
     pub(crate) errors: Option<Value>,
     /// Of an answer that says that the call failed; of a failed batch with servers that imitate OpenAI.

@@ -6,7 +6,7 @@ use lmbatch_core::{
     OutcomeView, Outline, OutputView, Problem, Retry, RowContent, RowError, Text, TokenUsage,
     read_row,
 };
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::chat::{Dialect, Rows};
 use crate::error::{Said, classify_as, classify_row, said, said_as};
@@ -335,9 +335,9 @@ fn finish_of_chat(word: &str, dialect: &Dialect) -> FinishReason {
 }
 
 /// Tokens of a value in the words of either endpoint, as [`usage_of`] reads them.
-pub(crate) fn usage(usage: &Value) -> Option<TokenUsage> {
-    let text = usage.to_string();
-    Outline::new().read(&text).ok()?.read().and_then(usage_of)
+pub(crate) fn usage(usage: &RawValue) -> Option<TokenUsage> {
+    let mut outline = Outline::new();
+    outline.read(usage.get()).ok()?.read().and_then(usage_of)
 }
 
 /// Tokens in the words of either endpoint, as numbers, floats or strings. A count that is not there is 0, and
