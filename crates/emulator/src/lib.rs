@@ -41,3 +41,8 @@ pub use server::{Emulator, EmulatorBuilder};
 pub use spoil::Spoil;
 pub use state::{Bill, BilledBatch, RecordedCall};
 pub use time::Pace;
+
+/// The examples of the guide compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/emulator.md")]
+mod guide {}
