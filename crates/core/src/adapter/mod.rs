@@ -1,4 +1,5 @@
-//! What authors of adapters meet: the traits of a provider, the borrowed views that they read and write, and help with JSON, texts, times and media types.
+//! Types and traits that authors of adapters meet: the traits of a provider, the borrowed views that they
+//! read and write, and helpers for JSON, text, times and media types.
 
 pub(crate) mod batch;
 pub(crate) mod call_ids;

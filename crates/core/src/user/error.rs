@@ -470,7 +470,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// Whether the process (`EMFILE`) or the machine (`ENFILE`) has as many files open as it may.
+/// Returns whether the process (`EMFILE`) or the machine (`ENFILE`) has reached its limit of open files.
 fn has_too_many_open_files(error: &std::io::Error) -> bool {
     cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
 }

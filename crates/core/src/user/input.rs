@@ -225,7 +225,7 @@ pub struct ToolResult {
     /// tool result is refused for providers that accept none there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
-    /// Whether the tool failed; `false` by default.
+    /// `true` where the tool failed; `false` by default.
     #[serde(default)]
     pub is_error: bool,
 }

@@ -138,7 +138,7 @@ impl Hyperparameters {
         }
         if self.extra.contains_key("model") {
             return Err(RequestError::invalid_input(
-                "the parameter \"model\" cannot be set so: a batch has one model, chosen before",
+                "the parameter \"model\" cannot be set here: the model is chosen for the whole batch",
             ));
         }
         if self
@@ -172,7 +172,9 @@ impl Hyperparameters {
                 *at = Value::Object(Map::new());
             }
             let Value::Object(members) = at else {
-                return Err(format!("{path:?} goes into {passed:?}, which is no object"));
+                return Err(format!(
+                    "{path:?} cannot be set: {passed:?} is not an object"
+                ));
             };
             at = members.entry(key.to_owned()).or_insert(Value::Null);
             passed = format!("{passed}.{key}");
@@ -242,7 +244,7 @@ fn merge_member(
     let is_content = base.starts_with(['{', '[', '"']);
     if is_content && over != base {
         return Err(RequestError::invalid_input(format!(
-            "the parameter {path:?} would replace what lmbatch writes there from the request; say it in the request"
+            "the parameter {path:?} would replace a value that lmbatch writes from the request; set it in the request"
         )));
     }
     out.extend_from_slice(over.as_bytes());
@@ -532,7 +534,7 @@ mod tests {
             (
                 "a.b.c",
                 json!(1),
-                "\"a.b.c\" goes into \"a.b\", which is no object",
+                "\"a.b.c\" cannot be set: \"a.b\" is not an object",
             ),
         ] {
             let error = set(&[("a.b", json!("x")), (path, value)]).unwrap_err();

@@ -206,7 +206,7 @@ mod tests {
         let error = Error::new(ErrorKind::ContextOverflow)
             .with_http_status(400)
             .with_code("too_long")
-            .with_message("ours")
+            .with_message("from lmbatch")
             .with_retry(Retry::Permanent);
         let request = error.to_request_error();
         let facts = (request.kind(), request.http_status(), request.code());
@@ -216,15 +216,15 @@ mod tests {
         );
         assert_eq!(
             (request.message(), request.is_retryable()),
-            (Some("ours"), false)
+            (Some("from lmbatch"), false)
         );
         let theirs = error
-            .with_provider_message("theirs")
+            .with_provider_message("from the provider")
             .with_retry(Retry::Temporary);
         let request = theirs.to_request_error();
         assert_eq!(
             (request.message(), request.is_retryable()),
-            (Some("theirs"), true)
+            (Some("from the provider"), true)
         );
         // The conversion back serves `?` in functions that return `lmbatch::Error`.
         let back = Error::from(&request);

@@ -26,7 +26,7 @@ pub struct Tool {
     pub description: Option<String>,
     /// JSON Schema of the tool's arguments.
     pub parameters: JsonBuf,
-    /// Whether the provider enforces the schema; the provider's default where it is `None`.
+    /// Request to the provider to enforce the schema; the provider's default where it is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
 }
