@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{JsonView, Outline, mend_surrogates};
+use crate::{JsonView, Outline, replace_lone_surrogates};
 
 /// Reusable memory for reading rows of results one after another.
 ///
@@ -39,7 +39,7 @@ impl RowReader {
                 replaced: 0,
             };
         }
-        let (bytes, replaced) = mend_surrogates(row, &mut self.repaired);
+        let (bytes, replaced) = replace_lone_surrogates(row, &mut self.repaired);
         let text = text.and_then(|_| simdutf8::basic::from_utf8(bytes).ok());
         let text = text.filter(|text| self.outline.fill(text));
         ResultRow {
