@@ -22,7 +22,7 @@ impl SqliteLedger {
     /// Migrates the ledger to the version that this lmbatch writes: completely or not at all.
     pub(crate) async fn migrate(&self) -> Result<()> {
         // Other processes that open the ledger wait here, and then find it migrated.
-        let mut all = self.writing().await?;
+        let mut all = self.begin_write().await?;
         let found = self.version(&mut *all).await?;
         let Some(missing) = MIGRATIONS.get(found..) else {
             return Err(Error::new(ErrorKind::Local).with_message(format!(

@@ -313,6 +313,15 @@ impl<T> Page<T> {
 /// Reference to a batch with which any process can continue: poll it, fetch its results and assign them to
 /// the caller's request ids. Stored as JSON.
 ///
+/// ```
+/// let handle: lmbatch_core::BatchHandle = serde_json::from_str(
+///     r#"{"provider":"acme","account":"v2-9f86d081","batch":"batch_123","class":{"endpoint":"/v1/chat",
+///     "route":"file","variant":{}},"ids":"verbatim","requests":["ticket/1","ticket/2"]}"#,
+/// )?;
+/// assert_eq!(handle.requests.len(), 2);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
 /// ```no_run
 /// # fn keep(handle: &lmbatch_core::BatchHandle) -> Result<(), Box<dyn std::error::Error>> {
 /// std::fs::write("handle.json", serde_json::to_vec(handle)?)?;
@@ -341,6 +350,14 @@ pub struct BatchHandle {
 }
 
 /// Rule that maps ids on the wire to the caller's request ids.
+///
+/// ```
+/// use lmbatch_core::{IdRule, Nonce};
+/// let nonce = Nonce::parse("r7k2m9x4c1q3").unwrap();
+/// assert_eq!(serde_json::to_string(&IdRule::Verbatim)?, r#""verbatim""#);
+/// assert_eq!(serde_json::to_string(&IdRule::Ordinal(nonce))?, r#"{"ordinal":"r7k2m9x4c1q3"}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdRule {

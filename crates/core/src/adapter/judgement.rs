@@ -34,9 +34,9 @@ impl Member<'_> {
     /// ```
     /// use lmbatch_core::{Asides, Member, Outline};
     /// let asides = Asides { members: &["id"], types: &["reasoning"], flags: &[] };
-    /// let says = |json| Outline::new().read(json).is_ok_and(|it| Member::from(it).says_something(&asides));
-    /// assert!(says(r#"[{"id":"a","odd":{"words":["A"]}}]"#));
-    /// assert!(!says(r#"[{"id":"a","text":""},{"type":"reasoning","text":"Hm."},"A",7]"#));
+    /// let has_text = |json| Outline::new().read(json).is_ok_and(|it| Member::from(it).says_something(&asides));
+    /// assert!(has_text(r#"[{"id":"a","odd":{"words":["A"]}}]"#));
+    /// assert!(!has_text(r#"[{"id":"a","text":""},{"type":"reasoning","text":"Hm."},"A",7]"#));
     /// ```
     pub fn says_something(self, asides: &Asides) -> bool {
         let Some(value) = self.raw() else {

@@ -20,7 +20,7 @@ pub trait Members<'a>: Sized {
 /// ```
 /// use lmbatch_core::Outline;
 /// lmbatch_core::members! {
-///     /// What a model said.
+///     /// An answer of a model.
 ///     struct Answer {
 ///         end: "finishReason" | "finish_reason",
 ///     }

@@ -57,7 +57,7 @@ pub trait BatchProvider: fmt::Debug + Send + Sync + 'static {
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) by default.
     async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
         let _ = (intent, page);
-        Err(Error::unsupported("finding a batch again"))
+        Err(Error::unsupported("searching for the batch of a create"))
     }
 
     /// Makes a create that is still under way fail, by deleting the upload that it needs.
@@ -122,7 +122,9 @@ pub trait BatchProvider: fmt::Debug + Send + Sync + 'static {
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) by default.
     async fn discard(&self, remnant: &Remnant) -> Result<()> {
         let _ = remnant;
-        Err(Error::unsupported("deleting at the provider"))
+        Err(Error::unsupported(
+            "deleting files and batches at the provider",
+        ))
     }
 }
 

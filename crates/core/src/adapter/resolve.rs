@@ -290,7 +290,9 @@ impl Hints<'_> {
                 (Some(_), _) => Err(self.mismatch(found)),
                 (None, Some(said)) if is_text_media_type(said) => Ok(Chosen::Known(said)),
                 (None, Some(said)) if said == "application/pdf" || is_office_media_type(said) => {
-                    Err(format!("is named as {said}, and its bytes are text"))
+                    Err(format!(
+                        "has a file name of type {said}, and its bytes are text"
+                    ))
                 }
                 (None, _) => Ok(Chosen::Known("text/plain")),
             };
@@ -327,7 +329,7 @@ impl Hints<'_> {
             None if found.contains('/') => {
                 let kind = AttachmentKind::of_mime_type(found).as_str();
                 format!(
-                    "is no {}: its bytes are {found}; attach it as {kind}",
+                    "is attached as {}, and its bytes are {found}; attach it as {kind}",
                     self.kind.as_str()
                 )
             }
@@ -335,7 +337,7 @@ impl Hints<'_> {
                 format!("is neither a PDF nor UTF-8 text: its bytes are {found}")
             }
             None => format!(
-                "is no {} that is recognised: its bytes are {found}; declare its media type",
+                "is not a recognised {} file: its bytes are {found}; declare its media type",
                 self.kind.as_str()
             ),
         }

@@ -178,7 +178,7 @@ impl<'r> Tree<'r> {
         }
         match self.left.get().checked_sub(1) {
             Some(left) => self.left.set(left),
-            None => return too(format!("holds more than {LARGEST} schemas")),
+            None => return too(format!("contains more than {LARGEST} schemas")),
         }
         Ok(())
     }
@@ -260,7 +260,7 @@ impl<'r> Tree<'r> {
             let target = self.target(name)?;
             if !inline && self.is_recursive(target)? {
                 out.retain(|key, _| !is_beside(key));
-                notes.add("members beside a recursive $ref left out", "$ref", at);
+                notes.add("members next to a recursive $ref left out", "$ref", at);
                 return Ok(out);
             }
             out.remove("$ref");

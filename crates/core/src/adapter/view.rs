@@ -38,7 +38,7 @@ impl<'a> RequestView<'a> {
         takes: &[&str],
     ) -> Result<&GenerateView<'a>, RequestError> {
         let Self::Generate(generate) = self else {
-            let only = format!("{provider}: only generate requests");
+            let only = format!("{provider}: only generate requests are supported");
             return Err(RequestError::unsupported(only));
         };
         // Destructured without `..`, so that the compiler reports a new field here.
@@ -199,7 +199,9 @@ impl MessageView<'_> {
     pub fn text(&self, provider: &str) -> Result<String, RequestError> {
         let texts = self.contents.iter().map(|content| match content {
             ContentView::Text(text) => Ok(text.decode()),
-            _ => Err(RequestError::unsupported(format!("{provider}: only text"))),
+            _ => Err(RequestError::unsupported(format!(
+                "{provider}: only text is supported"
+            ))),
         });
         texts.collect()
     }

@@ -149,7 +149,7 @@ impl RunFilter {
             return Ok(None);
         };
         let read = cursor.as_str().parse().map_err(|_| {
-            Error::invalid_input(format!("{cursor:?} is not the cursor of a page of runs"))
+            Error::invalid_input(format!("{cursor:?} is not a cursor from a page of runs"))
         })?;
         Ok(Some(read))
     }

@@ -91,6 +91,12 @@ impl fmt::Debug for AttachmentSource {
 /// assert_eq!(photo.kind, AttachmentKind::Image);
 /// let input = LMInput::from(Message::user(["What is this?".into(), photo.into()]));
 /// assert_eq!(input.messages[0].contents.len(), 2);
+/// let linked = Attachment::from_url("https://example.com/a.png")?;
+/// assert_eq!(
+///     serde_json::to_string(&linked)?,
+///     r#"{"kind":"image","source":{"url":"https://example.com/a.png"},"mime_type":"image/png"}"#
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {

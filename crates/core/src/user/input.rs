@@ -41,6 +41,11 @@ impl Role {
 /// let text = LMInput::from("What is 2 + 2?");
 /// let talk = LMInput::from([Message::user("Hi!"), Message::assistant("Hello."), Message::user("What is 2 + 2?")]);
 /// assert_eq!((text.messages.len(), talk.messages.len()), (1, 3));
+/// assert_eq!(
+///     serde_json::to_string(&LMInput::from("Hi!"))?,
+///     r#"[{"role":"user","contents":[{"text":"Hi!"}]}]"#
+/// );
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -175,6 +180,7 @@ contents! {
 /// use lmbatch_core::{JsonBuf, ToolCall};
 /// let call = ToolCall { id: "1".into(), name: "add".into(), arguments: JsonBuf::from_text("[2,2]")? };
 /// assert_eq!(call.arguments::<Vec<u8>>()?, [2, 2]);
+/// assert_eq!(serde_json::to_string(&call)?, r#"{"id":"1","name":"add","arguments":[2,2]}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
@@ -360,7 +366,7 @@ impl Request {
     /// ```
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "a builder takes what it is given, as its other methods do"
+        reason = "all methods of the builder take their arguments by value"
     )]
     pub fn with_options(mut self, options: GenerateOptions) -> Self {
         self.options = options.merged_over(&self.options);
@@ -370,7 +376,7 @@ impl Request {
     /// Sets hyperparameters of this request, merged over hyperparameters set before.
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "a builder takes what it is given, as its other methods do"
+        reason = "all methods of the builder take their arguments by value"
     )]
     pub fn with_hyperparameters(mut self, hyperparameters: Hyperparameters) -> Self {
         self.options.hyperparameters = hyperparameters.merged_over(&self.options.hyperparameters);

@@ -21,6 +21,8 @@ use crate::{RequestError, ResponseSchema, SchemaMode, Tool, ToolChoice};
 /// let call = Hyperparameters { temperature: Some(0.1), ..Default::default() };
 /// let merged = call.merged_over(&defaults);
 /// assert_eq!((merged.temperature, merged.max_output_tokens), (Some(0.1), Some(300)));
+/// assert_eq!(serde_json::to_string(&merged)?, r#"{"max_output_tokens":300,"temperature":0.1}"#);
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -189,7 +191,7 @@ fn typed<T: serde::de::DeserializeOwned>(path: &str, value: Value) -> Result<T, 
 }
 
 fn not_merged() -> RequestError {
-    RequestError::invalid_input("the body could not be merged")
+    RequestError::invalid_input("the extra parameters could not be merged into the body")
 }
 
 /// Writes an object with members merged into it. Members that are not named in `over` stay byte for byte.
@@ -366,6 +368,8 @@ impl FromStr for Effort {
 /// use lmbatch_core::{Effort, ThinkingOptions};
 /// let much = ThinkingOptions { effort: Some(Effort::High), ..Default::default() };
 /// assert_eq!(much.budget_tokens, None);
+/// assert_eq!(serde_json::to_string(&much)?, r#"{"effort":"high"}"#);
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -14,6 +14,11 @@ use crate::{ErrorKind, LMOutput, RequestError};
 /// let cut: Outcome<&str> = Outcome::Succeeded { value: "half an ans", problem: Some(Problem::Truncated) };
 /// assert!(cut.value().is_ok() && !cut.is_usable());
 /// assert!(Outcome::<&str>::Missing.value().is_err());
+/// assert_eq!(
+///     serde_json::to_string(&cut)?,
+///     r#"{"status":"succeeded","value":"half an ans","problem":"truncated"}"#
+/// );
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]

@@ -110,6 +110,12 @@ pub struct StructuredError(#[source] serde_json::Error);
 
 /// One item of an answer.
 ///
+/// ```
+/// let item = lmbatch_core::OutputItem::Text("four".into());
+/// assert_eq!(serde_json::to_string(&item)?, r#"{"type":"text","value":"four"}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
 /// ```no_run
 /// # fn words(output: &lmbatch_core::LMOutput) -> usize {
 /// use lmbatch_core::OutputItem;

@@ -7,6 +7,16 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, ErrorKind, Problem, Retry};
 
 /// Reason why one request has no answer: plain data, which a ledger or an output line can hold.
+///
+/// ```
+/// use lmbatch_core::{ErrorKind, RequestError};
+/// let error = RequestError::new(ErrorKind::ContextOverflow).with_http_status(400);
+/// assert_eq!(
+///     serde_json::to_string(&error)?,
+///     r#"{"kind":"context_overflow","http_status":400,"retryable":false}"#
+/// );
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestError {
     kind: ErrorKind,

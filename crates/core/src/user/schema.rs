@@ -62,6 +62,9 @@ impl FromStr for SchemaMode {
 /// ```
 /// let error = lmbatch_core::SchemaError::new("/total", "\"5\" is not of type \"integer\"");
 /// assert_eq!(error.to_string(), "at /total: \"5\" is not of type \"integer\"");
+/// let json = serde_json::to_string(&lmbatch_core::SchemaError::new("/total", "too large"))?;
+/// assert_eq!(json, r#"{"path":"/total","reason":"too large"}"#);
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -107,6 +107,11 @@ impl fmt::Display for BatchStatus {
 /// ```
 /// let counts = lmbatch_core::RequestCounts { total: Some(10), succeeded: 3, errored: 1, ..Default::default() };
 /// assert_eq!(counts.finished(), 4);
+/// assert_eq!(
+///     serde_json::to_string(&counts)?,
+///     r#"{"total":10,"succeeded":3,"errored":1,"expired":0,"cancelled":0}"#
+/// );
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct RequestCounts {

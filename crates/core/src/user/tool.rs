@@ -64,6 +64,9 @@ impl fmt::Debug for Tool {
 /// use lmbatch_core::ToolChoice;
 /// let this_one = ToolChoice::Tool("weather".into());
 /// assert_ne!(this_one, ToolChoice::Auto);
+/// assert_eq!(serde_json::to_string(&this_one)?, r#"{"tool":"weather"}"#);
+/// assert_eq!(serde_json::to_string(&ToolChoice::Auto)?, r#""auto""#);
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
