@@ -48,8 +48,9 @@ pub struct Search {
     pub unclear: Option<Box<str>>,
     /// `true` where the provider reported that the batch exists already.
     pub exists: bool,
-    /// `true` where an earlier create of the shard also had an unknown outcome. A provider that accepts
-    /// creates and loses every answer would otherwise be paid without limit.
+    /// `true` where an earlier create of the shard also had an unknown outcome. Where this search finds
+    /// nothing, the create is not repeated once more: a provider that accepts creates and loses every answer
+    /// would be paid without limit.
     pub again: bool,
 }
 

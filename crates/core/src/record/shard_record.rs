@@ -25,7 +25,8 @@ impl fmt::Display for ShardKey {
     }
 }
 
-/// State of a shard. Each transition changes it to a later state, except that a shard may be staged again.
+/// State of a shard, changed by one transition at a time. Most transitions lead forward; a create that was
+/// refused, or whose outcome was unknown, can lead back to [`Staged`](Self::Staged).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -39,7 +40,7 @@ pub enum ShardState {
     Posting(Intent),
     /// A create was sent, and its outcome is unknown.
     Doubt(Intent),
-    /// The provider refused the create permanently.
+    /// The provider refused the create, and no batch exists. Resuming the run stages the shard again.
     Refused,
     /// The batch exists at the provider.
     Created {
