@@ -42,8 +42,8 @@ pub struct Capabilities {
 }
 
 impl Default for Capabilities {
-    /// Returns the smallest set of capabilities: everything that an adapter does not declare counts as unsupported.
-    /// A new capability therefore breaks no adapter.
+    /// Returns the smallest set of capabilities: everything that an adapter does not declare counts as
+    /// unsupported. A new capability therefore breaks no adapter.
     fn default() -> Self {
         Self {
             create: CreateProof::CountAndTime,

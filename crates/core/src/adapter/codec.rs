@@ -53,9 +53,9 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError>;
 
-    /// Returns how the sent schema differs from the given one, as short phrases such as `oneOf sent as anyOf
-    /// (#/properties/a)`. The caller sees them before anything is sent. By default there are none, because
-    /// the schema is sent unchanged.
+    /// Returns how the sent schema differs from the given one, as short phrases such as
+    /// `oneOf sent as anyOf (#/properties/a)`. The caller sees them before anything is sent. By default there
+    /// are none, because the schema is sent unchanged.
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) with the place in the schema, where the
     /// provider supports only a part of it and the schema is [strict](crate::SchemaMode::Strict).

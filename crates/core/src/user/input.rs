@@ -215,8 +215,19 @@ impl fmt::Debug for ToolCall {
 ///
 /// ```
 /// use lmbatch_core::{Message, ToolResult};
-/// let result = ToolResult { id: "1".into(), name: Some("weather".into()), output: "sunny".into(), attachments: Vec::new(), is_error: false };
+/// let result = ToolResult {
+///     id: "1".into(),
+///     name: Some("weather".into()),
+///     output: "sunny".into(),
+///     attachments: Vec::new(),
+///     is_error: false,
+/// };
+/// assert_eq!(
+///     serde_json::to_string(&result)?,
+///     r#"{"id":"1","name":"weather","output":"sunny","is_error":false}"#
+/// );
 /// assert_eq!(Message::user(result).contents.len(), 1);
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolResult {

@@ -85,8 +85,8 @@ fn note(changes: &mut Vec<Change>, what: &'static str, keyword: &str, at: &str) 
     }
 }
 
-/// Appends members that a provider does not accept to the description of a schema, as `{minimum: 1, maximum:
-/// 9}`, so that the model may still follow them.
+/// Appends members that a provider does not accept to the description of a schema, so that the model may
+/// still follow them, as in `{minimum: 1, maximum: 9}`.
 pub fn describe(members: &mut Map<String, Value>, moved: &Map<String, Value>) {
     if moved.is_empty() {
         return;
