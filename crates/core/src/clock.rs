@@ -1,24 +1,24 @@
-//! Time and chance come through these seams, so that a test can hold both still.
+//! Sources of time and randomness, which tests replace by ones that they control.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
-/// The source of time. Nobody else sleeps or reads the time.
+/// Source of time and of sleep: no other code of lmbatch reads the time or sleeps.
 #[async_trait]
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The calendar time, for records and for a server's dates.
+    /// Returns the calendar time, for records and for comparison with dates of a server.
     fn now(&self) -> SystemTime;
 
-    /// Time since an arbitrary start; never goes back.
+    /// Returns the time since an arbitrary start; never decreases.
     fn elapsed(&self) -> Duration;
 
-    /// Waits.
+    /// Sleeps for the given duration.
     async fn sleep(&self, duration: Duration);
 
-    /// Waits until [`elapsed`](Self::elapsed) is at least `at`, for a bound on other work that may sleep
-    /// itself. A clock of tests that is moved on by sleeps is not moved on by this.
+    /// Waits until [`elapsed`](Self::elapsed) is at least `at`. For a deadline of other work that may itself
+    /// sleep: a test clock that advances when code sleeps does not advance because of this wait.
     async fn reached(&self, at: Duration) {
         loop {
             let left = at.saturating_sub(self.elapsed());
@@ -30,12 +30,12 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// The source of chance, for nonces and jitter.
+/// Source of random numbers, for nonces and for the jitter of back-off.
 pub trait Rng: fmt::Debug + Send + Sync + 'static {
-    /// 64 random bits.
+    /// Returns 64 random bits.
     fn next_u64(&self) -> u64;
 
-    /// A number from 0 up to, not including, 1.
+    /// Returns a random number in the range 0.0 to 1.0, excluding 1.0.
     fn next_f64(&self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }

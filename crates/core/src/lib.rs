@@ -1,10 +1,11 @@
-//! The words of lmbatch: types, traits and errors that every other crate speaks.
+//! Types, traits and errors that every other crate of lmbatch uses.
 //!
-//! No runtime, no HTTP, no provider's name. Users meet [`LMInput`], [`LMOutput`] and [`Outcome`];
-//! authors of adapters meet [`BatchCodec`] and [`BatchProvider`], and the borrowed views that those
-//! read and write.
+//! The crate has no runtime, no HTTP client and no provider's name. Library users meet [`LMInput`],
+//! [`LMOutput`] and [`Outcome`]; authors of adapters meet [`BatchCodec`] and [`BatchProvider`], and the
+//! borrowed views that those traits read and write.
 //!
-//! Every name is exported here, and once more by who meets it: [`user`], [`adapter`], [`record`].
+//! Every name is exported from the root, and again from the module of its readers: [`user`], [`adapter`],
+//! [`record`].
 
 pub mod adapter;
 mod clock;

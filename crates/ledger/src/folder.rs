@@ -1,4 +1,4 @@
-//! The folder that holds the record: where it is, and where the parts of it lie.
+//! State folders: how they are found, opened and checked, and the files in them.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,53 +13,54 @@ use crate::{SqliteLedger, owner};
 /// Name of a state folder that is found from the working directory.
 const NAME: &str = ".lmbatch";
 
-/// Name of the file that marks a state folder as made on purpose.
+/// Name of the file that marks a state folder as created on purpose.
 const MARKER: &str = "state";
 
-/// A folder of runs: `ledger.db`, `locks/` and `spool/`. Only its user can look into it.
+/// State folder: the record of runs (`ledger.db`), the claims of processes (`locks/`) and the bytes of runs
+/// (`spool/`). Only its user can read it.
 ///
-/// Any number of processes may use a folder at once: a run is advanced by the process that claims it, and the
-/// claim lasts as long as the run is advanced, not as long as this value.
+/// Any number of processes may use a folder at the same time. A run is advanced by the process that claims
+/// it. The claim lasts as long as the run is advanced, and does not depend on this value.
 #[derive(Debug, Clone)]
 pub struct StateFolder {
     folder: PathBuf,
     tightened: bool,
-    /// Whether runs are begun in it.
+    /// `true` where the folder was opened to begin runs in it.
     writes: bool,
 }
 
-/// A state folder that was found from the working directory.
+/// State folder that was found from the working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundFolder {
     /// Path of the folder.
     pub path: PathBuf,
-    /// Whether it was made on purpose, by [`StateFolder::init`]. A folder without that mark holds a record of
-    /// an earlier version.
+    /// `true` where the folder was created by [`StateFolder::init`]. A folder without that mark contains a
+    /// record of an earlier version.
     pub marked: bool,
 }
 
 impl StateFolder {
-    /// Opens a folder to write to it, and makes it where it is missing.
+    /// Opens a folder for writing, and creates it where it does not exist.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`] where it cannot be made, belongs to another user, is writable by other users, or
-    /// lies on a network file system.
+    /// [`ErrorKind::Local`] where the folder cannot be created, belongs to another user, is writable by other
+    /// users, or is on a network file system.
     pub fn write(folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
-        let making = |error| {
+        let creating = |error| {
             Error::local(
-                format!("making the state folder {}", folder.display()),
+                format!("creating the state folder {}", folder.display()),
                 error,
             )
         };
-        owner::folder(&folder).map_err(making)?;
+        owner::folder(&folder).map_err(creating)?;
         let tightened = owner::secure(&folder)?;
-        owner::folder(&folder.join("spool")).map_err(making)?;
-        // Prompts and answers lie in it: a folder that is committed by mistake would publish them.
-        write_new(&folder.join(".gitignore"), "*\n").map_err(making)?;
+        owner::folder(&folder.join("spool")).map_err(creating)?;
+        // The folder contains prompts and answers: committing it by mistake would publish them.
+        write_new(&folder.join(".gitignore"), "*\n").map_err(creating)?;
         if let Some(kind) = network(&folder) {
             return Err(Error::new(ErrorKind::Local).with_message(format!(
-                "the state folder {} lies on a network file system ({kind}), whose locks and syncs cannot be trusted with what is paid for; name one on a local disk",
+                "the state folder {} is on a network file system ({kind}), whose locks and writes are not reliable enough to prevent double payment; use a folder on a local disk",
                 folder.display()
             )));
         }
@@ -70,10 +71,11 @@ impl StateFolder {
         })
     }
 
-    /// Opens a folder that exists, to read its record.
+    /// Opens an existing folder for reading its record.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`] where it does not exist, belongs to another user, or is writable by other users.
+    /// [`ErrorKind::Local`] where the folder does not exist, belongs to another user, or is writable by other
+    /// users.
     pub fn read(folder: impl Into<PathBuf>) -> Result<Self> {
         let folder = folder.into();
         let tightened = owner::secure(&folder)?;
@@ -84,8 +86,8 @@ impl StateFolder {
         })
     }
 
-    /// Makes a state folder named `.lmbatch` in `parent`, and marks it so that [`find`](Self::find) finds it
-    /// from `parent` and the folders below. One that exists is marked, and keeps its record.
+    /// Creates a state folder named `.lmbatch` in `parent`, and marks it so that [`find`](Self::find) finds
+    /// it from `parent` and the folders below. An existing folder is marked, and keeps its record.
     ///
     /// # Errors
     /// Those of [`write`](Self::write).
@@ -97,10 +99,10 @@ impl StateFolder {
         Ok(state)
     }
 
-    /// Finds the nearest `.lmbatch` in `from` and the folders above it that was made by
-    /// [`init`](Self::init), or that holds a record of an earlier version. The search stops at a folder of
+    /// Finds the nearest `.lmbatch` in `from` and the folders above it that was created by
+    /// [`init`](Self::init) or contains a record of an earlier version. The search stops at a folder of
     /// another user and at the boundary of a file system. Opening the folder may still fail, for the reasons
-    /// that [`write`](Self::write) gives.
+    /// listed at [`write`](Self::write).
     pub fn find(from: &Path) -> Option<FoundFolder> {
         let (_, device) = owner::place(from)?;
         for folder in from.ancestors() {
@@ -122,8 +124,8 @@ impl StateFolder {
         None
     }
 
-    /// Returns the state folder of the user: `$XDG_STATE_HOME/lmbatch` or `~/.local/state/lmbatch`, on macOS
-    /// `~/Library/Application Support/lmbatch`, on Windows `lmbatch` in the local application data.
+    /// Returns the path of the user's state folder: `$XDG_STATE_HOME/lmbatch` or `~/.local/state/lmbatch`; on
+    /// macOS `~/Library/Application Support/lmbatch`; on Windows `lmbatch` in the local application data.
     ///
     /// # Errors
     /// [`ErrorKind::Local`] where the user has no home folder.
@@ -131,7 +133,7 @@ impl StateFolder {
         let folders = choose_native_strategy().map_err(|error| {
             Error::new(ErrorKind::Local)
                 .with_message(
-                    "the user has no home folder for the record of runs; name a state folder",
+                    "the user has no home folder for the record of runs; give the path of a state folder",
                 )
                 .with_source(error)
         })?;
@@ -143,46 +145,46 @@ impl StateFolder {
         Ok(parent.join("lmbatch"))
     }
 
-    /// Returns the path of the folder.
+    /// Returns the path of the state folder.
     pub fn path(&self) -> &Path {
         &self.folder
     }
 
-    /// Returns the folder that holds the bytes of its runs.
+    /// Returns the path of the folder with the bytes of runs.
     pub fn spool(&self) -> PathBuf {
         self.folder.join("spool")
     }
 
-    /// Returns whether other users could read the folder until it was opened now.
+    /// Returns whether other users could read the folder before it was opened.
     pub fn was_readable(&self) -> bool {
         self.tightened
     }
 
-    /// Opens the record, and makes it in a new folder.
+    /// Opens the record, and creates it in a new folder.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`] where it cannot be read, is damaged, was written by a newer lmbatch, or is missing
-    /// although the folder holds bytes of runs; where it is opened to write, also where it knows nothing of
-    /// a run of which a create was sent.
+    /// [`ErrorKind::Local`] where the record cannot be read, is damaged, was written by a newer lmbatch, or
+    /// is missing although the folder contains bytes of runs. For a folder opened for writing, also where the
+    /// record does not contain a run for which a create was sent.
     pub async fn ledger(&self) -> Result<SqliteLedger> {
         let path = self.folder.join(LEDGER);
         let is_there = fs::metadata(&path).is_ok_and(|found| found.len() > 0);
         if !is_there && self.holds_runs()? {
             return Err(Error::new(ErrorKind::Local).with_message(format!(
-                "{} is missing or empty, although the folder beside it holds the requests of runs: what they have created and paid for is not known any more; restore the state folder from a copy, or move it away and adopt the batches that the provider lists",
+                "{} is missing or empty, but the spool folder next to it contains requests of runs, so it is not known which batches were created and paid for; restore the state folder from a backup, or move it away and adopt the batches that the provider lists",
                 path.display()
             )));
         }
         let ledger = SqliteLedger::open(&path).await?;
         if self.writes {
-            self.knows_every_create(&ledger).await?;
+            self.check_creates(&ledger).await?;
         }
         Ok(ledger)
     }
 
-    /// Compares the record with what lies beside it: a record that was replaced by an older one does not know
-    /// the runs begun since, and would have their requests sent and paid for again.
-    async fn knows_every_create(&self, ledger: &SqliteLedger) -> Result<()> {
+    /// Checks the record against the files next to it. A record that was replaced by an older one lacks the
+    /// runs that began later, and their requests would be sent and paid for again.
+    async fn check_creates(&self, ledger: &SqliteLedger) -> Result<()> {
         let marked = marked_runs(&self.spool())?;
         if marked.is_empty() {
             return Ok(());
@@ -191,17 +193,17 @@ impl StateFolder {
             return Ok(());
         };
         Err(Error::new(ErrorKind::Local).with_message(format!(
-            "the record in {} knows nothing of a run whose batches were created (label lmbatch-{unknown}-0): it is older than the files beside it. Restore the newer record, or rebuild the run from that label and its input; to give the run up, delete the files that begin with {unknown} in {}",
+            "the record in {} does not contain a run whose batches were created (label lmbatch-{unknown}-0): the record is older than the files next to it; restore the newer record, or rebuild the run from that label and its input; to abandon the run, delete the files whose names begin with {unknown} in {}",
             self.folder.display(),
             self.spool().display()
         )))
     }
 
-    /// Opens the record, and makes it where it is missing, whatever else the folder holds: for a record that
-    /// is rebuilt.
+    /// Opens the record, and creates it where it is missing, without regard to the other content of the
+    /// folder. For a record that is being rebuilt.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`] where it cannot be read, is damaged, or was written by a newer lmbatch.
+    /// [`ErrorKind::Local`] where the record cannot be read, is damaged, or was written by a newer lmbatch.
     pub async fn rebuilt_ledger(&self) -> Result<SqliteLedger> {
         SqliteLedger::open(&self.folder.join(LEDGER)).await
     }
@@ -210,19 +212,20 @@ impl StateFolder {
         match fs::read_dir(self.spool()) {
             Ok(mut entries) => Ok(entries.next().is_some()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(looking(&self.spool())(error)),
+            Err(error) => Err(unreadable(&self.spool())(error)),
         }
     }
 }
 
 const LEDGER: &str = "ledger.db";
 
-/// Returns what the labels of runs have in common of which a create was sent, by the marks in a spool folder.
+/// Returns the nonces of the runs for which a create was sent, as marked by files in a spool folder. Labels
+/// of a run are `lmbatch-<nonce>-<shard number>`.
 ///
 /// # Errors
 /// [`ErrorKind::Local`] where the folder cannot be read.
 pub fn marked_runs(spool: &Path) -> Result<BTreeSet<String>> {
-    let failed = looking(spool);
+    let failed = unreadable(spool);
     let mut marked = BTreeSet::new();
     let entries = match fs::read_dir(spool) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(marked),
@@ -240,16 +243,16 @@ pub fn marked_runs(spool: &Path) -> Result<BTreeSet<String>> {
     Ok(marked)
 }
 
-/// The error of a folder of the record that cannot be read.
-fn looking(folder: &Path) -> impl Fn(std::io::Error) -> Error {
+/// Returns a function that makes the error for a folder that cannot be read.
+fn unreadable(folder: &Path) -> impl Fn(std::io::Error) -> Error {
     let doing = format!(
-        "looking at {}, which must be a folder of this user",
+        "reading {}, which must be a folder of this user",
         folder.display()
     );
     move |error| Error::local(doing.as_str(), error)
 }
 
-/// Writes a file where there is none.
+/// Writes a file, unless it exists.
 fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
     let mut options = File::options();
     options.write(true).create_new(true);
@@ -260,8 +263,8 @@ fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
     }
 }
 
-/// The name of the network file system that the folder lies on, if it does: a lock that some of its users do
-/// not see lets two pay for one batch.
+/// Returns the name of the network file system on which the folder is; `None` for a local one. Some hosts may
+/// not see a lock on such a file system, so that two of them could pay for one batch.
 fn network(folder: &Path) -> Option<&'static str> {
     #[cfg(target_os = "linux")]
     {
@@ -275,7 +278,8 @@ fn network(folder: &Path) -> Option<&'static str> {
     }
 }
 
-/// By the kernel's numbers (`linux/magic.h` and the file systems' own headers).
+/// Returns the name of a network file system by the kernel's number for it (`linux/magic.h`, and the headers
+/// of the file systems).
 #[cfg(target_os = "linux")]
 fn network_kind(magic: u32) -> Option<&'static str> {
     Some(match magic {
@@ -297,7 +301,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_network_file_system_is_known_by_its_number() {
+    fn network_file_systems_are_recognised_by_number() {
         assert_eq!(network_kind(0x6969), Some("NFS"));
         assert_eq!(network_kind(0xFE53_4D42), Some("SMB2"));
         // ext4, tmpfs, btrfs, overlay

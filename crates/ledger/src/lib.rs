@@ -1,8 +1,8 @@
-//! The durable record of runs, on SQLite: one file in one folder.
+//! Durable record of runs in SQLite: one file in one folder.
 //!
-//! Requests are not rows: the data of each request lies in the spool of its run. A transition is
-//! compare-and-set and durable before it returns. Any number of processes may use a folder at once; each run
-//! is advanced by the one that holds its claim.
+//! Requests are not rows: the data of requests is in the spool of their run. Each transition is
+//! compare-and-set, and durable before it returns. Any number of processes may use a folder at the same time;
+//! each run is advanced by the process that holds its claim.
 
 mod folder;
 mod lock;

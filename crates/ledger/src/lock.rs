@@ -1,15 +1,16 @@
-//! Claims: a link for each run that a process advances. It names the file that this process keeps locked.
+//! Claims on runs: a link for each run that a process advances, which names a file that the process keeps
+//! locked.
 //!
-//! A process that has claims keeps one file open and locked in `locks/`, named after its process id. The
-//! operating system releases that lock when the process ends, however that happens. A claim on a run is a
-//! symbolic link `RUN.lock` whose target is the name of that file. A link needs no open file, so that one
-//! process holds any number of claims; it appears together with its content, or not at all.
+//! A process with claims keeps one file open and locked in `locks/`, named after its process id. The
+//! operating system releases that lock when the process ends for any reason. A claim on a run is a symbolic
+//! link `RUN.lock` whose target is the name of that file. Links need no open file, so that a process can hold
+//! any number of claims; and a link appears together with its content, or not at all.
 //!
-//! A link whose file is not locked was left by a process that has ended. It is removed only under the lock
-//! of that file, so that of several processes that find it one takes the run over.
+//! A link whose file is not locked was left by a process that has ended. It is removed only by a process that
+//! locks that file, so that exactly one of several processes takes over the run.
 //!
-//! Earlier versions lock a regular file `RUN.lock` for each run. Such a lock is respected here; a link in its
-//! place is an error there, since they follow none.
+//! Earlier versions lock a regular file `RUN.lock` for each run. This version respects such a lock; earlier
+//! versions fail on a link in its place, because they follow none.
 
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File, TryLockError};
@@ -25,41 +26,41 @@ use crate::owner;
 /// Attempts to claim a run while other processes claim and release it.
 const ATTEMPTS: usize = 1_000;
 
-/// Attempts to lock the file of another process. One that takes over claims of a process that has ended
-/// holds that lock for microseconds; only one that lives holds it longer.
+/// Attempts to lock the file of another process. A process that takes over claims holds that lock for
+/// microseconds; only the owner of the file holds it longer.
 const PROBES: usize = 20;
 
-/// Ending of the name of the file that a process keeps locked.
+/// Ending of the name of a process's locked file.
 const PROCESS: &str = ".process";
 
-/// The claims in a state folder.
+/// Claims in one state folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Locks {
     folder: PathBuf,
-    /// The locked file of this ledger, as long as it has claims.
+    /// Locked file of this ledger, while it has claims.
     process: Arc<Mutex<Weak<Process>>>,
 }
 
-/// A file that is locked as long as claims name it.
+/// File that is locked while claims name it.
 #[derive(Debug)]
 struct Process {
     name: String,
     path: PathBuf,
-    /// Holds the lock.
+    /// Open file that holds the lock.
     _file: File,
 }
 
-/// A claim that is held.
+/// Claim that this process holds.
 #[derive(Debug)]
 struct Held {
     link: PathBuf,
     process: Arc<Process>,
 }
 
-/// The state of a claim that another one may hold.
+/// State of a claim that another process may hold.
 enum Claim {
     Free,
-    /// Held, by the process of this id where it is known.
+    /// The claim is held, by the process of this id where it is known.
     Held(Option<u32>),
 }
 
@@ -71,11 +72,11 @@ impl Locks {
         }
     }
 
-    /// Claims `run`.
+    /// Claims a run for this process.
     pub(crate) fn claim(&self, run: &str) -> Result<RunClaim> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if run.is_empty() || !run.bytes().all(plain) {
-            let message = format!("{run:?} is not the id of a run");
+            let message = format!("{run:?} is not a valid run id");
             return Err(Error::new(ErrorKind::Local).with_message(message));
         }
         let link = self.folder.join(format!("{run}.lock"));
@@ -90,21 +91,22 @@ impl Locks {
         }
     }
 
-    /// Puts a link where there is none that is held; else the id of the process that holds it.
+    /// Creates the link, unless another process holds the claim. Returns the id of that process, where it is
+    /// known, in the inner error.
     fn take(&self, link: &Path) -> io::Result<std::result::Result<Held, Option<u32>>> {
         for _ in 0..ATTEMPTS {
             if let Claim::Held(process) = self.clear(link)? {
                 return Ok(Err(process));
             }
             let process = self.process()?;
-            match name(&process.name, link) {
+            match create_link(&process.name, link) {
                 Ok(()) => {
                     return Ok(Ok(Held {
                         link: link.to_owned(),
                         process,
                     }));
                 }
-                // Another process was faster.
+                // Another process created the link first.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -112,7 +114,7 @@ impl Locks {
         Err(io::ErrorKind::TimedOut.into())
     }
 
-    /// Removes a claim of a process that has ended.
+    /// Removes the claim of a process that has ended, and returns the state of the claim.
     fn clear(&self, link: &Path) -> io::Result<Claim> {
         match named(link)? {
             Named::Nothing => Ok(Claim::Free),
@@ -126,7 +128,8 @@ impl Locks {
         let path = self.folder.join(process);
         for _ in 0..PROBES {
             let mut options = File::options();
-            // Made where it is gone: whoever removes a link holds the lock of the file that the link names.
+            // Created where it does not exist: a link is removed only by a process that locks the file it
+            // names.
             options.read(true).write(true).create(true).truncate(false);
             let file = owner::private(&mut options).open(&path)?;
             match file.try_lock() {
@@ -139,10 +142,10 @@ impl Locks {
                 }
             }
             if matches!(named(link)?, Named::Process(now) if now == process) {
-                gone(fs::remove_file(link))?;
+                allow_missing(fs::remove_file(link))?;
             }
-            // Other claims of that process may name it still: it is made again for each.
-            gone(fs::remove_file(&path))?;
+            // Other claims may still name this file: it is created again to clear each of them.
+            allow_missing(fs::remove_file(&path))?;
             return Ok(Claim::Free);
         }
         Ok(Claim::Held(process_id(process)))
@@ -161,20 +164,20 @@ impl Locks {
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                // The holder may not have written its id yet.
+                // The holder may not have written its process id yet.
                 let _ = file.read_to_string(&mut text);
                 return Ok(Claim::Held(text.trim().parse().ok()));
             }
         }
-        // It may have been deleted since it was opened: then another process has made, and may have locked,
-        // a new one of its name.
+        // The file may have been deleted since it was opened. Another process may then have created and
+        // locked a new file with that name.
         if is_at(&file, path)? {
-            gone(fs::remove_file(path))?;
+            allow_missing(fs::remove_file(path))?;
         }
         Ok(Claim::Free)
     }
 
-    /// The locked file of this ledger, which is made for its first claim.
+    /// Returns the locked file of this ledger, and creates it for the first claim.
     fn process(&self) -> io::Result<Arc<Process>> {
         let mut shared = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(process) = shared.upgrade() {
@@ -186,7 +189,7 @@ impl Locks {
         Ok(process)
     }
 
-    /// Removes files of processes that have ended. What stays is in no one's way.
+    /// Removes the files of processes that have ended. A file that cannot be removed does no harm.
     fn sweep(&self) {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         for entry in entries {
@@ -209,9 +212,10 @@ impl Locks {
 impl Process {
     fn new(folder: &Path) -> io::Result<Self> {
         for _ in 0..ATTEMPTS {
-            // Process ids come again: a claim of an earlier process of this id must not look like one of this.
-            let chance = RandomState::new().build_hasher().finish();
-            let name = format!("{}-{chance:016x}{PROCESS}", std::process::id());
+            // The operating system reuses process ids: a claim of an earlier process with this id must not
+            // match.
+            let random = RandomState::new().build_hasher().finish();
+            let name = format!("{}-{random:016x}{PROCESS}", std::process::id());
             let (path, mut options) = (folder.join(&name), File::options());
             options.read(true).write(true).create_new(true);
             let file = match owner::private(&mut options).open(&path) {
@@ -219,7 +223,7 @@ impl Process {
                 opened => opened?,
             };
             match file.try_lock() {
-                // Another process may have taken it for one that was left, and have removed it.
+                // Another process may have taken the file for an abandoned one, and removed it.
                 Ok(()) if is_at(&file, &path)? => {}
                 Ok(()) | Err(TryLockError::WouldBlock) => continue,
                 Err(TryLockError::Error(error)) => {
@@ -239,14 +243,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Deleted while it is locked: a process that has opened it meanwhile sees that it is gone.
+        // Deleted while it is locked: a process that has just opened it sees that it is gone.
         let _ = fs::remove_file(&self.path);
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // As long as the file of this process is locked, no other process removes links that name it.
+        // While the file of this process is locked, no other process removes links that name it.
         if matches!(named(&self.link), Ok(Named::Process(process)) if process == self.process.name)
         {
             let _ = fs::remove_file(&self.link);
@@ -254,17 +258,17 @@ impl Drop for Held {
     }
 }
 
-/// What stands in the place of a claim.
+/// Content of the place of a claim.
 enum Named {
     Nothing,
-    /// A file, as earlier versions lock one.
+    /// A regular file, which earlier versions lock.
     File,
-    /// The name of the file of a process.
+    /// A link to the file of a process, by the name of that file.
     Process(String),
 }
 
-/// Returns what stands in the place of a claim. A link to anything else than the file of a process is an
-/// error, and is not followed.
+/// Returns the content of the place of a claim. A link to anything but the file of a process is an error, and
+/// is not followed.
 fn named(link: &Path) -> io::Result<Named> {
     let target = match fs::read_link(link) {
         Ok(target) => target,
@@ -275,30 +279,30 @@ fn named(link: &Path) -> io::Result<Named> {
     match target.to_str() {
         Some(name) if is_process(name) => Ok(Named::Process(name.to_owned())),
         _ => Err(io::Error::other(
-            "it is a link that lmbatch has not made, and is not followed; delete it",
+            "it is a link that lmbatch did not create, and is not followed; delete it",
         )),
     }
 }
 
-/// Reports whether a name is one of the file of a process.
+/// Returns whether a name has the form of a process's file.
 fn is_process(name: &str) -> bool {
     let parts = name
         .strip_suffix(PROCESS)
         .and_then(|name| name.split_once('-'));
-    parts.is_some_and(|(id, chance)| {
+    parts.is_some_and(|(id, random)| {
         !id.is_empty()
             && id.bytes().all(|byte| byte.is_ascii_digit())
-            && chance.len() == 16
-            && chance.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && random.len() == 16
+            && random.bytes().all(|byte| byte.is_ascii_hexdigit())
     })
 }
 
-/// The process id in the name of a process's file.
+/// Returns the process id in the name of a process's file.
 fn process_id(name: &str) -> Option<u32> {
     name.split_once('-')?.0.parse().ok()
 }
 
-/// Error of a run that another process, or another task of this one, advances.
+/// Returns the error for a run that another process, or another task of this process, advances.
 fn held(run: &str, process: Option<u32>) -> Error {
     let holder = match process {
         Some(id) => format!("process {id}"),
@@ -307,39 +311,39 @@ fn held(run: &str, process: Option<u32>) -> Error {
     Error::new(ErrorKind::Conflict).with_message(format!("the run {run} is advanced by {holder}"))
 }
 
-/// What is gone need not be removed.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
+/// Treats a missing file as removed.
+fn allow_missing(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }
 }
 
-/// Makes the link of a claim. Fails where something of its name exists.
+/// Creates the link of a claim. Fails where a file with that name exists.
 #[cfg(unix)]
-fn name(process: &str, link: &Path) -> io::Result<()> {
+fn create_link(process: &str, link: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(process, link)
 }
 
-/// Claims need symbolic links.
+/// Fails, because claims need symbolic links.
 #[cfg(not(unix))]
-fn name(_: &str, _: &Path) -> io::Result<()> {
+fn create_link(_: &str, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Returns whether `path` still leads to the file.
+/// Returns whether `path` still names the open file.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt as _;
-    let ours = file.metadata()?;
+    let open = file.metadata()?;
     match fs::symlink_metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Ok(found) => Ok((found.dev(), found.ino()) == (open.dev(), open.ino())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// A file that is open cannot be replaced on other systems.
+/// Returns whether `path` exists. An open file cannot be replaced on systems other than Unix.
 #[cfg(not(unix))]
 fn is_at(_: &File, path: &Path) -> io::Result<bool> {
     Ok(path.exists())
@@ -354,24 +358,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let locks = Locks::new(folder.path());
         let first = locks.claim("r-1").unwrap();
-        // The same ledger, and another one of the same process.
+        // The claim is taken for the same ledger, and for another ledger of this process.
         for locks in [locks.clone(), Locks::new(folder.path())] {
             let error = locks.claim("r-1").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Conflict);
-            let me = format!("the run r-1 is advanced by process {}", std::process::id());
-            assert!(error.to_string().contains(&me), "{error}");
+            let named = format!("the run r-1 is advanced by process {}", std::process::id());
+            assert!(error.to_string().contains(&named), "{error}");
         }
         // Another run of the same folder is free.
         let other = locks.claim("r-2").unwrap();
         drop(first);
         locks.claim("r-1").unwrap();
         drop(other);
-        // Nothing is left of what was released.
+        // Released claims leave no files behind.
         assert_eq!(fs::read_dir(&locks.folder).unwrap().count(), 0);
     }
 
     #[test]
-    fn a_clone_of_a_claim_keeps_the_run_locked() {
+    fn a_clone_of_a_claim_keeps_the_run_claimed() {
         let folder = tempfile::tempdir().unwrap();
         let locks = Locks::new(folder.path());
         let first = locks.claim("r-1").unwrap();
@@ -395,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_to_anything_else_is_not_followed_and_not_removed() {
+    fn a_link_that_lmbatch_did_not_create_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let precious = folder.path().join("precious");
         fs::write(&precious, "precious").unwrap();
@@ -415,7 +419,7 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Local, "{target:?}");
             fs::remove_file(link).unwrap();
         }
-        // Nor is a link in place of a process's file.
+        // A link in place of a process's file is not followed either.
         let process = "1-0123456789abcdef.process";
         std::os::unix::fs::symlink(process, locks.folder.join("r-1.lock")).unwrap();
         std::os::unix::fs::symlink(&new, locks.folder.join(process)).unwrap();
@@ -425,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_leads_out_of_the_folder_is_refused() {
+    fn a_run_id_that_is_a_path_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let locks = Locks::new(folder.path());
         for name in ["", "../r-1", "a/b", "a.b", "r 1"] {
@@ -433,8 +437,8 @@ mod tests {
         }
     }
 
-    /// A counter that is not atomic shows whether two ever hold the claim.
-    fn count_alone(claim: impl Fn(&Locks) -> Option<RunClaim> + Sync) {
+    /// Increments a counter that is not atomic, so that a lost increment shows two holders of the claim.
+    fn count_under_claim(claim: impl Fn(&Locks) -> Option<RunClaim> + Sync) {
         let folder = tempfile::tempdir().unwrap();
         let counter = folder.path().join("counter");
         fs::write(&counter, "0").unwrap();
@@ -459,29 +463,29 @@ mod tests {
     }
 
     #[test]
-    fn two_never_hold_a_claim() {
-        count_alone(|locks| locks.claim("r-1").ok());
+    fn a_claim_has_one_holder_at_a_time() {
+        count_under_claim(|locks| locks.claim("r-1").ok());
     }
 
     #[test]
-    fn two_never_hold_a_claim_that_processes_leave_behind_as_they_end() {
-        count_alone(|locks| {
+    fn an_abandoned_claim_is_taken_over_by_one_holder() {
+        count_under_claim(|locks| {
             let claim = locks.claim("r-1").ok()?;
-            // As if the process had died: its link is there, and its file is not locked.
+            // The state after a crash: the link exists, and its file is not locked.
             let dead = format!(
                 "1-{:016x}{PROCESS}",
                 RandomState::new().build_hasher().finish()
             );
             let link = locks.folder.join("r-1.lock");
             drop(claim);
-            let _ = name(&dead, &link);
+            let _ = create_link(&dead, &link);
             locks.claim("r-1").ok()
         });
     }
 
     #[test]
-    fn two_never_hold_a_claim_over_lock_files_of_an_earlier_version() {
-        count_alone(|locks| {
+    fn a_lock_file_of_an_earlier_version_is_replaced_by_one_holder() {
+        count_under_claim(|locks| {
             let claim = locks.claim("r-1").ok()?;
             drop(claim);
             let mut options = File::options();

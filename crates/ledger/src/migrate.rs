@@ -1,4 +1,4 @@
-//! Brings an older ledger to the version that this lmbatch writes.
+//! Migration of an older ledger to the version that this lmbatch writes.
 
 use lmbatch_core::{Error, ErrorKind, Result};
 use sqlx::SqliteConnection;
@@ -7,7 +7,7 @@ use crate::rows::{RunRow, ShardRow, of_runs, of_shards};
 use crate::schema::MIGRATIONS;
 use crate::sqlite::SqliteLedger;
 
-/// Version from which rows have seals.
+/// First version whose rows have seals.
 const SEALED: usize = 3;
 
 impl SqliteLedger {
@@ -19,14 +19,14 @@ impl SqliteLedger {
         Ok(usize::try_from(found).unwrap_or(usize::MAX))
     }
 
-    /// Brings the ledger to the version that this lmbatch writes, all of it or nothing.
+    /// Migrates the ledger to the version that this lmbatch writes: completely or not at all.
     pub(crate) async fn migrate(&self) -> Result<()> {
-        // Others who open it now wait here, and find it done.
-        let mut all = self.writing().await?;
+        // Other processes that open the ledger wait here, and then find it migrated.
+        let mut all = self.begin_write().await?;
         let found = self.version(&mut *all).await?;
         let Some(missing) = MIGRATIONS.get(found..) else {
             return Err(Error::new(ErrorKind::Local).with_message(format!(
-                "the ledger {} was written by a newer lmbatch; use that one",
+                "the ledger {} was written by a newer lmbatch; use that version",
                 self.path().display()
             )));
         };
@@ -43,7 +43,7 @@ impl SqliteLedger {
         all.commit().await.map_err(|error| self.failed(error))
     }
 
-    /// Checks that every record is JSON: columns are computed from it.
+    /// Checks that every record is JSON, because generated columns are computed from it.
     async fn check_json(&self, all: &mut SqliteConnection) -> Result<()> {
         for query in [
             "SELECT count(*) FROM run WHERE NOT json_valid(record)",
@@ -54,13 +54,13 @@ impl SqliteLedger {
                 .await
                 .map_err(|error| self.failed(error))?;
             if found > 0 {
-                return Err(self.damaged(&format!("{found} of its records are no JSON")));
+                return Err(self.damaged(&format!("{found} of its records are not JSON")));
             }
         }
         Ok(())
     }
 
-    /// Seals every row that is there.
+    /// Seals every existing row.
     async fn seal_all(&self, all: &mut SqliteConnection) -> Result<()> {
         let runs: Vec<RunRow> = sqlx::query_as(of_runs!(""))
             .fetch_all(&mut *all)

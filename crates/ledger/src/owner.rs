@@ -1,7 +1,8 @@
-//! Ownership: a state folder belongs to the user of the process, and only that user may write to it.
+//! Ownership of state folders: a folder belongs to the user of the process, and only that user may write to
+//! it.
 //!
-//! The record in a folder decides what is paid for and where outcomes are written, so the record of
-//! another user is never used (as with git's `safe.directory`).
+//! The record in a folder decides what is paid for and where outcomes are written. The record of another user
+//! is therefore never used (compare git's `safe.directory`).
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -9,7 +10,7 @@ use std::path::Path;
 
 use lmbatch_core::{Error, ErrorKind, Result};
 
-/// Files and folders in a state folder that must be what they are called, and no links.
+/// Files in a state folder that must be regular files and not links.
 const FILES: [&str; 7] = [
     ".gitignore",
     "lock",
@@ -21,7 +22,7 @@ const FILES: [&str; 7] = [
 ];
 const FOLDERS: [&str; 2] = ["spool", "locks"];
 
-/// Opens for this user alone, and follows no symbolic link at the end of the path.
+/// Opens a file for this user alone, without following a symbolic link at the end of the path.
 pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     {
@@ -33,7 +34,7 @@ pub(crate) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// Makes a folder that only this user can look into, with those above it, where it is missing.
+/// Creates a folder that only this user can read, and the folders above it, where they do not exist.
 pub(crate) fn folder(path: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -45,17 +46,17 @@ pub(crate) fn folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Makes sure that a state folder is this user's alone. Returns whether its mode had to be tightened: other
-/// users could read it until now.
+/// Makes sure that only this user has access to a state folder. Returns whether its mode was changed because
+/// other users could read it.
 ///
 /// # Errors
-/// [`ErrorKind::Local`] where another user owns it or something in it, may write to it, or a link stands in
-/// place of one of its files.
+/// [`ErrorKind::Local`] where another user owns the folder or something in it, or may write to it, or where
+/// one of its files is a link.
 pub(crate) fn secure(folder: &Path) -> Result<bool> {
-    let tightened = this_users(folder)?;
+    let tightened = restrict(folder)?;
     for (names, is_folder) in [(&FILES[..], false), (&FOLDERS[..], true)] {
         for name in names {
-            inside(&folder.join(name), is_folder)?;
+            check_entry(&folder.join(name), is_folder)?;
         }
     }
     Ok(tightened)
@@ -65,22 +66,22 @@ fn refused(message: String) -> Error {
     Error::new(ErrorKind::Local).with_message(message)
 }
 
-fn looking(path: &Path) -> impl Fn(io::Error) -> Error {
-    let doing = format!("looking at {} of the state folder", path.display());
+fn unreadable(path: &Path) -> impl Fn(io::Error) -> Error {
+    let doing = format!("reading {} of the state folder", path.display());
     move |error| Error::local(doing.as_str(), error)
 }
 
 #[cfg(unix)]
-fn this_users(folder: &Path) -> Result<bool> {
+fn restrict(folder: &Path) -> Result<bool> {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    let found = fs::metadata(folder).map_err(looking(folder))?;
+    let found = fs::metadata(folder).map_err(unreadable(folder))?;
     if !found.is_dir() {
         return Err(refused(format!(
             "the state folder {} is not a folder",
             folder.display()
         )));
     }
-    foreign(folder, found.uid(), "the state folder")?;
+    check_owner(folder, found.uid(), "the state folder")?;
     let mode = found.mode() & 0o777;
     if mode & 0o022 != 0 {
         return Err(refused(format!(
@@ -91,66 +92,71 @@ fn this_users(folder: &Path) -> Result<bool> {
     if mode & 0o055 == 0 {
         return Ok(false);
     }
-    // Prompts and answers lie in it.
+    // The folder contains prompts and answers.
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(|error| {
-        let doing = format!("making the state folder {} private", folder.display());
+        let doing = format!(
+            "removing other users' access to the state folder {}",
+            folder.display()
+        );
         Error::local(doing, error)
     })?;
     Ok(true)
 }
 
-/// The error of something that another user owns. It holds for root as well: what root would run on the word
-/// of another user's record is that user's doing.
+/// Returns an error for a file or folder that another user owns. It applies to root as well: root must not
+/// act on the record of another user.
 #[cfg(unix)]
-fn foreign(path: &Path, owner: u32, what: &str) -> Result<()> {
+fn check_owner(path: &Path, owner: u32, what: &str) -> Result<()> {
     let user = nix::unistd::geteuid().as_raw();
     if owner == user {
         return Ok(());
     }
     Err(refused(format!(
-        "{what} {} belongs to user {owner}, and this process runs as user {user}: the record of another user is not used; name a state folder of this user, or run as its owner",
+        "{what} {} belongs to user {owner}, but this process runs as user {user}, and the record of another user is not used; give a state folder of this user, or run as its owner",
         path.display()
     )))
 }
 
 #[cfg(unix)]
-fn inside(path: &Path, is_folder: bool) -> Result<()> {
+fn check_entry(path: &Path, is_folder: bool) -> Result<()> {
     use std::os::unix::fs::MetadataExt as _;
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(looking(path)(error)),
+        Err(error) => return Err(unreadable(path)(error)),
     };
     if found.is_dir() != is_folder || !(found.is_dir() || found.is_file()) {
         let kind = if is_folder { "folder" } else { "file" };
         return Err(refused(format!(
-            "{} is a link or something else that is not a {kind}: it is not followed; remove it, or name another state folder",
+            "{} is a link or something else that is not a {kind}: it is not followed; remove it, or give another state folder",
             path.display()
         )));
     }
-    foreign(path, found.uid(), "in the state folder,")
+    check_owner(path, found.uid(), "in the state folder,")
 }
 
 #[cfg(not(unix))]
-fn this_users(folder: &Path) -> Result<bool> {
-    fs::metadata(folder).map_err(looking(folder)).map(|_| false)
+fn restrict(folder: &Path) -> Result<bool> {
+    fs::metadata(folder)
+        .map_err(unreadable(folder))
+        .map(|_| false)
 }
 
 #[cfg(not(unix))]
-fn inside(_: &Path, _: bool) -> Result<()> {
+fn check_entry(_: &Path, _: bool) -> Result<()> {
     Ok(())
 }
 
-/// Owner and device of a folder, where the system has them.
+/// Returns whether this user owns a folder, and the device of the folder.
 #[cfg(unix)]
 pub(crate) fn place(folder: &Path) -> Option<(bool, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     let found = fs::metadata(folder).ok()?;
-    let ours = found.uid() == nix::unistd::geteuid().as_raw();
-    Some((ours, found.dev()))
+    let is_owner = found.uid() == nix::unistd::geteuid().as_raw();
+    Some((is_owner, found.dev()))
 }
 
-/// Owner and device of a folder, where the system has them.
+/// Returns placeholders, because the system has neither owners nor devices in this form.
 #[cfg(not(unix))]
 pub(crate) fn place(folder: &Path) -> Option<(bool, u64)> {
     fs::metadata(folder).ok().map(|_| (true, 0))

@@ -1,30 +1,31 @@
-//! Lookups of the SQLite ledger, each answered by an index.
+//! Lookups of the SQLite ledger, each answered from an index.
 
 use lmbatch_core::RunFilter;
 use sqlx::{QueryBuilder, Sqlite};
 
 use crate::rows::of_runs;
 
-/// Shards that have one of the batches of a JSON list, each with the account of its run.
+/// Query for the shards with one of the batches of a JSON list, each with the account of its run.
 pub(crate) const SHARDS_OF_BATCHES: &str =
     "SELECT shard.run, shard.number, shard.epoch, shard.seal, shard.record, run.account
      FROM shard JOIN run ON run.id = shard.run
      WHERE shard.batch IN (SELECT value FROM json_each(?))";
 
-/// Late acknowledgements of one of the batches of a JSON list, each with the account of its run.
+/// Query for the late acknowledgements of one of the batches of a JSON list, each with the account of its
+/// run.
 pub(crate) const LATE_OF_BATCHES: &str =
     "SELECT late.run, late.shard, late.batch, late.seal, late.record, run.account
      FROM late_acknowledgement AS late JOIN run ON run.id = late.run
      WHERE late.batch IN (SELECT value FROM json_each(?))";
 
-/// The first nonce of a JSON list of which no run is recorded.
+/// Query for the first nonce of a JSON list for which no run is recorded.
 pub(crate) const UNKNOWN_NONCE: &str = "SELECT value FROM json_each(?)
      WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.nonce = value) LIMIT 1";
 
-/// Ids of the runs that have not ended, oldest first.
+/// Query for the ids of the unfinished runs, oldest first.
 pub(crate) const UNFINISHED: &str = "SELECT id FROM run WHERE finished = 0 ORDER BY number";
 
-/// Returns the query of a page of runs and of one run more, which says that there is another page.
+/// Builds the query for a page of runs and one run more, which shows that another page follows.
 pub(crate) fn page_of_runs(filter: &RunFilter, before: Option<u64>) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(of_runs!("WHERE true"));
     let texts = [
@@ -60,7 +61,7 @@ pub(crate) fn page_of_runs(filter: &RunFilter, before: Option<u64>) -> QueryBuil
         query.push(" AND number < ");
         query.push_bind(i64::try_from(before).unwrap_or(i64::MAX));
     }
-    // A few runs are selected by their ids or batches, and sorted: the order of all runs is no help.
+    // Filters by id or batch select few runs, which are sorted: the index over all runs would be slower.
     let few = filter.batch.is_some() || filter.id_prefix.is_some();
     query.push(match few {
         true => " ORDER BY +number DESC LIMIT ",
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
     use crate::SqliteLedger;
 
-    /// The plan of a query that the ledger makes.
+    /// Returns the query plan of a query of the ledger.
     async fn plan(ledger: &SqliteLedger, query: &str) -> Vec<String> {
         let explained = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
         let rows = sqlx::query(explained).fetch_all(ledger.pool()).await;
@@ -86,7 +87,8 @@ mod tests {
         rows.iter().map(|row| row.get("detail")).collect()
     }
 
-    /// Reports steps of a plan that read every row of a table, and sorts of more than a few rows.
+    /// Returns the steps of a plan that read every row of a table, and, unless `sorts` allows it, those that
+    /// sort.
     fn slow(plan: &[String], sorts: bool) -> Vec<&String> {
         let is_slow = |step: &&String| {
             let scans = step.starts_with("SCAN") && !step.contains("json_each");

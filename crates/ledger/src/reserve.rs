@@ -1,7 +1,7 @@
-//! Files that are kept open for the ledger.
+//! Reserve of open files, so that the ledger can be written when the process has no file descriptors left.
 //!
-//! SQLite opens a journal for each transaction that writes. A batch that was created must be noted although
-//! every file that the process may have open is taken, as by hundreds of connections.
+//! SQLite opens a journal for each transaction that writes. A batch that was created must be recorded even
+//! when the process has reached its limit of open files, for example through hundreds of connections.
 
 use std::fs::File;
 use std::future::Future;
@@ -10,13 +10,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lmbatch_core::{Error, Result};
 
-/// Files that a transaction needs: the journal, its folder, and one more.
+/// Number of files that a transaction needs: the journal, its folder, and a spare one.
 const FILES: usize = 3;
 
-/// Attempts to write; what is released may be taken by another task first.
+/// Largest number of attempts to write: another task may take the released files first.
 const ATTEMPTS: u32 = 100;
 
-/// Open files that are given up where SQLite finds none free.
+/// Open files that are closed when SQLite cannot open one.
 #[derive(Debug)]
 pub(crate) struct Reserve {
     folder: PathBuf,
@@ -24,7 +24,8 @@ pub(crate) struct Reserve {
 }
 
 impl Reserve {
-    /// Opens a folder several times. Never the ledger itself: whoever closes it releases SQLite's locks.
+    /// Opens a folder several times. The ledger file itself is not opened, because closing it would release
+    /// SQLite's locks.
     pub(crate) fn new(folder: &Path) -> Self {
         let reserve = Self {
             folder: folder.to_owned(),
@@ -43,14 +44,14 @@ impl Reserve {
         while files.len() < FILES {
             match File::open(&self.folder) {
                 Ok(file) => files.push(file),
-                // Later, once files are free.
+                // The reserve is filled after a later transaction.
                 Err(_) => return,
             }
         }
     }
 
-    /// Makes a transaction, and makes it again with the reserve where SQLite could open no file: nothing of it
-    /// was written then.
+    /// Runs a transaction. Where SQLite could not open a file, nothing was written: the reserve is released
+    /// and the transaction runs again.
     pub(crate) async fn with<T, F>(&self, transaction: impl Fn() -> F + Send) -> Result<T>
     where
         F: Future<Output = Result<T>> + Send,
@@ -69,7 +70,7 @@ impl Reserve {
     }
 }
 
-/// Whether SQLite could not open a file: `SQLITE_CANTOPEN` with its extended codes.
+/// Returns whether SQLite could not open a file: `SQLITE_CANTOPEN`, extended codes included.
 fn cannot_open(error: &Error) -> bool {
     let source = std::error::Error::source(error);
     match source.and_then(|source| source.downcast_ref()) {

@@ -1,4 +1,4 @@
-//! Rows of the SQLite tables: one JSON record each beside the columns that are searched, under a seal.
+//! Rows of the SQLite tables: a JSON record, the columns that are searched, and a seal over them.
 
 use lmbatch_core::{Error, ErrorKind, LateAcknowledgement, Result, RunRecord, ShardRecord};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use sqlx::{FromRow, Row as _};
 
 use crate::seal::seal;
 
-/// A row of the table of runs.
+/// Row of the table of runs.
 #[derive(Debug)]
 pub(crate) struct RunRow {
     pub(crate) id: String,
@@ -19,7 +19,7 @@ pub(crate) struct RunRow {
     pub(crate) record: String,
 }
 
-/// A query of rows of the table of runs.
+/// Query for rows of the table of runs.
 macro_rules! of_runs {
     ($rest:literal) => {
         concat!(
@@ -52,7 +52,7 @@ impl RunRow {
             epoch: run.epoch as i64,
             shards,
             seal: String::new(),
-            record: written(run)?,
+            record: to_json(run)?,
         };
         row.seal = row.sealed();
         Ok(row)
@@ -71,7 +71,7 @@ impl RunRow {
     }
 }
 
-/// A row of the table of shards.
+/// Row of the table of shards.
 #[derive(Debug)]
 pub(crate) struct ShardRow {
     pub(crate) run: String,
@@ -81,7 +81,7 @@ pub(crate) struct ShardRow {
     pub(crate) record: String,
 }
 
-/// A query of rows of the table of shards.
+/// Query for rows of the table of shards.
 macro_rules! of_shards {
     ($rest:literal) => {
         concat!("SELECT run, number, epoch, seal, record FROM shard ", $rest)
@@ -107,7 +107,7 @@ impl ShardRow {
             number: i64::from(shard.key.shard),
             epoch: shard.epoch as i64,
             seal: String::new(),
-            record: written(shard)?,
+            record: to_json(shard)?,
         };
         row.seal = row.sealed();
         Ok(row)
@@ -123,7 +123,7 @@ impl ShardRow {
     }
 }
 
-/// A row of the table of late acknowledgements.
+/// Row of the table of late acknowledgements.
 #[derive(Debug)]
 pub(crate) struct LateRow {
     pub(crate) run: String,
@@ -133,7 +133,7 @@ pub(crate) struct LateRow {
     pub(crate) record: String,
 }
 
-/// A query of rows of the table of late acknowledgements.
+/// Query for rows of the table of late acknowledgements.
 macro_rules! of_late {
     ($rest:literal) => {
         concat!(
@@ -162,7 +162,7 @@ impl LateRow {
             shard: i64::from(late.key.shard),
             batch: late.batch.to_string(),
             seal: String::new(),
-            record: written(late)?,
+            record: to_json(late)?,
         };
         row.seal = row.sealed();
         Ok(row)
@@ -178,7 +178,7 @@ impl LateRow {
     }
 }
 
-fn written(record: &impl Serialize) -> Result<String> {
+fn to_json(record: &impl Serialize) -> Result<String> {
     serde_json::to_string(record)
         .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))
 }

@@ -1,7 +1,7 @@
-//! Schema of the SQLite file: its versions, and the steps from each to the next.
+//! Schema of the SQLite file: one migration from each version to the next.
 
-/// Steps from each version of a ledger to the next. A ledger of a later lmbatch has a version that is not
-/// among them, and is not touched.
+/// Migrations from each version of a ledger to the next. A ledger of a newer lmbatch has a higher version,
+/// and is not changed.
 pub(crate) const MIGRATIONS: [&str; 5] = [
     "
 CREATE TABLE run (
@@ -18,8 +18,8 @@ CREATE TABLE shard (
 ) STRICT;
 PRAGMA user_version = 1;
 ",
-    // Of two who begin a run of one name, or change one run, one loses and learns it. Of several of one
-    // name the newest keeps it. What was deleted at the provider is noted otherwise now.
+    // Version 2 adds unique names and epochs of runs, so that of two writers one gets a conflict. Of several
+    // runs with one name, the newest keeps it. The field `cleaned` has another format from here on.
     "
 UPDATE run SET record = json_remove(record, '$.cleaned');
 UPDATE run SET record = json_set(record, '$.name', NULL)
@@ -30,7 +30,7 @@ UPDATE run SET name = json_extract(record, '$.name');
 CREATE UNIQUE INDEX run_name ON run (name);
 PRAGMA user_version = 2;
 ",
-    // A row that is damaged, or missing, is noticed: each has a seal, and rows are counted.
+    // Version 3 adds a seal to each row and counts rows, so that damaged and missing rows are noticed.
     "
 ALTER TABLE run ADD COLUMN shards INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE run ADD COLUMN seal TEXT NOT NULL DEFAULT '';
@@ -40,9 +40,9 @@ CREATE TABLE total (runs INTEGER NOT NULL) STRICT;
 INSERT INTO total SELECT count(*) FROM run;
 PRAGMA user_version = 3;
 ",
-    // Lookups by digest, account, output, nonce, state and batch, each by an index. The columns are computed from the
-    // sealed record, so that they cannot disagree with it: the check of the structure compares every index
-    // with the records. Answers to creates that came too late have a table of their own.
+    // Version 4 adds indexes for lookups by digest, account, output, nonce, state and batch. The columns are
+    // computed from the sealed record, so that they cannot disagree with it; the integrity check compares
+    // every index with the records. Late acknowledgements get a table of their own.
     "
 ALTER TABLE run ADD COLUMN digest TEXT GENERATED ALWAYS AS (json_extract(record, '$.digest')) VIRTUAL;
 ALTER TABLE run ADD COLUMN account TEXT GENERATED ALWAYS AS (json_extract(record, '$.account')) VIRTUAL;
@@ -74,8 +74,8 @@ CREATE INDEX late_acknowledgement_batch ON late_acknowledgement (batch);
 ALTER TABLE total ADD COLUMN late_acknowledgements INTEGER NOT NULL DEFAULT 0;
 PRAGMA user_version = 4;
 ",
-    // Records of shards name the tables of the shard. An earlier version would lose what it does not know of a
-    // record that it writes, and with it where the requests of the shard are.
+    // Version 5 marks records of shards that name the shard's tables. An earlier version would drop that
+    // member when it writes a record, and the requests of the shard could not be located any more.
     "
 PRAGMA user_version = 5;
 ",

@@ -1,4 +1,4 @@
-//! The ledger in a SQLite file.
+//! Ledger in a SQLite file.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -26,52 +26,55 @@ use crate::schema::MIGRATIONS;
 use crate::seal::{damaged, is_damage};
 
 /// Longest wait for a transaction of another process.
-const BUSY: Duration = Duration::from_secs(60);
+const TRANSACTION_WAIT: Duration = Duration::from_secs(60);
 
-/// Longest wait for the connection, which all runs of a process share: each of a thousand transitions may take a
-/// slow disk tens of milliseconds.
-const TURN: Duration = Duration::from_secs(600);
+/// Longest wait for the connection, which all runs of a process share: each of a thousand transitions may
+/// take tens of milliseconds on a slow disk.
+const CONNECTION_WAIT: Duration = Duration::from_secs(600);
 
-/// A ledger in a SQLite file. Every transition is on the disk before it returns.
+/// Ledger in a SQLite file. Every transition is durable before it returns.
 ///
-/// The file is complete on its own after every transition: transactions go through a rollback journal, which
-/// is empty while none is written. (A write-ahead log would hold acknowledged transitions beside the file,
-/// and SQLite drops those behind a damaged frame of it in silence.) The structure of the file and the number
-/// of its rows are checked when it is opened, and each record when it is read.
+/// The file is complete on its own after every transition: transactions use a rollback journal, which is
+/// empty between transactions. (A write-ahead log would hold acknowledged transitions outside of the file,
+/// and SQLite silently drops transitions after a damaged frame of the log.) The structure of the file and the
+/// number of rows are checked when the file is opened, and each record when it is read.
 #[derive(Debug, Clone)]
 pub struct SqliteLedger {
     pool: SqlitePool,
     path: Arc<Path>,
     locks: Locks,
-    /// Whether an earlier version had written the file.
+    /// `true` where an earlier version had written the file.
     upgraded: bool,
     reserve: Arc<Reserve>,
 }
 
 impl SqliteLedger {
-    /// Opens the file, and makes it where it is missing.
+    /// Opens the file, and creates it where it does not exist.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`] where it cannot be opened, is damaged, or was written by a newer lmbatch.
+    /// [`ErrorKind::Local`] where the file cannot be opened, is damaged, or was written by a newer lmbatch.
     pub async fn open(path: &Path) -> Result<Self> {
         let mut options = std::fs::OpenOptions::new();
-        // Made before SQLite opens it: what SQLite makes beside it has the same permissions.
+        // Created before SQLite opens it, because files that SQLite creates next to it get the same
+        // permissions.
         let made = owner::private(options.append(true).create(true)).open(path);
-        made.map_err(|error| Error::local(format!("making the ledger {}", path.display()), error))?;
+        made.map_err(|error| {
+            Error::local(format!("creating the ledger {}", path.display()), error)
+        })?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .foreign_keys(true)
-            .busy_timeout(BUSY)
-            // It is cut to nothing and synced, where deleting it would sync the folder twice more.
+            .busy_timeout(TRANSACTION_WAIT)
+            // The journal is truncated and synced; deleting it would sync the folder two more times.
             .journal_mode(SqliteJournalMode::Truncate)
-            // A create whose note is lost is paid for twice: the note is on the disk before it is sent, and
-            // with it that its journal is void.
+            // A create whose record is lost would be paid for twice. The record must be durable before the
+            // create is sent, and so must the truncation of its journal, which would otherwise roll it back.
             .synchronous(SqliteSynchronous::Extra)
             .pragma("cell_size_check", "ON")
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new()
             .max_connections(1)
-            .acquire_timeout(TURN);
+            .acquire_timeout(CONNECTION_WAIT);
         let pool = pool.connect_with(options).await;
         let pool = pool.map_err(|error| failed(path, error))?;
         let state = path.parent().unwrap_or(Path::new("."));
@@ -86,15 +89,15 @@ impl SqliteLedger {
         let version = ledger.version(&ledger.pool).await?;
         if version != MIGRATIONS.len() {
             ledger.migrate().await?;
-            // A file of version 0 is new.
+            // A file with version 0 is new.
             ledger.upgraded = version > 0;
         }
         ledger.check_counts().await?;
         Ok(ledger)
     }
 
-    /// Returns whether an earlier version had written the file until it was opened now: that version cannot use
-    /// it any more.
+    /// Returns whether opening the ledger upgraded a file of an earlier version. That version
+    /// cannot use the file any more.
     pub fn was_upgraded(&self) -> bool {
         self.upgraded
     }
@@ -116,13 +119,14 @@ impl SqliteLedger {
         damaged(&self.path, what)
     }
 
-    /// Checks pages and indexes: about a millisecond for each megabyte.
+    /// Checks pages and indexes, in about a millisecond per megabyte.
     async fn check_structure(&self) -> Result<()> {
         let found: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
             .fetch_one(&self.pool)
             .await
             .map_err(|error| match &error {
-                // The statement is right: a column that is computed from a record cannot be.
+                // The statement is valid, so an error means that a column computed from a record could not be
+                // computed.
                 sqlx::Error::Database(refusal) if refusal.code().as_deref() == Some("1") => {
                     self.damaged(&refusal.to_string()).with_source(error)
                 }
@@ -134,9 +138,9 @@ impl SqliteLedger {
         }
     }
 
-    /// Checks that no row is missing, and that none belongs to a run that is not there.
+    /// Checks that no row is missing, and that no shard belongs to a missing run.
     async fn check_counts(&self) -> Result<()> {
-        let mut read = self.reading().await?;
+        let mut read = self.begin_read().await?;
         self.check_runs(&mut read).await?;
         self.check_late(&mut read).await?;
         let wrong: Option<(String, i64, i64)> = sqlx::query_as(
@@ -146,8 +150,8 @@ impl SqliteLedger {
         .fetch_optional(&mut *read)
         .await
         .map_err(|error| self.failed(error))?;
-        if let Some((run, noted, found)) = wrong {
-            return Err(self.lacking(&run, noted, found));
+        if let Some((run, recorded, found)) = wrong {
+            return Err(self.missing_batches(&run, recorded, found));
         }
         let stray: Option<String> = sqlx::query_scalar(
             "SELECT run FROM shard WHERE run NOT IN (SELECT id FROM run) LIMIT 1",
@@ -161,7 +165,7 @@ impl SqliteLedger {
         }
     }
 
-    /// Checks that as many runs are there as were counted.
+    /// Checks that the number of runs equals the recorded number.
     async fn check_runs(&self, on: &mut SqliteConnection) -> Result<()> {
         let counts: Vec<(i64, i64)> =
             sqlx::query_as("SELECT runs, (SELECT count(*) FROM run) FROM total")
@@ -169,43 +173,45 @@ impl SqliteLedger {
                 .await
                 .map_err(|error| self.failed(error))?;
         match counts.as_slice() {
-            [(noted, found)] if noted == found => Ok(()),
-            [(noted, found)] => Err(self.damaged(&format!("{found} of {noted} runs are there"))),
+            [(recorded, found)] if recorded == found => Ok(()),
+            [(recorded, found)] => {
+                Err(self.damaged(&format!("{found} of {recorded} runs are present")))
+            }
             _ => Err(self.damaged("the number of its runs is missing")),
         }
     }
 
-    /// Checks that as many late acknowledgements are there as were counted.
+    /// Checks that the number of late acknowledgements equals the recorded number.
     async fn check_late(&self, on: &mut SqliteConnection) -> Result<()> {
-        let (noted, found): (i64, i64) = sqlx::query_as(
+        let (recorded, found): (i64, i64) = sqlx::query_as(
             "SELECT late_acknowledgements, (SELECT count(*) FROM late_acknowledgement) FROM total",
         )
         .fetch_one(on)
         .await
         .map_err(|error| self.failed(error))?;
-        match noted == found {
+        match recorded == found {
             true => Ok(()),
             false => Err(self.damaged(&format!(
-                "{found} of {noted} late acknowledgements are there"
+                "{found} of {recorded} late acknowledgements are present"
             ))),
         }
     }
 
-    fn lacking(&self, run: &str, noted: i64, found: i64) -> Error {
+    fn missing_batches(&self, run: &str, recorded: i64, found: i64) -> Error {
         self.damaged(&format!(
-            "{found} of {noted} batches of the run {run} are there"
+            "{found} of {recorded} batches of the run {run} are present"
         ))
     }
 
-    /// A transaction that is the only one that writes, from its beginning: one that finds out only when it
-    /// writes that another process has, would fail and not wait.
-    pub(crate) async fn writing(&self) -> Result<Transaction<'static, Sqlite>> {
+    /// Begins a transaction that is the only writer from its start. A transaction that becomes a writer later
+    /// fails, without waiting, if another process has written in between.
+    pub(crate) async fn begin_write(&self) -> Result<Transaction<'static, Sqlite>> {
         let begun = self.pool.begin_with("BEGIN IMMEDIATE").await;
         begun.map_err(|error| self.failed(error))
     }
 
-    /// A transaction that reads one state of the ledger.
-    async fn reading(&self) -> Result<Transaction<'static, Sqlite>> {
+    /// Begins a transaction that reads one state of the ledger.
+    async fn begin_read(&self) -> Result<Transaction<'static, Sqlite>> {
         let begun = self.pool.begin().await;
         begun.map_err(|error| self.failed(error))
     }
@@ -233,12 +239,12 @@ impl SqliteLedger {
         what: impl Fn() -> String,
     ) -> Result<T> {
         if !is_whole {
-            return Err(self.damaged(&format!("the record of {} is not what was written", what())));
+            return Err(self.damaged(&format!("the record of {} does not match its seal", what())));
         }
         serde_json::from_str(record).map_err(|error| {
             Error::new(ErrorKind::Local)
                 .with_message(format!(
-                    "the ledger {} holds a record of {} that this version cannot read",
+                    "the ledger {} contains a record of {} that this version cannot read",
                     self.path.display(),
                     what()
                 ))
@@ -246,8 +252,8 @@ impl SqliteLedger {
         })
     }
 
-    /// The error of a row that stands where another was to be.
-    fn taken(&self, error: sqlx::Error, what: impl Fn() -> String) -> Error {
+    /// Returns a conflict for a row that exists already, and otherwise the error of the ledger.
+    fn conflict_or(&self, error: sqlx::Error, what: impl Fn() -> String) -> Error {
         match &error {
             sqlx::Error::Database(refusal) if refusal.is_unique_violation() => {
                 Error::new(ErrorKind::Conflict).with_message(what())
@@ -270,8 +276,8 @@ fn failed(path: &Path, error: sqlx::Error) -> Error {
 }
 
 impl SqliteLedger {
-    /// Returns the ids of the runs that have not ended, oldest first. Their records are not read: one that is
-    /// damaged hides no other run.
+    /// Returns the ids of the unfinished runs, oldest first. Their records are not read, so that a damaged
+    /// record does not hide other runs.
     ///
     /// # Errors
     /// [`ErrorKind::Local`] where the ledger cannot be read.
@@ -295,7 +301,7 @@ impl SqliteLedger {
         Ok(count.unsigned_abs())
     }
 
-    /// Returns the first of some nonces of which no run is recorded.
+    /// Returns the first of the given nonces for which no run is recorded.
     pub(crate) async fn first_unknown(&self, nonces: &BTreeSet<String>) -> Result<Option<String>> {
         let asked = serde_json::to_string(nonces)
             .map_err(|error| Error::new(ErrorKind::Internal).with_source(error))?;
@@ -309,7 +315,8 @@ impl SqliteLedger {
 
 /// Changes of rows within a transaction.
 impl SqliteLedger {
-    /// Replaces the row of a run that is at the epoch of `run`, and counts the shards that are added to it.
+    /// Replaces the row of a run that still has the epoch of `run`, and counts the shards that are added to
+    /// it.
     async fn replace_run(
         &self,
         all: &mut SqliteConnection,
@@ -344,7 +351,7 @@ impl SqliteLedger {
             .map_err(|error| self.failed(error))
     }
 
-    /// Replaces the row of a shard that is at the epoch of `shard`.
+    /// Replaces the row of a shard that still has the epoch of `shard`.
     async fn replace_shard(&self, all: &mut SqliteConnection, shard: &ShardRecord) -> Result<()> {
         let key = &shard.key;
         let found: Option<ShardRow> =
@@ -376,7 +383,7 @@ impl SqliteLedger {
             .map_err(|error| self.failed(error))
     }
 
-    /// Adds shards to the run that they belong to.
+    /// Adds shards to the runs that they belong to.
     async fn add(&self, all: &mut SqliteConnection, shards: &[ShardRecord]) -> Result<()> {
         for shard in shards {
             let row = ShardRow::new(shard)?;
@@ -390,12 +397,12 @@ impl SqliteLedger {
             .bind(row.record)
             .execute(&mut *all)
             .await;
-            insert.map_err(|error| self.taken(error, || shard.key.to_string()))?;
+            insert.map_err(|error| self.conflict_or(error, || shard.key.to_string()))?;
         }
         Ok(())
     }
 
-    /// Counts runs that came or went.
+    /// Adds `change` to the recorded number of runs.
     async fn count(&self, all: &mut SqliteConnection, change: i64) -> Result<()> {
         sqlx::query("UPDATE total SET runs = runs + ?")
             .bind(change)
@@ -405,7 +412,7 @@ impl SqliteLedger {
             .map_err(|error| self.failed(error))
     }
 
-    /// Counts late acknowledgements that came or went.
+    /// Adds `change` to the recorded number of late acknowledgements.
     async fn count_late(&self, all: &mut SqliteConnection, change: i64) -> Result<()> {
         sqlx::query("UPDATE total SET late_acknowledgements = late_acknowledgements + ?")
             .bind(change)
@@ -416,7 +423,7 @@ impl SqliteLedger {
     }
 }
 
-/// Transactions that write.
+/// Transactions that write to the ledger.
 impl SqliteLedger {
     async fn begin_once(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
         let as_change = Change {
@@ -425,7 +432,7 @@ impl SqliteLedger {
             ..Change::default()
         };
         as_change.check()?;
-        let mut all = self.writing().await?;
+        let mut all = self.begin_write().await?;
         let number: i64 = sqlx::query_scalar("SELECT coalesce(max(number), 0) + 1 FROM run")
             .fetch_one(&mut *all)
             .await
@@ -443,7 +450,7 @@ impl SqliteLedger {
         .bind(row.record)
         .execute(&mut *all)
         .await
-        .map_err(|error| self.taken(error, || format!("there is a run {} already", run.id)))?;
+        .map_err(|error| self.conflict_or(error, || format!("there is a run {} already", run.id)))?;
         self.count(&mut all, 1).await?;
         self.add(&mut all, shards).await?;
         all.commit().await.map_err(|error| self.failed(error))
@@ -451,7 +458,7 @@ impl SqliteLedger {
 
     async fn apply_once(&self, change: &Change<'_>) -> Result<()> {
         change.check()?;
-        let mut all = self.writing().await?;
+        let mut all = self.begin_write().await?;
         if let Some(run) = change.run {
             self.replace_run(&mut all, run, change.new_shards.len())
                 .await?;
@@ -464,7 +471,7 @@ impl SqliteLedger {
     }
 
     async fn acknowledge_late_once(&self, late: &LateAcknowledgement) -> Result<()> {
-        let mut all = self.writing().await?;
+        let mut all = self.begin_write().await?;
         let row = LateRow::new(late)?;
         let insert = sqlx::query(
             "INSERT INTO late_acknowledgement (run, shard, batch, seal, record) VALUES (?, ?, ?, ?, ?)
@@ -489,7 +496,7 @@ impl SqliteLedger {
     }
 
     async fn forget_once(&self, run: &str) -> Result<()> {
-        let mut all = self.writing().await?;
+        let mut all = self.begin_write().await?;
         let late = sqlx::query("DELETE FROM late_acknowledgement WHERE run = ?")
             .bind(run)
             .execute(&mut *all)
@@ -540,7 +547,7 @@ impl Ledger for SqliteLedger {
 
     async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>> {
         let before = filter.before()?;
-        let mut read = self.reading().await?;
+        let mut read = self.begin_read().await?;
         let whole = RunFilter {
             limit: filter.limit,
             ..RunFilter::default()
@@ -566,8 +573,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn shards(&self, run: &str) -> Result<Vec<ShardRecord>> {
-        let mut read = self.reading().await?;
-        let noted: Option<i64> = sqlx::query_scalar("SELECT shards FROM run WHERE id = ?")
+        let mut read = self.begin_read().await?;
+        let recorded: Option<i64> = sqlx::query_scalar("SELECT shards FROM run WHERE id = ?")
             .bind(run)
             .fetch_optional(&mut *read)
             .await
@@ -577,9 +584,9 @@ impl Ledger for SqliteLedger {
             .fetch_all(&mut *read)
             .await
             .map_err(|error| self.failed(error))?;
-        let (noted, found) = (noted.unwrap_or(0), rows.len() as i64);
-        if noted != found {
-            return Err(self.lacking(run, noted, found));
+        let (recorded, found) = (recorded.unwrap_or(0), rows.len() as i64);
+        if recorded != found {
+            return Err(self.missing_batches(run, recorded, found));
         }
         rows.iter().map(|row| self.read_shard(row)).collect()
     }
@@ -591,7 +598,7 @@ impl Ledger for SqliteLedger {
             let recorded: String = row.try_get(5)?;
             Ok(AccountId::new(recorded).may_be(account))
         };
-        let mut read = self.reading().await?;
+        let mut read = self.begin_read().await?;
         let mut known = HashSet::new();
         for query in [SHARDS_OF_BATCHES, LATE_OF_BATCHES] {
             let rows = sqlx::query(query).bind(&asked).fetch_all(&mut *read).await;
@@ -647,7 +654,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_file_is_written_through_a_rollback_journal_that_is_synced() {
+    async fn the_file_uses_a_synced_rollback_journal() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = SqliteLedger::open(&folder.path().join("ledger.db")).await;
         let ledger = ledger.unwrap();

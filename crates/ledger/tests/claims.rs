@@ -1,4 +1,4 @@
-//! Claims on runs between processes, and what they hold open.
+//! Claims on runs between processes, and the file descriptors that they use.
 #![cfg(unix)]
 #![expect(
     clippy::unwrap_used,
@@ -16,10 +16,10 @@ use lmbatch_core::{ErrorKind, Ledger as _, Result, RunClaim};
 use lmbatch_ledger::{SqliteLedger, StateFolder};
 use lmbatch_testing::ledger::run as run_record;
 
-/// Says to the test below which folder its claims are in: it is the child of another.
+/// Environment variable with the folder in which a child process takes its claims.
 const CHILD: &str = "LMBATCH_TEST_CLAIMS_IN";
 
-/// Claims that a child holds.
+/// Number of claims that a child process holds.
 const CLAIMS: usize = 40;
 
 async fn ledger(folder: &Path) -> SqliteLedger {
@@ -47,11 +47,11 @@ async fn child_that_holds_claims() {
     let claims = claim_all(&ledger).await;
     assert!(claims.iter().all(Result::is_ok), "{claims:?}");
     println!("held");
-    // Until the parent ends it, or goes away.
+    // Wait until the parent closes the pipe or ends.
     let _ = std::io::stdin().read_line(&mut String::new());
 }
 
-/// A process that holds claims.
+/// Child process that holds claims.
 struct Holder(Child, Lines<BufReader<ChildStdout>>);
 
 impl Holder {
@@ -68,7 +68,7 @@ impl Holder {
         Self(child, out)
     }
 
-    /// Ends it as a crash does.
+    /// Kills the process, as in a crash.
     fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -77,7 +77,7 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        // It may have ended.
+        // The process may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -103,7 +103,7 @@ async fn claims_of_another_process_hold_until_it_is_killed() {
 }
 
 #[tokio::test]
-async fn claims_of_a_process_that_ends_by_itself_are_free() {
+async fn claims_of_a_process_that_exits_are_free() {
     let folder = tempfile::tempdir().unwrap();
     let mut holder = Holder::start(folder.path());
     holder.0.stdin.take().unwrap().write_all(b"\n").unwrap();
@@ -114,14 +114,14 @@ async fn claims_of_a_process_that_ends_by_itself_are_free() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn each_claim_of_a_killed_process_is_taken_over_by_one() {
+async fn each_claim_of_a_killed_process_is_taken_over_by_one_thread() {
     let folder = tempfile::tempdir().unwrap();
     Holder::start(folder.path()).kill();
     let mut takers = Vec::new();
     for _ in 0..4 {
         let ledger = ledger(folder.path()).await;
         takers.push(tokio::spawn(async move {
-            // Held until every taker has tried.
+            // The claims are held until every thread has tried.
             claim_all(&ledger).await
         }));
     }
@@ -134,14 +134,14 @@ async fn each_claim_of_a_killed_process_is_taken_over_by_one() {
         }
         all.push(claims);
     }
-    // One that finds the file of the dead process locked by another taker may not get it at this moment.
+    // A thread that finds the file locked by another one may fail to get the claim at this moment.
     assert!(taken.iter().all(|count| *count <= 1), "{taken:?}");
     drop(all);
     let claims = claim_all(&ledger(folder.path()).await).await;
     assert!(claims.iter().all(Result::is_ok), "{claims:?}");
 }
 
-/// Opens a lock file as version 0.1 does.
+/// Opens and locks a lock file as version 0.1 does.
 fn opened_by_an_earlier_version(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
@@ -152,7 +152,7 @@ fn opened_by_an_earlier_version(path: &Path) -> std::io::Result<File> {
 }
 
 #[tokio::test]
-async fn a_lock_of_an_earlier_version_is_respected_and_its_holder_named() {
+async fn a_lock_of_an_earlier_version_is_respected_and_its_holder_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path()).await;
     let path = folder.path().join("locks/r-1.lock");
@@ -168,7 +168,7 @@ async fn a_lock_of_an_earlier_version_is_respected_and_its_holder_named() {
         let error = ledger.claim("r-1").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
         assert!(error.to_string().contains(named), "{error}");
-        // As after a crash: the file stays, and its lock does not.
+        // The state after a crash: the file exists, and is not locked.
         drop(file);
         drop(ledger.claim("r-1").await.unwrap());
         assert!(!path.exists());
@@ -204,11 +204,11 @@ async fn a_copy_of_a_state_folder_holds_no_claims() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn any_number_of_claims_hold_one_descriptor() {
+async fn any_number_of_claims_use_one_file_descriptor() {
     let open = || fs::read_dir("/proc/self/fd").unwrap().count();
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path()).await;
-    // Tests of the same process may open files meanwhile: many claims make the difference plain.
+    // Other tests of this process may open files in the meantime, so the claims are many.
     let before = open();
     let mut claims = Vec::new();
     for number in 0..2_000 {
@@ -221,7 +221,7 @@ async fn any_number_of_claims_hold_one_descriptor() {
     assert_eq!(left, 0);
 }
 
-/// Says to the test below that it is the child of another, which has few files.
+/// Environment variable with the folder for a child process that has few file descriptors.
 const FEW: &str = "LMBATCH_TEST_FEW_FILES_IN";
 
 #[cfg(target_os = "linux")]
@@ -232,7 +232,7 @@ async fn child_with_no_file_left() {
     };
     let ledger = ledger(folder.as_ref()).await;
     ledger.begin(&run_record("r-1"), &[]).await.unwrap();
-    // As hundreds of connections would.
+    // The process uses up its file descriptors, as hundreds of connections would.
     let mut taken = Vec::new();
     while let Ok(file) = File::open("/dev/null") {
         taken.push(file);
@@ -244,14 +244,14 @@ async fn child_with_no_file_left() {
         while let Ok(file) = File::open("/dev/null") {
             taken.push(file);
         }
-        // What came to an end gives back what the reserve needs.
+        // A finished operation releases the files that the reserve needs.
         taken.truncate(taken.len() - 3);
     }
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_transition_is_noted_although_every_file_of_the_process_is_taken() {
+fn a_transition_is_recorded_when_no_file_descriptor_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let child = Command::new("sh")
         .args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""])

@@ -1,4 +1,4 @@
-//! Every clause of ledgers, held by the ledger in memory and by the one on SQLite.
+//! All clauses of ledgers, checked for the ledger in memory and for the ledger in SQLite.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ async fn the_ledger_on_sqlite_keeps_every_clause() {
         });
         let kept = clause.hold(subject).await;
         assert_eq!(kept, Ok(()), "{clause}");
-        // What a clause leaves is a ledger that is whole.
+        // A clause must leave an intact ledger.
         SqliteLedger::open(&path).await.unwrap();
     }
 }

@@ -1,4 +1,5 @@
-//! A ledger that is damaged is an error and never fewer, or other, records; one that is not is whole on its own.
+//! A damaged ledger is reported as an error, and never returns fewer or other records. An intact file is
+//! complete on its own.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod records;
@@ -16,7 +17,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 
 type Content = Vec<(RunRecord, Vec<ShardRecord>)>;
 
-/// The acknowledgement that is beside a shard of the run of 30.
+/// Returns a late acknowledgement for a shard of the run with 30 shards.
 fn late() -> LateAcknowledgement {
     LateAcknowledgement {
         key: shard("r-1", 3).key,
@@ -43,7 +44,7 @@ async fn content(path: &Path) -> Result<Content> {
     Ok(all)
 }
 
-/// Several runs of several batches, in several states, over several pages; some pages are free.
+/// Writes several runs with several batches in several states, over several pages, some of them free.
 async fn populate(path: &Path) -> Content {
     let ledger = SqliteLedger::open(path).await.unwrap();
     for (id, count) in [("r-1", 30), ("r-2", 3), ("r-gone", 20), ("r-3", 1)] {
@@ -77,10 +78,10 @@ async fn populate(path: &Path) -> Content {
     all
 }
 
-/// Numbers that repeat: a test that fails can be run again.
-struct Chance(u64);
+/// Reproducible pseudo-random numbers, so that a failure can be repeated.
+struct Random(u64);
 
-impl Chance {
+impl Random {
     fn below(&mut self, limit: usize) -> usize {
         self.0 = self
             .0
@@ -90,8 +91,8 @@ impl Chance {
     }
 }
 
-/// Opens `bytes` as a ledger, with a journal beside it; the content, or `None` where it is an error of the
-/// right kind.
+/// Opens `bytes` as a ledger, with a journal next to it. Returns the content, or `None` where opening fails
+/// with an error of the right kind.
 async fn opened(bytes: &[u8], journal: Option<&[u8]>, what: &str) -> Option<Content> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
@@ -115,9 +116,9 @@ async fn a_flipped_bit_is_an_error_or_changes_nothing() {
     let path = folder.path().join("ledger.db");
     let whole = populate(&path).await;
     let bytes = fs::read(&path).unwrap();
-    let (mut chance, mut noticed) = (Chance(2_026), 0);
+    let (mut chance, mut noticed) = (Random(2_026), 0);
     for round in 0..400 {
-        // Every fourth in the header of the file, which says how everything else is read.
+        // Every fourth bit is in the header of the file, which controls how everything else is read.
         let at = chance.below(if round % 4 == 0 { 100 } else { bytes.len() });
         let bit = chance.below(8);
         let mut flipped = bytes.clone();
@@ -128,21 +129,21 @@ async fn a_flipped_bit_is_an_error_or_changes_nothing() {
             None => noticed += 1,
         }
     }
-    // The others lie in free pages, or in bytes that are never read.
+    // The other bits are in free pages, or in bytes that are never read.
     assert!(noticed > 100, "{noticed} of 400 were noticed");
 }
 
 #[tokio::test]
-async fn a_file_that_is_cut_or_has_holes_is_an_error_or_changes_nothing() {
+async fn a_truncated_file_or_one_with_holes_is_an_error_or_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let whole = populate(&path).await;
     let bytes = fs::read(&path).unwrap();
-    let mut chance = Chance(1_999);
+    let mut chance = Random(1_999);
     for _ in 0..60 {
         let cut = 1 + chance.below(bytes.len() - 1);
         let what = format!("cut at {cut}");
-        // The end of the file may be a page that is free.
+        // The end of the file may be a free page.
         if let Some(content) = opened(&bytes[..cut], None, &what).await {
             assert_eq!(content, whole, "{what}");
         }
@@ -157,11 +158,11 @@ async fn a_file_that_is_cut_or_has_holes_is_an_error_or_changes_nothing() {
 }
 
 #[tokio::test]
-async fn rows_that_are_missing_or_changed_are_named() {
+async fn missing_and_changed_rows_are_named_in_the_error() {
     for (damage, says) in [
         (
             "DELETE FROM shard WHERE run = 'r-1' AND number = 7",
-            "29 of 30 batches of the run r-1 are there",
+            "29 of 30 batches of the run r-1 are present",
         ),
         (
             "PRAGMA foreign_keys = OFF; DELETE FROM run WHERE id = 'r-2'",
@@ -169,11 +170,11 @@ async fn rows_that_are_missing_or_changed_are_named() {
         ),
         (
             "UPDATE shard SET record = replace(record, 'b1', 'b2') WHERE run = 'r-1' AND number = 7",
-            "the record of batch 8 of run r-1 is not what was written",
+            "the record of batch 8 of run r-1 does not match its seal",
         ),
         (
             "UPDATE run SET record = replace(record, '\"finished\":false', '\"finished\":true') WHERE id = 'r-2'",
-            "the record of run r-2 is not what was written",
+            "the record of run r-2 does not match its seal",
         ),
         ("UPDATE shard SET epoch = 0 WHERE run = 'r-1'", "of run r-1"),
         (
@@ -183,11 +184,11 @@ async fn rows_that_are_missing_or_changed_are_named() {
         ("DELETE FROM total", "the number of its runs is missing"),
         (
             "DELETE FROM late_acknowledgement",
-            "0 of 1 late acknowledgements are there",
+            "0 of 1 late acknowledgements are present",
         ),
         (
             "UPDATE late_acknowledgement SET batch = 'other'",
-            "a late acknowledgement of run r-1 is not what was written",
+            "a late acknowledgement of run r-1 does not match its seal",
         ),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -205,14 +206,14 @@ async fn rows_that_are_missing_or_changed_are_named() {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_names_its_run() {
+async fn the_error_for_an_unreadable_record_names_its_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let options = SqliteConnectOptions::new()
         .filename(&path)
         .create_if_missing(true);
     let pool = SqlitePool::connect_with(options).await.unwrap();
-    // As the first version left it, which had no seals, with a record that no version writes.
+    // The ledger as version 1 left it, without seals, with a record that no version writes.
     sqlx::raw_sql(records::FIRST).execute(&pool).await.unwrap();
     let insert = "INSERT INTO run VALUES ('r-1', 1, ?);
         INSERT INTO shard VALUES ('r-1', 4, 0, '{\"state\": \"odd\"}')";
@@ -229,7 +230,7 @@ async fn a_record_that_cannot_be_read_names_its_run() {
 }
 
 #[tokio::test]
-async fn a_damaged_record_hides_no_other_run_that_has_not_ended() {
+async fn a_damaged_record_does_not_hide_other_unfinished_runs() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let ledger = SqliteLedger::open(&path).await.unwrap();
@@ -258,13 +259,13 @@ async fn a_damaged_record_hides_no_other_run_that_has_not_ended() {
 }
 
 #[tokio::test]
-async fn the_file_alone_is_whole_after_every_transition() {
+async fn the_file_is_complete_without_its_journal_after_every_transition() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
-    // Never closed, as by a process that is killed.
+    // The ledger is not closed, as when a process is killed.
     let ledger = SqliteLedger::open(&path).await.unwrap();
     let copied = async |expected: Content| {
-        // Nothing beside it holds a byte.
+        // No file next to the ledger holds any data.
         let files = fs::read_dir(folder.path()).unwrap();
         let files = files.map(|entry| entry.unwrap());
         let full = files.filter(|entry| entry.metadata().unwrap().len() > 0);
@@ -285,7 +286,8 @@ async fn the_file_alone_is_whole_after_every_transition() {
     copied(Vec::new()).await;
 }
 
-/// The state of the disk in the middle of a transaction: the journal is synced, and some pages are written.
+/// Returns the file and its journal in the middle of a transaction: the journal is synced, and some pages are
+/// written.
 async fn torn(path: &Path) -> (Vec<u8>, Vec<u8>) {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -308,15 +310,15 @@ async fn torn(path: &Path) -> (Vec<u8>, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn a_transaction_that_is_torn_by_a_power_loss_takes_nothing_with_it() {
+async fn a_transaction_torn_by_a_power_loss_is_rolled_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let whole = populate(&path).await;
     let (bytes, journal) = torn(&path).await;
     let rolled_back = opened(&bytes, Some(&journal), "torn").await;
     assert_eq!(rolled_back.as_ref(), Some(&whole));
-    // Nor does a journal that is damaged, or gone: the record is the one before, or an error.
-    let mut chance = Chance(7);
+    // A damaged or missing journal does no harm either: the ledger has the content before, or opening fails.
+    let mut chance = Random(7);
     for round in 0..150 {
         let (mut damaged, at) = (journal.clone(), chance.below(journal.len()));
         match round % 3 {
@@ -333,7 +335,7 @@ async fn a_transaction_that_is_torn_by_a_power_loss_takes_nothing_with_it() {
 }
 
 #[tokio::test]
-async fn a_log_that_an_earlier_version_left_is_taken_into_the_file() {
+async fn a_write_ahead_log_of_an_earlier_version_is_merged_into_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let (path, copy) = (
         folder.path().join("old.db"),
@@ -351,7 +353,7 @@ async fn a_log_that_an_earlier_version_left_is_taken_into_the_file() {
     let insert = sqlx::query("INSERT INTO shard VALUES ('r-1', 0, 0, ?)");
     let record = serde_json::to_string(&shard("r-1", 0)).unwrap();
     insert.bind(record).execute(&pool).await.unwrap();
-    // As a process that is killed leaves it: everything is in the log.
+    // The state after a process was killed: all content is in the log.
     fs::copy(&path, &copy).unwrap();
     fs::copy(
         folder.path().join("old.db-wal"),

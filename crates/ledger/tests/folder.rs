@@ -1,4 +1,4 @@
-//! State folders: whose they are, where they are found, and what stands in them in place of a file.
+//! State folders: ownership, search from the working directory, and links in place of files.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -23,7 +23,7 @@ fn give_away(path: &Path) -> bool {
 }
 
 #[tokio::test]
-async fn only_its_user_can_look_into_a_folder() {
+async fn only_its_user_can_read_a_state_folder() {
     let folder = tempfile::tempdir().unwrap();
     let state = StateFolder::write(folder.path().join("a/b/state")).unwrap();
     let ledger = state.ledger().await.unwrap();
@@ -35,7 +35,7 @@ async fn only_its_user_can_look_into_a_folder() {
     ] {
         assert_eq!(mode(&folder), 0o700, "{}", folder.display());
     }
-    // The claim is a link, whose mode says nothing; what it names is a file.
+    // The claim is a link, whose mode is irrelevant; its target is a file.
     let claim = fs::read_link(state.path().join("locks/r-1.lock")).unwrap();
     for file in [
         Path::new("ledger.db"),
@@ -48,7 +48,7 @@ async fn only_its_user_can_look_into_a_folder() {
 }
 
 #[test]
-fn a_folder_that_others_can_read_is_tightened_and_one_that_they_can_write_is_refused() {
+fn a_folder_readable_by_others_is_restricted_and_a_writable_one_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for (found, expected) in [
         (0o700, Some(false)),
@@ -93,7 +93,7 @@ fn a_folder_of_another_user_is_refused_by_name() {
         let named = format!("{} belongs to user 54321", path.display());
         assert!(error.contains(&named), "{error}");
     }
-    // It is not passed over in silence either: another record would be used, and paid for again.
+    // The search must not skip the folder: another record would be used, and batches would be paid for again.
     assert_eq!(StateFolder::find(folder.path()).unwrap().path, path);
 }
 
@@ -115,7 +115,7 @@ fn a_file_of_another_user_in_a_folder_is_refused() {
     }
 }
 
-/// What another user may have put there: the file behind a link keeps its content, and none is made.
+/// Links that another user may have placed: the file behind a link keeps its content, and no file is created.
 #[tokio::test]
 async fn a_link_in_place_of_a_file_is_not_followed() {
     for name in [
@@ -157,17 +157,17 @@ async fn a_link_in_place_of_a_file_is_not_followed() {
 }
 
 #[tokio::test]
-async fn the_nearest_folder_that_was_made_on_purpose_is_found() {
+async fn the_nearest_marked_folder_is_found() {
     let home = tempfile::tempdir().unwrap();
     let work = home.path().join("work");
     let deep = work.join("a/b");
     fs::create_dir_all(&deep).unwrap();
     assert_eq!(StateFolder::find(&deep), None);
-    // An empty folder of the name, or a file, is none.
+    // An empty folder, or a file, with that name is ignored.
     fs::create_dir(work.join("a/.lmbatch")).unwrap();
     fs::write(deep.join(".lmbatch"), "").unwrap();
     assert_eq!(StateFolder::find(&deep), None);
-    // One that holds a record of an earlier version is, and is told from one that was made on purpose.
+    // A folder with a record of an earlier version is found, and reported as not marked.
     let old = StateFolder::write(home.path().join(".lmbatch")).unwrap();
     old.ledger().await.unwrap();
     let found = StateFolder::find(&deep).unwrap();
@@ -178,7 +178,7 @@ async fn the_nearest_folder_that_was_made_on_purpose_is_found() {
     let made = StateFolder::init(&work).unwrap();
     let found = StateFolder::find(&deep).unwrap();
     assert_eq!((&*found.path, found.marked), (made.path(), true));
-    // A link in its place is none.
+    // A link with that name is ignored.
     fs::remove_dir(work.join("a/.lmbatch")).unwrap();
     symlink(home.path().join(".lmbatch"), work.join("a/.lmbatch")).unwrap();
     assert_eq!(StateFolder::find(&deep).unwrap().path, made.path());
@@ -187,21 +187,21 @@ async fn the_nearest_folder_that_was_made_on_purpose_is_found() {
 #[test]
 fn the_search_stops_at_a_folder_of_another_user() {
     let home = tempfile::tempdir().unwrap();
-    let deep = home.path().join("theirs/ours");
+    let deep = home.path().join("foreign/own");
     fs::create_dir_all(&deep).unwrap();
     StateFolder::init(home.path()).unwrap();
     assert!(StateFolder::find(&deep).is_some());
-    if give_away(&home.path().join("theirs")) {
+    if give_away(&home.path().join("foreign")) {
         assert_eq!(StateFolder::find(&deep), None);
     }
 }
 
 #[tokio::test]
-async fn a_record_that_is_gone_is_not_begun_anew_beside_the_requests_of_its_runs() {
+async fn a_missing_record_is_not_recreated_next_to_requests_of_its_runs() {
     let folder = tempfile::tempdir().unwrap();
     let state = StateFolder::write(folder.path().join("state")).unwrap();
     state.ledger().await.unwrap().close().await.unwrap();
-    // A new folder, and one whose record was never used, may be begun.
+    // A new folder, and one whose record was never used, may be started.
     fs::remove_file(state.path().join("ledger.db")).unwrap();
     state.ledger().await.unwrap().close().await.unwrap();
     fs::write(state.spool().join("abcdefghijkl.body-0"), "{}").unwrap();
@@ -219,7 +219,7 @@ async fn a_record_that_is_gone_is_not_begun_anew_beside_the_requests_of_its_runs
 }
 
 #[tokio::test]
-async fn a_record_that_knows_nothing_of_a_sent_create_begins_no_run() {
+async fn a_record_that_lacks_a_sent_create_cannot_be_opened_for_writing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state");
     let state = StateFolder::write(&path).unwrap();
@@ -231,13 +231,13 @@ async fn a_record_that_knows_nothing_of_a_sent_create_begins_no_run() {
         assert_eq!(error.kind(), ErrorKind::Local);
         let text = error.to_string();
         assert!(text.contains("lmbatch-abcdefghijkl-0"), "{text}");
-        // What reads, or rebuilds, is not kept out.
+        // Reading and rebuilding remain possible.
         StateFolder::read(&path).unwrap().ledger().await.unwrap();
         state.rebuilt_ledger().await.unwrap();
         std::fs::remove_file(mark).unwrap();
         state.ledger().await.unwrap();
     }
-    // A body that was never sent is no mark.
+    // A body that was never sent does not count as a mark.
     std::fs::write(state.spool().join("abcdefghijkl.body-0"), "x").unwrap();
     state.ledger().await.unwrap();
 }

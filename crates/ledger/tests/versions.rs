@@ -1,4 +1,4 @@
-//! Ledgers of earlier versions are brought up to date, and of later ones refused.
+//! Migration of ledgers of earlier versions, and refusal of ledgers of later ones.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod records;
@@ -47,7 +47,7 @@ fn moved(run: &str, number: u32, states: impl IntoIterator<Item = ShardState>) -
     now
 }
 
-/// Returns the content of `fixtures/version-3.db`, newest run first. The third version wrote it: the two runs,
+/// Returns the content of `fixtures/version-3.db`, newest run first. Version 3 wrote the file: the two runs,
 /// each transition on its own, and a run between them that was deleted again.
 fn third_version() -> Vec<(RunRecord, Vec<ShardRecord>)> {
     let open = RunRecord {
@@ -127,13 +127,13 @@ async fn read(path: &Path) -> lmbatch_core::Result<()> {
 fn fixture(folder: &Path) -> PathBuf {
     let path = folder.join("ledger.db");
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/version-3.db");
-    // Not copied with its mode: the file may be read-only where it is kept.
+    // The mode is not copied, because the fixture may be read-only.
     std::fs::write(&path, std::fs::read(kept).unwrap()).unwrap();
     path
 }
 
 #[tokio::test]
-async fn a_ledger_of_the_third_version_is_read_as_it_was_and_has_every_lookup() {
+async fn a_version_3_ledger_is_read_unchanged_and_supports_every_lookup() {
     let folder = tempfile::tempdir().unwrap();
     let path = fixture(folder.path());
     let ledger = SqliteLedger::open(&path).await.unwrap();
@@ -206,7 +206,7 @@ async fn a_ledger_of_the_third_version_is_read_as_it_was_and_has_every_lookup() 
     let asked = ["b0", "b1", "b6", "b7", "b8", "b-other"].map(BatchId::from);
     let known = ledger.known(&"v2-a".into(), &asked).await.unwrap();
     assert_eq!(known, asked[1..5].iter().cloned().collect());
-    // It is written like any other, and migrated once.
+    // The migrated ledger can be written, and is migrated only once.
     let (run, shards) = third_version().remove(1);
     ledger.change(&run, &[shard("r-bcdefg", 8)]).await.unwrap();
     let ended = shards[5]
@@ -229,15 +229,15 @@ async fn a_ledger_of_the_third_version_is_read_as_it_was_and_has_every_lookup() 
 }
 
 #[tokio::test]
-async fn a_damaged_ledger_of_the_third_version_is_not_taken_for_whole_by_its_migration() {
+async fn migrating_a_damaged_version_3_ledger_is_an_error() {
     for (damage, says) in [
         (
             "UPDATE shard SET record = replace(record, 'b6', 'b9') WHERE number = 6",
-            "the record of batch 7 of run r-bcdefg is not what was written",
+            "the record of batch 7 of run r-bcdefg does not match its seal",
         ),
         (
             "UPDATE run SET record = '{' WHERE id = 'r-nopqrs'",
-            "is damaged: 1 of its records are no JSON",
+            "is damaged: 1 of its records are not JSON",
         ),
         (
             "DELETE FROM shard WHERE number = 6",
@@ -257,14 +257,14 @@ async fn a_damaged_ledger_of_the_third_version_is_not_taken_for_whole_by_its_mig
 }
 
 #[tokio::test]
-async fn a_ledger_of_the_first_version_is_brought_up_to_date_and_of_a_later_one_refused() {
+async fn a_version_1_ledger_is_migrated_and_a_later_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let options = SqliteConnectOptions::new()
         .filename(&path)
         .create_if_missing(true);
     let pool = SqlitePool::connect_with(options).await.unwrap();
-    // As it was then: several of one name, and what was deleted in other words.
+    // Content as version 1 wrote it: several runs with one name, and deletions in the old format.
     let record = serde_json::to_string(&run("r-1")).unwrap();
     let cleaned = record.replace(
         "\"cleaned\":null",

@@ -1,4 +1,4 @@
-//! What a batch is made of, before and after it exists.
+//! Shards, uploads and handles: what a batch is made from, and what refers to it once it exists.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,18 +15,18 @@ use crate::{
     KeyHint, Label, Nonce, ProviderId, RequestId,
 };
 
-/// Bytes in pieces.
+/// Stream of bytes in pieces of any size.
 pub type ByteStream = BoxStream<'static, Result<Bytes, Error>>;
 
-/// The encoded requests of a shard: of known length, and readable any number of times.
+/// Encoded requests of a shard, of known length. They can be read any number of times.
 pub trait ShardBody: fmt::Debug + Send + Sync + 'static {
-    /// Bytes in all.
+    /// Returns the length of all encoded requests in bytes.
     fn len(&self) -> u64;
-    /// Whether there are none.
+    /// Returns whether there are no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Reads a part of them.
+    /// Reads a range of the bytes.
     fn open(&self, range: Range<u64>) -> ByteStream;
 }
 
@@ -41,33 +41,33 @@ impl ShardBody for Bytes {
     }
 }
 
-/// Requests of one class planned for one batch, before it exists.
+/// Requests of one class that are planned for one batch, before the batch exists.
 #[derive(Debug, Clone)]
 pub struct Shard {
-    /// What they share.
+    /// Class that the requests share.
     pub class: BatchClass,
-    /// Our mark.
+    /// lmbatch's label for the batch.
     pub label: Label,
-    /// How many they are.
+    /// Number of requests in the shard.
     pub count: u32,
-    /// What stands around them.
+    /// Bytes before, between and after the requests.
     pub frame: Frame,
-    /// The requests.
+    /// Encoded requests, separated as the frame says.
     pub rows: Arc<dyn ShardBody>,
 }
 
 impl Shard {
-    /// Bytes of the whole body.
+    /// Returns the length of the whole body in bytes, prefix and suffix included.
     pub fn len(&self) -> u64 {
         self.frame.prefix.len() as u64 + self.rows.len() + self.frame.suffix.len() as u64
     }
 
-    /// Whether there are no requests.
+    /// Returns whether there are no requests.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Reads a part of the whole body: uploads in pieces, and uploads that go on, need it.
+    /// Reads a range of the whole body, for uploads in pieces and uploads that are resumed.
     pub fn open(&self, range: Range<u64>) -> ByteStream {
         let rows_at = self.frame.prefix.len() as u64;
         let suffix_at = rows_at + self.rows.len();
@@ -92,22 +92,22 @@ impl Shard {
     }
 }
 
-/// What an adapter has uploaded for a batch: its own words, kept across restarts.
+/// Uploads that an adapter has made for a batch. The state is recorded and survives restarts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Staged {
-    /// Whether the batch can be created now.
+    /// `true` where the batch can be created now.
     pub ready: bool,
-    /// What will have to be discarded one day.
+    /// Uploads that must be discarded when the batch no longer needs them.
     pub remnants: Vec<Remnant>,
-    /// Anything else the adapter must remember.
+    /// Further values that the adapter needs in later calls, by name.
     pub state: BTreeMap<Box<str>, Box<str>>,
 }
 
-/// What [`Staged::of_file`] calls the file.
+/// Key under which [`Staged::of_file`] stores the file id.
 const FILE: &str = "file";
 
 impl Staged {
-    /// All that a batch without an upload needs: nothing.
+    /// Creates the state of a batch that needs no upload.
     pub fn ready() -> Self {
         Self {
             ready: true,
@@ -115,7 +115,7 @@ impl Staged {
         }
     }
 
-    /// A file that was uploaded, and will have to be discarded.
+    /// Creates the state of a batch whose uploaded file is complete. The file is to be discarded later.
     pub fn of_file(file: impl Into<Box<str>>) -> Self {
         let file = file.into();
         Self {
@@ -125,50 +125,50 @@ impl Staged {
         }
     }
 
-    /// The file of [`of_file`](Self::of_file).
+    /// Returns the id of the file that [`of_file`](Self::of_file) stored.
     pub fn file(&self) -> Option<&str> {
         self.state.get(FILE).map(|file| &**file)
     }
 }
 
-/// Something that stays at a provider until it is discarded.
+/// File or batch that stays at a provider until it is discarded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Remnant {
-    /// A file.
+    /// The provider's id of a file.
     File(Box<str>),
-    /// A batch.
+    /// The provider's id of a batch.
     Batch(BatchId),
 }
 
-/// A file of ours that a provider holds.
+/// File that lmbatch uploaded and the provider still holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
-    /// What to [discard](crate::BatchProvider::discard).
+    /// File to [discard](crate::BatchProvider::discard).
     pub remnant: Remnant,
-    /// The mark of the shard that it was uploaded for.
+    /// Label of the shard for which the file was uploaded.
     pub label: Label,
-    /// Its bytes, where the provider says so.
+    /// Size of the file in bytes, where the provider reports it.
     pub bytes: Option<u64>,
-    /// When it was uploaded.
+    /// Time of the upload, where the provider reports it.
     pub created_at: Option<SystemTime>,
 }
 
-/// How we know that a batch is ours.
+/// Certainty that a batch belongs to a shard, strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Certainty {
-    /// The provider holds it to our token.
+    /// The provider guarantees it by the idempotency token of the create.
     Token,
-    /// It answered our create, or carries our label.
+    /// The provider returned the batch in answer to the create, or the batch has the shard's label.
     Proved,
-    /// It fits, and nothing else does.
+    /// The batch matches the shard, and no other batch does.
     Presumed,
-    /// We do not.
+    /// There is no evidence that the batch belongs to the shard.
     Unknown,
 }
 
 impl Certainty {
-    /// The certainty as one word.
+    /// Returns the certainty as one lowercase word, as JSON holds it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Token => "token",
@@ -179,17 +179,17 @@ impl Certainty {
     }
 }
 
-/// How we know that a batch is ours, and from what.
+/// Certainty that a batch belongs to a shard, with its evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
-    /// How sure that is.
+    /// Strength of the evidence.
     pub certainty: Certainty,
-    /// Why, in words.
+    /// Evidence as a short phrase, such as "its label".
     pub evidence: Box<str>,
 }
 
 impl Proof {
-    /// What shows that a batch is ours beyond doubt.
+    /// Creates a proof with the certainty [`Proved`](Certainty::Proved).
     pub fn proved(evidence: &str) -> Self {
         Self {
             certainty: Certainty::Proved,
@@ -198,41 +198,42 @@ impl Proof {
     }
 }
 
-/// A batch that may be the one an intent made.
+/// Batch that an intent may have created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
-    /// The batch.
+    /// The provider's id of the batch.
     pub batch: BatchId,
-    /// How sure that is.
+    /// Certainty that the intent created the batch.
     pub certainty: Certainty,
-    /// Why, in words.
+    /// Evidence as a short phrase, such as "its label".
     pub evidence: Box<str>,
 }
 
-/// One page of a search.
+/// Result of searching one page of batches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Batches that may be ours.
+    /// Batches that the intent may have created.
     pub candidates: Vec<Candidate>,
-    /// Where to go on.
+    /// Cursor of the next page; `None` on the last page.
     pub next: Option<Cursor>,
-    /// Whether the page shows a batch that existed before the create. The engine reads one page more.
+    /// `true` where the page contains a batch that existed before the create. The engine then reads one page
+    /// more.
     pub reached_watermark: bool,
 }
 
 impl Found {
-    /// Returns what a page of a list, newest first, shows of the search for a label. The whole page is looked
-    /// at: a batch may be listed behind the watermark.
+    /// Searches a page of a list, newest first, for batches with the label of an intent. Every batch of the
+    /// page is examined, because a match may be listed behind the watermark.
     pub fn by_label(page: Page<BatchSnapshot>, intent: &Intent) -> Self {
         let is_older =
             |batch: &BatchSnapshot| intent.is_before(batch.id.as_str(), batch.created_at);
         let reached_watermark = page.items.iter().any(is_older);
-        let is_ours = |batch: &BatchSnapshot| batch.label.as_ref() == Some(&intent.label);
-        let ours = page.items.into_iter().filter(is_ours);
-        let candidates = ours.map(|batch| Candidate {
+        let has_label = |batch: &BatchSnapshot| batch.label.as_ref() == Some(&intent.label);
+        let found = page.items.into_iter().filter(has_label);
+        let candidates = found.map(|batch| Candidate {
             batch: batch.id,
             certainty: Certainty::Proved,
-            evidence: "it carries our label".into(),
+            evidence: "it has the label of the shard".into(),
         });
         Self {
             candidates: candidates.collect(),
@@ -242,22 +243,22 @@ impl Found {
     }
 }
 
-/// Which batches to list.
+/// Selection of a page of batches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListOptions {
-    /// The most on one page.
+    /// Largest number of batches on a page; the adapter's default where it is `None`.
     pub limit: Option<u32>,
-    /// Where to go on.
+    /// Cursor of the page; the first page where it is `None`.
     pub page: Option<Cursor>,
 }
 
 impl ListOptions {
-    /// Returns the number of the page to ask for, from 0, of a provider that numbers its pages: see
+    /// Returns the number of the page to request, from 0, for a provider that numbers its pages; see
     /// [`Page::numbered`].
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a cursor that is no number, such as one of
-    /// another provider.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a cursor that is not a number, such as
+    /// a cursor of another provider.
     pub fn page_number(&self) -> Result<u32, Error> {
         let Some(cursor) = &self.page else {
             return Ok(0);
@@ -270,20 +271,22 @@ impl ListOptions {
     }
 }
 
-/// A page of a list.
+/// One page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
-    /// What is on it.
+    /// Items on the page, in the order of the list.
     pub items: Vec<T>,
-    /// Where to go on; `None` on the last.
+    /// Cursor of the next page; `None` on the last page.
     pub next: Option<Cursor>,
 }
 
 impl<T> Page<T> {
-    /// Returns the page of a provider that numbers its pages. `number` counts from 0 and is that of
-    /// [`ListOptions::page_number`], whatever the provider itself counts from; `size` is the most items that were
-    /// asked for on a page, and `total` the number of items on all pages, where the provider tells it. Without a
-    /// total a full page leads to the next one. An empty page is the last.
+    /// Creates a page of a provider that numbers its pages.
+    ///
+    /// `number` is the page's number from 0, as [`ListOptions::page_number`] returns it, even where the
+    /// provider counts from 1. `size` is the largest number of items that was requested for a page. `total`
+    /// is the number of items on all pages, where the provider reports it. Without a total, a full page leads
+    /// to the next page. An empty page is the last.
     ///
     /// ```
     /// use lmbatch_core::{ListOptions, Page};
@@ -295,11 +298,11 @@ impl<T> Page<T> {
     /// ```
     pub fn numbered(items: Vec<T>, number: u32, size: u32, total: Option<u64>) -> Self {
         let next = number.checked_add(1).filter(|_| !items.is_empty());
-        let leads_on = |next: &u32| match total {
+        let has_next = |next: &u32| match total {
             Some(total) => u64::from(*next) * u64::from(size) < total,
             None => items.len() as u64 >= u64::from(size),
         };
-        let next = next.filter(leads_on);
+        let next = next.filter(has_next);
         Self {
             next: next.map(|next| Cursor::new(next.to_string())),
             items,
@@ -307,7 +310,17 @@ impl<T> Page<T> {
     }
 }
 
-/// What another process needs to go on with a batch.
+/// Reference to a batch with which any process can continue: poll it, fetch its results and assign them to
+/// the caller's request ids. Stored as JSON.
+///
+/// ```
+/// let handle: lmbatch_core::BatchHandle = serde_json::from_str(
+///     r#"{"provider":"acme","account":"v2-9f86d081","batch":"batch_123","class":{"endpoint":"/v1/chat",
+///     "route":"file","variant":{}},"ids":"verbatim","requests":["ticket/1","ticket/2"]}"#,
+/// )?;
+/// assert_eq!(handle.requests.len(), 2);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 ///
 /// ```no_run
 /// # fn keep(handle: &lmbatch_core::BatchHandle) -> Result<(), Box<dyn std::error::Error>> {
@@ -319,36 +332,46 @@ impl<T> Page<T> {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchHandle {
-    /// Whose it is.
+    /// Provider that holds the batch.
     pub provider: ProviderId,
-    /// Account under which it was created.
+    /// Account under which the batch was created.
     pub account: AccountId,
-    /// Digest of the key that created it; `None` in handles of earlier versions.
+    /// Short digest of the key that created the batch; `None` in handles of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_hint: Option<KeyHint>,
-    /// The batch.
+    /// The provider's id of the batch.
     pub batch: BatchId,
-    /// What its requests share.
+    /// Class that the requests of the batch share.
     pub class: BatchClass,
-    /// How ids on the wire lead back to the caller's.
+    /// Rule that maps ids on the wire to the caller's ids.
     pub ids: IdRule,
-    /// The caller's ids, in the order of the requests.
+    /// The caller's ids, in the order of the requests in the batch.
     pub requests: Vec<RequestId>,
 }
 
-/// How ids on the wire lead back to the caller's.
+/// Rule that maps ids on the wire to the caller's request ids.
+///
+/// ```
+/// use lmbatch_core::{IdRule, Nonce};
+/// let nonce = Nonce::parse("r7k2m9x4c1q3").unwrap();
+/// assert_eq!(serde_json::to_string(&IdRule::Verbatim)?, r#""verbatim""#);
+/// assert_eq!(serde_json::to_string(&IdRule::Ordinal(nonce))?, r#"{"ordinal":"r7k2m9x4c1q3"}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdRule {
-    /// They are the caller's.
+    /// Ids on the wire are the caller's ids.
     Verbatim,
-    /// They are ours, and carry the request's place.
+    /// Ids on the wire are made by lmbatch from the nonce and the position of the request in the batch, from
+    /// 0.
     Ordinal(Nonce),
-    /// They are ours, and carry the request's place in a run of which the batch holds a part.
+    /// Ids on the wire are made by lmbatch from the nonce and the position of the request in a run, from 0.
+    /// The batch holds a part of the run.
     Part {
-        /// Common part of the ids.
+        /// Nonce that all ids begin with.
         nonce: Nonce,
-        /// Stretches of consecutive places, each as `[first, count]`, in the order of the requests.
+        /// Ranges of consecutive positions, each as `[first, count]`, in the order of the requests.
         stretches: Vec<[u32; 2]>,
     },
 }
@@ -361,7 +384,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_range_of_a_shard_is_the_same_range_of_its_whole_body() {
+    fn a_range_of_a_shard_equals_the_range_of_its_whole_body() {
         let shard = Shard {
             class: BatchClass {
                 model: None,
@@ -393,9 +416,9 @@ mod tests {
     }
 
     #[test]
-    fn a_search_by_label_takes_ours_and_ends_at_the_watermark() {
+    fn a_search_by_label_finds_the_labelled_batch_and_reports_the_watermark() {
         let intent = Intent {
-            label: Label::new("ours"),
+            label: Label::new("searched"),
             class: BatchClass::new("/x", "file"),
             count: 1,
             bytes: 1,
@@ -415,8 +438,8 @@ mod tests {
             next: Some(Cursor::new("n")),
         };
         let items = vec![
-            batch("2", Some("ours")),
-            batch("1", Some("theirs")),
+            batch("2", Some("searched")),
+            batch("1", Some("other")),
             batch("0", None),
         ];
         let found = Found::by_label(page(items), &intent);
@@ -425,14 +448,14 @@ mod tests {
         assert!(!found.reached_watermark && found.next.is_some());
         let last = Found::by_label(page(vec![batch("old", None)]), &intent);
         assert!(last.reached_watermark && last.candidates.is_empty());
-        let behind = vec![batch("old", None), batch("2", Some("ours"))];
+        let behind = vec![batch("old", None), batch("2", Some("searched"))];
         let found = Found::by_label(page(behind), &intent);
         assert!(found.reached_watermark);
         assert_eq!(found.candidates.len(), 1, "listed behind the watermark");
     }
 
     #[test]
-    fn a_staged_file_is_remembered_and_discarded() {
+    fn a_staged_file_is_stored_and_listed_for_discarding() {
         let staged = Staged::of_file("f");
         assert_eq!((staged.file(), staged.ready), (Some("f"), true));
         assert_eq!(staged.remnants, [Remnant::File("f".into())]);
@@ -452,7 +475,7 @@ mod tests {
             (2, 1, 2, Some(4), None),
             (2, 0, 2, None, Some("1")),
             (1, 1, 2, None, None),
-            // Full to the last item: the page after it is empty, and the last.
+            // The last item fills a page: the next page is empty, and is the last.
             (0, 2, 2, None, None),
             (0, 0, 2, Some(5), None),
             (2, u32::MAX, 2, None, None),

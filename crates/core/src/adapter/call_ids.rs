@@ -1,5 +1,5 @@
-//! Tool calls and their results as providers with strict rules take them: legal ids, each call with one of
-//! its own, and parallel calls and their results in one turn each.
+//! Tool calls and results in the form that providers with strict rules accept: each call has a legal id of
+//! its own, and parallel calls and their results are in one message each.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -9,30 +9,30 @@ use crate::{
     ToolResultView,
 };
 
-/// What a provider accepts as the id of a tool call.
+/// Rule of a provider for the ids of tool calls.
 #[derive(Debug, Clone, Copy)]
 pub struct CallIdRule {
-    /// Fewest bytes of an id; 1 unless the provider's ids have a fixed length.
+    /// Smallest length of an id in bytes; 1 unless the provider's ids have a fixed length.
     pub min_len: usize,
-    /// Most bytes of an id.
+    /// Largest length of an id in bytes.
     pub max_len: usize,
-    /// Reports whether a character may stand in an id.
+    /// Function that returns whether a character is allowed in an id.
     pub is_legal: fn(char) -> bool,
 }
 
 impl CallIdRule {
-    fn takes(&self, id: &str) -> bool {
+    fn allows(&self, id: &str) -> bool {
         let lengths = self.min_len.max(1)..=self.max_len;
         lengths.contains(&id.len()) && id.chars().all(self.is_legal)
     }
 
-    /// First of these characters that an id may hold.
+    /// Returns the first of these characters that is allowed in an id.
     fn first_legal(&self, characters: &str) -> Option<char> {
         characters.chars().find(|one| (self.is_legal)(*one))
     }
 
-    /// The id with another character for each illegal one, cut to the maximum and filled up to the minimum length,
-    /// ending in `suffix`.
+    /// Returns the id with each illegal character replaced, cut to the largest length and padded to the
+    /// smallest, with `suffix` at its end.
     fn legal(&self, id: &str, suffix: &str) -> String {
         let filler = self.first_legal("_-0x").unwrap_or('0');
         let room = self.max_len.saturating_sub(suffix.len());
@@ -56,23 +56,23 @@ impl CallIdRule {
     }
 }
 
-/// Ids under which the tool calls of one request travel.
+/// Ids that replace those of the tool calls of one request.
 ///
-/// An id that the provider refuses is replaced by a legal one, in the call and in its results alike. Calls that
-/// share an id get one each, and results are assigned to them in order. The same request has the same ids each
-/// time.
+/// An id that the provider refuses is replaced by a legal one, in the call and in its results. Calls that
+/// share an id get one id each, and results are assigned to them in order. The same request gets the same ids
+/// every time.
 #[derive(Debug)]
 pub struct CallIds {
-    /// One for each call and each result, in order; none where the conversation has neither.
+    /// One id for each call and each result, in order; empty where the conversation has neither.
     ids: Vec<String>,
 }
 
 impl CallIds {
-    /// Chooses the ids of a conversation.
+    /// Chooses the ids for a conversation.
     pub fn of(messages: &[MessageView<'_>], rule: CallIdRule) -> Self {
         let all = messages.iter().flat_map(|message| &message.contents);
-        // What is legal already is nobody else's.
-        let written: Vec<Cow<'_, str>> = all.clone().filter_map(written).collect();
+        // A legal id is reserved for the call that has it.
+        let written: Vec<Cow<'_, str>> = all.clone().filter_map(original_id).collect();
         if written.is_empty() {
             return Self { ids: Vec::new() };
         }
@@ -80,7 +80,7 @@ impl CallIds {
         taken.extend(
             written
                 .iter()
-                .filter(|id| rule.takes(id))
+                .filter(|id| rule.allows(id))
                 .map(|id| id.to_string()),
         );
         let mut used = HashSet::new();
@@ -88,7 +88,7 @@ impl CallIds {
         let mut latest: HashMap<Cow<'_, str>, String> = HashMap::new();
         let mut ids = Vec::with_capacity(written.len());
         let mut new = |id: &str, used: &mut HashSet<String>| {
-            if rule.takes(id) && used.insert(id.to_owned()) {
+            if rule.allows(id) && used.insert(id.to_owned()) {
                 return id.to_owned();
             }
             let plain = rule.legal(id, "");
@@ -128,9 +128,9 @@ impl CallIds {
         Self { ids }
     }
 
-    /// Returns the request with these ids, and with the turns of one role that stand next to each other as one
-    /// turn where they hold tool calls or results; system messages between them come after it. `None` where the
-    /// conversation has neither, and is sent as it is.
+    /// Returns the request with these ids. Adjacent messages of one role become one message where they hold
+    /// tool calls or results; system messages between them come after it. `None` where the conversation has
+    /// neither calls nor results, and is sent unchanged.
     pub fn apply<'b>(&'b self, view: &'b GenerateView<'_>) -> Option<GenerateView<'b>> {
         if self.ids.is_empty() {
             return None;
@@ -139,7 +139,9 @@ impl CallIds {
         let mut messages: Vec<MessageView<'b>> = Vec::with_capacity(view.messages.len());
         for message in &view.messages {
             let contents = message.contents.iter();
-            let contents: Vec<_> = contents.map(|content| renamed(content, &mut ids)).collect();
+            let contents: Vec<_> = contents
+                .map(|content| with_new_id(content, &mut ids))
+                .collect();
             let before = messages
                 .iter()
                 .rposition(|before| before.role != Role::System)
@@ -170,7 +172,7 @@ fn id_of<'v>(call: &'v ToolCallView<'_>) -> Cow<'v, str> {
     Cow::Borrowed(&call.id)
 }
 
-fn written<'v>(content: &'v ContentView<'_>) -> Option<Cow<'v, str>> {
+fn original_id<'v>(content: &'v ContentView<'_>) -> Option<Cow<'v, str>> {
     match content {
         ContentView::ToolCall(call) => Some(id_of(call)),
         ContentView::ToolResult(result) => Some(result.id.decode()),
@@ -187,7 +189,7 @@ fn has_tools(contents: &[ContentView<'_>]) -> bool {
     })
 }
 
-fn renamed<'b>(
+fn with_new_id<'b>(
     content: &'b ContentView<'_>,
     ids: &mut std::slice::Iter<'b, String>,
 ) -> ContentView<'b> {
@@ -234,7 +236,8 @@ mod tests {
         is_legal: |letter| letter.is_ascii_alphanumeric() || "_-".contains(letter),
     };
 
-    /// A conversation of turns such as `a:x,y` (calls) and `u:x` (results), `s` (a system message).
+    /// Returns a conversation of messages such as `a/x,y` (calls), `u/x` (results) and `s` (a system
+    /// message).
     fn view(turns: &'static str) -> GenerateView<'static> {
         let messages = turns.split(' ').map(|turn| {
             let (role, ids) = turn.split_once('/').unwrap_or((turn, ""));
@@ -281,7 +284,7 @@ mod tests {
             let ids = message
                 .contents
                 .iter()
-                .map(|content| match written(content) {
+                .map(|content| match original_id(content) {
                     Some(id) => id.into_owned(),
                     None => "t".to_owned(),
                 });
@@ -297,7 +300,7 @@ mod tests {
             ("u a/c1 u/c1", "u/t a/c1 u/c1"),
             ("a/f.x:0 u/f.x:0", "a/f_x_0 u/f_x_0"),
             ("a/a.b,a:b u/a:b,a.b", "a/a_b,a_b-2 u/a_b-2,a_b"),
-            // A legal id of another call is not taken away.
+            // A legal id of another call stays with that call.
             ("a/a.b u/a.b a/a_b u/a_b", "a/a_b-2 u/a_b-2 a/a_b u/a_b"),
             ("a/f,f,f u/f,f,f", "a/f,f-2,f-3 u/f,f-2,f-3"),
             ("a/f u/f a/f u/f", "a/f u/f a/f-2 u/f-2"),
@@ -307,10 +310,10 @@ mod tests {
                 "a/123456789,12345678x u/12345678x",
                 "a/12345678,123456-2 u/123456-2",
             ),
-            // An answer of no call, and a second one of the same call.
+            // A result without a call, and a second result of one call.
             ("u/x.y", "u/x_y"),
             ("a/f u/f,f", "a/f u/f,f"),
-            // Parallel calls and results are one turn each; a system message does not part them.
+            // Parallel calls and results are in one message each; a system message does not separate them.
             ("a/x a/y u/x u/y", "a/x,y u/x,y"),
             ("a/x,y u/x s u/y u", "a/x,y u/x,y,t s/t"),
             ("u u a/x u/x", "u/t u/t a/x u/x"),
@@ -325,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_a_fixed_length_are_filled_up_and_stay_distinct() {
+    fn ids_of_a_fixed_length_are_padded_and_stay_distinct() {
         const NINE: CallIdRule = CallIdRule {
             min_len: 9,
             max_len: 9,
@@ -351,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conversation_without_tools_is_sent_as_it_is() {
+    fn a_conversation_without_tool_calls_is_sent_unchanged() {
         let view = view("s u a u u");
         assert!(CallIds::of(&view.messages, STRICT).apply(&view).is_none());
     }

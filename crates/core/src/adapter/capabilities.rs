@@ -1,4 +1,4 @@
-//! What a provider can do, and what a batch of one class may hold.
+//! Capabilities of a provider, and classes, limits and frames of batches.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,40 +8,42 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BatchId, Error};
 
-/// What a provider truthfully declares.
+/// Capabilities that an adapter declares for its provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
-    /// How a create whose answer was lost can be found again.
+    /// Method by which a create whose answer was lost is recognised.
     pub create: CreateProof,
-    /// Whether a late create can be made to fail.
+    /// `true` where a create that is still under way can be made to fail.
     pub fence: bool,
-    /// Whether results can be asked for from the middle. Whether they come is then seen: a server that
-    /// gives the whole instead is unsupported.
+    /// `true` where results can be requested from a byte offset. A server that nevertheless sends the whole
+    /// file is reported as unsupported.
     pub ranges: bool,
-    /// Whether batches can be listed.
+    /// `true` where batches can be listed.
     pub list: bool,
-    /// Number of batches, at least 1, that one page of [`list`](crate::BatchProvider::list) shows at most, where the
-    /// list is newest first and its snapshots have the status, counts and times of the status call. Many batches are
-    /// then polled by pages of the list. `None`, the default, where each batch is polled by a status call of its own.
+    /// Number of batches, at least 1, that one page of [`list`](crate::BatchProvider::list) shows at most,
+    /// where the list is newest first and its snapshots have the status, counts and times of the status call.
+    /// Many batches are then polled through pages of the list. `None`, the default, where each batch is
+    /// polled with a status call of its own.
     pub status_page: Option<u32>,
-    /// Whether batches can be cancelled.
+    /// `true` where batches can be cancelled.
     pub cancel: bool,
-    /// Whether files and batches can be deleted.
+    /// `true` where files and batches can be deleted.
     pub discard: bool,
-    /// How long a token of [`CreateProof::Token`] keeps a second create from making a second batch; `None`
-    /// where it does so for ever. Later, a create whose answer was lost is looked for and never repeated.
+    /// Time during which a second create with the token of [`CreateProof::Token`] makes no second batch;
+    /// `None` where there is no time limit. After that time, a create whose answer was lost is searched for
+    /// and never repeated.
     pub token_lifetime: Option<Duration>,
-    /// Which ids the provider takes.
+    /// Rule for the request ids that the provider accepts.
     pub wire_ids: WireIdRule,
-    /// How long results are kept.
+    /// Time for which the provider keeps results; `None` where it is not known.
     pub retention: Option<Duration>,
-    /// Endpoints whose bodies it takes byte for byte.
+    /// Endpoints for which the provider's own request bodies are passed on byte for byte.
     pub raw_endpoints: &'static [&'static str],
 }
 
 impl Default for Capabilities {
-    /// The least that there is: what an adapter does not say, it cannot do. What is added here one day
-    /// breaks none.
+    /// Returns the smallest set of capabilities: everything that an adapter does not declare counts as
+    /// unsupported. A new capability therefore breaks no adapter.
     fn default() -> Self {
         Self {
             create: CreateProof::CountAndTime,
@@ -62,29 +64,30 @@ impl Default for Capabilities {
     }
 }
 
-/// How a create whose answer was lost can be found again.
+/// Method by which a create whose answer was lost is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CreateProof {
-    /// The provider takes a token, and a second create under it is the first: it answers with the same batch,
-    /// or with [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists).
+    /// The provider accepts an idempotency token. A second create with the token makes no second batch: the
+    /// provider answers with the first batch, or with
+    /// [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists).
     Token,
-    /// The provider keeps our label and lists it.
+    /// The provider keeps lmbatch's label and shows it in lists.
     Labelled,
-    /// Only by the number of requests and the time.
+    /// The batch is recognised only by its number of requests and its time of creation.
     CountAndTime,
 }
 
-/// Which ids a provider takes for requests.
+/// Rule for the request ids that a provider accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WireIdRule {
-    /// The most characters.
+    /// Largest number of characters in an id.
     pub max_chars: usize,
-    /// Only `[A-Za-z0-9_-]`.
+    /// `true` where only `[A-Za-z0-9_-]` is allowed.
     pub ascii_word: bool,
 }
 
 impl WireIdRule {
-    /// Whether `id` can be sent as it is.
+    /// Returns whether `id` can be sent unchanged.
     pub fn allows(&self, id: &str) -> bool {
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         !id.is_empty()
@@ -93,21 +96,21 @@ impl WireIdRule {
     }
 }
 
-/// What requests must share to share a batch. The engine looks at equality only.
+/// Properties that requests must share to be in one batch. The engine only compares classes for equality.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BatchClass {
-    /// The model, where a batch has only one.
+    /// Model of the batch; `None` where one batch may use several.
     pub model: Option<Box<str>>,
-    /// What the requests are for, such as `/v1/responses`.
+    /// Endpoint for the requests, such as `/v1/responses`.
     pub endpoint: Box<str>,
-    /// How they travel, such as `file` or `inline`.
+    /// Route by which the requests are sent, such as `file` or `inline`.
     pub route: Box<str>,
-    /// Anything else they must share.
+    /// Further properties that the requests must share, by name.
     pub variant: BTreeMap<Box<str>, Box<str>>,
 }
 
 impl BatchClass {
-    /// A class of any models, by a route.
+    /// Creates a class for requests of any model.
     pub fn new(endpoint: &str, route: &str) -> Self {
         Self {
             model: None,
@@ -117,34 +120,35 @@ impl BatchClass {
         }
     }
 
-    /// Makes the error of a batch that was asked for under this class and that shows another route or endpoint.
-    /// `shown` is the route or the endpoint that the batch shows.
+    /// Creates the error for results that were requested under this class from a batch that shows another
+    /// route or endpoint. `shown` is the route or the endpoint that the batch shows.
     pub fn other_route(&self, batch: &BatchId, shown: &str) -> Error {
         Error::invalid_input(format!(
-            "the batch was created by {shown:?}, and its results were asked for by {} through {}; retrieve it with the handle of its own create, or by its id alone",
+            "the batch was created through {shown:?}, but its results were requested for endpoint {} and route {}; retrieve it with its own handle, or by its id alone",
             self.endpoint, self.route
         ))
         .with_batch(batch.clone())
     }
 }
 
-/// What a batch of one class may hold.
+/// Limits of a batch of one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The fewest requests.
+    /// Smallest number of requests.
     pub min_requests: u32,
-    /// The most requests.
+    /// Largest number of requests.
     pub max_requests: u32,
-    /// The most bytes, what stands around the requests included.
+    /// Largest size of the whole body in bytes, prefix, separators and suffix included.
     pub max_bytes: u64,
-    /// The most bytes of one request.
+    /// Largest size of one encoded request in bytes.
     pub max_request_bytes: u64,
-    /// The most tokens that may wait at once, where known.
+    /// Largest number of tokens that may be queued at the same time; `None` where it is not known.
     pub enqueued_tokens: Option<u64>,
 }
 
 impl Limits {
-    /// So many requests, in so many bytes; one alone may have them all.
+    /// Creates limits for the number of requests and the size of the body in bytes. One request may use the
+    /// whole size.
     pub fn new(max_requests: u32, max_bytes: u64) -> Self {
         Self {
             min_requests: 1,
@@ -156,26 +160,26 @@ impl Limits {
     }
 }
 
-/// What stands around encoded requests in a shard's body.
+/// Bytes before, between and after the encoded requests in the body of a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// Before the first.
+    /// Bytes before the first request.
     pub prefix: Bytes,
-    /// Between two.
+    /// Bytes between two requests.
     pub separator: Bytes,
-    /// After the last.
+    /// Bytes after the last request.
     pub suffix: Bytes,
 }
 
 impl Frame {
-    /// One request a line, each line ended.
+    /// Frame of a body with one request per line, each line terminated.
     pub const LINES: Self = Self {
         prefix: Bytes::new(),
         separator: Bytes::from_static(b"\n"),
         suffix: Bytes::from_static(b"\n"),
     };
 
-    /// Elements of a JSON list, within what stands before and after them.
+    /// Creates the frame of a JSON list, with a prefix up to its bracket and a suffix from its bracket on.
     pub fn list(prefix: impl Into<Bytes>, suffix: impl Into<Bytes>) -> Self {
         Self {
             prefix: prefix.into(),

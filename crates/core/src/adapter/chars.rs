@@ -1,10 +1,11 @@
 //! Characters that must not reach a terminal or a log.
 
-/// Reports whether a terminal may act on a character, or show nothing for it: controls, line and paragraph
-/// separators, marks of direction, and the characters of Unicode 17 that have no width, such as soft hyphen, joiners,
-/// fillers, tags and other format characters. Text of a provider is printed and compared with keys without them.
+/// Returns whether a terminal may act on a character, or show nothing for it: control characters, line and
+/// paragraph separators, direction marks, and the characters of Unicode 17 without width, such as soft
+/// hyphen, joiners, fillers, tags and other format characters. Text of a provider is printed, and compared
+/// with keys, without them.
 ///
-/// Variation selectors (U+FE00 to U+FE0F) are not among them, since they belong to emoji.
+/// Variation selectors (U+FE00 to U+FE0F) are excluded, because they belong to emoji.
 ///
 /// ```
 /// use lmbatch_core::is_unsafe;
@@ -26,9 +27,9 @@ pub fn is_unsafe(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// Ranges with their first and last character, and the characters beside them, which are shown.
+    /// Ranges by their first and last character. The characters next to a range are visible.
     #[test]
-    fn what_is_not_shown_is_unsafe_and_its_neighbours_are_not() {
+    fn invisible_characters_are_unsafe_and_their_neighbours_are_not() {
         for (first, last) in [
             ('\0', '\u{1f}'),
             ('\u{7f}', '\u{9f}'),

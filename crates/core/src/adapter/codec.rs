@@ -1,4 +1,4 @@
-//! How a provider says things: the pure half of an adapter.
+//! Trait of the pure part of an adapter, which translates between lmbatch's types and the provider's JSON.
 
 use std::fmt;
 
@@ -8,33 +8,35 @@ use crate::{
     Text, Verdict, WireId, legible_id,
 };
 
-/// How a provider says things. Pure: no I/O, no clock.
+/// Translation between lmbatch's types and a provider's JSON. Pure: no I/O and no clock.
 ///
 /// An adapter writes four methods: [`head`](Self::head) and [`body`](Self::body) for requests,
-/// [`open`](Self::open) and [`answer`](Self::answer) for results. What the engine calls,
-/// [`encode`](Self::encode), [`scan`](Self::scan) and [`decode`](Self::decode), is built from them here.
+/// [`open`](Self::open) and [`answer`](Self::answer) for results. The methods that the engine calls,
+/// [`encode`](Self::encode), [`scan`](Self::scan) and [`decode`](Self::decode), are built from those four.
 pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
-    /// The provider's name.
+    /// Returns the provider's name.
     fn id(&self) -> &ProviderId;
 
-    /// What it can do.
+    /// Returns what the provider supports.
     fn capabilities(&self) -> &Capabilities;
 
-    /// What the request must share with others to share their batch; an error if the provider
-    /// cannot take it.
+    /// Returns the class of a request: the properties that it must share with other requests of its batch.
+    ///
+    /// # Errors
+    /// [`RequestError`] where the provider cannot accept the request.
     fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError>;
 
-    /// Returns whether [`class`](Self::class) gives exactly this class for a request. The engine asks it for each
-    /// request of an input, and for the class itself only where the answer is no. By default the class is made and
-    /// compared; an adapter that compares members of the request instead saves its allocations.
+    /// Returns whether [`class`](Self::class) gives exactly this class for a request. The engine asks it for
+    /// each request of an input, and calls `class` only where the answer is no. By default `class` is called
+    /// and compared; an adapter saves allocations by comparing members of the request instead.
     fn is_in_class(&self, class: &BatchClass, request: &RequestView<'_>) -> bool {
         self.class(request).is_ok_and(|own| own == *class)
     }
 
-    /// What a batch of the class may hold.
+    /// Returns the limits of a batch of the class.
     fn limits(&self, class: &BatchClass) -> Limits;
 
-    /// What stands around encoded requests; lines unless said otherwise.
+    /// Returns the bytes before, between and after encoded requests; one request per line by default.
     fn frame(&self, class: &BatchClass, label: &Label) -> Frame {
         let _ = (class, label);
         Frame::LINES
@@ -43,7 +45,7 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
     /// Appends the request itself, on one line: the body that a real-time call would send.
     ///
     /// # Errors
-    /// A [`RequestError`] that names what the provider has no word for.
+    /// [`RequestError`] that names the option or content that the provider does not support.
     fn body(
         &self,
         class: &BatchClass,
@@ -51,13 +53,12 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError>;
 
-    /// Returns what sending a schema to the provider changes of it, one short sentence each, such as
-    /// `oneOf sent as anyOf (#/properties/a)`. The caller is told before anything is sent. Nothing unless
-    /// said otherwise: the schema goes as it is.
-    ///
+    /// Returns how the sent schema differs from the given one, as short phrases such as
+    /// `oneOf sent as anyOf (#/properties/a)`. The caller sees them before anything is sent. By default there
+    /// are none, because the schema is sent unchanged.
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) with the place in the schema, where the
-    /// provider cannot be told it and it is [strict](crate::SchemaMode::Strict).
+    /// provider supports only a part of it and the schema is [strict](crate::SchemaMode::Strict).
     fn schema_notes(
         &self,
         class: &BatchClass,
@@ -67,38 +68,38 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
         Ok(Vec::new())
     }
 
-    /// Appends what stands before the body in the batch line of a request, such as
-    /// `{"custom_id":"a","body":`.
+    /// Appends the bytes before the body in the batch line of a request, such as `{"custom_id":"a","body":`.
     fn head(&self, class: &BatchClass, id: &WireId, out: &mut Vec<u8>);
 
-    /// Appends what stands after the body in the batch line of a request; `}` unless said otherwise.
+    /// Appends the bytes after the body in the batch line of a request; `}` by default.
     fn tail(&self, class: &BatchClass, id: &WireId, out: &mut Vec<u8>) {
         let _ = (class, id);
         out.push(b'}');
     }
 
-    /// Opens a row of the results: whose it is, and either the answer, still unread, or another outcome.
-    /// Independent of how the provider is configured.
+    /// Opens a row of the results: returns the id of its request, and either the answer, still unread, or
+    /// another outcome. Must not depend on the configuration of the provider.
     ///
     /// # Errors
-    /// [`RowError`] for a row that cannot be read. Core then looks for the id by itself: see
+    /// [`RowError`] for a row that cannot be read. Core then searches for the id itself: see
     /// [`id_members`](Self::id_members).
     fn open<'a>(&self, part: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError>;
 
-    /// Reads an answer, of a row or of a real-time call.
+    /// Reads an answer, from a row of results or from the reply to a real-time call.
     fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a>;
 
-    /// Returns where the id of a row stands, each as the names of the members that lead to it, such as
-    /// `&[&["custom_id"]]`. A row that is not JSON, but whose id can be read there, belongs to its request:
-    /// it was paid for, and is not asked again. Empty unless said otherwise: no such row is assigned.
+    /// Returns the paths to the id of a row, each as a list of member names, such as `&[&["custom_id"]]`.
+    /// Where a row is not JSON but has a readable id at one of them, it is assigned to that request: the
+    /// answer was paid for, and the request is not sent again. By default there are none, and no such row is
+    /// assigned.
     fn id_members(&self) -> &'static [&'static [&'static str]] {
         &[]
     }
 
-    /// Appends the request as the provider wants it, without separators and on one line.
+    /// Appends the request in the provider's format, on one line and without separators.
     ///
     /// # Errors
-    /// Those of [`body`](Self::body); `out` is then as it was.
+    /// Those of [`body`](Self::body); `out` is then unchanged.
     fn encode(
         &self,
         class: &BatchClass,
@@ -116,11 +117,11 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Whose row it is and what came of it, without reading the answer. Its verdict differs from that of
-    /// [`decode`](Self::decode) only by a succeeded row whose answer turns out to be malformed.
+    /// Returns the id and the verdict of a row, without reading the answer. The verdict differs from that of
+    /// [`decode`](Self::decode) only for a succeeded row whose answer turns out to be malformed.
     ///
     /// # Errors
-    /// [`RowError`] for a row that can be assigned to no request.
+    /// [`RowError`] for a row that cannot be assigned to a request.
     fn scan<'a>(&self, part: &ResultPart, row: ResultRow<'a>) -> Result<Scanned<'a>, RowError> {
         let opened = opened(self, part, row)?;
         Ok(Scanned {
@@ -132,10 +133,10 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
         })
     }
 
-    /// The whole row.
+    /// Reads a whole row, the answer included.
     ///
     /// # Errors
-    /// [`RowError`] for a row that can be assigned to no request.
+    /// [`RowError`] for a row that cannot be assigned to a request.
     fn decode<'a>(&self, part: &ResultPart, row: ResultRow<'a>) -> Result<RowView<'a>, RowError> {
         let opened = opened(self, part, row)?;
         Ok(RowView {
@@ -148,21 +149,21 @@ pub trait BatchCodec: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// A row of the results before its answer is read.
+/// Row of results whose answer has not been read yet.
 #[derive(Debug, Clone)]
 pub struct Opened<'a> {
-    /// The id on the wire; `None` for a row that names no request.
+    /// The request's id on the wire; `None` for a row that names no request.
     pub id: Option<Text<'a>>,
-    /// What it holds.
+    /// Answer, or an outcome without one.
     pub content: RowContent<'a>,
 }
 
-/// What a row of the results holds.
+/// Content of a row of results.
 #[derive(Clone)]
 pub enum RowContent<'a> {
-    /// An answer, for [`BatchCodec::answer`].
+    /// An answer, to be read by [`BatchCodec::answer`].
     Answer(JsonView<'a>),
-    /// An outcome without an answer.
+    /// An outcome without an answer, such as an error.
     Ended(OutcomeView<'a>),
 }
 
@@ -176,7 +177,7 @@ impl fmt::Debug for RowContent<'_> {
 }
 
 impl<'a> Opened<'a> {
-    /// Returns a row with an answer.
+    /// Creates a row with an answer.
     pub fn answer(id: Option<Text<'a>>, answer: JsonView<'a>) -> Self {
         Self {
             id,
@@ -184,7 +185,7 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// Returns a row without an answer.
+    /// Creates a row without an answer.
     pub fn ended(id: Option<Text<'a>>, outcome: OutcomeView<'a>) -> Self {
         Self {
             id,
@@ -192,13 +193,13 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// Returns a row of which only the id can be read.
+    /// Creates a row whose id is readable and whose content is not.
     pub fn malformed(id: Option<Text<'a>>) -> Self {
         Self::ended(id, OutcomeView::Errored(FailureView::malformed()))
     }
 }
 
-/// The row as the adapter opens it, or else as far as its id is legible.
+/// Returns the row as the adapter opens it, or else a malformed row where at least its id is readable.
 fn opened<'a, C: BatchCodec + ?Sized>(
     codec: &C,
     part: &ResultPart,

@@ -1,4 +1,4 @@
-//! JSON that is read into a value only where the value says the same.
+//! JSON that is read into a value only where the value keeps its exact meaning.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,8 +7,8 @@ use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// Reads JSON into a value that is written again with the same meaning: each number with its exact value, each
-/// member once.
+/// Reads JSON into a value that keeps its meaning when it is written again: each number has its exact value,
+/// and each member appears once.
 ///
 /// ```
 /// use lmbatch_core::exact_value;
@@ -19,26 +19,27 @@ use serde_json::Value;
 /// ```
 ///
 /// # Errors
-/// What is no JSON, a number that no 64-bit integer and no double-precision float holds exactly as it is written,
-/// and a member that stands twice in one object; the message names it.
+/// A message for text that is not JSON, for a number that neither a 64-bit integer nor a double-precision
+/// float holds exactly, and for a member that appears twice in one object. The message names the number or
+/// the member.
 pub fn exact_value(text: &str) -> Result<Value, String> {
     if let Some(number) = numbers(text).find(|number| !is_exact(number)) {
         return Err(format!(
             "the number {number} cannot be passed on exactly; write it as a string or with fewer digits"
         ));
     }
-    serde_json::from_str::<Once>(text).map_err(|error| reason(&error))?;
+    serde_json::from_str::<UniqueMembers>(text).map_err(|error| reason(&error))?;
     serde_json::from_str(text).map_err(|error| reason(&error))
 }
 
-/// The words of a parser without the place, which is one within the value.
+/// Returns the message of a parser without the position, which is relative to the value.
 fn reason(error: &serde_json::Error) -> String {
-    let words = error.to_string();
-    let place = words.rfind(" at line ").unwrap_or(words.len());
-    words[..place].to_owned()
+    let message = error.to_string();
+    let end = message.rfind(" at line ").unwrap_or(message.len());
+    message[..end].to_owned()
 }
 
-/// Number tokens of JSON text.
+/// Returns the number tokens of JSON text.
 fn numbers(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -58,7 +59,7 @@ fn numbers(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What follows the string that a text begins with; nothing where it has no end.
+/// Returns the text after the string token that `text` begins with; empty where the string has no end.
 fn after_string(text: &str) -> &str {
     let mut escaped = false;
     let end = text.bytes().skip(1).position(|byte| {
@@ -69,8 +70,8 @@ fn after_string(text: &str) -> &str {
     end.map_or("", |end| &text[end + 2..])
 }
 
-/// Whether a number has the value that it is written with once it is read. What is no number is left to the
-/// parser.
+/// Returns whether a number keeps its written value when it is read. Tokens that are not numbers are left to
+/// the parser.
 fn is_exact(number: &str) -> bool {
     if !number.contains(['.', 'e', 'E']) {
         let is_digits = number.strip_prefix('-').unwrap_or(number);
@@ -79,12 +80,12 @@ fn is_exact(number: &str) -> bool {
     }
     match serde_json::from_str::<f64>(number) {
         Ok(read) => decimal(number) == decimal(&format!("{read:e}")),
-        // One that is too large is JSON all the same.
+        // A float that is too large is nevertheless valid JSON.
         Err(_) => number.parse::<f64>().is_err(),
     }
 }
 
-/// The digits of a number without zeros at either end, and the power of ten of the last one.
+/// Returns the digits of a number without zeros at either end, and the power of ten of the last digit.
 fn decimal(number: &str) -> Option<(String, i64)> {
     let number = number.trim_start_matches('-');
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
@@ -99,16 +100,16 @@ fn decimal(number: &str) -> Option<(String, i64)> {
     }
 }
 
-/// Any value whose objects have each member once.
-struct Once;
+/// Any JSON value in which no object has a member twice.
+struct UniqueMembers;
 
-impl<'de> Deserialize<'de> for Once {
+impl<'de> Deserialize<'de> for UniqueMembers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Self)
     }
 }
 
-impl<'de> Visitor<'de> for Once {
+impl<'de> Visitor<'de> for UniqueMembers {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_value_cannot_hold_exactly_is_refused_by_name() {
+    fn json_that_a_value_cannot_hold_exactly_is_refused_by_name() {
         for text in [
             "0",
             "-1",

@@ -1,41 +1,41 @@
-//! A provider as programs choose it that know none by name.
+//! Factories of providers, for programs that choose a provider by name at run time.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::{BatchCodec, BatchProvider, Error, ErrorKind, Result};
 
-/// How a provider is chosen and connected: what a command line needs of an adapter.
+/// Choice and connection of a provider by name: everything that a command needs to know about an adapter.
 pub trait ProviderFactory: fmt::Debug + Send + Sync + 'static {
-    /// The word before the first slash of `PROVIDER/MODEL`; the same as its codec's id.
+    /// Returns the word before the first slash of `PROVIDER/MODEL`, which equals the id of the codec.
     fn id(&self) -> &'static str;
 
-    /// The variables of the environment that hold its key; the first that is set is taken.
+    /// Returns the environment variables that may hold the key. The first that is set is used.
     fn key_variables(&self) -> &'static [&'static str];
 
-    /// The ways that requests can go, the usual one first.
+    /// Returns the routes by which requests can be sent, such as `file` and `inline`; the default first.
     fn routes(&self) -> &'static [&'static str];
 
-    /// Where its own documentation of batches is.
+    /// Returns the URL of the provider's documentation of batches.
     fn docs(&self) -> &'static str;
 
-    /// How it says things on one of its routes. Needs no key.
+    /// Creates the codec for one of the [routes](Self::routes). Needs no key.
     fn codec(&self, route: &str) -> Box<dyn BatchCodec>;
 
-    /// Connects. What the connection leaves open is as the environment says.
+    /// Connects to the provider. Settings that the connection leaves out come from the environment.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a value that cannot be, such as a base URL.
+    /// [`ErrorKind::InvalidInput`] for an invalid setting, such as a malformed base URL.
     fn connect(&self, connection: Connection) -> Result<Arc<dyn BatchProvider>>;
 
     #[expect(
         clippy::wrong_self_convention,
-        reason = "the field's word for what is made of the environment"
+        reason = "the usual name of a constructor that reads the environment"
     )]
-    /// Connects by its usual route with the key of the environment.
+    /// Connects by the default route, with the key from the environment.
     ///
     /// # Errors
-    /// [`ErrorKind::ProviderAuth`] where none of its variables is set.
+    /// [`ErrorKind::ProviderAuth`] where none of the [variables](Self::key_variables) is set.
     fn from_env(&self) -> Result<Arc<dyn BatchProvider>> {
         let names = self.key_variables();
         let set = |name: &&str| std::env::var(name).ok();
@@ -55,14 +55,14 @@ pub trait ProviderFactory: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// What a connection is made of. Its key is never shown.
+/// Settings of a connection. The key is never printed.
 #[derive(Clone)]
 pub struct Connection {
-    /// The key.
+    /// API key of the account.
     pub key: String,
-    /// Where the provider is, if not where the environment or its adapter says.
+    /// Base URL of the provider; where it is `None`, the one from the environment or the adapter's default.
     pub base_url: Option<String>,
-    /// One of its routes.
+    /// Route by which requests are sent, one of [`ProviderFactory::routes`].
     pub route: &'static str,
 }
 
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_does_not_show_its_key() {
+    fn debug_of_a_connection_does_not_show_the_key() {
         let connection = Connection {
             key: "sk-canary".to_owned(),
             base_url: None,

@@ -1,4 +1,4 @@
-//! The create of a batch, before its fate is known.
+//! Intent of a create, recorded before the create is sent.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,41 +6,42 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BatchClass, BatchId, CreateToken, Label, Staged};
 
-/// A create that was decided and noted.
+/// Create that was decided and recorded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Intent {
-    /// Our mark.
+    /// lmbatch's label for the batch.
     pub label: Label,
-    /// What the requests share.
+    /// Class that the requests share.
     pub class: BatchClass,
-    /// How many they are.
+    /// Number of requests in the batch.
     pub count: u32,
-    /// Bytes of the whole body.
+    /// Size of the whole body in bytes.
     pub bytes: u64,
-    /// What was uploaded.
+    /// Uploads that the create uses.
     pub staged: Staged,
-    /// For providers that take one.
+    /// Idempotency token, sent to providers that accept one.
     pub token: CreateToken,
-    /// When the create was sent, by the clock of this machine, which may be wrong.
+    /// Time at which the create was sent, by the clock of this machine, which may be wrong.
     #[serde(default, with = "crate::adapter::time::optional")]
     pub posted_at: Option<SystemTime>,
-    /// Newest batch that existed before the create.
+    /// Newest batch that existed before the create; `None` where there was none or it is not known.
     pub watermark: Option<BatchId>,
-    /// Creation time of the watermark, by the provider's clock. A search compares times with this one only:
-    /// the clock of this machine may be wrong.
+    /// Time at which the watermark was created, by the provider's clock. Searches compare times only with
+    /// this one, because the clock of this machine may be wrong.
     #[serde(default, with = "crate::adapter::time::optional")]
     pub watermark_at: Option<SystemTime>,
-    /// Batches that were taken for it, and whose results showed that they are someone else's.
+    /// Batches that were presumed to come from this create, and whose results showed that they belong to
+    /// another client.
     #[serde(default)]
     pub strangers: Vec<BatchId>,
 }
 
 impl Intent {
-    /// Returns whether a batch of a list, newest first, shows that the search has come to what existed
-    /// before the create: it is the watermark, or [much older](Self::is_long_before).
+    /// Returns whether a batch in a list, newest first, existed before the create: it is the watermark, or
+    /// [much older](Self::is_long_before).
     ///
-    /// Lists have a resolution of a second and promise no order within it, so a search reads the rest of
-    /// this page and one page more.
+    /// Lists are ordered by times of one second resolution and promise no order within a second. A search
+    /// therefore examines the rest of the page and one page more.
     pub fn is_before(&self, batch: &str, created_at: Option<SystemTime>) -> bool {
         let mark = self.watermark.as_ref();
         mark.is_some_and(|mark| mark.as_str() == batch) || self.is_long_before(created_at)
@@ -57,8 +58,8 @@ impl Intent {
         })
     }
 
-    /// Returns whether a batch may be the one that the create made: it is not the watermark, and not older
-    /// than it by the provider's times. A batch of the same second may be.
+    /// Returns whether the create may have made a batch: the batch is not the watermark, and not older than
+    /// it by the provider's times. A batch created in the same second counts.
     pub fn may_have_made(&self, batch: &str, created_at: Option<SystemTime>) -> bool {
         if self
             .watermark
@@ -82,13 +83,13 @@ mod tests {
         let day = 24 * 3600;
         let latest = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(i64::MAX as u64));
         let intent = |watermark_at| Intent {
-            label: Label::new("ours"),
+            label: Label::new("l"),
             class: BatchClass::new("/x", "file"),
             count: 1,
             bytes: 1,
             staged: Staged::default(),
             token: CreateToken::new("t"),
-            // A clock that is a year ahead changes nothing.
+            // A clock that is a year ahead makes no difference.
             posted_at: at(465 * day),
             strangers: Vec::new(),
             watermark: Some(BatchId::new("mark")),

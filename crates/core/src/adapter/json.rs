@@ -1,4 +1,4 @@
-//! A JSON value that is kept as text, ready to be spliced.
+//! JSON values that are kept as text and copied into requests unchanged.
 
 use std::fmt;
 
@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use crate::adapter::text::{MAX_DEPTH, depth};
 use crate::{Json, JsonError};
 
-/// One JSON value as compact text on one line. Deserialized, it holds what a [`Value`] does: check text whose numbers
-/// and members count with [`exact_value`](crate::exact_value) first.
+/// One JSON value as compact text on one line. Deserializing goes through [`Value`], which may change numbers
+/// and drops repeated members: check text in which they matter with [`exact_value`](crate::exact_value)
+/// first.
 ///
 /// ```
 /// use lmbatch_core::JsonBuf;
@@ -22,37 +23,37 @@ use crate::{Json, JsonError};
 pub struct JsonBuf(Box<str>);
 
 impl JsonBuf {
-    /// Renders a value.
+    /// Renders a value as compact JSON.
     pub fn from_value(value: &Value) -> Self {
         Self(value.to_string().into())
     }
 
-    /// Takes JSON as it is written: numbers of any size stay as they are.
+    /// Keeps JSON as it is written: numbers of any size stay unchanged.
     ///
     /// # Errors
-    /// [`JsonError`] for what is not one value on one line, nested at most [`MAX_DEPTH`] deep.
+    /// [`JsonError`] for text that is not one JSON value on one line, nested at most [`MAX_DEPTH`] deep.
     pub fn from_text(text: &str) -> Result<Self, JsonError> {
         Json::new(text).map(|json| Self(json.as_str().into()))
     }
 
-    /// Whether it has more brackets inside one another than can be sent.
+    /// Returns whether the value is nested deeper than [`MAX_DEPTH`], and therefore cannot be sent.
     pub fn is_too_deep(&self) -> bool {
         depth(self.0.as_bytes()) > MAX_DEPTH
     }
 
-    /// The value as text.
+    /// Returns the value as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The value, borrowed.
+    /// Returns the value as borrowed JSON.
     pub fn as_json(&self) -> Json<'_> {
         Json::trusted(&self.0)
     }
 
-    /// The value, parsed.
+    /// Parses the value, in which numbers may lose digits.
     pub fn to_value(&self) -> Value {
-        // Rendered by us, so it parses.
+        // The text was rendered or checked when it was stored, so it parses.
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 }
@@ -72,7 +73,7 @@ impl Serialize for JsonBuf {
 
 impl<'de> Deserialize<'de> for JsonBuf {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // By way of a value, so that it can be read within enums whose tag stands beside it.
+        // Deserializing through a value makes this work within internally tagged enums.
         Value::deserialize(deserializer).map(|value| Self::from_value(&value))
     }
 }

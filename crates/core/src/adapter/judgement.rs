@@ -1,4 +1,4 @@
-//! What an answer amounts to: whether anything was said, and whether its tool calls can be carried out.
+//! Judgement of an answer: whether it has content, and whether its tool calls can be executed.
 
 use serde_json::value::RawValue;
 
@@ -7,47 +7,50 @@ use crate::{
     Problem, Text,
 };
 
-/// Parts of an answer that are not what the model answered, in the names of one provider.
+/// Parts of a provider's answer that are not content of the model, by their names in the provider's JSON.
 #[derive(Debug, Clone, Copy)]
 pub struct Asides {
-    /// Names of members that hold no answer, such as `id`, `finish_reason` and `reasoning`.
+    /// Names of members without content of the answer, such as `id`, `finish_reason` and `reasoning`.
     pub members: &'static [&'static str],
-    /// Values of `type` of objects that hold no answer, such as `reasoning` and `web_search_call`.
+    /// Values of `type` of objects without content of the answer, such as `reasoning` and `web_search_call`.
     pub types: &'static [&'static str],
-    /// Names of members that say, where they are `true`, that their object holds no answer, such as `thought`.
+    /// Names of members that exclude their object where they are `true`, such as `thought`.
     pub flags: &'static [&'static str],
 }
 
 impl Member<'_> {
-    /// Returns whether the value is an object, or a list that holds one, however deeply it is nested.
+    /// Returns whether the value is an object, or a list with an object among its items.
     pub fn holds_object(self) -> bool {
         let holds =
             |value: JsonView<'_>| value.is_object() || value.values().any(JsonView::is_object);
         self.raw().is_some_and(holds)
     }
 
-    /// Returns whether an object, or an object of a list, holds a text that is not empty, no `type` and no aside, at
-    /// any depth and in any shape. Where an error stands beside an answer in a shape that is not known, or nested more
-    /// than [`MAX_DEPTH`] deep, something was answered and paid for, although it cannot be read.
+    /// Returns whether an object, or an object in a list, holds a text that is not empty, not a `type` and
+    /// not among `asides`, at any depth and in any shape. Where an error arrives together with an answer of
+    /// unknown shape, this shows that the answer was given and paid for, although it cannot be read. An
+    /// answer nested more than [`MAX_DEPTH`] deep counts as one.
     ///
     /// ```
     /// use lmbatch_core::{Asides, Member, Outline};
     /// let asides = Asides { members: &["id"], types: &["reasoning"], flags: &[] };
-    /// let says = |json| Outline::new().read(json).is_ok_and(|it| Member::from(it).says_something(&asides));
-    /// assert!(says(r#"[{"id":"a","odd":{"words":["A"]}}]"#));
-    /// assert!(!says(r#"[{"id":"a","text":""},{"type":"reasoning","text":"Hm."},"A",7]"#));
+    /// let has_text = |json| Outline::new().read(json).is_ok_and(|it| Member::from(it).says_something(&asides));
+    /// assert!(has_text(r#"[{"id":"a","odd":{"words":["A"]}}]"#));
+    /// assert!(!has_text(r#"[{"id":"a","text":""},{"type":"reasoning","text":"Hm."},"A",7]"#));
     /// ```
     pub fn says_something(self, asides: &Asides) -> bool {
         let Some(value) = self.raw() else {
             return false;
         };
         let mut objects = value.values().filter(|item| item.is_object());
-        value.is_object() && says(value, asides, 1) || objects.any(|item| says(item, asides, 2))
+        value.is_object() && has_text(value, asides, 1)
+            || objects.any(|item| has_text(item, asides, 2))
     }
 }
 
-/// Whether a value that has so many brackets around it, its own included, holds a text that is no aside.
-fn says(value: JsonView<'_>, asides: &Asides, depth: usize) -> bool {
+/// Returns whether a value holds a text outside of `asides`. `depth` is the number of brackets around it, its
+/// own included.
+fn has_text(value: JsonView<'_>, asides: &Asides, depth: usize) -> bool {
     if value.is_string() {
         return !value.is_empty();
     }
@@ -55,9 +58,9 @@ fn says(value: JsonView<'_>, asides: &Asides, depth: usize) -> bool {
         return true;
     }
     if value.is_list() {
-        return value.values().any(|item| says(item, asides, depth + 1));
+        return value.values().any(|item| has_text(item, asides, depth + 1));
     }
-    let (mut is_aside, mut has_said) = (false, false);
+    let (mut is_aside, mut is_text_found) = (false, false);
     for (name, value) in value.entries() {
         let Some(name) = name.decode() else {
             return true;
@@ -68,15 +71,15 @@ fn says(value: JsonView<'_>, asides: &Asides, depth: usize) -> bool {
         }
         is_aside |= value.is_true() && asides.flags.contains(&&*name);
         let is_marker = is_type || asides.members.contains(&&*name);
-        has_said = has_said || !is_marker && says(value, asides, depth + 1);
+        is_text_found = is_text_found || !is_marker && has_text(value, asides, depth + 1);
     }
-    has_said && !is_aside
+    is_text_found && !is_aside
 }
 
 impl OutputView<'_> {
-    /// Returns whether the model has answered: it said something, called a tool, made something, refused, or was
-    /// stopped by a filter. What it thought, and what no shape is known of, is no answer. Where an error stands
-    /// beside an answer, an adapter keeps the answer: it was paid for.
+    /// Returns whether the model has answered: with text, a tool call, an attachment or a refusal, or with an
+    /// answer that a filter stopped. Reasoning and items of unknown shape are not answers. Where an error
+    /// arrives together with an answer, an adapter keeps the answer, because it was paid for.
     pub fn holds_answer(&self) -> bool {
         let is_final = matches!(
             self.finish_reason,
@@ -94,11 +97,12 @@ impl OutputView<'_> {
 }
 
 impl OutcomeView<'_> {
-    /// Adds the problem of tool calls whose arguments are no JSON object, where there is no other problem.
+    /// Adds a problem for tool calls whose arguments are not a JSON object, where the answer has no other
+    /// problem.
     pub(crate) fn with_checked_calls(mut self) -> Self {
         if let Self::Succeeded(output) = &mut self {
             let is_bad = |item: &ItemView<'_>| match item {
-                ItemView::ToolCall(call) => !call.arguments.can_be_used(),
+                ItemView::ToolCall(call) => !call.arguments.is_usable(),
                 _ => false,
             };
             if output.problem.is_none() && output.items.iter().any(is_bad) {
@@ -110,10 +114,10 @@ impl OutcomeView<'_> {
 }
 
 impl Arguments<'_> {
-    /// Returns whether the arguments are a JSON object, or text for a tool that takes any, or there are none: models write the empty string, `null`
-    /// or an empty list for a tool without parameters.
-    pub fn can_be_used(self) -> bool {
-        let is_usable = |json: &str| {
+    /// Returns whether the arguments are a JSON object, text for a tool that accepts any text, or absent. For
+    /// a tool without parameters, models write the empty string, `null` or an empty list.
+    pub fn is_usable(self) -> bool {
+        let is_object_or_absent = |json: &str| {
             let json = json.trim();
             let is_object = json.starts_with('{');
             is_object
@@ -124,13 +128,13 @@ impl Arguments<'_> {
                     .is_some_and(|inner| inner.trim().is_empty())
         };
         match self {
-            Self::Value(json) => is_usable(json.as_str()),
+            Self::Value(json) => is_object_or_absent(json.as_str()),
             Self::Free(_) => true,
             Self::Quoted(text) => {
                 let text = text.decode();
                 let text = text.trim();
                 text.is_empty()
-                    || serde_json::from_str::<&RawValue>(text).is_ok() && is_usable(text)
+                    || serde_json::from_str::<&RawValue>(text).is_ok() && is_object_or_absent(text)
             }
         }
     }
@@ -143,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_that_cannot_be_read_is_not_taken_for_none() {
+    fn an_answer_of_unknown_shape_is_recognised_as_an_answer() {
         let asides = Asides {
             members: &["id", "finish", "reasoning"],
             types: &["thinking"],
@@ -180,7 +184,7 @@ mod tests {
             (r#"[{"thought":true,"text":"Hm."}]"#.to_owned(), true, false),
             (r#"[{"thought":false,"text":"A"}]"#.to_owned(), true, true),
             (r#"[{"odd":[[{"x":["A"]}]]}]"#.to_owned(), true, true),
-            // The first of two members of one name is not lost.
+            // The first of two members of one name is examined too.
             (r#"[{"text":"A","text":""}]"#.to_owned(), true, true),
             (deep(90, "1"), true, false),
             (deep(90, r#""A""#), true, true),
@@ -199,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_can_be_used_if_they_are_an_object_or_absent() {
+    fn arguments_are_usable_if_they_are_an_object_or_absent() {
         for (arguments, expected) in [
             ("{}", true),
             (r#" {"x": 1} "#, true),
@@ -220,11 +224,11 @@ mod tests {
             (r#""{}""#, false),
         ] {
             let quoted = Arguments::Quoted(Text::Plain(arguments));
-            assert_eq!(quoted.can_be_used(), expected, "{arguments}");
-            assert!(Arguments::Free(Text::Plain(arguments)).can_be_used());
+            assert_eq!(quoted.is_usable(), expected, "{arguments}");
+            assert!(Arguments::Free(Text::Plain(arguments)).is_usable());
             if let Ok(json) = Json::new(arguments) {
                 let value = Arguments::Value(json);
-                assert_eq!(value.can_be_used(), expected, "{arguments}");
+                assert_eq!(value.is_usable(), expected, "{arguments}");
             }
         }
     }

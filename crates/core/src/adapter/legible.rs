@@ -1,12 +1,12 @@
-//! Rows of results that are not strict JSON: whose they are, and what of them can be shown.
+//! Rows of results that are not strict JSON: reading their ids, and showing their content.
 
 use serde_json::value::RawValue;
 
 use crate::{Text, Token, write_string};
 
-/// Returns the id of a row that is not strict JSON, where it can be read without a guess: the path of
-/// `members` leads to it through objects, what stands before it is whole, and it stands there once. `NaN`,
-/// raw control characters, bytes that are not UTF-8 and a cut end do not matter.
+/// Returns the id of a row that is not strict JSON, where it can be read without a guess: `members` is the
+/// path to it through objects, everything before it is complete, and it appears once. `NaN`, raw control
+/// characters, bytes that are not UTF-8 and a truncated end are tolerated.
 ///
 /// ```
 /// use lmbatch_core::legible_id;
@@ -20,7 +20,7 @@ pub fn legible_id<'a>(row: &'a [u8], members: &[&str]) -> Option<Text<'a>> {
     let mut left = row.trim_ascii_start().strip_prefix(b"{")?;
     loop {
         let Some((key, value)) = member(left) else {
-            // Cut off, or broken: what was found before it holds.
+            // The row is truncated or malformed. An id that was found before this point is valid.
             return found;
         };
         let after = skip_value(value);
@@ -46,7 +46,7 @@ pub fn legible_id<'a>(row: &'a [u8], members: &[&str]) -> Option<Text<'a>> {
     }
 }
 
-/// The key of the member that `bytes` begins with, and what follows its colon.
+/// Returns the key of the member at the start of `bytes`, and the bytes after its colon.
 fn member(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let bytes = bytes.trim_ascii_start();
     let after = skip_string(bytes)?;
@@ -55,7 +55,7 @@ fn member(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((key, value.trim_ascii_start()))
 }
 
-/// What follows the value that `bytes` begins with; `None` where it has no end.
+/// Returns the bytes after the value at the start of `bytes`; `None` where the value has no end.
 fn skip_value(bytes: &[u8]) -> Option<&[u8]> {
     match bytes.first()? {
         b'"' => skip_string(bytes),
@@ -88,7 +88,7 @@ fn skip_value(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What follows the string that `bytes` begins with.
+/// Returns the bytes after the string at the start of `bytes`.
 fn skip_string(bytes: &[u8]) -> Option<&[u8]> {
     let mut at = 1;
     bytes.strip_prefix(b"\"")?;
@@ -108,15 +108,16 @@ fn string(token: &[u8]) -> Option<Text<'_>> {
     Token::from_raw(raw).ok().map(Text::Token)
 }
 
-/// Returns the row with U+FFFD in the place of each lone surrogate escape (half a character, which a model
-/// that stops within an emoji leaves), and how many there were. The row itself where there are none.
+/// Returns the row with each lone surrogate escape replaced by U+FFFD, and the number of replacements. A lone
+/// surrogate is half a character; models that stop within an emoji produce them. A row without any is
+/// returned unchanged.
 ///
 /// ```
 /// let mut scratch = Vec::new();
-/// let (row, count) = lmbatch_core::mend_surrogates(br#"{"a":"\ud83d"}"#, &mut scratch);
+/// let (row, count) = lmbatch_core::replace_lone_surrogates(br#"{"a":"\ud83d"}"#, &mut scratch);
 /// assert_eq!((row, count), (&br#"{"a":"\ufffd"}"#[..], 1));
 /// ```
-pub fn mend_surrogates<'a>(row: &'a [u8], scratch: &'a mut Vec<u8>) -> (&'a [u8], u32) {
+pub fn replace_lone_surrogates<'a>(row: &'a [u8], scratch: &'a mut Vec<u8>) -> (&'a [u8], u32) {
     let (mut from, mut count) = (0, 0);
     scratch.clear();
     while let Some(found) = memchr::memmem::find(&row[from..], b"\\u") {
@@ -152,30 +153,34 @@ fn is_low(bytes: Option<&[u8]>) -> bool {
     bytes.and_then(surrogate).is_some_and(|unit| unit >= 0xdc00)
 }
 
-/// The surrogate whose escape `bytes` begins with.
+/// Returns the surrogate whose escape is at the start of `bytes`.
 pub(crate) fn surrogate(bytes: &[u8]) -> Option<u16> {
     let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
     let unit = u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
     (0xd800..=0xdfff).contains(&unit).then_some(unit)
 }
 
-/// A row of the results as the provider sent it, which may be anything.
+/// Row of results as the provider sent it. It may be anything.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RawRow<'a>(&'a [u8]);
 
 impl<'a> RawRow<'a> {
-    /// Takes a row without its line end.
+    /// Creates a row from its bytes. Whitespace around them, such as the line end, is removed.
     pub fn new(row: &'a [u8]) -> Self {
         Self(row.trim_ascii())
     }
 
-    /// Returns the bytes.
+    /// Returns the bytes of the row.
     pub fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 
-    /// Appends the row as one JSON value on one line: itself where it is one, a string where it is text,
-    /// and otherwise an object whose only member `base64` holds the bytes.
+    /// Appends the row as one JSON value on one line: a JSON value unchanged, other text as a string, and any
+    /// other bytes as an object:
+    ///
+    /// ```json
+    /// {"base64":"/w=="}
+    /// ```
     pub fn write_json(self, out: &mut Vec<u8>) {
         use base64::Engine as _;
         match std::str::from_utf8(self.0) {
@@ -211,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_a_row_that_is_not_json_is_read_where_nothing_is_guessed() {
+    fn the_id_of_a_malformed_row_is_read_where_it_is_unambiguous() {
         for (row, found) in [
             (&br#"{"custom_id":"a","x":NaN}"#[..], Some("a")),
             (br#"{"x":-Infinity,"custom_id":"a"}"#, Some("a")),
@@ -223,7 +228,7 @@ mod tests {
             (b"{\"x\":\"\xff\",\"custom_id\":\"a\"}", Some("a")),
             (b"  {\"custom_id\" : \"\\u00fc/1\" , \"x\":", Some("ü/1")),
             (br#"{"custom_id":"a","custom_id":"a","x":NaN}"#, Some("a")),
-            // Not whole, not there, not a string, not only once, or not at this place.
+            // The id is incomplete, absent, not a string, ambiguous, or at another place.
             (br#"{"custom_id":"a"#, None),
             (br#"{"custom_id":7,"x":NaN}"#, None),
             (br#"{"custom_id":"a","custom_id":"b","x":NaN}"#, None),
@@ -244,8 +249,8 @@ mod tests {
     }
 
     #[test]
-    fn half_a_character_is_replaced_and_counted() {
-        for (row, mended, count) in [
+    fn lone_surrogates_are_replaced_and_counted() {
+        for (row, expected, count) in [
             (r#""\ud83d""#, r#""\ufffd""#, 1),
             (
                 r#""\uDE00 \ud83d\ud83d\ude00""#,
@@ -259,13 +264,13 @@ mod tests {
             (r#""\ud8"#, r#""\ud8"#, 0),
         ] {
             let mut scratch = Vec::new();
-            let (found, replaced) = mend_surrogates(row.as_bytes(), &mut scratch);
-            assert_eq!((found, replaced), (mended.as_bytes(), count), "{row}");
+            let (found, replaced) = replace_lone_surrogates(row.as_bytes(), &mut scratch);
+            assert_eq!((found, replaced), (expected.as_bytes(), count), "{row}");
         }
     }
 
     #[test]
-    fn a_raw_row_is_shown_whatever_it_is() {
+    fn any_raw_row_is_written_as_json() {
         for (row, shown) in [
             (&b"{\"a\":\"\\ud83d\"}\r\n"[..], r#"{"a":"\ud83d"}"#),
             (b"{\"a\":NaN}", r#""{\"a\":NaN}""#),

@@ -1,17 +1,17 @@
-//! Media types by their registered names, and what the first bytes of a file say.
+//! Media types by their registered names, and recognition of a file by its first bytes.
 
-/// How the bytes of a media type are laid out.
+/// Kind of content of a media type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
-    /// Characters.
+    /// Text in UTF-8 or another encoding.
     Text,
-    /// A document of an office in an archive or an older container.
+    /// An office document: an archive, or a container of the older kind.
     Office,
-    /// Anything else.
+    /// Any other content.
     Binary,
 }
 
-/// Media types that providers document, or that the beginning of a file tells, each by one name.
+/// Media types that providers document or that the first bytes of a file show, each under one name.
 const TYPES: &[(&str, Layout)] = &[
     ("image/png", Layout::Binary),
     ("image/jpeg", Layout::Binary),
@@ -99,7 +99,7 @@ const TYPES: &[(&str, Layout)] = &[
     ("video/x-matroska", Layout::Binary),
 ];
 
-/// Names that stand for one format, or for formats that only their writers tell apart.
+/// Names of one format, or of formats that cannot be told apart by their bytes.
 const SAME: [&[&str]; 11] = [
     &["audio/mpeg", "audio/mp3"],
     &["audio/m4a", "audio/mp4", "audio/aac"],
@@ -118,7 +118,7 @@ const SAME: [&[&str]; 11] = [
     ],
 ];
 
-/// Other names that tools write for some of them.
+/// Aliases that tools write for media types of the table.
 const ALIASES: &[(&str, &str)] = &[
     ("image/jpg", "image/jpeg"),
     ("image/pjpeg", "image/jpeg"),
@@ -178,13 +178,13 @@ const ALIASES: &[(&str, &str)] = &[
     ("video/x-mp4", "video/mp4"),
 ];
 
-/// The first bytes of an OLE container (MS-CFB 2.2), which the older documents of Word, Excel and PowerPoint are.
+/// First bytes of an OLE container (MS-CFB 2.2), the format of older documents of Word, Excel and PowerPoint.
 const OLE: &[u8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1";
 
-/// The media type of a container whose content is not known.
+/// Media type of an OLE container whose content is not known.
 pub(crate) const OLE_TYPE: &str = "application/x-ole-storage";
 
-/// Reports whether a media type, by its usual name, is that of an OLE container.
+/// Returns whether a media type, under its registered name, is stored in an OLE container.
 pub(crate) fn is_ole_media_type(media_type: &str) -> bool {
     let types = [
         "application/msword",
@@ -194,8 +194,8 @@ pub(crate) fn is_ole_media_type(media_type: &str) -> bool {
     types.contains(&media_type)
 }
 
-/// Returns the usual name of a media type, whatever its case and parameters, such as `image/jpeg` for
-/// `image/JPG`; `None` for a type that no provider is known to take.
+/// Returns the registered name of a media type, such as `image/jpeg` for `image/JPG`. Case and parameters are
+/// ignored. `None` for a type that no provider is known to accept.
 ///
 /// ```
 /// use lmbatch_core::known_media_type;
@@ -223,7 +223,7 @@ fn layout(media_type: &str) -> Option<Layout> {
     Some(row.1)
 }
 
-/// Reports whether the bytes of a media type are text. Any `text/…` is, known or not.
+/// Returns whether content of a media type is text. Every `text/…` type is, known or not.
 ///
 /// ```
 /// use lmbatch_core::is_text_media_type;
@@ -240,19 +240,19 @@ pub fn is_text_media_type(media_type: &str) -> bool {
     }
 }
 
-/// Reports whether a media type is that of an office document, which is an archive or an older container.
+/// Returns whether a media type is an office document, in an archive or an older container.
 pub fn is_office_media_type(media_type: &str) -> bool {
     layout(media_type) == Some(Layout::Office)
 }
 
-/// Reports whether two usual names mean one format, such as `audio/mpeg` and `audio/mp3`.
+/// Returns whether two registered names mean one format, such as `audio/mpeg` and `audio/mp3`.
 pub fn is_same_format(one: &str, other: &str) -> bool {
     let both = |names: &&[&str]| names.contains(&one) && names.contains(&other);
     one == other || SAME.iter().any(both)
 }
 
-/// Returns the media type that the beginning of a file tells; `None` for text and for what is not
-/// recognised. The first 8 KiB are enough.
+/// Returns the media type that the first bytes of a file show; `None` for text and for unrecognised formats.
+/// The first 8 KiB are enough.
 ///
 /// ```
 /// assert_eq!(lmbatch_core::media_type_of(b"\x89PNG\r\n\x1a\n"), Some("image/png"));
@@ -275,7 +275,7 @@ pub fn media_type_of(bytes: &[u8]) -> Option<&'static str> {
     if let Some(found) = heif(bytes) {
         return Some(found);
     }
-    // What a container of this kind holds stands anywhere in it: its beginning does not tell.
+    // The content of an OLE container may be anywhere in it: the first bytes do not show it.
     if bytes.starts_with(OLE) {
         return Some(OLE_TYPE);
     }
@@ -283,8 +283,8 @@ pub fn media_type_of(bytes: &[u8]) -> Option<&'static str> {
     Some(known_media_type(found).unwrap_or(found))
 }
 
-/// Returns the media type of a HEIF file by its major brand: those that the format names for HEVC are HEIC
-/// (ISO/IEC 23008-12, annex B).
+/// Returns the media type of a HEIF file by its major brand. Brands that the standard assigns to HEVC are
+/// HEIC (ISO/IEC 23008-12, annex B).
 fn heif(bytes: &[u8]) -> Option<&'static str> {
     if bytes.get(4..8)? != b"ftyp" {
         return None;
@@ -298,11 +298,11 @@ fn heif(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Reports whether bytes are UTF-8 text, or the beginning of such: no format of images, sounds or films is.
+/// Returns whether bytes are UTF-8 text, or the beginning of it. Formats of images, audio and video are not.
 pub fn is_text(bytes: &[u8]) -> bool {
     let valid = match std::str::from_utf8(bytes) {
         Ok(_) => true,
-        // A character that was cut off at the end.
+        // A character is cut off at the end.
         Err(error) => error.error_len().is_none() && error.valid_up_to() > 0,
     };
     valid && memchr::memchr(0, bytes).is_none()
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn one_table_says_which_media_types_are_text_and_which_are_office_documents() {
+    fn media_types_are_classified_as_text_or_office_documents() {
         for (media_type, is_text, is_office) in [
             ("text/csv", true, false),
             ("TEXT/X-NEW; charset=utf-8", true, false),
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_known_by_its_beginning_and_text_is_not_taken_for_a_picture() {
+    fn a_file_is_recognised_by_its_first_bytes_and_text_is_not_mistaken_for_an_image() {
         for (bytes, expected) in [
             (
                 &b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01"[..],

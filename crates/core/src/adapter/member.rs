@@ -1,4 +1,4 @@
-//! Members of an answer that come in other types than documented.
+//! Members of an answer whose types may differ from the documented ones.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use crate::{Items, Json, JsonError, JsonView, RowError, Text, Token};
 
-/// A member of an answer in whatever type it came: read as the type that it should have, or as absent. One
-/// odd member never spoils those beside it. Null is absent.
+/// Member of an answer, of any type: read as the documented type, or as absent. A member of an unexpected
+/// type does not affect the members next to it. Null counts as absent.
 ///
 /// ```
 /// use lmbatch_core::Outline;
@@ -34,7 +34,8 @@ impl<'a> From<JsonView<'a>> for Member<'a> {
 }
 
 impl<'a> JsonView<'a> {
-    /// Reads a string of whole characters, as it is written.
+    /// Returns the string with its escapes as written; `None` for any other value, or a string with a lone
+    /// surrogate.
     ///
     /// ```
     /// use lmbatch_core::Outline;
@@ -49,22 +50,23 @@ impl<'a> JsonView<'a> {
         is_text.then(|| Text::Token(Token::trusted(self.as_str(), self.is_escaped())))
     }
 
-    /// Reads any value, to be passed on.
+    /// Returns the value as JSON that can be passed on.
     ///
     /// # Errors
-    /// Where the value cannot be passed on, such as one that is nested too deep.
+    /// [`JsonError`] where the value cannot be passed on, such as one that is nested too deep.
     pub fn json(self) -> Result<Json<'a>, JsonError> {
         self.check().map(|()| Json::trusted(self.as_str()))
     }
 
-    /// Parses the value as `T`, which scans it again.
+    /// Parses the value as `T`, which scans it again; `None` where it does not fit.
     pub fn parse<T: Deserialize<'a>>(self) -> Option<T> {
         serde_json::from_str(self.as_str()).ok()
     }
 
-    /// Returns whether a member of an object, of those of one name the last, meets a condition.
+    /// Returns whether a member of an object meets a condition. Of members with one name, only the last is
+    /// considered.
     pub fn any_member(self, mut condition: impl FnMut(&str, Member<'a>) -> bool) -> bool {
-        /// Members from which a table of them costs less than to compare each with all.
+        /// Number of members above which a table costs less than comparing each with all others.
         const MANY: usize = 32;
         let mut members = self.entries();
         if members.clone().nth(MANY).is_some() {
@@ -88,13 +90,14 @@ impl<'a> JsonView<'a> {
         false
     }
 
-    /// Returns the members of an object in order, those whose names it repeats included; none of any other value.
-    /// A name that holds half a character is `None`.
+    /// Returns the members of an object in order, repeated names included; empty for any other value. A name
+    /// with a lone surrogate is `None`.
     pub fn written_members(self) -> impl Iterator<Item = (Option<Cow<'a, str>>, Self)> {
         self.entries().map(|(name, value)| (name.decode(), value))
     }
 
-    /// Returns the members of an object by their names, of those of one name the last; none for any other value.
+    /// Returns the members of an object by name; empty for any other value. Of members with one name, the
+    /// last is kept.
     pub fn members(self) -> BTreeMap<Cow<'a, str>, Member<'a>> {
         let members = self.entries();
         let members = members.map(|(name, value)| Some((name.decode()?, value.into())));
@@ -103,41 +106,41 @@ impl<'a> JsonView<'a> {
 }
 
 impl<'a> Member<'a> {
-    /// Whether it is absent or null.
+    /// Returns whether the member is absent or null.
     pub fn is_absent(self) -> bool {
         self.0.is_none()
     }
 
-    /// Returns the value as it came.
+    /// Returns the value as it was received; `None` where it is absent or null.
     pub fn raw(self) -> Option<JsonView<'a>> {
         self.0
     }
 
-    /// Parses the value as `T`, which scans it again.
+    /// Parses the value as `T`, which scans it again; `None` where it is absent or does not fit.
     pub fn parse<T: Deserialize<'a>>(self) -> Option<T> {
         self.0?.parse()
     }
 
-    /// Reads a string.
+    /// Returns the string; `None` for any other value.
     pub fn text(self) -> Option<Text<'a>> {
         self.0?.text()
     }
 
-    /// Reads a string that is not empty.
+    /// Returns the string; `None` for an empty string and any other value.
     pub fn some_text(self) -> Option<Text<'a>> {
         self.text().filter(|text| !text.is_empty())
     }
 
-    /// Reads the id of a row, which may be absent.
+    /// Returns the id of a row; `None` where it is absent.
     ///
     /// # Errors
-    /// [`RowError`] for an id that is no string.
+    /// [`RowError`] for an id that is not a string.
     pub fn id(self) -> Result<Option<Text<'a>>, RowError> {
         let read = |value: JsonView<'a>| value.text().ok_or(RowError);
         self.0.map(read).transpose()
     }
 
-    /// Reads a word: a string, or a number or boolean as it is written.
+    /// Returns a string, or a number or boolean as it is written; `None` for any other value.
     pub fn word(self) -> Option<Cow<'a, str>> {
         match self.0? {
             value if value.is_string() => value.text().map(Text::decode),
@@ -146,29 +149,29 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// Returns whether it says nothing: null, an empty string, list or object.
+    /// Returns whether the member is absent, null, or an empty string, list or object.
     pub fn is_empty(self) -> bool {
         self.0.is_none_or(JsonView::is_empty)
     }
 
-    /// Reads any value, to be passed on.
+    /// Returns the value as JSON that can be passed on; `None` where it is absent.
     ///
     /// # Errors
-    /// Where it is there and cannot be passed on, such as one that is nested too deep.
+    /// [`JsonError`] where the value exists and cannot be passed on, such as one that is nested too deep.
     pub fn json(self) -> Result<Option<Json<'a>>, JsonError> {
         self.0.map(JsonView::json).transpose()
     }
 
-    /// Reads a list; one whose items cannot all be passed on is no list.
+    /// Returns the items of a list; `None` for any other value, or where an item cannot be passed on.
     pub fn list(self) -> Option<Items<'a>> {
         let items = self.0.filter(|value| value.is_list())?.values();
         checked(items).ok()
     }
 
-    /// Returns the items of a list, or the value itself as the only one.
+    /// Returns the items of a list, or any other value as the only item; none where it is absent.
     ///
     /// # Errors
-    /// Where something is there and cannot be passed on, such as an item that is nested too deep.
+    /// [`JsonError`] where an item cannot be passed on, such as one that is nested too deep.
     pub fn items(self) -> Result<Items<'a>, JsonError> {
         checked(match self.0 {
             Some(value) if value.is_list() => value.values(),
@@ -178,7 +181,7 @@ impl<'a> Member<'a> {
     }
 }
 
-/// Items that can all be passed on.
+/// Returns the items unchanged, after checking that all of them can be passed on.
 fn checked(items: Items<'_>) -> Result<Items<'_>, JsonError> {
     items.clone().try_for_each(JsonView::check)?;
     Ok(items)
@@ -204,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_read_as_what_it_should_be_or_as_absent() {
+    fn a_member_is_read_as_its_documented_type_or_as_absent() {
         for (json, text, word, items) in [
             (r#""a""#, Some("a"), Some("a"), 1),
             (r#""""#, Some(""), Some(""), 1),
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_and_cannot_be_read_is_no_empty_list() {
+    fn an_unreadable_member_is_not_an_empty_list() {
         let deep = |levels: usize| format!("{}1{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
         let list = |levels: usize| format!("[1,{}]", deep(levels));
         for (json, items) in [
@@ -260,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn of_members_of_one_name_the_last_counts() {
+    fn of_members_with_one_name_the_last_counts() {
         for (json, expected) in [
             (r#"{"a":1}"#, true),
             (r#"{"b":2,"\u0061":1}"#, true),
@@ -270,7 +273,7 @@ mod tests {
             (r#"{"a":1,"\ud800":1}"#, false),
             (r#"["a",1]"#, false),
         ] {
-            // As many more as make a table of them pay.
+            // Enough further members that a table of them is used.
             let more: String = (0..40).map(|number| format!(",\"x{number}\":0")).collect();
             let many = json.strip_suffix('}').map(|head| format!("{head}{more}}}"));
             for json in std::iter::once(json).chain(many.as_deref()) {
@@ -285,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_empty_where_it_says_nothing() {
+    fn null_and_empty_values_are_empty_members() {
         for (json, expected) in [
             ("null", true),
             (r#""""#, true),

@@ -2,23 +2,25 @@
 
 use crate::{JsonView, Member, RowError};
 
-/// A struct whose fields are all [`Member`]s of an object, as [`members!`](crate::members) defines it.
+/// Struct whose fields are all [`Member`]s of a JSON object, as [`members!`](crate::members) defines it.
 pub trait Members<'a>: Sized {
-    /// Spellings of the name of each member.
+    /// Spellings of the name of each member, in order of preference.
     const NAMES: &'static [&'static [&'static str]];
 
-    /// Reads an object; `None` for any other value, and where a named member stands twice.
+    /// Reads an object; `None` for any other value, and for an object that has a named member twice.
     fn of(value: JsonView<'a>) -> Option<Self>;
 }
 
-/// Defines structs whose fields are all [`Member`]s, read from a JSON object and from nothing else. Each field
-/// names its member, and after `|` other spellings of it; where several are there, the first that is listed and not
-/// null counts. An object in which a member stands twice is not read, and members that no field names are ignored.
+/// Defines structs whose fields are all [`Member`]s, read from a JSON object.
+///
+/// Each field gives the name of its member and, after `|`, other spellings of it. Where an object has several
+/// spellings, the first listed one that is not null counts. An object that has a member twice is not read,
+/// and members without a field are ignored.
 ///
 /// ```
 /// use lmbatch_core::Outline;
 /// lmbatch_core::members! {
-///     /// What a model said.
+///     /// An answer of a model.
 ///     struct Answer {
 ///         end: "finishReason" | "finish_reason",
 ///     }
@@ -55,21 +57,22 @@ macro_rules! members {
 }
 
 impl<'a> JsonView<'a> {
-    /// Reads the value as an object with the members of `T`.
+    /// Reads the value as an object with the members of `T`; `None` where that is not possible.
     pub fn read<T: Members<'a>>(self) -> Option<T> {
         T::of(self)
     }
 }
 
 impl<'a> Member<'a> {
-    /// Reads the member as an object with the members of `T`.
+    /// Reads the member as an object with the members of `T`; `None` where that is not possible.
     pub fn read<T: Members<'a>>(self) -> Option<T> {
         T::of(self.raw()?)
     }
 }
 
-/// Finds members of an object: for each list of spellings the value of the first one that is there and not null;
-/// `None` where the value is no object, or has a named member twice. [`members!`](crate::members) calls it.
+/// Finds members of an object: for each list of spellings, the value of the first spelling that is present
+/// and not null. `None` where the value is not an object, or has a named member twice.
+/// [`members!`](crate::members) calls this function.
 pub fn find_members<'a, const N: usize>(
     value: JsonView<'a>,
     names: &[&[&str]],
@@ -100,7 +103,7 @@ pub fn find_members<'a, const N: usize>(
 /// Reads a row of results as an object with the members of `T`.
 ///
 /// # Errors
-/// [`RowError`] for a row that is no object, or has a named member twice, null or not.
+/// [`RowError`] for a row that is not an object, or has a named member twice, null or not.
 pub fn read_row<'a, T: Members<'a>>(row: JsonView<'a>) -> Result<T, RowError> {
     let mut found = 0_u64;
     for (name, _) in row.entries() {
@@ -116,7 +119,7 @@ pub fn read_row<'a, T: Members<'a>>(row: JsonView<'a>) -> Result<T, RowError> {
     row.read().ok_or(RowError)
 }
 
-/// The place of a name, and of its spelling.
+/// Returns the index of a name in `names`, and the index of its spelling.
 fn place(name: &str, names: &[&[&str]]) -> Option<(usize, usize)> {
     names.iter().enumerate().find_map(|(place, names)| {
         let spelling = names.iter().position(|known| *known == name)?;

@@ -1,4 +1,5 @@
-//! What authors of adapters meet: the traits of a provider, the borrowed views that they read and write, and help with JSON, texts, times and media types.
+//! Types and traits that authors of adapters meet: the traits of a provider, the borrowed views that they
+//! read and write, and helpers for JSON, text, times and media types.
 
 pub(crate) mod batch;
 pub(crate) mod call_ids;
@@ -39,7 +40,7 @@ pub use factory::{Connection, ProviderFactory};
 pub use intent::Intent;
 pub use json::JsonBuf;
 pub use judgement::Asides;
-pub use legible::{RawRow, legible_id, mend_surrogates};
+pub use legible::{RawRow, legible_id, replace_lone_surrogates};
 pub use media::{
     is_office_media_type, is_same_format, is_text, is_text_media_type, known_media_type,
     media_type_of,

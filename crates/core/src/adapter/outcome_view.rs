@@ -1,4 +1,4 @@
-//! An outcome as it is read from a row, borrowed.
+//! Borrowed outcomes, as codecs read them from rows of results.
 
 use std::borrow::Cow;
 
@@ -7,30 +7,30 @@ use crate::{
     ToolCallView,
 };
 
-/// What one row says: whose it is, and what came of it.
+/// Row of results that was read: id and outcome of its request.
 #[derive(Debug, Clone)]
 pub struct RowView<'a> {
-    /// The id on the wire; `None` for a row that names no request.
+    /// The request's id on the wire; `None` for a row that names no request.
     pub id: Option<Text<'a>>,
-    /// What came of it.
+    /// Outcome of the request.
     pub outcome: OutcomeView<'a>,
 }
 
-/// What came of one request.
+/// Borrowed outcome of one request.
 #[derive(Debug, Clone)]
 pub enum OutcomeView<'a> {
-    /// The model answered.
+    /// The model answered the request.
     Succeeded(OutputView<'a>),
-    /// It did not.
+    /// The request failed, and the failure says why.
     Errored(FailureView<'a>),
-    /// The provider ran out of time.
+    /// The batch expired before the provider answered the request.
     Expired,
-    /// It was cancelled first.
+    /// The batch was cancelled before the provider answered the request.
     Cancelled,
 }
 
 impl OutcomeView<'_> {
-    /// The outcome in one byte.
+    /// Returns the verdict, which stands for the outcome in one byte.
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Succeeded(_) => Verdict::Succeeded,
@@ -42,23 +42,23 @@ impl OutcomeView<'_> {
     }
 }
 
-/// Why there is no answer.
+/// Reason why a request has no answer, borrowed.
 #[derive(Debug, Clone)]
 pub struct FailureView<'a> {
-    /// What kind of thing went wrong.
+    /// Kind of the failure.
     pub kind: ErrorKind,
-    /// The provider's structured code.
+    /// The provider's structured error code.
     pub code: Option<Cow<'a, str>>,
-    /// The HTTP status that the row carries.
+    /// HTTP status of the request's row.
     pub http_status: Option<u16>,
-    /// The provider's words.
+    /// The provider's message, which may quote the prompt.
     pub message: Option<Text<'a>>,
-    /// Whether asking again may succeed.
+    /// `true` where the same request may succeed if it is sent again.
     pub retryable: bool,
 }
 
 impl<'a> FailureView<'a> {
-    /// A failure of a kind, which may be asked again where it is temporary.
+    /// Creates a failure of a kind, which is retryable where `retry` is [`Temporary`](Retry::Temporary).
     pub fn new(kind: ErrorKind, retry: Retry) -> Self {
         Self {
             kind,
@@ -69,7 +69,7 @@ impl<'a> FailureView<'a> {
         }
     }
 
-    /// A row that is this request's and holds nothing that can be read.
+    /// Creates the failure of a row that belongs to a request but has no readable content.
     pub fn malformed() -> Self {
         Self {
             kind: ErrorKind::MalformedAnswer,
@@ -81,32 +81,32 @@ impl<'a> FailureView<'a> {
     }
 }
 
-/// An answer.
+/// Borrowed answer of a model.
 #[derive(Debug, Clone)]
 pub struct OutputView<'a> {
-    /// What was said, in order.
+    /// Items of the answer, in the provider's order.
     pub items: Vec<ItemView<'a>>,
-    /// Why it ended.
+    /// Reason why the answer ended.
     pub finish_reason: FinishReason,
-    /// What it used; `None` where the provider does not say.
+    /// Tokens used by the request; `None` where the provider does not report them.
     pub usage: Option<TokenUsage>,
-    /// The model that answered.
+    /// Model that answered, as the provider names it.
     pub model: Option<Text<'a>>,
-    /// The provider's name of the answer.
+    /// The provider's id of the answer.
     pub response_id: Option<Text<'a>>,
-    /// Why the answer may be unusable.
+    /// Reason why the answer may be unusable; `None` for a usable one.
     pub problem: Option<Problem>,
 }
 
 impl<'a> OutputView<'a> {
-    /// An answer of one text, judged by why it ended.
+    /// Creates an answer of one text, with the problem that its finish reason shows.
     pub fn text(text: Text<'a>, finish_reason: FinishReason) -> Self {
         Self::judged(vec![ItemView::Text(text)], finish_reason)
     }
 
-    /// Returns an answer of several items with the problem that they and the finish reason show. An answer that
-    /// stopped by itself and refuses, or calls a tool, gets that as its finish reason. Usage, model and id are not
-    /// said.
+    /// Creates an answer of several items, with the problem that the items and the finish reason show. Where
+    /// an answer with the reason `Stop` refuses or calls a tool, its finish reason changes to match. Usage,
+    /// model and id are not set.
     ///
     /// ```
     /// use lmbatch_core::{FinishReason, ItemView, OutputView, Problem};
@@ -147,57 +147,57 @@ impl<'a> OutputView<'a> {
     }
 }
 
-/// A piece of an answer.
+/// One item of an answer, borrowed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ItemView<'a> {
-    /// Words.
+    /// Plain text of the answer.
     Text(Text<'a>),
-    /// A call to a tool.
+    /// A tool call that the model made.
     ToolCall(ToolCallView<'a>),
-    /// What the model thought.
+    /// The model's reasoning (thinking).
     Thinking(ThinkingView<'a>),
-    /// Its words of refusal.
+    /// Text of the model's refusal.
     Refusal(Text<'a>),
-    /// Something it made.
+    /// A file that the model made, such as an image or audio.
     Attachment(AttachmentView<'a>),
-    /// Words on the way to the answer, which are not the answer itself.
+    /// Intermediate text that the model marks as not part of the answer.
     Commentary(Text<'a>),
-    /// What it relied on, in the provider's words.
+    /// A citation of a source, as the provider's JSON.
     Citation(Json<'a>),
-    /// What else the provider says of the answer, such as log probabilities or safety ratings.
+    /// Further data about the answer, such as log probabilities or safety ratings.
     Detail {
-        /// The provider's name of it.
+        /// The provider's name of the data.
         name: &'static str,
-        /// The provider's words.
+        /// The provider's JSON, unchanged.
         value: Json<'a>,
     },
-    /// Anything else, in the provider's words.
+    /// Any other item, as the provider's JSON.
     Other(Json<'a>),
 }
 
-/// An outcome in one byte, as the index keeps it.
+/// Outcome of a request in one byte, as the index of results stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Verdict {
-    /// The model answered.
+    /// The model answered the request.
     Succeeded = 1,
-    /// It did not, and will not.
+    /// The request failed, and would fail again.
     Errored = 2,
-    /// It did not, and might if asked again.
+    /// The request failed, and may succeed if it is sent again.
     ErroredRetryable = 3,
-    /// The provider ran out of time.
+    /// The batch expired before the provider answered the request.
     Expired = 4,
-    /// It was cancelled first.
+    /// The batch was cancelled before the provider answered the request.
     Cancelled = 5,
 }
 
-/// What a row says when its body stays shut.
+/// Id and verdict of a row whose answer was not read.
 #[derive(Debug, Clone, Copy)]
 pub struct Scanned<'a> {
-    /// The id on the wire; `None` for a row that names no request.
+    /// The request's id on the wire; `None` for a row that names no request.
     pub id: Option<Text<'a>>,
-    /// What came of it.
+    /// Verdict on the request.
     pub verdict: Verdict,
 }
 
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_judged_by_why_it_ended() {
+    fn the_finish_reason_of_a_text_decides_its_problem() {
         for (text, reason, problem) in [
             ("x", FinishReason::Stop, None),
             ("", FinishReason::Stop, Some(Problem::Empty)),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn several_items_are_judged_together() {
+    fn items_and_finish_reason_decide_the_problem_together() {
         use FinishReason::{Length, Other, Refusal, Stop, ToolUse};
         let text = |text: &'static str| ItemView::Text(text.into());
         let call = || {

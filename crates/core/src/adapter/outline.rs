@@ -1,28 +1,28 @@
-//! JSON text that is scanned once: where each of its values begins and ends.
+//! Index of a JSON text, made in one scan: the positions at which each of its values begins and ends.
 //!
-//! A parser that reads a nested value as raw text scans it again at each level that is read from it. An [`Outline`]
-//! keeps a node for each value and each name instead, and [`JsonView`] finds items and members by walking nodes.
-//! Its verdict on a text is that of `serde_json`, without a limit on depth.
+//! A parser that reads a nested value as raw text scans it again at each level that is read from it. An
+//! [`Outline`] keeps a node for each value and each name instead, and [`JsonView`] finds items and members by
+//! walking nodes. It accepts the same texts as `serde_json`, without a limit on depth.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::{JsonError, MAX_DEPTH};
 
-/// Nodes whose memory an outline keeps for the next text: 1 MiB of them.
+/// Largest number of nodes whose memory an outline keeps for the next text (1 MiB).
 const KEPT: usize = 1 << 16;
 
-/// Index of the parent of the outermost value.
+/// Parent index of the outermost value, which has no parent.
 const NONE: u32 = u32::MAX;
 
-/// A string has an escape. Of the string alone.
+/// Flag of a string that contains an escape. Not inherited by the values around it.
 const ESCAPED: u8 = 1;
-/// A lone surrogate escape (half a character) is somewhere within the value.
+/// Flag of a value that contains a lone surrogate escape (half a character) at any depth.
 const LONE: u8 = 2;
-/// A raw line break is somewhere between the tokens of the value.
+/// Flag of a value that contains a raw line break between its tokens at any depth.
 const BREAK: u8 = 4;
 
-/// The type of a value.
+/// Type of a JSON value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Kind {
@@ -35,20 +35,22 @@ enum Kind {
     Object,
 }
 
-/// A value or the name of a member. Those within a value follow it; each member is its name and its value.
+/// Value, or name of a member. The values within a value follow it; a member is its name followed by its
+/// value.
 #[derive(Clone, Copy)]
 struct Node {
     start: u32,
     end: u32,
-    /// Number of nodes of the value, itself included; while it is open, the index of its parent.
+    /// Number of nodes of the value, itself included. While the value is being scanned, the index of its
+    /// parent.
     count: u32,
-    /// Most brackets inside one another, at most `u16::MAX`.
+    /// Depth of nesting of the value, at most `u16::MAX`.
     depth: u16,
     kind: Kind,
     flags: u8,
 }
 
-/// Memory for the nodes of one text after another.
+/// Reusable index of one JSON text after another.
 ///
 /// ```
 /// use lmbatch_core::Outline;
@@ -75,7 +77,7 @@ impl Outline {
         Self::default()
     }
 
-    /// Scans a text that should be one JSON value, in one pass.
+    /// Scans a text, which should be one JSON value, in one pass.
     ///
     /// # Errors
     /// [`JsonError::Syntax`] for a text that is not JSON, or is longer than 4 GiB.
@@ -86,7 +88,7 @@ impl Outline {
         }
     }
 
-    /// Scans a text; `false` where it is not JSON. Then there is nothing to view.
+    /// Scans a text. Returns `false` where it is not JSON; there is no value to view then.
     pub(crate) fn fill(&mut self, text: &str) -> bool {
         self.nodes.clear();
         if self.nodes.capacity() > KEPT {
@@ -100,7 +102,7 @@ impl Outline {
         is_json
     }
 
-    /// The outermost value of the text that was scanned last, which must have been JSON.
+    /// Returns the outermost value of the latest text, which must have been JSON.
     pub(crate) fn view<'a>(&'a self, text: &'a str) -> JsonView<'a> {
         JsonView {
             text,
@@ -108,18 +110,18 @@ impl Outline {
         }
     }
 
-    /// Whether a lone surrogate escape is in the text that was scanned last.
+    /// Returns whether the latest text contains a lone surrogate escape.
     pub(crate) fn has_lone_surrogate(&self) -> bool {
         self.nodes.first().is_some_and(|node| node.flags & LONE > 0)
     }
 }
 
-/// One value of a JSON text that was scanned by an [`Outline`]. Reading from it scans nothing again.
+/// One value of a JSON text that an [`Outline`] indexed. Reading from it does not scan the text again.
 #[derive(Clone, Copy)]
 pub struct JsonView<'a> {
-    /// The whole text.
+    /// The whole text that was scanned.
     text: &'a str,
-    /// The value first, then those within it; at least one.
+    /// Node of the value, followed by the nodes of the values within it.
     nodes: &'a [Node],
 }
 
@@ -134,7 +136,7 @@ impl<'a> JsonView<'a> {
         self.nodes[0]
     }
 
-    /// Returns the value as it is written.
+    /// Returns the JSON text of the value as it is written.
     pub fn as_str(self) -> &'a str {
         let node = self.node();
         &self.text[node.start as usize..node.end as usize]
@@ -165,12 +167,12 @@ impl<'a> JsonView<'a> {
         self.node().kind == Kind::True
     }
 
-    /// Whether the value is a string with an escape.
+    /// Returns whether the value is a string that contains an escape.
     pub(crate) fn is_escaped(self) -> bool {
         self.node().flags & ESCAPED > 0
     }
 
-    /// Returns whether the value says nothing: null, an empty string, list or object.
+    /// Returns whether the value is null, or an empty string, list or object.
     pub fn is_empty(self) -> bool {
         let node = self.node();
         match node.kind {
@@ -181,7 +183,7 @@ impl<'a> JsonView<'a> {
         }
     }
 
-    /// Whether the value can be passed on: on one line, with whole characters, and not nested too deep.
+    /// Checks that the value can be passed on: on one line, without lone surrogates, and not nested too deep.
     pub(crate) fn check(self) -> Result<(), JsonError> {
         let node = self.node();
         match () {
@@ -194,7 +196,7 @@ impl<'a> JsonView<'a> {
         }
     }
 
-    /// Returns the values of a list, those that cannot be passed on included; none for any other value.
+    /// Returns the values of a list, including those that cannot be passed on; empty for any other value.
     pub fn values(self) -> Items<'a> {
         let nodes = if self.is_list() {
             &self.nodes[1..]
@@ -207,7 +209,7 @@ impl<'a> JsonView<'a> {
         }
     }
 
-    /// The value itself as the only item.
+    /// Returns the value itself as the only item.
     pub(crate) fn alone(self) -> Items<'a> {
         Items {
             text: self.text,
@@ -215,7 +217,7 @@ impl<'a> JsonView<'a> {
         }
     }
 
-    /// The members of an object in order, those whose names it repeats included; none of any other value.
+    /// Returns the members of an object in order, repeated names included; empty for any other value.
     pub(crate) fn entries(self) -> Entries<'a> {
         let nodes = if self.is_object() {
             &self.nodes[1..]
@@ -228,14 +230,14 @@ impl<'a> JsonView<'a> {
         }
     }
 
-    /// The characters of a string between its quotes, as they are written.
+    /// Returns the characters of a string between its quotes, as they are written.
     pub(crate) fn inner(self) -> &'a str {
         let node = self.node();
         &self.text[node.start as usize + 1..node.end as usize - 1]
     }
 }
 
-/// Items of a list.
+/// Iterator over the items of a list.
 #[derive(Clone, Default)]
 pub struct Items<'a> {
     text: &'a str,
@@ -269,14 +271,14 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
-/// Members of an object.
+/// Iterator over the members of an object.
 #[derive(Clone)]
 pub(crate) struct Entries<'a> {
     text: &'a str,
     nodes: &'a [Node],
 }
 
-/// The name of a member.
+/// Name of a member.
 #[derive(Clone, Copy)]
 pub(crate) struct Name<'a>(JsonView<'a>);
 
@@ -296,7 +298,7 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 impl<'a> Name<'a> {
-    /// The characters of the name; `None` where they are not whole.
+    /// Returns the characters of the name; `None` where it contains a lone surrogate.
     pub(crate) fn decode(self) -> Option<Cow<'a, str>> {
         match self.0.node().flags {
             0 => Some(Cow::Borrowed(self.0.inner())),
@@ -306,12 +308,12 @@ impl<'a> Name<'a> {
     }
 }
 
-/// Fills `nodes` from a text; `None` where it is not JSON.
+/// Fills `nodes` from a text; returns `None` where it is not JSON.
 fn scan(bytes: &[u8], nodes: &mut Vec<Node>) -> Option<()> {
     let (mut at, _) = space(bytes, 0);
     let mut parent = NONE;
     loop {
-        // A value begins.
+        // A value begins at this position.
         let start = at;
         let (kind, flags) = match *bytes.get(at)? {
             b'"' => {
@@ -365,7 +367,7 @@ fn scan(bytes: &[u8], nodes: &mut Vec<Node>) -> Option<()> {
                 nodes[parent as usize].flags |= LONE;
             }
         }
-        // A value has ended, or an empty one is about to.
+        // The value has ended, or is an empty list or object that is about to end.
         loop {
             let (next, breaks) = space(bytes, at);
             at = next;
@@ -403,7 +405,7 @@ fn scan(bytes: &[u8], nodes: &mut Vec<Node>) -> Option<()> {
     }
 }
 
-/// Notes the name of a member and returns where its value begins.
+/// Adds a node for the name of a member, and returns the position at which its value begins.
 fn name(bytes: &[u8], start: usize, parent: u32, nodes: &mut Vec<Node>) -> Option<usize> {
     if *bytes.get(start)? != b'"' {
         return None;
@@ -426,7 +428,7 @@ fn name(bytes: &[u8], start: usize, parent: u32, nodes: &mut Vec<Node>) -> Optio
     Some(at)
 }
 
-/// Skips white space; [`BREAK`] where a line ends in it.
+/// Skips white space. The flag [`BREAK`] is returned where it contains a line break.
 fn space(bytes: &[u8], mut at: usize) -> (usize, u8) {
     let mut flags = 0;
     loop {
@@ -472,7 +474,8 @@ fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
     Some(at)
 }
 
-/// Skips a string from behind its first quote; where it ends, and its flags.
+/// Skips a string, from the byte after its first quote. Returns the position after its last quote, and its
+/// flags.
 fn string(bytes: &[u8], mut at: usize) -> Option<(usize, u8)> {
     let mut flags = 0;
     loop {
@@ -480,7 +483,7 @@ fn string(bytes: &[u8], mut at: usize) -> Option<(usize, u8)> {
         match *bytes.get(at)? {
             b'"' => return Some((at + 1, flags)),
             b'\\' => {}
-            // A raw control character.
+            // Raw control characters are not allowed in a string.
             _ => return None,
         }
         flags |= ESCAPED;
@@ -504,28 +507,28 @@ fn string(bytes: &[u8], mut at: usize) -> Option<(usize, u8)> {
     }
 }
 
-/// The number that four hexadecimal digits mean.
+/// Returns the number that four hexadecimal digits mean.
 fn unit(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |unit, digit| {
         Some(unit << 4 | char::from(*digit).to_digit(16)?)
     })
 }
 
-/// Whether a byte ends a run of characters that mean themselves.
+/// Returns whether a byte ends a run of characters that need no decoding.
 fn is_stop(byte: u8) -> bool {
     byte == b'"' || byte == b'\\' || byte < b' '
 }
 
-/// Number of bytes before the first that is a quote, a backslash or a control character.
+/// Returns the number of bytes before the first quote, backslash or control character.
 fn plain(bytes: &[u8]) -> usize {
-    // Most strings are short: names, ids, words.
+    // Most strings are short, such as names, ids and single words.
     let head = bytes.len().min(32);
     if let Some(at) = stop(&bytes[..head]) {
         return at;
     }
     let mut at = head;
     for block in bytes[head..].as_chunks::<32>().0 {
-        // Without a branch for each byte, so that the compiler takes vectors.
+        // The loop has no branch for each byte, so that the compiler can vectorise it.
         let stops = block
             .iter()
             .fold(0, |stops, byte| stops | u8::from(is_stop(*byte)));
@@ -537,13 +540,13 @@ fn plain(bytes: &[u8]) -> usize {
     stop(&bytes[at..]).map_or(bytes.len(), |found| at + found)
 }
 
-/// Place of the first byte that [ends a run](is_stop), eight at a time.
+/// Returns the position of the first byte that [ends a run](is_stop), testing eight bytes at a time.
 fn stop(bytes: &[u8]) -> Option<usize> {
     const EACH: u64 = u64::MAX / 255;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (place, word) in words.iter().enumerate() {
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    for (place, word) in chunks.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        // The high bit of a byte is set where the byte is 0, and perhaps in later bytes.
+        // The high bit of a byte is set where the byte is 0, and possibly in later bytes too.
         let zero = |word: u64| word.wrapping_sub(EACH) & !word;
         let quotes = zero(word ^ (EACH * u64::from(b'"')));
         let backslashes = zero(word ^ (EACH * u64::from(b'\\')));
@@ -554,7 +557,7 @@ fn stop(bytes: &[u8]) -> Option<usize> {
         }
     }
     let at = rest.iter().position(|byte| is_stop(*byte))?;
-    Some(words.len() * 8 + at)
+    Some(chunks.len() * 8 + at)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The results of a batch: parts, and the bytes of their rows.
+//! Parts of the results of a batch, and streams of their rows.
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -6,44 +6,44 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BatchId, Error, Result};
 
-/// What a part of the results holds.
+/// Content of a part of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PartRole {
-    /// Answers.
+    /// The part holds answers only.
     Output,
-    /// Errors.
+    /// The part holds errors only.
     Errors,
-    /// Both.
+    /// The part holds answers and errors.
     Mixed,
 }
 
-/// One source of results of a batch.
+/// One source of results of a batch, such as a file at the provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultPart {
-    /// The batch.
+    /// Batch that the results belong to.
     pub batch: BatchId,
-    /// Its name at the provider, such as a file id.
+    /// Name of the part at the provider, such as a file id.
     pub name: Box<str>,
-    /// What it holds.
+    /// Content of the part.
     pub role: PartRole,
-    /// What its rows look like; the adapter's word.
+    /// Format of the rows, as a word that only the adapter interprets.
     pub shape: Box<str>,
-    /// Its bytes, where known.
+    /// Size of the part in bytes; `None` where it is not known.
     pub bytes: Option<u64>,
 }
 
 impl ResultPart {
-    /// A part of answers and errors.
+    /// Creates a part that holds answers and errors.
     pub fn mixed(batch: &BatchId, name: &str, shape: &str) -> Self {
         Self::of(PartRole::Mixed, batch, name, shape)
     }
 
-    /// Returns a part that holds answers only.
+    /// Creates a part that holds answers only.
     pub fn output(batch: &BatchId, name: &str, shape: &str) -> Self {
         Self::of(PartRole::Output, batch, name, shape)
     }
 
-    /// Returns a part that holds errors only.
+    /// Creates a part that holds errors only.
     pub fn errors(batch: &BatchId, name: &str, shape: &str) -> Self {
         Self::of(PartRole::Errors, batch, name, shape)
     }
@@ -59,23 +59,23 @@ impl ResultPart {
     }
 }
 
-/// The results of a batch.
+/// Results of a batch, as references to their parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResultSet {
-    /// Where they are.
+    /// Parts of the results.
     pub parts: Vec<ResultPart>,
-    /// Whether those are all.
+    /// `true` where these are all parts, and no further ones will appear.
     pub complete: bool,
 }
 
-/// What reading a part yields.
+/// Piece of a part that is being read.
 #[derive(Debug)]
 pub enum Chunk {
-    /// Rows, each ended by LF, cut anywhere.
+    /// Bytes of rows, each terminated by LF. Pieces may end within a row.
     Bytes(Bytes),
-    /// The part that follows, where results come in pages.
+    /// The part that follows, where the results come in pages.
     Next(ResultPart),
 }
 
-/// A part as it is read.
+/// Stream of the pieces of a part.
 pub type RowStream = BoxStream<'static, Result<Chunk, Error>>;

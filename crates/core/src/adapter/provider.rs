@@ -1,4 +1,4 @@
-//! The half of an adapter that talks to its provider.
+//! Trait of the part of an adapter that exchanges messages with its provider.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,95 +11,120 @@ use crate::{
     Upload,
 };
 
-/// A provider's batch service. One exchange a method: it never retries, sleeps or pages; the engine does.
+/// Batch service of a provider. Each method makes one exchange with the provider: it never retries, sleeps or
+/// follows pages, which the engine does.
 #[async_trait]
 pub trait BatchProvider: fmt::Debug + Send + Sync + 'static {
-    /// How it says things.
+    /// Returns the codec, which translates requests and results.
     fn codec(&self) -> &dyn BatchCodec;
 
-    /// Returns a digest of base URL, organisation, project and workspace. The key is left out, so that the
-    /// account outlives a key rotation.
+    /// Returns the account id: a digest of base URL, organisation, project and workspace. The key is not part
+    /// of it, so that the id stays the same when the key is rotated.
     fn account(&self) -> AccountId;
 
-    /// Returns a short digest of the key, recorded beside the account; `None` where the adapter gives none.
+    /// Returns a short digest of the key, which is recorded with the account; `None` where the adapter gives
+    /// none.
     fn key_hint(&self) -> Option<KeyHint> {
         None
     }
 
-    /// Returns the account id as earlier versions of the adapter computed it, by which older records are
+    /// Returns the account id as earlier versions of the adapter computed it, so that older records are
     /// recognised; `None` for an adapter without earlier versions.
     fn former_account(&self) -> Option<AccountId> {
         None
     }
 
-    /// Proves key and model by a free call. A provider that lacks one says yes.
+    /// Checks the key and the model by a call that costs nothing. Succeeds without a call where the provider
+    /// has no such call.
     async fn probe(&self, model: &str) -> Result<()> {
         let _ = model;
         Ok(())
     }
 
-    /// Uploads what a create needs. Free; repeated with what it gave until that is ready.
+    /// Uploads what a create needs, without cost. The engine calls it again with the returned value as
+    /// `prior` until that is ready.
     async fn stage(&self, shard: &Shard, prior: Option<Staged>) -> Result<Staged> {
         let _ = (shard, prior);
         Ok(Staged::ready())
     }
 
-    /// Creates the batch: the only call that can cost money.
+    /// Creates the batch. No other method can cost money.
     async fn create(&self, shard: &Shard, intent: &Intent) -> Result<BatchId>;
 
-    /// Looks for the batch that the intent may have made: one page.
+    /// Searches one page of the provider's batches for the one that the intent may have created.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) by default.
     async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
         let _ = (intent, page);
-        Err(Error::unsupported("finding a batch again"))
+        Err(Error::unsupported("searching for the batch of a create"))
     }
 
-    /// Makes a late create fail, by deleting what it needs.
+    /// Makes a create that is still under way fail, by deleting the upload that it needs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) by default.
     async fn fence(&self, staged: &Staged) -> Result<()> {
         let _ = staged;
         Err(Error::unsupported("fencing a create"))
     }
 
-    /// Where the batch stands. `Ok` for a batch that failed; an error means "could not ask".
+    /// Returns the state of a batch. A batch that failed is `Ok`; an error means that the state could not be
+    /// read.
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot>;
 
-    /// Returns the parts of a batch's results: where they are, not the rows.
+    /// Returns the parts of a batch's results: references to them, not the rows.
     ///
-    /// `class` is the class under which the batch was created, where the caller knows it: from the record of a
-    /// run, or from a handle. It is `None` where only the id of the batch is known. The adapter then finds the
-    /// results from the batch itself. The route and the endpoint that the adapter is configured with say nothing
-    /// about the batch and are never used here.
+    /// `class` is the class under which the batch was created, where the caller knows it from the record of a
+    /// run or from a handle. It is `None` where only the id of the batch is known; the adapter then finds the
+    /// results through the batch itself. The adapter must not use its own configured route or endpoint here,
+    /// because the batch may have been created with others.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where no results are found under `class` and the
-    /// batch itself shows another route or endpoint; [`BatchClass::other_route`] makes that error. An empty set
-    /// would pass for a batch without answers.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where there are no results under `class`
+    /// and the batch itself shows another route or endpoint; [`BatchClass::other_route`] creates that error.
+    /// An empty set would look like a batch without answers.
     async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet>;
 
-    /// Reads a part, from a byte of it where the provider can.
+    /// Reads a part of the results, from byte `from` where the provider supports ranges.
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream>;
 
-    /// One page of batches, newest first.
+    /// Returns one page of batches, newest first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) by default.
     async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
         let _ = options;
         Err(Error::unsupported("listing batches"))
     }
 
-    /// One page of the files that carry our labels.
+    /// Returns one page of the files with labels of lmbatch.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) by default.
     async fn uploads(&self, page: Option<Cursor>) -> Result<Page<Upload>> {
         let _ = page;
         Err(Error::unsupported("listing files"))
     }
 
-    /// Asks the provider to cancel. No error for a batch that has ended.
+    /// Requests the cancellation of a batch. No error for a batch that has ended.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) by default.
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
         let _ = batch;
         Err(Error::unsupported("cancelling a batch"))
     }
 
-    /// Deletes something of ours at the provider. No error if it is gone.
+    /// Deletes a file or batch that lmbatch made at the provider. No error where it does not exist any more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) by default.
     async fn discard(&self, remnant: &Remnant) -> Result<()> {
         let _ = remnant;
-        Err(Error::unsupported("deleting at the provider"))
+        Err(Error::unsupported(
+            "deleting files and batches at the provider",
+        ))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Media types of attachments: the bytes tell them, then the caller, and nothing else.
+//! Media types of attachments: from the bytes first, then from the caller's declaration, then from the file
+//! name.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -10,13 +11,13 @@ use crate::{
     media_type_of, split_data_url,
 };
 
-/// Characters of base64 that hold more than is needed to recognise a file; a multiple of four.
+/// Number of base64 characters that is more than enough to recognise a file; a multiple of four.
 const HEAD: usize = 12 << 10;
 
-/// Fewest bytes by which an unrecognised file is judged: headers of formats are no shorter.
-const JUDGED: usize = 12;
+/// Smallest number of bytes for which an unrecognised file is refused: no header of a known format is longer.
+const MIN_REFUSED: usize = 12;
 
-/// Containers of sounds and films alike.
+/// Container formats that hold either audio or video.
 const CONTAINERS: [&str; 8] = [
     "video/mp4",
     "video/x-m4v",
@@ -28,7 +29,7 @@ const CONTAINERS: [&str; 8] = [
     "audio/ogg",
 ];
 
-/// Formats that are always recognised by their beginning.
+/// Formats that are always recognised by their first bytes.
 const RECOGNISED: [&str; 10] = [
     "image/png",
     "image/jpeg",
@@ -43,21 +44,21 @@ const RECOGNISED: [&str; 10] = [
 ];
 
 impl<'a> AttachmentView<'a> {
-    /// Returns the attachment as an adapter sends it: bytes always with their media type, which is the one
-    /// that the bytes tell, or else the one that the caller declared, or else, for text, office documents,
-    /// sounds and films, the one of the file's `name`. Media types have their usual names. A data URL becomes
+    /// Returns the attachment as an adapter sends it. Bytes always have a media type: the one that the bytes
+    /// show; otherwise the one that the caller declared; otherwise, for text, office documents, audio and
+    /// video, the one of the file name `name`. Media types have their registered names. A data URL becomes
     /// bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for 0 bytes, for bytes that are not what
-    /// was declared, for bytes whose media type nothing tells, and for a URL that is neither `http` nor `https`:
-    /// no provider documents another.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for 0 bytes, for bytes that do not have
+    /// the declared type, for bytes of unknown type, and for a URL that is neither `http` nor `https`,
+    /// because no provider documents support for another scheme.
     pub fn resolve(&self, name: Option<&Path>) -> Result<AttachmentView<'_>, RequestError> {
         let refuse = |why: &str| RequestError::invalid_input(format!("{} {why}", self.name(name)));
         let mut view = AttachmentView {
             kind: self.kind,
             source: borrowed(&self.source),
-            mime_type: self.mime_type.filter(|written| says_something(*written)),
+            mime_type: self.mime_type.filter(|written| is_specific(*written)),
             filename: self.filename,
         };
         if let SourceView::Url(url) = &self.source
@@ -87,15 +88,15 @@ impl<'a> AttachmentView<'a> {
             (None, Some(name)) => mime_guess::from_path(&*name.decode()).first_raw(),
             (None, None) => None,
         };
-        let told = Told {
+        let hints = Hints {
             kind: self.kind,
             declared: known.or(declared.as_deref()),
             guess: guess.and_then(known_media_type),
         };
-        let chosen = told.media_type(&head).map_err(|why| refuse(&why))?;
+        let chosen = hints.media_type(&head).map_err(|why| refuse(&why))?;
         drop(head);
         if let Chosen::Known(media_type) = chosen {
-            if told.declared.is_none() && self.kind == AttachmentKind::Document {
+            if hints.declared.is_none() && self.kind == AttachmentKind::Document {
                 view.kind = AttachmentKind::of_mime_type(media_type);
             }
             view.mime_type = Some(Text::Plain(media_type));
@@ -103,14 +104,14 @@ impl<'a> AttachmentView<'a> {
         Ok(view)
     }
 
-    /// Returns how the declared media type and the one of the resolved attachment differ, in one sentence;
-    /// `None` where they are one format.
+    /// Returns a sentence that states how the declared media type and the type of the resolved attachment
+    /// differ; `None` where both are one format.
     pub fn disagreement(
         &self,
         resolved: &AttachmentView<'_>,
         name: Option<&Path>,
     ) -> Option<String> {
-        let written = self.mime_type.filter(|written| says_something(*written))?;
+        let written = self.mime_type.filter(|written| is_specific(*written))?;
         let written = written.decode();
         let sent = resolved.mime_type?.decode();
         let declared = known_media_type(&written).unwrap_or(&written);
@@ -129,7 +130,7 @@ impl<'a> AttachmentView<'a> {
         let (written, data) = split_data_url(&url)
             .ok_or("is a data URL, and not of the form data:TYPE;base64,DATA")?;
         let bytes = crate::user::attachment::decode_base64(data).ok_or("is not valid base64")?;
-        if says_something(Text::Plain(written)) {
+        if is_specific(Text::Plain(written)) {
             let known = known_media_type(written);
             self.mime_type = match known {
                 Some(known) => Some(Text::Plain(known)),
@@ -152,7 +153,7 @@ impl<'a> AttachmentView<'a> {
 }
 
 impl SourceView<'_> {
-    /// Returns the first bytes, as many as are needed to recognise a file; `None` where they are not here.
+    /// Returns the first bytes, enough to recognise a file; `None` where the source holds no bytes.
     pub fn head(&self) -> Option<Cow<'_, [u8]>> {
         match self {
             Self::Bytes(bytes) => Some(Cow::Borrowed(&bytes[..bytes.len().min(HEAD / 4 * 3)])),
@@ -162,7 +163,7 @@ impl SourceView<'_> {
     }
 }
 
-/// Refuses a URL that no provider fetches, such as one of a file of this machine.
+/// Refuses a URL that no provider fetches, such as the URL of a local file.
 fn check_url(url: &str) -> Result<(), String> {
     let (scheme, rest) = url.split_once(':').unwrap_or_default();
     let is_web = ["http", "https"]
@@ -195,8 +196,8 @@ fn borrowed<'b>(source: &'b SourceView<'_>) -> SourceView<'b> {
     }
 }
 
-/// Reports whether a declared media type is more than "bytes of some kind".
-fn says_something(written: Text<'_>) -> bool {
+/// Returns whether a declared media type is more specific than "any bytes".
+fn is_specific(written: Text<'_>) -> bool {
     let written = written.decode();
     let essence = written.split(';').next().unwrap_or_default().trim();
     let nothing = [
@@ -211,7 +212,7 @@ fn says_something(written: Text<'_>) -> bool {
         .any(|name| essence.eq_ignore_ascii_case(name))
 }
 
-/// The beginning of base64; empty where it is none.
+/// Returns the first bytes of base64; empty where it cannot be decoded.
 fn decoded_head(text: Text<'_>) -> Vec<u8> {
     let text = text.decode();
     let head = text.get(..HEAD).unwrap_or(&text);
@@ -220,20 +221,20 @@ fn decoded_head(text: Text<'_>) -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// What is known of bytes beside the bytes.
-struct Told<'t> {
+/// Everything that is known of an attachment besides its bytes.
+struct Hints<'t> {
     kind: AttachmentKind,
     declared: Option<&'t str>,
     guess: Option<&'static str>,
 }
 
-/// A media type to send.
+/// Media type to send.
 enum Chosen {
     Known(&'static str),
     AsDeclared,
 }
 
-impl Told<'_> {
+impl Hints<'_> {
     fn media_type(&self, head: &[u8]) -> Result<Chosen, String> {
         let Some(found) = media_type_of(head) else {
             return self.unrecognised(head);
@@ -245,7 +246,7 @@ impl Told<'_> {
         }
         if self.kind == AttachmentKind::Document {
             return match (self.declared.or(self.guess), found) {
-                // Documents of offices are archives, or containers of an older kind.
+                // Office documents are archives, or OLE containers of the older kind.
                 (Some(said), "application/zip") if is_office_media_type(said) => {
                     Ok(self.chosen(said))
                 }
@@ -253,7 +254,7 @@ impl Told<'_> {
                     Ok(self.chosen(said))
                 }
                 (_, found) if of_kind || self.declared.is_none() => Ok(Chosen::Known(found)),
-                _ => Err(self.otherwise(found)),
+                _ => Err(self.mismatch(found)),
             };
         }
         if of_kind {
@@ -269,10 +270,10 @@ impl Told<'_> {
                 (None, AttachmentKind::Audio, "video/mp4" | "video/x-m4v") => {
                     Ok(Chosen::Known("audio/mp4"))
                 }
-                _ => Err(self.otherwise(found)),
+                _ => Err(self.mismatch(found)),
             };
         }
-        Err(self.otherwise(found))
+        Err(self.mismatch(found))
     }
 
     fn unrecognised(&self, head: &[u8]) -> Result<Chosen, String> {
@@ -285,11 +286,13 @@ impl Told<'_> {
         if self.kind == AttachmentKind::Document && is_text {
             return match (self.declared, self.guess) {
                 (Some(said), _) if is_text_media_type(said) => Ok(self.chosen(said)),
-                (Some(_), _) if head.len() < JUDGED => Ok(Chosen::AsDeclared),
-                (Some(_), _) => Err(self.otherwise(found)),
+                (Some(_), _) if head.len() < MIN_REFUSED => Ok(Chosen::AsDeclared),
+                (Some(_), _) => Err(self.mismatch(found)),
                 (None, Some(said)) if is_text_media_type(said) => Ok(Chosen::Known(said)),
                 (None, Some(said)) if said == "application/pdf" || is_office_media_type(said) => {
-                    Err(format!("is named as {said}, and its bytes are text"))
+                    Err(format!(
+                        "has a file name of type {said}, and its bytes are text"
+                    ))
                 }
                 (None, _) => Ok(Chosen::Known("text/plain")),
             };
@@ -297,8 +300,8 @@ impl Told<'_> {
         let is_recorded = matches!(self.kind, AttachmentKind::Audio | AttachmentKind::Video);
         let of_kind = |said: &&'static str| AttachmentKind::of_mime_type(said) == self.kind;
         match (self.declared, self.guess.filter(of_kind)) {
-            (Some(_), _) if head.len() < JUDGED => Ok(Chosen::AsDeclared),
-            // Not every format of sound has a header.
+            (Some(_), _) if head.len() < MIN_REFUSED => Ok(Chosen::AsDeclared),
+            // Some audio formats have no header.
             (Some(said), _)
                 if !is_text && !RECOGNISED.contains(&said) && !is_text_media_type(said) =>
             {
@@ -306,7 +309,7 @@ impl Told<'_> {
             }
             (Some(said), _) if is_text && said == "image/svg+xml" => Ok(Chosen::AsDeclared),
             (None, Some(said)) if is_recorded && !is_text => Ok(Chosen::Known(said)),
-            _ => Err(self.otherwise(found)),
+            _ => Err(self.mismatch(found)),
         }
     }
 
@@ -314,7 +317,7 @@ impl Told<'_> {
         known_media_type(said).map_or(Chosen::AsDeclared, Chosen::Known)
     }
 
-    fn otherwise(&self, found: &str) -> String {
+    fn mismatch(&self, found: &str) -> String {
         match self.declared {
             Some(said) if AttachmentKind::of_mime_type(said) == self.kind => {
                 format!("is declared as {said}, and its bytes are {found}")
@@ -326,7 +329,7 @@ impl Told<'_> {
             None if found.contains('/') => {
                 let kind = AttachmentKind::of_mime_type(found).as_str();
                 format!(
-                    "is no {}: its bytes are {found}; attach it as {kind}",
+                    "is attached as {}, and its bytes are {found}; attach it as {kind}",
                     self.kind.as_str()
                 )
             }
@@ -334,7 +337,7 @@ impl Told<'_> {
                 format!("is neither a PDF nor UTF-8 text: its bytes are {found}")
             }
             None => format!(
-                "is no {} that is recognised: its bytes are {found}; declare its media type",
+                "is not a recognised {} file: its bytes are {found}; declare its media type",
                 self.kind.as_str()
             ),
         }
@@ -385,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn only_urls_of_the_web_are_sent() {
+    fn only_http_and_https_urls_are_sent() {
         for (url, refused) in [
             ("https://x.test/a.png", None),
             ("HTTP://x.test", None),
@@ -407,17 +410,18 @@ mod tests {
                     filename: None,
                 };
                 let error = view.resolve(None).err();
-                let words = error.as_ref().and_then(RequestError::message);
+                let message = error.as_ref().and_then(RequestError::message);
                 match refused {
-                    None => assert_eq!(words, None, "{url}"),
-                    Some(named) => assert!(words.unwrap().contains(named), "{url}: {words:?}"),
+                    None => assert_eq!(message, None, "{url}"),
+                    Some(named) => assert!(message.unwrap().contains(named), "{url}: {message:?}"),
                 }
             }
         }
     }
 
     #[test]
-    fn media_types_come_from_the_bytes_then_from_the_caller_and_never_from_a_default() {
+    fn media_types_come_from_the_bytes_then_the_declaration_then_the_name_and_never_from_a_default()
+    {
         use AttachmentKind::{Audio, Document, Image, Video};
         for (kind, bytes, declared, name, expected) in [
             (Image, PNG, "", "p.jpg", Ok("image/png")),
@@ -531,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_and_a_declared_type_that_disagree_are_told() {
+    fn a_declared_type_that_differs_from_the_bytes_is_reported() {
         for (bytes, declared, expected) in [
             (
                 PNG,
@@ -553,10 +557,11 @@ mod tests {
                 mime_type: Some(Text::Plain(declared)),
                 filename: None,
             };
-            let told = view.disagreement(&view.resolve(None).unwrap(), None);
-            assert_eq!(told.is_some(), expected.is_some(), "{declared}: {told:?}");
+            let found = view.disagreement(&view.resolve(None).unwrap(), None);
+            assert_eq!(found.is_some(), expected.is_some(), "{declared}: {found:?}");
             assert!(
-                told.unwrap_or_default()
+                found
+                    .unwrap_or_default()
                     .contains(expected.unwrap_or_default())
             );
         }

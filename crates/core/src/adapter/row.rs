@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::{JsonView, Outline, mend_surrogates};
+use crate::{JsonView, Outline, replace_lone_surrogates};
 
-/// Memory for reading one row of results after another.
+/// Reusable memory for reading rows of results one after another.
 ///
 /// ```
 /// use lmbatch_core::RowReader;
@@ -16,8 +16,8 @@ use crate::{JsonView, Outline, mend_surrogates};
 #[derive(Debug, Default)]
 pub struct RowReader {
     outline: Outline,
-    /// A row with U+FFFD in the place of each half of a character.
-    mended: Vec<u8>,
+    /// Copy of a row with U+FFFD in place of each lone surrogate escape.
+    repaired: Vec<u8>,
 }
 
 impl RowReader {
@@ -26,7 +26,7 @@ impl RowReader {
         Self::default()
     }
 
-    /// Reads a row, whatever it is. Lone surrogate escapes are replaced by U+FFFD.
+    /// Reads a row, which may be anything. Lone surrogate escapes are replaced by U+FFFD.
     pub fn read<'a>(&'a mut self, row: &'a [u8]) -> ResultRow<'a> {
         let text = simdutf8::basic::from_utf8(row).ok();
         let text = text.filter(|text| self.outline.fill(text));
@@ -39,7 +39,7 @@ impl RowReader {
                 replaced: 0,
             };
         }
-        let (bytes, replaced) = mend_surrogates(row, &mut self.mended);
+        let (bytes, replaced) = replace_lone_surrogates(row, &mut self.repaired);
         let text = text.and_then(|_| simdutf8::basic::from_utf8(bytes).ok());
         let text = text.filter(|text| self.outline.fill(text));
         ResultRow {
@@ -50,7 +50,7 @@ impl RowReader {
     }
 }
 
-/// A row of results that was scanned.
+/// Scanned row of results.
 #[derive(Clone, Copy)]
 pub struct ResultRow<'a> {
     bytes: &'a [u8],
@@ -59,12 +59,12 @@ pub struct ResultRow<'a> {
 }
 
 impl<'a> ResultRow<'a> {
-    /// Returns the bytes of the row, with U+FFFD in the place of lone surrogate escapes.
+    /// Returns the bytes of the row, with U+FFFD in place of lone surrogate escapes.
     pub fn as_bytes(self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Returns the JSON value that the row is; `None` for anything else.
+    /// Returns the row as a JSON value; `None` where it is not JSON.
     pub fn value(self) -> Option<JsonView<'a>> {
         self.value
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_json_with_whole_characters_or_its_bytes() {
+    fn a_row_is_read_as_json_with_whole_characters_or_as_bytes() {
         let mut rows = RowReader::new();
         for (row, bytes, is_json, replaced) in [
             (&br#"{"a":1}"#[..], &br#"{"a":1}"#[..], true, 0),

@@ -1,7 +1,7 @@
-//! JSON Schemas as documents: what an adapter needs to rewrite one in its provider's words.
+//! JSON Schemas as documents: helpers with which an adapter rewrites a schema for its provider.
 //!
-//! A schema is flattened member by member ([`Tree::flat`]), changes are noted ([`Notes`]), and the result is
-//! kept for the next request with the same schema ([`Cache`]).
+//! A schema is flattened member by member ([`Tree::flat`]), changes are recorded ([`Notes`]), and the result
+//! is kept for the next request with the same schema ([`Cache`]).
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ mod notes;
 pub use merge::merge;
 pub use notes::{Notes, describe};
 
-/// Members whose members are schemas under names that the caller chose.
+/// Members that hold schemas by names that the caller chose.
 const NAMED: [&str; 6] = [
     "properties",
     "$defs",
@@ -27,10 +27,10 @@ const NAMED: [&str; 6] = [
     "dependencies",
 ];
 
-/// Members whose value is a list of schemas.
+/// Members that hold a list of schemas.
 const LISTED: [&str; 5] = ["anyOf", "oneOf", "allOf", "prefixItems", "items"];
 
-/// Members whose value is one schema.
+/// Members that hold one schema.
 const SINGLE: [&str; 12] = [
     "items",
     "additionalItems",
@@ -46,13 +46,13 @@ const SINGLE: [&str; 12] = [
     "contentSchema",
 ];
 
-/// Number of schemas that a rewritten schema may hold once its references are followed.
+/// Largest number of schemas in a rewritten schema once its references are followed.
 const LARGEST: u32 = 50_000;
 
-/// Number of schemas that may stand within one another once references are followed.
+/// Largest depth of schemas within one another once references are followed.
 const DEEPEST: u32 = 200;
 
-/// Returns a name as one part of a JSON pointer (RFC 6901).
+/// Escapes a name for use as one part of a JSON pointer (RFC 6901).
 ///
 /// ```
 /// assert_eq!(lmbatch_core::schemas::escaped("a/b~c"), "a~1b~0c");
@@ -61,8 +61,8 @@ pub fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// Returns the schemas that stand directly in a schema, each with its place as a JSON pointer. Values of
-/// `enum`, `const`, `default` and `examples` are not schemas, whatever they look like.
+/// Returns the schemas directly inside a schema, each with its place as a JSON pointer. Values of `enum`,
+/// `const`, `default` and `examples` are not schemas, even where they look like one.
 ///
 /// ```
 /// use lmbatch_core::schemas::subschemas;
@@ -93,8 +93,8 @@ pub fn subschemas(members: &Map<String, Value>) -> Vec<(String, &Value)> {
     found
 }
 
-/// Returns the schema that a reference within a document leads to: `#`, `#/…` as a JSON pointer, or the name
-/// of an `$anchor`. `None` for a reference out of the document or to nothing.
+/// Returns the schema that a reference points to within a document: `#`, `#/…` as a JSON pointer, or the name
+/// of an `$anchor`. `None` for a reference to another document or to a missing place.
 ///
 /// ```
 /// let root = serde_json::json!({"$defs": {"a b": {"type": "null"}}});
@@ -120,7 +120,7 @@ pub fn resolve<'r>(root: &'r Value, reference: &str) -> Option<&'r Value> {
     None
 }
 
-/// Text of a URI fragment without its percent signs.
+/// Decodes the percent escapes of a URI fragment; `None` where they are malformed.
 fn unescaped(fragment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(fragment.len());
     let mut rest = fragment.as_bytes().iter();
@@ -136,16 +136,16 @@ fn unescaped(fragment: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Reach of a search for recursion.
+/// References that a search for recursion follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Through {
-    /// Every reference counts.
+    /// Every reference is followed.
     All,
-    /// References within properties that are not required do not count.
+    /// References within properties that are not required are not followed.
     Required,
 }
 
-/// A whole schema, with what is known of its references.
+/// Whole schema, as the root for its references.
 #[derive(Debug)]
 pub struct Tree<'r> {
     root: &'r Value,
@@ -153,7 +153,7 @@ pub struct Tree<'r> {
 }
 
 impl<'r> Tree<'r> {
-    /// Returns the tree of a schema.
+    /// Creates the tree of a schema.
     pub fn new(root: &'r Value) -> Self {
         Self {
             root,
@@ -161,11 +161,12 @@ impl<'r> Tree<'r> {
         }
     }
 
-    /// Counts one more schema of the result, which stands within `depth` others.
+    /// Counts one more schema of the result, nested within `depth` others.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where they are too many, as of references
-    /// that double at every level, or too deep, as of references that lead to themselves.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where there are more than 50,000 schemas,
+    /// as with references that double at every level, or where they are more than 200 deep, as with
+    /// references to themselves.
     pub fn count(&self, depth: u32) -> Result<(), RequestError> {
         let too = |what: String| {
             Err(RequestError::invalid_input(format!(
@@ -177,20 +178,20 @@ impl<'r> Tree<'r> {
         }
         match self.left.get().checked_sub(1) {
             Some(left) => self.left.set(left),
-            None => return too(format!("holds more than {LARGEST} schemas")),
+            None => return too(format!("contains more than {LARGEST} schemas")),
         }
         Ok(())
     }
 
-    /// Returns the schema that a reference leads to.
+    /// Returns the schema that a reference points to.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a reference that leads nowhere or out of
-    /// the schema.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a reference to a missing place or to
+    /// another document.
     pub fn target(&self, reference: &str) -> Result<&'r Value, RequestError> {
         resolve(self.root, reference).ok_or_else(|| {
             RequestError::invalid_input(format!(
-                "the schema for answers refers to what is not in it: {reference:?}"
+                "the schema for answers has a reference to a place that is not in it: {reference:?}"
             ))
         })
     }
@@ -234,9 +235,10 @@ impl<'r> Tree<'r> {
         Ok(false)
     }
 
-    /// Returns the members of a schema with the parts of its `allOf` merged in, and with its `$ref` replaced by
-    /// what it leads to where other members stand beside it, or where `inline` is set. A `$ref` that stands
-    /// alone stays, as does one to a schema that contains itself; members beside that are left out.
+    /// Returns the members of a schema with the parts of its `allOf` merged in. Its `$ref` is replaced by the
+    /// members of the schema that it points to where other members stand next to it, or where `inline` is
+    /// set. A `$ref` without other members stays. A `$ref` to a schema that contains itself also stays, and
+    /// the members next to it are left out.
     ///
     /// # Errors
     /// Those of [`count`](Self::count) and [`target`](Self::target).
@@ -258,7 +260,7 @@ impl<'r> Tree<'r> {
             let target = self.target(name)?;
             if !inline && self.is_recursive(target)? {
                 out.retain(|key, _| !is_beside(key));
-                notes.add("members beside a recursive $ref left out", "$ref", at);
+                notes.add("members next to a recursive $ref left out", "$ref", at);
                 return Ok(out);
             }
             out.remove("$ref");
@@ -336,7 +338,7 @@ impl Search<'_, '_> {
                 && let Some(name) = place.strip_prefix("/properties/")
                 && !required(&name.replace("~1", "/").replace("~0", "~"))
             {
-                // What stands within is looked at on its own, without what leads to it.
+                // The inner schema is searched on its own, without the path that leads to it.
                 let open = std::mem::take(&mut self.open);
                 let found = self.within(inner, &format!("{at}{place}"), depth + 1)?;
                 self.open = open;
@@ -362,19 +364,19 @@ impl Search<'_, '_> {
     }
 }
 
-/// A schema as it is sent.
+/// Schema in the form in which it is sent.
 #[derive(Debug, Clone)]
 pub struct Sent {
-    /// The schema in the provider's words; `None` where none is sent.
+    /// Rewritten schema; `None` where no schema is sent.
     pub schema: Option<JsonBuf>,
-    /// Whether the provider is asked to hold the model to it.
+    /// `true` where the provider is asked to enforce the schema.
     pub strict: bool,
-    /// Changes, one short sentence each.
+    /// Changes, each as a short phrase.
     pub notes: Vec<String>,
 }
 
 impl Sent {
-    /// Returns the rewritten schema, or the caller's own text where nothing was changed.
+    /// Creates the sent form from the rewritten schema, or from the caller's own text where nothing changed.
     pub fn new(schema: &ResponseSchema, rewritten: &Value, strict: bool, notes: Notes) -> Self {
         let is_same = schema.schema.to_value() == *rewritten;
         let text = if is_same {
@@ -389,7 +391,7 @@ impl Sent {
         }
     }
 
-    /// Refuses a schema that the provider cannot be told, or sends none of it where the caller allows that.
+    /// Refuses a schema that the provider does not support, or sends none where the caller allows that.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) with the reason, unless the schema is
@@ -402,25 +404,25 @@ impl Sent {
             schema: None,
             strict: false,
             notes: vec![format!(
-                "the schema is not sent ({why}); answers are checked here"
+                "the schema is not sent ({why}); answers are checked on this machine"
             )],
         })
     }
 }
 
-/// The schema that was rewritten last: the requests of a run mostly share one.
+/// Cache of the schema that was rewritten last, because most requests of a run share one schema.
 #[derive(Debug, Clone, Default)]
-pub struct Cache(Arc<Mutex<Option<Made>>>);
+pub struct Cache(Arc<Mutex<Option<Cached>>>);
 
-/// A schema, the form in which it is sent, and what was made of it.
-type Made = (ResponseSchema, u8, Arc<Sent>);
+/// Schema, the number of its form, and the schema as it is sent.
+type Cached = (ResponseSchema, u8, Arc<Sent>);
 
 impl Cache {
-    /// Returns the schema as it is sent: as it was made last, or made by `make`. `form` tells apart the forms
+    /// Returns the schema as it is sent: from the cache, or made by `make`. `form` distinguishes the forms
     /// that one adapter sends.
     ///
     /// # Errors
-    /// Those of `make`, which are not kept.
+    /// Those of `make`. Errors are not cached.
     pub fn sent(
         &self,
         schema: &ResponseSchema,

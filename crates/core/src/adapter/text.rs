@@ -1,7 +1,7 @@
-//! Borrowed JSON that can be spliced into a request without being parsed again.
+//! Borrowed JSON that can be copied into a request without being parsed again.
 //!
-//! Only validating constructors make a [`Token`] or a [`Json`]: one bad string (a lone surrogate, a
-//! raw line break, nesting without end) would make a provider refuse a whole batch.
+//! A [`Token`] or a [`Json`] is made only by constructors that validate, because one bad value (a lone
+//! surrogate, a raw line break, nesting without limit) makes a provider refuse a whole batch.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,47 +11,47 @@ use serde_json::value::RawValue;
 
 use crate::adapter::legible::surrogate;
 
-/// Brackets inside brackets that a value may have.
+/// Largest depth of brackets within one another in a value.
 pub const MAX_DEPTH: usize = 100;
 
-/// Why a piece of JSON cannot be passed on.
+/// Reason why a piece of JSON cannot be passed on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum JsonError {
-    /// Not JSON at all.
+    /// The text is not JSON.
     #[error("not valid JSON")]
     Syntax,
-    /// Valid JSON, but not a string.
+    /// The text is JSON, but not a string.
     #[error("not a string")]
     NotAString,
-    /// Half a character, which many parsers refuse.
+    /// A string contains half a character, which many parsers refuse.
     #[error("holds a lone surrogate escape (half a character)")]
     LoneSurrogate,
-    /// More than [`MAX_DEPTH`] brackets inside one another.
+    /// The value has more than [`MAX_DEPTH`] brackets within one another.
     #[error("nested more than 100 deep")]
     TooDeep,
-    /// A raw line break between its tokens.
+    /// The value contains a raw line break between its tokens.
     #[error("spans several lines")]
     LineBreak,
 }
 
-/// A string: plain, or still the JSON token it was read as.
+/// Borrowed string: plain characters, or the JSON token as it was read.
 #[derive(Clone, Copy)]
 pub enum Text<'a> {
-    /// Characters as they are.
+    /// Plain characters without escapes.
     Plain(&'a str),
-    /// A JSON string token, quotes and escapes included.
+    /// JSON string token, quotes and escapes included.
     Token(Token<'a>),
 }
 
-/// One well-formed JSON string token whose escapes decode to characters.
+/// Well-formed JSON string token whose escapes decode to characters.
 #[derive(Clone, Copy)]
 pub struct Token<'a> {
-    /// With its quotes.
+    /// Text of the token, quotes included.
     text: &'a str,
     is_escaped: bool,
 }
 
-/// One JSON value on one line, not nested too deeply, without lone surrogates.
+/// One JSON value on one line, not nested too deep, without lone surrogates.
 #[derive(Clone, Copy)]
 pub struct Json<'a>(&'a str);
 
@@ -62,7 +62,10 @@ impl fmt::Debug for Token<'_> {
 }
 
 impl<'a> Token<'a> {
-    /// Takes the token of a string that a JSON parser has already accepted.
+    /// Creates a token from a value that a JSON parser has accepted.
+    ///
+    /// # Errors
+    /// [`JsonError`] where the value is not a string, or contains a lone surrogate.
     pub fn from_raw(raw: &'a RawValue) -> Result<Self, JsonError> {
         let token = raw.get();
         if !token.starts_with('"') {
@@ -75,7 +78,7 @@ impl<'a> Token<'a> {
         Ok(Self::trusted(token, is_escaped))
     }
 
-    /// A token that was checked, and whether it has escapes.
+    /// Creates a token from text that was checked; `is_escaped` states whether it contains escapes.
     pub(crate) fn trusted(text: &'a str, is_escaped: bool) -> Self {
         Self { text, is_escaped }
     }
@@ -94,7 +97,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Appends the token without its quotes, to join several into one.
+    /// Appends the token without its quotes, so that several can be joined into one.
     pub fn write_json_inner(self, out: &mut Vec<u8>) {
         match self {
             Self::Token(token) => out.extend_from_slice(token.inner().as_bytes()),
@@ -106,17 +109,17 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The characters; borrowed where nothing is escaped.
+    /// Returns the characters, borrowed where none is escaped.
     pub fn decode(self) -> Cow<'a, str> {
         match self {
             Self::Plain(text) => Cow::Borrowed(text),
             Self::Token(token) if !token.is_escaped => Cow::Borrowed(token.inner()),
-            // A token was checked to decode before it was made.
+            // Tokens are checked to decode before they are made.
             Self::Token(token) => Cow::Owned(serde_json::from_str(token.text).unwrap_or_default()),
         }
     }
 
-    /// Whether there are no characters.
+    /// Returns whether there are no characters.
     pub fn is_empty(self) -> bool {
         match self {
             Self::Plain(text) => text.is_empty(),
@@ -124,7 +127,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Bytes of the text, escapes counted as written: an estimate that needs no decoding.
+    /// Returns the size in bytes with escapes as written, an estimate that needs no decoding.
     pub fn encoded_len(self) -> usize {
         match self {
             Self::Plain(text) => text.len(),
@@ -161,34 +164,43 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 }
 
 impl<'a> Json<'a> {
-    /// Takes text that should be one JSON value.
+    /// Creates JSON from text that should be one value.
+    ///
+    /// # Errors
+    /// [`JsonError`] where the text is not JSON, or cannot be passed on.
     pub fn new(text: &'a str) -> Result<Self, JsonError> {
         let raw: &RawValue = serde_json::from_str(text).map_err(|_| JsonError::Syntax)?;
         Self::from_raw(raw)
     }
 
-    /// Takes a value that a JSON parser has already accepted.
+    /// Creates JSON from a value that a JSON parser has accepted.
+    ///
+    /// # Errors
+    /// [`JsonError`] where the value cannot be passed on.
     pub fn from_raw(raw: &'a RawValue) -> Result<Self, JsonError> {
         check_value(raw.get())?;
         Ok(Self(raw.get()))
     }
 
-    /// Text of a value that was checked.
+    /// Creates JSON from text that was checked.
     pub(crate) fn trusted(text: &'a str) -> Self {
         Self(text)
     }
 
-    /// The value as text.
+    /// Returns the value as text.
     pub fn as_str(self) -> &'a str {
         self.0
     }
 
-    /// Appends the value.
+    /// Appends the value as text.
     pub fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.0.as_bytes());
     }
 
-    /// Parses it into `T`.
+    /// Parses the value as `T`.
+    ///
+    /// # Errors
+    /// The error of `serde_json` where the value does not fit.
     pub fn parse<T: Deserialize<'a>>(self) -> serde_json::Result<T> {
         serde_json::from_str(self.0)
     }
@@ -209,11 +221,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Json<'a> {
 
 /// Appends `text` as a JSON string token.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    // Writing a string to a Vec cannot fail.
+    // Writing a string to a `Vec` cannot fail.
     let _ = serde_json::to_writer(out, text);
 }
 
-/// Escapes are legal already; only `\ud800`–`\udfff` need a partner.
+/// Checks the surrogates among escapes that are well-formed: `\ud800`–`\udfff` must come in pairs.
 fn check_escapes(token: &str) -> Result<(), JsonError> {
     let bytes = token.as_bytes();
     let mut at = 0;
@@ -244,7 +256,7 @@ fn check_value(text: &str) -> Result<(), JsonError> {
     Ok(())
 }
 
-/// The most brackets inside one another in well-formed JSON.
+/// Returns the depth of brackets within one another in well-formed JSON.
 pub(crate) fn depth(bytes: &[u8]) -> usize {
     let (mut depth, mut deepest, mut at) = (0_usize, 0, 0);
     while at < bytes.len() {
@@ -265,7 +277,8 @@ pub(crate) fn depth(bytes: &[u8]) -> usize {
     deepest
 }
 
-/// The same JSON on one line, without the space between its tokens. Numbers and order stay.
+/// Returns the JSON on one line, without white space between its tokens. Numbers and order stay unchanged.
+/// JSON that is on one line already is returned as it is.
 pub fn compact(json: &str) -> Cow<'_, str> {
     if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_none() {
         return Cow::Borrowed(json);
@@ -286,7 +299,7 @@ pub fn compact(json: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Bytes of the string token that `bytes` begins with.
+/// Returns the length in bytes of the string token at the start of `bytes`.
 fn string_end(bytes: &[u8]) -> usize {
     let mut at = 1;
     while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) {
@@ -304,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_passed_on_byte_for_byte() {
+    fn a_token_is_written_byte_for_byte() {
         for (json, text) in [
             (r#""a""#, "a"),
             (r#""ü\n\u00e9""#, "ü\né"),
@@ -319,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_character_is_refused() {
+    fn lone_surrogates_are_refused() {
         for json in [
             r#""\ud800""#,
             r#""\udc00""#,
@@ -346,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_joins_tokens() {
+    fn plain_text_and_tokens_can_be_joined() {
         let mut out = b"\"".to_vec();
         Text::Plain("a\"").write_json_inner(&mut out);
         serde_json::from_str::<Text<'_>>(r#""b\n""#)

@@ -1,14 +1,15 @@
-//! Points in time as text.
+//! Times as text, and the times of providers' documents.
 
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// 0000-01-01T00:00:00Z in seconds: RFC 3339 has no earlier years.
+/// Seconds from 1970 to 0000-01-01T00:00:00Z. RFC 3339 has no earlier years.
 const FIRST_SECOND: i64 = -62_167_219_200;
 
-/// Reads an RFC 3339 time of the years 0 to 9999, with any offset and any number of fractional digits.
+/// Parses an RFC 3339 time of the years 0 to 9999, with any offset and any number of fractional digits;
+/// `None` for any other text.
 ///
 /// ```
 /// let z = lmbatch_core::parse_time("2026-11-01T09:00:00.123456789Z");
@@ -21,9 +22,9 @@ pub fn parse_time(text: &str) -> Option<SystemTime> {
     (at.as_second() >= FIRST_SECOND).then(|| at.into())
 }
 
-/// Reads a time of a provider's document: RFC 3339 text, or seconds since 1970 as a number or as text. A
-/// number that is too large for seconds (beyond the year 9999) counts milliseconds. Anything else,
-/// including zero and negative numbers, is unknown.
+/// Parses a time in a provider's document: RFC 3339 text, or seconds since 1970 as a number or as text. A
+/// number too large for seconds (beyond the year 9999) is read as milliseconds. Any other value, zero and
+/// negative numbers included, is `None`.
 ///
 /// ```
 /// use lmbatch_core::{parse_provider_time, parse_time};
@@ -51,7 +52,7 @@ pub fn parse_provider_time(value: &Value) -> Option<SystemTime> {
 }
 
 fn split(number: f64) -> Option<SystemTime> {
-    // A cast of what is no number, or of what is too large, gives an end of the range.
+    // Casting a number that is out of range gives the nearest end of the range.
     (number >= 0.0).then(|| since_epoch(number.trunc() as u64, number.fract()))?
 }
 
@@ -70,14 +71,14 @@ fn since_epoch(number: u64, fraction: f64) -> Option<SystemTime> {
         .filter(|at| in_calendar(*at).is_some())
 }
 
-/// The time as RFC 3339 can write it.
+/// Returns the time in a form that RFC 3339 can express; `None` outside of the years 0 to 9999.
 fn in_calendar(at: SystemTime) -> Option<Timestamp> {
     let at = Timestamp::try_from(at).ok()?;
     (at.as_second() >= FIRST_SECOND).then_some(at)
 }
 
-/// Writes a time as RFC 3339 in UTC. A time outside of the years 0 to 9999 is written as the nearest end
-/// of them, so that [`parse_time`] reads whatever this writes.
+/// Formats a time as RFC 3339 in UTC. A time outside of the years 0 to 9999 becomes the nearest time within
+/// them, so that [`parse_time`] accepts every result.
 ///
 /// ```
 /// let at = lmbatch_core::parse_time("2026-11-01T11:00:00+02:00").unwrap();
@@ -94,8 +95,8 @@ pub fn format_time(at: SystemTime) -> String {
     in_calendar(at).unwrap_or_else(nearest).to_string()
 }
 
-/// Serde form of optional times: RFC 3339 text, or null. A time outside of the years 0 to 9999 is written
-/// as null, and a text that is no time is read as none: a time never makes a record unreadable.
+/// Serde format of optional times: RFC 3339 text, or null. A time outside of the years 0 to 9999 is written
+/// as null, and text that is not a time is read as `None`, so that a time never makes a record unreadable.
 pub(crate) mod optional {
     use std::time::SystemTime;
 
@@ -136,17 +137,17 @@ mod tests {
     }
 
     #[test]
-    fn any_time_survives_the_record_or_becomes_unknown() {
+    fn any_time_round_trips_through_a_record_or_becomes_unknown() {
         let mut state = 1_u64;
         let mut next = || {
-            // SplitMix64: numbers that repeat.
+            // SplitMix64: a reproducible sequence of numbers.
             state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
             let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
             mixed ^ (mixed >> 27)
         };
         let (mut kept, mut lost) = (0, 0);
         for _ in 0..20_000 {
-            // Every size of number is as likely.
+            // Every order of magnitude is equally likely.
             let seconds = next() >> (next() % 64);
             let since = Duration::new(seconds, (next() % 1_000_000_000) as u32);
             let epoch = SystemTime::UNIX_EPOCH;
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_with_a_text_that_is_no_time_is_read_all_the_same() {
+    fn a_record_with_an_invalid_time_is_read_without_the_time() {
         for text in [
             json!("beyond the calendar"),
             json!("57874-05-06T00:00:00Z"),
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_a_provider_is_seconds_or_milliseconds_or_unknown() {
+    fn a_provider_time_is_read_as_seconds_or_milliseconds_or_unknown() {
         let at = |text: &str| parse_time(text);
         for (written, expected) in [
             (json!(1_764_133_200), at("2025-11-26T05:00:00Z")),

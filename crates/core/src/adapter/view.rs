@@ -1,4 +1,4 @@
-//! Borrowed views of requests and outcomes: what codecs read and write. Nothing here prints content.
+//! Borrowed views of requests, which codecs read. Their debug output shows no content.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -8,40 +8,40 @@ use crate::{
     ResponseSchema, Role, Text, ThinkingOptions, Tool, ToolChoice,
 };
 
-/// Name under which an adapter takes images and documents in the results of tools; see
+/// Name by which an adapter declares that it accepts images and documents in tool results; see
 /// [`RequestView::generate`].
 const TOOL_RESULT_ATTACHMENTS: &str = "tool_result_attachments";
 
-/// One request, without its id: ids belong to the engine.
+/// Borrowed request without its id, which the engine manages.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum RequestView<'a> {
-    /// An answer from a language model.
+    /// A conversation that a language model is to answer.
     Generate(GenerateView<'a>),
-    /// Vectors for texts.
+    /// Texts that an embedding model turns into vectors.
     Embed(EmbedView<'a>),
-    /// A provider's own body, passed on byte for byte.
+    /// A body in the provider's own format, passed on byte for byte.
     Raw(RawView<'a>),
 }
 
 impl<'a> RequestView<'a> {
-    /// The conversation, if that is what it is, and if it asks for nothing but what `takes` names: what a
-    /// provider has no word for is refused, and never left out in silence. The names are those of the
-    /// members of [`GenerateView`] and of its hyperparameters, and `tool_result_attachments` for images and
-    /// documents in the results of tools.
+    /// Returns the conversation, if the request is one and uses only options that `takes` names. An option
+    /// that a provider does not support is refused, and never dropped silently. The names are those of the
+    /// fields of [`GenerateView`] and of its hyperparameters, and `tool_result_attachments` for images and
+    /// documents in tool results.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), naming what is.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), naming the option that is not supported.
     pub fn generate(
         &self,
         provider: &str,
         takes: &[&str],
     ) -> Result<&GenerateView<'a>, RequestError> {
         let Self::Generate(generate) = self else {
-            let only = format!("{provider}: only generate requests");
+            let only = format!("{provider}: only generate requests are supported");
             return Err(RequestError::unsupported(only));
         };
-        // Without rests, so that what is added one day cannot be forgotten here.
+        // Destructured without `..`, so that the compiler reports a new field here.
         let GenerateView {
             model: _,
             system,
@@ -93,29 +93,34 @@ impl<'a> RequestView<'a> {
     }
 }
 
-/// Texts to embed.
+/// Borrowed request for embeddings.
 #[derive(Debug, Clone)]
 pub struct EmbedView<'a> {
-    /// The model's name at the provider.
+    /// Name of the model at the provider.
     pub model: Text<'a>,
-    /// The texts.
+    /// Texts to embed, in order.
     pub inputs: Vec<Text<'a>>,
 }
 
-/// A body in a provider's own words.
+/// Borrowed request body in the provider's own format.
 #[derive(Debug, Clone)]
 pub struct RawView<'a> {
-    /// The model that the body names.
+    /// Model that the body names, where it is known.
     pub model: Option<Text<'a>>,
-    /// The path it is meant for, such as `/v1/responses`.
+    /// Endpoint for the body, such as `/v1/responses`.
     pub endpoint: Text<'a>,
-    /// The body.
+    /// Body of the request.
     pub body: Json<'a>,
 }
 
 impl RawView<'_> {
-    /// The model that the body names, where nothing speaks against sending it: with some providers one
-    /// bad line fails a whole batch.
+    /// Checks that the body can be sent, and returns the model that it names. Bodies are checked because with
+    /// some providers one bad line fails a whole batch.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an endpoint that is not among
+    /// `endpoints`, and for `stream`; [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a body
+    /// that is not a JSON object with a model.
     pub fn check(&self, provider: &str, endpoints: &[&str]) -> Result<String, RequestError> {
         #[derive(serde::Deserialize)]
         struct Body {
@@ -156,68 +161,70 @@ impl RawView<'_> {
     }
 }
 
-/// A conversation to answer.
+/// Borrowed conversation that a model is to answer, with its options.
 #[derive(Debug, Clone)]
 pub struct GenerateView<'a> {
-    /// The model's name at the provider.
+    /// Name of the model at the provider.
     pub model: Text<'a>,
-    /// What stands before every conversation.
+    /// System prompt, placed before the conversation.
     pub system: Option<Text<'a>>,
-    /// The conversation.
+    /// Messages of the conversation, oldest first.
     pub messages: Vec<MessageView<'a>>,
-    /// What the model may call.
+    /// Tools that the model may call.
     pub tools: &'a [Tool],
-    /// Whether it must.
+    /// Choice among the tools: free, none, any or one tool.
     pub tool_choice: Option<&'a ToolChoice>,
-    /// What the answer must look like.
+    /// Schema that the answer must fit.
     pub schema: Option<&'a ResponseSchema>,
-    /// How much it should think.
+    /// Amount of reasoning (thinking) before the answer.
     pub thinking: Option<&'a ThinkingOptions>,
-    /// How it should write.
+    /// Sampling parameters and limits of the answer.
     pub hyperparameters: Cow<'a, Hyperparameters>,
 }
 
-/// One turn.
+/// One message of a conversation, borrowed.
 #[derive(Debug, Clone)]
 pub struct MessageView<'a> {
-    /// Who speaks.
+    /// Author of the message.
     pub role: Role,
-    /// What is said; at least one.
+    /// Contents of the message, in order; at least one.
     pub contents: Vec<ContentView<'a>>,
 }
 
 impl MessageView<'_> {
-    /// What is said, for a provider that takes nothing but words.
+    /// Returns the text of the message, for a provider that accepts nothing but text.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where something else is with them.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where the message has other contents.
     pub fn text(&self, provider: &str) -> Result<String, RequestError> {
         let texts = self.contents.iter().map(|content| match content {
             ContentView::Text(text) => Ok(text.decode()),
-            _ => Err(RequestError::unsupported(format!("{provider}: only text"))),
+            _ => Err(RequestError::unsupported(format!(
+                "{provider}: only text is supported"
+            ))),
         });
         texts.collect()
     }
 }
 
-/// A piece of a turn.
+/// One piece of the contents of a message, borrowed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ContentView<'a> {
-    /// Words.
+    /// Plain text of the message.
     Text(Text<'a>),
-    /// A picture, document, sound or film.
+    /// An image, document, audio or video.
     Attachment(AttachmentView<'a>),
-    /// A call that the model made.
+    /// A tool call that the model made.
     ToolCall(ToolCallView<'a>),
-    /// What came of it.
+    /// The result of a tool call.
     ToolResult(ToolResultView<'a>),
-    /// What the model thought.
+    /// The model's reasoning (thinking) of an earlier answer.
     Thinking(ThinkingView<'a>),
 }
 
 impl<'a> ContentView<'a> {
-    /// Returns the attachments of this content: itself, or those of a tool's result.
+    /// Returns the attachments of the content: the attachment that it is, or those of a tool result.
     pub fn attachments(&self) -> &[AttachmentView<'a>] {
         match self {
             Self::Attachment(attachment) => std::slice::from_ref(attachment),
@@ -226,7 +233,7 @@ impl<'a> ContentView<'a> {
         }
     }
 
-    /// Returns the attachments of this content, to be changed.
+    /// Returns the attachments of the content, mutably.
     pub fn attachments_mut(&mut self) -> &mut [AttachmentView<'a>] {
         match self {
             Self::Attachment(attachment) => std::slice::from_mut(attachment),
@@ -236,14 +243,14 @@ impl<'a> ContentView<'a> {
     }
 }
 
-/// A call that the model made.
+/// Borrowed tool call that a model made.
 #[derive(Clone)]
 pub struct ToolCallView<'a> {
-    /// The call's id, which its result names.
+    /// Id of the call, which its result repeats.
     pub id: Cow<'a, str>,
-    /// The tool.
+    /// Name of the tool.
     pub name: Text<'a>,
-    /// Its arguments.
+    /// Arguments of the call.
     pub arguments: Arguments<'a>,
 }
 
@@ -257,8 +264,8 @@ impl std::fmt::Debug for ToolCallView<'_> {
 }
 
 impl<'a> ToolCallView<'a> {
-    /// Returns a call that the provider gave no id: its name is its id, with a number where an earlier item
-    /// of the answer has that id already.
+    /// Creates a call to which the provider gave no id. The id is the name of the tool, followed by a number
+    /// where an item of `before` has that id already.
     pub fn without_id(name: Text<'a>, arguments: Arguments<'a>, before: &[ItemView<'a>]) -> Self {
         let is_taken = |id: &str| {
             before
@@ -276,18 +283,18 @@ impl<'a> ToolCallView<'a> {
     }
 }
 
-/// What came of a call.
+/// Borrowed result of a tool call.
 #[derive(Clone)]
 pub struct ToolResultView<'a> {
-    /// The call's id.
+    /// Id of the call that the result answers.
     pub id: Text<'a>,
-    /// The tool, where known: some providers want it.
+    /// Name of the tool, where it is known; some providers require it.
     pub name: Option<Text<'a>>,
-    /// Output of the tool.
+    /// Output of the tool as text.
     pub output: Cow<'a, str>,
-    /// Images and documents that the tool gave beside its text, in order; none for most tools.
+    /// Images and documents that the tool returned besides text, in order.
     pub attachments: Vec<AttachmentView<'a>>,
-    /// Whether it failed.
+    /// `true` where the tool failed.
     pub is_error: bool,
 }
 
@@ -297,36 +304,36 @@ impl std::fmt::Debug for ToolResultView<'_> {
     }
 }
 
-/// What the model thought, with what its provider needs to take it back.
+/// Borrowed reasoning (thinking), with what its provider needs to accept it back in a later request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ThinkingView<'a> {
-    /// The words, if they are shown.
+    /// Text of the reasoning; `None` where the provider hides it.
     pub text: Option<Text<'a>>,
-    /// The provider's name of it.
+    /// The provider's id of the reasoning.
     pub id: Option<Text<'a>>,
-    /// The provider's seal on it.
+    /// The provider's signature over the reasoning.
     pub signature: Option<Text<'a>>,
-    /// The same, encrypted.
+    /// The reasoning in encrypted form.
     pub data: Option<Text<'a>>,
 }
 
-/// A tool's arguments: some providers send a value, some a string that should hold one.
+/// Arguments of a tool call: some providers send a JSON value, others a string that should hold one.
 #[derive(Debug, Clone, Copy)]
 pub enum Arguments<'a> {
-    /// A JSON value.
+    /// Arguments as a JSON value.
     Value(Json<'a>),
-    /// A string that should hold JSON, and may not.
+    /// Arguments as a string that should hold JSON, but may not.
     Quoted(Text<'a>),
-    /// Words for a tool that takes any text.
+    /// Arguments as free text, for a tool that accepts any text.
     Free(Text<'a>),
 }
 
 impl<'a> Arguments<'a> {
-    /// Reads a member that holds the arguments in either form. Absent ones are those of a tool without
-    /// parameters.
+    /// Reads a member that holds the arguments in either form. An absent member means `{}`, as for a tool
+    /// without parameters.
     ///
     /// # Errors
-    /// Where they are there and cannot be passed on, such as a value that is nested too deep.
+    /// [`JsonError`] where the value cannot be passed on, such as one that is nested too deep.
     pub fn of(member: Member<'a>) -> Result<Self, JsonError> {
         Ok(match (member.text(), member.json()?) {
             (Some(text), _) => Self::Quoted(text),
@@ -335,13 +342,13 @@ impl<'a> Arguments<'a> {
         })
     }
 
-    /// Whether there are none: models write the empty string for a tool without parameters.
+    /// Returns whether the text is blank: models write the empty string for a tool without parameters.
     fn are_empty(self) -> bool {
         matches!(self, Self::Quoted(text) | Self::Free(text) if text.decode().trim().is_empty())
     }
 
-    /// Appends the arguments as a JSON value: `{}` where there are none; a string that holds no JSON stays a
-    /// string.
+    /// Appends the arguments as a JSON value: `{}` where the text is blank. A string that does not hold JSON
+    /// stays a string.
     pub fn write_value(self, out: &mut Vec<u8>) {
         match self {
             Self::Value(json) => json.write(out),
@@ -349,10 +356,11 @@ impl<'a> Arguments<'a> {
             Self::Quoted(text) | Self::Free(text) => {
                 let decoded = text.decode();
                 let compact = crate::compact(&decoded);
-                // A half of a character may be escaped in the text within the row's own text.
+                // The text within the row's string may itself contain an escaped lone surrogate.
                 let mut scratch = Vec::new();
-                let (mended, _) = crate::mend_surrogates(compact.as_bytes(), &mut scratch);
-                match Json::new(&String::from_utf8_lossy(mended)) {
+                let (repaired, _) =
+                    crate::replace_lone_surrogates(compact.as_bytes(), &mut scratch);
+                match Json::new(&String::from_utf8_lossy(repaired)) {
                     Ok(json) => json.write(out),
                     Err(_) => text.write_json(out),
                 }
@@ -360,7 +368,7 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// Appends the arguments as a JSON string that holds them.
+    /// Appends the arguments as a JSON string that contains them.
     pub fn write_quoted(self, out: &mut Vec<u8>) {
         match self {
             Self::Value(json) => Text::Plain(json.as_str()).write_json(out),
@@ -370,37 +378,38 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// A picture, document, sound or film.
+/// Borrowed image, document, audio or video.
 #[derive(Debug, Clone)]
 pub struct AttachmentView<'a> {
-    /// Which.
+    /// Kind of the attachment.
     pub kind: AttachmentKind,
-    /// Where its bytes are.
+    /// Source of the attachment's bytes.
     pub source: SourceView<'a>,
-    /// Its media type, where known.
+    /// Media type, such as `image/png`; `None` where it is not known.
     pub mime_type: Option<Text<'a>>,
-    /// Its name, where it has one.
+    /// File name that the provider is given; `None` where there is none.
     pub filename: Option<Text<'a>>,
 }
 
-/// Where an attachment's bytes are.
+/// Source of an attachment's bytes, borrowed.
 #[derive(Clone)]
 pub enum SourceView<'a> {
-    /// Here.
+    /// The bytes themselves, in memory.
     Bytes(Cow<'a, [u8]>),
-    /// Here, in base64.
+    /// The bytes as base64 text.
     Base64(Text<'a>),
-    /// In a file of this machine. The engine reads it before a codec sees it.
+    /// Path of a file on this machine. The engine reads the file before a codec sees the attachment.
     Path(Cow<'a, Path>),
-    /// Where the provider may fetch it.
+    /// URL that the provider fetches.
     Url(Text<'a>),
-    /// At the provider, under its file id.
+    /// Id of a file that was uploaded to the provider before.
     File(Text<'a>),
 }
 
 impl<'a> SourceView<'a> {
-    /// Takes base64 that a caller wrote, in either alphabet, padded or not, with line breaks or without;
-    /// `None` for what is not base64. Only the usual form is passed on as it is.
+    /// Creates a source from base64 that a caller wrote, in the standard or the URL-safe alphabet, with or
+    /// without padding and line breaks; `None` for text that is not base64. Base64 of the standard form is
+    /// kept as text, and any other form is decoded.
     pub fn from_base64(text: Text<'a>) -> Option<Self> {
         let view = Self::Base64(text);
         if view.decode_base64().is_some() {
@@ -410,7 +419,7 @@ impl<'a> SourceView<'a> {
         Some(Self::Bytes(Cow::Owned(bytes)))
     }
 
-    /// Appends the bytes in base64, without quotes; `false` if they are not here.
+    /// Appends the bytes as base64, without quotes; `false` where the source holds no bytes.
     pub fn write_base64(&self, out: &mut Vec<u8>) -> bool {
         use base64::Engine as _;
         match self {
@@ -430,7 +439,7 @@ impl<'a> SourceView<'a> {
         }
     }
 
-    /// The bytes of a [`Base64`](Self::Base64) source, if they are well-formed.
+    /// Decodes a [`Base64`](Self::Base64) source; `None` for any other source, or malformed base64.
     pub fn decode_base64(&self) -> Option<Vec<u8>> {
         use base64::Engine as _;
         match self {
@@ -461,7 +470,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_provider_has_no_word_for_is_refused_by_name() {
+    fn options_that_a_provider_does_not_support_are_refused_by_name() {
         let mut parameters = Hyperparameters::default();
         parameters.set("seed", json!(7)).unwrap();
         parameters.set("own", json!(1)).unwrap();
@@ -481,8 +490,8 @@ mod tests {
             (&["system", "temperature"], Some("acme has no seed")),
         ] {
             let found = view.generate("acme", takes);
-            let words = found.as_ref().err().and_then(RequestError::message);
-            assert_eq!(words, refused);
+            let message = found.as_ref().err().and_then(RequestError::message);
+            assert_eq!(message, refused);
         }
         let raw = RequestView::Raw(RawView {
             model: None,
@@ -493,11 +502,11 @@ mod tests {
     }
 
     #[test]
-    fn words_come_alone_or_not_at_all() {
-        let words = |text| ContentView::Text(Text::Plain(text));
+    fn a_message_is_read_as_text_only_if_it_holds_nothing_else() {
+        let plain = |text| ContentView::Text(Text::Plain(text));
         let mut turn = MessageView {
             role: Role::User,
-            contents: vec![words("a"), words("b")],
+            contents: vec![plain("a"), plain("b")],
         };
         assert_eq!(turn.text("acme").unwrap(), "ab");
         let thought = ContentView::Thinking(ThinkingView::default());

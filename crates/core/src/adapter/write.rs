@@ -1,10 +1,10 @@
-//! Writes JSON straight into a buffer, one member after the other.
+//! JSON that is written directly into a buffer, one member after another.
 
 use serde::Serialize;
 
 use crate::Text;
 
-/// An object whose members are written one after the other.
+/// Writer of a JSON object, one member after another.
 #[derive(Debug)]
 pub struct Object<'o> {
     out: &'o mut Vec<u8>,
@@ -12,13 +12,14 @@ pub struct Object<'o> {
 }
 
 impl<'o> Object<'o> {
-    /// Opens one at the end of `out`.
+    /// Opens an object at the end of `out`.
     pub fn new(out: &'o mut Vec<u8>) -> Self {
         out.push(b'{');
         Self { out, first: true }
     }
 
-    /// Writes the key; the value goes to what it returns. Keys are ours and need no escapes.
+    /// Writes a key, and returns the buffer for its value. The key is written unescaped, so it must need no
+    /// escapes.
     pub fn key(&mut self, key: &str) -> &mut Vec<u8> {
         if !std::mem::take(&mut self.first) {
             self.out.push(b',');
@@ -29,36 +30,39 @@ impl<'o> Object<'o> {
         self.out
     }
 
-    /// A member that is a string.
+    /// Writes a member with a string value.
     pub fn text(&mut self, key: &str, text: Text<'_>) {
         text.write_json(self.key(key));
     }
 
-    /// A member that is a string of ours.
+    /// Writes a member with a string value that is given as plain text.
     pub fn str(&mut self, key: &str, text: &str) {
         Text::Plain(text).write_json(self.key(key));
     }
 
-    /// A member that serialises: numbers, strings, and lists of them.
+    /// Writes a member with a serializable value: a number, a string, or a list of them.
     pub fn value(&mut self, key: &str, value: impl Serialize) {
-        // Writing numbers, strings and lists of them to a Vec cannot fail.
+        // Writing numbers, strings and lists of them to a `Vec` cannot fail.
         let _ = serde_json::to_writer(self.key(key), &value);
     }
 
-    /// The same, left out where there is none.
+    /// Writes a member with a serializable value, unless the value is `None`.
     pub fn some(&mut self, key: &str, value: Option<impl Serialize>) {
         if let Some(value) = value {
             self.value(key, value);
         }
     }
 
-    /// Closes it.
+    /// Closes the object.
     pub fn end(self) {
         self.out.push(b'}');
     }
 }
 
-/// A list of things that are written one after the other.
+/// Writes a JSON list, with `write` for each item.
+///
+/// # Errors
+/// The first error of `write`.
 pub fn write_list<T, E>(
     out: &mut Vec<u8>,
     items: impl IntoIterator<Item = T>,

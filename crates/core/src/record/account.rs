@@ -1,15 +1,16 @@
-//! How the account that a record names compares with the account that a provider talks to.
+//! Comparison of the account that a record names with the account that a provider uses.
 
 use crate::{AccountId, BatchProvider, KeyHint};
 
-/// The account that a provider value talks to, as it is compared with recorded accounts.
+/// Account that a provider uses, in the form in which it is compared with recorded accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Digest of base URL, organisation, project and workspace; without the key.
+    /// Digest of base URL, organisation, project and workspace. The key is not part of it.
     pub id: AccountId,
-    /// Digest of the key, where the adapter gives one.
+    /// Short digest of the key; `None` where the adapter gives none.
     pub key_hint: Option<KeyHint>,
-    /// The account id as earlier versions computed it, with the key in the digest.
+    /// Account id as earlier versions computed it, with the key in the digest; `None` for an adapter without
+    /// earlier versions.
     pub former: Option<AccountId>,
 }
 
@@ -24,7 +25,7 @@ impl Account {
     }
 }
 
-/// The result of comparing a recorded account with the current one.
+/// Result of comparing a recorded account with the current one.
 ///
 /// ```
 /// use lmbatch_core::{Account, AccountMatch, KeyHint, same_account};
@@ -36,17 +37,17 @@ impl Account {
 pub enum AccountMatch {
     /// The account and, as far as it is recorded, the key are equal.
     Same,
-    /// The account is equal and the key differs: a rotated key, or the key of another account at the
-    /// same base URL. Only the provider can tell.
+    /// The account is equal and the key differs. The key was rotated, or belongs to another account at the
+    /// same base URL; only the provider can tell.
     KeyChanged,
-    /// The record comes from an earlier version, whose account id is a digest with the key in it: the key,
-    /// the organisation or the base URL has changed. Only the provider can tell.
+    /// The record comes from an earlier version, whose account id depends on the key, and the ids differ. The
+    /// key, the organisation or the base URL has changed; only the provider can tell.
     Unclear,
     /// The base URL, organisation, project or workspace differs.
     Other,
 }
 
-/// Compares a recorded account, and the key hint recorded beside it, with the current account.
+/// Compares a recorded account and its recorded key hint with the current account.
 pub fn same_account(
     recorded: &AccountId,
     recorded_key: Option<&KeyHint>,
@@ -72,14 +73,14 @@ mod tests {
     #[test]
     fn accounts_are_compared_by_id_then_key_then_former_digest() {
         let current = Account {
-            id: "v2-ours".into(),
+            id: "v2-current".into(),
             key_hint: Some("key".into()),
             former: Some("0123".into()),
         };
         for (recorded, key, expected) in [
-            ("v2-ours", Some("key"), AccountMatch::Same),
-            ("v2-ours", None, AccountMatch::Same),
-            ("v2-ours", Some("old"), AccountMatch::KeyChanged),
+            ("v2-current", Some("key"), AccountMatch::Same),
+            ("v2-current", None, AccountMatch::Same),
+            ("v2-current", Some("old"), AccountMatch::KeyChanged),
             ("v2-other", Some("key"), AccountMatch::Other),
             ("v2-other", None, AccountMatch::Other),
             ("0123", None, AccountMatch::Same),
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_adapter_without_hints_is_compared_by_id_alone() {
+    fn accounts_without_key_hints_are_compared_by_id_alone() {
         let current = Account {
             id: "memory".into(),
             key_hint: None,

@@ -1,4 +1,4 @@
-//! The ledger and the spool: traits for the durable record of runs and for the bytes of their requests.
+//! Traits for the durable record of runs (ledger) and for the bytes of their requests (spool).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::{
     ShardKey, ShardRecord,
 };
 
-/// The exclusive right to advance one run. It is given up when the last clone is dropped, or when the
+/// Exclusive right of a process to advance one run. Released when the last clone is dropped, or when the
 /// process ends.
 #[derive(Debug, Clone)]
 pub struct RunClaim {
@@ -29,7 +29,7 @@ impl RunClaim {
         }
     }
 
-    /// Returns a claim that excludes no other process, for ledgers that only one process can see.
+    /// Returns a claim that excludes no other process, for a ledger that only one process can use.
     pub fn unshared(run: &str) -> Self {
         Self {
             run: run.into(),
@@ -43,61 +43,64 @@ impl RunClaim {
     }
 }
 
-/// Changes that a ledger applies in one transaction, all of them or none.
+/// Changes that a ledger applies in one transaction: all of them or none.
 ///
-/// Each record bears the epoch at which the caller read it; the ledger keeps it with the next epoch.
+/// Each record carries the epoch at which the caller read it. The ledger stores the record with the next
+/// epoch.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Change<'a> {
-    /// New records of shards, of any runs.
+    /// Changed records of shards, of any runs.
     pub shards: &'a [ShardRecord],
-    /// New record of a run.
+    /// Changed record of a run.
     pub run: Option<&'a RunRecord>,
-    /// Shards to add to that run, kept as they are given. Without a run there may be none.
+    /// Shards to add to [`run`](Self::run), stored with the epoch that they carry. Must be empty without a
+    /// run.
     pub new_shards: &'a [ShardRecord],
 }
 
 impl Change<'_> {
-    /// Checks that every new shard belongs to the run of the change. Ledgers call it first.
+    /// Checks that every new shard belongs to the run of the change. Ledgers call this before they apply a
+    /// change.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`], naming the shard that does not.
+    /// [`ErrorKind::Internal`], naming the first shard that belongs to another run.
     pub fn check(&self) -> Result<()> {
         let run = self.run.map(|run| &*run.id);
         let mut new = self.new_shards.iter();
         match new.find(|shard| Some(&*shard.key.run) != run) {
             None => Ok(()),
             Some(shard) => Err(Error::new(ErrorKind::Internal).with_message(format!(
-                "{} cannot be added by a change that is not of its run",
+                "{} cannot be added by a change for another run",
                 shard.key
             ))),
         }
     }
 }
 
-/// The durable record of runs and batches.
+/// Durable record of runs and shards.
 ///
-/// Changes are compare-and-set: of two writers who read the same record one gets
+/// Changes are compare-and-set: of two writers who read the same record, one gets
 /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), and nothing of its change is applied. Any number of
-/// tasks, processes and machines may use one ledger at once.
+/// tasks, processes and machines may use one ledger at the same time.
 #[async_trait]
 pub trait Ledger: fmt::Debug + Send + Sync + 'static {
-    /// Records a new run and its shards at once, as they are given.
+    /// Records a new run and its shards in one transaction, with the epochs that they carry.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where another run has its id or its name, or a
-    /// shard is given twice; nothing is recorded then.
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) where another run has the same id or name, or a
+    /// shard is given twice. Nothing is recorded then.
     async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()>;
 
-    /// Applies a change durably, all of it or nothing. The epoch of each changed record grows by one; ids and
-    /// the name of a run stay as they are.
+    /// Applies a change durably: all of it or nothing. The epoch of each changed record grows by one. Ids and
+    /// the name of a run cannot be changed.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), naming the run or the shard, where a record is
-    /// not at the epoch given any more or is gone, or where a new shard exists already.
+    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), naming the run or the shard, where a record has
+    /// another epoch or does not exist any more, or where a new shard exists already.
     async fn apply(&self, change: &Change<'_>) -> Result<()>;
 
-    /// Replaces the record of a shard that is at the epoch of `shard`, durably, and returns the new epoch.
-    /// The new record of a transition comes from [`ShardRecord::advanced`].
+    /// Replaces the record of a shard that still has the epoch of `shard`, durably, and returns the new
+    /// epoch. [`ShardRecord::advanced`] makes the record of a transition.
     ///
     /// # Errors
     /// Those of [`apply`](Self::apply).
@@ -110,8 +113,8 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
         Ok(shard.epoch + 1)
     }
 
-    /// Replaces the record of a run that is at the epoch of `run`, adds shards to it at once, and returns the
-    /// new epoch.
+    /// Replaces the record of a run that still has the epoch of `run`, adds shards to it in the same
+    /// transaction, and returns the new epoch.
     ///
     /// # Errors
     /// Those of [`apply`](Self::apply).
@@ -125,7 +128,7 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
         Ok(run.epoch + 1)
     }
 
-    /// Returns the run of an id.
+    /// Returns the run with an id; `None` where there is none.
     async fn run(&self, id: &str) -> Result<Option<RunRecord>>;
 
     /// Returns a number that differs from the one before when a run may have been changed or deleted since, by
@@ -138,11 +141,11 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
     /// Returns a page of the runs that a filter selects, newest first.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where the cursor is not one of a page of
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where the cursor is not from a page of
     /// runs.
     async fn runs(&self, filter: &RunFilter) -> Result<Page<RunRecord>>;
 
-    /// Returns the newest run that a filter selects.
+    /// Returns the newest run that a filter selects; `None` where it selects none.
     async fn newest_run(&self, filter: RunFilter) -> Result<Option<RunRecord>> {
         let filter = RunFilter {
             limit: Some(1),
@@ -151,7 +154,7 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
         Ok(self.runs(&filter).await?.items.pop())
     }
 
-    /// Returns every run that a filter selects, newest first. They are held in memory together: a caller that
+    /// Returns every run that a filter selects, newest first. All of them are held in memory: a caller that
     /// can work page by page calls [`runs`](Self::runs).
     async fn all_runs(&self, filter: RunFilter) -> Result<Vec<RunRecord>> {
         let mut filter = filter;
@@ -166,7 +169,7 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
         }
     }
 
-    /// Returns the run of a name.
+    /// Returns the run with a name; `None` where there is none.
     async fn run_named(&self, name: &str) -> Result<Option<RunRecord>> {
         self.newest_run(RunFilter {
             name: Some(name.into()),
@@ -175,7 +178,7 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
         .await
     }
 
-    /// Returns the newest run of which a shard has the batch, in its state or in a late acknowledgement.
+    /// Returns the newest run with a shard that has the batch, in its state or in a late acknowledgement.
     async fn run_of_batch(&self, batch: &BatchId) -> Result<Option<RunRecord>> {
         self.newest_run(RunFilter {
             batch: Some(batch.clone()),
@@ -184,14 +187,14 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
         .await
     }
 
-    /// Returns the run of an id, or else the one run whose id begins with `prefix`, if that has at least
-    /// [`RunRecord::MIN_PREFIX`] characters.
+    /// Returns the run with an id; otherwise the one run whose id begins with `prefix`, where `prefix` has at
+    /// least [`RunRecord::MIN_PREFIX`] characters.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput), naming candidates, where several ids
-    /// begin with it.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput), naming up to five runs, where several ids
+    /// begin with `prefix`.
     async fn find_run(&self, prefix: &str) -> Result<Option<RunRecord>> {
-        /// Most candidates that an error names.
+        /// Largest number of runs that an error names.
         const NAMED: usize = 5;
         if let Some(run) = self.run(prefix).await? {
             return Ok(Some(run));
@@ -216,30 +219,32 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
         )))
     }
 
-    /// Returns the shards of a run, by number; none where there is no such run.
+    /// Returns the shards of a run, ordered by number; empty where there is no such run.
     async fn shards(&self, run: &str) -> Result<Vec<ShardRecord>>;
 
-    /// Returns those of the batches that the ledger knows as some shard's, by its state or by a late
-    /// acknowledgement. Runs count whose account [may be](AccountId::may_be) `account`: a batch of another
-    /// account may have an equal id.
+    /// Returns those of the given batches that belong to a shard in the ledger, by its state or by a late
+    /// acknowledgement. Only runs count whose account [may be](AccountId::may_be) `account`, because another
+    /// account may have a batch with an equal id.
     async fn known(&self, account: &AccountId, batches: &[BatchId]) -> Result<HashSet<BatchId>>;
 
-    /// Records evidence of a batch beside a shard, durably. It conflicts with no change of the shard, and no
-    /// epoch grows. An acknowledgement of a batch that is recorded for the shard already changes nothing.
+    /// Records evidence of a batch of a shard, durably and apart from the shard's record. It conflicts with
+    /// no change of the shard, and no epoch grows. Acknowledging a batch that is already recorded for the
+    /// shard changes nothing.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput), naming the batch, where the shard is not
-    /// in the ledger any more: the batch is known to the caller alone then.
+    /// in the ledger any more. Only the caller knows of the batch then.
     async fn acknowledge_late(&self, late: &LateAcknowledgement) -> Result<()>;
 
     /// Returns the late acknowledgements of a shard, oldest first.
     async fn late_acknowledgements(&self, key: &ShardKey) -> Result<Vec<LateAcknowledgement>>;
 
-    /// Deletes a run with its shards and their late acknowledgements. No error if it is gone.
+    /// Deletes a run with its shards and their late acknowledgements. No error where there is no such run.
     async fn forget(&self, run: &str) -> Result<()>;
 
-    /// Claims a run, whether or not it is recorded yet, so that no other process advances it. Readers and a
-    /// cancellation need no claim. A ledger that several processes share implements it.
+    /// Claims a run, recorded or not, so that no other process advances it. Reading and cancelling need no
+    /// claim. By default the claim excludes no other process; a ledger that several processes share must
+    /// implement it.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict), naming the process that holds the claim.
@@ -247,39 +252,41 @@ pub trait Ledger: fmt::Debug + Send + Sync + 'static {
         Ok(RunClaim::unshared(run))
     }
 
-    /// Releases what the ledger holds open, so that its file is complete on its own. Later calls may fail.
+    /// Releases open files and connections, so that the ledger's file is complete on its own. Later calls may
+    /// fail.
     async fn close(&self) -> Result<()> {
         Ok(())
     }
 }
 
-/// A place for the bytes of runs: bodies, index, results.
+/// Storage for the bytes of runs: request bodies, indexes and results, each a named file.
 pub trait Spool: fmt::Debug + Send + Sync + 'static {
-    /// Begins a file, in place of one of that name.
+    /// Creates a file for writing, and replaces one with the same name.
     fn create(&self, name: &str) -> io::Result<Box<dyn SpoolWriter>>;
 
-    /// Opens a file to read and patch it.
+    /// Opens an existing file for reading and overwriting parts of it.
     fn open(&self, name: &str) -> io::Result<Arc<dyn SpoolFile>>;
 
-    /// Deletes a file; no error if it is gone.
+    /// Deletes a file. No error where there is none.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// A new file without a name, to read and patch: it goes with its last user, even one that is killed.
+    /// Creates a temporary file without a name, for reading and writing. It is deleted with its last user,
+    /// even when the process is killed.
     fn scratch(&self) -> io::Result<Arc<dyn SpoolFile>>;
 }
 
-/// A file being written. Buffer what you write.
+/// File that is being written. Writes are not buffered: the caller should buffer them.
 pub trait SpoolWriter: io::Write + Send + Sync {
-    /// Makes what was written last through a power loss.
+    /// Flushes everything that was written to durable storage, so that it survives a power loss.
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// A file that is there.
+/// Stored file of a spool.
 pub trait SpoolFile: fmt::Debug + Send + Sync + 'static {
-    /// Its bytes.
+    /// Returns the size of the file in bytes.
     fn size(&self) -> io::Result<u64>;
 
-    /// Reads up to `buffer.len()` bytes from `offset`; fewer only at the end.
+    /// Reads up to `buffer.len()` bytes at `offset`. Returns fewer only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
     /// Writes all of `bytes` at `offset`.

@@ -1,4 +1,5 @@
-//! What ledgers and stores meet: the record of runs and shards, and the traits that keep it.
+//! Types and traits that authors of ledgers and stores meet: records of runs and shards, and the traits that
+//! keep them.
 
 pub(crate) mod account;
 pub(crate) mod ledger;

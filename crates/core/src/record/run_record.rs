@@ -1,4 +1,4 @@
-//! Records of runs, and the filters by which a ledger finds them.
+//! Records of runs, and filters that select them in a ledger.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -9,77 +9,77 @@ use crate::{
     AccountId, BatchId, Cursor, Error, IdRule, KeyHint, Nonce, ProviderId, Result, ShardRecord,
 };
 
-/// A run: any number of requests over any number of shards.
+/// Record of a run: any number of requests in any number of shards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// Id of the run: `r-` and the nonce; in records of earlier versions the first six characters of the
-    /// nonce.
+    /// Id of the run: `r-` followed by the nonce; in records of earlier versions, by its first six
+    /// characters.
     pub id: Box<str>,
-    /// Name that the caller gave the run; unique in a ledger, and never changed.
+    /// Name that the caller gave the run; unique in a ledger, and fixed.
     pub name: Option<Box<str>>,
-    /// Digest of everything that is sent and given back, whatever ids travel.
+    /// Digest of everything that is sent and returned. Ids on the wire are not part of it.
     pub digest: Box<str>,
-    /// Provider of its batches.
+    /// Provider of the run's batches.
     pub provider: ProviderId,
-    /// Account under which its batches are created.
+    /// Account under which the run's batches are created.
     pub account: AccountId,
-    /// Digest of the key that was used last; `None` in records of earlier versions.
+    /// Short digest of the key that was used last; `None` in records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_hint: Option<KeyHint>,
-    /// Rule by which ids on the wire lead back to requests.
+    /// Rule that maps ids on the wire to the caller's request ids.
     pub ids: IdRule,
-    /// Nonce that all labels and ids of the run share.
+    /// Nonce that all labels and wire ids of the run begin with.
     pub nonce: Nonce,
-    /// Number of requests.
+    /// Number of requests in the run.
     pub requests: u32,
-    /// Number of times that requests have been sent again, from 0.
+    /// Latest attempt, from 0. Each attempt after the first sends unanswered requests again.
     pub attempt: u32,
-    /// Attempt that its caller asked for last: automatic ones are counted from there.
+    /// Latest attempt that the caller asked for. Automatic attempts are counted from it.
     #[serde(default)]
     pub asked: u32,
-    /// Order of the output, where the input was changed.
+    /// Order of the output; `None` unless the input was changed after the run began.
     #[serde(default)]
     pub order: Option<Order>,
     /// Time at which the run began.
     #[serde(default, with = "crate::adapter::time::optional")]
     pub created_at: Option<SystemTime>,
-    /// Whether every request has its last outcome.
+    /// `true` where every request has its final outcome.
     pub finished: bool,
-    /// Whether cancellation was requested. No further batches are created; results of existing batches are
-    /// still fetched.
+    /// `true` where cancellation was requested. No further batches are created; results of existing batches
+    /// are still fetched.
     #[serde(default)]
     pub cancelled: bool,
-    /// Inputs and batches of the run that were deleted at the provider.
+    /// Inputs and batches of the run that were deleted at the provider; `None` where nothing was.
     #[serde(default)]
     pub cleaned: Option<Cleaned>,
-    /// CRC-32 of each file of the spool that belongs to the run as a whole, by its name without the stem.
+    /// CRC-32 of each spool file that belongs to the run as a whole, by file name without the stem.
     #[serde(default)]
     pub checksums: BTreeMap<Box<str>, u32>,
-    /// Notes of the caller, such as the path of the output.
+    /// Notes of the caller, such as the path of the output, by name.
     pub notes: BTreeMap<Box<str>, Box<str>>,
-    /// Number of changes of this record, counted by the ledger. A change bears the epoch that was read, and
-    /// is applied only where the ledger still has it.
+    /// Number of changes of the record, counted by the ledger. A change carries the epoch that was read, and
+    /// is applied only where the ledger still has that epoch.
     #[serde(default)]
     pub epoch: u64,
 }
 
 impl RunRecord {
-    /// Least number of characters of an id that [`Ledger::find_run`](crate::Ledger::find_run) takes for a
-    /// prefix.
+    /// Smallest number of characters that [`Ledger::find_run`](crate::Ledger::find_run) accepts as the prefix
+    /// of an id.
     pub const MIN_PREFIX: usize = 4;
 }
 
-/// What of a run was deleted at its provider.
+/// Parts of a run that were deleted at its provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cleaned {
-    /// Last attempt whose inputs were deleted.
+    /// Latest attempt whose inputs were deleted.
     pub inputs: u32,
-    /// Last attempt whose batches were deleted.
+    /// Latest attempt whose batches were deleted; `None` where none were.
     pub batches: Option<u32>,
 }
 
 impl Cleaned {
-    /// Returns whether the inputs of a shard were deleted.
+    /// Returns whether the input of a shard was deleted.
     pub fn inputs(self, shard: &ShardRecord) -> bool {
         shard.attempt <= self.inputs
     }
@@ -89,17 +89,17 @@ impl Cleaned {
     }
 }
 
-/// Output of a run whose input was changed: some of the requests that were sent, in another order.
+/// Output order of a run whose input was changed: some of the requests that were sent, in another order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// Number of the table in the spool that holds the order.
+    /// Number of the spool table that holds the order.
     pub table: u32,
-    /// Number of requests that were ever sent.
+    /// Number of requests that were ever sent in the run.
     pub ordinals: u32,
 }
 
-/// Selection of runs, newest first, a page at a time. A run is selected if it fits every field that is set;
-/// the default selects all.
+/// Selection of runs, newest first, in pages. A run is selected if it matches every field that is set; the
+/// default selects all runs.
 ///
 /// ```
 /// use lmbatch_core::RunFilter;
@@ -110,45 +110,46 @@ pub struct Order {
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunFilter {
-    /// Selects only runs of which a request has no last outcome yet.
+    /// Selects only runs in which a request has no final outcome yet.
     pub unfinished: bool,
-    /// Selects the run of this name.
+    /// Selects the run with this name.
     pub name: Option<Box<str>>,
-    /// Selects runs of this digest.
+    /// Selects runs with this digest.
     pub digest: Option<Box<str>>,
-    /// Selects runs recorded under exactly this account id.
+    /// Selects runs that are recorded under exactly this account id.
     pub account: Option<AccountId>,
-    /// Selects runs whose note `output`, the file that their outcomes are written to, is this text.
+    /// Selects runs with this text in the note `output`, the path of the file for their outcomes.
     pub output: Option<Box<str>>,
-    /// Selects runs of this nonce.
+    /// Selects runs with this nonce.
     pub nonce: Option<Nonce>,
-    /// Selects runs of which a shard has this batch, in its state or in a late acknowledgement.
+    /// Selects runs with a shard that has this batch, in its state or in a late acknowledgement.
     pub batch: Option<BatchId>,
     /// Selects runs whose ids begin with this text.
     pub id_prefix: Option<Box<str>>,
-    /// Number of runs on a page, 1 to 1,000; 100 by default.
+    /// Number of runs on a page, 1 to 1,000; 100 by default. A number out of range is clamped to it.
     pub limit: Option<u32>,
-    /// Cursor of the page before. Runs that were begun since are not on the pages after it, and no run is on
-    /// two pages or on none, whatever is begun and deleted in between.
+    /// Cursor from the page before. Later pages do not show runs that began in the meantime. No run is
+    /// repeated or skipped, even where runs begin or are deleted between two pages.
     pub after: Option<Cursor>,
 }
 
 impl RunFilter {
-    /// Returns the number of runs on a page: the limit within its range, or 100.
+    /// Returns the number of runs on a page: the limit, clamped to its range, or 100.
     pub fn page_size(&self) -> usize {
         self.limit.unwrap_or(100).clamp(1, 1_000) as usize
     }
 
-    /// Returns the sequence number before which the page begins, of a cursor that is the text of one.
+    /// Returns the sequence number before which the page begins, for ledgers whose cursors are such numbers;
+    /// `None` for the first page.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where the cursor is anything else.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where the cursor is not a number.
     pub fn before(&self) -> Result<Option<u64>> {
         let Some(cursor) = &self.after else {
             return Ok(None);
         };
         let read = cursor.as_str().parse().map_err(|_| {
-            Error::invalid_input(format!("{cursor:?} is not the cursor of a page of runs"))
+            Error::invalid_input(format!("{cursor:?} is not a cursor from a page of runs"))
         })?;
         Ok(Some(read))
     }

@@ -1,4 +1,4 @@
-//! What a step of a shard remembers until it is called again.
+//! State that a step of a shard keeps until it is called again.
 
 use std::time::SystemTime;
 
@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::BatchId;
 
-/// What a step has to remember until it is called again. It survives the process and a change of worker.
+/// State that a step keeps until it is called again. It is recorded, so that it survives a restart and a
+/// change of worker.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Search for the batch of a create whose fate is unknown.
+    /// Search for the batch of a create whose outcome is unknown; `None` where there is no search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<Search>,
-    /// Times that the results of an ended batch were asked for and were not whole.
+    /// Number of times that the results of an ended batch were requested and were incomplete.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub late_results: u32,
 }
@@ -22,31 +23,34 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Progress {
-    /// Returns whether there is nothing to remember.
+    /// Returns whether there is no state to keep.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// Search for the batch of a create whose fate is unknown.
+/// Search for the batch of a create whose outcome is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Search {
     /// Phase of the search.
     pub phase: SearchPhase,
-    /// Looks that were made.
+    /// Number of times that the provider's batches were searched.
     pub looks: u32,
-    /// Time of the last look.
+    /// Time of the latest look at the provider's batches.
     #[serde(with = "crate::adapter::time::optional")]
     pub looked_at: Option<SystemTime>,
-    /// Batch that fitted in the last look, and was the only one: twice in a row, it is taken.
+    /// Only batch that matched in the latest look. It is accepted once it is the only match in two looks in a
+    /// row.
     pub presumed: Option<BatchId>,
-    /// Why the last look did not tell, in words; `None` where it saw that there is nothing.
+    /// Reason, as a short phrase, why the latest look was inconclusive; `None` where it showed that no batch
+    /// matches.
     pub unclear: Option<Box<str>>,
-    /// Whether the provider says that the batch exists already.
+    /// `true` where the provider reported that the batch exists already.
     pub exists: bool,
-    /// Whether the create was sent after another one of the shard whose fate stayed unknown: a provider that
-    /// takes creates and loses every answer would be paid for ever.
+    /// `true` where an earlier create of the shard also had an unknown outcome. Where this search finds
+    /// nothing, the create is not repeated once more: a provider that accepts creates and loses every answer
+    /// would be paid without limit.
     pub again: bool,
 }
 
@@ -55,15 +59,15 @@ pub struct Search {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SearchPhase {
-    /// The provider is looked through, at growing intervals.
+    /// The provider's batches are searched, at growing intervals.
     #[default]
     Looking,
-    /// Nothing was seen: the input is to be deleted, so that a create that is still under way fails.
+    /// No batch was found. The input is to be deleted, so that a create that is still under way fails.
     Fencing,
-    /// The input is deleted: one more look.
+    /// The input is deleted, and one more look follows.
     Fenced,
-    /// There is no batch, and there cannot be one any more: the shard may be created.
+    /// No batch exists, and none can be created by the earlier create: the shard may be created again.
     Absent,
-    /// It is not known, and nothing more is done until the run is resumed.
+    /// The outcome is still unknown. Nothing more is done until the run is resumed.
     Held,
 }

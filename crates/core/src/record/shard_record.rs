@@ -1,4 +1,4 @@
-//! Records of shards: their state, its transitions, and acknowledgements that came too late to be a transition.
+//! Records of shards: states, transitions, and acknowledgements that arrived too late for a transition.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -25,51 +25,53 @@ impl fmt::Display for ShardKey {
     }
 }
 
-/// State of a shard. It only moves forward, one transition at a time.
+/// State of a shard, changed by one transition at a time. Most transitions lead forward; a create that was
+/// refused, or whose outcome was unknown, can lead back to [`Staged`](Self::Staged).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ShardState {
-    /// The shard is planned; nothing was sent.
+    /// The shard is planned, and nothing was sent.
     Planned,
-    /// The provider holds what the create needs.
+    /// The provider holds everything that the create needs.
     Staged(Staged),
     /// The create request may have been sent. After a crash this state is handled like
     /// [`Doubt`](Self::Doubt).
     Posting(Intent),
     /// A create was sent, and its outcome is unknown.
     Doubt(Intent),
-    /// The provider refused the create for good.
+    /// The provider refused the create, and no batch exists. Resuming the run stages the shard again.
     Refused,
-    /// The batch exists.
+    /// The batch exists at the provider.
     Created {
-        /// Id of the batch.
+        /// The provider's id of the batch.
         batch: BatchId,
         /// Evidence that the batch belongs to the shard.
         proof: Proof,
     },
-    /// The batch has ended.
+    /// The batch has ended at the provider.
     Ended(BatchSnapshot),
-    /// There is no batch of the shard, and none will be created.
+    /// The shard has no batch, and none will be created.
     Closed(Closed),
-    /// The results are stored, complete and synced.
+    /// The results are stored, complete and durable.
     Sealed {
-        /// Status and counts with which the batch ended.
+        /// Status and counts of the ended batch.
         snapshot: BatchSnapshot,
         /// Stored parts of the results.
         segments: Vec<Segment>,
-        /// Table of the place of each request's row, made from the segments; `None` where there is none yet.
+        /// Table of the result rows of the requests, made from the segments; `None` where it does not exist
+        /// yet.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         locations: Option<Locations>,
-        /// Number of requests that may have been answered, and whose outcome no row gives. They may have been
-        /// paid for, and are sent again only where the caller asks for it.
+        /// Number of requests that may have been answered, but have no outcome in any row. They may have been
+        /// paid for, and are sent again only on request of the caller.
         #[serde(default)]
         undelivered: u64,
     },
 }
 
 impl ShardState {
-    /// Returns the batch of the states in which one is known: created, ended and sealed.
+    /// Returns the batch in the states created, ended and sealed; `None` in all others.
     pub fn batch(&self) -> Option<&BatchId> {
         match self {
             Self::Created { batch, .. } => Some(batch),
@@ -78,76 +80,77 @@ impl ShardState {
         }
     }
 
-    /// Returns whether nothing more is to be done for the shard.
+    /// Returns whether no more work is due for the shard.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Sealed { .. } | Self::Closed(_))
     }
 }
 
-/// Why a shard has no batch, and gets none.
+/// Reason why a shard has no batch and will not get one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Closed {
-    /// The run was cancelled before its create.
+    /// The run was cancelled before the create was sent.
     Cancelled,
-    /// The fate of its create stayed unknown, and the caller gave it up. There may be a batch after all.
+    /// The outcome of the create stayed unknown, and the caller abandoned it. The batch may exist
+    /// nevertheless.
     Abandoned {
-        /// Error of the create, in one line.
+        /// Error of the create, on one line.
         message: Box<str>,
     },
 }
 
-/// Table of the places of a shard's rows, by the place of each request in the shard.
+/// Spool file with the location of the result row of each request, in the order of the requests in the shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Locations {
-    /// The spool's name for it.
+    /// Name of the file in the spool.
     pub name: Box<str>,
-    /// CRC-32 of its bytes.
+    /// CRC-32 of the file's bytes.
     pub checksum: u32,
 }
 
-/// Tables that belong to a shard beside its body, and the ordinals of its requests. An ordinal is the number of a
-/// request in its run, from 0.
+/// Tables that a shard has besides its body, and the ordinals of its requests. The ordinal of a request is
+/// its number in the run, from 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardTables {
-    /// Table of the rows of the body: 24 bytes for each request, in the order of the body.
+    /// Table of the body's rows: 24 bytes for each request, in the order of the body.
     pub rows: StoredTable,
-    /// Ids, metadata and schemas of the requests.
+    /// Table of the ids, metadata and schemas of the requests.
     pub echo: StoredTable,
-    /// Lowest ordinal of its requests.
+    /// Lowest ordinal of the shard's requests.
     pub first: u32,
-    /// Highest ordinal of its requests.
+    /// Highest ordinal of the shard's requests.
     pub last: u32,
-    /// Whether ordinals do not ascend in the order of the body. Only shards that an earlier version wrote have
-    /// another order.
+    /// `true` where ordinals do not ascend in the order of the body, as in shards that an earlier version
+    /// wrote.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unordered: bool,
 }
 
-/// File of the spool that holds a table.
+/// Spool file that holds a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredTable {
     /// Name of the file in the spool.
     pub name: Box<str>,
-    /// Size in bytes.
+    /// Size of the file in bytes.
     pub bytes: u64,
-    /// CRC-32 of its bytes.
+    /// CRC-32 of the file's bytes.
     pub checksum: u32,
 }
 
-/// One part of the results, as it lies in the spool.
+/// Part of the results, as stored in the spool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Segment {
-    /// Part of the results at the provider.
+    /// Part of the results at the provider that this file holds.
     pub part: ResultPart,
     /// Name of the file in the spool.
     pub name: Box<str>,
-    /// Size in bytes.
+    /// Size of the file in bytes.
     pub bytes: u64,
-    /// Number of rows.
+    /// Number of rows in the file.
     pub rows: u64,
-    /// CRC-32 of its bytes; `None` in records of earlier versions.
+    /// CRC-32 of the file's bytes; `None` in records of earlier versions.
     #[serde(default)]
     pub checksum: Option<u32>,
 }
@@ -155,65 +158,68 @@ pub struct Segment {
 /// Record of one shard in the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShardRecord {
-    /// Key of the shard.
+    /// Key of the shard: run and number.
     pub key: ShardKey,
-    /// Label that lmbatch attaches to the batch.
+    /// Label that lmbatch puts on the batch.
     pub label: Label,
-    /// Class that its requests share.
+    /// Class that the requests share.
     pub class: BatchClass,
-    /// Number of requests.
+    /// Number of requests in the shard.
     pub count: u32,
-    /// Size of their rows in bytes.
+    /// Size of the encoded requests in bytes.
     pub bytes: u64,
-    /// CRC-32 of their rows; `None` in records of earlier versions.
+    /// CRC-32 of the encoded requests; `None` in records of earlier versions.
     #[serde(default)]
     pub checksum: Option<u32>,
-    /// Tables beside its rows; `None` in records of earlier versions, which kept tables of a run as a whole.
+    /// Tables of the shard; `None` in records of earlier versions, which kept tables of a run as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables: Option<ShardTables>,
-    /// Attempt of its requests, from 0.
+    /// Attempt of the shard's requests, from 0.
     pub attempt: u32,
-    /// Number of changes of this record, counted by the ledger. A change bears the epoch that was read, and
-    /// is applied only where the ledger still has it.
+    /// Number of changes of the record, counted by the ledger. A change carries the epoch that was read, and
+    /// is applied only where the ledger still has that epoch.
     pub epoch: u64,
-    /// Current state.
+    /// Current state of the shard.
     pub state: ShardState,
-    /// What a step remembers until it is called again.
+    /// State that a step keeps until it is called again.
     #[serde(default, skip_serializing_if = "Progress::is_empty")]
     pub progress: Progress,
-    /// Evidence that the batch belongs to the shard, once there is a batch.
+    /// Evidence that the batch belongs to the shard; `None` while there is no batch.
     #[serde(default)]
     pub proof: Option<Proof>,
-    /// The create that is not known to have made the batch, as long as that is open.
+    /// Intent of the create while its result is uncertain: it is under way or in doubt, or the batch is only
+    /// presumed to be its result.
     #[serde(default)]
     pub doubted: Option<Intent>,
-    /// Uploads for the shard, which stay at the provider until they are discarded.
+    /// Uploads for the shard. They stay at the provider until they are discarded.
     #[serde(default)]
     pub remnants: Vec<Remnant>,
-    /// Whether a create was sent again after one whose outcome stayed unknown: there may be two batches.
+    /// `true` where a create was sent after another one whose outcome stayed unknown: two batches may exist.
     #[serde(default)]
     pub sent_twice: bool,
 }
 
 impl ShardRecord {
-    /// Makes a presumed batch a proved one where rows of it were sealed.
+    /// Marks a presumed batch as proved once its results contain rows of the shard.
     fn prove(&mut self, segments: &[Segment]) {
         let presumed = |proof: &Proof| proof.certainty == Certainty::Presumed;
         if self.proof.as_ref().is_some_and(presumed)
             && segments.iter().any(|segment| segment.rows > 0)
         {
-            self.proof = Some(Proof::proved("its results carry our ids"));
+            self.proof = Some(Proof::proved(
+                "its results contain the request ids of the shard",
+            ));
         }
     }
 
-    /// Returns the record as this version writes it: earlier ones noted a shard without a batch as sealed under
-    /// a batch that is called "none".
+    /// Converts the record of an earlier version. Those recorded a shard without a batch as sealed, with a
+    /// batch called "none".
     pub fn of_earlier_version(mut self) -> Self {
         if let ShardState::Sealed { snapshot, .. } = &self.state
             && snapshot.id.as_str() == "none"
         {
-            let told = snapshot.problems.first();
-            let message = told.and_then(|problem| problem.error.message());
+            let problem = snapshot.problems.first();
+            let message = problem.and_then(|problem| problem.error.message());
             self.state = ShardState::Closed(match snapshot.status {
                 BatchStatus::Cancelled => Closed::Cancelled,
                 _ => Closed::Abandoned {
@@ -224,8 +230,8 @@ impl ShardRecord {
         self
     }
 
-    /// Returns the record after a transition to `state`, with all that follows from it. The epoch stays: the
-    /// ledger counts it when the record is [applied](crate::Ledger::advance).
+    /// Returns the record after a transition to `state`, with proof, doubt and remnants brought up to date.
+    /// The epoch stays: the ledger increments it when the record is [applied](crate::Ledger::advance).
     pub fn advanced(mut self, state: ShardState) -> Self {
         if let ShardState::Staged(staged) = &state {
             let new = staged.remnants.iter();
@@ -245,12 +251,12 @@ impl ShardRecord {
             }
             ShardState::Created { proof, .. } => {
                 self.proof = Some(proof.clone());
-                // A presumed batch may turn out to be another's.
+                // A presumed batch may turn out to belong to another shard or client.
                 self.doubted = self
                     .doubted
                     .filter(|_| proof.certainty == Certainty::Presumed);
             }
-            // A create that was given up may have made a batch after all.
+            // An abandoned create may have made a batch nevertheless.
             ShardState::Ended(_) | ShardState::Closed(Closed::Abandoned { .. }) => {}
             ShardState::Sealed { segments, .. } => {
                 self.prove(segments);
@@ -264,29 +270,30 @@ impl ShardRecord {
     }
 }
 
-/// Answer to a create that came after the shard had moved on: evidence of a batch, kept beside the record.
+/// Acknowledgement of a create that arrived after the shard had moved on: evidence of a batch, stored apart
+/// from the shard's record.
 ///
-/// A worker whose create is answered after another worker took the shard over may not write the record any
-/// more. It notes the batch with [`Ledger::acknowledge_late`](crate::Ledger::acknowledge_late), and the
-/// worker that holds the shard reads it there.
+/// A worker whose create is answered after another worker took over the shard may not change the record any
+/// more. It records the batch with [`Ledger::acknowledge_late`](crate::Ledger::acknowledge_late), where the
+/// worker that now holds the shard finds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LateAcknowledgement {
-    /// Key of the shard that the create was sent for.
+    /// Key of the shard for which the create was sent.
     pub key: ShardKey,
     /// Batch that the create made.
     pub batch: BatchId,
     /// Evidence that the batch belongs to the shard, such as "its create was answered".
     pub evidence: Box<str>,
-    /// Time of the acknowledgement, by the clock of the worker that notes it.
+    /// Time of the acknowledgement, by the clock of the worker that records it.
     #[serde(default, with = "crate::adapter::time::optional")]
     pub at: Option<SystemTime>,
 }
 
 impl LateAcknowledgement {
-    /// Returns the error of an acknowledgement whose shard is not in the ledger any more. Ledgers return it.
+    /// Creates the error for an acknowledgement whose shard is not in the ledger any more. Ledgers return it.
     pub fn without_shard(&self) -> Error {
         Error::invalid_input(format!(
-            "the ledger has no {}, and the batch that was created for it is not recorded: look for it at the provider",
+            "the ledger has no {}; the batch that was created for it is not recorded: find it in the provider's list of batches",
             self.key
         ))
         .with_batch(self.batch.clone())
@@ -337,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transition_keeps_the_epoch_and_what_it_does_not_speak_of() {
+    fn a_transition_keeps_the_epoch_and_unrelated_fields() {
         let before = ShardRecord {
             checksum: Some(7),
             ..record()
@@ -351,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_create_is_doubted_until_its_batch_is_proved_and_sent_twice_after_a_doubt_alone() {
+    fn a_create_is_in_doubt_until_its_batch_is_proved_and_counts_as_sent_twice_only_after_doubt() {
         let posted = record().advanced(ShardState::Posting(intent()));
         assert_eq!(posted.doubted, Some(intent()));
         let refused_for_now = posted
@@ -375,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn the_batch_is_known_from_created_on() {
+    fn the_batch_is_known_once_it_is_created() {
         let snapshot = BatchSnapshot::new("b".into(), BatchStatus::Completed);
         for (state, known) in [
             (ShardState::Planned, false),

@@ -1,4 +1,4 @@
-//! Pictures, documents, sounds and films.
+//! Attachments of messages: images, documents, audio and video.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use base64::engine::{DecodePaddingMode, Engine as _};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// What an attachment is.
+/// Kind of an attachment, as providers distinguish them.
 ///
 /// ```
 /// use lmbatch_core::AttachmentKind;
@@ -18,18 +18,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AttachmentKind {
-    /// A picture.
+    /// An image, such as PNG or JPEG.
     Image,
-    /// A text or document, such as a PDF.
+    /// A document or plain text, such as a PDF.
     Document,
-    /// A sound.
+    /// A recording of sound, such as WAV or MP3.
     Audio,
-    /// A film.
+    /// A video, such as MP4.
     Video,
 }
 
 impl AttachmentKind {
-    /// The kind as one word.
+    /// Returns the kind as one lowercase word, as JSON holds it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Image => "image",
@@ -39,7 +39,8 @@ impl AttachmentKind {
         }
     }
 
-    /// What a media type is; a document if it is none of the others.
+    /// Returns the kind of a media type, such as `image/png`; [`Document`](Self::Document) for every type
+    /// that is not `image/…`, `audio/…` or `video/…`.
     pub fn of_mime_type(mime_type: &str) -> Self {
         match mime_type.split('/').next() {
             Some("image") => Self::Image,
@@ -50,7 +51,7 @@ impl AttachmentKind {
     }
 }
 
-/// Where an attachment's bytes are.
+/// Source of an attachment's bytes.
 ///
 /// ```
 /// use lmbatch_core::{Attachment, AttachmentSource};
@@ -61,13 +62,13 @@ impl AttachmentKind {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AttachmentSource {
-    /// Here.
+    /// The bytes themselves, in memory; base64 in JSON.
     Bytes(#[serde(with = "in_base64")] Bytes),
-    /// In a file of this machine, read when the request is encoded.
+    /// Path of a file on this machine, read when the request is encoded.
     Path(PathBuf),
-    /// Where the provider may fetch it. We never do.
+    /// URL that the provider fetches. lmbatch never fetches it.
     Url(String),
-    /// At the provider, under its file id.
+    /// Id of a file that was uploaded to the provider before.
     File(String),
 }
 
@@ -82,7 +83,7 @@ impl fmt::Debug for AttachmentSource {
     }
 }
 
-/// A picture, document, sound or film of a message.
+/// An image, document, audio or video in a message.
 ///
 /// ```
 /// use lmbatch_core::{Attachment, AttachmentKind, LMInput, Message};
@@ -90,24 +91,30 @@ impl fmt::Debug for AttachmentSource {
 /// assert_eq!(photo.kind, AttachmentKind::Image);
 /// let input = LMInput::from(Message::user(["What is this?".into(), photo.into()]));
 /// assert_eq!(input.messages[0].contents.len(), 2);
+/// let linked = Attachment::from_url("https://example.com/a.png")?;
+/// assert_eq!(
+///     serde_json::to_string(&linked)?,
+///     r#"{"kind":"image","source":{"url":"https://example.com/a.png"},"mime_type":"image/png"}"#
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
-    /// Which.
+    /// Kind of the attachment.
     pub kind: AttachmentKind,
-    /// Where its bytes are.
+    /// Source of the attachment's bytes.
     pub source: AttachmentSource,
-    /// Its media type, where known.
+    /// Media type, such as `image/png`; `None` where it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mime_type: Option<String>,
-    /// Its name, where it has one.
+    /// File name that the provider is given; `None` where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
 }
 
 impl Attachment {
-    /// Attaches bytes. Their beginning tells the media type; bytes that are neither of a known format nor
-    /// text have none until [`with_mime_type`](Self::with_mime_type) declares it.
+    /// Attaches bytes. The media type is recognised from the first bytes. Bytes that are neither of a known
+    /// format nor text have no media type until [`with_mime_type`](Self::with_mime_type) sets it.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let mime_type = crate::media_type_of(&bytes).or_else(|| {
@@ -117,9 +124,11 @@ impl Attachment {
         Self::new(AttachmentSource::Bytes(bytes), mime_type)
     }
 
-    /// Attaches a file of this machine. Its name tells the kind, and its bytes tell the media type when the
-    /// request is encoded. Any path is taken: a program that attaches what others name checks the path
-    /// itself. The file must be a regular file of no more bytes than the provider takes in a request.
+    /// Attaches a file of this machine. The kind comes from the file name, and the media type from the bytes
+    /// when the request is encoded.
+    ///
+    /// The path is not checked: a program that takes paths from others must check them itself. The file must
+    /// be a regular file, no larger than the largest request that the provider accepts.
     pub fn from_path(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let guess = mime_guess::from_path(&path).first_raw();
@@ -133,11 +142,11 @@ impl Attachment {
         }
     }
 
-    /// Attaches what a URL names, which the provider may fetch; or the bytes of a data URL, or of base64 of a
-    /// format that is recognised.
+    /// Attaches the file that a URL names, which the provider fetches. Also takes a data URL, or base64 of a
+    /// recognised format; their bytes are attached.
     ///
     /// # Errors
-    /// [`AttachmentError`] for a data URL or base64 that cannot be read, and for what is neither.
+    /// [`AttachmentError`] for a data URL or base64 that cannot be decoded, and for any other text.
     pub fn from_url(url: impl Into<String>) -> Result<Self, AttachmentError> {
         let url = url.into();
         if is_data_url(&url) {
@@ -152,10 +161,11 @@ impl Attachment {
         Ok(Self::new(AttachmentSource::Url(url), mime_type))
     }
 
-    /// Attaches the bytes of a `data:TYPE;base64,…` URL. Without a type, the bytes tell it.
+    /// Attaches the bytes of a `data:TYPE;base64,…` URL. Where the URL has no type, it is recognised from the
+    /// bytes.
     ///
     /// # Errors
-    /// [`AttachmentError`] where it is no such URL.
+    /// [`AttachmentError`] where the text is not such a URL.
     pub fn from_data_url(url: &str) -> Result<Self, AttachmentError> {
         let (mime_type, data) = split_data_url(url).ok_or(AttachmentError::DataUrl)?;
         if mime_type.is_empty() {
@@ -165,7 +175,11 @@ impl Attachment {
         Self::from_base64(data, mime_type)
     }
 
-    /// Base64 of a known type. Another name of a type, such as `image/jpg`, becomes the usual one.
+    /// Attaches bytes given as base64, with their media type. A common alias of a type, such as `image/jpg`,
+    /// is replaced by the registered name.
+    ///
+    /// # Errors
+    /// [`AttachmentError::Base64`] where the data cannot be decoded.
     pub fn from_base64(data: &str, mime_type: &str) -> Result<Self, AttachmentError> {
         let mime_type = crate::known_media_type(mime_type).unwrap_or(mime_type);
         let bytes = decode_base64(data).ok_or(AttachmentError::Base64)?;
@@ -175,7 +189,7 @@ impl Attachment {
         ))
     }
 
-    /// A file that the provider already has.
+    /// Attaches a file that was uploaded to the provider before.
     pub fn from_file_id(id: impl Into<String>, kind: AttachmentKind) -> Self {
         Self {
             kind,
@@ -183,12 +197,13 @@ impl Attachment {
         }
     }
 
-    /// Says what it is.
+    /// Sets the kind, where it was not recognised.
     pub fn with_kind(mut self, kind: AttachmentKind) -> Self {
         self.kind = kind;
         self
     }
-    /// Declares its media type, and with it its kind, except that a sound may lie in a container of films.
+    /// Sets the media type, and the kind to match. Audio stays audio where the type is `video/…`, because a
+    /// video container, such as MP4, may hold only sound.
     pub fn with_mime_type(mut self, mime_type: impl Into<String>) -> Self {
         let mime_type = mime_type.into();
         let kind =
@@ -199,7 +214,7 @@ impl Attachment {
         self.mime_type = Some(mime_type);
         self
     }
-    /// Says its name.
+    /// Sets the file name that the provider is given.
     pub fn with_filename(mut self, filename: impl Into<String>) -> Self {
         self.filename = Some(filename.into());
         self
@@ -215,7 +230,7 @@ impl Attachment {
     }
 }
 
-/// The path of a URL: the end of a host's name, such as `.com`, says nothing about a file.
+/// Returns the path of a URL. Host names are left out: an ending such as `.com` is not a file extension.
 fn url_path(url: &str) -> &str {
     let end = url.find(['?', '#']).unwrap_or(url.len());
     let rest = match url[..end].split_once("://") {
@@ -225,8 +240,8 @@ fn url_path(url: &str) -> &str {
     rest.split_once('/').map_or("", |(_, path)| path)
 }
 
-/// Returns the media type and the data of a `data:TYPE;base64,…` URL, whatever its case; the type is empty
-/// where the URL names none.
+/// Returns the media type and the base64 text of a `data:TYPE;base64,…` URL, in upper or lower case. The
+/// media type is empty where the URL has none; `None` for any other text.
 pub fn split_data_url(url: &str) -> Option<(&str, &str)> {
     if !is_data_url(url) {
         return None;
@@ -239,13 +254,14 @@ pub fn split_data_url(url: &str) -> Option<(&str, &str)> {
     Some((parameters.split(';').next()?.trim(), data))
 }
 
-/// Reports whether a text is a data URL, well-formed or not.
+/// Returns whether a text begins with `data:`, well-formed or not.
 pub fn is_data_url(text: &str) -> bool {
     let start = text.trim_start().as_bytes().get(..5);
     start.is_some_and(|start| start.eq_ignore_ascii_case(b"data:"))
 }
 
-/// Reports whether a text begins as a URL does. Base64 never does: it has no colon.
+/// Returns whether a text begins with a URL scheme, such as `https:`. Base64 never does, because it has no
+/// colon.
 pub fn has_scheme(text: &str) -> bool {
     let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
     let mut letters = scheme.bytes();
@@ -255,7 +271,8 @@ pub fn has_scheme(text: &str) -> bool {
         && letters.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// Decodes base64 of either alphabet, padded or not, with line breaks or percent escapes in it or not.
+/// Decodes base64 of the standard or the URL-safe alphabet, with or without padding, line breaks and percent
+/// escapes.
 pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     if let Ok(bytes) = STANDARD.decode(text) {
         return Some(bytes);
@@ -271,13 +288,13 @@ pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     LENIENT.decode(plain).ok()
 }
 
-/// Padding is optional.
+/// Base64 decoder that accepts missing padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Why something is no attachment.
+/// Reason why a text could not be read as an attachment.
 ///
 /// ```
 /// use lmbatch_core::{Attachment, AttachmentError};
@@ -285,13 +302,13 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AttachmentError {
-    /// Not a data URL.
+    /// The text is not a data URL of the form `data:TYPE;base64,DATA`.
     #[error("not a data URL of the form data:TYPE;base64,DATA")]
     DataUrl,
-    /// Not base64.
+    /// The data is not valid base64.
     #[error("the data is not valid base64")]
     Base64,
-    /// Neither a URL nor base64.
+    /// The text is neither a URL nor base64 of a known format.
     #[error("neither a URL, such as https://…, nor base64 of a known format")]
     Url,
 }
@@ -325,7 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_data_url_has_a_type_and_base64() {
+    fn data_urls_and_bare_base64_are_decoded_or_refused() {
         for (url, expected) in [
             (
                 "data:image/png;base64,iVBORw0KGgo=",
@@ -363,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_attachment_is_comes_from_its_bytes_or_its_name() {
+    fn kind_and_media_type_come_from_the_bytes_or_the_name() {
         let png = Attachment::from_bytes(&b"\x89PNG\r\n\x1a\n0000"[..]);
         assert_eq!(
             (png.kind, png.mime_type.as_deref()),

@@ -1,4 +1,4 @@
-//! Errors of calls; those of single requests are [`RequestError`](crate::RequestError)s.
+//! Errors of calls. Errors of single requests are [`RequestError`](crate::RequestError)s.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BatchHandle, BatchId, HandleSource, Label, ProviderId};
 
-/// The result of a call.
+/// Result of a fallible call, with [`Error`] as the default error.
 ///
 /// ```
 /// fn read() -> lmbatch_core::Result<u8> {
@@ -33,10 +33,10 @@ macro_rules! kinds {
         pub enum ErrorKind { $($(#[$doc])* $name),+ }
 
         impl ErrorKind {
-            /// Every kind, in the order of the documentation.
+            /// All kinds, in the order in which they are documented.
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
-            /// The kind as one word, as output lines carry it.
+            /// Returns the kind as one word in snake case, as JSON and output lines hold it.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word),+ }
             }
@@ -119,7 +119,7 @@ kinds! {
     Internal = "internal": "lmbatch failed",
 }
 
-/// Whether the same call may succeed later.
+/// Advice on repeating a failed call.
 ///
 /// ```
 /// use lmbatch_core::{Error, ErrorKind, Retry};
@@ -129,33 +129,33 @@ kinds! {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Retry {
-    /// It will fail again.
+    /// The call fails again if it is repeated unchanged.
     Permanent,
-    /// It may succeed later.
+    /// The call may succeed later.
     Temporary,
-    /// It was tried again until patience ran out; do not start over.
+    /// The call was repeated up to the limit of attempts or time. Do not start another round of retries.
     Exhausted,
 }
 
-/// What became of a call that failed: decides whether a create may be repeated.
+/// Delivery state of a failed call. Decides whether a create may be repeated.
 ///
 /// ```
 /// use lmbatch_core::{Delivery, Error};
-/// // An error of our own never reached the provider; one that may have is not repeated.
+/// // Input that is refused locally never reached the provider, so a create may be repeated.
 /// assert_eq!(Error::invalid_input("no requests").delivery(), Delivery::NotSent);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
-    /// The provider cannot have acted: nothing, or not all, was sent.
+    /// The provider cannot have acted: the request was not sent, or not in full.
     NotSent,
-    /// The provider answered that it will not.
+    /// The provider answered that it refuses.
     Refused,
-    /// It may have been accepted.
+    /// The provider may have accepted the request: its answer is unknown.
     Unknown,
 }
 
-/// A call that failed. One pointer wide; prints one line and never a prompt, body or key.
+/// Error of a failed call. One pointer wide. Display prints one line, without prompts, bodies or keys.
 ///
 /// ```
 /// use lmbatch_core::{Error, ErrorKind};
@@ -187,7 +187,7 @@ struct Inner {
 }
 
 impl Error {
-    /// A permanent error that never reached a provider.
+    /// Creates an error that is permanent and was not sent to a provider.
     pub fn new(kind: ErrorKind) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -209,18 +209,19 @@ impl Error {
         }))
     }
 
-    /// [`ErrorKind::Unsupported`], naming what is.
+    /// Creates an [`ErrorKind::Unsupported`] error that names the missing feature.
     pub fn unsupported(what: &str) -> Self {
         Self::new(ErrorKind::Unsupported).with_message(what)
     }
 
-    /// [`ErrorKind::InvalidInput`], saying what is wrong.
+    /// Creates an [`ErrorKind::InvalidInput`] error with a message that names the fault.
     pub fn invalid_input(message: impl Into<Box<str>>) -> Self {
         Self::new(ErrorKind::InvalidInput).with_message(message)
     }
 
-    /// [`ErrorKind::Local`], with what was being done. [`Retry::Temporary`] where this process, or the whole
-    /// machine, has as many files open as it may: that passes.
+    /// Creates an [`ErrorKind::Local`] error from an I/O error and the action that failed, such as "reading
+    /// ledger.sqlite". The error is [`Retry::Temporary`] where the process or the machine has reached its
+    /// limit of open files, and otherwise permanent.
     pub fn local(doing: impl Into<Box<str>>, source: std::io::Error) -> Self {
         let retry = if has_too_many_open_files(&source) {
             Retry::Temporary
@@ -233,64 +234,65 @@ impl Error {
             .with_source(source)
     }
 
-    /// [`ErrorKind::MalformedReply`], saying what could not be read.
+    /// Creates an [`ErrorKind::MalformedReply`] error that names the unreadable part. Its delivery is
+    /// [`Delivery::Unknown`].
     pub fn malformed(message: impl Into<Box<str>>) -> Self {
         Self::new(ErrorKind::MalformedReply)
             .with_message(message)
             .with_delivery(Delivery::Unknown)
     }
 
-    /// Whether to try again.
+    /// Sets the advice on repeating the call.
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.0.retry = retry;
         self
     }
-    /// What became of the call.
+    /// Sets the delivery state of the call.
     pub fn with_delivery(mut self, delivery: Delivery) -> Self {
         self.0.delivery = delivery;
         self
     }
-    /// Replaces the kind, keeping everything else.
+    /// Replaces the kind and keeps everything else.
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }
-    /// Whose answer it was.
+    /// Sets the provider that answered, or that was called.
     pub fn with_provider(mut self, provider: ProviderId) -> Self {
         self.0.provider = Some(provider);
         self
     }
-    /// What was being done: a lowercase fragment that can follow "failed to".
+    /// Sets the operation that failed: a lowercase fragment that can follow "failed to".
     pub fn with_operation(mut self, operation: &'static str) -> Self {
         self.0.operation = Some(operation);
         self
     }
-    /// The HTTP status.
+    /// Sets the HTTP status of the reply.
     pub fn with_http_status(mut self, status: u16) -> Self {
         self.0.http_status = Some(status);
         self
     }
-    /// The provider's structured code.
+    /// Sets the provider's structured error code.
     pub fn with_code(mut self, code: impl Into<Box<str>>) -> Self {
         self.0.code = Some(code.into());
         self
     }
-    /// The provider's name of the exchange, for its support.
+    /// Sets the provider's id of the HTTP exchange, which its support asks for.
     pub fn with_request_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.0.request_id = Some(id.into());
         self
     }
-    /// How long the server wishes us to wait.
+    /// Sets the server's requested wait (`Retry-After`).
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
         self
     }
-    /// The batch it was about.
+    /// Sets the batch that the call was about.
     pub fn with_batch(mut self, batch: BatchId) -> Self {
         self.0.batch = Some(batch);
         self
     }
-    /// Takes over where `other` came from: provider, HTTP status, code and request id. What is set stays.
+    /// Copies provider, HTTP status, code and request id from `other` where they are not set.
     pub fn with_facts_of(mut self, other: &Self) -> Self {
         let (mine, theirs) = (&mut *self.0, &*other.0);
         mine.provider = mine.provider.take().or_else(|| theirs.provider.clone());
@@ -299,27 +301,27 @@ impl Error {
         mine.request_id = mine.request_id.take().or_else(|| theirs.request_id.clone());
         self
     }
-    /// Sets the label that the batch carries, or would carry, at the provider.
+    /// Sets the label that the batch has, or would have, at the provider.
     pub fn with_label(mut self, label: Label) -> Self {
         self.0.label = Some(label);
         self
     }
-    /// Attaches the batches that the failed call had created by then. Replaces those attached before.
+    /// Attaches the batches that the failed call had created so far. Replaces those attached before.
     pub fn with_handles(mut self, handles: Arc<dyn HandleSource>) -> Self {
         (self.0.handles, self.0.read) = (Some(handles), OnceLock::new());
         self
     }
-    /// Our own words; printed. Never from a provider.
+    /// Sets lmbatch's own message, which Display prints. It must not contain text from a provider.
     pub fn with_message(mut self, message: impl Into<Box<str>>) -> Self {
         self.0.message = Some(message.into());
         self
     }
-    /// The provider's words: kept, not printed, since they may quote a prompt.
+    /// Sets the provider's message. It is kept but not printed, because it may quote a prompt.
     pub fn with_provider_message(mut self, message: impl Into<Box<str>>) -> Self {
         self.0.provider_message = Some(message.into());
         self
     }
-    /// What caused it.
+    /// Sets the error that caused this one.
     pub fn with_source(
         mut self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -328,62 +330,66 @@ impl Error {
         self
     }
 
-    /// What kind of thing went wrong.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
-    /// Whether the same call may succeed later.
+    /// Returns the advice on repeating the call.
     pub fn retry(&self) -> Retry {
         self.0.retry
     }
-    /// What became of the call.
+    /// Returns the delivery state of the call.
     pub fn delivery(&self) -> Delivery {
         self.0.delivery
     }
-    /// Whose answer it was.
+    /// Returns the provider that answered, or that was called.
     pub fn provider(&self) -> Option<&ProviderId> {
         self.0.provider.as_ref()
     }
-    /// What was being done.
+    /// Returns the operation that failed, as a fragment that can follow "failed to".
     pub fn operation(&self) -> Option<&'static str> {
         self.0.operation
     }
-    /// The HTTP status, if there was an answer.
+    /// Returns the HTTP status, if there was a reply.
     pub fn http_status(&self) -> Option<u16> {
         self.0.http_status
     }
-    /// The provider's structured code.
+    /// Returns the provider's structured error code.
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
     }
-    /// The provider's name of the exchange.
+    /// Returns the provider's id of the HTTP exchange, which its support asks for.
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
     }
-    /// How long the server wishes us to wait.
+    /// Returns the server's requested wait (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
-    /// The batch it was about: after a create, always there.
+    /// Returns the batch that the call was about. Always present for an error that follows a create that was
+    /// accepted.
     pub fn batch(&self) -> Option<&BatchId> {
         self.0.batch.as_ref()
     }
-    /// Label that the batch carries, or would carry, at the provider: where it is not known whether a create
-    /// was accepted, the batch is searched for by this label at providers that keep labels.
+    /// Returns the label that the batch has, or would have, at the provider. While it is unknown whether a
+    /// create was accepted, the batch is searched for by this label at providers that keep labels.
     pub fn label(&self) -> Option<&Label> {
         self.0.label.as_ref()
     }
-    /// Handle of the batch that the failed call had created: the one named by [`batch`](Self::batch), else the
-    /// first. `None` where no batch was created, or where [`handles`](Self::handles) fails.
+    /// Returns the handle of the batch that the failed call had created: the one named by
+    /// [`batch`](Self::batch), or else the first. `None` where no batch was created, or where
+    /// [`handles`](Self::handles) fails.
     ///
-    /// The batch goes on at the provider, and its outcomes can be retrieved later under the caller's ids.
+    /// The batch continues at the provider, and its outcomes can be retrieved later under the caller's
+    /// request ids.
     pub fn handle(&self) -> Option<&BatchHandle> {
         let handles = self.handles().ok()?;
         let named = handles.iter().find(|one| Some(&one.batch) == self.batch());
         named.or(handles.first())
     }
-    /// Handles of all batches that the failed call had created by then, in the order of their creation; none
-    /// where none was created. They are read when they are asked for, from files of the run, and kept.
+    /// Returns the handles of all batches that the failed call had created so far, in the order of their
+    /// creation; empty where there are none. The handles are read from files of the run at the first call,
+    /// and kept.
     ///
     /// # Errors
     /// [`ErrorKind::Local`] where the files of the run cannot be read.
@@ -392,16 +398,16 @@ impl Error {
             return Ok(&[]);
         };
         if self.0.read.get().is_none() {
-            // Another thread that reads at the same time reads the same.
+            // Another thread may have stored its own reading first; both hold the same handles.
             let _ = self.0.read.set(source.handles()?);
         }
         Ok(self.0.read.get().map_or(&[], Vec::as_slice))
     }
-    /// Our own words.
+    /// Returns lmbatch's own message.
     pub fn message(&self) -> Option<&str> {
         self.0.message.as_deref()
     }
-    /// The provider's words. They may quote a prompt: do not log them.
+    /// Returns the provider's message. It may quote a prompt: do not log it.
     pub fn provider_message(&self) -> Option<&str> {
         self.0.provider_message.as_deref()
     }
@@ -464,7 +470,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// Whether the process (`EMFILE`) or the machine (`ENFILE`) has as many files open as it may.
+/// Returns whether the process (`EMFILE`) or the machine (`ENFILE`) has reached its limit of open files.
 fn has_too_many_open_files(error: &std::io::Error) -> bool {
     cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
 }
@@ -474,7 +480,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_prints_one_line_with_its_facts_and_no_provider_words() {
+    fn an_error_prints_one_line_with_its_facts_and_no_provider_message() {
         let error = Error::new(ErrorKind::ProviderRateLimit)
             .with_operation("create the batch")
             .with_provider(ProviderId::new("acme"))
@@ -496,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_written_as_it_is_serialised() {
+    fn every_kind_serializes_as_its_word() {
         for kind in ErrorKind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }
@@ -543,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_an_error_has_its_facts_its_source_and_its_handles() {
+    fn a_cloned_error_keeps_its_facts_source_and_handles() {
         #[derive(Debug)]
         struct Unreadable;
         impl HandleSource for Unreadable {

@@ -1,4 +1,4 @@
-//! Names of things. Each is its own type, so that none is mistaken for another.
+//! Identifiers, each with a type of its own so that they cannot be confused.
 
 use std::fmt;
 
@@ -12,12 +12,12 @@ macro_rules! names {
         pub struct $name(Box<str>);
 
         impl $name {
-            /// Takes the name as it is.
+            /// Creates the identifier from a text, unchecked.
             pub fn new(name: impl Into<Box<str>>) -> Self {
                 Self(name.into())
             }
 
-            /// The name as text.
+            /// Returns the identifier as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -50,14 +50,15 @@ macro_rules! names {
 }
 
 names! {
-    /// A provider's word in `PROVIDER/MODEL`, such as the name of its crate's feature.
+    /// Name of a provider, the first part of `PROVIDER/MODEL` and of its crate feature.
     ///
     /// ```
     /// assert_eq!(lmbatch_core::ProviderId::new("acme").to_string(), "acme");
     /// ```
     ProviderId,
-    /// A digest of base URL, organisation, project and workspace, without the key: it outlives a key
-    /// rotation. The key is recorded beside it as a [`KeyHint`].
+    /// Id of an account: a digest of base URL, organisation, project and workspace. The key is not part of
+    /// it, so that it stays the same when the key is rotated; the key is recorded separately as a
+    /// [`KeyHint`].
     ///
     /// ```
     /// use lmbatch_core::AccountId;
@@ -65,14 +66,15 @@ names! {
     /// assert_eq!(account.as_str(), "9f86d081");
     /// ```
     AccountId,
-    /// A short digest of a key: tells a rotated key from the recorded one, and cannot be turned back into it.
+    /// Short digest of an API key. It tells a rotated key from the recorded one, and cannot be turned back
+    /// into the key.
     ///
     /// ```
     /// use lmbatch_core::KeyHint;
     /// assert_ne!(KeyHint::new("0a1b"), KeyHint::new("0a1c"));
     /// ```
     KeyHint,
-    /// The batch's name at its provider.
+    /// Id of a batch, issued by its provider.
     ///
     /// ```
     /// use lmbatch_core::BatchId;
@@ -88,31 +90,31 @@ names! {
     /// assert_eq!(id.as_str(), "ticket/7");
     /// ```
     RequestId,
-    /// Our mark on a batch, where the provider keeps one.
+    /// lmbatch's label on a batch, where the provider keeps labels: `lmbatch-<nonce>-<shard number>`.
     Label,
-    /// Where the next page of a list begins; the provider's words.
+    /// Page cursor of the provider: the start of the next page of a list.
     Cursor,
-    /// A provider's idempotency token for one create.
+    /// Idempotency token of a provider for one create.
     CreateToken,
 }
 
 impl AccountId {
-    /// Prefix of digests that leave the key out.
+    /// Prefix of account ids that do not depend on the key.
     pub const KEYLESS: &'static str = "v2-";
 
-    /// Returns whether the digest leaves the key out, which digests of earlier versions did not.
+    /// Returns whether the id does not depend on the key. Ids made by earlier versions do.
     pub fn is_keyless(&self) -> bool {
         self.0.starts_with(Self::KEYLESS)
     }
 
-    /// Returns whether both may name one account: they are equal, or one of them is a digest with a key in
-    /// it, of which only the provider can tell.
+    /// Returns whether two ids may name one account. They may if they are equal, or if at least one of them
+    /// depends on a key; then only the provider can tell.
     ///
     /// ```
     /// use lmbatch_core::AccountId;
-    /// let ours = AccountId::new("v2-1");
-    /// assert!(ours.may_be(&"v2-1".into()) && ours.may_be(&"9f86d081".into()));
-    /// assert!(!ours.may_be(&"v2-2".into()));
+    /// let account = AccountId::new("v2-1");
+    /// assert!(account.may_be(&"v2-1".into()) && account.may_be(&"9f86d081".into()));
+    /// assert!(!account.may_be(&"v2-2".into()));
     /// ```
     pub fn may_be(&self, other: &Self) -> bool {
         self == other || !self.is_keyless() || !other.is_keyless()
@@ -120,7 +122,8 @@ impl AccountId {
 }
 
 impl Label {
-    /// The nonce of the run and the number of the shard that one of our own marks names.
+    /// Returns the run's nonce and the shard number, from 0, of a label that lmbatch made; `None` for any
+    /// other label.
     ///
     /// ```
     /// use lmbatch_core::Label;
@@ -134,16 +137,17 @@ impl Label {
     }
 }
 
-/// A request's id on the wire: the caller's own, or `<nonce><7 digits>`.
+/// Id of a request on the wire: the caller's own id, or a nonce followed by 7 digits in base 32.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct WireId(Box<str>);
 
 impl WireId {
     const DIGITS: &'static [u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
-    /// Digits of an ordinal.
+    /// Digits of the base-32 number that follows the nonce.
     const PLACES: usize = 7;
 
-    /// An id of our own. Ids of one nonce sort as their ordinals do.
+    /// Creates the id of a request from the nonce of its run and its number, from 0. Ids with one nonce sort
+    /// by number.
     pub fn ordinal(nonce: &Nonce, ordinal: u32) -> Self {
         let mut text = String::with_capacity(Nonce::LENGTH + Self::PLACES);
         text.push_str(nonce.as_str());
@@ -151,8 +155,7 @@ impl WireId {
         Self(text.into())
     }
 
-    /// Makes it the id of another request of the run, without an allocation. It must come from
-    /// [`ordinal`](Self::ordinal).
+    /// Changes the number of an id that [`ordinal`](Self::ordinal) made, without an allocation.
     ///
     /// ```
     /// use lmbatch_core::{Nonce, WireId};
@@ -175,17 +178,17 @@ impl WireId {
         }
     }
 
-    /// The caller's id as it is. The codec's rule says whether it is legal.
+    /// Uses the caller's id unchanged. The codec decides whether the provider accepts it.
     pub fn verbatim(id: &str) -> Self {
         Self(id.into())
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The ordinal that `id` carries, if it is one of `nonce`'s.
+    /// Returns the number, from 0, of an id that [`ordinal`](Self::ordinal) made with `nonce`.
     pub fn parse_ordinal(nonce: &Nonce, id: &str) -> Option<u32> {
         let digits = id.strip_prefix(nonce.as_str())?.as_bytes();
         if digits.len() != Self::PLACES {
@@ -204,7 +207,7 @@ impl WireId {
     }
 
     /// Returns the nonce of the run and the number of the request, from 0, of an id that
-    /// [`ordinal`](Self::ordinal) made, whatever run that was.
+    /// [`ordinal`](Self::ordinal) made for any run.
     ///
     /// ```
     /// use lmbatch_core::WireId;
@@ -219,16 +222,17 @@ impl WireId {
     }
 }
 
-/// Twelve of `[a-z0-9]`, the first a letter: drawn once for each plan, it marks every id as ours.
+/// Random name of a plan: twelve of `[a-z0-9]`, the first a letter. Labels and wire ids begin with it, which
+/// shows that lmbatch made them.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Nonce(Box<str>);
 
 impl Nonce {
-    /// Characters in a nonce.
+    /// Number of characters in a nonce.
     pub const LENGTH: usize = 12;
 
-    /// Draws a nonce (about 61 bits).
+    /// Draws a random nonce (about 61 bits).
     pub fn draw(rng: &dyn crate::Rng) -> Self {
         const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
         let text = (0..Self::LENGTH).map(|place| {
@@ -238,7 +242,7 @@ impl Nonce {
         Self(text.collect::<String>().into())
     }
 
-    /// Reads a nonce: twelve of `[a-z0-9]`, the first a letter.
+    /// Parses a nonce: twelve of `[a-z0-9]`, the first a letter.
     pub fn parse(text: &str) -> Option<Self> {
         let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         let legal = text.len() == Self::LENGTH
@@ -247,7 +251,7 @@ impl Nonce {
         legal.then(|| Self(text.into()))
     }
 
-    /// The nonce as text.
+    /// Returns the nonce as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -258,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ordinals_come_back_and_sort_in_input_order() {
+    fn ordinals_round_trip_and_sort_in_input_order() {
         let nonce = Nonce("r7k2m9x4c1q3".into());
         let mut last = String::new();
         for ordinal in [0, 1, 31, 32, 49_999, 1_000_000, u32::MAX] {
@@ -271,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_not_ours_has_no_ordinal() {
+    fn an_id_that_lmbatch_did_not_make_has_no_ordinal() {
         let nonce = Nonce("r7k2m9x4c1q3".into());
         for id in [
             "",
@@ -286,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_of_any_run_names_its_run_and_its_request() {
+    fn an_id_of_any_run_gives_its_nonce_and_its_request_number() {
         for ordinal in [0, 31, 1_000_000, u32::MAX] {
             let nonce = Nonce("r7k2m9x4c1q3".into());
             let id = WireId::ordinal(&nonce, ordinal);

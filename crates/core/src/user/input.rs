@@ -1,4 +1,4 @@
-//! What a library user asks.
+//! Inputs: requests, messages and their contents.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Attachment, GenerateOptions, Hyperparameters, JsonBuf, RequestId};
 
-/// Who speaks.
+/// Author of a message.
 ///
 /// ```
 /// assert_eq!(lmbatch_core::Role::Assistant.as_str(), "assistant");
@@ -15,16 +15,16 @@ use crate::{Attachment, GenerateOptions, Hyperparameters, JsonBuf, RequestId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// The instructions.
+    /// The instructions to the model.
     System,
-    /// The person.
+    /// The person, or the program that asks.
     User,
-    /// The model.
+    /// The model that answers.
     Assistant,
 }
 
 impl Role {
-    /// The role as one word.
+    /// Returns the role as one lowercase word, as JSON holds it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -34,22 +34,27 @@ impl Role {
     }
 }
 
-/// A conversation to answer. A string, or contents, become one user message.
+/// Conversation that the model is to answer. A string, or contents, become one user message.
 ///
 /// ```
 /// use lmbatch_core::{LMInput, Message};
 /// let text = LMInput::from("What is 2 + 2?");
 /// let talk = LMInput::from([Message::user("Hi!"), Message::assistant("Hello."), Message::user("What is 2 + 2?")]);
 /// assert_eq!((text.messages.len(), talk.messages.len()), (1, 3));
+/// assert_eq!(
+///     serde_json::to_string(&LMInput::from("Hi!"))?,
+///     r#"[{"role":"user","contents":[{"text":"Hi!"}]}]"#
+/// );
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LMInput {
-    /// The turns.
+    /// Messages of the conversation, oldest first.
     pub messages: Vec<Message>,
 }
 
-/// One turn.
+/// One message of a conversation.
 ///
 /// ```
 /// use lmbatch_core::{Message, Role};
@@ -57,28 +62,28 @@ pub struct LMInput {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who speaks.
+    /// Author of the message.
     pub role: Role,
-    /// What is said.
+    /// Contents of the message, in order.
     pub contents: Vec<MessageContent>,
 }
 
 impl Message {
-    /// Instructions.
+    /// Creates a message with instructions.
     pub fn system(contents: impl Into<Contents>) -> Self {
         Self {
             role: Role::System,
             contents: contents.into().0,
         }
     }
-    /// What the person says.
+    /// Creates a message of the user.
     pub fn user(contents: impl Into<Contents>) -> Self {
         Self {
             role: Role::User,
             contents: contents.into().0,
         }
     }
-    /// What the model said.
+    /// Creates a message of the model, from an earlier answer.
     pub fn assistant(contents: impl Into<Contents>) -> Self {
         Self {
             role: Role::Assistant,
@@ -87,7 +92,7 @@ impl Message {
     }
 }
 
-/// What becomes the contents of a message: a string, one content, or several.
+/// Contents of a message, made from a string, one content or several.
 ///
 /// ```
 /// use lmbatch_core::{Attachment, Message};
@@ -116,7 +121,7 @@ impl<const N: usize> From<[MessageContent; N]> for Contents {
     }
 }
 
-/// A piece of a turn.
+/// One piece of the contents of a message.
 ///
 /// ```
 /// use lmbatch_core::MessageContent;
@@ -126,15 +131,15 @@ impl<const N: usize> From<[MessageContent; N]> for Contents {
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageContent {
-    /// Words.
+    /// Plain text of the message.
     Text(String),
-    /// A picture, document, sound or film.
+    /// An image, document, audio or video.
     Attachment(Attachment),
-    /// A call that the model made.
+    /// A tool call that the model made.
     ToolCall(ToolCall),
-    /// What came of a call.
+    /// The result of a tool call.
     ToolResult(ToolResult),
-    /// What the model thought.
+    /// The model's reasoning (thinking) of an earlier answer.
     Thinking(Thinking),
 }
 
@@ -169,26 +174,30 @@ contents! {
     Thinking => Thinking,
 }
 
-/// A call to a tool.
+/// Tool call that a model made.
 ///
 /// ```
 /// use lmbatch_core::{JsonBuf, ToolCall};
 /// let call = ToolCall { id: "1".into(), name: "add".into(), arguments: JsonBuf::from_text("[2,2]")? };
 /// assert_eq!(call.arguments::<Vec<u8>>()?, [2, 2]);
+/// assert_eq!(serde_json::to_string(&call)?, r#"{"id":"1","name":"add","arguments":[2,2]}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// The call's id, which its result names.
+    /// Id of the call, which its result repeats.
     pub id: String,
-    /// The tool.
+    /// Name of the tool.
     pub name: String,
-    /// Its arguments.
+    /// Arguments of the call, as JSON.
     pub arguments: JsonBuf,
 }
 
 impl ToolCall {
-    /// The arguments as a type.
+    /// Deserializes the arguments into a type.
+    ///
+    /// # Errors
+    /// The error of `serde_json` where the arguments do not fit the type.
     pub fn arguments<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_str(self.arguments.as_str())
     }
@@ -202,27 +211,38 @@ impl fmt::Debug for ToolCall {
     }
 }
 
-/// What came of a call.
+/// Result of a tool call, for the model to continue with.
 ///
 /// ```
 /// use lmbatch_core::{Message, ToolResult};
-/// let result = ToolResult { id: "1".into(), name: Some("weather".into()), output: "sunny".into(), attachments: Vec::new(), is_error: false };
+/// let result = ToolResult {
+///     id: "1".into(),
+///     name: Some("weather".into()),
+///     output: "sunny".into(),
+///     attachments: Vec::new(),
+///     is_error: false,
+/// };
+/// assert_eq!(
+///     serde_json::to_string(&result)?,
+///     r#"{"id":"1","name":"weather","output":"sunny","is_error":false}"#
+/// );
 /// assert_eq!(Message::user(result).contents.len(), 1);
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolResult {
-    /// The call's id.
+    /// Id of the call that the result answers.
     pub id: String,
-    /// The tool, which some providers want named.
+    /// Name of the tool, which some providers require.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What it gave.
+    /// Output of the tool as text.
     pub output: String,
-    /// Images and documents that it gave beside its text, in order. A provider that takes none in the results
-    /// of tools refuses the request.
+    /// Images and documents that the tool returned besides text, in order. A request with attachments in a
+    /// tool result is refused for providers that accept none there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
-    /// Whether it failed.
+    /// `true` where the tool failed; `false` by default.
     #[serde(default)]
     pub is_error: bool,
 }
@@ -236,7 +256,7 @@ impl fmt::Debug for ToolResult {
     }
 }
 
-/// What the model thought, with what its provider needs to take it back.
+/// The model's reasoning (thinking), with what its provider needs to accept it back in a later request.
 ///
 /// ```
 /// use lmbatch_core::{Message, Thinking};
@@ -247,15 +267,15 @@ impl fmt::Debug for ToolResult {
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Thinking {
-    /// The words, if they are shown.
+    /// Text of the reasoning; empty where the provider hides it.
     pub text: String,
-    /// The provider's name of it.
+    /// The provider's id of the reasoning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The provider's seal on it.
+    /// The provider's signature over the reasoning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
-    /// The same, encrypted.
+    /// The reasoning in encrypted form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
 }
@@ -328,16 +348,16 @@ impl From<Message> for LMInput {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// The caller's key.
+    /// The caller's key of the request, unique in a run.
     pub id: RequestId,
-    /// What is asked.
+    /// Conversation that the model is to answer.
     pub input: LMInput,
-    /// Options of this request, merged over the call's and the invoker's.
+    /// Options of this request, merged over those of the call and of the invoker.
     pub options: GenerateOptions,
 }
 
 impl Request {
-    /// An input under a key.
+    /// Creates a request with default options.
     pub fn new(id: impl Into<RequestId>, input: impl Into<LMInput>) -> Self {
         Self {
             id: id.into(),
@@ -346,7 +366,7 @@ impl Request {
         }
     }
 
-    /// Sets options of this request, merged over those that were set before.
+    /// Sets options of this request, merged over options set before.
     ///
     /// ```
     /// use lmbatch_core::{GenerateOptions, Hyperparameters, Request};
@@ -357,17 +377,17 @@ impl Request {
     /// ```
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "a builder takes what it is given, as its other methods do"
+        reason = "all methods of the builder take their arguments by value"
     )]
     pub fn with_options(mut self, options: GenerateOptions) -> Self {
         self.options = options.merged_over(&self.options);
         self
     }
 
-    /// Sets hyperparameters of this request, merged over those that were set before.
+    /// Sets hyperparameters of this request, merged over hyperparameters set before.
     #[expect(
         clippy::needless_pass_by_value,
-        reason = "a builder takes what it is given, as its other methods do"
+        reason = "all methods of the builder take their arguments by value"
     )]
     pub fn with_hyperparameters(mut self, hyperparameters: Hyperparameters) -> Self {
         self.options.hyperparameters = hyperparameters.merged_over(&self.options.hyperparameters);

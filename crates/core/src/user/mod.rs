@@ -1,4 +1,4 @@
-//! What callers meet: requests, answers, outcomes, errors, and where a batch stands.
+//! Types that library users meet: requests, answers, outcomes, errors and the status of a batch.
 
 pub(crate) mod attachment;
 pub(crate) mod error;

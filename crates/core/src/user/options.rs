@@ -1,4 +1,5 @@
-//! How answers are written: the same options at three levels, each merged over the one before.
+//! Options of an answer. They are set for an invoker, a call and a request; each is merged over the one
+//! before.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::{RequestError, ResponseSchema, SchemaMode, Tool, ToolChoice};
 
-/// How an answer is written. What is `None` is the provider's choice.
+/// Sampling parameters and limits of an answer. The provider's default applies to each that is `None`.
 ///
 /// ```
 /// use lmbatch_core::Hyperparameters;
@@ -20,42 +21,47 @@ use crate::{RequestError, ResponseSchema, SchemaMode, Tool, ToolChoice};
 /// let call = Hyperparameters { temperature: Some(0.1), ..Default::default() };
 /// let merged = call.merged_over(&defaults);
 /// assert_eq!((merged.temperature, merged.max_output_tokens), (Some(0.1), Some(300)));
+/// assert_eq!(serde_json::to_string(&merged)?, r#"{"max_output_tokens":300,"temperature":0.1}"#);
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Hyperparameters {
-    /// The most tokens of an answer, thinking included.
+    /// Largest number of output tokens, reasoning (thinking) included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u32>,
-    /// How much chance there is.
+    /// Sampling temperature, 0.0 to 2.0 (some providers: 1.0); higher is more random.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
-    /// The share of probability that is drawn from.
+    /// Nucleus sampling (top-p), 0.0 to 1.0: the model draws from the most probable tokens whose
+    /// probabilities add up to this value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f64>,
-    /// The number of tokens that are drawn from.
+    /// Top-k sampling: the model draws from this number of the most probable tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_k: Option<u32>,
-    /// Texts that end an answer.
+    /// Stop sequences: texts at which the answer ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop: Option<Vec<String>>,
-    /// For answers that can be had again.
+    /// Seed for reproducible sampling, where the provider supports it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
-    /// Against saying what was said.
+    /// Presence penalty, usually -2.0 to 2.0: positive values discourage tokens that have appeared in the
+    /// answer at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub presence_penalty: Option<f64>,
-    /// Against saying it often.
+    /// Frequency penalty, usually -2.0 to 2.0: positive values discourage tokens in proportion to how often
+    /// they have appeared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frequency_penalty: Option<f64>,
-    /// The provider's own parameters, merged into the body last.
+    /// Parameters that only this provider has, merged into the body of the request last.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, Value>,
 }
 
 impl fmt::Debug for Hyperparameters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Stop texts and extras are the caller's words: they are counted, not shown.
+        // Stop sequences and extra parameters may hold the caller's content: only their number is shown.
         f.debug_struct("Hyperparameters")
             .field("max_output_tokens", &self.max_output_tokens)
             .field("temperature", &self.temperature)
@@ -71,7 +77,8 @@ impl fmt::Debug for Hyperparameters {
 }
 
 impl Hyperparameters {
-    /// These, and where they say nothing, `base`'s. Extras that are objects are merged.
+    /// Returns these hyperparameters, completed by those of `base`. Extra parameters that are objects are
+    /// merged member by member.
     pub fn merged_over(&self, base: &Self) -> Self {
         let mut extra = base.extra.clone();
         for (key, value) in &self.extra {
@@ -90,7 +97,12 @@ impl Hyperparameters {
         }
     }
 
-    /// Sets one by its name; a name that is not ours, or a dotted one, goes to the extras.
+    /// Sets one hyperparameter by name. A name that is not a field, or a dotted path such as `metadata.note`,
+    /// is set in the extra parameters.
+    ///
+    /// # Errors
+    /// A message where the value has the wrong type, or where the path has an empty part or leads into a
+    /// value that is not an object.
     pub fn set(&mut self, path: &str, value: Value) -> Result<(), String> {
         match path {
             "max_output_tokens" | "max_tokens" => {
@@ -115,20 +127,20 @@ impl Hyperparameters {
         Ok(())
     }
 
-    /// Lays the provider's own parameters over the JSON object that stands in `out` from byte `at` on. They add
-    /// members to it and to objects in it, and replace numbers and booleans; all other bytes stay as they are.
+    /// Merges the extra parameters into the JSON object that starts at byte `at` of `out`. They add members
+    /// to it and to objects inside it, and replace numbers and booleans. All other bytes stay unchanged.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where one of them would change which batch the request belongs to, or
-    /// would replace what the request says otherwise, such as its messages, and
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for `stream`: a batch cannot.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) where a parameter would replace the model,
+    /// or a text, list or object that the request itself sets, such as its messages.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for `stream`, which batches do not support.
     pub fn lay_over(&self, at: usize, out: &mut Vec<u8>) -> Result<(), RequestError> {
         if self.extra.is_empty() {
             return Ok(());
         }
         if self.extra.contains_key("model") {
             return Err(RequestError::invalid_input(
-                "the parameter \"model\" cannot be set so: a batch has one model, chosen before",
+                "the parameter \"model\" cannot be set here: the model is chosen for the whole batch",
             ));
         }
         if self
@@ -146,7 +158,7 @@ impl Hyperparameters {
             .extra
             .iter()
             .map(|(name, value)| (name.as_str(), value));
-        lay_members_over(body, members, "", out)
+        merge_members(body, members, "", out)
     }
 
     fn set_extra(&mut self, path: &str, value: &Value) -> Result<(), String> {
@@ -162,7 +174,9 @@ impl Hyperparameters {
                 *at = Value::Object(Map::new());
             }
             let Value::Object(members) = at else {
-                return Err(format!("{path:?} goes into {passed:?}, which is no object"));
+                return Err(format!(
+                    "{path:?} cannot be set: {passed:?} is not an object"
+                ));
             };
             at = members.entry(key.to_owned()).or_insert(Value::Null);
             passed = format!("{passed}.{key}");
@@ -177,11 +191,11 @@ fn typed<T: serde::de::DeserializeOwned>(path: &str, value: Value) -> Result<T, 
 }
 
 fn not_merged() -> RequestError {
-    RequestError::invalid_input("the body could not be merged")
+    RequestError::invalid_input("the extra parameters could not be merged into the body")
 }
 
-/// Writes an object with members laid over it. What they do not name stays byte for byte.
-fn lay_members_over<'o>(
+/// Writes an object with members merged into it. Members that are not named in `over` stay byte for byte.
+fn merge_members<'o>(
     base: &str,
     over: impl Iterator<Item = (&'o str, &'o Value)>,
     path: &str,
@@ -200,7 +214,7 @@ fn lay_members_over<'o>(
         match over.iter().position(|(over, _)| *over == name) {
             Some(place) => {
                 let (_, value) = over.remove(place);
-                lay_over_raw(raw.get(), value, &format!("{path}{name}"), out)?;
+                merge_member(raw.get(), value, &format!("{path}{name}"), out)?;
             }
             None => out.extend_from_slice(raw.get().as_bytes()),
         }
@@ -209,7 +223,7 @@ fn lay_members_over<'o>(
         begin(name, out);
         out.extend_from_slice(value.to_string().as_bytes());
     }
-    // An object without members.
+    // The merged object has no members.
     if separator == b'{' {
         out.push(b'{');
     }
@@ -217,7 +231,7 @@ fn lay_members_over<'o>(
     Ok(())
 }
 
-fn lay_over_raw(
+fn merge_member(
     base: &str,
     over: &Value,
     path: &str,
@@ -226,20 +240,20 @@ fn lay_over_raw(
     let is_object = base.starts_with('{');
     if let (Value::Object(over), true) = (over, is_object) {
         let over = over.iter().map(|(name, value)| (name.as_str(), value));
-        return lay_members_over(base, over, &format!("{path}."), out);
+        return merge_members(base, over, &format!("{path}."), out);
     }
     let over = over.to_string();
-    let is_said = base.starts_with(['{', '[', '"']);
-    if is_said && over != base {
+    let is_content = base.starts_with(['{', '[', '"']);
+    if is_content && over != base {
         return Err(RequestError::invalid_input(format!(
-            "the parameter {path:?} would replace what lmbatch writes there from the request; say it in the request"
+            "the parameter {path:?} would replace a value that lmbatch writes from the request; set it in the request"
         )));
     }
     out.extend_from_slice(over.as_bytes());
     Ok(())
 }
 
-/// Members of an object in their order.
+/// Members of a JSON object, in their order.
 struct InOrder<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for InOrder<'a> {
@@ -264,7 +278,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for InOrder<'a> {
     }
 }
 
-/// Lays `over` on `base`: objects key by key, anything else in its place.
+/// Merges `over` into `base`: objects key by key; any other value is replaced.
 fn merge(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
@@ -276,7 +290,7 @@ fn merge(base: &mut Value, over: &Value) {
     }
 }
 
-/// How much a model thinks before it answers.
+/// Reasoning effort of a model before it answers.
 ///
 /// ```
 /// use lmbatch_core::Effort;
@@ -286,24 +300,24 @@ fn merge(base: &mut Value, over: &Value) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Effort {
-    /// Not at all.
+    /// No reasoning before the answer.
     None,
-    /// As little as it can.
+    /// The least reasoning that the model supports.
     Minimal,
-    /// A little.
+    /// Less reasoning than the usual level.
     Low,
-    /// Some.
+    /// The usual level of reasoning.
     Medium,
-    /// Much.
+    /// More reasoning than the usual level.
     High,
-    /// Very much.
+    /// Much more reasoning than the usual level.
     XHigh,
-    /// As much as it can.
+    /// The most reasoning that the model supports.
     Max,
 }
 
 impl Effort {
-    /// Every level, from none to most.
+    /// All levels, in ascending order.
     pub const ALL: [Self; 7] = [
         Self::None,
         Self::Minimal,
@@ -314,7 +328,7 @@ impl Effort {
         Self::Max,
     ];
 
-    /// The level as one word.
+    /// Returns the level as one lowercase word, as JSON holds it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -348,25 +362,28 @@ impl FromStr for Effort {
     }
 }
 
-/// How much a model should think.
+/// Amount of reasoning (thinking) before an answer, as a level or in tokens.
 ///
 /// ```
 /// use lmbatch_core::{Effort, ThinkingOptions};
 /// let much = ThinkingOptions { effort: Some(Effort::High), ..Default::default() };
 /// assert_eq!(much.budget_tokens, None);
+/// assert_eq!(serde_json::to_string(&much)?, r#"{"effort":"high"}"#);
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ThinkingOptions {
-    /// The level, where the provider has levels.
+    /// Reasoning effort, where the provider has levels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effort: Option<Effort>,
-    /// The most tokens, where the provider takes a number.
+    /// Largest number of reasoning tokens, where the provider takes a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_tokens: Option<u32>,
 }
 
-/// What stands behind a request: the invoker's options, a call's over them, a request's over both.
+/// Options of a request, besides its input. Options of a request are merged over those of its call, and those
+/// over the invoker's.
 ///
 /// ```
 /// use lmbatch_core::{GenerateOptions, Request};
@@ -377,26 +394,26 @@ pub struct ThinkingOptions {
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GenerateOptions {
-    /// What stands before the conversation.
+    /// System prompt, placed before the conversation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
-    /// What the model may call.
+    /// Tools that the model may call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<Tool>>,
-    /// Whether it must.
+    /// Choice among the tools: free, none, any or one tool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice>,
-    /// What the answer must look like.
+    /// Schema that the answer must fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<ResponseSchema>,
-    /// Treatment of a schema that the provider cannot be told in full; the schema's own mode where this is
+    /// Treatment of a schema that the provider supports only in part; the schema's own mode where this is
     /// `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema_mode: Option<SchemaMode>,
-    /// How much it should think.
+    /// Amount of reasoning (thinking) before the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub thinking: Option<ThinkingOptions>,
-    /// How it should write.
+    /// Sampling parameters and limits of the answer.
     pub hyperparameters: Hyperparameters,
 }
 
@@ -409,7 +426,7 @@ impl fmt::Debug for GenerateOptions {
 }
 
 impl GenerateOptions {
-    /// These, and where they say nothing, `base`'s. Hyperparameters are merged one by one.
+    /// Returns these options, completed by those of `base`. Hyperparameters are merged one by one.
     pub fn merged_over(&self, base: &Self) -> Self {
         let schema_mode = self.schema_mode.or(base.schema_mode);
         let schema = self.schema.clone().or_else(|| base.schema.clone());
@@ -446,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requests_values_stand_over_a_calls_over_the_invokers() {
+    fn options_of_a_request_override_those_of_the_call_and_the_invoker() {
         let invoker = set(&[
             ("temperature", json!(0.9)),
             ("max_tokens", json!(5)),
@@ -465,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_laid_over_a_body_whose_other_bytes_stay() {
+    fn extra_parameters_are_merged_into_a_body_and_leave_other_bytes_unchanged() {
         let extra = set(&[
             ("own", json!(1)),
             ("a.x", json!([2])),
@@ -491,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_does_not_replace_what_the_request_says() {
+    fn an_extra_parameter_does_not_replace_content_of_the_request() {
         let messages = set(&[("messages", json!([]))]).unwrap();
         let deep = set(&[("a.b", json!("x"))]).unwrap();
         for (parameters, body, named) in [
@@ -521,7 +538,7 @@ mod tests {
             (
                 "a.b.c",
                 json!(1),
-                "\"a.b.c\" goes into \"a.b\", which is no object",
+                "\"a.b.c\" cannot be set: \"a.b\" is not an object",
             ),
         ] {
             let error = set(&[("a.b", json!("x")), (path, value)]).unwrap_err();
@@ -534,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn hyperparameters_survive_serde_and_their_debug_shows_no_content() {
+    fn hyperparameters_round_trip_as_json_and_their_debug_shows_no_content() {
         let whole = set(&[
             ("temperature", json!(0.5)),
             ("stop", json!("canary")),
@@ -554,7 +571,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_not_ours_is_refused_and_not_dropped() {
+    fn an_unknown_field_is_refused_and_not_dropped() {
         for json in [r#"{"max_tokens":5}"#, r#"{"temprature":1}"#] {
             assert!(
                 serde_json::from_str::<Hyperparameters>(json).is_err(),

@@ -1,4 +1,4 @@
-//! What one request came to.
+//! Outcomes of requests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,41 +7,46 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ErrorKind, LMOutput, RequestError};
 
-/// What one request came to. Every request has exactly one.
+/// Outcome of one request. Every request has exactly one.
 ///
 /// ```
 /// use lmbatch_core::{Outcome, Problem};
 /// let cut: Outcome<&str> = Outcome::Succeeded { value: "half an ans", problem: Some(Problem::Truncated) };
 /// assert!(cut.value().is_ok() && !cut.is_usable());
 /// assert!(Outcome::<&str>::Missing.value().is_err());
+/// assert_eq!(
+///     serde_json::to_string(&cut)?,
+///     r#"{"status":"succeeded","value":"half an ans","problem":"truncated"}"#
+/// );
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Outcome<T = LMOutput> {
     /// The model answered.
     Succeeded {
-        /// Its answer.
+        /// The answer, of the type that was asked for.
         value: T,
-        /// Why the answer may be unusable.
+        /// Reason why the answer may be unusable; `None` for a usable one.
         problem: Option<Problem>,
     },
-    /// It did not.
+    /// The request failed, and the error says why.
     Errored(RequestError),
-    /// The provider ran out of time.
+    /// The batch expired before the provider answered the request.
     Expired,
-    /// It was cancelled first.
+    /// The batch was cancelled before the provider answered the request.
     Cancelled,
-    /// The provider's results do not name it.
+    /// The batch ended, and its results do not contain the request.
     Missing,
 }
 
-/// Error of a request that the provider did not come to.
+/// Returns the error of a request that the provider never answered.
 fn unanswered(kind: ErrorKind) -> RequestError {
     RequestError::new(kind).retryable(true)
 }
 
 impl<T> Outcome<T> {
-    /// Returns the answer, or a copy of the reason why there is none.
+    /// Returns the answer, or a copy of the error where there is none.
     ///
     /// The error outlives the outcome, so that `outcome.value()?` works in functions that return
     /// `lmbatch::Result`, `anyhow::Result` or `Result<_, Box<dyn std::error::Error>>`.
@@ -69,7 +74,7 @@ impl<T> Outcome<T> {
         }
     }
 
-    /// Takes the answer, or the reason why there is none.
+    /// Returns the answer by value, or the error where there is none.
     ///
     /// # Errors
     /// As for [`value`](Self::value).
@@ -83,7 +88,7 @@ impl<T> Outcome<T> {
         }
     }
 
-    /// The same outcome of another value; a problem stays.
+    /// Converts the answer of a succeeded outcome and keeps its problem; other outcomes stay as they are.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Outcome<U> {
         match self {
             Self::Succeeded { value, problem } => Outcome::Succeeded {
@@ -97,7 +102,7 @@ impl<T> Outcome<T> {
         }
     }
 
-    /// Why a succeeded answer may be unusable.
+    /// Returns the reason why a succeeded answer may be unusable.
     pub fn problem(&self) -> Option<Problem> {
         match self {
             Self::Succeeded { problem, .. } => *problem,
@@ -105,12 +110,12 @@ impl<T> Outcome<T> {
         }
     }
 
-    /// Whether it succeeded without a problem.
+    /// Returns whether the request succeeded without a problem.
     pub fn is_usable(&self) -> bool {
         matches!(self, Self::Succeeded { problem: None, .. })
     }
 
-    /// The outcome as one word.
+    /// Returns the status, which names the outcome in one word.
     pub fn status(&self) -> OutcomeStatus {
         match self {
             Self::Succeeded { .. } => OutcomeStatus::Succeeded,
@@ -131,10 +136,10 @@ macro_rules! words {
         pub enum $name { $($(#[$each])* $variant),+ }
 
         impl $name {
-            /// All of them.
+            /// All values, in the order in which they are documented.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// As one word.
+            /// Returns the value as one word in snake case, as JSON and output lines hold it.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
@@ -158,7 +163,7 @@ macro_rules! words {
 }
 
 words! {
-    /// An outcome as one word.
+    /// Status of a request, which names its [`Outcome`] in one word.
     ///
     /// ```
     /// use lmbatch_core::{Outcome, OutcomeStatus};
@@ -166,41 +171,41 @@ words! {
     /// assert_eq!("missing".parse(), Ok(OutcomeStatus::Missing));
     /// ```
     OutcomeStatus {
-        /// The model answered.
+        /// The model answered the request.
         Succeeded = "succeeded",
-        /// It did not.
+        /// The request failed.
         Errored = "errored",
-        /// The provider ran out of time.
+        /// The batch expired before the provider answered the request.
         Expired = "expired",
-        /// It was cancelled first.
+        /// The batch was cancelled before the provider answered the request.
         Cancelled = "cancelled",
-        /// The provider's results do not name it.
+        /// The batch ended, and its results do not contain the request.
         Missing = "missing",
     }
 }
 
 words! {
-    /// Why an answer that came may be unusable.
+    /// Reason why an answer that arrived may be unusable.
     ///
     /// ```
     /// use lmbatch_core::Problem;
     /// assert_eq!("truncated".parse(), Ok(Problem::Truncated));
     /// ```
     Problem {
-        /// It reached the most tokens.
+        /// The answer was cut off at the largest allowed number of tokens.
         Truncated = "truncated",
-        /// The model refused.
+        /// The model refused to answer.
         Refused = "refused",
-        /// The provider stopped it.
+        /// The provider's content filter stopped the answer.
         ContentFilter = "content_filter",
-        /// It does not fit the schema that was asked for.
+        /// The answer does not fit the requested schema.
         InvalidStructured = "invalid_structured",
-        /// It says nothing.
+        /// The answer has no content.
         Empty = "empty",
-        /// A tool call whose arguments are not a JSON object. They are kept as the model wrote them.
+        /// The arguments of a tool call are not a JSON object. They are kept as the model wrote them.
         InvalidArguments = "invalid_arguments",
-        /// Nothing of it has a shape that is known, or its end cannot be told: the provider's own words are
-        /// in its items.
+        /// No part of the answer has a known shape, or its end is missing. The provider's JSON is kept in the
+        /// answer's items.
         Unrecognized = "unrecognized",
     }
 }
@@ -210,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_outcome_has_a_value_or_an_error() {
+    fn every_outcome_has_an_answer_or_an_error() {
         let error = RequestError::new(ErrorKind::ProviderInternal);
         for (outcome, kind, status) in [
             (
@@ -256,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_parsed_as_it_is_printed() {
+    fn every_problem_parses_from_its_printed_form() {
         for problem in Problem::ALL {
             assert_eq!(problem.as_str().parse(), Ok(*problem));
         }

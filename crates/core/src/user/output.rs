@@ -1,4 +1,4 @@
-//! What a model answered.
+//! Answers of models.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{Attachment, SchemaError, Thinking, TokenUsage, ToolCall};
 
-/// One answer.
+/// One answer of a model.
 ///
 /// ```no_run
 /// # fn show(output: &lmbatch_core::LMOutput) -> Result<(), lmbatch_core::StructuredError> {
@@ -22,20 +22,20 @@ use crate::{Attachment, SchemaError, Thinking, TokenUsage, ToolCall};
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LMOutput {
-    /// What was said, in order.
+    /// Items of the answer, in the provider's order.
     pub items: Vec<OutputItem>,
-    /// Why it ended.
+    /// Reason why the answer ended.
     pub finish_reason: FinishReason,
-    /// What it used; `None` where the provider does not say.
+    /// Tokens used by the request; `None` where the provider does not report them.
     pub usage: Option<TokenUsage>,
-    /// The model that answered, as the provider names it.
+    /// Model that answered, as the provider names it.
     pub model: Option<String>,
-    /// The provider's name of the answer.
+    /// The provider's id of the answer.
     pub response_id: Option<String>,
 }
 
 impl LMOutput {
-    /// All its words, joined; empty if there are none.
+    /// Returns the text items, joined without a separator; empty if there are none.
     pub fn text(&self) -> String {
         let texts = self.items.iter().filter_map(|item| match item {
             OutputItem::Text(text) => Some(text.as_str()),
@@ -44,7 +44,10 @@ impl LMOutput {
         texts.collect()
     }
 
-    /// The structured answer as a type.
+    /// Deserializes the structured answer into a type; without a structured item, parses the text as JSON.
+    ///
+    /// # Errors
+    /// [`StructuredError`] where the answer is not JSON, or does not fit the type.
     pub fn structured<T: DeserializeOwned>(&self) -> Result<T, StructuredError> {
         let value = self.items.iter().find_map(|item| match item {
             OutputItem::Structured(value) => Some(value.clone()),
@@ -57,7 +60,7 @@ impl LMOutput {
         parsed.map_err(StructuredError)
     }
 
-    /// Its calls to tools.
+    /// Returns the tool calls of the answer, in order.
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.items.iter().filter_map(|item| match item {
             OutputItem::ToolCall(call) => Some(call),
@@ -65,7 +68,7 @@ impl LMOutput {
         })
     }
 
-    /// What the model thought.
+    /// Returns the reasoning items of the answer, in order.
     pub fn thinking(&self) -> impl Iterator<Item = &Thinking> {
         self.items.iter().filter_map(|item| match item {
             OutputItem::Thinking(thinking) => Some(thinking),
@@ -73,7 +76,7 @@ impl LMOutput {
         })
     }
 
-    /// Returns where and why the answer does not fit its schema, of an answer with the problem
+    /// Returns the place and reason of a schema mismatch, for an answer with the problem
     /// [`InvalidStructured`](crate::Problem::InvalidStructured).
     pub fn schema_error(&self) -> Option<&SchemaError> {
         self.items.iter().find_map(|item| match item {
@@ -82,7 +85,7 @@ impl LMOutput {
         })
     }
 
-    /// Its words of refusal.
+    /// Returns the text of the model's refusal.
     pub fn refusal(&self) -> Option<&str> {
         self.items.iter().find_map(|item| match item {
             OutputItem::Refusal(text) => Some(text.as_str()),
@@ -91,7 +94,7 @@ impl LMOutput {
     }
 }
 
-/// A structured answer that is not what was expected.
+/// Error for an answer that does not deserialize into the expected type.
 ///
 /// ```no_run
 /// # fn read(output: &lmbatch_core::LMOutput) {
@@ -105,7 +108,13 @@ impl LMOutput {
 #[error("the answer is not the structured value that was expected")]
 pub struct StructuredError(#[source] serde_json::Error);
 
-/// A piece of an answer.
+/// One item of an answer.
+///
+/// ```
+/// let item = lmbatch_core::OutputItem::Text("four".into());
+/// assert_eq!(serde_json::to_string(&item)?, r#"{"type":"text","value":"four"}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 ///
 /// ```no_run
 /// # fn words(output: &lmbatch_core::LMOutput) -> usize {
@@ -117,32 +126,32 @@ pub struct StructuredError(#[source] serde_json::Error);
 #[serde(tag = "type", content = "value", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OutputItem {
-    /// Words.
+    /// Plain text of the answer.
     Text(String),
-    /// The value of a structured answer, checked against its schema.
+    /// Value of a structured answer, which fits its schema.
     Structured(Value),
-    /// Place and reason of a misfit with the schema, in place of the structured value.
+    /// Place and reason of a schema mismatch, in place of the structured value.
     SchemaError(SchemaError),
-    /// A call to a tool.
+    /// A tool call that the model made.
     ToolCall(ToolCall),
-    /// What the model thought.
+    /// The model's reasoning (thinking).
     Thinking(Thinking),
-    /// Its words of refusal.
+    /// Text of the model's refusal.
     Refusal(String),
-    /// Something it made.
+    /// A file that the model made, such as an image or audio.
     Attachment(Attachment),
-    /// Words on the way to the answer, which are not the answer itself.
+    /// Intermediate text that the model marks as not part of the answer.
     Commentary(String),
-    /// What it relied on, in the provider's words.
+    /// A citation of a source, as the provider's JSON.
     Citation(Value),
-    /// What else the provider says of the answer, such as log probabilities or safety ratings.
+    /// Further data about the answer, such as log probabilities or safety ratings.
     Detail {
-        /// The provider's name of it.
+        /// The provider's name of the data.
         name: String,
-        /// The provider's words.
+        /// The provider's JSON, unchanged.
         value: Value,
     },
-    /// Anything else, in the provider's words.
+    /// Any other item, as the provider's JSON.
     Other(Value),
 }
 
@@ -164,7 +173,7 @@ impl fmt::Debug for OutputItem {
     }
 }
 
-/// Why an answer ended.
+/// Reason why an answer ended.
 ///
 /// ```
 /// use lmbatch_core::FinishReason;
@@ -175,24 +184,24 @@ impl fmt::Debug for OutputItem {
 #[serde(from = "String", into = "String")]
 #[non_exhaustive]
 pub enum FinishReason {
-    /// It was complete.
+    /// The answer is complete.
     Stop,
-    /// It reached the most tokens.
+    /// The answer reached the largest allowed number of tokens.
     Length,
-    /// It calls a tool.
+    /// The model called a tool and waits for the result.
     ToolUse,
-    /// The model refused.
+    /// The model refused to answer.
     Refusal,
-    /// The provider stopped it.
+    /// The provider's content filter stopped the answer.
     ContentFilter,
-    /// It can be gone on with.
+    /// The provider paused a long answer; a new request that includes it continues it.
     Paused,
-    /// Something else, in the provider's word.
+    /// Another reason, as the provider's own word.
     Other(String),
 }
 
 impl FinishReason {
-    /// The reason as one word.
+    /// Returns the reason as one word in snake case, as JSON holds it.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Stop => "stop",
@@ -258,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_survives_serde_and_its_debug_shows_no_content() {
+    fn an_answer_round_trips_as_json_and_its_debug_shows_no_content() {
         let whole = output(vec![
             OutputItem::Text("canary".into()),
             OutputItem::Other(json!({"x": "canary"})),

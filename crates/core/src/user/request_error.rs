@@ -1,4 +1,4 @@
-//! Errors of one request: plain data beside the outcome that they stand for.
+//! Errors of single requests: plain data that an outcome carries.
 
 use std::fmt;
 
@@ -6,7 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, ErrorKind, Problem, Retry};
 
-/// Why one request has no answer: plain data, which a ledger or an output line can hold.
+/// Reason why one request has no answer: plain data, which a ledger or an output line can hold.
+///
+/// ```
+/// use lmbatch_core::{ErrorKind, RequestError};
+/// let error = RequestError::new(ErrorKind::ContextOverflow).with_http_status(400);
+/// assert_eq!(
+///     serde_json::to_string(&error)?,
+///     r#"{"kind":"context_overflow","http_status":400,"retryable":false}"#
+/// );
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestError {
     kind: ErrorKind,
@@ -23,7 +33,7 @@ pub struct RequestError {
 }
 
 impl RequestError {
-    /// An error that asking again would not cure.
+    /// Creates an error that is not retryable.
     pub fn new(kind: ErrorKind) -> Self {
         Self {
             kind,
@@ -35,64 +45,65 @@ impl RequestError {
         }
     }
 
-    /// [`ErrorKind::InvalidInput`], saying what is wrong.
+    /// Creates an [`ErrorKind::InvalidInput`] error with a message that names the fault.
     pub fn invalid_input(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidInput).with_message(message)
     }
 
-    /// [`ErrorKind::Unsupported`], saying what the provider cannot take.
+    /// Creates an [`ErrorKind::Unsupported`] error with a message that names what the provider does not
+    /// accept.
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported).with_message(message)
     }
 
-    /// The provider's structured code.
+    /// Sets the provider's structured error code.
     pub fn with_code(mut self, code: impl Into<String>) -> Self {
         self.code = Some(code.into());
         self
     }
-    /// The words: the provider's, or ours.
+    /// Sets the message: the provider's or lmbatch's own.
     pub fn with_message(mut self, message: impl Into<String>) -> Self {
         self.message = Some(message.into());
         self
     }
-    /// The HTTP status that the row carries.
+    /// Sets the HTTP status of the request's row in the results.
     pub fn with_http_status(mut self, status: u16) -> Self {
         self.http_status = Some(status);
         self
     }
-    /// Whether asking again may succeed.
+    /// Sets whether the same request may succeed if it is sent again.
     pub fn retryable(mut self, retryable: bool) -> Self {
         self.retryable = retryable;
         self
     }
 
-    /// Sets the problem of an answer that came and is of no use to its caller.
+    /// Sets the problem of an answer that arrived but is unusable.
     pub fn with_problem(mut self, problem: Problem) -> Self {
         self.problem = Some(problem);
         self
     }
 
-    /// What kind of thing went wrong.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
-    /// The provider's structured code.
+    /// Returns the provider's structured error code.
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
     }
-    /// The words, which may quote the prompt: for the caller, not for logs.
+    /// Returns the message. It may quote the prompt: show it to the caller, and do not log it.
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
     }
-    /// The HTTP status that the row carried.
+    /// Returns the HTTP status of the request's row in the results.
     pub fn http_status(&self) -> Option<u16> {
         self.http_status
     }
-    /// Whether asking again may succeed.
+    /// Returns whether the same request may succeed if it is sent again.
     pub fn is_retryable(&self) -> bool {
         self.retryable
     }
-    /// Problem of the answer, where one came and could not be used, such as a refusal in place of a
+    /// Returns the problem of an answer that arrived but could not be used, such as a refusal in place of a
     /// structured value.
     pub fn problem(&self) -> Option<Problem> {
         self.problem
@@ -100,7 +111,8 @@ impl RequestError {
 }
 
 impl Error {
-    /// The same as data, for the requests of a batch that failed as a whole.
+    /// Returns the error as plain data, for each request of a batch that failed as a whole. The message is
+    /// the provider's, or else lmbatch's own.
     ///
     /// ```
     /// use lmbatch_core::{ErrorKind, RequestError};
@@ -147,7 +159,8 @@ impl fmt::Debug for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// Lets `outcome.value()?` and `outcome.into_value()?` work in functions that return [`Error`].
+/// Converts the error, so that `outcome.value()?` and `outcome.into_value()?` work in functions that return
+/// [`Error`].
 impl From<RequestError> for Error {
     fn from(request: RequestError) -> Self {
         let retry = if request.retryable {
@@ -162,7 +175,7 @@ impl From<RequestError> for Error {
         if let Some(code) = &request.code {
             error = error.with_code(code.as_str());
         }
-        // The provider's, as a rule: they may quote the prompt.
+        // The message is the provider's in most cases, and may quote the prompt.
         if let Some(message) = &request.message {
             error = error.with_provider_message(message.as_str());
         }
@@ -170,7 +183,7 @@ impl From<RequestError> for Error {
     }
 }
 
-/// Takes a copy of the error of one request.
+/// Converts a copy of the error of one request.
 impl From<&RequestError> for Error {
     fn from(request: &RequestError) -> Self {
         request.clone().into()
@@ -189,7 +202,7 @@ impl From<crate::AttachmentError> for Error {
     }
 }
 
-/// A row of results that is not what the provider's rows look like.
+/// Row of results without the shape of the provider's rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the row could not be read")]
 pub struct RowError;
@@ -199,11 +212,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_a_call_is_one_of_its_requests_with_the_providers_words_first() {
+    fn an_error_of_a_call_converts_to_a_request_error_with_the_providers_message_first() {
         let error = Error::new(ErrorKind::ContextOverflow)
             .with_http_status(400)
             .with_code("too_long")
-            .with_message("ours")
+            .with_message("from lmbatch")
             .with_retry(Retry::Permanent);
         let request = error.to_request_error();
         let facts = (request.kind(), request.http_status(), request.code());
@@ -213,17 +226,17 @@ mod tests {
         );
         assert_eq!(
             (request.message(), request.is_retryable()),
-            (Some("ours"), false)
+            (Some("from lmbatch"), false)
         );
         let theirs = error
-            .with_provider_message("theirs")
+            .with_provider_message("from the provider")
             .with_retry(Retry::Temporary);
         let request = theirs.to_request_error();
         assert_eq!(
             (request.message(), request.is_retryable()),
-            (Some("theirs"), true)
+            (Some("from the provider"), true)
         );
-        // And back, so that `?` works in functions that return ours.
+        // The conversion back serves `?` in functions that return `lmbatch::Error`.
         let back = Error::from(&request);
         let facts = (back.kind(), back.http_status(), back.code());
         assert_eq!(

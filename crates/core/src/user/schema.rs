@@ -1,11 +1,11 @@
-//! How schemas of answers are sent, and where an answer does not fit one.
+//! Treatment of schemas that a provider supports in part, and errors of answers that do not fit a schema.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Treatment of a schema that a provider cannot be told in full.
+/// Treatment of a schema that a provider supports only in part.
 ///
 /// ```
 /// use lmbatch_core::SchemaMode;
@@ -19,8 +19,8 @@ pub enum SchemaMode {
     /// Requests with such a schema are refused before anything is sent. The default.
     #[default]
     Strict,
-    /// As much of the schema is sent as the provider takes, if need be none of it. Answers are checked
-    /// against the whole schema on this machine.
+    /// The part of the schema that the provider supports is sent, or no schema if it supports none of it.
+    /// Answers are checked on this machine against the whole schema.
     Lenient,
 }
 
@@ -28,7 +28,7 @@ impl SchemaMode {
     /// Both modes, the default first.
     pub const ALL: [Self; 2] = [Self::Strict, Self::Lenient];
 
-    /// Returns the mode as one word.
+    /// Returns the mode as one lowercase word, as JSON holds it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Strict => "strict",
@@ -57,11 +57,14 @@ impl FromStr for SchemaMode {
     }
 }
 
-/// First place at which an answer does not fit its schema.
+/// First place in an answer that does not fit its schema.
 ///
 /// ```
 /// let error = lmbatch_core::SchemaError::new("/total", "\"5\" is not of type \"integer\"");
 /// assert_eq!(error.to_string(), "at /total: \"5\" is not of type \"integer\"");
+/// let json = serde_json::to_string(&lmbatch_core::SchemaError::new("/total", "too large"))?;
+/// assert_eq!(json, r#"{"path":"/total","reason":"too large"}"#);
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -73,7 +76,7 @@ pub struct SchemaError {
 }
 
 impl SchemaError {
-    /// Returns the error of a place in an answer.
+    /// Creates an error for a place in an answer.
     pub fn new(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -93,7 +96,7 @@ impl fmt::Display for SchemaError {
 
 impl fmt::Debug for SchemaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Paths and reasons quote answers.
+        // Paths and reasons may quote the answer.
         f.debug_struct("SchemaError").finish_non_exhaustive()
     }
 }

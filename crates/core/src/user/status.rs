@@ -1,4 +1,4 @@
-//! What a provider says of a batch.
+//! Status of a batch at its provider.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BatchId, Label, RequestError, TokenUsage};
 
-/// Where a batch stands.
+/// Status of a batch at its provider.
 ///
 /// ```
 /// use lmbatch_core::BatchStatus;
-/// // Terminal is not the same as success, and an expired batch may hold answers.
+/// // Terminal does not mean successful, and an expired batch may hold answers.
 /// assert!(BatchStatus::Expired.is_terminal() && BatchStatus::Expired.may_have_outcomes());
 /// assert!(BatchStatus::Failed.is_terminal() && !BatchStatus::Failed.may_have_outcomes());
 /// ```
@@ -19,30 +19,30 @@ use crate::{BatchId, Label, RequestError, TokenUsage};
 #[serde(from = "String", into = "String")]
 #[non_exhaustive]
 pub enum BatchStatus {
-    /// The provider checks the input.
+    /// The provider is checking the input.
     Validating,
-    /// Accepted, not begun.
+    /// The batch is accepted and not started.
     Queued,
-    /// Being answered.
+    /// The provider is answering requests.
     InProgress,
-    /// Answered; the results are being written.
+    /// All requests are answered, and the results are being written.
     Finalizing,
-    /// Being cancelled; some requests may still be answered.
+    /// Cancellation was requested; some requests may still be answered.
     Cancelling,
-    /// Every request was tried.
+    /// The provider has tried every request.
     Completed,
-    /// The provider refused the batch as a whole; nothing was answered.
+    /// The provider refused the batch as a whole, and answered no request.
     Failed,
-    /// Time ran out; some requests may have been answered.
+    /// The batch expired; some requests may have been answered.
     Expired,
-    /// Cancelled; some requests may have been answered.
+    /// The batch was cancelled; some requests may have been answered.
     Cancelled,
-    /// A word we do not know: treated as unfinished, and reported.
+    /// A status that lmbatch does not know: reported, and treated as not terminal.
     Unknown(String),
 }
 
 impl BatchStatus {
-    /// Whether it will not change. Not the same as success.
+    /// Returns whether the status is final. A terminal batch is not necessarily successful.
     pub fn is_terminal(&self) -> bool {
         matches!(
             self,
@@ -50,12 +50,13 @@ impl BatchStatus {
         )
     }
 
-    /// Whether results may exist. Expired and cancelled batches hold answers that were paid for.
+    /// Returns whether results may exist. Expired and cancelled batches can hold answers that were paid for.
     pub fn may_have_outcomes(&self) -> bool {
         matches!(self, Self::Completed | Self::Expired | Self::Cancelled)
     }
 
-    /// The status as one word.
+    /// Returns the status as one word in snake case, as JSON holds it; the provider's own word where it is
+    /// unknown.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Validating => "validating",
@@ -101,44 +102,49 @@ impl fmt::Display for BatchStatus {
     }
 }
 
-/// Requests of a batch by what became of them, as the provider counts.
+/// Numbers of requests of a batch by status, as the provider reports them.
 ///
 /// ```
 /// let counts = lmbatch_core::RequestCounts { total: Some(10), succeeded: 3, errored: 1, ..Default::default() };
 /// assert_eq!(counts.finished(), 4);
+/// assert_eq!(
+///     serde_json::to_string(&counts)?,
+///     r#"{"total":10,"succeeded":3,"errored":1,"expired":0,"cancelled":0}"#
+/// );
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct RequestCounts {
-    /// All requests; `None` where the provider does not say yet.
+    /// Number of all requests; `None` while the provider does not report it.
     pub total: Option<u64>,
-    /// Answered.
+    /// Number of requests that were answered.
     pub succeeded: u64,
-    /// Tried, and failed.
+    /// Number of requests that failed.
     pub errored: u64,
-    /// Not tried in time.
+    /// Number of requests that expired before an answer.
     pub expired: u64,
-    /// Cancelled first.
+    /// Number of requests that were cancelled before an answer.
     pub cancelled: u64,
 }
 
 impl RequestCounts {
-    /// Requests that will not change any more.
+    /// Returns the number of requests whose status is final.
     pub fn finished(&self) -> u64 {
         let others = [self.errored, self.expired, self.cancelled];
         others.into_iter().fold(self.succeeded, u64::saturating_add)
     }
 }
 
-/// A reason that a provider gives for refusing a batch as a whole.
+/// Reason that a provider gives for refusing a batch as a whole.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BatchProblem {
-    /// The error, as each request of the batch gets it.
+    /// Error that each request of the batch receives.
     pub error: RequestError,
-    /// The line of the input it is about, from 1, where the provider says.
+    /// Line of the input that the reason concerns, from 1, where the provider reports it.
     pub line: Option<u64>,
 }
 
-/// One answer to `status`.
+/// State of a batch, as the provider reports it at one time.
 ///
 /// ```
 /// use lmbatch_core::{BatchId, BatchSnapshot, BatchStatus};
@@ -147,38 +153,38 @@ pub struct BatchProblem {
 /// ```
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct BatchSnapshot {
-    /// The batch.
+    /// The provider's id of the batch.
     pub id: BatchId,
-    /// Where it stands.
+    /// Status of the batch.
     pub status: BatchStatus,
-    /// Its requests by what became of them.
+    /// Numbers of requests by status.
     pub counts: RequestCounts,
-    /// The model it is for, where the provider says.
+    /// Model that answers the batch, where the provider reports it.
     pub model: Option<String>,
-    /// Our mark, where the provider keeps one.
+    /// lmbatch's label on the batch, where the provider keeps labels.
     pub label: Option<Label>,
-    /// When it was made.
+    /// Time at which the batch was created.
     #[serde(default, with = "crate::adapter::time::optional")]
     pub created_at: Option<SystemTime>,
-    /// When it will expire.
+    /// Time at which the batch will expire, or did.
     #[serde(default, with = "crate::adapter::time::optional")]
     pub expires_at: Option<SystemTime>,
-    /// When it ended.
+    /// Time at which the batch ended.
     #[serde(default, with = "crate::adapter::time::optional")]
     pub ended_at: Option<SystemTime>,
-    /// Id of the file that it was made from, where there is one and the provider says so.
+    /// Id of the input file of the batch, where there is one and the provider reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_file: Option<Box<str>>,
-    /// What it used in all, where the provider says.
+    /// Tokens used by the whole batch, where the provider reports them.
     pub usage: Option<TokenUsage>,
-    /// Why it was refused as a whole.
+    /// Reasons why the provider refused the batch as a whole.
     pub problems: Vec<BatchProblem>,
-    /// The server's wish for the next poll.
+    /// Wait before the next poll that the server requested.
     pub poll_after: Option<Duration>,
 }
 
 impl BatchSnapshot {
-    /// A snapshot that says nothing but the status.
+    /// Creates a snapshot that holds only the id and the status.
     pub fn new(id: BatchId, status: BatchStatus) -> Self {
         Self {
             id,
@@ -202,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_snapshot_survives_serde_with_times_as_text() {
+    fn a_snapshot_round_trips_as_json_with_times_as_text() {
         let mut snapshot = BatchSnapshot::new(BatchId::new("b"), BatchStatus::InProgress);
         snapshot.created_at = crate::parse_time("2026-11-01T09:00:00Z");
         let json = serde_json::to_value(&snapshot).unwrap();
@@ -227,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_terminal_or_may_have_outcomes_by_its_own_rule() {
+    fn every_status_tells_whether_it_is_terminal_and_may_have_outcomes() {
         for (word, terminal, outcomes) in [
             ("validating", false, false),
             ("queued", false, false),
@@ -238,7 +244,7 @@ mod tests {
             ("failed", true, false),
             ("expired", true, true),
             ("cancelled", true, true),
-            ("paused_for_tea", false, false),
+            ("not_a_known_status", false, false),
         ] {
             let status = BatchStatus::from(word.to_owned());
             assert_eq!(

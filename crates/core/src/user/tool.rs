@@ -1,4 +1,4 @@
-//! What a model may call, and what its answer must look like.
+//! Tools that a model may call, and schemas that its answer must fit.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{JsonBuf, SchemaMode};
 
-/// Something the model may call. The call comes back as an item of the answer; nothing is run.
+/// Tool that the model may call. The call comes back as an item of the answer; lmbatch does not run it.
 ///
 /// ```
 /// use lmbatch_core::Tool;
@@ -19,20 +19,20 @@ use crate::{JsonBuf, SchemaMode};
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tool {
-    /// Its name.
+    /// Name of the tool.
     pub name: String,
-    /// What it is for, in the model's reading.
+    /// Description of the tool, for the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The JSON Schema of its arguments.
+    /// JSON Schema of the tool's arguments.
     pub parameters: JsonBuf,
-    /// Whether the provider is to hold the model to the schema.
+    /// Request to the provider to enforce the schema; the provider's default where it is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
 }
 
 impl Tool {
-    /// A tool whose arguments follow a JSON Schema.
+    /// Creates a tool whose arguments follow a JSON Schema.
     pub fn new(name: impl Into<String>, parameters: &Value) -> Self {
         Self {
             name: name.into(),
@@ -42,7 +42,7 @@ impl Tool {
         }
     }
 
-    /// What it is for.
+    /// Sets the description of the tool, for the model.
     pub fn with_description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
@@ -57,28 +57,31 @@ impl fmt::Debug for Tool {
     }
 }
 
-/// Whether the model must call a tool.
+/// Choice of the model among its tools.
 ///
 /// ```
 /// # let tool = lmbatch_core::ToolChoice::Required;
 /// use lmbatch_core::ToolChoice;
 /// let this_one = ToolChoice::Tool("weather".into());
 /// assert_ne!(this_one, ToolChoice::Auto);
+/// assert_eq!(serde_json::to_string(&this_one)?, r#"{"tool":"weather"}"#);
+/// assert_eq!(serde_json::to_string(&ToolChoice::Auto)?, r#""auto""#);
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolChoice {
-    /// As it likes.
+    /// The model may call a tool, or answer without one.
     Auto,
-    /// It must not.
+    /// The model must not call a tool.
     None,
-    /// It must call one.
+    /// The model must call a tool, of its own choice.
     Required,
-    /// It must call this one.
+    /// The model must call the tool of this name.
     Tool(String),
 }
 
-/// What an answer must look like.
+/// Schema that a structured answer must fit.
 ///
 /// ```
 /// use lmbatch_core::ResponseSchema;
@@ -90,24 +93,25 @@ pub enum ToolChoice {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ResponseSchema {
-    /// A name for it, of `[A-Za-z0-9_-]{1,64}`.
+    /// Name of the schema, of the form `[A-Za-z0-9_-]{1,64}`.
     pub name: String,
-    /// The JSON Schema.
+    /// JSON Schema of the answer.
     pub schema: JsonBuf,
-    /// Treatment where the provider cannot be told all of it; strict unless said otherwise.
+    /// Treatment where the provider supports only a part of the schema; strict by default.
     #[serde(default, skip_serializing_if = "SchemaMode::is_strict")]
     pub mode: SchemaMode,
 }
 
 impl ResponseSchema {
-    /// A JSON Schema; its title is its name where that is legal, else `response`.
+    /// Creates a response schema from a JSON Schema. The title of the schema is its name where it is legal,
+    /// and otherwise `response`.
     pub fn new(schema: &Value) -> Self {
         let title = schema.get("title").and_then(Value::as_str);
         let title = title.filter(|title| is_legal(title));
         Self::named(title.unwrap_or("response"), schema)
     }
 
-    /// A JSON Schema under a name, which is taken as it is.
+    /// Creates a response schema with a name, which is not checked.
     pub fn named(name: impl Into<String>, schema: &Value) -> Self {
         Self {
             name: name.into(),
@@ -116,14 +120,15 @@ impl ResponseSchema {
         }
     }
 
-    /// Sets what is done where the provider cannot be told all of the schema.
+    /// Sets the treatment where the provider supports only a part of the schema.
     pub fn with_mode(mut self, mode: SchemaMode) -> Self {
         self.mode = mode;
         self
     }
 
-    /// Place of the schema in a document that is not one itself, but a part of a provider's API around one,
-    /// such as `{"name", "strict", "schema"}`. Any value would fit such a document.
+    /// Returns the JSON pointer to the schema inside a document that wraps one, as providers' APIs do, such
+    /// as `{"name", "strict", "schema"}`; `None` where the document is itself a schema. As a schema, a
+    /// wrapper would accept any value.
     ///
     /// ```
     /// use lmbatch_core::ResponseSchema;
@@ -136,7 +141,7 @@ impl ResponseSchema {
     pub fn within(document: &Value) -> Option<String> {
         let mut place = String::new();
         let mut at = document;
-        while let Some((member, inner)) = enclosed(at) {
+        while let Some((member, inner)) = unwrap_schema(at) {
             place.push('/');
             place.push_str(member);
             at = inner;
@@ -144,14 +149,14 @@ impl ResponseSchema {
         (!place.is_empty()).then_some(place)
     }
 
-    /// The schema of a type.
+    /// Creates the response schema of a Rust type.
     pub fn of<T: JsonSchema>() -> Self {
         Self::new(schemars::schema_for!(T).as_value())
     }
 }
 
-/// Members of the providers' APIs under which a schema stands, itself or further in.
-const ENCLOSING: [&str; 18] = [
+/// Member names under which the providers' APIs place a schema, directly or in a nested object.
+const WRAPPER_MEMBERS: [&str; 18] = [
     "schema",
     "json_schema",
     "jsonSchema",
@@ -172,8 +177,8 @@ const ENCLOSING: [&str; 18] = [
     "body",
 ];
 
-/// Members that only a schema has.
-const OF_SCHEMAS: [&str; 11] = [
+/// Member names that only a schema has.
+const SCHEMA_MEMBERS: [&str; 11] = [
     "$ref",
     "properties",
     "required",
@@ -187,15 +192,17 @@ const OF_SCHEMAS: [&str; 11] = [
     "additionalProperties",
 ];
 
-/// Types of JSON Schema.
+/// Type names of JSON Schema.
 const TYPES: [&str; 7] = [
     "object", "array", "string", "integer", "number", "boolean", "null",
 ];
 
-/// What stands in a document that is no schema, under the member that names it.
-fn enclosed(document: &Value) -> Option<(&'static str, &Value)> {
+/// Returns the inner object of a document that wraps a schema, with the member that holds it.
+fn unwrap_schema(document: &Value) -> Option<(&'static str, &Value)> {
     let members = document.as_object()?;
-    let is_schema = members.keys().any(|key| OF_SCHEMAS.contains(&key.as_str()));
+    let is_schema = members
+        .keys()
+        .any(|key| SCHEMA_MEMBERS.contains(&key.as_str()));
     let is_named =
         members.get("name").is_some_and(Value::is_string) || members.contains_key("strict");
     let is_typed = match members.get("type") {
@@ -205,7 +212,7 @@ fn enclosed(document: &Value) -> Option<(&'static str, &Value)> {
     if is_schema || (is_typed && !is_named) {
         return None;
     }
-    let mut enclosing = ENCLOSING.into_iter();
+    let mut enclosing = WRAPPER_MEMBERS.into_iter();
     enclosing.find_map(|member| {
         let inner = members.get(member)?;
         inner.is_object().then_some((member, inner))
@@ -245,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_survives_serde_and_its_debug_shows_no_content() {
+    fn a_tool_round_trips_as_json_and_its_debug_shows_no_content() {
         let tool =
             Tool::new("weather", &json!({"about": "canary"})).with_description("canary\nline");
         let json = serde_json::to_string(&tool).unwrap();

@@ -1,13 +1,13 @@
-//! Tokens, counted the same way for every provider.
+//! Token counts with one meaning for all providers.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
 
-/// Tokens of one answer, or of many. Input and output are totals; the others are parts of them.
+/// Token usage of one answer, or of many. Input and output are totals; the other counts are parts of them.
 ///
-/// Sums stop at the largest number: a count is the provider's word, and may be nonsense.
+/// Sums saturate at the largest number, because a provider may report any count.
 ///
 /// ```
 /// use lmbatch_core::TokenUsage;
@@ -17,15 +17,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TokenUsage {
-    /// All tokens read, from a cache or not.
+    /// All input tokens, cached ones included.
     pub input_tokens: u64,
-    /// Those of the input that came from a cache.
+    /// Input tokens that were read from a cache.
     pub cached_input_tokens: u64,
-    /// Those of the input that were written to a cache.
+    /// Input tokens that were written to a cache.
     pub cache_write_tokens: u64,
-    /// All tokens written, thinking included.
+    /// All output tokens, reasoning included.
     pub output_tokens: u64,
-    /// Those of the output that were thinking.
+    /// Output tokens that were reasoning (thinking).
     pub thinking_tokens: u64,
 }
 

@@ -1,4 +1,5 @@
-//! Ledgers with one planted mistake each: the clauses find every one, and every clause finds one.
+//! Ledgers with one planted mistake each. Every mistake is found by a clause, and every clause finds a
+//! mistake.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod mutant;
@@ -10,7 +11,7 @@ use lmbatch_core::Ledger;
 use lmbatch_testing::ledger::{Subject, clauses};
 use mutant::{Ignored, Mistake, Mutant};
 
-/// Each mistake with a clause that has to find it.
+/// Each mistake, with a clause that must find it.
 const FOUND_BY: &[(Mistake, &str)] = &[
     (
         Mistake::ShardsOutOfOrder,

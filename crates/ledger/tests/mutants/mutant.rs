@@ -1,4 +1,4 @@
-//! The ledger in memory with one planted mistake.
+//! Ledger in memory with one planted mistake.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use lmbatch_core::{
 };
 use lmbatch_engine::MemoryLedger;
 
-/// A field of a filter.
+/// Filter field that a mutant ignores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ignored {
     Unfinished,
@@ -24,7 +24,7 @@ pub(crate) enum Ignored {
     Prefix,
 }
 
-/// A planted mistake.
+/// Planted mistake of a mutant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mistake {
     None,
@@ -89,13 +89,13 @@ pub(crate) struct Mutant {
     mistake: Mistake,
     /// Names that runs were given later.
     renamed: Mutex<HashMap<Box<str>, Option<Box<str>>>>,
-    /// Names of runs that are gone.
+    /// Names of deleted runs.
     names: Mutex<HashSet<Box<str>>>,
-    /// Acknowledgements as they came.
+    /// Late acknowledgements in the order of arrival.
     late: Mutex<Vec<LateAcknowledgement>>,
-    /// Batches that were ever a shard's.
+    /// Batches that ever belonged to a shard.
     ever: Mutex<HashSet<BatchId>>,
-    /// Runs as they began.
+    /// Records of runs as they began.
     begun: Mutex<HashMap<Box<str>, RunRecord>>,
     writes: AtomicU64,
 }
@@ -104,7 +104,7 @@ fn conflict(message: &str) -> Error {
     Error::new(ErrorKind::Conflict).with_message(message.to_owned())
 }
 
-/// Returns whether `text` fits a pattern of SQL's LIKE, whatever the case of its letters.
+/// Returns whether `text` matches an SQL LIKE pattern, ignoring case.
 fn is_like(text: &str, pattern: &str) -> bool {
     let mut pattern = pattern.chars();
     match pattern.next() {
@@ -142,7 +142,7 @@ impl Mutant {
         self.mistake == mistake
     }
 
-    /// The shard as it is now.
+    /// Returns the current record of the shard.
     async fn now(&self, key: &ShardKey) -> Option<ShardRecord> {
         let shards = self.inner.shards(&key.run).await.unwrap();
         shards.into_iter().find(|shard| shard.key == *key)
@@ -397,7 +397,7 @@ impl Ledger for Mutant {
                 }
             }
             Mistake::PrefixIsAPattern => {
-                // The provided method, over this ledger's own pages.
+                // The provided method of the trait runs over this ledger's own pages.
                 let filter = RunFilter {
                     id_prefix: Some(prefix.into()),
                     ..RunFilter::default()

@@ -1,4 +1,4 @@
-//! Records for tests of ledgers.
+//! Records for the tests of ledgers.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +67,7 @@ pub(crate) fn created() -> ShardState {
     }
 }
 
-/// Tables of the first version.
+/// Tables of a version 1 ledger.
 pub(crate) const FIRST: &str = "
     CREATE TABLE run (id TEXT PRIMARY KEY, number INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
     CREATE TABLE shard (run TEXT NOT NULL REFERENCES run(id) ON DELETE CASCADE, number INTEGER NOT NULL,

@@ -1,10 +1,10 @@
 use serde_json::value::RawValue;
 
-use crate::mend_surrogates;
+use crate::replace_lone_surrogates;
 
 use super::*;
 
-/// Texts that each test of agreement starts from.
+/// Texts that the tests of agreement with `serde_json` start from.
 const SEEDS: &[&str] = &[
     r#"{"id":"batch_req_1","custom_id":"a","response":{"status_code":200,"body":{"output":[{"type":"message","content":[{"text":"A longer text, so that it spans more than one block of bytes.\nAnd \"more\" \ud83d\ude00."}]}],"usage":{"input_tokens":12}}},"error":null}"#,
     r#" [ 1 , -0 , 1.5e+10 , 0.25E-3, true , false, null, "" , [], {} , [ ] , { } ] "#,
@@ -16,7 +16,7 @@ const SEEDS: &[&str] = &[
     "",
 ];
 
-/// What is put into texts: odd bytes, tokens, and their beginnings.
+/// Pieces that are inserted into texts: odd bytes, tokens, and beginnings of tokens.
 const PIECES: &[&[u8]] = &[
     b"\"",
     b"\\",
@@ -66,7 +66,7 @@ const PIECES: &[&[u8]] = &[
     b"/",
 ];
 
-/// Numbers that look random, from a seed.
+/// Pseudo-random numbers from a seed.
 struct Numbers(u64);
 
 impl Numbers {
@@ -78,7 +78,7 @@ impl Numbers {
     }
 }
 
-/// Checks that an outline and `serde_json` say the same of a text, and of each value within it.
+/// Checks that an outline and `serde_json` agree on a text, and on each value within it.
 fn agree(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
@@ -93,7 +93,7 @@ fn agree(bytes: &[u8]) {
     );
     let Some(view) = view else { return };
     let mut scratch = Vec::new();
-    let (_, lone) = mend_surrogates(bytes, &mut scratch);
+    let (_, lone) = replace_lone_surrogates(bytes, &mut scratch);
     assert_eq!(view.node().flags & LONE > 0, lone > 0, "{text:?}");
     assert_eq!(view.nodes.len(), view.node().count as usize);
     same(raw.unwrap(), view);
@@ -164,7 +164,7 @@ fn an_outline_agrees_with_serde_json_on_mutated_texts() {
 }
 
 #[test]
-fn an_outline_agrees_with_serde_json_on_texts_of_pieces() {
+fn an_outline_agrees_with_serde_json_on_random_sequences_of_pieces() {
     let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
     for _ in 0..60_000 {
         let mut text = Vec::new();
@@ -176,7 +176,7 @@ fn an_outline_agrees_with_serde_json_on_texts_of_pieces() {
 }
 
 #[test]
-fn a_byte_that_ends_a_run_is_found_in_each_place() {
+fn a_byte_that_ends_a_run_is_found_at_every_position() {
     for length in 0..100 {
         let clean = vec![0xc3; length];
         assert_eq!(plain(&clean), length);
@@ -184,7 +184,7 @@ fn a_byte_that_ends_a_run_is_found_in_each_place() {
             for stop in [b'"', b'\\', 0, 0x1f] {
                 let mut bytes = clean.clone();
                 bytes[at] = stop;
-                // A byte that the first borrows from.
+                // The next byte, from which the subtraction may borrow.
                 if at + 1 < length {
                     bytes[at + 1] = b'!';
                 }
@@ -216,7 +216,7 @@ fn nesting_has_no_limit_and_is_counted() {
 }
 
 #[test]
-fn an_outline_is_used_again_and_keeps_little_memory() {
+fn an_outline_is_reusable_and_keeps_little_memory() {
     let mut outline = Outline::new();
     let wide = format!("[{}1]", "1,".repeat(KEPT * 2));
     assert_eq!(outline.read(&wide).unwrap().values().count(), KEPT * 2 + 1);

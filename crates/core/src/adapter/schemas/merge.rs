@@ -1,8 +1,8 @@
-//! Two schemas that hold at once, as one.
+//! Merging of two schemas that must hold at the same time.
 
 use serde_json::{Map, Value};
 
-/// Members that describe; of two the one that stands further out is kept.
+/// Members that only describe. Of two values, the one of the outer schema is kept.
 const DESCRIBING: [&str; 13] = [
     "$schema",
     "$id",
@@ -19,8 +19,8 @@ const DESCRIBING: [&str; 13] = [
     "propertyOrdering",
 ];
 
-/// Adds to a schema what another one says that holds at the same time. Returns the members of which only one
-/// side could be kept: the result then admits more than both.
+/// Adds the members of `from` to a schema that must hold at the same time. Returns the members of which only
+/// one value could be kept: for these the merged schema accepts more than both together do.
 ///
 /// ```
 /// use lmbatch_core::schemas::merge;
@@ -42,15 +42,15 @@ pub fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) -> Vec<Str
         if *own == value || DESCRIBING.contains(&key.as_str()) {
             continue;
         }
-        if !joined(&key, own, value) {
+        if !restrict(&key, own, value) {
             lost.push(key);
         }
     }
     lost
 }
 
-/// Makes `own` say what both say; `false` where that cannot be done.
-fn joined(key: &str, own: &mut Value, other: Value) -> bool {
+/// Restricts `own` to values that both accept; `false` where that cannot be expressed.
+fn restrict(key: &str, own: &mut Value, other: Value) -> bool {
     let is_lower = key.starts_with("min") || key == "exclusiveMinimum";
     let is_upper = key.starts_with("max") || key == "exclusiveMaximum";
     match (key, own, other) {
@@ -89,7 +89,7 @@ fn joined(key: &str, own: &mut Value, other: Value) -> bool {
                 true
             }
         },
-        // Names of the other side are admitted as well: more than both admit, and never less.
+        // Properties of both schemas are accepted, which is more than both accept together, and never less.
         ("additionalProperties", own, other) if *own == false || other == false => {
             *own = Value::Bool(false);
             true

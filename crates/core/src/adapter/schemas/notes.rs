@@ -1,11 +1,11 @@
-//! What was changed of a schema, in short sentences.
+//! Notes on the changes of a schema, as short phrases.
 
 use serde_json::{Map, Value};
 
-/// Number of keywords that a note names; the others are counted.
+/// Largest number of keywords that a note names; further ones are counted.
 const NAMED: usize = 6;
 
-/// Changes of a schema: gathered by kind, each with the first place.
+/// Changes of a schema, grouped by kind, each group with its first place.
 #[derive(Debug, Default)]
 pub struct Notes {
     changes: Vec<Change>,
@@ -21,28 +21,28 @@ struct Change {
 }
 
 impl Notes {
-    /// Notes that something was done to a keyword at a place, such as `#/properties/a`.
+    /// Records a change of a keyword at a place, such as `#/properties/a`.
     pub fn add(&mut self, what: &'static str, keyword: &str, at: &str) {
         note(&mut self.changes, what, keyword, at);
     }
 
-    /// Notes that of a keyword, or of what it stands for, only a part can be sent.
+    /// Records that only a part of a keyword, or of the schema it refers to, can be sent.
     pub fn lose(&mut self, keyword: &str, at: &str) {
         note(&mut self.lost, "sent in part", keyword, at);
     }
 
-    /// Returns the first keyword that is sent in part, with its place.
+    /// Returns the first keyword of which only a part is sent, with its place.
     pub fn first_lost(&self) -> Option<(&str, &str)> {
         let first = self.lost.first()?;
         Some((first.keywords.first()?, &first.at))
     }
 
-    /// Returns whether nothing was changed.
+    /// Returns whether nothing changed.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.lost.is_empty()
     }
 
-    /// Returns one sentence for each kind of change.
+    /// Returns one phrase for each kind of change.
     ///
     /// ```
     /// let mut notes = lmbatch_core::schemas::Notes::default();
@@ -85,8 +85,8 @@ fn note(changes: &mut Vec<Change>, what: &'static str, keyword: &str, at: &str) 
     }
 }
 
-/// Appends members that a provider does not take to the description of a schema, as
-/// `{minimum: 1, maximum: 9}`: the model may follow them all the same.
+/// Appends members that a provider does not accept to the description of a schema, so that the model may
+/// still follow them, as in `{minimum: 1, maximum: 9}`.
 pub fn describe(members: &mut Map<String, Value>, moved: &Map<String, Value>) {
     if moved.is_empty() {
         return;

@@ -8,7 +8,7 @@ fn members(value: &Value) -> Map<String, Value> {
 }
 
 #[test]
-fn a_schema_that_contains_itself_is_found_by_its_place() {
+fn a_recursive_schema_is_reported_with_its_place() {
     let node = |next: Value, required: Value| json!({"$ref": "#/$defs/node", "$defs": {"node": {"type": "object", "properties": {"next": next}, "required": required}}});
     let to_node = json!({"$ref": "#/$defs/node"});
     for (schema, all, required) in [
@@ -51,7 +51,7 @@ fn a_schema_that_contains_itself_is_found_by_its_place() {
 }
 
 #[test]
-fn a_reference_leads_to_a_pointer_or_an_anchor_of_its_document() {
+fn references_resolve_to_pointers_and_anchors_of_their_document() {
     let root = json!({"$defs": {"a/b": {"$anchor": "here", "type": "null"}}, "properties": {"$anchor": {"const": "here"}}});
     for (reference, is_found) in [
         ("#", true),
@@ -69,7 +69,7 @@ fn a_reference_leads_to_a_pointer_or_an_anchor_of_its_document() {
 }
 
 #[test]
-fn parts_that_hold_at_once_are_merged_or_noted() {
+fn parts_of_all_of_are_merged_and_losses_are_noted() {
     let root = json!({"$defs": {"a": {"type": "object", "properties": {"x": {"type": "null"}}, "required": ["x"]}}});
     let tree = Tree::new(&root);
     for (schema, flat, lost) in [
@@ -134,7 +134,7 @@ fn references_that_double_at_every_level_are_refused_and_not_followed() {
 }
 
 #[test]
-fn references_that_lead_on_without_end_are_refused() {
+fn endless_chains_of_references_are_refused() {
     let mut chain = Map::new();
     for level in 0..5_000 {
         let next = json!({"$ref": format!("#/$defs/d{}", level + 1)});

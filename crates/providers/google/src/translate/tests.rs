@@ -295,7 +295,7 @@ fn what_google_cannot_say_is_refused_by_name() {
         ("besides the system's", with(|view| view.messages.clear())),
         ("has no name", with(|view| view.model = "models/".into())),
         (
-            "\"model\" cannot be set so",
+            "\"model\" cannot be set here",
             with(|view| {
                 view.hyperparameters
                     .to_mut()

@@ -442,7 +442,7 @@ fn each_difference_between_services_is_written_or_refused_by_name() {
         (
             Dialect::MISTRAL,
             set("model", json!("x")),
-            no("\"model\" cannot be set so"),
+            no("\"model\" cannot be set here"),
         ),
         (
             PLAIN,
