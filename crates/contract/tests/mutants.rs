@@ -113,12 +113,12 @@ fn mistakes_are_caught_by_the_clauses_of_the_table() {
 #[test]
 fn a_failure_tells_the_promise_the_finding_the_last_exchange_and_the_words_of_the_wire() {
     std::panic::set_hook(Box::new(|_| {}));
-    let wire: Arc<dyn Wire> = Arc::new(AcmeWire(Some("counts_are_read")));
-    let kept = runtime().block_on(clause("counts_are_read").try_hold(wire));
+    let wire: Arc<dyn Wire> = Arc::new(AcmeWire(Some("request_counts_are_read")));
+    let kept = runtime().block_on(clause("request_counts_are_read").try_hold(wire));
     drop(std::panic::take_hook());
     let why = kept.expect_err("the counts are swapped");
     for part in [
-        "How many requests there are, were answered, and failed.",
+        "Request counts are read: total, answered and failed.",
         "right: RequestCounts",
         "last exchange: GET /batches/batch-1\n  -> HTTP/1.1 200 OK {\"id\":\"batch-1\"",
         "uses: Wire::adapter, Wire::batch, Wire::call, Wire::counts_at",

@@ -1,7 +1,7 @@
-//! The clauses: what every adapter must do, each by a name that is a sentence.
+//! The clauses: promises that every adapter keeps, each named by a sentence.
 
 pub mod answers;
-pub mod belief;
+pub mod contradictions;
 pub mod calls;
 pub mod content;
 pub mod create;

@@ -73,22 +73,22 @@ impl AcmeCodec {
     }
 
     fn sent_id(&self, id: &str) -> String {
-        if self.broken("ids_of_64_characters_come_back") {
+        if self.broken("ids_of_64_characters_are_returned_unchanged") {
             return id.chars().take(63).collect();
         }
-        if self.broken("ids_with_spaces_come_back") {
+        if self.broken("ids_with_spaces_are_returned_unchanged") {
             return id.trim_matches(' ').to_owned();
         }
-        if self.broken("ids_that_look_like_paths_come_back") {
+        if self.broken("ids_that_look_like_paths_are_returned_unchanged") {
             return id.replace("..", ".");
         }
-        if self.broken("ids_of_any_letters_come_back") {
+        if self.broken("ids_with_unicode_and_quotes_are_returned_unchanged") {
             return id
                 .chars()
                 .map(|c| if c.is_ascii() { c } else { '?' })
                 .collect();
         }
-        if self.broken("ids_on_the_wire_keep_the_declared_rule") {
+        if self.broken("wire_ids_follow_the_declared_rule") {
             return format!("x-{id}");
         }
         id.to_owned()
@@ -106,7 +106,7 @@ impl AcmeCodec {
             }
         }
         let cr_lf = text.contains("\\r\\n");
-        if self.broken("a_request_is_one_line_of_json") && cr_lf {
+        if self.broken("an_encoded_request_is_one_line_of_json") && cr_lf {
             out.push(b'\n');
         }
         out.extend_from_slice(text.as_bytes());
@@ -142,7 +142,7 @@ impl BatchCodec for AcmeCodec {
     }
 
     fn limits(&self, _: &BatchClass) -> Limits {
-        let more = u64::from(self.broken("limits_are_declared_and_agree"));
+        let more = u64::from(self.broken("declared_limits_are_consistent"));
         Limits {
             min_requests: 1,
             max_requests: 100,
@@ -229,13 +229,13 @@ impl BatchCodec for AcmeCodec {
     }
 
     fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
-        if self.broken("unknown_members_of_a_row_change_nothing")
+        if self.broken("unknown_members_of_a_row_are_ignored")
             && row.as_str().contains("contract_unknown")
         {
             return Err(RowError);
         }
         let row: Row<'a> = read_row(row)?;
-        let strip = self.broken("ids_on_the_wire_keep_the_declared_rule");
+        let strip = self.broken("wire_ids_follow_the_declared_rule");
         let id = row.id.id()?.map(|id| match id.decode().strip_prefix("x-") {
             Some(rest) if strip => leaked(rest),
             _ => id,
@@ -260,7 +260,7 @@ impl BatchCodec for AcmeCodec {
             code: None,
             http_status: None,
             message,
-            retryable: again && !self.broken("a_failure_of_the_provider_may_be_asked_again"),
+            retryable: again && !self.broken("a_failure_of_the_provider_is_retryable"),
         };
         Ok(match (error, row.answer.raw()) {
             (Some(_), _) if self.broken("an_errored_row_is_one_errored_outcome") => {
@@ -273,7 +273,7 @@ impl BatchCodec for AcmeCodec {
             (Some(error), None) => {
                 Opened::ended(id, OutcomeView::Errored(told(error.words.text())))
             }
-            (None, None) if self.broken("a_row_with_nothing_but_its_id_is_not_an_answer") => {
+            (None, None) if self.broken("a_row_with_only_an_id_is_an_error") => {
                 Opened::ended(id, self.said(Text::Plain("")))
             }
             (None, None) => Opened::malformed(id),
@@ -281,7 +281,7 @@ impl BatchCodec for AcmeCodec {
     }
 
     fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
-        if self.broken("answers_come_back_byte_for_byte")
+        if self.broken("answers_are_returned_byte_for_byte")
             && let Some(text) = answer.text()
         {
             return self.said(text);
@@ -299,7 +299,7 @@ impl BatchCodec for AcmeCodec {
 
 impl AcmeCodec {
     fn said<'a>(&self, text: Text<'a>) -> OutcomeView<'a> {
-        let text = if self.broken("answers_come_back_byte_for_byte") {
+        let text = if self.broken("answers_are_returned_byte_for_byte") {
             leaked(&text.decode().replace("\r\n", "\n"))
         } else {
             text

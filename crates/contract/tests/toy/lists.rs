@@ -37,11 +37,11 @@ impl Acme {
                 None => exchange,
             }
         };
-        if self.broken("a_page_of_a_list_is_one_exchange") {
+        if self.broken("a_list_call_is_one_exchange") {
             drop(exchange().ask(tell).await);
         }
         let asked = self.ask(exchange(), "batches").await;
-        let body: Value = match self.broken("a_404_of_a_proxy_for_a_list_may_pass") {
+        let body: Value = match self.broken("a_404_from_a_proxy_for_a_list_is_retryable") {
             true => asked?.json()?,
             false => asked.map_err(lmbatch_http::of_list)?.json()?,
         };
@@ -65,11 +65,11 @@ impl Acme {
             return Err(about.with_retry(Retry::Temporary));
         }
         if body["contract_unknown"].is_object()
-            && self.broken("unknown_members_of_a_list_change_nothing")
+            && self.broken("unknown_members_of_a_list_are_ignored")
         {
             return Err(Error::new(ErrorKind::MalformedReply));
         }
-        let lenient = self.broken("a_page_whose_next_page_cannot_be_read_is_an_error");
+        let lenient = self.broken("an_unreadable_page_cursor_is_an_error");
         let mut next = match &body["next"] {
             Value::String(next) => Some(Cursor::new(next.as_str())),
             Value::Null => None,
@@ -80,9 +80,9 @@ impl Acme {
             next = self.after(options, &body["total"])?;
         }
         match self.breaks.unwrap_or_default() {
-            "a_list_goes_through_every_page_and_stops" => next = None,
-            "a_list_of_nothing_is_empty" if batches.is_empty() => next = Some(Cursor::new("x")),
-            "a_page_that_leads_to_itself_ends_the_list" => {
+            "paging_through_a_list_returns_every_batch_once" => next = None,
+            "a_list_without_batches_is_empty" if batches.is_empty() => next = Some(Cursor::new("x")),
+            "a_page_that_links_to_itself_ends_the_list" => {
                 let from = options.page.as_ref().map_or("", |page| page.as_str());
                 next = next.map(|next| match next.as_str() {
                     "round-and-round" => Cursor::new(format!("{from}.")),
@@ -92,7 +92,7 @@ impl Acme {
             _ => {}
         }
         let mut items: Vec<_> = batches.iter().map(|batch| self.snapshot(batch)).collect();
-        if self.broken("a_list_says_what_a_status_says") {
+        if self.broken("a_list_agrees_with_the_status") {
             items
                 .iter_mut()
                 .for_each(|batch| batch.counts = RequestCounts::default());
