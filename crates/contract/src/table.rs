@@ -10,19 +10,20 @@ use futures::future::BoxFuture;
 use crate::failure::told;
 use crate::kit::Kit;
 use crate::panics::{cut_what_is_printed, place, quietly, words};
+use crate::renamed::{NAMES_EDITION, renamed};
 use crate::wire::Wire;
 
-/// What no clause takes as long as. An adapter that asks for ever breaks a promise too.
+/// Time limit of a clause, 60 s. An adapter that polls forever breaks a promise too.
 const AT_MOST: Duration = Duration::from_secs(60);
 
 /// One promise that every adapter keeps.
 #[derive(Clone, Copy)]
 pub struct Clause {
-    /// A sentence.
+    /// Name of the clause: a sentence in snake case.
     pub name: &'static str,
-    /// What it is about.
+    /// Topic of the clause, such as `create` or `results`: the module of [`clauses`](crate::clauses) that holds it.
     pub topic: &'static str,
-    /// The first edition that holds it.
+    /// First edition that includes the clause, such as `2026-11`.
     pub edition: &'static str,
     run: for<'a> fn(&'a Kit) -> BoxFuture<'a, ()>,
 }
@@ -34,22 +35,22 @@ impl std::fmt::Debug for Clause {
 }
 
 impl Clause {
-    /// Holds a wire to the clause.
+    /// Runs the clause against an adapter.
     ///
     /// # Panics
-    /// If it does not keep it.
+    /// If the adapter breaks the clause.
     pub fn hold(&self, wire: impl Wire) {
         cut_what_is_printed();
-        // What the clause panics with is part of the failure, which is printed once.
+        // The panic of the clause is part of the failure, which is printed once.
         let kept = quietly(|| runtime().block_on(self.try_hold(Arc::new(wire))));
         kept.unwrap_or_else(|why| panic!("{why}"));
     }
 
-    /// The same without a panic.
+    /// Runs the clause against an adapter, and returns the failure instead of panicking.
     ///
     /// # Errors
-    /// The failure, cut to a screen: what the clause asks for, what was found, the last exchange without the key, and
-    /// the methods of the wire that the clause uses.
+    /// The failure, at most about 4,000 bytes: the promise of the clause, the finding, the last exchange without the
+    /// key, and the methods of the wire that the clause uses.
     pub async fn try_hold(&self, wire: Arc<dyn Wire>) -> Result<(), String> {
         let kit = Kit::of(wire);
         let run = AssertUnwindSafe((self.run)(&kit)).catch_unwind();
@@ -76,22 +77,27 @@ impl Clause {
 )]
 async fn in_time<T>(clause: impl Future<Output = T>) -> Result<T, String> {
     let ended = tokio::time::timeout(AT_MOST, clause).await;
-    ended.map_err(|_| format!("it has not ended within {} s", AT_MOST.as_secs()))
+    ended.map_err(|_| format!("the clause did not end within {} s", AT_MOST.as_secs()))
 }
 
-/// The clause of a name.
+/// Returns the clause with the given name.
 ///
 /// # Panics
-/// If there is none.
+/// If there is no such clause. For a name from before [`NAMES_EDITION`], the message gives the new name.
 pub fn clause(name: &str) -> &'static Clause {
     let found = CLAUSES.iter().find(|clause| clause.name == name);
-    found.unwrap_or_else(|| panic!("there is no clause {name}"))
+    found.unwrap_or_else(|| match renamed().find(|(old, _)| *old == name) {
+        Some((_, new)) => {
+            panic!("there is no clause {name}: it is named {new} since edition {NAMES_EDITION}")
+        }
+        None => panic!("there is no clause {name}"),
+    })
 }
 
-/// What clauses run in. One thread is enough, and logs stay on it.
+/// Returns a runtime to run clauses on: one thread, so that logs can be captured per thread.
 ///
 /// # Panics
-/// If the machine has none to give.
+/// If the system cannot create a runtime.
 pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -99,22 +105,24 @@ pub fn runtime() -> tokio::runtime::Runtime {
         .expect("a runtime")
 }
 
-/// Makes one test of each clause, named as the clause is:
+/// Generates one test for each clause, under the name of the clause:
 ///
 /// ```ignore
 /// // tests/contract.rs of the adapter
 /// lmbatch_contract::contract_tests!(AcmeWire);
 /// ```
 ///
-/// Clauses belong to an edition. New ones come under a new edition, so that an upgrade of the kit makes no
-/// test fail that passed. An edition holds all clauses of those before it:
+/// Each clause belongs to an edition. New clauses come in a new edition, so that an upgrade of the kit never breaks a
+/// test that passed. An edition includes all clauses of the editions before it:
 ///
-/// | edition | written as | adds |
+/// | edition | written as | adds clauses about |
 /// |---|---|---|
-/// | 2026 | `edition = 2026`, and where none is named | the calls, errors and results |
-/// | 2026-11 | `edition = "2026-11"` | what is asked, what is answered, tokens, records, lists |
+/// | 2026 | `edition = 2026`, or no edition | calls, errors and results |
+/// | 2026-11 | `edition = "2026-11"` | requests, answers, tokens, records and lists |
 ///
-/// A wire that can be set up in several ways is held to all clauses in each: one macro in a module each.
+/// Names of clauses changed once, in [edition 2 of the names](crate::NAMES_EDITION).
+///
+/// An adapter with several configurations keeps all clauses in each: write one module with one macro call for each.
 #[macro_export]
 macro_rules! contract_tests {
     ($wire:expr) => {
@@ -140,7 +148,7 @@ macro_rules! __contract_tests {
     )*};
 }
 
-/// The clauses of the edition 2026, in order, given to a macro of this crate.
+/// Passes the clauses of edition 2026, in order, to a macro of this crate.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! clauses_of_2026 {
@@ -396,7 +404,7 @@ mod tests {
     use crate::failure::{SOURCES, methods, promise, source_of};
 
     #[test]
-    fn every_clause_that_is_written_is_in_the_table_and_in_its_order() {
+    fn the_table_lists_every_clause_in_source_order() {
         let written: Vec<(&str, &str)> = SOURCES
             .iter()
             .flat_map(|(topic, source)| {
@@ -412,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn every_clause_has_a_promise_and_names_the_methods_of_the_wire() {
+    fn every_clause_has_a_documented_promise_and_its_wire_methods() {
         for clause in CLAUSES {
             let source = source_of(clause.topic);
             let promise = promise(source, clause.name);
@@ -420,8 +428,16 @@ mod tests {
             assert!(methods(source, clause.name).len() >= 2, "{clause:?}");
         }
         for (topic, name, expected) in [
-            ("contradictions", "a_list_with_an_error_is_an_error", "refusal"),
-            ("contradictions", "a_list_with_an_error_is_an_error", "list_page"),
+            (
+                "contradictions",
+                "a_list_with_an_error_is_an_error",
+                "refusal",
+            ),
+            (
+                "contradictions",
+                "a_list_with_an_error_is_an_error",
+                "list_page",
+            ),
             ("rows", "an_unknown_failure_is_not_retryable", "full_row"),
             (
                 "refusals",
@@ -438,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edition_holds_the_clauses_of_those_before_it() {
+    fn later_editions_follow_earlier_ones_in_the_table() {
         let editions: Vec<&str> = CLAUSES.iter().map(|clause| clause.edition).collect();
         assert!(
             editions.is_sorted(),

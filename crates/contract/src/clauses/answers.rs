@@ -259,7 +259,11 @@ pub async fn further_answers_are_kept_separately(kit: &Kit) {
         ..FullAnswer::default()
     };
     let Some(outcome) = said(kit, answer).await else {
-        return assert_eq!(plain(kit).await.0.items.len(), 1, "a further answer is invented");
+        return assert_eq!(
+            plain(kit).await.0.items.len(),
+            1,
+            "a further answer is invented"
+        );
     };
     let (output, _) = succeeded(outcome);
     assert_eq!(output.text(), "one", "the first answer is the answer");
@@ -351,6 +355,9 @@ pub async fn a_permanent_failure_is_not_retryable(kit: &Kit) {
     let Outcome::Errored(error) = outcome else {
         panic!("a failure became {}", outcome.status());
     };
-    assert!(!error.is_retryable(), "a permanent failure is retryable: {error}");
+    assert!(
+        !error.is_retryable(),
+        "a permanent failure is retryable: {error}"
+    );
     assert_eq!(error.message(), Some("words-canary"));
 }

@@ -16,7 +16,10 @@ use crate::wire::{CallKind, ListPage};
 /// not declared.
 fn declared<T>(desk: &Desk, declared: bool, called: &lmbatch_core::Result<T>) -> bool {
     let unsupported = matches!(called, Err(error) if error.kind() == ErrorKind::Unsupported);
-    assert_eq!(unsupported, !declared, "the call agrees with the declared capability");
+    assert_eq!(
+        unsupported, !declared,
+        "the call agrees with the declared capability"
+    );
     assert!(declared || desk.seen().is_empty(), "nothing is sent");
     declared
 }
@@ -93,7 +96,10 @@ pub async fn a_page_that_links_to_itself_ends_the_list(kit: &Kit) {
 /// with a lost response, which would then be paid for twice.
 pub async fn an_unreadable_page_cursor_is_an_error(kit: &Kit) {
     let paging = paging_members(kit);
-    assert!(!paging.is_empty(), "a page with a successor differs from the last page");
+    assert!(
+        !paging.is_empty(),
+        "a page with a successor differs from the last page"
+    );
     for name in paging {
         // Any other value may be a cursor, or mean that there is none.
         let odd = odd_values().into_iter();
@@ -282,7 +288,10 @@ pub async fn an_unconfirmed_cancel_is_an_error(kit: &Kit) {
             assert_eq!(error.batch(), Some(&id), "{error}");
             assert_eq!(error.retry(), Retry::Temporary, "{said}: {error}");
             let cancels = desk.seen_of(CallKind::Cancel).len();
-            assert_eq!(cancels, 1, "one cancel request: retries are the engine's task");
+            assert_eq!(
+                cancels, 1,
+                "one cancel request: retries are the engine's task"
+            );
         }
     }
 }
@@ -308,7 +317,10 @@ pub async fn discarding_deleted_objects_is_not_an_error(kit: &Kit) {
         }
     }
     let declared = adapter.codec().capabilities().discard;
-    assert_eq!(any, declared, "the call agrees with the declared capability");
+    assert_eq!(
+        any, declared,
+        "the call agrees with the declared capability"
+    );
 }
 
 /// A fence deletes the input that a late create would need, and is not an error if the input no longer exists. Where

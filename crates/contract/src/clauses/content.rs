@@ -40,7 +40,10 @@ pub async fn each_request_is_sent_under_its_own_id(kit: &Kit) {
         let id = format!("r{place}");
         let sent = arrived.sent.iter().find(|sent| sent.id == id);
         let sent = sent.unwrap_or_else(|| panic!("no request has the id {id}"));
-        assert!(sent.body.to_string().contains(text), "the request under {id} does not ask {text:?}");
+        assert!(
+            sent.body.to_string().contains(text),
+            "the request under {id} does not ask {text:?}"
+        );
     }
 }
 
@@ -57,7 +60,10 @@ pub async fn the_model_is_sent(kit: &Kit) {
     let arrived = arrived.expect("a plain question");
     assert!(arrived.holds_anywhere(models[0]), "no model is named");
     if let Some(second) = kit.arrives(&[ask(models[1])]).await {
-        assert!(second.holds_anywhere(models[1]), "the second model is not named");
+        assert!(
+            second.holds_anywhere(models[1]),
+            "the second model is not named"
+        );
     }
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
@@ -360,7 +366,10 @@ pub async fn a_failed_tool_result_is_sent_as_failed(kit: &Kit) {
         ..kit.question("")
     };
     if let Some(failed) = kit.arrives_alone(view(true)).await {
-        assert!(failed.holds("output-canary"), "the text of the result is left out");
+        assert!(
+            failed.holds("output-canary"),
+            "the text of the result is left out"
+        );
         let succeeded = kit.arrives_alone(view(false)).await;
         let succeeded = succeeded.map(|arrived| arrived.body().clone());
         assert_ne!(

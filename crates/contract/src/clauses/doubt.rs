@@ -117,11 +117,7 @@ pub async fn a_create_with_a_lost_response_is_found(kit: &Kit) {
     }
     let found = adapter.find(&intent, None).await.expect("a search");
     let ids: Vec<_> = found.candidates.iter().map(|one| &one.batch).collect();
-    assert_eq!(
-        ids,
-        [&kit.wire.batch_id(1)],
-        "the created batch is found"
-    );
+    assert_eq!(ids, [&kit.wire.batch_id(1)], "the created batch is found");
     let expected = match proof {
         CreateProof::Labelled => Certainty::Proved,
         _ => Certainty::Presumed,
@@ -144,7 +140,11 @@ pub async fn a_wrong_clock_does_not_hide_a_batch(kit: &Kit) {
         ..intent
     };
     let found = adapter.find(&intent, None).await.expect("a search");
-    assert_eq!(found.candidates.len(), 1, "the created batch is a candidate");
+    assert_eq!(
+        found.candidates.len(),
+        1,
+        "the created batch is a candidate"
+    );
 }
 
 /// `find` ignores unrelated batches: those with another label or, where the provider keeps no labels, with another

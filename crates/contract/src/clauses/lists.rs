@@ -58,7 +58,10 @@ pub async fn a_status_page_is_as_current_as_a_status(kit: &Kit) {
 fn status_page(adapter: &dyn BatchProvider) -> Option<u32> {
     let capabilities = adapter.codec().capabilities();
     let size = capabilities.status_page?;
-    assert!(capabilities.list, "an adapter with status pages can list batches");
+    assert!(
+        capabilities.list,
+        "an adapter with status pages can list batches"
+    );
     assert!(size > 0, "a page holds at least one batch");
     Some(size)
 }

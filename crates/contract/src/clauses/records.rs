@@ -176,7 +176,10 @@ pub async fn a_failed_deletion_is_an_error(kit: &Kit) {
             desk.confirm_deletions();
             desk.answer(CallKind::Discard, answer.clone());
             let discarded = kit.adapter(&desk).discard(&remnant).await;
-            assert!(discarded.is_err(), "{failure} is accepted as the deletion of {remnant:?}");
+            assert!(
+                discarded.is_err(),
+                "{failure} is accepted as the deletion of {remnant:?}"
+            );
         }
     }
 }

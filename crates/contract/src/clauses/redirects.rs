@@ -35,7 +35,11 @@ async fn nothing_of_ours(server: &MockServer) {
         assert!(!said.contains(KEY), "the key was forwarded");
         let body = String::from_utf8_lossy(&request.body).into_owned();
         assert!(!body.contains(PROMPT), "a request was forwarded");
-        assert_eq!(request.method.as_str(), "GET", "the redirected request is a GET");
+        assert_eq!(
+            request.method.as_str(),
+            "GET",
+            "the redirected request is a GET"
+        );
     }
 }
 

@@ -40,7 +40,10 @@ pub async fn every_status_is_distinguished(kit: &Kit) {
     let desk = kit.desk().await;
     let statuses = kit.wire.statuses();
     for needed in [BatchStatus::InProgress, BatchStatus::Completed] {
-        assert!(statuses.contains(&needed), "the statuses of the wire include {needed}");
+        assert!(
+            statuses.contains(&needed),
+            "the statuses of the wire include {needed}"
+        );
     }
     for (number, expected) in statuses.into_iter().enumerate() {
         let batch = kit.described(number as u32 + 1, expected.clone());

@@ -54,7 +54,11 @@ pub async fn a_repeated_create_with_the_same_token_is_the_same_batch(kit: &Kit) 
     if takes_tokens(&*adapter) {
         let again = adapter.create(&shard, &intent).await;
         let again = again.expect("the provider knows the token");
-        assert_eq!(again, kit.wire.batch_id(1), "both creates return the same batch");
+        assert_eq!(
+            again,
+            kit.wire.batch_id(1),
+            "both creates return the same batch"
+        );
     }
     assert_eq!(desk.batches(), 1, "exactly one batch exists");
 }
