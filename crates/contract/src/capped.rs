@@ -32,7 +32,7 @@ impl Capped {
     }
 }
 
-/// What comes before the first request is sent; the rest would be an error of the kit.
+/// Delegates the methods that run before the first request is sent; the kit calls no others.
 #[async_trait]
 impl BatchProvider for Capped {
     fn codec(&self) -> &dyn BatchCodec {

@@ -1,4 +1,4 @@
-//! Acme's adapter: correct, unless it is told which clause to break.
+//! Acme's adapter: correct, unless a setting names the clause to break.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::UNIX_EPOCH;
@@ -64,7 +64,7 @@ impl Acme {
         self.breaks == Some(clause)
     }
 
-    /// What is broken, or how the adapter is set up.
+    /// The clause to break, or a configuration of the adapter.
     pub(super) fn mode(&self) -> &'static str {
         self.breaks.unwrap_or_default()
     }
@@ -98,7 +98,7 @@ impl Acme {
         })?;
         let about = about.with_retry(Retry::Temporary).with_batch(batch.clone());
         let says_error = !body["error"].is_null() && body["id"].is_string();
-        if says_error && !self.broken("a status beside an error is believed") {
+        if says_error && !self.broken("a status with an error is accepted") {
             return Err(about.with_message("it holds an error"));
         }
         let believes = self.broken("a_status_of_another_batch_is_rejected");
@@ -121,21 +121,25 @@ impl Acme {
             body["why"].as_str(),
         ) {
             ("queued", _) => BatchStatus::Queued,
-            ("working", _) if self.broken("every_documented_status_is_understood") => BatchStatus::Queued,
+            ("working", _) if self.broken("every_documented_status_is_understood") => {
+                BatchStatus::Queued
+            }
             ("running" | "working", _) => BatchStatus::InProgress,
             ("cancelling", _) => BatchStatus::Cancelling,
             ("failed", _) => BatchStatus::Failed,
             ("ended", Some("expired")) if tell_apart => BatchStatus::Expired,
             ("ended", Some("cancelled")) if tell_apart => BatchStatus::Cancelled,
             ("ended", _) => BatchStatus::Completed,
-            _ if self.broken("an unknown status is failed") => BatchStatus::Failed,
+            _ if self.broken("an unknown status is read as failed") => BatchStatus::Failed,
             (word, _) if self.broken("an_undocumented_status_is_unknown_and_not_an_error") => {
                 BatchStatus::Unknown(word.to_lowercase())
             }
             (word, _) => BatchStatus::Unknown(word.to_owned()),
         };
         let count = |name: &str| match &body["counts"][name] {
-            Value::String(text) if !self.broken("request_counts_may_be_strings") => text.parse().ok(),
+            Value::String(text) if !self.broken("request_counts_may_be_strings") => {
+                text.parse().ok()
+            }
             other => other.as_u64(),
         };
         let mut counts = RequestCounts {
@@ -330,9 +334,7 @@ impl BatchProvider for Acme {
                     "a_404_of_a_create_is_a_refusal" if error.http_status() == Some(404) => {
                         error.with_delivery(Delivery::Unknown)
                     }
-                    "a_create_is_in_doubt_after_a_500"
-                        if error.http_status() == Some(500) =>
-                    {
+                    "a_create_is_in_doubt_after_a_500" if error.http_status() == Some(500) => {
                         error.with_delivery(Delivery::Refused)
                     }
                     _ => error,
@@ -353,7 +355,7 @@ impl BatchProvider for Acme {
         let page = match self.list(&ListOptions { limit: None, page }).await {
             Err(error)
                 if error.kind() == ErrorKind::MalformedReply
-                    && self.broken("a search through no list finds nothing") =>
+                    && self.broken("a search without a list finds nothing") =>
             {
                 return Ok(Found {
                     reached_watermark: true,
@@ -389,7 +391,7 @@ impl BatchProvider for Acme {
         }
         let input = staged.state.get("input").cloned().unwrap_or_default();
         match self.discard(&Remnant::File(input)).await {
-            Err(_) if self.broken("a fence that fails is put up") => Ok(()),
+            Err(_) if self.broken("a failed fence is reported as a success") => Ok(()),
             fenced => fenced,
         }
     }
@@ -421,7 +423,7 @@ impl BatchProvider for Acme {
 
     async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
         let body = match self.batch(batch).await {
-            Err(_) if self.broken("a batch that is gone has empty results") => {
+            Err(_) if self.broken("a batch that does not exist has empty results") => {
                 return Ok(ResultSet::default());
             }
             body => body?,
@@ -455,7 +457,9 @@ impl BatchProvider for Acme {
             .chain(failures.clone())
             .collect();
         match self.breaks.unwrap_or_default() {
-            "results_with_only_answers_are_read" if failures.is_none() && status == BatchStatus::Completed => {
+            "results_with_only_answers_are_read"
+                if failures.is_none() && status == BatchStatus::Completed =>
+            {
                 parts.clear()
             }
             "results_with_only_failures_are_read" if answers.is_none() => parts.clear(),
@@ -473,7 +477,7 @@ impl BatchProvider for Acme {
             {
                 parts.clear()
             }
-            // No place, no error: an error would be temporary.
+            // An absent location yields no error, since an error would be temporary.
             "an_ended_batch_without_results_is_not_delivered" if parts.is_empty() => {
                 return Err(Error::new(ErrorKind::MalformedReply));
             }
@@ -546,7 +550,7 @@ impl BatchProvider for Acme {
     async fn probe(&self, model: &str) -> Result<()> {
         let exchange = self.http.get(&format!("models/{}", segment(model)));
         match exchange.expecting("check the model").ask(tell).await {
-            Err(error) if !self.broken("a probe always says yes") => Err(error),
+            Err(error) if !self.broken("a probe always succeeds") => Err(error),
             _ => Ok(()),
         }
     }
@@ -573,7 +577,7 @@ impl BatchProvider for Acme {
                     Ok(said)
                         if said["id"] == *batch.as_str()
                             && (said["error"].is_null()
-                                || self.broken("a cancel beside an error is believed")) =>
+                                || self.broken("a cancel with an error is accepted")) =>
                     {
                         Ok(())
                     }
@@ -603,11 +607,12 @@ impl BatchProvider for Acme {
                 if error.http_status() == Some(404)
                     && (error.delivery() == Delivery::Refused
                         || self.broken("a_fence_answered_by_a_proxy_is_an_error"))
-                    && (&**input == "in-1" || !self.broken("discarding_deleted_objects_is_not_an_error")) =>
+                    && (&**input == "in-1"
+                        || !self.broken("discarding_deleted_objects_is_not_an_error")) =>
             {
                 Ok(())
             }
-            Err(_) if self.broken("a deletion that fails is done") => Ok(()),
+            Err(_) if self.broken("a failed deletion is reported as a success") => Ok(()),
             other => {
                 let reply = other?;
                 let about = reply
@@ -619,7 +624,7 @@ impl BatchProvider for Acme {
                     other => other.map_err(|_| about.clone())?,
                 };
                 let says_error =
-                    !said["error"].is_null() && !self.broken("a fence beside an error is put up");
+                    !said["error"].is_null() && !self.broken("a fence with an error is accepted");
                 let confirmed = said["deleted"] == true && said["input"] == **input && !says_error;
                 if trusts || confirmed {
                     Ok(())

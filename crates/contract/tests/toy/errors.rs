@@ -1,4 +1,4 @@
-//! Acme's errors, and what a broken adapter makes of them.
+//! Acme's errors, and the way broken adapters read them.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) fn tell(status: u16, body: &[u8]) -> Told {
 }
 
 impl Acme {
-    /// Sends what is not a create; a broken adapter goes where it is led.
+    /// Sends a call other than a create; a broken adapter follows redirects.
     pub(super) async fn ask(&self, exchange: Exchange, path: &str) -> Result<Reply> {
         let (wanders, hears_badly) = (
             self.broken("a_redirect_of_other_calls_is_not_followed"),
@@ -50,7 +50,7 @@ impl Acme {
                 ..tell(status, body)
             };
         }
-        if self.broken("any error object is the provider's own") {
+        if self.broken("any error object is taken for the provider's own") {
             return |status, body| Told {
                 recognised: serde_json::from_slice(body)
                     .is_ok_and(|body: Value| body["error"].is_object()),
@@ -58,7 +58,7 @@ impl Acme {
             };
         }
         if self.broken("an_error_does_not_quote_an_html_page") {
-            // Where the words are a page, they are taken for the provider's code.
+            // A broken adapter takes an HTML page for the provider's error code.
             return |status, body| Told {
                 code: body
                     .starts_with(b"<")
@@ -73,7 +73,7 @@ impl Acme {
         reply.map_err(|error| self.distort(error))
     }
 
-    /// What a broken adapter makes of an error.
+    /// Returns the error as a broken adapter reports it.
     pub(super) fn distort(&self, error: Error) -> Error {
         let temporary = error.retry() == Retry::Temporary;
         match (self.breaks.unwrap_or_default(), error.http_status()) {
@@ -83,9 +83,7 @@ impl Acme {
             }
             ("a_401_is_a_permanent_authentication_error", Some(401))
             | ("a_403_is_a_permanent_permission_error", Some(403))
-            | ("a_413_is_a_permanent_input_error", Some(413)) => {
-                error.with_retry(Retry::Temporary)
-            }
+            | ("a_413_is_a_permanent_input_error", Some(413)) => error.with_retry(Retry::Temporary),
             ("a_4xx_with_the_providers_own_error_is_a_refusal", Some(422)) => {
                 error.with_delivery(Delivery::Unknown)
             }

@@ -1,4 +1,4 @@
-//! What else an adapter fails that breaks one clause: clauses that cannot be kept without that one.
+//! Clauses that an adapter breaks as a consequence of breaking another clause.
 
 pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
     (
@@ -71,7 +71,10 @@ pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
             "unknown_members_of_a_batch_are_ignored",
         ],
     ),
-    ("request_counts_are_read", &["request_counts_may_be_strings"]),
+    (
+        "request_counts_are_read",
+        &["request_counts_may_be_strings"],
+    ),
     (
         "request_counts_may_be_absent",
         &["members_of_another_type_are_read_as_absent"],
@@ -137,7 +140,10 @@ pub(crate) const IMPLIED: &[(&str, &[&str])] = &[
             "an_html_page_instead_of_results_is_no_outcome",
         ],
     ),
-    ("an_ended_batch_with_empty_results_is_not_delivered", &["corrupt_results_are_read_again"]),
+    (
+        "an_ended_batch_with_empty_results_is_not_delivered",
+        &["corrupt_results_are_read_again"],
+    ),
     (
         "results_of_an_unfinished_batch_are_incomplete",
         &["results_that_are_not_visible_yet_are_incomplete"],

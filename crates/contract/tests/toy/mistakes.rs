@@ -1,9 +1,9 @@
-//! Mistakes that authors of adapters make, and the clause that catches each.
+//! Mistakes of adapter authors, and the clause that catches each.
 
-/// A mistake, what plants it in the adapter, and the clause that fails by it.
+/// A mistake, the setting that plants it in the adapter, and the clause that fails.
 pub(crate) type Mistake = (&'static str, &'static str, &'static str);
 
-/// Mistakes that a trial planted in an adapter for a real provider, and others of their kinds.
+/// Mistakes planted in a trial adapter for a real provider, and similar ones.
 pub(crate) const MISTAKES: &[Mistake] = &[
     (
         "the model is left out",
@@ -31,8 +31,8 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "every_turn_is_sent_in_order",
     ),
     (
-        "everything is said by the user",
-        "everything is said by the user",
+        "every turn is sent as the user's",
+        "every turn is sent as the user's",
         "every_turn_is_sent_with_its_role",
     ),
     (
@@ -77,8 +77,8 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "the_tool_choice_is_sent",
     ),
     (
-        "a forced tool is any tool",
-        "a forced tool is any tool",
+        "a forced tool is sent as any tool",
+        "a forced tool is sent as any tool",
         "the_tool_choice_is_sent",
     ),
     (
@@ -102,8 +102,8 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "tool_results_are_sent_with_their_call_ids",
     ),
     (
-        "what a tool gives beside its text is left out",
-        "what a tool gives beside its text is left out",
+        "files in a tool result are left out",
+        "files in a tool result are left out",
         "images_are_sent",
     ),
     (
@@ -117,13 +117,13 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "the_schema_of_a_structured_answer_is_sent",
     ),
     (
-        "a raw body is written anew",
-        "a raw body is written anew",
+        "a raw body is encoded again",
+        "a raw body is encoded again",
         "a_raw_body_is_sent_byte_for_byte",
     ),
     (
-        "longer ids are declared than are taken",
-        "longer ids are declared than are taken",
+        "longer ids are declared than are accepted",
+        "longer ids are declared than are accepted",
         "the_longest_declared_id_is_accepted",
     ),
     (
@@ -148,7 +148,11 @@ pub(crate) const MISTAKES: &[Mistake] = &[
     ),
     ("top_p is left out", "top_p is left out", "top_p_is_sent"),
     ("top_k is left out", "top_k is left out", "top_k_is_sent"),
-    ("stop is left out", "stop is left out", "stop_sequences_are_sent"),
+    (
+        "stop is left out",
+        "stop is left out",
+        "stop_sequences_are_sent",
+    ),
     ("seed is left out", "seed is left out", "the_seed_is_sent"),
     (
         "the presence penalty is left out",
@@ -161,23 +165,23 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "the_frequency_penalty_is_sent",
     ),
     (
-        "the effort of thinking is left out",
+        "the thinking effort is left out",
         "effort is left out",
         "the_thinking_effort_is_sent",
     ),
     (
-        "the budget of thinking is left out",
+        "the thinking budget is left out",
         "budget is left out",
         "the_thinking_budget_is_sent",
     ),
     (
-        "the provider's own parameters are left out",
-        "the provider's own parameters are left out",
+        "extra parameters are left out",
+        "extra parameters are left out",
         "extra_parameters_are_sent",
     ),
     (
-        "the provider's own parameters are the id",
-        "the provider's own parameters are the id",
+        "extra parameters are sent as the id",
+        "extra parameters are sent as the id",
         "extra_parameters_do_not_change_ids",
     ),
     (
@@ -196,14 +200,14 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "a_create_returns_the_batch_id_of_the_provider",
     ),
     (
-        "an answer is cut off whatever it is",
-        "an answer is cut off whatever it is",
+        "every answer is reported as truncated",
+        "every answer is reported as truncated",
         "a_complete_answer_has_no_problem",
     ),
     ("usage is dropped", "usage is dropped", "usage_is_returned"),
     (
-        "what was read is told as written",
-        "what was read is told as written",
+        "input tokens are reported as output tokens",
+        "input tokens are reported as output tokens",
         "usage_is_returned",
     ),
     (
@@ -222,28 +226,28 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "every_piece_of_an_answer_is_returned",
     ),
     (
-        "calls of answers are lost",
-        "calls of answers are lost",
+        "tool calls of answers are lost",
+        "tool calls of answers are lost",
         "a_tool_call_is_returned",
     ),
     (
-        "ids of received calls are lost",
-        "ids of received calls are lost",
+        "ids of received tool calls are lost",
+        "ids of received tool calls are lost",
         "a_tool_call_is_returned",
     ),
     (
-        "arguments of received calls are lost",
-        "arguments of received calls are lost",
+        "arguments of received tool calls are lost",
+        "arguments of received tool calls are lost",
         "a_tool_call_is_returned",
     ),
     (
-        "a thought is a text",
-        "a thought is a text",
+        "a thought is returned as text",
+        "a thought is returned as text",
         "thoughts_are_not_part_of_the_text",
     ),
     (
-        "length is stop",
-        "length is stop",
+        "the finish reason length is read as stop",
+        "the finish reason length is read as stop",
         "an_answer_at_the_token_limit_is_truncated",
     ),
     (
@@ -252,8 +256,8 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "an_answer_without_text_is_empty",
     ),
     (
-        "a refusal is a text",
-        "a refusal is a text",
+        "a refusal is returned as text",
+        "a refusal is returned as text",
         "a_refusal_of_the_model_is_reported",
     ),
     (
@@ -277,23 +281,23 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "an_unreadable_answer_is_not_empty",
     ),
     (
-        "an answer that cannot be read is asked again",
-        "an answer that cannot be read is asked again",
+        "an answer that cannot be read is retryable",
+        "an answer that cannot be read is retryable",
         "an_unreadable_answer_is_not_empty",
     ),
     (
-        "every failed row may be asked again",
-        "every failed row may be asked again",
+        "every failed row is retryable",
+        "every failed row is retryable",
         "a_permanent_failure_is_not_retryable",
     ),
     (
-        "rows are known by another id",
-        "rows are known by another id",
+        "rows are matched by another id",
+        "rows are matched by another id",
         "answers_are_returned_byte_for_byte",
     ),
     (
-        "rows name nobody",
-        "rows name nobody",
+        "rows have no id",
+        "rows have no id",
         "answers_are_returned_byte_for_byte",
     ),
     (
@@ -337,18 +341,18 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "a_create_with_another_token_is_another_batch",
     ),
     (
-        "a list that is none is empty",
-        "a list that is none is empty",
+        "a 200 without a list is an empty list",
+        "a 200 without a list is an empty list",
         "a_200_without_a_list_is_an_error",
     ),
     (
-        "a search through no list finds nothing",
-        "a search through no list finds nothing",
+        "a search without a list finds nothing",
+        "a search without a list finds nothing",
         "a_search_without_a_list_is_an_error",
     ),
     (
-        "a lost create is paid for twice where the list is none",
-        "a list that is none is empty",
+        "a create with a lost response is paid for twice without a list",
+        "a 200 without a list is an empty list",
         "a_create_with_a_lost_response_is_paid_for_once_without_a_list",
     ),
     (
@@ -372,13 +376,13 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "paging_through_a_list_returns_every_batch_once",
     ),
     (
-        "a fence that fails is put up",
-        "a fence that fails is put up",
+        "a failed fence is reported as a success",
+        "a failed fence is reported as a success",
         "a_failed_fence_is_an_error",
     ),
     (
-        "a deletion that fails is done",
-        "a deletion that fails is done",
+        "a failed deletion is reported as a success",
+        "a failed deletion is reported as a success",
         "a_failed_deletion_is_an_error",
     ),
     (
@@ -397,13 +401,13 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "uploads_are_listed_or_unsupported",
     ),
     (
-        "a list of uploads that is none is empty",
-        "a list of uploads that is none is empty",
+        "a 200 without a list of uploads is an empty list",
+        "a 200 without a list of uploads is an empty list",
         "uploads_are_listed_or_unsupported",
     ),
     (
-        "a probe always says yes",
-        "a probe always says yes",
+        "a probe always succeeds",
+        "a probe always succeeds",
         "a_refused_probe_is_an_error",
     ),
     (
@@ -427,13 +431,13 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "the_problems_of_a_failed_batch_are_read",
     ),
     (
-        "an unknown status is failed",
-        "an unknown status is failed",
+        "an unknown status is read as failed",
+        "an unknown status is read as failed",
         "an_undocumented_status_is_unknown_and_not_an_error",
     ),
     (
-        "a batch that is gone has empty results",
-        "a batch that is gone has empty results",
+        "a batch that does not exist has empty results",
+        "a batch that does not exist has empty results",
         "a_batch_that_does_not_exist_has_no_results",
     ),
     (
@@ -447,13 +451,13 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "a_status_page_agrees_with_every_status",
     ),
     (
-        "an unknown word in a list is the end",
-        "an unknown word in a list is the end",
+        "an unknown status in a list is read as terminal",
+        "an unknown status in a list is read as terminal",
         "a_status_page_agrees_with_every_status",
     ),
     (
-        "a list leaves the times out",
-        "a list leaves the times out",
+        "a list leaves out the times",
+        "a list leaves out the times",
         "a_status_page_agrees_with_every_status",
     ),
     (
@@ -472,13 +476,13 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "a_status_page_agrees_with_every_status",
     ),
     (
-        "statuses are polled by lists that there are none of",
-        "statuses are polled by lists that there are none of",
+        "status pages are declared without a list",
+        "status pages are declared without a list",
         "a_status_page_agrees_with_every_status",
     ),
     (
-        "a list keeps its pages",
-        "a list keeps its pages",
+        "a list caches its pages",
+        "a list caches its pages",
         "a_status_page_is_as_current_as_a_status",
     ),
     (
@@ -486,7 +490,11 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "a list has an earlier status",
         "a_status_page_is_as_current_as_a_status",
     ),
-    ("counts are swapped", "request_counts_are_read", "request_counts_are_read"),
+    (
+        "counts are swapped",
+        "request_counts_are_read",
+        "request_counts_are_read",
+    ),
     (
         "the key is sent in another form",
         "the key is sent in another form",
@@ -498,7 +506,7 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "every_call_carries_the_key",
     ),
     (
-        "the key goes along on a redirect",
+        "the key is forwarded on a redirect",
         "a_redirect_of_a_download_forwards_no_key_and_no_request",
         "a_redirect_of_a_download_forwards_no_key_and_no_request",
     ),
@@ -508,13 +516,13 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "a_batch_that_ended_without_answers_is_complete",
     ),
     (
-        "a failure beside an answer is asked again",
-        "a failure beside an answer is asked again",
+        "a failure with an answer is retryable",
+        "a failure with an answer is retryable",
         "an_answer_takes_precedence_over_a_failure",
     ),
     (
-        "a failure of an unknown reason may be asked again",
-        "a failure of an unknown reason may be asked again",
+        "a failure for an unknown reason is retryable",
+        "a failure for an unknown reason is retryable",
         "an_unknown_failure_is_not_retryable",
     ),
     (
@@ -523,38 +531,38 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         "a_row_that_is_not_json_is_an_error_of_its_request",
     ),
     (
-        "a status beside an error is believed",
-        "a status beside an error is believed",
+        "a status with an error is accepted",
+        "a status with an error is accepted",
         "a_status_with_an_error_is_rejected",
     ),
     (
-        "a list beside an error is believed",
-        "a list beside an error is believed",
+        "a list with an error is accepted",
+        "a list with an error is accepted",
         "a_list_with_an_error_is_an_error",
     ),
     (
-        "a cancel beside an error is believed",
-        "a cancel beside an error is believed",
+        "a cancel with an error is accepted",
+        "a cancel with an error is accepted",
         "a_cancel_with_an_error_is_an_error",
     ),
     (
-        "a fence beside an error is put up",
-        "a fence beside an error is put up",
+        "a fence with an error is accepted",
+        "a fence with an error is accepted",
         "a_fence_with_an_error_is_an_error",
     ),
     (
-        "any error object is the provider's own",
-        "any error object is the provider's own",
+        "any error object is taken for the provider's own",
+        "any error object is taken for the provider's own",
         "a_create_with_an_incomplete_error_may_have_been_delivered",
     ),
     (
-        "a list that is null is empty",
-        "a list that is null is empty",
+        "a list that is null is an empty list",
+        "a list that is null is an empty list",
         "a_200_without_a_list_is_an_error",
     ),
 ];
 
-/// Mistakes that no clause catches, and why.
+/// Mistakes that no clause catches, with the reason.
 pub(crate) const NOT_CAUGHT: &[(&str, &str)] = &[
     (
         "a create is sent by `post`, not by `create`",
@@ -562,6 +570,6 @@ pub(crate) const NOT_CAUGHT: &[(&str, &str)] = &[
     ),
     (
         "a parameter of a status call is left out",
-        "the words for a batch do not see the request",
+        "the methods of the wire that write a batch do not receive the request",
     ),
 ];

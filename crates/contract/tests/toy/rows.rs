@@ -1,11 +1,11 @@
-//! How a broken adapter reads rows.
+//! Rows as broken adapters read them.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{ByteStream, Chunk, Error, ErrorKind, Result, RowStream};
 
 const MAX: usize = 1 << 20;
 
-/// The rows of a body, as an adapter that breaks a clause reads them.
+/// Reads the rows of a body the way an adapter that breaks a clause would.
 pub(crate) fn broken_rows(body: ByteStream, breaks: &'static str) -> RowStream {
     let whole = async move {
         let pieces: Vec<_> = body.try_collect().await?;
