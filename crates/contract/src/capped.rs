@@ -9,7 +9,7 @@ use lmbatch_core::{
     Result, ResultPart, ResultSet, RowError, RowStream, Shard, Staged, WireId,
 };
 
-/// An adapter whose requests have at most so many bytes.
+/// An adapter that declares `max_request_bytes` as its limit.
 #[derive(Debug)]
 pub(crate) struct Capped {
     inner: Arc<dyn BatchProvider>,

@@ -26,7 +26,7 @@ impl Fault {
     }
 }
 
-/// Passes connections on to `to`, one exchange each. Where it listens.
+/// Relays connections to `to`, one exchange each, and returns the URL that it listens on.
 pub(crate) async fn relay(to: std::net::SocketAddr, faults: Faults) -> String {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
@@ -53,7 +53,7 @@ async fn exchange(
         drop(tokio::io::copy(&mut from_client, &mut requests).await);
         (from_client, requests)
     });
-    // Every answer closes its connection: it is complete when there is no more.
+    // Every response closes its connection, so it ends with the stream.
     let mut answer = Vec::new();
     answers.read_to_end(&mut answer).await?;
     let end_of_head = find(&answer, b"\r\n\r\n").unwrap_or(answer.len());

@@ -249,8 +249,8 @@ fn row_of(open: &Open, place: usize, bytes: usize) -> (Part, Vec<u8>) {
     row
 }
 
-/// Retrieves with an engine that reads rows of at most 1 MiB. Returns the number of rows read and the outcome of each
-/// request.
+/// Retrieves with an engine that reads rows of at most 1 MiB. Returns the number of malformed rows and the outcome of
+/// each request.
 async fn strictly(open: &Open) -> (u64, Vec<String>) {
     let engine = open.strict();
     let finished = engine.retrieve(&open.by_wire_ids()).await;

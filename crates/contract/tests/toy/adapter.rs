@@ -477,7 +477,7 @@ impl BatchProvider for Acme {
             {
                 parts.clear()
             }
-            // An absent location yields no error, since an error would be temporary.
+            // Not an empty result set, and not a temporary error, which the engine would retry.
             "an_ended_batch_without_results_is_not_delivered" if parts.is_empty() => {
                 return Err(Error::new(ErrorKind::MalformedReply));
             }
