@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_once_each() {
+    fn each_fault_is_reported_once() {
         let faults = Faults::default();
         assert_eq!(faults.told(), None);
         for fault in ["a", "a", "b"] {

@@ -185,7 +185,7 @@ impl Played {
         match &call {
             Call::Stage => return self.stage(request),
             Call::Create => return self.create(request),
-            Call::Status(id) => self.go_on(id),
+            Call::Status(id) => self.advance(id),
             Call::Cancel(id) => return self.cancel(id, &call, request),
             Call::Read(part) => return self.read(*part, request),
             Call::Discard => {
@@ -236,7 +236,7 @@ impl Played {
     }
 
     /// Ends a batch on its second status call; the first one finds it in progress.
-    fn go_on(&mut self, id: &BatchId) {
+    fn advance(&mut self, id: &BatchId) {
         let Some(own) = self.own.get_mut(id) else {
             return;
         };

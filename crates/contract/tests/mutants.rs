@@ -118,7 +118,7 @@ fn mistakes_are_caught_by_the_clauses_of_the_table() {
 }
 
 #[test]
-fn a_failure_tells_the_promise_the_finding_the_last_exchange_and_the_words_of_the_wire() {
+fn a_failure_reports_the_promise_the_finding_the_last_exchange_and_the_wire_methods() {
     std::panic::set_hook(Box::new(|_| {}));
     let wire: Arc<dyn Wire> = Arc::new(AcmeWire(Some("request_counts_are_read")));
     let kept = runtime().block_on(clause("request_counts_are_read").try_hold(wire));
@@ -146,7 +146,7 @@ fn every_clause_of_a_later_edition_catches_a_mistake() {
 }
 
 #[test]
-fn the_table_of_implied_clauses_names_no_other() {
+fn the_table_of_implied_clauses_names_existing_clauses() {
     for (clause, implied) in IMPLIED {
         for name in implied.iter().chain([clause]) {
             assert!(CLAUSES.iter().any(|clause| clause.name == *name), "{name}");

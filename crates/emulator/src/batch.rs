@@ -235,12 +235,12 @@ fn fate(text: &str, place: usize, ending: Phase) -> Fate {
 /// Returns the ids of a dialect's batches, newest first.
 pub(crate) fn all(state: &State, provider: &str) -> Vec<String> {
     let inner = state.lock();
-    let ours = inner
+    let own = inner
         .batches
         .iter()
         .rev()
         .filter(|batch| batch.dialect.name() == provider);
-    ours.map(|batch| batch.id.clone()).collect()
+    own.map(|batch| batch.id.clone()).collect()
 }
 
 /// Returns the ids of a dialect's batches as a list shows them: the newest may be absent.

@@ -12,7 +12,7 @@ use crate::spoil::Spoil;
 pub enum Operation {
     /// Uploads a file.
     Upload,
-    /// Lists files.
+    /// Lists uploaded files.
     Files,
     /// Reads the metadata of a file.
     File,
@@ -24,7 +24,7 @@ pub enum Operation {
     Create,
     /// Reads the status of a batch.
     Status,
-    /// Lists batches.
+    /// Lists created batches.
     List,
     /// Cancels a batch.
     Cancel,

@@ -56,7 +56,7 @@ pub struct Script {
     pub rows: Option<Vec<u8>>,
     /// Batch in the first status response, with the status expired, whichever batch was requested.
     pub first_status_of: Option<BatchId>,
-    /// Rows of the first read, whatever the later ones return.
+    /// Rows of the first read; later reads are not affected.
     pub first_rows: Option<Vec<u8>>,
     /// Rows of one batch to return instead of the echoed ones.
     pub rows_of: Option<(BatchId, Vec<u8>)>,
@@ -338,13 +338,13 @@ impl BatchProvider for MemoryProvider {
                 ..Found::default()
             });
         }
-        let ours = state.batches.iter().rev().filter(|(_, label, rows)| {
+        let matching = state.batches.iter().rev().filter(|(_, label, rows)| {
             let count = rows.iter().filter(|byte| **byte == b'\n').count();
             *label == intent.label || (state.script.by_count && count == intent.count as usize)
         });
         let strangers = (0..state.script.lookalikes).map(|k| BatchId::new(format!("stranger{k}")));
         let candidates = strangers
-            .chain(ours.map(|(batch, ..)| batch.clone()))
+            .chain(matching.map(|(batch, ..)| batch.clone()))
             .map(|batch| Candidate {
                 batch,
                 certainty: state.script.certainty.unwrap_or(Certainty::Proved),

@@ -37,7 +37,7 @@ pub async fn a_create_sends_every_request_once(kit: &Kit) {
     assert_ne!(sent[0].id, sent[1].id);
 }
 
-/// One call to `create` sends one create request, whatever the response is; retries are the engine's task.
+/// One call to `create` sends one create request, for any response; retries are the engine's task.
 pub async fn a_create_makes_exactly_one_create_call(kit: &Kit) {
     let desk = kit.desk().await;
     let (_, created) = kit.create(&desk).await;
@@ -186,7 +186,7 @@ pub async fn a_request_over_the_limit_is_refused_before_anything_is_sent(kit: &K
         kit.invoker(&desk).batch().create(requests).await
     } else {
         // Limits larger than the memory of a test are replaced by a smaller declared limit. The engine refuses by the
-        // declared limit, whatever the number is.
+        // declared limit of any size.
         let capped = Capped::over(kit.adapter(&desk), LONG >> 8);
         let requests = [
             ("a".to_owned(), "Hello!".to_owned()),
@@ -232,7 +232,7 @@ pub async fn a_body_for_an_undeclared_endpoint_is_refused(kit: &Kit) {
     assert!(desk.seen().is_empty());
 }
 
-/// An encoded request is one line of JSON, whatever characters the question holds.
+/// An encoded request is one line of JSON, for any characters in the question.
 pub async fn an_encoded_request_is_one_line_of_json(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);

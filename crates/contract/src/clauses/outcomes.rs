@@ -1,4 +1,4 @@
-//! Clauses about outcomes: each request has exactly one, whatever form the results have.
+//! Clauses about outcomes: each request has exactly one, for any form of the results.
 
 use lmbatch_core::{
     BatchCodec, BatchStatus, ErrorKind, Outcome, PartRole, ResultPart, RowReader, Text,

@@ -403,8 +403,8 @@ pub async fn uploads_are_listed_or_unsupported(kit: &Kit) {
         .into_iter()
         .map(|one| (one.remnant, one.label))
         .collect();
-    let ours = [(3, labels[3]), (2, labels[2]), (0, labels[0])];
-    let expected = ours.map(|(number, label)| {
+    let labelled = [(3, labels[3]), (2, labels[2]), (0, labels[0])];
+    let expected = labelled.map(|(number, label)| {
         (
             Remnant::File(format!("files/{number}").into()),
             Label::new(label),

@@ -29,7 +29,7 @@ fn leads_to(server: &MockServer, status: u16) -> Answer {
     }
 }
 
-async fn nothing_of_ours(server: &MockServer) {
+async fn no_key_and_no_request(server: &MockServer) {
     for request in server.received_requests().await.unwrap_or_default() {
         let said = format!("{} {:?}", request.url, request.headers);
         assert!(!said.contains(KEY), "the key was forwarded");
@@ -43,7 +43,7 @@ async fn nothing_of_ours(server: &MockServer) {
     }
 }
 
-/// A redirect of a create is not followed, whatever its status; the delivery of the create is unknown.
+/// A redirect of a create with any status is not followed; the delivery of the create is unknown.
 pub async fn a_redirect_of_a_create_is_not_followed(kit: &Kit) {
     for status in [301, 302, 303, 307, 308] {
         let (desk, server) = (kit.desk().await, elsewhere().await);
@@ -51,7 +51,7 @@ pub async fn a_redirect_of_a_create_is_not_followed(kit: &Kit) {
         let (_, created) = kit.create(&desk).await;
         let error = created.expect_err("a redirect is not a batch");
         assert_eq!(error.delivery(), Delivery::Unknown, "HTTP {status}");
-        nothing_of_ours(&server).await;
+        no_key_and_no_request(&server).await;
         let seen = server.received_requests().await.unwrap_or_default();
         assert!(seen.is_empty(), "HTTP {status} was followed");
     }
@@ -90,5 +90,5 @@ pub async fn a_redirect_of_a_download_forwards_no_key_and_no_request(kit: &Kit) 
     open.retrieve()
         .await
         .expect_err("another host was not allowed");
-    nothing_of_ours(&server).await;
+    no_key_and_no_request(&server).await;
 }

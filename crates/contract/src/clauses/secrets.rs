@@ -10,7 +10,7 @@ use crate::desk::{Answer, Desk, Says};
 use crate::kit::{KEY, Kit, PROMPT, said};
 use crate::wire::CallKind;
 
-/// Makes one call of each kind, whatever the result.
+/// Makes one call of each kind; the calls may fail.
 async fn conversation(kit: &Kit) -> Desk {
     let open = kit.open_three().await;
     let batch = &open.handle.batch;
@@ -70,12 +70,12 @@ pub async fn debug_output_of_an_adapter_hides_the_key(kit: &Kit) {
 pub async fn the_account_id_survives_a_key_rotation(kit: &Kit) {
     let desk = kit.desk().await;
     let account = |url: &str, key: &str| Account::of(&*kit.wire.adapter(url, key));
-    let ours = account(&desk.url, KEY);
-    assert_eq!(ours, account(&desk.url, KEY));
+    let first = account(&desk.url, KEY);
+    assert_eq!(first, account(&desk.url, KEY));
     let rotated = account(&desk.url, "another-key");
-    assert_eq!(ours.id, rotated.id);
-    assert!(ours.key_hint.is_none() || ours.key_hint != rotated.key_hint);
-    assert_ne!(ours.id, account("http://127.0.0.1:9", KEY).id);
+    assert_eq!(first.id, rotated.id);
+    assert!(first.key_hint.is_none() || first.key_hint != rotated.key_hint);
+    assert_ne!(first.id, account("http://127.0.0.1:9", KEY).id);
 }
 
 /// An error contains neither the key nor the response body, which may quote the key or a prompt.

@@ -369,11 +369,11 @@ impl BatchProvider for Acme {
             true => Certainty::Presumed,
             false => Certainty::Proved,
         };
-        let ours = page.items.into_iter();
-        let ours = ours.filter(|batch| all || batch.label.as_ref() == Some(&intent.label));
+        let own = page.items.into_iter();
+        let own = own.filter(|batch| all || batch.label.as_ref() == Some(&intent.label));
         let by_clock = self.broken("a_wrong_clock_does_not_hide_a_batch");
-        let ours = ours.filter(|batch| !by_clock || batch.created_at >= intent.posted_at);
-        let candidates = ours.map(|batch| Candidate {
+        let own = own.filter(|batch| !by_clock || batch.created_at >= intent.posted_at);
+        let candidates = own.map(|batch| Candidate {
             batch: batch.id,
             certainty,
             evidence: "it carries our label".into(),

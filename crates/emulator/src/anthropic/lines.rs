@@ -61,7 +61,7 @@ fn result(line: &Value, place: usize, fate: Fate, settled: &mut Settled) -> (Val
     match fate {
         Fate::Cancelled => return (json!({"type": "canceled"}), none),
         Fate::Expired => {
-            // A batch of this provider always ends as completed, whatever the outcomes of its requests.
+            // A batch of this provider always ends as completed, for any outcomes of its requests.
             settled.phase = crate::state::Phase::Completed;
             return (json!({"type": "expired"}), none);
         }

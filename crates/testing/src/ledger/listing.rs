@@ -27,7 +27,7 @@ fn paged(limit: u32) -> RunFilter {
 
 pub(super) async fn runs_are_listed_newest_first(subject: Subject) {
     let ledger = subject.ledger;
-    // Sorted by the order in which the ledger began the runs, whatever their clocks, ids and later changes.
+    // Sorted by the order in which the ledger began the runs, not by their clocks, ids or later changes.
     for (id, at) in [
         ("r-m", "2026-01-02"),
         ("r-z", "2030-01-01"),
