@@ -25,7 +25,7 @@ impl Kit {
     pub(crate) fn question<'a>(&'a self, text: &'a str) -> GenerateView<'a> {
         match generate(self.wire.model(), text) {
             RequestView::Generate(view) => view,
-            _ => panic!("a question is a conversation"),
+            _ => panic!("the sample question is a conversation"),
         }
     }
 
@@ -79,7 +79,11 @@ impl Kit {
     /// Sends one conversation in a batch of its own; `None` if it is refused.
     pub(crate) async fn arrives_alone(&self, view: GenerateView<'_>) -> Option<Arrived> {
         let arrived = self.arrives(&[RequestView::Generate(view)]).await?;
-        assert_eq!(arrived.sent.len(), 1, "one request is one request");
+        assert_eq!(
+            arrived.sent.len(),
+            1,
+            "one request must be sent as one request"
+        );
         Some(arrived)
     }
 

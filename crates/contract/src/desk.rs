@@ -186,7 +186,7 @@ impl Desk {
     pub(crate) fn change_batch(&self, id: &BatchId, change: impl FnOnce(&mut Described)) {
         let mut state = lock(&self.state);
         let found = state.batches.iter_mut().find(|batch| batch.id == *id);
-        change(found.expect("a batch that is kept"));
+        change(found.expect("a stored batch"));
     }
 
     pub(crate) fn put_rows(&self, part: Part, rows: Vec<u8>) {

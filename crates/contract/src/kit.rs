@@ -166,7 +166,7 @@ impl Kit {
             }
             staged = Some(step);
         }
-        panic!("ten steps, and the input is not staged yet");
+        panic!("the input is not staged after ten steps");
     }
 
     /// Stages and creates a batch of two requests through the adapter itself.
@@ -350,7 +350,7 @@ impl Open {
         assert_eq!(
             outcomes.len(),
             self.handle.requests.len(),
-            "every request has exactly one outcome"
+            "every request must have exactly one outcome"
         );
         outcomes
     }

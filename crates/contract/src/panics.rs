@@ -134,7 +134,7 @@ pub(crate) fn cut_what_is_printed() {
             let place = info.location().map(ToString::to_string);
             #[expect(
                 clippy::print_stderr,
-                reason = "the hook of tests prints, as the usual one does"
+                reason = "panic messages of tests are printed like those of the default hook"
             )]
             {
                 eprintln!("panicked at {}:\n{}", place.unwrap_or_default(), cut(text));

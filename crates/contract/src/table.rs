@@ -73,7 +73,7 @@ impl Clause {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the server is a real one, and so is the time it takes"
+    reason = "the server is real, and so is the time of its responses"
 )]
 async fn in_time<T>(clause: impl Future<Output = T>) -> Result<T, String> {
     let ended = tokio::time::timeout(AT_MOST, clause).await;

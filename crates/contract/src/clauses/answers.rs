@@ -56,7 +56,7 @@ fn succeeded(outcome: Outcome) -> (LMOutput, Option<Problem>) {
 pub async fn a_complete_answer_has_no_problem(kit: &Kit) {
     let (output, problem) = plain(kit).await;
     assert_eq!(output.text(), "one");
-    assert_eq!(problem, None, "a complete answer has no problem");
+    assert_eq!(problem, None, "a complete answer must have no problem");
     assert_eq!(output.finish_reason, FinishReason::Stop);
     assert_eq!(output.items.len(), 1, "{:?}", output.items);
 }
@@ -153,15 +153,19 @@ pub async fn a_tool_call_is_returned(kit: &Kit) {
         return assert!(!kit.can_ask(view).await, "tools are accepted");
     };
     let (output, problem) = succeeded(outcome);
-    assert_eq!(problem, None, "a tool call is an answer");
+    assert_eq!(problem, None, "a tool call must count as an answer");
     assert_eq!(output.finish_reason, FinishReason::ToolUse);
     let calls: Vec<_> = output.tool_calls().collect();
     let ids: Vec<&str> = calls.iter().map(|call| call.id.as_str()).collect();
-    assert_eq!(ids, ["canary1Id", "canary2Id"], "every call with its id");
+    assert_eq!(
+        ids,
+        ["canary1Id", "canary2Id"],
+        "every call must have its id"
+    );
     for call in calls {
         assert_eq!(call.name, "weather");
         let found: Value = call.arguments().expect("JSON");
-        assert_eq!(found, arguments, "the arguments come back");
+        assert_eq!(found, arguments, "the arguments must be returned");
     }
 }
 
@@ -212,7 +216,11 @@ pub async fn an_answer_at_the_token_limit_is_truncated(kit: &Kit) {
         return assert!(!kit.can_ask(view).await, "a token limit is accepted");
     };
     let (output, problem) = succeeded(outcome);
-    assert_eq!(output.text(), "one, tw", "what was paid for comes back");
+    assert_eq!(
+        output.text(),
+        "one, tw",
+        "the partial answer must be returned"
+    );
     assert_eq!(problem, Some(Problem::Truncated));
     assert_eq!(output.finish_reason, FinishReason::Length);
 }
@@ -246,7 +254,7 @@ pub async fn a_refusal_of_the_model_is_reported(kit: &Kit) {
     let (output, problem) = succeeded(outcome);
     let refused = matches!(problem, Some(Problem::Refused | Problem::ContentFilter));
     assert!(refused, "{problem:?}");
-    assert_eq!(output.text(), "", "a refusal is not returned as text");
+    assert_eq!(output.text(), "", "a refusal must not be returned as text");
     let words = output.refusal();
     assert!(words.is_none_or(|words| words.contains("refusal-canary")));
 }
@@ -266,7 +274,7 @@ pub async fn further_answers_are_kept_separately(kit: &Kit) {
         );
     };
     let (output, _) = succeeded(outcome);
-    assert_eq!(output.text(), "one", "the first answer is the answer");
+    assert_eq!(output.text(), "one", "the first answer must be the text");
     let kept = output.items.iter().any(|item| match item {
         OutputItem::Other(value) => value.to_string().contains("other-canary"),
         _ => false,

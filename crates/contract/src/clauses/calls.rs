@@ -18,9 +18,9 @@ fn declared<T>(desk: &Desk, declared: bool, called: &lmbatch_core::Result<T>) ->
     let unsupported = matches!(called, Err(error) if error.kind() == ErrorKind::Unsupported);
     assert_eq!(
         unsupported, !declared,
-        "the call agrees with the declared capability"
+        "the call must agree with the declared capability"
     );
-    assert!(declared || desk.seen().is_empty(), "nothing is sent");
+    assert!(declared || desk.seen().is_empty(), "no request may be sent");
     declared
 }
 
@@ -45,9 +45,15 @@ pub async fn paging_through_a_list_returns_every_batch_once(kit: &Kit) {
         .rev()
         .map(|number| kit.wire.batch_id(number))
         .collect();
-    assert!(ids == expected, "every batch once, newest first: {ids:?}");
+    assert!(
+        ids == expected,
+        "every batch must appear once, newest first: {ids:?}"
+    );
     let pages = desk.seen().len() - before;
-    assert_eq!(pages, 3, "two pages and one batch are three pages");
+    assert_eq!(
+        pages, 3,
+        "two full pages and one batch must take three pages"
+    );
 }
 
 /// A list without batches is an empty page, which is also the last.
@@ -98,7 +104,7 @@ pub async fn an_unreadable_page_cursor_is_an_error(kit: &Kit) {
     let paging = paging_members(kit);
     assert!(
         !paging.is_empty(),
-        "a page with a successor differs from the last page"
+        "a page with a successor must differ from the last page"
     );
     for name in paging {
         // Any other value may be a cursor, or mean that there is none.
@@ -290,7 +296,7 @@ pub async fn an_unconfirmed_cancel_is_an_error(kit: &Kit) {
             let cancels = desk.seen_of(CallKind::Cancel).len();
             assert_eq!(
                 cancels, 1,
-                "one cancel request: retries are the engine's task"
+                "cancel must send one request: retries are the engine's task"
             );
         }
     }
@@ -312,14 +318,14 @@ pub async fn discarding_deleted_objects_is_not_an_error(kit: &Kit) {
             Ok(()) => any = true,
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
-                assert_eq!(desk.seen().len(), before, "nothing is sent");
+                assert_eq!(desk.seen().len(), before, "no request may be sent");
             }
         }
     }
     let declared = adapter.codec().capabilities().discard;
     assert_eq!(
         any, declared,
-        "the call agrees with the declared capability"
+        "the call must agree with the declared capability"
     );
 }
 
@@ -429,13 +435,13 @@ const UNCONFIRMED: [(&str, Spoil); 4] = [
         "an error",
         |_| json!({"error": {"code": 500, "message": "no"}}),
     ),
-    ("a confirmation that says no", |value| {
+    ("a confirmation with the value false", |value| {
         each_member(value, |member| match member {
             Value::Bool(said) => Value::Bool(!said),
             other => other,
         })
     }),
-    ("a confirmation in other words", |value| {
+    ("a confirmation with other member names", |value| {
         each_member(value, |member| match member {
             Value::String(said) => Value::String(format!("{said}-of-another")),
             other => other,
@@ -464,7 +470,7 @@ async fn no_fence(kit: &Kit, desk: &Desk, said: &str, is_own: impl Fn(&Value) ->
         return;
     }
     let asked = desk.seen_of(CallKind::Discard);
-    assert_eq!(asked.len(), 1, "a deletion is one call");
+    assert_eq!(asked.len(), 1, "a deletion must be one call");
     if is_own(&kit.wire.deleted(&asked[0])) {
         return;
     }
@@ -487,7 +493,7 @@ pub async fn reading_from_an_offset_returns_the_rest_or_is_unsupported(kit: &Kit
     let error = read.err().expect("the whole is not the rest");
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     if !adapter.codec().capabilities().ranges {
-        return assert_eq!(open.desk.seen().len(), before, "nothing is sent");
+        return assert_eq!(open.desk.seen().len(), before, "no request may be sent");
     }
     open.desk.give_ranges();
     let mut text = Vec::new();

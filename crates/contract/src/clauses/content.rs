@@ -281,7 +281,7 @@ pub async fn the_tool_choice_is_sent(kit: &Kit) {
         if let Some(one) = kit.arrives_alone(view).await {
             let same = arrived.iter().find(|(_, body)| body == one.body());
             let same = same.map(|(other, _)| other);
-            assert_eq!(same, None, "{choice:?} is sent as this is");
+            assert_eq!(same, None, "another tool choice is encoded like {choice:?}");
             arrived.push((choice, one.body().clone()));
         }
     }
@@ -332,9 +332,9 @@ pub async fn tool_calls_are_sent(kit: &Kit) {
             ("argument-2-canary", OTHER_CALL),
         ] {
             let ids = beside(arrived.body(), argument, &[CALL, OTHER_CALL]);
-            assert_eq!(ids, [id], "the call with {argument:?} bears its id");
+            assert_eq!(ids, [id], "the call with {argument:?} must carry its id");
             let tools = beside(arrived.body(), argument, &["tool_1_canary"]);
-            assert_eq!(tools, ["tool_1_canary"], "the call names its tool");
+            assert_eq!(tools, ["tool_1_canary"], "the call must name its tool");
         }
     }
 }
@@ -352,7 +352,11 @@ pub async fn tool_results_are_sent_with_their_call_ids(kit: &Kit) {
         for (id, output) in results {
             assert!(arrived.holds(output), "{output:?} is left out");
             let ids = beside(arrived.body(), output, &[CALL, OTHER_CALL]);
-            assert_eq!(ids, [id], "{output:?} is sent as the result of its call");
+            assert_eq!(
+                ids,
+                [id],
+                "{output:?} must be sent as the result of its call"
+            );
         }
     }
 }
@@ -445,6 +449,6 @@ pub async fn the_longest_declared_id_is_accepted(kit: &Kit) {
     assert_eq!(
         open.wire_ids,
         [long],
-        "an id that is allowed is sent as it is"
+        "an allowed id must be sent unchanged"
     );
 }

@@ -65,7 +65,10 @@ pub async fn a_list_with_an_error_is_an_error(kit: &Kit) {
     desk.answer(CallKind::List, Answer::after(says));
     let listed = adapter.list(&ListOptions::default()).await;
     if !adapter.codec().capabilities().list {
-        return assert!(listed.is_err() && desk.seen().is_empty(), "nothing is sent");
+        return assert!(
+            listed.is_err() && desk.seen().is_empty(),
+            "no request may be sent"
+        );
     }
     let error = listed.expect_err("a list beside an error");
     let found = (error.kind(), error.retry());
@@ -88,7 +91,7 @@ pub async fn a_cancel_with_an_error_is_an_error(kit: &Kit) {
     if !adapter.codec().capabilities().cancel {
         return assert!(
             cancelled.is_err() && desk.seen().is_empty(),
-            "nothing is sent"
+            "no request may be sent"
         );
     }
     let error = cancelled.expect_err("a cancel beside an error");
@@ -112,7 +115,7 @@ pub async fn a_fence_with_an_error_is_an_error(kit: &Kit) {
     let fenced = adapter.fence(&staged).await;
     if !adapter.codec().capabilities().fence {
         let sent = desk.seen().len() - before;
-        return assert!(fenced.is_err() && sent == 0, "nothing is sent");
+        return assert!(fenced.is_err() && sent == 0, "no request may be sent");
     }
     let error = fenced.expect_err("a fence beside an error");
     assert_eq!(error.retry(), Retry::Temporary, "{error}");

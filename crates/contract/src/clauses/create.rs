@@ -31,9 +31,9 @@ pub async fn a_create_sends_every_request_once(kit: &Kit) {
         let with = sent
             .iter()
             .filter(|sent| sent.body.to_string().contains(&prompt));
-        assert_eq!(with.count(), 1, "{prompt:?} is sent once");
+        assert_eq!(with.count(), 1, "{prompt:?} must be sent once");
     }
-    assert_eq!(sent.len(), 2, "nothing but the requests is sent");
+    assert_eq!(sent.len(), 2, "only the requests may be sent");
     assert_ne!(sent[0].id, sent[1].id);
 }
 
@@ -57,8 +57,8 @@ pub async fn a_staged_input_is_not_uploaded_again(kit: &Kit) {
         .expect("the input is staged");
     let before = desk.seen().len();
     let again = adapter.stage(&shard, Some(intent.staged.clone())).await;
-    assert_eq!(again.expect("it is staged"), intent.staged);
-    assert_eq!(desk.seen().len(), before, "nothing is sent");
+    assert_eq!(again.expect("the input is staged"), intent.staged);
+    assert_eq!(desk.seen().len(), before, "no request may be sent");
 }
 
 /// A created batch can be identified: it carries lmbatch's label where the adapter declares labels, or the token of
@@ -80,7 +80,10 @@ pub async fn a_created_batch_can_be_identified(kit: &Kit) {
         CreateProof::Token => {
             let body = String::from_utf8_lossy(&request.body).into_owned();
             let said = format!("{:?} {body}", request.headers);
-            assert!(said.contains(intent.token.as_str()), "the token is sent");
+            assert!(
+                said.contains(intent.token.as_str()),
+                "the token must be sent"
+            );
         }
         CreateProof::CountAndTime => {
             let snapshot = adapter.status(&created).await.expect("a status");
@@ -98,7 +101,7 @@ async fn come_back(kit: &Kit, ids: &[&str]) {
     open.end(lmbatch_core::BatchStatus::Completed, &rows);
     let outcomes = open.outcomes().await;
     for (id, (found, outcome)) in ids.iter().zip(&outcomes) {
-        assert_eq!(found.as_str(), *id, "an id comes back byte for byte");
+        assert_eq!(found.as_str(), *id, "an id must be returned byte for byte");
         assert_eq!(outcome.value().expect("an answer").text(), *id);
     }
 }
@@ -148,7 +151,7 @@ pub async fn wire_ids_follow_the_declared_rule(kit: &Kit) {
         assert_eq!(
             open.wire_ids == ids,
             sent_as_they_are,
-            "ids that are allowed are sent as they are: {:?}",
+            "allowed ids must be sent unchanged: {:?}",
             open.wire_ids
         );
     }
@@ -200,7 +203,7 @@ pub async fn a_request_over_the_limit_is_refused_before_anything_is_sent(kit: &K
         lmbatch_core::ErrorKind::InvalidInput,
         "{error}"
     );
-    assert!(desk.seen().is_empty(), "nothing is sent");
+    assert!(desk.seen().is_empty(), "no request may be sent");
 }
 
 /// `class` refuses a body for an undeclared endpoint, and one that asks to stream, before anything is sent: at some
@@ -249,7 +252,7 @@ pub async fn an_encoded_request_is_one_line_of_json(kit: &Kit) {
     let value: serde_json::Value = serde_json::from_slice(&row).expect("JSON");
     assert!(
         strings(&value).any(|one| one == text),
-        "the line holds the question unchanged"
+        "the line must hold the question unchanged"
     );
 }
 

@@ -17,7 +17,7 @@ async fn in_doubt(kit: &Kit, desk: &Desk, answer: Answer) -> (Intent, Error) {
     assert_eq!(
         desk.seen_of(CallKind::Create).len(),
         1,
-        "nothing is sent twice"
+        "nothing may be sent twice"
     );
     assert_eq!(error.delivery(), Delivery::Unknown, "{error}");
     (intent, error)
@@ -65,7 +65,7 @@ pub async fn a_create_is_in_doubt_after_an_html_page(kit: &Kit) {
     assert_eq!(error.kind(), ErrorKind::MalformedReply);
     assert!(
         !said(&error).contains("page-canary"),
-        "the page is not repeated"
+        "the page must not be quoted"
     );
 }
 
@@ -111,13 +111,17 @@ pub async fn a_create_with_a_lost_response_is_found(kit: &Kit) {
         let creates = desk.seen_of(CallKind::Create);
         assert_eq!(
             creates[0].body, creates[1].body,
-            "the same create under the same token"
+            "a second create with the same token"
         );
         return;
     }
     let found = adapter.find(&intent, None).await.expect("a search");
     let ids: Vec<_> = found.candidates.iter().map(|one| &one.batch).collect();
-    assert_eq!(ids, [&kit.wire.batch_id(1)], "the created batch is found");
+    assert_eq!(
+        ids,
+        [&kit.wire.batch_id(1)],
+        "the created batch must be found"
+    );
     let expected = match proof {
         CreateProof::Labelled => Certainty::Proved,
         _ => Certainty::Presumed,
@@ -143,7 +147,7 @@ pub async fn a_wrong_clock_does_not_hide_a_batch(kit: &Kit) {
     assert_eq!(
         found.candidates.len(),
         1,
-        "the created batch is a candidate"
+        "the created batch must be a candidate"
     );
 }
 

@@ -26,7 +26,11 @@ pub async fn a_status_page_agrees_with_every_status(kit: &Kit) {
     desk.page(3);
     keep_one_of_each(kit, &desk);
     let listed = every_page(&*adapter, size).await;
-    assert_eq!(listed.len(), desk.batches(), "the list shows every batch");
+    assert_eq!(
+        listed.len(),
+        desk.batches(),
+        "the list must show every batch"
+    );
     agree(&*adapter, &listed).await;
 }
 
@@ -60,9 +64,9 @@ fn status_page(adapter: &dyn BatchProvider) -> Option<u32> {
     let size = capabilities.status_page?;
     assert!(
         capabilities.list,
-        "an adapter with status pages can list batches"
+        "an adapter with status pages must list batches"
     );
-    assert!(size > 0, "a page holds at least one batch");
+    assert!(size > 0, "a page must hold at least one batch");
     Some(size)
 }
 

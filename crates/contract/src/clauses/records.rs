@@ -122,7 +122,7 @@ pub async fn a_create_with_a_lost_response_is_paid_for_once_without_a_list(kit: 
         desk.answer_after(CallKind::List, before as u32, u32::MAX, answer);
         let created = kit.invoker(&desk).batch().create([("a", "Hello!")]).await;
         // A provider that takes tokens gets the same create again, which is the same batch.
-        assert_eq!(desk.batches(), 1, "{said}: exactly one batch exists");
+        assert_eq!(desk.batches(), 1, "{said}: exactly one batch must exist");
         created.expect_err(&said);
         let fenced = desk.seen_of(CallKind::Discard).len();
         assert_eq!(fenced, 0, "{said}: the input of the create was deleted");
@@ -202,11 +202,11 @@ pub async fn the_creation_time_of_a_batch_is_read(kit: &Kit) {
     let expected = said.then_some(batch.created_at);
     let id = desk.keep(batch);
     let status = adapter.status(&id).await.expect("a status");
-    assert_eq!(status.created_at, expected, "when it was made");
+    assert_eq!(status.created_at, expected, "the creation time");
     if adapter.codec().capabilities().list {
         let listed = adapter.list(&ListOptions::default()).await;
         let listed = listed.expect("a list");
-        assert_eq!(listed.items[0].created_at, expected, "when it was made");
+        assert_eq!(listed.items[0].created_at, expected, "the creation time");
     }
 }
 
@@ -377,7 +377,7 @@ pub async fn uploads_are_listed_or_unsupported(kit: &Kit) {
     if kit.wire.files(&[], None).is_none() {
         let listed = adapter.uploads(None).await;
         assert!(is_unsupported(&listed), "{listed:?}");
-        return assert!(desk.seen().is_empty(), "nothing is sent");
+        return assert!(desk.seen().is_empty(), "no request may be sent");
     }
     desk.page(2);
     let labels = [
@@ -427,10 +427,10 @@ pub async fn a_refused_probe_is_an_error(kit: &Kit) {
     let model = kit.wire.model();
     adapter.probe(model).await.expect("key and model are good");
     if kit.wire.probed().is_none() {
-        return assert!(desk.seen().is_empty(), "nothing is sent");
+        return assert!(desk.seen().is_empty(), "no request may be sent");
     }
     assert_eq!(desk.seen_of(CallKind::Probe).len(), 1);
-    assert_eq!(desk.seen().len(), 1, "one call is made");
+    assert_eq!(desk.seen().len(), 1, "the probe must make one call");
     for (status, kind) in [
         (401, Some(ErrorKind::ProviderAuth)),
         (403, Some(ErrorKind::ProviderAuth)),

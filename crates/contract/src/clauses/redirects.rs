@@ -38,7 +38,7 @@ async fn no_key_and_no_request(server: &MockServer) {
         assert_eq!(
             request.method.as_str(),
             "GET",
-            "the redirected request is a GET"
+            "a redirected request must be a GET"
         );
     }
 }

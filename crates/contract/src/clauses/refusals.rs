@@ -20,7 +20,7 @@ async fn status_error(kit: &Kit, answer: Answer) -> Error {
     assert_eq!(
         desk.seen().len(),
         1,
-        "one exchange: retries are the engine's task"
+        "the call must make one exchange: retries are the engine's task"
     );
     error
 }
@@ -33,7 +33,7 @@ async fn create_error(kit: &Kit, answer: Answer) -> Error {
     assert_eq!(
         desk.seen_of(CallKind::Create).len(),
         1,
-        "nothing is sent twice"
+        "nothing may be sent twice"
     );
     error
 }
@@ -105,9 +105,9 @@ pub(super) async fn create_errors(kit: &Kit, answers: Vec<Answer>) -> Vec<Error>
     for answer in answers {
         desk.answer(CallKind::Create, answer);
         let created = adapter.create(&shard, &intent).await;
-        errors.push(created.expect_err("an error response is an error"));
+        errors.push(created.expect_err("an error response must be an error"));
         let creates = desk.seen_of(CallKind::Create).len();
-        assert_eq!(creates, errors.len(), "nothing is sent twice");
+        assert_eq!(creates, errors.len(), "nothing may be sent twice");
     }
     errors
 }

@@ -16,10 +16,7 @@ async fn ask(kit: &Kit, desk: &Desk, batch: Described) -> BatchSnapshot {
     let adapter = kit.adapter(desk);
     let snapshot = adapter.status(&id).await;
     let snapshot = snapshot.unwrap_or_else(|error| panic!("the status failed: {error}"));
-    assert_eq!(
-        snapshot.id, id,
-        "a snapshot is of the batch that was asked for"
-    );
+    assert_eq!(snapshot.id, id, "a snapshot must be of the requested batch");
     snapshot
 }
 
@@ -42,7 +39,7 @@ pub async fn every_status_is_distinguished(kit: &Kit) {
     for needed in [BatchStatus::InProgress, BatchStatus::Completed] {
         assert!(
             statuses.contains(&needed),
-            "the statuses of the wire include {needed}"
+            "the statuses of the wire must include {needed}"
         );
     }
     for (number, expected) in statuses.into_iter().enumerate() {
@@ -82,7 +79,11 @@ pub async fn request_counts_are_read(kit: &Kit) {
     let batch = kit.described(1, BatchStatus::Completed);
     let counts = ask(kit, &desk, batch).await.counts;
     if kit.wire.counts_at().is_empty() {
-        return assert_eq!(counts, RequestCounts::default(), "no counts are invented");
+        return assert_eq!(
+            counts,
+            RequestCounts::default(),
+            "no counts may be invented"
+        );
     }
     let expected = RequestCounts {
         total: Some(3),
@@ -119,7 +120,7 @@ async fn counts_changed(kit: &Kit, change: fn(&mut Value, &str)) {
     assert_eq!(
         snapshot.counts,
         RequestCounts::default(),
-        "no counts are known"
+        "the counts must be unknown"
     );
 }
 
@@ -130,7 +131,11 @@ pub async fn request_counts_may_be_strings(kit: &Kit) {
     if counts.is_empty() {
         let batch = kit.described(1, BatchStatus::InProgress);
         let counts = ask(kit, &desk, batch).await.counts;
-        return assert_eq!(counts, RequestCounts::default(), "no counts are invented");
+        return assert_eq!(
+            counts,
+            RequestCounts::default(),
+            "no counts may be invented"
+        );
     }
     desk.change(move |_, mut value| {
         for at in &counts {
@@ -178,7 +183,7 @@ pub async fn members_of_another_type_are_read_as_absent(kit: &Kit) {
         desk.answer(CallKind::Status, Answer::after(Says::json(200, body)));
         adapter.status(&id).await.map_err(|error| error.kind())
     };
-    assert!(read(&plain).await.is_ok(), "the status is read");
+    assert!(read(&plain).await.is_ok(), "the status must be readable");
     for at in members(&plain) {
         let mut without = plain.clone();
         remove(&mut without, &at);

@@ -57,10 +57,10 @@ pub async fn a_repeated_create_with_the_same_token_is_the_same_batch(kit: &Kit) 
         assert_eq!(
             again,
             kit.wire.batch_id(1),
-            "both creates return the same batch"
+            "both creates must return the same batch"
         );
     }
-    assert_eq!(desk.batches(), 1, "exactly one batch exists");
+    assert_eq!(desk.batches(), 1, "exactly one batch must exist");
 }
 
 /// A create with another token is another batch: a token belongs to one create.
@@ -74,5 +74,5 @@ pub async fn a_create_with_another_token_is_another_batch(kit: &Kit) {
         let created = created.expect("the create is accepted");
         assert_eq!(created, kit.wire.batch_id(place as u32 + 1));
     }
-    assert_eq!(desk.batches(), 2, "two creates are two batches");
+    assert_eq!(desk.batches(), 2, "two creates must make two batches");
 }
