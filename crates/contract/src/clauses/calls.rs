@@ -435,13 +435,13 @@ const UNCONFIRMED: [(&str, Spoil); 4] = [
         "an error",
         |_| json!({"error": {"code": 500, "message": "no"}}),
     ),
-    ("a confirmation with the value false", |value| {
+    ("a confirmation with negated booleans", |value| {
         each_member(value, |member| match member {
             Value::Bool(said) => Value::Bool(!said),
             other => other,
         })
     }),
-    ("a confirmation with other member names", |value| {
+    ("a confirmation with other strings", |value| {
         each_member(value, |member| match member {
             Value::String(said) => Value::String(format!("{said}-of-another")),
             other => other,

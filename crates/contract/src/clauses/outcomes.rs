@@ -254,10 +254,7 @@ fn agree(codec: &dyn BatchCodec, open: &Open, row: &[u8], readable: bool) {
     let mut rows = RowReader::new();
     let row = rows.read(row);
     let Ok(scanned) = codec.scan(&part, row) else {
-        return assert!(
-            !readable,
-            "a row that decode must read fails to scan: {text}"
-        );
+        return assert!(!readable, "a valid row must be readable: {text}");
     };
     let decoded = codec.decode(&part, row);
     let decoded = decoded.unwrap_or_else(|_| panic!("scan could read it: {text}"));
