@@ -184,7 +184,7 @@ class Corpus:
         found = {}
         for name in chosen:
             values = self.takes.parameters[name]
-            # Some options limit others of the same line.
+            # Some parameters apply only to a line whose model may choose a tool.
             if name.startswith("tool_choice.") and not choosing(line):
                 continue
             found[name] = self.chance.choice(values)

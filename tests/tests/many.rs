@@ -12,7 +12,7 @@ use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_tests::{lines, lmbatch, said, write_input};
 use serde_json::{Value, json};
 
-/// Longer than a test: batches end when the emulator's clock is advanced.
+/// Duration of batches, longer than a test: they end when the emulator's clock is advanced.
 const PACE: Pace = Pace {
     in_progress: Duration::from_secs(3600),
     ..Pace::INSTANT

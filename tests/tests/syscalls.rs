@@ -48,7 +48,7 @@ fn is_killed_at(rounds: &Rounds, call: &str, number: usize) -> bool {
 }
 
 /// Resumes a run until it ends, and returns whether a create was held.
-fn go_on(rounds: &Rounds, provider: &str, at: &str) -> bool {
+fn resume(rounds: &Rounds, provider: &str, at: &str) -> bool {
     let run = |resubmit| {
         let output = rounds
             .command("lmbatch")
@@ -95,7 +95,7 @@ fn kill(provider: &'static str, model: &'static str, most: usize, share: usize) 
             rounds.next();
             let died = is_killed_at(&rounds, call, number);
             killed += usize::from(died);
-            held += usize::from(go_on(&rounds, provider, &format!("{call} {number}")));
+            held += usize::from(resume(&rounds, provider, &format!("{call} {number}")));
             rounds.check();
             if !died {
                 break;

@@ -165,7 +165,7 @@ fn name(state: &ShardState) -> &'static str {
     }
 }
 
-// Methods with a default call the others.
+// Methods with a default implementation call the others, which pass the gate.
 #[async_trait]
 impl<T: Ledger> Ledger for Gated<T> {
     async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {
