@@ -1,8 +1,8 @@
-"""Generated batches: what is asked in them, and which of them are cancelled."""
+"""Generated batches: their requests, and the batches that are cancelled."""
 
 from dataclasses import dataclass
 
-# How often a word that makes a request go wrong stands in one; see docs/guide/emulator.md.
+# Probability of a word that controls an outcome, such as lmb:error-400; see docs/guide/emulator.md.
 WORDS = {
     "": 30,
     "lmb:error-400": 3,
@@ -19,7 +19,7 @@ WORDS = {
     "lmb:unanswered": 1,
     "lmb:twice": 1,
 }
-# Of all batches, so many have a request that expires, and so many are cancelled.
+# Shares of all batches: with an expiring request, and cancelled.
 EXPIRES, IS_CANCELLED = 0.2, 0.2
 MOST_REQUESTS = 8
 
@@ -41,7 +41,7 @@ PARAMETERS = {
 
 @dataclass
 class Asked:
-    """One request in no one's words."""
+    """A request, independent of the provider."""
 
     key: str
     text: str
@@ -56,12 +56,12 @@ class Batch:
     cancelled: bool
     asked: list[Asked]
     id: str = ""
-    # Where `lmbatch create` left its handle, if it made this batch.
+    # Path of the handle from `lmbatch create`, if it made this batch.
     handle: str = ""
 
 
 def generate(chance, count, routes):
-    """So many batches: one by `lmbatch`, one by the SDK, over every route in turn."""
+    """`count` batches, alternately made by `lmbatch` and by the SDK, over every route in turn."""
     return [
         batch(chance, place % 2 == 0, routes[place // 2 % len(routes)])
         for place in range(count)
@@ -80,10 +80,10 @@ def batch(chance, by_us, route):
 def request(chance, place):
     word = chance.choices(list(WORDS), WORDS.values())[0]
     if word == "lmb:unanswered" and not place:
-        # Some row there always is.
+        # At least one row must exist.
         word = ""
     text = f"{chance.choice(TEXTS)} {place} {word}".strip()
-    # A row that is missing or doubled bears an id like any other.
+    # A missing or doubled row has an id like any other.
     key = f"r_{place}-{chance.randrange(1 << 32):x}"
     return Asked(key, text, word == "lmb:tool", not word and chance.random() < 0.2)
 

@@ -1,4 +1,4 @@
-// Checks, one line of JSON each, of which `cargo xtask interop` makes a table.
+// Checks with one line of JSON each, from which `cargo xtask interop` makes a table.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -6,14 +6,14 @@ import { readFileSync } from "node:fs";
 // The emulator: scheme, host and port, without a path.
 export const URL_ = process.env.LMBATCH_INTEROP_URL;
 
-// Any key will do but one that begins with "bad"; see docs/guide/emulator.md.
+// The emulator accepts any key except one that begins with "bad"; see docs/guide/emulator.md.
 export const KEY = "emulated";
 export const BAD_KEY = "bad-key";
 
-// A brisk emulated batch ends in 0.65 seconds of virtual time.
+// A batch at the brisk pace ends after 0.65 seconds of virtual time.
 const UNTIL_THE_END = 2;
 
-// The checks of one SDK run where they stand, and share what they learn.
+// The checks of one SDK, which run in their order and share state.
 export function suite(sdk) {
   const pins = JSON.parse(readFileSync(new URL("./package.json", import.meta.url)));
   const name = `node ${sdk} ${pins.dependencies[sdk]}`;
@@ -34,7 +34,7 @@ export function suite(sdk) {
   return check;
 }
 
-// The error that a promise ends with: of this class and no other, with these facts.
+// The error with which a promise ends: of exactly this class, with these values.
 export async function raises(kind, run, facts = {}) {
   const error = await run().then(
     (value) => assert.fail(`${kind.name} expected: ${JSON.stringify(value)}`),
@@ -53,15 +53,15 @@ async function post(path, body) {
   assert.ok((await fetch(URL_ + path, init)).ok);
 }
 
-// Moves virtual time on: batches that were created before have ended.
+// Advances virtual time, so that the batches created before have ended.
 export const advance = (seconds = UNTIL_THE_END) =>
   post(`/_emulator/advance/${seconds}`);
 
-// The next call of this operation answers so, and does nothing.
+// Makes the next call of this operation return this response, without performing the call.
 export const fault = (operation, code, body, headers = []) =>
   post("/_emulator/faults", { operation, kind: { status: { code, body, headers } } });
 
-// Everything that a paged list holds.
+// All items of a paged list.
 export async function all(pages) {
   const found = [];
   for await (const one of await pages) found.push(one);

@@ -1,4 +1,4 @@
-"""Checks, one line of JSON each, of which `cargo xtask interop` makes a table."""
+"""Checks with one line of JSON each, from which `cargo xtask interop` makes a table."""
 
 import json
 import os
@@ -10,23 +10,23 @@ import urllib.request
 # The emulator: scheme, host and port, without a path.
 URL = os.environ.get("LMBATCH_INTEROP_URL", "")
 
-# Any key will do but one that begins with "bad"; see docs/guide/emulator.md.
+# The emulator accepts any key except one that begins with "bad"; see docs/guide/emulator.md.
 KEY = "emulated"
 BAD_KEY = "bad-key"
 
-# A brisk emulated batch ends in 0.65 seconds of virtual time.
+# A batch at the brisk pace ends after 0.65 seconds of virtual time.
 UNTIL_THE_END = 2
 
 
 class Checks:
-    """The checks of one suite. They run where they stand, and share what they learn."""
+    """The checks of one suite. They run in their order and share state."""
 
     def __init__(self, suite):
         self.suite = suite
         self.failed = 0
 
     def __call__(self, name):
-        """A decorator: the function is the check, and what it returns is shown beside its name."""
+        """A decorator: the function is the check, and its return value is shown with its name."""
 
         def run(function):
             start = time.monotonic()
@@ -53,11 +53,11 @@ def equal(found, expected, what=""):
 
 
 def raises(kind, function, **facts):
-    """The error that a call ends with; its facts are compared."""
+    """The error with which a call ends, as values to compare."""
     try:
         value = function()
     except kind as error:
-        # Subclasses would hide that an error is typed more loosely than expected.
+        # Not a subclass, which would hide that an error has a more general type than expected.
         equal(type(error).__name__, kind.__name__, "type of the error")
         for name, expected in facts.items():
             equal(getattr(error, name), expected, name)
@@ -66,7 +66,7 @@ def raises(kind, function, **facts):
 
 
 def post(path, body=None):
-    """A call to the emulator's own routes."""
+    """Calls the emulator's own routes."""
     data = json.dumps(body).encode() if body is not None else b""
     headers = {"content-type": "application/json"}
     request = urllib.request.Request(URL + path, data, headers, method="POST")
@@ -75,18 +75,18 @@ def post(path, body=None):
 
 
 def clear_faults():
-    """Removes the faults that were added."""
+    """Removes all faults."""
     url = URL + "/_emulator/faults"
     with urllib.request.urlopen(urllib.request.Request(url, method="DELETE")):
         pass
 
 
 def advance(seconds=UNTIL_THE_END):
-    """Moves virtual time on: batches that were created before have ended."""
+    """Advances virtual time, so that the batches created before have ended."""
     post(f"/_emulator/advance/{seconds}")
 
 
 def fault(operation, code, body, headers=()):
-    """The next call of this operation answers so, and does nothing."""
+    """Makes the next call of this operation return this status, without performing the call."""
     status = {"code": code, "body": body, "headers": list(headers)}
     post("/_emulator/faults", {"operation": operation, "kind": {"status": status}})

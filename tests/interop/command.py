@@ -8,7 +8,7 @@ from checks import KEY, URL
 
 COMMAND = os.environ.get("LMBATCH_INTEROP_COMMAND", "lmbatch")
 
-# "finished, some outputs are not usable": what was read is whole all the same.
+# "finished, some outputs are not usable": the output is complete nevertheless.
 FINISHED = (0, 3)
 
 ENVIRONMENT = {
@@ -18,12 +18,12 @@ ENVIRONMENT = {
 
 
 def base_url(provider, url=URL):
-    """OpenAI's has the version in it."""
+    """The base URL of a provider; OpenAI's includes the version."""
     return f"{url}/v1" if provider == "openai" else url
 
 
 def lmbatch(*args, codes=(0,)):
-    """What the command prints."""
+    """The output of the command."""
     done = subprocess.run(
         [COMMAND, *map(str, args)], env=ENVIRONMENT, capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""Generated lines of lmbatch's own input, each of which a provider takes."""
+"""Generated lines of lmbatch's own input, each of which a provider accepts."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ MP3 = b"ID3\x04\x00\x00\x00\x00\x00\x00"
 MP4 = b"ftyp"
 CSV = "a,b\nnaïve,2\n".encode()
 
-# What stands beside the input, for parts by path.
+# Files next to the input, for parts by path.
 FILES = {"cat.png": PNG, "paper.pdf": PDF, "table.csv": CSV, "call.wav": WAV}
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -125,27 +125,27 @@ def these(kinds, *sources):
 
 @dataclass(frozen=True)
 class Takes:
-    """What a provider takes of a model on a route."""
+    """The features that a provider accepts for a model on a route."""
 
     provider: str
     model: str
     route: str
     attachments: list
-    # Thoughts that can be sent back.
+    # Thoughts that can be sent back to the model.
     thoughts: list
     thinking: list
-    # Names of hyperparameters, with values of which one is drawn.
+    # Names of hyperparameters, with values to choose from.
     parameters: dict
-    # A last turn of the assistant, to be gone on with.
+    # A last turn of the assistant, which the model continues.
     prefill: bool = False
-    # Images and documents in the results of tools.
+    # Images and documents in tool results.
     given: tuple = ()
-    # Bodies in OpenAI's words, translated or as they are.
+    # Bodies in OpenAI's format, translated or unchanged.
     bodies: tuple = ()
 
 
 class Corpus:
-    """Lines for what a provider takes; the same chance, the same lines."""
+    """Lines with the features that a provider accepts; equal random numbers give equal lines."""
 
     def __init__(self, chance, takes):
         self.chance, self.takes = chance, takes
@@ -184,11 +184,11 @@ class Corpus:
         found = {}
         for name in chosen:
             values = self.takes.parameters[name]
-            # Some say something of what else the line says.
+            # Some parameters apply only to a line whose model may choose a tool.
             if name.startswith("tool_choice.") and not choosing(line):
                 continue
             found[name] = self.chance.choice(values)
-        # What is thought counts, and there must be room for it.
+        # Thoughts count towards the token limit, which must leave room for them.
         budget = line.get("thinking", {})
         if "max_tokens" in found and budget:
             found["max_tokens"] = 64000
@@ -209,7 +209,7 @@ class Corpus:
         return {"messages": turns}
 
     def turn(self, role, contents):
-        # Content may be a string, and have either name.
+        # Content may be a string, and the member may have either name.
         name = "content" if self.often(0.8) else "contents"
         if len(contents) == 1 and isinstance(contents[0], str) and self.often(0.5):
             return {"role": role, name: contents[0]}
@@ -224,13 +224,13 @@ class Corpus:
         if self.often(0.5):
             parts += self.chance.choices(self.takes.attachments, k=1)
         if self.often(0.2):
-            # An empty text among others is legal.
+            # An empty text among others is valid.
             parts.append(self.chance.choice(TEXTS))
         self.chance.shuffle(parts)
         return parts
 
     def exchange(self, place):
-        """What the assistant says, and what is answered."""
+        """The assistant's turn, and the response to it."""
         said = [self.text() for _ in range(self.chance.randint(0, 2))]
         if self.takes.thoughts and self.often(0.4):
             said.insert(0, self.chance.choice(self.takes.thoughts))
@@ -271,5 +271,5 @@ def is_thought(part):
 
 
 def choosing(line):
-    # A call that is not to be made cannot be one of several.
+    # A disabled tool call cannot be one of several.
     return line.get("tool_choice", "none") != "none"

@@ -1,4 +1,4 @@
-"""What a provider's SDK reads from the emulator equals what `lmbatch` reads from it.
+"""The SDK of a provider and `lmbatch` read the same values from the emulator.
 
 differential.py PROVIDER --seed N --batches N
 """
@@ -16,13 +16,13 @@ import batches
 import command
 from checks import Checks, advance
 
-# Spawning the command is what takes the time.
+# Starting the command takes most of the time.
 WORKERS = 2
 # Batches that end before all their requests are answered.
 STOPPED = ("expired", "cancelled")
-# As many differences are shown.
+# Maximum number of differences that are shown.
 SHOWN = 5
-# Of an id on the wire, after the run's own token.
+# The part of a wire id after the run's own token.
 PLACE_DIGITS, PLACE_BASE = 7, 32
 
 parser = argparse.ArgumentParser()
@@ -33,7 +33,7 @@ options = parser.parse_args()
 
 sdk = importlib.import_module(f"reads_{options.provider}")
 check = Checks(f"lmbatch and {sdk.SDK}")
-# The same seed and provider, the same batches.
+# The same seed and provider give the same batches.
 chance = random.Random(f"{options.seed} {options.provider}")
 made = batches.generate(chance, options.batches, sdk.ROUTES)
 folder = tempfile.TemporaryDirectory(prefix="lmbatch-interop-")
@@ -54,14 +54,14 @@ def create(place):
         try:
             sdk.cancel(batch.id)
         except sdk.HAS_ENDED:
-            # A slow machine; that enough batches are cancelled is checked below.
+            # The machine may be slow; a check below ensures that enough batches are cancelled.
             pass
     elif batch.cancelled:
         command.cancel(sdk.NAME, batch.id)
 
 
 def ours(row):
-    """A line of lmbatch's output in the words of the `reads_` modules."""
+    """A line of lmbatch's output in the form of the `reads_` modules."""
     if row["status"] != "succeeded":
         found = {"status": row["status"]}
         if row["status"] == "errored":
@@ -82,7 +82,7 @@ def ours(row):
 
 
 def place(wire_id):
-    """Which request it is: ids on the wire end with its place in the batch."""
+    """The index of the request: wire ids end with its position in the batch."""
     return int(wire_id[-PLACE_DIGITS:], PLACE_BASE)
 
 
@@ -169,7 +169,7 @@ def _():
         if [key for key, _ in read.handled] != [one.key for one in asked]:
             yield "other ids, or another order"
         found = {place(key): outcome for key, outcome in read.theirs.items()}
-        # What has no row in a batch that was stopped did not come to its turn.
+        # A request without a row in a stopped batch was not processed.
         word = read.their_status[0]
         otherwise = {"status": word if word in STOPPED else "missing"}
         for number, (key, outcome) in enumerate(read.handled):

@@ -1,14 +1,14 @@
-"""Where what we send is not what the SDK's types say, on purpose; docs.md of the adapter says so too.
+"""Intentional differences between sent requests and the SDK's types, also in the adapter's docs.md.
 
 Each exception takes its deviation out of a request, and says whether there was one.
 """
 
-# The API version that has `temperature`, `top_p` and `top_k`, which the newest does not.
+# The API version with `temperature`, `top_p` and `top_k`, which the newest version lacks.
 WITH_SAMPLING = "2023-06-01"
 
 
 def sampling(request):
-    """Only where it is set is the older version asked for, and the other way round."""
+    """The older version is requested if and only if one of these parameters is set."""
     params = request["params"]
     names = [name for name in ("temperature", "top_p", "top_k") if name in params]
     version = request["version"]

@@ -1,4 +1,4 @@
-"""Anthropic's SDK makes batches and reads their outcomes."""
+"""Creates batches with Anthropic's SDK and reads their outcomes."""
 
 import anthropic
 
@@ -10,7 +10,7 @@ SDK = f"anthropic {anthropic.__version__}"
 ROUTES = ("inline",)
 MOST_TOKENS = 999
 
-# A batch that has ended is not cancelled any more.
+# Error for a cancel of a batch that has ended.
 HAS_ENDED = anthropic.BadRequestError
 
 client = anthropic.Anthropic(base_url=URL, api_key=KEY)
@@ -40,7 +40,7 @@ def status(batch_id):
     batch = batches.retrieve(batch_id)
     counts = batch.request_counts
     assert batch.processing_status == "ended" and not counts.processing
-    # A batch of Anthropic's only ends; how, we say by what became of its requests.
+    # Anthropic reports only that a batch has ended; the outcomes of its requests give the status.
     word = "completed"
     if counts.canceled:
         word = "cancelled"

@@ -1,4 +1,4 @@
-"""Google's SDK makes batches and reads their outcomes."""
+"""Creates batches with Google's SDK and reads their outcomes."""
 
 import io
 import json
@@ -26,7 +26,7 @@ REASONS = {
     types.FinishReason.SAFETY: "content_filter",
 }
 
-# A batch that has ended is not cancelled any more.
+# Error for a cancel of a batch that has ended.
 HAS_ENDED = errors.ClientError
 
 client = genai.Client(api_key=KEY, http_options=types.HttpOptions(base_url=URL))
@@ -92,7 +92,7 @@ def outcomes(batch_id, route):
         row = json.loads(row)
         answer = row.get("response")
         if answer:
-            # As the SDK itself reads answers: what it does not know is left out.
+            # The SDK reads answers in this way: it omits unknown members.
             answer = types.GenerateContentResponse._from_response(
                 response=answer, kwargs={}
             )

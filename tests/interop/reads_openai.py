@@ -1,4 +1,4 @@
-"""OpenAI's SDK makes batches and reads their outcomes."""
+"""Creates batches with OpenAI's SDK and reads their outcomes."""
 
 import io
 import json
@@ -15,7 +15,7 @@ SDK = f"openai {openai.__version__}"
 ROUTES = ("responses", "chat")
 ENDPOINTS = {"responses": "/v1/responses", "chat": "/v1/chat/completions"}
 
-# A batch that has ended is not cancelled any more.
+# Error for a cancel of a batch that has ended.
 HAS_ENDED = openai.ConflictError
 
 client = openai.OpenAI(base_url=f"{URL}/v1", api_key=KEY)
@@ -87,7 +87,7 @@ def outcome(row, route):
 
 
 def response(body):
-    # As the SDK reads answers: what it does not know is kept, and breaks nothing.
+    # The SDK reads answers in this way: it keeps unknown members without an error.
     answer = Response.construct(**body)
     if answer.status == "failed":
         return {"status": "errored", "code": answer.error.code}

@@ -1,4 +1,4 @@
-"""A proxy in front of the emulator that keeps every request."""
+"""A proxy in front of the emulator that records every request."""
 
 import http.client
 import threading
@@ -6,7 +6,7 @@ import urllib.parse
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-# Said of one connection only.
+# Headers that apply to a single connection.
 HOP_BY_HOP = ("connection", "transfer-encoding", "content-length", "keep-alive")
 
 
@@ -29,7 +29,7 @@ class Call:
 
 
 class Recorder:
-    """Serves on a free port of this machine until it is closed."""
+    """Serves on a free port of localhost until it is closed."""
 
     def __init__(self, url):
         self.calls = []
@@ -61,7 +61,7 @@ class Recorder:
         body = read(handler, headers)
         call = Call(handler.command, handler.path, headers, body)
         self.calls.append(call)
-        # The host stays the proxy's: addresses in answers lead here again.
+        # The host header stays the proxy's, so that URLs in responses lead back to the proxy.
         passed = {n: v for n, v in headers.items() if n not in HOP_BY_HOP}
         upstream = http.client.HTTPConnection(self._host)
         upstream.request(call.method, call.path, body, passed)

@@ -8,7 +8,7 @@ import { BAD_KEY, KEY, URL_, advance, all, fault, raises, suite } from "./checks
 
 const check = suite("@anthropic-ai/sdk");
 
-// Errors are looked at, not tried again.
+// Errors are checked, not retried.
 const client = new Anthropic({ baseURL: URL_, apiKey: KEY, maxRetries: 0 });
 const batches = client.messages.batches;
 

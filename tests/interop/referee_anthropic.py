@@ -11,7 +11,7 @@ from checks import BAD_KEY, KEY, URL, Checks, advance, equal, fault, raises
 TOO_LARGE = 256 << 20
 
 check = Checks(f"python anthropic {anthropic.__version__}")
-# Errors are looked at, not tried again.
+# Errors are checked, not retried.
 client = anthropic.Anthropic(base_url=URL, api_key=KEY, max_retries=0)
 batches = client.messages.batches
 

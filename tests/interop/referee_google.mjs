@@ -1,5 +1,5 @@
 // Google's Node SDK drives the emulator: files, batches by file and inline, results and errors.
-// Its version 2 speaks to /v1beta, and Python's version 3 to /v1.
+// Version 2 of it calls /v1beta, and version 3 of the Python SDK calls /v1.
 
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm } from "node:fs/promises";

@@ -59,7 +59,7 @@ def rows(job):
 
 
 def answer(row):
-    # As the SDK itself reads it: `serviceTier`, which the wire has, is unknown to its model.
+    # The SDK reads the response in this way: its model lacks `serviceTier`.
     return types.GenerateContentResponse._from_response(
         response=row["response"], kwargs={}
     )

@@ -9,7 +9,7 @@ import { BAD_KEY, KEY, URL_, advance, all, fault, raises, suite } from "./checks
 const check = suite("openai");
 const ENDPOINT = "/v1/responses";
 
-// Errors are looked at, not tried again.
+// Errors are checked, not retried.
 const client = new OpenAI({ baseURL: `${URL_}/v1`, apiKey: KEY, maxRetries: 0 });
 
 const line = (custom_id, input) => ({
@@ -100,7 +100,7 @@ await check("404: a batch and a file that are not there", async () => {
   await raises(OpenAI.NotFoundError, () => client.files.content("file-x"), { status: 404 });
 });
 
-// A status that the SDK has no class for.
+// A status without an exception class in the SDK.
 await check("413: a file that is too large", async () => {
   await fault("upload", 413, JSON.stringify({ error: { message: "too large", code: null } }));
   await raises(OpenAI.APIError, () => upload([line("a", "hi")]), { status: 413 });

@@ -10,12 +10,12 @@ from openai.types.responses import Response
 
 from checks import BAD_KEY, KEY, URL, Checks, advance, equal, fault, raises
 
-# "up to 200 MB in size" (batch guide, 2026); the emulator takes megabytes as the larger.
+# "up to 200 MB in size" (batch guide, 2026); the emulator counts 200 MiB.
 TOO_LARGE = (200 << 20) + 1
 ENDPOINT = "/v1/responses"
 
 check = Checks(f"python openai {openai.__version__}")
-# Errors are looked at, not tried again.
+# Errors are checked, not retried.
 client = openai.OpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=0)
 
 
@@ -196,7 +196,7 @@ def _():
 
 @check("413: a file over 200 MB")
 def _():
-    # A status that the SDK has no class for.
+    # A status without an exception class in the SDK.
     big = ("big.jsonl", io.BytesIO(bytes(TOO_LARGE)))
     raises(
         openai.APIStatusError,

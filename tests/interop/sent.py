@@ -1,4 +1,4 @@
-"""What `lmbatch` sends is what the provider's SDK would send: it fits the SDK's own types.
+"""Requests of `lmbatch` match the request types of the provider's own SDK.
 
 sent.py PROVIDER --seed N --lines N
 """
@@ -24,12 +24,12 @@ from checks import URL, Checks, equal
 from recorder import Recorder
 
 PACKAGES = {"openai": "openai", "anthropic": "anthropic", "google": "google-genai"}
-# As many mismatches are shown, and of each so many of its errors.
+# Maximum number of mismatches that are shown, and of errors of each.
 SHOWN, ERRORS = 5, 3
 LONGEST = 1500
-# Requests that are spoilt at each place.
+# Number of requests that are changed at each position.
 TRIED = 20
-# What a line can say, besides what its attachments are: each of it must have been sent.
+# Features of a line besides the kinds of its attachments; each must have been sent.
 KINDS = ("text", "tool_call", "tool_result", "thinking")
 
 parser = argparse.ArgumentParser()
@@ -54,9 +54,9 @@ for name, data in corpus.FILES.items():
 
 
 def send(variant):
-    """Everything that is sent of generated lines, by id."""
+    """Returns everything that is sent for generated lines, by id."""
     name = f"{variant.model}-{variant.route}"
-    # The same seed, the same lines, whatever else is generated.
+    # The same seed gives the same lines, independent of other generated data.
     chance = random.Random(f"{options.seed} {name}")
     lines = corpus.Corpus(chance, variant).lines(share)
     path = pathlib.Path(folder.name, f"{name}.jsonl")
@@ -73,7 +73,7 @@ def send(variant):
 
 
 def mismatch(request):
-    """How a request differs from the SDK's types, if it does, known exceptions apart."""
+    """Returns the difference between a request and the SDK's types, except for known exceptions."""
     request = copy.deepcopy(request)
     try:
         for reason, take_out in known.items():
@@ -81,7 +81,7 @@ def mismatch(request):
         request.pop("version", None)
         types.validate(request)
     except pydantic.ValidationError as error:
-        # Of a union's many errors those that are the deepest tell most.
+        # Of the many errors of a union, the deepest ones are the most informative.
         errors = sorted(error.errors(), key=lambda one: -len(one["loc"]))
         return "; ".join(
             f"{place(one['loc'])}: {one['msg']}" for one in errors[:ERRORS]
@@ -92,7 +92,7 @@ def mismatch(request):
 
 
 def spoilt(request, path):
-    """The request with a member that nobody knows, if it has this place."""
+    """Returns the request with an unknown member, if it has this position."""
     request = copy.deepcopy(request)
     at = request
     for step in path:
@@ -108,7 +108,7 @@ def spoilt(request, path):
 
 
 def texts(line):
-    """What a line of our own format says, thoughts apart: some are left out on purpose."""
+    """Returns the features of a line in lmbatch's own format, without thoughts, some of which are dropped."""
     parts = [line.get("prompt"), line.get("system"), *listed(line.get("contents"))]
     for turn in line.get("messages", []):
         parts += listed(turn.get("content", turn.get("contents")))
@@ -124,7 +124,7 @@ def listed(contents):
 
 
 def strings(value):
-    """Every string in a JSON value."""
+    """Yields every string in a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (dict, list)):
@@ -133,7 +133,7 @@ def strings(value):
 
 
 def place(loc):
-    # A union is named by all that it joins, which nobody reads.
+    # The name of a union lists all its members and is too long to read.
     return ".".join(str(step).split("[union")[0] for step in loc)
 
 
@@ -159,7 +159,7 @@ for variant in variants:
             assert f'"type": "{kind}"' in said, f"no line has a {kind}"
         if variant.given:
             assert '"output": [' in said, "no tool gives more than text"
-        # Ids of a run sort as its lines do.
+        # Ids of a run sort like its lines.
         count = 0
         for line, (key, request) in zip(lines, sorted(sent, key=lambda one: one[0])):
             there = "\n".join(strings(request))
@@ -173,7 +173,7 @@ for variant in variants:
 
 @check("exceptions are few, listed, and each is met")
 def _():
-    # An exception that is not met any more is to be struck off the list.
+    # An exception that no longer occurs must be removed from the list.
     unmet = [reason for reason in known if not used[reason]]
     assert not unmet, unmet
     return "; ".join(f"{used[reason]} × {reason}" for reason in known)
@@ -186,7 +186,7 @@ def _():
         tried = list(itertools.islice(tried, TRIED))
         assert tried, f"no request has {path}"
         for request in tried:
-            # It fitted before.
+            # The unchanged request matched before.
             assert mismatch(request), f"{path}: {json.dumps(request)[:LONGEST]}"
     return f"{len(types.PLACES)} places"
 

@@ -1,4 +1,4 @@
-"""The SDKs' own types of what is sent, strict: a field that they do not know is a mismatch."""
+"""The SDKs' own request types in strict mode: an unknown field is a mismatch."""
 
 import importlib
 import json
@@ -12,17 +12,17 @@ STRICT = pydantic.ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 
 def adapter(package, load):
-    """The validator of a TypedDict of a package, which must not have been imported before."""
-    # An `Iterable` would be checked only when somebody walks it, by when the branch of its union has been
-    # chosen. These types are made with lists in its place.
+    """Returns the validator of a TypedDict of a package that must not have been imported before."""
+    # An `Iterable` would be checked only during iteration, after the branch of its union has been
+    # chosen. These types are therefore built with lists in its place.
     iterable, typing.Iterable = typing.Iterable, typing.List
     try:
         kind = load()
-        # The TypedDicts within take it over, but those that have one of their own.
+        # Nested TypedDicts inherit the configuration, except those with one of their own.
         kind.__pydantic_config__ = STRICT
         for own in list(classes(package)):
             own.__pydantic_config__ = STRICT
-        # Some unions hold the classes of answers too, which take any member. They are built on first use.
+        # Some unions also include response classes, which accept any member. They are built on first use.
         close(importlib.import_module(f"{package}._models").BaseModel)
         return pydantic.TypeAdapter(kind)
     finally:
@@ -68,7 +68,7 @@ class OpenAI:
         }
 
     def requests(self, calls):
-        """Every request that was sent, with its id; creates are checked on the way."""
+        """Returns every request that was sent, with its id, and checks creates."""
         for call in calls:
             if call.method == "POST" and call.path == "/v1/batches":
                 self._batch.validate_python(json.loads(call.body), strict=True)
@@ -81,7 +81,7 @@ class OpenAI:
                 assert set(line) == {"custom_id", "method", "url", "body"}, line
                 yield line["custom_id"], line
 
-    # Where an unknown member must be found; a list stands for its first element.
+    # Positions where an unknown member must be detected; a list stands for its first element.
     PLACES = (
         ("body",),
         ("body", "input", []),
@@ -114,7 +114,7 @@ class Anthropic:
                 body = json.loads(call.body)
                 assert set(body) == {"requests"}, set(body)
                 for request in body["requests"]:
-                    # Which parameters there are depends on it.
+                    # The valid parameters depend on it.
                     request["version"] = call.headers["anthropic-version"]
                     yield request["custom_id"], request
 
@@ -139,7 +139,7 @@ class Google:
     def __init__(self):
         from google.genai import types
 
-        # google-genai has no model of a whole `GenerateContentRequest`, but of each of its fields.
+        # google-genai has no model of a whole `GenerateContentRequest`, but one of each of its fields.
         self._fields = {
             name: pydantic.TypeAdapter(kind)
             for name, kind in {
@@ -193,9 +193,9 @@ class Google:
         for name, value in request["body"].items():
             known = {name if camel else snake(name): name for name in self._fields}
             assert name in known, f"{name}: there is no such field"
-            # Each route has its own spelling, of the fields within too.
+            # Each route has its own spelling, also of nested fields.
             with warnings.catch_warnings():
-                # A word that its enumeration does not know is only warned of.
+                # A word that is not in its enumeration only causes a warning.
                 warnings.simplefilter("error")
                 self._fields[known[name]].validate_json(
                     json.dumps(value), by_alias=camel, by_name=not camel

@@ -1,4 +1,4 @@
-"""Answers of every shape, which the emulator does not make: the SDK and `lmbatch` read them from the same bytes.
+"""Answers in forms that the emulator does not produce: the SDK and `lmbatch` read them from the same bytes.
 
 shapes.py PROVIDER
 """
@@ -12,11 +12,11 @@ import batches
 import command
 from checks import Checks, advance, clear_faults, equal, post
 
-# Stands for all calls of an operation.
+# Number that stands for all calls of an operation.
 ALWAYS = (1 << 32) - 1
-# As many differences are shown.
+# Maximum number of differences that are shown.
 SHOWN = 8
-# As few shapes are too few.
+# Minimum number of forms.
 FEW = 15
 
 parser = argparse.ArgumentParser()
@@ -29,7 +29,7 @@ check = Checks(f"shapes: lmbatch and {sdk.SDK}")
 
 
 def plain(value):
-    """A value with U+FFFD for each half of a character, which JSON may hold and UTF-8 may not."""
+    """Returns a value with U+FFFD for each lone surrogate, which JSON allows and UTF-8 does not."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
@@ -40,12 +40,12 @@ def plain(value):
 
 
 def number(value):
-    """A count, whether the provider writes it as a number or as a string; None where it is unknown."""
+    """Returns a count, which the provider writes as a number or as a string; None where it is unknown."""
     return None if value is None else int(float(value))
 
 
 def ours(row):
-    """A line of lmbatch's output in the words of the `shapes_` modules."""
+    """A line of lmbatch's output in the form of the `shapes_` modules."""
     if row["status"] == "errored":
         error = row["error"]
         found = {name: error.get(name) for name in ("code", "message")}
@@ -71,7 +71,7 @@ def ours(row):
 
 
 def served(names, route, read):
-    """What `read` reads of a batch whose results are these shapes, as they are."""
+    """Returns what `read` reads from a batch whose results are these forms, unchanged."""
     asked = [batches.Asked(f"s{n}", "hello", False, False) for n in range(len(names))]
     batch = batches.Batch(False, route, False, asked)
     batch.id = sdk.create(batch)
@@ -110,7 +110,7 @@ for route in sdk.ROUTES:
             if expected is not None:
                 reason, changes = expected
                 exceptions += 1
-                # What is no difference any more is struck off the list.
+                # A difference that no longer occurs must be removed from the list.
                 for member, value in changes.items():
                     if read.get(member) == value:
                         found.append(f"{name}: no exception ({reason}): {member}")

@@ -1,4 +1,4 @@
-"""Answers of Anthropic and of servers that imitate it, and how Anthropic's SDK reads them."""
+"""Answers of Anthropic and compatible servers, and their reading by Anthropic's SDK."""
 
 import json
 
@@ -67,7 +67,7 @@ ERRORS = {
         "overloaded_error",
     )
 }
-# Kinds after which the same request may be answered.
+# Kinds of errors after which a retry may succeed.
 RETRYABLE = ("rate_limit_error", "timeout_error", "api_error", "overloaded_error")
 
 INLINE = {
@@ -141,7 +141,7 @@ def number(value):
 
 
 def loaded(arguments):
-    """Arguments that are JSON in a string, or a value already; those of a tool without parameters are empty."""
+    """Returns arguments, which are JSON in a string or a value; those of a tool without parameters are empty."""
     if isinstance(arguments, str):
         return json.loads(arguments) if arguments.strip() else {}
     return {} if arguments is None else arguments
@@ -168,7 +168,7 @@ def outcome(result):
     usage, finish = answer.usage, FINISH.get(answer.stop_reason, answer.stop_reason)
     cached = ("cache_creation_input_tokens", "cache_read_input_tokens")
     said = "".join(block.text for block in blocks["text"])
-    # A search alone says nothing to the caller.
+    # A search alone is no answer to the caller.
     made = blocks["tool_use"]
     return {
         "status": "succeeded",
@@ -189,7 +189,7 @@ KINDS = ("text", "tool_use", "thinking", "server_tool_use", "web_search_tool_res
 
 
 def typed(route):
-    """How many answers fit the SDK's own types, which are closed."""
+    """Returns the number of answers that match the SDK's own strict types."""
     return sum(fits(shape) for shape in SHAPES[route].values())
 
 

@@ -1,4 +1,4 @@
-"""Answers of Gemini, and how Google's SDK reads them."""
+"""Answers of Gemini, and their reading by Google's SDK."""
 
 import json
 import urllib.request
@@ -56,7 +56,7 @@ REASONS = (
     "MODEL_ARMOR",
 )
 BLOCKED = ("SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "IMAGE_SAFETY", "JAILBREAK")
-# google.rpc.Code, and statuses of HTTP.
+# Codes of google.rpc.Code, and HTTP statuses.
 CODES = {3: False, 5: False, 7: False, 8: True, 13: True, 14: True, 400: False, 429: True, 503: True}
 
 FILE = {
@@ -115,7 +115,7 @@ FILE = {
     "half a character": said(text("A\ud83d B")),
     "half a character in a call": said(call(args={"x": "\ud83d"})),
     **{f"error {code}": error(code) for code in CODES},
-    # Where the SDK's types refuse the answer, what we read of it.
+    # The expected result of lmbatch where the SDK's types reject the answer.
     "finish reason as a number": finished(2, text("A")),
     "content as a string": answer({"content": "A", "finishReason": "STOP"}),
     "call with an empty string": said(call(args="")),
@@ -152,13 +152,13 @@ def row(key, shape):
 
 
 def inlined(row):
-    """A row as it stands inline: its key is metadata."""
+    """Returns an inline row, whose key is in its metadata."""
     row = dict(row)
     return {"metadata": {"key": row.pop("key")}, **row}
 
 
 def status(batch_id):
-    """A batch as the API writes it, all of it."""
+    """Returns a complete batch in the API's format."""
     headers = {"x-goog-api-key": KEY}
     ask = urllib.request.Request(f"{URL}/v1beta/{batch_id}", headers=headers)
     with urllib.request.urlopen(ask) as answer:
@@ -178,7 +178,7 @@ def faults(batch, rows):
 
 def outcomes(batch_id, route):
     if route == "inline":
-        # The SDK reads all inlined answers at once, or none: each is read as the SDK reads one.
+        # The SDK reads all inline answers or none, so each is read as the SDK reads a single one.
         job = status(batch_id)
         for row in job["response"]["inlinedResponses"]["inlinedResponses"]:
             yield row["metadata"]["key"], outcome(row)
@@ -239,5 +239,5 @@ def finish_of(candidate, calls):
 
 
 def typed(route):
-    """How many answers fit the SDK's own types."""
+    """Returns the number of answers that match the SDK's own types."""
     return sum(bool(outcome(row("k", shape))) for shape in SHAPES[route].values())

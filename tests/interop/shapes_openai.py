@@ -1,4 +1,4 @@
-"""Answers of OpenAI and of servers that imitate it, and how OpenAI's SDK reads them."""
+"""Answers of OpenAI and compatible servers, and their reading by OpenAI's SDK."""
 
 import json
 
@@ -54,7 +54,7 @@ def error(status, body):
     return {"status": status, "body": body}
 
 
-# Bodies of row errors; `status` is that of HTTP.
+# Bodies of row errors; `status` is the HTTP status.
 ERRORS = {
     "error, nested": error(
         400,
@@ -266,7 +266,7 @@ RESPONSES = {
 
 SHAPES = {"chat": CHAT, "responses": RESPONSES}
 
-# What the SDK does not read as we do, on purpose: why, and what we read.
+# Intentional differences between the SDK and lmbatch: the reason, and the result of lmbatch.
 EXCEPTIONS = {}
 
 
@@ -295,7 +295,7 @@ def outcome(answer, route):
 
 
 def failed(status, body):
-    """An error as the SDK's client raises it, and whether it would send the call again."""
+    """Returns an error as the SDK's client raises it, and whether the client would retry."""
     request = httpx2.Request("POST", "https://x.test")
     answer = httpx2.Response(status, json=body, request=request)
     error = client._make_status_error_from_response(answer)
@@ -306,7 +306,7 @@ def failed(status, body):
     if isinstance(said, dict) and isinstance(said.get("message"), str):
         found["message"] = said["message"]
     elif "m" in json.dumps(said):
-        # The SDK shows the body whole where it knows no message in it.
+        # The SDK shows the whole body if it finds no message in it.
         found["message"] = "m"
     return found
 
@@ -316,7 +316,7 @@ def number(value):
 
 
 def loaded(arguments):
-    """Arguments that are JSON in a string, or a value already; those of a tool without parameters are empty."""
+    """Returns arguments, which are JSON in a string or a value; those of a tool without parameters are empty."""
     if isinstance(arguments, str):
         return json.loads(arguments) if arguments.strip() else {}
     return {} if arguments is None else arguments
@@ -365,7 +365,7 @@ def read_response(body):
     if answer.status == "failed":
         return {"status": "errored", "code": answer.error.code, "message": answer.error.message}
     spoken = [item for item in answer.output if item.type == "message"]
-    # What is said on the way is no part of the answer.
+    # Commentary between steps is not part of the answer.
     final = [item for item in spoken if item.phase != "commentary"]
     parts = [part for item in final for part in item.content]
     texts = [part for part in parts if part.type == "output_text"]
@@ -404,7 +404,7 @@ def read_response(body):
 
 
 def typed(route):
-    """How many answers fit the SDK's own types, which are closed."""
+    """Returns the number of answers that match the SDK's own strict types."""
     kind = {"responses": Response, "chat": ChatCompletion}[route]
     return sum(fits(kind, shape) for shape in SHAPES[route].values())
 

@@ -1,4 +1,4 @@
-"""What each provider takes, by model and route: nothing here is refused by `lmbatch`."""
+"""Features that each provider accepts, by model and route: `lmbatch` refuses none of them."""
 
 from corpus import (
     AUDIO,
@@ -21,7 +21,7 @@ PENALTIES = {"presence_penalty": [0.1, -2], "frequency_penalty": [-0.2, 2]}
 
 
 def is_pdf(part):
-    """Whether a document is none of the texts."""
+    """Returns whether a document has none of the text types."""
     return "text/" not in str(part) and "table" not in str(part)
 
 
@@ -34,7 +34,7 @@ def budgets(*tokens):
 
 
 def responses_body(corpus):
-    """A body of OpenAI's `/v1/responses` that any provider takes."""
+    """A body of OpenAI's `/v1/responses` that every provider accepts."""
     body = {"model": "gpt-5-mini", "input": corpus.chance.choice(TEXTS[:4])}
     if corpus.often(0.5):
         body["instructions"] = "Be brief."
@@ -53,7 +53,7 @@ def responses_body(corpus):
 
 
 def chat_body(corpus):
-    """A body of OpenAI's `/v1/chat/completions` that any provider takes."""
+    """A body of OpenAI's `/v1/chat/completions` that every provider accepts."""
     function = {"name": "weather", "parameters": SCHEMAS[0]}
     call = {"name": "weather", "arguments": '{"city": "Bonn"}'}
     called = {"id": "call_1", "type": "function", "function": call}
@@ -74,7 +74,7 @@ def chat_body(corpus):
 
 
 def legacy_body(corpus):
-    """A body with functions of old and parts in the message of a tool, as OpenAI's own types have them."""
+    """A body with deprecated functions and with parts in a tool message, as OpenAI's own types define them."""
     called = {"name": "weather", "arguments": '{"city": "Bonn"}'}
     nothing = {"refusal": None, "audio": None, "function_call": None}
     call = {"id": "call_2", "type": "function", "function": {**called, "arguments": ""}}
@@ -93,7 +93,7 @@ def legacy_body(corpus):
 
 
 def odd_body(corpus):
-    """A body as servers that imitate OpenAI take it, and as their answers are replayed."""
+    """A body as OpenAI-compatible servers accept it, with replayed answers of theirs."""
     call = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Bonn"}}}
     if corpus.often(0.5):
         call["id"] = corpus.chance.choice(["functions.weather:0", "x" * 80, ""])
@@ -108,7 +108,7 @@ def odd_body(corpus):
 
 
 def output_body(_corpus):
-    """A body with the output of a function in parts."""
+    """A body with a function output in parts."""
     call = {"type": "function_call", "call_id": "c", "name": "weather", "arguments": "{}"}
     parts = [{"type": "input_text", "text": "sunny"}]
     output = {"type": "function_call_output", "call_id": "c", "output": parts}

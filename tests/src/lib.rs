@@ -1,4 +1,4 @@
-//! What end-to-end tests share: the command as a program, and an emulator in another process.
+//! Common parts of the end-to-end tests: the command as a program, and an emulator in another process.
 
 pub mod fuzzed;
 mod mixed;
@@ -18,7 +18,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// The command as it was built beside this test.
+/// Returns the path of the command that was built with this test.
 pub fn lmbatch() -> PathBuf {
     let test = std::env::current_exe().unwrap_or_default();
     let folder = test
@@ -29,20 +29,20 @@ pub fn lmbatch() -> PathBuf {
     folder.join("lmbatch")
 }
 
-/// An emulator in another process; ends with the test.
+/// An emulator in another process, which ends with the test.
 #[derive(Debug)]
 pub struct Emulating {
     child: Child,
-    /// The base URL of its OpenAI dialect.
+    /// Base URL of the emulator's OpenAI dialect.
     pub base_url: String,
     environment: BTreeMap<String, String>,
 }
 
 impl Emulating {
-    /// Starts one on a free port.
+    /// Starts an emulator on a free port.
     ///
     /// # Panics
-    /// If it does not start.
+    /// If the emulator does not start.
     pub fn start() -> Self {
         let mut command = Command::new(lmbatch());
         command
@@ -54,7 +54,7 @@ impl Emulating {
         });
         let mut environment = BTreeMap::new();
         if let Some(out) = child.stdout.take() {
-            // Lines that cannot be read leave a URL empty, and the test fails on it.
+            // An unreadable line leaves a URL empty, and the test fails.
             for line in BufReader::new(out).lines().map_while(Result::ok) {
                 let export = line
                     .strip_prefix("export ")
@@ -77,7 +77,7 @@ impl Emulating {
         }
     }
 
-    /// What a provider would charge for so far.
+    /// Returns the charges so far, as the emulator's bill.
     ///
     /// # Panics
     /// If the emulator does not answer.
@@ -86,7 +86,7 @@ impl Emulating {
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{body}: {error}"))
     }
 
-    /// Tells the emulator something.
+    /// Posts a body to the emulator's control interface.
     ///
     /// # Panics
     /// If the emulator does not answer.
@@ -94,7 +94,7 @@ impl Emulating {
         self.ask("POST", path, body);
     }
 
-    /// Removes the faults that were added.
+    /// Removes all faults of the emulator.
     ///
     /// # Panics
     /// If the emulator does not answer.
@@ -120,7 +120,7 @@ impl Emulating {
         body.unwrap_or_default().to_owned()
     }
 
-    /// The command against it, to be started.
+    /// Returns the command, pointed at the emulator and not started yet.
     pub fn command(&self, folder: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(lmbatch());
         command
@@ -133,7 +133,7 @@ impl Emulating {
         command
     }
 
-    /// Runs the command against the dialect of a provider, pointed there by the environment.
+    /// Runs the command against the dialect of a provider, pointed at the emulator by the environment.
     ///
     /// # Panics
     /// If the command cannot be started.
@@ -145,12 +145,12 @@ impl Emulating {
             .unwrap_or_else(|error| panic!("{command:?}: {error}"))
     }
 
-    /// The same, to be given arguments and started.
+    /// Returns the command against the dialect of a provider, without arguments.
     pub fn command_at(&self, provider: &str, folder: &Path) -> Command {
         self.program_at(lmbatch(), provider, folder)
     }
 
-    /// A shell in which the command is pointed at it.
+    /// Returns a shell in which the command is pointed at the emulator.
     pub fn shell(&self, provider: &str, folder: &Path) -> Command {
         self.program_at("sh".into(), provider, folder)
     }
@@ -166,7 +166,7 @@ impl Emulating {
         command
     }
 
-    /// Runs the command against it.
+    /// Runs the command against the emulator.
     ///
     /// # Panics
     /// If the command cannot be started.
@@ -180,28 +180,28 @@ impl Emulating {
 
 impl Drop for Emulating {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Variables that the emulator prints: address and key of each provider.
+/// Number of variables that the emulator prints: address and key of each provider.
 const VARIABLES: usize = 6;
 
-/// A key that must never be seen.
+/// A key that must never appear in any output.
 pub const KEY: &str = "sk-canary-7d1f";
 
-/// Everything that a command said.
+/// Returns the complete output of a command.
 pub fn said(output: &Output) -> String {
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     said(&output.stdout) + &said(&output.stderr)
 }
 
-/// Writes an input, one line each, to `in.jsonl`.
+/// Writes an input to `in.jsonl`, one item on each line.
 ///
 /// # Panics
-/// If it cannot be written.
+/// If the file cannot be written.
 pub fn write_input<L: std::fmt::Display>(folder: &Path, lines: impl IntoIterator<Item = L>) {
     let lines = lines.into_iter();
     let text: String = lines.map(|line| format!("{line}\n")).collect();
@@ -209,10 +209,10 @@ pub fn write_input<L: std::fmt::Display>(folder: &Path, lines: impl IntoIterator
     std::fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
-/// The lines of a file as JSON.
+/// Reads the lines of a file as JSON.
 ///
 /// # Panics
-/// If it cannot be read.
+/// If the file cannot be read.
 pub fn lines(path: &Path) -> Vec<Value> {
     let text =
         std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -1,5 +1,5 @@
-//! Requests of every kind of content under every kind of id, as lines of input and for the library, with
-//! what is to come of each.
+//! Requests with every kind of content and every kind of id, as lines of input and for the library, with their
+//! expected outcomes.
 
 use lmbatch::{
     Attachment, GenerateOptions, JsonBuf, LMInput, Message, MessageContent, Request,
@@ -9,28 +9,28 @@ use serde_json::{Value, json};
 
 use crate::Subject;
 
-/// A request and what is to come of it.
+/// A request and its expected outcome.
 #[derive(Debug, Clone)]
 pub struct Mixed {
-    /// The caller's id.
+    /// The caller's id of the request.
     pub id: String,
-    /// As a line of the command's input.
+    /// The request as a line of the command's input.
     pub line: Value,
-    /// The outcome's status.
+    /// The expected status of the outcome.
     pub status: &'static str,
-    /// Its problem.
+    /// The expected problem of the outcome.
     pub problem: Option<&'static str>,
-    /// What its text holds.
+    /// A part of the expected text.
     pub text: String,
 }
 
-/// A kind of request: its line without the id, and what comes of it. `$` stands for its number.
+/// A kind of request: its line without the id, and its outcome. `$` stands for its number.
 struct Kind {
     line: Value,
     status: &'static str,
     problem: Option<&'static str>,
     text: &'static str,
-    /// Providers that take it.
+    /// Names of the subjects that accept it.
     only: &'static [&'static str],
 }
 
@@ -127,7 +127,7 @@ fn kinds() -> Vec<Kind> {
         goes("lmb:error-400", "errored", None),
         goes("lmb:error-500", "errored", None),
         Kind {
-            // Chat completions have no answers that failed.
+            // Chat completions have no failed answers.
             only: &[
                 "openai responses",
                 "anthropic",
@@ -140,7 +140,7 @@ fn kinds() -> Vec<Kind> {
     ]
 }
 
-/// An id that a caller might have, unlike any other.
+/// Returns an id that a caller might use, different for each place.
 fn id(place: usize) -> String {
     match place % 5 {
         0 => format!("plain-{place}"),
@@ -151,7 +151,7 @@ fn id(place: usize) -> String {
     }
 }
 
-/// So many requests for a provider.
+/// Returns `count` mixed requests for a provider.
 pub fn mixed(subject: &Subject, count: usize) -> Vec<Mixed> {
     let kinds = kinds();
     let mine: Vec<&Kind> = kinds
@@ -188,10 +188,10 @@ fn fill(value: &Value, number: &str) -> Value {
 }
 
 impl Mixed {
-    /// The same for the library.
+    /// Returns the request for the library.
     ///
     /// # Panics
-    /// If the line is not what this module writes.
+    /// If the line does not have the form that this module writes.
     pub fn request(&self) -> Request {
         let line = &self.line;
         let messages = match (&line["prompt"], &line["contents"], &line["messages"]) {

@@ -1,5 +1,5 @@
-//! Runs of the command one after the other at one emulator, each checked by what the provider billed: the
-//! checker shares no code with the engine.
+//! Successive runs of the command against one emulator, each checked against the provider's bill by code that shares
+//! nothing with the engine.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,13 +9,13 @@ use serde_json::json;
 
 use crate::{Emulating, lines};
 
-/// Batches that each run is cut into.
+/// Number of batches in each run.
 const BATCHES: usize = 3;
 
-/// Runs of one provider.
+/// The successive runs of one provider.
 #[derive(Debug)]
 pub struct Rounds {
-    /// The provider.
+    /// Emulator of the provider.
     pub emulating: Emulating,
     folder: tempfile::TempDir,
     provider: &'static str,
@@ -26,10 +26,10 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// Runs of so many requests, in three batches of so many at most.
+    /// Creates runs of `requests` requests each, in three batches of at most `most`.
     ///
     /// # Panics
-    /// If the machine gives no folder.
+    /// If there is no temporary folder.
     pub fn new(provider: &'static str, model: &'static str, requests: usize, most: usize) -> Self {
         Self {
             emulating: Emulating::start(),
@@ -42,20 +42,20 @@ impl Rounds {
         }
     }
 
-    /// Where the runs happen.
+    /// Returns the folder of the runs.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The number of the run, from 1.
+    /// Returns the number of the current run, from 1.
     pub fn round(&self) -> usize {
         self.round
     }
 
-    /// Begins another run: new requests, and no output.
+    /// Begins another run with new requests and without an output.
     ///
     /// # Panics
-    /// If they cannot be written.
+    /// If the requests cannot be written.
     pub fn next(&mut self) {
         self.round += 1;
         let round = self.round;
@@ -66,7 +66,7 @@ impl Rounds {
             .collect();
         let written = std::fs::write(self.folder.path().join(self.input()), text);
         written.unwrap_or_else(|error| panic!("{error}"));
-        // It is not there the first time.
+        // The first run has no earlier output.
         let _ = std::fs::remove_file(self.folder.path().join("out.jsonl"));
     }
 
@@ -74,7 +74,7 @@ impl Rounds {
         format!("in-{}.jsonl", self.round)
     }
 
-    /// What runs it, or goes on with it: the arguments of the command.
+    /// Returns the arguments of the command that begins or resumes the run.
     pub fn arguments(&self, resubmit: bool) -> Vec<String> {
         let mut line = format!(
             "run {} -m {}/{} -o out.jsonl --quiet --poll-interval 20ms --doubt-wait 100ms --max-batch-requests {}",
@@ -89,7 +89,7 @@ impl Rounds {
         line.split(' ').map(str::to_owned).collect()
     }
 
-    /// The command in the folder of the runs, without arguments, or another that is to run it.
+    /// Returns `program`, the command or another that runs it, in the folder of the runs.
     pub fn command(&self, program: &str) -> Command {
         let mut command = self.emulating.command_at(self.provider, self.folder.path());
         if program != "lmbatch" {
@@ -106,10 +106,10 @@ impl Rounds {
         command
     }
 
-    /// Checks that the run is whole, and that the provider billed each request of it and before once.
+    /// Checks that the run is complete, and that every request so far was charged once.
     ///
     /// # Panics
-    /// If it is not so.
+    /// If a check fails.
     pub fn check(&self) {
         let (provider, round) = (self.provider, self.round);
         let lines = lines(&self.folder.path().join("out.jsonl"));
@@ -118,7 +118,7 @@ impl Rounds {
             assert_eq!(line["text"], format!("echo: {round} {k}"));
         }
         assert_eq!(lines.len(), self.requests);
-        // Every batch that was paid for is in an output.
+        // Every paid batch is named in an output.
         let named: BTreeSet<Option<&str>> =
             lines.iter().map(|line| line["batch"].as_str()).collect();
         assert_eq!(named.len(), BATCHES);

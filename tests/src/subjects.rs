@@ -12,50 +12,50 @@ use lmbatch_emulator::Emulator;
 /// A provider on a route.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject {
-    /// For messages of tests.
+    /// Name in messages of tests.
     pub name: &'static str,
-    /// As the command names it.
+    /// Name of the provider in the command.
     pub provider: &'static str,
-    /// As the command names it.
+    /// Name of the route in the command.
     pub route: &'static str,
-    /// A model of its own.
+    /// A model of the provider.
     pub model: &'static str,
     connect: fn(&Emulator, &str) -> Result<Arc<dyn BatchProvider>>,
 }
 
 impl Subject {
-    /// An adapter that talks to the emulator.
+    /// Creates an adapter that talks to the emulator.
     ///
     /// # Panics
-    /// If it cannot be made.
+    /// If the adapter cannot be created.
     pub fn connect(&self, emulator: &Emulator) -> Arc<dyn BatchProvider> {
         self.connect_as(emulator, "k-canary")
     }
 
-    /// The same with a key.
+    /// Creates an adapter with the given key.
     ///
     /// # Panics
-    /// If it cannot be made.
+    /// If the adapter cannot be created.
     pub fn connect_as(&self, emulator: &Emulator, key: &str) -> Arc<dyn BatchProvider> {
         (self.connect)(emulator, key).unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
-    /// An invoker of its model.
+    /// Creates an invoker of the subject's model.
     ///
     /// # Panics
-    /// If the adapter cannot be made.
+    /// If the adapter cannot be created.
     pub fn invoker(&self, emulator: &Emulator) -> LMInvoker {
         LMInvoker::shared(self.connect(emulator), self.model)
     }
 
-    /// Provider, route and model as arguments of the command.
+    /// Returns provider, route and model as arguments of the command.
     pub fn arguments(&self) -> Vec<String> {
         let model = format!("{}/{}", self.provider, self.model);
         vec!["-m".into(), model, "--route".into(), self.route.into()]
     }
 }
 
-/// All of them.
+/// All subjects, in the order of their indexes.
 pub const SUBJECTS: &[Subject] = &[
     Subject {
         name: "openai responses",

@@ -18,13 +18,13 @@ use tokio::sync::Notify;
 
 use crate::Subject;
 
-/// Longest virtual time that a run may take: beyond it, it must hold.
+/// Maximum virtual time of a run; after it, the run must hold.
 const PATIENCE: Duration = Duration::from_secs(6 * 3600);
 
-/// Sleeps after which a run counts as endless.
+/// Number of sleeps after which a run counts as endless.
 const ENDLESS: u32 = 20_000;
 
-/// A clock that moves on as soon as something sleeps, and the provider's time with it.
+/// A clock that moves forward at each sleep, together with the provider's clock.
 #[derive(Debug)]
 struct VirtualClock {
     emulator: Arc<Emulator>,
@@ -51,7 +51,7 @@ impl Clock for VirtualClock {
         tokio::task::yield_now().await;
     }
 
-    // Only sleeps of the work move this clock on: its bounds are looked at beside it.
+    // Only sleeps of the work move this clock; its bounds are checked separately.
     async fn reached(&self, at: Duration) {
         while self.elapsed() < at {
             tokio::task::yield_now().await;
@@ -59,7 +59,7 @@ impl Clock for VirtualClock {
     }
 }
 
-/// Result of one process that takes a run on.
+/// Result of one process that advances a run.
 #[derive(Debug)]
 pub struct Ended {
     /// Outcomes by id in the order of the requests, or the error that stopped the run.
@@ -103,17 +103,17 @@ pub struct Trial {
     pub subject: &'static Subject,
     /// Prompts, in the order of the requests. The id of the first is `q0`.
     pub prompts: Vec<String>,
-    /// Most requests of one batch; no limit by default.
+    /// Maximum number of requests in one batch; no limit by default.
     pub most: Option<u32>,
     provider: Arc<dyn BatchProvider>,
     folder: TempDir,
 }
 
 impl Trial {
-    /// Starts a trial of six requests at an emulator that answers at once.
+    /// Starts a trial of six requests at an emulator whose batches end at once.
     ///
     /// # Panics
-    /// If the machine gives no folder or port.
+    /// If there is no temporary folder or port.
     pub async fn start(subject: &'static Subject) -> Self {
         Self::at(subject, Emulator::builder()).await
     }
@@ -121,7 +121,7 @@ impl Trial {
     /// Starts a trial of six requests at an emulator with options.
     ///
     /// # Panics
-    /// If the machine gives no folder or port.
+    /// If there is no temporary folder or port.
     pub async fn at(subject: &'static Subject, builder: EmulatorBuilder) -> Self {
         Self::within(subject, builder, scratch()).await
     }
@@ -130,7 +130,7 @@ impl Trial {
         let builder = builder.pace(Pace::INSTANT).seed(5);
         let emulator = Arc::new(builder.start().await.unwrap());
         Self {
-            // Connected once: reading the machine's certificates takes longer than a run.
+            // Connected once, since reading the system's certificates takes longer than a run.
             provider: subject.connect(&emulator),
             emulator,
             subject,
@@ -140,11 +140,11 @@ impl Trial {
         }
     }
 
-    /// Starts a trial whose process was killed at a step: the first time that a call stands at a moment. Without a
-    /// step, and where the step does not come, the run has ended.
+    /// Starts a trial whose process was killed at a step: the first time that a call reaches a moment. Without a step,
+    /// or if the step is never reached, the run has ended.
     ///
     /// # Panics
-    /// If the machine gives no folder or port.
+    /// If there is no temporary folder or port.
     pub async fn killed_at(subject: &'static Subject, step: Option<(Operation, Moment)>) -> Self {
         let (folder, copy) = (scratch(), scratch());
         let (from, to) = (folder.path().to_owned(), copy.path().to_owned());
@@ -187,12 +187,12 @@ impl Trial {
         }))
     }
 
-    /// Begins the run, or goes on with it, as a new process would.
+    /// Begins or resumes the run, as a new process would.
     pub async fn go(&self) -> Ended {
         self.go_in(self.folder(), OnDoubt::Hold).await
     }
 
-    /// Begins the run of a state folder, or goes on with it, under a policy for what stays unknown.
+    /// Begins or resumes the run of a state folder, with a policy for doubtful creates.
     pub async fn go_in(&self, folder: &Path, on_doubt: OnDoubt) -> Ended {
         let warnings = Arc::new(Mutex::new(Vec::new()));
         let result = self.process(folder, on_doubt, Arc::clone(&warnings)).await;
@@ -232,8 +232,8 @@ impl Trial {
         outcomes.try_collect().await
     }
 
-    /// Number of batches that the run needs. Where batches are known by their number of requests, no two of
-    /// them have the same as long as that is possible.
+    /// Number of batches that the run needs. Where batches are identified by their request count, their counts differ
+    /// as far as possible.
     pub fn batches(&self) -> u64 {
         let most = self.most.map_or(self.prompts.len(), |most| most as usize);
         let (mut left, mut batches) = (self.prompts.len(), 0);
@@ -248,7 +248,7 @@ impl Trial {
         batches as u64
     }
 
-    /// Says what is wrong with outcomes: an answer under another id, or a request without its one outcome.
+    /// Returns a complaint about the outcomes: an answer under another id, or a request without exactly one outcome.
     pub fn mixed_up(&self, outcomes: &[(String, Outcome)]) -> Option<String> {
         if outcomes.len() != self.prompts.len() {
             return Some(format!("{} outcomes", outcomes.len()));
@@ -267,7 +267,7 @@ impl Trial {
         None
     }
 
-    /// Says what is wrong with a run that should have ended with every answer.
+    /// Returns a complaint about a run that should have ended with every answer.
     pub fn not_whole(&self, ended: &Ended) -> Option<String> {
         let Ok(outcomes) = &ended.result else {
             return Some(ended.words());
@@ -277,7 +277,7 @@ impl Trial {
             .or_else(|| (!usable).then(|| ended.words()))
     }
 
-    /// Says what is wrong with the bill: each batch accepted once, and each request answered once at most.
+    /// Returns a complaint about the bill: each batch is accepted once, and each request is answered at most once.
     pub fn overpaid(&self) -> Option<String> {
         let bill = self.emulator.bill();
         let twice =
@@ -289,19 +289,19 @@ impl Trial {
     }
 }
 
-/// Makes a temporary folder in memory where the machine has one, since runs sync their files often.
+/// Creates a temporary folder in memory where the system has one, since runs sync their files often.
 ///
 /// # Panics
-/// If the machine gives no folder.
+/// If there is no temporary folder.
 pub fn scratch() -> TempDir {
     let memory = tempfile::tempdir_in("/dev/shm");
     memory.or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// Copies a state folder as it lies on the disk.
+/// Copies a state folder in its current state on the disk.
 ///
 /// # Panics
-/// If it cannot be copied.
+/// If the folder cannot be copied.
 pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -310,7 +310,7 @@ pub fn copy_folder(from: &Path, to: &Path) {
         if path.is_dir() {
             copy_folder(&path, &target);
         } else if let Err(error) = std::fs::copy(&path, &target) {
-            // A file of SQLite may go while the folder is read.
+            // A file of SQLite may disappear while the folder is read.
             assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
         }
     }
@@ -324,17 +324,17 @@ pub struct Broken {
 }
 
 impl Broken {
-    /// Notes one cell, and the complaint about it, if there is one.
+    /// Records one cell, with its complaint if there is one.
     pub fn note(&mut self, cell: impl std::fmt::Display, complaint: Option<String>) {
         self.cells += 1;
         self.broken
             .extend(complaint.map(|complaint| format!("{cell}: {complaint}")));
     }
 
-    /// Ends the matrix.
+    /// Ends the matrix, and fails if any cell broke a promise.
     ///
     /// # Panics
-    /// If a promise was broken, or nothing was tried.
+    /// If a promise was broken, or no cell was tried.
     pub fn end(self) {
         assert!(self.cells > 0, "nothing was tried");
         assert!(

@@ -1,4 +1,4 @@
-//! What a run is billed for, and why a provider refused it.
+//! Billing of runs, and the reasons of providers' refusals.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::process::Output;
@@ -30,7 +30,7 @@ const UNNAMED: [&str; 8] = [
     "20ms",
 ];
 
-/// A refusal in the provider's own words.
+/// A refusal with the provider's own error object.
 fn refusal() -> Value {
     json!({"error": {"message": "no", "type": "invalid_request_error", "code": "bad"}})
 }
@@ -65,13 +65,13 @@ impl World {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
-    /// Creates that were asked for, and those that were accepted.
+    /// Number of creates that were requested and number of creates that were accepted.
     fn creates(&self) -> (Value, Value) {
         let bill = self.emulating.bill();
         (bill["calls"]["create"].clone(), bill["creates"].clone())
     }
 
-    /// Has the next create refused, or answered as it says.
+    /// Makes the next create fail, or sets its response.
     fn refuse_create(&self, code: u16, body: &Value) {
         let kind = json!({"status": {"code": code, "body": body.to_string()}});
         let fault = json!({"operation": "create", "times": 9, "kind": kind});
@@ -80,7 +80,7 @@ impl World {
 }
 
 #[test]
-fn every_answer_is_counted_with_its_model_also_where_another_one_replaced_it() {
+fn every_answer_is_billed_under_its_model_even_after_a_replacement() {
     let world = World::new(&["fine", "lmb:truncate", "lmb:error-400"]);
     let first = world.json(&RUN, 3);
     assert_eq!(first["billed"]["answers"], 2);
@@ -132,7 +132,7 @@ fn every_answer_is_counted_with_its_model_also_where_another_one_replaced_it() {
     assert_eq!(sum, audit["billed"]["usage"]["output_tokens"]);
     let text = said(&world.at(&["audit", "mine"]));
     assert!(text.contains("larger-2026-01-01"), "{text}");
-    // An update counts what it replaced as well.
+    // An update counts the answers that it replaced as well.
     let update = world.json(
         &[&RUN[..], &["--update", "--system", "be brief"]].concat(),
         3,
@@ -147,7 +147,7 @@ fn every_answer_is_counted_with_its_model_also_where_another_one_replaced_it() {
 #[test]
 fn an_answer_that_cannot_be_read_is_billed_and_only_a_requeue_sends_it_again() {
     let world = World::new(&["fine", "lmb:cut"]);
-    // A row that is cut is read again first.
+    // A truncated row is first read again.
     let wait = ["--doubt-wait", "200ms"];
     let first = world.at(&[&RUN[..], &wait].concat());
     let told = said(&first);
@@ -164,7 +164,7 @@ fn an_answer_that_cannot_be_read_is_billed_and_only_a_requeue_sends_it_again() {
     let audit = world.json(&["audit", "mine"], 0);
     assert_eq!(numbers(&audit), [2, 0, 0], "{audit}");
     assert_eq!(audit["batches"][0]["errored"], 0, "{audit}");
-    // The request may be sent again by choice; its first answer stays paid for.
+    // The request may be sent again on request; its first answer stays billed.
     let requeue = [
         "requeue",
         "mine",
@@ -181,7 +181,7 @@ fn an_answer_that_cannot_be_read_is_billed_and_only_a_requeue_sends_it_again() {
 }
 
 #[test]
-fn of_a_request_with_several_rows_an_answer_counts_before_the_first_row() {
+fn an_answer_takes_precedence_over_an_earlier_row_of_the_same_request() {
     let world = World::new(&["fine", "lmb:twice"]);
     let run = world.at(&RUN);
     let told = said(&run);
@@ -195,7 +195,7 @@ fn of_a_request_with_several_rows_an_answer_counts_before_the_first_row() {
 }
 
 #[test]
-fn answers_that_are_counted_and_never_delivered_are_named() {
+fn counted_answers_that_were_never_delivered_are_reported() {
     let world = World::new(&["fine", "lmb:missing"]);
     let run = world.at(&[
         &RUN[..],
@@ -220,7 +220,7 @@ fn answers_that_are_counted_and_never_delivered_are_named() {
 }
 
 #[test]
-fn a_batch_that_failed_as_a_whole_says_why() {
+fn a_failed_batch_reports_its_reason() {
     let world = World::new(&["fine", "lmb:fail-line"]);
     let run = world.at(&[&RUN[..], &["--max-attempts", "1"]].concat());
     let text = said(&run);
@@ -236,7 +236,7 @@ fn a_batch_that_failed_as_a_whole_says_why() {
 }
 
 #[test]
-fn a_create_that_is_refused_says_what_the_provider_said_and_the_run_has_failed() {
+fn a_refused_create_fails_the_run_with_the_message_of_the_provider() {
     let world = World::new(&["fine"]);
     let words = format!("requests.3.max_tokens: 99999 > 64000\nkey {KEY} \u{1b}[31m\u{202e}");
     let long = format!("{words} {}", "x".repeat(1000));
@@ -278,7 +278,7 @@ fn a_create_that_is_refused_says_what_the_provider_said_and_the_run_has_failed()
     assert!(words.starts_with("requests.3.max_tokens"), "{error}");
     assert_eq!(error["error"]["kind"], "provider_invalid_args", "{error}");
     assert!(error["run"].is_string(), "{error}");
-    // What the hint says: with other options the named run is deleted first, and by itself it goes on.
+    // As the hint says: other options delete the named run first, and the same command resumes it.
     world.emulating.clear_faults();
     let tried = world.creates().0;
     let changed = [&RUN[..], &["--max-tokens", "9"]].concat();
@@ -297,7 +297,7 @@ fn a_create_that_is_refused_says_what_the_provider_said_and_the_run_has_failed()
 }
 
 #[test]
-fn a_refused_run_goes_on_by_the_same_command_once_its_cause_is_gone() {
+fn the_same_command_resumes_a_refused_run_once_the_cause_is_fixed() {
     for named in [true, false] {
         let world = World::new(&["fine"]);
         world.refuse_create(400, &refusal());
@@ -311,7 +311,7 @@ fn a_refused_run_goes_on_by_the_same_command_once_its_cause_is_gone() {
 }
 
 #[test]
-fn a_refused_run_is_replaced_by_the_command_with_other_options_and_is_never_sent() {
+fn the_command_with_other_options_replaces_a_refused_run() {
     for extra in [&[][..], &["--update"], &["--new"]] {
         let world = World::new(&["fine"]);
         world.refuse_create(400, &refusal());
@@ -325,7 +325,7 @@ fn a_refused_run_is_replaced_by_the_command_with_other_options_and_is_never_sent
         let replaced = "failed before a batch was created, and is cancelled";
         assert!(said(&fixed).contains(replaced), "{}", said(&fixed));
         assert_eq!(world.creates(), (json!(2), json!(1)), "{extra:?}");
-        // The earlier run has ended: nothing sends it any more, and its upload is gone.
+        // The earlier run has ended: it is never sent again, and its upload is deleted.
         let resumed = world.at(&["resume", "--all", "--poll-interval", "20ms"]);
         assert!(
             said(&resumed).contains("every run has ended"),
@@ -348,8 +348,8 @@ fn a_refused_run_is_replaced_by_the_command_with_other_options_and_is_never_sent
 }
 
 #[test]
-fn a_refused_run_that_another_process_advances_is_not_replaced() {
-    // Another process creates its batch after all, slowly: before and while the create is on its way.
+fn a_refused_run_is_not_replaced_while_another_process_advances_it() {
+    // Another process creates its batch nevertheless, slowly: before and during the create.
     for operation in ["list", "create"] {
         let world = World::new(&["fine"]);
         world.refuse_create(400, &refusal());

@@ -1,5 +1,5 @@
-//! Creates whose answer says nothing for certain: every shape of it, on every provider, beside none, one or
-//! two batches of the same size, with lists that lag or do not.
+//! Creates with ambiguous responses: every form of them, on every provider, with zero, one or two other batches of the
+//! same size, and with and without lagging lists.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use lmbatch_tests::{SUBJECTS, Subject};
 
 const ASKED: [(&str, &str); 2] = [("a", "one"), ("b", "two")];
 
-/// Accepted creates, each with an answer that does not say so.
+/// Accepted creates with responses that do not say so.
 fn shapes() -> Vec<FaultKind> {
     let after = |code: u16, body: &str| FaultKind::status_after(code, body);
     let page = "<html><body>Bad gateway</body></html>";
@@ -64,7 +64,7 @@ async fn lost(subject: &Subject, shape: &FaultKind, twins: u64, lag: Duration) {
             let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
             assert_eq!(outcomes["a"].value().unwrap().text(), "echo: one", "{at}");
         }
-        // Every doubt is told, and only where nothing can be labelled.
+        // Every doubt is reported, and only where no labels exist.
         Err(error) => {
             assert_eq!(
                 (error.kind(), subject.provider),
@@ -76,7 +76,7 @@ async fn lost(subject: &Subject, shape: &FaultKind, twins: u64, lag: Duration) {
     }
 }
 
-/// Every shape on the provider and route of that place.
+/// Runs every form on the provider and route with the given index.
 async fn paid_once(place: usize) {
     for shape in shapes() {
         for twins in [0, 1, 2] {
@@ -88,21 +88,21 @@ async fn paid_once(place: usize) {
 }
 
 #[tokio::test]
-async fn a_create_whose_answer_says_nothing_is_paid_for_once_on_openai() {
+async fn a_create_with_an_ambiguous_response_is_paid_for_once_on_openai() {
     paid_once(0).await;
 }
 
 #[tokio::test]
-async fn a_create_whose_answer_says_nothing_is_paid_for_once_on_anthropic() {
+async fn a_create_with_an_ambiguous_response_is_paid_for_once_on_anthropic() {
     paid_once(2).await;
 }
 
 #[tokio::test]
-async fn a_create_whose_answer_says_nothing_is_paid_for_once_on_google_by_file() {
+async fn a_create_with_an_ambiguous_response_is_paid_for_once_on_google_by_file() {
     paid_once(3).await;
 }
 
 #[tokio::test]
-async fn a_create_whose_answer_says_nothing_is_paid_for_once_on_google_inline() {
+async fn a_create_with_an_ambiguous_response_is_paid_for_once_on_google_inline() {
     paid_once(4).await;
 }

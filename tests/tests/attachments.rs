@@ -1,4 +1,4 @@
-//! Files that an input names: which are read, and what is sent of them.
+//! Files named by an input: which ones are read, and what is sent of them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs::{self, File};
@@ -30,7 +30,7 @@ fn validate(folder: &Path, model: &str, more: &[&str]) -> Output {
 }
 
 #[test]
-fn a_file_outside_of_the_inputs_folder_is_never_sent() {
+fn a_file_outside_the_folder_of_the_input_is_never_sent() {
     let world = tempfile::tempdir().unwrap();
     let folder = world.path().join("in");
     fs::create_dir_all(folder.join("sub")).unwrap();
@@ -72,7 +72,7 @@ fn a_file_outside_of_the_inputs_folder_is_never_sent() {
         if model.starts_with("openai") {
             continue;
         }
-        // What is there may be sent where another folder is named.
+        // The same file may be sent if another folder is given.
         let elsewhere = validate(&folder, model, &["--attachments", ".."]);
         assert_eq!(
             elsewhere.status.code(),
@@ -90,9 +90,9 @@ fn a_file_outside_of_the_inputs_folder_is_never_sent() {
 }
 
 #[test]
-fn a_file_that_is_larger_than_a_request_is_not_read() {
+fn a_file_larger_than_a_request_is_not_read() {
     let folder = tempfile::tempdir().unwrap();
-    // As long as it says, and nothing on the disk.
+    // A sparse file: its size exceeds the limit, and it takes no space on the disk.
     File::create(folder.path().join("a.pdf"))
         .unwrap()
         .set_len(1 << 40)
@@ -110,7 +110,7 @@ fn a_file_that_is_larger_than_a_request_is_not_read() {
 }
 
 #[test]
-fn the_media_type_that_is_sent_is_that_of_the_bytes() {
+fn the_media_type_is_detected_from_the_bytes() {
     for (provider, model) in MODELS {
         let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
         fs::write(folder.path().join("p.jpg"), PNG).unwrap();
@@ -122,7 +122,7 @@ fn the_media_type_that_is_sent_is_that_of_the_bytes() {
             json!({"id": "b", "contents": ["x", {"type": "image", "data": jpeg, "mime_type": "image/jpg"}]}),
             json!({"custom_id": "c", "method": "POST", "url": "/v1/chat/completions", "body": body}),
         ];
-        // OpenAI takes a body of its own as it is.
+        // OpenAI accepts a raw body unchanged.
         let lines = &lines[..if provider == "openai" { 2 } else { 3 }];
         let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
         fs::write(folder.path().join("in.jsonl"), text.join("\n")).unwrap();
@@ -150,7 +150,7 @@ fn the_media_type_that_is_sent_is_that_of_the_bytes() {
 }
 
 #[test]
-fn an_attachment_that_is_not_what_it_says_is_refused_before_anything_is_sent() {
+fn an_attachment_that_contradicts_its_media_type_is_refused_before_sending() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(
         folder.path().join("id_rsa"),
@@ -199,7 +199,7 @@ fn an_attachment_that_is_not_what_it_says_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn an_attachment_of_another_media_type_than_declared_is_sent_as_what_it_is_and_told() {
+fn an_attachment_with_another_media_type_than_declared_is_sent_with_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("p.png"), PNG).unwrap();
     for (_, model) in MODELS {
@@ -235,7 +235,7 @@ fn an_attachment_of_another_media_type_than_declared_is_sent_as_what_it_is_and_t
 }
 
 #[test]
-fn an_attachment_of_no_bytes_is_refused() {
+fn an_empty_attachment_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["a.png", "a.txt", "a.pdf", "a.csv", "a"] {
         File::create(folder.path().join(name)).unwrap();
@@ -259,7 +259,7 @@ fn an_attachment_of_no_bytes_is_refused() {
 }
 
 #[test]
-fn a_byte_order_mark_before_a_file_that_the_caller_names_means_nothing() {
+fn a_byte_order_mark_in_a_file_of_the_caller_is_ignored() {
     const MARK: &str = "\u{feff}";
     let schema = r#"{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": false}"#;
     for (provider, model) in MODELS {
@@ -299,7 +299,7 @@ fn a_byte_order_mark_before_a_file_that_the_caller_names_means_nothing() {
 }
 
 #[test]
-fn standard_input_has_attachments_in_the_folder_that_is_named_and_a_run_keeps_it() {
+fn the_attachments_folder_applies_to_standard_input_and_is_kept_by_the_run() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     fs::create_dir(folder.path().join("pictures")).unwrap();
     fs::write(folder.path().join("pictures/p.png"), PNG).unwrap();

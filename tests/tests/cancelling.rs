@@ -1,10 +1,10 @@
-//! Runs that are cancelled, while no one waits for them and while someone does.
+//! Cancelled runs, with and without a process that waits for them.
 
 use lmbatch_tests::{Emulating, lines, said, write_input};
 use serde_json::{Value, json};
 
 #[test]
-fn a_run_that_is_cancelled_keeps_what_was_answered() {
+fn a_cancelled_run_keeps_its_answers() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     write_input(
         folder.path(),
@@ -44,13 +44,13 @@ fn a_run_that_is_cancelled_keeps_what_was_answered() {
 }
 
 #[test]
-fn a_run_is_cancelled_beside_the_process_that_waits_for_it() {
+fn another_process_can_cancel_a_run_that_is_being_waited_for() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let input: Vec<Value> = (0..4)
         .map(|k| json!({"id": k, "prompt": "say it"}))
         .collect();
     write_input(folder.path(), &input);
-    // There is no room for a second batch, ever.
+    // The provider never has room for a second batch.
     let busy = json!({"operation": "create", "skip": 1, "times": 100_000, "kind": {"status": {
         "code": 429, "headers": [["retry-after-ms", "50"]],
         "body": r#"{"error": {"message": "later", "type": "rate_limit", "code": null}}"#,
@@ -83,7 +83,7 @@ fn a_run_is_cancelled_beside_the_process_that_waits_for_it() {
     assert_eq!(run.wait().unwrap().code(), Some(3));
     let answers = lines(&folder.path().join("out.jsonl"));
     assert_eq!(answers.len(), 4);
-    // Whichever of the two batches was created, the other never was.
+    // One of the two batches was created, and the other never was.
     let never = (json!("cancelled"), Value::Null);
     let are_never = |pair: &[Value]| {
         let mut ends = pair

@@ -1,6 +1,6 @@
-//! Killed at random moments, and with answers lost, and started again until done: nothing is lost, paid
-//! twice, unreported or stuck. What is checked is the provider's bill and the output, by code that shares
-//! nothing with the engine. `cargo xtask chaos` kills more often.
+//! Processes that are killed at random moments, and lose responses, until their runs end: nothing is lost, paid twice,
+//! unreported or stuck. The tests check the provider's bill and the output with code that shares nothing with the
+//! engine. `cargo xtask chaos` kills more often.
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use lmbatch_tests::Rounds;
 
-/// A chance that repeats.
+/// Random numbers that a seed determines.
 struct Chance(u64);
 
 impl Chance {
@@ -25,7 +25,7 @@ impl Chance {
     }
 }
 
-/// Whether it ended by itself within a time.
+/// Returns whether the process ended by itself within a time.
 fn ended(child: &mut Child, within: Duration) -> bool {
     let until = Instant::now() + within;
     while Instant::now() < until {
@@ -43,7 +43,7 @@ fn kills(of_each: usize) -> usize {
         .map_or(of_each, |all| all / 3)
 }
 
-/// Kills runs of a provider until it has killed often enough, and checks each run once it is done.
+/// Kills runs of a provider a number of times, and checks each run once it has ended.
 fn kill(provider: &'static str, model: &'static str, times: usize, seed: u64) {
     let mut rounds = Rounds::new(provider, model, 40, 15);
     let mut chance = Chance(seed);
@@ -69,7 +69,7 @@ fn kill(provider: &'static str, model: &'static str, times: usize, seed: u64) {
             let output = child.wait_with_output().unwrap();
             let code = output.status.code();
             if code == Some(6) && !resubmit {
-                // A create whose fate cannot be known: only where nothing can be labelled or fenced.
+                // A create stays in doubt only where it can be neither labelled nor fenced.
                 assert_eq!(provider, "anthropic");
                 held += 1;
                 resubmit = true;

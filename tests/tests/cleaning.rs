@@ -1,4 +1,4 @@
-//! What a run leaves behind, here and at its provider: it is said, found again, and deleted on a word.
+//! Remains of a run, locally and at its provider: they are reported, found, and deleted on request.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
@@ -54,7 +54,7 @@ impl World {
         self.at(&[&args[..], more].concat())
     }
 
-    /// The number of the one shard, counted from 0, that has no batch yet.
+    /// Number of the one shard without a batch, counted from 0.
     fn missing(&self) -> usize {
         let json = |args: &[&str]| -> Value {
             let shown = self.at(args);
@@ -73,7 +73,7 @@ impl World {
             .count()
     }
 
-    /// Deletions that the provider was asked for.
+    /// Number of deletions that the provider received.
     fn deletions(&self) -> u64 {
         let calls = &self.emulating.bill()["calls"];
         ["delete_file", "delete_batch", "delete"]
@@ -92,7 +92,7 @@ fn remote(world: &World, output: &Output) -> Value {
 }
 
 #[test]
-fn the_summary_says_what_stays_at_the_provider_and_until_when() {
+fn the_summary_lists_what_stays_at_the_provider_and_until_when() {
     for model in MODELS {
         let uploads = u64::from(model.0 != "anthropic");
         for (cleanup, inputs, batches) in [("inputs", 0, 1), ("none", uploads, 1), ("all", 0, 0)] {
@@ -113,7 +113,7 @@ fn the_summary_says_what_stays_at_the_provider_and_until_when() {
                 "{}",
                 said(&run)
             );
-            // What is deleted once is not asked for again.
+            // A deleted file is not deleted again.
             let before = world.deletions();
             let again = world.run(&["--json", "--cleanup", cleanup]);
             assert!(
@@ -131,7 +131,7 @@ fn the_summary_says_what_stays_at_the_provider_and_until_when() {
 }
 
 #[test]
-fn a_purge_deletes_here_or_at_the_provider_or_both_and_says_what_it_would() {
+fn purge_deletes_locally_or_at_the_provider_and_has_a_dry_run() {
     for model in MODELS {
         let world = World::new(model);
         let run = world.run(&["--run", "mine", "--cleanup", "none"]);
@@ -162,7 +162,7 @@ fn a_purge_deletes_here_or_at_the_provider_or_both_and_says_what_it_would() {
 }
 
 #[test]
-fn old_runs_are_purged_together_and_young_ones_stay() {
+fn purge_deletes_old_runs_and_keeps_recent_ones() {
     let world = World::new(MODELS[0]);
     for name in ["first", "second"] {
         assert_eq!(
@@ -186,7 +186,7 @@ fn old_runs_are_purged_together_and_young_ones_stay() {
 }
 
 #[test]
-fn a_run_that_has_not_ended_is_not_forgotten_by_the_way() {
+fn purge_keeps_a_run_that_has_not_ended() {
     let world = World::new(MODELS[0]);
     let run = world.run(&["--run", "mine", "--detach"]);
     assert_eq!(run.status.code(), Some(0), "{}", said(&run));
@@ -215,14 +215,14 @@ fn stray(folder: &Path) {
 }
 
 #[test]
-fn a_doctor_finds_files_that_no_run_needs_and_deletes_them_on_a_word() {
+fn doctor_finds_unused_files_and_deletes_them_on_request() {
     for model in MODELS {
         let world = World::new(model);
         let doctor = |more: &[&str]| world.at(&[&["doctor", "-p", model.0], more].concat());
         assert_eq!(world.run(&[]).status.code(), Some(0));
         let nothing = doctor(&[]);
         assert_eq!(nothing.status.code(), Some(0), "{}", said(&nothing));
-        // One that keeps its input, and a process that died before it had noted its run.
+        // A run that keeps its input, and a process that died before it recorded its run.
         assert_eq!(
             world
                 .run(&["--new", "--force", "--cleanup", "none"])
@@ -245,7 +245,7 @@ fn a_doctor_finds_files_that_no_run_needs_and_deletes_them_on_a_word() {
             "{}",
             said(&found)
         );
-        // What is young may be another machine's.
+        // A recent file may belong to another machine.
         let young = doctor(&["--clean"]);
         assert_eq!(
             young.status.code(),
@@ -262,7 +262,7 @@ fn a_doctor_finds_files_that_no_run_needs_and_deletes_them_on_a_word() {
         let cleaned = doctor(&["--clean", "--older-than", "0s"]);
         assert_eq!(cleaned.status.code(), Some(0), "{}", said(&cleaned));
         assert_eq!(doctor(&[]).status.code(), Some(0));
-        // The runs themselves are whole.
+        // The runs themselves are complete.
         let runs = said(&world.at(&["runs"]));
         for id in runs
             .split_whitespace()
@@ -277,7 +277,7 @@ fn a_doctor_finds_files_that_no_run_needs_and_deletes_them_on_a_word() {
     }
 }
 
-/// What another machine uploaded to the same account.
+/// Uploads of another machine to the same account.
 fn elsewhere(world: &World, more: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("in.jsonl"), "{\"prompt\": \"mine\"}\n").unwrap();
@@ -297,7 +297,7 @@ fn listed(world: &World) -> Vec<Value> {
         .collect()
 }
 
-/// The next list of batches says this.
+/// Sets the response to the next list of batches.
 fn lists(world: &World, batches: &Value) {
     let body = json!({"object": "list", "data": batches, "has_more": false}).to_string();
     let fault = json!({"operation": "list", "kind": {"status": {"code": 200, "body": body}}});
@@ -307,7 +307,7 @@ fn lists(world: &World, batches: &Value) {
 }
 
 #[test]
-fn an_input_of_a_batch_that_is_running_is_never_deleted_whoever_made_it() {
+fn the_input_of_a_running_batch_is_never_deleted() {
     let world = World::new(MODELS[0]);
     let _other = elsewhere(&world, &[]);
     let theirs = listed(&world).remove(0);
@@ -316,7 +316,7 @@ fn an_input_of_a_batch_that_is_running_is_never_deleted_whoever_made_it() {
     assert!(label.is_string() && file.is_string(), "{theirs}");
     let clean = ["doctor", "-p", "openai", "--clean", "--older-than", "0s"];
     let before = world.deletions();
-    // Known by its label, or by its file alone.
+    // Identified by its label, or by its file alone.
     for batch in [
         json!({"id": "batch_1", "status": "in_progress", "metadata": {"lmbatch": label}}),
         json!({"id": "batch_1", "status": "in_progress", "input_file_id": file}),
@@ -331,7 +331,7 @@ fn an_input_of_a_batch_that_is_running_is_never_deleted_whoever_made_it() {
         );
         assert_eq!(world.deletions(), before, "{batch}");
     }
-    // Once it has ended, its input is rubbish.
+    // Once the batch has ended, its input is no longer needed.
     let ended = json!({"id": "batch_1", "status": "completed", "input_file_id": file});
     lists(&world, &json!([ended]));
     let doctor = world.at(&clean);
@@ -344,7 +344,7 @@ fn an_input_of_a_batch_that_is_running_is_never_deleted_whoever_made_it() {
 }
 
 #[test]
-fn what_another_machine_uploaded_is_no_error_of_this_record() {
+fn uploads_of_another_machine_are_not_an_error() {
     let world = World::new(MODELS[0]);
     let _other = elsewhere(&world, &[]);
     assert_eq!(world.run(&[]).status.code(), Some(0));
@@ -361,13 +361,13 @@ fn what_another_machine_uploaded_is_no_error_of_this_record() {
         );
         assert_eq!(world.deletions(), before);
     }
-    // A batch that no record here has may hold answers that are paid for.
+    // A batch that is in no local record may hold paid answers.
     let doctor = world.at(&["doctor", "-p", "openai"]);
     assert_eq!(doctor.status.code(), Some(1), "{}", said(&doctor));
 }
 
 #[test]
-fn a_doctor_without_a_record_deletes_nothing_here() {
+fn doctor_deletes_nothing_without_a_record() {
     let world = World::new(MODELS[0]);
     assert_eq!(world.run(&[]).status.code(), Some(0));
     let spooled = world.spooled();
@@ -378,7 +378,7 @@ fn a_doctor_without_a_record_deletes_nothing_here() {
 }
 
 #[test]
-fn a_record_is_not_rebuilt_from_another_input() {
+fn a_record_is_not_rebuilt_from_a_different_input() {
     for model in [MODELS[0], MODELS[2]] {
         let world = World::new(model);
         assert_eq!(world.run(&["--detach"]).status.code(), Some(0));
@@ -400,7 +400,7 @@ fn a_record_is_not_rebuilt_from_another_input() {
         };
         let input = world.folder.path().join("in.jsonl");
         let sent = fs::read_to_string(&input).unwrap();
-        // As many requests of other words, and more requests.
+        // The same number of requests with other texts, and a larger number of requests.
         for other in [
             sent.replace("say it", "say that"),
             format!("{sent}\n{{\"prompt\": \"more\"}}"),
@@ -427,9 +427,9 @@ fn a_record_is_not_rebuilt_from_another_input() {
     }
 }
 
-/// A create whose answer was lost, and that the list did not show in time, was accepted after all.
+/// A create with a lost response that the list showed too late was accepted after all.
 #[test]
-fn a_doctor_finds_the_batch_that_stands_beside_the_one_of_a_run() {
+fn doctor_finds_a_duplicate_batch_of_a_run() {
     let world = World::new(MODELS[0]);
     let post = |fault: Value| {
         let fault = fault.to_string();
@@ -437,10 +437,10 @@ fn a_doctor_finds_the_batch_that_stands_beside_the_one_of_a_run() {
     };
     post(json!({"operation": "create", "kind": "reset_after"}));
     let nothing = json!({"object": "list", "data": [], "has_more": false}).to_string();
-    // The watermark, nine looks, one more after the input is deleted, and the next watermark.
+    // The watermark, nine searches, one more after the deletion of the input, and the next watermark.
     let blind = json!({"status": {"code": 200, "body": nothing}});
     post(json!({"operation": "list", "times": 12, "kind": blind}));
-    // Its input is said to be gone, and is read all the same.
+    // The input is reported as deleted, and can be read nevertheless.
     let gone = r#"{"error": {"message": "no such file", "type": "invalid_request_error"}}"#;
     let gone = json!({"status": {"code": 404, "body": gone}});
     post(json!({"operation": "delete", "kind": gone}));
@@ -459,11 +459,11 @@ fn a_doctor_finds_the_batch_that_stands_beside_the_one_of_a_run() {
 }
 
 #[test]
-fn a_record_is_rebuilt_whole_or_not_at_all() {
+fn a_record_is_rebuilt_completely_or_not_at_all() {
     for model in [MODELS[0], MODELS[2]] {
         let world = World::new(model);
         let small = ["--max-batch-requests", "1", "--detach"];
-        // One of the three is refused for long: it does not exist yet.
+        // One of the three is refused for long, so that it does not exist yet.
         let busy = json!({"operation": "create", "skip": 2, "times": 100, "kind": {"status": {
             "code": 429, "headers": [["retry-after", "3000"]],
             "body": r#"{"error": {"message": "later", "code": 429, "status": "RESOURCE_EXHAUSTED"}}"#,
@@ -492,7 +492,7 @@ fn a_record_is_rebuilt_whole_or_not_at_all() {
                 &one[..],
                 "-0 is there, or listed yet",
             ),
-            // With fewer batches: those that are left over would be lost.
+            // With fewer batches, the answers of the others would be lost.
             (label, &[], "of which this input makes 1"),
         ] {
             let refused = adopt(label, more);

@@ -7,7 +7,7 @@ use std::process::Command;
 use lmbatch_tests::{Emulating, KEY, lines, lmbatch, said, write_input};
 use serde_json::{Value, json};
 
-/// What each kind of request is, and what it comes to: (line, status, problem).
+/// Kinds of requests with their outcomes: (line, status, problem).
 fn kinds() -> Vec<(Value, &'static str, Option<&'static str>)> {
     let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": false});
     let tool = json!([{"name": "look", "parameters": {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}}]);
@@ -69,7 +69,7 @@ fn kinds() -> Vec<(Value, &'static str, Option<&'static str>)> {
 }
 
 #[test]
-fn a_thousand_mixed_requests_come_back_under_their_ids_in_their_order() {
+fn a_thousand_mixed_requests_are_answered_under_their_ids_and_in_order() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let kinds = kinds();
     let requests: Vec<Value> = (0..1000)
@@ -122,7 +122,7 @@ fn a_thousand_mixed_requests_come_back_under_their_ids_in_their_order() {
     assert_eq!(answers[4]["structured"], json!({"n": 1}));
     assert_eq!(answers[17]["error"]["http_status"], 400);
     assert_eq!(answers[18]["error"]["retryable"], true);
-    // `--json` prints one object; a handle is left only while it is of use.
+    // `--json` prints one object; a handle is kept only while it is needed.
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
         (
@@ -133,7 +133,7 @@ fn a_thousand_mixed_requests_come_back_under_their_ids_in_their_order() {
         (&json!(1), &json!(1000), &json!(50))
     );
     assert!(!folder.path().join("in.openai.m.jsonl.handle.json").exists());
-    // Neither key nor prompt is in a log at trace.
+    // Neither the key nor a prompt is in a log at level trace.
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("exchange"), "the log is on");
     assert!(!said.contains(KEY) && !said.contains("canary prompt"));
@@ -175,7 +175,7 @@ fn w3_w5_every_row_is_read_when_all_requests_failed_or_expired() {
 }
 
 #[test]
-fn a_line_in_openais_words_goes_byte_for_byte() {
+fn a_line_in_openai_format_is_sent_byte_for_byte() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let line = r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"m",  "input":"hi","temperature":1.50}}"#;
     fs::write(folder.path().join("in.jsonl"), line).unwrap();
@@ -200,7 +200,7 @@ fn a_line_in_openais_words_goes_byte_for_byte() {
 }
 
 #[test]
-fn bad_input_is_named_line_by_line_and_nothing_is_sent() {
+fn invalid_input_is_reported_line_by_line_and_nothing_is_sent() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let mut bad: Vec<Value> = (0..30).map(|_| json!({"prompt": 7})).collect();
     bad.extend([
@@ -227,7 +227,7 @@ fn bad_input_is_named_line_by_line_and_nothing_is_sent() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_with_its_own_exit_code() {
+fn impossible_commands_are_refused_with_distinct_exit_codes() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     write_input(folder.path(), &[json!({"prompt": "x"})]);
     fs::write(folder.path().join("there.jsonl"), "mine").unwrap();
@@ -294,7 +294,7 @@ fn what_cannot_work_is_refused_with_its_own_exit_code() {
 }
 
 #[test]
-fn another_process_goes_on_with_the_run() {
+fn another_process_resumes_the_run() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     write_input(
         folder.path(),
@@ -331,7 +331,7 @@ fn another_process_goes_on_with_the_run() {
         })
         .collect();
     assert_eq!(pairs, [("b/ü", "succeeded"), ("a", "errored")]);
-    // The same command again never pays again, whether its output is there or not.
+    // The same command never pays again, with or without its output.
     for gone in [false, true] {
         if gone {
             fs::remove_file(folder.path().join("out.jsonl")).unwrap();
@@ -367,7 +367,7 @@ fn another_process_goes_on_with_the_run() {
 }
 
 #[test]
-fn an_input_that_is_refused_leaves_no_prompts_behind() {
+fn a_refused_input_leaves_no_prompts_behind() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     write_input(
         folder.path(),
@@ -384,7 +384,7 @@ fn an_input_that_is_refused_leaves_no_prompts_behind() {
 }
 
 #[test]
-fn a_record_that_is_lost_is_rebuilt_from_the_labels_of_its_batches() {
+fn a_lost_record_is_rebuilt_from_the_labels_of_its_batches() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let input: Vec<Value> = (0..5)
         .map(|k| json!({"id": format!("r/{k}"), "prompt": format!("p{k}")}))
@@ -440,7 +440,7 @@ fn a_record_that_is_lost_is_rebuilt_from_the_labels_of_its_batches() {
 }
 
 #[test]
-fn requests_of_a_run_that_has_ended_go_out_again_by_choice_and_the_last_answer_counts() {
+fn requeued_requests_of_an_ended_run_replace_their_answers() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let prompts = ["fine", "lmb:error-400", "lmb:truncate"];
     let input: Vec<Value> = prompts
@@ -462,7 +462,7 @@ fn requests_of_a_run_that_has_ended_go_out_again_by_choice_and_the_last_answer_c
         "20ms",
     ]);
     assert_eq!(run.status.code(), Some(3), "{}", said(&run));
-    // Inputs do not stay at the provider once the output is safe.
+    // Inputs do not stay at the provider once the output is written.
     let bill = emulating.bill();
     assert_eq!(
         (&bill["creates"], &bill["deletes"]),
@@ -504,7 +504,7 @@ fn requests_of_a_run_that_has_ended_go_out_again_by_choice_and_the_last_answer_c
 }
 
 #[test]
-fn requests_that_were_not_answered_go_out_again_a_few_times() {
+fn unanswered_requests_are_sent_again_a_few_times() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let prompts = ["fine", "lmb:error-500", "lmb:unanswered", "lmb:error-400"];
     let input: Vec<Value> = prompts
@@ -532,7 +532,7 @@ fn requests_that_were_not_answered_go_out_again_a_few_times() {
     assert_eq!(words, ["succeeded", "errored", "missing", "errored"]);
     let bill = emulating.bill();
     let sizes = bill["batches"].as_array().unwrap().len();
-    // Three attempts in all; what succeeded or is wrong for good goes out once.
+    // Three attempts in all; succeeded and permanently failed requests are sent once.
     assert_eq!(
         (sizes, &bill["answered_requests"]),
         (3, &json!(1)),
@@ -540,7 +540,7 @@ fn requests_that_were_not_answered_go_out_again_a_few_times() {
     );
 }
 
-/// The most memory that a process had, in MiB, read while it runs.
+/// Maximum memory of a process in MiB, sampled while it runs.
 fn peak(child: &mut std::process::Child) -> u64 {
     let path = format!("/proc/{}/status", child.id());
     let mut most = 0;
@@ -555,7 +555,7 @@ fn peak(child: &mut std::process::Child) -> u64 {
 }
 
 #[test]
-fn w19_fifty_thousand_requests_of_a_kilobyte_work_in_constant_memory() {
+fn w19_fifty_thousand_requests_of_a_kilobyte_need_constant_memory() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let words = "word ".repeat(200);
     let text: String = (0..50_000)
@@ -595,12 +595,12 @@ fn w19_fifty_thousand_requests_of_a_kilobyte_work_in_constant_memory() {
         last.starts_with("{\"id\":49999,\"status\":\"succeeded\",\"text\":\"echo: 49999 word"),
         "{last:.90}"
     );
-    // 50 MB go in and 60 MB come out.
+    // 50 MB are sent and 60 MB are received.
     assert!((1..40).contains(&peak), "{peak} MiB");
 }
 
 #[test]
-fn a_signal_ends_the_run_and_says_how_to_go_on() {
+fn a_signal_stops_the_run_and_prints_how_to_continue() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     write_input(folder.path(), &[json!({"id": "a", "prompt": "x"})]);
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {

@@ -1,10 +1,10 @@
-//! Results that are compressed although that was not asked for, as some proxies do: they are read again, the run
-//! stops with an error that says so, and nothing is sent again.
+//! Results compressed without a request for it, as some proxies send them: they are read again, the run stops with an
+//! error that names the encoding, and nothing is sent again.
 
 use lmbatch_emulator::{Fault, FaultKind, Operation, Spoil};
 use lmbatch_tests::{Broken, Ended, SUBJECTS, Subject, Trial};
 
-/// Answers of a proxy: an encoding, and whether its bytes are really compressed.
+/// Responses of a proxy: an encoding, and whether the bytes are really compressed.
 fn answers() -> Vec<(&'static str, FaultKind)> {
     let encoded = |encoding: &str, bytes: &[u8]| FaultKind::Body {
         status: 200,
@@ -23,7 +23,7 @@ fn answers() -> Vec<(&'static str, FaultKind)> {
     ]
 }
 
-/// The call that reads results, and the calls of it that go well before.
+/// The call that reads results, and the number of its calls without a fault.
 fn reading(subject: &Subject) -> (Operation, u32) {
     match subject.name {
         "google inline" => (Operation::Status, 2),
@@ -31,7 +31,7 @@ fn reading(subject: &Subject) -> (Operation, u32) {
     }
 }
 
-/// Says what is wrong with a run whose error, or the cause of it, does not name the encoding.
+/// Returns a complaint if neither the run's error nor its cause names the encoding.
 fn not_said(ended: &Ended) -> Option<String> {
     let mut causes: Vec<String> = Vec::new();
     let first = ended.result.as_ref().err();
@@ -45,7 +45,7 @@ fn not_said(ended: &Ended) -> Option<String> {
 }
 
 #[tokio::test]
-async fn compressed_results() {
+async fn compressed_results_stop_the_run_with_an_error_that_names_the_encoding() {
     let mut broken = Broken::default();
     for subject in SUBJECTS {
         let (operation, skip) = reading(subject);

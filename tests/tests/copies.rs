@@ -1,14 +1,14 @@
-//! Copies of a state folder, taken at every step of a run: the copy is taken on as well as the original, and
-//! the batch is paid for once, or the second payment is reported.
+//! Copies of a state folder, taken at every step of a run: the copy and the original are both resumed, and the batch
+//! is paid for once, or the second payment is reported.
 //!
-//! Two limits: without labels nothing tells a copy from before the create of the batch that the original made
+//! Two limits: without labels, a copy from before the create cannot recognise the batch that the original has created
 //! since, and two copies that create at the same instant cannot know of each other.
 
 use lmbatch::OnDoubt;
 use lmbatch_emulator::{Moment, Operation};
 use lmbatch_tests::{Broken, Ended, SUBJECTS, Trial, copy_folder, scratch};
 
-/// Steps at which a process is killed, by the call that it makes; the last one is that of a run that ended.
+/// Steps at which a process is killed, by its call; the last step is that of a run that ended.
 const STEPS: [(&str, Option<(Operation, Moment)>); 10] = [
     ("begun", Some((Operation::Upload, Moment::Received))),
     ("uploaded", Some((Operation::Upload, Moment::Done))),
@@ -22,12 +22,12 @@ const STEPS: [(&str, Option<(Operation, Moment)>); 10] = [
     ("sealed", None),
 ];
 
-/// Whether a copy that is taken at a step holds a mark of the create.
+/// Returns whether a copy taken at a step holds evidence of the create.
 fn is_marked(step: &str) -> bool {
     !matches!(step, "begun" | "uploaded" | "staged" | "listed")
 }
 
-/// Says what is wrong with one of two processes that take on copies of one run.
+/// Returns a complaint about one of two processes that resume copies of one run.
 fn complaint(trial: &Trial, ended: &Ended) -> Option<String> {
     let may_hold = trial.subject.provider == "anthropic" || trial.subject.name == "google inline";
     let held = may_hold && ended.is_in_doubt();

@@ -1,6 +1,6 @@
-//! Damage to a state folder that a killed process left: one file of the record or of the spool is flipped,
-//! zeroed, cut or deleted at a random place, and the run is taken on. Whatever comes of it, nothing is paid
-//! twice, no answer lies under another id, and no other prompt is sent.
+//! Damage to the state folder of a killed process: one file of the record or of the spool is flipped, zeroed,
+//! truncated or deleted at a random position, and the run is resumed. In every case nothing is paid twice, no answer
+//! has another request's id, and no other prompt is sent.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use lmbatch_emulator::{Moment, Operation};
 use lmbatch_testing::TestRng;
 use lmbatch_tests::{Broken, SUBJECTS, Trial};
 
-/// Steps at which a process is killed, by the call that it makes; the last one is that of a run that ended.
+/// Steps at which a process is killed, by its call; the last step is that of a run that ended.
 const STEPS: [Option<(Operation, Moment)>; 6] = [
     Some((Operation::List, Moment::Received)),
     Some((Operation::Create, Moment::Received)),
@@ -20,14 +20,14 @@ const STEPS: [Option<(Operation, Moment)>; 6] = [
     None,
 ];
 
-/// OpenAI, Anthropic, Google by file, Google inline.
+/// Subjects: OpenAI, Anthropic, Google by file and Google inline.
 const PLACES: [usize; 4] = [0, 2, 3, 4];
 
 fn below(rng: &TestRng, most: usize) -> usize {
     (rng.next_u64() % most.max(1) as u64) as usize
 }
 
-/// Files of the record and of the spool that hold something, in a fixed order.
+/// Non-empty files of the record and of the spool, in a fixed order.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let within = |folder: &Path| {
         let entries = fs::read_dir(folder).expect("a folder");
@@ -41,20 +41,20 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut record: Vec<PathBuf> = within(folder).into_iter().filter(is_record).collect();
     let mut spool = within(&folder.join("spool"));
     record.sort();
-    // The names begin with a random nonce; their ends and sizes do not.
+    // File names begin with a random nonce; their ends and sizes are fixed.
     let end = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let end = name.rsplit('.').next().unwrap_or_default().to_owned();
         (end, fs::metadata(path).map_or(0, |data| data.len()))
     };
     spool.sort_by_key(end);
-    // Half of all damage goes to the record.
+    // Half of all damage is done to the record.
     let copies = spool.len().div_ceil(record.len().max(1)).max(1);
     let record = std::iter::repeat_n(record, copies).flatten();
     record.chain(spool).collect()
 }
 
-/// Damages one file at one place, and says how.
+/// Damages one file at one position, and describes the damage.
 fn damage(folder: &Path, rng: &TestRng) -> String {
     let all = files(folder);
     let path = &all[below(rng, all.len())];
@@ -89,7 +89,7 @@ async fn case(seed: u64, broken: &mut Broken) {
     let trial = Trial::killed_at(subject, step).await;
     let damage = damage(trial.folder(), &rng);
     let mut complaint = None;
-    // The second process may find what the first has made of it.
+    // The second process may see the changes of the first.
     for _ in 0..2 {
         let ended = trial.go().await;
         let found = trial.overpaid().or_else(|| match &ended.result {
@@ -106,7 +106,7 @@ async fn case(seed: u64, broken: &mut Broken) {
     broken.note(cell, complaint);
 }
 
-/// Fifty places from a seed on.
+/// Tries fifty positions from a seed on.
 async fn fifty(first: u64) {
     let mut broken = Broken::default();
     for seed in first..first + 50 {

@@ -1,4 +1,4 @@
-//! Hundreds of live batches in a process that may have 256 files open.
+//! Hundreds of live batches in a process that may open at most 256 files.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -20,15 +20,15 @@ use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_engine::{Engine, Entry, IdView, RequestSource, Sourced};
 use lmbatch_tests::{lines, lmbatch, said};
 
-/// Says to the test below where its emulator is: it is the child of another.
+/// Variable with the address of the emulator, for the test below, which runs in a child process.
 const CHILD: &str = "LMBATCH_TEST_CHILD_AT";
 
 const RUNS: usize = 500;
 
-/// Requests of each run that is in a state folder.
+/// Number of requests in each run of a state folder.
 const PER_RUN: usize = 5;
 
-/// Files and sockets that a process may have open.
+/// Maximum number of files and sockets that the process may open.
 const LIMIT: &str = "ulimit -n 256 && exec \"$0\" \"$@\"";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,7 +61,7 @@ async fn child_with_many_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_hundred_live_runs_need_few_files() {
+async fn five_hundred_live_runs_need_few_open_files() {
     let pace = Pace {
         in_progress: Duration::from_secs(4),
         ..Pace::INSTANT
@@ -85,7 +85,7 @@ async fn five_hundred_live_runs_need_few_files() {
     assert_eq!(emulator.bill().creates, RUNS as u64);
 }
 
-/// Requests of a run.
+/// The requests of a run.
 struct Requests {
     run: usize,
     number: usize,
@@ -130,7 +130,7 @@ impl RequestSource for Requests {
     }
 }
 
-/// Begins runs in a state folder, as the command does; each is to be written to a file of its own.
+/// Begins runs in a state folder, as the command does; each run has an output file of its own.
 async fn begin(folder: &Path, url: &str) {
     let state = StateFolder::write(folder.join("state")).unwrap();
     let provider = OpenAi::builder()
@@ -159,13 +159,13 @@ async fn begin(folder: &Path, url: &str) {
     }
 }
 
-/// Files and sockets that a process has open.
+/// Number of files and sockets that a process has open.
 fn open_in(process: u32) -> usize {
     std::fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_hundred_runs_of_a_state_folder_are_resumed_with_few_files() {
+async fn five_hundred_runs_of_a_state_folder_are_resumed_with_few_open_files() {
     let pace = Pace {
         in_progress: Duration::from_secs(3600),
         ..Pace::INSTANT
@@ -187,7 +187,7 @@ async fn five_hundred_runs_of_a_state_folder_are_resumed_with_few_files() {
     let child = child.spawn().unwrap();
     let id = child.id();
     let ended = tokio::task::spawn_blocking(move || child.wait_with_output());
-    // All of them wait for their batches, and hold no file.
+    // All runs wait for their batches without an open file.
     while emulator.bill().creates < RUNS as u64 && !ended.is_finished() {
         pause().await;
     }

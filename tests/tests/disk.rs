@@ -1,6 +1,6 @@
-//! The state folder lies on a disk that is full, at every stage of a run: nothing is created that could not
-//! be noted, and once there is room the same command goes on. Needs a mount of its own; where a process may
-//! not make one, the test says so and checks nothing. `cargo xtask chaos` tries many more sizes.
+//! State folders on a full disk, at every stage of a run: nothing is created that could not be recorded, and once
+//! there is room the same command resumes the run. The test needs a mount of its own; without the right to mount, it
+//! prints so and checks nothing. `cargo xtask chaos` tries many more sizes.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 
 use lmbatch_tests::Rounds;
 
-/// In a small disk of its own: the run on `$1` bytes of room, then again with room enough.
+/// Runs in a small disk of its own: first with `$1` bytes of room, then with enough.
 const SCRIPT: &str = r#"
 size=$1; shift
 mount -t tmpfs -o size=$size,mode=700 none state || exit 77
@@ -77,7 +77,7 @@ fn a_full_disk_costs_nothing_on_openai() {
 
 #[test]
 fn a_full_disk_costs_nothing_on_anthropic() {
-    // No two batches of one count there: 3, 2 and 1.
+    // No two of its batches have the same size: 3, 2 and 1.
     fill("anthropic", "claude-haiku-4-5", 3);
 }
 

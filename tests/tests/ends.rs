@@ -1,4 +1,4 @@
-//! How commands end: in pipes, in schedulers, under limits of the system.
+//! Ends of commands: in pipes, in schedulers, and under limits of the system.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -53,7 +53,7 @@ impl World {
         self.at(&[&RUN[..], args].concat())
     }
 
-    /// Has each poll answered that the batch is in progress.
+    /// Makes each poll report that the batch is in progress.
     fn hold(&self, batch: &Value, done: u64, total: u64) {
         let body = json!({
             "id": batch, "object": "batch", "status": "in_progress", "endpoint": "/v1/responses",
@@ -76,7 +76,7 @@ fn one(bytes: &[u8]) -> Value {
 }
 
 #[test]
-fn a_reader_that_leaves_early_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let world = World::new(2000);
     assert_eq!(world.run(&["--run", "mine"]).status.code(), Some(0));
     for args in [
@@ -106,7 +106,7 @@ fn a_reader_that_leaves_early_is_no_error() {
             errors(&output)
         );
     }
-    // What is printed for people is cut as well.
+    // Text for people is cut off as well.
     let mut child = world.command(&["runs"]);
     let mut child = child.stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
@@ -119,7 +119,7 @@ fn a_reader_that_leaves_early_is_no_error() {
 }
 
 #[test]
-fn outcomes_are_alone_on_standard_output() {
+fn standard_output_holds_only_outcomes() {
     let world = World::new(3);
     let output = world.run(&["-o", "-", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
@@ -131,7 +131,7 @@ fn outcomes_are_alone_on_standard_output() {
 }
 
 #[test]
-fn a_run_that_is_left_alone_is_told_to_programs() {
+fn a_run_left_in_progress_is_reported_as_json() {
     let world = World::new(3);
     let output = world.run(&["--detach", "--json", "-q", "--max-batch-requests", "2"]);
     assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
@@ -146,7 +146,7 @@ fn a_run_that_is_left_alone_is_told_to_programs() {
     assert_eq!(left["next"], format!("lmbatch resume {run}"));
     let state = world.path().join(".lmbatch").display().to_string();
     assert_eq!(left["state_dir"], state);
-    // Once it has ended, an object of the same kind is a summary, and has no state.
+    // After the run has ended, an object of the same kind is a summary without a state.
     let resume = ["resume", "--json", "-q", "--poll-interval", "20ms"];
     let ended = one(&world.at(&resume).stdout);
     assert_eq!(
@@ -163,7 +163,7 @@ fn a_run_that_is_left_alone_is_told_to_programs() {
 }
 
 #[test]
-fn a_run_in_progress_is_no_error_and_quiet_is_quiet() {
+fn a_run_in_progress_is_not_an_error_and_quiet_prints_nothing() {
     let world = World::new(5);
     let left = one(&world.run(&["--detach", "--json"]).stdout);
     let run = left["run"].as_str().unwrap();
@@ -179,7 +179,7 @@ fn a_run_in_progress_is_no_error_and_quiet_is_quiet() {
     let shown = one(&json.stdout);
     assert_eq!((json.status.code(), errors(&json).as_str()), (Some(4), ""));
     assert_eq!((&shown["done"], &shown["run"]), (&json!(2), &json!(run)));
-    // The rest of a run's life, without a word.
+    // The rest of the run, without any output.
     assert_eq!(
         world
             .at(&["resume", "-q", "--poll-interval", "20ms"])
@@ -223,7 +223,7 @@ fn a_run_in_progress_is_no_error_and_quiet_is_quiet() {
 }
 
 #[test]
-fn all_open_runs_are_resumed_in_turn_and_the_worst_end_counts() {
+fn all_open_runs_are_resumed_and_the_worst_outcome_sets_the_exit_code() {
     let world = World::new(2);
     for name in ["a", "b"] {
         let run = world.run(&["--detach", "--run", name, "-o", &format!("{name}.jsonl")]);
@@ -254,7 +254,7 @@ fn all_open_runs_are_resumed_in_turn_and_the_worst_end_counts() {
 }
 
 #[test]
-fn a_run_that_another_process_advances_is_busy() {
+fn a_run_advanced_by_another_process_is_busy() {
     let world = World::new(1);
     let begun = world.run(&["--detach", "--run", "mine", "--json"]);
     assert_eq!(begun.status.code(), Some(0), "{}", said(&begun));
@@ -291,7 +291,7 @@ fn an_input_without_requests_is_allowed_on_request() {
         let written = fs::read(world.path().join("in.openai.m.jsonl")).unwrap();
         assert!(written.is_empty());
     }
-    // A file that is there is as safe as always, and bad lines are not nothing.
+    // An existing output is protected as always, and invalid lines do not count as an empty input.
     fs::write(world.path().join("in.openai.m.jsonl"), "mine").unwrap();
     assert_eq!(world.run(&["--allow-empty"]).status.code(), Some(2));
     fs::write(world.path().join("in.jsonl"), "{}\n").unwrap();
@@ -304,7 +304,7 @@ fn an_input_without_requests_is_allowed_on_request() {
 }
 
 #[test]
-fn every_failure_has_a_kind_for_programs() {
+fn every_failure_has_a_kind_in_json() {
     let world = World::new(1);
     for args in [
         &["run", "gone.jsonl", "-m", "openai/m", "--json"][..],
@@ -324,7 +324,7 @@ fn every_failure_has_a_kind_for_programs() {
     }
 }
 
-/// The command in a shell that sets a limit first.
+/// The command in a shell that first sets a limit.
 fn limited(world: &World, limit: &str, args: &str) -> Output {
     let mut shell = world.emulating.shell("openai", world.path());
     shell.env_remove("LMBATCH_LOG");
@@ -333,7 +333,7 @@ fn limited(world: &World, limit: &str, args: &str) -> Output {
 }
 
 #[test]
-fn a_file_that_may_not_grow_is_an_error() {
+fn a_file_size_limit_is_an_error() {
     let world = World::new(4000);
     let limit = "ulimit -f 1000;";
     let run = "run in.jsonl -m openai/m --poll-interval 20ms -q";
@@ -350,14 +350,14 @@ fn a_file_that_may_not_grow_is_an_error() {
         "run in.jsonl -m openai/m -o e.jsonl --emulate -q",
     );
     assert_eq!(emulate.status.code(), Some(1), "{}", said(&emulate));
-    // Without the limit the same command is whole.
+    // Without the limit the same command succeeds.
     let whole = limited(&world, "", run);
     assert_eq!(whole.status.code(), Some(0), "{}", said(&whole));
     assert_eq!(world.emulating.bill()["creates"], 1);
 }
 
 #[test]
-fn a_system_that_gives_no_threads_is_an_error() {
+fn a_thread_limit_is_an_error() {
     let world = World::new(1);
     let limit = "exec setpriv --reuid=65533 --clear-groups prlimit --nproc=1:1";
     let probe = limited(&world, limit, "--version");

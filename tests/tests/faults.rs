@@ -1,5 +1,5 @@
-//! The catalogue of faults: each fault at each call of each provider, once and always, with what comes of it.
-//! The tables of docs/faults.md are what this test sees.
+//! The catalogue of faults: each fault at each call of each provider, once and always, with its outcome. The test
+//! compares its observations with the tables of docs/faults.md.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use lmbatch_tests::{SUBJECTS, Subject};
 
 const ASKED: [(&str, &str); 2] = [("a", "one"), ("b", "two")];
 
-/// The calls of a run in their order, and a cancel beside it.
+/// The calls of a run in their order, and a cancel during the run.
 const CALLS: [(&str, Operation); 6] = [
     ("upload", Operation::Upload),
     ("list", Operation::List),
@@ -53,7 +53,7 @@ fn faults() -> Vec<(&'static str, FaultKind)> {
             headed(429, &[("retry-after", "7")]),
         ),
         (
-            "429, `retry-after` a date",
+            "429, `retry-after` with a date",
             headed(429, &[("retry-after", "Mon, 23 Nov 2026 10:00:09 GMT")]),
         ),
         (
@@ -69,7 +69,7 @@ fn faults() -> Vec<(&'static str, FaultKind)> {
             headed(429, &[("retry-after", "-3")]),
         ),
         (
-            "429, `retry-after` a day",
+            "429, `retry-after` of a day",
             headed(429, &[("retry-after", "86400")]),
         ),
         (
@@ -77,13 +77,13 @@ fn faults() -> Vec<(&'static str, FaultKind)> {
             headed(429, &[("x-should-retry", "false")]),
         ),
         ("500", FaultKind::status(500)),
-        ("502, a page", FaultKind::html(502)),
+        ("502 with an HTML page", FaultKind::html(502)),
         ("503", FaultKind::status(503)),
         ("504", FaultKind::status(504)),
-        ("520, a page", FaultKind::html(520)),
+        ("520 with an HTML page", FaultKind::html(520)),
         ("529", FaultKind::status(529)),
-        ("200, a page", FaultKind::html(200)),
-        ("200, an error", FaultKind::status(200)),
+        ("200 with an HTML page", FaultKind::html(200)),
+        ("200 with an error", FaultKind::status(200)),
         (
             "302 to another host",
             FaultKind::Redirect {
@@ -98,28 +98,33 @@ fn faults() -> Vec<(&'static str, FaultKind)> {
                 location: "http://127.0.0.1:9/".into(),
             },
         ),
-        ("reset, nothing done", FaultKind::ResetBefore),
-        ("reset, done", FaultKind::ResetAfter),
-        ("500, done", after(500, "")),
-        ("502, done, a page", after(502, PAGE)),
-        ("200, done, a page", after(200, PAGE)),
+        ("connection reset, before the call", FaultKind::ResetBefore),
+        ("connection reset, after the call", FaultKind::ResetAfter),
+        ("500, after the call", after(500, "")),
+        ("502 with an HTML page, after the call", after(502, PAGE)),
+        ("200 with an HTML page, after the call", after(200, PAGE)),
         (
-            "cut after 20 bytes, done",
+            "response cut after 20 bytes, after the call",
             FaultKind::Truncate { bytes: 20 },
         ),
-        ("cut after 0 bytes, done", FaultKind::Truncate { bytes: 0 }),
+        (
+            "response cut after 0 bytes, after the call",
+            FaultKind::Truncate { bytes: 0 },
+        ),
     ]
 }
 
 fn words(result: Result<Outcomes, Error>) -> String {
     match result {
-        Ok(outcomes) if outcomes.iter().all(|(_, outcome)| outcome.is_usable()) => "goes on".into(),
+        Ok(outcomes) if outcomes.iter().all(|(_, outcome)| outcome.is_usable()) => {
+            "succeeds".into()
+        }
         Ok(outcomes) => outcomes["a"].status().as_str().into(),
         Err(error) => error.kind().as_str().into(),
     }
 }
 
-/// What comes of the fault at the call, so many times; and whether the call was made at all.
+/// Outcome of a fault that strikes a call the given number of times, and whether the call was made at all.
 async fn seen(
     subject: &Subject,
     kind: &FaultKind,
@@ -145,7 +150,7 @@ async fn seen(
         let handle = batch.create(ASKED).await.unwrap();
         emulator.add_fault(fault);
         let word = match batch.cancel(&handle.batch).await {
-            Ok(()) => "goes on".to_owned(),
+            Ok(()) => "succeeds".to_owned(),
             Err(error) => error.kind().as_str().to_owned(),
         };
         (word, 1)
@@ -187,15 +192,15 @@ async fn table(subject: &Subject) -> String {
     table
 }
 
-const HEAD: &str = "# Faults, and what comes of each
+const HEAD: &str = "# Faults and their outcomes
 
-What `invoke` (and a cancel beside it) comes to when a call goes wrong: *goes on* where every request has its answer, else the kind of the error. Where a fault that strikes once and one that strikes every time differ, the cell says *once / always*. \"done\" means that the provider acted before its answer was lost. In every cell at most one batch is accepted: the test asserts it.
+Each cell is the outcome of `invoke`, or of a cancel during the run, when one call has the fault of its row: *succeeds* if every request has its answer, and the kind of the error otherwise. A cell with two outcomes has the form *once / always*: the first for a fault that strikes one call, the second for a fault that strikes every call. \"after the call\" means that the provider acted before its response was lost. In every cell at most one batch is accepted, which the test asserts.
 
-These tables are what `tests/tests/faults.rs` sees against the emulator; it fails where they are not true, and with `LMBATCH_UPDATE=1` and one thread it writes them anew. A create in doubt is searched for, by its label or by its number of requests and its time, and is never repeated while it may still be accepted; see [decision 2](decisions/0002-durable-runs.md).
+`tests/tests/faults.rs` compares these tables with its observations of the emulator. It fails if they differ; with `LMBATCH_UPDATE=1` and one thread it writes them anew. For a create in doubt, lmbatch searches by the label, or by the request count and the time, and never repeats the create while it may still be accepted; see [decision 2](decisions/0002-durable-runs.md).
 
 ";
 
-/// Compares the tables of some providers with those of the docs, or writes them there.
+/// Compares the tables of some providers with those in docs/faults.md, or writes them there.
 async fn compare(place: usize) {
     let subject = &SUBJECTS[place];
     let seen = table(subject).await;
@@ -221,16 +226,16 @@ async fn compare(place: usize) {
 }
 
 #[tokio::test]
-async fn the_catalogue_of_faults_is_true_of_openai() {
+async fn the_catalogue_of_faults_holds_for_openai() {
     compare(0).await;
 }
 
 #[tokio::test]
-async fn the_catalogue_of_faults_is_true_of_anthropic() {
+async fn the_catalogue_of_faults_holds_for_anthropic() {
     compare(2).await;
 }
 
 #[tokio::test]
-async fn the_catalogue_of_faults_is_true_of_google() {
+async fn the_catalogue_of_faults_holds_for_google() {
     compare(3).await;
 }

@@ -1,4 +1,4 @@
-//! Calls that end early on every provider: what was paid for is retrieved later under the caller's ids.
+//! Calls that end early on every provider: paid answers are retrieved later under the caller's ids.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use lmbatch::{
 use lmbatch_emulator::{Emulator, Fault, FaultKind, Operation, Pace};
 use lmbatch_tests::{SUBJECTS, Subject};
 
-/// Ids that every provider takes, and ids that some do not.
+/// Ids that every provider accepts, and ids that some do not.
 const LEGAL: [(&str, &str); 3] = [
     ("ticket-1", "one"),
     ("ticket-2", "two"),
@@ -47,7 +47,7 @@ fn expected(asked: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What all handles lead to together, each read back from JSON as another process would.
+/// Outcomes of all handles together, each handle read from JSON as in another process.
 async fn retrieved(invoker: &LMInvoker, handles: &[BatchHandle]) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for handle in handles {
@@ -88,9 +88,9 @@ async fn after_a_timeout_the_answers_are_retrieved_under_the_callers_ids() {
     }
 }
 
-/// Where a provider keeps labels, a lost create is proved by its label, and the caller's ids can travel.
+/// The label of a lost create proves it where the provider keeps labels, and the caller's ids can be sent.
 #[tokio::test]
-async fn rows_bear_the_callers_ids_where_the_provider_takes_them_and_keeps_labels() {
+async fn rows_carry_the_callers_ids_where_the_provider_allows_them_and_keeps_labels() {
     for subject in SUBJECTS {
         let (emulator, invoker) = world(subject).await;
         let invoke = invoker.batch().invoke(LEGAL).max_iterations(1);
@@ -130,9 +130,9 @@ async fn every_batch_of_a_run_has_its_own_handle() {
     }
 }
 
-/// The future is dropped, by a timeout around it or by a task that is aborted.
+/// The future is dropped, by a timeout around it or by an aborted task.
 #[tokio::test]
-async fn an_observer_has_the_handles_of_a_call_that_is_dropped() {
+async fn an_observer_receives_the_handles_of_a_dropped_call() {
     for subject in SUBJECTS {
         let (emulator, invoker) = world(subject).await;
         let handles = Arc::new(Mutex::new(Vec::new()));
@@ -156,9 +156,9 @@ async fn an_observer_has_the_handles_of_a_call_that_is_dropped() {
     }
 }
 
-/// But where they come with the status of the batch.
+/// Except where the results are part of the batch's status.
 #[tokio::test]
-async fn results_that_cannot_be_read_are_retrieved_later() {
+async fn unreadable_results_are_retrieved_later() {
     let elsewhere = |subject: &&Subject| (subject.provider, subject.route) != ("google", "inline");
     for subject in SUBJECTS.iter().filter(elsewhere) {
         let emulator = Emulator::builder()
@@ -177,9 +177,9 @@ async fn results_that_cannot_be_read_are_retrieved_later() {
     }
 }
 
-/// The answer to the create takes longer than the call may.
+/// The response to the create takes longer than the timeout of the call.
 #[tokio::test]
-async fn a_timeout_bounds_a_create_and_says_that_its_fate_is_unknown() {
+async fn a_timeout_during_a_create_reports_that_its_delivery_is_unknown() {
     for subject in SUBJECTS {
         let (emulator, invoker) = world(subject).await;
         let late = FaultKind::Latency {
@@ -205,12 +205,12 @@ async fn a_timeout_bounds_a_create_and_says_that_its_fate_is_unknown() {
 }
 
 #[tokio::test]
-async fn what_was_prepared_and_never_sent_is_created_at_once() {
+async fn a_prepared_batch_that_was_never_sent_is_created_at_once() {
     for subject in SUBJECTS {
         let (emulator, invoker) = world(subject).await;
         let prepared = invoker.batch().create(ODD).prepare().await.unwrap();
         let kept = serde_json::to_string(&prepared).unwrap();
-        // Another process.
+        // A second process, without the state of the first.
         let worker = subject.invoker(&emulator);
         let prepared: Prepared = serde_json::from_str(&kept).unwrap();
         let clock = lmbatch_engine::SystemClock::new();
@@ -223,7 +223,7 @@ async fn what_was_prepared_and_never_sent_is_created_at_once() {
             .await
             .unwrap();
         assert!(lmbatch_core::Clock::elapsed(&clock) < Duration::from_secs(10));
-        // And a third, after a crash of the second: it looks for the batch.
+        // A third process, after a crash of the second, which searches for the batch.
         let other = subject.invoker(&emulator);
         let sent: Prepared = serde_json::from_str(&sent).unwrap();
         let same = other
@@ -241,7 +241,7 @@ async fn what_was_prepared_and_never_sent_is_created_at_once() {
 }
 
 #[tokio::test]
-async fn a_typed_answer_that_is_none_keeps_its_problem_and_its_words() {
+async fn an_invalid_typed_answer_keeps_its_problem_and_its_text() {
     #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
     #[expect(dead_code, reason = "only its shape matters")]
     struct Sum {
@@ -261,7 +261,7 @@ async fn a_typed_answer_that_is_none_keeps_its_problem_and_its_words() {
             ("refuses", "lmb:refuse"),
         ];
         let sums = invoker.batch().invoke_as::<Sum, _>(asked).await.unwrap();
-        // There the provider stops what the model would refuse elsewhere.
+        // There the provider filters what the model would refuse elsewhere.
         let refused = match subject.provider {
             "google" => Problem::ContentFilter,
             _ => Problem::Refused,

@@ -1,4 +1,4 @@
-//! What is printed beside an error: hints that can be followed, and failures that are not passed over.
+//! Hints printed with an error, and failures that must not be passed over.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
@@ -65,7 +65,7 @@ fn assert_says(output: &Output, code: i32, words: &[&str]) {
 }
 
 #[test]
-fn a_handle_that_cannot_be_written_is_named_with_its_flag() {
+fn an_unwritable_handle_is_reported_with_its_flag() {
     let world = World::new();
     fs::write(world.path().join("there"), "x").unwrap();
     fs::create_dir(world.path().join("folder")).unwrap();
@@ -90,7 +90,7 @@ fn a_handle_that_cannot_be_written_is_named_with_its_flag() {
 }
 
 #[test]
-fn an_output_that_cannot_be_audited_is_an_error() {
+fn an_unreadable_output_fails_the_audit() {
     let world = World::new();
     assert_says(&world.run(&["--run", "mine", "-o", "out.jsonl"]), 0, &[]);
     assert_says(
@@ -110,7 +110,7 @@ fn an_output_that_cannot_be_audited_is_an_error() {
 }
 
 #[test]
-fn a_cancel_says_that_another_process_waits_only_where_one_does() {
+fn a_cancel_mentions_a_waiting_process_only_if_there_is_one() {
     let world = World::new();
     assert_says(&world.run(&["--run", "mine", "--detach"]), 0, &[]);
     let shown = world.at(&["show", "mine", "--json"]);
@@ -127,7 +127,7 @@ fn a_cancel_says_that_another_process_waits_only_where_one_does() {
 }
 
 #[test]
-fn an_adopted_run_says_what_is_proved_and_keeps_the_code_of_an_error() {
+fn an_adopted_run_reports_its_certainty_and_keeps_the_exit_code() {
     let world = World::new();
     let detached = world.run(&["--detach"]);
     assert_says(&detached, 0, &[]);
@@ -157,7 +157,7 @@ fn an_adopted_run_says_what_is_proved_and_keeps_the_code_of_an_error() {
 }
 
 #[test]
-fn a_lost_create_says_at_once_how_long_it_is_searched_for() {
+fn a_lost_create_reports_at_once_how_long_the_search_takes() {
     let world = World::new();
     let fault = json!({"operation": "create", "times": 1, "kind": "reset_after"});
     world
@@ -174,7 +174,7 @@ fn a_lost_create_says_at_once_how_long_it_is_searched_for() {
 }
 
 #[test]
-fn an_emulated_run_whose_output_exists_says_why_it_is_new() {
+fn an_emulated_run_with_an_existing_output_reports_why_it_is_new() {
     let world = World::new();
     let run = ["run", "in.jsonl", "-m", "openai/m", "--emulate"];
     assert_says(&world.at(&run), 0, &[]);
@@ -187,7 +187,7 @@ fn an_emulated_run_whose_output_exists_says_why_it_is_new() {
 }
 
 #[test]
-fn the_same_requests_under_another_name_are_warned_of_once() {
+fn the_same_requests_under_another_name_cause_one_warning() {
     let world = World::new();
     let warning = |output: &Output| {
         said(output)
@@ -198,7 +198,7 @@ fn the_same_requests_under_another_name_are_warned_of_once() {
     let named = world.run(&["--run", "mine", "-o", "2"]);
     assert_says(&named, 0, &["which has no name"]);
     assert_eq!(warning(&named), 1, "{}", said(&named));
-    // Known, asked for again on purpose, other requests, or another model: nothing to say.
+    // No warning for a known run, a requeue, other requests or another model.
     assert_eq!(warning(&world.run(&["--run", "mine", "-o", "2"])), 0);
     assert_eq!(warning(&world.run(&["--new", "-o", "3"])), 0);
     let other = [
@@ -214,7 +214,7 @@ fn the_same_requests_under_another_name_are_warned_of_once() {
 }
 
 #[test]
-fn a_run_whose_output_is_taken_is_resumed_to_another_one() {
+fn a_run_can_be_resumed_to_another_output() {
     let world = World::new();
     assert_says(&world.run(&["--run", "one", "--detach"]), 0, &[]);
     let two = ["--run", "two", "--detach", "--force"];
@@ -239,7 +239,7 @@ fn a_run_whose_output_is_taken_is_resumed_to_another_one() {
 }
 
 #[test]
-fn ids_that_the_run_does_not_have_are_named_and_nothing_is_sent() {
+fn unknown_ids_are_reported_and_nothing_is_sent() {
     let world = World::new();
     assert_says(&world.run(&["--run", "mine"]), 0, &[]);
     let ids = |text: &str| fs::write(world.path().join("ids"), text).unwrap();
@@ -266,7 +266,7 @@ fn ids_that_the_run_does_not_have_are_named_and_nothing_is_sent() {
 }
 
 #[test]
-fn an_input_in_another_format_is_named_with_what_to_do() {
+fn an_input_in_another_format_is_reported_with_a_hint() {
     let world = World::new();
     fs::write(world.path().join("in.csv"), "id,prompt\n1,Hi\n").unwrap();
     for command in ["run", "validate"] {
@@ -294,7 +294,7 @@ fn an_input_in_another_format_is_named_with_what_to_do() {
 }
 
 #[test]
-fn nothing_but_outcomes_goes_to_a_standard_output_that_is_the_output() {
+fn an_output_on_standard_output_holds_only_outcomes() {
     let world = World::new();
     let detached = world.run(&["-o", "-", "--json", "--detach"]);
     assert_eq!(String::from_utf8_lossy(&detached.stdout), "");

@@ -1,4 +1,4 @@
-//! The library over every provider and route, with requests of every kind there is.
+//! The library over every provider and route, with every kind of request.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lmbatch::{Attachment, Message, Outcome, Outcomes, Request};
@@ -33,7 +33,7 @@ fn check(subject: &Subject, asked: &[Mixed], outcomes: &Outcomes) {
 }
 
 #[tokio::test]
-async fn a_thousand_requests_of_every_kind_come_back_as_they_should_in_the_library() {
+async fn a_thousand_requests_of_every_kind_have_the_expected_outcomes_in_the_library() {
     for subject in SUBJECTS {
         let emulator = emulator().await;
         let asked = mixed(subject, COUNT);
@@ -46,14 +46,14 @@ async fn a_thousand_requests_of_every_kind_come_back_as_they_should_in_the_libra
 }
 
 #[tokio::test]
-async fn another_process_gets_the_same_under_the_callers_ids_by_the_handle() {
+async fn another_process_retrieves_the_same_outcomes_with_the_handle() {
     for subject in SUBJECTS {
         let emulator = emulator().await;
         let asked = mixed(subject, COUNT);
         let requests: Vec<Request> = asked.iter().map(Mixed::request).collect();
         let created = subject.invoker(&emulator).batch().create(requests).await;
         let kept = serde_json::to_string(&created.unwrap()).unwrap();
-        // Nothing of the first invoker is left: another model, no tools, no schema.
+        // No state of the first invoker is used: another model, no tools, no schema.
         let other = lmbatch::LMInvoker::shared(subject.connect(&emulator), "another");
         let handle: lmbatch::BatchHandle = serde_json::from_str(&kept).unwrap();
         let status = other.batch().status(&handle.batch).await.unwrap().status;
@@ -64,7 +64,7 @@ async fn another_process_gets_the_same_under_the_callers_ids_by_the_handle() {
 }
 
 #[tokio::test]
-async fn attachments_by_path_are_read_when_they_are_sent_and_named_if_they_cannot_be() {
+async fn attachments_by_path_are_read_on_sending_and_named_on_failure() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("no-suffix");
     std::fs::write(&image, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").unwrap();
@@ -89,7 +89,7 @@ async fn attachments_by_path_are_read_when_they_are_sent_and_named_if_they_canno
         assert!(refused.contains("gone.png cannot be read"), "{refused}");
         assert_eq!(emulator.bill().creates, 1, "{}", subject.name);
     }
-    // What it is is told by its content, else by its name; not every provider takes each.
+    // The content decides the media type, then the name; not every provider accepts each type.
     let emulator = emulator().await;
     let google = SUBJECTS
         .iter()

@@ -1,4 +1,4 @@
-//! Batches that have ended before their results show. The run waits for them; nothing is sent again.
+//! Batches that end before their results are visible. The run waits for the results, and nothing is sent again.
 
 use lmbatch::Outcome;
 use lmbatch_emulator::{Fault, FaultKind, Late, Operation};
@@ -14,7 +14,7 @@ async fn half_failed(subject: &'static Subject) -> Trial {
     trial
 }
 
-/// Says what is wrong with a run of which every other request should have failed.
+/// Returns a complaint about a run in which every other request should have failed.
 fn not_right(trial: &Trial, ended: &Ended) -> Option<String> {
     let Ok(outcomes) = &ended.result else {
         return Some(ended.words());
@@ -32,7 +32,7 @@ fn not_right(trial: &Trial, ended: &Ended) -> Option<String> {
 }
 
 #[tokio::test]
-async fn results_that_show_late_are_waited_for() {
+async fn late_results_are_waited_for() {
     let mut broken = Broken::default();
     for subject in SUBJECTS {
         for what in [Late::Output, Late::Errors, Late::Both] {
@@ -53,9 +53,9 @@ async fn results_that_show_late_are_waited_for() {
     broken.end();
 }
 
-/// Of OpenAI the two files may appear one after the other, in either order.
+/// OpenAI's two files may appear one after the other, in either order.
 #[tokio::test]
-async fn files_that_show_one_after_the_other_are_both_waited_for() {
+async fn result_files_that_appear_one_after_the_other_are_both_waited_for() {
     let mut broken = Broken::default();
     for order in [[Late::Output, Late::Errors], [Late::Errors, Late::Output]] {
         for reads in [1, 2, 5] {
@@ -73,11 +73,11 @@ async fn files_that_show_one_after_the_other_are_both_waited_for() {
 }
 
 #[tokio::test]
-async fn results_that_never_show_hold_the_run_and_are_fetched_once_they_do() {
+async fn results_that_stay_hidden_hold_the_run_until_they_appear() {
     let mut broken = Broken::default();
     for subject in SUBJECTS {
         for what in [Late::Output, Late::Errors, Late::Both] {
-            // The other providers keep all rows in one place, which is the output.
+            // The other providers keep all rows together, as the output.
             if what == Late::Errors && subject.provider != "openai" {
                 continue;
             }
@@ -90,7 +90,7 @@ async fn results_that_never_show_hold_the_run_and_are_fetched_once_they_do() {
                 let cell = format!("{} {what:?}, empty {empty}", subject.name);
                 for _ in 0..2 {
                     let ended = trial.go().await;
-                    // Anthropic's results lie at a path that is known without being told.
+                    // Anthropic's results are at a path that is known without the batch.
                     let fetched =
                         subject.provider == "anthropic" && not_right(&trial, &ended).is_none();
                     let held = ended.is_held() || fetched;
@@ -107,10 +107,10 @@ async fn results_that_never_show_hold_the_run_and_are_fetched_once_they_do() {
     broken.end();
 }
 
-/// A batch in which nothing succeeded has no output file, and one in which nothing failed has no error file:
-/// neither is waited for.
+/// A batch without successes has no output file, and one without failures has no error file: the run does not wait for
+/// either.
 #[tokio::test]
-async fn a_file_that_the_counts_do_not_ask_for_is_not_waited_for() {
+async fn a_file_that_the_counts_do_not_require_is_not_waited_for() {
     for subject in SUBJECTS {
         for word in ["", "lmb:error-400 "] {
             let mut trial = Trial::start(subject).await;
@@ -129,10 +129,10 @@ async fn a_file_that_the_counts_do_not_ask_for_is_not_waited_for() {
     }
 }
 
-/// Where an ended batch names its results, there may be anything. They are waited for, and the wait ends; or, at
-/// Anthropic, they are read from the path that is known. Nothing is sent again.
+/// An ended batch may have any value as the location of its results. The run waits for them for a limited time; at
+/// Anthropic it reads them from the known path. Nothing is sent again.
 #[tokio::test]
-async fn results_url_null() {
+async fn an_invalid_results_location_is_waited_for_a_limited_time() {
     let mut broken = Broken::default();
     let odd = [
         json!(null),
@@ -166,7 +166,7 @@ async fn results_url_null() {
         for value in values {
             let trial = Trial::start(subject).await;
             let kinds = match pointer.strip_prefix("/response") {
-                // Google says it twice.
+                // Google shows the location twice.
                 Some(member) => vec![
                     FaultKind::rewrite(pointer, value.clone()),
                     FaultKind::rewrite(format!("/metadata/output{member}"), value.clone()),
@@ -182,7 +182,7 @@ async fn results_url_null() {
             let complaint = match is_known {
                 true if ended.result.is_err() => None,
                 true => trial.not_whole(&ended),
-                // A status that cannot be read may be an error, too.
+                // An unreadable status may also be an error.
                 false => ended.result.is_ok().then(|| ended.words()),
             };
             broken.note(&cell, trial.overpaid().or(complaint));
@@ -195,9 +195,9 @@ async fn results_url_null() {
     broken.end();
 }
 
-/// The command ends in time with code 4 while nothing is to be read, and with 0 once there is.
+/// The command ends in time with code 4 while there are no results, and with 0 once there are.
 #[test]
-fn the_command_does_not_wait_without_end_for_results_that_are_not_named() {
+fn the_command_waits_only_so_long_for_results_without_a_location() {
     for (subject, pointer) in [
         (&SUBJECTS[0], "/output_file_id"),
         (&SUBJECTS[2], "/results_url"),
@@ -206,7 +206,7 @@ fn the_command_does_not_wait_without_end_for_results_that_are_not_named() {
         let emulating = Emulating::start();
         let folder = tempfile::tempdir().unwrap();
         write_input(folder.path(), [r#"{"id": "q", "prompt": "hello"}"#]);
-        // Google says it twice.
+        // Google shows the location twice.
         let kinds = [pointer, "/metadata/output/responsesFile"]
             .map(|pointer| json!({"rewrite": {"pointer": pointer, "value": null}}));
         let kind = json!({"several": {"kinds": kinds}});

@@ -1,4 +1,4 @@
-//! The library over every adapter and an emulator: money and errors.
+//! The library over every adapter and an emulator: payment and errors.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ async fn world(subject: &Subject, pace: Pace) -> (Emulator, LMInvoker) {
 }
 
 #[tokio::test]
-async fn invoke_gives_one_outcome_for_each_request() {
+async fn invoke_returns_one_outcome_for_each_request() {
     for subject in SUBJECTS {
         let (emulator, invoker) = world(subject, Pace::INSTANT).await;
         let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
@@ -34,9 +34,9 @@ async fn invoke_gives_one_outcome_for_each_request() {
     }
 }
 
-/// The official SDKs create three batches each from one call here.
+/// The official SDKs create three batches each from one call in this case.
 #[tokio::test]
-async fn a_create_whose_answer_is_lost_is_paid_for_once() {
+async fn a_create_with_a_lost_response_is_paid_for_once() {
     let lost = |code: u16| FaultKind::status_after(code, "<html>");
     let faults = [
         lost(500),
@@ -52,7 +52,7 @@ async fn a_create_whose_answer_is_lost_is_paid_for_once() {
     for subject in SUBJECTS {
         for kind in &faults {
             let (emulator, invoker) = world(subject, Pace::INSTANT).await;
-            // Someone else's batch, of another size.
+            // An unrelated batch of another size.
             invoker.batch().create([("x", "y")]).await.unwrap();
             emulator.add_fault(Fault::once(Operation::Create, kind.clone()));
             let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
@@ -63,13 +63,13 @@ async fn a_create_whose_answer_is_lost_is_paid_for_once() {
     }
 }
 
-/// A provider without labels: two batches of the same size that appear at once cannot be told apart.
+/// A provider without labels: two batches of the same size that appear at the same time cannot be distinguished.
 #[tokio::test]
-async fn a_lost_create_beside_a_twin_is_held_where_labels_are_missing_and_found_where_they_are() {
+async fn a_lost_create_with_a_lookalike_is_found_by_its_label_and_held_without_one() {
     for subject in SUBJECTS {
         let (emulator, invoker) = world(subject, Pace::INSTANT).await;
         let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();
-        // Made by someone else: what we know as another batch of ours is never taken for this one.
+        // Created by another program: a batch known as unrelated is never taken for the lost one.
         let theirs = subject.invoker(&emulator);
         let twin = theirs.batch().create(ASKED).await.unwrap();
         emulator.add_fault(Fault::once(Operation::Create, FaultKind::ResetAfter));
@@ -93,7 +93,7 @@ async fn a_lost_create_beside_a_twin_is_held_where_labels_are_missing_and_found_
 }
 
 #[tokio::test]
-async fn a_create_that_was_refused_for_now_is_sent_again_and_paid_for_once() {
+async fn a_temporarily_refused_create_is_sent_again_and_paid_for_once() {
     for subject in SUBJECTS {
         let FaultKind::Status { code, body, .. } = FaultKind::status(429) else {
             panic!("a status");
@@ -113,7 +113,7 @@ async fn a_create_that_was_refused_for_now_is_sent_again_and_paid_for_once() {
 }
 
 #[tokio::test]
-async fn w9_polls_and_downloads_that_fail_never_create_again() {
+async fn w9_failed_polls_and_downloads_never_create_again() {
     for subject in SUBJECTS {
         let (emulator, invoker) = world(subject, Pace::INSTANT).await;
         for operation in [Operation::Status, Operation::Content, Operation::Upload] {
@@ -135,7 +135,7 @@ async fn w9_polls_and_downloads_that_fail_never_create_again() {
 }
 
 #[tokio::test]
-async fn w15_w17_every_operation_says_what_went_wrong_in_one_line() {
+async fn w15_w17_every_operation_reports_its_error_in_one_line() {
     for subject in SUBJECTS {
         let (emulator, invoker) = world(subject, Pace::INSTANT).await;
         for (code, kind) in [
@@ -167,7 +167,7 @@ async fn w15_w17_every_operation_says_what_went_wrong_in_one_line() {
 }
 
 #[tokio::test]
-async fn w12_list_reads_every_page_and_cancel_keeps_what_was_paid_for() {
+async fn w12_list_reads_every_page_and_cancel_keeps_paid_answers() {
     for subject in SUBJECTS {
         let pace = Pace {
             validating: Duration::ZERO,
@@ -198,7 +198,7 @@ async fn w12_list_reads_every_page_and_cancel_keeps_what_was_paid_for() {
 }
 
 #[tokio::test]
-async fn a_batch_that_fails_at_one_line_says_so_for_each_request() {
+async fn a_batch_that_fails_at_one_line_is_an_error_of_each_request() {
     let (_emulator, invoker) = world(&SUBJECTS[0], Pace::INSTANT).await;
     let outcomes = invoker
         .batch()
@@ -210,7 +210,7 @@ async fn a_batch_that_fails_at_one_line_says_so_for_each_request() {
 }
 
 #[tokio::test]
-async fn a_named_run_is_paid_for_once_however_often_it_is_asked_for() {
+async fn a_named_run_is_paid_for_once_across_repeated_calls() {
     use std::sync::Arc;
 
     use lmbatch::durable::{FolderSpool, StateFolder};

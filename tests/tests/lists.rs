@@ -1,5 +1,5 @@
-//! Creates whose answer is lost, and lists that lag, are in another order, or tell another time than this
-//! machine: every such batch is found, and none is paid for twice.
+//! Creates with lost responses, and lists that lag, have another order, or show times that differ from the local
+//! clock: every such batch is found, and none is paid for twice.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use lmbatch_tests::{Broken, Ended, SUBJECTS, Subject, Trial};
 
 const DAY: i64 = 24 * 3600;
 
-/// Says what is wrong with a run of which a create was lost. Where no label exists, several batches of one
-/// size cannot be told apart, and the run is held.
+/// Returns a complaint about a run with a lost create. Without labels, several batches of one size cannot be
+/// distinguished, and the run is held.
 fn not_found(trial: &Trial, ended: &Ended, alone: bool) -> Option<String> {
     let held = trial.subject.provider == "anthropic" && !alone && ended.is_in_doubt();
     trial.overpaid().or_else(|| {
@@ -18,7 +18,7 @@ fn not_found(trial: &Trial, ended: &Ended, alone: bool) -> Option<String> {
     })
 }
 
-/// Batches of other sizes that were there before.
+/// Earlier batches of other sizes.
 async fn older(trial: &Trial) {
     for count in [1, 2, 3] {
         let asked = (0..count).map(|k| (format!("old {k}"), "x"));
@@ -27,7 +27,7 @@ async fn older(trial: &Trial) {
     }
 }
 
-/// The same of a bill that holds the older batches as well.
+/// Returns a complaint like [`not_found`], for a bill that includes the earlier batches.
 fn beside_older(trial: &Trial, ended: &Ended) -> Option<String> {
     let bill = trial.emulator.bill();
     let wanted = trial.batches() + 3;
@@ -71,8 +71,7 @@ async fn a_lost_create_is_found_in_a_list_that_lags_less_than_the_search() {
     broken.end();
 }
 
-/// Four batches at once, the create of one lost, and a list that shows those of one second the other way
-/// round.
+/// Four batches at once, one with a lost create, and a list that reverses the batches of one second.
 async fn tied(subject: &'static Subject, which: u32, reads: u32, offset: i64) -> Option<String> {
     let builder = Emulator::builder().clock_offset(offset);
     let mut trial = Trial::at(subject, builder).await;
@@ -104,7 +103,7 @@ async fn a_lost_create_among_batches_of_one_second_is_found_in_either_order() {
 }
 
 #[tokio::test]
-async fn a_lost_create_is_found_whatever_this_machines_clock_says() {
+async fn a_lost_create_is_found_with_a_wrong_local_clock() {
     let mut broken = Broken::default();
     for subject in SUBJECTS {
         for days in [-30, -3, -1, 1, 3, 30] {
@@ -127,16 +126,16 @@ async fn a_lost_create_is_found_whatever_this_machines_clock_says() {
     broken.end();
 }
 
-/// A clock that is set right while the create is under way.
+/// A clock that is corrected during the create.
 #[tokio::test]
-async fn a_lost_create_is_found_by_a_later_process_whose_clock_was_set() {
+async fn a_lost_create_is_found_by_a_later_process_with_a_changed_clock() {
     let mut broken = Broken::default();
     for subject in SUBJECTS {
         for days in [-30, -3, 3, 30] {
             let trial = Trial::start(subject).await;
             let fault = Fault::once(Operation::Create, FaultKind::ResetAfter);
             trial.emulator.add_fault(fault);
-            // The first process does not get to search.
+            // The first process ends before it searches.
             let down = Fault {
                 skip: 1,
                 ..Fault::times(Operation::List, 40, FaultKind::status(503))

@@ -12,7 +12,7 @@ use lmbatch_emulator::{Emulator, Pace};
 use lmbatch_tests::{lines, lmbatch, said, write_input};
 use serde_json::{Value, json};
 
-/// Longer than a test: batches end when the emulator's time is pushed on.
+/// Duration of batches, longer than a test: they end when the emulator's clock is advanced.
 const PACE: Pace = Pace {
     in_progress: Duration::from_secs(3600),
     ..Pace::INSTANT
@@ -64,7 +64,7 @@ impl World {
         command.spawn().unwrap()
     }
 
-    /// Begins a run of a name, whose batch goes on and whose outcomes go to a file of that name.
+    /// Begins a named run, whose batch stays in progress and whose output file has the same name.
     fn begin(&self, name: &str, more: &[&str]) -> String {
         self.begin_to(name, &format!("{name}.jsonl"), more)
     }
@@ -75,7 +75,7 @@ impl World {
         ];
         let begun = self.at(&[&run[..], more].concat());
         assert_eq!(begun.status.code(), Some(0), "{}", said(&begun));
-        // On standard error where outcomes go to standard output.
+        // On standard error if outcomes are on standard output.
         let told = said(&begun);
         let begun = told.lines().find(|line| line.starts_with('{')).unwrap();
         let begun: Value = serde_json::from_str(begun).unwrap();
@@ -107,7 +107,7 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(20));
 }
 
-/// Waits until something is so, for up to a minute.
+/// Waits until a condition holds, for up to a minute.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..3_000 {
         if is_so() {
@@ -125,7 +125,7 @@ fn send(name: &str, child: &Child) {
     assert!(sent.status().unwrap().success());
 }
 
-/// The end of a process within two seconds.
+/// Returns the end of a process within two seconds.
 fn end(child: &mut Child) -> Option<ExitStatus> {
     for _ in 0..100 {
         if let Some(status) = child.try_wait().unwrap() {
@@ -140,7 +140,7 @@ fn end(child: &mut Child) -> Option<ExitStatus> {
 const ALL: [&str; 4] = ["resume", "--all", "--poll-interval", "50ms"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_runs_go_on_at_once_and_each_is_reported_in_one_line() {
+async fn all_runs_are_resumed_at_once_and_each_is_reported_in_one_line() {
     let world = World::new().await;
     let names = ["a", "b", "c", "d", "e"];
     let runs = names.map(|name| world.begin(name, &[]));
@@ -167,7 +167,7 @@ async fn all_runs_go_on_at_once_and_each_is_reported_in_one_line() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_fails_stops_no_other() {
+async fn a_failed_run_does_not_stop_the_others() {
     let world = World::new().await;
     for name in ["a", "b"] {
         world.begin(name, &[]);
@@ -203,14 +203,14 @@ async fn a_run_that_fails_stops_no_other() {
     for name in ["a", "b"] {
         assert_eq!(lines(&world.output(name)).len(), 1);
     }
-    // With its key, the run goes on as if nothing had been.
+    // With its key, the run continues as if it had not been interrupted.
     let again = world.at(&["resume", &keyless, "--poll-interval", "50ms"]);
     assert_eq!(again.status.code(), Some(0), "{}", said(&again));
     assert_eq!(world.creates(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_signal_ends_all_at_once_and_leaves_every_run_to_be_resumed() {
+async fn a_signal_stops_all_runs_and_leaves_them_resumable() {
     let world = World::new().await;
     let names: Vec<String> = (0..12).map(|number| format!("n{number}")).collect();
     for name in &names {
@@ -239,7 +239,7 @@ async fn a_signal_ends_all_at_once_and_leaves_every_run_to_be_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_takes_runs_that_begin_later_and_those_of_a_process_that_dies() {
+async fn watch_picks_up_later_runs_and_runs_of_a_dead_process() {
     let world = World::new().await;
     let mut watch = world.start(&[&ALL[..], &["--watch", "--json"]].concat());
     until("the record", || {
@@ -268,7 +268,7 @@ async fn a_watch_takes_runs_that_begin_later_and_those_of_a_process_that_dies() 
     for name in ["late", "mine"] {
         until(name, || world.output(name).exists());
     }
-    assert_eq!(watch.try_wait().unwrap(), None, "it goes on watching");
+    assert_eq!(watch.try_wait().unwrap(), None, "the watch continues");
     let mut out = BufReader::new(watch.stdout.take().unwrap()).lines();
     let mut reported = BTreeSet::new();
     for _ in 0..2 {
@@ -286,13 +286,13 @@ async fn a_watch_takes_runs_that_begin_later_and_those_of_a_process_that_dies() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_another_process_advances_is_looked_at_again() {
+async fn a_run_advanced_by_another_process_is_checked_again() {
     let world = World::new().await;
     let run = world.begin("mine", &[]);
     world.begin("other", &[]);
     let mut mine = world.start(&["resume", &run, "--poll-interval", "50ms"]);
     until("a claim", || world.claims(&mine) == 1);
-    // By a prefix of its id it is the same run.
+    // A prefix of the id names the same run.
     for named in ["mine", &run, &run[..8]] {
         let busy = world.at(&["resume", named, "--once", "--json"]);
         assert_eq!(busy.status.code(), Some(5), "{}", said(&busy));
@@ -317,7 +317,7 @@ async fn a_run_that_another_process_advances_is_looked_at_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_time_of_the_command_bounds_all_of_its_runs() {
+async fn the_timeout_of_the_command_bounds_all_of_its_runs() {
     let world = World::new().await;
     for name in ["a", "b"] {
         world.begin(name, &[]);
@@ -343,7 +343,7 @@ async fn the_time_of_the_command_bounds_all_of_its_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn outcomes_of_several_runs_on_standard_output_are_whole_lines() {
+async fn outcomes_of_several_runs_on_standard_output_are_complete_lines() {
     let world = World::new().await;
     let request = |id| json!({"id": id, "prompt": "x".repeat(3_000)});
     write_input(world.path(), (0..200).map(request));

@@ -1,5 +1,5 @@
-//! Answers of the command to mistakes, to an empty folder and to programs: each names what is wrong, once, and
-//! the way on.
+//! Responses of the command to mistakes, to an empty folder and to programs: each names the cause once, and the next
+//! step.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
@@ -68,7 +68,7 @@ fn assert_says(output: &Output, code: i32, words: &[&str]) {
     }
 }
 
-/// The one JSON object on standard output.
+/// Returns the one JSON object on standard output.
 fn one(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(text.lines().count(), 1, "{}", said(output));
@@ -85,7 +85,7 @@ fn fits(schema: &Value, value: &Value) {
 }
 
 #[test]
-fn an_option_that_is_wrong_is_named_once_and_no_line_is_blamed() {
+fn an_invalid_option_is_reported_once_and_not_for_each_line() {
     let world = World::new();
     let map = r#"{"type": "object", "properties": {"a": {"type": "object", "additionalProperties": {"type": "string"}}}}"#;
     for (name, text) in [
@@ -171,7 +171,7 @@ fn an_option_that_is_wrong_is_named_once_and_no_line_is_blamed() {
         ] {
             let args = [command, &["in.jsonl", "-m", model, option, value]].concat();
             let mut command = world.emulating.command_at("openai", world.path());
-            // An option is checked before a key is asked for.
+            // Options are checked before the command asks for a key.
             command
                 .env_remove("OPENAI_API_KEY")
                 .env_remove("ANTHROPIC_API_KEY");
@@ -188,13 +188,13 @@ fn an_option_that_is_wrong_is_named_once_and_no_line_is_blamed() {
         }
     }
     assert_eq!(world.creates(), 0);
-    // What the provider takes without being held to it is sent, and said.
+    // Keywords that the provider accepts without enforcing them are sent, with a note.
     let dry = world.run(&["--schema", "map.json", "--dry-run"]);
     assert_says(&dry, 0, &["schema: sent without strict"]);
 }
 
 #[test]
-fn every_dry_run_prints_one_object_that_fits_its_schema() {
+fn every_dry_run_prints_one_object_that_matches_its_schema() {
     let world = World::new();
     world.ask(&["a", "lmb:truncate", "lmb:error-400"]);
     let schema: Value = serde_json::from_slice(&world.at(&["schema", "dry-run"]).stdout).unwrap();
@@ -229,7 +229,7 @@ fn every_dry_run_prints_one_object_that_fits_its_schema() {
         (&nothing["requests"], &nothing["dry_run"]),
         (&json!(0), &json!(false))
     );
-    // Where outcomes go to standard output, the object does not.
+    // If outcomes are on standard output, the object is not.
     let apart = world.run(&["--dry-run", "--json", "-o", "-"]);
     assert_eq!(String::from_utf8_lossy(&apart.stdout), "");
     assert_says(&apart, 0, &["\"dry_run\":true"]);
@@ -237,7 +237,7 @@ fn every_dry_run_prints_one_object_that_fits_its_schema() {
 }
 
 #[test]
-fn problems_have_one_name_each_and_are_shown_with_the_answers_that_have_them() {
+fn each_problem_has_one_name_and_is_shown_with_its_answers() {
     let world = World::new();
     world.ask(&[
         "fine",
@@ -312,7 +312,7 @@ fn problems_have_one_name_each_and_are_shown_with_the_answers_that_have_them() {
 }
 
 #[test]
-fn two_runs_do_not_share_an_output_that_neither_has_written() {
+fn two_runs_never_share_an_unwritten_output() {
     let world = World::new();
     assert_says(&world.run(&["--run", "one", "--detach"]), 0, &[]);
     let elsewhere = world.path().join("elsewhere");
@@ -336,7 +336,7 @@ fn two_runs_do_not_share_an_output_that_neither_has_written() {
         2,
         &["is that of run r-"],
     );
-    // Streams take the outcomes of several.
+    // Streams can take the outcomes of several runs.
     for name in ["three", "four"] {
         let more = ["--run", name, "--detach", "-o", "/dev/null"];
         assert_says(&world.run(&more), 0, &[]);
@@ -353,7 +353,7 @@ fn two_runs_do_not_share_an_output_that_neither_has_written() {
 }
 
 #[test]
-fn a_folder_without_runs_is_no_error() {
+fn a_folder_without_runs_is_not_an_error() {
     let world = World::new();
     let is_friendly = || {
         assert_says(&world.at(&["runs"]), 0, &["no runs yet in ", ".lmbatch"]);
@@ -398,7 +398,7 @@ fn foreign(folder: &Path, of: &str) -> String {
 }
 
 #[test]
-fn a_run_of_an_unknown_provider_is_listed_and_keeps_no_other_from_it() {
+fn a_run_of_an_unknown_provider_is_listed_with_the_others() {
     let world = World::new();
     assert_says(&world.run(&["--run", "mine"]), 0, &[]);
     let mine = one(&world.at(&["show", "mine", "--json"]));
@@ -425,7 +425,7 @@ fn a_run_of_an_unknown_provider_is_listed_and_keeps_no_other_from_it() {
             &[&id, "no provider \"acme\"", "the program that began it"],
         );
     }
-    // What of it lies at its provider cannot be deleted: it stays, and the others go.
+    // Its files at the provider cannot be deleted, so the run is kept and the others are deleted.
     let purge = ["purge", "--older-than", "0s", "--remote", "--local"];
     assert_says(
         &world.at(&purge),
@@ -439,7 +439,7 @@ fn a_run_of_an_unknown_provider_is_listed_and_keeps_no_other_from_it() {
 }
 
 #[test]
-fn rows_that_never_come_are_told_once_with_the_way_on() {
+fn absent_rows_are_reported_once_with_the_next_step() {
     let world = World::new();
     world.ask(&["a", "lmb:missing"]);
     let run = world.run(&["--run", "mine", "--doubt-wait", "2s", "-o", "out.jsonl"]);
@@ -478,7 +478,7 @@ fn rows_that_never_come_are_told_once_with_the_way_on() {
 }
 
 #[test]
-fn a_create_in_doubt_ends_with_every_way_on() {
+fn a_create_in_doubt_ends_with_every_next_step() {
     let world = World::new();
     let kinds = json!([{"unlisted": {"reads": 1000}}, "reset_after"]);
     world.fault(&json!({"operation": "create", "kind": {"several": {"kinds": kinds}}}));
@@ -504,7 +504,7 @@ fn a_create_in_doubt_ends_with_every_way_on() {
 }
 
 #[test]
-fn an_input_without_requests_is_refused_by_whatever_reads_it() {
+fn every_command_refuses_an_input_without_requests() {
     let world = World::new();
     write_input(world.path(), ["", "  "]);
     for args in [
@@ -523,7 +523,7 @@ fn an_input_without_requests_is_refused_by_whatever_reads_it() {
 }
 
 #[test]
-fn tables_in_a_pipe_have_a_line_a_row_whatever_the_terminal() {
+fn tables_in_a_pipe_have_one_line_for_each_row() {
     let world = World::new();
     assert_says(&world.run(&["--run", "mine", "-o", "out.jsonl"]), 0, &[]);
     for (args, rows) in [
@@ -540,7 +540,7 @@ fn tables_in_a_pipe_have_a_line_a_row_whatever_the_terminal() {
         let is_plain = |line: &str| !line.starts_with(' ') && !line.ends_with(' ');
         assert!(text.lines().all(is_plain), "{args:?}: {text}");
     }
-    // Every row of a table has a word for every column.
+    // Every row of a table has a value in every column.
     let runs = String::from_utf8_lossy(&world.at(&["runs"]).stdout).into_owned();
     let words: Vec<usize> = runs
         .lines()
@@ -550,7 +550,7 @@ fn tables_in_a_pipe_have_a_line_a_row_whatever_the_terminal() {
 }
 
 #[test]
-fn the_request_id_of_the_emulator_is_shown_as_it_is() {
+fn the_request_id_of_the_emulator_is_shown_unchanged() {
     let world = World::new();
     let run = ["run", "in.jsonl", "-m", "openai/no-such-model", "--emulate"];
     let refused = world.at(&run);
@@ -559,7 +559,7 @@ fn the_request_id_of_the_emulator_is_shown_as_it_is() {
 }
 
 #[test]
-fn a_batch_that_is_not_recorded_is_proposed_with_a_command_that_names_it() {
+fn an_unrecorded_batch_is_reported_with_a_command_that_names_it() {
     let world = World::new();
     assert_says(&world.run(&["--detach"]), 0, &[]);
     let bill = world.emulating.bill();

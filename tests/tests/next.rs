@@ -1,4 +1,4 @@
-//! What the command says to type next works as it stands, in a shell: with its folders and names of files.
+//! Commands that the command suggests work in a shell as printed, with their folders and file names.
 
 use std::env;
 use std::process::{Command, Output};
@@ -7,7 +7,7 @@ use lmbatch_tests::{Emulating, lines, lmbatch, said, write_input};
 use serde_json::json;
 
 #[test]
-fn what_is_said_to_type_next_can_be_typed() {
+fn suggested_commands_run_as_printed() {
     let emulating = Emulating::start();
     let output = "my $HOME.jsonl";
     let run = ["run", "-o", output, "--state-dir", "it's here"];
@@ -32,7 +32,7 @@ fn what_is_said_to_type_next_can_be_typed() {
             let home = home.parent().expect("the folder of the program").to_owned();
             let paths = env::var_os("PATH").unwrap_or_default();
             let paths = [home].into_iter().chain(env::split_paths(&paths));
-            // As it stands, but that a run is looked at once.
+            // As printed, except that it polls only once.
             let once = shown.contains("lmbatch resume").then_some(" --once");
             let mut shell: Command = emulating.shell("openai", folder.path());
             shell.env("PATH", env::join_paths(paths).expect("paths"));
@@ -49,9 +49,9 @@ fn what_is_said_to_type_next_can_be_typed() {
     }
 }
 
-/// What the command that began a run asked for holds for those that continue it, unless they say otherwise.
+/// Options of the command that began a run apply to commands that continue it, unless these override them.
 #[test]
-fn what_a_run_was_asked_for_is_kept_by_the_commands_that_continue_it() {
+fn commands_that_continue_a_run_keep_its_options() {
     for (said_again, creates, inputs) in [
         (&[][..], 2, 2),
         (&["--max-attempts", "2", "--cleanup", "inputs"], 3, 0),

@@ -1,5 +1,5 @@
-//! Times of a provider that are no times: in milliseconds, negative, beyond any calendar, or no number. They
-//! say nothing, and spoil nothing: the run is whole, and paid for once, and its record can be read.
+//! Invalid times of a provider: in milliseconds, negative, beyond any calendar, or no number. They are ignored without
+//! harm: the run is complete and paid for once, and its record can be read.
 
 use lmbatch_emulator::{Fault, FaultKind, Operation};
 use lmbatch_tests::{Broken, SUBJECTS, Subject, Trial};
@@ -36,7 +36,7 @@ fn odd() -> Vec<Value> {
     ]
 }
 
-/// OpenAI, Anthropic and Google: the routes of a provider read one kind of status.
+/// OpenAI, Anthropic and Google: all routes of a provider share one form of status.
 const PLACES: [usize; 3] = [0, 2, 3];
 
 async fn told(subject: &'static Subject, lost: bool, broken: &mut Broken) {
@@ -54,7 +54,7 @@ async fn told(subject: &'static Subject, lost: bool, broken: &mut Broken) {
                 trial.emulator.add_fault(Fault::always(operation, kind));
             }
             let cell = format!("{} {member} {value}, lost {lost}", subject.name);
-            // The second process reads what the first has written down.
+            // The second process reads the record of the first.
             for _ in 0..2 {
                 let ended = trial.go().await;
                 let complaint = trial.overpaid().or_else(|| trial.not_whole(&ended));
@@ -65,7 +65,7 @@ async fn told(subject: &'static Subject, lost: bool, broken: &mut Broken) {
 }
 
 #[tokio::test]
-async fn created_at_in_milliseconds() {
+async fn invalid_creation_times_are_ignored() {
     let mut broken = Broken::default();
     for place in PLACES {
         told(&SUBJECTS[place], false, &mut broken).await;
@@ -74,7 +74,7 @@ async fn created_at_in_milliseconds() {
 }
 
 #[tokio::test]
-async fn created_at_in_milliseconds_of_a_lost_create() {
+async fn invalid_creation_times_do_not_hide_a_lost_create() {
     let mut broken = Broken::default();
     for place in PLACES {
         told(&SUBJECTS[place], true, &mut broken).await;

@@ -1,5 +1,5 @@
-//! Outputs: a file is replaced only if it is the run's own or that is asked for, pipes and devices are written
-//! to, and no file that is read is ever written. All of it is decided before anything is sent.
+//! Outputs: a file is replaced only if it is the run's own output or on request, pipes and devices are written to, and
+//! no input file is ever overwritten. All of this is decided before anything is sent.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -15,7 +15,7 @@ use std::process::{Command, Output, Stdio};
 use lmbatch_tests::{Emulating, lines, said, write_input};
 use serde_json::{Value, json};
 
-/// A provider, and a model of its own.
+/// A provider with one of its models.
 type Provider = (&'static str, &'static str);
 
 const OPENAI: Provider = ("openai", "openai/m");
@@ -73,7 +73,7 @@ impl World {
         self.emulating.bill()["creates"].clone()
     }
 
-    /// Files that begin as those of an output that is being written.
+    /// Temporary files of an output that is being written.
     fn temporary(&self) -> usize {
         let names = fs::read_dir(self.path()).unwrap();
         let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -88,7 +88,7 @@ fn expect(output: &Output, code: i32, part: &str) {
 }
 
 #[test]
-fn answered_run_and_another_file() {
+fn an_answered_run_replaces_another_file_only_with_force() {
     for provider in PROVIDERS {
         let world = World::of(provider, &["0", "1", "2"]);
         expect(&world.run(&["-o", "a.jsonl"]), 0, "a.jsonl");
@@ -112,7 +112,7 @@ fn answered_run_and_another_file() {
             expect(&world.run(&["-o", name, "--force"]), 0, "already answered");
             assert_eq!(world.read(name), written, "{provider:?} {name}");
         }
-        // A free name is written, and a copy of the output is the output.
+        // A new name is written, and a copy of the output counts as the output.
         expect(&world.run(&["-o", "free.jsonl"]), 0, "already answered");
         assert_eq!(world.read("free.jsonl"), written);
         let same = world.run(&["-o", "free.jsonl"]);
@@ -122,7 +122,7 @@ fn answered_run_and_another_file() {
 }
 
 #[test]
-fn an_output_that_was_changed_is_not_taken_for_the_output() {
+fn a_changed_output_is_not_taken_for_the_output_of_the_run() {
     let world = World::new(&["1", "2", "3"]);
     expect(&world.run(&["-o", "out.jsonl", "--run", "mine"]), 0, "");
     let written = world.read("out.jsonl");
@@ -154,7 +154,7 @@ fn an_output_that_was_changed_is_not_taken_for_the_output() {
 }
 
 #[test]
-fn requests_go_out_again_only_if_the_output_may_be_replaced() {
+fn requests_are_sent_again_only_if_the_output_may_be_replaced() {
     let world = World::new(&["1", "lmb:error-400"]);
     let update = ["-o", "out.jsonl", "--run", "mine", "--update"];
     expect(&world.run(&update[..4]), 3, "");
@@ -178,14 +178,14 @@ fn requests_go_out_again_only_if_the_output_may_be_replaced() {
         assert_eq!(world.read("out.jsonl"), changed);
     }
     assert_eq!(world.creates(), 1);
-    // The run's own output is replaced without a word.
+    // The run's own output is replaced without a warning.
     world.write("out.jsonl", &written);
     expect(&world.at(&requeue), 3, "");
     world.write("in.jsonl", &more);
     expect(&world.run(&update), 3, "1 new");
     assert_eq!(lines(&world.path().join("out.jsonl")).len(), 3);
     assert_eq!(world.creates(), 3);
-    // A process that resumes after a requeue knows the output of the attempt before.
+    // A process that resumes after a requeue recognises the output of the attempt before.
     let detached = world.at(&[&requeue[..], &["--timeout", "1ms"]].concat());
     expect(&detached, 4, "in progress");
     expect(
@@ -204,7 +204,7 @@ fn requests_go_out_again_only_if_the_output_may_be_replaced() {
 
 /// Devices and pipes are written to and never replaced; sockets and block devices are refused.
 #[test]
-fn output_on_a_device() {
+fn devices_and_pipes_are_written_and_never_replaced() {
     for provider in PROVIDERS {
         devices(&World::of(provider, &["1", "2"]));
     }
@@ -247,7 +247,7 @@ fn devices(world: &World) {
     } else {
         println!("no device can be made here");
     }
-    // A device that takes nothing: said before anything is sent, or after; it stays what it is.
+    // A device that accepts nothing: reported before anything is sent, or after; the device is not replaced.
     let full = world.run(&["-o", "/dev/full", "--force"]);
     assert_ne!(full.status.code(), Some(0), "{}", said(&full));
     for device in ["/dev/null", "/dev/zero", "/dev/full"] {
@@ -274,7 +274,7 @@ fn devices(world: &World) {
 }
 
 #[test]
-fn links_are_followed_and_what_cannot_be_written_is_seen_before_anything_is_sent() {
+fn links_are_followed_and_unwritable_outputs_are_refused_before_sending() {
     let world = World::new(&["1"]);
     let at = |name: &str| world.path().join(name);
     world.write("file", "old\n");
@@ -315,7 +315,7 @@ fn links_are_followed_and_what_cannot_be_written_is_seen_before_anything_is_sent
 }
 
 #[test]
-fn an_output_is_never_a_file_that_is_read() {
+fn an_input_file_is_never_used_as_an_output() {
     let world = World::new(&["1"]);
     let at = |name: &str| world.path().join(name);
     let input = world.read("in.jsonl");
@@ -346,7 +346,7 @@ fn an_output_is_never_a_file_that_is_read() {
             "is the same file as",
         );
     }
-    // Standard input and standard output by the files behind them.
+    // Standard input and standard output, by the files behind them.
     for redirected in [
         "- -o in.jsonl --force < in.jsonl",
         "in.jsonl -o - >> in.jsonl",

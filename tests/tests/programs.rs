@@ -1,4 +1,4 @@
-//! What the command prints for programs: it fits the schemas that the command itself gives.
+//! The command's JSON output matches the schemas that the command itself prints.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;
@@ -13,7 +13,7 @@ const MODELS: [(&str, &str); 3] = [
     ("google", "google/gemini-2.5-flash"),
 ];
 
-/// Requests that end in every way there is.
+/// Requests with every kind of outcome.
 fn asked() -> Vec<Value> {
     let ends = [
         "plain",
@@ -64,7 +64,7 @@ fn fits<'a>(schema: &Value, values: impl IntoIterator<Item = &'a Value>) {
 }
 
 #[test]
-fn inputs_outputs_and_summaries_fit_their_schemas() {
+fn inputs_outputs_and_summaries_match_their_schemas() {
     for (provider, model) in MODELS {
         let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
         let at = |args: &[&str]| emulating.run_at(provider, folder.path(), args);
@@ -95,7 +95,7 @@ fn inputs_outputs_and_summaries_fit_their_schemas() {
 }
 
 #[test]
-fn a_run_is_shown_to_programs_with_its_batches_and_how_we_know_them() {
+fn a_run_is_shown_as_json_with_its_batches_and_their_certainty() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let at = |args: &[&str]| emulating.run_at("openai", folder.path(), args);
     std::fs::write(

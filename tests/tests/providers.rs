@@ -1,5 +1,5 @@
-//! Every provider on every route: every kind of content, under every kind of id, through library and
-//! command, in this process and in another.
+//! Every provider on every route: every kind of content, under every kind of id, through library and command, in one
+//! process and in two.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lmbatch_tests::{Emulating, Mixed, SUBJECTS, Subject, lines, mixed};
@@ -31,7 +31,7 @@ fn write(folder: &std::path::Path, asked: &[Mixed]) {
 }
 
 #[test]
-fn a_thousand_requests_of_every_kind_come_back_as_they_should_from_the_command() {
+fn a_thousand_requests_of_every_kind_have_the_expected_outcomes_in_the_command() {
     let emulating = Emulating::start();
     for subject in SUBJECTS {
         let folder = tempfile::tempdir().unwrap();
@@ -56,7 +56,7 @@ fn a_thousand_requests_of_every_kind_come_back_as_they_should_from_the_command()
 }
 
 #[test]
-fn a_second_process_of_the_command_goes_on_by_the_handle() {
+fn a_second_process_of_the_command_continues_with_the_handle() {
     let emulating = Emulating::start();
     for subject in SUBJECTS {
         let folder = tempfile::tempdir().unwrap();
@@ -96,7 +96,7 @@ fn a_second_process_of_the_command_goes_on_by_the_handle() {
         ];
         let done = at(&arguments);
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        // Rows of unknown requests may be those of the requests that have none: the results are not whole.
+        // Rows with unknown ids may belong to the requests without a row, so the results are incomplete.
         assert_eq!(done.status.code(), Some(4), "{}: {said}", subject.name);
         check_lines(subject, &asked, &lines(&folder.path().join("out.jsonl")));
         let cancelled = at(&["cancel", &batch, "-p", subject.provider]);
@@ -109,7 +109,7 @@ fn a_second_process_of_the_command_goes_on_by_the_handle() {
 }
 
 #[test]
-fn what_a_provider_cannot_say_is_refused_offline_naming_request_provider_and_reason() {
+fn an_unsupported_request_is_refused_offline_with_provider_and_reason() {
     let folder = tempfile::tempdir().unwrap();
     for (model, line, words) in [
         (
@@ -147,7 +147,7 @@ fn what_a_provider_cannot_say_is_refused_offline_naming_request_provider_and_rea
 }
 
 #[test]
-fn a_wrong_key_or_model_is_refused_before_anything_is_created() {
+fn an_invalid_key_or_model_is_refused_before_anything_is_created() {
     let emulating = Emulating::start();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("in.jsonl"), "{\"prompt\":\"x\"}\n").unwrap();

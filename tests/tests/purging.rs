@@ -1,4 +1,4 @@
-//! What `purge` deletes while other commands work on the runs.
+//! Deletions of `purge` while other commands work on the same runs.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -19,7 +19,7 @@ fn command(emulating: &Emulating, folder: &Path, args: &[&str]) -> Command {
 }
 
 #[test]
-fn a_run_that_is_sent_again_after_it_was_chosen_stays() {
+fn a_run_that_is_requeued_during_a_purge_is_kept() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let at = |args: &[&str]| command(&emulating, folder.path(), args).output().unwrap();
     write_input(
@@ -47,7 +47,7 @@ fn a_run_that_is_sent_again_after_it_was_chosen_stays() {
         ]);
         assert_eq!(ended.status.code(), Some(3), "{}", said(&ended));
     }
-    // The first upload that is deleted takes its time: that of the newer run.
+    // The first deletion takes a while: the upload of the newer run.
     let slow = json!({"operation": "delete", "kind": {"latency": {"milliseconds": 8000}}});
     emulating.post("/_emulator/faults", &slow.to_string());
     let purge = ["purge", "--older-than", "0s", "--remote", "--local"];
@@ -59,7 +59,7 @@ fn a_run_that_is_sent_again_after_it_was_chosen_stays() {
     while emulating.bill()["calls"]["delete"] == Value::Null {
         pause();
     }
-    // Meanwhile the other one is sent again, and left while its batch goes on.
+    // Meanwhile the other run is requeued, and stays while its batch is running.
     let requeue = [
         "requeue",
         "older",
@@ -89,7 +89,7 @@ fn a_run_that_is_sent_again_after_it_was_chosen_stays() {
 }
 
 #[test]
-fn a_run_that_has_not_ended_goes_only_by_its_name_and_by_force() {
+fn a_run_that_has_not_ended_is_purged_only_by_name_and_with_force() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let at = |args: &[&str]| command(&emulating, folder.path(), args).output().unwrap();
     write_input(folder.path(), [json!({"id": "a", "prompt": "fine"})]);

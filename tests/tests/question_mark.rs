@@ -1,16 +1,16 @@
-//! The README's loop, in functions of every kind that a program begins with.
+//! The README's loop, in functions with every result type that a program may use.
 
 use std::error::Error;
 use std::fs;
 
 use lmbatch::{Outcome, RequestError, Result};
 
-/// The README's, but that nothing is printed.
+/// The README's loop without printing.
 macro_rules! println {
     ($($said:tt)*) => { drop(format!($($said)*)) };
 }
 
-/// The loop, over results that the function owns, as the README has it.
+/// The loop over results that the function owns, as in the README.
 macro_rules! reads_in {
     ($($name:ident -> $result:ty),+ $(,)?) => {$(
         fn $name(results: Vec<(&'static str, Outcome)>) -> $result {

@@ -1,4 +1,4 @@
-//! Commands that only read a record need no key, and no claim: another process may advance the run.
+//! Commands that only read a record need neither a key nor a claim: another process may advance the run.
 
 use lmbatch::durable::StateFolder;
 use lmbatch_core::{Ledger as _, RunFilter};
@@ -6,7 +6,7 @@ use lmbatch_tests::{Emulating, lines, said, write_input};
 use serde_json::json;
 
 #[test]
-fn what_only_reads_a_record_needs_no_key_and_no_claim() {
+fn commands_that_only_read_a_record_need_no_key_and_no_claim() {
     let emulating = Emulating::start();
     let folder = tempfile::tempdir().expect("a folder");
     write_input(

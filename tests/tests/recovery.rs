@@ -1,5 +1,4 @@
-//! A record that is lost is rebuilt from what its provider holds: by the ids of rows, where there are no
-//! labels.
+//! A lost record is rebuilt from the provider's batches: by the ids of rows where there are no labels.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
@@ -58,13 +57,13 @@ impl World {
         ]
     }
 
-    /// The ids of its batches, by their numbers.
+    /// Ids of the run's batches, by number.
     fn run(&self) -> Vec<String> {
         let shards = self.shards().into_iter();
         shards.filter_map(|(batch, _)| batch).collect()
     }
 
-    /// The batches of a run in the order of the input, each with its requests; those that exist have ended.
+    /// Batches of a run in the order of the input, each with its requests; existing batches have ended.
     fn shards(&self) -> Vec<(Option<String>, u64)> {
         let run = self.at(&[&["run", "--detach"], &self.input()[..]].concat());
         assert_eq!(run.status.code(), Some(0), "{}", said(&run));
@@ -83,7 +82,7 @@ impl World {
         batches.map(shard).collect()
     }
 
-    /// All batches that are listed, oldest first, once they have ended.
+    /// All listed batches, oldest first, once they have ended.
     fn ended(&self) -> Vec<String> {
         for _ in 0..200 {
             let list = self.at(&["list", "-p", self.provider, "--json"]);
@@ -112,7 +111,7 @@ impl World {
         self.at(&args)
     }
 
-    /// Nothing is recorded, and nothing lies about.
+    /// Checks that nothing is recorded and no file is left.
     fn assert_nothing_is_recorded(&self) {
         let runs = said(&self.at(&["runs"]));
         assert!(!runs.contains("r-"), "{runs}");
@@ -122,7 +121,7 @@ impl World {
 }
 
 #[test]
-fn a_record_that_is_lost_is_rebuilt_from_the_ids_of_the_rows() {
+fn a_lost_record_is_rebuilt_from_the_ids_of_the_rows() {
     for model in MODELS {
         let world = World::new(model);
         let batches = world.run();
@@ -138,7 +137,7 @@ fn a_record_that_is_lost_is_rebuilt_from_the_ids_of_the_rows() {
         let retrieved = world.at(&["retrieve", &batches[0], "-p", model.0]);
         let command = format!("lmbatch adopt {} INPUT", batches[0]);
         assert!(said(&retrieved).contains(&command), "{}", said(&retrieved));
-        // In any order.
+        // The batches may be given in any order.
         let shuffled: Vec<String> = [2, 0, 1].map(|at: usize| batches[at].clone()).to_vec();
         let adopted = world.adopt(&shuffled, &[]);
         assert_eq!(adopted.status.code(), Some(0), "{}", said(&adopted));
@@ -163,7 +162,7 @@ fn a_record_that_is_lost_is_rebuilt_from_the_ids_of_the_rows() {
             "nothing was sent again"
         );
         assert_eq!(world.at(&["doctor", "-p", model.0]).status.code(), Some(0));
-        // What the record knows is not taken again.
+        // Batches in the record are not adopted again.
         fs::remove_file(world.folder.path().join("out.jsonl")).unwrap();
         let again = world.adopt(&batches, &[]);
         assert_eq!(again.status.code(), Some(2), "{}", said(&again));
@@ -176,7 +175,7 @@ fn a_record_that_is_lost_is_rebuilt_from_the_ids_of_the_rows() {
 }
 
 #[test]
-fn batches_that_are_not_what_the_input_makes_are_refused_and_nothing_is_recorded() {
+fn batches_that_do_not_match_the_input_are_refused_and_nothing_is_recorded() {
     let world = World::new(ANTHROPIC);
     let batches = world.run();
     world.forget();
@@ -206,7 +205,7 @@ fn batches_that_are_not_what_the_input_makes_are_refused_and_nothing_is_recorded
         "out.jsonl",
     ]);
     refused(&world.at(&args), "of several batches of this input");
-    // Fewer requests than were sent, and more.
+    // A smaller and a larger number of requests than were sent.
     world.write("p", 7);
     refused(&world.adopt(&all(), &[]), "this input makes");
     world.write("p", 12);
@@ -224,7 +223,7 @@ fn batches_that_are_not_what_the_input_makes_are_refused_and_nothing_is_recorded
         "out.jsonl",
     ]);
     refused(&world.at(&args), "this input asks claude-haiku-4-5");
-    // Another run of as many requests, whose record is lost as well.
+    // Another run of the same size, whose record is lost as well.
     world.write("q", 9);
     let others = world.run();
     world.forget();
@@ -233,15 +232,15 @@ fn batches_that_are_not_what_the_input_makes_are_refused_and_nothing_is_recorded
     let unknown = world.adopt(&["msgbatch_unknown".to_owned()], &[]);
     assert_eq!(unknown.status.code(), Some(1), "{}", said(&unknown));
     world.assert_nothing_is_recorded();
-    // What is there is not created, and paid for, again.
+    // Existing batches are not created and paid for again.
     let missing = world.adopt(&others[..2], &["--create-missing"]);
     refused(&missing, "is not named and bears the ids of the run");
 }
 
 #[test]
-fn a_batch_that_does_not_exist_is_created_on_a_word_unless_another_may_be_it() {
+fn an_absent_batch_is_created_on_request_unless_another_may_be_it() {
     let world = World::new(ANTHROPIC);
-    // One of the three is refused for long: it does not exist yet.
+    // One of the three is refused for long, so that it does not exist yet.
     let later = r#"{"type": "error", "error": {"type": "rate_limit_error", "message": "later"}}"#;
     let busy = json!({"operation": "create", "skip": 2, "times": 100, "kind": {"status": {
         "code": 429, "headers": [["retry-after", "3000"]], "body": later,
@@ -252,7 +251,7 @@ fn a_batch_that_does_not_exist_is_created_on_a_word_unless_another_may_be_it() {
     let batches: Vec<String> = shards.into_iter().filter_map(|(batch, _)| batch).collect();
     assert_eq!(batches.len(), 2);
     world.forget();
-    // One that has not ended, and holds as many requests, may be the missing one.
+    // A running batch of the same size may be the absent one.
     let running = json!({"id": "msgbatch_x", "processing_status": "in_progress", "request_counts": {"processing": missing}});
     let body = json!({"data": [running], "has_more": false}).to_string();
     let list = json!({"operation": "list", "kind": {"status": {"code": 200, "body": body}}});
@@ -298,9 +297,9 @@ fn a_batch_that_has_not_ended_is_adopted_later() {
 }
 
 #[test]
-fn a_doctor_tells_batches_of_other_programs_and_says_what_it_did_not_see() {
+fn doctor_recognises_batches_of_other_programs_and_reports_its_limits() {
     let world = World::new(ANTHROPIC);
-    // A handle's batch bears ids of lmbatch as well; a batch of the caller's own ids does not.
+    // The batch of a handle has ids of lmbatch; a batch with the caller's own ids does not.
     assert_eq!(world.run().len(), 3);
     assert_eq!(
         world.at(&["doctor", "-p", "anthropic"]).status.code(),
@@ -312,7 +311,7 @@ fn a_doctor_tells_batches_of_other_programs_and_says_what_it_did_not_see() {
         json!({"operation": "list", "kind": {"status": {"code": 200, "body": body.to_string()}}});
     world.emulating.post("/_emulator/faults", &list.to_string());
     let doctor = world.at(&["doctor", "-p", "anthropic"]);
-    // Nothing says that they are of lmbatch.
+    // Without a sign that they belong to lmbatch.
     assert_eq!(doctor.status.code(), Some(0), "{}", said(&doctor));
     for words in [
         "1 batch that is not recorded has not ended",

@@ -1,5 +1,5 @@
-//! Creates that were accepted and then answered as if they had been refused, by something between: only the
-//! provider's own error object is a refusal, whatever the status. Everything else is looked for.
+//! Accepted creates with the response of a proxy that looks like a refusal: only the provider's own error object is a
+//! refusal, under any status. After any other response the run searches for the batch.
 
 use lmbatch_emulator::{Fault, FaultKind, Operation};
 use lmbatch_tests::{Broken, SUBJECTS, Subject, Trial};
@@ -9,9 +9,9 @@ const STATUSES: [u16; 27] = [
     501, 502, 503, 504, 520, 524, 526, 529,
 ];
 
-/// Bodies that no provider of ours sends as an error.
+/// Bodies that no supported provider sends as an error.
 fn bodies(subject: &Subject) -> Vec<&'static str> {
-    // The provider's own error, cut in the middle.
+    // The provider's own error, truncated in the middle.
     let cut = match subject.provider {
         "openai" => r#"{"error":{"message":"Invalid value","type":"invalid_requ"#,
         "anthropic" => r#"{"type":"error","error":{"type":"invalid_request_error","mess"#,
@@ -27,8 +27,8 @@ fn bodies(subject: &Subject) -> Vec<&'static str> {
     ]
 }
 
-/// Half of the statuses and bodies, as on a board: the other route of the provider takes the other half.
-/// Anthropic has one route, and takes all.
+/// Half of the statuses and bodies, like the squares of one colour on a chessboard: the provider's other route gets
+/// the other half. Anthropic has one route, which gets all.
 fn takes(place: usize, status: usize, body: usize) -> bool {
     SUBJECTS[place].provider == "anthropic" || (status + body + place).is_multiple_of(2)
 }
@@ -51,7 +51,7 @@ async fn paid_once(place: usize) {
                 .add_fault(Fault::once(Operation::Create, kind));
             let mut ended = trial.go().await;
             let first = ended.words();
-            // What did not end is gone on with by the same command, as its hint says.
+            // The same command resumes a run that did not end, as its hint says.
             if ended.result.is_err() {
                 ended = trial.go().await;
             }
@@ -82,10 +82,10 @@ on_each_route! {
     4 an_accepted_create_that_a_proxy_answers_is_paid_once_on_google_inline;
 }
 
-/// A refusal in the provider's own words stays one: nothing was accepted, and the same request goes out again
+/// A refusal with the provider's own error stays a refusal: nothing was accepted, and the same request is sent again
 /// where that may help.
 #[tokio::test]
-async fn a_refusal_in_the_providers_words_is_believed() {
+async fn a_refusal_with_the_providers_own_error_is_accepted() {
     let mut broken = Broken::default();
     for subject in SUBJECTS {
         let body = match subject.provider {

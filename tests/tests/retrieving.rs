@@ -1,4 +1,4 @@
-//! The end of `lmbatch retrieve`, by what has become of the batch or the run.
+//! Ends of `lmbatch retrieve`, by the state of the batch or the run.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;
@@ -25,7 +25,7 @@ fn at(emulating: &Emulating, folder: &Path, args: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// Has the provider say what it says of a batch.
+/// Sets the provider's status of a batch.
 fn answer(emulating: &Emulating, operation: &str, times: u32, body: &Value) {
     let kind = json!({"status": {"code": 200, "body": body.to_string()}});
     let fault = json!({"operation": operation, "times": times, "kind": kind});
@@ -42,7 +42,7 @@ fn batch(status: &str, total: u64) -> Value {
 }
 
 #[test]
-fn a_batch_without_a_usable_output_does_not_end_well() {
+fn a_batch_without_a_usable_output_ends_with_an_error() {
     for (status, total, code) in [
         ("failed", 0, 3),
         ("failed", 2, 3),
@@ -71,7 +71,7 @@ fn a_batch_without_a_usable_output_does_not_end_well() {
 }
 
 #[test]
-fn a_batch_of_which_some_requests_were_answered_ends_as_its_counts_say() {
+fn a_partly_answered_batch_ends_according_to_its_counts() {
     let (emulating, folder) = world();
     let line = |(id, prompt)| json!({"id": id, "prompt": prompt});
     let create = ["create", "in.jsonl", "-m", "openai/m", "--force"];
@@ -96,7 +96,7 @@ fn a_batch_of_which_some_requests_were_answered_ends_as_its_counts_say() {
 }
 
 #[test]
-fn a_run_that_was_refused_has_failed_and_is_not_waited_for() {
+fn a_refused_run_has_failed_and_is_not_waited_for() {
     let (emulating, folder) = world();
     let kind = json!({"status": {"code": 400, "body": r#"{"error": {"message": "no", "type": "invalid_request_error", "code": "bad"}}"#}});
     let fault = json!({"operation": "create", "times": 9, "kind": kind});
@@ -112,7 +112,7 @@ fn a_run_that_was_refused_has_failed_and_is_not_waited_for() {
     );
 }
 
-/// A provider with one batch, and rows that answer the requests of these names.
+/// A provider with one batch, and rows that answer the named requests.
 async fn played(status: &str, counts: [u64; 3], rows: &[&str]) -> MockServer {
     let mock = MockServer::start().await;
     let [total, completed, failed] = counts;
@@ -136,14 +136,14 @@ async fn played(status: &str, counts: [u64; 3], rows: &[&str]) -> MockServer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn counts_that_the_rows_do_not_bear_out_are_told_and_missing_rows_end_with_4() {
+async fn counts_that_differ_from_the_rows_are_reported_and_absent_rows_end_with_4() {
     let (abc, ab) = (&["a", "b", "c"][..], &["a", "b"][..]);
     for (status, counts, rows, named, numbers, code) in [
         ("completed", [3, 3, 0], abc, None, None, 0),
         ("completed", [3, 3, 0], abc, Some(abc), None, 0),
         // The server keeps no counts.
         ("completed", [3, 0, 0], abc, None, None, 0),
-        // More rows than are counted.
+        // More rows than the counts say.
         ("completed", [3, 2, 0], abc, None, Some((2, 3)), 0),
         ("completed", [3, 2, 0], abc, Some(abc), Some((2, 3)), 0),
         // Fewer: the handle names two of three requests.
@@ -151,7 +151,7 @@ async fn counts_that_the_rows_do_not_bear_out_are_told_and_missing_rows_end_with
         ("completed", [3, 2, 1], ab, Some(ab), Some((3, 2)), 4),
         ("failed", [3, 2, 0], ab, None, Some((2, 0)), 4),
         ("failed", [3, 0, 3], ab, None, None, 3),
-        // What goes on is counted later.
+        // A running batch is counted later.
         ("in_progress", [3, 3, 0], ab, None, None, 4),
     ] {
         let mock = played(status, counts, rows).await;
@@ -196,9 +196,9 @@ async fn counts_that_the_rows_do_not_bear_out_are_told_and_missing_rows_end_with
     }
 }
 
-/// The rows that came are written; the warning has both numbers.
+/// The rows that exist are written; the warning has both numbers.
 #[tokio::test(flavor = "multi_thread")]
-async fn results_that_stay_short_end_with_4_once_the_time_for_them_is_over() {
+async fn results_that_stay_incomplete_end_with_4_after_the_timeout() {
     let mock = played("completed", [3, 3, 0], &["a", "b"]).await;
     let folder = tempfile::tempdir().unwrap();
     let retrieved = std::process::Command::new(lmbatch())
@@ -218,16 +218,16 @@ async fn results_that_stay_short_end_with_4_once_the_time_for_them_is_over() {
     assert_eq!(written.lines().count(), 2, "{written}");
 }
 
-/// Whatever is wrong with the rows, those that can be read come out, and the end says that something is missing.
+/// Readable rows are written despite any other row, and the command's end reports that some are missing.
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_beside_what_is_missing_are_written() {
+async fn readable_rows_are_written_even_if_others_are_missing() {
     let body = json!({"choices": [{"message": {"content": "A"}, "finish_reason": "stop"}]});
     let response = json!({"status_code": 200, "body": body});
     let row = |id: Value| json!({"custom_id": id, "response": response}).to_string();
     let (a, b) = (row(json!("a")), row(json!("b")));
     let cut = &b[..b.len() - 50];
     for (rows, counts, written, code, words) in [
-        // A row twice, a row whose id is no text, and ends within a row.
+        // A duplicate row, a row whose id is not a string, and line separators within a row.
         (
             format!("{a}\n{a}\n"),
             Some([2, 2, 0]),
@@ -295,9 +295,9 @@ async fn rows_beside_what_is_missing_are_written() {
     }
 }
 
-/// Gemini's inline rows lie in the answers about the batch: one that stays cut is held as other results are.
+/// Gemini's inline rows are part of the batch: a truncated batch is held like other results.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_with_inline_results_that_stay_cut_ends_with_4() {
+async fn a_batch_with_truncated_inline_results_ends_with_4() {
     let mock = MockServer::start().await;
     let cut = r#"{"name": "batches/b", "metadata": {"state": "BATCH_STATE_SUCCEEDED"}, "response": {"inlinedResponses": {"inlinedResponses": [{"metadata": {"key": "a"}, "resp"#;
     let cut = ResponseTemplate::new(200).set_body_raw(cut, "application/json");

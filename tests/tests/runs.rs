@@ -1,4 +1,4 @@
-//! Runs of the library: requests as a stream, events, outcomes that are read again from anywhere.
+//! Runs of the library: requests from a stream, events, and outcomes that can be read again from any position.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use lmbatch::{
 use lmbatch_emulator::{Emulator, Fault, FaultKind, Operation, Pace};
 use lmbatch_tests::{SUBJECTS, Subject};
 
-/// An invoker that keeps its record in a folder.
+/// An invoker with its record in a folder.
 async fn recorded(subject: &Subject, emulator: &Emulator, folder: &Path) -> LMInvoker {
     let state = StateFolder::write(folder).unwrap();
     let spool = Arc::new(FolderSpool::new(state.spool()));
@@ -30,7 +30,7 @@ async fn emulator(pace: Pace) -> Emulator {
         .unwrap()
 }
 
-/// No call is made again by itself.
+/// No call is retried.
 fn once() -> RetryPolicy {
     RetryPolicy {
         max_attempts: 1,
@@ -62,7 +62,7 @@ async fn read(output: &RunOutput, cursor: u64) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn requests_come_as_a_stream_and_outcomes_are_read_from_any_cursor() {
+async fn requests_are_read_from_a_stream_and_outcomes_from_any_cursor() {
     for subject in SUBJECTS {
         let (emulator, folder) = (emulator(Pace::INSTANT).await, tempfile::tempdir().unwrap());
         let invoker = recorded(subject, &emulator, folder.path()).await;
@@ -80,7 +80,7 @@ async fn requests_come_as_a_stream_and_outcomes_are_read_from_any_cursor() {
             let rest = all.get(cursor as usize..).unwrap_or_default();
             assert_eq!(read(&output, cursor).await, rest, "from {cursor}");
         }
-        // Whoever asks by the name alone reads the same, and nothing is sent.
+        // A caller with only the name reads the same outcomes, and nothing is sent.
         let again = invoker.batch().run("mine").await.unwrap();
         assert_eq!(again.id(), output.id());
         assert_eq!(read(&again, 0).await, all);
@@ -89,7 +89,7 @@ async fn requests_come_as_a_stream_and_outcomes_are_read_from_any_cursor() {
 }
 
 #[tokio::test]
-async fn a_run_that_was_cut_off_is_gone_on_with_by_its_name_alone() {
+async fn an_interrupted_run_is_resumed_by_its_name_alone() {
     for subject in SUBJECTS {
         let slow = Pace {
             in_progress: Duration::from_secs(3_600),
@@ -109,7 +109,7 @@ async fn a_run_that_was_cut_off_is_gone_on_with_by_its_name_alone() {
 }
 
 #[tokio::test]
-async fn a_run_is_cancelled_while_someone_else_waits_for_it() {
+async fn a_run_can_be_cancelled_while_another_task_waits_for_it() {
     for subject in SUBJECTS {
         let slow = Pace {
             in_progress: Duration::from_secs(3_600),
@@ -140,7 +140,7 @@ async fn a_run_is_cancelled_while_someone_else_waits_for_it() {
         assert_eq!(outcomes.len(), 1_000, "{}", subject.name);
         let kind = |outcome: &Outcome| outcome.value().err().map(|error| error.kind());
         let kinds: Vec<_> = outcomes.iter().map(|(_, outcome)| kind(outcome)).collect();
-        // Some are answered by then, and none of the others is anything else.
+        // Some requests are answered by then; all others are cancelled.
         let cancelled = Some(ErrorKind::Cancelled);
         assert!(kinds.contains(&cancelled), "{}", subject.name);
         assert!(
@@ -154,7 +154,7 @@ async fn a_run_is_cancelled_while_someone_else_waits_for_it() {
 }
 
 #[tokio::test]
-async fn what_happens_is_told_as_it_happens() {
+async fn events_are_reported_as_they_happen() {
     let (emulator, folder) = (emulator(Pace::INSTANT).await, tempfile::tempdir().unwrap());
     let invoker = recorded(&SUBJECTS[0], &emulator, folder.path()).await;
     let told = Arc::new(Mutex::new(Vec::new()));
@@ -183,7 +183,7 @@ async fn what_happens_is_told_as_it_happens() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_off_sends_nothing_and_leaves_nothing() {
+async fn an_interrupted_stream_sends_nothing_and_leaves_nothing() {
     let (emulator, folder) = (emulator(Pace::INSTANT).await, tempfile::tempdir().unwrap());
     let invoker = recorded(&SUBJECTS[0], &emulator, folder.path()).await;
     let broken = asked([(1, "one"), (2, "two")]);
@@ -214,7 +214,7 @@ async fn a_stream_that_breaks_off_sends_nothing_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn changed_requests_are_refused_unless_the_run_is_to_be_brought_up_to_date() {
+async fn changed_requests_are_refused_without_an_update() {
     let (emulator, folder) = (emulator(Pace::INSTANT).await, tempfile::tempdir().unwrap());
     let invoker = recorded(&SUBJECTS[0], &emulator, folder.path()).await;
     let first = || asked([(1, "one"), (2, "two"), (3, "three")]);
@@ -260,7 +260,7 @@ async fn a_run_without_a_record_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_uploaded_waits_at_the_provider_until_there_is_room_for_its_batch() {
+async fn an_uploaded_input_waits_until_the_provider_has_room_for_its_batch() {
     for subject in SUBJECTS {
         let pace = Pace {
             // Longer than the second create takes on a busy machine: the first batch makes room for it.
@@ -298,7 +298,7 @@ async fn what_is_uploaded_waits_at_the_provider_until_there_is_room_for_its_batc
 }
 
 #[tokio::test]
-async fn what_was_uploaded_and_is_gone_is_uploaded_again() {
+async fn a_deleted_upload_is_uploaded_again() {
     for subject in SUBJECTS {
         let (emulator, folder) = (emulator(Pace::INSTANT).await, tempfile::tempdir().unwrap());
         let mut full = Fault::once(Operation::Create, FaultKind::status(429));
@@ -325,7 +325,7 @@ async fn what_was_uploaded_and_is_gone_is_uploaded_again() {
         );
         let bill = emulator.bill();
         let tried = |operation| bill.calls.get(&operation).copied().unwrap_or(0);
-        // Two that are refused for now, one for want of its file, and one that is accepted.
+        // Two temporary refusals, one because of a missing file, and one acceptance.
         assert_eq!((bill.creates, tried(Operation::Create)), (1, 4));
         assert_ne!(tried(Operation::Upload), 1, "{}: {bill:?}", subject.name);
     }

@@ -20,7 +20,7 @@ fn command(folder: &Path, args: &[&str]) -> Output {
 }
 
 #[test]
-fn a_schema_that_cannot_be_compiled_is_refused_with_its_place_wherever_it_stands() {
+fn an_invalid_schema_is_refused_with_its_location() {
     let of = |money: Value| json!({"type": "object", "required": ["total"], "properties": {"total": money}, "additionalProperties": false});
     let folder = tempfile::tempdir().unwrap();
     for (_, model) in MODELS {
@@ -73,7 +73,7 @@ fn a_schema_that_cannot_be_compiled_is_refused_with_its_place_wherever_it_stands
             }
         }
     }
-    // In a body that travels as it is.
+    // In a raw body, which is sent unchanged.
     let format =
         json!({"type": "json_schema", "name": "n", "schema": of(json!({"type": "nubmer"}))});
     let line = json!({"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": {"model": "m", "input": "x", "text": {"format": format}}});
@@ -82,7 +82,7 @@ fn a_schema_that_cannot_be_compiled_is_refused_with_its_place_wherever_it_stands
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
 }
 
-/// A public report that failed once: its folder, the arguments of its run, and what they come to.
+/// Runs the case of a former bug report: its folder, the arguments of its run, and the expected result.
 fn reported(case: &str, model: &str, args: &[&str], exit: i32, words: &[&str]) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/cases")
@@ -126,7 +126,7 @@ fn reported(case: &str, model: &str, args: &[&str], exit: i32, words: &[&str]) {
 }
 
 #[test]
-fn schema_file_with_bom() {
+fn a_schema_file_may_begin_with_one_byte_order_mark() {
     const MARK: &str = "\u{feff}";
     let schema = r#"{"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": false}"#;
     let utf_16: Vec<u8> = format!("{MARK}{schema}")
@@ -182,7 +182,7 @@ fn schema_file_with_bom() {
 }
 
 #[test]
-fn schema_in_its_envelope() {
+fn a_schema_in_its_envelope_is_refused() {
     for (_, model) in MODELS {
         let words = ["--schema: schema.json", "envelope", "at /schema"];
         reported(
@@ -196,7 +196,7 @@ fn schema_in_its_envelope() {
 }
 
 #[test]
-fn schema_that_is_none() {
+fn an_object_that_is_not_a_schema_is_refused() {
     for (_, model) in MODELS {
         reported(
             "schema-that-is-none",
@@ -209,7 +209,7 @@ fn schema_that_is_none() {
 }
 
 #[test]
-fn map_field_at_anthropic() {
+fn a_map_field_is_refused_only_where_the_provider_lacks_it() {
     let model = "anthropic/claude-sonnet-4-5";
     reported(
         "map-field-at-anthropic",
@@ -240,7 +240,7 @@ fn map_field_at_anthropic() {
 }
 
 #[test]
-fn a_file_that_is_no_schema_is_refused_with_the_reason() {
+fn a_file_without_a_schema_is_refused_with_the_reason() {
     let inner = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": false});
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("plain.jsonl"), "{\"prompt\": \"x\"}\n").unwrap();
@@ -328,7 +328,7 @@ fn a_file_that_is_no_schema_is_refused_with_the_reason() {
 }
 
 #[test]
-fn what_sending_changes_of_a_schema_is_said_in_one_line_before_anything_is_sent() {
+fn changes_to_a_schema_are_reported_in_one_line_before_sending() {
     let schema = json!({"type": "object", "properties": {
         "kind": {"oneOf": [{"type": "string"}, {"type": "integer"}]},
         "size": {"type": "integer", "minimum": 1, "default": 2},
@@ -387,7 +387,7 @@ fn what_sending_changes_of_a_schema_is_said_in_one_line_before_anything_is_sent(
                 assert!(line.contains(word), "{args:?}: {line}");
             }
         }
-        // Closed, required and plain, it goes as it is, and nothing is said.
+        // A closed, complete and plain schema is sent unchanged, without a note.
         let plain = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": false});
         let row = json!({"prompt": "x", "schema": plain});
         fs::write(folder.path().join("rows.jsonl"), format!("{row}\n")).unwrap();
@@ -397,7 +397,7 @@ fn what_sending_changes_of_a_schema_is_said_in_one_line_before_anything_is_sent(
 }
 
 #[test]
-fn what_a_provider_cannot_be_told_is_refused_by_name_unless_leniency_is_asked_for() {
+fn unsupported_keywords_are_refused_by_name_unless_lenient() {
     let node = |required: Value| json!({"type": "object", "properties": {"next": {"$ref": "#"}}, "required": required, "additionalProperties": false});
     let list = json!({"type": "array", "items": {"type": "string"}});
     let folder = tempfile::tempdir().unwrap();
@@ -495,7 +495,7 @@ fn what_a_provider_cannot_be_told_is_refused_by_name_unless_leniency_is_asked_fo
 }
 
 #[test]
-fn an_answer_that_does_not_fit_says_where_and_why_and_a_refusal_is_none() {
+fn a_schema_mismatch_is_reported_with_its_location_and_a_refusal_is_no_mismatch() {
     let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": false});
     let input = [
         json!({"id": "good", "prompt": "x"}),

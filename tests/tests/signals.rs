@@ -1,4 +1,4 @@
-//! Signals: one is enough, whatever the command does when it comes.
+//! Signals: one suffices at any time of any command.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
@@ -21,7 +21,7 @@ fn send(name: &str, child: &Child) {
     assert!(sent.status().unwrap().success());
 }
 
-/// The end of a process within ten seconds; one that does not end is killed.
+/// Returns the end of a process within ten seconds; a process that does not end is killed.
 fn end(child: &mut Child) -> Option<ExitStatus> {
     for _ in 0..500 {
         if let Some(status) = child.try_wait().unwrap() {
@@ -35,7 +35,7 @@ fn end(child: &mut Child) -> Option<ExitStatus> {
 }
 
 #[test]
-fn one_signal_ends_the_emulator() {
+fn one_signal_stops_the_emulator() {
     for name in ["INT", "TERM", "HUP"] {
         let mut child = Command::new(lmbatch())
             .args(["emulate", "--addr", "127.0.0.1:0"])
@@ -53,7 +53,7 @@ fn one_signal_ends_the_emulator() {
     }
 }
 
-/// Ends a command with a signal; what it said until then.
+/// Stops a command with a signal, and returns its output until then.
 fn stopped(mut child: Child) -> Output {
     send("INT", &child);
     let ended = end(&mut child);
@@ -80,7 +80,7 @@ fn a_signal_while_the_input_is_read_leaves_nothing_behind() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Lines come for as long as they are read.
+    // Lines arrive as long as they are read.
     let writer = std::thread::spawn(move || {
         let mut input = fs::File::options().write(true).open(fifo).unwrap();
         let lines = "{\"prompt\": \"Hi\"}\n".repeat(100);
@@ -97,7 +97,7 @@ fn a_signal_while_the_input_is_read_leaves_nothing_behind() {
     let told = said(&output);
     assert!(told.contains("stopped by INT; nothing was sent"), "{told}");
     assert!(!told.contains("error"), "{told}");
-    assert_eq!(files(), 0, "files of what was read are left");
+    assert_eq!(files(), 0, "no files of the input are left");
 }
 
 #[test]
@@ -118,12 +118,12 @@ fn a_signal_ends_the_wait_for_an_input_that_sends_nothing() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // It stays open, as a terminal does.
+        // Standard input stays open, as in a terminal.
         let mut input = child.stdin.take().unwrap();
         input.write_all(sent.as_bytes()).unwrap();
         let spool = folder.path().join(".lmbatch/spool");
         let files = || fs::read_dir(&spool).map_or(0, Iterator::count);
-        // Its claim is taken before the first line is read.
+        // The run is claimed before the first line is read.
         let locks = folder.path().join(".lmbatch/locks");
         while fs::read_dir(&locks).map_or(0, Iterator::count) == 0 {
             pause();
@@ -141,13 +141,13 @@ fn a_signal_ends_the_wait_for_an_input_that_sends_nothing() {
         assert_eq!(output.status.code(), Some(code), "{told}");
         let stopped = format!("stopped by {name}; nothing was sent");
         assert!(told.contains(&stopped), "{told}");
-        assert_eq!(files(), 0, "files of what was read are left");
+        assert_eq!(files(), 0, "no files of the input are left");
         assert_eq!(emulating.bill()["creates"], 0);
     }
 }
 
 #[test]
-fn a_signal_in_any_phase_says_how_to_continue() {
+fn a_signal_in_any_phase_prints_how_to_continue() {
     for (operation, words) in [
         ("model", "stopped by INT; nothing was sent"),
         ("upload", "stopped by INT; to continue:"),
@@ -180,7 +180,7 @@ fn a_signal_in_any_phase_says_how_to_continue() {
         assert_eq!(has_run, operation != "model", "{operation}");
         emulating.clear_faults();
         if operation == "create" {
-            // Its answer is lost, and the emulator may accept it later.
+            // The response is lost, and the emulator may accept the create later.
             continue;
         }
         let again = emulating.run_at(

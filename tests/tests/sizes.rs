@@ -1,4 +1,4 @@
-//! As many requests, and as many bytes, as providers take at once.
+//! Batches of the maximum number of requests, and of the maximum size, that providers accept.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::process::Command;
@@ -36,7 +36,7 @@ async fn twenty_thousand_requests_on_google_by_file() {
 
 #[tokio::test]
 async fn nineteen_megabytes_on_google_inline() {
-    // 19.0 MB in all, under the 20 MB that an inline create may have.
+    // 19.0 MB in all, below the limit of 20 MB for an inline create.
     answered("google inline", 1_900, &"x".repeat(9_900)).await;
 }
 

@@ -1,13 +1,13 @@
-//! Results that are not what they claim to be. A batch is sealed only when the rows that name its requests
-//! are as many as its counts say have ended; until then its results are read again, and then the run holds.
-//! It is never paid twice, and never ends as if nothing had been wrong.
+//! Results with damaged content. A batch is sealed only when the number of rows with its ids equals the number of
+//! ended requests in its counts; until then its results are read again, and then the run holds. It is never paid
+//! twice, and never ends as if the results were complete.
 
 use lmbatch::{OnDoubt, Outcome};
 use lmbatch_emulator::{Fault, FaultKind, Operation, Spoil};
 use lmbatch_tests::{Broken, Emulating, Ended, SUBJECTS, Subject, Trial, lines, said, write_input};
 
-/// Calls of a run that read results, each as an operation and the calls of it that go well before. Gemini's
-/// inline rows are in the status answers: which of them is the reading one is the adapter's business.
+/// Calls of a run that read results, each as an operation and the number of its calls without a fault. Gemini's inline
+/// rows are in the status responses, and the adapter decides which of them is read.
 fn readings(subject: &Subject) -> Vec<(Operation, u32)> {
     if subject.name == "google inline" {
         (0..4).map(|skip| (Operation::Status, skip)).collect()
@@ -23,7 +23,7 @@ fn strike(trial: &Trial, operation: Operation, skip: u32, times: u32, how: Spoil
     });
 }
 
-/// Says what is wrong with a run that should hold until its results can be read.
+/// Returns a complaint about a run that should hold until its results can be read.
 fn not_held(ended: &Ended) -> Option<String> {
     (!ended.is_held()).then(|| format!("not held: {}", ended.words()))
 }
@@ -35,7 +35,7 @@ async fn once(place: usize) {
             let trial = Trial::start(subject).await;
             strike(&trial, operation, skip, 1, *how);
             let mut ended = trial.go().await;
-            // A status that cannot be read may end the process, and the next one goes on.
+            // An unreadable status may end the process, and the next process resumes.
             if operation == Operation::Status && ended.result.is_err() {
                 ended = trial.go().await;
             }
@@ -70,7 +70,7 @@ async fn always(place: usize) {
     broken.end();
 }
 
-/// Giving up is asked for, said, and costs nothing more.
+/// Abandoning is explicit, is reported, and costs nothing more.
 async fn abandoned(place: usize) {
     let (subject, mut broken) = (&SUBJECTS[place], Broken::default());
     for how in Spoil::ALL {
@@ -115,9 +115,9 @@ on_each_route! {
     abandoned 3 spoilt_results_are_given_up_where_asked_and_said_on_google_by_file;
 }
 
-/// OpenAI's failed rows lie in a file of their own, which may be spoilt as well.
+/// OpenAI's failed rows are in a file of their own, which may be damaged as well.
 #[tokio::test]
-async fn a_spoilt_error_file_is_read_again() {
+async fn a_corrupt_error_file_is_read_again() {
     let mut broken = Broken::default();
     for how in Spoil::ALL {
         for skip in [0, 1] {
@@ -144,12 +144,12 @@ async fn a_spoilt_error_file_is_read_again() {
 }
 
 #[tokio::test]
-async fn a_missing_row_is_sent_again_only_where_the_counts_say_that_it_was_not_answered() {
+async fn a_request_without_a_row_is_sent_again_only_if_the_counts_show_no_answer() {
     let mut broken = Broken::default();
     for subject in SUBJECTS {
-        // The provider says that it did not answer: the request goes out again, alone. The second batch is
-        // completed, though by its counts nothing of it has ended: counts of zero are no counts, so that it is
-        // held, and paid for once whatever it answered.
+        // The provider reports that it did not answer: the request is sent again, alone. The second batch is
+        // completed, although its counts show no ended request: zero counts count as absent, so that it is held, and
+        // paid for once in any case.
         let mut trial = Trial::start(subject).await;
         trial.prompts[2] = "lmb:unanswered".to_owned();
         for process in 1..=2 {
@@ -162,7 +162,7 @@ async fn a_missing_row_is_sent_again_only_where_the_counts_say_that_it_was_not_a
         }
         let name = subject.name;
 
-        // It says that it did: its row is waited for, and never paid for again.
+        // The provider reports an answer: the run waits for its row, and never pays for it again.
         let mut trial = Trial::start(subject).await;
         trial.prompts[2] = "lmb:missing".to_owned();
         for process in 1..=2 {
@@ -182,15 +182,15 @@ async fn a_missing_row_is_sent_again_only_where_the_counts_say_that_it_was_not_a
     broken.end();
 }
 
-/// The command says by its exit code that it is not done, and goes on where it stood.
+/// The exit code reports that the command is not done, and the next command resumes.
 #[test]
-fn the_command_ends_with_4_while_results_are_spoilt_and_with_0_once_they_are_not() {
+fn the_command_ends_with_4_while_results_are_corrupt_and_then_with_0() {
     let run = |subject: &Subject| {
         let emulating = Emulating::start();
         let folder = tempfile::tempdir().unwrap();
         let line = |k| format!(r#"{{"id": "q{k}", "prompt": "prompt {k}"}}"#);
         write_input(folder.path(), (0..6).map(line));
-        // Gemini's inline rows lie in the answers about the batch.
+        // Gemini's inline rows are part of the batch.
         let (operation, skip) = match subject.name {
             "google inline" => ("status", 2),
             _ => ("content", 0),
@@ -214,7 +214,7 @@ fn the_command_ends_with_4_while_results_are_spoilt_and_with_0_once_they_are_not
             let ended = command(&arguments).arg("2s").output().unwrap();
             assert_eq!(ended.status.code(), Some(4), "{model}: {}", said(&ended));
         }
-        // Without a time for the whole command, the time for results that are not whole bounds the wait.
+        // Without a timeout for the whole command, the time limit for incomplete results ends the wait.
         for _ in 0..2 {
             let mut command = command(&arguments);
             let ended = command.args(["60s", "--doubt-wait", "300ms"]).output();
@@ -240,9 +240,9 @@ fn the_command_ends_with_4_while_results_are_spoilt_and_with_0_once_they_are_not
     });
 }
 
-/// Results that come in time, though slowly, are whole.
+/// Results that arrive slowly, but in time, are complete.
 #[tokio::test]
-async fn results_that_come_slowly_are_whole() {
+async fn slow_results_are_read_completely() {
     for subject in SUBJECTS {
         let trial = Trial::start(subject).await;
         let drip = FaultKind::Drip {
@@ -256,9 +256,9 @@ async fn results_that_come_slowly_are_whole() {
     }
 }
 
-/// The matrix knows a promise that is broken: a run that reads a stranger's rows does not count as whole.
+/// The matrix detects a broken promise: a run that accepts rows of another batch fails it.
 #[tokio::test]
-async fn the_checks_of_the_matrix_can_fail() {
+async fn the_checks_of_the_matrix_detect_a_broken_promise() {
     let mut trial = Trial::start(&SUBJECTS[0]).await;
     let ended = trial.go().await;
     assert_eq!((trial.not_whole(&ended), trial.overpaid()), (None, None));

@@ -1,4 +1,4 @@
-//! State folders and claims: which folder a command uses, and how several commands use one at once.
+//! State folders and claims: the folder that a command uses, and several commands in one folder.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -21,7 +21,7 @@ fn input(requests: usize, prompt: &str) -> Vec<Value> {
     (0..requests).map(line).collect()
 }
 
-/// A command in a folder that uses no state folder in particular: what it would use by itself is below `home`.
+/// A command without a given state folder: its default is below `home`.
 fn plain(emulating: &Emulating, home: &Path, folder: &Path, args: &[&str]) -> Command {
     let mut command = emulating.command_at("openai", folder);
     command
@@ -46,7 +46,7 @@ fn at(emulating: &Emulating, folder: &Path, args: &[&str]) -> Output {
 
 const RUN: [&str; 5] = ["run", "in.jsonl", "-m", "openai/m", "-o"];
 
-/// Starts a run that waits some seconds for its batch, and comes back when the batch is created.
+/// Starts a run that waits some seconds for its batch, and returns when the batch is created.
 fn waiting(emulating: &Emulating, folder: &Path, args: &[&str]) -> Child {
     let before = emulating.bill()["creates"].clone();
     let mut command = quiet(emulating, folder, args);
@@ -58,7 +58,7 @@ fn waiting(emulating: &Emulating, folder: &Path, args: &[&str]) -> Child {
     while emulating.bill()["creates"] == before {
         pause();
     }
-    // Until it is acknowledged in the record.
+    // Until the record has the acknowledgement.
     while !said(&at(emulating, folder, &["runs", "--json"])).contains("\"run\"") {
         pause();
     }
@@ -107,7 +107,7 @@ fn the_same_command_from_another_folder_is_the_same_run() {
 }
 
 #[test]
-fn a_run_says_first_where_it_is_recorded() {
+fn a_run_reports_its_state_folder_first() {
     let (emulating, home) = world(1);
     let user = home.path().join("state/lmbatch").display().to_string();
     let work = home.path().join("work");
@@ -123,10 +123,10 @@ fn a_run_says_first_where_it_is_recorded() {
     assert_eq!(first(&run(&[])), format!("state: {user}"));
     assert!(!stderr(&run(&["-q"])).contains("state:"));
     let json = run(&["--json", "-q"]);
-    // Rows are on standard output, so that the summary is not.
+    // Outcomes are on standard output, so the summary is not.
     let summary: Value = serde_json::from_str(stderr(&json).trim()).expect("a summary alone");
     assert_eq!(summary["state_dir"], user);
-    // Then by what is made on purpose, which is used from below too, and by what is named.
+    // An explicitly created folder comes next, which also applies below it, and then a named one.
     let init = plain(&emulating, home.path(), home.path(), &["init"]).output();
     let made = home.path().join(".lmbatch").display().to_string();
     assert_eq!(said(&init.expect("the command")).trim(), made);
@@ -138,7 +138,7 @@ fn a_run_says_first_where_it_is_recorded() {
 }
 
 #[test]
-fn a_record_of_an_earlier_version_is_used_with_a_note() {
+fn an_earlier_version_of_the_record_is_used_with_a_note() {
     let (emulating, home) = world(1);
     let old = home.path().join(".lmbatch");
     let args = [&RUN[..], &["out.jsonl"]].concat();
@@ -157,7 +157,7 @@ fn a_record_of_an_earlier_version_is_used_with_a_note() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_that_others_may_have_made_is_refused_and_what_it_links_to_stays() {
+fn a_folder_of_another_user_is_refused_and_its_link_target_is_kept() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     let (emulating, home) = world(1);
     let precious = home.path().join("precious");
@@ -185,9 +185,9 @@ fn a_folder_that_others_may_have_made_is_refused_and_what_it_links_to_stays() {
     }
 }
 
-/// A copy that is made between two commands, without what databases keep beside their files.
+/// A copy made between two commands, without the files that databases keep next to theirs.
 #[test]
-fn a_copy_of_the_record_between_two_commands_is_whole() {
+fn a_copy_of_the_record_between_two_commands_is_complete() {
     for detach in [false, true] {
         let (emulating, home) = world(3);
         let mut args = [&RUN[..], &["out.jsonl"]].concat();
@@ -218,7 +218,7 @@ fn a_copy_of_the_record_between_two_commands_is_whole() {
 }
 
 #[test]
-fn a_record_that_is_damaged_stops_the_command_before_it_pays_again() {
+fn a_damaged_record_stops_the_command_before_it_pays_again() {
     let (emulating, home) = world(2);
     let args = [&RUN[..], &["out.jsonl"]].concat();
     assert_eq!(at(&emulating, home.path(), &args).status.code(), Some(0));
@@ -251,7 +251,7 @@ fn a_record_that_is_damaged_stops_the_command_before_it_pays_again() {
 }
 
 #[test]
-fn two_runs_wait_in_one_folder_at_once_and_other_commands_work_beside_them() {
+fn two_runs_can_wait_in_one_folder_while_other_commands_work() {
     let (emulating, home) = world(2);
     let other = home.path().join("other.jsonl");
     let text_of =
@@ -288,7 +288,7 @@ fn two_runs_wait_in_one_folder_at_once_and_other_commands_work_beside_them() {
         assert_eq!(beside.status.code(), Some(0), "{args:?}: {}", said(&beside));
         assert!(said(&beside).contains(says), "{args:?}: {}", said(&beside));
     }
-    // What makes no sense beside them names the process, and changes nothing.
+    // Commands that conflict with the running process name it, and change nothing.
     for args in [
         &["purge", "one", "--force"][..],
         &["resume", "one", "--once"],
@@ -312,14 +312,14 @@ fn two_runs_wait_in_one_folder_at_once_and_other_commands_work_beside_them() {
 }
 
 #[test]
-fn the_same_command_follows_the_process_that_waits_and_writes_its_own_output() {
+fn the_same_command_follows_the_waiting_process_and_writes_its_own_output() {
     let (emulating, home) = world(2);
     let first = waiting(
         &emulating,
         home.path(),
         &[&RUN[..], &["out.jsonl"]].concat(),
     );
-    // Both wait for the process, one for the output of the process and one for its own.
+    // Both commands wait for the process, one for the process's output and one for its own.
     let named = format!(
         "is advanced by process {}; waiting for it · batches 0/1",
         first.id()
@@ -342,7 +342,7 @@ fn the_same_command_follows_the_process_that_waits_and_writes_its_own_output() {
 }
 
 #[test]
-fn a_command_that_follows_takes_over_when_the_process_dies_and_stops_when_its_time_is_over() {
+fn a_following_command_takes_over_from_a_dead_process_and_respects_its_timeout() {
     let (emulating, home) = world(2);
     let run = [&RUN[..], &["out.jsonl"]].concat();
     let mut first = waiting(&emulating, home.path(), &run);
@@ -361,7 +361,7 @@ fn a_command_that_follows_takes_over_when_the_process_dies_and_stops_when_its_ti
         .stderr(Stdio::piped())
         .spawn();
     let mut follows = follows.expect("the command");
-    // Only once it waits, its taking over is one.
+    // Only a waiting command can take over.
     let told = BufReader::new(follows.stderr.take().expect("its words"));
     let mut told = told.lines().map_while(Result::ok);
     let waits = told.find(|line| line.contains("waiting for it"));
@@ -380,7 +380,7 @@ fn a_command_that_follows_takes_over_when_the_process_dies_and_stops_when_its_ti
 }
 
 #[test]
-fn of_many_commands_that_ask_for_the_same_at_once_one_begins() {
+fn only_one_of_many_identical_simultaneous_commands_begins_the_run() {
     for name in [&[][..], &["--run", "mine"]] {
         let (emulating, home) = world(5);
         let args = [&RUN[..], &["out.jsonl", "--poll-interval", "50ms"], name].concat();
@@ -400,7 +400,7 @@ fn of_many_commands_that_ask_for_the_same_at_once_one_begins() {
         let runs = said(&at(&emulating, home.path(), &["runs", "--json"]));
         assert_eq!(runs.lines().count(), 1, "{runs}");
         assert!(!run_id(&emulating, home.path()).is_empty());
-        // What the others had read is gone.
+        // The inputs that the other commands had read are deleted.
         let files = fs::read_dir(home.path().join(".lmbatch/spool")).expect("the spool");
         let stems = files.map(|file| {
             let name = file.expect("a file").file_name();
@@ -412,7 +412,7 @@ fn of_many_commands_that_ask_for_the_same_at_once_one_begins() {
 }
 
 #[test]
-fn a_run_outlives_its_key() {
+fn a_run_survives_a_key_rotation() {
     let (emulating, home) = world(2);
     let run = [&RUN[..], &["out.jsonl"]].concat();
     let keyed = |key: &str, args: &[&str]| {
@@ -422,7 +422,7 @@ fn a_run_outlives_its_key() {
     };
     let detached = keyed("sk-first", &[&run[..], &["--detach"]].concat());
     assert_eq!(detached.status.code(), Some(0), "{}", said(&detached));
-    // A key of another account knows nothing of the batch.
+    // A key of another account does not see the batch.
     let gone = json!({"operation": "status", "times": 1, "kind": {"status": {
         "code": 404, "headers": [],
         "body": r#"{"error": {"message": "No batch found", "type": "invalid_request_error", "code": null}}"#,
@@ -433,7 +433,7 @@ fn a_run_outlives_its_key() {
     assert_eq!(refused.status.code(), Some(1), "{told}");
     assert!(told.contains("belongs to another account"), "{told}");
     assert!(!told.contains("input is not valid"), "{told}");
-    // The same command with a rotated key finds the run, and goes on with it.
+    // The same command with a rotated key finds the run, and resumes it.
     let rotated = keyed(
         "sk-second",
         &[&run[..], &["--poll-interval", "20ms"]].concat(),
@@ -455,7 +455,7 @@ fn a_run_outlives_its_key() {
 }
 
 #[test]
-fn a_run_is_named_by_the_beginning_of_its_id() {
+fn a_run_can_be_named_by_a_prefix_of_its_id() {
     let (emulating, home) = world(2);
     let run = [&RUN[..], &["out.jsonl"]].concat();
     for args in [&run[..], &[&run[..], &["--new", "--force"]].concat()] {
@@ -464,7 +464,7 @@ fn a_run_is_named_by_the_beginning_of_its_id() {
     }
     let id = run_id(&emulating, home.path());
     assert_eq!(id.len(), "r-".len() + 12);
-    // Six characters are enough to tell two runs apart, but for one time in a thousand million.
+    // Six characters distinguish two runs, except in one of a thousand million cases.
     let shown = at(&emulating, home.path(), &["show", &id[..8], "--json"]);
     let told = said(&shown);
     assert_eq!(shown.status.code(), Some(0), "{told}");
@@ -481,8 +481,8 @@ fn a_run_is_named_by_the_beginning_of_its_id() {
 }
 
 #[test]
-fn an_update_waits_and_then_works_on_the_run_as_the_other_process_has_left_it() {
-    // Of a time that bounds the whole command, the wait is a part.
+fn an_update_waits_for_the_other_process_and_uses_its_final_state() {
+    // The wait counts towards the timeout of the whole command.
     for (more, code) in [
         (&["--poll-interval", "20ms"][..], 0),
         (&["--timeout", "4s", "--poll-interval", "3s"], 4),

@@ -1,6 +1,6 @@
-//! Killed at each write, sync and socket call of a short run, one after the other, and started again: the
-//! provider's bill and the output are as if nothing had happened. Needs `strace`; where there is none, the
-//! test says so and checks nothing. `cargo xtask chaos` kills at every call, the test at some of each kind.
+//! Processes that are killed at each write, sync and socket call of a short run, one after the other, and restarted:
+//! the provider's bill and the output are as without a kill. The tests need `strace`; without it they print so and
+//! check nothing. `cargo xtask chaos` kills at every call, the tests at some of each kind.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use lmbatch_tests::Rounds;
 
-/// What changes a file, makes it last, or speaks to the provider.
+/// System calls that change a file, make it durable, or talk to the provider.
 const CALLS: [&str; 12] = [
     "write",
     "pwrite64",
@@ -27,7 +27,7 @@ const CALLS: [&str; 12] = [
     "recvfrom",
 ];
 
-/// Whether a run is killed at the call of this number; if not, it has fewer of them and ends by itself.
+/// Returns whether a run is killed at the call with this number; if not, it makes fewer calls and ends by itself.
 fn is_killed_at(rounds: &Rounds, call: &str, number: usize) -> bool {
     let mut strace = rounds.command("strace");
     strace.args([
@@ -43,12 +43,12 @@ fn is_killed_at(rounds: &Rounds, call: &str, number: usize) -> bool {
         .arg(lmbatch_tests::lmbatch())
         .args(rounds.arguments(false));
     let output = strace.stderr(Stdio::piped()).output().unwrap();
-    // A tracer ends as what it traced ended.
+    // A tracer ends like the traced process.
     !output.status.success()
 }
 
-/// Goes on until it is done; whether a create was held on the way.
-fn go_on(rounds: &Rounds, provider: &str, at: &str) -> bool {
+/// Resumes a run until it ends, and returns whether a create was held.
+fn resume(rounds: &Rounds, provider: &str, at: &str) -> bool {
     let run = |resubmit| {
         let output = rounds
             .command("lmbatch")
@@ -65,7 +65,7 @@ fn go_on(rounds: &Rounds, provider: &str, at: &str) -> bool {
         assert_eq!(code, Some(0), "{provider}, killed at {at}: {said}");
         return false;
     }
-    // A create whose fate cannot be known: only where nothing can be labelled or fenced.
+    // A create stays in doubt only where it can be neither labelled nor fenced.
     assert_eq!(provider, "anthropic", "{said}");
     assert_eq!(run(true).0, Some(0));
     true
@@ -82,8 +82,8 @@ fn can_trace() -> bool {
     can_trace
 }
 
-/// Kills runs of six requests, in three batches of at most so many. In the tests each provider has its
-/// share of the calls.
+/// Kills runs of six requests, in three batches of at most `most`. In the tests each provider has its share of the
+/// calls.
 fn kill(provider: &'static str, model: &'static str, most: usize, share: usize) {
     if !can_trace() {
         return;
@@ -94,13 +94,13 @@ fn kill(provider: &'static str, model: &'static str, most: usize, share: usize) 
     let calls = CALLS.iter().enumerate();
     let calls = calls.filter(|(at, _)| every || at % 3 == share);
     for (_, call) in calls {
-        // In the tests a few of each: the gap grows.
+        // The tests try a few calls of each kind, with a growing gap.
         let mut number = 1;
         loop {
             rounds.next();
             let died = is_killed_at(&rounds, call, number);
             killed += usize::from(died);
-            held += usize::from(go_on(&rounds, provider, &format!("{call} {number}")));
+            held += usize::from(resume(&rounds, provider, &format!("{call} {number}")));
             rounds.check();
             if !died {
                 break;
@@ -122,7 +122,7 @@ fn killed_at_system_calls_on_openai() {
 
 #[test]
 fn killed_at_system_calls_on_anthropic() {
-    // No two batches of one count there: 3, 2 and 1.
+    // No two of its batches have the same size: 3, 2 and 1.
     kill("anthropic", "claude-haiku-4-5", 3, 1);
 }
 

@@ -1,12 +1,12 @@
-//! Text from outside cannot act on the terminal, and a key is never printed, whatever a provider answers and
-//! whatever an input, a name or a path holds.
+//! External text cannot control the terminal, and a key is never printed, for any response of a provider and any
+//! input, name or path.
 
 use std::fs;
 
 use lmbatch_tests::{Emulating, KEY, said, write_input};
 use serde_json::{Value, json};
 
-/// Sets a title, colours, moves the cursor, turns the direction around, and hides.
+/// Text that sets a title and colours, moves the cursor, reverses the writing direction, and hides.
 const EVIL: &str = "\u{1b}]0;title\u{7}\u{1b}[31m\u{9b}2J\u{9d}x\u{9c}\u{7f}\u{8}\r\u{61c}\u{200e}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}\u{2028}\u{2029}\u{feff}\u{200b}";
 
 fn assert_plain(what: &str, text: &str) {
@@ -18,7 +18,7 @@ fn assert_plain(what: &str, text: &str) {
     assert!(!text.contains(KEY), "{what}: {text}");
 }
 
-/// A batch that a provider answers with, in which every text is evil.
+/// A batch in which every text of the provider is hostile.
 fn batch(id: &str, status: &str) -> Value {
     json!({
         "id": format!("batch-of-{id}{EVIL}"), "object": "batch", "status": status, "endpoint": "/v1/responses",
@@ -29,7 +29,7 @@ fn batch(id: &str, status: &str) -> Value {
     })
 }
 
-/// The same of the batch that is asked for: one of another id is not believed.
+/// A hostile batch with the requested id: a batch with another id is rejected.
 fn polled(status: &str) -> Value {
     let mut batch = batch("polled", status);
     batch["id"] = "b".into();
@@ -41,8 +41,7 @@ fn error(message: &str) -> Value {
     json!({"error": {"message": text, "type": text, "code": text, "param": text}})
 }
 
-/// Reports whether a text holds something of what a provider answered: only then it says anything that it is
-/// plain.
+/// Returns whether a text contains a value from the provider's responses: only then is its plainness meaningful.
 fn shows(text: &str, body: &Value) -> bool {
     let own = |text: &Value| {
         let text = text.as_str().unwrap_or_default();
@@ -64,7 +63,7 @@ fn shows(text: &str, body: &Value) -> bool {
 }
 
 #[test]
-fn whatever_a_provider_answers_acts_on_no_terminal() {
+fn responses_of_a_provider_cannot_control_the_terminal() {
     let run = [
         "run",
         "in.jsonl",
@@ -77,7 +76,7 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
         "--poll-interval",
         "20ms",
     ];
-    // A batch is of lmbatch by its label only.
+    // Only its label shows that a batch belongs to lmbatch.
     let mut labelled = batch("l", "completed");
     labelled["metadata"]["lmbatch"] = "lmbatch-abcdefghijkl-0".into();
     let cases: Vec<(&str, u16, Value, Vec<&str>)> = vec![
@@ -189,7 +188,7 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
         if !is_shown {
             unseen.push(format!("{args:?} {operation} {code}"));
         }
-        // What was kept of it is shown as plainly.
+        // Recorded text is shown without control characters as well.
         for args in [&["runs"][..], &["runs", "--json"]] {
             let output = emulating.run_at("openai", folder.path(), args);
             assert_plain(&format!("{args:?}"), &said(&output));
@@ -213,7 +212,7 @@ fn whatever_a_provider_answers_acts_on_no_terminal() {
 }
 
 #[test]
-fn names_and_inputs_act_on_no_terminal() {
+fn names_and_inputs_cannot_control_the_terminal() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let at = |args: &[&str]| emulating.run_at("openai", folder.path(), args);
     let name = &format!("n{EVIL}");
@@ -276,7 +275,7 @@ fn names_and_inputs_act_on_no_terminal() {
 }
 
 #[test]
-fn a_log_in_a_pipe_is_plain_and_about_lmbatch() {
+fn a_log_in_a_pipe_has_no_colours_and_only_lmbatch_events() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     write_input(folder.path(), [json!({"id": "a", "prompt": "1"})]);
     for level in ["debug", "trace"] {

@@ -1,4 +1,4 @@
-//! What commands say where money or answers are at stake, and what to do about it.
+//! Messages of commands when payment or answers are at stake, with the next step.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
@@ -85,9 +85,9 @@ fn objects(output: &Output) -> Vec<Value> {
 }
 
 #[test]
-fn a_create_in_doubt_is_no_word_about_rows() {
+fn a_create_in_doubt_is_not_reported_as_missing_rows() {
     let world = World::new();
-    // Nothing was accepted, and the answer does not say so.
+    // Nothing was accepted, and the response does not say so.
     let lost = json!({"operation": "create", "times": 1, "kind": {"status": {"code": 502, "body": "bad"}}});
     world.fault(&lost);
     let late = world.run(&["--timeout", "1s", "--run", "mine"]);
@@ -103,9 +103,8 @@ fn a_create_in_doubt_is_no_word_about_rows() {
 }
 
 #[test]
-fn a_create_in_doubt_is_looked_for_by_what_the_provider_keeps() {
-    // Answers that are not the provider's own error: a proxy may have made them, and the create may have been
-    // accepted.
+fn the_search_for_a_create_in_doubt_names_its_evidence() {
+    // Responses without the provider's own error: a proxy may have sent them, and the create may have been accepted.
     for (code, body) in [(429, "{}"), (429, "slow down"), (502, "bad"), (400, "{}")] {
         let world = World::new();
         let lost = json!({"operation": "create", "times": 1, "kind": {"status": {"code": code, "body": body}}});
@@ -137,23 +136,23 @@ fn a_create_in_doubt_is_looked_for_by_what_the_provider_keeps() {
 }
 
 #[test]
-fn the_same_command_after_a_cancel_says_what_is_paid_again_and_how_not_to() {
+fn the_same_command_after_a_cancel_warns_of_paying_again() {
     let world = World::new();
     let run = world.begin("first");
-    // Unnamed, as the command that comes after it.
+    // Unnamed, like the next command.
     let begun = world.run(&["--detach", "--json", "-o", "out.jsonl", "--new"]);
     let unnamed = objects(&begun)[0]["run"].as_str().unwrap().to_owned();
     for run in [&run, &unnamed] {
         assert_says(&world.at(&["cancel", run]), 0, &[]);
     }
     let warning = "which was cancelled and has";
-    // As long as it has not ended, its output is its own.
+    // While it has not ended, its output belongs to it.
     let fetch = format!("fetch its answers first: lmbatch resume {unnamed}");
     assert_says(&world.run(&["-o", "out.jsonl"]), 2, &[&fetch]);
     let open = world.run(&["-o", "2.jsonl", "--detach"]);
     let reuse = format!("lmbatch resume {unnamed}, then lmbatch requeue {unnamed}");
     assert_says(&open, 0, &[warning, "at least 0 of 2 answers", &reuse]);
-    // Of one that has ended the provider says how many were answered.
+    // The provider reports how many requests of an ended batch were answered.
     let ended = world.at(&["resume", &unnamed, "--poll-interval", "20ms"]);
     assert!(
         matches!(ended.status.code(), Some(0 | 3)),
@@ -169,10 +168,10 @@ fn the_same_command_after_a_cancel_says_what_is_paid_again_and_how_not_to() {
     let named = world.run(&["-o", "4.jsonl", "--run", "fourth"]);
     assert_says(&named, 0, &[warning]);
     assert_eq!(world.creates(), before + 1);
-    // Asked for on purpose: nothing to say.
+    // On explicit request, without a warning.
     let new = world.run(&["-o", "5.jsonl", "--new"]);
     assert!(!said(&new).contains(warning), "{}", said(&new));
-    // The command that is named sends what was not answered, and nothing else.
+    // The suggested command sends the unanswered requests only.
     let requeued = world.at(&["requeue", &unnamed, "--json", "--poll-interval", "20ms"]);
     assert_says(&requeued, 0, &[]);
     let outcomes = lines(&world.path().join("out.jsonl"));
@@ -193,7 +192,7 @@ fn the_same_command_after_a_cancel_says_what_is_paid_again_and_how_not_to() {
 }
 
 #[test]
-fn runs_are_listed_newest_first_and_the_rest_is_counted() {
+fn runs_are_listed_newest_first_with_a_count_of_the_rest() {
     let world = World::new();
     let names: Vec<String> = (0..23).map(|number| format!("n{number}")).collect();
     for name in &names {
@@ -228,7 +227,7 @@ fn runs_are_listed_newest_first_and_the_rest_is_counted() {
 }
 
 #[test]
-fn what_purge_deletes_is_told_to_programs() {
+fn purge_reports_its_deletions_as_json() {
     let world = World::new();
     let run = ["--run", "mine", "-o", "out.jsonl", "--cleanup", "none"];
     assert_says(&world.run(&run), 0, &[]);
@@ -268,7 +267,7 @@ fn what_purge_deletes_is_told_to_programs() {
 }
 
 #[test]
-fn a_row_that_cannot_be_read_is_the_same_to_every_reader() {
+fn every_command_reports_an_unreadable_row_alike() {
     let world = World::new();
     let line = |(id, prompt): (&str, &str)| json!({"id": id, "prompt": prompt});
     write_input(world.path(), [("a", "lmb:cut"), ("b", "fine")].map(line));
@@ -288,13 +287,13 @@ fn a_row_that_cannot_be_read_is_the_same_to_every_reader() {
     assert_eq!(outcomes[0]["status"], "errored", "{outcomes:?}");
     assert_eq!(error["kind"], "malformed_answer", "{outcomes:?}");
     assert_eq!(error["retryable"], false, "{outcomes:?}");
-    // It was paid for: it is an answer, and is not sent again by itself.
+    // It was paid for: it counts as an answer, and is not sent again automatically.
     assert_eq!(world.creates(), 1);
     assert_says(&world.at(&["audit", "mine"]), 0, &["OK"]);
 }
 
 #[test]
-fn a_missing_file_of_a_run_is_named_with_the_way_out() {
+fn a_missing_file_of_a_run_is_reported_with_the_next_step() {
     for (what, way_out) in [
         ("echo-0", "lmbatch retrieve r-"),
         ("rows-0", "lmbatch resume r-"),
@@ -321,7 +320,7 @@ fn a_missing_file_of_a_run_is_named_with_the_way_out() {
 }
 
 #[test]
-fn a_listing_that_upgrades_the_record_says_so_once() {
+fn a_listing_reports_an_upgrade_of_the_record_once() {
     let world = World::new();
     let state = world.path().join(".lmbatch");
     fs::create_dir(&state).unwrap();

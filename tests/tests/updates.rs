@@ -1,4 +1,4 @@
-//! A run whose input, model or options change after it was sent: what is paid for is kept.
+//! Runs whose input, model or options change after sending: paid answers are kept.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;
@@ -22,7 +22,7 @@ fn write(folder: &Path, asked: &[(&str, &str)]) {
     write_input(folder, asked.iter().map(line));
 }
 
-/// Each outcome's id, the batch that it came from counted from 0, and its status.
+/// Each outcome's id, its batch counted from 0, and its status.
 fn came(emulating: &Emulating, folder: &Path) -> Vec<(String, usize, String)> {
     let bill = emulating.bill();
     let batches: Vec<&Value> = bill["batches"]
@@ -49,7 +49,7 @@ fn expect(wanted: &[(&str, usize, &str)]) -> Vec<(String, usize, String)> {
 }
 
 #[test]
-fn of_a_changed_input_only_what_is_new_or_changed_is_sent() {
+fn an_update_sends_only_new_and_changed_requests() {
     for name in [None, Some("mine")] {
         let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
         let at = |more: &[&str]| {
@@ -58,7 +58,7 @@ fn of_a_changed_input_only_what_is_new_or_changed_is_sent() {
         };
         write(folder.path(), &[("a", "one"), ("b", "two"), ("c", "three")]);
         assert_eq!(at(&[]).status.code(), Some(0));
-        // b is gone, c has changed, d is new, and the order is another.
+        // b is removed, c has changed, d is new, and the order is another.
         write(folder.path(), &[("d", "four"), ("c", "3"), ("a", "one")]);
         let refused = at(&[]);
         assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
@@ -76,7 +76,7 @@ fn of_a_changed_input_only_what_is_new_or_changed_is_sent() {
         assert_eq!(came(&emulating, folder.path()), expect(&wanted));
         let again = at(&[]);
         assert!(said(&again).contains("0 requests sent"), "{}", said(&again));
-        // A second change, back and forth: answers that were left out are not paid for again by mistake.
+        // A second change, and back: answers that were left out are not paid for again by mistake.
         write(folder.path(), &[("a", "one"), ("e", "five")]);
         let updated = at(&["--update"]);
         let numbers = "1 unchanged, 0 changed, 1 new, 2 gone";
@@ -103,7 +103,7 @@ fn of_a_changed_input_only_what_is_new_or_changed_is_sent() {
 }
 
 #[test]
-fn what_was_refused_goes_to_another_model_under_other_options_in_the_same_run() {
+fn refused_requests_can_be_sent_to_another_model_within_the_same_run() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let at = |args: &[&str]| emulating.run_at("openai", folder.path(), args);
     write(
@@ -142,7 +142,7 @@ fn what_was_refused_goes_to_another_model_under_other_options_in_the_same_run() 
         lines(&folder.path().join("out.jsonl"))[1]["model"],
         "larger-2026-01-01"
     );
-    // An input that lacks one of them changes nothing.
+    // An input without one of them changes nothing.
     write(folder.path(), &[("a", "fine")]);
     let lacking = at(&other);
     assert_eq!(lacking.status.code(), Some(2), "{}", said(&lacking));
@@ -157,14 +157,14 @@ fn what_was_refused_goes_to_another_model_under_other_options_in_the_same_run() 
 }
 
 #[test]
-fn a_run_that_goes_on_gives_the_outcomes_that_are_there() {
+fn a_running_run_returns_the_outcomes_so_far() {
     let (emulating, folder) = (Emulating::start(), tempfile::tempdir().unwrap());
     let at = |args: &[&str]| emulating.run_at("openai", folder.path(), args);
     write(
         folder.path(),
         &[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")],
     );
-    // There is no room for a second batch for a while.
+    // The provider has no room for a second batch for a while.
     let busy = json!({"operation": "create", "skip": 1, "times": 12, "kind": {"status": {
         "code": 429, "headers": [["retry-after", "3000"]],
         "body": r#"{"error": {"message": "later", "type": "rate_limit", "code": null}}"#,
@@ -200,7 +200,7 @@ fn a_run_that_goes_on_gives_the_outcomes_that_are_there() {
         }
     }
     let ids: Vec<&Value> = some.iter().map(|line| &line["id"]).collect();
-    // Whichever of the two was created first, whole and no more than that.
+    // Either batch may have been created first; it is complete, and the only one.
     assert!(ids == ["a", "b"] || ids == ["c", "d"], "{ids:?}");
     let ends = (0..20).any(|_| {
         at(&["resume", run, "--poll-interval", "20ms"])

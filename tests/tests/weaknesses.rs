@@ -1,7 +1,7 @@
-//! The weaknesses of the system that this one replaces, each by its number, so that none comes back.
-//! Each runs on every provider that it concerns. Others bear their number where they are tested: W19 in
-//! `command.rs`, W9, W12, W15 in `library.rs`, W17 beside each provider's table of errors. W14 (costs)
-//! and the rest of W11 (runs that survive) come with durable runs.
+//! The weaknesses of the system that lmbatch replaces, each by its number, so that none returns. Each test runs on
+//! every provider that it concerns. Other weaknesses are tested elsewhere under their numbers: W19 in `command.rs`,
+//! W9, W12 and W15 in `library.rs`, W17 next to each provider's table of errors. W14 (costs) and the rest of W11 (runs
+//! that survive) are tested with durable runs.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::path::Path;
@@ -29,13 +29,13 @@ async fn emulated(subject: &Subject, folder: &Path) -> (Emulator, LMInvoker) {
     (emulator, invoker)
 }
 
-/// An invoker that soon gives up what a batch was paid for and its results do not hold.
+/// An invoker that soon abandons paid requests without a row in the results.
 fn abandoning(invoker: LMInvoker) -> LMInvoker {
     let invoker = invoker.on_doubt(OnDoubt::Abandon);
     invoker.doubt(DoubtPolicy::within(Duration::from_millis(100)))
 }
 
-/// The requests of the one batch that an emulator keeps in its folder, each as its provider has it.
+/// The requests of the one batch in an emulator's folder, each in the provider's format.
 fn sent(folder: &Path) -> Vec<Value> {
     let inputs = std::fs::read_dir(folder).unwrap().filter_map(|entry| {
         let text = std::fs::read_to_string(entry.unwrap().path()).ok()?;
@@ -53,7 +53,7 @@ fn sent(folder: &Path) -> Vec<Value> {
         .unwrap()
 }
 
-/// A member under either spelling.
+/// Returns a member in either spelling.
 fn member<'v>(value: &'v Value, camel: &str, snake: &str) -> &'v Value {
     value
         .get(camel)
@@ -62,7 +62,7 @@ fn member<'v>(value: &'v Value, camel: &str, snake: &str) -> &'v Value {
 }
 
 #[tokio::test]
-async fn w1_google_is_sent_all_of_a_request_on_either_route() {
+async fn w1_google_receives_complete_requests_on_both_routes() {
     for subject in SUBJECTS
         .iter()
         .filter(|subject| subject.provider == "google")
@@ -99,7 +99,7 @@ async fn w1_google_is_sent_all_of_a_request_on_either_route() {
 }
 
 #[tokio::test]
-async fn w2_w4_ids_are_the_callers_whatever_the_order_and_the_place_of_the_results() {
+async fn w2_w4_outcomes_have_the_callers_ids_in_any_order_of_results() {
     for subject in SUBJECTS {
         let folder = tempfile::tempdir().unwrap();
         let (_emulator, invoker) = emulated(subject, folder.path()).await;
@@ -117,8 +117,7 @@ async fn w2_w4_ids_are_the_callers_whatever_the_order_and_the_place_of_the_resul
 }
 
 #[tokio::test]
-async fn w2_a_batch_that_was_made_without_keys_is_read_by_position_with_a_warning_only_where_asked()
-{
+async fn w2_a_batch_without_keys_is_read_by_position_on_request_with_a_warning() {
     let google = SUBJECTS
         .iter()
         .filter(|subject| subject.provider == "google");
@@ -143,7 +142,7 @@ async fn w2_a_batch_that_was_made_without_keys_is_read_by_position_with_a_warnin
             .await
             .unwrap();
         assert_eq!(named["mine"].value().unwrap().text(), "echo: lmb:no-key 1");
-        // By the handle nothing is guessed.
+        // With the handle, no position is guessed.
         let invoker = abandoning(invoker);
         let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
         assert_eq!(outcomes["a"].status().as_str(), "missing");
@@ -152,7 +151,7 @@ async fn w2_a_batch_that_was_made_without_keys_is_read_by_position_with_a_warnin
 }
 
 #[tokio::test]
-async fn w3_failed_expired_and_cancelled_requests_are_all_there() {
+async fn w3_failed_expired_and_cancelled_requests_all_have_outcomes() {
     for subject in SUBJECTS {
         let folder = tempfile::tempdir().unwrap();
         let (_emulator, invoker) = emulated(subject, folder.path()).await;
@@ -195,7 +194,7 @@ async fn w3_failed_expired_and_cancelled_requests_are_all_there() {
             .iter()
             .map(|(_, outcome)| outcome.status().as_str())
             .collect();
-        // Google keeps nothing of a batch that expired.
+        // Google keeps no results of an expired batch.
         let expected = if subject.provider == "google" {
             ["expired", "expired"]
         } else {
@@ -206,7 +205,7 @@ async fn w3_failed_expired_and_cancelled_requests_are_all_there() {
 }
 
 #[tokio::test]
-async fn w5_one_bad_row_spoils_no_other() {
+async fn w5_one_invalid_row_does_not_affect_others() {
     let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": false});
     for subject in SUBJECTS {
         let folder = tempfile::tempdir().unwrap();
@@ -248,7 +247,7 @@ async fn w5_one_bad_row_spoils_no_other() {
             ),
             ("fine", "y", "succeeded", None),
         ];
-        // What is cut is paid for, and missing only once it is given up.
+        // A truncated row is paid for, and counts as missing only once it is abandoned.
         let invoker = abandoning(invoker);
         let outcomes = invoker
             .batch()
@@ -270,7 +269,7 @@ async fn w5_one_bad_row_spoils_no_other() {
 }
 
 #[tokio::test]
-async fn w11_w13_w14_a_handle_is_enough_usage_is_summed_and_nothing_need_stay_behind() {
+async fn w11_w13_w14_a_handle_suffices_usage_is_summed_and_files_can_be_deleted() {
     for subject in SUBJECTS {
         let folder = tempfile::tempdir().unwrap();
         let (emulator, invoker) = emulated(subject, folder.path()).await;
@@ -312,7 +311,7 @@ fn in_memory(script: Script) -> (Arc<MemoryProvider>, LMInvoker) {
 }
 
 #[test]
-fn w6_a_body_that_lacks_what_some_sdk_requires_is_still_an_answer() {
+fn w6_a_body_without_members_that_an_sdk_requires_is_still_an_answer() {
     let codec = OpenAiCodec::new(Endpoint::Responses);
     let part = ResultPart {
         batch: BatchId::new("b"),
@@ -342,7 +341,7 @@ fn w6_a_body_that_lacks_what_some_sdk_requires_is_still_an_answer() {
 }
 
 #[tokio::test]
-async fn w7_what_a_row_says_does_not_depend_on_who_reads_it() {
+async fn w7_every_reader_decodes_a_row_alike() {
     for subject in SUBJECTS {
         let folder = tempfile::tempdir().unwrap();
         let (_emulator, plain) = emulated(subject, folder.path()).await;
@@ -356,7 +355,7 @@ async fn w7_what_a_row_says_does_not_depend_on_who_reads_it() {
         let outcomes = plain.batch().retrieve(&handle).await.unwrap();
         let output = outcomes["a"].value().unwrap();
         assert_eq!(output.tool_calls().count(), 1, "{}", subject.name);
-        // Chat completions show no thoughts.
+        // Chat completions return no thoughts.
         let thoughts = output
             .thinking()
             .filter(|thinking| !thinking.text.is_empty());
@@ -365,7 +364,7 @@ async fn w7_what_a_row_says_does_not_depend_on_who_reads_it() {
 }
 
 #[tokio::test]
-async fn w8_a_calls_hyperparameters_are_merged_over_the_defaults_and_a_requests_over_both() {
+async fn w8_hyperparameters_of_the_request_override_the_call_and_the_defaults() {
     for subject in SUBJECTS {
         let folder = tempfile::tempdir().unwrap();
         let (_emulator, invoker) = emulated(subject, folder.path()).await;
@@ -409,7 +408,7 @@ async fn w8_a_calls_hyperparameters_are_merged_over_the_defaults_and_a_requests_
 }
 
 #[tokio::test]
-async fn w10_w20_a_day_is_waited_for_with_slowing_polls_and_one_create() {
+async fn w10_w20_a_day_long_batch_is_polled_with_growing_intervals_and_created_once() {
     let script = Script {
         statuses: (0..1440).map(|_| Ok(BatchStatus::InProgress)).collect(),
         ..Script::default()
@@ -424,7 +423,7 @@ async fn w10_w20_a_day_is_waited_for_with_slowing_polls_and_one_create() {
 }
 
 #[tokio::test]
-async fn w10_patience_that_runs_out_leaves_the_batchs_id_behind() {
+async fn w10_a_timeout_reports_the_batch_id() {
     let script = Script {
         statuses: (0..9).map(|_| Ok(BatchStatus::InProgress)).collect(),
         ..Script::default()
@@ -448,7 +447,7 @@ async fn w10_patience_that_runs_out_leaves_the_batchs_id_behind() {
 }
 
 #[tokio::test]
-async fn w16_the_server_says_when_to_come_back() {
+async fn w16_retry_after_of_the_server_is_honoured() {
     let busy = || {
         Error::new(ErrorKind::ProviderRateLimit)
             .with_retry(Retry::Temporary)
@@ -464,12 +463,12 @@ async fn w16_the_server_says_when_to_come_back() {
     let (provider, invoker) = in_memory(script);
     invoker.batch().invoke([("a", "x")]).await.unwrap();
     assert_eq!(provider.times("create"), [0, 3, 6]);
-    // A poll that failed wishes for 3 s, one that said "in progress" for 10 s.
+    // A failed poll asks for 3 s, one with the status "in progress" for 10 s.
     assert_eq!(provider.times("status"), [6, 9, 19]);
 }
 
 #[tokio::test]
-async fn w18_more_than_a_batch_takes_goes_into_several() {
+async fn w18_requests_over_the_batch_limit_are_split_into_several_batches() {
     let script = Script {
         max_requests: Some(2),
         ..Script::default()
@@ -485,7 +484,7 @@ async fn w18_more_than_a_batch_takes_goes_into_several() {
 }
 
 #[tokio::test]
-async fn w22_partial_success_is_in_every_outcome_and_not_to_be_missed() {
+async fn w22_partial_success_is_visible_in_every_outcome() {
     for subject in SUBJECTS {
         let folder = tempfile::tempdir().unwrap();
         let (_emulator, invoker) = emulated(subject, folder.path()).await;

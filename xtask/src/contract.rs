@@ -8,14 +8,16 @@ use std::process::Command;
 pub(crate) const TABLE: &str = "docs/contract.md";
 /// Where the adapter of a third party is.
 pub(crate) const EXAMPLE: &str = "examples/third-party-adapter/";
+/// Old and new names of renamed clauses, a pair on each line.
+const RENAMED: &str = "crates/contract/src/renamed.txt";
 const CLAUSES: &str = "crates/contract/src/table.rs";
 
 const HEAD: &str = "# The contract
 
-What every adapter must do, and which adapter does it: written by `cargo xtask contract`, which runs the
-tests of each. A clause is never skipped: where a provider lacks a capability, the adapter says so and sends
-nothing. What each clause asks for stands in the documentation of `lmbatch-contract`. Acme does not exist: it
-is the example of an adapter, `examples/third-party-adapter`.
+The promises that every adapter keeps, and the test result of each adapter. `cargo xtask contract` runs the tests of
+all adapters and writes this page. A clause is never skipped: where a provider lacks a capability, the adapter reports
+so and sends nothing. The documentation of `lmbatch-contract` explains each clause. Acme is a fictional provider: the
+example adapter in `examples/third-party-adapter`.
 ";
 
 /// Runs the contract tests of every adapter and writes the table; with `--check`, compares it. With `--mutants`,
@@ -35,7 +37,9 @@ pub(crate) fn contract(args: &[String]) -> Result<(), String> {
     for line in outcome_of("acme-batch")?.lines() {
         note("acme", line, &mut columns);
     }
-    let table = table(&clauses(&source), &columns);
+    let mut table = table(&clauses(&source), &columns);
+    let names = fs::read_to_string(RENAMED).map_err(|error| format!("{RENAMED}: {error}"))?;
+    table.push_str(&renamed(&names));
     println!("{table}");
     let kept = fs::read_to_string(TABLE).unwrap_or_default();
     if args.iter().any(|arg| arg == "--check") {
@@ -186,6 +190,24 @@ fn table(clauses: &[(String, String)], columns: &Columns) -> String {
         ));
     }
     text.push_str(&format!("\n{} clauses.\n", clauses.len()));
+    text
+}
+
+/// The section about renamed clauses, from lines of the form `old_name new_name`.
+fn renamed(names: &str) -> String {
+    let mut text = "
+## Edition 2 of the clause names
+
+Most clauses were renamed once, before the first release. Their promises did not change. Test filters and lists of
+expected failures that mention an old name need the new one.
+
+| old name | new name |
+|---|---|
+"
+    .to_owned();
+    for (old, new) in names.lines().filter_map(|line| line.split_once(' ')) {
+        text.push_str(&format!("| {} | {} |\n", sentence(old), sentence(new)));
+    }
     text
 }
 

@@ -1,4 +1,4 @@
-//! Sends requests through the adapter and looks for their values in what arrived at the provider.
+//! Sends requests through the adapter and searches for their values in what the provider received.
 
 use std::sync::Arc;
 
@@ -12,24 +12,24 @@ use serde_json::Value;
 use crate::kit::{Kit, generate};
 use crate::wire::Sent;
 
-/// What arrived at the provider of one batch.
+/// Everything that the provider received for one batch.
 pub(crate) struct Arrived {
-    /// The requests, as the wire reads them, in their order.
+    /// Model requests in order, as the wire reads them.
     pub(crate) sent: Vec<Sent>,
     /// URL and body of every HTTP request.
     pub(crate) requests: Vec<(String, Vec<u8>)>,
 }
 
 impl Kit {
-    /// A plain question, to which a clause adds what it is about.
+    /// Returns a plain question, to which a clause adds its own feature.
     pub(crate) fn question<'a>(&'a self, text: &'a str) -> GenerateView<'a> {
         match generate(self.wire.model(), text) {
             RequestView::Generate(view) => view,
-            _ => panic!("a question is a conversation"),
+            _ => panic!("the sample question is a conversation"),
         }
     }
 
-    /// The requests encoded for one batch; `None` where `class` or `encode` refuses one.
+    /// Encodes requests for one batch; `None` if `class` or `encode` refuses one of them.
     pub(crate) fn encoded(
         &self,
         adapter: &dyn BatchProvider,
@@ -59,8 +59,7 @@ impl Kit {
         })
     }
 
-    /// Sends requests in one batch; `None` where `class` or `encode` refuses one of them, before anything is
-    /// sent.
+    /// Sends requests in one batch; `None` if `class` or `encode` refuses one of them before anything is sent.
     pub(crate) async fn arrives(&self, requests: &[RequestView<'_>]) -> Option<Arrived> {
         let desk = self.desk().await;
         let adapter = self.adapter(&desk);
@@ -77,14 +76,18 @@ impl Kit {
         })
     }
 
-    /// Sends one conversation.
+    /// Sends one conversation in a batch of its own; `None` if it is refused.
     pub(crate) async fn arrives_alone(&self, view: GenerateView<'_>) -> Option<Arrived> {
         let arrived = self.arrives(&[RequestView::Generate(view)]).await?;
-        assert_eq!(arrived.sent.len(), 1, "one request is one request");
+        assert_eq!(
+            arrived.sent.len(),
+            1,
+            "one request must be sent as one request"
+        );
         Some(arrived)
     }
 
-    /// Sends one conversation, whose canaries must all be in what arrives. A refusal is as good.
+    /// Sends one conversation and checks that all canaries are received. A refusal before sending passes as well.
     pub(crate) async fn must_arrive(&self, what: &str, view: GenerateView<'_>, canaries: &[&str]) {
         if let Some(arrived) = self.arrives_alone(view).await {
             for canary in canaries {
@@ -93,7 +96,7 @@ impl Kit {
         }
     }
 
-    /// Whether a conversation can be sent.
+    /// Returns whether a conversation can be encoded.
     pub(crate) async fn can_ask(&self, view: GenerateView<'_>) -> bool {
         let desk = self.desk().await;
         let adapter = self.adapter(&desk);
@@ -102,7 +105,7 @@ impl Kit {
             .is_some()
     }
 
-    /// Stages a shard under a token of its own.
+    /// Stages a shard for a create with the given token.
     pub(crate) async fn intent_under(
         &self,
         adapter: &dyn BatchProvider,
@@ -118,30 +121,30 @@ impl Kit {
 }
 
 impl Arrived {
-    /// The one request as the provider reads it.
+    /// Returns the body of the single request.
     pub(crate) fn body(&self) -> &Value {
         &self.sent[0].body
     }
 
-    /// Whether a text is in the one request.
+    /// Returns whether a text of the single request contains the canary.
     pub(crate) fn holds(&self, canary: &str) -> bool {
         self.count(canary) > 0
     }
 
-    /// How many texts of the one request hold a canary.
+    /// Returns the number of texts of the single request that contain the canary.
     pub(crate) fn count(&self, canary: &str) -> usize {
         let texts = texts(self.body());
         texts.iter().filter(|text| text.contains(canary)).count()
     }
 
-    /// Which text of the one request, in their order, is the first to hold a canary, and where in it.
+    /// Returns the first occurrence of the canary in the single request: index of the text, and byte offset in it.
     pub(crate) fn place(&self, canary: &str) -> Option<(usize, usize)> {
         let texts = texts(self.body());
         let mut places = texts.iter().enumerate();
         places.find_map(|(place, text)| Some((place, text.find(canary)?)))
     }
 
-    /// The JSON pointers at which a number stands in the one request.
+    /// Returns the JSON pointers to a number in the single request.
     pub(crate) fn places_of(&self, number: f64) -> Vec<String> {
         let mut places = Vec::new();
         numbers(self.body(), "", &mut |at, found| {
@@ -152,7 +155,7 @@ impl Arrived {
         places
     }
 
-    /// Whether a text is in any URL or body of the batch.
+    /// Returns whether a URL or body of the batch contains the canary.
     pub(crate) fn holds_anywhere(&self, canary: &str) -> bool {
         let own = self.sent.iter().flat_map(|sent| texts(&sent.body));
         let mut own = own.filter(|text| text.contains(canary));
@@ -163,7 +166,7 @@ impl Arrived {
     }
 }
 
-/// Every text of a value in order: names of members, strings, and what strings hold in base64 or as JSON.
+/// Returns every text of a value in order: member names, strings, and strings decoded from base64 or JSON.
 pub(crate) fn texts(value: &Value) -> Vec<String> {
     let mut found = Vec::new();
     collect(value, &mut found);
@@ -192,13 +195,14 @@ fn collect(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// What a text of base64, or a `data:` URL, holds. Words are rarely base64, and are then none that are asked for.
+/// Decodes base64 or a `data:` URL. An ordinary word is rarely valid base64, and its decoded bytes then match no
+/// canary.
 fn decoded(text: &str) -> Option<String> {
     let data = text.rsplit_once(";base64,").map(|(_, data)| data);
     let long = data.is_some() || text.len() >= 24;
     let source = SourceView::Base64(Text::Plain(data.unwrap_or(text)));
     let bytes = source.decode_base64().filter(|_| long)?;
-    // Both, so that words that happen to be base64 are found as well.
+    // Both forms, so that a word that happens to be valid base64 is found as well.
     Some(format!("{text} {}", String::from_utf8_lossy(&bytes)))
 }
 
@@ -219,7 +223,7 @@ fn numbers(value: &Value, at: &str, found: &mut impl FnMut(&str, f64)) {
     }
 }
 
-/// Which of `marks` stand with a canary: in the smallest object that holds the canary and one of them.
+/// Returns the `marks` in the smallest object that contains the canary and at least one of them.
 pub(crate) fn beside<'m>(value: &Value, canary: &str, marks: &[&'m str]) -> Vec<&'m str> {
     let holds = |value: &Value, what: &str| texts(value).iter().any(|text| text.contains(what));
     let mut at = value;
@@ -248,7 +252,7 @@ pub(crate) fn beside<'m>(value: &Value, canary: &str, marks: &[&'m str]) -> Vec<
     }
 }
 
-/// A body in a provider's own words.
+/// Parses a raw body in the provider's format.
 pub(crate) fn json(text: &str) -> Json<'_> {
     Json::new(text).expect("JSON")
 }

@@ -9,7 +9,7 @@ use lmbatch_core::{
     Result, ResultPart, ResultSet, RowError, RowStream, Shard, Staged, WireId,
 };
 
-/// An adapter whose requests have at most so many bytes.
+/// An adapter that declares `max_request_bytes` as its limit.
 #[derive(Debug)]
 pub(crate) struct Capped {
     inner: Arc<dyn BatchProvider>,
@@ -32,7 +32,7 @@ impl Capped {
     }
 }
 
-/// What comes before the first request is sent; the rest would be an error of the kit.
+/// Delegates the methods that run before the first request is sent; the kit calls no others.
 #[async_trait]
 impl BatchProvider for Capped {
     fn codec(&self) -> &dyn BatchCodec {

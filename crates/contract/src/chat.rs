@@ -1,11 +1,11 @@
-//! Answers and rows in the form of chat completions, which many services share: words for the wires of their adapters.
+//! Answers and rows in the chat completions format, which many services share, for the wires of their adapters.
 
 use serde_json::{Value, json};
 
 use crate::full_row::{End, FullAnswer, Piece};
 
-/// Returns the body of an answer as a chat completion. Thoughts stand in
-/// `reasoning_content`, as services that have them write it.
+/// Returns the body of an answer as a chat completion. Thoughts are in `reasoning_content`, as many services write
+/// them.
 ///
 /// ```
 /// use lmbatch_contract::{FullAnswer, chat_completion};
@@ -49,7 +49,7 @@ pub fn chat_completion(answer: &FullAnswer) -> Value {
     json!({"id": answer.id, "model": answer.model, "choices": choices, "usage": usage})
 }
 
-/// Returns a row of the results around a body, `{"custom_id", "response": {"status_code", "body"}, "error": null}`.
+/// Returns a row of the results with a body: `{"custom_id", "response": {"status_code", "body"}, "error": null}`.
 pub fn chat_row(id: &str, status: u16, body: &Value) -> Value {
     json!({"custom_id": id, "response": {"status_code": status, "body": body}, "error": null})
 }

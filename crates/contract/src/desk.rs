@@ -1,4 +1,4 @@
-//! The provider as the kit plays it: it keeps batches, answers every call, and does as it is told.
+//! The provider that the kit plays: it stores batches, answers every call, and follows the clause's instructions.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,25 +15,25 @@ use crate::wire::{
     Call, CallKind, Described, DescribedFile, ListPage, Part, ROWS, Sent, Shape, Wire,
 };
 
-/// A provider that listens.
+/// A running provider with its state.
 pub(crate) struct Desk {
     pub(crate) url: String,
     state: Arc<Mutex<State>>,
     _server: MockServer,
 }
 
-/// How a call is answered.
+/// An instruction for the response to a call.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Answer {
     /// The call does not take effect.
     pub(crate) refuses: bool,
-    /// What is said; the usual if nothing is said here.
+    /// The response; `None` for the usual one.
     pub(crate) says: Option<Says>,
-    /// How the answer is lost.
+    /// The way in which the response is lost; `None` if it arrives.
     pub(crate) fault: Option<Fault>,
 }
 
-/// Status, headers and body of an answer.
+/// Status, headers and body of a response.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Says {
     pub(crate) status: u16,
@@ -43,7 +43,7 @@ pub(crate) struct Says {
 }
 
 impl Answer {
-    /// An answer that says no: the call has no effect.
+    /// An error response to a call without effect.
     pub(crate) fn refusal(status: u16, body: &Value) -> Self {
         Self {
             refuses: true,
@@ -51,14 +51,14 @@ impl Answer {
             fault: None,
         }
     }
-    /// The same of a call that has taken effect.
+    /// A response to a call that has taken effect.
     pub(crate) fn after(says: Says) -> Self {
         Self {
             says: Some(says),
             ..Self::default()
         }
     }
-    /// The usual answer, lost.
+    /// The usual response, lost on its way.
     pub(crate) fn lost(fault: Fault) -> Self {
         Self {
             fault: Some(fault),
@@ -82,7 +82,7 @@ impl Says {
             ..Self::default()
         }
     }
-    /// A page of whatever stands before the provider.
+    /// An HTML page of a proxy in front of the provider.
     pub(crate) fn web_page(status: u16, words: &str) -> Self {
         let page = format!("<!DOCTYPE html><html><body><h1>{words}</h1></body></html>");
         Self {
@@ -94,41 +94,41 @@ impl Says {
     }
 }
 
-/// A change to what is said.
+/// A change to every JSON body that the provider sends.
 pub(crate) type Change = Arc<dyn Fn(CallKind, Value) -> Value + Send + Sync>;
 
 pub(crate) struct State {
     pub(crate) wire: Arc<dyn Wire>,
-    /// Newest first.
+    /// Batches, newest first.
     pub(crate) batches: Vec<Described>,
-    /// The rows of each part, joined and ready to be read.
+    /// The rows of each part, joined as a complete body.
     rows: BTreeMap<Part, Vec<u8>>,
-    /// The rows of one batch, where each batch has its own.
+    /// Rows by batch, where each batch has its own.
     pub(crate) own_rows: BTreeMap<(BatchId, Part), Vec<u8>>,
     page: usize,
-    /// A cursor that every page gives.
+    /// Cursor on every page, if a clause sets one.
     cursor: Option<String>,
     told: Vec<Told>,
     change: Option<Change>,
-    /// Rows that a part has after so many reads.
+    /// Rows that replace those of a part after the given number of reads.
     later: Option<(Part, u32, Vec<u8>)>,
     pub(crate) ranges: bool,
     pub(crate) deletes: bool,
     seen: Vec<(Option<Call>, Request)>,
-    /// Requests that were carried by calls since the last create.
+    /// Number of requests carried by calls since the last create.
     pub(crate) carried: u64,
-    /// Uploads so far.
+    /// Number of uploads so far.
     uploads: u32,
-    /// Time of what is created.
+    /// Clock for creation times.
     now: fn() -> SystemTime,
-    /// The batch of each token.
+    /// Batches by the token of their create.
     tokens: BTreeMap<String, BatchId>,
     /// Uploaded files, newest first.
     files: Vec<DescribedFile>,
     faults: Faults,
 }
 
-/// How calls of a kind are answered, after the next `skip` of them.
+/// An instruction for calls of one kind, after the next `skip` of them.
 struct Told {
     kind: CallKind,
     skip: u32,
@@ -140,7 +140,7 @@ struct Plays(Arc<Mutex<State>>);
 
 impl Respond for Plays {
     fn respond(&self, request: &Request) -> ResponseTemplate {
-        // A wire that panics would show as a broken connection: the clause says so instead.
+        // A panic of the wire would look like a broken connection, so it is recorded and fails the clause.
         let respond = AssertUnwindSafe(|| lock(&self.0).respond(request));
         let reply = catch_unwind(respond).unwrap_or_else(|panic| {
             let (method, path) = (&request.method, request.url.path());
@@ -175,51 +175,51 @@ impl Desk {
         }
     }
 
-    /// Puts a batch at the top of the list.
+    /// Adds a batch at the top of the list.
     pub(crate) fn keep(&self, batch: Described) -> BatchId {
         let id = batch.id.clone();
         lock(&self.state).batches.insert(0, batch);
         id
     }
 
-    /// Changes a batch that is kept.
+    /// Changes a stored batch.
     pub(crate) fn change_batch(&self, id: &BatchId, change: impl FnOnce(&mut Described)) {
         let mut state = lock(&self.state);
         let found = state.batches.iter_mut().find(|batch| batch.id == *id);
-        change(found.expect("a batch that is kept"));
+        change(found.expect("a stored batch"));
     }
 
     pub(crate) fn put_rows(&self, part: Part, rows: Vec<u8>) {
         lock(&self.state).rows.insert(part, rows);
     }
 
-    /// The rows of a part as they are.
+    /// Returns the stored rows of a part.
     pub(crate) fn rows_of(&self, part: Part) -> Vec<u8> {
         let state = lock(&self.state);
         state.rows.get(&part).cloned().unwrap_or_default()
     }
 
-    /// Replaces the rows of a part once they have been read so often.
+    /// Replaces the rows of a part after the given number of reads.
     pub(crate) fn put_rows_after(&self, part: Part, reads: u32, rows: Vec<u8>) {
         lock(&self.state).later = Some((part, reads, rows));
     }
 
-    /// Batches on a page.
+    /// Sets the number of batches on a page.
     pub(crate) fn page(&self, batches: usize) {
         lock(&self.state).page = batches;
     }
 
-    /// Puts a file at the top of the list of files.
+    /// Adds a file at the top of the list of files.
     pub(crate) fn keep_file(&self, file: DescribedFile) {
         lock(&self.state).files.insert(0, file);
     }
 
-    /// Number of batches that were created or kept.
+    /// Returns the number of batches that were created or added.
     pub(crate) fn batches(&self) -> usize {
         lock(&self.state).batches.len()
     }
 
-    /// Most batches on a page, as the last call of a list asks for it or else as the provider decides.
+    /// Returns the page size: the one that the last list call asked for, or else the provider's own.
     pub(crate) fn page_size(&self) -> usize {
         let state = lock(&self.state);
         let asked = state.seen.iter().rev().find_map(|(call, _)| match call {
@@ -229,22 +229,22 @@ impl Desk {
         asked.map_or(state.page, |size| size as usize)
     }
 
-    /// Every page of the list leads to the same place.
+    /// Puts the given cursor on every page of the list.
     pub(crate) fn lead_always_to(&self, cursor: &str) {
         lock(&self.state).cursor = Some(cursor.to_owned());
     }
 
-    /// Answers all calls of a kind so.
+    /// Sets the response to all calls of a kind.
     pub(crate) fn answer(&self, kind: CallKind, answer: Answer) {
         self.answer_next(kind, u32::MAX, answer);
     }
 
-    /// Answers the next calls of a kind so.
+    /// Sets the response to the next `times` calls of a kind.
     pub(crate) fn answer_next(&self, kind: CallKind, times: u32, answer: Answer) {
         self.answer_after(kind, 0, times, answer);
     }
 
-    /// Answers the next calls of a kind as before, and `times` calls after them so.
+    /// Sets the response to `times` calls of a kind, after `skip` usual ones.
     pub(crate) fn answer_after(&self, kind: CallKind, skip: u32, times: u32, answer: Answer) {
         let told = Told {
             kind,
@@ -255,32 +255,32 @@ impl Desk {
         lock(&self.state).told.insert(0, told);
     }
 
-    /// Answers as usual again.
+    /// Restores the usual responses.
     pub(crate) fn answer_as_usual(&self) {
         lock(&self.state).told.clear();
     }
 
-    /// Changes every JSON value that is said.
+    /// Changes every JSON body that is sent.
     pub(crate) fn change(&self, change: impl Fn(CallKind, Value) -> Value + Send + Sync + 'static) {
         lock(&self.state).change = Some(Arc::new(change));
     }
 
-    /// Rows are given from the byte that is asked for.
+    /// Returns rows from the requested byte offset on.
     pub(crate) fn give_ranges(&self) {
         lock(&self.state).ranges = true;
     }
 
-    /// Deletions are done and confirmed. Else there is nothing to delete.
+    /// Performs and confirms deletions. By default there is nothing to delete.
     pub(crate) fn confirm_deletions(&self) {
         lock(&self.state).deletes = true;
     }
 
-    /// Everything that was asked.
+    /// Returns every recorded request with its call.
     pub(crate) fn seen(&self) -> Vec<(Option<Call>, Request)> {
         lock(&self.state).seen.clone()
     }
 
-    /// The requests of one kind of call.
+    /// Returns the recorded requests of one kind of call.
     pub(crate) fn seen_of(&self, kind: CallKind) -> Vec<Request> {
         let seen = self.seen().into_iter();
         let of_kind = |(call, request): (Option<Call>, Request)| {
@@ -290,7 +290,7 @@ impl Desk {
         seen.filter_map(of_kind).collect()
     }
 
-    /// Requests for a model, in the order in which they came.
+    /// Returns the model requests in the order of their arrival.
     pub(crate) fn sent(&self) -> Vec<Sent> {
         let state = lock(&self.state);
         let seen = state.seen.iter();
@@ -404,7 +404,7 @@ impl State {
                 }
             },
             Call::List(from) => {
-                // Where a page begins: after the batch that is named.
+                // Index of the first batch of a page: after the batch that the cursor names.
                 let place = |id: &str| {
                     let mut batches = self.batches.iter();
                     batches.position(|batch| batch.id.as_str() == id)
@@ -445,7 +445,7 @@ impl State {
         }
     }
 
-    /// The name of the next upload.
+    /// Returns the name of the next upload.
     pub(crate) fn next_file(&mut self) -> String {
         self.uploads += 1;
         format!("upload-{}", self.uploads)
@@ -507,7 +507,7 @@ impl State {
         }
     }
 
-    /// The rows of a part, which may change with each read.
+    /// Returns the rows of a part, which may change with each read.
     fn rows_now(&mut self, part: Part) -> Option<Vec<u8>> {
         let now = self.rows.get(&part).cloned();
         if let Some((of, reads, rows)) = &mut self.later
@@ -561,7 +561,7 @@ impl State {
         ResponseTemplate::new(200).set_body_raw(text, "application/json")
     }
 
-    /// The document with the rows of each batch in their place.
+    /// Replaces the placeholder of each batch in a document by its rows.
     fn with_rows(&mut self, text: &[u8]) -> Vec<u8> {
         let mark = format!("\"{ROWS}");
         let shared = self.rows_now(Part::All).unwrap_or_default();

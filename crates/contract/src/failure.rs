@@ -21,7 +21,7 @@ pub(crate) const SOURCES: &[(&str, &str)] = &[
     ("records", include_str!("clauses/records.rs")),
     ("lists", include_str!("clauses/lists.rs")),
     ("rows", include_str!("clauses/rows.rs")),
-    ("belief", include_str!("clauses/belief.rs")),
+    ("contradictions", include_str!("clauses/contradictions.rs")),
 ];
 
 /// Methods of the wire behind what clauses call.

@@ -1,35 +1,35 @@
-//! Rows of results that say more than a text or a failure.
+//! Rows of results with more content than a text or a failure.
 
 use serde_json::Value;
 
-/// A row of the results in full. Each clause asks for a row that says one thing more than a plain answer.
+/// A row of the results in full. Each clause asks for a row with one feature more than a plain answer.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum FullRow {
     /// The model answered.
     Answer(FullAnswer),
-    /// The provider refused the request itself, with these words: it fails again however often it is sent.
+    /// The provider rejected the request itself, with this message: it is rejected again on every attempt.
     Rejected(String),
-    /// The request failed, with these words, for a reason that the provider's documentation does not name: a word or
-    /// a number of a later version. No HTTP status stands beside it.
+    /// The request failed, with this message, for a reason that the provider's documentation does not name: a word or
+    /// a number of a later version. The row carries no HTTP status.
     Unknown(String),
 }
 
-/// An answer in full. What is empty or `None` is not said.
+/// An answer in full. Empty and `None` fields are left out of the row.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct FullAnswer {
     /// Pieces of the answer, in order.
     pub pieces: Vec<Piece>,
-    /// Reason why it ended.
+    /// Reason why the answer ended.
     pub end: End,
-    /// Tokens that it used.
+    /// Token usage of the answer.
     pub usage: Option<Tokens>,
-    /// Model that answered.
+    /// Name of the model that answered.
     pub model: Option<String>,
-    /// Id of the answer itself, which is not that of the request.
+    /// Id of the answer itself, which differs from the id of the request.
     pub id: Option<String>,
-    /// Texts of further answers to the same request, as providers give where several were asked for.
+    /// Texts of further answers to the same request, where a provider can return several.
     pub others: Vec<String>,
 }
 
@@ -37,15 +37,15 @@ pub struct FullAnswer {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Piece {
-    /// Words of the answer.
+    /// Text of the answer.
     Text(String),
-    /// Words that the model thought before it answered.
+    /// Thoughts of the model before it answered.
     Thinking(String),
-    /// Words by which the model refused.
+    /// Explanation with which the model refused.
     Refusal(String),
-    /// A call to a tool.
+    /// Call to a tool.
     ToolCall {
-        /// Id of the call, which its result will name.
+        /// Id of the call, which its result names.
         id: String,
         /// Name of the tool.
         name: String,
@@ -58,22 +58,22 @@ pub enum Piece {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum End {
-    /// It was complete.
+    /// The answer is complete.
     #[default]
     Complete,
-    /// It reached the most tokens.
+    /// The answer reached the token limit.
     CutOff,
-    /// It calls a tool.
+    /// The answer calls a tool.
     ToolUse,
-    /// The model refused.
+    /// The model refused to answer.
     Refused,
 }
 
 /// Tokens of one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tokens {
-    /// All tokens that were read.
+    /// Total number of input tokens.
     pub input: u64,
-    /// All tokens that were written.
+    /// Total number of output tokens.
     pub output: u64,
 }

@@ -1,4 +1,4 @@
-//! What every clause begins with: the adapter, a provider to talk to, and a batch that is there.
+//! The kit that every clause starts from: the adapter, a provider to talk to, and a batch.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -23,16 +23,16 @@ use crate::wire::{Described, Part, Row, Shape, Wire};
 
 pub(crate) use crate::panics::KEY;
 
-/// Words that stand in every prompt of the kit, and in no log.
+/// Text in every prompt of the kit, which must appear in no log.
 pub(crate) const PROMPT: &str = "prompt-canary";
 
-/// The longest row that the kit's engine reads.
+/// Maximum row size of the kit's engine, in bytes.
 pub(crate) const MAX_ROW_BYTES: usize = 1 << 20;
 
 /// A provider's wire under test.
 pub struct Kit {
     pub(crate) wire: Arc<dyn Wire>,
-    /// What the clause did not ask about and fails by all the same.
+    /// Faults outside the clause's own checks, which fail it as well.
     pub(crate) faults: Faults,
 }
 
@@ -42,13 +42,13 @@ impl fmt::Debug for Kit {
     }
 }
 
-/// A question that can be told from the others.
+/// Returns a distinct prompt for each position.
 pub(crate) fn prompt(place: usize) -> String {
     format!("{PROMPT} number {place}: say it.")
 }
 
 impl Kit {
-    /// The kit for a wire.
+    /// Creates the kit for a wire.
     pub fn new(wire: impl Wire) -> Self {
         Self::of(Arc::new(wire))
     }
@@ -68,12 +68,12 @@ impl Kit {
         self.wire.adapter(&desk.url, KEY)
     }
 
-    /// The engine over the adapter, in a time that only it moves.
+    /// Creates an engine over the adapter, with a test clock that starts at [`today`].
     pub(crate) fn invoker(&self, desk: &Desk) -> LMInvoker {
         self.invoker_of(self.adapter(desk))
     }
 
-    /// The same over another adapter.
+    /// Creates an engine over another adapter, with a test clock that starts at [`today`].
     pub(crate) fn invoker_of(&self, adapter: Arc<dyn BatchProvider>) -> LMInvoker {
         let clock = TestClock::default();
         clock.advance(
@@ -86,7 +86,7 @@ impl Kit {
             .rng(Arc::new(TestRng::new(1)))
     }
 
-    /// A batch as it might stand: of three requests, if it has ended all of them accounted for.
+    /// Describes a batch of three requests with the given status. All requests of an ended batch have an outcome.
     pub(crate) fn described(&self, number: u32, status: BatchStatus) -> Described {
         let mut counts = RequestCounts {
             total: Some(3),
@@ -109,7 +109,7 @@ impl Kit {
         }
     }
 
-    /// A shard of as many requests, under a label.
+    /// Encodes a shard of `count` requests with the given label.
     pub(crate) fn shard(&self, adapter: &dyn BatchProvider, count: usize, label: &str) -> Shard {
         let codec = adapter.codec();
         let class = codec
@@ -141,7 +141,7 @@ impl Kit {
         }
     }
 
-    /// Everything before the create.
+    /// Stages a shard and returns the intent of its create.
     pub(crate) async fn intent(
         &self,
         adapter: &dyn BatchProvider,
@@ -166,10 +166,10 @@ impl Kit {
             }
             staged = Some(step);
         }
-        panic!("ten steps, and the input is not staged yet");
+        panic!("the input is not staged after ten steps");
     }
 
-    /// Stages and creates a batch of two requests by the adapter itself.
+    /// Stages and creates a batch of two requests through the adapter itself.
     pub(crate) async fn create(&self, desk: &Desk) -> (Intent, Result<BatchId>) {
         let adapter = self.adapter(desk);
         let shard = self.shard(&*adapter, 2, "lmbatch-contract-0");
@@ -181,7 +181,7 @@ impl Kit {
         (intent, created)
     }
 
-    /// A batch of requests with these ids, created through the engine.
+    /// Creates a batch of requests with the given ids through the engine.
     pub(crate) async fn open(&self, ids: &[&str]) -> Open {
         let desk = self.desk().await;
         let invoker = self.invoker(&desk);
@@ -205,13 +205,13 @@ impl Kit {
         }
     }
 
-    /// A batch of three plain requests.
+    /// Creates a batch of three plain requests through the engine.
     pub(crate) async fn open_three(&self) -> Open {
         self.open(&["a", "b", "c"]).await
     }
 }
 
-/// A question in the words of codecs.
+/// Returns a plain question as a request view.
 pub(crate) fn generate<'a>(model: &'a str, text: &'a str) -> RequestView<'a> {
     RequestView::Generate(GenerateView {
         model: Text::Plain(model),
@@ -228,17 +228,17 @@ pub(crate) fn generate<'a>(model: &'a str, text: &'a str) -> RequestView<'a> {
     })
 }
 
-/// A batch that was created.
+/// A created batch with its provider and engine.
 pub(crate) struct Open {
     wire: Arc<dyn Wire>,
     pub(crate) desk: Desk,
     pub(crate) invoker: LMInvoker,
     pub(crate) handle: BatchHandle,
-    /// The ids on the wire, in the order of the requests.
+    /// Wire ids, in the order of the requests.
     pub(crate) wire_ids: Vec<String>,
 }
 
-/// What stands between and around rows.
+/// Text before, between and after the rows of a part.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Around {
     pub(crate) before: &'static str,
@@ -268,7 +268,7 @@ impl Open {
         self.wire.shape()
     }
 
-    /// The row of a request, by its place, as the provider writes it.
+    /// Returns the row of the request at `place`, as the provider writes it.
     pub(crate) fn row(&self, place: usize, row: &Row) -> (Part, Vec<u8>) {
         self.row_of(&self.wire_ids[place], row)
     }
@@ -278,7 +278,7 @@ impl Open {
         (self.wire.part(row), text)
     }
 
-    /// A row that says more, if the provider has words for it.
+    /// Returns a row with more content than a text; `None` if the provider cannot express it.
     pub(crate) fn full(&self, place: usize, row: &FullRow) -> Option<(Part, Vec<u8>)> {
         let value = self.wire.full_row(&self.wire_ids[place], row)?;
         let kind = match row {
@@ -288,17 +288,17 @@ impl Open {
         Some((self.wire.part(&kind), value.to_string().into_bytes()))
     }
 
-    /// A row that answers.
+    /// Returns a row with an answer.
     pub(crate) fn yes(&self, place: usize, text: &str) -> (Part, Vec<u8>) {
         self.row(place, &Row::Succeeded(text.to_owned()))
     }
 
-    /// A row that fails.
+    /// Returns a row with a failure.
     pub(crate) fn no(&self, place: usize, words: &str) -> (Part, Vec<u8>) {
         self.row(place, &Row::Errored(words.to_owned()))
     }
 
-    /// The batch has ended, and these are its rows.
+    /// Ends the batch with the given status and rows.
     pub(crate) fn end(&self, status: BatchStatus, rows: &[(Part, Vec<u8>)]) {
         self.end_around(status, rows, Around::usual(self.shape()));
     }
@@ -323,7 +323,7 @@ impl Open {
         });
     }
 
-    /// The batch has ended; its parts lie on the desk.
+    /// Ends the batch with the given status; the rows of its parts are already stored.
     pub(crate) fn end_with(&self, status: BatchStatus, parts: Vec<Part>, answered: u64) {
         self.desk.change_batch(&self.handle.batch, |batch| {
             let total = batch.counts.total.unwrap_or(0);
@@ -343,31 +343,31 @@ impl Open {
         self.invoker.batch().retrieve(&self.handle).await
     }
 
-    /// The outcomes, which must come.
+    /// Returns the outcomes of a retrieve that must succeed.
     pub(crate) async fn outcomes(&self) -> Outcomes {
         let outcomes = self.retrieve().await;
         let outcomes = outcomes.unwrap_or_else(|error| panic!("the retrieve failed: {error}"));
         assert_eq!(
             outcomes.len(),
             self.handle.requests.len(),
-            "every request has exactly one outcome"
+            "every request must have exactly one outcome"
         );
         outcomes
     }
 
-    /// Each outcome as one word, or the text of the answer.
+    /// Returns each outcome as the text of its answer or as its status word.
     pub(crate) async fn told(&self) -> Vec<String> {
         one_each(&self.outcomes().await)
     }
 
-    /// The same once what does not come is given up.
+    /// Returns each outcome like [`told`](Self::told), with doubtful requests abandoned.
     pub(crate) async fn given_up(&self) -> Vec<String> {
         let invoker = self.invoker.clone().on_doubt(OnDoubt::Abandon);
         let outcomes = invoker.batch().retrieve(&self.handle).await;
         one_each(&outcomes.unwrap_or_else(|error| panic!("the retrieve failed: {error}")))
     }
 
-    /// The same batch through an engine that reads rows of [`MAX_ROW_BYTES`] at most.
+    /// Returns an engine for the same batch that reads rows of at most [`MAX_ROW_BYTES`].
     pub(crate) fn strict(&self) -> Engine {
         let engine = self.invoker.engine().clone();
         engine
@@ -376,7 +376,7 @@ impl Open {
             .with_polling(PollingPolicy::every(Duration::from_secs(1)))
     }
 
-    /// The handle as if its ids were the wire's own.
+    /// Returns the handle with the wire ids as request ids.
     pub(crate) fn by_wire_ids(&self) -> BatchHandle {
         BatchHandle {
             ids: IdRule::Verbatim,
@@ -394,7 +394,7 @@ fn one_each(outcomes: &Outcomes) -> Vec<String> {
     told.collect()
 }
 
-/// Everything that an error says of itself to people and logs.
+/// Returns every display and debug text of an error and its sources.
 pub(crate) fn said(error: &Error) -> String {
     let mut said = format!("{error} {error:?} {error:#?}");
     let mut source = std::error::Error::source(error);

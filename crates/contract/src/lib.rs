@@ -1,31 +1,33 @@
-//! What every lmbatch adapter must do, as tests.
+//! The contract of lmbatch adapters, as tests.
 //!
-//! The author of an adapter implements one trait, [`Wire`]: how the provider says things. The kit then
-//! plays that provider, on this machine, with every fault that providers have been seen to have, and holds
-//! the adapter to each [clause](clauses) by a test of its own:
+//! The author of an adapter implements one trait, [`Wire`], which writes the provider's responses. The kit then plays
+//! that provider on localhost, with every fault that providers have been seen to have, and checks the adapter against
+//! each [clause](clauses) with a test of its own:
 //!
 //! ```ignore
-//! // tests/contract.rs, the whole file but for the words of the provider
+//! // tests/contract.rs: the whole file, except for the methods of the trait
 //! struct AcmeWire;
 //! impl lmbatch_contract::Wire for AcmeWire { /* … */ }
 //! lmbatch_contract::contract_tests!(AcmeWire, edition = "2026-11");
 //! ```
 //!
-//! An adapter keeps the clauses of the [edition](contract_tests) that its tests name; a later edition adds
-//! clauses and changes none of those before it. [`Wire::full_row`] and [`Wire::takes`] are optional: the more
-//! they say, the more mistakes are caught.
+//! An adapter keeps the clauses of the [edition](contract_tests) that its tests name; a later edition adds clauses and
+//! changes no earlier one. [`Wire::full_row`] and [`Wire::takes`] are optional: the more of them the author writes, the
+//! more mistakes the kit catches.
 //!
-//! [`serve`] plays the provider from the same trait for as long as its author wants, so that a command of their own
-//! can be tried without a key.
+//! [`serve`] plays the provider from the same trait outside of tests, so that a command-line tool can be tried without
+//! a key.
 //!
-//! The guide "Write an adapter in an afternoon" (`docs/guide/adapter.md`) goes through a whole one, and the
-//! documentation of the clauses says what each asks for. No clause is ever skipped: where a provider lacks a
-//! capability, the clause says what the adapter does instead, which is to say so
-//! ([`Unsupported`](lmbatch_core::ErrorKind::Unsupported)) and to send nothing. What the provider has no word for (a
-//! status, counts, a sign of its results) the wire says, and the clause then checks that nothing is made up.
+//! The guide "Write an adapter in an afternoon" (`docs/guide/adapter.md`) develops a complete adapter, and each clause
+//! documents its promise. No clause is ever skipped: where a provider lacks a capability, the clause checks that the
+//! adapter reports [`Unsupported`](lmbatch_core::ErrorKind::Unsupported) and sends nothing. Where the provider lacks a
+//! status, counts or a sign of its results, the wire declares so, and the clause checks that the adapter invents
+//! nothing.
 //!
-//! The kit owns its runtime; an adapter needs `lmbatch-contract` and `serde_json` among its dev-dependencies
-//! and nothing else. `wiremock`, whose requests a wire reads, is [here](wiremock).
+//! The names of the clauses are stable since [edition 2](NAMES_EDITION); [`renamed`] returns the earlier ones.
+//!
+//! The kit creates its own runtime; an adapter needs only `lmbatch-contract` and `serde_json` among its
+//! dev-dependencies. The kit re-exports [`wiremock`], whose requests a wire reads.
 
 mod canary;
 mod capped;
@@ -39,6 +41,7 @@ mod kit;
 mod mangle;
 mod panics;
 mod relay;
+mod renamed;
 mod serve;
 mod table;
 mod wire;
@@ -49,6 +52,7 @@ pub use chat::{chat_completion, chat_row};
 pub use full_row::{End, FullAnswer, FullRow, Piece, Tokens};
 pub use kit::Kit;
 pub use mangle::odd_values;
+pub use renamed::{NAMES_EDITION, renamed};
 pub use serve::{Served, serve};
 pub use table::{CLAUSES, Clause, clause, runtime};
 pub use wire::{

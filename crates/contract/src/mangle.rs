@@ -1,15 +1,15 @@
-//! Changes to what a provider says that must change nothing.
+//! Changes to responses that adapters must ignore.
 
 use serde_json::{Map, Value, json};
 
-/// Adds a member that nobody knows to every object.
+/// Adds an unknown member to every object.
 pub(crate) fn with_unknown_members(value: Value) -> Value {
     objects(value, &|object| {
         object.insert("contract_unknown".into(), json!({"news": [1, null, "x"]}));
     })
 }
 
-/// Turns the members of every object round.
+/// Reverses the order of the members in every object.
 pub(crate) fn turned_round(value: Value) -> Value {
     objects(value, &|object| {
         let members: Vec<_> = std::mem::take(object).into_iter().rev().collect();
@@ -17,7 +17,7 @@ pub(crate) fn turned_round(value: Value) -> Value {
     })
 }
 
-/// Writes every number below as a string.
+/// Converts every number in a value to a string.
 pub(crate) fn numbers_as_strings(value: &mut Value) {
     match value {
         Value::Number(number) => *value = Value::String(number.to_string()),
@@ -27,8 +27,8 @@ pub(crate) fn numbers_as_strings(value: &mut Value) {
     }
 }
 
-/// Returns JSON values that a member documented as something else may hold: each JSON type, numbers that are no
-/// count and no time, and a word without meaning.
+/// Returns JSON values that a member documented as something else may hold: each JSON type, numbers that are neither a
+/// count nor a time, and a meaningless word.
 ///
 /// ```
 /// assert!(lmbatch_contract::odd_values().iter().any(|odd| odd.is_object()));
@@ -48,7 +48,7 @@ pub fn odd_values() -> Vec<Value> {
     ]
 }
 
-/// Returns the JSON pointers of all members of objects in `value` that are not null, without those in lists.
+/// Returns the JSON pointers to all non-null members of objects in `value`, except inside lists.
 pub(crate) fn members(value: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for (name, member) in value.as_object().into_iter().flatten() {
@@ -62,7 +62,7 @@ pub(crate) fn members(value: &Value) -> Vec<String> {
     found
 }
 
-/// Takes away what stands at a pointer.
+/// Removes the member at a JSON pointer.
 pub(crate) fn remove(value: &mut Value, pointer: &str) {
     let (parent, name) = pointer.rsplit_once('/').expect("a JSON pointer");
     if let Some(Value::Object(object)) = value.pointer_mut(parent) {

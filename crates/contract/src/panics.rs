@@ -1,26 +1,26 @@
-//! What a clause failed by, cut to a screen.
+//! Failures of a clause, shortened to about a screen.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 
-/// The key that every adapter is given. It is looked for wherever it must not be.
+/// The key of every adapter under test. Clauses check that it never appears where it must not.
 pub(crate) const KEY: &str = "key-canary-0123456789";
 
-/// Most bytes of a failure that are shown: about a screen.
+/// Maximum length of a printed failure in bytes: about a screen.
 const MOST: usize = 4_000;
 
-/// Most bytes of a body of the last exchange that are shown.
+/// Maximum length in bytes of a body in the last exchange.
 const MOST_OF_BODY: usize = 600;
 
 thread_local! {
-    /// Whether panics of this thread are part of a failure that is printed later.
+    /// True while panics of this thread become part of a failure that is printed later.
     static QUIET: Cell<bool> = const { Cell::new(false) };
-    /// File and line of the last panic of this thread while it was quiet.
+    /// File and line of the last panic of this thread inside [`quietly`].
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Faults of the wire, or requests that the provider refuses, seen while a clause ran; and the last exchange.
+/// Faults of the wire and refused requests, recorded while a clause runs, and the last exchange.
 #[derive(Clone, Default)]
 pub(crate) struct Faults {
     noted: Arc<Mutex<Vec<String>>>,
@@ -33,27 +33,27 @@ impl Faults {
         faults.push(fault);
     }
 
-    /// Notes a request, with which the last exchange begins.
+    /// Records a request as the start of the last exchange.
     pub(crate) fn asked(&self, method: &str, path: &str, body: &[u8]) {
         let body = short(&String::from_utf8_lossy(body));
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last = Some(format!("{method} {path} {body}").trim_end().to_owned());
     }
 
-    /// Notes its answer.
+    /// Records the response to the last request.
     pub(crate) fn answered(&self, answer: &str) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let asked = last.take().unwrap_or_default();
         *last = Some(format!("{asked}\n  -> {}", short(answer)));
     }
 
-    /// The last exchange, without the key.
+    /// Returns the last exchange, without the key.
     pub(crate) fn last_exchange(&self) -> Option<String> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().map(|last| last.replace(KEY, "***"))
     }
 
-    /// The faults, each once and in order; `None` where there are none.
+    /// Returns the faults in order, without repetitions; `None` if there are none.
     pub(crate) fn told(&self) -> Option<String> {
         let mut faults = self
             .noted
@@ -65,14 +65,14 @@ impl Faults {
     }
 }
 
-/// The words of a panic, cut to a screen.
+/// Returns the message of a panic, shortened to about a screen.
 pub(crate) fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let word = panic.downcast_ref::<&str>().copied();
     cut(text.or(word).unwrap_or("it panicked"))
 }
 
-/// File and line of the last panic of this thread, if it was [quiet](quietly).
+/// Returns file and line of the last panic of this thread inside [`quietly`].
 pub(crate) fn place() -> Option<String> {
     PLACE.with_borrow_mut(Option::take)
 }
@@ -90,12 +90,12 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// The beginning and the end of a text, with the length of what is left out.
+/// Shortens a text to its beginning and end, with the length of the part left out.
 pub(crate) fn cut(text: &str) -> String {
     cut_to(text, MOST)
 }
 
-/// A body of the last exchange.
+/// Shortens a body of the last exchange.
 fn short(body: &str) -> String {
     cut_to(body, MOST_OF_BODY)
 }
@@ -115,7 +115,7 @@ fn cut_to(text: &str, most: usize) -> String {
     format!("{} … {left_out} bytes … {}", &text[..head], &text[tail..])
 }
 
-/// Cuts what panics print in this process: one clause once printed 1.9 MB on one line.
+/// Shortens the panic messages of this process: one clause once printed 1.9 MB on one line.
 pub(crate) fn cut_what_is_printed() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -134,7 +134,7 @@ pub(crate) fn cut_what_is_printed() {
             let place = info.location().map(ToString::to_string);
             #[expect(
                 clippy::print_stderr,
-                reason = "the hook of tests prints, as the usual one does"
+                reason = "panic messages of tests are printed like those of the default hook"
             )]
             {
                 eprintln!("panicked at {}:\n{}", place.unwrap_or_default(), cut(text));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_once_each() {
+    fn each_fault_is_reported_once() {
         let faults = Faults::default();
         assert_eq!(faults.told(), None);
         for fault in ["a", "a", "b"] {

@@ -1,14 +1,14 @@
-//! What stands before the provider and loses its answers: it breaks connections, which a mock cannot.
+//! A relay in front of the mock provider that loses responses: it breaks connections, which a mock cannot do.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::panics::Faults;
 
-/// The header by which an answer says how it is to be lost. The adapter never sees it.
+/// Response header that tells the relay how to lose the response. The adapter never receives it.
 pub(crate) const FAULT: &str = "x-contract-fault";
 
-/// How an answer is lost on its way.
+/// Way in which a response is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The connection is reset before the first byte.
@@ -26,7 +26,7 @@ impl Fault {
     }
 }
 
-/// Passes connections on to `to`, one exchange each. Where it listens.
+/// Relays connections to `to`, one exchange each, and returns the URL that it listens on.
 pub(crate) async fn relay(to: std::net::SocketAddr, faults: Faults) -> String {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
@@ -34,7 +34,7 @@ pub(crate) async fn relay(to: std::net::SocketAddr, faults: Faults) -> String {
     let address = listener.local_addr().expect("the port's number");
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            // One that breaks off is the business of whoever sees it.
+            // The client sees an exchange that breaks off; the relay has nothing to report.
             let faults = faults.clone();
             tokio::spawn(async move { drop(exchange(client, to, &faults).await) });
         }
@@ -53,7 +53,7 @@ async fn exchange(
         drop(tokio::io::copy(&mut from_client, &mut requests).await);
         (from_client, requests)
     });
-    // Every answer closes its connection: it is complete when there is no more.
+    // Every response closes its connection, so it ends with the stream.
     let mut answer = Vec::new();
     answers.read_to_end(&mut answer).await?;
     let end_of_head = find(&answer, b"\r\n\r\n").unwrap_or(answer.len());

@@ -1,4 +1,4 @@
-//! The provider of a wire on a port of this machine, for as long as it is wanted.
+//! A wire's provider as a local server outside of tests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,27 +43,29 @@ impl Served {
         format!("http://{}", self.addr)
     }
 
-    /// Returns the number of batches that were created, each of which a real provider would charge for.
+    /// Returns the number of created batches, each of which a real provider would charge for.
     pub fn creates(&self) -> usize {
         lock(&self.played).own.len()
     }
 }
 
-/// Plays the provider of a wire on a free port of 127.0.0.1, until the answer is dropped. Nothing is kept beyond that.
+/// Serves the provider of a wire on a free port of 127.0.0.1 until the returned value is dropped. Nothing is
+/// persisted.
 ///
 /// | call | answer |
 /// |---|---|
-/// | upload | its requests are kept; the file has a name of its own, see [`Wire::staged_as`] |
-/// | create | a batch of the requests that it carries, or of the upload that it names, see [`Wire::input`] |
+/// | upload | its requests are kept under a new file name, see [`Wire::staged_as`] |
+/// | create | a batch of the requests in the create or in the upload that it names, see [`Wire::input`] |
 /// | status | in progress the first time, and then completed |
 /// | list | every batch, newest first, in pages of 100 |
-/// | results | exactly one row a request, as [`Wire::said`] says it |
-/// | cancel | no request of a batch that is in progress is answered |
-/// | deletion | confirmed; a create that names the file is refused from then on |
+/// | results | exactly one row for each request, from [`Wire::said`] |
+/// | cancel | a batch in progress ends without further answers |
+/// | deletion | confirmed; later creates that name the file are refused |
 /// | anything else, or a request that [`Wire::takes`] refuses | the provider's own error object |
 ///
-/// Any key is taken, but for one that begins with `bad`. A wire whose [`Wire::call`] gives [`Call::ReadFile`] serves
-/// any number of batches; with [`Call::Read`], which names no batch, results can be read while one batch has them.
+/// Any key is accepted, except one that begins with `bad`. A wire whose [`Wire::call`] returns [`Call::ReadFile`]
+/// serves any number of batches; with [`Call::Read`], which names no batch, results can be read while one batch has
+/// any.
 ///
 /// ```no_run
 /// # async fn try_it(wire: impl lmbatch_contract::Wire) -> std::io::Result<()> {
@@ -74,13 +76,13 @@ impl Served {
 /// ```
 ///
 /// # Errors
-/// Those of the system where no port can be had.
+/// Returns the error of the system if no port can be bound.
 pub async fn serve(wire: impl Wire) -> io::Result<Served> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let addr = listener.local_addr()?;
     let played = Arc::new(Mutex::new(Played::new(Arc::new(wire))));
     let builder = MockServer::builder().listener(listener);
-    // Inputs may be large, and nothing looks at them again.
+    // Inputs may be large, and recorded requests are never read.
     let server = builder.disable_request_recording().start().await;
     let any = Mock::given(wiremock::matchers::any());
     any.respond_with(Plays(Arc::clone(&played)))
@@ -139,18 +141,18 @@ impl Results {
     }
 }
 
-/// Batch that was created here.
+/// A batch that was created on this server.
 struct Own {
     results: Results,
-    /// Its status was asked for before.
+    /// True after the first status call.
     is_seen: bool,
 }
 
 struct Played {
     state: State,
-    /// Uploads by name.
+    /// Uploads by file name.
     inputs: BTreeMap<String, Results>,
-    /// What was uploaded since the last create.
+    /// Results for everything uploaded since the last create.
     carried: Results,
     own: BTreeMap<BatchId, Own>,
 }
@@ -183,7 +185,7 @@ impl Played {
         match &call {
             Call::Stage => return self.stage(request),
             Call::Create => return self.create(request),
-            Call::Status(id) => self.go_on(id),
+            Call::Status(id) => self.advance(id),
             Call::Cancel(id) => return self.cancel(id, &call, request),
             Call::Read(part) => return self.read(*part, request),
             Call::Discard => {
@@ -222,7 +224,7 @@ impl Played {
         }
         self.state.carried = results.total();
         let reply = self.state.usual(&Call::Create, request);
-        // A create under a token that made a batch before makes none.
+        // A repeated create with the same token makes no second batch.
         if let Some(batch) = self.state.batches.first() {
             let own = Own {
                 results,
@@ -233,8 +235,8 @@ impl Played {
         reply
     }
 
-    /// A batch is in progress when it is asked for the first time, and has ended when it is asked for again.
-    fn go_on(&mut self, id: &BatchId) {
+    /// Ends a batch on its second status call; the first one finds it in progress.
+    fn advance(&mut self, id: &BatchId) {
         let Some(own) = self.own.get_mut(id) else {
             return;
         };
@@ -273,7 +275,7 @@ impl Played {
         reply
     }
 
-    /// The rows of a part, where only one batch has it.
+    /// Returns the rows of a part, if only one batch has it.
     fn read(&mut self, part: Part, request: &Request) -> ResponseTemplate {
         let all = self.state.own_rows.iter();
         let mut of_part = all.filter(|((_, of), _)| *of == part);
@@ -282,25 +284,25 @@ impl Played {
             (None, _) => self.state.refuse_with(404, "there are no results yet"),
             (Some(_), Some(_)) => self.state.refuse_with(
                 409,
-                "several batches have results, and the wire's call does not tell which: it gives Call::ReadFile",
+                "several batches have results, and the wire's call does not name one: return Call::ReadFile",
             ),
         }
     }
 }
 
-/// Whether a request carries a key that is taken: any that does not begin with `bad`.
+/// Returns whether a request carries an accepted key: any that does not begin with `bad`.
 fn has_key(wire: &dyn Wire, request: &Request) -> bool {
     let (name, around) = wire.credential("");
     let value = request.headers.get(name);
     let Some(value) = value.and_then(|value| value.to_str().ok()) else {
         return false;
     };
-    // Of a scheme that does not write the key itself, only the presence can be seen.
+    // A scheme that does not write the key itself only allows a check that the header is present.
     let key = value.strip_prefix(around.as_str()).unwrap_or(value);
     !key.trim().is_empty() && !key.trim_start().starts_with("bad")
 }
 
-/// Whether a path names an id as a whole.
+/// Returns whether a path contains an id as a whole segment.
 fn names(path: &str, id: &str) -> bool {
     path.match_indices(id).any(|(at, _)| {
         let after = path[at + id.len()..].chars().next();

@@ -1,4 +1,4 @@
-//! How a provider says things: the one trait that the author of an adapter writes.
+//! The trait that the author of an adapter writes: the provider's wire format.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,207 +9,207 @@ use wiremock::{Request, ResponseTemplate};
 
 use crate::full_row::FullRow;
 
-/// How one provider says things on the wire.
+/// The wire format of one provider.
 ///
-/// The adapter translates from the wire to lmbatch's words; this translates the other way, from what the
-/// kit has in mind to what the provider would write. The two are written independently, from the
-/// provider's documentation, and have to agree. Nothing here is asynchronous, and nothing here decides:
-/// the kit plays the provider (it accepts, refuses, loses answers, repeats rows), and asks only for words.
+/// An adapter translates from the provider's wire format to lmbatch's types; a wire translates the other way, from a
+/// batch that the kit describes to the provider's JSON. Write the two independently, from the provider's
+/// documentation, so that they check each other. No method is asynchronous or makes a decision: the kit plays the
+/// provider (accepts, refuses, loses responses, repeats rows) and asks the wire only for the format.
 pub trait Wire: Send + Sync + 'static {
-    /// The adapter, for a provider at `base_url` under `key`.
+    /// Returns the adapter under test, for a provider at `base_url` with the given key.
     fn adapter(&self, base_url: &str, key: &str) -> Arc<dyn BatchProvider>;
 
-    /// A model that the adapter takes.
+    /// Returns a model that the adapter accepts; `model-x` by default.
     fn model(&self) -> &'static str {
         "model-x"
     }
 
-    /// The header that carries the key, in lower case, and its value.
+    /// Returns the header that carries the key: the name in lower case, and the value.
     fn credential(&self, key: &str) -> (&'static str, String);
 
-    /// The batch's id as the provider would issue it.
+    /// Returns a batch id in the form in which the provider would issue it; `batch-{number}` by default.
     fn batch_id(&self, number: u32) -> BatchId {
         BatchId::new(format!("batch-{number}"))
     }
 
-    /// Which call of the provider's a request is; `None` for one that the provider would not know.
+    /// Returns the call that an HTTP request makes; `None` for one that the provider does not have.
     fn call(&self, request: &Request) -> Option<Call>;
 
-    /// The answer to a step of an upload, for providers that have one.
+    /// Returns the response to one step of an upload, for providers with uploads; 404 by default.
     fn staged(&self, request: &Request) -> ResponseTemplate {
         let _ = request;
         ResponseTemplate::new(404)
     }
 
-    /// Returns the answer to an upload of one call whose file the provider calls `file`;
-    /// [`staged`](Self::staged) unless said otherwise.
+    /// Returns the response to a single-call upload whose file the provider names `file`; [`staged`](Self::staged) by
+    /// default.
     fn staged_as(&self, request: &Request, file: &str) -> ResponseTemplate {
         let _ = file;
         self.staged(request)
     }
 
-    /// Returns the file that a create names as its input, in the words of [`staged_as`](Self::staged_as); `None`
-    /// for an inline create, and for a wire that does not tell files apart. [`serve`](crate::serve) then takes
-    /// what was uploaded since the last create.
+    /// Returns the name of the input file of a create, as [`staged_as`](Self::staged_as) issued it; `None`, the
+    /// default, for an inline create and for a wire that does not distinguish files. [`serve`](crate::serve) then uses
+    /// everything uploaded since the last create.
     fn input(&self, create: &Request) -> Option<String> {
         let _ = create;
         None
     }
 
-    /// Returns what the model says to a request of a provider that is [served](crate::serve): a text that names the
-    /// request, unless said otherwise. Clauses do not ask for it.
+    /// Returns the model's answer to a request of a provider that is [served](crate::serve); by default a text that
+    /// names the request. Clauses do not call it.
     fn said(&self, request: &Sent) -> Row {
         Row::Succeeded(format!("emulated answer to {}", request.id))
     }
 
-    /// Refuses what the real provider refuses, such as an upload without its purpose, an id of the wrong form
-    /// or two models in one batch. A request that is refused fails the clause, with the reason, in every
-    /// edition. Everything is taken unless said otherwise.
+    /// Refuses a request that the real provider would refuse, such as an upload without its purpose, an invalid id or
+    /// two models in one batch. A refused request fails the clause with the reason, in every edition. By default every
+    /// request is accepted.
     ///
     /// # Errors
-    /// A [`Why`] that names what the provider does not take.
+    /// A [`Why`] that states what the provider does not accept.
     fn takes(&self, request: &Request) -> Result<(), Why> {
         let _ = request;
         Ok(())
     }
 
-    /// The requests for a model that this HTTP request carries, whether in an upload or in a create.
+    /// Returns the model requests that an HTTP request carries, in an upload or in a create.
     fn sent(&self, request: &Request) -> Vec<Sent>;
 
-    /// Body of the 200 that confirms a deletion, for providers that can delete: an empty object unless said
-    /// otherwise.
+    /// Returns the body of the 200 that confirms a deletion, for providers that can delete; an empty object by
+    /// default.
     fn deleted(&self, request: &Request) -> Value {
         let _ = request;
         Value::Object(serde_json::Map::new())
     }
 
-    /// Our mark on a create, for providers that keep one.
+    /// Returns lmbatch's label on a create, for providers that keep one; `None` by default.
     fn label(&self, create: &Request) -> Option<String> {
         let _ = create;
         None
     }
 
     /// Returns the token that a create carries, for adapters that declare
-    /// [`CreateProof::Token`](lmbatch_core::CreateProof::Token): a second create under it makes no batch.
+    /// [`CreateProof::Token`](lmbatch_core::CreateProof::Token); `None` by default. A second create with the same
+    /// token makes no batch.
     fn token(&self, create: &Request) -> Option<String> {
         let _ = create;
         None
     }
 
-    /// The yes to a create.
+    /// Returns the response to an accepted create; [`batch`](Self::batch) by default.
     fn created(&self, batch: &Described) -> Value {
         self.batch(batch)
     }
 
-    /// A batch as the provider shows it.
+    /// Returns a batch in the provider's JSON.
     fn batch(&self, batch: &Described) -> Value;
 
-    /// Where the counts stand in a batch: a JSON pointer; the empty text, which is the default, for a provider
+    /// Returns the JSON pointer to the request counts in a batch; the empty string, the default, for a provider
     /// without counts.
     fn counts(&self) -> &'static str {
         ""
     }
 
-    /// Returns the JSON pointers of all counts of a batch, for providers whose counts do not stand in one
-    /// object; the one of [`counts`](Self::counts) unless said otherwise. Empty for a provider without counts, of
-    /// whose batches no counts may be made up.
+    /// Returns the JSON pointers to all request counts of a batch, for providers whose counts do not stand in one
+    /// object; by default the pointer from [`counts`](Self::counts). Empty for a provider without counts, for whose
+    /// batches the adapter must not invent any.
     fn counts_at(&self) -> Vec<&'static str> {
         let at = Some(self.counts()).filter(|at| !at.is_empty());
         at.into_iter().collect()
     }
 
-    /// Returns whether a batch shows where its results are, or whether they are there: true unless said otherwise.
-    /// False for a provider whose results are read at a path that the batch does not show, such as
-    /// `jobs/{id}/rows`. A part of a batch of such a provider shows no sign of itself before it is read, and
-    /// [`batch`](Self::batch) need not write [`Described::parts`].
+    /// Returns whether a batch shows the location or the presence of its results; true by default. False for a
+    /// provider whose results are read at a path that the batch does not show, such as `jobs/{id}/rows`. For such a
+    /// provider, the presence of a part is unknown until it is read, and [`batch`](Self::batch) need not write
+    /// [`Described::parts`].
     fn shows_results(&self) -> bool {
         true
     }
 
-    /// The statuses that the provider can tell apart. In progress and completed are always among them. One that is
-    /// missing, such as [`Expired`](BatchStatus::Expired), is not asked about.
+    /// Returns the statuses that the provider can distinguish, always including in progress and completed. Clauses
+    /// about an absent one, such as [`Expired`](BatchStatus::Expired), do not apply.
     fn statuses(&self) -> Vec<BatchStatus>;
 
-    /// Every word that the provider has for a status, with what it means where nothing else speaks.
+    /// Returns every status word of the provider, with its meaning in a batch without other signs.
     fn words(&self) -> Vec<(&'static str, BatchStatus)>;
 
-    /// A page of a list; `next` is where the next one begins.
+    /// Returns a page of a list; `next` is the cursor of the next page.
     fn page(&self, batches: Vec<Value>, next: Option<&str>) -> Value;
 
-    /// Returns a page of a list of which more is known than its cursor, for providers that number their
-    /// pages; [`page`](Self::page) unless said otherwise.
+    /// Returns a page of a list with its number and total, for providers with numbered pages; [`page`](Self::page) by
+    /// default.
     fn list_page(&self, page: ListPage) -> Value {
         self.page(page.batches, page.next.as_deref())
     }
 
-    /// Returns a page of the list of uploaded files, in the words of [`Call::Files`]; `None` for a provider
-    /// that lists none, whose adapter then says so.
+    /// Returns a page of the list of uploaded files, for [`Call::Files`]; `None`, the default, for a provider without
+    /// such a list, whose adapter reports so.
     fn files(&self, files: &[DescribedFile], next: Option<&str>) -> Option<Value> {
         let _ = (files, next);
         None
     }
 
-    /// Returns the body of the 200 that answers a probe of key and model, in the words of [`Call::Probe`];
-    /// `None` for a provider without such a call, whose adapter then sends nothing.
+    /// Returns the body of the 200 that answers a probe of key and model, for [`Call::Probe`]; `None`, the default,
+    /// for a provider without such a call, whose adapter then sends nothing.
     fn probed(&self) -> Option<Value> {
         None
     }
 
-    /// Returns adapters of the same account that are configured otherwise, such as for another route. They
-    /// read the results of this one's batches. None unless said otherwise.
+    /// Returns adapters of the same account with another configuration, such as another route, which can read the
+    /// results of this adapter's batches; none by default.
     fn others(&self, base_url: &str, key: &str) -> Vec<Arc<dyn BatchProvider>> {
         let _ = (base_url, key);
         Vec::new()
     }
 
-    /// Returns a row of the results that says more than a [`Row`] can; `None` where the provider has no word
-    /// for what the row says. The clauses then hold the adapter to the other half: what cannot be answered
-    /// cannot be asked for, and nothing is made up.
+    /// Returns a row of the results with more content than a [`Row`]; `None`, the default, where the provider cannot
+    /// express it. Clauses then check that the adapter refuses requests that need such an answer, and invents nothing.
     fn full_row(&self, id: &str, row: &FullRow) -> Option<Value> {
         let _ = (id, row);
         None
     }
 
-    /// A row of the results.
+    /// Returns a row of the results.
     fn row(&self, id: &str, row: &Row) -> Value;
 
-    /// Where a row stands, for providers that keep failures apart.
+    /// Returns the part of the results that a row belongs to, for providers that separate failures; [`Part::All`] by
+    /// default.
     fn part(&self, row: &Row) -> Part {
         let _ = row;
         Part::All
     }
 
-    /// Whether results are lines to be read, or stand in the batch itself.
+    /// Returns the form of the results, lines or a document; [`Shape::Lines`] by default.
     fn shape(&self) -> Shape {
         Shape::Lines
     }
 
-    /// The body of an answer that says no, with words for a person to read: the provider's own error object, as
-    /// it is documented, for any HTTP status. A code in it must mean what the status means, such as that of a wrong
-    /// key for 401; a status that the provider does not document gets a code that decides nothing.
+    /// Returns the body of an error response with `words` as its message: the provider's own error object, as
+    /// documented, for any HTTP status. A code in it must mean the same as the status, such as the code of an invalid
+    /// key for 401; an undocumented status gets a code that decides nothing.
     fn refusal(&self, status: u16, words: &str) -> Value;
 
-    /// Returns the body of a no to a call of one kind, for providers whose codes depend on the call: one code for a
-    /// batch that does not exist and another for a model that does not; [`refusal`](Self::refusal) unless said
-    /// otherwise.
+    /// Returns the body of an error response to one kind of call, for providers whose codes depend on the call, such
+    /// as different codes for an unknown batch and an unknown model; [`refusal`](Self::refusal) by default.
     fn refusal_of(&self, call: CallKind, status: u16, words: &str) -> Value {
         let _ = call;
         self.refusal(status, words)
     }
 
-    /// Returns the JSON pointers of members of [`refusal`](Self::refusal) that the provider may leave out, or write as
-    /// another JSON type: without them the body is still its own error object. None unless said otherwise.
+    /// Returns the JSON pointers to members of [`refusal`](Self::refusal) that the provider may omit, or write as
+    /// another JSON type: without them the body is still the provider's own error object. None by default.
     fn refusal_may_lack(&self) -> Vec<&'static str> {
         Vec::new()
     }
 
-    /// The HTTP status that a cancel of a batch that has ended is answered with.
+    /// Returns the HTTP status of the response to a cancel of a batch that has ended; 409 by default.
     fn cancel_of_ended(&self) -> u16 {
         409
     }
 }
 
-/// Reason why a provider refuses a request.
+/// Reason why the provider refuses a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Why(pub String);
 
@@ -223,38 +223,38 @@ impl<T: Into<String>> From<T> for Why {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Call {
-    /// Part of an upload; free.
+    /// A step of an upload, which is free.
     Stage,
     /// The call that can cost money.
     Create,
-    /// Where a batch stands.
+    /// The status of a batch.
     Status(BatchId),
-    /// A page of batches, from a place on.
+    /// A page of batches, from a cursor on.
     List(Option<String>),
-    /// A page of batches by its number.
+    /// A page of batches, by its number.
     ListPage {
-        /// Pages before it.
+        /// Number of pages before this one.
         number: u32,
-        /// Most batches on it, as the request asks; `None` where it leaves that to the provider.
+        /// Maximum number of batches on the page, as the request sets it; `None` for the provider's default.
         size: Option<u32>,
     },
-    /// A page of uploaded files, from a place on.
+    /// A page of uploaded files, from a cursor on.
     Files(Option<String>),
-    /// A check of key and model that costs nothing.
+    /// A free check of key and model.
     Probe,
-    /// A request to cancel.
+    /// A cancel of a batch.
     Cancel(BatchId),
-    /// The rows of a part.
+    /// The rows of a part of the results.
     Read(Part),
-    /// The rows of a file, by its name from [`Described::file`], or from [`Part::file_of`] where a path holds no more
-    /// than the id of the batch.
+    /// The rows of a file, by its name from [`Described::file`], or from [`Part::file_of`] where the path contains
+    /// only the batch id.
     ReadFile(String),
-    /// A deletion.
+    /// A deletion of a file or batch.
     Discard,
 }
 
 impl Call {
-    /// The call without what it is about.
+    /// Returns the kind of the call.
     pub fn kind(&self) -> CallKind {
         match self {
             Self::Stage => CallKind::Stage,
@@ -270,13 +270,13 @@ impl Call {
     }
 }
 
-/// A call without what it is about.
+/// The kind of a call, without its arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallKind {
-    /// Part of an upload.
+    /// A step of an upload.
     Stage,
-    /// The create.
+    /// The create of a batch.
     Create,
     /// The status of a batch.
     Status,
@@ -284,55 +284,55 @@ pub enum CallKind {
     List,
     /// A page of uploaded files.
     Files,
-    /// A check of key and model.
+    /// A free check of key and model.
     Probe,
-    /// A request to cancel.
+    /// A cancel of a batch.
     Cancel,
-    /// The rows of a part.
+    /// The rows of a part of the results.
     Read,
-    /// A deletion.
+    /// A deletion of a file or batch.
     Discard,
 }
 
-/// A request for a model, as the provider reads it.
+/// A model request as the provider reads it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sent {
-    /// Its id on the wire.
+    /// Wire id of the request.
     pub id: String,
-    /// What it asks for.
+    /// Body of the request, in the provider's format.
     pub body: Value,
 }
 
-/// A batch that the kit has in mind.
+/// A batch that the kit describes and the wire writes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Described {
-    /// Its id.
+    /// Id of the batch.
     pub id: BatchId,
-    /// Where it stands. [`BatchStatus::Unknown`] holds a word that is to be written as it is.
+    /// Status of the batch. [`BatchStatus::Unknown`] holds a word that is to be written unchanged.
     pub status: BatchStatus,
-    /// Its requests by what became of them. The total is always there.
+    /// Request counts by outcome. The total is always present.
     pub counts: RequestCounts,
-    /// Our mark, as the create carried it.
+    /// Label of lmbatch, as the create carried it.
     pub label: Option<String>,
-    /// When it was made.
+    /// Time when the batch was created.
     pub created_at: SystemTime,
-    /// The parts of its results that there are. A part may be there and be empty.
+    /// Parts of the results that exist. An existing part may be empty.
     pub parts: Vec<Part>,
-    /// Reasons, for a person to read, why it failed as a whole.
+    /// Reasons for a failure of the whole batch, as messages for people.
     pub problems: Vec<String>,
 }
 
-/// An uploaded file that the kit has in mind.
+/// An uploaded file that the kit describes and the wire writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DescribedFile {
-    /// Id that deletes it.
+    /// Id by which the file is deleted.
     pub id: String,
-    /// Label of the shard that it was uploaded for; for a file of others their own name.
+    /// Label of the shard that the file was uploaded for; for an unrelated file, a name of its own.
     pub label: String,
     /// Size in bytes.
     pub bytes: u64,
-    /// Time of its upload.
+    /// Time of the upload.
     pub created_at: SystemTime,
 }
 
@@ -340,30 +340,30 @@ pub struct DescribedFile {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ListPage {
-    /// Batches on it, as the wire writes them.
+    /// Batches on the page, as the wire writes them.
     pub batches: Vec<Value>,
     /// Cursor of the next page; `None` on the last.
     pub next: Option<String>,
-    /// Pages before it.
+    /// Number of pages before this one.
     pub number: u32,
-    /// Most batches on a page.
+    /// Maximum number of batches on a page.
     pub size: u32,
-    /// Batches on all pages.
+    /// Number of batches on all pages.
     pub total: u64,
 }
 
 impl Described {
-    /// Whether a part of the results is there.
+    /// Returns whether a part of the results exists.
     pub fn has(&self, part: Part) -> bool {
         self.parts.contains(&part)
     }
 
-    /// When it was made, such as `2026-11-01T09:00:00Z`.
+    /// Returns the creation time in RFC 3339, such as `2026-11-01T09:00:00Z`.
     pub fn created(&self) -> String {
         lmbatch_core::format_time(self.created_at)
     }
 
-    /// Requests that are still to be answered.
+    /// Returns the number of requests without an outcome yet.
     pub fn processing(&self) -> u64 {
         self.counts
             .total
@@ -371,13 +371,14 @@ impl Described {
             .saturating_sub(self.counts.finished())
     }
 
-    /// Stands for the list of rows in a batch that holds its results itself: `"results": batch.rows()`.
+    /// Returns a placeholder for the list of rows, for a batch that contains its own results. Write it as the value of
+    /// the member with the rows.
     pub fn rows(&self) -> Value {
         Value::Array(vec![Value::from(format!("{ROWS}{}", self.id))])
     }
 
-    /// Returns the name of the file that holds a part of this batch's results, such as `output-batch-1`; `None`
-    /// where there is no such part. [`Call::ReadFile`] reads it.
+    /// Returns the name of the file that holds a part of the batch's results, such as `output-batch-1`; `None` where
+    /// the part does not exist. [`Call::ReadFile`] reads it.
     pub fn file(&self, part: Part) -> Option<String> {
         self.has(part).then(|| part.file_of(&self.id))
     }
@@ -395,13 +396,13 @@ impl Part {
     }
 
     /// Returns the name of the file that holds this part of the results of `batch`, such as `output-batch-1`, as
-    /// [`Described::file`] gives it. A wire whose rows stand at `jobs/{id}/rows` reads them by
+    /// [`Described::file`] does. A wire whose rows stand at `jobs/{id}/rows` reads them with
     /// `Call::ReadFile(Part::All.file_of(&id))`.
     pub fn file_of(self, batch: &BatchId) -> String {
         format!("{}-{batch}", self.word())
     }
 
-    /// The part and the batch that a name of [`Described::file`] stands for.
+    /// Returns the part and the batch that a name from [`Described::file`] stands for.
     pub(crate) fn of_file(name: &str) -> Option<(Self, BatchId)> {
         let (word, id) = name.split_once('-')?;
         let part = Self::ALL.into_iter().find(|part| part.word() == word)?;
@@ -409,34 +410,34 @@ impl Part {
     }
 }
 
-/// What [`Described::rows`] puts in place of the rows, before the id of the batch.
+/// Text of the placeholder of [`Described::rows`], before the batch id.
 pub(crate) const ROWS: &str = "the rows come here: ";
 
-/// What a row of results says.
+/// The content of a row of results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
     /// The model answered with this text.
     Succeeded(String),
-    /// The provider failed, with these words. Asking again may help.
+    /// The provider failed, with this message. A retry may help.
     Errored(String),
 }
 
-/// A part of the results.
+/// A part of the results of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// Answers and failures in one.
+    /// Answers and failures together.
     All,
-    /// Answers only.
+    /// Answers without failures.
     Output,
-    /// Failures only.
+    /// Failures without answers.
     Errors,
 }
 
-/// How results travel.
+/// The form of results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// As lines of JSON, which a call of their own reads.
+    /// Lines of JSON, read with a call of their own.
     Lines,
-    /// As a list in the batch itself: a document.
+    /// A JSON list inside the batch itself.
     Document,
 }

@@ -1,6 +1,6 @@
-//! The kit itself is tested by adapters that are broken. There is one for each clause. One of the first edition
-//! must fail its clause and those that its line in the table says it implies, and keep all others of that
-//! edition. Those of later editions make the mistakes of authors, each of which one clause must catch.
+//! Tests of the kit itself with broken adapters, one for each clause. An adapter that breaks a clause of the first
+//! edition must fail that clause and those that the table of implied clauses names for it, and keep all other clauses
+//! of that edition. An adapter with a mistake from the table of mistakes must fail the clause that the table names.
 
 mod toy;
 
@@ -12,10 +12,10 @@ use toy::implied::IMPLIED;
 use toy::mistakes::{MISTAKES, NOT_CAUGHT};
 use toy::wire::AcmeWire;
 
-/// The first edition.
+/// Name of the first edition.
 const FIRST: &str = "2026";
 
-/// Clauses that the adapter does not keep, of those that are looked at.
+/// Returns the names of the clauses that the adapter breaks, among those that `looked_at` selects.
 fn failed(wire: AcmeWire, looked_at: fn(&Clause) -> bool) -> BTreeSet<&'static str> {
     let wire: Arc<dyn Wire> = Arc::new(wire);
     let hold = async {
@@ -38,7 +38,7 @@ fn expected(broken: &'static str) -> BTreeSet<&'static str> {
 
 /// Breaks each clause of a topic in turn.
 fn each_mutant_fails_its_clause(topic: &str) {
-    // Panics are what is looked for: they are not printed.
+    // Panics are expected and not printed.
     std::panic::set_hook(Box::new(|_| {}));
     let clauses = CLAUSES.iter().filter(|clause| clause.topic == topic);
     let wrong: Vec<String> = clauses
@@ -51,7 +51,7 @@ fn each_mutant_fails_its_clause(topic: &str) {
     drop(std::panic::take_hook());
     assert!(
         wrong.is_empty(),
-        "these fail otherwise:\n{}",
+        "these clauses fail other than expected:\n{}",
         wrong.join("\n")
     );
 }
@@ -101,24 +101,31 @@ fn mistakes_are_caught_by_the_clauses_of_the_table() {
         table.push_str(&format!("| {mistake} | none: {why} |\n"));
     }
     drop(std::panic::take_hook());
-    // `cargo xtask contract --mutants` shows it.
-    #[expect(clippy::print_stdout, reason = "the table is what the test is run for")]
+    // `cargo xtask contract --mutants` prints the table.
+    #[expect(
+        clippy::print_stdout,
+        reason = "the table is the output of `cargo xtask contract --mutants`"
+    )]
     {
         println!("{table}");
     }
-    assert_eq!(passed, Vec::<&&str>::new(), "no clause fails by these");
+    assert_eq!(
+        passed,
+        Vec::<&&str>::new(),
+        "no clause catches these mistakes"
+    );
     assert!(MISTAKES.len() >= 65 && NOT_CAUGHT.len() <= 7);
 }
 
 #[test]
-fn a_failure_tells_the_promise_the_finding_the_last_exchange_and_the_words_of_the_wire() {
+fn a_failure_reports_the_promise_the_finding_the_last_exchange_and_the_wire_methods() {
     std::panic::set_hook(Box::new(|_| {}));
-    let wire: Arc<dyn Wire> = Arc::new(AcmeWire(Some("counts_are_read")));
-    let kept = runtime().block_on(clause("counts_are_read").try_hold(wire));
+    let wire: Arc<dyn Wire> = Arc::new(AcmeWire(Some("request_counts_are_read")));
+    let kept = runtime().block_on(clause("request_counts_are_read").try_hold(wire));
     drop(std::panic::take_hook());
     let why = kept.expect_err("the counts are swapped");
     for part in [
-        "How many requests there are, were answered, and failed.",
+        "Request counts are read: total, answered and failed.",
         "right: RequestCounts",
         "last exchange: GET /batches/batch-1\n  -> HTTP/1.1 200 OK {\"id\":\"batch-1\"",
         "uses: Wire::adapter, Wire::batch, Wire::call, Wire::counts_at",
@@ -139,7 +146,7 @@ fn every_clause_of_a_later_edition_catches_a_mistake() {
 }
 
 #[test]
-fn the_table_of_implied_clauses_names_no_other() {
+fn the_table_of_implied_clauses_names_existing_clauses() {
     for (clause, implied) in IMPLIED {
         for name in implied.iter().chain([clause]) {
             assert!(CLAUSES.iter().any(|clause| clause.name == *name), "{name}");

@@ -1,4 +1,4 @@
-//! The life of a batch, the same in every dialect: it is accepted, checked, answered, and ends.
+//! The life of a batch, common to all dialects: it is accepted, checked and answered, and ends.
 
 use std::cmp::Reverse;
 use std::fs::File;
@@ -13,7 +13,7 @@ use crate::magic;
 use crate::results::RowWriter;
 use crate::state::{Batch, Counts, Fate, Phase, Row, Settled, State};
 
-/// Notes an accepted create. From here it is paid for.
+/// Records an accepted create, which is charged from then on.
 pub(crate) fn accept(state: &State, batch: Batch) -> Batch {
     let mut inner = state.lock();
     inner.bill.accept(&batch);
@@ -21,7 +21,7 @@ pub(crate) fn accept(state: &State, batch: Batch) -> Batch {
     batch
 }
 
-/// The batch as it stands now; what is due is done first.
+/// Returns the batch in its current phase, after all work that is due.
 pub(crate) fn current(state: &State, provider: &str, id: &str) -> Option<(Batch, Phase)> {
     let mut batch = state.batch(provider, id)?;
     if let Some(settled) = &batch.settled {
@@ -32,7 +32,7 @@ pub(crate) fn current(state: &State, provider: &str, id: &str) -> Option<(Batch,
     if matches!(phase, Phase::Validating | Phase::Cancelling) {
         return Some((batch, phase));
     }
-    // A bad input shows as soon as it has been checked.
+    // An invalid input fails the batch as soon as it has been checked.
     if !batch.checked {
         if let Some(error) = batch.dialect.check(state, &batch) {
             let failed = Settled {
@@ -49,7 +49,7 @@ pub(crate) fn current(state: &State, provider: &str, id: &str) -> Option<(Batch,
         return Some((batch, phase));
     }
     let _turn = state.settling();
-    // Another call may have come first.
+    // A concurrent call may have ended the batch.
     if let Some(settled) = state.batch(provider, id)?.settled {
         let phase = settled.phase;
         batch.settled = Some(settled);
@@ -101,7 +101,7 @@ fn end(state: &State, mut batch: Batch, mut settled: Settled) -> (Batch, Phase) 
     (batch, phase)
 }
 
-/// Asks the provider to stop. Answers whether it was still running.
+/// Cancels a batch. Returns the batch and whether it was still running.
 pub(crate) fn cancel(state: &State, provider: &str, id: &str) -> Option<(Batch, bool)> {
     let (batch, phase) = current(state, provider, id)?;
     let running = matches!(
@@ -212,7 +212,7 @@ fn rows(
 }
 
 fn fate(text: &str, place: usize, ending: Phase) -> Fate {
-    // A cancel, or the end of the window, reaches every other request before it is answered.
+    // A cancel, or the end of the window, takes effect before every other request is answered.
     match ending {
         Phase::Cancelled if place % 2 == 1 => return Fate::Cancelled,
         Phase::Expired if place % 2 == 1 => return Fate::Expired,
@@ -232,18 +232,18 @@ fn fate(text: &str, place: usize, ending: Phase) -> Fate {
     }
 }
 
-/// Batches of a dialect as they stand, newest first.
+/// Returns the ids of a dialect's batches, newest first.
 pub(crate) fn all(state: &State, provider: &str) -> Vec<String> {
     let inner = state.lock();
-    let ours = inner
+    let own = inner
         .batches
         .iter()
         .rev()
         .filter(|batch| batch.dialect.name() == provider);
-    ours.map(|batch| batch.id.clone()).collect()
+    own.map(|batch| batch.id.clone()).collect()
 }
 
-/// The same as a list shows them: the newest may not be in it yet.
+/// Returns the ids of a dialect's batches as a list shows them: the newest may be absent.
 pub(crate) fn listed(state: &State, provider: &str, request: &Request) -> Vec<String> {
     let shown = state.time.now().saturating_sub(state.limits.list_lag);
     let reversed = request.extensions().get::<ReversedTies>().is_some();
@@ -259,7 +259,7 @@ pub(crate) fn listed(state: &State, provider: &str, request: &Request) -> Vec<St
         }
     }
     if reversed {
-        // Newest first, and those of one second as they were created.
+        // Newest first; batches of one second stay in the order of their creation.
         listed.sort_by_key(|(second, _)| Reverse(*second));
     } else {
         listed.reverse();
@@ -267,7 +267,7 @@ pub(crate) fn listed(state: &State, provider: &str, request: &Request) -> Vec<St
     listed.into_iter().map(|(_, id)| id).collect()
 }
 
-/// Batches of a dialect that go on, and their requests.
+/// Returns the number of running batches of a dialect and the number of their requests.
 pub(crate) fn going_on(state: &State, provider: &str) -> (u64, u64) {
     let (mut batches, mut requests) = (0, 0);
     for id in all(state, provider) {
@@ -280,7 +280,7 @@ pub(crate) fn going_on(state: &State, provider: &str) -> (u64, u64) {
     (batches, requests)
 }
 
-/// Whether one create more is too many in this hour.
+/// Returns whether one more create would exceed `most` creates in the current hour.
 pub(crate) fn too_many_creates(state: &State, provider: &str, most: usize) -> bool {
     let since = state.time.now().saturating_sub(Duration::from_secs(3600));
     let inner = state.lock();

@@ -1,4 +1,4 @@
-//! What every call has in common: the fault that is due, and how files are served.
+//! Common parts of every call: the fault that is due, and downloads of files.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::hook::Moment;
 use crate::late;
 use crate::state::{Batch, State};
 
-/// A parameter of the query string, undecoded: ids and numbers need no decoding.
+/// Returns a query parameter without decoding: ids and numbers need none.
 pub(crate) fn parameter<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
     let mut pairs = request
         .uri()
@@ -30,10 +30,10 @@ pub(crate) fn parameter<'r>(request: &'r Request, name: &str) -> Option<&'r str>
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-/// What of a request's body has not been read yet.
+/// The unread rest of a request's body.
 pub(crate) type Rest = Arc<Mutex<BodyDataStream>>;
 
-/// A body, and the same once more for whoever reads what is left of it.
+/// Returns a body and a second handle to its unread rest.
 pub(crate) fn shared(body: hyper::body::Incoming) -> (Body, Rest) {
     let rest = Arc::new(Mutex::new(Body::new(body).into_data_stream()));
     let pieces = futures::stream::unfold(Arc::clone(&rest), |rest| async {
@@ -43,13 +43,13 @@ pub(crate) fn shared(body: hyper::body::Incoming) -> (Body, Rest) {
     (Body::from_stream(pieces), rest)
 }
 
-/// Reads the rest of a body. A refusal may come before the request has been sent whole, and a client
-/// that is still sending when the connection closes never hears it: so a proxy takes it all first.
+/// Reads the rest of a body. A refusal may come before the request has been sent completely, and a client that is
+/// still sending when the connection closes never reads it; so the emulator reads everything first, as proxies do.
 pub(crate) async fn drain(rest: &Rest) {
     while let Some(Ok(_)) = rest.lock().await.next().await {}
 }
 
-/// The bytes of a stored file, from the middle where that is allowed and asked for.
+/// Returns the bytes of a stored file, from an offset where ranges are enabled and requested.
 pub(crate) async fn content(
     state: &State,
     path: &str,
@@ -90,20 +90,20 @@ pub(crate) async fn content(
     Some(response)
 }
 
-/// The mark on a response that must not be sent: the connection is closed instead.
+/// Marks a response that must not be sent: the connection is closed instead.
 #[derive(Clone)]
 struct Reset;
 
-/// Whether the connection is to be closed instead.
+/// Returns whether the connection is to be closed instead of sending the response.
 pub(crate) fn is_reset(response: &Response) -> bool {
     response.extensions().get::<Reset>().is_some()
 }
 
-/// The mark on a request for a list whose ties are to be reversed.
+/// Marks a request for a list whose batches of equal time are to be reversed.
 #[derive(Clone, Copy)]
 pub(crate) struct ReversedTies;
 
-/// Does a call, with the fault that is due.
+/// Performs a call with the fault that is due.
 pub(crate) async fn call<F>(
     state: &State,
     operation: Operation,
@@ -131,7 +131,7 @@ where
                 request.extensions_mut().insert(ReversedTies);
             }
             FaultKind::ResetBefore => {
-                // Read to its end: whoever sent it cannot tell whether it was done.
+                // The body is read to its end, so that the client cannot tell whether the call was performed.
                 let body = std::mem::take(request.body_mut());
                 let mut pieces = body.into_data_stream();
                 while let Some(Ok(_)) = pieces.next().await {}
@@ -157,7 +157,7 @@ where
     response
 }
 
-/// The answer to a call of which nothing is done.
+/// Returns the response to a call that is not performed; `None` for faults that strike after the call.
 fn refusal(kind: &FaultKind) -> Option<Response> {
     Some(match kind {
         FaultKind::Status {
@@ -173,7 +173,7 @@ fn refusal(kind: &FaultKind) -> Option<Response> {
     })
 }
 
-/// Spoils the answer to a call that was done; false where the kind had nothing to change.
+/// Spoils the response to a performed call; false if the fault had nothing to change.
 async fn after(state: &State, kind: FaultKind, response: Response) -> (Response, bool) {
     let response = match kind {
         FaultKind::StatusAfter {
@@ -221,7 +221,7 @@ async fn whole(response: Response) -> (Parts, Bytes) {
     (parts, whole.unwrap_or_default())
 }
 
-/// Changes a JSON answer; false where the change finds nothing to do.
+/// Changes a JSON response; false if the change had no effect.
 async fn edit(response: Response, change: impl FnOnce(&mut Value) -> bool) -> (Response, bool) {
     let (mut parts, bytes) = whole(response).await;
     let mut answer = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
@@ -233,7 +233,7 @@ async fn edit(response: Response, change: impl FnOnce(&mut Value) -> bool) -> (R
     (Response::from_parts(parts, body), true)
 }
 
-/// Changes the batch that a create was answered with.
+/// Changes the batch that a create returned.
 async fn mark(
     state: &State,
     response: Response,
@@ -277,7 +277,7 @@ fn reset() -> Response {
     response
 }
 
-/// Announces the whole length, sends a part, and breaks off.
+/// Announces the complete length, sends a part, and breaks off.
 async fn truncate(response: Response, bytes: usize) -> Response {
     let (mut parts, whole) = whole(response).await;
     parts.headers.insert("content-length", whole.len().into());
@@ -288,10 +288,10 @@ async fn truncate(response: Response, bytes: usize) -> Response {
     Response::from_parts(parts, Body::from_stream(stream))
 }
 
-/// Pieces that a slow answer is sent in, a second.
+/// Number of pieces per second of a slow response.
 const PIECES: u64 = 10;
 
-/// Announces the whole length, and sends it slowly.
+/// Announces the complete length, and sends it slowly.
 async fn drip(response: Response, bytes_per_second: u64) -> Response {
     let (mut parts, whole) = whole(response).await;
     parts.headers.insert("content-length", whole.len().into());

@@ -1,4 +1,4 @@
-//! Faults: calls that go wrong on purpose.
+//! Faults: calls that fail on purpose.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,35 +6,35 @@ use serde_json::Value;
 use crate::late::Late;
 use crate::spoil::Spoil;
 
-/// What a call does.
+/// An operation of a provider, by which faults and the bill name calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// Uploads a file.
     Upload,
-    /// Lists files.
+    /// Lists uploaded files.
     Files,
-    /// Reads a file's facts.
+    /// Reads the metadata of a file.
     File,
     /// Deletes a file.
     Delete,
-    /// Reads a file.
+    /// Reads the content of a file.
     Content,
     /// Creates a batch.
     Create,
-    /// Asks for a batch's status.
+    /// Reads the status of a batch.
     Status,
-    /// Lists batches.
+    /// Lists created batches.
     List,
     /// Cancels a batch.
     Cancel,
-    /// Asks for a model, or for all.
+    /// Reads one model or the list of models.
     Model,
-    /// Asks for one answer at once.
+    /// Answers one request in real time.
     Direct,
 }
 
-/// One fault: it strikes the next `times` calls of an operation, after `skip` that go well.
+/// A fault: it strikes `times` calls of an operation, after `skip` calls without a fault.
 ///
 /// As JSON, for `POST /_emulator/faults`:
 ///
@@ -44,12 +44,12 @@ pub enum Operation {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Operation whose calls it strikes.
+    /// Operation whose calls the fault strikes.
     pub operation: Operation,
-    /// Number of calls that go well first; 0 by default.
+    /// Number of calls without a fault before it strikes; 0 by default.
     #[serde(default)]
     pub skip: u32,
-    /// Number of calls that it strikes; 1 by default. 4294967295 stands for all.
+    /// Number of calls that the fault strikes; 1 by default. 4294967295 stands for all.
     #[serde(default = "once")]
     pub times: u32,
     /// Effect on each call.
@@ -61,12 +61,12 @@ fn once() -> u32 {
 }
 
 impl Fault {
-    /// Strikes the next call.
+    /// Creates a fault that strikes the next call.
     pub fn once(operation: Operation, kind: FaultKind) -> Self {
         Self::times(operation, 1, kind)
     }
 
-    /// Strikes the next `times` calls.
+    /// Creates a fault that strikes the next `times` calls.
     pub fn times(operation: Operation, times: u32, kind: FaultKind) -> Self {
         Self {
             operation,
@@ -76,111 +76,110 @@ impl Fault {
         }
     }
 
-    /// Strikes every call, until the faults are cleared.
+    /// Creates a fault that strikes every call until the faults are cleared.
     pub fn always(operation: Operation, kind: FaultKind) -> Self {
         Self::times(operation, u32::MAX, kind)
     }
 }
 
-/// Effect of a fault on a call. "Done" means that the provider acts on the call before its answer is spoilt.
+/// Effect of a fault on a call. "Performs the call" means that the provider acts on it before its response is spoilt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// Refuses the call with a status; nothing is done.
+    /// Refuses the call with a status, without performing it.
     Status {
-        /// HTTP status of the answer.
+        /// HTTP status of the response.
         code: u16,
-        /// Body of the answer; empty by default.
+        /// Body of the response; empty by default.
         #[serde(default)]
         body: String,
-        /// Headers of the answer, such as `retry-after`.
+        /// Headers of the response, such as `retry-after`.
         #[serde(default)]
         headers: Vec<(String, String)>,
     },
-    /// Does the call, and then answers with a status as if it had failed.
+    /// Performs the call, and then responds with a status as if it had failed.
     StatusAfter {
-        /// HTTP status of the answer.
+        /// HTTP status of the response.
         code: u16,
-        /// Body of the answer; empty by default.
+        /// Body of the response; empty by default.
         #[serde(default)]
         body: String,
-        /// Headers of the answer; `content-type` is guessed from the body unless it is among them.
+        /// Headers of the response; `content-type` is derived from the body if absent.
         #[serde(default)]
         headers: Vec<(String, String)>,
     },
-    /// Does the call, and then answers with other bytes.
+    /// Performs the call, and then responds with other bytes.
     Body {
-        /// HTTP status of the answer, 200 by default.
+        /// HTTP status of the response; 200 by default.
         #[serde(default = "ok")]
         status: u16,
-        /// Headers of the answer; `content-type` is guessed from the bytes unless it is among them.
+        /// Headers of the response; `content-type` is derived from the bytes if absent.
         #[serde(default)]
         headers: Vec<(String, String)>,
-        /// Bytes of the answer, none by default. In JSON a string, or a list of numbers.
+        /// Bytes of the response; none by default. In JSON a string, or a list of numbers.
         #[serde(default, with = "payload")]
         bytes: Vec<u8>,
     },
-    /// Redirects the call; nothing is done.
+    /// Redirects the call without performing it.
     Redirect {
-        /// HTTP status of the answer, such as 302 or 307.
+        /// HTTP status of the response, such as 302 or 307.
         code: u16,
         /// URL in the `location` header.
         location: String,
     },
-    /// Accepts a create, and then fails the batch because its input cannot be reached, as happened at
-    /// OpenAI for hours in August and September 2026.
+    /// Accepts a create, and then fails the batch because its input cannot be read, as happened at OpenAI for hours in
+    /// August and September 2026.
     LostInput,
-    /// Accepts a create, and leaves the batch out of the next lists of batches.
+    /// Accepts a create, and omits the batch from the next lists of batches.
     Unlisted {
-        /// Number of list calls that do not show the batch; each page counts.
+        /// Number of list calls that omit the batch; each page counts.
         reads: u32,
     },
-    /// Answers a list of batches with the batches of one second in the order of their creation, instead of
-    /// newest first.
+    /// Lists batches of the same second in the order of their creation, instead of newest first.
     ReverseTies,
-    /// Reads the call and closes the connection; nothing is done.
+    /// Reads the call and closes the connection, without performing the call.
     ResetBefore,
-    /// Does the call, and then closes the connection without an answer.
+    /// Performs the call, and then closes the connection without a response.
     ResetAfter,
-    /// Does the call, announces the whole length, and breaks off the answer after some bytes.
+    /// Performs the call, announces the complete length, and breaks off the response after some bytes.
     Truncate {
-        /// Number of bytes that arrive.
+        /// Number of bytes that are sent.
         bytes: usize,
     },
-    /// Does the call, and spoils the body of its answer in a way that its framing does not show.
+    /// Performs the call, and spoils the body of its response in a way that its framing does not show.
     Spoil {
         /// Kind of damage.
         how: Spoil,
     },
-    /// Does the call; an ended batch in its answer does not show yet where its results are. An answer
-    /// without such a batch does not count as struck.
+    /// Performs the call; an ended batch in its response does not show its results yet. A response without such a
+    /// batch does not count as struck.
     Late {
-        /// Results that are late.
+        /// Results that are not visible yet.
         #[serde(default)]
         what: Late,
-        /// Shows an empty string (Gemini inline: an empty object) in place of null or no member.
+        /// Shows an empty string (Gemini inline: an empty object) instead of null or an absent member.
         #[serde(default)]
         empty: bool,
     },
-    /// Does the call, and sets one member of its JSON answer. In a list the member is set in each item. An
-    /// answer without the member's parent does not count as struck.
+    /// Performs the call, and sets one member of its JSON response. In a list the member is set in each item. A
+    /// response without the member's parent does not count as struck.
     Rewrite {
         /// Position of the member as a JSON pointer, such as `/created_at`.
         pointer: String,
         /// New value of the member.
         value: Value,
     },
-    /// Does the call after a wait.
+    /// Performs the call after a delay.
     Latency {
-        /// Wait in milliseconds of real time.
+        /// Delay in milliseconds of real time.
         milliseconds: u64,
     },
-    /// Does the call, and sends the body of its answer slowly, in real time.
+    /// Performs the call, and sends the body of its response slowly, in real time.
     Drip {
-        /// Speed of the answer; at least 1.
+        /// Speed of the response; at least 1.
         bytes_per_second: u64,
     },
-    /// Applies several kinds to one call, in their order. The first that refuses the call ends it.
+    /// Applies several faults to one call, in order. The first that refuses the call ends it.
     Several {
         /// Kinds of faults.
         kinds: Vec<Self>,
@@ -192,7 +191,8 @@ fn ok() -> u16 {
 }
 
 impl FaultKind {
-    /// A status with an error body that each of the providers' adapters takes for its own, and no headers.
+    /// Creates a status with an error body that every provider's adapter takes for the provider's own, without
+    /// headers.
     pub fn status(code: u16) -> Self {
         let body = format!(
             r#"{{"type":"error","error":{{"message":"a fault on purpose","type":"server_error","param":null,"code":{code},"status":"ON_PURPOSE"}},"status":{code}}}"#
@@ -204,7 +204,7 @@ impl FaultKind {
         }
     }
 
-    /// A status with an HTML page in place of an error, as proxies send it.
+    /// Creates a status with an HTML page instead of an error, as proxies send it.
     pub fn html(code: u16) -> Self {
         Self::Status {
             code,
@@ -215,7 +215,7 @@ impl FaultKind {
         }
     }
 
-    /// A call that is done, and then answered with a status and a body, without further headers.
+    /// Creates a performed call that responds with a status and a body, without further headers.
     pub fn status_after(code: u16, body: impl Into<String>) -> Self {
         Self::StatusAfter {
             code,
@@ -224,17 +224,17 @@ impl FaultKind {
         }
     }
 
-    /// An answer whose body is spoilt.
+    /// Creates a response with a spoilt body.
     pub fn spoil(how: Spoil) -> Self {
         Self::Spoil { how }
     }
 
-    /// Results that an ended batch does not show yet: null, or no member.
+    /// Creates results that an ended batch does not show yet: null, or an absent member.
     pub fn late(what: Late) -> Self {
         Self::Late { what, empty: false }
     }
 
-    /// A member of the answer that is set to a value.
+    /// Creates a response in which one member is set to `value`.
     pub fn rewrite(pointer: impl Into<String>, value: impl Into<Value>) -> Self {
         Self::Rewrite {
             pointer: pointer.into(),
@@ -242,7 +242,7 @@ impl FaultKind {
         }
     }
 
-    /// The kinds that are applied, with [`Several`](Self::Several) taken apart.
+    /// Returns the kinds to apply, with [`Several`](Self::Several) flattened.
     pub(crate) fn flat(self) -> Vec<Self> {
         match self {
             Self::Several { kinds } => kinds.into_iter().flat_map(Self::flat).collect(),
@@ -251,7 +251,7 @@ impl FaultKind {
     }
 }
 
-/// Bytes in JSON: a string where they are UTF-8, else a list of numbers.
+/// Bytes in JSON: a string where they are UTF-8, otherwise a list of numbers.
 mod payload {
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};

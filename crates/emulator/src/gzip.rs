@@ -1,5 +1,4 @@
-//! Gzip without compression (RFC 1952, stored blocks of RFC 1951), for answers that are encoded although that
-//! was not asked for.
+//! Gzip without compression (RFC 1952, stored blocks of RFC 1951), for responses encoded without a request for it.
 
 /// Wraps bytes as a gzip member.
 pub(crate) fn pack(bytes: &[u8]) -> Vec<u8> {

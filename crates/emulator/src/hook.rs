@@ -1,22 +1,22 @@
-//! A function of the test that is called in the middle of calls.
+//! A test's function that runs in the middle of calls.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::faults::Operation;
 
-/// Moment of a call at which a hook runs. The client waits for its answer meanwhile.
+/// Moment of a call at which a hook runs, while the client waits for the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Moment {
-    /// The call has arrived, and nothing is done yet.
+    /// The call has arrived and is not performed yet.
     Received,
-    /// The provider has acted, and nothing is answered yet. Not reached by a call that a fault refuses.
+    /// The provider has performed the call and not responded yet. Not reached by a call that a fault refuses.
     Done,
 }
 
 type Function = dyn Fn(Operation, Moment) + Send + Sync;
 
-/// The function, or none.
+/// The function of the test, if there is one.
 #[derive(Clone, Default)]
 pub(crate) struct Hook(Option<Arc<Function>>);
 

@@ -1,4 +1,4 @@
-//! Members of JSON answers that are hidden or set: results that show late, and numbers that are odd.
+//! Members of JSON responses that are hidden or set: results that become visible late, and unusual numbers.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -10,14 +10,14 @@ pub enum Late {
     /// The successful rows: OpenAI's `output_file_id`, Anthropic's `results_url`, Gemini's `responsesFile` or
     /// `inlinedResponses`.
     Output,
-    /// The failed rows: OpenAI's `error_file_id`. The other providers keep all rows in one place.
+    /// The failed rows: OpenAI's `error_file_id`. The other providers keep all rows together.
     Errors,
-    /// All results.
+    /// All results of the batch.
     #[default]
     Both,
 }
 
-/// Items of a list answer, or the answer itself.
+/// Returns the items of a list response, or the response itself.
 fn items(answer: &mut Value) -> Vec<&mut Value> {
     let name = ["data", "operations", "files"]
         .into_iter()
@@ -29,7 +29,7 @@ fn items(answer: &mut Value) -> Vec<&mut Value> {
 }
 
 impl Late {
-    /// Hides results in an answer; false where none of its batches shows any.
+    /// Hides results in a response; false if none of its batches shows any.
     pub(crate) fn hide(self, answer: &mut Value, empty: bool) -> bool {
         if answer.get("data").or(answer.get("operations")).is_none() {
             return self.hide_in(answer, empty);
@@ -81,7 +81,7 @@ impl Late {
     }
 }
 
-/// Sets the member at a JSON pointer, in each item of a list; false where nothing has a place for it.
+/// Sets the member at a JSON pointer, in each item of a list; false if the member's parent is absent.
 pub(crate) fn rewrite(answer: &mut Value, pointer: &str, value: &Value) -> bool {
     let first = pointer.split('/').nth(1).unwrap_or_default();
     if answer.get(first).is_none() {

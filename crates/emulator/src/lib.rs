@@ -1,9 +1,9 @@
-//! The providers' batch APIs, served on localhost: for tests without a network, a key or a bill.
+//! The providers' batch APIs on localhost, for tests without a network, a key or a bill.
 //!
-//! Each provider's dialect is one module: OpenAI's, Anthropic's and Gemini's, all on one port. Answers are the same each time: an echo
-//! of the user's words, an instance of the JSON Schema that was asked for, or a call to a tool that
-//! is forced. Words in the user's text make a request go wrong, see [`magic`]. [`Fault`]s make calls go
-//! wrong. [`Bill`] counts what a provider would charge for.
+//! One port serves the dialects of OpenAI, Anthropic and Gemini, each in a module of its own. Answers are deterministic:
+//! an echo of the user's text, an instance of the requested JSON Schema, or a call to a required tool. Words of
+//! [`magic`] in the user's text control the outcome of a request, and [`Fault`]s make calls fail. [`Bill`] counts the
+//! charges of a provider.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {

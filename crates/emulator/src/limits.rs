@@ -1,27 +1,28 @@
-//! What can be set of the emulated providers.
+//! Limits and habits of the emulated providers.
 
 use std::time::Duration;
 
-/// What an emulated provider allows, and its habits.
+/// Limits and habits of the emulated providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Tokens that may wait in OpenAI batches at once, at four bytes a token; a batch beyond them fails
-    /// its validation with `token_limit_exceeded`.
+    /// Maximum number of tokens enqueued in OpenAI batches, at four bytes a token; a batch that exceeds it fails its
+    /// validation with `token_limit_exceeded`. `None` for no limit.
     pub enqueued_tokens: Option<u64>,
-    /// Creates an hour. "2,000 batches per hour" (OpenAI batch guide, 2026).
+    /// Maximum number of creates an hour. "2,000 batches per hour" (OpenAI batch guide, 2026).
     pub creates_per_hour: u32,
-    /// Requests of Anthropic batches that may be in the processing queue at once. "200,000 to 500,000, by
-    /// tier" (rate limits page, 2026-08).
+    /// Maximum number of requests of Anthropic batches in the processing queue. "200,000 to 500,000, by tier" (rate
+    /// limits page, 2026-08). `None` for no limit.
     pub queued_requests: Option<u64>,
-    /// Gemini batches that may go on at once. "100 concurrent batch requests" (rate limits page, 2026).
+    /// Maximum number of running Gemini batches. "100 concurrent batch requests" (rate limits page, 2026). `None` for
+    /// no limit.
     pub concurrent_batches: Option<u64>,
-    /// Whether results can be read from the middle, which is not established of any provider.
+    /// True if downloads of results can start at an offset, which is not documented for any provider.
     pub ranges: bool,
-    /// The `Retry-After` of an Anthropic batch that has not ended. The provider says 10 s.
+    /// The `Retry-After` of an Anthropic batch that has not ended. The provider sends 10 s. `None` for no header.
     pub retry_after: Option<Duration>,
-    /// How long a batch is missing from the lists, which may lag behind creates.
+    /// Time for which a new batch is absent from lists, which may lag behind creates.
     pub list_lag: Duration,
-    /// How long a Gemini batch has succeeded before its results show.
+    /// Time between the success of a Gemini batch and the appearance of its results.
     pub late_results: Duration,
 }
 

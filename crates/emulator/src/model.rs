@@ -1,24 +1,24 @@
-//! The model that answers: the same words for the same request, whatever the dialect.
+//! The emulated model, which answers the same request with the same text in every dialect.
 
 use serde_json::Value;
 
 use crate::{magic, schema};
 
-/// What a request asks, in no one's words.
+/// Content of a request, independent of the dialect.
 pub(crate) struct Asked<'a> {
-    /// The text of the last user message, with a mark for each part that is not text.
+    /// Text of the last user message, with a placeholder for each part that is not text.
     pub(crate) text: String,
-    /// Names and parameters of the tools.
+    /// Names and parameter schemas of the tools.
     pub(crate) tools: Vec<(&'a str, &'a Value)>,
-    /// The tool that must be called.
+    /// Name of the tool that must be called.
     pub(crate) forced: Option<&'a str>,
-    /// Whether some tool must be.
+    /// True if the model must call a tool.
     pub(crate) must_call: bool,
-    /// What the answer must look like.
+    /// Schema of the answer.
     pub(crate) schema: Option<&'a Value>,
 }
 
-/// What the model says.
+/// Content of an answer.
 pub(crate) enum Says {
     Text(String),
     Refusal,
@@ -26,7 +26,7 @@ pub(crate) enum Says {
     Nothing,
 }
 
-/// An answer, in no one's words.
+/// An answer, independent of the dialect.
 pub(crate) struct Answer {
     pub(crate) says: Says,
     pub(crate) truncated: bool,
@@ -35,7 +35,7 @@ pub(crate) struct Answer {
     pub(crate) unknown_item: bool,
     pub(crate) input_tokens: u64,
     pub(crate) output_tokens: u64,
-    /// Of the output.
+    /// Number of output tokens that are thoughts.
     pub(crate) thinking_tokens: u64,
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn answer(asked: &Asked<'_>) -> Answer {
         Says::Refusal => 20,
         Says::Nothing => 0,
     };
-    // Four bytes a token, as a rule of thumb.
+    // Four bytes a token is a common estimate.
     let tokens = |bytes: usize| bytes.div_ceil(4).max(1) as u64;
     let thinking_tokens = if text.contains(magic::THINK) { 7 } else { 0 };
     Answer {

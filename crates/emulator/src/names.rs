@@ -1,8 +1,8 @@
-//! Names of the providers, as bill and faults have them.
+//! Names of the providers in bill and faults.
 
-/// OpenAI.
+/// Name of the OpenAI dialect.
 pub(crate) const OPENAI: &str = "openai";
-/// Anthropic.
+/// Name of the Anthropic dialect.
 pub(crate) const ANTHROPIC: &str = "anthropic";
-/// Google.
+/// Name of the Gemini dialect.
 pub(crate) const GOOGLE: &str = "google";

@@ -1,4 +1,4 @@
-//! Rows of results on disk, in the order of the seed.
+//! Rows of results on disk, in an order that the seed determines.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::state::{ResultFile, State};
 
-/// Rows on their way into a file.
+/// Writer of the rows of one result file.
 pub(crate) struct RowWriter {
     name: String,
     scratch: PathBuf,
@@ -28,7 +28,7 @@ impl RowWriter {
         })
     }
 
-    /// One row, without its LF.
+    /// Writes one row, given without its line feed.
     pub(crate) fn push(&mut self, row: &[u8]) -> io::Result<()> {
         self.writer.write_all(row)?;
         self.writer.write_all(b"\n")?;
@@ -37,8 +37,7 @@ impl RowWriter {
         Ok(())
     }
 
-    /// Writes the rows in the order of the seed. Without rows there is a file only where an empty one is
-    /// wanted.
+    /// Writes the rows in the order that the seed determines. Without rows a file is written only if `empty` is true.
     pub(crate) fn finish(mut self, state: &State, empty: bool) -> io::Result<Option<ResultFile>> {
         self.writer.flush()?;
         if self.rows.is_empty() && !empty {
@@ -64,7 +63,7 @@ impl RowWriter {
     }
 }
 
-/// Fisher-Yates over SplitMix64.
+/// Shuffles with Fisher-Yates over SplitMix64.
 fn shuffle<T>(rows: &mut [T], mut seed: u64) {
     for place in (1..rows.len()).rev() {
         seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);

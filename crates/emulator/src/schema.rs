@@ -1,8 +1,8 @@
-//! An instance of a JSON Schema, the same each time.
+//! Instances of JSON Schemas, always the same for a schema.
 
 use serde_json::{Map, Value, json};
 
-/// A text of each format.
+/// Example of each string format.
 const FORMATS: [(&str, &str); 19] = [
     ("date", "2026-01-01"),
     ("date-time", "2026-01-01T00:00:00Z"),
@@ -25,7 +25,7 @@ const FORMATS: [(&str, &str); 19] = [
     ("regex", "a"),
 ];
 
-/// A value that conforms to the common keywords of `schema`. `depth` bounds recursion.
+/// Returns a value that conforms to the common keywords of `schema`. `depth` bounds recursion.
 pub(crate) fn instance(schema: &Value, root: &Value, depth: usize) -> Value {
     if let Some(value) = schema.get("const") {
         return value.clone();
@@ -64,7 +64,7 @@ pub(crate) fn instance(schema: &Value, root: &Value, depth: usize) -> Value {
         _ if schema.get("properties").is_some() => Some("object"),
         _ => None,
     };
-    // Gemini's schemas have their types in capitals.
+    // Gemini's schemas write types in capitals.
     let kind = kind.map(str::to_ascii_lowercase);
     let kind = kind.as_deref();
     let bound = |key: &str| schema.get(key).and_then(Value::as_f64);

@@ -1,4 +1,4 @@
-//! Binds, serves, and breaks connections where a fault says so.
+//! The server: binds, serves, and breaks connections on faults.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,7 +26,7 @@ use crate::state::{Bill, RecordedCall, State};
 use crate::time::Pace;
 use crate::{anthropic, google, openai};
 
-/// How an emulator is to be.
+/// Settings of an emulator.
 #[derive(Debug, Clone)]
 pub struct EmulatorBuilder {
     addr: SocketAddr,
@@ -40,54 +40,54 @@ pub struct EmulatorBuilder {
 }
 
 impl EmulatorBuilder {
-    /// Where it listens; a free port of 127.0.0.1 unless said otherwise.
+    /// Sets the address to listen on; a free port of 127.0.0.1 by default.
     pub fn addr(mut self, addr: SocketAddr) -> Self {
         self.addr = addr;
         self
     }
-    /// Where uploads lie; a temporary folder unless said otherwise.
+    /// Sets the folder for uploaded files; a temporary folder by default.
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
     }
-    /// How long batches take.
+    /// Sets the duration of batches in virtual time.
     pub fn pace(mut self, pace: Pace) -> Self {
         self.pace = pace;
         self
     }
-    /// Decides the order of results.
+    /// Sets the seed that determines the order of results.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// What it allows, and its habits.
+    /// Sets limits and habits of the providers.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Adds a fault that is there from the start; see [`Emulator::add_fault`].
+    /// Adds a fault before the start; see [`Emulator::add_fault`].
     pub fn fault(mut self, fault: Fault) -> Self {
         self.faults.push(fault);
         self
     }
 
-    /// Sets the emulator's clock so many seconds ahead of the machine's, or behind it where negative; 0 by
-    /// default. Every `Date` header and every time in an answer follow it.
+    /// Sets the emulator's clock ahead of the machine's by a number of seconds, negative for behind; 0 by default.
+    /// Every `Date` header and every time in a response follows it.
     pub fn clock_offset(mut self, seconds: i64) -> Self {
         self.clock_offset = seconds;
         self
     }
 
-    /// Sets a function that runs in the middle of every call to a provider, while the client waits: to look at
-    /// the client's files, to stop it, or to add a fault. Calls that belong to no operation do not run it.
+    /// Sets a function that runs in the middle of every call to a provider while the client waits: it can inspect the
+    /// client's files, stop the client or add a fault. It does not run for calls that belong to no operation.
     pub fn on_call(mut self, hook: impl Fn(Operation, Moment) + Send + Sync + 'static) -> Self {
         self.hook = Hook::new(hook);
         self
     }
 
-    /// Listens and serves until it is dropped.
+    /// Starts the server, which runs until the returned value is dropped.
     pub async fn start(self) -> io::Result<Emulator> {
         let temporary = if self.folder.is_none() {
             Some(TempDir::new()?)
@@ -116,7 +116,7 @@ impl EmulatorBuilder {
     }
 }
 
-/// A running emulator. Stops when dropped.
+/// A running emulator. It stops when dropped.
 #[derive(Debug)]
 pub struct Emulator {
     addr: SocketAddr,
@@ -126,7 +126,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// What can be set.
+    /// Returns the settings of a new emulator, with their defaults.
     pub fn builder() -> EmulatorBuilder {
         EmulatorBuilder {
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -140,23 +140,23 @@ impl Emulator {
         }
     }
 
-    /// Where it listens.
+    /// Returns the address that the emulator listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
-    /// The base URL of the OpenAI dialect.
+    /// Returns the base URL of the OpenAI dialect.
     pub fn openai_base_url(&self) -> String {
         format!("http://{}/v1", self.addr)
     }
-    /// The base URL of the Anthropic dialect.
+    /// Returns the base URL of the Anthropic dialect.
     pub fn anthropic_base_url(&self) -> String {
         format!("http://{}", self.addr)
     }
-    /// The base URL of the Gemini dialect.
+    /// Returns the base URL of the Gemini dialect.
     pub fn google_base_url(&self) -> String {
         format!("http://{}", self.addr)
     }
-    /// The variables that point the providers' SDKs here.
+    /// Returns the environment variables that point the providers' SDKs to the emulator.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let key = || "emulated".to_owned();
         vec![
@@ -168,34 +168,34 @@ impl Emulator {
             ("GEMINI_API_KEY", key()),
         ]
     }
-    /// The calls that came, oldest first.
+    /// Returns the recorded calls, oldest first.
     pub fn calls(&self) -> Vec<RecordedCall> {
         self.state.lock().calls.clone()
     }
-    /// What a provider would charge for so far.
+    /// Returns the charges of a provider so far.
     pub fn bill(&self) -> Bill {
         self.state.lock().bill.clone()
     }
-    /// Makes calls go wrong.
+    /// Adds a fault to later calls.
     pub fn add_fault(&self, fault: Fault) {
         self.state.lock().faults.push(fault);
     }
-    /// Removes all faults; calls go well from here on.
+    /// Removes all faults.
     pub fn clear_faults(&self) {
         self.state.lock().faults.clear();
     }
-    /// Sets the emulator's clock so many seconds ahead of the machine's, or behind it where negative. Replaces
-    /// an earlier offset, and adds to what was [advanced](Self::advance).
+    /// Sets the emulator's clock ahead of the machine's by a number of seconds, negative for behind. Replaces an
+    /// earlier offset, and adds to the time that was [advanced](Self::advance).
     pub fn shift_clock(&self, seconds: i64) {
         self.state.time.shift(seconds);
     }
-    /// Pushes virtual time on.
+    /// Advances virtual time.
     pub fn advance(&self, by: Duration) {
         self.state.time.advance(by);
     }
-    /// Serves until the server ends.
+    /// Waits until the server ends.
     pub async fn wait(&mut self) {
-        // A server that ended is what was waited for.
+        // A server that failed has ended as well.
         let _ = (&mut self.task).await;
     }
 }
@@ -263,7 +263,8 @@ fn router(state: &Arc<State>) -> Router {
     control.with_state(Arc::clone(state)).fallback(dialects)
 }
 
-/// Paths of the dialects overlap (`/v1/files`, `/v1/batches`, `/v1/models`); headers tell them apart.
+/// Returns the dialect of a request. Paths of the dialects overlap (`/v1/files`, `/v1/batches`, `/v1/models`), so
+/// headers decide.
 fn dialect(request: &Request) -> &'static str {
     let path = request.uri().path();
     let has = |header: &str| request.headers().contains_key(header);
@@ -297,7 +298,7 @@ fn record(state: &State, request: &Request) {
     });
 }
 
-/// Sends the provider's time, which need not be the machine's.
+/// Sends the provider's time, which may differ from the machine's.
 fn date(state: &State, response: &mut Response) {
     if let Ok(date) = state.time.date().parse() {
         response.headers_mut().entry("date").or_insert(date);
@@ -333,7 +334,7 @@ async fn serve(listener: TcpListener, router: Router, state: Arc<State>) {
                     }
                 },
             );
-            // A connection that ends badly is the client's to notice.
+            // The client notices a connection that breaks.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;

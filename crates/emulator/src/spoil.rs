@@ -1,4 +1,4 @@
-//! Answers with status 200 whose body is not what it should be, and whose framing does not show it.
+//! Responses with status 200 whose body is damaged in a way that the framing does not show.
 
 use axum::body::Body;
 use axum::http::HeaderValue;
@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use crate::gzip;
 
-/// Damage to the body of an answer. The length that is announced is that of the spoilt body.
+/// Damage to the body of a response. The announced length is that of the damaged body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spoil {
-    /// Zero bytes.
+    /// An empty body of zero bytes.
     Empty,
-    /// One blank line.
+    /// A single blank line.
     Blank,
     /// First half of the body, with the `Content-Length` of that half.
     Half,
@@ -24,13 +24,13 @@ pub enum Spoil {
     HalfChunked,
     /// First half of the body, followed by the HTML page of a proxy.
     HalfThenPage,
-    /// Rows that name requests of another batch.
+    /// Rows with the ids of requests in another batch.
     OtherRows,
-    /// The body without one row, the one in the middle.
+    /// The body without the row in the middle.
     DroppedRow,
-    /// Plain words in place of the body.
+    /// Plain text instead of the body.
     Words,
-    /// An HTML page in place of the body.
+    /// An HTML page instead of the body.
     Page,
     /// An HTML page after a byte order mark.
     PageAfterMark,
@@ -44,11 +44,11 @@ pub enum Spoil {
     Error,
     /// `{"type": "error", …}`, Anthropic's error object.
     TypedError,
-    /// JSON's `null`.
+    /// The JSON value `null`.
     Null,
     /// An empty JSON list.
     List,
-    /// The body compressed, with `Content-Encoding: gzip`, although that was not asked for.
+    /// The body compressed, with `Content-Encoding: gzip`, without a request for it.
     Gzip,
 }
 
@@ -131,7 +131,7 @@ impl Spoil {
 
 const PAGE: &str = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n";
 
-/// Where Gemini's answer holds the rows of an inline batch.
+/// JSON pointers to the rows of an inline batch in Gemini's response.
 const INLINE: [&str; 2] = [
     "/metadata/output/inlinedResponses/inlinedResponses",
     "/response/inlinedResponses/inlinedResponses",
@@ -149,7 +149,7 @@ fn rows(whole: &Bytes, change: impl Fn(&mut Vec<Value>)) -> Vec<u8> {
         }
         return document.to_string().into();
     }
-    // A row that is no JSON is left as it is.
+    // A row that is not JSON stays unchanged.
     let lines = whole.split(|byte| *byte == b'\n');
     let lines = lines.filter(|line| !line.is_empty()).map(|line| {
         serde_json::from_slice(line)
@@ -161,7 +161,7 @@ fn rows(whole: &Bytes, change: impl Fn(&mut Vec<Value>)) -> Vec<u8> {
     text.into()
 }
 
-/// Makes a row that of a request of another batch.
+/// Gives a row the id of a request in another batch.
 fn give_away(row: &mut Value) {
     let other = |id: &mut Value| {
         if let Some(text) = id.as_str() {

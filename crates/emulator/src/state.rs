@@ -1,4 +1,4 @@
-//! What the emulated providers hold: files on disk, batches, the bill.
+//! State of the emulated providers: files on disk, batches, and the bill.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
@@ -14,29 +14,29 @@ use crate::hook::{Hook, Moment};
 use crate::limits::Limits;
 use crate::time::{Pace, VirtualTime};
 
-/// Whose words a batch is in.
+/// The provider-specific part of the life of a batch.
 pub(crate) trait Dialect: Debug + Send + Sync {
-    /// The provider.
+    /// Name of the provider.
     fn name(&self) -> &'static str;
-    /// How long a batch may take.
+    /// Maximum duration of a batch.
     fn window(&self) -> Duration {
         Duration::from_secs(24 * 3600)
     }
-    /// Whether a batch that ran out of time still gives what was answered.
+    /// Returns whether an expired batch keeps the answers given before.
     fn keeps_answers_of_expired(&self) -> bool {
         true
     }
-    /// Whether a batch without a row has results, which are empty. OpenAI's has no file then.
+    /// Returns whether a batch without rows has empty results. OpenAI's has no file then.
     fn shows_empty_results(&self) -> bool {
         true
     }
-    /// Why the batch fails as a whole. Most check what they check at once, in the create.
+    /// Returns the reason why the batch fails as a whole. Most dialects check everything in the create.
     fn check(&self, _: &State, _: &Batch) -> Option<Value> {
         None
     }
-    /// The text of the user's last message.
+    /// Returns the text of the user's last message.
     fn user_text(&self, line: &Value) -> String;
-    /// What comes of one request.
+    /// Returns the row of one request.
     fn row(
         &self,
         batch: &Batch,
@@ -45,11 +45,11 @@ pub(crate) trait Dialect: Debug + Send + Sync {
         fate: Fate,
         settled: &mut Settled,
     ) -> (Row, Tokens);
-    /// A row of a request that was never sent.
+    /// Returns a row of a request that was never sent.
     fn foreign(&self) -> &'static str;
 }
 
-/// Where a batch stands.
+/// Phase of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Phase {
     Validating,
@@ -63,7 +63,7 @@ pub(crate) enum Phase {
     Cancelled,
 }
 
-/// Requests by what became of them.
+/// Request counts by outcome.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
     pub(crate) succeeded: u64,
@@ -72,7 +72,7 @@ pub(crate) struct Counts {
     pub(crate) cancelled: u64,
 }
 
-/// How a batch ended.
+/// Final state of a batch.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settled {
     pub(crate) phase: Phase,
@@ -91,27 +91,27 @@ pub(crate) struct Settled {
 pub(crate) struct Batch {
     pub(crate) id: String,
     pub(crate) dialect: &'static dyn Dialect,
-    /// The file of its requests, one a line.
+    /// File with the requests, one on each line.
     pub(crate) input: String,
-    /// The endpoint or the model that it is for.
+    /// Endpoint or model of the batch.
     pub(crate) target: String,
-    /// What its creator wrote on it.
+    /// Metadata from the create.
     pub(crate) metadata: Option<Map<String, Value>>,
     pub(crate) requests: u64,
-    /// Whether its requests came in the create itself.
+    /// True if the requests were inline in the create.
     pub(crate) inline: bool,
     pub(crate) created: Duration,
     pub(crate) cancelled: Option<Duration>,
-    /// Whether its input cannot be reached, as in OpenAI's incident of August 2026.
+    /// True if the input cannot be read, as in OpenAI's incident of August 2026.
     pub(crate) lost_input: bool,
-    /// Lists of batches that it is still left out of.
+    /// Number of lists of batches that still omit the batch.
     pub(crate) unlisted: u32,
-    /// Whether its input has been checked, and is good.
+    /// True if the input has been checked and is valid.
     pub(crate) checked: bool,
     pub(crate) settled: Option<Settled>,
 }
 
-/// What becomes of one request.
+/// Outcome of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Answered,
@@ -120,54 +120,54 @@ pub(crate) enum Fate {
     Cancelled,
 }
 
-/// A row of the results; an error's row may lie in another file.
+/// A row of the results; the row of an error may be in another file.
 pub(crate) struct Row {
     pub(crate) bytes: Vec<u8>,
     pub(crate) is_error: bool,
 }
 
-/// What a request used.
+/// Token usage of a request.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tokens {
     pub(crate) input: u64,
     pub(crate) output: u64,
 }
 
-/// A file of results that is whole.
+/// A complete file of results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ResultFile {
-    /// Its name in the folder.
+    /// File name in the folder.
     pub(crate) name: String,
     pub(crate) bytes: u64,
 }
 
-/// What a provider would charge for, and what was called.
+/// Charges of a provider, and the number of calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Bill {
-    /// Creates that were accepted, whether or not their answer arrived.
+    /// Number of accepted creates, whether or not their response arrived.
     pub creates: u64,
-    /// Requests that were answered.
+    /// Number of answered requests.
     pub answered_requests: u64,
-    /// Files that were uploaded.
+    /// Number of uploaded files.
     pub uploads: u64,
-    /// Files that were deleted.
+    /// Number of deleted files.
     pub deletes: u64,
-    /// The accepted batches.
+    /// Accepted batches, in the order of their creation.
     pub batches: Vec<BilledBatch>,
-    /// Calls by operation, faulty ones included.
+    /// Number of calls by operation, including those with faults.
     pub calls: BTreeMap<Operation, u64>,
 }
 
-/// One accepted batch.
+/// An accepted batch on the bill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BilledBatch {
-    /// The batch.
+    /// Id of the batch.
     pub id: String,
-    /// Whose it is.
+    /// Name of the batch's provider.
     pub provider: &'static str,
-    /// What its creator wrote on it.
+    /// Metadata from the create.
     pub metadata: Map<String, Value>,
-    /// Requests that were answered.
+    /// Number of answered requests.
     pub answered: u64,
 }
 
@@ -190,23 +190,23 @@ impl Bill {
     }
 }
 
-/// One call as it came, without its body.
+/// A recorded call, without its body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RecordedCall {
-    /// The HTTP method.
+    /// HTTP method of the call.
     pub method: String,
-    /// Path and query.
+    /// Path and query of the call.
     pub path: String,
-    /// The headers, names in lower case. Credentials are among them.
+    /// Headers of the call, with names in lower case, including credentials.
     pub headers: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct StoredFile {
     pub(crate) id: String,
-    /// Whose it is.
+    /// Name of the file's provider.
     pub(crate) provider: &'static str,
-    /// Its name in the folder.
+    /// File name in the folder.
     pub(crate) path: String,
     pub(crate) filename: String,
     pub(crate) purpose: String,
@@ -215,7 +215,7 @@ pub(crate) struct StoredFile {
     pub(crate) expires_at: Option<u64>,
 }
 
-/// An upload in pieces that has begun.
+/// A resumable upload that has begun.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     pub(crate) file: String,
@@ -231,7 +231,7 @@ pub(crate) struct Inner {
     pub(crate) bill: Bill,
     pub(crate) faults: Vec<Fault>,
     pub(crate) calls: Vec<RecordedCall>,
-    /// Result files that were deleted: they do not come back.
+    /// Result files that were deleted and must not be written again.
     pub(crate) deleted: HashSet<String>,
     next_id: u64,
 }
@@ -262,7 +262,7 @@ impl State {
         }
     }
 
-    /// The right to write results: two that answered one batch would spoil each other's files.
+    /// Returns the right to write results: two calls that answer one batch would spoil each other's files.
     pub(crate) fn settling(&self) -> MutexGuard<'_, ()> {
         self.settling.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -289,7 +289,7 @@ impl State {
         }
     }
 
-    /// A file that is there, and has not expired.
+    /// Returns a file that exists and has not expired.
     pub(crate) fn file(&self, provider: &str, id: &str) -> Option<StoredFile> {
         let now = self.seconds();
         let inner = self.lock();
@@ -302,7 +302,7 @@ impl State {
             .then(|| file.clone())
     }
 
-    /// Counts a call, and says what is to go wrong with it.
+    /// Counts a call, and returns the fault that strikes it.
     pub(crate) fn call(&self, operation: Operation) -> Option<FaultKind> {
         let mut inner = self.lock();
         *inner.bill.calls.entry(operation).or_default() += 1;
@@ -316,7 +316,7 @@ impl State {
         Some(fault.kind.clone())
     }
 
-    /// Lets a fault that found nothing to change strike another call.
+    /// Returns a fault that had nothing to change, so that it strikes another call.
     pub(crate) fn give_back(&self, operation: Operation, kind: &FaultKind) {
         let mut inner = self.lock();
         let known = |fault: &&mut Fault| fault.operation == operation && fault.kind == *kind;
@@ -325,7 +325,7 @@ impl State {
         }
     }
 
-    /// Runs the hook.
+    /// Runs the hook of the test.
     pub(crate) fn tell(&self, operation: Operation, moment: Moment) {
         self.hook.tell(operation, moment);
     }

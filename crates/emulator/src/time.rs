@@ -1,29 +1,29 @@
-//! Virtual time: it runs with the machine's, and can be pushed on.
+//! Virtual time: it runs with the machine's clock, and can be advanced.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// How long a batch takes, in virtual time.
+/// Duration of a batch's phases, in virtual time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// Until the input is checked.
+    /// Time until the input is validated.
     pub validating: Duration,
-    /// Until every request is answered.
+    /// Time until every request is answered.
     pub in_progress: Duration,
-    /// Until the results are written.
+    /// Time until the results are written.
     pub finalizing: Duration,
 }
 
 impl Pace {
-    /// Ended as soon as it is asked for.
+    /// A batch has ended as soon as its status is read.
     pub const INSTANT: Self = Self {
         validating: Duration::ZERO,
         in_progress: Duration::ZERO,
         finalizing: Duration::ZERO,
     };
 
-    /// Under a second, every status to be seen.
+    /// A batch takes less than a second and passes through every status.
     pub const BRISK: Self = Self {
         validating: Duration::from_millis(150),
         in_progress: Duration::from_millis(400),
@@ -38,7 +38,7 @@ impl Pace {
 #[derive(Debug, Default)]
 pub(crate) struct VirtualTime {
     ahead: Mutex<Duration>,
-    /// Seconds that the clock is ahead of the machine's; negative where it is behind.
+    /// Seconds by which the clock is ahead of the machine's; negative for behind.
     offset: AtomicI64,
 }
 
@@ -52,7 +52,7 @@ impl VirtualTime {
         self.offset.store(seconds, Ordering::SeqCst);
     }
 
-    /// Time since the epoch.
+    /// Returns the time since the Unix epoch.
     #[expect(clippy::disallowed_methods, reason = "the emulator's one clock")]
     pub(crate) fn now(&self) -> Duration {
         let ahead = *self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,17 +69,17 @@ impl VirtualTime {
         }
     }
 
-    /// The time as HTTP's `Date` header has it.
+    /// Returns the time in the format of HTTP's `Date` header.
     pub(crate) fn date(&self) -> String {
         let seconds = self.now().as_secs().min(LAST);
         httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
     }
 }
 
-/// The last second that a date can be written of: the end of the year 9999.
+/// The last second that the format can express: the end of the year 9999.
 const LAST: u64 = 253_402_300_799;
 
-/// Waits for real, for faults of latency.
+/// Waits in real time, for faults of latency.
 #[expect(clippy::disallowed_methods, reason = "the emulator's one clock")]
 pub(crate) async fn wait(duration: Duration) {
     tokio::time::sleep(duration).await;

@@ -1,4 +1,4 @@
-//! The Anthropic dialect as any SDK meets it: plain HTTP.
+//! The Anthropic dialect over plain HTTP, as any SDK uses it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::Duration;
@@ -89,7 +89,7 @@ impl Sdk {
 }
 
 #[tokio::test]
-async fn counts_stay_in_processing_until_the_end_and_every_key_is_always_there() {
+async fn counts_stay_in_processing_until_the_end_and_every_key_is_present() {
     let sdk = sdk(
         SLOW,
         Limits {
@@ -141,7 +141,7 @@ async fn counts_stay_in_processing_until_the_end_and_every_key_is_always_there()
 }
 
 #[tokio::test]
-async fn the_envelope_is_checked_at_once_and_params_only_in_their_rows() {
+async fn the_envelope_is_validated_at_once_and_params_in_their_rows() {
     let sdk = sdk(Pace::INSTANT, Limits::default()).await;
     let twice =
         json!({"requests": [{"custom_id": "a", "params": {}}, {"custom_id": "a", "params": {}}]});
@@ -202,7 +202,7 @@ async fn both_headers_carry_the_key_and_the_version_is_required() {
 }
 
 #[tokio::test]
-async fn a_cancelled_batch_keeps_what_was_answered() {
+async fn a_cancelled_batch_keeps_its_answers() {
     let sdk = sdk(SLOW, Limits::default()).await;
     let batch = sdk.create(&["a", "b", "c", "d"]).await;
     let path = format!("{BATCHES}/{batch}");
@@ -227,7 +227,7 @@ async fn a_cancelled_batch_keeps_what_was_answered() {
     );
     assert_eq!(types.iter().filter(|kind| *kind == "canceled").count(), 2);
     let again = sdk.post(&format!("{path}/cancel"), &json!({})).await;
-    assert_eq!(again.status(), 200, "once more changes nothing");
+    assert_eq!(again.status(), 200, "a second cancel changes nothing");
     assert_eq!(sdk.emulator.bill().answered_requests, 2);
     let done = sdk.create(&["a"]).await;
     sdk.emulator.advance(HOUR);
@@ -261,7 +261,7 @@ async fn a_batch_expires_after_a_day_and_its_results_after_29() {
 }
 
 #[tokio::test]
-async fn a_list_is_walked_both_ways() {
+async fn a_list_is_paged_in_both_directions() {
     let sdk = sdk(Pace::INSTANT, Limits::default()).await;
     let mut ids = Vec::new();
     for _ in 0..5 {
@@ -294,7 +294,7 @@ async fn a_list_is_walked_both_ways() {
 }
 
 #[tokio::test]
-async fn only_what_has_ended_can_be_deleted_and_then_is_gone() {
+async fn only_ended_batches_can_be_deleted() {
     let sdk = sdk(SLOW, Limits::default()).await;
     let batch = sdk.create(&["a"]).await;
     let path = format!("{BATCHES}/{batch}");
@@ -310,7 +310,7 @@ async fn only_what_has_ended_can_be_deleted_and_then_is_gone() {
 }
 
 #[tokio::test]
-async fn more_requests_than_may_wait_are_refused_until_others_have_ended() {
+async fn requests_over_the_queue_limit_are_refused_until_others_have_ended() {
     let limits = Limits {
         queued_requests: Some(3),
         ..Limits::default()
@@ -329,7 +329,7 @@ async fn more_requests_than_may_wait_are_refused_until_others_have_ended() {
 }
 
 #[tokio::test]
-async fn a_known_batch_may_not_be_found_for_a_while_and_pages_for_people_come_in_between() {
+async fn faults_can_hide_a_batch_and_return_html_pages() {
     let sdk = sdk(Pace::INSTANT, Limits::default()).await;
     let batch = sdk.create(&["a"]).await;
     let path = format!("{BATCHES}/{batch}");
@@ -376,7 +376,7 @@ async fn the_order_of_rows_is_not_that_of_the_requests_and_aliases_are_resolved(
 }
 
 #[tokio::test]
-async fn one_request_can_be_answered_at_once_and_models_are_known() {
+async fn one_request_is_answered_in_real_time_and_models_are_listed() {
     let sdk = sdk(Pace::INSTANT, Limits::default()).await;
     let answer: Value = sdk
         .post("/v1/messages", &params("hi"))

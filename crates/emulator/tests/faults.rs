@@ -1,4 +1,4 @@
-//! Every kind of fault in every dialect, as any SDK meets it: plain HTTP.
+//! Every kind of fault in every dialect, over plain HTTP, as any SDK uses it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 
-/// One dialect on one route.
+/// A dialect on one route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Api {
     OpenAi,
@@ -70,7 +70,7 @@ impl Sdk {
         self.with_key(post).send().await
     }
 
-    /// A request as the dialect writes it.
+    /// Returns a request in the format of the dialect.
     fn request(&self, id: &str, prompt: &str) -> Value {
         let contents = json!([{"role": "user", "parts": [{"text": prompt}]}]);
         let messages = json!([{"role": "user", "content": prompt}]);
@@ -168,7 +168,7 @@ impl Sdk {
         answer.json().await.unwrap()
     }
 
-    /// Ids of the batches that the list shows, in its order.
+    /// Returns the ids of the listed batches, in the order of the list.
     async fn list(&self) -> Vec<String> {
         let answer = self.get(self.batches()).await.unwrap();
         let answer: Value = answer.json().await.unwrap();
@@ -181,7 +181,7 @@ impl Sdk {
         items.iter().map(|item| text_at(item, member)).collect()
     }
 
-    /// Where results are read, as the status says it.
+    /// Returns the location of the results, from the status.
     fn results_path(&self, status: &Value) -> Option<String> {
         let text = |pointer: &str| status.pointer(pointer).and_then(Value::as_str);
         match self.api {
@@ -201,7 +201,7 @@ impl Sdk {
         }
     }
 
-    /// The operation of the call that reads results.
+    /// Returns the operation that reads results.
     fn reading(&self) -> Operation {
         if self.api == Api::GoogleInline {
             Operation::Status
@@ -222,7 +222,7 @@ fn text_at(value: &Value, pointer: &str) -> String {
         .to_owned()
 }
 
-/// The members that name results, all of them.
+/// Returns all members that name results.
 fn places(status: &Value) -> Vec<&Value> {
     let pointers = [
         "/output_file_id",
@@ -238,7 +238,7 @@ fn places(status: &Value) -> Vec<&Value> {
 }
 
 #[tokio::test]
-async fn results_show_after_the_reads_that_a_fault_says() {
+async fn results_appear_after_the_number_of_reads_in_a_fault() {
     for api in ALL {
         let pace = Pace {
             in_progress: Duration::from_secs(60),
@@ -249,7 +249,7 @@ async fn results_show_after_the_reads_that_a_fault_says() {
         let late = FaultKind::late(Late::Both);
         sdk.emulator
             .add_fault(Fault::times(Operation::Status, 2, late));
-        // A batch that has not ended has nothing to hide, and uses nothing up.
+        // A running batch has no results to hide, and uses up no fault.
         assert!(places(&sdk.status(&batch).await).is_empty(), "{api:?}");
         sdk.emulator.advance(Duration::from_secs(60));
         for _ in 0..2 {
@@ -258,14 +258,14 @@ async fn results_show_after_the_reads_that_a_fault_says() {
             assert!(sdk.results_path(&status).is_none());
         }
         let status = sdk.status(&batch).await;
-        // OpenAI has two files, Gemini says its place twice.
+        // OpenAI has two files, and Gemini shows the location twice.
         let wanted = if api == Api::Anthropic { 1 } else { 2 };
         assert_eq!(places(&status).len(), wanted, "{api:?}: {status}");
     }
 }
 
 #[tokio::test]
-async fn one_file_may_be_late_and_a_place_may_be_empty() {
+async fn one_file_can_be_late_and_a_location_can_be_empty() {
     let sdk = sdk(Api::OpenAi).await;
     let batch = sdk.create(&["1", "lmb:error-400"]).await;
     for (what, output, errors) in [(Late::Output, false, true), (Late::Errors, true, false)] {
@@ -290,7 +290,7 @@ async fn one_file_may_be_late_and_a_place_may_be_empty() {
     }
 }
 
-/// Whether a spoilt body is what its kind says, beside the right one.
+/// Returns whether a damaged body matches its kind, next to the correct body.
 fn is_spoilt(how: Spoil, right: &[u8], body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(body);
     let page = text.trim_start_matches('\u{feff}').starts_with("<html>");
@@ -318,7 +318,7 @@ fn is_spoilt(how: Spoil, right: &[u8], body: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn spoilt_results_are_whole_by_their_framing() {
+async fn spoilt_results_have_valid_framing() {
     for api in ALL {
         let sdk = sdk(api).await;
         let batch = sdk.create(&["1", "2", "3"]).await;
@@ -342,7 +342,7 @@ async fn spoilt_results_are_whole_by_their_framing() {
 }
 
 #[tokio::test]
-async fn a_batch_is_listed_after_the_lists_that_a_fault_says() {
+async fn a_batch_is_listed_after_the_number_of_lists_in_a_fault() {
     for api in ALL {
         let sdk = sdk(api).await;
         let old = sdk.create(&["1"]).await;
@@ -356,10 +356,10 @@ async fn a_batch_is_listed_after_the_lists_that_a_fault_says() {
 }
 
 #[tokio::test]
-async fn batches_of_one_second_are_listed_in_reverse_where_a_fault_says_so() {
+async fn a_fault_reverses_the_order_of_batches_of_one_second() {
     for api in ALL {
         let sdk = sdk(api).await;
-        // Three within one second, which may take more than one go.
+        // Three batches within one second, which may take several tries.
         let mut newest = Vec::new();
         for _ in 0..20 {
             sdk.emulator.advance(Duration::from_secs(5));
@@ -386,7 +386,7 @@ async fn batches_of_one_second_are_listed_in_reverse_where_a_fault_says_so() {
 }
 
 #[tokio::test]
-async fn an_accepted_create_may_be_answered_with_anything() {
+async fn an_accepted_create_can_have_any_response() {
     for api in ALL {
         let sdk = sdk(api).await;
         let header = || vec![("x-proxy".to_owned(), "p".to_owned())];
@@ -423,7 +423,7 @@ async fn an_accepted_create_may_be_answered_with_anything() {
 }
 
 #[tokio::test]
-async fn any_answer_may_be_slow() {
+async fn any_response_can_be_slow() {
     for api in ALL {
         let sdk = sdk(api).await;
         let batch = sdk.create(&["1"]).await;
@@ -447,7 +447,7 @@ async fn any_answer_may_be_slow() {
 }
 
 #[tokio::test]
-async fn a_member_of_an_answer_may_be_any_number() {
+async fn a_member_of_a_response_can_be_any_number() {
     for (api, pointer) in [
         (Api::OpenAi, "/created_at"),
         (Api::Anthropic, "/created_at"),
@@ -476,7 +476,7 @@ async fn a_member_of_an_answer_may_be_any_number() {
 }
 
 #[tokio::test]
-async fn every_answer_says_the_emulators_time() {
+async fn every_response_carries_the_time_of_the_emulator() {
     let day = 24 * 3600;
     let seconds = async |offset: i64| {
         let sdk = sdk_of(Api::OpenAi, Emulator::builder().clock_offset(offset)).await;
@@ -498,10 +498,10 @@ async fn every_answer_says_the_emulators_time() {
         let apart = seconds(offset).await - now - offset;
         assert!((0..60).contains(&apart), "{offset}: {apart}");
     }
-    // A date ends with the year 9999, and begins with 1970.
+    // Dates end with the year 9999, and begin with 1970.
     assert_eq!(seconds(i64::MAX).await, 253_402_300_799);
     assert_eq!(seconds(i64::MIN).await, 0);
-    // The times of batches follow the same clock, which can be shifted while it runs.
+    // The times of batches use the same clock, which can be shifted while it runs.
     let sdk = sdk(Api::OpenAi).await;
     let created = async || {
         let answer: Value = sdk.send(&["1"]).await.unwrap().json().await.unwrap();
@@ -519,7 +519,7 @@ async fn every_answer_says_the_emulators_time() {
 }
 
 #[tokio::test]
-async fn counts_say_what_was_answered_whatever_the_rows_show() {
+async fn counts_include_answered_requests_without_rows() {
     for api in ALL {
         let sdk = sdk(api).await;
         let prompts = ["1", "lmb:missing", "lmb:error-400", "lmb:unanswered"];
@@ -544,7 +544,7 @@ async fn counts_say_what_was_answered_whatever_the_rows_show() {
         let path = sdk.results_path(&status).unwrap();
         let text = sdk.get(&path).await.unwrap().text().await.unwrap();
         let named = ["q0", "q1", "q2", "q3"].map(|id| text.contains(&format!("\"{id}\"")));
-        // OpenAI's failed row lies in the other file.
+        // OpenAI's failed row is in the other file.
         assert_eq!(named, [true, false, api != Api::OpenAi, false], "{api:?}");
     }
 }
@@ -569,7 +569,7 @@ async fn several_kinds_strike_one_call_and_are_cleared() {
 }
 
 #[tokio::test]
-async fn a_hook_runs_before_and_after_a_call_is_done() {
+async fn a_hook_runs_before_and_after_a_call_is_performed() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let note = Arc::clone(&seen);
     let builder = Emulator::builder().pace(Pace::INSTANT);
@@ -588,7 +588,7 @@ async fn a_hook_runs_before_and_after_a_call_is_done() {
 }
 
 #[tokio::test]
-async fn every_example_of_the_guide_is_a_fault() {
+async fn every_fault_example_of_the_guide_parses() {
     let guide = include_str!("../../../docs/guide/emulator.md");
     let sdk = sdk(Api::OpenAi).await;
     let mut kinds = Vec::new();

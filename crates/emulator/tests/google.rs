@@ -1,4 +1,4 @@
-//! The Gemini dialect as any SDK meets it: plain HTTP.
+//! The Gemini dialect over plain HTTP, as any SDK uses it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl Sdk {
             .await
     }
 
-    /// The operation's path.
+    /// Returns the path of the operation.
     async fn created(&self, body: &Value) -> String {
         let made: Value = self.create(body).await.json().await.unwrap();
         format!(
@@ -98,7 +98,7 @@ impl Sdk {
         .await
     }
 
-    /// The name of the file that was made.
+    /// Returns the name of the created file.
     async fn upload(&self, text: &str) -> String {
         let begun = self.begin(None).await;
         let url = begun.headers()["x-goog-upload-url"].to_str().unwrap();
@@ -117,7 +117,7 @@ fn by_file(file: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_operation_says_what_the_provider_says_and_no_more() {
+async fn an_operation_has_exactly_the_members_of_the_provider() {
     let sdk = sdk(SLOW, Limits::default()).await;
     let path = sdk
         .created(&inline(&["a", "lmb:error-500", "lmb:failed"]))
@@ -154,7 +154,7 @@ async fn an_operation_says_what_the_provider_says_and_no_more() {
         ended["metadata"]["batchStats"],
         json!({"requestCount": "3", "successfulRequestCount": "1", "failedRequestCount": "2"})
     );
-    // The results stand there twice, each with its key.
+    // The results appear twice, each row with its key.
     let rows = &ended["response"]["inlinedResponses"]["inlinedResponses"];
     assert_eq!(
         rows,
@@ -171,7 +171,7 @@ async fn an_operation_says_what_the_provider_says_and_no_more() {
 }
 
 #[tokio::test]
-async fn an_input_file_is_uploaded_in_pieces_and_its_results_are_read_from_either_place() {
+async fn an_input_is_uploaded_in_pieces_and_results_are_named_twice() {
     let sdk = sdk(Pace::INSTANT, Limits::default()).await;
     let line = |key: &str| json!({"key": key, "request": request(key)}).to_string() + "\n";
     let text = line("a") + &line("b");
@@ -215,7 +215,7 @@ async fn an_input_file_is_uploaded_in_pieces_and_its_results_are_read_from_eithe
     }
     assert_eq!(read[0], read[1]);
     assert_eq!(read[0].lines().count(), 2);
-    // What was uploaded cannot be read, and what is deleted is as if it were someone else's.
+    // An uploaded file cannot be read, and a deleted file looks like a file of another account.
     assert_eq!(
         sdk.get("/download/v1beta/files/mine:download?alt=media")
             .await
@@ -233,7 +233,7 @@ async fn an_input_file_is_uploaded_in_pieces_and_its_results_are_read_from_eithe
 }
 
 #[tokio::test]
-async fn the_input_is_checked_at_once_and_strictly() {
+async fn the_input_is_validated_strictly_at_once() {
     let sdk = sdk(Pace::INSTANT, Limits::default()).await;
     let good = json!({"key": "a", "request": request("x")});
     let mut extra = good.clone();
@@ -262,7 +262,7 @@ async fn the_input_is_checked_at_once_and_strictly() {
 }
 
 #[tokio::test]
-async fn a_bad_key_is_a_400_and_v1_is_served_like_v1beta() {
+async fn an_invalid_key_is_a_400_and_v1_is_served_like_v1beta() {
     let sdk = sdk(Pace::INSTANT, Limits::default()).await;
     let path = sdk.created(&inline(&["a"])).await.replace("v1beta", "v1");
     assert_eq!(sdk.get(&path).await.status(), 200);
@@ -285,7 +285,7 @@ async fn a_bad_key_is_a_400_and_v1_is_served_like_v1beta() {
 }
 
 #[tokio::test]
-async fn a_batch_may_have_succeeded_before_its_results_show() {
+async fn a_succeeded_batch_can_lack_its_results_for_a_while() {
     let limits = Limits {
         late_results: HOUR,
         ..Limits::default()
@@ -300,7 +300,7 @@ async fn a_batch_may_have_succeeded_before_its_results_show() {
 }
 
 #[tokio::test]
-async fn a_batch_expires_after_two_days_and_keeps_nothing() {
+async fn a_batch_expires_after_two_days_without_results() {
     let sdk = sdk(
         Pace {
             in_progress: HOUR * 100,
@@ -363,7 +363,7 @@ async fn batches_are_listed_by_pages_cancelled_and_deleted() {
 }
 
 #[tokio::test]
-async fn more_batches_than_may_go_on_are_refused_until_others_have_ended() {
+async fn batches_over_the_limit_are_refused_until_others_have_ended() {
     let limits = Limits {
         concurrent_batches: Some(1),
         ..Limits::default()
@@ -381,7 +381,7 @@ async fn more_batches_than_may_go_on_are_refused_until_others_have_ended() {
 }
 
 #[tokio::test]
-async fn one_request_can_be_answered_at_once_and_models_are_known() {
+async fn one_request_is_answered_in_real_time_and_models_are_listed() {
     let sdk = sdk(Pace::INSTANT, Limits::default()).await;
     let answer: Value = sdk
         .post("/v1beta/models/gemini-x:generateContent", &request("hi"))

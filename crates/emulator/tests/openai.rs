@@ -1,4 +1,4 @@
-//! The OpenAI dialect as any SDK meets it: plain HTTP.
+//! The OpenAI dialect over plain HTTP, as any SDK uses it.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::Arc;
@@ -76,7 +76,7 @@ fn line(id: &str, prompt: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_bad_file_is_accepted_and_then_fails_with_the_line_that_is_bad() {
+async fn an_invalid_file_is_accepted_and_then_fails_with_the_invalid_line() {
     let good = line("a", "x");
     let other = good
         .replace("/v1/responses", "/v1/embeddings")
@@ -112,7 +112,7 @@ async fn a_bad_file_is_accepted_and_then_fails_with_the_line_that_is_bad() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_jsonl_is_refused_at_once() {
+async fn a_file_that_is_not_jsonl_is_refused_at_once() {
     let sdk = sdk(Limits::default()).await;
     let answer = sdk.upload("in.txt", "{}").await;
     assert!(
@@ -125,7 +125,7 @@ async fn a_file_that_is_no_jsonl_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn more_tokens_than_may_wait_fail_until_others_have_ended() {
+async fn batches_over_the_token_limit_fail_until_others_have_ended() {
     let limits = Limits {
         enqueued_tokens: Some(40),
         ..Limits::default()
@@ -162,7 +162,7 @@ async fn more_tokens_than_may_wait_fail_until_others_have_ended() {
 }
 
 #[tokio::test]
-async fn creates_are_limited_by_the_hour() {
+async fn creates_are_limited_per_hour() {
     let sdk = sdk(Limits {
         creates_per_hour: 1,
         ..Limits::default()
@@ -180,7 +180,7 @@ async fn creates_are_limited_by_the_hour() {
 }
 
 #[tokio::test]
-async fn results_are_read_from_the_middle_only_where_that_is_switched_on() {
+async fn results_are_read_from_an_offset_only_if_enabled() {
     for (ranges, status) in [(false, 200), (true, 206)] {
         let sdk = sdk(Limits {
             ranges,
@@ -238,7 +238,7 @@ async fn files_expire_and_stay_deleted() {
 }
 
 #[tokio::test]
-async fn a_batch_that_takes_longer_than_a_day_expires_with_what_was_answered() {
+async fn a_batch_that_takes_longer_than_a_day_expires_and_keeps_its_answers() {
     let slow = Pace {
         in_progress: Duration::from_secs(48 * 3600),
         ..Pace::INSTANT
@@ -257,7 +257,7 @@ async fn a_batch_that_takes_longer_than_a_day_expires_with_what_was_answered() {
 }
 
 #[tokio::test]
-async fn an_input_that_is_lost_fails_its_batch_as_the_provider_did_in_august() {
+async fn an_unreadable_input_fails_its_batch_as_in_the_incident_of_august() {
     let sdk = sdk(Limits::default()).await;
     sdk.emulator
         .add_fault(Fault::once(Operation::Create, FaultKind::LostInput));
@@ -267,7 +267,7 @@ async fn an_input_that_is_lost_fails_its_batch_as_the_provider_did_in_august() {
 }
 
 #[tokio::test]
-async fn faults_strike_once_and_pages_and_redirects_are_among_them() {
+async fn faults_strike_once_and_include_pages_and_redirects() {
     let sdk = sdk(Limits::default()).await;
     let elsewhere = FaultKind::Redirect {
         code: 307,
@@ -299,7 +299,7 @@ async fn faults_strike_once_and_pages_and_redirects_are_among_them() {
 }
 
 #[tokio::test]
-async fn one_request_can_be_answered_at_once_and_models_are_known() {
+async fn one_request_is_answered_in_real_time_and_models_are_listed() {
     let sdk = sdk(Limits::default()).await;
     let body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
     let answer: Value = sdk
@@ -316,7 +316,7 @@ async fn one_request_can_be_answered_at_once_and_models_are_known() {
 }
 
 #[tokio::test]
-async fn an_answer_says_again_what_was_asked_as_sdks_require() {
+async fn a_response_repeats_the_request_options_as_sdks_require() {
     let sdk = sdk(Limits::default()).await;
     let tool = json!({"type": "function", "name": "now", "parameters": {"type": "object"}, "strict": false});
     for (more, tools, choice) in [
@@ -341,13 +341,13 @@ async fn an_answer_says_again_what_was_asked_as_sdks_require() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_heard_by_a_client_that_is_still_sending() {
+async fn a_client_that_is_still_sending_receives_a_refusal() {
     const BODY: usize = 4 << 20;
     let sdk = sdk(Limits::default()).await;
     let mut wire = tokio::net::TcpStream::connect(sdk.emulator.addr())
         .await
         .unwrap();
-    // Twice on one connection: it stays open, since nothing of the first body is left in it.
+    // Twice on one connection, which stays open, since nothing of the first body remains in it.
     for _ in 0..2 {
         let head = format!(
             "POST /v1/files HTTP/1.1\r\nhost: x\r\nauthorization: Bearer bad\r\ncontent-length: {BODY}\r\n\r\n"
@@ -365,7 +365,7 @@ async fn a_refusal_is_heard_by_a_client_that_is_still_sending() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_batch_that_many_ask_for_at_once_is_answered_once() {
+async fn simultaneous_status_calls_answer_a_batch_once() {
     let sdk = Arc::new(sdk(Limits::default()).await);
     let file = sdk
         .upload("in.jsonl", &(line("a", "x") + &line("b", "lmb:error-400")))

@@ -1,4 +1,4 @@
-//! An account of a provider in memory that several drivers use at once, with a bill of its own.
+//! An in-memory account that several drivers share, with a bill of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,29 +16,29 @@ use lmbatch_core::{
 
 use crate::provider::{Call, MemoryCodec, capabilities};
 
-/// How an account proves, fences and lists creates.
+/// Rules of an account for creates, fences and lists.
 #[derive(Debug, Clone, Copy)]
 pub struct AccountRules {
-    /// How a create whose answer was lost can be found again.
+    /// Way in which a create with a lost response can be found.
     pub create: CreateProof,
-    /// Whether a create names an upload, which a fence deletes.
+    /// True if a create names an upload, which a fence deletes.
     pub uploads: bool,
-    /// Whether a create is refused once its upload is deleted.
+    /// True if a create is refused once its upload is deleted.
     pub checks_uploads: bool,
-    /// Time after its create for which a batch is missing from lists and searches.
+    /// Time after its create for which a batch is absent from lists and searches.
     pub list_lag: Duration,
-    /// Most requests of one batch.
+    /// Maximum number of requests in one batch.
     pub max_requests: u32,
 }
 
-/// A batch that the account accepted, and bills.
+/// A batch that the account accepted and charged.
 #[derive(Debug, Clone)]
 pub struct Accepted {
     /// Id of the batch.
     pub batch: BatchId,
-    /// Label of its create, whether or not the account lists it.
+    /// Label of its create, whether or not the account lists labels.
     pub label: Label,
-    /// Number of its requests.
+    /// Number of requests in the batch.
     pub count: u32,
     /// Time of its create, by the clock of the account.
     pub created_at: SystemTime,
@@ -48,17 +48,17 @@ pub struct Accepted {
 #[derive(Debug, Default)]
 struct State {
     calls: Vec<Call>,
-    /// Oldest first.
+    /// Accepted batches, oldest first.
     batches: Vec<Accepted>,
     uploads: BTreeSet<Box<str>>,
     uploaded: u32,
     /// Batches by the token of their create.
     tokens: BTreeMap<Box<str>, BatchId>,
-    /// Creates whose answers are lost, by the names of their connections: whether the create is accepted.
+    /// Creates whose response is lost, by the names of their connections; the value is true if the create is accepted.
     losing: BTreeMap<Box<str>, bool>,
 }
 
-/// An account in memory. Its batches complete at once and answer by echo.
+/// An in-memory account, whose batches complete at once and whose answers echo the prompts.
 #[derive(Debug)]
 pub struct MemoryAccount {
     codec: MemoryCodec,
@@ -67,7 +67,7 @@ pub struct MemoryAccount {
     state: Mutex<State>,
 }
 
-/// A connection to an account, which can lose the answer of a create.
+/// A connection to an account, which can lose the response to a create.
 #[derive(Debug)]
 pub struct Connection {
     name: Box<str>,
@@ -75,7 +75,7 @@ pub struct Connection {
 }
 
 impl MemoryAccount {
-    /// Returns an account without batches.
+    /// Creates an account without batches.
     pub fn new(clock: Arc<dyn Clock>, rules: AccountRules) -> Self {
         let capabilities = Capabilities {
             create: rules.create,
@@ -91,7 +91,7 @@ impl MemoryAccount {
         }
     }
 
-    /// Returns a connection of a driver.
+    /// Creates a connection for one driver.
     pub fn connect(self: &Arc<Self>, name: &str) -> Connection {
         Connection {
             name: name.into(),
@@ -99,25 +99,24 @@ impl MemoryAccount {
         }
     }
 
-    /// Loses the answer of the next create over a connection; `accepted` says whether the create is accepted.
+    /// Loses the response to the next create over a connection. The create itself is accepted if `accepted` is true.
     pub fn lose_answer(&self, connection: &str, accepted: bool) {
         self.state().losing.insert(connection.into(), accepted);
     }
 
-    /// Adds a batch that another program creates.
+    /// Adds a batch of `count` requests, created by another program.
     pub fn add_foreign(&self, count: u32) {
         let rows = (0..count).map(|row| format!("{{\"id\":\"foreign-{row}\",\"text\":\"x\"}}\n"));
         let rows = Bytes::from(rows.collect::<String>());
         self.accept(&mut self.state(), &Label::new("foreign"), count, rows);
     }
 
-    /// Returns the batches that were accepted, oldest first; those of other programs have the label
-    /// `foreign`.
+    /// Returns the accepted batches, oldest first; those of other programs have the label `foreign`.
     pub fn accepted(&self) -> Vec<Accepted> {
         self.state().batches.clone()
     }
 
-    /// Returns the calls that the account got, in order.
+    /// Returns the calls to the account, in order.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
     }
@@ -145,7 +144,7 @@ impl MemoryAccount {
         batch
     }
 
-    /// The page of the list, newest first, from the batch of a number.
+    /// Returns a page of the list, newest first, from the position of the cursor on.
     fn page(&self, state: &State, limit: usize, page: Option<&Cursor>) -> Page<BatchSnapshot> {
         let now = self.clock.now();
         let is_listed = |one: &&Accepted| {
@@ -180,7 +179,7 @@ impl MemoryAccount {
     }
 }
 
-/// Batches on one page of a list.
+/// Number of batches on one page of a list.
 const PAGE: usize = 20;
 
 #[async_trait]

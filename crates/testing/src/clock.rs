@@ -1,4 +1,4 @@
-//! Time and chance that a test holds in its hand.
+//! A clock and random numbers that a test controls.
 
 use std::collections::HashSet;
 use std::future::poll_fn;
@@ -10,30 +10,30 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use lmbatch_core::{Clock, Rng};
 
-/// A clock that moves only when somebody sleeps. Starts at the epoch.
+/// A clock that moves only when a task sleeps. It starts at the Unix epoch.
 ///
-/// Work that is [bounded](Clock::reached) by a time is cut off at that time, as by a real clock: a sleep past
-/// it stops there, and lets the bound go first.
+/// Work that is [bounded](Clock::reached) by a time is cut off at that time, as with a real clock: a sleep beyond the
+/// bound stops at the bound, and the task that waits for it runs first.
 #[derive(Debug, Default)]
 pub struct TestClock {
     state: Mutex<State>,
 }
 
-/// How often a sleeper lets others go on at a bound.
+/// Number of times that a sleeper yields at a bound.
 const YIELDS: u32 = 16;
 
 #[derive(Debug, Default)]
 struct State {
     elapsed: Duration,
-    /// Times that are waited for, and who waits.
+    /// Bounds that tasks wait for: number, time and waker.
     bounds: Vec<(u64, Duration, Waker)>,
     next: u64,
-    /// Time that passes at each look.
+    /// Time that passes at each reading of the clock.
     each_look: Duration,
 }
 
 impl State {
-    /// Moves on to `at`, unless it is there, and wakes the bounds that are reached.
+    /// Moves the clock forward to `at`, and wakes the tasks whose bounds are reached.
     fn move_to(&mut self, at: Duration) {
         self.elapsed = self.elapsed.max(at);
         let due = self.bounds.iter().filter(|(_, at, _)| *at <= self.elapsed);
@@ -42,8 +42,8 @@ impl State {
 }
 
 impl TestClock {
-    /// Returns a clock that also moves on by a time whenever someone looks at it, as a real one does: decisions
-    /// that look twice see two times.
+    /// Creates a clock that also moves forward at each reading, as a real one does: code that reads it twice sees two
+    /// times.
     pub fn moving(each_look: Duration) -> Self {
         let state = State {
             each_look,
@@ -54,7 +54,7 @@ impl TestClock {
         }
     }
 
-    /// Moves it on.
+    /// Moves the clock forward by `by`.
     pub fn advance(&self, by: Duration) {
         let mut state = self.lock();
         let at = state.elapsed + by;
@@ -94,7 +94,7 @@ impl Clock for TestClock {
         };
         while let Some((number, at)) = first_bound(&mut went_first) {
             self.lock().move_to(at);
-            // Whoever polls the sleeper may do so again before it polls the bound.
+            // The task that polls the sleeper may poll it again before it polls the bound.
             let mut yields = 0;
             poll_fn(|context| {
                 yields += 1;
@@ -134,7 +134,7 @@ impl Clock for TestClock {
     }
 }
 
-/// A time that is waited for, until it is dropped.
+/// A bound that a task waits for, until it is dropped.
 struct Bound<'a>(&'a TestClock, u64);
 
 impl Drop for Bound<'_> {
@@ -146,19 +146,19 @@ impl Drop for Bound<'_> {
     }
 }
 
-/// Numbers that look random and are the same each time.
+/// Random numbers that a seed determines.
 #[derive(Debug)]
 pub struct TestRng(AtomicU64);
 
 impl TestRng {
-    /// The numbers of a seed.
+    /// Creates the sequence of a seed.
     pub fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
 }
 
 impl Rng for TestRng {
-    /// SplitMix64.
+    /// Returns the next number of SplitMix64.
     fn next_u64(&self) -> u64 {
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut z = self.0.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
@@ -178,11 +178,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_that_sleeps_is_cut_off_at_its_bound_and_no_time_passes_by_waiting_for_it() {
+    fn sleeping_work_is_cut_off_at_its_bound_without_extra_time() {
         let seconds = Duration::from_secs;
         for (bound, sleeps, cut, slept) in [
             (10, vec![4, 5], false, 9),
-            // What is due at the same time comes first.
+            // Events that are due at the same time come first.
             (10, vec![4, 6], false, 10),
             (10, vec![4, 6, 1], true, 10),
             (10, vec![4, 60], true, 10),
@@ -196,7 +196,7 @@ mod tests {
                 }
             });
             let late = pin!(clock.reached(seconds(bound)));
-            // A bound is known before the work begins.
+            // The bound is registered before the work begins.
             let is_cut = matches!(block_on(select(late, work)), Either::Left(_));
             assert_eq!(is_cut, cut, "{bound}");
             assert_eq!(clock.elapsed(), seconds(slept), "{bound}");

@@ -1,4 +1,4 @@
-//! One conversation for each thing that a request can say. Every adapter shows what it makes of them.
+//! One conversation for each feature of a request, to show how every adapter encodes it.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use serde_json::json;
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const PDF: &[u8] = b"%PDF-1.7 x";
 
-/// One conversation for each thing that a request can say, by name.
+/// Returns one conversation for each feature of a request, by name.
 pub fn conversations(model: &'static str) -> Vec<(&'static str, GenerateView<'static>)> {
     let new = |messages: Vec<MessageView<'static>>| GenerateView {
         model: Text::Plain(model),

@@ -1,4 +1,4 @@
-//! An account in memory with many batches that take their time, and a list that stands in for status calls.
+//! An in-memory account with many batches that take time, and a list that replaces status calls.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,23 +15,23 @@ use lmbatch_core::{
 
 use crate::provider::{Call, MemoryCodec, capabilities};
 
-/// What an account's batches and calls take, and what its list shows.
+/// Durations of an account's batches and calls, and the properties of its list.
 #[derive(Debug, Clone)]
 pub struct FleetRules {
     /// Time from the create of a batch to its end.
     pub takes: Duration,
-    /// Time that each call takes.
+    /// Duration of each call.
     pub latency: Duration,
-    /// Batches on a page of the list; `None` where the list does not stand in for status calls.
+    /// Number of batches on a page of the list; `None` if the list does not replace status calls.
     pub page: Option<u32>,
-    /// Time until the next poll that statuses ask for, on lists and in status calls.
+    /// Delay until the next poll that the account asks for, in lists and status calls.
     pub poll_after: Option<Duration>,
-    /// Most requests of one batch.
+    /// Maximum number of requests in one batch.
     pub max_requests: u32,
 }
 
 impl Default for FleetRules {
-    /// Batches of one request that take 10 minutes, on pages of 100; calls take no time.
+    /// Returns batches of one request that take 10 minutes, on pages of 100; calls take no time.
     fn default() -> Self {
         Self {
             takes: Duration::from_secs(600),
@@ -43,18 +43,18 @@ impl Default for FleetRules {
     }
 }
 
-/// What the list says otherwise of a batch than its status call does.
+/// Difference between a batch in the list and in its status call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
-    /// It does not show the batch.
+    /// The list omits the batch.
     Hidden,
-    /// It has an unknown word for the status.
+    /// The list has an unknown word for the status.
     UnknownWord,
-    /// It leaves the counts out.
+    /// The list omits the counts.
     WithoutCounts,
 }
 
-/// Batch of a fleet.
+/// A batch of a fleet.
 #[derive(Debug)]
 struct Ship {
     batch: BatchId,
@@ -67,20 +67,20 @@ struct Ship {
 #[derive(Debug, Default)]
 struct State {
     calls: Vec<Call>,
-    /// Oldest first.
+    /// Batches, oldest first.
     ships: Vec<Ship>,
     places: BTreeMap<BatchId, usize>,
-    /// Batches that were asked for by status calls, in order.
+    /// Batches whose status was read with a status call, in order.
     asked: Vec<BatchId>,
     listings: BTreeMap<BatchId, Listing>,
     /// Errors of the next calls, by method.
     faults: BTreeMap<&'static str, VecDeque<Error>>,
-    /// Calls under way, by method, and the most that there were at once.
+    /// Number of calls in progress and its maximum, by method.
     under_way: BTreeMap<&'static str, (usize, usize)>,
 }
 
-/// An account in memory whose batches take time. Batches are `b1`, `b2` and so on, in the order of their creates. A
-/// call of `list` for a page as large as they come is noted as `walk`, any other as `list`.
+/// An in-memory account whose batches take time. Batches are named `b1`, `b2` and so on, in the order of their
+/// creates. A call of `list` for a page of the maximum size is recorded as `walk`, any other as `list`.
 #[derive(Debug)]
 pub struct MemoryFleet {
     codec: MemoryCodec,
@@ -90,7 +90,7 @@ pub struct MemoryFleet {
 }
 
 impl MemoryFleet {
-    /// Returns an account without batches.
+    /// Creates an account without batches.
     pub fn new(clock: Arc<dyn Clock>, rules: FleetRules) -> Self {
         let capabilities = Capabilities {
             status_page: rules.page,
@@ -112,7 +112,7 @@ impl MemoryFleet {
         }
     }
 
-    /// Sets what the list says otherwise of a batch.
+    /// Sets the difference between a batch in the list and in its status call.
     pub fn list_otherwise(&self, batch: &str, listing: Listing) {
         self.state().listings.insert(batch.into(), listing);
     }
@@ -123,12 +123,12 @@ impl MemoryFleet {
         state.faults.entry(method).or_default().extend(errors);
     }
 
-    /// Returns the calls that the account got, in order.
+    /// Returns the calls to the account, in order.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
     }
 
-    /// Number of calls of a method.
+    /// Returns the number of calls of a method.
     pub fn count(&self, method: &str) -> usize {
         let state = self.state();
         state
@@ -138,18 +138,18 @@ impl MemoryFleet {
             .count()
     }
 
-    /// Returns the batches that status calls asked for, in order.
+    /// Returns the batches whose status was read with a status call, in order.
     pub fn asked(&self) -> Vec<BatchId> {
         self.state().asked.clone()
     }
 
-    /// Most calls of a method that were under way at once.
+    /// Returns the maximum number of simultaneous calls of a method.
     pub fn most_at_once(&self, method: &str) -> usize {
         let state = self.state();
         state.under_way.get(method).map_or(0, |(_, most)| *most)
     }
 
-    /// Number of batches that were created here, those of other programs included.
+    /// Returns the number of created batches, including those of other programs.
     pub fn accepted(&self) -> usize {
         self.state().ships.len()
     }
@@ -158,7 +158,7 @@ impl MemoryFleet {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a call, which takes its time, and fails it where that is set.
+    /// Records a call, waits for its duration, and fails it if an error is set.
     async fn call(&self, method: &'static str) -> Result<()> {
         let at = self.clock.elapsed().as_secs();
         let fault = {
@@ -231,7 +231,7 @@ impl MemoryFleet {
     }
 }
 
-/// A call under way.
+/// A call in progress.
 struct UnderWay<'f>(&'f MemoryFleet, &'static str);
 
 impl Drop for UnderWay<'_> {
@@ -305,7 +305,7 @@ impl BatchProvider for MemoryFleet {
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
-        // Only a walk asks for as much as a page can hold.
+        // Only a walk through the list asks for the maximum page size.
         let is_walk = options.limit.is_some() && options.limit == self.rules.page;
         self.call(if is_walk { "walk" } else { "list" }).await?;
         Ok(self.page(options))
@@ -322,14 +322,14 @@ impl BatchProvider for MemoryFleet {
 }
 
 impl MemoryFleet {
-    /// The page of the list that a cursor begins, newest first.
+    /// Returns the page of the list at a cursor, newest first.
     fn page(&self, options: &ListOptions) -> Page<BatchSnapshot> {
         let state = self.state();
         let size = self.rules.page.unwrap_or(100);
         let size = options.limit.map_or(size, |limit| limit.min(size)) as usize;
         let from = options.page.as_ref();
         let from = from.and_then(|page| state.places.get(&BatchId::from(page.as_str())));
-        // The cursor is the last batch of the page before: batches that are created meanwhile move no page.
+        // The cursor names the last batch of the page before, so that new batches shift no page.
         let rest = &state.ships[..from.copied().unwrap_or(state.ships.len())];
         let newest = rest.iter().rev().take(size);
         let items = newest

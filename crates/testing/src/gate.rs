@@ -1,4 +1,4 @@
-//! A gate between a driver and what it calls: the driver stops at a chosen call until it is released.
+//! A gate between a driver and its ports: the driver stops at a chosen call until it is released.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -18,11 +18,11 @@ use lmbatch_core::{
 /// Position of a stop in relation to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Point {
-    /// The call, such as `advance shard 0 to posting`.
+    /// Name of the call, such as `advance shard 0 to posting`.
     pub call: Box<str>,
-    /// Whether the call has taken effect; its answer has not reached the driver.
+    /// True if the call has taken effect and its response has not reached the driver.
     pub after: bool,
-    /// Time of the test clock when the driver came to the point.
+    /// Time of the test clock when the driver reached the point.
     pub at: Duration,
 }
 
@@ -35,18 +35,18 @@ impl fmt::Display for Point {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Number of the point to stop at.
+    /// Index of the point to stop at.
     stop: Option<usize>,
     points: Vec<Point>,
     stopped: bool,
     released: bool,
     wakers: Vec<Waker>,
-    /// Whether a shard was lost to another driver.
+    /// True if another driver has advanced the shard.
     lost_shard: bool,
     answered: Vec<BatchId>,
 }
 
-/// The calls of one driver, each with a point before it and a point after it.
+/// The calls of one driver, each with a point before and a point after it.
 #[derive(Debug)]
 pub struct Gate {
     clock: Arc<dyn Clock>,
@@ -54,7 +54,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Returns a gate that stops its driver at the point of a number, counted from 0; `None` never stops it.
+    /// Creates a gate that stops its driver at the point with the given index, counted from 0; `None` never stops it.
     pub fn new(clock: Arc<dyn Clock>, stop: Option<usize>) -> Self {
         let state = State {
             stop,
@@ -66,12 +66,12 @@ impl Gate {
         }
     }
 
-    /// Waits until the driver has come to its stop.
+    /// Waits until the driver has reached its stop.
     pub async fn stopped(&self) {
         self.wait(|state| state.stopped).await;
     }
 
-    /// Lets a stopped driver go on to its end.
+    /// Lets a stopped driver continue to its end.
     pub fn release(&self) {
         let mut state = self.state();
         state.released = true;
@@ -83,12 +83,12 @@ impl Gate {
         self.state().points.clone()
     }
 
-    /// Returns whether a transition of the driver was refused because another driver had moved the shard on.
+    /// Returns whether a transition of the driver was refused because another driver had advanced the shard.
     pub fn has_lost_a_shard(&self) -> bool {
         self.state().lost_shard
     }
 
-    /// Returns the batches whose ids reached the driver as answers to its creates.
+    /// Returns the batches whose ids reached the driver as responses to its creates.
     pub fn answered(&self) -> Vec<BatchId> {
         self.state().answered.clone()
     }
@@ -143,13 +143,13 @@ pub struct Gated<T> {
 }
 
 impl<T> Gated<T> {
-    /// Returns `inner` behind a gate.
+    /// Puts `inner` behind a gate.
     pub fn new(gate: Arc<Gate>, inner: Arc<T>) -> Self {
         Self { gate, inner }
     }
 }
 
-/// The name of a state as the points have it.
+/// Returns the name of a state in the points.
 fn name(state: &ShardState) -> &'static str {
     match state {
         ShardState::Planned => "planned",
@@ -165,7 +165,7 @@ fn name(state: &ShardState) -> &'static str {
     }
 }
 
-// The methods with a default call the others.
+// Methods with a default implementation call the others, which pass the gate.
 #[async_trait]
 impl<T: Ledger> Ledger for Gated<T> {
     async fn begin(&self, run: &RunRecord, shards: &[ShardRecord]) -> Result<()> {

@@ -1,13 +1,23 @@
-//! Test doubles for lmbatch: a clock, chance that repeats, and a provider in memory.
+//! Test doubles for lmbatch: clocks, random numbers, and providers in memory.
 //!
-//! [`TestClock`] never waits: a sleep moves it on, so that a test reads a day's schedule off a list.
-//! [`MemoryProvider`] answers by echo and keeps a bill; its [`Script`] makes it fail as you wish.
-//! [`ledger::clauses`] holds any ledger to what every ledger must do.
+//! # Which double to use
 //!
-//! [`MemoryFleet`] is an account with many batches that take their time, whose list stands in for status calls.
+//! | test | double |
+//! |---|---|
+//! | code that sleeps, polls or expires | [`TestClock`]: a sleep moves it forward at once, so that a day of polling takes no time |
+//! | code that uses random numbers | [`TestRng`]: a seed determines the sequence |
+//! | one run at one provider, with scripted errors, lost responses or late results | [`MemoryProvider`] with a [`Script`] |
+//! | many batches in progress, with pages of a list instead of status calls | [`MemoryFleet`] |
+//! | several drivers at one account, with creates whose responses are lost | [`MemoryAccount`], with one [`Connection`] for each driver |
+//! | a driver that stops or dies before or after a chosen call | [`Gate`] and [`Gated`] |
+//! | temporary files without a disk | [`MemorySpool`] |
+//! | a ledger of your own | [`ledger::clauses`], the promises that every ledger keeps |
+//! | the requests and outcomes of an adapter | [`conversations`] with [`show_requests`] and [`show_rows`], for snapshots |
+//! | the HTTP behaviour of an adapter | the crate `lmbatch-contract`, which plays the provider |
+//! | a whole program over HTTP, with the providers' own formats, faults and a bill | the crate `lmbatch-emulator` |
 //!
-//! For several drivers of one run there are [`MemoryAccount`], which each of them reaches over a connection of its
-//! own, and [`Gate`], which stops a driver before or after a chosen call.
+//! [`MemoryProvider`], [`MemoryAccount`] and [`MemoryFleet`] answer every prompt with its echo and record each [`Call`].
+//! [`schema_table`] writes the table of supported schemas for the documentation of an adapter.
 
 mod account;
 mod clock;

@@ -1,4 +1,4 @@
-//! A provider in memory: rows in, echoed rows out, and a bill.
+//! An in-memory provider: it takes rows, returns echoed rows, and keeps a bill.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,71 +16,70 @@ use lmbatch_core::{
     RowReader, RowStream, Shard, Staged, Text, TokenUsage, WireId, WireIdRule, read_row,
 };
 
-/// What the provider is to do, in order; when a list is used up it behaves well.
+/// Instructions for a provider. Lists are consumed call by call; an empty list means the normal behaviour.
 #[derive(Debug, Default)]
 pub struct Script {
-    /// What each create gives: `None` accepts, an error does not.
+    /// Result of each create: `None` accepts it, an error refuses it.
     pub creates: VecDeque<Option<Error>>,
-    /// Creates that are accepted although their answer is an error.
+    /// Errors of creates that are accepted nevertheless.
     pub accepted_unseen: VecDeque<Error>,
-    /// What each status call says before the batch has ended.
+    /// Result of each status call before the batch has ended.
     pub statuses: VecDeque<Result<BatchStatus>>,
-    /// The server's wishes for the next poll, call by call.
+    /// Delay until the next poll that the server asks for, call by call.
     pub wishes: VecDeque<Option<Duration>>,
-    /// How a batch ends; completed unless said otherwise.
+    /// Final status of batches; completed by default.
     pub end: Option<BatchStatus>,
     /// Errors of reading the results, call by call.
     pub reads: VecDeque<Error>,
-    /// Whether results can be read from the middle.
+    /// True if results can be read from an offset.
     pub ranges: bool,
-    /// How sure a look is of what it finds; proved unless said otherwise.
+    /// Certainty of the batches that a search finds; proved by default.
     pub certainty: Option<Certainty>,
-    /// Other people's batches that a look takes for ours as well.
+    /// Number of unrelated batches that a search returns as candidates.
     pub lookalikes: u32,
-    /// Whether a second create under one token is the first, and how long: for ever, or for a time.
+    /// Makes a second create with the same token return the first batch, forever or for a time; `None` ignores tokens.
     pub tokens: Option<Option<Duration>>,
-    /// Whether a second create under one token is answered as one that exists already, and whether with the
-    /// batch's id.
+    /// Makes a second create with the same token fail as already existing, with the batch's id if true; `None` returns
+    /// the first batch.
     pub exists: Option<bool>,
-    /// Whether a look knows a batch by its number of requests only.
+    /// True if a search identifies a batch by its request count alone.
     pub by_count: bool,
-    /// Looks for a label that see nothing, since the list lags.
+    /// Number of searches that return nothing, since the list lags.
     pub blind_looks: u32,
-    /// Lists that show nothing, since they lag.
+    /// Number of lists that are empty, since they lag.
     pub blind_lists: u32,
-    /// Whether the pages of a look lead in a circle.
+    /// True if the pages of a search form a cycle.
     pub circles: bool,
-    /// How often a batch that has ended shows no results yet.
+    /// Number of times that an ended batch shows no results yet.
     pub late_results: u32,
-    /// Rows instead of the echoed ones.
+    /// Rows to return instead of the echoed ones.
     pub rows: Option<Vec<u8>>,
-    /// Batch that the first status answer is of, as one that has expired, whichever was asked for.
+    /// Batch in the first status response, with the status expired, whichever batch was requested.
     pub first_status_of: Option<BatchId>,
-    /// Rows that the first read gives, whatever comes after.
+    /// Rows of the first read; later reads are not affected.
     pub first_rows: Option<Vec<u8>>,
-    /// Rows of one batch instead of the echoed ones.
+    /// Rows of one batch to return instead of the echoed ones.
     pub rows_of: Option<(BatchId, Vec<u8>)>,
-    /// Counts of a batch that has ended, instead of true ones.
+    /// Counts of an ended batch to report instead of the true ones.
     pub counts: Option<RequestCounts>,
-    /// Whether inputs are uploaded, and what is there can be deleted.
+    /// True if inputs are uploaded, and uploads and batches can be deleted.
     pub uploads: bool,
-    /// The most requests of a batch.
+    /// Maximum number of requests in a batch.
     pub max_requests: Option<u32>,
-    /// Fewest requests of a batch; 1 unless said otherwise.
+    /// Minimum number of requests in a batch; 1 by default.
     pub min_requests: Option<u32>,
-    /// Whether the provider keeps no labels, so that a lost create is known by its number of requests and its
-    /// time only.
+    /// True if the provider keeps no labels, so that a lost create is identified only by its request count and time.
     pub unlabelled: bool,
-    /// Whether a create that is under way can be made to fail.
+    /// True if the provider can fence a create.
     pub fences: bool,
 }
 
-/// A call that the provider got, with the time when there is a clock.
+/// A recorded call to a provider or an account, with its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// The method.
+    /// Name of the method.
     pub method: &'static str,
-    /// Seconds since the clock began.
+    /// Time in seconds since the clock started.
     pub at: u64,
 }
 
@@ -89,19 +88,19 @@ struct State {
     script: Script,
     calls: Vec<Call>,
     batches: Vec<(BatchId, Label, Vec<u8>)>,
-    /// Bytes of results that were read.
+    /// Number of bytes of results that were read.
     read: u64,
     deleted: Vec<Remnant>,
     /// Class of each batch.
     classes: BTreeMap<String, BatchClass>,
-    /// Classes by which results were asked for, in order.
+    /// Classes with which results were requested, in order.
     asked: Vec<Option<BatchClass>>,
     /// Batches by the token of their create.
     tokens: BTreeMap<String, BatchId>,
 }
 
 impl State {
-    /// Rows of the results of a batch.
+    /// Returns the rows of the results of a batch.
     fn rows(&self, batch: &BatchId) -> Vec<u8> {
         let rows_of = self.script.rows_of.as_ref();
         let rows_of = rows_of.filter(|(of, _)| of == batch);
@@ -114,7 +113,7 @@ impl State {
         }
     }
 
-    /// Requests of a batch by what became of them: those that a row names have ended.
+    /// Returns the request counts of a batch: requests with a row have ended.
     fn counts(&self, batch: &BatchId) -> RequestCounts {
         if let Some(counts) = self.script.counts {
             return counts;
@@ -141,7 +140,7 @@ impl State {
     }
 }
 
-/// A provider in memory.
+/// A provider in memory, which follows a [`Script`] and echoes prompts.
 #[derive(Debug)]
 pub struct MemoryProvider {
     codec: MemoryCodec,
@@ -150,7 +149,7 @@ pub struct MemoryProvider {
 }
 
 impl MemoryProvider {
-    /// A provider that follows a script.
+    /// Creates a provider that follows a script.
     pub fn new(clock: Arc<dyn Clock>, script: Script) -> Self {
         let max_requests = script.max_requests.unwrap_or(1000);
         let min_requests = script.min_requests.unwrap_or(1);
@@ -178,17 +177,17 @@ impl MemoryProvider {
         }
     }
 
-    /// From now on every create is accepted.
+    /// Accepts every create from now on.
     pub fn accept_all(&self) {
         self.state().script.creates.clear();
     }
 
-    /// The calls it got.
+    /// Returns the recorded calls, in order.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
     }
 
-    /// The seconds at which a method was called.
+    /// Returns the seconds at which a method was called.
     pub fn times(&self, method: &str) -> Vec<u64> {
         self.calls()
             .into_iter()
@@ -197,27 +196,27 @@ impl MemoryProvider {
             .collect()
     }
 
-    /// Bytes of results that it has given.
+    /// Returns the number of bytes of results that were read.
     pub fn read_bytes(&self) -> u64 {
         self.state().read
     }
 
-    /// Returns the classes by which results were asked for, in order; `None` where the caller knew none.
+    /// Returns the classes with which results were requested, in order; `None` where the caller knew none.
     pub fn asked_classes(&self) -> Vec<Option<BatchClass>> {
         self.state().asked.clone()
     }
 
-    /// What was deleted, in order.
+    /// Returns the deleted files and batches, in order.
     pub fn deleted(&self) -> Vec<Remnant> {
         self.state().deleted.clone()
     }
 
-    /// The bill: batches that were accepted.
+    /// Returns the number of accepted batches, which a provider would charge for.
     pub fn accepted(&self) -> usize {
         self.state().batches.len()
     }
 
-    /// The body of a batch as it came.
+    /// Returns the body of a batch as the create sent it.
     pub fn body(&self, batch: usize) -> Vec<u8> {
         self.state().batches[batch].2.clone()
     }
@@ -339,13 +338,13 @@ impl BatchProvider for MemoryProvider {
                 ..Found::default()
             });
         }
-        let ours = state.batches.iter().rev().filter(|(_, label, rows)| {
+        let matching = state.batches.iter().rev().filter(|(_, label, rows)| {
             let count = rows.iter().filter(|byte| **byte == b'\n').count();
             *label == intent.label || (state.script.by_count && count == intent.count as usize)
         });
         let strangers = (0..state.script.lookalikes).map(|k| BatchId::new(format!("stranger{k}")));
         let candidates = strangers
-            .chain(ours.map(|(batch, ..)| batch.clone()))
+            .chain(matching.map(|(batch, ..)| batch.clone()))
             .map(|batch| Candidate {
                 batch,
                 certainty: state.script.certainty.unwrap_or(Certainty::Proved),
@@ -459,7 +458,7 @@ impl BatchProvider for MemoryProvider {
         let newest = state.batches.iter().rev().skip(from).take(limit);
         let items: Vec<_> = newest
             .map(|(id, label, _)| BatchSnapshot {
-                // What keeps no labels lists none.
+                // A provider without labels lists none.
                 label: Some(label.clone()).filter(|_| !state.script.by_count),
                 ..BatchSnapshot::new(id.clone(), BatchStatus::Completed)
             })
@@ -475,7 +474,7 @@ impl BatchProvider for MemoryProvider {
     }
 }
 
-/// Rows of `{"id":…,"text":…}`, or with `"error"` instead of the text.
+/// A codec of rows `{"id":…,"text":…}`, with `"error"` instead of the text for a failure.
 #[derive(Debug)]
 pub(crate) struct MemoryCodec {
     id: ProviderId,
@@ -485,7 +484,7 @@ pub(crate) struct MemoryCodec {
 }
 
 impl MemoryCodec {
-    /// Returns a codec of batches of at most so many requests.
+    /// Creates a codec of batches with at most `max_requests` requests.
     pub(crate) fn new(capabilities: Capabilities, max_requests: u32) -> Self {
         Self {
             id: ProviderId::new("memory"),

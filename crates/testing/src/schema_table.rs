@@ -1,10 +1,10 @@
-//! The table of an adapter's documentation on schemas, made by the adapter itself.
+//! The table of supported schemas in an adapter's documentation, generated from the adapter itself.
 
 use lmbatch_core::schemas::Sent;
 use lmbatch_core::{RequestError, ResponseSchema, SchemaMode};
 use serde_json::{Value, json};
 
-/// Schemas of one property each, by what they show.
+/// Schemas of one property each, by the keyword that they demonstrate.
 fn of_properties() -> Vec<(&'static str, Value)> {
     let text = || json!({"type": "string"});
     let object = |members: Value| {
@@ -89,7 +89,7 @@ fn of_properties() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Whole schemas, by what they show.
+/// Complete schemas, by the feature that they demonstrate.
 fn of_roots() -> Vec<(&'static str, Value)> {
     let node = |required: Value| json!({"type": "object", "properties": {"next": {"$ref": "#"}}, "required": required, "additionalProperties": false});
     vec![
@@ -107,8 +107,8 @@ fn of_roots() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Returns a Markdown table of what an adapter sends of schemas of every kind. `source` gives the source of a
-/// row by its name.
+/// Returns a Markdown table of the schemas that an adapter sends for sample schemas of every kind. `source` returns
+/// the documentation source of a row by its name.
 pub fn schema_table(
     translate: impl Fn(&ResponseSchema) -> Result<Sent, RequestError>,
     source: impl Fn(&str) -> &'static str,

@@ -1,4 +1,4 @@
-//! What an adapter makes of a request and of a row, as text for snapshots.
+//! Requests and rows as an adapter translates them, rendered as text for snapshots.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use lmbatch_core::{
 };
 use serde_json::{Value, json};
 
-/// Class and body of each request, or the words with which it is refused.
+/// Returns class and body of each request, or the message with which the adapter refuses it.
 ///
 /// # Panics
-/// Where `is_in_class` denies that a request is in its class.
+/// If `is_in_class` denies that a request is in its own class.
 pub fn show_requests<'a>(
     codec: &dyn BatchCodec,
     requests: impl IntoIterator<Item = (&'a str, GenerateView<'a>)>,
@@ -27,7 +27,7 @@ pub fn show_requests<'a>(
         });
         let text = match encoded {
             Ok(class) => {
-                // Byte for byte; what is not one line of JSON shows as null.
+                // Byte for byte; anything but one line of JSON is shown as null.
                 let text = String::from_utf8_lossy(&out);
                 let is_line = Json::new(&text).is_ok() && !text.contains('\n');
                 let text = if is_line { &*text } else { "null" };
@@ -39,13 +39,13 @@ pub fn show_requests<'a>(
                 format!("refused ({}): {words}", error.kind().as_str())
             }
         };
-        // Writing to a String cannot fail.
+        // Writing to a string cannot fail.
         let _ = write!(shown, "== {name}\n{text}\n\n");
     }
     shown
 }
 
-/// What each row comes to.
+/// Returns the outcome that the adapter reads from each row.
 pub fn show_rows<'a>(
     codec: &dyn BatchCodec,
     part: &ResultPart,
@@ -76,7 +76,7 @@ fn plain(text: Option<Text<'_>>) -> Value {
     text.map(|text| text.decode().into_owned()).into()
 }
 
-/// An outcome with all that it says.
+/// Returns an outcome with all its fields as JSON.
 pub fn outcome_value(outcome: &OutcomeView<'_>) -> Value {
     match outcome {
         OutcomeView::Succeeded(output) => json!({

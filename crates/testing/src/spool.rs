@@ -1,4 +1,4 @@
-//! A spool in memory: as fast as tests want it.
+//! A spool in memory, for fast tests.
 
 use std::collections::HashMap;
 use std::io;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lmbatch_core::{Spool, SpoolFile, SpoolWriter};
 
-/// Files in memory.
+/// Files of a spool in memory.
 #[derive(Debug, Default)]
 pub struct MemorySpool {
     files: Mutex<HashMap<String, Arc<MemoryFile>>>,

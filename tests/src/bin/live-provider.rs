@@ -1,7 +1,7 @@
-//! OpenAI's list and status of batches that never end, over loopback. For the bench of `watch`.
+//! OpenAI's list and status calls for batches that never end, over loopback. For the bench of `watch`.
 //!
-//! `live-provider BATCHES`; `GET /calls` gives the calls so far as JSON.
-#![expect(clippy::print_stdout, reason = "it says where it listens")]
+//! `live-provider BATCHES`; `GET /calls` returns the number of calls so far as JSON.
+#![expect(clippy::print_stdout, reason = "it prints its address")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Calls by operation.
+/// Number of calls by operation.
 type Calls = Mutex<BTreeMap<&'static str, u64>>;
 
 fn main() -> io::Result<()> {
@@ -22,7 +22,7 @@ fn main() -> io::Result<()> {
     for stream in listener.incoming() {
         let (stream, calls) = (stream?, Arc::clone(&calls));
         std::thread::spawn(move || {
-            // A client that goes away ends its connection.
+            // A client that disconnects ends its connection.
             let _ = serve(&stream, batches, &calls);
         });
     }
@@ -89,7 +89,8 @@ fn answer(head: &str, batches: u64, calls: &Calls) -> String {
     }
 }
 
-/// A page of the list, newest first: batches have numbers from 0, and the cursor is the last of the page before.
+/// Returns a page of the list, newest first: batches are numbered from 0, and the cursor is the last batch of the page
+/// before.
 fn page(query: &str, batches: u64) -> String {
     let of = |name: &str| {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -107,7 +108,7 @@ fn page(query: &str, batches: u64) -> String {
         }
         batch(number, &mut body);
     }
-    // Writing to a text does not fail.
+    // Writing to a string cannot fail.
     let _ = write!(
         body,
         r#"],"last_id":"batch_{start}","has_more":{}}}"#,
@@ -119,7 +120,7 @@ fn page(query: &str, batches: u64) -> String {
 fn batch(number: u64, out: &mut String) {
     let created = 1_793_523_600 + number;
     let expires = created + 86_400;
-    // Writing to a text does not fail.
+    // Writing to a string cannot fail.
     let _ = write!(
         out,
         r#"{{"id":"batch_{number}","object":"batch","endpoint":"/v1/responses","model":"m-2026-11-01","errors":null,"input_file_id":"file-{number}","completion_window":"24h","status":"in_progress","output_file_id":null,"error_file_id":null,"created_at":{created},"in_progress_at":{created},"expires_at":{expires},"finalizing_at":null,"completed_at":null,"failed_at":null,"expired_at":null,"cancelling_at":null,"cancelled_at":null,"request_counts":{{"total":1,"completed":0,"failed":0}},"usage":{{"input_tokens":0,"input_tokens_details":{{"cached_tokens":0}},"output_tokens":0,"output_tokens_details":{{"reasoning_tokens":0}},"total_tokens":0}},"metadata":{{"lmbatch_label":"lmbatch-0123456789ab-{number}"}}}}"#

@@ -1,8 +1,8 @@
-//! Watches many live batches of one account in one process, as many runs that are resumed at once. For the bench.
+//! Watches many live batches of one account in one process, as many runs that are resumed together. For the bench.
 //!
-//! `watch prepare FOLDER BASE_URL RUNS BATCHES` records runs whose batches exist, without a call.
-//! `watch resume FOLDER BASE_URL SECONDS` resumes all of them, with a look at each batch a minute.
-#![expect(clippy::print_stderr, reason = "the bench shows what went wrong")]
+//! `watch prepare FOLDER BASE_URL RUNS BATCHES` records runs whose batches exist, without any call.
+//! `watch resume FOLDER BASE_URL SECONDS` resumes all of them, and polls each batch once a minute.
+#![expect(clippy::print_stderr, reason = "the bench shows errors")]
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -76,7 +76,7 @@ async fn prepare(folder: &str, base: &str, runs: u64, batches: u64) -> anyhow::R
             .map(|(shard, batch)| {
                 shard.advanced(ShardState::Created {
                     batch: BatchId::new(format!("batch_{batch}")),
-                    proof: Proof::proved("the bench has made it up"),
+                    proof: Proof::proved("the bench has recorded it"),
                 })
             })
             .collect();

@@ -1,4 +1,4 @@
-//! Rows of results, and lines of input.
+//! Targets for rows of results and lines of input.
 
 use std::sync::Arc;
 
@@ -39,8 +39,7 @@ fn id(text: Option<Text<'_>>) -> Option<String> {
     text.map(|text| text.decode().into_owned())
 }
 
-/// A row that is scanned is decoded, with the same id, and the same came of it unless its answer cannot be
-/// read.
+/// Every row that is scanned is decoded, with the same id and the same verdict unless its answer cannot be read.
 pub fn result_lines(data: &[u8]) {
     const ROLES: [PartRole; 3] = [PartRole::Mixed, PartRole::Output, PartRole::Errors];
     const SHAPES: [&str; 5] = ["responses", "chat", "file", "inline", ""];
@@ -79,7 +78,7 @@ pub fn result_lines(data: &[u8]) {
     });
 }
 
-/// The longest row that is read here.
+/// Maximum size of a row in this target, in bytes.
 const LONGEST: usize = 64;
 
 /// Rows are split at line ends and nowhere else, and every line that is not blank is one row.
@@ -104,7 +103,7 @@ pub fn jsonl(data: &[u8]) {
     let Ok(finished) = finished else {
         return;
     };
-    // One that is longer than a row may be is not looked into.
+    // A row that exceeds the maximum size is not compared.
     let lines = whole.split(|byte| *byte == b'\n');
     let lines = lines.filter(|line| !blank(line) || line.len() > LONGEST);
     assert_eq!(finished.rows(), lines.count() as u64);
@@ -122,7 +121,7 @@ pub fn jsonl(data: &[u8]) {
     assert_eq!(outcomes, finished.requests());
 }
 
-/// Rows within a document are the same wherever the document is cut as it comes.
+/// Rows within a document are the same however the document is split into pieces.
 pub fn documents(data: &[u8]) {
     const PATHS: &[&[&str]] = &[&["response", "rows"], &["rows", "*", "inner"], &["rows"]];
     let Some((first, body)) = data.split_first() else {
@@ -145,7 +144,7 @@ pub fn documents(data: &[u8]) {
     let size = usize::from(*first).max(1);
     let cut = rows(body.chunks(size).map(Bytes::copy_from_slice).collect());
     assert_eq!(whole, cut);
-    // What is a document for others is one for us, and each of its rows is one line.
+    // A document that serde_json accepts is accepted, and each of its rows is one line.
     if let (Ok(document), Ok(rows)) = (serde_json::from_slice::<Value>(body), &whole) {
         let lists = [&document["response"]["rows"], &document["rows"]];
         if let Some(list) = lists.iter().find_map(|list| list.as_array()) {
@@ -158,7 +157,7 @@ pub fn documents(data: &[u8]) {
     }
 }
 
-/// A line of input is one request or one error, and a request that can be sent is one line of JSON.
+/// Every line of input is one request or one error, and an encoded request is one line of JSON.
 pub fn input_lines(data: &[u8]) {
     ADAPTERS.with(|adapters| {
         let blank = |line: &&[u8]| line.trim_ascii().is_empty();

@@ -1,5 +1,5 @@
-//! What takes bytes that others wrote, as functions of any bytes: each panics where a promise is broken.
-//! `fuzz/` feeds them with what a fuzzer thinks of; `tests/corpus.rs` with what was worth keeping.
+//! Parsers of external bytes, as fuzz targets that panic if a promise is broken. `fuzz/` runs them with a fuzzer;
+//! `tests/corpus.rs` with a stored corpus.
 
 mod lines;
 mod replies;
@@ -7,16 +7,16 @@ mod replies;
 pub use lines::{documents, input_lines, jsonl, result_lines};
 pub use replies::{error_bodies, retry_after, status_bodies};
 
-/// A function of any bytes.
+/// A fuzz target: a function of any bytes.
 #[derive(Debug)]
 pub struct Target {
-    /// The folder of its corpus, and the name of its program in `fuzz/`.
+    /// Name of the corpus folder, and of the program in `fuzz/`.
     pub name: &'static str,
-    /// Panics where a promise is broken.
+    /// Function that panics if a promise is broken.
     pub run: fn(&[u8]),
 }
 
-/// All of them.
+/// All fuzz targets of this crate.
 pub static TARGETS: &[Target] = &[
     Target {
         name: "result_lines",
@@ -48,7 +48,7 @@ pub static TARGETS: &[Target] = &[
     },
 ];
 
-/// The first byte chooses, the rest is what is chosen for.
+/// Chooses an item by the first byte, and returns it with the other bytes.
 fn choose<'a, T>(data: &'a [u8], from: &'a [T]) -> Option<(&'a T, &'a [u8])> {
     let (first, rest) = data.split_first()?;
     Some((&from[usize::from(*first) % from.len()], rest))

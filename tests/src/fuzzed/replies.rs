@@ -1,4 +1,4 @@
-//! Answers of a provider: what is asked for over HTTP, by the adapters themselves.
+//! Targets for responses of providers, read by the adapters over HTTP.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -21,12 +21,12 @@ use super::choose;
 
 const KEY: &str = "k-canary-0123456789";
 
-/// A provider that answers everything with the same status and body, and adapters that ask it.
+/// A provider with the same status and body for every call, and adapters that call it.
 struct World {
     runtime: Runtime,
     server: MockServer,
     answer: Arc<Mutex<(u16, Vec<u8>)>>,
-    /// Answers so far.
+    /// Number of responses so far.
     given: AtomicU32,
     adapters: Vec<Arc<dyn BatchProvider>>,
 }
@@ -70,12 +70,12 @@ impl World {
         }
     }
 
-    /// From now on everything is answered with this.
+    /// Sets the response to every call.
     fn answer(&self, status: u16, body: &[u8]) {
         let mut answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         *answer = (status, body.to_vec());
         drop(answer);
-        // It keeps what it was asked, and may forget only some ten thousand times.
+        // The mock server stores every request, and can be reset only some ten thousand times.
         if self
             .given
             .fetch_add(1, Ordering::Relaxed)
@@ -99,13 +99,13 @@ fn in_world(run: impl FnOnce(&World)) {
     run(&WORLD.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-/// What is said of an error to people and logs holds no key.
+/// Checks that no text of an error contains the key.
 fn check(error: &Error) {
     let said = format!("{error} {error:?}");
     assert!(!said.contains(KEY), "{said}");
 }
 
-/// Everything that is asked of a provider but a create, as text.
+/// Returns the results of every call except a create, as text.
 async fn asked(adapter: &dyn BatchProvider) -> Vec<String> {
     let batch = BatchId::new("batch_1");
     let mut said = Vec::new();
@@ -113,7 +113,7 @@ async fn asked(adapter: &dyn BatchProvider) -> Vec<String> {
         Ok(text) => said.push(text),
         Err(error) => {
             check(&error);
-            // Where it stands in the body may differ.
+            // The position in the body may differ.
             said.push(format!("{:?} {:?}", error.kind(), error.delivery()));
         }
     };
@@ -137,7 +137,7 @@ async fn asked(adapter: &dyn BatchProvider) -> Vec<String> {
     said
 }
 
-/// A body of a provider's answer is understood, or is an error: the same however it is laid out.
+/// A response body is read or is an error, independent of its white space.
 pub fn status_bodies(data: &[u8]) {
     in_world(|world| {
         let Some((adapter, body)) = choose(data, &world.adapters) else {
@@ -190,8 +190,8 @@ fn intent() -> Intent {
     }
 }
 
-/// Whatever a create is answered with, it is an error that says what became of it: one that the provider
-/// may have acted on is never taken for one that it refused.
+/// Every response to a create is an error that states the delivery: a create that the provider may have accepted is
+/// never reported as refused.
 pub fn error_bodies(data: &[u8]) {
     const STATUSES: [u16; 14] = [
         200, 400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 529,
@@ -210,7 +210,7 @@ pub fn error_bodies(data: &[u8]) {
             Ok(batch) => assert!(*status == 200 && !batch.as_str().is_empty(), "{status}"),
             Err(error) => {
                 check(&error);
-                // Only the provider's own error object, under a status that refuses, is a refusal.
+                // Only the provider's own error object, with a refusing status, is a refusal.
                 let unknown = error.delivery() == Delivery::Unknown;
                 assert!(unknown || !may_have_acted, "{status}: {error:?}");
             }
@@ -220,7 +220,7 @@ pub fn error_bodies(data: &[u8]) {
     });
 }
 
-/// What a server wishes is a time that may be waited for, or nothing.
+/// A `Retry-After` is a delay that can be waited for, or absent.
 pub fn retry_after(data: &[u8]) {
     const NAMES: [&str; 4] = [
         "retry-after",

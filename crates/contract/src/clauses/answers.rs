@@ -1,6 +1,6 @@
-//! Clauses about what an answer says besides its text. Where the provider has no word for it
-//! ([`Wire::full_row`](crate::Wire::full_row) is `None`), nothing is made up, and what cannot be answered cannot
-//! be asked for. Of edition 2026-11.
+//! Clauses about the content of an answer besides its text. Where the provider cannot express it
+//! ([`Wire::full_row`](crate::Wire::full_row) is `None`), the adapter invents nothing and refuses requests that need
+//! it. Part of edition 2026-11.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ fn text(text: &str) -> Vec<Piece> {
     vec![Piece::Text(text.to_owned())]
 }
 
-/// The outcome of one request whose row says this; `None` where the provider has no words for it.
+/// Returns the outcome of one request whose row holds `answer`; `None` if the wire cannot write such a row.
 async fn said(kit: &Kit, answer: FullAnswer) -> Option<Outcome> {
     of_row(kit, &FullRow::Answer(answer)).await
 }
@@ -32,13 +32,13 @@ async fn of_row(kit: &Kit, row: &FullRow) -> Option<Outcome> {
     Some(first(&open, row).await)
 }
 
-/// The outcome of the first of three requests; the others are answered plainly.
+/// Returns the outcome of the first of three requests; the other two get plain answers.
 async fn first(open: &Open, row: (crate::wire::Part, Vec<u8>)) -> Outcome {
     open.end(DONE, &[row, open.yes(1, "two"), open.yes(2, "three")]);
     open.outcomes().await["a"].clone()
 }
 
-/// What a plain answer comes to, from which it is seen that nothing is made up.
+/// Returns the output and problem of a plain answer, to check that nothing in it is invented.
 async fn plain(kit: &Kit) -> (LMOutput, Option<Problem>) {
     let open = kit.open_three().await;
     let row = open.yes(0, "one");
@@ -48,15 +48,15 @@ async fn plain(kit: &Kit) -> (LMOutput, Option<Problem>) {
 fn succeeded(outcome: Outcome) -> (LMOutput, Option<Problem>) {
     match outcome {
         Outcome::Succeeded { value, problem } => (value, problem),
-        other => panic!("an answer is {}", other.status()),
+        other => panic!("an answer became {}", other.status()),
     }
 }
 
-/// A whole answer is a text that ended by itself, without a problem.
-pub async fn a_whole_answer_has_no_problem(kit: &Kit) {
+/// A complete answer is one text with the finish reason "complete" and has no problem.
+pub async fn a_complete_answer_has_no_problem(kit: &Kit) {
     let (output, problem) = plain(kit).await;
     assert_eq!(output.text(), "one");
-    assert_eq!(problem, None, "nothing is wrong with it");
+    assert_eq!(problem, None, "a complete answer must have no problem");
     assert_eq!(output.finish_reason, FinishReason::Stop);
     assert_eq!(output.items.len(), 1, "{:?}", output.items);
 }
@@ -65,8 +65,8 @@ fn usage(output: &LMOutput) -> TokenUsage {
     output.usage.unwrap_or_default()
 }
 
-/// The tokens of an answer come back: what was read and what was written, each as its own number.
-pub async fn usage_comes_back(kit: &Kit) {
+/// The token usage of an answer is returned: input tokens and output tokens, each as its own number.
+pub async fn usage_is_returned(kit: &Kit) {
     let answer = FullAnswer {
         pieces: text("one"),
         usage: Some(Tokens {
@@ -83,8 +83,8 @@ pub async fn usage_comes_back(kit: &Kit) {
     assert_eq!((usage.input_tokens, usage.output_tokens), expected);
 }
 
-/// The model that answered comes back as the provider names it.
-pub async fn the_model_that_answered_comes_back(kit: &Kit) {
+/// The model of an answer is returned under the name that the provider gives it.
+pub async fn the_model_of_an_answer_is_returned(kit: &Kit) {
     let answer = FullAnswer {
         pieces: text("one"),
         model: Some("model-canary".to_owned()),
@@ -95,12 +95,12 @@ pub async fn the_model_that_answered_comes_back(kit: &Kit) {
             let (output, _) = succeeded(outcome);
             assert_eq!(output.model.as_deref(), Some("model-canary"));
         }
-        None => assert_eq!(plain(kit).await.0.model, None, "it is made up"),
+        None => assert_eq!(plain(kit).await.0.model, None, "the model is invented"),
     }
 }
 
-/// The provider's id of an answer comes back, which is not that of the request.
-pub async fn the_id_of_an_answer_comes_back(kit: &Kit) {
+/// The provider's id of an answer is returned. It differs from the id of the request.
+pub async fn the_id_of_an_answer_is_returned(kit: &Kit) {
     let answer = FullAnswer {
         pieces: text("one"),
         id: Some("answer-id-canary".to_owned()),
@@ -111,12 +111,13 @@ pub async fn the_id_of_an_answer_comes_back(kit: &Kit) {
             let (output, _) = succeeded(outcome);
             assert_eq!(output.response_id.as_deref(), Some("answer-id-canary"));
         }
-        None => assert_eq!(plain(kit).await.0.response_id, None, "it is made up"),
+        None => assert_eq!(plain(kit).await.0.response_id, None, "the id is invented"),
     }
 }
 
-/// An answer in several pieces comes back whole and in order. A provider whose answers are one text has no other.
-pub async fn every_piece_of_an_answer_comes_back(kit: &Kit) {
+/// An answer in several pieces is returned complete and in order. A provider whose answers are always one text is
+/// exempt.
+pub async fn every_piece_of_an_answer_is_returned(kit: &Kit) {
     let pieces = ["one, ", "two, ", "three"].map(|one| Piece::Text(one.to_owned()));
     let answer = FullAnswer {
         pieces: pieces.to_vec(),
@@ -129,9 +130,9 @@ pub async fn every_piece_of_an_answer_comes_back(kit: &Kit) {
     assert_eq!(output.text(), expected);
 }
 
-/// A call to a tool comes back with its id, its tool and its arguments, and is no empty answer. A provider that
-/// has no word for it takes no tools.
-pub async fn a_tool_call_comes_back(kit: &Kit) {
+/// A tool call is returned with its id, tool name and arguments, and does not count as an empty answer. An adapter for
+/// a provider without tool calls refuses requests with tools.
+pub async fn a_tool_call_is_returned(kit: &Kit) {
     let arguments = json!({"city": "Köln \"an\" Rhein", "days": [3, null]});
     let call = |id: &str| Piece::ToolCall {
         id: id.to_owned(),
@@ -149,24 +150,28 @@ pub async fn a_tool_call_comes_back(kit: &Kit) {
             tools: &tools,
             ..kit.question("Hello!")
         };
-        return assert!(!kit.can_ask(view).await, "a tool can be asked for");
+        return assert!(!kit.can_ask(view).await, "tools are accepted");
     };
     let (output, problem) = succeeded(outcome);
-    assert_eq!(problem, None, "a call is an answer");
+    assert_eq!(problem, None, "a tool call must count as an answer");
     assert_eq!(output.finish_reason, FinishReason::ToolUse);
     let calls: Vec<_> = output.tool_calls().collect();
     let ids: Vec<&str> = calls.iter().map(|call| call.id.as_str()).collect();
-    assert_eq!(ids, ["canary1Id", "canary2Id"], "every call with its id");
+    assert_eq!(
+        ids,
+        ["canary1Id", "canary2Id"],
+        "every call must have its id"
+    );
     for call in calls {
         assert_eq!(call.name, "weather");
         let found: Value = call.arguments().expect("JSON");
-        assert_eq!(found, arguments, "the arguments come back");
+        assert_eq!(found, arguments, "the arguments must be returned");
     }
 }
 
-/// What the model thought comes back as a thought, and is no part of the text. A provider that has no word for it
-/// takes no options of thinking.
-pub async fn a_thought_is_no_part_of_the_text(kit: &Kit) {
+/// Thoughts of the model are returned as thinking items and are not part of the text. An adapter for a provider that
+/// returns no thoughts refuses thinking options.
+pub async fn thoughts_are_not_part_of_the_text(kit: &Kit) {
     let answer = FullAnswer {
         pieces: vec![
             Piece::Thinking("thought-canary".to_owned()),
@@ -183,7 +188,7 @@ pub async fn a_thought_is_no_part_of_the_text(kit: &Kit) {
             thinking: Some(&budget),
             ..kit.question("Hello!")
         };
-        return assert!(!kit.can_ask(view).await, "thinking can be asked for");
+        return assert!(!kit.can_ask(view).await, "thinking is accepted");
     };
     let (output, problem) = succeeded(outcome);
     assert_eq!((output.text().as_str(), problem), ("one", None));
@@ -191,8 +196,9 @@ pub async fn a_thought_is_no_part_of_the_text(kit: &Kit) {
     assert_eq!(thoughts, ["thought-canary"]);
 }
 
-/// An answer that reached the most tokens is truncated. A provider that has no word for it takes no such limit.
-pub async fn an_answer_that_was_cut_off_is_truncated(kit: &Kit) {
+/// An answer that reached the token limit is reported as truncated. An adapter for a provider without such a finish
+/// reason refuses a token limit.
+pub async fn an_answer_at_the_token_limit_is_truncated(kit: &Kit) {
     let answer = FullAnswer {
         pieces: text("one, tw"),
         end: End::CutOff,
@@ -207,16 +213,20 @@ pub async fn an_answer_that_was_cut_off_is_truncated(kit: &Kit) {
             hyperparameters: Cow::Owned(limit),
             ..kit.question("Hello!")
         };
-        return assert!(!kit.can_ask(view).await, "a limit can be asked for");
+        return assert!(!kit.can_ask(view).await, "a token limit is accepted");
     };
     let (output, problem) = succeeded(outcome);
-    assert_eq!(output.text(), "one, tw", "what was paid for comes back");
+    assert_eq!(
+        output.text(),
+        "one, tw",
+        "the partial answer must be returned"
+    );
     assert_eq!(problem, Some(Problem::Truncated));
     assert_eq!(output.finish_reason, FinishReason::Length);
 }
 
-/// An answer without words is empty, and is told so.
-pub async fn an_answer_without_words_is_empty(kit: &Kit) {
+/// An answer without text is reported as empty.
+pub async fn an_answer_without_text_is_empty(kit: &Kit) {
     let open = kit.open_three().await;
     let answer = FullAnswer {
         pieces: text(""),
@@ -229,8 +239,9 @@ pub async fn an_answer_without_words_is_empty(kit: &Kit) {
     assert_eq!(problem, Some(Problem::Empty));
 }
 
-/// A refusal of the model is told as one, with its words where there are any, and is no plain text.
-pub async fn a_refusal_is_told(kit: &Kit) {
+/// A refusal of the model is reported as refused, with the model's explanation if there is one, and is not returned as
+/// plain text.
+pub async fn a_refusal_of_the_model_is_reported(kit: &Kit) {
     let answer = FullAnswer {
         pieces: vec![Piece::Refusal("refusal-canary".to_owned())],
         end: End::Refused,
@@ -243,23 +254,27 @@ pub async fn a_refusal_is_told(kit: &Kit) {
     let (output, problem) = succeeded(outcome);
     let refused = matches!(problem, Some(Problem::Refused | Problem::ContentFilter));
     assert!(refused, "{problem:?}");
-    assert_eq!(output.text(), "", "it is no text");
+    assert_eq!(output.text(), "", "a refusal must not be returned as text");
     let words = output.refusal();
     assert!(words.is_none_or(|words| words.contains("refusal-canary")));
 }
 
-/// Further answers to one request are kept, and are no part of the first.
-pub async fn further_answers_are_kept_apart(kit: &Kit) {
+/// Further answers to one request are kept, separately from the first.
+pub async fn further_answers_are_kept_separately(kit: &Kit) {
     let answer = FullAnswer {
         pieces: text("one"),
         others: vec!["other-canary".to_owned()],
         ..FullAnswer::default()
     };
     let Some(outcome) = said(kit, answer).await else {
-        return assert_eq!(plain(kit).await.0.items.len(), 1, "one is made up");
+        return assert_eq!(
+            plain(kit).await.0.items.len(),
+            1,
+            "a further answer is invented"
+        );
     };
     let (output, _) = succeeded(outcome);
-    assert_eq!(output.text(), "one", "the first answer is the answer");
+    assert_eq!(output.text(), "one", "the first answer must be the text");
     let kept = output.items.iter().any(|item| match item {
         OutputItem::Other(value) => value.to_string().contains("other-canary"),
         _ => false,
@@ -267,9 +282,9 @@ pub async fn further_answers_are_kept_apart(kit: &Kit) {
     assert!(kept, "an answer that was paid for is lost");
 }
 
-/// An answer that cannot be read is that request's error, or kept as it came: never an empty answer, another outcome
-/// or a reason to ask again, since it was paid for.
-pub async fn an_answer_of_another_type_is_not_empty(kit: &Kit) {
+/// An answer that cannot be read is an error of its request or is returned as raw JSON. It is never reported as empty,
+/// as another outcome or as retryable, since it was paid for.
+pub async fn an_unreadable_answer_is_not_empty(kit: &Kit) {
     let open = kit.open_three().await;
     let (part, row) = open.yes(0, "text-canary");
     let row: Value = serde_json::from_slice(&row).expect("a row is JSON");
@@ -279,7 +294,7 @@ pub async fn an_answer_of_another_type_is_not_empty(kit: &Kit) {
             continue;
         }
         for odd in odd_values() {
-            // What is absent or empty says nothing, and says so; a text is any text.
+            // An absent or empty value holds no answer and may be reported as empty. A string is always a text.
             let empty = odd.is_null() || odd == json!([]) || odd == json!({});
             if empty || std::mem::discriminant(&odd) == std::mem::discriminant(was) {
                 continue;
@@ -290,7 +305,7 @@ pub async fn an_answer_of_another_type_is_not_empty(kit: &Kit) {
             let said = format!("{at}: {odd}");
             match first(&open, (part, changed)).await {
                 Outcome::Errored(error) => {
-                    assert!(!error.is_retryable(), "{said} is asked again: {error}");
+                    assert!(!error.is_retryable(), "{said} is retryable: {error}");
                 }
                 Outcome::Succeeded { value, problem } => {
                     let kept = value
@@ -298,22 +313,22 @@ pub async fn an_answer_of_another_type_is_not_empty(kit: &Kit) {
                         .iter()
                         .any(|item| matches!(item, OutputItem::Other(_) | OutputItem::Citation(_)));
                     let told = problem.is_some_and(|problem| problem != Problem::Empty);
-                    // Texts in the place of parts are texts.
+                    // Strings where parts are expected are accepted as texts.
                     let text = value.text();
                     let read = !text.is_empty() && odd.to_string().contains(&text);
                     assert!(
                         kept || told || read,
-                        "{said} is {problem:?}: {:?}",
+                        "{said} has the problem {problem:?}: {:?}",
                         value.items
                     );
                 }
-                other => panic!("{said} is {}", other.status()),
+                other => panic!("{said} became {}", other.status()),
             }
         }
     }
 }
 
-/// The pointers that lead to a text, from the whole text upwards, without that of the whole.
+/// JSON pointers to a text and to each of its ancestors, innermost first, without the document itself.
 fn path_to(value: &Value, text: &str) -> Vec<String> {
     fn find(value: &Value, text: &str, at: &str) -> Option<String> {
         let mut members: Box<dyn Iterator<Item = (String, &Value)>> = match value {
@@ -334,9 +349,9 @@ fn path_to(value: &Value, text: &str) -> Vec<String> {
     all
 }
 
-/// A request that the provider refuses for what it asks is not asked again: it would be refused, and at some
-/// providers paid for, each time. A provider that has no word for it says so of no row.
-pub async fn a_permanent_failure_is_not_asked_again(kit: &Kit) {
+/// A request that the provider rejects for its content is not retryable: it would be rejected each time, and some
+/// providers charge for that. Providers that cannot express such a rejection are exempt.
+pub async fn a_permanent_failure_is_not_retryable(kit: &Kit) {
     let rejected = FullRow::Rejected("words-canary".to_owned());
     let Some(outcome) = of_row(kit, &rejected).await else {
         let open = kit.open_three().await;
@@ -346,8 +361,11 @@ pub async fn a_permanent_failure_is_not_asked_again(kit: &Kit) {
         return assert!(error.is_retryable(), "{error}");
     };
     let Outcome::Errored(error) = outcome else {
-        panic!("a failure is {}", outcome.status());
+        panic!("a failure became {}", outcome.status());
     };
-    assert!(!error.is_retryable(), "it is asked again: {error}");
+    assert!(
+        !error.is_retryable(),
+        "a permanent failure is retryable: {error}"
+    );
     assert_eq!(error.message(), Some("words-canary"));
 }

@@ -1,5 +1,5 @@
-//! Clauses about the other calls: list, cancel, discard, fence, and reading from the middle. A provider
-//! that lacks one says so, and nothing is sent.
+//! Clauses about list, cancel, discard, fence and reads from an offset. Where the provider lacks a call, the adapter
+//! reports `Unsupported` and sends nothing.
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use lmbatch_core::{
@@ -12,16 +12,21 @@ use crate::kit::Kit;
 use crate::mangle::odd_values;
 use crate::wire::{CallKind, ListPage};
 
-/// Whether a capability is declared. Where it is not, the call must have said so and sent nothing.
+/// Returns `declared`. Checks that the call failed as unsupported, and sent nothing, exactly where the capability is
+/// not declared.
 fn declared<T>(desk: &Desk, declared: bool, called: &lmbatch_core::Result<T>) -> bool {
     let unsupported = matches!(called, Err(error) if error.kind() == ErrorKind::Unsupported);
-    assert_eq!(unsupported, !declared, "what is declared is what is done");
-    assert!(declared || desk.seen().is_empty(), "nothing is sent");
+    assert_eq!(
+        unsupported, !declared,
+        "the call must agree with the declared capability"
+    );
+    assert!(declared || desk.seen().is_empty(), "no request may be sent");
     declared
 }
 
-/// A list goes through every page and stops after the last. A provider without lists says so.
-pub async fn a_list_goes_through_every_page_and_stops(kit: &Kit) {
+/// Paging through a list returns every batch once, newest first, and stops after the last page. Where the provider has
+/// no list, the adapter reports `Unsupported`.
+pub async fn paging_through_a_list_returns_every_batch_once(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let first = adapter.list(&ListOptions::default()).await;
@@ -40,13 +45,19 @@ pub async fn a_list_goes_through_every_page_and_stops(kit: &Kit) {
         .rev()
         .map(|number| kit.wire.batch_id(number))
         .collect();
-    assert!(ids == expected, "every batch once, newest first: {ids:?}");
+    assert!(
+        ids == expected,
+        "every batch must appear once, newest first: {ids:?}"
+    );
     let pages = desk.seen().len() - before;
-    assert_eq!(pages, 3, "two pages and one batch are three pages");
+    assert_eq!(
+        pages, 3,
+        "two full pages and one batch must take three pages"
+    );
 }
 
-/// A list of nothing is an empty page, and the last one.
-pub async fn a_list_of_nothing_is_empty(kit: &Kit) {
+/// A list without batches is an empty page, which is also the last.
+pub async fn a_list_without_batches_is_empty(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let listed = adapter.list(&ListOptions::default()).await;
@@ -56,8 +67,8 @@ pub async fn a_list_of_nothing_is_empty(kit: &Kit) {
     }
 }
 
-/// One call to `list` is one page: going on is the engine's business.
-pub async fn a_page_of_a_list_is_one_exchange(kit: &Kit) {
+/// One call to `list` fetches one page; paging is the engine's task.
+pub async fn a_list_call_is_one_exchange(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     desk.page(1);
@@ -72,8 +83,8 @@ pub async fn a_page_of_a_list_is_one_exchange(kit: &Kit) {
     }
 }
 
-/// A page that leads to itself does not lead on for ever.
-pub async fn a_page_that_leads_to_itself_ends_the_list(kit: &Kit) {
+/// A page whose cursor leads back to the page itself ends the list, so that paging does not run forever.
+pub async fn a_page_that_links_to_itself_ends_the_list(kit: &Kit) {
     let desk = kit.desk().await;
     desk.keep(kit.described(1, BatchStatus::Completed));
     desk.lead_always_to("round-and-round");
@@ -87,13 +98,16 @@ pub async fn a_page_that_leads_to_itself_ends_the_list(kit: &Kit) {
     }
 }
 
-/// A page that does not say readably whether the list goes on is an error: taken for the last page it would
-/// hide the batch of a lost create, which would be paid for again.
-pub async fn a_page_whose_next_page_cannot_be_read_is_an_error(kit: &Kit) {
+/// A page whose cursor cannot be read is an error. If it passed for the last page, it would hide the batch of a create
+/// with a lost response, which would then be paid for twice.
+pub async fn an_unreadable_page_cursor_is_an_error(kit: &Kit) {
     let paging = paging_members(kit);
-    assert!(!paging.is_empty(), "a page says whether the list goes on");
+    assert!(
+        !paging.is_empty(),
+        "a page with a successor must differ from the last page"
+    );
     for name in paging {
-        // Anything else may be a cursor, or say that there is none.
+        // Any other value may be a cursor, or mean that there is none.
         let odd = odd_values().into_iter();
         for odd in odd.filter(|odd| odd.is_array() || odd.is_object()) {
             let desk = kit.desk().await;
@@ -117,7 +131,7 @@ pub async fn a_page_whose_next_page_cannot_be_read_is_an_error(kit: &Kit) {
     }
 }
 
-/// Members of a page that differ where the list goes on.
+/// Names of the members that differ between a page with a successor and the last page.
 fn paging_members(kit: &Kit) -> Vec<String> {
     let batch = || kit.wire.batch(&kit.described(1, BatchStatus::Completed));
     let page = |next: Option<&str>, total| {
@@ -135,9 +149,9 @@ fn paging_members(kit: &Kit) -> Vec<String> {
     differ.map(|(name, _)| name.clone()).collect()
 }
 
-/// A 404 of a list that is not the provider's own may pass: it is asked for again, since a list that is taken
-/// for one that the server does not have hides a batch under our label, and it is created again.
-pub async fn a_404_of_a_proxy_for_a_list_may_pass(kit: &Kit) {
+/// A 404 for a list that does not carry the provider's own error is retryable. If it passed for "this server has no
+/// list", a batch under lmbatch's label would be missed and created again.
+pub async fn a_404_from_a_proxy_for_a_list_is_retryable(kit: &Kit) {
     let other = |body: &str| Says {
         status: 404,
         body: body.as_bytes().to_vec(),
@@ -161,8 +175,8 @@ pub async fn a_404_of_a_proxy_for_a_list_may_pass(kit: &Kit) {
     }
 }
 
-/// A list says of a batch what its status says.
-pub async fn a_list_says_what_a_status_says(kit: &Kit) {
+/// A list reports the same of a batch as the status call.
+pub async fn a_list_agrees_with_the_status(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let batch = kit.described(1, BatchStatus::Completed);
@@ -177,8 +191,8 @@ pub async fn a_list_says_what_a_status_says(kit: &Kit) {
     }
 }
 
-/// Members that nobody knows change nothing in a list.
-pub async fn unknown_members_of_a_list_change_nothing(kit: &Kit) {
+/// Unknown members of a list are ignored.
+pub async fn unknown_members_of_a_list_are_ignored(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     desk.page(1);
@@ -195,7 +209,8 @@ pub async fn unknown_members_of_a_list_change_nothing(kit: &Kit) {
     }
 }
 
-/// `cancel` asks the provider, once, to cancel that batch. A provider that cannot says so.
+/// `cancel` sends one cancel request for the given batch. Where the provider has no cancel, the adapter reports
+/// `Unsupported`.
 pub async fn a_cancel_is_one_call(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
@@ -207,8 +222,8 @@ pub async fn a_cancel_is_one_call(kit: &Kit) {
     }
 }
 
-/// To cancel twice is no error.
-pub async fn a_second_cancel_is_no_error(kit: &Kit) {
+/// Cancelling a batch twice is not an error.
+pub async fn a_repeated_cancel_is_not_an_error(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let id = desk.keep(kit.described(1, BatchStatus::InProgress));
@@ -220,8 +235,8 @@ pub async fn a_second_cancel_is_no_error(kit: &Kit) {
     }
 }
 
-/// To cancel a batch that has ended is no error, however the provider refuses it.
-pub async fn a_cancel_of_an_ended_batch_is_no_error(kit: &Kit) {
+/// Cancelling a batch that has ended is not an error, whichever way the provider refuses it.
+pub async fn a_cancel_of_an_ended_batch_is_not_an_error(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let id = desk.keep(kit.described(1, BatchStatus::Completed));
@@ -231,8 +246,8 @@ pub async fn a_cancel_of_an_ended_batch_is_no_error(kit: &Kit) {
     }
 }
 
-/// A cancel that is refused while the batch goes on is an error: it goes on costing money.
-pub async fn a_cancel_that_is_refused_is_an_error(kit: &Kit) {
+/// A refused cancel of a running batch is an error, since the batch still costs money.
+pub async fn a_refused_cancel_is_an_error(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let id = desk.keep(kit.described(1, BatchStatus::InProgress));
@@ -245,9 +260,9 @@ pub async fn a_cancel_that_is_refused_is_an_error(kit: &Kit) {
     }
 }
 
-/// A cancel that is answered 200 by anything but the provider's own confirmation for this batch (a web page, another
-/// JSON, an error, another batch) is an error while the batch runs, which costs money.
-pub async fn a_cancel_that_a_proxy_answers_is_an_error(kit: &Kit) {
+/// A cancel with HTTP 200 that is not the provider's own confirmation for this batch (an HTML page, other JSON, an
+/// error, another batch) is an error while the batch runs, since a running batch costs money.
+pub async fn an_unconfirmed_cancel_is_an_error(kit: &Kit) {
     let other = |body: String| Says {
         status: 200,
         body: body.into_bytes(),
@@ -279,13 +294,17 @@ pub async fn a_cancel_that_a_proxy_answers_is_an_error(kit: &Kit) {
             assert_eq!(error.batch(), Some(&id), "{error}");
             assert_eq!(error.retry(), Retry::Temporary, "{said}: {error}");
             let cancels = desk.seen_of(CallKind::Cancel).len();
-            assert_eq!(cancels, 1, "one cancel: the retry is the engine's");
+            assert_eq!(
+                cancels, 1,
+                "cancel must send one request: retries are the engine's task"
+            );
         }
     }
 }
 
-/// To discard what is gone is no error. What cannot be discarded is said to be so, and nothing is sent.
-pub async fn what_is_gone_can_be_discarded(kit: &Kit) {
+/// Discarding a file or batch that no longer exists is not an error. Where the provider cannot delete, the adapter
+/// reports `Unsupported` and sends nothing.
+pub async fn discarding_deleted_objects_is_not_an_error(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let remnants = [
@@ -299,17 +318,20 @@ pub async fn what_is_gone_can_be_discarded(kit: &Kit) {
             Ok(()) => any = true,
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
-                assert_eq!(desk.seen().len(), before, "nothing is sent");
+                assert_eq!(desk.seen().len(), before, "no request may be sent");
             }
         }
     }
     let declared = adapter.codec().capabilities().discard;
-    assert_eq!(any, declared, "what is declared is what is done");
+    assert_eq!(
+        any, declared,
+        "the call must agree with the declared capability"
+    );
 }
 
-/// A fence deletes what a late create would need, and is no error where that is gone already. A provider
-/// that cannot says so.
-pub async fn a_fence_is_put_up_or_unsupported(kit: &Kit) {
+/// A fence deletes the input that a late create would need, and is not an error if the input no longer exists. Where
+/// the provider cannot delete inputs, the adapter reports `Unsupported`.
+pub async fn a_fence_deletes_the_input_or_is_unsupported(kit: &Kit) {
     for is_there in [true, false] {
         let desk = kit.desk().await;
         if is_there {
@@ -325,7 +347,7 @@ pub async fn a_fence_is_put_up_or_unsupported(kit: &Kit) {
     }
 }
 
-/// What a fence is put up against: the input of a create, where the provider can delete it.
+/// The staged input of a create, which a fence deletes where the provider can delete it.
 pub(super) async fn to_fence(kit: &Kit, adapter: &dyn BatchProvider) -> Staged {
     if !adapter.codec().capabilities().fence {
         return Staged {
@@ -338,9 +360,9 @@ pub(super) async fn to_fence(kit: &Kit, adapter: &dyn BatchProvider) -> Staged {
     intent.expect("the input is staged").staged
 }
 
-/// A fence that is answered by a proxy (a 404 or a 200 with a web page, or a 404 with nothing or another JSON)
-/// is an error: the input may still be there, and a late create would be accepted beside the next one.
-pub async fn a_fence_that_a_proxy_answers_is_not_put_up(kit: &Kit) {
+/// A fence answered by a proxy (404 or 200 with an HTML page, 404 with an empty body or other JSON) is an error: the
+/// input may still exist, and a late create would be accepted in addition to the next one.
+pub async fn a_fence_answered_by_a_proxy_is_an_error(kit: &Kit) {
     let other = |body: &str| Says {
         status: 404,
         body: body.as_bytes().to_vec(),
@@ -361,14 +383,15 @@ pub async fn a_fence_that_a_proxy_answers_is_not_put_up(kit: &Kit) {
         desk.answer(CallKind::Discard, Answer::after(says));
         let fenced = adapter.fence(&staged).await;
         if declared(&desk, can, &fenced) {
-            assert!(fenced.is_err(), "{said} is no fence");
+            assert!(fenced.is_err(), "{said} is accepted as a fence");
         }
     }
 }
 
-/// A fence that is answered 200 by anything but the provider's own confirmation is an error, for the same
-/// reason: nothing, another JSON, a confirmation that says no (`"deleted": false`) or names another input.
-pub async fn a_200_that_does_not_confirm_a_deletion_is_no_fence(kit: &Kit) {
+/// A fence answered with HTTP 200 by anything but the provider's own confirmation is an error: an empty body, other
+/// JSON, `"deleted": false` or the name of another input. The input may still exist, and a late create would be
+/// accepted in addition to the next one.
+pub async fn a_fence_without_confirmation_is_an_error(kit: &Kit) {
     for body in [
         "",
         " ",
@@ -402,23 +425,23 @@ pub async fn a_200_that_does_not_confirm_a_deletion_is_no_fence(kit: &Kit) {
     }
 }
 
-/// What a proxy makes of an answer.
+/// Change that a proxy or a faulty server makes to a response.
 type Spoil = fn(Value) -> Value;
 
-/// Ways to spoil a confirmation. One that changes nothing in a provider's confirmation proves nothing there.
+/// Changes to a confirmation. One that leaves the provider's confirmation as it was proves nothing.
 const UNCONFIRMED: [(&str, Spoil); 4] = [
     ("an empty object", |_| json!({})),
     (
         "an error",
         |_| json!({"error": {"code": 500, "message": "no"}}),
     ),
-    ("a confirmation that says no", |value| {
+    ("a confirmation with negated booleans", |value| {
         each_member(value, |member| match member {
             Value::Bool(said) => Value::Bool(!said),
             other => other,
         })
     }),
-    ("a confirmation in other words", |value| {
+    ("a confirmation with other strings", |value| {
         each_member(value, |member| match member {
             Value::String(said) => Value::String(format!("{said}-of-another")),
             other => other,
@@ -437,7 +460,7 @@ fn each_member(value: Value, change: fn(Value) -> Value) -> Value {
     }
 }
 
-/// Puts up a fence, which must fail unless the answer is the provider's own confirmation after all.
+/// Calls `fence`, which must fail unless the response is the provider's own confirmation after all.
 async fn no_fence(kit: &Kit, desk: &Desk, said: &str, is_own: impl Fn(&Value) -> bool) {
     let adapter = kit.adapter(desk);
     let can = adapter.codec().capabilities().fence;
@@ -447,7 +470,7 @@ async fn no_fence(kit: &Kit, desk: &Desk, said: &str, is_own: impl Fn(&Value) ->
         return;
     }
     let asked = desk.seen_of(CallKind::Discard);
-    assert_eq!(asked.len(), 1, "a deletion is one call");
+    assert_eq!(asked.len(), 1, "a deletion must be one call");
     if is_own(&kit.wire.deleted(&asked[0])) {
         return;
     }
@@ -455,9 +478,9 @@ async fn no_fence(kit: &Kit, desk: &Desk, said: &str, is_own: impl Fn(&Value) ->
     assert_eq!(error.retry(), Retry::Temporary, "{said:?}: {error}");
 }
 
-/// Reading from the middle gives exactly the rest, or is unsupported: never the whole again, which would be
-/// read as other rows. Where it is declared to be impossible, nothing is sent.
-pub async fn reading_from_the_middle_gives_the_rest_or_is_unsupported(kit: &Kit) {
+/// Reading from an offset returns exactly the rest or is unsupported. It never starts again at the beginning, whose
+/// rows would be taken for others. Where the capability is not declared, nothing is sent.
+pub async fn reading_from_an_offset_returns_the_rest_or_is_unsupported(kit: &Kit) {
     let open = kit.open_three().await;
     let rows = [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
     open.end(BatchStatus::Completed, &rows);
@@ -465,12 +488,12 @@ pub async fn reading_from_the_middle_gives_the_rest_or_is_unsupported(kit: &Kit)
     let set = adapter.results(None, &open.handle.batch).await;
     let part = set.expect("parts").parts.remove(0);
     let before = open.desk.seen().len();
-    // A provider that gives the whole, whatever is asked for, cannot be read from the middle.
+    // A provider that ignores the offset and always returns everything cannot be read from an offset.
     let read = adapter.read(&part, 5).await;
     let error = read.err().expect("the whole is not the rest");
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     if !adapter.codec().capabilities().ranges {
-        return assert_eq!(open.desk.seen().len(), before, "nothing is sent");
+        return assert_eq!(open.desk.seen().len(), before, "no request may be sent");
     }
     open.desk.give_ranges();
     let mut text = Vec::new();

@@ -1,6 +1,6 @@
-//! Clauses about what is asked. Each sends one request that says one thing with a value that exists once: the
-//! value arrives at the provider, or `class` or `encode` refuses the request. What is left out in silence is
-//! paid for as the answer to another question. Of edition 2026-11.
+//! Clauses about the content of requests. Each sends one request with one feature and a unique value: either the value
+//! is in what the provider receives, or `class` or `encode` refuses the request. A feature that is silently dropped
+//! costs the price of an answer to another question. Part of edition 2026-11.
 
 use std::borrow::Cow;
 
@@ -14,9 +14,9 @@ use serde_json::json;
 use crate::canary::{beside, json as body};
 use crate::kit::{Kit, prompt};
 
-/// A canary of a kind that every provider takes as the id of a call.
+/// Canary in a form that every provider accepts as the id of a tool call.
 const CALL: &str = "canary1Id";
-/// Another of that kind.
+/// Second canary in a form that every provider accepts as the id of a tool call.
 const OTHER_CALL: &str = "canary2Id";
 
 fn say(text: &str) -> ContentView<'_> {
@@ -30,9 +30,8 @@ fn turn<'a>(role: Role, contents: impl Into<Vec<ContentView<'a>>>) -> MessageVie
     }
 }
 
-/// Each request is sent under its own id, and not under that of its neighbour: ids and questions are paired by the
-/// provider, and the answers come back by id.
-pub async fn each_request_travels_under_its_own_id(kit: &Kit) {
+/// Each request is sent under its own id: the provider pairs ids with requests, and answers come back by id.
+pub async fn each_request_is_sent_under_its_own_id(kit: &Kit) {
     let texts = [prompt(0), prompt(1), prompt(2)];
     let requests = texts.iter().map(|text| kit.question(text));
     let requests: Vec<_> = requests.map(RequestView::Generate).collect();
@@ -41,13 +40,15 @@ pub async fn each_request_travels_under_its_own_id(kit: &Kit) {
         let id = format!("r{place}");
         let sent = arrived.sent.iter().find(|sent| sent.id == id);
         let sent = sent.unwrap_or_else(|| panic!("no request has the id {id}"));
-        assert!(sent.body.to_string().contains(text), "{id} asks {text:?}");
+        assert!(
+            sent.body.to_string().contains(text),
+            "the request under {id} does not ask {text:?}"
+        );
     }
 }
 
-/// The model that is asked for is named to the provider: in each request, or for the whole batch where requests of
-/// different models may not share one.
-pub async fn the_model_arrives(kit: &Kit) {
+/// The model is sent: in each request, or once for the batch where requests of different models may not share a batch.
+pub async fn the_model_is_sent(kit: &Kit) {
     let models = [kit.wire.model(), "model-of-the-second-canary"];
     let ask = |model| {
         RequestView::Generate(GenerateView {
@@ -59,7 +60,10 @@ pub async fn the_model_arrives(kit: &Kit) {
     let arrived = arrived.expect("a plain question");
     assert!(arrived.holds_anywhere(models[0]), "no model is named");
     if let Some(second) = kit.arrives(&[ask(models[1])]).await {
-        assert!(second.holds_anywhere(models[1]), "another model is named");
+        assert!(
+            second.holds_anywhere(models[1]),
+            "the second model is not named"
+        );
     }
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
@@ -72,13 +76,13 @@ pub async fn the_model_arrives(kit: &Kit) {
         let both = both.expect("both are of one class");
         for (sent, model) in both.sent.iter().zip(models) {
             let text = sent.body.to_string();
-            assert!(text.contains(model), "{}: not of {model}", sent.id);
+            assert!(text.contains(model), "{}: {model} is not named", sent.id);
         }
     }
 }
 
 /// The system prompt is sent.
-pub async fn the_system_prompt_arrives(kit: &Kit) {
+pub async fn the_system_prompt_is_sent(kit: &Kit) {
     let view = GenerateView {
         system: Some(Text::Plain("system-canary")),
         ..kit.question("Hello!")
@@ -86,8 +90,8 @@ pub async fn the_system_prompt_arrives(kit: &Kit) {
     kit.must_arrive("system", view, &["system-canary"]).await;
 }
 
-/// System messages of the conversation are sent, wherever they stand in it, beside the system prompt.
-pub async fn system_messages_of_the_conversation_arrive(kit: &Kit) {
+/// System messages are sent together with the system prompt, wherever they stand in the conversation.
+pub async fn system_messages_of_the_conversation_are_sent(kit: &Kit) {
     let view = GenerateView {
         system: Some(Text::Plain("system-canary-1")),
         messages: vec![
@@ -103,8 +107,8 @@ pub async fn system_messages_of_the_conversation_arrive(kit: &Kit) {
     kit.must_arrive("a system message", view, &canaries).await;
 }
 
-/// Every turn of a conversation is sent, in its order.
-pub async fn every_turn_arrives_in_its_order(kit: &Kit) {
+/// Every turn of a conversation is sent, in order.
+pub async fn every_turn_is_sent_in_order(kit: &Kit) {
     let canaries = ["turn-1-canary", "turn-2-canary", "turn-3-canary"];
     let roles = [Role::User, Role::Assistant, Role::User];
     let turns = canaries.iter().zip(roles);
@@ -119,8 +123,9 @@ pub async fn every_turn_arrives_in_its_order(kit: &Kit) {
     }
 }
 
-/// Who speaks is sent: a conversation in which the model spoke differs from one in which the user did.
-pub async fn every_turn_arrives_as_its_speakers(kit: &Kit) {
+/// Every turn is sent with its role: a conversation in which the model spoke is encoded differently from one in which
+/// the user spoke.
+pub async fn every_turn_is_sent_with_its_role(kit: &Kit) {
     let talk = |second| GenerateView {
         messages: vec![
             turn(Role::User, [say("one")]),
@@ -132,12 +137,12 @@ pub async fn every_turn_arrives_as_its_speakers(kit: &Kit) {
     let spoken = kit.arrives_alone(talk(Role::Assistant)).await;
     let asked = kit.arrives_alone(talk(Role::User)).await;
     if let (Some(spoken), Some(asked)) = (spoken, asked) {
-        assert_ne!(spoken.body(), asked.body(), "who speaks is left out");
+        assert_ne!(spoken.body(), asked.body(), "the role is left out");
     }
 }
 
-/// Every text of a turn is sent, in its order.
-pub async fn every_text_of_a_turn_arrives(kit: &Kit) {
+/// Every text of a turn is sent, in order.
+pub async fn every_text_of_a_turn_is_sent(kit: &Kit) {
     let canaries = ["text-1-canary", "text-2-canary", "text-3-canary"];
     let view = GenerateView {
         messages: vec![turn(Role::User, canaries.map(say))],
@@ -150,24 +155,23 @@ pub async fn every_text_of_a_turn_arrives(kit: &Kit) {
     }
 }
 
-/// An image is sent, by its bytes, its address or its id at the provider, and so is the text beside it; be it the
-/// user's or a tool's.
-pub async fn an_image_arrives(kit: &Kit) {
+/// Images are sent, whether as bytes, URL or file id, in a user's message or in a tool result, and so is the text next
+/// to them.
+pub async fn images_are_sent(kit: &Kit) {
     let bytes = b"\x89PNG\r\n\x1a\nimage-canary-of-bytes";
     attached(kit, AttachmentKind::Image, bytes, "image/png").await;
 }
 
-/// A document is sent: PDF or text, by its bytes, its address or its id at the provider; be it the user's or a
-/// tool's.
-pub async fn a_document_arrives(kit: &Kit) {
+/// Documents (PDF or text) are sent, whether as bytes, URL or file id, in a user's message or in a tool result.
+pub async fn documents_are_sent(kit: &Kit) {
     let bytes = b"%PDF-1.7 document-canary-of-bytes";
     attached(kit, AttachmentKind::Document, bytes, "application/pdf").await;
     let bytes = b"document-canary,of,words";
     attached(kit, AttachmentKind::Document, bytes, "text/csv").await;
 }
 
-/// Sounds and films are sent.
-pub async fn sounds_and_films_arrive(kit: &Kit) {
+/// Audio and video are sent.
+pub async fn audio_and_video_are_sent(kit: &Kit) {
     let bytes = b"RIFF\x24\0\0\0WAVEfmt sound-canary-of-bytes";
     attached(kit, AttachmentKind::Audio, bytes, "audio/wav").await;
     let bytes = b"\0\0\0\x18ftypmp42film-canary-of-bytes";
@@ -179,7 +183,7 @@ async fn attached(kit: &Kit, kind: AttachmentKind, bytes: &[u8], mime: &str) {
     SourceView::Bytes(Cow::Borrowed(bytes)).write_base64(&mut base64);
     let base64 = String::from_utf8(base64).expect("base64 is text");
     let text = String::from_utf8_lossy(bytes);
-    // The end of the bytes, which are all of them text.
+    // The last bytes, which are plain text throughout.
     let end = &text[text.len() - 12..];
     let data_url = format!("data:{mime};base64,{base64}");
     for (source, canary) in [
@@ -239,8 +243,8 @@ fn tools() -> [Tool; 2] {
     ]
 }
 
-/// Every tool is sent: its name, its description and the schema of its arguments.
-pub async fn tools_arrive(kit: &Kit) {
+/// Every tool is sent with its name, its description and the schema of its arguments.
+pub async fn tools_are_sent(kit: &Kit) {
     let tools = tools();
     let view = GenerateView {
         tools: &tools,
@@ -257,8 +261,8 @@ pub async fn tools_arrive(kit: &Kit) {
     kit.must_arrive("a tool", view, &canaries).await;
 }
 
-/// Which tool the model must call is sent, and so is whether it must or may call any.
-pub async fn a_choice_of_tools_arrives(kit: &Kit) {
+/// The tool choice is sent: none, automatic, any, or one tool by its name.
+pub async fn the_tool_choice_is_sent(kit: &Kit) {
     let tools = tools();
     let choices = [
         ToolChoice::Tool("tool_1_canary".into()),
@@ -277,13 +281,13 @@ pub async fn a_choice_of_tools_arrives(kit: &Kit) {
         if let Some(one) = kit.arrives_alone(view).await {
             let same = arrived.iter().find(|(_, body)| body == one.body());
             let same = same.map(|(other, _)| other);
-            assert_eq!(same, None, "{choice:?} is sent as this is");
+            assert_eq!(same, None, "another tool choice is encoded like {choice:?}");
             arrived.push((choice, one.body().clone()));
         }
     }
 }
 
-/// A turn in which the model called tools, and the turn with their results.
+/// A model turn with tool calls, and the turn with their results.
 fn called<'a>(failed: bool, results: &[(&'a str, &'a str)]) -> Vec<MessageView<'a>> {
     let call = |id: &'static str, arguments: &'static str| {
         ContentView::ToolCall(ToolCallView {
@@ -314,8 +318,8 @@ fn called<'a>(failed: bool, results: &[(&'a str, &'a str)]) -> Vec<MessageView<'
     ]
 }
 
-/// Calls to tools that the model made before are sent: each with its id, its tool and its arguments.
-pub async fn tool_calls_arrive(kit: &Kit) {
+/// Tool calls of earlier model turns are sent, each with its id, tool name and arguments.
+pub async fn tool_calls_are_sent(kit: &Kit) {
     let tools = tools();
     let view = GenerateView {
         messages: called(false, &[(CALL, "sun"), (OTHER_CALL, "rain")]),
@@ -328,15 +332,15 @@ pub async fn tool_calls_arrive(kit: &Kit) {
             ("argument-2-canary", OTHER_CALL),
         ] {
             let ids = beside(arrived.body(), argument, &[CALL, OTHER_CALL]);
-            assert_eq!(ids, [id], "the call with {argument:?} bears its id");
+            assert_eq!(ids, [id], "the call with {argument:?} must carry its id");
             let tools = beside(arrived.body(), argument, &["tool_1_canary"]);
-            assert_eq!(tools, ["tool_1_canary"], "the call names its tool");
+            assert_eq!(tools, ["tool_1_canary"], "the call must name its tool");
         }
     }
 }
 
-/// The results of tools are sent, each under the id of its call.
-pub async fn tool_results_arrive_under_their_calls(kit: &Kit) {
+/// Tool results are sent, each under the id of its call.
+pub async fn tool_results_are_sent_with_their_call_ids(kit: &Kit) {
     let tools = tools();
     let results = [(OTHER_CALL, "output-2-canary"), (CALL, "output-1-canary")];
     let view = GenerateView {
@@ -348,13 +352,17 @@ pub async fn tool_results_arrive_under_their_calls(kit: &Kit) {
         for (id, output) in results {
             assert!(arrived.holds(output), "{output:?} is left out");
             let ids = beside(arrived.body(), output, &[CALL, OTHER_CALL]);
-            assert_eq!(ids, [id], "{output:?} is sent as the result of its call");
+            assert_eq!(
+                ids,
+                [id],
+                "{output:?} must be sent as the result of its call"
+            );
         }
     }
 }
 
-/// The result of a tool that failed is sent as one: it differs from a result of the same words.
-pub async fn a_failed_tool_result_arrives_as_failed(kit: &Kit) {
+/// A failed tool result is sent as failed: it is encoded differently from a successful result with the same text.
+pub async fn a_failed_tool_result_is_sent_as_failed(kit: &Kit) {
     let tools = tools();
     let view = |failed| GenerateView {
         messages: called(failed, &[(CALL, "output-canary"), (OTHER_CALL, "rain")]),
@@ -362,19 +370,22 @@ pub async fn a_failed_tool_result_arrives_as_failed(kit: &Kit) {
         ..kit.question("")
     };
     if let Some(failed) = kit.arrives_alone(view(true)).await {
-        assert!(failed.holds("output-canary"), "the words are left out");
+        assert!(
+            failed.holds("output-canary"),
+            "the text of the result is left out"
+        );
         let succeeded = kit.arrives_alone(view(false)).await;
         let succeeded = succeeded.map(|arrived| arrived.body().clone());
         assert_ne!(
             succeeded.as_ref(),
             Some(failed.body()),
-            "it is sent as a success"
+            "the failed result is sent as a success"
         );
     }
 }
 
-/// The schema of a structured answer is sent: its properties at any depth, and the values that they may have.
-pub async fn a_schema_arrives(kit: &Kit) {
+/// The schema of a structured answer is sent: its properties at any depth and their allowed values.
+pub async fn the_schema_of_a_structured_answer_is_sent(kit: &Kit) {
     let schema = ResponseSchema {
         name: "schema_canary".to_owned(),
         schema: JsonBuf::from_value(&json!({
@@ -400,12 +411,12 @@ pub async fn a_schema_arrives(kit: &Kit) {
     kit.must_arrive("the schema", view, &canaries).await;
 }
 
-/// A body in the provider's own words arrives byte for byte, by every endpoint that is declared.
-pub async fn a_raw_body_arrives_byte_for_byte(kit: &Kit) {
+/// A raw body in the provider's own format is sent byte for byte, for every declared endpoint.
+pub async fn a_raw_body_is_sent_byte_for_byte(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let codec = adapter.codec();
-    // The adapter's own body, which the provider takes, with more in it.
+    // The adapter's own body, which the provider accepts, with one more member.
     let plain = RequestView::Generate(kit.question("Hello!"));
     let class = codec.class(&plain).expect("a plain question");
     let mut own = Vec::new();
@@ -425,12 +436,12 @@ pub async fn a_raw_body_arrives_byte_for_byte(kit: &Kit) {
         let bytes = text.as_bytes();
         let mut bodies = arrived.requests.iter();
         let whole = bodies.any(|(_, body)| body.windows(bytes.len()).any(|part| part == bytes));
-        assert!(whole, "{endpoint}: the body is changed");
+        assert!(whole, "{endpoint}: the body was changed");
     }
 }
 
-/// An id of the most characters that are declared is taken by the provider.
-pub async fn the_longest_declared_id_is_taken(kit: &Kit) {
+/// An id of the maximum declared length is accepted by the provider.
+pub async fn the_longest_declared_id_is_accepted(kit: &Kit) {
     let desk = kit.desk().await;
     let rule = kit.adapter(&desk).codec().capabilities().wire_ids;
     let long = "i".repeat(rule.max_chars.min(5_000));
@@ -438,6 +449,6 @@ pub async fn the_longest_declared_id_is_taken(kit: &Kit) {
     assert_eq!(
         open.wire_ids,
         [long],
-        "an id that is allowed is sent as it is"
+        "an allowed id must be sent unchanged"
     );
 }

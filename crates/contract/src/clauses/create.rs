@@ -1,4 +1,4 @@
-//! Clauses about creating a batch: the one call that can cost money.
+//! Clauses about creating a batch, the only call that can cost money.
 
 use lmbatch_core::{CreateProof, Json, RawView, RequestView, Text};
 
@@ -6,11 +6,11 @@ use crate::capped::Capped;
 use crate::kit::{Kit, generate, prompt};
 use crate::wire::CallKind;
 
-/// Longest request in bytes that a clause builds.
+/// Longest request that a clause builds, in bytes.
 const LONG: u64 = 1 << 28;
 
-/// `create` gives the id that the provider issued, as it issued it.
-pub async fn a_create_gives_the_providers_batch_id(kit: &Kit) {
+/// `create` returns the batch id exactly as the provider issued it.
+pub async fn a_create_returns_the_batch_id_of_the_provider(kit: &Kit) {
     let desk = kit.desk().await;
     let (_, created) = kit.create(&desk).await;
     assert_eq!(
@@ -19,8 +19,8 @@ pub async fn a_create_gives_the_providers_batch_id(kit: &Kit) {
     );
 }
 
-/// Between the first upload and the answer to the create every request travels once, whole, under an id
-/// of its own: what is sent twice is paid for twice.
+/// From the first upload to the response to the create, every request is sent once, complete, and under an id of its
+/// own. A request that is sent twice is paid for twice.
 pub async fn a_create_sends_every_request_once(kit: &Kit) {
     let desk = kit.desk().await;
     let (_, created) = kit.create(&desk).await;
@@ -31,23 +31,23 @@ pub async fn a_create_sends_every_request_once(kit: &Kit) {
         let with = sent
             .iter()
             .filter(|sent| sent.body.to_string().contains(&prompt));
-        assert_eq!(with.count(), 1, "{prompt:?} is sent once");
+        assert_eq!(with.count(), 1, "{prompt:?} must be sent once");
     }
-    assert_eq!(sent.len(), 2, "nothing but the requests is sent");
+    assert_eq!(sent.len(), 2, "only the requests may be sent");
     assert_ne!(sent[0].id, sent[1].id);
 }
 
-/// One `create` is one call that can cost money, whatever it says: trying again is the engine's business.
-pub async fn a_create_is_one_call(kit: &Kit) {
+/// One call to `create` sends one create request, for any response; retries are the engine's task.
+pub async fn a_create_makes_exactly_one_create_call(kit: &Kit) {
     let desk = kit.desk().await;
     let (_, created) = kit.create(&desk).await;
     created.expect("the create is accepted");
     assert_eq!(desk.seen_of(CallKind::Create).len(), 1);
 }
 
-/// `stage` of what is staged sends nothing. A provider that takes requests in the create itself stages
-/// nothing at all.
-pub async fn what_is_staged_is_not_uploaded_again(kit: &Kit) {
+/// `stage` sends nothing for an input that is already staged. An adapter whose create carries the requests inline
+/// stages nothing at all.
+pub async fn a_staged_input_is_not_uploaded_again(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let shard = kit.shard(&*adapter, 2, "lmbatch-contract-0");
@@ -57,13 +57,14 @@ pub async fn what_is_staged_is_not_uploaded_again(kit: &Kit) {
         .expect("the input is staged");
     let before = desk.seen().len();
     let again = adapter.stage(&shard, Some(intent.staged.clone())).await;
-    assert_eq!(again.expect("it is staged"), intent.staged);
-    assert_eq!(desk.seen().len(), before, "nothing is sent");
+    assert_eq!(again.expect("the input is staged"), intent.staged);
+    assert_eq!(desk.seen().len(), before, "no request may be sent");
 }
 
-/// What the provider keeps of us is with the create: our label where it is declared to be kept, a token
-/// where one is taken. Where neither is, a batch shows its size and the time when it was made.
-pub async fn a_create_can_be_recognised(kit: &Kit) {
+/// A created batch can be identified: it carries lmbatch's label where the adapter declares labels, or the token of
+/// the create where it declares tokens. Where it declares neither, the batch shows its request count and creation
+/// time.
+pub async fn a_created_batch_can_be_identified(kit: &Kit) {
     let desk = kit.desk().await;
     let (intent, created) = kit.create(&desk).await;
     let created = created.expect("the create is accepted");
@@ -79,7 +80,10 @@ pub async fn a_create_can_be_recognised(kit: &Kit) {
         CreateProof::Token => {
             let body = String::from_utf8_lossy(&request.body).into_owned();
             let said = format!("{:?} {body}", request.headers);
-            assert!(said.contains(intent.token.as_str()), "the token is sent");
+            assert!(
+                said.contains(intent.token.as_str()),
+                "the token must be sent"
+            );
         }
         CreateProof::CountAndTime => {
             let snapshot = adapter.status(&created).await.expect("a status");
@@ -97,30 +101,30 @@ async fn come_back(kit: &Kit, ids: &[&str]) {
     open.end(lmbatch_core::BatchStatus::Completed, &rows);
     let outcomes = open.outcomes().await;
     for (id, (found, outcome)) in ids.iter().zip(&outcomes) {
-        assert_eq!(found.as_str(), *id, "an id comes back byte for byte");
+        assert_eq!(found.as_str(), *id, "an id must be returned byte for byte");
         assert_eq!(outcome.value().expect("an answer").text(), *id);
     }
 }
 
-/// An id of 64 characters comes back byte for byte, whether it is sent or stands for another on the wire.
-pub async fn ids_of_64_characters_come_back(kit: &Kit) {
+/// Ids of 64 characters are returned byte for byte, whether they are sent or replaced by wire ids.
+pub async fn ids_of_64_characters_are_returned_unchanged(kit: &Kit) {
     let long = "0123456789abcdef".repeat(4);
     let other = format!("{}X", &long[1..]);
     come_back(kit, &[&long, &other]).await;
 }
 
-/// So does one with spaces, within and around it.
-pub async fn ids_with_spaces_come_back(kit: &Kit) {
+/// Ids with spaces inside or around them are returned byte for byte.
+pub async fn ids_with_spaces_are_returned_unchanged(kit: &Kit) {
     come_back(kit, &["a b", " a", "a ", "a"]).await;
 }
 
-/// So does one that looks like a path or a query: it is never part of a URL.
-pub async fn ids_that_look_like_paths_come_back(kit: &Kit) {
+/// Ids that look like a path or a query are returned byte for byte; no id becomes part of a URL.
+pub async fn ids_that_look_like_paths_are_returned_unchanged(kit: &Kit) {
     come_back(kit, &["../../etc/passwd", "a/b?c=d&e#f", "%2e%2e", ".."]).await;
 }
 
-/// So does one of any letters, and quotes and backslashes with them; letters that look alike differ.
-pub async fn ids_of_any_letters_come_back(kit: &Kit) {
+/// Ids with Unicode letters, quotes and backslashes are returned byte for byte; letters that look alike stay distinct.
+pub async fn ids_with_unicode_and_quotes_are_returned_unchanged(kit: &Kit) {
     come_back(
         kit,
         &[
@@ -134,29 +138,28 @@ pub async fn ids_of_any_letters_come_back(kit: &Kit) {
     .await;
 }
 
-/// The ids that are sent are those that the declared rule allows: a provider refuses a batch for one that
-/// it does not take.
-pub async fn ids_on_the_wire_keep_the_declared_rule(kit: &Kit) {
+/// Wire ids follow the declared rule, since a provider refuses a whole batch for one invalid id.
+pub async fn wire_ids_follow_the_declared_rule(kit: &Kit) {
     for ids in [["plain", "other"], ["größe 1", "größe 2"]] {
         let open = kit.open(&ids).await;
         let adapter = kit.adapter(&open.desk);
         let rule = adapter.codec().capabilities().wire_ids;
         for id in &open.wire_ids {
-            assert!(rule.allows(id), "{id:?} is not what {rule:?} allows");
+            assert!(rule.allows(id), "{rule:?} does not allow the id {id:?}");
         }
         let sent_as_they_are = ids.iter().all(|id| rule.allows(id));
         assert_eq!(
             open.wire_ids == ids,
             sent_as_they_are,
-            "ids that are allowed are sent as they are: {:?}",
+            "allowed ids must be sent unchanged: {:?}",
             open.wire_ids
         );
     }
 }
 
-/// The limits make sense together: a batch of one request fits, and every number has a bound that can be
+/// The declared limits are consistent: a batch of one request fits, and every quantity has a limit that can be
 /// reached.
-pub async fn limits_are_declared_and_agree(kit: &Kit) {
+pub async fn declared_limits_are_consistent(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let shard = kit.shard(&*adapter, 1, "lmbatch-contract-0");
@@ -173,7 +176,7 @@ pub async fn limits_are_declared_and_agree(kit: &Kit) {
     );
 }
 
-/// A request that is longer than the provider takes is refused before anything is sent.
+/// A request that exceeds the provider's size limit is refused before anything is sent.
 pub async fn a_request_over_the_limit_is_refused_before_anything_is_sent(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
@@ -185,8 +188,8 @@ pub async fn a_request_over_the_limit_is_refused_before_anything_is_sent(kit: &K
         let requests = [("a".to_owned(), "Hello!".to_owned()), ("long".into(), long)];
         kit.invoker(&desk).batch().create(requests).await
     } else {
-        // A limit that no memory reaches is declared to be one that it does. The engine refuses by what is
-        // declared, whatever the number is.
+        // Limits larger than the memory of a test are replaced by a smaller declared limit. The engine refuses by the
+        // declared limit of any size.
         let capped = Capped::over(kit.adapter(&desk), LONG >> 8);
         let requests = [
             ("a".to_owned(), "Hello!".to_owned()),
@@ -200,11 +203,11 @@ pub async fn a_request_over_the_limit_is_refused_before_anything_is_sent(kit: &K
         lmbatch_core::ErrorKind::InvalidInput,
         "{error}"
     );
-    assert!(desk.seen().is_empty(), "nothing is sent");
+    assert!(desk.seen().is_empty(), "no request may be sent");
 }
 
-/// A body for an endpoint that is not declared, and one that asks to stream, are refused by `class`,
-/// before anything is sent: with some providers one such line fails a whole batch.
+/// `class` refuses a body for an undeclared endpoint, and one that asks to stream, before anything is sent: at some
+/// providers one such line fails a whole batch.
 pub async fn a_body_for_an_undeclared_endpoint_is_refused(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
@@ -232,8 +235,8 @@ pub async fn a_body_for_an_undeclared_endpoint_is_refused(kit: &Kit) {
     assert!(desk.seen().is_empty());
 }
 
-/// What is encoded is one line of JSON, however the question is written.
-pub async fn a_request_is_one_line_of_json(kit: &Kit) {
+/// An encoded request is one line of JSON, for any characters in the question.
+pub async fn an_encoded_request_is_one_line_of_json(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let codec = adapter.codec();
@@ -249,7 +252,7 @@ pub async fn a_request_is_one_line_of_json(kit: &Kit) {
     let value: serde_json::Value = serde_json::from_slice(&row).expect("JSON");
     assert!(
         strings(&value).any(|one| one == text),
-        "the question is in it as it was asked"
+        "the line must hold the question unchanged"
     );
 }
 

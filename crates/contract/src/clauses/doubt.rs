@@ -1,4 +1,4 @@
-//! Clauses about creates whose answer is lost: the batch may be there, and may have to be paid for.
+//! Clauses about creates whose response is lost: the batch may exist and may cost money.
 
 use lmbatch_core::{
     BatchStatus, Certainty, CreateProof, Delivery, Error, ErrorKind, Intent, Retry,
@@ -9,7 +9,7 @@ use crate::kit::{Kit, said};
 use crate::relay::Fault;
 use crate::wire::CallKind;
 
-/// Creates once, and gives the error that says what became of it.
+/// Sends one create and returns its intent and the error.
 async fn in_doubt(kit: &Kit, desk: &Desk, answer: Answer) -> (Intent, Error) {
     desk.answer(CallKind::Create, answer);
     let (intent, created) = kit.create(desk).await;
@@ -17,35 +17,34 @@ async fn in_doubt(kit: &Kit, desk: &Desk, answer: Answer) -> (Intent, Error) {
     assert_eq!(
         desk.seen_of(CallKind::Create).len(),
         1,
-        "nothing is sent twice"
+        "nothing may be sent twice"
     );
     assert_eq!(error.delivery(), Delivery::Unknown, "{error}");
     (intent, error)
 }
 
-/// The connection is reset after the provider has taken the create: the delivery is unknown, and nothing
-/// is sent twice.
-pub async fn a_create_whose_answer_is_reset_is_in_doubt(kit: &Kit) {
+/// After a connection reset that follows an accepted create, the delivery is unknown, and nothing is sent twice.
+pub async fn a_create_is_in_doubt_after_a_connection_reset(kit: &Kit) {
     let desk = kit.desk().await;
     in_doubt(kit, &desk, Answer::lost(Fault::Reset)).await;
 }
 
-/// The same where the provider answers 500 although it has taken the create.
-pub async fn a_create_that_is_answered_by_a_500_is_in_doubt(kit: &Kit) {
+/// After a 500 for a create that the provider accepted, the delivery is unknown, and nothing is sent twice.
+pub async fn a_create_is_in_doubt_after_a_500(kit: &Kit) {
     let desk = kit.desk().await;
     let body = kit.wire.refusal(500, "internal");
     in_doubt(kit, &desk, Answer::after(Says::json(500, &body))).await;
 }
 
-/// The same where the answer ends in the middle.
-pub async fn a_create_whose_answer_is_cut_short_is_in_doubt(kit: &Kit) {
+/// After a truncated response to a create, the delivery is unknown, and nothing is sent twice.
+pub async fn a_create_is_in_doubt_after_a_truncated_response(kit: &Kit) {
     let desk = kit.desk().await;
     in_doubt(kit, &desk, Answer::lost(Fault::Truncated)).await;
 }
 
-/// A 200 whose body says that something went wrong is neither a batch nor a refusal, also where it bears an id:
-/// that may be the id of a request, and a batch by that id would be waited for in vain.
-pub async fn a_create_that_is_answered_200_with_an_error_is_in_doubt(kit: &Kit) {
+/// A 200 whose body is an error is neither a batch nor a refusal, even if it carries an id: that may be the id of a
+/// request, and a batch with that id would be polled in vain.
+pub async fn a_create_is_in_doubt_after_a_200_with_an_error(kit: &Kit) {
     let refusal = kit.wire.refusal(500, "internal");
     let mut with_an_id = kit.wire.created(&kit.described(9, BatchStatus::InProgress));
     if let (Some(into), Some(from)) = (with_an_id.as_object_mut(), refusal.as_object()) {
@@ -57,20 +56,21 @@ pub async fn a_create_that_is_answered_200_with_an_error_is_in_doubt(kit: &Kit) 
     }
 }
 
-/// A 200 with a web page comes from something that stands before the provider; what that did is unknown.
-pub async fn a_create_that_is_answered_by_a_web_page_is_in_doubt(kit: &Kit) {
+/// An HTML page with HTTP 200 comes from a proxy in front of the provider; whether the create reached the provider is
+/// unknown.
+pub async fn a_create_is_in_doubt_after_an_html_page(kit: &Kit) {
     let desk = kit.desk().await;
     let page = Says::web_page(200, "page-canary");
     let (_, error) = in_doubt(kit, &desk, Answer::after(page)).await;
     assert_eq!(error.kind(), ErrorKind::MalformedReply);
     assert!(
         !said(&error).contains("page-canary"),
-        "the page is not repeated"
+        "the page must not be quoted"
     );
 }
 
-/// A create for which no connection could be made was not sent, and may be tried again.
-pub async fn a_create_that_found_no_connection_was_not_sent(kit: &Kit) {
+/// A create for which no connection was established was not sent and can be retried.
+pub async fn a_create_without_a_connection_was_not_sent(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let shard = kit.shard(&*adapter, 2, "lmbatch-contract-0");
@@ -78,8 +78,8 @@ pub async fn a_create_that_found_no_connection_was_not_sent(kit: &Kit) {
         .intent(&*adapter, &shard)
         .await
         .expect("the input is staged");
-    // A port that is held, and on which nobody listens. A free one would do but for this: a connection to
-    // it that is given the same port to come from is connected with itself, and waits for ever.
+    // A bound port that does not listen. A free port would not do: a connection to it may be given the same source
+    // port, connect to itself and wait forever.
     let held = tokio::net::TcpSocket::new_v4().expect("a socket");
     let bound = held.bind(([127, 0, 0, 1], 0).into());
     let port = bound.and_then(|()| held.local_addr());
@@ -88,7 +88,7 @@ pub async fn a_create_that_found_no_connection_was_not_sent(kit: &Kit) {
     let error = adapter
         .create(&shard, &intent)
         .await
-        .expect_err("nobody is there");
+        .expect_err("nothing listens on the port");
     assert_eq!(
         (error.delivery(), error.retry()),
         (Delivery::NotSent, Retry::Temporary),
@@ -96,9 +96,10 @@ pub async fn a_create_that_found_no_connection_was_not_sent(kit: &Kit) {
     );
 }
 
-/// `find` gives the batch that a create made although its answer was lost, with how sure that is: proved
-/// by our label, presumed by number and time. A provider that takes a token gives the same batch again.
-pub async fn a_lost_create_is_found_again(kit: &Kit) {
+/// `find` returns the batch of a create whose response was lost, with its certainty: proved by lmbatch's label, or
+/// presumed from count and time. Where the provider takes tokens, a second create with the same token returns the same
+/// batch.
+pub async fn a_create_with_a_lost_response_is_found(kit: &Kit) {
     let desk = kit.desk().await;
     let (intent, _) = in_doubt(kit, &desk, Answer::lost(Fault::Reset)).await;
     let adapter = kit.adapter(&desk);
@@ -110,7 +111,7 @@ pub async fn a_lost_create_is_found_again(kit: &Kit) {
         let creates = desk.seen_of(CallKind::Create);
         assert_eq!(
             creates[0].body, creates[1].body,
-            "the same create under the same token"
+            "a second create with the same token"
         );
         return;
     }
@@ -119,7 +120,7 @@ pub async fn a_lost_create_is_found_again(kit: &Kit) {
     assert_eq!(
         ids,
         [&kit.wire.batch_id(1)],
-        "the one batch that was made is found"
+        "the created batch must be found"
     );
     let expected = match proof {
         CreateProof::Labelled => Certainty::Proved,
@@ -128,9 +129,9 @@ pub async fn a_lost_create_is_found_again(kit: &Kit) {
     assert_eq!(found.candidates[0].certainty, expected);
 }
 
-/// `find` sees a batch of ours although the clock of this machine is a day ahead, by which the batch is
-/// older than its create.
-pub async fn a_wrong_clock_hides_no_batch(kit: &Kit) {
+/// `find` returns the batch of a lost create even if the local clock is a day ahead, so that the batch seems older
+/// than its create.
+pub async fn a_wrong_clock_does_not_hide_a_batch(kit: &Kit) {
     let desk = kit.desk().await;
     let (intent, _) = in_doubt(kit, &desk, Answer::lost(Fault::Reset)).await;
     let adapter = kit.adapter(&desk);
@@ -143,12 +144,16 @@ pub async fn a_wrong_clock_hides_no_batch(kit: &Kit) {
         ..intent
     };
     let found = adapter.find(&intent, None).await.expect("a search");
-    assert_eq!(found.candidates.len(), 1, "the batch that was made is seen");
+    assert_eq!(
+        found.candidates.len(),
+        1,
+        "the created batch must be a candidate"
+    );
 }
 
-/// `find` passes over the batches of others: those of another label, or where none is kept, of another
-/// number of requests.
-pub async fn a_search_passes_over_the_batches_of_others(kit: &Kit) {
+/// `find` ignores unrelated batches: those with another label or, where the provider keeps no labels, with another
+/// request count.
+pub async fn a_search_ignores_unrelated_batches(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let shard = kit.shard(&*adapter, 2, "lmbatch-contract-0");
@@ -164,8 +169,8 @@ pub async fn a_search_passes_over_the_batches_of_others(kit: &Kit) {
     assert!(found.candidates.is_empty(), "{:?}", found.candidates);
 }
 
-/// Through the engine a create whose answer is lost ends in one batch, with one create.
-pub async fn a_lost_create_is_not_paid_for_twice(kit: &Kit) {
+/// A create whose response is lost ends, through the engine, in one batch and one create.
+pub async fn a_create_with_a_lost_response_is_paid_for_once(kit: &Kit) {
     let desk = kit.desk().await;
     desk.answer(CallKind::Create, Answer::lost(Fault::Reset));
     let invoker = kit.invoker(&desk);
@@ -179,7 +184,7 @@ pub async fn a_lost_create_is_not_paid_for_twice(kit: &Kit) {
     assert_eq!(desk.seen_of(CallKind::Create).len(), 1, "one create");
     match created {
         Ok(handle) => assert_eq!(handle.batch, kit.wire.batch_id(1)),
-        // Number and time presume; whether that is enough is the caller's to say.
+        // Count and time only presume the batch; the caller decides whether that is enough.
         Err(error) => assert_eq!(error.kind(), ErrorKind::Doubt, "{error}"),
     }
 }

@@ -1,5 +1,5 @@
-//! Clauses about lists that stand in for status calls: many batches are polled by pages of the list, and what such
-//! a page says of a batch ends the wait for it. Of edition 2026-11.
+//! Clauses about pages of a list that replace status calls: many batches are polled with a few pages, and a terminal
+//! status on a page ends the wait for its batch. Part of edition 2026-11.
 
 use lmbatch_core::{
     BatchId, BatchProvider, BatchSnapshot, BatchStatus, Cursor, ListOptions, RequestCounts,
@@ -8,16 +8,16 @@ use lmbatch_core::{
 use crate::desk::Desk;
 use crate::kit::Kit;
 
-/// A word that no provider has for a status.
+/// Status word that no provider uses.
 const UNKNOWN: &str = "NAPPING_for_tea";
 
-/// Most pages that a clause reads of one list.
+/// Maximum number of pages that a clause reads of one list.
 const MOST_PAGES: usize = 50;
 
-/// Every batch that the list shows stands there as the status call says: its status in every word of the provider
-/// and in one that is unknown, its times, and its counts where the list gives any. An adapter whose lists say
-/// less, or something else, leaves [`status_page`](lmbatch_core::Capabilities::status_page) out.
-pub async fn a_list_says_of_every_batch_what_its_status_says(kit: &Kit) {
+/// A list reports each batch as the status call does: its status in every documented word and in an unknown one, its
+/// times, and its counts where the list has any. An adapter whose lists say less, or something else, does not declare
+/// [`status_page`](lmbatch_core::Capabilities::status_page).
+pub async fn a_status_page_agrees_with_every_status(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let Some(size) = status_page(&*adapter) else {
@@ -26,14 +26,18 @@ pub async fn a_list_says_of_every_batch_what_its_status_says(kit: &Kit) {
     desk.page(3);
     keep_one_of_each(kit, &desk);
     let listed = every_page(&*adapter, size).await;
-    assert_eq!(listed.len(), desk.batches(), "the list shows every batch");
+    assert_eq!(
+        listed.len(),
+        desk.batches(),
+        "the list must show every batch"
+    );
     agree(&*adapter, &listed).await;
 }
 
-/// A list shows where batches stand now: what has changed at the provider since the last page was read is on the
-/// next one. An adapter that keeps pages, or whose lists are behind, leaves
-/// [`status_page`](lmbatch_core::Capabilities::status_page) out.
-pub async fn a_list_is_as_new_as_a_status(kit: &Kit) {
+/// A list is as current as a status call: a change at the provider since the last page was read is on the next one. An
+/// adapter that caches pages, or whose lists lag behind, does not declare
+/// [`status_page`](lmbatch_core::Capabilities::status_page).
+pub async fn a_status_page_is_as_current_as_a_status(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let Some(size) = status_page(&*adapter) else {
@@ -54,16 +58,19 @@ pub async fn a_list_is_as_new_as_a_status(kit: &Kit) {
     }
 }
 
-/// Number of batches on a page that stands in for status calls; an adapter that declares it lists batches.
+/// Number of batches on a page that replaces status calls. Checks that an adapter that declares it can list batches.
 fn status_page(adapter: &dyn BatchProvider) -> Option<u32> {
     let capabilities = adapter.codec().capabilities();
     let size = capabilities.status_page?;
-    assert!(capabilities.list, "what stands in for statuses is listed");
-    assert!(size > 0, "a page shows a batch");
+    assert!(
+        capabilities.list,
+        "an adapter with status pages must list batches"
+    );
+    assert!(size > 0, "a page must hold at least one batch");
     Some(size)
 }
 
-/// Batches of every status and every word of the provider, and of a word that is unknown.
+/// Adds batches with every status and every documented word, and one with an unknown word.
 fn keep_one_of_each(kit: &Kit, desk: &Desk) {
     let mut number = 0;
     let mut next = || {
@@ -87,7 +94,7 @@ fn keep_one_of_each(kit: &Kit, desk: &Desk) {
     desk.keep(batch);
 }
 
-/// The batches of every page, asked for in pages of a size.
+/// The batches of all pages, fetched with the given page size.
 async fn every_page(adapter: &dyn BatchProvider, size: u32) -> Vec<BatchSnapshot> {
     let (mut listed, mut at) = (Vec::new(), None::<Cursor>);
     for _ in 0..MOST_PAGES {

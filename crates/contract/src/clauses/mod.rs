@@ -1,9 +1,9 @@
-//! The clauses: what every adapter must do, each by a name that is a sentence.
+//! The clauses: promises that every adapter keeps, each named by a sentence.
 
 pub mod answers;
-pub mod belief;
 pub mod calls;
 pub mod content;
+pub mod contradictions;
 pub mod create;
 pub mod doubt;
 pub mod lists;

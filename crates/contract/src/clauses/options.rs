@@ -1,5 +1,5 @@
-//! Clauses about how the answer is to be written: each option arrives at the provider, or `class` or `encode`
-//! refuses the request. Of edition 2026-11.
+//! Clauses about generation options: the provider receives each option, or `class` or `encode` refuses the request.
+//! Part of edition 2026-11.
 
 use std::borrow::Cow;
 
@@ -9,10 +9,10 @@ use serde_json::json;
 use crate::canary::Arrived;
 use crate::kit::Kit;
 
-/// Sets one option.
+/// Function that sets one option.
 type Set = fn(&mut Hyperparameters);
 
-/// Every option that is a number, with a value that exists once and is exact in 32 bits.
+/// Every numeric option, with a unique value that is exact in 32 bits.
 const NUMBERS: [(&str, f64, Set); 7] = [
     ("max_output_tokens", 1931.0, |p| {
         p.max_output_tokens = Some(1931)
@@ -48,43 +48,43 @@ async fn number_arrives(kit: &Kit, wanted: &str) {
     }
 }
 
-/// The most tokens of an answer are sent.
-pub async fn the_most_tokens_arrive(kit: &Kit) {
+/// The maximum number of output tokens is sent.
+pub async fn the_token_limit_is_sent(kit: &Kit) {
     number_arrives(kit, "max_output_tokens").await;
 }
 
 /// The temperature is sent.
-pub async fn the_temperature_arrives(kit: &Kit) {
+pub async fn the_temperature_is_sent(kit: &Kit) {
     number_arrives(kit, "temperature").await;
 }
 
-/// Top-p is sent.
-pub async fn top_p_arrives(kit: &Kit) {
+/// The top-p value is sent.
+pub async fn top_p_is_sent(kit: &Kit) {
     number_arrives(kit, "top_p").await;
 }
 
-/// Top-k is sent.
-pub async fn top_k_arrives(kit: &Kit) {
+/// The top-k value is sent.
+pub async fn top_k_is_sent(kit: &Kit) {
     number_arrives(kit, "top_k").await;
 }
 
 /// The seed is sent.
-pub async fn the_seed_arrives(kit: &Kit) {
+pub async fn the_seed_is_sent(kit: &Kit) {
     number_arrives(kit, "seed").await;
 }
 
 /// The presence penalty is sent.
-pub async fn the_presence_penalty_arrives(kit: &Kit) {
+pub async fn the_presence_penalty_is_sent(kit: &Kit) {
     number_arrives(kit, "presence_penalty").await;
 }
 
 /// The frequency penalty is sent.
-pub async fn the_frequency_penalty_arrives(kit: &Kit) {
+pub async fn the_frequency_penalty_is_sent(kit: &Kit) {
     number_arrives(kit, "frequency_penalty").await;
 }
 
-/// No two options are sent as the same parameter: a temperature in the place of top-p is taken without a word.
-pub async fn every_option_is_a_parameter_of_its_own(kit: &Kit) {
+/// Every option has a parameter of its own: a temperature sent as top-p would be accepted without an error.
+pub async fn every_option_has_its_own_parameter(kit: &Kit) {
     let mut taken: Vec<(&str, String)> = Vec::new();
     for (name, number, set) in &NUMBERS {
         let Some(arrived) = with(kit, set).await else {
@@ -98,8 +98,8 @@ pub async fn every_option_is_a_parameter_of_its_own(kit: &Kit) {
     }
 }
 
-/// Every text that ends an answer is sent.
-pub async fn stop_texts_arrive(kit: &Kit) {
+/// Every stop sequence is sent.
+pub async fn stop_sequences_are_sent(kit: &Kit) {
     let stop = ["stop-canary-1", "stop-canary-2"];
     let arrived = with(kit, |p| p.stop = Some(stop.map(str::to_owned).to_vec())).await;
     if let Some(arrived) = arrived {
@@ -117,8 +117,8 @@ async fn thinking(kit: &Kit, thinking: Option<ThinkingOptions>) -> Option<Arrive
     kit.arrives_alone(view).await
 }
 
-/// How much the model should think is sent: little differs from much, and from what was not asked for.
-pub async fn an_effort_of_thinking_arrives(kit: &Kit) {
+/// The thinking effort is sent: low effort is encoded differently from high effort, and from no effort setting.
+pub async fn the_thinking_effort_is_sent(kit: &Kit) {
     let effort = |effort| {
         let budget_tokens = None;
         thinking(
@@ -143,8 +143,8 @@ pub async fn an_effort_of_thinking_arrives(kit: &Kit) {
     }
 }
 
-/// How many tokens the model may think is sent.
-pub async fn a_budget_of_thinking_arrives(kit: &Kit) {
+/// The thinking budget in tokens is sent.
+pub async fn the_thinking_budget_is_sent(kit: &Kit) {
     let budget = ThinkingOptions {
         effort: None,
         budget_tokens: Some(1973),
@@ -157,8 +157,8 @@ pub async fn a_budget_of_thinking_arrives(kit: &Kit) {
     }
 }
 
-/// The provider's own parameters are sent as they are, at any depth.
-pub async fn parameters_of_the_provider_arrive(kit: &Kit) {
+/// Extra parameters, in the provider's own format, are sent unchanged at any depth.
+pub async fn extra_parameters_are_sent(kit: &Kit) {
     let arrived = with(kit, |p| {
         let value = json!({"deep": ["extra-canary", 7907]});
         p.extra.insert("own".to_owned(), value);
@@ -174,8 +174,8 @@ pub async fn parameters_of_the_provider_arrive(kit: &Kit) {
     }
 }
 
-/// The provider's own parameters reach neither the id of a request nor another request of the batch.
-pub async fn parameters_of_the_provider_change_no_id(kit: &Kit) {
+/// Extra parameters of one request change neither its id nor another request of the batch.
+pub async fn extra_parameters_do_not_change_ids(kit: &Kit) {
     for name in ["id", "custom_id", "key", "request_id", "metadata"] {
         let mut parameters = Hyperparameters::default();
         let extra = [(name.to_owned(), json!("id-canary"))];

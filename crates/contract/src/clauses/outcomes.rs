@@ -1,4 +1,4 @@
-//! Clauses about what comes of requests: exactly one outcome each, whatever the results look like.
+//! Clauses about outcomes: each request has exactly one, for any form of the results.
 
 use lmbatch_core::{
     BatchCodec, BatchStatus, ErrorKind, Outcome, PartRole, ResultPart, RowReader, Text,
@@ -10,8 +10,9 @@ use crate::wire::{Part, Row, Shape};
 
 const DONE: BatchStatus = BatchStatus::Completed;
 
-/// An answer comes back byte for byte: any letters, quotes, and what some take for the end of a line.
-pub async fn answers_come_back_byte_for_byte(kit: &Kit) {
+/// Answers are returned byte for byte, with letters of any script, quotes, and characters that some parsers take for a
+/// line end.
+pub async fn answers_are_returned_byte_for_byte(kit: &Kit) {
     let open = kit.open_three().await;
     let texts = [
         "größe 日本語 🦀 \"quoted\" \\",
@@ -27,7 +28,7 @@ pub async fn answers_come_back_byte_for_byte(kit: &Kit) {
     assert_eq!(open.told().await, texts);
 }
 
-/// A row that failed is that request's error, with its words for the caller; the others are not touched.
+/// A failed row is an error of its own request, with the provider's message; other requests are not affected.
 pub async fn an_errored_row_is_one_errored_outcome(kit: &Kit) {
     let open = kit.open_three().await;
     open.end(
@@ -46,8 +47,8 @@ pub async fn an_errored_row_is_one_errored_outcome(kit: &Kit) {
     assert!(outcomes["a"].value().is_ok() && outcomes["c"].value().is_ok());
 }
 
-/// Rows come in any order; outcomes come in the order of the requests.
-pub async fn outcomes_may_come_in_any_order(kit: &Kit) {
+/// Rows may arrive in any order; outcomes are returned in the order of the requests.
+pub async fn rows_may_arrive_in_any_order(kit: &Kit) {
     let open = kit.open_three().await;
     open.end(
         DONE,
@@ -56,8 +57,8 @@ pub async fn outcomes_may_come_in_any_order(kit: &Kit) {
     assert_eq!(open.told().await, ["one", "two", "three"]);
 }
 
-/// A request that the results name twice has one outcome, and it is the first answer.
-pub async fn an_outcome_that_comes_twice_counts_once(kit: &Kit) {
+/// A request that has two rows in the results has one outcome, from the first answer.
+pub async fn a_repeated_row_counts_once(kit: &Kit) {
     let open = kit.open_three().await;
     open.end(
         DONE,
@@ -71,17 +72,17 @@ pub async fn an_outcome_that_comes_twice_counts_once(kit: &Kit) {
     assert_eq!(open.told().await, ["one", "two", "three"]);
 }
 
-/// A request that the results do not name is missing, and no other request's answer is given to it.
+/// A request without a row is missing, and never gets the answer of another request.
 pub async fn a_request_without_a_row_is_missing(kit: &Kit) {
     let open = kit.open_three().await;
     open.end(DONE, &[open.yes(0, "one"), open.yes(2, "three")]);
     assert_eq!(open.given_up().await, ["one", "missing", "three"]);
 }
 
-/// Rows that name none of the requests are nobody's.
-pub async fn rows_of_others_are_nobodys(kit: &Kit) {
+/// Rows with unknown ids are ignored.
+pub async fn rows_with_unknown_ids_are_ignored(kit: &Kit) {
     let open = kit.open_three().await;
-    let stranger = open.row_of("stranger", &Row::Succeeded("not ours".to_owned()));
+    let stranger = open.row_of("stranger", &Row::Succeeded("unrelated".to_owned()));
     let rows = [
         stranger,
         open.yes(0, "one"),
@@ -92,9 +93,9 @@ pub async fn rows_of_others_are_nobodys(kit: &Kit) {
     assert_eq!(open.told().await, ["one", "two", "three"]);
 }
 
-/// A row that cannot be read spoils one outcome at most: the rows around it are read.
-pub async fn a_malformed_row_spoils_nothing_around_it(kit: &Kit) {
-    // In a document a row that is not JSON would be a document that is not.
+/// A row that cannot be read affects one outcome at most: the rows around it are read.
+pub async fn a_malformed_row_does_not_affect_other_rows(kit: &Kit) {
+    // A document with a row that is not JSON is not JSON itself.
     let strange: &[&str] = &[
         "42",
         "null",
@@ -129,8 +130,8 @@ pub async fn a_malformed_row_spoils_nothing_around_it(kit: &Kit) {
     assert_eq!(open.given_up().await, ["one", "missing", "three"]);
 }
 
-/// A row whose id can be read and whose answer cannot is that request's error, never an empty answer.
-pub async fn a_row_with_nothing_but_its_id_is_not_an_answer(kit: &Kit) {
+/// A row whose id can be read and whose answer cannot is an error of its request, never an empty answer.
+pub async fn a_row_with_only_an_id_is_an_error(kit: &Kit) {
     let open = kit.open_three().await;
     let (part, row) = open.yes(0, "one");
     let id = open.wire_ids[0].as_str();
@@ -149,7 +150,7 @@ pub async fn a_row_with_nothing_but_its_id_is_not_an_answer(kit: &Kit) {
     assert_eq!(told[1..], ["two", "three"]);
 }
 
-/// The row with its id, and everything else null.
+/// Returns the row with its id kept and every other member set to null.
 fn bare(row: serde_json::Value, id: &str) -> serde_json::Value {
     use serde_json::Value;
     fn holds(value: &Value, id: &str) -> bool {
@@ -171,8 +172,8 @@ fn bare(row: serde_json::Value, id: &str) -> serde_json::Value {
     }
 }
 
-/// Members that nobody knows, in every object of a row, change nothing; nor does their order.
-pub async fn unknown_members_of_a_row_change_nothing(kit: &Kit) {
+/// Unknown members in any object of a row, and the order of members, are ignored.
+pub async fn unknown_members_of_a_row_are_ignored(kit: &Kit) {
     let open = kit.open_three().await;
     let change = |(part, row): (Part, Vec<u8>)| {
         let row = serde_json::from_slice(&row).expect("a row is JSON");
@@ -190,7 +191,7 @@ pub async fn unknown_members_of_a_row_change_nothing(kit: &Kit) {
     assert_eq!(open.told().await, ["one", "errored", "three"]);
 }
 
-/// Whether the provider cannot tell a status, and then has no word for it.
+/// Returns whether the provider lacks a status. Checks that it then has no word for it either.
 fn lacks(kit: &Kit, status: &BatchStatus) -> bool {
     let lacks = !kit.wire.statuses().contains(status);
     let mut words = kit.wire.words().into_iter();
@@ -201,9 +202,9 @@ fn lacks(kit: &Kit, status: &BatchStatus) -> bool {
     lacks
 }
 
-/// What is answered before a batch expires is paid for, and is read; the rest has expired. A provider without such
-/// a status has no word for it.
-pub async fn an_expired_batch_still_yields_its_answers(kit: &Kit) {
+/// Requests answered before a batch expired were paid for, and their answers are returned; the others are expired.
+/// Providers without this status are exempt.
+pub async fn an_expired_batch_returns_its_answers(kit: &Kit) {
     if lacks(kit, &BatchStatus::Expired) {
         return;
     }
@@ -212,9 +213,9 @@ pub async fn an_expired_batch_still_yields_its_answers(kit: &Kit) {
     assert_eq!(open.told().await, ["expired", "two", "expired"]);
 }
 
-/// So is what is answered before a batch is cancelled; the rest is cancelled. A provider without such a status
-/// cancels no batch.
-pub async fn a_cancelled_batch_still_yields_its_answers(kit: &Kit) {
+/// Requests answered before a batch was cancelled were paid for, and their answers are returned; the others are
+/// cancelled. Providers without this status are exempt.
+pub async fn a_cancelled_batch_returns_its_answers(kit: &Kit) {
     if lacks(kit, &BatchStatus::Cancelled) {
         return;
     }
@@ -223,8 +224,8 @@ pub async fn a_cancelled_batch_still_yields_its_answers(kit: &Kit) {
     assert_eq!(open.told().await, ["cancelled", "two", "cancelled"]);
 }
 
-/// `scan` and `decode` agree on every row: where one can be read so can the other, with the same id, and
-/// the verdict falls at most from succeeded to an error.
+/// `scan` and `decode` agree on every row: both can read it, with the same id, or neither can. The only difference
+/// allowed is a row that `scan` takes for succeeded and `decode` for an error.
 pub async fn scan_and_decode_agree(kit: &Kit) {
     let open = kit.open_three().await;
     let adapter = kit.adapter(&open.desk);
@@ -253,7 +254,7 @@ fn agree(codec: &dyn BatchCodec, open: &Open, row: &[u8], readable: bool) {
     let mut rows = RowReader::new();
     let row = rows.read(row);
     let Ok(scanned) = codec.scan(&part, row) else {
-        return assert!(!readable, "it can be read: {text}");
+        return assert!(!readable, "a valid row must be readable: {text}");
     };
     let decoded = codec.decode(&part, row);
     let decoded = decoded.unwrap_or_else(|_| panic!("scan could read it: {text}"));
@@ -264,8 +265,8 @@ fn agree(codec: &dyn BatchCodec, open: &Open, row: &[u8], readable: bool) {
     assert!(verdict == scanned.verdict || fell, "{text}: {verdict:?}");
 }
 
-/// A row's error says whether asking again may help; a provider's own failure may.
-pub async fn a_failure_of_the_provider_may_be_asked_again(kit: &Kit) {
+/// The error of a row states whether a retry may help; a failure of the provider is retryable.
+pub async fn a_failure_of_the_provider_is_retryable(kit: &Kit) {
     let open = kit.open_three().await;
     open.end(
         DONE,

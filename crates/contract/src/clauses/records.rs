@@ -1,5 +1,5 @@
-//! Clauses about what the provider keeps: lists that are none, deletions that fail, times and labels of batches,
-//! files, and batches that were made by another route. Of edition 2026-11.
+//! Clauses about the provider's records: responses that are not lists, failed deletions, times and labels of batches,
+//! files, and batches of another route. Part of edition 2026-11.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::kit::{Kit, generate};
 use crate::relay::Fault;
 use crate::wire::{Call, CallKind, Described, DescribedFile, ListPage, Part};
 
-/// Answers with HTTP 200 that are no list: an error, the page of a proxy, other JSON.
+/// Responses with HTTP 200 that are not lists: an error, an HTML page of a proxy, other JSON.
 fn no_lists(kit: &Kit) -> Vec<Says> {
     let mut all = vec![
         Says::json(200, &kit.wire.refusal(500, "internal")),
@@ -37,7 +37,7 @@ fn no_lists(kit: &Kit) -> Vec<Says> {
     all
 }
 
-/// A page with null in the place of its batches, such as `{"jobs": null, "next": null}`.
+/// A page with null instead of its batches, such as `{"jobs": null, "next": null}`.
 fn null_list(kit: &Kit) -> Option<Says> {
     let batch = kit.described(1, BatchStatus::InProgress);
     let mut page = kit.wire.list_page(ListPage {
@@ -62,9 +62,9 @@ fn is_unsupported<T>(called: &Result<T>) -> bool {
     matches!(called, Err(error) if error.kind() == ErrorKind::Unsupported)
 }
 
-/// An answer that is an error, a web page or any JSON but a list, such as a page whose list is null, is an error that may pass, and no empty list: a
-/// batch that a list hides is created again.
-pub async fn a_list_that_is_none_is_an_error(kit: &Kit) {
+/// A 200 without a list (an error, an HTML page, other JSON, or a page whose list is null) is a temporary error and
+/// not an empty list: batches that seem absent are created again.
+pub async fn a_200_without_a_list_is_an_error(kit: &Kit) {
     for says in no_lists(kit) {
         let desk = kit.desk().await;
         let adapter = kit.adapter(&desk);
@@ -84,9 +84,9 @@ pub async fn a_list_that_is_none_is_an_error(kit: &Kit) {
     }
 }
 
-/// A search for a lost create that reads such an answer is an error as well. A provider that takes tokens needs no
-/// search.
-pub async fn a_search_through_no_list_is_an_error(kit: &Kit) {
+/// A search for a lost create that reads a 200 without a list is an error as well. An adapter that declares tokens
+/// needs no search.
+pub async fn a_search_without_a_list_is_an_error(kit: &Kit) {
     for says in no_lists(kit) {
         let desk = kit.desk().await;
         let adapter = kit.adapter(&desk);
@@ -100,10 +100,10 @@ pub async fn a_search_through_no_list_is_an_error(kit: &Kit) {
     }
 }
 
-/// Through the engine a create whose answer is lost is not paid for twice where the list is none: nothing is found
-/// out, so that nothing is deleted and nothing is created.
-pub async fn a_lost_create_is_not_paid_for_twice_where_the_list_is_none(kit: &Kit) {
-    // Lists that are read before the create are lists.
+/// A create with a lost response is paid for once through the engine even if the response to the list is not a list:
+/// the search is inconclusive, so that nothing is deleted and nothing is created.
+pub async fn a_create_with_a_lost_response_is_paid_for_once_without_a_list(kit: &Kit) {
+    // Lists that are read before the create are valid.
     let plain = kit.desk().await;
     let created = kit.invoker(&plain).batch().create([("a", "Hello!")]).await;
     created.expect("the create is accepted");
@@ -121,17 +121,17 @@ pub async fn a_lost_create_is_not_paid_for_twice_where_the_list_is_none(kit: &Ki
         let answer = Answer::after(says);
         desk.answer_after(CallKind::List, before as u32, u32::MAX, answer);
         let created = kit.invoker(&desk).batch().create([("a", "Hello!")]).await;
-        // A provider that takes tokens is asked again under the same, which is the same batch.
-        assert_eq!(desk.batches(), 1, "{said}: one batch is paid for");
+        // A provider that takes tokens gets the same create again, which is the same batch.
+        assert_eq!(desk.batches(), 1, "{said}: exactly one batch must exist");
         created.expect_err(&said);
         let fenced = desk.seen_of(CallKind::Discard).len();
-        assert_eq!(fenced, 0, "{said}: what the create needs is deleted");
+        assert_eq!(fenced, 0, "{said}: the input of the create was deleted");
     }
 }
 
 /// Ways in which a deletion fails.
 fn failures(kit: &Kit) -> Vec<(String, Answer)> {
-    // Not 403: there are providers that answer it for what is gone.
+    // Without 403, since some providers answer it for a deleted file.
     let mut all: Vec<_> = [401, 429, 500, 503]
         .map(|status| {
             let body = kit.wire.refusal(status, "no");
@@ -142,8 +142,8 @@ fn failures(kit: &Kit) -> Vec<(String, Answer)> {
     all
 }
 
-/// A fence that fails is an error: the next create would be made beside one that is still accepted.
-pub async fn a_fence_that_fails_is_an_error(kit: &Kit) {
+/// A failed fence is an error: the next create would be made while the earlier one can still be accepted.
+pub async fn a_failed_fence_is_an_error(kit: &Kit) {
     for (failure, answer) in failures(kit) {
         let desk = kit.desk().await;
         let adapter = kit.adapter(&desk);
@@ -152,7 +152,7 @@ pub async fn a_fence_that_fails_is_an_error(kit: &Kit) {
             true => {
                 kit.intent(&*adapter, &shard)
                     .await
-                    .expect("it is staged")
+                    .expect("the input is staged")
                     .staged
             }
             false => Staged::ready(),
@@ -160,15 +160,15 @@ pub async fn a_fence_that_fails_is_an_error(kit: &Kit) {
         desk.confirm_deletions();
         desk.answer(CallKind::Discard, answer);
         let fenced = adapter.fence(&staged).await;
-        assert!(fenced.is_err(), "{failure} is a fence");
+        assert!(fenced.is_err(), "{failure} is accepted as a fence");
     }
 }
 
-/// A deletion that fails is an error: what is left behind would never be deleted.
-pub async fn a_deletion_that_fails_is_an_error(kit: &Kit) {
+/// A failed deletion is an error: the file or batch would stay at the provider.
+pub async fn a_failed_deletion_is_an_error(kit: &Kit) {
     for (failure, answer) in failures(kit) {
         let remnants = [
-            Remnant::File("files/ours".into()),
+            Remnant::File("files/own".into()),
             Remnant::Batch(kit.wire.batch_id(9)),
         ];
         for remnant in remnants {
@@ -176,20 +176,24 @@ pub async fn a_deletion_that_fails_is_an_error(kit: &Kit) {
             desk.confirm_deletions();
             desk.answer(CallKind::Discard, answer.clone());
             let discarded = kit.adapter(&desk).discard(&remnant).await;
-            assert!(discarded.is_err(), "{failure} deletes {remnant:?}");
+            assert!(
+                discarded.is_err(),
+                "{failure} is accepted as the deletion of {remnant:?}"
+            );
         }
     }
 }
 
-/// Whether the wire's batches differ by what a change does to them: what the provider does not say is not read.
+/// Returns whether a change is visible in the batch as the wire writes it. Clauses do not ask for values that the
+/// provider does not report.
 fn is_said(kit: &Kit, batch: &Described, change: impl FnOnce(&mut Described)) -> bool {
     let mut changed = batch.clone();
     change(&mut changed);
     kit.wire.batch(batch) != kit.wire.batch(&changed)
 }
 
-/// The time at which a batch was made is read as the provider gives it, to the second, in the status and in the list.
-pub async fn the_time_of_a_batch_is_read(kit: &Kit) {
+/// The creation time of a batch is read to the second, from the status and from the list.
+pub async fn the_creation_time_of_a_batch_is_read(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let mut batch = kit.described(1, BatchStatus::Completed);
@@ -198,15 +202,15 @@ pub async fn the_time_of_a_batch_is_read(kit: &Kit) {
     let expected = said.then_some(batch.created_at);
     let id = desk.keep(batch);
     let status = adapter.status(&id).await.expect("a status");
-    assert_eq!(status.created_at, expected, "when it was made");
+    assert_eq!(status.created_at, expected, "the creation time");
     if adapter.codec().capabilities().list {
         let listed = adapter.list(&ListOptions::default()).await;
         let listed = listed.expect("a list");
-        assert_eq!(listed.items[0].created_at, expected, "when it was made");
+        assert_eq!(listed.items[0].created_at, expected, "the creation time");
     }
 }
 
-/// The label of a batch is read where the provider keeps one, and is not made up where it does not.
+/// The label of a batch is read where the provider keeps labels, and is not invented where it does not.
 pub async fn the_label_of_a_batch_is_read(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
@@ -221,8 +225,8 @@ pub async fn the_label_of_a_batch_is_read(kit: &Kit) {
     assert_eq!(status.label, expected);
 }
 
-/// A batch that failed as a whole says why, in the provider's words, where the provider does; one that did not fail
-/// has no problems.
+/// A batch that failed as a whole reports the reasons in the provider's words, where the provider gives any; other
+/// batches have no problems.
 pub async fn the_problems_of_a_failed_batch_are_read(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
@@ -246,8 +250,8 @@ pub async fn the_problems_of_a_failed_batch_are_read(kit: &Kit) {
     assert!(snapshot.problems.is_empty(), "{:?}", snapshot.problems);
 }
 
-/// Every part of the results says what it holds: answers, errors, or both.
-pub async fn parts_say_what_they_hold(kit: &Kit) {
+/// Every part of the results declares its role: answers, errors, or both.
+pub async fn results_parts_declare_their_role(kit: &Kit) {
     let open = kit.open_three().await;
     let rows = [
         open.yes(0, "one"),
@@ -291,9 +295,9 @@ pub async fn parts_say_what_they_hold(kit: &Kit) {
     }
 }
 
-/// The results of a batch are read whole by another adapter of the account, also one that is configured for another
-/// route, with the class of the batch and by its id alone. Under a class of another route they are whole or an error,
-/// never fewer.
+/// Another adapter of the account reads the results of a batch completely, even if it is configured for another route:
+/// with the class of the batch, and by the batch id alone. With a class of another route it returns all results or an
+/// error, never fewer.
 pub async fn results_are_read_by_an_adapter_of_another_route(kit: &Kit) {
     let open = kit.open_three().await;
     let rows = [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
@@ -365,15 +369,15 @@ fn file(number: u32, label: &str) -> DescribedFile {
     }
 }
 
-/// Uploaded files under labels of lmbatch are listed, on every page, and those of others are not; an answer that is
-/// no list is an error. A provider without such a list says so.
+/// Uploaded files with lmbatch's labels are listed from every page, and unrelated files are not; a response without a
+/// list is an error. Where the provider has no list of files, the adapter reports `Unsupported` and sends nothing.
 pub async fn uploads_are_listed_or_unsupported(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     if kit.wire.files(&[], None).is_none() {
         let listed = adapter.uploads(None).await;
         assert!(is_unsupported(&listed), "{listed:?}");
-        return assert!(desk.seen().is_empty(), "nothing is sent");
+        return assert!(desk.seen().is_empty(), "no request may be sent");
     }
     desk.page(2);
     let labels = [
@@ -399,8 +403,8 @@ pub async fn uploads_are_listed_or_unsupported(kit: &Kit) {
         .into_iter()
         .map(|one| (one.remnant, one.label))
         .collect();
-    let ours = [(3, labels[3]), (2, labels[2]), (0, labels[0])];
-    let expected = ours.map(|(number, label)| {
+    let labelled = [(3, labels[3]), (2, labels[2]), (0, labels[0])];
+    let expected = labelled.map(|(number, label)| {
         (
             Remnant::File(format!("files/{number}").into()),
             Label::new(label),
@@ -415,18 +419,18 @@ pub async fn uploads_are_listed_or_unsupported(kit: &Kit) {
     }
 }
 
-/// A probe fails where key or model is refused, and where nothing was found out; it is a call that creates nothing.
-/// An adapter for a provider without such a call says yes and sends nothing.
-pub async fn a_probe_that_is_refused_fails(kit: &Kit) {
+/// A probe fails where the key or the model is refused, and where the response is inconclusive; it makes one call,
+/// which creates nothing. Where the provider has no such call, the adapter succeeds and sends nothing.
+pub async fn a_refused_probe_is_an_error(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let model = kit.wire.model();
     adapter.probe(model).await.expect("key and model are good");
     if kit.wire.probed().is_none() {
-        return assert!(desk.seen().is_empty(), "nothing is sent");
+        return assert!(desk.seen().is_empty(), "no request may be sent");
     }
     assert_eq!(desk.seen_of(CallKind::Probe).len(), 1);
-    assert_eq!(desk.seen().len(), 1, "one call is made");
+    assert_eq!(desk.seen().len(), 1, "the probe must make one call");
     for (status, kind) in [
         (401, Some(ErrorKind::ProviderAuth)),
         (403, Some(ErrorKind::ProviderAuth)),
@@ -445,12 +449,11 @@ pub async fn a_probe_that_is_refused_fails(kit: &Kit) {
     adapter
         .probe(model)
         .await
-        .expect_err("nothing is found out");
+        .expect_err("the response is inconclusive");
 }
 
-/// A batch that the provider does not know is told so by its own error, with its id, from a status as from its
-/// results.
-pub async fn a_batch_that_is_gone_has_no_results(kit: &Kit) {
+/// A batch that does not exist is reported as not found, with its id, by `status` and by `results`.
+pub async fn a_batch_that_does_not_exist_has_no_results(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let gone: BatchId = kit.wire.batch_id(9);

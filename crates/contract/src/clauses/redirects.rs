@@ -1,4 +1,4 @@
-//! Clauses about answers that lead elsewhere: neither the key nor a request ever goes there.
+//! Clauses about redirects: neither the key nor a request is ever forwarded to another host.
 
 use lmbatch_core::{BatchStatus, Delivery, ListOptions};
 use wiremock::matchers::any;
@@ -8,7 +8,7 @@ use crate::desk::{Answer, Says};
 use crate::kit::{KEY, Kit, PROMPT};
 use crate::wire::{CallKind, Shape};
 
-/// Another host, which would take anything.
+/// Another host, which accepts any request.
 async fn elsewhere() -> MockServer {
     let server = MockServer::start().await;
     let yes = ResponseTemplate::new(200).set_body_json(serde_json::json!({"id": "x", "name": "x"}));
@@ -29,17 +29,21 @@ fn leads_to(server: &MockServer, status: u16) -> Answer {
     }
 }
 
-async fn nothing_of_ours(server: &MockServer) {
+async fn no_key_and_no_request(server: &MockServer) {
     for request in server.received_requests().await.unwrap_or_default() {
         let said = format!("{} {:?}", request.url, request.headers);
-        assert!(!said.contains(KEY), "the key went elsewhere");
+        assert!(!said.contains(KEY), "the key was forwarded");
         let body = String::from_utf8_lossy(&request.body).into_owned();
-        assert!(!body.contains(PROMPT), "a request went elsewhere");
-        assert_eq!(request.method.as_str(), "GET", "no more than a look");
+        assert!(!body.contains(PROMPT), "a request was forwarded");
+        assert_eq!(
+            request.method.as_str(),
+            "GET",
+            "a redirected request must be a GET"
+        );
     }
 }
 
-/// A redirect of a create is not followed, whatever its status; the create's fate is unknown.
+/// A redirect of a create with any status is not followed; the delivery of the create is unknown.
 pub async fn a_redirect_of_a_create_is_not_followed(kit: &Kit) {
     for status in [301, 302, 303, 307, 308] {
         let (desk, server) = (kit.desk().await, elsewhere().await);
@@ -47,13 +51,13 @@ pub async fn a_redirect_of_a_create_is_not_followed(kit: &Kit) {
         let (_, created) = kit.create(&desk).await;
         let error = created.expect_err("a redirect is not a batch");
         assert_eq!(error.delivery(), Delivery::Unknown, "HTTP {status}");
-        nothing_of_ours(&server).await;
+        no_key_and_no_request(&server).await;
         let seen = server.received_requests().await.unwrap_or_default();
         assert!(seen.is_empty(), "HTTP {status} was followed");
     }
 }
 
-/// Nor is a redirect of a status, a list or a cancel.
+/// A redirect of a status, a list or a cancel is not followed.
 pub async fn a_redirect_of_other_calls_is_not_followed(kit: &Kit) {
     for status in [302, 307] {
         let (desk, server) = (kit.desk().await, elsewhere().await);
@@ -73,9 +77,9 @@ pub async fn a_redirect_of_other_calls_is_not_followed(kit: &Kit) {
     }
 }
 
-/// A redirect of a download to a host that nobody allowed is an error. One that is followed, where that is
-/// allowed, takes neither key nor request along.
-pub async fn a_redirect_of_a_download_takes_nothing_along(kit: &Kit) {
+/// A redirect of a download to a host that is not allowed is an error. Where the host is allowed, the download sends
+/// neither the key nor a request there.
+pub async fn a_redirect_of_a_download_forwards_no_key_and_no_request(kit: &Kit) {
     let (open, server) = (kit.open_three().await, elsewhere().await);
     open.end(BatchStatus::Completed, &[open.yes(0, "one")]);
     let kind = match open.shape() {
@@ -86,5 +90,5 @@ pub async fn a_redirect_of_a_download_takes_nothing_along(kit: &Kit) {
     open.retrieve()
         .await
         .expect_err("another host was not allowed");
-    nothing_of_ours(&server).await;
+    no_key_and_no_request(&server).await;
 }

@@ -1,5 +1,5 @@
-//! Clauses about answers that say no: what kind of no it is, whether waiting helps, and whether a create
-//! may have been accepted all the same.
+//! Clauses about error responses: their kind, whether waiting helps, and whether the create may have been accepted
+//! despite the error.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn status_error(kit: &Kit, answer: Answer) -> Error {
     assert_eq!(
         desk.seen().len(),
         1,
-        "one exchange: trying again is the engine's business"
+        "the call must make one exchange: retries are the engine's task"
     );
     error
 }
@@ -33,12 +33,12 @@ async fn create_error(kit: &Kit, answer: Answer) -> Error {
     assert_eq!(
         desk.seen_of(CallKind::Create).len(),
         1,
-        "nothing is sent twice"
+        "nothing may be sent twice"
     );
     error
 }
 
-/// The error of a status and of a create that are refused so.
+/// Checks the errors of a status and of a create that the provider refuses with `status`.
 async fn refused(kit: &Kit, status: u16, expected: Expected, delivery: Delivery) {
     let own = |call| Answer::refusal(status, &kit.wire.refusal_of(call, status, "no"));
     let of_create = create_error(kit, own(CallKind::Create)).await;
@@ -54,19 +54,19 @@ async fn refused(kit: &Kit, status: u16, expected: Expected, delivery: Delivery)
     assert_eq!(found, delivery, "HTTP {status}: {of_create}");
 }
 
-/// 401: the key is not accepted, waiting does not help, and a create was refused.
-pub async fn a_401_is_about_the_key_and_permanent(kit: &Kit) {
+/// A 401 means that the key is not accepted: waiting does not help, and a create was refused.
+pub async fn a_401_is_a_permanent_authentication_error(kit: &Kit) {
     let expected = (ErrorKind::ProviderAuth, Retry::Permanent);
     refused(kit, 401, expected, Delivery::Refused).await;
 }
 
-/// 403: the key may not do this; the same.
-pub async fn a_403_is_about_the_key_and_permanent(kit: &Kit) {
+/// A 403 means that the key lacks a permission: waiting does not help, and a create was refused.
+pub async fn a_403_is_a_permanent_permission_error(kit: &Kit) {
     let expected = (ErrorKind::ProviderAuth, Retry::Permanent);
     refused(kit, 403, expected, Delivery::Refused).await;
 }
 
-/// 404 on a batch, or 410: there is no such batch, and the error names it.
+/// A 404 or 410 of a batch means that the batch does not exist; the error names it.
 pub async fn a_404_of_a_batch_names_the_batch(kit: &Kit) {
     for status in [404, 410] {
         let body = kit.wire.refusal_of(CallKind::Status, status, "no");
@@ -77,7 +77,7 @@ pub async fn a_404_of_a_batch_names_the_batch(kit: &Kit) {
     }
 }
 
-/// 404 on a create: no batch is missing, since none was asked for; the create was refused.
+/// A 404 of a create is a refusal. It is not reported as a missing batch, since the call names none.
 pub async fn a_404_of_a_create_is_a_refusal(kit: &Kit) {
     let body = kit.wire.refusal_of(CallKind::Create, 404, "no");
     let error = create_error(kit, Answer::refusal(404, &body)).await;
@@ -89,12 +89,12 @@ pub async fn a_404_of_a_create_is_a_refusal(kit: &Kit) {
     assert_ne!(error.kind(), ErrorKind::BatchNotFound);
 }
 
-/// The statuses with which a provider refuses a create that it has not taken.
+/// HTTP statuses with which a provider refuses a create that it has not accepted.
 const REFUSING: [u16; 14] = [
     400, 401, 402, 403, 404, 405, 410, 411, 413, 414, 415, 422, 429, 431,
 ];
 
-/// The errors of one create after another, each answered in turn.
+/// The errors of successive creates, one for each answer.
 pub(super) async fn create_errors(kit: &Kit, answers: Vec<Answer>) -> Vec<Error> {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
@@ -105,15 +105,15 @@ pub(super) async fn create_errors(kit: &Kit, answers: Vec<Answer>) -> Vec<Error>
     for answer in answers {
         desk.answer(CallKind::Create, answer);
         let created = adapter.create(&shard, &intent).await;
-        errors.push(created.expect_err("a no is an error"));
+        errors.push(created.expect_err("an error response must be an error"));
         let creates = desk.seen_of(CallKind::Create).len();
-        assert_eq!(creates, errors.len(), "nothing is sent twice");
+        assert_eq!(creates, errors.len(), "nothing may be sent twice");
     }
     errors
 }
 
-/// A 4xx (400 to 405, 410, 411, 413 to 415, 422, 429, 431) with the provider's own error object: the create was
-/// refused, and no batch exists.
+/// A 4xx (400 to 405, 410, 411, 413 to 415, 422, 429, 431) with the provider's own error object means that the create
+/// was refused and no batch exists.
 pub async fn a_4xx_with_the_providers_own_error_is_a_refusal(kit: &Kit) {
     let own = |status: u16| {
         let body = kit.wire.refusal_of(CallKind::Create, status, "no");
@@ -129,8 +129,8 @@ pub async fn a_4xx_with_the_providers_own_error_is_a_refusal(kit: &Kit) {
     }
 }
 
-/// The same statuses with anything else (a web page, nothing, another JSON, an error object that is cut): a
-/// proxy may have answered after the provider accepted the create, so that its delivery is unknown.
+/// A 4xx with anything but the provider's own error (an HTML page, an empty body, other JSON, a truncated error
+/// object) may come from a proxy after the provider accepted the create: the delivery is unknown.
 pub async fn a_4xx_without_the_providers_own_error_may_have_been_delivered(kit: &Kit) {
     for (place, status) in REFUSING.into_iter().enumerate() {
         let own = kit.wire.refusal_of(CallKind::Create, status, "no");
@@ -168,7 +168,7 @@ pub async fn a_4xx_without_the_providers_own_error_may_have_been_delivered(kit: 
     }
 }
 
-/// What proxies and gateways say, and no provider.
+/// Bodies that proxies and gateways send, and providers do not.
 const FOREIGN: [&str; 9] = [
     " ",
     "no",
@@ -181,26 +181,26 @@ const FOREIGN: [&str; 9] = [
     r#"{"error":null,"errors":[{"code":10000,"message":"no"}],"success":false}"#,
 ];
 
-/// 408: the provider has waited for us; a create may have been complete.
+/// A 408 means that the provider timed out while reading; the create may have been complete.
 pub async fn a_408_may_have_been_delivered(kit: &Kit) {
     let expected = (ErrorKind::Timeout, Retry::Temporary);
     refused(kit, 408, expected, Delivery::Unknown).await;
 }
 
-/// 409: something else is going on with the same thing, which may be our own create.
+/// A 409 means a conflict with another operation, which may be an earlier delivery of the same create.
 pub async fn a_409_may_have_been_delivered(kit: &Kit) {
     let expected = (ErrorKind::ProviderInternal, Retry::Temporary);
     refused(kit, 409, expected, Delivery::Unknown).await;
 }
 
-/// 413: the input is too long, and stays so.
-pub async fn a_413_is_about_the_input_and_permanent(kit: &Kit) {
+/// A 413 means that the input is too large; waiting does not help.
+pub async fn a_413_is_a_permanent_input_error(kit: &Kit) {
     let expected = (ErrorKind::InvalidInput, Retry::Permanent);
     refused(kit, 413, expected, Delivery::Refused).await;
 }
 
-/// 429: too much for now; nothing was accepted.
-pub async fn a_429_is_a_rate_limit_and_temporary(kit: &Kit) {
+/// A 429 is a rate limit: nothing was accepted, and waiting helps.
+pub async fn a_429_is_a_temporary_rate_limit(kit: &Kit) {
     let expected = (ErrorKind::ProviderRateLimit, Retry::Temporary);
     refused(kit, 429, expected, Delivery::Refused).await;
 }
@@ -213,16 +213,16 @@ async fn wait(kit: &Kit, headers: &[(&'static str, &str)]) -> Option<Duration> {
     status_error(kit, answer).await.retry_after()
 }
 
-/// `Retry-After` in seconds is when to come back.
-pub async fn a_retry_after_in_seconds_is_kept(kit: &Kit) {
+/// `Retry-After` in seconds is returned as the delay.
+pub async fn retry_after_in_seconds_is_returned(kit: &Kit) {
     assert_eq!(
         wait(kit, &[("retry-after", "7")]).await,
         Some(Duration::from_secs(7))
     );
 }
 
-/// As an HTTP date it is counted from the server's own `Date`: our clock may be wrong.
-pub async fn a_retry_after_as_a_date_is_counted_from_the_servers_date(kit: &Kit) {
+/// `Retry-After` as an HTTP date is relative to the server's own `Date`, since the local clock may be wrong.
+pub async fn retry_after_as_a_date_is_relative_to_the_date_of_the_server(kit: &Kit) {
     let date = ("date", "Mon, 23 Nov 2026 12:00:00 GMT");
     let later = ("retry-after", "Mon, 23 Nov 2026 12:00:37 GMT");
     assert_eq!(
@@ -235,20 +235,20 @@ pub async fn a_retry_after_as_a_date_is_counted_from_the_servers_date(kit: &Kit)
     assert!(wait.is_none_or(|wait| wait <= soon), "{wait:?}");
 }
 
-/// Some say it in milliseconds as well: either is obeyed, neither is taken for the other.
-pub async fn a_retry_after_in_milliseconds_is_not_one_in_seconds(kit: &Kit) {
+/// `Retry-After` in milliseconds, which some providers send as well, is read in its own unit and not as seconds.
+pub async fn retry_after_in_milliseconds_is_not_read_as_seconds(kit: &Kit) {
     let wait = wait(kit, &[("retry-after-ms", "1500"), ("retry-after", "2")]).await;
     let either = [1500, 2000].map(|ms| Some(Duration::from_millis(ms)));
     assert!(either.contains(&wait), "{wait:?}");
 }
 
-/// Where nothing is said there is no wish: how long to wait is the engine's to choose.
-pub async fn no_retry_after_is_no_wish(kit: &Kit) {
+/// Without `Retry-After` the error has no delay; the engine chooses the back-off.
+pub async fn without_retry_after_no_delay_is_returned(kit: &Kit) {
     assert_eq!(wait(kit, &[]).await, None);
 }
 
-/// What cannot be a time is no wish either, and no panic.
-pub async fn a_retry_after_that_is_no_time_is_no_wish(kit: &Kit) {
+/// A `Retry-After` that is not a valid time is ignored, without a panic.
+pub async fn an_invalid_retry_after_is_ignored(kit: &Kit) {
     for garbage in ["soon", "-3", "NaN", "inf", "1e308", "", "7 apples"] {
         assert_eq!(
             wait(kit, &[("retry-after", garbage)]).await,
@@ -258,14 +258,14 @@ pub async fn a_retry_after_that_is_no_time_is_no_wish(kit: &Kit) {
     }
 }
 
-/// 500: the provider failed, perhaps after it had accepted a create.
+/// A 500 is a temporary failure of the provider, which may have accepted the create before it.
 pub async fn a_500_is_temporary_and_may_have_been_delivered(kit: &Kit) {
     let expected = (ErrorKind::ProviderInternal, Retry::Temporary);
     refused(kit, 500, expected, Delivery::Unknown).await;
 }
 
-/// 502 with the page of a proxy: the same, and the page is not read.
-pub async fn a_502_with_a_web_page_is_temporary_and_may_have_been_delivered(kit: &Kit) {
+/// A 502 with a proxy's HTML page is temporary, may follow an accepted create, and the page is not parsed.
+pub async fn a_502_with_an_html_page_is_temporary_and_may_have_been_delivered(kit: &Kit) {
     let answer = Answer {
         refuses: true,
         ..Answer::after(Says::web_page(502, "Bad gateway"))
@@ -287,20 +287,20 @@ pub async fn a_502_with_a_web_page_is_temporary_and_may_have_been_delivered(kit:
     );
 }
 
-/// 503: the provider is busy, and may have accepted a create all the same.
+/// A 503 is an overload of the provider, which may have accepted the create despite it.
 pub async fn a_503_is_an_overload_and_may_have_been_delivered(kit: &Kit) {
     let expected = (ErrorKind::ProviderOverloaded, Retry::Temporary);
     refused(kit, 503, expected, Delivery::Unknown).await;
 }
 
-/// 529, which some use for the same.
+/// A 529, which some providers send for an overload, is treated as a 503.
 pub async fn a_529_is_an_overload_and_may_have_been_delivered(kit: &Kit) {
     let expected = (ErrorKind::ProviderOverloaded, Retry::Temporary);
     refused(kit, 529, expected, Delivery::Unknown).await;
 }
 
-/// Every error says whose answer it was and what was being done.
-pub async fn an_error_says_whose_it_is_and_what_was_being_done(kit: &Kit) {
+/// Every error names the provider and the operation.
+pub async fn an_error_names_the_provider_and_the_operation(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let answer = Answer::refusal(500, &kit.wire.refusal(500, "no"));

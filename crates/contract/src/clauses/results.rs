@@ -1,5 +1,5 @@
-//! Clauses about how results travel: parts that are there or not, lines and what is between them, and
-//! downloads that break off.
+//! Clauses about the transport of results: parts that are present or absent, line ends and separators, and interrupted
+//! downloads.
 
 use futures::StreamExt as _;
 use lmbatch_core::{BatchStatus, Chunk, ErrorKind, Retry};
@@ -11,9 +11,8 @@ use crate::wire::{CallKind, Part, Row, Shape};
 
 const DONE: BatchStatus = BatchStatus::Completed;
 
-/// Where there are answers and no failures, the answers are read: a provider that keeps failures apart
-/// has no part for them then.
-pub async fn answers_alone_are_read(kit: &Kit) {
+/// Results with only answers are read: a provider that separates failures has no part for them in that case.
+pub async fn results_with_only_answers_are_read(kit: &Kit) {
     let open = kit.open_three().await;
     open.end(
         DONE,
@@ -22,16 +21,16 @@ pub async fn answers_alone_are_read(kit: &Kit) {
     assert_eq!(open.told().await, ["one", "two", "three"]);
 }
 
-/// Where there are failures and no answers, the failures are read. Some providers have no part for
-/// answers then: that is not an empty batch.
-pub async fn failures_alone_are_read(kit: &Kit) {
+/// Results with only failures are read. Some providers have no part for answers in that case, which does not mean an
+/// empty batch.
+pub async fn results_with_only_failures_are_read(kit: &Kit) {
     let open = kit.open_three().await;
     open.end(DONE, &[open.no(0, "x"), open.no(1, "x"), open.no(2, "x")]);
     assert_eq!(open.told().await, ["errored", "errored", "errored"]);
 }
 
-/// Where there are both, both are read, wherever they stand.
-pub async fn answers_and_failures_are_read(kit: &Kit) {
+/// Results with answers and failures are read, whether they are in one part or in two.
+pub async fn results_with_answers_and_failures_are_read(kit: &Kit) {
     let open = kit.open_three().await;
     open.end(
         DONE,
@@ -40,22 +39,22 @@ pub async fn answers_and_failures_are_read(kit: &Kit) {
     assert_eq!(open.told().await, ["errored", "two", "errored"]);
 }
 
-/// Rows that do not come for requests that have ended are asked for again, and then an error to be tried
-/// later: the requests are paid for. Once they are given up they are missing.
+/// Checks that results with absent rows are fetched again and then fail with an error that is retryable, since the
+/// requests were paid for. Once the caller abandons them, they are missing.
 async fn short_results_are_held(open: &Open) {
     let error = open
         .retrieve()
         .await
-        .expect_err("results that are not whole are not delivered");
+        .expect_err("incomplete results are not delivered");
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
     assert_eq!(error.retry(), Retry::Temporary, "{error}");
     assert_eq!(error.batch(), Some(&open.handle.batch));
     assert_eq!(open.given_up().await, ["missing", "missing", "missing"]);
 }
 
-/// A batch that has ended and shows no results at all is not delivered as one without answers. Where a batch never
-/// shows them, rows that are not found are not: a 404 may mean that they are not there yet.
-pub async fn a_batch_without_results_is_held(kit: &Kit) {
+/// A batch that has ended without any results is not delivered as a batch without answers. Where a batch never shows
+/// its results, a 404 for the rows is treated alike, since they may not be visible yet.
+pub async fn an_ended_batch_without_results_is_not_delivered(kit: &Kit) {
     let open = kit.open_three().await;
     open.end_with(DONE, Vec::new(), 3);
     if kit.wire.shows_results() {
@@ -72,8 +71,8 @@ pub async fn a_batch_without_results_is_held(kit: &Kit) {
     assert_eq!(error.batch(), Some(&open.handle.batch));
 }
 
-/// Nor is one whose results are there and empty.
-pub async fn empty_results_are_held(kit: &Kit) {
+/// A batch that has ended with an empty list of results is not delivered as a batch without answers.
+pub async fn an_ended_batch_with_empty_results_is_not_delivered(kit: &Kit) {
     let open = kit.open_three().await;
     let part = open.yes(0, "one").0;
     open.desk.put_rows(part, Vec::new());
@@ -81,17 +80,17 @@ pub async fn empty_results_are_held(kit: &Kit) {
     short_results_are_held(&open).await;
 }
 
-/// A completed batch of whose answers the place does not show yet is not complete: they are waited for. Where a batch
-/// never shows it, a completed batch has a part, which is read.
-pub async fn a_part_that_does_not_show_yet_is_waited_for(kit: &Kit) {
+/// Results of a completed batch that are not visible yet are incomplete, so that the engine waits for them. Where a
+/// batch never shows the location of its results, a completed batch has a part, which is read.
+pub async fn results_that_are_not_visible_yet_are_incomplete(kit: &Kit) {
     let open = kit.open_three().await;
     open.end_with(DONE, Vec::new(), 3);
     let adapter = kit.adapter(&open.desk);
     if !kit.wire.shows_results() {
         let set = adapter.results(None, &open.handle.batch).await;
-        return assert!(!set.expect("where the results are").parts.is_empty());
+        return assert!(!set.expect("the set of results").parts.is_empty());
     }
-    // An error says as much.
+    // An error is as good as an incomplete result.
     if let Ok(set) = adapter.results(None, &open.handle.batch).await {
         assert!(!set.complete, "{set:?}");
     }
@@ -102,9 +101,9 @@ fn whole(open: &Open) -> [(Part, Vec<u8>); 3] {
     [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")]
 }
 
-/// Returns the number of calls of the kind [`read_by`] that a retrieve makes until it has read the results of a batch
-/// that has ended. The last of them reads the results, so that an answer put there is really read. Lines are read by
-/// a call of their own; a document is asked for by its status before, and it is counted how often.
+/// Returns the number of calls of the kind [`read_by`] that a retrieve makes until it has read the results of an ended
+/// batch. The last of these calls reads the results, so that a fault placed there is really read. Lines have a call of
+/// their own; a document is also fetched for its status before, so the calls are counted.
 async fn calls_until_read(kit: &Kit) -> u32 {
     let open = kit.open_three().await;
     if open.shape() == Shape::Lines {
@@ -115,9 +114,9 @@ async fn calls_until_read(kit: &Kit) -> u32 {
     open.desk.seen_of(read_by(open.shape())).len() as u32
 }
 
-/// A first answer to the results that is empty, cut between two rows or full of someone else's rows spoils
-/// nothing: it is read again.
-pub async fn spoilt_results_are_read_again(kit: &Kit) {
+/// A first response to the results that is empty, cut between two rows or full of unrelated rows does no harm: the
+/// results are read again.
+pub async fn corrupt_results_are_read_again(kit: &Kit) {
     let reads = calls_until_read(kit).await;
     for spoil in [Spoil::Empty, Spoil::Half, Spoil::Foreign] {
         let open = kit.open_three().await;
@@ -140,7 +139,7 @@ pub async fn spoilt_results_are_read_again(kit: &Kit) {
         let read = open.desk.seen_of(read_by(open.shape())).len();
         assert!(
             read > reads as usize,
-            "the spoilt results were not read: {spoil:?}"
+            "the corrupt results were not read: {spoil:?}"
         );
     }
 }
@@ -152,11 +151,11 @@ enum Spoil {
     Foreign,
 }
 
-/// Before a batch has ended its results are not said to be complete.
-pub async fn results_of_an_unfinished_batch_are_not_complete(kit: &Kit) {
+/// Results of a batch that has not ended are not reported as complete.
+pub async fn results_of_an_unfinished_batch_are_incomplete(kit: &Kit) {
     let open = kit.open_three().await;
     let adapter = kit.adapter(&open.desk);
-    // An error says as much.
+    // An error is as good as an incomplete result.
     if let Ok(set) = adapter.results(None, &open.handle.batch).await {
         assert!(!set.complete, "{set:?}");
     }
@@ -175,8 +174,8 @@ async fn around(kit: &Kit, lines: Around, document: Around) {
     assert_eq!(open.told().await, ["one", "two", "three"]);
 }
 
-/// Blank lines between rows, and white space between the rows of a document, mean nothing.
-pub async fn blank_lines_mean_nothing(kit: &Kit) {
+/// Blank lines between rows, and white space between the rows of a document, are ignored.
+pub async fn blank_lines_are_ignored(kit: &Kit) {
     let lines = Around {
         before: "\n \n",
         between: "\n\n  \n",
@@ -205,9 +204,9 @@ pub async fn lines_may_end_in_cr_lf(kit: &Kit) {
     around(kit, lines, document).await;
 }
 
-/// A byte order mark before the first row means nothing. A document cannot have one: its rows may begin
-/// with white space.
-pub async fn a_byte_order_mark_means_nothing(kit: &Kit) {
+/// A byte order mark before the first row is ignored. A document cannot have one; white space before its first row is
+/// ignored instead.
+pub async fn a_byte_order_mark_is_ignored(kit: &Kit) {
     let lines = Around {
         before: "\u{feff}",
         between: "\n",
@@ -221,8 +220,8 @@ pub async fn a_byte_order_mark_means_nothing(kit: &Kit) {
     around(kit, lines, document).await;
 }
 
-/// The last row may lack its end of line.
-pub async fn the_last_line_may_lack_its_end(kit: &Kit) {
+/// The last row may lack its line feed.
+pub async fn the_last_line_may_lack_a_line_feed(kit: &Kit) {
     let lines = Around {
         before: "",
         between: "\n",
@@ -231,8 +230,8 @@ pub async fn the_last_line_may_lack_its_end(kit: &Kit) {
     around(kit, lines, Around::usual(Shape::Document)).await;
 }
 
-/// U+2028, U+2029 and U+0085 within a row, as they are, are not the end of a line.
-pub async fn separators_within_a_row_do_not_end_it(kit: &Kit) {
+/// U+2028, U+2029 and U+0085, unescaped inside a row, do not end the row.
+pub async fn unicode_line_separators_do_not_end_a_row(kit: &Kit) {
     let open = kit.open_three().await;
     let text = "a\u{2028}b\u{2029}c\u{85}d";
     let row = open.yes(0, text);
@@ -242,7 +241,7 @@ pub async fn separators_within_a_row_do_not_end_it(kit: &Kit) {
     assert_eq!(open.told().await, [text, "two", "three"]);
 }
 
-/// A row whose bytes are `bytes` in all.
+/// A row with a total size of `bytes`.
 fn row_of(open: &Open, place: usize, bytes: usize) -> (Part, Vec<u8>) {
     let (_, empty) = open.yes(place, "");
     let row = open.yes(place, &"x".repeat(bytes - empty.len()));
@@ -250,8 +249,8 @@ fn row_of(open: &Open, place: usize, bytes: usize) -> (Part, Vec<u8>) {
     row
 }
 
-/// Retrieves with an engine that reads rows of a mebibyte at most: rows read, those that were not, and the
-/// outcome of each request.
+/// Retrieves with an engine that reads rows of at most 1 MiB. Returns the number of malformed rows and the outcome of
+/// each request.
 async fn strictly(open: &Open) -> (u64, Vec<String>) {
     let engine = open.strict();
     let finished = engine.retrieve(&open.by_wire_ids()).await;
@@ -270,8 +269,8 @@ async fn strictly(open: &Open) -> (u64, Vec<String>) {
     (finished.malformed(), told)
 }
 
-/// A row of exactly the most bytes that the engine reads, here a mebibyte, is delivered whole.
-pub async fn a_row_of_the_most_bytes_is_delivered(kit: &Kit) {
+/// A row of exactly the maximum size, here 1 MiB, is delivered complete.
+pub async fn a_row_of_the_maximum_size_is_delivered(kit: &Kit) {
     let open = kit.open_three().await;
     let rows = [
         open.yes(0, "one"),
@@ -283,8 +282,8 @@ pub async fn a_row_of_the_most_bytes_is_delivered(kit: &Kit) {
     assert_eq!(told.1, ["succeeded", "succeeded", "succeeded"]);
 }
 
-/// One byte more spoils that row, and no other: the stream goes on.
-pub async fn a_row_of_one_byte_more_spoils_only_itself(kit: &Kit) {
+/// A row of one byte more than the maximum size fails alone: the rows after it are read.
+pub async fn an_oversized_row_does_not_affect_other_rows(kit: &Kit) {
     let open = kit.open_three().await;
     let rows = [
         open.yes(0, "one"),
@@ -300,9 +299,9 @@ pub async fn a_row_of_one_byte_more_spoils_only_itself(kit: &Kit) {
     assert_ne!(told[1], "succeeded");
 }
 
-/// Rows that end in the middle of the last one, though the download is complete, spoil that row only. A
-/// document that ends early is an error, never fewer rows.
-pub async fn results_that_end_early_lose_no_other_row(kit: &Kit) {
+/// Lines that end in the middle of the last row, although the download is complete, lose only that row. A truncated
+/// document is an error, never fewer rows.
+pub async fn truncated_results_lose_only_the_last_row(kit: &Kit) {
     let open = kit.open_three().await;
     let mut rows = vec![open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
     let half = rows[2].1.len() / 2;
@@ -313,7 +312,7 @@ pub async fn results_that_end_early_lose_no_other_row(kit: &Kit) {
         Shape::Lines => {
             let told = open.given_up().await;
             assert_eq!(told[..2], ["one", "two"]);
-            // Where the id is legible, it is a malformed answer.
+            // Where the id can be read, the row is a malformed answer.
             assert!(["missing", "errored"].contains(&&*told[2]), "{told:?}");
         }
         Shape::Document => {
@@ -324,8 +323,8 @@ pub async fn results_that_end_early_lose_no_other_row(kit: &Kit) {
     }
 }
 
-/// A download that breaks off can be begun again, and its rows are counted once.
-pub async fn a_download_that_breaks_off_is_read_again(kit: &Kit) {
+/// An interrupted download is read again, and its rows are counted once.
+pub async fn an_interrupted_download_is_read_again(kit: &Kit) {
     let reads = calls_until_read(kit).await;
     for fault in [Fault::Reset, Fault::Truncated] {
         let open = kit.open_three().await;
@@ -343,8 +342,8 @@ fn read_by(shape: Shape) -> CallKind {
     }
 }
 
-/// Results that are refused for now are asked for again; what the provider says instead is never a row.
-pub async fn results_that_are_refused_for_now_are_read_later(kit: &Kit) {
+/// Results that are temporarily refused are fetched again; the error response never becomes a row.
+pub async fn temporarily_refused_results_are_read_later(kit: &Kit) {
     let reads = calls_until_read(kit).await;
     let open = kit.open_three().await;
     open.end(DONE, &whole(&open));
@@ -354,9 +353,9 @@ pub async fn results_that_are_refused_for_now_are_read_later(kit: &Kit) {
     assert_eq!(open.told().await, ["one", "two", "three"]);
 }
 
-/// Results that are gone are an error that says so, and nobody's outcome: what was paid for is lost at the
-/// provider, which is not the same as missing. In a document they go with their batch.
-pub async fn results_that_are_gone_are_an_error(kit: &Kit) {
+/// Deleted results are an error of their own and no outcome: an answer that was paid for is lost at the provider,
+/// which differs from missing. In a document the results are deleted with their batch.
+pub async fn deleted_results_are_an_error(kit: &Kit) {
     let reads = calls_until_read(kit).await;
     for (status, before) in [(404, 0), (404, reads - 1), (410, reads - 1)] {
         let open = kit.open_three().await;
@@ -377,8 +376,8 @@ pub async fn results_that_are_gone_are_an_error(kit: &Kit) {
     }
 }
 
-/// A web page in place of the results holds no rows: nothing of it is delivered, now or later.
-pub async fn a_web_page_in_place_of_results_is_nobodys_outcome(kit: &Kit) {
+/// An HTML page instead of results holds no rows: nothing of it is delivered, now or later.
+pub async fn an_html_page_instead_of_results_is_no_outcome(kit: &Kit) {
     let reads = calls_until_read(kit).await;
     let open = kit.open_three().await;
     let rows = [open.yes(0, "one"), open.yes(1, "two"), open.yes(2, "three")];
@@ -396,8 +395,8 @@ pub async fn a_web_page_in_place_of_results_is_nobodys_outcome(kit: &Kit) {
     assert_eq!(open.told().await, ["one", "two", "three"]);
 }
 
-/// A part that is read gives rows as the provider wrote them, each on a line.
-pub async fn a_part_is_read_as_lines(kit: &Kit) {
+/// A part of the results is read as the provider's rows, each on one line.
+pub async fn a_results_part_is_read_as_lines(kit: &Kit) {
     let open = kit.open_three().await;
     let rows = [
         open.yes(0, "one"),

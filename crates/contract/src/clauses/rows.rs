@@ -1,5 +1,5 @@
-//! Clauses about rows that are easily paid for twice: an answer beside a failure, a failure without a known reason, a
-//! row that is not JSON, and batches that ended before a row was written. Of edition 2026-11.
+//! Clauses about rows that are easily paid for twice: an answer with a failure, a failure without a known reason, a
+//! row that is not JSON, and batches that ended before any row was written. Part of edition 2026-11.
 
 use lmbatch_core::{BatchStatus, Outcome};
 use serde_json::Value;
@@ -10,8 +10,8 @@ use crate::wire::Shape;
 
 const DONE: BatchStatus = BatchStatus::Completed;
 
-/// A batch that was cancelled or that expired before a request was answered has no results, and says so: `complete`
-/// without parts. Results are still to come only of a completed batch.
+/// A batch that was cancelled or expired before any request was answered has no results and says so: `complete`
+/// without parts. Only a completed batch may have results that are still to come.
 pub async fn a_batch_that_ended_without_answers_is_complete(kit: &Kit) {
     for status in [BatchStatus::Cancelled, BatchStatus::Expired] {
         if !kit.wire.statuses().contains(&status) {
@@ -20,7 +20,7 @@ pub async fn a_batch_that_ended_without_answers_is_complete(kit: &Kit) {
         let open = kit.open_three().await;
         let mut parts = Vec::new();
         if !kit.wire.shows_results() {
-            // What is there without a sign of it is there and empty.
+            // A part that a batch never shows exists and is empty.
             let part = open.yes(0, "one").0;
             open.desk.put_rows(part, Vec::new());
             parts.push(part);
@@ -31,9 +31,9 @@ pub async fn a_batch_that_ended_without_answers_is_complete(kit: &Kit) {
     }
 }
 
-/// A row that holds an answer beside a failure that may pass is the answer: it was paid for, and to ask again would be
-/// paid for too.
-pub async fn an_answer_beside_a_failure_is_the_answer(kit: &Kit) {
+/// A row with both an answer and a temporary failure is the answer: it was paid for, and a retry would be paid for
+/// again.
+pub async fn an_answer_takes_precedence_over_a_failure(kit: &Kit) {
     let open = kit.open_three().await;
     let (part, row) = open.yes(0, "one");
     let (_, failure) = open.no(0, "words");
@@ -47,7 +47,7 @@ pub async fn an_answer_beside_a_failure_is_the_answer(kit: &Kit) {
     assert_eq!(open.told().await, ["one", "two", "three"]);
 }
 
-/// A value whose members that are null or absent are those of another.
+/// Replaces null and absent members of `value` by those of `from`.
 fn filled(value: Value, from: &Value) -> Value {
     match (value, from) {
         (Value::Null, from) => from.clone(),
@@ -62,9 +62,9 @@ fn filled(value: Value, from: &Value) -> Value {
     }
 }
 
-/// A failure for a reason that the documentation does not name is not asked again: it may fail, and cost, each time.
-/// Where failures have no reasons ([`Wire::full_row`](crate::Wire::full_row) is `None`), a failure is a failure.
-pub async fn an_unknown_failure_is_not_asked_again(kit: &Kit) {
+/// A failure for an undocumented reason is not retryable: it may fail, and cost money, each time. Where failures carry
+/// no reason ([`Wire::full_row`](crate::Wire::full_row) is `None`), the clause does not apply.
+pub async fn an_unknown_failure_is_not_retryable(kit: &Kit) {
     let open = kit.open_three().await;
     let unknown = open.full(0, &FullRow::Unknown("words-canary".to_owned()));
     let is_known = unknown.is_none();
@@ -72,17 +72,18 @@ pub async fn an_unknown_failure_is_not_asked_again(kit: &Kit) {
     open.end(DONE, &[row, open.yes(1, "two"), open.yes(2, "three")]);
     let outcome = open.outcomes().await["a"].clone();
     let Outcome::Errored(error) = outcome else {
-        panic!("a failure is {}", outcome.status());
+        panic!("a failure became {}", outcome.status());
     };
     assert!(
         is_known || !error.is_retryable(),
-        "it is asked again: {error}"
+        "the failure is retryable: {error}"
     );
 }
 
-/// A row that is not JSON behind its id, such as by a `NaN` or a raw control character, is that request's error and is
-/// not asked again, since it was paid for. In a document such a row may make an error of the whole, and is no outcome.
-pub async fn a_row_that_is_no_json_is_its_requests_error(kit: &Kit) {
+/// A row that stops being JSON after its id, such as with a `NaN` or a raw control character, is an error of its
+/// request and not retryable, since it was paid for. In a document such a row may fail the whole document, and yields
+/// no outcome.
+pub async fn a_row_that_is_not_json_is_an_error_of_its_request(kit: &Kit) {
     for spoilt in ["NaN", "\"text-\u{1}canary\""] {
         let open = kit.open_three().await;
         let (part, row) = open.yes(0, "text-canary");
@@ -96,9 +97,9 @@ pub async fn a_row_that_is_no_json_is_its_requests_error(kit: &Kit) {
             outcomes => outcomes.unwrap_or_else(|error| panic!("{spoilt:?}: {error}")),
         };
         let Outcome::Errored(error) = &outcomes["a"] else {
-            panic!("{spoilt:?} is {}", outcomes["a"].status());
+            panic!("{spoilt:?} became {}", outcomes["a"].status());
         };
-        assert!(!error.is_retryable(), "{spoilt:?} is asked again: {error}");
+        assert!(!error.is_retryable(), "{spoilt:?} is retryable: {error}");
         let rest = ["b", "c"].map(|id| outcomes[id].value().map(|answer| answer.text()).ok());
         assert_eq!(rest, [Some("two".to_owned()), Some("three".to_owned())]);
     }

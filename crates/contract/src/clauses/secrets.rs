@@ -1,4 +1,4 @@
-//! Clauses about what must be nowhere but where it belongs: the key, prompts, and the provider's words.
+//! Clauses about confidential data: the key, prompts, and the provider's words appear only where they belong.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use crate::desk::{Answer, Desk, Says};
 use crate::kit::{KEY, Kit, PROMPT, said};
 use crate::wire::CallKind;
 
-/// One of each call, with whatever comes of it.
+/// Makes one call of each kind; the calls may fail.
 async fn conversation(kit: &Kit) -> Desk {
     let open = kit.open_three().await;
     let batch = &open.handle.batch;
@@ -39,8 +39,8 @@ pub async fn every_call_carries_the_key(kit: &Kit) {
     }
 }
 
-/// The key is in no URL and no body: those end up in logs.
-pub async fn the_key_is_in_no_url_and_no_body(kit: &Kit) {
+/// The key appears in no URL and in no body, since both end up in logs.
+pub async fn the_key_appears_in_no_url_and_no_body(kit: &Kit) {
     for (call, request) in conversation(kit).await.seen() {
         assert!(!request.url.as_str().contains(KEY), "{call:?}");
         assert!(
@@ -50,8 +50,8 @@ pub async fn the_key_is_in_no_url_and_no_body(kit: &Kit) {
     }
 }
 
-/// Nothing that can be printed of an adapter shows the key.
-pub async fn an_adapter_shows_no_key(kit: &Kit) {
+/// Debug and display output of an adapter never shows the key.
+pub async fn debug_output_of_an_adapter_hides_the_key(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let shown = format!(
@@ -65,21 +65,21 @@ pub async fn an_adapter_shows_no_key(kit: &Kit) {
     assert!(!shown.contains(KEY));
 }
 
-/// The account survives a key rotation and differs between origins; a key hint, where there is one, differs
-/// between keys.
-pub async fn an_account_outlives_its_key(kit: &Kit) {
+/// The account id survives a key rotation and differs between origins; a key hint, if there is one, differs between
+/// keys.
+pub async fn the_account_id_survives_a_key_rotation(kit: &Kit) {
     let desk = kit.desk().await;
     let account = |url: &str, key: &str| Account::of(&*kit.wire.adapter(url, key));
-    let ours = account(&desk.url, KEY);
-    assert_eq!(ours, account(&desk.url, KEY));
+    let first = account(&desk.url, KEY);
+    assert_eq!(first, account(&desk.url, KEY));
     let rotated = account(&desk.url, "another-key");
-    assert_eq!(ours.id, rotated.id);
-    assert!(ours.key_hint.is_none() || ours.key_hint != rotated.key_hint);
-    assert_ne!(ours.id, account("http://127.0.0.1:9", KEY).id);
+    assert_eq!(first.id, rotated.id);
+    assert!(first.key_hint.is_none() || first.key_hint != rotated.key_hint);
+    assert_ne!(first.id, account("http://127.0.0.1:9", KEY).id);
 }
 
-/// An error shows neither the key nor what the provider wrote, which may quote either key or prompt.
-pub async fn an_error_does_not_repeat_what_the_provider_wrote(kit: &Kit) {
+/// An error contains neither the key nor the response body, which may quote the key or a prompt.
+pub async fn an_error_does_not_quote_the_response_body(kit: &Kit) {
     for status in [400, 401, 404, 429, 500] {
         let desk = kit.desk().await;
         let words = format!("your key {KEY} and your {PROMPT}");
@@ -97,8 +97,8 @@ pub async fn an_error_does_not_repeat_what_the_provider_wrote(kit: &Kit) {
     }
 }
 
-/// The page of a proxy is an error that does not repeat the page.
-pub async fn an_error_does_not_repeat_a_web_page(kit: &Kit) {
+/// The error for a proxy's HTML page does not quote the page.
+pub async fn an_error_does_not_quote_an_html_page(kit: &Kit) {
     for status in [403, 502, 520] {
         let desk = kit.desk().await;
         let page = Says::web_page(status, "page-canary");
@@ -131,13 +131,13 @@ async fn errors(kit: &Kit, desk: &Desk) -> Vec<lmbatch_core::Error> {
     errors
 }
 
-/// What is logged, at any level, holds no key.
-pub async fn logs_hold_no_key(kit: &Kit) {
+/// Logs at every level contain no key.
+pub async fn logs_contain_no_key(kit: &Kit) {
     assert!(!logged(kit).await.contains(KEY));
 }
 
-/// It holds no prompt and no answer, and none of the provider's words about a request, either.
-pub async fn logs_hold_no_prompt_and_no_answer(kit: &Kit) {
+/// Logs at every level contain no prompt, no answer, and none of the provider's messages about a request.
+pub async fn logs_contain_no_prompt_and_no_answer(kit: &Kit) {
     let log = logged(kit).await;
     for canary in [PROMPT, "answer-canary", "words-canary"] {
         assert!(!log.contains(canary), "{canary} in {log}");
@@ -152,12 +152,12 @@ async fn logged(kit: &Kit) -> String {
         .with_writer(log.clone())
         .finish();
     let guard = tracing::subscriber::set_default(subscriber);
-    tracing::trace!("the log is heard");
+    tracing::trace!("the log is captured");
     conversation(kit).await;
     drop(guard);
     let bytes = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    assert!(text.contains("the log is heard"));
+    assert!(text.contains("the log is captured"));
     text
 }
 

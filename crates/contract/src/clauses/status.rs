@@ -1,4 +1,4 @@
-//! Clauses about what a provider says of a batch.
+//! Clauses about the status of a batch.
 
 use lmbatch_core::{BatchSnapshot, BatchStatus, ErrorKind, RequestCounts, Retry};
 use serde_json::{Value, json};
@@ -16,15 +16,12 @@ async fn ask(kit: &Kit, desk: &Desk, batch: Described) -> BatchSnapshot {
     let adapter = kit.adapter(desk);
     let snapshot = adapter.status(&id).await;
     let snapshot = snapshot.unwrap_or_else(|error| panic!("the status failed: {error}"));
-    assert_eq!(
-        snapshot.id, id,
-        "a snapshot is of the batch that was asked for"
-    );
+    assert_eq!(snapshot.id, id, "a snapshot must be of the requested batch");
     snapshot
 }
 
-/// Every word of the provider's documentation means what the wire says it means.
-pub async fn every_status_word_is_understood(kit: &Kit) {
+/// Every status word of the provider's documentation has the meaning that the wire gives it.
+pub async fn every_documented_status_is_understood(kit: &Kit) {
     let desk = kit.desk().await;
     for (number, (word, expected)) in kit.wire.words().into_iter().enumerate() {
         let batch = Described {
@@ -35,12 +32,15 @@ pub async fn every_status_word_is_understood(kit: &Kit) {
     }
 }
 
-/// The ways in which a batch can stand are told apart, whether by a word or by what else the provider says.
-pub async fn every_status_is_told_apart(kit: &Kit) {
+/// Every status that the provider can report is distinguished, by its word or by other members of the batch.
+pub async fn every_status_is_distinguished(kit: &Kit) {
     let desk = kit.desk().await;
     let statuses = kit.wire.statuses();
     for needed in [BatchStatus::InProgress, BatchStatus::Completed] {
-        assert!(statuses.contains(&needed), "a provider can say {needed}");
+        assert!(
+            statuses.contains(&needed),
+            "the statuses of the wire must include {needed}"
+        );
     }
     for (number, expected) in statuses.into_iter().enumerate() {
         let batch = kit.described(number as u32 + 1, expected.clone());
@@ -48,8 +48,8 @@ pub async fn every_status_is_told_apart(kit: &Kit) {
     }
 }
 
-/// A word that nobody knows is kept as it is, and is not the end: no results are given up for it.
-pub async fn an_unknown_status_word_is_unknown_and_not_an_error(kit: &Kit) {
+/// An undocumented status word is kept as `Unknown` and is not terminal: no results are given up for it.
+pub async fn an_undocumented_status_is_unknown_and_not_an_error(kit: &Kit) {
     let desk = kit.desk().await;
     let mut batch = kit.described(1, BatchStatus::InProgress);
     batch.status = BatchStatus::Unknown("NAPPING_for_tea".to_owned());
@@ -58,9 +58,9 @@ pub async fn an_unknown_status_word_is_unknown_and_not_an_error(kit: &Kit) {
     assert!(!status.is_terminal());
 }
 
-/// A batch that failed as a whole is an answer, not an error: "could not ask" is another matter. With a
-/// provider that fails no batch as a whole, neither is one in which every request failed.
-pub async fn a_failed_batch_is_an_answer(kit: &Kit) {
+/// A batch that failed as a whole is a status, not an error of the call. Where the provider fails no batch as a whole,
+/// a batch in which every request failed is not reported as failed.
+pub async fn a_failed_batch_is_a_status_and_not_an_error(kit: &Kit) {
     let desk = kit.desk().await;
     let fails = kit.wire.statuses().contains(&BatchStatus::Failed);
     let mut batch = kit.described(1, BatchStatus::Failed);
@@ -73,13 +73,17 @@ pub async fn a_failed_batch_is_an_answer(kit: &Kit) {
     assert_eq!(snapshot.status == BatchStatus::Failed, fails);
 }
 
-/// How many requests there are, were answered, and failed. Where the provider does not say so, no counts are made up.
-pub async fn counts_are_read(kit: &Kit) {
+/// Request counts are read: total, answered and failed. Where the provider reports no counts, none are invented.
+pub async fn request_counts_are_read(kit: &Kit) {
     let desk = kit.desk().await;
     let batch = kit.described(1, BatchStatus::Completed);
     let counts = ask(kit, &desk, batch).await.counts;
     if kit.wire.counts_at().is_empty() {
-        return assert_eq!(counts, RequestCounts::default(), "nothing is made up");
+        return assert_eq!(
+            counts,
+            RequestCounts::default(),
+            "no counts may be invented"
+        );
     }
     let expected = RequestCounts {
         total: Some(3),
@@ -90,13 +94,13 @@ pub async fn counts_are_read(kit: &Kit) {
     assert_eq!(counts, expected);
 }
 
-/// Some servers leave the counts out; the status is no less readable for it.
-pub async fn counts_may_be_absent(kit: &Kit) {
+/// Absent request counts do not make the status unreadable.
+pub async fn request_counts_may_be_absent(kit: &Kit) {
     counts_changed(kit, remove).await;
 }
 
-/// Counts may be null, as some servers write what they do not know.
-pub async fn counts_may_be_null(kit: &Kit) {
+/// Request counts may be null, which some servers write for unknown.
+pub async fn request_counts_may_be_null(kit: &Kit) {
     counts_changed(kit, |value, at| {
         *value.pointer_mut(at).expect("the counts") = Value::Null;
     })
@@ -116,18 +120,22 @@ async fn counts_changed(kit: &Kit, change: fn(&mut Value, &str)) {
     assert_eq!(
         snapshot.counts,
         RequestCounts::default(),
-        "nothing is known"
+        "the counts must be unknown"
     );
 }
 
-/// Some write numbers as strings: they are numbers all the same. Where the provider has no counts, none are made up.
-pub async fn counts_may_be_strings(kit: &Kit) {
+/// Request counts may be strings that hold numbers. Where the provider reports no counts, none are invented.
+pub async fn request_counts_may_be_strings(kit: &Kit) {
     let desk = kit.desk().await;
     let counts = kit.wire.counts_at();
     if counts.is_empty() {
         let batch = kit.described(1, BatchStatus::InProgress);
         let counts = ask(kit, &desk, batch).await.counts;
-        return assert_eq!(counts, RequestCounts::default(), "nothing is made up");
+        return assert_eq!(
+            counts,
+            RequestCounts::default(),
+            "no counts may be invented"
+        );
     }
     desk.change(move |_, mut value| {
         for at in &counts {
@@ -143,13 +151,13 @@ pub async fn counts_may_be_strings(kit: &Kit) {
     );
 }
 
-/// Members that nobody knows, in every object of a batch, change nothing.
-pub async fn unknown_members_of_a_batch_change_nothing(kit: &Kit) {
+/// Unknown members in any object of a batch are ignored.
+pub async fn unknown_members_of_a_batch_are_ignored(kit: &Kit) {
     the_same_when_changed(kit, with_unknown_members).await;
 }
 
-/// Neither does the order of the members.
-pub async fn the_order_of_members_changes_nothing(kit: &Kit) {
+/// The order of the members of a batch is ignored.
+pub async fn the_order_of_members_is_ignored(kit: &Kit) {
     the_same_when_changed(kit, turned_round).await;
 }
 
@@ -163,9 +171,9 @@ async fn the_same_when_changed(kit: &Kit, change: fn(Value) -> Value) {
     }
 }
 
-/// A member of another JSON type than documented (a list, an object, a boolean) is read as if it were not there: the
-/// rest of the batch is no less readable for it, and nothing is made up from it.
-pub async fn members_of_another_type_are_as_good_as_absent(kit: &Kit) {
+/// A member of another JSON type than documented (a list, an object, a boolean) is read as absent: the rest of the
+/// batch stays readable, and nothing is invented from it.
+pub async fn members_of_another_type_are_read_as_absent(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let batch = kit.described(1, BatchStatus::Completed);
@@ -175,13 +183,13 @@ pub async fn members_of_another_type_are_as_good_as_absent(kit: &Kit) {
         desk.answer(CallKind::Status, Answer::after(Says::json(200, body)));
         adapter.status(&id).await.map_err(|error| error.kind())
     };
-    assert!(read(&plain).await.is_ok(), "the status is read");
+    assert!(read(&plain).await.is_ok(), "the status must be readable");
     for at in members(&plain) {
         let mut without = plain.clone();
         remove(&mut without, &at);
         let without = read(&without).await;
         let odd = odd_values().into_iter();
-        // Texts may come as numbers, and numbers as texts; null has a clause of its own.
+        // A number may stand for a string and a string for a number; null has a clause of its own.
         let odd = odd.filter(|odd| odd.is_array() || odd.is_object() || odd.is_boolean());
         for odd in odd {
             let mut body = plain.clone();
@@ -195,8 +203,8 @@ pub async fn members_of_another_type_are_as_good_as_absent(kit: &Kit) {
     }
 }
 
-/// Nor do unknown members change anything in the answer to a create.
-pub async fn unknown_members_of_a_created_batch_change_nothing(kit: &Kit) {
+/// Unknown members of the response to a create are ignored.
+pub async fn unknown_members_of_a_create_response_are_ignored(kit: &Kit) {
     let desk = kit.desk().await;
     desk.change(|kind, value| match kind {
         CallKind::Create => turned_round(with_unknown_members(value)),
@@ -209,9 +217,9 @@ pub async fn unknown_members_of_a_created_batch_change_nothing(kit: &Kit) {
     );
 }
 
-/// A 200 with a web page says nothing of the batch: an error, never a status, and one that may pass. A run that
-/// waits for a day is not ended by one page of a proxy.
-pub async fn a_status_that_is_a_web_page_is_an_error(kit: &Kit) {
+/// An HTML page with HTTP 200 instead of a status is a temporary error and never a status: one page of a proxy does
+/// not end a run that waits for a day.
+pub async fn an_html_page_instead_of_a_status_is_an_error(kit: &Kit) {
     let desk = kit.desk().await;
     desk.answer(
         CallKind::Status,
@@ -224,9 +232,9 @@ pub async fn a_status_that_is_a_web_page_is_an_error(kit: &Kit) {
     assert!(!crate::kit::said(&error).contains("page-canary"));
 }
 
-/// A 200 whose body is an error says nothing of the batch either, nor does any other JSON that names neither a
-/// batch nor a status. The results of such a batch are not known.
-pub async fn a_status_that_is_an_error_in_disguise_is_an_error(kit: &Kit) {
+/// A 200 with an error, or with JSON that names neither a batch nor a status, is an error instead of a status. The
+/// results of such a batch are unknown.
+pub async fn a_200_with_an_error_instead_of_a_status_is_an_error(kit: &Kit) {
     for body in [
         kit.wire.refusal(500, "internal"),
         json!({"message": "ok"}),
@@ -239,16 +247,16 @@ pub async fn a_status_that_is_an_error_in_disguise_is_an_error(kit: &Kit) {
     }
 }
 
-/// A status that names another batch says nothing of the one that was asked for, and may pass: a cache or a proxy
-/// may have sent it. Nor are results looked for where it says: they would be taken for those of this batch.
-pub async fn a_status_of_another_batch_is_not_believed(kit: &Kit) {
-    // Of two ids that begin alike each is another.
+/// A status that names another batch is rejected with a temporary error, since a cache or a proxy may have sent it. No
+/// results are read from it: they would be taken for those of the requested batch.
+pub async fn a_status_of_another_batch_is_rejected(kit: &Kit) {
+    // Ids with a common beginning are different ids.
     for (number, status) in [(2, BatchStatus::InProgress), (11, BatchStatus::Completed)] {
         not_believed(kit, &kit.wire.batch(&kit.described(number, status))).await;
     }
 }
 
-/// Neither status nor results of a batch are read from an answer.
+/// Checks that neither a status nor results of the batch are read from a response.
 pub(super) async fn not_believed(kit: &Kit, body: &Value) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
@@ -267,8 +275,8 @@ pub(super) async fn not_believed(kit: &Kit, body: &Value) {
     }
 }
 
-/// A status that breaks off can be asked for again.
-pub async fn a_status_that_breaks_off_may_be_asked_for_again(kit: &Kit) {
+/// A status call whose connection is interrupted can be retried.
+pub async fn an_interrupted_status_call_can_be_retried(kit: &Kit) {
     for fault in [Fault::Reset, Fault::Truncated] {
         let desk = kit.desk().await;
         desk.answer(CallKind::Status, Answer::lost(fault));
@@ -278,8 +286,8 @@ pub async fn a_status_that_breaks_off_may_be_asked_for_again(kit: &Kit) {
     }
 }
 
-/// One call to `status` is one exchange: the pace is the engine's.
-pub async fn a_status_is_asked_for_once(kit: &Kit) {
+/// One call to `status` is one exchange; the polling interval is the engine's task.
+pub async fn a_status_call_is_one_exchange(kit: &Kit) {
     let desk = kit.desk().await;
     ask(kit, &desk, kit.described(1, BatchStatus::InProgress)).await;
     assert_eq!(desk.seen().len(), 1);

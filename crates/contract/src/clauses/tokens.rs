@@ -1,5 +1,5 @@
-//! Clauses about tokens: a create under a token that was used before makes no second batch. Where an adapter
-//! declares no tokens, a create depends on none. Of edition 2026-11.
+//! Clauses about tokens: a second create with the same token makes no second batch. Without declared tokens, a create
+//! depends on none. Part of edition 2026-11.
 
 use lmbatch_core::{BatchProvider, CreateProof, Intent, Shard};
 
@@ -8,7 +8,7 @@ use crate::kit::Kit;
 use crate::relay::Fault;
 use crate::wire::CallKind;
 
-/// Whether the adapter declares tokens.
+/// Returns whether the adapter declares tokens.
 fn takes_tokens(adapter: &dyn BatchProvider) -> bool {
     adapter.codec().capabilities().create == CreateProof::Token
 }
@@ -28,8 +28,8 @@ async fn staged<const N: usize>(
     (shard, intents)
 }
 
-/// A create carries its token, which is not the label, where the wire reads it. Without tokens a create is accepted
-/// whatever the token is.
+/// A create carries its token, which differs from the label, where the wire reads it. Without declared tokens, a
+/// create is accepted under any token.
 pub async fn a_create_carries_its_token(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
@@ -42,9 +42,9 @@ pub async fn a_create_carries_its_token(kit: &Kit) {
     assert_eq!(token.as_deref(), expected, "the token of the create");
 }
 
-/// A create whose answer was lost is asked for again under its token, and is the same batch. Without tokens one
+/// A create whose response was lost, repeated with the same token, is the same batch. Without declared tokens, one
 /// create is one batch.
-pub async fn a_create_asked_again_under_its_token_is_the_same_batch(kit: &Kit) {
+pub async fn a_repeated_create_with_the_same_token_is_the_same_batch(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let (shard, [intent]) = staged(kit, &*adapter, ["token-canary"]).await;
@@ -54,13 +54,17 @@ pub async fn a_create_asked_again_under_its_token_is_the_same_batch(kit: &Kit) {
     if takes_tokens(&*adapter) {
         let again = adapter.create(&shard, &intent).await;
         let again = again.expect("the provider knows the token");
-        assert_eq!(again, kit.wire.batch_id(1), "it is the batch of the first");
+        assert_eq!(
+            again,
+            kit.wire.batch_id(1),
+            "both creates must return the same batch"
+        );
     }
-    assert_eq!(desk.batches(), 1, "one batch is paid for");
+    assert_eq!(desk.batches(), 1, "exactly one batch must exist");
 }
 
-/// A create under another token is another batch: a token is of one create alone.
-pub async fn a_create_under_another_token_is_another_batch(kit: &Kit) {
+/// A create with another token is another batch: a token belongs to one create.
+pub async fn a_create_with_another_token_is_another_batch(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let tokens = ["token-canary-1", "token-canary-2"];
@@ -70,5 +74,5 @@ pub async fn a_create_under_another_token_is_another_batch(kit: &Kit) {
         let created = created.expect("the create is accepted");
         assert_eq!(created, kit.wire.batch_id(place as u32 + 1));
     }
-    assert_eq!(desk.batches(), 2, "two creates are two batches");
+    assert_eq!(desk.batches(), 2, "two creates must make two batches");
 }

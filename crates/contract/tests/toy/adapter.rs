@@ -1,4 +1,4 @@
-//! Acme's adapter: correct, unless it is told which clause to break.
+//! Acme's adapter: correct, unless a setting names the clause to break.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::UNIX_EPOCH;
@@ -30,7 +30,7 @@ pub(crate) struct Acme {
 impl std::fmt::Debug for Acme {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = f.debug_struct("Acme");
-        if self.broken("an_adapter_shows_no_key") {
+        if self.broken("debug_output_of_an_adapter_hides_the_key") {
             shown.field("key", &self.key);
         }
         shown.finish_non_exhaustive()
@@ -64,7 +64,7 @@ impl Acme {
         self.breaks == Some(clause)
     }
 
-    /// What is broken, or how the adapter is set up.
+    /// The clause to break, or a configuration of the adapter.
     pub(super) fn mode(&self) -> &'static str {
         self.breaks.unwrap_or_default()
     }
@@ -72,7 +72,7 @@ impl Acme {
     async fn batch(&self, batch: &BatchId) -> Result<Value> {
         let path = format!("batches/{}", segment(batch.as_str()));
         let mut exchange = self.http.get(&path).expecting("ask for the status");
-        if self.broken("the_key_is_in_no_url_and_no_body") {
+        if self.broken("the_key_appears_in_no_url_and_no_body") {
             exchange = exchange.query("key", self.key.as_str());
         }
         let of_batch = |error| match self.broken("a_404_of_a_batch_names_the_batch") {
@@ -82,7 +82,7 @@ impl Acme {
         let reply = self.ask(exchange, &path).await.map_err(of_batch)?;
         let about = reply.error(ErrorKind::MalformedReply);
         let body = reply.json();
-        if self.broken("a_status_that_is_a_web_page_is_an_error")
+        if self.broken("an_html_page_instead_of_a_status_is_an_error")
             && body
                 .as_ref()
                 .is_err_and(|error| error.kind() == ErrorKind::MalformedReply)
@@ -91,23 +91,23 @@ impl Acme {
         }
         let body = body.map_err(|error| {
             let error = error.with_batch(batch.clone());
-            match self.broken("a_status_that_breaks_off_may_be_asked_for_again") {
+            match self.broken("an_interrupted_status_call_can_be_retried") {
                 true => error.with_retry(Retry::Permanent),
                 false => error,
             }
         })?;
         let about = about.with_retry(Retry::Temporary).with_batch(batch.clone());
         let says_error = !body["error"].is_null() && body["id"].is_string();
-        if says_error && !self.broken("a status beside an error is believed") {
+        if says_error && !self.broken("a status with an error is accepted") {
             return Err(about.with_message("it holds an error"));
         }
-        let believes = self.broken("a_status_of_another_batch_is_not_believed");
+        let believes = self.broken("a_status_of_another_batch_is_rejected");
         match body["id"].as_str() {
             Some(id) if believes || id == batch.as_str() => return Ok(body),
             Some(_) => return Err(about.with_message("it is another batch")),
             None => {}
         }
-        if self.broken("a_status_that_is_an_error_in_disguise_is_an_error") {
+        if self.broken("a_200_with_an_error_instead_of_a_status_is_an_error") {
             return Ok(json!({"id": batch, "state": "running"}));
         }
         Err(about.with_message("it is not a batch"))
@@ -115,27 +115,31 @@ impl Acme {
 
     pub(super) fn snapshot(&self, body: &Value) -> BatchSnapshot {
         let id = BatchId::new(body["id"].as_str().unwrap_or_default());
-        let tell_apart = !self.broken("every_status_is_told_apart");
+        let tell_apart = !self.broken("every_status_is_distinguished");
         let status = match (
             body["state"].as_str().unwrap_or("(none)"),
             body["why"].as_str(),
         ) {
             ("queued", _) => BatchStatus::Queued,
-            ("working", _) if self.broken("every_status_word_is_understood") => BatchStatus::Queued,
+            ("working", _) if self.broken("every_documented_status_is_understood") => {
+                BatchStatus::Queued
+            }
             ("running" | "working", _) => BatchStatus::InProgress,
             ("cancelling", _) => BatchStatus::Cancelling,
             ("failed", _) => BatchStatus::Failed,
             ("ended", Some("expired")) if tell_apart => BatchStatus::Expired,
             ("ended", Some("cancelled")) if tell_apart => BatchStatus::Cancelled,
             ("ended", _) => BatchStatus::Completed,
-            _ if self.broken("an unknown status is failed") => BatchStatus::Failed,
-            (word, _) if self.broken("an_unknown_status_word_is_unknown_and_not_an_error") => {
+            _ if self.broken("an unknown status is read as failed") => BatchStatus::Failed,
+            (word, _) if self.broken("an_undocumented_status_is_unknown_and_not_an_error") => {
                 BatchStatus::Unknown(word.to_lowercase())
             }
             (word, _) => BatchStatus::Unknown(word.to_owned()),
         };
         let count = |name: &str| match &body["counts"][name] {
-            Value::String(text) if !self.broken("counts_may_be_strings") => text.parse().ok(),
+            Value::String(text) if !self.broken("request_counts_may_be_strings") => {
+                text.parse().ok()
+            }
             other => other.as_u64(),
         };
         let mut counts = RequestCounts {
@@ -144,7 +148,7 @@ impl Acme {
             errored: count("failed").unwrap_or(0),
             ..RequestCounts::default()
         };
-        if self.broken("counts_are_read") {
+        if self.broken("request_counts_are_read") {
             std::mem::swap(&mut counts.succeeded, &mut counts.errored);
         }
         let problems = body["problems"].as_array().into_iter().flatten();
@@ -178,7 +182,7 @@ impl Acme {
 
     async fn post(&self, intent: &Intent) -> Result<Reply> {
         let mut label = json!(intent.label);
-        if self.broken("a_create_can_be_recognised") {
+        if self.broken("a_created_batch_can_be_identified") {
             label = Value::Null;
         }
         static CREATES: AtomicU32 = AtomicU32::new(0);
@@ -219,7 +223,7 @@ impl Acme {
             .error(ErrorKind::MalformedReply)
             .with_delivery(Delivery::Unknown);
         let body = reply.bytes().map_err(|error| {
-            let lost = self.broken("a_create_whose_answer_is_cut_short_is_in_doubt");
+            let lost = self.broken("a_create_is_in_doubt_after_a_truncated_response");
             let delivery = if lost {
                 Delivery::NotSent
             } else {
@@ -228,7 +232,7 @@ impl Acme {
             error.with_delivery(delivery)
         })?;
         let Ok(made) = serde_json::from_slice::<Value>(&body) else {
-            let page = self.broken("a_create_that_is_answered_by_a_web_page_is_in_doubt");
+            let page = self.broken("a_create_is_in_doubt_after_an_html_page");
             let delivery = if page {
                 Delivery::Refused
             } else {
@@ -237,13 +241,13 @@ impl Acme {
             return Err(about.with_delivery(delivery));
         };
         if made["contract_unknown"].is_object()
-            && self.broken("unknown_members_of_a_created_batch_change_nothing")
+            && self.broken("unknown_members_of_a_create_response_are_ignored")
         {
             return Err(about);
         }
         match made["id"].as_str() {
             Some(id) if made["error"].is_null() => Ok(BatchId::new(id)),
-            _ if self.broken("a_create_that_is_answered_200_with_an_error_is_in_doubt") => {
+            _ if self.broken("a_create_is_in_doubt_after_a_200_with_an_error") => {
                 Err(about.with_delivery(Delivery::Refused))
             }
             _ => Err(about),
@@ -258,7 +262,7 @@ impl BatchProvider for Acme {
     }
 
     fn account(&self) -> AccountId {
-        match self.broken("an_account_outlives_its_key") {
+        match self.broken("the_account_id_survives_a_key_rotation") {
             true => AccountId::new(format!(
                 "{} {}",
                 self.base_url,
@@ -270,13 +274,13 @@ impl BatchProvider for Acme {
 
     async fn stage(&self, shard: &Shard, prior: Option<Staged>) -> Result<Staged> {
         if let Some(staged) = prior
-            && !self.broken("what_is_staged_is_not_uploaded_again")
+            && !self.broken("a_staged_input_is_not_uploaded_again")
         {
             return Ok(staged);
         }
         let pieces: Vec<_> = shard.open(0..shard.len()).try_collect().await?;
         let mut body = pieces.concat();
-        if self.broken("logs_hold_no_prompt_and_no_answer") {
+        if self.broken("logs_contain_no_prompt_and_no_answer") {
             tracing::debug!(text = %String::from_utf8_lossy(&body), "upload");
         }
         if self.broken("a_create_sends_every_request_once") {
@@ -307,7 +311,7 @@ impl BatchProvider for Acme {
     }
 
     async fn create(&self, shard: &Shard, intent: &Intent) -> Result<BatchId> {
-        if self.broken("logs_hold_no_key") {
+        if self.broken("logs_contain_no_key") {
             tracing::trace!(key = self.key, "create");
         }
         let sent = self.post(intent).await;
@@ -317,33 +321,31 @@ impl BatchProvider for Acme {
                 let none = error.http_status().is_none();
                 let sent = error.delivery() != Delivery::NotSent;
                 return Err(match self.breaks.unwrap_or_default() {
-                    "a_lost_create_is_not_paid_for_twice" if none && sent => {
+                    "a_create_with_a_lost_response_is_paid_for_once" if none && sent => {
                         let again = self.post(intent).await?;
                         return self.made(again).await;
                     }
-                    "a_create_whose_answer_is_reset_is_in_doubt" if none => {
+                    "a_create_is_in_doubt_after_a_connection_reset" if none => {
                         error.with_delivery(Delivery::NotSent)
                     }
-                    "a_create_that_found_no_connection_was_not_sent" if none => {
+                    "a_create_without_a_connection_was_not_sent" if none => {
                         error.with_delivery(Delivery::Unknown)
                     }
                     "a_404_of_a_create_is_a_refusal" if error.http_status() == Some(404) => {
                         error.with_delivery(Delivery::Unknown)
                     }
-                    "a_create_that_is_answered_by_a_500_is_in_doubt"
-                        if error.http_status() == Some(500) =>
-                    {
+                    "a_create_is_in_doubt_after_a_500" if error.http_status() == Some(500) => {
                         error.with_delivery(Delivery::Refused)
                     }
                     _ => error,
                 });
             }
         };
-        if self.broken("a_create_is_one_call") {
+        if self.broken("a_create_makes_exactly_one_create_call") {
             drop(self.post(intent).await);
         }
         let id = self.made(reply).await?;
-        if self.broken("a_create_gives_the_providers_batch_id") && shard.count == 2 {
+        if self.broken("a_create_returns_the_batch_id_of_the_provider") && shard.count == 2 {
             return Ok(BatchId::new(format!("{id}.")));
         }
         Ok(id)
@@ -353,7 +355,7 @@ impl BatchProvider for Acme {
         let page = match self.list(&ListOptions { limit: None, page }).await {
             Err(error)
                 if error.kind() == ErrorKind::MalformedReply
-                    && self.broken("a search through no list finds nothing") =>
+                    && self.broken("a search without a list finds nothing") =>
             {
                 return Ok(Found {
                     reached_watermark: true,
@@ -362,16 +364,16 @@ impl BatchProvider for Acme {
             }
             page => page?,
         };
-        let all = self.broken("a_search_passes_over_the_batches_of_others");
-        let certainty = match self.broken("a_lost_create_is_found_again") {
+        let all = self.broken("a_search_ignores_unrelated_batches");
+        let certainty = match self.broken("a_create_with_a_lost_response_is_found") {
             true => Certainty::Presumed,
             false => Certainty::Proved,
         };
-        let ours = page.items.into_iter();
-        let ours = ours.filter(|batch| all || batch.label.as_ref() == Some(&intent.label));
-        let by_clock = self.broken("a_wrong_clock_hides_no_batch");
-        let ours = ours.filter(|batch| !by_clock || batch.created_at >= intent.posted_at);
-        let candidates = ours.map(|batch| Candidate {
+        let own = page.items.into_iter();
+        let own = own.filter(|batch| all || batch.label.as_ref() == Some(&intent.label));
+        let by_clock = self.broken("a_wrong_clock_does_not_hide_a_batch");
+        let own = own.filter(|batch| !by_clock || batch.created_at >= intent.posted_at);
+        let candidates = own.map(|batch| Candidate {
             batch: batch.id,
             certainty,
             evidence: "it carries our label".into(),
@@ -384,31 +386,31 @@ impl BatchProvider for Acme {
     }
 
     async fn fence(&self, staged: &Staged) -> Result<()> {
-        if self.broken("a_fence_is_put_up_or_unsupported") {
+        if self.broken("a_fence_deletes_the_input_or_is_unsupported") {
             return Ok(());
         }
         let input = staged.state.get("input").cloned().unwrap_or_default();
         match self.discard(&Remnant::File(input)).await {
-            Err(_) if self.broken("a fence that fails is put up") => Ok(()),
+            Err(_) if self.broken("a failed fence is reported as a success") => Ok(()),
             fenced => fenced,
         }
     }
 
     async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
         let body = self.batch(batch).await?;
-        if self.broken("a_status_is_asked_for_once") {
+        if self.broken("a_status_call_is_one_exchange") {
             self.batch(batch).await?;
         }
         let about = || Error::new(ErrorKind::MalformedReply);
         let bad = match self.breaks.unwrap_or_default() {
-            "a_failed_batch_is_an_answer" => body["state"] == "failed",
-            "counts_may_be_absent" => body.get("counts").is_none(),
-            "members_of_another_type_are_as_good_as_absent" => {
+            "a_failed_batch_is_a_status_and_not_an_error" => body["state"] == "failed",
+            "request_counts_may_be_absent" => body.get("counts").is_none(),
+            "members_of_another_type_are_read_as_absent" => {
                 body["label"].is_object() || body["label"].is_array()
             }
-            "counts_may_be_null" => body.get("counts") == Some(&Value::Null),
-            "unknown_members_of_a_batch_change_nothing" => body["contract_unknown"].is_object(),
-            "the_order_of_members_changes_nothing" => {
+            "request_counts_may_be_null" => body.get("counts") == Some(&Value::Null),
+            "unknown_members_of_a_batch_are_ignored" => body["contract_unknown"].is_object(),
+            "the_order_of_members_is_ignored" => {
                 body.as_object().and_then(|object| object.keys().next()) != Some(&"id".to_owned())
             }
             _ => false,
@@ -421,7 +423,7 @@ impl BatchProvider for Acme {
 
     async fn results(&self, class: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
         let body = match self.batch(batch).await {
-            Err(_) if self.broken("a batch that is gone has empty results") => {
+            Err(_) if self.broken("a batch that does not exist has empty results") => {
                 return Ok(ResultSet::default());
             }
             body => body?,
@@ -455,15 +457,17 @@ impl BatchProvider for Acme {
             .chain(failures.clone())
             .collect();
         match self.breaks.unwrap_or_default() {
-            "answers_alone_are_read" if failures.is_none() && status == BatchStatus::Completed => {
+            "results_with_only_answers_are_read"
+                if failures.is_none() && status == BatchStatus::Completed =>
+            {
                 parts.clear()
             }
-            "failures_alone_are_read" if answers.is_none() => parts.clear(),
-            "answers_and_failures_are_read" => parts.truncate(1),
-            "an_expired_batch_still_yields_its_answers" if status == BatchStatus::Expired => {
+            "results_with_only_failures_are_read" if answers.is_none() => parts.clear(),
+            "results_with_answers_and_failures_are_read" => parts.truncate(1),
+            "an_expired_batch_returns_its_answers" if status == BatchStatus::Expired => {
                 parts.clear()
             }
-            "a_cancelled_batch_still_yields_its_answers" if status == BatchStatus::Cancelled => {
+            "a_cancelled_batch_returns_its_answers" if status == BatchStatus::Cancelled => {
                 parts.clear()
             }
             "the results of the other route" => parts.clear(),
@@ -473,14 +477,14 @@ impl BatchProvider for Acme {
             {
                 parts.clear()
             }
-            // No place, no error: an error would be temporary.
-            "a_batch_without_results_is_held" if parts.is_empty() => {
+            // Not an empty result set, and not a temporary error, which the engine would retry.
+            "an_ended_batch_without_results_is_not_delivered" if parts.is_empty() => {
                 return Err(Error::new(ErrorKind::MalformedReply));
             }
             _ => {}
         }
-        let hasty = self.broken("results_of_an_unfinished_batch_are_not_complete");
-        let waits = self.broken("a_part_that_does_not_show_yet_is_waited_for");
+        let hasty = self.broken("results_of_an_unfinished_batch_are_incomplete");
+        let waits = self.broken("results_that_are_not_visible_yet_are_incomplete");
         let every = self.broken("results of any batch that ended are waited for");
         let shows = !parts.is_empty() || status != BatchStatus::Completed && !every;
         Ok(ResultSet {
@@ -490,12 +494,12 @@ impl BatchProvider for Acme {
     }
 
     async fn read(&self, part: &ResultPart, from: u64) -> Result<RowStream> {
-        if from > 0 && !self.broken("reading_from_the_middle_gives_the_rest_or_is_unsupported") {
+        if from > 0 && !self.broken("reading_from_an_offset_returns_the_rest_or_is_unsupported") {
             return Err(Error::unsupported("reading from the middle"));
         }
         let path = format!("batches/{}/{}", segment(part.batch.as_str()), part.name);
         let exchange = self.http.get(&path).expecting("read the results");
-        if self.broken("a_redirect_of_a_download_takes_nothing_along") {
+        if self.broken("a_redirect_of_a_download_forwards_no_key_and_no_request") {
             let reply = exchange.send().await?;
             return match reply.header("location").map(str::to_owned) {
                 Some(to) => {
@@ -518,9 +522,9 @@ impl BatchProvider for Acme {
                 let error = error.with_batch(part.batch.clone());
                 return Err(
                     match (self.breaks.unwrap_or_default(), error.http_status()) {
-                        ("results_that_are_gone_are_an_error", Some(404 | 410)) => error,
-                        ("results_that_are_refused_for_now_are_read_later", Some(503))
-                        | ("a_download_that_breaks_off_is_read_again", None) => {
+                        ("deleted_results_are_an_error", Some(404 | 410)) => error,
+                        ("temporarily_refused_results_are_read_later", Some(503))
+                        | ("an_interrupted_download_is_read_again", None) => {
                             error.with_retry(Retry::Permanent)
                         }
                         (_, Some(404 | 410)) => error.with_kind(ErrorKind::FileNotFound),
@@ -546,14 +550,14 @@ impl BatchProvider for Acme {
     async fn probe(&self, model: &str) -> Result<()> {
         let exchange = self.http.get(&format!("models/{}", segment(model)));
         match exchange.expecting("check the model").ask(tell).await {
-            Err(error) if !self.broken("a probe always says yes") => Err(error),
+            Err(error) if !self.broken("a probe always succeeds") => Err(error),
             _ => Ok(()),
         }
     }
 
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
         let path = format!("batches/{}/cancel", segment(batch.as_str()));
-        if self.broken("a_second_cancel_is_no_error")
+        if self.broken("a_repeated_cancel_is_not_an_error")
             && self.status(batch).await?.status == BatchStatus::Cancelling
         {
             return Err(Error::invalid_input("it is being cancelled"));
@@ -563,7 +567,7 @@ impl BatchProvider for Acme {
             drop(exchange().ask(tell).await);
         }
         let error = match self.ask(exchange(), &path).await {
-            Ok(_) if self.broken("a_cancel_that_a_proxy_answers_is_an_error") => return Ok(()),
+            Ok(_) if self.broken("an_unconfirmed_cancel_is_an_error") => return Ok(()),
             Ok(reply) => {
                 let about = reply
                     .error(ErrorKind::MalformedReply)
@@ -573,7 +577,7 @@ impl BatchProvider for Acme {
                     Ok(said)
                         if said["id"] == *batch.as_str()
                             && (said["error"].is_null()
-                                || self.broken("a cancel beside an error is believed")) =>
+                                || self.broken("a cancel with an error is accepted")) =>
                     {
                         Ok(())
                     }
@@ -583,8 +587,8 @@ impl BatchProvider for Acme {
             Err(error) => error,
         };
         let error = of_batch(batch, error);
-        let careless = self.broken("a_cancel_that_is_refused_is_an_error");
-        let strict = self.broken("a_cancel_of_an_ended_batch_is_no_error");
+        let careless = self.broken("a_refused_cancel_is_an_error");
+        let strict = self.broken("a_cancel_of_an_ended_batch_is_not_an_error");
         if error.http_status() == Some(409)
             && (careless || !strict && self.status(batch).await?.status.is_terminal())
         {
@@ -602,24 +606,25 @@ impl BatchProvider for Acme {
             Err(error)
                 if error.http_status() == Some(404)
                     && (error.delivery() == Delivery::Refused
-                        || self.broken("a_fence_that_a_proxy_answers_is_not_put_up"))
-                    && (&**input == "in-1" || !self.broken("what_is_gone_can_be_discarded")) =>
+                        || self.broken("a_fence_answered_by_a_proxy_is_an_error"))
+                    && (&**input == "in-1"
+                        || !self.broken("discarding_deleted_objects_is_not_an_error")) =>
             {
                 Ok(())
             }
-            Err(_) if self.broken("a deletion that fails is done") => Ok(()),
+            Err(_) if self.broken("a failed deletion is reported as a success") => Ok(()),
             other => {
                 let reply = other?;
                 let about = reply
                     .error(ErrorKind::MalformedReply)
                     .with_retry(Retry::Temporary);
-                let trusts = self.broken("a_200_that_does_not_confirm_a_deletion_is_no_fence");
+                let trusts = self.broken("a_fence_without_confirmation_is_an_error");
                 let said: Value = match reply.json() {
                     Err(_) if trusts => return Ok(()),
                     other => other.map_err(|_| about.clone())?,
                 };
                 let says_error =
-                    !said["error"].is_null() && !self.broken("a fence beside an error is put up");
+                    !said["error"].is_null() && !self.broken("a fence with an error is accepted");
                 let confirmed = said["deleted"] == true && said["input"] == **input && !says_error;
                 if trusts || confirmed {
                     Ok(())

@@ -1,4 +1,4 @@
-//! What Acme answers: a text, or an object that says more.
+//! Acme's answers: a string, or an object with more content.
 
 use std::borrow::Cow;
 
@@ -46,18 +46,18 @@ struct Call<'a> {
     arguments: &'a RawValue,
 }
 
-/// A text alone, judged as one.
+/// Reads an answer that is a plain string.
 pub(crate) fn text<'a>(text: Text<'a>, breaks: &str) -> OutputView<'a> {
     let mut output = OutputView::text(text, FinishReason::Stop);
     match breaks {
         "an empty answer has no problem" => output.problem = None,
-        "an answer is cut off whatever it is" => output.problem = Some(Problem::Truncated),
+        "every answer is reported as truncated" => output.problem = Some(Problem::Truncated),
         _ => {}
     }
     output
 }
 
-/// An answer, as an adapter that breaks a clause reads it.
+/// Reads an answer the way an adapter that breaks a clause would.
 pub(crate) fn read<'a>(answer: JsonView<'a>, breaks: &str) -> OutcomeView<'a> {
     if let Some(one) = answer.text() {
         return OutcomeView::Succeeded(text(one, breaks));
@@ -68,7 +68,7 @@ pub(crate) fn read<'a>(answer: JsonView<'a>, breaks: &str) -> OutcomeView<'a> {
                 OutcomeView::Succeeded(text(Text::Plain(""), breaks))
             }
             "an answer that cannot be read is expired" => OutcomeView::Expired,
-            "an answer that cannot be read is asked again" => OutcomeView::Errored(FailureView {
+            "an answer that cannot be read is retryable" => OutcomeView::Errored(FailureView {
                 retryable: true,
                 ..FailureView::malformed()
             }),
@@ -82,7 +82,7 @@ pub(crate) fn read<'a>(answer: JsonView<'a>, breaks: &str) -> OutcomeView<'a> {
         }
         if let Some(text) = part.thought {
             items.push(match breaks {
-                "a thought is a text" => ItemView::Text(text),
+                "a thought is returned as text" => ItemView::Text(text),
                 _ => ItemView::Thinking(ThinkingView {
                     text: Some(text),
                     ..ThinkingView::default()
@@ -91,19 +91,22 @@ pub(crate) fn read<'a>(answer: JsonView<'a>, breaks: &str) -> OutcomeView<'a> {
         }
         if let Some(words) = part.refusal {
             items.push(match breaks {
-                "a refusal is a text" => ItemView::Text(words),
+                "a refusal is returned as text" => ItemView::Text(words),
                 _ => ItemView::Refusal(words),
             });
         }
-        if let Some(call) = part.call.filter(|_| breaks != "calls of answers are lost") {
+        if let Some(call) = part
+            .call
+            .filter(|_| breaks != "tool calls of answers are lost")
+        {
             items.push(ItemView::ToolCall(ToolCallView {
                 id: match breaks {
-                    "ids of received calls are lost" => call.name.decode(),
+                    "ids of received tool calls are lost" => call.name.decode(),
                     _ => call.id.decode(),
                 },
                 name: call.name,
                 arguments: match json(call.arguments) {
-                    _ if breaks == "arguments of received calls are lost" => {
+                    _ if breaks == "arguments of received tool calls are lost" => {
                         Arguments::Quoted(Text::Plain("{}"))
                     }
                     Some(json) => Arguments::Value(json),
@@ -125,9 +128,11 @@ pub(crate) fn read<'a>(answer: JsonView<'a>, breaks: &str) -> OutcomeView<'a> {
         }
     }
     let finish_reason = match answer.end.as_deref() {
-        Some("length") if breaks != "length is stop" => FinishReason::Length,
+        Some("length") if breaks != "the finish reason length is read as stop" => {
+            FinishReason::Length
+        }
         Some("tool") => FinishReason::ToolUse,
-        Some("refusal") if breaks != "a refusal is a text" => FinishReason::Refusal,
+        Some("refusal") if breaks != "a refusal is returned as text" => FinishReason::Refusal,
         _ => FinishReason::Stop,
     };
     let says = items
@@ -146,7 +151,7 @@ pub(crate) fn read<'a>(answer: JsonView<'a>, breaks: &str) -> OutcomeView<'a> {
     };
     match breaks {
         "usage is dropped" => usage = TokenUsage::default(),
-        "what was read is told as written" => {
+        "input tokens are reported as output tokens" => {
             std::mem::swap(&mut usage.input_tokens, &mut usage.output_tokens);
         }
         _ => {}

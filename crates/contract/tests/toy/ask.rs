@@ -1,11 +1,11 @@
-//! What Acme is asked, and how a broken adapter leaves it out.
+//! Acme's request bodies, and the parts that a broken adapter leaves out.
 
 use lmbatch_core::{
     ContentView, Effort, GenerateView, RequestError, Role, SourceView, Text, ToolChoice,
 };
 use serde_json::{Map, Value, json};
 
-/// The body of a request.
+/// Writes the body of a request.
 pub(crate) fn ask(view: &GenerateView<'_>, breaks: &str) -> Result<Value, RequestError> {
     let mut turns: Vec<Value> = view
         .messages
@@ -19,7 +19,7 @@ pub(crate) fn ask(view: &GenerateView<'_>, breaks: &str) -> Result<Value, Reques
                 parts.truncate(1);
             }
             let role = match breaks {
-                "everything is said by the user" => "user",
+                "every turn is sent as the user's" => "user",
                 _ => turn.role.as_str(),
             };
             Ok(json!({"role": role, "parts": parts}))
@@ -89,7 +89,7 @@ fn choice(choice: &ToolChoice, breaks: &str) -> Value {
         ToolChoice::Auto => json!("if it likes"),
         ToolChoice::None => json!("none"),
         ToolChoice::Required => json!("any"),
-        ToolChoice::Tool(_) if breaks == "a forced tool is any tool" => json!("any"),
+        ToolChoice::Tool(_) if breaks == "a forced tool is sent as any tool" => json!("any"),
         ToolChoice::Tool(name) => json!({"tool": name}),
     }
 }
@@ -131,7 +131,7 @@ fn part(content: &ContentView<'_>, breaks: &str) -> Result<Value, RequestError> 
             let id = (breaks != "ids of results are left out").then(|| result.id.decode());
             let failed = result.is_error && breaks != "the error of a tool is sent as a success";
             let mut parts = Vec::new();
-            if breaks != "what a tool gives beside its text is left out" {
+            if breaks != "files in a tool result are left out" {
                 for attachment in &result.attachments {
                     parts.push(part(&ContentView::Attachment(attachment.clone()), breaks)?);
                 }

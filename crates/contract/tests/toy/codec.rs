@@ -1,4 +1,4 @@
-//! What is pure of Acme's adapter.
+//! The codec of Acme's adapter, which does no input or output.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::answer;
 use super::ask::ask;
 
-/// The one body that Acme takes as it is.
+/// Path of the one endpoint whose raw body Acme accepts.
 const ENDPOINT: &str = "/ask";
 
 #[derive(Debug)]
@@ -31,9 +31,9 @@ lmbatch_core::members! {
 
     struct Failure {
         words: "words",
-        /// Whether the request fails again however often it is sent.
+        /// True if the request fails again on every attempt.
         forever: "forever",
-        /// Why it failed. Acme documents no reason yet.
+        /// Reason of the failure. Acme documents no reasons yet.
         reason: "reason",
     }
 }
@@ -49,14 +49,14 @@ impl AcmeCodec {
                 },
                 fence: true,
                 ranges: false,
-                list: breaks != Some("statuses are polled by lists that there are none of"),
+                list: breaks != Some("status pages are declared without a list"),
                 status_page: Some(100),
                 cancel: true,
                 discard: true,
                 token_lifetime: None,
                 wire_ids: WireIdRule {
                     max_chars: match breaks {
-                        Some("longer ids are declared than are taken") => 1_000,
+                        Some("longer ids are declared than are accepted") => 1_000,
                         _ => 100,
                     },
                     ascii_word: false,
@@ -73,28 +73,28 @@ impl AcmeCodec {
     }
 
     fn sent_id(&self, id: &str) -> String {
-        if self.broken("ids_of_64_characters_come_back") {
+        if self.broken("ids_of_64_characters_are_returned_unchanged") {
             return id.chars().take(63).collect();
         }
-        if self.broken("ids_with_spaces_come_back") {
+        if self.broken("ids_with_spaces_are_returned_unchanged") {
             return id.trim_matches(' ').to_owned();
         }
-        if self.broken("ids_that_look_like_paths_come_back") {
+        if self.broken("ids_that_look_like_paths_are_returned_unchanged") {
             return id.replace("..", ".");
         }
-        if self.broken("ids_of_any_letters_come_back") {
+        if self.broken("ids_with_unicode_and_quotes_are_returned_unchanged") {
             return id
                 .chars()
                 .map(|c| if c.is_ascii() { c } else { '?' })
                 .collect();
         }
-        if self.broken("ids_on_the_wire_keep_the_declared_rule") {
+        if self.broken("wire_ids_follow_the_declared_rule") {
             return format!("x-{id}");
         }
         id.to_owned()
     }
 
-    /// Writes a conversation; a broken adapter cuts it, or ends the line in the middle of it.
+    /// Writes a conversation; a broken adapter truncates it or breaks the line in the middle.
     fn write(&self, generate: &GenerateView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
         let body = ask(generate, self.breaks.unwrap_or_default())?;
         let text = body.to_string();
@@ -106,7 +106,7 @@ impl AcmeCodec {
             }
         }
         let cr_lf = text.contains("\\r\\n");
-        if self.broken("a_request_is_one_line_of_json") && cr_lf {
+        if self.broken("an_encoded_request_is_one_line_of_json") && cr_lf {
             out.push(b'\n');
         }
         out.extend_from_slice(text.as_bytes());
@@ -142,7 +142,7 @@ impl BatchCodec for AcmeCodec {
     }
 
     fn limits(&self, _: &BatchClass) -> Limits {
-        let more = u64::from(self.broken("limits_are_declared_and_agree"));
+        let more = u64::from(self.broken("declared_limits_are_consistent"));
         Limits {
             min_requests: 1,
             max_requests: 100,
@@ -159,7 +159,7 @@ impl BatchCodec for AcmeCodec {
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
         match request {
-            RequestView::Raw(raw) if self.broken("a raw body is written anew") => {
+            RequestView::Raw(raw) if self.broken("a raw body is encoded again") => {
                 let value: Value = raw.body.parse().unwrap_or_default();
                 out.extend_from_slice(value.to_string().as_bytes());
             }
@@ -167,7 +167,7 @@ impl BatchCodec for AcmeCodec {
             RequestView::Generate(generate) => {
                 let at = out.len();
                 self.write(generate, out)?;
-                if !self.broken("the provider's own parameters are left out") {
+                if !self.broken("extra parameters are left out") {
                     generate.hyperparameters.lay_over(at, out)?;
                 }
             }
@@ -180,7 +180,7 @@ impl BatchCodec for AcmeCodec {
         out.extend_from_slice(b"{\"id\":");
         let mut sent = self.sent_id(id.as_str());
         if self.broken("the ids of requests are permuted") {
-            // As an adapter that counts places by itself would: r0, r1, r2 are r1, r2, r0.
+            // The mistake of an adapter that numbers requests itself: r0, r1, r2 become r1, r2, r0.
             sent = match sent.as_str() {
                 "r0" => "r1".to_owned(),
                 "r1" => "r2".to_owned(),
@@ -202,7 +202,7 @@ impl BatchCodec for AcmeCodec {
         let mut body = Vec::new();
         self.body(class, request, &mut body)?;
         let mut id = id.clone();
-        if self.broken("the provider's own parameters are the id") {
+        if self.broken("extra parameters are sent as the id") {
             let own: Option<Value> = serde_json::from_slice(&body).ok();
             let own = own.as_ref().and_then(|own| own["id"].as_str());
             id = own.map_or(id, WireId::verbatim);
@@ -213,7 +213,7 @@ impl BatchCodec for AcmeCodec {
         Ok(())
     }
 
-    // Core's own would always agree.
+    // Acme implements this itself, since the default implementation of core could not disagree.
     fn scan<'a>(&self, part: &ResultPart, row: ResultRow<'a>) -> Result<Scanned<'a>, RowError> {
         let row = self.decode(part, row).map(|row| Scanned {
             id: row.id,
@@ -229,20 +229,20 @@ impl BatchCodec for AcmeCodec {
     }
 
     fn open<'a>(&self, _: &ResultPart, row: JsonView<'a>) -> Result<Opened<'a>, RowError> {
-        if self.broken("unknown_members_of_a_row_change_nothing")
+        if self.broken("unknown_members_of_a_row_are_ignored")
             && row.as_str().contains("contract_unknown")
         {
             return Err(RowError);
         }
         let row: Row<'a> = read_row(row)?;
-        let strip = self.broken("ids_on_the_wire_keep_the_declared_rule");
+        let strip = self.broken("wire_ids_follow_the_declared_rule");
         let id = row.id.id()?.map(|id| match id.decode().strip_prefix("x-") {
             Some(rest) if strip => leaked(rest),
             _ => id,
         });
         let id = match self.breaks {
-            Some("rows name nobody") => None,
-            Some("rows are known by another id") => {
+            Some("rows have no id") => None,
+            Some("rows are matched by another id") => {
                 id.map(|id| leaked(&format!("batch_req_{}", id.decode())))
             }
             _ => id,
@@ -253,27 +253,27 @@ impl BatchCodec for AcmeCodec {
         }
         let forever = error.is_some_and(|error| error.forever.word().as_deref() == Some("true"));
         let unknown = error.is_some_and(|error| error.reason.text().is_some());
-        let unknown = unknown && !self.broken("a failure of an unknown reason may be asked again");
-        let again = !forever && !unknown || self.broken("every failed row may be asked again");
+        let unknown = unknown && !self.broken("a failure for an unknown reason is retryable");
+        let again = !forever && !unknown || self.broken("every failed row is retryable");
         let told = |message| FailureView {
             kind: ErrorKind::ProviderInternal,
             code: None,
             http_status: None,
             message,
-            retryable: again && !self.broken("a_failure_of_the_provider_may_be_asked_again"),
+            retryable: again && !self.broken("a_failure_of_the_provider_is_retryable"),
         };
         Ok(match (error, row.answer.raw()) {
             (Some(_), _) if self.broken("an_errored_row_is_one_errored_outcome") => {
                 Opened::ended(id, OutcomeView::Errored(told(None)))
             }
-            (Some(error), Some(_)) if self.broken("a failure beside an answer is asked again") => {
+            (Some(error), Some(_)) if self.broken("a failure with an answer is retryable") => {
                 Opened::ended(id, OutcomeView::Errored(told(error.words.text())))
             }
             (_, Some(text)) => Opened::answer(id, text),
             (Some(error), None) => {
                 Opened::ended(id, OutcomeView::Errored(told(error.words.text())))
             }
-            (None, None) if self.broken("a_row_with_nothing_but_its_id_is_not_an_answer") => {
+            (None, None) if self.broken("a_row_with_only_an_id_is_an_error") => {
                 Opened::ended(id, self.said(Text::Plain("")))
             }
             (None, None) => Opened::malformed(id),
@@ -281,7 +281,7 @@ impl BatchCodec for AcmeCodec {
     }
 
     fn answer<'a>(&self, answer: JsonView<'a>) -> OutcomeView<'a> {
-        if self.broken("answers_come_back_byte_for_byte")
+        if self.broken("answers_are_returned_byte_for_byte")
             && let Some(text) = answer.text()
         {
             return self.said(text);
@@ -299,7 +299,7 @@ impl BatchCodec for AcmeCodec {
 
 impl AcmeCodec {
     fn said<'a>(&self, text: Text<'a>) -> OutcomeView<'a> {
-        let text = if self.broken("answers_come_back_byte_for_byte") {
+        let text = if self.broken("answers_are_returned_byte_for_byte") {
             leaked(&text.decode().replace("\r\n", "\n"))
         } else {
             text
@@ -308,7 +308,7 @@ impl AcmeCodec {
     }
 }
 
-/// A text that lives as long as the test.
+/// Leaks a text, so that it lives as long as the test.
 fn leaked(text: &str) -> Text<'static> {
     Text::Plain(Box::leak(text.to_owned().into_boxed_str()))
 }

@@ -1,4 +1,4 @@
-//! Acme's errors, and what a broken adapter makes of them.
+//! Acme's errors, and the way broken adapters read them.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ pub(super) fn tell(status: u16, body: &[u8]) -> Told {
 }
 
 impl Acme {
-    /// Sends what is not a create; a broken adapter goes where it is led.
+    /// Sends a call other than a create; a broken adapter follows redirects.
     pub(super) async fn ask(&self, exchange: Exchange, path: &str) -> Result<Reply> {
         let (wanders, hears_badly) = (
             self.broken("a_redirect_of_other_calls_is_not_followed"),
-            self.broken("a_retry_after_that_is_no_time_is_no_wish"),
+            self.broken("an_invalid_retry_after_is_ignored"),
         );
         if !wanders && !hears_badly {
             return self.told(exchange.ask(self.teller()).await);
@@ -50,15 +50,15 @@ impl Acme {
                 ..tell(status, body)
             };
         }
-        if self.broken("any error object is the provider's own") {
+        if self.broken("any error object is taken for the provider's own") {
             return |status, body| Told {
                 recognised: serde_json::from_slice(body)
                     .is_ok_and(|body: Value| body["error"].is_object()),
                 ..tell(status, body)
             };
         }
-        if self.broken("an_error_does_not_repeat_a_web_page") {
-            // Where the words are a page, they are taken for the provider's code.
+        if self.broken("an_error_does_not_quote_an_html_page") {
+            // A broken adapter takes an HTML page for the provider's error code.
             return |status, body| Told {
                 code: body
                     .starts_with(b"<")
@@ -73,19 +73,17 @@ impl Acme {
         reply.map_err(|error| self.distort(error))
     }
 
-    /// What a broken adapter makes of an error.
+    /// Returns the error as a broken adapter reports it.
     pub(super) fn distort(&self, error: Error) -> Error {
         let temporary = error.retry() == Retry::Temporary;
         match (self.breaks.unwrap_or_default(), error.http_status()) {
-            ("an_error_does_not_repeat_what_the_provider_wrote", _) => {
+            ("an_error_does_not_quote_the_response_body", _) => {
                 let words = error.provider_message().unwrap_or_default().to_owned();
                 error.with_message(words)
             }
-            ("a_401_is_about_the_key_and_permanent", Some(401))
-            | ("a_403_is_about_the_key_and_permanent", Some(403))
-            | ("a_413_is_about_the_input_and_permanent", Some(413)) => {
-                error.with_retry(Retry::Temporary)
-            }
+            ("a_401_is_a_permanent_authentication_error", Some(401))
+            | ("a_403_is_a_permanent_permission_error", Some(403))
+            | ("a_413_is_a_permanent_input_error", Some(413)) => error.with_retry(Retry::Temporary),
             ("a_4xx_with_the_providers_own_error_is_a_refusal", Some(422)) => {
                 error.with_delivery(Delivery::Unknown)
             }
@@ -93,9 +91,9 @@ impl Acme {
             | ("a_409_may_have_been_delivered", Some(409)) => {
                 error.with_delivery(Delivery::Refused)
             }
-            ("a_429_is_a_rate_limit_and_temporary", Some(429))
+            ("a_429_is_a_temporary_rate_limit", Some(429))
             | ("a_500_is_temporary_and_may_have_been_delivered", Some(500))
-            | ("a_502_with_a_web_page_is_temporary_and_may_have_been_delivered", Some(502))
+            | ("a_502_with_an_html_page_is_temporary_and_may_have_been_delivered", Some(502))
                 if temporary =>
             {
                 error.with_retry(Retry::Permanent)
@@ -104,13 +102,13 @@ impl Acme {
             | ("a_529_is_an_overload_and_may_have_been_delivered", Some(529)) => {
                 error.with_kind(ErrorKind::ProviderInternal)
             }
-            ("a_retry_after_in_seconds_is_kept", Some(429)) => match error.retry_after() {
+            ("retry_after_in_seconds_is_returned", Some(429)) => match error.retry_after() {
                 Some(wait) if wait == Duration::from_secs(7) => {
                     error.with_retry_after(Duration::from_millis(7))
                 }
                 _ => error,
             },
-            ("a_retry_after_as_a_date_is_counted_from_the_servers_date", Some(429)) => {
+            ("retry_after_as_a_date_is_relative_to_the_date_of_the_server", Some(429)) => {
                 match error.retry_after() {
                     Some(wait) if wait == Duration::from_secs(37) => {
                         error.with_retry_after(Duration::from_secs(3600))
@@ -118,7 +116,7 @@ impl Acme {
                     _ => error,
                 }
             }
-            ("a_retry_after_in_milliseconds_is_not_one_in_seconds", Some(429)) => {
+            ("retry_after_in_milliseconds_is_not_read_as_seconds", Some(429)) => {
                 match error.retry_after() {
                     Some(wait) if wait == Duration::from_millis(1500) => {
                         error.with_retry_after(Duration::from_secs(1500))
@@ -126,11 +124,11 @@ impl Acme {
                     _ => error,
                 }
             }
-            ("no_retry_after_is_no_wish", Some(429)) => match error.retry_after() {
+            ("without_retry_after_no_delay_is_returned", Some(429)) => match error.retry_after() {
                 None => error.with_retry_after(Duration::from_secs(60)),
                 Some(_) => error,
             },
-            ("an_error_says_whose_it_is_and_what_was_being_done", Some(status)) => {
+            ("an_error_names_the_provider_and_the_operation", Some(status)) => {
                 let bare = Error::new(error.kind())
                     .with_retry(error.retry())
                     .with_delivery(error.delivery())

@@ -1,4 +1,4 @@
-//! A client of the few things that Acme needs: small, so that hundreds of adapters are made in no time.
+//! A minimal HTTP client for Acme, so that a test can create hundreds of adapters quickly.
 
 use futures::StreamExt as _;
 use lmbatch_core::{ByteStream, Delivery, Error, ErrorKind, Result, Retry};

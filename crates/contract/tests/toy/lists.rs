@@ -1,4 +1,4 @@
-//! Acme's lists: of batches, by cursors or by numbered pages, and of inputs.
+//! Acme's lists of batches (with cursors or numbered pages) and of inputs.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::adapter::{Acme, client};
 use super::errors::tell;
 
-/// Most batches on a numbered page.
+/// Maximum number of batches on a numbered page.
 const SIZE: u64 = 3;
 
 impl Acme {
@@ -37,20 +37,20 @@ impl Acme {
                 None => exchange,
             }
         };
-        if self.broken("a_page_of_a_list_is_one_exchange") {
+        if self.broken("a_list_call_is_one_exchange") {
             drop(exchange().ask(tell).await);
         }
         let asked = self.ask(exchange(), "batches").await;
-        let body: Value = match self.broken("a_404_of_a_proxy_for_a_list_may_pass") {
+        let body: Value = match self.broken("a_404_from_a_proxy_for_a_list_is_retryable") {
             true => asked?.json()?,
             false => asked.map_err(lmbatch_http::of_list)?.json()?,
         };
         let batches = match body["batches"].as_array() {
             Some(batches) => batches.clone(),
-            None if self.broken("a list that is none is empty") => Vec::new(),
+            None if self.broken("a 200 without a list is an empty list") => Vec::new(),
             None if body["batches"].is_null()
                 && body.get("batches").is_some()
-                && self.broken("a list that is null is empty") =>
+                && self.broken("a list that is null is an empty list") =>
             {
                 Vec::new()
             }
@@ -60,16 +60,16 @@ impl Acme {
             }
         };
         let says_error = !body["error"].is_null() && body["batches"].is_array();
-        if says_error && !self.broken("a list beside an error is believed") {
+        if says_error && !self.broken("a list with an error is accepted") {
             let about = Error::new(ErrorKind::MalformedReply);
             return Err(about.with_retry(Retry::Temporary));
         }
         if body["contract_unknown"].is_object()
-            && self.broken("unknown_members_of_a_list_change_nothing")
+            && self.broken("unknown_members_of_a_list_are_ignored")
         {
             return Err(Error::new(ErrorKind::MalformedReply));
         }
-        let lenient = self.broken("a_page_whose_next_page_cannot_be_read_is_an_error");
+        let lenient = self.broken("an_unreadable_page_cursor_is_an_error");
         let mut next = match &body["next"] {
             Value::String(next) => Some(Cursor::new(next.as_str())),
             Value::Null => None,
@@ -80,9 +80,11 @@ impl Acme {
             next = self.after(options, &body["total"])?;
         }
         match self.breaks.unwrap_or_default() {
-            "a_list_goes_through_every_page_and_stops" => next = None,
-            "a_list_of_nothing_is_empty" if batches.is_empty() => next = Some(Cursor::new("x")),
-            "a_page_that_leads_to_itself_ends_the_list" => {
+            "paging_through_a_list_returns_every_batch_once" => next = None,
+            "a_list_without_batches_is_empty" if batches.is_empty() => {
+                next = Some(Cursor::new("x"))
+            }
+            "a_page_that_links_to_itself_ends_the_list" => {
                 let from = options.page.as_ref().map_or("", |page| page.as_str());
                 next = next.map(|next| match next.as_str() {
                     "round-and-round" => Cursor::new(format!("{from}.")),
@@ -92,7 +94,7 @@ impl Acme {
             _ => {}
         }
         let mut items: Vec<_> = batches.iter().map(|batch| self.snapshot(batch)).collect();
-        if self.broken("a_list_says_what_a_status_says") {
+        if self.broken("a_list_agrees_with_the_status") {
             items
                 .iter_mut()
                 .for_each(|batch| batch.counts = RequestCounts::default());
@@ -102,13 +104,13 @@ impl Acme {
         }
         items.iter_mut().for_each(|batch| self.misstate(batch));
         let page = Page { items, next };
-        Ok(match self.broken("a list keeps its pages") {
+        Ok(match self.broken("a list caches its pages") {
             true => self.kept(options, page),
             false => page,
         })
     }
 
-    /// What a broken adapter's list says otherwise than its status.
+    /// Changes the list of a broken adapter, so that it disagrees with the status call.
     fn misstate(&self, batch: &mut BatchSnapshot) {
         match (self.mode(), &batch.status) {
             ("a list has an earlier status", status) if status.is_terminal() => {
@@ -117,10 +119,10 @@ impl Acme {
             ("a list has a later status", BatchStatus::Cancelling) => {
                 batch.status = BatchStatus::Cancelled;
             }
-            ("an unknown word in a list is the end", BatchStatus::Unknown(_)) => {
+            ("an unknown status in a list is read as terminal", BatchStatus::Unknown(_)) => {
                 batch.status = BatchStatus::Completed;
             }
-            ("a list leaves the times out", _) => batch.created_at = None,
+            ("a list leaves out the times", _) => batch.created_at = None,
             ("a list has the time of the last change", _) => {
                 batch.created_at = batch.created_at.map(|at| at + Duration::from_secs(1));
             }
@@ -137,7 +139,7 @@ impl Acme {
         }
     }
 
-    /// The page as it was first seen.
+    /// Returns the page as it was first read.
     fn kept(&self, options: &ListOptions, page: Page<BatchSnapshot>) -> Page<BatchSnapshot> {
         type Pages = BTreeMap<(String, String), Page<BatchSnapshot>>;
         static KEPT: Mutex<Pages> = Mutex::new(BTreeMap::new());
@@ -147,7 +149,7 @@ impl Acme {
         kept.entry(key).or_insert(page).clone()
     }
 
-    /// The number of a page, which is its cursor; by a broken adapter from one.
+    /// Returns the number of a page from its cursor; a broken adapter counts from one.
     fn number(&self, options: &ListOptions) -> u64 {
         let number = options
             .page
@@ -157,7 +159,7 @@ impl Acme {
         number.unwrap_or(first)
     }
 
-    /// The page after a numbered one.
+    /// Returns the cursor of the page after a numbered one.
     fn after(&self, options: &ListOptions, total: &Value) -> Result<Option<Cursor>> {
         let total = total.as_u64();
         let total = total.ok_or_else(|| Error::new(ErrorKind::MalformedReply))?;
@@ -179,7 +181,7 @@ impl Acme {
         let body = exchange.ask(tell).await?.json()?;
         let inputs = match body["inputs"].as_array() {
             Some(inputs) => inputs.clone(),
-            None if self.broken("a list of uploads that is none is empty") => Vec::new(),
+            None if self.broken("a 200 without a list of uploads is an empty list") => Vec::new(),
             None => return Err(Error::new(ErrorKind::MalformedReply)),
         };
         let all = self.broken("uploads of others are listed");

@@ -1,4 +1,4 @@
-//! An adapter for a provider that does not exist, and broken copies of it.
+//! An adapter for a fictional provider, and broken variants of it.
 
 pub(crate) mod adapter;
 pub(crate) mod answer;

@@ -1,11 +1,11 @@
-//! How a broken adapter reads rows.
+//! Rows as broken adapters read them.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{ByteStream, Chunk, Error, ErrorKind, Result, RowStream};
 
 const MAX: usize = 1 << 20;
 
-/// The rows of a body, as an adapter that breaks a clause reads them.
+/// Reads the rows of a body the way an adapter that breaks a clause would.
 pub(crate) fn broken_rows(body: ByteStream, breaks: &'static str) -> RowStream {
     let whole = async move {
         let pieces: Vec<_> = body.try_collect().await?;
@@ -30,7 +30,7 @@ fn read(body: Vec<u8>, breaks: &'static str) -> Result<Vec<u8>> {
             .into_bytes()
     };
     match breaks {
-        "outcomes_may_come_in_any_order" => {
+        "rows_may_arrive_in_any_order" => {
             let mut last = String::new();
             let mut out = String::new();
             for line in &lines {
@@ -41,7 +41,7 @@ fn read(body: Vec<u8>, breaks: &'static str) -> Result<Vec<u8>> {
             }
             return Ok(out.into_bytes());
         }
-        "an_outcome_that_comes_twice_counts_once" => {
+        "a_repeated_row_counts_once" => {
             return Ok(lines.iter().rev().copied().collect::<String>().into_bytes());
         }
         "a_request_without_a_row_is_missing" => {
@@ -51,39 +51,39 @@ fn read(body: Vec<u8>, breaks: &'static str) -> Result<Vec<u8>> {
             };
             return Ok(filled.into_bytes());
         }
-        "rows_of_others_are_nobodys" => refuse_if(text.contains("stranger"))?,
-        "a_malformed_row_spoils_nothing_around_it" => {
+        "rows_with_unknown_ids_are_ignored" => refuse_if(text.contains("stranger"))?,
+        "a_malformed_row_does_not_affect_other_rows" => {
             refuse_if(lines.iter().any(|line| line.trim() == "42"))?;
         }
-        "empty_results_are_held" if body.is_empty() => {
+        "an_ended_batch_with_empty_results_is_not_delivered" if body.is_empty() => {
             return Err(Error::new(ErrorKind::Internal));
         }
-        "spoilt_results_are_read_again" if text.contains("stranger-1") => {
+        "corrupt_results_are_read_again" if text.contains("stranger-1") => {
             return Err(Error::new(ErrorKind::Internal));
         }
-        "blank_lines_mean_nothing" => {
+        "blank_lines_are_ignored" => {
             refuse_if(lines.iter().any(|line| line.trim().is_empty()))?;
         }
         "lines_may_end_in_cr_lf" => refuse_if(text.contains('\r'))?,
-        "a_byte_order_mark_means_nothing" => refuse_if(text.starts_with('\u{feff}'))?,
-        "the_last_line_may_lack_its_end" => return Ok(keep(&|line| line.ends_with('\n'))),
-        "separators_within_a_row_do_not_end_it" => {
+        "a_byte_order_mark_is_ignored" => refuse_if(text.starts_with('\u{feff}'))?,
+        "the_last_line_may_lack_a_line_feed" => return Ok(keep(&|line| line.ends_with('\n'))),
+        "unicode_line_separators_do_not_end_a_row" => {
             return Ok(text.replace('\u{2028}', "\n").into_bytes());
         }
-        "a_row_of_the_most_bytes_is_delivered" => {
+        "a_row_of_the_maximum_size_is_delivered" => {
             return Ok(keep(&|line| line.trim_end().len() != MAX));
         }
-        "a_row_of_one_byte_more_spoils_only_itself" => {
+        "an_oversized_row_does_not_affect_other_rows" => {
             refuse_if(lines.iter().any(|line| line.trim_end().len() > MAX))?;
         }
-        "results_that_end_early_lose_no_other_row" => {
+        "truncated_results_lose_only_the_last_row" => {
             let last = lines.last().map_or("", |line| line.trim());
             refuse_if(last.starts_with('{') && !last.ends_with('}'))?;
         }
-        "a_web_page_in_place_of_results_is_nobodys_outcome" if text.starts_with('<') => {
+        "an_html_page_instead_of_results_is_no_outcome" if text.starts_with('<') => {
             return Err(Error::new(ErrorKind::Internal));
         }
-        "a_part_is_read_as_lines" => {
+        "a_results_part_is_read_as_lines" => {
             return Ok(format!("{text}\n").into_bytes());
         }
         _ => {}

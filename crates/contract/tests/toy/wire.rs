@@ -1,4 +1,4 @@
-//! How Acme, a provider that does not exist, says things.
+//! The wire format of Acme, a fictional provider.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::adapter::Acme;
 pub(crate) struct AcmeWire(pub(crate) Option<&'static str>);
 
 impl AcmeWire {
-    /// Whether Acme shows neither counts nor where results are, and lets no batch expire.
+    /// Returns whether Acme shows neither counts nor the location of results, and has no expired status.
     fn is_terse(&self) -> bool {
         self.0 == Some("terse")
     }

@@ -1,10 +1,10 @@
-//! Requests read, and answers in the shape of a message.
+//! Parsing of requests, and answers in the form of a message.
 
 use serde_json::{Value, json};
 
 use crate::model::{Answer, Asked, Says};
 
-/// The text of the last user message, with a mark for each block that is not text.
+/// Returns the text of the last user message, with a placeholder for each block that is not text.
 pub(crate) fn user_text(params: &Value) -> String {
     let turns = params["messages"]
         .as_array()

@@ -1,4 +1,4 @@
-//! Batches: the whole input in the create, the whole outcome in one stream.
+//! Batches: the create carries all requests, and one stream carries all results.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -51,7 +51,7 @@ pub(super) async fn create(state: &Arc<State>, request: Request) -> Response {
         Err(_) => return invalid("the body was cut short"),
     }
     let read = read(&state.path(&body), &state.path(&input), &version);
-    // A body that stays goes with the folder.
+    // A file that cannot be removed is removed with the folder.
     let _ = std::fs::remove_file(state.path(&body));
     let requests = match read {
         Ok(requests) => requests,
@@ -93,7 +93,7 @@ fn host(request: &Request) -> String {
     format!("http://{}", host.unwrap_or("127.0.0.1"))
 }
 
-/// Writes the body to disk; `false` where it is too large.
+/// Writes the body to disk; returns `false` if it is too large.
 async fn receive(path: &Path, request: Request) -> std::io::Result<bool> {
     let mut file = tokio::fs::File::create(path).await?;
     let mut body = request.into_body().into_data_stream();
@@ -110,7 +110,7 @@ async fn receive(path: &Path, request: Request) -> std::io::Result<bool> {
     Ok(true)
 }
 
-/// The requests of a body as lines, one after the other; the envelope is checked at once.
+/// Writes the requests of a body as lines, and checks the envelope at once.
 fn read(body: &Path, input: &Path, version: &str) -> Result<u64, String> {
     let disk = |error: std::io::Error| error.to_string();
     let reader = BufReader::with_capacity(256 << 10, File::open(body).map_err(disk)?);
@@ -293,7 +293,7 @@ pub(super) fn cancel(state: &State, id: &str, request: &Request) -> Response {
     match batch::cancel(state, ANTHROPIC, id) {
         None => not_found(id),
         Some((_, true)) => status(state, id, request),
-        // What the provider answers here is not established; this is our choice.
+        // The provider's response to this call is not documented; the emulator refuses it.
         Some((_, false)) => invalid("the batch has ended and cannot be canceled"),
     }
 }
@@ -369,7 +369,7 @@ pub(super) async fn answer_now(request: Request) -> Response {
     }
 }
 
-/// Microseconds and `+00:00`, as recorded.
+/// Formats a time with microseconds and `+00:00`, as recorded.
 pub(super) fn time(at: Duration) -> Value {
     let seconds = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(at.as_secs());
     let text = humantime::format_rfc3339_seconds(seconds).to_string();
@@ -384,7 +384,7 @@ fn object(batch: &Batch, phase: Phase, host: &str) -> Value {
     let ended = has_ended(phase);
     let settled = batch.settled.clone().unwrap_or_default();
     let counts = settled.counts;
-    // Everything is in processing until the whole batch ends.
+    // All requests count as processing until the whole batch ends.
     let processing = if ended { 0 } else { batch.requests };
     json!({
         "id": batch.id, "type": "message_batch",

@@ -1,4 +1,4 @@
-//! How Anthropic speaks.
+//! Anthropic's part of the life of a batch.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::state::{Batch, Dialect, Fate, Row, Settled, Tokens};
 
 use super::{answer, lines};
 
-/// How it speaks.
+/// The dialect of Anthropic batches.
 pub(crate) const DIALECT: &dyn Dialect = &Anthropic;
 
 #[derive(Debug)]

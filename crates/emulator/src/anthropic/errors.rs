@@ -27,7 +27,7 @@ pub(super) fn invalid(message: &str) -> Response {
     error(400, "invalid_request_error", message)
 }
 
-/// Emitted by the proxy before the API is reached: a page for people.
+/// The HTML page of the proxy in front of the API.
 pub(super) fn too_large() -> Response {
     let page = "<html><head><title>413 Request Entity Too Large</title></head><body></body></html>";
     (
@@ -38,7 +38,7 @@ pub(super) fn too_large() -> Response {
         .into_response()
 }
 
-/// Any key in either header will do, but one that begins with `bad`; the version must be known.
+/// Accepts any key in either header, except one that begins with `bad`; the API version must be known.
 pub(super) fn authorise(request: &Request) -> Result<(), Box<Response>> {
     let header = |name: &str| {
         request

@@ -1,4 +1,4 @@
-//! Requests checked one by one, when the batch runs; rows of its results.
+//! Validation of each request when the batch runs, and rows of its results.
 
 use serde_json::{Value, json};
 
@@ -6,13 +6,13 @@ use super::answer;
 use crate::model;
 use crate::state::{Fate, Row, Settled, Tokens};
 
-/// A model whose name begins so does not exist.
+/// Prefix of model names that do not exist.
 pub(super) const NO_SUCH_MODEL: &str = "no-such-";
 
-/// A row of a request that was never sent.
+/// Row of a request that was never sent.
 pub(crate) const FOREIGN: &str = r#"{"custom_id":"of-someone-else","result":{"type":"canceled"}}"#;
 
-/// What is wrong with the params of a request, as its row says it: (type, message).
+/// Returns the validation error of a request's params as its row reports it: (type, message).
 pub(super) fn fault(params: &Value, version: &str) -> Option<(&'static str, String)> {
     let invalid = |message: &str| Some(("invalid_request_error", message.to_owned()));
     let model = params["model"].as_str().unwrap_or_default();
@@ -28,7 +28,7 @@ pub(super) fn fault(params: &Value, version: &str) -> Option<(&'static str, Stri
     if params["stream"] == true {
         return invalid("stream: not supported in batches");
     }
-    // Removed in 2026-10-21: "temperature: Extra inputs are not permitted" (one public report, 2026-10-31).
+    // Removed in version 2026-10-21: "temperature: Extra inputs are not permitted" (one public report, 2026-10-31).
     if version == "2026-10-21" {
         for name in ["temperature", "top_p", "top_k"] {
             if params.get(name).is_some() {
@@ -61,7 +61,7 @@ fn result(line: &Value, place: usize, fate: Fate, settled: &mut Settled) -> (Val
     match fate {
         Fate::Cancelled => return (json!({"type": "canceled"}), none),
         Fate::Expired => {
-            // A batch of this provider ends, whatever became of its requests.
+            // A batch of this provider always ends as completed, for any outcomes of its requests.
             settled.phase = crate::state::Phase::Completed;
             return (json!({"type": "expired"}), none);
         }

@@ -1,10 +1,10 @@
-//! Requests read, and answers in the shape of generated content. Both spellings of a name are taken.
+//! Parsing of requests, and answers in the form of generated content. Names are accepted in camelCase and snake_case.
 
 use serde_json::{Value, json};
 
 use crate::model::{Answer, Asked, Says};
 
-/// A member under its camelCase or its snake_case name.
+/// Returns a member by its camelCase or snake_case name.
 pub(super) fn member<'v>(value: &'v Value, camel: &str) -> &'v Value {
     if let Some(found) = value.get(camel) {
         return found;
@@ -19,7 +19,7 @@ pub(super) fn member<'v>(value: &'v Value, camel: &str) -> &'v Value {
     value.get(snake.as_str()).unwrap_or(&Value::Null)
 }
 
-/// The text of the last user message, with a mark for each part that is not text.
+/// Returns the text of the last user message, with a placeholder for each part that is not text.
 pub(crate) fn user_text(request: &Value) -> String {
     let turns = request["contents"]
         .as_array()
@@ -121,7 +121,7 @@ pub(super) fn render(model: &str, place: usize, answer: &Answer) -> Value {
         "usageMetadata": usage, "modelVersion": format!("{model}-001"), "responseId": format!("resp_{place:08}"),
     });
     if matches!(answer.says, Says::Refusal) {
-        // A prompt that is blocked is a successful response without candidates.
+        // A blocked prompt is a successful response without candidates.
         body["candidates"] = Value::Null;
         body["promptFeedback"] = json!({"blockReason": "PROHIBITED_CONTENT"});
     }

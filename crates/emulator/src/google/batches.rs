@@ -1,4 +1,4 @@
-//! Batches as operations.
+//! Batches as long-running operations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +56,7 @@ pub(super) async fn create(state: &Arc<State>, model: String, request: Request) 
     let (going_on, _) = batch::going_on(state, GOOGLE);
     let most = state.limits.concurrent_batches;
     if most.is_some_and(|most| going_on >= most) {
-        return exhausted("Quota exceeded: too many batches go on.");
+        return exhausted("Quota exceeded: too many batches are running.");
     }
     let mut metadata = Map::new();
     metadata.insert("displayName".to_owned(), json!(created.display_name));
@@ -175,7 +175,7 @@ pub(super) async fn answer_now(model: String, request: Request) -> Response {
     )
 }
 
-/// Nanoseconds and `Z`, as recorded.
+/// Formats a time with nanoseconds and `Z`, as recorded.
 pub(super) fn time(at: Duration) -> Value {
     let seconds = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(at.as_secs());
     let text = humantime::format_rfc3339_seconds(seconds).to_string();
@@ -197,7 +197,7 @@ fn state_of(phase: Phase) -> &'static str {
     }
 }
 
-/// Counts are strings, and absent where they are zero.
+/// Writes the counts as strings; zero counts are absent.
 fn counts(batch: &Batch) -> Value {
     let mut counts = Map::new();
     let mut count = |name: &str, number: u64| {
@@ -217,7 +217,7 @@ fn counts(batch: &Batch) -> Value {
     Value::Object(counts)
 }
 
-/// `done` is absent until the end; the output stands twice, in the metadata and in the response.
+/// Writes the operation: `done` is absent until the end, and the output is both in the metadata and in the response.
 fn operation(state: &State, batch: &Batch, phase: Phase, whole: bool) -> Value {
     let name = format!("batches/{}", batch.id);
     let meta = batch.metadata.clone().unwrap_or_default();

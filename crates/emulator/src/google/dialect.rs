@@ -1,4 +1,4 @@
-//! How Gemini speaks.
+//! Gemini's part of the life of a batch.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::state::{Batch, Dialect, Fate, Row, Settled, Tokens};
 
 use super::{answer, lines};
 
-/// How it speaks.
+/// The dialect of Gemini batches.
 pub(crate) const DIALECT: &dyn Dialect = &Google;
 
 #[derive(Debug)]

@@ -28,7 +28,7 @@ pub(super) fn invalid(message: &str) -> Response {
     error(400, "INVALID_ARGUMENT", message)
 }
 
-/// A quota that only other work can free: there is no `RetryInfo`.
+/// An exhausted quota that only the end of other batches frees, without `RetryInfo`.
 pub(super) fn exhausted(message: &str) -> Response {
     let details =
         json!([{"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": []}]);
@@ -40,7 +40,7 @@ pub(super) fn not_found(message: &str) -> Response {
     error(404, "NOT_FOUND", message)
 }
 
-/// Any key in the header or the query will do, but one that begins with `bad`: that is a 400.
+/// Accepts any key in the header or the query, except one that begins with `bad`, which is a 400.
 pub(super) fn authorise(request: &Request) -> Result<(), Box<Response>> {
     let header = request
         .headers()

@@ -1,4 +1,4 @@
-//! Files: uploaded in pieces, listed, deleted; only generated ones can be read.
+//! Files: uploaded in pieces, listed and deleted; only generated files can be downloaded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,9 +92,9 @@ pub(super) async fn upload(state: &Arc<State>, id: String, request: Request) -> 
         return status(answer(200, &json!({})), "active", Some(session.bytes));
     }
     if offset != session.bytes {
-        return invalid("the offset is not where the upload stands");
+        return invalid("the offset is not the number of bytes received");
     }
-    // Of this upload alone: another one of the same name may have broken off before.
+    // The path belongs to this upload alone: an earlier upload of the same name may have broken off.
     let path = format!("google-{}-{id}", session.file);
     let mut options = tokio::fs::OpenOptions::new();
     let Ok(mut file) = options
@@ -109,7 +109,7 @@ pub(super) async fn upload(state: &Arc<State>, id: String, request: Request) -> 
     let mut is_whole = true;
     while let Some(piece) = body.next().await {
         let Ok(piece) = piece else {
-            // What came stays: the upload goes on from here.
+            // The received bytes stay, and the upload resumes after them.
             is_whole = false;
             break;
         };
@@ -171,7 +171,7 @@ fn object(file: &StoredFile) -> Value {
 }
 
 fn missing(id: &str) -> Response {
-    // The provider does not tell a file that is gone from one that is someone else's.
+    // The provider does not distinguish a deleted file from a file of another account.
     error(
         403,
         "PERMISSION_DENIED",
@@ -228,7 +228,7 @@ pub(super) fn delete(state: &State, id: &str, request: &Request) -> Response {
     inner.deleted.insert(id.to_owned());
     inner.bill.deletes += 1;
     drop(inner);
-    // A file that stays on disk goes with the folder.
+    // A file that cannot be removed is removed with the folder.
     let _ = std::fs::remove_file(state.path(&file.path));
     answer(200, &json!({}))
 }

@@ -1,4 +1,4 @@
-//! The body of a create: its requests as lines, without holding the body in memory as a tree.
+//! Parsing of the body of a create: requests become lines, without a tree of the whole body in memory.
 
 use std::path::Path;
 
@@ -7,15 +7,15 @@ use serde_json::{Map, Value};
 use super::answer::member;
 use super::lines;
 
-/// What a create says.
+/// The parsed body of a create.
 pub(super) struct Created {
     pub(super) display_name: String,
-    /// The input file, or nothing for a batch whose requests were in the create.
+    /// Name of the input file; `None` for a batch whose requests are inline.
     pub(super) file: Option<String>,
     pub(super) requests: u64,
 }
 
-/// Reads a create. Inline requests go to `input`, one a line.
+/// Parses a create, and writes inline requests to `input`, one on each line.
 pub(super) fn read(body: &[u8], input: &Path) -> Result<Created, String> {
     let body: Value = serde_json::from_slice(body)
         .map_err(|error| format!("Invalid JSON payload received. {error}"))?;
@@ -57,7 +57,7 @@ pub(super) fn read(body: &[u8], input: &Path) -> Result<Created, String> {
     })
 }
 
-/// Checks an input file as strictly as the provider does, at once; how many requests it holds.
+/// Checks an input file as strictly as the provider does, and returns the number of its requests.
 pub(super) fn check(input: &Path) -> Result<u64, String> {
     use std::io::BufRead as _;
     let file = std::fs::File::open(input).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Lines of an input file, checked at once; rows of the results.
+//! Validation of an input file's lines, and rows of the results.
 
 use serde_json::{Value, json};
 
@@ -6,13 +6,13 @@ use super::answer;
 use crate::state::{Batch, Fate, Row, Settled, Tokens};
 use crate::{magic, model};
 
-/// A model whose name begins so does not exist.
+/// Prefix of model names that do not exist.
 pub(super) const NO_SUCH_MODEL: &str = "no-such-";
 
-/// A row of a request that was never sent.
+/// Row of a request that was never sent.
 pub(crate) const FOREIGN: &str = r#"{"response":{},"key":"of-someone-else"}"#;
 
-/// What a request may hold; anything else is "no such field".
+/// Members that a request may have; any other is reported as "no such field".
 const KNOWN: &[&str] = &[
     "model",
     "contents",
@@ -33,7 +33,7 @@ const KNOWN: &[&str] = &[
     "store",
 ];
 
-/// What is wrong with a request, in the parser's words.
+/// Returns the validation error of a request, with the message of the provider's parser.
 pub(super) fn fault(request: &Value) -> Option<String> {
     let Some(members) = request.as_object() else {
         return Some("invalid JSON: no request".to_owned());

@@ -61,7 +61,7 @@ async fn list_files(Extract(state): Shared, request: Request) -> Response {
     .await
 }
 
-/// `files/x` and, at the same place, `files/x:download`.
+/// Serves `files/x` and, on the same route, `files/x:download`.
 async fn file(Extract(state): Shared, Path((_, id)): Two, request: Request) -> Response {
     if id.ends_with(":download") {
         return download(&state, &id, request).await;

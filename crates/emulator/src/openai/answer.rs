@@ -1,10 +1,10 @@
-//! Answers in the shape of either endpoint.
+//! Answers in the form of either endpoint.
 
 use serde_json::{Value, json};
 
 use crate::model::{Answer, Asked, Says};
 
-/// The text of the last user message, with a mark for each part that is not text.
+/// Returns the text of the last user message, with a placeholder for each part that is not text.
 pub(crate) fn user_text(body: &Value) -> String {
     let turns = match (&body["input"], &body["messages"]) {
         (Value::String(text), _) => return text.clone(),
@@ -71,7 +71,7 @@ pub(super) fn asked(body: &Value) -> Asked<'_> {
     }
 }
 
-/// The body of an answer of `endpoint`.
+/// Returns the body of an answer at `endpoint`.
 pub(super) fn render(endpoint: &str, body: &Value, place: usize, answer: &Answer) -> Value {
     let model = format!("{}-2026-01-01", body["model"].as_str().unwrap_or_default());
     if endpoint == "/v1/chat/completions" {
@@ -111,7 +111,7 @@ fn responses(body: &Value, answer: &Answer, model: &str, place: usize) -> Value 
         ("completed", Value::Null)
     };
     let error = if status == "failed" {
-        // What failed has said nothing; words beside the error would be an answer.
+        // A failed response has no output; text next to the error would be an answer.
         items.clear();
         json!({"code": "server_error", "message": "An answer that fails on purpose."})
     } else {
@@ -122,7 +122,7 @@ fn responses(body: &Value, answer: &Answer, model: &str, place: usize) -> Value 
         answer.output_tokens,
         answer.thinking_tokens,
     );
-    // What was asked is said again, with the defaults; SDKs require these three.
+    // The response repeats the request's options, with defaults; SDKs require these three.
     let echoed = |name: &str, otherwise: Value| body.get(name).cloned().unwrap_or(otherwise);
     json!({
         "tools": echoed("tools", json!([])), "tool_choice": echoed("tool_choice", json!("auto")),

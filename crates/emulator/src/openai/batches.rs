@@ -1,4 +1,4 @@
-//! Batches: accepted at once, checked and answered afterwards.
+//! Batches: accepted at once, validated and answered afterwards.
 
 use std::sync::Arc;
 
@@ -174,7 +174,7 @@ fn word(phase: Phase) -> &'static str {
     }
 }
 
-/// Result files appear with the batch's end.
+/// Publishes a result file when the batch ends.
 fn publish(state: &State, batch: &Batch, what: &str) -> Option<String> {
     let settled = batch.settled.as_ref()?;
     let file = if what == "output" {
@@ -201,7 +201,7 @@ fn publish(state: &State, batch: &Batch, what: &str) -> Option<String> {
     Some(id)
 }
 
-/// Every key is there, null where there is nothing yet.
+/// Writes the batch object: every key is present, and null without a value.
 fn object(state: &State, batch: &Batch, phase: Phase) -> Value {
     let created = batch.created.as_secs();
     let (output_file, error_file) = (

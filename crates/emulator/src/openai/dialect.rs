@@ -1,4 +1,4 @@
-//! How OpenAI speaks.
+//! OpenAI's part of the life of a batch.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::state::{Batch, Dialect, Fate, Row, Settled, State, Tokens};
 
 use super::{answer, lines};
 
-/// How it speaks.
+/// The dialect of OpenAI batches.
 pub(crate) const DIALECT: &dyn Dialect = &OpenAi;
 
 #[derive(Debug)]

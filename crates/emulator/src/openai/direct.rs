@@ -1,4 +1,4 @@
-//! One answer at once, without a batch.
+//! Real-time answers, without a batch.
 
 use axum::extract::Request;
 use axum::response::Response;
@@ -8,7 +8,7 @@ use super::answer;
 use super::errors::{authorise, error, json};
 use crate::{magic, model};
 
-/// The most bytes of one request.
+/// Maximum size of one request in bytes.
 const MAX_BYTES: usize = 32 << 20;
 
 pub(super) async fn answer_now(request: Request) -> Response {

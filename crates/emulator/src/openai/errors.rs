@@ -35,7 +35,7 @@ pub(super) fn missing(param: &str) -> Response {
     )
 }
 
-/// Any bearer will do, but one that begins with `bad`.
+/// Accepts any bearer token, except one that begins with `bad`.
 pub(super) fn authorise(request: &Request) -> Result<(), Box<Response>> {
     let header = request
         .headers()

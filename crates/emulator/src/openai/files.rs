@@ -1,4 +1,4 @@
-//! Files: on disk, streamed both ways.
+//! Files: stored on disk, and streamed in both directions.
 
 use std::sync::Arc;
 
@@ -172,7 +172,7 @@ pub(super) fn delete(state: &State, id: &str, request: &Request) -> Response {
     inner.deleted.insert(id.to_owned());
     inner.bill.deletes += 1;
     drop(inner);
-    // A file that stays on disk goes with the folder.
+    // A file that cannot be removed is removed with the folder.
     let _ = std::fs::remove_file(state.path(&file.path));
     answer(200, &json!({"id": id, "object": "file", "deleted": true}))
 }

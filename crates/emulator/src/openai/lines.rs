@@ -1,4 +1,4 @@
-//! Lines of an input file, checked; rows of the result files.
+//! Validation of an input file's lines, and rows of the result files.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -12,10 +12,10 @@ use crate::model;
 use crate::names::OPENAI;
 use crate::state::{Batch, Fate, Row, Settled, State, Tokens};
 
-/// A model whose name begins so does not exist.
+/// Prefix of model names that do not exist.
 pub(crate) const NO_SUCH_MODEL: &str = "no-such-";
 
-/// A row of a request that was never sent.
+/// Row of a request that was never sent.
 pub(crate) const FOREIGN: &str = r#"{"id":"batch_req_x","custom_id":"of-someone-else","response":{"status_code":200,"request_id":"r","body":{}},"error":null}"#;
 
 /// "up to 50,000 requests" (batch guide, 2026).
@@ -25,7 +25,7 @@ fn problem(code: &str, message: &str, param: Option<&str>, line: Option<u64>) ->
     json!({"code": code, "message": message, "param": param, "line": line})
 }
 
-/// Why the batch fails as a whole, if it does. Checking stops at the first bad line.
+/// Returns the reason why the batch fails as a whole, if it does. Validation stops at the first invalid line.
 pub(crate) fn check(state: &State, batch: &Batch) -> Option<Value> {
     let missing = || {
         let message = format!(
@@ -71,7 +71,8 @@ pub(crate) fn check(state: &State, batch: &Batch) -> Option<Value> {
     })
 }
 
-/// Batches over the limit are accepted and then fail; waiting for the others cures it.
+/// Checks the limit of enqueued tokens. A batch over the limit is accepted and then fails; it can be created again
+/// once others end.
 fn check_enqueued(state: &State, batch: &Batch) -> Option<Value> {
     let most = state.limits.enqueued_tokens?;
     let tokens = |bytes: u64| bytes / 4;

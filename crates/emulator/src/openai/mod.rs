@@ -118,7 +118,7 @@ async fn model(Extract(state): Shared, Path(id): Path<String>, request: Request)
     .await
 }
 
-/// A model, or all of them without an id.
+/// Serves one model, or the list of models without an id.
 fn known(id: Option<&str>, request: &Request) -> Response {
     if let Err(refusal) = errors::authorise(request) {
         return *refusal;

@@ -1,4 +1,4 @@
-//! Clauses of what is written: runs, shards, and changes of both.
+//! Clauses about writes: runs, shards, and changes of both.
 #![expect(clippy::unwrap_used, reason = "a clause fails by a panic")]
 
 use lmbatch_core::{
@@ -9,7 +9,7 @@ use super::Subject;
 use super::late::acknowledged;
 use super::records::{created, intent, run, shard, snapshot};
 
-/// Returns a run of a name.
+/// Returns a run with the given name.
 fn named(id: &str, name: &str) -> RunRecord {
     RunRecord {
         name: Some(name.into()),
@@ -23,7 +23,7 @@ fn conflict<T: std::fmt::Debug>(outcome: Result<T, Error>, what: &str) -> Error 
     error
 }
 
-/// Returns all that a ledger holds of some runs, to be compared.
+/// Returns everything that a ledger holds about some runs, for comparison.
 async fn content(ledger: &dyn Ledger, ids: &[&str]) -> Vec<(Option<RunRecord>, Vec<ShardRecord>)> {
     let mut all = Vec::new();
     for id in ids {
@@ -35,7 +35,7 @@ async fn content(ledger: &dyn Ledger, ids: &[&str]) -> Vec<(Option<RunRecord>, V
 
 pub(super) async fn a_run_is_read_back_with_its_shards_by_number(subject: Subject) {
     let ledger = subject.ledger;
-    // Some runs begin with shards that are further on.
+    // Some runs begin with shards in a later state.
     let third = ShardRecord {
         epoch: 4,
         ..shard("r-one", 2).advanced(created("b"))
@@ -78,7 +78,7 @@ pub(super) async fn an_id_and_a_name_belong_to_one_run(subject: Subject) {
     assert_eq!(all.len(), 3);
 }
 
-pub(super) async fn a_begin_that_fails_leaves_nothing(subject: Subject) {
+pub(super) async fn a_failed_begin_leaves_nothing(subject: Subject) {
     let ledger = subject.ledger;
     let twice = [shard("r-one", 0), shard("r-one", 1), shard("r-one", 0)];
     conflict(
@@ -123,7 +123,7 @@ pub(super) async fn a_new_record_is_kept_as_given_at_the_next_epoch(subject: Sub
         .begin(&run("r-one"), &[shard("r-one", 0)])
         .await
         .unwrap();
-    // Not only the state may be new.
+    // Other fields than the state may change as well.
     let mut now = shard("r-one", 0).advanced(ShardState::Doubt(intent("w")));
     for epoch in 1..4 {
         now.bytes += 1;
@@ -150,7 +150,7 @@ pub(super) async fn a_new_record_is_kept_as_given_at_the_next_epoch(subject: Sub
     assert_eq!(ledger.run("r-one").await.unwrap(), Some(now));
 }
 
-pub(super) async fn of_two_writers_of_a_shard_one_conflicts(subject: Subject) {
+pub(super) async fn the_second_writer_of_a_shard_gets_a_conflict(subject: Subject) {
     let (ledger, other) = (&subject.ledger, subject.elsewhere().await);
     ledger
         .begin(&run("r-one"), &[shard("r-one", 0)])
@@ -172,7 +172,7 @@ pub(super) async fn of_two_writers_of_a_shard_one_conflicts(subject: Subject) {
     assert_eq!(other.shards("r-one").await.unwrap(), [expected]);
 }
 
-pub(super) async fn of_two_writers_of_a_run_one_conflicts(subject: Subject) {
+pub(super) async fn the_second_writer_of_a_run_gets_a_conflict(subject: Subject) {
     let (ledger, other) = (&subject.ledger, subject.elsewhere().await);
     ledger.begin(&run("r-one"), &[]).await.unwrap();
     let cancelled = RunRecord {
@@ -198,7 +198,7 @@ pub(super) async fn of_two_writers_of_a_run_one_conflicts(subject: Subject) {
     assert_eq!(other.shards("r-one").await.unwrap(), []);
 }
 
-pub(super) async fn a_change_is_applied_whole_or_not_at_all(subject: Subject) {
+pub(super) async fn a_change_is_atomic(subject: Subject) {
     let ledger = subject.ledger;
     let shards: Vec<ShardRecord> = (0..3).map(|number| shard("r-one", number)).collect();
     ledger.begin(&run("r-one"), &shards).await.unwrap();
@@ -259,7 +259,7 @@ pub(super) async fn a_change_is_applied_whole_or_not_at_all(subject: Subject) {
     assert_eq!(ledger.run("r-one").await.unwrap().unwrap().epoch, 1);
 }
 
-pub(super) async fn one_change_moves_shards_of_several_runs(subject: Subject) {
+pub(super) async fn a_change_advances_shards_of_several_runs(subject: Subject) {
     let ledger = subject.ledger;
     for id in ["r-one", "r-two"] {
         ledger.begin(&run(id), &[shard(id, 0)]).await.unwrap();
@@ -277,7 +277,7 @@ pub(super) async fn one_change_moves_shards_of_several_runs(subject: Subject) {
     }
 }
 
-pub(super) async fn a_shard_is_moved_once_in_a_change(subject: Subject) {
+pub(super) async fn a_change_advances_a_shard_at_most_once(subject: Subject) {
     let ledger = subject.ledger;
     ledger
         .begin(&run("r-one"), &[shard("r-one", 0)])
@@ -295,7 +295,7 @@ pub(super) async fn a_shard_is_moved_once_in_a_change(subject: Subject) {
     assert_eq!(ledger.shards("r-one").await.unwrap(), [shard("r-one", 0)]);
 }
 
-pub(super) async fn a_run_keeps_its_name_and_its_place(subject: Subject) {
+pub(super) async fn a_run_keeps_its_name_and_its_position(subject: Subject) {
     let ledger = subject.ledger;
     ledger.begin(&named("r-one", "mine"), &[]).await.unwrap();
     ledger.begin(&run("r-two"), &[]).await.unwrap();
@@ -312,7 +312,7 @@ pub(super) async fn a_run_keeps_its_name_and_its_place(subject: Subject) {
     assert_eq!(ids, ["r-two", "r-one"]);
 }
 
-pub(super) async fn what_is_gone_conflicts(subject: Subject) {
+pub(super) async fn writing_a_deleted_record_is_a_conflict(subject: Subject) {
     let ledger = subject.ledger;
     ledger
         .begin(&run("r-one"), &[shard("r-one", 0)])
@@ -329,7 +329,7 @@ pub(super) async fn what_is_gone_conflicts(subject: Subject) {
     assert_eq!(ledger.shards("r-one").await.unwrap(), []);
 }
 
-pub(super) async fn a_conflict_names_what_conflicts(subject: Subject) {
+pub(super) async fn a_conflict_names_its_record(subject: Subject) {
     let ledger = subject.ledger;
     let both = [shard("r-one", 0), shard("r-one", 1)];
     ledger.begin(&run("r-one"), &both).await.unwrap();
@@ -369,7 +369,7 @@ pub(super) async fn a_forgotten_run_leaves_nothing(subject: Subject) {
     assert_eq!(content(&*ledger, &["r-two"]).await, before);
     let all = ledger.all_runs(RunFilter::default()).await.unwrap();
     assert_eq!(all.len(), 1);
-    // Its id, its name and its numbers are free again.
+    // The id, the name and the shard numbers can be used again.
     let again = [shard("r-one", 1)];
     ledger
         .begin(&named("r-one", "r-one"), &again)
@@ -378,7 +378,7 @@ pub(super) async fn a_forgotten_run_leaves_nothing(subject: Subject) {
     assert_eq!(ledger.shards("r-one").await.unwrap(), again);
 }
 
-pub(super) async fn what_is_written_survives_the_process(subject: Subject) {
+pub(super) async fn records_survive_the_process(subject: Subject) {
     let ledger = &subject.ledger;
     let states = [
         ShardState::Planned,
@@ -423,7 +423,7 @@ pub(super) async fn what_is_written_survives_the_process(subject: Subject) {
     assert_eq!(known.len(), 2);
 }
 
-pub(super) async fn two_processes_write_in_turn(subject: Subject) {
+pub(super) async fn two_processes_can_write_alternately(subject: Subject) {
     let (one, two) = (&subject.ledger, subject.elsewhere().await);
     one.begin(&run("r-one"), &[shard("r-one", 0)])
         .await

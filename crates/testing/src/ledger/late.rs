@@ -1,4 +1,4 @@
-//! Clauses of batches: acknowledgements that came too late, and the lookup of batches that are known.
+//! Clauses about batches: late acknowledgements, and the lookup of known batches.
 #![expect(clippy::unwrap_used, reason = "a clause fails by a panic")]
 
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use lmbatch_core::{
 use super::Subject;
 use super::records::{created, intent, run, shard, snapshot};
 
-/// Returns the acknowledgement of a create whose shard has moved on.
+/// Returns the acknowledgement of a create whose shard another worker has advanced.
 pub(super) fn acknowledged(run: &str, shard: u32, batch: &str) -> LateAcknowledgement {
     LateAcknowledgement {
         key: ShardKey {
@@ -28,7 +28,7 @@ fn ours() -> AccountId {
     "v2-ours".into()
 }
 
-/// Returns the batches that a ledger knows of some, sorted.
+/// Returns the batches that a ledger knows among the given ones, sorted.
 async fn known(ledger: &dyn Ledger, account: &AccountId, batches: &[&str]) -> Vec<String> {
     let asked: Vec<BatchId> = batches.iter().map(|batch| BatchId::new(*batch)).collect();
     let known = ledger.known(account, &asked).await.unwrap();
@@ -37,7 +37,7 @@ async fn known(ledger: &dyn Ledger, account: &AccountId, batches: &[&str]) -> Ve
     known
 }
 
-pub(super) async fn a_late_acknowledgement_conflicts_with_nothing(subject: Subject) {
+pub(super) async fn a_late_acknowledgement_causes_no_conflict(subject: Subject) {
     let (ledger, other) = (&subject.ledger, subject.elsewhere().await);
     ledger
         .begin(&run("r-one"), &[shard("r-one", 0)])
@@ -51,7 +51,7 @@ pub(super) async fn a_late_acknowledgement_conflicts_with_nothing(subject: Subje
         ShardState::Ended(snapshot("b")),
     ];
     for (count, state) in (1..).zip(states) {
-        // The worker that lost the shard notes it between a read and a write of the one that holds it.
+        // The worker that lost the shard records it between a read and a write of the worker that holds the shard.
         let late = acknowledged("r-one", 0, &format!("late-{count}"));
         other.acknowledge_late(&late).await.unwrap();
         now = now.advanced(state);
@@ -66,7 +66,7 @@ pub(super) async fn a_late_acknowledgement_conflicts_with_nothing(subject: Subje
     ledger.change(&run("r-one"), &[]).await.unwrap();
 }
 
-pub(super) async fn late_acknowledgements_are_of_one_shard_and_oldest_first(subject: Subject) {
+pub(super) async fn late_acknowledgements_of_a_shard_are_listed_oldest_first(subject: Subject) {
     let ledger = subject.ledger;
     for id in ["r-one", "r-two"] {
         let shards = [shard(id, 0), shard(id, 1)];
@@ -84,7 +84,7 @@ pub(super) async fn late_acknowledgements_are_of_one_shard_and_oldest_first(subj
     let mine = [acknowledged("r-one", 0, "z"), second, third];
     for late in &mine {
         ledger.acknowledge_late(late).await.unwrap();
-        // One batch may be acknowledged to several shards: each has to settle it.
+        // One batch may be acknowledged to several shards, each of which has to settle it.
         for (id, number) in [("r-one", 1), ("r-two", 0)] {
             let other = acknowledged(id, number, late.batch.as_str());
             ledger.acknowledge_late(&other).await.unwrap();
@@ -132,7 +132,7 @@ pub(super) async fn an_acknowledgement_without_a_shard_is_an_error(subject: Subj
     for (id, number) in [("r-one", 1), ("r-none", 0)] {
         let late = acknowledged(id, number, "lost-batch");
         let error = ledger.acknowledge_late(&late).await;
-        // The caller alone knows the batch now: it has to learn that.
+        // Only the caller knows the batch now, so it must get an error.
         let error = error.expect_err("a batch without a shard is recorded nowhere");
         assert!(format!("{error:?}").contains("lost-batch"), "{error:?}");
         let found = ledger.late_acknowledgements(&late.key).await.unwrap();
@@ -141,7 +141,7 @@ pub(super) async fn an_acknowledgement_without_a_shard_is_an_error(subject: Subj
     assert_eq!(known(&*ledger, &ours(), &["lost-batch"]).await, [""; 0]);
 }
 
-pub(super) async fn late_acknowledgements_go_with_their_run(subject: Subject) {
+pub(super) async fn late_acknowledgements_are_deleted_with_their_run(subject: Subject) {
     let ledger = subject.ledger;
     for id in ["r-one", "r-two"] {
         ledger.begin(&run(id), &[shard(id, 0)]).await.unwrap();
@@ -157,14 +157,14 @@ pub(super) async fn late_acknowledgements_go_with_their_run(subject: Subject) {
         .unwrap();
     let key = shard("r-one", 0).key;
     assert_eq!(ledger.late_acknowledgements(&key).await.unwrap(), []);
-    // The ledger is whole when it is opened again.
+    // A ledger that is opened again has all records.
     ledger
         .all_runs(lmbatch_core::RunFilter::default())
         .await
         .unwrap();
 }
 
-pub(super) async fn a_batch_is_known_from_created_on(subject: Subject) {
+pub(super) async fn a_batch_is_known_once_it_is_created(subject: Subject) {
     let ledger = subject.ledger;
     let sealed = ShardState::Sealed {
         snapshot: snapshot("b"),
@@ -207,7 +207,7 @@ pub(super) async fn a_batch_acknowledged_late_is_known(subject: Subject) {
     assert_eq!(known(&*ledger, &ours(), &["late"]).await, ["late"]);
 }
 
-pub(super) async fn a_batch_that_is_given_up_is_not_known(subject: Subject) {
+pub(super) async fn an_abandoned_batch_is_not_known(subject: Subject) {
     let ledger = subject.ledger;
     let presumed = ShardState::Created {
         batch: "b".into(),
@@ -228,7 +228,7 @@ pub(super) async fn a_batch_that_is_given_up_is_not_known(subject: Subject) {
     assert_eq!(known(&*ledger, &ours(), &["b"]).await, [""; 0]);
 }
 
-pub(super) async fn only_batches_that_are_asked_for_are_known(subject: Subject) {
+pub(super) async fn only_requested_batches_are_returned_as_known(subject: Subject) {
     let ledger = subject.ledger;
     let shards: Vec<_> = (0..300)
         .map(|number| shard("r-one", number).advanced(created(&format!("b-{number}"))))
@@ -237,7 +237,7 @@ pub(super) async fn only_batches_that_are_asked_for_are_known(subject: Subject) 
     let late = acknowledged("r-one", 0, "late");
     ledger.acknowledge_late(&late).await.unwrap();
     assert_eq!(known(&*ledger, &ours(), &[]).await, [""; 0]);
-    // Ids are taken literally, and whole.
+    // Ids are compared literally and completely.
     let asked = [
         "b-1",
         "b-1",
@@ -256,7 +256,7 @@ pub(super) async fn only_batches_that_are_asked_for_are_known(subject: Subject) 
     assert_eq!(found, expected);
 }
 
-/// Returns a run under an account.
+/// Returns a run of the given account.
 fn under(id: &str, account: &str) -> RunRecord {
     RunRecord {
         account: account.into(),
@@ -280,7 +280,7 @@ pub(super) async fn a_batch_of_another_account_is_not_known(subject: Subject) {
     ];
     let found = known(&*ledger, &ours(), &asked).await;
     assert_eq!(found, ["late-of-v2-ours", "of-v2-ours"]);
-    // The account of a run is the one that its record has now.
+    // The account of a run is the one in its current record.
     ledger
         .change(&under("r-two", "v2-ours"), &[])
         .await
@@ -289,9 +289,9 @@ pub(super) async fn a_batch_of_another_account_is_not_known(subject: Subject) {
     assert_eq!(known(&*ledger, &"v2-theirs".into(), &asked).await, [""; 0]);
 }
 
-pub(super) async fn a_batch_of_an_account_that_cannot_be_told_apart_is_known(subject: Subject) {
+pub(super) async fn a_batch_of_an_ambiguous_account_is_known(subject: Subject) {
     let ledger = subject.ledger;
-    // The account id of an earlier version is a digest with the key in it.
+    // The account id of an earlier version is a digest that includes the key.
     let shards = [shard("r-one", 0).advanced(created("b"))];
     ledger
         .begin(&under("r-one", "f00d"), &shards)

@@ -1,4 +1,4 @@
-//! Clauses of lookups: pages of runs, filters, and prefixes of ids.
+//! Clauses about lookups: pages of runs, filters, and prefixes of ids.
 #![expect(clippy::unwrap_used, reason = "a clause fails by a panic")]
 
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ fn paged(limit: u32) -> RunFilter {
 
 pub(super) async fn runs_are_listed_newest_first(subject: Subject) {
     let ledger = subject.ledger;
-    // By when they were begun in the ledger, whatever clocks said and ids are, and whatever is changed.
+    // Sorted by the order in which the ledger began the runs, not by their clocks, ids or later changes.
     for (id, at) in [
         ("r-m", "2026-01-02"),
         ("r-z", "2030-01-01"),
@@ -49,7 +49,7 @@ pub(super) async fn runs_are_listed_newest_first(subject: Subject) {
     assert_eq!(ids(&newest), ["r-a"]);
 }
 
-/// Begins four runs that differ in all that filters speak of.
+/// Begins four runs that differ in every property that filters select by.
 async fn four(ledger: &dyn Ledger) {
     let first = RunRecord {
         name: Some("nightly".into()),
@@ -77,7 +77,7 @@ async fn four(ledger: &dyn Ledger) {
     }
 }
 
-pub(super) async fn each_filter_selects(subject: Subject) {
+pub(super) async fn each_filter_selects_its_runs(subject: Subject) {
     let ledger = subject.ledger;
     four(&*ledger).await;
     let none = RunFilter::default;
@@ -170,7 +170,7 @@ pub(super) async fn each_filter_selects(subject: Subject) {
     }
 }
 
-pub(super) async fn filters_select_together(subject: Subject) {
+pub(super) async fn filters_are_combined(subject: Subject) {
     let ledger = subject.ledger;
     four(&*ledger).await;
     let same = RunFilter {
@@ -231,7 +231,7 @@ pub(super) async fn filters_select_together(subject: Subject) {
     }
 }
 
-pub(super) async fn a_filter_follows_the_record(subject: Subject) {
+pub(super) async fn a_filter_uses_the_current_record(subject: Subject) {
     let ledger = subject.ledger;
     ledger
         .begin(&run("r-one"), &[shard("r-one", 0)])
@@ -327,7 +327,7 @@ pub(super) async fn pages_neither_repeat_nor_skip(subject: Subject) {
         }
         let Some(next) = next else { break };
         filter.after = Some(next);
-        // Meanwhile: runs begin, one changes, and one that was seen is deleted, which may be the cursor's.
+        // Meanwhile two runs begin, one changes, and one that was returned is deleted, possibly the one at the cursor.
         for new in 0..2 {
             let id = format!("r-new-{page}-{new}");
             ledger.begin(&run(&id), &[]).await.unwrap();
@@ -364,7 +364,7 @@ pub(super) async fn the_last_page_has_no_cursor(subject: Subject) {
     }
 }
 
-pub(super) async fn a_page_has_as_many_runs_as_are_asked_for(subject: Subject) {
+pub(super) async fn a_page_has_the_requested_number_of_runs(subject: Subject) {
     let ledger = subject.ledger;
     for number in 0..103 {
         let id = format!("r-{number}");
@@ -420,7 +420,7 @@ pub(super) async fn a_run_is_found_by_its_batch(subject: Subject) {
     let late = acknowledged("r-one", 1, "late");
     ledger.acknowledge_late(&late).await.unwrap();
     assert_eq!(ids(&of("late").await), ["r-one"]);
-    // Of several the newest.
+    // The newest of several runs.
     let moved = shard("r-three", 1).advanced(created("late"));
     ledger.advance(&moved).await.unwrap();
     assert_eq!(ids(&of("late").await), ["r-three"]);
@@ -433,7 +433,7 @@ pub(super) async fn a_run_is_found_by_its_batch(subject: Subject) {
 
 pub(super) async fn a_run_is_found_by_a_unique_prefix(subject: Subject) {
     let ledger = subject.ledger;
-    // An id of an earlier version is the beginning of a longer one.
+    // The id of an earlier version may be the beginning of a longer one.
     for id in [
         "r-abcdef",
         "r-abcdefghijkl",

@@ -1,4 +1,4 @@
-//! Clauses that every ledger keeps, as tests: in memory, on SQLite, and of a third party.
+//! Clauses that every ledger keeps, as tests: the one in memory, the one on SQLite, and third-party ledgers.
 //!
 //! ```no_run
 //! use lmbatch_testing::ledger::{Subject, clauses};
@@ -28,7 +28,7 @@ pub use records::{created, intent, run, shard, snapshot};
 
 type Reopen = Box<dyn Fn() -> BoxFuture<'static, Arc<dyn Ledger>> + Send + Sync>;
 
-/// An empty ledger under test, and the means to open it as another process would.
+/// An empty ledger under test, and a way to open it as another process would.
 pub struct Subject {
     ledger: Arc<dyn Ledger>,
     reopen: Option<Reopen>,
@@ -52,8 +52,8 @@ impl Subject {
         }
     }
 
-    /// Sets a function that opens the ledger again, as another process does while the first one has it open.
-    /// Clauses of durable ledgers are held only where it is set.
+    /// Sets a function that opens the ledger again, as another process does while the first one has it open. Clauses
+    /// about durability run only if it is set.
     pub fn with_reopen(
         mut self,
         reopen: impl Fn() -> BoxFuture<'static, Arc<dyn Ledger>> + Send + Sync + 'static,
@@ -62,7 +62,7 @@ impl Subject {
         self
     }
 
-    /// Returns the ledger as another process sees it; the ledger itself where it is in memory.
+    /// Returns the ledger as another process sees it; the ledger itself if it is in memory.
     async fn elsewhere(&self) -> Arc<dyn Ledger> {
         match &self.reopen {
             Some(reopen) => reopen().await,
@@ -71,10 +71,10 @@ impl Subject {
     }
 }
 
-/// One promise of every ledger.
+/// A promise that every ledger keeps.
 #[derive(Clone, Copy)]
 pub struct Clause {
-    /// Name of the clause: a sentence.
+    /// Name of the clause: a sentence in snake case.
     pub name: &'static str,
     run: fn(Subject) -> BoxFuture<'static, ()>,
 }
@@ -92,7 +92,7 @@ impl fmt::Display for Clause {
 }
 
 impl Clause {
-    /// Holds an empty ledger to the clause, and returns why it is not kept otherwise.
+    /// Runs the clause against an empty ledger.
     ///
     /// # Errors
     /// The message of the assertion that failed.
@@ -120,40 +120,40 @@ table! {
         a_run_is_read_back_with_its_shards_by_number,
         an_id_and_a_name_belong_to_one_run,
         a_revision_differs_once_a_run_was_changed_anywhere,
-        a_begin_that_fails_leaves_nothing,
+        a_failed_begin_leaves_nothing,
         shards_of_another_run_are_refused,
         a_new_record_is_kept_as_given_at_the_next_epoch,
-        of_two_writers_of_a_shard_one_conflicts,
-        of_two_writers_of_a_run_one_conflicts,
-        a_change_is_applied_whole_or_not_at_all,
-        one_change_moves_shards_of_several_runs,
-        a_shard_is_moved_once_in_a_change,
-        a_run_keeps_its_name_and_its_place,
-        what_is_gone_conflicts,
-        a_conflict_names_what_conflicts,
+        the_second_writer_of_a_shard_gets_a_conflict,
+        the_second_writer_of_a_run_gets_a_conflict,
+        a_change_is_atomic,
+        a_change_advances_shards_of_several_runs,
+        a_change_advances_a_shard_at_most_once,
+        a_run_keeps_its_name_and_its_position,
+        writing_a_deleted_record_is_a_conflict,
+        a_conflict_names_its_record,
         a_forgotten_run_leaves_nothing,
-        what_is_written_survives_the_process,
-        two_processes_write_in_turn;
+        records_survive_the_process,
+        two_processes_can_write_alternately;
     late:
-        a_late_acknowledgement_conflicts_with_nothing,
-        late_acknowledgements_are_of_one_shard_and_oldest_first,
+        a_late_acknowledgement_causes_no_conflict,
+        late_acknowledgements_of_a_shard_are_listed_oldest_first,
         a_batch_is_acknowledged_once,
         an_acknowledgement_without_a_shard_is_an_error,
-        late_acknowledgements_go_with_their_run,
-        a_batch_is_known_from_created_on,
+        late_acknowledgements_are_deleted_with_their_run,
+        a_batch_is_known_once_it_is_created,
         a_batch_acknowledged_late_is_known,
-        a_batch_that_is_given_up_is_not_known,
-        only_batches_that_are_asked_for_are_known,
+        an_abandoned_batch_is_not_known,
+        only_requested_batches_are_returned_as_known,
         a_batch_of_another_account_is_not_known,
-        a_batch_of_an_account_that_cannot_be_told_apart_is_known;
+        a_batch_of_an_ambiguous_account_is_known;
     listing:
         runs_are_listed_newest_first,
-        each_filter_selects,
-        filters_select_together,
-        a_filter_follows_the_record,
+        each_filter_selects_its_runs,
+        filters_are_combined,
+        a_filter_uses_the_current_record,
         pages_neither_repeat_nor_skip,
         the_last_page_has_no_cursor,
-        a_page_has_as_many_runs_as_are_asked_for,
+        a_page_has_the_requested_number_of_runs,
         a_foreign_cursor_is_refused,
         a_run_is_found_by_its_batch,
         a_run_is_found_by_a_unique_prefix,
@@ -161,7 +161,7 @@ table! {
         a_prefix_is_taken_literally;
 }
 
-/// Returns every clause.
+/// Returns all clauses, by topic.
 pub fn clauses() -> &'static [Clause] {
     CLAUSES
 }

@@ -1,4 +1,4 @@
-//! Records for clauses of ledgers and for tests of their own.
+//! Sample records for clauses of ledgers and for other tests.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use lmbatch_core::{
 
 use crate::TestRng;
 
-/// Returns an unfinished run without a name, of a digest and a nonce that follow from its id, under the account
-/// `v2-ours`.
+/// Returns an unfinished run without a name, under the account `v2-ours`. Its digest and nonce are derived from its
+/// id.
 pub fn run(id: &str) -> RunRecord {
     let seed = id.bytes().fold(7_u64, |seed, byte| {
         seed.wrapping_mul(31).wrapping_add(u64::from(byte))
@@ -73,7 +73,7 @@ fn class() -> BatchClass {
     }
 }
 
-/// Returns the state of a shard whose create was answered with `batch`.
+/// Returns the state of a shard whose create returned `batch`.
 pub fn created(batch: &str) -> ShardState {
     ShardState::Created {
         batch: BatchId::new(batch),
@@ -81,12 +81,12 @@ pub fn created(batch: &str) -> ShardState {
     }
 }
 
-/// Returns the end of a batch.
+/// Returns the final status of a batch.
 pub fn snapshot(batch: &str) -> BatchSnapshot {
     BatchSnapshot::new(BatchId::new(batch), BatchStatus::Completed)
 }
 
-/// Returns the intent of a create, which names `other` as its watermark and as a batch of another.
+/// Returns the intent of a create, with `other` as its watermark and as an unrelated batch.
 pub fn intent(other: &str) -> Intent {
     Intent {
         label: Label::new("label"),

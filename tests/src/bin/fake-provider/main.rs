@@ -1,9 +1,9 @@
-//! The least that passes for OpenAI, Anthropic and Google: keeps the ids of the requests, and answers each with
-//! a kilobyte and a half. For the bench, which also asks it when the calls came.
+//! A minimal stand-in for OpenAI, Anthropic and Google: it stores the ids of the requests, and answers each with a
+//! text of about 1.5 kB. For the bench, which also asks for the times of the calls.
 //!
-//! It prints the address where it listens. `GET /times` says when the calls since the last one came, and forgets
-//! all batches.
-#![expect(clippy::print_stdout, reason = "it says where it listens")]
+//! It prints the address that it listens on. `GET /times` returns the times of the calls since the previous one, and
+//! deletes all batches.
+#![expect(clippy::print_stdout, reason = "it prints its address")]
 
 mod rows;
 mod scan;
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use self::rows::Rows;
 use self::times::{Phase, Times};
 
-/// The ids of the requests of a file, as they stand in it.
+/// The ids of the requests of a file, in its order.
 type Ids = Arc<Vec<Box<[u8]>>>;
 
 #[derive(Default)]
@@ -32,14 +32,14 @@ struct Batch {
 }
 
 impl World {
-    /// Keeps a batch; its number.
+    /// Stores a batch, and returns its number.
     fn begin(&mut self, ids: Ids) -> usize {
         self.times.note(Phase::Create);
         self.batches.push(Batch { ids, polls: 0 });
         self.batches.len() - 1
     }
 
-    /// Its requests, and whether it has ended: from the second look on.
+    /// Returns the ids of a batch, and whether it has ended: from the second status call on.
     fn look(&mut self, batch: usize) -> (Ids, bool) {
         self.times.note(Phase::Poll);
         match self.batches.get_mut(batch) {
@@ -60,7 +60,7 @@ fn main() -> io::Result<()> {
     for stream in listener.incoming() {
         let (stream, world) = (stream?, Arc::clone(&world));
         std::thread::spawn(move || {
-            // A client that goes away ends its connection.
+            // A client that disconnects ends its connection.
             let _ = serve(&stream, address, &world);
         });
     }
@@ -132,7 +132,7 @@ impl Call<'_> {
         }
     }
 
-    /// Confirms a deletion, as the provider does whose file or batch it is.
+    /// Confirms a deletion in the format of the provider that owns the file or batch.
     fn delete(&self) -> io::Result<()> {
         let id = self.path.rsplit('/').next().unwrap_or_default();
         match self.path.contains("/v1beta/") {
@@ -309,7 +309,7 @@ impl Call<'_> {
         ))
     }
 
-    /// Reads the requests of a body, and notes when it came.
+    /// Reads the ids of the requests in a body, and records the time of its arrival.
     fn receive(&self, mark: &[u8], body: &mut impl Read) -> io::Result<Ids> {
         self.world().times.note(Phase::Upload);
         let ids = scan::ids(mark, body)?;

@@ -1,9 +1,9 @@
-//! The results: one row for each id, with a text of a kilobyte.
+//! Results: one row for each id, with a text of one kilobyte.
 
 use std::io::{self, BufWriter, Write as _};
 use std::net::TcpStream;
 
-/// A row before its id, between the id and the text, and behind the text.
+/// The bytes of a row before its id, between the id and the text, and after the text.
 pub(super) struct Rows {
     before: &'static str,
     between: &'static str,
@@ -39,11 +39,11 @@ pub(super) const GOOGLE_INLINE: Rows = Rows {
     separator: ",",
 };
 
-/// Repeated in each text: words, escapes, and letters that are not ASCII.
+/// Repeated in each text: words, escapes, and non-ASCII letters.
 const SENTENCE: &str = r#"The committee \"agreed\" on three points:\n- the café in Zürich stays open,\n- 漢字 are \u00e9qually fine, and\n- the path C:\\data is kept. "#;
 
 impl Rows {
-    /// Sends an answer whose body is all rows, between what stands around them.
+    /// Sends a response whose body consists of rows, with a prefix and a suffix.
     pub(super) fn send(
         &self,
         stream: &TcpStream,
@@ -66,7 +66,7 @@ impl Rows {
             out,
             "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: {length}\r\n\r\n{before}"
         )?;
-        // From the last to the first, as where an order is not promised; Google's inline answers keep theirs.
+        // In reverse order, where the provider promises no order; Google's inline answers keep theirs.
         let mut backward = ids.iter().rev();
         let mut forward = ids.iter();
         for number in 0..ids.len() {

@@ -1,19 +1,19 @@
-//! What is read of a request, without parsing it.
+//! Extraction of ids and numbers from requests, without parsing JSON.
 
 use std::io::{self, Read};
 
 use memchr::{memchr, memmem};
 
-/// What stands before an id in the lines of OpenAI and Anthropic.
+/// Bytes before an id in the lines of OpenAI and Anthropic.
 pub(super) const CUSTOM_ID: &[u8] = br#""custom_id":""#;
 
-/// The same of Google.
+/// Bytes before an id in the lines of Google.
 pub(super) const KEY: &[u8] = br#""key":""#;
 
-/// Longest id.
+/// Maximum length of an id in bytes.
 const LONGEST: usize = 64;
 
-/// The ids in a body, each of which follows a mark.
+/// Returns the ids in a body, each of which follows a mark.
 pub(super) fn ids(mark: &[u8], body: &mut impl Read) -> io::Result<Vec<Box<[u8]>>> {
     let finder = memmem::Finder::new(mark);
     let mut ids = Vec::new();
@@ -35,21 +35,21 @@ pub(super) fn ids(mark: &[u8], body: &mut impl Read) -> io::Result<Vec<Box<[u8]>
         if is_end {
             return Ok(ids);
         }
-        // A mark and an id may be cut in two.
+        // A mark and an id may be split between two reads.
         let kept = filled.saturating_sub(mark.len() + LONGEST).max(done);
         buffer.copy_within(kept..filled, 0);
         filled -= kept;
     }
 }
 
-/// The number that a text begins with, behind at most one letter.
+/// Returns the number at the beginning of a text, after at most one letter.
 pub(super) fn number(text: &str) -> usize {
     let text = text.strip_prefix('i').unwrap_or(text);
     let end = text.find(|letter: char| !letter.is_ascii_digit());
     text[..end.unwrap_or(text.len())].parse().unwrap_or(0)
 }
 
-/// The number that follows a mark.
+/// Returns the number that follows a mark.
 pub(super) fn number_after(text: &str, mark: &str) -> usize {
     text.split(mark).nth(1).map_or(0, number)
 }

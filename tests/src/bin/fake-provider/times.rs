@@ -1,4 +1,4 @@
-//! When the calls came.
+//! Times of the calls, by phase.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ pub(super) enum Phase {
     Download,
 }
 
-/// The first and the last moment of each phase, in microseconds since 1970.
+/// First and last moment of each phase, in microseconds since 1970.
 #[derive(Debug, Default)]
 pub(super) struct Times(BTreeMap<Phase, (u64, u64)>);
 

@@ -1,4 +1,4 @@
-//! What the calls of each provider look like.
+//! The calls of each provider.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -25,7 +25,7 @@ impl Dialect {
         }
     }
 
-    /// Most requests of a batch.
+    /// Returns the maximum number of requests of a batch.
     pub(crate) fn most(self) -> u64 {
         match self {
             Self::Anthropic => 100_000,
@@ -58,7 +58,7 @@ impl Dialect {
         }
     }
 
-    /// A request around its prompt.
+    /// Writes a request around its prompt.
     pub(crate) fn request(self, out: &mut impl Write, id: u64, prompt: &[u8]) -> io::Result<()> {
         match self {
             Self::OpenAi => write!(
@@ -87,7 +87,7 @@ impl Dialect {
         })
     }
 
-    /// Sends the requests; the path of the batch.
+    /// Sends the requests, and returns the path of the batch.
     pub(crate) fn create(self, host: &Host, body: &Path) -> io::Result<String> {
         match self {
             Self::OpenAi => {
@@ -131,7 +131,7 @@ impl Dialect {
         }
     }
 
-    /// Looks at a batch. Inline results come with the answer.
+    /// Returns whether a batch has ended. Inline results are in the response and are saved.
     pub(crate) fn has_ended(self, host: &Host, batch: &str, file: &mut File) -> io::Result<bool> {
         let answer = host.call(&format!("GET {batch}"), "")?;
         if self == Self::GoogleInline && answer.length > 1024 {
@@ -143,7 +143,7 @@ impl Dialect {
             .any(|word| text.contains(word)))
     }
 
-    /// Saves the results as they come.
+    /// Saves the results as they arrive.
     pub(crate) fn download(self, host: &Host, batch: &str, file: &mut File) -> io::Result<()> {
         let number = batch.rsplit(['_', '/']).next().unwrap_or_default();
         let path = match self {
@@ -156,7 +156,7 @@ impl Dialect {
     }
 }
 
-/// A member of an answer that is a text.
+/// Returns a string member of a response.
 fn member(answer: &str, name: &str) -> String {
     let mark = format!("\"{name}\":\"");
     let rest = answer.split(&mark).nth(1).unwrap_or_default();

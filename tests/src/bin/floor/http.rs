@@ -1,17 +1,17 @@
-//! Calls over sockets of their own.
+//! HTTP calls, each over a socket of its own.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 
-/// Where the provider listens.
+/// Address of the provider.
 pub(crate) struct Host(pub(crate) String);
 
-/// The head of an answer, and the rest of it.
+/// The head of a response, and the stream of its body.
 pub(crate) struct Answer {
     pub(crate) length: u64,
-    /// Where an upload goes on.
+    /// URL for the next part of an upload.
     pub(crate) upload_url: String,
     reader: BufReader<TcpStream>,
 }
@@ -35,7 +35,7 @@ impl Host {
         answer(stream)
     }
 
-    /// Sends a file, between what stands around it.
+    /// Sends a file with a prefix and a suffix.
     pub(crate) fn send(
         &self,
         call: &str,

@@ -1,5 +1,5 @@
-//! The floor: what any program must do to have a file answered by batch. It templates bytes and streams
-//! them both ways; it checks nothing, joins nothing and survives nothing.
+//! The floor: the least work with which any program gets a file answered by batch. It templates bytes and streams them
+//! in both directions, without checks, joins or recovery.
 //!
 //! `floor DIALECT INPUT OUTPUT URL POLL_MILLISECONDS`, where the dialect is `openai`, `anthropic`, `google` or
 //! `google-inline`.
@@ -45,7 +45,7 @@ fn wait(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Each prompt, still a JSON token, into a line of the provider's; a file for each batch.
+/// Writes each prompt, still a JSON token, into a line of the provider's format; returns a file for each batch.
 fn template(dialect: Dialect, input: &str) -> io::Result<Vec<PathBuf>> {
     let mut bodies = Vec::new();
     let mut lines = BufReader::with_capacity(256 << 10, File::open(input)?);

@@ -1,5 +1,5 @@
-//! Clauses about answers that are the provider's own only in part: a batch, a list or a confirmation beside an error, and
-//! error objects that are not whole. Of edition 2026-11.
+//! Clauses about responses that contradict themselves: a batch, a list or a confirmation that also carries an error,
+//! and error objects that are incomplete. Part of edition 2026-11.
 
 use lmbatch_core::{BatchStatus, Delivery, ErrorKind, ListOptions, Retry};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use super::calls::to_fence;
 use super::refusals::create_errors;
 use super::status::not_believed;
 
-/// An answer with the members of the provider's own error object among its own.
+/// Adds the members of the provider's own error object to a response.
 fn beside_an_error(kit: &Kit, answer: Value) -> Value {
     with_members(answer, &kit.wire.refusal(500, "internal"))
 }
@@ -25,7 +25,7 @@ fn with_members(mut answer: Value, refusal: &Value) -> Value {
     answer
 }
 
-/// Whether a batch that failed says so by members of the error object, as a provider of operations does.
+/// Returns whether a failed batch carries members of the provider's error object, as long-running operations do.
 fn fails_in_these_words(kit: &Kit) -> bool {
     let failed = Described {
         problems: vec!["words".to_owned()],
@@ -37,9 +37,9 @@ fn fails_in_these_words(kit: &Kit) -> bool {
         && names.all(|(name, _)| batch.get(name).is_some_and(|member| !member.is_null()))
 }
 
-/// A status beside the provider's own error, under HTTP 200, is not believed, nor are results looked for where it says.
-/// A provider whose batches say by such an error that they failed means that.
-pub async fn a_status_beside_an_error_is_not_believed(kit: &Kit) {
+/// A status with HTTP 200 that also carries the provider's own error is rejected, and so are results read from it.
+/// Providers whose failed batches carry such an error are exempt.
+pub async fn a_status_with_an_error_is_rejected(kit: &Kit) {
     if fails_in_these_words(kit) {
         return;
     }
@@ -49,9 +49,9 @@ pub async fn a_status_beside_an_error_is_not_believed(kit: &Kit) {
     }
 }
 
-/// A list beside the provider's own error is an error that may pass: batches may be missing from it, which would be
+/// A list that also carries the provider's own error is a temporary error: batches may be missing from it and would be
 /// created again.
-pub async fn a_list_beside_an_error_is_an_error(kit: &Kit) {
+pub async fn a_list_with_an_error_is_an_error(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let page = kit.wire.list_page(ListPage {
@@ -65,7 +65,10 @@ pub async fn a_list_beside_an_error_is_an_error(kit: &Kit) {
     desk.answer(CallKind::List, Answer::after(says));
     let listed = adapter.list(&ListOptions::default()).await;
     if !adapter.codec().capabilities().list {
-        return assert!(listed.is_err() && desk.seen().is_empty(), "nothing is sent");
+        return assert!(
+            listed.is_err() && desk.seen().is_empty(),
+            "no request may be sent"
+        );
     }
     let error = listed.expect_err("a list beside an error");
     let found = (error.kind(), error.retry());
@@ -73,8 +76,8 @@ pub async fn a_list_beside_an_error_is_an_error(kit: &Kit) {
     assert_eq!(found, expected, "{error}");
 }
 
-/// The confirmation of a cancel beside the provider's own error cancels nothing: the batch goes on costing money.
-pub async fn a_cancel_beside_an_error_is_an_error(kit: &Kit) {
+/// A confirmed cancel that also carries the provider's own error is an error: the batch may still run and cost money.
+pub async fn a_cancel_with_an_error_is_an_error(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let id = desk.keep(kit.described(1, BatchStatus::InProgress));
@@ -88,7 +91,7 @@ pub async fn a_cancel_beside_an_error_is_an_error(kit: &Kit) {
     if !adapter.codec().capabilities().cancel {
         return assert!(
             cancelled.is_err() && desk.seen().is_empty(),
-            "nothing is sent"
+            "no request may be sent"
         );
     }
     let error = cancelled.expect_err("a cancel beside an error");
@@ -96,9 +99,9 @@ pub async fn a_cancel_beside_an_error_is_an_error(kit: &Kit) {
     assert_eq!(error.retry(), Retry::Temporary, "{error}");
 }
 
-/// The confirmation of a deletion beside the provider's own error is no fence: the input may still be there, and a late
-/// create would be accepted beside the next one.
-pub async fn a_fence_beside_an_error_is_an_error(kit: &Kit) {
+/// A confirmed deletion that also carries the provider's own error is not a fence: the input may still exist, and a
+/// late create would be accepted in addition to the next one.
+pub async fn a_fence_with_an_error_is_an_error(kit: &Kit) {
     let desk = kit.desk().await;
     let adapter = kit.adapter(&desk);
     let staged = to_fence(kit, &*adapter).await;
@@ -112,16 +115,16 @@ pub async fn a_fence_beside_an_error_is_an_error(kit: &Kit) {
     let fenced = adapter.fence(&staged).await;
     if !adapter.codec().capabilities().fence {
         let sent = desk.seen().len() - before;
-        return assert!(fenced.is_err() && sent == 0, "nothing is sent");
+        return assert!(fenced.is_err() && sent == 0, "no request may be sent");
     }
     let error = fenced.expect_err("a fence beside an error");
     assert_eq!(error.retry(), Retry::Temporary, "{error}");
 }
 
-/// An error object without a member that the documentation names, or with one of another JSON type, is not the
-/// provider's own: a create that is answered so may have been accepted. Members that the provider itself leaves out are
-/// in [`Wire::refusal_may_lack`](crate::Wire::refusal_may_lack).
-pub async fn a_refusal_that_is_not_whole_may_have_been_delivered(kit: &Kit) {
+/// An error object that lacks a documented member, or has one of another JSON type, is not the provider's own error:
+/// the create that it answers may have been accepted. [`Wire::refusal_may_lack`](crate::Wire::refusal_may_lack) lists
+/// members that the provider itself may omit.
+pub async fn a_create_with_an_incomplete_error_may_have_been_delivered(kit: &Kit) {
     let may_lack = kit.wire.refusal_may_lack();
     for status in [400, 429] {
         let own = kit.wire.refusal_of(CallKind::Create, status, "no");
@@ -135,7 +138,7 @@ pub async fn a_refusal_that_is_not_whole_may_have_been_delivered(kit: &Kit) {
             bodies.push((format!("without {at}"), without));
             let was = own.pointer(&at).expect("a member of the refusal");
             let odd = odd_values().into_iter();
-            // Texts may come as numbers, and numbers as texts.
+            // A number may stand for a string and a string for a number, so neither counts as another type.
             let odd = odd.filter(|odd| odd.is_null() || odd.is_array() || odd.is_boolean());
             for odd in odd {
                 if std::mem::discriminant(was) == std::mem::discriminant(&odd) {
