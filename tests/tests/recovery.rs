@@ -223,19 +223,19 @@ fn batches_that_are_not_what_the_input_makes_are_refused_and_nothing_is_recorded
         "-o",
         "out.jsonl",
     ]);
-    refused(&world.at(&args), "this input asks claude-haiku-4-5");
+    refused(&world.at(&args), "this input asks for claude-haiku-4-5");
     // Another run of as many requests, whose record is lost as well.
     world.write("q", 9);
     let others = world.run();
     world.forget();
     let mixed = [&batches[..2], &others[2..]].concat();
-    refused(&world.adopt(&mixed, &[]), "bear no id of the run");
+    refused(&world.adopt(&mixed, &[]), "carry no id of the run");
     let unknown = world.adopt(&["msgbatch_unknown".to_owned()], &[]);
     assert_eq!(unknown.status.code(), Some(1), "{}", said(&unknown));
     world.assert_nothing_is_recorded();
     // What is there is not created, and paid for, again.
     let missing = world.adopt(&others[..2], &["--create-missing"]);
-    refused(&missing, "is not named and bears the ids of the run");
+    refused(&missing, "is not named but carries the ids of the run");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Tables of places: where the row of each request of a shard lies in its segments.
+//! Location tables: positions of the rows of a shard's requests in its segments.
 
 use std::io::{self, Write as _};
 
@@ -9,10 +9,10 @@ use crate::spool::places::Places;
 use crate::spool::tables::{ENTRY, checksum_of};
 use crate::spool::{Files, spooled};
 
-/// Entries that are written at once.
+/// Number of entries that are written at once.
 const AT_ONCE: usize = 1024;
 
-/// Writes the table of places of a shard.
+/// Writes the location table of a shard.
 pub(crate) fn write_locations(
     files: &Files,
     what: &str,
@@ -40,8 +40,8 @@ pub(crate) fn write_locations(
     })
 }
 
-/// Compares a table of places with its checksum, and returns the tally that it ends with; `None` where it is missing
-/// or damaged.
+/// Compares a location table with its checksum and returns the tally at its end; `None` where the
+/// table is missing or damaged.
 pub(crate) fn read_tally(files: &Files, locations: &Locations) -> Result<Option<Tally>> {
     let file = match files.spool().open(&locations.name) {
         Ok(file) => file,
@@ -60,7 +60,7 @@ pub(crate) fn read_tally(files: &Files, locations: &Locations) -> Result<Option<
     Ok(Some(Tally::of_bytes(&counts)))
 }
 
-/// Opens the places of a shard, to be asked for in any order.
+/// Opens the locations of a shard's rows, which can be read in any order.
 pub(crate) fn open_places(files: &Files, locations: &Locations) -> Result<Places> {
     let file = files.open_named(&locations.name)?;
     let bytes = file.size().map_err(spooled)?;

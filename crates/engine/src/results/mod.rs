@@ -1,4 +1,4 @@
-//! Results: rows are cut, joined to their requests, laid over one another by attempt, and read back.
+//! Results: rows are cut, assigned to their requests, merged over the attempts, and read back.
 
 pub(crate) mod answer;
 pub(crate) mod collect;

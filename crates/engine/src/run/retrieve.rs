@@ -1,4 +1,4 @@
-//! Results of a batch that no run is made of.
+//! Results of a batch without a run.
 
 use std::sync::Arc;
 
@@ -52,10 +52,10 @@ impl Context {
             return Ok(snapshot);
         }
         let message = format!(
-            "the batch is {}; its results come when it has ended",
+            "the batch is {}; its results can be read when it has ended",
             snapshot.status
         );
-        // It will end; until then the same call fails.
+        // The error is temporary: the batch will end, and the same call succeeds then.
         let error = Error::new(ErrorKind::Timeout)
             .with_message(message)
             .with_retry(Retry::Temporary)

@@ -1,4 +1,4 @@
-//! Where the outcome of each request of a run lies, in constant memory however many there are.
+//! Locations of the outcomes of a run, in constant memory for any number of requests.
 
 use std::collections::HashMap;
 use std::io;
@@ -8,32 +8,35 @@ use lmbatch_core::{Spool, SpoolFile};
 
 use crate::spool::tables::{ENTRY, Place};
 
-/// Places of a page. A batch names its requests in about the order in which they were sent, so that a page
-/// is filled before the next is asked for.
+/// Number of locations in a page. A batch returns its requests in about the order in which they
+/// were sent, so that a page is mostly filled before the next is used.
 const PAGE: usize = 4096;
 
-/// Pages that are in memory: 8 MiB, or half a million requests before the first is written out.
+/// Number of pages in memory: 8 MiB, or half a million requests before the first page is written
+/// out.
 const PAGES: usize = 128;
 
-/// A table of places by ordinal, of which the pages that were used last are in memory and the others in a
-/// file without a name: it is made again from the sealed segments on every start, and never read after.
+/// Table of locations by ordinal. The pages that were used last are in memory, the others in an
+/// unnamed file: every start makes the table again from the sealed segments, and no later start
+/// reads it.
 #[derive(Debug)]
 pub(crate) struct Places {
     spool: Arc<dyn Spool>,
-    /// Made when the first page has to go.
+    /// File of the pages that are not in memory; created with the first of them.
     file: Option<Arc<dyn SpoolFile>>,
     slots: Vec<Slot>,
-    /// The slot of each page in memory.
+    /// Slot of each page in memory.
     held: HashMap<usize, usize>,
     /// Slot that was used last.
     last: usize,
-    /// Where the search for a page that can go is.
+    /// Slot at which the search for a page to evict continues.
     hand: usize,
-    /// How many pages may be in memory.
+    /// Maximum number of pages in memory.
     most: usize,
     /// One more than the highest ordinal that was set.
     len: u32,
-    /// What could not be read or written once is not to be trusted: the next start makes the table anew.
+    /// Whether a read or a write has failed: the table is then not used any more, and the next
+    /// start makes it anew.
     broken: bool,
 }
 
@@ -41,9 +44,9 @@ pub(crate) struct Places {
 struct Slot {
     page: usize,
     places: Box<[Place]>,
-    /// Since the hand came by.
+    /// Whether the page was used since the last search passed it.
     used: bool,
-    /// Since it was read.
+    /// Whether the page was changed since it was read.
     changed: bool,
 }
 
@@ -62,7 +65,7 @@ impl Places {
         }
     }
 
-    /// Returns the table of a file, which is only read.
+    /// Returns the read-only table of a file.
     pub(crate) fn over(spool: Arc<dyn Spool>, file: Arc<dyn SpoolFile>, len: u32) -> Self {
         Self {
             file: Some(file),
@@ -71,12 +74,12 @@ impl Places {
         }
     }
 
-    /// One more than the highest ordinal that has a place.
+    /// Returns one more than the highest ordinal with a location.
     pub(crate) fn len(&self) -> u32 {
         self.len
     }
 
-    /// The place of a request; none where none was set.
+    /// Returns the location of a request; [`Place::NONE`] where none was set.
     pub(crate) fn get(&mut self, ordinal: u32) -> io::Result<Place> {
         if ordinal >= self.len {
             return Ok(Place::NONE);
@@ -96,7 +99,9 @@ impl Places {
 
     fn slot(&mut self, page: usize) -> io::Result<&mut Slot> {
         if self.broken {
-            return Err(io::Error::other("an earlier reading or writing failed"));
+            return Err(io::Error::other(
+                "an earlier read or write of this table failed",
+            ));
         }
         let at = match self.slots.get(self.last) {
             Some(slot) if slot.page == page => self.last,
@@ -108,7 +113,7 @@ impl Places {
         Ok(slot)
     }
 
-    /// Returns the slot of a page, which is brought into memory if it is not there.
+    /// Returns the slot of a page, and reads the page into memory if needed.
     fn bring(&mut self, page: usize) -> io::Result<usize> {
         if let Some(at) = self.held.get(&page) {
             return Ok(*at);
@@ -119,7 +124,7 @@ impl Places {
         Ok(at)
     }
 
-    /// Brings a page into memory.
+    /// Reads a page into memory.
     fn fetch(&mut self, page: usize) -> io::Result<usize> {
         let at = self.room()?;
         let slot = &mut self.slots[at];
@@ -128,7 +133,7 @@ impl Places {
         slot.places.fill(Place::NONE);
         if let Some(file) = &self.file {
             let mut bytes = vec![0; PAGE * ENTRY];
-            // What was never written out reads as nothing, and nothing is no place.
+            // Pages that were never written read as zeros, which stand for no location.
             let read = file.read_at(&mut bytes, offset(page))?;
             let (entries, _) = bytes[..read].as_chunks::<ENTRY>();
             for (place, entry) in slot.places.iter_mut().zip(entries) {
@@ -139,7 +144,7 @@ impl Places {
         Ok(at)
     }
 
-    /// A slot that holds nothing: a new one, or that of a page which was not used for a while.
+    /// Returns an empty slot: a new one, or that of a page that was not used for a while.
     fn room(&mut self) -> io::Result<usize> {
         if self.slots.len() < self.most {
             self.slots.push(Slot {
@@ -192,14 +197,14 @@ mod tests {
     use crate::spool::temporary::TemporarySpool;
 
     #[test]
-    fn a_place_is_where_it_was_set_however_few_pages_are_in_memory() {
+    fn a_location_is_found_for_any_number_of_pages_in_memory() {
         for most in [1, 2, 7] {
             let mut places = Places::new(Arc::new(TemporarySpool::new().unwrap()));
             places.most = most;
             let rng = crate::clock::SystemRng;
             let mut known = HashMap::new();
             for step in 0..20_000_u32 {
-                // Mostly on from where it was, now and then anywhere.
+                // Mostly ascending, and now and then at random.
                 let ordinal = match step % 100 {
                     0 => (rng.next_f64() * 200_000.0) as u32,
                     _ => step * 7,
@@ -217,9 +222,9 @@ mod tests {
         }
     }
 
-    /// A batch that cannot be noted is an error, and the next is tried with the same table.
+    /// A failed write is an error, and the table must not be used afterwards.
     #[test]
-    fn a_table_that_failed_once_answers_nothing_more() {
+    fn a_table_that_failed_once_returns_only_errors() {
         let folder = tempfile::tempdir().unwrap();
         let gone = folder.path().join("gone");
         let mut places = Places::new(Arc::new(crate::spool::folder::FolderSpool::new(&gone)));
@@ -256,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_into_memory_makes_no_file() {
+    fn a_table_that_fits_into_memory_makes_no_file() {
         let mut places = Places::new(Arc::new(crate::spool::nowhere::Nowhere));
         let most = (PAGE * PAGES) as u32;
         for ordinal in (0..most).step_by(1_000) {
