@@ -83,7 +83,9 @@ async fn a_lost_create_beside_a_twin_is_held_where_labels_are_missing_and_found_
                 assert_eq!(subject.provider, "anthropic", "{}: {error}", subject.name);
                 assert_eq!(error.kind(), ErrorKind::Doubt, "{error}");
                 assert!(
-                    error.to_string().contains("several batches may be ours"),
+                    error
+                        .to_string()
+                        .contains("several batches may be that of this create"),
                     "{error}"
                 );
             }

@@ -210,7 +210,7 @@ fn batches_that_are_not_what_the_input_makes_are_refused_and_nothing_is_recorded
     world.write("p", 7);
     refused(&world.adopt(&all(), &[]), "this input makes");
     world.write("p", 12);
-    refused(&world.adopt(&all(), &[]), "is not among those");
+    refused(&world.adopt(&all(), &[]), "is not among the named batches");
     world.write("p", 9);
     let mut args = vec!["adopt"];
     args.extend(batches.iter().map(String::as_str));
@@ -260,7 +260,7 @@ fn a_batch_that_does_not_exist_is_created_on_a_word_unless_another_may_be_it() {
     let refused = world.adopt(&batches, &["--create-missing"]);
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     assert!(
-        said(&refused).contains("has not ended, and may be of the run"),
+        said(&refused).contains("has not ended and may belong to the run"),
         "{}",
         said(&refused)
     );

@@ -147,7 +147,7 @@ fn what_was_refused_goes_to_another_model_under_other_options_in_the_same_run() 
     let lacking = at(&other);
     assert_eq!(lacking.status.code(), Some(2), "{}", said(&lacking));
     assert!(
-        said(&lacking).contains("not in the input any more"),
+        said(&lacking).contains("no longer in the input"),
         "{}",
         said(&lacking)
     );

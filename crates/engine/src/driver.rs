@@ -25,7 +25,7 @@ use crate::run::poll::{is_unreadable, unreadable};
 use crate::run::scope::Scope;
 use crate::run::step::{KINDS, Kind, Next, Step};
 use crate::run::work::Work;
-use crate::share::{PageRead, Place, Seat};
+use crate::share::{PageRead, Permit, Seat};
 
 /// Longest time until this process notices a cancellation by another process.
 const CANCEL_CHECK: Duration = Duration::from_secs(2);
@@ -60,14 +60,14 @@ struct Ran {
     step: Step,
     kind: Kind,
     next: Result<Next>,
-    place: Option<Place>,
+    permit: Option<Permit>,
 }
 
 /// Event for which the driver waited.
 enum Woken {
     Ran(Box<Ran>),
     Read(PageRead),
-    /// Messages have arrived, or a slot or a turn may be free.
+    /// Messages have arrived, or a permit or a turn may be free.
     Called,
     Time,
 }
@@ -81,7 +81,7 @@ struct Driver<'c> {
     /// Times at which shards are due, with their numbers.
     due: BTreeSet<(Duration, usize)>,
     due_at: Vec<Option<Duration>>,
-    /// Shards that are due and wait for a free slot, by kind of step.
+    /// Shards that are due and wait for a free permit, by kind of step.
     ready: [VecDeque<usize>; 5],
     running: FuturesUnordered<BoxFuture<'c, Ran>>,
     busy: [usize; 5],
@@ -101,7 +101,7 @@ struct Driver<'c> {
     page_size: Option<u32>,
     /// Read of a page of the list that is under way.
     page: Option<BoxFuture<'c, PageRead>>,
-    /// Whether the read of the next page waits for a free slot.
+    /// True if the read of the next page waits for a free permit.
     page_waits: bool,
     /// Shards whose status is expected from a sweep of the list.
     listed: BTreeSet<usize>,
@@ -109,7 +109,7 @@ struct Driver<'c> {
     alone: BTreeSet<usize>,
     cancelled: bool,
     check_cancel_at: Duration,
-    /// Whether a create of the run is known to have been accepted; until then creates are sent one
+    /// True if a create of the run is known to have been accepted; until then creates are sent one
     /// at a time.
     answered: bool,
     /// First permanent error. Once it is set, nothing more is created, and the results of existing
@@ -237,10 +237,10 @@ impl<'c> Driver<'c> {
         let now = self.now();
         let due = self.due.first().map_or(NEVER, |(due, _)| *due);
         let may_read = self.page.is_none() && !self.page_waits;
-        let walk_due = self.seat.walk_due().filter(|_| may_read);
+        let sweep_due = self.seat.sweep_due().filter(|_| may_read);
         let until = due
             .min(self.check_cancel_at)
-            .min(walk_due.unwrap_or(NEVER))
+            .min(sweep_due.unwrap_or(NEVER))
             .max(now);
         let clock = &self.scope.context.clock;
         // A test clock advances only by sleeps, and only while nothing is running.
@@ -269,7 +269,7 @@ impl<'c> Driver<'c> {
         .await
     }
 
-    /// Moves due shards to the queues of those that wait for a free slot.
+    /// Moves due shards to the queues of those that wait for a free permit.
     fn admit(&mut self) {
         let now = self.now();
         let mut polls = Vec::new();
@@ -295,7 +295,7 @@ impl<'c> Driver<'c> {
         }
     }
 
-    /// Begins steps for which a slot is free.
+    /// Begins steps for which a permit is free.
     fn begin(&mut self) {
         let mut wanted = [false; 5];
         let limits = self.scope.context.limits;
@@ -313,7 +313,7 @@ impl<'c> Driver<'c> {
         self.seat.wait_for(wanted, limits, coming.iter().sum());
     }
 
-    /// Begins steps of one kind. Returns whether there was a slot for all of them.
+    /// Begins steps of one kind. Returns whether there was a permit for all of them.
     fn begin_all(&mut self, kind: Kind, now: Duration) -> bool {
         let limit = self.scope.context.limits.of(kind);
         let (paused, polls_paused) = (self.seat.paused_until(), self.seat.polls_paused_until());
@@ -336,20 +336,20 @@ impl<'c> Driver<'c> {
                 self.postpone(at, until);
                 continue;
             }
-            let place_of_step = match kind {
+            let permit = match kind {
                 Kind::Local => None,
-                _ => match self.seat.place(kind, limit) {
+                _ => match self.seat.permit(kind, limit) {
                     Some(free) => Some(free),
                     None => return false,
                 },
             };
             self.ready[place(kind)].pop_front();
-            self.begin_one(at, kind, place_of_step);
+            self.begin_one(at, kind, permit);
         }
         true
     }
 
-    fn begin_one(&mut self, at: usize, kind: Kind, place_of_step: Option<Place>) {
+    fn begin_one(&mut self, at: usize, kind: Kind, permit: Option<Permit>) {
         let context = self.scope.context;
         let Some(work) = &self.slots[at] else {
             return;
@@ -384,7 +384,7 @@ impl<'c> Driver<'c> {
                 step,
                 kind,
                 next,
-                place: place_of_step,
+                permit,
             }
         };
         self.running.push(ran.boxed());
@@ -398,7 +398,7 @@ impl<'c> Driver<'c> {
             step,
             kind,
             next,
-            place: free,
+            permit: free,
         } = ran;
         drop(free);
         self.busy[place(kind)] -= 1;

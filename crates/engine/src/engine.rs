@@ -310,7 +310,7 @@ impl Engine {
         Ok(Self { context })
     }
 
-    /// Takes over the claim of a plan, so that the claim outlives the plan.
+    /// Returns an engine that holds the claim of a plan, so that the claim outlives the plan.
     pub fn holding_plan(&self, plan: &Plan) -> Self {
         let context = self.context.holding_plan(plan);
         Self { context }

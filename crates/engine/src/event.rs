@@ -65,7 +65,7 @@ pub enum Event<'a> {
     Created {
         /// Id of the batch.
         batch: &'a BatchId,
-        /// Whether the batch was found by a search after the response to its create was lost.
+        /// True if the batch was found by a search after the response to its create was lost.
         found: bool,
         /// Source of the batch's handle, for a caller that stores the handle before anything else
         /// happens.

@@ -24,7 +24,7 @@ struct Keyed {
     account: &'static str,
     key: Option<&'static str>,
     former: Option<&'static str>,
-    /// Whether the batches belong to another account, so that this one sees none of them.
+    /// True if the batches belong to another account, so that this one sees none of them.
     is_stranger: bool,
 }
 
@@ -241,7 +241,7 @@ async fn several_keys_of_one_account_are_used_in_turn() {
     }
 }
 
-/// Where a provider keeps no labels, a batch that matches may have been created by another key of
+/// At a provider without labels, a batch that matches may have been created by another key of
 /// the account.
 #[tokio::test]
 async fn a_batch_created_under_one_key_is_not_taken_for_a_lost_create_under_another() {

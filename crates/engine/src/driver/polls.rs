@@ -135,15 +135,15 @@ impl Driver<'_> {
     }
 
     /// Begins to read the next page of a sweep, if it is this driver's turn. Returns whether there
-    /// was a slot for it.
+    /// was a permit for it.
     pub(super) fn begin_page(&mut self, now: Duration) -> bool {
         let context = self.scope.context;
-        let is_due = self.seat.walk_due().is_some_and(|due| due <= now);
+        let is_due = self.seat.sweep_due().is_some_and(|due| due <= now);
         if self.page.is_some() || !is_due {
             return true;
         }
         let limit = context.limits.of(Kind::Poll);
-        let Some(free) = self.seat.place(Kind::Poll, limit) else {
+        let Some(free) = self.seat.permit(Kind::Poll, limit) else {
             return false;
         };
         let Some(turn) = self.seat.turn(now) else {
@@ -158,7 +158,7 @@ impl Driver<'_> {
             PageRead {
                 turn,
                 listed,
-                place: free,
+                permit: free,
             }
         };
         self.page = Some(read.boxed());
@@ -168,7 +168,7 @@ impl Driver<'_> {
     /// Records a page of the list. A page that cannot be read delays the sweep but fails no run.
     pub(super) fn take_page(&mut self, read: PageRead) {
         let (context, now) = (self.scope.context, self.now());
-        drop(read.place);
+        drop(read.permit);
         let error = match read.listed {
             Ok(page) => return self.seat.page(&read.turn, &page, now),
             Err(error) => error,

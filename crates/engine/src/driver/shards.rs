@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use futures::future::{Either, select};
 use lmbatch_core::{CreateProof, Error, Result, RunRecord, ShardState};
 
-use super::{Driver, CANCEL_CHECK, NEVER};
+use super::{CANCEL_CHECK, Driver, NEVER};
 use crate::event::Event;
 use crate::run::poll::unfinished;
 use crate::run::recover::not_found_yet;

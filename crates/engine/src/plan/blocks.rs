@@ -138,7 +138,7 @@ pub(crate) struct Blocks<'scope, 'env> {
     /// The writer, until it gets a thread of its own.
     here: Option<BlockWriter<'env>>,
     there: Option<There<'scope, 'env>>,
-    /// Whether the writer may get a thread.
+    /// True if the writer may get a thread.
     may_start: bool,
 }
 

@@ -157,7 +157,7 @@ impl Added {
 /// Position at which layout 1 records that a request was sent.
 struct Sent {
     shard: u32,
-    place: u32,
+    position: u32,
     length: u32,
     offset: u64,
 }
@@ -170,7 +170,7 @@ impl Sent {
         let four = |at: usize| fours.get(at).copied().map_or(0, u32::from_le_bytes);
         Ok(Self {
             shard: four(0),
-            place: four(1),
+            position: four(1),
             length: four(2),
             offset: u64::from(four(3)) | u64::from(four(4)) << 32,
         })
@@ -255,11 +255,11 @@ impl Conversion<'_> {
         };
         echo.write(&mut open.echo).map_err(spooled)?;
         open.last = ordinal;
-        if open.later.is_empty() && sent.place == open.written {
+        if open.later.is_empty() && sent.position == open.written {
             open.rows.write_all(&row.to_bytes()).map_err(spooled)?;
             open.written += 1;
         } else {
-            open.later.push((sent.place, row));
+            open.later.push((sent.position, row));
         }
         if open.written as usize + open.later.len() == of.count as usize
             && let Some(open) = self.open.remove(&number)
@@ -274,11 +274,11 @@ impl Conversion<'_> {
 
     fn close(&self, mut open: Open, number: u32) -> Result<ShardTables> {
         let unordered = !open.later.is_empty();
-        open.later.sort_unstable_by_key(|(place, _)| *place);
-        for (place, row) in open.later {
-            if place != open.written {
+        open.later.sort_unstable_by_key(|(position, _)| *position);
+        for (position, row) in open.later {
+            if position != open.written {
                 return Err(Error::new(ErrorKind::Local).with_message(format!(
-                    "the tables of {} do not say where request {place} of shard {number} is",
+                    "the tables of {} do not say where request {position} of shard {number} is",
                     self.run.id
                 )));
             }

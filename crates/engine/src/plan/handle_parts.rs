@@ -18,7 +18,7 @@ pub struct HandleParts {
 }
 
 impl HandleParts {
-    /// Returns which ids stand on the wire: the caller's or those of lmbatch.
+    /// Returns whether requests have the caller's ids on the wire or those of lmbatch.
     pub(crate) fn id_choice(&self) -> IdChoice {
         match self.ids {
             IdRule::Verbatim => IdChoice::Callers,

@@ -133,12 +133,12 @@ pub(crate) fn read_ids(
 }
 
 /// Returns the id rule of a batch that holds the requests with these ordinals.
-fn part(nonce: &Nonce, places: impl Iterator<Item = u32>) -> IdRule {
+fn part(nonce: &Nonce, ordinals: impl Iterator<Item = u32>) -> IdRule {
     let mut stretches: Vec<[u32; 2]> = Vec::new();
-    for place in places {
+    for ordinal in ordinals {
         match stretches.last_mut() {
-            Some([first, count]) if *first + *count == place => *count += 1,
-            _ => stretches.push([place, 1]),
+            Some([first, count]) if *first + *count == ordinal => *count += 1,
+            _ => stretches.push([ordinal, 1]),
         }
     }
     let nonce = nonce.clone();
@@ -256,18 +256,18 @@ mod tests {
     #[test]
     fn consecutive_ordinals_are_one_stretch() {
         let nonce = Nonce::draw(&crate::clock::SystemRng);
-        let stretches = |places: &[u32]| match part(&nonce, places.iter().copied()) {
+        let stretches = |ordinals: &[u32]| match part(&nonce, ordinals.iter().copied()) {
             IdRule::Part { stretches, .. } => stretches,
             _ => Vec::new(),
         };
-        for (places, expected) in [
+        for (ordinals, expected) in [
             (&[][..], vec![]),
             (&[0, 1, 2], vec![]),
             (&[1, 2], vec![[1, 2]]),
             (&[0, 2, 3, 7], vec![[0, 1], [2, 2], [7, 1]]),
             (&[5, 4], vec![[5, 1], [4, 1]]),
         ] {
-            assert_eq!(stretches(places), expected, "{places:?}");
+            assert_eq!(stretches(ordinals), expected, "{ordinals:?}");
         }
     }
 }

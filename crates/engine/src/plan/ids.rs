@@ -2,7 +2,7 @@
 
 use lmbatch_core::{Label, Nonce, RequestId};
 
-/// Choice of the ids that stand on the wire.
+/// Choice of the ids on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IdChoice {
     /// Ids of lmbatch, from which the order is restored without a map.

@@ -21,13 +21,13 @@ impl Plan {
     }
 
     /// Returns the ordinals of positions in the output.
-    pub(crate) fn ordinals_of(&self, places: &HashSet<u32>) -> Result<HashSet<u32>> {
+    pub(crate) fn ordinals_of(&self, positions: &HashSet<u32>) -> Result<HashSet<u32>> {
         Ok(match self.order()? {
             Some(order) => {
-                let ordinal = |place: &u32| order.get(*place as usize).copied();
-                places.iter().filter_map(ordinal).collect()
+                let ordinal = |position: &u32| order.get(*position as usize).copied();
+                positions.iter().filter_map(ordinal).collect()
             }
-            None => places.clone(),
+            None => positions.clone(),
         })
     }
 

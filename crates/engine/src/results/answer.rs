@@ -15,7 +15,7 @@ pub struct Answered<'a> {
     pub metadata: Option<Json<'a>>,
     /// Batch in which the request was sent last; `None` where no batch was created.
     pub batch: Option<&'a BatchId>,
-    /// Whether a structured answer was requested.
+    /// True if a structured answer was requested.
     pub schema_asked: bool,
     /// Provider's row as it was received, where there is one.
     pub raw: Option<RawRow<'a>>,

@@ -16,12 +16,12 @@ use lmbatch_core::{BatchProvider, IdRule, Locations, Result, Segment, ShardRecor
 use crate::plan::Plan;
 use crate::plan::planned::PlannedShard;
 use crate::results::finished::{End, Finished, Index};
-use crate::results::joiner::Joiner;
+use crate::results::id_map::IdMap;
 use crate::results::locations::read_tally;
 use crate::results::merge::{Layer, Layers, Merge};
 use crate::results::reading::Results;
 use crate::results::tally::Tally;
-use crate::spool::tables::{ENTRY, Place, checksum_of};
+use crate::spool::tables::{ENTRY, RowLocation, checksum_of};
 use crate::spool::window::Window;
 use crate::spool::{Files, layout, spooled};
 
@@ -102,8 +102,8 @@ pub(crate) struct Stored {
 
 impl Maker {
     /// Returns the map from the ids of rows to the positions of a shard.
-    pub(crate) fn joiner(&self, stored: &Stored, planned: &PlannedShard) -> Result<Joiner> {
-        Joiner::of_shard(&self.ids, planned, &stored.tables)
+    pub(crate) fn id_map(&self, stored: &Stored, planned: &PlannedShard) -> Result<IdMap> {
+        IdMap::of_shard(&self.ids, planned, &stored.tables)
     }
 
     /// Reads the segments of a shard again and writes its location table.
@@ -111,7 +111,7 @@ impl Maker {
         let mut results = Results::new(
             Arc::clone(&self.provider),
             Arc::clone(&stored.files),
-            self.joiner(stored, &sealed.planned)?,
+            self.id_map(stored, &sealed.planned)?,
             sealed.planned.number,
             self.max_row_bytes,
         );
@@ -208,11 +208,11 @@ impl Collected {
             // Every ordinal was sent at some time, so that gaps are requests without an outcome.
             while count <= merged.ordinal {
                 let is_own = count == merged.ordinal;
-                let (place, shard, at) = match is_own {
+                let (location, shard, at) = match is_own {
                     true => (merged.outcome, merged.shard, merged.at),
-                    false => (Place::NONE, 0, 0),
+                    false => (RowLocation::NONE, 0, 0),
                 };
-                entries.write_all(&place.to_bytes()).map_err(spooled)?;
+                entries.write_all(&location.to_bytes()).map_err(spooled)?;
                 for number in [shard, at] {
                     entries.write_all(&number.to_le_bytes()).map_err(spooled)?;
                 }
@@ -221,7 +221,7 @@ impl Collected {
         }
         entries.flush().map_err(spooled)?;
         let mut by_ordinal = Window::<ORDERED>::new(by_ordinal, count, AHEAD);
-        let (places, mut entries) = plan.files.scratch()?;
+        let (locations, mut entries) = plan.files.scratch()?;
         for ordinal in order {
             let entry = by_ordinal.get(*ordinal).map_err(spooled)?;
             let entry = entry.ok_or_else(|| spooled(io::ErrorKind::UnexpectedEof.into()))?;
@@ -233,7 +233,7 @@ impl Collected {
             plan.tables.verify(&echo, *checksum)?;
         }
         Ok(Index::Ordered {
-            places,
+            locations,
             echo: plan.tables.open(&echo)?,
             tables: Arc::clone(&plan.tables),
         })

@@ -29,8 +29,8 @@ pub(crate) struct RequestSet {
 }
 
 impl RequestSet {
-    fn set(&mut self, place: u32) {
-        let (at, bit) = (place as usize / 64, 1 << (place % 64));
+    fn set(&mut self, position: u32) {
+        let (at, bit) = (position as usize / 64, 1 << (position % 64));
         if self.bits.len() <= at {
             self.bits.resize(at + 1, 0);
         }
@@ -52,13 +52,13 @@ pub(crate) struct Promised {
 
 impl Delivered {
     /// Counts a row that names a request, by the position of the request in the batch.
-    pub(crate) fn note(&mut self, place: u32, verdict: Verdict) {
-        self.named.set(place);
+    pub(crate) fn note(&mut self, position: u32, verdict: Verdict) {
+        self.named.set(position);
         if !matches!(verdict, Verdict::Expired | Verdict::Cancelled) {
-            self.decided.set(place);
+            self.decided.set(position);
         }
         if matches!(verdict, Verdict::Errored | Verdict::ErroredRetryable) {
-            self.errored.set(place);
+            self.errored.set(position);
         }
     }
 
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_request_takes_three_bits() {
         let mut all = Delivered::default();
-        (0..50_000).for_each(|place| all.note(place, Verdict::Errored));
+        (0..50_000).for_each(|position| all.note(position, Verdict::Errored));
         let named = [&all.named, &all.decided, &all.errored];
         let held: usize = named.iter().map(|named| size_of_val(&*named.bits)).sum();
         assert!(held <= 3 * (50_000 / 8 + 8), "{held} bytes");

@@ -33,7 +33,7 @@ pub(crate) enum Index {
     /// Index of a single batch without a run.
     Batch {
         /// 16 bytes for each request: the location of its row.
-        places: Arc<dyn SpoolFile>,
+        locations: Arc<dyn SpoolFile>,
         echo: Arc<dyn SpoolFile>,
     },
     /// Index of a run whose output has the order of its input: its shards are merged as they are
@@ -43,7 +43,7 @@ pub(crate) enum Index {
     Ordered {
         /// 24 bytes for each request: the location of its row, the shard in which it was sent last,
         /// and its position there.
-        places: Arc<dyn SpoolFile>,
+        locations: Arc<dyn SpoolFile>,
         echo: Arc<dyn SpoolFile>,
         /// Keeps the files of the echo from being deleted.
         tables: Arc<Files>,
@@ -148,9 +148,9 @@ impl End {
 
     /// Returns the error that the end of the shard means for one of its requests, by its position
     /// from 0.
-    pub(crate) fn refusal(&self, place: u32) -> Option<RequestError> {
+    pub(crate) fn refusal(&self, position: u32) -> Option<RequestError> {
         match &self.snapshot {
-            Some(snapshot) => refusal(snapshot, place),
+            Some(snapshot) => refusal(snapshot, position),
             None => self.problem.clone(),
         }
     }
@@ -238,11 +238,11 @@ impl Finished {
 
 /// Returns the error that the refusal of a whole batch means for one of its requests, by its
 /// position from 0.
-pub(crate) fn refusal(snapshot: &BatchSnapshot, place: u32) -> Option<RequestError> {
+pub(crate) fn refusal(snapshot: &BatchSnapshot, position: u32) -> Option<RequestError> {
     if snapshot.status != BatchStatus::Failed {
         return None;
     }
-    let line = u64::from(place) + 1;
+    let line = u64::from(position) + 1;
     let problems = &snapshot.problems;
     let named = problems.iter().find(|problem| problem.line == Some(line));
     let whole = problems.iter().find(|problem| problem.line.is_none());

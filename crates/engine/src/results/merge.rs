@@ -13,7 +13,7 @@ use lmbatch_core::{Error, ErrorKind, Locations, Result, ShardTables, Verdict};
 
 use crate::plan::planned::PlannedShard;
 use crate::results::tally::Tally;
-use crate::spool::tables::{ENTRY, Echo, Place, ROW, Reader, Row};
+use crate::spool::tables::{ENTRY, Echo, ROW, Reader, Row, RowLocation};
 use crate::spool::window::Window;
 use crate::spool::{Files, spooled};
 
@@ -65,9 +65,9 @@ pub(crate) struct Layers {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Merged {
     pub(crate) ordinal: u32,
-    /// Location of the outcome, with the segment counted over all layers; [`Place::NONE`] where no
+    /// Location of the outcome, with the segment counted over all layers; [`RowLocation::NONE`] where no
     /// row names the request.
-    pub(crate) outcome: Place,
+    pub(crate) outcome: RowLocation,
     /// Layer of the outcome, and the position of the request in its shard.
     pub(crate) outcome_of: Option<(usize, u32)>,
     /// Attempt that gave the outcome.
@@ -230,7 +230,7 @@ impl Cursor {
         }
         let mut rows = Window::new(file, of.count, entries);
         let order = match of.tables.unordered {
-            true => Some(places_by_ordinal(&mut rows, of.count)?),
+            true => Some(positions_by_ordinal(&mut rows, of.count)?),
             false => None,
         };
         let locations = match &of.locations {
@@ -278,10 +278,10 @@ impl Cursor {
     fn lay_over(&mut self, merged: &mut Option<Merged>, layers: &Layers) -> Result<()> {
         let (at, row) = self.now;
         let layer = &layers.all[self.layer];
-        let place = self.place()?;
+        let location = self.location()?;
         let merged = merged.get_or_insert(Merged {
             ordinal: row.ordinal,
-            outcome: Place::NONE,
+            outcome: RowLocation::NONE,
             outcome_of: None,
             outcome_attempt: 0,
             layer: self.layer,
@@ -291,8 +291,8 @@ impl Cursor {
         });
         (merged.layer, merged.shard) = (self.layer, layer.shard);
         (merged.at, merged.row) = (at, row);
-        if !place.is_none() && merged.outcome.gives_way(place) {
-            merged.outcome = place.moved(layer.first_segment);
+        if !location.is_none() && merged.outcome.gives_way(location) {
+            merged.outcome = location.moved(layer.first_segment);
             merged.outcome_of = Some((self.layer, at));
             merged.outcome_attempt = layer.attempt;
         }
@@ -300,18 +300,18 @@ impl Cursor {
     }
 
     /// Returns the location of the outcome of the current request.
-    fn place(&mut self) -> Result<Place> {
+    fn location(&mut self) -> Result<RowLocation> {
         let Some(locations) = &mut self.locations else {
-            return Ok(Place::NONE);
+            return Ok(RowLocation::NONE);
         };
         let entry = locations.get(self.now.0).map_err(spooled)?;
-        Ok(entry.map_or(Place::NONE, Place::from_bytes))
+        Ok(entry.map_or(RowLocation::NONE, RowLocation::from_bytes))
     }
 }
 
 /// Returns the positions of a shard by ascending ordinal. A shard of a converted run may hold
 /// requests in another order; 8 bytes for each request are then held while the shard is read.
-fn places_by_ordinal(rows: &mut Window<ROW>, count: u32) -> Result<Vec<u32>> {
+fn positions_by_ordinal(rows: &mut Window<ROW>, count: u32) -> Result<Vec<u32>> {
     let mut all = Vec::with_capacity(count as usize);
     for at in 0..count {
         let entry = rows.get(at).map_err(spooled)?.ok_or_else(lost)?;

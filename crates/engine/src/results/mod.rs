@@ -4,7 +4,7 @@ pub(crate) mod answer;
 pub(crate) mod collect;
 pub(crate) mod delivered;
 pub(crate) mod finished;
-pub(crate) mod joiner;
+pub(crate) mod id_map;
 pub(crate) mod locations;
 pub(crate) mod merge;
 pub(crate) mod reader;

@@ -14,14 +14,14 @@ use crate::results::finished::{End, Finished, Index};
 use crate::results::merge::{Merge, Merged};
 use crate::results::rows::StoredRows;
 use crate::results::structured::Checker;
-use crate::spool::tables::{ENTRY, Echo, Place, Reader};
+use crate::spool::tables::{ENTRY, Echo, Reader, RowLocation};
 use crate::spool::{Files, spooled};
 
 /// Reader of outcomes, one for each request, in the order of the requests.
 #[derive(Debug)]
 pub struct OutcomeReader {
     provider: Arc<dyn BatchProvider>,
-    walk: Walk,
+    cursor: Cursor,
     segments: Vec<(ResultPart, Arc<dyn SpoolFile>)>,
     ends: Vec<End>,
     checker: Checker,
@@ -52,7 +52,7 @@ impl OutcomeReader {
         }
         Ok(Self {
             provider,
-            walk: Walk::new(&finished.index),
+            cursor: Cursor::new(&finished.index),
             segments,
             ends: finished.ends.clone(),
             checker: Checker::default(),
@@ -74,22 +74,25 @@ impl OutcomeReader {
         reason = "the item borrows from the reader, which an Iterator cannot express"
     )]
     pub fn next(&mut self) -> Result<Option<Answered<'_>>> {
-        let (ordinal, place, shard, at) = loop {
-            let Some((ordinal, place, shard, at)) = self.advance()? else {
+        let (ordinal, location, shard, at) = loop {
+            let Some((ordinal, location, shard, at)) = self.advance()? else {
                 return Ok(None);
             };
             let end = self.ends.get(shard).ok_or_else(lost)?;
-            if !place.is_none() || end.status.is_terminal() {
-                break (ordinal, place, shard, at);
+            if !location.is_none() || end.status.is_terminal() {
+                break (ordinal, location, shard, at);
             }
         };
         let end = &self.ends[shard];
         self.current = end.refusal(at);
-        let found = match place.is_none() {
+        let found = match location.is_none() {
             true => None,
             false => {
-                let (part, file) = self.segments.get(place.segment as usize).ok_or_else(lost)?;
-                Some((part, self.stored.get(file, place).map_err(spooled)?))
+                let (part, file) = self
+                    .segments
+                    .get(location.segment as usize)
+                    .ok_or_else(lost)?;
+                Some((part, self.stored.get(file, location).map_err(spooled)?))
             }
         };
         let (part, stored) = found.map_or((None, &[][..]), |(part, row)| (Some(part), row));
@@ -144,7 +147,7 @@ impl OutcomeReader {
     pub fn skip(&mut self, count: u64) -> Result<()> {
         let left = u64::from(self.end - self.next);
         for _ in 0..count.min(left) {
-            self.walk.skip(self.next, &mut self.record)?;
+            self.cursor.skip(self.next, &mut self.record)?;
             self.next += 1;
         }
         Ok(())
@@ -165,47 +168,47 @@ impl OutcomeReader {
 
     /// Advances by one request and returns its position, the location of its row, and the shard and
     /// the position in which it was sent last.
-    fn advance(&mut self) -> Result<Option<(u32, Place, usize, u32)>> {
+    fn advance(&mut self) -> Result<Option<(u32, RowLocation, usize, u32)>> {
         if self.next == self.end {
             return Ok(None);
         }
         let ordinal = self.next;
         self.next += 1;
-        let (place, shard, at) = self.walk.next(ordinal, &mut self.record)?;
-        Ok(Some((ordinal, place, shard as usize, at)))
+        let (location, shard, at) = self.cursor.next(ordinal, &mut self.record)?;
+        Ok(Some((ordinal, location, shard as usize, at)))
     }
 }
 
 /// Requests of an output, one after the other.
 #[derive(Debug)]
-enum Walk {
+enum Cursor {
     Batch {
-        places: Reader,
+        locations: Reader,
         echo: Reader,
     },
     Run(Box<Merge>),
     Ordered {
-        places: Reader,
+        locations: Reader,
         echo: Reader,
         _tables: Arc<Files>,
     },
 }
 
-impl Walk {
+impl Cursor {
     fn new(index: &Index) -> Self {
         let reader = |file: &Arc<dyn SpoolFile>| Reader::new(Arc::clone(file));
         match index {
-            Index::Batch { places, echo } => Self::Batch {
-                places: reader(places),
+            Index::Batch { locations, echo } => Self::Batch {
+                locations: reader(locations),
                 echo: reader(echo),
             },
             Index::Run(layers) => Self::Run(Box::new(Merge::new(Arc::clone(layers)))),
             Index::Ordered {
-                places,
+                locations,
                 echo,
                 tables,
             } => Self::Ordered {
-                places: reader(places),
+                locations: reader(locations),
                 echo: reader(echo),
                 _tables: Arc::clone(tables),
             },
@@ -223,29 +226,31 @@ impl Walk {
 
     /// Reads the request at a position, which must be the next. Returns the location of its row,
     /// the shard in which it was sent last, and its position there.
-    fn next(&mut self, position: u32, record: &mut Echo) -> Result<(Place, u32, u32)> {
+    fn next(&mut self, position: u32, record: &mut Echo) -> Result<(RowLocation, u32, u32)> {
         match self {
-            Self::Batch { places, echo } => {
+            Self::Batch { locations, echo } => {
                 let mut entry = [0; ENTRY];
-                places.read_exact(&mut entry).map_err(spooled)?;
+                locations.read_exact(&mut entry).map_err(spooled)?;
                 record.read(echo).map_err(spooled)?;
-                Ok((Place::from_bytes(&entry), 0, position))
+                Ok((RowLocation::from_bytes(&entry), 0, position))
             }
             Self::Run(merge) => {
                 let merged = merged(merge, position)?;
                 merge.echo(record)?;
                 Ok((merged.outcome, merged.shard, merged.at))
             }
-            Self::Ordered { places, echo, .. } => {
+            Self::Ordered {
+                locations, echo, ..
+            } => {
                 let (mut entry, mut four) = ([0; ENTRY], [0; 4]);
-                places.read_exact(&mut entry).map_err(spooled)?;
+                locations.read_exact(&mut entry).map_err(spooled)?;
                 let mut number = || {
-                    places.read_exact(&mut four).map_err(spooled)?;
+                    locations.read_exact(&mut four).map_err(spooled)?;
                     Ok::<_, Error>(u32::from_le_bytes(four))
                 };
                 let (shard, at) = (number()?, number()?);
                 record.read(echo).map_err(spooled)?;
-                Ok((Place::from_bytes(&entry), shard, at))
+                Ok((RowLocation::from_bytes(&entry), shard, at))
             }
         }
     }

@@ -13,14 +13,14 @@ use lmbatch_core::{
 
 use crate::results::delivered::{Delivered, SoFar};
 use crate::results::finished::{CountMismatch, End, Finished, Index};
-use crate::results::joiner::Joiner;
+use crate::results::id_map::IdMap;
 use crate::results::locations::write_locations;
 use crate::results::row_cutter::RowCutter;
 use crate::results::scan::{is_truncated, scan};
 use crate::results::tally::Tally;
 use crate::spool::layout;
-use crate::spool::places::Places;
-use crate::spool::tables::{BUFFER, Echo, Place, Writer};
+use crate::spool::location_table::LocationTable;
+use crate::spool::tables::{BUFFER, Echo, RowLocation, Writer};
 use crate::spool::{Files, spooled};
 
 /// Number of values of [`Results`] that this process has made.
@@ -31,9 +31,9 @@ pub(crate) struct Results {
     provider: Arc<dyn BatchProvider>,
     files: Arc<Files>,
     max_row: usize,
-    joiner: Joiner,
+    id_map: IdMap,
     /// Locations of the rows, by the position of each request in the batch.
-    places: Places,
+    locations: LocationTable,
     delivered: Delivered,
     tally: Tally,
     segments: Vec<Segment>,
@@ -44,9 +44,9 @@ pub(crate) struct Results {
     name: u32,
     /// Locations that a later row has replaced: segment of that row, position in the batch, earlier
     /// location.
-    taken: Vec<(u32, u32, Place)>,
+    taken: Vec<(u32, u32, RowLocation)>,
     rows: RowReader,
-    /// Whether a part ended within a row, so that rows after it may be missing.
+    /// True if a part ended within a row, so that rows after it may be missing.
     truncated: bool,
 }
 
@@ -77,18 +77,18 @@ impl Results {
     pub(crate) fn new(
         provider: Arc<dyn BatchProvider>,
         files: Arc<Files>,
-        joiner: Joiner,
+        id_map: IdMap,
         shard: u32,
         max_row: usize,
     ) -> Self {
         // A dropped task or another process may still write to the files of another value.
         let salt = SALT.fetch_add(1, Ordering::Relaxed);
         Self {
-            places: Places::new(files.spool()),
+            locations: LocationTable::new(files.spool()),
             provider,
             files,
             max_row,
-            joiner,
+            id_map,
             delivered: Delivered::default(),
             tally: Tally::default(),
             segments: Vec::new(),
@@ -115,7 +115,7 @@ impl Results {
 
     /// Returns whether rows that name no request count.
     pub(crate) fn takes_keyless(&self) -> bool {
-        self.joiner.takes_keyless()
+        self.id_map.takes_keyless()
     }
 
     /// Returns the requests of the batch that rows have named.
@@ -155,24 +155,24 @@ impl Results {
         for segment in self.segments.drain(..) {
             self.files.remove(&segment.name);
         }
-        self.places = Places::new(self.files.spool());
+        self.locations = LocationTable::new(self.files.spool());
         self.taken.clear();
         self.tally = Tally::default();
         self.truncated = false;
-        self.joiner.renumber(0);
+        self.id_map.renumber(0);
         self.delivered.restore(Default::default());
     }
 
     /// Undoes what was recorded from the segments from `first` on.
     fn forget(&mut self, first: u32) -> Result<()> {
-        for at in 0..self.places.len() {
-            let place = self.places.get(at).map_err(spooled)?;
-            if !place.is_none() && place.segment >= first {
-                self.places.set(at, Place::NONE).map_err(spooled)?;
+        for at in 0..self.locations.len() {
+            let location = self.locations.get(at).map_err(spooled)?;
+            if !location.is_none() && location.segment >= first {
+                self.locations.set(at, RowLocation::NONE).map_err(spooled)?;
             }
         }
-        while let Some((_, at, place)) = self.taken.pop_if(|(by, ..)| *by >= first) {
-            self.places.set(at, place).map_err(spooled)?;
+        while let Some((_, at, location)) = self.taken.pop_if(|(by, ..)| *by >= first) {
+            self.locations.set(at, location).map_err(spooled)?;
         }
         Ok(())
     }
@@ -229,7 +229,7 @@ impl Results {
             number,
             row: RowCutter::default(),
             before: self.tally,
-            keyless_before: self.joiner.numbered(),
+            keyless_before: self.id_map.numbered(),
             named_before: self.delivered.so_far(),
             truncated_before: self.truncated,
             next: None,
@@ -289,7 +289,7 @@ impl Results {
     pub(crate) fn drop_reading(&mut self, reading: Reading) -> Result<()> {
         self.forget(reading.number)?;
         self.tally = reading.before;
-        self.joiner.renumber(reading.keyless_before);
+        self.id_map.renumber(reading.keyless_before);
         self.delivered.restore(reading.named_before);
         self.truncated = reading.truncated_before;
         self.files.remove(&self.files.name(&reading.what));
@@ -331,10 +331,10 @@ impl Results {
         };
         let row = row.as_bytes();
         let at = match scanned.id {
-            Some(id) => self.joiner.ordinal(&id.decode())?,
+            Some(id) => self.id_map.ordinal(&id.decode())?,
             None => {
                 self.tally.keyless += 1;
-                self.joiner.keyless()?
+                self.id_map.keyless()?
             }
         };
         let Some(at) = at else {
@@ -349,7 +349,7 @@ impl Results {
                 None => {}
             }
         }
-        let known = self.places.get(at).map_err(spooled)?;
+        let known = self.locations.get(at).map_err(spooled)?;
         self.tally.duplicates += u64::from(!known.is_none());
         if known.yields_to(scanned.verdict, false) {
             if !known.is_none() && known.segment != segment {
@@ -357,8 +357,8 @@ impl Results {
             }
             let length = u32::try_from(row.len())
                 .map_err(|_| Error::malformed("a row is longer than 4 GiB"))?;
-            let place = Place::new(segment, offset, length, scanned.verdict);
-            self.places.set(at, place).map_err(spooled)?;
+            let location = RowLocation::new(segment, offset, length, scanned.verdict);
+            self.locations.set(at, location).map_err(spooled)?;
         }
         Ok(())
     }
@@ -366,7 +366,7 @@ impl Results {
     /// Writes the location table that the record will name.
     pub(crate) fn locate(&mut self) -> Result<Locations> {
         let what = layout::locations(&self.stem);
-        write_locations(&self.files, &what, &mut self.places, self.tally)
+        write_locations(&self.files, &what, &mut self.locations, self.tally)
     }
 
     /// Returns the disagreement between the provider's counts and the rows.
@@ -381,15 +381,15 @@ impl Results {
 
     /// Returns the results of a batch without a run, once its parts are read.
     pub(crate) fn finish(mut self, end: End, mismatch: Option<CountMismatch>) -> Result<Finished> {
-        let mut requests = self.joiner.count();
+        let mut requests = self.id_map.count();
         let (index, mut writer) = self.files.scratch()?;
         let mut has_row = Vec::new();
-        if let Joiner::Discover { .. } = self.joiner {
+        if let IdMap::Discover { .. } = self.id_map {
             for at in 0..requests {
-                has_row.push(!self.places.get(at).map_err(spooled)?.is_none());
+                has_row.push(!self.locations.get(at).map_err(spooled)?.is_none());
             }
         }
-        let discovered = self.joiner.discovered(|at| has_row[at as usize])?;
+        let discovered = self.id_map.discovered(|at| has_row[at as usize])?;
         if let Some(discovered) = discovered {
             let mut echoes = self.files.create(layout::BATCH_ECHO)?;
             let mut echo = Echo::default();
@@ -398,15 +398,15 @@ impl Results {
                 echo.clear();
                 lmbatch_core::write_string(&id, &mut echo.id);
                 echo.write(&mut echoes).map_err(spooled)?;
-                let place = self.places.get(at).map_err(spooled)?;
-                writer.write_all(&place.to_bytes()).map_err(spooled)?;
+                let location = self.locations.get(at).map_err(spooled)?;
+                writer.write_all(&location.to_bytes()).map_err(spooled)?;
                 requests += 1;
             }
             echoes.flush().map_err(spooled)?;
         } else {
             for at in 0..requests {
-                let place = self.places.get(at).map_err(spooled)?;
-                writer.write_all(&place.to_bytes()).map_err(spooled)?;
+                let location = self.locations.get(at).map_err(spooled)?;
+                writer.write_all(&location.to_bytes()).map_err(spooled)?;
             }
         }
         writer.flush().map_err(spooled)?;
@@ -414,7 +414,7 @@ impl Results {
             ends: vec![end],
             twins: Vec::new(),
             index: Index::Batch {
-                places: index,
+                locations: index,
                 echo: self.files.open(layout::BATCH_ECHO)?,
             },
             files: self.files,

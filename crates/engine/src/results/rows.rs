@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lmbatch_core::SpoolFile;
 
-use crate::spool::tables::Place;
+use crate::spool::tables::RowLocation;
 
 /// Number of bytes that are read at once for neighbouring rows.
 const WINDOW: usize = 64 << 10;
@@ -28,7 +28,7 @@ pub(crate) struct StoredRows {
     from: u64,
     /// Segment, begin and end of the row that was read last.
     last: Option<(u32, u64, u64)>,
-    /// Whether rows were read from back to front when a window was read last.
+    /// True if rows were read from back to front when a window was read last.
     backward: bool,
     /// Number of bytes read, less one and a half times those used; never below zero.
     surplus: u64,
@@ -40,17 +40,21 @@ impl StoredRows {
     /// # Errors
     /// Those of the file, and [`io::ErrorKind::UnexpectedEof`] where the file is shorter than the
     /// location says.
-    pub(crate) fn get(&mut self, file: &Arc<dyn SpoolFile>, place: Place) -> io::Result<&[u8]> {
-        let (offset, length) = (place.offset(), place.length as usize);
+    pub(crate) fn get(
+        &mut self,
+        file: &Arc<dyn SpoolFile>,
+        location: RowLocation,
+    ) -> io::Result<&[u8]> {
+        let (offset, length) = (location.offset(), location.length as usize);
         let end = offset + length as u64;
         let is_held = |rows: &Self| {
             let held_end = rows.from + rows.held.len() as u64;
-            rows.segment == place.segment && rows.from <= offset && end <= held_end
+            rows.segment == location.segment && rows.from <= offset && end <= held_end
         };
         if !is_held(self) {
-            let (from, bytes) = self.window(place.segment, offset, end);
+            let (from, bytes) = self.window(location.segment, offset, end);
             self.held.resize(bytes, 0);
-            (self.segment, self.from) = (place.segment, from);
+            (self.segment, self.from) = (location.segment, from);
             let read = file.read_at(&mut self.held, from);
             self.held.truncate(*read.as_ref().unwrap_or(&0));
             read?;
@@ -60,7 +64,7 @@ impl StoredRows {
             self.surplus += self.held.len() as u64;
         }
         self.surplus = self.surplus.saturating_sub(length as u64 * 3 / 2);
-        self.last = Some((place.segment, offset, end));
+        self.last = Some((location.segment, offset, end));
         let within = (offset - self.from) as usize;
         Ok(&self.held[within..within + length])
     }
@@ -133,8 +137,8 @@ mod tests {
     const ROW: usize = 1_000;
     const COUNT: u64 = 20_000;
 
-    fn place(at: u64) -> Place {
-        Place::new(0, at * ROW as u64, ROW as u32, Verdict::Succeeded)
+    fn location(at: u64) -> RowLocation {
+        RowLocation::new(0, at * ROW as u64, ROW as u32, Verdict::Succeeded)
     }
 
     /// Reads rows in an order. Returns the number of bytes read for each byte of the rows, and the
@@ -149,7 +153,7 @@ mod tests {
         let file: Arc<dyn SpoolFile> = Arc::clone(&counted) as _;
         let (mut rows, mut used) = (StoredRows::default(), 0);
         for at in order {
-            assert_eq!(rows.get(&file, place(at)).unwrap(), [at as u8; ROW]);
+            assert_eq!(rows.get(&file, location(at)).unwrap(), [at as u8; ROW]);
             used += 1;
         }
         let read = counted.read.load(Ordering::Relaxed) as f64;
@@ -189,14 +193,14 @@ mod tests {
         });
         let mut rows = StoredRows::default();
         for at in [0, 1] {
-            assert_eq!(rows.get(&file, place(at)).unwrap(), [7; ROW]);
+            assert_eq!(rows.get(&file, location(at)).unwrap(), [7; ROW]);
         }
         for at in [2, 3, 2] {
-            let error = rows.get(&file, place(at)).unwrap_err();
+            let error = rows.get(&file, location(at)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         }
-        assert_eq!(rows.get(&file, place(0)).unwrap(), [7; ROW]);
-        let other = Place::new(1, 0, ROW as u32, Verdict::Succeeded);
+        assert_eq!(rows.get(&file, location(0)).unwrap(), [7; ROW]);
+        let other = RowLocation::new(1, 0, ROW as u32, Verdict::Succeeded);
         let changed: Arc<dyn SpoolFile> = Arc::new(Counted {
             bytes: vec![9; ROW],
             read: AtomicU64::new(0),

@@ -18,7 +18,7 @@ use crate::run::step::Next;
 use crate::run::work::Work;
 use crate::spool::marks::Marked;
 
-const ANSWERED: &str = "the provider acknowledged its create";
+const ANSWERED: &str = "its create was answered";
 
 impl Work {
     /// Uploads what the create needs, until the provider has it ready.

@@ -20,7 +20,7 @@ use crate::event::Event;
 use crate::policy::{Decision, OnDoubt};
 use crate::results::delivered::{Promised, promised};
 use crate::results::finished::{CountMismatch, End, Finished};
-use crate::results::joiner::Joiner;
+use crate::results::id_map::IdMap;
 use crate::results::reading::{Reading, Results};
 use crate::results::tally::Tally;
 use crate::run::poll::is_unreadable;
@@ -69,7 +69,7 @@ pub(crate) struct Fetch {
     /// Results read so far; `None` only while a worker thread has them.
     results: Option<Box<Results>>,
     promised: Promised,
-    /// Whether results that the provider does not deliver are given up. Requests that a run seals
+    /// True if results that the provider does not deliver are given up. Requests that a run seals
     /// in this way are never sent again by themselves.
     gives_up: bool,
     start: Duration,
@@ -83,7 +83,7 @@ pub(crate) struct Fetch {
     /// Time at which parts that were read are read again.
     again_at: Duration,
     reading: Option<Parts>,
-    /// Whether a part of the results was given up.
+    /// True if a part of the results was given up.
     given_up: bool,
 }
 
@@ -91,7 +91,7 @@ pub(crate) struct Fetch {
 struct Parts {
     rest: VecDeque<ResultPart>,
     open: Option<Open>,
-    /// Whether the provider says that no further parts will follow.
+    /// True if the provider says that no further parts will follow.
     complete: bool,
 }
 
@@ -569,13 +569,13 @@ impl Context {
     pub(crate) async fn fetch(
         &self,
         files: Arc<Files>,
-        joiner: Joiner,
+        id_map: IdMap,
         snapshot: BatchSnapshot,
         requests: Option<u64>,
         class: Option<BatchClass>,
     ) -> Result<Finished> {
         let provider = Arc::clone(&self.provider);
-        let results = Results::new(provider, files, joiner, 0, self.max_row_bytes);
+        let results = Results::new(provider, files, id_map, 0, self.max_row_bytes);
         let ended = Ended {
             snapshot: snapshot.clone(),
             class,

@@ -91,7 +91,7 @@ impl<'a> Job<'a> {
             self.patience = Duration::ZERO;
         }
         loop {
-            self.walk(&options).await?;
+            self.drive_shards(&options).await?;
             if self.reset_damaged().await? {
                 continue;
             }
@@ -104,7 +104,7 @@ impl<'a> Job<'a> {
     }
 
     /// Drives the shards until nothing is due.
-    async fn walk(&mut self, options: &RunOptions) -> Result<()> {
+    async fn drive_shards(&mut self, options: &RunOptions) -> Result<()> {
         let scope = Scope {
             context: self.context,
             plan: &self.plan,

@@ -124,9 +124,9 @@ enum Chosen {
 /// End of a batch, as far as it shows whether a request without a row was answered.
 struct Ending {
     snapshot: BatchSnapshot,
-    /// Whether the provider's counts say that requests without a row were not answered.
+    /// True if the provider's counts say that requests without a row were not answered.
     confirmed: bool,
-    /// Whether every request that is counted as ended has a row with its outcome.
+    /// True if every request that is counted as ended has a row with its outcome.
     is_delivered: bool,
 }
 

@@ -9,7 +9,7 @@ use lmbatch_core::{
 use crate::blocking::blocking;
 use crate::context::Context;
 use crate::results::finished::Finished;
-use crate::results::joiner::Joiner;
+use crate::results::id_map::IdMap;
 use crate::run::account::under_another_key;
 use crate::spool::Files;
 
@@ -26,9 +26,9 @@ impl Context {
         let (files, handle) = (self.files()?, handle.clone());
         let requests = Some(handle.requests.len() as u64);
         let class = Some(handle.class.clone());
-        let work = move || Joiner::of_handle(&handle, &files).map(|joiner| (files, joiner));
-        let (files, joiner) = blocking(work).await??;
-        self.fetch(files, joiner, snapshot, requests, class).await
+        let work = move || IdMap::of_handle(&handle, &files).map(|id_map| (files, id_map));
+        let (files, id_map) = blocking(work).await??;
+        self.fetch(files, id_map, snapshot, requests, class).await
     }
 
     pub(crate) async fn retrieve_rows(
@@ -38,8 +38,8 @@ impl Context {
     ) -> Result<Finished> {
         let snapshot = self.ended(self.readable(batch).await?)?;
         let files = self.files()?;
-        let joiner = Joiner::of_rows(names);
-        self.fetch(files, joiner, snapshot, None, None).await
+        let id_map = IdMap::of_rows(names);
+        self.fetch(files, id_map, snapshot, None, None).await
     }
 
     fn files(&self) -> Result<Arc<Files>> {

@@ -7,7 +7,7 @@ use lmbatch_core::{BatchId, Certainty, Error, ErrorKind, Result, ShardRecord, Sh
 
 use crate::blocking::blocking;
 use crate::policy::OnDoubt;
-use crate::results::joiner::Joiner;
+use crate::results::id_map::IdMap;
 use crate::results::reading::Results;
 use crate::run::fetch::{Ended, Fetch, Fetched};
 use crate::run::scope::Scope;
@@ -75,11 +75,11 @@ impl Work {
         let context = scope.context;
         let (ids, planned) = (scope.plan.ids.clone(), self.planned.clone());
         let tables = Arc::clone(&scope.plan.tables);
-        let joiner = blocking(move || Joiner::of_shard(&ids, &planned, &tables)).await??;
+        let id_map = blocking(move || IdMap::of_shard(&ids, &planned, &tables)).await??;
         let results = Results::new(
             Arc::clone(&context.provider),
             Arc::clone(scope.files),
-            joiner,
+            id_map,
             self.planned.number,
             context.max_row_bytes,
         );

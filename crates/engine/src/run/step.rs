@@ -118,13 +118,13 @@ impl Next {
 /// Facts that decide in addition to the record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// Whether the newest batches were read for this create.
+    /// True if the newest batches were read for this create.
     pub(crate) has_watermark: bool,
-    /// Whether the create can be repeated under its token.
+    /// True if the create can be repeated under its token.
     pub(crate) repeats: bool,
-    /// Whether the run is cancelled.
+    /// True if the run is cancelled.
     pub(crate) cancelled: bool,
-    /// Whether the provider was asked to cancel the batch.
+    /// True if the provider was asked to cancel the batch.
     pub(crate) asked_to_cancel: bool,
 }
 

@@ -27,18 +27,18 @@ pub(crate) struct Work {
     pub(crate) record: ShardRecord,
     /// File beside the ledger that records creates; `None` where the ledger is not durable.
     pub(crate) marks: Option<Marks>,
-    /// Whether that file may have an entry for the shard.
+    /// True if that file may have an entry for the shard.
     pub(crate) marked: bool,
-    /// Whether that file was compared with the ledger.
+    /// True if that file was compared with the ledger.
     pub(crate) recalled: bool,
     pub(crate) handle: ShardHandle,
-    /// Whether this process has compared the body with its checksum.
+    /// True if this process has compared the body with its checksum.
     pub(crate) verified: bool,
     /// Number of failed exchanges in a row in the step that is due.
     pub(crate) failures: u32,
     /// Intent to be recorded before the create, once the newest batches were read.
     pub(crate) prepared: Option<Intent>,
-    /// Whether the upload of an earlier process is used, which may be deleted by now.
+    /// True if the upload of an earlier process is used, which may be deleted by now.
     pub(crate) reuses_upload: bool,
     /// Error of the create whose outcome is unknown.
     pub(crate) cause: Option<Error>,
@@ -47,12 +47,12 @@ pub(crate) struct Work {
     pub(crate) listed: Option<Box<BatchSnapshot>>,
     pub(crate) fetch: Option<Box<Fetch>>,
     pub(crate) asked_to_cancel: bool,
-    /// Whether the batch had ended when this process began.
+    /// True if the batch had ended when this process began.
     pub(crate) ended_before: bool,
-    /// Whether damaged result files are read again. The ledger records the shard as sealed
+    /// True if damaged result files are read again. The ledger records the shard as sealed
     /// meanwhile.
     pub(crate) reread: bool,
-    /// Whether this process has sealed the results.
+    /// True if this process has sealed the results.
     pub(crate) sealed_here: bool,
     /// Segments that the ledger names while the results are read again.
     pub(crate) sealed_before: Vec<Segment>,
@@ -159,9 +159,9 @@ impl Work {
 
     /// Replaces the record of the shard, in the ledger first.
     pub(crate) async fn put(&mut self, context: &Context, next: ShardRecord) -> Result<()> {
-        // No create is under way in these states. The entry beside the ledger is removed first: in
-        // the other order, a lost change of the ledger would leave an entry of a create that is not
-        // under way.
+        // No create is under way in these states. The entry beside the ledger is removed first: until
+        // the ledger changes, it still records that a create was sent. In the other order, an entry
+        // could remain that makes a later process search for a create that was refused.
         let is_settled = matches!(next.state, ShardState::Staged(_) | ShardState::Refused);
         if let (true, true, Some(marks)) = (self.marked, is_settled, &self.marks) {
             marks.clear().await?;
@@ -217,7 +217,7 @@ impl Work {
         proof: Proof,
         found: bool,
     ) -> Result<Next> {
-        // The observer is told first, so that it knows the id even if the ledger fails.
+        // The event comes first, so that the observer knows the id even if the ledger fails.
         let handle = self.handle.created(&batch);
         context.tell(&Event::Created {
             batch: &batch,

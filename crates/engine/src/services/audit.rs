@@ -9,11 +9,11 @@ use lmbatch_core::{
 
 use crate::context::Context;
 use crate::results::collect::{Collected, Maker, Stored};
-use crate::results::joiner::Joiner;
-use crate::results::locations::open_places;
+use crate::results::id_map::IdMap;
+use crate::results::locations::open_locations;
 use crate::results::row_cutter::RowCutter;
 use crate::results::scan::scan;
-use crate::spool::places::Places;
+use crate::spool::location_table::LocationTable;
 use crate::spool::spooled;
 use crate::spool::tables::BUFFER;
 
@@ -109,8 +109,8 @@ impl Context {
                 let mut account = account(shard);
                 if let Some(locations) = &layer.locations {
                     let mut sources = Sources {
-                        joiner: maker.joiner(stored, &sealed.planned)?,
-                        places: open_places(&stored.files, locations)?,
+                        id_map: maker.id_map(stored, &sealed.planned)?,
+                        locations: open_locations(&stored.files, locations)?,
                         outcomes,
                         stored,
                         maker,
@@ -178,9 +178,9 @@ fn outcomes(collected: &Collected, wanted: Option<&HashSet<u32>>) -> Result<Vec<
 
 /// Data with which the rows of a batch are compared.
 struct Sources<'a> {
-    joiner: Joiner,
+    id_map: IdMap,
     /// Locations of the rows of the batch.
-    places: Places,
+    locations: LocationTable,
     /// Requests whose outcome in the output comes from this batch.
     outcomes: &'a Bits,
     stored: &'a Stored,
@@ -268,7 +268,7 @@ impl<'a> Count<'a> {
             return Ok(());
         };
         let at = match scanned.id {
-            Some(id) => sources.joiner.ordinal(&id.decode())?,
+            Some(id) => sources.id_map.ordinal(&id.decode())?,
             None => None,
         };
         // A row that names a request of another batch is no answer of this one.
@@ -276,9 +276,10 @@ impl<'a> Count<'a> {
             return Ok(());
         };
         let decoded = codec.decode(&segment.part, row);
-        let place = sources.places.get(at);
-        let place = place.map_err(spooled)?;
-        let is_outcome = (place.segment, place.offset()) == (number, offset) && !place.is_none();
+        let location = sources.locations.get(at);
+        let location = location.map_err(spooled)?;
+        let is_outcome =
+            (location.segment, location.offset()) == (number, offset) && !location.is_none();
         let is_superseded = !is_outcome || !sources.outcomes.get(at);
         // An unreadable row is a malformed answer, as it is in the outcomes.
         let outcome = match decoded {

@@ -181,7 +181,7 @@ impl Context {
 }
 
 /// Returns whether two names may be of one model: one is a prefix of the other, or they differ only
-/// in their numbers and in words for a release.
+/// in their numbers and in names of releases.
 pub(crate) fn is_one_model(is: &str, wanted: &str) -> bool {
     // Providers add the version of a model, and some the collection that contains it.
     let name = |name: &str| {

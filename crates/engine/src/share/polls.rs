@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use lmbatch_core::{BatchId, BatchSnapshot, BatchStatus, Cursor, Page};
 
 use super::message::{Message, News};
-use super::walk::{Owner, Walk};
+use super::sweep::{Owner, Sweep};
 
 /// Time for which the cost of a sweep is used to estimate that of the next.
 const KNOWN_FOR: Duration = Duration::from_secs(600);
@@ -51,7 +51,7 @@ enum Stand {
     /// The batch is in the schedule.
     Scheduled,
     /// The batch is in a sweep: from its begin, or since it became due.
-    Walked { from_begin: bool },
+    Swept { from_begin: bool },
     /// The batch is with its driver.
     Out,
 }
@@ -75,7 +75,7 @@ pub(super) struct Polls {
     spared_until: Duration,
     /// Number of pages of the last sweep, and the time at which it ended.
     pages: Option<(u32, Duration)>,
-    walk: Option<Walk>,
+    sweep: Option<Sweep>,
     /// Number of turns that were taken in ended sweeps.
     turns: u64,
 }
@@ -107,8 +107,8 @@ impl Polls {
             self.entries.remove(batch);
         }
         self.schedule.remove(&(entry.live.due, owner));
-        if let Some(walk) = &mut self.walk {
-            walk.leave_out(entry.live.created_at, owner);
+        if let Some(sweep) = &mut self.sweep {
+            sweep.leave_out(entry.live.created_at, owner);
         }
         self.end_if_over();
     }
@@ -120,30 +120,30 @@ impl Polls {
             entries.retain(|entry| entry.owner.0 != seat);
             !entries.is_empty()
         });
-        if let Some(walk) = &mut self.walk {
-            walk.leave(seat);
+        if let Some(sweep) = &mut self.sweep {
+            sweep.leave(seat);
         }
         self.end_if_over();
     }
 
     /// Ends a sweep if no driver waits for one of its batches any more.
     fn end_if_over(&mut self) {
-        if let Some(walk) = self.walk.take_if(|walk| walk.is_over()) {
-            self.turns = walk.turns();
+        if let Some(sweep) = self.sweep.take_if(|sweep| sweep.is_over()) {
+            self.turns = sweep.turns();
         }
     }
 
-    pub(super) fn walk(&self) -> Option<&Walk> {
-        self.walk.as_ref()
+    pub(super) fn sweep(&self) -> Option<&Sweep> {
+        self.sweep.as_ref()
     }
 
     /// Returns the driver that reads the pages of the current sweep.
-    pub(super) fn walker(&self) -> Option<u64> {
-        self.walk.as_ref().map(|walk| walk.walker)
+    pub(super) fn owner_seat(&self) -> Option<u64> {
+        self.sweep.as_ref().map(|sweep| sweep.owner_seat)
     }
 
     pub(super) fn take_turn(&mut self, seat: u64, now: Duration) -> Option<(u64, Option<Cursor>)> {
-        self.walk.as_mut()?.take_turn(seat, now)
+        self.sweep.as_mut()?.take_turn(seat, now)
     }
 
     /// Returns the number of pages that a sweep for `due` batches takes.
@@ -171,7 +171,7 @@ impl Polls {
         if paused_until > now {
             return vec![Verdict::Later(paused_until); batches.len()];
         }
-        if let Some(later) = self.begin_walk(seat, now, size, coming) {
+        if let Some(later) = self.begin_sweep(seat, now, size, coming) {
             return vec![Verdict::Later(later); batches.len()];
         }
         let owners = batches.iter().map(|(at, batch)| ((seat, *at), batch));
@@ -182,14 +182,14 @@ impl Polls {
 
     /// Begins a sweep where it is cheaper. Returns a time to wait for if it will be cheaper only a
     /// little later.
-    fn begin_walk(
+    fn begin_sweep(
         &mut self,
         seat: u64,
         now: Duration,
         size: u32,
         coming: usize,
     ) -> Option<Duration> {
-        if self.walk.is_some() || self.spared_until > now {
+        if self.sweep.is_some() || self.spared_until > now {
             return None;
         }
         // The batch with the shortest patience decides how long others are awaited.
@@ -225,40 +225,40 @@ impl Polls {
             .schedule
             .split_off(&(now + Duration::from_nanos(1), (0, 0)));
         let due = std::mem::replace(&mut self.schedule, later);
-        let mut walk = Walk::new(seat, now, self.turns);
+        let mut sweep = Sweep::new(seat, now, self.turns);
         for ((_, owner), batch) in due {
             if let Some(entry) = entry(&mut self.entries, owner, &batch) {
-                entry.stand = Stand::Walked { from_begin: true };
-                walk.wait(entry.live.created_at, owner, &batch);
+                entry.stand = Stand::Swept { from_begin: true };
+                sweep.wait(entry.live.created_at, owner, &batch);
             }
         }
-        self.walk = Some(walk);
+        self.sweep = Some(sweep);
     }
 
     fn verdict(&mut self, owner: Owner, batch: &BatchId) -> Verdict {
         let Some(entry) = entry(&mut self.entries, owner, batch) else {
             return Verdict::Alone;
         };
-        let stand = match (entry.stand, &mut self.walk) {
-            (Stand::Walked { from_begin }, Some(_)) => Stand::Walked { from_begin },
-            (Stand::Scheduled, Some(walk)) => {
-                walk.wait(entry.live.created_at, owner, batch);
-                Stand::Walked { from_begin: false }
+        let stand = match (entry.stand, &mut self.sweep) {
+            (Stand::Swept { from_begin }, Some(_)) => Stand::Swept { from_begin },
+            (Stand::Scheduled, Some(sweep)) => {
+                sweep.wait(entry.live.created_at, owner, batch);
+                Stand::Swept { from_begin: false }
             }
             _ => Stand::Out,
         };
         self.schedule.remove(&(entry.live.due, owner));
         entry.stand = stand;
         match stand {
-            Stand::Walked { .. } => Verdict::Listed,
+            Stand::Swept { .. } => Verdict::Listed,
             _ => Verdict::Alone,
         }
     }
 
     /// Ends the turn of a number. Returns whether that turn was taken.
     pub(super) fn gives_back(&mut self, turn: u64) -> bool {
-        let walk = self.walk.as_mut();
-        walk.is_some_and(|walk| walk.gives_back(turn))
+        let sweep = self.sweep.as_mut();
+        sweep.is_some_and(|sweep| sweep.gives_back(turn))
     }
 
     /// Records a page of the list. Returns the messages that it makes for drivers.
@@ -267,7 +267,7 @@ impl Polls {
         page: &Page<BatchSnapshot>,
         now: Duration,
     ) -> Vec<(u64, Message)> {
-        let Some(mut walk) = self.walk.take() else {
+        let Some(mut sweep) = self.sweep.take() else {
             return Vec::new();
         };
         let (mut messages, mut met) = (Vec::new(), 0);
@@ -275,7 +275,7 @@ impl Polls {
             let entries = self.entries.get_mut(&shown.id);
             for entry in entries.into_iter().flatten() {
                 let is_due = match entry.stand {
-                    Stand::Walked { .. } => true,
+                    Stand::Swept { .. } => true,
                     Stand::Scheduled => entry.live.due <= now,
                     Stand::Out => continue,
                 };
@@ -285,10 +285,10 @@ impl Polls {
                     continue;
                 }
                 met += usize::from(is_due);
-                walk.leave_out(entry.live.created_at, entry.owner);
+                sweep.leave_out(entry.live.created_at, entry.owner);
                 self.schedule.remove(&(entry.live.due, entry.owner));
                 let since = match entry.stand {
-                    Stand::Walked { from_begin: true } => walk.since,
+                    Stand::Swept { from_begin: true } => sweep.since,
                     _ => now,
                 };
                 entry.stand = Stand::Out;
@@ -302,9 +302,9 @@ impl Polls {
                 messages.push(message(entry.owner, &shown.id, news));
             }
         }
-        match walk.record_page(page, met, now) || walk.is_over() {
-            true => messages.extend(self.end(walk, now)),
-            false => self.walk = Some(walk),
+        match sweep.record_page(page, met, now) || sweep.is_over() {
+            true => messages.extend(self.end(sweep, now)),
+            false => self.sweep = Some(sweep),
         }
         messages
     }
@@ -312,11 +312,11 @@ impl Polls {
     /// Records a page that could not be read. Returns whether it is read again after `wait`; until
     /// then nothing is polled.
     pub(super) fn retry(&mut self, now: Duration, wait: Duration) -> bool {
-        let Some(walk) = &mut self.walk else {
+        let Some(sweep) = &mut self.sweep else {
             return false;
         };
-        walk.fail(now, wait);
-        let is_tried = walk.failures < PAGE_TRIES && walk.failing(now) + wait <= PAGE_PATIENCE;
+        sweep.fail(now, wait);
+        let is_tried = sweep.failures < PAGE_TRIES && sweep.failing(now) + wait <= PAGE_PATIENCE;
         if is_tried {
             self.paused_until = self.paused_until.max(now.saturating_add(wait));
         }
@@ -326,21 +326,21 @@ impl Polls {
     /// Ends the sweep, and does not use the list before `until`.
     pub(super) fn give_up(&mut self, now: Duration, until: Duration) -> Vec<(u64, Message)> {
         self.spared_until = self.spared_until.max(until);
-        let walk = self.walk.take();
-        walk.map_or_else(Vec::new, |walk| self.end(walk, now))
+        let sweep = self.sweep.take();
+        sweep.map_or_else(Vec::new, |sweep| self.end(sweep, now))
     }
 
     /// Ends a sweep. Batches that it has not met are polled by status calls.
-    fn end(&mut self, walk: Walk, now: Duration) -> Vec<(u64, Message)> {
-        let pages = walk.pages;
-        self.turns = walk.turns();
+    fn end(&mut self, sweep: Sweep, now: Duration) -> Vec<(u64, Message)> {
+        let pages = sweep.pages;
+        self.turns = sweep.turns();
         let mut messages = Vec::new();
-        for (owner, batch) in walk.into_rest() {
+        for (owner, batch) in sweep.into_rest() {
             let Some(entry) = entry(&mut self.entries, owner, &batch) else {
                 continue;
             };
             let news = match entry.stand {
-                Stand::Walked { from_begin: false } => News::Again,
+                Stand::Swept { from_begin: false } => News::Again,
                 _ => News::Alone,
             };
             entry.stand = Stand::Out;

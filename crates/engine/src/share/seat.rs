@@ -1,4 +1,4 @@
-//! Seats of drivers in the shared state: slots for steps, pauses, and polls.
+//! Seats of drivers in the shared state: permits for steps, pauses, and polls.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ struct State {
     taken: u64,
     /// Number of running steps, by kind.
     busy: [usize; 5],
-    /// Seats that wait for a slot, by kind; the first in line is at the front.
+    /// Seats that wait for a permit, by kind; the first in line is at the front.
     waiting: [VecDeque<u64>; 5],
     /// Time until which the provider accepts no calls.
     paused_until: Duration,
@@ -70,7 +70,7 @@ impl State {
         }
     }
 
-    /// Wakes the first seat that waits for a slot of a kind.
+    /// Wakes the first seat that waits for a permit of a kind.
     fn wake_next(&mut self, kind: usize) {
         if let Some(seat) = self.waiting[kind].pop_front() {
             self.wake(seat);
@@ -99,7 +99,7 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// Ends when there are messages, or when a slot or a turn may be free.
+    /// Ends when there are messages, or when a permit or a turn may be free.
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;
     }
@@ -111,21 +111,21 @@ impl Seat {
         mailbox.map_or_else(Vec::new, |mailbox| std::mem::take(&mut mailbox.messages))
     }
 
-    /// Takes a slot for a step, where fewer than `most` of its kind are running.
-    pub(crate) fn place(&self, kind: Kind, most: usize) -> Option<Place> {
+    /// Takes a permit for a step, where fewer than `most` of its kind are running.
+    pub(crate) fn permit(&self, kind: Kind, most: usize) -> Option<Permit> {
         let mut state = self.share.lock();
         let busy = &mut state.busy[kind as usize];
         if *busy >= most {
             return None;
         }
         *busy += 1;
-        Some(Place {
+        Some(Permit {
             share: Arc::clone(&self.share),
             kind,
         })
     }
 
-    /// Queues for slots of the kinds in `wanted`, and leaves the queues of all others. A free slot
+    /// Queues for permits of the kinds in `wanted`, and leaves the queues of all others. A free permit
     /// that is not wanted goes to the next seat in line. `coming` is the number of creates under
     /// way.
     pub(crate) fn wait_for(&self, wanted: [bool; 5], limits: StepLimits, coming: usize) {
@@ -199,9 +199,9 @@ impl Seat {
 
     /// Returns when this driver reads the next page: it owns the sweep, or the owner has been
     /// silent for too long.
-    pub(crate) fn walk_due(&self) -> Option<Duration> {
+    pub(crate) fn sweep_due(&self) -> Option<Duration> {
         let state = self.share.lock();
-        let due = state.polls.walk()?.due(self.id)?;
+        let due = state.polls.sweep()?.due(self.id)?;
         Some(due.max(state.polls.paused_until).max(state.paused_until))
     }
 
@@ -213,7 +213,7 @@ impl Seat {
             return None;
         }
         let (number, cursor) = state.polls.take_turn(self.id, now)?;
-        let failures = state.polls.walk().map_or(0, |walk| walk.failures);
+        let failures = state.polls.sweep().map_or(0, |sweep| sweep.failures);
         Some(Turn {
             share: Arc::clone(&self.share),
             number,
@@ -247,7 +247,7 @@ impl Seat {
         if !state.polls.gives_back(turn.number) {
             return false;
         }
-        // A longer pause concerns the list; a status call is told its own.
+        // A longer pause concerns the list; a status call gets a pause of its own.
         if let Some(asked) = asked.filter(|asked| *asked <= PAGE_PATIENCE) {
             let until = now.saturating_add(asked);
             state.polls.paused_until = state.polls.paused_until.max(until);
@@ -267,8 +267,8 @@ impl Seat {
         if let Some(mailbox) = state.seats.get_mut(&self.id) {
             mailbox.messages.clear();
         }
-        if let Some(walker) = state.polls.walker() {
-            state.wake(walker);
+        if let Some(owner_seat) = state.polls.owner_seat() {
+            state.wake(owner_seat);
         }
     }
 }
@@ -280,7 +280,7 @@ impl Drop for Seat {
         state.seats.remove(&self.id);
         for kind in 0..KINDS.len() {
             state.waiting[kind].retain(|seat| *seat != self.id);
-            // The seat may have been woken for a slot that it does not take any more.
+            // The seat may have been woken for a permit that it does not take any more.
             state.wake_next(kind);
         }
     }
@@ -288,12 +288,12 @@ impl Drop for Seat {
 
 /// Slot for one step.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Permit {
     share: Arc<AccountShare>,
     kind: Kind,
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.share.lock();
         state.busy[self.kind as usize] -= 1;
@@ -316,9 +316,9 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.share.lock();
         if state.polls.gives_back(self.number)
-            && let Some(walker) = state.polls.walker()
+            && let Some(owner_seat) = state.polls.owner_seat()
         {
-            state.wake(walker);
+            state.wake(owner_seat);
         }
     }
 }
@@ -329,5 +329,5 @@ pub(crate) struct PageRead {
     pub(crate) turn: Turn,
     pub(crate) listed: Result<Page<BatchSnapshot>>,
     /// Slot that is given back when the page is recorded.
-    pub(crate) place: Place,
+    pub(crate) permit: Permit,
 }

@@ -77,18 +77,18 @@ fn news(seat: &Seat) -> (Vec<usize>, Vec<usize>) {
 #[test]
 fn a_sweep_begins_where_it_costs_less_than_half_of_the_status_calls() {
     // The first estimate of pages is due ÷ page size, times two.
-    for (due, walks) in [(1, false), (4, false), (5, true), (8, true), (1000, true)] {
+    for (due, sweeps) in [(1, false), (4, false), (5, true), (8, true), (1000, true)] {
         let seat = Arc::new(AccountShare::default()).join();
-        let verdict = if walks { "Listed" } else { "Alone" };
+        let verdict = if sweeps { "Listed" } else { "Alone" };
         assert_eq!(
             ask(&seat, 0..due),
             BTreeSet::from([verdict.into()]),
             "{due}"
         );
-        assert_eq!(seat.walk_due().is_some(), walks, "{due}");
+        assert_eq!(seat.sweep_due().is_some(), sweeps, "{due}");
     }
     // The cost of the last sweep counts for ten minutes.
-    for (later, walks) in [(60, false), (599, false), (601, true)] {
+    for (later, sweeps) in [(60, false), (599, false), (601, true)] {
         let seat = Arc::new(AccountShare::default()).join();
         ask(&seat, 0..20);
         for number in 0..12 {
@@ -106,7 +106,7 @@ fn a_sweep_begins_where_it_costs_less_than_half_of_the_status_calls() {
             seat.watch(number, &id(number as u64), live(number as u64, now));
         }
         let verdict = seat.due(&[(0, id(0))], now, SIZE);
-        assert_eq!(verdict == [Verdict::Listed], walks, "{later}");
+        assert_eq!(verdict == [Verdict::Listed], sweeps, "{later}");
     }
 }
 
@@ -128,7 +128,7 @@ fn a_sweep_ends_when_no_further_page_can_show_a_due_batch() {
         drop(turn);
         let (shown, asked) = news(&seat);
         assert_eq!((shown.len(), asked.len()), (listed, alone));
-        assert_eq!(seat.walk_due(), None);
+        assert_eq!(seat.sweep_due(), None);
     }
     // Batch 10 is missing. Batches of one second come in any order.
     for (oldest, is_over) in [(9, true), (10, false)] {
@@ -142,7 +142,7 @@ fn a_sweep_ends_when_no_further_page_can_show_a_due_batch() {
         });
         seat.page(&turn, &read, seconds(101));
         drop(turn);
-        assert_eq!(seat.walk_due().is_none(), is_over, "{oldest}");
+        assert_eq!(seat.sweep_due().is_none(), is_over, "{oldest}");
         assert_eq!(news(&seat).1.is_empty(), !is_over, "{oldest}");
     }
 }
@@ -185,7 +185,7 @@ fn a_silent_driver_loses_its_sweep() {
     ask(&first, 0..20);
     let turn = first.turn(seconds(100)).expect("a turn");
     assert!(second.turn(seconds(219)).is_none());
-    let due = second.walk_due().expect("a time");
+    let due = second.sweep_due().expect("a time");
     assert!(second.turn(due).is_some(), "{due:?}");
     drop(turn);
 }
@@ -237,7 +237,7 @@ fn a_listed_end_is_accepted_only_with_everything_that_the_record_needs() {
 }
 
 #[test]
-fn slots_go_to_waiting_drivers_in_turn() {
+fn permits_go_to_waiting_drivers_in_turn() {
     let share = Arc::new(AccountShare::default());
     let limits = StepLimits {
         creates: 1,
@@ -250,22 +250,22 @@ fn slots_go_to_waiting_drivers_in_turn() {
         seat.wait_for(kinds, limits, 0);
     };
     let is_called = |seat: &Seat| seat.woken().now_or_never().is_some();
-    let place = first.place(Kind::Create, 1).expect("a place");
-    assert!(second.place(Kind::Create, 1).is_none());
+    let permit = first.permit(Kind::Create, 1).expect("a permit");
+    assert!(second.permit(Kind::Create, 1).is_none());
     assert!(
-        second.place(Kind::Poll, 1).is_some(),
+        second.permit(Kind::Poll, 1).is_some(),
         "each kind has its own"
     );
     wants(&second, true);
     wants(&third, true);
-    drop(place);
+    drop(permit);
     assert!(is_called(&second) && !is_called(&third));
-    // The second driver does not want the slot any more.
+    // The second driver does not want the permit any more.
     wants(&second, false);
     assert!(is_called(&third));
     // The third driver leaves.
     wants(&second, true);
     drop(third);
     assert!(is_called(&second));
-    assert!(second.place(Kind::Create, 1).is_some());
+    assert!(second.permit(Kind::Create, 1).is_some());
 }

@@ -76,8 +76,8 @@ impl Marks {
     pub(crate) async fn read(&self) -> Result<Option<(Option<u32>, Marked)>> {
         let marks = self.clone();
         blocking(move || {
-            // An incomplete `created` entry was not acknowledged anywhere, so that `posting`
-            // decides.
+            // An incomplete entry was never followed by the step that it announces; a damaged one may
+            // have been. Without a readable `created` entry, `posting` decides.
             if let Some(Some((body, batch))) = marks.read_one(&marks.created_name())? {
                 return Ok(Some((body, Marked::Created(batch))));
             }

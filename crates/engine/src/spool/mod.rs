@@ -3,10 +3,10 @@
 pub(crate) mod arena;
 pub(crate) mod folder;
 pub(crate) mod layout;
+pub(crate) mod location_table;
 pub(crate) mod marks;
 pub(crate) mod nowhere;
 pub(crate) mod order;
-pub(crate) mod places;
 pub(crate) mod tables;
 pub(crate) mod temporary;
 pub(crate) mod window;

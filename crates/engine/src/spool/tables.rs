@@ -14,14 +14,14 @@ pub(crate) const BUFFER: usize = 128 << 10;
 
 /// Location of the outcome of one request. One is held for each request, so that its size matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct RowLocation {
     /// Verdict in the highest byte, offset in the others: no segment has 64 PiB.
     at: u64,
     pub(crate) length: u32,
     pub(crate) segment: u32,
 }
 
-impl Place {
+impl RowLocation {
     /// Location of a request that no row names.
     pub(crate) const NONE: Self = Self {
         at: 0,
@@ -367,11 +367,11 @@ mod tests {
 
     #[test]
     fn a_location_is_read_as_it_was_written() {
-        let place = Place::new(70_000, 1 << 40, 77, Verdict::Errored);
-        assert_eq!(place.offset(), 1 << 40);
-        assert_eq!(place.verdict(), Verdict::Errored as u8);
-        assert_eq!(Place::from_bytes(&place.to_bytes()), place);
-        assert!(Place::from_bytes(&[0; ENTRY]).is_none());
+        let location = RowLocation::new(70_000, 1 << 40, 77, Verdict::Errored);
+        assert_eq!(location.offset(), 1 << 40);
+        assert_eq!(location.verdict(), Verdict::Errored as u8);
+        assert_eq!(RowLocation::from_bytes(&location.to_bytes()), location);
+        assert!(RowLocation::from_bytes(&[0; ENTRY]).is_none());
     }
 
     #[test]
@@ -405,9 +405,9 @@ mod tests {
 
     #[test]
     fn an_answer_replaces_an_error_and_the_first_answer_stays() {
-        let errored = Place::new(0, 0, 0, Verdict::Errored);
-        let succeeded = Place::new(0, 0, 0, Verdict::Succeeded);
-        assert!(Place::NONE.yields_to(Verdict::Expired, false));
+        let errored = RowLocation::new(0, 0, 0, Verdict::Errored);
+        let succeeded = RowLocation::new(0, 0, 0, Verdict::Succeeded);
+        assert!(RowLocation::NONE.yields_to(Verdict::Expired, false));
         assert!(errored.yields_to(Verdict::Succeeded, false));
         assert!(!errored.yields_to(Verdict::Errored, false));
         let open = [
@@ -416,12 +416,12 @@ mod tests {
             Verdict::Cancelled,
         ];
         for verdict in open {
-            let place = Place::new(0, 0, 0, verdict);
-            assert!(place.yields_to(Verdict::Errored, false));
-            assert!(place.yields_to(Verdict::Succeeded, false));
+            let location = RowLocation::new(0, 0, 0, verdict);
+            assert!(location.yields_to(Verdict::Errored, false));
+            assert!(location.yields_to(Verdict::Succeeded, false));
             assert!(!errored.yields_to(verdict, false));
             assert!(!succeeded.yields_to(verdict, false));
-            assert!(open.iter().all(|other| !place.yields_to(*other, false)));
+            assert!(open.iter().all(|other| !location.yields_to(*other, false)));
         }
         assert!(errored.yields_to(Verdict::Errored, true));
         assert!(succeeded.yields_to(Verdict::Succeeded, true));

@@ -19,9 +19,9 @@ use lmbatch_testing::MemoryProvider;
 #[derive(Debug)]
 pub(crate) struct Fuse {
     pub(crate) left: AtomicI64,
-    /// Whether the last call still takes effect.
+    /// True if the last call still takes effect.
     pub(crate) after: bool,
-    /// Whether the process survives a failed call, as with a disk that is full for a moment.
+    /// True if the process survives a failed call, as with a disk that is full for a moment.
     pub(crate) lives: bool,
 }
 

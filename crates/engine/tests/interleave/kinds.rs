@@ -14,7 +14,7 @@ pub(crate) struct Kind {
     pub(crate) rules: AccountRules,
     pub(crate) on_doubt: OnDoubt,
     pub(crate) requests: usize,
-    /// Whether another program creates a batch with the same number of requests while W is stopped.
+    /// True if another program creates a batch with the same number of requests while W is stopped.
     pub(crate) neighbour: bool,
     pub(crate) rule_broken: Option<Broken>,
 }

@@ -23,7 +23,7 @@ const AHEAD: usize = 4096;
 type Discovered<'a> = Vec<(u32, Cow<'a, str>)>;
 
 /// Map from ids on the wire to positions of requests.
-pub(crate) enum Joiner {
+pub(crate) enum IdMap {
     Ordinal {
         nonce: Nonce,
         count: u32,
@@ -50,7 +50,7 @@ pub(crate) enum Joiner {
     },
 }
 
-impl Joiner {
+impl IdMap {
     /// Returns the map of the requests of one shard of a run, by their positions in it. A row that
     /// names a request of another shard matches none of them. Reads the tables of the shard only
     /// where the ordinals of its requests have gaps or the caller's ids stand on the wire: not for
@@ -61,9 +61,9 @@ impl Joiner {
             IdRule::Ordinal(nonce) | IdRule::Part { nonce, .. } => nonce.clone(),
             IdRule::Verbatim => {
                 let ids = read_ids(tables, of, count)?.into_iter();
-                let places = ids.map(|(_, id)| id.as_str().into()).zip(0..);
+                let ordinals = ids.map(|(_, id)| id.as_str().into()).zip(0..);
                 return Ok(Self::Verbatim {
-                    ordinals: places.collect(),
+                    ordinals: ordinals.collect(),
                 });
             }
         };
@@ -310,10 +310,10 @@ fn stretches(rows: &mut Window<ROW>, count: u32) -> Result<Vec<([u32; 2], u32)>>
 }
 
 /// Returns the position of the request with this ordinal, where one of the stretches holds it.
-fn position_in(stretches: &[([u32; 2], u32)], place: u32) -> Option<u32> {
-    let after = stretches.partition_point(|([first, _], _)| *first <= place);
+fn position_in(stretches: &[([u32; 2], u32)], ordinal: u32) -> Option<u32> {
+    let after = stretches.partition_point(|([first, _], _)| *first <= ordinal);
     let ([first, count], position) = stretches[after.checked_sub(1)?];
-    let within = place - first;
+    let within = ordinal - first;
     (within < count).then(|| position + within)
 }
 
@@ -326,12 +326,12 @@ mod tests {
     #[test]
     fn a_part_of_a_run_maps_only_its_own_ordinals() {
         let nonce = Nonce::draw(&crate::clock::SystemRng);
-        let mut joiner = Joiner::of_part(&nonce, &[[10, 2], [3, 1], [20, 3]], 6).unwrap();
+        let mut id_map = IdMap::of_part(&nonce, &[[10, 2], [3, 1], [20, 3]], 6).unwrap();
         let found: Vec<(u32, u32)> = (0..30)
-            .filter_map(|place| {
-                let id = WireId::ordinal(&nonce, place);
-                let position = joiner.ordinal(id.as_str()).unwrap()?;
-                Some((place, position))
+            .filter_map(|ordinal| {
+                let id = WireId::ordinal(&nonce, ordinal);
+                let position = id_map.ordinal(id.as_str()).unwrap()?;
+                Some((ordinal, position))
             })
             .collect();
         assert_eq!(found, [(3, 2), (10, 0), (11, 1), (20, 3), (21, 4), (22, 5)]);
@@ -340,7 +340,7 @@ mod tests {
             (&[[0, 2], [1, 2]], 4),
             (&[[5, u32::MAX], [9, 1]], 0),
         ] {
-            let broken = Joiner::of_part(&nonce, stretches, count);
+            let broken = IdMap::of_part(&nonce, stretches, count);
             assert!(broken.is_err(), "{stretches:?}");
         }
     }
@@ -391,19 +391,19 @@ mod tests {
         ];
         for (rows, names, expected) in cases {
             let names = names.iter().map(|name| RequestId::new(*name)).collect();
-            let mut joiner = Joiner::of_rows(names);
+            let mut id_map = IdMap::of_rows(names);
             // An interrupted reading leaves no trace in the second one.
             for _ in 0..2 {
-                joiner.renumber(0);
-                for (place, row) in (0..).zip(rows) {
+                id_map.renumber(0);
+                for (position, row) in (0..).zip(rows) {
                     let ordinal = match row {
-                        Some(id) => joiner.ordinal(id).unwrap(),
-                        None => joiner.keyless().unwrap(),
+                        Some(id) => id_map.ordinal(id).unwrap(),
+                        None => id_map.keyless().unwrap(),
                     };
-                    assert_eq!(ordinal, Some(place), "{rows:?}");
+                    assert_eq!(ordinal, Some(position), "{rows:?}");
                 }
             }
-            let found = joiner.discovered(|_| true).map_err(|error| {
+            let found = id_map.discovered(|_| true).map_err(|error| {
                 assert_eq!(error.kind(), lmbatch_core::ErrorKind::InvalidInput);
             });
             let ids = found.map(|found| {
@@ -414,10 +414,10 @@ mod tests {
             assert_eq!(ids, expected, "{rows:?}");
         }
         // An id that only an undone reading has named is no request.
-        let mut joiner = Joiner::of_rows(Vec::new());
-        joiner.ordinal("stranger").unwrap();
-        joiner.ordinal("own").unwrap();
-        let found = joiner.discovered(|ordinal| ordinal == 1).unwrap().unwrap();
+        let mut id_map = IdMap::of_rows(Vec::new());
+        id_map.ordinal("stranger").unwrap();
+        id_map.ordinal("own").unwrap();
+        let found = id_map.discovered(|ordinal| ordinal == 1).unwrap().unwrap();
         assert_eq!(found, [(1, "own".into())]);
     }
 }

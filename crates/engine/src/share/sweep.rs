@@ -17,10 +17,10 @@ const MOST_PAGES: u32 = 10_000;
 
 /// Sweep under way.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(super) struct Sweep {
     pub(super) since: Duration,
     /// Driver that reads the pages.
-    pub(super) walker: u64,
+    pub(super) owner_seat: u64,
     cursor: Option<Cursor>,
     seen: HashSet<Cursor>,
     pub(super) pages: u32,
@@ -40,12 +40,12 @@ pub(super) struct Walk {
     heard_at: Duration,
 }
 
-impl Walk {
+impl Sweep {
     /// Begins a sweep without a page. `turns` is the number of turns of earlier sweeps.
-    pub(super) fn new(walker: u64, now: Duration, turns: u64) -> Self {
+    pub(super) fn new(owner_seat: u64, now: Duration, turns: u64) -> Self {
         Self {
             since: now,
-            walker,
+            owner_seat,
             cursor: None,
             seen: HashSet::new(),
             pages: 0,
@@ -64,7 +64,7 @@ impl Walk {
     /// Returns when a driver reads the next page.
     pub(super) fn due(&self, seat: u64) -> Option<Duration> {
         let silent = self.heard_at.max(self.next_at) + SILENT;
-        match (self.walker == seat, self.turn) {
+        match (self.owner_seat == seat, self.turn) {
             (true, None) => Some(self.next_at),
             (true, Some(_)) => None,
             (false, _) => self.of_seats.contains_key(&seat).then_some(silent),
@@ -98,7 +98,7 @@ impl Walk {
 
     pub(super) fn take_turn(&mut self, seat: u64, now: Duration) -> Option<(u64, Option<Cursor>)> {
         self.due(seat).filter(|due| *due <= now)?;
-        self.walker = seat;
+        self.owner_seat = seat;
         self.heard_at = now;
         self.turns += 1;
         self.turn = Some(self.turns);
@@ -165,10 +165,10 @@ impl Walk {
         if self.of_seats.remove(&seat).is_some() {
             self.rest.retain(|(_, (of, _)), _| *of != seat);
         }
-        if self.walker == seat {
+        if self.owner_seat == seat {
             self.turn = None;
             if let Some((other, _)) = self.of_seats.first_key_value() {
-                self.walker = *other;
+                self.owner_seat = *other;
             }
         }
     }

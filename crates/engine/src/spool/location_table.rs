@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lmbatch_core::{Spool, SpoolFile};
 
-use crate::spool::tables::{ENTRY, Place};
+use crate::spool::tables::{ENTRY, RowLocation};
 
 /// Number of locations in a page. A batch returns its requests in about the order in which they
 /// were sent, so that a page is mostly filled before the next is used.
@@ -20,7 +20,7 @@ const PAGES: usize = 128;
 /// unnamed file: every start makes the table again from the sealed segments, and no later start
 /// reads it.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct LocationTable {
     spool: Arc<dyn Spool>,
     /// File of the pages that are not in memory; created with the first of them.
     file: Option<Arc<dyn SpoolFile>>,
@@ -35,7 +35,7 @@ pub(crate) struct Places {
     most: usize,
     /// One more than the highest ordinal that was set.
     len: u32,
-    /// Whether a read or a write has failed: the table is then not used any more, and the next
+    /// True if a read or a write has failed: the table is then not used any more, and the next
     /// start makes it anew.
     broken: bool,
 }
@@ -43,14 +43,14 @@ pub(crate) struct Places {
 #[derive(Debug)]
 struct Slot {
     page: usize,
-    places: Box<[Place]>,
-    /// Whether the page was used since the last search passed it.
+    locations: Box<[RowLocation]>,
+    /// True if the page was used since the last search passed it.
     used: bool,
-    /// Whether the page was changed since it was read.
+    /// True if the page was changed since it was read.
     changed: bool,
 }
 
-impl Places {
+impl LocationTable {
     pub(crate) fn new(spool: Arc<dyn Spool>) -> Self {
         Self {
             spool,
@@ -79,19 +79,19 @@ impl Places {
         self.len
     }
 
-    /// Returns the location of a request; [`Place::NONE`] where none was set.
-    pub(crate) fn get(&mut self, ordinal: u32) -> io::Result<Place> {
+    /// Returns the location of a request; [`RowLocation::NONE`] where none was set.
+    pub(crate) fn get(&mut self, ordinal: u32) -> io::Result<RowLocation> {
         if ordinal >= self.len {
-            return Ok(Place::NONE);
+            return Ok(RowLocation::NONE);
         }
         let at = ordinal as usize;
-        Ok(self.slot(at / PAGE)?.places[at % PAGE])
+        Ok(self.slot(at / PAGE)?.locations[at % PAGE])
     }
 
-    pub(crate) fn set(&mut self, ordinal: u32, place: Place) -> io::Result<()> {
+    pub(crate) fn set(&mut self, ordinal: u32, location: RowLocation) -> io::Result<()> {
         let at = ordinal as usize;
         let slot = self.slot(at / PAGE)?;
-        slot.places[at % PAGE] = place;
+        slot.locations[at % PAGE] = location;
         slot.changed = true;
         self.len = self.len.max(ordinal.saturating_add(1));
         Ok(())
@@ -130,14 +130,14 @@ impl Places {
         let slot = &mut self.slots[at];
         slot.page = page;
         slot.changed = false;
-        slot.places.fill(Place::NONE);
+        slot.locations.fill(RowLocation::NONE);
         if let Some(file) = &self.file {
             let mut bytes = vec![0; PAGE * ENTRY];
             // Pages that were never written read as zeros, which stand for no location.
             let read = file.read_at(&mut bytes, offset(page))?;
             let (entries, _) = bytes[..read].as_chunks::<ENTRY>();
-            for (place, entry) in slot.places.iter_mut().zip(entries) {
-                *place = Place::from_bytes(entry);
+            for (location, entry) in slot.locations.iter_mut().zip(entries) {
+                *location = RowLocation::from_bytes(entry);
             }
         }
         self.held.insert(page, at);
@@ -149,7 +149,7 @@ impl Places {
         if self.slots.len() < self.most {
             self.slots.push(Slot {
                 page: usize::MAX,
-                places: vec![Place::NONE; PAGE].into(),
+                locations: vec![RowLocation::NONE; PAGE].into(),
                 used: false,
                 changed: false,
             });
@@ -175,9 +175,9 @@ impl Places {
             None => self.file.insert(self.spool.scratch()?),
         };
         let bytes: Vec<u8> = slot
-            .places
+            .locations
             .iter()
-            .flat_map(|place| place.to_bytes())
+            .flat_map(|location| location.to_bytes())
             .collect();
         file.write_at(&bytes, offset(slot.page))
     }
@@ -199,8 +199,8 @@ mod tests {
     #[test]
     fn a_location_is_found_for_any_number_of_pages_in_memory() {
         for most in [1, 2, 7] {
-            let mut places = Places::new(Arc::new(TemporarySpool::new().unwrap()));
-            places.most = most;
+            let mut locations = LocationTable::new(Arc::new(TemporarySpool::new().unwrap()));
+            locations.most = most;
             let rng = crate::clock::SystemRng;
             let mut known = HashMap::new();
             for step in 0..20_000_u32 {
@@ -209,15 +209,22 @@ mod tests {
                     0 => (rng.next_f64() * 200_000.0) as u32,
                     _ => step * 7,
                 };
-                let place = Place::new(step, u64::from(step) << 20, 1, Verdict::Succeeded);
-                places.set(ordinal, place).unwrap();
-                known.insert(ordinal, place);
-                assert!(places.slots.len() <= most);
+                let location = RowLocation::new(step, u64::from(step) << 20, 1, Verdict::Succeeded);
+                locations.set(ordinal, location).unwrap();
+                known.insert(ordinal, location);
+                assert!(locations.slots.len() <= most);
             }
-            assert_eq!(Some(places.len()), known.keys().max().map(|most| most + 1));
-            for ordinal in 0..places.len() + 10 {
-                let place = known.get(&ordinal).copied().unwrap_or(Place::NONE);
-                assert_eq!(places.get(ordinal).unwrap(), place, "{ordinal} of {most}");
+            assert_eq!(
+                Some(locations.len()),
+                known.keys().max().map(|most| most + 1)
+            );
+            for ordinal in 0..locations.len() + 10 {
+                let location = known.get(&ordinal).copied().unwrap_or(RowLocation::NONE);
+                assert_eq!(
+                    locations.get(ordinal).unwrap(),
+                    location,
+                    "{ordinal} of {most}"
+                );
             }
         }
     }
@@ -227,34 +234,35 @@ mod tests {
     fn a_table_that_failed_once_returns_only_errors() {
         let folder = tempfile::tempdir().unwrap();
         let gone = folder.path().join("gone");
-        let mut places = Places::new(Arc::new(crate::spool::folder::FolderSpool::new(&gone)));
-        places.most = 1;
-        let place = Place::new(0, 0, 1, Verdict::Succeeded);
-        places.set(0, place).unwrap();
+        let mut locations =
+            LocationTable::new(Arc::new(crate::spool::folder::FolderSpool::new(&gone)));
+        locations.most = 1;
+        let location = RowLocation::new(0, 0, 1, Verdict::Succeeded);
+        locations.set(0, location).unwrap();
         // The first pages stay in memory.
         let mut pages = (1..100).map(|page| page * PAGE as u32);
-        assert!(pages.any(|ordinal| places.set(ordinal, place).is_err()));
+        assert!(pages.any(|ordinal| locations.set(ordinal, location).is_err()));
         std::fs::create_dir(gone).unwrap();
-        assert!(places.get(0).is_err());
-        assert!(places.set(PAGE as u32, place).is_err());
+        assert!(locations.get(0).is_err());
+        assert!(locations.set(PAGE as u32, location).is_err());
     }
 
     #[test]
     fn a_batch_takes_sixteen_bytes_a_request_and_at_most_eight_mebibytes() {
-        let mut places = Places::new(Arc::new(TemporarySpool::new().unwrap()));
-        let place = Place::new(0, 0, 1, Verdict::Succeeded);
+        let mut locations = LocationTable::new(Arc::new(TemporarySpool::new().unwrap()));
+        let location = RowLocation::new(0, 0, 1, Verdict::Succeeded);
         for (requests, most) in [
             (1, PAGE * ENTRY),
             (50_000, 50_000 * ENTRY + PAGE * ENTRY),
             (1_000_000, 8 << 20),
         ] {
             for ordinal in (0..requests).step_by(PAGE / 2) {
-                places.set(ordinal, place).unwrap();
+                locations.set(ordinal, location).unwrap();
             }
-            let held: usize = places
+            let held: usize = locations
                 .slots
                 .iter()
-                .map(|slot| size_of_val(&*slot.places))
+                .map(|slot| size_of_val(&*slot.locations))
                 .sum();
             assert!(held <= most, "{held} bytes for {requests} requests");
         }
@@ -262,14 +270,14 @@ mod tests {
 
     #[test]
     fn a_table_that_fits_into_memory_makes_no_file() {
-        let mut places = Places::new(Arc::new(crate::spool::nowhere::Nowhere));
+        let mut locations = LocationTable::new(Arc::new(crate::spool::nowhere::Nowhere));
         let most = (PAGE * PAGES) as u32;
         for ordinal in (0..most).step_by(1_000) {
-            let place = Place::new(0, 0, ordinal, Verdict::Succeeded);
-            places.set(ordinal, place).unwrap();
+            let location = RowLocation::new(0, 0, ordinal, Verdict::Succeeded);
+            locations.set(ordinal, location).unwrap();
         }
-        assert!(places.file.is_none());
-        assert_eq!(places.get(5_000).unwrap().length, 5_000);
-        assert!(places.get(5_001).unwrap().is_none());
+        assert!(locations.file.is_none());
+        assert_eq!(locations.get(5_000).unwrap().length, 5_000);
+        assert!(locations.get(5_001).unwrap().is_none());
     }
 }
