@@ -239,8 +239,8 @@ impl Engine {
 
     /// Returns the outcomes that a run has so far, from its record alone; see
     /// [`Finished::is_whole`].
-    pub async fn partial(&self, run: &RunRecord) -> Result<Finished> {
-        self.context.partial(run).await
+    pub async fn partial_results(&self, run: &RunRecord) -> Result<Finished> {
+        self.context.partial_results(run).await
     }
 
     /// Marks chosen requests of a run that has ended to be sent again, by their positions in the
@@ -375,13 +375,13 @@ impl Engine {
     }
 
     /// Creates the batch of a plan that fits into one, and does not wait for its results.
-    pub async fn submit(&self, plan: Plan) -> Result<BatchHandle> {
-        self.context.submit(plan).await
+    pub async fn create_batch(&self, plan: Plan) -> Result<BatchHandle> {
+        self.context.create_batch(plan).await
     }
 
     /// Returns what a run still has at the provider, according to its record.
-    pub async fn left(&self, run: &RunRecord) -> Result<Left> {
-        self.context.left(run).await
+    pub async fn remaining(&self, run: &RunRecord) -> Result<Left> {
+        self.context.remaining(run).await
     }
 
     /// Deletes what a run left at the provider: its inputs and, where `batches` is set and the

@@ -130,7 +130,7 @@ impl<'a> IntoFuture for Create<'a> {
             let context = &self.call.invoker.engine.context.ephemeral();
             let ids = self.call.ids();
             let plan = context.plan_with(self.call.source(), ids).await?;
-            context.submit(plan).await
+            context.create_batch(plan).await
         }
         .boxed()
     }

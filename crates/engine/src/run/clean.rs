@@ -20,7 +20,7 @@ pub struct Left {
 }
 
 impl Context {
-    pub(crate) async fn left(&self, run: &RunRecord) -> Result<Left> {
+    pub(crate) async fn remaining(&self, run: &RunRecord) -> Result<Left> {
         let mut left = Left::default();
         for shard in self.ledger.shards(&run.id).await? {
             let inputs = !run.cleaned.is_some_and(|cleaned| cleaned.inputs(&shard));

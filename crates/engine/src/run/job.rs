@@ -154,7 +154,7 @@ impl<'a> Job<'a> {
     }
 
     /// Returns the outcomes that are sealed so far. The provider is not called.
-    pub(crate) async fn partial(mut self) -> Result<Finished> {
+    pub(crate) async fn partial_results(mut self) -> Result<Finished> {
         for (number, names) in self.damaged().await? {
             for name in names {
                 let message = format!(

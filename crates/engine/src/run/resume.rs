@@ -32,8 +32,8 @@ impl Context {
         self.resume(run, options).await
     }
 
-    pub(crate) async fn partial(&self, run: &RunRecord) -> Result<Finished> {
-        self.job(run).await?.partial().await
+    pub(crate) async fn partial_results(&self, run: &RunRecord) -> Result<Finished> {
+        self.job(run).await?.partial_results().await
     }
 
     pub(crate) async fn requeue(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {

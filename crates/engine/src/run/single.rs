@@ -73,7 +73,7 @@ impl Context {
         })
     }
 
-    pub(crate) async fn submit(&self, plan: Plan) -> Result<BatchHandle> {
+    pub(crate) async fn create_batch(&self, plan: Plan) -> Result<BatchHandle> {
         let parts = plan.handle_parts()?;
         let created = async {
             let (mut work, _) = self.begin_single(&plan).await?;

@@ -138,7 +138,7 @@ async fn a_run_in_layout_1_is_read_without_changes() {
         let former = Former::new(name).await;
         let (before, engine) = (former.files(), &former.world.engine);
         let record = former.world.shards().await;
-        let finished = engine.partial(&former.run).await.unwrap();
+        let finished = engine.partial_results(&former.run).await.unwrap();
         assert_eq!(read(engine, &finished).unwrap(), expected, "{name}");
         let accounts = engine.accounts(&former.run).await.unwrap();
         let answered: u64 = accounts.iter().map(|one| one.answered.count).sum();
@@ -229,7 +229,7 @@ async fn a_run_without_checksums_and_location_tables_is_converted() {
         })
         .await;
         let engine = &former.world.engine;
-        let finished = engine.partial(&former.run).await.unwrap();
+        let finished = engine.partial_results(&former.run).await.unwrap();
         assert_eq!(read(engine, &finished).unwrap(), before, "{name}");
         let finished = engine.resume(&former.run, RunOptions::default()).await;
         assert_eq!(read(engine, &finished.unwrap()).unwrap(), after, "{name}");
@@ -269,7 +269,7 @@ async fn a_damaged_file_of_layout_1_is_named_and_nothing_is_deleted_or_sent() {
                 .resume(&former.run, RunOptions::default())
                 .await
                 .err(),
-            engine.partial(&former.run).await.err(),
+            engine.partial_results(&former.run).await.err(),
         ] {
             let error = error.unwrap();
             assert_eq!(error.kind(), ErrorKind::Local, "{name} {what}: {error}");
@@ -297,7 +297,7 @@ async fn die_at_every_call((name, before, after, created): Case) {
             deaths += 1;
             let engine = &former.world.engine;
             // Readers see the whole run, in either layout.
-            let finished = engine.partial(&former.run).await.unwrap();
+            let finished = engine.partial_results(&former.run).await.unwrap();
             let seen = read(engine, &finished).unwrap();
             let is_seen = |one: &&str| seen.iter().any(|is| is == one);
             assert!(before.iter().all(is_seen), "{what}: {seen:?}");

@@ -126,7 +126,7 @@ async fn each_operation_reads_only_the_files_it_needs() {
 
     // Segments are compared with their checksums before the first outcome is returned, while tables
     // of rows and echoes are read with the outcomes.
-    let finished = engine.partial(&run).await.unwrap();
+    let finished = engine.partial_results(&run).await.unwrap();
     assert_eq!(spool.taken(), kinds(["segment", "locations"]));
     let mut reader = engine.outcomes(&finished).unwrap();
     assert_eq!(spool.taken(), kinds([]));

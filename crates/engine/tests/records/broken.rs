@@ -51,7 +51,7 @@ async fn a_row_that_stays_truncated_ends_as_a_malformed_answer_at_any_pace_of_th
         let world = World::at(TestClock::moving(each_look), script);
         let output = world.run(&ASKED).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: errored", "b: two", "c: three"],
             "{each_look:?}"
         );
@@ -67,7 +67,7 @@ async fn a_row_with_a_legible_id_is_a_malformed_answer_whose_bytes_are_kept() {
         });
         let output = world.run(&ASKED).max_attempts(3).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: errored", "b: two", "c: three"],
             "{what}"
         );
@@ -113,7 +113,7 @@ async fn a_row_that_was_damaged_in_transfer_is_read_again() {
         });
         let output = world.run(&ASKED).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: one", "b: two", "c: three"],
             "{what}"
         );
@@ -134,7 +134,7 @@ async fn a_truncated_last_row_is_read_again() {
             ..Script::default()
         });
         let output = world.run(&ASKED).await.unwrap();
-        assert_eq!(told(&output).await, ["a: one", "b: two", "c: three"]);
+        assert_eq!(outcomes_of(&output).await, ["a: one", "b: two", "c: three"]);
         assert_eq!(world.provider.accepted(), 1);
     }
 }

@@ -47,7 +47,7 @@ async fn results_that_end_within_a_row_are_read_again_for_any_counts() {
             let output = world.run(&ASKED).max_attempts(3).await.unwrap();
             let shown = format!("{counts:?} {}", String::from_utf8_lossy(end));
             assert_eq!(
-                told(&output).await,
+                outcomes_of(&output).await,
                 ["a: one", "b: two", "c: three"],
                 "{shown}"
             );
@@ -75,7 +75,7 @@ async fn results_that_stay_truncated_are_an_error_and_never_paid_for_again() {
             let mut world = script().await;
             world.invoker = world.invoker.on_doubt(OnDoubt::Abandon);
             let output = world.run(&ASKED).max_attempts(3).await.unwrap();
-            let outcomes = told(&output).await;
+            let outcomes = outcomes_of(&output).await;
             assert_eq!(outcomes, ["a: one", of_b, "c: missing"], "{shown}");
             assert_eq!(world.provider.accepted(), 1, "{shown}");
         }
@@ -107,14 +107,14 @@ async fn a_row_without_a_legible_id_may_answer_a_request_without_a_row() {
         let world = World::new(script(None, Some(rows.clone())));
         let output = world.run(&ASKED).max_attempts(3).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: one", "b: two", "c: three"],
             "{shown}"
         );
         let world = World::new(script(Some(rows), None));
         let output = world.run(&ASKED).max_attempts(3).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: missing", "b: two", "c: three"],
             "{shown}"
         );
@@ -136,7 +136,10 @@ async fn counts_below_the_rows_cause_no_requeue() {
         ..Script::default()
     });
     let output = world.run(&ASKED).max_attempts(3).await.unwrap();
-    assert_eq!(told(&output).await, ["a: one", "b: two", "c: missing"]);
+    assert_eq!(
+        outcomes_of(&output).await,
+        ["a: one", "b: two", "c: missing"]
+    );
     assert_eq!(world.provider.accepted(), 1);
 }
 
@@ -175,7 +178,10 @@ async fn an_unreadable_answer_outranks_a_retryable_error() {
                 ..Script::default()
             });
             let output = world.run(&ASKED).max_attempts(3).await.unwrap();
-            assert_eq!(told(&output).await, ["a: errored", "b: two", "c: three"]);
+            assert_eq!(
+                outcomes_of(&output).await,
+                ["a: errored", "b: two", "c: three"]
+            );
             assert_eq!(world.provider.accepted(), 1);
         }
     }

@@ -43,7 +43,7 @@ async fn a_run_keeps_the_shorter_id_of_an_earlier_version() {
     let found = world.engine().run_of_nonce(&now.nonce).await.unwrap();
     assert_eq!(found, Some(former.clone()));
     let output = world.run(&ASKED).await.unwrap();
-    assert_eq!(told(&output).await, ["a: one", "b: two", "c: three"]);
+    assert_eq!(outcomes_of(&output).await, ["a: one", "b: two", "c: three"]);
     assert_eq!(output.id(), &*former.id);
     let chosen = [1].into();
     world.engine().requeue(&former, &chosen).await.unwrap();
@@ -55,7 +55,7 @@ async fn a_run_keeps_the_shorter_id_of_an_earlier_version() {
 async fn chosen_requests_are_sent_again_and_the_last_answer_counts() {
     let world = World::new(Script::default());
     let output = world.run(&ASKED).await.unwrap();
-    assert_eq!(told(&output).await, ["a: one", "b: two", "c: three"]);
+    assert_eq!(outcomes_of(&output).await, ["a: one", "b: two", "c: three"]);
     let run = world.record().await;
     // Requests are chosen by their positions in the output.
     let again = world
@@ -110,7 +110,7 @@ async fn unanswered_requests_are_sent_again_until_the_attempts_are_used_up() {
         });
         let output = world.run(&ASKED).max_attempts(attempts).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: expired", "b: expired", "c: expired"]
         );
         assert_eq!(world.provider.accepted(), creates);
@@ -126,7 +126,7 @@ async fn a_changed_request_keeps_its_position() {
         .update()
         .await
         .unwrap();
-    assert_eq!(told(&output).await, ["a: one", "c: 3", "d: four"]);
+    assert_eq!(outcomes_of(&output).await, ["a: one", "c: 3", "d: four"]);
     let changes = output.changes().unwrap();
     assert_eq!(
         (
@@ -139,7 +139,7 @@ async fn a_changed_request_keeps_its_position() {
     );
     // And back to the former input: only what changed is paid for.
     let output = world.run(&ASKED).update().await.unwrap();
-    assert_eq!(told(&output).await, ["a: one", "b: two", "c: three"]);
+    assert_eq!(outcomes_of(&output).await, ["a: one", "b: two", "c: three"]);
     let sent = |batch| {
         String::from_utf8(world.provider.body(batch))
             .unwrap()
@@ -149,7 +149,7 @@ async fn a_changed_request_keeps_its_position() {
     assert_eq!([sent(0), sent(1), sent(2)], [3, 2, 2]);
     // Requests that only leave the input are not sent at all.
     let output = world.run(&ASKED[..2]).update().await.unwrap();
-    assert_eq!(told(&output).await, ["a: one", "b: two"]);
+    assert_eq!(outcomes_of(&output).await, ["a: one", "b: two"]);
     assert_eq!(world.provider.accepted(), 3);
 }
 
@@ -173,7 +173,7 @@ async fn a_record_can_be_read_during_its_run_and_after_it() {
     let run = world.record().await;
     let refused = world.engine().sealed(&run).await.unwrap_err();
     assert!(refused.to_string().contains("has not ended"), "{refused}");
-    let partial = world.engine().partial(&run).await.unwrap();
+    let partial = world.engine().partial_results(&run).await.unwrap();
     assert!(!partial.is_whole());
     // Either batch may have been polled first.
     let so_far = read(world.engine(), &partial);
@@ -308,7 +308,7 @@ async fn remaining_inputs_and_batches_are_counted_and_deleted_once() {
     };
     let engine = world.engine();
     assert_eq!(
-        engine.left(&world.record().await).await.unwrap(),
+        engine.remaining(&world.record().await).await.unwrap(),
         left(1, 1)
     );
     for _ in 0..2 {
@@ -324,7 +324,7 @@ async fn remaining_inputs_and_batches_are_counted_and_deleted_once() {
         );
     }
     assert_eq!(
-        engine.left(&world.record().await).await.unwrap(),
+        engine.remaining(&world.record().await).await.unwrap(),
         left(0, 0)
     );
     let deleted = world.provider.deleted();
@@ -340,7 +340,7 @@ async fn remaining_inputs_and_batches_are_counted_and_deleted_once() {
         .await
         .unwrap();
     assert_eq!(
-        engine.left(&world.record().await).await.unwrap(),
+        engine.remaining(&world.record().await).await.unwrap(),
         left(1, 1)
     );
     // The batches of a later attempt are not deleted with those of an earlier one.
@@ -497,7 +497,10 @@ async fn chosen_requests_are_sent_again_as_another_plan_has_them() {
     let run = world.record().await;
     assert_eq!(engine.requeue_as(&run, &chosen, &other).await.unwrap(), 1);
     let output = world.invoker.batch().run("mine").await.unwrap();
-    assert_eq!(told(&output).await, ["a: one", "b: zwei", "c: three"]);
+    assert_eq!(
+        outcomes_of(&output).await,
+        ["a: one", "b: zwei", "c: three"]
+    );
     let stranger = RunRecord {
         account: AccountId::new("other"),
         ..world.record().await

@@ -51,7 +51,7 @@ impl World {
             })
     }
 
-    fn was_told(&self, words: &str) -> bool {
+    fn has_warned(&self, words: &str) -> bool {
         let warnings = self.warnings.lock().unwrap();
         warnings.iter().any(|warning| warning.contains(words))
     }
@@ -121,7 +121,7 @@ async fn batches_of_a_rolled_back_ledger_are_found_beside_it() {
     let invoker = world.invoker(&old, spool.path());
     assert_eq!(resumed(invoker.engine(), &run).await, ANSWERED);
     assert_eq!(world.provider.accepted(), 2);
-    assert!(world.was_told("the ledger has lost the record of a create"));
+    assert!(world.has_warned("the ledger has lost the record of a create"));
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn a_refused_create_leaves_no_entry_beside_the_ledger() {
         "{names:?}"
     );
     run(&invoker).await.unwrap();
-    assert!(!world.was_told("the ledger has lost"));
+    assert!(!world.has_warned("the ledger has lost"));
     assert_eq!(world.provider.accepted(), 2);
 }
 
@@ -225,7 +225,7 @@ async fn a_copy_of_a_ledger_adopts_the_batches_of_the_original() {
     let invoker = world.invoker(&old, copied.path());
     assert_eq!(resumed(invoker.engine(), &run).await, ANSWERED);
     assert_eq!(world.provider.accepted(), 2);
-    assert!(world.was_told("already carries the label of this shard"));
+    assert!(world.has_warned("already carries the label of this shard"));
 }
 
 #[tokio::test]
@@ -259,7 +259,7 @@ async fn a_create_that_was_sent_twice_is_reported_with_both_batches() {
         .collect();
     // The other shard was created during the search for the first.
     assert_eq!(ids, [("b3", "b1")]);
-    assert!(world.was_told("b1 carries the same label as b3"));
+    assert!(world.has_warned("b1 carries the same label as b3"));
 }
 
 async fn plan(engine: &Engine) -> lmbatch_engine::Plan {

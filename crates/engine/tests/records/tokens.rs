@@ -42,7 +42,7 @@ async fn a_lost_create_is_repeated_under_its_token_and_makes_one_batch() {
         });
         let output = world.run(&ASKED).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: one", "b: two", "c: three"],
             "{what}"
         );

@@ -85,7 +85,7 @@ async fn results_that_are_incomplete_once_are_read_again() {
         });
         let output = world.run(&ASKED).max_attempts(3).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: one", "b: two", "c: three"],
             "{what}"
         );
@@ -209,7 +209,7 @@ async fn the_status_of_another_batch_is_ignored() {
         ..Script::default()
     });
     let output = world.run(&ASKED).max_attempts(3).await.unwrap();
-    assert_eq!(told(&output).await, ["a: one", "b: two", "c: three"]);
+    assert_eq!(outcomes_of(&output).await, ["a: one", "b: two", "c: three"]);
     assert_eq!(world.provider.accepted(), 1);
     assert_eq!(world.provider.times("status").len(), 2);
 }
@@ -238,7 +238,7 @@ async fn rows_of_unprocessed_requests_are_not_awaited_but_answers_are() {
                 continue;
             }
             let expected = ["a", "b", "c"].map(|id| format!("{id}: {end}"));
-            assert_eq!(told(&ended.unwrap()).await, expected, "{what}");
+            assert_eq!(outcomes_of(&ended.unwrap()).await, expected, "{what}");
             assert_eq!(world.provider.times("read").len(), 1, "{what}");
         }
     }
@@ -262,7 +262,7 @@ async fn two_readers_of_one_run_do_not_disturb_each_other() {
     let before = files();
     let run = world.record().await;
     let first = world.engine().sealed(&run).await.unwrap();
-    let second = world.engine().partial(&run).await.unwrap();
+    let second = world.engine().partial_results(&run).await.unwrap();
     let third = world.engine().sealed(&run).await.unwrap();
     assert_eq!(files(), before, "a reader writes no named file");
     for finished in [&second, &third, &first] {

@@ -73,7 +73,7 @@ impl World {
 }
 
 /// Returns the outcomes of a run, each as its id and the text or the status.
-pub(crate) async fn told(output: &RunOutput) -> Vec<String> {
+pub(crate) async fn outcomes_of(output: &RunOutput) -> Vec<String> {
     let outcomes: Vec<(RequestId, Outcome)> =
         output.outcomes().unwrap().try_collect().await.unwrap();
     outcomes
