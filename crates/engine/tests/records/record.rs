@@ -14,7 +14,7 @@ use lmbatch_engine::{
 };
 use lmbatch_testing::Script;
 
-use crate::world::{ASKED, World, read, told};
+use crate::world::{ASKED, World, outcomes_of, read};
 
 /// Earlier versions gave a run six characters of its nonce as its id.
 #[tokio::test]
