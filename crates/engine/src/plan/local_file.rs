@@ -224,7 +224,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_is_followed_within_the_folder_only_and_a_pipe_is_not_waited_for() {
+    fn links_are_followed_within_the_folder_only_and_pipes_do_not_block() {
         use std::os::unix::fs::symlink;
         let world = tempfile::tempdir().unwrap();
         let root = world.path().join("in");

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_takes_three_bits() {
+    fn each_request_takes_three_bits() {
         let mut all = Delivered::default();
         (0..50_000).for_each(|position| all.note(position, Verdict::Errored));
         let named = [&all.named, &all.decided, &all.errored];

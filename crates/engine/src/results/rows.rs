@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_not_whole_in_its_segment_is_an_error() {
+    fn a_row_beyond_the_end_of_its_segment_is_an_error() {
         let file: Arc<dyn SpoolFile> = Arc::new(Counted {
             bytes: vec![7; 3 * ROW - 1],
             read: AtomicU64::new(0),

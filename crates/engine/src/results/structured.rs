@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_structured_answer_must_be_json_that_fits() {
+    fn a_structured_answer_must_be_json_that_matches_its_schema() {
         let schema = r#"{"type":"object","properties":{"a":{"type":"number"}},"required":["a"]}"#;
         for (text, expected) in [
             (r#"{"a":1.50}"#, Some(r#"{"a":1.50}"#)),
