@@ -152,10 +152,7 @@ fn an_answer_that_cannot_be_read_is_billed_and_only_a_requeue_sends_it_again() {
     let first = world.at(&[&RUN[..], &wait].concat());
     let told = said(&first);
     assert_eq!(first.status.code(), Some(3), "{told}");
-    assert!(
-        told.contains("is sent again only where that is asked for"),
-        "{told}"
-    );
+    assert!(told.contains("is sent again only on request"), "{told}");
     assert_eq!(world.creates(), (json!(1), json!(1)));
     let numbers = |audit: &Value| {
         let billed = &audit["billed"];
@@ -187,7 +184,7 @@ fn an_answer_takes_precedence_over_an_earlier_row_of_the_same_request() {
     let told = said(&run);
     assert_eq!(run.status.code(), Some(0), "{told}");
     assert!(
-        told.contains("the first answer counts; where none is an answer, the first final failure, else the first row"),
+        told.contains("the first answer counts; without an answer, the first final failure, otherwise the first row"),
         "{told}"
     );
     let audit = world.json(&["audit", "mine"], 0);

@@ -485,15 +485,15 @@ fn a_record_is_rebuilt_completely_or_not_at_all() {
             (
                 label,
                 &one[..],
-                &*format!("-{missing} is there, or listed yet"),
+                &*format!("-{missing} exists or is listed yet"),
             ),
             (
                 "lmbatch-bcdfghjkmnpq-0",
                 &one[..],
-                "-0 is there, or listed yet",
+                "-0 exists or is listed yet",
             ),
             // With fewer batches, the answers of the others would be lost.
-            (label, &[], "of which this input makes 1"),
+            (label, &[], "but this input makes only 1"),
         ] {
             let refused = adopt(label, more);
             assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));

@@ -83,7 +83,9 @@ async fn a_lost_create_with_a_lookalike_is_found_by_its_label_and_held_without_o
                 assert_eq!(subject.provider, "anthropic", "{}: {error}", subject.name);
                 assert_eq!(error.kind(), ErrorKind::Doubt, "{error}");
                 assert!(
-                    error.to_string().contains("several batches may be ours"),
+                    error
+                        .to_string()
+                        .contains("several batches may be that of this create"),
                     "{error}"
                 );
             }

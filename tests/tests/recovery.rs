@@ -209,7 +209,7 @@ fn batches_that_do_not_match_the_input_are_refused_and_nothing_is_recorded() {
     world.write("p", 7);
     refused(&world.adopt(&all(), &[]), "this input makes");
     world.write("p", 12);
-    refused(&world.adopt(&all(), &[]), "is not among those");
+    refused(&world.adopt(&all(), &[]), "is not among the named batches");
     world.write("p", 9);
     let mut args = vec!["adopt"];
     args.extend(batches.iter().map(String::as_str));
@@ -222,19 +222,19 @@ fn batches_that_do_not_match_the_input_are_refused_and_nothing_is_recorded() {
         "-o",
         "out.jsonl",
     ]);
-    refused(&world.at(&args), "this input asks claude-haiku-4-5");
+    refused(&world.at(&args), "this input asks for claude-haiku-4-5");
     // Another run of the same size, whose record is lost as well.
     world.write("q", 9);
     let others = world.run();
     world.forget();
     let mixed = [&batches[..2], &others[2..]].concat();
-    refused(&world.adopt(&mixed, &[]), "bear no id of the run");
+    refused(&world.adopt(&mixed, &[]), "carry no id of the run");
     let unknown = world.adopt(&["msgbatch_unknown".to_owned()], &[]);
     assert_eq!(unknown.status.code(), Some(1), "{}", said(&unknown));
     world.assert_nothing_is_recorded();
     // Existing batches are not created and paid for again.
     let missing = world.adopt(&others[..2], &["--create-missing"]);
-    refused(&missing, "is not named and bears the ids of the run");
+    refused(&missing, "is not named but carries the ids of the run");
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn an_absent_batch_is_created_on_request_unless_another_may_be_it() {
     let refused = world.adopt(&batches, &["--create-missing"]);
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     assert!(
-        said(&refused).contains("has not ended, and may be of the run"),
+        said(&refused).contains("has not ended and may belong to the run"),
         "{}",
         said(&refused)
     );

@@ -185,7 +185,7 @@ async fn counts_that_differ_from_the_rows_are_reported_and_absent_rows_end_with_
         let case = format!("{status} {counts:?} {named:?}: {told}");
         assert_eq!(retrieved.status.code(), Some(code), "{case}");
         let warning = numbers.map(|(counted, read)| {
-            format!("counts {counted} requests as answered or failed, and the rows of the results name {read}")
+            format!("counts {counted} requests as answered or failed, but the rows of the results name {read}")
         });
         match &warning {
             Some(warning) => assert!(told.contains(warning.as_str()), "{case}"),
@@ -212,7 +212,7 @@ async fn results_that_stay_incomplete_end_with_4_after_the_timeout() {
         .unwrap();
     let told = said(&retrieved);
     assert_eq!(retrieved.status.code(), Some(4), "{told}");
-    let numbers = "counts 3 requests as answered or failed, and the rows of the results name 2";
+    let numbers = "counts 3 requests as answered or failed, but the rows of the results name 2";
     assert!(told.contains(numbers), "{told}");
     let written = std::fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
     assert_eq!(written.lines().count(), 2, "{written}");

@@ -94,7 +94,7 @@ fn a_create_in_doubt_is_not_reported_as_missing_rows() {
     assert_says(&late, 4, &["in progress: 0 of 2 requests"]);
     let once = world.at(&["resume", "mine", "--once"]);
     let words = [
-        "the answer to a create was lost",
+        "the response to a create was lost",
         "to continue: lmbatch resume r-",
     ];
     assert_says(&once, 4, &words);
@@ -120,8 +120,9 @@ fn the_search_for_a_create_in_doubt_names_its_evidence() {
             "out.jsonl",
         ];
         let held = world.of("anthropic", &run);
-        let came =
-            format!("HTTP {code} came in answer, which does not say whether it was accepted");
+        let came = format!(
+            "the response was HTTP {code}, which does not tell whether the create was accepted"
+        );
         let words = [
             "the provider did not confirm the create of batch 1",
             &*came,

@@ -147,7 +147,7 @@ fn refused_requests_can_be_sent_to_another_model_within_the_same_run() {
     let lacking = at(&other);
     assert_eq!(lacking.status.code(), Some(2), "{}", said(&lacking));
     assert!(
-        said(&lacking).contains("not in the input any more"),
+        said(&lacking).contains("no longer in the input"),
         "{}",
         said(&lacking)
     );

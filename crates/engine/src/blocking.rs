@@ -1,12 +1,12 @@
-//! Work that waits for a disk, off the async threads.
+//! Runs file work off the async threads.
 
 use lmbatch_core::{Error, ErrorKind, Result};
 
-/// Runs file work off the async threads.
+/// Runs blocking file work on a thread of the runtime's blocking pool.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
-    // Without a runtime there is no other task to hold up.
+    // Without a runtime there is no other task that the work could delay.
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return Ok(work());
     };

@@ -1,4 +1,4 @@
-//! The machine's own time and chance.
+//! The clock and the random numbers of the machine.
 
 use std::future::poll_fn;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -13,24 +13,24 @@ use futures::future::{Either, select};
 use lmbatch_core::{Clock, Rng};
 use tokio::time::Instant;
 
-/// The longest sleep in one go: a machine that was suspended notices it so soon after it wakes.
+/// Longest single sleep. A machine that was suspended notices it at most this long after it wakes.
 const SLICE: Duration = Duration::from_secs(15);
 
-/// How far the two clocks of a machine may drift apart before it counts as a suspend.
+/// Difference between the two clocks of a machine above which the machine counts as suspended.
 const DRIFT: Duration = Duration::from_secs(5);
 
-/// The machine's clock. The time that a machine is suspended counts, though its own counter stands still
-/// then: what was due in the meantime is done at once.
+/// Clock of the machine. Time during which the machine is suspended counts as elapsed, although the
+/// monotonic counter stands still then: work that became due in the meantime is due at once.
 #[derive(Debug, Clone)]
 pub struct SystemClock {
     start: Instant,
     started_at: SystemTime,
-    /// Milliseconds that the machine was suspended for.
+    /// Milliseconds during which the machine was suspended.
     suspended: Arc<AtomicU64>,
 }
 
 impl SystemClock {
-    /// Starts counting.
+    /// Returns a clock that counts from now.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that reads the machine's time"
@@ -50,7 +50,8 @@ impl Default for SystemClock {
     }
 }
 
-/// How long a machine was suspended for, from what was known, what its counter and what its calendar say.
+/// Returns how long a machine was suspended: `known` from earlier calls, `counted` by the monotonic
+/// counter, `passed` by the calendar.
 fn suspended(known: Duration, counted: Duration, passed: Duration) -> Duration {
     let gap = passed.saturating_sub(counted);
     if gap > known + DRIFT { gap } else { known }
@@ -68,7 +69,7 @@ impl Clock for SystemClock {
 
     fn elapsed(&self) -> Duration {
         let counted = self.start.elapsed();
-        // A calendar that was set back says nothing.
+        // A calendar that was set back gives no information.
         let passed = self.now().duration_since(self.started_at);
         let known = Duration::from_millis(self.suspended.load(Ordering::Relaxed));
         let suspended = suspended(known, counted, passed.unwrap_or_default());
@@ -90,7 +91,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The machine's chance: each number is a hash under keys that the operating system drew.
+/// Random numbers of the machine: each is a hash under keys that the operating system drew.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemRng;
 
@@ -100,14 +101,14 @@ impl Rng for SystemRng {
     }
 }
 
-/// Does the work, unless the clock reaches `at` first: then it is dropped where it stands.
+/// Does the work, unless the clock reaches `at` first; the work is then dropped unfinished.
 pub(crate) async fn within<T>(
     clock: &dyn Clock,
     at: Duration,
     work: impl Future<Output = T>,
 ) -> Option<T> {
     let mut late = clock.reached(at);
-    // The bound is known before the work begins: a clock of tests moves on with the work.
+    // The bound is checked before the work begins: a test clock advances while the work runs.
     let is_late = poll_fn(|task| Poll::Ready(late.as_mut().poll(task).is_ready()));
     if is_late.await {
         return None;
@@ -123,18 +124,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_machine_was_suspended_for_counts_once_and_drift_does_not() {
+    fn a_suspension_counts_once_and_clock_drift_does_not_count() {
         let seconds = Duration::from_secs;
         for (known, counted, passed, wanted) in [
             (0, 60, 60, 0),
-            // The calendar was set right by a little, or set back.
+            // The calendar was corrected by a little, or set back.
             (0, 60, 63, 0),
             (0, 60, 0, 0),
-            // A night in a bag.
+            // The machine was suspended for eight hours.
             (0, 60, 28_860, 28_800),
             (28_800, 3_660, 32_460, 28_800),
             (28_800, 3_660, 32_463, 28_800),
-            // And another.
+            // The machine was suspended for another eight hours.
             (28_800, 3_660, 61_260, 57_600),
         ] {
             let suspended = suspended(seconds(known), seconds(counted), seconds(passed));
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sleep_takes_as_long_as_it_is_asked_to() {
+    async fn a_sleep_takes_the_requested_time() {
         let clock = SystemClock::new();
         let wait = Duration::from_millis(30);
         clock.sleep(wait).await;
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sleep_without_an_end_is_one_that_waits() {
+    async fn a_sleep_of_the_longest_duration_does_not_return() {
         let clock = SystemClock::new();
         let sleep = clock.sleep(Duration::MAX);
         #[expect(clippy::disallowed_methods, reason = "a bound on the clock itself")]

@@ -1,4 +1,4 @@
-//! The context: a provider with everything that steps and services need around it.
+//! The context: a provider together with everything that steps and services need.
 
 use std::fmt;
 use std::future::Future;
@@ -21,16 +21,17 @@ use crate::share::AccountShare;
 use crate::spool::temporary::TemporarySpool;
 use crate::trouble::Trouble;
 
-/// Age up to which a revision of the ledger is taken for the present one.
+/// Maximum age of a revision of the ledger that counts as the current one.
 const REVISION_AGE: Duration = Duration::from_millis(500);
 
-/// Provider, record, spool, clock, chance, policies and observer of an engine.
+/// Provider, ledger, spool, clock, random numbers, policies and observer of an engine.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) provider: Arc<dyn BatchProvider>,
     pub(crate) ledger: Arc<dyn Ledger>,
-    /// Beside a record, where what is asked for once is noted; there, the record.
-    pub(crate) beside: Arc<dyn Ledger>,
+    /// Ledger for one-off calls, kept in memory so that they leave no trace in a durable ledger.
+    /// [`ephemeral`](Self::ephemeral) exchanges it with `ledger`.
+    pub(crate) ephemeral_ledger: Arc<dyn Ledger>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) polling: PollingPolicy,
@@ -45,12 +46,12 @@ pub(crate) struct Context {
     pub(crate) on_doubt: OnDoubt,
     pub(crate) batch_limit: BatchLimit,
     pub(crate) limits: StepLimits,
-    /// When the call that this engine is for began.
+    /// Clock time at which the call began that this context serves.
     pub(crate) started: Option<Duration>,
     pub(crate) trouble: Trouble,
-    /// What the runs of this account share: clones of an engine have one.
+    /// State that the runs of this account share; clones of an engine hold the same one.
     pub(crate) share: Arc<AccountShare>,
-    /// Revision of the ledger, and when it was asked for.
+    /// Revision of the ledger, and the clock time at which it was read.
     pub(crate) revision: Arc<tokio::sync::Mutex<Option<(Duration, Option<u64>)>>>,
 }
 
@@ -59,7 +60,7 @@ impl Context {
         Self {
             provider,
             ledger: Arc::new(MemoryLedger::default()),
-            beside: Arc::new(MemoryLedger::default()),
+            ephemeral_ledger: Arc::new(MemoryLedger::default()),
             clock: Arc::new(SystemClock::new()),
             rng: Arc::new(SystemRng),
             polling: PollingPolicy::GROWING,
@@ -80,7 +81,7 @@ impl Context {
         }
     }
 
-    /// Returns an engine that holds the claim of a run.
+    /// Returns a context that holds the claim of a run.
     pub(crate) fn with_claim(&self, claim: Option<RunClaim>) -> Self {
         Self {
             claim,
@@ -88,7 +89,8 @@ impl Context {
         }
     }
 
-    /// Most batches on a page of the provider's list, where the list stands in for status calls.
+    /// Maximum number of batches on a page of the provider's list, where the list replaces status
+    /// calls.
     pub(crate) fn status_page(&self) -> Option<u32> {
         let capabilities = self.provider.codec().capabilities();
         capabilities.status_page.filter(|_| capabilities.list)
@@ -98,30 +100,30 @@ impl Context {
         self.durable
     }
 
-    /// The same for what no one will ask for again: it leaves nothing in the record, but knows what is
-    /// there.
-    pub(crate) fn once(&self) -> Self {
+    /// Returns a context for a one-off call: it leaves nothing in the durable ledger, but still
+    /// reads from it.
+    pub(crate) fn ephemeral(&self) -> Self {
         let mut engine = self.clone();
         if engine.durable {
             (engine.durable, engine.spool) = (false, None);
-            std::mem::swap(&mut engine.ledger, &mut engine.beside);
+            std::mem::swap(&mut engine.ledger, &mut engine.ephemeral_ledger);
             engine.revision = Arc::default();
         }
         engine
     }
 
-    /// The same engine for one call, whose time in all begins now.
+    /// Returns a context for one call, whose time limit counts from now.
     pub(crate) fn for_call(mut self) -> Self {
         self.started = Some(self.clock.elapsed());
         self
     }
 
-    /// When the call began, by the clock.
+    /// Returns the clock time at which the call began.
     pub(crate) fn started(&self) -> Duration {
         self.started.unwrap_or_else(|| self.clock.elapsed())
     }
 
-    /// Work of a call on this machine, within the time of the call.
+    /// Does local work of a call within the time limit of the call.
     pub(crate) async fn in_time<T>(
         &self,
         limit: Option<Duration>,
@@ -153,15 +155,15 @@ impl Context {
         Ok(Arc::new(spool))
     }
 
-    /// A run as the record has it now: whoever holds a copy may have read it before someone else went on
-    /// with it.
+    /// Returns the current record of a run. A copy that a caller holds may be out of date, since
+    /// another process may have advanced the run.
     pub(crate) async fn recorded(&self, run: &RunRecord) -> Result<RunRecord> {
         let known = self.ledger.run(&run.id).await?;
-        known.ok_or_else(|| Error::invalid_input(format!("the record knows no run {}", run.id)))
+        known.ok_or_else(|| Error::invalid_input(format!("the ledger has no run {}", run.id)))
     }
 
-    /// Changes the record of a run as it is now, and adds shards to it; all over, where someone else
-    /// changed something of it in between.
+    /// Changes the current record of a run and adds shards to the run. Starts again where another
+    /// process changed the record in between.
     pub(crate) async fn change(
         &self,
         run: &RunRecord,
@@ -174,7 +176,8 @@ impl Context {
             match self.ledger.change(&now, shards).await {
                 Ok(epoch) => return Ok(RunRecord { epoch, ..now }),
                 Err(error) if error.kind() == ErrorKind::Conflict => {
-                    // Not the run but one of the shards: that does not pass.
+                    // The conflict is about one of the shards, not about the run: repeating cannot
+                    // resolve it.
                     if self.recorded(run).await?.epoch == now.epoch {
                         return Err(error);
                     }
@@ -184,7 +187,7 @@ impl Context {
         }
     }
 
-    /// Returns the revision of the ledger, at most [`REVISION_AGE`] old: the runs of a process ask for it together.
+    /// Returns the revision of the ledger, at most [`REVISION_AGE`] old: the runs of a process share one query.
     pub(crate) async fn revision(&self) -> Result<Option<u64>> {
         let mut known = self.revision.lock().await;
         let now = self.clock.elapsed();
@@ -198,7 +201,7 @@ impl Context {
         Ok(revision)
     }
 
-    /// Whether the record says that a run is cancelled.
+    /// Returns whether the record says that a run is cancelled.
     pub(crate) async fn is_run_cancelled(&self, run: &str) -> Result<bool> {
         let known = self.ledger.run(run).await?;
         Ok(known.is_some_and(|run| run.cancelled))

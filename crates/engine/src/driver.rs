@@ -25,23 +25,23 @@ use crate::run::poll::{is_unreadable, unreadable};
 use crate::run::scope::Scope;
 use crate::run::step::{KINDS, Kind, Next, Step};
 use crate::run::work::Work;
-use crate::share::{PageRead, Place, Seat};
+use crate::share::{PageRead, Permit, Seat};
 
-/// Time between two questions whether the run was cancelled by another process. With the age that an answer about
-/// the revision may have, a cancellation is seen within 2 s.
-const HEED: Duration = Duration::from_millis(1500);
+/// Time between two checks for a cancellation by another process. Together with the maximum age of a known
+/// revision of the ledger, a cancellation is noticed within 2 s.
+const CANCEL_CHECK: Duration = Duration::from_millis(1500);
 
-/// A time that no process sees; clocks can add it to theirs.
+/// Time that no process reaches; clocks can add it to their own.
 const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// The longest time for which a create waits for room at the provider.
+/// Longest time for which a create waits for free quota at the provider.
 const ROOM: Duration = Duration::from_secs(300);
 
 /// Drives the shards of one run until nothing is due.
 ///
 /// # Errors
-/// The first thing that no waiting cures, after everything else is finished; [`ErrorKind::Conflict`] at once;
-/// [`ErrorKind::Timeout`] where batches go on and their caller does not wait.
+/// The first permanent error, after everything else has finished; [`ErrorKind::Conflict`] at once;
+/// [`ErrorKind::Timeout`] where batches have not ended and the caller does not wait for them.
 pub(crate) async fn drive(
     scope: &Scope<'_>,
     run: &mut RunRecord,
@@ -54,21 +54,21 @@ pub(crate) async fn drive(
     ended
 }
 
-/// What came of a step.
+/// Result of one step of one shard.
 struct Ran {
     at: usize,
     work: Work,
     step: Step,
     kind: Kind,
     next: Result<Next>,
-    place: Option<Place>,
+    permit: Option<Permit>,
 }
 
-/// What a driver waited for.
+/// Event for which the driver waited.
 enum Woken {
     Ran(Box<Ran>),
     Read(PageRead),
-    /// Letters have come, or a place or a turn may be free.
+    /// Messages have arrived, or a permit or a turn may be free.
     Called,
     Time,
 }
@@ -77,46 +77,48 @@ struct Driver<'c> {
     scope: &'c Scope<'c>,
     options: RunOptions,
     start: Duration,
-    /// The shards by number; absent while a step works on one.
+    /// Shards by number; `None` while a step works on the shard.
     slots: Vec<Option<Work>>,
-    /// When shards are due.
+    /// Times at which shards are due, with their numbers.
     due: BTreeSet<(Duration, usize)>,
     due_at: Vec<Option<Duration>>,
-    /// Shards that are due and wait for a free place, by kind of step.
+    /// Shards that are due and wait for a free permit, by kind of step.
     ready: [VecDeque<usize>; 5],
     running: FuturesUnordered<BoxFuture<'c, Ran>>,
     busy: [usize; 5],
-    /// Steps that are under way, by shard.
+    /// Steps that are running, by shard.
     under_way: Vec<Option<Step>>,
     /// Number of requests of each shard.
     counts: Vec<u32>,
-    /// Shards for which nothing more is done in this process.
+    /// Shards for which this process does nothing more.
     stuck: Vec<bool>,
     /// Shards whose create could be confused with one that is in doubt.
     contested: Vec<usize>,
-    /// Shards that wait until the provider has room.
+    /// Shards that wait until the provider has free quota.
     waiting: Vec<usize>,
-    /// What this driver shares with the others of its account.
+    /// This driver's part in the state that all drivers of the account share.
     seat: Seat,
-    /// Most batches on a page of the list, where the list stands in for status calls.
+    /// Maximum number of batches on a page of the list, where the list replaces status calls.
     page_size: Option<u32>,
-    /// Page of the list that is being read.
+    /// Read of a page of the list that is under way.
     page: Option<BoxFuture<'c, PageRead>>,
-    /// Whether the next page waits for a free place.
+    /// True if the read of the next page waits for a free permit.
     page_waits: bool,
-    /// Shards that wait for what a walk of the list says of them.
+    /// Shards whose status is expected from a sweep of the list.
     listed: BTreeSet<usize>,
-    /// Shards whose batch is asked for by a status call of its own.
+    /// Shards whose batch is polled by a status call of its own.
     alone: BTreeSet<usize>,
     cancelled: bool,
-    heed_at: Duration,
-    /// Revision of the record at the last time that it was asked whether the run is cancelled.
+    check_cancel_at: Duration,
+    /// Revision of the ledger at the last check for a cancellation.
     seen_revision: Option<u64>,
-    /// Whether a create of the run was taken, as far as is known: until then they go out one by one.
+    /// True if a create of the run is known to have been accepted; until then creates are sent one
+    /// at a time.
     answered: bool,
-    /// The first thing that no waiting cures: nothing more is created, and what exists is fetched.
+    /// First permanent error. Once it is set, nothing more is created, and the results of existing
+    /// batches are fetched.
     failure: Option<Error>,
-    /// What ends the run at once, as soon as no create is under way.
+    /// Error that ends the run as soon as no create is under way.
     fatal: Option<Error>,
 }
 
@@ -149,7 +151,7 @@ impl<'c> Driver<'c> {
             listed: BTreeSet::new(),
             alone: BTreeSet::new(),
             cancelled: false,
-            heed_at: now,
+            check_cancel_at: now,
             seen_revision: None,
             answered,
             failure: None,
@@ -167,13 +169,14 @@ impl<'c> Driver<'c> {
         self.scope.context.clock.elapsed()
     }
 
-    /// Sets when a shard is due, in place of an earlier time, and notes it for those who poll the same account.
+    /// Sets when a shard is due, in place of an earlier time, and announces it to the drivers that
+    /// poll the same account.
     fn schedule(&mut self, at: usize, due: Duration) {
         self.postpone(at, due);
         self.watch(at, due);
     }
 
-    /// Sets when this driver looks at a shard again.
+    /// Sets when this driver next looks at a shard.
     fn postpone(&mut self, at: usize, due: Duration) {
         if let Some(before) = self.due_at[at].replace(due) {
             self.due.remove(&(before, at));
@@ -183,22 +186,23 @@ impl<'c> Driver<'c> {
 
     async fn run(&mut self, run: &mut RunRecord) -> Result<()> {
         loop {
-            // What cannot be read ends the run, but not before the creates that are under way are answered.
+            // An unreadable record ends the run, but only after the creates that are under way are
+            // answered.
             if self.fatal.is_none()
-                && let Err(error) = self.heed(run).await
+                && let Err(error) = self.apply_cancellation(run).await
             {
                 self.fatal = Some(error);
             }
-            self.read_letters();
+            self.read_messages();
             self.admit();
             self.begin();
             if let Some(error) = self.fatal.take() {
-                // The answer to a create that is under way is worth waiting for.
+                // A create that is under way costs money: its response is awaited.
                 if !self.is_creating() {
                     return Err(error);
                 }
-                // Nothing is asked of the record any more: its time would only wake the wait below.
-                (self.fatal, self.heed_at) = (Some(error), NEVER);
+                // The record is not read any more; a due check would only interrupt the wait below.
+                (self.fatal, self.check_cancel_at) = (Some(error), NEVER);
                 self.leave_polls();
             }
             let is_idle = self.is_idle();
@@ -206,14 +210,15 @@ impl<'c> Driver<'c> {
                 if self.due.is_empty() {
                     break;
                 }
-                if let Some(error) = self.leaves() {
+                if let Some(error) = self.early_exit() {
                     return Err(error);
                 }
             }
             match self.next().await {
                 Woken::Ran(ran) => self.take(*ran),
                 Woken::Read(read) => self.take_page(read),
-                // A bound on the whole run that is reached at the same time goes first.
+                // A time limit of the whole run that is reached at the same moment takes effect
+                // first.
                 Woken::Time if !is_idle => yield_once().await,
                 Woken::Called | Woken::Time => {}
             }
@@ -224,25 +229,25 @@ impl<'c> Driver<'c> {
         }
     }
 
-    /// Whether nothing is under way, and nothing waits for what other drivers do.
+    /// Returns whether no step is running and no shard waits for another driver.
     fn is_idle(&self) -> bool {
         self.running.is_empty()
             && self.listed.is_empty()
             && self.ready.iter().all(VecDeque::is_empty)
     }
 
-    /// Waits for a step, a page, a call or a time, whichever comes first.
+    /// Waits for a step, a page, a message or a due time, whichever comes first.
     async fn next(&mut self) -> Woken {
         let now = self.now();
         let due = self.due.first().map_or(NEVER, |(due, _)| *due);
         let may_read = self.page.is_none() && !self.page_waits;
-        let walk_due = self.seat.walk_due().filter(|_| may_read);
+        let sweep_due = self.seat.sweep_due().filter(|_| may_read);
         let until = due
-            .min(self.heed_at)
-            .min(walk_due.unwrap_or(NEVER))
+            .min(self.check_cancel_at)
+            .min(sweep_due.unwrap_or(NEVER))
             .max(now);
         let clock = &self.scope.context.clock;
-        // A clock of tests goes on only by sleeps, and only where nothing is under way.
+        // A test clock advances only by sleeps, and only while nothing is running.
         let is_still = self.running.is_empty() && self.page.is_none() && until < NEVER;
         let mut time = match is_still {
             true => clock.sleep(until.saturating_sub(now)),
@@ -268,7 +273,7 @@ impl<'c> Driver<'c> {
         .await
     }
 
-    /// Moves what is due to those that wait for a free place.
+    /// Moves due shards to the queues of those that wait for a free permit.
     fn admit(&mut self) {
         let now = self.now();
         let mut polls = Vec::new();
@@ -294,7 +299,7 @@ impl<'c> Driver<'c> {
         }
     }
 
-    /// Begins steps for which there is a free place.
+    /// Begins steps for which a permit is free.
     fn begin(&mut self) {
         let mut wanted = [false; 5];
         let limits = self.scope.context.limits;
@@ -306,18 +311,18 @@ impl<'c> Driver<'c> {
                 wanted[place(kind)] |= !self.begin_all(kind, now);
             }
         }
-        // Creates that are under way are polled for the first time as soon as they are answered.
+        // Creates that are under way need a first poll as soon as they are answered.
         let coming = [Kind::Upload, Kind::Create].map(place);
         let coming = coming.map(|kind| self.ready[kind].len() + self.busy[kind]);
         self.seat.wait_for(wanted, limits, coming.iter().sum());
     }
 
-    /// Begins steps of a kind. Returns whether there was a place for all of them.
+    /// Begins steps of one kind. Returns whether there was a permit for all of them.
     fn begin_all(&mut self, kind: Kind, now: Duration) -> bool {
         let limit = self.scope.context.limits.of(kind);
         let (paused, polls_paused) = (self.seat.paused_until(), self.seat.polls_paused_until());
         let most = match kind {
-            // What is wrong with all creates shows at the first.
+            // A fault that affects every create shows at the first one.
             Kind::Create if !self.answered => 1,
             _ => usize::MAX,
         };
@@ -335,27 +340,27 @@ impl<'c> Driver<'c> {
                 self.postpone(at, until);
                 continue;
             }
-            let place_of_step = match kind {
+            let permit = match kind {
                 Kind::Local => None,
-                _ => match self.seat.place(kind, limit) {
+                _ => match self.seat.permit(kind, limit) {
                     Some(free) => Some(free),
                     None => return false,
                 },
             };
             self.ready[place(kind)].pop_front();
-            self.begin_one(at, kind, place_of_step);
+            self.begin_one(at, kind, permit);
         }
         true
     }
 
-    fn begin_one(&mut self, at: usize, kind: Kind, place_of_step: Option<Place>) {
+    fn begin_one(&mut self, at: usize, kind: Kind, permit: Option<Permit>) {
         let context = self.scope.context;
         let Some(work) = &self.slots[at] else {
             return;
         };
         let step = work.next(context, self.cancelled);
         if kind_of(step, work) != kind {
-            // Something was cancelled meanwhile.
+            // The run was cancelled in the meantime.
             self.schedule(at, self.now());
             return;
         }
@@ -383,13 +388,13 @@ impl<'c> Driver<'c> {
                 step,
                 kind,
                 next,
-                place: place_of_step,
+                permit,
             }
         };
         self.running.push(ran.boxed());
     }
 
-    /// Takes what came of a step.
+    /// Records the result of a step and schedules what follows.
     fn take(&mut self, ran: Ran) {
         let Ran {
             at,
@@ -397,7 +402,7 @@ impl<'c> Driver<'c> {
             step,
             kind,
             next,
-            place: free,
+            permit: free,
         } = ran;
         drop(free);
         self.busy[place(kind)] -= 1;
@@ -413,7 +418,7 @@ impl<'c> Driver<'c> {
         let now = self.now();
         match next {
             Ok(Next::Done) => {}
-            Ok(Next::In(wait)) if wait.is_zero() => self.go_on(at, step),
+            Ok(Next::In(wait)) if wait.is_zero() => self.continue_at_once(at, step),
             Ok(Next::In(wait)) => self.schedule(at, now.saturating_add(wait)),
             Ok(Next::Pause(wait)) => {
                 self.seat.pause(now.saturating_add(wait));
@@ -424,15 +429,15 @@ impl<'c> Driver<'c> {
                 self.schedule(at, now.saturating_add(own));
             }
             Ok(Next::ForQuota(error)) => {
-                // Others make room when they end.
-                if self.is_going() {
+                // Other batches free quota when they end.
+                if self.has_running_batch() {
                     self.waiting.push(at);
                     self.schedule(at, now + ROOM);
                 } else {
-                    self.stick(at, error);
+                    self.record_failure(at, error);
                 }
             }
-            Ok(Next::Stuck(error)) => self.stick(at, error),
+            Ok(Next::Stuck(error)) => self.record_failure(at, error),
             Err(error) => {
                 self.fatal.get_or_insert(error);
             }
@@ -452,12 +457,13 @@ impl<'c> Driver<'c> {
         }
     }
 
-    /// A shard that goes on at once does so before others of the same kind of step.
-    fn go_on(&mut self, at: usize, after: Step) {
+    /// Queues a shard that is due again at once before other shards that wait for the same kind of
+    /// step.
+    fn continue_at_once(&mut self, at: usize, after: Step) {
         let work = self.slots[at].as_ref();
         let step = work.map(|work| work.next(self.scope.context, self.cancelled));
         match step {
-            // A poll may be answered together with others.
+            // The poll may be answered together with others by a page of the list.
             Some(Step::Poll) if self.page_size.is_some() => self.schedule(at, self.now()),
             Some(step) if step.kind() == after.kind() => {
                 self.ready[place(step.kind())].push_front(at);
@@ -466,11 +472,13 @@ impl<'c> Driver<'c> {
         }
     }
 
-    /// What no waiting cures keeps no other batch from being waited for and fetched.
-    fn stick(&mut self, at: usize, error: Error) {
+    /// Records a permanent failure of a shard. The other batches are still polled and fetched.
+    fn record_failure(&mut self, at: usize, error: Error) {
         self.stuck[at] = true;
-        if self.failure.is_none() && self.is_going() {
-            let message = format!("{error}; nothing more is created, and what exists is fetched");
+        if self.failure.is_none() && self.has_running_batch() {
+            let message = format!(
+                "{error}; no further batches are created, and the results of existing batches are fetched"
+            );
             let context = self.scope.context;
             context.tell(&Event::Warning { message: &message });
         }
@@ -478,7 +486,7 @@ impl<'c> Driver<'c> {
     }
 }
 
-/// Lets others go on that wait for the same.
+/// Lets other tasks of the runtime run once.
 async fn yield_once() {
     let mut yielded = false;
     poll_fn(|task| {
@@ -495,7 +503,8 @@ fn place(kind: Kind) -> usize {
     kind as usize
 }
 
-/// The kind of a step of a shard: the end of a batch that a page of the list shows is recorded without an exchange.
+/// Returns the kind of a step of a shard. Recording the end of a batch that a page of the list
+/// shows needs no exchange.
 fn kind_of(step: Step, work: &Work) -> Kind {
     match step == Step::Poll && work.listed.is_some() {
         true => Kind::Local,
@@ -503,10 +512,11 @@ fn kind_of(step: Step, work: &Work) -> Kind {
     }
 }
 
-/// Takes one shard on until `is_there`.
+/// Advances one shard until `is_there` holds for it.
 ///
 /// # Errors
-/// What no waiting cures.
+/// Permanent errors of the steps, and [`ErrorKind::Internal`] where the shard ends before
+/// `is_there` holds.
 pub(crate) async fn until(
     scope: &Scope<'_>,
     work: &mut Work,
@@ -523,7 +533,7 @@ pub(crate) async fn until(
             Next::ForQuota(error) | Next::Stuck(error) => return Err(error),
             Next::Done => {
                 return Err(Error::new(ErrorKind::Internal)
-                    .with_message("the shard ended before its batch was there"));
+                    .with_message("the shard ended before its batch existed"));
             }
         }
     }
@@ -531,8 +541,9 @@ pub(crate) async fn until(
 }
 
 impl Context {
-    /// Reads the results of a batch until they are whole; gives the number of requests that ended by the
-    /// provider's counts and that no row names, and how those counts disagree with the rows.
+    /// Reads the results of a batch until they are complete. Returns the number of requests that
+    /// ended according to the provider's counts but that no row names, and the difference between
+    /// those counts and the rows.
     pub(crate) async fn fetched(&self, fetch: &mut Fetch) -> Result<(u64, Option<CountMismatch>)> {
         loop {
             match fetch.step(self).await? {
@@ -542,12 +553,13 @@ impl Context {
                     mismatch,
                     ..
                 } => return Ok((undelivered, mismatch)),
-                Fetched::Strangers => return Ok((0, None)),
+                Fetched::Foreign => return Ok((0, None)),
             }
         }
     }
 
-    /// The snapshot of a batch that is known to exist: some of the provider's machines may not know it yet.
+    /// Returns the status of a batch that is known to exist, even if some of the provider's
+    /// machines do not know the batch yet.
     pub(crate) async fn known(&self, batch: &BatchId) -> Result<BatchSnapshot> {
         let start = self.clock.elapsed();
         let mut asked = 0;
@@ -565,8 +577,8 @@ impl Context {
         }
     }
 
-    /// Returns the status of a batch whose results are wanted. An answer that cannot be read is waited for as long
-    /// as results are.
+    /// Returns the status of a batch whose results are wanted. A response that cannot be read is
+    /// requested again for as long as late results are awaited.
     pub(crate) async fn readable(&self, batch: &BatchId) -> Result<BatchSnapshot> {
         let start = self.clock.elapsed();
         let mut waits = self.doubt.waits();
@@ -591,7 +603,7 @@ impl Context {
         }
     }
 
-    /// Makes a call that can be repeated freely until it succeeds or patience runs out.
+    /// Repeats a call that is free to repeat until it succeeds or the retry policy stops.
     pub(crate) async fn retrying<T, F>(&self, call: impl Fn() -> F + Send) -> Result<T>
     where
         F: Future<Output = Result<T>> + Send,
@@ -599,8 +611,8 @@ impl Context {
         self.retrying_within(Duration::MAX, call).await
     }
 
-    /// Makes a call as [`retrying`](Self::retrying) does. Answers that cannot be read are asked for again within
-    /// `time` only.
+    /// Repeats a call as [`retrying`](Self::retrying) does, but repeats a response that cannot be
+    /// read only within `time`.
     pub(crate) async fn retrying_within<T, F>(
         &self,
         time: Duration,
@@ -629,10 +641,10 @@ impl Context {
         }
     }
 
-    /// When a free call is made again that has failed so often.
+    /// Returns the wait before a free call is repeated after `failures` failures.
     ///
     /// # Errors
-    /// Its error, where it is not made again.
+    /// The error of the call, where it is not repeated.
     pub(crate) fn again(&self, failures: u32, error: Error) -> Result<Duration> {
         match self.retries.decide(failures, &error, self.rng.next_f64()) {
             Decision::RetryAfter(wait) => {
@@ -647,7 +659,7 @@ impl Context {
         }
     }
 
-    /// Waits for something else than a step, such as another process.
+    /// Waits for something other than a step, such as another process.
     pub(crate) async fn wait(&self, time: Duration) {
         self.clock.sleep(time).await;
     }

@@ -1,4 +1,5 @@
-//! The engine: the public face of plans, runs and batches. Each method calls what does the work.
+//! The engine: the public interface to plans, runs and batches. Each method calls the module that
+//! does the work.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -29,8 +30,9 @@ use crate::source::RequestSource;
 
 /// Takes requests through a provider: plan, stage, create, poll, fetch, output.
 ///
-/// Clones share the account: their runs keep one set of limits, one pause that the provider asks for, and one sweep of
-/// polls. So several runs of an account are best driven by clones of one engine, each in a task of its own.
+/// Clones share the account: their runs share one set of limits, one pause that the provider asks
+/// for, and one sweep of polls. Several runs of an account are therefore best driven by clones of
+/// one engine, each in a task of its own.
 ///
 /// ```no_run
 /// # async fn example(provider: std::sync::Arc<dyn lmbatch_core::BatchProvider>, batch: lmbatch_core::BatchId) -> lmbatch_core::Result<()> {
@@ -50,45 +52,45 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine with a ledger in memory and a temporary spool.
+    /// Returns an engine with a ledger in memory and a temporary spool.
     pub fn new(provider: Arc<dyn BatchProvider>) -> Self {
         Self {
             context: Context::new(provider),
         }
     }
 
-    /// Who is told what happens.
+    /// Sets the observer that receives the events of runs.
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.context.observer = observer;
         self
     }
-    /// Sets another provider value of the same account, such as one with another key or endpoint. What the
-    /// engine shares with its clones, such as its limits, it goes on sharing.
+    /// Sets another provider value of the same account, such as one with another key or endpoint.
+    /// The engine keeps sharing its limits and polls with its clones.
     pub fn with_provider(mut self, provider: Arc<dyn BatchProvider>) -> Self {
         self.context.provider = provider;
         self
     }
-    /// How often a batch is asked for its status.
+    /// Sets how often the status of a batch is requested.
     pub fn with_polling(mut self, polling: PollingPolicy) -> Self {
         self.context.polling = polling;
         self
     }
-    /// How failed calls are made again.
+    /// Sets how failed calls are repeated.
     pub fn with_retries(mut self, retries: RetryPolicy) -> Self {
         self.context.retries = retries;
         self
     }
-    /// When to look for a create whose fate is unknown.
+    /// Sets when to search for the batch of a create whose outcome is unknown.
     pub fn with_doubt(mut self, doubt: DoubtPolicy) -> Self {
         self.context.doubt = doubt;
         self
     }
-    /// What is done about a create whose fate stays unknown.
+    /// Sets what happens to a create whose outcome stays unknown.
     pub fn with_on_doubt(mut self, on_doubt: OnDoubt) -> Self {
         self.context.on_doubt = on_doubt;
         self
     }
-    /// The most of one batch, below what the provider takes.
+    /// Sets the maximum size of a batch, below the provider's own limits.
     pub fn with_batch_limit(mut self, limit: BatchLimit) -> Self {
         self.context.batch_limit = limit;
         self
@@ -98,63 +100,64 @@ impl Engine {
         self.context.limits = limits;
         self
     }
-    /// The source of time.
+    /// Sets the source of time.
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.context.clock = clock;
-        // What is shared is noted in the time of one clock.
+        // The shared state is recorded in the time of one clock.
         self.context.share = Arc::default();
         self
     }
-    /// The source of chance.
+    /// Sets the source of random numbers.
     pub fn with_rng(mut self, rng: Arc<dyn Rng>) -> Self {
         self.context.rng = rng;
         self
     }
-    /// Where runs are noted.
+    /// Sets the ledger that records runs.
     pub fn with_ledger(mut self, ledger: Arc<dyn Ledger>) -> Self {
         self.context.ledger = ledger;
         self.context.revision = Arc::default();
         self
     }
-    /// Where the bytes of runs lie.
+    /// Sets the spool that keeps the bytes of runs.
     pub fn with_spool(mut self, spool: Arc<dyn Spool>) -> Self {
         self.context.spool = Some(spool);
         self
     }
-    /// The longest row of results that is read, 64 MiB at first; a longer one counts as not delivered.
+    /// Sets the maximum size of a row of results in bytes, by default 64 MiB. A longer row counts
+    /// as not delivered.
     pub fn with_max_row_bytes(mut self, bytes: usize) -> Self {
         self.context.max_row_bytes = bytes;
         self
     }
-    /// A record that outlives the process: what lies in the spool is kept for it.
+    /// Sets a durable ledger and a spool, both of which outlive the process.
     pub fn with_record(self, ledger: Arc<dyn Ledger>, spool: Arc<dyn Spool>) -> Self {
         let mut engine = self.with_ledger(ledger).with_spool(spool);
         engine.context.durable = true;
-        engine.context.beside = Arc::new(MemoryLedger::default());
+        engine.context.ephemeral_ledger = Arc::new(MemoryLedger::default());
         engine
     }
 
-    /// The source of time.
+    /// Returns the source of time.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.context.clock
     }
 
-    /// The provider.
+    /// Returns the provider of the engine.
     pub fn provider(&self) -> &Arc<dyn BatchProvider> {
         &self.context.provider
     }
 
-    /// The record of runs.
+    /// Returns the ledger of runs.
     pub fn ledger(&self) -> &Arc<dyn Ledger> {
         &self.context.ledger
     }
 
-    /// Reads and encodes every request. Sends nothing; ids on the wire are ours.
+    /// Reads and encodes every request. Sends nothing. lmbatch assigns the ids on the wire.
     pub async fn plan(&self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {
         self.context.plan(source).await
     }
 
-    /// The same under the mark of an earlier plan: of the same input it is the same plan again.
+    /// Plans under the nonce of an earlier plan. The same input gives the same plan again.
     pub async fn plan_again(
         &self,
         source: Box<dyn RequestSource>,
@@ -163,12 +166,12 @@ impl Engine {
         self.context.plan_again(source, nonce).await
     }
 
-    /// Takes a plan to its end: every request of it then has exactly one outcome.
+    /// Drives a plan until every request of it has exactly one outcome.
     pub async fn run(&self, plan: Plan, options: RunOptions) -> Result<Finished> {
         self.context.run(plan, options).await
     }
 
-    /// Notes a plan in the ledger, under the caller's name for it and with its notes.
+    /// Records a plan in the ledger, under the caller's name and with the caller's notes.
     pub async fn begin(
         &self,
         plan: &Plan,
@@ -178,16 +181,17 @@ impl Engine {
         self.context.begin(plan, name, notes).await
     }
 
-    /// Takes a plan that was [begun](Self::begin) to its end.
+    /// Drives a plan that was recorded by [`begin`](Self::begin) until every request has its
+    /// outcome.
     pub async fn start(&self, run: RunRecord, plan: Plan, options: RunOptions) -> Result<Finished> {
         self.context.start(run, plan, options).await
     }
 
-    /// Goes on with a run that the ledger knows, from wherever it stands. Nothing is paid for twice.
+    /// Resumes a run of the ledger from its recorded state. Nothing is paid for twice.
     ///
-    /// One engine drives any number of runs: clones of it are cheap, and share the limits of the account. A run
-    /// that waits for its batches holds no file of a folder open. Dropping the future leaves the run to be
-    /// resumed.
+    /// One engine drives any number of runs: clones of it are cheap and share the limits of the
+    /// account. A run that waits for its batches holds no file open. A run whose future is dropped
+    /// can be resumed.
     ///
     /// ```
     /// use lmbatch_core::{Result, RunFilter};
@@ -212,53 +216,61 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process or task advances the run;
-    /// the first failure of a batch that no waiting cures, after the others are fetched;
-    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) at the deadline.
+    /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process or task
+    /// advances the run; the first permanent failure of a batch, after the results of the others
+    /// are fetched; [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) at the deadline.
     pub async fn resume(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
         self.context.resume(run, options).await
     }
 
-    /// The outcomes of a run that has ended, from its record alone: no one is asked.
+    /// Returns the outcomes of a run that has ended, from its record alone. The provider is not
+    /// called.
     pub async fn sealed(&self, run: &RunRecord) -> Result<Finished> {
         self.context.sealed(run).await
     }
 
-    /// Returns the outcomes of a run that has ended. Results of which a file is damaged are read again from the
-    /// provider; nothing is sent again.
+    /// Returns the outcomes of a run that has ended. Results whose file is damaged are read again
+    /// from the provider; nothing is sent again.
     ///
     /// # Errors
-    /// As [`sealed`](Self::sealed), and those of reading results.
+    /// Those of [`sealed`](Self::sealed), and those of reading results.
     pub async fn answered(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
         self.context.answered(run, options).await
     }
 
-    /// The outcomes that a run has so far, from its record alone; see [`Finished::is_whole`].
-    pub async fn partial(&self, run: &RunRecord) -> Result<Finished> {
-        self.context.partial(run).await
+    /// Returns the outcomes that a run has so far, from its record alone; see
+    /// [`Finished::is_whole`].
+    pub async fn partial_results(&self, run: &RunRecord) -> Result<Finished> {
+        self.context.partial_results(run).await
     }
 
-    /// Sends chosen requests of a run that has ended again, by their places in the output from 0: they go
-    /// out when it is [resumed](Self::resume), and what is answered last counts. How many they are.
+    /// Marks chosen requests of a run that has ended to be sent again, by their positions in the
+    /// output from 0, and returns how many they are. They are sent when the run is
+    /// [resumed](Self::resume); the last answer of a request counts.
     pub async fn requeue(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {
         self.context.requeue(run, chosen).await
     }
 
-    /// Makes the run one of the requests of `plan`: those that are unchanged keep their outcomes, the
-    /// others go out when it is [resumed](Self::resume). Notes it, and sends nothing.
+    /// Changes the requests of a run to those of `plan`. Unchanged requests keep their outcomes;
+    /// the others are sent when the run is [resumed](Self::resume). Records the change and sends
+    /// nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run is cancelled, [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount) where it is of
-    /// another account, [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process advances it.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run is
+    /// cancelled, [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount) where it
+    /// belongs to another account, [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where
+    /// another process advances it.
     pub async fn update(&self, run: &RunRecord, plan: &Plan) -> Result<(RunRecord, Changes)> {
         self.context.update(run, plan).await
     }
 
-    /// Sends chosen requests of a run that has ended again, as `plan` has them: with another model, or
-    /// under other options. They are chosen by their places in the output, from 0. How many they are.
+    /// Marks chosen requests of a run that has ended to be sent again as `plan` has them, such as
+    /// with another model or other options, and returns how many they are. They are chosen by their
+    /// positions in the output, from 0.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where `plan` lacks one of them.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where `plan` lacks one of
+    /// them.
     pub async fn requeue_as(
         &self,
         run: &RunRecord,
@@ -268,7 +280,7 @@ impl Engine {
         self.context.requeue_as(run, chosen, plan).await
     }
 
-    /// Keeps other notes with a run.
+    /// Replaces the notes of a run.
     pub async fn annotate(
         &self,
         run: &RunRecord,
@@ -277,18 +289,20 @@ impl Engine {
         self.context.annotate(run, notes).await
     }
 
-    /// Asks the provider to cancel every batch of a run that is certain to be ours, and creates no more of
-    /// them; how many are asked for. What is answered by then is still paid for, and fetched when the run is
+    /// Asks the provider to cancel every batch that certainly belongs to the run, creates no
+    /// further batches, and returns how many cancellations were requested. Requests that are
+    /// answered by then are still paid for, and are fetched when the run is
     /// [resumed](Self::resume).
     ///
     /// # Errors
-    /// The first of what the provider refuses; all batches are asked for all the same.
+    /// The first error of the provider; the cancellation of every other batch is requested
+    /// nevertheless.
     pub async fn cancel_run(&self, run: &RunRecord) -> Result<u64> {
         self.context.cancel_run(run).await
     }
 
-    /// Claims a run and returns an engine that holds the claim: no other process advances the run as long as
-    /// that engine, or a clone of it, exists.
+    /// Claims a run and returns an engine that holds the claim: no other process advances the run
+    /// as long as that engine, or a clone of it, exists.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict), naming the process that holds the claim.
@@ -297,14 +311,14 @@ impl Engine {
         Ok(Self { context })
     }
 
-    /// Returns an engine that holds the claim of a plan, so that it outlasts the plan.
+    /// Returns an engine that holds the claim of a plan, so that the claim outlives the plan.
     pub fn holding_plan(&self, plan: &Plan) -> Self {
         let context = self.context.holding_plan(plan);
         Self { context }
     }
 
-    /// Takes the right to begin a run, so that of two processes that ask for the same one only one begins it.
-    /// It is held from the lookup of known runs until the new one is recorded.
+    /// Takes the right to begin a run, so that only one of two processes with the same input begins
+    /// it. The caller holds the right from the lookup of known runs until the new run is recorded.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`](lmbatch_core::ErrorKind::Conflict) where another process holds it for 30 seconds.
@@ -312,18 +326,19 @@ impl Engine {
         self.context.claim_begin().await
     }
 
-    /// Waits until no other process advances the run, telling the observer how far it is, and claims it.
-    /// Nothing is asked of the provider. Returns an engine that holds the claim, as
+    /// Waits until no other process advances the run, reporting its progress to the observer, and
+    /// claims it. The provider is not called. Returns an engine that holds the claim, as
     /// [`claim`](Self::claim) does.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) when `deadline` has passed since the call.
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) when `deadline` has passed since
+    /// the call.
     pub async fn follow(&self, run: &str, deadline: Option<Duration>) -> Result<Self> {
         let context = self.context.follow(run, deadline).await?;
         Ok(Self { context })
     }
 
-    /// Where the batch stands.
+    /// Returns the status of a batch.
     pub async fn status(&self, batch: &BatchId) -> Result<BatchSnapshot> {
         self.context.status(batch).await
     }
@@ -333,9 +348,9 @@ impl Engine {
         self.context.retrieve(handle).await
     }
 
-    /// Reads the rows that a batch without a handle has, under the ids on the wire. Rows that name no
-    /// request get `names` by their position, then ids of the form `row-without-id-2`, with a warning. None of
-    /// these is the id of another row.
+    /// Reads the rows of a batch without a handle, under their ids on the wire. Rows that name no
+    /// request get the ids in `names`, in order, then ids of the form `row-without-id-2`, with a
+    /// warning. None of these may be the id of another row.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where one of `names` that is used is the id of another row.
@@ -343,40 +358,40 @@ impl Engine {
         self.context.retrieve_rows(batch, names).await
     }
 
-    /// Reads the outcomes back, in the order of the requests. Files are read as you go: keep it off
-    /// threads that others wait for.
+    /// Reads the outcomes back, in the order of the requests. Reading blocks on files: keep it off
+    /// threads that other tasks wait for.
     pub fn outcomes(&self, finished: &Finished) -> Result<OutcomeReader> {
         self.context.outcomes(finished)
     }
 
-    /// All batches that the provider lists, newest first, page by page as they are asked for; `limit` of
-    /// them on a page, else as many as the provider likes.
+    /// Returns all batches that the provider lists, newest first. Pages are requested as they are
+    /// needed, with `limit` batches each, by default as many as the provider chooses.
     pub fn list(&self, limit: Option<u32>) -> BoxStream<'_, Result<BatchSnapshot>> {
         self.context.list(limit)
     }
 
-    /// Asks the provider to cancel the batch. Requests that are answered by then are still paid for.
+    /// Asks the provider to cancel a batch. Requests that are answered by then are still paid for.
     pub async fn cancel(&self, batch: &BatchId) -> Result<()> {
         self.context.cancel(batch).await
     }
 
-    /// Creates the batch of a plan that fits into one, and waits for nothing.
-    pub async fn submit(&self, plan: Plan) -> Result<BatchHandle> {
-        self.context.submit(plan).await
+    /// Creates the batch of a plan that fits into one, and does not wait for its results.
+    pub async fn create_batch(&self, plan: Plan) -> Result<BatchHandle> {
+        self.context.create_batch(plan).await
     }
 
-    /// What the record of a run says is at the provider still.
-    pub async fn left(&self, run: &RunRecord) -> Result<Left> {
-        self.context.left(run).await
+    /// Returns what a run still has at the provider, according to its record.
+    pub async fn remaining(&self, run: &RunRecord) -> Result<Left> {
+        self.context.remaining(run).await
     }
 
-    /// Deletes what a run left at the provider: its inputs, and its batches with their results too if that
-    /// is wanted and possible. Gives what stays. What is deleted once is not asked for again, and what goes
-    /// on is left alone.
+    /// Deletes what a run left at the provider: its inputs and, where `batches` is set and the
+    /// provider supports it, its batches with their results. Returns what stays. A deletion that
+    /// was recorded is not requested again, and batches that have not ended are not touched.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run was made under another account: what is not seen there is
-    /// not gone.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the run belongs to
+    /// another account, since a batch that is invisible there may still exist.
     pub async fn clean(&self, run: &RunRecord, batches: bool) -> Result<Left> {
         self.context.clean(run, batches).await
     }
@@ -386,8 +401,8 @@ impl Engine {
         self.context.account_match(run)
     }
 
-    /// Reads every row that was fetched for a run once more, and adds up what each of its batches answered,
-    /// in the order of the batches. Sends nothing.
+    /// Reads every row that was fetched for a run once more and adds up the answers of each of its
+    /// batches, in the order of the batches. Sends nothing.
     ///
     /// # Errors
     /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the spool cannot be read.
@@ -395,28 +410,29 @@ impl Engine {
         self.context.accounts(run).await
     }
 
-    /// Returns the run of a nonce, whichever version recorded it.
+    /// Returns the run of a nonce, whichever version of lmbatch recorded it.
     pub async fn run_of_nonce(&self, nonce: &Nonce) -> Result<Option<RunRecord>> {
         self.context.run_of_nonce(nonce).await
     }
 
-    /// Returns those of the batches that the ledger knows as some shard's, created or acknowledged late, of
-    /// this account or of one that may be it.
+    /// Returns those of the batches that the ledger records for some shard, created or acknowledged
+    /// late, of this account or of one that may be the same.
     pub async fn known_batches(&self, batches: &[BatchId]) -> Result<HashSet<BatchId>> {
         self.context.known_batches(batches).await
     }
 
-    /// Returns the nonce of the run that a batch belongs to, from the first rows of its results: at most a
-    /// few rows are read. `None` where they are not of a run of lmbatch, or where there are none.
+    /// Returns the nonce of the run that a batch belongs to, from the first few rows of its
+    /// results. `None` where the rows are not of a run of lmbatch, or where there are none.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where the batch has not ended: until then no row of it can be read.
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where the batch has not ended,
+    /// since its rows cannot be read until then.
     pub async fn origin(&self, batch: &BatchId) -> Result<Option<Nonce>> {
         self.context.origin(batch).await
     }
 
-    /// Returns the batches of the account that carry a label, what those that have not ended need, and,
-    /// where the provider keeps no labels, all others.
+    /// Returns the batches of the account that carry a label, the inputs that unended batches need
+    /// and, where the provider keeps no labels, all other batches.
     ///
     /// # Errors
     /// Those of the provider's list.
@@ -424,8 +440,8 @@ impl Engine {
         self.context.inventory().await
     }
 
-    /// Looks at the first row of batches without a label, newest first, of at most `most` of them; those
-    /// that the record knows are passed over.
+    /// Reads the first row of batches without a label, newest first, of at most `most` of them.
+    /// Batches that the ledger knows are skipped.
     pub async fn recognise(
         &self,
         batches: Vec<BatchSnapshot>,
@@ -435,7 +451,7 @@ impl Engine {
         self.context.recognise(batches, known, most).await
     }
 
-    /// Every batch of the provider that carries a label of lmbatch, newest first.
+    /// Returns every batch of the provider that carries a label of lmbatch, newest first.
     pub async fn labelled(&self) -> Result<Vec<Labelled>> {
         self.context.labelled().await
     }
@@ -448,13 +464,14 @@ impl Engine {
         self.context.uploaded().await
     }
 
-    /// Takes batches that exist into a new record of the run of `plan`, which was
-    /// [planned again](Self::plan_again) under their mark. The run, and how many batches were taken: all of
-    /// them or, where `creates_missing`, those that exist; the others are created when it is
-    /// [resumed](Self::resume).
+    /// Records a run of `plan` with batches that exist at the provider; `plan` was [planned
+    /// again](Self::plan_again) under the nonce in their labels. Returns the run and how many
+    /// batches were adopted: all of them or, where `creates_missing`, those that exist; the others
+    /// are created when the run is [resumed](Self::resume).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a batch is not what the plan makes, or one is not there.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a batch differs
+    /// from what the plan makes, or does not exist.
     pub async fn adopt(
         &self,
         plan: &Plan,
@@ -464,19 +481,20 @@ impl Engine {
         self.context.adopt(plan, notes, creates_missing).await
     }
 
-    /// Takes ended batches, named by their ids, into a new record of the run of `plan`, which was
-    /// [planned again](Self::plan_again) under the nonce of their [origin](Self::origin). Every row of their
-    /// results is read first. The run, and how many batches were taken.
+    /// Records a run of `plan` with ended batches that are named by their ids; `plan` was [planned
+    /// again](Self::plan_again) under the nonce of their [origin](Self::origin). Every row of their
+    /// results is read first. Returns the run and how many batches were adopted.
     ///
-    /// Proved is that one run made the batches, that each holds exactly as many requests as the plan makes
-    /// for it, and that its rows name those requests and no others. That the words of the input are those
-    /// that were sent cannot be proved: no provider shows them.
+    /// This proves that one run made the batches, that each batch holds exactly as many requests as
+    /// the plan makes for it, and that its rows name those requests and no others. It cannot prove
+    /// that the content of the input is what was sent, since no provider shows it.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a row is of another run, or of another request than the plan has
-    /// there, where a model differs, where a batch of the run is not named and not `creates_missing`, or
-    /// where another batch may hold what would be created;
-    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where a batch has not ended.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a row belongs to
+    /// another run or to another request than the plan has there, where a model differs, where a
+    /// batch of the run is not named and `creates_missing` is not set, or where another batch may
+    /// hold what would be created; [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where a
+    /// batch has not ended.
     pub async fn adopt_batches(
         &self,
         plan: &Plan,

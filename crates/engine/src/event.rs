@@ -1,4 +1,4 @@
-//! What a run tells while it goes on.
+//! Events of a run and the observer that receives them.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use lmbatch_core::{BatchId, BatchSnapshot, Error, Label};
 
 use crate::plan::handles::CreatedHandle;
 
-/// Listens to a run. Called often, and between awaits: be quick.
+/// Receives the events of a run. It is called often and from async code, so it must return quickly.
 pub trait Observer: Send + Sync {
-    /// Something happened.
+    /// Receives one event.
     fn observe(&self, event: &Event<'_>);
 }
 
@@ -18,102 +18,104 @@ impl<F: Fn(&Event<'_>) + Send + Sync> Observer for F {
     }
 }
 
-/// Listens to nothing.
+/// Observer that ignores every event.
 pub(crate) struct Silent;
 
 impl Observer for Silent {
     fn observe(&self, _: &Event<'_>) {}
 }
 
-/// Something that happened in a run.
+/// Event in the course of a run.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Every request is read and encoded.
+    /// All requests are read and encoded.
     Planned {
-        /// Requests.
+        /// Number of requests in the plan.
         requests: u64,
-        /// Bytes to be sent.
+        /// Number of bytes to be sent.
         bytes: u64,
     },
-    /// Schemas for answers are sent in other words than the caller's, or in part. Nothing is sent yet.
+    /// Schemas for structured output are sent in another form than the caller's, or in part.
+    /// Nothing is sent yet.
     SchemaChanged {
-        /// Changes, one short sentence each.
+        /// Changes to the schemas, one short sentence each.
         notes: &'a [String],
     },
-    /// The input goes to the provider.
+    /// The input of a batch is uploaded to the provider.
     Staging {
-        /// Our mark.
+        /// Label of the batch.
         label: &'a Label,
-        /// Bytes to be sent.
+        /// Number of bytes to be sent.
         bytes: u64,
     },
-    /// The create is about to be sent.
+    /// The create of a batch is about to be sent.
     Creating {
-        /// Our mark.
+        /// Label of the batch.
         label: &'a Label,
     },
-    /// It is not known whether the create was accepted: its batch is searched for before anything else is sent.
+    /// The outcome of a create is unknown: its batch is searched for before anything else is sent.
     Doubt {
         /// Label of the batch.
         label: &'a Label,
-        /// Longest time over which the batch is searched for, its calls not counted.
+        /// Longest time over which the batch is searched for, without the time of the calls.
         patience: Duration,
     },
-    /// The batch exists.
+    /// The batch exists at the provider.
     Created {
-        /// The batch.
+        /// Id of the batch.
         batch: &'a BatchId,
-        /// Whether it was found again after its create's answer was lost.
+        /// True if the batch was found by a search after the response to its create was lost.
         found: bool,
-        /// Source of the batch's handle, for a caller that keeps it before anything else happens.
+        /// Source of the batch's handle, for a caller that stores the handle before anything else
+        /// happens.
         handle: &'a CreatedHandle,
     },
-    /// The provider was asked where the batch stands.
+    /// The provider returned the status of a batch.
     Polled {
-        /// Its answer.
+        /// Status of the batch.
         snapshot: &'a BatchSnapshot,
-        /// When it will be asked again.
+        /// Time until the next poll; `None` after the last one.
         next: Option<Duration>,
     },
-    /// A call failed and will be tried again.
+    /// A call failed and will be repeated.
     Retrying {
-        /// Why.
+        /// Error of the failed call.
         error: &'a Error,
-        /// After how long.
+        /// Time until the next call.
         wait: Duration,
     },
-    /// Requests that were not answered go out again.
+    /// Unanswered requests are sent again.
     Requeued {
-        /// How many.
+        /// Number of requests that are sent again.
         requests: u64,
-        /// Number of the attempt that begins: 1 was the first sending of the run, so that this is 2 or more.
+        /// Number of the attempt that begins, from 2; the first sending of the run was attempt 1.
         attempt: u32,
     },
-    /// Results are being read.
+    /// Results of a batch are being read.
     Fetching {
-        /// Rows read so far.
+        /// Number of rows read so far.
         rows: u64,
-        /// Bytes read so far.
+        /// Number of bytes read so far.
         bytes: u64,
     },
-    /// All results are here.
+    /// All results of a batch are read.
     Fetched {
-        /// Rows read.
+        /// Number of rows read.
         rows: u64,
     },
-    /// Another process advances the run, and this one waits for it.
+    /// Another process advances the run, and this process waits for it.
     Following {
-        /// A sentence that names the run and the process.
+        /// Sentence that names the run and the process.
         held: &'a str,
         /// Number of batches that have ended.
         ended: u64,
         /// Number of batches of the run so far.
         batches: u64,
     },
-    /// Something is odd, but the run goes on.
+    /// Unexpected finding that does not stop the run.
     Warning {
-        /// In one sentence, with no content.
+        /// One sentence, without content of requests or answers.
         message: &'a str,
     },
 }

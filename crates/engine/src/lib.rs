@@ -1,8 +1,8 @@
 //! The one state machine behind every lmbatch run: plan, stage, create, poll, fetch, output.
 //!
-//! [`Engine`] takes a [`RequestSource`] through any provider and reads back exactly one outcome per
-//! request. [`LMInvoker`] puts the six operations on top of it for requests in memory. No provider is
-//! known here.
+//! [`Engine`] takes the requests of a [`RequestSource`] through any provider and reads back exactly
+//! one outcome per request. [`LMInvoker`] offers the six operations for requests in memory. This
+//! crate knows no provider.
 
 mod blocking;
 mod client;

@@ -1,4 +1,4 @@
-//! A ledger in memory: for runs that end with their process.
+//! Ledger in memory, for runs that end with their process.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use lmbatch_core::{
     Result, RunFilter, RunRecord, ShardKey, ShardRecord,
 };
 
-/// Ledger in memory, which ends with its process.
+/// Ledger in memory, which is lost when its process ends.
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
     kept: Mutex<Kept>,
@@ -121,7 +121,7 @@ impl Ledger for MemoryLedger {
         let is_taken = |one: &&KeptRun| run.name.is_some() && one.run.name == run.name;
         let taken = kept.run(&run.id);
         if let Some(taken) = taken.or_else(|| kept.runs.values().find(is_taken)) {
-            return Err(conflict(format!("there is a run {} already", taken.run.id)));
+            return Err(conflict(format!("run {} already exists", taken.run.id)));
         }
         let mut new = BTreeMap::new();
         for shard in shards {

@@ -1,4 +1,4 @@
-//! Lists that come in pages.
+//! Lists that providers return in pages.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -6,9 +6,9 @@ use std::future::Future;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use lmbatch_core::{Cursor, Error, Found, Page, Result};
 
-/// A page that may lead to another.
+/// Page of a list that may lead to another page.
 pub(crate) trait Leads {
-    /// Where the list goes on; `None` on the last page.
+    /// Returns the cursor of the next page; `None` on the last page.
     fn next(&self) -> Option<&Cursor>;
 }
 
@@ -24,7 +24,7 @@ impl Leads for Found {
     }
 }
 
-/// What is on the pages of a list.
+/// Returns the items on the pages of a list.
 pub(crate) fn items<'a, T, A, F>(ask: A) -> impl Stream<Item = Result<T>> + Send + 'a
 where
     T: Send + 'a,
@@ -35,12 +35,12 @@ where
     pages(ask).map_ok(items).try_flatten()
 }
 
-/// Most pages of one list that are read: a list that never ends is an error, not a wait.
+/// Maximum number of pages of one list. A list that never ends is an error, not a wait.
 const MOST_PAGES: usize = 10_000;
 
-/// Every page of a list, as `ask` gives them. Ends where a page leads back to one that was asked for, since
-/// that would lead on for ever: a caller that must know that the list was whole sees that its last page leads
-/// on.
+/// Returns every page of a list, as `ask` gives them. Stops at a page whose cursor was already
+/// used, since following it would never end. A caller that needs a complete list must check that
+/// the last page has no cursor.
 ///
 /// # Errors
 /// [`ErrorKind::MalformedReply`](lmbatch_core::ErrorKind::MalformedReply) after 10,000 pages.

@@ -1,20 +1,21 @@
-//! Pure decisions: state in, answer out. Nothing here waits.
+//! Pure decisions about polls, retries and doubtful creates. Nothing in this module waits.
 
 use std::time::Duration;
 
 use lmbatch_core::{Delivery, Error, Retry};
 
-/// The first interval between two polls of a batch, unless the caller or the server says otherwise.
+/// Interval before the second poll of a batch, unless the caller or the server sets another.
 ///
 /// ```
 /// assert_eq!(lmbatch_engine::DEFAULT_STATUS_CHECK_INTERVAL.as_secs(), 2);
 /// ```
 pub const DEFAULT_STATUS_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The interval to which polling slows down by itself.
+/// Longest interval to which polling slows down by itself.
 pub const MAX_STATUS_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often a batch is asked for its status. No jitter: a timeline can be read off.
+/// Intervals between status calls for a batch. They have no jitter, so that logs and tests are
+/// predictable.
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,21 +29,22 @@ pub struct PollingPolicy {
 }
 
 impl PollingPolicy {
-    /// From [`DEFAULT_STATUS_CHECK_INTERVAL`], half as long again each time, up to
+    /// Intervals that start at [`DEFAULT_STATUS_CHECK_INTERVAL`] and grow by half each time, up to
     /// [`MAX_STATUS_CHECK_INTERVAL`].
     pub const GROWING: Self = Self { interval: None };
 
-    /// Always the same interval.
+    /// Returns a policy with a fixed interval.
     pub const fn every(interval: Duration) -> Self {
         Self {
             interval: Some(interval),
         }
     }
 
-    /// How long to wait after poll number `polls` (from 1). The server's wish wins.
-    pub fn wait(&self, polls: u32, wish: Option<Duration>) -> Duration {
-        if let Some(wish) = wish {
-            return wish;
+    /// Returns the wait after poll number `polls`, counted from 1. An interval that the server asks
+    /// for takes precedence.
+    pub fn wait(&self, polls: u32, asked: Option<Duration>) -> Duration {
+        if let Some(asked) = asked {
+            return asked;
         }
         if let Some(interval) = self.interval {
             return interval;
@@ -54,18 +56,19 @@ impl PollingPolicy {
     }
 }
 
-/// What to do with a call that failed.
+/// Decision about a call that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Make it again after a wait.
+    /// Repeat the call after a wait.
     RetryAfter(Duration),
-    /// Give up.
+    /// Return the error.
     Stop,
-    /// A create whose fate is unknown: look for it, never repeat it.
+    /// Search for the batch of a create whose outcome is unknown, and do not repeat the create.
     Find,
 }
 
-/// How a failed call is made again: seconds, full jitter, the server's wish first.
+/// Repetition of failed calls: exponential back-off with full jitter, unless the server sends a
+/// retry-after.
 ///
 /// ```
 /// use lmbatch_engine::RetryPolicy;
@@ -74,14 +77,15 @@ pub enum Decision {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryPolicy {
-    /// Calls in all, the first included.
+    /// Maximum number of calls, the first included; 8 by default.
     pub max_attempts: u32,
-    /// The longest first wait.
+    /// Longest wait before the second call, 0.5 s by default; it doubles with each failure.
     pub base: Duration,
-    /// The longest wait of our own.
+    /// Longest wait that the back-off chooses; 30 s by default.
     pub cap: Duration,
-    /// The longest wish of a server that is obeyed by waiting; beyond it we stop.
-    pub longest_wish: Duration,
+    /// Longest retry-after of a server that is honoured, 600 s by default; a longer one fails the
+    /// call.
+    pub max_retry_after: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -90,25 +94,27 @@ impl Default for RetryPolicy {
             max_attempts: 8,
             base: Duration::from_millis(500),
             cap: Duration::from_secs(30),
-            longest_wish: Duration::from_secs(600),
+            max_retry_after: Duration::from_secs(600),
         }
     }
 }
 
 impl RetryPolicy {
-    /// After attempt `attempt` (from 1) of a call that can be repeated freely. `chance` is from 0 up to 1.
+    /// Decides about a call that is free to repeat, after `attempt` attempts (from 1). `chance` is
+    /// a random number from 0 up to 1.
     pub fn decide(&self, attempt: u32, error: &Error, chance: f64) -> Decision {
         if error.retry() != Retry::Temporary || attempt >= self.max_attempts {
             return Decision::Stop;
         }
         match error.retry_after() {
-            Some(wish) if wish > self.longest_wish => Decision::Stop,
-            Some(wish) => Decision::RetryAfter(wish),
+            Some(after) if after > self.max_retry_after => Decision::Stop,
+            Some(after) => Decision::RetryAfter(after),
             None => Decision::RetryAfter(self.backoff(attempt, chance)),
         }
     }
 
-    /// The same for a create: repeated only where the provider cannot have acted.
+    /// Decides about a create after `attempt` attempts (from 1): it is repeated only where the
+    /// provider cannot have acted on it. `chance` is a random number from 0 up to 1.
     pub fn decide_create(&self, attempt: u32, error: &Error, chance: f64) -> Decision {
         match error.delivery() {
             Delivery::Unknown => Decision::Find,
@@ -125,7 +131,8 @@ impl RetryPolicy {
     }
 }
 
-/// When to look for a create whose fate is unknown, and for results that are not whole.
+/// Times at which to search for the batch of a create whose outcome is unknown, and to read results
+/// that are not complete.
 ///
 /// ```
 /// use std::time::Duration;
@@ -135,12 +142,12 @@ impl RetryPolicy {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DoubtPolicy {
-    /// The waits before each look.
+    /// Waits before each search.
     pub looks: Vec<Duration>,
 }
 
 impl DoubtPolicy {
-    /// The usual looks, spread over another time in all.
+    /// Returns the default searches, spread over `time` in all.
     pub fn within(time: Duration) -> Self {
         let usual = Self::default().looks;
         let whole: Duration = usual.iter().sum();
@@ -150,35 +157,35 @@ impl DoubtPolicy {
         }
     }
 
-    /// Time in all over which something is looked for.
+    /// Returns the total time over which a batch is searched for.
     pub fn patience(&self) -> Duration {
         self.looks.iter().sum()
     }
 
-    /// The waits between looks, without the first where that is at once.
+    /// Returns the waits between searches, without a first wait of zero.
     pub(crate) fn waits(&self) -> impl Iterator<Item = Duration> + Send + use<> {
         let waits = self.looks.clone().into_iter();
         waits.skip_while(Duration::is_zero)
     }
 }
 
-/// What is done about a create whose fate stays unknown.
+/// Treatment of a create whose outcome stays unknown.
 ///
 /// ```
 /// assert_eq!(lmbatch_engine::OnDoubt::default(), lmbatch_engine::OnDoubt::Hold);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnDoubt {
-    /// Nothing: someone looks at the provider and decides.
+    /// Do nothing further: an operator looks at the provider and decides.
     #[default]
     Hold,
-    /// It is sent again. If the first was accepted after all, both are paid for.
+    /// Send the create again. If the first was accepted after all, both are paid for.
     Resubmit,
-    /// Its requests are given up, as errors that say so; everything else goes on.
+    /// Give up the requests of the batch, as errors that say so; the rest of the run continues.
     Abandon,
 }
 
-/// The most of one batch, below what its provider takes.
+/// Maximum size of one batch, below the limits of its provider.
 ///
 /// ```
 /// let small = lmbatch_engine::BatchLimit { max_requests: Some(1000), ..Default::default() };
@@ -186,11 +193,11 @@ pub enum OnDoubt {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BatchLimit {
-    /// Requests.
+    /// Maximum number of requests.
     pub max_requests: Option<u32>,
-    /// Bytes as sent.
+    /// Maximum number of bytes as sent.
     pub max_bytes: Option<u64>,
-    /// Tokens of the requests, estimated from their bytes: one for three, which leaves a margin.
+    /// Maximum number of tokens, estimated conservatively as one for three bytes of a request.
     pub max_tokens: Option<u64>,
 }
 
@@ -206,8 +213,8 @@ impl BatchLimit {
                 .unwrap_or(u64::MAX)
                 .clamp(1, limits.max_bytes),
             enqueued_tokens: match (self.max_tokens, limits.enqueued_tokens) {
-                (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
-                (ours, theirs) => ours.or(theirs),
+                (Some(own), Some(providers)) => Some(own.min(providers)),
+                (own, providers) => own.or(providers),
             },
             ..limits
         }
@@ -215,7 +222,8 @@ impl BatchLimit {
 }
 
 impl Default for DoubtPolicy {
-    /// At 0, 5, 15, 30 and 60 s, then at 2, 5, 10 and 15 minutes: lists may lag behind creates.
+    /// Searches at 0, 5, 15, 30 and 60 s, then at 2, 5, 10 and 15 minutes: lists may lag behind
+    /// creates.
     fn default() -> Self {
         Self {
             looks: [0, 5, 10, 15, 30, 60, 180, 300, 300]
@@ -228,19 +236,22 @@ impl Default for DoubtPolicy {
 /// Bounds of one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RunOptions {
-    /// Time of the run in all: creates, searches for lost creates, polls and reading results. What is under
-    /// way when it is over is dropped where it stands: the record has it as after a crash, and batches go on.
+    /// Time limit of the whole run: creates, searches for lost creates, polls and reading results.
+    /// At the limit, running calls are dropped; the record is as after a crash, and batches
+    /// continue at the provider.
     pub deadline: Option<Duration>,
-    /// How often to ask for its status.
+    /// Maximum number of polls of a batch.
     pub max_polls: Option<u32>,
-    /// How often a request that was not answered, and may be if it is asked again, is sent in all. One
-    /// where nothing is said.
+    /// Maximum number of times that an unanswered request is sent in all, where sending it again
+    /// may help. One by default.
     pub max_attempts: Option<u32>,
-    /// Create what can be created, ask once, fetch what has ended, and wait for nothing.
+    /// Create what can be created, poll each batch once, fetch the results of ended batches, and
+    /// wait for nothing.
     pub once: bool,
 }
 
-/// Steps that run at once on one account, by kind. The runs of all clones of one engine are counted together.
+/// Number of steps that run at once on one account, by kind. The runs of all clones of one engine
+/// are counted together.
 ///
 /// ```
 /// let careful = lmbatch_engine::StepLimits { fetches: 1, ..Default::default() };
@@ -248,13 +259,13 @@ pub struct RunOptions {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepLimits {
-    /// Uploads of inputs; 4 unless said otherwise.
+    /// Uploads of inputs; 4 by default.
     pub uploads: usize,
-    /// Creates; 4 unless said otherwise.
+    /// Creates; 4 by default.
     pub creates: usize,
-    /// Status calls and looks for lost creates; 8 unless said otherwise.
+    /// Status calls and searches for lost creates; 8 by default.
     pub polls: usize,
-    /// Downloads of results; 4 unless said otherwise.
+    /// Downloads of results; 4 by default.
     pub fetches: usize,
 }
 
@@ -269,7 +280,8 @@ impl Default for StepLimits {
     }
 }
 
-/// A batch that was just created may be unknown to some of the provider's machines for so long.
+/// Longest time for which a batch that was just created may be unknown to some of the provider's
+/// machines.
 pub(crate) const UNKNOWN_AT_FIRST: Duration = Duration::from_secs(120);
 
 #[cfg(test)]
@@ -292,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_interval_is_kept_and_the_servers_wish_wins() {
+    fn a_given_interval_is_kept_and_the_servers_interval_wins() {
         let policy = PollingPolicy::every(Duration::from_secs(30));
         assert_eq!(policy.wait(1, None), policy.wait(100, None));
         assert_eq!(
@@ -334,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_waits_as_the_server_wishes_or_stops() {
+    fn a_retry_waits_for_the_retry_after_or_stops() {
         let busy = Error::new(ErrorKind::ProviderRateLimit).with_retry(Retry::Temporary);
         let policy = RetryPolicy::default();
         let after = |secs| {

@@ -1,5 +1,5 @@
-//! JSON Schemas of answers, checked before anything is sent: one that cannot be compiled would leave every
-//! answer unchecked.
+//! Checks JSON Schemas for structured output before anything is sent: a schema that cannot be
+//! compiled would leave every answer unchecked.
 
 use std::collections::HashSet;
 
@@ -7,10 +7,12 @@ use lmbatch_core::schemas::{Through, Tree, resolve, subschemas};
 use lmbatch_core::{BatchClass, BatchCodec, RequestError, ResponseSchema, SchemaError};
 use serde_json::{Map, Value};
 
-/// Schemas that are remembered as good. Most inputs have one; some have one for each request.
+/// Number of valid schemas that are remembered. Most inputs have one; some have one for each
+/// request.
 const REMEMBERED: usize = 256;
 
-/// Sentences on changes of schemas that are kept of an input; the others are counted.
+/// Maximum number of sentences on changed schemas that are kept for an input; the others are only
+/// counted.
 const MOST_NOTES: usize = 16;
 
 /// Longest reason, in characters, that an error quotes from the compiler.
@@ -19,15 +21,16 @@ const LONGEST_REASON: usize = 400;
 /// Longest word, in characters, that an error quotes from a schema.
 const LONGEST_WORD: usize = 40;
 
-/// Longest value, in characters, that an error quotes from the compiler; of a longer one its place is enough.
+/// Longest value, in characters, that an error quotes from the compiler; for a longer value its
+/// position is shown alone.
 const LONGEST_VALUE: usize = 160;
 
-/// Values of `type`.
+/// Values of the keyword `type`.
 const TYPES: [&str; 7] = [
     "array", "boolean", "integer", "null", "number", "object", "string",
 ];
 
-/// Keywords that say something about a value.
+/// Keywords that constrain a value.
 const ASSERTIONS: [&str; 42] = [
     "$ref",
     "$dynamicRef",
@@ -73,7 +76,7 @@ const ASSERTIONS: [&str; 42] = [
     "nullable",
 ];
 
-/// Keywords that describe, and fit any value.
+/// Keywords that describe a value and accept any.
 const ANNOTATIONS: [&str; 22] = [
     "$schema",
     "$id",
@@ -99,13 +102,13 @@ const ANNOTATIONS: [&str; 22] = [
     "propertyOrdering",
 ];
 
-/// Checks that answers can be checked against a schema: it is an object of JSON Schema keywords, refers to
-/// nothing outside of itself, and compiles.
+/// Checks that answers can be validated against a schema: it is an object of JSON Schema keywords,
+/// refers to nothing outside of itself, and compiles.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) with the place in the schema and the
-/// reason, such as an unknown `type`, a `$ref` that leads nowhere or a `pattern` that is no regular
-/// expression.
+/// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) with the position in the
+/// schema and the reason, such as an unknown `type`, a `$ref` without a target or a `pattern` that
+/// is no regular expression.
 pub fn check_schema(schema: &ResponseSchema) -> Result<(), RequestError> {
     if schema.schema.is_too_deep() {
         return Err(refused("it is nested too deep"));
@@ -114,7 +117,7 @@ pub fn check_schema(schema: &ResponseSchema) -> Result<(), RequestError> {
     let Value::Object(members) = &value else {
         let kind = match &value {
             Value::Array(_) => "an array",
-            Value::Bool(_) => "a boolean, which says nothing of an answer",
+            Value::Bool(_) => "a boolean, which does not describe an answer",
             Value::String(_) => "a string",
             Value::Number(_) => "a number",
             _ => "null",
@@ -123,21 +126,21 @@ pub fn check_schema(schema: &ResponseSchema) -> Result<(), RequestError> {
     };
     if let Some(place) = ResponseSchema::within(&value) {
         return Err(refused(&format!(
-            "it is an envelope of a provider's API, which any answer would fit; give what stands in it at {place}, alone"
+            "it is an envelope of a provider's API, which accepts any answer; give only the schema in it, at {place}, alone"
         )));
     }
-    if let Some(unknown) = says_nothing(members) {
+    if let Some(unknown) = unknown_keyword(members) {
         return Err(refused(&format!(
-            "none of its members limits a value, and {unknown:?} is no keyword of JSON Schema"
+            "none of its members constrains a value, and {unknown:?} is no keyword of JSON Schema"
         )));
     }
     references(&value, &value, "#")?;
-    // References that lead on without end would exhaust the compiler.
+    // Endless recursion of references would exhaust the compiler.
     Tree::new(&value).recursion(Through::All)?;
     compile(&value).map(drop).map_err(|why| refused(&why))
 }
 
-/// Refuses references out of the schema, whether or not anything uses them: no provider follows them.
+/// Refuses references out of the schema, used or not: no provider follows them.
 fn references(schema: &Value, root: &Value, at: &str) -> Result<(), RequestError> {
     let Some(members) = schema.as_object() else {
         return Ok(());
@@ -161,7 +164,7 @@ fn references(schema: &Value, root: &Value, at: &str) -> Result<(), RequestError
         }
         if resolve(root, reference).is_none() {
             return Err(refused(&format!(
-                "at {at}/{keyword}: {shown:?} refers to what is not in the schema"
+                "at {at}/{keyword}: {shown:?} refers to a part that is not in the schema"
             )));
         }
     }
@@ -171,7 +174,7 @@ fn references(schema: &Value, root: &Value, at: &str) -> Result<(), RequestError
     Ok(())
 }
 
-/// A word of a `type` that names none.
+/// Returns a word of a `type` that is no type of JSON Schema.
 fn unknown_type(types: &Value) -> Option<&str> {
     let words = match types {
         Value::Array(several) => several.as_slice(),
@@ -185,8 +188,8 @@ fn refused(why: &str) -> RequestError {
     RequestError::invalid_input(format!("the schema for answers cannot be used: {why}"))
 }
 
-/// A member that is no keyword, of a schema that any value fits.
-fn says_nothing(members: &Map<String, Value>) -> Option<&str> {
+/// Returns a member that is no keyword, if the schema accepts any value.
+fn unknown_keyword(members: &Map<String, Value>) -> Option<&str> {
     let known = |list: &[&str], key: &String| list.contains(&key.as_str());
     if members.keys().any(|key| known(&ASSERTIONS, key)) {
         return None;
@@ -202,8 +205,8 @@ pub(crate) type Compiled = jsonschema::Validator;
 #[cfg(not(feature = "schema"))]
 pub(crate) type Compiled = ();
 
-/// The validator of a schema, or the place and the reason why there is none. Formats are checked as well;
-/// those that are not known fit anything.
+/// Returns the validator of a schema, or the position and the reason why it does not compile. Known
+/// formats are checked; unknown ones accept anything.
 #[cfg(feature = "schema")]
 pub(crate) fn compile(schema: &Value) -> Result<Compiled, String> {
     let built = jsonschema::options()
@@ -228,7 +231,7 @@ pub(crate) fn compile(_: &Value) -> Result<Compiled, String> {
     Ok(())
 }
 
-/// First place at which a value does not fit.
+/// Returns the first position at which a value does not match the schema.
 #[cfg(feature = "schema")]
 pub(crate) fn misfit(compiled: &Compiled, value: &Value) -> Option<SchemaError> {
     let error = compiled.validate(value).err()?;
@@ -246,7 +249,7 @@ pub(crate) fn misfit(_: &Compiled, _: &Value) -> Option<SchemaError> {
     None
 }
 
-/// Schemas of an input, each checked once, and what sending them changes.
+/// Schemas of an input, each checked once, and the changes with which they are sent.
 #[derive(Default)]
 pub(crate) struct Schemas {
     last: Option<(ResponseSchema, BatchClass)>,
@@ -256,7 +259,7 @@ pub(crate) struct Schemas {
 }
 
 impl Schemas {
-    /// Checks a schema, unless it is known to be good.
+    /// Checks a schema, unless it is known to be valid.
     pub(crate) fn check(&mut self, schema: &ResponseSchema) -> Result<(), RequestError> {
         if self.last.as_ref().is_some_and(|(last, _)| last == schema) {
             return Ok(());
@@ -273,7 +276,7 @@ impl Schemas {
         Ok(())
     }
 
-    /// Keeps what the provider's adapter changes of a schema that is sent.
+    /// Keeps the changes that the provider's adapter makes to a schema when it is sent.
     pub(crate) fn note(
         &mut self,
         codec: &dyn BatchCodec,
@@ -298,7 +301,7 @@ impl Schemas {
         Ok(())
     }
 
-    /// What is changed, one sentence each.
+    /// Returns the changes, one sentence each.
     pub(crate) fn into_notes(mut self) -> Vec<String> {
         if self.more > 0 {
             self.notes.push(format!("and {} more", self.more));
@@ -319,13 +322,13 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_checks_nothing_is_refused_with_its_place() {
+    fn a_schema_that_constrains_nothing_is_refused_with_the_position_of_its_fault() {
         let of = |money: Value| json!({"type": "object", "required": ["total"], "properties": {"total": money}});
         for (schema, words) in [
             (of(json!({"type": "nubmer"})), "/properties/total/type"),
             (
                 of(json!({"$ref": "#/$defs/Money"})),
-                "#/properties/total/$ref: \"#/$defs/Money\" refers to what",
+                "#/properties/total/$ref: \"#/$defs/Money\" refers to a part",
             ),
             (
                 of(json!({"$ref": "https://schemas.test/money.json"})),
@@ -378,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_of_an_api_is_refused_with_the_place_of_the_schema() {
+    fn an_envelope_of_an_api_is_refused_with_the_position_of_the_schema() {
         let inner = json!({"type": "object", "properties": {"a": {"type": "string"}}});
         let named = json!({"name": "x", "strict": true, "schema": inner});
         let nested = json!({"type": "json_schema", "json_schema": named});

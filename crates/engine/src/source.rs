@@ -1,52 +1,54 @@
-//! Where requests come from: one at a time, borrowed, each good or bad on its own.
+//! Sources of requests: one request at a time, borrowed, each valid or invalid on its own.
 
 use std::path::Path;
 
 use lmbatch_core::{Error, Json, RequestError, RequestView, ResponseSchema, Text};
 
-/// A stream of requests that can be read once.
+/// Stream of requests that can be read once.
 pub trait RequestSource: Send {
     /// Hands the next request to `visit`, or returns `false` at the end. An error means that the
-    /// rest cannot be read; a request that is merely bad is handed on as such.
+    /// rest cannot be read; a request that is merely invalid is handed on as an error of its own.
     fn next(&mut self, visit: &mut dyn FnMut(Sourced<'_>)) -> Result<bool, Error>;
 
-    /// Returns the word for the places of requests in messages: "number" by default, "line" for a file of lines.
+    /// Returns the word for positions of requests in messages: "number" by default, "line" for a
+    /// file of lines.
     fn unit(&self) -> &'static str {
         "number"
     }
 }
 
-/// One request of a source, or why it is none.
+/// One request of a source, or the reason why it is invalid.
 #[derive(Debug)]
 pub struct Sourced<'a> {
-    /// Where it stands, from 1: the line of a file, the position in a list.
+    /// Position in the source, from 1: the line of a file, the index in a list.
     pub place: u64,
-    /// The request.
+    /// Request that was read, or the error that makes it invalid.
     pub entry: Result<Entry<'a>, RequestError>,
 }
 
-/// A request with what the engine keeps beside it.
+/// Request together with what the engine keeps for its outcome.
 #[derive(Debug)]
 pub struct Entry<'a> {
-    /// The caller's id.
+    /// Caller's id of the request.
     pub id: IdView<'a>,
-    /// The request.
+    /// Request to be sent.
     pub request: RequestView<'a>,
-    /// The caller's notes, given back with the outcome.
+    /// Caller's metadata, returned with the outcome.
     pub metadata: Option<Json<'a>>,
-    /// What the answer is checked against.
+    /// Schema against which the answer is validated.
     pub schema: Option<&'a ResponseSchema>,
-    /// Folder that attachment paths start from and may not leave, for requests from outside of the program:
-    /// their attachments must also be what their kind says. `None` where the program names paths itself.
+    /// Folder that attachment paths start from and may not leave, for requests from outside of the
+    /// program: the bytes of their attachments must also match their kind. `None` where the program
+    /// itself names the paths.
     pub folder: Option<&'a Path>,
 }
 
-/// The caller's id, in the JSON type it came in.
+/// Caller's id of a request, in its JSON type.
 #[derive(Debug, Clone, Copy)]
 pub enum IdView<'a> {
-    /// A string.
+    /// Id that is a JSON string.
     Text(Text<'a>),
-    /// A number, as it was written.
+    /// Id that is a JSON number, as it was written.
     Number(Json<'a>),
 }
 
@@ -59,7 +61,7 @@ impl IdView<'_> {
         }
     }
 
-    /// The id's characters: what makes it unique.
+    /// Returns the characters of the id, which make it unique.
     pub fn decode(&self) -> std::borrow::Cow<'_, str> {
         match self {
             Self::Text(text) => text.decode(),

@@ -1,4 +1,4 @@
-//! The last failure of a run, for the error of one that ends early.
+//! The last failure of a run, named by the error of a run that ends early.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,4 +1,5 @@
-//! Keys that are rotated, and keys of other accounts: a run goes on under the one and not under the other.
+//! Rotated keys and keys of other accounts: a run continues under the former, and not under the
+//! latter.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,14 +17,14 @@ use lmbatch_core::{
 use lmbatch_engine::{DoubtPolicy, Event, LMInvoker, MemoryLedger, RetryPolicy, RunOptions};
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
 
-/// The provider as one account sees it under one key.
+/// The provider as an account sees it under one key.
 #[derive(Debug)]
 struct Keyed {
     inner: Arc<MemoryProvider>,
     account: &'static str,
     key: Option<&'static str>,
     former: Option<&'static str>,
-    /// Whether the batches are those of another account: none of them is known here.
+    /// True if the batches belong to another account, so that this one sees none of them.
     is_stranger: bool,
 }
 
@@ -79,18 +80,18 @@ impl BatchProvider for Keyed {
     }
 }
 
-/// A record, and a provider that may be reached under several keys.
+/// A ledger, and a provider that can be reached under several keys.
 struct World {
     provider: Arc<MemoryProvider>,
     ledger: Arc<MemoryLedger>,
     spool: Arc<MemorySpool>,
     clock: Arc<TestClock>,
     warned: Arc<Mutex<Vec<String>>>,
-    /// Processes so far: each draws other numbers.
+    /// Number of processes so far: each draws other random numbers.
     processes: AtomicU64,
 }
 
-const OURS: &str = "v2-ours";
+const ACCOUNT: &str = "v2-own";
 
 impl World {
     fn new(script: Script) -> Self {
@@ -115,11 +116,11 @@ impl World {
         })
     }
 
-    /// Another account behind the same base URL.
+    /// Returns an invoker of another account with the same base URL.
     fn stranger(&self) -> LMInvoker {
         self.of(Keyed {
             inner: Arc::clone(&self.provider),
-            account: OURS,
+            account: ACCOUNT,
             key: Some("theirs"),
             former: Some("5a5a"),
             is_stranger: true,
@@ -185,7 +186,7 @@ async fn run(invoker: &LMInvoker) -> Result<Vec<String>> {
     Ok(texts.map(|value| value.unwrap().text()).collect())
 }
 
-/// A batch that goes on for longer than the first process waits.
+/// Returns a script whose batch runs longer than the first process waits.
 fn slow() -> Script {
     Script {
         statuses: std::iter::repeat_with(|| Ok(BatchStatus::InProgress))
@@ -205,15 +206,15 @@ async fn cut(world: &World, invoker: &LMInvoker) {
 }
 
 #[tokio::test]
-async fn a_run_goes_on_under_a_rotated_key() {
+async fn a_run_continues_under_a_rotated_key() {
     let world = World::new(slow());
-    cut(&world, &world.with(OURS, "first")).await;
+    cut(&world, &world.with(ACCOUNT, "first")).await;
     assert_eq!(world.record().await.key_hint, Some("first".into()));
     assert_eq!(world.warnings(), 0);
-    let rotated = world.with(OURS, "second");
+    let rotated = world.with(ACCOUNT, "second");
     assert_eq!(run(&rotated).await.unwrap().len(), 2);
     assert_eq!((world.accepted(), world.warnings()), (1, 1));
-    // The key that was used last is recorded, and is no news any more.
+    // The key that was used last is recorded and causes no further warning.
     assert_eq!(world.record().await.key_hint, Some("second".into()));
     let chosen = [0].into();
     let record = world.record().await;
@@ -225,22 +226,23 @@ async fn a_run_goes_on_under_a_rotated_key() {
 #[tokio::test]
 async fn several_keys_of_one_account_are_used_in_turn() {
     let world = World::new(slow());
-    cut(&world, &world.with(OURS, "first")).await;
-    assert_eq!(run(&world.with(OURS, "second")).await.unwrap().len(), 2);
+    cut(&world, &world.with(ACCOUNT, "first")).await;
+    assert_eq!(run(&world.with(ACCOUNT, "second")).await.unwrap().len(), 2);
     for (accepted, (requeues, reads)) in (2..).zip([("first", "second"), ("third", "first")]) {
         let record = world.record().await;
-        let requeuing = world.with(OURS, requeues);
+        let requeuing = world.with(ACCOUNT, requeues);
         let sent = requeuing.engine().requeue(&record, &[0].into()).await;
         assert_eq!(sent.unwrap(), 1);
-        assert_eq!(run(&world.with(OURS, reads)).await.unwrap().len(), 2);
+        assert_eq!(run(&world.with(ACCOUNT, reads)).await.unwrap().len(), 2);
         let record = world.record().await;
         assert_eq!(record.key_hint, Some(reads.into()));
-        assert_eq!(record.account, OURS.into());
+        assert_eq!(record.account, ACCOUNT.into());
         assert_eq!(world.accepted(), accepted);
     }
 }
 
-/// Where a provider keeps no labels, a batch that fits may be one that another key of the account created.
+/// At a provider without labels, a batch that matches may have been created by another key of
+/// the account.
 #[tokio::test]
 async fn a_batch_created_under_one_key_is_not_taken_for_a_lost_create_under_another() {
     let lost = Error::new(ErrorKind::Connection)
@@ -249,14 +251,14 @@ async fn a_batch_created_under_one_key_is_not_taken_for_a_lost_create_under_anot
     let looks = || DoubtPolicy {
         looks: vec![Duration::ZERO; 3],
     };
-    for (account, ends) in [(OURS, true), ("v2-other", false)] {
+    for (account, ends) in [(ACCOUNT, true), ("v2-other", false)] {
         let world = World::new(Script {
             by_count: true,
             certainty: Some(Certainty::Presumed),
             accepted_unseen: [lost.clone(), lost.clone()].into(),
             ..Script::default()
         });
-        let first = world.with(OURS, "first").doubt(looks());
+        let first = world.with(ACCOUNT, "first").doubt(looks());
         assert_eq!(run(&first).await.unwrap().len(), 2);
         let second = world.with(account, "second").doubt(looks());
         let requests = [Request::new("c", "three"), Request::new("d", "four")];
@@ -265,16 +267,16 @@ async fn a_batch_created_under_one_key_is_not_taken_for_a_lost_create_under_anot
         assert_eq!(world.accepted(), 2, "{account}");
         match other {
             Ok(output) => assert_eq!((output.requests(), ends), (2, true)),
-            // The record of another account says nothing of the batches that are listed here.
+            // The record of another account does not tell which of the listed batches it created.
             Err(error) => assert_eq!((error.kind(), ends), (ErrorKind::Doubt, false)),
         }
     }
 }
 
 #[tokio::test]
-async fn a_run_does_not_go_on_under_another_account_and_stays_as_it_is() {
+async fn a_run_is_refused_under_another_account_and_stays_unchanged() {
     let world = World::new(slow());
-    cut(&world, &world.with(OURS, "first")).await;
+    cut(&world, &world.with(ACCOUNT, "first")).await;
     let before = world.record().await;
     for (other, says) in [
         (world.stranger(), "its batch is unknown under this one"),
@@ -298,13 +300,13 @@ async fn a_run_does_not_go_on_under_another_account_and_stays_as_it_is() {
         }
     }
     assert_eq!(world.record().await, before);
-    assert_eq!(run(&world.with(OURS, "first")).await.unwrap().len(), 2);
+    assert_eq!(run(&world.with(ACCOUNT, "first")).await.unwrap().len(), 2);
     assert_eq!(world.accepted(), 1);
 }
 
-/// Of a create whose answer was lost only the account that it was sent to can tell.
+/// Only the account of a create whose response was lost can tell whether the create was accepted.
 #[tokio::test]
-async fn a_create_in_doubt_is_looked_for_under_a_rotated_key_and_not_repeated_under_another_account()
+async fn a_doubtful_create_is_searched_for_under_a_rotated_key_and_not_repeated_under_another_account()
  {
     let lost = Error::new(ErrorKind::Connection)
         .with_retry(Retry::Temporary)
@@ -314,7 +316,7 @@ async fn a_create_in_doubt_is_looked_for_under_a_rotated_key_and_not_repeated_un
         blind_looks: 1,
         ..Script::default()
     });
-    let doubt = run(&world.with(OURS, "first")).await.unwrap_err();
+    let doubt = run(&world.with(ACCOUNT, "first")).await.unwrap_err();
     assert_eq!((doubt.kind(), world.accepted()), (ErrorKind::Doubt, 1));
     let refused = run(&world.stranger()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::OtherAccount);
@@ -322,11 +324,11 @@ async fn a_create_in_doubt_is_looked_for_under_a_rotated_key_and_not_repeated_un
         refused.to_string().contains("use the earlier key"),
         "{refused}"
     );
-    let mut rotated = run(&world.with(OURS, "second")).await;
-    // The list may lag for a look.
+    let mut rotated = run(&world.with(ACCOUNT, "second")).await;
+    // The list may lag for one search.
     for _ in 0..3 {
         if rotated.is_err() {
-            rotated = run(&world.with(OURS, "second")).await;
+            rotated = run(&world.with(ACCOUNT, "second")).await;
         }
     }
     assert_eq!(rotated.unwrap().len(), 2);
@@ -334,43 +336,43 @@ async fn a_create_in_doubt_is_looked_for_under_a_rotated_key_and_not_repeated_un
 }
 
 #[tokio::test]
-async fn a_run_of_which_nothing_was_sent_begins_under_the_key_in_use() {
+async fn a_run_without_an_accepted_create_begins_under_the_current_key() {
     let busy = Error::new(ErrorKind::ProviderRateLimit).with_delivery(Delivery::Refused);
     let world = World::new(Script {
         creates: [Some(busy)].into(),
         ..Script::default()
     });
-    assert!(run(&world.with(OURS, "first")).await.is_err());
+    assert!(run(&world.with(ACCOUNT, "first")).await.is_err());
     assert_eq!(world.accepted(), 0);
-    assert_eq!(run(&world.with(OURS, "second")).await.unwrap().len(), 2);
+    assert_eq!(run(&world.with(ACCOUNT, "second")).await.unwrap().len(), 2);
     assert_eq!((world.accepted(), world.warnings()), (1, 1));
 }
 
 #[tokio::test]
-async fn a_record_of_an_earlier_version_is_taken_where_its_account_can_be_told() {
+async fn a_record_of_an_earlier_version_is_accepted_where_its_account_can_be_confirmed() {
     for (recorded, rotated) in [("f00d", false), ("0bad", true)] {
         let world = World::new(slow());
-        cut(&world, &world.with(OURS, "first")).await;
+        cut(&world, &world.with(ACCOUNT, "first")).await;
         world.recorded_as(recorded, None).await;
-        assert_eq!(run(&world.with(OURS, "first")).await.unwrap().len(), 2);
+        assert_eq!(run(&world.with(ACCOUNT, "first")).await.unwrap().len(), 2);
         assert_eq!(world.warnings(), usize::from(rotated), "{recorded}");
         let record = world.record().await;
         let now = (record.account.as_str(), record.key_hint);
-        assert_eq!(now, (OURS, Some("first".into())), "{recorded}");
+        assert_eq!(now, (ACCOUNT, Some("first".into())), "{recorded}");
         assert_eq!(world.accepted(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_record_of_an_earlier_version_is_refused_where_nothing_tells_its_account() {
+async fn a_record_of_an_earlier_version_is_refused_where_its_account_cannot_be_confirmed() {
     let busy = Error::new(ErrorKind::ProviderRateLimit).with_delivery(Delivery::Refused);
     let world = World::new(Script {
         creates: [Some(busy)].into(),
         ..Script::default()
     });
-    assert!(run(&world.with(OURS, "first")).await.is_err());
+    assert!(run(&world.with(ACCOUNT, "first")).await.is_err());
     world.recorded_as("0bad", None).await;
-    let refused = run(&world.with(OURS, "first")).await.unwrap_err();
+    let refused = run(&world.with(ACCOUNT, "first")).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::OtherAccount);
     let says = "no batch by which the provider could confirm the account";
     assert!(refused.to_string().contains(says), "{refused}");
@@ -380,7 +382,7 @@ async fn a_record_of_an_earlier_version_is_refused_where_nothing_tells_its_accou
 #[tokio::test]
 async fn a_handle_is_read_under_a_rotated_key_and_the_provider_refuses_another_account() {
     let world = World::new(Script::default());
-    let first = world.with(OURS, "first");
+    let first = world.with(ACCOUNT, "first");
     let handle = first.batch().create([("a", "one")]).await.unwrap();
     assert_eq!(handle.key_hint, Some("first".into()));
     let kept = serde_json::to_string(&handle).unwrap();
@@ -391,7 +393,7 @@ async fn a_handle_is_read_under_a_rotated_key_and_the_provider_refuses_another_a
         ..handle.clone()
     };
     for handle in [&handle, &old] {
-        let rotated = world.with(OURS, "second");
+        let rotated = world.with(ACCOUNT, "second");
         let outcomes = rotated.batch().retrieve(handle).await.unwrap();
         assert_eq!(outcomes["a"].value().unwrap().text(), "one");
         assert_eq!(world.warnings(), 1);
@@ -404,7 +406,7 @@ async fn a_handle_is_read_under_a_rotated_key_and_the_provider_refuses_another_a
     let other = world.with("v2-other", "first");
     let refused = other.batch().retrieve(&handle).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::OtherAccount);
-    // What earlier versions wrote has no hint.
+    // Handles of earlier versions have no key hint.
     let without = kept.replace(",\"key_hint\":\"first\"", "");
     assert_ne!(without, kept);
     assert!(serde_json::from_str::<BatchHandle>(&without).is_ok());

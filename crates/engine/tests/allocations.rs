@@ -11,7 +11,8 @@ use lmbatch_core::{
 use lmbatch_engine::{Entry, IdView, RequestSource, Sourced, check};
 use lmbatch_testing::{MemoryProvider, Script, TestClock};
 
-/// Numbered requests. Each takes two allocations: the list of its messages, and that of their contents.
+/// Source of numbered requests. Each takes two allocations: the list of its messages, and that of
+/// their contents.
 struct Numbered {
     ids: std::vec::IntoIter<String>,
     prompt: Text<'static>,
@@ -24,7 +25,7 @@ impl Numbered {
         let ids: Vec<String> = (0..count).map(|number| number.to_string()).collect();
         Self {
             ids: ids.into_iter(),
-            // A token, as of an input line: it is copied as it is written.
+            // A token as in an input line is copied as it is written.
             prompt: serde_json::from_str(r#""a question of one sentence""#).unwrap(),
             parameters: Hyperparameters::default(),
             place: 0,
@@ -67,7 +68,7 @@ impl RequestSource for Numbered {
 }
 
 #[test]
-fn planning_allocates_nothing_for_a_request_beside_what_its_source_does() {
+fn planning_allocates_nothing_for_a_request_beyond_its_source() {
     let provider = MemoryProvider::new(Arc::new(TestClock::default()), Script::default());
     let allocations = |count: u32| {
         let source = Box::new(Numbered::new(count));
@@ -78,6 +79,6 @@ fn planning_allocates_nothing_for_a_request_beside_what_its_source_does() {
         info.count_total
     };
     let (few, many) = (allocations(10_000), allocations(60_000));
-    // Some blocks and tables grow as well.
+    // A few blocks and tables grow as well.
     assert!(many - few < 2 * 50_000 + 1_000, "{few} and {many}");
 }

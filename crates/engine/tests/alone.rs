@@ -1,4 +1,5 @@
-//! One slow, doubtful or late batch delays no other: each of the others takes the time that it takes alone.
+//! One slow, doubtful or late batch delays no other: each of the others takes as long as it takes
+//! alone.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use lmbatch_core::{
 use lmbatch_engine::{BatchLimit, LMInvoker};
 use lmbatch_testing::{MemoryProvider, Script, TestRng};
 
-/// The clock of a runtime whose time goes on only when nothing else can.
+/// Clock of a runtime whose time advances only when no task can run.
 #[derive(Debug)]
 struct PausedClock(tokio::time::Instant);
 
@@ -32,17 +33,17 @@ impl Clock for PausedClock {
     }
 }
 
-/// What happens at which second to each batch, by its number.
+/// Calls for each batch, by its number: name and second.
 type Timelines = BTreeMap<u32, Vec<(&'static str, u64)>>;
 
-/// A provider at which some batches are odd.
+/// Provider with some batches that behave unusually.
 #[derive(Debug)]
 struct Odd {
     inner: MemoryProvider,
     clock: Arc<dyn Clock>,
-    /// Batch whose create is accepted, without an answer, and does not show for 20 minutes.
+    /// Batch whose create is accepted without a response, and that is not listed for 20 minutes.
     doubtful: Option<u32>,
-    /// Batch whose results show after 10 minutes.
+    /// Batch whose results appear after 10 minutes.
     late: Option<u32>,
     /// Batch whose input takes 30 minutes to upload.
     slow_upload: Option<u32>,
@@ -174,7 +175,8 @@ async fn timelines(odd: impl FnOnce(&mut Odd)) -> Timelines {
 async fn one_doubtful_late_or_slow_batch_delays_no_other() {
     let alone = timelines(|_| {}).await;
     assert_eq!(alone.len(), BATCHES as usize);
-    // Polls grow from two seconds by half each time: 2, 5, 9.5, …; the batch has ended at the tenth.
+    // Polls grow from two seconds by half each time: 2, 5, 9.5, …; the batch has ended at the
+    // tenth.
     let steps: Vec<&str> = alone[&9].iter().map(|(what, _)| *what).collect();
     assert_eq!(steps[..3], ["stage", "create", "status"]);
     assert_eq!(steps[steps.len() - 2..], ["results", "read"]);
@@ -191,7 +193,8 @@ async fn one_doubtful_late_or_slow_batch_delays_no_other() {
         }
     }
     let last = |number| with_odd[&number].last().unwrap().1;
-    // The odd ones end when they can: the look at 15 minutes, the results after 10, the transfers after 30.
+    // The unusual batches end when they can: the search at 15 minutes, the results after 10, the
+    // transfers after 30.
     assert!((600..1300).contains(&last(3)), "{:?}", with_odd[&3]);
     assert!((700..800).contains(&last(7)), "{:?}", with_odd[&7]);
     assert!((1900..2000).contains(&last(11)), "{:?}", with_odd[&11]);

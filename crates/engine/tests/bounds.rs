@@ -1,4 +1,5 @@
-//! Calls that end early, by their bound in time or otherwise: what their errors say, and what is left.
+//! Calls that end early, by their time limit or otherwise: their errors, and what they leave
+//! behind.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod slow;
@@ -32,7 +33,7 @@ impl World {
         Self::slow(script, "nothing")
     }
 
-    /// Where one kind of call takes 100 s.
+    /// Returns a world in which one kind of call takes 100 s.
     fn slow(script: Script, call: &'static str) -> Self {
         let clock = Arc::new(TestClock::default());
         let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
@@ -82,8 +83,8 @@ fn one_each() -> BatchLimit {
     }
 }
 
-/// Each call that a run makes, whether its batch is known when the time is over, and whether a create is under
-/// way then.
+/// Each call that a run makes, whether its batch is known at the time limit, and whether a create
+/// is under way then.
 const CALLS: [(&str, bool, bool); 6] = [
     ("list", false, false),
     ("create", false, true),
@@ -95,14 +96,14 @@ const CALLS: [(&str, bool, bool); 6] = [
 
 fn script_for(call: &str) -> Script {
     Script {
-        // Only a create whose answer is lost is looked for.
+        // Only a create whose response is lost is searched for.
         accepted_unseen: (call == "find").then(lost).into_iter().collect(),
         ..Script::default()
     }
 }
 
 #[tokio::test]
-async fn a_timeout_bounds_every_call_of_an_invoke_and_says_what_is_known() {
+async fn a_timeout_limits_every_call_of_an_invoke_and_reports_what_is_known() {
     for (call, known, unknown) in CALLS {
         let world = World::slow(script_for(call), call);
         let invoke = world.invoker.batch().invoke(ASKED);
@@ -134,9 +135,9 @@ async fn a_timeout_bounds_every_call_of_an_invoke_and_says_what_is_known() {
     }
 }
 
-/// The future is dropped where it stands, as by a crash.
+/// The time limit drops the future at any point, as a crash does.
 #[tokio::test]
-async fn a_named_run_whose_time_is_over_goes_on_from_there_and_is_paid_for_once() {
+async fn a_named_run_that_timed_out_is_resumed_and_paid_for_once() {
     for (call, ..) in CALLS {
         let world = World::slow(script_for(call), call);
         let (_, invoker) = world.recorded();
@@ -162,7 +163,7 @@ async fn a_named_run_whose_time_is_over_goes_on_from_there_and_is_paid_for_once(
 }
 
 #[tokio::test]
-async fn no_time_at_all_sends_nothing() {
+async fn a_time_limit_of_zero_sends_nothing() {
     let world = World::new(Script::default());
     let invoke = world.invoker.batch().invoke(ASKED).timeout(Duration::ZERO);
     let error = invoke.await.unwrap_err();
@@ -180,7 +181,7 @@ async fn a_timeout_of_polls_that_all_failed_has_the_last_failure_as_its_source()
     let statuses = || (0..20).map(|_| failing());
     for (statuses, caused) in [
         (statuses().collect(), true),
-        // The last one was answered.
+        // The last poll was answered.
         (
             statuses()
                 .take(4)
@@ -219,11 +220,11 @@ type Statuses = std::collections::VecDeque<lmbatch_core::Result<BatchStatus>>;
 #[tokio::test]
 async fn every_error_after_a_create_carries_the_handles_of_all_batches() {
     for (end, max_iterations, reads) in [
-        // Polls are used up.
+        // The polls are used up.
         (vec![Ok(BatchStatus::InProgress); 2], Some(1), None),
-        // Results cannot be had.
+        // The results cannot be read.
         (vec![], None, Some(ErrorKind::FileNotFound)),
-        // A poll fails for good.
+        // A poll fails permanently.
         (vec![Ok(BatchStatus::InProgress)], None, None),
     ] {
         let mut statuses: Statuses = end.into();
@@ -262,13 +263,13 @@ async fn every_error_after_a_create_carries_the_handles_of_all_batches() {
     }
 }
 
-/// What was answered in a first batch is not in the handle of the second.
+/// An answer of the first batch is not in the handle of the second.
 #[tokio::test]
-async fn the_handle_of_a_later_attempt_names_what_went_out_again() {
+async fn the_handle_of_a_later_attempt_names_the_requests_that_were_sent_again() {
     let handles = Arc::new(std::sync::Mutex::new(Vec::new()));
     let kept = handles.clone();
     let asked = [("x/1", "1"), ("y", "2"), ("z", "3")];
-    // What the first batch answers, in the words that its body has.
+    // The first batch answers in the form of its body.
     let world = World::new(Script::default());
     world.invoker.batch().invoke(asked).await.unwrap();
     let body = world.provider.body(0);
@@ -300,7 +301,7 @@ async fn the_handle_of_a_later_attempt_names_what_went_out_again() {
 
 /// An observer has the handle before the run is dropped.
 #[tokio::test]
-async fn the_handle_of_a_run_that_is_dropped_is_with_its_observer() {
+async fn the_observer_of_a_dropped_run_has_its_handle() {
     let (told, created) = std::sync::mpsc::channel();
     let told = std::sync::Mutex::new(told);
     let clock = Arc::new(SystemClock::new());
@@ -317,14 +318,14 @@ async fn the_handle_of_a_run_that_is_dropped_is_with_its_observer() {
     let invoke = std::pin::pin!(invoker.batch().invoke(ASKED).into_future());
     let soon = clock.sleep(Duration::from_millis(300));
     assert!(matches!(select(invoke, soon).await, Either::Right(_)));
-    // The run is gone; what the handle is made of is not.
+    // The run is dropped, but the files of its handle are kept.
     let handle = created.recv().unwrap().read().unwrap();
     let ids: Vec<&str> = handle.requests.iter().map(|id| id.as_str()).collect();
     assert_eq!(ids, ["a/ü", "b"]);
 }
 
 #[tokio::test]
-async fn a_doubt_says_its_label_its_provider_and_what_the_server_said() {
+async fn a_doubt_error_carries_the_label_the_provider_and_the_response() {
     let world = World::new(Script {
         creates: [Some(lost())].into(),
         ..Script::default()
@@ -345,7 +346,7 @@ async fn a_doubt_says_its_label_its_provider_and_what_the_server_said() {
 }
 
 #[tokio::test]
-async fn a_batch_that_has_not_ended_can_be_asked_for_later() {
+async fn retrieving_a_running_batch_is_a_temporary_error() {
     let world = World::new(Script {
         statuses: [Ok(BatchStatus::InProgress)].into(),
         wishes: [Some(Duration::from_secs(7))].into(),
@@ -376,15 +377,15 @@ async fn an_attempt_is_counted_from_one() {
     assert_eq!(*attempts.lock().unwrap(), [2, 3]);
 }
 
-/// Of two tasks with one record one wins; the other is told why it did not.
+/// Of two tasks with one record one wins; the other gets an error that explains it.
 #[tokio::test]
-async fn the_task_that_loses_a_run_to_another_is_told_that_it_goes_on_there() {
+async fn the_task_that_loses_a_run_gets_a_conflict_that_names_the_other() {
     let world = World::new(Script::default());
     let (ledger, invoker) = world.recorded();
     let invoker = invoker.observe({
         let ledger = ledger.clone();
         move |event: &Event<'_>| {
-            // Another task is one step ahead, whenever a create is about to be sent.
+            // Another task is one step ahead whenever a create is about to be sent.
             if let Event::Creating { .. } = event {
                 futures::executor::block_on(async {
                     let run = ledger
@@ -413,11 +414,11 @@ async fn the_task_that_loses_a_run_to_another_is_told_that_it_goes_on_there() {
         said.contains("the run \"mine\" is being advanced by another"),
         "{said}"
     );
-    // And the batch that it had created is known.
+    // The error carries the batch that the losing task had created.
     assert_eq!(error.handles().unwrap().len(), 1);
 }
 
-/// Ends in time, or the test does not: a thread that waits for the stream would keep the runtime.
+/// The test ends only if no thread waits for the stream, which would keep the runtime alive.
 #[test]
 fn a_run_that_is_dropped_while_its_stream_is_open_keeps_no_thread() {
     for timed in [false, true] {
@@ -458,12 +459,12 @@ fn a_run_that_is_dropped_while_its_stream_is_open_keeps_no_thread() {
             done.send(()).unwrap();
         });
         let ended = ended.recv_timeout(Duration::from_secs(20));
-        assert!(ended.is_ok(), "a thread goes on");
+        assert!(ended.is_ok(), "a thread is still running");
     }
 }
 
 #[tokio::test]
-async fn a_stream_is_read_to_its_end_whatever_the_pace_of_both_sides() {
+async fn a_stream_of_any_length_is_read_to_its_end() {
     for count in [0, 1, 63, 64, 65, 1_000] {
         let world = World::new(Script::default());
         let (_, invoker) = world.recorded();
@@ -487,9 +488,9 @@ async fn a_stream_is_read_to_its_end_whatever_the_pace_of_both_sides() {
     assert_eq!(world.provider.accepted(), 0);
 }
 
-/// Each in its own batch, so that a deadline falls between creates.
+/// Each request has its own batch, so that a deadline falls between creates.
 #[tokio::test]
-async fn the_time_of_a_run_is_over_between_its_creates() {
+async fn a_time_limit_between_two_creates_reports_both() {
     let world = World::slow(Script::default(), "create");
     let (_, invoker) = world.recorded();
     let invoker = invoker.batch_limit(one_each());
@@ -497,7 +498,7 @@ async fn the_time_of_a_run_is_over_between_its_creates() {
     let error = asked().timeout(Duration::from_secs(150)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(error.handles().unwrap().len(), 1, "{error}");
-    // The second was on its way.
+    // The second create was on its way.
     assert_eq!(error.delivery(), Delivery::Unknown);
     let label = error.label().unwrap().parts().unwrap().1;
     assert_eq!((label, world.provider.accepted()), (1, 2));
@@ -506,9 +507,9 @@ async fn the_time_of_a_run_is_over_between_its_creates() {
     assert_eq!(world.provider.accepted(), 2);
 }
 
-/// The server's wish is longer than the call may take.
+/// The server's retry-after is longer than the call may take.
 #[tokio::test]
-async fn a_create_that_was_refused_for_now_is_not_in_doubt_when_the_time_is_over() {
+async fn a_temporarily_refused_create_is_not_in_doubt_at_the_time_limit() {
     let busy = || {
         let busy = Error::new(ErrorKind::ProviderRateLimit).with_delivery(Delivery::Refused);
         let busy = busy.with_retry(Retry::Temporary);
@@ -524,7 +525,7 @@ async fn a_create_that_was_refused_for_now_is_not_in_doubt_when_the_time_is_over
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(error.delivery(), Delivery::NotSent, "{error}");
     assert!(error.handles().unwrap().is_empty());
-    // Why it took so long.
+    // The source explains why it took so long.
     let source = error
         .source()
         .and_then(|source| source.downcast_ref::<Error>());

@@ -1,5 +1,6 @@
-//! A process that dies at any call it makes, before or after the call took effect, and another that goes on:
-//! every call to ledger, spool and provider is such a point, by decorators, so that a new call is one too.
+//! A process that dies at any of its calls, before or after the call takes effect, and another that
+//! resumes its run. Decorators make every call to ledger, spool and provider such a point, so that
+//! a new call is one too.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod dying;
@@ -61,7 +62,7 @@ impl RequestSource for Source {
     }
 }
 
-/// What outlives a process.
+/// State that outlives a process.
 struct World {
     provider: Arc<MemoryProvider>,
     clock: Arc<TestClock>,
@@ -83,12 +84,12 @@ impl World {
         }
     }
 
-    /// A process that lives so many calls.
+    /// Returns a process that dies after as many calls as the fuse allows.
     fn process(&self, fuse: &Arc<Fuse>, seed: u64) -> Engine {
         self.connected(fuse, fuse, seed)
     }
 
-    /// The same with a provider that fails apart from the disk.
+    /// Returns a process whose provider fails independently of its disk.
     fn connected(&self, fuse: &Arc<Fuse>, network: &Arc<Fuse>, seed: u64) -> Engine {
         let provider = Dying {
             fuse: Arc::clone(network),
@@ -127,7 +128,7 @@ async fn first_life(engine: &Engine) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_process_may_die_at_any_call_and_nothing_is_lost_or_paid_twice() {
+async fn a_process_that_dies_at_any_call_loses_nothing_and_pays_for_nothing_twice() {
     let (mut deaths, mut held) = (0, 0);
     for after in [false, true] {
         for calls in 0.. {
@@ -138,20 +139,20 @@ async fn a_process_may_die_at_any_call_and_nothing_is_lost_or_paid_twice() {
                 break;
             }
             deaths += 1;
-            // A second process finds what the first left.
+            // A second process finds what the first one left.
             let engine = world.process(&fuse(i64::MAX, false), 8);
             let runs = world.ledger.all_runs(RunFilter::default()).await.unwrap();
             let Some(run) = runs.first() else {
                 assert_eq!(
                     world.provider.accepted(),
                     0,
-                    "what is not noted is not sent"
+                    "nothing is sent before it is recorded"
                 );
                 continue;
             };
             let mut finished = engine.resume(run, RunOptions::default()).await;
             if let Err(error) = &finished {
-                // The create may never have left: nobody can know but by looking.
+                // The create may never have been sent: only a search at the provider can tell.
                 assert_eq!(error.kind(), ErrorKind::Doubt, "{error}");
                 held += 1;
                 let told = engine.with_on_doubt(OnDoubt::Resubmit);
@@ -182,13 +183,13 @@ async fn a_process_may_die_at_any_call_and_nothing_is_lost_or_paid_twice() {
         }
     }
     assert!(deaths > 100, "{deaths}");
-    // Only where it died between the first note, in the ledger, and the create: three batches, of which two
-    // are created at once, before and after each of four calls.
+    // Only where the process died between the record in the ledger and the create: three batches,
+    // two of which are created at once, before and after each of four calls.
     assert!((1..=72).contains(&held), "{held}");
 }
 
 #[tokio::test]
-async fn a_run_that_died_twice_and_more_is_still_paid_for_once() {
+async fn a_run_that_dies_several_times_is_paid_for_once() {
     for first in (0..120).step_by(3) {
         let world = World::new();
         let _ = first_life(&world.process(&fuse(first, true), 7)).await;
@@ -224,10 +225,10 @@ async fn a_run_that_died_twice_and_more_is_still_paid_for_once() {
     }
 }
 
-/// A disk that is full, or fails, once at any write, sync or note: the process says so and ends, and never
-/// creates what it could not note.
+/// A disk that is full, or fails, once at any write, sync or record: the process reports it and
+/// ends, and never creates what it could not record.
 #[tokio::test]
-async fn a_disk_may_fail_at_any_write_and_nothing_is_lost_or_paid_twice() {
+async fn a_disk_that_fails_at_any_write_loses_nothing_and_pays_for_nothing_twice() {
     let mut failures = 0;
     for after in [false, true] {
         for calls in 0.. {

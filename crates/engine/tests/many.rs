@@ -18,7 +18,7 @@ use lmbatch_engine::{
 use lmbatch_testing::{MemoryProvider, Script, TestRng};
 use tokio::task::JoinSet;
 
-/// The clock of a runtime whose time goes on only when nothing else can.
+/// Clock of a runtime whose time advances only when no task can run.
 #[derive(Debug)]
 struct PausedClock(tokio::time::Instant);
 
@@ -120,7 +120,7 @@ impl World {
         begun.await.unwrap()
     }
 
-    /// The texts of a run's answers.
+    /// Returns the ids of a run's answers.
     async fn texts(&self, run: &RunRecord) -> Vec<String> {
         let run = self.engine.ledger().run(&run.id).await.unwrap().unwrap();
         let finished = self.engine.sealed(&run).await.unwrap();
@@ -137,7 +137,7 @@ impl World {
 #[tokio::test(start_paused = true)]
 async fn five_hundred_runs_of_one_engine_all_end_in_one_process() {
     const RUNS: usize = 500;
-    // Each batch goes on for a while.
+    // Each batch runs for a while.
     let world = World::new(Script {
         statuses: (0..2 * RUNS).map(|_| Ok(BatchStatus::InProgress)).collect(),
         ..Script::default()
@@ -161,7 +161,7 @@ async fn five_hundred_runs_of_one_engine_all_end_in_one_process() {
             .collect();
         assert_eq!(world.texts(run).await, expected);
     }
-    // They wait together and not in turn: one after the other they would take more than eight hours.
+    // The runs wait together: one after the other they would take more than eight hours.
     let took = world.clock.elapsed();
     assert!(took < Duration::from_secs(3600), "{took:?}");
     let unfinished = RunFilter {
@@ -173,7 +173,7 @@ async fn five_hundred_runs_of_one_engine_all_end_in_one_process() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_fails_or_is_dropped_leaves_the_others_to_their_end() {
+async fn a_failed_or_dropped_run_does_not_affect_the_others() {
     let refused = lmbatch_core::Error::new(ErrorKind::ProviderInvalidArgs)
         .with_delivery(lmbatch_core::Delivery::Refused);
     let world = World::new(Script {
@@ -202,7 +202,7 @@ async fn a_run_that_fails_or_is_dropped_leaves_the_others_to_their_end() {
         failed += usize::from(ended.unwrap().is_err());
     }
     assert_eq!(failed, 1);
-    // The run that was dropped goes on from where it stood.
+    // The dropped run is resumed from its recorded state.
     let resumed = world.engine.resume(&dropped, RunOptions::default()).await;
     assert!(resumed.unwrap().is_whole());
     assert_eq!(world.provider.accepted(), 10);

@@ -1,5 +1,6 @@
-//! A record that answers one call at a time, slowly, and in the order of the calls, as a database with one
-//! connection does on a slow disk: a driver asks it while its steps do, and waits for none of them for ever.
+//! A ledger that answers one call at a time, slowly and in the order of the calls, as a database
+//! with one connection does on a slow disk. The driver calls it while its steps do, and must not
+//! wait for one of them forever.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use lmbatch_core::{
 use lmbatch_engine::{BatchLimit, LMInvoker, MemoryLedger};
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestRng};
 
-/// The clock of a runtime whose time goes on only when nothing else can.
+/// Clock of a runtime whose time advances only when no task can run.
 #[derive(Debug)]
 struct PausedClock(tokio::time::Instant);
 
@@ -31,10 +32,10 @@ impl Clock for PausedClock {
     }
 }
 
-/// Time that a call takes.
+/// Duration of one call.
 const TAKES: Duration = Duration::from_millis(700);
 
-/// A ledger of one connection, which goes to those who wait for it in their order.
+/// Ledger with one connection, which waiting callers get in their order.
 #[derive(Debug)]
 struct Narrow {
     inner: MemoryLedger,
@@ -88,7 +89,7 @@ impl Ledger for Narrow {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_ends_on_a_record_that_answers_one_call_at_a_time() {
+async fn a_run_ends_on_a_ledger_that_answers_one_call_at_a_time() {
     #[expect(clippy::disallowed_methods, reason = "a clock begins")]
     let clock: Arc<dyn Clock> = Arc::new(PausedClock(tokio::time::Instant::now()));
     let script = Script {
@@ -116,7 +117,7 @@ async fn a_run_ends_on_a_record_that_answers_one_call_at_a_time() {
     let outcomes = tokio::time::timeout(Duration::from_secs(3600), run);
     let outcomes = outcomes
         .await
-        .expect("the driver waits for itself")
+        .expect("the driver waits for its own step")
         .unwrap();
     assert!(outcomes.iter().all(|(_, outcome)| outcome.is_usable()));
     assert_eq!(provider.accepted(), 12);

@@ -1,5 +1,5 @@
-//! The operations over a provider in memory: prepared and presumed creates, late results, rows without
-//! names, typed answers, streams.
+//! The operations over a provider in memory: prepared and presumed creates, late results, rows
+//! without ids, typed answers, streams.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ fn lost() -> Error {
 }
 
 #[tokio::test]
-async fn a_presumed_batch_is_taken_once_it_alone_fits_twice_in_a_row() {
+async fn a_presumed_batch_is_adopted_once_it_alone_matches_twice_in_a_row() {
     for (blind_looks, looks) in [(0, vec![0, 5]), (2, vec![0, 5, 15, 30])] {
         let (provider, invoker) = world(Script {
             accepted_unseen: [lost()].into(),
@@ -48,7 +48,7 @@ async fn a_presumed_batch_is_taken_once_it_alone_fits_twice_in_a_row() {
 }
 
 #[tokio::test]
-async fn where_several_batches_fit_none_is_taken_and_none_is_created() {
+async fn several_matching_batches_are_not_adopted_and_none_is_created() {
     let (provider, invoker) = world(Script {
         accepted_unseen: [lost()].into(),
         certainty: Some(Certainty::Presumed),
@@ -63,16 +63,16 @@ async fn where_several_batches_fit_none_is_taken_and_none_is_created() {
     assert!(
         error
             .to_string()
-            .contains("several batches may be ours: stranger0, b1"),
+            .contains("several batches may be that of this create: stranger0, b1"),
         "{error}"
     );
     assert_eq!(provider.times("create").len(), 1);
 }
 
-/// Whether a create is made again where its input can be deleted and it is asked for: what was not seen to
-/// the end may hold the batch.
+/// A page that was not read may hold the batch, so that no create is sent again, even where the
+/// input can be deleted and the caller has chosen to resubmit.
 #[tokio::test]
-async fn a_list_that_leads_in_a_circle_is_not_followed_for_ever_and_proves_nothing() {
+async fn a_list_that_repeats_a_page_ends_and_proves_nothing() {
     let (provider, invoker) = world(Script {
         accepted_unseen: [lost()].into(),
         circles: true,
@@ -87,13 +87,13 @@ async fn a_list_that_leads_in_a_circle_is_not_followed_for_ever_and_proves_nothi
         (provider.times("create").len(), provider.accepted()),
         (1, 1)
     );
-    // The first page and both of the circle, at each look.
+    // Each search reads the first page and both pages of the circle.
     let looks = DoubtPolicy::default().looks.len();
     assert_eq!(provider.times("find").len(), 3 * looks);
 }
 
 #[tokio::test]
-async fn a_presumed_batch_that_turns_out_to_be_a_strangers_leaves_the_doubt() {
+async fn a_presumed_batch_of_another_program_returns_the_create_to_doubt() {
     let (provider, invoker) = world(Script {
         creates: [Some(lost())].into(),
         certainty: Some(Certainty::Presumed),
@@ -103,19 +103,20 @@ async fn a_presumed_batch_that_turns_out_to_be_a_strangers_leaves_the_doubt() {
     });
     let error = invoker.batch().invoke(ASKED).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Doubt);
-    // It is looked for again, and never taken for that one again.
+    // The search begins again and excludes that batch.
     assert!(
-        error.to_string().contains("no batch of ours has appeared"),
+        error
+            .to_string()
+            .contains("no batch of this create has appeared"),
         "{error}"
     );
     assert_eq!(provider.times("create").len(), 1);
     assert!(provider.times("find").len() > 9);
 }
 
-/// What becomes of it, by what is asked for about doubts: an error in the end, creates in all, and whether
-/// the run ends.
+/// For each choice about doubts: the number of creates, and whether the run ends.
 #[tokio::test]
-async fn a_strangers_batch_is_known_as_such_by_whoever_goes_on_and_what_is_asked_for_is_done() {
+async fn a_resumed_run_rejects_a_foreign_batch_and_applies_the_choice_about_doubts() {
     for (on_doubt, creates, ends) in [
         (OnDoubt::Hold, 1, false),
         (OnDoubt::Abandon, 1, true),
@@ -126,7 +127,7 @@ async fn a_strangers_batch_is_known_as_such_by_whoever_goes_on_and_what_is_asked
             certainty: Some(Certainty::Presumed),
             lookalikes: 1,
             statuses: [Ok(BatchStatus::InProgress)].into(),
-            // Only the stranger's rows; those of a batch of ours are echoed.
+            // Rows of the foreign batch only; a batch of this program echoes its requests.
             rows_of: Some((
                 BatchId::new("stranger0"),
                 b"{\"id\":\"x\",\"text\":\"y\"}\n".to_vec(),
@@ -138,7 +139,7 @@ async fn a_strangers_batch_is_known_as_such_by_whoever_goes_on_and_what_is_asked
         let invoker = invoker.record(ledger.clone(), spool).on_doubt(on_doubt);
         let asked = || invoker.batch().invoke(ASKED).named("mine");
         asked().max_iterations(1).await.unwrap_err();
-        // A process that died when it had noted the end, and nothing more.
+        // A process died after it had recorded the end, and nothing more.
         let run = ledger
             .all_runs(RunFilter::default())
             .await
@@ -153,10 +154,10 @@ async fn a_strangers_batch_is_known_as_such_by_whoever_goes_on_and_what_is_asked
         let end = BatchSnapshot::new(BatchId::new("stranger0"), BatchStatus::Completed);
         let ended = ShardState::Ended(end);
         ledger.advance(&shard.advanced(ended)).await.unwrap();
-        let went = asked().await;
-        assert_eq!(went.is_ok(), ends, "{on_doubt:?}: {went:?}");
+        let result = asked().await;
+        assert_eq!(result.is_ok(), ends, "{on_doubt:?}: {result:?}");
         assert_eq!(provider.times("create").len(), creates, "{on_doubt:?}");
-        match went {
+        match result {
             Err(error) => assert_eq!(error.kind(), ErrorKind::Doubt),
             Ok(outcomes) => {
                 let usable = outcomes.iter().all(|(_, outcome)| outcome.is_usable());
@@ -167,7 +168,7 @@ async fn a_strangers_batch_is_known_as_such_by_whoever_goes_on_and_what_is_asked
 }
 
 #[tokio::test]
-async fn a_strangers_rows_leave_those_of_others_where_they_are() {
+async fn rows_of_a_foreign_batch_do_not_affect_those_of_other_batches() {
     let (_, invoker) = world(Script {
         creates: [Some(lost())].into(),
         certainty: Some(Certainty::Presumed),
@@ -198,7 +199,7 @@ async fn a_strangers_rows_leave_those_of_others_where_they_are() {
 }
 
 #[tokio::test]
-async fn what_was_prepared_is_created_at_once_here_and_looked_for_first_elsewhere() {
+async fn a_prepared_create_is_sent_at_once_in_its_process_and_searched_for_first_in_another() {
     let (provider, invoker) = world(Script::default());
     let prepared = invoker.batch().create(ASKED).prepare().await.unwrap();
     assert_eq!(provider.accepted(), 0);
@@ -236,9 +237,9 @@ async fn what_was_prepared_is_created_at_once_here_and_looked_for_first_elsewher
 }
 
 #[tokio::test]
-async fn what_was_prepared_elsewhere_and_is_not_there_is_created_only_where_no_earlier_create_can_come()
- {
-    // Whether its input can be deleted first, what is asked for, the looks, and whether it is created.
+async fn a_create_prepared_elsewhere_is_sent_only_where_no_earlier_one_can_appear() {
+    // Whether the input can be deleted first, the choice about doubts, the number of searches, and
+    // whether the batch is created.
     for (fences, on_doubt, looks, created) in [
         (true, OnDoubt::Hold, 10, true),
         (false, OnDoubt::Hold, 9, false),
@@ -253,13 +254,13 @@ async fn what_was_prepared_elsewhere_and_is_not_there_is_created_only_where_no_e
         let kept = serde_json::to_string(&prepared.sending()).unwrap();
         let restored: Prepared = serde_json::from_str(&kept).unwrap();
         let create = invoker.batch().create(ASKED).find_or_create(restored);
-        let went = create.await.map(drop).map_err(|error| error.kind());
+        let result = create.await.map(drop).map_err(|error| error.kind());
         let expected = if created {
             Ok(())
         } else {
             Err(ErrorKind::Doubt)
         };
-        assert_eq!(went, expected, "{on_doubt:?}");
+        assert_eq!(result, expected, "{on_doubt:?}");
         let (finds, creates) = (provider.times("find"), provider.times("create"));
         assert_eq!((finds.len(), creates.len()), (looks, usize::from(created)));
         assert!(creates.iter().all(|at| at >= finds.last().unwrap()));
@@ -267,7 +268,7 @@ async fn what_was_prepared_elsewhere_and_is_not_there_is_created_only_where_no_e
 }
 
 #[tokio::test]
-async fn a_second_copy_of_what_was_prepared_looks_before_it_creates() {
+async fn a_second_copy_of_a_prepared_create_is_searched_for_before_it_is_sent() {
     let (provider, invoker) = world(Script {
         accepted_unseen: [lost()].into(),
         blind_looks: DoubtPolicy::default().looks.len() as u32,
@@ -288,7 +289,7 @@ async fn a_second_copy_of_what_was_prepared_looks_before_it_creates() {
 }
 
 #[tokio::test]
-async fn a_presumed_batch_that_is_gone_was_not_ours() {
+async fn a_presumed_batch_that_disappears_is_rejected() {
     let (provider, invoker) = world(Script {
         creates: [Some(lost())].into(),
         certainty: Some(Certainty::Presumed),
@@ -306,7 +307,7 @@ async fn a_presumed_batch_that_is_gone_was_not_ours() {
 }
 
 #[tokio::test]
-async fn whoever_leaves_early_is_told_what_no_waiting_cures() {
+async fn early_exit_reports_the_permanent_failure() {
     let (_, invoker) = world(Script {
         creates: [None, Some(lost())].into(),
         statuses: [Ok(BatchStatus::InProgress)].into(),
@@ -320,9 +321,9 @@ async fn whoever_leaves_early_is_told_what_no_waiting_cures() {
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Doubt);
 }
 
-/// A provider that takes every create and loses every answer.
+/// The provider accepts every create and loses every response.
 #[tokio::test]
-async fn a_create_whose_answer_is_lost_again_and_again_is_sent_twice_at_most() {
+async fn a_create_whose_every_response_is_lost_is_sent_at_most_twice() {
     for (fences, on_doubt, creates) in [
         (false, OnDoubt::Hold, 1),
         (true, OnDoubt::Hold, 2),
@@ -341,7 +342,7 @@ async fn a_create_whose_answer_is_lost_again_and_again_is_sent_twice_at_most() {
 }
 
 #[tokio::test]
-async fn results_that_come_later_than_the_end_are_waited_for() {
+async fn late_results_are_awaited() {
     let (provider, invoker) = world(Script {
         late_results: 3,
         ..Script::default()
@@ -352,7 +353,7 @@ async fn results_that_come_later_than_the_end_are_waited_for() {
 }
 
 #[tokio::test]
-async fn results_that_never_come_are_held_and_missing_once_they_are_given_up() {
+async fn results_that_never_arrive_are_missing_once_they_are_given_up() {
     let (provider, invoker) = world(Script {
         late_results: u32::MAX,
         ..Script::default()
@@ -382,7 +383,7 @@ async fn results_that_never_come_are_held_and_missing_once_they_are_given_up() {
 }
 
 #[tokio::test]
-async fn what_keeps_one_batch_from_being_fetched_keeps_no_other() {
+async fn a_failed_fetch_does_not_block_other_batches() {
     let (provider, invoker) = world(Script {
         reads: [Error::new(ErrorKind::FileNotFound)].into(),
         ..Script::default()
@@ -405,9 +406,9 @@ async fn what_keeps_one_batch_from_being_fetched_keeps_no_other() {
     let shards = ledger.shards(&run.id).await.unwrap();
     let sealed =
         |shard: &lmbatch_core::ShardRecord| matches!(shard.state, ShardState::Sealed { .. });
-    // Whichever was read first.
+    // Either batch may have been read first.
     assert_eq!(shards.iter().filter(|shard| sealed(shard)).count(), 1);
-    // What comes later does not lie where the other's rows are.
+    // The results that are read later do not overwrite those of the other batch.
     let outcomes = asked().await.unwrap();
     let texts: Vec<String> = outcomes
         .iter()
@@ -418,7 +419,7 @@ async fn what_keeps_one_batch_from_being_fetched_keeps_no_other() {
 }
 
 #[tokio::test]
-async fn w2_rows_without_a_name_are_numbered_or_called_as_the_caller_says() {
+async fn w2_rows_without_an_id_are_numbered_or_named_by_the_caller() {
     let rows = "{\"text\":\"1st\"}\n{\"id\":\"own\",\"text\":\"named\"}\n{\"text\":\"2nd\"}\n";
     let (_, invoker) = world(Script {
         rows: Some(rows.into()),
@@ -497,7 +498,7 @@ async fn typed_answers_are_values_of_the_type_or_errors() {
 }
 
 #[tokio::test]
-async fn a_schema_that_cannot_be_checked_is_refused_before_anything_is_sent() {
+async fn a_schema_that_cannot_be_validated_is_refused_before_anything_is_sent() {
     let of = |money: serde_json::Value| serde_json::json!({"type": "object", "properties": {"a": money}});
     for schema in [
         of(serde_json::json!({"type": "strng"})),
@@ -546,7 +547,7 @@ async fn outcomes_and_lists_can_be_streamed() {
 }
 
 #[tokio::test]
-async fn a_create_in_doubt_can_be_given_up_and_its_requests_say_so() {
+async fn the_requests_of_an_abandoned_create_are_errors_that_say_so() {
     let (provider, invoker) = world(Script {
         creates: [Some(lost())].into(),
         ..Script::default()
@@ -575,7 +576,7 @@ async fn a_create_in_doubt_can_be_given_up_and_its_requests_say_so() {
 
 #[tokio::test]
 async fn batches_are_cut_by_their_estimated_tokens() {
-    // A row of this provider is some 30 bytes, ten tokens.
+    // A row of this provider is about 30 bytes, or ten tokens.
     for (max_tokens, batches) in [(None, 1), (Some(1_000_000), 1), (Some(20), 2), (Some(1), 2)] {
         let (provider, invoker) = world(Script::default());
         let invoker = invoker.batch_limit(BatchLimit {
@@ -589,7 +590,7 @@ async fn batches_are_cut_by_their_estimated_tokens() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_known_as_anothers_is_not_taken_however_well_it_fits() {
+async fn a_matching_batch_of_another_run_is_not_adopted() {
     let ledger = Arc::new(MemoryLedger::default());
     let clock = Arc::new(TestClock::default());
     let provider = Arc::new(MemoryProvider::new(
@@ -615,7 +616,9 @@ async fn a_batch_that_is_known_as_anothers_is_not_taken_however_well_it_fits() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Doubt);
     assert!(
-        error.to_string().contains("no batch of ours has appeared"),
+        error
+            .to_string()
+            .contains("no batch of this create has appeared"),
         "{error}"
     );
     assert_eq!(provider.accepted(), 1);

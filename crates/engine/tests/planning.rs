@@ -11,7 +11,7 @@ use lmbatch_core::{
 use lmbatch_engine::{Engine, Entry, IdView, PlanError, RequestSource, Sourced};
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock};
 
-/// A spool with room for so many bytes in named files.
+/// Spool with room for a given number of bytes in named files.
 #[derive(Debug)]
 struct Small {
     inner: MemorySpool,
@@ -65,7 +65,7 @@ impl Spool for Small {
     }
 }
 
-/// Requests of some kilobytes, up to one that cannot be read.
+/// Source of requests of some kilobytes, up to one that cannot be read.
 struct Breaking {
     prompt: String,
     readable: u64,
@@ -104,7 +104,7 @@ impl RequestSource for Breaking {
     }
 }
 
-/// Plans so many requests of 4 KiB; the error, and the number of requests that were read.
+/// Plans requests of 4 KiB. Returns the error, and the number of requests that were read.
 fn error(room: u64, readable: u64) -> (Error, u64) {
     let provider = MemoryProvider::new(Arc::new(TestClock::default()), Script::default());
     let spool = Small {
@@ -126,10 +126,10 @@ fn error(room: u64, readable: u64) -> (Error, u64) {
 }
 
 #[test]
-fn a_spool_without_room_ends_planning_with_its_own_error() {
+fn a_full_spool_ends_planning_with_its_own_error() {
     let (error, read) = error(1 << 20, 100_000);
     assert_eq!(error.kind(), ErrorKind::Local);
-    assert!(error.to_string().contains("no room"), "{error}");
+    assert!(error.to_string().contains("is full"), "{error}");
     assert!(read < 2_000, "{read}");
 }
 
@@ -143,8 +143,8 @@ fn an_input_that_breaks_off_ends_planning_with_its_own_error() {
 }
 
 #[test]
-fn of_two_errors_that_of_the_earlier_request_is_reported() {
+fn the_error_of_the_earlier_request_is_reported() {
     // The spool is full before the input breaks off.
     let (error, _) = error(1 << 20, 400);
-    assert!(error.to_string().contains("no room"), "{error}");
+    assert!(error.to_string().contains("is full"), "{error}");
 }

@@ -1,5 +1,5 @@
-//! What is prepared in one process and sent in another: at once where it was never sent, looked for where it
-//! may have been.
+//! Creates that are prepared in one process and sent in another: at once where they were never
+//! sent, and after a search where they may have been.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 
 const ASKED: [(&str, &str); 2] = [("a", "one"), ("b", "two")];
 
-/// A process: an invoker with a record of its own.
+/// Returns a process: an invoker with a ledger of its own.
 fn process(provider: &Arc<MemoryProvider>, clock: &Arc<TestClock>, seed: u64) -> LMInvoker {
     LMInvoker::shared(provider.clone(), "m")
         .clock(clock.clone())
@@ -33,7 +33,7 @@ async fn send(invoker: &LMInvoker, prepared: Prepared) -> lmbatch_core::Result<B
 }
 
 #[tokio::test]
-async fn what_was_never_sent_is_created_at_once_in_any_process() {
+async fn a_create_that_was_never_sent_is_sent_at_once_in_any_process() {
     let clock = Arc::new(TestClock::default());
     let provider = Arc::new(MemoryProvider::new(clock.clone(), Script::default()));
     let handler = process(&provider, &clock, 1);
@@ -51,20 +51,20 @@ async fn what_was_never_sent_is_created_at_once_in_any_process() {
     let other = process(&provider, &clock, 3);
     assert_eq!(send(&other, kept.sending()).await.unwrap(), batch);
     assert_eq!(provider.accepted(), 1);
-    // A worker that did not store that it was being sent has one look, which is free.
+    // A worker that did not store that the create was being sent makes one search, which is free.
     let careless = process(&provider, &clock, 4);
     assert_eq!(send(&careless, stored(&prepared)).await.unwrap(), batch);
     assert_eq!(provider.accepted(), 1);
 }
 
 #[tokio::test]
-async fn what_may_have_been_sent_is_looked_for_and_not_created_again() {
+async fn a_create_that_may_have_been_sent_is_searched_for_and_not_repeated() {
     let clock = Arc::new(TestClock::default());
     let provider = Arc::new(MemoryProvider::new(
         clock.clone(),
         Script {
             accepted_unseen: [lost()].into(),
-            // The list is late, for the worker that sent it.
+            // The list lags for the worker that sent the create.
             blind_looks: 9,
             ..Script::default()
         },
@@ -82,7 +82,7 @@ async fn what_may_have_been_sent_is_looked_for_and_not_created_again() {
 }
 
 #[tokio::test]
-async fn data_of_an_earlier_lmbatch_may_have_been_sent() {
+async fn serialized_data_of_an_earlier_version_may_have_been_sent() {
     let clock = Arc::new(TestClock::default());
     let provider = Arc::new(MemoryProvider::new(clock.clone(), Script::default()));
     let invoker = process(&provider, &clock, 1);
@@ -102,9 +102,9 @@ async fn data_of_an_earlier_lmbatch_may_have_been_sent() {
     );
 }
 
-/// What was uploaded long ago may be gone when the worker comes to it.
+/// An old upload may be deleted before the worker uses it.
 #[tokio::test]
-async fn an_upload_that_is_gone_is_made_again() {
+async fn a_deleted_upload_is_repeated() {
     let clock = Arc::new(TestClock::default());
     let gone = Error::new(ErrorKind::FileNotFound)
         .with_http_status(404)

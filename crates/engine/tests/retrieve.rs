@@ -1,5 +1,5 @@
-//! Batches that are retrieved by a handle or by their id: the class that goes along, and counts that the rows do
-//! not bear out.
+//! Batches that are retrieved by a handle or by their id: the class that is passed along, and
+//! counts that disagree with the rows.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 
 const ASKED: [(&str, &str); 3] = [("a", "one"), ("b", "two"), ("c", "three")];
 
-/// A provider, an invoker, and the warnings that it gives.
+/// Returns a provider, an invoker, and the list of the invoker's warnings.
 fn world(script: Script) -> (Arc<MemoryProvider>, LMInvoker, Arc<Mutex<Vec<String>>>) {
     let clock = Arc::new(TestClock::default());
     let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
@@ -28,7 +28,7 @@ fn world(script: Script) -> (Arc<MemoryProvider>, LMInvoker, Arc<Mutex<Vec<Strin
 }
 
 #[tokio::test]
-async fn results_are_asked_for_by_the_class_of_the_batch_where_it_is_known() {
+async fn results_are_requested_with_the_class_of_the_batch_where_it_is_known() {
     let (provider, invoker, _) = world(Script::default());
     let handle = invoker.batch().create(ASKED).await.unwrap();
     invoker.batch().retrieve(&handle).await.unwrap();
@@ -65,20 +65,20 @@ fn counts(total: u64, succeeded: u64, errored: u64) -> Option<RequestCounts> {
     })
 }
 
-/// Rows that answer the requests of these names.
+/// Returns rows that answer the requests with these ids.
 fn rows(names: &[&str]) -> Option<Vec<u8>> {
     let row = |name: &&str| format!("{{\"id\":\"{name}\",\"text\":\"x\"}}\n");
     Some(names.iter().map(row).collect::<String>().into_bytes())
 }
 
 #[tokio::test]
-async fn counts_that_disagree_with_the_rows_are_told_with_and_without_a_handle() {
+async fn counts_that_disagree_with_the_rows_are_reported_with_and_without_a_handle() {
     for (script, expected) in [
         (counts(3, 3, 0), None),
         (counts(3, 2, 1), None),
-        // The server keeps no counts.
+        // The server does not maintain counts.
         (counts(3, 0, 0), None),
-        // More rows than are counted.
+        // More rows than the counts say.
         (counts(3, 2, 0), Some((2, 3, false))),
         (counts(3, 0, 1), Some((1, 3, false))),
     ] {
@@ -100,14 +100,14 @@ async fn counts_that_disagree_with_the_rows_are_told_with_and_without_a_handle()
         assert_eq!(told.len(), wanted, "{told:?}");
         if let Some((counted, read, _)) = expected {
             let numbers = format!(
-                "counts {counted} requests as answered or failed, and the rows of the results name {read}"
+                "counts {counted} requests as answered or failed, but the rows of the results name {read}"
             );
             assert!(
                 told.iter().all(|message| message.contains(&numbers)),
                 "{told:?}"
             );
         }
-        // A run tells it as well.
+        // A run reports it as well.
         invoker.batch().invoke(ASKED).await.unwrap();
         assert_eq!(
             warnings.lock().unwrap().len(),
@@ -117,7 +117,7 @@ async fn counts_that_disagree_with_the_rows_are_told_with_and_without_a_handle()
 }
 
 #[tokio::test]
-async fn rows_that_are_fewer_than_the_counts_are_held_and_told_once_they_are_given_up() {
+async fn missing_rows_are_an_error_and_reported_once_they_are_given_up() {
     let script = || Script {
         counts: counts(3, 3, 0),
         rows: rows(&["a", "b"]),
@@ -133,11 +133,11 @@ async fn rows_that_are_fewer_than_the_counts_are_held_and_told_once_they_are_giv
     let found = outcomes.count_mismatch().unwrap();
     assert_eq!((found.counted, found.read, found.is_short()), (3, 2, true));
     let told = warnings.lock().unwrap().join("\n");
-    assert!(told.contains("no row of the results gives: 1;"), "{told}");
+    assert!(told.contains("have no row in the results: 1;"), "{told}");
 }
 
 #[tokio::test]
-async fn a_batch_that_failed_as_a_whole_and_counts_answers_is_told() {
+async fn a_batch_that_failed_as_a_whole_has_no_count_mismatch() {
     let (_, invoker, warnings) = world(Script {
         end: Some(BatchStatus::Failed),
         ..Script::default()
@@ -148,9 +148,9 @@ async fn a_batch_that_failed_as_a_whole_and_counts_answers_is_told() {
     assert!(warnings.lock().unwrap().is_empty());
 }
 
-/// Two ids that differ only in half a character would become one id.
+/// Two ids that differ only in a lone surrogate would become one id.
 #[tokio::test]
-async fn rows_whose_ids_hold_half_a_character_stay_apart() {
+async fn rows_whose_ids_hold_lone_surrogates_stay_apart() {
     let row = |id: &str, text: &str| format!("{{\"id\":\"{id}\",\"text\":\"{text}\"}}\n");
     let ids = [r"\ud800", r"\ud801", "\u{fffd}", r"x\udc00", r"\u0061"];
     let rows: String = ids
@@ -190,9 +190,9 @@ async fn rows_whose_ids_hold_half_a_character_stay_apart() {
     assert_eq!(found, expected.map(|(id, text)| (id, text.to_owned())));
 }
 
-/// Without counts, only the end of the results says that something is missing.
+/// Without counts, only the end of the results shows that rows are missing.
 #[tokio::test]
-async fn results_without_counts_that_end_within_a_row_are_held_and_told_once_they_are_given_up() {
+async fn truncated_results_without_counts_are_an_error_and_reported_once_they_are_given_up() {
     let script = || Script {
         counts: Some(RequestCounts::default()),
         rows: Some(b"{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"b\",\"te".to_vec()),
@@ -207,5 +207,5 @@ async fn results_without_counts_that_end_within_a_row_are_held_and_told_once_the
     let outcomes = invoker.batch().retrieve_rows(&batch).await.unwrap();
     assert_eq!(outcomes.len(), 2);
     let told = warnings.lock().unwrap().join("\n");
-    assert!(told.contains("no row of the results gives: 1;"), "{told}");
+    assert!(told.contains("have no row in the results: 1;"), "{told}");
 }

@@ -1,4 +1,4 @@
-//! The engine over a provider in memory: what it sends, when, and what comes out.
+//! The engine over a provider in memory: what it sends, when, and what it returns.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +80,7 @@ async fn polls_grow_from_two_seconds_to_a_minute() {
 }
 
 #[tokio::test]
-async fn a_given_interval_is_kept_and_the_servers_wish_wins() {
+async fn a_given_interval_is_kept_and_the_servers_interval_wins() {
     let wishes = [None, Some(Duration::from_secs(10)), None].into();
     let World { provider, invoker } = world(Script {
         statuses: in_progress(4),
@@ -124,7 +124,7 @@ async fn w9_a_poll_or_a_download_that_fails_never_creates_again() {
 }
 
 #[tokio::test]
-async fn w10_a_wait_that_ends_early_names_the_batch_and_leaves_it_alone() {
+async fn w10_a_wait_that_ends_early_names_the_batch_and_does_not_cancel_it() {
     for (polls, timeout) in [(Some(3), None), (None, Some(Duration::from_secs(60)))] {
         let World { provider, invoker } = world(Script {
             statuses: in_progress(100),
@@ -154,7 +154,7 @@ async fn w10_a_wait_that_ends_early_names_the_batch_and_leaves_it_alone() {
 }
 
 #[tokio::test]
-async fn a_create_that_was_not_sent_or_refused_for_now_is_sent_again() {
+async fn a_create_that_was_not_sent_or_temporarily_refused_is_sent_again() {
     for delivery in [Delivery::NotSent, Delivery::Refused] {
         let busy = temporary(ErrorKind::ProviderRateLimit, delivery)
             .with_retry_after(Duration::from_secs(9));
@@ -169,7 +169,7 @@ async fn a_create_that_was_not_sent_or_refused_for_now_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_create_that_is_refused_for_good_is_an_error_at_once() {
+async fn a_permanently_refused_create_is_an_error_at_once() {
     let refused = Error::new(ErrorKind::Billing).with_delivery(Delivery::Refused);
     let World { provider, invoker } = world(Script {
         creates: [Some(refused)].into(),
@@ -183,7 +183,7 @@ async fn a_create_that_is_refused_for_good_is_an_error_at_once() {
 }
 
 #[tokio::test]
-async fn a_create_whose_answer_is_lost_is_found_and_never_sent_twice() {
+async fn a_create_whose_response_is_lost_is_found_and_not_sent_twice() {
     let lost = temporary(ErrorKind::ProviderInternal, Delivery::Unknown);
     let script = Script {
         accepted_unseen: [lost].into(),
@@ -201,7 +201,7 @@ async fn a_create_whose_answer_is_lost_is_found_and_never_sent_twice() {
 }
 
 #[tokio::test]
-async fn a_create_that_is_never_found_is_held_not_repeated() {
+async fn a_create_that_is_never_found_is_held_and_not_repeated() {
     let lost = temporary(ErrorKind::Connection, Delivery::Unknown);
     let World { provider, invoker } = world(Script {
         creates: [Some(lost)].into(),
@@ -223,7 +223,7 @@ async fn a_create_that_is_never_found_is_held_not_repeated() {
 }
 
 #[tokio::test]
-async fn rows_that_are_missing_twice_foreign_or_bad_spoil_nothing_else() {
+async fn missing_duplicate_foreign_and_malformed_rows_affect_no_other_request() {
     let World { provider, invoker } = world(Script {
         ..Script::default()
     });
@@ -247,7 +247,7 @@ async fn rows_that_are_missing_twice_foreign_or_bad_spoil_nothing_else() {
         rows: Some(rows.into()),
         ..Script::default()
     });
-    // The provider gives no counts: a row is due for each request that was created.
+    // The provider gives no counts: a row is required for each request that was created.
     let error = invoker.batch().retrieve(&handle).await.unwrap_err();
     assert_eq!(error.kind(), lmbatch_core::ErrorKind::Timeout, "{error}");
     let invoker = invoker.on_doubt(lmbatch_engine::OnDoubt::Abandon);
@@ -277,7 +277,7 @@ async fn a_batch_that_failed_is_one_error_for_each_request() {
 }
 
 #[tokio::test]
-async fn an_expired_or_cancelled_batch_still_yields_what_was_paid_for() {
+async fn an_expired_or_cancelled_batch_still_yields_its_answers() {
     for end in [BatchStatus::Expired, BatchStatus::Cancelled] {
         let World { invoker, .. } = world(Script {
             end: Some(end),
@@ -314,7 +314,7 @@ async fn bad_requests_are_all_named_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn w18_more_than_one_batch_takes_goes_into_several_and_a_handle_is_of_one() {
+async fn w18_requests_beyond_a_batch_go_into_several_and_a_handle_is_of_one() {
     let World { provider, invoker } = world(Script {
         max_requests: Some(2),
         ..Script::default()
@@ -335,7 +335,7 @@ async fn w18_more_than_one_batch_takes_goes_into_several_and_a_handle_is_of_one(
     assert!(
         error
             .to_string()
-            .contains("3 requests need 2 batches of memory, and this makes one"),
+            .contains("3 requests need 2 batches of memory, and this call creates one"),
         "{error}"
     );
     let none: [(&str, &str); 0] = [];
@@ -360,7 +360,7 @@ async fn w18_more_than_one_batch_takes_goes_into_several_and_a_handle_is_of_one(
 }
 
 #[tokio::test]
-async fn a_handle_leads_another_process_back_to_the_callers_ids() {
+async fn a_handle_maps_results_to_the_callers_ids_in_another_process() {
     let World { invoker, provider } = world(Script::default());
     for asked in [ASKED, [("c", "three"), ("a", "one"), ("b", "two")]] {
         let handle = invoker
@@ -380,7 +380,8 @@ async fn a_handle_leads_another_process_back_to_the_callers_ids() {
             asked.map(|(id, text)| (id, text.to_owned()))
         );
     }
-    // The first has an id that is not legal on the wire; the second travels under the caller's own.
+    // The first create has an id that is not valid on the wire; the second uses the caller's own
+    // ids.
     assert!(!String::from_utf8(provider.body(0)).unwrap().contains("a/ü"));
     assert!(
         String::from_utf8(provider.body(1))
@@ -420,9 +421,10 @@ fn futures_can_be_sent_to_another_thread() {
 }
 
 #[tokio::test]
-async fn a_download_that_breaks_off_goes_on_from_there_where_the_provider_can_do_that() {
+async fn a_broken_download_is_resumed_where_the_provider_supports_it() {
     let broken = || temporary(ErrorKind::Connection, Delivery::Unknown);
-    // Of a whole of 1: half, half of the rest, and the rest; or each time from the start.
+    // With ranges: half, half of the rest, and the rest, 1.0 in all; without: from the start each
+    // time.
     for (ranges, reads, read) in [(true, 3, 1.0), (false, 3, 2.0)] {
         let World { provider, invoker } = world(Script {
             reads: [broken(), broken()].into(),

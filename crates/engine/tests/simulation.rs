@@ -1,5 +1,5 @@
-//! Runs of many batches against a provider whose every answer is drawn by chance, on a clock that never
-//! waits: a seed that fails fails again. `LMBATCH_SEEDS` says how many.
+//! Runs of many batches against a provider whose every answer is random, on a clock that never
+//! waits. A seed that fails will fail again. `LMBATCH_SEEDS` sets the number of seeds.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use futures::executor::block_on;
@@ -54,7 +54,7 @@ impl Chance {
         }
     }
 
-    /// What goes wrong, and how often a create is lost.
+    /// Returns the faults of the provider, and whether a create is lost.
     fn script(&self) -> (Script, bool) {
         let lost = self.is(30);
         let refused = || Some(self.error(Delivery::Refused));
@@ -81,7 +81,8 @@ impl Chance {
     }
 }
 
-/// Runs one seed. Without a runtime all work is done in one thread: a seed gives one run.
+/// Runs one seed. Without a runtime all work is done in one thread, so that a seed always gives the
+/// same run.
 fn run(seed: u64) -> (Vec<String>, usize, u64) {
     block_on(run_one(seed))
 }
@@ -135,12 +136,12 @@ fn whatever_the_provider_answers_each_request_has_one_outcome_and_is_paid_for_on
         seconds += elapsed;
     }
     assert!(batches as u64 > seeds(), "{batches}");
-    // Days of waiting in seconds of work.
+    // Days of waiting take seconds of work.
     assert!(seconds > seeds() * 60, "{seconds}");
 }
 
 #[test]
-fn a_seed_gives_the_same_calls_at_the_same_times_again() {
+fn a_seed_always_gives_the_same_calls_at_the_same_times() {
     for seed in [1, 99, 777] {
         assert_eq!(run(seed), run(seed));
     }

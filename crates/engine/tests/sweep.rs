@@ -1,5 +1,6 @@
-//! Batches of one account are polled together: by pages of the list where that is cheaper than a status call for
-//! each, by all runs of the process at once, and without a change to when and how often a batch is polled.
+//! Batches of one account are polled together: by pages of the list where that is cheaper than a
+//! status call for each, by all runs of the process at once, and without changing when and how
+//! often a batch is polled.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use lmbatch_engine::{BatchLimit, Event, LMInvoker, MemoryLedger, StepLimits};
 use lmbatch_testing::{FleetRules, Listing, MemoryFleet, MemorySpool, TestRng};
 use tokio::task::JoinSet;
 
-/// The clock of a runtime whose time goes on only when nothing else can.
+/// Clock of a runtime whose time advances only when no task can run.
 #[derive(Debug)]
 struct PausedClock(tokio::time::Instant);
 
@@ -76,7 +77,7 @@ fn requests(count: usize) -> impl Iterator<Item = Request> {
     (0..count).map(|number| Request::new(format!("{number}"), "x"))
 }
 
-/// Takes one run to its end, with a poll of each batch a minute.
+/// Drives one run to its end, with one poll of each batch a minute.
 async fn run(invoker: LMInvoker, count: usize) {
     let batch = invoker.batch();
     let outcomes = batch.invoke(requests(count)).status_check_interval(MINUTE);
@@ -85,7 +86,7 @@ async fn run(invoker: LMInvoker, count: usize) {
     assert!(outcomes.iter().all(|(_, outcome)| outcome.is_usable()));
 }
 
-/// Takes several runs to their ends at once, each by a clone of one engine.
+/// Drives several runs to their ends at once, each by a clone of one engine.
 async fn runs(world: &World, runs: usize, batches: usize) {
     let mut all = JoinSet::new();
     for _ in 0..runs {
@@ -118,7 +119,8 @@ async fn many_batches_are_polled_by_pages_of_the_list_in_one_run_and_in_fifty() 
     for (count, batches) in [(1, 1000), (50, 20)] {
         let world = world(FleetRules::default());
         runs(&world, count, batches).await;
-        // A look when the batches are made and one a minute, until they end after ten: ten pages each.
+        // One poll when the batches are created and one a minute, until they end after ten: ten
+        // pages each.
         let (lists, statuses) = (world.fleet.count("walk"), world.fleet.count("status"));
         assert!((110..=130).contains(&lists), "{count} runs: {lists} pages");
         assert_eq!(statuses, 0, "{count} runs");
@@ -136,20 +138,20 @@ async fn many_batches_are_polled_by_pages_of_the_list_in_one_run_and_in_fifty() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn batches_that_are_made_one_by_one_come_to_share_walks() {
+async fn batches_that_are_created_one_by_one_share_sweeps() {
     let world = world(FleetRules {
         latency: Duration::from_millis(200),
         takes: Duration::from_secs(3600),
         ..FleetRules::default()
     });
     runs(&world, 5, 200).await;
-    // One by one, a thousand batches would be asked for more than 60,000 times in an hour.
+    // Polled one by one, a thousand batches would need more than 60,000 calls in an hour.
     let calls = world.fleet.count("walk") + world.fleet.count("status");
     assert!(calls < 8000, "{calls} calls");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_few_batches_among_many_of_others_are_asked_for_alone() {
+async fn a_few_batches_among_many_foreign_ones_are_polled_by_status_calls() {
     for foreign_first in [true, false] {
         let world = world(FleetRules::default());
         if foreign_first {
@@ -168,16 +170,17 @@ async fn a_few_batches_among_many_of_others_are_asked_for_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_walk_beyond_which_batches_are_cheaper_alone_is_given_up() {
+async fn a_sweep_that_costs_more_than_status_calls_is_given_up() {
     let world = world(FleetRules::default());
     let later = async {
         world.clock.sleep(Duration::from_secs(30)).await;
-        // The batches lie on page 51 from now on.
+        // From now on the batches are on page 51.
         world.fleet.add_foreign(5000);
     };
     tokio::join!(runs(&world, 1, 20), later);
     assert_eq!(world.polls.lock().unwrap().len(), 20);
-    // Twenty pages in vain cost as much as twenty status calls, and are not read again at each poll.
+    // Twenty pages without a batch cost as much as twenty status calls, and are not read again at
+    // each poll.
     let lists = world.fleet.count("walk");
     assert!((20..=50).contains(&lists), "{lists} pages");
     let statuses = world.fleet.count("status");
@@ -185,11 +188,11 @@ async fn a_walk_beyond_which_batches_are_cheaper_alone_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_list_does_not_show_or_cannot_be_believed_in_is_asked_for_alone() {
+async fn batches_that_a_list_hides_or_shows_incompletely_are_polled_by_status_calls() {
     for (listing, polled) in [
         (Listing::Hidden, 11),
         (Listing::UnknownWord, 11),
-        // The end of a batch needs them.
+        // Only the end of a batch needs counts.
         (Listing::WithoutCounts, 1),
     ] {
         let world = world(FleetRules::default());
@@ -224,7 +227,7 @@ async fn a_list_that_cannot_be_read_fails_no_run() {
         (malformed, 1000, 3 * 2),
         (refused.with_retry(Retry::Permanent), 1000, 2),
         (Error::unsupported("listing batches"), 1000, 1),
-        // It passes.
+        // The failure is temporary.
         (internal(), 2, 40),
         (rate_limit(Some(5)), 2, 40),
     ] {
@@ -243,7 +246,7 @@ async fn a_list_that_cannot_be_read_fails_no_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_is_refused_for_now_pauses_the_polls_of_every_run() {
+async fn a_temporarily_refused_list_pauses_the_polls_of_every_run() {
     let world = world(FleetRules::default());
     let fault = async {
         world.clock.sleep(Duration::from_secs(90)).await;
@@ -261,11 +264,11 @@ async fn a_list_that_is_refused_for_now_pauses_the_polls_of_every_run() {
         .collect();
     let (first, later) = at.split_first().unwrap();
     assert!(later.iter().all(|at| *at >= first + 40), "{at:?}");
-    assert!(!later.is_empty(), "the polls go on after the pause");
+    assert!(!later.is_empty(), "the polls continue after the pause");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_that_is_refused_for_now_pauses_the_polls_of_every_run() {
+async fn a_temporarily_refused_status_pauses_the_polls_of_every_run() {
     let world = world(FleetRules {
         page: None,
         ..FleetRules::default()
@@ -280,15 +283,15 @@ async fn a_status_that_is_refused_for_now_pauses_the_polls_of_every_run() {
         .filter(|call| call.method == "status")
         .map(|call| call.at);
     let at: Vec<u64> = at.filter(|at| (115..200).contains(at)).collect();
-    // What is under way with the call that is refused comes to an end.
+    // Calls that run at the same time as the refused one are completed.
     let end = at[0] + 40;
     let early = at.iter().filter(|at| **at < end).count();
     assert!(early <= StepLimits::default().polls, "{at:?}");
-    assert!(at.len() > early, "the polls go on after the pause");
+    assert!(at.len() > early, "the polls continue after the pause");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_is_polled_as_often_as_its_caller_says_and_no_more() {
+async fn a_batch_is_polled_exactly_as_often_as_its_caller_allows() {
     for (page, batches) in [(Some(100), 300), (None, 300), (Some(100), 3)] {
         let world = world(FleetRules {
             takes: Duration::from_secs(86_400),
@@ -312,7 +315,7 @@ async fn a_batch_is_polled_as_often_as_its_caller_says_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_run_keeps_its_own_interval_and_the_wish_of_the_server_wins() {
+async fn each_run_keeps_its_own_interval_and_the_servers_interval_wins() {
     let world = world(FleetRules::default());
     let other = |interval: u64| {
         let invoker = world.invoker.clone();
@@ -330,7 +333,8 @@ async fn each_run_keeps_its_own_interval_and_the_wish_of_the_server_wins() {
         polls.values().map(Vec::len).collect()
     };
     counts.sort_unstable();
-    // At 0, 100, …, 600 s, and at 0, 10, …, 600 s: a poll is never early, and late by an eighth at most.
+    // At 0, 100, …, 600 s, and at 0, 10, …, 600 s: a poll is never early, and at most an eighth of
+    // its interval late.
     assert_eq!(counts.len(), 200);
     assert!(
         counts[..100].iter().all(|polls| (6..=7).contains(polls)),
@@ -350,7 +354,7 @@ async fn each_run_keeps_its_own_interval_and_the_wish_of_the_server_wins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_run_is_seen_within_two_seconds() {
+async fn a_cancellation_is_noticed_within_two_seconds() {
     for page in [Some(100), None] {
         let world = world(FleetRules {
             takes: Duration::from_secs(86_400),
@@ -368,7 +372,8 @@ async fn a_cancelled_run_is_seen_within_two_seconds() {
                 .runs(&lmbatch_core::RunFilter::default())
                 .await
                 .unwrap();
-            // Another process notes that the run is cancelled, and ends before it cancels a batch.
+            // Another process records that the run is cancelled, and ends before it cancels a
+            // batch.
             let mut run = runs.items[0].clone();
             run.cancelled = true;
             engine.ledger().change(&run, &[]).await.unwrap();
@@ -393,7 +398,7 @@ async fn a_cancelled_run_is_seen_within_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_walk_is_taken_over_when_the_run_that_makes_it_ends() {
+async fn a_sweep_is_taken_over_when_its_run_ends() {
     let world = world(FleetRules {
         latency: Duration::from_secs(1),
         ..FleetRules::default()
@@ -401,7 +406,7 @@ async fn a_walk_is_taken_over_when_the_run_that_makes_it_ends() {
     let short = async {
         let batch = world.invoker.batch();
         let run = batch.invoke(requests(200)).status_check_interval(MINUTE);
-        // The time is over in the midst of a walk, whichever run makes it.
+        // The time limit is reached in the middle of a sweep, whichever run makes it.
         run.timeout(Duration::from_millis(182_500)).await.map(drop)
     };
     let (ended, ()) = tokio::join!(short, runs(&world, 2, 200));
@@ -433,7 +438,7 @@ async fn the_limits_of_steps_hold_for_all_runs_of_an_account() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wish_of_the_server_pauses_every_run_of_the_account() {
+async fn a_retry_after_of_a_create_pauses_every_run_of_the_account() {
     let world = world(FleetRules {
         latency: Duration::from_millis(100),
         ..FleetRules::default()
@@ -485,7 +490,7 @@ async fn runs_are_resumed_by_tasks_of_their_own() -> Result<()> {
     assert_eq!(
         world.fleet.count("status"),
         before.1,
-        "300 batches are walked over"
+        "300 batches are polled by the list"
     );
     assert!(world.fleet.count("walk") > before.0);
     Ok(())

@@ -1,5 +1,5 @@
-//! What runs that are not recorded leave on the disk and in the table of open files: nothing, however many
-//! there are, and however their process ends.
+//! Runs that are not recorded leave nothing on the disk, and keep few files open, for any number of
+//! runs and however their process ends.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -14,10 +14,10 @@ use lmbatch_core::{BatchStatus, Clock as _};
 use lmbatch_engine::{LMInvoker, SystemClock};
 use lmbatch_testing::{MemoryProvider, Script};
 
-/// Says to a test of this name that it is the child of a test.
+/// Environment variable that marks the process as the child of a test.
 const CHILD: &str = "LMBATCH_TEST_CHILD";
 
-fn going(clock: Arc<SystemClock>) -> Arc<MemoryProvider> {
+fn running(clock: Arc<SystemClock>) -> Arc<MemoryProvider> {
     let script = Script {
         statuses: (0..10_000).map(|_| Ok(BatchStatus::InProgress)).collect(),
         ..Script::default()
@@ -36,10 +36,10 @@ fn open_files() -> usize {
 
 #[tokio::test]
 async fn hundreds_of_live_runs_have_no_more_files_open_than_one() {
-    // In memory, and out of it.
+    // First with prompts that stay in memory, then with prompts that do not.
     for (length, runs) in [(100, 400), (20_000, 100)] {
         let clock = Arc::new(SystemClock::new());
-        let provider = going(clock.clone());
+        let provider = running(clock.clone());
         let invoker = LMInvoker::shared(provider.clone(), "m");
         let before = open_files();
         let invokes = (0..runs).map(|_| {
@@ -57,7 +57,7 @@ async fn hundreds_of_live_runs_have_no_more_files_open_than_one() {
         };
         let Either::Right((open, _)) = select(std::pin::pin!(all), std::pin::pin!(seen)).await
         else {
-            panic!("they go on");
+            panic!("the runs ended");
         };
         assert_eq!(provider.accepted(), runs);
         assert!(open <= before + 8, "{open} files are open, {before} before");
@@ -71,13 +71,13 @@ async fn child_with_prompts() {
         return;
     }
     let clock = Arc::new(SystemClock::new());
-    let provider = going(clock);
+    let provider = running(clock);
     let invoker = LMInvoker::shared(provider, "m").observe(|event: &lmbatch_engine::Event<'_>| {
         if let lmbatch_engine::Event::Polled { .. } = event {
             use std::io::Write as _;
-            // Past the harness, which keeps what is printed.
+            // Written past the test harness, which captures prints.
             let mut told = std::io::stdout().lock();
-            told.write_all(b"\nit goes on\n").unwrap();
+            told.write_all(b"\nthe run has a batch\n").unwrap();
             told.flush().unwrap();
         }
     });
@@ -98,13 +98,13 @@ fn a_run_that_is_killed_leaves_nothing_in_the_folder_of_temporary_files() {
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut lines = lines.map_while(Result::ok);
-    assert!(lines.any(|line| line == "it goes on"), "it ended");
+    assert!(lines.any(|line| line == "the run has a batch"), "it ended");
     let spilled = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
     let spilled = spilled.filter_map(|file| fs::read_link(file.unwrap().path()).ok());
     let spilled = spilled
         .filter(|path| path.starts_with(folder.path()))
         .count();
-    assert_eq!(spilled, 1, "its prompts lie in one file");
+    assert_eq!(spilled, 1, "the prompts are in one file");
     child.kill().unwrap();
     child.wait().unwrap();
     let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();

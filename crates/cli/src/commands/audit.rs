@@ -37,7 +37,7 @@ struct Audit {
 
 pub(crate) async fn audit(args: ShowArgs) -> Result<Exit, Failure> {
     let (run, notes, engine) = state::recorded(&args.run.run, &args.run.state).await?;
-    let finished = engine.partial(&run).await?;
+    let finished = engine.partial_results(&run).await?;
     if !finished.is_whole() {
         return Err(unfinished(&run));
     }

@@ -59,7 +59,7 @@ pub(crate) async fn create(args: Box<CreateArgs>) -> Result<Exit, Failure> {
     let plan = planning::plan(&args.input, &args.settings, &engine).await?;
     progress.keep_handle(plan.handle_parts()?, file.clone(), args.force);
     engine.provider().probe(&model.name).await?;
-    let created = engine.submit(plan).await;
+    let created = engine.create_batch(plan).await;
     progress.finish();
     let created = created?;
     terminal::out(created.batch.as_str());

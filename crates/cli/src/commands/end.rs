@@ -483,7 +483,7 @@ async fn clean(going: &Going, engine: &Engine) -> Option<Left> {
             return Ok(None);
         };
         let left = match going.notes.kept.cleanup() {
-            Cleanup::None => engine.left(&run).await,
+            Cleanup::None => engine.remaining(&run).await,
             Cleanup::Inputs => engine.clean(&run, false).await,
             Cleanup::All => engine.clean(&run, true).await,
         };

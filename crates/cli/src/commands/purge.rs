@@ -170,7 +170,7 @@ async fn remote(
     let spool = Arc::new(FolderSpool::new(folder.spool()));
     let engine = Engine::new(provider).with_record(Arc::clone(ledger) as Arc<_>, spool);
     Ok(match args.dry_run {
-        true => engine.left(run).await?,
+        true => engine.remaining(run).await?,
         false => engine.clean(run, true).await?,
     })
 }

@@ -179,7 +179,7 @@ async fn unusable(
         ([], Some(_)) => None,
         (only, _) => Some(only),
     };
-    let finished = engine.partial(run).await?;
+    let finished = engine.partial_results(run).await?;
     if !finished.is_whole() {
         return Err(unfinished(run));
     }

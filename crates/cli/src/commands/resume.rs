@@ -54,7 +54,7 @@ pub(crate) async fn retrieve(args: &RetrieveArgs) -> Result<Exit, Failure> {
             false => unfinished(&run),
         });
     }
-    let finished = engine.partial(&run).await?;
+    let finished = engine.partial_results(&run).await?;
     let going = Going {
         notes,
         report: ReportArgs {

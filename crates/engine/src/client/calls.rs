@@ -50,7 +50,7 @@ impl<'a> Call<'a> {
         if ids.all(|id| rule.allows(id)) {
             IdChoice::Callers
         } else {
-            IdChoice::Ours
+            IdChoice::Ordinal
         }
     }
 
@@ -60,7 +60,7 @@ impl<'a> Call<'a> {
     fn ids_of_run(&self) -> IdChoice {
         let codec = self.invoker.engine.provider().codec();
         match codec.capabilities().create {
-            CreateProof::CountAndTime => IdChoice::Ours,
+            CreateProof::CountAndTime => IdChoice::Ordinal,
             CreateProof::Token | CreateProof::Labelled => self.ids(),
         }
     }
@@ -96,7 +96,7 @@ impl<'a> Create<'a> {
     /// Does everything that is free, and stops before the create: see [`Prepared`].
     pub fn prepare(self) -> BoxFuture<'a, Result<Prepared>> {
         async move {
-            let context = &self.call.invoker.engine.context.once();
+            let context = &self.call.invoker.engine.context.ephemeral();
             let ids = self.call.ids();
             let plan = context.plan_with(self.call.source(), ids).await?;
             Prepared::new(context, &plan).await
@@ -112,7 +112,7 @@ impl<'a> Create<'a> {
     /// [`ErrorKind::Doubt`] as for every create.
     pub fn find_or_create(self, prepared: Prepared) -> BoxFuture<'a, Result<BatchHandle>> {
         async move {
-            let context = &self.call.invoker.engine.context.once();
+            let context = &self.call.invoker.engine.context.ephemeral();
             let (ids, nonce) = prepared.ids();
             let plan = context.plan_under(self.call.source(), ids, nonce).await?;
             prepared.find_or_create(context, &plan).await
@@ -127,10 +127,10 @@ impl<'a> IntoFuture for Create<'a> {
 
     fn into_future(self) -> Self::IntoFuture {
         async move {
-            let context = &self.call.invoker.engine.context.once();
+            let context = &self.call.invoker.engine.context.ephemeral();
             let ids = self.call.ids();
             let plan = context.plan_with(self.call.source(), ids).await?;
-            context.submit(plan).await
+            context.create_batch(plan).await
         }
         .boxed()
     }
@@ -285,7 +285,7 @@ impl<'a, T: 'a> IntoFuture for Invoke<'a, T> {
                     (named.await?.1, None)
                 }
                 None => {
-                    context = context.once();
+                    context = context.ephemeral();
                     let ids = self.call.ids_of_run();
                     let plan = context.plan_with(self.call.source(), ids);
                     let plan = async { plan.await.map_err(Error::from) };

@@ -1,4 +1,5 @@
-//! How a driver polls: by the walks of the list that it shares with the other runs of its account, or batch by batch.
+//! Polls of a driver: by sweeps of the list that it shares with the other runs of its account, or
+//! batch by batch.
 
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ use crate::policy::Decision;
 use crate::run::step::{Kind, Step};
 use crate::share::{Live, News, PageRead, Verdict};
 
-/// Time for which a list that could not be read is left alone.
-const SPARED: Duration = Duration::from_secs(600);
+/// Time for which a list that could not be read is not read again.
+const LIST_PAUSE: Duration = Duration::from_secs(600);
 
 impl Driver<'_> {
-    /// The batch of a shard that is polled next.
+    /// Returns the batch of a shard whose next step is a poll.
     fn polled(&self, at: usize) -> Option<&BatchId> {
         let work = self.slots[at].as_ref()?;
         let step = work.next(self.scope.context, self.cancelled);
@@ -26,7 +27,7 @@ impl Driver<'_> {
         self.polled(at).is_some()
     }
 
-    /// Whether a page of the list may answer the poll of a shard.
+    /// Returns whether a page of the list may answer the poll of a shard.
     pub(super) fn may_be_listed(&self, at: usize) -> bool {
         let is_shown = |work: &crate::run::work::Work| work.listed.is_some();
         self.page_size.is_some()
@@ -34,7 +35,7 @@ impl Driver<'_> {
             && !self.slots[at].as_ref().is_some_and(is_shown)
     }
 
-    /// Notes when the batch of a shard is due, for the walks of the account.
+    /// Announces when the batch of a shard is due, for the sweeps of the account.
     pub(super) fn watch(&self, at: usize, due: Duration) {
         if self.page_size.is_none() || self.stuck[at] || self.fatal.is_some() {
             return;
@@ -53,7 +54,7 @@ impl Driver<'_> {
         self.seat.watch(at, batch, live);
     }
 
-    /// Takes a shard out of the walks of the account.
+    /// Removes a shard from the sweeps of the account.
     pub(super) fn unwatch(&mut self, at: usize) {
         self.listed.remove(&at);
         self.alone.remove(&at);
@@ -63,14 +64,14 @@ impl Driver<'_> {
         }
     }
 
-    /// Polls nothing any more.
+    /// Stops polling for this driver.
     pub(super) fn leave_polls(&mut self) {
         self.page = None;
         self.listed.clear();
         self.seat.forget_all();
     }
 
-    /// Asks how shards that are due are polled.
+    /// Decides how due shards are polled: by the list or by status calls.
     pub(super) fn admit_polls(&mut self, due: &[usize], now: Duration) {
         let Some(size) = self.page_size else {
             return;
@@ -96,20 +97,20 @@ impl Driver<'_> {
         self.ready[place(Kind::Poll)].push_back(at);
     }
 
-    /// Takes what walks of the list say of the batches.
-    pub(super) fn read_letters(&mut self) {
-        for letter in self.seat.letters() {
-            let at = letter.at;
+    /// Records what sweeps of the list report about the batches.
+    pub(super) fn read_messages(&mut self) {
+        for message in self.seat.messages() {
+            let at = message.at;
             let was_listed = self.listed.remove(&at);
             let now = self.now();
-            // It was cancelled meanwhile, or is asked for already.
-            if self.polled(at) != Some(&letter.batch) {
+            // The shard was cancelled in the meantime, or is polled already.
+            if self.polled(at) != Some(&message.batch) {
                 if was_listed && self.slots[at].is_some() {
                     self.schedule(at, now);
                 }
                 continue;
             }
-            match letter.news {
+            match message.news {
                 News::Again => self.schedule(at, now),
                 News::Alone => {
                     if let Some(due) = self.due_at[at].take() {
@@ -133,15 +134,16 @@ impl Driver<'_> {
         }
     }
 
-    /// Begins to read the next page of a walk, if it is this driver's turn. Returns whether there was a place for it.
+    /// Begins to read the next page of a sweep, if it is this driver's turn. Returns whether there
+    /// was a permit for it.
     pub(super) fn begin_page(&mut self, now: Duration) -> bool {
         let context = self.scope.context;
-        let is_due = self.seat.walk_due().is_some_and(|due| due <= now);
+        let is_due = self.seat.sweep_due().is_some_and(|due| due <= now);
         if self.page.is_some() || !is_due {
             return true;
         }
         let limit = context.limits.of(Kind::Poll);
-        let Some(free) = self.seat.place(Kind::Poll, limit) else {
+        let Some(free) = self.seat.permit(Kind::Poll, limit) else {
             return false;
         };
         let Some(turn) = self.seat.turn(now) else {
@@ -156,17 +158,17 @@ impl Driver<'_> {
             PageRead {
                 turn,
                 listed,
-                place: free,
+                permit: free,
             }
         };
         self.page = Some(read.boxed());
         true
     }
 
-    /// Takes a page of the list. One that cannot be read slows the walk, and fails no run.
+    /// Records a page of the list. A page that cannot be read delays the sweep but fails no run.
     pub(super) fn take_page(&mut self, read: PageRead) {
         let (context, now) = (self.scope.context, self.now());
-        drop(read.place);
+        drop(read.permit);
         let error = match read.listed {
             Ok(page) => return self.seat.page(&read.turn, &page, now),
             Err(error) => error,
@@ -177,13 +179,13 @@ impl Driver<'_> {
             Decision::RetryAfter(wait) => Some(wait),
             _ => None,
         };
-        let wish = error.retry_after();
+        let asked = error.retry_after();
         let is_unsupported = error.kind() == ErrorKind::Unsupported;
         let spare = match is_unsupported {
             true => NEVER,
-            false => SPARED.max(wish.unwrap_or_default()),
+            false => LIST_PAUSE.max(asked.unwrap_or_default()),
         };
-        let is_tried_again = self.seat.page_failed(&read.turn, now, again, wish, spare);
+        let is_tried_again = self.seat.page_failed(&read.turn, now, again, asked, spare);
         match again.filter(|_| is_tried_again) {
             Some(wait) => context.tell(&Event::Retrying {
                 error: &error,
@@ -192,7 +194,7 @@ impl Driver<'_> {
             None if is_unsupported => {}
             None => {
                 let message = format!(
-                    "the list of batches cannot be read: {error}; batches are asked for one by one"
+                    "the list of batches cannot be read: {error}; batches are polled one by one instead"
                 );
                 context.tell(&Event::Warning { message: &message });
             }

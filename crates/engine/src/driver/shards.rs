@@ -1,19 +1,20 @@
-//! What a driver knows of its run and its shards: which of them are open, whether the run was cancelled, and when its
-//! caller is not to wait any more.
+//! State of a run and its shards in a driver: which shards are open, whether the run was cancelled,
+//! and when its caller does not wait any longer.
 
 use futures::StreamExt as _;
 use futures::future::{Either, select};
 use lmbatch_core::{CreateProof, Error, Result, RunRecord, ShardState};
 
-use super::{Driver, HEED, NEVER};
+use super::{CANCEL_CHECK, Driver, NEVER};
 use crate::event::Event;
 use crate::run::poll::unfinished;
 use crate::run::recover::not_found_yet;
 use crate::run::step::Step;
 
 impl Driver<'_> {
-    /// Whether the create of a shard could be confused with one whose fate is open: where batches are known by
-    /// their number of requests only, that of a shard of the same number.
+    /// Returns whether the create of a shard could be confused with one whose outcome is unknown:
+    /// where batches are recognised by their number of requests alone, that of a shard with the
+    /// same number.
     pub(super) fn is_contested(&self, at: usize) -> bool {
         let context = self.scope.context;
         if context.provider.codec().capabilities().create != CreateProof::CountAndTime {
@@ -40,8 +41,8 @@ impl Driver<'_> {
         self.under_way.iter().any(creating)
     }
 
-    /// Whether a batch goes on, which makes room when it ends.
-    pub(super) fn is_going(&self) -> bool {
+    /// Returns whether a batch is running, which frees quota when it ends.
+    pub(super) fn has_running_batch(&self) -> bool {
         let slots = self.slots.iter().zip(&self.under_way).zip(&self.stuck);
         slots.into_iter().any(|((slot, step), stuck)| match slot {
             Some(work) => !stuck && matches!(work.record.state, ShardState::Created { .. }),
@@ -49,74 +50,76 @@ impl Driver<'_> {
         })
     }
 
-    /// Once the run is cancelled, what can be cancelled waits for no poll.
+    /// Schedules the cancellation of a shard at once when the run is cancelled, without waiting for
+    /// its next poll.
     pub(super) fn cancel_now(&mut self, at: usize) {
         let work = self.slots[at].as_ref().filter(|_| self.cancelled);
         let step = work.map(|work| work.next(self.scope.context, true));
         if !self.stuck[at]
             && (self.due_at[at].is_some() || self.listed.contains(&at))
-            && matches!(step, Some(Step::CallOff | Step::Cancel))
+            && matches!(step, Some(Step::CancelUncreated | Step::Cancel))
         {
             self.unwatch(at);
             self.schedule(at, self.now());
         }
     }
 
-    /// What is said to a caller who does not wait for batches that go on; first what no waiting cures.
-    pub(super) fn leaves(&mut self) -> Option<Error> {
+    /// Returns the error for a caller that does not wait for running batches; a permanent failure
+    /// takes precedence over the timeout.
+    pub(super) fn early_exit(&mut self) -> Option<Error> {
         let options = &self.options;
         if !options.once && options.max_polls.is_none() && options.deadline.is_none() {
             return None;
         }
-        let (mut going, mut searched) = (Vec::new(), None);
+        let (mut running, mut searched) = (Vec::new(), None);
         for &(_, at) in &self.due {
             let work = self.slots[at].as_ref()?;
             match &work.record.state {
                 ShardState::Created { .. } => {
-                    going.push(work.poll.as_ref().filter(|poll| poll.polls > 0)?);
+                    running.push(work.poll.as_ref().filter(|poll| poll.polls > 0)?);
                 }
                 ShardState::Doubt(intent) if self.options.once && work.has_looked() => {
                     searched = searched.or(Some(intent));
                 }
-                // Its create waits for the end of another batch: the next process makes it.
+                // The create waits for the end of another batch: a later process makes it.
                 _ if self.waiting.contains(&at) => {}
                 _ => return None,
             }
         }
         let error = match self.options.once {
-            true => match (going.first(), searched) {
+            true => match (running.first(), searched) {
                 (_, Some(intent)) => Some(not_found_yet(intent)),
-                (Some(poll), None) => Some(unfinished(&poll.batch, "it goes on")),
+                (Some(poll), None) => Some(unfinished(&poll.batch, "it has not ended")),
                 (None, None) => None,
             },
-            false => going
+            false => running
                 .iter()
                 .find_map(|poll| poll.impatience(self.start, &self.options)),
         }?;
         Some(self.failure.take().unwrap_or(error))
     }
 
-    /// Sees whether the run was cancelled, from here or from another process: what exists is cancelled then,
-    /// and what does not exist is not created.
-    pub(super) async fn heed(&mut self, run: &mut RunRecord) -> Result<()> {
+    /// Checks whether this or another process cancelled the run. Then existing batches are
+    /// cancelled, and no others are created.
+    pub(super) async fn apply_cancellation(&mut self, run: &mut RunRecord) -> Result<()> {
         let now = self.now();
-        if self.cancelled || now < self.heed_at && !self.scope.is_cancelled() {
+        if self.cancelled || now < self.check_cancel_at && !self.scope.is_cancelled() {
             return Ok(());
         }
-        // Only a record that outlives the process is shared with another one.
-        self.heed_at = match self.scope.context.is_durable() {
-            true => now + HEED,
+        // Only a durable record is shared with another process.
+        self.check_cancel_at = match self.scope.context.is_durable() {
+            true => now + CANCEL_CHECK,
             false => NEVER,
         };
         let before = run.cancelled;
-        run.cancelled = self.heeded().await?;
+        run.cancelled = self.read_cancellation().await?;
         if !run.cancelled {
             return Ok(());
         }
-        (self.cancelled, self.heed_at) = (true, NEVER);
+        (self.cancelled, self.check_cancel_at) = (true, NEVER);
         let context = self.scope.context;
         if !before {
-            let message = "the run was cancelled meanwhile; what was answered is fetched";
+            let message = "the run was cancelled; the results of its existing batches are fetched";
             context.tell(&Event::Warning { message });
         }
         for at in 0..self.slots.len() {
@@ -126,8 +129,9 @@ impl Driver<'_> {
             if work.is_presumed()
                 && let ShardState::Created { batch, .. } = &work.record.state
             {
-                let message =
-                    format!("{batch} is not cancelled: it is not certain that it is ours");
+                let message = format!(
+                    "{batch} is not cancelled: it is not certain that it belongs to this run"
+                );
                 context.tell(&Event::Warning { message: &message });
             }
             self.cancel_now(at);
@@ -135,12 +139,12 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Asks the record whether the run is cancelled, while the steps under way go on: one of them may hold what the
-    /// record needs to answer, such as its only connection.
-    async fn heeded(&mut self) -> Result<bool> {
+    /// Reads from the record whether the run is cancelled, while running steps continue: one of
+    /// them may hold a resource that the ledger needs to answer, such as its only connection.
+    async fn read_cancellation(&mut self) -> Result<bool> {
         let (scope, mut seen) = (self.scope, self.seen_revision);
         let mut asked = Box::pin(async move {
-            let cancelled = scope.heed_changes(&mut seen).await?;
+            let cancelled = scope.check_changes(&mut seen).await?;
             Ok::<_, Error>((cancelled, seen))
         });
         loop {

@@ -1,5 +1,5 @@
-//! Attachments: files are read when their request is encoded, and let go right after; what is sent is what
-//! its media type says.
+//! Attachments: files are read when their request is encoded and released right after. They are
+//! sent under the media type of their bytes.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -13,16 +13,17 @@ use lmbatch_core::{
 use crate::plan::content;
 use crate::plan::local_file::open;
 
-/// Most bytes that are read for the attachments of one request, whatever the provider takes.
+/// Most bytes that are read for the attachments of one request, regardless of the provider's limit.
 const LARGEST: u64 = 512 << 20;
 
-/// Replaces every path in the request by the bytes of its file. With a `folder` the request comes from
-/// outside of the program: only files in that folder are read, and every attachment is checked against its
-/// kind. Returns how the bytes of an attachment and its declared media type disagree, for the first that does.
+/// Replaces every path in the request by the bytes of its file. With a `folder` the request comes
+/// from outside of the program: only files in that folder are read, and every attachment is checked
+/// against its kind. Returns the first disagreement between the bytes of an attachment and its
+/// declared media type.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a file may not or cannot be
-/// read, is too large, or is not what the request says that it is.
+/// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a file may not or
+/// cannot be read, is too large, or is of another kind than the request declares.
 pub(crate) fn load(
     request: &mut RequestView<'_>,
     folder: Option<&Path>,
@@ -32,7 +33,7 @@ pub(crate) fn load(
         RequestView::Generate(generate) => reads_files(generate),
         _ => return Ok(None),
     };
-    // The sum of all files counts: a request holds them together.
+    // The limit is for the sum of all files: a request holds them together.
     let mut left = 0;
     if reads_files {
         let class = codec.class(request)?;
@@ -78,12 +79,12 @@ fn load_one(
     content::check(attachment, Some(&path), folder.is_some())
 }
 
-/// Reads a file of at most so many bytes: one more is asked for, so that a file that grows, or that does
-/// not say its size, does not fill memory.
+/// Reads a file of at most `most` bytes. One more byte is requested, so that a file that grows, or
+/// that does not report its size, does not fill memory.
 fn read(file: File, most: u64) -> io::Result<Vec<u8>> {
     let large = |size: String| {
         io::Error::other(format!(
-            "is {size} bytes; {most} are left of what the provider takes in a request"
+            "is {size} bytes; only {most} more fit into a request of this provider"
         ))
     };
     let unreadable = |error: io::Error| io::Error::other(format!("cannot be read: {error}"));

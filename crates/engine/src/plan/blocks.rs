@@ -1,4 +1,5 @@
-//! Blocks of encoded requests: what is read and encoded on one thread is digested and written on another.
+//! Blocks of encoded requests, which are read and encoded on one thread, and digested and written
+//! on another.
 
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
@@ -9,51 +10,52 @@ use sha2::{Digest as _, Sha256};
 
 use crate::plan::shards::{ShardWriter, WrittenShard};
 
-/// Bytes from which a block is full.
+/// Size in bytes at which a block is full.
 const BLOCK: usize = 128 << 10;
 
-/// Bytes of a block, such as of one that holds a film, from which it is written before the next is filled, so that
-/// there is one of them at a time.
+/// Size in bytes, such as of a block that holds a video, from which a block is written before the
+/// next is filled, so that only one of them is in memory.
 const LARGE: usize = 4 << 20;
 
-/// Full blocks that wait to be written.
+/// Maximum number of full blocks that wait to be written.
 const WAITING: usize = 2;
 
-/// Requests in the order of the input, encoded.
+/// Encoded requests in the order of the input.
 #[derive(Default)]
 pub(crate) struct Block {
-    /// Of each request its row, then the fields of its echo.
+    /// For each request its row, then the fields of its echo.
     bytes: Vec<u8>,
     requests: Vec<Encoded>,
-    /// Classes that no request before this block has.
+    /// Classes that first occur in this block.
     classes: Vec<BatchClass>,
 }
 
-/// A request of a block.
+/// Position and sizes of one request in a block.
 pub(crate) struct Encoded {
     pub(crate) ordinal: u32,
-    /// Number of its class in the order in which classes came.
+    /// Number of the class, in the order in which classes first occurred.
     pub(crate) class: usize,
-    /// Bytes of its row.
+    /// Length of the row in bytes.
     pub(crate) row: usize,
-    /// Where an id of lmbatch's own stands in the row: it is left out of the digest.
+    /// Position of the id in the row where lmbatch assigned it: such an id is left out of the
+    /// digest.
     pub(crate) id: Option<Range<usize>>,
-    /// Bytes of the fields of its echo.
+    /// Lengths in bytes of the fields of the echo.
     pub(crate) echo: [usize; 3],
 }
 
 impl Block {
-    /// Returns the bytes, to append a row and the fields of its echo.
+    /// Returns the buffer to which a row and the fields of its echo are appended.
     pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// Takes a request whose bytes were appended.
+    /// Adds a request whose bytes were appended.
     pub(crate) fn push(&mut self, request: Encoded) {
         self.requests.push(request);
     }
 
-    /// Takes a class before its first request.
+    /// Adds a class before its first request.
     pub(crate) fn push_class(&mut self, class: BatchClass) {
         self.classes.push(class);
     }
@@ -62,7 +64,7 @@ impl Block {
         self.bytes.len() >= BLOCK
     }
 
-    /// Empties it, and keeps the memory that an ordinary block needs.
+    /// Empties the block and keeps the memory that an ordinary block needs.
     fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(2 * BLOCK);
@@ -75,7 +77,7 @@ impl Block {
 pub(crate) struct BlockWriter<'a> {
     shards: ShardWriter<'a>,
     digest: Sha256,
-    /// Classes in the order in which they came, each with its JSON.
+    /// Classes in the order in which they first occurred, each with its JSON.
     classes: Vec<(BatchClass, Vec<u8>)>,
 }
 
@@ -102,7 +104,7 @@ impl<'a> BlockWriter<'a> {
             };
             let (row, echo) = (take(request.row), request.echo.map(&mut take));
             let (class, json) = &self.classes[request.class];
-            // The row as it would be under any id: a second reading of the same input has the same digest.
+            // The id is left out, so that a second reading of the same input has the same digest.
             let (before, after) = match &request.id {
                 Some(id) => (&row[..id.start], &row[id.end..]),
                 None => (row, &[][..]),
@@ -129,23 +131,23 @@ impl<'a> BlockWriter<'a> {
     }
 }
 
-/// Hands blocks to their writer, which gets a thread of its own with the first full block: a small input needs none,
-/// and one core has no use for it.
+/// Hands blocks to their writer, which gets a thread of its own with the first full block: a small
+/// input needs none, and neither does a machine with one core.
 pub(crate) struct Blocks<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
-    /// The writer, as long as it has no thread of its own.
+    /// The writer, until it gets a thread of its own.
     here: Option<BlockWriter<'env>>,
     there: Option<There<'scope, 'env>>,
-    /// Whether the writer may get a thread.
+    /// True if the writer may get a thread.
     may_start: bool,
 }
 
-/// A writer on a thread of its own.
+/// Writer on a thread of its own.
 struct There<'scope, 'env> {
     full: SyncSender<Block>,
-    /// Blocks that were written, to be filled again.
+    /// Written blocks, to be filled again.
     empty: Receiver<Block>,
-    /// Blocks that have not come back.
+    /// Number of blocks that have not come back.
     away: usize,
     thread: ScopedJoinHandle<'scope, Result<BlockWriter<'env>>>,
 }
@@ -161,10 +163,11 @@ impl<'scope, 'env> Blocks<'scope, 'env> {
         }
     }
 
-    /// Hands over a full block, and leaves an empty one in its place.
+    /// Hands over a full block and leaves an empty one in its place.
     ///
     /// # Errors
-    /// Those of the writer; where it has ended on its thread, [`finish`](Self::finish) returns the reason.
+    /// Those of the writer; once the writer has ended on its thread, [`finish`](Self::finish)
+    /// returns the reason.
     pub(crate) fn hand_over(&mut self, block: &mut Block) -> Result<()> {
         if std::mem::take(&mut self.may_start) {
             self.start();
@@ -177,7 +180,7 @@ impl<'scope, 'env> Blocks<'scope, 'env> {
         written.unwrap_or_else(|| Err(ended()))
     }
 
-    /// Moves the writer to a thread; it stays where the system has none for it.
+    /// Moves the writer to a thread; it stays where it is if the system cannot start one.
     fn start(&mut self) {
         let (full, blocks) = sync_channel::<Block>(WAITING);
         let (back, empty) = channel();
@@ -187,14 +190,14 @@ impl<'scope, 'env> Blocks<'scope, 'env> {
             for mut block in blocks {
                 writer.write(&mut block)?;
                 block.clear();
-                // An input that has ended needs no more of them.
+                // After the end of the input no more blocks are needed.
                 let _ = back.send(block);
             }
             Ok(writer)
         };
         let thread = std::thread::Builder::new().spawn_scoped(self.scope, work);
         if let (Ok(thread), Some(writer)) = (thread, self.here.take()) {
-            // Its receiver waits for it.
+            // The receiver on the thread waits for the writer.
             let _ = give.send(writer);
             self.there = Some(There {
                 full,
@@ -208,10 +211,10 @@ impl<'scope, 'env> Blocks<'scope, 'env> {
     /// Writes the last block and returns the writer.
     ///
     /// # Errors
-    /// The first error of the writer, of whatever block.
+    /// The first error of the writer, for any block.
     pub(crate) fn finish(self, mut block: Block) -> Result<BlockWriter<'env>> {
         if let Some(There { full, thread, .. }) = self.there {
-            // A writer that has ended has an error to return.
+            // A writer that has ended returns its error below.
             let _ = full.send(block);
             drop(full);
             let ended = thread.join();
@@ -240,7 +243,8 @@ impl There<'_, '_> {
     }
 }
 
-/// The error of a writer that takes no more; what ended it says why.
+/// Returns the error of a writer that accepts no more blocks; [`Blocks::finish`] returns the
+/// reason.
 fn ended() -> Error {
     Error::new(ErrorKind::Internal).with_message("the writer of the requests has ended")
 }
@@ -257,7 +261,7 @@ mod tests {
     use crate::spool::Files;
     use crate::spool::nowhere::Nowhere;
 
-    /// Digest, number, bytes and checksums of the shards of rows of so many bytes.
+    /// Returns digest, number, bytes and checksums of the shards of rows with these lengths.
     fn written(rows: &[usize], may_start: bool) -> String {
         let provider = MemoryProvider::new(Arc::new(TestClock::default()), Script::default());
         let nonce = Nonce::parse("r7k2m9x4c1q3").unwrap();
@@ -293,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_the_same_whichever_thread_writes_them() {
+    fn a_thread_of_its_own_does_not_change_what_is_written() {
         let rows = [
             10,
             2 * BLOCK,

@@ -1,4 +1,5 @@
-//! What an attachment is: its bytes decide, then what was declared, then its name.
+//! Determines the media type of an attachment: from its bytes, then from the declaration, then from
+//! its name.
 
 use std::path::Path;
 
@@ -7,16 +8,17 @@ use lmbatch_core::{
     is_text_media_type, known_media_type, media_type_of,
 };
 
-/// The byte order mark that some editors put before text.
+/// Byte order mark that some editors write before text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Sets the media type to that of the bytes where they are recognised, and to the usual name of what was
-/// declared otherwise; see [`AttachmentView::resolve`]. What is `strict` must be what its kind says. Returns how
-/// the bytes and the declared type disagree, where they do.
+/// Sets the media type to that of the bytes where they are recognised, and to the usual name of the
+/// declared type otherwise; see [`AttachmentView::resolve`]. With `strict`, the bytes must match
+/// the kind of the attachment. Returns the disagreement between the bytes and the declared type, if
+/// there is one.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a strict attachment is of
-/// another kind, or of a media type that is not known.
+/// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where a strict attachment is
+/// of another kind, or of an unknown media type.
 pub(crate) fn check(
     attachment: &mut AttachmentView<'_>,
     path: Option<&Path>,
@@ -46,12 +48,12 @@ pub(crate) fn check(
         attachment.source = SourceView::Bytes(bytes.into());
     }
     attachment.kind = kind;
-    // A text type that is not in the table stays as it was declared.
+    // A text type that is not in the table stays as declared.
     if let Some(media_type) = media_type {
         attachment.mime_type = Some(Text::Plain(media_type));
     }
     if path.is_some() && media_type.is_some_and(is_text_media_type) {
-        strip_mark(attachment);
+        strip_byte_order_mark(attachment);
     }
     Ok(disagreement)
 }
@@ -73,10 +75,10 @@ fn check_declared(
         return Ok(());
     };
     let written = written.decode();
-    let nothing = ["", "application/octet-stream", "binary/octet-stream"];
+    let unspecific = ["", "application/octet-stream", "binary/octet-stream"];
     let essence = written.split(';').next().unwrap_or_default().trim();
-    let says_something = !nothing.iter().any(|it| it.eq_ignore_ascii_case(essence));
-    if says_something && known_media_type(&written).is_none() && !is_text_media_type(&written) {
+    let is_specific = !unspecific.iter().any(|it| it.eq_ignore_ascii_case(essence));
+    if is_specific && known_media_type(&written).is_none() && !is_text_media_type(&written) {
         let why =
             format!("is declared as {written:?}, which is no media type that a provider takes");
         return Err(refuse(attachment, path, &why));
@@ -84,7 +86,7 @@ fn check_declared(
     Ok(())
 }
 
-/// The format of bytes that are here, where it is recognised.
+/// Returns the format of inline bytes, where it is recognised.
 fn found(resolved: &AttachmentView<'_>) -> Option<&'static str> {
     resolved.source.head().and_then(|head| media_type_of(&head))
 }
@@ -154,7 +156,7 @@ fn is_whole_text(source: &SourceView<'_>) -> bool {
     }
 }
 
-fn strip_mark(attachment: &mut AttachmentView<'_>) {
+fn strip_byte_order_mark(attachment: &mut AttachmentView<'_>) {
     if let SourceView::Bytes(bytes) = &mut attachment.source
         && bytes.starts_with(BYTE_ORDER_MARK)
     {
@@ -180,7 +182,7 @@ mod tests {
     const WORDS: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----";
     const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
 
-    /// The media type that is sent, or why nothing is.
+    /// Returns the media type that is sent, or the reason why the attachment is refused.
     fn judged(
         kind: AttachmentKind,
         bytes: &[u8],
@@ -208,7 +210,7 @@ mod tests {
                 .unwrap_or_default())
         });
         let [plain, encoded] = results;
-        assert_eq!(plain, encoded, "base64 is judged as its bytes are");
+        assert_eq!(plain, encoded, "base64 is judged by the bytes it encodes");
         plain
     }
 
@@ -362,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_may_attach_what_it_likes_and_its_media_type_is_still_that_of_the_bytes() {
+    fn attachments_of_a_program_are_not_refused_but_get_the_media_type_of_their_bytes() {
         use AttachmentKind::{Document, Image};
         for (kind, bytes, declared, path, expected) in [
             (Image, PNG, "image/jpeg", None, "image/png"),
@@ -378,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_breaks_off_is_found_far_behind_its_beginning() {
+    fn invalid_text_is_found_far_behind_its_beginning() {
         let mut bytes = vec![b'a'; 100_000];
         bytes.push(0xff);
         let found = judged(AttachmentKind::Document, &bytes, "text/plain", None, true);

@@ -1,4 +1,4 @@
-//! Finds ids that are used twice, in constant memory however many there are.
+//! Finds ids that are used more than once, in constant memory for any number of ids.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,34 +8,35 @@ use std::sync::Arc;
 
 use lmbatch_core::{Spool, SpoolFile};
 
-/// Two hashes of an id under keys drawn for this plan, and the place where it stands.
+/// Two hashes of an id under keys drawn for this plan, and the position of its request.
 type Entry = (u64, u64, u64);
 
-/// Bytes of an entry in the file.
+/// Size of an entry in the file, in bytes.
 const ENTRY: usize = 24;
 
-/// Entries that are sorted in memory: 3 MiB.
+/// Number of entries that are sorted in memory: 3 MiB.
 const CHUNK: usize = 1 << 17;
 
-/// Most and fewest entries that are read of a chunk at once: those of all chunks take no more than one chunk does,
-/// up to a thousand million ids.
+/// Most and fewest entries that are read from a chunk at once: those of all chunks together take no
+/// more memory than one chunk does, for up to a thousand million ids.
 const PIECE: usize = 1 << 10;
 const SMALLEST_PIECE: usize = 1 << 4;
 
-/// The ids of a plan: sorted by their hashes in chunks, which are written out but for the last, and merged.
+/// Ids of a plan: sorted by their hashes in chunks, which are written to a file except for the
+/// last, and merged.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct DuplicateFinder {
     spool: Arc<dyn Spool>,
     hashers: [RandomState; 2],
     entries: Vec<Entry>,
-    /// How many entries make a chunk.
+    /// Number of entries in a full chunk.
     chunk: usize,
-    /// Made when the first chunk is full.
+    /// File of the full chunks; created with the first of them.
     file: Option<Arc<dyn SpoolFile>>,
     chunks: u64,
 }
 
-impl Seen {
+impl DuplicateFinder {
     pub(crate) fn new(spool: Arc<dyn Spool>) -> Self {
         Self {
             spool,
@@ -75,7 +76,7 @@ impl Seen {
         Ok(())
     }
 
-    /// Shows each use of an id but the first, with the place of the first, in any order.
+    /// Shows each use of an id except the first, with the position of the first, in any order.
     pub(crate) fn duplicates(&mut self, mut show: impl FnMut(u64, u64)) -> io::Result<()> {
         self.entries.sort_unstable();
         let bytes = (self.chunk * ENTRY) as u64;
@@ -110,12 +111,12 @@ impl Seen {
     }
 }
 
-/// A sorted chunk that is read from front to back.
+/// Sorted chunk that is read from front to back.
 struct Chunk {
-    /// Where the rest of it lies, if it was written out.
+    /// File and range of the unread entries, if the chunk was written out.
     rest: Option<(Arc<dyn SpoolFile>, u64, u64)>,
     piece: std::vec::IntoIter<Entry>,
-    /// Entries that are read at once.
+    /// Number of entries that are read at once.
     most: usize,
 }
 
@@ -154,11 +155,11 @@ mod tests {
     use crate::spool::temporary::TemporarySpool;
 
     #[test]
-    fn each_use_but_the_first_is_found_however_few_ids_are_in_memory() {
+    fn each_use_but_the_first_is_found_for_any_size_of_chunk() {
         let ids = ["a", "b", "a", "c", "d", "b", "a", "e", "f", "g"];
         let expected = vec![(1, 3), (1, 7), (2, 6)];
         for chunk in [1, 2, 3, 5, 9, 10, 11] {
-            let mut seen = Seen::new(Arc::new(TemporarySpool::new().unwrap()));
+            let mut seen = DuplicateFinder::new(Arc::new(TemporarySpool::new().unwrap()));
             seen.chunk = chunk;
             for (id, place) in ids.iter().zip(1..) {
                 seen.add(id, place).unwrap();
@@ -174,10 +175,10 @@ mod tests {
 
     #[test]
     fn many_ids_are_merged_from_many_chunks() {
-        let mut seen = Seen::new(Arc::new(TemporarySpool::new().unwrap()));
+        let mut seen = DuplicateFinder::new(Arc::new(TemporarySpool::new().unwrap()));
         seen.chunk = 5_000;
         for place in 0..100_000_u64 {
-            // Every thousandth is used again much later.
+            // Every thousandth id is used again much later.
             let id = if place >= 99_900 {
                 (place - 99_900) * 1_000
             } else {
@@ -190,7 +191,8 @@ mod tests {
             .unwrap();
         found.sort_unstable();
         let expected: Vec<_> = (0..100).map(|k| (k * 1_000, 99_900 + k)).collect();
-        // The last hundred places stand under ids that were used before, but for those that name themselves.
+        // The last hundred positions repeat earlier ids, except for the one whose id is its own
+        // position.
         assert_eq!(found, expected);
     }
 }

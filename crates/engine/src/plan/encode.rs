@@ -1,4 +1,5 @@
-//! Draft: every request of the input encoded into the shard where it belongs; what is bad is counted.
+//! Draft: encodes every request of the input into the shard to which it belongs, and counts invalid
+//! ones.
 
 use lmbatch_core::{
     BatchClass, BatchCodec, Error, JsonBuf, MAX_DEPTH, Nonce, RequestError, RequestView, WireId,
@@ -7,7 +8,7 @@ use memchr::memmem;
 
 use crate::plan::attachments;
 use crate::plan::blocks::{Block, BlockWriter, Blocks, Encoded};
-use crate::plan::duplicates::Seen;
+use crate::plan::duplicates::DuplicateFinder;
 use crate::plan::error::{BadInput, BadRequest, PlanError};
 use crate::plan::ids::IdChoice;
 use crate::plan::shards::{ShardWriter, WrittenShard};
@@ -16,19 +17,20 @@ use crate::schema::Schemas;
 use crate::source::{Entry, RequestSource, Sourced};
 use crate::spool::{Files, spooled};
 
-/// Requests as they lie in the spool, cut into shards.
+/// Encoded requests in the spool, cut into shards.
 pub(crate) struct Drafted {
     pub(crate) shards: Vec<WrittenShard>,
     pub(crate) requests: u32,
-    /// Of everything that is sent and given back, but for the ids on the wire.
+    /// Digest of everything that is sent and returned, except for the ids on the wire.
     pub(crate) digest: Box<str>,
-    /// What is changed of their schemas, one sentence each.
+    /// Changes of the schemas as they are sent, one sentence each.
     pub(crate) schema_notes: Vec<String>,
-    /// How declared media types and bytes disagree, where they do.
+    /// Warning about declared media types that disagree with the bytes, if there are any.
     pub(crate) warning: Option<String>,
 }
 
-/// Requests whose attachments are not of the media types that were declared, and are sent as what they are.
+/// Requests whose attachments have other media types than declared; they are sent under those of
+/// their bytes.
 #[derive(Default)]
 struct Disagreements {
     count: u64,
@@ -48,7 +50,7 @@ impl Disagreements {
         Some(match self.count {
             1 => format!("{unit} {place}: {why}"),
             count => format!(
-                "{count} {unit}s have attachments of other media types than declared; the first is {unit} {place}: {why}"
+                "{count} requests have attachments of other media types than declared; the first is {unit} {place}: {why}"
             ),
         })
     }
@@ -57,23 +59,23 @@ impl Disagreements {
 struct Draft<'scope, 'env> {
     codec: &'env dyn BatchCodec,
     ids: IdChoice,
-    /// Finds an id of the run in a row.
+    /// Searches a row for ids of the run.
     nonce: memmem::Finder<'env>,
     wire_id: WireId,
     blocks: Blocks<'scope, 'env>,
     block: Block,
-    /// Classes of the requests so far, and the one of the last.
-    classes: Vec<Known>,
+    /// Classes of the requests so far. `last_class` is the number of the last request's class.
+    classes: Vec<KnownClass>,
     last_class: usize,
     requests: u32,
     bad: BadInput,
     disagreements: Disagreements,
-    seen: Seen,
+    seen: DuplicateFinder,
     schemas: Schemas,
 }
 
-/// A class of requests, and the most bytes that one of them may have.
-struct Known {
+/// Class of requests, and the most bytes that one of its requests may have.
+struct KnownClass {
     class: BatchClass,
     most: u64,
 }
@@ -100,7 +102,7 @@ pub(crate) fn draft(
             requests: 0,
             bad: BadInput::default(),
             disagreements: Disagreements::default(),
-            seen: Seen::new(files.spool()),
+            seen: DuplicateFinder::new(files.spool()),
             schemas: Schemas::default(),
         };
         let read = draft.read(&mut *source);
@@ -139,7 +141,7 @@ impl Draft<'_, '_> {
         let encoded = self.encode(&mut entry, &id, place);
         match encoded {
             Ok(class) if self.bad.count == 0 => return self.append(&entry, class, start),
-            // What is bad already will not be sent: nothing more is written.
+            // An invalid input is not sent: nothing more is written.
             Ok(_) => {}
             Err(error) => self.refuse(place, Some(id.into_owned()), &error),
         }
@@ -147,7 +149,7 @@ impl Draft<'_, '_> {
         Ok(())
     }
 
-    /// Appends the row to the block, and returns the number of its class.
+    /// Appends the row to the block and returns the number of its class.
     fn encode(
         &mut self,
         entry: &mut Entry<'_>,
@@ -161,14 +163,14 @@ impl Draft<'_, '_> {
             self.schemas.check(schema)?;
         }
         let number = self.class_of(&entry.request)?;
-        let Known { class, most } = &self.classes[number];
+        let KnownClass { class, most } = &self.classes[number];
         if let RequestView::Generate(generate) = &entry.request
             && let Some(schema) = generate.schema
         {
             self.schemas.note(self.codec, class, schema)?;
         }
         match self.ids {
-            IdChoice::Ours => self.wire_id.set_ordinal(self.requests),
+            IdChoice::Ordinal => self.wire_id.set_ordinal(self.requests),
             IdChoice::Callers => self.wire_id = WireId::verbatim(id),
         }
         let out = self.block.bytes();
@@ -178,7 +180,7 @@ impl Draft<'_, '_> {
         let bytes = out.len() - start;
         if bytes as u64 > *most {
             return Err(RequestError::invalid_input(format!(
-                "it is {bytes} bytes as sent; the provider takes {most}"
+                "it is {bytes} bytes as sent; the provider accepts {most}"
             )));
         }
         Ok(number)
@@ -198,21 +200,21 @@ impl Draft<'_, '_> {
             None => {
                 self.block.push_class(class.clone());
                 let most = self.codec.limits(&class).max_request_bytes;
-                self.classes.push(Known { class, most });
+                self.classes.push(KnownClass { class, most });
                 self.classes.len() - 1
             }
         };
         Ok(self.last_class)
     }
 
-    /// Appends what goes back beside the outcome to the row that begins at `start`.
+    /// Appends the echo, which is returned with the outcome, to the row that begins at `start`.
     fn append(&mut self, entry: &Entry<'_>, class: usize, start: usize) -> Result<(), Error> {
         let out = self.block.bytes();
         let row = &out[start..];
         let bytes = row.len();
         let id = self.wire_id.as_str().as_bytes();
         let id = match self.ids {
-            IdChoice::Ours => {
+            IdChoice::Ordinal => {
                 let mut places = self.nonce.find_iter(row);
                 places.find(|at| row[*at..].starts_with(id))
             }
@@ -257,9 +259,9 @@ impl Draft<'_, '_> {
         self.bad.note(BadRequest { place, id, reason });
     }
 
-    /// Ends the draft of an input that was read to its end, or to an error.
+    /// Ends the draft of an input that was read to its end or to an error.
     fn finish(mut self, read: Result<(), Error>, unit: &str) -> Result<Drafted, PlanError> {
-        // An error of the writer is one of requests that came before.
+        // An error of the writer is about earlier requests than an error of the reader.
         let writer = self.blocks.finish(self.block)?;
         read?;
         let bad = &mut self.bad;
@@ -284,7 +286,8 @@ impl Draft<'_, '_> {
     }
 }
 
-/// Values of the caller's that were rendered unchecked: a provider would refuse a whole batch for one.
+/// Checks the nesting of values that the caller rendered: a provider would refuse a whole batch for
+/// one of them.
 fn check_depth(request: &RequestView<'_>) -> Result<(), RequestError> {
     let RequestView::Generate(generate) = request else {
         return Ok(());
@@ -295,7 +298,7 @@ fn check_depth(request: &RequestView<'_>) -> Result<(), RequestError> {
     let extra_is = |value: &serde_json::Value| JsonBuf::from_value(value).is_too_deep();
     if tools.chain(schema).any(JsonBuf::is_too_deep) || extra.values().any(extra_is) {
         return Err(RequestError::invalid_input(format!(
-            "a schema or parameter is nested more than {MAX_DEPTH} deep"
+            "a schema or parameter is nested more than {MAX_DEPTH} levels deep"
         )));
     }
     Ok(())

@@ -1,18 +1,18 @@
-//! Why there is no plan: bad requests, all counted, the first few named.
+//! Reasons why an input cannot be planned: all invalid requests are counted, the first few named.
 
 use std::fmt;
 
 use lmbatch_core::Error;
 
-/// How many bad requests an error shows.
+/// Maximum number of invalid requests that an error shows.
 pub const SHOWN: usize = 20;
 
-/// Why there is no plan. Nothing was sent.
+/// Reason why an input cannot be planned. Nothing was sent.
 #[derive(Debug)]
 pub enum PlanError {
-    /// Some requests are bad.
+    /// Some requests are invalid.
     Input(BadInput),
-    /// The input could not be read, or does not fit.
+    /// The input cannot be read, or has too many requests.
     Failed(Error),
 }
 
@@ -31,17 +31,18 @@ impl From<PlanError> for Error {
     }
 }
 
-/// The bad requests of an input: all counted, the first few named.
+/// Invalid requests of an input: all counted, the first few named.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BadInput {
-    /// How many there are.
+    /// Number of all invalid requests.
     pub count: u64,
-    /// The first [`SHOWN`].
+    /// The first [`SHOWN`] invalid requests, by position.
     pub first: Vec<BadRequest>,
 }
 
 impl BadInput {
-    /// Counts one more, and keeps the first by place: they come in that order but for duplicates.
+    /// Counts an invalid request and keeps the first ones by position; all but duplicates arrive in
+    /// that order.
     pub(crate) fn note(&mut self, bad: BadRequest) {
         self.count += 1;
         self.first.push(bad);
@@ -56,14 +57,14 @@ impl BadInput {
     }
 }
 
-/// One bad request.
+/// One invalid request of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadRequest {
-    /// Where it stands, from 1.
+    /// Position in the source, from 1.
     pub place: u64,
-    /// Its id, if it could be read.
+    /// Caller's id, if it could be read.
     pub id: Option<String>,
-    /// What is wrong with it.
+    /// Reason why the request is invalid.
     pub reason: String,
 }
 

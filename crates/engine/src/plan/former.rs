@@ -1,11 +1,11 @@
-//! Runs in layout 1, which had one table of what was sent and one echo for a run, and a table more for each
-//! attempt: the tables of their shards are made of these.
+//! Converts runs in layout 1, which had one table of sent requests and one echo for a run, and a
+//! further table for each attempt. The tables of the shards of layout 2 are made from these.
 //!
-//! | file | holds |
+//! | file | content |
 //! |---|---|
-//! | `sent`, `sent-<attempt>` | for each ordinal: shard u32, place in the shard u32, length u32, offset in the body u64 |
+//! | `sent`, `sent-<attempt>` | for each ordinal: shard u32, position in the shard u32, length u32, offset in the body u64 |
 //! | `echo` | id, metadata and schema of each request of the input that the run began with |
-//! | `echo-<table>` | the same in the order of the output, where the input was changed |
+//! | `echo-<table>` | as `echo`, in the order of the output, where the input was changed |
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
@@ -17,18 +17,18 @@ use crate::spool::order::read_order;
 use crate::spool::tables::{Echo, Reader, Row, Writer};
 use crate::spool::{Files, damaged, layout, spooled};
 
-/// Bytes of an entry of a table of what was sent.
+/// Size of an entry of a table of sent requests, in bytes.
 const SENT: u64 = 20;
 
 /// Bytes that are buffered of each table that is written.
 const TABLE_BUFFER: usize = 64 << 10;
 
-/// The tables of the shards of a run, made of those of layout 1.
+/// Tables of the shards of a run, made from those of layout 1.
 #[derive(Debug)]
 pub(crate) struct Converted {
-    /// By the number of the shard.
+    /// Tables by the number of the shard.
     pub(crate) tables: Vec<ShardTables>,
-    /// CRC-32 of the files of the run as a whole.
+    /// CRC-32 checksums of the files that belong to the run as a whole.
     pub(crate) checksums: BTreeMap<Box<str>, u32>,
 }
 
@@ -37,10 +37,11 @@ pub(crate) fn is_former(shards: &[ShardRecord]) -> bool {
     shards.iter().any(|shard| shard.tables.is_none())
 }
 
-/// Makes the tables of the shards of a run in layout 1, each complete and synced, and changes nothing that is
-/// there. Reads files: not for an async thread.
+/// Makes the tables of the shards of a run in layout 1, each complete and synced, and leaves
+/// existing files unchanged. Reads files: not for an async thread.
 ///
-/// Memory stays flat however many requests the run has, but for 8 bytes of each that a changed input has added.
+/// Memory is constant for any number of requests, except for 8 bytes for each request that a
+/// changed input has added.
 ///
 /// # Errors
 /// [`ErrorKind::Local`] where a file is missing or damaged.
@@ -84,7 +85,7 @@ pub(crate) fn convert(
     })
 }
 
-/// Copies what goes back in the order of the output under its present name.
+/// Copies the echo in the order of the output under its name in layout 2.
 fn copy_order_echo(run: &RunRecord, from: &Files, to: &Files) -> Result<(String, u32)> {
     let table = run.order.map_or(0, |order| order.table);
     let mut echoes = Reader::new(from.open(&layout::former::order_echo(table))?);
@@ -99,16 +100,16 @@ fn copy_order_echo(run: &RunRecord, from: &Files, to: &Files) -> Result<(String,
     Ok((name, writer.checksum()))
 }
 
-/// What goes back for requests that a changed input has added: they are in the output, or in no file.
+/// Echo of requests that a changed input has added: they are in the output, or in no file.
 struct Added {
     echoes: Option<Reader>,
-    /// Number of requests that the run began with.
+    /// Number of requests with which the run began.
     begun: u32,
-    /// Offset of each request that was added since, by its ordinal behind those.
+    /// Offset of the echo of each request that was added later, by its ordinal minus `begun`.
     offsets: Vec<u64>,
 }
 
-/// Offset of a request that is in no file.
+/// Offset of a request without an echo in a file.
 const NOWHERE: u64 = u64::MAX;
 
 impl Added {
@@ -139,7 +140,7 @@ impl Added {
         Ok(added)
     }
 
-    /// Reads what goes back for a request that was added.
+    /// Reads the echo of a request that was added.
     fn read(&mut self, ordinal: u32, echo: &mut Echo) -> Result<()> {
         echo.clear();
         let at = ordinal.saturating_sub(self.begun) as usize;
@@ -153,10 +154,10 @@ impl Added {
     }
 }
 
-/// Where a request was sent, as layout 1 has it.
+/// Position at which layout 1 records that a request was sent.
 struct Sent {
     shard: u32,
-    place: u32,
+    position: u32,
     length: u32,
     offset: u64,
 }
@@ -169,7 +170,7 @@ impl Sent {
         let four = |at: usize| fours.get(at).copied().map_or(0, u32::from_le_bytes);
         Ok(Self {
             shard: four(0),
-            place: four(1),
+            position: four(1),
             length: four(2),
             offset: u64::from(four(3)) | u64::from(four(4)) << 32,
         })
@@ -184,20 +185,21 @@ struct Conversion<'a> {
     done: Vec<Option<ShardTables>>,
 }
 
-/// Tables of a shard that lack requests.
+/// Tables of a shard that are not complete yet.
 struct Open {
     rows: Writer,
     echo: Writer,
-    /// Number of rows that are written: they are those of the first places.
+    /// Number of rows that are written, for the positions from 0.
     written: u32,
-    /// Rows whose places come later, where ordinals do not ascend in the order of the body.
+    /// Rows for later positions, where ordinals do not ascend in the order of the body.
     later: Vec<(u32, Row)>,
     first: u32,
     last: u32,
 }
 
 impl Conversion<'_> {
-    /// Makes the tables of the shards of one attempt: their requests come in the order of the input.
+    /// Makes the tables of the shards of one attempt, whose requests come in the order of the
+    /// input.
     fn attempt(&mut self, from: &Files, attempt: u32, added: &mut Added) -> Result<()> {
         let name = layout::former::sent(attempt);
         let table = from.open(&name)?;
@@ -213,7 +215,7 @@ impl Conversion<'_> {
             }
             let of = self.shards.get(sent.shard as usize);
             let of = of.ok_or_else(|| damaged(&from.name(&name)))?;
-            // It went out in another attempt, or was not sent again.
+            // The request was sent in another attempt, or not sent again.
             if of.attempt != attempt {
                 continue;
             }
@@ -253,11 +255,11 @@ impl Conversion<'_> {
         };
         echo.write(&mut open.echo).map_err(spooled)?;
         open.last = ordinal;
-        if open.later.is_empty() && sent.place == open.written {
+        if open.later.is_empty() && sent.position == open.written {
             open.rows.write_all(&row.to_bytes()).map_err(spooled)?;
             open.written += 1;
         } else {
-            open.later.push((sent.place, row));
+            open.later.push((sent.position, row));
         }
         if open.written as usize + open.later.len() == of.count as usize
             && let Some(open) = self.open.remove(&number)
@@ -272,11 +274,11 @@ impl Conversion<'_> {
 
     fn close(&self, mut open: Open, number: u32) -> Result<ShardTables> {
         let unordered = !open.later.is_empty();
-        open.later.sort_unstable_by_key(|(place, _)| *place);
-        for (place, row) in open.later {
-            if place != open.written {
+        open.later.sort_unstable_by_key(|(position, _)| *position);
+        for (position, row) in open.later {
+            if position != open.written {
                 return Err(Error::new(ErrorKind::Local).with_message(format!(
-                    "the tables of {} do not say where request {place} of shard {number} is",
+                    "the tables of {} do not say where request {position} of shard {number} is",
                     self.run.id
                 )));
             }
@@ -300,7 +302,7 @@ impl Conversion<'_> {
     }
 }
 
-/// Returns the name of the echo of a shard: one that no file of the run in layout 1 has.
+/// Returns a name for the echo of a shard that no file of the run in layout 1 has.
 fn echo_name(run: &RunRecord, shard: u32) -> String {
     match run.order {
         Some(_) => layout::converted_echo(shard),

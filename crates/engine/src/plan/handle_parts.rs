@@ -1,11 +1,11 @@
-//! A handle before its batch exists.
+//! Parts of a handle, before the batch exists.
 
 use lmbatch_core::{BatchClass, BatchHandle, BatchId, IdRule, KeyHint, ProviderId, RequestId};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::ids::IdChoice;
 
-/// A handle that only lacks its batch.
+/// Handle without the id of its batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HandleParts {
     pub(crate) provider: ProviderId,
@@ -18,20 +18,20 @@ pub struct HandleParts {
 }
 
 impl HandleParts {
-    /// Whose ids travel.
+    /// Returns whether requests have the caller's ids on the wire or those of lmbatch.
     pub(crate) fn id_choice(&self) -> IdChoice {
         match self.ids {
             IdRule::Verbatim => IdChoice::Callers,
-            IdRule::Ordinal(_) | IdRule::Part { .. } => IdChoice::Ours,
+            IdRule::Ordinal(_) | IdRule::Part { .. } => IdChoice::Ordinal,
         }
     }
 
-    /// Account and key under which the batch is, or will be, created.
+    /// Account and key under which the batch is or will be created.
     pub(crate) fn account(&self) -> (&lmbatch_core::AccountId, Option<&KeyHint>) {
         (&self.account, self.key_hint.as_ref())
     }
 
-    /// The handle of `batch`.
+    /// Returns the handle of `batch`.
     pub fn with_batch(self, batch: BatchId) -> BatchHandle {
         BatchHandle {
             provider: self.provider,

@@ -1,4 +1,4 @@
-//! Handles of a run's batches, read from the run's files when they are asked for.
+//! Handles of a run's batches, read from the run's files on request.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,10 +13,10 @@ use crate::spool::tables::{Echo, Reader, Row};
 use crate::spool::window::Window;
 use crate::spool::{Files, spooled};
 
-/// Entries of the table of rows that are read at once.
+/// Number of entries of the table of rows that are read at once.
 const AHEAD: usize = 4096;
 
-/// Batches of a run, with what their handles are made of. Keeps the run's files.
+/// Batches of a run, with the parts of their handles. Keeps the run's files from being deleted.
 #[derive(Debug)]
 pub(crate) struct RunHandles {
     pub(crate) files: Arc<Files>,
@@ -29,7 +29,7 @@ pub(crate) struct RunHandles {
     made: Mutex<Vec<Made>>,
 }
 
-/// A batch that exists, and the shard that it was made of.
+/// Batch that exists, with the shard from which it was created.
 #[derive(Debug, Clone, PartialEq)]
 struct Made {
     batch: BatchId,
@@ -62,24 +62,25 @@ impl RunHandles {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The batch that was created first.
+    /// Returns the batch that was created first.
     pub(crate) fn first(&self) -> Option<BatchId> {
         self.made().first().map(|made| made.batch.clone())
     }
 
-    /// The error of a call, with the batches that it has created by now.
+    /// Attaches the batches created so far to the error of a call.
     pub(crate) fn attach(self: &Arc<Self>, error: Error) -> Error {
         let mut made = self.made().clone();
         if made.is_empty() {
             return error;
         }
-        // In the order of the batches of the run, whichever was created first.
+        // Handles come in the order of the shards, whichever batch was created first.
         made.sort_by_key(|made| made.shard);
         let run = Arc::clone(self);
         error.with_handles(Arc::new(Batches { run, made }))
     }
 
-    /// Reads the handles of some of its batches: each names every request of its batch, in the order of the batch.
+    /// Reads the handles of some batches of the run. Each names every request of its batch, in the
+    /// order of the batch.
     fn read(&self, made: &[Made]) -> Result<Vec<BatchHandle>> {
         let handles = made.iter().map(|made| {
             let ids = read_ids(&self.tables, &made.tables, made.count)?;
@@ -107,8 +108,9 @@ impl RunHandles {
     }
 }
 
-/// Reads the ids of the requests of a shard, each with its ordinal. Requests whose ids are not in the spool, since
-/// they left the output of a run of an earlier version, are left out.
+/// Reads the ids of the requests of a shard, each with its ordinal. Requests whose ids are not in
+/// the spool are left out: an input that was changed by an earlier version of lmbatch had removed
+/// them.
 pub(crate) fn read_ids(
     files: &Files,
     tables: &ShardTables,
@@ -130,13 +132,13 @@ pub(crate) fn read_ids(
     Ok(ids)
 }
 
-/// The rule of a batch that holds the requests of these places of a run.
-fn part(nonce: &Nonce, places: impl Iterator<Item = u32>) -> IdRule {
+/// Returns the id rule of a batch that holds the requests with these ordinals.
+fn part(nonce: &Nonce, ordinals: impl Iterator<Item = u32>) -> IdRule {
     let mut stretches: Vec<[u32; 2]> = Vec::new();
-    for place in places {
+    for ordinal in ordinals {
         match stretches.last_mut() {
-            Some([first, count]) if *first + *count == place => *count += 1,
-            _ => stretches.push([place, 1]),
+            Some([first, count]) if *first + *count == ordinal => *count += 1,
+            _ => stretches.push([ordinal, 1]),
         }
     }
     let nonce = nonce.clone();
@@ -158,7 +160,7 @@ impl HandleSource for Batches {
     }
 }
 
-/// A shard, as the handle of its batch names it.
+/// Shard, with what the handle of its batch needs.
 #[derive(Debug, Clone)]
 pub(crate) struct ShardHandle {
     run: Arc<RunHandles>,
@@ -169,7 +171,8 @@ pub(crate) struct ShardHandle {
 }
 
 impl ShardHandle {
-    /// Of a shard as the record has it; a batch that it names is one of the run.
+    /// Returns the handle of a recorded shard. A batch that the record names is added to those of
+    /// the run.
     pub(crate) fn new(run: &Arc<RunHandles>, planned: &PlannedShard, record: &ShardRecord) -> Self {
         let handle = Self {
             run: Arc::clone(run),
@@ -184,7 +187,7 @@ impl ShardHandle {
         handle
     }
 
-    /// Its batch exists.
+    /// Adds the batch of the shard to those of the run.
     pub(crate) fn created(&self, batch: &BatchId) -> CreatedHandle {
         let made = Made {
             batch: batch.clone(),
@@ -204,13 +207,13 @@ impl ShardHandle {
         }
     }
 
-    /// What was taken for its batch is someone else's.
-    pub(crate) fn disowned(&self, batch: &BatchId) {
+    /// Removes a presumed batch that turned out to belong to another program.
+    pub(crate) fn reject_presumed(&self, batch: &BatchId) {
         self.run.made().retain(|made| made.batch != *batch);
     }
 }
 
-/// Handle of a batch that was just created, read when it is asked for: it names every request of the batch.
+/// Handle of a batch that was just created, read on request: it names every request of the batch.
 ///
 /// ```
 /// use lmbatch_engine::{Event, LMInvoker};
@@ -234,14 +237,14 @@ pub struct CreatedHandle {
 }
 
 impl CreatedHandle {
-    /// Reads the handle. Takes time and memory by the size of the batch: a clone can be read on another thread,
-    /// and keeps the run's temporary files until it is dropped.
+    /// Reads the handle. Time and memory grow with the size of the batch. A clone can be read on
+    /// another thread, and keeps the run's temporary files until it is dropped.
     ///
     /// # Errors
     /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the files of the run cannot be read.
     pub fn read(&self) -> Result<BatchHandle> {
         let mut handles = self.run.read(std::slice::from_ref(&self.made))?;
-        // One was asked for.
+        // One handle was read for the one batch.
         Ok(handles.remove(0))
     }
 }
@@ -251,20 +254,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_that_follow_each_other_are_one_stretch() {
+    fn consecutive_ordinals_are_one_stretch() {
         let nonce = Nonce::draw(&crate::clock::SystemRng);
-        let stretches = |places: &[u32]| match part(&nonce, places.iter().copied()) {
+        let stretches = |ordinals: &[u32]| match part(&nonce, ordinals.iter().copied()) {
             IdRule::Part { stretches, .. } => stretches,
             _ => Vec::new(),
         };
-        for (places, expected) in [
+        for (ordinals, expected) in [
             (&[][..], vec![]),
             (&[0, 1, 2], vec![]),
             (&[1, 2], vec![[1, 2]]),
             (&[0, 2, 3, 7], vec![[0, 1], [2, 2], [7, 1]]),
             (&[5, 4], vec![[5, 1], [4, 1]]),
         ] {
-            assert_eq!(stretches(places), expected, "{places:?}");
+            assert_eq!(stretches(ordinals), expected, "{ordinals:?}");
         }
     }
 }

@@ -1,15 +1,16 @@
-//! Files that requests name by a path: which of them are opened, and how.
+//! Files that requests name by a path: which files may be opened, and how.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// Opens a regular file. With a `folder` the path starts there, and what it leads to, after symbolic links
-/// are resolved, must lie in it and have no hidden part (a name that begins with a dot).
+/// Opens a regular file. With a `folder` the path starts there, and the file, after symbolic links
+/// are resolved, must be inside of the folder and have no hidden part in its path (a name that
+/// begins with a dot).
 ///
 /// # Errors
-/// A fragment of a sentence about the path, such as "is not a regular file".
+/// Fragments of a sentence about the path, such as "is not a regular file".
 pub(crate) fn open(path: &Path, folder: Option<&Path>) -> io::Result<File> {
     let unreadable = |error: io::Error| io::Error::other(format!("cannot be read: {error}"));
     let file = match folder {
@@ -29,21 +30,21 @@ pub(crate) fn open(path: &Path, folder: Option<&Path>) -> io::Result<File> {
     if !facts.is_file() {
         return Err(io::Error::other("is not a regular file"));
     }
-    if folder.is_some() && is_made_up(&file) {
+    if folder.is_some() && is_virtual(&file) {
         return Err(io::Error::other("is not a file on a disk"));
     }
     Ok(file)
 }
 
-/// The parts of a path below the folder, after symbolic links are resolved.
+/// Returns the parts of a path below the folder, after symbolic links are resolved.
 fn within(root: &Path, path: &Path) -> io::Result<Vec<OsString>> {
     let outside = || {
         io::Error::other(format!(
-            "lies outside of {}, the folder of attachments; only files in it are sent",
+            "is outside of {}, the folder of attachments; only files in it are sent",
             root.display()
         ))
     };
-    // A path that leaves the folder by its own words is refused whether or not it leads anywhere.
+    // A path whose parts lead out of the folder is refused whether or not the file exists.
     if leaves(root, path) {
         return Err(outside());
     }
@@ -69,10 +70,10 @@ fn within(root: &Path, path: &Path) -> io::Result<Vec<OsString>> {
     Ok(parts)
 }
 
-/// Whether the words of a path lead out of the folder, whatever is on the disk.
+/// Returns whether the parts of a path lead out of the folder, without looking at the disk.
 fn leaves(root: &Path, path: &Path) -> bool {
     if path.is_absolute() {
-        // It may lead there by another name: links decide.
+        // An absolute path may lead into the folder under another name: resolving links decides.
         return false;
     }
     let mut at = PathBuf::from(root);
@@ -95,7 +96,7 @@ fn leaves(root: &Path, path: &Path) -> bool {
 fn options() -> OpenOptions {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = OpenOptions::new();
-    // A pipe that nobody writes to would be waited for.
+    // Opening a pipe without a writer would block.
     options
         .read(true)
         .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits());
@@ -109,7 +110,8 @@ fn options() -> OpenOptions {
     options
 }
 
-/// Opens a file part by part, without following any link: what was resolved may have been replaced since.
+/// Opens a file part by part without following any link, since a resolved part may have been
+/// replaced by a link.
 #[cfg(unix)]
 fn beneath(root: &Path, parts: &[OsString]) -> io::Result<File> {
     use nix::fcntl::{OFlag, open, openat};
@@ -135,16 +137,17 @@ fn beneath(root: &Path, parts: &[OsString]) -> io::Result<File> {
     options().open(path)
 }
 
-/// Whether a file is made up by the system while it is read, such as the environment of a process.
+/// Returns whether the system generates a file while it is read, such as the environment of a
+/// process.
 #[cfg(target_os = "linux")]
-fn is_made_up(file: &File) -> bool {
+fn is_virtual(file: &File) -> bool {
     use nix::sys::statfs::{PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
     let kind = fstatfs(file).map(|facts| facts.filesystem_type());
     kind.is_ok_and(|kind| [PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&kind))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn is_made_up(_: &File) -> bool {
+fn is_virtual(_: &File) -> bool {
     false
 }
 
@@ -181,7 +184,7 @@ mod tests {
         }
         let inside = |path: &str| read(Path::new(path), Some(&root));
         let absolute = root.join("a.txt");
-        let outside = "lies outside of";
+        let outside = "is outside of";
         for (path, expected) in [
             ("a.txt", Ok("a")),
             ("./sub/../a.txt", Ok("a")),
@@ -211,7 +214,7 @@ mod tests {
                 ),
             }
         }
-        // A program's own paths lead anywhere.
+        // The paths of a program itself may lead anywhere.
         assert_eq!(
             read(&world.path().join("secret"), None).as_deref(),
             Ok("key")
@@ -221,7 +224,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_is_followed_within_the_folder_only_and_a_pipe_is_not_waited_for() {
+    fn links_are_followed_within_the_folder_only_and_pipes_do_not_block() {
         use std::os::unix::fs::symlink;
         let world = tempfile::tempdir().unwrap();
         let root = world.path().join("in");
@@ -253,7 +256,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_replaced_by_a_link_after_it_was_resolved_is_not_followed() {
+    fn a_link_that_replaces_a_resolved_part_is_not_followed() {
         use std::os::unix::fs::symlink;
         let world = tempfile::tempdir().unwrap();
         let root = world.path().join("in");
@@ -275,7 +278,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn what_the_system_makes_up_is_not_read_even_from_its_own_folder() {
+    fn virtual_files_are_not_read_even_from_their_own_folder() {
         let found = read(Path::new("environ"), Some(Path::new("/proc/self")));
         assert!(found.is_err_and(|why| why.contains("not a file on a disk")));
     }

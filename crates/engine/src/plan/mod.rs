@@ -1,4 +1,4 @@
-//! Plan: the input read once and cut into shards, each ready to become a batch.
+//! Plan: the input, read once and cut into shards, each of which can become a batch.
 
 pub(crate) mod attachments;
 pub(crate) mod blocks;
@@ -37,7 +37,7 @@ use crate::source::RequestSource;
 use crate::spool::Files;
 use crate::spool::nowhere::Nowhere;
 
-/// Requests that are read, checked and encoded, and not yet sent.
+/// Requests that are read, checked and encoded, but not yet sent.
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) shards: Vec<PlannedShard>,
@@ -46,59 +46,62 @@ pub struct Plan {
     pub(crate) ids: IdRule,
     pub(crate) nonce: Nonce,
     pub(crate) files: Arc<Files>,
-    /// Files of the tables of its shards: the same, but for a run in layout 1 that is only read.
+    /// Files of the tables of the shards: the same as `files`, except for a run in layout 1 that is
+    /// only read.
     pub(crate) tables: Arc<Files>,
     pub(crate) provider: ProviderId,
     pub(crate) account: lmbatch_core::AccountId,
     pub(crate) key_hint: Option<KeyHint>,
     pub(crate) order: Option<lmbatch_core::Order>,
-    /// CRC-32 of each file of the spool that belongs to the run as a whole.
+    /// CRC-32 checksum of each spool file that belongs to the run as a whole.
     pub(crate) checksums: BTreeMap<Box<str>, u32>,
-    /// Held from before its first file until its run has ended, where there is a record.
+    /// Claim of the run, held from before the first file until the run has ended; `None` without a
+    /// durable ledger.
     pub(crate) claim: Option<RunClaim>,
-    /// Its batches, once they are created.
+    /// Handles of the batches that are created so far.
     pub(crate) handles: Arc<RunHandles>,
-    /// What is changed of its schemas.
+    /// Changes with which schemas are sent.
     pub(crate) schema_notes: Vec<String>,
 }
 
 impl Plan {
-    /// Requests in it.
+    /// Returns the number of requests.
     pub fn requests(&self) -> u64 {
         u64::from(self.requests)
     }
 
-    /// Bytes that will be sent.
+    /// Returns the number of bytes that will be sent.
     pub fn bytes(&self) -> u64 {
         self.shards.iter().map(|planned| planned.shard.len()).sum()
     }
 
-    /// Lets go of what lies in the spool, though a record was to be kept of it.
+    /// Deletes the spool files of the plan, even where a record was to keep them.
     pub fn discard(self) {
         self.files.keep(false);
     }
 
-    /// Batches that it needs.
+    /// Returns the number of batches that the plan needs.
     pub fn batches(&self) -> u32 {
         self.shards.len() as u32
     }
 
-    /// Returns what sending changes of the schemas for answers, one sentence each.
+    /// Returns the changes with which schemas for structured output are sent, one sentence each.
     pub fn schema_notes(&self) -> &[String] {
         &self.schema_notes
     }
 
-    /// A digest of everything that is sent and given back, the same whenever the same input is read.
+    /// Returns a digest of everything that is sent and returned. The same input always has the same
+    /// digest.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// The one shard of what must fit into one batch.
+    /// Returns the only shard of a plan that must fit into one batch.
     pub(crate) fn single(&self) -> Result<&Shard> {
         match self.shards.as_slice() {
             [only] => Ok(&only.shard),
             several => Err(Error::invalid_input(format!(
-                "{} requests need {} batches of {}, and this makes one; run them, or split the input",
+                "{} requests need {} batches of {}, and this call creates one; use a run, or split the input",
                 self.requests,
                 several.len(),
                 self.provider
@@ -106,7 +109,7 @@ impl Plan {
         }
     }
 
-    /// What the ledger keeps of it.
+    /// Returns the record of the new run.
     pub(crate) fn record(&self, clock: &dyn lmbatch_core::Clock) -> RunRecord {
         RunRecord {
             id: run_id(self.nonce.as_str()),
@@ -131,7 +134,7 @@ impl Plan {
         }
     }
 
-    /// What a handle of its batch needs, before the batch exists.
+    /// Returns what a handle of the batch needs, before the batch exists.
     pub fn handle_parts(&self) -> Result<HandleParts> {
         let class = self.single()?.class.clone();
         let mut requests = Vec::new();
@@ -150,28 +153,30 @@ impl Plan {
     }
 }
 
-/// What a check found.
+/// Result of checking an input without sending it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checked {
-    /// Requests.
+    /// Number of requests.
     pub requests: u64,
-    /// Bytes that would be sent.
+    /// Number of bytes that would be sent.
     pub bytes: u64,
-    /// Batches that they need.
+    /// Number of batches that the requests need.
     pub batches: u64,
-    /// Changes that sending makes to the schemas for answers, one sentence each.
+    /// Changes with which schemas for structured output are sent, one sentence each.
     pub schema_notes: Vec<String>,
-    /// Attachments whose bytes are not of the declared media types, in one sentence.
+    /// Warning about attachments whose bytes are not of their declared media types, in one
+    /// sentence.
     pub warning: Option<String>,
 }
 
-/// Reads and encodes every request as a run would, and sends nothing. Needs no key and no network.
+/// Reads and encodes every request as a run would, and sends nothing. Needs neither a key nor a
+/// network.
 pub fn check(codec: &dyn BatchCodec, source: Box<dyn RequestSource>) -> Result<Checked, PlanError> {
     check_within(codec, source, BatchLimit::default())
 }
 
-/// Reads and encodes every request as a run with smaller batches would, as [`check`] does.
+/// Reads and encodes every request as [`check`] does, for a run with smaller batches.
 pub fn check_within(
     codec: &dyn BatchCodec,
     source: Box<dyn RequestSource>,
@@ -179,7 +184,7 @@ pub fn check_within(
 ) -> Result<Checked, PlanError> {
     let nonce = Nonce::draw(&crate::clock::SystemRng);
     let files = Files::new(Arc::new(Nowhere), nonce.as_str(), false);
-    let drafted = draft(codec, source, &nonce, IdChoice::Ours, &files, limit)?;
+    let drafted = draft(codec, source, &nonce, IdChoice::Ordinal, &files, limit)?;
     Ok(Checked {
         requests: u64::from(drafted.requests),
         bytes: drafted.shards.iter().map(|shard| shard.bytes).sum(),
@@ -199,7 +204,8 @@ pub(crate) struct Planner {
 }
 
 impl Planner {
-    /// Reads files and the whole source: not for an async thread. With the plan comes a warning about it.
+    /// Plans the whole source. Reads files: not for an async thread. Returns the plan, and a
+    /// warning if there is one.
     pub(crate) fn plan(
         self,
         source: Box<dyn RequestSource>,
@@ -220,7 +226,7 @@ impl Planner {
         let shards = shards.map(|written| planned(codec, &files, &self.nonce, written, 0));
         let shards = shards.collect::<Result<_>>()?;
         let ids = match self.ids {
-            IdChoice::Ours => IdRule::Ordinal(self.nonce.clone()),
+            IdChoice::Ordinal => IdRule::Ordinal(self.nonce.clone()),
             IdChoice::Callers => IdRule::Verbatim,
         };
         let (files, account) = (Arc::new(files), self.provider.account());
@@ -251,8 +257,8 @@ impl Planner {
     }
 }
 
-/// A plan that the ledger kept, over the files that the spool did. Where the run is in layout 1, `former` has the
-/// tables of its shards, and the files that they lie in. Opens files, and reads nothing of them.
+/// Returns the plan of a recorded run over its spool files. For a run in layout 1, `former` holds
+/// the tables of its shards and their files. Opens files but reads nothing of them.
 pub(crate) fn restored(
     provider: &dyn BatchProvider,
     files: Arc<Files>,

@@ -1,4 +1,4 @@
-//! A shard of a plan: what one batch is made of.
+//! Shards of a plan, each the content of one batch.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use crate::plan::shards::WrittenShard;
 use crate::spool::layout::body;
 use crate::spool::{Files, SpooledBody};
 
-/// A shard of a plan.
+/// Shard of a plan.
 #[derive(Debug, Clone)]
 pub(crate) struct PlannedShard {
     pub(crate) shard: Shard,
     pub(crate) number: u32,
     pub(crate) attempt: u32,
-    /// CRC-32 of its body, where the record has it.
+    /// CRC-32 checksum of the body; `None` in records of earlier versions.
     pub(crate) checksum: Option<u32>,
-    /// Tables of its rows, and of what goes back beside its outcomes.
+    /// Tables of the shard: its rows, and the echo that is returned with the outcomes.
     pub(crate) tables: ShardTables,
 }
 
-/// A shard of a run, as its files in the spool and its record say.
+/// Returns a shard of a run, from its files in the spool and its record.
 pub(crate) fn planned(
     codec: &dyn BatchCodec,
     files: &Files,
@@ -53,11 +53,12 @@ pub(crate) fn planned(
 }
 
 impl PlannedShard {
-    /// Checks its body and its tables against their checksums: what is sent is what was planned, and its results
-    /// will find their requests.
+    /// Checks the body and the tables of the shard against their checksums, so that exactly the
+    /// planned requests are sent and their results can be assigned.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where it is damaged; nothing was sent.
+    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where a file is damaged; nothing was
+    /// sent.
     pub(crate) async fn verify(&self, files: &Arc<Files>) -> Result<()> {
         let (files, checksum, body) = (Arc::clone(files), self.checksum, body(self.number));
         let tables = self.tables.clone();
@@ -72,7 +73,7 @@ impl PlannedShard {
         .await?
     }
 
-    /// What the ledger keeps of it, before anything is sent.
+    /// Returns the record of the shard before anything is sent.
     pub(crate) fn record(&self, run: &str) -> ShardRecord {
         ShardRecord {
             key: ShardKey {

@@ -1,4 +1,4 @@
-//! Rows of a run as they lie in the bodies of its shards.
+//! Rows of requests, read from the bodies of their shards.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::spool::layout::body;
 use crate::spool::spooled;
 use crate::spool::tables::Row;
 
-/// Reads rows of the bodies of shards. A body is compared with its checksum before the first row is read of it:
-/// what goes out again is what was planned.
+/// Reads rows from the bodies of shards. A body is compared with its checksum before its first row
+/// is read, so that exactly the planned requests are sent again.
 pub(crate) struct Bodies<'a> {
     files: &'a Files,
     shards: &'a [PlannedShard],
@@ -33,7 +33,8 @@ impl<'a> Bodies<'a> {
     /// Returns the bytes of a row of a shard.
     ///
     /// # Errors
-    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the body is missing, shorter or changed.
+    /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the body is missing, too short or
+    /// changed.
     pub(crate) fn read(&mut self, shard: u32, row: &Row) -> Result<&[u8]> {
         let file = match self.open.entry(shard) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),

@@ -1,8 +1,9 @@
-//! The one writer of shards: for a plan, for requests that go out again, and for a changed input.
+//! The one writer of shards: for a plan, for requests that are sent again, and for a changed input.
 //!
-//! Of each shard three files are written, in the order of its requests: the body, the table of its rows, and what
-//! goes back to the caller beside each outcome. A shard that sends a request again has its own copy of that, so
-//! that the files of one shard are all that its results need.
+//! For each shard three files are written, in the order of its requests: the body, the table of its
+//! rows, and the echo (id, metadata and schema, returned with each outcome). A shard that sends a
+//! request again has its own copy of the echo, so that the results of a shard need only the files
+//! of that shard.
 
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -18,17 +19,17 @@ use crate::spool::layout;
 use crate::spool::tables::{EchoFields, Row, Writer, write_echo};
 use crate::spool::{Files, spooled};
 
-/// Bytes that are buffered of each table of an open shard.
+/// Size of the buffer of each table of an open shard, in bytes.
 const TABLE_BUFFER: usize = 64 << 10;
 
-/// A shard as it lies in the spool, complete and synced.
+/// Shard in the spool, complete and synced.
 #[derive(Debug)]
 pub(crate) struct WrittenShard {
     pub(crate) number: u32,
     pub(crate) class: BatchClass,
     pub(crate) count: u32,
     pub(crate) bytes: u64,
-    /// CRC-32 of the body; `None` in records of earlier versions.
+    /// CRC-32 checksum of the body; `None` in records of earlier versions.
     pub(crate) checksum: Option<u32>,
     pub(crate) tables: ShardTables,
 }
@@ -39,16 +40,16 @@ pub(crate) struct ShardWriter<'a> {
     limit: BatchLimit,
     nonce: &'a Nonce,
     files: &'a Files,
-    /// Number of the next shard.
+    /// Number of the next shard to be opened.
     next: u32,
-    /// Numbers of requests that no new shard gets if it can be avoided; `None` where a lost create is known
-    /// by more than its number of requests.
+    /// Request counts that a new shard avoids where possible; `None` where a lost create is
+    /// recognised by more than its request count.
     taken: Option<HashSet<u32>>,
     open: Vec<Open>,
     closed: Vec<WrittenShard>,
 }
 
-/// A shard that takes more.
+/// Shard that is still being filled.
 struct Open {
     number: u32,
     class: BatchClass,
@@ -64,10 +65,12 @@ struct Open {
 }
 
 impl<'a> ShardWriter<'a> {
-    /// Returns a writer of shards that are numbered from `next`, of a run whose other shards are `others`.
+    /// Returns a writer of shards that are numbered from `next`, for a run whose other shards are
+    /// `others`.
     ///
-    /// Where a lost create is known by its number of requests only, the shards differ in it from one another, and
-    /// from those of the others whose batches are not known, as far as limits allow.
+    /// Where a lost create is recognised by its request count alone, each shard gets a count of its
+    /// own, different from those of the other shards whose batches are not known, as far as limits
+    /// allow.
     pub(crate) fn new(
         codec: &'a dyn BatchCodec,
         limit: BatchLimit,
@@ -97,10 +100,10 @@ impl<'a> ShardWriter<'a> {
         }
     }
 
-    /// Appends the row of a request, with what goes back beside its outcome.
+    /// Appends the row of a request and its echo.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] where a shard that is full has fewer requests than a batch needs;
+    /// [`ErrorKind::InvalidInput`] where a full shard has fewer requests than a batch needs;
     /// [`ErrorKind::Local`] where the spool cannot be written.
     pub(crate) fn put(
         &mut self,
@@ -113,7 +116,7 @@ impl<'a> ShardWriter<'a> {
         let open = &mut self.open[at];
         if open.count > 0 && ordinal <= open.last {
             return Err(Error::new(ErrorKind::Internal)
-                .with_message("requests came to a shard in another order than that of the run"));
+                .with_message("the requests of a shard are not in the order of the run"));
         }
         if open.count > 0 {
             open.body
@@ -138,7 +141,7 @@ impl<'a> ShardWriter<'a> {
         Ok(())
     }
 
-    /// Returns the open shard of a class with room for a row; one that is full is closed.
+    /// Returns the open shard of a class with room for a row. A shard without room is closed.
     fn room(&mut self, class: &BatchClass, row: usize) -> Result<usize> {
         if let Some(at) = self.open.iter().position(|open| open.class == *class) {
             if self.open[at].has_room(row) {
@@ -173,7 +176,8 @@ impl<'a> ShardWriter<'a> {
         Ok(self.open.len() - 1)
     }
 
-    /// Returns the highest number of requests within limits that no other shard has, where that matters.
+    /// Returns the highest request count within limits that no other shard has; `None` where counts
+    /// may be equal.
     fn free_count(&self, limits: &Limits) -> Option<u32> {
         let taken = self.taken.as_ref()?;
         let is_open = |count| {
@@ -188,7 +192,7 @@ impl<'a> ShardWriter<'a> {
     fn close(&mut self, mut open: Open) -> Result<()> {
         if open.count < open.limits.min_requests {
             let message = format!(
-                "{} requests are fewer than a batch of {} needs ({})",
+                "{} requests are too few for a batch of {}, which needs at least {}",
                 open.count,
                 self.codec.id(),
                 open.limits.min_requests
@@ -223,7 +227,7 @@ impl<'a> ShardWriter<'a> {
         Ok(())
     }
 
-    /// Closes what is open, and returns all shards by number, each complete and synced.
+    /// Closes the open shards and returns all shards by number, each complete and synced.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] where a shard has fewer requests than a batch needs.
@@ -249,8 +253,8 @@ impl Open {
     }
 }
 
-/// Returns a request's tokens, guessed from its bytes as sent: text has some four to a token, so that three leave
-/// a margin for languages that have fewer.
+/// Returns the estimated number of tokens of a request: one for three bytes as sent. Text has about
+/// four bytes to a token, so that three leave a margin for languages that have fewer.
 pub(crate) fn estimated_tokens(bytes: usize) -> u64 {
     (bytes as u64).div_ceil(3)
 }

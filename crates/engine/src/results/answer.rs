@@ -4,58 +4,59 @@ use std::borrow::Cow;
 
 use lmbatch_core::{BatchId, Json, OutcomeView, OutputView, Problem, RawRow, SchemaError};
 
-/// One request with what came of it.
+/// Request together with its outcome.
 #[derive(Debug)]
 pub struct Answered<'a> {
-    /// Where the request stands, from 0.
+    /// Position of the request in the output, from 0.
     pub ordinal: u32,
-    /// Its id, as JSON, in the type it came in.
+    /// Caller's id as JSON, in its original type.
     pub id: Json<'a>,
-    /// The caller's notes.
+    /// Caller's metadata of the request.
     pub metadata: Option<Json<'a>>,
-    /// The batch that it went out in last; none where none was made.
+    /// Batch in which the request was sent last; `None` where no batch was created.
     pub batch: Option<&'a BatchId>,
-    /// Whether a structured answer was asked for.
+    /// True if a structured answer was requested.
     pub schema_asked: bool,
-    /// The provider's row as it came, where there is one.
+    /// Provider's row as it was received, where there is one.
     pub raw: Option<RawRow<'a>>,
-    /// Number of half characters (lone surrogate escapes) of the row that were replaced by U+FFFD.
+    /// Number of lone surrogate escapes in the row that were replaced by U+FFFD.
     pub replaced: u32,
-    /// What came of it.
+    /// Outcome of the request.
     pub answer: AnswerView<'a>,
 }
 
-/// What came of a request.
+/// Outcome of a request, as it is read back.
 #[derive(Debug)]
 pub enum AnswerView<'a> {
-    /// The provider said so. A succeeded row has its structured value checked, see [`Structured`].
+    /// Outcome of the provider's row. The structured value of a succeeded row is validated, see
+    /// [`Structured`].
     Row {
-        /// Its words.
+        /// Outcome as the row states it.
         outcome: OutcomeView<'a>,
-        /// The value of a structured answer.
+        /// Value of a structured answer.
         structured: Structured<'a>,
     },
-    /// The provider's results do not name it.
+    /// No row of the provider's results names the request.
     Missing,
-    /// The provider named it, and the row could not be read.
+    /// A row of the results names the request but cannot be read.
     Malformed,
 }
 
-/// The value of a structured answer.
+/// Value of a structured answer.
 #[derive(Debug, Clone)]
 pub enum Structured<'a> {
-    /// No schema was asked for.
+    /// No schema was requested.
     NotAsked,
-    /// There is no answer.
+    /// The request has no answer.
     Absent,
-    /// The answer is not JSON, or does not fit the schema.
+    /// The answer is not JSON, or does not match the schema.
     Invalid(SchemaError),
-    /// It fits the schema. One line of JSON.
+    /// Valid answer, as one line of JSON.
     Value(Cow<'a, str>),
 }
 
 impl AnswerView<'_> {
-    /// Why a succeeded answer may be unusable.
+    /// Returns the reason why a succeeded answer may be unusable.
     pub fn problem(&self) -> Option<Problem> {
         let Self::Row {
             outcome: OutcomeView::Succeeded(output),
@@ -67,9 +68,9 @@ impl AnswerView<'_> {
         problem(output, structured)
     }
 
-    /// Returns where and why the answer does not fit its schema, of an answer with the problem
-    /// [`InvalidStructured`](Problem::InvalidStructured). A refusal or an answer that was cut off has a problem
-    /// of its own, and none here.
+    /// Returns the position and the reason at which the answer does not match its schema, for an
+    /// answer with the problem [`InvalidStructured`](Problem::InvalidStructured). A refused or
+    /// truncated answer has another problem, and `None` here.
     pub fn schema_error(&self) -> Option<&SchemaError> {
         match self {
             Self::Row {

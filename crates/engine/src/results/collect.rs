@@ -1,11 +1,11 @@
-//! The outcomes of a run: the tables of places of its shards, laid over one another by attempt.
+//! Outcomes of a run: the location tables of its shards, merged by attempt.
 //!
-//! A table of places is 16 bytes for each request of the shard, by its place there, and then the tally of the
-//! rows. It is made from the sealed segments, which are the authority: one that is missing or damaged is made
-//! again.
+//! A location table holds 16 bytes for each request of the shard, by its position there, and then
+//! the tally of the rows. It is made from the sealed segments, which are the authority: a table
+//! that is missing or damaged is made again.
 //!
-//! Checksums are compared here, when outcomes are put together: those of segments and of tables of places. Those of
-//! the tables of rows and of the echoes are compared when the file is read first.
+//! Checksums of segments and of location tables are compared when outcomes are put together; those
+//! of the tables of rows and of the echoes when the file is first read.
 
 use std::collections::HashSet;
 use std::io::{self, Write as _};
@@ -16,32 +16,32 @@ use lmbatch_core::{BatchProvider, IdRule, Locations, Result, Segment, ShardRecor
 use crate::plan::Plan;
 use crate::plan::planned::PlannedShard;
 use crate::results::finished::{End, Finished, Index};
-use crate::results::joiner::Joiner;
+use crate::results::id_map::IdMap;
 use crate::results::locations::read_tally;
 use crate::results::merge::{Layer, Layers, Merge};
 use crate::results::reading::Results;
 use crate::results::tally::Tally;
-use crate::spool::tables::{ENTRY, Place, checksum_of};
+use crate::spool::tables::{ENTRY, RowLocation, checksum_of};
 use crate::spool::window::Window;
 use crate::spool::{Files, layout, spooled};
 
-/// Bytes of an entry of the index of a run whose input was changed: place of the outcome (16), shard (4), place in
-/// it (4).
+/// Size in bytes of an entry of the index of a run whose input was changed: location of the outcome
+/// (16), shard (4), position in the shard (4).
 pub(crate) const ORDERED: usize = ENTRY + 8;
 
-/// Entries of that index that are read at once. They are asked for in any order.
+/// Number of entries of that index that are read at once. They are read in any order.
 const AHEAD: usize = 64;
 
-/// A shard with what is sealed of its results.
+/// Shard together with its sealed results.
 #[derive(Debug, Clone)]
-pub(crate) struct Sealed {
+pub(crate) struct SealedShard {
     pub(crate) planned: PlannedShard,
-    /// None where the results are not sealed.
+    /// Sealed segments; empty where the results are not sealed.
     pub(crate) segments: Vec<Segment>,
     pub(crate) locations: Option<Locations>,
 }
 
-impl Sealed {
+impl SealedShard {
     pub(crate) fn of(planned: &PlannedShard, record: &ShardRecord) -> Self {
         let (segments, locations) = match &record.state {
             ShardState::Sealed {
@@ -58,7 +58,7 @@ impl Sealed {
         }
     }
 
-    /// Names of the segments that are not what was sealed.
+    /// Returns the names of the segments that differ from what was sealed.
     pub(crate) fn damaged(&self, files: &Files) -> Result<Vec<String>> {
         let mut damaged = Vec::new();
         for segment in &self.segments {
@@ -83,7 +83,7 @@ fn is_sound(files: &Files, segment: &Segment) -> Result<bool> {
     }
 }
 
-/// What is needed to make tables of places anew.
+/// Parts that are needed to make location tables again.
 #[derive(Clone)]
 pub(crate) struct Maker {
     pub(crate) provider: Arc<dyn BatchProvider>,
@@ -91,27 +91,27 @@ pub(crate) struct Maker {
     pub(crate) max_row_bytes: usize,
 }
 
-/// The shards of a run, with the files that they lie in.
+/// Shards of a run, with the files that hold them.
 pub(crate) struct Stored {
     pub(crate) files: Arc<Files>,
     /// Files of the tables of the shards.
     pub(crate) tables: Arc<Files>,
-    /// By number.
-    pub(crate) shards: Vec<Sealed>,
+    /// Shards by number.
+    pub(crate) shards: Vec<SealedShard>,
 }
 
 impl Maker {
-    /// Leads the ids of rows to the places of a shard.
-    pub(crate) fn joiner(&self, stored: &Stored, planned: &PlannedShard) -> Result<Joiner> {
-        Joiner::of_shard(&self.ids, planned, &stored.tables)
+    /// Returns the map from the ids of rows to the positions of a shard.
+    pub(crate) fn id_map(&self, stored: &Stored, planned: &PlannedShard) -> Result<IdMap> {
+        IdMap::of_shard(&self.ids, planned, &stored.tables)
     }
 
-    /// Reads the segments of a shard again and writes its table of places.
-    fn make(&self, stored: &Stored, sealed: &Sealed) -> Result<Locations> {
+    /// Reads the segments of a shard again and writes its location table.
+    fn make(&self, stored: &Stored, sealed: &SealedShard) -> Result<Locations> {
         let mut results = Results::new(
             Arc::clone(&self.provider),
             Arc::clone(&stored.files),
-            self.joiner(stored, &sealed.planned)?,
+            self.id_map(stored, &sealed.planned)?,
             sealed.planned.number,
             self.max_row_bytes,
         );
@@ -127,12 +127,12 @@ pub(crate) struct Collected {
     pub(crate) layers: Arc<Layers>,
     pub(crate) segments: Vec<Segment>,
     pub(crate) tally: Tally,
-    /// Tables of places that were made anew, by the number of their shard.
+    /// Location tables that were made again, by the number of their shard.
     pub(crate) made: Vec<(u32, Locations)>,
 }
 
 impl Collected {
-    /// Lays the shards of a run over one another. Reads the tables of places: not for an async thread.
+    /// Merges the shards of a run. Reads the location tables: not for an async thread.
     pub(crate) fn new(stored: &Stored, maker: &Maker) -> Result<Self> {
         let (mut segments, mut tally) = (Vec::new(), Tally::default());
         let (mut made, mut all) = (Vec::new(), Vec::with_capacity(stored.shards.len()));
@@ -179,8 +179,8 @@ impl Collected {
         Merge::new(Arc::clone(&self.layers))
     }
 
-    /// Puts the outcomes into the order of the output, which may hold only some of the requests. Reads nothing
-    /// where that is the order of the input.
+    /// Puts the outcomes into the order of the output, which may hold only some of the requests.
+    /// Reads nothing where that is the order of the input.
     pub(crate) fn finish(self, plan: &Plan, ends: Vec<End>) -> Result<Finished> {
         let index = match plan.order()? {
             None => Index::Run(Arc::clone(&self.layers)),
@@ -198,20 +198,21 @@ impl Collected {
         })
     }
 
-    /// Writes the index of a run whose input was changed: first by ordinal, then in the order of the output.
+    /// Writes the index of a run whose input was changed: first by ordinal, then in the order of
+    /// the output.
     fn in_order(&self, plan: &Plan, order: &[u32]) -> Result<Index> {
         let (by_ordinal, mut entries) = plan.files.scratch()?;
         let mut merge = self.merge();
         let mut count = 0;
         while let Some(merged) = merge.next()? {
-            // Every ordinal was sent at some time.
+            // Every ordinal was sent at some time, so that gaps are requests without an outcome.
             while count <= merged.ordinal {
                 let is_own = count == merged.ordinal;
-                let (place, shard, at) = match is_own {
+                let (location, shard, at) = match is_own {
                     true => (merged.outcome, merged.shard, merged.at),
-                    false => (Place::NONE, 0, 0),
+                    false => (RowLocation::NONE, 0, 0),
                 };
-                entries.write_all(&place.to_bytes()).map_err(spooled)?;
+                entries.write_all(&location.to_bytes()).map_err(spooled)?;
                 for number in [shard, at] {
                     entries.write_all(&number.to_le_bytes()).map_err(spooled)?;
                 }
@@ -220,7 +221,7 @@ impl Collected {
         }
         entries.flush().map_err(spooled)?;
         let mut by_ordinal = Window::<ORDERED>::new(by_ordinal, count, AHEAD);
-        let (places, mut entries) = plan.files.scratch()?;
+        let (locations, mut entries) = plan.files.scratch()?;
         for ordinal in order {
             let entry = by_ordinal.get(*ordinal).map_err(spooled)?;
             let entry = entry.ok_or_else(|| spooled(io::ErrorKind::UnexpectedEof.into()))?;
@@ -232,15 +233,15 @@ impl Collected {
             plan.tables.verify(&echo, *checksum)?;
         }
         Ok(Index::Ordered {
-            places,
+            locations,
             echo: plan.tables.open(&echo)?,
             tables: Arc::clone(&plan.tables),
         })
     }
 }
 
-/// Names of the sealed files of a run that are damaged, by the number of their shard.
-pub(crate) fn damaged(files: &Files, sealed: &[Sealed]) -> Result<Vec<(u32, Vec<String>)>> {
+/// Returns the names of the damaged result files of a run, by the number of their shard.
+pub(crate) fn damaged(files: &Files, sealed: &[SealedShard]) -> Result<Vec<(u32, Vec<String>)>> {
     let mut found = Vec::new();
     let mut seen = HashSet::new();
     for one in sealed {

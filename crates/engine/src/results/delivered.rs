@@ -1,35 +1,36 @@
-//! Requests of one batch that its results name, counted once each.
+//! Requests of one batch that its results name, each counted once.
 
 use lmbatch_core::{BatchSnapshot, BatchStatus, Verdict};
 
 use crate::results::finished::CountMismatch;
 
-/// Requests of the batch under way that a row has named.
+/// Requests of a batch that rows have named so far.
 ///
-/// Ids on the wire are unique in a run, not in a batch: a row of another batch of the same run is not one of
-/// this batch, and counting it would seal a batch whose own rows did not come.
+/// Ids on the wire are unique in a run, not in a batch. A row of another batch of the same run is
+/// not counted, since counting it would seal a batch whose own rows did not arrive.
 #[derive(Debug, Default)]
 pub(crate) struct Delivered {
-    named: Named,
-    /// Of these, the requests that a row says were answered or failed, not merely expired or cancelled.
-    decided: Named,
-    /// Of these, the requests that a row says failed.
-    errored: Named,
+    named: RequestSet,
+    /// Requests in `named` that, according to a row, were answered or failed, not merely expired or
+    /// cancelled.
+    decided: RequestSet,
+    /// Requests in `named` that failed according to a row.
+    errored: RequestSet,
 }
 
-/// What [`Delivered`] had noted at a time.
-pub(crate) type SoFar = [Named; 3];
+/// Copy of the sets of [`Delivered`], to which a reading can be reset.
+pub(crate) type SoFar = [RequestSet; 3];
 
-/// Requests that were named: one bit for each, by its place in the batch.
+/// Set of requests of a batch: one bit for each, by position.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Named {
+pub(crate) struct RequestSet {
     bits: Vec<u64>,
     count: u64,
 }
 
-impl Named {
-    fn set(&mut self, place: u32) {
-        let (at, bit) = (place as usize / 64, 1 << (place % 64));
+impl RequestSet {
+    fn set(&mut self, position: u32) {
+        let (at, bit) = (position as usize / 64, 1 << (position % 64));
         if self.bits.len() <= at {
             self.bits.resize(at + 1, 0);
         }
@@ -38,30 +39,31 @@ impl Named {
     }
 }
 
-/// What the results of a batch must hold to be whole.
+/// Requirements that the results of a batch must meet to be complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Promised {
     /// Number of different requests that rows must name.
     pub(crate) named: u64,
-    /// Number of these whose row must say more than that they expired or were cancelled.
+    /// Number of these requests whose row must not say merely that they expired or were cancelled.
     pub(crate) decided: u64,
-    /// Number of rows that say that their request failed and stand for none of the decided.
+    /// Number of failure rows that count towards `named` but not towards `decided`.
     pub(crate) errored: u64,
 }
 
 impl Delivered {
-    /// Notes a row that names a request, by the place of the request in the batch.
-    pub(crate) fn note(&mut self, place: u32, verdict: Verdict) {
-        self.named.set(place);
+    /// Counts a row that names a request, by the position of the request in the batch.
+    pub(crate) fn note(&mut self, position: u32, verdict: Verdict) {
+        self.named.set(position);
         if !matches!(verdict, Verdict::Expired | Verdict::Cancelled) {
-            self.decided.set(place);
+            self.decided.set(position);
         }
         if matches!(verdict, Verdict::Errored | Verdict::ErroredRetryable) {
-            self.errored.set(place);
+            self.errored.set(position);
         }
     }
 
-    /// Number of requests that ended by the provider's counts and that no row accounts for.
+    /// Returns the number of requests that ended according to the provider's counts but for which
+    /// no row was read.
     pub(crate) fn short_of(&self, promised: &Promised) -> u64 {
         let named = promised.named.saturating_sub(self.named.count);
         let beside = self.errored.count.min(promised.errored);
@@ -69,43 +71,45 @@ impl Delivered {
         named.max(promised.decided.saturating_sub(decided))
     }
 
-    /// Compares what the provider counts of a batch that has ended with the rows that were read of it. `others` is
-    /// the number of rows that name no request of the caller's: they stand for requests that are counted as well.
+    /// Compares the provider's counts of an ended batch with the rows that were read. `others` is
+    /// the number of rows that name none of the caller's requests: the provider counts their
+    /// requests as well.
     pub(crate) fn mismatch(&self, snapshot: &BatchSnapshot, others: u64) -> Option<CountMismatch> {
         let counts = &snapshot.counts;
-        // Where nothing has ended by its counts, the server does not keep them.
+        // If the counts say that nothing ended, the server does not maintain them.
         if counts.finished() == 0 {
             return None;
         }
         let counted = counts.succeeded.saturating_add(counts.errored);
-        // Some servers count a failure among the answered as well.
+        // Some servers count a failed request as answered as well.
         let counted = counted.min(counts.total.unwrap_or(u64::MAX));
         let read = self.decided.count;
         let short = self.short_of(&promised(snapshot, None));
         (short > others || read > counted).then_some(CountMismatch { counted, read })
     }
 
-    /// Number of different requests that rows have named.
+    /// Returns the number of different requests that rows have named.
     pub(crate) fn count(&self) -> u64 {
         self.named.count
     }
 
-    /// The requests named so far, to go back to.
+    /// Returns a copy of the sets, for [`restore`](Self::restore).
     pub(crate) fn so_far(&self) -> SoFar {
-        [&self.named, &self.decided, &self.errored].map(Named::clone)
+        [&self.named, &self.decided, &self.errored].map(RequestSet::clone)
     }
 
-    /// Goes back to the requests that were named at an earlier time.
+    /// Resets the sets to an earlier copy.
     pub(crate) fn restore(&mut self, so_far: SoFar) {
         [self.named, self.decided, self.errored] = so_far;
     }
 }
 
-/// What the results of a batch must hold, by what the provider says of it: a row for each request that was
-/// answered or failed, and a row for each that was created where a completed batch comes without counts, or at least
-/// one where that number is not known either. Some providers write
-/// no rows for what an expired or cancelled batch did not come to, and some have one count for that and for
-/// what failed: what is answered must still have its row then, beside those of as many failures.
+/// Returns the requirements for the results of a batch, from its status: a row for each request
+/// that was answered or failed. For a completed batch without counts, a row for each request that
+/// was created, or at least one where that number is unknown too. Some providers write no rows for
+/// requests that an expired or cancelled batch did not process, and some report those and the
+/// failed ones in one count. Then each answered request must still have its row, in addition to as
+/// many failure rows.
 pub(crate) fn promised(snapshot: &BatchSnapshot, requests: Option<u64>) -> Promised {
     let counts = &snapshot.counts;
     let most = requests.or(counts.total).unwrap_or(u64::MAX);
@@ -127,7 +131,8 @@ pub(crate) fn promised(snapshot: &BatchSnapshot, requests: Option<u64>) -> Promi
             errored: 0,
         };
     }
-    // Where every request has ended by the counts, those that were not come to are among the failed.
+    // If every request has ended according to the counts, the unprocessed ones are among the
+    // failed.
     let every = counts.total == Some(counts.finished());
     Promised {
         named: if every { succeeded } else { ended },
@@ -136,8 +141,8 @@ pub(crate) fn promised(snapshot: &BatchSnapshot, requests: Option<u64>) -> Promi
     }
 }
 
-/// Whether a batch that ended early may count as failed what it did not come to: no request has expired or
-/// was cancelled by its counts.
+/// Returns whether a batch that ended early may count unprocessed requests as failed: its counts
+/// have no expired or cancelled requests.
 fn may_count_undone_as_failed(snapshot: &BatchSnapshot) -> bool {
     let counts = &snapshot.counts;
     let ended_early = matches!(
@@ -147,8 +152,8 @@ fn may_count_undone_as_failed(snapshot: &BatchSnapshot) -> bool {
     ended_early && counts.expired == 0 && counts.cancelled == 0
 }
 
-/// Whether the provider counts the requests of the batch. A completed batch of which nothing has ended is
-/// one whose server does not keep its counts.
+/// Returns whether the provider counts the requests of the batch. A completed batch whose counts
+/// say that nothing ended is on a server that does not maintain them.
 pub(crate) fn has_counts(snapshot: &BatchSnapshot) -> bool {
     let counts = &snapshot.counts;
     counts.finished() > 0 || counts.total.is_some() && snapshot.status != BatchStatus::Completed
@@ -176,7 +181,8 @@ mod tests {
             (5, 2, 0, 1),
             (4, 4, 0, 2),
             (0, 0, 0, 0),
-            // Two rows say that they failed, and no more than so many stand for what was not answered.
+            // Two rows say that they failed; at most that many stand for requests that were not
+            // answered.
             (4, 2, 1, 1),
             (4, 2, 2, 2),
             (4, 2, 9, 2),
@@ -192,16 +198,16 @@ mod tests {
     }
 
     #[test]
-    fn a_request_takes_three_bits() {
+    fn each_request_takes_three_bits() {
         let mut all = Delivered::default();
-        (0..50_000).for_each(|place| all.note(place, Verdict::Errored));
+        (0..50_000).for_each(|position| all.note(position, Verdict::Errored));
         let named = [&all.named, &all.decided, &all.errored];
         let held: usize = named.iter().map(|named| size_of_val(&*named.bits)).sum();
         assert!(held <= 3 * (50_000 / 8 + 8), "{held} bytes");
     }
 
     #[test]
-    fn as_many_rows_are_promised_as_requests_have_ended() {
+    fn the_required_rows_follow_from_the_counts() {
         use BatchStatus::{Cancelled, Completed, Expired};
         let counts = |total, succeeded, errored, expired, cancelled| RequestCounts {
             total,
@@ -212,18 +218,20 @@ mod tests {
         };
         for (counts, status, requests, expected) in [
             (counts(Some(8), 6, 2, 0, 0), Completed, Some(8), (8, 8, 0)),
-            // What expired may have a row or none; what was answered has one.
+            // Expired requests may have a row or none; answered ones have one.
             (counts(Some(8), 3, 0, 5, 0), Expired, Some(8), (3, 3, 0)),
             (counts(Some(8), 3, 1, 0, 0), Expired, Some(8), (4, 3, 1)),
-            // What is counted apart is not among the failed: an error stands for no lost answer.
+            // Expired requests that are counted apart are not among the failed: an error stands for
+            // no lost answer.
             (counts(Some(8), 3, 1, 4, 0), Expired, Some(8), (4, 4, 0)),
             (counts(Some(8), 0, 0, 0, 8), Cancelled, Some(8), (0, 0, 0)),
-            // What was not come to may be among the failed.
+            // Unprocessed requests may be among the failed.
             (counts(Some(8), 3, 5, 0, 0), Expired, Some(8), (3, 3, 5)),
             (counts(Some(8), 0, 8, 0, 0), Cancelled, Some(8), (0, 0, 8)),
             (counts(Some(8), 3, 5, 0, 0), Completed, Some(8), (8, 8, 0)),
             (counts(None, 3, 0, 0, 0), Completed, Some(8), (3, 3, 0)),
-            // Servers that count a failure among the completed as well promise no more than was sent.
+            // Servers that count a failure among the completed as well require no more rows than
+            // were sent.
             (counts(Some(8), 8, 2, 0, 0), Completed, Some(8), (8, 8, 0)),
             (
                 counts(Some(8), u64::MAX, 2, 0, 0),
@@ -231,14 +239,15 @@ mod tests {
                 Some(8),
                 (8, 8, 0),
             ),
-            // Without counts only a completed batch says that something was answered: all that was created.
+            // Without counts only a completed batch says that requests were answered: all that were
+            // created.
             (counts(None, 0, 0, 0, 0), Completed, Some(8), (8, 1, 0)),
             (counts(Some(8), 0, 0, 0, 0), Completed, Some(8), (8, 1, 0)),
             (counts(None, 0, 0, 0, 0), Completed, Some(0), (0, 0, 0)),
             (counts(None, 0, 0, 0, 0), Completed, None, (1, 1, 0)),
             (counts(None, 0, 0, 0, 0), Expired, Some(8), (0, 0, 0)),
             (counts(Some(8), 8, 0, 0, 0), Completed, None, (8, 8, 0)),
-            // Without a handle the provider's own total is the most.
+            // Without a handle the provider's own total is the maximum.
             (counts(Some(8), 8, 2, 0, 0), Completed, None, (8, 8, 0)),
             (counts(None, 8, 2, 0, 0), Completed, None, (10, 10, 0)),
         ] {
@@ -258,10 +267,11 @@ mod tests {
     #[test]
     fn counts_disagree_with_rows_that_are_fewer_or_more() {
         use BatchStatus::{Cancelled, Completed, Expired};
-        // Total, answered, failed; rows that say answered, failed, expired; rows of others.
+        // Counts: total, answered, failed. Rows: answered, failed, expired. Then rows of other
+        // requests.
         for (status, counts, rows, others, expected) in [
             (Completed, (Some(3), 2, 1), (2, 1, 0), 0, None),
-            // One kind stands for another.
+            // An answer and a failure stand for each other.
             (Completed, (Some(3), 3, 0), (2, 1, 0), 0, None),
             (Completed, (Some(3), 0, 3), (3, 0, 0), 0, None),
             (Completed, (Some(3), 3, 0), (0, 0, 0), 0, Some((3, 0))),
@@ -273,13 +283,13 @@ mod tests {
             // A handle that does not name every request of the batch.
             (Completed, (Some(3), 3, 0), (2, 0, 0), 1, None),
             (Completed, (Some(3), 3, 0), (1, 0, 0), 1, Some((3, 1))),
-            // No counts.
+            // The provider gives no counts.
             (Completed, (None, 0, 0), (3, 0, 0), 0, None),
             (Completed, (Some(3), 0, 0), (3, 0, 0), 0, None),
             (Expired, (None, 0, 0), (3, 0, 0), 0, None),
-            // A failure that is counted twice.
+            // A failure that is counted as answered as well.
             (Completed, (Some(3), 3, 1), (2, 1, 0), 0, None),
-            // What was not come to is counted as failed, or not at all.
+            // Unprocessed requests are counted as failed, or not at all.
             (Expired, (Some(3), 1, 2), (1, 0, 0), 0, None),
             (Cancelled, (Some(3), 1, 2), (1, 0, 2), 0, None),
             (Expired, (Some(3), 1, 0), (1, 0, 2), 0, None),

@@ -1,4 +1,4 @@
-//! What is there once every request has its outcome.
+//! Results of a run or a batch, with one outcome for each request.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::results::merge::Layers;
 use crate::results::tally::Tally;
 use crate::spool::Files;
 
-/// Requests whose outcomes are here.
+/// Results of a run or a batch, with one outcome for each request.
 #[derive(Debug)]
 pub struct Finished {
     /// Ends of the shards, by number; at least one.
@@ -22,42 +22,45 @@ pub struct Finished {
     pub(crate) requests: u32,
     pub(crate) index: Index,
     pub(crate) tally: Tally,
-    /// Of one batch that was retrieved: counts of the provider that its rows do not bear out.
+    /// Disagreement between the provider's counts and the rows of a single batch that was
+    /// retrieved.
     pub(crate) mismatch: Option<CountMismatch>,
 }
 
-/// Where the outcome of each request lies, and what goes back to the caller beside it, in the order of the output.
+/// Locations of the outcomes and of what is returned with them, in the order of the output.
 #[derive(Debug)]
 pub(crate) enum Index {
-    /// Of a batch that no run is made of.
+    /// Index of a single batch without a run.
     Batch {
-        /// 16 bytes for each request: the place of its row.
-        places: Arc<dyn SpoolFile>,
+        /// 16 bytes for each request: the location of its row.
+        locations: Arc<dyn SpoolFile>,
         echo: Arc<dyn SpoolFile>,
     },
-    /// Of a run whose output has the order of its input: its shards are merged as they are read.
+    /// Index of a run whose output has the order of its input: its shards are merged as they are
+    /// read.
     Run(Arc<Layers>),
-    /// Of a run whose input was changed.
+    /// Index of a run whose input was changed.
     Ordered {
-        /// 24 bytes for each request: the place of its row, the shard that it was sent in last, and its place
-        /// there.
-        places: Arc<dyn SpoolFile>,
+        /// 24 bytes for each request: the location of its row, the shard in which it was sent last,
+        /// and its position there.
+        locations: Arc<dyn SpoolFile>,
         echo: Arc<dyn SpoolFile>,
-        /// Keeps the files of the echo.
+        /// Keeps the files of the echo from being deleted.
         tables: Arc<Files>,
     },
 }
 
 /// Disagreement between the provider's counts of a batch that has ended and the rows of its results.
 ///
-/// Answered and failed requests are counted together: some providers count a request as answered whose row says
-/// that it failed. Expired and cancelled requests are left out: some providers write no rows for them.
+/// Answered and failed requests are counted together, since some providers count a request as
+/// answered whose row says that it failed. Expired and cancelled requests are left out, since some
+/// providers write no rows for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CountMismatch {
     /// Number of requests that the provider counts as answered or failed.
     pub counted: u64,
-    /// Number of different requests that rows say were answered or failed.
+    /// Number of different requests that were answered or failed according to rows.
     pub read: u64,
 }
 
@@ -68,20 +71,20 @@ impl CountMismatch {
     }
 }
 
-/// How a shard ended, or where its batch stands.
+/// End of a shard, or the status of its batch.
 #[derive(Debug, Clone)]
 pub(crate) struct End {
-    /// Last snapshot of the batch; `None` where there is none.
+    /// Last snapshot of the batch; `None` where there is no batch.
     pub(crate) snapshot: Option<BatchSnapshot>,
     pub(crate) status: BatchStatus,
-    /// Problem of all of its requests, where there is no batch.
+    /// Error of all requests of the shard, where there is no batch.
     pub(crate) problem: Option<RequestError>,
-    /// Number of requests that may have been answered, and whose outcome no row gives.
+    /// Number of requests that may have been answered but whose outcome no row gives.
     pub(crate) undelivered: u64,
 }
 
 impl End {
-    /// A batch that is fetched, or goes on.
+    /// Returns the end of a batch whose results are fetched, or the status of a running one.
     pub(crate) fn of_batch(snapshot: BatchSnapshot, undelivered: u64) -> Self {
         Self {
             status: snapshot.status.clone(),
@@ -91,7 +94,7 @@ impl End {
         }
     }
 
-    /// A shard that has no batch so far.
+    /// Returns the state of a shard that has no batch yet.
     pub(crate) fn open() -> Self {
         Self {
             snapshot: None,
@@ -101,7 +104,7 @@ impl End {
         }
     }
 
-    /// A shard that gets no batch.
+    /// Returns the end of a shard that gets no batch.
     pub(crate) fn closed(closed: &Closed) -> Self {
         let (status, problem) = match closed {
             Closed::Abandoned { message } => {
@@ -121,14 +124,14 @@ impl End {
         }
     }
 
-    /// Where a shard of a run stands, as the record has it.
+    /// Returns the state of a shard of a run, from its record.
     pub(crate) fn of_state(state: &ShardState) -> Self {
         match state {
             ShardState::Created { batch, .. } => Self::of_batch(
                 BatchSnapshot::new(batch.clone(), BatchStatus::InProgress),
                 0,
             ),
-            // Its results are not here.
+            // The results of the ended batch are not fetched yet.
             ShardState::Ended(snapshot) => Self::of_batch(
                 BatchSnapshot::new(snapshot.id.clone(), BatchStatus::InProgress),
                 0,
@@ -143,35 +146,36 @@ impl End {
         }
     }
 
-    /// What the end of the shard means for one of its requests, by its place in it from 0.
-    pub(crate) fn refusal(&self, place: u32) -> Option<RequestError> {
+    /// Returns the error that the end of the shard means for one of its requests, by its position
+    /// from 0.
+    pub(crate) fn refusal(&self, position: u32) -> Option<RequestError> {
         match &self.snapshot {
-            Some(snapshot) => refusal(snapshot, place),
+            Some(snapshot) => refusal(snapshot, position),
             None => self.problem.clone(),
         }
     }
 }
 
-/// A second batch under the label of a batch of a run: both may be paid for.
+/// Second batch under the label of a batch of a run: both may be paid for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Twin {
-    /// Batch that the run knows; `None` where its create was given up.
+    /// Batch that the run records; `None` where its create was given up.
     pub batch: Option<BatchId>,
-    /// Batch that carries the same label.
+    /// Second batch, which carries the same label.
     pub twin: BatchId,
 }
 
 impl Finished {
-    /// Returns the batches that there are, each with its last snapshot.
+    /// Returns the existing batches, each with its last snapshot.
     pub fn batches(&self) -> Vec<&BatchSnapshot> {
         let ends = self.ends.iter();
         ends.filter_map(|end| end.snapshot.as_ref()).collect()
     }
-    /// Whether every batch has ended: then each request has its outcome.
+    /// Returns whether every batch has ended, so that each request has its outcome.
     pub fn is_whole(&self) -> bool {
         self.ends.iter().all(|end| end.status.is_terminal())
     }
-    /// Requests, each with one outcome.
+    /// Returns the number of requests, each of which has one outcome.
     pub fn requests(&self) -> u64 {
         u64::from(self.requests)
     }
@@ -179,44 +183,47 @@ impl Finished {
     pub fn stored_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
-    /// Rows read.
+    /// Returns the number of rows that were read.
     pub fn rows(&self) -> u64 {
         self.tally.rows
     }
-    /// Rows that name a request that another row names too.
+    /// Returns the number of rows that name the same request as another row.
     pub fn duplicates(&self) -> u64 {
         self.tally.duplicates
     }
-    /// Rows that name none of our requests.
+    /// Returns the number of rows that name no request of the run or handle.
     pub fn foreign(&self) -> u64 {
         self.tally.foreign
     }
-    /// Rows that could not be read.
+    /// Returns the number of rows that could not be read.
     pub fn malformed(&self) -> u64 {
         self.tally.malformed
     }
-    /// Rows that name no request at all.
+    /// Returns the number of rows that name no request at all.
     pub fn keyless(&self) -> u64 {
         self.tally.keyless
     }
 
-    /// Number of requests that may have been answered and paid for, and whose outcome no row of the results gives.
+    /// Returns the number of requests that may have been answered and paid for, but whose outcome
+    /// no row of the results gives.
     pub fn undelivered(&self) -> u64 {
         self.ends.iter().map(|end| end.undelivered).sum()
     }
 
-    /// Returns the provider's counts and the rows that were read, of a batch that was retrieved by its id or its
-    /// handle, where the two disagree; `None` where they agree or the provider gives no counts.
+    /// Returns the provider's counts and the number of rows that were read, for a batch that was
+    /// retrieved by its id or its handle, where the two disagree; `None` where they agree or the
+    /// provider gives no counts.
     pub fn count_mismatch(&self) -> Option<CountMismatch> {
         self.mismatch
     }
 
-    /// Second batches under labels of the run, as the provider listed them when the run ended.
+    /// Returns second batches under labels of the run, from the provider's list when the run ended.
     pub fn twins(&self) -> &[Twin] {
         &self.twins
     }
 
-    /// Lets go of the spool's files once this is dropped, though a record was kept of them.
+    /// Has the spool files deleted when this value is dropped, even where a durable ledger records
+    /// the run.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] while outcomes are being read.
@@ -229,12 +236,13 @@ impl Finished {
     }
 }
 
-/// What a batch that was refused as a whole means for one of its requests, by its place in it from 0.
-pub(crate) fn refusal(snapshot: &BatchSnapshot, place: u32) -> Option<RequestError> {
+/// Returns the error that the refusal of a whole batch means for one of its requests, by its
+/// position from 0.
+pub(crate) fn refusal(snapshot: &BatchSnapshot, position: u32) -> Option<RequestError> {
     if snapshot.status != BatchStatus::Failed {
         return None;
     }
-    let line = u64::from(place) + 1;
+    let line = u64::from(position) + 1;
     let problems = &snapshot.problems;
     let named = problems.iter().find(|problem| problem.line == Some(line));
     let whole = problems.iter().find(|problem| problem.line.is_none());

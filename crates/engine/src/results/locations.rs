@@ -1,29 +1,29 @@
-//! Tables of places: where the row of each request of a shard lies in its segments.
+//! Location tables: positions of the rows of a shard's requests in its segments.
 
 use std::io::{self, Write as _};
 
 use lmbatch_core::{Locations, Result};
 
 use crate::results::tally::Tally;
-use crate::spool::places::Places;
+use crate::spool::location_table::LocationTable;
 use crate::spool::tables::{ENTRY, checksum_of};
 use crate::spool::{Files, spooled};
 
-/// Entries that are written at once.
+/// Number of entries that are written at once.
 const AT_ONCE: usize = 1024;
 
-/// Writes the table of places of a shard.
+/// Writes the location table of a shard.
 pub(crate) fn write_locations(
     files: &Files,
     what: &str,
-    places: &mut Places,
+    locations: &mut LocationTable,
     tally: Tally,
 ) -> Result<Locations> {
     let mut table = files.create(what)?;
     let mut entries = Vec::with_capacity(AT_ONCE * ENTRY);
-    for at in 0..places.len() {
-        let place = places.get(at).map_err(spooled)?;
-        entries.extend_from_slice(&place.to_bytes());
+    for at in 0..locations.len() {
+        let location = locations.get(at).map_err(spooled)?;
+        entries.extend_from_slice(&location.to_bytes());
         if entries.len() == AT_ONCE * ENTRY {
             table.write_all(&entries).map_err(spooled)?;
             entries.clear();
@@ -40,8 +40,8 @@ pub(crate) fn write_locations(
     })
 }
 
-/// Compares a table of places with its checksum, and returns the tally that it ends with; `None` where it is missing
-/// or damaged.
+/// Compares a location table with its checksum and returns the tally at its end; `None` where the
+/// table is missing or damaged.
 pub(crate) fn read_tally(files: &Files, locations: &Locations) -> Result<Option<Tally>> {
     let file = match files.spool().open(&locations.name) {
         Ok(file) => file,
@@ -60,10 +60,10 @@ pub(crate) fn read_tally(files: &Files, locations: &Locations) -> Result<Option<
     Ok(Some(Tally::of_bytes(&counts)))
 }
 
-/// Opens the places of a shard, to be asked for in any order.
-pub(crate) fn open_places(files: &Files, locations: &Locations) -> Result<Places> {
+/// Opens the locations of a shard's rows, which can be read in any order.
+pub(crate) fn open_locations(files: &Files, locations: &Locations) -> Result<LocationTable> {
     let file = files.open_named(&locations.name)?;
     let bytes = file.size().map_err(spooled)?;
     let entries = bytes.saturating_sub(Tally::BYTES as u64) / ENTRY as u64;
-    Ok(Places::over(files.spool(), file, entries as u32))
+    Ok(LocationTable::over(files.spool(), file, entries as u32))
 }

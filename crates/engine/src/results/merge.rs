@@ -1,9 +1,9 @@
-//! The requests of a run in the order of the input: the tables of its shards, merged by ordinal.
+//! Merges the tables of the shards of a run by ordinal: the requests in the order of the input.
 //!
-//! Shards whose ordinals do not overlap form a chain and are read one after the other, so that one shard of each
-//! chain is being read at a time: as many as a run has classes and attempts whose requests interleave, however
-//! many shards there are. What is read ahead has 8 MiB in all. A folder keeps a few files open for all of them
-//! together, whatever their number.
+//! Shards whose ordinals do not overlap form a chain and are read one after the other, so that only
+//! one shard of each chain is open at a time. A run has as many chains as it has classes and
+//! attempts whose requests interleave, for any number of shards. All read-ahead buffers together
+//! take 8 MiB. A folder keeps a constant number of files open for all of them together.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,17 +13,17 @@ use lmbatch_core::{Error, ErrorKind, Locations, Result, ShardTables, Verdict};
 
 use crate::plan::planned::PlannedShard;
 use crate::results::tally::Tally;
-use crate::spool::tables::{ENTRY, Echo, Place, ROW, Reader, Row};
+use crate::spool::tables::{ENTRY, Echo, ROW, Reader, Row, RowLocation};
 use crate::spool::window::Window;
 use crate::spool::{Files, spooled};
 
-/// Bytes that are read ahead of all shards together.
+/// Size of the read-ahead buffers of all shards together, in bytes.
 const AHEAD: usize = 8 << 20;
 
-/// Most bytes that are read ahead of one echo.
+/// Most bytes that are read ahead from one echo.
 const ECHO_AHEAD: usize = 64 << 10;
 
-/// One shard as it is merged with others.
+/// Shard that is merged with other shards of its run.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
     /// Number of the shard in the run.
@@ -31,9 +31,9 @@ pub(crate) struct Layer {
     pub(crate) attempt: u32,
     pub(crate) count: u32,
     pub(crate) tables: ShardTables,
-    /// Table of the places of its rows in the results, where they are sealed and there are any.
+    /// Location table of the shard's rows; `None` where its results are not sealed or have no rows.
     pub(crate) locations: Option<Locations>,
-    /// Number of its first segment among the segments of all layers.
+    /// Number of the shard's first segment among the segments of all layers.
     pub(crate) first_segment: u32,
 }
 
@@ -51,7 +51,7 @@ impl Layer {
     }
 }
 
-/// The shards of a run, with the files that their tables lie in.
+/// Shards of a run, with the files that hold their tables.
 #[derive(Debug)]
 pub(crate) struct Layers {
     /// Files of the results.
@@ -61,29 +61,30 @@ pub(crate) struct Layers {
     pub(crate) all: Vec<Layer>,
 }
 
-/// One request of a run: its outcome so far, and where it was sent last.
+/// Request of a run: its outcome so far, and where it was sent last.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Merged {
     pub(crate) ordinal: u32,
-    /// Place of its outcome, with the segment counted over all layers; none where no row names it.
-    pub(crate) outcome: Place,
-    /// Layer and place in its shard that the outcome is of.
+    /// Location of the outcome, with the segment counted over all layers; [`RowLocation::NONE`] where no
+    /// row names the request.
+    pub(crate) outcome: RowLocation,
+    /// Layer of the outcome, and the position of the request in its shard.
     pub(crate) outcome_of: Option<(usize, u32)>,
-    /// Attempt that the outcome is of.
+    /// Attempt that gave the outcome.
     outcome_attempt: u32,
-    /// Layer of the shard that it was sent in last.
+    /// Layer of the shard in which the request was sent last.
     pub(crate) layer: usize,
-    /// Number of that shard.
+    /// Number of the shard in which the request was sent last.
     pub(crate) shard: u32,
-    /// Place in that shard, from 0: providers name a bad request by it.
+    /// Position in that shard, from 0. Providers name a bad request by it.
     pub(crate) at: u32,
-    /// Row in the body of that shard.
+    /// Row of the request in the body of that shard.
     pub(crate) row: Row,
 }
 
 impl Merged {
-    /// Returns the verdict of one attempt at the request; 0 where no row of that attempt names it. An answer of
-    /// an earlier attempt stays one.
+    /// Returns the verdict of one attempt at the request; 0 where no row of that attempt names it.
+    /// A successful answer of an earlier attempt remains the verdict.
     pub(crate) fn verdict(&self, attempt: u32) -> u8 {
         let verdict = self.outcome.verdict();
         let is_last = self.outcome.is_none()
@@ -93,26 +94,26 @@ impl Merged {
     }
 }
 
-/// Shards whose ordinals do not overlap, in their order.
+/// Shards whose ordinals do not overlap, in ascending order.
 #[derive(Debug)]
 struct Chain {
-    left: std::vec::IntoIter<usize>,
+    rest: std::vec::IntoIter<usize>,
     cursor: Option<Cursor>,
 }
 
-/// A shard that is being read.
+/// Read position in one shard.
 #[derive(Debug)]
 struct Cursor {
     layer: usize,
     rows: Window<ROW>,
     locations: Option<Window<ENTRY>>,
     echo: Option<Reader>,
-    /// Places by ordinal, where the ordinals do not ascend in the order of the body.
+    /// Positions by ordinal, where the ordinals do not ascend in the order of the body.
     order: Option<Vec<u32>>,
-    /// Number of requests that were read of it.
+    /// Number of requests of the shard that were read.
     next: u32,
     count: u32,
-    /// The request that it stands at: its place and its row.
+    /// Current request: its position and its row.
     now: (u32, Row),
 }
 
@@ -121,14 +122,14 @@ struct Cursor {
 pub(crate) struct Merge {
     layers: Arc<Layers>,
     chains: Vec<Chain>,
-    /// Ordinal, attempt and shard that each chain stands at, least first.
+    /// Ordinal, attempt and shard at which each chain is, lowest first.
     heap: BinaryHeap<Reverse<(u32, u32, u32, usize)>>,
-    /// Chains that stand at the request that was given last, by attempt.
+    /// Chains that are at the request returned last, by attempt.
     given: Vec<usize>,
 }
 
 impl Merge {
-    /// Reads nothing yet.
+    /// Returns a merge that has read nothing yet.
     pub(crate) fn new(layers: Arc<Layers>) -> Self {
         let chains = chains(&layers.all);
         Self {
@@ -137,7 +138,7 @@ impl Merge {
             chains: chains
                 .into_iter()
                 .map(|chain| Chain {
-                    left: chain.into_iter(),
+                    rest: chain.into_iter(),
                     cursor: None,
                 })
                 .collect(),
@@ -152,7 +153,7 @@ impl Merge {
     pub(crate) fn next(&mut self) -> Result<Option<Merged>> {
         let entries = AHEAD / self.chains.len().max(1) / (ROW + ENTRY);
         let entries = entries.clamp(64, 4096);
-        // Of one chain there is nothing to merge.
+        // A single chain needs no merging.
         if let [chain] = &mut *self.chains {
             let mut merged = None;
             if chain.advance(&self.layers, entries)?.is_some() {
@@ -162,8 +163,8 @@ impl Merge {
             return Ok(merged);
         }
         while let Some(at) = self.given.pop() {
-            let stands = self.chains[at].advance(&self.layers, entries)?;
-            if let Some((ordinal, attempt, shard)) = stands {
+            let reached = self.chains[at].advance(&self.layers, entries)?;
+            if let Some((ordinal, attempt, shard)) = reached {
                 self.heap.push(Reverse((ordinal, attempt, shard, at)));
             }
         }
@@ -182,7 +183,7 @@ impl Merge {
         Ok(merged)
     }
 
-    /// Reads what goes back to the caller beside the outcome of the request that was given last.
+    /// Reads the echo of the request that was returned last.
     pub(crate) fn echo(&mut self, echo: &mut Echo) -> Result<()> {
         let ahead = (AHEAD / self.chains.len().max(1)).clamp(4 << 10, ECHO_AHEAD);
         let chain = *self.given.last().ok_or_else(lost)?;
@@ -201,8 +202,8 @@ impl Merge {
 }
 
 impl Chain {
-    /// Goes to the next request of the chain, and returns its ordinal with the attempt and the shard that it belongs
-    /// to; `None` after the last.
+    /// Advances to the next request of the chain and returns its ordinal, its attempt and its
+    /// shard; `None` after the last.
     fn advance(&mut self, layers: &Layers, entries: usize) -> Result<Option<(u32, u32, u32)>> {
         loop {
             if let Some(cursor) = &mut self.cursor
@@ -212,7 +213,7 @@ impl Chain {
                 return Ok(Some((row.ordinal, layer.attempt, layer.shard)));
             }
             self.cursor = None;
-            let Some(layer) = self.left.next() else {
+            let Some(layer) = self.rest.next() else {
                 return Ok(None);
             };
             self.cursor = Some(Cursor::open(layers, layer, entries)?);
@@ -229,7 +230,7 @@ impl Cursor {
         }
         let mut rows = Window::new(file, of.count, entries);
         let order = match of.tables.unordered {
-            true => Some(places_by_ordinal(&mut rows, of.count)?),
+            true => Some(positions_by_ordinal(&mut rows, of.count)?),
             false => None,
         };
         let locations = match &of.locations {
@@ -253,7 +254,7 @@ impl Cursor {
         })
     }
 
-    /// Goes to the next request of the shard; `None` after the last.
+    /// Advances to the next request of the shard; `None` after the last.
     fn step(&mut self) -> Result<Option<Row>> {
         if self.next == self.count {
             return Ok(None);
@@ -273,14 +274,14 @@ impl Cursor {
         Ok(Some(row))
     }
 
-    /// Adds the attempt that it stands at to the request, whose earlier attempts are there already.
+    /// Adds the current attempt to the request, which already holds the earlier attempts.
     fn lay_over(&mut self, merged: &mut Option<Merged>, layers: &Layers) -> Result<()> {
         let (at, row) = self.now;
         let layer = &layers.all[self.layer];
-        let place = self.place()?;
+        let location = self.location()?;
         let merged = merged.get_or_insert(Merged {
             ordinal: row.ordinal,
-            outcome: Place::NONE,
+            outcome: RowLocation::NONE,
             outcome_of: None,
             outcome_attempt: 0,
             layer: self.layer,
@@ -290,27 +291,27 @@ impl Cursor {
         });
         (merged.layer, merged.shard) = (self.layer, layer.shard);
         (merged.at, merged.row) = (at, row);
-        if !place.is_none() && merged.outcome.gives_way(place) {
-            merged.outcome = place.moved(layer.first_segment);
+        if !location.is_none() && merged.outcome.gives_way(location) {
+            merged.outcome = location.moved(layer.first_segment);
             merged.outcome_of = Some((self.layer, at));
             merged.outcome_attempt = layer.attempt;
         }
         Ok(())
     }
 
-    /// The place of the outcome of the request that it stands at.
-    fn place(&mut self) -> Result<Place> {
+    /// Returns the location of the outcome of the current request.
+    fn location(&mut self) -> Result<RowLocation> {
         let Some(locations) = &mut self.locations else {
-            return Ok(Place::NONE);
+            return Ok(RowLocation::NONE);
         };
         let entry = locations.get(self.now.0).map_err(spooled)?;
-        Ok(entry.map_or(Place::NONE, Place::from_bytes))
+        Ok(entry.map_or(RowLocation::NONE, RowLocation::from_bytes))
     }
 }
 
-/// Returns the places of a shard by ascending ordinal. Of a run that was converted, a shard may hold requests in
-/// another order: 8 bytes of each are held while the shard is read.
-fn places_by_ordinal(rows: &mut Window<ROW>, count: u32) -> Result<Vec<u32>> {
+/// Returns the positions of a shard by ascending ordinal. A shard of a converted run may hold
+/// requests in another order; 8 bytes for each request are then held while the shard is read.
+fn positions_by_ordinal(rows: &mut Window<ROW>, count: u32) -> Result<Vec<u32>> {
     let mut all = Vec::with_capacity(count as usize);
     for at in 0..count {
         let entry = rows.get(at).map_err(spooled)?.ok_or_else(lost)?;
@@ -325,7 +326,7 @@ fn chains(layers: &[Layer]) -> Vec<Vec<usize>> {
     let mut by_first: Vec<usize> = (0..layers.len()).collect();
     by_first.sort_by_key(|at| (layers[*at].tables.first, layers[*at].shard));
     let mut chains: Vec<Vec<usize>> = Vec::new();
-    // The last ordinal of each chain, least first.
+    // Last ordinal of each chain, lowest first.
     let mut ends: BinaryHeap<Reverse<(u32, usize)>> = BinaryHeap::new();
     for at in by_first {
         let tables = &layers[at].tables;
@@ -347,7 +348,8 @@ fn chains(layers: &[Layer]) -> Vec<Vec<usize>> {
 }
 
 fn lost() -> Error {
-    Error::new(ErrorKind::Internal).with_message("the spool does not hold what was written to it")
+    Error::new(ErrorKind::Internal)
+        .with_message("the spool does not hold the data that was written to it")
 }
 
 #[cfg(test)]
@@ -383,14 +385,14 @@ mod tests {
         for (spans, expected) in [
             (&[][..], vec![]),
             (&[(0, 9), (10, 19), (20, 29)], vec![vec![0, 1, 2]]),
-            // Whatever their numbers.
+            // The numbers of the shards do not matter.
             (&[(20, 29), (0, 9), (10, 19)], vec![vec![1, 2, 0]]),
-            // Two classes take turns; one of them ends before the last shard of the other begins.
+            // Two classes alternate; one of them ends before the last shard of the other begins.
             (
                 &[(0, 8), (1, 9), (10, 20), (11, 13), (14, 30), (21, 22)],
                 vec![vec![0, 2, 5], vec![1, 3, 4]],
             ),
-            // A later attempt at some of the first.
+            // A later attempt at some of the first requests.
             (&[(0, 99), (3, 50), (60, 60)], vec![vec![0], vec![1, 2]]),
             (&[(5, 5), (5, 5), (5, 5)], vec![vec![0], vec![1], vec![2]]),
         ] {

@@ -1,10 +1,10 @@
-//! Results: rows are cut, joined to their requests, laid over one another by attempt, and read back.
+//! Results: rows are cut, assigned to their requests, merged over the attempts, and read back.
 
 pub(crate) mod answer;
 pub(crate) mod collect;
 pub(crate) mod delivered;
 pub(crate) mod finished;
-pub(crate) mod joiner;
+pub(crate) mod id_map;
 pub(crate) mod locations;
 pub(crate) mod merge;
 pub(crate) mod reader;

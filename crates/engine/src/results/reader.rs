@@ -1,4 +1,4 @@
-//! Output: the requests in their order, each row decoded once.
+//! Output: the requests in their order, with each row decoded once.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use crate::results::finished::{End, Finished, Index};
 use crate::results::merge::{Merge, Merged};
 use crate::results::rows::StoredRows;
 use crate::results::structured::Checker;
-use crate::spool::tables::{ENTRY, Echo, Place, Reader};
+use crate::spool::tables::{ENTRY, Echo, Reader, RowLocation};
 use crate::spool::{Files, spooled};
 
-/// Reads outcomes back, one for each request, in the order of the requests.
+/// Reader of outcomes, one for each request, in the order of the requests.
 #[derive(Debug)]
 pub struct OutcomeReader {
     provider: Arc<dyn BatchProvider>,
-    walk: Walk,
+    cursor: Cursor,
     segments: Vec<(ResultPart, Arc<dyn SpoolFile>)>,
     ends: Vec<End>,
     checker: Checker,
@@ -37,7 +37,7 @@ pub struct OutcomeReader {
 }
 
 impl Context {
-    /// Reads outcomes back in the order of the requests.
+    /// Returns a reader of the outcomes, in the order of the requests.
     pub(crate) fn outcomes(&self, finished: &Finished) -> Result<OutcomeReader> {
         OutcomeReader::new(Arc::clone(&self.provider), finished)
     }
@@ -52,7 +52,7 @@ impl OutcomeReader {
         }
         Ok(Self {
             provider,
-            walk: Walk::new(&finished.index),
+            cursor: Cursor::new(&finished.index),
             segments,
             ends: finished.ends.clone(),
             checker: Checker::default(),
@@ -67,29 +67,32 @@ impl OutcomeReader {
         })
     }
 
-    /// The next request with its outcome; `None` after the last. Of a run that goes on, requests that
-    /// have no outcome yet are left out.
+    /// Returns the next request with its outcome; `None` after the last. Requests without an
+    /// outcome yet, in a run that has not ended, are left out.
     #[expect(
         clippy::should_implement_trait,
-        reason = "what it gives borrows from the reader, which an Iterator cannot say"
+        reason = "the item borrows from the reader, which an Iterator cannot express"
     )]
     pub fn next(&mut self) -> Result<Option<Answered<'_>>> {
-        let (ordinal, place, shard, at) = loop {
-            let Some((ordinal, place, shard, at)) = self.advance()? else {
+        let (ordinal, location, shard, at) = loop {
+            let Some((ordinal, location, shard, at)) = self.advance()? else {
                 return Ok(None);
             };
             let end = self.ends.get(shard).ok_or_else(lost)?;
-            if !place.is_none() || end.status.is_terminal() {
-                break (ordinal, place, shard, at);
+            if !location.is_none() || end.status.is_terminal() {
+                break (ordinal, location, shard, at);
             }
         };
         let end = &self.ends[shard];
         self.current = end.refusal(at);
-        let found = match place.is_none() {
+        let found = match location.is_none() {
             true => None,
             false => {
-                let (part, file) = self.segments.get(place.segment as usize).ok_or_else(lost)?;
-                Some((part, self.stored.get(file, place).map_err(spooled)?))
+                let (part, file) = self
+                    .segments
+                    .get(location.segment as usize)
+                    .ok_or_else(lost)?;
+                Some((part, self.stored.get(file, location).map_err(spooled)?))
             }
         };
         let (part, stored) = found.map_or((None, &[][..]), |(part, row)| (Some(part), row));
@@ -115,7 +118,8 @@ impl OutcomeReader {
                 }
                 Err(_) => AnswerView::Malformed,
             },
-            // Where counts say that more was answered than was delivered, this may be one of those.
+            // The counts say that more was answered than was delivered: this request may be among
+            // those.
             (None, None) if end.undelivered > 0 => AnswerView::Missing,
             (None, refused) => rowless(&end.status, refused.as_ref(), asked),
         };
@@ -139,19 +143,19 @@ impl OutcomeReader {
 }
 
 impl OutcomeReader {
-    /// Goes on after the first `count` requests, as a reader that has read them would.
+    /// Skips the next `count` requests, as if they had been read.
     pub fn skip(&mut self, count: u64) -> Result<()> {
         let left = u64::from(self.end - self.next);
         for _ in 0..count.min(left) {
-            self.walk.skip(self.next, &mut self.record)?;
+            self.cursor.skip(self.next, &mut self.record)?;
             self.next += 1;
         }
         Ok(())
     }
 
-    /// Reads only some of the requests: those at `positions` in the order of the output, from 0. Requests that were
-    /// read or skipped are not read again. Another call goes on to later positions, so that several readers of the
-    /// same outcomes can take turns.
+    /// Limits reading to the requests at `positions` in the order of the output, from 0. Requests
+    /// that were read or skipped are not read again. A further call may select later positions, so
+    /// that several readers of the same outcomes can take turns.
     ///
     /// # Errors
     /// [`ErrorKind::Local`] where a table of the spool is missing or damaged.
@@ -162,101 +166,105 @@ impl OutcomeReader {
         self.skip(positions.start.saturating_sub(self.next.into()))
     }
 
-    /// One request on: its number, where its row lies, and the shard and place in which it went out last.
-    fn advance(&mut self) -> Result<Option<(u32, Place, usize, u32)>> {
+    /// Advances by one request and returns its position, the location of its row, and the shard and
+    /// the position in which it was sent last.
+    fn advance(&mut self) -> Result<Option<(u32, RowLocation, usize, u32)>> {
         if self.next == self.end {
             return Ok(None);
         }
         let ordinal = self.next;
         self.next += 1;
-        let (place, shard, at) = self.walk.next(ordinal, &mut self.record)?;
-        Ok(Some((ordinal, place, shard as usize, at)))
+        let (location, shard, at) = self.cursor.next(ordinal, &mut self.record)?;
+        Ok(Some((ordinal, location, shard as usize, at)))
     }
 }
 
-/// The requests of an output, one after the other.
+/// Requests of an output, one after the other.
 #[derive(Debug)]
-enum Walk {
+enum Cursor {
     Batch {
-        places: Reader,
+        locations: Reader,
         echo: Reader,
     },
     Run(Box<Merge>),
     Ordered {
-        places: Reader,
+        locations: Reader,
         echo: Reader,
         _tables: Arc<Files>,
     },
 }
 
-impl Walk {
+impl Cursor {
     fn new(index: &Index) -> Self {
         let reader = |file: &Arc<dyn SpoolFile>| Reader::new(Arc::clone(file));
         match index {
-            Index::Batch { places, echo } => Self::Batch {
-                places: reader(places),
+            Index::Batch { locations, echo } => Self::Batch {
+                locations: reader(locations),
                 echo: reader(echo),
             },
             Index::Run(layers) => Self::Run(Box::new(Merge::new(Arc::clone(layers)))),
             Index::Ordered {
-                places,
+                locations,
                 echo,
                 tables,
             } => Self::Ordered {
-                places: reader(places),
+                locations: reader(locations),
                 echo: reader(echo),
                 _tables: Arc::clone(tables),
             },
         }
     }
 
-    /// Goes past the request of a position, which is the next.
+    /// Skips the request at a position, which must be the next.
     fn skip(&mut self, position: u32, record: &mut Echo) -> Result<()> {
         match self {
-            // The echo is found by its offset.
+            // The echo is found by its offset, so that it need not be read.
             Self::Run(merge) => merged(merge, position).map(|_| ()),
             _ => self.next(position, record).map(|_| ()),
         }
     }
 
-    /// Goes to the request of a position, which is the next: the place of its row, the shard that it was sent in
-    /// last, and its place there.
-    fn next(&mut self, position: u32, record: &mut Echo) -> Result<(Place, u32, u32)> {
+    /// Reads the request at a position, which must be the next. Returns the location of its row,
+    /// the shard in which it was sent last, and its position there.
+    fn next(&mut self, position: u32, record: &mut Echo) -> Result<(RowLocation, u32, u32)> {
         match self {
-            Self::Batch { places, echo } => {
+            Self::Batch { locations, echo } => {
                 let mut entry = [0; ENTRY];
-                places.read_exact(&mut entry).map_err(spooled)?;
+                locations.read_exact(&mut entry).map_err(spooled)?;
                 record.read(echo).map_err(spooled)?;
-                Ok((Place::from_bytes(&entry), 0, position))
+                Ok((RowLocation::from_bytes(&entry), 0, position))
             }
             Self::Run(merge) => {
                 let merged = merged(merge, position)?;
                 merge.echo(record)?;
                 Ok((merged.outcome, merged.shard, merged.at))
             }
-            Self::Ordered { places, echo, .. } => {
+            Self::Ordered {
+                locations, echo, ..
+            } => {
                 let (mut entry, mut four) = ([0; ENTRY], [0; 4]);
-                places.read_exact(&mut entry).map_err(spooled)?;
+                locations.read_exact(&mut entry).map_err(spooled)?;
                 let mut number = || {
-                    places.read_exact(&mut four).map_err(spooled)?;
+                    locations.read_exact(&mut four).map_err(spooled)?;
                     Ok::<_, Error>(u32::from_le_bytes(four))
                 };
                 let (shard, at) = (number()?, number()?);
                 record.read(echo).map_err(spooled)?;
-                Ok((Place::from_bytes(&entry), shard, at))
+                Ok((RowLocation::from_bytes(&entry), shard, at))
             }
         }
     }
 }
 
-/// The request of a position of a run whose output has the order of its input.
+/// Returns the request at a position of a run whose output has the order of its input.
 fn merged(merge: &mut Merge, position: u32) -> Result<Merged> {
     let merged = merge.next()?.filter(|merged| merged.ordinal == position);
     merged.ok_or_else(lost)
 }
 
-/// What became of a request that no row names: the batch's end may say it. Some providers write no rows
-/// for what an expired or cancelled batch did not come to, and some keep none of its rows at all.
+/// Returns the outcome of a request that no row names, from the end of its batch. Some providers
+/// write no rows for requests that an expired or cancelled batch did not process, and some keep no
+/// rows of such a batch at all.
 fn rowless<'a>(
     ended: &BatchStatus,
     refused: Option<&'a RequestError>,
@@ -297,5 +305,6 @@ fn json(bytes: &[u8]) -> Result<Json<'_>> {
 }
 
 fn lost() -> Error {
-    Error::new(ErrorKind::Internal).with_message("the spool does not hold what was written to it")
+    Error::new(ErrorKind::Internal)
+        .with_message("the spool does not hold the data that was written to it")
 }

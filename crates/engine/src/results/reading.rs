@@ -1,5 +1,5 @@
-//! Rows on their way into the spool, and where each request's row lies. Works on files only: it runs off the
-//! async threads.
+//! Writes rows into the spool and records the location of each request's row. Works on files only,
+//! and therefore runs off the async threads.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -13,42 +13,44 @@ use lmbatch_core::{
 
 use crate::results::delivered::{Delivered, SoFar};
 use crate::results::finished::{CountMismatch, End, Finished, Index};
-use crate::results::joiner::Joiner;
+use crate::results::id_map::IdMap;
 use crate::results::locations::write_locations;
 use crate::results::row_cutter::RowCutter;
-use crate::results::scan::{is_cut_off, scan};
+use crate::results::scan::{is_truncated, scan};
 use crate::results::tally::Tally;
 use crate::spool::layout;
-use crate::spool::places::Places;
-use crate::spool::tables::{BUFFER, Echo, Place, Writer};
+use crate::spool::location_table::LocationTable;
+use crate::spool::tables::{BUFFER, Echo, RowLocation, Writer};
 use crate::spool::{Files, spooled};
 
-/// Counts the values of [`Results`] of this process.
+/// Number of values of [`Results`] that this process has made.
 static SALT: AtomicU64 = AtomicU64::new(0);
 
-/// The results of one batch that are here so far.
+/// Results of one batch that are read so far.
 pub(crate) struct Results {
     provider: Arc<dyn BatchProvider>,
     files: Arc<Files>,
     max_row: usize,
-    joiner: Joiner,
-    /// By the place of each request in the batch.
-    places: Places,
+    id_map: IdMap,
+    /// Locations of the rows, by the position of each request in the batch.
+    locations: LocationTable,
     delivered: Delivered,
     tally: Tally,
     segments: Vec<Segment>,
-    /// What the files of this value are called.
+    /// Beginning of the names of this value's files.
     stem: String,
-    /// Number by which the next segment's file is called: those before may be in the record.
+    /// Number in the name of the next segment's file. The record may name segments with lower
+    /// numbers.
     name: u32,
-    /// Places that rows have taken from others: segment, place in the batch, earlier place.
-    taken: Vec<(u32, u32, Place)>,
+    /// Locations that a later row has replaced: segment of that row, position in the batch, earlier
+    /// location.
+    taken: Vec<(u32, u32, RowLocation)>,
     rows: RowReader,
-    /// Whether a part ended within a row: rows after it may be missing.
+    /// True if a part ended within a row, so that rows after it may be missing.
     truncated: bool,
 }
 
-/// A part on its way into the spool.
+/// Part of the results that is being written into the spool.
 pub(crate) struct Reading {
     what: String,
     part: ResultPart,
@@ -59,34 +61,34 @@ pub(crate) struct Reading {
     keyless_before: u32,
     named_before: SoFar,
     truncated_before: bool,
-    /// The part that follows, where results come in pages.
+    /// Part that follows, where results come in pages.
     pub(crate) next: Option<ResultPart>,
 }
 
 impl Reading {
-    /// Bytes that lie in the spool.
+    /// Returns the number of bytes written to the spool.
     pub(crate) fn written(&self) -> u64 {
         self.writer.written
     }
 }
 
 impl Results {
-    /// Of the batch of a shard, or of a batch that is no run's.
+    /// Returns the empty results of the batch of a shard, or of a batch without a run.
     pub(crate) fn new(
         provider: Arc<dyn BatchProvider>,
         files: Arc<Files>,
-        joiner: Joiner,
+        id_map: IdMap,
         shard: u32,
         max_row: usize,
     ) -> Self {
-        // A task that was dropped, or another process, may be writing to the files of another value.
+        // A dropped task or another process may still write to the files of another value.
         let salt = SALT.fetch_add(1, Ordering::Relaxed);
         Self {
-            places: Places::new(files.spool()),
+            locations: LocationTable::new(files.spool()),
             provider,
             files,
             max_row,
-            joiner,
+            id_map,
             delivered: Delivered::default(),
             tally: Tally::default(),
             segments: Vec::new(),
@@ -98,7 +100,7 @@ impl Results {
         }
     }
 
-    /// Names its segments after those that the record speaks of.
+    /// Numbers new segments after those that the record names.
     pub(crate) fn after(mut self, segments: &[Segment]) -> Self {
         let numbers = segments
             .iter()
@@ -111,12 +113,12 @@ impl Results {
         self.tally
     }
 
-    /// Whether rows that name no request count.
+    /// Returns whether rows that name no request count.
     pub(crate) fn takes_keyless(&self) -> bool {
-        self.joiner.takes_keyless()
+        self.id_map.takes_keyless()
     }
 
-    /// Requests of the batch that rows have named.
+    /// Returns the requests of the batch that rows have named.
     pub(crate) fn delivered(&self) -> &Delivered {
         &self.delivered
     }
@@ -125,14 +127,15 @@ impl Results {
         &self.segments
     }
 
-    /// Whether a part ended within a row.
+    /// Returns whether a part ended within a row.
     pub(crate) fn is_truncated(&self) -> bool {
         self.truncated
     }
 
-    /// Number of requests that no row names, and that may have been answered all the same: a row without a legible
-    /// id may be theirs, a row that was cut off may have been followed by theirs, and counts that are below the
-    /// rows do not say that they were not answered. `requests` is the number of the batch, where known.
+    /// Returns the number of requests that no row names but that may have been answered
+    /// nevertheless: a row without a legible id may belong to one of them, a truncated row may have
+    /// been followed by theirs, and counts that are lower than the number of rows prove nothing.
+    /// `requests` is the number of requests in the batch, where known.
     pub(crate) fn hidden(&self, snapshot: &BatchSnapshot, requests: Option<u64>) -> u64 {
         let requests = requests.or(snapshot.counts.total).unwrap_or(u64::MAX);
         let unnamed = requests.saturating_sub(self.delivered.count());
@@ -147,35 +150,35 @@ impl Results {
         rows.min(unnamed)
     }
 
-    /// Forgets everything, and deletes the files that were read.
+    /// Resets everything and deletes the files that were written.
     pub(crate) fn undo(&mut self) {
         for segment in self.segments.drain(..) {
             self.files.remove(&segment.name);
         }
-        self.places = Places::new(self.files.spool());
+        self.locations = LocationTable::new(self.files.spool());
         self.taken.clear();
         self.tally = Tally::default();
         self.truncated = false;
-        self.joiner.renumber(0);
+        self.id_map.renumber(0);
         self.delivered.restore(Default::default());
     }
 
-    /// Takes back what the segments from `first` on have noted.
+    /// Undoes what was recorded from the segments from `first` on.
     fn forget(&mut self, first: u32) -> Result<()> {
-        for at in 0..self.places.len() {
-            let place = self.places.get(at).map_err(spooled)?;
-            if !place.is_none() && place.segment >= first {
-                self.places.set(at, Place::NONE).map_err(spooled)?;
+        for at in 0..self.locations.len() {
+            let location = self.locations.get(at).map_err(spooled)?;
+            if !location.is_none() && location.segment >= first {
+                self.locations.set(at, RowLocation::NONE).map_err(spooled)?;
             }
         }
-        while let Some((_, at, place)) = self.taken.pop_if(|(by, ..)| *by >= first) {
-            self.places.set(at, place).map_err(spooled)?;
+        while let Some((_, at, location)) = self.taken.pop_if(|(by, ..)| *by >= first) {
+            self.locations.set(at, location).map_err(spooled)?;
         }
         Ok(())
     }
 
-    /// Reads a sealed segment again, and makes its part of the table of places. Whether the file is what was
-    /// sealed; of a damaged one nothing is to be kept.
+    /// Reads a sealed segment again and records the locations of its rows. Returns whether the file
+    /// is what was sealed; the locations of a damaged file must not be kept.
     pub(crate) fn again(&mut self, segment: Segment) -> Result<bool> {
         let number = self.next_number()?;
         let file = match self.files.spool().open(&segment.name) {
@@ -226,14 +229,14 @@ impl Results {
             number,
             row: RowCutter::default(),
             before: self.tally,
-            keyless_before: self.joiner.numbered(),
+            keyless_before: self.id_map.numbered(),
             named_before: self.delivered.so_far(),
             truncated_before: self.truncated,
             next: None,
         })
     }
 
-    /// Takes what came of a part.
+    /// Adds received bytes of a part.
     pub(crate) fn take(&mut self, reading: &mut Reading, pieces: &[Bytes]) -> Result<()> {
         let Reading {
             writer,
@@ -254,16 +257,20 @@ impl Results {
     /// Seals a part that was read to its end.
     ///
     /// # Errors
-    /// [`ErrorKind::MalformedReply`] where none of it is a row of results: it came from something that stands
-    /// between, and requests that it does not name would be taken for unanswered and paid for again.
+    /// [`ErrorKind::MalformedReply`] where no line of it is a row of results. Then it came from an
+    /// intermediary such as a proxy, and requests that it does not name would be taken for
+    /// unanswered and paid for again.
     pub(crate) fn close(&mut self, mut reading: Reading) -> Result<Option<ResultPart>> {
         let Reading {
             row, part, number, ..
         } = &mut reading;
         row.end(|row, offset| self.note_last(part, *number, row, offset))?;
-        if self.tally.is_spoilt(&reading.before, self.takes_keyless()) {
+        if self
+            .tally
+            .is_without_ids(&reading.before, self.takes_keyless())
+        {
             self.drop_reading(reading)?;
-            return Err(Error::malformed("none of it is a row of results")
+            return Err(Error::malformed("no line of the reply is a row of results")
                 .with_operation("read the results")
                 .with_retry(Retry::Temporary));
         }
@@ -278,19 +285,19 @@ impl Results {
         Ok(reading.next)
     }
 
-    /// Lets go of a part that broke off, and of what it has noted.
+    /// Drops a part whose transfer broke off, together with everything that was recorded from it.
     pub(crate) fn drop_reading(&mut self, reading: Reading) -> Result<()> {
         self.forget(reading.number)?;
         self.tally = reading.before;
-        self.joiner.renumber(reading.keyless_before);
+        self.id_map.renumber(reading.keyless_before);
         self.delivered.restore(reading.named_before);
         self.truncated = reading.truncated_before;
         self.files.remove(&self.files.name(&reading.what));
         Ok(())
     }
 
-    /// Notes where the last row lies, which has no line end. One that is not whole was cut off on its way, and
-    /// rows after it may be missing.
+    /// Records the last row, which has no line end. A row that is not complete was truncated in
+    /// transfer, and rows after it may be missing.
     fn note_last(
         &mut self,
         part: &ResultPart,
@@ -298,11 +305,11 @@ impl Results {
         row: Option<&[u8]>,
         offset: u64,
     ) -> Result<()> {
-        self.truncated |= row.is_some_and(is_cut_off);
+        self.truncated |= row.is_some_and(is_truncated);
         self.note(part, segment, row, offset)
     }
 
-    /// Notes where a row lies. `None`: the row was too long to be looked at.
+    /// Records the location of a row. `None` stands for a row that was too long to be read.
     fn note(
         &mut self,
         part: &ResultPart,
@@ -324,10 +331,10 @@ impl Results {
         };
         let row = row.as_bytes();
         let at = match scanned.id {
-            Some(id) => self.joiner.ordinal(&id.decode())?,
+            Some(id) => self.id_map.ordinal(&id.decode())?,
             None => {
                 self.tally.keyless += 1;
-                self.joiner.keyless()?
+                self.id_map.keyless()?
             }
         };
         let Some(at) = at else {
@@ -342,7 +349,7 @@ impl Results {
                 None => {}
             }
         }
-        let known = self.places.get(at).map_err(spooled)?;
+        let known = self.locations.get(at).map_err(spooled)?;
         self.tally.duplicates += u64::from(!known.is_none());
         if known.yields_to(scanned.verdict, false) {
             if !known.is_none() && known.segment != segment {
@@ -350,19 +357,19 @@ impl Results {
             }
             let length = u32::try_from(row.len())
                 .map_err(|_| Error::malformed("a row is longer than 4 GiB"))?;
-            let place = Place::new(segment, offset, length, scanned.verdict);
-            self.places.set(at, place).map_err(spooled)?;
+            let location = RowLocation::new(segment, offset, length, scanned.verdict);
+            self.locations.set(at, location).map_err(spooled)?;
         }
         Ok(())
     }
 
-    /// Writes the table of places that the record will speak of.
+    /// Writes the location table that the record will name.
     pub(crate) fn locate(&mut self) -> Result<Locations> {
         let what = layout::locations(&self.stem);
-        write_locations(&self.files, &what, &mut self.places, self.tally)
+        write_locations(&self.files, &what, &mut self.locations, self.tally)
     }
 
-    /// How the provider's counts disagree with the rows.
+    /// Returns the disagreement between the provider's counts and the rows.
     pub(crate) fn mismatch(&self, snapshot: &BatchSnapshot) -> Option<CountMismatch> {
         let keyless = match self.takes_keyless() {
             true => 0,
@@ -372,17 +379,17 @@ impl Results {
         self.delivered.mismatch(snapshot, others)
     }
 
-    /// Every request of a batch that is no run's has its place now.
+    /// Returns the results of a batch without a run, once its parts are read.
     pub(crate) fn finish(mut self, end: End, mismatch: Option<CountMismatch>) -> Result<Finished> {
-        let mut requests = self.joiner.count();
+        let mut requests = self.id_map.count();
         let (index, mut writer) = self.files.scratch()?;
         let mut has_row = Vec::new();
-        if let Joiner::Discover { .. } = self.joiner {
+        if let IdMap::Discover { .. } = self.id_map {
             for at in 0..requests {
-                has_row.push(!self.places.get(at).map_err(spooled)?.is_none());
+                has_row.push(!self.locations.get(at).map_err(spooled)?.is_none());
             }
         }
-        let discovered = self.joiner.discovered(|at| has_row[at as usize])?;
+        let discovered = self.id_map.discovered(|at| has_row[at as usize])?;
         if let Some(discovered) = discovered {
             let mut echoes = self.files.create(layout::BATCH_ECHO)?;
             let mut echo = Echo::default();
@@ -391,15 +398,15 @@ impl Results {
                 echo.clear();
                 lmbatch_core::write_string(&id, &mut echo.id);
                 echo.write(&mut echoes).map_err(spooled)?;
-                let place = self.places.get(at).map_err(spooled)?;
-                writer.write_all(&place.to_bytes()).map_err(spooled)?;
+                let location = self.locations.get(at).map_err(spooled)?;
+                writer.write_all(&location.to_bytes()).map_err(spooled)?;
                 requests += 1;
             }
             echoes.flush().map_err(spooled)?;
         } else {
             for at in 0..requests {
-                let place = self.places.get(at).map_err(spooled)?;
-                writer.write_all(&place.to_bytes()).map_err(spooled)?;
+                let location = self.locations.get(at).map_err(spooled)?;
+                writer.write_all(&location.to_bytes()).map_err(spooled)?;
             }
         }
         writer.flush().map_err(spooled)?;
@@ -407,7 +414,7 @@ impl Results {
             ends: vec![end],
             twins: Vec::new(),
             index: Index::Batch {
-                places: index,
+                locations: index,
                 echo: self.files.open(layout::BATCH_ECHO)?,
             },
             files: self.files,
@@ -419,7 +426,7 @@ impl Results {
     }
 }
 
-/// Whether a row that is not JSON was cut off; `None` for one that is JSON.
+/// Returns whether a row that is not JSON was truncated; `None` for a row that is JSON.
 fn read_row_error(row: &[u8]) -> Option<bool> {
     let error = serde_json::from_slice::<serde::de::IgnoredAny>(row).err();
     match error {

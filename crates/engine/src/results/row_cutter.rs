@@ -11,7 +11,8 @@ pub(crate) struct RowCutter {
 }
 
 impl RowCutter {
-    /// Passes each whole row, and its offset, to `note`; `None` stands for a row of more than `max` bytes.
+    /// Passes each complete row and its offset to `note`; `None` stands for a row of more than
+    /// `max` bytes.
     pub(crate) fn cut(
         &mut self,
         mut bytes: &[u8],
@@ -31,7 +32,7 @@ impl RowCutter {
                 self.row(&tail, &mut note)?;
                 self.tail = tail;
             }
-            // `at` counts what a row that is too long has let go as well.
+            // `at` also counts the bytes of a row that was too long and is not kept.
             self.at += length + 1;
             self.tail.clear();
             self.too_long = false;
@@ -75,7 +76,7 @@ impl RowCutter {
 mod tests {
     use super::*;
 
-    /// (row, offset) of each row, however the bytes are cut.
+    /// Returns each row with its offset, for bytes that arrive in pieces of `step`.
     fn rows(bytes: &[u8], step: usize, max: usize) -> Vec<(Option<String>, u64)> {
         let mut found = Vec::new();
         let mut cutter = RowCutter {
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_too_long_spoils_only_itself() {
+    fn a_row_that_is_too_long_does_not_affect_other_rows() {
         for step in 1..=20 {
             let found = rows(b"abc\nabcdefgh\nabcd\n", step, 4);
             let lengths: Vec<Option<usize>> = found

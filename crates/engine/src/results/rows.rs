@@ -1,36 +1,36 @@
-//! Rows of results as the output asks for them: by their places in segments, mostly one beside the other.
+//! Rows of results, read by their locations in segments: mostly neighbours, one after the other.
 
 use std::io;
 use std::sync::Arc;
 
 use lmbatch_core::SpoolFile;
 
-use crate::spool::tables::Place;
+use crate::spool::tables::RowLocation;
 
-/// Bytes that are read at once where rows are asked for one beside the other.
+/// Number of bytes that are read at once for neighbouring rows.
 const WINDOW: usize = 64 << 10;
 
-/// Bytes that may be read beyond one and a half times those that are used, before rows are read alone.
+/// Bytes that may be read beyond one and a half times the used ones, before rows are read singly.
 const SURPLUS: u64 = 4 * WINDOW as u64;
 
 /// Reads rows of segments through a window.
 ///
-/// Providers write rows in the order of the requests, in the reverse order or in any other. StoredRows beside the one that
-/// was asked for last are read together with it, on the side of it on which the asking goes on. A row elsewhere is
-/// read alone. Where much of what was read together was not asked for, as of rows in an order that only looks like
-/// one, each row is read alone for a while.
+/// Providers write rows in the order of the requests, in reverse order or in any other. Rows next
+/// to the last one are read together with it, on the side on which reading continues. A row
+/// elsewhere is read singly. Where many of the bytes that were read together are not used, as for
+/// rows that are only nearly in order, each row is read singly for a while.
 #[derive(Debug, Default)]
 pub(crate) struct StoredRows {
     held: Vec<u8>,
-    /// Segment of the bytes that are held.
+    /// Segment of the held bytes.
     segment: u32,
-    /// Offset of the first of them there.
+    /// Offset of the first held byte in the segment.
     from: u64,
-    /// Segment and bytes of the row that was asked for last.
+    /// Segment, begin and end of the row that was read last.
     last: Option<(u32, u64, u64)>,
-    /// Whether rows were asked for from back to front when a window was read last.
+    /// True if rows were read from back to front when a window was read last.
     backward: bool,
-    /// Bytes that were read, less one and a half times those that were used; never below zero.
+    /// Number of bytes read, less one and a half times those used; never below zero.
     surplus: u64,
 }
 
@@ -38,18 +38,23 @@ impl StoredRows {
     /// Returns the bytes of a row, of which `file` is the segment.
     ///
     /// # Errors
-    /// Those of the file, and [`io::ErrorKind::UnexpectedEof`] where it is shorter than the place says.
-    pub(crate) fn get(&mut self, file: &Arc<dyn SpoolFile>, place: Place) -> io::Result<&[u8]> {
-        let (offset, length) = (place.offset(), place.length as usize);
+    /// Those of the file, and [`io::ErrorKind::UnexpectedEof`] where the file is shorter than the
+    /// location says.
+    pub(crate) fn get(
+        &mut self,
+        file: &Arc<dyn SpoolFile>,
+        location: RowLocation,
+    ) -> io::Result<&[u8]> {
+        let (offset, length) = (location.offset(), location.length as usize);
         let end = offset + length as u64;
         let is_held = |rows: &Self| {
             let held_end = rows.from + rows.held.len() as u64;
-            rows.segment == place.segment && rows.from <= offset && end <= held_end
+            rows.segment == location.segment && rows.from <= offset && end <= held_end
         };
         if !is_held(self) {
-            let (from, bytes) = self.window(place.segment, offset, end);
+            let (from, bytes) = self.window(location.segment, offset, end);
             self.held.resize(bytes, 0);
-            (self.segment, self.from) = (place.segment, from);
+            (self.segment, self.from) = (location.segment, from);
             let read = file.read_at(&mut self.held, from);
             self.held.truncate(*read.as_ref().unwrap_or(&0));
             read?;
@@ -59,12 +64,13 @@ impl StoredRows {
             self.surplus += self.held.len() as u64;
         }
         self.surplus = self.surplus.saturating_sub(length as u64 * 3 / 2);
-        self.last = Some((place.segment, offset, end));
+        self.last = Some((location.segment, offset, end));
         let within = (offset - self.from) as usize;
         Ok(&self.held[within..within + length])
     }
 
-    /// The bytes that are read for a row that is not held: offset of the first, and number.
+    /// Returns the range to read for a row that is not held: offset of the first byte, and number
+    /// of bytes.
     fn window(&mut self, segment: u32, offset: u64, end: u64) -> (u64, usize) {
         let length = (end - offset) as usize;
         let alone = (offset, length);
@@ -86,7 +92,7 @@ impl StoredRows {
         ) {
             (false, false) => 0,
             (true, true) => rest,
-            // Rows on both sides are asked for.
+            // Rows on both sides are being read.
             _ => rest / 2,
         };
         (offset.saturating_sub(ahead as u64), WINDOW)
@@ -101,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    /// A segment that counts what is read of it.
+    /// Segment that counts how much of it is read.
     #[derive(Debug)]
     struct Counted {
         bytes: Vec<u8>,
@@ -131,12 +137,12 @@ mod tests {
     const ROW: usize = 1_000;
     const COUNT: u64 = 20_000;
 
-    fn place(at: u64) -> Place {
-        Place::new(0, at * ROW as u64, ROW as u32, Verdict::Succeeded)
+    fn location(at: u64) -> RowLocation {
+        RowLocation::new(0, at * ROW as u64, ROW as u32, Verdict::Succeeded)
     }
 
-    /// Reads rows in an order, and returns how many bytes were read for each byte of the rows, and how many reads
-    /// were made for each row.
+    /// Reads rows in an order. Returns the number of bytes read for each byte of the rows, and the
+    /// number of reads for each row.
     fn cost(order: impl Iterator<Item = u64>) -> (f64, f64) {
         let bytes = (0..COUNT).flat_map(|at| [at as u8; ROW]).collect();
         let counted = Arc::new(Counted {
@@ -147,7 +153,7 @@ mod tests {
         let file: Arc<dyn SpoolFile> = Arc::clone(&counted) as _;
         let (mut rows, mut used) = (StoredRows::default(), 0);
         for at in order {
-            assert_eq!(rows.get(&file, place(at)).unwrap(), [at as u8; ROW]);
+            assert_eq!(rows.get(&file, location(at)).unwrap(), [at as u8; ROW]);
             used += 1;
         }
         let read = counted.read.load(Ordering::Relaxed) as f64;
@@ -156,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_read_together_and_rows_elsewhere_alone() {
+    fn neighbours_are_read_together_and_other_rows_singly() {
         let rng = crate::clock::SystemRng;
         let random = |most: u64| (rng.next_f64() * most as f64) as u64;
         let (read, reads) = cost(0..COUNT);
@@ -169,16 +175,17 @@ mod tests {
         assert!(read < 1.3 && reads < 0.05, "in turns: {read}, {reads}");
         let (read, _) = cost((0..COUNT).map(|_| random(COUNT)));
         assert!(read < 1.5, "at random: {read}");
-        // An order that looks like one: each row is near the one before, and few between are asked for.
+        // An order that looks ascending: each row is near the previous one, and few rows between
+        // them are read.
         let (read, _) = cost((0..COUNT).map(|at| (at * 40 + random(20)) % COUNT));
         assert!(read < 1.7, "far apart: {read}");
-        // Rows that come as they are done, about in the order in which they were sent.
+        // Rows in the order of their completion, which is about the order in which they were sent.
         let (read, reads) = cost((0..COUNT).map(|at| (at + random(20)).min(COUNT - 1)));
         assert!(read < 1.7 && reads < 1.0, "about in order: {read}, {reads}");
     }
 
     #[test]
-    fn a_row_that_is_not_whole_in_its_segment_is_an_error() {
+    fn a_row_beyond_the_end_of_its_segment_is_an_error() {
         let file: Arc<dyn SpoolFile> = Arc::new(Counted {
             bytes: vec![7; 3 * ROW - 1],
             read: AtomicU64::new(0),
@@ -186,14 +193,14 @@ mod tests {
         });
         let mut rows = StoredRows::default();
         for at in [0, 1] {
-            assert_eq!(rows.get(&file, place(at)).unwrap(), [7; ROW]);
+            assert_eq!(rows.get(&file, location(at)).unwrap(), [7; ROW]);
         }
         for at in [2, 3, 2] {
-            let error = rows.get(&file, place(at)).unwrap_err();
+            let error = rows.get(&file, location(at)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         }
-        assert_eq!(rows.get(&file, place(0)).unwrap(), [7; ROW]);
-        let other = Place::new(1, 0, ROW as u32, Verdict::Succeeded);
+        assert_eq!(rows.get(&file, location(0)).unwrap(), [7; ROW]);
+        let other = RowLocation::new(1, 0, ROW as u32, Verdict::Succeeded);
         let changed: Arc<dyn SpoolFile> = Arc::new(Counted {
             bytes: vec![9; ROW],
             read: AtomicU64::new(0),

@@ -1,10 +1,11 @@
-//! Rows of results as they are scanned: whose they are, and what came of the request.
+//! Scans rows of results for their request and their verdict.
 
 use lmbatch_core::{BatchCodec, ResultPart, ResultRow, RowReader, Scanned};
 
-/// Scans a row, and returns it with half characters replaced; `None` where it cannot be read.
+/// Scans a row and returns it with lone surrogate escapes replaced; `None` where it cannot be read.
 ///
-/// An id that holds half a character is left out: with U+FFFD in its place it would be the id of other rows.
+/// An id with a lone surrogate is left out: with U+FFFD in its place it could equal the id of
+/// another row.
 pub(crate) fn scan<'a>(
     codec: &dyn BatchCodec,
     part: &ResultPart,
@@ -14,7 +15,7 @@ pub(crate) fn scan<'a>(
     let row = rows.read(raw);
     let mut scanned = codec.scan(part, row).ok()?;
     if row.replaced() > 0 && scanned.id.is_some() {
-        let other = mended_otherwise(raw, row.as_bytes());
+        let other = replaced_otherwise(raw, row.as_bytes());
         let mut rows = RowReader::new();
         let again = codec.scan(part, rows.read(&other)).ok()?;
         if again.id != scanned.id {
@@ -24,12 +25,12 @@ pub(crate) fn scan<'a>(
     Some((row, scanned))
 }
 
-/// The row with U+FFFC where `mended` has U+FFFD for half a character.
-fn mended_otherwise(raw: &[u8], mended: &[u8]) -> Vec<u8> {
-    let mut other = mended.to_vec();
+/// Returns the row with U+FFFC where `replaced` has U+FFFD for a lone surrogate.
+fn replaced_otherwise(raw: &[u8], replaced: &[u8]) -> Vec<u8> {
+    let mut other = replaced.to_vec();
     let mut at = 0;
     while at < other.len() {
-        if raw.get(at) == mended.get(at) {
+        if raw.get(at) == replaced.get(at) {
             at += 1;
             continue;
         }
@@ -41,8 +42,9 @@ fn mended_otherwise(raw: &[u8], mended: &[u8]) -> Vec<u8> {
     other
 }
 
-/// Whether a last row that has no line end was cut off: a string or a bracket of it stays open.
-pub(crate) fn is_cut_off(row: &[u8]) -> bool {
+/// Returns whether a last row without a line end is truncated: one of its strings or brackets is
+/// still open.
+pub(crate) fn is_truncated(row: &[u8]) -> bool {
     let (mut depth, mut at, mut in_string) = (0_usize, 0, false);
     while let Some(byte) = row.get(at) {
         match byte {
@@ -62,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_cut_off_where_something_of_it_stays_open() {
+    fn a_row_with_an_open_string_or_bracket_is_truncated() {
         for (row, cut) in [
             ("{}", false),
             (r#"{"a":[1,{"b":"]"}]}"#, false),
@@ -76,12 +78,12 @@ mod tests {
             (r#"{"a":"b\\"}"#, false),
             (r#"{"a":NaN,"b":{}"#, true),
         ] {
-            assert_eq!(is_cut_off(row.as_bytes()), cut, "{row}");
+            assert_eq!(is_truncated(row.as_bytes()), cut, "{row}");
         }
     }
 
     #[test]
-    fn half_a_character_is_replaced_by_another_character_of_the_same_length() {
+    fn a_lone_surrogate_is_replaced_by_another_character_of_the_same_length() {
         for (raw, expected) in [
             (
                 r#"{"a":"\ud800","b":"\uDFFF\ufffd"}"#,
@@ -94,8 +96,8 @@ mod tests {
             ("{}", "{}"),
         ] {
             let mut rows = RowReader::new();
-            let mended = rows.read(raw.as_bytes()).as_bytes();
-            let other = mended_otherwise(raw.as_bytes(), mended);
+            let replaced = rows.read(raw.as_bytes()).as_bytes();
+            let other = replaced_otherwise(raw.as_bytes(), replaced);
             assert_eq!(String::from_utf8(other).unwrap(), expected);
         }
     }

@@ -1,4 +1,4 @@
-//! Structured answers: taken out of the text, and checked against their schema.
+//! Structured answers: extracted from the text, and validated against their schemas.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,20 +9,20 @@ use lmbatch_core::{ItemView, OutputView, SchemaError, compact};
 use crate::results::answer::Structured;
 use crate::schema::{Compiled, compile, misfit};
 
-/// Compiled schemas that are kept; as many again are kept of those used before.
+/// Number of compiled schemas that are kept; as many again of those used before are kept.
 const KEPT: usize = 256;
 
-/// Checks answers. Each schema is compiled once, unless a run has hundreds of them.
+/// Validator of answers. Each schema is compiled once, unless a run has hundreds of schemas.
 #[derive(Default)]
 pub(crate) struct Checker {
-    last: Option<(Box<str>, Known)>,
-    recent: HashMap<Box<str>, Known>,
-    older: HashMap<Box<str>, Known>,
+    last: Option<(Box<str>, CompiledSchema)>,
+    recent: HashMap<Box<str>, CompiledSchema>,
+    older: HashMap<Box<str>, CompiledSchema>,
     compiled: u64,
 }
 
-/// A schema as it was compiled; nothing where that failed.
-type Known = Option<Arc<Compiled>>;
+/// Compiled schema; `None` where it cannot be compiled.
+type CompiledSchema = Option<Arc<Compiled>>;
 
 impl std::fmt::Debug for Checker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -33,7 +33,8 @@ impl std::fmt::Debug for Checker {
 }
 
 impl Checker {
-    /// The structured value of `output`, if it is JSON and fits `schema`; else where and why it does not.
+    /// Returns the structured value of `output`, if it is JSON that matches `schema`; otherwise the
+    /// position and the reason of the mismatch.
     pub(crate) fn check(&mut self, output: &OutputView<'_>, schema: &str) -> Structured<'static> {
         let mut text = String::new();
         for item in &output.items {
@@ -51,8 +52,8 @@ impl Checker {
             Err(error) => return invalid(format!("the answer is not JSON: {error}")),
         };
         let Some(compiled) = self.compiled(schema) else {
-            // Refused when requests are planned; a record of an older version may hold one. An answer that
-            // cannot be checked is not passed off as one that fits.
+            // Such a schema is refused when requests are planned, but a record of an older version
+            // may hold one. An answer that cannot be validated is not reported as valid.
             return invalid("the schema cannot be compiled".to_owned());
         };
         match misfit(&compiled, &value) {
@@ -61,7 +62,7 @@ impl Checker {
         }
     }
 
-    fn compiled(&mut self, schema: &str) -> Known {
+    fn compiled(&mut self, schema: &str) -> CompiledSchema {
         if let Some((last, known)) = &self.last
             && **last == *schema
         {
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_structured_answer_must_be_json_that_fits() {
+    fn a_structured_answer_must_be_json_that_matches_its_schema() {
         let schema = r#"{"type":"object","properties":{"a":{"type":"number"}},"required":["a"]}"#;
         for (text, expected) in [
             (r#"{"a":1.50}"#, Some(r#"{"a":1.50}"#)),
@@ -133,13 +134,13 @@ mod tests {
     }
     #[cfg(feature = "schema")]
     #[test]
-    fn an_answer_that_cannot_be_checked_does_not_fit() {
+    fn an_answer_to_a_schema_that_cannot_be_compiled_is_invalid() {
         assert_eq!(check(r#"{"a":1}"#, r#"{"type":"objet"}"#), None);
     }
 
     #[cfg(feature = "schema")]
     #[test]
-    fn an_answer_that_does_not_fit_says_where_and_why() {
+    fn an_invalid_answer_has_the_position_and_the_reason() {
         let schema = r#"{"type":"object","properties":{"a":{"type":"array","items":{"type":"integer","minimum":1}},"on":{"type":"string","format":"date"}},"required":["a"],"additionalProperties":false}"#;
         for (text, path, words) in [
             (r#"{"a":[1,"2"]}"#, "/a/1", "integer"),

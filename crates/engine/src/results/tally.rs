@@ -1,21 +1,21 @@
-//! Counts of the rows of results, by what became of them.
+//! Counts of the rows of results, by kind.
 
-/// Rows that do not count as anyone's outcome.
+/// Number of rows, and of those that are no outcome or are damaged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) rows: u64,
     pub(crate) duplicates: u64,
     pub(crate) foreign: u64,
     pub(crate) malformed: u64,
-    /// Rows that are not JSON, and whose id is legible.
+    /// Rows with a legible id that are not JSON.
     pub(crate) broken: u64,
-    /// Of rows whose id is legible, those that were cut off.
+    /// Rows with a legible id that were truncated.
     pub(crate) cut: u64,
     pub(crate) keyless: u64,
 }
 
 impl Tally {
-    /// Bytes of a tally in a file.
+    /// Size of a tally in a file, in bytes.
     pub(crate) const BYTES: usize = 7 * 8;
 
     pub(crate) fn counts(&self) -> [u64; 7] {
@@ -54,8 +54,8 @@ impl Tally {
         self.keyless += other.keyless;
     }
 
-    /// Whether rows came since `before`, and none of them says what it answers.
-    pub(crate) fn is_spoilt(&self, before: &Self, takes_keyless: bool) -> bool {
+    /// Returns whether rows came since `before`, and none of them names a request.
+    pub(crate) fn is_without_ids(&self, before: &Self, takes_keyless: bool) -> bool {
         let rows = self.rows - before.rows;
         let keyless = if takes_keyless {
             0
@@ -65,8 +65,9 @@ impl Tally {
         rows > 0 && self.malformed - before.malformed + keyless == rows
     }
 
-    /// Whether the rows are someone else's, and none is ours.
-    pub(crate) fn is_a_strangers(&self) -> bool {
+    /// Returns whether the rows belong to a batch of another program: some name other requests, and
+    /// none names one of this batch.
+    pub(crate) fn is_foreign(&self) -> bool {
         let foreign = self.foreign + self.keyless;
         foreign > 0 && foreign + self.malformed == self.rows
     }

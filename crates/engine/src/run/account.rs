@@ -1,4 +1,5 @@
-//! Accounts of runs and handles: a key may have been rotated since, and only the provider can tell.
+//! Accounts of runs and handles. After a key rotation only the provider can tell whether the
+//! account is the same.
 
 use lmbatch_core::{
     Account, AccountId, AccountMatch, BatchHandle, BatchId, Certainty, Error, ErrorKind, Intent,
@@ -8,19 +9,20 @@ use lmbatch_core::{
 use crate::context::Context;
 use crate::event::Event;
 
-/// Batches that are asked for to recognise an account.
-const ASKED: usize = 3;
+/// Maximum number of batches whose status is requested to recognise an account.
+const MAX_CHECKED: usize = 3;
 
-/// What the provider says of the account of a run.
+/// Evidence at the provider about the account of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Evidence {
     /// A batch of the run, or its label, is known under the current key.
     Known,
     /// A batch whose results are not fetched yet is unknown under the current key.
     Unknown(BatchId),
-    /// A create may have been accepted, and nothing with its label is listed under the current key.
+    /// A create may have been accepted, but no batch with its label is listed under the current
+    /// key.
     Unlisted(Label),
-    /// The run has no batch that could tell.
+    /// The run has no batch that could prove the account.
     Nothing,
 }
 
@@ -33,18 +35,19 @@ impl Context {
         same_account(account, key, &Account::of(&*self.provider))
     }
 
-    /// Makes sure that a run belongs to the account in use, by a free call where its key has changed, and
-    /// records the current key with it. Returns the run as it is recorded then.
+    /// Checks that a run belongs to the account in use, by a free call where its key has changed,
+    /// and records the current key. Returns the updated record of the run.
     ///
     /// # Errors
-    /// [`ErrorKind::OtherAccount`] where it belongs to another account, or where that cannot be ruled out
-    /// and a create could be paid for twice.
+    /// [`ErrorKind::OtherAccount`] where the run belongs to another account, or where that cannot
+    /// be ruled out and a create could be paid for twice.
     pub(crate) async fn of_this_account(&self, run: &RunRecord) -> Result<RunRecord> {
         self.accepted(run, false).await
     }
 
-    /// Makes sure of it as [`of_this_account`](Self::of_this_account) does, and refuses a changed key that
-    /// the provider cannot confirm: what is not seen under another account is not gone.
+    /// Checks a run as [`of_this_account`](Self::of_this_account) does, and refuses a changed key
+    /// that the provider cannot confirm: a batch that is invisible under another account may still
+    /// exist.
     pub(crate) async fn confirmed_account(&self, run: &RunRecord) -> Result<RunRecord> {
         self.accepted(run, true).await
     }
@@ -82,7 +85,8 @@ impl Context {
         self.change(run, &[], keep).await
     }
 
-    /// Asks for batches of the run under the current key: first for those that are still to be fetched.
+    /// Requests the status of batches of the run under the current key, first of those whose
+    /// results are not fetched yet.
     async fn evidence(&self, run: &RunRecord) -> Result<Evidence> {
         let (mut open, mut fetched, mut in_doubt) = (Vec::new(), Vec::new(), None);
         for shard in self.ledger.shards(&run.id).await? {
@@ -100,7 +104,7 @@ impl Context {
             }
         }
         let mut missing = None;
-        for (batch, presumed) in open.into_iter().take(ASKED) {
+        for (batch, presumed) in open.into_iter().take(MAX_CHECKED) {
             match self.status(&batch).await {
                 // A batch that is only presumed to belong to the run may be of any account.
                 Ok(_) if presumed => {}
@@ -114,8 +118,9 @@ impl Context {
         if let Some(batch) = missing {
             return Ok(Evidence::Unknown(batch));
         }
-        // A batch that was fetched may have been deleted since: its absence says nothing.
-        for batch in fetched.into_iter().rev().take(ASKED) {
+        // A batch whose results were fetched may have been deleted since: its absence proves
+        // nothing.
+        for batch in fetched.into_iter().rev().take(MAX_CHECKED) {
             match self.status(&batch).await {
                 Ok(_) => return Ok(Evidence::Known),
                 Err(error) if error.kind() == ErrorKind::BatchNotFound => {}
@@ -131,11 +136,11 @@ impl Context {
         })
     }
 
-    /// Compares the account of a handle; returns whether the key has changed since, so that only the
-    /// provider can tell whether it is of the same account.
+    /// Compares the account of a handle. Returns whether the key has changed, so that only the
+    /// provider can tell whether the account is the same.
     ///
     /// # Errors
-    /// [`ErrorKind::OtherAccount`] where it belongs to another account.
+    /// [`ErrorKind::OtherAccount`] where the handle belongs to another account.
     pub(crate) fn key_changed(&self, handle: &BatchHandle) -> Result<bool> {
         match self.matches(&handle.account, handle.key_hint.as_ref()) {
             AccountMatch::Same => Ok(false),
@@ -155,11 +160,11 @@ impl Context {
         }
     }
 
-    /// Makes sure that a create that was prepared belongs to the account in use. `sent` says that it may
-    /// have been sent: then a changed key is accepted only if its batch is listed under the current one.
+    /// Checks that a prepared create belongs to the account in use. If it may have been sent
+    /// (`sent`), a changed key is accepted only if its batch is listed under the current one.
     ///
     /// # Errors
-    /// [`ErrorKind::OtherAccount`] where it belongs to another account, or may.
+    /// [`ErrorKind::OtherAccount`] where the create belongs to another account, or may.
     pub(crate) async fn of_prepared(
         &self,
         account: &AccountId,
@@ -172,25 +177,25 @@ impl Context {
             AccountMatch::Same => Ok(()),
             AccountMatch::KeyChanged if !sent => Ok(()),
             AccountMatch::Other => refused(
-                "it was prepared with another base URL, organisation, project or workspace; nothing was sent",
+                "the create was prepared with another base URL, organisation, project or workspace; nothing was sent",
             ),
             AccountMatch::KeyChanged | AccountMatch::Unclear if self.is_found(intent).await? => {
                 Ok(())
             }
             AccountMatch::KeyChanged | AccountMatch::Unclear => refused(
-                "it was prepared with another key and may have been sent under it, and no batch with its label is listed under this one; use the earlier key; nothing was sent",
+                "the create was prepared with another key and may have been sent under it, but no batch with its label is listed under this one; use the earlier key; nothing was sent",
             ),
         }
     }
 }
 
-/// Error of a handle's batch that is unknown under a changed key.
+/// Explains the error of a handle's batch that is unknown under a changed key.
 pub(crate) fn under_another_key(error: Error) -> Error {
     if error.kind() != ErrorKind::BatchNotFound {
         return error;
     }
     error.with_message(
-        "it was created with another key, and the key in use may be of another account; use a key of the account that created it",
+        "the batch was created with another key, and the key in use may be of another account; use a key of the account that created it",
     )
 }
 

@@ -1,5 +1,5 @@
-//! What a provider holds that lmbatch made, by its labels or by the ids of its rows, and a record that is
-//! rebuilt from it.
+//! Finds what lmbatch made at a provider, by labels or by the ids of rows, and rebuilds a record
+//! from it.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,32 +15,33 @@ use crate::pages::items;
 use crate::plan::Plan;
 use crate::services::origin::{Survey, is_one_model};
 
-/// A batch of the provider that carries one of our labels.
+/// Batch of the provider that carries a label of lmbatch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Labelled {
-    /// What its run's labels have in common.
+    /// Nonce of the run, which all of its labels contain.
     pub nonce: Box<str>,
-    /// Its number in the run.
+    /// Number of the shard in the run.
     pub number: u32,
-    /// The batch.
+    /// Status of the batch.
     pub snapshot: BatchSnapshot,
 }
 
-/// The batches of an account, as far as they matter to lmbatch.
+/// Batches of an account, as far as they concern lmbatch.
 #[derive(Debug, Default)]
 pub struct Inventory {
     /// Batches that carry a label of lmbatch, newest first.
     pub labelled: Vec<Labelled>,
-    /// Batches without a label that may be of lmbatch, newest first; none where the provider keeps labels.
+    /// Batches without a label that may belong to lmbatch, newest first; empty where the provider
+    /// keeps labels.
     pub unlabelled: Vec<BatchSnapshot>,
-    /// Runs, by their nonce, with a batch that has not ended.
+    /// Nonces of the runs with a batch that has not ended.
     pub running: HashSet<Box<str>>,
-    /// Input files of batches that have not ended, whoever made them.
+    /// Input files of batches that have not ended, of any program.
     pub files_in_use: HashSet<Box<str>>,
 }
 
 impl Inventory {
-    /// Whether a batch that has not ended needs an upload.
+    /// Returns whether a batch that has not ended may need an upload.
     pub fn needs(&self, upload: &Upload) -> bool {
         let nonce = upload.label.parts().map(|(nonce, _)| nonce);
         let by_file = match &upload.remnant {
@@ -73,14 +74,14 @@ impl Inventory {
     }
 }
 
-/// Batches without a label that the ids of their rows prove to be of lmbatch.
+/// Batches without a label that belong to lmbatch, as the ids of their rows prove.
 #[derive(Debug, Default)]
 pub struct Recognised {
-    /// Each with the nonce of its run, newest first.
+    /// Recognised batches, each with the nonce of its run, newest first.
     pub found: Vec<(Nonce, BatchSnapshot)>,
-    /// Batches whose results were not looked at: beyond the limit, or not readable.
+    /// Number of batches whose results were not read: they are beyond the limit, or not readable.
     pub unread: u64,
-    /// Batches that have not ended: no row of them can be read yet.
+    /// Number of batches that have not ended, so that no row of them can be read yet.
     pub running: u64,
 }
 
@@ -110,7 +111,7 @@ impl Context {
             if !snapshot.status.is_terminal() {
                 recognised.running += 1;
             } else if !snapshot.status.may_have_outcomes() {
-                // Nothing of it was answered, and nothing is paid for.
+                // Nothing of the batch was answered, so that nothing is paid for.
             } else if looks >= most {
                 recognised.unread += 1;
             } else {
@@ -118,7 +119,8 @@ impl Context {
                 match self.origin_of(&snapshot).await {
                     Ok(Some(nonce)) => recognised.found.push((nonce, snapshot)),
                     Ok(None) => {}
-                    // Results are kept for a while only; one that cannot be read hides no other.
+                    // Results are kept for a limited time. An unreadable batch does not hide
+                    // others.
                     Err(_) => recognised.unread += 1,
                 }
             }
@@ -126,7 +128,7 @@ impl Context {
         recognised
     }
 
-    /// Whether the provider keeps a label with each batch.
+    /// Returns whether the provider keeps a label with each batch.
     fn keeps_labels(&self) -> bool {
         self.provider.codec().capabilities().create != CreateProof::CountAndTime
     }
@@ -158,8 +160,8 @@ impl Context {
             )));
         }
         let labelled = self.labelled().await?.into_iter();
-        let ours = labelled.filter(|one| *one.nonce == *plan.nonce.as_str());
-        let found = self.one_each(plan, ours)?;
+        let of_run = labelled.filter(|one| *one.nonce == *plan.nonce.as_str());
+        let found = self.one_each(plan, of_run)?;
         let with_proof = |(number, snapshot)| {
             let proof = Proof::proved("it carries the label of the run");
             (number, (snapshot, proof))
@@ -183,7 +185,9 @@ impl Context {
             let snapshot = self.status(batch).await?;
             if !snapshot.status.is_terminal() {
                 return Err(Error::new(ErrorKind::Timeout)
-                    .with_message("the batch has not ended, and only its results tell whose requests it holds")
+                    .with_message(
+                        "the batch has not ended; only its results show which requests it holds",
+                    )
                     .with_retry(Retry::Temporary)
                     .with_batch(batch.clone()));
             }
@@ -196,22 +200,24 @@ impl Context {
                 .shards
                 .get(number as usize)
                 .map_or(0, |one| one.shard.count);
-            // Rows may be missing; where the provider does not count, none may.
+            // Rows may be missing, except where the provider gives no counts.
             let holds = snapshot.counts.total.unwrap_or(survey.count);
             if holds != u64::from(count) {
                 return refuse(format!(
-                    "requests in it: {holds}; for it this input makes {count}: {OTHER}"
+                    "the batch holds {holds} requests, but this input makes a batch of {count}: {OTHER}"
                 ));
             }
             if let (Some(is), Some(wanted)) = (&survey.model, model)
                 && !is_one_model(is, wanted)
             {
-                return refuse(format!("{is} answered it, and this input asks {wanted}"));
+                return refuse(format!(
+                    "the batch was answered by the model {is}, but this input asks for {wanted}"
+                ));
             }
-            let proof = Proof::proved("the rows of its results bear the ids of the run");
+            let proof = Proof::proved("the rows of its results carry the ids of the run");
             if let Some((other, _)) = found.insert(number, (snapshot, proof)) {
                 return refuse(format!(
-                    "it holds the same requests as {}, and both are paid for; adopt one of them, and read the other by its id",
+                    "the batch holds the same requests as {}, and both are paid for; adopt one of them, and read the other by its id",
                     other.id
                 ));
             }
@@ -222,8 +228,8 @@ impl Context {
         self.record_found(plan, found, notes, creates_missing).await
     }
 
-    /// Refuses where a batch that is not named may hold the requests of a shard that is to be created: they
-    /// would be paid for twice.
+    /// Refuses adoption if a batch that is not named may hold the requests of a shard that is to be
+    /// created: those requests would be paid for twice.
     async fn refuse_unnamed(
         &self,
         plan: &Plan,
@@ -251,15 +257,17 @@ impl Context {
             {
                 None
             } else if !snapshot.status.is_terminal() {
-                Some("has not ended, and may be of the run: it holds as many requests")
+                Some(
+                    "has not ended and may belong to the run, since it has the same number of requests",
+                )
             } else {
-                // Read only where the number fits.
+                // The results are read only where the number of requests matches.
                 let is_of_run = self.origin_of(&snapshot).await? == Some(plan.nonce.clone());
-                is_of_run.then_some("bears the ids of the run")
+                is_of_run.then_some("carries the ids of the run")
             };
             if let Some(why) = why {
                 return Err(Error::invalid_input(format!(
-                    "{} is not named and {why}; nothing is created for what it may hold",
+                    "{} is not named but {why}; nothing is created, since its requests could be paid for twice",
                     snapshot.id
                 )));
             }
@@ -267,7 +275,7 @@ impl Context {
         Ok(())
     }
 
-    /// Begins the run of a plan with the batches that were found for its shards.
+    /// Records the run of a plan, with the batches that were found for its shards.
     async fn record_found(
         &self,
         plan: &Plan,
@@ -285,11 +293,11 @@ impl Context {
                 let inputs: Vec<&Upload> = inputs.collect();
                 if let Some(odd) = self.differs(&record, snapshot, &inputs) {
                     return Err(Error::invalid_input(format!(
-                        "{odd}: it is not the input that was sent, or not with these options"
+                        "{odd}: this input or these options are not those that were sent"
                     ))
                     .with_batch(snapshot.id.clone()));
                 }
-                // What was uploaded for it is deleted with the rest, once its outcomes are here.
+                // The uploads of the batch are deleted with the others, once its outcomes are read.
                 record.remnants = inputs.iter().map(|file| file.remnant.clone()).collect();
                 record.proof = Some(proof.clone());
                 record.state = ShardState::Created {
@@ -299,39 +307,40 @@ impl Context {
             } else if !creates_missing {
                 let missing = if self.keeps_labels() {
                     format!(
-                        "no batch with the label {} is there, or listed yet",
+                        "no batch with the label {} exists or is listed yet",
                         record.label
                     )
                 } else {
                     format!(
-                        "batch {} of {} of the run, of {} requests, is not among those that are named",
+                        "batch {} of {} of the run, with {} requests, is not among the named batches",
                         planned.number + 1,
                         plan.batches(),
                         record.count
                     )
                 };
                 return Err(Error::invalid_input(format!(
-                    "{missing}; without it the record would have it created, and paid for"
+                    "{missing}; a run recorded without it would create it and pay for it"
                 )));
             }
             shards.push(record);
         }
-        // All at once: what is not in the record yet would be taken for what was never created.
+        // All shards are recorded at once: a missing one would be taken for a shard that was never
+        // created.
         let run = self.begin_with(plan, run, notes, &shards).await?;
         Ok((run, found.len() as u32))
     }
 
-    /// One batch for each number that there is one of.
+    /// Returns one batch for each shard that has at least one.
     fn one_each(
         &self,
         plan: &Plan,
-        ours: impl Iterator<Item = Labelled>,
+        labelled: impl Iterator<Item = Labelled>,
     ) -> Result<BTreeMap<u32, BatchSnapshot>> {
         let mut all: BTreeMap<u32, Vec<BatchSnapshot>> = BTreeMap::new();
-        for one in ours {
+        for one in labelled {
             if one.number >= plan.batches() {
                 return Err(Error::invalid_input(format!(
-                    "it is the batch {} of a run of which this input makes {}: it is another input, or what was sent again, which no record can be rebuilt of; it can be read by its id",
+                    "it is batch {} of its run, but this input makes only {}: the input is another one, or the batch holds requests that were sent again, from which no record can be rebuilt; read the batch by its id",
                     one.number + 1,
                     plan.batches()
                 ))
@@ -341,17 +350,17 @@ impl Context {
         }
         let mut each = BTreeMap::new();
         for (number, mut several) in all {
-            // A create that was made to fail left a batch that failed.
+            // A create that failed deliberately left a failed batch.
             if several.iter().any(|one| one.status != BatchStatus::Failed) {
                 several.retain(|one| one.status != BatchStatus::Failed);
             }
-            // Newest first: the last is the oldest.
+            // Batches come newest first: the last is the oldest.
             let Some(oldest) = several.pop() else {
                 continue;
             };
             for other in several {
                 let message = format!(
-                    "{} carries the same label as {}, which is taken; both are paid for",
+                    "{} carries the same label as {}, which is adopted; both are paid for",
                     other.id, oldest.id
                 );
                 self.tell(&Event::Warning { message: &message });
@@ -361,7 +370,8 @@ impl Context {
         Ok(each)
     }
 
-    /// How a batch differs from the one that this input makes, where it can be seen.
+    /// Returns the visible difference between a batch and the one that this input makes, if there
+    /// is one.
     fn differs(
         &self,
         shard: &ShardRecord,
@@ -370,30 +380,33 @@ impl Context {
     ) -> Option<String> {
         let makes = u64::from(shard.count);
         if let Some(total) = snapshot.counts.total.filter(|total| *total != makes) {
-            return Some(format!("requests in it: {total}; this input makes {makes}"));
+            return Some(format!(
+                "it holds {total} requests, but this input makes a batch of {makes}"
+            ));
         }
         if let (Some(is), Some(wanted)) = (&snapshot.model, &shard.class.model)
             && !is_one_model(is, wanted)
         {
-            return Some(format!("it asks {is}, and this input asks {wanted}"));
+            return Some(format!(
+                "it asks for the model {is}, but this input asks for {wanted}"
+            ));
         }
         let frame = self.provider.codec().frame(&shard.class, &shard.label);
         let makes = (frame.prefix.len() + frame.suffix.len()) as u64 + shard.bytes;
         let mut sizes = inputs.iter().filter_map(|input| input.bytes);
         let other = sizes.find(|bytes| *bytes != makes)?;
         Some(format!(
-            "it was made of {other} bytes, and this input makes {makes}"
+            "it was created from {other} bytes, but this input makes {makes} bytes"
         ))
     }
 }
 
-/// What a batch may be that this input does not make.
-const OTHER: &str = "it is another input, was cut into batches otherwise, or is what was sent again, which no record can be rebuilt of; it can be read by its id";
+/// Reasons why a batch may differ from those that this input makes.
+const OTHER: &str = "the input is another one, it was cut into batches otherwise, or the batch holds requests that were sent again, from which no record can be rebuilt; read the batch by its id";
 
-/// Shards of a plan by the numbers of their requests: each span goes from its first request to the next
-/// span's.
+/// Shards of a plan by the ordinals of their requests: each span ends where the next one begins.
 struct Spans {
-    /// First request and shard of each span, in the order of requests.
+    /// First request and shard of each span, in the order of the requests.
     spans: Vec<(u32, u32)>,
     requests: u32,
 }
@@ -413,17 +426,18 @@ impl Spans {
         })
     }
 
-    /// The one shard whose requests the rows of a batch name, or why there is none.
+    /// Returns the only shard whose requests the rows of a batch name, or the reason why there is
+    /// no such shard.
     fn only(&self, survey: &Survey) -> std::result::Result<u32, String> {
         if survey.foreign > 0 {
             return Err(format!(
-                "{} of its rows bear no id of the run; it is a batch of another run, or of another program",
+                "{} of its rows carry no id of the run; it is a batch of another run or of another program",
                 survey.foreign
             ));
         }
         if let Some(beyond) = survey.beyond {
             return Err(format!(
-                "a row of it answers request {}, and this input makes {}: {OTHER}",
+                "one of its rows answers request {}, but this input has only {}: {OTHER}",
                 u64::from(beyond) + 1,
                 self.requests
             ));
@@ -443,7 +457,7 @@ impl Spans {
                 only = Some(*shard);
             }
         }
-        only.ok_or_else(|| "it has no rows by which its requests could be known".to_owned())
+        only.ok_or_else(|| "it has no rows that show which requests it holds".to_owned())
     }
 }
 
@@ -477,7 +491,7 @@ mod tests {
             created_at: None,
         };
         for (label, file, needed) in [
-            // A shard of the same run may be created yet.
+            // A shard of the same run may still be created.
             ("lmbatch-abcdefghijkl-1", "f9", true),
             ("lmbatch-cbcdefghijkl-0", "f1", true),
             ("lmbatch-cbcdefghijkl-0", "f2", true),

@@ -1,4 +1,4 @@
-//! A plan, noted in the record as a run.
+//! Planning, and recording a plan as a run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::source::RequestSource;
 
 impl Context {
     pub(crate) async fn plan(&self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {
-        self.plan_with(source, IdChoice::Ours).await
+        self.plan_with(source, IdChoice::Ordinal).await
     }
 
     pub(crate) async fn plan_again(
@@ -25,7 +25,7 @@ impl Context {
         source: Box<dyn RequestSource>,
         nonce: Nonce,
     ) -> Result<Plan, PlanError> {
-        self.plan_under(source, IdChoice::Ours, nonce).await
+        self.plan_under(source, IdChoice::Ordinal, nonce).await
     }
 
     pub(crate) async fn plan_with(
@@ -42,7 +42,8 @@ impl Context {
         ids: IdChoice,
         nonce: Nonce,
     ) -> Result<Plan, PlanError> {
-        // Before the first file of it lies in the spool: what belongs to no run is deleted.
+        // The claim is taken before the first file is in the spool, since files without a run are
+        // deleted.
         let claim = match self.durable {
             true => Some(self.holding(&self.id_of_nonce(&nonce).await?).await?),
             false => None,
@@ -86,7 +87,7 @@ impl Context {
         self.begin_with(plan, run, notes, &shards).await
     }
 
-    /// The same with shards that may be further on.
+    /// Records a plan as a run, with shards that may be past their first state.
     pub(crate) async fn begin_with(
         &self,
         plan: &Plan,
@@ -95,8 +96,8 @@ impl Context {
         shards: &[ShardRecord],
     ) -> Result<RunRecord> {
         let run = RunRecord { notes, ..run };
-        // What is not in a record leaves nothing behind; what is, stays. A note that fails may have been
-        // made for all that.
+        // Files without a record are deleted; files of a recorded run are kept. A failed call may
+        // have made the record nevertheless.
         plan.files.keep(self.durable);
         if let Err(error) = self.ledger.begin(&run, shards).await {
             let noted = self.ledger.shards(&run.id).await;

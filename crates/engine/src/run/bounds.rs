@@ -1,4 +1,4 @@
-//! Bounds of a call in time, and what its error says when it ends early.
+//! Time limits of a call, and the error of a call that ends early.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,8 @@ use crate::run::job::Job;
 use crate::trouble::Trouble;
 
 impl Context {
-    /// Takes a run to its end, within its time. An error says what is known of its batches.
+    /// Drives a run to its end, within its time limit. An error carries what is known of the run's
+    /// batches.
     pub(crate) async fn drive(
         &self,
         run: RunRecord,
@@ -31,23 +32,24 @@ impl Context {
             let job = Job::new(&context, run, plan).await?;
             job.drive(options).await
         };
-        // It is large, and moved.
+        // The future is large and would be moved as a whole.
         let work = Box::pin(work);
         let at = options
             .deadline
             .and_then(|limit| context.started().checked_add(limit));
-        let went = match (at, options.deadline) {
+        let ended = match (at, options.deadline) {
             (Some(at), Some(limit)) => match within(&*context.clock, at, work).await {
-                Some(went) => went,
+                Some(ended) => ended,
                 None => Err(context.late(&record, &handles, limit).await),
             },
             _ => work.await,
         };
         let name = record.name.as_deref().unwrap_or(&record.id);
-        went.map_err(|error| handles.attach(context.explain(error, name)))
+        ended.map_err(|error| handles.attach(context.explain(error, name)))
     }
 
-    /// The time of a run is over, wherever it stands: its record has it, as it would after a crash.
+    /// Returns the error of a run whose time limit is reached. The record is as it would be after a
+    /// crash.
     async fn late(&self, run: &RunRecord, handles: &RunHandles, limit: Duration) -> Error {
         let error = Error::new(ErrorKind::Timeout).with_operation("finish the run");
         let seconds = limit.as_secs_f64();
@@ -57,16 +59,16 @@ impl Context {
                 .with_delivery(Delivery::Unknown)
                 .with_label(label.clone())
                 .with_message(format!(
-                    "it had not ended after {seconds} s, and the answer to a create is not known; \
+                    "the run had not ended after {seconds} s, and the response to a create is unknown; \
                      the batch may be accepted and billed. {}",
                     if self.is_durable() {
-                        "When the run is resumed, it is searched for before anything is created".to_owned()
+                        "When the run is resumed, the batch is searched for before anything is created".to_owned()
                     } else {
-                        self.sought(label, *requests, None)
+                        self.search_advice(label, *requests, None)
                     }
                 )),
             (None, Some(_)) => error.with_message(format!(
-                "it had not ended after {seconds} s; its batches go on at the provider, and their results \
+                "the run had not ended after {seconds} s; its batches continue at the provider, and their results \
                  can be retrieved later"
             )),
             (None, None) => error.with_message(format!(
@@ -79,10 +81,10 @@ impl Context {
         }
     }
 
-    /// The label, and the number of requests, of a create that was sent, or may have been, and whose answer is
-    /// not recorded.
+    /// Returns the label and the request count of a create that was or may have been sent, and
+    /// whose response is not recorded.
     async fn unanswered_create(&self, run: &RunRecord) -> Option<(Label, Option<u32>)> {
-        // A record that cannot be read says nothing: what was sent is not known then.
+        // Without a readable record, a create may have been sent.
         let Ok(shards) = self.ledger.shards(&run.id).await else {
             return Some((crate::plan::ids::label(&run.nonce, 0), None));
         };
@@ -93,13 +95,13 @@ impl Context {
         })
     }
 
-    /// The error of a create, with what is known of its batch.
+    /// Adds what is known of its batch to the error of a create.
     pub(crate) fn of_create(&self, error: Error, plan: &Plan) -> Error {
         let name = crate::plan::ids::run_id(plan.nonce.as_str());
         plan.handles.attach(self.explain(error, &name))
     }
 
-    /// What an error of a run leaves unsaid.
+    /// Adds the missing details to an error of a run.
     fn explain(&self, error: Error, name: &str) -> Error {
         match error.kind() {
             ErrorKind::Conflict => advanced_elsewhere(error, name),
@@ -117,7 +119,7 @@ impl Context {
     }
 }
 
-/// Of two that go on with one run, one loses.
+/// Returns the error for the loser of two tasks or processes that advance one run.
 pub(crate) fn advanced_elsewhere(error: Error, name: &str) -> Error {
     let message = format!(
         "the run {name:?} is being advanced by another task or process; wait for that one, or ask for the \

@@ -1,4 +1,4 @@
-//! Cancellation of a run.
+//! Cancellation of a run and of its batches.
 
 use lmbatch_core::{Certainty, Result, RunRecord, ShardState};
 
@@ -7,11 +7,11 @@ use crate::event::Event;
 
 impl Context {
     pub(crate) async fn cancel_run(&self, run: &RunRecord) -> Result<u64> {
-        // First that nothing more is created, then what is there. A process that goes on with the run sees
-        // it, and cancels what it was creating meanwhile.
+        // The record comes first, so that nothing more is created; then the existing batches. A
+        // process that advances the run sees the record, and cancels what it is creating.
         let run = &self.of_this_account(run).await?;
         let cancel = |run: &mut RunRecord| {
-            // Of one that has ended there is nothing to cancel.
+            // A run that has ended has nothing to cancel.
             run.cancelled |= !run.finished;
             Ok(())
         };
@@ -20,8 +20,9 @@ impl Context {
         for shard in self.ledger.shards(&run.id).await? {
             if let ShardState::Created { batch, proof } = &shard.state {
                 if proof.certainty == Certainty::Presumed {
-                    let message =
-                        format!("{batch} is not cancelled: it is not certain that it is ours");
+                    let message = format!(
+                        "{batch} is not cancelled: it is not certain that it belongs to this run"
+                    );
                     self.tell(&Event::Warning { message: &message });
                     continue;
                 }

@@ -1,4 +1,4 @@
-//! Claims: one process advances a run, and others wait for it.
+//! Claims: one process advances a run, and other processes wait for it.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::results::finished::Finished;
 use crate::run::poll::unfinished;
 
 /// Time between two attempts to claim a run that another process advances.
-const LOOK: Duration = Duration::from_millis(500);
+const CLAIM_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Time between two attempts to take a claim that is held for milliseconds.
+/// Time between two attempts to take the claim [`BEGIN`], which is held for milliseconds.
 const SHORT: Duration = Duration::from_millis(20);
 
-/// Longest wait for a claim that is held for milliseconds.
+/// Longest wait for the claim [`BEGIN`].
 const SHORT_WAIT: Duration = Duration::from_secs(30);
 
 /// Name of the claim that is held from the lookup of known runs until the new one is recorded.
@@ -33,7 +33,7 @@ impl Context {
         self.with_claim(plan.claim.clone())
     }
 
-    /// Returns the claim that the engine holds on a run, or takes it.
+    /// Returns the claim on a run that this context holds, or takes it.
     pub(crate) async fn holding(&self, run: &str) -> Result<RunClaim> {
         match &self.claim {
             Some(claim) if claim.run() == run => Ok(claim.clone()),
@@ -63,19 +63,21 @@ impl Context {
                 Err(error) if error.kind() == ErrorKind::Conflict => error,
                 other => return other,
             };
-            let batch = self.tell_of_another(run, &held).await?;
+            let batch = self.report_progress(run, &held).await?;
             let waited = self.clock.elapsed() - start;
             let left = deadline.map(|deadline| deadline.saturating_sub(waited));
             if left.is_some_and(|left| left.is_zero()) {
                 let batch = batch.unwrap_or_else(|| BatchId::new(""));
                 return Err(unfinished(&batch, "another process advances the run"));
             }
-            self.wait(left.map_or(LOOK, |left| left.min(LOOK))).await;
+            self.wait(left.map_or(CLAIM_INTERVAL, |left| left.min(CLAIM_INTERVAL)))
+                .await;
         }
     }
 
-    /// Tells the observer how far a run is that another process advances; returns one of its open batches.
-    async fn tell_of_another(&self, run: &str, held: &Error) -> Result<Option<BatchId>> {
+    /// Reports the progress of a run that another process advances to the observer. Returns one of
+    /// its open batches.
+    async fn report_progress(&self, run: &str, held: &Error) -> Result<Option<BatchId>> {
         let (mut ended, mut open) = (0, None);
         // A run that is being planned has no shards yet.
         let known = self.ledger.run(run).await?.is_some();
@@ -98,8 +100,8 @@ impl Context {
         Ok(open)
     }
 
-    /// Takes a run that is recorded to its end: waits while another process advances it, and goes on from
-    /// wherever it stands then.
+    /// Drives a recorded run to its end: waits while another process advances it, then continues
+    /// from the recorded state.
     pub(crate) async fn attach(&self, run: &RunRecord, options: RunOptions) -> Result<Finished> {
         let context = match options.once {
             true => self.claim(&run.id).await?,

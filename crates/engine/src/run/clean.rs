@@ -1,4 +1,4 @@
-//! What a run leaves at its provider, and what is deleted of it.
+//! Inventory and deletion of what a run left at its provider.
 
 use std::time::SystemTime;
 
@@ -8,19 +8,19 @@ use lmbatch_core::{
 
 use crate::context::Context;
 
-/// What of a run is at its provider still.
+/// Inputs and batches that a run still has at its provider.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Left {
-    /// Files that were uploaded.
+    /// Number of uploaded input files.
     pub inputs: u64,
-    /// Batches with their results.
+    /// Number of batches with stored results.
     pub batches: u64,
-    /// When the provider itself deletes the last of it, where it says so.
+    /// Time at which the provider deletes the last of them, where it states one.
     pub until: Option<SystemTime>,
 }
 
 impl Context {
-    pub(crate) async fn left(&self, run: &RunRecord) -> Result<Left> {
+    pub(crate) async fn remaining(&self, run: &RunRecord) -> Result<Left> {
         let mut left = Left::default();
         for shard in self.ledger.shards(&run.id).await? {
             let inputs = !run.cleaned.is_some_and(|cleaned| cleaned.inputs(&shard));
@@ -55,7 +55,7 @@ impl Context {
             inputs: run.attempt,
             batches: batches.then_some(run.attempt).or(before),
         };
-        // Of a run that goes on there will be more.
+        // A run that has not ended will upload and create more.
         if run.finished {
             let change = |run: &mut RunRecord| {
                 run.cleaned = Some(cleaned);
@@ -82,7 +82,7 @@ impl Context {
         }
     }
 
-    /// Whether it is gone.
+    /// Deletes a remnant. Returns whether it is deleted.
     async fn discard(&self, remnant: &Remnant) -> Result<bool> {
         match self.retrying(|| self.provider.discard(remnant)).await {
             Ok(()) => Ok(true),
@@ -91,7 +91,8 @@ impl Context {
         }
     }
 
-    /// Where a batch cannot be deleted, the files of its results can.
+    /// Deletes a batch with its results. If the provider cannot delete the batch, the files of its
+    /// results are deleted instead.
     async fn discard_batch(&self, batch: &BatchId, parts: Vec<&ResultPart>) -> Result<bool> {
         if self.discard(&Remnant::Batch(batch.clone())).await? {
             return Ok(true);
@@ -106,7 +107,7 @@ impl Context {
 
 type Sealed<'a> = (&'a BatchId, Vec<&'a ResultPart>, Option<SystemTime>);
 
-/// Whether there is, or may be, a batch that is made of it.
+/// Returns whether a batch exists or may exist that needs the input.
 fn needs_its_input(shard: &ShardRecord) -> bool {
     matches!(
         shard.state,
@@ -117,7 +118,7 @@ fn needs_its_input(shard: &ShardRecord) -> bool {
     )
 }
 
-/// A batch whose results are here.
+/// Returns a batch whose results are sealed, with their parts and its end.
 fn sealed(shard: &ShardRecord) -> Option<Sealed<'_>> {
     match &shard.state {
         ShardState::Sealed {

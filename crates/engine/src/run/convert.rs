@@ -1,8 +1,8 @@
-//! A run in layout 1 is brought into layout 2 before work on it begins.
+//! Converts a run in layout 1 to layout 2 before work on it begins.
 //!
-//! The new files are complete and synced before the record names them; in the same change the record notes which of
-//! the old files are to go. They are deleted after that, and the note of them last. A process that dies at any
-//! point leaves a run that is in one layout or in the other.
+//! The new files are complete and synced before the record names them; in the same change the
+//! record lists the old files that must be deleted. The files are deleted after that, and the list
+//! last. A process that dies at any point leaves the run in one layout or in the other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::spool::temporary::TemporarySpool;
 use crate::spool::{Files, layout, spooled};
 
 impl Context {
-    /// Brings the files of a run into the present layout. Its caller holds the claim of the run.
+    /// Converts the files of a run to the present layout. The caller holds the claim of the run.
     ///
     /// # Errors
     /// [`ErrorKind::Local`] where a file of the run is missing or damaged, or where the spool cannot be written;
@@ -45,7 +45,7 @@ impl Context {
         let changed: Vec<ShardRecord> = changed.collect();
         let checksums = with_former(&run, converted.checksums);
         loop {
-            // A cancellation needs no claim.
+            // A cancellation needs no claim and may change the record at any time.
             let now = self.recorded(&run).await?;
             let epoch = now.epoch;
             let next = RunRecord {
@@ -68,7 +68,7 @@ impl Context {
         }
     }
 
-    /// Deletes the files of layout 1 that the record says are to go, and then what it says of them.
+    /// Deletes the files of layout 1 that the record lists, and then the list.
     async fn remove_former(&self, run: &RunRecord) -> Result<()> {
         let run = self.recorded(run).await?;
         let former = former(&run);
@@ -89,8 +89,9 @@ impl Context {
         self.change(&run, &[], forget).await.map(drop)
     }
 
-    /// A run as the record has it now, with its plan. The tables of a run in layout 1 are made in a temporary
-    /// spool: nothing of it is changed, since its caller may hold no claim.
+    /// Returns the current record of a run and its plan. The tables of a run in layout 1 are made
+    /// in a temporary spool: the files of the run stay unchanged, since the caller may hold no
+    /// claim.
     pub(crate) async fn restored(&self, run: &RunRecord) -> Result<(RunRecord, Plan)> {
         let mut run = self.recorded(run).await?;
         let mut shards = self.ledger.shards(&run.id).await?;
@@ -101,7 +102,7 @@ impl Context {
             match blocking(move || read_former(&of, &its, &from)).await? {
                 Ok(read) => former = Some(read),
                 Err(error) => {
-                    // Another process may have converted it meanwhile.
+                    // Another process may have converted the run in the meantime.
                     run = self.recorded(&run).await?;
                     shards = self.ledger.shards(&run.id).await?;
                     if is_former(&shards) {
@@ -115,7 +116,8 @@ impl Context {
     }
 }
 
-/// Makes the tables of the shards of a run in layout 1 for as long as they are read.
+/// Makes the tables of the shards of a run in layout 1 in a temporary spool, for as long as they
+/// are read.
 fn read_former(
     run: &RunRecord,
     shards: &[ShardRecord],
@@ -127,7 +129,7 @@ fn read_former(
     Ok((converted, Arc::new(tables)))
 }
 
-/// Returns the checksums of the files of a run as a whole, with the names of those that are to go.
+/// Returns the checksums of the files of a run as a whole, and lists the old files among them.
 fn with_former(run: &RunRecord, kept: BTreeMap<Box<str>, u32>) -> BTreeMap<Box<str>, u32> {
     let names = layout::former::names(run).into_iter();
     let mut checksums: BTreeMap<Box<str>, u32> = names
@@ -140,7 +142,8 @@ fn with_former(run: &RunRecord, kept: BTreeMap<Box<str>, u32>) -> BTreeMap<Box<s
     checksums
 }
 
-/// Returns the names of the files of layout 1 that are to go, as the record of a run in layout 2 has them.
+/// Returns the names of the files of layout 1 that must be deleted, from the record of a run in
+/// layout 2.
 fn former(run: &RunRecord) -> Vec<Box<str>> {
     let names = layout::former::names(run).into_iter();
     let named = names.filter(|name| run.checksums.contains_key(&**name));

@@ -1,4 +1,5 @@
-//! Stage and create. Of every line here ask: if the process dies now, what is paid twice?
+//! Stage and create. The question at every line of this file: if the process dies now, what is paid
+//! for twice?
 
 use std::pin::pin;
 
@@ -42,7 +43,7 @@ impl Work {
             let staging = pin!(context.provider.stage(shard, prior));
             match select(staging, pin!(scope.cancellation())).await {
                 Either::Left((staged, _)) => staged,
-                // What was uploaded so far is free.
+                // What was uploaded so far costs nothing.
                 Either::Right(_) => return Ok(Next::NOW),
             }
         };
@@ -60,14 +61,15 @@ impl Work {
         })
     }
 
-    /// Looks at the newest batches: a search for the create need not look further back, and a batch that
-    /// carries the shard's label already is taken and not created again.
-    pub(super) async fn mark(&mut self, context: &Context, scope: &Scope<'_>) -> Result<Next> {
+    /// Reads the newest batches of the provider. A later search for the create need not look
+    /// further back, and a batch that already carries the shard's label is adopted instead of
+    /// creating another.
+    pub(super) async fn watermark(&mut self, context: &Context, scope: &Scope<'_>) -> Result<Next> {
         if let Some(next) = self.recall(context).await? {
             return Ok(next);
         }
-        // Nothing is created for a run that was cancelled meanwhile.
-        if scope.heed_now().await? {
+        // Nothing is created for a run that was cancelled in the meantime.
+        if scope.check_cancellation().await? {
             return Ok(Next::NOW);
         }
         let newest = match context.newest().await {
@@ -82,28 +84,28 @@ impl Work {
         let shard = &self.planned.shard;
         let known = self.record.doubted.iter();
         let known: Vec<&BatchId> = known.flat_map(|intent| &intent.strangers).collect();
-        let is_ours = |batch: &&BatchSnapshot| {
+        let has_label = |batch: &&BatchSnapshot| {
             batch.label.as_ref() == Some(&shard.label)
                 && batch.status != BatchStatus::Failed
                 && !known.contains(&&batch.id)
         };
-        // Newest first: the last is the oldest.
-        let mut ours = newest.iter().filter(is_ours);
-        if let Some(oldest) = ours.next_back() {
+        // Batches come newest first: the last is the oldest.
+        let mut labelled = newest.iter().filter(has_label);
+        if let Some(oldest) = labelled.next_back() {
             let holds = oldest.counts.total.unwrap_or(u64::from(shard.count));
             if holds != u64::from(shard.count) {
                 let looked = format!(
-                    "{} carries its label and holds {holds} requests, not {}",
+                    "{} carries its label but holds {holds} requests instead of {}",
                     oldest.id, shard.count
                 );
                 return Ok(Next::Stuck(held(context, &intent, None, &looked)));
             }
             let message = format!(
-                "{} carries the label of this shard already and is taken: its record is a copy, or was restored",
+                "{} already carries the label of this shard and is adopted: the ledger is a copy or was restored from a backup",
                 oldest.id
             );
             context.tell(&Event::Warning { message: &message });
-            let proof = Proof::proved("it carried our label before a create was sent");
+            let proof = Proof::proved("it carried the label of the shard before a create was sent");
             return self
                 .acknowledge(context, oldest.id.clone(), proof, true)
                 .await;
@@ -117,7 +119,7 @@ impl Work {
         Ok(Next::NOW)
     }
 
-    /// Notes that a create is about to be sent, in the ledger and then beside it.
+    /// Records that a create is about to be sent: in the ledger, and then in the file beside it.
     async fn posting(&mut self, context: &Context, intent: &Intent) -> Result<()> {
         self.advance(context, ShardState::Posting(intent.clone()))
             .await?;
@@ -126,7 +128,7 @@ impl Work {
         };
         self.marked = true;
         if let Err(error) = marks.posting(intent, self.record.checksum).await {
-            // Nothing was sent. Should this fail as well, the create is looked for by the next start.
+            // Nothing was sent. Should this fail as well, the next start searches for the batch.
             let staged = ShardState::Staged(intent.staged.clone());
             self.advance(context, staged).await?;
             return Err(error);
@@ -134,7 +136,7 @@ impl Work {
         Ok(())
     }
 
-    /// Creates the batch: at most one create is sent.
+    /// Creates the batch. At most one create is sent.
     pub(super) async fn post(&mut self, context: &Context) -> Result<Next> {
         let Some(intent) = self.prepared.clone() else {
             return Ok(Next::NOW);
@@ -157,7 +159,7 @@ impl Work {
         let chance = context.rng.next_f64();
         match context.retries.decide_create(self.failures, &error, chance) {
             Decision::RetryAfter(wait) => {
-                // There is no batch: the next process, or call, need not search for one.
+                // There is no batch: the next process or call need not search for one.
                 let staged = ShardState::Staged(intent.staged);
                 self.advance(context, staged).await?;
                 context.tell(&Event::Retrying {
@@ -178,7 +180,7 @@ impl Work {
                 };
                 self.doubt(context, intent, search).await
             }
-            // For now: what was uploaded is kept for later.
+            // The failure is temporary: what was uploaded is kept for later.
             Decision::Stop if error.retry() == Retry::Temporary => {
                 (self.prepared, self.failures) = (None, 0);
                 let staged = ShardState::Staged(intent.staged);
@@ -191,7 +193,7 @@ impl Work {
             Decision::Stop => {
                 (self.prepared, self.failures) = (None, 0);
                 self.advance(context, ShardState::Refused).await?;
-                // What was uploaded then may be gone by now.
+                // What was uploaded earlier may be deleted by now.
                 if self.reuses_upload && may_lack_its_input(&error) {
                     return Ok(Next::NOW);
                 }
@@ -200,7 +202,7 @@ impl Work {
         }
     }
 
-    /// Takes the batch that was created under the token before.
+    /// Adopts the batch that was created earlier under the token.
     pub(super) async fn existing(
         &mut self,
         context: &Context,
@@ -220,8 +222,9 @@ impl Work {
         self.doubt(context, intent, search).await
     }
 
-    /// What is noted beside the ledger of a shard of which the ledger says that no create is under way: the
-    /// ledger has rolled back, or is a copy of an older one. `None` where nothing is.
+    /// Reads the file beside the ledger for a shard of which the ledger says that no create is
+    /// under way. An entry there means that the ledger was rolled back or is a copy of an older
+    /// one. `None` where there is no entry.
     pub(super) async fn recall(&mut self, context: &Context) -> Result<Option<Next>> {
         if self.marked || std::mem::replace(&mut self.recalled, true) {
             return Ok(None);
@@ -235,7 +238,7 @@ impl Work {
         self.marked = true;
         let shard = &self.planned.shard;
         let message = format!(
-            "the ledger has lost that a create of {} was sent; its batch is looked for before another is created",
+            "the ledger has lost the record of a create of {}; its batch is searched for before another is created",
             shard.label
         );
         context.tell(&Event::Warning { message: &message });
@@ -250,14 +253,14 @@ impl Work {
         };
         let intent = match marked {
             Marked::Created(batch) => {
-                let proof = Proof::proved("it is noted beside the ledger");
+                let proof = Proof::proved("it is recorded in the file beside the ledger");
                 return self
                     .acknowledge(context, batch, proof, true)
                     .await
                     .map(Some);
             }
             Marked::Posting(Some(intent)) => *intent,
-            // All that is left of it is the label.
+            // Only the label is known of the create.
             Marked::Posting(None) => Intent {
                 posted_at: None,
                 ..context.intent_of(shard, staged)
@@ -265,7 +268,7 @@ impl Work {
         };
         if (intent.count, intent.bytes) != (shard.count, shard.len()) {
             let looked = format!(
-                "{} requests of {} bytes were sent under its label, where the ledger has {} of {}",
+                "{} requests of {} bytes were sent under its label, but the ledger has {} requests of {} bytes",
                 intent.count,
                 intent.bytes,
                 shard.count,
@@ -295,14 +298,14 @@ impl Context {
         }
     }
 
-    /// The newest batches before the create, one page of them.
+    /// Returns the newest batches before the create, one page of them.
     async fn newest(&self) -> Result<Vec<BatchSnapshot>> {
         let capabilities = self.provider.codec().capabilities();
         if !capabilities.list {
             return Ok(Vec::new());
         }
         let options = ListOptions {
-            // Without labels only the newest one tells anything.
+            // Without labels only the newest batch gives information.
             limit: (capabilities.create == CreateProof::CountAndTime).then_some(1),
             page: None,
         };
@@ -318,15 +321,16 @@ impl Context {
     }
 }
 
-/// Whether a create may have been refused because what it was to be made of is not there. Some providers
-/// do not tell that from what is someone else's.
+/// Returns whether a create may have been refused because its uploaded input does not exist. Some
+/// providers use one status for that and for input of another account.
 fn may_lack_its_input(error: &Error) -> bool {
     error.delivery() == Delivery::Refused
         && (error.kind() == ErrorKind::FileNotFound
             || matches!(error.http_status(), Some(403 | 404)))
 }
 
-/// Whether waiting cures it: enqueued tokens, batches at once, creates an hour.
+/// Returns whether waiting resolves the refusal: limits on enqueued tokens, on concurrent batches
+/// or on creates per hour.
 pub(super) fn is_for_now(error: &Error) -> bool {
     error.retry() != Retry::Permanent
         && matches!(

@@ -1,4 +1,5 @@
-//! Fetch: the results of a batch that has ended, read until they are whole. One exchange a step.
+//! Fetch: the results of an ended batch, read until they are complete. Each step makes one
+//! exchange.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -19,85 +20,87 @@ use crate::event::Event;
 use crate::policy::{Decision, OnDoubt};
 use crate::results::delivered::{Promised, promised};
 use crate::results::finished::{CountMismatch, End, Finished};
-use crate::results::joiner::Joiner;
+use crate::results::id_map::IdMap;
 use crate::results::reading::{Reading, Results};
 use crate::results::tally::Tally;
 use crate::run::poll::is_unreadable;
 use crate::spool::Files;
 
-/// Bytes of results that are taken into the spool at once. As many are received meanwhile, for each of the batches
-/// that are fetched at once.
+/// Bytes of results that are written to the spool at once. As many are received in the meantime,
+/// for each of the batches that are fetched at once.
 const AT_ONCE: usize = 128 << 10;
 
-/// A batch that has ended, and what is known of it.
+/// Batch that has ended, with what is known of it.
 pub(crate) struct Ended {
     pub(crate) snapshot: BatchSnapshot,
     /// Class of the batch, where known.
     pub(crate) class: Option<BatchClass>,
-    /// Number of its requests, where known.
+    /// Number of requests in the batch, where known.
     pub(crate) requests: Option<u64>,
     pub(crate) certainty: Certainty,
-    /// How long results that are not whole are asked for again.
+    /// Time for which incomplete results are read again.
     pub(crate) patience: Duration,
 }
 
-/// What a step of a fetch comes to.
+/// Result of one step of a fetch.
 pub(crate) enum Fetched {
     /// The next step is due after a time.
     Again(Duration),
-    /// Its results, as whole as they will be.
+    /// Results of the batch, as complete as they will be.
     Whole {
         segments: Vec<Segment>,
         locations: Option<Locations>,
-        /// Number of requests that ended by the provider's counts and that no row names.
+        /// Number of requests that ended according to the provider's counts but that no row names.
         undelivered: u64,
         /// The provider's counts, where they disagree with the rows.
         mismatch: Option<CountMismatch>,
     },
-    /// Rows of someone else's batch: the one that was presumed is not the one that was created.
-    Strangers,
+    /// Rows of a batch of another program: the presumed batch is not the one that was created.
+    Foreign,
 }
 
-/// The fetch of one batch, between its steps. What is lost with it costs no more than another reading.
+/// Fetch of one batch, between its steps. Losing this value costs no more than another reading.
 ///
-/// Results are whole when every part is there and as many requests are named as have ended by the provider's
-/// counts. Until then they are read again, at the intervals at which a lost create is looked for.
+/// Results are complete when every part is read and as many requests are named as have ended
+/// according to the provider's counts. Until then they are read again, at the intervals of the
+/// search for a lost create.
 pub(crate) struct Fetch {
     ended: Ended,
-    /// Absent only while a worker thread has it.
+    /// Results read so far; `None` only while a worker thread has them.
     results: Option<Box<Results>>,
     promised: Promised,
-    /// Whether what the provider does not deliver is given up. What a run seals so is never asked for again.
+    /// True if results that the provider does not deliver are given up. Requests that a run seals
+    /// in this way are never sent again by themselves.
     gives_up: bool,
     start: Duration,
     waits: VecDeque<Duration>,
-    /// How often the provider was asked where the results are.
+    /// Number of times the provider was asked for the list of parts.
     pub(crate) asked: u32,
-    /// Exchanges that failed in a row.
+    /// Number of exchanges that failed in a row.
     failures: u32,
-    /// The parts that were read last.
+    /// Parts that were read last.
     read_before: Option<Vec<ResultPart>>,
-    /// When parts that were read are read again.
+    /// Time at which parts that were read are read again.
     again_at: Duration,
     reading: Option<Parts>,
-    /// Whether a part of the results was given up.
+    /// True if a part of the results was given up.
     given_up: bool,
 }
 
-/// Parts that are being read.
+/// Parts of the results that are being read.
 struct Parts {
-    left: VecDeque<ResultPart>,
+    rest: VecDeque<ResultPart>,
     open: Option<Open>,
-    /// Whether the provider says that these are all.
+    /// True if the provider says that no further parts will follow.
     complete: bool,
 }
 
-/// One part on its way from the provider into the spool.
+/// Part that is being transferred from the provider into the spool.
 struct Open {
     part: ResultPart,
     reading: Reading,
     attempt: u32,
-    can_go_on: bool,
+    can_resume: bool,
 }
 
 impl Fetch {
@@ -123,17 +126,17 @@ impl Fetch {
         &self.ended.snapshot.id
     }
 
-    /// Time for which results that are not whole are still asked for.
+    /// Returns the time for which incomplete results are still requested.
     fn left(&self, context: &Context) -> Duration {
         let waited = context.clock.elapsed() - self.start;
         self.ended.patience.saturating_sub(waited)
     }
 
-    /// Makes one exchange.
+    /// Makes one exchange with the provider.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`], to be tried again later, where the results do not become whole in time: nothing
-    /// of the batch is kept, and nothing may be sent again.
+    /// [`ErrorKind::Timeout`], as a temporary error, where the results do not become complete in
+    /// time: nothing of the batch is kept, and nothing may be sent again.
     pub(crate) async fn step(&mut self, context: &Context) -> Result<Fetched> {
         if !self.ended.snapshot.status.may_have_outcomes() {
             let counted = self.ended.snapshot.counts.succeeded;
@@ -146,7 +149,8 @@ impl Fetch {
                 mismatch,
             });
         }
-        // Looked at once: a step that judges by one time and waits by a later one would give up early.
+        // The clock is read once: a step that decides by one time and waits by a later one would
+        // give up early.
         let left = self.left(context);
         let stepped = match self.reading.is_some() {
             false => self.ask(context, left).await,
@@ -163,13 +167,14 @@ impl Fetch {
         }
     }
 
-    /// Asks where the results are.
+    /// Asks the provider for the parts of the results.
     async fn ask(&mut self, context: &Context, left: Duration) -> Result<Fetched> {
         let gives_up = left.is_zero() && self.gives_up;
         let class = self.ended.class.as_ref();
         let set = match context.provider.results(class, self.batch()).await {
             Ok(set) => set,
-            // Where results lie in the batch itself, it is they that cannot be read.
+            // Where the status of the batch holds the results, an unreadable response means
+            // unreadable results.
             Err(error) if is_unreadable(&error) && gives_up => {
                 let message = format!(
                     "the results of batch {} are given up: {error}",
@@ -202,11 +207,11 @@ impl Fetch {
         if set.complete || gives_up || !set.parts.is_empty() && is_due {
             self.read_before = Some(set.parts.clone());
             self.reading = Some(Parts {
-                left: set.parts.into(),
+                rest: set.parts.into(),
                 open: None,
                 complete: set.complete,
             });
-            return match self.reading.as_ref().is_some_and(|one| one.left.is_empty()) {
+            return match self.reading.as_ref().is_some_and(|one| one.rest.is_empty()) {
                 true => self.judge(context, left).await,
                 false => Ok(Fetched::Again(Duration::ZERO)),
             };
@@ -215,7 +220,7 @@ impl Fetch {
         self.wait(context, left, short, set.complete)
     }
 
-    /// Waits for results that are not whole, or ends the waiting.
+    /// Waits for results that are not complete, or returns the error once time is up.
     fn wait(
         &mut self,
         context: &Context,
@@ -226,7 +231,7 @@ impl Fetch {
         if left.is_zero() && !self.gives_up {
             return Err(short);
         }
-        // Asking where the results are is cheap; reading them again is not.
+        // Listing the parts is cheap; reading them again is not.
         let wait = match complete {
             false => context.polling.wait(self.asked, None),
             true => self.again_at.saturating_sub(context.clock.elapsed()),
@@ -239,14 +244,14 @@ impl Fetch {
         Ok(Fetched::Again(wait))
     }
 
-    /// Reads one part, from where it broke off; judges the results after the last.
+    /// Reads one part, from where it broke off. Judges the results after the last part.
     async fn read(&mut self, context: &Context, left: Duration) -> Result<Fetched> {
         let Some(mut parts) = self.reading.take() else {
             return Err(lost());
         };
         let open = match parts.open.take() {
             Some(open) => Some(open),
-            None => match parts.left.pop_front() {
+            None => match parts.rest.pop_front() {
                 Some(part) => Some(self.open(part).await?),
                 None => None,
             },
@@ -259,7 +264,7 @@ impl Fetch {
         let complete = parts.complete;
         let fetched = match self.part(context, open).await? {
             Part::Whole(next) => {
-                parts.left.extend(next);
+                parts.rest.extend(next);
                 Duration::ZERO
             }
             Part::Again(open, wait) => {
@@ -272,7 +277,7 @@ impl Fetch {
                 self.given_up = true;
                 Duration::ZERO
             }
-            // Some providers call results gone that are not there yet.
+            // Some providers say that results are deleted when they are not there yet.
             Part::Failed(error) if is_for_now(&error) => {
                 if left.is_zero() && is_gone(&error) {
                     return Err(error);
@@ -286,7 +291,7 @@ impl Fetch {
         Ok(Fetched::Again(fetched))
     }
 
-    /// Says whether what was read is whole.
+    /// Decides whether the results that were read are complete.
     async fn judge(&mut self, context: &Context, left: Duration) -> Result<Fetched> {
         let complete = self.reading.take().is_none_or(|parts| parts.complete);
         let gives_up = left.is_zero() && self.gives_up;
@@ -301,18 +306,18 @@ impl Fetch {
                 (short, hidden, truncated, results.tally(), mismatch)
             })
             .await?;
-        // What broke on its way is whole when it is read again.
+        // A row that was damaged in transfer is complete when it is read again.
         let is_final = self.asked > 1 || left.is_zero();
-        let strangers = self.ended.certainty == Certainty::Presumed && tally.is_a_strangers();
-        if strangers && is_final {
+        let is_foreign = self.ended.certainty == Certainty::Presumed && tally.is_foreign();
+        if is_foreign && is_final {
             self.with(|results| results.undo()).await?;
-            return Ok(Fetched::Strangers);
+            return Ok(Fetched::Foreign);
         }
         let is_whole = short == 0 && (complete || promised.named > 0) && !truncated;
         let broken = (tally.broken + tally.cut).max(u64::from(truncated));
         let is_legible = broken == 0 && hidden == 0;
         let is_sound = is_legible || tally.cut == 0 && is_final || left.is_zero();
-        if !strangers && is_whole && is_sound || gives_up {
+        if !is_foreign && is_whole && is_sound || gives_up {
             let (segments, locations) = self
                 .with(|results| {
                     let locations = match results.segments().is_empty() {
@@ -341,13 +346,13 @@ impl Fetch {
             return;
         };
         let message = format!(
-            "batch {}: the provider counts {counted} requests as answered or failed, and the rows of the results name {read}",
+            "batch {}: the provider counts {counted} requests as answered or failed, but the rows of the results name {read}",
             self.batch()
         );
         context.tell(&Event::Warning { message: &message });
     }
 
-    /// Forgets what was read, which is not whole, and waits until it is read again.
+    /// Drops incomplete results, and waits until they are read again.
     async fn again(
         &mut self,
         context: &Context,
@@ -368,12 +373,12 @@ impl Fetch {
             part,
             reading,
             attempt: 1,
-            can_go_on: true,
+            can_resume: true,
         })
     }
 
-    /// Reads one part. A stream that breaks is read on from there or, where the provider cannot do that, from
-    /// the start again. Never creates anything.
+    /// Reads one part. A transfer that breaks off is resumed from there or, where the provider
+    /// cannot do that, repeated from the start. Never creates anything.
     async fn part(&mut self, context: &Context, mut open: Open) -> Result<Part> {
         let from = open.reading.written();
         let (read, reading) = self.read_on(context, &open.part, open.reading).await?;
@@ -388,10 +393,10 @@ impl Fetch {
             }
             Err(error) => error,
         };
-        if open.can_go_on && reading.written() > from {
+        if open.can_resume && reading.written() > from {
             open.attempt = 1;
         }
-        // Whatever is wrong with reading from the middle: the whole is read instead.
+        // A permanent error of a resumed read does not matter: the whole part is read instead.
         let from_the_middle = from > 0 && error.retry() != Retry::Temporary;
         let chance = context.rng.next_f64();
         let wait = match context.retries.decide(open.attempt, &error, chance) {
@@ -403,7 +408,7 @@ impl Fetch {
                 wait
             }
             _ if from_the_middle => {
-                open.can_go_on = false;
+                open.can_resume = false;
                 Duration::ZERO
             }
             _ => {
@@ -412,7 +417,7 @@ impl Fetch {
                 return Ok(Part::Failed(error));
             }
         };
-        open.reading = match open.can_go_on {
+        open.reading = match open.can_resume {
             true => reading,
             false => {
                 self.with(move |results| results.drop_reading(reading))
@@ -424,8 +429,8 @@ impl Fetch {
         Ok(Part::Again(Box::new(open), wait))
     }
 
-    /// Reads a part from where it lies in the spool to its end; how that went, and the part as it is now. While
-    /// what has come is taken into the spool, the next bytes are received.
+    /// Reads a part from the bytes in the spool to its end. Returns the result, and the part as it
+    /// is then. While received bytes are written to the spool, the next ones are received.
     async fn read_on(
         &mut self,
         context: &Context,
@@ -451,12 +456,12 @@ impl Fetch {
                 return Ok((taken.and(end), reading));
             }
             let (took, came) = match is_ahead {
-                // The connection holds as much again already.
+                // The connection already buffers as much again.
                 false => (take.await, None),
                 true => {
                     let (taking, receiving) = (pin!(take), pin!(receive(&mut rows)));
                     match select(taking, receiving).await {
-                        // Of a part that cannot be taken nothing more is waited for.
+                        // After a failed write nothing more is received.
                         Either::Left((took, receiving)) => match &took {
                             Ok((Ok(()), _)) => (took, Some(receiving.await)),
                             _ => (took, None),
@@ -467,7 +472,7 @@ impl Fetch {
             };
             reading = match took? {
                 (Ok(()), reading) => reading,
-                broke => return Ok(broke),
+                failed => return Ok(failed),
             };
             received = match came {
                 Some(came) => came,
@@ -511,18 +516,18 @@ impl Fetch {
     }
 }
 
-/// What came of a part, to be taken at once.
+/// Received bytes of a part, to be written at once.
 struct Received {
     pieces: Vec<Bytes>,
-    /// Bytes of the pieces.
+    /// Total size of the pieces in bytes.
     bytes: usize,
-    /// The part that follows, where the provider has named it.
+    /// Part that follows, where the provider has named it.
     next: Option<ResultPart>,
-    /// How the part ended, where it did.
+    /// Result of the transfer, once it has ended.
     end: Option<Result<()>>,
 }
 
-/// Receives enough of a part to be worth a visit to the spool, or what is left of it.
+/// Receives enough bytes of a part for one write to the spool, or the rest of the part.
 async fn receive(rows: &mut RowStream) -> Received {
     let mut received = Received {
         pieces: Vec::new(),
@@ -550,27 +555,27 @@ async fn receive(rows: &mut RowStream) -> Received {
     received
 }
 
-/// What one exchange made of a part.
+/// Result of one exchange about a part.
 enum Part {
-    /// It was read to its end, and leads to another.
+    /// The part was read to its end, and may lead to another.
     Whole(Option<ResultPart>),
-    /// It broke off, and is read on after a time.
+    /// The transfer broke off, and is resumed after a time.
     Again(Box<Open>, Duration),
     Failed(Error),
 }
 
 impl Context {
-    /// Reads all results of a batch that is no run's into the spool.
+    /// Reads all results of a batch without a run into the spool.
     pub(crate) async fn fetch(
         &self,
         files: Arc<Files>,
-        joiner: Joiner,
+        id_map: IdMap,
         snapshot: BatchSnapshot,
         requests: Option<u64>,
         class: Option<BatchClass>,
     ) -> Result<Finished> {
         let provider = Arc::clone(&self.provider);
-        let results = Results::new(provider, files, joiner, 0, self.max_row_bytes);
+        let results = Results::new(provider, files, id_map, 0, self.max_row_bytes);
         let ended = Ended {
             snapshot: snapshot.clone(),
             class,
@@ -591,25 +596,25 @@ impl Context {
         Ok(finished)
     }
 
-    /// Tells what was read, and what of it counts as nobody's outcome.
+    /// Reports the rows that were read, and those that are no outcome.
     pub(crate) fn tell_of(&self, finished: &Finished, takes_keyless: bool) {
         let tally: Tally = finished.tally;
         for (count, what) in [
             (
                 tally.duplicates,
-                "name a request that another row names too (the first answer counts; where none is an answer, the first final failure, else the first row)",
+                "name the same request as another row (the first answer counts; without an answer, the first final failure, otherwise the first row)",
             ),
             (tally.foreign, "name no request of this batch (ignored)"),
-            (tally.malformed, "could not be read"),
+            (tally.malformed, "cannot be read"),
             (
                 tally.broken + tally.cut,
-                "are not JSON, and whose id is legible (without another row that answers it, a request ends as malformed_answer; it was paid for, and is sent again only where that is asked for)",
+                "are not JSON but have a legible id (a request without another row ends as malformed_answer; it was paid for, and is sent again only on request)",
             ),
             (
                 tally.keyless,
                 match takes_keyless {
                     true => {
-                        "name no request (the ids that they get say the order in which they came, which may not be the order in which they were sent)"
+                        "name no request (they get ids in the order of the rows, which may differ from the order in which the requests were sent)"
                     }
                     false => "name no request (ignored)",
                 },
@@ -624,7 +629,7 @@ impl Context {
         let undelivered = finished.undelivered();
         if undelivered > 0 {
             let message = format!(
-                "requests that may have been answered, and whose outcome no row of the results gives: {undelivered}; they may have been paid for, and are sent again only where that is asked for"
+                "requests that may have been answered but have no row in the results: {undelivered}; they may have been paid for, and are sent again only on request"
             );
             self.tell(&Event::Warning { message: &message });
         }
@@ -632,7 +637,7 @@ impl Context {
     }
 }
 
-/// Whether reading again later may give the results.
+/// Returns whether reading again later may give the results.
 fn is_for_now(error: &Error) -> bool {
     error.retry() == Retry::Temporary || error.kind() == ErrorKind::MalformedReply
 }
@@ -644,19 +649,20 @@ fn is_gone(error: &Error) -> bool {
     )
 }
 
-/// Results that are not whole. They are paid for: nothing of the batch is sent again on its account.
+/// Returns the error of incomplete results. They are paid for, so that no request of the batch is
+/// sent again because of it.
 fn incomplete(batch: &BatchId, promised: &Promised, short: Option<u64>, broken: u64) -> Error {
     let shown = match short {
         Some(short) if short > 0 => format!(
-            "the results lack {short} of the requests of the batch that have ended ({} in all)",
+            "the results lack {short} of the {} requests of the batch that have ended",
             promised.named
         ),
-        Some(_) if broken > 0 => format!("rows of the results that are not JSON: {broken}"),
+        Some(_) if broken > 0 => format!("{broken} rows of the results are not valid JSON"),
         _ if promised.named == 0 => {
-            "the batch has ended, no answer of it is due by its counts, and the provider does not show that its results are complete".to_owned()
+            "the batch has ended without an answer according to its counts, and the provider has not confirmed that its results are complete".to_owned()
         }
         _ => {
-            "the batch has ended, and the provider does not show all of its results yet".to_owned()
+            "the batch has ended, but the provider does not show all of its results yet".to_owned()
         }
     };
     Error::new(ErrorKind::Timeout)
@@ -664,7 +670,7 @@ fn incomplete(batch: &BatchId, promised: &Promised, short: Option<u64>, broken: 
         .with_retry(Retry::Temporary)
         .with_batch(batch.clone())
         .with_message(format!(
-            "{shown}; nothing is sent again, and a later attempt reads them again"
+            "{shown}; no request is sent again, and a later attempt reads the results again"
         ))
 }
 

@@ -1,4 +1,5 @@
-//! A run under way: its shards are driven until nothing is due, and what is unanswered goes out again.
+//! A run under way: its shards are driven until nothing is due, and unanswered requests are sent
+//! again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,24 +13,25 @@ use crate::driver;
 use crate::event::Event;
 use crate::plan::Plan;
 use crate::policy::RunOptions;
-use crate::results::collect::{Collected, Maker, Sealed, Stored, damaged};
+use crate::results::collect::{Collected, Maker, SealedShard, Stored, damaged};
 use crate::results::finished::{End, Finished};
 use crate::run::scope::Scope;
 use crate::run::work::Work;
 
-/// A run under way.
+/// Run that is being driven.
 pub(crate) struct Job<'a> {
     pub(crate) context: &'a Context,
     pub(crate) run: RunRecord,
     pub(crate) plan: Plan,
     pub(crate) works: Vec<Work>,
     maker: Maker,
-    /// How long results that are not whole are asked for again.
+    /// Time for which incomplete results are read again.
     patience: Duration,
 }
 
 impl<'a> Job<'a> {
-    /// A run as the ledger knows it. Reads no file: each is compared with its checksum when it is read first.
+    /// Returns a run in the state that the ledger has. Reads no file: each file is compared with
+    /// its checksum when it is first read.
     pub(crate) async fn new(context: &'a Context, run: RunRecord, plan: Plan) -> Result<Job<'a>> {
         let records = context.ledger.shards(&run.id).await?;
         let durable = context.is_durable();
@@ -50,7 +52,8 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Refuses a run of which a batch is not sealed: what is sent again now might be answered twice.
+    /// Refuses a run with a batch whose results are not sealed: requests that are sent again now
+    /// might be answered twice.
     pub(crate) fn must_have_ended(&self) -> Result<()> {
         if self.works.iter().all(|work| work.record.state.is_final()) {
             return Ok(());
@@ -61,10 +64,10 @@ impl<'a> Job<'a> {
         )))
     }
 
-    /// The shards with what is sealed of their results.
+    /// Returns the shards with their sealed results.
     fn stored(&self) -> Stored {
         let works = self.works.iter();
-        let shards = works.map(|work| Sealed::of(&work.planned, &work.record));
+        let shards = works.map(|work| SealedShard::of(&work.planned, &work.record));
         Stored {
             files: Arc::clone(&self.plan.files),
             tables: Arc::clone(&self.plan.tables),
@@ -72,24 +75,24 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Compares the sealed files of the run with their checksums. Gives those that are damaged, by the number
-    /// of their shard.
+    /// Compares the sealed files of the run with their checksums. Returns the damaged ones by the
+    /// number of their shard.
     pub(crate) async fn damaged(&self) -> Result<Vec<(u32, Vec<String>)>> {
-        // What this process has sealed was read and synced a moment ago.
+        // Files that this process has sealed were read and synced a moment ago.
         let earlier = self.works.iter().filter(|work| !work.sealed_here);
-        let sealed = earlier.map(|work| Sealed::of(&work.planned, &work.record));
+        let sealed = earlier.map(|work| SealedShard::of(&work.planned, &work.record));
         let (files, sealed) = (Arc::clone(&self.plan.files), sealed.collect::<Vec<_>>());
         blocking(move || damaged(&files, &sealed)).await?
     }
 
-    /// Takes every shard as far as it goes.
+    /// Drives every shard as far as possible.
     pub(crate) async fn drive(mut self, options: RunOptions) -> Result<Finished> {
         if options.once {
             self.patience = Duration::ZERO;
         }
         loop {
-            self.walk(&options).await?;
-            if self.set_damaged_back().await? {
+            self.drive_shards(&options).await?;
+            if self.reset_damaged().await? {
                 continue;
             }
             let attempts = options.max_attempts.unwrap_or(1);
@@ -101,7 +104,7 @@ impl<'a> Job<'a> {
     }
 
     /// Drives the shards until nothing is due.
-    async fn walk(&mut self, options: &RunOptions) -> Result<()> {
+    async fn drive_shards(&mut self, options: &RunOptions) -> Result<()> {
         let scope = Scope {
             context: self.context,
             plan: &self.plan,
@@ -113,13 +116,14 @@ impl<'a> Job<'a> {
         driver::drive(&scope, &mut self.run, &mut self.works, options).await
     }
 
-    /// Results whose files are damaged are read again from the provider; whether there are any.
-    async fn set_damaged_back(&mut self) -> Result<bool> {
+    /// Resets shards whose result files are damaged, so that the results are read again from the
+    /// provider. Returns whether there are any.
+    async fn reset_damaged(&mut self) -> Result<bool> {
         let damaged = self.damaged().await?;
         for (number, names) in &damaged {
             for name in names {
                 let message = format!(
-                    "the file {name} is damaged; its results are read again from the provider"
+                    "the results file {name} is damaged; its results are read again from the provider"
                 );
                 self.context.tell(&Event::Warning { message: &message });
             }
@@ -130,7 +134,7 @@ impl<'a> Job<'a> {
         Ok(!damaged.is_empty())
     }
 
-    /// What is sealed already, if that is all of it. Asks no one.
+    /// Returns the sealed outcomes of a run that has ended. The provider is not called.
     pub(crate) async fn sealed(self) -> Result<Finished> {
         if let Some(name) = self
             .damaged()
@@ -139,7 +143,7 @@ impl<'a> Job<'a> {
             .find_map(|(_, names)| names.first())
         {
             return Err(Error::new(ErrorKind::Local).with_message(format!(
-                "the file {name} of the spool is damaged: its checksum is not the one in the record; when the run is resumed its results are read again from the provider"
+                "the spool file {name} is damaged: its checksum differs from the recorded one; when the run is resumed, its results are read again from the provider"
             )));
         }
         if !self.works.iter().all(|work| work.record.state.is_final()) {
@@ -149,12 +153,12 @@ impl<'a> Job<'a> {
         self.outcomes().await
     }
 
-    /// What is sealed so far. Asks no one.
-    pub(crate) async fn partial(mut self) -> Result<Finished> {
+    /// Returns the outcomes that are sealed so far. The provider is not called.
+    pub(crate) async fn partial_results(mut self) -> Result<Finished> {
         for (number, names) in self.damaged().await? {
             for name in names {
                 let message = format!(
-                    "the file {name} of the spool is damaged, and its outcomes are left out; when the run is resumed they are read again from the provider"
+                    "the spool file {name} is damaged, and its outcomes are left out; when the run is resumed, they are read again from the provider"
                 );
                 self.context.tell(&Event::Warning { message: &message });
             }
@@ -175,7 +179,7 @@ impl<'a> Job<'a> {
         Ok(finished)
     }
 
-    /// Lays the results of the shards over one another.
+    /// Merges the results of the shards.
     pub(crate) async fn collect(&mut self) -> Result<Collected> {
         let collected = self.with_files(Collected::new).await?;
         self.keep_locations(&collected).await;
@@ -191,7 +195,7 @@ impl<'a> Job<'a> {
         blocking(move || work(&stored, &maker)).await?
     }
 
-    /// Tables of places that were made anew are noted: the next start need not make them.
+    /// Records location tables that were made again, so that the next start need not make them.
     async fn keep_locations(&mut self, collected: &Collected) {
         for (number, made) in &collected.made {
             let Some(work) = self.works.get_mut(*number as usize) else {
@@ -201,7 +205,7 @@ impl<'a> Job<'a> {
             if let ShardState::Sealed { locations, .. } = &mut next.state {
                 *locations = Some(made.clone());
             }
-            // Where it cannot be noted, the next start makes it again.
+            // Where the record cannot be changed, the next start makes the table again.
             if let Ok(epoch) = self.context.ledger.advance(&next).await {
                 work.record = ShardRecord { epoch, ..next };
             }
@@ -209,24 +213,26 @@ impl<'a> Job<'a> {
     }
 
     async fn finish(mut self) -> Result<Finished> {
-        // Before the run is noted as finished: from then on no process looks for them.
-        let known = self.known_batches();
+        // Second batches are searched for before the run is recorded as finished: afterwards no
+        // process searches for them.
+        let known = self.ended_batches();
         let twins = self.context.find_twins(known).await;
         self.note(self.run.attempt, true, &[]).await?;
         let finished = self.outcomes().await?;
         Ok(Finished { twins, ..finished })
     }
 
-    /// Notes where the run is, with what is new of it; what others may change of it meanwhile stays.
+    /// Records the progress of the run with its new shards. What other processes changed in the
+    /// record stays.
     pub(crate) async fn note(
         &mut self,
         attempt: u32,
         finished: bool,
         new: &[ShardRecord],
     ) -> Result<()> {
-        let ours = self.run.clone();
+        let own = self.run.clone();
         let change = |run: &mut RunRecord| {
-            if run.attempt != ours.attempt {
+            if run.attempt != own.attempt {
                 let message = format!("the run {}", run.id);
                 return Err(Error::new(ErrorKind::Conflict).with_message(message));
             }
@@ -237,7 +243,7 @@ impl<'a> Job<'a> {
                 cleaned: run.cleaned,
                 notes: run.notes.clone(),
                 epoch: run.epoch,
-                ..ours.clone()
+                ..own.clone()
             };
             Ok(())
         };

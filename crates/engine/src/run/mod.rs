@@ -1,5 +1,5 @@
-//! A run: shards become batches, batches are waited for, results are sealed. Each step is noted before the
-//! next, so that any process can go on from any of them.
+//! A run: shards become batches, batches are polled until they end, results are sealed. Each step
+//! is recorded before the next, so that any process can resume the run at any step.
 
 pub(crate) mod account;
 pub(crate) mod adopt;

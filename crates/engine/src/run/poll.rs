@@ -1,4 +1,4 @@
-//! Poll: one batch, minutes to a day, no jitter.
+//! Poll: the status of one batch, for minutes to a day, without jitter.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,10 +8,11 @@ use crate::context::Context;
 use crate::event::Event;
 use crate::policy::{Decision, RunOptions, UNKNOWN_AT_FIRST};
 
-/// How long polls may fail in a row before the run gives up. The batch goes on without it.
+/// Longest time for which polls may fail in a row before the run gives up. The batch continues at
+/// the provider.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// One batch that is being waited for.
+/// Polls of one batch that has not ended.
 #[derive(Debug)]
 pub(crate) struct Poll {
     pub(crate) batch: BatchId,
@@ -19,14 +20,14 @@ pub(crate) struct Poll {
     pub(crate) polls: u32,
     /// Interval to the next poll.
     pub(crate) wait: Duration,
-    /// Time of its create, as the provider has said it.
+    /// Time of the create according to the provider.
     pub(crate) created_at: Option<SystemTime>,
-    /// Time for which the provider wants no polls, as its last answer says.
-    pub(crate) wish: Option<Duration>,
+    /// Retry-after of the provider's last response.
+    pub(crate) retry_after: Option<Duration>,
     failures: u32,
     failing_since: Option<Duration>,
     warned: bool,
-    /// When it is to be asked again.
+    /// Time at which the batch is polled next.
     pub(crate) next: Duration,
 }
 
@@ -39,7 +40,7 @@ impl Poll {
             polls: 0,
             wait: context.polling.wait(1, None),
             created_at: None,
-            wish: None,
+            retry_after: None,
             failures: 0,
             failing_since: None,
             warned: false,
@@ -47,7 +48,7 @@ impl Poll {
         }
     }
 
-    /// Asks once. `None`: it has not ended, and `next` says when to ask again.
+    /// Polls once. `None` means that the batch has not ended, and `next` says when to poll again.
     pub(crate) async fn ask(&mut self, context: &Context) -> Result<Option<BatchSnapshot>> {
         let status = context.provider.status(&self.batch).await;
         let now = context.clock.elapsed();
@@ -58,8 +59,8 @@ impl Poll {
         )
     }
 
-    /// Takes the answer to a poll that was made at `asked`: a status, or what a page of the list shows. `None`: the
-    /// batch has not ended, and `next` says when it is polled again.
+    /// Records the answer to a poll that was made at `asked`: a status call, or a page of the list.
+    /// `None` means that the batch has not ended, and `next` says when to poll again.
     pub(crate) fn take(
         &mut self,
         context: &Context,
@@ -67,7 +68,7 @@ impl Poll {
         asked: Duration,
     ) -> Result<Option<BatchSnapshot>> {
         self.polls += 1;
-        self.wish = None;
+        self.retry_after = None;
         let wait = match answer {
             Ok(snapshot) if snapshot.status.is_terminal() => {
                 context.tell(&Event::Polled {
@@ -81,7 +82,7 @@ impl Poll {
                 self.created_at = snapshot.created_at.or(self.created_at);
                 if let (BatchStatus::Unknown(word), false) = (&snapshot.status, self.warned) {
                     let message = format!(
-                        "the provider calls the batch {word:?}, which is not a word we know; waiting on"
+                        "the provider reports the unknown batch status {word:?}; the batch is treated as running"
                     );
                     context.tell(&Event::Warning { message: &message });
                     self.warned = true;
@@ -95,11 +96,12 @@ impl Poll {
             }
             Err(error) => {
                 self.failures += 1;
-                let longest = context.retries.longest_wish;
-                self.wish = error.retry_after().map(|wish| wish.min(longest));
+                let longest = context.retries.max_retry_after;
+                self.retry_after = error.retry_after().map(|after| after.min(longest));
                 let now = context.clock.elapsed();
                 let failing = now - *self.failing_since.get_or_insert(now);
-                // Waiting for an answer that can be read is waiting for results: some lie in the answer.
+                // Waiting for a readable response counts as waiting for results, since the status
+                // of some batches holds them.
                 let patience = match is_unreadable(&error) {
                     true => context.doubt.patience(),
                     false => PATIENCE,
@@ -124,14 +126,14 @@ impl Poll {
             }
         };
         self.wait = wait;
-        // A walk that takes longer than the interval leaves a pause between two polls all the same.
+        // Even a sweep that takes longer than the interval leaves a pause between two polls.
         let soonest = context.clock.elapsed().saturating_add(wait / 2);
         self.next = asked.saturating_add(wait).max(soonest);
         Ok(None)
     }
 
-    /// A snapshot of another batch says nothing of this one: a cache or a proxy may have sent it, and rows of
-    /// this one would be looked for there.
+    /// Refuses the status of another batch, which a cache or a proxy may have sent: results would
+    /// be read from the wrong batch.
     fn of_this(&self, snapshot: BatchSnapshot) -> Result<BatchSnapshot> {
         if snapshot.id == self.batch {
             return Ok(snapshot);
@@ -142,15 +144,15 @@ impl Poll {
             .with_retry(Retry::Temporary))
     }
 
-    /// Whether patience is at its end, in words.
+    /// Returns the error where the limit of polls or of time is reached.
     pub(crate) fn impatience(&self, start: Duration, options: &RunOptions) -> Option<Error> {
         if options.max_polls.is_some_and(|most| self.polls >= most) {
-            let message = format!("it had not ended after {} polls", self.polls);
+            let message = format!("the batch had not ended after {} polls", self.polls);
             return Some(unfinished(&self.batch, &message));
         }
         let deadline = options.deadline?;
         (self.next - start > deadline).then(|| {
-            let message = format!("it had not ended after {} s", deadline.as_secs_f64());
+            let message = format!("the batch had not ended after {} s", deadline.as_secs_f64());
             unfinished(&self.batch, &message)
         })
     }
@@ -165,21 +167,21 @@ impl Context {
     }
 }
 
-/// Whether an answer came and could not be read. Where results lie in the batch itself, it is
-/// they that are cut.
+/// Returns whether a response arrived but could not be read. Where the status of a batch holds its
+/// results, those are incomplete.
 pub(crate) fn is_unreadable(error: &Error) -> bool {
     let came = |status: u16| (200..300).contains(&status);
     error.retry() != Retry::Permanent
         && (error.kind() == ErrorKind::MalformedReply || error.http_status().is_some_and(came))
 }
 
-/// The error of a batch whose answers cannot be read for as long as results are waited for.
+/// Returns the error of a batch whose status could not be read for as long as results are awaited.
 pub(crate) fn unreadable(batch: &BatchId, error: Error) -> Error {
     Error::new(ErrorKind::Timeout)
         .with_operation("read the batch")
         .with_retry(Retry::Temporary)
         .with_message(format!(
-            "what the provider shows of the batch cannot be read: {error}; nothing is sent again, and a later attempt reads it again"
+            "the status of the batch cannot be read: {error}; no request is sent again, and a later attempt reads the status again"
         ))
         .with_source(error)
         .with_batch(batch.clone())
@@ -189,7 +191,7 @@ pub(crate) fn unfinished(batch: &BatchId, message: &str) -> Error {
     Error::new(ErrorKind::Timeout)
         .with_operation("wait for the batch")
         .with_message(format!(
-            "{message}; it goes on at the provider, and its results can be retrieved later"
+            "{message}; it continues at the provider, and its results can be retrieved later"
         ))
         .with_batch(batch.clone())
 }

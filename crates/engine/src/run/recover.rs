@@ -1,4 +1,4 @@
-//! The search for the batch of a create whose fate is unknown. Never creates, but under a token.
+//! Search for the batch of a create whose outcome is unknown. Never creates, except under a token.
 
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
@@ -18,10 +18,11 @@ use crate::run::step::Next;
 use crate::run::work::Work;
 use crate::spool::marks::Marked;
 
-const NOTHING: &str = "no batch of ours has appeared so far";
+const NOTHING: &str = "no batch of this create has appeared so far";
 
 impl Work {
-    /// Notes that the fate of a create is unknown. Nothing is created until the search has answered.
+    /// Records that the outcome of a create is unknown. Nothing is created until the search has
+    /// ended.
     pub(super) async fn doubt(
         &mut self,
         context: &Context,
@@ -39,19 +40,20 @@ impl Work {
         Ok(Next::In(context.look_after(0)))
     }
 
-    /// A create was sent by a process that ended.
+    /// Takes over a create that was sent by a process that ended.
     pub(super) async fn suspect(&mut self, context: &Context) -> Result<Next> {
         let ShardState::Posting(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
-        match self.noted_batch(&intent).await? {
-            Some(batch) => self.take_noted(context, batch).await,
+        match self.recorded_beside(&intent).await? {
+            Some(batch) => self.adopt_beside(context, batch).await,
             None => self.doubt(context, intent, Search::default()).await,
         }
     }
 
-    /// The batch that is noted beside the ledger: the process may have died between the two notes of it.
-    async fn noted_batch(&self, intent: &Intent) -> Result<Option<BatchId>> {
+    /// Returns the batch in the file beside the ledger: the process may have died before it
+    /// recorded the batch in the ledger.
+    async fn recorded_beside(&self, intent: &Intent) -> Result<Option<BatchId>> {
         if let Some(marks) = &self.marks
             && let Some((checksum, Marked::Created(batch))) = marks.read().await?
             && self.is_of(checksum)
@@ -62,13 +64,13 @@ impl Work {
         Ok(None)
     }
 
-    async fn take_noted(&mut self, context: &Context, batch: BatchId) -> Result<Next> {
-        let proof = Proof::proved("it is noted beside the ledger");
+    async fn adopt_beside(&mut self, context: &Context, batch: BatchId) -> Result<Next> {
+        let proof = Proof::proved("it is recorded in the file beside the ledger");
         self.acknowledge(context, batch, proof, true).await
     }
 
-    /// Takes the batch that another worker has acknowledged after it had lost the shard: its create was answered,
-    /// which is proof. `None` where there is none.
+    /// Adopts the batch that another worker acknowledged after it had lost the shard: the provider
+    /// answered its create, which is proof. `None` where there is no such batch.
     async fn take_late(&mut self, context: &Context, intent: &Intent) -> Result<Option<Next>> {
         let late = context.ledger.late_acknowledgements(&self.record.key);
         let late = late.await?.into_iter();
@@ -82,7 +84,7 @@ impl Work {
             .map(Some)
     }
 
-    /// A batch that was found.
+    /// Adopts a batch that was found.
     pub(super) async fn take(&mut self, context: &Context, found: Candidate) -> Result<Next> {
         let proof = Proof {
             certainty: found.certainty,
@@ -91,62 +93,65 @@ impl Work {
         self.acknowledge(context, found.batch, proof, true).await
     }
 
-    /// Looks once.
+    /// Makes one search.
     pub(super) async fn look(&mut self, context: &Context) -> Result<Next> {
         let ShardState::Doubt(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
         let mut search = self.record.progress.search.clone().unwrap_or_default();
         if search.looks == 0
-            && let Some(batch) = self.noted_batch(&intent).await?
+            && let Some(batch) = self.recorded_beside(&intent).await?
         {
-            return self.take_noted(context, batch).await;
+            return self.adopt_beside(context, batch).await;
         }
         if let Some(next) = self.take_late(context, &intent).await? {
             return Ok(next);
         }
         let is_last = search.phase == SearchPhase::Fenced;
         match context.look(&intent).await {
-            Ok(Seen::Proved(mut ours)) => {
-                if ours.len() > 1 {
+            Ok(SearchResult::Proved(mut batches)) => {
+                if batches.len() > 1 {
                     let message = format!(
-                        "several batches are ours, and each is paid for: {}",
-                        names(&ours)
+                        "the create made several batches, and each is paid for: {}",
+                        names(&batches)
                     );
                     context.tell(&Event::Warning { message: &message });
                 }
-                // Newest first: the last is the oldest.
-                if let Some(ours) = ours.pop() {
-                    return self.take(context, ours).await;
+                // Batches come newest first: the last is the oldest.
+                if let Some(oldest) = batches.pop() {
+                    return self.take(context, oldest).await;
                 }
             }
-            Ok(Seen::Fitting(several)) if is_last => {
+            Ok(SearchResult::Fitting(several)) if is_last => {
                 return self.hold(context, search, &names(&several)).await;
             }
-            // One that fits, twice in a row, and nothing else does: its results will prove it.
-            Ok(Seen::Fitting(batches)) => match batches.as_slice() {
+            // One batch matches, twice in a row, and no other does: its results will prove it.
+            Ok(SearchResult::Fitting(batches)) => match batches.as_slice() {
                 [one] if search.presumed.as_ref() == Some(&one.batch) => {
                     return self.take(context, one.clone()).await;
                 }
                 [one] => {
-                    search.unclear = Some(format!("one batch may be ours: {}", one.batch).into());
+                    search.unclear =
+                        Some(format!("one batch may be that of this create: {}", one.batch).into());
                     search.presumed = Some(one.batch.clone());
                 }
                 several => {
                     search.presumed = None;
                     let several = names(several);
-                    search.unclear = Some(format!("several batches may be ours: {several}").into());
+                    search.unclear = Some(
+                        format!("several batches may be that of this create: {several}").into(),
+                    );
                 }
             },
-            Ok(Seen::Nothing) => (search.presumed, search.unclear) = (None, None),
+            Ok(SearchResult::Nothing) => (search.presumed, search.unclear) = (None, None),
             Err(error) if error.kind() == ErrorKind::Unsupported => {
-                let saw = "this provider cannot be searched";
+                let saw = "this provider has no list of batches to search";
                 return self.hold(context, search, saw).await;
             }
             Err(error) => match self.again(context, error) {
                 Next::Stuck(_) if is_last => return self.hold(context, search, NOTHING).await,
                 Next::Stuck(_) => {
-                    search.unclear = Some("the provider could not be searched".into());
+                    search.unclear = Some("the list of batches could not be read".into());
                     search.presumed = None;
                 }
                 next => return Ok(next),
@@ -167,7 +172,7 @@ impl Work {
         self.conclude(context, search).await
     }
 
-    /// Notes where the search stands.
+    /// Records the progress of the search.
     async fn searched(&mut self, context: &Context, search: Search) -> Result<Next> {
         let mut next: ShardRecord = self.record.clone();
         next.progress.search = Some(search);
@@ -175,13 +180,13 @@ impl Work {
         Ok(Next::NOW)
     }
 
-    /// Every look was made.
+    /// Decides what happens after the last search.
     async fn conclude(&mut self, context: &Context, mut search: Search) -> Result<Next> {
         if let Some(saw) = search.unclear.clone() {
             return self.hold(context, search, &saw).await;
         }
         if search.exists {
-            let saw = "the provider says that it exists, and does not list it";
+            let saw = "the provider says that the batch exists but does not list it";
             return self.hold(context, search, saw).await;
         }
         if search.again {
@@ -191,10 +196,10 @@ impl Work {
             search.phase = SearchPhase::Fencing;
             return self.searched(context, search).await;
         }
-        self.give_way(context, search).await
+        self.conclude_unfenced(context, search).await
     }
 
-    /// Makes a late create fail, by deleting what it needs.
+    /// Makes a late create fail by deleting the input it needs.
     pub(super) async fn fence(&mut self, context: &Context) -> Result<Next> {
         let ShardState::Doubt(intent) = &self.record.state else {
             return Ok(Next::NOW);
@@ -208,15 +213,15 @@ impl Work {
                 self.searched(context, search).await
             }
             Err(error) => match self.again(context, error) {
-                Next::Stuck(_) => self.give_way(context, search).await,
+                Next::Stuck(_) => self.conclude_unfenced(context, search).await,
                 next => Ok(next),
             },
         }
     }
 
-    /// There is no batch as far as can be seen, and one that is late cannot be made to fail: its caller has said
-    /// what is done.
-    async fn give_way(&mut self, context: &Context, mut search: Search) -> Result<Next> {
+    /// Decides about a create whose batch was not found and cannot be prevented from appearing: the
+    /// caller's choice applies.
+    async fn conclude_unfenced(&mut self, context: &Context, mut search: Search) -> Result<Next> {
         match context.on_doubt {
             OnDoubt::Hold | OnDoubt::Abandon => self.hold(context, search, NOTHING).await,
             OnDoubt::Resubmit => {
@@ -226,7 +231,7 @@ impl Work {
         }
     }
 
-    /// Nothing more is done until someone decides.
+    /// Stops until an operator decides.
     async fn hold(&mut self, context: &Context, mut search: Search, saw: &str) -> Result<Next> {
         let ShardState::Doubt(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
@@ -239,18 +244,19 @@ impl Work {
         Ok(Next::Stuck(held(context, &intent, self.cause.take(), saw)))
     }
 
-    /// Sends the create again under its token: whichever create was taken, there is one batch.
+    /// Sends the create again under its token: whichever of the creates was accepted, there is one
+    /// batch.
     pub(super) async fn repeat(&mut self, context: &Context, scope: &Scope<'_>) -> Result<Next> {
         let ShardState::Doubt(intent) = self.record.state.clone() else {
             return Ok(Next::NOW);
         };
         let mut search = self.record.progress.search.clone().unwrap_or_default();
         if search.looks == 0
-            && let Some(batch) = self.noted_batch(&intent).await?
+            && let Some(batch) = self.recorded_beside(&intent).await?
         {
-            return self.take_noted(context, batch).await;
+            return self.adopt_beside(context, batch).await;
         }
-        // The body is sent again, which must be what was planned.
+        // The body is sent again, and must be what was planned.
         self.verify(scope).await?;
         let error = match context.provider.create(&self.planned.shard, &intent).await {
             Ok(batch) => return self.acknowledge(context, batch, by_token(), true).await,
@@ -259,7 +265,7 @@ impl Work {
         if error.kind() == ErrorKind::AlreadyExists {
             return self.existing(context, intent, error).await;
         }
-        // What is refused now may have been taken then.
+        // A create that is refused now may have been accepted before.
         let is_final = error.retry() == Retry::Permanent && error.delivery() != Delivery::Unknown;
         self.cause = Some(error);
         search.looks += 1;
@@ -271,19 +277,19 @@ impl Work {
                 Ok(Next::In(wait))
             }
             _ => {
-                let saw = "no repeated create was answered either";
+                let saw = "the repeated creates were not answered either";
                 self.hold(context, search, saw).await
             }
         }
     }
 
-    /// Whether this process or one before it has looked for the batch.
+    /// Returns whether this process or an earlier one has searched for the batch.
     pub(crate) fn has_looked(&self) -> bool {
         let search = self.record.progress.search.as_ref();
         search.is_some_and(|search| search.looks > 0)
     }
 
-    /// When the next look is due that a process before this one has not made.
+    /// Returns the time until the next search that earlier processes have not made is due.
     pub(crate) fn look_due(&self, context: &Context) -> Duration {
         let search = match (&self.record.state, &self.record.progress.search) {
             (ShardState::Doubt(_), Some(search)) if search.phase == SearchPhase::Looking => search,
@@ -296,30 +302,30 @@ impl Work {
             .map(|at| context.clock.now().duration_since(at));
         match since {
             Some(Ok(since)) => wait.saturating_sub(since),
-            // A clock that was set back tells nothing.
+            // A clock that was set back gives no information.
             _ => wait,
         }
     }
 }
 
-/// What one look saw, newest first.
-pub(crate) enum Seen {
-    /// Batches that are ours.
+/// Result of one search, newest batches first.
+pub(crate) enum SearchResult {
+    /// Batches that were certainly created by the create.
     Proved(Vec<Candidate>),
-    /// Batches that may be.
+    /// Batches that may have been created by it.
     Fitting(Vec<Candidate>),
-    /// Neither.
+    /// No batch of either kind.
     Nothing,
 }
 
 impl Context {
-    /// The wait before a look.
+    /// Returns the wait before a search.
     fn look_after(&self, looks: u32) -> Duration {
         let wait = self.doubt.looks.get(looks as usize);
         wait.copied().unwrap_or_default()
     }
 
-    /// Whether the provider takes a repeated create for the first.
+    /// Returns whether the provider recognises a repeated create.
     pub(crate) fn repeats(&self, intent: &Intent) -> bool {
         let capabilities = self.provider.codec().capabilities();
         let age = intent
@@ -327,15 +333,16 @@ impl Context {
             .map(|at| self.clock.now().duration_since(at));
         let is_kept = match (capabilities.token_lifetime, age) {
             (None, _) => true,
-            // A clock that was set back tells no age.
+            // A clock that was set back gives no age.
             (Some(lifetime), Some(Ok(age))) => age + self.doubt.patience() < lifetime,
             (Some(_), _) => false,
         };
         capabilities.create == CreateProof::Token && is_kept
     }
 
-    /// One look: every page that may hold the batch. A list that fails is not an empty list.
-    pub(crate) async fn look(&self, intent: &Intent) -> Result<Seen> {
+    /// Makes one search over every page that may hold the batch. A list that fails is not an empty
+    /// list.
+    pub(crate) async fn look(&self, intent: &Intent) -> Result<SearchResult> {
         let (mut proved, mut fitting, mut whole) = (Vec::new(), Vec::new(), true);
         let ask = |page: Option<Cursor>| async move { self.provider.find(intent, page).await };
         let mut pages = pin!(pages(ask));
@@ -351,28 +358,28 @@ impl Context {
                     Certainty::Unknown => {}
                 }
             }
-            // Batches of one second come in any order: one page more.
+            // Batches of one second come in any order, so that one more page is read.
             if past_watermark {
                 break;
             }
             past_watermark = found.reached_watermark;
         }
-        // A batch that is known as another's is not this one, however well it fits.
+        // A batch that is known as that of another shard is excluded, even if it matches.
         let fit: Vec<BatchId> = fitting.iter().map(|one| one.batch.clone()).collect();
         let taken = self.known_batches(&fit).await?;
         fitting.retain(|one: &Candidate| !taken.contains(&one.batch));
         match (proved.is_empty(), fitting.is_empty()) {
-            (false, _) => Ok(Seen::Proved(proved)),
-            _ if !whole => Err(Error::malformed("the list of batches leads in a circle")),
-            (true, false) => Ok(Seen::Fitting(fitting)),
-            (true, true) => Ok(Seen::Nothing),
+            (false, _) => Ok(SearchResult::Proved(proved)),
+            _ if !whole => Err(Error::malformed("the list of batches repeats a page")),
+            (true, false) => Ok(SearchResult::Fitting(fitting)),
+            (true, true) => Ok(SearchResult::Nothing),
         }
     }
 
-    /// Looks once for the batch of a create, and returns whether one is certain to be it.
+    /// Searches once for the batch of a create, and returns whether one is certain to be it.
     pub(crate) async fn is_found(&self, intent: &Intent) -> Result<bool> {
         match self.retrying(|| self.look(intent)).await {
-            Ok(seen) => Ok(matches!(seen, Seen::Proved(ours) if !ours.is_empty())),
+            Ok(seen) => Ok(matches!(seen, SearchResult::Proved(found) if !found.is_empty())),
             Err(error) if error.kind() == ErrorKind::Unsupported => Ok(false),
             Err(error) => Err(error),
         }
@@ -382,7 +389,7 @@ impl Context {
 pub(super) fn by_token() -> Proof {
     Proof {
         certainty: Certainty::Token,
-        evidence: "a create under its token gave it".into(),
+        evidence: "a create under its token returned it".into(),
     }
 }
 
@@ -392,19 +399,20 @@ fn names(batches: &[Candidate]) -> String {
     names.join(", ")
 }
 
-/// The error of a search that its caller does not wait for.
+/// Returns the error of a search for which the caller does not wait.
 pub(crate) fn not_found_yet(intent: &Intent) -> Error {
     Error::new(ErrorKind::Timeout)
-        .with_operation("look for the batch")
+        .with_operation("search for the batch")
         .with_delivery(Delivery::Unknown)
         .with_retry(Retry::Temporary)
         .with_label(intent.label.clone())
         .with_message(
-            "the answer to a create was lost, and its batch has not been found so far; it is looked for again when the run is resumed, and nothing is sent again before",
+            "the response to a create was lost, and its batch has not been found so far; the search continues when the run is resumed, and nothing is sent again before",
         )
 }
 
-/// The error of a create whose answer was lost and whose batch is not found: a decision is needed.
+/// Returns the error of a create whose response was lost and whose batch was not found: a decision
+/// is needed.
 pub(crate) fn held(
     context: &Context,
     intent: &Intent,
@@ -413,9 +421,11 @@ pub(crate) fn held(
 ) -> Error {
     let answer = match cause.as_ref().and_then(Error::http_status) {
         Some(status) => {
-            format!("HTTP {status} came in answer, which does not say whether it was accepted")
+            format!(
+                "the response was HTTP {status}, which does not tell whether the create was accepted"
+            )
         }
-        None => "its answer was lost".to_owned(),
+        None => "the response to the create was lost".to_owned(),
     };
     let error = Error::new(ErrorKind::Doubt)
         .with_operation("create the batch")
@@ -423,8 +433,8 @@ pub(crate) fn held(
         .with_retry(Retry::Permanent)
         .with_label(intent.label.clone())
         .with_message(format!(
-            "{answer}, and {looked}; it may still be accepted and billed. {}",
-            context.sought(&intent.label, Some(intent.count), intent.posted_at)
+            "{answer}, and {looked}; the batch may still be accepted and billed. {}",
+            context.search_advice(&intent.label, Some(intent.count), intent.posted_at)
         ));
     match cause {
         Some(cause) => error.with_facts_of(&cause).with_source(cause),
@@ -433,9 +443,9 @@ pub(crate) fn held(
 }
 
 impl Context {
-    /// Says what to look for at the provider before requests are sent again whose create may have been accepted:
-    /// a label, where the provider keeps labels.
-    pub(crate) fn sought(
+    /// Returns what to search for at the provider before requests are sent again whose create may
+    /// have been accepted: a label, where the provider keeps labels.
+    pub(crate) fn search_advice(
         &self,
         label: &Label,
         requests: Option<u32>,
@@ -446,7 +456,7 @@ impl Context {
             let requests =
                 requests.map_or_else(String::new, |count| format!(" (requests: {count})"));
             return format!(
-                "Look for the label {label}{requests} at the provider before you send them again"
+                "Search for the label {label}{requests} at the provider before you send the requests again"
             );
         }
         let requests = match requests {
@@ -460,7 +470,7 @@ impl Context {
             format!(" that was created at about {seconds}Z")
         });
         format!(
-            "{} keeps no labels: before you send them again, look there for a batch{requests}{at}",
+            "{} keeps no labels: before you send the requests again, search there for a batch{requests}{at}",
             codec.id()
         )
     }

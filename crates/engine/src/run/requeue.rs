@@ -1,4 +1,4 @@
-//! Requests that were not answered, and may be if they are asked again, go into new batches.
+//! Requeue: unanswered requests that may be answered if they are sent again go into new batches.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,15 +24,15 @@ use crate::spool::Files;
 use crate::spool::tables::Echo;
 
 impl Job<'_> {
-    /// Sends the unanswered again, if there are any and attempts are left.
+    /// Sends the unanswered requests again. Returns whether there were any and an attempt was left.
     pub(crate) async fn requeue(&mut self, max_attempts: u32) -> Result<bool> {
-        // Attempts are counted from when the caller last asked.
+        // Attempts are counted from the caller's last explicit requeue.
         if self.run.attempt - self.run.asked + 1 >= max_attempts {
             return Ok(false);
         }
         let again = match self.rows(None).await {
             Ok(again) => again,
-            // The outcomes that are there are given all the same.
+            // Existing outcomes are returned nevertheless.
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
                 let message = format!("the unanswered requests are not sent again: {error}");
                 self.context.tell(&Event::Warning { message: &message });
@@ -43,14 +43,14 @@ impl Job<'_> {
         self.send(again).await.map(|requests| requests > 0)
     }
 
-    /// Sends the chosen again, because the caller asked for it.
+    /// Sends the requests again that the caller has chosen, and returns how many they are.
     pub(crate) async fn send_again(&mut self, chosen: &HashSet<u32>) -> Result<u64> {
         self.run.asked = self.run.attempt + 1;
         let again = self.rows(Some(chosen.clone())).await?;
         self.send(again).await
     }
 
-    /// Notes new shards of the run, to be created.
+    /// Records new shards of the run, to be created, and returns how many requests they hold.
     pub(crate) async fn send(&mut self, new: Vec<PlannedShard>) -> Result<u64> {
         let requests = new.iter();
         let requests = requests.map(|new| u64::from(new.shard.count)).sum();
@@ -65,7 +65,7 @@ impl Job<'_> {
         });
         let records = new.iter();
         let records: Vec<_> = records.map(|shard| shard.record(&self.run.id)).collect();
-        // From here on the run knows them; before, nothing has happened.
+        // With this record the run knows the new shards; before it, nothing has happened.
         self.note(attempt, false, &records).await?;
         for (planned, record) in new.into_iter().zip(records) {
             self.plan.shards.push(planned.clone());
@@ -76,7 +76,7 @@ impl Job<'_> {
         Ok(requests)
     }
 
-    /// Copies the chosen, or else the unanswered, into new shards.
+    /// Copies the chosen requests, or else the unanswered ones, into new shards.
     async fn rows(&mut self, chosen: Option<HashSet<u32>>) -> Result<Vec<PlannedShard>> {
         let chosen = match chosen {
             Some(chosen) => Chosen::These(chosen),
@@ -103,30 +103,30 @@ impl Job<'_> {
         blocking(move || again.refill(&collected)).await?
     }
 
-    /// The records of its shards.
+    /// Returns the records of the run's shards.
     pub(crate) fn records(&self) -> Vec<ShardRecord> {
         let works = self.works.iter();
         works.map(|work| work.record.clone()).collect()
     }
 }
 
-/// Which requests go out again.
+/// Selection of the requests that are sent again.
 enum Chosen {
     These(HashSet<u32>),
     Unanswered {
-        /// The requests that the output holds, where it does not hold all.
+        /// Requests that the output holds, where it does not hold all.
         wanted: Option<HashSet<u32>>,
-        /// How the batch of each shard ended.
+        /// End of the batch of each shard; `None` where its results are not sealed.
         ends: Vec<Option<Ending>>,
     },
 }
 
-/// How a batch ended, as far as it tells whether a request without a row was answered.
+/// End of a batch, as far as it shows whether a request without a row was answered.
 struct Ending {
     snapshot: BatchSnapshot,
-    /// Whether the provider's counts say that what no row names was not answered.
+    /// True if the provider's counts say that requests without a row were not answered.
     confirmed: bool,
-    /// Whether every request that is counted as ended has a row that gives its outcome.
+    /// True if every request that is counted as ended has a row with its outcome.
     is_delivered: bool,
 }
 
@@ -146,11 +146,11 @@ impl Ending {
         }
     }
 
-    /// Whether a request that no row names may be sent again without being paid for twice.
+    /// Returns whether a request without a row may be sent again without being paid for twice.
     fn leaves_unanswered(&self, place: u32) -> bool {
         match self.snapshot.status {
             BatchStatus::Cancelled => false,
-            // The batch may say why.
+            // The batch may state a reason for the request.
             BatchStatus::Failed => {
                 refusal(&self.snapshot, place).is_some_and(|error| error.is_retryable())
             }
@@ -159,14 +159,15 @@ impl Ending {
     }
 }
 
-/// What is needed to copy rows into new bodies.
+/// Parts that are needed to copy rows into new bodies.
 struct Again {
     provider: Arc<dyn BatchProvider>,
     limit: BatchLimit,
     nonce: Nonce,
     files: Arc<Files>,
     attempt: u32,
-    /// Attempt for which the caller last chose requests: those that it did not choose stay as they are.
+    /// Attempt for which the caller last chose requests. Requests that it did not choose stay as
+    /// they are.
     asked: u32,
     records: Vec<ShardRecord>,
     shards: Vec<PlannedShard>,
@@ -211,15 +212,16 @@ impl Again {
         }
         let shard = merged.shard as usize;
         let end = ends.get(shard).and_then(Option::as_ref);
-        // What an earlier attempt said is no word about the last one.
+        // The verdict of an earlier attempt does not count for the last one.
         let attempt = self.shards.get(shard).map_or(0, |planned| planned.attempt);
-        // Its caller chose others when the run was asked for more.
+        // The caller's last requeue did not choose this request.
         if attempt < self.asked {
             return false;
         }
         match merged.verdict(attempt) {
             RETRYABLE => true,
-            // Where more is counted as answered than rows say, it may be what a row calls expired.
+            // If the counts say that more was answered than the rows say, an expired row may hide
+            // an answer.
             EXPIRED => end.is_none_or(|end| end.is_delivered),
             0 => end.is_some_and(|end| end.leaves_unanswered(merged.at)),
             _ => false,

@@ -1,4 +1,4 @@
-//! A run that the record knows, taken up again.
+//! Reading and resuming a run that the ledger records.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -32,8 +32,8 @@ impl Context {
         self.resume(run, options).await
     }
 
-    pub(crate) async fn partial(&self, run: &RunRecord) -> Result<Finished> {
-        self.job(run).await?.partial().await
+    pub(crate) async fn partial_results(&self, run: &RunRecord) -> Result<Finished> {
+        self.job(run).await?.partial_results().await
     }
 
     pub(crate) async fn requeue(&self, run: &RunRecord, chosen: &HashSet<u32>) -> Result<u64> {
@@ -43,21 +43,21 @@ impl Context {
         let mut job = self.job(run).await?;
         job.must_have_ended()?;
         let chosen = job.plan.ordinals_of(chosen)?;
-        self.revive(&job.run).await?;
+        self.clear_cancellation(&job.run).await?;
         job.send_again(&chosen).await
     }
 
-    /// Whoever asks for more of a run that was cancelled wants it to go on.
-    pub(crate) async fn revive(&self, run: &RunRecord) -> Result<()> {
-        let revive = |run: &mut RunRecord| {
+    /// Clears the cancellation of a run, so that requeued requests are sent.
+    pub(crate) async fn clear_cancellation(&self, run: &RunRecord) -> Result<()> {
+        let clear = |run: &mut RunRecord| {
             if run.cancelled && !run.finished {
-                let message = format!("the run {} is being cancelled, and has not ended", run.id);
+                let message = format!("the run {} is being cancelled but has not ended", run.id);
                 return Err(Error::invalid_input(message));
             }
             run.cancelled = false;
             Ok(())
         };
-        self.change(run, &[], revive).await.map(drop)
+        self.change(run, &[], clear).await.map(drop)
     }
 
     pub(crate) async fn annotate(

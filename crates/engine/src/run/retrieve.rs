@@ -1,4 +1,4 @@
-//! Results of a batch that no run is made of.
+//! Results of a batch without a run.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use lmbatch_core::{
 use crate::blocking::blocking;
 use crate::context::Context;
 use crate::results::finished::Finished;
-use crate::results::joiner::Joiner;
+use crate::results::id_map::IdMap;
 use crate::run::account::under_another_key;
 use crate::spool::Files;
 
@@ -26,9 +26,9 @@ impl Context {
         let (files, handle) = (self.files()?, handle.clone());
         let requests = Some(handle.requests.len() as u64);
         let class = Some(handle.class.clone());
-        let work = move || Joiner::of_handle(&handle, &files).map(|joiner| (files, joiner));
-        let (files, joiner) = blocking(work).await??;
-        self.fetch(files, joiner, snapshot, requests, class).await
+        let work = move || IdMap::of_handle(&handle, &files).map(|id_map| (files, id_map));
+        let (files, id_map) = blocking(work).await??;
+        self.fetch(files, id_map, snapshot, requests, class).await
     }
 
     pub(crate) async fn retrieve_rows(
@@ -38,8 +38,8 @@ impl Context {
     ) -> Result<Finished> {
         let snapshot = self.ended(self.readable(batch).await?)?;
         let files = self.files()?;
-        let joiner = Joiner::of_rows(names);
-        self.fetch(files, joiner, snapshot, None, None).await
+        let id_map = IdMap::of_rows(names);
+        self.fetch(files, id_map, snapshot, None, None).await
     }
 
     fn files(&self) -> Result<Arc<Files>> {
@@ -52,10 +52,10 @@ impl Context {
             return Ok(snapshot);
         }
         let message = format!(
-            "the batch is {}; its results come when it has ended",
+            "the batch is {}; its results can be read when it has ended",
             snapshot.status
         );
-        // It will end; until then the same call fails.
+        // The error is temporary: the batch will end, and the same call succeeds then.
         let error = Error::new(ErrorKind::Timeout)
             .with_message(message)
             .with_retry(Retry::Temporary)

@@ -1,4 +1,4 @@
-//! What every step of a run works with.
+//! Parts that every step of a run works with.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,25 +10,25 @@ use crate::context::Context;
 use crate::plan::Plan;
 use crate::spool::Files;
 
-/// What every step of a run works with.
+/// Parts that every step of a run works with.
 pub(crate) struct Scope<'a> {
     pub(crate) context: &'a Context,
     pub(crate) plan: &'a Plan,
     pub(crate) files: &'a Arc<Files>,
-    /// How long results that are not whole are asked for again.
+    /// Time for which incomplete results are read again.
     pub(crate) patience: Duration,
-    /// The run, where it can be cancelled, and whether it is.
+    /// Id of the run, where it can be cancelled.
     pub(crate) run: Option<Box<str>>,
     pub(crate) cancelled: watch::Sender<bool>,
 }
 
 impl Scope<'_> {
-    /// Whether a step has seen that the run is cancelled.
+    /// Returns whether a step has seen that the run is cancelled.
     pub(crate) fn is_cancelled(&self) -> bool {
         *self.cancelled.borrow()
     }
 
-    /// Ends when the run is cancelled.
+    /// Ends when a step sees that the run is cancelled.
     pub(crate) async fn cancellation(&self) {
         let mut cancelled = self.cancelled.subscribe();
         if cancelled.wait_for(|cancelled| *cancelled).await.is_err() {
@@ -36,20 +36,20 @@ impl Scope<'_> {
         }
     }
 
-    /// Asks the record whether the run is cancelled, unless the record says that no run was changed since it had the
-    /// revision `seen`. Replaces `seen` by the revision that was read.
-    pub(crate) async fn heed_changes(&self, seen: &mut Option<u64>) -> Result<bool> {
+    /// Reads from the record whether the run is cancelled, unless no run was changed since the revision `seen`.
+    /// Replaces `seen` by the revision that was read.
+    pub(crate) async fn check_changes(&self, seen: &mut Option<u64>) -> Result<bool> {
         let revision = self.context.revision().await?;
         if revision.is_some() && revision == *seen {
             return Ok(self.is_cancelled());
         }
-        let cancelled = self.heed_now().await?;
+        let cancelled = self.check_cancellation().await?;
         *seen = revision;
         Ok(cancelled)
     }
 
-    /// Asks the record whether the run is cancelled.
-    pub(crate) async fn heed_now(&self) -> Result<bool> {
+    /// Reads from the record whether the run is cancelled.
+    pub(crate) async fn check_cancellation(&self) -> Result<bool> {
         let Some(run) = &self.run else {
             return Ok(false);
         };

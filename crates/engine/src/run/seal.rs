@@ -1,4 +1,4 @@
-//! Fetching a shard: its results are read until they are whole, and sealed.
+//! Fetching a shard: its results are read until they are complete, and then sealed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,18 +7,19 @@ use lmbatch_core::{BatchId, Certainty, Error, ErrorKind, Result, ShardRecord, Sh
 
 use crate::blocking::blocking;
 use crate::policy::OnDoubt;
-use crate::results::joiner::Joiner;
+use crate::results::id_map::IdMap;
 use crate::results::reading::Results;
 use crate::run::fetch::{Ended, Fetch, Fetched};
 use crate::run::scope::Scope;
 use crate::run::step::Next;
 use crate::run::work::Work;
 
-/// How long results are asked for again that were asked for before, and are given up otherwise.
+/// Longest time for which results are requested again that an earlier process has requested, where
+/// they are otherwise given up.
 const LAST_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Work {
-    /// Makes one exchange of the fetch; seals the shard after the last.
+    /// Makes one exchange of the fetch. Seals the shard after the last exchange.
     pub(super) async fn fetch(&mut self, scope: &Scope<'_>) -> Result<Next> {
         let context = scope.context;
         let ShardState::Ended(snapshot) = self.record.state.clone() else {
@@ -34,7 +35,7 @@ impl Work {
                 let asked = fetch.asked;
                 self.fetch = Some(fetch);
                 let is_late = !wait.is_zero() && asked > self.record.progress.late_results;
-                // The ledger has what is read again as sealed, and it stays so until it is sealed anew.
+                // Results that are read again stay recorded as sealed until they are sealed anew.
                 if is_late && !self.reread {
                     let mut next: ShardRecord = self.record.clone();
                     next.progress.late_results = asked;
@@ -58,9 +59,9 @@ impl Work {
                 (self.reread, self.sealed_here) = (false, true);
                 Ok(Next::Done)
             }
-            Ok(Fetched::Strangers) => {
-                let error = a_strangers(&batch).with_label(self.planned.shard.label.clone());
-                self.disown(context, &batch, error).await
+            Ok(Fetched::Foreign) => {
+                let error = foreign_batch(&batch).with_label(self.planned.shard.label.clone());
+                self.reject_presumed(context, &batch, error).await
             }
             Err(error) => self.gone(context, &batch, error).await,
         }
@@ -74,11 +75,11 @@ impl Work {
         let context = scope.context;
         let (ids, planned) = (scope.plan.ids.clone(), self.planned.clone());
         let tables = Arc::clone(&scope.plan.tables);
-        let joiner = blocking(move || Joiner::of_shard(&ids, &planned, &tables)).await??;
+        let id_map = blocking(move || IdMap::of_shard(&ids, &planned, &tables)).await??;
         let results = Results::new(
             Arc::clone(&context.provider),
             Arc::clone(scope.files),
-            joiner,
+            id_map,
             self.planned.number,
             context.max_row_bytes,
         );
@@ -100,7 +101,8 @@ impl Work {
         ))
     }
 
-    /// Its sealed files are damaged: they are read again from the provider.
+    /// Returns a shard whose sealed files are damaged to the fetch, so that they are read again
+    /// from the provider.
     pub(crate) fn read_again(&mut self) {
         if let ShardState::Sealed {
             snapshot, segments, ..
@@ -113,15 +115,15 @@ impl Work {
         }
     }
 
-    /// Whether it is only presumed that its batch is ours.
+    /// Returns whether the batch is only presumed to belong to the shard.
     pub(crate) fn is_presumed(&self) -> bool {
         self.certainty() == Certainty::Presumed
     }
 }
 
-fn a_strangers(batch: &BatchId) -> Error {
+fn foreign_batch(batch: &BatchId) -> Error {
     Error::new(ErrorKind::Doubt)
         .with_operation("create the batch")
         .with_batch(batch.clone())
-        .with_message("its answer was lost, and the batch that fitted holds none of our requests; ours may still be accepted and billed")
+        .with_message("the response to the create was lost, and the batch that matched holds other requests; the created batch may still be accepted and billed")
 }

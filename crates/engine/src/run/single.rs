@@ -1,4 +1,4 @@
-//! A batch that no run is made of: prepared, created, or found again, and waited for by its caller.
+//! A batch without a run: prepared, created or found again, while its caller waits.
 
 use lmbatch_core::{BatchHandle, BatchId, Error, ErrorKind, Intent, Result, Search, ShardState};
 
@@ -7,24 +7,24 @@ use tokio::sync::watch;
 use crate::context::Context;
 use crate::driver;
 use crate::plan::Plan;
-use crate::run::recover::Seen;
+use crate::run::recover::SearchResult;
 use crate::run::scope::Scope;
 use crate::run::work::Work;
 
-/// Whether the create of what was prepared was sent before.
+/// Knowledge about an earlier create of what was prepared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SentBefore {
-    /// It was prepared in this process.
+    /// The create was prepared in this process and not sent.
     No,
-    /// Its data says that it was not.
+    /// The serialized data says that the create was not sent.
     SaidNo,
-    /// It may have been.
+    /// The create may have been sent.
     Maybe,
 }
 
 impl Context {
-    /// Notes a plan of one shard, of which only the batch is wanted, and says whether a create was sent for
-    /// it before.
+    /// Records a plan of one shard for a caller that needs only the batch. Returns whether a create
+    /// may have been sent for it before.
     async fn begin_single(&self, plan: &Plan) -> Result<(Work, bool)> {
         plan.single()?;
         let mut run = plan.record(&*self.clock);
@@ -32,7 +32,7 @@ impl Context {
             run = known;
         } else {
             let new = plan.shards[0].record(&run.id);
-            // What a record speaks of outlives its last user.
+            // Recorded files outlive the last user of the plan.
             plan.files.keep(self.is_durable());
             self.ledger.begin(&run, &[new]).await?;
         }
@@ -49,8 +49,8 @@ impl Context {
         Ok((work, sent))
     }
 
-    /// Takes a shard on until its batch exists, or until its create can be sent.
-    async fn bring_about(&self, plan: &Plan, work: &mut Work, create: bool) -> Result<()> {
+    /// Advances a shard until its batch exists or, without `create`, until its create can be sent.
+    async fn advance_single(&self, plan: &Plan, work: &mut Work, create: bool) -> Result<()> {
         let scope = Scope {
             context: self,
             plan,
@@ -73,11 +73,11 @@ impl Context {
         })
     }
 
-    pub(crate) async fn submit(&self, plan: Plan) -> Result<BatchHandle> {
+    pub(crate) async fn create_batch(&self, plan: Plan) -> Result<BatchHandle> {
         let parts = plan.handle_parts()?;
         let created = async {
             let (mut work, _) = self.begin_single(&plan).await?;
-            self.bring_about(&plan, &mut work, true).await?;
+            self.advance_single(&plan, &mut work, true).await?;
             self.created(&work)
         };
         let batch = created
@@ -86,15 +86,15 @@ impl Context {
         Ok(parts.with_batch(batch))
     }
 
-    /// Everything that is free: what the create needs is at the provider, and noted.
+    /// Does everything that costs nothing: uploads what the create needs, and records it.
     pub(crate) async fn prepare(&self, plan: &Plan) -> Result<Intent> {
         let (mut work, _) = self.begin_single(plan).await?;
-        self.bring_about(plan, &mut work, false).await?;
+        self.advance_single(plan, &mut work, false).await?;
         match (work.prepared, work.record.state.batch()) {
             (Some(intent), _) => Ok(intent),
             (None, batch) => {
                 let label = &work.planned.shard.label;
-                let message = format!("a batch of the label {label} exists already");
+                let message = format!("a batch with the label {label} already exists");
                 let error = Error::new(ErrorKind::Conflict).with_message(message);
                 Err(match batch {
                     Some(batch) => error.with_batch(batch.clone()),
@@ -104,7 +104,8 @@ impl Context {
         }
     }
 
-    /// The batch of an intent: found, if an earlier create may have made it, else created.
+    /// Returns the batch of an intent. It is searched for if an earlier create may have made it,
+    /// and created otherwise.
     pub(crate) async fn find_or_create(
         &self,
         plan: &Plan,
@@ -112,21 +113,22 @@ impl Context {
         known: SentBefore,
     ) -> Result<BatchId> {
         let (mut work, sent) = self.begin_single(plan).await?;
-        // Another copy of what was prepared may have been sent from here.
+        // This process may have sent another copy of what was prepared.
         if known == SentBefore::Maybe || sent {
             work.marked = true;
             work.doubt(self, intent.clone(), Search::default()).await?;
         } else {
-            // A look is free, and a copy that was sent without a note of it would be paid for twice.
+            // A search costs nothing, while an unrecorded create of another copy would be paid for
+            // twice.
             if known == SentBefore::SaidNo {
                 match self.retrying(|| self.look(intent)).await {
-                    Ok(Seen::Proved(mut ours)) => {
-                        if let Some(ours) = ours.pop() {
-                            work.take(self, ours).await?;
+                    Ok(SearchResult::Proved(mut found)) => {
+                        if let Some(oldest) = found.pop() {
+                            work.take(self, oldest).await?;
                             return self.created(&work);
                         }
                     }
-                    Ok(Seen::Fitting(_) | Seen::Nothing) => {}
+                    Ok(SearchResult::Fitting(_) | SearchResult::Nothing) => {}
                     Err(error) if error.kind() == ErrorKind::Unsupported => {}
                     // A list that fails is not an empty list.
                     Err(error) => return Err(error),
@@ -139,7 +141,7 @@ impl Context {
             work.reuses_upload = true;
             work.prepared = Some(intent.clone());
         }
-        self.bring_about(plan, &mut work, true).await?;
+        self.advance_single(plan, &mut work, true).await?;
         self.created(&work)
     }
 }

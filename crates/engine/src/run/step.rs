@@ -1,4 +1,4 @@
-//! What is due next for a shard. Pure: the record and a few facts in, a step out.
+//! Decides what is due next for a shard. Pure: the record and a few facts in, a step out.
 
 use std::time::Duration;
 
@@ -6,43 +6,43 @@ use lmbatch_core::{Certainty, Error, SearchPhase, ShardRecord, ShardState};
 
 use crate::policy::StepLimits;
 
-/// One exchange with the provider, or one local piece of work, on one shard.
+/// Step of a shard: one exchange with the provider, or one piece of local work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Uploads what the create needs. Free, and repeatable.
+    /// Uploads what the create needs. Costs nothing and can be repeated.
     Stage,
-    /// Looks at the newest batches, from which a search for the create would start.
-    Mark,
+    /// Reads the newest batches, at which a later search for the create would stop.
+    Watermark,
     /// Creates the batch: the only step that can cost money.
     Post,
-    /// Notes that a create was sent by a process that ended, and that its fate is unknown.
+    /// Records that a process that ended has sent a create, so that its outcome is unknown.
     Suspect,
-    /// Looks for the batch of a create whose fate is unknown.
+    /// Searches for the batch of a create whose outcome is unknown.
     Look,
-    /// Sends the create again under its token: it is the same create.
+    /// Sends the create again under its token, which makes it the same create.
     Repeat,
-    /// Deletes the input of a create, so that it fails if it is still under way.
+    /// Deletes the input of a create, so that the create fails if it is still under way.
     Fence,
-    /// Closes the shard of a cancelled run that has no batch.
-    CallOff,
+    /// Closes a shard of a cancelled run that has no batch.
+    CancelUncreated,
     /// Asks the provider to cancel the batch.
     Cancel,
-    /// Asks where the batch stands.
+    /// Requests the status of the batch.
     Poll,
-    /// Reads the results.
+    /// Reads the results of the batch.
     Fetch,
     /// Nothing is due any more.
     Done,
 }
 
-/// Kinds of steps that have limits of their own.
+/// Kinds of steps, each with a limit of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Upload,
     Create,
     Poll,
     Fetch,
-    /// Work on this machine.
+    /// Local work without an exchange.
     Local,
 }
 
@@ -73,38 +73,41 @@ impl Step {
     pub(crate) fn kind(self) -> Kind {
         match self {
             Self::Stage => Kind::Upload,
-            Self::Mark | Self::Post | Self::Repeat => Kind::Create,
+            Self::Watermark | Self::Post | Self::Repeat => Kind::Create,
             Self::Look | Self::Fence | Self::Cancel | Self::Poll => Kind::Poll,
             Self::Fetch => Kind::Fetch,
-            Self::Suspect | Self::CallOff | Self::Done => Kind::Local,
+            Self::Suspect | Self::CancelUncreated | Self::Done => Kind::Local,
         }
     }
 
-    /// Whether it leads to a new create: not done once something has failed that no waiting cures.
+    /// Returns whether the step leads to a new create. Such steps are skipped once a permanent
+    /// error has occurred.
     pub(crate) fn leads_to_a_create(self) -> bool {
-        matches!(self, Self::Stage | Self::Mark | Self::Post)
+        matches!(self, Self::Stage | Self::Watermark | Self::Post)
     }
 }
 
-/// When a shard is due again.
+/// Time at which a shard is due again.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// Nothing is left to do.
     Done,
-    /// After a time.
+    /// The shard is due after a time.
     In(Duration),
-    /// After a time in which the provider wants no call of this account at all.
+    /// The shard is due after a time in which the provider accepts no calls of this account.
     Pause(Duration),
-    /// After a time, of which the provider wants no poll of this account for as long as `polls`.
+    /// The shard is due after a time. For the time `polls` the provider accepts no polls of this
+    /// account.
     PausePolls {
         /// Time until the shard is due.
         own: Duration,
-        /// Time for which nothing is polled.
+        /// Time for which no batch of the account is polled.
         polls: Duration,
     },
-    /// When the provider has room for it: when another batch of the account has ended, or after a while.
+    /// The shard is due when the provider has free quota: when another batch of the account has
+    /// ended, or after a while.
     ForQuota(Error),
-    /// Nothing more is done for it until the run is resumed.
+    /// Nothing more is done for the shard until the run is resumed.
     Stuck(Error),
 }
 
@@ -112,16 +115,16 @@ impl Next {
     pub(crate) const NOW: Self = Self::In(Duration::ZERO);
 }
 
-/// What decides beside the record.
+/// Facts that decide in addition to the record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// Whether the newest batches were looked at for this create.
-    pub(crate) marked: bool,
-    /// Whether the create can be repeated under its token.
+    /// True if the newest batches were read for this create.
+    pub(crate) has_watermark: bool,
+    /// True if the create can be repeated under its token.
     pub(crate) repeats: bool,
-    /// Whether the run is cancelled.
+    /// True if the run is cancelled.
     pub(crate) cancelled: bool,
-    /// Whether the provider was asked to cancel the batch.
+    /// True if the provider was asked to cancel the batch.
     pub(crate) asked_to_cancel: bool,
 }
 
@@ -130,25 +133,25 @@ pub(crate) fn next(shard: &ShardRecord, facts: Facts) -> Step {
     let search = shard.progress.search.as_ref();
     match &shard.state {
         ShardState::Planned | ShardState::Staged(_) | ShardState::Refused if facts.cancelled => {
-            Step::CallOff
+            Step::CancelUncreated
         }
-        ShardState::Staged(staged) if staged.ready => match facts.marked {
+        ShardState::Staged(staged) if staged.ready => match facts.has_watermark {
             true => Step::Post,
-            false => Step::Mark,
+            false => Step::Watermark,
         },
         ShardState::Planned | ShardState::Staged(_) | ShardState::Refused => Step::Stage,
         ShardState::Posting(_) => Step::Suspect,
         ShardState::Doubt(_) => match search.map(|search| search.phase).unwrap_or_default() {
-            SearchPhase::Absent if facts.cancelled => Step::CallOff,
+            SearchPhase::Absent if facts.cancelled => Step::CancelUncreated,
             SearchPhase::Absent => Step::Stage,
             SearchPhase::Fencing => Step::Fence,
             _ if facts.repeats && !search.is_some_and(|search| search.exists) => Step::Repeat,
             _ => Step::Look,
         },
         ShardState::Created { proof, .. } => {
-            // A batch that is only presumed may be someone else's.
-            let is_ours = proof.certainty != Certainty::Presumed;
-            match facts.cancelled && is_ours && !facts.asked_to_cancel {
+            // A batch that is only presumed may belong to another program.
+            let is_certain = proof.certainty != Certainty::Presumed;
+            match facts.cancelled && is_certain && !facts.asked_to_cancel {
                 true => Step::Cancel,
                 false => Step::Poll,
             }
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_record_and_a_few_facts_say_what_is_due() {
+    fn the_next_step_follows_from_the_record_and_the_facts() {
         use SearchPhase::{Absent, Fenced, Fencing, Held, Looking};
         let created = |certainty| ShardState::Created {
             batch: BatchId::new("b"),
@@ -234,8 +237,8 @@ mod tests {
             cancelled: true,
             ..none
         };
-        let marked = Facts {
-            marked: true,
+        let seen = Facts {
+            has_watermark: true,
             ..none
         };
         let repeats = Facts {
@@ -257,12 +260,12 @@ mod tests {
             (ShardState::Planned, None, none, Step::Stage),
             (ShardState::Refused, None, none, Step::Stage),
             (half(), None, none, Step::Stage),
-            (staged(), None, none, Step::Mark),
-            (staged(), None, marked, Step::Post),
-            (ShardState::Planned, None, cancelled, Step::CallOff),
-            (staged(), None, cancelled, Step::CallOff),
+            (staged(), None, none, Step::Watermark),
+            (staged(), None, seen, Step::Post),
+            (ShardState::Planned, None, cancelled, Step::CancelUncreated),
+            (staged(), None, cancelled, Step::CancelUncreated),
             (ShardState::Posting(intent()), None, none, Step::Suspect),
-            // A cancelled run still looks for what may have been created.
+            // A cancelled run still searches for a batch that may have been created.
             (
                 ShardState::Posting(intent()),
                 None,
@@ -273,16 +276,16 @@ mod tests {
             (doubt(), search(Looking), cancelled, Step::Look),
             (doubt(), search(Held), none, Step::Look),
             (doubt(), search(Looking), repeats, Step::Repeat),
-            // What the provider calls existing is looked for, and not sent again.
+            // A batch that exists according to the provider is searched for, and not created again.
             (doubt(), exists, repeats, Step::Look),
             (doubt(), search(Fencing), none, Step::Fence),
             (doubt(), search(Fenced), none, Step::Look),
             (doubt(), search(Absent), none, Step::Stage),
-            (doubt(), search(Absent), cancelled, Step::CallOff),
+            (doubt(), search(Absent), cancelled, Step::CancelUncreated),
             (created(Certainty::Proved), None, none, Step::Poll),
             (created(Certainty::Proved), None, cancelled, Step::Cancel),
             (created(Certainty::Proved), None, asked, Step::Poll),
-            // It may be someone else's.
+            // The batch may belong to another program.
             (created(Certainty::Presumed), None, cancelled, Step::Poll),
             (ended, None, cancelled, Step::Fetch),
             (

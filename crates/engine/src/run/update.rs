@@ -1,4 +1,4 @@
-//! A changed input under the same run: what is unchanged keeps its outcome, and only the rest is sent.
+//! Update of a run's input: unchanged requests keep their outcomes, and only the others are sent.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write as _;
@@ -19,21 +19,21 @@ use crate::run::job::Job;
 use crate::spool::tables::{Echo, Reader};
 use crate::spool::{layout, spooled};
 
-/// How a changed input differs from what a run has sent.
+/// Differences between a changed input and what a run has sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Requests that are the same: they keep their outcomes.
+    /// Number of requests that are the same and keep their outcomes.
     pub unchanged: u64,
-    /// Requests of a known id that are sent as they are now.
+    /// Number of requests with a known id whose content has changed and is sent anew.
     pub changed: u64,
-    /// Requests that are new.
+    /// Number of requests with a new id.
     pub new: u64,
-    /// Requests that are not there any more: they leave the output.
+    /// Number of requests that the input no longer has; they leave the output.
     pub gone: u64,
 }
 
-/// A request's row but for its id on the wire, and what it shares with others.
-type Print = [u8; 16];
+/// Fingerprint of a request: its row without its id on the wire, and its class.
+type Fingerprint = [u8; 16];
 
 impl Context {
     pub(crate) async fn update(
@@ -54,12 +54,13 @@ impl Context {
         let (changes, new, order, checksums) = {
             let records = job.records();
             let mut update = Update::new(&job, &records, plan);
-            let known = update.known()?;
+            let known = update.known_requests()?;
             let changes = update.take(&known)?;
             let (order, checksums) = update.note()?;
             (changes, update.finish()?, order, checksums)
         };
-        // Of a run that goes on, what is unchanged keeps its attempts; of one that has ended, its outcomes.
+        // In a running run, unchanged requests keep their attempts; in one that has ended, their
+        // outcomes.
         if job.must_have_ended().is_ok() {
             job.run.asked = job.run.attempt + 1;
         }
@@ -68,7 +69,7 @@ impl Context {
         job.run.order = Some(order);
         job.run.checksums = checksums;
         if job.send(new).await? == 0 {
-            // Nothing new: only what is in the output has changed.
+            // Nothing is sent: only the output has changed.
             job.note(job.run.attempt + 1, false, &[]).await?;
         }
         Ok((job.run, changes))
@@ -89,18 +90,18 @@ impl Context {
             let records = job.records();
             let mut update = Update::new(&job, &records, plan);
             let chosen = job.plan.ordinals_of(chosen)?;
-            let mut known = update.known()?;
+            let mut known = update.known_requests()?;
             known.retain(|_, (_, ordinal)| chosen.contains(ordinal));
             let found = update.take_known(&known)?;
             if found < chosen.len() as u64 {
                 return Err(Error::invalid_input(format!(
-                    "{} of the requests are not in the input any more; nothing was sent",
+                    "{} of the chosen requests are no longer in the input; nothing was sent",
                     chosen.len() as u64 - found
                 )));
             }
             update.finish()?
         };
-        self.revive(&job.run).await?;
+        self.clear_cancellation(&job.run).await?;
         job.run.asked = job.run.attempt + 1;
         job.send(new).await
     }
@@ -108,7 +109,7 @@ impl Context {
     async fn comparable(&self, run: &RunRecord) -> Result<RunRecord> {
         if !matches!(run.ids, IdRule::Ordinal(_)) {
             let message = format!(
-                "the run {} sent its caller's own ids; nothing was sent",
+                "the run {} uses the caller's ids on the wire, so that its input cannot be changed; nothing was sent",
                 run.id
             );
             return Err(Error::invalid_input(message));
@@ -117,21 +118,21 @@ impl Context {
     }
 }
 
-/// A run that is compared with a plan.
+/// Comparison of a run with the plan of a changed input.
 struct Update<'a> {
     old: &'a Plan,
     new: &'a Plan,
     codec: &'a dyn BatchCodec,
     attempt: u32,
     writer: ShardWriter<'a>,
-    /// Number of requests that were ever sent, those of the new input included.
+    /// Number of requests that were ever sent, including those of the new input.
     ordinals: u32,
-    /// The ordinal of each request of the new input.
+    /// Ordinal of each request of the new input.
     order: Vec<u32>,
 }
 
-/// Requests of the run by a digest of their id: what was sent, and their ordinals.
-type Known = HashMap<Print, (Print, u32)>;
+/// Requests of the run by the digest of their caller's id: fingerprint and ordinal.
+type KnownRequests = HashMap<Fingerprint, (Fingerprint, u32)>;
 
 impl<'a> Update<'a> {
     fn new(job: &'a Job<'_>, records: &'a [ShardRecord], new: &'a Plan) -> Self {
@@ -149,8 +150,8 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Reads what was sent last of each request of the output.
-    fn known(&self) -> Result<Known> {
+    /// Reads the fingerprint of each request of the output, as it was sent last.
+    fn known_requests(&self) -> Result<KnownRequests> {
         let wanted = self.old.wanted()?;
         let mut bodies = Bodies::new(&self.old.files, &self.old.shards);
         let (mut merge, mut echo) = (self.old.merge(), Echo::default());
@@ -166,14 +167,14 @@ impl<'a> Update<'a> {
             merge.echo(&mut echo)?;
             let class = self.old.class(merged.shard);
             let id = WireId::ordinal(&self.old.nonce, ordinal);
-            let print = print(class, &id, bodies.read(merged.shard, &merged.row)?);
+            let print = fingerprint(class, &id, bodies.read(merged.shard, &merged.row)?);
             known.insert(digest(&[&echo.id]), (print, ordinal));
         }
         Ok(known)
     }
 
-    /// Goes over the new input: what the run does not know as it is goes into new shards.
-    fn take(&mut self, known: &Known) -> Result<Changes> {
+    /// Reads the new input and puts new and changed requests into new shards.
+    fn take(&mut self, known: &KnownRequests) -> Result<Changes> {
         let mut changes = Changes::default();
         let mut bodies = Bodies::new(&self.new.files, &self.new.shards);
         let (mut merge, mut echo) = (self.new.merge(), Echo::default());
@@ -185,12 +186,13 @@ impl<'a> Update<'a> {
             row.clear();
             row.extend_from_slice(bodies.read(merged.shard, &merged.row)?);
             match known.get(&digest(&[&echo.id])) {
-                Some((sent, ordinal)) if *sent == print(class, &id, &row) => {
+                Some((sent, ordinal)) if *sent == fingerprint(class, &id, &row) => {
                     changes.unchanged += 1;
                     self.order.push(*ordinal);
                     continue;
                 }
-                // A changed request is another one: what was answered to the old one stays with it.
+                // A changed request gets a new ordinal: the answer to the old one stays with the
+                // old ordinal.
                 Some(_) => changes.changed += 1,
                 None => changes.new += 1,
             }
@@ -205,9 +207,9 @@ impl<'a> Update<'a> {
         Ok(changes)
     }
 
-    /// Puts the known requests into new shards as the new input has them, and returns how many there are of them
-    /// in it.
-    fn take_known(&mut self, known: &Known) -> Result<u64> {
+    /// Puts the known requests into new shards as the new input has them, and returns how many the
+    /// new input has.
+    fn take_known(&mut self, known: &KnownRequests) -> Result<u64> {
         let (mut merge, mut echo) = (self.new.merge(), Echo::default());
         let mut found = Vec::with_capacity(known.len());
         while let Some(merged) = merge.next()? {
@@ -216,7 +218,7 @@ impl<'a> Update<'a> {
                 found.push((*ordinal, merged));
             }
         }
-        // The new input may have them in another order than the run, whose shards keep its own.
+        // The order of the new input may differ from that of the run, which its shards keep.
         found.sort_unstable_by_key(|(ordinal, _)| *ordinal);
         let mut bodies = Bodies::new(&self.new.files, &self.new.shards);
         let mut echoes = Echoes::new(self.new);
@@ -233,7 +235,8 @@ impl<'a> Update<'a> {
         Ok(found.len() as u64)
     }
 
-    /// Notes the new order and what goes back beside each outcome, with the CRC-32 of each file.
+    /// Writes the new order and the echoes of the output, and returns the CRC-32 checksum of each
+    /// file.
     fn note(&self) -> Result<(Order, BTreeMap<Box<str>, u32>)> {
         let order = Order {
             table: self.attempt,
@@ -272,14 +275,14 @@ impl<'a> Update<'a> {
     }
 }
 
-/// Reads what goes back beside outcomes, of requests in any order.
+/// Reads the echoes of requests in any order.
 struct Echoes<'a> {
     plan: &'a Plan,
     open: HashMap<u32, Reader>,
 }
 
 impl<'a> Echoes<'a> {
-    /// Bytes that are read ahead of each shard.
+    /// Number of bytes that are read ahead from the echo of each shard.
     const AHEAD: usize = 4 << 10;
 
     fn new(plan: &'a Plan) -> Self {
@@ -308,7 +311,7 @@ fn too_many() -> Error {
 }
 
 impl Plan {
-    /// The requests of the run by ordinal, without their outcomes.
+    /// Returns the requests of the run by ordinal, without their outcomes.
     pub(crate) fn merge(&self) -> Merge {
         Merge::new(Arc::new(Layers {
             files: Arc::clone(&self.files),
@@ -317,13 +320,13 @@ impl Plan {
         }))
     }
 
-    /// The class of a shard.
+    /// Returns the class of a shard.
     fn class(&self, shard: u32) -> &BatchClass {
         &self.shards[shard as usize].shard.class
     }
 }
 
-/// Puts another id of the same length in an id's place.
+/// Replaces an id by another one of the same length.
 fn rename(row: &mut [u8], from: &WireId, to: &WireId) {
     let (from, to) = (from.as_str().as_bytes(), to.as_str().as_bytes());
     if let Some(at) = memchr::memmem::find(row, from)
@@ -333,7 +336,7 @@ fn rename(row: &mut [u8], from: &WireId, to: &WireId) {
     }
 }
 
-fn print(class: &BatchClass, id: &WireId, row: &[u8]) -> Print {
+fn fingerprint(class: &BatchClass, id: &WireId, row: &[u8]) -> Fingerprint {
     let class = serde_json::to_vec(class).unwrap_or_default();
     let id = id.as_str().as_bytes();
     let (before, after) = match memchr::memmem::find(row, id) {
@@ -343,7 +346,7 @@ fn print(class: &BatchClass, id: &WireId, row: &[u8]) -> Print {
     digest(&[&class, before, after])
 }
 
-fn digest(parts: &[&[u8]]) -> Print {
+fn digest(parts: &[&[u8]]) -> Fingerprint {
     let mut digest = Sha256::new();
     for part in parts {
         digest.update((part.len() as u64).to_le_bytes());

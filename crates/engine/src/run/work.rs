@@ -1,5 +1,5 @@
-//! A shard on its way: its record, and what this process knows beside it. Losing the latter costs a repeated
-//! free call at most.
+//! Shard in progress: its record, and what only this process knows about it. Losing the latter
+//! costs at most a repeated free call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,45 +20,47 @@ use crate::run::scope::Scope;
 use crate::run::step::{self, Facts, Next, Step};
 use crate::spool::marks::Marks;
 
-/// A shard on its way.
+/// Shard in progress.
 pub(crate) struct Work {
     pub(crate) planned: PlannedShard,
-    /// The shard as the ledger has it.
+    /// Current record of the shard in the ledger.
     pub(crate) record: ShardRecord,
-    /// What is noted beside the ledger, where the ledger outlives the process.
+    /// File beside the ledger that records creates; `None` where the ledger is not durable.
     pub(crate) marks: Option<Marks>,
-    /// Whether marks may be there.
+    /// True if that file may have an entry for the shard.
     pub(crate) marked: bool,
-    /// Whether the marks were compared with the ledger.
+    /// True if that file was compared with the ledger.
     pub(crate) recalled: bool,
     pub(crate) handle: ShardHandle,
-    /// Whether its body was checked by this process.
+    /// True if this process has compared the body with its checksum.
     pub(crate) verified: bool,
-    /// Exchanges of the step that is due that failed in a row.
+    /// Number of failed exchanges in a row in the step that is due.
     pub(crate) failures: u32,
-    /// What will be noted before the create, once the newest batches were looked at.
+    /// Intent to be recorded before the create, once the newest batches were read.
     pub(crate) prepared: Option<Intent>,
-    /// Whether what was uploaded for it by an earlier process is used, which may be gone.
+    /// True if the upload of an earlier process is used, which may be deleted by now.
     pub(crate) reuses_upload: bool,
-    /// Error of the create whose fate is unknown.
+    /// Error of the create whose outcome is unknown.
     pub(crate) cause: Option<Error>,
     pub(crate) poll: Option<Poll>,
-    /// How its batch has ended, as a page of the list shows.
+    /// Final status of the batch, as a page of the list shows it.
     pub(crate) listed: Option<Box<BatchSnapshot>>,
     pub(crate) fetch: Option<Box<Fetch>>,
     pub(crate) asked_to_cancel: bool,
-    /// Whether its batch had ended when this process began.
+    /// True if the batch had ended when this process began.
     pub(crate) ended_before: bool,
-    /// Whether its sealed files are damaged, so that they are read again: the ledger still has it as sealed.
+    /// True if damaged result files are read again. The ledger records the shard as sealed
+    /// meanwhile.
     pub(crate) reread: bool,
-    /// Whether this process has sealed its results.
+    /// True if this process has sealed the results.
     pub(crate) sealed_here: bool,
-    /// Segments that the ledger speaks of while it is read again.
+    /// Segments that the ledger names while the results are read again.
     pub(crate) sealed_before: Vec<Segment>,
 }
 
 impl Work {
-    /// Of a shard as the ledger has it. What was held is begun anew: its caller has asked for it.
+    /// Returns a shard in the state that the ledger has. A held search begins again, since its
+    /// caller has resumed the run.
     pub(crate) fn new(
         planned: PlannedShard,
         mut record: ShardRecord,
@@ -94,14 +96,14 @@ impl Work {
         }
     }
 
-    /// The step that is due.
+    /// Returns the step that is due.
     pub(crate) fn next(&self, context: &Context, cancelled: bool) -> Step {
         let repeats = match &self.record.state {
             ShardState::Doubt(intent) => context.repeats(intent),
             _ => false,
         };
         let facts = Facts {
-            marked: self.prepared.is_some(),
+            has_watermark: self.prepared.is_some(),
             repeats,
             cancelled,
             asked_to_cancel: self.asked_to_cancel,
@@ -109,21 +111,23 @@ impl Work {
         step::next(&self.record, facts)
     }
 
-    /// Makes one step. What is tried again says when; what no waiting cures is [`Next::Stuck`].
+    /// Makes one step. Returns when a temporary failure is tried again, and [`Next::Stuck`] for a
+    /// permanent one.
     ///
     /// # Errors
-    /// [`ErrorKind::Conflict`] where someone else has moved the shard on: nothing more is said to the provider.
+    /// [`ErrorKind::Conflict`] where another process has advanced the shard; the provider is not
+    /// called any more.
     pub(crate) async fn perform(&mut self, step: Step, scope: &Scope<'_>) -> Result<Next> {
         let context = scope.context;
         let stepped = match step {
             Step::Stage => self.stage(context, scope).await,
-            Step::Mark => self.mark(context, scope).await,
+            Step::Watermark => self.watermark(context, scope).await,
             Step::Post => self.post(context).await,
             Step::Suspect => self.suspect(context).await,
             Step::Look => self.look(context).await,
             Step::Repeat => self.repeat(context, scope).await,
             Step::Fence => self.fence(context).await,
-            Step::CallOff => self.call_off(context).await,
+            Step::CancelUncreated => self.close_cancelled(context).await,
             Step::Cancel => self.cancel(context).await,
             Step::Poll => self.poll(context).await,
             Step::Fetch => self.fetch(scope).await,
@@ -147,16 +151,17 @@ impl Work {
         Ok(Next::Stuck(error))
     }
 
-    /// Moves the shard on in the ledger, and then here.
+    /// Advances the shard to a state, in the ledger first.
     pub(crate) async fn advance(&mut self, context: &Context, state: ShardState) -> Result<()> {
         let next = self.record.clone().advanced(state);
         self.put(context, next).await
     }
 
-    /// Replaces the record of the shard.
+    /// Replaces the record of the shard, in the ledger first.
     pub(crate) async fn put(&mut self, context: &Context, next: ShardRecord) -> Result<()> {
-        // No create is under way in these states. The marks go first: without them the ledger still knows
-        // that one was sent, and with them it would be looked for once it does not.
+        // No create is under way in these states. The entry beside the ledger is removed first: until
+        // the ledger changes, it still records that a create was sent. In the other order, an entry
+        // could remain that makes a later process search for a create that was refused.
         let is_settled = matches!(next.state, ShardState::Staged(_) | ShardState::Refused);
         if let (true, true, Some(marks)) = (self.marked, is_settled, &self.marks) {
             marks.clear().await?;
@@ -167,12 +172,14 @@ impl Work {
         Ok(())
     }
 
-    /// There is no batch, and will be none. It is noted, or whoever comes next would create it.
+    /// Closes the shard without a batch. This is recorded, since the next process would create the
+    /// batch otherwise.
     pub(crate) async fn close(&mut self, context: &Context, closed: Closed) -> Result<()> {
         self.advance(context, ShardState::Closed(closed)).await
     }
 
-    /// Checks its body once, however often it is sent: what is sent is what was planned.
+    /// Compares the body of the shard with its checksum before it is first sent, so that exactly
+    /// the planned requests are sent.
     pub(crate) async fn verify(&mut self, scope: &Scope<'_>) -> Result<()> {
         if !self.verified {
             self.planned.verify(scope.files).await?;
@@ -181,12 +188,12 @@ impl Work {
         Ok(())
     }
 
-    /// When a free call is made again that has failed.
+    /// Returns when a failed free call is repeated.
     pub(crate) fn again(&mut self, context: &Context, error: Error) -> Next {
         self.failures += 1;
-        let wish = error.retry_after();
+        let retry_after = error.retry_after();
         match context.again(self.failures, error) {
-            Ok(wait) if wish.is_some() => Next::Pause(wait),
+            Ok(wait) if retry_after.is_some() => Next::Pause(wait),
             Ok(wait) => Next::In(wait),
             Err(error) => {
                 self.failures = 0;
@@ -195,14 +202,14 @@ impl Work {
         }
     }
 
-    /// Whether a mark speaks of this shard's body, by the checksum of what was sent; it does where one of the
-    /// two has none.
+    /// Returns whether an entry beside the ledger is about the body of this shard, by the checksum
+    /// of what was sent. Without both checksums the answer is `true`.
     pub(crate) fn is_of(&self, sent: Option<u32>) -> bool {
         let both = sent.zip(self.record.checksum);
         both.is_none_or(|(sent, own)| sent == own)
     }
 
-    /// Takes a batch as the shard's.
+    /// Records a batch as that of the shard.
     pub(crate) async fn acknowledge(
         &mut self,
         context: &Context,
@@ -210,7 +217,7 @@ impl Work {
         proof: Proof,
         found: bool,
     ) -> Result<Next> {
-        // Told before it is noted: whoever listens knows the id even if the ledger fails.
+        // The event comes first, so that the observer knows the id even if the ledger fails.
         let handle = self.handle.created(&batch);
         context.tell(&Event::Created {
             batch: &batch,
@@ -219,11 +226,11 @@ impl Work {
         });
         let is_token = proof.certainty == Certainty::Token;
         let is_certain = matches!(proof.certainty, Certainty::Token | Certainty::Proved);
-        // A ledger that rolls back behind it leads back to it.
+        // A ledger that is rolled back later can find the batch there.
         if let (true, Some(marks)) = (is_certain, &self.marks)
             && let Err(error) = marks.created(&batch, self.record.checksum).await
         {
-            // The ledger is about to note it too.
+            // A failure is only reported, since the ledger is about to record the batch too.
             let message = error.to_string();
             context.tell(&Event::Warning { message: &message });
         }
@@ -239,7 +246,7 @@ impl Work {
         let Err(error) = self.advance(context, state).await else {
             return Ok(Next::NOW);
         };
-        // The answer to a create is evidence for whoever has the shard now.
+        // The response to a create is evidence for the process that holds the shard now.
         let is_answer = !found || is_token;
         if error.kind() == ErrorKind::Conflict && is_answer {
             let late = LateAcknowledgement {
@@ -253,14 +260,15 @@ impl Work {
         Err(error.with_batch(batch))
     }
 
-    /// Asks the provider to cancel the batch. What it answers is fetched, however it ends.
+    /// Asks the provider to cancel the batch. The answers of the batch are fetched, however it
+    /// ends.
     async fn cancel(&mut self, context: &Context) -> Result<Next> {
         if let Some(batch) = self.record.state.batch().cloned()
             && let Err(error) = context.provider.cancel(&batch).await
         {
             match self.again(context, error.with_batch(batch)) {
                 Next::Stuck(error) => {
-                    let message = format!("it was not cancelled: {error}");
+                    let message = format!("the batch was not cancelled: {error}");
                     context.tell(&Event::Warning { message: &message });
                 }
                 next => return Ok(next),
@@ -270,8 +278,9 @@ impl Work {
         Ok(Next::NOW)
     }
 
-    /// Closes a shard that has no batch; a ledger that has rolled back may not know of its batch.
-    async fn call_off(&mut self, context: &Context) -> Result<Next> {
+    /// Closes a shard that has no batch, unless the file beside the ledger shows that a rolled back
+    /// ledger has lost one.
+    async fn close_cancelled(&mut self, context: &Context) -> Result<Next> {
         if let Some(next) = self.recall(context).await? {
             return Ok(next);
         }
@@ -279,9 +288,9 @@ impl Work {
         Ok(Next::Done)
     }
 
-    /// What its batch was taken for turns out to be someone else's: the create is in doubt again, and will not
-    /// be taken for that batch again.
-    pub(crate) async fn disown(
+    /// Returns the shard to doubt after its presumed batch turned out to belong to another program,
+    /// and excludes that batch from later searches.
+    pub(crate) async fn reject_presumed(
         &mut self,
         context: &Context,
         stranger: &BatchId,
@@ -294,12 +303,12 @@ impl Work {
         };
         intent.strangers.push(stranger.clone());
         self.marked = true;
-        self.handle.disowned(stranger);
+        self.handle.reject_presumed(stranger);
         (self.poll, self.fetch) = (None, None);
         self.doubt(context, intent, Default::default()).await
     }
 
-    /// Asks once where the batch stands.
+    /// Requests the status of the batch once.
     pub(super) async fn poll(&mut self, context: &Context) -> Result<Next> {
         let Some(batch) = self.record.state.batch().cloned() else {
             return Ok(Next::NOW);
@@ -312,7 +321,7 @@ impl Work {
         match poll.ask(context).await {
             Ok(None) => {
                 let own = poll.next.saturating_sub(context.clock.elapsed());
-                Ok(match poll.wish {
+                Ok(match poll.retry_after {
                     Some(polls) => Next::PausePolls { own, polls },
                     None => Next::In(own),
                 })
@@ -333,8 +342,9 @@ impl Work {
         Ok(Next::NOW)
     }
 
-    /// Takes what a page of the list shows of its batch, as the answer to the poll that is due. Returns when the
-    /// next poll is due; `None` where the batch has ended, which the step that is due records.
+    /// Takes what a page of the list shows of the batch as the answer to the poll that is due.
+    /// Returns when the next poll is due; `None` where the batch has ended, which the step that is
+    /// due records.
     pub(crate) fn take_listed(
         &mut self,
         context: &Context,
@@ -351,7 +361,8 @@ impl Work {
         }
     }
 
-    /// A batch that is not there was not ours, if we only presumed it; anything else is the end of it.
+    /// Handles an error of the batch. A presumed batch that does not exist did not belong to the
+    /// shard; any other error is permanent.
     pub(super) async fn gone(
         &mut self,
         context: &Context,
@@ -363,14 +374,14 @@ impl Work {
             ErrorKind::BatchNotFound | ErrorKind::FileNotFound
         );
         match self.certainty() == Certainty::Presumed && is_gone {
-            true => self.disown(context, batch, error).await,
+            true => self.reject_presumed(context, batch, error).await,
             false => Ok(Next::Stuck(error)),
         }
     }
 
-    /// How the batch is known to be the shard's.
+    /// Returns how certain it is that the batch belongs to the shard.
     pub(super) fn certainty(&self) -> Certainty {
-        // Its rows were ours when they were sealed.
+        // The rows belonged to the shard when they were sealed.
         if self.reread {
             return Certainty::Proved;
         }

@@ -1,4 +1,4 @@
-//! Accounts of a run: every answer of every batch that it had, those that a later attempt replaced included.
+//! Accounts of a run: every answer of every batch, including those that a later attempt replaced.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,15 +9,16 @@ use lmbatch_core::{
 
 use crate::context::Context;
 use crate::results::collect::{Collected, Maker, Stored};
-use crate::results::joiner::Joiner;
-use crate::results::locations::open_places;
+use crate::results::id_map::IdMap;
+use crate::results::locations::open_locations;
 use crate::results::row_cutter::RowCutter;
 use crate::results::scan::scan;
-use crate::spool::places::Places;
+use crate::spool::location_table::LocationTable;
 use crate::spool::spooled;
 use crate::spool::tables::BUFFER;
 
-/// The most models that are told apart in one batch; the tokens of others are counted under `""`.
+/// Maximum number of models that are counted separately in one batch; the tokens of others are
+/// counted under `""`.
 const MODELS: usize = 64;
 
 /// Number of answers and the tokens that they used.
@@ -25,7 +26,7 @@ const MODELS: usize = 64;
 pub struct Answers {
     /// Number of requests that were answered.
     pub count: u64,
-    /// Tokens of these answers.
+    /// Token usage of these answers.
     pub usage: TokenUsage,
 }
 
@@ -39,36 +40,36 @@ impl Answers {
 /// Account of one batch of a run, from the ledger and from the rows that were fetched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchAccount {
-    /// The batch; `None` where none was created.
+    /// Id of the batch; `None` where none was created.
     pub batch: Option<BatchId>,
     /// Number of the batch in the run, from 0.
     pub shard: u32,
-    /// Attempt that the batch belongs to, from 0.
+    /// Number of the attempt in which the batch was created, from 0.
     pub attempt: u32,
-    /// Status of the batch when it was fetched; in progress where it was not.
+    /// Status of the batch when its results were fetched; in progress where they were not.
     pub status: BatchStatus,
     /// Number of requests that the batch holds.
     pub requests: u32,
-    /// Model that was asked for, where a batch has only one.
+    /// Requested model, where the batch has only one.
     pub model: Option<Box<str>>,
-    /// Requests by outcome, as the provider counts them.
+    /// Number of requests by outcome, according to the provider.
     pub counts: RequestCounts,
     /// Number of rows that were fetched.
     pub rows: u64,
-    /// Answers that were fetched, each request counted once. A row that holds no answer that can be read counts
-    /// as an answer without tokens: it was paid for.
+    /// Answers that were fetched, each request counted once. A row with an unreadable answer counts
+    /// as an answer without tokens, since it was paid for.
     pub answered: Answers,
-    /// Answers of [`answered`](Self::answered) that are not in the output, since another answer to the
-    /// request is, or since the request was removed from the input.
+    /// Answers of [`answered`](Self::answered) that are not in the output, because another answer
+    /// to the request is, or because the request was removed from the input.
     pub superseded: Answers,
-    /// Requests whose row says that they failed; those whose answer cannot be read are answers.
+    /// Number of requests whose row says that they failed. Unreadable answers are not among them.
     pub errored: u64,
-    /// Answers by the model that gave them; `""` where the row names none.
+    /// Answers by the model that gave them; `""` where the row names no model.
     pub models: BTreeMap<Box<str>, Answers>,
 }
 
 impl BatchAccount {
-    /// Returns the number of requests that the provider counts as answered and whose row was never
+    /// Returns the number of requests that the provider counts as answered but whose row was never
     /// delivered. They may be billed.
     pub fn undelivered(&self) -> u64 {
         let requests = u64::from(self.requests);
@@ -80,9 +81,9 @@ impl BatchAccount {
     }
 }
 
-/// Returns the number of requests that a provider counts as answered beyond the rows that were fetched. Some
-/// providers count a request as answered whose row then says that it failed, and some count more requests than
-/// there are.
+/// Returns the number of requests that a provider counts as answered beyond the rows that were
+/// fetched. Some providers count a request as answered whose row says that it failed, and some
+/// count more requests than exist.
 pub fn undelivered(counts: &RequestCounts, answered: u64, errored: u64) -> u64 {
     let errored_beyond = errored.saturating_sub(counts.errored);
     let delivered = answered.saturating_add(errored_beyond);
@@ -108,8 +109,8 @@ impl Context {
                 let mut account = account(shard);
                 if let Some(locations) = &layer.locations {
                     let mut sources = Sources {
-                        joiner: maker.joiner(stored, &sealed.planned)?,
-                        places: open_places(&stored.files, locations)?,
+                        id_map: maker.id_map(stored, &sealed.planned)?,
+                        locations: open_locations(&stored.files, locations)?,
                         outcomes,
                         stored,
                         maker,
@@ -160,8 +161,8 @@ fn account(shard: &ShardRecord) -> BatchAccount {
     }
 }
 
-/// Returns, for each shard, which of its requests have their outcome in the output from that shard: one bit for each
-/// request, by its place.
+/// Returns, for each shard, the requests whose outcome in the output comes from that shard: one bit
+/// for each request, by position.
 fn outcomes(collected: &Collected, wanted: Option<&HashSet<u32>>) -> Result<Vec<Bits>> {
     let mut outcomes: Vec<Bits> = Vec::new();
     outcomes.resize_with(collected.layers.all.len(), Bits::default);
@@ -175,25 +176,26 @@ fn outcomes(collected: &Collected, wanted: Option<&HashSet<u32>>) -> Result<Vec<
     Ok(outcomes)
 }
 
-/// What the rows of a batch are compared with.
+/// Data with which the rows of a batch are compared.
 struct Sources<'a> {
-    joiner: Joiner,
-    /// Places of the rows of the batch.
-    places: Places,
-    /// Requests of the batch that have their outcome from it.
+    id_map: IdMap,
+    /// Locations of the rows of the batch.
+    locations: LocationTable,
+    /// Requests whose outcome in the output comes from this batch.
     outcomes: &'a Bits,
     stored: &'a Stored,
     maker: &'a Maker,
 }
 
-/// One batch as its rows are read.
+/// Counts of one batch while its rows are read.
 struct Count<'a> {
     account: &'a mut BatchAccount,
-    /// Requests that have an answer in this batch, by their places in it: a request that is answered twice is billed once.
+    /// Requests with an answer in this batch, by position. A request that is answered twice is
+    /// billed once.
     answered: Bits,
     errored: Bits,
-    /// Requests with a row that holds no answer that can be read, and whether the output holds another outcome.
-    /// They count once all rows are read: one of those may hold the answer.
+    /// Requests with an unreadable answer, and whether the output holds another outcome. They are
+    /// counted after all rows are read, since a later row may hold a readable answer.
     malformed: Vec<(u32, bool)>,
     rows: RowReader,
 }
@@ -209,9 +211,9 @@ impl<'a> Count<'a> {
         }
     }
 
-    /// Counts the answers that cannot be read of requests without another answer.
+    /// Counts the unreadable answers of requests without another answer.
     fn end(mut self) {
-        // Of several rows of one request, the one in the output is asked first.
+        // Of several rows of one request, the one in the output comes first.
         self.malformed.sort_unstable();
         for (ordinal, is_superseded) in std::mem::take(&mut self.malformed) {
             if !self.answered.set(ordinal) {
@@ -266,19 +268,20 @@ impl<'a> Count<'a> {
             return Ok(());
         };
         let at = match scanned.id {
-            Some(id) => sources.joiner.ordinal(&id.decode())?,
+            Some(id) => sources.id_map.ordinal(&id.decode())?,
             None => None,
         };
-        // A row that names a request of another batch is an answer of none.
+        // A row that names a request of another batch is no answer of this one.
         let Some(at) = at else {
             return Ok(());
         };
         let decoded = codec.decode(&segment.part, row);
-        let place = sources.places.get(at);
-        let place = place.map_err(spooled)?;
-        let is_outcome = (place.segment, place.offset()) == (number, offset) && !place.is_none();
+        let location = sources.locations.get(at);
+        let location = location.map_err(spooled)?;
+        let is_outcome =
+            (location.segment, location.offset()) == (number, offset) && !location.is_none();
         let is_superseded = !is_outcome || !sources.outcomes.get(at);
-        // What cannot be read is a malformed answer, as it is in the outcomes.
+        // An unreadable row is a malformed answer, as it is in the outcomes.
         let outcome = match decoded {
             Ok(row) => row.outcome,
             Err(_) => OutcomeView::Errored(FailureView::malformed()),
@@ -317,7 +320,7 @@ impl<'a> Count<'a> {
     }
 }
 
-/// A bit for each request, as far as the highest that is set.
+/// Growing bit set with one bit for each request.
 #[derive(Default)]
 struct Bits(Vec<u64>);
 
@@ -328,7 +331,7 @@ impl Bits {
         word.is_some_and(|word| word & 1 << (at % 64) != 0)
     }
 
-    /// Sets a bit; `false` where it is set already.
+    /// Sets a bit. Returns `false` where it was set already.
     fn set(&mut self, at: u32) -> bool {
         let (word, bit) = ((at / 64) as usize, 1 << (at % 64));
         if word >= self.0.len() {
@@ -345,17 +348,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_that_the_provider_counts_and_never_delivers_are_counted() {
+    fn rows_that_the_provider_counts_but_never_delivers_are_counted() {
         for (succeeded, counted_errored, answered, errored, wanted) in [
             (10, 0, 10, 0, 0),
             (10, 0, 7, 0, 3),
-            // A row that says "failed" is what became of a request that was counted as answered.
+            // A failure row may stand for a request that was counted as answered.
             (10, 0, 9, 1, 0),
             (9, 1, 8, 1, 1),
             (9, 1, 9, 0, 0),
-            // A provider that gives no counts says nothing.
+            // A provider that gives no counts.
             (0, 0, 5, 5, 0),
-            // There are no more than ten.
+            // The batch has only ten requests.
             (15, 0, 10, 0, 0),
             (15, 0, 8, 0, 2),
             (u64::MAX, 3, 8, 2, 2),
@@ -371,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bit_is_new_once() {
+    fn a_bit_can_be_set_once() {
         let mut bits = Bits::default();
         for at in [0, 63, 64, 1_000_000] {
             assert!(!bits.get(at) && bits.set(at), "{at}");

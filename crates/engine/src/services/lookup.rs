@@ -1,4 +1,4 @@
-//! Lookups in the ledger: runs by their nonces, and batches that are some shard's.
+//! Lookups in the ledger: runs by their nonces, and batches of any shard.
 
 use std::collections::HashSet;
 
@@ -28,7 +28,7 @@ impl Context {
         }
         let account = self.provider.account();
         let mut known = self.ledger.known(&account, batches).await?;
-        known.extend(self.beside.known(&account, batches).await?);
+        known.extend(self.ephemeral_ledger.known(&account, batches).await?);
         Ok(known)
     }
 }

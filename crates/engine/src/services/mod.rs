@@ -1,4 +1,5 @@
-//! Services beside a run: what was answered and paid for, what a provider holds, what the record knows.
+//! Services in addition to a run: accounts, the origin of batches, second batches, lookups in the
+//! ledger.
 
 pub(crate) mod audit;
 pub(crate) mod lookup;

@@ -1,5 +1,5 @@
-//! The run that a batch belongs to, as the ids of its rows tell it: where a provider keeps no labels, or the
-//! label is gone, the results of an ended batch still bear the ids that lmbatch gave its requests.
+//! Origin of a batch from the ids of its rows: where a provider keeps no labels, or the label is
+//! lost, the results of an ended batch still hold the ids that lmbatch gave to its requests.
 
 use futures::StreamExt as _;
 use lmbatch_core::{
@@ -9,23 +9,23 @@ use lmbatch_core::{
 
 use crate::context::Context;
 
-/// Rows that are looked at before a batch is taken for one of another program.
-const LOOKED_AT: u32 = 8;
+/// Maximum number of rows that are read before a batch is taken for one of another program.
+const MAX_ROWS: u32 = 8;
 
-/// What all rows of an ended batch say together.
+/// Summary of all rows of an ended batch.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
-    /// A bit for each request of the run that a row names.
+    /// One bit for each request of the run that a row names.
     named: Vec<u64>,
-    /// Requests that a row names.
+    /// Number of requests that rows name.
     pub(crate) count: u64,
-    /// Rows that name a request again.
+    /// Number of rows that name a request for a second time.
     pub(crate) again: u64,
-    /// Rows whose id is not of the run.
+    /// Number of rows whose id is not of the run.
     pub(crate) foreign: u64,
-    /// Highest number, from 0, of a request that the input does not have.
+    /// Highest ordinal in a row that the input does not have.
     pub(crate) beyond: Option<u32>,
-    /// Model of the first answer that says one.
+    /// Model of the first answer that names one.
     pub(crate) model: Option<String>,
 }
 
@@ -35,7 +35,7 @@ impl Survey {
         word.is_some_and(|word| word >> (ordinal % 64) & 1 == 1)
     }
 
-    /// Notes the request of a row; whether it is the first row of that request.
+    /// Adds the request of a row. Returns whether this is the first row of the request.
     fn name(&mut self, ordinal: u32) -> bool {
         let at = ordinal as usize / 64;
         if self.named.len() <= at {
@@ -54,7 +54,7 @@ impl Context {
         if !snapshot.status.is_terminal() {
             return Err(Error::new(ErrorKind::Timeout)
                 .with_message(format!(
-                    "the batch is {}, and only the rows of its results tell which run it belongs to; adopt it when it has ended, and send nothing of its input until then",
+                    "the batch is {}, and only the rows of its results show to which run it belongs; adopt it when it has ended, and send nothing of its input until then",
                     snapshot.status
                 ))
                 .with_batch(batch.clone()));
@@ -62,7 +62,7 @@ impl Context {
         self.origin_of(&snapshot).await
     }
 
-    /// The same of a batch whose status is known.
+    /// Returns the nonce of the run of a batch whose status is known.
     pub(crate) async fn origin_of(&self, snapshot: &BatchSnapshot) -> Result<Option<Nonce>> {
         if !snapshot.status.may_have_outcomes() {
             return Ok(None);
@@ -74,7 +74,7 @@ impl Context {
                 let scanned = self.provider.codec().scan(part, reader.read(row));
                 let id = scanned.ok().and_then(|scanned| scanned.id);
                 found = id.and_then(|id| WireId::parts(&id.decode()).map(|(nonce, _)| nonce));
-                found.is_none() && rows < LOOKED_AT
+                found.is_none() && rows < MAX_ROWS
             };
             self.each_row(&snapshot.id, visit).await?;
             Ok(found)
@@ -83,7 +83,8 @@ impl Context {
         found.map_err(|error| error.with_batch(snapshot.id.clone()))
     }
 
-    /// Reads every row of an ended batch for the ids of a run with so many requests.
+    /// Reads every row of an ended batch and compares its id with those of a run of `requests`
+    /// requests.
     pub(crate) async fn survey(
         &self,
         batch: &BatchId,
@@ -120,19 +121,19 @@ impl Context {
         survey.map_err(|error| error.with_batch(batch.clone()))
     }
 
-    /// Hands the rows of an ended batch to `visit` until that says `false`. Nothing is kept.
+    /// Passes the rows of an ended batch to `visit` until it returns `false`. Nothing is stored.
     async fn each_row(
         &self,
         batch: &BatchId,
         mut visit: impl FnMut(&ResultPart, &[u8]) -> bool + Send,
     ) -> Result<()> {
-        // Which class it is of, only its rows can tell.
+        // The class of the batch is unknown before its rows are read.
         let set = self.provider.results(None, batch).await?;
         if !set.complete {
             return Err(Error::new(ErrorKind::Timeout)
                 .with_retry(Retry::Temporary)
                 .with_message(
-                    "the batch has ended, and the provider does not show its results yet",
+                    "the batch has ended, but the provider does not show its results yet",
                 ));
         }
         let mut parts = std::collections::VecDeque::from(set.parts);
@@ -179,10 +180,10 @@ impl Context {
     }
 }
 
-/// Whether two names may be of one model: one is the beginning of the other, or they differ only in their
-/// numbers and in words for a release.
+/// Returns whether two names may be of one model: one is a prefix of the other, or they differ only
+/// in their numbers and in names of releases.
 pub(crate) fn is_one_model(is: &str, wanted: &str) -> bool {
-    // Providers say which version of a model it is, and some in which collection.
+    // Providers add the version of a model, and some the collection that contains it.
     let name = |name: &str| {
         let name = name.rsplit('/').next().unwrap_or_default();
         name.to_ascii_lowercase()

@@ -1,7 +1,8 @@
-//! Twins: a second batch of the provider under the label of a batch of this run.
+//! Twins: second batches of the provider under the label of a batch of a run.
 //!
-//! A create that was sent again after a search found nothing, and two copies of one record, can each leave
-//! two batches that are paid for. When a run ends, the provider's list is looked at once more.
+//! A create that was sent again after a search found nothing, and two copies of one record, can
+//! each leave two batches that are paid for. When a run ends, the provider's list is therefore
+//! searched once more.
 
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
@@ -17,27 +18,28 @@ use crate::pages::pages;
 use crate::results::finished::Twin;
 use crate::run::job::Job;
 
-/// Most pages that are looked at for the twins of creates that were sent twice.
+/// Maximum number of pages that are searched for twins of creates that were sent twice.
 const MOST_PAGES: usize = 100;
 
-/// A batch of a run that has ended.
-pub(crate) struct Known {
+/// Batch of a run that has ended.
+pub(crate) struct EndedBatch {
     pub(crate) label: Label,
-    /// `None` where the create was given up: there may be a batch after all.
+    /// Id of the batch; `None` where the create was given up, so that a batch may exist
+    /// nevertheless.
     pub(crate) batch: Option<BatchId>,
     pub(crate) sent_twice: bool,
 }
 
 impl Job<'_> {
-    /// The batches of the run, as they are looked for in the provider's list.
-    pub(crate) fn known_batches(&self) -> Vec<Known> {
+    /// Returns the batches of the run, for the search in the provider's list.
+    pub(crate) fn ended_batches(&self) -> Vec<EndedBatch> {
         let known = self.works.iter().filter_map(|work| {
             let batch = match &work.record.state {
                 ShardState::Sealed { snapshot, .. } => Some(snapshot.id.clone()),
                 ShardState::Closed(Closed::Abandoned { .. }) => None,
                 _ => return None,
             };
-            Some(Known {
+            Some(EndedBatch {
                 label: work.planned.shard.label.clone(),
                 batch,
                 sent_twice: work.record.sent_twice,
@@ -48,11 +50,12 @@ impl Job<'_> {
 }
 
 impl Context {
-    /// Finds batches that carry a label of a run beside the batch that the run knows. Where no create was
-    /// sent twice, only the newest page is looked at.
+    /// Finds batches that carry a label of a run in addition to the batch that the run records.
+    /// Only the newest page is read, unless a create was sent twice.
     ///
-    /// A list that cannot be read tells nothing; it is reported where a twin is likely.
-    pub(crate) async fn find_twins(&self, known: Vec<Known>) -> Vec<Twin> {
+    /// A list that cannot be read gives no information; the failure is reported where a twin is
+    /// likely.
+    pub(crate) async fn find_twins(&self, known: Vec<EndedBatch>) -> Vec<Twin> {
         let capabilities = self.provider.codec().capabilities();
         let labelled = capabilities.create == CreateProof::Labelled && capabilities.list;
         if !labelled || !self.is_durable() {
@@ -66,7 +69,7 @@ impl Context {
             Err(error) => {
                 if is_likely {
                     let message = format!(
-                        "a create was sent twice, and the provider's list could not be looked at for a second batch: {error}"
+                        "a create may have made a second batch, but the provider's list could not be searched for it: {error}"
                     );
                     self.tell(&Event::Warning { message: &message });
                 }
@@ -89,9 +92,9 @@ impl Context {
         twins
     }
 
-    async fn twins(&self, known: &[Known]) -> Result<Vec<Twin>> {
-        let ours = known.iter().map(|known| (&known.label, &known.batch));
-        let ours: HashMap<&Label, &Option<BatchId>> = ours.collect();
+    async fn twins(&self, known: &[EndedBatch]) -> Result<Vec<Twin>> {
+        let own = known.iter().map(|known| (&known.label, &known.batch));
+        let own: HashMap<&Label, &Option<BatchId>> = own.collect();
         let twice = known.iter().filter(|known| known.sent_twice);
         let mut unseen: HashSet<&BatchId> =
             twice.filter_map(|known| known.batch.as_ref()).collect();
@@ -99,7 +102,8 @@ impl Context {
         let is_likely = !unseen.is_empty() || given_up;
         let ask = |page: Option<Cursor>| async move {
             let options = ListOptions { limit: None, page };
-            // A look that is likely to show nothing holds up no outcomes.
+            // A search that will probably find nothing must not delay the outcomes: it is not
+            // repeated.
             match is_likely {
                 true => self.retrying(|| self.provider.list(&options)).await,
                 false => self.provider.list(&options).await,
@@ -109,13 +113,13 @@ impl Context {
         let (mut twins, mut looked, mut is_last) = (Vec::new(), 0, !is_likely);
         while let Some(page) = pages.try_next().await? {
             for snapshot in &page.items {
-                let own = snapshot.label.as_ref().and_then(|label| ours.get(label));
-                if let Some(own) = own
-                    && own.as_ref() != Some(&snapshot.id)
+                let labelled = snapshot.label.as_ref().and_then(|label| own.get(label));
+                if let Some(batch) = labelled
+                    && batch.as_ref() != Some(&snapshot.id)
                     && snapshot.status != BatchStatus::Failed
                 {
                     twins.push(Twin {
-                        batch: (*own).clone(),
+                        batch: (*batch).clone(),
                         twin: snapshot.id.clone(),
                     });
                 }
@@ -125,7 +129,7 @@ impl Context {
             if is_last || looked == MOST_PAGES {
                 break;
             }
-            // A twin may be older than the batch that is known: one page more.
+            // A twin may be older than the recorded batch, so that one more page is read.
             is_last = unseen.is_empty();
         }
         Ok(twins)

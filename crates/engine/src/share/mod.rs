@@ -1,14 +1,14 @@
-//! What the runs of one account share within a process: places for steps, pauses that the provider asks for, and
-//! the sweep that polls their batches. Each driver has a seat. Nothing here waits; a driver whose turn it is gets
-//! woken.
+//! State that the runs of one account share within a process: permits for steps, pauses that the
+//! provider asks for, and the sweep that polls their batches. Each driver has a seat. Nothing in
+//! this module waits; a driver is woken when it is its turn.
 
-mod letter;
+mod message;
 mod polls;
 mod seat;
+mod sweep;
 #[cfg(test)]
 mod tests;
-mod walk;
 
-pub(crate) use letter::News;
+pub(crate) use message::News;
 pub(crate) use polls::{Live, Verdict};
-pub(crate) use seat::{AccountShare, PageRead, Place, Seat};
+pub(crate) use seat::{AccountShare, PageRead, Permit, Seat};

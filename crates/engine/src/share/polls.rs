@@ -1,58 +1,58 @@
-//! The batches of an account that are polled in this process, and how: by a walk of the list, or each alone.
+//! Polls of the batches of an account in this process: by a sweep of the list, or by status calls.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
 use lmbatch_core::{BatchId, BatchSnapshot, BatchStatus, Cursor, Page};
 
-use super::letter::{Letter, News};
-use super::walk::{Owner, Walk};
+use super::message::{Message, News};
+use super::sweep::{Owner, Sweep};
 
-/// Time for which the length of a walk says how long the next one is.
+/// Time for which the cost of a sweep is used to estimate that of the next.
 const KNOWN_FOR: Duration = Duration::from_secs(600);
 
-/// Tries of one page of the list; then its batches are asked for alone.
+/// Attempts at one page of the list; after that its batches are polled by status calls.
 const PAGE_TRIES: u32 = 3;
 
-/// Time for which polls wait at most for one page of the list.
+/// Longest time for which polls wait for one page of the list.
 pub(super) const PAGE_PATIENCE: Duration = Duration::from_secs(120);
 
-/// Time for which a poll waits at most for batches whose creates are under way.
+/// Longest time for which a poll waits for batches whose creates are under way.
 const CREATES: Duration = Duration::from_secs(1);
 
-/// A poll waits for others at most for its interval divided by this.
+/// Divisor of a poll's interval: a poll waits for others for at most that part of it.
 const PATIENCE: u32 = 8;
 
-/// When a batch is polled.
+/// Poll schedule of one batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Live {
-    /// When it is due.
+    /// Time at which the batch is due.
     pub(crate) due: Duration,
-    /// Interval of its polls.
+    /// Interval between polls of the batch.
     pub(crate) wait: Duration,
-    /// Time of its create, as the provider has said it.
+    /// Time of the create according to the provider.
     pub(crate) created_at: Option<SystemTime>,
 }
 
-/// How a batch that is due is polled.
+/// Way in which a due batch is polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// By a status call of its own.
+    /// The batch is polled by a status call of its own.
     Alone,
-    /// It is due at a time a little later, together with others.
+    /// The batch is due a little later, together with others.
     Later(Duration),
-    /// By a walk of the list: a letter says what it shows.
+    /// The batch is polled by a sweep of the list; a message reports the result.
     Listed,
 }
 
-/// Where a batch is on its way to an answer.
+/// Position of a batch on its way to an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stand {
-    /// In the schedule.
+    /// The batch is in the schedule.
     Scheduled,
-    /// In a walk; from its begin, or since it became due.
-    Walked { from_begin: bool },
-    /// With its driver.
+    /// The batch is in a sweep: from its begin, or since it became due.
+    Swept { from_begin: bool },
+    /// The batch is with its driver.
     Out,
 }
 
@@ -66,17 +66,17 @@ struct Entry {
 /// Polls of one account.
 #[derive(Debug, Default)]
 pub(super) struct Polls {
-    /// Every batch; one of several runs stands there for each.
+    /// Entries of every batch: one for each run that polls it.
     entries: HashMap<BatchId, Vec<Entry>>,
     schedule: BTreeMap<(Duration, Owner), BatchId>,
-    /// When the provider takes polls again.
+    /// Time until which the provider accepts no polls.
     pub(super) paused_until: Duration,
-    /// When the list is used again.
+    /// Time until which the list is not used.
     spared_until: Duration,
-    /// Pages of the last walk, and when it ended.
+    /// Number of pages of the last sweep, and the time at which it ended.
     pages: Option<(u32, Duration)>,
-    walk: Option<Walk>,
-    /// Turns that were taken in walks that are over.
+    sweep: Option<Sweep>,
+    /// Number of turns that were taken in ended sweeps.
     turns: u64,
 }
 
@@ -107,46 +107,46 @@ impl Polls {
             self.entries.remove(batch);
         }
         self.schedule.remove(&(entry.live.due, owner));
-        if let Some(walk) = &mut self.walk {
-            walk.leave_out(entry.live.created_at, owner);
+        if let Some(sweep) = &mut self.sweep {
+            sweep.leave_out(entry.live.created_at, owner);
         }
         self.end_if_over();
     }
 
-    /// Forgets the batches of a driver.
+    /// Removes the batches of a driver.
     pub(super) fn leave(&mut self, seat: u64) {
         self.schedule.retain(|(_, owner), _| owner.0 != seat);
         self.entries.retain(|_, entries| {
             entries.retain(|entry| entry.owner.0 != seat);
             !entries.is_empty()
         });
-        if let Some(walk) = &mut self.walk {
-            walk.leave(seat);
+        if let Some(sweep) = &mut self.sweep {
+            sweep.leave(seat);
         }
         self.end_if_over();
     }
 
-    /// Ends a walk of which no driver waits for a batch any more.
+    /// Ends a sweep if no driver waits for one of its batches any more.
     fn end_if_over(&mut self) {
-        if let Some(walk) = self.walk.take_if(|walk| walk.is_over()) {
-            self.turns = walk.turns();
+        if let Some(sweep) = self.sweep.take_if(|sweep| sweep.is_over()) {
+            self.turns = sweep.turns();
         }
     }
 
-    pub(super) fn walk(&self) -> Option<&Walk> {
-        self.walk.as_ref()
+    pub(super) fn sweep(&self) -> Option<&Sweep> {
+        self.sweep.as_ref()
     }
 
-    /// Driver that reads the pages of the walk under way.
-    pub(super) fn walker(&self) -> Option<u64> {
-        self.walk.as_ref().map(|walk| walk.walker)
+    /// Returns the driver that reads the pages of the current sweep.
+    pub(super) fn owner_seat(&self) -> Option<u64> {
+        self.sweep.as_ref().map(|sweep| sweep.owner_seat)
     }
 
     pub(super) fn take_turn(&mut self, seat: u64, now: Duration) -> Option<(u64, Option<Cursor>)> {
-        self.walk.as_mut()?.take_turn(seat, now)
+        self.sweep.as_mut()?.take_turn(seat, now)
     }
 
-    /// Pages that a walk for `due` batches takes.
+    /// Returns the number of pages that a sweep for `due` batches takes.
     fn pages_for(&self, due: usize, now: Duration, size: u32) -> usize {
         match self.pages {
             Some((pages, at)) if now.saturating_sub(at) < KNOWN_FOR => pages as usize,
@@ -154,7 +154,7 @@ impl Polls {
         }
     }
 
-    /// Whether a walk is cheaper than to ask for each batch alone.
+    /// Returns whether a sweep is cheaper than a status call for each batch.
     fn pays(&self, due: usize, now: Duration, size: u32) -> bool {
         due > 2 * self.pages_for(due, now, size)
     }
@@ -171,7 +171,7 @@ impl Polls {
         if paused_until > now {
             return vec![Verdict::Later(paused_until); batches.len()];
         }
-        if let Some(later) = self.begin_walk(seat, now, size, coming) {
+        if let Some(later) = self.begin_sweep(seat, now, size, coming) {
             return vec![Verdict::Later(later); batches.len()];
         }
         let owners = batches.iter().map(|(at, batch)| ((seat, *at), batch));
@@ -180,18 +180,19 @@ impl Polls {
             .collect()
     }
 
-    /// Begins a walk where that pays. Returns the time to wait for where it pays a little later only.
-    fn begin_walk(
+    /// Begins a sweep where it is cheaper. Returns a time to wait for if it will be cheaper only a
+    /// little later.
+    fn begin_sweep(
         &mut self,
         seat: u64,
         now: Duration,
         size: u32,
         coming: usize,
     ) -> Option<Duration> {
-        if self.walk.is_some() || self.spared_until > now {
+        if self.sweep.is_some() || self.spared_until > now {
             return None;
         }
-        // What waits shortest says how long others are waited for.
+        // The batch with the shortest patience decides how long others are awaited.
         let due = self.schedule.range(..=(now, (u64::MAX, usize::MAX)));
         let patience = due.map(|((due, owner), batch)| {
             let entries = self.entries.get(batch).into_iter().flatten();
@@ -218,72 +219,76 @@ impl Polls {
         None
     }
 
-    /// Begins a walk for all batches that are due.
+    /// Begins a sweep for all due batches.
     fn start(&mut self, seat: u64, now: Duration) {
         let later = self
             .schedule
             .split_off(&(now + Duration::from_nanos(1), (0, 0)));
         let due = std::mem::replace(&mut self.schedule, later);
-        let mut walk = Walk::new(seat, now, self.turns);
+        let mut sweep = Sweep::new(seat, now, self.turns);
         for ((_, owner), batch) in due {
             if let Some(entry) = entry(&mut self.entries, owner, &batch) {
-                entry.stand = Stand::Walked { from_begin: true };
-                walk.wait(entry.live.created_at, owner, &batch);
+                entry.stand = Stand::Swept { from_begin: true };
+                sweep.wait(entry.live.created_at, owner, &batch);
             }
         }
-        self.walk = Some(walk);
+        self.sweep = Some(sweep);
     }
 
     fn verdict(&mut self, owner: Owner, batch: &BatchId) -> Verdict {
         let Some(entry) = entry(&mut self.entries, owner, batch) else {
             return Verdict::Alone;
         };
-        let stand = match (entry.stand, &mut self.walk) {
-            (Stand::Walked { from_begin }, Some(_)) => Stand::Walked { from_begin },
-            (Stand::Scheduled, Some(walk)) => {
-                walk.wait(entry.live.created_at, owner, batch);
-                Stand::Walked { from_begin: false }
+        let stand = match (entry.stand, &mut self.sweep) {
+            (Stand::Swept { from_begin }, Some(_)) => Stand::Swept { from_begin },
+            (Stand::Scheduled, Some(sweep)) => {
+                sweep.wait(entry.live.created_at, owner, batch);
+                Stand::Swept { from_begin: false }
             }
             _ => Stand::Out,
         };
         self.schedule.remove(&(entry.live.due, owner));
         entry.stand = stand;
         match stand {
-            Stand::Walked { .. } => Verdict::Listed,
+            Stand::Swept { .. } => Verdict::Listed,
             _ => Verdict::Alone,
         }
     }
 
-    /// Ends the turn of a number, where it is taken.
+    /// Ends the turn of a number. Returns whether that turn was taken.
     pub(super) fn gives_back(&mut self, turn: u64) -> bool {
-        let walk = self.walk.as_mut();
-        walk.is_some_and(|walk| walk.gives_back(turn))
+        let sweep = self.sweep.as_mut();
+        sweep.is_some_and(|sweep| sweep.gives_back(turn))
     }
 
-    /// Takes a page of the list. Returns what it says to drivers.
-    pub(super) fn page(&mut self, page: &Page<BatchSnapshot>, now: Duration) -> Vec<(u64, Letter)> {
-        let Some(mut walk) = self.walk.take() else {
+    /// Records a page of the list. Returns the messages that it makes for drivers.
+    pub(super) fn page(
+        &mut self,
+        page: &Page<BatchSnapshot>,
+        now: Duration,
+    ) -> Vec<(u64, Message)> {
+        let Some(mut sweep) = self.sweep.take() else {
             return Vec::new();
         };
-        let (mut letters, mut met) = (Vec::new(), 0);
+        let (mut messages, mut met) = (Vec::new(), 0);
         for shown in &page.items {
             let entries = self.entries.get_mut(&shown.id);
             for entry in entries.into_iter().flatten() {
                 let is_due = match entry.stand {
-                    Stand::Walked { .. } => true,
+                    Stand::Swept { .. } => true,
                     Stand::Scheduled => entry.live.due <= now,
                     Stand::Out => continue,
                 };
                 let is_believed = is_believed(shown, &entry.live);
-                // The end of a batch is news before its poll is due.
+                // The end of a batch is reported even before its poll is due.
                 if !(is_due || is_believed && shown.status.is_terminal()) {
                     continue;
                 }
                 met += usize::from(is_due);
-                walk.leave_out(entry.live.created_at, entry.owner);
+                sweep.leave_out(entry.live.created_at, entry.owner);
                 self.schedule.remove(&(entry.live.due, entry.owner));
                 let since = match entry.stand {
-                    Stand::Walked { from_begin: true } => walk.since,
+                    Stand::Swept { from_begin: true } => sweep.since,
                     _ => now,
                 };
                 entry.stand = Stand::Out;
@@ -294,59 +299,59 @@ impl Polls {
                     },
                     false => News::Alone,
                 };
-                letters.push(letter(entry.owner, &shown.id, news));
+                messages.push(message(entry.owner, &shown.id, news));
             }
         }
-        match walk.go_on(page, met, now) || walk.is_over() {
-            true => letters.extend(self.end(walk, now)),
-            false => self.walk = Some(walk),
+        match sweep.record_page(page, met, now) || sweep.is_over() {
+            true => messages.extend(self.end(sweep, now)),
+            false => self.sweep = Some(sweep),
         }
-        letters
+        messages
     }
 
-    /// Notes a page that could not be read, and returns whether it is read again after `wait`, in which nothing is
-    /// polled.
+    /// Records a page that could not be read. Returns whether it is read again after `wait`; until
+    /// then nothing is polled.
     pub(super) fn retry(&mut self, now: Duration, wait: Duration) -> bool {
-        let Some(walk) = &mut self.walk else {
+        let Some(sweep) = &mut self.sweep else {
             return false;
         };
-        walk.fail(now, wait);
-        let is_tried = walk.failures < PAGE_TRIES && walk.failing(now) + wait <= PAGE_PATIENCE;
+        sweep.fail(now, wait);
+        let is_tried = sweep.failures < PAGE_TRIES && sweep.failing(now) + wait <= PAGE_PATIENCE;
         if is_tried {
             self.paused_until = self.paused_until.max(now.saturating_add(wait));
         }
         is_tried
     }
 
-    /// Ends the walk, and uses the list no more before `until`.
-    pub(super) fn give_up(&mut self, now: Duration, until: Duration) -> Vec<(u64, Letter)> {
+    /// Ends the sweep, and does not use the list before `until`.
+    pub(super) fn give_up(&mut self, now: Duration, until: Duration) -> Vec<(u64, Message)> {
         self.spared_until = self.spared_until.max(until);
-        let walk = self.walk.take();
-        walk.map_or_else(Vec::new, |walk| self.end(walk, now))
+        let sweep = self.sweep.take();
+        sweep.map_or_else(Vec::new, |sweep| self.end(sweep, now))
     }
 
-    /// Ends a walk. What it has not met is asked for alone.
-    fn end(&mut self, walk: Walk, now: Duration) -> Vec<(u64, Letter)> {
-        let pages = walk.pages;
-        self.turns = walk.turns();
-        let mut letters = Vec::new();
-        for (owner, batch) in walk.into_left() {
+    /// Ends a sweep. Batches that it has not met are polled by status calls.
+    fn end(&mut self, sweep: Sweep, now: Duration) -> Vec<(u64, Message)> {
+        let pages = sweep.pages;
+        self.turns = sweep.turns();
+        let mut messages = Vec::new();
+        for (owner, batch) in sweep.into_rest() {
             let Some(entry) = entry(&mut self.entries, owner, &batch) else {
                 continue;
             };
             let news = match entry.stand {
-                Stand::Walked { from_begin: false } => News::Again,
+                Stand::Swept { from_begin: false } => News::Again,
                 _ => News::Alone,
             };
             entry.stand = Stand::Out;
-            letters.push(letter(owner, &batch, news));
+            messages.push(message(owner, &batch, news));
         }
-        let alone = letters
+        let alone = messages
             .iter()
-            .filter(|(_, letter)| matches!(letter.news, News::Alone));
+            .filter(|(_, message)| matches!(message.news, News::Alone));
         let cost = pages.saturating_add(u32::try_from(alone.count()).unwrap_or(u32::MAX));
         self.pages = Some((cost, now));
-        letters
+        messages
     }
 }
 
@@ -359,17 +364,18 @@ fn entry<'e>(
     entries.find(|entry| entry.owner == owner)
 }
 
-fn letter(owner: Owner, batch: &BatchId, news: News) -> (u64, Letter) {
-    let letter = Letter {
+fn message(owner: Owner, batch: &BatchId, news: News) -> (u64, Message) {
+    let message = Message {
         at: owner.1,
         batch: batch.clone(),
         news,
     };
-    (owner.0, letter)
+    (owner.0, message)
 }
 
-/// Whether a snapshot of a list stands in for that of the status call. The end of a batch is kept in the record: it
-/// is believed only with all that the record needs of it, and where nothing else contradicts it.
+/// Returns whether a snapshot in a list replaces that of a status call. The end of a batch is kept
+/// in the record: it is accepted only with everything that the record needs, and without
+/// contradicting facts.
 pub(super) fn is_believed(shown: &BatchSnapshot, live: &Live) -> bool {
     let counts = &shown.counts;
     let is_other = |known: SystemTime| shown.created_at.is_some_and(|shown| shown != known);

@@ -1,4 +1,4 @@
-//! The seats of drivers at what they share: places for steps, pauses, and the polls.
+//! Seats of drivers in the shared state: permits for steps, pauses, and polls.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,12 @@ use std::time::Duration;
 use lmbatch_core::{BatchId, BatchSnapshot, Cursor, Page, Result};
 use tokio::sync::Notify;
 
-use super::letter::Letter;
+use super::message::Message;
 use super::polls::{Live, PAGE_PATIENCE, Polls, Verdict};
 use crate::policy::StepLimits;
 use crate::run::step::{KINDS, Kind};
 
-/// What the runs of one account share within a process.
+/// State that the runs of one account share within a process.
 #[derive(Debug, Default)]
 pub(crate) struct AccountShare(Mutex<State>);
 
@@ -21,11 +21,11 @@ struct State {
     seats: BTreeMap<u64, Mailbox>,
     /// Number of seats that were taken so far.
     taken: u64,
-    /// Steps under way, by kind.
+    /// Number of running steps, by kind.
     busy: [usize; 5],
-    /// Seats that wait for a place, by kind, the first to be served in front.
+    /// Seats that wait for a permit, by kind; the first in line is at the front.
     waiting: [VecDeque<u64>; 5],
-    /// When the provider takes calls again.
+    /// Time until which the provider accepts no calls.
     paused_until: Duration,
     polls: Polls,
 }
@@ -33,8 +33,8 @@ struct State {
 #[derive(Debug)]
 struct Mailbox {
     wake: Arc<Notify>,
-    letters: Vec<Letter>,
-    /// Creates under way, whose batches are due for the first time in a moment.
+    messages: Vec<Message>,
+    /// Number of creates under way, whose batches will soon be due for the first time.
     coming: usize,
 }
 
@@ -50,7 +50,7 @@ impl AccountShare {
         state.taken += 1;
         let mailbox = Mailbox {
             wake: Arc::clone(&wake),
-            letters: Vec::new(),
+            messages: Vec::new(),
             coming: 0,
         };
         let id = state.taken;
@@ -70,27 +70,27 @@ impl State {
         }
     }
 
-    /// Wakes the first that waits for a place of a kind.
+    /// Wakes the first seat that waits for a permit of a kind.
     fn wake_next(&mut self, kind: usize) {
         if let Some(seat) = self.waiting[kind].pop_front() {
             self.wake(seat);
         }
     }
 
-    fn deliver(&mut self, letters: Vec<(u64, Letter)>) {
-        for (seat, letter) in letters {
+    fn deliver(&mut self, messages: Vec<(u64, Message)>) {
+        for (seat, message) in messages {
             if let Some(mailbox) = self.seats.get_mut(&seat) {
-                if mailbox.letters.is_empty() {
+                if mailbox.messages.is_empty() {
                     mailbox.wake.notify_one();
                 }
-                mailbox.letters.push(letter);
+                mailbox.messages.push(message);
             }
         }
     }
 }
 
-/// A driver's access to what it shares. What it holds is given back when it is dropped, and a walk that it makes is
-/// taken over by another driver.
+/// Access of a driver to the shared state. When it is dropped, everything it holds is given back,
+/// and another driver takes over its sweep.
 #[derive(Debug)]
 pub(crate) struct Seat {
     share: Arc<AccountShare>,
@@ -99,34 +99,35 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// Ends when there are letters, or a place or a walk may be taken.
+    /// Ends when there are messages, or when a permit or a turn may be free.
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;
     }
 
-    /// Takes the letters that have come.
-    pub(crate) fn letters(&self) -> Vec<Letter> {
+    /// Takes the messages that have arrived.
+    pub(crate) fn messages(&self) -> Vec<Message> {
         let mut state = self.share.lock();
         let mailbox = state.seats.get_mut(&self.id);
-        mailbox.map_or_else(Vec::new, |mailbox| std::mem::take(&mut mailbox.letters))
+        mailbox.map_or_else(Vec::new, |mailbox| std::mem::take(&mut mailbox.messages))
     }
 
-    /// Takes a place for a step, where fewer than `most` of its kind are under way.
-    pub(crate) fn place(&self, kind: Kind, most: usize) -> Option<Place> {
+    /// Takes a permit for a step, where fewer than `most` of its kind are running.
+    pub(crate) fn permit(&self, kind: Kind, most: usize) -> Option<Permit> {
         let mut state = self.share.lock();
         let busy = &mut state.busy[kind as usize];
         if *busy >= most {
             return None;
         }
         *busy += 1;
-        Some(Place {
+        Some(Permit {
             share: Arc::clone(&self.share),
             kind,
         })
     }
 
-    /// Waits for places of the kinds in `wanted`, in turn with others, and for no others. A place that is free and
-    /// not wanted goes to the next that waits. `coming` is the number of creates that are under way.
+    /// Queues for permits of the kinds in `wanted`, and leaves the queues of all others. A free permit
+    /// that is not wanted goes to the next seat in line. `coming` is the number of creates under
+    /// way.
     pub(crate) fn wait_for(&self, wanted: [bool; 5], limits: StepLimits, coming: usize) {
         let mut state = self.share.lock();
         if let Some(mailbox) = state.seats.get_mut(&self.id) {
@@ -147,42 +148,42 @@ impl Seat {
         }
     }
 
-    /// When the provider takes calls again.
+    /// Returns the time until which the provider accepts no calls.
     pub(crate) fn paused_until(&self) -> Duration {
         self.share.lock().paused_until
     }
 
-    /// Notes that the provider wants no calls before `until`.
+    /// Records that the provider accepts no calls before `until`.
     pub(crate) fn pause(&self, until: Duration) {
         let mut state = self.share.lock();
         state.paused_until = state.paused_until.max(until);
     }
 
-    /// When the provider takes polls again.
+    /// Returns the time until which the provider accepts no polls.
     pub(crate) fn polls_paused_until(&self) -> Duration {
         let state = self.share.lock();
         state.polls.paused_until.max(state.paused_until)
     }
 
-    /// Notes that the provider wants no polls before `until`.
+    /// Records that the provider accepts no polls before `until`.
     pub(crate) fn pause_polls(&self, until: Duration) {
         let mut state = self.share.lock();
         state.polls.paused_until = state.polls.paused_until.max(until);
     }
 
-    /// Notes when a batch is due.
+    /// Records when a batch is due.
     pub(crate) fn watch(&self, at: usize, batch: &BatchId, live: Live) {
         let mut state = self.share.lock();
         state.polls.watch((self.id, at), batch, live);
     }
 
-    /// Forgets a batch that is polled no more.
+    /// Removes a batch that is not polled any more.
     pub(crate) fn forget(&self, at: usize, batch: &BatchId) {
         let mut state = self.share.lock();
         state.polls.forget((self.id, at), batch);
     }
 
-    /// Decides how batches that are due are polled. A page of the list shows `size` batches.
+    /// Decides how due batches are polled. A page of the list shows `size` batches.
     pub(crate) fn due(
         &self,
         batches: &[(usize, BatchId)],
@@ -196,14 +197,15 @@ impl Seat {
         polls.due(self.id, batches, now, paused_until, size, coming)
     }
 
-    /// When this driver is to read a page: it makes the walk, or the driver that does has not been heard of for long.
-    pub(crate) fn walk_due(&self) -> Option<Duration> {
+    /// Returns when this driver reads the next page: it owns the sweep, or the owner has been
+    /// silent for too long.
+    pub(crate) fn sweep_due(&self) -> Option<Duration> {
         let state = self.share.lock();
-        let due = state.polls.walk()?.due(self.id)?;
+        let due = state.polls.sweep()?.due(self.id)?;
         Some(due.max(state.polls.paused_until).max(state.paused_until))
     }
 
-    /// Takes the turn to read the next page, if one is to be read by this driver now.
+    /// Takes the turn to read the next page, if this driver should read one now.
     pub(crate) fn turn(&self, now: Duration) -> Option<Turn> {
         let mut state = self.share.lock();
         let is_paused = state.polls.paused_until.max(state.paused_until) > now;
@@ -211,7 +213,7 @@ impl Seat {
             return None;
         }
         let (number, cursor) = state.polls.take_turn(self.id, now)?;
-        let failures = state.polls.walk().map_or(0, |walk| walk.failures);
+        let failures = state.polls.sweep().map_or(0, |sweep| sweep.failures);
         Some(Turn {
             share: Arc::clone(&self.share),
             number,
@@ -220,52 +222,53 @@ impl Seat {
         })
     }
 
-    /// Hands the batches of a page on to the drivers that wait for them.
+    /// Passes the batches of a page on to the drivers that wait for them.
     pub(crate) fn page(&self, turn: &Turn, page: &Page<BatchSnapshot>, now: Duration) {
         let mut state = self.share.lock();
         if state.polls.gives_back(turn.number) {
-            let letters = state.polls.page(page, now);
-            state.deliver(letters);
+            let messages = state.polls.page(page, now);
+            state.deliver(messages);
         }
     }
 
-    /// A page could not be read. It is read again after `again`, in which nothing is polled, unless that was done too
-    /// often: then what is due is asked for alone, and the list is left alone for `spare`. `wish` is the time that
-    /// the provider wants no polls for. Returns whether the page is read again.
+    /// Records a page that could not be read. It is read again after `again`, until which nothing
+    /// is polled. After too many failures, due batches are polled by status calls, and the list is
+    /// not used for `spare`. `asked` is the pause of polls that the provider asked for. Returns
+    /// whether the page is read again.
     pub(crate) fn page_failed(
         &self,
         turn: &Turn,
         now: Duration,
         again: Option<Duration>,
-        wish: Option<Duration>,
+        asked: Option<Duration>,
         spare: Duration,
     ) -> bool {
         let mut state = self.share.lock();
         if !state.polls.gives_back(turn.number) {
             return false;
         }
-        // A longer one is about the list; a status call learns for itself what the provider wants.
-        if let Some(wish) = wish.filter(|wish| *wish <= PAGE_PATIENCE) {
-            let until = now.saturating_add(wish);
+        // A longer pause concerns the list; a status call gets a pause of its own.
+        if let Some(asked) = asked.filter(|asked| *asked <= PAGE_PATIENCE) {
+            let until = now.saturating_add(asked);
             state.polls.paused_until = state.polls.paused_until.max(until);
         }
         let is_tried_again = again.is_some_and(|wait| state.polls.retry(now, wait));
         if !is_tried_again {
-            let letters = state.polls.give_up(now, now.saturating_add(spare));
-            state.deliver(letters);
+            let messages = state.polls.give_up(now, now.saturating_add(spare));
+            state.deliver(messages);
         }
         is_tried_again
     }
 
-    /// Forgets all batches of this driver, which polls none of them any more.
+    /// Removes all batches of this driver, which polls none of them any more.
     pub(crate) fn forget_all(&self) {
         let mut state = self.share.lock();
         state.polls.leave(self.id);
         if let Some(mailbox) = state.seats.get_mut(&self.id) {
-            mailbox.letters.clear();
+            mailbox.messages.clear();
         }
-        if let Some(walker) = state.polls.walker() {
-            state.wake(walker);
+        if let Some(owner_seat) = state.polls.owner_seat() {
+            state.wake(owner_seat);
         }
     }
 }
@@ -277,20 +280,20 @@ impl Drop for Seat {
         state.seats.remove(&self.id);
         for kind in 0..KINDS.len() {
             state.waiting[kind].retain(|seat| *seat != self.id);
-            // It may have been woken for a place that it does not take any more.
+            // The seat may have been woken for a permit that it does not take any more.
             state.wake_next(kind);
         }
     }
 }
 
-/// A place for one step.
+/// Slot for one step.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Permit {
     share: Arc<AccountShare>,
     kind: Kind,
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.share.lock();
         state.busy[self.kind as usize] -= 1;
@@ -298,12 +301,12 @@ impl Drop for Place {
     }
 }
 
-/// The turn to read one page. Another driver may take it over when this one is dropped.
+/// Turn to read one page. Another driver may take it over when its driver is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
     share: Arc<AccountShare>,
     number: u64,
-    /// Where the page begins; `None` for the first.
+    /// Cursor of the page; `None` for the first.
     pub(crate) cursor: Option<Cursor>,
     /// Number of times that the page could not be read so far.
     pub(crate) failures: u32,
@@ -313,18 +316,18 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.share.lock();
         if state.polls.gives_back(self.number)
-            && let Some(walker) = state.polls.walker()
+            && let Some(owner_seat) = state.polls.owner_seat()
         {
-            state.wake(walker);
+            state.wake(owner_seat);
         }
     }
 }
 
-/// A page of the list that was read, or could not be.
+/// Result of reading a page of the list.
 #[derive(Debug)]
 pub(crate) struct PageRead {
     pub(crate) turn: Turn,
     pub(crate) listed: Result<Page<BatchSnapshot>>,
-    /// Given back when the page is taken.
-    pub(crate) place: Place,
+    /// Slot that is given back when the page is recorded.
+    pub(crate) permit: Permit,
 }

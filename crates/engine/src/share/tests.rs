@@ -27,7 +27,7 @@ fn id(number: u64) -> BatchId {
     BatchId::new(format!("b{number}"))
 }
 
-/// A batch made at the second of its number, due at a time.
+/// Returns the schedule of a batch that was created at the second of its number.
 fn live(number: u64, due: Duration) -> Live {
     Live {
         due,
@@ -36,7 +36,7 @@ fn live(number: u64, due: Duration) -> Live {
     }
 }
 
-/// Watches batches by their numbers, and asks how they are polled now.
+/// Schedules batches by their numbers, and returns how they are polled now.
 fn ask(seat: &Seat, numbers: impl Iterator<Item = u64> + Clone) -> BTreeSet<String> {
     let now = seconds(100);
     for number in numbers.clone() {
@@ -49,7 +49,7 @@ fn ask(seat: &Seat, numbers: impl Iterator<Item = u64> + Clone) -> BTreeSet<Stri
     verdicts.map(|verdict| format!("{verdict:?}")).collect()
 }
 
-/// A page of the list, newest first.
+/// Returns a page of the list, newest first.
 fn page(numbers: impl Iterator<Item = u64>, next: Option<&str>) -> Page<BatchSnapshot> {
     let items = numbers.map(|number| BatchSnapshot {
         created_at: Some(made(number)),
@@ -61,34 +61,34 @@ fn page(numbers: impl Iterator<Item = u64>, next: Option<&str>) -> Page<BatchSna
     }
 }
 
-/// The news that have come, with the shards that they are of.
+/// Returns the shards of the messages that have arrived.
 fn news(seat: &Seat) -> (Vec<usize>, Vec<usize>) {
     let (mut listed, mut alone) = (Vec::new(), Vec::new());
-    for letter in seat.letters() {
-        match letter.news {
-            News::Listed { .. } => listed.push(letter.at),
-            News::Alone => alone.push(letter.at),
-            News::Again => panic!("{letter:?}"),
+    for message in seat.messages() {
+        match message.news {
+            News::Listed { .. } => listed.push(message.at),
+            News::Alone => alone.push(message.at),
+            News::Again => panic!("{message:?}"),
         }
     }
     (listed, alone)
 }
 
 #[test]
-fn a_walk_begins_where_it_costs_less_than_half_of_the_status_calls() {
-    // Pages that are expected at first: due ÷ page size, times two.
-    for (due, walks) in [(1, false), (4, false), (5, true), (8, true), (1000, true)] {
+fn a_sweep_begins_where_it_costs_less_than_half_of_the_status_calls() {
+    // The first estimate of pages is due ÷ page size, times two.
+    for (due, sweeps) in [(1, false), (4, false), (5, true), (8, true), (1000, true)] {
         let seat = Arc::new(AccountShare::default()).join();
-        let verdict = if walks { "Listed" } else { "Alone" };
+        let verdict = if sweeps { "Listed" } else { "Alone" };
         assert_eq!(
             ask(&seat, 0..due),
             BTreeSet::from([verdict.into()]),
             "{due}"
         );
-        assert_eq!(seat.walk_due().is_some(), walks, "{due}");
+        assert_eq!(seat.sweep_due().is_some(), sweeps, "{due}");
     }
-    // The cost of the last walk counts for ten minutes.
-    for (later, walks) in [(60, false), (599, false), (601, true)] {
+    // The cost of the last sweep counts for ten minutes.
+    for (later, sweeps) in [(60, false), (599, false), (601, true)] {
         let seat = Arc::new(AccountShare::default()).join();
         ask(&seat, 0..20);
         for number in 0..12 {
@@ -106,15 +106,15 @@ fn a_walk_begins_where_it_costs_less_than_half_of_the_status_calls() {
             seat.watch(number, &id(number as u64), live(number as u64, now));
         }
         let verdict = seat.due(&[(0, id(0))], now, SIZE);
-        assert_eq!(verdict == [Verdict::Listed], walks, "{later}");
+        assert_eq!(verdict == [Verdict::Listed], sweeps, "{later}");
     }
 }
 
 #[test]
-fn a_walk_ends_where_nothing_that_is_waited_for_can_be_met() {
+fn a_sweep_ends_when_no_further_page_can_show_a_due_batch() {
     let next = Some("further");
     for (read, listed, alone) in [
-        // All are met.
+        // All batches are met.
         (page((0..20).rev(), next), 20, 0),
         // The list ends.
         (page((10..20).rev(), None), 10, 10),
@@ -128,9 +128,9 @@ fn a_walk_ends_where_nothing_that_is_waited_for_can_be_met() {
         drop(turn);
         let (shown, asked) = news(&seat);
         assert_eq!((shown.len(), asked.len()), (listed, alone));
-        assert_eq!(seat.walk_due(), None);
+        assert_eq!(seat.sweep_due(), None);
     }
-    // Number 10 is left. Batches of one second come in any order.
+    // Batch 10 is missing. Batches of one second come in any order.
     for (oldest, is_over) in [(9, true), (10, false)] {
         let seat = Arc::new(AccountShare::default()).join();
         ask(&seat, 10..30);
@@ -142,13 +142,13 @@ fn a_walk_ends_where_nothing_that_is_waited_for_can_be_met() {
         });
         seat.page(&turn, &read, seconds(101));
         drop(turn);
-        assert_eq!(seat.walk_due().is_none(), is_over, "{oldest}");
+        assert_eq!(seat.sweep_due().is_none(), is_over, "{oldest}");
         assert_eq!(news(&seat).1.is_empty(), !is_over, "{oldest}");
     }
 }
 
 #[test]
-fn a_list_that_leads_in_a_circle_ends_the_walk() {
+fn a_repeated_page_ends_the_sweep() {
     let seat = Arc::new(AccountShare::default()).join();
     ask(&seat, 0..20);
     for _ in 0..2 {
@@ -159,7 +159,7 @@ fn a_list_that_leads_in_a_circle_ends_the_walk() {
 }
 
 #[test]
-fn a_walk_goes_to_another_driver_when_its_own_leaves() {
+fn another_driver_takes_over_a_sweep_when_its_owner_leaves() {
     let share = Arc::new(AccountShare::default());
     let (first, second) = (share.join(), share.join());
     second.watch(50, &id(50), live(50, seconds(100)));
@@ -167,9 +167,9 @@ fn a_walk_goes_to_another_driver_when_its_own_leaves() {
     let turn = first.turn(seconds(100)).expect("a turn");
     assert_eq!(second.turn(seconds(100)).map(drop), None);
     drop(first);
-    assert!(second.woken().now_or_never().is_some(), "it is called");
+    assert!(second.woken().now_or_never().is_some(), "it is woken");
     let own = second.turn(seconds(101)).expect("the turn is taken over");
-    // The page of the driver that has left counts no more.
+    // The page of the driver that has left does not count any more.
     second.page(&turn, &page(0..60, None), seconds(101));
     assert_eq!(news(&second), (Vec::new(), Vec::new()));
     drop(turn);
@@ -178,20 +178,20 @@ fn a_walk_goes_to_another_driver_when_its_own_leaves() {
 }
 
 #[test]
-fn a_driver_that_is_not_heard_of_loses_the_walk() {
+fn a_silent_driver_loses_its_sweep() {
     let share = Arc::new(AccountShare::default());
     let (first, second) = (share.join(), share.join());
     second.watch(50, &id(50), live(50, seconds(100)));
     ask(&first, 0..20);
     let turn = first.turn(seconds(100)).expect("a turn");
     assert!(second.turn(seconds(219)).is_none());
-    let due = second.walk_due().expect("a time");
+    let due = second.sweep_due().expect("a time");
     assert!(second.turn(due).is_some(), "{due:?}");
     drop(turn);
 }
 
 #[test]
-fn an_end_is_believed_with_all_that_the_record_needs_of_it() {
+fn a_listed_end_is_accepted_only_with_everything_that_the_record_needs() {
     let counts = |total, succeeded, errored| RequestCounts {
         total,
         succeeded,
@@ -231,13 +231,13 @@ fn an_end_is_believed_with_all_that_the_record_needs_of_it() {
         assert_eq!(is_believed(&shown, &unknown), believed, "{shown:?}");
         assert!(
             !is_believed(&shown, &live(2, seconds(1))),
-            "of another time"
+            "another creation time"
         );
     }
 }
 
 #[test]
-fn places_go_in_turn_to_those_that_wait_for_them() {
+fn permits_go_to_waiting_drivers_in_turn() {
     let share = Arc::new(AccountShare::default());
     let limits = StepLimits {
         creates: 1,
@@ -250,22 +250,22 @@ fn places_go_in_turn_to_those_that_wait_for_them() {
         seat.wait_for(kinds, limits, 0);
     };
     let is_called = |seat: &Seat| seat.woken().now_or_never().is_some();
-    let place = first.place(Kind::Create, 1).expect("a place");
-    assert!(second.place(Kind::Create, 1).is_none());
+    let permit = first.permit(Kind::Create, 1).expect("a permit");
+    assert!(second.permit(Kind::Create, 1).is_none());
     assert!(
-        second.place(Kind::Poll, 1).is_some(),
+        second.permit(Kind::Poll, 1).is_some(),
         "each kind has its own"
     );
     wants(&second, true);
     wants(&third, true);
-    drop(place);
+    drop(permit);
     assert!(is_called(&second) && !is_called(&third));
-    // It does not want the place any more.
+    // The second driver does not want the permit any more.
     wants(&second, false);
     assert!(is_called(&third));
-    // Nor does this one, which leaves.
+    // The third driver leaves.
     wants(&second, true);
     drop(third);
     assert!(is_called(&second));
-    assert!(second.place(Kind::Create, 1).is_some());
+    assert!(second.permit(Kind::Create, 1).is_some());
 }

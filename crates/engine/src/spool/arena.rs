@@ -1,8 +1,8 @@
-//! One file without a name for everything temporary that does not fit into memory.
+//! One unnamed file for all temporary data that does not fit into memory.
 //!
-//! A process may have hundreds of runs at once and only a few hundred files open: what the runs spill shares
-//! one file, which no folder lists, so that nothing of it stays after the process, however that ends. Runs of
-//! a state folder share one that lies in that folder.
+//! A process may have hundreds of runs at once but only a few hundred open files. The temporary
+//! data of all runs therefore shares one file, which no folder lists, so that nothing stays behind
+//! however the process ends. Runs of a state folder share a file in that folder.
 
 use std::fs::File;
 use std::io;
@@ -10,25 +10,25 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// Bytes of a block.
+/// Size of a block in bytes.
 const BLOCK: u64 = 256 << 10;
 
-/// The place of the arena of this process: the folder of temporary files.
+/// Arena of this process, in the system's folder for temporary files.
 static ARENA: Home = Home {
     folder: None,
     arena: Mutex::new(Weak::new()),
 };
 
-/// A folder, and the arena in it as long as something lies there.
+/// Folder with its arena, which exists as long as it holds data.
 #[derive(Debug)]
 pub(crate) struct Home {
-    /// The folder; that of temporary files where it is absent.
+    /// Path of the folder; `None` for the system's folder for temporary files.
     folder: Option<PathBuf>,
     arena: Mutex<Weak<Arena>>,
 }
 
 impl Home {
-    /// A folder whose arena is its own.
+    /// Returns a folder with an arena of its own.
     pub(crate) fn new(folder: PathBuf) -> Arc<Self> {
         Arc::new(Self {
             folder: Some(folder),
@@ -37,7 +37,7 @@ impl Home {
     }
 }
 
-/// A file of blocks, each of one owner or free.
+/// File of blocks, each of which is owned or free.
 #[derive(Debug)]
 struct Arena {
     file: File,
@@ -46,9 +46,9 @@ struct Arena {
 
 #[derive(Debug, Default)]
 struct Free {
-    /// Blocks that were used before, and hold what their last owner wrote.
+    /// Free blocks, which still hold what their last owner wrote.
     used: Vec<u32>,
-    /// Blocks in all.
+    /// Number of all blocks.
     count: u32,
 }
 
@@ -73,11 +73,11 @@ impl Arena {
         Ok(arena)
     }
 
-    /// A block that reads as zeros.
+    /// Takes a block that reads as zeros.
     fn take(&self) -> io::Result<u32> {
         let used = own(&self.blocks).used.pop();
         if let Some(block) = used {
-            // Another run's bytes lie there.
+            // The block still holds the bytes of another run.
             let zeros = vec![0; BLOCK as usize];
             let zeroed = self.file.write_all_at(&zeros, u64::from(block) * BLOCK);
             if zeroed.is_err() {
@@ -94,7 +94,7 @@ impl Arena {
     }
 }
 
-/// Fills the buffer, or as much of it as there is.
+/// Fills the buffer, or as much of it as the file has bytes for.
 pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -108,7 +108,7 @@ pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
     Ok(filled)
 }
 
-/// The blocks of one temporary file, in its order; what was never written reads as zeros.
+/// Blocks of one temporary file, in order. Bytes that were never written read as zeros.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     arena: Arc<Arena>,
@@ -117,7 +117,7 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
-    /// An empty one, in the arena of a folder or else in that of the process.
+    /// Returns an empty file, in the arena of a folder or in that of the process.
     pub(crate) fn new(home: Option<&Home>) -> io::Result<Self> {
         Ok(Self {
             arena: Arena::open(home.unwrap_or(&ARENA))?,
@@ -150,7 +150,7 @@ impl Blocks {
         Ok(())
     }
 
-    /// Fills the buffer, or as much of it as there is.
+    /// Fills the buffer, or as much of it as the file has bytes for.
     pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let wanted = (buffer.len() as u64).min(self.len.saturating_sub(offset)) as usize;
         let mut filled = 0;
@@ -163,7 +163,7 @@ impl Blocks {
                 Some(block) => {
                     let place = u64::from(block) * BLOCK + within;
                     let read = read_at(&self.arena.file, part, place)?;
-                    // Behind the end of the file: never written.
+                    // Bytes behind the end of the file were never written.
                     part[read..].fill(0);
                 }
                 None => part.fill(0),
@@ -179,7 +179,8 @@ impl Drop for Blocks {
         let mut free = own(&self.arena.blocks);
         free.used.extend(self.blocks.drain(..).flatten());
         if free.used.len() as u32 == free.count {
-            // Room on the disk, though others may come. A file that cannot be cut goes with the process.
+            // Frees space on the disk. A file that cannot be truncated is freed when the process
+            // ends.
             if self.arena.file.set_len(0).is_ok() {
                 *free = Free::default();
             }
@@ -193,9 +194,9 @@ mod tests {
 
     use super::*;
 
-    /// Against a vector: writes anywhere, gaps, and blocks that others have used before.
+    /// Compares blocks with a vector: writes at any offset, gaps, and blocks that were used before.
     #[test]
-    fn blocks_hold_what_was_written_and_nothing_of_those_who_had_them_before() {
+    fn blocks_hold_only_what_their_owner_has_written() {
         let rng = crate::clock::SystemRng;
         let before = || {
             let mut blocks = Blocks::new(None).unwrap();

@@ -1,4 +1,4 @@
-//! The spool in a folder that stays. Every error of it names its file.
+//! Spool in a permanent folder. Every error names the file it is about.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -12,20 +12,22 @@ use lmbatch_core::{Spool, SpoolFile, SpoolWriter};
 use crate::spool::arena::read_at;
 use crate::spool::temporary::TemporarySpool;
 
-/// Files that are open at once, to be read or to be written. A run has several for each of its batches, which may
-/// be thousands, and many systems let a process open 256 or 1,024.
+/// Maximum number of files that the spool keeps open for reading and writing. A run has several
+/// files for each of its batches, which may be thousands, and many systems let a process open 256
+/// or 1,024.
 const OPEN_FILES: usize = 32;
 
-/// Files in a folder.
+/// Spool of files in a folder.
 #[derive(Debug)]
 pub struct FolderSpool {
     folder: PathBuf,
     handles: Arc<Handles>,
-    /// Files without a name.
+    /// Spool for unnamed files.
     scratch: TemporarySpool,
 }
 
-/// The error of a file, with its path. That too many files are open is no fault of the file, and stays as it is.
+/// Adds the path of a file to an error. The error of too many open files is not about the file and
+/// stays as it is.
 fn of_file(path: &Path, error: io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(23 | 24) => error,
@@ -34,7 +36,7 @@ fn of_file(path: &Path, error: io::Error) -> io::Error {
 }
 
 impl FolderSpool {
-    /// In a folder that is there.
+    /// Returns the spool of an existing folder.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
         Self {
@@ -44,13 +46,13 @@ impl FolderSpool {
         }
     }
 
-    /// Only this user may read what prompts are in.
+    /// Files can hold prompts: only the user of the process may read them.
     fn options() -> fs::OpenOptions {
         let mut options = File::options();
         #[cfg(unix)]
         {
             use std::os::unix::fs::OpenOptionsExt as _;
-            // Nothing in the folder is a link unless something else made it.
+            // The spool creates no links: a link in the folder was made by something else.
             options.mode(0o600).custom_flags(libc::O_NOFOLLOW);
         }
         options
@@ -58,7 +60,7 @@ impl FolderSpool {
 }
 
 impl FolderSpool {
-    /// A file of the folder, which is not opened yet.
+    /// Returns a file of the folder that is not open yet.
     fn named(&self, name: &str) -> Opened {
         Opened {
             path: self.folder.join(name),
@@ -76,7 +78,7 @@ impl Spool for FolderSpool {
         let made = self.handles.with_room(|| file.open(&opened.path));
         let made = made.map_err(|error| of_file(&opened.path, error))?;
         self.handles.keep(opened.number, &Arc::new(made));
-        // Counted once it is there: what the folder holds from now on is synced with it.
+        // Counted once the file exists: a later sync of the folder covers its entry.
         let entry = self.handles.entries.fetch_add(1, Ordering::AcqRel) + 1;
         Ok(Box::new(Written {
             opened,
@@ -88,7 +90,7 @@ impl Spool for FolderSpool {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn SpoolFile>> {
         let opened = self.named(name);
-        // Whoever opens what is not there hears it now.
+        // Fail early if the file does not exist.
         opened.file()?;
         Ok(Arc::new(opened))
     }
@@ -106,14 +108,14 @@ impl Spool for FolderSpool {
     }
 }
 
-/// A file that is written from front to back. It is open as long as it is among the files that were used last:
-/// a plan of many classes writes three files of each at once.
+/// File that is written from front to back. It is open as long as it is among the files that were
+/// used last: a plan of many classes writes three files of each at once.
 struct Written {
     opened: Opened,
-    /// Bytes that were written.
+    /// Number of bytes written.
     at: u64,
     folder: PathBuf,
-    /// Number of its entry in the folder.
+    /// Number of the file's entry in the folder.
     entry: u64,
 }
 
@@ -132,7 +134,7 @@ impl SpoolWriter for Written {
     fn sync(&mut self) -> io::Result<()> {
         let synced = self.opened.file()?.sync_data();
         synced.map_err(|error| of_file(&self.opened.path, error))?;
-        // A file whose entry is lost with the power is lost as well.
+        // A file whose folder entry is lost in a power failure is lost as well.
         #[cfg(unix)]
         self.opened
             .handles
@@ -142,15 +144,16 @@ impl SpoolWriter for Written {
     }
 }
 
-/// The files that were used last, still open.
+/// Files that were used last, still open.
 #[derive(Debug, Default)]
 struct Handles {
     opened: AtomicU64,
-    /// Number of files that were made.
+    /// Number of files that were created.
     entries: AtomicU64,
-    /// Number of those whose entries in the folder are synced, counted from the first.
+    /// Number of created files whose folder entries are synced, counted from the first.
     synced: AtomicU64,
-    /// By their numbers: another file may have come under the same name since.
+    /// Open files by number, not by name: another file may have been created under the same name
+    /// since.
     recent: Mutex<VecDeque<(u64, Arc<File>)>>,
 }
 
@@ -159,14 +162,14 @@ impl Handles {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a file out of those that were used last.
+    /// Removes a file from those that were used last.
     fn take(&self, number: u64) -> Option<Arc<File>> {
         let mut recent = self.recent();
         let at = recent.iter().position(|(held, _)| *held == number)?;
         recent.remove(at).map(|(_, file)| file)
     }
 
-    /// Puts a file before all others; the one that was not used for longest is closed.
+    /// Puts a file before all others. The least recently used one is closed.
     fn keep(&self, number: u64, file: &Arc<File>) {
         let mut recent = self.recent();
         recent.retain(|(held, _)| *held != number);
@@ -174,7 +177,8 @@ impl Handles {
         recent.push_front((number, Arc::clone(file)));
     }
 
-    /// Syncs the folder, unless that was done since the file was made: files that are made together need it once.
+    /// Syncs the folder, unless that was done since the file was created: files that are created
+    /// together need one sync.
     #[cfg(unix)]
     fn sync_entry(&self, entry: u64, folder: &Path) -> io::Result<()> {
         if self.synced.load(Ordering::Acquire) >= entry {
@@ -186,7 +190,8 @@ impl Handles {
         Ok(())
     }
 
-    /// Opens a file; where the process has too many open, those that are kept open for later make room.
+    /// Opens a file. If the process has too many open files, those that are kept open for later are
+    /// closed first.
     fn with_room(&self, open: impl Fn() -> io::Result<File>) -> io::Result<File> {
         match open() {
             // ENFILE, EMFILE
@@ -199,7 +204,7 @@ impl Handles {
     }
 }
 
-/// A file that is open while it is used, and a while longer.
+/// File that is opened when it is used, and kept open for a while.
 #[derive(Debug)]
 struct Opened {
     path: PathBuf,
@@ -249,7 +254,7 @@ impl SpoolFile for Opened {
     }
 }
 
-/// A file that no folder lists.
+/// File without a name in any folder.
 #[derive(Debug)]
 pub(crate) struct Nameless(pub(crate) File);
 
@@ -287,20 +292,20 @@ mod tests {
             let message = error.message().unwrap();
             assert!(message.contains("restore it from a copy"), "{message}");
         }
-        // What is in the way of a file.
+        // A folder is in the way of a file.
         std::fs::create_dir(folder.path().join("abc.one")).unwrap();
         let error = files.create("one").err().unwrap();
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(source.contains("abc.one"), "{source}");
-        // A file that goes while it is used.
+        // A file is removed while it is used.
         std::fs::write(folder.path().join("abc.two-1"), "x").unwrap();
         let opened = spool().open("abc.two-1").unwrap();
         std::fs::remove_file(folder.path().join("abc.two-1")).unwrap();
-        assert_eq!(opened.size().unwrap(), 1, "it is open still");
+        assert_eq!(opened.size().unwrap(), 1, "it is still open");
     }
 
     #[test]
-    fn any_number_of_files_without_a_name_are_one_file() {
+    fn any_number_of_unnamed_files_share_one_file() {
         let folder = tempfile::tempdir().unwrap();
         let spool = FolderSpool::new(folder.path());
         let bytes = vec![7; 300 << 10];

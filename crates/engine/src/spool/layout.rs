@@ -1,9 +1,9 @@
-//! Names of the files that a run keeps in the spool. No other file of the engine spells one.
+//! Names of the files of a run in the spool. No other file of the engine spells out such a name.
 //!
-//! The name of a file is the stem of its run, a full stop, and one of the words below. Layouts are described in
-//! `docs/architecture.md`.
+//! A name consists of the stem of the run, a full stop, and one of the words below. The layouts are
+//! described in `docs/architecture.md`.
 
-/// Returns the name of the rows of a shard, as they are sent.
+/// Returns the name of the body of a shard: its rows as they are sent.
 pub(crate) fn body(shard: u32) -> String {
     format!("body-{shard}")
 }
@@ -13,33 +13,32 @@ pub(crate) fn rows(shard: u32) -> String {
     format!("rows-{shard}")
 }
 
-/// Returns the name of the ids, metadata and schemas of a shard.
+/// Returns the name of the echo of a shard: the ids, metadata and schemas of its requests.
 pub(crate) fn echo(shard: u32) -> String {
     format!("echo-{shard}")
 }
 
-/// Returns the name of the ids, metadata and schemas of a shard whose run was converted from layout 1. Such a
-/// run may have a file `echo-1` of another kind, which stays until the record names the new files.
+/// Returns the name of the echo of a shard whose run was converted from layout 1. Such a run may
+/// have a file `echo-1` of another kind, which stays until the record names the new files.
 pub(crate) fn converted_echo(shard: u32) -> String {
     format!("echo-{shard}-2")
 }
 
-/// Returns the name of the order of the output of a run whose input was changed.
+/// Returns the name of the output order of a run whose input was changed.
 pub(crate) fn order(table: u32) -> String {
     format!("order-{table}")
 }
 
-/// Returns the name of the ids, metadata and schemas of a run whose input was changed, in the order of its
-/// output.
+/// Returns the name of the echo of a run whose input was changed, in the order of its output.
 pub(crate) fn order_echo(table: u32) -> String {
     format!("order-echo-{table}")
 }
 
-/// Name of the ids of a batch that no run is made of.
+/// Name of the ids of a batch without a run.
 pub(crate) const BATCH_ECHO: &str = "echo";
 
-/// Returns what the names of the files of one reading of results have in common: no other reading, of this
-/// process or of another, has it.
+/// Returns the stem of the files of one reading of results, which no other reading of any process
+/// has.
 pub(crate) fn results(shard: u32, process: u32, reading: u64) -> String {
     format!("{shard}-{process:x}-{reading}")
 }
@@ -55,17 +54,17 @@ pub(crate) fn segment_number(name: &str) -> u32 {
     digits.parse().unwrap_or(0)
 }
 
-/// Returns the name of the table of places of a reading of results.
+/// Returns the name of the location table of a reading of results.
 pub(crate) fn locations(results: &str) -> String {
     format!("locations-{results}")
 }
 
-/// Returns the name of the note that a create is about to be sent.
+/// Returns the name of the entry that a create is about to be sent.
 pub(crate) fn posting(shard: u32) -> String {
     format!("posting-{shard}")
 }
 
-/// Returns the name of the note of the batch that a create made.
+/// Returns the name of the entry that names the batch of a create.
 pub(crate) fn created(shard: u32) -> String {
     format!("created-{shard}")
 }
@@ -74,10 +73,10 @@ pub(crate) fn created(shard: u32) -> String {
 pub(crate) mod former {
     use lmbatch_core::RunRecord;
 
-    /// Name of the ids, metadata and schemas of the run, in the order of the input.
+    /// Name of the echo of the run, in the order of the input.
     pub(crate) const ECHO: &str = "echo";
 
-    /// Returns the name of the table that says where the requests of a run are, as of an attempt.
+    /// Returns the name of the table of sent requests of a run, as of an attempt.
     pub(crate) fn sent(attempt: u32) -> String {
         match attempt {
             0 => "sent".to_owned(),
@@ -85,16 +84,17 @@ pub(crate) mod former {
         }
     }
 
-    /// Returns the name of the ids, metadata and schemas in the order of the output.
+    /// Returns the name of the echo in the order of the output.
     pub(crate) fn order_echo(table: u32) -> String {
         format!("echo-{table}")
     }
 
-    /// Returns the names of the files that a run of layout 1 may have and one of layout 2 has not.
+    /// Returns the names of the files that a run in layout 1 may have but a run in layout 2 has
+    /// not.
     pub(crate) fn names(run: &RunRecord) -> Vec<String> {
         let mut names = vec![ECHO.to_owned()];
         names.extend((0..=run.attempt).map(sent));
-        // Without an order, files of these names are those of shards.
+        // Without a changed input, these names belong to files of shards.
         if run.order.is_some() {
             names.extend((1..=run.attempt).map(order_echo));
         }

@@ -1,8 +1,8 @@
-//! Marks beside the ledger: that a create is about to be sent, and which batch it made.
+//! Entries beside the ledger: a create is about to be sent, or has made a batch.
 //!
-//! A ledger can roll back: its log is damaged, a copy is restored. What it then calls "never sent" would be
-//! sent and paid for again. The marks lie outside of it, one file for each, and hold all that is needed to
-//! find the batch.
+//! A ledger can be rolled back, since its log is damaged or a backup is restored. A create that it
+//! then does not know would be sent and paid for again. The entries are therefore kept outside of
+//! the ledger, one file for each, and hold everything that is needed to find the batch.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use crate::spool::Files;
 use crate::spool::layout;
 use crate::spool::tables::{Reader, Writer};
 
-/// The marks of one shard.
+/// Entries of one shard beside the ledger.
 #[derive(Debug, Clone)]
 pub(crate) struct Marks {
     files: Arc<Files>,
     shard: u32,
 }
 
-/// What the marks of a shard say.
+/// Content of the entries of a shard.
 #[derive(Debug)]
 pub(crate) enum Marked {
-    /// Its batch.
+    /// The create has made this batch.
     Created(BatchId),
-    /// Its create was about to be sent; `None` where the mark cannot be read.
+    /// The create was about to be sent; `None` where the entry cannot be read.
     Posting(Option<Box<Intent>>),
 }
 
@@ -48,17 +48,17 @@ impl Marks {
         layout::created(self.shard)
     }
 
-    /// Notes, durably, that a create is about to be sent.
+    /// Records durably that a create is about to be sent.
     pub(crate) async fn posting(&self, intent: &Intent, body: Option<u32>) -> Result<()> {
         self.write(self.posting_name(), &(body, intent)).await
     }
 
-    /// Notes, durably, which batch a create made.
+    /// Records durably which batch a create has made.
     pub(crate) async fn created(&self, batch: &BatchId, body: Option<u32>) -> Result<()> {
         self.write(self.created_name(), &(body, batch)).await
     }
 
-    /// Removes the marks: the create that they speak of has made no batch of the shard.
+    /// Removes the entries, since the create that they name has made no batch.
     pub(crate) async fn clear(&self) -> Result<()> {
         let marks = self.clone();
         blocking(move || {
@@ -71,11 +71,13 @@ impl Marks {
         .await?
     }
 
-    /// Reads the marks of the shard, if there are any, with the CRC-32 of the body that was sent.
+    /// Reads the entries of the shard, if there are any, with the CRC-32 checksum of the body that
+    /// was sent.
     pub(crate) async fn read(&self) -> Result<Option<(Option<u32>, Marked)>> {
         let marks = self.clone();
         blocking(move || {
-            // A mark that breaks off was never followed by what it announces; one that is damaged was.
+            // An incomplete entry was never followed by the step that it announces; a damaged one may
+            // have been. Without a readable `created` entry, `posting` decides.
             if let Some(Some((body, batch))) = marks.read_one(&marks.created_name())? {
                 return Ok(Some((body, Marked::Created(batch))));
             }
@@ -102,7 +104,7 @@ impl Marks {
         .await?
     }
 
-    /// The value of a mark that is there; `Some(None)` where it cannot be read.
+    /// Reads the value of an entry; `Some(None)` where the entry cannot be read.
     fn read_one<T: DeserializeOwned>(&self, what: &str) -> Result<Option<Option<T>>> {
         let file = match self.files.spool().open(&self.files.name(what)) {
             Ok(file) => file,
@@ -126,7 +128,7 @@ fn parsed<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
 
 fn failed(error: io::Error) -> Error {
     Error::local(
-        "a create cannot be noted beside the ledger; once it can, resume the run",
+        "the file that records a create beside the ledger cannot be used; nothing is created before it can; then resume the run",
         error,
     )
 }
@@ -136,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_read_as_it_was_written_or_not_at_all() {
+    fn an_entry_is_read_as_it_was_written_or_not_at_all() {
         let text = serde_json::to_string("batch_1").unwrap();
         let line = format!("{:08x} {text}\n", crc32fast::hash(text.as_bytes())).into_bytes();
         assert_eq!(parsed::<BatchId>(&line), Some(BatchId::new("batch_1")));

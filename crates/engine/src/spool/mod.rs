@@ -1,12 +1,12 @@
-//! The spool in a folder that stays, and the files of one run in any spool.
+//! Spools, and the files of one run in any spool.
 
 pub(crate) mod arena;
 pub(crate) mod folder;
 pub(crate) mod layout;
+pub(crate) mod location_table;
 pub(crate) mod marks;
 pub(crate) mod nowhere;
 pub(crate) mod order;
-pub(crate) mod places;
 pub(crate) mod tables;
 pub(crate) mod temporary;
 pub(crate) mod window;
@@ -27,7 +27,7 @@ use lmbatch_core::{
 use crate::blocking::blocking;
 use crate::spool::tables::{BUFFER, Writer, checksum_of};
 
-/// Writes a file from front to back.
+/// Writer of a spool file, from front to back.
 struct Appending {
     file: Arc<dyn SpoolFile>,
     at: u64,
@@ -50,7 +50,7 @@ impl SpoolWriter for Appending {
     }
 }
 
-/// The requests of a shard in a spool file.
+/// Body of a shard in a spool file.
 #[derive(Debug)]
 pub(crate) struct SpooledBody {
     pub(crate) file: Arc<dyn SpoolFile>,
@@ -91,14 +91,14 @@ impl ShardBody for SpooledBody {
     }
 }
 
-/// The spool files of one run. They go with their last user, unless they are kept.
+/// Spool files of one run. They are deleted with the last user of this value, unless they are kept.
 #[derive(Debug)]
 pub(crate) struct Files {
     spool: Arc<dyn Spool>,
     stem: Box<str>,
     made: Mutex<Vec<String>>,
     kept: AtomicBool,
-    /// Names of the files whose checksums were compared by this value.
+    /// Names of the files that this value has compared with their checksums.
     whole: Mutex<HashSet<Box<str>>>,
 }
 
@@ -121,7 +121,7 @@ impl Files {
         self.create_within(what, BUFFER)
     }
 
-    /// Begins a file of which so many bytes are buffered.
+    /// Creates a file with a buffer of `most` bytes.
     pub(crate) fn create_within(&self, what: &str, most: usize) -> Result<Writer, Error> {
         let name = self.name(what);
         let writer = self.spool.create(&name);
@@ -130,8 +130,8 @@ impl Files {
         Ok(Writer::within(writer, most))
     }
 
-    /// A new file without a name, with what writes it from front to back. What is derived from the record is
-    /// kept there: of two readers of one run neither may see the other's.
+    /// Creates an unnamed file, with its writer from front to back. Data that is derived from the
+    /// record is kept in such a file: two readers of one run must not see each other's data.
     pub(crate) fn scratch(&self) -> Result<(Arc<dyn SpoolFile>, Writer), Error> {
         let file = self.spool.scratch();
         let file = file.map_err(spooled)?;
@@ -146,7 +146,7 @@ impl Files {
         self.open_named(&self.name(what))
     }
 
-    /// The same by the whole name, as the ledger has it.
+    /// Opens a file by its full name, as the ledger has it.
     pub(crate) fn open_named(&self, name: &str) -> Result<Arc<dyn SpoolFile>, Error> {
         self.spool.open(name).map_err(spooled)
     }
@@ -172,13 +172,13 @@ impl Files {
         Ok(file)
     }
 
-    /// Deletes a file by its whole name; one that stays is swept with the run.
+    /// Deletes a file by its full name. A file that cannot be deleted is deleted with the run.
     pub(crate) fn remove(&self, name: &str) {
-        // Nothing speaks of it any more.
+        // No record names the file any more.
         let _ = self.spool.remove(name);
     }
 
-    /// Checks a file against the checksum that the record has of it.
+    /// Compares a file with its recorded checksum.
     ///
     /// # Errors
     /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the file is missing, shorter or changed.
@@ -194,17 +194,17 @@ impl Files {
         Err(damaged(&self.name(what)))
     }
 
-    /// Where they lie.
+    /// Returns the spool that holds the files.
     pub(crate) fn spool(&self) -> Arc<dyn Spool> {
         Arc::clone(&self.spool)
     }
 
-    /// Lets go of everything with its last user, though it was to be kept.
+    /// Deletes the files with the last user, even where they were to be kept.
     pub(crate) fn discard(&mut self) {
         self.keep(false);
     }
 
-    /// Whether a record speaks of them: then they outlive their last user.
+    /// Sets whether the files outlive the last user, since a record names them.
     pub(crate) fn keep(&self, kept: bool) {
         self.kept.store(kept, Ordering::Release);
     }
@@ -214,10 +214,10 @@ impl Files {
     }
 }
 
-/// A file of the spool that is not what was written.
+/// Returns the error of a spool file that differs from what was written.
 pub(crate) fn damaged(name: &str) -> Error {
     Error::new(ErrorKind::Local).with_message(format!(
-        "the file {name} of the spool is damaged: its checksum is not the one in the record; nothing was sent. Restore it from a backup, or rebuild the record from the provider's batches and the input"
+        "the spool file {name} is damaged: its checksum differs from the recorded one; nothing was sent. Restore it from a backup, or rebuild the record from the provider's batches and the input"
     ))
 }
 
@@ -227,26 +227,27 @@ impl Drop for Files {
             return;
         }
         for name in self.made().drain(..) {
-            // A file that stays is swept with its folder.
+            // A file that cannot be deleted is deleted with its folder.
             let _ = self.spool.remove(&name);
         }
     }
 }
 
-/// The error of a file of the spool that cannot be used: what to do about it. The source names the file.
+/// Returns the error of a spool file that cannot be used, with what to do about it. The source
+/// names the file.
 pub(crate) fn spooled(error: std::io::Error) -> Error {
     use io::ErrorKind as Kind;
     let doing = match error.kind() {
         Kind::NotFound | Kind::UnexpectedEof | Kind::InvalidData => {
-            "a file of the spool is missing or cut; restore it from a copy of the state folder, or rebuild the record from the provider's batches and the input"
+            "a spool file is missing or truncated; restore it from a copy of the state folder, or rebuild the record from the provider's batches and the input"
         }
         Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
-            "the spool has no room for a file; make room, then resume the run"
+            "the disk of the spool is full; free some space, then resume the run"
         }
         Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
-            "a file of the spool may not be used; give it back to the user of this process, then resume the run"
+            "a spool file cannot be accessed; give the user of this process access to it, then resume the run"
         }
-        _ => "a file of the spool cannot be used; resume the run once it can",
+        _ => "a spool file cannot be used; resume the run when that is fixed",
     };
     Error::local(doing, error)
 }

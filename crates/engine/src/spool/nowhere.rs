@@ -1,4 +1,4 @@
-//! A spool that keeps nothing, for checks.
+//! Spool that keeps nothing, for checks.
 
 use std::io;
 use std::io::Write;
@@ -8,7 +8,7 @@ use lmbatch_core::{Spool, SpoolFile, SpoolWriter};
 
 use crate::spool::folder::Nameless;
 
-/// A spool that forgets: for plans that are only checked.
+/// Spool that discards what is written, for plans that are only checked.
 #[derive(Debug)]
 pub(crate) struct Nowhere;
 

@@ -1,4 +1,4 @@
-//! The order of the output of a run whose input was changed.
+//! Order of the output of a run whose input was changed.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use lmbatch_core::{Order, Result};
 use crate::spool::tables::Reader;
 use crate::spool::{Files, layout, spooled};
 
-/// Returns the ordinal of each request of an output, by its position there. The file is compared with its checksum
-/// first, where the record has one.
+/// Returns the ordinal of each request of an output, by position. The file is first compared with
+/// its checksum, where the record has one.
 pub(crate) fn read_order(
     files: &Files,
     order: Order,

@@ -1,27 +1,28 @@
-//! The tables that know a request: its row, its place in the results, and the echo (what goes back to the caller).
+//! Tables about requests: their rows, the locations of their results, and their echoes.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use lmbatch_core::{SpoolFile, SpoolWriter, Verdict};
 
-/// Bytes of an index entry: outcome offset (7), verdict (1), outcome length (4), segment (4).
+/// Size in bytes of a location: outcome offset (7), verdict (1), outcome length (4), segment (4).
 pub(crate) const ENTRY: usize = 16;
 
-/// Bytes read or written at once. Each thread that works on files holds a few buffers of so many.
+/// Number of bytes that are read or written at once. Each thread that works on files holds a few
+/// such buffers.
 pub(crate) const BUFFER: usize = 128 << 10;
 
-/// Where the outcome of one request lies. One is held for each request: the smaller, the better.
+/// Location of the outcome of one request. One is held for each request, so that its size matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The verdict in the highest byte, the offset in the others: no segment has 64 PiB.
+pub(crate) struct RowLocation {
+    /// Verdict in the highest byte, offset in the others: no segment has 64 PiB.
     at: u64,
     pub(crate) length: u32,
     pub(crate) segment: u32,
 }
 
-impl Place {
-    /// No row names the request.
+impl RowLocation {
+    /// Location of a request that no row names.
     pub(crate) const NONE: Self = Self {
         at: 0,
         length: 0,
@@ -49,9 +50,9 @@ impl Place {
         self.verdict() == 0
     }
 
-    /// A request named twice: an answer beats anything else, and a later try beats an earlier one. Of one try, a
-    /// failure that is not sent again beats what is, since its answer may have been paid for; else what came first
-    /// stays.
+    /// Returns whether a row replaces this one of the same request. An answer replaces anything
+    /// else, and a later attempt an earlier one. Within one attempt, a final failure replaces a
+    /// retryable one, since its answer may have been paid for; otherwise the first row stays.
     pub(crate) fn yields_to(&self, verdict: Verdict, later: bool) -> bool {
         const ANSWERED: u8 = Verdict::Succeeded as u8;
         const FAILED: u8 = Verdict::Errored as u8;
@@ -65,13 +66,13 @@ impl Place {
         other > own || later && (own < 3 || other == 3)
     }
 
-    /// Whether a place of the same request in a later attempt takes its place.
+    /// Returns whether the location of the same request in a later attempt replaces this one.
     pub(crate) fn gives_way(&self, to: Self) -> bool {
         let answered = Verdict::Succeeded as u8;
         self.is_none() || self.verdict() != answered || to.verdict() == answered
     }
 
-    /// The same place where so many segments come before its own.
+    /// Returns the same location after `segments` other segments.
     pub(crate) fn moved(self, segments: u32) -> Self {
         Self {
             segment: self.segment + segments,
@@ -97,21 +98,21 @@ impl Place {
     }
 }
 
-/// Where a request of a shard lies: its row in the body, and its record in the echo.
+/// Position of a request of a shard: of its row in the body, and of its echo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Row {
-    /// Number of the request in the run.
+    /// Ordinal of the request in the run.
     pub(crate) ordinal: u32,
-    /// Bytes of its row.
+    /// Length of the row in bytes.
     pub(crate) length: u32,
-    /// Offset of its row in the body.
+    /// Offset of the row in the body.
     pub(crate) offset: u64,
-    /// Offset of its record in the echo.
+    /// Offset of the request's entry in the echo file.
     pub(crate) echo: u64,
 }
 
-/// Bytes of a [`Row`] in its table: ordinal (4), length (4), offset in the body (8), offset in the echo (8), each
-/// with the least byte first.
+/// Size in bytes of a [`Row`] in its table: ordinal (4), length (4), offset in the body (8), offset
+/// in the echo (8), all little-endian.
 pub(crate) const ROW: usize = 24;
 
 impl Row {
@@ -137,14 +138,14 @@ impl Row {
     }
 }
 
-/// What goes back to the caller beside an outcome.
+/// Echo of a request: the caller's data that is returned with the outcome.
 #[derive(Debug, Default)]
 pub(crate) struct Echo {
-    /// The id as JSON.
+    /// Caller's id as JSON.
     pub(crate) id: Vec<u8>,
-    /// The caller's notes as JSON, or nothing.
+    /// Caller's metadata as JSON, or empty.
     pub(crate) metadata: Vec<u8>,
-    /// The schema to check against, or nothing.
+    /// Schema for the validation of the answer, or empty.
     pub(crate) schema: Vec<u8>,
 }
 
@@ -155,13 +156,13 @@ impl Echo {
         self.schema.clear();
     }
 
-    /// Returns the number of bytes that it takes in a file.
+    /// Returns the size of the echo in a file, in bytes.
     pub(crate) fn stored_bytes(&self) -> u64 {
         let fields = [&self.id, &self.metadata, &self.schema];
         fields.iter().map(|field| 4 + field.len() as u64).sum()
     }
 
-    /// Its fields in their order: the id, the notes and the schema.
+    /// Returns the fields in their order: id, metadata and schema.
     pub(crate) fn fields(&self) -> EchoFields<'_> {
         [&self.id, &self.metadata, &self.schema]
     }
@@ -180,10 +181,10 @@ impl Echo {
     }
 }
 
-/// The fields of an [`Echo`], borrowed.
+/// Borrowed fields of an [`Echo`].
 pub(crate) type EchoFields<'a> = [&'a [u8]; 3];
 
-/// Writes an echo, each field after its length.
+/// Writes an echo, each field preceded by its length.
 pub(crate) fn write_echo(fields: EchoFields<'_>, out: &mut impl Write) -> io::Result<()> {
     for field in fields {
         let length = u32::try_from(field.len()).map_err(io::Error::other)?;
@@ -193,13 +194,14 @@ pub(crate) fn write_echo(fields: EchoFields<'_>, out: &mut impl Write) -> io::Re
     Ok(())
 }
 
-/// Buffers what is written to the spool.
+/// Buffered writer of a spool file, with a checksum.
 pub(crate) struct Writer {
     inner: Box<dyn SpoolWriter>,
     buffer: Vec<u8>,
-    /// Bytes that are buffered.
+    /// Size of the buffer in bytes.
     most: usize,
-    /// Of what was passed on; a buffer at a time is faster than each piece of a few bytes.
+    /// Checksum of the bytes that were passed on. Updating it once per buffer is faster than for
+    /// each small piece.
     checksum: crc32fast::Hasher,
     pub(crate) written: u64,
 }
@@ -209,11 +211,12 @@ impl Writer {
         Self::within(inner, BUFFER)
     }
 
-    /// Returns a writer with a buffer of so many bytes, which is filled before it is used up.
+    /// Returns a writer with a buffer of at most `most` bytes, which grows as needed.
     pub(crate) fn within(inner: Box<dyn SpoolWriter>, most: usize) -> Self {
         Self {
             inner,
-            // Most files are small, and a run may write many at once.
+            // Most files are small, and a run may write many at once, so that the buffer is not
+            // allocated in advance.
             buffer: Vec::new(),
             most,
             checksum: crc32fast::Hasher::new(),
@@ -221,14 +224,14 @@ impl Writer {
         }
     }
 
-    /// CRC-32 of everything that was written.
+    /// Returns the CRC-32 checksum of everything that was written.
     pub(crate) fn checksum(&self) -> u32 {
         let mut checksum = self.checksum.clone();
         checksum.update(&self.buffer);
         checksum.finalize()
     }
 
-    /// Passes on what is buffered.
+    /// Passes on the buffered bytes.
     fn drain(&mut self) -> io::Result<()> {
         self.inner.write_all(&self.buffer)?;
         self.checksum.update(&self.buffer);
@@ -263,7 +266,8 @@ impl Write for Writer {
     }
 }
 
-/// CRC-32 of the first `bytes` of a spool file; an error where it is shorter.
+/// Returns the CRC-32 checksum of the first `bytes` bytes of a spool file. A shorter file is an
+/// error.
 pub(crate) fn checksum_of(file: &dyn SpoolFile, bytes: u64) -> io::Result<u32> {
     let (mut buffer, mut at) = (vec![0; BUFFER], 0);
     let mut checksum = crc32fast::Hasher::new();
@@ -279,15 +283,15 @@ pub(crate) fn checksum_of(file: &dyn SpoolFile, bytes: u64) -> io::Result<u32> {
     Ok(checksum.finalize())
 }
 
-/// Reads a spool file from front to back.
+/// Buffered reader of a spool file, from front to back.
 #[derive(Debug)]
 pub(crate) struct Reader {
     file: Arc<dyn SpoolFile>,
-    /// Offset behind what is in the buffer.
+    /// Offset behind the bytes in the buffer.
     offset: u64,
     buffer: Vec<u8>,
     at: usize,
-    /// Bytes that are read at once.
+    /// Number of bytes that are read at once.
     most: usize,
 }
 
@@ -296,7 +300,7 @@ impl Reader {
         Self::ahead(file, BUFFER)
     }
 
-    /// Returns a reader that reads so many bytes at once.
+    /// Returns a reader that reads `most` bytes at once.
     pub(crate) fn ahead(file: Arc<dyn SpoolFile>, most: usize) -> Self {
         Self {
             file,
@@ -307,7 +311,7 @@ impl Reader {
         }
     }
 
-    /// Goes to an offset. What is in the buffer already is not read again.
+    /// Moves to an offset. Bytes in the buffer are not read again.
     pub(crate) fn seek(&mut self, to: u64) {
         let from = self.offset - self.buffer.len() as u64;
         match to.checked_sub(from) {
@@ -329,7 +333,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads the next `bytes` bytes in place of what `out` holds.
+    /// Replaces the content of `out` by the next `bytes` bytes.
     pub(crate) fn read_into(&mut self, out: &mut Vec<u8>, bytes: usize) -> io::Result<()> {
         out.clear();
         while out.len() < bytes {
@@ -362,16 +366,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_survives_its_bytes() {
-        let place = Place::new(70_000, 1 << 40, 77, Verdict::Errored);
-        assert_eq!(place.offset(), 1 << 40);
-        assert_eq!(place.verdict(), Verdict::Errored as u8);
-        assert_eq!(Place::from_bytes(&place.to_bytes()), place);
-        assert!(Place::from_bytes(&[0; ENTRY]).is_none());
+    fn a_location_is_read_as_it_was_written() {
+        let location = RowLocation::new(70_000, 1 << 40, 77, Verdict::Errored);
+        assert_eq!(location.offset(), 1 << 40);
+        assert_eq!(location.verdict(), Verdict::Errored as u8);
+        assert_eq!(RowLocation::from_bytes(&location.to_bytes()), location);
+        assert!(RowLocation::from_bytes(&[0; ENTRY]).is_none());
     }
 
     #[test]
-    fn a_row_survives_its_bytes() {
+    fn a_row_is_read_as_it_was_written() {
         let row = Row {
             ordinal: u32::MAX - 1,
             length: 77,
@@ -383,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_goes_to_any_offset() {
+    fn a_reader_can_move_to_any_offset() {
         use lmbatch_core::Spool as _;
         let spool = crate::spool::temporary::TemporarySpool::new().unwrap();
         let bytes: Vec<u8> = (0..=255).collect();
@@ -400,10 +404,10 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_beats_an_error_and_the_first_answer_stays() {
-        let errored = Place::new(0, 0, 0, Verdict::Errored);
-        let succeeded = Place::new(0, 0, 0, Verdict::Succeeded);
-        assert!(Place::NONE.yields_to(Verdict::Expired, false));
+    fn an_answer_replaces_an_error_and_the_first_answer_stays() {
+        let errored = RowLocation::new(0, 0, 0, Verdict::Errored);
+        let succeeded = RowLocation::new(0, 0, 0, Verdict::Succeeded);
+        assert!(RowLocation::NONE.yields_to(Verdict::Expired, false));
         assert!(errored.yields_to(Verdict::Succeeded, false));
         assert!(!errored.yields_to(Verdict::Errored, false));
         let open = [
@@ -412,12 +416,12 @@ mod tests {
             Verdict::Cancelled,
         ];
         for verdict in open {
-            let place = Place::new(0, 0, 0, verdict);
-            assert!(place.yields_to(Verdict::Errored, false));
-            assert!(place.yields_to(Verdict::Succeeded, false));
+            let location = RowLocation::new(0, 0, 0, verdict);
+            assert!(location.yields_to(Verdict::Errored, false));
+            assert!(location.yields_to(Verdict::Succeeded, false));
             assert!(!errored.yields_to(verdict, false));
             assert!(!succeeded.yields_to(verdict, false));
-            assert!(open.iter().all(|other| !place.yields_to(*other, false)));
+            assert!(open.iter().all(|other| !location.yields_to(*other, false)));
         }
         assert!(errored.yields_to(Verdict::Errored, true));
         assert!(succeeded.yields_to(Verdict::Succeeded, true));

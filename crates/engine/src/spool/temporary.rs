@@ -1,4 +1,4 @@
-//! The spool of what is not recorded: in memory, or, where that is too much, in a file without a name.
+//! Spool of runs that are not recorded: in memory or, beyond a limit, in an unnamed file.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -10,18 +10,19 @@ use lmbatch_core::{Spool, SpoolFile, SpoolWriter};
 
 use crate::spool::arena::{Blocks, Home};
 
-/// Bytes that the files of one spool may have in memory together.
+/// Number of bytes that the files of one spool may hold in memory together.
 const IN_MEMORY: usize = 256 << 10;
 
-/// Files that go with the spool, and with the process however it ends: no folder lists them.
+/// Spool of files that are deleted with it, and with the process however it ends: no folder lists
+/// them.
 ///
-/// What is small stays in memory; what is not lies in one file that all temporary spools of the process share,
-/// in the folder of [`std::env::temp_dir`], so that any number of runs have one file open.
+/// Small files stay in memory. Others are in one file that all temporary spools of the process
+/// share, in the folder of [`std::env::temp_dir`], so that any number of runs keep one file open.
 #[derive(Debug)]
 pub struct TemporarySpool {
     files: Mutex<HashMap<String, Arc<TemporaryFile>>>,
     held: Arc<AtomicUsize>,
-    /// Folder of what does not fit into memory, where it is not that of temporary files.
+    /// Folder of the shared file; `None` for the system's folder for temporary files.
     home: Option<Arc<Home>>,
 }
 
@@ -30,10 +31,10 @@ fn own<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl TemporarySpool {
-    /// Makes an empty one.
+    /// Returns an empty spool.
     ///
     /// # Errors
-    /// None at present: the shared file is made when it is needed.
+    /// None at present: the shared file is created when it is needed.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             files: Mutex::default(),
@@ -42,7 +43,7 @@ impl TemporarySpool {
         })
     }
 
-    /// Makes an empty one. What does not fit into memory lies in one file in `folder`.
+    /// Returns an empty spool whose shared file is in `folder`.
     pub(crate) fn in_folder(folder: PathBuf) -> Self {
         Self {
             files: Mutex::default(),
@@ -85,7 +86,7 @@ impl Spool for TemporarySpool {
 
 #[derive(Debug)]
 struct TemporaryFile {
-    /// Bytes of the whole spool that are in memory.
+    /// Number of bytes of the whole spool that are in memory.
     held: Arc<AtomicUsize>,
     home: Option<Arc<Home>>,
     content: Mutex<Content>,
@@ -168,7 +169,7 @@ impl Write for Appending {
 }
 
 impl SpoolWriter for Appending {
-    /// Nothing of it outlives the process, let alone a power loss.
+    /// Does nothing: the file does not outlive the process.
     fn sync(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn files_stay_in_memory_until_they_are_too_much_together() {
+    fn files_stay_in_memory_until_their_sum_exceeds_the_limit() {
         let spool = TemporarySpool::new().unwrap();
         let half = vec![1; IN_MEMORY / 2];
         let files: Vec<_> = (0..3).map(|_| spool.file()).collect();
@@ -192,7 +193,7 @@ mod tests {
         }
         let spilled: Vec<bool> = files.iter().map(|file| is_spilled(file)).collect();
         assert_eq!(spilled, [false, false, true]);
-        // What grows later goes as a whole, and makes room for others.
+        // A file that grows later is moved as a whole, and frees memory for others.
         files[0].write_at(b"x", half.len() as u64).unwrap();
         assert!(is_spilled(&files[0]));
         let other = spool.file();
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_patched_anywhere_in_memory_and_out_of_it() {
+    fn files_can_be_read_and_changed_at_any_offset_in_memory_and_on_disk() {
         for filler in [0, IN_MEMORY] {
             let spool = TemporarySpool::new().unwrap();
             let mut writer = spool.create("a").unwrap();
@@ -225,7 +226,7 @@ mod tests {
                 (&b"elp me"[..], at(7))
             );
             assert_eq!(file.read_at(&mut buffer, at(9)).unwrap(), 0);
-            // A file that comes in its place is another one.
+            // A new file under the same name is another file.
             spool.create("a").unwrap();
             assert_eq!(file.size().unwrap(), at(7));
             assert_eq!(spool.open("a").unwrap().size().unwrap(), 0);

@@ -1,11 +1,12 @@
-//! Entries of fixed width in a file of the spool, read mostly from front to back.
+//! Fixed-size entries in a spool file, read mostly from front to back.
 
 use std::io;
 use std::sync::Arc;
 
 use lmbatch_core::SpoolFile;
 
-/// Reads a table of entries of `N` bytes through a window that begins at the entry that was asked for last.
+/// Reader of a table of entries of `N` bytes, through a window that begins at the entry that was
+/// last read from the file.
 #[derive(Debug)]
 pub(crate) struct Window<const N: usize> {
     file: Arc<dyn SpoolFile>,
@@ -32,7 +33,8 @@ impl<const N: usize> Window<N> {
     /// Returns an entry; `None` beyond the last.
     ///
     /// # Errors
-    /// Those of the file, and [`io::ErrorKind::UnexpectedEof`] where it is shorter than the table.
+    /// Those of the file, and [`io::ErrorKind::UnexpectedEof`] where the file is shorter than the
+    /// table.
     pub(crate) fn get(&mut self, at: u32) -> io::Result<Option<&[u8; N]>> {
         if at >= self.count {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Decorators by which a process dies at any call that it makes to ledger, spool and provider.
+//! Decorators with which a process dies at any of its calls to ledger, spool and provider.
 
 use std::collections::HashSet;
 use std::io;
@@ -15,13 +15,13 @@ use lmbatch_core::{
 use lmbatch_engine::{FolderSpool, MemoryLedger};
 use lmbatch_testing::MemoryProvider;
 
-/// Calls that are left before the process dies.
+/// Number of calls before the process dies.
 #[derive(Debug)]
 pub(crate) struct Fuse {
     pub(crate) left: AtomicI64,
-    /// Whether the last call still takes effect.
+    /// True if the last call still takes effect.
     pub(crate) after: bool,
-    /// Whether the process lives on after a call that failed, as one does whose disk is full for a moment.
+    /// True if the process survives a failed call, as with a disk that is full for a moment.
     pub(crate) lives: bool,
 }
 
@@ -29,7 +29,7 @@ impl Fuse {
     pub(crate) fn is_blown(&self) -> bool {
         self.left.load(Ordering::SeqCst) < 0
     }
-    /// Whether the call takes effect, and whether its caller learns of it.
+    /// Returns whether the call takes effect, and whether its caller gets the result.
     fn burn(&self) -> (bool, bool) {
         match self.left.fetch_sub(1, Ordering::SeqCst) {
             1.. => (true, true),
@@ -169,7 +169,7 @@ impl SpoolWriter for DyingWriter {
     }
 }
 
-/// Returns a fuse of so many calls, of a process that does not live on.
+/// Returns a fuse of `calls` calls, for a process that does not survive.
 pub(crate) fn fuse(calls: i64, after: bool) -> Arc<Fuse> {
     Arc::new(Fuse {
         left: AtomicI64::new(calls),

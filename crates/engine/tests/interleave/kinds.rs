@@ -1,4 +1,5 @@
-//! Kinds of providers and runs that the drivers share, with the number of their schedules that fail today.
+//! Kinds of providers and runs for the interleaved drivers, with the number of their schedules that
+//! fail today.
 
 use std::time::Duration;
 
@@ -6,28 +7,29 @@ use lmbatch_core::CreateProof;
 use lmbatch_engine::OnDoubt;
 use lmbatch_testing::AccountRules;
 
-/// A provider, a rule for creates whose fate is unknown, and a run.
+/// Provider, treatment of doubtful creates, and run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) rules: AccountRules,
     pub(crate) on_doubt: OnDoubt,
     pub(crate) requests: usize,
-    /// Whether another program creates a batch of as many requests while W is stopped.
+    /// True if another program creates a batch with the same number of requests while W is stopped.
     pub(crate) neighbour: bool,
     pub(crate) rule_broken: Option<Broken>,
 }
 
-/// A rule of the create protocol that is broken, to show that the checks notice it.
+/// Rule of the create protocol that is broken on purpose, to show that the checks notice it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Broken {
     /// The ledger accepts a transition from any epoch.
     EpochIgnored,
-    /// The ledger is not told that a create is about to be sent.
+    /// The ledger does not record that a create is about to be sent.
     PostingNotRecorded,
 }
 
-/// Most requests of a batch: runs have three requests, or five in batches of three and two.
+/// Maximum number of requests in a batch: runs have three requests, or five in batches of three and
+/// two.
 pub(crate) const MOST: u32 = 3;
 pub(crate) const ONE: usize = 3;
 pub(crate) const TWO: usize = 5;
@@ -58,7 +60,7 @@ impl Kind {
         self.on_doubt = OnDoubt::Resubmit;
         self
     }
-    /// Lists show a batch only after every search has ended.
+    /// Makes lists show a batch only after every search has ended.
     pub(crate) const fn lagging(mut self) -> Self {
         self.rules.list_lag = Duration::from_secs(3600);
         self
@@ -72,7 +74,8 @@ impl Kind {
         self
     }
 
-    /// Returns whether the run finishes in every schedule, rather than being held for a person to decide.
+    /// Returns whether the run finishes in every schedule, rather than being held for an operator
+    /// to decide.
     pub(crate) fn must_finish(self, fate: Fate) -> bool {
         let can_repeat = self.rules.uploads || self.rules.create == TOKEN;
         let is_seen = self.rules.list_lag.is_zero() && !self.neighbour;
@@ -81,14 +84,14 @@ impl Kind {
             _ if can_repeat => true,
             _ if !is_seen => false,
             CreateProof::Labelled if resubmits => true,
-            // Both creates fit by their number of requests.
+            // Both creates match by their number of requests.
             _ if resubmits => false,
             _ => fate != Fate::LostNotAccepted,
         }
     }
 }
 
-/// What becomes of the first create of W.
+/// Fate of the first create of W.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Answered,
@@ -112,11 +115,11 @@ pub(crate) const LABELLED: CreateProof = CreateProof::Labelled;
 pub(crate) const UNLABELLED: CreateProof = CreateProof::CountAndTime;
 pub(crate) const TOKEN: CreateProof = CreateProof::Token;
 
-/// Kinds, each with the number of schedules in which the record does not show an accepted batch, by the fate of the
-/// create of W: answered; answer lost, accepted; answer lost, not accepted.
+/// Kinds, each with the number of schedules in which the record does not show an accepted batch, by
+/// the fate of the create of W: answered; response lost, accepted; response lost, not accepted.
 ///
-/// Every number is zero: a create that is answered after its driver has lost the shard to a driver that looks for
-/// it is acknowledged late.
+/// Every number is zero: if a create is answered after its driver has lost the shard to a driver
+/// that searches for it, the acknowledgement is recorded late.
 pub(crate) const KINDS: [(Kind, [usize; FATES.len()]); 13] = [
     (kind("labelled, one shard", LABELLED, ONE), [0, 0, 0]),
     (kind("labelled, two shards", LABELLED, TWO), [0, 0, 0]),

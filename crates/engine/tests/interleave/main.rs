@@ -1,8 +1,9 @@
 //! Two drivers of one run, W and V, in every interleaving of the calls of a create.
 //!
-//! W stops before or after one of its calls; V runs to one of its own calls, or to its end; W goes on to its
-//! end; V goes on to its end; a last driver F resumes the run until nothing changes. Every pair of stops is one
-//! schedule. Then the bill of the account, the record and the outcomes are compared.
+//! W stops before or after one of its calls; V runs to one of its own calls, or to its end; W runs
+//! to its end; V runs to its end; a last driver F resumes the run until nothing changes. Every pair
+//! of stops is one schedule. Then the bill of the account, the record and the outcomes are
+//! compared.
 //!
 //! `LMBATCH_SCHEDULE='kind; fate; W point; V point'`, as a failing schedule is reported, replays one schedule
 //! and prints every call of it:
@@ -46,13 +47,13 @@ async fn late_acknowledgements(ledger: &Record, run: &RunRecord) -> BTreeSet<Bat
     batches
 }
 
-/// Most drivers that resume a run until nothing changes.
+/// Maximum number of drivers that resume a run until nothing changes.
 const MOST_RESUMES: usize = 6;
 
-/// How a driver ended; a panic is the outer error.
+/// End of a driver; a panic is the outer error.
 type End = std::result::Result<Result<Finished>, Box<dyn Any + Send>>;
 
-/// A driver under way.
+/// Driver that is running.
 struct Driver {
     name: &'static str,
     gate: Arc<Gate>,
@@ -61,7 +62,7 @@ struct Driver {
 }
 
 impl Driver {
-    /// Runs to the stop of the gate, or to the end where the driver comes to no stop.
+    /// Runs to the stop of the gate, or to the end if the driver reaches no stop.
     async fn run_to_stop(&mut self) {
         if let Either::Left((end, _)) = select(&mut self.work, pin!(self.gate.stopped())).await {
             self.end = Some(end);
@@ -77,7 +78,7 @@ impl Driver {
     }
 }
 
-/// What all drivers share.
+/// State that all drivers share.
 struct World {
     kind: Kind,
     account: Arc<MemoryAccount>,
@@ -93,7 +94,7 @@ impl World {
     async fn new(kind: Kind) -> Self {
         let clock = Arc::new(TestClock::default());
         let account = Arc::new(MemoryAccount::new(clock.clone(), kind.rules));
-        // A batch that fits by its number of requests, and is older than the run.
+        // A foreign batch with the same number of requests, which is older than the run.
         account.add_foreign(MOST);
         clock.advance(Duration::from_secs(10_000));
         let ledger = Arc::new(Record {
@@ -170,8 +171,8 @@ impl World {
         drivers
     }
 
-    /// Compares the outcomes of a run that finished with its requests: by the numbers of rows and, since reading
-    /// takes long, by every row where asked for.
+    /// Compares the outcomes of a finished run with its requests: by the numbers of rows and, if
+    /// `reads` is set, by every row, which takes long.
     fn check_outcomes(&self, finished: &Finished, reads: bool) -> std::result::Result<(), String> {
         let requests = self.kind.requests as u64;
         let strange = [
@@ -185,7 +186,7 @@ impl World {
         if !is_one_each || strange != [0; 5] || !finished.is_whole() {
             let rows = finished.rows();
             return Err(format!(
-                "{rows} rows for {requests} requests, strange rows {strange:?}"
+                "{rows} rows for {requests} requests, unexpected rows {strange:?}"
             ));
         }
         if !reads {
@@ -226,22 +227,22 @@ impl World {
         let late = late_acknowledgements(&self.ledger, &self.run).await;
         let accepted = self.account.accepted();
         for shard in self.shards().await {
-            let ours = accepted.iter().filter(|one| one.label == shard.label);
-            let ours: Vec<&BatchId> = ours.map(|one| &one.batch).collect();
-            let is_told = self.kind.on_doubt == OnDoubt::Resubmit && shard.sent_twice;
-            let most = if is_told { 2 } else { 1 };
-            if ours.len() > most {
-                let twice = format!("{TWICE}: {ours:?} for shard {}", shard.key.shard);
+            let own = accepted.iter().filter(|one| one.label == shard.label);
+            let own: Vec<&BatchId> = own.map(|one| &one.batch).collect();
+            let is_allowed = self.kind.on_doubt == OnDoubt::Resubmit && shard.sent_twice;
+            let most = if is_allowed { 2 } else { 1 };
+            if own.len() > most {
+                let twice = format!("{TWICE}: {own:?} for shard {}", shard.key.shard);
                 faults.push(twice);
             }
             let owned = owned(&shard);
             let in_doubt = matches!(shard.state, ShardState::Doubt(_));
-            for batch in ours {
+            for batch in own {
                 let answered_to = |driver: &&Driver| driver.gate.answered().contains(batch);
                 let is_shown = match drivers.iter().find(answered_to) {
                     Some(_) => false,
                     // No driver knows the id: the record can only say that there may be a batch.
-                    None => in_doubt || is_told,
+                    None => in_doubt || is_allowed,
                 };
                 if owned != Some(batch) && !late.contains(batch) && !is_shown {
                     let by = drivers.iter().find(answered_to).map(|driver| driver.name);
@@ -268,7 +269,7 @@ fn owned(shard: &ShardRecord) -> Option<&BatchId> {
     }
 }
 
-/// A schedule: the points at which W and V stop.
+/// Schedule: the points at which W and V stop.
 #[derive(Debug, Clone, Copy)]
 struct Schedule {
     fate: Fate,
@@ -276,7 +277,7 @@ struct Schedule {
     v: Option<usize>,
 }
 
-/// What became of a schedule.
+/// Result of a schedule.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Played {
     w_points: Vec<Point>,
@@ -305,7 +306,7 @@ async fn play(kind: Kind, schedule: Schedule) -> Played {
     drivers.extend(world.settle().await);
     let (mut faults, mut transcript) = (Vec::new(), String::new());
     if drivers.len() == 2 + MOST_RESUMES {
-        faults.push("F finds no end".to_owned());
+        faults.push("F does not reach an end".to_owned());
     }
     let is_finished = drivers
         .iter()
@@ -320,7 +321,7 @@ async fn play(kind: Kind, schedule: Schedule) -> Played {
             Some(Ok(Ok(finished))) => {
                 let read = world.check_outcomes(finished, schedule.v.is_none());
                 let lost = driver.gate.has_lost_a_shard();
-                let lost = lost.then(|| "it finished though it lost a shard".to_owned());
+                let lost = lost.then(|| "it finished although it lost a shard".to_owned());
                 ("finished".to_owned(), read.err().or(lost))
             }
             Some(Ok(Err(error))) => {
@@ -329,7 +330,8 @@ async fn play(kind: Kind, schedule: Schedule) -> Played {
                     false => ErrorKind::Doubt,
                 };
                 let is_wrong = error.kind() != wanted;
-                let wrong = is_wrong.then(|| format!("it failed otherwise than expected: {error}"));
+                let wrong =
+                    is_wrong.then(|| format!("it failed with an unexpected error: {error}"));
                 (format!("failed: {error}"), wrong)
             }
         };
@@ -358,8 +360,9 @@ async fn play(kind: Kind, schedule: Schedule) -> Played {
     }
 }
 
-/// Numbers of the points at which a driver is stopped: those up to the last note that a batch was created. A stop
-/// before a call is the stop after the call before it, unless the driver slept in between.
+/// Returns the numbers of the points at which a driver is stopped: those up to the last record of a
+/// created batch. A stop before a call is the stop after the call before it, unless the driver
+/// slept in between.
 fn stops(points: &[Point]) -> Vec<usize> {
     let is_created = |point: &Point| point.call.ends_with("to created");
     let last = points.iter().rposition(is_created);
@@ -373,14 +376,14 @@ fn stops(points: &[Point]) -> Vec<usize> {
     (0..last).filter(is_stop).collect()
 }
 
-/// Number of schedules of a kind and of those that fail, by the fate of the create of W.
+/// Number of schedules of a kind, and of those that fail, by the fate of the create of W.
 #[derive(Debug, Default)]
 struct Tally {
     schedules: usize,
     failing: [usize; FATES.len()],
     paid_twice: usize,
     held: usize,
-    /// Faults of other kinds than a batch that is missing from the record.
+    /// Faults other than a batch that is missing from the record.
     others: Vec<String>,
     first: Vec<String>,
 }
@@ -445,7 +448,7 @@ async fn play_all(kind: Kind, fates: &[Fate]) -> Tally {
                 v,
             })
         });
-        // Drivers wait for worker threads, so several schedules are under way.
+        // Drivers wait for worker threads, so that several schedules run at once.
         let firsts: Vec<_> = stream::iter(firsts).buffered(UNDER_WAY).collect().await;
         let mut schedules = Vec::new();
         for (first, played) in &firsts {
@@ -470,7 +473,7 @@ async fn play_all(kind: Kind, fates: &[Fate]) -> Tally {
     tally
 }
 
-/// Plays the kinds whose names begin so.
+/// Plays the kinds whose names begin with `kinds`.
 async fn check(kinds: &str) {
     let mut wrong = Vec::new();
     let of_name = KINDS

@@ -1,4 +1,4 @@
-//! The record that the drivers share, and the requests of the run.
+//! Ledger that the drivers share, and the requests of the run.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use lmbatch_engine::{Entry, IdView, MemoryLedger, RequestSource, Sourced};
 
 use crate::kinds::Broken;
 
-/// The record of all drivers.
+/// Ledger of all drivers, with a rule that may be broken.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) inner: MemoryLedger,
@@ -74,7 +74,7 @@ impl Ledger for Record {
     }
 }
 
-/// Requests with the ids `id/1`, `id/2`, …
+/// Source of requests with the ids `id/1`, `id/2`, …
 pub(crate) struct Source {
     pub(crate) next: usize,
     pub(crate) requests: usize,

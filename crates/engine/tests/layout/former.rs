@@ -1,4 +1,4 @@
-//! Runs that the last version with layout 1 left.
+//! Runs that the last version with layout 1 left behind.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -15,7 +15,8 @@ use serde::Deserialize;
 use crate::dying::{Dying, fuse};
 use crate::world::{World, files, item, read, scratch};
 
-/// Folder, outcomes before and after it is resumed, and requests that are created for the latter.
+/// Folder, outcomes before and after the run is resumed, and number of batches created for the
+/// latter.
 type Case = (
     &'static str,
     &'static [&'static str],
@@ -50,7 +51,7 @@ struct Recorded {
     shards: Vec<ShardRecord>,
 }
 
-/// A copy of a run of the last version with layout 1.
+/// Copy of a run of the last version with layout 1.
 struct Former {
     folder: tempfile::TempDir,
     world: World,
@@ -68,7 +69,7 @@ impl Former {
         Self::changed(name, |_| {}).await
     }
 
-    /// The same with another record.
+    /// Returns a copy of a run with a changed record.
     async fn changed(name: &str, change: impl Fn(&mut serde_json::Value)) -> Self {
         let folder = scratch();
         for (file, content) in files(&fixture(name).join("spool")) {
@@ -79,7 +80,7 @@ impl Former {
         change(&mut json);
         let recorded: Recorded = serde_json::from_value(json).unwrap();
         let spool = Arc::new(FolderSpool::new(folder.path()));
-        // Another seed than that of the fixtures: a plan is another run.
+        // The seed differs from that of the fixtures, so that a plan is another run.
         let world = World::seeded(spool, Script::default(), 11);
         world
             .ledger
@@ -97,7 +98,7 @@ impl Former {
         files(self.folder.path())
     }
 
-    /// Names of the files, without the stem.
+    /// Returns the names of the files, without the stem.
     fn names(&self) -> HashSet<String> {
         let names = self.files().into_keys();
         names
@@ -105,7 +106,8 @@ impl Former {
             .collect()
     }
 
-    /// Says what is wrong with the files of a run that was converted.
+    /// Asserts that the files of a converted run are complete, and that those of layout 1 are
+    /// deleted.
     async fn assert_converted(&self, what: &str) {
         let (names, run) = (self.names(), self.world.record().await);
         let former = ["echo", "sent", "sent-1", "sent-2", "sent-3"];
@@ -131,12 +133,12 @@ impl Former {
 }
 
 #[tokio::test]
-async fn a_run_in_layout_1_is_read_and_nothing_of_it_changes() {
+async fn a_run_in_layout_1_is_read_without_changes() {
     for (name, expected, ..) in CASES {
         let former = Former::new(name).await;
         let (before, engine) = (former.files(), &former.world.engine);
         let record = former.world.shards().await;
-        let finished = engine.partial(&former.run).await.unwrap();
+        let finished = engine.partial_results(&former.run).await.unwrap();
         assert_eq!(read(engine, &finished).unwrap(), expected, "{name}");
         let accounts = engine.accounts(&former.run).await.unwrap();
         let answered: u64 = accounts.iter().map(|one| one.answered.count).sum();
@@ -183,7 +185,7 @@ async fn a_run_in_layout_1_is_converted_once_when_it_is_resumed() {
 }
 
 #[tokio::test]
-async fn requests_of_a_run_in_layout_1_go_out_again_and_a_changed_input_is_taken() {
+async fn a_run_in_layout_1_can_be_requeued_and_updated() {
     for name in ["attempts", "updated"] {
         let former = Former::new(name).await;
         let (engine, provider) = (&former.world.engine, &former.world.provider);
@@ -194,7 +196,7 @@ async fn requests_of_a_run_in_layout_1_go_out_again_and_a_changed_input_is_taken
         let finished = finished.unwrap();
         let all = read(engine, &finished).unwrap();
         let expected = CASES.iter().find(|case| case.0 == name).unwrap().2;
-        // The same requests are answered again, in the words of the batch that they were in last.
+        // The requests are answered again, from the batch in which they were sent last.
         assert_eq!(all, expected, "{name}");
         let sent: String = (0..provider.accepted())
             .map(|batch| String::from_utf8(provider.body(batch)).unwrap())
@@ -213,9 +215,9 @@ async fn requests_of_a_run_in_layout_1_go_out_again_and_a_changed_input_is_taken
     }
 }
 
-/// Records of still earlier versions have neither checksums of files nor tables of places.
+/// Records of still earlier versions have neither checksums of files nor location tables.
 #[tokio::test]
-async fn a_run_without_checksums_and_tables_of_places_is_converted_all_the_same() {
+async fn a_run_without_checksums_and_location_tables_is_converted() {
     for (name, before, after, _) in CASES {
         let former = Former::changed(name, |record| {
             record["run"]["checksums"] = serde_json::json!({});
@@ -227,7 +229,7 @@ async fn a_run_without_checksums_and_tables_of_places_is_converted_all_the_same(
         })
         .await;
         let engine = &former.world.engine;
-        let finished = engine.partial(&former.run).await.unwrap();
+        let finished = engine.partial_results(&former.run).await.unwrap();
         assert_eq!(read(engine, &finished).unwrap(), before, "{name}");
         let finished = engine.resume(&former.run, RunOptions::default()).await;
         assert_eq!(read(engine, &finished.unwrap()).unwrap(), after, "{name}");
@@ -267,7 +269,7 @@ async fn a_damaged_file_of_layout_1_is_named_and_nothing_is_deleted_or_sent() {
                 .resume(&former.run, RunOptions::default())
                 .await
                 .err(),
-            engine.partial(&former.run).await.err(),
+            engine.partial_results(&former.run).await.err(),
         ] {
             let error = error.unwrap();
             assert_eq!(error.kind(), ErrorKind::Local, "{name} {what}: {error}");
@@ -278,7 +280,8 @@ async fn a_damaged_file_of_layout_1_is_named_and_nothing_is_deleted_or_sent() {
     }
 }
 
-/// A process dies at each call of a conversion, before and after the call took effect; the next goes on.
+/// Lets a process die at each call of a conversion, before and after the call takes effect. The
+/// next process resumes the run.
 async fn die_at_every_call((name, before, after, created): Case) {
     let mut deaths = 0;
     for takes_effect in [false, true] {
@@ -293,8 +296,8 @@ async fn die_at_every_call((name, before, after, created): Case) {
             }
             deaths += 1;
             let engine = &former.world.engine;
-            // Readers see all of it, in whichever layout it is.
-            let finished = engine.partial(&former.run).await.unwrap();
+            // Readers see the whole run, in either layout.
+            let finished = engine.partial_results(&former.run).await.unwrap();
             let seen = read(engine, &finished).unwrap();
             let is_seen = |one: &&str| seen.iter().any(|is| is == one);
             assert!(before.iter().all(is_seen), "{what}: {seen:?}");
@@ -311,21 +314,21 @@ async fn die_at_every_call((name, before, after, created): Case) {
 }
 
 #[tokio::test]
-async fn a_process_may_die_at_any_point_of_the_conversion_of_a_run_with_attempts() {
+async fn a_conversion_survives_a_death_at_any_call_of_a_run_with_attempts() {
     die_at_every_call(CASES[0]).await;
 }
 
 #[tokio::test]
-async fn a_process_may_die_at_any_point_of_the_conversion_of_a_run_with_changed_input() {
+async fn a_conversion_survives_a_death_at_any_call_of_a_run_with_changed_input() {
     die_at_every_call(CASES[1]).await;
 }
 
 #[tokio::test]
-async fn a_process_may_die_at_any_point_of_the_conversion_of_a_run_that_goes_on() {
+async fn a_conversion_survives_a_death_at_any_call_of_an_open_run() {
     die_at_every_call(CASES[2]).await;
 }
 
-/// The first process: it dies at some call to the ledger, the spool or the provider.
+/// Runs the first process, which dies at some call to the ledger, the spool or the provider.
 async fn died(former: &Former, fuse: &Arc<crate::dying::Fuse>) -> lmbatch_core::Result<()> {
     let provider: Dying<MemoryProvider> = Dying {
         fuse: Arc::clone(fuse),

@@ -1,4 +1,5 @@
-//! The files of a run: which are read when, what earlier versions left, and how requests are cut into shards.
+//! The files of a run: when they are read, what earlier versions left, and how requests are cut
+//! into shards.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "../dying/mod.rs"]

@@ -1,4 +1,4 @@
-//! Outcomes in the order of the input, whichever shards and attempts they come from.
+//! Outcomes come in the order of the input, from any shards and attempts.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::world::{Item, World, item, numbered, read, scratch};
 
 const MODELS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
 
-/// So many requests of several models that take turns at random.
+/// Returns `count` requests of several models in random order.
 fn mixed(count: usize, rng: &TestRng) -> Vec<Item> {
     let model = |_| MODELS[(rng.next_u64() % 7) as usize];
     let one = |number: usize| {
@@ -46,7 +46,7 @@ async fn outcomes_of_many_classes_and_attempts_come_in_the_order_of_the_input() 
                 .collect();
             let run = world.record().await;
             if round == 1 {
-                // Some leave, some change, some are new, and all change places.
+                // Some requests leave, some change, some are new, and all change their positions.
                 items.retain(|_| !rng.next_u64().is_multiple_of(5));
                 for (at, one) in items.iter_mut().enumerate() {
                     if rng.next_u64().is_multiple_of(4) {
@@ -76,9 +76,10 @@ async fn outcomes_of_many_classes_and_attempts_come_in_the_order_of_the_input() 
     }
 }
 
-/// What is sent again as another input has it keeps the order of the run in its shards.
+/// Requests that are sent again as another input has them keep the order of the run in their
+/// shards.
 #[tokio::test]
-async fn requests_that_come_in_another_order_find_their_outcomes() {
+async fn requests_in_another_order_are_assigned_to_their_outcomes() {
     let folder = scratch();
     let spool = Arc::new(FolderSpool::new(folder.path()));
     let world = World::new(spool, Script::default()).with_most(4);
@@ -107,7 +108,7 @@ async fn requests_that_come_in_another_order_find_their_outcomes() {
     assert_eq!(said, expected);
 }
 
-/// A run of many classes writes three files of each at once.
+/// A run of many classes writes three files of each class at once.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_plan_of_many_classes_has_few_files_open() {

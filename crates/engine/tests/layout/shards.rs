@@ -1,4 +1,4 @@
-//! How requests that go out again, and those of a changed input, are cut into shards.
+//! Shards of requests that are sent again, and of those of a changed input.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use lmbatch_testing::{MemorySpool, Script};
 
 use crate::world::{Item, World, numbered, read};
 
-/// A provider that keeps no labels, and answers nothing.
+/// Returns a script of a provider that keeps no labels and answers nothing.
 fn unlabelled() -> Script {
     Script {
         unlabelled: true,
@@ -24,7 +24,7 @@ fn world(script: Script, most: u32) -> World {
     World::new(Arc::new(MemorySpool::default()), script).with_most(most)
 }
 
-/// Numbers of requests of the shards of each attempt.
+/// Returns the request counts of the shards of each attempt.
 async fn sizes(world: &World) -> BTreeMap<u32, Vec<u32>> {
     let mut sizes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for shard in world.shards().await {
@@ -47,7 +47,7 @@ fn changed(items: &[Item]) -> Vec<Item> {
 }
 
 #[tokio::test]
-async fn no_two_shards_have_as_many_requests_where_batches_are_known_by_that() {
+async fn shards_differ_in_their_request_counts_where_batches_are_recognised_by_them() {
     type Verb = &'static str;
     const VERBS: [Verb; 4] = ["attempts", "requeue", "requeue as", "update"];
     for verb in VERBS {
@@ -80,9 +80,9 @@ async fn no_two_shards_have_as_many_requests_where_batches_are_known_by_that() {
     }
 }
 
-/// The batch of a shard that has none so far may still appear.
+/// The batch of a shard without one so far may still appear.
 #[tokio::test]
-async fn a_changed_input_avoids_the_numbers_of_shards_without_a_known_batch() {
+async fn a_changed_input_avoids_the_request_counts_of_shards_without_a_known_batch() {
     let refused = Error::new(ErrorKind::Billing).with_delivery(Delivery::Refused);
     let script = Script {
         creates: [Some(refused)].into(),
@@ -99,7 +99,7 @@ async fn a_changed_input_avoids_the_numbers_of_shards_without_a_known_batch() {
 }
 
 #[tokio::test]
-async fn shards_that_are_sent_again_have_as_many_requests_as_a_batch_needs() {
+async fn shards_that_are_sent_again_have_the_minimum_number_of_requests() {
     let script = || Script {
         min_requests: Some(3),
         ..Script::default()
@@ -126,7 +126,7 @@ async fn shards_that_are_sent_again_have_as_many_requests_as_a_batch_needs() {
     let chosen = HashSet::from([0, 2, 4, 6]);
     assert_eq!(engine.requeue(&run, &chosen).await.unwrap(), 4);
 
-    // Of what goes out again by itself the outcomes stay, and the caller is told.
+    // If an automatic requeue is not possible, the outcomes stay and the caller is warned.
     let rows = first.provider.body(0);
     let lines: Vec<&[u8]> = rows.split_inclusive(|byte| *byte == b'\n').collect();
     let short = world(

@@ -1,4 +1,4 @@
-//! What is read of a run's files, and when: a start reads nothing that grows with the run.
+//! Reads of a run's files: a start reads nothing that grows with the run.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ use lmbatch_testing::{MemorySpool, Script};
 
 use crate::world::{World, numbered, read};
 
-/// A spool that counts the bytes that are read of each file.
+/// Spool that counts the bytes that are read from each file.
 #[derive(Debug, Default)]
 struct Counting {
     inner: MemorySpool,
@@ -30,7 +30,7 @@ struct CountingFile {
 }
 
 impl Counting {
-    /// Kinds of the files that were read since the last call, such as `segment`.
+    /// Returns the kinds of the files that were read since the last call, such as `segment`.
     fn taken(&self) -> HashSet<String> {
         let read = std::mem::take(&mut *self.read.lock().unwrap());
         read.into_keys()
@@ -81,7 +81,7 @@ fn kinds<const N: usize>(kinds: [&str; N]) -> HashSet<String> {
 }
 
 #[tokio::test]
-async fn each_verb_reads_what_it_needs_and_nothing_before() {
+async fn each_operation_reads_only_the_files_it_needs() {
     let spool = Arc::new(Counting::default());
     let script = Script {
         statuses: [BatchStatus::Completed, BatchStatus::Completed]
@@ -94,12 +94,12 @@ async fn each_verb_reads_what_it_needs_and_nothing_before() {
     let (engine, run) = (&world.engine, world.record().await);
     spool.taken();
 
-    // Chosen requests are found by tables, and their rows are copied.
+    // Chosen requests are found through tables, and their rows are copied.
     engine.requeue(&run, &HashSet::from([1, 6])).await.unwrap();
     let copied = kinds(["locations", "rows", "echo", "body"]);
     assert_eq!(spool.taken(), copied);
 
-    // One batch is open: nothing is read of those that are sealed.
+    // One batch is open: no file of the sealed ones is read.
     let refused = world.shards().await;
     assert_eq!(refused.len(), 3);
     let resumed = engine.resume(
@@ -110,7 +110,7 @@ async fn each_verb_reads_what_it_needs_and_nothing_before() {
         },
     );
     let finished = resumed.await.unwrap();
-    // Of the batch that was created its own files, and then what outcomes are put together of.
+    // The files of the created batch, and then those from which outcomes are put together.
     let sent = kinds([
         "locations",
         "rows",
@@ -124,9 +124,9 @@ async fn each_verb_reads_what_it_needs_and_nothing_before() {
     read(engine, &finished).unwrap();
     spool.taken();
 
-    // Outcomes: segments are compared with their checksums before the first is given, and tables of rows and
-    // echoes are read with the outcomes themselves.
-    let finished = engine.partial(&run).await.unwrap();
+    // Segments are compared with their checksums before the first outcome is returned, while tables
+    // of rows and echoes are read with the outcomes.
+    let finished = engine.partial_results(&run).await.unwrap();
     assert_eq!(spool.taken(), kinds(["segment", "locations"]));
     let mut reader = engine.outcomes(&finished).unwrap();
     assert_eq!(spool.taken(), kinds([]));
@@ -165,7 +165,7 @@ async fn a_resumed_run_reads_nothing_of_its_sealed_batches_while_another_is_open
 const SHARDS: u32 = 40;
 const EACH: u32 = 100_000;
 
-/// Four million sealed requests whose files have holes in the place of content, and one batch that goes on.
+/// Makes a run of four million sealed requests, whose files are sparse, and of one running batch.
 async fn large(folder: &std::path::Path) -> (World, RunRecord) {
     let script = Script {
         statuses: [Ok(BatchStatus::InProgress)].into(),
@@ -264,7 +264,7 @@ async fn a_run_of_four_million_sealed_requests_starts_within_a_second() {
     };
     let error = world.engine.resume(&run, once).await.unwrap_err();
     let took = start.elapsed();
-    // It has asked for the status of the batch that goes on.
+    // The status of the running batch was requested.
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
     assert_eq!(world.provider.times("status").len(), 1);
     assert!(took.as_secs_f64() < 1.0, "{took:?}");

@@ -1,4 +1,4 @@
-//! What the tests of layouts share.
+//! Shared parts of the tests of layouts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,14 +16,14 @@ use lmbatch_engine::{
 };
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 
-/// A request: id, prompt, model, metadata.
+/// Request: id, prompt, model, metadata.
 pub(crate) type Item = (String, String, &'static str, Option<&'static str>);
 
 pub(crate) fn item(id: &str, prompt: &str, model: &'static str) -> Item {
     (id.to_owned(), prompt.to_owned(), model, None)
 }
 
-/// So many requests of one model, each with its number as its prompt.
+/// Returns `count` requests of one model, each with its number as its prompt.
 pub(crate) fn numbered(count: usize) -> Vec<Item> {
     let number = |number: usize| item(&format!("q{number}"), &number.to_string(), "m");
     (0..count).map(number).collect()
@@ -64,7 +64,7 @@ impl RequestSource for Asked {
     }
 }
 
-/// A provider in memory, and an engine with a record over any spool.
+/// Provider in memory, and an engine with a ledger over any spool.
 pub(crate) struct World {
     pub(crate) provider: Arc<MemoryProvider>,
     pub(crate) ledger: Arc<MemoryLedger>,
@@ -76,7 +76,7 @@ impl World {
         Self::seeded(spool, script, 7)
     }
 
-    /// The same with the nonces that a seed draws.
+    /// Returns a world whose nonces are drawn from a seed.
     pub(crate) fn seeded(spool: Arc<dyn Spool>, script: Script, seed: u64) -> Self {
         let clock = Arc::new(TestClock::default());
         let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
@@ -134,7 +134,7 @@ impl World {
     }
 }
 
-/// The outcomes of a run, each as its id, the text or the status, and the metadata.
+/// Returns the outcomes of a run, each as its id, the text or the status, and the metadata.
 pub(crate) fn read(engine: &Engine, finished: &Finished) -> Result<Vec<String>> {
     let mut reader = engine.outcomes(finished)?;
     let mut said = Vec::new();
@@ -165,13 +165,14 @@ fn text(item: &ItemView<'_>) -> String {
     }
 }
 
-/// Makes a temporary folder in memory where the machine has one, since runs sync their files often.
+/// Returns a temporary folder in memory where the machine has one, since runs sync their files
+/// often.
 pub(crate) fn scratch() -> tempfile::TempDir {
     let memory = tempfile::tempdir_in("/dev/shm");
     memory.or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// Every file of a folder with its content.
+/// Returns every file of a folder with its content.
 pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let read = |entry: fs::DirEntry| {

@@ -1,4 +1,5 @@
-//! Rows that are not JSON, and whose id is legible: they belong to their request, and are never paid again.
+//! Rows that are not JSON but have a legible id: they belong to their request, and are never paid
+//! for again.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use lmbatch_core::ErrorKind;
 use lmbatch_engine::{AnswerView, RunOptions};
 use lmbatch_testing::{Script, TestClock};
 
-use crate::world::{ASKED, World, on_the_wire, read, told, wire_ids};
+use crate::world::{ASKED, World, on_the_wire, outcomes_of, read, wire_ids};
 
 const BROKEN: &[(&[u8], &str, &str)] = &[
     (
@@ -39,7 +40,7 @@ const BROKEN: &[(&[u8], &str, &str)] = &[
 const OTHERS: &[u8] = b"{\"id\":\"b\",\"text\":\"two\"}\n{\"id\":\"c\",\"text\":\"three\"}\n";
 
 #[tokio::test]
-async fn a_row_that_stays_cut_ends_as_a_malformed_answer_however_its_time_runs_out() {
+async fn a_row_that_stays_truncated_ends_as_a_malformed_answer_at_any_pace_of_the_clock() {
     let cut = b"{\"id\":\"a\",\"te\n".as_slice();
     let rows = on_the_wire(&[cut, OTHERS]).await;
     for each_look in (1..400).map(|step| Duration::from_millis(37 * step)) {
@@ -50,7 +51,7 @@ async fn a_row_that_stays_cut_ends_as_a_malformed_answer_however_its_time_runs_o
         let world = World::at(TestClock::moving(each_look), script);
         let output = world.run(&ASKED).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: errored", "b: two", "c: three"],
             "{each_look:?}"
         );
@@ -66,15 +67,15 @@ async fn a_row_with_a_legible_id_is_a_malformed_answer_whose_bytes_are_kept() {
         });
         let output = world.run(&ASKED).max_attempts(3).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: errored", "b: two", "c: three"],
             "{what}"
         );
         assert_eq!(world.provider.accepted(), 1, "{what}");
-        // What broke on its way is whole when it is read again.
+        // A row that was damaged in transfer is complete when it is read again.
         let reads = world.provider.times("read");
         match *what {
-            // It is waited for as long as for results that are not there.
+            // A truncated row is awaited as long as missing results are.
             "cut within" => assert!(reads.len() > 5 && reads[..2] == [0, 5], "{reads:?}"),
             _ => assert_eq!(reads, [0, 5], "{what}"),
         }
@@ -104,7 +105,7 @@ async fn a_row_with_a_legible_id_is_a_malformed_answer_whose_bytes_are_kept() {
 }
 
 #[tokio::test]
-async fn a_row_that_broke_on_its_way_is_read_again() {
+async fn a_row_that_was_damaged_in_transfer_is_read_again() {
     for (row, what, _) in BROKEN {
         let world = World::new(Script {
             first_rows: Some(on_the_wire(&[row, OTHERS]).await),
@@ -112,16 +113,16 @@ async fn a_row_that_broke_on_its_way_is_read_again() {
         });
         let output = world.run(&ASKED).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: one", "b: two", "c: three"],
             "{what}"
         );
     }
 }
 
-/// Without its line end it may be whole at the provider: nothing of it is taken.
+/// A row without its line end may be complete at the provider: nothing of it is accepted.
 #[tokio::test]
-async fn a_last_row_that_is_cut_off_is_waited_for() {
+async fn a_truncated_last_row_is_read_again() {
     for cut in [
         &b"{\"id\":\"c\",\"text\":\"th"[..],
         b"{\"id\":\"c\"",
@@ -133,13 +134,13 @@ async fn a_last_row_that_is_cut_off_is_waited_for() {
             ..Script::default()
         });
         let output = world.run(&ASKED).await.unwrap();
-        assert_eq!(told(&output).await, ["a: one", "b: two", "c: three"]);
+        assert_eq!(outcomes_of(&output).await, ["a: one", "b: two", "c: three"]);
         assert_eq!(world.provider.accepted(), 1);
     }
 }
 
 #[tokio::test]
-async fn lone_surrogate_answer() {
+async fn lone_surrogates_of_an_answer_are_replaced_and_counted() {
     for (text, expected, replaced) in [
         (r"A\ud83d B", "A\u{fffd} B", 1),
         (r"\ude00", "\u{fffd}", 1),

@@ -1,16 +1,17 @@
-//! Results that end within a row, or hold rows without a legible id: what they may have answered is not paid again.
+//! Results that end within a row, or hold rows without a legible id: what they may have answered is
+//! not paid for again.
 
 use lmbatch_core::{ErrorKind, RequestCounts};
 use lmbatch_engine::OnDoubt;
 use lmbatch_testing::Script;
 
-use crate::world::{ASKED, World, on_the_wire, told};
+use crate::world::{ASKED, World, on_the_wire, outcomes_of};
 
 const A: &[u8] = b"{\"id\":\"a\",\"text\":\"one\"}\n";
 const B: &[u8] = b"{\"id\":\"b\",\"text\":\"two\"}\n";
 const C: &[u8] = b"{\"id\":\"c\",\"text\":\"three\"}\n";
 
-/// What a provider may say of a batch of three whose results are cut.
+/// Returns counts of a provider for a batch of three whose results are truncated.
 fn counted() -> [RequestCounts; 5] {
     let counts = |total, succeeded| RequestCounts {
         total,
@@ -26,7 +27,7 @@ fn counted() -> [RequestCounts; 5] {
     ]
 }
 
-/// Ends of the results within the row of b, each with what is read of b once nothing else comes.
+/// Ends of the results within the row of b, each with the outcome of b if no further bytes come.
 const ENDS: [(&[u8], &str); 4] = [
     (b"{\"id\":\"b\",\"text\":\"tw", "b: errored"),
     (b"{\"id\":\"b\"", "b: errored"),
@@ -35,7 +36,7 @@ const ENDS: [(&[u8], &str); 4] = [
 ];
 
 #[tokio::test]
-async fn results_that_end_within_a_row_are_read_again_whatever_the_counts_say() {
+async fn results_that_end_within_a_row_are_read_again_for_any_counts() {
     for counts in counted() {
         for (end, _) in ENDS {
             let world = World::new(Script {
@@ -46,7 +47,7 @@ async fn results_that_end_within_a_row_are_read_again_whatever_the_counts_say() 
             let output = world.run(&ASKED).max_attempts(3).await.unwrap();
             let shown = format!("{counts:?} {}", String::from_utf8_lossy(end));
             assert_eq!(
-                told(&output).await,
+                outcomes_of(&output).await,
                 ["a: one", "b: two", "c: three"],
                 "{shown}"
             );
@@ -56,7 +57,7 @@ async fn results_that_end_within_a_row_are_read_again_whatever_the_counts_say() 
 }
 
 #[tokio::test]
-async fn results_that_stay_cut_are_held_and_never_paid_again_where_they_are_given_up() {
+async fn results_that_stay_truncated_are_an_error_and_never_paid_for_again() {
     for counts in counted() {
         for (end, of_b) in ENDS {
             let script = || async {
@@ -74,7 +75,7 @@ async fn results_that_stay_cut_are_held_and_never_paid_again_where_they_are_give
             let mut world = script().await;
             world.invoker = world.invoker.on_doubt(OnDoubt::Abandon);
             let output = world.run(&ASKED).max_attempts(3).await.unwrap();
-            let outcomes = told(&output).await;
+            let outcomes = outcomes_of(&output).await;
             assert_eq!(outcomes, ["a: one", of_b, "c: missing"], "{shown}");
             assert_eq!(world.provider.accepted(), 1, "{shown}");
         }
@@ -82,7 +83,7 @@ async fn results_that_stay_cut_are_held_and_never_paid_again_where_they_are_give
 }
 
 #[tokio::test]
-async fn a_row_without_a_legible_id_may_be_that_of_a_request_without_a_row() {
+async fn a_row_without_a_legible_id_may_answer_a_request_without_a_row() {
     for row in [
         &b"{\"text\":\"one\"}\n"[..],
         b"{\"id\":null,\"text\":\"one\"}\n",
@@ -106,14 +107,14 @@ async fn a_row_without_a_legible_id_may_be_that_of_a_request_without_a_row() {
         let world = World::new(script(None, Some(rows.clone())));
         let output = world.run(&ASKED).max_attempts(3).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: one", "b: two", "c: three"],
             "{shown}"
         );
         let world = World::new(script(Some(rows), None));
         let output = world.run(&ASKED).max_attempts(3).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: missing", "b: two", "c: three"],
             "{shown}"
         );
@@ -122,9 +123,9 @@ async fn a_row_without_a_legible_id_may_be_that_of_a_request_without_a_row() {
     }
 }
 
-/// A count of fewer answers than there are rows does not say that the request without a row was not answered.
+/// Fewer counted answers than rows do not prove that the request without a row was not answered.
 #[tokio::test]
-async fn counts_below_the_rows_do_not_have_a_request_sent_again() {
+async fn counts_below_the_rows_cause_no_requeue() {
     let world = World::new(Script {
         rows: Some(on_the_wire(&[A, B]).await),
         counts: Some(RequestCounts {
@@ -135,13 +136,17 @@ async fn counts_below_the_rows_do_not_have_a_request_sent_again() {
         ..Script::default()
     });
     let output = world.run(&ASKED).max_attempts(3).await.unwrap();
-    assert_eq!(told(&output).await, ["a: one", "b: two", "c: missing"]);
+    assert_eq!(
+        outcomes_of(&output).await,
+        ["a: one", "b: two", "c: missing"]
+    );
     assert_eq!(world.provider.accepted(), 1);
 }
 
-/// One that is not answered by its counts, whose rows are sound, is sent again as before.
+/// A request that the counts do not count as answered, with complete rows of the others, is sent
+/// again.
 #[tokio::test]
-async fn a_request_that_was_not_answered_by_the_counts_is_sent_again() {
+async fn a_request_that_the_counts_show_as_unanswered_is_sent_again() {
     let rows = on_the_wire(&[A, B]).await;
     let world = World::new(Script {
         rows_of: Some(("b1".into(), rows)),
@@ -157,7 +162,7 @@ async fn a_request_that_was_not_answered_by_the_counts_is_sent_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_outranks_an_error_that_is_sent_again() {
+async fn an_unreadable_answer_outranks_a_retryable_error() {
     let paid: &[u8] = b"{\"id\":\"a\",\"text\":NaN}\n";
     for other in [
         &b"{\"id\":\"a\",\"error\":\"server_error\"}\n"[..],
@@ -173,13 +178,17 @@ async fn an_answer_that_cannot_be_read_outranks_an_error_that_is_sent_again() {
                 ..Script::default()
             });
             let output = world.run(&ASKED).max_attempts(3).await.unwrap();
-            assert_eq!(told(&output).await, ["a: errored", "b: two", "c: three"]);
+            assert_eq!(
+                outcomes_of(&output).await,
+                ["a: errored", "b: two", "c: three"]
+            );
             assert_eq!(world.provider.accepted(), 1);
         }
     }
 }
 
-/// Its row says that it expired, and the counts that it was answered: it is sent again only where that is asked for.
+/// The row says that the request expired, but the counts say that it was answered: it is sent again
+/// only on request.
 #[tokio::test]
 async fn an_expired_request_that_is_counted_as_answered_is_not_sent_again() {
     let rows = on_the_wire(&[b"{\"id\":\"a\",\"error\":\"expired\"}\n", B, C]).await;

@@ -1,4 +1,4 @@
-//! Runs in a record: what is sent again, read again, found again and never paid again.
+//! Runs in a ledger: what is sent again, read again and found again, and never paid for twice.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod broken;

@@ -1,4 +1,4 @@
-//! Runs in a record, over a provider in memory: what is sent again, read back, and left behind.
+//! Runs in a ledger over a provider in memory: what is sent again, read back and left behind.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ use lmbatch_engine::{
 };
 use lmbatch_testing::Script;
 
-use crate::world::{ASKED, World, read, told};
+use crate::world::{ASKED, World, outcomes_of, read};
 
 /// Earlier versions gave a run six characters of its nonce as its id.
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_run_keeps_the_shorter_id_of_an_earlier_version() {
     let found = world.engine().run_of_nonce(&now.nonce).await.unwrap();
     assert_eq!(found, Some(former.clone()));
     let output = world.run(&ASKED).await.unwrap();
-    assert_eq!(told(&output).await, ["a: one", "b: two", "c: three"]);
+    assert_eq!(outcomes_of(&output).await, ["a: one", "b: two", "c: three"]);
     assert_eq!(output.id(), &*former.id);
     let chosen = [1].into();
     world.engine().requeue(&former, &chosen).await.unwrap();
@@ -52,12 +52,12 @@ async fn a_run_keeps_the_shorter_id_of_an_earlier_version() {
 }
 
 #[tokio::test]
-async fn what_is_chosen_goes_out_again_and_the_last_answer_counts() {
+async fn chosen_requests_are_sent_again_and_the_last_answer_counts() {
     let world = World::new(Script::default());
     let output = world.run(&ASKED).await.unwrap();
-    assert_eq!(told(&output).await, ["a: one", "b: two", "c: three"]);
+    assert_eq!(outcomes_of(&output).await, ["a: one", "b: two", "c: three"]);
     let run = world.record().await;
-    // By their places in the output.
+    // Requests are chosen by their positions in the output.
     let again = world
         .engine()
         .requeue(&run, &HashSet::from([0, 2]))
@@ -83,7 +83,7 @@ async fn what_is_chosen_goes_out_again_and_the_last_answer_counts() {
 }
 
 #[tokio::test]
-async fn a_run_is_gone_on_with_as_the_record_has_it_whatever_its_caller_remembers() {
+async fn a_run_is_resumed_from_its_record_and_not_from_the_callers_copy() {
     let world = World::new(Script::default());
     world.run(&ASKED).await.unwrap();
     let stale = world.record().await;
@@ -101,7 +101,7 @@ async fn a_run_is_gone_on_with_as_the_record_has_it_whatever_its_caller_remember
 }
 
 #[tokio::test]
-async fn requests_that_were_not_answered_go_out_again_until_the_attempts_are_used_up() {
+async fn unanswered_requests_are_sent_again_until_the_attempts_are_used_up() {
     for (attempts, creates) in [(1, 1), (2, 2), (3, 3)] {
         let world = World::new(Script {
             rows: Some(Vec::new()),
@@ -110,7 +110,7 @@ async fn requests_that_were_not_answered_go_out_again_until_the_attempts_are_use
         });
         let output = world.run(&ASKED).max_attempts(attempts).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: expired", "b: expired", "c: expired"]
         );
         assert_eq!(world.provider.accepted(), creates);
@@ -118,7 +118,7 @@ async fn requests_that_were_not_answered_go_out_again_until_the_attempts_are_use
 }
 
 #[tokio::test]
-async fn what_is_sent_otherwise_keeps_its_place() {
+async fn a_changed_request_keeps_its_position() {
     let world = World::new(Script::default());
     world.run(&ASKED).await.unwrap();
     let output = world
@@ -126,7 +126,7 @@ async fn what_is_sent_otherwise_keeps_its_place() {
         .update()
         .await
         .unwrap();
-    assert_eq!(told(&output).await, ["a: one", "c: 3", "d: four"]);
+    assert_eq!(outcomes_of(&output).await, ["a: one", "c: 3", "d: four"]);
     let changes = output.changes().unwrap();
     assert_eq!(
         (
@@ -137,9 +137,9 @@ async fn what_is_sent_otherwise_keeps_its_place() {
         ),
         (1, 1, 1, 1)
     );
-    // And the other way round: back to what it was, with nothing new to pay for but what changed.
+    // And back to the former input: only what changed is paid for.
     let output = world.run(&ASKED).update().await.unwrap();
-    assert_eq!(told(&output).await, ["a: one", "b: two", "c: three"]);
+    assert_eq!(outcomes_of(&output).await, ["a: one", "b: two", "c: three"]);
     let sent = |batch| {
         String::from_utf8(world.provider.body(batch))
             .unwrap()
@@ -147,14 +147,14 @@ async fn what_is_sent_otherwise_keeps_its_place() {
             .count()
     };
     assert_eq!([sent(0), sent(1), sent(2)], [3, 2, 2]);
-    // What only leaves is not sent at all.
+    // Requests that only leave the input are not sent at all.
     let output = world.run(&ASKED[..2]).update().await.unwrap();
-    assert_eq!(told(&output).await, ["a: one", "b: two"]);
+    assert_eq!(outcomes_of(&output).await, ["a: one", "b: two"]);
     assert_eq!(world.provider.accepted(), 3);
 }
 
 #[tokio::test]
-async fn a_record_is_read_while_its_run_goes_on_and_after_it_has_ended() {
+async fn a_record_can_be_read_during_its_run_and_after_it() {
     let world = World::new(Script {
         statuses: [Ok(BatchStatus::Completed), Ok(BatchStatus::InProgress)].into(),
         ..Script::default()
@@ -173,9 +173,9 @@ async fn a_record_is_read_while_its_run_goes_on_and_after_it_has_ended() {
     let run = world.record().await;
     let refused = world.engine().sealed(&run).await.unwrap_err();
     assert!(refused.to_string().contains("has not ended"), "{refused}");
-    let partial = world.engine().partial(&run).await.unwrap();
+    let partial = world.engine().partial_results(&run).await.unwrap();
     assert!(!partial.is_whole());
-    // Whichever batch was asked for first.
+    // Either batch may have been polled first.
     let so_far = read(world.engine(), &partial);
     assert!(
         so_far == ["a: one", "b: two"] || so_far == ["c: three"],
@@ -187,7 +187,7 @@ async fn a_record_is_read_while_its_run_goes_on_and_after_it_has_ended() {
         .await
         .unwrap();
     assert!(finished.is_whole());
-    // Whichever was created first.
+    // Either batch may have been created first.
     let mut batches: Vec<&str> = finished
         .batches()
         .iter()
@@ -221,12 +221,12 @@ async fn a_cancelled_run_creates_nothing_more_and_keeps_what_was_answered() {
     assert_eq!(world.provider.accepted(), 1);
     let update = world.run(&[("x", "y")]).update().await.unwrap_err();
     assert!(update.to_string().contains("is cancelled"), "{update}");
-    // Asked for at once, and again by whoever goes on with it, who cannot know.
+    // Cancelled at once, and again by the next process, which cannot know of the first time.
     assert_eq!(world.provider.times("cancel").len(), 2);
 }
 
 #[tokio::test]
-async fn a_create_that_is_not_found_is_not_made_again_once_its_run_is_cancelled() {
+async fn a_create_that_is_not_found_is_not_repeated_in_a_cancelled_run() {
     let lost = Error::new(ErrorKind::ProviderInternal).with_delivery(Delivery::Unknown);
     let world = World::new(Script {
         creates: [Some(lost)].into(),
@@ -254,7 +254,7 @@ async fn a_batch_that_is_found_in_a_cancelled_run_is_cancelled() {
     let lost = Error::new(ErrorKind::ProviderInternal).with_delivery(Delivery::Unknown);
     let world = World::new(Script {
         accepted_unseen: [lost].into(),
-        // As many as there are looks.
+        // As many as there are searches.
         blind_looks: DoubtPolicy::default().looks.len() as u32,
         ..Script::default()
     });
@@ -273,7 +273,7 @@ async fn a_batch_that_is_found_in_a_cancelled_run_is_cancelled() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_once_leaves_nothing_in_the_record() {
+async fn one_off_calls_leave_nothing_in_the_ledger() {
     let world = World::new(Script::default());
     let asked = || ASKED.map(|(id, prompt)| Request::new(id, prompt));
     world.invoker.batch().invoke(asked()).await.unwrap();
@@ -295,7 +295,7 @@ async fn what_is_asked_for_once_leaves_nothing_in_the_record() {
 }
 
 #[tokio::test]
-async fn what_a_run_leaves_is_counted_and_deleted_once() {
+async fn remaining_inputs_and_batches_are_counted_and_deleted_once() {
     let world = World::new(Script {
         uploads: true,
         ..Script::default()
@@ -308,7 +308,7 @@ async fn what_a_run_leaves_is_counted_and_deleted_once() {
     };
     let engine = world.engine();
     assert_eq!(
-        engine.left(&world.record().await).await.unwrap(),
+        engine.remaining(&world.record().await).await.unwrap(),
         left(1, 1)
     );
     for _ in 0..2 {
@@ -324,7 +324,7 @@ async fn what_a_run_leaves_is_counted_and_deleted_once() {
         );
     }
     assert_eq!(
-        engine.left(&world.record().await).await.unwrap(),
+        engine.remaining(&world.record().await).await.unwrap(),
         left(0, 0)
     );
     let deleted = world.provider.deleted();
@@ -332,7 +332,7 @@ async fn what_a_run_leaves_is_counted_and_deleted_once() {
         matches!(&deleted[..], [Remnant::File(_), Remnant::Batch(batch)] if batch.as_str() == "b1"),
         "{deleted:?}"
     );
-    // What is sent later leaves something again.
+    // Requests that are sent later leave something behind again.
     let run = world.record().await;
     engine.requeue(&run, &HashSet::from([1])).await.unwrap();
     engine
@@ -340,10 +340,10 @@ async fn what_a_run_leaves_is_counted_and_deleted_once() {
         .await
         .unwrap();
     assert_eq!(
-        engine.left(&world.record().await).await.unwrap(),
+        engine.remaining(&world.record().await).await.unwrap(),
         left(1, 1)
     );
-    // The batches of a later try are not gone with those of an earlier one.
+    // The batches of a later attempt are not deleted with those of an earlier one.
     for (batches, stays) in [(false, 1), (true, 0)] {
         let cleaned = engine.clean(&world.record().await, batches).await;
         assert_eq!(cleaned.unwrap(), left(0, stays));
@@ -353,7 +353,7 @@ async fn what_a_run_leaves_is_counted_and_deleted_once() {
 }
 
 #[tokio::test]
-async fn what_goes_on_keeps_its_input() {
+async fn a_running_batch_keeps_its_input() {
     let world = World::new(Script {
         uploads: true,
         statuses: [Ok(BatchStatus::InProgress)].into(),
@@ -367,7 +367,7 @@ async fn what_goes_on_keeps_its_input() {
 }
 
 #[tokio::test]
-async fn what_was_cancelled_goes_out_again_if_its_caller_wants_it() {
+async fn cancelled_requests_are_sent_again_on_request() {
     let world = World::new(Script {
         statuses: [Ok(BatchStatus::InProgress)].into(),
         ..Script::default()
@@ -383,9 +383,9 @@ async fn what_was_cancelled_goes_out_again_if_its_caller_wants_it() {
     assert_eq!((finished.requests(), world.provider.accepted()), (3, 2));
 }
 
-/// Of three batches one was made when the run was cancelled.
+/// Of three batches one was created when the run was cancelled.
 #[tokio::test]
-async fn what_was_called_off_stays_so_when_more_is_asked_of_its_run() {
+async fn cancelled_shards_stay_cancelled_when_their_run_is_requeued() {
     let full = || {
         let full = Error::new(ErrorKind::Quota).with_delivery(Delivery::Refused);
         Some(full.with_retry(Retry::Temporary))
@@ -413,7 +413,7 @@ async fn what_was_called_off_stays_so_when_more_is_asked_of_its_run() {
     assert!(early.to_string().contains("has not ended"), "{early}");
     let finished = engine.resume(&run, RunOptions::default()).await.unwrap();
     assert_eq!(finished.batches().len(), 1);
-    // It is read again, and only what is chosen goes out.
+    // The run is read again, and only chosen requests are sent.
     assert_eq!(engine.sealed(&run).await.unwrap().requests(), 3);
     world.provider.accept_all();
     assert_eq!(engine.requeue(&run, &HashSet::from([1])).await.unwrap(), 1);
@@ -425,7 +425,7 @@ async fn what_was_called_off_stays_so_when_more_is_asked_of_its_run() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_deleted_stays_and_is_said_to() {
+async fn batches_that_cannot_be_deleted_are_reported_as_remaining() {
     let world = World::new(Script::default());
     world.run(&ASKED).await.unwrap();
     let left = world
@@ -436,7 +436,7 @@ async fn what_cannot_be_deleted_stays_and_is_said_to() {
     assert_eq!((left.inputs, left.batches), (0, 1));
 }
 
-/// Requests of one text each, by reference.
+/// Source of requests with one text each.
 struct Asked(std::vec::IntoIter<(&'static str, &'static str)>);
 
 impl RequestSource for Asked {
@@ -473,7 +473,7 @@ impl RequestSource for Asked {
 }
 
 #[tokio::test]
-async fn what_is_chosen_goes_out_as_another_plan_has_it() {
+async fn chosen_requests_are_sent_again_as_another_plan_has_them() {
     let world = World::new(Script::default());
     world.run(&ASKED).await.unwrap();
     let engine = world.engine();
@@ -490,14 +490,17 @@ async fn what_is_chosen_goes_out_as_another_plan_has_it() {
         .await
         .unwrap_err();
     assert!(
-        refused.to_string().contains("not in the input any more"),
+        refused.to_string().contains("no longer in the input"),
         "{refused}"
     );
     let other = plan(vec![("a", "eins"), ("b", "zwei"), ("c", "drei")]).await;
     let run = world.record().await;
     assert_eq!(engine.requeue_as(&run, &chosen, &other).await.unwrap(), 1);
     let output = world.invoker.batch().run("mine").await.unwrap();
-    assert_eq!(told(&output).await, ["a: one", "b: zwei", "c: three"]);
+    assert_eq!(
+        outcomes_of(&output).await,
+        ["a: one", "b: zwei", "c: three"]
+    );
     let stranger = RunRecord {
         account: AccountId::new("other"),
         ..world.record().await
@@ -517,7 +520,7 @@ async fn what_is_chosen_goes_out_as_another_plan_has_it() {
     }
 }
 
-/// Requests of each batch that the provider accepted.
+/// Returns the number of requests in each batch that the provider accepted.
 fn sizes(world: &World) -> Vec<usize> {
     let body = |batch| world.provider.body(batch);
     let lines = |body: Vec<u8>| body.iter().filter(|byte| **byte == b'\n').count();
@@ -527,7 +530,7 @@ fn sizes(world: &World) -> Vec<usize> {
         .collect()
 }
 
-/// Every batch expires with no request answered.
+/// Every batch expires without an answer.
 #[tokio::test]
 async fn later_attempts_send_only_the_requests_that_were_chosen_for_the_first() {
     let expires = || Script {
@@ -574,7 +577,7 @@ async fn later_attempts_send_only_the_requests_that_were_chosen_for_the_first() 
 }
 
 #[tokio::test]
-async fn what_a_request_needs_is_told_by_the_run_that_finds_a_bad_one() {
+async fn the_error_of_a_run_says_what_an_invalid_request_lacks() {
     let world = World::new(Script::default());
     for (asked, why) in [
         (&[("", "x")][..], "the id is empty"),
@@ -589,7 +592,7 @@ async fn what_a_request_needs_is_told_by_the_run_that_finds_a_bad_one() {
 }
 
 #[tokio::test]
-async fn an_input_is_checked_without_anything_being_sent() {
+async fn an_input_can_be_checked_without_sending_anything() {
     let world = World::new(Script {
         max_requests: Some(2),
         ..Script::default()

@@ -1,5 +1,5 @@
-//! Records that have rolled back, copies of records, and creates that were sent twice: what the engine finds
-//! again, and what it reports.
+//! Ledgers that were rolled back, copies of ledgers, and creates that were sent twice: what the
+//! engine finds again, and what it reports.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 
 use crate::world::read;
 
-/// A provider, and what any number of records of it share.
+/// Provider, with the state that any number of its ledgers share.
 struct World {
     provider: Arc<MemoryProvider>,
     clock: Arc<TestClock>,
@@ -51,7 +51,7 @@ impl World {
             })
     }
 
-    fn was_told(&self, words: &str) -> bool {
+    fn has_warned(&self, words: &str) -> bool {
         let warnings = self.warnings.lock().unwrap();
         warnings.iter().any(|warning| warning.contains(words))
     }
@@ -63,7 +63,7 @@ async fn run(invoker: &LMInvoker) -> lmbatch_core::Result<()> {
     run.requests(stream::iter(requests)).await.map(drop)
 }
 
-/// A ledger as it was when the run began: nothing of it was sent.
+/// Returns a ledger as it was when the run began, before anything was sent.
 async fn rolled_back(ledger: &MemoryLedger) -> (Arc<MemoryLedger>, RunRecord) {
     let run = ledger
         .all_runs(RunFilter::default())
@@ -97,7 +97,7 @@ fn lost() -> Error {
         .with_delivery(Delivery::Unknown)
 }
 
-/// The outcomes of a run that is resumed. Each prompt is its id.
+/// Resumes a run and returns its outcomes. Each prompt is its id.
 async fn resumed(engine: &Engine, run: &RunRecord) -> Vec<String> {
     let finished = engine.resume(run, RunOptions::default()).await.unwrap();
     read(engine, &finished)
@@ -105,9 +105,9 @@ async fn resumed(engine: &Engine, run: &RunRecord) -> Vec<String> {
 
 const ANSWERED: [&str; 3] = ["a: a", "b: b", "c: c"];
 
-/// Neither the list nor a search shows anything: only what lies beside the ledger tells of the batches.
+/// Neither the list nor a search shows the batches: only the files beside the ledger name them.
 #[tokio::test]
-async fn a_ledger_that_rolled_back_behind_its_creates_leads_to_their_batches() {
+async fn batches_of_a_rolled_back_ledger_are_found_beside_it() {
     let world = World::new(Script {
         blind_looks: u32::MAX,
         blind_lists: u32::MAX,
@@ -121,11 +121,11 @@ async fn a_ledger_that_rolled_back_behind_its_creates_leads_to_their_batches() {
     let invoker = world.invoker(&old, spool.path());
     assert_eq!(resumed(invoker.engine(), &run).await, ANSWERED);
     assert_eq!(world.provider.accepted(), 2);
-    assert!(world.was_told("the ledger has lost that a create"));
+    assert!(world.has_warned("the ledger has lost the record of a create"));
 }
 
 #[tokio::test]
-async fn a_ledger_that_rolled_back_behind_a_lost_create_is_searched_for_before_it_creates() {
+async fn a_lost_create_of_a_rolled_back_ledger_is_searched_for_before_another_is_sent() {
     let world = World::new(Script {
         accepted_unseen: [lost()].into(),
         blind_looks: 1,
@@ -162,7 +162,7 @@ async fn a_create_that_cannot_be_found_again_after_a_rollback_is_held() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Doubt);
     let (old, run) = rolled_back(&ledger).await;
-    // A mark that is damaged tells as much: that a create was sent.
+    // A damaged entry still shows that a create was sent.
     for damage in [false, true] {
         if damage {
             let name = format!("{}.posting-0", run.nonce.as_str());
@@ -175,7 +175,7 @@ async fn a_create_that_cannot_be_found_again_after_a_rollback_is_held() {
         assert_eq!(error.kind(), ErrorKind::Doubt, "{error}");
         assert!(error.label().is_some(), "{error}");
     }
-    // One create for each shard was ever sent.
+    // One create was sent for each shard in all.
     assert_eq!(world.provider.times("create").len(), 2);
     let resubmit = world
         .invoker(&old, spool.path())
@@ -184,7 +184,7 @@ async fn a_create_that_cannot_be_found_again_after_a_rollback_is_held() {
 }
 
 #[tokio::test]
-async fn a_refused_create_leaves_no_mark_behind() {
+async fn a_refused_create_leaves_no_entry_beside_the_ledger() {
     let refused = Error::new(ErrorKind::Billing).with_delivery(Delivery::Refused);
     let world = World::new(Script {
         creates: [Some(refused)].into(),
@@ -203,13 +203,13 @@ async fn a_refused_create_leaves_no_mark_behind() {
         "{names:?}"
     );
     run(&invoker).await.unwrap();
-    assert!(!world.was_told("the ledger has lost"));
+    assert!(!world.has_warned("the ledger has lost"));
     assert_eq!(world.provider.accepted(), 2);
 }
 
 /// A copy of ledger and spool from before the creates, in another folder.
 #[tokio::test]
-async fn a_copy_of_a_record_takes_the_batches_of_the_original() {
+async fn a_copy_of_a_ledger_adopts_the_batches_of_the_original() {
     let world = World::new(Script::default());
     let (original, copied) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let ledger = Arc::new(MemoryLedger::default());
@@ -225,7 +225,7 @@ async fn a_copy_of_a_record_takes_the_batches_of_the_original() {
     let invoker = world.invoker(&old, copied.path());
     assert_eq!(resumed(invoker.engine(), &run).await, ANSWERED);
     assert_eq!(world.provider.accepted(), 2);
-    assert!(world.was_told("carries the label of this shard already"));
+    assert!(world.has_warned("already carries the label of this shard"));
 }
 
 #[tokio::test]
@@ -233,7 +233,7 @@ async fn a_create_that_was_sent_twice_is_reported_with_both_batches() {
     let world = World::new(Script {
         accepted_unseen: [lost()].into(),
         blind_looks: 10,
-        // The list before each create.
+        // The lists before each create.
         blind_lists: 3,
         fences: true,
         ..Script::default()
@@ -257,9 +257,9 @@ async fn a_create_that_was_sent_twice_is_reported_with_both_batches() {
             (batch.as_str(), twin.twin.as_str())
         })
         .collect();
-    // The other shard was created while the first was looked for.
+    // The other shard was created during the search for the first.
     assert_eq!(ids, [("b3", "b1")]);
-    assert!(world.was_told("b1 carries the same label as b3"));
+    assert!(world.has_warned("b1 carries the same label as b3"));
 }
 
 async fn plan(engine: &Engine) -> lmbatch_engine::Plan {

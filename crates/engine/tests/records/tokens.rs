@@ -1,4 +1,4 @@
-//! Providers that take a token with a create: a second create under it is the first.
+//! Providers that accept a token with a create: a second create under the token is the same create.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use lmbatch_core::{Certainty, Delivery, Error, ErrorKind, Ledger as _, Retry, Sp
 use lmbatch_engine::RunOptions;
 use lmbatch_testing::Script;
 
-use crate::world::{ASKED, World, told};
+use crate::world::{ASKED, World, outcomes_of};
 
 fn lost() -> Error {
     Error::new(ErrorKind::Connection)
@@ -42,7 +42,7 @@ async fn a_lost_create_is_repeated_under_its_token_and_makes_one_batch() {
         });
         let output = world.run(&ASKED).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: one", "b: two", "c: three"],
             "{what}"
         );
@@ -63,7 +63,8 @@ async fn a_create_that_never_arrived_is_repeated_and_accepted_once() {
     assert_eq!(certainty(&world).await, Certainty::Token);
 }
 
-/// No look finds the batch, and every repeated create is lost, until another process goes on.
+/// No search finds the batch, and every repeated create is lost, until another process resumes the
+/// run.
 #[tokio::test]
 async fn a_create_in_doubt_is_repeated_by_the_next_process() {
     let world = World::new(Script {
@@ -90,7 +91,11 @@ async fn a_token_that_may_have_lapsed_is_not_repeated() {
         ..Script::default()
     });
     found.run(&ASKED).await.unwrap();
-    assert_eq!(found.provider.times("create").len(), 1, "it is looked for");
+    assert_eq!(
+        found.provider.times("create").len(),
+        1,
+        "it is searched for"
+    );
     let unseen = World::new(Script {
         tokens: short,
         creates: lost_times(1),
@@ -102,7 +107,7 @@ async fn a_token_that_may_have_lapsed_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_repeated_create_sends_no_body_that_is_damaged() {
+async fn a_repeated_create_sends_no_damaged_body() {
     let world = World::new(Script {
         tokens: Some(None),
         creates: lost_times(20),

@@ -1,4 +1,4 @@
-//! Results that are not whole, and files that are damaged: what is read again, held, and never paid again.
+//! Incomplete results and damaged files: what is read again, held, and never paid for again.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,10 +12,10 @@ use lmbatch_core::{
 use lmbatch_engine::{FolderSpool, OnDoubt, RunOptions};
 use lmbatch_testing::Script;
 
-use crate::world::{ASKED, World, on_the_wire, read, told};
+use crate::world::{ASKED, World, on_the_wire, outcomes_of, read};
 
 #[tokio::test]
-async fn requests_that_may_have_been_answered_never_go_out_again() {
+async fn requests_that_may_have_been_answered_are_never_sent_again() {
     let counts = |total, succeeded, errored| {
         Some(RequestCounts {
             total,
@@ -44,7 +44,7 @@ async fn requests_that_may_have_been_answered_never_go_out_again() {
         let batch = BatchId::new("b1");
         let expected = (ErrorKind::Timeout, Retry::Temporary, Some(&batch));
         assert_eq!(held, expected, "{what}");
-        // Read at once and at the intervals of a search, over a quarter of an hour.
+        // Read at once and then at the intervals of a search, for a quarter of an hour.
         assert_eq!(
             world.provider.times("read"),
             [0, 5, 15, 30, 60, 120, 300, 600, 900],
@@ -66,7 +66,7 @@ async fn requests_that_may_have_been_answered_never_go_out_again() {
 }
 
 #[tokio::test]
-async fn results_that_come_short_once_are_read_again() {
+async fn results_that_are_incomplete_once_are_read_again() {
     for (rows, what) in [
         (&b""[..], "empty"),
         (b"\n", "a blank line"),
@@ -85,7 +85,7 @@ async fn results_that_come_short_once_are_read_again() {
         });
         let output = world.run(&ASKED).max_attempts(3).await.unwrap();
         assert_eq!(
-            told(&output).await,
+            outcomes_of(&output).await,
             ["a: one", "b: two", "c: three"],
             "{what}"
         );
@@ -94,7 +94,8 @@ async fn results_that_come_short_once_are_read_again() {
     }
 }
 
-/// One answer is lost on its way, one request failed and one expired: the failed one stands for no answer.
+/// One answer is lost in transfer, one request failed and one expired: the failed one stands for no
+/// answer.
 #[tokio::test]
 async fn a_lost_answer_of_an_expired_batch_is_not_covered_by_a_failed_one() {
     let failed = b"{\"id\":\"a\",\"error\":\"boom\"}\n";
@@ -127,9 +128,9 @@ async fn a_lost_answer_of_an_expired_batch_is_not_covered_by_a_failed_one() {
     }
 }
 
-/// Ids on the wire are unique in a run: rows of one batch that are given as another's answer nothing there.
+/// Ids on the wire are unique in a run: rows of another batch answer nothing in this one.
 #[tokio::test]
-async fn rows_of_another_batch_of_the_run_do_not_make_a_batch_whole() {
+async fn rows_of_another_batch_of_the_run_do_not_complete_a_batch() {
     let world = World::new(Script {
         max_requests: Some(2),
         ..Script::default()
@@ -178,7 +179,7 @@ async fn a_damaged_file_of_results_is_read_again_and_nothing_is_paid_again() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_that_cannot_be_had_again_is_named_and_nothing_is_sent() {
+async fn a_damaged_file_that_cannot_be_restored_is_named_and_nothing_is_sent() {
     for what in ["echo-0", "rows-0", "body-0"] {
         let world = World::new(Script {
             creates: [Some(
@@ -200,23 +201,23 @@ async fn a_damaged_file_that_cannot_be_had_again_is_named_and_nothing_is_sent() 
     }
 }
 
-/// A cache gives the status of some other batch, by which nothing was answered.
+/// A cache returns the status of another batch, in which nothing was answered.
 #[tokio::test]
-async fn a_status_of_another_batch_is_not_believed() {
+async fn the_status_of_another_batch_is_ignored() {
     let world = World::new(Script {
         first_status_of: Some(BatchId::new("b9")),
         ..Script::default()
     });
     let output = world.run(&ASKED).max_attempts(3).await.unwrap();
-    assert_eq!(told(&output).await, ["a: one", "b: two", "c: three"]);
+    assert_eq!(outcomes_of(&output).await, ["a: one", "b: two", "c: three"]);
     assert_eq!(world.provider.accepted(), 1);
     assert_eq!(world.provider.times("status").len(), 2);
 }
 
-/// Some providers have one count for what failed and for what an expired or cancelled batch did not come to,
-/// and write no rows of the latter.
+/// Some providers have one count for failed requests and for those that an expired or cancelled
+/// batch did not process, and write no rows for the latter.
 #[tokio::test]
-async fn rows_of_what_a_batch_did_not_come_to_are_not_waited_for_and_answers_are() {
+async fn rows_of_unprocessed_requests_are_not_awaited_but_answers_are() {
     for end in [BatchStatus::Expired, BatchStatus::Cancelled] {
         for (succeeded, errored, is_held) in [(0, 3, false), (1, 2, true)] {
             let what = format!("{end:?} {succeeded}");
@@ -231,19 +232,19 @@ async fn rows_of_what_a_batch_did_not_come_to_are_not_waited_for_and_answers_are
                 }),
                 ..Script::default()
             });
-            let went = world.run(&ASKED).await;
+            let ended = world.run(&ASKED).await;
             if is_held {
-                assert_eq!(went.unwrap_err().kind(), ErrorKind::Timeout, "{what}");
+                assert_eq!(ended.unwrap_err().kind(), ErrorKind::Timeout, "{what}");
                 continue;
             }
-            let ended = ["a", "b", "c"].map(|id| format!("{id}: {end}"));
-            assert_eq!(told(&went.unwrap()).await, ended, "{what}");
+            let expected = ["a", "b", "c"].map(|id| format!("{id}: {end}"));
+            assert_eq!(outcomes_of(&ended.unwrap()).await, expected, "{what}");
             assert_eq!(world.provider.times("read").len(), 1, "{what}");
         }
     }
 }
 
-/// Each reader makes its own index of where the rows lie, in a file that no other can open.
+/// Each reader makes its own index of the rows, in a file that no other reader can open.
 #[tokio::test]
 async fn two_readers_of_one_run_do_not_disturb_each_other() {
     let folder = tempfile::tempdir().unwrap();
@@ -261,9 +262,9 @@ async fn two_readers_of_one_run_do_not_disturb_each_other() {
     let before = files();
     let run = world.record().await;
     let first = world.engine().sealed(&run).await.unwrap();
-    let second = world.engine().partial(&run).await.unwrap();
+    let second = world.engine().partial_results(&run).await.unwrap();
     let third = world.engine().sealed(&run).await.unwrap();
-    assert_eq!(files(), before, "a reader writes nothing that has a name");
+    assert_eq!(files(), before, "a reader writes no named file");
     for finished in [&second, &third, &first] {
         let said = read(world.engine(), finished);
         assert_eq!(said, ["a: one", "b: two", "c: three"]);

@@ -1,4 +1,4 @@
-//! What the tests of records share.
+//! Shared parts of the tests of records.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use lmbatch_engine::{
 };
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock, TestRng};
 
-/// A provider in memory, and a record over it.
+/// Provider in memory, with a ledger over it.
 pub(crate) struct World {
     pub(crate) provider: Arc<MemoryProvider>,
     pub(crate) ledger: Arc<MemoryLedger>,
@@ -72,8 +72,8 @@ impl World {
     }
 }
 
-/// The outcomes of a run, each as its id and the text or the status.
-pub(crate) async fn told(output: &RunOutput) -> Vec<String> {
+/// Returns the outcomes of a run, each as its id and the text or the status.
+pub(crate) async fn outcomes_of(output: &RunOutput) -> Vec<String> {
     let outcomes: Vec<(RequestId, Outcome)> =
         output.outcomes().unwrap().try_collect().await.unwrap();
     outcomes
@@ -89,7 +89,7 @@ fn one(id: &str, outcome: &Outcome) -> String {
     }
 }
 
-/// The same as the record has it, of requests whose ids are words.
+/// Returns the outcomes of a recorded run, each as its id and the text or the status.
 pub(crate) fn read(engine: &Engine, finished: &Finished) -> Vec<String> {
     let mut reader = engine.outcomes(finished).unwrap();
     let mut said = Vec::new();
@@ -121,7 +121,8 @@ fn text(item: &ItemView<'_>) -> String {
 /// Three requests, each as its id and its prompt.
 pub(crate) const ASKED: [(&str, &str); 3] = [("a", "one"), ("b", "two"), ("c", "three")];
 
-/// The ids that the requests a, b and c have on the wire: the same in every world of these requests.
+/// Returns the ids that the requests a, b and c have on the wire: the same in every world of these
+/// requests.
 pub(crate) async fn wire_ids() -> Vec<String> {
     let world = World::new(Script::default());
     world.run(&ASKED).await.unwrap();
@@ -130,7 +131,7 @@ pub(crate) async fn wire_ids() -> Vec<String> {
     body.lines().map(id).collect()
 }
 
-/// Rows with the ids on the wire in the place of a, b and c.
+/// Returns rows with the ids on the wire in place of a, b and c.
 pub(crate) async fn on_the_wire(rows: &[&[u8]]) -> Vec<u8> {
     let mut rows = rows.concat();
     for (id, wire) in ["a", "b", "c"].iter().zip(wire_ids().await) {

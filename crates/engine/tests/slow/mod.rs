@@ -1,4 +1,4 @@
-//! A provider in memory that takes its time over one kind of call.
+//! Provider in memory that is slow in one kind of call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use lmbatch_core::{
 };
 use lmbatch_testing::MemoryProvider;
 
-/// Every call of one kind takes effect at once, and is answered late.
+/// Provider whose calls of one kind take effect at once, but are answered late.
 #[derive(Debug)]
 pub(crate) struct Slow {
     pub(crate) inner: Arc<MemoryProvider>,

@@ -1,4 +1,4 @@
-//! Leads the ids of rows back to requests.
+//! Maps the ids of rows to requests.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -12,24 +12,24 @@ use crate::spool::tables::{Echo, ROW, Row};
 use crate::spool::window::Window;
 use crate::spool::{Files, layout, spooled};
 
-/// Form of the ids of rows that name no request; a number follows. A bare number would pass for an id of the
-/// caller's.
+/// Form of the ids for rows that name no request; a number follows. A bare number could be an id of
+/// the caller.
 const WITHOUT_ID: &str = "row-without-id-";
 
-/// Entries of the table of rows that are read at once.
+/// Number of entries of the table of rows that are read at once.
 const AHEAD: usize = 4096;
 
 /// Requests that rows have named, by ordinal, with their ids.
 type Discovered<'a> = Vec<(u32, Cow<'a, str>)>;
 
-/// Leads ids on the wire back to requests.
-pub(crate) enum Joiner {
+/// Map from ids on the wire to positions of requests.
+pub(crate) enum IdMap {
     Ordinal {
         nonce: Nonce,
         count: u32,
     },
-    /// The requests of one batch of a run: stretches of places as `[first, count]`, each with the position of
-    /// its first request, sorted by place.
+    /// Requests of one batch of a run: stretches of ordinals as `[first, count]`, each with the
+    /// position of its first request, sorted by ordinal.
     Part {
         nonce: Nonce,
         stretches: Vec<([u32; 2], u32)>,
@@ -38,31 +38,32 @@ pub(crate) enum Joiner {
     Verbatim {
         ordinals: HashMap<Box<str>, u32>,
     },
-    /// Of a batch without a handle: each id that a row bears is a request.
+    /// Requests of a batch without a handle: each id in a row is a request.
     Discover {
         ordinals: HashMap<Box<str>, u32>,
-        /// Ids of the caller's for rows that name no request, by their position.
+        /// Caller's ids for rows that name no request, in order.
         names: Vec<RequestId>,
-        /// Ordinals of rows that name no request, in the order in which they came. Their ids are made at the
-        /// end, when all other ids are known.
+        /// Ordinals of rows that name no request, in the order of arrival. Their ids are made at
+        /// the end, when all other ids are known.
         unnamed: Vec<u32>,
         keyless: u32,
     },
 }
 
-impl Joiner {
-    /// Of the requests of one shard of a run, by their places in it. A row that names a request of another shard
-    /// names none of these. Reads the tables of the shard only where the ordinals of its requests have gaps, or
-    /// where the caller's ids travel: not for an async thread.
+impl IdMap {
+    /// Returns the map of the requests of one shard of a run, by their positions in it. A row that
+    /// names a request of another shard matches none of them. Reads the tables of the shard only
+    /// where the ordinals of its requests have gaps or the caller's ids stand on the wire: not for
+    /// an async thread.
     pub(crate) fn of_shard(ids: &IdRule, planned: &PlannedShard, tables: &Files) -> Result<Self> {
         let (of, count) = (&planned.tables, planned.shard.count);
         let nonce = match ids {
             IdRule::Ordinal(nonce) | IdRule::Part { nonce, .. } => nonce.clone(),
             IdRule::Verbatim => {
                 let ids = read_ids(tables, of, count)?.into_iter();
-                let places = ids.map(|(_, id)| id.as_str().into()).zip(0..);
+                let ordinals = ids.map(|(_, id)| id.as_str().into()).zip(0..);
                 return Ok(Self::Verbatim {
-                    ordinals: places.collect(),
+                    ordinals: ordinals.collect(),
                 });
             }
         };
@@ -125,7 +126,7 @@ impl Joiner {
         };
         if position != count || placed.windows(2).any(overlap) {
             return Err(Error::invalid_input(
-                "the handle does not say which request each id stands for",
+                "the handle does not map each id on the wire to one request",
             ));
         }
         Ok(Self::Part {
@@ -144,7 +145,8 @@ impl Joiner {
         }
     }
 
-    /// The request of a row that names none: known by its position only, and only where nothing better is.
+    /// Returns the ordinal for a row that names no request, which is known only by its order of
+    /// arrival; `None` where such rows do not count.
     pub(crate) fn keyless(&mut self) -> Result<Option<u32>> {
         let next = self.next_ordinal();
         let Self::Discover {
@@ -162,7 +164,7 @@ impl Joiner {
         Ok(unnamed.get(at).copied())
     }
 
-    /// The ordinal of the next request that is discovered.
+    /// Returns the ordinal of the next request that a row names for the first time.
     fn next_ordinal(&self) -> Result<u32> {
         let next = match self {
             Self::Discover {
@@ -174,15 +176,16 @@ impl Joiner {
             .map_err(|_| Error::malformed("the results name more requests than a batch can hold"))
     }
 
-    /// The ids of the requests that rows have named, by ordinal; `None` where the requests were known before.
-    /// Those of which `has_row` is `false` were named by a reading that was taken back.
+    /// Returns the ids of the requests that rows have named, by ordinal; `None` where the requests
+    /// were known before. Ordinals for which `has_row` is `false` come from a reading that was
+    /// undone, and are left out.
     ///
-    /// A row that names no request gets the caller's id for its position or, after those, an id of a form that no
-    /// other row bears.
+    /// A row that names no request gets the caller's id for its order of arrival or, after those,
+    /// an id of a form that no other row has.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where an id of the caller's is that of
-    /// another row.
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where an id of the caller
+    /// is also the id of another row.
     pub(crate) fn discovered(
         &self,
         has_row: impl Fn(u32) -> bool,
@@ -208,18 +211,18 @@ impl Joiner {
             let is_of_row = ordinals.get(id.as_str());
             if is_of_row.is_some_and(|ordinal| has_row(*ordinal)) || !used.insert(id.as_str()) {
                 return Err(Error::invalid_input(format!(
-                    "a row without an id cannot be called {:?}: another row of the batch bears that id",
+                    "a row without an id cannot be named {:?}: another row of the batch has that id",
                     id.as_str()
                 )));
             }
         }
         let mut prefix = WITHOUT_ID.to_owned();
-        let bears = |prefix: &str| {
+        let is_used = |prefix: &str| {
             let ids = ordinals.keys().map(|id| &**id);
             let mut ids = ids.chain(given.iter().map(RequestId::as_str));
             ids.any(|id| id.starts_with(prefix))
         };
-        while bears(&prefix) {
+        while is_used(&prefix) {
             prefix.push('-');
         }
         let given = given.iter().map(|id| Cow::Borrowed(id.as_str()));
@@ -252,7 +255,7 @@ impl Joiner {
         }
     }
 
-    /// Number of rows that were named by their position so far.
+    /// Returns the number of rows so far that name no request.
     pub(crate) fn numbered(&self) -> u32 {
         match self {
             Self::Discover { keyless, .. } => *keyless,
@@ -260,14 +263,14 @@ impl Joiner {
         }
     }
 
-    /// Goes back to an earlier number: rows that are read again keep their names.
+    /// Resets that number, so that rows that are read again keep their names.
     pub(crate) fn renumber(&mut self, rows: u32) {
         if let Self::Discover { keyless, .. } = self {
             *keyless = rows;
         }
     }
 
-    /// Whether rows that name no request count.
+    /// Returns whether rows that name no request count.
     pub(crate) fn takes_keyless(&self) -> bool {
         matches!(self, Self::Discover { .. })
     }
@@ -289,8 +292,8 @@ fn rows(tables: &Files, planned: &PlannedShard) -> Result<Window<ROW>> {
     Ok(Window::new(file, planned.shard.count, AHEAD))
 }
 
-/// Returns the stretches of a shard: ordinals that follow one another, each with the place of the first. At most
-/// 12 bytes for each request of one shard.
+/// Returns the stretches of a shard: runs of consecutive ordinals, each with the position of the
+/// first. At most 12 bytes for each request of the shard.
 fn stretches(rows: &mut Window<ROW>, count: u32) -> Result<Vec<([u32; 2], u32)>> {
     let mut stretches: Vec<([u32; 2], u32)> = Vec::new();
     for at in 0..count {
@@ -306,11 +309,11 @@ fn stretches(rows: &mut Window<ROW>, count: u32) -> Result<Vec<([u32; 2], u32)>>
     Ok(stretches)
 }
 
-/// The position of the request that stands at a place of the run, where one of the stretches holds it.
-fn position_in(stretches: &[([u32; 2], u32)], place: u32) -> Option<u32> {
-    let after = stretches.partition_point(|([first, _], _)| *first <= place);
+/// Returns the position of the request with this ordinal, where one of the stretches holds it.
+fn position_in(stretches: &[([u32; 2], u32)], ordinal: u32) -> Option<u32> {
+    let after = stretches.partition_point(|([first, _], _)| *first <= ordinal);
     let ([first, count], position) = stretches[after.checked_sub(1)?];
-    let within = place - first;
+    let within = ordinal - first;
     (within < count).then(|| position + within)
 }
 
@@ -321,14 +324,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_of_a_run_finds_the_positions_of_its_own_places_only() {
+    fn a_part_of_a_run_maps_only_its_own_ordinals() {
         let nonce = Nonce::draw(&crate::clock::SystemRng);
-        let mut joiner = Joiner::of_part(&nonce, &[[10, 2], [3, 1], [20, 3]], 6).unwrap();
+        let mut id_map = IdMap::of_part(&nonce, &[[10, 2], [3, 1], [20, 3]], 6).unwrap();
         let found: Vec<(u32, u32)> = (0..30)
-            .filter_map(|place| {
-                let id = WireId::ordinal(&nonce, place);
-                let position = joiner.ordinal(id.as_str()).unwrap()?;
-                Some((place, position))
+            .filter_map(|ordinal| {
+                let id = WireId::ordinal(&nonce, ordinal);
+                let position = id_map.ordinal(id.as_str()).unwrap()?;
+                Some((ordinal, position))
             })
             .collect();
         assert_eq!(found, [(3, 2), (10, 0), (11, 1), (20, 3), (21, 4), (22, 5)]);
@@ -337,15 +340,15 @@ mod tests {
             (&[[0, 2], [1, 2]], 4),
             (&[[5, u32::MAX], [9, 1]], 0),
         ] {
-            let broken = Joiner::of_part(&nonce, stretches, count);
+            let broken = IdMap::of_part(&nonce, stretches, count);
             assert!(broken.is_err(), "{stretches:?}");
         }
     }
 
     #[test]
-    fn an_id_that_is_made_for_a_row_is_never_that_of_another_row() {
-        // Ids of rows in the order in which they come, with `None` for a row that bears none; ids of the caller's
-        // for those; what comes of it.
+    fn a_made_id_is_never_the_id_of_another_row() {
+        // Ids of rows in the order of arrival, with `None` for a row without an id; the caller's
+        // ids for those; the expected ids.
         type Ids = &'static [&'static str];
         type Case = (&'static [Option<&'static str>], Ids, Result<Ids, ()>);
         let cases: [Case; 12] = [
@@ -388,19 +391,19 @@ mod tests {
         ];
         for (rows, names, expected) in cases {
             let names = names.iter().map(|name| RequestId::new(*name)).collect();
-            let mut joiner = Joiner::of_rows(names);
-            // A reading that breaks off leaves no trace in the second.
+            let mut id_map = IdMap::of_rows(names);
+            // An interrupted reading leaves no trace in the second one.
             for _ in 0..2 {
-                joiner.renumber(0);
-                for (place, row) in (0..).zip(rows) {
+                id_map.renumber(0);
+                for (position, row) in (0..).zip(rows) {
                     let ordinal = match row {
-                        Some(id) => joiner.ordinal(id).unwrap(),
-                        None => joiner.keyless().unwrap(),
+                        Some(id) => id_map.ordinal(id).unwrap(),
+                        None => id_map.keyless().unwrap(),
                     };
-                    assert_eq!(ordinal, Some(place), "{rows:?}");
+                    assert_eq!(ordinal, Some(position), "{rows:?}");
                 }
             }
-            let found = joiner.discovered(|_| true).map_err(|error| {
+            let found = id_map.discovered(|_| true).map_err(|error| {
                 assert_eq!(error.kind(), lmbatch_core::ErrorKind::InvalidInput);
             });
             let ids = found.map(|found| {
@@ -410,11 +413,11 @@ mod tests {
             let expected = expected.map(|ids| ids.iter().map(ToString::to_string).collect());
             assert_eq!(ids, expected, "{rows:?}");
         }
-        // What only a reading that was taken back has named is nobody's outcome.
-        let mut joiner = Joiner::of_rows(Vec::new());
-        joiner.ordinal("stranger").unwrap();
-        joiner.ordinal("own").unwrap();
-        let found = joiner.discovered(|ordinal| ordinal == 1).unwrap().unwrap();
+        // An id that only an undone reading has named is no request.
+        let mut id_map = IdMap::of_rows(Vec::new());
+        id_map.ordinal("stranger").unwrap();
+        id_map.ordinal("own").unwrap();
+        let found = id_map.discovered(|ordinal| ordinal == 1).unwrap().unwrap();
         assert_eq!(found, [(1, "own".into())]);
     }
 }

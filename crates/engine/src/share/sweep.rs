@@ -1,56 +1,56 @@
-//! One walk of the list of an account: page by page, newest first, as long as it is cheaper than asking for each
-//! batch alone.
+//! One sweep of the list of an account: page by page, newest first, as long as it is cheaper than a
+//! status call for each batch.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use lmbatch_core::{BatchId, BatchSnapshot, Cursor, Page};
 
-/// Number of a driver and of one of its shards.
+/// Numbers of a driver and of one of its shards.
 pub(super) type Owner = (u64, usize);
 
-/// Time without news of a page after which another driver goes on with the walk.
+/// Time without a page after which another driver takes over the sweep.
 const SILENT: Duration = Duration::from_secs(120);
 
-/// Most pages of one walk.
+/// Maximum number of pages of one sweep.
 const MOST_PAGES: u32 = 10_000;
 
-/// A walk under way.
+/// Sweep under way.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(super) struct Sweep {
     pub(super) since: Duration,
     /// Driver that reads the pages.
-    pub(super) walker: u64,
+    pub(super) owner_seat: u64,
     cursor: Option<Cursor>,
     seen: HashSet<Cursor>,
     pub(super) pages: u32,
-    /// Pages in a row that showed no batch that is waited for.
+    /// Number of pages in a row without an awaited batch.
     in_vain: u32,
-    /// Batches that are waited for, the oldest first; those of which no time is known come before.
-    left: BTreeMap<(Option<SystemTime>, Owner), BatchId>,
-    /// Number of these batches, by driver.
+    /// Awaited batches, the oldest first; those without a known creation time come before them.
+    rest: BTreeMap<(Option<SystemTime>, Owner), BatchId>,
+    /// Number of awaited batches, by driver.
     of_seats: BTreeMap<u64, usize>,
-    /// Pages that could not be read, in a row.
+    /// Number of failed reads in a row.
     pub(super) failures: u32,
     failing_since: Option<Duration>,
     next_at: Duration,
-    /// Number of the turn that is taken.
+    /// Number of the current turn.
     turn: Option<u64>,
     turns: u64,
     heard_at: Duration,
 }
 
-impl Walk {
-    /// Begins a walk of which no page is read. `turns` are the turns of the walks before it.
-    pub(super) fn new(walker: u64, now: Duration, turns: u64) -> Self {
+impl Sweep {
+    /// Begins a sweep without a page. `turns` is the number of turns of earlier sweeps.
+    pub(super) fn new(owner_seat: u64, now: Duration, turns: u64) -> Self {
         Self {
             since: now,
-            walker,
+            owner_seat,
             cursor: None,
             seen: HashSet::new(),
             pages: 0,
             in_vain: 0,
-            left: BTreeMap::new(),
+            rest: BTreeMap::new(),
             of_seats: BTreeMap::new(),
             failures: 0,
             failing_since: None,
@@ -61,26 +61,26 @@ impl Walk {
         }
     }
 
-    /// When a driver is to read the next page.
+    /// Returns when a driver reads the next page.
     pub(super) fn due(&self, seat: u64) -> Option<Duration> {
         let silent = self.heard_at.max(self.next_at) + SILENT;
-        match (self.walker == seat, self.turn) {
+        match (self.owner_seat == seat, self.turn) {
             (true, None) => Some(self.next_at),
             (true, Some(_)) => None,
             (false, _) => self.of_seats.contains_key(&seat).then_some(silent),
         }
     }
 
-    /// Waits for a batch that was made at `made`, where that is known.
+    /// Adds an awaited batch that was created at `made`, where that is known.
     pub(super) fn wait(&mut self, made: Option<SystemTime>, owner: Owner, batch: &BatchId) {
-        if self.left.insert((made, owner), batch.clone()).is_none() {
+        if self.rest.insert((made, owner), batch.clone()).is_none() {
             *self.of_seats.entry(owner.0).or_default() += 1;
         }
     }
 
-    /// Waits for a batch no more.
+    /// Removes an awaited batch.
     pub(super) fn leave_out(&mut self, made: Option<SystemTime>, owner: Owner) {
-        if self.left.remove(&(made, owner)).is_some()
+        if self.rest.remove(&(made, owner)).is_some()
             && let Some(count) = self.of_seats.get_mut(&owner.0)
         {
             *count -= 1;
@@ -90,22 +90,22 @@ impl Walk {
         }
     }
 
-    /// Batches that are waited for, with their drivers and shards.
-    pub(super) fn into_left(self) -> impl Iterator<Item = (Owner, BatchId)> {
-        let left = self.left.into_iter();
-        left.map(|((_, owner), batch)| (owner, batch))
+    /// Returns the batches that are still awaited, with their drivers and shards.
+    pub(super) fn into_rest(self) -> impl Iterator<Item = (Owner, BatchId)> {
+        let rest = self.rest.into_iter();
+        rest.map(|((_, owner), batch)| (owner, batch))
     }
 
     pub(super) fn take_turn(&mut self, seat: u64, now: Duration) -> Option<(u64, Option<Cursor>)> {
         self.due(seat).filter(|due| *due <= now)?;
-        self.walker = seat;
+        self.owner_seat = seat;
         self.heard_at = now;
         self.turns += 1;
         self.turn = Some(self.turns);
         Some((self.turns, self.cursor.clone()))
     }
 
-    /// Whether the turn of a number is taken, which is then over.
+    /// Ends the turn of a number. Returns whether that turn was taken.
     pub(super) fn gives_back(&mut self, number: u64) -> bool {
         let is_taken = self.turn == Some(number);
         if is_taken {
@@ -118,8 +118,13 @@ impl Walk {
         self.turns
     }
 
-    /// Notes a page that was read, on which `met` batches were waited for. Returns whether the walk is over.
-    pub(super) fn go_on(&mut self, page: &Page<BatchSnapshot>, met: usize, now: Duration) -> bool {
+    /// Records a page that shows `met` awaited batches. Returns whether the sweep is over.
+    pub(super) fn record_page(
+        &mut self,
+        page: &Page<BatchSnapshot>,
+        met: usize,
+        now: Duration,
+    ) -> bool {
         self.pages += 1;
         self.in_vain = if met > 0 { 0 } else { self.in_vain + 1 };
         (self.failures, self.failing_since) = (0, None);
@@ -128,20 +133,20 @@ impl Walk {
         let Some(cursor) = &page.next else {
             return true;
         };
-        // A page that leads back would be read for ever.
+        // A page that leads back to an earlier one would be read for ever.
         let is_new = self.seen.insert(cursor.clone());
         let oldest = page.items.iter().filter_map(|batch| batch.created_at).min();
-        let is_past = match (oldest, self.left.first_key_value()) {
+        let is_past = match (oldest, self.rest.first_key_value()) {
             // Batches of one second come in any order.
             (Some(page), Some(((Some(left), _), _))) => page < *left,
             _ => false,
         };
-        // By now it has cost as much as to ask for each that is left.
-        let is_dear = self.in_vain as usize >= self.left.len();
+        // The sweep now costs as much as a status call for each batch that is left.
+        let is_dear = self.in_vain as usize >= self.rest.len();
         !is_new || is_past || is_dear || self.pages >= MOST_PAGES
     }
 
-    /// Notes a page that could not be read.
+    /// Records a page that could not be read.
     pub(super) fn fail(&mut self, now: Duration, wait: Duration) {
         self.failures += 1;
         self.failing_since.get_or_insert(now);
@@ -149,27 +154,27 @@ impl Walk {
         self.heard_at = now;
     }
 
-    /// Time for which pages have not been readable.
+    /// Returns the time since which pages could not be read.
     pub(super) fn failing(&self, now: Duration) -> Duration {
         let since = self.failing_since.unwrap_or(now);
         now.saturating_sub(since)
     }
 
-    /// Takes a driver out. Another that waits for a batch reads the pages from now on.
+    /// Removes a driver. Another driver with an awaited batch then reads the pages.
     pub(super) fn leave(&mut self, seat: u64) {
         if self.of_seats.remove(&seat).is_some() {
-            self.left.retain(|(_, (of, _)), _| *of != seat);
+            self.rest.retain(|(_, (of, _)), _| *of != seat);
         }
-        if self.walker == seat {
+        if self.owner_seat == seat {
             self.turn = None;
             if let Some((other, _)) = self.of_seats.first_key_value() {
-                self.walker = *other;
+                self.owner_seat = *other;
             }
         }
     }
 
-    /// Whether no batch is waited for.
+    /// Returns whether no batch is awaited.
     pub(super) fn is_over(&self) -> bool {
-        self.left.is_empty()
+        self.rest.is_empty()
     }
 }

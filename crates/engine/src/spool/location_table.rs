@@ -1,4 +1,4 @@
-//! Where the outcome of each request of a run lies, in constant memory however many there are.
+//! Locations of the outcomes of a run, in constant memory for any number of requests.
 
 use std::collections::HashMap;
 use std::io;
@@ -6,48 +6,51 @@ use std::sync::Arc;
 
 use lmbatch_core::{Spool, SpoolFile};
 
-use crate::spool::tables::{ENTRY, Place};
+use crate::spool::tables::{ENTRY, RowLocation};
 
-/// Places of a page. A batch names its requests in about the order in which they were sent, so that a page
-/// is filled before the next is asked for.
+/// Number of locations in a page. A batch returns its requests in about the order in which they
+/// were sent, so that a page is mostly filled before the next is used.
 const PAGE: usize = 4096;
 
-/// Pages that are in memory: 8 MiB, or half a million requests before the first is written out.
+/// Number of pages in memory: 8 MiB, or half a million requests before the first page is written
+/// out.
 const PAGES: usize = 128;
 
-/// A table of places by ordinal, of which the pages that were used last are in memory and the others in a
-/// file without a name: it is made again from the sealed segments on every start, and never read after.
+/// Table of locations by ordinal. The pages that were used last are in memory, the others in an
+/// unnamed file: every start makes the table again from the sealed segments, and no later start
+/// reads it.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct LocationTable {
     spool: Arc<dyn Spool>,
-    /// Made when the first page has to go.
+    /// File of the pages that are not in memory; created with the first of them.
     file: Option<Arc<dyn SpoolFile>>,
     slots: Vec<Slot>,
-    /// The slot of each page in memory.
+    /// Slot of each page in memory.
     held: HashMap<usize, usize>,
     /// Slot that was used last.
     last: usize,
-    /// Where the search for a page that can go is.
+    /// Slot at which the search for a page to evict continues.
     hand: usize,
-    /// How many pages may be in memory.
+    /// Maximum number of pages in memory.
     most: usize,
     /// One more than the highest ordinal that was set.
     len: u32,
-    /// What could not be read or written once is not to be trusted: the next start makes the table anew.
+    /// True if a read or a write has failed: the table is then not used any more, and the next
+    /// start makes it anew.
     broken: bool,
 }
 
 #[derive(Debug)]
 struct Slot {
     page: usize,
-    places: Box<[Place]>,
-    /// Since the hand came by.
+    locations: Box<[RowLocation]>,
+    /// True if the page was used since the last search passed it.
     used: bool,
-    /// Since it was read.
+    /// True if the page was changed since it was read.
     changed: bool,
 }
 
-impl Places {
+impl LocationTable {
     pub(crate) fn new(spool: Arc<dyn Spool>) -> Self {
         Self {
             spool,
@@ -62,7 +65,7 @@ impl Places {
         }
     }
 
-    /// Returns the table of a file, which is only read.
+    /// Returns the read-only table of a file.
     pub(crate) fn over(spool: Arc<dyn Spool>, file: Arc<dyn SpoolFile>, len: u32) -> Self {
         Self {
             file: Some(file),
@@ -71,24 +74,24 @@ impl Places {
         }
     }
 
-    /// One more than the highest ordinal that has a place.
+    /// Returns one more than the highest ordinal with a location.
     pub(crate) fn len(&self) -> u32 {
         self.len
     }
 
-    /// The place of a request; none where none was set.
-    pub(crate) fn get(&mut self, ordinal: u32) -> io::Result<Place> {
+    /// Returns the location of a request; [`RowLocation::NONE`] where none was set.
+    pub(crate) fn get(&mut self, ordinal: u32) -> io::Result<RowLocation> {
         if ordinal >= self.len {
-            return Ok(Place::NONE);
+            return Ok(RowLocation::NONE);
         }
         let at = ordinal as usize;
-        Ok(self.slot(at / PAGE)?.places[at % PAGE])
+        Ok(self.slot(at / PAGE)?.locations[at % PAGE])
     }
 
-    pub(crate) fn set(&mut self, ordinal: u32, place: Place) -> io::Result<()> {
+    pub(crate) fn set(&mut self, ordinal: u32, location: RowLocation) -> io::Result<()> {
         let at = ordinal as usize;
         let slot = self.slot(at / PAGE)?;
-        slot.places[at % PAGE] = place;
+        slot.locations[at % PAGE] = location;
         slot.changed = true;
         self.len = self.len.max(ordinal.saturating_add(1));
         Ok(())
@@ -96,7 +99,9 @@ impl Places {
 
     fn slot(&mut self, page: usize) -> io::Result<&mut Slot> {
         if self.broken {
-            return Err(io::Error::other("an earlier reading or writing failed"));
+            return Err(io::Error::other(
+                "an earlier read or write of this table failed",
+            ));
         }
         let at = match self.slots.get(self.last) {
             Some(slot) if slot.page == page => self.last,
@@ -108,7 +113,7 @@ impl Places {
         Ok(slot)
     }
 
-    /// Returns the slot of a page, which is brought into memory if it is not there.
+    /// Returns the slot of a page, and reads the page into memory if needed.
     fn bring(&mut self, page: usize) -> io::Result<usize> {
         if let Some(at) = self.held.get(&page) {
             return Ok(*at);
@@ -119,32 +124,32 @@ impl Places {
         Ok(at)
     }
 
-    /// Brings a page into memory.
+    /// Reads a page into memory.
     fn fetch(&mut self, page: usize) -> io::Result<usize> {
         let at = self.room()?;
         let slot = &mut self.slots[at];
         slot.page = page;
         slot.changed = false;
-        slot.places.fill(Place::NONE);
+        slot.locations.fill(RowLocation::NONE);
         if let Some(file) = &self.file {
             let mut bytes = vec![0; PAGE * ENTRY];
-            // What was never written out reads as nothing, and nothing is no place.
+            // Pages that were never written read as zeros, which stand for no location.
             let read = file.read_at(&mut bytes, offset(page))?;
             let (entries, _) = bytes[..read].as_chunks::<ENTRY>();
-            for (place, entry) in slot.places.iter_mut().zip(entries) {
-                *place = Place::from_bytes(entry);
+            for (location, entry) in slot.locations.iter_mut().zip(entries) {
+                *location = RowLocation::from_bytes(entry);
             }
         }
         self.held.insert(page, at);
         Ok(at)
     }
 
-    /// A slot that holds nothing: a new one, or that of a page which was not used for a while.
+    /// Returns an empty slot: a new one, or that of a page that was not used for a while.
     fn room(&mut self) -> io::Result<usize> {
         if self.slots.len() < self.most {
             self.slots.push(Slot {
                 page: usize::MAX,
-                places: vec![Place::NONE; PAGE].into(),
+                locations: vec![RowLocation::NONE; PAGE].into(),
                 used: false,
                 changed: false,
             });
@@ -170,9 +175,9 @@ impl Places {
             None => self.file.insert(self.spool.scratch()?),
         };
         let bytes: Vec<u8> = slot
-            .places
+            .locations
             .iter()
-            .flat_map(|place| place.to_bytes())
+            .flat_map(|location| location.to_bytes())
             .collect();
         file.write_at(&bytes, offset(slot.page))
     }
@@ -192,79 +197,87 @@ mod tests {
     use crate::spool::temporary::TemporarySpool;
 
     #[test]
-    fn a_place_is_where_it_was_set_however_few_pages_are_in_memory() {
+    fn a_location_is_found_for_any_number_of_pages_in_memory() {
         for most in [1, 2, 7] {
-            let mut places = Places::new(Arc::new(TemporarySpool::new().unwrap()));
-            places.most = most;
+            let mut locations = LocationTable::new(Arc::new(TemporarySpool::new().unwrap()));
+            locations.most = most;
             let rng = crate::clock::SystemRng;
             let mut known = HashMap::new();
             for step in 0..20_000_u32 {
-                // Mostly on from where it was, now and then anywhere.
+                // Mostly ascending, and now and then at random.
                 let ordinal = match step % 100 {
                     0 => (rng.next_f64() * 200_000.0) as u32,
                     _ => step * 7,
                 };
-                let place = Place::new(step, u64::from(step) << 20, 1, Verdict::Succeeded);
-                places.set(ordinal, place).unwrap();
-                known.insert(ordinal, place);
-                assert!(places.slots.len() <= most);
+                let location = RowLocation::new(step, u64::from(step) << 20, 1, Verdict::Succeeded);
+                locations.set(ordinal, location).unwrap();
+                known.insert(ordinal, location);
+                assert!(locations.slots.len() <= most);
             }
-            assert_eq!(Some(places.len()), known.keys().max().map(|most| most + 1));
-            for ordinal in 0..places.len() + 10 {
-                let place = known.get(&ordinal).copied().unwrap_or(Place::NONE);
-                assert_eq!(places.get(ordinal).unwrap(), place, "{ordinal} of {most}");
+            assert_eq!(
+                Some(locations.len()),
+                known.keys().max().map(|most| most + 1)
+            );
+            for ordinal in 0..locations.len() + 10 {
+                let location = known.get(&ordinal).copied().unwrap_or(RowLocation::NONE);
+                assert_eq!(
+                    locations.get(ordinal).unwrap(),
+                    location,
+                    "{ordinal} of {most}"
+                );
             }
         }
     }
 
-    /// A batch that cannot be noted is an error, and the next is tried with the same table.
+    /// A failed write is an error, and the table must not be used afterwards.
     #[test]
-    fn a_table_that_failed_once_answers_nothing_more() {
+    fn a_table_that_failed_once_returns_only_errors() {
         let folder = tempfile::tempdir().unwrap();
         let gone = folder.path().join("gone");
-        let mut places = Places::new(Arc::new(crate::spool::folder::FolderSpool::new(&gone)));
-        places.most = 1;
-        let place = Place::new(0, 0, 1, Verdict::Succeeded);
-        places.set(0, place).unwrap();
+        let mut locations =
+            LocationTable::new(Arc::new(crate::spool::folder::FolderSpool::new(&gone)));
+        locations.most = 1;
+        let location = RowLocation::new(0, 0, 1, Verdict::Succeeded);
+        locations.set(0, location).unwrap();
         // The first pages stay in memory.
         let mut pages = (1..100).map(|page| page * PAGE as u32);
-        assert!(pages.any(|ordinal| places.set(ordinal, place).is_err()));
+        assert!(pages.any(|ordinal| locations.set(ordinal, location).is_err()));
         std::fs::create_dir(gone).unwrap();
-        assert!(places.get(0).is_err());
-        assert!(places.set(PAGE as u32, place).is_err());
+        assert!(locations.get(0).is_err());
+        assert!(locations.set(PAGE as u32, location).is_err());
     }
 
     #[test]
     fn a_batch_takes_sixteen_bytes_a_request_and_at_most_eight_mebibytes() {
-        let mut places = Places::new(Arc::new(TemporarySpool::new().unwrap()));
-        let place = Place::new(0, 0, 1, Verdict::Succeeded);
+        let mut locations = LocationTable::new(Arc::new(TemporarySpool::new().unwrap()));
+        let location = RowLocation::new(0, 0, 1, Verdict::Succeeded);
         for (requests, most) in [
             (1, PAGE * ENTRY),
             (50_000, 50_000 * ENTRY + PAGE * ENTRY),
             (1_000_000, 8 << 20),
         ] {
             for ordinal in (0..requests).step_by(PAGE / 2) {
-                places.set(ordinal, place).unwrap();
+                locations.set(ordinal, location).unwrap();
             }
-            let held: usize = places
+            let held: usize = locations
                 .slots
                 .iter()
-                .map(|slot| size_of_val(&*slot.places))
+                .map(|slot| size_of_val(&*slot.locations))
                 .sum();
             assert!(held <= most, "{held} bytes for {requests} requests");
         }
     }
 
     #[test]
-    fn what_fits_into_memory_makes_no_file() {
-        let mut places = Places::new(Arc::new(crate::spool::nowhere::Nowhere));
+    fn a_table_that_fits_into_memory_makes_no_file() {
+        let mut locations = LocationTable::new(Arc::new(crate::spool::nowhere::Nowhere));
         let most = (PAGE * PAGES) as u32;
         for ordinal in (0..most).step_by(1_000) {
-            let place = Place::new(0, 0, ordinal, Verdict::Succeeded);
-            places.set(ordinal, place).unwrap();
+            let location = RowLocation::new(0, 0, ordinal, Verdict::Succeeded);
+            locations.set(ordinal, location).unwrap();
         }
-        assert!(places.file.is_none());
-        assert_eq!(places.get(5_000).unwrap().length, 5_000);
-        assert!(places.get(5_001).unwrap().is_none());
+        assert!(locations.file.is_none());
+        assert_eq!(locations.get(5_000).unwrap().length, 5_000);
+        assert!(locations.get(5_001).unwrap().is_none());
     }
 }
