@@ -109,7 +109,7 @@ async fn w2_w4_ids_are_the_callers_whatever_the_order_and_the_place_of_the_resul
         let outcomes = invoker.batch().invoke(asked.clone()).await.unwrap();
         for ((id, prompt), (found, outcome)) in asked.iter().zip(outcomes.iter()) {
             assert_eq!(
-                (found.as_str(), outcome.value().unwrap().text()),
+                (found.as_str(), outcome.as_result().unwrap().text()),
                 (id.as_str(), format!("echo: {prompt}"))
             );
         }
@@ -142,12 +142,15 @@ async fn w2_a_batch_that_was_made_without_keys_is_read_by_position_with_a_warnin
             .retrieve_rows_as(&handle.batch, ["mine"])
             .await
             .unwrap();
-        assert_eq!(named["mine"].value().unwrap().text(), "echo: lmb:no-key 1");
+        assert_eq!(
+            named["mine"].as_result().unwrap().text(),
+            "echo: lmb:no-key 1"
+        );
         // By the handle nothing is guessed.
         let invoker = abandoning(invoker);
         let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
         assert_eq!(outcomes["a"].status().as_str(), "missing");
-        assert_eq!(outcomes["b"].value().unwrap().text(), "echo: 2");
+        assert_eq!(outcomes["b"].as_result().unwrap().text(), "echo: 2");
     }
 }
 
@@ -162,7 +165,7 @@ async fn w3_failed_expired_and_cancelled_requests_are_all_there() {
             .await
             .unwrap();
         for (id, retryable) in [("a", false), ("b", true)] {
-            let error = all_bad[id].value().unwrap_err();
+            let error = all_bad[id].as_result().unwrap_err();
             assert_eq!(error.is_retryable(), retryable, "{}: {error}", subject.name);
             assert!(error.message().is_some(), "the provider's words: {error:?}");
         }
@@ -354,7 +357,7 @@ async fn w7_what_a_row_says_does_not_depend_on_who_reads_it() {
             .effort(Effort::Low);
         let handle = asker.batch().create([("a", "lmb:think")]).await.unwrap();
         let outcomes = plain.batch().retrieve(&handle).await.unwrap();
-        let output = outcomes["a"].value().unwrap();
+        let output = outcomes["a"].as_result().unwrap();
         assert_eq!(output.tool_calls().count(), 1, "{}", subject.name);
         // Chat completions show no thoughts.
         let thoughts = output
@@ -479,7 +482,7 @@ async fn w18_more_than_a_batch_takes_goes_into_several() {
     let outcomes = invoker.batch().invoke(asked).await.unwrap();
     let texts = outcomes
         .iter()
-        .map(|(_, outcome)| outcome.value().unwrap().text());
+        .map(|(_, outcome)| outcome.as_result().unwrap().text());
     assert_eq!(texts.collect::<Vec<_>>(), ["1", "2", "3"]);
     assert_eq!(provider.accepted(), 2);
 }

@@ -350,7 +350,7 @@ impl Engine {
 
     /// All batches that the provider lists, newest first, page by page as they are asked for; `limit` of
     /// them on a page, else as many as the provider likes.
-    pub fn list(&self, limit: Option<u32>) -> BoxStream<'_, Result<BatchSnapshot>> {
+    pub fn list(&self, limit: Option<u32>) -> BoxStream<'static, Result<BatchSnapshot>> {
         self.context.list(limit)
     }
 

@@ -192,7 +192,7 @@ async fn a_strangers_rows_leave_those_of_others_where_they_are() {
     let outcomes = asked(&invoker.on_doubt(OnDoubt::Resubmit)).await.unwrap();
     let texts: Vec<String> = outcomes
         .iter()
-        .map(|(_, outcome)| outcome.value().unwrap().text())
+        .map(|(_, outcome)| outcome.as_result().unwrap().text())
         .collect();
     assert_eq!(texts, ["one", "two"]);
 }
@@ -221,7 +221,7 @@ async fn what_was_prepared_is_created_at_once_here_and_looked_for_first_elsewher
     assert_eq!(same, handle);
     assert_eq!((provider.accepted(), provider.times("find").len()), (1, 1));
     let outcomes = invoker.batch().retrieve(&same).await.unwrap();
-    assert_eq!(outcomes["a/ü"].value().unwrap().text(), "one");
+    assert_eq!(outcomes["a/ü"].as_result().unwrap().text(), "one");
 
     let other = invoker.batch().create([("a/ü", "one"), ("b", "three")]);
     let error = other.find_or_create(restored).await.unwrap_err();
@@ -411,7 +411,7 @@ async fn what_keeps_one_batch_from_being_fetched_keeps_no_other() {
     let outcomes = asked().await.unwrap();
     let texts: Vec<String> = outcomes
         .iter()
-        .map(|(_, outcome)| outcome.value().unwrap().text())
+        .map(|(_, outcome)| outcome.as_result().unwrap().text())
         .collect();
     assert_eq!(texts, ["one", "two"]);
     assert_eq!(provider.accepted(), 2);
@@ -435,7 +435,7 @@ async fn w2_rows_without_a_name_are_numbered_or_called_as_the_caller_says() {
                 .unwrap();
             let texts = outcomes
                 .iter()
-                .map(|(id, outcome)| (id.to_string(), outcome.value().unwrap().text()));
+                .map(|(id, outcome)| (id.to_string(), outcome.as_result().unwrap().text()));
             texts.collect::<Vec<_>>()
         }
     };
@@ -474,10 +474,10 @@ async fn typed_answers_are_values_of_the_type_or_errors() {
         ("bad", r#"{"number": "four"}"#),
         ("no", "four"),
     ];
-    let sums = invoker.batch().invoke_as::<Sum, _>(asked).await.unwrap();
-    assert_eq!(sums["good"].value().unwrap(), &Sum { number: 4 });
+    let sums = invoker.batch().invoke_as::<Sum>(asked).await.unwrap();
+    assert_eq!(sums["good"].as_result().unwrap(), &Sum { number: 4 });
     for id in ["bad", "no"] {
-        let error = sums[id].value().unwrap_err();
+        let error = sums[id].as_result().unwrap_err();
         assert_eq!(
             (error.kind(), error.is_retryable()),
             (ErrorKind::InvalidStructured, true)

@@ -99,7 +99,7 @@ pub async fn a_row_that_is_no_json_is_its_requests_error(kit: &Kit) {
             panic!("{spoilt:?} is {}", outcomes["a"].status());
         };
         assert!(!error.is_retryable(), "{spoilt:?} is asked again: {error}");
-        let rest = ["b", "c"].map(|id| outcomes[id].value().map(|answer| answer.text()).ok());
+        let rest = ["b", "c"].map(|id| outcomes[id].as_result().map(|answer| answer.text()).ok());
         assert_eq!(rest, [Some("two".to_owned()), Some("three".to_owned())]);
     }
 }

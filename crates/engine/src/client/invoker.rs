@@ -1,5 +1,6 @@
 //! A model at a provider, with what every request to it has in common.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use lmbatch_core::{
@@ -8,7 +9,7 @@ use lmbatch_core::{
 };
 
 use crate::engine::Engine;
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, RetryPolicy, StepLimits};
 
 /// A model at a provider, with defaults for every request. A call's values are merged over these,
@@ -19,7 +20,7 @@ use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, RetryPolicy, StepLimits};
 /// use lmbatch_engine::LMInvoker;
 /// let invoker = LMInvoker::new(provider, "a-model").system("Be brief.").max_output_tokens(300);
 /// let results = invoker.batch().invoke([("sum", "What is 2 + 2?")]).await?;
-/// println!("{}", results["sum"].value()?.text());
+/// println!("{}", results["sum"].as_result()?.text());
 /// # Ok(())
 /// # }
 /// ```
@@ -60,9 +61,17 @@ impl LMInvoker {
         self.options.hyperparameters.temperature = Some(temperature);
         self
     }
-    /// How an answer is written; merged over what was set before.
-    pub fn hyperparameters(mut self, hyperparameters: &Hyperparameters) -> Self {
-        self.options.hyperparameters = hyperparameters.merged_over(&self.options.hyperparameters);
+    /// Sets hyperparameters, merged over those set before.
+    pub fn hyperparameters(mut self, hyperparameters: impl Borrow<Hyperparameters>) -> Self {
+        let options = &mut self.options;
+        options.hyperparameters = hyperparameters
+            .borrow()
+            .merged_over(&options.hyperparameters);
+        self
+    }
+    /// Sets options of every request, merged over those set before.
+    pub fn options(mut self, options: impl Borrow<GenerateOptions>) -> Self {
+        self.options = options.borrow().merged_over(&self.options);
         self
     }
     /// What the model may call.
@@ -86,12 +95,16 @@ impl LMInvoker {
         self.options.schema_mode = Some(mode);
         self
     }
-    /// How much the model thinks.
-    pub fn effort(mut self, effort: Effort) -> Self {
-        self.options.thinking = Some(ThinkingOptions {
+    /// Sets how much the model thinks, as a level. Replaces what was set by [`thinking`](Self::thinking).
+    pub fn effort(self, effort: Effort) -> Self {
+        self.thinking(ThinkingOptions {
             effort: Some(effort),
             ..ThinkingOptions::default()
-        });
+        })
+    }
+    /// Sets how much the model thinks, as a level or as a budget of tokens.
+    pub fn thinking(mut self, thinking: ThinkingOptions) -> Self {
+        self.options.thinking = Some(thinking);
         self
     }
     /// How failed calls are made again. A create whose fate is unknown never is.
@@ -124,9 +137,26 @@ impl LMInvoker {
         self.engine = self.engine.with_record(ledger, spool);
         self
     }
-    /// Who is told what happens, such as a closure.
-    pub fn observe(mut self, observer: impl Observer + 'static) -> Self {
-        self.engine = self.engine.with_observer(Arc::new(observer));
+    /// Sets a closure that receives each event of every call. It runs between the steps of a call, and must be
+    /// quick.
+    ///
+    /// ```
+    /// # fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_engine::LMInvoker {
+    /// use lmbatch_engine::Event;
+    ///
+    /// invoker.observe(|event| {
+    ///     if let Event::Created { batch, .. } = event {
+    ///         println!("{batch}");
+    ///     }
+    /// })
+    /// # }
+    /// ```
+    pub fn observe(self, observer: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.observer(Arc::new(observer))
+    }
+    /// Sets the observer of every call.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.engine = self.engine.with_observer(observer);
         self
     }
     /// The source of time, for tests.

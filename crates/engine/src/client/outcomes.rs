@@ -30,7 +30,7 @@ pub type OutcomeStream = BoxStream<'static, Result<(RequestId, Outcome)>>;
 /// println!("{} tokens", outcomes.usage().output_tokens);
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Outcomes<T = LMOutput> {
     batches: Vec<BatchSnapshot>,
     entries: Vec<(RequestId, Outcome<T>)>,
@@ -41,7 +41,7 @@ pub struct Outcomes<T = LMOutput> {
 }
 
 /// Where the answers are of which the values were made.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Outputs<T> {
     /// The values are the answers.
     Values(fn(&T) -> &LMOutput),
@@ -64,18 +64,21 @@ impl Outcomes {
             while let Some(entry) = next(&mut reader).map_err(&about)? {
                 entries.push(entry);
             }
-            let answers = entries.iter().filter_map(|(_, outcome)| match outcome {
-                Outcome::Succeeded { value, .. } => Some(value),
-                _ => None,
-            });
-            let usage = answers.filter_map(|output: &LMOutput| output.usage).sum();
-            let outputs = Outputs::Values(|output| output);
             Ok(Self {
                 mismatch,
-                ..Self::new(batches, entries, usage, outputs)
+                ..Self::of_answers(batches, entries)
             })
         };
         blocking(work).await?
+    }
+
+    fn of_answers(batches: Vec<BatchSnapshot>, entries: Vec<(RequestId, Outcome)>) -> Self {
+        let answers = entries.iter().filter_map(|(_, outcome)| match outcome {
+            Outcome::Succeeded { value, .. } => Some(value),
+            _ => None,
+        });
+        let usage = answers.filter_map(|output| output.usage).sum();
+        Self::new(batches, entries, usage, Outputs::Values(|output| output))
     }
 
     /// Outcomes of other values, beside the answers of which they are made.
@@ -119,7 +122,7 @@ impl<T> Outcomes<T> {
     }
     /// The outcome of one request.
     pub fn get(&self, id: &str) -> Option<&Outcome<T>> {
-        let place = self.places.get(&RequestId::from(id))?;
+        let place = self.places.get(id)?;
         Some(&self.entries[*place].1)
     }
     /// Whole answer of the model to one request, also where [`invoke_as`](crate::BatchOperations::invoke_as)
@@ -128,13 +131,13 @@ impl<T> Outcomes<T> {
     /// ```no_run
     /// # #[derive(serde::Deserialize)] struct Sum { number: i64 }
     /// # fn show(sums: &lmbatch_engine::Outcomes<Sum>) {
-    /// if let (Err(error), Some(output)) = (sums["a"].value(), sums.output("a")) {
+    /// if let (Err(error), Some(output)) = (sums["a"].as_result(), sums.output("a")) {
     ///     println!("{error}: {}", output.text());
     /// }
     /// # }
     /// ```
     pub fn output(&self, id: &str) -> Option<&LMOutput> {
-        let place = *self.places.get(&RequestId::from(id))?;
+        let place = *self.places.get(id)?;
         match &self.outputs {
             Outputs::Values(output) => match &self.entries[place].1 {
                 Outcome::Succeeded { value, .. } => Some(output(value)),
@@ -167,6 +170,26 @@ impl<T> Outcomes<T> {
     /// What all answers used together.
     pub fn usage(&self) -> TokenUsage {
         self.usage
+    }
+}
+
+/// Collects outcomes without a batch, such as for a test of code that takes outcomes.
+///
+/// ```
+/// use lmbatch_core::{LMOutput, Outcome};
+/// use lmbatch_engine::Outcomes;
+/// let outcomes = Outcomes::from_iter([
+///     ("a", Outcome::from(LMOutput::from_text("4"))),
+///     ("b", Outcome::Expired),
+/// ]);
+/// assert_eq!(outcomes["a"].as_result().unwrap().text(), "4");
+/// ```
+impl<I: Into<RequestId>> FromIterator<(I, Outcome)> for Outcomes {
+    fn from_iter<E: IntoIterator<Item = (I, Outcome)>>(entries: E) -> Self {
+        let entries = entries
+            .into_iter()
+            .map(|(id, outcome)| (id.into(), outcome));
+        Self::of_answers(Vec::new(), entries.collect())
     }
 }
 

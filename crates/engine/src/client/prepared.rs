@@ -1,6 +1,6 @@
 //! A create that is ready to be sent, as plain data.
 
-use lmbatch_core::{BatchHandle, Error, Intent, Nonce, Result};
+use lmbatch_core::{BatchHandle, Error, FormatVersion, Intent, Nonce, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -43,6 +43,9 @@ use crate::run::single::SentBefore;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prepared {
+    /// Version of the JSON format; absent from data of earlier versions.
+    #[serde(default)]
+    version: FormatVersion<1>,
     /// What was decided.
     pub intent: Intent,
     nonce: Nonce,
@@ -69,6 +72,7 @@ enum State {
 impl Prepared {
     pub(crate) async fn new(context: &Context, plan: &Plan) -> Result<Self> {
         Ok(Self {
+            version: FormatVersion,
             handle: plan.handle_parts()?,
             digest: plan.digest().into(),
             nonce: plan.nonce.clone(),

@@ -8,10 +8,13 @@ use lmbatch_core::{
 
 use crate::blocking::blocking;
 use crate::context::Context;
+use crate::policy::RunOptions;
 use crate::results::finished::Finished;
 use crate::results::joiner::Joiner;
 use crate::run::account::under_another_key;
+use crate::run::poll::Poll;
 use crate::spool::Files;
+use crate::trouble::Trouble;
 
 impl Context {
     pub(crate) async fn retrieve(&self, handle: &BatchHandle) -> Result<Finished> {
@@ -29,6 +32,29 @@ impl Context {
         let work = move || Joiner::of_handle(&handle, &files).map(|joiner| (files, joiner));
         let (files, joiner) = blocking(work).await??;
         self.fetch(files, joiner, snapshot, requests, class).await
+    }
+
+    /// Waits until the batch of a handle has ended, and reads its results.
+    pub(crate) async fn wait_for(
+        &self,
+        handle: &BatchHandle,
+        options: &RunOptions,
+    ) -> Result<Finished> {
+        let mut context = self.clone();
+        context.trouble = Trouble::default();
+        let start = context.started();
+        let mut poll = Poll::new(&context, handle.batch.clone());
+        while poll.ask(&context).await?.is_none() {
+            if let Some(error) = poll.impatience(start, options) {
+                return Err(match context.trouble.last() {
+                    Some(last) => error.with_source(last),
+                    None => error,
+                });
+            }
+            let next = poll.next.saturating_sub(context.clock.elapsed());
+            context.wait(next).await;
+        }
+        context.retrieve(handle).await
     }
 
     pub(crate) async fn retrieve_rows(

@@ -21,6 +21,7 @@ use crate::spool::{layout, spooled};
 
 /// How a changed input differs from what a run has sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Changes {
     /// Requests that are the same: they keep their outcomes.
     pub unchanged: u64,
