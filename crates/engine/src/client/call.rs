@@ -1,4 +1,4 @@
-//! What every call holds: the invoker, and the settings of this call over the invoker's.
+//! The parts that every call has: the invoker, and the settings of this call over the invoker's.
 
 use std::sync::Arc;
 use std::time::Duration;

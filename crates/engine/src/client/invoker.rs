@@ -12,8 +12,8 @@ use crate::engine::Engine;
 use crate::event::{Event, Observer};
 use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, RetryPolicy, StepLimits};
 
-/// A model at a provider, with defaults for every request. A call's values are merged over these,
-/// and a request's over both.
+/// A model at a provider, with defaults for every request. Options of a call are merged over these,
+/// and options of a request over both.
 ///
 /// ```no_run
 /// # async fn example(provider: impl lmbatch_core::BatchProvider) -> lmbatch_core::Result<()> {
@@ -32,12 +32,12 @@ pub struct LMInvoker {
 }
 
 impl LMInvoker {
-    /// The model as its provider names it.
+    /// Creates an invoker of a model, by the provider's name of it.
     pub fn new(provider: impl BatchProvider, model: impl Into<String>) -> Self {
         Self::shared(Arc::new(provider), model)
     }
 
-    /// The same, over a provider that others use too.
+    /// Creates an invoker over a provider that is shared with others.
     pub fn shared(provider: Arc<dyn BatchProvider>, model: impl Into<String>) -> Self {
         Self {
             engine: Engine::new(provider),
@@ -46,17 +46,17 @@ impl LMInvoker {
         }
     }
 
-    /// What stands before every conversation.
+    /// Sets the system instruction of every request.
     pub fn system(mut self, system: impl Into<String>) -> Self {
         self.options.system = Some(system.into());
         self
     }
-    /// The most tokens of an answer, thinking included.
+    /// Sets the maximum number of tokens of an answer, thinking included.
     pub fn max_output_tokens(mut self, tokens: u32) -> Self {
         self.options.hyperparameters.max_output_tokens = Some(tokens);
         self
     }
-    /// How much chance there is in an answer.
+    /// Sets the sampling temperature, 0.0 to 2.0 at most providers; higher is more random.
     pub fn temperature(mut self, temperature: f64) -> Self {
         self.options.hyperparameters.temperature = Some(temperature);
         self
@@ -74,17 +74,17 @@ impl LMInvoker {
         self.options = options.borrow().merged_over(&self.options);
         self
     }
-    /// What the model may call.
+    /// Sets the tools that the model may call.
     pub fn tools(mut self, tools: impl IntoIterator<Item = Tool>) -> Self {
         self.options.tools = Some(tools.into_iter().collect());
         self
     }
-    /// Whether it must.
+    /// Sets whether the model must call a tool, and which.
     pub fn tool_choice(mut self, choice: ToolChoice) -> Self {
         self.options.tool_choice = Some(choice);
         self
     }
-    /// What every answer must look like; each is checked.
+    /// Sets the JSON Schema that every answer must fit. With the feature `schema` each answer is checked.
     pub fn response_schema(mut self, schema: ResponseSchema) -> Self {
         self.options.schema = Some(schema);
         self
@@ -107,22 +107,22 @@ impl LMInvoker {
         self.options.thinking = Some(thinking);
         self
     }
-    /// How failed calls are made again. A create whose fate is unknown never is.
+    /// Sets the policy of retries. A create whose result is unknown is never retried.
     pub fn retries(mut self, retries: RetryPolicy) -> Self {
         self.engine = self.engine.with_retries(retries);
         self
     }
-    /// When to look for a create whose fate is unknown.
+    /// Sets when to search for a batch whose create was not answered.
     pub fn doubt(mut self, doubt: DoubtPolicy) -> Self {
         self.engine = self.engine.with_doubt(doubt);
         self
     }
-    /// What is done about a create whose fate stays unknown.
+    /// Sets the treatment of a create whose result stays unknown after the search.
     pub fn on_doubt(mut self, on_doubt: OnDoubt) -> Self {
         self.engine = self.engine.with_on_doubt(on_doubt);
         self
     }
-    /// The most of one batch, below what the provider takes.
+    /// Sets limits of one batch, below those of the provider.
     pub fn batch_limit(mut self, limit: BatchLimit) -> Self {
         self.engine = self.engine.with_batch_limit(limit);
         self
@@ -132,7 +132,7 @@ impl LMInvoker {
         self.engine = self.engine.with_limits(limits);
         self
     }
-    /// A record that outlives the process, for [named](crate::Invoke::named) runs.
+    /// Sets a record that outlives the process, for [named](crate::Invoke::named) runs.
     pub fn record(mut self, ledger: Arc<dyn Ledger>, spool: Arc<dyn Spool>) -> Self {
         self.engine = self.engine.with_record(ledger, spool);
         self
@@ -159,18 +159,18 @@ impl LMInvoker {
         self.engine = self.engine.with_observer(observer);
         self
     }
-    /// The source of time, for tests.
+    /// Sets the source of time, for tests.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.engine = self.engine.with_clock(clock);
         self
     }
-    /// The source of chance, for tests.
+    /// Sets the source of random numbers, for tests.
     pub fn rng(mut self, rng: Arc<dyn Rng>) -> Self {
         self.engine = self.engine.with_rng(rng);
         self
     }
 
-    /// The engine beneath.
+    /// Returns the engine, for what the operations do not offer.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }

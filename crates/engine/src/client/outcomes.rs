@@ -40,7 +40,7 @@ pub struct Outcomes<T = LMOutput> {
     mismatch: Option<CountMismatch>,
 }
 
-/// Where the answers are of which the values were made.
+/// Answers of which the values were made.
 #[derive(Debug, Clone)]
 enum Outputs<T> {
     /// The values are the answers.
@@ -120,13 +120,13 @@ impl<T> Outcomes<T> {
     pub fn batches(&self) -> &[BatchSnapshot] {
         &self.batches
     }
-    /// The outcome of one request.
+    /// Returns the outcome of one request.
     pub fn get(&self, id: &str) -> Option<&Outcome<T>> {
         let place = self.places.get(id)?;
         Some(&self.entries[*place].1)
     }
-    /// Whole answer of the model to one request, also where [`invoke_as`](crate::BatchOperations::invoke_as)
-    /// could make no value of it: its text, its refusal, its token usage. `None` where the model did not answer.
+    /// Returns the whole answer of the model to one request, also where [`invoke_as`](crate::BatchOperations::invoke_as)
+    /// made no value of it: its text, its refusal, its token usage. `None` where the model did not answer.
     ///
     /// ```no_run
     /// # #[derive(serde::Deserialize)] struct Sum { number: i64 }
@@ -149,15 +149,15 @@ impl<T> Outcomes<T> {
             },
         }
     }
-    /// Requests with their outcomes, in order.
+    /// Iterates over the requests with their outcomes, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, (RequestId, Outcome<T>)> {
         self.entries.iter()
     }
-    /// How many there are.
+    /// Returns the number of outcomes.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
-    /// Whether there are none.
+    /// Returns whether there are no outcomes.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -167,7 +167,7 @@ impl<T> Outcomes<T> {
     pub fn count_mismatch(&self) -> Option<CountMismatch> {
         self.mismatch
     }
-    /// What all answers used together.
+    /// Returns the token usage of all answers together.
     pub fn usage(&self) -> TokenUsage {
         self.usage
     }
@@ -230,7 +230,7 @@ fn next(reader: &mut OutcomeReader) -> Result<Option<(RequestId, Outcome)>> {
     Ok(Some((id, outcome(&answered))))
 }
 
-/// The outcomes that are here, but for the first `skipped`.
+/// Outcomes of the record after the first `skipped`.
 pub(crate) fn stream(
     context: &Context,
     finished: &Finished,

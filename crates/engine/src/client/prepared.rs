@@ -46,7 +46,7 @@ pub struct Prepared {
     /// Version of the JSON format; absent from data of earlier versions.
     #[serde(default)]
     version: FormatVersion<1>,
-    /// What was decided.
+    /// The create that was decided, with its label and what it needs.
     pub intent: Intent,
     nonce: Nonce,
     digest: Box<str>,
@@ -58,13 +58,13 @@ pub struct Prepared {
     fresh: bool,
 }
 
-/// Whether the create was sent, as far as the data says.
+/// State of the create according to the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
-    /// It was not.
+    /// The create was not sent.
     Prepared,
-    /// It may have been.
+    /// The create may have been sent.
     #[default]
     Sending,
 }
@@ -93,7 +93,7 @@ impl Prepared {
         }
     }
 
-    /// Whether the create may have been sent, as far as the data says.
+    /// Returns whether the create may have been sent, according to the data.
     pub fn may_have_been_sent(&self) -> bool {
         self.state == State::Sending
     }

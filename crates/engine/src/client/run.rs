@@ -108,10 +108,10 @@ impl IntoFuture for Run {
     }
 }
 
-/// A run whose every request has its outcome.
+/// Output of a run in which every request has its outcome.
 ///
-/// The outcomes lie in the record and are read as often as is wanted, from anywhere: they are in the order
-/// of the requests, and a cursor into them is how many have been taken.
+/// The outcomes are kept in the record and can be read any number of times, by any process. They are in the order
+/// of the requests, and a cursor into them is the number of outcomes before it.
 #[derive(Debug)]
 pub struct RunOutput {
     context: Context,
@@ -121,31 +121,31 @@ pub struct RunOutput {
 }
 
 impl RunOutput {
-    /// Its id in the record, which the command line takes too.
+    /// Returns the id of the run in the record, which the command takes too.
     pub fn id(&self) -> &str {
         &self.run.id
     }
-    /// All its batches, each as it ended.
+    /// Returns all batches of the run, each as it ended.
     pub fn batches(&self) -> Vec<&BatchSnapshot> {
         self.finished.batches()
     }
-    /// Its requests, each with one outcome.
+    /// Returns the number of requests, each of which has one outcome.
     pub fn requests(&self) -> u64 {
         self.finished.requests()
     }
-    /// How the requests differed from those that were sent before, where they did.
+    /// Returns the differences between the requests and those that were sent before; `None` without any.
     pub fn changes(&self) -> Option<Changes> {
         self.changes
     }
-    /// Every outcome, in the order of the requests.
+    /// Returns every outcome, in the order of the requests.
     ///
     /// # Errors
     /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the record cannot be read.
     pub fn outcomes(&self) -> Result<OutcomeStream> {
         self.after(0)
     }
-    /// The outcomes after the first `cursor`: a reader that was cut off goes on here, in this process or in
-    /// another that asks for the same run.
+    /// Returns the outcomes after the first `cursor`. An interrupted reader continues with the number of outcomes
+    /// that it has read, in this process or in another one.
     ///
     /// # Errors
     /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the record cannot be read.
@@ -155,8 +155,8 @@ impl RunOutput {
 }
 
 impl Context {
-    /// The run of a name: begun, gone on with from wherever it stands, or, if it was answered, read from
-    /// its record. Nothing is paid for twice.
+    /// The run of a name: begun, resumed, or, where it was answered, read from its record. Nothing is paid for
+    /// twice.
     pub(crate) async fn named(
         &self,
         name: &str,
@@ -189,7 +189,7 @@ impl Context {
                         let finished = self.start(run.clone(), plan, options).await?;
                         return Ok((run, finished, None));
                     }
-                    // Another task or process has begun it since it was looked for.
+                    // Another task or process has begun it since the search.
                     Err(error) if error.kind() == ErrorKind::Conflict => {
                         let Some(run) = self.find_named(name).await? else {
                             return Err(advanced_elsewhere(error, name));
