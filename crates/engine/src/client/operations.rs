@@ -57,7 +57,8 @@ impl BatchOperations {
         work: impl FnOnce(Context) -> F + Send + 'static,
     ) -> BoxFuture<'static, Result<T>>
     where
-        F: Future<Output = Result<T>> + Send,
+        T: 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
     {
         let call = self.call();
         async move { work(call.context()?).await }.boxed()
