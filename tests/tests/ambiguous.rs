@@ -62,7 +62,11 @@ async fn lost(subject: &Subject, shape: &FaultKind, twins: u64, lag: Duration) {
     match found {
         Ok(handle) => {
             let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
-            assert_eq!(outcomes["a"].value().unwrap().text(), "echo: one", "{at}");
+            assert_eq!(
+                outcomes["a"].as_result().unwrap().text(),
+                "echo: one",
+                "{at}"
+            );
         }
         // Every doubt is reported, and only where no labels exist.
         Err(error) => {

@@ -55,7 +55,7 @@ async fn child_with_many_runs() {
         assert_eq!(outcomes.len(), 20);
         for (id, outcome) in &outcomes {
             let echo = format!("echo: {}", id.as_str().replace('-', " "));
-            assert_eq!(outcome.value().unwrap().text(), echo);
+            assert_eq!(outcome.as_result().unwrap().text(), echo);
         }
     }
 }

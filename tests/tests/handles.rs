@@ -36,7 +36,7 @@ async fn world(subject: &Subject) -> (Emulator, LMInvoker) {
 fn answers(outcomes: &Outcomes) -> BTreeMap<String, String> {
     let answers = outcomes.iter();
     answers
-        .map(|(id, outcome)| (id.to_string(), outcome.value().unwrap().text()))
+        .map(|(id, outcome)| (id.to_string(), outcome.as_result().unwrap().text()))
         .collect()
 }
 
@@ -260,13 +260,17 @@ async fn an_invalid_typed_answer_keeps_its_problem_and_its_text() {
             ("misses", "lmb:schema-miss"),
             ("refuses", "lmb:refuse"),
         ];
-        let sums = invoker.batch().invoke_as::<Sum, _>(asked).await.unwrap();
+        let sums = invoker.batch().invoke_as::<Sum>(asked).await.unwrap();
         // There the provider filters what the model would refuse elsewhere.
         let refused = match subject.provider {
             "google" => Problem::ContentFilter,
             _ => Problem::Refused,
         };
-        assert!(sums["fits"].value().is_ok(), "{}: {sums:?}", subject.name);
+        assert!(
+            sums["fits"].as_result().is_ok(),
+            "{}: {sums:?}",
+            subject.name
+        );
         for (id, kind, problem, again) in [
             (
                 "misses",
@@ -276,7 +280,7 @@ async fn an_invalid_typed_answer_keeps_its_problem_and_its_text() {
             ),
             ("refuses", ErrorKind::GenerationFailed, refused, false),
         ] {
-            let error = sums[id].value().unwrap_err();
+            let error = sums[id].as_result().unwrap_err();
             assert_eq!(
                 (error.kind(), error.problem(), error.is_retryable()),
                 (kind, Some(problem), again),

@@ -22,7 +22,7 @@ async fn invoke_returns_one_outcome_for_each_request() {
     for subject in SUBJECTS {
         let (emulator, invoker) = world(subject, Pace::INSTANT).await;
         let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
-        assert_eq!(outcomes["a"].value().unwrap().text(), "echo: one");
+        assert_eq!(outcomes["a"].as_result().unwrap().text(), "echo: one");
         assert_eq!(outcomes["b"].problem(), Some(Problem::Truncated));
         let bill = emulator.bill();
         assert_eq!(
@@ -58,7 +58,7 @@ async fn a_create_with_a_lost_response_is_paid_for_once() {
             let outcomes = invoker.batch().invoke(ASKED).await.unwrap();
             let found = (outcomes.len(), emulator.bill().creates);
             assert_eq!(found, (2, 2), "{}: {kind:?}", subject.name);
-            assert_eq!(outcomes["a"].value().unwrap().text(), "echo: one");
+            assert_eq!(outcomes["a"].as_result().unwrap().text(), "echo: one");
         }
     }
 }
@@ -207,7 +207,7 @@ async fn a_batch_that_fails_at_one_line_is_an_error_of_each_request() {
         .invoke([("a", "1"), ("b", "lmb:fail-line")])
         .await
         .unwrap();
-    let retryable = |id: &str| outcomes[id].value().unwrap_err().is_retryable();
+    let retryable = |id: &str| outcomes[id].as_result().unwrap_err().is_retryable();
     assert_eq!((retryable("a"), retryable("b")), (true, false));
 }
 
@@ -233,7 +233,7 @@ async fn a_named_run_is_paid_for_once_across_repeated_calls() {
         emulator.advance(Duration::from_secs(3600));
         for _ in 0..2 {
             let outcomes = asked().await.unwrap();
-            assert_eq!(outcomes["a"].value().unwrap().text(), "echo: one");
+            assert_eq!(outcomes["a"].as_result().unwrap().text(), "echo: one");
         }
         let other = invoker
             .batch()

@@ -14,9 +14,9 @@ macro_rules! println {
 macro_rules! reads_in {
     ($($name:ident -> $result:ty),+ $(,)?) => {$(
         fn $name(results: Vec<(&'static str, Outcome)>) -> $result {
-            for (id, outcome) in &results { println!("{id}: {}", outcome.value()?.text()); }
+            for (id, outcome) in &results { println!("{id}: {}", outcome.as_result()?.text()); }
             for (_, outcome) in results {
-                outcome.into_value()?;
+                outcome.into_result()?;
             }
             Ok(())
         }

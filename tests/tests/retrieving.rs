@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use lmbatch::openai::OpenAi;
-use lmbatch_core::{BatchClass, BatchHandle, BatchProvider as _, IdRule};
+use lmbatch_core::{BatchClass, BatchHandle, BatchProvider as _};
 use lmbatch_tests::{Emulating, KEY, lmbatch, said, write_input};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -167,15 +167,13 @@ async fn counts_that_differ_from_the_rows_are_reported_and_absent_rows_end_with_
             .env("LMBATCH_STATE_DIR", folder.path().join(".lmbatch"));
         if let Some(names) = named {
             let adapter = OpenAi::builder().api_key(KEY).base_url(base_url);
-            let handle = BatchHandle {
-                provider: "openai".into(),
-                account: adapter.build().unwrap().account(),
-                key_hint: None,
-                batch: "b".into(),
-                class: BatchClass::new("/v1/responses", "file"),
-                ids: IdRule::Verbatim,
-                requests: names.iter().map(|name| (*name).into()).collect(),
-            };
+            let handle = BatchHandle::new(
+                "openai".into(),
+                adapter.build().unwrap().account(),
+                "b".into(),
+                BatchClass::new("/v1/responses", "file"),
+                names.iter().copied(),
+            );
             let text = serde_json::to_string(&handle).unwrap();
             std::fs::write(folder.path().join("handle.json"), text).unwrap();
             command.args(["--handle", "handle.json"]);

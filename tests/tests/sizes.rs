@@ -22,7 +22,7 @@ async fn answered(name: &str, count: usize, prompt: &str) {
     assert_eq!(outcomes.len(), count);
     for (place, (id, outcome)) in outcomes.iter().enumerate() {
         assert_eq!(id.as_str(), format!("row/{place}"));
-        let text = outcome.value().unwrap().text();
+        let text = outcome.as_result().unwrap().text();
         assert!(text.starts_with(&format!("echo: {place} ")), "{place}");
     }
     let bill = emulator.bill();

@@ -109,7 +109,7 @@ async fn w2_w4_outcomes_have_the_callers_ids_in_any_order_of_results() {
         let outcomes = invoker.batch().invoke(asked.clone()).await.unwrap();
         for ((id, prompt), (found, outcome)) in asked.iter().zip(outcomes.iter()) {
             assert_eq!(
-                (found.as_str(), outcome.value().unwrap().text()),
+                (found.as_str(), outcome.as_result().unwrap().text()),
                 (id.as_str(), format!("echo: {prompt}"))
             );
         }
@@ -141,12 +141,15 @@ async fn w2_a_batch_without_keys_is_read_by_position_on_request_with_a_warning()
             .retrieve_rows_as(&handle.batch, ["mine"])
             .await
             .unwrap();
-        assert_eq!(named["mine"].value().unwrap().text(), "echo: lmb:no-key 1");
+        assert_eq!(
+            named["mine"].as_result().unwrap().text(),
+            "echo: lmb:no-key 1"
+        );
         // With the handle, no position is guessed.
         let invoker = abandoning(invoker);
         let outcomes = invoker.batch().retrieve(&handle).await.unwrap();
         assert_eq!(outcomes["a"].status().as_str(), "missing");
-        assert_eq!(outcomes["b"].value().unwrap().text(), "echo: 2");
+        assert_eq!(outcomes["b"].as_result().unwrap().text(), "echo: 2");
     }
 }
 
@@ -161,7 +164,7 @@ async fn w3_failed_expired_and_cancelled_requests_all_have_outcomes() {
             .await
             .unwrap();
         for (id, retryable) in [("a", false), ("b", true)] {
-            let error = all_bad[id].value().unwrap_err();
+            let error = all_bad[id].as_result().unwrap_err();
             assert_eq!(error.is_retryable(), retryable, "{}: {error}", subject.name);
             assert!(error.message().is_some(), "the provider's words: {error:?}");
         }
@@ -353,7 +356,7 @@ async fn w7_every_reader_decodes_a_row_alike() {
             .effort(Effort::Low);
         let handle = asker.batch().create([("a", "lmb:think")]).await.unwrap();
         let outcomes = plain.batch().retrieve(&handle).await.unwrap();
-        let output = outcomes["a"].value().unwrap();
+        let output = outcomes["a"].as_result().unwrap();
         assert_eq!(output.tool_calls().count(), 1, "{}", subject.name);
         // Chat completions return no thoughts.
         let thoughts = output
@@ -478,7 +481,7 @@ async fn w18_requests_over_the_batch_limit_are_split_into_several_batches() {
     let outcomes = invoker.batch().invoke(asked).await.unwrap();
     let texts = outcomes
         .iter()
-        .map(|(_, outcome)| outcome.value().unwrap().text());
+        .map(|(_, outcome)| outcome.as_result().unwrap().text());
     assert_eq!(texts.collect::<Vec<_>>(), ["1", "2", "3"]);
     assert_eq!(provider.accepted(), 2);
 }

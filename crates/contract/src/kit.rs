@@ -378,19 +378,20 @@ impl Open {
 
     /// Returns the handle with the wire ids as request ids.
     pub(crate) fn by_wire_ids(&self) -> BatchHandle {
-        BatchHandle {
-            ids: IdRule::Verbatim,
-            requests: self.wire_ids.iter().map(|id| id.as_str().into()).collect(),
-            ..self.handle.clone()
-        }
+        let mut handle = self.handle.clone();
+        handle.ids = IdRule::Verbatim;
+        handle.requests = self.wire_ids.iter().map(|id| id.as_str().into()).collect();
+        handle
     }
 }
 
 fn one_each(outcomes: &Outcomes) -> Vec<String> {
-    let told = outcomes.iter().map(|(_, outcome)| match outcome.value() {
-        Ok(output) => output.text(),
-        Err(_) => outcome.status().as_str().to_owned(),
-    });
+    let told = outcomes
+        .iter()
+        .map(|(_, outcome)| match outcome.as_result() {
+            Ok(output) => output.text(),
+            Err(_) => outcome.status().as_str().to_owned(),
+        });
     told.collect()
 }
 

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
+use crate::Error;
+
 /// Source of time and of sleep: no other code of lmbatch reads the time or sleeps.
 #[async_trait]
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
@@ -13,6 +15,14 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the time since an arbitrary start; never decreases.
     fn elapsed(&self) -> Duration;
+
+    /// Checks that the clock can wait here, such as inside the runtime that it needs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), saying what the clock needs.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Sleeps for the given duration.
     async fn sleep(&self, duration: Duration);

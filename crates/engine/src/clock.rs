@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures::future::{Either, select};
-use lmbatch_core::{Clock, Rng};
+use lmbatch_core::{Clock, Error, ErrorKind, Result, Rng};
 use tokio::time::Instant;
 
 /// Longest single sleep. A machine that was suspended notices it at most this long after it wakes.
@@ -76,6 +76,18 @@ impl Clock for SystemClock {
         let millis = u64::try_from(suspended.as_millis()).unwrap_or(u64::MAX);
         let before = self.suspended.fetch_max(millis, Ordering::Relaxed);
         counted + Duration::from_millis(millis.max(before))
+    }
+
+    fn check(&self) -> Result<()> {
+        match tokio::runtime::Handle::try_current() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::new(ErrorKind::Unsupported)
+                .with_message(
+                    "calls outside of a Tokio runtime; await the call inside of one, such as in a function under \
+                     #[tokio::main]; nothing was sent",
+                )
+                .with_source(error)),
+        }
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one place that waits")]

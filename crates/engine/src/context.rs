@@ -213,10 +213,14 @@ impl Context {
             .map_err(|error| error.with_batch(batch.clone()))
     }
 
-    pub(crate) fn list(&self, limit: Option<u32>) -> BoxStream<'_, Result<BatchSnapshot>> {
-        let ask = move |page| async move {
-            let options = ListOptions { limit, page };
-            self.retrying(|| self.provider.list(&options)).await
+    pub(crate) fn list(&self, limit: Option<u32>) -> BoxStream<'static, Result<BatchSnapshot>> {
+        let context = self.clone();
+        let ask = move |page| {
+            let context = context.clone();
+            async move {
+                let options = ListOptions { limit, page };
+                context.retrying(|| context.provider.list(&options)).await
+            }
         };
         items(ask).boxed()
     }

@@ -366,7 +366,7 @@ impl Engine {
 
     /// Returns all batches that the provider lists, newest first. Pages are requested as they are
     /// needed, with `limit` batches each, by default as many as the provider chooses.
-    pub fn list(&self, limit: Option<u32>) -> BoxStream<'_, Result<BatchSnapshot>> {
+    pub fn list(&self, limit: Option<u32>) -> BoxStream<'static, Result<BatchSnapshot>> {
         self.context.list(limit)
     }
 

@@ -26,10 +26,13 @@ mod trouble;
 
 pub use client::calls::{Create, Invoke};
 pub use client::invoker::LMInvoker;
-pub use client::operations::BatchOperations;
+pub use client::operations::{BatchOperations, List};
 pub use client::outcomes::{OutcomeStream, Outcomes};
 pub use client::prepared::Prepared;
+pub use client::progress::{Progress, ProgressStream, RunSnapshot};
+pub use client::requests::{IntoRequests, Requests, form};
 pub use client::run::{Run, RunOutput};
+pub use client::wait::Wait;
 pub use clock::{SystemClock, SystemRng};
 pub use engine::Engine;
 pub use event::{Event, Observer};

@@ -182,7 +182,7 @@ async fn run(invoker: &LMInvoker) -> Result<Vec<String>> {
     let run = invoker.batch().run("mine").requests(requests);
     let output = run.timeout(Duration::from_secs(3_600)).await?;
     let outcomes: Vec<_> = output.outcomes()?.try_collect().await?;
-    let texts = outcomes.iter().map(|(_, outcome)| outcome.value());
+    let texts = outcomes.iter().map(|(_, outcome)| outcome.as_result());
     Ok(texts.map(|value| value.unwrap().text()).collect())
 }
 
@@ -387,15 +387,12 @@ async fn a_handle_is_read_under_a_rotated_key_and_the_provider_refuses_another_a
     assert_eq!(handle.key_hint, Some("first".into()));
     let kept = serde_json::to_string(&handle).unwrap();
     let handle: BatchHandle = serde_json::from_str(&kept).unwrap();
-    let old = BatchHandle {
-        account: "0bad".into(),
-        key_hint: None,
-        ..handle.clone()
-    };
+    let mut old = handle.clone();
+    (old.account, old.key_hint) = ("0bad".into(), None);
     for handle in [&handle, &old] {
         let rotated = world.with(ACCOUNT, "second");
         let outcomes = rotated.batch().retrieve(handle).await.unwrap();
-        assert_eq!(outcomes["a"].value().unwrap().text(), "one");
+        assert_eq!(outcomes["a"].as_result().unwrap().text(), "one");
         assert_eq!(world.warnings(), 1);
         let refused = world.stranger().batch().retrieve(handle).await;
         let refused = refused.unwrap_err();

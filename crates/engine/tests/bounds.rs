@@ -126,7 +126,7 @@ async fn a_timeout_limits_every_call_of_an_invoke_and_reports_what_is_known() {
             let outcomes = world.invoker.batch().retrieve(handle).await.unwrap();
             let texts: Vec<_> = outcomes
                 .iter()
-                .map(|(id, outcome)| (id.as_str(), outcome.value().unwrap().text()))
+                .map(|(id, outcome)| (id.as_str(), outcome.as_result().unwrap().text()))
                 .collect();
             assert_eq!(texts, [("a/ü", "one".to_owned()), ("b", "two".to_owned())]);
         }
@@ -293,7 +293,7 @@ async fn the_handle_of_a_later_attempt_names_the_requests_that_were_sent_again()
     let again = invoker.batch().retrieve(&handles[1]).await.unwrap();
     let texts: Vec<_> = again
         .iter()
-        .map(|(id, outcome)| (id.as_str(), outcome.value().unwrap().text()))
+        .map(|(id, outcome)| (id.as_str(), outcome.as_result().unwrap().text()))
         .collect();
     let text = |text: &str| text.to_owned();
     assert_eq!(texts, [("y", text("2")), ("z", text("3"))]);

@@ -193,7 +193,7 @@ async fn rows_of_a_foreign_batch_do_not_affect_those_of_other_batches() {
     let outcomes = asked(&invoker.on_doubt(OnDoubt::Resubmit)).await.unwrap();
     let texts: Vec<String> = outcomes
         .iter()
-        .map(|(_, outcome)| outcome.value().unwrap().text())
+        .map(|(_, outcome)| outcome.as_result().unwrap().text())
         .collect();
     assert_eq!(texts, ["one", "two"]);
 }
@@ -222,7 +222,7 @@ async fn a_prepared_create_is_sent_at_once_in_its_process_and_searched_for_first
     assert_eq!(same, handle);
     assert_eq!((provider.accepted(), provider.times("find").len()), (1, 1));
     let outcomes = invoker.batch().retrieve(&same).await.unwrap();
-    assert_eq!(outcomes["a/ü"].value().unwrap().text(), "one");
+    assert_eq!(outcomes["a/ü"].as_result().unwrap().text(), "one");
 
     let other = invoker.batch().create([("a/ü", "one"), ("b", "three")]);
     let error = other.find_or_create(restored).await.unwrap_err();
@@ -412,7 +412,7 @@ async fn a_failed_fetch_does_not_block_other_batches() {
     let outcomes = asked().await.unwrap();
     let texts: Vec<String> = outcomes
         .iter()
-        .map(|(_, outcome)| outcome.value().unwrap().text())
+        .map(|(_, outcome)| outcome.as_result().unwrap().text())
         .collect();
     assert_eq!(texts, ["one", "two"]);
     assert_eq!(provider.accepted(), 2);
@@ -436,7 +436,7 @@ async fn w2_rows_without_an_id_are_numbered_or_named_by_the_caller() {
                 .unwrap();
             let texts = outcomes
                 .iter()
-                .map(|(id, outcome)| (id.to_string(), outcome.value().unwrap().text()));
+                .map(|(id, outcome)| (id.to_string(), outcome.as_result().unwrap().text()));
             texts.collect::<Vec<_>>()
         }
     };
@@ -475,10 +475,10 @@ async fn typed_answers_are_values_of_the_type_or_errors() {
         ("bad", r#"{"number": "four"}"#),
         ("no", "four"),
     ];
-    let sums = invoker.batch().invoke_as::<Sum, _>(asked).await.unwrap();
-    assert_eq!(sums["good"].value().unwrap(), &Sum { number: 4 });
+    let sums = invoker.batch().invoke_as::<Sum>(asked).await.unwrap();
+    assert_eq!(sums["good"].as_result().unwrap(), &Sum { number: 4 });
     for id in ["bad", "no"] {
-        let error = sums[id].value().unwrap_err();
+        let error = sums[id].as_result().unwrap_err();
         assert_eq!(
             (error.kind(), error.is_retryable()),
             (ErrorKind::InvalidStructured, true)

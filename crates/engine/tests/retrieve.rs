@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use lmbatch_core::{BatchClass, BatchHandle, BatchId, BatchStatus, ErrorKind, RequestCounts};
+use lmbatch_core::{BatchId, BatchStatus, ErrorKind, RequestCounts};
 use lmbatch_engine::{Event, LMInvoker, OnDoubt};
 use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
 
@@ -42,13 +42,8 @@ async fn results_are_requested_with_the_class_of_the_batch_where_it_is_known() {
 async fn a_handle_of_another_route_is_an_error_and_not_a_batch_without_answers() {
     let (_, invoker, _) = world(Script::default());
     let handle = invoker.batch().create(ASKED).await.unwrap();
-    let other = BatchHandle {
-        class: BatchClass {
-            route: "other".into(),
-            ..handle.class.clone()
-        },
-        ..handle.clone()
-    };
+    let mut other = handle.clone();
+    other.class.route = "other".into();
     let error = invoker.batch().retrieve(&other).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     assert_eq!(error.batch(), Some(&handle.batch));
@@ -174,7 +169,7 @@ async fn rows_whose_ids_hold_lone_surrogates_stay_apart() {
             (
                 id.as_str(),
                 outcome
-                    .value()
+                    .as_result()
                     .map(|output| output.text())
                     .unwrap_or_default(),
             )

@@ -32,7 +32,7 @@ fn texts(outcomes: &Outcomes) -> Vec<(&str, String)> {
         .map(|(id, outcome)| {
             (
                 id.as_str(),
-                outcome.value().map(|o| o.text()).unwrap_or_default(),
+                outcome.as_result().map(|o| o.text()).unwrap_or_default(),
             )
         })
         .collect()
@@ -257,8 +257,8 @@ async fn missing_duplicate_foreign_and_malformed_rows_affect_no_other_request() 
         .map(|(_, outcome)| outcome.status().as_str())
         .collect();
     assert_eq!(statuses, ["missing", "succeeded", "expired", "succeeded"]);
-    assert_eq!(outcomes["b"].value().unwrap().text(), "first");
-    assert_eq!(outcomes["d"].value().unwrap().text(), "the answer");
+    assert_eq!(outcomes["b"].as_result().unwrap().text(), "first");
+    assert_eq!(outcomes["d"].as_result().unwrap().text(), "the answer");
 }
 
 #[tokio::test]

@@ -10,21 +10,18 @@
 //! let invoker = LMInvoker::new(OpenAi::from_env()?, "gpt-5-mini").system("Be brief.").max_output_tokens(300);
 //! let results = invoker.batch().invoke([("sum", "What is 2 + 2?"), ("capital", "Capital of France?")])
 //!     .status_check_interval(Duration::from_secs(30)).max_iterations(100).await?;
-//! for (id, outcome) in &results { println!("{id}: {}", outcome.value()?.text()); }
+//! for (id, outcome) in &results { println!("{id}: {}", outcome.as_result()?.text()); }
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! `create` gives a handle that any process can go on with:
+//! `create` returns a handle with which any process can continue:
 //!
 //! ```no_run
 //! # async fn example(invoker: lmbatch::LMInvoker) -> Result<(), Box<dyn std::error::Error>> {
 //! let handle = invoker.batch().create([("a", "Hello!")]).await?;
-//! let snapshot = invoker.batch().status(&handle.batch).await?;
-//! if snapshot.status.is_terminal() {
-//!     let outcomes = invoker.batch().retrieve(&handle).await?;
-//!     println!("{} outcomes", outcomes.len());
-//! }
+//! let outcomes = invoker.batch().wait(&handle).await?;
+//! println!("{} outcomes", outcomes.len());
 //! # Ok(())
 //! # }
 //! ```
@@ -38,50 +35,162 @@
 //! | `durable` | runs that survive their process, recorded on SQLite |
 //! | `schema` | a check of structured answers against their JSON Schema |
 //!
+//! # Calls
+//! Calls own what they need. Their futures are `'static` and `Send`, so that they can be spawned and joined:
+//!
+//! ```no_run
+//! # async fn example(invoker: lmbatch::LMInvoker) -> Result<(), Box<dyn std::error::Error>> {
+//! use std::future::IntoFuture;
+//!
+//! let call = invoker.batch().invoke([("a", "Hello!")]).system("Be brief.").into_future();
+//! let outcomes = tokio::spawn(call).await??;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layers
+//! Names that most programs use stand at the top. [`engine`], [`adapter`] and [`record`] hold every name of their
+//! layer: for programs that drive runs themselves, for providers of one's own, and for other records of runs.
+//!
 //! # Runtime and files
-//! Calls need a Tokio runtime with time and I/O. Requests and results of runs that are not recorded are kept in
-//! memory, up to 256 KiB a run; what is beyond lies in one file without a name in the folder for temporary files.
+//! Calls need a Tokio runtime with time and I/O; outside of one they return an error of the kind
+//! [`Unsupported`](ErrorKind::Unsupported). Requests and results of runs that are not recorded are kept in memory,
+//! up to 256 KiB a run; larger runs use one file without a name in the folder for temporary files.
 
-pub use lmbatch_core::{
-    AccountId, Attachment, AttachmentError, AttachmentKind, AttachmentSource, BatchHandle, BatchId,
-    BatchSnapshot, BatchStatus, Contents, Delivery, Effort, Error, ErrorKind, FinishReason,
-    GenerateOptions, Hyperparameters, JsonBuf, KeyHint, LMInput, LMOutput, Label, Message,
-    MessageContent, Outcome, OutcomeStatus, OutputItem, Problem, ProviderId, Request,
-    RequestCounts, RequestError, RequestId, ResponseSchema, Result, Retry, Role, SchemaError,
-    SchemaMode, StructuredError, Thinking, ThinkingOptions, TokenUsage, Tool, ToolCall, ToolChoice,
-    ToolResult,
-};
+pub use lmbatch_core::user::*;
+pub use lmbatch_core::{BatchClass, BatchHandle, Clock, FormatVersion, IdRule, JsonBuf, Rng};
 pub use lmbatch_engine::{
     BatchLimit, BatchOperations, Changes, CountMismatch, Create, CreatedHandle,
-    DEFAULT_STATUS_CHECK_INTERVAL, DoubtPolicy, Engine, Event, Invoke, LMInvoker, Observer,
-    OnDoubt, OutcomeStream, Outcomes, PollingPolicy, Prepared, RetryPolicy, Run, RunOutput,
-    StepLimits,
+    DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, Engine, Event, IntoRequests, Invoke,
+    LMInvoker, List, MAX_STATUS_CHECK_INTERVAL, Observer, OnDoubt, OutcomeStream, Outcomes,
+    PollingPolicy, Prepared, Progress, ProgressStream, Requests, RetryPolicy, Run, RunOutput,
+    RunSnapshot, StepLimits, Wait,
 };
+/// The version of the crate whose `JsonSchema` typed calls take.
+///
+/// ```
+/// use lmbatch::ResponseSchema;
+/// use lmbatch::schemars::JsonSchema;
+///
+/// fn schema_of<T: JsonSchema>() -> ResponseSchema {
+///     ResponseSchema::of::<T>()
+/// }
+/// assert!(schema_of::<Vec<u8>>().schema.as_str().contains("array"));
+/// ```
+pub use schemars;
 
-/// What authors of adapters implement.
-pub mod provider {
-    pub use lmbatch_core::{BatchCodec, BatchProvider, Capabilities, Limits};
+/// Every name of the engine: plans, runs, batches and their outcomes, for programs that drive runs themselves.
+///
+/// ```
+/// use lmbatch::engine::{Engine, RunOptions};
+/// use lmbatch::record::RunFilter;
+///
+/// async fn resume_all(engine: &Engine) -> lmbatch::Result<()> {
+///     let unfinished = RunFilter { unfinished: true, ..RunFilter::default() };
+///     for run in engine.ledger().all_runs(unfinished).await? {
+///         engine.resume(&run, RunOptions::default()).await?;
+///     }
+///     Ok(())
+/// }
+/// ```
+pub mod engine {
+    pub use lmbatch_engine::*;
+}
+
+/// Every name that authors of adapters meet: the traits of a provider, and the borrowed views that they read and
+/// write.
+///
+/// ```
+/// use lmbatch::adapter::{BatchProvider, Capabilities};
+///
+/// fn can_list(provider: &dyn BatchProvider) -> bool {
+///     let capabilities: &Capabilities = provider.codec().capabilities();
+///     capabilities.list
+/// }
+/// ```
+pub mod adapter {
+    pub use lmbatch_core::adapter::*;
+}
+
+/// Every name that records of runs meet: the traits of ledger and spool, and what they keep.
+///
+/// ```
+/// use lmbatch::record::{Ledger, RunFilter};
+///
+/// async fn names(ledger: &dyn Ledger) -> lmbatch::Result<Vec<Option<Box<str>>>> {
+///     let runs = ledger.all_runs(RunFilter::default()).await?;
+///     Ok(runs.into_iter().map(|run| run.name).collect())
+/// }
+/// ```
+pub mod record {
+    pub use lmbatch_core::record::*;
 }
 
 /// Runs that survive their process.
 ///
 /// ```no_run
 /// # async fn example(invoker: lmbatch::LMInvoker) -> lmbatch::Result<()> {
-/// use std::sync::Arc;
-/// use lmbatch::durable::{FolderSpool, StateFolder};
+/// use lmbatch::durable::Durable as _;
 ///
-/// let state = StateFolder::write("state")?;
-/// let spool = Arc::new(FolderSpool::new(state.spool()));
-/// let invoker = invoker.record(Arc::new(state.ledger().await?), spool);
-/// // However often this is run, and wherever it is cut off, it is paid for once.
+/// let invoker = invoker.durable("state").await?;
+/// // The run is paid for once, however often it is started and wherever it is interrupted.
 /// let outcomes = invoker.batch().invoke([("a", "Hello!")]).named("nightly-2026-11-23").max_attempts(3).await?;
 /// # Ok(())
 /// # }
 /// ```
 #[cfg(feature = "durable")]
 pub mod durable {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
     pub use lmbatch_engine::FolderSpool;
-    pub use lmbatch_ledger::{FoundFolder, SqliteLedger, StateFolder};
+    pub use lmbatch_ledger::{FoundFolder, SqliteLedger, StateFolder, marked_runs};
+
+    /// Records runs in a state folder.
+    pub trait Durable: Sized {
+        /// Opens the folder, makes it where it is missing, and records runs in it from now on. The value owns all
+        /// that it needs of the folder; its runs are claimed one by one, so that other processes may use the folder
+        /// at the same time.
+        ///
+        /// ```no_run
+        /// # async fn example(engine: lmbatch::Engine) -> lmbatch::Result<()> {
+        /// use lmbatch::durable::Durable as _;
+        /// use lmbatch::record::RunFilter;
+        ///
+        /// let engine = engine.durable("state").await?;
+        /// println!("{} runs", engine.ledger().all_runs(RunFilter::default()).await?.len());
+        /// # Ok(())
+        /// # }
+        /// ```
+        ///
+        /// # Errors
+        /// [`ErrorKind::Local`](crate::ErrorKind::Local) where the folder cannot be made or read, is damaged or
+        /// incomplete, belongs to another user, or lies on a network file system.
+        fn durable(
+            self,
+            folder: impl Into<PathBuf> + Send,
+        ) -> impl Future<Output = crate::Result<Self>> + Send;
+    }
+
+    impl Durable for crate::LMInvoker {
+        async fn durable(self, folder: impl Into<PathBuf> + Send) -> crate::Result<Self> {
+            let (ledger, spool) = open(folder.into()).await?;
+            Ok(self.record(ledger, spool))
+        }
+    }
+
+    impl Durable for crate::Engine {
+        async fn durable(self, folder: impl Into<PathBuf> + Send) -> crate::Result<Self> {
+            let (ledger, spool) = open(folder.into()).await?;
+            Ok(self.with_record(ledger, spool))
+        }
+    }
+
+    async fn open(folder: PathBuf) -> crate::Result<(Arc<SqliteLedger>, Arc<FolderSpool>)> {
+        let state = StateFolder::write(folder)?;
+        let spool = FolderSpool::new(state.spool());
+        Ok((Arc::new(state.ledger().await?), Arc::new(spool)))
+    }
 }
 
 /// Anthropic's message batches.

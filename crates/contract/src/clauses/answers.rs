@@ -357,7 +357,7 @@ pub async fn a_permanent_failure_is_not_retryable(kit: &Kit) {
         let open = kit.open_three().await;
         let row = open.no(0, "words-canary");
         let outcome = first(&open, row).await;
-        let error = outcome.value().expect_err("a failure");
+        let error = outcome.as_result().expect_err("a failure");
         return assert!(error.is_retryable(), "{error}");
     };
     let Outcome::Errored(error) = outcome else {

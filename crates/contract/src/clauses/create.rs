@@ -102,7 +102,7 @@ async fn come_back(kit: &Kit, ids: &[&str]) {
     let outcomes = open.outcomes().await;
     for (id, (found, outcome)) in ids.iter().zip(&outcomes) {
         assert_eq!(found.as_str(), *id, "an id must be returned byte for byte");
-        assert_eq!(outcome.value().expect("an answer").text(), *id);
+        assert_eq!(outcome.as_result().expect("an answer").text(), *id);
     }
 }
 

@@ -44,7 +44,7 @@ pub async fn an_errored_row_is_one_errored_outcome(kit: &Kit) {
         panic!("{:?}", outcomes["b"].status());
     };
     assert_eq!(error.message(), Some("the words"));
-    assert!(outcomes["a"].value().is_ok() && outcomes["c"].value().is_ok());
+    assert!(outcomes["a"].as_result().is_ok() && outcomes["c"].as_result().is_ok());
 }
 
 /// Rows may arrive in any order; outcomes are returned in the order of the requests.
@@ -277,7 +277,7 @@ pub async fn a_failure_of_the_provider_is_retryable(kit: &Kit) {
         ],
     );
     let outcomes = open.outcomes().await;
-    let error = outcomes["b"].value().expect_err("an errored row");
+    let error = outcomes["b"].as_result().expect_err("an errored row");
     assert!(error.is_retryable(), "{error}");
     assert_ne!(error.kind(), ErrorKind::Missing);
 }

@@ -326,7 +326,7 @@ pub async fn results_are_read_by_an_adapter_of_another_route(kit: &Kit) {
         let found = invoker.batch().retrieve_rows(&open.handle.batch).await;
         let found = found.unwrap_or_else(|error| panic!("adapter {place}, by the id: {error}"));
         let texts = |outcomes: &Outcomes| -> Vec<String> {
-            let texts = outcomes.iter().map(|(_, outcome)| outcome.value());
+            let texts = outcomes.iter().map(|(_, outcome)| outcome.as_result());
             texts
                 .map(|value| value.map_or_else(|_| String::new(), |one| one.text()))
                 .collect()

@@ -100,7 +100,7 @@ pub async fn a_row_that_is_not_json_is_an_error_of_its_request(kit: &Kit) {
             panic!("{spoilt:?} became {}", outcomes["a"].status());
         };
         assert!(!error.is_retryable(), "{spoilt:?} is retryable: {error}");
-        let rest = ["b", "c"].map(|id| outcomes[id].value().map(|answer| answer.text()).ok());
+        let rest = ["b", "c"].map(|id| outcomes[id].as_result().map(|answer| answer.text()).ok());
         assert_eq!(rest, [Some("two".to_owned()), Some("three".to_owned())]);
     }
 }

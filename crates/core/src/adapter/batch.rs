@@ -11,8 +11,8 @@ use futures::stream::{self, BoxStream, StreamExt};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AccountId, BatchClass, BatchId, BatchSnapshot, Cursor, Error, ErrorKind, Frame, Intent,
-    KeyHint, Label, Nonce, ProviderId, RequestId,
+    AccountId, BatchClass, BatchId, BatchSnapshot, Cursor, Error, ErrorKind, FormatVersion, Frame,
+    Intent, KeyHint, Label, Nonce, ProviderId, RequestId,
 };
 
 /// Stream of bytes in pieces of any size.
@@ -331,7 +331,11 @@ impl<T> Page<T> {
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BatchHandle {
+    /// Version of the JSON format; absent from handles of earlier versions.
+    #[serde(default)]
+    pub version: FormatVersion<1>,
     /// Provider that holds the batch.
     pub provider: ProviderId,
     /// Account under which the batch was created.
@@ -347,6 +351,45 @@ pub struct BatchHandle {
     pub ids: IdRule,
     /// The caller's ids, in the order of the requests in the batch.
     pub requests: Vec<RequestId>,
+}
+
+impl BatchHandle {
+    /// Creates the handle of a batch whose requests travel under the caller's ids. Calls that create a batch
+    /// return its handle; this is for tests, and for batches that were created by other means.
+    ///
+    /// ```
+    /// use lmbatch_core::{AccountId, BatchClass, BatchHandle, BatchId, ProviderId};
+    ///
+    /// let (provider, account) = (ProviderId::new("acme"), AccountId::new("v2-1"));
+    /// let class = BatchClass::new("/v1/answers", "file");
+    /// let handle = BatchHandle::new(provider, account, BatchId::new("b1"), class, ["a", "b"]);
+    /// assert_eq!(handle.requests.len(), 2);
+    /// ```
+    pub fn new<I: Into<RequestId>>(
+        provider: ProviderId,
+        account: AccountId,
+        batch: BatchId,
+        class: BatchClass,
+        requests: impl IntoIterator<Item = I>,
+    ) -> Self {
+        Self {
+            version: FormatVersion,
+            provider,
+            account,
+            key_hint: None,
+            batch,
+            class,
+            ids: IdRule::Verbatim,
+            requests: requests.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// Lets a call take a batch by its handle.
+impl AsRef<BatchId> for BatchHandle {
+    fn as_ref(&self) -> &BatchId {
+        &self.batch
+    }
 }
 
 /// Rule that maps ids on the wire to the caller's request ids.
@@ -452,6 +495,20 @@ mod tests {
         let found = Found::by_label(page(behind), &intent);
         assert!(found.reached_watermark);
         assert_eq!(found.candidates.len(), 1, "listed behind the watermark");
+    }
+
+    #[test]
+    fn a_handle_without_a_version_is_read_and_one_of_a_newer_version_is_refused() {
+        let class = BatchClass::new("/x", "file");
+        let (provider, account) = (ProviderId::new("p"), AccountId::new("a"));
+        let handle = BatchHandle::new(provider, account, BatchId::new("b"), class, ["1"]);
+        let mut json = serde_json::to_value(&handle).unwrap();
+        assert_eq!(json["version"], 1);
+        json["version"] = 2.into();
+        let refused = serde_json::from_value::<BatchHandle>(json.clone()).unwrap_err();
+        assert!(refused.to_string().contains("newer lmbatch"), "{refused}");
+        json.as_object_mut().unwrap().remove("version");
+        assert_eq!(serde_json::from_value::<BatchHandle>(json).unwrap(), handle);
     }
 
     #[test]

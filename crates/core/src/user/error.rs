@@ -1,12 +1,13 @@
 //! Errors of calls. Errors of single requests are [`RequestError`](crate::RequestError)s.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BatchHandle, BatchId, HandleSource, Label, ProviderId};
+use crate::{BatchHandle, BatchId, HandleSource, Label, ProviderId, UnknownWord};
 
 /// Result of a fallible call, with [`Error`] as the default error.
 ///
@@ -19,8 +20,8 @@ use crate::{BatchHandle, BatchId, HandleSource, Label, ProviderId};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $word:literal: $text:literal),+ $(,)?) => {
-        /// What kind of thing went wrong.
+    ($($(#[$doc:meta])* $name:ident = $word:literal: $text:literal => $hint:literal),+ $(,)?) => {
+        /// Kind of an error, by which a caller decides what to do.
         ///
         /// ```
         /// use lmbatch_core::ErrorKind;
@@ -30,7 +31,15 @@ macro_rules! kinds {
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
-        pub enum ErrorKind { $($(#[$doc])* $name),+ }
+        pub enum ErrorKind {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Troubleshooting
+                #[doc = $hint]
+                $name
+            ),+
+        }
 
         impl ErrorKind {
             /// All kinds, in the order in which they are documented.
@@ -41,6 +50,16 @@ macro_rules! kinds {
                 match self { $(Self::$name => $word),+ }
             }
 
+            /// Returns what to do about an error of this kind, in one or two sentences.
+            ///
+            /// ```
+            /// use lmbatch_core::ErrorKind;
+            /// assert_eq!(ErrorKind::ProviderOverloaded.hint(), "Try again later.");
+            /// ```
+            pub fn hint(self) -> &'static str {
+                match self { $(Self::$name => $hint),+ }
+            }
+
             pub(crate) fn sentence(self) -> &'static str {
                 match self { $(Self::$name => $text),+ }
             }
@@ -49,74 +68,111 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The caller or the provider cancelled it.
-    Cancelled = "cancelled": "cancelled",
-    /// The window closed before the provider came to it.
-    Expired = "expired": "expired before the provider answered it",
-    /// The provider's results do not name it.
-    Missing = "missing": "the provider gave no result for it",
+    /// The request, the batch or the run was cancelled, by the caller or by the provider.
+    Cancelled = "cancelled": "cancelled"
+        => "Send the requests again if their answers are still wanted.",
+    /// The provider's time for the batch was over before it answered the request.
+    Expired = "expired": "expired before the provider answered it"
+        => "Send the request again, in a smaller batch or at a less busy time. It was not billed.",
+    /// The provider's results do not name the request.
+    Missing = "missing": "the provider gave no result for it"
+        => "Send the request again. If it is missing again, report the batch id to the provider.",
     /// The model does not exist, or the key may not use it.
-    ModelNotFound = "model_not_found": "the model was not found",
-    /// The key is missing, wrong, or may not do this.
-    ProviderAuth = "provider_auth": "the provider did not accept the key",
+    ModelNotFound = "model_not_found": "the model was not found"
+        => "Check the model's name, and that the account has access to it and its batch API.",
+    /// The key is missing or wrong, or lacks a permission.
+    ProviderAuth = "provider_auth": "the provider did not accept the key"
+        => "Check the API key, its permissions, and that it belongs to this provider and base URL.",
     /// The provider failed.
-    ProviderInternal = "provider_internal": "the provider failed",
-    /// The provider will not take these arguments.
-    ProviderInvalidArgs = "provider_invalid_args": "the provider refused the arguments",
-    /// The provider is busy.
-    ProviderOverloaded = "provider_overloaded": "the provider is overloaded",
-    /// Too many calls in too short a time.
-    ProviderRateLimit = "provider_rate_limit": "the provider's rate limit was reached",
-    /// No answer in time.
-    Timeout = "timeout": "timed out",
+    ProviderInternal = "provider_internal": "the provider failed"
+        => "Try again later. If it persists, report the request id to the provider.",
+    /// The provider refused the arguments of the request.
+    ProviderInvalidArgs = "provider_invalid_args": "the provider refused the arguments"
+        => "Fix the request: the code and the provider's message say which argument is wrong.",
+    /// The provider is overloaded.
+    ProviderOverloaded = "provider_overloaded": "the provider is overloaded"
+        => "Try again later.",
+    /// The provider's limit of calls or tokens in a time was reached.
+    ProviderRateLimit = "provider_rate_limit": "the provider's rate limit was reached"
+        => "Wait for the time in retry_after, run fewer calls at once, or ask the provider for a higher limit.",
+    /// No answer came in time, or the batch has not ended yet.
+    Timeout = "timeout": "timed out"
+        => "Batches continue at the provider: retrieve the outcomes later by the error's handles, or allow more time.",
     /// The input cannot be sent as it is.
-    InvalidInput = "invalid_input": "the input is not valid",
+    InvalidInput = "invalid_input": "the input is not valid"
+        => "Fix the input that the message names. Sending the same input again fails again.",
     /// The account cannot pay.
-    Billing = "billing": "the account cannot be billed",
-    /// A quota that waiting for other work may free.
-    Quota = "quota": "a quota of the account is used up",
-    /// More tokens than the model takes.
-    ContextOverflow = "context_overflow": "the request is longer than the model takes",
-    /// A batch was created under this token already. The error names the batch, where the provider does.
-    AlreadyExists = "already_exists": "the batch exists already",
+    Billing = "billing": "the account cannot be billed"
+        => "Check the account's billing. Batches that exist continue.",
+    /// A quota of the account is used up, which other work may free when it ends.
+    Quota = "quota": "a quota of the account is used up"
+        => "Wait until other batches of the account have ended, or ask the provider for a higher quota.",
+    /// The request has more tokens than the model takes.
+    ContextOverflow = "context_overflow": "the request is longer than the model takes"
+        => "Shorten the request, or choose a model with a larger context window.",
+    /// A batch was created with this idempotency token before. The error names the batch, where the provider does.
+    AlreadyExists = "already_exists": "the batch exists already"
+        => "Use the batch that exists instead of creating another one.",
     /// The provider knows no such batch.
-    BatchNotFound = "batch_not_found": "the batch was not found",
-    /// What a batch needs, or what it gave, is no longer at the provider.
-    FileNotFound = "file_not_found": "a file was not found at the provider",
-    /// Not something this provider, or this version, does.
-    Unsupported = "unsupported": "not supported",
+    BatchNotFound = "batch_not_found": "the batch was not found"
+        => "Check the batch id, and that the key belongs to the account that created the batch. Providers delete old \
+            batches.",
+    /// An input or a result file is no longer at the provider.
+    FileNotFound = "file_not_found": "a file was not found at the provider"
+        => "Providers delete files after some weeks. Send the requests again if their answers are still wanted.",
+    /// The provider, or this version of lmbatch, does not support it.
+    Unsupported = "unsupported": "not supported"
+        => "Leave out what the message names, or use a provider or an endpoint that supports it.",
     /// The connection failed.
-    Connection = "connection": "the connection failed",
-    /// The reply could not be read.
-    MalformedReply = "malformed_reply": "the reply could not be read",
+    Connection = "connection": "the connection failed"
+        => "Check the network, the base URL, the proxy and the certificates.",
+    /// The reply could not be read: it is not what the provider documents, such as a proxy's HTML page.
+    MalformedReply = "malformed_reply": "the reply could not be read"
+        => "Check the base URL and any proxy in between, then try again.",
     /// A row of the results belongs to the request, and its answer cannot be read. It was paid for, and is
-    /// not asked again.
-    ///
-    /// # Troubleshooting
-    /// The bytes are kept in the record: ask for raw rows to see them.
-    MalformedAnswer = "malformed_answer": "the answer could not be read",
-    /// The reply would have led elsewhere with our key or our requests.
-    ForeignOrigin = "foreign_origin": "the provider pointed to an origin that is not allowed",
+    /// not sent again.
+    MalformedAnswer = "malformed_answer": "the answer could not be read"
+        => "The bytes are kept in the record: ask for raw rows to see them.",
+    /// The reply would have led to another origin with the key or the requests.
+    ForeignOrigin = "foreign_origin": "the provider pointed to an origin that is not allowed"
+        => "Check the base URL and any proxy. Allow the origin only if the provider documents it.",
     /// The provider took the request and answered that it failed.
-    GenerationFailed = "generation_failed": "the model failed to answer",
-    /// The reply does not fit the schema.
-    InvalidStructured = "invalid_structured": "the reply does not fit the schema",
-    /// A create's fate is unknown: it may have been accepted.
-    Doubt = "doubt": "it is not known whether the batch was created",
-    /// Another process holds or has changed it.
-    ///
-    /// # Troubleshooting
-    /// The message names the process. Wait for it, or end it: the claim ends with the process.
-    Conflict = "conflict": "another process holds or has changed it",
+    GenerationFailed = "generation_failed": "the model failed to answer"
+        => "Check the request and the error's problem. Send it again where the error is retryable.",
+    /// The answer does not fit the schema.
+    InvalidStructured = "invalid_structured": "the reply does not fit the schema"
+        => "Send the request again, allow more output tokens, or simplify the schema.",
+    /// A create's result is unknown: the batch may exist and be billed.
+    Doubt = "doubt": "it is not known whether the batch was created"
+        => "Search the provider's list for the error's label before the requests are sent again. A named run searches \
+            by itself when it is resumed.",
+    /// Another process or task holds or has changed the run.
+    Conflict = "conflict": "another process holds or has changed it"
+        => "The message names the process. Wait for it, or end it: the claim ends with the process.",
     /// A run or handle belongs to another account than the one in use.
-    ///
-    /// # Troubleshooting
-    /// Use a key of the account, and the base URL and organisation, with which it was made.
-    OtherAccount = "other_account": "it belongs to another account",
-    /// A file or folder on this machine.
-    Local = "local": "a local file could not be used",
-    /// A bug of ours.
-    Internal = "internal": "lmbatch failed",
+    OtherAccount = "other_account": "it belongs to another account"
+        => "Use a key of the account, and the base URL and organisation, with which it was made.",
+    /// A file or folder on this machine could not be used.
+    Local = "local": "a local file could not be used"
+        => "Check the path that the message names, its permissions, the free space and the limit of open files.",
+    /// A bug in lmbatch.
+    Internal = "internal": "lmbatch failed"
+        => "Report it, with the message and its cause.",
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for ErrorKind {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        let found = Self::ALL.iter().copied().find(|kind| kind.as_str() == word);
+        found.ok_or_else(|| UnknownWord::new(word, Self::ALL.iter().map(|kind| kind.as_str())))
+    }
 }
 
 /// Advice on repeating a failed call.
@@ -505,6 +561,20 @@ mod tests {
     fn every_kind_serializes_as_its_word() {
         for kind in ErrorKind::ALL {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+            assert_eq!(kind.to_string().parse(), Ok(*kind));
+        }
+        assert_eq!("tea".parse::<ErrorKind>().unwrap_err().word(), "tea");
+    }
+
+    #[test]
+    fn every_kind_has_a_hint_that_names_no_flag() {
+        for kind in ErrorKind::ALL {
+            let hint = kind.hint();
+            assert!(
+                hint.ends_with('.') && !hint.contains("--"),
+                "{kind}: {hint}"
+            );
+            assert!(!hint.contains("  "), "{kind}: {hint}");
         }
     }
 

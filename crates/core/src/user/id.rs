@@ -1,6 +1,9 @@
 //! Identifiers, each with a type of its own so that they cannot be confused.
 
+use std::borrow::Borrow;
+use std::convert::Infallible;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +35,38 @@ macro_rules! names {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl PartialEq<str> for $name {
+            fn eq(&self, other: &str) -> bool {
+                *self.0 == *other
+            }
+        }
+
+        impl PartialEq<&str> for $name {
+            fn eq(&self, other: &&str) -> bool {
+                *self.0 == **other
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Infallible;
+
+            fn from_str(name: &str) -> Result<Self, Infallible> {
+                Ok(name.into())
             }
         }
 
@@ -79,7 +114,7 @@ names! {
     /// ```
     /// use lmbatch_core::BatchId;
     /// let batch: BatchId = "batch_123".into();
-    /// assert_eq!(batch.as_str(), "batch_123");
+    /// assert_eq!(batch, "batch_123");
     /// ```
     BatchId,
     /// The caller's key of a request: any text, unique in a run.
@@ -87,7 +122,10 @@ names! {
     /// ```
     /// use lmbatch_core::RequestId;
     /// let id = RequestId::from(format!("ticket/{}", 7));
-    /// assert_eq!(id.as_str(), "ticket/7");
+    /// assert_eq!(id, "ticket/7");
+    /// // A map of requests is read by their ids as text.
+    /// let names = std::collections::HashMap::from([(id, "Ada")]);
+    /// assert_eq!(names.get("ticket/7"), Some(&"Ada"));
     /// ```
     RequestId,
     /// lmbatch's label on a batch, where the provider keeps labels: `lmbatch-<nonce>-<shard number>`.
@@ -96,6 +134,13 @@ names! {
     Cursor,
     /// Idempotency token of a provider for one create.
     CreateToken,
+}
+
+/// Lets a call take a batch by its id or by its [handle](crate::BatchHandle).
+impl AsRef<BatchId> for BatchId {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }
 
 impl AccountId {
@@ -257,9 +302,35 @@ impl Nonce {
     }
 }
 
+/// Error of a text that is not a nonce.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a nonce is 12 characters of a-z and 0-9, of which the first is a letter")]
+pub struct NonceError;
+
+impl FromStr for Nonce {
+    type Err = NonceError;
+
+    fn from_str(text: &str) -> Result<Self, NonceError> {
+        Self::parse(text).ok_or(NonceError)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_compared_and_found_by_their_text() {
+        let id = RequestId::new("a");
+        assert!(id == "a" && id == *"a" && id != "b");
+        let places = std::collections::HashMap::from([(id, 1)]);
+        assert_eq!(places.get("a"), Some(&1));
+        let sorted = std::collections::BTreeMap::from([(BatchId::new("b"), 2)]);
+        assert_eq!(sorted.get("b"), Some(&2));
+        assert_eq!("b".parse(), Ok(BatchId::new("b")));
+        assert_eq!("r7k2m9x4c1q".parse::<Nonce>(), Err(NonceError));
+        assert!("r7k2m9x4c1q3".parse::<Nonce>().is_ok());
+    }
 
     #[test]
     fn ordinals_round_trip_and_sort_in_input_order() {

@@ -13,6 +13,7 @@ pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod tool;
 pub(crate) mod usage;
+pub(crate) mod word;
 
 pub use attachment::{
     Attachment, AttachmentError, AttachmentKind, AttachmentSource, has_scheme, is_data_url,
@@ -21,12 +22,13 @@ pub use attachment::{
 pub use error::{Delivery, Error, ErrorKind, Result, Retry};
 pub use handles::HandleSource;
 pub use id::{
-    AccountId, BatchId, CreateToken, Cursor, KeyHint, Label, Nonce, ProviderId, RequestId, WireId,
+    AccountId, BatchId, CreateToken, Cursor, KeyHint, Label, Nonce, NonceError, ProviderId,
+    RequestId, WireId,
 };
 pub use input::{
     Contents, LMInput, Message, MessageContent, Request, Role, Thinking, ToolCall, ToolResult,
 };
-pub use options::{Effort, GenerateOptions, Hyperparameters, ThinkingOptions};
+pub use options::{Effort, GenerateOptions, Hyperparameters, ParameterError, ThinkingOptions};
 pub use outcome::{Outcome, OutcomeStatus, Problem};
 pub use output::{FinishReason, LMOutput, OutputItem, StructuredError};
 pub use request_error::{RequestError, RowError};
@@ -34,3 +36,4 @@ pub use schema::{SchemaError, SchemaMode};
 pub use status::{BatchProblem, BatchSnapshot, BatchStatus, RequestCounts};
 pub use tool::{ResponseSchema, Tool, ToolChoice};
 pub use usage::TokenUsage;
+pub use word::UnknownWord;

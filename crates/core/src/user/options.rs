@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::{RequestError, ResponseSchema, SchemaMode, Tool, ToolChoice};
+use crate::{RequestError, ResponseSchema, SchemaMode, Tool, ToolChoice, UnknownWord};
 
 /// Sampling parameters and limits of an answer. The provider's default applies to each that is `None`.
 ///
@@ -101,9 +101,9 @@ impl Hyperparameters {
     /// is set in the extra parameters.
     ///
     /// # Errors
-    /// A message where the value has the wrong type, or where the path has an empty part or leads into a
-    /// value that is not an object.
-    pub fn set(&mut self, path: &str, value: Value) -> Result<(), String> {
+    /// [`ParameterError`] for a value of the wrong type, and for a dotted name that leads through something other
+    /// than an object.
+    pub fn set(&mut self, path: &str, value: Value) -> Result<(), ParameterError> {
         match path {
             "max_output_tokens" | "max_tokens" => {
                 self.max_output_tokens = Some(typed(path, value)?)
@@ -161,9 +161,9 @@ impl Hyperparameters {
         merge_members(body, members, "", out)
     }
 
-    fn set_extra(&mut self, path: &str, value: &Value) -> Result<(), String> {
+    fn set_extra(&mut self, path: &str, value: &Value) -> Result<(), ParameterError> {
         if path.split('.').any(str::is_empty) {
-            return Err(format!("{path:?} has an empty part"));
+            return Err(ParameterError(format!("{path:?} has an empty part")));
         }
         let mut keys = path.split('.');
         let first = keys.next().unwrap_or_default();
@@ -174,9 +174,9 @@ impl Hyperparameters {
                 *at = Value::Object(Map::new());
             }
             let Value::Object(members) = at else {
-                return Err(format!(
+                return Err(ParameterError(format!(
                     "{path:?} cannot be set: {passed:?} is not an object"
-                ));
+                )));
             };
             at = members.entry(key.to_owned()).or_insert(Value::Null);
             passed = format!("{passed}.{key}");
@@ -186,8 +186,19 @@ impl Hyperparameters {
     }
 }
 
-fn typed<T: serde::de::DeserializeOwned>(path: &str, value: Value) -> Result<T, String> {
-    serde_json::from_value(value).map_err(|error| format!("{path}: {error}"))
+/// Error of a hyperparameter that cannot be set: its name or its value is wrong.
+///
+/// ```
+/// use lmbatch_core::Hyperparameters;
+/// let error = Hyperparameters::default().set("seed", "one".into()).unwrap_err();
+/// assert!(error.to_string().starts_with("seed: invalid type"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParameterError(String);
+
+fn typed<T: serde::de::DeserializeOwned>(path: &str, value: Value) -> Result<T, ParameterError> {
+    serde_json::from_value(value).map_err(|error| ParameterError(format!("{path}: {error}")))
 }
 
 fn not_merged() -> RequestError {
@@ -349,16 +360,11 @@ impl fmt::Display for Effort {
 }
 
 impl FromStr for Effort {
-    type Err = String;
+    type Err = UnknownWord;
 
-    fn from_str(word: &str) -> Result<Self, String> {
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
         let found = Self::ALL.into_iter().find(|effort| effort.as_str() == word);
-        found.ok_or_else(|| {
-            format!(
-                "{word:?} is not one of {}",
-                Self::ALL.map(Self::as_str).join(", ")
-            )
-        })
+        found.ok_or_else(|| UnknownWord::new(word, Self::ALL.map(Self::as_str)))
     }
 }
 
@@ -454,7 +460,7 @@ mod tests {
 
     use super::*;
 
-    fn set(pairs: &[(&str, Value)]) -> Result<Hyperparameters, String> {
+    fn set(pairs: &[(&str, Value)]) -> Result<Hyperparameters, ParameterError> {
         let mut parameters = Hyperparameters::default();
         for (path, value) in pairs {
             parameters.set(path, value.clone())?;
@@ -542,7 +548,7 @@ mod tests {
             ),
         ] {
             let error = set(&[("a.b", json!("x")), (path, value)]).unwrap_err();
-            assert!(error.starts_with(expected), "{error}");
+            assert!(error.to_string().starts_with(expected), "{error}");
         }
         assert_eq!(
             set(&[("stop", json!("END"))]).unwrap().stop,
@@ -588,6 +594,7 @@ mod tests {
             assert_eq!(effort.as_str().parse(), Ok(effort));
             assert_eq!(serde_json::to_value(effort).unwrap(), effort.as_str());
         }
-        assert!("huge".parse::<Effort>().unwrap_err().contains("xhigh"));
+        let error = "huge".parse::<Effort>().unwrap_err();
+        assert!(error.to_string().contains("xhigh"), "{error}");
     }
 }

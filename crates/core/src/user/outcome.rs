@@ -5,15 +5,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorKind, LMOutput, RequestError};
+use crate::{ErrorKind, LMOutput, RequestError, UnknownWord};
 
 /// Outcome of one request. Every request has exactly one.
 ///
 /// ```
 /// use lmbatch_core::{Outcome, Problem};
 /// let cut: Outcome<&str> = Outcome::Succeeded { value: "half an ans", problem: Some(Problem::Truncated) };
-/// assert!(cut.value().is_ok() && !cut.is_usable());
-/// assert!(Outcome::<&str>::Missing.value().is_err());
+/// assert!(cut.as_result().is_ok() && !cut.is_usable());
+/// assert!(Outcome::<&str>::Missing.as_result().is_err());
 /// assert_eq!(
 ///     serde_json::to_string(&cut)?,
 ///     r#"{"status":"succeeded","value":"half an ans","problem":"truncated"}"#
@@ -48,7 +48,7 @@ fn unanswered(kind: ErrorKind) -> RequestError {
 impl<T> Outcome<T> {
     /// Returns the answer, or a copy of the error where there is none.
     ///
-    /// The error outlives the outcome, so that `outcome.value()?` works in functions that return
+    /// The error outlives the outcome, so that `outcome.as_result()?` works in functions that return
     /// `lmbatch::Result`, `anyhow::Result` or `Result<_, Box<dyn std::error::Error>>`.
     ///
     /// # Errors
@@ -59,12 +59,12 @@ impl<T> Outcome<T> {
     /// ```
     /// use lmbatch_core::Outcome;
     /// fn answer(outcomes: Vec<Outcome<String>>) -> Result<usize, Box<dyn std::error::Error>> {
-    ///     let first = outcomes[0].value()?;
+    ///     let first = outcomes[0].as_result()?;
     ///     Ok(first.len())
     /// }
     /// assert!(answer(vec![Outcome::Expired]).is_err());
     /// ```
-    pub fn value(&self) -> Result<&T, RequestError> {
+    pub fn as_result(&self) -> Result<&T, RequestError> {
         match self {
             Self::Succeeded { value, .. } => Ok(value),
             Self::Errored(error) => Err(error.clone()),
@@ -77,8 +77,8 @@ impl<T> Outcome<T> {
     /// Returns the answer by value, or the error where there is none.
     ///
     /// # Errors
-    /// As for [`value`](Self::value).
-    pub fn into_value(self) -> Result<T, RequestError> {
+    /// As for [`as_result`](Self::as_result).
+    pub fn into_result(self) -> Result<T, RequestError> {
         match self {
             Self::Succeeded { value, .. } => Ok(value),
             Self::Errored(error) => Err(error),
@@ -127,6 +127,21 @@ impl<T> Outcome<T> {
     }
 }
 
+impl From<LMOutput> for Outcome {
+    fn from(output: LMOutput) -> Self {
+        Self::Succeeded {
+            value: output,
+            problem: None,
+        }
+    }
+}
+
+impl<T> From<RequestError> for Outcome<T> {
+    fn from(error: RequestError) -> Self {
+        Self::Errored(error)
+    }
+}
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -152,11 +167,11 @@ macro_rules! words {
         }
 
         impl FromStr for $name {
-            type Err = String;
+            type Err = UnknownWord;
 
-            fn from_str(word: &str) -> Result<Self, String> {
+            fn from_str(word: &str) -> Result<Self, UnknownWord> {
                 let found = Self::ALL.iter().copied().find(|one| one.as_str() == word);
-                found.ok_or_else(|| format!("{word:?} is not one of {}", [$($word),+].join(", ")))
+                found.ok_or_else(|| UnknownWord::new(word, [$($word),+]))
             }
         }
     };
@@ -235,7 +250,7 @@ mod tests {
             (Outcome::Cancelled, Some(ErrorKind::Cancelled), "cancelled"),
             (Outcome::Missing, Some(ErrorKind::Missing), "missing"),
         ] {
-            assert_eq!(outcome.value().err().map(|error| error.kind()), kind);
+            assert_eq!(outcome.as_result().err().map(|error| error.kind()), kind);
             assert_eq!(outcome.status().as_str(), status);
             assert_eq!(outcome.is_usable(), kind.is_none());
             assert_eq!(outcome.clone().map(|value| value), outcome);
@@ -244,13 +259,13 @@ mod tests {
                 serde_json::from_str::<Outcome<i32>>(&json).unwrap(),
                 outcome
             );
-            assert_eq!(outcome.into_value().err().map(|error| error.kind()), kind);
+            assert_eq!(outcome.into_result().err().map(|error| error.kind()), kind);
         }
         let truncated = Outcome::Succeeded {
             value: 1,
             problem: Some(Problem::Truncated),
         };
-        assert!(!truncated.is_usable() && truncated.value().is_ok());
+        assert!(!truncated.is_usable() && truncated.as_result().is_ok());
         assert_eq!(
             truncated.map(|value| value + 1),
             Outcome::Succeeded {
@@ -265,6 +280,7 @@ mod tests {
         for problem in Problem::ALL {
             assert_eq!(problem.as_str().parse(), Ok(*problem));
         }
-        assert!("nice".parse::<Problem>().unwrap_err().contains("truncated"));
+        let error = "nice".parse::<Problem>().unwrap_err();
+        assert!(error.to_string().contains("truncated"), "{error}");
     }
 }

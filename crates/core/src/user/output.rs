@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Attachment, SchemaError, Thinking, TokenUsage, ToolCall};
+use crate::{Attachment, Message, MessageContent, SchemaError, Thinking, TokenUsage, ToolCall};
 
 /// One answer of a model.
 ///
@@ -21,6 +21,7 @@ use crate::{Attachment, SchemaError, Thinking, TokenUsage, ToolCall};
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LMOutput {
     /// Items of the answer, in the provider's order.
     pub items: Vec<OutputItem>,
@@ -35,6 +36,63 @@ pub struct LMOutput {
 }
 
 impl LMOutput {
+    /// Creates an answer that ended in its own time, without token usage.
+    pub fn new(items: Vec<OutputItem>) -> Self {
+        Self {
+            items,
+            finish_reason: FinishReason::Stop,
+            usage: None,
+            model: None,
+            response_id: None,
+        }
+    }
+
+    /// Creates an answer of one text, such as for a test of code that takes answers.
+    ///
+    /// ```
+    /// assert_eq!(lmbatch_core::LMOutput::from_text("4").text(), "4");
+    /// ```
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self::new(vec![OutputItem::Text(text.into())])
+    }
+
+    /// Returns the answer as a message of the assistant, for the next turn of the conversation. Text, refusals,
+    /// thinking with its signatures, tool calls and attachments are taken over in their order; a structured
+    /// value without a text becomes its JSON text. Commentary, citations and what else the provider says are left out.
+    ///
+    /// ```
+    /// use lmbatch_core::{LMOutput, Message};
+    /// let answer = LMOutput::from_text("4");
+    /// let conversation = [Message::user("What is 2 + 2?"), answer.to_message(), Message::user("And times 3?")];
+    /// assert_eq!(conversation[1], Message::assistant("4"));
+    /// ```
+    pub fn to_message(&self) -> Message {
+        // A structured value stands beside the text that it was read from.
+        let has_text = self
+            .items
+            .iter()
+            .any(|item| matches!(item, OutputItem::Text(_)));
+        let contents = self.items.iter().filter_map(|item| match item {
+            OutputItem::Text(text) | OutputItem::Refusal(text) => {
+                Some(MessageContent::Text(text.clone()))
+            }
+            OutputItem::Structured(value) => {
+                (!has_text).then(|| MessageContent::Text(value.to_string()))
+            }
+            OutputItem::ToolCall(call) => Some(MessageContent::ToolCall(call.clone())),
+            OutputItem::Thinking(thinking) => Some(MessageContent::Thinking(thinking.clone())),
+            OutputItem::Attachment(attachment) => {
+                Some(MessageContent::Attachment(attachment.clone()))
+            }
+            OutputItem::SchemaError(_)
+            | OutputItem::Commentary(_)
+            | OutputItem::Citation(_)
+            | OutputItem::Detail { .. }
+            | OutputItem::Other(_) => None,
+        });
+        Message::assistant(contents.collect::<Vec<_>>())
+    }
+
     /// Returns the text items, joined without a separator; empty if there are none.
     pub fn text(&self) -> String {
         let texts = self.items.iter().filter_map(|item| match item {
@@ -242,13 +300,7 @@ mod tests {
     use super::*;
 
     fn output(items: Vec<OutputItem>) -> LMOutput {
-        LMOutput {
-            items,
-            finish_reason: FinishReason::Stop,
-            usage: None,
-            model: None,
-            response_id: None,
-        }
+        LMOutput::new(items)
     }
 
     #[test]
@@ -264,6 +316,30 @@ mod tests {
         ]);
         assert_eq!(text.structured::<Vec<u8>>().unwrap(), [1, 2]);
         assert!(text.structured::<String>().is_err());
+    }
+
+    #[test]
+    fn an_answer_becomes_a_message_with_its_thinking_and_tool_calls() {
+        let thinking = Thinking {
+            signature: Some("s".into()),
+            ..Thinking::default()
+        };
+        let call = ToolCall {
+            id: "1".into(),
+            name: "add".into(),
+            arguments: crate::JsonBuf::from_text("[2,2]").unwrap(),
+        };
+        let whole = output(vec![
+            OutputItem::Thinking(thinking.clone()),
+            OutputItem::Text("4".into()),
+            OutputItem::Structured(json!(4)),
+            OutputItem::ToolCall(call.clone()),
+            OutputItem::Other(json!({})),
+        ]);
+        let contents: [MessageContent; 3] = [thinking.into(), "4".into(), call.into()];
+        assert_eq!(whole.to_message(), Message::assistant(contents));
+        let value = output(vec![OutputItem::Structured(json!([1]))]);
+        assert_eq!(value.to_message(), Message::assistant("[1]"));
     }
 
     #[test]

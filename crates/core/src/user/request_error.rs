@@ -159,8 +159,7 @@ impl fmt::Debug for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// Converts the error, so that `outcome.value()?` and `outcome.into_value()?` work in functions that return
-/// [`Error`].
+/// Lets `outcome.as_result()?` and `outcome.into_result()?` work in functions that return [`Error`].
 impl From<RequestError> for Error {
     fn from(request: RequestError) -> Self {
         let retry = if request.retryable {

@@ -179,13 +179,12 @@ fn output(
         items.push(OutputItem::Structured(value));
     }
     items.extend(error.cloned().map(OutputItem::SchemaError));
-    LMOutput {
-        items,
-        finish_reason: view.finish_reason.clone(),
-        usage: view.usage,
-        model: view.model.map(owned),
-        response_id: view.response_id.map(owned),
-    }
+    let mut output = LMOutput::new(items);
+    output.finish_reason = view.finish_reason.clone();
+    output.usage = view.usage;
+    output.model = view.model.map(owned);
+    output.response_id = view.response_id.map(owned);
+    output
 }
 
 fn item(item: &ItemView<'_>) -> OutputItem {

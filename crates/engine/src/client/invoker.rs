@@ -1,5 +1,6 @@
 //! A model at a provider, with what every request to it has in common.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use lmbatch_core::{
@@ -8,18 +9,18 @@ use lmbatch_core::{
 };
 
 use crate::engine::Engine;
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::policy::{BatchLimit, DoubtPolicy, OnDoubt, RetryPolicy, StepLimits};
 
-/// A model at a provider, with defaults for every request. A call's values are merged over these,
-/// and a request's over both.
+/// A model at a provider, with defaults for every request. Options of a call are merged over these,
+/// and options of a request over both.
 ///
 /// ```no_run
 /// # async fn example(provider: impl lmbatch_core::BatchProvider) -> lmbatch_core::Result<()> {
 /// use lmbatch_engine::LMInvoker;
 /// let invoker = LMInvoker::new(provider, "a-model").system("Be brief.").max_output_tokens(300);
 /// let results = invoker.batch().invoke([("sum", "What is 2 + 2?")]).await?;
-/// println!("{}", results["sum"].value()?.text());
+/// println!("{}", results["sum"].as_result()?.text());
 /// # Ok(())
 /// # }
 /// ```
@@ -31,12 +32,12 @@ pub struct LMInvoker {
 }
 
 impl LMInvoker {
-    /// The model as its provider names it.
+    /// Creates an invoker of a model, by the provider's name of it.
     pub fn new(provider: impl BatchProvider, model: impl Into<String>) -> Self {
         Self::shared(Arc::new(provider), model)
     }
 
-    /// The same, over a provider that others use too.
+    /// Creates an invoker over a provider that is shared with others.
     pub fn shared(provider: Arc<dyn BatchProvider>, model: impl Into<String>) -> Self {
         Self {
             engine: Engine::new(provider),
@@ -45,37 +46,45 @@ impl LMInvoker {
         }
     }
 
-    /// What stands before every conversation.
+    /// Sets the system instruction of every request.
     pub fn system(mut self, system: impl Into<String>) -> Self {
         self.options.system = Some(system.into());
         self
     }
-    /// The most tokens of an answer, thinking included.
+    /// Sets the maximum number of tokens of an answer, thinking included.
     pub fn max_output_tokens(mut self, tokens: u32) -> Self {
         self.options.hyperparameters.max_output_tokens = Some(tokens);
         self
     }
-    /// How much chance there is in an answer.
+    /// Sets the sampling temperature, 0.0 to 2.0 at most providers; higher is more random.
     pub fn temperature(mut self, temperature: f64) -> Self {
         self.options.hyperparameters.temperature = Some(temperature);
         self
     }
-    /// How an answer is written; merged over what was set before.
-    pub fn hyperparameters(mut self, hyperparameters: &Hyperparameters) -> Self {
-        self.options.hyperparameters = hyperparameters.merged_over(&self.options.hyperparameters);
+    /// Sets hyperparameters, merged over those set before.
+    pub fn hyperparameters(mut self, hyperparameters: impl Borrow<Hyperparameters>) -> Self {
+        let options = &mut self.options;
+        options.hyperparameters = hyperparameters
+            .borrow()
+            .merged_over(&options.hyperparameters);
         self
     }
-    /// What the model may call.
+    /// Sets options of every request, merged over those set before.
+    pub fn options(mut self, options: impl Borrow<GenerateOptions>) -> Self {
+        self.options = options.borrow().merged_over(&self.options);
+        self
+    }
+    /// Sets the tools that the model may call.
     pub fn tools(mut self, tools: impl IntoIterator<Item = Tool>) -> Self {
         self.options.tools = Some(tools.into_iter().collect());
         self
     }
-    /// Whether it must.
+    /// Sets whether the model must call a tool, and which.
     pub fn tool_choice(mut self, choice: ToolChoice) -> Self {
         self.options.tool_choice = Some(choice);
         self
     }
-    /// What every answer must look like; each is checked.
+    /// Sets the JSON Schema that every answer must fit. With the feature `schema` each answer is checked.
     pub fn response_schema(mut self, schema: ResponseSchema) -> Self {
         self.options.schema = Some(schema);
         self
@@ -86,30 +95,34 @@ impl LMInvoker {
         self.options.schema_mode = Some(mode);
         self
     }
-    /// How much the model thinks.
-    pub fn effort(mut self, effort: Effort) -> Self {
-        self.options.thinking = Some(ThinkingOptions {
+    /// Sets how much the model thinks, as a level. Replaces what was set by [`thinking`](Self::thinking).
+    pub fn effort(self, effort: Effort) -> Self {
+        self.thinking(ThinkingOptions {
             effort: Some(effort),
             ..ThinkingOptions::default()
-        });
+        })
+    }
+    /// Sets how much the model thinks, as a level or as a budget of tokens.
+    pub fn thinking(mut self, thinking: ThinkingOptions) -> Self {
+        self.options.thinking = Some(thinking);
         self
     }
-    /// How failed calls are made again. A create whose fate is unknown never is.
+    /// Sets the policy of retries. A create whose result is unknown is never retried.
     pub fn retries(mut self, retries: RetryPolicy) -> Self {
         self.engine = self.engine.with_retries(retries);
         self
     }
-    /// When to look for a create whose fate is unknown.
+    /// Sets when to search for a batch whose create was not answered.
     pub fn doubt(mut self, doubt: DoubtPolicy) -> Self {
         self.engine = self.engine.with_doubt(doubt);
         self
     }
-    /// What is done about a create whose fate stays unknown.
+    /// Sets the treatment of a create whose result stays unknown after the search.
     pub fn on_doubt(mut self, on_doubt: OnDoubt) -> Self {
         self.engine = self.engine.with_on_doubt(on_doubt);
         self
     }
-    /// The most of one batch, below what the provider takes.
+    /// Sets limits of one batch, below those of the provider.
     pub fn batch_limit(mut self, limit: BatchLimit) -> Self {
         self.engine = self.engine.with_batch_limit(limit);
         self
@@ -119,28 +132,45 @@ impl LMInvoker {
         self.engine = self.engine.with_limits(limits);
         self
     }
-    /// A record that outlives the process, for [named](crate::Invoke::named) runs.
+    /// Sets a record that outlives the process, for [named](crate::Invoke::named) runs.
     pub fn record(mut self, ledger: Arc<dyn Ledger>, spool: Arc<dyn Spool>) -> Self {
         self.engine = self.engine.with_record(ledger, spool);
         self
     }
-    /// Who is told what happens, such as a closure.
-    pub fn observe(mut self, observer: impl Observer + 'static) -> Self {
-        self.engine = self.engine.with_observer(Arc::new(observer));
+    /// Sets a closure that receives each event of every call. It runs between the steps of a call, and must be
+    /// quick.
+    ///
+    /// ```
+    /// # fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_engine::LMInvoker {
+    /// use lmbatch_engine::Event;
+    ///
+    /// invoker.observe(|event| {
+    ///     if let Event::Created { batch, .. } = event {
+    ///         println!("{batch}");
+    ///     }
+    /// })
+    /// # }
+    /// ```
+    pub fn observe(self, observer: impl Fn(&Event<'_>) + Send + Sync + 'static) -> Self {
+        self.observer(Arc::new(observer))
+    }
+    /// Sets the observer of every call.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.engine = self.engine.with_observer(observer);
         self
     }
-    /// The source of time, for tests.
+    /// Sets the source of time, for tests.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.engine = self.engine.with_clock(clock);
         self
     }
-    /// The source of chance, for tests.
+    /// Sets the source of random numbers, for tests.
     pub fn rng(mut self, rng: Arc<dyn Rng>) -> Self {
         self.engine = self.engine.with_rng(rng);
         self
     }
 
-    /// The engine beneath.
+    /// Returns the engine, for what the operations do not offer.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }

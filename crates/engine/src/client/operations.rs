@@ -1,114 +1,231 @@
-//! The six operations for requests in memory.
+//! The operations of an invoker.
 
-use futures::TryStreamExt as _;
+use std::future::{Future, IntoFuture};
+
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _};
 use lmbatch_core::{
-    BatchHandle, BatchId, BatchSnapshot, Request, RequestId, ResponseSchema, Result,
+    BatchHandle, BatchId, BatchSnapshot, Error, Request, RequestId, ResponseSchema, Result,
 };
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::client::calls::{Call, Create, Invoke};
+use crate::client::call::Call;
+use crate::client::calls::{Create, Invoke};
 use crate::client::invoker::LMInvoker;
 use crate::client::outcomes::{self, OutcomeStream, Outcomes};
 use crate::client::run::Run;
+use crate::client::typed::typed;
+use crate::client::wait::Wait;
+use crate::context::Context;
 
 impl LMInvoker {
-    /// The operations: create, status, retrieve, list, cancel, invoke, and runs under a name.
-    pub fn batch(&self) -> BatchOperations<'_> {
-        BatchOperations { invoker: self }
+    /// Returns the operations: create, status, retrieve, list, cancel, invoke, wait, and runs under a name.
+    pub fn batch(&self) -> BatchOperations {
+        BatchOperations {
+            invoker: self.clone(),
+        }
     }
 }
 
-/// The six operations of an invoker. Dropping a future cancels nothing at the provider.
+/// The operations of an invoker. Each returns a future, or a builder that becomes one when it is awaited. All are
+/// `'static` and `Send`: they can be spawned, joined and stored. Dropping a future cancels nothing at the provider.
 ///
 /// ```no_run
 /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_core::Result<()> {
-/// let handle = invoker.batch().create([("a", "Hello!")]).await?;
-/// println!("{}", invoker.batch().status(&handle.batch).await?.status);
-/// invoker.batch().cancel(&handle.batch).await?;
+/// let batch = invoker.batch();
+/// let handle = batch.create([("a", "Hello!")]).await?;
+/// println!("{}", batch.status(&handle).await?.status);
+/// batch.cancel(&handle).await?;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, Copy)]
-pub struct BatchOperations<'a> {
-    pub(crate) invoker: &'a LMInvoker,
+#[derive(Debug, Clone)]
+pub struct BatchOperations {
+    invoker: LMInvoker,
 }
 
-impl<'a> BatchOperations<'a> {
-    /// Creates a batch and gives back what any process needs to go on with it. Stop before the create
-    /// with [`prepare`](Create::prepare).
-    pub fn create<R: Into<Request>>(self, requests: impl IntoIterator<Item = R>) -> Create<'a> {
+impl BatchOperations {
+    fn call(&self) -> Call {
+        Call::new(self.invoker.clone())
+    }
+
+    /// A future that owns the context of its call.
+    fn with<T, F>(
+        &self,
+        work: impl FnOnce(Context) -> F + Send + 'static,
+    ) -> BoxFuture<'static, Result<T>>
+    where
+        T: 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let call = self.call();
+        async move { work(call.context()?).await }.boxed()
+    }
+
+    /// Creates a batch and returns its handle, with which any process can continue. The handle is plain data.
+    /// [`prepare`](Create::prepare) stops before the create. The iterator is read at once.
+    pub fn create<R: Into<Request>>(&self, requests: impl IntoIterator<Item = R>) -> Create {
         Create {
-            call: Call::new(self.invoker, requests),
+            call: self.call(),
+            requests: requests.into_iter().map(Into::into).collect(),
         }
     }
 
-    /// Where a batch stands.
-    pub async fn status(self, batch: &BatchId) -> Result<BatchSnapshot> {
-        self.invoker.engine.status(batch).await
+    /// Creates a batch as [`create`](Self::create) does, of which every request asks for the JSON Schema of `T`.
+    /// [`retrieve_as`](Self::retrieve_as) and [`wait_as`](Self::wait_as) read its answers.
+    ///
+    /// ```no_run
+    /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_core::Result<()> {
+    /// #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// struct Sum { number: i64 }
+    ///
+    /// let handle = invoker.batch().create_as::<Sum>([("a", "What is 2 + 2?")]).await?;
+    /// let sums = invoker.batch().wait_as::<Sum>(&handle).await?;
+    /// println!("{}", sums["a"].as_result()?.number);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn create_as<T: JsonSchema>(
+        &self,
+        requests: impl IntoIterator<Item = impl Into<Request>>,
+    ) -> Create {
+        self.create(requests)
+            .response_schema(ResponseSchema::of::<T>())
     }
 
-    /// The outcomes of a batch that has ended: exactly one for each request of the handle.
+    /// Returns the status of a batch, which is named by its id or its handle.
+    pub fn status(&self, batch: impl AsRef<BatchId>) -> BoxFuture<'static, Result<BatchSnapshot>> {
+        let batch = batch.as_ref().clone();
+        self.with(|context| async move { context.status(&batch).await })
+    }
+
+    /// Waits until a batch has ended, and returns one outcome for each request of its handle.
+    ///
+    /// ```no_run
+    /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// let handle = serde_json::from_slice(&std::fs::read("handle.json")?)?;
+    /// let outcomes = invoker.batch().wait(&handle).timeout(Duration::from_secs(3600)).await?;
+    /// println!("{} outcomes", outcomes.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout) where the batch has not ended within the time or
+    /// the polls of the call; otherwise those of [`retrieve`](Self::retrieve). The error carries the handle.
+    pub fn wait(&self, handle: &BatchHandle) -> Wait {
+        Wait::new(self.call(), handle.clone(), std::convert::identity)
+    }
+
+    /// Waits as [`wait`](Self::wait) does, and reads the answers as values of `T`.
+    pub fn wait_as<T: DeserializeOwned>(&self, handle: &BatchHandle) -> Wait<T> {
+        Wait::new(self.call(), handle.clone(), typed)
+    }
+
+    /// Returns the outcomes of a batch that has ended: exactly one for each request of the handle.
     ///
     /// # Errors
     /// [`ErrorKind::Timeout`](lmbatch_core::ErrorKind::Timeout), which is temporary, where the batch has not
-    /// ended or does not show all of its results in time; [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where the handle was made under
-    /// another account.
-    pub async fn retrieve(self, handle: &BatchHandle) -> Result<Outcomes> {
-        let engine = &self.invoker.engine;
-        Outcomes::read(&engine.context, engine.retrieve(handle).await?).await
+    /// ended or does not show all of its results in time; [`ErrorKind::OtherAccount`](lmbatch_core::ErrorKind::OtherAccount)
+    /// where the handle was made under another account.
+    pub fn retrieve(&self, handle: &BatchHandle) -> BoxFuture<'static, Result<Outcomes>> {
+        let handle = handle.clone();
+        self.with(|context| async move {
+            let finished = context.retrieve(&handle).await?;
+            Outcomes::read(&context, finished).await
+        })
     }
 
-    /// The same, one after the other: for more than fit into memory.
-    pub async fn retrieve_stream(self, handle: &BatchHandle) -> Result<OutcomeStream> {
-        let engine = &self.invoker.engine;
-        outcomes::stream(&engine.context, &engine.retrieve(handle).await?, 0)
-    }
-
-    /// The rows of a batch that was made elsewhere, under the ids they were sent with. What it
-    /// does not name cannot be told from what was never asked: prefer [`retrieve`](Self::retrieve).
-    /// Rows that name no request get the ids `row-without-id-1`, `row-without-id-2`, … in the order in which they
-    /// came. Where a row of the batch bears an id that begins so, more hyphens follow, so that no two rows share an
-    /// id.
-    pub async fn retrieve_rows(self, batch: &BatchId) -> Result<Outcomes> {
-        self.retrieve_rows_as(batch, Vec::<RequestId>::new()).await
-    }
-
-    /// The same, with ids of your own for rows that name no request, in the order in which those come.
-    /// No provider keeps that order for certain.
+    /// Returns the outcomes of a batch that has ended, with answers as values of `T`. An answer that holds no `T`
+    /// is an error, as of [`invoke_as`](Self::invoke_as).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where an id of yours is that of another
-    /// row.
-    pub async fn retrieve_rows_as<I: Into<RequestId>>(
-        self,
-        batch: &BatchId,
+    /// Those of [`retrieve`](Self::retrieve).
+    pub fn retrieve_as<T: DeserializeOwned + 'static>(
+        &self,
+        handle: &BatchHandle,
+    ) -> BoxFuture<'static, Result<Outcomes<T>>> {
+        let outcomes = self.retrieve(handle);
+        async move { Ok(typed(outcomes.await?)) }.boxed()
+    }
+
+    /// Returns the outcomes of a batch that has ended as a stream, for more than fit into memory.
+    ///
+    /// # Errors
+    /// Those of [`retrieve`](Self::retrieve).
+    pub fn retrieve_stream(
+        &self,
+        handle: &BatchHandle,
+    ) -> BoxFuture<'static, Result<OutcomeStream>> {
+        let handle = handle.clone();
+        self.with(|context| async move {
+            let finished = context.retrieve(&handle).await?;
+            outcomes::stream(&context, &finished, 0)
+        })
+    }
+
+    /// Returns the rows of a batch without its handle, under the ids on the wire. Requests that the results do not
+    /// name are not reported as missing: prefer [`retrieve`](Self::retrieve).
+    /// Rows that name no request get the ids `row-without-id-1`, `row-without-id-2`, … in the order in which they
+    /// came. Where a row of the batch has an id that begins so, more hyphens follow, so that no two rows share an
+    /// id.
+    pub fn retrieve_rows(
+        &self,
+        batch: impl AsRef<BatchId>,
+    ) -> BoxFuture<'static, Result<Outcomes>> {
+        self.retrieve_rows_as(batch, Vec::<RequestId>::new())
+    }
+
+    /// Returns the rows of a batch as [`retrieve_rows`](Self::retrieve_rows) does, with the caller's ids for rows
+    /// that name no request, in the order in which those come. No provider promises that order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where one of the caller's ids is the id
+    /// of another row.
+    pub fn retrieve_rows_as<I: Into<RequestId>>(
+        &self,
+        batch: impl AsRef<BatchId>,
         custom_request_ids: impl IntoIterator<Item = I>,
-    ) -> Result<Outcomes> {
-        let engine = &self.invoker.engine;
+    ) -> BoxFuture<'static, Result<Outcomes>> {
+        let batch = batch.as_ref().clone();
         let names = custom_request_ids.into_iter().map(Into::into).collect();
-        Outcomes::read(&engine.context, engine.retrieve_rows(batch, names).await?).await
+        self.with(|context| async move {
+            let finished = context.retrieve_rows(&batch, names).await?;
+            Outcomes::read(&context, finished).await
+        })
     }
 
-    /// All batches that the provider lists, newest first, from every page.
-    pub async fn list(self) -> Result<Vec<BatchSnapshot>> {
-        self.list_stream().try_collect().await
+    /// Lists the batches of the account, newest first, from all pages of the provider's list.
+    ///
+    /// ```no_run
+    /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_core::Result<()> {
+    /// for batch in invoker.batch().list().limit(10).await? {
+    ///     println!("{}: {}", batch.id, batch.status);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn list(&self) -> List {
+        List {
+            call: self.call(),
+            limit: usize::MAX,
+        }
     }
 
-    /// The same, page by page as they are asked for.
-    pub fn list_stream(self) -> BoxStream<'a, Result<BatchSnapshot>> {
-        self.invoker.engine.list(None)
+    /// Asks the provider to cancel a batch, which is named by its id or its handle. Requests that are answered by
+    /// then are still paid for.
+    pub fn cancel(&self, batch: impl AsRef<BatchId>) -> BoxFuture<'static, Result<()>> {
+        let batch = batch.as_ref().clone();
+        self.with(|context| async move { context.cancel(&batch).await })
     }
 
-    /// Asks the provider to cancel a batch. What is answered by then is still paid for.
-    pub async fn cancel(self, batch: &BatchId) -> Result<()> {
-        self.invoker.engine.cancel(batch).await
-    }
-
-    /// Asks the provider to cancel every batch of a [named run](Self::run), and creates no more of them; how
-    /// many are asked for. Whoever waits for the run, here or in another process, sees it and fetches what
-    /// was answered by then, which is still paid for.
+    /// Asks the provider to cancel every batch of a [named run](Self::run), and returns their number. No further
+    /// batches of the run are created. Every process that waits for the run fetches what was answered by then,
+    /// which is still paid for.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where there is no such run.
@@ -120,14 +237,16 @@ impl<'a> BatchOperations<'a> {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn cancel_run(self, name: &str) -> Result<u64> {
-        let engine = &self.invoker.engine;
-        let run = engine.context.find_named(name).await?;
-        let unknown = || lmbatch_core::Error::invalid_input(format!("there is no run {name:?}"));
-        engine.cancel_run(&run.ok_or_else(unknown)?).await
+    pub fn cancel_run(&self, name: impl Into<String>) -> BoxFuture<'static, Result<u64>> {
+        let name = name.into();
+        self.with(|context| async move {
+            let run = context.find_named(&name).await?;
+            let unknown = || Error::invalid_input(format!("there is no run {name:?}"));
+            context.cancel_run(&run.ok_or_else(unknown)?).await
+        })
     }
 
-    /// Creates a batch, waits until it has ended, and gives back one outcome for each request. The iterator is
+    /// Creates a batch, waits until it has ended, and returns one outcome for each request. The iterator is
     /// read at once; [`run`](Self::run) takes a stream.
     ///
     /// An error after the create carries the [handle](lmbatch_core::Error::handle) of the batch, under which its
@@ -151,21 +270,21 @@ impl<'a> BatchOperations<'a> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn invoke<R: Into<Request>>(self, requests: impl IntoIterator<Item = R>) -> Invoke<'a> {
-        Invoke::plain(Call::new(self.invoker, requests))
+    pub fn invoke<R: Into<Request>>(&self, requests: impl IntoIterator<Item = R>) -> Invoke {
+        let requests = requests.into_iter().map(Into::into).collect();
+        Invoke::new(self.call(), requests, std::convert::identity)
     }
 
     /// A run under a name in its [record](LMInvoker::record): for more requests than memory holds, and for
-    /// outcomes that can be read again. The same name with the same requests is the same run: it is gone on
-    /// with, or read back if it was answered, and never paid for twice.
+    /// outcomes that can be read again. The same name with the same requests is the same run: it is resumed,
+    /// or read back if it was answered, and never paid for twice.
     ///
     /// ```no_run
     /// # async fn example(invoker: lmbatch_engine::LMInvoker) -> lmbatch_core::Result<()> {
-    /// use futures::{TryStreamExt as _, stream};
+    /// use futures::TryStreamExt as _;
     /// use lmbatch_core::Request;
     ///
     /// let requests = (0..1_000_000).map(|n| Request::new(format!("q{n}"), format!("What is {n} + {n}?")));
-    /// let requests = stream::iter(requests.map(Ok::<_, std::io::Error>));
     /// let run = invoker.batch().run("sums").requests(requests).max_attempts(3).await?;
     /// let mut outcomes = run.outcomes()?;
     /// while let Some((id, outcome)) = outcomes.try_next().await? {
@@ -174,8 +293,8 @@ impl<'a> BatchOperations<'a> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn run(self, name: impl Into<String>) -> Run<'a> {
-        Run::new(self.invoker, name.into())
+    pub fn run(&self, name: impl Into<String>) -> Run {
+        Run::new(self.call(), name.into())
     }
 
     /// Runs requests as [`invoke`](Self::invoke) does, with typed answers: every request is asked for the JSON
@@ -189,18 +308,55 @@ impl<'a> BatchOperations<'a> {
     /// #[derive(serde::Deserialize, schemars::JsonSchema)]
     /// struct Sum { number: i64 }
     ///
-    /// let sums = invoker.batch().invoke_as::<Sum, _>([("a", "What is 2 + 2?")]).await?;
-    /// println!("{}", sums["a"].value()?.number);
+    /// let sums = invoker.batch().invoke_as::<Sum>([("a", "What is 2 + 2?")]).await?;
+    /// println!("{}", sums["a"].as_result()?.number);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn invoke_as<T, R>(self, requests: impl IntoIterator<Item = R>) -> Invoke<'a, T>
-    where
-        T: JsonSchema + DeserializeOwned,
-        R: Into<Request>,
-    {
-        let mut call = Call::new(self.invoker, requests);
-        call.options.schema = Some(ResponseSchema::of::<T>());
-        Invoke::typed(call)
+    pub fn invoke_as<T: JsonSchema + DeserializeOwned>(
+        &self,
+        requests: impl IntoIterator<Item = impl Into<Request>>,
+    ) -> Invoke<T> {
+        let requests = requests.into_iter().map(Into::into).collect();
+        Invoke::new(self.call(), requests, typed).response_schema(ResponseSchema::of::<T>())
+    }
+}
+
+/// The list of the account's batches, which is read when it is awaited.
+#[must_use = "nothing is asked until it is awaited"]
+pub struct List {
+    call: Call,
+    limit: usize,
+}
+
+impl std::fmt::Debug for List {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("List")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+impl List {
+    /// Sets the maximum number of batches; unlimited by default. No further pages are read.
+    pub fn limit(mut self, batches: usize) -> Self {
+        self.limit = batches;
+        self
+    }
+
+    /// Returns the batches as a stream, which reads each page when it is needed.
+    pub fn stream(self) -> BoxStream<'static, Result<BatchSnapshot>> {
+        let limit = self.limit;
+        let batches = async move { Ok(self.call.context()?.list(None)) };
+        batches.try_flatten_stream().take(limit).boxed()
+    }
+}
+
+impl IntoFuture for List {
+    type Output = Result<Vec<BatchSnapshot>>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        self.stream().try_collect().boxed()
     }
 }

@@ -30,7 +30,7 @@ pub type OutcomeStream = BoxStream<'static, Result<(RequestId, Outcome)>>;
 /// println!("{} tokens", outcomes.usage().output_tokens);
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Outcomes<T = LMOutput> {
     batches: Vec<BatchSnapshot>,
     entries: Vec<(RequestId, Outcome<T>)>,
@@ -40,8 +40,8 @@ pub struct Outcomes<T = LMOutput> {
     mismatch: Option<CountMismatch>,
 }
 
-/// Where the answers are of which the values were made.
-#[derive(Debug)]
+/// Answers of which the values were made.
+#[derive(Debug, Clone)]
 enum Outputs<T> {
     /// The values are the answers.
     Values(fn(&T) -> &LMOutput),
@@ -64,18 +64,21 @@ impl Outcomes {
             while let Some(entry) = next(&mut reader).map_err(&about)? {
                 entries.push(entry);
             }
-            let answers = entries.iter().filter_map(|(_, outcome)| match outcome {
-                Outcome::Succeeded { value, .. } => Some(value),
-                _ => None,
-            });
-            let usage = answers.filter_map(|output: &LMOutput| output.usage).sum();
-            let outputs = Outputs::Values(|output| output);
             Ok(Self {
                 mismatch,
-                ..Self::new(batches, entries, usage, outputs)
+                ..Self::of_answers(batches, entries)
             })
         };
         blocking(work).await?
+    }
+
+    fn of_answers(batches: Vec<BatchSnapshot>, entries: Vec<(RequestId, Outcome)>) -> Self {
+        let answers = entries.iter().filter_map(|(_, outcome)| match outcome {
+            Outcome::Succeeded { value, .. } => Some(value),
+            _ => None,
+        });
+        let usage = answers.filter_map(|output| output.usage).sum();
+        Self::new(batches, entries, usage, Outputs::Values(|output| output))
     }
 
     /// Outcomes of other values, beside the answers of which they are made.
@@ -117,24 +120,24 @@ impl<T> Outcomes<T> {
     pub fn batches(&self) -> &[BatchSnapshot] {
         &self.batches
     }
-    /// The outcome of one request.
+    /// Returns the outcome of one request.
     pub fn get(&self, id: &str) -> Option<&Outcome<T>> {
-        let place = self.places.get(&RequestId::from(id))?;
+        let place = self.places.get(id)?;
         Some(&self.entries[*place].1)
     }
-    /// Whole answer of the model to one request, also where [`invoke_as`](crate::BatchOperations::invoke_as)
-    /// could make no value of it: its text, its refusal, its token usage. `None` where the model did not answer.
+    /// Returns the whole answer of the model to one request, also where [`invoke_as`](crate::BatchOperations::invoke_as)
+    /// made no value of it: its text, its refusal, its token usage. `None` where the model did not answer.
     ///
     /// ```no_run
     /// # #[derive(serde::Deserialize)] struct Sum { number: i64 }
     /// # fn show(sums: &lmbatch_engine::Outcomes<Sum>) {
-    /// if let (Err(error), Some(output)) = (sums["a"].value(), sums.output("a")) {
+    /// if let (Err(error), Some(output)) = (sums["a"].as_result(), sums.output("a")) {
     ///     println!("{error}: {}", output.text());
     /// }
     /// # }
     /// ```
     pub fn output(&self, id: &str) -> Option<&LMOutput> {
-        let place = *self.places.get(&RequestId::from(id))?;
+        let place = *self.places.get(id)?;
         match &self.outputs {
             Outputs::Values(output) => match &self.entries[place].1 {
                 Outcome::Succeeded { value, .. } => Some(output(value)),
@@ -146,15 +149,15 @@ impl<T> Outcomes<T> {
             },
         }
     }
-    /// Requests with their outcomes, in order.
+    /// Iterates over the requests with their outcomes, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, (RequestId, Outcome<T>)> {
         self.entries.iter()
     }
-    /// How many there are.
+    /// Returns the number of outcomes.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
-    /// Whether there are none.
+    /// Returns whether there are no outcomes.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -164,9 +167,29 @@ impl<T> Outcomes<T> {
     pub fn count_mismatch(&self) -> Option<CountMismatch> {
         self.mismatch
     }
-    /// What all answers used together.
+    /// Returns the token usage of all answers together.
     pub fn usage(&self) -> TokenUsage {
         self.usage
+    }
+}
+
+/// Collects outcomes without a batch, such as for a test of code that takes outcomes.
+///
+/// ```
+/// use lmbatch_core::{LMOutput, Outcome};
+/// use lmbatch_engine::Outcomes;
+/// let outcomes = Outcomes::from_iter([
+///     ("a", Outcome::from(LMOutput::from_text("4"))),
+///     ("b", Outcome::Expired),
+/// ]);
+/// assert_eq!(outcomes["a"].as_result().unwrap().text(), "4");
+/// ```
+impl<I: Into<RequestId>> FromIterator<(I, Outcome)> for Outcomes {
+    fn from_iter<E: IntoIterator<Item = (I, Outcome)>>(entries: E) -> Self {
+        let entries = entries
+            .into_iter()
+            .map(|(id, outcome)| (id.into(), outcome));
+        Self::of_answers(Vec::new(), entries.collect())
     }
 }
 
@@ -207,7 +230,7 @@ fn next(reader: &mut OutcomeReader) -> Result<Option<(RequestId, Outcome)>> {
     Ok(Some((id, outcome(&answered))))
 }
 
-/// The outcomes that are here, but for the first `skipped`.
+/// Outcomes of the record after the first `skipped`.
 pub(crate) fn stream(
     context: &Context,
     finished: &Finished,

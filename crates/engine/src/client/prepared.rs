@@ -1,6 +1,6 @@
 //! A create that is ready to be sent, as plain data.
 
-use lmbatch_core::{BatchHandle, Error, Intent, Nonce, Result};
+use lmbatch_core::{BatchHandle, Error, FormatVersion, Intent, Nonce, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -43,7 +43,10 @@ use crate::run::single::SentBefore;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prepared {
-    /// What was decided.
+    /// Version of the JSON format; absent from data of earlier versions.
+    #[serde(default)]
+    version: FormatVersion<1>,
+    /// The create that was decided, with its label and what it needs.
     pub intent: Intent,
     nonce: Nonce,
     digest: Box<str>,
@@ -55,13 +58,13 @@ pub struct Prepared {
     fresh: bool,
 }
 
-/// Whether the create was sent, as far as the data says.
+/// State of the create according to the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
-    /// It was not.
+    /// The create was not sent.
     Prepared,
-    /// It may have been.
+    /// The create may have been sent.
     #[default]
     Sending,
 }
@@ -69,6 +72,7 @@ enum State {
 impl Prepared {
     pub(crate) async fn new(context: &Context, plan: &Plan) -> Result<Self> {
         Ok(Self {
+            version: FormatVersion,
             handle: plan.handle_parts()?,
             digest: plan.digest().into(),
             nonce: plan.nonce.clone(),
@@ -89,7 +93,7 @@ impl Prepared {
         }
     }
 
-    /// Whether the create may have been sent, as far as the data says.
+    /// Returns whether the create may have been sent, according to the data.
     pub fn may_have_been_sent(&self) -> bool {
         self.state == State::Sending
     }

@@ -2,145 +2,100 @@
 
 use std::fmt;
 use std::future::IntoFuture;
-use std::sync::Arc;
-use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
-use futures::stream::BoxStream;
-use futures::{FutureExt as _, Stream, StreamExt as _};
-use lmbatch_core::{AccountMatch, BatchSnapshot, Error, ErrorKind, Request, Result, RunRecord};
+use lmbatch_core::{AccountMatch, BatchSnapshot, Error, ErrorKind, Result, RunRecord};
 
-use crate::client::calls::UNREAD;
-use crate::client::convert::OwnedSource;
+use crate::client::call::{
+    Call, UNREAD, attempt_methods, observer_methods, option_methods, waiting_methods,
+};
 use crate::client::feed::{feed, while_fed};
-use crate::client::invoker::LMInvoker;
 use crate::client::outcomes::{self, OutcomeStream};
+use crate::client::progress::ProgressStream;
+use crate::client::requests::{IntoRequests, Source};
 use crate::context::Context;
-use crate::event::Observer;
 use crate::plan::Plan;
-use crate::policy::{PollingPolicy, RunOptions};
+use crate::policy::RunOptions;
 use crate::results::finished::Finished;
 use crate::run::account::elsewhere;
 use crate::run::bounds::advanced_elsewhere;
 use crate::run::update::Changes;
 use crate::source::RequestSource;
 
-/// A run under a name that starts, or is gone on with, when it is awaited.
+/// A run under a name that starts, or is resumed, when it is awaited. Its future is `'static` and can be spawned.
 #[must_use = "nothing is sent until it is awaited"]
-pub struct Run<'a> {
-    invoker: &'a LMInvoker,
+pub struct Run {
+    call: Call,
     name: String,
-    requests: Option<BoxStream<'static, Result<Request>>>,
-    options: RunOptions,
-    polling: Option<Duration>,
-    observer: Option<Arc<dyn Observer>>,
+    requests: Option<Source>,
     update: bool,
 }
 
-impl fmt::Debug for Run<'_> {
+impl fmt::Debug for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run")
             .field("name", &self.name)
-            .field("options", &self.options)
+            .field("options", &self.call.run)
             .finish_non_exhaustive()
     }
 }
 
-impl<'a> Run<'a> {
-    pub(crate) fn new(invoker: &'a LMInvoker, name: String) -> Self {
+impl Run {
+    pub(crate) fn new(call: Call, name: String) -> Self {
         Self {
-            invoker,
+            call,
             name,
             requests: None,
-            options: RunOptions::default(),
-            polling: None,
-            observer: None,
             update: false,
         }
     }
 
-    /// Its requests, which are read once, one after the other, and never held together. The first error
-    /// ends it before anything is sent. Of a run that is known they must be the same again; left out, it
-    /// is gone on with from its record.
-    pub fn requests<E>(
-        mut self,
-        requests: impl Stream<Item = Result<Request, E>> + Send + 'static,
-    ) -> Self
-    where
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let requests = requests.enumerate().map(|(place, request)| {
-            request.map_err(|error| {
-                Error::invalid_input(format!(
-                    "request {} could not be had; nothing was sent",
-                    place + 1
-                ))
-                .with_source(error)
-            })
-        });
-        self.requests = Some(requests.boxed());
+    option_methods!();
+    observer_methods!();
+    waiting_methods!();
+    attempt_methods!();
+
+    /// Sets the requests, from an iterator or a stream: see [`IntoRequests`]. They are read once, one after the
+    /// other, and never held together. The first error ends the run before anything is sent. For a run that
+    /// exists they must be the same again; without them the run is resumed from its record.
+    pub fn requests<Form>(mut self, requests: impl IntoRequests<Form>) -> Self {
+        self.requests = Some(requests.into_requests().0);
         self
     }
 
-    /// Takes changed requests: those that are as they were keep their outcomes, and only what is new or
-    /// changed is sent and paid for. Otherwise they are refused.
+    /// Allows requests that differ from those of the recorded run. Unchanged requests keep their outcomes; new and
+    /// changed ones are sent and paid for. By default a difference is refused.
     pub fn update(mut self) -> Self {
         self.update = true;
         self
     }
-    /// Who is told what happens, such as a closure.
-    pub fn observe(mut self, observer: impl Observer + 'static) -> Self {
-        self.observer = Some(Arc::new(observer));
-        self
-    }
-    /// The time between two polls, kept as it is given. Otherwise it grows from
-    /// [`DEFAULT_STATUS_CHECK_INTERVAL`](crate::DEFAULT_STATUS_CHECK_INTERVAL).
-    pub fn status_check_interval(mut self, interval: Duration) -> Self {
-        self.polling = Some(interval);
-        self
-    }
-    /// How often a request that was not answered, and may be if it is asked again, is sent in all; once
-    /// unless said otherwise.
-    pub fn max_attempts(mut self, attempts: u32) -> Self {
-        self.options.max_attempts = Some(attempts);
-        self
-    }
-    /// Time of the whole run from now on: reading its requests, uploads, creates, searches for a create whose
-    /// answer was lost, polls and downloads. When it is over the run ends with an error of the kind
-    /// [`Timeout`](lmbatch_core::ErrorKind::Timeout), wherever it stands. Its batches go on, and the same name
-    /// resumes it.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.deadline = Some(timeout);
-        self
+
+    /// Starts the run as a stream of its progress, which ends with its output.
+    pub fn progress(self) -> ProgressStream<RunOutput> {
+        let heard = self.call.heard();
+        ProgressStream::new(heard, |watch| self.observer(watch).into_future())
     }
 }
 
-impl<'a> IntoFuture for Run<'a> {
+impl IntoFuture for Run {
     type Output = Result<RunOutput>;
-    type IntoFuture = BoxFuture<'a, Self::Output>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
         async move {
-            let mut context = self.invoker.engine.context.clone().for_call();
-            if let Some(interval) = self.polling {
-                context.polling = PollingPolicy::every(interval);
-            }
-            if let Some(observer) = self.observer {
-                context.observer = observer;
-            }
+            let context = self.call.context()?;
             let (feed, source) = match self.requests {
-                Some(requests) => {
+                Some(Source::Stream(requests)) => {
                     let (feed, fed) = feed(requests);
-                    let source = OwnedSource::new(
-                        Box::new(fed),
-                        self.invoker.model.clone(),
-                        self.invoker.options.clone(),
-                    );
-                    (feed.left_future(), Some(source as Box<dyn RequestSource>))
+                    (feed.left_future(), Some(self.call.source(fed)))
+                }
+                Some(Source::Iterator(requests)) => {
+                    (ready(()).right_future(), Some(self.call.source(requests)))
                 }
                 None => (ready(()).right_future(), None),
             };
-            let named = context.named(&self.name, source, self.update, self.options);
+            let named = context.named(&self.name, source, self.update, self.call.run);
             let (run, finished, changes) = while_fed(named, feed).await?;
             Ok(RunOutput {
                 context,
@@ -153,10 +108,10 @@ impl<'a> IntoFuture for Run<'a> {
     }
 }
 
-/// A run whose every request has its outcome.
+/// Output of a run in which every request has its outcome.
 ///
-/// The outcomes lie in the record and are read as often as is wanted, from anywhere: they are in the order
-/// of the requests, and a cursor into them is how many have been taken.
+/// The outcomes are kept in the record and can be read any number of times, by any process. They are in the order
+/// of the requests, and a cursor into them is the number of outcomes before it.
 #[derive(Debug)]
 pub struct RunOutput {
     context: Context,
@@ -166,31 +121,31 @@ pub struct RunOutput {
 }
 
 impl RunOutput {
-    /// Its id in the record, which the command line takes too.
+    /// Returns the id of the run in the record, which the command takes too.
     pub fn id(&self) -> &str {
         &self.run.id
     }
-    /// All its batches, each as it ended.
+    /// Returns all batches of the run, each as it ended.
     pub fn batches(&self) -> Vec<&BatchSnapshot> {
         self.finished.batches()
     }
-    /// Its requests, each with one outcome.
+    /// Returns the number of requests, each of which has one outcome.
     pub fn requests(&self) -> u64 {
         self.finished.requests()
     }
-    /// How the requests differed from those that were sent before, where they did.
+    /// Returns the differences between the requests and those that were sent before; `None` without any.
     pub fn changes(&self) -> Option<Changes> {
         self.changes
     }
-    /// Every outcome, in the order of the requests.
+    /// Returns every outcome, in the order of the requests.
     ///
     /// # Errors
     /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the record cannot be read.
     pub fn outcomes(&self) -> Result<OutcomeStream> {
         self.after(0)
     }
-    /// The outcomes after the first `cursor`: a reader that was cut off goes on here, in this process or in
-    /// another that asks for the same run.
+    /// Returns the outcomes after the first `cursor`. An interrupted reader continues with the number of outcomes
+    /// that it has read, in this process or in another one.
     ///
     /// # Errors
     /// [`ErrorKind::Local`](lmbatch_core::ErrorKind::Local) where the record cannot be read.
@@ -200,8 +155,8 @@ impl RunOutput {
 }
 
 impl Context {
-    /// The run of a name: begun, gone on with from wherever it stands, or, if it was answered, read from
-    /// its record. Nothing is paid for twice.
+    /// The run of a name: begun, resumed, or, where it was answered, read from its record. Nothing is paid for
+    /// twice.
     pub(crate) async fn named(
         &self,
         name: &str,
@@ -234,7 +189,7 @@ impl Context {
                         let finished = self.start(run.clone(), plan, options).await?;
                         return Ok((run, finished, None));
                     }
-                    // Another task or process has begun it since it was looked for.
+                    // Another task or process has begun it since the search.
                     Err(error) if error.kind() == ErrorKind::Conflict => {
                         let Some(run) = self.find_named(name).await? else {
                             return Err(advanced_elsewhere(error, name));

@@ -33,14 +33,14 @@ impl HandleParts {
 
     /// Returns the handle of `batch`.
     pub fn with_batch(self, batch: BatchId) -> BatchHandle {
-        BatchHandle {
-            provider: self.provider,
-            account: self.account,
-            key_hint: self.key_hint,
+        let mut handle = BatchHandle::new(
+            self.provider,
+            self.account,
             batch,
-            class: self.class,
-            ids: self.ids,
-            requests: self.requests,
-        }
+            self.class,
+            self.requests,
+        );
+        (handle.key_hint, handle.ids) = (self.key_hint, self.ids);
+        handle
     }
 }

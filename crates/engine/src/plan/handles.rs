@@ -96,15 +96,15 @@ impl RunHandles {
                 part(nonce, ids.iter().map(|(ordinal, _)| *ordinal))
             }
         };
-        BatchHandle {
-            provider: self.provider.clone(),
-            account: self.account.clone(),
-            key_hint: self.key_hint.clone(),
-            batch: made.batch.clone(),
-            class: made.class.clone(),
-            ids: rule,
-            requests: ids.into_iter().map(|(_, id)| id).collect(),
-        }
+        let mut handle = BatchHandle::new(
+            self.provider.clone(),
+            self.account.clone(),
+            made.batch.clone(),
+            made.class.clone(),
+            ids.into_iter().map(|(_, id)| id),
+        );
+        (handle.key_hint, handle.ids) = (self.key_hint.clone(), rule);
+        handle
     }
 }
 
@@ -220,7 +220,7 @@ impl ShardHandle {
 ///
 /// /// Keeps the handle of each batch before anything else happens.
 /// fn keeping(invoker: LMInvoker, keep: impl Fn(String) + Send + Sync + 'static) -> LMInvoker {
-///     invoker.observe(move |event: &Event<'_>| {
+///     invoker.observe(move |event| {
 ///         if let Event::Created { handle, .. } = event
 ///             && let Ok(handle) = handle.read()
 ///             && let Ok(json) = serde_json::to_string(&handle)

@@ -8,10 +8,13 @@ use lmbatch_core::{
 
 use crate::blocking::blocking;
 use crate::context::Context;
+use crate::policy::RunOptions;
 use crate::results::finished::Finished;
 use crate::results::id_map::IdMap;
 use crate::run::account::under_another_key;
+use crate::run::poll::Poll;
 use crate::spool::Files;
+use crate::trouble::Trouble;
 
 impl Context {
     pub(crate) async fn retrieve(&self, handle: &BatchHandle) -> Result<Finished> {
@@ -29,6 +32,29 @@ impl Context {
         let work = move || IdMap::of_handle(&handle, &files).map(|id_map| (files, id_map));
         let (files, id_map) = blocking(work).await??;
         self.fetch(files, id_map, snapshot, requests, class).await
+    }
+
+    /// Waits until the batch of a handle has ended, and reads its results.
+    pub(crate) async fn wait_for(
+        &self,
+        handle: &BatchHandle,
+        options: &RunOptions,
+    ) -> Result<Finished> {
+        let mut context = self.clone();
+        context.trouble = Trouble::default();
+        let start = context.started();
+        let mut poll = Poll::new(&context, handle.batch.clone());
+        while poll.ask(&context).await?.is_none() {
+            if let Some(error) = poll.impatience(start, options) {
+                return Err(match context.trouble.last() {
+                    Some(last) => error.with_source(last),
+                    None => error,
+                });
+            }
+            let next = poll.next.saturating_sub(context.clock.elapsed());
+            context.wait(next).await;
+        }
+        context.retrieve(handle).await
     }
 
     pub(crate) async fn retrieve_rows(

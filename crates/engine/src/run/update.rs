@@ -21,6 +21,7 @@ use crate::spool::{layout, spooled};
 
 /// Differences between a changed input and what a run has sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Changes {
     /// Number of requests that are the same and keep their outcomes.
     pub unchanged: u64,

@@ -83,7 +83,7 @@ pub(crate) async fn outcomes_of(output: &RunOutput) -> Vec<String> {
 }
 
 fn one(id: &str, outcome: &Outcome) -> String {
-    match outcome.value() {
+    match outcome.as_result() {
         Ok(output) => format!("{id}: {}", output.text()),
         Err(_) => format!("{id}: {}", outcome.status()),
     }

@@ -1,0 +1,197 @@
+//! The parts that every call has: the invoker, and the settings of this call over the invoker's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lmbatch_core::{Error, GenerateOptions, Request, Result};
+
+use crate::client::convert::OwnedSource;
+use crate::client::invoker::LMInvoker;
+use crate::context::Context;
+use crate::event::Observer;
+use crate::policy::{PollingPolicy, RunOptions};
+use crate::source::RequestSource;
+
+/// Message of an error of a call whose time is over before anything was sent.
+pub(crate) const UNREAD: &str = "the requests were not read, and nothing was sent,";
+
+/// Settings of one call, and the invoker that makes it. Owned, so that the future of the call is `'static`.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) invoker: LMInvoker,
+    pub(crate) options: GenerateOptions,
+    pub(crate) run: RunOptions,
+    pub(crate) polling: Option<Duration>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+}
+
+impl Call {
+    pub(crate) fn new(invoker: LMInvoker) -> Self {
+        Self {
+            invoker,
+            options: GenerateOptions::default(),
+            run: RunOptions::default(),
+            polling: None,
+            observer: None,
+        }
+    }
+
+    /// The context of this call, whose time begins now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) outside of a Tokio runtime;
+    /// [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) where no polls are allowed.
+    pub(crate) fn context(&self) -> Result<Context> {
+        self.invoker.engine.context.clock.check()?;
+        if self.run.max_polls == Some(0) {
+            return Err(Error::invalid_input(
+                "max_iterations must be at least 1; nothing was sent",
+            ));
+        }
+        let mut context = self.invoker.engine.context.clone().for_call();
+        if let Some(interval) = self.polling {
+            context.polling = PollingPolicy::every(interval);
+        }
+        if let Some(observer) = &self.observer {
+            context.observer = Arc::clone(observer);
+        }
+        Ok(context)
+    }
+
+    /// Requests with the options of the call, merged over the invoker's.
+    pub(crate) fn source(
+        &self,
+        requests: impl Iterator<Item = Result<Request>> + Send + 'static,
+    ) -> Box<dyn RequestSource> {
+        OwnedSource::new(
+            Box::new(requests),
+            self.invoker.model.clone(),
+            self.options.merged_over(&self.invoker.options),
+        )
+    }
+
+    /// The observer of the call, else the invoker's.
+    pub(crate) fn heard(&self) -> Arc<dyn Observer> {
+        let of_invoker = &self.invoker.engine.context.observer;
+        Arc::clone(self.observer.as_ref().unwrap_or(of_invoker))
+    }
+}
+
+/// Methods of a builder with a `call` that set generation options.
+macro_rules! option_methods {
+    () => {
+        /// Sets options of this call, merged over those set before and over the invoker's. Options of a request
+        /// take precedence over both.
+        pub fn options(
+            mut self,
+            options: impl std::borrow::Borrow<lmbatch_core::GenerateOptions>,
+        ) -> Self {
+            self.call.options = options.borrow().merged_over(&self.call.options);
+            self
+        }
+        /// Sets hyperparameters of this call, merged over those set before and over the invoker's.
+        pub fn hyperparameters(
+            mut self,
+            hyperparameters: impl std::borrow::Borrow<lmbatch_core::Hyperparameters>,
+        ) -> Self {
+            let options = &mut self.call.options;
+            options.hyperparameters = hyperparameters
+                .borrow()
+                .merged_over(&options.hyperparameters);
+            self
+        }
+        /// Sets the system instruction of every request of this call that has none of its own.
+        pub fn system(mut self, system: impl Into<String>) -> Self {
+            self.call.options.system = Some(system.into());
+            self
+        }
+        /// Sets the tools that the model may call, in place of the invoker's.
+        pub fn tools(mut self, tools: impl IntoIterator<Item = lmbatch_core::Tool>) -> Self {
+            self.call.options.tools = Some(tools.into_iter().collect());
+            self
+        }
+        /// Sets whether the model must call a tool, and which.
+        pub fn tool_choice(mut self, choice: lmbatch_core::ToolChoice) -> Self {
+            self.call.options.tool_choice = Some(choice);
+            self
+        }
+        /// Sets the JSON Schema that answers must fit. With the feature `schema` each answer is checked.
+        pub fn response_schema(mut self, schema: lmbatch_core::ResponseSchema) -> Self {
+            self.call.options.schema = Some(schema);
+            self
+        }
+        /// Sets the treatment of a schema that the provider cannot take in full.
+        pub fn schema_mode(mut self, mode: lmbatch_core::SchemaMode) -> Self {
+            self.call.options.schema_mode = Some(mode);
+            self
+        }
+        /// Sets the amount of thinking, as an effort or as a budget of tokens.
+        pub fn thinking(mut self, thinking: lmbatch_core::ThinkingOptions) -> Self {
+            self.call.options.thinking = Some(thinking);
+            self
+        }
+    };
+}
+
+/// Methods of a builder with a `call` that set its observer.
+macro_rules! observer_methods {
+    () => {
+        /// Sets a closure that receives each event of this call, in place of the invoker's observer. It runs
+        /// between the steps of the call, and must be quick.
+        pub fn observe(
+            self,
+            observer: impl Fn(&crate::event::Event<'_>) + Send + Sync + 'static,
+        ) -> Self {
+            self.observer(std::sync::Arc::new(observer))
+        }
+        /// Sets an observer of this call, in place of the invoker's.
+        pub fn observer(mut self, observer: std::sync::Arc<dyn crate::event::Observer>) -> Self {
+            self.call.observer = Some(observer);
+            self
+        }
+    };
+}
+
+/// Methods of a builder with a `call` that waits for batches.
+macro_rules! waiting_methods {
+    () => {
+        /// Sets a fixed time between two status calls of a batch. By default it grows from
+        /// [`DEFAULT_STATUS_CHECK_INTERVAL`](crate::DEFAULT_STATUS_CHECK_INTERVAL).
+        pub fn status_check_interval(mut self, interval: std::time::Duration) -> Self {
+            self.call.polling = Some(interval);
+            self
+        }
+        /// Sets the maximum number of status calls of a batch, at least 1; unlimited by default. After them the
+        /// call fails with [`Timeout`](lmbatch_core::ErrorKind::Timeout). The batch continues at the provider,
+        /// and the error carries its [handle](lmbatch_core::Error::handle).
+        pub fn max_iterations(mut self, polls: u32) -> Self {
+            self.call.run.max_polls = Some(polls);
+            self
+        }
+        /// Sets the time of the whole call, from its first step to the last outcome; unlimited by default. It
+        /// covers reading the requests, uploads, creates, searches for a create whose answer was lost, polls and
+        /// downloads. After it the call fails with [`Timeout`](lmbatch_core::ErrorKind::Timeout). Batches
+        /// continue at the provider, and the error carries the [handles](lmbatch_core::Error::handles) of those
+        /// that exist. Where a create was being sent, the error's [delivery](lmbatch_core::Error::delivery) is
+        /// unknown and it has a [label](lmbatch_core::Error::label); a named run that is started again
+        /// searches for that batch.
+        pub fn timeout(mut self, timeout: std::time::Duration) -> Self {
+            self.call.run.deadline = Some(timeout);
+            self
+        }
+    };
+}
+
+/// Methods of a builder with a `call` that may send requests again.
+macro_rules! attempt_methods {
+    () => {
+        /// Sets how often a request is sent in all when it was not answered and may be if it is sent again; 1 by
+        /// default.
+        pub fn max_attempts(mut self, attempts: u32) -> Self {
+            self.call.run.max_attempts = Some(attempts);
+            self
+        }
+    };
+}
+
+pub(crate) use {attempt_methods, observer_methods, option_methods, waiting_methods};

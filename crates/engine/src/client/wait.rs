@@ -1,0 +1,90 @@
+//! Waiting for a batch by its handle.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use lmbatch_core::{BatchHandle, HandleSource, LMOutput, Result};
+
+use crate::client::call::{Call, observer_methods, waiting_methods};
+use crate::client::outcomes::Outcomes;
+use crate::client::progress::ProgressStream;
+
+/// A wait for a batch that exists, which starts when it is awaited. Its future is `'static` and can be spawned.
+#[must_use = "nothing is asked until it is awaited"]
+pub struct Wait<T = LMOutput> {
+    call: Call,
+    handle: BatchHandle,
+    convert: fn(Outcomes) -> Outcomes<T>,
+}
+
+impl<T> fmt::Debug for Wait<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait")
+            .field("batch", &self.handle.batch)
+            .field("options", &self.call.run)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> Wait<T> {
+    pub(crate) fn new(
+        call: Call,
+        handle: BatchHandle,
+        convert: fn(Outcomes) -> Outcomes<T>,
+    ) -> Self {
+        Self {
+            call,
+            handle,
+            convert,
+        }
+    }
+
+    observer_methods!();
+    waiting_methods!();
+}
+
+impl<T: 'static> Wait<T> {
+    /// Starts the wait as a stream of its progress, which ends with the outcomes.
+    pub fn progress(self) -> ProgressStream<Outcomes<T>> {
+        let heard = self.call.heard();
+        ProgressStream::new(heard, |watch| self.observer(watch).into_future())
+    }
+}
+
+impl<T: 'static> IntoFuture for Wait<T> {
+    type Output = Result<Outcomes<T>>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        async move {
+            let context = self.call.context()?;
+            let options = self.call.run;
+            let ended = async {
+                let finished = context.wait_for(&self.handle, &options).await?;
+                Outcomes::read(&context, finished).await
+            };
+            let doing = "the batch had not ended, or its outcomes were not read,";
+            let ended = context.in_time(options.deadline, doing, ended).await;
+            let outcomes = ended.map_err(|error| {
+                error
+                    .with_batch(self.handle.batch.clone())
+                    .with_handles(Arc::new(Known(self.handle)))
+            })?;
+            Ok((self.convert)(outcomes))
+        }
+        .boxed()
+    }
+}
+
+/// The handle that the caller has.
+#[derive(Debug)]
+struct Known(BatchHandle);
+
+impl HandleSource for Known {
+    fn handles(&self) -> Result<Vec<BatchHandle>> {
+        Ok(vec![self.0.clone()])
+    }
+}

@@ -1,0 +1,334 @@
+//! Calls as values: spawned and joined, with options of their own, watched, and bounded.
+
+use std::future::IntoFuture as _;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use lmbatch_core::{
+    BatchStatus, Effort, Error, ErrorKind, GenerateOptions, Hyperparameters, LMOutput, Outcome,
+    Request, ThinkingOptions,
+};
+use lmbatch_engine::{
+    Event, LMInvoker, MemoryLedger, Observer, Outcomes, Progress, RunSnapshot, TemporarySpool,
+};
+use lmbatch_testing::{MemoryProvider, Script, TestClock, TestRng};
+
+const ASKED: [(&str, &str); 2] = [("a", "one"), ("b", "two")];
+
+fn world(script: Script) -> (Arc<MemoryProvider>, LMInvoker) {
+    let clock = Arc::new(TestClock::default());
+    let provider = Arc::new(MemoryProvider::new(clock.clone(), script));
+    let invoker = LMInvoker::shared(provider.clone(), "m")
+        .clock(clock)
+        .rng(Arc::new(TestRng::new(7)));
+    (provider, invoker)
+}
+
+fn recorded(invoker: LMInvoker) -> LMInvoker {
+    let spool = Arc::new(TemporarySpool::new().unwrap());
+    invoker.record(Arc::new(MemoryLedger::default()), spool)
+}
+
+fn running(polls: usize) -> Script {
+    Script {
+        statuses: (0..polls).map(|_| Ok(BatchStatus::InProgress)).collect(),
+        ..Script::default()
+    }
+}
+
+fn texts(outcomes: &Outcomes) -> Vec<String> {
+    let outcomes = outcomes.iter();
+    let texts = outcomes.map(|(_, outcome)| outcome.as_result().map(LMOutput::text));
+    texts.map(Result::unwrap).collect()
+}
+
+#[tokio::test]
+async fn every_call_owns_what_it_needs_and_can_be_spawned() {
+    let (_, invoker) = world(Script::default());
+    let invoker = recorded(invoker);
+    let (create, invoke, run) = {
+        // The invoker and its operations end before the calls do.
+        let invoker = invoker.clone();
+        let batch = invoker.batch();
+        let prompt = String::from("one");
+        let asked = [("a", prompt.as_str())];
+        (
+            tokio::spawn(batch.create(asked).into_future()),
+            tokio::spawn(batch.invoke(asked).into_future()),
+            tokio::spawn(batch.run("r").requests([("a", "one")]).into_future()),
+        )
+    };
+    let handle = create.await.unwrap().unwrap();
+    assert_eq!(texts(&invoke.await.unwrap().unwrap()), ["one"]);
+    assert_eq!(run.await.unwrap().unwrap().requests(), 1);
+    let batch = invoker.batch();
+    let mut calls = tokio::task::JoinSet::new();
+    calls.spawn(batch.retrieve(&handle));
+    calls.spawn(batch.retrieve_rows(&handle));
+    calls.spawn(batch.wait(&handle).into_future());
+    while let Some(outcomes) = calls.join_next().await {
+        assert_eq!(texts(&outcomes.unwrap().unwrap()), ["one"]);
+    }
+    let statuses = join_all([batch.status(&handle), batch.status(&handle.batch)]).await;
+    for status in statuses {
+        assert_eq!(status.unwrap().status, BatchStatus::Completed);
+    }
+    tokio::spawn(batch.cancel(&handle)).await.unwrap().unwrap();
+    let listed = tokio::spawn(batch.list().into_future()).await.unwrap();
+    assert_eq!(listed.unwrap().len(), 3);
+    assert_eq!(batch.list().limit(2).await.unwrap().len(), 2);
+    assert_eq!(batch.list().limit(1).stream().count().await, 1);
+}
+
+#[tokio::test]
+async fn a_run_takes_iterators_and_streams_of_requests_and_of_results() {
+    let (_, invoker) = world(Script::default());
+    let invoker = recorded(invoker);
+    let requests = || (0..3).map(|n| Request::new(format!("q{n}"), "x"));
+    let run = || invoker.batch().run("r");
+    let results = || requests().map(Ok::<_, std::io::Error>);
+    for run in [
+        run().requests(requests()),
+        run().requests(results()),
+        run().requests(stream::iter(requests())),
+        run().requests(stream::iter(results())),
+        run(),
+    ] {
+        assert_eq!(run.await.unwrap().requests(), 3);
+    }
+    let broken = results().chain([Err(std::io::Error::other("torn"))]);
+    let error = invoker.batch().run("s").requests(broken).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.message().unwrap().starts_with("request 4"), "{error}");
+    // The thread that others wait for reads no iterator.
+    let here = std::thread::current().id();
+    let elsewhere = requests().inspect(move |_| assert_ne!(std::thread::current().id(), here));
+    invoker.batch().run("t").requests(elsewhere).await.unwrap();
+}
+
+#[tokio::test]
+async fn options_of_a_call_are_merged_over_the_invokers() {
+    let warm = Hyperparameters {
+        temperature: Some(0.9),
+        seed: Some(1),
+        ..Hyperparameters::default()
+    };
+    let cool = Hyperparameters {
+        temperature: Some(0.1),
+        ..Hyperparameters::default()
+    };
+    let brief = GenerateOptions {
+        system: Some("Be brief.".into()),
+        ..GenerateOptions::default()
+    };
+    let (_, invoker) = world(Script::default());
+    let invoker = invoker.hyperparameters(&warm).effort(Effort::Low);
+    let batch = invoker.batch();
+    let thinking = ThinkingOptions {
+        budget_tokens: Some(7),
+        ..ThinkingOptions::default()
+    };
+    let create = batch.create(ASKED).hyperparameters(&cool).options(&brief);
+    let create = format!("{:?}", create.thinking(thinking));
+    assert!(create.contains("budget_tokens: Some(7)"), "{create}");
+    // What one setter has set, another one keeps.
+    let options = GenerateOptions::default();
+    let both = batch.invoke(ASKED).hyperparameters(cool).options(options);
+    assert_eq!(
+        texts(&both.system("Be kind.").await.unwrap()),
+        ["one", "two"]
+    );
+}
+
+#[tokio::test]
+async fn progress_is_a_stream_of_snapshots_that_ends_with_the_outcomes() {
+    let (_, invoker) = world(running(2));
+    let heard = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&heard);
+    let invoker = invoker.observe(move |event| {
+        if let Event::Created { .. } = event {
+            *counted.lock().unwrap() += 1;
+        }
+    });
+    let progress = invoker.batch().invoke(ASKED).progress();
+    let items: Vec<Progress<Outcomes>> = progress.try_collect().await.unwrap();
+    let (last, before) = items.split_last().unwrap();
+    let Progress::Finished(outcomes) = last else {
+        panic!("the last item is the result: {last:?}");
+    };
+    assert_eq!(texts(outcomes), ["one", "two"]);
+    let snapshots: Vec<&RunSnapshot> = before
+        .iter()
+        .map(|item| match item {
+            Progress::Snapshot(snapshot) => snapshot,
+            Progress::Finished(_) => panic!("a result before the last item"),
+        })
+        .collect();
+    let (first, latest) = (snapshots[0], snapshots.last().unwrap());
+    assert_eq!((first.requests, first.attempt), (2, 1));
+    assert_eq!(latest.batches, 1);
+    assert!(
+        snapshots
+            .windows(2)
+            .all(|pair| pair[0].batches <= pair[1].batches && pair[0].rows <= pair[1].rows)
+    );
+    // The invoker's observer receives the events as well.
+    assert_eq!(*heard.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_failed_call_ends_its_progress_with_the_error() {
+    let (_, invoker) = world(running(9));
+    let progress = invoker.batch().invoke(ASKED).max_iterations(1).progress();
+    let mut items: Vec<Result<Progress<Outcomes>, Error>> = progress.collect().await;
+    let error = items.pop().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.handle().is_some());
+    assert!(items.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn a_named_run_whose_progress_is_dropped_is_resumed_and_paid_once() {
+    let (provider, invoker) = world(running(1));
+    let invoker = recorded(invoker);
+    let run = || invoker.batch().run("r").requests(ASKED);
+    let mut progress = run().progress();
+    while let Some(item) = progress.try_next().await.unwrap() {
+        if let Progress::Snapshot(snapshot) = item
+            && snapshot.batches > 0
+        {
+            break;
+        }
+    }
+    drop(progress);
+    assert_eq!(run().await.unwrap().requests(), 2);
+    assert_eq!(provider.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_is_waited_for_by_its_handle() {
+    let (provider, invoker) = world(running(3));
+    let batch = invoker.batch();
+    let handle = batch.create(ASKED).await.unwrap();
+    let wait = batch
+        .wait(&handle)
+        .status_check_interval(Duration::from_secs(30));
+    assert_eq!(texts(&wait.await.unwrap()), ["one", "two"]);
+    let polls = provider.times("status");
+    assert_eq!(polls[..4], [0, 30, 60, 90]);
+}
+
+#[tokio::test]
+async fn a_wait_that_ends_early_returns_the_handle() {
+    let (_, invoker) = world(running(99));
+    let batch = invoker.batch();
+    let handle = batch.create(ASKED).await.unwrap();
+    for wait in [
+        batch.wait(&handle).max_iterations(2),
+        batch.wait(&handle).timeout(Duration::from_secs(60)),
+    ] {
+        let error = wait.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert_eq!(error.batch(), Some(&handle.batch));
+        assert_eq!(error.handle(), Some(&handle));
+    }
+}
+
+#[tokio::test]
+async fn an_observer_of_a_call_takes_the_place_of_the_invokers() {
+    #[derive(Default)]
+    struct Count(Mutex<u32>);
+    impl Observer for Count {
+        fn observe(&self, event: &Event<'_>) {
+            if let Event::Created { .. } = event {
+                *self.0.lock().unwrap() += 1;
+            }
+        }
+    }
+    let (of_invoker, of_call) = (Arc::new(Count::default()), Arc::new(Count::default()));
+    let (_, invoker) = world(Script::default());
+    let invoker = invoker.observer(of_invoker.clone());
+    let create = invoker.batch().create(ASKED).observer(of_call.clone());
+    create.await.unwrap();
+    invoker.batch().create(ASKED).await.unwrap();
+    assert_eq!(*of_call.0.lock().unwrap(), 1);
+    assert_eq!(*of_invoker.0.lock().unwrap(), 1);
+}
+
+#[test]
+fn a_call_outside_of_a_runtime_is_an_error_and_no_panic() {
+    let clock = Arc::new(TestClock::default());
+    let provider = Arc::new(MemoryProvider::new(clock, Script::default()));
+    let invoker = LMInvoker::shared(provider.clone(), "m");
+    let batch = invoker.batch();
+    let error = futures::executor::block_on(batch.invoke(ASKED).into_future()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(
+        error.message().unwrap().contains("Tokio runtime"),
+        "{error}"
+    );
+    let run = batch.run("r").requests(ASKED).into_future();
+    assert!(futures::executor::block_on(run).is_err());
+    assert!(futures::executor::block_on(batch.list().into_future()).is_err());
+    assert!(provider.calls().is_empty());
+}
+
+#[test]
+fn outcomes_for_a_test_are_collected_from_pairs() {
+    let outcomes = Outcomes::from_iter([
+        ("a", Outcome::from(LMOutput::from_text("4"))),
+        ("b", Outcome::Expired),
+    ]);
+    assert_eq!(outcomes.output("a").unwrap().text(), "4");
+    assert!(outcomes["b"].as_result().is_err());
+    assert_eq!(outcomes.clone().len(), 2);
+}
+
+/// Longest time between two ticks of 2 ms while a run goes through a runtime of one thread.
+fn longest_gap() -> Duration {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let clock = Arc::new(lmbatch_engine::SystemClock::new());
+        let provider = Arc::new(MemoryProvider::new(clock, running(1)));
+        let invoker = recorded(LMInvoker::shared(provider, "m"));
+        let longest = Arc::new(Mutex::new(Duration::ZERO));
+        let known = Arc::clone(&longest);
+        let ticks = tokio::spawn(async move {
+            let mut tick = tokio::time::interval(Duration::from_millis(2));
+            let mut last = Instant::now();
+            loop {
+                tick.tick().await;
+                let mut longest = known.lock().unwrap();
+                *longest = (*longest).max(last.elapsed());
+                last = Instant::now();
+            }
+        });
+        let requests = (0..20_000).map(|n| Request::new(format!("q{n}"), "x".repeat(500)));
+        let run = invoker.batch().run("r").requests(requests);
+        let run = run.status_check_interval(Duration::from_millis(5)).await;
+        let read: Vec<_> = run
+            .unwrap()
+            .outcomes()
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap();
+        assert_eq!(read.len(), 20_000);
+        ticks.abort();
+        *longest.lock().unwrap()
+    })
+}
+
+#[test]
+fn planning_and_reading_a_run_hold_up_no_other_task() {
+    // A busy machine stops a thread now and then: the middle one of three runs tells.
+    let mut gaps = [longest_gap(), longest_gap(), longest_gap()];
+    gaps.sort();
+    assert!(gaps[1] < Duration::from_millis(250), "{gaps:?}");
+}
