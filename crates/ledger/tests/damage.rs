@@ -166,7 +166,7 @@ async fn missing_and_changed_rows_are_named_in_the_error() {
         ),
         (
             "PRAGMA foreign_keys = OFF; DELETE FROM run WHERE id = 'r-2'",
-            "2 of 3 runs are there",
+            "2 of 3 runs are present",
         ),
         (
             "UPDATE shard SET record = replace(record, 'b1', 'b2') WHERE run = 'r-1' AND number = 7",
