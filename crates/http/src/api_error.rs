@@ -1,4 +1,4 @@
-//! An answer that says no, as the error that it is.
+//! Converts error responses into [`Error`].
 
 use std::time::Duration;
 
@@ -8,43 +8,43 @@ use serde_json::Value;
 
 use crate::classify::delivery_of;
 use crate::client::Exchange;
-use crate::habits::{is_gone, says_error};
 use crate::reply::{Reply, because};
+use crate::responses::{is_gone, says_error};
 
-/// The most of an error's body that is read.
+/// Longest body of an error response or a deletion, in bytes: 64 KiB.
 const MAX_BODY: usize = 64 << 10;
 
-/// An answer that says no, as an adapter reads it.
+/// An error response, as an adapter classifies it.
 ///
 /// ```
-/// use lmbatch_http::{Told, kind_of};
-/// // A web page: kind and retry by the HTTP status, and no refusal.
-/// assert!(!Told::new(kind_of(403)).recognised);
+/// use lmbatch_http::{ApiError, kind_of};
+/// // An HTML page: kind and retry by the HTTP status, and not recognised as a refusal.
+/// assert!(!ApiError::new(kind_of(403)).recognised);
 /// // The provider's own error object.
-/// let told = Told { recognised: true, code: Some("no_credit".into()), ..Told::new(kind_of(402)) };
-/// assert!(told.recognised);
+/// let error = ApiError { recognised: true, code: Some("no_credit".into()), ..ApiError::new(kind_of(402)) };
+/// assert!(error.recognised);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    /// Whether the body is the provider's own error object: parsed as a whole, and of the documented shape.
-    /// Only then a create that is answered so may count as refused, and be repeated; a web page, an empty body
-    /// and any other JSON may come from a proxy after the provider has accepted the create.
+pub struct ApiError {
+    /// True if the body is the provider's own error object: valid JSON of the documented shape. Only then does a
+    /// create count as refused and may be repeated. An HTML page, an empty body and any other JSON may come from
+    /// a proxy after the provider has accepted the create.
     pub recognised: bool,
-    /// What kind of thing went wrong.
+    /// Kind of the error, from the provider's code or the HTTP status.
     pub kind: ErrorKind,
-    /// Whether the same call may succeed later.
+    /// Tells if a repeated call may succeed.
     pub retry: Retry,
-    /// The provider's structured code. Secrets and control characters in it are removed before it is kept.
+    /// The provider's structured error code. Secrets and control characters are removed before it is stored.
     pub code: Option<String>,
-    /// The provider's words. Secrets in them are removed before they are kept.
+    /// The provider's error message. Secrets are removed before it is stored.
     pub message: Option<String>,
-    /// The wait that the body asks for, where it does.
+    /// Retry delay from the body, if it holds one. A `Retry-After` header takes precedence.
     pub retry_after: Option<Duration>,
 }
 
-impl Told {
-    /// An answer whose body is not the provider's own error object: kind and retry, as
-    /// [`kind_of`](crate::kind_of) gives them, and no more.
+impl ApiError {
+    /// Creates an unrecognised error: kind and retry from the HTTP status, as [`kind_of`](crate::kind_of) returns
+    /// them, and all other fields empty.
     pub fn new((kind, retry): (ErrorKind, Retry)) -> Self {
         Self {
             recognised: false,
@@ -57,50 +57,62 @@ impl Told {
     }
 }
 
-/// Reads an answer that says no: its HTTP status and its body.
-pub type Tell = fn(u16, &[u8]) -> Told;
+/// Function of an adapter that classifies an error response by its HTTP status and its body.
+pub type ErrorClassifier = fn(u16, &[u8]) -> ApiError;
 
 impl Exchange {
-    /// Sends it. An answer that does not say yes is an error.
-    pub async fn ask(self, tell: Tell) -> Result<Reply> {
-        self.send().await?.accept(tell).await
-    }
-
-    /// The same, with the answer read as JSON.
-    pub async fn ask_json<T: DeserializeOwned>(self, tell: Tell) -> Result<T> {
-        self.ask(tell).await?.json().await
-    }
-
-    /// Sends a deletion. `proves` says whether a JSON body is the provider's own confirmation that the deletion
-    /// was done, see [`Reply::deleted`]. A 404 or 410 with the provider's own error object counts as done too;
-    /// one of a proxy does not, since a batch may still be created from the file.
+    /// Sends the request and returns a 2xx reply.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask) and [`Reply::deleted`] give them.
-    pub async fn ask_gone(
+    /// Those of [`send`](Self::send) and [`Reply::accept`]: any status outside 2xx is an error.
+    pub async fn send_ok(self, classify_error: ErrorClassifier) -> Result<Reply> {
+        self.send().await?.accept(classify_error).await
+    }
+
+    /// Sends the request and reads a 2xx reply as JSON.
+    ///
+    /// # Errors
+    /// Those of [`send_ok`](Self::send_ok) and [`Reply::json`].
+    pub async fn send_json<T: DeserializeOwned>(
         self,
-        tell: Tell,
+        classify_error: ErrorClassifier,
+    ) -> Result<T> {
+        self.send_ok(classify_error).await?.json().await
+    }
+
+    /// Sends a deletion and checks that it was done. `proves` returns true for a JSON body that is the provider's
+    /// own confirmation, see [`Reply::deleted`]. A 404 or 410 with the provider's own error object counts as
+    /// deleted too. One from a proxy does not, since a batch may still be created from the file.
+    ///
+    /// # Errors
+    /// Those of [`send_ok`](Self::send_ok) and [`Reply::deleted`].
+    pub async fn send_delete(
+        self,
+        classify_error: ErrorClassifier,
         proves: impl FnOnce(&Value) -> bool + Send,
     ) -> Result<()> {
-        match self.ask(tell).await {
+        match self.send_ok(classify_error).await {
             Err(error) if is_gone(&error) => Ok(()),
             other => other?.deleted(proves).await,
         }
     }
 
-    /// Sends a GET and follows redirects by hand, see [`send_following`](Self::send_following).
-    pub async fn ask_following(self, tell: Tell) -> Result<Reply> {
-        self.send_following().await?.accept(tell).await
+    /// Sends a GET, follows redirects as [`send_following`](Self::send_following) does, and returns a 2xx reply.
+    ///
+    /// # Errors
+    /// Those of [`send_following`](Self::send_following) and [`Reply::accept`].
+    pub async fn send_following_ok(self, classify_error: ErrorClassifier) -> Result<Reply> {
+        self.send_following().await?.accept(classify_error).await
     }
 }
 
 impl Reply {
-    /// Checks that a 2xx answer to a deletion is the provider's own confirmation: `proves` gets the body and says
-    /// whether it is. Another JSON object, one that holds the [member of errors](crate::HttpOptions::error_member), or
-    /// an empty body proves nothing, since a proxy answers so too.
+    /// Checks that a 2xx answer to a deletion is the provider's own confirmation: `proves` receives the body and
+    /// returns true if it is. Another JSON object, one that holds the [member of
+    /// errors](crate::HttpOptions::error_member), or an empty body proves nothing, since a proxy may send these too.
     ///
     /// # Errors
-    /// [`ErrorKind::MalformedReply`], temporary, for anything else, such as a web page or `"deleted": false`.
+    /// [`ErrorKind::MalformedReply`], temporary, for anything else, such as an HTML page or `"deleted": false`.
     pub async fn deleted(self, proves: impl FnOnce(&Value) -> bool + Send) -> Result<()> {
         let about = self
             .error(ErrorKind::MalformedReply)
@@ -120,39 +132,43 @@ impl Reply {
         }
     }
 
-    /// The reply, if it says yes; else the error that it is.
-    pub async fn accept(self, tell: Tell) -> Result<Self> {
+    /// Returns the reply if its status is 2xx; converts any other into an error with `classify_error`. The headers
+    /// `x-should-retry` and `Retry-After` take precedence over the body.
+    ///
+    /// # Errors
+    /// The classified error, with status, request id and delivery.
+    pub async fn accept(self, classify_error: ErrorClassifier) -> Result<Self> {
         if self.is_success() {
             return Ok(self);
         }
         let (status, wait, should) = (self.status(), self.retry_after(), self.should_retry());
         let mut error = self.error(ErrorKind::Internal);
         let rules = self.share();
-        // A body that breaks off, is encoded or too long is none that could be recognised.
+        // A body that is incomplete, encoded or too long counts as empty, and so as not recognised.
         let body = self.bytes(MAX_BODY).await.unwrap_or_default();
-        let told = tell(status, &body);
+        let classified = classify_error(status, &body);
         let retry = match should {
             Some(true) => Retry::Temporary,
             Some(false) => Retry::Permanent,
-            None => told.retry,
+            None => classified.retry,
         };
         error = error
-            .with_kind(told.kind)
+            .with_kind(classified.kind)
             .with_retry(retry)
-            .with_delivery(delivery_of(status, told.recognised));
-        if let Some(code) = told.code {
+            .with_delivery(delivery_of(status, classified.recognised));
+        if let Some(code) = classified.code {
             error = error.with_code(rules.secrets.fact(&code));
         }
-        if let Some(message) = told.message {
+        if let Some(message) = classified.message {
             error = error.with_provider_message(rules.secrets.words(&message));
         }
-        if let Some(wait) = wait.or(told.retry_after) {
+        if let Some(wait) = wait.or(classified.retry_after) {
             error = error.with_retry_after(wait);
         }
         Err(error)
     }
 
-    /// An error about this reply: operation, provider, status and request id.
+    /// Creates an error about this reply, with its operation, provider, HTTP status and request id.
     pub fn error(&self, kind: ErrorKind) -> Error {
         let error = Error::new(kind)
             .with_operation(self.operation())

@@ -11,11 +11,11 @@ use lmbatch_core::{
     ListOptions, Page, PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart,
     ResultSet, Retry, RowStream, Shard, Staged, Upload, parse_time,
 };
-use lmbatch_http::{of_batch, segment};
+use lmbatch_http::{batch_error, segment};
 use serde_json::{Value, json};
 
 use super::codec::AcmeCodec;
-use super::errors::tell;
+use super::errors::classify_error;
 use super::http::{Client, Reply};
 use super::rows::broken_rows;
 
@@ -75,11 +75,11 @@ impl Acme {
         if self.broken("the_key_is_in_no_url_and_no_body") {
             exchange = exchange.query("key", self.key.as_str());
         }
-        let of_batch = |error| match self.broken("a_404_of_a_batch_names_the_batch") {
+        let batch_error = |error| match self.broken("a_404_of_a_batch_names_the_batch") {
             true => error,
-            false => of_batch(batch, error),
+            false => batch_error(batch, error),
         };
-        let reply = self.ask(exchange, &path).await.map_err(of_batch)?;
+        let reply = self.ask(exchange, &path).await.map_err(batch_error)?;
         let about = reply.error(ErrorKind::MalformedReply);
         let body = reply.json();
         if self.broken("a_status_that_is_a_web_page_is_an_error")
@@ -207,8 +207,14 @@ impl Acme {
         if self.broken("a_redirect_of_a_create_is_not_followed") {
             let reply = exchange.send().await?;
             return match reply.header("location").map(str::to_owned) {
-                Some(to) => client(&to, None).post("batches").body(body).ask(tell).await,
-                None => reply.accept(tell),
+                Some(to) => {
+                    client(&to, None)
+                        .post("batches")
+                        .body(body)
+                        .ask(classify_error)
+                        .await
+                }
+                None => reply.accept(classify_error),
             };
         }
         self.told(exchange.ask(self.teller()).await)
@@ -297,7 +303,7 @@ impl BatchProvider for Acme {
             .query("name", name)
             .body(body)
             .expecting("upload the input");
-        let reply = exchange.ask(tell).await?.json()?;
+        let reply = exchange.ask(classify_error).await?.json()?;
         let input = reply["input"].as_str().unwrap_or_default();
         Ok(Staged {
             ready: true,
@@ -499,7 +505,10 @@ impl BatchProvider for Acme {
             let reply = exchange.send().await?;
             return match reply.header("location").map(str::to_owned) {
                 Some(to) => {
-                    let reply = client(&to, Some(&self.key)).get("x").ask(tell).await?;
+                    let reply = client(&to, Some(&self.key))
+                        .get("x")
+                        .ask(classify_error)
+                        .await?;
                     Ok(lmbatch_http::rows(reply.stream()))
                 }
                 None => {
@@ -507,12 +516,12 @@ impl BatchProvider for Acme {
                         Some(404 | 410) => error.with_kind(ErrorKind::FileNotFound),
                         _ => error,
                     };
-                    let reply = reply.accept(tell).map_err(gone)?;
+                    let reply = reply.accept(classify_error).map_err(gone)?;
                     Ok(lmbatch_http::rows(reply.stream()))
                 }
             };
         }
-        let reply = match exchange.ask(tell).await {
+        let reply = match exchange.ask(classify_error).await {
             Ok(reply) => reply,
             Err(error) => {
                 let error = error.with_batch(part.batch.clone());
@@ -545,7 +554,11 @@ impl BatchProvider for Acme {
 
     async fn probe(&self, model: &str) -> Result<()> {
         let exchange = self.http.get(&format!("models/{}", segment(model)));
-        match exchange.expecting("check the model").ask(tell).await {
+        match exchange
+            .expecting("check the model")
+            .ask(classify_error)
+            .await
+        {
             Err(error) if !self.broken("a probe always says yes") => Err(error),
             _ => Ok(()),
         }
@@ -560,7 +573,7 @@ impl BatchProvider for Acme {
         }
         let exchange = || self.http.post(&path).expecting("cancel the batch");
         if self.broken("a_cancel_is_one_call") {
-            drop(exchange().ask(tell).await);
+            drop(exchange().ask(classify_error).await);
         }
         let error = match self.ask(exchange(), &path).await {
             Ok(_) if self.broken("a_cancel_that_a_proxy_answers_is_an_error") => return Ok(()),
@@ -582,7 +595,7 @@ impl BatchProvider for Acme {
             }
             Err(error) => error,
         };
-        let error = of_batch(batch, error);
+        let error = batch_error(batch, error);
         let careless = self.broken("a_cancel_that_is_refused_is_an_error");
         let strict = self.broken("a_cancel_of_an_ended_batch_is_no_error");
         if error.http_status() == Some(409)
@@ -598,7 +611,11 @@ impl BatchProvider for Acme {
             return Err(Error::unsupported("deleting a batch at acme"));
         };
         let exchange = self.http.delete(&format!("inputs/{}", segment(input)));
-        match exchange.expecting("delete an input").ask(tell).await {
+        match exchange
+            .expecting("delete an input")
+            .ask(classify_error)
+            .await
+        {
             Err(error)
                 if error.http_status() == Some(404)
                     && (error.delivery() == Delivery::Refused
