@@ -63,24 +63,24 @@ mod tests {
     }
 
     #[test]
-    fn parts_do_not_run_into_one_another() {
+    fn parts_of_a_digest_are_separated() {
         assert_eq!(digest(&["a", "b"]), digest(&["a", "b"]));
         assert_ne!(digest(&["a", "b"]), digest(&["ab", ""]));
         assert_eq!(digest(&["a"]).len(), 32);
     }
 
-    /// Ids as records hold them. A change of the digest, its length, the prefixed lengths or the order of the
-    /// parts gives other ids: every run that is recorded would belong to an unknown account.
+    /// Compares with ids in existing ledgers. A change of the digest, its length, the length prefixes or the order
+    /// of the parts would change the ids, and every recorded run would belong to an unknown account.
     #[test]
-    fn the_ids_of_an_account_stay_what_records_hold() {
+    fn account_ids_match_those_of_recorded_runs() {
         assert_eq!(digest(&["a", "b"]), "cf6ab613e3942391f88ed698557e1680");
         assert_eq!(digest(&["ab", ""]), "e38fddf799dfc9884ea023573aeb3548");
-        let ours = identity("https://api.test/v1", "k", &["o", "p"]);
+        let id = identity("https://api.test/v1", "k", &["o", "p"]);
         assert_eq!(
             (
-                ours.account.as_str(),
-                ours.former.as_str(),
-                ours.key_hint.as_str()
+                id.account.as_str(),
+                id.former.as_str(),
+                id.key_hint.as_str()
             ),
             (
                 "v2-d15f02b74f9cb820c256960772062139",
@@ -91,15 +91,15 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_its_base_url_and_scopes_and_outlives_its_key() {
-        let ours = identity("https://api.test/v1", "k", &["o", ""]);
-        assert!(ours.account.is_keyless());
-        assert_eq!(ours, identity("https://api.test/v1/", "k", &["o", ""]));
-        assert_eq!(ours, identity("https://API.test:443/v1", "k", &["o", ""]));
+    fn an_account_id_depends_on_base_url_and_scopes_but_not_on_the_key() {
+        let id = identity("https://api.test/v1", "k", &["o", ""]);
+        assert!(id.account.is_keyless());
+        assert_eq!(id, identity("https://api.test/v1/", "k", &["o", ""]));
+        assert_eq!(id, identity("https://API.test:443/v1", "k", &["o", ""]));
         let rotated = identity("https://api.test/v1", "k2", &["o", ""]);
-        assert_eq!(rotated.account, ours.account);
-        assert_ne!(rotated.key_hint, ours.key_hint);
-        assert_ne!(rotated.former, ours.former);
+        assert_eq!(rotated.account, id.account);
+        assert_ne!(rotated.key_hint, id.key_hint);
+        assert_ne!(rotated.former, id.former);
         for other in [
             identity("https://api.test/v2", "k", &["o", ""]),
             identity("https://api.test:8443/v1", "k", &["o", ""]),
@@ -107,20 +107,17 @@ mod tests {
             identity("https://api.test/v1", "k", &["", "o"]),
             identity("https://api.test/v1", "k", &["", ""]),
         ] {
-            assert_ne!(other.account, ours.account);
-            assert_eq!(other.key_hint, ours.key_hint);
+            assert_ne!(other.account, id.account);
+            assert_eq!(other.key_hint, id.key_hint);
         }
     }
 
     #[test]
-    fn the_former_digest_is_the_one_that_earlier_versions_recorded() {
-        let ours = identity("https://api.test/v1", "k", &["o"]);
+    fn the_former_id_matches_that_of_earlier_versions() {
+        let id = identity("https://api.test/v1", "k", &["o"]);
+        assert_eq!(id.former.as_str(), digest(&["https://api.test", "k", "o"]));
         assert_eq!(
-            ours.former.as_str(),
-            digest(&["https://api.test", "k", "o"])
-        );
-        assert_eq!(
-            ours.former,
+            id.former,
             identity("https://api.test/v9", "k", &["o"]).former
         );
     }

@@ -1,4 +1,4 @@
-//! The body of an answer as it arrives, within the limits of its kind.
+//! Reads the body of an answer within the time and size limits of its kind.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCO
 
 use crate::limits::{Pace, Rules, timed_out};
 
-/// What a body is read as: decides how long it may take.
+/// Kind of a body, which decides how long reading it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Results, of any length: they must keep moving.
+    /// Results of any length; only silence and speed are limited.
     Transfer,
-    /// JSON or an error: complete within `answer_timeout`.
+    /// JSON or an error, complete within `answer_timeout`.
     Answer,
-    /// JSON that may hold results: a longer one may take longer, up to `max_document_bytes`.
+    /// JSON that may hold results, up to `max_document_bytes`; the time limit grows with its length.
     Document,
 }
 
@@ -31,12 +31,12 @@ pub(crate) struct Body {
     operation: &'static str,
     provider: ProviderId,
     rules: Arc<Rules>,
-    /// When the answer began, on the clock of the rules.
+    /// Time at which the answer began, on the clock of `rules`.
     began: Duration,
     pace: Pace,
     read: u64,
     announced: Option<u64>,
-    /// An encoding that was not asked for.
+    /// Encoding that was not requested.
     encoding: Option<String>,
 }
 
@@ -73,14 +73,14 @@ impl Body {
         }
     }
 
-    /// The next bytes; `None` at the end. A body that ends before its announced length is an error.
+    /// Returns the next bytes; `None` at the end. A body that ends before its announced length is an error.
     ///
     /// # Errors
-    /// [`ErrorKind::MalformedReply`] where it is encoded or too long, [`ErrorKind::Timeout`] where it is too
-    /// slow, [`ErrorKind::Connection`] where it breaks off.
+    /// [`ErrorKind::MalformedReply`] for an encoded or too long body, [`ErrorKind::Timeout`] for a too slow one,
+    /// [`ErrorKind::Connection`] for one that is incomplete.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
         if let Some(encoding) = &self.encoding {
-            let message = format!("it is encoded as {encoding}, which was not asked for");
+            let message = format!("it is encoded as {encoding}, which was not requested");
             return Err(self.temporary(ErrorKind::MalformedReply, message));
         }
         let rules = Arc::clone(&self.rules);
@@ -88,10 +88,10 @@ impl Body {
         let moves = self.kind == Kind::Transfer;
         loop {
             let mut patience = self.pace.patience(limits, moves);
-            if let Some(whole) = self.whole() {
-                let left = whole.saturating_sub(rules.clock.elapsed().saturating_sub(self.began));
+            if let Some(limit) = self.total_limit() {
+                let left = limit.saturating_sub(rules.clock.elapsed().saturating_sub(self.began));
                 if left.is_zero() {
-                    let message = format!("the answer was not complete after {whole:?}");
+                    let message = format!("the answer was not complete after {limit:?}");
                     return Err(timed_out(self.operation, &self.provider, message));
                 }
                 patience = patience.min(left);
@@ -115,8 +115,8 @@ impl Body {
         }
     }
 
-    /// The time from its beginning in which the body must be complete.
-    fn whole(&self) -> Option<Duration> {
+    /// Returns the longest time from the beginning of the body to its end.
+    fn total_limit(&self) -> Option<Duration> {
         match self.kind {
             Kind::Transfer => None,
             Kind::Answer => Some(self.rules.limits.answer),
@@ -156,7 +156,7 @@ impl Body {
             .with_delivery(Delivery::Unknown)
     }
 
-    /// The body as a stream, which ends with the first error.
+    /// Returns the body as a stream, which ends with the first error.
     pub(crate) fn into_stream(self) -> ByteStream {
         stream::try_unfold(self, |mut body| async move {
             Ok(body.next().await?.map(|piece| (piece, body)))
@@ -165,7 +165,7 @@ impl Body {
     }
 }
 
-/// The first encoding of a body that is not plain. Requests ask for `identity`, and nothing here decodes.
+/// Returns the first encoding other than `identity`. Requests accept only `identity`, and this crate decodes none.
 fn encoding(headers: &HeaderMap) -> Option<String> {
     let content = headers.get_all(CONTENT_ENCODING).iter();
     let transfer = headers.get_all(TRANSFER_ENCODING).iter();
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_encoding_but_identity_is_seen() {
+    fn encodings_other_than_identity_are_found() {
         for (pairs, expected) in [
             (&[][..], None),
             (&[(CONTENT_ENCODING, "identity")], None),

@@ -1,8 +1,8 @@
-//! What an HTTP status means where the body says nothing better.
+//! Error kind and delivery by HTTP status.
 
 use lmbatch_core::{Delivery, ErrorKind, Retry};
 
-/// Returns what became of a request that was answered with this HTTP status. [`Delivery::Refused`] takes both a
+/// Returns the delivery of a request that was answered with this HTTP status. [`Delivery::Refused`] requires both a
 /// status that refuses and a body that is the provider's own error object (`recognised`): a proxy may answer
 /// with any status after the provider has accepted the request.
 pub fn delivery_of(status: u16, recognised: bool) -> Delivery {
@@ -12,7 +12,7 @@ pub fn delivery_of(status: u16, recognised: bool) -> Delivery {
     }
 }
 
-/// The kind of error, and whether the same call may succeed later.
+/// Returns the error kind of an HTTP status, and whether a repeated call may succeed.
 pub fn kind_of(status: u16) -> (ErrorKind, Retry) {
     match status {
         401 | 403 => (ErrorKind::ProviderAuth, Retry::Permanent),
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_has_a_kind() {
+    fn each_status_has_a_kind_and_a_retry() {
         for (status, kind, retry) in [
             (400, ErrorKind::ProviderInvalidArgs, Retry::Permanent),
             (401, ErrorKind::ProviderAuth, Retry::Permanent),

@@ -1,4 +1,4 @@
-//! One client for a provider's account.
+//! HTTP client of one account, and the requests that it sends.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -21,48 +21,51 @@ use crate::secrets::Secrets;
 use crate::sending::{Meter, answer_to};
 use crate::url::is_loopback;
 
-/// Redirects that a download may take.
+/// Most redirects that one download follows.
 const MAX_HOPS: usize = 3;
 
-/// The most bytes of a URL that a provider gives.
+/// Longest URL from a provider, in bytes: 8 KiB.
 const MAX_URL: usize = 8 << 10;
 
-/// Where a provider is and how long to wait for it.
+/// Base URL, time limits and size limits of a provider.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// Whose service it is: every error says so.
+    /// Provider that every error names.
     pub provider: ProviderId,
-    /// Everything is relative to it.
+    /// Base URL; all paths are relative to it.
     pub base_url: Url,
-    /// Who we say we are. Some providers refuse clients that do not say.
+    /// User agent header, `lmbatch/VERSION` by default. Some providers refuse clients without one.
     pub user_agent: String,
-    /// For the connection.
+    /// Longest time to establish a connection, 10 s by default.
     pub connect_timeout: Duration,
-    /// The longest silence, 120 s unless set: no byte of the request is taken, no answer begins, or no byte
-    /// of it arrives. A large upload or download may take as long as it moves.
+    /// Longest time without progress, 120 s by default: no byte of the request is sent, no answer begins, or no
+    /// byte of the answer arrives. The total time of an upload or download is not limited.
     pub read_timeout: Duration,
-    /// The time in which an answer that is read as JSON or as an error must be complete, from its beginning:
-    /// 120 s unless set. A document that holds results gets one second more for each 64 KiB.
+    /// Longest time from the beginning of an answer to its end, if it is read as JSON or as an error; 120 s by
+    /// default. A document that holds results gets one second more for each 64 KiB.
     pub answer_timeout: Duration,
-    /// The bytes per second below which an upload or a download is given up, 1,024 unless set. 0 means no least
-    /// speed: a transfer may be as slow as `read_timeout` lets it be.
+    /// Least speed of an upload or a download in bytes per second, 1,024 by default; a slower one fails. 0 means no
+    /// least speed, so that only `read_timeout` applies.
     pub least_speed: u64,
-    /// The time over which that speed is measured, 60 s unless set. For uploads it is at least `read_timeout`,
-    /// since the system's buffers take them in bursts. Less than a millisecond measures nothing, and means no least
-    /// speed.
+    /// Time over which `least_speed` is measured, 60 s by default. Uploads use at least `read_timeout`, since the
+    /// system's send buffers take bytes in bursts. Less than one millisecond means no least speed.
     pub speed_window: Duration,
-    /// The most bytes of a JSON document that may hold results, 2 GiB unless set.
+    /// Longest JSON document that may hold results, in bytes; 2 GiB by default.
     pub max_document_bytes: u64,
-    /// Origins besides our own from which a download may come, without credentials.
+    /// Origins other than that of the base URL to which a download may be redirected; they get no credentials. None
+    /// by default.
     pub allowed_origins: Vec<Url>,
-    /// Name of the member by which a JSON answer says that the call failed, `error` unless set. A 200 that holds it
-    /// is neither a batch, a list nor the confirmation of a cancel: see [`Reply::made`], [`Reply::checked`] and
-    /// [`cancelled`](crate::cancelled).
+    /// Name of the member that holds the error in a JSON answer, `error` by default. A 200 answer that holds it is not
+    /// accepted as a batch, a list or the confirmation of a cancel: see [`Reply::created_id`], [`Reply::checked`]
+    /// and [`cancelled`](crate::cancelled).
     pub error_member: &'static str,
 }
 
 impl HttpOptions {
-    /// The usual waits for a provider at `base_url`.
+    /// Creates the default options for a provider at `base_url`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for an invalid base URL.
     pub fn new(provider: &str, base_url: &str) -> Result<Self> {
         Ok(Self {
             provider: provider.into(),
@@ -80,7 +83,7 @@ impl HttpOptions {
     }
 }
 
-/// One client for a provider's account. Cheap to clone.
+/// HTTP client of one account at a provider. Clones are cheap and share connections.
 #[derive(Clone)]
 pub struct HttpClient {
     inner: Arc<Inner>,
@@ -91,13 +94,13 @@ struct Inner {
     credentials: HeaderMap,
     headers: HeaderMap,
     usual: LazyClient,
-    /// For creates, which are never sent twice: no connection that may have gone stale, no transparent retry.
-    once: LazyClient,
+    /// For creates, which are never sent twice: a new connection for each call, and no transparent retry.
+    creates: LazyClient,
     rules: Arc<Rules>,
 }
 
-/// A client that is made by its first call: to read the certificates of the system takes longer than a command
-/// that calls nobody.
+/// Client that is built by its first call: a command without network calls would otherwise spend most of its time
+/// on reading the system's certificates.
 struct LazyClient {
     made: OnceLock<Client>,
     builder: fn() -> ClientBuilder,
@@ -121,7 +124,12 @@ impl LazyClient {
 }
 
 impl HttpClient {
-    /// Credentials go to the base URL's origin and nowhere else.
+    /// Creates a client that sends `credentials` and `headers` with each request to the origin of the base URL, and
+    /// to no other origin.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ProviderAuth`] for a credential, [`ErrorKind::InvalidInput`] for a user agent that holds
+    /// characters that no header can hold.
     pub fn new(
         options: HttpOptions,
         credentials: &[(HeaderName, SecretString)],
@@ -142,10 +150,10 @@ impl HttpClient {
                 "the user agent holds characters that no header can hold",
             ));
         }
-        // Hundreds of runs poll at once: connections that they leave idle would use up the open files that a
-        // process may have, and a create, which takes a connection of its own, would find none.
+        // Hundreds of runs may poll at the same time. Without a limit their idle connections would use up the
+        // process's file descriptors, and a create, which opens a new connection, would fail.
         let usual = LazyClient::new(|| Client::builder().pool_max_idle_per_host(16));
-        let once = LazyClient::new(|| Client::builder().http1_only().pool_max_idle_per_host(0));
+        let creates = LazyClient::new(|| Client::builder().http1_only().pool_max_idle_per_host(0));
         let rules = Rules {
             limits: Limits {
                 silence: options.read_timeout,
@@ -165,7 +173,7 @@ impl HttpClient {
                 credentials: secret,
                 headers,
                 usual,
-                once,
+                creates,
             }),
         })
     }
@@ -177,29 +185,29 @@ impl HttpClient {
         account_at(&self.inner.options.base_url, &[])
     }
 
-    /// A GET below the base URL.
+    /// Returns a GET of a path below the base URL.
     pub fn get(&self, path: &str) -> Exchange {
         self.exchange(Method::GET, path)
     }
-    /// A POST below the base URL.
+    /// Returns a POST to a path below the base URL.
     pub fn post(&self, path: &str) -> Exchange {
         self.exchange(Method::POST, path)
     }
-    /// Returns the POST of a create, below the base URL: on a connection of its own, without retries and redirects,
-    /// so that nothing on the way can send it twice.
+    /// Returns the POST that creates a batch, to a path below the base URL. It is sent on a new connection, without
+    /// retries and redirects, so that no layer of the client sends it twice.
     pub fn create(&self, path: &str) -> Exchange {
         Exchange {
-            once: true,
+            is_create: true,
             ..self.exchange(Method::POST, path)
         }
     }
-    /// A DELETE below the base URL.
+    /// Returns a DELETE of a path below the base URL.
     pub fn delete(&self, path: &str) -> Exchange {
         self.exchange(Method::DELETE, path)
     }
 
-    /// Path and query of a URL that the provider gave, if it leads to the origin of the base URL and is not
-    /// longer than 8 KiB.
+    /// Returns path and query of a URL from the provider; `None` if it leads to another origin than that of the base
+    /// URL, is invalid or is longer than 8 KiB.
     pub fn own_path(&self, url: &str) -> Option<String> {
         if url.len() > MAX_URL {
             return None;
@@ -219,7 +227,7 @@ impl HttpClient {
             query: Vec::new(),
             headers: HeaderMap::new(),
             body: None,
-            once: false,
+            is_create: false,
             operation: "call the provider",
         }
     }
@@ -228,8 +236,8 @@ impl HttpClient {
 fn build(builder: ClientBuilder, options: &HttpOptions) -> Result<Client> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    // What stays on this machine may travel in the open: it goes through no proxy. Reading the certificates of
-    // the system takes longer than all else that a small run does: without TLS nothing needs them.
+    // Loopback requests may be unencrypted, so that they must not pass a proxy. Reading the system's certificates
+    // takes longer than the rest of a small run, and without TLS they are not needed.
     let is_plain = |url: &Url| url.scheme() == "http";
     let builder = match is_loopback(&options.base_url) {
         true if is_plain(&options.base_url) && options.allowed_origins.iter().all(is_plain) => {
@@ -261,8 +269,8 @@ impl fmt::Debug for HttpClient {
     }
 }
 
-/// One request and its answer.
-#[must_use = "nothing is sent until it is"]
+/// One HTTP request that is not sent yet.
+#[must_use = "nothing is sent until `send` is awaited"]
 pub struct Exchange {
     client: HttpClient,
     method: Method,
@@ -270,7 +278,7 @@ pub struct Exchange {
     query: Vec<(String, String)>,
     headers: HeaderMap,
     body: Option<(HeaderValue, u64, ByteStream)>,
-    once: bool,
+    is_create: bool,
     operation: &'static str,
 }
 
@@ -284,47 +292,47 @@ impl fmt::Debug for Exchange {
 }
 
 impl Exchange {
-    /// What is being done: a lowercase fragment that can follow "failed to".
-    pub fn expecting(mut self, operation: &'static str) -> Self {
+    /// Sets the operation that errors name: a lowercase fragment that can follow "failed to".
+    pub fn operation(mut self, operation: &'static str) -> Self {
         self.operation = operation;
         self
     }
-    /// A query parameter.
+    /// Adds a query parameter.
     pub fn query(mut self, name: &str, value: impl Into<String>) -> Self {
         self.query.push((name.to_owned(), value.into()));
         self
     }
-    /// The same, left out where there is none.
+    /// Adds a query parameter if `value` is set.
     pub fn query_some(self, name: &str, value: Option<impl ToString>) -> Self {
         match value {
             Some(value) => self.query(name, value.to_string()),
             None => self,
         }
     }
-    /// A header.
+    /// Sets a request header.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
-    /// A JSON body.
+    /// Sets a body of JSON bytes.
     pub fn json_bytes(self, body: Vec<u8>) -> Self {
         let len = body.len() as u64;
         let bytes = futures::stream::iter([Ok(bytes::Bytes::from(body))]).boxed();
         self.stream(HeaderValue::from_static("application/json"), len, bytes)
     }
-    /// The same of a value.
+    /// Sets a JSON body from a value.
     pub fn json(self, body: &serde_json::Value) -> Self {
         self.json_bytes(body.to_string().into_bytes())
     }
-    /// The whole body of a shard.
+    /// Sets the whole content of a shard as the body.
     pub fn shard(self, content_type: &'static str, shard: &Shard) -> Self {
         let content_type = HeaderValue::from_static(content_type);
         self.stream(content_type, shard.len(), shard.open(0..shard.len()))
     }
-    /// A form with one streamed file.
+    /// Sets a multipart form with one streamed file as the body.
     pub fn multipart(self, form: Multipart) -> Self {
         let (len, body) = form.into_body();
-        // The boundary is plain ASCII.
+        // The boundary is ASCII, so that the header is always valid.
         let content_type = HeaderValue::from_str(&Multipart::content_type());
         self.stream(
             content_type.unwrap_or_else(|_| HeaderValue::from_static("multipart/form-data")),
@@ -332,8 +340,8 @@ impl Exchange {
             body,
         )
     }
-    /// Sends the whole body of a shard as the file of a form, after `fields`. The file is called by the shard's
-    /// label and ends in `.jsonl`.
+    /// Sets a multipart form as the body: `fields`, then the whole content of the shard in the field `file`. The file
+    /// name is the shard's label with `.jsonl`.
     ///
     /// ```no_run
     /// # fn upload(http: &lmbatch_http::HttpClient, shard: &lmbatch_core::Shard) -> lmbatch_http::Exchange {
@@ -343,8 +351,7 @@ impl Exchange {
     pub fn upload(self, shard: &Shard, fields: &[(&str, &str)]) -> Self {
         self.upload_as("file", shard, fields)
     }
-    /// Sends the whole body of a shard as [`upload`](Self::upload) does, with the file in the field `file_field` of
-    /// the form.
+    /// Sets a multipart form as [`upload`](Self::upload) does, with the file in the field `file_field`.
     pub fn upload_as(
         self,
         file_field: &'static str,
@@ -363,14 +370,17 @@ impl Exchange {
             body: shard.open(0..shard.len()),
         })
     }
-    /// A streamed body of known length.
+    /// Sets a streamed body of `len` bytes.
     pub fn stream(mut self, content_type: HeaderValue, len: u64, body: ByteStream) -> Self {
         self.body = Some((content_type, len, body));
         self
     }
 
-    /// Sends it. Any HTTP status is a reply; an error means that there was no answer, and says
-    /// whether the provider can have acted.
+    /// Sends the request. Any HTTP status is a reply.
+    ///
+    /// # Errors
+    /// An error means that no answer came; its delivery tells if the provider may have acted.
+    /// [`ErrorKind::ForeignOrigin`] for a path on another origin than that of the base URL.
     pub async fn send(self) -> Result<Reply> {
         let inner = Arc::clone(&self.client.inner);
         let provider = inner.options.provider.clone();
@@ -378,9 +388,9 @@ impl Exchange {
             Error::new(ErrorKind::Internal)
                 .with_operation(self.operation)
                 .with_provider(provider.clone())
-                .with_message("the path is not a path")
+                .with_message("the path is not valid in a URL")
         })?;
-        // An absolute path, such as a provider gives for an upload, stays on our origin too.
+        // A path may be an absolute URL, such as the upload URL of a provider: it must stay on the base URL's origin.
         if url.origin() != inner.options.base_url.origin() {
             return Err(foreign(
                 &provider,
@@ -391,7 +401,11 @@ impl Exchange {
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
-        let client = if self.once { &inner.once } else { &inner.usual };
+        let client = if self.is_create {
+            &inner.creates
+        } else {
+            &inner.usual
+        };
         let mut request = client
             .get(&inner.options)?
             .request(self.method.clone(), url)
@@ -411,7 +425,7 @@ impl Exchange {
         }
         let about = (self.operation, &provider);
         let answered = answer_to(request, &meter, rules, about).await;
-        // An id in the path may be anything that the provider says.
+        // The path may hold an id from the provider, which may contain secrets.
         let path = rules.secrets.fact(&self.path);
         match answered {
             Ok(response) => {
@@ -430,7 +444,12 @@ impl Exchange {
         }
     }
 
-    /// Sends a GET and follows redirects by hand: on our origin, or to an allowed one without credentials.
+    /// Sends a GET and follows at most 3 redirects: on the origin of the base URL with credentials, or to one of
+    /// [`allowed_origins`](HttpOptions::allowed_origins) without them.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send); [`ErrorKind::ForeignOrigin`] for a redirect without a target or to another
+    /// origin.
     pub async fn send_following(self) -> Result<Reply> {
         let (inner, operation, headers) = (
             Arc::clone(&self.client.inner),
@@ -451,20 +470,20 @@ impl Exchange {
             else {
                 return foreign("a redirect without a target");
             };
-            let ours = target.origin() == inner.options.base_url.origin();
+            let is_own = target.origin() == inner.options.base_url.origin();
             let allowed = inner
                 .options
                 .allowed_origins
                 .iter()
                 .any(|origin| origin.origin() == target.origin());
-            if !ours && !allowed {
+            if !is_own && !allowed {
                 let host = target.host_str().unwrap_or("another host");
                 let host = inner.rules.secrets.fact(host);
                 return foreign(&format!("a redirect to {host}"));
             }
             let client = inner.usual.get(&inner.options)?;
             let mut request = client.get(target.clone()).headers(headers.clone());
-            if ours {
+            if is_own {
                 request = request
                     .headers(inner.headers.clone())
                     .headers(inner.credentials.clone());

@@ -1,11 +1,11 @@
-//! The machine's time, for limits on how long an exchange may take.
+//! The machine's clock, for the time limits of requests.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use lmbatch_core::Clock;
 
-/// The machine's clock. Time that the machine is suspended for does not count.
+/// The machine's clock. Time during which the machine is suspended does not count.
 #[derive(Debug)]
 pub(crate) struct MachineClock {
     start: Instant,

@@ -1,5 +1,5 @@
-//! One JSON document that may hold a list of results: cut, as it streams, into the rows of that list and
-//! the small rest around it.
+//! Splits a streamed JSON document that may hold a list of results into the rows of that list and the document around
+//! it.
 
 use std::collections::VecDeque;
 
@@ -10,33 +10,34 @@ use serde::de::DeserializeOwned;
 
 use crate::reply::{NOT_JSON, not_json};
 
-/// The most bytes of a document without its rows.
+/// Longest document without its rows, in bytes: 4 MiB.
 const MAX_REST: u64 = 4 << 20;
 
-/// The most bytes between and beside the rows that are read: a list that says the same again, and spaces.
+/// Most bytes that are skipped, 2 GiB: repeated lists of the same results, and white space between rows.
 const MAX_SKIPPED: u64 = 2 << 30;
 
-/// The most levels around a list of rows.
+/// Most nested levels around a list of rows.
 const MAX_DEPTH: usize = 128;
 
-/// The most levels within a row. No parser reads so many; a document of nothing but brackets ends here.
+/// Most nested levels within a row, more than any parser accepts; it stops a document that holds only brackets.
 const MAX_ROW_DEPTH: u64 = 1 << 16;
 
-/// The most bytes of a member's name outside of rows.
+/// Longest member name outside of rows, in bytes: 64 KiB.
 const MAX_KEY: usize = 64 << 10;
 
-/// Member names from the top of the document to a list of rows; `*` for every element of a list between.
+/// Member names from the top of the document to a list of rows, such as `&["response", "rows"]`; `*` stands for every
+/// element of a list.
 pub type Path = &'static [&'static str];
 
-/// The document without its rows: lists at `paths` are empty in it. Something else in its place is an error of
-/// the given retry; a document that costs too much is permanent.
+/// Reads the document without its rows: the lists at `paths` are empty. Anything but a JSON object is an error with
+/// the given retry; a document that exceeds a limit is a permanent error.
 pub(crate) async fn rest<T: DeserializeOwned>(
     mut body: ByteStream,
     paths: &'static [Path],
     retry: Retry,
 ) -> Result<T> {
     let mut cutter = Cutter::new(paths);
-    // No list is taken.
+    // No list is read as rows.
     cutter.taken = true;
     let (mut rest, mut rows) = (Vec::new(), BytesMut::new());
     while let Some(piece) = body.try_next().await? {
@@ -51,9 +52,9 @@ pub(crate) async fn rest<T: DeserializeOwned>(
         .map_err(|error| Error::malformed(not_json(&error)).with_retry(retry))
 }
 
-/// The rows of the first list that stands at one of `paths`, each on a line of its own. A document that
-/// ends early is an error, never fewer rows, and so is anything that is no JSON object, such as a web page.
-/// What is read of a document never costs more memory than a piece of it.
+/// Returns the rows of the first list at one of `paths`, one per line. An incomplete document is an error, never a
+/// shorter list, and so is anything that is not a JSON object, such as an HTML page. Memory use is limited to one
+/// piece of the body.
 pub fn document_rows(body: ByteStream, paths: &'static [Path]) -> RowStream {
     let start = (body, Cutter::new(paths), VecDeque::<Bytes>::new());
     stream::try_unfold(start, |(mut body, mut cutter, mut ready)| async move {
@@ -84,24 +85,24 @@ pub fn document_rows(body: ByteStream, paths: &'static [Path]) -> RowStream {
     .boxed()
 }
 
-/// Where a byte belongs.
+/// Part of the document that a byte belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// Around the lists.
     Rest,
-    /// In the list that is taken.
+    /// In the list whose rows are returned.
     Rows,
-    /// In a list that says the same again.
+    /// In a repeated list, which is skipped.
     Again,
 }
 
-/// An open bracket, and the member of it that is being read.
+/// An open bracket, and the current member within it.
 enum Level {
     Object { key: Vec<u8>, expects_key: bool },
     List,
 }
 
-/// Follows a document byte by byte, across any cut.
+/// Incremental parser of a document, which may be split into pieces at any byte.
 struct Cutter {
     paths: &'static [Path],
     /// Open brackets up to the list of rows. Within rows they are only counted.
@@ -188,7 +189,7 @@ impl Cutter {
         self.check()
     }
 
-    /// Goes past bytes that belong to one place, and counts them; 0 where the next byte is looked at by itself.
+    /// Skips bytes of one part of the document and returns their number; 0 if the next byte must be examined alone.
     fn run(&mut self, bytes: &[u8]) -> Result<usize> {
         match self.place {
             Place::Rest if self.in_string && !self.escaped && !self.in_key => {
@@ -200,7 +201,7 @@ impl Cutter {
         }
     }
 
-    /// Goes to the end of a row that has begun with a bracket, or to a space between its values.
+    /// Advances to the end of a row that began with a bracket, or to white space between its values.
     fn within_row(&mut self, bytes: &[u8]) -> Result<usize> {
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
@@ -229,7 +230,7 @@ impl Cutter {
         Ok(at)
     }
 
-    /// Puts bytes where they belong.
+    /// Appends bytes to the part that they belong to.
     fn take(&mut self, run: &[u8], rest: Option<&mut Vec<u8>>, rows: &mut BytesMut) {
         match self.place {
             Place::Rest => {
@@ -246,7 +247,7 @@ impl Cutter {
         }
     }
 
-    /// Reports a document that costs more than any real one.
+    /// Returns an error for a document that exceeds a limit.
     fn check(&self) -> Result<()> {
         if self.rest > MAX_REST {
             return Err(too_much(&format!("it is longer than {MAX_REST} bytes")));
@@ -257,7 +258,7 @@ impl Cutter {
         Ok(())
     }
 
-    /// One byte on.
+    /// Advances by one byte.
     fn step(&mut self, byte: u8) -> Result<Inside> {
         if self.in_string {
             self.string_byte(byte)?;
@@ -277,7 +278,7 @@ impl Cutter {
         Ok(Inside::Row)
     }
 
-    /// One byte around the lists, outside of a string.
+    /// Processes one byte around the lists, outside of a string.
     fn step_outside(&mut self, byte: u8) -> Result<()> {
         match byte {
             b'"' => {
@@ -327,7 +328,7 @@ impl Cutter {
         Ok(())
     }
 
-    /// One byte of a list of rows, outside of a string. Rows may be of any kind: only their ends matter.
+    /// Processes one byte of a list of rows, outside of a string. Rows may be any JSON value; only their ends matter.
     fn step_inside(&mut self, byte: u8) -> Result<Inside> {
         match byte {
             b'"' => self.in_string = true,
@@ -385,22 +386,22 @@ impl Cutter {
     }
 }
 
-/// A document that costs more than any real one. It is the same when it is read again.
+/// Creates the permanent error about a document that exceeds a limit: a retry would read the same document.
 fn too_much(why: &str) -> Error {
     Error::malformed(why)
 }
 
-/// Something else in place of the document, such as a web page: the next answer may be the document.
+/// Creates the error about an answer that is not the document, such as an HTML page; a retry may read the document.
 fn no_document() -> Error {
     Error::malformed(NOT_JSON).with_retry(Retry::Temporary)
 }
 
-/// Number of bytes before the end of a string or an escape in it.
+/// Returns the number of bytes before the end of a string or the next escape in it.
 fn end_of_string(bytes: &[u8]) -> usize {
     memchr::memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len())
 }
 
-/// What a byte of a list is.
+/// Classes of the bytes of a list.
 enum Inside {
     Row,
     Between,
@@ -438,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_come_out_as_lines_and_the_rest_stays_small_however_it_is_cut() {
+    fn rows_become_lines_and_the_rest_stays_small_at_every_split() {
         let text = r#" {"name":"b","metadata":{"rows":[1],"output":{"rows":[ {"a":[1,{"b":"],\n\"}"}]} , {"c":
             2}, 3 ]},"state":"x"},"response":{"rows":{"rows":[{"a":1}]}},"done":true}
         "#;
@@ -458,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_ends_early_is_an_error_at_every_cut() {
+    fn an_incomplete_document_is_an_error_at_every_split() {
         let text = r#"{"response":{"rows":{"rows":[{"a":"x"},{"b":2}]}}}"#;
         for end in 0..text.len() {
             let error = rows(&text[..end], 7).unwrap_err();
@@ -481,7 +482,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_document_is_an_error_and_never_no_rows() {
+    fn anything_but_an_object_is_an_error_and_not_an_empty_list() {
         for text in [
             "<!DOCTYPE html><html>",
             "null",
@@ -516,7 +517,7 @@ mod tests {
     const IN_ROWS: &str = r#"{"response":{"rows":{"rows":["#;
 
     #[test]
-    fn an_endless_document_ends_in_an_error_that_asking_again_does_not_cure() {
+    fn an_endless_document_is_a_permanent_error() {
         for (before, unit) in [
             ("", "{\"a\":"),
             ("{\"a\":", "["),
@@ -541,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deep_row_and_a_row_with_a_long_name_are_rows_like_others_and_are_not_kept() {
+    fn deep_rows_and_rows_with_long_names_are_streamed_without_buffering() {
         let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
         let long = format!("{{\"{}\":1}}", "x".repeat(1 << 20));
         let text = format!("{IN_ROWS}1,{deep},{long},2]}}}}}}");

@@ -1,5 +1,5 @@
-//! Members of a provider's document that may be absent, null, or of another JSON type than documented. A
-//! batch that is paid for is not lost to the shape of a member beside the one that matters.
+//! Deserializers for members of a provider's JSON that may be absent, null, or of another type than documented. An
+//! unexpected member must not make the status or the results of a paid batch unreadable.
 
 use lmbatch_core::Member;
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
@@ -9,7 +9,7 @@ use serde_json::Value;
 /// Reads a string, or a number as it is written; anything else is absent.
 ///
 /// # Errors
-/// Where the document is not JSON.
+/// Invalid JSON; no other value is an error.
 pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => Some(text),
@@ -18,10 +18,10 @@ pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
     })
 }
 
-/// Reads a string as [`text`] does; the empty string where it is absent.
+/// Reads a string as [`text`] does; an absent one becomes the empty string.
 ///
 /// # Errors
-/// Where the document is not JSON.
+/// Invalid JSON; no other value is an error.
 pub fn text_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     text(deserializer).map(Option::unwrap_or_default)
 }
@@ -30,7 +30,7 @@ pub fn text_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Strin
 /// one; anything else, or one that does not fit, is absent.
 ///
 /// # Errors
-/// Where the document is not JSON.
+/// Invalid JSON; no other value is an error.
 pub fn number<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -40,12 +40,12 @@ where
     Ok(whole(&value).and_then(|number| number.try_into().ok()))
 }
 
-/// Reads a boolean that decides whether a list goes on: absent and null are none, and the words `true` and
-/// `false` are read as well. A list whose end cannot be told is not readable: taken for a whole one it would
-/// hide a batch that exists.
+/// Reads the boolean that tells if a list has more pages. Absent and null are `None`; the strings `true` and `false`
+/// are accepted in any case. Any other value is an error: if the list were read as complete, existing batches on later
+/// pages would be missed.
 ///
 /// # Errors
-/// Where the value is of another type or another word.
+/// A value of another type, or another string.
 pub fn paging_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::Null => Ok(None),
@@ -58,24 +58,24 @@ pub fn paging_flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     }
 }
 
-/// Reads the cursor of the next page of a list: a string, or a number as it is written. Absent, null and the
-/// empty string are none.
+/// Reads the page cursor of a list: a string, or a number as it is written. Absent, null and the empty string are
+/// `None`.
 ///
 /// # Errors
-/// Where the value is of another type, for the same reason as [`paging_flag`].
+/// A value of another type: if the list were read as complete, existing batches on later pages would be missed.
 pub fn page_cursor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::Null => Ok(None),
         Value::String(cursor) => Ok(Some(cursor).filter(|cursor| !cursor.is_empty())),
         Value::Number(number) => Ok(Some(number.to_string())),
-        _ => Err(D::Error::custom("no cursor of a page")),
+        _ => Err(D::Error::custom("not a page cursor")),
     }
 }
 
 /// Reads the `error` of a list, which must be absent or null: a list that failed is not an empty list.
 ///
 /// # Errors
-/// Where there is an error.
+/// Any value other than null.
 pub fn no_error<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
     match Option::<IgnoredAny>::deserialize(deserializer)? {
         None => Ok(()),
@@ -83,24 +83,24 @@ pub fn no_error<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Err
     }
 }
 
-/// Reads an object; anything that is not of its shape is absent.
+/// Reads an object; anything of another shape becomes `None`.
 ///
 /// # Errors
-/// Where the document is not JSON.
+/// Invalid JSON; no other value is an error.
 pub fn object<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: DeserializeOwned,
 {
     let value = Value::deserialize(deserializer)?;
-    // A derived `Deserialize` takes a list for the members in order.
+    // A derived `Deserialize` would accept an array of the members in order.
     let object = Some(value).filter(Value::is_object);
     Ok(object.and_then(|object| serde_json::from_value(object).ok()))
 }
 
 /// Returns the whole number that a value holds, as a number, a float without a fraction, or a string of either.
 pub fn whole(value: &Value) -> Option<u64> {
-    // Floats are exact up to here.
+    // 2^53: above it floats do not represent every whole number.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let of_float = |float: f64| {
         let is_whole = (0.0..=EXACT).contains(&float) && float.fract() == 0.0;
@@ -119,7 +119,7 @@ pub fn whole(value: &Value) -> Option<u64> {
 /// Returns the whole number that a member of an answer holds, as [`whole`] reads it.
 pub fn whole_member(member: Member<'_>) -> Option<u64> {
     let digits = member.raw()?.as_str();
-    // Most are plain numbers.
+    // Fast path: most counts are plain digits.
     match digits.bytes().all(|byte| byte.is_ascii_digit()) {
         true => digits.parse().ok(),
         false => None,
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_of_another_type_is_read_or_absent_and_spoils_nothing() {
+    fn members_of_another_type_are_converted_or_absent() {
         let absent = Document::default();
         for odd in [
             json!(null),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_whose_end_cannot_be_told_is_not_readable() {
+    fn a_list_with_an_unreadable_paging_flag_or_cursor_is_an_error() {
         let list = |more, next| List {
             more,
             next: Option::map(next, str::to_owned),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_is_read_in_any_shape_and_never_made_up() {
+    fn counts_are_read_from_numbers_and_strings_only() {
         for (value, expected) in [
             (json!(3), Some(3)),
             (json!(3.0), Some(3)),

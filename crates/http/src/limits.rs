@@ -1,4 +1,4 @@
-//! Limits on how long an exchange may take and how much it may bring.
+//! Time and size limits of requests and answers.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::secrets::Secrets;
 /// Bytes per second that extend the time of a document with results beyond `answer_timeout`.
 const DOCUMENT_SPEED: u64 = 64 << 10;
 
-/// How much later than its limit a wait may end before this process must have stood still.
+/// Largest delay of a timer that is not attributed to a pause of this process.
 const STALL: Duration = Duration::from_secs(1);
 
 /// Limits, time and secrets that all exchanges of one client share.
@@ -21,7 +21,7 @@ pub(crate) struct Rules {
     pub(crate) limits: Limits,
     pub(crate) secrets: Secrets,
     pub(crate) clock: Arc<dyn Clock>,
-    /// Member by which an answer says that the call failed.
+    /// Name of the member that holds an answer's error.
     pub(crate) error_member: &'static str,
 }
 
@@ -36,34 +36,34 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Bytes that a transfer must move within `window`.
+    /// Returns the fewest bytes that a transfer must move within `window`.
     pub(crate) fn least_bytes(&self, window: Duration) -> u64 {
         let bytes = u128::from(self.least_speed).saturating_mul(window.as_millis()) / 1000;
         u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
-    /// The time in which a document must be complete once `bytes` of it have arrived.
+    /// Returns the longest time for a document of which `bytes` have arrived.
     pub(crate) fn document(&self, bytes: u64) -> Duration {
         let extra = Duration::from_secs(bytes / DOCUMENT_SPEED);
         self.answer.saturating_add(extra)
     }
 
-    /// The window in which a transfer must keep the least speed; `None` where there is no least speed. A window that
-    /// measures nothing would be over as soon as it begins, again and again.
+    /// Returns the time over which the least speed is measured; `None` if there is no least speed. A window of zero
+    /// would end as soon as it begins, in an endless loop.
     fn speed_window(&self) -> Option<Duration> {
         Some(self.window).filter(|window| self.least_speed > 0 && window.as_millis() > 0)
     }
 
-    /// The same for an upload. Not shorter than the permitted silence, since the system's buffers take what is sent
-    /// in bursts.
+    /// Returns the time over which the speed of an upload is measured: at least the longest silence, since the
+    /// system's send buffers take bytes in bursts.
     pub(crate) fn upload_window(&self) -> Option<Duration> {
         Some(self.speed_window()?.max(self.silence))
     }
 }
 
 impl Rules {
-    /// Runs `work` for at most `limit`; `None` where it has not ended by then. What is ready is taken even
-    /// where the time is over.
+    /// Runs `work` for at most `limit`; `None` if it has not ended by then. A result that is ready is returned even
+    /// after the limit.
     pub(crate) async fn within<T>(
         &self,
         limit: Duration,
@@ -76,8 +76,8 @@ impl Rules {
     }
 }
 
-/// How well a transfer moves: judged by what arrived while it was waited for, so that a reader that takes
-/// its time is not taken for a slow server.
+/// Measures the speed of a download. Only the time spent waiting for the server counts, so that a slow reader is not
+/// mistaken for a slow server.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     waited: Duration,
@@ -86,7 +86,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// How long may be waited for the next piece.
+    /// Returns the longest time to wait for the next piece.
     pub(crate) fn patience(&self, limits: &Limits, speed: bool) -> Duration {
         let silence = limits.silence.saturating_sub(self.silent);
         match limits.speed_window().filter(|_| speed) {
@@ -95,8 +95,8 @@ impl Pace {
         }
     }
 
-    /// A piece arrived after `waited`, which was to be `patience` at most. A longer wait was this process
-    /// standing still, and says nothing of the server. The window is judged at the next wait.
+    /// Records a piece that arrived after `waited`. If that exceeds `patience` by more than [`STALL`], this process
+    /// was paused, and the time is not counted against the server. The window is checked at the next wait.
     pub(crate) fn moved(&mut self, patience: Duration, waited: Duration, bytes: u64) {
         self.silent = Duration::ZERO;
         self.bytes = self.bytes.saturating_add(bytes);
@@ -105,7 +105,7 @@ impl Pace {
         }
     }
 
-    /// Nothing arrived within `waited`: why the transfer is given up, if it is.
+    /// Records that nothing arrived within `waited`. Returns the reason if the transfer must fail.
     pub(crate) fn stood(
         &mut self,
         limits: &Limits,
@@ -129,7 +129,7 @@ impl Pace {
     }
 }
 
-/// The message of a transfer below the least speed.
+/// Returns the message about a transfer below the least speed.
 pub(crate) fn too_slow(moved: &str, limits: &Limits, window: Duration) -> String {
     format!(
         "less than {} bytes a second {moved} for {window:?}",
@@ -137,7 +137,7 @@ pub(crate) fn too_slow(moved: &str, limits: &Limits, window: Duration) -> String
     )
 }
 
-/// The error of an answer that did not come in time. The call may have been accepted.
+/// Creates the error of an answer that did not arrive in time. The provider may have accepted the call.
 pub(crate) fn timed_out(
     operation: &'static str,
     provider: &ProviderId,
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn no_window_or_no_speed_is_no_least_speed_and_a_silence_still_ends() {
+    fn without_window_or_speed_only_the_silence_limit_applies() {
         let none = Duration::ZERO;
         for (least_speed, window) in [
             (1024, none),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_below_the_least_speed_or_silent_is_given_up() {
+    fn a_slow_or_silent_transfer_fails() {
         for (bytes, every, expected) in [
             (1, 500, Some(60)),
             (1000, 999, Some(60)),
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_stood_still_blames_no_server() {
+    fn a_pause_of_the_process_does_not_count_against_the_server() {
         let (limits, mut pace) = (limits(), Pace::default());
         let patience = pace.patience(&limits, true);
         pace.moved(patience, 3600 * SECOND, 1);

@@ -1,25 +1,26 @@
-//! A form with one streamed file, framed here so that its length is exact.
+//! Multipart form with one streamed file and a known length.
 
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use lmbatch_core::ByteStream;
 
-/// Cannot occur in JSON Lines: a line begins with `{`, and a line break inside a string is escaped.
+/// Boundary of the form. It cannot occur in JSON Lines: a line begins with `{`, and line breaks in strings are
+/// escaped.
 const BOUNDARY: &str = "lmbatch-4c1f0a7be93d2865-boundary";
 
-/// Fields, then one file.
+/// Multipart form with text fields, followed by one streamed file.
 pub struct Multipart {
-    /// Names and values of the fields.
+    /// Names and values of the text fields, in order.
     pub fields: Vec<(String, String)>,
-    /// The name of the field that holds the file, such as `file`.
+    /// Name of the form field that holds the file, such as `file`.
     pub file_field: &'static str,
-    /// The file's name.
+    /// File name that the provider is given.
     pub file_name: String,
-    /// The file's type.
+    /// Media type of the file.
     pub content_type: &'static str,
-    /// The file's bytes, counted.
+    /// Length of the file in bytes.
     pub len: u64,
-    /// The file's bytes.
+    /// Content of the file, exactly `len` bytes.
     pub body: ByteStream,
 }
 
@@ -37,7 +38,7 @@ impl Multipart {
         format!("multipart/form-data; boundary={BOUNDARY}")
     }
 
-    /// The whole body with its exact length.
+    /// Returns the whole body with its length in bytes.
     pub(crate) fn into_body(self) -> (u64, ByteStream) {
         let mut head = String::new();
         for (name, value) in &self.fields {

@@ -1,4 +1,4 @@
-//! An answer, whatever its status.
+//! The response to one HTTP request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 use crate::body::{Body, Kind};
 use crate::limits::Rules;
 
-/// The most bytes of a JSON answer.
+/// Longest JSON answer, in bytes: 16 MiB.
 const MAX_JSON: usize = 16 << 20;
 
-/// An answer, whatever its status.
+/// Response to one HTTP request, with any status; the body is not read yet.
 #[derive(Debug)]
 pub struct Reply {
     status: u16,
@@ -27,7 +27,7 @@ pub struct Reply {
     rules: Arc<Rules>,
     began: Duration,
     request_id: Option<String>,
-    /// Whether it answers a GET, which changes nothing at the provider.
+    /// True for the answer to a GET, which changes nothing at the provider.
     reads: bool,
 }
 
@@ -54,7 +54,7 @@ impl Reply {
         }
     }
 
-    /// The same as the answer to a GET.
+    /// Marks the reply as the answer to a GET.
     pub(crate) fn after_get(self) -> Self {
         Self {
             reads: true,
@@ -62,8 +62,8 @@ impl Reply {
         }
     }
 
-    /// An error about a 2xx whose body is not what was asked for, such as a proxy's HTML page. The delivery is
-    /// unknown. The answer to a GET may be read when it is asked for again, and is temporary.
+    /// Creates the error about a 2xx whose body is not the expected one, such as a proxy's HTML page. The delivery is
+    /// unknown. The error is temporary for a GET, which may be repeated, and permanent for other methods.
     pub fn unreadable(&self, message: impl Into<Box<str>>) -> Error {
         let retry = match self.reads {
             true => Retry::Temporary,
@@ -75,27 +75,27 @@ impl Reply {
             .with_message(message)
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status code.
     pub fn status(&self) -> u16 {
         self.status
     }
-    /// Whether the status is 2xx.
+    /// Returns true if the status is 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
-    /// A header, if it is text.
+    /// Returns a header's value; `None` if it is absent or not ASCII text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
-    /// The provider's name of the exchange, of at most 200 characters, without secrets and control characters.
+    /// Returns the provider's request id: at most 200 characters, without secrets and control characters.
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
-    /// The time after which the server asks to be called again: one second to one day.
+    /// Returns the server's retry delay, one second to one day, as [`retry_after`](crate::retry_after) reads it.
     pub fn retry_after(&self) -> Option<Duration> {
         crate::retry_after::retry_after(&self.headers)
     }
-    /// Whether the server says that a retry makes sense.
+    /// Returns the value of the header `x-should-retry`: `true`, `false`, or `None` for anything else.
     pub fn should_retry(&self) -> Option<bool> {
         match self.header("x-should-retry")? {
             "true" => Some(true),
@@ -103,12 +103,12 @@ impl Reply {
             _ => None,
         }
     }
-    /// What was being done.
+    /// Returns the operation, a lowercase fragment such as "create the batch".
     pub fn operation(&self) -> &'static str {
         self.operation
     }
 
-    /// Whose answer it is.
+    /// Returns the provider that answered.
     pub fn provider(&self) -> &ProviderId {
         &self.provider
     }
@@ -122,7 +122,11 @@ impl Reply {
         Body::new(self.response, kind, about, (self.rules, self.began))
     }
 
-    /// The body, up to `max` bytes, complete within [`answer_timeout`](crate::HttpOptions::answer_timeout).
+    /// Reads the whole body of at most `max` bytes.
+    ///
+    /// # Errors
+    /// A longer body is malformed; one that is not complete within
+    /// [`answer_timeout`](crate::HttpOptions::answer_timeout) times out.
     pub async fn bytes(self, max: usize) -> Result<Bytes, Error> {
         let mut stream = self.body(Kind::Answer);
         let mut body = BytesMut::new();
@@ -135,11 +139,12 @@ impl Reply {
         Ok(body.freeze())
     }
 
-    /// The body as JSON.
+    /// Reads the body as JSON of at most 16 MiB.
     ///
     /// # Errors
-    /// [`ErrorKind::MalformedReply`] of unknown delivery, so that a create is in doubt: temporary where a GET was
-    /// answered by something else, permanent where the body is longer than 16 MiB. Else as the connection fails.
+    /// [`ErrorKind::MalformedReply`] of unknown delivery, so that a create is in doubt: temporary for a GET whose
+    /// answer is not the expected JSON, permanent for a body longer than 16 MiB. Timeouts and connection errors
+    /// while the body is read.
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, Error> {
         let about = self.unreadable(NOT_JSON);
         match self.bytes(MAX_JSON).await {
@@ -150,17 +155,18 @@ impl Reply {
         }
     }
 
-    /// The body as it comes. One that ends before its announced length is an error, and so is one that stands
-    /// still, is slower than [`least_speed`](crate::HttpOptions::least_speed), or is encoded.
+    /// Returns the body as a stream. The stream ends with an error if the body ends before its announced length, makes
+    /// no progress within [`read_timeout`](crate::HttpOptions::read_timeout), is slower than
+    /// [`least_speed`](crate::HttpOptions::least_speed), or is encoded.
     pub fn stream(self) -> ByteStream {
         self.body(Kind::Transfer).into_stream()
     }
 }
 
-/// The message about a body that is not the JSON that was asked for.
+/// Message about a body that is not the expected JSON.
 pub(crate) const NOT_JSON: &str = "not the JSON that was expected";
 
-/// The same with the position. The parser's words may quote the body.
+/// Returns the message with line and column. The parser's own message is not used, since it may quote the body.
 pub(crate) fn not_json(error: &serde_json::Error) -> String {
     format!(
         "{NOT_JSON} (line {}, column {})",
@@ -169,7 +175,7 @@ pub(crate) fn not_json(error: &serde_json::Error) -> String {
     )
 }
 
-/// The error about a reply whose body could not be read, with the reason.
+/// Adds the reason for which the body could not be read to the error about a reply.
 pub(crate) fn because(about: Error, error: Error) -> Error {
     let about = about.with_kind(error.kind()).with_retry(error.retry());
     match error.message() {
@@ -181,7 +187,7 @@ pub(crate) fn because(about: Error, error: Error) -> Error {
     }
 }
 
-/// A body of rows, as providers give it to the engine.
+/// Converts a body into a stream of rows, as providers return it to the engine.
 pub fn rows(body: ByteStream) -> RowStream {
     body.map_ok(Chunk::Bytes).boxed()
 }

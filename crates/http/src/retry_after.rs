@@ -1,18 +1,18 @@
-//! The time at which a server asks to be called again, in all its forms.
+//! Retry delays from headers and bodies of responses.
 
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::HeaderMap;
 
-/// A longer wait is taken for this.
+/// Longest retry delay, one day; a longer one is reduced to it.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// A shorter wait is taken for this: `Retry-After: 0` must not make a caller ask without a pause.
+/// Shortest retry delay, one second: `Retry-After: 0` must not make a caller retry without a pause.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// Reads `retry-after-ms`, `x-ms-retry-after-ms`, then `retry-after` as seconds or as a date, which is
-/// read against the reply's own `Date` so that this machine's clock does not matter. The wait is at least one
-/// second and at most a day.
+/// Returns the retry delay from `retry-after-ms`, `x-ms-retry-after-ms`, or `retry-after` in seconds or as a date.
+/// A date is compared with the reply's own `Date`, so that this machine's clock does not matter. The delay is at
+/// least one second and at most one day.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     for name in ["retry-after-ms", "x-ms-retry-after-ms"] {
@@ -20,17 +20,17 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
             return Some(wait);
         }
     }
-    let wish = text("retry-after")?;
-    if let Some(wait) = seconds(wish, 1.0) {
+    let value = text("retry-after")?;
+    if let Some(wait) = seconds(value, 1.0) {
         return Some(wait);
     }
-    let until: SystemTime = httpdate::parse_http_date(wish).ok()?;
+    let until: SystemTime = httpdate::parse_http_date(value).ok()?;
     let now = httpdate::parse_http_date(text("date")?).ok()?;
     Some(bounded(until.duration_since(now).unwrap_or_default()))
 }
 
-/// Reads a duration as Google's `RetryInfo` writes it (`37s`, `1.5s`), within the same bounds as
-/// [`retry_after`].
+/// Parses a duration as Google's `RetryInfo` writes it (`37s`, `1.5s`). The result is at least one second and at most
+/// one day.
 pub fn retry_delay(text: &str) -> Option<Duration> {
     seconds(text.strip_suffix('s')?, 1.0)
 }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_servers_wish_is_read_in_all_its_forms() {
+    fn retry_after_is_read_in_every_documented_form() {
         const DATE: (&str, &str) = ("date", "Mon, 23 Nov 2026 12:00:00 GMT");
         type Case<'a> = (&'a [(&'a str, &'a str)], Option<u64>);
         let cases: &[Case<'_>] = &[

@@ -1,17 +1,17 @@
-//! Text from a provider, made fit for an error: without secrets, control characters and excess length.
+//! Removes secrets, control characters and excess length from a provider's text before it enters an error.
 
 use std::fmt;
 
 use lmbatch_core::is_unsafe;
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// The fewest characters of a secret. Shorter ones are placeholders of local servers, and parts of words.
+/// Fewest characters of a secret. Shorter ones are placeholders for local servers, and may be parts of words.
 const MIN_SECRET: usize = 8;
 
-/// The key that stands for the emulator: public, and a part of words in what the emulator answers.
+/// Key of the emulator: public, and a part of words in the emulator's answers.
 const PLACEHOLDER: &str = "emulated";
 
-/// The most characters of a code or a request id.
+/// Most characters of a code or a request id.
 const MAX_FACT: usize = 200;
 
 /// The credentials of a client, longest first.
@@ -24,7 +24,7 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Takes each credential as it is sent and, where it is `Bearer KEY`, the key alone.
+    /// Collects each credential as it is sent and, if it is `Bearer KEY`, the key alone.
     pub(crate) fn new<'a>(credentials: impl Iterator<Item = &'a SecretString>) -> Self {
         let mut secrets: Vec<&str> = credentials
             .flat_map(|value| {
@@ -39,8 +39,8 @@ impl Secrets {
         Self(secrets.into_iter().map(SecretString::from).collect())
     }
 
-    /// The text with `***` in place of every secret, in upper or lower case.
-    fn scrubbed(&self, text: &str) -> String {
+    /// Replaces every secret, in upper or lower case, with `***`.
+    fn redacted(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in &self.0 {
             let secret = secret.expose_secret().as_bytes();
@@ -55,15 +55,15 @@ impl Secrets {
         text
     }
 
-    /// The provider's words without secrets, marks that change the direction of text and control characters
-    /// other than line breaks and tabs.
+    /// Returns a provider's message without secrets, bidirectional control characters and control characters other
+    /// than line breaks and tabs.
     pub(crate) fn words(&self, text: &str) -> String {
         let plain = |c: &char| matches!(c, '\n' | '\t') || !is_unsafe(*c);
-        self.scrubbed(&text.chars().filter(plain).collect::<String>())
+        self.redacted(&text.chars().filter(plain).collect::<String>())
     }
 
-    /// Whether a text that cannot be changed, such as an id, holds a secret. Only secrets of at least 16
-    /// characters count: a placeholder may well stand in an id.
+    /// Returns true if a text that must not be changed, such as an id, holds a secret. Only secrets of at least 16
+    /// characters count, since an id may contain a placeholder.
     pub(crate) fn are_in(&self, text: &str) -> bool {
         let secrets = self
             .0
@@ -73,12 +73,12 @@ impl Secrets {
         long.any(|secret| find(text.as_bytes(), secret).is_some())
     }
 
-    /// A code, a request id or a name for people: one line of at most 200 characters, without secrets,
-    /// control characters and marks that change the direction of text.
+    /// Returns a code, a request id or a name for display: one line of at most 200 characters, without secrets,
+    /// control characters and bidirectional control characters.
     pub(crate) fn fact(&self, text: &str) -> String {
-        // First without marks: a secret with marks in between would else be put together again.
+        // Control characters are removed first: removing them later could join the pieces of a secret.
         let plain: String = text.chars().filter(|c| !is_unsafe(*c)).collect();
-        self.scrubbed(&plain).chars().take(MAX_FACT).collect()
+        self.redacted(&plain).chars().take(MAX_FACT).collect()
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_replaced_wherever_it_stands() {
+    fn secrets_are_replaced_at_every_position() {
         let secrets = secrets(&["Bearer sk-canary-0123"]);
         for (text, expected) in [
             ("rate_limit_exceeded", "rate_limit_exceeded"),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_holds_a_secret_or_not() {
+    fn long_secrets_in_ids_are_found() {
         let secrets = secrets(&["sk-canary-0123456789", "lmbatch-local"]);
         assert!(secrets.are_in("batch_SK-canary-0123456789"));
         assert!(!secrets.are_in("batch_sk-canary-012345678"));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_placeholder_is_no_secret() {
+    fn placeholders_are_not_secrets() {
         let short = secrets(&["EMPTY", "", "Bearer none", "k"]);
         assert_eq!(short.fact("EMPTY k none"), "EMPTY k none");
         // A request id of the emulator.
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fact_is_one_short_line_without_marks() {
+    fn codes_become_one_short_line_without_control_characters() {
         let secrets = secrets(&[]);
         for c in "\0\u{7}\u{1b}\r\n\t\u{7f}\u{85}\u{9b}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\
                   \u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}\u{feff}"

@@ -1,4 +1,4 @@
-//! The way of a request until its answer begins: watched, so that one that stands still is given up.
+//! Sends a request and waits for its answer; a request that makes no progress fails.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use reqwest::{RequestBuilder, Response};
 
 use crate::limits::{Rules, timed_out, too_slow};
 
-/// Counts the bytes of a request's body as they are taken for sending.
+/// Counts the bytes of a request's body that the HTTP client has taken for sending.
 #[derive(Debug)]
 pub(crate) struct Meter {
     total: u64,
     taken: AtomicU64,
-    /// Milliseconds on the clock of the rules.
+    /// Time of the last piece, in milliseconds on the clock of the rules.
     last: AtomicU64,
     given_up: AtomicBool,
 }
@@ -31,13 +31,13 @@ impl Meter {
         })
     }
 
-    /// Whether the whole body was taken: if not, the provider cannot have acted on it.
+    /// Returns true if the whole body was taken for sending. Otherwise the provider cannot have acted on it.
     fn is_complete(&self) -> bool {
         self.taken.load(Ordering::SeqCst) >= self.total
     }
 
-    /// The body, counted. Once the request is given up no more of it is sent. A piece is counted before that
-    /// is looked at: either the request counts as complete, or this piece is not sent.
+    /// Returns the body with its bytes counted. After the request has failed no more of it is sent. Each piece is
+    /// counted before that check: either the request counts as complete, or the piece is not sent.
     pub(crate) fn count(self: &Arc<Self>, rules: &Arc<Rules>, body: ByteStream) -> ByteStream {
         let (meter, rules) = (Arc::clone(self), Arc::clone(rules));
         body.and_then(move |piece| {
@@ -59,12 +59,12 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Sends a request and waits for the beginning of its answer.
+/// Sends a request and returns when its answer begins.
 ///
 /// # Errors
 /// [`ErrorKind::Timeout`] after `read_timeout` in which no byte of the body was taken and no answer began, or
-/// where the body is taken more slowly than the least speed; else as the connection fails. The error says
-/// whether the provider can have acted.
+/// for a body that is taken more slowly than the least speed; otherwise errors of the connection. The error's delivery
+/// tells if the provider may have acted.
 pub(crate) async fn answer_to(
     request: RequestBuilder,
     meter: &Meter,
@@ -83,7 +83,7 @@ pub(crate) async fn answer_to(
             due = due.min(window_began.saturating_add(window));
         }
         let now = rules.clock.elapsed();
-        // A millisecond more, since the time of the last piece is cut to whole ones.
+        // One more millisecond, since the time of the last piece is rounded down to milliseconds.
         let wait = due
             .saturating_sub(now)
             .saturating_add(Duration::from_millis(1));
@@ -122,7 +122,8 @@ fn delivery(complete: bool) -> Delivery {
     }
 }
 
-/// No answer. Where the body was never complete the provider cannot have acted on it.
+/// Creates the error of a request without an answer. If the body was never complete, the provider cannot have acted on
+/// it.
 fn failed(
     operation: &'static str,
     provider: &ProviderId,
@@ -141,7 +142,7 @@ fn failed(
         text = one.to_string();
         cause = one.source();
     }
-    // A certificate does not become valid by asking again.
+    // A retry does not make a certificate valid.
     let retry = if text.contains("certificate") {
         Retry::Permanent
     } else {

@@ -5,7 +5,11 @@ use std::net::IpAddr;
 use lmbatch_core::Error;
 use reqwest::Url;
 
-/// Checks a base URL: https, or http on this machine; no query, fragment or user. Ends in a slash.
+/// Parses a base URL: https, or http on a loopback address; without query, fragment, user and password. The result
+/// ends in a slash.
+///
+/// # Errors
+/// Invalid input, with the reason, for any other URL.
 pub fn base_url(text: &str) -> Result<Url, Error> {
     let bad = |why: &str| Error::invalid_input(format!("the base URL {why}"));
     let mut url = Url::parse(text).map_err(|_| bad("is not a URL such as https://host/v1"))?;
@@ -18,7 +22,7 @@ pub fn base_url(text: &str) -> Result<Url, Error> {
     match url.scheme() {
         "https" => {}
         "http" if is_loopback(&url) => {}
-        "http" => return Err(bad("must be https: a key would travel in the open")),
+        "http" => return Err(bad("must be https: the key would be sent unencrypted")),
         _ => return Err(bad("must be https")),
     }
     if !url.path().ends_with('/') {
@@ -28,15 +32,15 @@ pub fn base_url(text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// Whether a URL leads to this machine: what is sent there must not go through a proxy.
+/// Returns true for `localhost` and loopback addresses, whose requests must not pass a proxy.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// A path segment that stays one segment, whatever is in it. Dots alone would be a step in the path even
-/// where they are encoded, so they are encoded twice: no such thing exists, and nothing else is met.
+/// Encodes an id as one path segment. `.` and `..` would change the path even if they are percent-encoded; they are
+/// encoded twice, so that the path names no existing object.
 pub fn segment(id: &str) -> String {
     if matches!(id, "." | "..") {
         return id.replace('.', "%252E");
@@ -58,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_url_is_https_or_on_this_machine() {
+    fn a_base_url_is_https_or_loopback() {
         for (text, expected) in [
             ("https://api.test/v1", Some("https://api.test/v1/")),
             (

@@ -1,4 +1,4 @@
-//! What of a provider's answer an error may hold, and through what a request may travel.
+//! Text of a provider's answer that an error may contain, and the use of proxies.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::process::Command;
@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lmbatch_core::{Delivery, ErrorKind, Retry};
-use lmbatch_http::{HeaderMap, HeaderName, HttpClient, HttpOptions, SecretString, Told, kind_of};
+use lmbatch_http::{
+    ApiError, HeaderMap, HeaderName, HttpClient, HttpOptions, SecretString, kind_of,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use wiremock::matchers::any;
@@ -23,14 +25,14 @@ fn client(base: &str) -> HttpClient {
     HttpClient::new(options, &[key], HeaderMap::new()).unwrap()
 }
 
-fn tell(status: u16, body: &[u8]) -> Told {
+fn classify_error(status: u16, body: &[u8]) -> ApiError {
     let error: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |name: &str| error[name].as_str().map(str::to_owned);
-    Told {
+    ApiError {
         recognised: error["code"].is_string(),
         code: text("code"),
         message: text("message"),
-        ..Told::new(kind_of(status))
+        ..ApiError::new(kind_of(status))
     }
 }
 
@@ -42,7 +44,7 @@ async fn says(answer: ResponseTemplate) -> MockServer {
 }
 
 #[tokio::test]
-async fn a_key_that_is_said_back_stands_in_no_error() {
+async fn a_key_echoed_by_the_provider_is_removed_from_errors() {
     for echo in [
         KEY.to_owned(),
         format!("Bearer {KEY}"),
@@ -57,7 +59,11 @@ async fn a_key_that_is_said_back_stands_in_no_error() {
             answer = answer.insert_header("x-request-id", echo.as_str());
         }
         let server = says(answer).await;
-        let error = client(&server.uri()).post("x").ask(tell).await.unwrap_err();
+        let error = client(&server.uri())
+            .post("x")
+            .send_ok(classify_error)
+            .await
+            .unwrap_err();
         let message = error.provider_message().unwrap();
         let facts = [
             error.code().unwrap().to_owned(),
@@ -85,7 +91,7 @@ async fn a_key_that_is_said_back_stands_in_no_error() {
 }
 
 #[tokio::test]
-async fn an_id_beside_an_error_is_nothing_that_was_made() {
+async fn an_id_next_to_an_error_is_not_accepted() {
     for (body, expected) in [
         (json!({"id": "b-1", "error": null}), Some("b-1")),
         (json!({"id": "b-1", "errors": []}), Some("b-1")),
@@ -96,8 +102,11 @@ async fn an_id_beside_an_error_is_nothing_that_was_made() {
         (json!([]), None),
     ] {
         let server = says(ResponseTemplate::new(200).set_body_json(&body)).await;
-        let reply = client(&server.uri()).create("x").ask(tell).await;
-        match (reply.unwrap().made("id").await, expected) {
+        let reply = client(&server.uri())
+            .create("x")
+            .send_ok(classify_error)
+            .await;
+        match (reply.unwrap().created_id("id").await, expected) {
             (Ok(id), Some(expected)) => assert_eq!(id, expected, "{body}"),
             (Err(error), None) => {
                 assert_eq!(error.kind(), ErrorKind::MalformedReply, "{body}");
@@ -108,7 +117,7 @@ async fn an_id_beside_an_error_is_nothing_that_was_made() {
     }
 }
 
-/// A client of a service whose errors stand in `problem`.
+/// Creates a client of a service whose errors are in `problem`.
 fn client_of_problems(base: &str) -> HttpClient {
     let mut options = HttpOptions::new("acme", base).unwrap();
     options.error_member = "problem";
@@ -116,7 +125,7 @@ fn client_of_problems(base: &str) -> HttpClient {
 }
 
 #[tokio::test]
-async fn an_id_is_read_where_the_path_leads_and_not_beside_the_services_own_error() {
+async fn a_nested_id_is_read_unless_the_answer_holds_an_error() {
     for (body, expected) in [
         (json!({"job": {"key": "b-1"}}), Some("b-1")),
         (json!({"job": {"key": "b-1"}, "problem": null}), Some("b-1")),
@@ -131,9 +140,9 @@ async fn an_id_is_read_where_the_path_leads_and_not_beside_the_services_own_erro
         let server = says(ResponseTemplate::new(200).set_body_json(&body)).await;
         let reply = client_of_problems(&server.uri())
             .create("x")
-            .ask(tell)
+            .send_ok(classify_error)
             .await;
-        let made = reply.unwrap().made_at(&["job", "key"]).await;
+        let made = reply.unwrap().created_id_at(&["job", "key"]).await;
         let made = made.map_err(|error| (error.kind(), error.delivery()));
         let in_doubt = Err((ErrorKind::MalformedReply, Delivery::Unknown));
         let expected = expected.map_or(in_doubt, |id| Ok(id.to_owned()));
@@ -142,7 +151,7 @@ async fn an_id_is_read_where_the_path_leads_and_not_beside_the_services_own_erro
 }
 
 #[tokio::test]
-async fn what_stands_beside_the_services_own_error_is_not_believed() {
+async fn an_answer_that_holds_an_error_is_rejected() {
     for (body, expected) in [
         (json!({"id": "b-1"}), Ok("b-1")),
         (json!({"id": "b-1", "problem": null}), Ok("b-1")),
@@ -154,7 +163,10 @@ async fn what_stands_beside_the_services_own_error_is_not_believed() {
         (json!(["b-1"]), Err(())),
     ] {
         let server = says(ResponseTemplate::new(200).set_body_json(&body)).await;
-        let reply = client_of_problems(&server.uri()).get("x").ask(tell).await;
+        let reply = client_of_problems(&server.uri())
+            .get("x")
+            .send_ok(classify_error)
+            .await;
         #[derive(serde::Deserialize)]
         struct Batch {
             id: String,
@@ -173,11 +185,15 @@ async fn what_stands_beside_the_services_own_error_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_key_in_an_id_or_in_a_redirect_is_not_printed_either() {
+async fn a_key_in_an_id_or_a_redirect_is_not_printed() {
     let made = ResponseTemplate::new(200).set_body_json(json!({"id": format!("batch_{KEY}")}));
     let server = says(made).await;
-    let reply = client(&server.uri()).create("x").ask(tell).await.unwrap();
-    let error = reply.made("id").await.unwrap_err();
+    let reply = client(&server.uri())
+        .create("x")
+        .send_ok(classify_error)
+        .await
+        .unwrap();
+    let error = reply.created_id("id").await.unwrap_err();
     assert_eq!(
         (error.kind(), error.delivery()),
         (ErrorKind::MalformedReply, Delivery::Unknown)
@@ -204,7 +220,11 @@ async fn a_code_and_a_request_id_are_one_short_line() {
         .insert_header("request-id", "z".repeat(5000).as_str())
         .set_body_json(body);
     let server = says(answer).await;
-    let error = client(&server.uri()).get("x").ask(tell).await.unwrap_err();
+    let error = client(&server.uri())
+        .get("x")
+        .send_ok(classify_error)
+        .await
+        .unwrap_err();
     let code = error.code().unwrap();
     assert!(code.starts_with("a]0;x[31mbcy"), "{code:?}");
     assert_eq!(code.chars().count(), 200);
@@ -216,7 +236,7 @@ async fn a_code_and_a_request_id_are_one_short_line() {
 const CHILD: &str = "LMBATCH_HTTP_BEHIND_PROXY";
 
 #[tokio::test]
-async fn what_stays_on_this_machine_goes_through_no_proxy() {
+async fn loopback_requests_bypass_the_proxy() {
     if std::env::var_os(CHILD).is_some() {
         let server = says(ResponseTemplate::new(200)).await;
         let port = server.address().port();
@@ -241,10 +261,7 @@ async fn what_stays_on_this_machine_goes_through_no_proxy() {
     });
     let mut child = Command::new(std::env::current_exe().unwrap());
     child
-        .args([
-            "--exact",
-            "what_stays_on_this_machine_goes_through_no_proxy",
-        ])
+        .args(["--exact", "loopback_requests_bypass_the_proxy"])
         .env(CHILD, "1")
         .env_remove("NO_PROXY")
         .env_remove("no_proxy");

@@ -1,4 +1,4 @@
-//! Servers that are too slow, send too much, or send what was not asked for.
+//! Servers that are too slow, send too much, or send an unrequested encoding.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt as _, TryStreamExt as _};
 use lmbatch_core::{ByteStream, Delivery, Error, ErrorKind, Retry};
 use lmbatch_http::{
-    HeaderMap, HeaderValue, HttpClient, HttpOptions, Path, Told, document_rows, kind_of,
+    ApiError, HeaderMap, HeaderValue, HttpClient, HttpOptions, Path, document_rows, kind_of,
 };
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -30,10 +30,10 @@ fn client(options: HttpOptions) -> HttpClient {
     HttpClient::new(options, &[], HeaderMap::new()).unwrap()
 }
 
-fn tell(status: u16, body: &[u8]) -> Told {
-    Told {
+fn classify_error(status: u16, body: &[u8]) -> ApiError {
+    ApiError {
         recognised: body.starts_with(b"{\"error\""),
-        ..Told::new(kind_of(status))
+        ..ApiError::new(kind_of(status))
     }
 }
 
@@ -53,7 +53,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// A server that reads the head of a request and then does as it is told.
+/// Starts a server that reads the head of a request and then runs the given script.
 async fn server<F>(does: impl Fn(TcpStream) -> F + Send + 'static) -> String
 where
     F: Future<Output = std::io::Result<()>> + Send + 'static,
@@ -67,14 +67,14 @@ where
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(stream.read_u8().await.unwrap());
             }
-            // A client that has gone does not read.
+            // The client may have closed the connection.
             tokio::spawn(does(stream));
         }
     });
     base
 }
 
-/// Says `head`, and then `piece` each `millis`, for ever.
+/// Sends `head`, and then `piece` every `millis` milliseconds without end.
 async fn drips(head: &'static str, piece: &'static [u8], millis: u64) -> String {
     server(move |mut stream| async move {
         stream.write_all(head.as_bytes()).await?;
@@ -108,15 +108,27 @@ fn timed_out(error: &Error, what: &str) {
 }
 
 #[tokio::test]
-async fn two_bytes_at_a_time_hold_no_answer_of_any_kind() {
+async fn an_answer_that_trickles_in_times_out() {
     let began = now();
     let base = drips(JSON, b"  ", 20).await;
     let get = || client(options(&base)).get("x");
-    let json = error_of(get().ask_json::<Value>(tell)).await;
+    let json = error_of(get().send_json::<Value>(classify_error)).await;
     timed_out(&json, "json");
-    let rest = async { get().ask(tell).await?.rest::<Value>(&[]).await };
+    let rest = async {
+        get()
+            .send_ok(classify_error)
+            .await?
+            .json_without_rows::<Value>(&[])
+            .await
+    };
     timed_out(&error_of(rest).await, "rest");
-    let document = async { get().ask(tell).await?.rest::<Value>(PATHS).await };
+    let document = async {
+        get()
+            .send_ok(classify_error)
+            .await?
+            .json_without_rows::<Value>(PATHS)
+            .await
+    };
     timed_out(&error_of(document).await, "document");
     let download = async { drained(get().send_following().await?.stream()).await };
     timed_out(&error_of(download).await, "download");
@@ -128,7 +140,12 @@ async fn two_bytes_at_a_time_hold_no_answer_of_any_kind() {
 
     let refusal = "HTTP/1.1 400 Bad Request\r\ncontent-length: 100000\r\n\r\n{\"error\"";
     let base = drips(refusal, b"  ", 20).await;
-    let error = error_of(client(options(&base)).post("create").ask(tell)).await;
+    let error = error_of(
+        client(options(&base))
+            .post("create")
+            .send_ok(classify_error),
+    )
+    .await;
     assert_eq!(
         (error.http_status(), error.delivery()),
         (Some(400), Delivery::Unknown),
@@ -138,7 +155,7 @@ async fn two_bytes_at_a_time_hold_no_answer_of_any_kind() {
 }
 
 #[tokio::test]
-async fn headers_that_drip_hold_no_call() {
+async fn headers_that_trickle_in_time_out() {
     for head in [
         "HTTP/1.1 200 OK\r\nx: ",
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nx: ",
@@ -152,7 +169,7 @@ async fn headers_that_drip_hold_no_call() {
 }
 
 #[tokio::test]
-async fn a_download_that_keeps_moving_may_take_longer_than_any_limit() {
+async fn a_download_in_progress_may_exceed_the_time_limits() {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n";
     let base = server(move |mut stream| async move {
         stream.write_all(head.as_bytes()).await?;
@@ -170,7 +187,7 @@ async fn a_download_that_keeps_moving_may_take_longer_than_any_limit() {
 }
 
 #[tokio::test]
-async fn a_document_of_many_rows_gets_the_time_that_they_take() {
+async fn the_time_limit_of_a_document_grows_with_its_length() {
     let base = server(move |mut stream| async move {
         let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"id\":\"b\",\"rows\":[0";
         stream.write_all(head.as_bytes()).await?;
@@ -183,12 +200,12 @@ async fn a_document_of_many_rows_gets_the_time_that_they_take() {
     })
     .await;
     let reply = client(options(&base)).get("x").send().await.unwrap();
-    let rest: Value = reply.rest(PATHS).await.unwrap();
+    let rest: Value = reply.json_without_rows(PATHS).await.unwrap();
     assert_eq!(rest, serde_json::json!({"id": "b", "rows": []}));
 }
 
 #[tokio::test]
-async fn a_reader_that_takes_its_time_is_not_taken_for_a_slow_server() {
+async fn a_slow_reader_is_not_mistaken_for_a_slow_server() {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n";
     let base = server(move |mut stream| async move {
         stream.write_all(head.as_bytes()).await?;
@@ -213,7 +230,7 @@ async fn a_reader_that_takes_its_time_is_not_taken_for_a_slow_server() {
 }
 
 #[tokio::test]
-async fn without_a_speed_window_a_slow_download_is_read_and_a_silent_one_is_given_up() {
+async fn without_a_speed_window_only_silent_downloads_fail() {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n";
     for (bytes, expected) in [(4, None), (3, Some(ErrorKind::Timeout))] {
         let base = server(move |mut stream| async move {
@@ -252,7 +269,7 @@ fn upload(client: &HttpClient, pieces: u64) -> lmbatch_http::Exchange {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_not_taken_or_hardly_is_given_up_and_was_not_sent() {
+async fn a_stalled_or_slow_upload_fails_as_not_sent() {
     for (millis, bytes) in [(60_000, 1), (20, 2), (20, 8)] {
         let base = server(move |mut stream| async move {
             let mut buffer = vec![0; bytes];
@@ -273,7 +290,7 @@ async fn an_upload_that_is_not_taken_or_hardly_is_given_up_and_was_not_sent() {
 }
 
 #[tokio::test]
-async fn an_upload_that_keeps_moving_may_take_longer_than_any_limit() {
+async fn an_upload_in_progress_may_exceed_the_time_limits() {
     let base = server(move |mut stream| async move {
         let mut left = 512 * (64 << 10);
         let mut buffer = vec![0; 1 << 20];
@@ -295,7 +312,7 @@ async fn an_upload_that_keeps_moving_may_take_longer_than_any_limit() {
 }
 
 #[tokio::test]
-async fn an_encoding_that_was_not_asked_for_is_refused() {
+async fn an_unrequested_encoding_is_an_error() {
     for header in [
         "content-encoding: gzip",
         "Content-Encoding: identity, br",
@@ -313,9 +330,19 @@ async fn an_encoding_that_was_not_asked_for_is_refused() {
         };
         let base = says(200).await;
         let call = || client(options(&base)).create("create");
-        let made = async { call().ask(tell).await?.made("id").await };
-        let rows = async { drained(call().ask(tell).await?.stream()).await.map(drop) };
-        let rest = async { call().ask(tell).await?.rest::<Value>(PATHS).await };
+        let made = async { call().send_ok(classify_error).await?.created_id("id").await };
+        let rows = async {
+            drained(call().send_ok(classify_error).await?.stream())
+                .await
+                .map(drop)
+        };
+        let rest = async {
+            call()
+                .send_ok(classify_error)
+                .await?
+                .json_without_rows::<Value>(PATHS)
+                .await
+        };
         for error in [
             error_of(made).await,
             error_of(rows).await,
@@ -331,13 +358,18 @@ async fn an_encoding_that_was_not_asked_for_is_refused() {
             );
         }
         let base = says(400).await;
-        let error = error_of(client(options(&base)).create("create").ask(tell)).await;
+        let error = error_of(
+            client(options(&base))
+                .create("create")
+                .send_ok(classify_error),
+        )
+        .await;
         assert_eq!(error.delivery(), Delivery::Unknown, "{error}");
     }
 }
 
 #[tokio::test]
-async fn no_encoding_is_asked_for() {
+async fn requests_accept_only_identity_encoding() {
     let base = server(|mut stream| async move {
         stream
             .write_all(
@@ -348,7 +380,7 @@ async fn no_encoding_is_asked_for() {
     .await;
     client(options(&base))
         .get("x")
-        .ask_json::<Value>(tell)
+        .send_json::<Value>(classify_error)
         .await
         .unwrap();
     let mock = wiremock::MockServer::start().await;
@@ -358,7 +390,7 @@ async fn no_encoding_is_asked_for() {
 }
 
 #[tokio::test]
-async fn an_endless_list_in_a_document_ends_at_its_cap() {
+async fn an_endless_list_in_a_document_fails_at_the_size_limit() {
     let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"rows\":[0";
     for piece in [
         &b",1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"[..],
@@ -372,7 +404,7 @@ async fn an_endless_list_in_a_document_ends_at_its_cap() {
         options.max_document_bytes = 1 << 20;
         options.answer_timeout = Duration::from_secs(60);
         let reply = client(options).get("x").send().await.unwrap();
-        let error = error_of(reply.rest::<Value>(PATHS)).await;
+        let error = error_of(reply.json_without_rows::<Value>(PATHS)).await;
         assert_eq!(error.kind(), ErrorKind::MalformedReply, "{error}");
         assert_eq!(error.retry(), Retry::Permanent, "{error}");
     }

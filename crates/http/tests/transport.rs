@@ -1,4 +1,4 @@
-//! What becomes of an exchange on a real socket: who can have acted, and where a key may travel.
+//! Requests on a real socket: their delivery after a failure, and the origins to which a key is sent.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use lmbatch_core::{BatchClass, Delivery, ErrorKind, Frame, Label, Retry, Shard};
 use lmbatch_http::{
-    HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions, Multipart, SecretString, Told,
+    ApiError, HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions, Multipart, SecretString,
     kind_of,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -31,16 +31,16 @@ fn client_of(options: HttpOptions) -> HttpClient {
     HttpClient::new(options, &[key], HeaderMap::new()).unwrap()
 }
 
-fn tell(status: u16, body: &[u8]) -> Told {
-    Told {
-        // A provider whose errors are words.
+fn classify_error(status: u16, body: &[u8]) -> ApiError {
+    ApiError {
+        // Stands for a provider whose errors are plain text.
         recognised: !body.is_empty() && !body.starts_with(b"<"),
         message: Some(String::from_utf8_lossy(body).into_owned()),
-        ..Told::new(kind_of(status))
+        ..ApiError::new(kind_of(status))
     }
 }
 
-/// A server that reads so many bytes of each request, says `answer`, and hangs up.
+/// Starts a server that reads the given number of bytes of each request, sends `answer`, and closes the connection.
 async fn server(reads: usize, answer: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}/", listener.local_addr().unwrap());
@@ -48,7 +48,7 @@ async fn server(reads: usize, answer: &'static [u8]) -> String {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             read(&mut stream, reads).await;
-            // A client that has gone does not read.
+            // The client may have closed the connection.
             let _ = stream.write_all(answer).await;
             let _ = stream.shutdown().await;
         }
@@ -73,15 +73,15 @@ async fn read(stream: &mut TcpStream, most: usize) {
 }
 
 #[tokio::test]
-async fn a_create_without_an_answer_was_not_sent_only_if_its_body_never_was() {
-    // Held, so that no connection to it comes from the same port, and with that from itself.
+async fn an_unanswered_create_is_not_sent_only_if_its_body_was_incomplete() {
+    // The listener stays open, so that a connection to its port cannot come from that same port.
     let held = tokio::net::TcpSocket::new_v4().unwrap();
     held.bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let nobody = format!("http://{}/", held.local_addr().unwrap());
+    let unreachable = format!("http://{}/", held.local_addr().unwrap());
     let all = usize::MAX;
-    // (base, what the server does, bytes of the body, what became of it)
+    // (base, what the server does, bytes of the body, expected delivery)
     for (base, what, bytes, expected) in [
-        (nobody, "refuses the connection", 10, Delivery::NotSent),
+        (unreachable, "refuses the connection", 10, Delivery::NotSent),
         (
             server(1000, b"").await,
             "hangs up in the middle of the body",
@@ -107,7 +107,7 @@ async fn a_create_without_an_answer_was_not_sent_only_if_its_body_never_was() {
             Delivery::Unknown,
         ),
     ] {
-        // In pieces, as bodies come from the spool: what was never pulled was never sent.
+        // In pieces, as bodies are read from the spool: a piece that is never polled is never sent.
         let piece = || Ok(bytes::Bytes::from(vec![b'x'; bytes.min(64 << 10)]));
         let pieces = (0..bytes.div_ceil(64 << 10)).map(move |_| piece());
         let body = futures::stream::iter(pieces.collect::<Vec<_>>()).boxed();
@@ -125,7 +125,7 @@ async fn a_create_without_an_answer_was_not_sent_only_if_its_body_never_was() {
 }
 
 #[tokio::test]
-async fn a_body_that_fails_while_it_is_sent_was_not_sent() {
+async fn a_request_whose_body_fails_is_not_sent() {
     let base = server(usize::MAX, b"").await;
     let broken = futures::stream::iter([
         Ok(bytes::Bytes::from_static(b"half")),
@@ -141,7 +141,7 @@ async fn a_body_that_fails_while_it_is_sent_was_not_sent() {
 }
 
 #[tokio::test]
-async fn a_yes_that_cannot_be_read_leaves_it_unknown() {
+async fn an_unreadable_success_has_unknown_delivery() {
     let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\nx-request-id: req_7\r\n\r\n{\"id\":\"b1";
     let html = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\nx-request-id: req_7\r\n\r\n<html>";
     for (answer, kind) in [
@@ -151,7 +151,7 @@ async fn a_yes_that_cannot_be_read_leaves_it_unknown() {
         let base = server(usize::MAX, answer).await;
         let exchange = client(&base).create("create").json_bytes(b"{}".to_vec());
         let error = exchange
-            .ask_json::<serde_json::Value>(tell)
+            .send_json::<serde_json::Value>(classify_error)
             .await
             .unwrap_err();
         assert_eq!(
@@ -167,7 +167,7 @@ async fn a_yes_that_cannot_be_read_leaves_it_unknown() {
 }
 
 #[tokio::test]
-async fn a_download_that_is_cut_is_an_error_and_never_fewer_bytes() {
+async fn a_truncated_download_is_an_error() {
     let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nrow\n";
     let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nrow\n\r\n";
     for answer in [cut.as_slice(), chunked.as_slice()] {
@@ -183,7 +183,7 @@ async fn a_download_that_is_cut_is_an_error_and_never_fewer_bytes() {
 }
 
 #[tokio::test]
-async fn an_answer_that_never_comes_is_a_timeout() {
+async fn a_missing_answer_is_a_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}/", listener.local_addr().unwrap());
     let error = client(&base).get("status").send().await.unwrap_err();
@@ -194,7 +194,7 @@ async fn an_answer_that_never_comes_is_a_timeout() {
 }
 
 #[tokio::test]
-async fn a_no_is_refused_unknown_or_temporary_as_its_status_says() {
+async fn the_status_of_an_error_decides_delivery_and_retry() {
     for (status, header, kind, retry, delivery) in [
         (
             400,
@@ -259,7 +259,11 @@ async fn a_no_is_refused_unknown_or_temporary_as_its_status_says() {
         let exchange = client(&mock.uri())
             .create("create")
             .json_bytes(b"{}".to_vec());
-        let error = exchange.expecting("create").ask(tell).await.unwrap_err();
+        let error = exchange
+            .operation("create")
+            .send_ok(classify_error)
+            .await
+            .unwrap_err();
         assert_eq!(
             (error.kind(), error.retry(), error.delivery()),
             (kind, retry, delivery),
@@ -271,41 +275,41 @@ async fn a_no_is_refused_unknown_or_temporary_as_its_status_says() {
 }
 
 #[tokio::test]
-async fn a_download_follows_to_our_origin_with_the_key_and_to_an_allowed_one_without() {
-    let (ours, theirs) = (MockServer::start().await, MockServer::start().await);
+async fn redirects_carry_the_key_only_to_the_base_urls_origin() {
+    let (own, foreign) = (MockServer::start().await, MockServer::start().await);
     let to = |url: String| ResponseTemplate::new(302).insert_header("location", url.as_str());
-    let here = format!("{}/moved", ours.uri());
-    let there = format!("{}/blob", theirs.uri());
+    let here = format!("{}/moved", own.uri());
+    let there = format!("{}/blob", foreign.uri());
     for (at, target) in [("/here", here), ("/there", there)] {
         Mock::given(path(at))
             .respond_with(to(target))
-            .mount(&ours)
+            .mount(&own)
             .await;
     }
     Mock::given(path("/moved"))
         .and(header_exists("x-api-key"))
         .respond_with(ResponseTemplate::new(200).set_body_string("rows"))
-        .mount(&ours)
+        .mount(&own)
         .await;
     Mock::given(path("/blob"))
         .respond_with(ResponseTemplate::new(200).set_body_string("rows"))
-        .mount(&theirs)
+        .mount(&foreign)
         .await;
-    let stranger = client(&ours.uri());
+    let stranger = client(&own.uri());
     let reply = stranger.get("here").send_following().await.unwrap();
     assert_eq!(reply.bytes(100).await.unwrap(), "rows");
     let error = stranger.get("there").send_following().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ForeignOrigin);
-    assert!(theirs.received_requests().await.unwrap().is_empty());
+    assert!(foreign.received_requests().await.unwrap().is_empty());
 
-    let mut options = HttpOptions::new("acme", &ours.uri()).unwrap();
-    options.allowed_origins.push(theirs.uri().parse().unwrap());
+    let mut options = HttpOptions::new("acme", &own.uri()).unwrap();
+    options.allowed_origins.push(foreign.uri().parse().unwrap());
     client_of(options)
         .get("there")
         .send_following()
         .await
         .unwrap();
-    let seen = theirs.received_requests().await.unwrap();
+    let seen = foreign.received_requests().await.unwrap();
     assert_eq!(seen.len(), 1);
     assert!(
         !format!("{:?}", seen[0].headers).contains(KEY),
@@ -314,19 +318,19 @@ async fn a_download_follows_to_our_origin_with_the_key_and_to_an_allowed_one_wit
 }
 
 #[tokio::test]
-async fn a_path_that_names_another_origin_is_not_called() {
-    let (ours, theirs) = (MockServer::start().await, MockServer::start().await);
-    let error = client(&ours.uri())
-        .get(&format!("{}/steal", theirs.uri()))
+async fn a_path_on_another_origin_is_not_called() {
+    let (own, foreign) = (MockServer::start().await, MockServer::start().await);
+    let error = client(&own.uri())
+        .get(&format!("{}/steal", foreign.uri()))
         .send()
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ForeignOrigin);
-    assert!(theirs.received_requests().await.unwrap().is_empty());
+    assert!(foreign.received_requests().await.unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn a_form_announces_its_exact_length() {
+async fn a_form_has_its_exact_content_length() {
     let mock = MockServer::start().await;
     Mock::given(method("POST"))
         .respond_with(ResponseTemplate::new(200))
@@ -343,7 +347,7 @@ async fn a_form_announces_its_exact_length() {
     client(&mock.uri())
         .post("files")
         .multipart(form)
-        .ask(tell)
+        .send_ok(classify_error)
         .await
         .unwrap();
     let seen = &mock.received_requests().await.unwrap()[0];
@@ -360,7 +364,7 @@ async fn a_form_announces_its_exact_length() {
 }
 
 #[tokio::test]
-async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
+async fn a_deletion_counts_only_if_the_provider_confirms_it() {
     let server = MockServer::start().await;
     for (at, status, body) in [
         ("/gone", 404, "no such file"),
@@ -386,7 +390,11 @@ async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
     let client = client(&server.uri());
     let proves = |said: &serde_json::Value| said["deleted"] == true;
     for gone in ["gone", "removed", "said"] {
-        client.delete(gone).ask_gone(tell, proves).await.unwrap();
+        client
+            .delete(gone)
+            .send_delete(classify_error, proves)
+            .await
+            .unwrap();
     }
     for (held, status) in [
         ("held", 409),
@@ -395,7 +403,7 @@ async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
         ("login", 200),
         ("failed", 200),
         ("beside", 200),
-        // An empty body comes from any proxy.
+        // A proxy may answer with an empty body.
         ("there", 200),
         ("kept", 200),
         ("other", 200),
@@ -405,7 +413,7 @@ async fn what_is_gone_is_deleted_if_the_provider_says_so_itself() {
     ] {
         let error = client
             .delete(held)
-            .ask_gone(tell, proves)
+            .send_delete(classify_error, proves)
             .await
             .unwrap_err();
         assert_eq!(error.http_status(), Some(status), "{held}");
@@ -460,23 +468,23 @@ async fn what_is_missing(status: u16) {
             Retry::Temporary,
         ),
     ] {
-        let error = client.get(at).ask(tell).await.unwrap_err();
-        let error = lmbatch_http::of_batch(&batch, error);
+        let error = client.get(at).send_ok(classify_error).await.unwrap_err();
+        let error = lmbatch_http::batch_error(&batch, error);
         assert_eq!(
             (error.kind(), error.retry()),
             (batches, retry),
             "{status} {at}"
         );
         assert_eq!(error.batch(), Some(&batch));
-        let error = client.get(at).ask(tell).await.unwrap_err();
-        let error = lmbatch_http::of_file(error);
+        let error = client.get(at).send_ok(classify_error).await.unwrap_err();
+        let error = lmbatch_http::file_error(error);
         assert_eq!(
             (error.kind(), error.retry()),
             (files, retry),
             "{status} {at}"
         );
-        let error = client.get(at).ask(tell).await.unwrap_err();
-        let error = lmbatch_http::of_list(error.with_kind(ErrorKind::ModelNotFound));
+        let error = client.get(at).send_ok(classify_error).await.unwrap_err();
+        let error = lmbatch_http::list_error(error.with_kind(ErrorKind::ModelNotFound));
         assert_eq!(
             (error.kind(), error.retry()),
             (lists, retry),
@@ -486,7 +494,7 @@ async fn what_is_missing(status: u16) {
 }
 
 #[tokio::test]
-async fn a_shard_is_sent_whole_and_a_parameter_that_is_not_there_is_left_out() {
+async fn a_shard_is_sent_whole_and_absent_parameters_are_omitted() {
     let server = MockServer::start().await;
     let any = Mock::given(wiremock::matchers::any());
     let answer = ResponseTemplate::new(200);
@@ -503,7 +511,7 @@ async fn a_shard_is_sent_whole_and_a_parameter_that_is_not_there_is_left_out() {
         .query_some("a", Some(7))
         .query_some("b", None::<u8>);
     let exchange = exchange.shard("application/json", &shard);
-    exchange.ask(tell).await.unwrap();
+    exchange.send_ok(classify_error).await.unwrap();
     let seen = &server.received_requests().await.unwrap()[0];
     assert_eq!(
         (&*seen.body, seen.url.query()),
@@ -524,21 +532,24 @@ async fn the_rest_of_a_document_is_read_without_its_rows_or_is_malformed() {
         mock.respond_with(answer).mount(&server).await;
     }
     let client = client(&server.uri());
-    let whole = client.get("whole").ask(tell).await.unwrap();
-    let rest: serde_json::Value = whole.rest(&[&["rows"]]).await.unwrap();
+    let whole = client.get("whole").send_ok(classify_error).await.unwrap();
+    let rest: serde_json::Value = whole.json_without_rows(&[&["rows"]]).await.unwrap();
     assert_eq!(rest, serde_json::json!({"id": "b", "rows": []}));
     const NO_ROWS: &[lmbatch_http::Path] = &[];
     const ROWS: &[lmbatch_http::Path] = &[&["rows"]];
     for paths in [NO_ROWS, ROWS] {
-        let page = client.get("page").ask(tell).await.unwrap();
-        let error = page.rest::<serde_json::Value>(paths).await.unwrap_err();
+        let page = client.get("page").send_ok(classify_error).await.unwrap();
+        let error = page
+            .json_without_rows::<serde_json::Value>(paths)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MalformedReply);
         assert_eq!(error.http_status(), Some(200));
     }
 }
 
 #[tokio::test]
-async fn an_unreadable_answer_to_a_get_may_be_asked_for_again_and_one_to_a_post_is_in_doubt() {
+async fn an_unreadable_answer_is_temporary_for_a_get_and_permanent_for_a_post() {
     const PATHS: &[lmbatch_http::Path] = &[&["rows"]];
     let server = MockServer::start().await;
     for (at, body) in [
@@ -564,15 +575,15 @@ async fn an_unreadable_answer_to_a_get_may_be_asked_for_again_and_one_to_a_post_
             (client.get(at), Retry::Temporary),
             (client.post(at), Retry::Permanent),
         ] {
-            let reply = exchange.ask(tell).await.unwrap();
+            let reply = exchange.send_ok(classify_error).await.unwrap();
             let error = reply.json::<Answer>().await.unwrap_err();
             let found = (error.kind(), error.retry(), error.delivery());
             let expected = (ErrorKind::MalformedReply, retry, Delivery::Unknown);
             assert_eq!(found, expected, "{at}: {error}");
         }
         for paths in [&[][..], PATHS] {
-            let reply = client.get(at).ask(tell).await.unwrap();
-            let error = reply.rest::<Answer>(paths).await.unwrap_err();
+            let reply = client.get(at).send_ok(classify_error).await.unwrap();
+            let error = reply.json_without_rows::<Answer>(paths).await.unwrap_err();
             let found = (error.kind(), error.retry(), error.delivery());
             let expected = (
                 ErrorKind::MalformedReply,
@@ -588,7 +599,7 @@ async fn an_unreadable_answer_to_a_get_may_be_asked_for_again_and_one_to_a_post_
 }
 
 #[test]
-fn an_account_is_a_base_url_and_outlives_its_credentials() {
+fn an_account_id_depends_on_the_base_url_but_not_on_the_key() {
     let with = |base: &str, key: &str| {
         let options = HttpOptions::new("acme", base).unwrap();
         let key = (
@@ -598,13 +609,13 @@ fn an_account_is_a_base_url_and_outlives_its_credentials() {
         let client = HttpClient::new(options, &[key], HeaderMap::new()).unwrap();
         client.account()
     };
-    let ours = with("https://api.test/v1", "k");
-    assert_eq!(ours, with("https://api.test/v1/", "k"));
-    assert_eq!(ours, with("https://api.test/v1", "other"));
+    let own = with("https://api.test/v1", "k");
+    assert_eq!(own, with("https://api.test/v1/", "k"));
+    assert_eq!(own, with("https://api.test/v1", "other"));
     let url = lmbatch_http::base_url("https://api.test/v1").unwrap();
-    assert_eq!(ours, lmbatch_http::Identity::new(&url, "k", &[]).account);
-    assert_ne!(ours, with("https://api.test/v2", "k"));
-    assert_ne!(ours, with("https://eu.api.test/v1", "k"));
+    assert_eq!(own, lmbatch_http::Identity::new(&url, "k", &[]).account);
+    assert_ne!(own, with("https://api.test/v2", "k"));
+    assert_ne!(own, with("https://eu.api.test/v1", "k"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What Acme, a provider that does not exist, says on the wire. The contract tests of its adapter are held against
+//! Wire protocol of Acme, a fictional provider. The contract tests of its adapter are held against
 //! it, and the command plays Acme by it.
 
 use std::io;

@@ -86,7 +86,7 @@ async fn ended(acme: &dyn BatchProvider, batch: &BatchId) -> BatchStatus {
     panic!("{batch:?} does not end");
 }
 
-/// What each row says, by its id; a row that comes twice fails.
+/// Returns a text for each row by its id; fails if a row comes twice.
 async fn told(acme: &dyn BatchProvider, batch: &BatchId) -> Result<BTreeMap<String, String>> {
     let set = acme.results(None, batch).await?;
     assert!(set.complete, "{set:?}");

@@ -6,13 +6,15 @@ use lmbatch_core::{
     Error, Found, Intent, Label, ListOptions, Page, Remnant, RequestCounts, Result, ResultPart,
     ResultSet, RowStream, Shard, Staged, parse_provider_time,
 };
-use lmbatch_http::{HttpClient, Path, Reply, check_batch, of_batch, of_file, of_list, segment};
+use lmbatch_http::{
+    HttpClient, Path, Reply, batch_error, check_batch, file_error, list_error, segment,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::translate::{AcmeCodec, FILE, INLINE, tell};
+use crate::translate::{AcmeCodec, FILE, INLINE, classify_error};
 
-/// Where a batch, and a list of batches, hold results by the inline route. They may be long.
+/// Paths of inline results, which may be long, in a batch and in a list of batches.
 const RESULTS: &[Path] = &[&["results"]];
 const LISTED_RESULTS: &[Path] = &[&["batches", "*", "results"]];
 
@@ -31,11 +33,11 @@ struct Batch {
     output: Option<String>,
     #[serde(default, deserialize_with = "lmbatch_http::text")]
     errors: Option<String>,
-    /// Whether there are results, by the inline route.
+    /// Results of a batch by the inline route.
     results: Option<Value>,
 }
 
-/// `batches` must be there: an answer without it is no empty list.
+/// Page of batches. `batches` is required: an answer without it is not an empty list.
 #[derive(Deserialize)]
 struct List {
     batches: Vec<Batch>,
@@ -51,8 +53,8 @@ pub(crate) struct Acme {
 impl Acme {
     async fn batch(&self, batch: &BatchId, operation: &'static str) -> Result<Reply> {
         let path = format!("batches/{}", segment(batch.as_str()));
-        let exchange = self.http.get(&path).expecting(operation);
-        (exchange.ask(tell).await).map_err(|error| of_batch(batch, error))
+        let exchange = self.http.get(&path).operation(operation);
+        (exchange.send_ok(classify_error).await).map_err(|error| batch_error(batch, error))
     }
 
     /// Asks for a batch without its results. A cache or a proxy may answer with another one.
@@ -86,21 +88,27 @@ impl BatchProvider for Acme {
             .http
             .post("files")
             .upload(shard, &[("purpose", "batch")]);
-        let reply = form.expecting("upload the input").ask(tell).await?;
-        Ok(Staged::of_file(reply.made("id").await?))
+        let reply = form
+            .operation("upload the input")
+            .send_ok(classify_error)
+            .await?;
+        Ok(Staged::of_file(reply.created_id("id").await?))
     }
 
     async fn create(&self, shard: &Shard, intent: &Intent) -> Result<BatchId> {
-        // On a connection of its own, on which nothing is sent twice.
+        // Sent on a new connection, and never twice.
         let exchange = self.http.create("batches");
         let (label, model) = (&intent.label, &intent.class.model);
         let exchange = match intent.staged.file() {
             Some(file) => exchange.json(&json!({"label": label, "model": model, "file": file})),
-            // The model stands in the frame.
+            // The frame holds the model.
             None => exchange.shard("application/json", shard),
         };
-        let reply = exchange.expecting("create the batch").ask(tell).await?;
-        Ok(BatchId::new(reply.made("id").await?))
+        let reply = exchange
+            .operation("create the batch")
+            .send_ok(classify_error)
+            .await?;
+        Ok(BatchId::new(reply.created_id("id").await?))
     }
 
     async fn find(&self, intent: &Intent, page: Option<Cursor>) -> Result<Found> {
@@ -121,7 +129,7 @@ impl BatchProvider for Acme {
     }
 
     async fn results(&self, _: Option<&BatchClass>, batch: &BatchId) -> Result<ResultSet> {
-        // Acme's batch shows where its results are, whatever its route.
+        // Acme's batch shows where its results are, for either route.
         let found = self.shown(batch, "ask where the results are").await?;
         let counts = counts(found.counts.as_ref());
         let inline = found.results.is_some();
@@ -152,17 +160,17 @@ impl BatchProvider for Acme {
             return Ok(lmbatch_http::document_rows(reply.stream(), RESULTS));
         }
         let path = format!("files/{}/content", segment(&part.name));
-        let exchange = self.http.get(&path).expecting("read the results");
-        let reply = exchange.ask_following(tell).await;
-        let reply = reply.map_err(|error| of_file(error).with_batch(part.batch.clone()))?;
+        let exchange = self.http.get(&path).operation("read the results");
+        let reply = exchange.send_following_ok(classify_error).await;
+        let reply = reply.map_err(|error| file_error(error).with_batch(part.batch.clone()))?;
         Ok(lmbatch_http::rows(reply.stream()))
     }
 
     async fn list(&self, options: &ListOptions) -> Result<Page<BatchSnapshot>> {
-        let exchange = self.http.get("batches").expecting("list the batches");
+        let exchange = self.http.get("batches").operation("list the batches");
         let exchange = exchange.query_some("limit", options.limit);
         let exchange = exchange.query_some("from", options.page.as_ref());
-        let reply = exchange.ask(tell).await.map_err(of_list)?;
+        let reply = exchange.send_ok(classify_error).await.map_err(list_error)?;
         let list: List = reply.checked(LISTED_RESULTS).await?;
         Ok(Page {
             items: list.batches.into_iter().map(snapshot).collect(),
@@ -172,10 +180,10 @@ impl BatchProvider for Acme {
 
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
         let path = format!("batches/{}/cancel", segment(batch.as_str()));
-        let exchange = self.http.post(&path).expecting("cancel the batch");
+        let exchange = self.http.post(&path).operation("cancel the batch");
         // Acme answers with the batch.
         let proves = |said: &Value| said["id"] == *batch.as_str();
-        lmbatch_http::cancelled(self, batch, exchange.ask(tell).await, proves).await
+        lmbatch_http::cancelled(self, batch, exchange.send_ok(classify_error).await, proves).await
     }
 
     async fn discard(&self, remnant: &Remnant) -> Result<()> {
@@ -184,8 +192,8 @@ impl BatchProvider for Acme {
         };
         let exchange = self.http.delete(&format!("files/{}", segment(file)));
         let proves = |said: &Value| said["deleted"] == true && said["id"] == **file;
-        let exchange = exchange.expecting("delete a file");
-        exchange.ask_gone(tell, proves).await
+        let exchange = exchange.operation("delete a file");
+        exchange.send_delete(classify_error, proves).await
     }
 }
 

@@ -6,7 +6,7 @@ use lmbatch_core::{
     Opened, OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, Retry,
     RowError, WireId,
 };
-use lmbatch_http::Told;
+use lmbatch_http::ApiError;
 use lmbatch_openai::chat::{Chat, Dialect, Errors, Files, Parameters, Schemas, Tools};
 use serde_json::json;
 
@@ -14,8 +14,8 @@ use serde_json::json;
 pub(crate) const FILE: &str = "file";
 pub(crate) const INLINE: &str = "inline";
 
-/// What Acme says otherwise than OpenAI. What is not named here it has no word for, and a request that asks for it
-/// is refused.
+/// Differences between Acme and OpenAI. Acme does not support the options that are not named here, and requests that
+/// use them are refused.
 const ACME: Dialect = Dialect {
     // The model stands on the batch.
     names_model: false,
@@ -39,12 +39,12 @@ const ACME: Dialect = Dialect {
     ..Dialect::plain("acme")
 };
 
-/// Reads an answer that says no. Anything but Acme's own error may come from a proxy before it.
-pub(crate) fn tell(http: u16, body: &[u8]) -> Told {
-    ACME.tell(http, body)
+/// Classifies an error response. Anything but Acme's own error object may come from a proxy.
+pub(crate) fn classify_error(http: u16, body: &[u8]) -> ApiError {
+    ACME.classify_error(http, body)
 }
 
-/// How Acme says things. Needs no key.
+/// Codec for Acme's batch API. Needs no key.
 #[derive(Debug)]
 pub(crate) struct AcmeCodec {
     id: ProviderId,

@@ -1,4 +1,4 @@
-//! What every adapter must do, in Acme's words, by either of its routes.
+//! Contract of every adapter, with Acme's wire format, for both of its routes.
 
 use acme_wire::AcmeWire;
 

@@ -11,11 +11,11 @@ use lmbatch_core::{
     ListOptions, Page, PartRole, Remnant, RequestCounts, RequestError, Result, ResultPart,
     ResultSet, Retry, RowStream, Shard, Staged, Upload, parse_time,
 };
-use lmbatch_http::{of_batch, segment};
+use lmbatch_http::{batch_error, segment};
 use serde_json::{Value, json};
 
 use super::codec::AcmeCodec;
-use super::errors::tell;
+use super::errors::classify_error;
 use super::http::{Client, Reply};
 use super::rows::broken_rows;
 
@@ -75,11 +75,11 @@ impl Acme {
         if self.broken("the_key_appears_in_no_url_and_no_body") {
             exchange = exchange.query("key", self.key.as_str());
         }
-        let of_batch = |error| match self.broken("a_404_of_a_batch_names_the_batch") {
+        let batch_error = |error| match self.broken("a_404_of_a_batch_names_the_batch") {
             true => error,
-            false => of_batch(batch, error),
+            false => batch_error(batch, error),
         };
-        let reply = self.ask(exchange, &path).await.map_err(of_batch)?;
+        let reply = self.ask(exchange, &path).await.map_err(batch_error)?;
         let about = reply.error(ErrorKind::MalformedReply);
         let body = reply.json();
         if self.broken("an_html_page_instead_of_a_status_is_an_error")
@@ -211,8 +211,14 @@ impl Acme {
         if self.broken("a_redirect_of_a_create_is_not_followed") {
             let reply = exchange.send().await?;
             return match reply.header("location").map(str::to_owned) {
-                Some(to) => client(&to, None).post("batches").body(body).ask(tell).await,
-                None => reply.accept(tell),
+                Some(to) => {
+                    client(&to, None)
+                        .post("batches")
+                        .body(body)
+                        .ask(classify_error)
+                        .await
+                }
+                None => reply.accept(classify_error),
             };
         }
         self.told(exchange.ask(self.teller()).await)
@@ -301,7 +307,7 @@ impl BatchProvider for Acme {
             .query("name", name)
             .body(body)
             .expecting("upload the input");
-        let reply = exchange.ask(tell).await?.json()?;
+        let reply = exchange.ask(classify_error).await?.json()?;
         let input = reply["input"].as_str().unwrap_or_default();
         Ok(Staged {
             ready: true,
@@ -503,7 +509,10 @@ impl BatchProvider for Acme {
             let reply = exchange.send().await?;
             return match reply.header("location").map(str::to_owned) {
                 Some(to) => {
-                    let reply = client(&to, Some(&self.key)).get("x").ask(tell).await?;
+                    let reply = client(&to, Some(&self.key))
+                        .get("x")
+                        .ask(classify_error)
+                        .await?;
                     Ok(lmbatch_http::rows(reply.stream()))
                 }
                 None => {
@@ -511,12 +520,12 @@ impl BatchProvider for Acme {
                         Some(404 | 410) => error.with_kind(ErrorKind::FileNotFound),
                         _ => error,
                     };
-                    let reply = reply.accept(tell).map_err(gone)?;
+                    let reply = reply.accept(classify_error).map_err(gone)?;
                     Ok(lmbatch_http::rows(reply.stream()))
                 }
             };
         }
-        let reply = match exchange.ask(tell).await {
+        let reply = match exchange.ask(classify_error).await {
             Ok(reply) => reply,
             Err(error) => {
                 let error = error.with_batch(part.batch.clone());
@@ -549,7 +558,11 @@ impl BatchProvider for Acme {
 
     async fn probe(&self, model: &str) -> Result<()> {
         let exchange = self.http.get(&format!("models/{}", segment(model)));
-        match exchange.expecting("check the model").ask(tell).await {
+        match exchange
+            .expecting("check the model")
+            .ask(classify_error)
+            .await
+        {
             Err(error) if !self.broken("a probe always succeeds") => Err(error),
             _ => Ok(()),
         }
@@ -564,7 +577,7 @@ impl BatchProvider for Acme {
         }
         let exchange = || self.http.post(&path).expecting("cancel the batch");
         if self.broken("a_cancel_is_one_call") {
-            drop(exchange().ask(tell).await);
+            drop(exchange().ask(classify_error).await);
         }
         let error = match self.ask(exchange(), &path).await {
             Ok(_) if self.broken("an_unconfirmed_cancel_is_an_error") => return Ok(()),
@@ -586,7 +599,7 @@ impl BatchProvider for Acme {
             }
             Err(error) => error,
         };
-        let error = of_batch(batch, error);
+        let error = batch_error(batch, error);
         let careless = self.broken("a_refused_cancel_is_an_error");
         let strict = self.broken("a_cancel_of_an_ended_batch_is_not_an_error");
         if error.http_status() == Some(409)
@@ -602,7 +615,11 @@ impl BatchProvider for Acme {
             return Err(Error::unsupported("deleting a batch at acme"));
         };
         let exchange = self.http.delete(&format!("inputs/{}", segment(input)));
-        match exchange.expecting("delete an input").ask(tell).await {
+        match exchange
+            .expecting("delete an input")
+            .ask(classify_error)
+            .await
+        {
             Err(error)
                 if error.http_status() == Some(404)
                     && (error.delivery() == Delivery::Refused

@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use lmbatch_core::{Delivery, Error, ErrorKind, Result, Retry};
-use lmbatch_http::{Told, kind_of};
+use lmbatch_http::{ApiError, kind_of};
 use serde_json::Value;
 
 use super::adapter::{Acme, client};
 use super::http::{Exchange, Reply};
 
-pub(super) fn tell(status: u16, body: &[u8]) -> Told {
+pub(super) fn classify_error(status: u16, body: &[u8]) -> ApiError {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let words = body["error"]["words"].as_str().map(str::to_owned);
-    Told {
+    ApiError {
         recognised: words.is_some() && body["error"]["status"].is_u64(),
         message: words,
-        ..Told::new(kind_of(status))
+        ..ApiError::new(kind_of(status))
     }
 }
 
@@ -32,41 +32,46 @@ impl Acme {
         let reply = exchange.send().await?;
         if hears_badly {
             let soon = reply.header("retry-after") == Some("soon");
-            return reply.accept(tell).map_err(|error| match soon {
+            return reply.accept(classify_error).map_err(|error| match soon {
                 true => error.with_retry_after(Duration::ZERO),
                 false => error,
             });
         }
         match reply.header("location").map(str::to_owned) {
-            Some(to) => client(&to, Some(&self.key)).get(path).ask(tell).await,
-            None => reply.accept(tell),
+            Some(to) => {
+                client(&to, Some(&self.key))
+                    .get(path)
+                    .ask(classify_error)
+                    .await
+            }
+            None => reply.accept(classify_error),
         }
     }
 
-    pub(super) fn teller(&self) -> lmbatch_http::Tell {
+    pub(super) fn teller(&self) -> lmbatch_http::ErrorClassifier {
         if self.broken("a_4xx_without_the_providers_own_error_may_have_been_delivered") {
-            return |status, body| Told {
+            return |status, body| ApiError {
                 recognised: true,
-                ..tell(status, body)
+                ..classify_error(status, body)
             };
         }
         if self.broken("any error object is taken for the provider's own") {
-            return |status, body| Told {
+            return |status, body| ApiError {
                 recognised: serde_json::from_slice(body)
                     .is_ok_and(|body: Value| body["error"].is_object()),
-                ..tell(status, body)
+                ..classify_error(status, body)
             };
         }
         if self.broken("an_error_does_not_quote_an_html_page") {
             // A broken adapter takes an HTML page for the provider's error code.
-            return |status, body| Told {
+            return |status, body| ApiError {
                 code: body
                     .starts_with(b"<")
                     .then(|| String::from_utf8_lossy(body).into_owned()),
-                ..tell(status, body)
+                ..classify_error(status, body)
             };
         }
-        tell
+        classify_error
     }
 
     pub(super) fn told(&self, reply: Result<Reply>) -> Result<Reply> {

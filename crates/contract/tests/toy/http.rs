@@ -2,7 +2,7 @@
 
 use futures::StreamExt as _;
 use lmbatch_core::{ByteStream, Delivery, Error, ErrorKind, Result, Retry};
-use lmbatch_http::{HeaderMap, HeaderName, HeaderValue, Tell, delivery_of};
+use lmbatch_http::{ErrorClassifier, HeaderMap, HeaderName, HeaderValue, delivery_of};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -126,8 +126,8 @@ impl Exchange {
         })
     }
 
-    pub(crate) async fn ask(self, tell: Tell) -> Result<Reply> {
-        self.send().await?.accept(tell)
+    pub(crate) async fn ask(self, classify_error: ErrorClassifier) -> Result<Reply> {
+        self.send().await?.accept(classify_error)
     }
 }
 
@@ -143,11 +143,11 @@ impl Reply {
             .with_http_status(self.status)
     }
 
-    pub(crate) fn accept(self, tell: Tell) -> Result<Self> {
+    pub(crate) fn accept(self, classify_error: ErrorClassifier) -> Result<Self> {
         if (200..300).contains(&self.status) {
             return Ok(self);
         }
-        let told = tell(self.status, self.body.as_deref().unwrap_or_default());
+        let told = classify_error(self.status, self.body.as_deref().unwrap_or_default());
         let mut error = self
             .error(told.kind)
             .with_retry(told.retry)

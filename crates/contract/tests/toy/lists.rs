@@ -11,7 +11,7 @@ use lmbatch_core::{
 use serde_json::Value;
 
 use super::adapter::{Acme, client};
-use super::errors::tell;
+use super::errors::classify_error;
 
 /// Maximum number of batches on a numbered page.
 const SIZE: u64 = 3;
@@ -38,12 +38,12 @@ impl Acme {
             }
         };
         if self.broken("a_list_call_is_one_exchange") {
-            drop(exchange().ask(tell).await);
+            drop(exchange().ask(classify_error).await);
         }
         let asked = self.ask(exchange(), "batches").await;
         let body: Value = match self.broken("a_404_from_a_proxy_for_a_list_is_retryable") {
             true => asked?.json()?,
-            false => asked.map_err(lmbatch_http::of_list)?.json()?,
+            false => asked.map_err(lmbatch_http::list_error)?.json()?,
         };
         let batches = match body["batches"].as_array() {
             Some(batches) => batches.clone(),
@@ -178,7 +178,7 @@ impl Acme {
             Some(page) => exchange.query("from", page.as_str()),
             None => exchange,
         };
-        let body = exchange.ask(tell).await?.json()?;
+        let body = exchange.ask(classify_error).await?.json()?;
         let inputs = match body["inputs"].as_array() {
             Some(inputs) => inputs.clone(),
             None if self.broken("a 200 without a list of uploads is an empty list") => Vec::new(),

@@ -1,4 +1,4 @@
-//! Checks what was set, once.
+//! Builder that checks the configuration of the provider.
 
 use lmbatch_core::{Error, ErrorKind, Result};
 use lmbatch_http::{HeaderMap, HeaderName, HeaderValue, HttpClient, HttpOptions, Identity};
@@ -10,15 +10,15 @@ use crate::provider::Anthropic;
 use crate::translate::{AnthropicCodec, NEWEST};
 
 impl Anthropic {
-    /// Everything that can be set.
+    /// Returns a builder with the default configuration.
     pub fn builder() -> AnthropicBuilder {
         AnthropicBuilder::default()
     }
 
-    /// From `ANTHROPIC_API_KEY` (or `ANTHROPIC_AUTH_TOKEN`) and `ANTHROPIC_BASE_URL`.
+    /// Reads the configuration from `ANTHROPIC_API_KEY` (or `ANTHROPIC_AUTH_TOKEN`) and `ANTHROPIC_BASE_URL`.
     ///
     /// # Errors
-    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) where no key is set.
+    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) if no key is set.
     pub fn from_env() -> Result<Self> {
         AnthropicBuilder::from_env().build()
     }
@@ -47,8 +47,8 @@ impl From<AnthropicConfig> for AnthropicBuilder {
 }
 
 impl AnthropicBuilder {
-    /// From `ANTHROPIC_API_KEY` (else `ANTHROPIC_AUTH_TOKEN`, which is sent as a bearer token) and
-    /// `ANTHROPIC_BASE_URL`, as Anthropic's own SDKs read them.
+    /// Reads the configuration from `ANTHROPIC_API_KEY` (else `ANTHROPIC_AUTH_TOKEN`, which is sent as a bearer
+    /// token) and `ANTHROPIC_BASE_URL`, as Anthropic's own SDKs read them.
     pub fn from_env() -> Self {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let key = set("ANTHROPIC_API_KEY").map(|key| (key, Auth::ApiKey));
@@ -64,46 +64,46 @@ impl AnthropicBuilder {
         }
     }
 
-    /// The API key.
+    /// Sets the API key.
     pub fn api_key(mut self, key: impl Into<SecretString>) -> Self {
         self.config.api_key = Some(key.into());
         self
     }
-    /// Which header carries the key.
+    /// Sets the header that carries the key.
     pub fn auth(mut self, auth: Auth) -> Self {
         self.config.auth = auth;
         self
     }
-    /// Where the provider is, such as `https://api.anthropic.com`.
+    /// Sets the base URL, such as `https://api.anthropic.com`.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.config.base_url = url.into();
         self
     }
-    /// The workspace that is billed.
+    /// Sets the workspace to bill.
     pub fn workspace(mut self, id: impl Into<String>) -> Self {
         self.config.workspace = Some(id.into());
         self
     }
-    /// The API version of every batch, such as `2023-06-01`.
+    /// Sets the API version of every batch, such as `2023-06-01`.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.config.version = Some(version.into());
         self
     }
-    /// One more beta feature of every batch.
+    /// Adds a beta feature to every batch.
     pub fn beta(mut self, beta: impl Into<String>) -> Self {
         self.config.betas.push(beta.into());
         self
     }
-    /// The most tokens of an answer where the request does not say.
+    /// Sets the limit of output tokens for requests that set none.
     pub fn max_tokens(mut self, tokens: u32) -> Self {
         self.config.max_tokens = tokens;
         self
     }
 
-    /// Checks everything.
+    /// Builds the provider after checking the configuration.
     ///
     /// # Errors
-    /// [`ErrorKind::ProviderAuth`] without a key, [`ErrorKind::InvalidInput`] for a value that cannot be.
+    /// [`ErrorKind::ProviderAuth`] without a key, [`ErrorKind::InvalidInput`] for an invalid value.
     pub fn build(self) -> Result<Anthropic> {
         let config = self.config;
         let key = config
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_by_name() {
+    fn invalid_settings_are_refused_by_name() {
         let key = || Anthropic::builder().api_key("sk-canary");
         for (builder, words) in [
             (Anthropic::builder(), "ANTHROPIC_API_KEY"),
@@ -207,20 +207,20 @@ mod tests {
         }
     }
 
-    /// Ids as records hold them: others would make every recorded run one of an unknown account.
+    /// Compares with ids in existing ledgers: with other ids every recorded run would belong to an unknown account.
     #[test]
-    fn the_ids_of_an_account_stay_what_records_hold() {
+    fn account_ids_match_those_of_recorded_runs() {
         let builder = Anthropic::builder()
             .api_key("sk-golden")
             .workspace("wrkspc-1");
-        let ours = builder.build().unwrap();
+        let built = builder.build().unwrap();
         assert_eq!(
-            ours.account().as_str(),
+            built.account().as_str(),
             "v2-d8dbe7df094c05867e6ba375a5bc8184"
         );
-        let former = ours.former_account().unwrap();
+        let former = built.former_account().unwrap();
         assert_eq!(former.as_str(), "cf0949cbc081c8c527ff13dca4b5ad01");
-        assert_eq!(ours.key_hint().unwrap().as_str(), "54e2dd0796e5");
+        assert_eq!(built.key_hint().unwrap().as_str(), "54e2dd0796e5");
     }
 
     #[test]

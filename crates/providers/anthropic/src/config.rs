@@ -1,26 +1,26 @@
-//! What can be set.
+//! Configuration of the provider.
 
 use std::fmt;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-/// Where Anthropic is.
+/// Base URL of Anthropic's API.
 ///
 /// ```
 /// assert!(lmbatch_anthropic::DEFAULT_BASE_URL.starts_with("https://"));
 /// ```
 pub const DEFAULT_BASE_URL: &str = "https://api.anthropic.com";
 
-/// The most tokens of an answer where the request does not say: Anthropic wants the number with every
-/// request, and every model since 2024 takes this one.
+/// Default limit of output tokens for requests that set none. Anthropic requires a limit in every request, and every
+/// model since 2024 accepts this one.
 ///
 /// ```
 /// assert_eq!(lmbatch_anthropic::AnthropicConfig::default().max_tokens, lmbatch_anthropic::DEFAULT_MAX_TOKENS);
 /// ```
 pub const DEFAULT_MAX_TOKENS: u32 = 8192;
 
-/// Which header carries the key. Anthropic takes both; its SDKs send the second since 2026-10-21.
+/// Header that carries the key. Anthropic accepts both; its SDKs send the second since 2026-10-21.
 ///
 /// ```
 /// assert_eq!(lmbatch_anthropic::Auth::default(), lmbatch_anthropic::Auth::ApiKey);
@@ -28,14 +28,14 @@ pub const DEFAULT_MAX_TOKENS: u32 = 8192;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Auth {
-    /// `x-api-key`.
+    /// The key in the header `x-api-key`.
     #[default]
     ApiKey,
-    /// `Authorization: Bearer`, as gateways want it.
+    /// The key in `Authorization: Bearer`, as gateways require.
     Bearer,
 }
 
-/// What can be set.
+/// Configuration of the provider, as stored in configuration files.
 ///
 /// ```
 /// use lmbatch_anthropic::{AnthropicBuilder, AnthropicConfig};
@@ -47,20 +47,20 @@ pub enum Auth {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AnthropicConfig {
-    /// The API key. Never written out.
+    /// API key; it is never serialized.
     #[serde(skip)]
     pub api_key: Option<SecretString>,
-    /// Which header carries it.
+    /// Header that carries the key.
     pub auth: Auth,
-    /// Where the provider is.
+    /// Base URL of the API.
     pub base_url: String,
-    /// The workspace that is billed, where the key has several.
+    /// Workspace to bill, for keys with several workspaces.
     pub workspace: Option<String>,
-    /// The API version of every batch; `None` takes the one that each request needs.
+    /// API version of every batch; `None` uses the version that each request needs.
     pub version: Option<String>,
     /// Beta features of every batch, such as `output-300k-2026-03-24`.
     pub betas: Vec<String>,
-    /// The most tokens of an answer where the request does not say.
+    /// Limit of output tokens for requests that set none.
     pub max_tokens: u32,
 }
 

@@ -1,14 +1,14 @@
-//! What Anthropic's errors mean. Pure: HTTP status and structured words in, kind and retry out.
+//! Classifies Anthropic's errors by structured code, type and HTTP status. Pure functions.
 
 use std::borrow::Cow;
 
 use lmbatch_core::{ErrorKind, JsonView, Outline, Retry, Text};
-use lmbatch_http::{Told, kind_of};
+use lmbatch_http::{ApiError, kind_of};
 use serde_json::Value;
 
 use crate::wire::{ErrorBody, ErrorDetails, ErrorObject};
 
-/// The code first, then the type, then the HTTP status; never the prose.
+/// Classifies an error by its code, then its type, then the HTTP status; never by its message.
 pub(crate) fn classify(status: u16, kind: Option<&str>, code: Option<&str>) -> (ErrorKind, Retry) {
     use ErrorKind as Kind;
     use Retry::{Permanent, Temporary};
@@ -16,7 +16,7 @@ pub(crate) fn classify(status: u16, kind: Option<&str>, code: Option<&str>) -> (
         // "details.error_code: enforced_spend_limit_reached": HTTP 429 without retry-after, never succeeds
         // until the first of next month (rate limits page, 2026-08).
         (Some("enforced_spend_limit_reached"), _) => (Kind::Billing, Permanent),
-        // Codes of the create (SDK 2.12.0, 2026-11): someone has to act.
+        // Codes of the create (SDK 2.12.0, 2026-11): the user has to act.
         (
             Some(
                 "organization_on_hold" | "cmek_key_disabled" | "claude_code_key_creator_not_member",
@@ -44,26 +44,26 @@ pub(crate) fn classify(status: u16, kind: Option<&str>, code: Option<&str>) -> (
         (_, Some("conflict_error")) => (Kind::ProviderInternal, Temporary),
         // "invalid_request_error: There was an issue with the format or content of your request" (HTTP 400).
         (_, Some("invalid_request_error")) => (Kind::ProviderInvalidArgs, Permanent),
-        // A page of the proxy before the API, or a type that we do not know. A missing path is no model.
+        // A proxy's page, or an unknown type. A missing path is not a missing model.
         _ => kind_of(status),
     }
 }
 
-/// An answer that says no.
-pub(crate) fn tell(status: u16, body: &[u8]) -> Told {
+/// Classifies an error response.
+pub(crate) fn classify_error(status: u16, body: &[u8]) -> ApiError {
     let text = std::str::from_utf8(body).unwrap_or_default();
     let mut outline = Outline::new();
     let said = outline.read(text).map(said_in_body).unwrap_or_default();
     let known = classify(status, said.kind.as_deref(), said.code.as_deref());
-    Told {
+    ApiError {
         recognised: is_own(text),
         code: said.code.or(said.kind).map(Cow::into_owned),
         message: said.message.map(|message| message.decode().into_owned()),
-        ..Told::new(known)
+        ..ApiError::new(known)
     }
 }
 
-/// Whether a body is Anthropic's error object:
+/// Returns true if a body is Anthropic's error object:
 /// `{"type": "error", "error": {"type": "…", "message": "…"}, "request_id": "…"}` (errors page, 2026-08).
 fn is_own(body: &str) -> bool {
     let Ok(body) = serde_json::from_str::<Value>(body) else {
@@ -73,14 +73,14 @@ fn is_own(body: &str) -> bool {
     body["type"] == "error" && error["type"].is_string() && error["message"].is_string()
 }
 
-/// What an error says of itself.
+/// Members of an error, as Anthropic sends them.
 #[derive(Default)]
 pub(crate) struct Said<'a> {
-    /// `error.type`.
+    /// The value of `error.type`.
     pub(crate) kind: Option<Cow<'a, str>>,
-    /// `error.details.error_code`.
+    /// The value of `error.details.error_code`.
     pub(crate) code: Option<Cow<'a, str>>,
-    /// HTTP status that the error names, also as its code or its type.
+    /// HTTP status that the error holds, also as its code or its type.
     pub(crate) status: Option<u16>,
     pub(crate) message: Option<Text<'a>>,
 }
@@ -124,8 +124,8 @@ fn said(error: JsonView<'_>) -> Said<'_> {
     }
 }
 
-/// What an error of a single row means, which has no HTTP status. Only types and codes that are known to be
-/// temporary are sent again: "anything but invalid_request_error can be sent again as it is" (batch guide,
+/// Classifies the error of a single row, which has no HTTP status. Only types and codes that are known to be
+/// temporary are retried: "anything but invalid_request_error can be sent again as it is" (batch guide,
 /// 2026-08) speaks of Anthropic's own types, which are all known.
 pub(crate) fn classify_row(said: &Said<'_>) -> (ErrorKind, Retry) {
     let known = classify(0, said.kind.as_deref(), said.code.as_deref());
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn w17_prose_never_decides() {
         let body = br#"{"type":"error","error":{"type":"api_error","message":"model not found: rate limit, api key"}}"#;
-        assert_eq!(tell(500, body).kind, ErrorKind::ProviderInternal);
+        assert_eq!(classify_error(500, body).kind, ErrorKind::ProviderInternal);
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
             (r#"{"error":null}"#, None, None),
             ("<html>", None, None),
         ] {
-            let told = tell(500, body.as_bytes());
+            let told = classify_error(500, body.as_bytes());
             assert_eq!(
                 (told.code.as_deref(), told.message.as_deref()),
                 (code, message),
@@ -301,7 +301,11 @@ mod tests {
             ("<html>", false),
             ("", false),
         ] {
-            assert_eq!(tell(400, body.as_bytes()).recognised, expected, "{body}");
+            assert_eq!(
+                classify_error(400, body.as_bytes()).recognised,
+                expected,
+                "{body}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Anthropic as programs choose it that know no provider by name.
+//! Anthropic as a provider factory, for programs that choose providers at run time.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use lmbatch_core::{BatchCodec, BatchProvider, Connection, ProviderFactory, Resul
 
 use crate::{AnthropicBuilder, AnthropicCodec, AnthropicConfig};
 
-/// Chooses and connects Anthropic.
+/// Returns the factory of the Anthropic provider.
 ///
 /// ```
 /// use lmbatch_core::ProviderFactory as _;

@@ -1,4 +1,4 @@
-//! The provider: a table of contents.
+//! Implementation of the provider trait.
 
 use std::time::SystemTime;
 
@@ -16,7 +16,7 @@ use crate::client::{AnthropicClient, confirms};
 use crate::translate::AnthropicCodec;
 use crate::wire::Batch;
 
-/// Anthropic's message batches.
+/// Provider for Anthropic's Message Batches API.
 ///
 /// ```
 /// # fn main() -> Result<(), lmbatch_core::Error> {
@@ -50,7 +50,7 @@ impl BatchProvider for Anthropic {
     }
 
     async fn probe(&self, model: &str) -> Result<()> {
-        lmbatch_http::believed(self.client.model(model).await)
+        lmbatch_http::probe_result(self.client.model(model).await)
     }
 
     async fn stage(&self, _: &Shard, _: Option<Staged>) -> Result<Staged> {
@@ -134,7 +134,7 @@ impl BatchProvider for Anthropic {
     }
 
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
-        // What a cancel of an ended batch answers is not documented: the status decides.
+        // The answer to a cancel of an ended batch is not documented: the batch's status decides.
         let asked = self.client.cancel(batch).await;
         lmbatch_http::cancelled(self, batch, asked, |said| confirms(batch, said)).await
     }
@@ -147,7 +147,7 @@ impl BatchProvider for Anthropic {
     }
 }
 
-/// A page that is empty is the last, whatever it says: the same cursor would come for ever.
+/// Returns the next cursor. An empty page is always the last one: otherwise a repeated cursor would loop forever.
 fn next(has_more: Option<bool>, last_id: Option<String>, data: &[Batch]) -> Option<Cursor> {
     let last = data.last().filter(|_| has_more == Some(true))?;
     Some(Cursor::new(last_id.unwrap_or_else(|| last.id.clone())))
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn ended_is_read_by_what_became_of_the_requests() {
+    fn the_request_counts_decide_the_status_of_an_ended_batch() {
         for (word, cancelled_at, counts, expected) in [
             (
                 "in_progress",
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_says_what_the_batch_says() {
+    fn a_snapshot_holds_the_members_of_the_batch() {
         let found = snapshot_of(json!({
             "id": "b", "type": "message_batch", "processing_status": "ended", "news": [1],
             "request_counts": {"processing": 0, "succeeded": 7, "errored": 1, "canceled": 0, "expired": 2},
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_members_of_a_status_never_spoil_it() {
+    fn unexpected_members_do_not_make_a_status_unreadable() {
         let bare = snapshot_of(json!({"processing_status": "in_progress"}));
         for odd in lmbatch_contract::odd_values() {
             let found = snapshot_of(json!({
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_failed_is_no_empty_list() {
+    fn a_failed_list_is_not_an_empty_list() {
         for list in [
             json!({}),
             json!({"data": [], "error": {"message": "m"}}),
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_absent_and_strange_shapes_spoil_nothing() {
+    fn null_equals_absent_and_unexpected_shapes_are_ignored() {
         let bare = snapshot_of(json!({"id": "b", "processing_status": "in_progress"}));
         for counts in [
             Value::Null,

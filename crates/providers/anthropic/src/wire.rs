@@ -1,4 +1,4 @@
-//! What Anthropic's batch API says, as it spells it. Absent and null are the same; unknown is ignored.
+//! Wire types of Anthropic's batch API. Null equals absent; unknown members are ignored.
 
 use std::time::Duration;
 
@@ -42,10 +42,10 @@ pub(crate) struct List {
     pub(crate) _error: (),
 }
 
-/// Batches of a list. One without an id cannot be told from the one that is looked for: the list is not
-/// readable then.
+/// Batches of a list. An entry without an id makes the list unreadable, since it may be the batch of the
+/// search.
 fn batches<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Batch>, D::Error> {
-    let batches: Vec<Batch> = lmbatch_http::listed(deserializer)?;
+    let batches: Vec<Batch> = lmbatch_http::required_list(deserializer)?;
     if batches.iter().any(|batch| batch.id.is_empty()) {
         return Err(serde::de::Error::custom("a batch of the list has no id"));
     }
@@ -135,7 +135,7 @@ lmbatch_core::members! {
         content: "content",
     }
 
-    /// What a tool of the provider's own gave.
+    /// Content of the result of a provider-hosted tool.
     pub(crate) struct BlockContent {
         r#type: "type",
     }

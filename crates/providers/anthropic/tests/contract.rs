@@ -1,4 +1,4 @@
-//! What every adapter must do, in Anthropic's words (Message Batches reference, 2026-08).
+//! Contract of every adapter, with Anthropic's wire format (Message Batches reference, 2026-08).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What the adapter sends, and what it makes of each answer, over wiremock.
+//! Requests of the adapter and its handling of each response, over wiremock.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::Arc;
@@ -107,7 +107,7 @@ async fn a_create_carries_the_requests_their_exact_length_and_the_headers_of_the
 }
 
 #[tokio::test]
-async fn the_key_travels_in_either_header() {
+async fn the_key_is_sent_in_either_header() {
     for (auth, name, value) in [
         (Auth::ApiKey, "x-api-key", "k-canary"),
         (Auth::Bearer, "authorization", "Bearer k-canary"),
@@ -130,7 +130,7 @@ async fn the_key_travels_in_either_header() {
 }
 
 #[tokio::test]
-async fn a_create_that_fails_says_what_became_of_it_and_is_sent_once() {
+async fn a_failed_create_reports_its_delivery_and_is_sent_once() {
     let error = |kind: &str| json!({"type": "error", "error": {"type": kind, "message": "m"}});
     for (status, body, kind, delivery) in [
         (
@@ -292,7 +292,7 @@ async fn a_lost_create_is_presumed_by_number_and_time_back_to_the_watermark() {
 }
 
 #[tokio::test]
-async fn the_servers_wish_on_an_unfinished_batch_is_the_next_poll() {
+async fn retry_after_of_an_unfinished_batch_sets_the_next_poll() {
     for (wish, seconds) in [("10", 10), ("0", 1), ("0.001", 1), ("99999999", 24 * 3600)] {
         let mock = MockServer::start().await;
         let counts = json!({"processing": 2});
@@ -313,7 +313,7 @@ async fn the_servers_wish_on_an_unfinished_batch_is_the_next_poll() {
 }
 
 #[tokio::test]
-async fn results_are_read_on_our_origin_wherever_their_url_leads() {
+async fn results_are_read_only_from_the_base_urls_origin() {
     let mock = MockServer::start().await;
     let own = format!("{}{BATCHES}/b/results?x=1", mock.uri());
     for (url, expected) in [
@@ -349,7 +349,7 @@ async fn results_are_read_on_our_origin_wherever_their_url_leads() {
 }
 
 #[tokio::test]
-async fn results_that_are_gone_are_said_to_be() {
+async fn archived_results_are_reported_as_unavailable() {
     let mock = MockServer::start().await;
     let body = json!({"id": "b", "processing_status": "ended", "archived_at": "2026-11-30T09:00:00Z", "results_url": null});
     answer(&mock, "GET", &format!("{BATCHES}/b"), 200, body).await;
@@ -403,7 +403,7 @@ async fn results_are_streamed_and_a_404_on_them_passes() {
 }
 
 #[tokio::test]
-async fn a_list_goes_on_after_the_last_id() {
+async fn the_next_page_is_requested_after_the_last_id() {
     let mock = MockServer::start().await;
     let reply = |body: Value| ResponseTemplate::new(200).set_body_json(body);
     Mock::given(query_param("after_id", "b1"))
@@ -427,12 +427,12 @@ async fn a_list_goes_on_after_the_last_id() {
     assert_eq!(
         (last.items.len(), last.next),
         (0, None),
-        "an empty page is the last, whatever it says"
+        "an empty page is always the last"
     );
 }
 
 #[tokio::test]
-async fn what_is_gone_is_named_as_what_it_is() {
+async fn missing_objects_are_reported_by_their_kind() {
     let mock = MockServer::start().await;
     let missing = json!({"type": "error", "error": {"type": "not_found_error", "message": "m"}});
     let missing = ResponseTemplate::new(404).set_body_json(missing);
@@ -471,7 +471,7 @@ async fn what_is_gone_is_named_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_probe_believes_only_what_speaks_of_key_or_model() {
+async fn a_probe_reports_only_errors_of_key_or_model() {
     let error = |kind: &str| json!({"type": "error", "error": {"type": kind, "message": "m"}});
     for (status, body, ok) in [
         (200, json!({"id": "m"}), true),

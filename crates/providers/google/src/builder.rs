@@ -1,4 +1,4 @@
-//! Checks what was set, once.
+//! Builder that checks the configuration of the provider.
 
 use lmbatch_core::{Error, ErrorKind, Result};
 use lmbatch_http::{HeaderMap, HeaderName, HttpClient, HttpOptions, Identity};
@@ -10,15 +10,15 @@ use crate::provider::Google;
 use crate::translate::GoogleCodec;
 
 impl Google {
-    /// Everything that can be set.
+    /// Returns a builder with the default configuration.
     pub fn builder() -> GoogleBuilder {
         GoogleBuilder::default()
     }
 
-    /// From `GOOGLE_API_KEY` (or `GEMINI_API_KEY`) and `GOOGLE_GEMINI_BASE_URL`.
+    /// Reads the configuration from `GOOGLE_API_KEY` (or `GEMINI_API_KEY`) and `GOOGLE_GEMINI_BASE_URL`.
     ///
     /// # Errors
-    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) where no key is set.
+    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) if no key is set.
     pub fn from_env() -> Result<Self> {
         GoogleBuilder::from_env().build()
     }
@@ -47,8 +47,8 @@ impl From<GoogleConfig> for GoogleBuilder {
 }
 
 impl GoogleBuilder {
-    /// From `GOOGLE_API_KEY` (else `GEMINI_API_KEY`) and `GOOGLE_GEMINI_BASE_URL`, as Google's own SDKs
-    /// read them.
+    /// Reads the configuration from `GOOGLE_API_KEY` (else `GEMINI_API_KEY`) and `GOOGLE_GEMINI_BASE_URL`, as
+    /// Google's own SDKs read them.
     pub fn from_env() -> Self {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let key = set("GOOGLE_API_KEY").or_else(|| set("GEMINI_API_KEY"));
@@ -62,41 +62,41 @@ impl GoogleBuilder {
         }
     }
 
-    /// The API key.
+    /// Sets the API key.
     pub fn api_key(mut self, key: impl Into<SecretString>) -> Self {
         self.config.api_key = Some(key.into());
         self
     }
-    /// Where the provider is, without the version.
+    /// Sets the base URL without the API version.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.config.base_url = url.into();
         self
     }
-    /// The API's version, such as `v1beta`.
+    /// Sets the API version, such as `v1beta`.
     pub fn api_version(mut self, version: impl Into<String>) -> Self {
         self.config.api_version = version.into();
         self
     }
-    /// How requests travel.
+    /// Sets the way in which requests are sent: as a file or inline.
     pub fn route(mut self, route: Route) -> Self {
         self.config.route = route;
         self
     }
-    /// Which field carries a schema.
+    /// Sets the request field that carries a schema.
     pub fn schema_field(mut self, field: SchemaField) -> Self {
         self.config.schema_field = field;
         self
     }
-    /// One more thing that Google is to block, or not.
+    /// Adds a safety setting for one category.
     pub fn safety_setting(mut self, setting: SafetySetting) -> Self {
         self.config.safety_settings.push(setting);
         self
     }
 
-    /// Checks everything.
+    /// Builds the provider after checking the configuration.
     ///
     /// # Errors
-    /// [`ErrorKind::ProviderAuth`] without a key, [`ErrorKind::InvalidInput`] for a value that cannot be.
+    /// [`ErrorKind::ProviderAuth`] without a key, [`ErrorKind::InvalidInput`] for an invalid value.
     pub fn build(self) -> Result<Google> {
         let config = self.config;
         let key = config
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_by_name() {
+    fn invalid_settings_are_refused_by_name() {
         let key = || Google::builder().api_key("sk-canary");
         for (builder, words) in [
             (Google::builder(), "GEMINI_API_KEY"),
@@ -173,18 +173,18 @@ mod tests {
         );
     }
 
-    /// Ids as records hold them: others would make every recorded run one of an unknown account.
+    /// Compares with ids in existing ledgers: with other ids every recorded run would belong to an unknown account.
     #[test]
-    fn the_ids_of_an_account_stay_what_records_hold() {
+    fn account_ids_match_those_of_recorded_runs() {
         let builder = Google::builder().api_key("sk-golden");
-        let ours = builder.build().unwrap();
+        let built = builder.build().unwrap();
         assert_eq!(
-            ours.account().as_str(),
+            built.account().as_str(),
             "v2-387ad3aa2f08a685cb8d631c70c7d35c"
         );
-        let former = ours.former_account().unwrap();
+        let former = built.former_account().unwrap();
         assert_eq!(former.as_str(), "05f849b15bccf3efd7f17ef2a11f1fa1");
-        assert_eq!(ours.key_hint().unwrap().as_str(), "54e2dd0796e5");
+        assert_eq!(built.key_hint().unwrap().as_str(), "54e2dd0796e5");
     }
 
     #[test]

@@ -1,15 +1,15 @@
-//! The Gemini API's endpoints as methods. One exchange each.
+//! The Gemini API's endpoints as methods; each sends one request.
 
 use lmbatch_core::{
     BatchId, Cursor, Delivery, Error, ErrorKind, Intent, ListOptions, Result, Shard,
 };
 use lmbatch_http::{
-    HeaderName, HeaderValue, HttpClient, Reply, check_batch, is_about, of_batch, of_file, of_list,
-    segment,
+    HeaderName, HeaderValue, HttpClient, Reply, batch_error, check_batch, file_error, is_about,
+    list_error, segment,
 };
 use serde_json::Value;
 
-use crate::error::tell;
+use crate::error::classify_error;
 use crate::translate::model_path;
 use crate::wire::{
     Create, CreateBatch, File, Files, InputConfig, LISTED_RESULTS, List, Operation, RESULTS,
@@ -30,8 +30,8 @@ impl GoogleClient {
         let exchange = self
             .http
             .get(&self.path(&resource(&model_path(model))))
-            .expecting("check the model");
-        exchange.ask(tell).await.map(drop)
+            .operation("check the model");
+        exchange.send_ok(classify_error).await.map(drop)
     }
 
     /// A batch whose requests are in a file that was uploaded, or in the shard itself.
@@ -45,7 +45,7 @@ impl GoogleClient {
         let exchange = self
             .http
             .create(&self.path(&format!("{}:batchGenerateContent", resource(&model))))
-            .expecting("create the batch");
+            .operation("create the batch");
         let exchange = match file {
             Some(file_name) => {
                 let body = Create {
@@ -61,7 +61,11 @@ impl GoogleClient {
             }
             None => exchange.shard("application/json", shard),
         };
-        let name = exchange.ask(tell).await?.made("name").await?;
+        let name = exchange
+            .send_ok(classify_error)
+            .await?
+            .created_id("name")
+            .await?;
         Ok(BatchId::new(name))
     }
 
@@ -69,7 +73,7 @@ impl GoogleClient {
     pub(crate) async fn batch(&self, batch: &BatchId) -> Result<Operation> {
         let reply = self.operation(batch, "ask for the batch's status").await?;
         let about = reply.unreadable("");
-        let read = reply.rest::<Operation>(RESULTS).await;
+        let read = reply.json_without_rows::<Operation>(RESULTS).await;
         let mut found = read.map_err(|error| error.with_batch(batch.clone()))?;
         let metadata = found.metadata.as_ref();
         let has_status = metadata.is_some_and(|metadata| metadata.state.is_some());
@@ -84,11 +88,11 @@ impl GoogleClient {
         batch: &BatchId,
         operation: &'static str,
     ) -> Result<Reply> {
-        let exchange = self.http.get(&self.batch_path(batch)).expecting(operation);
+        let exchange = self.http.get(&self.batch_path(batch)).operation(operation);
         exchange
-            .ask(tell)
+            .send_ok(classify_error)
             .await
-            .map_err(|error| of_batch(batch, error))
+            .map_err(|error| batch_error(batch, error))
     }
 
     pub(crate) async fn list(&self, options: &ListOptions) -> Result<List> {
@@ -96,14 +100,14 @@ impl GoogleClient {
         let mut exchange = self
             .http
             .get(&self.path("batches"))
-            .expecting("list the batches")
+            .operation("list the batches")
             .query("pageSize", size.to_string());
         if let Some(page) = &options.page {
             exchange = exchange.query("pageToken", page.as_str());
         }
-        let reply = exchange.ask(tell).await.map_err(of_list)?;
+        let reply = exchange.send_ok(classify_error).await.map_err(list_error)?;
         let about = reply.unreadable("it holds an error");
-        match reply.rest::<List>(LISTED_RESULTS).await {
+        match reply.json_without_rows::<List>(LISTED_RESULTS).await {
             // A list that failed is not an empty list, which has no members at all.
             Ok(list) if list.error.is_some() => Err(about),
             Ok(list) if !list.is_list => Err(about.with_message("it is no list of batches")),
@@ -115,14 +119,14 @@ impl GoogleClient {
         let mut exchange = self
             .http
             .get(&self.path("files"))
-            .expecting("list the files")
+            .operation("list the files")
             .query("pageSize", "100");
         if let Some(page) = page {
             exchange = exchange.query("pageToken", page.as_str());
         }
-        let reply = exchange.ask(tell).await.map_err(of_list)?;
+        let reply = exchange.send_ok(classify_error).await.map_err(list_error)?;
         let about = reply.unreadable("it holds an error");
-        match reply.rest::<Files>(&[]).await {
+        match reply.json_without_rows::<Files>(&[]).await {
             Ok(files) if files.error.is_some() => Err(about),
             Ok(files) if !files.is_list => Err(about.with_message("it is no list of files")),
             other => other,
@@ -133,17 +137,17 @@ impl GoogleClient {
         let exchange = self
             .http
             .post(&format!("{}:cancel", self.batch_path(batch)))
-            .expecting("cancel the batch");
-        exchange.ask(tell).await
+            .operation("cancel the batch");
+        exchange.send_ok(classify_error).await
     }
 
     pub(crate) async fn delete_batch(&self, batch: &BatchId) -> Result<()> {
         let exchange = self
             .http
             .delete(&self.batch_path(batch))
-            .expecting("delete the batch");
-        let gone = exchange.ask_gone(tell, is_empty_object).await;
-        gone.map_err(|error| of_batch(batch, error))
+            .operation("delete the batch");
+        let gone = exchange.send_delete(classify_error, is_empty_object).await;
+        gone.map_err(|error| batch_error(batch, error))
     }
 
     pub(crate) async fn content(&self, batch: &BatchId, file: &str) -> Result<Reply> {
@@ -152,9 +156,9 @@ impl GoogleClient {
             .http
             .get(&path)
             .query("alt", "media")
-            .expecting("read the results");
+            .operation("read the results");
         exchange
-            .ask_following(tell)
+            .send_following_ok(classify_error)
             .await
             .map_err(|error| gone(error).with_batch(batch.clone()))
     }
@@ -163,22 +167,22 @@ impl GoogleClient {
         let exchange = self
             .http
             .get(&self.path(&resource(file)))
-            .expecting("ask for the input file");
-        exchange.ask_json(tell).await.map_err(gone)
+            .operation("ask for the input file");
+        exchange.send_json(classify_error).await.map_err(gone)
     }
 
     pub(crate) async fn delete_file(&self, file: &str) -> Result<()> {
         let exchange = self
             .http
             .delete(&self.path(&resource(file)))
-            .expecting("delete a file");
-        match exchange.ask(tell).await.map_err(gone) {
+            .operation("delete a file");
+        match exchange.send_ok(classify_error).await.map_err(gone) {
             Err(error) if error.kind() == ErrorKind::FileNotFound => Ok(()),
             other => other?.deleted(is_empty_object).await,
         }
     }
 
-    /// Opens an upload under a name of our choice; where it goes on.
+    /// Starts a resumable upload under the given file name; returns the URL of its session.
     pub(crate) async fn begin_upload(&self, shard: &Shard, file: &str) -> Result<String> {
         let body = serde_json::json!({"file": {"name": file, "displayName": shard.label.as_str()}});
         let len = HeaderValue::from(shard.len());
@@ -190,10 +194,10 @@ impl GoogleClient {
             .header(UPLOAD_COMMAND, HeaderValue::from_static("start"))
             .header(UPLOAD_LENGTH, len)
             .header(UPLOAD_TYPE, HeaderValue::from_static("application/jsonl"))
-            .expecting("begin the upload of the input")
-            .ask(tell)
+            .operation("begin the upload of the input")
+            .send_ok(classify_error)
             .await
-            .map_err(of_list)?;
+            .map_err(list_error)?;
         let about = reply.error(ErrorKind::MalformedReply);
         let Some(url) = reply.header("x-goog-upload-url") else {
             return Err(about.with_message("it does not say where to upload to"));
@@ -206,7 +210,7 @@ impl GoogleClient {
         })
     }
 
-    /// Sends the input from a byte on, to its end.
+    /// Uploads the input from a byte offset to its end.
     pub(crate) async fn upload(&self, shard: &Shard, session: &str, from: u64) -> Result<Reply> {
         let exchange = self
             .http
@@ -218,18 +222,18 @@ impl GoogleClient {
             )
             .header(UPLOAD_OFFSET, HeaderValue::from(from))
             .header(UPLOAD_COMMAND, HeaderValue::from_static("upload, finalize"))
-            .expecting("upload the input");
-        exchange.ask(tell).await.map_err(of_file)
+            .operation("upload the input");
+        exchange.send_ok(classify_error).await.map_err(file_error)
     }
 
-    /// How far an upload came.
+    /// Returns the state and offset of an upload.
     pub(crate) async fn query_upload(&self, session: &str) -> Result<Reply> {
         let exchange = self
             .http
             .post(session)
             .header(UPLOAD_COMMAND, HeaderValue::from_static("query"))
-            .expecting("ask how far the upload came");
-        exchange.ask(tell).await.map_err(of_file)
+            .operation("ask how far the upload came");
+        exchange.send_ok(classify_error).await.map_err(file_error)
     }
 
     fn batch_path(&self, batch: &BatchId) -> String {
@@ -245,13 +249,14 @@ const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("x-goog-upload-offset"
 const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("x-goog-upload-header-content-length");
 const UPLOAD_TYPE: HeaderName = HeaderName::from_static("x-goog-upload-header-content-type");
 
-/// Whether a body is `google.protobuf.Empty`, with which the API confirms the deletion of a file or a batch
+/// Returns true if a body is `google.protobuf.Empty`, with which the API confirms the deletion of a file or a batch
 /// (Files API and batch reference, 2026).
 fn is_empty_object(said: &Value) -> bool {
     said.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
-/// Whether an answer to a cancel confirms it: `google.protobuf.Empty` (batch reference, 2026), or the batch by its name.
+/// Returns true if the answer to a cancel confirms it: `google.protobuf.Empty` (batch reference, 2026), or the batch
+/// by its name.
 pub(crate) fn confirms(batch: &BatchId, said: &Value) -> bool {
     let name = said["name"].as_str();
     is_empty_object(said) || name.is_some_and(|name| is_about(batch, name, false))
@@ -262,11 +267,12 @@ fn resource(name: &str) -> String {
     name.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
-/// Google does not tell a file that is gone from one that is someone else's: 403 (recorded, 2026-08-19).
+/// Converts a 403 on a file: Google sends it both for a missing file and for one of another project (recorded,
+/// 2026-08-19).
 fn gone(error: Error) -> Error {
     let own = error.delivery() == Delivery::Refused;
     match (error.http_status(), error.code()) {
         (Some(403), Some("PERMISSION_DENIED")) if own => error.with_kind(ErrorKind::FileNotFound),
-        _ => of_file(error),
+        _ => file_error(error),
     }
 }

@@ -1,18 +1,18 @@
-//! What can be set.
+//! Configuration of the provider.
 
 use std::fmt;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-/// Where the Gemini Developer API is.
+/// Base URL of the Gemini Developer API.
 ///
 /// ```
 /// assert!(lmbatch_google::DEFAULT_BASE_URL.starts_with("https://"));
 /// ```
 pub const DEFAULT_BASE_URL: &str = "https://generativelanguage.googleapis.com";
 
-/// How requests travel.
+/// Way in which requests are sent.
 ///
 /// ```
 /// assert_eq!(lmbatch_google::Route::default(), lmbatch_google::Route::File);
@@ -20,15 +20,15 @@ pub const DEFAULT_BASE_URL: &str = "https://generativelanguage.googleapis.com";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Route {
-    /// In an uploaded file of up to 2 GB.
+    /// Requests in an uploaded file of up to 2 GB.
     #[default]
     File,
-    /// In the create itself, under 20 MB.
+    /// Requests in the create call itself, less than 20 MB.
     Inline,
 }
 
 impl Route {
-    /// The route as one word.
+    /// Returns the route as one word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::File => "file",
@@ -37,7 +37,7 @@ impl Route {
     }
 }
 
-/// Which field carries the schema of structured answers.
+/// Request field that carries the schema of structured output.
 ///
 /// ```
 /// assert_eq!(lmbatch_google::SchemaField::default(), lmbatch_google::SchemaField::ByRoute);
@@ -45,16 +45,16 @@ impl Route {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SchemaField {
-    /// The one that works on the route: the JSON Schema in files, the converted one inline.
+    /// Field that works on the route: the JSON Schema in files, the converted schema inline.
     #[default]
     ByRoute,
-    /// `responseJsonSchema`, the JSON Schema as it is.
+    /// `responseJsonSchema`, with the unchanged JSON Schema.
     JsonSchema,
-    /// `responseSchema`, converted to the part of OpenAPI that Google takes.
+    /// `responseSchema`, with the schema converted to the subset of OpenAPI that Google accepts.
     OpenApi,
 }
 
-/// What Google is to block of its own accord.
+/// Safety setting: the threshold at which Google blocks content of a category.
 ///
 /// ```
 /// let off = lmbatch_google::SafetySetting::new("HARM_CATEGORY_HARASSMENT", "OFF");
@@ -62,14 +62,14 @@ pub enum SchemaField {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SafetySetting {
-    /// Such as `HARM_CATEGORY_HARASSMENT`.
+    /// Harm category, such as `HARM_CATEGORY_HARASSMENT`.
     pub category: String,
-    /// Such as `BLOCK_ONLY_HIGH`.
+    /// Blocking threshold, such as `BLOCK_ONLY_HIGH`.
     pub threshold: String,
 }
 
 impl SafetySetting {
-    /// A threshold for a category.
+    /// Creates a safety setting for a category.
     pub fn new(category: impl Into<String>, threshold: impl Into<String>) -> Self {
         Self {
             category: category.into(),
@@ -78,7 +78,7 @@ impl SafetySetting {
     }
 }
 
-/// What can be set.
+/// Configuration of the provider, as stored in configuration files.
 ///
 /// ```
 /// use lmbatch_google::{GoogleBuilder, GoogleConfig};
@@ -90,18 +90,18 @@ impl SafetySetting {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GoogleConfig {
-    /// The API key. Never written out.
+    /// API key; it is never serialized.
     #[serde(skip)]
     pub api_key: Option<SecretString>,
-    /// Where the provider is, without the version.
+    /// Base URL without the API version.
     pub base_url: String,
-    /// The API's version: `v1beta`, or `v1`, which Google's SDKs take since 2026-11-06.
+    /// API version: `v1beta`, or `v1`, which Google's SDKs use since 2026-11-06.
     pub api_version: String,
-    /// How requests travel.
+    /// Way in which requests are sent: as a file or inline.
     pub route: Route,
-    /// Which field carries a schema.
+    /// Request field that carries a schema.
     pub schema_field: SchemaField,
-    /// What Google is to block of its own accord; its own defaults where nothing is said.
+    /// Safety settings for every request; Google's defaults apply to other categories.
     pub safety_settings: Vec<SafetySetting>,
 }
 

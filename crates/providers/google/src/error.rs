@@ -1,12 +1,12 @@
-//! What Google's errors mean. Pure: HTTP status and structured words in, kind and retry out.
+//! Classifies Google's errors by structured reason, status and HTTP status. Pure functions.
 
 use lmbatch_core::{ErrorKind, Retry};
-use lmbatch_http::{Told, kind_of, retry_delay};
+use lmbatch_http::{ApiError, kind_of, retry_delay};
 use serde_json::Value;
 
 use crate::wire::{ErrorBody, ErrorObject};
 
-/// Reasons first, then the status word, then the HTTP status; never the prose.
+/// Classifies an error by its reasons, then its status word, then the HTTP status; never by its message.
 pub(crate) fn classify(
     http: u16,
     status: Option<&str>,
@@ -16,7 +16,7 @@ pub(crate) fn classify(
     use ErrorKind as Kind;
     use Retry::{Permanent, Temporary};
     match (reason, status) {
-        // Too long, whatever the word: it is INVALID_ARGUMENT where there is one.
+        // The request is too long; the status word, if any, is INVALID_ARGUMENT.
         _ if http == 413 => (Kind::InvalidInput, Permanent),
         // A bad key is HTTP 400 INVALID_ARGUMENT with this reason, not 401 (recorded traffic, 2026-08-19).
         (
@@ -55,7 +55,7 @@ pub(crate) fn classify(
         (_, Some("INTERNAL" | "UNKNOWN" | "ABORTED" | "CANCELLED")) => {
             (Kind::ProviderInternal, Temporary)
         }
-        // A page of a proxy, or a word that we do not know.
+        // A proxy's page, or an unknown status word.
         _ => kind_of(http),
     }
 }
@@ -80,8 +80,8 @@ pub(crate) fn classify_code(code: Option<u16>) -> (ErrorKind, Retry) {
     classify(500, Some(status), None, &[])
 }
 
-/// What an error of a single row means, by its word or its number. Only what is known to be temporary is sent
-/// again.
+/// Classifies the error of a single row by its status word or number. Only errors that are known to be temporary are
+/// retried.
 pub(crate) fn classify_row(number: Option<u16>, word: Option<&str>) -> (ErrorKind, Retry) {
     let of_word = classify(0, word, None, &[]);
     if of_word != kind_of(0) {
@@ -97,24 +97,24 @@ pub(crate) fn classify_row(number: Option<u16>, word: Option<&str>) -> (ErrorKin
     (ErrorKind::GenerationFailed, Retry::Permanent)
 }
 
-/// An answer that says no.
-pub(crate) fn tell(http: u16, body: &[u8]) -> Told {
+/// Classifies an error response.
+pub(crate) fn classify_error(http: u16, body: &[u8]) -> ApiError {
     let error = read(body).unwrap_or_default();
     let details = error.details.unwrap_or_default();
     let reason = details
         .iter()
         .find_map(|detail| detail.get("reason")?.as_str());
     let known = classify(http, error.status.as_deref(), reason, &details);
-    Told {
+    ApiError {
         recognised: is_own(body),
         code: reason.map(str::to_owned).or(error.status),
         message: error.message,
         retry_after: delay(&details).and_then(retry_delay),
-        ..Told::new(known)
+        ..ApiError::new(known)
     }
 }
 
-/// Whether a body is Google's error object, bare or in a list of one:
+/// Returns true if a body is Google's error object, bare or in a list of one:
 /// `{"error": {"code": 400, "message": "…", "status": "INVALID_ARGUMENT"}}` (API error model, 2026). One without
 /// the status word comes from before the API.
 fn is_own(body: &[u8]) -> bool {
@@ -145,7 +145,7 @@ fn kinds(details: &[Value]) -> impl Iterator<Item = &str> {
         .filter_map(|detail| detail.get("@type")?.as_str())
 }
 
-/// Google puts the wait in the body: `RetryInfo{retryDelay: "31s"}`.
+/// Returns the retry delay, which Google sends in the body: `RetryInfo{retryDelay: "31s"}`.
 fn delay(details: &[Value]) -> Option<&str> {
     details
         .iter()
@@ -160,10 +160,10 @@ mod tests {
 
     use super::*;
 
-    fn told(http: u16, status: &str, details: &Value) -> Told {
+    fn told(http: u16, status: &str, details: &Value) -> ApiError {
         let body =
             json!({"error": {"code": http, "message": "m", "status": status, "details": details}});
-        tell(http, body.to_string().as_bytes())
+        classify_error(http, body.to_string().as_bytes())
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_stands_in_the_body() {
+    fn the_retry_delay_is_read_from_the_body() {
         let details = json!([
             {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": []},
             {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "31s"},
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_of_rows_are_grpcs_or_https() {
+    fn row_codes_are_grpc_or_http_codes() {
         for (code, kind, retry) in [
             (Some(3), ErrorKind::ProviderInvalidArgs, Retry::Permanent),
             (Some(4), ErrorKind::Timeout, Retry::Temporary),
@@ -303,7 +303,7 @@ mod tests {
             (r#"{"error":"m"}"#, ErrorKind::ProviderInternal, None),
             ("<html>", ErrorKind::ProviderInternal, None),
         ] {
-            let told = tell(500, body.as_bytes());
+            let told = classify_error(500, body.as_bytes());
             assert_eq!((told.kind, told.code.as_deref()), (kind, code), "{body}");
         }
     }
@@ -339,7 +339,11 @@ mod tests {
             ("<html>", false),
             ("", false),
         ] {
-            assert_eq!(tell(400, body.as_bytes()).recognised, expected, "{body}");
+            assert_eq!(
+                classify_error(400, body.as_bytes()).recognised,
+                expected,
+                "{body}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Google as programs choose it that know no provider by name.
+//! Google as a provider factory, for programs that choose providers at run time.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use lmbatch_core::{BatchCodec, BatchProvider, Connection, ProviderFactory, Resul
 
 use crate::{GoogleBuilder, GoogleCodec, GoogleConfig, Route};
 
-/// Chooses and connects Google.
+/// Returns the factory of the Google provider.
 ///
 /// ```
 /// use lmbatch_core::ProviderFactory as _;

@@ -1,4 +1,4 @@
-//! The provider: a table of contents.
+//! Implementation of the provider trait.
 
 use std::time::SystemTime;
 
@@ -19,10 +19,10 @@ use crate::translate::GoogleCodec;
 use crate::upload;
 use crate::wire::{File, Metadata, Operation, Output, RESULTS, Status};
 
-/// What a part's name is where the results are in the operation itself.
+/// Name of the part whose results are in the operation itself.
 const INLINE: &str = "inline";
 
-/// Batches of the Gemini Developer API.
+/// Provider for batches of the Gemini Developer API.
 ///
 /// ```
 /// # fn main() -> Result<(), lmbatch_core::Error> {
@@ -56,7 +56,7 @@ impl BatchProvider for Google {
     }
 
     async fn probe(&self, model: &str) -> Result<()> {
-        lmbatch_http::believed(self.client.model(model).await)
+        lmbatch_http::probe_result(self.client.model(model).await)
     }
 
     async fn stage(&self, shard: &Shard, prior: Option<Staged>) -> Result<Staged> {
@@ -128,8 +128,8 @@ impl BatchProvider for Google {
             .iter()
             .flatten()
             .find_map(|output| part(batch, output));
-        // Results are read where the batch shows them, whatever the class. Without any, a class that is not the
-        // batch's own is the caller's mistake.
+        // Results are read from where the batch shows them, for any class. If there are none, a class other than the
+        // batch's own is an error of the caller.
         if part.is_none()
             && status == BatchStatus::Completed
             && let (Some(class), Some(shown)) = (class, shown)
@@ -181,7 +181,7 @@ impl BatchProvider for Google {
     }
 
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
-        // What a cancel of an ended batch answers is not documented: the status decides.
+        // The answer to a cancel of an ended batch is not documented: the batch's status decides.
         let asked = self.client.cancel(batch).await;
         lmbatch_http::cancelled(self, batch, asked, |said| confirms(batch, said)).await
     }
@@ -198,7 +198,7 @@ fn is_inline(route: &str) -> bool {
     route == Route::Inline.as_str()
 }
 
-/// A page that is empty is the last, whatever it says: the same cursor would come for ever.
+/// Returns the next cursor. An empty page is always the last one: otherwise a repeated cursor would loop forever.
 fn next(token: Option<String>, operations: &[Operation]) -> Option<Cursor> {
     token.filter(|_| !operations.is_empty()).map(Cursor::new)
 }
@@ -235,7 +235,7 @@ fn route_of(metadata: &Metadata) -> Option<Route> {
         .then_some(Route::Inline)
 }
 
-/// Whether a page holds only what was created long before the watermark.
+/// Returns true if a page holds only batches created long before the watermark.
 /// The order of the list is not documented: a search ends at a page of which everything is too old.
 fn is_old(operations: &[Operation], intent: &Intent) -> bool {
     let created = |operation: &Operation| {
@@ -304,7 +304,7 @@ fn snapshot(operation: Operation) -> BatchSnapshot {
     }
 }
 
-/// Why a batch failed as a whole.
+/// Returns the error of a batch that failed as a whole.
 fn problem(error: &Status) -> BatchProblem {
     let (kind, retry) = classify_code(error.code);
     let mut request = RequestError::new(kind).retryable(retry == Retry::Temporary);
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_says_what_the_operation_says() {
+    fn a_snapshot_holds_the_members_of_the_operation() {
         let found = snapshot_of(json!({
             "name": "batches/b", "done": true,
             "metadata": {
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_members_of_a_status_never_spoil_it() {
+    fn unexpected_members_do_not_make_a_status_unreadable() {
         let bare = snapshot_of(json!({"metadata": {"state": "BATCH_STATE_RUNNING"}}));
         for odd in lmbatch_contract::odd_values() {
             let found = snapshot_of(json!({"name": odd, "response": odd, "metadata": {
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_batch_says_why() {
+    fn a_failed_batch_holds_its_error() {
         let found = snapshot_of(json!({
             "name": "batches/b", "done": true, "metadata": {"state": "BATCH_STATE_FAILED"},
             "error": {"code": 8, "message": "m", "details": []},
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_absent_and_strange_shapes_spoil_nothing() {
+    fn null_equals_absent_and_unexpected_shapes_are_ignored() {
         let bare = snapshot_of(json!({"name": "b", "metadata": {"state": "BATCH_STATE_RUNNING"}}));
         for stats in [
             Value::Null,

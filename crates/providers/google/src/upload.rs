@@ -1,5 +1,5 @@
-//! The upload of an input file, step by step: each step is one exchange, and what it leaves is enough for
-//! the next one, in this process or another.
+//! Resumable upload of an input file. Each step sends one request and returns the state that the next step needs, in
+//! this process or another.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,16 +10,16 @@ use lmbatch_http::Reply;
 use crate::client::GoogleClient;
 use crate::wire::{File, Uploaded};
 
-/// What is kept between the steps.
+/// State of an upload between its steps.
 const FILE: &str = "file";
 const SESSION: &str = "session";
 const OFFSET: &str = "offset";
 const STALE: &str = "stale";
 
-/// Times that an upload may turn out to stand elsewhere than we thought.
+/// Most times that the server may report another offset than expected.
 const MOST_STALE: u32 = 8;
 
-/// The next step of an upload.
+/// Performs the next step of an upload.
 pub(crate) async fn step(
     client: &GoogleClient,
     shard: &Shard,
@@ -71,7 +71,7 @@ pub(crate) async fn step(
                 Err(error) if matches!(error.http_status(), Some(400 | 409 | 412 | 416)) => {
                     again(&name, &prior, &[(SESSION, session)], error)
                 }
-                // The session is gone.
+                // The upload session no longer exists.
                 Err(error) if matches!(error.http_status(), Some(404 | 410)) => {
                     again(&name, &prior, &[], error)
                 }
@@ -100,7 +100,7 @@ fn stale(prior: &Staged) -> u32 {
     count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-/// A step back, a few times at most.
+/// Returns to an earlier step, a limited number of times.
 fn again(name: &str, prior: &Staged, state: &[(&str, &str)], error: Error) -> Result<Staged> {
     let stale = stale(prior).saturating_add(1);
     if stale > MOST_STALE {

@@ -1,17 +1,17 @@
-//! What the Gemini API says, as it spells it. Absent and null are the same; unknown is ignored.
+//! Wire types of the Gemini API. Null equals absent; unknown members are ignored.
 
 use lmbatch_http::Path;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Where a finished operation holds its results: twice.
+/// Paths of the results in a finished operation, which holds them twice.
 pub(crate) const RESULTS: &[Path] = &[
     &["response", "inlinedResponses", "inlinedResponses"],
     &["metadata", "output", "inlinedResponses", "inlinedResponses"],
 ];
 
-/// The same in a list of operations.
+/// Paths of the results in a list of operations.
 pub(crate) const LISTED_RESULTS: &[Path] = &[
     &[
         "operations",
@@ -89,7 +89,7 @@ pub(crate) struct Output {
     pub(crate) inlined_responses: Option<Value>,
 }
 
-/// `google.rpc.Status`.
+/// Error as a `google.rpc.Status`.
 #[derive(Deserialize)]
 pub(crate) struct Status {
     #[serde(default, deserialize_with = "lmbatch_http::number")]
@@ -104,7 +104,7 @@ pub(crate) struct List {
     pub(crate) operations: Option<Vec<Operation>>,
     pub(crate) next_page_token: Option<String>,
     pub(crate) error: Option<IgnoredAny>,
-    /// Whether the answer is a list. An empty one has no members at all; an object without batches but with
+    /// Returns true if the answer is a list. An empty one has no members at all; an object without batches but with
     /// other members comes from a proxy.
     pub(crate) is_list: bool,
 }
@@ -134,8 +134,8 @@ impl TryFrom<serde_json::Map<String, Value>> for List {
     }
 }
 
-/// Operations of a list. One without a name cannot be told from the one that is looked for: the list is
-/// not readable then.
+/// Operations of a list. An entry without a name makes the list unreadable, since it may be the batch of
+/// the search.
 fn operations<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<Operation>>, D::Error> {
@@ -169,7 +169,7 @@ pub(crate) struct Files {
     pub(crate) files: Option<Vec<File>>,
     pub(crate) next_page_token: Option<String>,
     pub(crate) error: Option<IgnoredAny>,
-    /// Whether the answer is a list, as for [`List`].
+    /// Returns true if the answer is a list, as for [`List`].
     pub(crate) is_list: bool,
 }
 
@@ -197,7 +197,8 @@ impl TryFrom<serde_json::Map<String, Value>> for Files {
     }
 }
 
-/// Whether a list has members that the API does not document. No list of the API is null: an empty one is absent.
+/// Returns true if a list has members that the API does not document. No list of the API is null: an empty one is
+/// absent.
 fn has_others(members: &serde_json::Map<String, Value>, items: &str) -> bool {
     let known = [items, "nextPageToken", "error"];
     let is_null = members.get(items).is_some_and(Value::is_null);
@@ -225,9 +226,9 @@ pub(crate) struct ErrorObject {
 lmbatch_core::members! {
     /// A row of either route.
     pub(crate) struct Row {
-        /// Of files.
+        /// Row of a result file.
         key: "key",
-        /// Of inline batches.
+        /// Row of an inline batch.
         metadata: "metadata",
         response: "response",
         error: "error",

@@ -1,4 +1,4 @@
-//! What every adapter must do, in Google's words (batch guide of 2026-02-19, recorded traffic of
+//! Contract of every adapter, with Google's wire format (batch guide of 2026-02-19, recorded traffic of
 //! 2026-08-19), by either of its routes.
 
 use std::sync::Arc;

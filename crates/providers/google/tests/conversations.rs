@@ -1,4 +1,4 @@
-//! What the adapter sends, and what it makes of each answer, over wiremock.
+//! Requests of the adapter and its handling of each response, over wiremock.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
@@ -123,7 +123,7 @@ async fn stage(google: &Google) -> Result<Staged, Error> {
 }
 
 #[tokio::test]
-async fn the_input_is_uploaded_in_two_exchanges_under_a_name_of_ours() {
+async fn the_input_is_uploaded_in_two_requests_under_a_chosen_name() {
     let mock = MockServer::start().await;
     begins(&mock).await;
     Mock::given(path("/upload/session/1"))
@@ -160,7 +160,7 @@ async fn the_input_is_uploaded_in_two_exchanges_under_a_name_of_ours() {
 }
 
 #[tokio::test]
-async fn an_upload_that_broke_off_goes_on_where_it_stands() {
+async fn an_interrupted_upload_resumes_at_the_servers_offset() {
     let mock = MockServer::start().await;
     begins(&mock).await;
     let at = |offset: &'static str| {
@@ -188,7 +188,7 @@ async fn an_upload_that_broke_off_goes_on_where_it_stands() {
 }
 
 #[tokio::test]
-async fn an_upload_that_came_through_unseen_is_found_by_its_name_and_measured() {
+async fn a_completed_upload_is_found_by_name_and_its_size_is_checked() {
     for (size, state, expected) in [
         ("6", "ACTIVE", Ok(())),
         ("5", "ACTIVE", Err((ErrorKind::Internal, Retry::Permanent))),
@@ -217,7 +217,7 @@ async fn an_upload_that_came_through_unseen_is_found_by_its_name_and_measured() 
 }
 
 #[tokio::test]
-async fn a_session_that_is_gone_is_opened_again_but_not_for_ever() {
+async fn a_lost_upload_session_is_reopened_a_limited_number_of_times() {
     let mock = MockServer::start().await;
     begins(&mock).await;
     let error = stage(&google(&mock)).await.unwrap_err();
@@ -264,7 +264,7 @@ async fn a_create_carries_file_or_requests_under_our_label() {
 }
 
 #[tokio::test]
-async fn a_create_that_fails_says_what_became_of_it_and_is_sent_once() {
+async fn a_failed_create_reports_its_delivery_and_is_sent_once() {
     let error = |status: &str| json!({"error": {"code": 1, "message": "m", "status": status}});
     let mut key = error("INVALID_ARGUMENT");
     key["error"]["details"] = json!([{"reason": "API_KEY_INVALID"}]);
@@ -545,7 +545,7 @@ async fn rows_are_read_from_the_file_or_out_of_the_operation_and_only_once() {
 }
 
 #[tokio::test]
-async fn a_list_goes_on_by_its_token() {
+async fn the_next_page_is_requested_by_its_token() {
     let mock = MockServer::start().await;
     Mock::given(query_param("pageToken", "t"))
         .and(query_param("pageSize", "1000"))
@@ -568,12 +568,12 @@ async fn a_list_goes_on_by_its_token() {
     assert_eq!(
         (last.items.len(), last.next),
         (0, None),
-        "an empty page is the last, whatever it says"
+        "an empty page is always the last"
     );
 }
 
 #[tokio::test]
-async fn what_is_gone_is_named_as_what_it_is() {
+async fn missing_objects_are_reported_by_their_kind() {
     let mock = MockServer::start().await;
     let denied = json!({"error": {"code": 403, "status": "PERMISSION_DENIED", "message": "m"}});
     for verb in ["GET", "DELETE"] {
@@ -606,7 +606,7 @@ async fn what_is_gone_is_named_as_what_it_is() {
     google.fence(&ready()).await.unwrap();
     let inline = google.fence(&Staged::default()).await.unwrap_err();
     assert_eq!(inline.kind(), ErrorKind::Unsupported);
-    // What names no model is told as none.
+    // A value that names no model is reported as no model.
     let files = google.uploads(None).await.unwrap_err();
     let list = google.list(&ListOptions::default()).await.unwrap_err();
     for error in [files, list] {
@@ -636,7 +636,7 @@ async fn ids_stay_below_the_paths_they_belong_to() {
 }
 
 #[tokio::test]
-async fn a_probe_believes_only_what_speaks_of_key_or_model() {
+async fn a_probe_reports_only_errors_of_key_or_model() {
     let key = json!({"error": {"status": "INVALID_ARGUMENT", "details": [{"reason": "API_KEY_INVALID"}]}});
     for (status, body, ok) in [
         (200, json!({"name": "models/m"}), true),

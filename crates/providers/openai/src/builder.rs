@@ -1,4 +1,4 @@
-//! Checks what was set, once.
+//! Builder that checks the configuration of the provider.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::provider::OpenAi;
 use crate::translate::OpenAiCodec;
 
 impl OpenAi {
-    /// Everything that can be set.
+    /// Returns a builder with the default configuration.
     pub fn builder() -> OpenAiBuilder {
         OpenAiBuilder::default()
     }
 
-    /// From `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`.
+    /// Reads the configuration from `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`.
     ///
     /// # Errors
-    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) where no key is set.
+    /// [`ErrorKind::ProviderAuth`](lmbatch_core::ErrorKind::ProviderAuth) if no key is set.
     pub fn from_env() -> Result<Self> {
         OpenAiBuilder::from_env().build()
     }
@@ -49,8 +49,8 @@ impl From<OpenAiConfig> for OpenAiBuilder {
 }
 
 impl OpenAiBuilder {
-    /// From `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`, as OpenAI's
-    /// own SDKs read them.
+    /// Reads the configuration from `OPENAI_API_KEY`, `OPENAI_BASE_URL`, `OPENAI_ORG_ID` and `OPENAI_PROJECT_ID`, as
+    /// OpenAI's own SDKs read them.
     pub fn from_env() -> Self {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Self {
@@ -64,42 +64,42 @@ impl OpenAiBuilder {
         }
     }
 
-    /// The API key.
+    /// Sets the API key.
     pub fn api_key(mut self, key: impl Into<SecretString>) -> Self {
         self.config.api_key = Some(key.into());
         self
     }
-    /// Where the provider is, such as `https://api.openai.com/v1`.
+    /// Sets the base URL, such as `https://api.openai.com/v1`.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.config.base_url = url.into();
         self
     }
-    /// The organization that is billed.
+    /// Sets the organization to bill.
     pub fn organization(mut self, id: impl Into<String>) -> Self {
         self.config.organization = Some(id.into());
         self
     }
-    /// The project that is billed.
+    /// Sets the project to bill.
     pub fn project(mut self, id: impl Into<String>) -> Self {
         self.config.project = Some(id.into());
         self
     }
-    /// Which endpoint answers.
+    /// Sets the endpoint that answers requests.
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.config.endpoint = endpoint;
         self
     }
-    /// How long files are kept at OpenAI: an hour to 30 days.
+    /// Sets how long OpenAI keeps files: one hour to 30 days.
     pub fn file_expires_after(mut self, expires: Option<Duration>) -> Self {
         self.config.file_expires_after = expires;
         self
     }
 
-    /// Checks everything.
+    /// Builds the provider after checking the configuration.
     ///
     /// # Errors
-    /// [`ErrorKind::ProviderAuth`] without a key, [`ErrorKind::InvalidInput`] for a base URL or a
-    /// time that cannot be.
+    /// [`ErrorKind::ProviderAuth`] without a key, [`ErrorKind::InvalidInput`] for an invalid base URL or
+    /// file expiry.
     pub fn build(self) -> Result<OpenAi> {
         let config = self.config;
         let key = config
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_by_name() {
+    fn invalid_settings_are_refused_by_name() {
         let key = || OpenAi::builder().api_key("sk-canary");
         for (builder, words) in [
             (OpenAi::builder(), "OPENAI_API_KEY"),
@@ -212,21 +212,21 @@ mod tests {
         }
     }
 
-    /// Ids as records hold them: others would make every recorded run one of an unknown account.
+    /// Compares with ids in existing ledgers: with other ids every recorded run would belong to an unknown account.
     #[test]
-    fn the_ids_of_an_account_stay_what_records_hold() {
+    fn account_ids_match_those_of_recorded_runs() {
         let builder = OpenAi::builder()
             .api_key("sk-golden")
             .organization("org-1")
             .project("proj-1");
-        let ours = builder.build().unwrap();
+        let built = builder.build().unwrap();
         assert_eq!(
-            ours.account().as_str(),
+            built.account().as_str(),
             "v2-6256e77ea745c9455c7aabcbf5c4cef3"
         );
-        let former = ours.former_account().unwrap();
+        let former = built.former_account().unwrap();
         assert_eq!(former.as_str(), "9b1eb389b9711c725f608f53116122c5");
-        assert_eq!(ours.key_hint().unwrap().as_str(), "54e2dd0796e5");
+        assert_eq!(built.key_hint().unwrap().as_str(), "54e2dd0796e5");
     }
 
     #[test]

@@ -1,15 +1,16 @@
-//! Chat completions as OpenAI shaped them, for any service that speaks them.
+//! OpenAI's chat completions, for any service that implements them.
 //!
-//! Many services take OpenAI's chat bodies and give OpenAI's answers, but for a few names. An adapter for such a
-//! service says those names as a [`Dialect`], which is data, and writes no body and reads no answer itself:
+//! Many services accept OpenAI's chat bodies and return OpenAI's answers, except for a few names. An adapter for
+//! such a service lists these names in a [`Dialect`], which is data; this module writes the bodies and reads the
+//! answers:
 //!
 //! ```
 //! use lmbatch_core::{Hyperparameters, RequestView};
-//! use lmbatch_http::Told;
+//! use lmbatch_http::ApiError;
 //! use lmbatch_openai::chat::{Chat, Dialect, Files, Parameters, Tools};
 //!
 //! const ACME: Dialect = Dialect {
-//!     // The model stands on the batch, not in each body.
+//!     // The batch names the model, not each body.
 //!     names_model: false,
 //!     parameters: Parameters { seed: Some("random_seed"), ..Parameters::PLAIN },
 //!     tools: Some(Tools { required: Some("any"), ..Tools::OPENAI }),
@@ -17,9 +18,9 @@
 //!     ..Dialect::plain("acme")
 //! };
 //!
-//! // What an adapter's `tell` is.
-//! fn tell(status: u16, body: &[u8]) -> Told {
-//!     ACME.tell(status, body)
+//! // The `classify_error` function of an adapter.
+//! fn classify_error(status: u16, body: &[u8]) -> ApiError {
+//!     ACME.classify_error(status, body)
 //! }
 //! # use std::borrow::Cow;
 //! # use lmbatch_core::{ContentView, GenerateView, MessageView, Role};
@@ -34,7 +35,7 @@
 //! chat.body(&request(Hyperparameters { seed: Some(7), ..Default::default() }), &mut body)?;
 //! assert_eq!(body, br#"{"messages":[{"role":"user","content":"hi"}],"random_seed":7}"#);
 //!
-//! // What the service has no word for is refused.
+//! // Options that the service does not support are refused.
 //! let refused = chat.body(&request(Hyperparameters { top_k: Some(7), ..Default::default() }), &mut body);
 //! assert_eq!(refused.unwrap_err().message(), Some("acme has no top_k"));
 //! # Ok::<(), lmbatch_core::RequestError>(())
@@ -47,10 +48,10 @@
 //! | `BatchCodec::schema_notes` | [`Chat::schema_notes`] |
 //! | `BatchCodec::open` | [`Dialect::open`], where rows are those of OpenAI |
 //! | `BatchCodec::answer` | [`Dialect::answer`] |
-//! | every call | [`Dialect::tell`] |
+//! | every call | [`Dialect::classify_error`] |
 //!
-//! The adapter of OpenAI itself is written with [`Dialect::OPENAI`] and the same functions. Dialects of some other
-//! services are constants beside it, with the sources of their names.
+//! The OpenAI adapter uses [`Dialect::OPENAI`] and the same functions. Dialects of other services are further
+//! constants of [`Dialect`], with the sources of their names.
 
 mod dialect;
 mod services;
@@ -61,17 +62,17 @@ use lmbatch_core::schemas::{Cache, Sent};
 use lmbatch_core::{
     JsonView, Opened, OutcomeView, RequestError, RequestView, ResponseSchema, RowError,
 };
-use lmbatch_http::Told;
+use lmbatch_http::ApiError;
 
 pub use dialect::{
     Contents, Dialect, Efforts, Errors, Extras, FilePart, Files, Parameters, Rows, Schemas,
     Thoughts, Tools,
 };
 
-use crate::error::tell_as;
+use crate::error::classify_error_as;
 use crate::translate::{chat, outcome};
 
-/// Writes bodies in a dialect. Keeps the schema that it translated last, so that the requests of a run share it.
+/// Writer of request bodies in a dialect. It caches the schema translated last, so that requests of a run share it.
 #[derive(Debug, Clone)]
 pub struct Chat {
     dialect: Dialect,
@@ -96,9 +97,9 @@ impl Chat {
     /// or the body of a raw request byte for byte.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported), by name, for what the dialect has no word
-    /// for, and [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) for what no service takes, such
-    /// as an attachment of an unknown type. `out` may then hold the beginning of a body.
+    /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported), by name, for options that the dialect does
+    /// not support, and [`ErrorKind::InvalidInput`](lmbatch_core::ErrorKind::InvalidInput) for input that no service
+    /// accepts, such as an attachment of an unknown type. `out` may then hold the beginning of a body.
     pub fn body(&self, request: &RequestView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
         match request {
             RequestView::Raw(raw) => raw.body.write(out),
@@ -114,16 +115,16 @@ impl Chat {
         Ok(())
     }
 
-    /// Returns what sending a schema changes of it, one short sentence each.
+    /// Returns the changes that are made to a schema before it is sent, one short sentence each.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) where the service cannot be told a strict
-    /// schema.
+    /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) if the service does not support strict
+    /// schemas.
     pub fn schema_notes(&self, schema: &ResponseSchema) -> Result<Vec<String>, RequestError> {
         Ok(self.sent(schema)?.notes.clone())
     }
 
-    /// The schema as it is sent.
+    /// Returns the schema as it is sent.
     pub(crate) fn sent(&self, schema: &ResponseSchema) -> Result<Arc<Sent>, RequestError> {
         let make = |schema: &ResponseSchema| chat::sent_schema(schema, &self.dialect);
         self.schemas.sent(schema, 0, make)
@@ -131,8 +132,9 @@ impl Chat {
 }
 
 impl Dialect {
-    /// Returns the model of a request, for services whose batches hold one model. A raw body is checked as far as
-    /// it would fail a whole batch: its endpoint must be among `endpoints`, it must name a model and not stream.
+    /// Returns the model of a request, for services whose batches hold one model. A raw body is checked for
+    /// errors that would fail the whole batch: its endpoint must be among `endpoints`, it must name a model and not
+    /// stream.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`](lmbatch_core::ErrorKind::Unsupported) for a request of another kind or a raw body
@@ -157,8 +159,8 @@ impl Dialect {
         ))
     }
 
-    /// Opens a row of OpenAI's shape, `{"custom_id", "response", "error"}`: an answer, which stays unread, or the
-    /// reason why there is none.
+    /// Opens a row of OpenAI's shape, `{"custom_id", "response", "error"}`: an unparsed answer, or the
+    /// error in its place.
     ///
     /// # Errors
     /// [`RowError`] for a row that is not of that shape.
@@ -166,8 +168,8 @@ impl Dialect {
         outcome::open(row, self)
     }
 
-    /// Reads an answer: the body of a row, or of a real-time call. A body that holds no answer is a malformed
-    /// outcome, and is not asked for again.
+    /// Reads an answer: the body of a row, or of a real-time call. A body without an answer becomes a
+    /// malformed outcome, which is not retried.
     ///
     /// ```
     /// use lmbatch_core::{FinishReason, OutcomeView, Outline};
@@ -183,18 +185,18 @@ impl Dialect {
         outcome::answer(answer, self)
     }
 
-    /// Reads an HTTP answer that says no: the service's own codes, then OpenAI's, then the status; never the prose.
-    /// Only an error object of the service's own counts as recognised.
+    /// Classifies an HTTP error response by the service's own codes, then OpenAI's, then the status; never by the
+    /// message. Only the service's own error object counts as recognised.
     ///
     /// ```
     /// use lmbatch_core::ErrorKind;
     /// use lmbatch_openai::chat::Dialect;
-    /// let told = Dialect::MISTRAL.tell(429, br#"{"object":"error","message":"busy","type":"x","code":"3505"}"#);
-    /// assert!(told.recognised);
-    /// assert_eq!(told.kind, ErrorKind::ProviderOverloaded);
+    /// let error = Dialect::MISTRAL.classify_error(429, br#"{"object":"error","message":"busy","type":"x","code":"3505"}"#);
+    /// assert!(error.recognised);
+    /// assert_eq!(error.kind, ErrorKind::ProviderOverloaded);
     /// ```
-    pub fn tell(&self, status: u16, body: &[u8]) -> Told {
-        tell_as(status, body, self)
+    pub fn classify_error(&self, status: u16, body: &[u8]) -> ApiError {
+        classify_error_as(status, body, self)
     }
 }
 

@@ -1,4 +1,4 @@
-//! OpenAI's endpoints as methods. One exchange each.
+//! OpenAI's endpoints as methods; each sends one request.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use lmbatch_core::{
     BatchId, BatchStatus, Cursor, Error, ErrorKind, Intent, ListOptions, Result, Shard,
 };
 use lmbatch_http::{
-    HeaderName, HeaderValue, HttpClient, Reply, check_batch, is_about, of_batch, of_file, of_list,
-    segment,
+    HeaderName, HeaderValue, HttpClient, Reply, batch_error, check_batch, file_error, is_about,
+    list_error, segment,
 };
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::error::tell;
+use crate::error::classify_error;
 use crate::wire::{Batch, CreateBatch, ExpiresAfter, Files, List};
 
 #[derive(Debug)]
@@ -26,8 +26,8 @@ impl OpenAiClient {
         let exchange = self
             .http
             .get(&format!("models/{}", segment(model)))
-            .expecting("check the model");
-        exchange.ask(tell).await.map(drop)
+            .operation("check the model");
+        exchange.send_ok(classify_error).await.map(drop)
     }
 
     pub(crate) async fn upload(&self, shard: &Shard) -> Result<String> {
@@ -39,8 +39,12 @@ impl OpenAiClient {
         }
         // "Invalid file format for Batch API. Must be .jsonl" (third-party live capture, 2026-09-02).
         let exchange = self.http.post("files").upload(shard, &fields);
-        let exchange = exchange.expecting("upload the input");
-        exchange.ask(tell).await?.made("id").await
+        let exchange = exchange.operation("upload the input");
+        exchange
+            .send_ok(classify_error)
+            .await?
+            .created_id("id")
+            .await
     }
 
     pub(crate) async fn create(&self, file: &str, intent: &Intent) -> Result<String> {
@@ -60,17 +64,21 @@ impl OpenAiClient {
             .http
             .create("batches")
             .json_bytes(body)
-            .expecting("create the batch");
-        exchange.ask(tell).await?.made("id").await
+            .operation("create the batch");
+        exchange
+            .send_ok(classify_error)
+            .await?
+            .created_id("id")
+            .await
     }
 
     pub(crate) async fn batch(&self, batch: &BatchId) -> Result<Batch> {
         let exchange = self
             .http
             .get(&batch_path(batch))
-            .expecting("ask for the batch's status");
-        let reply = exchange.ask(tell).await;
-        let reply = reply.map_err(|error| of_batch(batch, error))?;
+            .operation("ask for the batch's status");
+        let reply = exchange.send_ok(classify_error).await;
+        let reply = reply.map_err(|error| batch_error(batch, error))?;
         let about = reply.unreadable("");
         let read = reply.json::<Batch>().await;
         let mut found = read.map_err(|error| error.with_batch(batch.clone()))?;
@@ -85,7 +93,7 @@ impl OpenAiClient {
     }
 
     pub(crate) async fn list(&self, options: &ListOptions) -> Result<List> {
-        let mut exchange = self.http.get("batches").expecting("list the batches");
+        let mut exchange = self.http.get("batches").operation("list the batches");
         exchange = exchange.query(
             "limit",
             options.limit.unwrap_or(100).clamp(1, 100).to_string(),
@@ -93,7 +101,7 @@ impl OpenAiClient {
         if let Some(after) = &options.page {
             exchange = exchange.query("after", after.as_str());
         }
-        exchange.ask_json(tell).await.map_err(of_list)
+        exchange.send_json(classify_error).await.map_err(list_error)
     }
 
     pub(crate) async fn files(&self, page: Option<&Cursor>) -> Result<Files> {
@@ -102,33 +110,36 @@ impl OpenAiClient {
             .get("files")
             .query("purpose", "batch")
             .query("limit", "1000")
-            .expecting("list the files");
+            .operation("list the files");
         if let Some(after) = page {
             exchange = exchange.query("after", after.as_str());
         }
-        exchange.ask_json(tell).await.map_err(of_list)
+        exchange.send_json(classify_error).await.map_err(list_error)
     }
 
     pub(crate) async fn cancel(&self, batch: &BatchId) -> Result<Reply> {
         let exchange = self
             .http
             .post(&format!("{}/cancel", batch_path(batch)))
-            .expecting("cancel the batch");
-        exchange.ask(tell).await
+            .operation("cancel the batch");
+        exchange.send_ok(classify_error).await
     }
 
     pub(crate) async fn content(&self, file: &str, from: u64) -> Result<Reply> {
         let mut exchange = self
             .http
             .get(&format!("files/{}/content", segment(file)))
-            .expecting("read the results");
+            .operation("read the results");
         if from > 0 {
             let range = HeaderValue::from_str(&format!("bytes={from}-"))
                 .map_err(|_| Error::new(ErrorKind::Internal))?;
             exchange = exchange.header(HeaderName::from_static("range"), range);
         }
-        let reply = exchange.ask_following(tell).await.map_err(of_file)?;
-        // Whether OpenAI serves ranges is not established: only a range that is the one asked for is read.
+        let reply = exchange
+            .send_following_ok(classify_error)
+            .await
+            .map_err(file_error)?;
+        // It is not documented that OpenAI serves ranges: a range is read only if it is the requested one.
         let range = reply
             .header("content-range")
             .is_some_and(|range| range.starts_with(&format!("bytes {from}-")));
@@ -144,21 +155,21 @@ impl OpenAiClient {
         let exchange = self
             .http
             .delete(&format!("files/{}", segment(file)))
-            .expecting("delete a file");
+            .operation("delete a file");
         // `{"id": "file-…", "object": "file", "deleted": true}` (API reference, 2026-11). A late create fails only
         // if this very file is deleted.
         let proves = |said: &Value| said["deleted"] == true && said["id"] == *file;
-        exchange.ask_gone(tell, proves).await
+        exchange.send_delete(classify_error, proves).await
     }
 }
 
-/// Whether a document holds a status of batches. Servers and proxies say `status` of other things too, so that only
-/// a known word counts.
+/// Returns true if a document holds a batch status. Servers and proxies use `status` for other values too, so that
+/// only a known word counts.
 fn has_status(batch: &Batch) -> bool {
     !matches!(status(batch.status.as_deref()), BatchStatus::Unknown(_))
 }
 
-/// Whether an answer to a cancel is the batch, with which the API confirms it (API reference, 2026-11).
+/// Returns true if the answer to a cancel is the batch, with which the API confirms it (API reference, 2026-11).
 pub(crate) fn confirms(batch: &BatchId, said: &Value) -> bool {
     let said = Batch::deserialize(said);
     said.is_ok_and(|said| is_about(batch, &said.id, has_status(&said)))
@@ -168,7 +179,7 @@ fn batch_path(batch: &BatchId) -> String {
     format!("batches/{}", segment(batch.as_str()))
 }
 
-/// OpenAI's words, and those of servers that imitate it, in any case and either spelling.
+/// Parses the statuses of OpenAI and compatible servers, in any case and either spelling.
 pub(crate) fn status(word: Option<&str>) -> BatchStatus {
     let Some(word) = word else {
         return BatchStatus::Unknown("(none)".to_owned());

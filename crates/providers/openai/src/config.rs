@@ -1,4 +1,4 @@
-//! What can be set.
+//! Configuration of the provider.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-/// Where OpenAI is.
+/// Base URL of OpenAI's API, with the version.
 ///
 /// ```
 /// assert!(lmbatch_openai::DEFAULT_BASE_URL.starts_with("https://"));
 /// ```
 pub const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
 
-/// Which of OpenAI's endpoints answers requests that are not in OpenAI's own words.
+/// OpenAI endpoint for requests that are not raw OpenAI bodies.
 ///
 /// ```
 /// assert_eq!(lmbatch_openai::Endpoint::default().path(), "/v1/responses");
@@ -21,16 +21,16 @@ pub const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
-    /// `/v1/responses`.
+    /// The endpoint `/v1/responses`.
     #[default]
     Responses,
-    /// `/v1/chat/completions`: takes audio, stop texts, a seed and penalties; servers that imitate
-    /// OpenAI mostly have only this one.
+    /// `/v1/chat/completions`: supports audio, stop sequences, a seed and penalties. Most
+    /// OpenAI-compatible servers have only this endpoint.
     ChatCompletions,
 }
 
 impl Endpoint {
-    /// The endpoint's path, as each line names it.
+    /// Returns the endpoint's path, as each batch line names it.
     pub fn path(self) -> &'static str {
         match self {
             Self::Responses => "/v1/responses",
@@ -39,7 +39,7 @@ impl Endpoint {
     }
 }
 
-/// What can be set.
+/// Configuration of the provider, as stored in configuration files.
 ///
 /// ```
 /// use lmbatch_openai::{OpenAiBuilder, OpenAiConfig};
@@ -51,21 +51,20 @@ impl Endpoint {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OpenAiConfig {
-    /// The API key. Never written out.
+    /// API key; it is never serialized.
     #[serde(skip)]
     pub api_key: Option<SecretString>,
-    /// Where the provider is.
+    /// Base URL of the API.
     pub base_url: String,
-    /// The organization that is billed, where the key has several.
+    /// Organization to bill, for keys with several organizations.
     pub organization: Option<String>,
-    /// The project that is billed, where the key has several.
+    /// Project to bill, for keys with several projects.
     pub project: Option<String>,
-    /// Which endpoint answers.
+    /// Endpoint that answers requests.
     pub endpoint: Endpoint,
-    /// How long OpenAI keeps input and output files: an hour to 30 days, 7 days unless said
-    /// otherwise. A batch takes at most one, which leaves six to fetch what was paid for, and files
-    /// full of prompts do not lie about for a month. `None` sends nothing, for servers that do not
-    /// know the field; OpenAI then keeps them for 30 days.
+    /// Expiry of input and output files: one hour to 30 days, 7 days by default. A batch takes at most
+    /// one day, so that six days remain to fetch its results, and prompts are not stored for a month.
+    /// `None` omits the field, for servers that do not support it; OpenAI then keeps files for 30 days.
     pub file_expires_after: Option<Duration>,
 }
 

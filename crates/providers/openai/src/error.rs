@@ -1,15 +1,15 @@
-//! What OpenAI's errors mean. Pure: HTTP status and structured code in, kind and retry out.
+//! Classifies OpenAI's errors by structured code and HTTP status. Pure functions.
 
 use std::borrow::Cow;
 
 use lmbatch_core::{ErrorKind, JsonView, Outline, Retry, Text};
-use lmbatch_http::{Told, kind_of};
+use lmbatch_http::{ApiError, kind_of};
 use serde_json::Value;
 
 use crate::chat::Dialect;
 use crate::wire::{ErrorBody, ErrorObject};
 
-/// The code first, then the HTTP status; never the prose.
+/// Classifies an error by its code, then by its HTTP status; never by its message.
 pub(crate) fn classify(status: u16, code: Option<&str>) -> (ErrorKind, Retry) {
     use ErrorKind as Kind;
     use Retry::{Permanent, Temporary};
@@ -30,7 +30,7 @@ pub(crate) fn classify(status: u16, code: Option<&str>) -> (ErrorKind, Retry) {
         Some("token_limit_exceeded") => (Kind::Quota, Temporary),
         Some("rate_limit_exceeded" | "requests" | "tokens") => (Kind::ProviderRateLimit, Temporary),
         Some("server_error") => (Kind::ProviderInternal, Temporary),
-        // "Your request was rejected as a result of our safety system", whatever type or status stands beside it
+        // "Your request was rejected as a result of our safety system", with any type or status
         // (OpenAI error guide, 2026).
         Some(
             "content_policy_violation" | "content_filter" | "moderation_blocked" | "invalid_prompt",
@@ -39,7 +39,7 @@ pub(crate) fn classify(status: u16, code: Option<&str>) -> (ErrorKind, Retry) {
     }
 }
 
-/// The same with the codes of a dialect first.
+/// Classifies an error by the codes of a dialect, then by those of OpenAI and the HTTP status.
 pub(crate) fn classify_as(
     status: u16,
     code: Option<&str>,
@@ -53,13 +53,13 @@ pub(crate) fn classify_as(
     )
 }
 
-/// An answer that says no.
-pub(crate) fn tell(status: u16, body: &[u8]) -> Told {
-    tell_as(status, body, &Dialect::OPENAI)
+/// Classifies an error response.
+pub(crate) fn classify_error(status: u16, body: &[u8]) -> ApiError {
+    classify_error_as(status, body, &Dialect::OPENAI)
 }
 
-/// The same in the words of a dialect.
-pub(crate) fn tell_as(status: u16, body: &[u8], dialect: &Dialect) -> Told {
+/// Classifies an error response of a service with the given dialect.
+pub(crate) fn classify_error_as(status: u16, body: &[u8], dialect: &Dialect) -> ApiError {
     let text = std::str::from_utf8(body).unwrap_or_default();
     let mut outline = Outline::new();
     let said = outline.read(text).map(|body| said_as(body, dialect));
@@ -67,25 +67,25 @@ pub(crate) fn tell_as(status: u16, body: &[u8], dialect: &Dialect) -> Told {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     let is_flat = dialect.errors.flat && value["code"].is_string() && value["error"].is_string();
     let is_detail = dialect.errors.detail && status == 422 && is_detail(&value["detail"]);
-    Told {
+    ApiError {
         recognised: is_own(&value) || is_flat || is_detail,
         code: said.code.as_deref().map(str::to_owned),
         message: said.message.map(|message| message.decode().into_owned()),
-        ..Told::new(classify_as(status, said.code.as_deref(), dialect))
+        ..ApiError::new(classify_as(status, said.code.as_deref(), dialect))
     }
 }
 
-/// Whether a value is FastAPI's list of what is wrong with a request: `[{"loc": […], "msg": "…"}]`.
+/// Returns true if a value is FastAPI's list of validation errors: `[{"loc": […], "msg": "…"}]`.
 fn is_detail(detail: &Value) -> bool {
     let is_one = |one: &Value| one["loc"].is_array() && one["msg"].is_string();
     let list = detail.as_array();
     list.is_some_and(|list| !list.is_empty() && list.iter().all(is_one))
 }
 
-/// Whether a body is the error object of OpenAI or of a server that imitates it: `error` is an object with a
-/// text as its `message` and with a `type` or a `code`, whatever these are (OpenAI error guide, 2026; vLLM,
-/// Groq, Together and LiteLLM say the same), or `object` is "error" and the message stands beside it (older
-/// vLLM, Mistral). A bare string, `detail` and `message` alone are what any proxy says.
+/// Returns true if a body is the error object of OpenAI or a compatible server: `error` is an object with a
+/// text as its `message` and with a `type` or a `code`, of any value (OpenAI error guide, 2026; vLLM,
+/// Groq, Together and LiteLLM send the same), or `object` is "error" and it holds the message itself (older
+/// vLLM, Mistral). Any proxy may send a bare string, or `detail` or `message` alone.
 fn is_own(body: &Value) -> bool {
     let says = |error: &Value| error["message"].is_string();
     let error = &body["error"];
@@ -93,7 +93,7 @@ fn is_own(body: &Value) -> bool {
     nested || (body["object"] == "error" && says(body))
 }
 
-/// Why a batch failed its validation: the kind, and whether it may be sent again.
+/// Classifies the error of a batch that failed validation: its kind, and whether it may be created again.
 pub(crate) fn classify_batch(code: Option<&str>, param: Option<&str>) -> (ErrorKind, Retry) {
     match (code, param) {
         // "Cannot find file …, or organization … does not have access to it": came for hours in August
@@ -108,9 +108,8 @@ pub(crate) fn classify_batch(code: Option<&str>, param: Option<&str>) -> (ErrorK
     }
 }
 
-/// What an error of a single row means, which comes without an HTTP status of its own: its code, then the
-/// status that it names, then its type. Only what this table calls temporary is sent again; what is not known
-/// is not.
+/// Classifies the error of a single row, which has no HTTP status of its own: by its code, then the status that it
+/// holds, then its type. Only errors listed here as temporary are retried; unknown ones are not.
 pub(crate) fn classify_row(said: &Said<'_>, dialect: &Dialect) -> (ErrorKind, Retry) {
     let unknown = (ErrorKind::GenerationFailed, Retry::Permanent);
     let known = classify_as(0, said.code.as_deref(), dialect);
@@ -143,14 +142,14 @@ pub(crate) fn classify_row(said: &Said<'_>, dialect: &Dialect) -> (ErrorKind, Re
     }
 }
 
-/// Code, type, status and words of an error, whatever its shape: an object, a string, a list, or nothing
+/// Code, type, status and message of an error in any shape: an object, a string, a list, or nothing
 /// that can be read.
 #[derive(Default)]
 pub(crate) struct Said<'a> {
     /// A string, or a number as it is written.
     pub(crate) code: Option<Cow<'a, str>>,
     pub(crate) kind: Option<Cow<'a, str>>,
-    /// HTTP status that the error itself names, also as its code.
+    /// HTTP status that the error itself holds, also as its code.
     pub(crate) status: Option<u16>,
     pub(crate) message: Option<Text<'a>>,
 }
@@ -258,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_code_is_believed_before_the_status() {
+    fn the_code_takes_precedence_over_the_status() {
         for (status, code, kind, retry) in [
             (
                 401,
@@ -322,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_batch_says_whether_it_may_be_sent_again() {
+    fn the_error_of_a_failed_batch_decides_its_retry() {
         for (code, param, kind, retry) in [
             (
                 Some("token_limit_exceeded"),
@@ -455,8 +454,12 @@ mod tests {
             ("<html>", false),
             ("", false),
         ] {
-            assert_eq!(tell(400, body.as_bytes()).recognised, expected, "{body}");
+            assert_eq!(
+                classify_error(400, body.as_bytes()).recognised,
+                expected,
+                "{body}"
+            );
         }
-        assert!(!tell(400, b"\xff{}").recognised);
+        assert!(!classify_error(400, b"\xff{}").recognised);
     }
 }

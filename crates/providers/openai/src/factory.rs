@@ -1,4 +1,4 @@
-//! OpenAI as programs choose it that know no provider by name.
+//! OpenAI as a provider factory, for programs that choose providers at run time.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use lmbatch_core::{BatchCodec, BatchProvider, Connection, ProviderFactory, Resul
 
 use crate::{Endpoint, OpenAiBuilder, OpenAiCodec};
 
-/// Chooses and connects OpenAI.
+/// Returns the factory of the OpenAI provider.
 ///
 /// ```
 /// use lmbatch_core::ProviderFactory as _;

@@ -1,4 +1,4 @@
-//! The provider: a table of contents.
+//! Implementation of the provider trait.
 
 use std::time::SystemTime;
 
@@ -18,7 +18,7 @@ use crate::translate::OpenAiCodec;
 use crate::translate::outcome::usage;
 use crate::wire::{Batch, File};
 
-/// OpenAI's batch service, or one that imitates it.
+/// Provider for OpenAI's batch API and compatible servers.
 ///
 /// ```
 /// # fn main() -> Result<(), lmbatch_core::Error> {
@@ -52,7 +52,7 @@ impl BatchProvider for OpenAi {
     }
 
     async fn probe(&self, model: &str) -> Result<()> {
-        lmbatch_http::believed(self.client.model(model).await)
+        lmbatch_http::probe_result(self.client.model(model).await)
     }
 
     async fn stage(&self, shard: &Shard, prior: Option<Staged>) -> Result<Staged> {
@@ -127,8 +127,8 @@ impl BatchProvider for OpenAi {
         let mut parts_left = parts.iter();
         let is_shown = parts_left.all(|(part, rows)| part.is_some() || *rows == 0);
         let parts: Vec<ResultPart> = parts.into_iter().filter_map(|(part, _)| part).collect();
-        // Files are read whatever the endpoint. Without any, a class that is not the batch's own is the caller's
-        // mistake.
+        // Files are read for any endpoint. If there are none, a class other than the batch's own is an error of the
+        // caller.
         if parts.is_empty()
             && is_terminal
             && let (Some(class), Some(shown)) = (class, found.endpoint.as_deref())
@@ -169,7 +169,7 @@ impl BatchProvider for OpenAi {
     }
 
     async fn cancel(&self, batch: &BatchId) -> Result<()> {
-        // What a cancel of an ended batch answers is not documented: the status decides.
+        // The answer to a cancel of an ended batch is not documented: the batch's status decides.
         let asked = self.client.cancel(batch).await;
         lmbatch_http::cancelled(self, batch, asked, |said| confirms(batch, said)).await
     }
@@ -182,7 +182,7 @@ impl BatchProvider for OpenAi {
     }
 }
 
-/// Whether two endpoints are one: some servers leave out the version, or put their own address before it.
+/// Returns true if two endpoints are the same: some servers leave out the version, or put their own address before it.
 fn is_endpoint(wanted: &str, shown: &str) -> bool {
     let (wanted, shown) = (wanted.trim_matches('/'), shown.trim_matches('/'));
     let ends = |long: &str, short: &str| {
@@ -197,7 +197,7 @@ fn file_of(staged: &Staged) -> Result<&str> {
     file.ok_or_else(|| Error::new(ErrorKind::Internal).with_message("the batch was not staged"))
 }
 
-/// A page that is empty is the last, whatever it says: the same cursor would come for ever.
+/// Returns the next cursor. An empty page is always the last one: otherwise a repeated cursor would loop forever.
 fn next(has_more: Option<bool>, last_id: Option<String>, data: &[Batch]) -> Option<Cursor> {
     let last = data.last().filter(|_| has_more == Some(true))?;
     Some(Cursor::new(last_id.unwrap_or_else(|| last.id.clone())))
@@ -255,7 +255,7 @@ fn snapshot(batch: Batch) -> BatchSnapshot {
     }
 }
 
-/// Before validation ends all are zero, which says nothing.
+/// Returns the request counts. Before validation ends all are zero, which means unknown.
 fn counts(value: &Value) -> RequestCounts {
     let count = |name: &str| lmbatch_http::count(Some(value), name).unwrap_or(0);
     RequestCounts {
@@ -266,7 +266,7 @@ fn counts(value: &Value) -> RequestCounts {
     }
 }
 
-/// Seconds since 1970 as a number or, with some servers, as a string or in milliseconds.
+/// Reads seconds since 1970 as a number or, with some servers, as a string or in milliseconds.
 fn time(value: Option<&Value>) -> Option<SystemTime> {
     parse_provider_time(value?)
 }
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_failed_is_no_empty_list() {
+    fn a_failed_list_is_not_an_empty_list() {
         for list in [
             json!({}),
             json!({"data": [], "error": {"message": "m"}}),
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_absent_and_strange_shapes_spoil_nothing() {
+    fn null_equals_absent_and_unexpected_shapes_are_ignored() {
         let bare = snapshot_of(json!({"id": "b", "status": "in_progress"}));
         for members in [
             json!({"model": null, "errors": null, "request_counts": null, "metadata": null, "usage": null, "created_at": null}),
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_members_of_a_status_never_spoil_it() {
+    fn unexpected_members_do_not_make_a_status_unreadable() {
         let bare = snapshot_of(json!({"status": "in_progress"}));
         for odd in lmbatch_contract::odd_values() {
             let found = snapshot_of(json!({
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_says_what_the_batch_says() {
+    fn a_snapshot_holds_the_members_of_the_batch() {
         let found = snapshot_of(json!({
             "id": "b", "status": "expired", "model": "gpt-x-2026-03-05", "metadata": {"lmbatch": "r1.0"},
             "created_at": 1_700_000_000, "expires_at": "1700086400", "expired_at": 1_700_086_401,

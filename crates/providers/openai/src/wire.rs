@@ -1,4 +1,4 @@
-//! What OpenAI's batch API says, as it spells it. Absent and null are the same; unknown is ignored.
+//! Wire types of OpenAI's batch API. Null equals absent; unknown members are ignored.
 
 use std::collections::BTreeMap;
 
@@ -65,10 +65,10 @@ pub(crate) struct List {
     pub(crate) _error: (),
 }
 
-/// Batches of a list. One without an id cannot be told from the one that is looked for: the list is not
-/// readable then.
+/// Batches of a list. An entry without an id makes the list unreadable, since it may be the batch of the
+/// search.
 fn batches<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Batch>, D::Error> {
-    let batches: Vec<Batch> = lmbatch_http::listed(deserializer)?;
+    let batches: Vec<Batch> = lmbatch_http::required_list(deserializer)?;
     if batches.iter().any(|batch| batch.id.is_empty()) {
         return Err(serde::de::Error::custom("a batch of the list has no id"));
     }
@@ -77,7 +77,7 @@ fn batches<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Batc
 
 #[derive(Deserialize)]
 pub(crate) struct Files {
-    #[serde(deserialize_with = "lmbatch_http::listed")]
+    #[serde(deserialize_with = "lmbatch_http::required_list")]
     pub(crate) data: Vec<File>,
     #[serde(default, deserialize_with = "lmbatch_http::page_cursor")]
     pub(crate) last_id: Option<String>,
@@ -147,13 +147,13 @@ lmbatch_core::members! {
         model: "model",
         status: "status",
         incomplete_details: "incomplete_details",
-        /// Of responses.
+        /// Member of responses bodies.
         output: "output",
-        /// Of chat completions, and of completions.
+        /// Member of chat completions and completions bodies.
         choices: "choices",
-        /// Of embeddings.
+        /// Member of embeddings bodies.
         data: "data",
-        /// Of moderations.
+        /// Member of moderations bodies.
         results: "results",
         usage: "usage",
     }
@@ -190,7 +190,7 @@ lmbatch_core::members! {
         message: "message",
         logprobs: "logprobs",
         content_filter_results: "content_filter_results",
-        /// Of completions.
+        /// Member of completions bodies.
         text: "text",
     }
 
@@ -201,11 +201,11 @@ lmbatch_core::members! {
         reasoning_content: "reasoning_content",
         reasoning: "reasoning",
         tool_calls: "tool_calls",
-        /// What `tool_calls` was before 2023-11.
+        /// Call of a function, the predecessor of `tool_calls` until 2023-11.
         function_call: "function_call",
         annotations: "annotations",
         audio: "audio",
-        /// What a model drew, of services that imitate OpenAI.
+        /// Generated images, of OpenAI-compatible services.
         images: "images",
     }
 
@@ -223,7 +223,7 @@ lmbatch_core::members! {
         input: "input",
     }
 
-    /// What a model said aloud.
+    /// Spoken output of a model.
     pub(crate) struct Audio {
         data: "data",
         transcript: "transcript",

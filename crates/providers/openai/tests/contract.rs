@@ -1,4 +1,4 @@
-//! What every adapter must do, in OpenAI's words (batch guide and API reference, 2026-11).
+//! Contract of every adapter, with OpenAI's wire format (batch guide and API reference, 2026-11).
 
 use std::sync::Arc;
 

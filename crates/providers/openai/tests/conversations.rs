@@ -1,4 +1,4 @@
-//! What the adapter sends, and what it makes of each answer, over wiremock.
+//! Requests of the adapter and its handling of each response, over wiremock.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
@@ -118,7 +118,7 @@ async fn a_create_carries_file_endpoint_and_label() {
 }
 
 #[tokio::test]
-async fn a_create_that_fails_says_what_became_of_it_and_is_sent_once() {
+async fn a_failed_create_reports_its_delivery_and_is_sent_once() {
     for (status, body, kind, delivery) in [
         (
             400,
@@ -232,7 +232,7 @@ async fn a_lost_create_is_found_by_label_or_file_on_the_whole_page_of_the_waterm
         .iter()
         .map(|candidate| candidate.batch.as_str())
         .collect();
-    // Batches of one second come in any order: one behind the watermark may be ours.
+    // Batches of the same second come in any order: one behind the watermark may belong to this run.
     assert_eq!(names, ["by-label", "by-file", "behind"]);
     assert!(
         found
@@ -363,7 +363,7 @@ async fn a_part_is_read_from_the_middle_only_where_the_server_can() {
 }
 
 #[tokio::test]
-async fn a_list_goes_on_after_the_last_id() {
+async fn the_next_page_is_requested_after_the_last_id() {
     let mock = MockServer::start().await;
     Mock::given(query_param("after", "b1"))
         .respond_with(
@@ -388,12 +388,12 @@ async fn a_list_goes_on_after_the_last_id() {
     assert_eq!(
         (last.items.len(), last.next),
         (0, None),
-        "an empty page is the last, whatever it says"
+        "an empty page is always the last"
     );
 }
 
 #[tokio::test]
-async fn what_is_gone_is_named_as_what_it_is() {
+async fn missing_objects_are_reported_by_their_kind() {
     let mock = MockServer::start().await;
     let missing = json!({"error": {"message": "m", "type": "invalid_request_error", "code": null}});
     let missing = ResponseTemplate::new(404).set_body_json(missing);
@@ -418,7 +418,7 @@ async fn what_is_gone_is_named_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_probe_believes_only_what_speaks_of_key_or_model() {
+async fn a_probe_reports_only_errors_of_key_or_model() {
     for (status, body, ok) in [
         (200, json!({"id": "m"}), true),
         (401, json!({"error": {"code": "invalid_api_key"}}), false),

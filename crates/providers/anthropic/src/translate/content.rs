@@ -180,7 +180,7 @@ fn file(attachment: &AttachmentView<'_>, out: &mut Vec<u8>) -> Result<(), Reques
     Ok(())
 }
 
-/// How bytes of a media type travel.
+/// Form in which bytes of a media type are sent.
 enum Form {
     Base64,
     Text,

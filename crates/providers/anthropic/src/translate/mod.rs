@@ -21,7 +21,7 @@ use crate::wire::RawSampling;
 
 /// The endpoint of each request of a batch.
 const ENDPOINT: &str = "/v1/messages";
-/// How batches travel: in the body of the create.
+/// Route of all batches: requests in the body of the create.
 const ROUTE: &str = "inline";
 /// The newest API version, of 2026-10-21.
 pub(crate) const NEWEST: &str = "2026-10-21";
@@ -36,7 +36,7 @@ pub(crate) const BETAS: &str = "betas";
 
 const ONLY: &str = "anthropic: only generate requests and anthropic's own bodies";
 
-/// How Anthropic says things. Needs no key.
+/// Codec for Anthropic's Message Batches API. Needs no key.
 ///
 /// ```
 /// use lmbatch_anthropic::{AnthropicCodec, AnthropicConfig};
@@ -55,7 +55,7 @@ pub struct AnthropicCodec {
 }
 
 impl AnthropicCodec {
-    /// The codec as configured. Results are read the same whatever is set.
+    /// Creates a codec with the given configuration. Results are read in the same way for every configuration.
     pub fn new(config: &AnthropicConfig) -> Self {
         Self {
             id: ProviderId::new("anthropic"),

@@ -1,11 +1,11 @@
-//! What differs between models: one table, by generation.
+//! Differences between models: one table, by generation.
 
 use lmbatch_core::{Effort, RequestError};
 
 /// Major and minor number of a model's name, such as (4, 5) of `claude-haiku-4-5-20251001`.
 type Generation = (u32, u32);
 
-/// What the models from a generation on take. Sources: SDK 2.12.0 (2026-11), the versioning and migration
+/// Options that models accept from a generation on. Sources: SDK 2.12.0 (2026-11), the versioning and migration
 /// pages (after 2026-10-21), and two public reports of October 2026 on sampling.
 struct Rules {
     from: Generation,
@@ -15,7 +15,8 @@ struct Rules {
     budget: bool,
     /// `thinking: {type: adaptive}` and `output_config.effort`. "4.6 and later."
     adaptive: bool,
-    /// A last turn of the assistant, to be gone on with. "400 from 4.6 on: must end with a user message."
+    /// Prefill: a last message of the assistant that the model continues. "400 from 4.6 on: must end with a user
+    /// message."
     prefill: bool,
 }
 
@@ -75,7 +76,7 @@ fn generation(model: &str) -> Option<Generation> {
     Some((major, numbers.next().flatten().unwrap_or(0)))
 }
 
-/// How a request for thinking is put.
+/// Form of the thinking option in a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Thinking {
     Disabled,
@@ -101,7 +102,7 @@ pub(super) fn check_prefill(model: &str) -> Result<(), RequestError> {
     )))
 }
 
-/// How much to think, in the model's own way: a level, or on models that have none, tokens.
+/// Writes the thinking effort in the form that the model accepts: a level, or tokens for models without levels.
 pub(super) fn thinking(
     model: &str,
     effort: Option<Effort>,
@@ -159,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_generation_is_read_off_the_name() {
+    fn the_generation_is_parsed_from_the_model_name() {
         for (model, expected) in [
             ("claude-3-5-sonnet-20241022", Some((3, 5))),
             ("claude-3-7-sonnet-latest", Some((3, 7))),
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn thinking_is_put_in_the_models_own_way() {
+    fn thinking_is_written_in_the_form_of_the_model() {
         use Thinking::{Adaptive, Budget, Disabled};
         for (model, effort, budget, expected) in [
             (

@@ -31,12 +31,12 @@ fn content<'a>(result: &RowResult<'a>) -> RowContent<'a> {
         (Some("succeeded"), Some(message)) if result.error.is_empty() || holds_answer(message) => {
             return opened(message);
         }
-        // What was answered was paid for, whatever stands beside it.
+        // A row that holds an answer was paid for; the answer is kept even if there is an error too.
         (_, Some(message)) if holds_answer(message) => return RowContent::Answer(message),
         (Some("canceled" | "cancelled"), _) => OutcomeView::Cancelled,
         (Some("expired"), _) => OutcomeView::Expired,
         (Some("errored"), _) => result.error.raw().map_or_else(malformed, errored),
-        // Whatever it is called, it is no answer and says why.
+        // Any other type is not an answer, and holds an error.
         _ => match result.error.raw() {
             Some(error) => errored(error),
             None => malformed(),
@@ -51,8 +51,8 @@ const ASIDES: Asides = Asides {
     flags: &[],
 };
 
-/// Whether a message holds an answer that is kept though an error stands beside it. One that is there and cannot
-/// be read was paid for as well.
+/// Returns true if a message holds an answer, which is kept even if there is an error too. An unreadable answer
+/// was paid for as well.
 fn holds_answer(message: JsonView<'_>) -> bool {
     if let OutcomeView::Succeeded(output) = answer(message)
         && (output.holds_answer() || output.items.iter().any(is_said))
@@ -65,7 +65,7 @@ fn holds_answer(message: JsonView<'_>) -> bool {
     }
 }
 
-/// Whether a content holds neither words nor blocks.
+/// Returns true if a content holds neither text nor blocks.
 fn is_empty(content: Member<'_>) -> bool {
     content.some_text().is_none() && !content.holds_object()
 }
@@ -152,7 +152,7 @@ const MADE: &[&str] = &[
     "container_upload",
 ];
 
-/// Whether an item says something that is known.
+/// Returns true if an item holds known content.
 fn is_said(item: &ItemView<'_>) -> bool {
     match item {
         ItemView::Other(raw) => {
@@ -173,7 +173,7 @@ fn is_said(item: &ItemView<'_>) -> bool {
     }
 }
 
-/// Whether nothing is said, or nothing that is known.
+/// Returns the problem of an answer without content or without known content.
 fn unusable(items: &[ItemView<'_>]) -> Option<Problem> {
     let is_other = |item: &ItemView<'_>| matches!(item, ItemView::Other(_));
     match () {

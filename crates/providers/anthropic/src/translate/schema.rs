@@ -1,5 +1,5 @@
 //! Schemas as Anthropic takes them. What it cannot hold the model to is moved to descriptions, as its own SDK
-//! does; answers are checked against the caller's own schema all the same. What it cannot be told at all, such
+//! does; answers are still checked against the caller's own schema. What it cannot be told at all, such
 //! as an object whose names are free, is refused: closed, such an object would be empty in every answer.
 
 use lmbatch_core::schemas::{Notes, Sent, Through, Tree, describe, escaped};
@@ -302,7 +302,7 @@ impl Writer<'_, '_> {
     }
 }
 
-/// Whether a member is sent with its value.
+/// Returns true if a member is sent with its value.
 fn is_taken(name: &str, value: &Value) -> bool {
     let is_plain = |value: &Value| !value.is_object() && !value.is_array();
     match name {
@@ -335,7 +335,7 @@ fn infer(members: &mut Map<String, Value>) {
     members.insert("type".to_owned(), json!(kind));
 }
 
-/// Whether a schema is of objects, perhaps beside other types.
+/// Returns true if a schema allows objects, alone or among other types.
 fn is_of_objects(members: &Map<String, Value>) -> bool {
     let named = match members.get("type") {
         Some(Value::String(kind)) => kind == "object",

@@ -178,7 +178,7 @@ fn a_row_that_is_not_text_cannot_be_read() {
 }
 
 #[test]
-fn scan_leaves_the_answer_shut() {
+fn scan_does_not_parse_the_answer() {
     let row = r#"{"custom_id":"a","result":{"type":"succeeded","message":{"x":1}}}"#;
     let codec = codec();
     let mut rows = RowReader::new();
@@ -274,7 +274,7 @@ fn bodies_in_anthropics_own_words_pass_byte_for_byte() {
 }
 
 #[test]
-fn the_most_tokens_hold_the_thinking_too() {
+fn max_tokens_includes_the_thinking_tokens() {
     let (_, view) = conversations("claude-haiku-4-5").swap_remove(0);
     let options = lmbatch_core::ThinkingOptions {
         budget_tokens: Some(5000),
@@ -306,7 +306,7 @@ fn the_most_tokens_hold_the_thinking_too() {
 }
 
 #[test]
-fn what_stands_in_the_wrong_place_is_refused() {
+fn misplaced_content_is_refused() {
     let system = |contents| {
         let (_, mut view) = conversations("m").swap_remove(0);
         view.messages.insert(

@@ -22,12 +22,12 @@ use lmbatch_core::{
 use crate::config::{GoogleConfig, Route, SafetySetting, SchemaField};
 use crate::translate::names::Names;
 
-/// What a batch of requests is made with.
+/// Method that creates a batch.
 const ENDPOINT: &str = "batchGenerateContent";
 
 const ONLY: &str = "google: only generate requests so far";
 
-/// How Google says things. Needs no key.
+/// Codec for the Gemini API. Needs no key.
 ///
 /// ```
 /// use lmbatch_core::BatchCodec;
@@ -46,7 +46,7 @@ pub struct GoogleCodec {
 }
 
 impl GoogleCodec {
-    /// The codec as configured. Results are read the same whatever is set.
+    /// Creates a codec with the given configuration. Results are read in the same way for every configuration.
     pub fn new(config: &GoogleConfig) -> Self {
         Self {
             id: ProviderId::new("google"),
@@ -78,7 +78,7 @@ impl GoogleCodec {
         }
     }
 
-    /// Whether schemas go in the field for JSON Schema.
+    /// Returns true if schemas are sent in the field for JSON Schema.
     fn is_json_schema(&self, class: &BatchClass) -> bool {
         match self.schema_field {
             SchemaField::ByRoute => !is_inline(class),
@@ -225,7 +225,7 @@ fn is_inline(class: &BatchClass) -> bool {
     *class.route == *Route::Inline.as_str()
 }
 
-/// A model as a resource: `models/x`, or whatever resource it already names, such as `tunedModels/x`.
+/// Returns the resource name of a model: `models/x`, or the resource that it already names, such as `tunedModels/x`.
 pub(crate) fn model_path(model: &str) -> String {
     if model.contains('/') {
         model.to_owned()

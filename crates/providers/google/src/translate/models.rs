@@ -1,8 +1,8 @@
-//! What differs between models: how they are told to think.
+//! Differences between models: the form of thinking options.
 
 use lmbatch_core::{Effort, RequestError};
 
-/// How a request for thinking is put.
+/// Form of the thinking option in a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Thinking {
     /// `thinkingLevel`, from Gemini 3 on.
@@ -30,7 +30,7 @@ pub(super) fn check_tool_attachments(model: &str) -> Result<(), RequestError> {
     Ok(())
 }
 
-/// How much to think, in the model's own way (thinking guide, 2026; google-genai 3.4.0, 2026-11).
+/// Writes the thinking effort in the form that the model accepts (thinking guide, 2026; google-genai 3.4.0, 2026-11).
 pub(super) fn thinking(
     model: &str,
     effort: Option<Effort>,
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thinking_is_put_in_the_models_own_way() {
+    fn thinking_is_written_in_the_form_of_the_model() {
         use Thinking::{Budget, Level};
         for (model, effort, budget, expected) in [
             (

@@ -22,7 +22,7 @@ pub(super) fn open(row: JsonView<'_>) -> Result<Opened<'_>, lmbatch_core::RowErr
         .find(|error| is_error(*error));
     let content = match (error, row.response.raw()) {
         (None, Some(response)) => opened(response),
-        // What was answered was paid for, whatever stands beside it.
+        // A row that holds an answer was paid for; the answer is kept even if there is an error too.
         (Some(_), Some(response)) if is_answer(response) => RowContent::Answer(response),
         (Some(error), _) => RowContent::Ended(errored(error)),
         (None, None) => RowContent::Ended(malformed()),
@@ -33,7 +33,7 @@ pub(super) fn open(row: JsonView<'_>) -> Result<Opened<'_>, lmbatch_core::RowErr
     })
 }
 
-/// Whether the error or the status of a row speaks of an error: `OK`, the code 0 of gRPC, the states of a
+/// Returns true if the error or the status of a row reports an error: `OK`, the code 0 of gRPC, the states of a
 /// batch that succeeded, and what is empty do not.
 fn is_error(error: JsonView<'_>) -> bool {
     const GOOD: [&str; 6] = [
@@ -82,8 +82,8 @@ const ASIDES: Asides = Asides {
     flags: &["thought"],
 };
 
-/// Whether a response holds an answer that is kept though an error stands beside it. One that is there and cannot
-/// be read was paid for as well.
+/// Returns true if a response holds an answer, which is kept even if there is an error too. An unreadable answer
+/// was paid for as well.
 fn is_answer(response: JsonView<'_>) -> bool {
     let has_known = |item: &ItemView<'_>| matches!(item, ItemView::Other(raw) if is_known(raw));
     if let OutcomeView::Succeeded(output) = answer(response)
@@ -97,7 +97,7 @@ fn is_answer(response: JsonView<'_>) -> bool {
     }
 }
 
-/// Whether candidates hold no object.
+/// Returns true if the candidates hold no object.
 fn is_empty(candidates: Member<'_>) -> bool {
     !candidates.holds_object()
 }
@@ -112,7 +112,7 @@ fn opened(response: JsonView<'_>) -> RowContent<'_> {
     }
 }
 
-/// Whose row it is: never by position.
+/// Returns the request id of a row; rows are never matched by position.
 fn id<'a>(row: &Row<'a>) -> Option<Text<'a>> {
     let metadata = || row.metadata.read::<RowMetadata<'a>>();
     row.key.text().or_else(|| metadata()?.key.text())
@@ -226,7 +226,8 @@ fn read(raw: JsonView<'_>) -> Result<OutcomeView<'_>, JsonError> {
     Ok(OutcomeView::Succeeded(output))
 }
 
-/// Whether a reason of a block is one: 0 is `BLOCK_REASON_UNSPECIFIED` of protobuf's enumeration.
+/// Returns true if a block reason means that the prompt was blocked: 0 is `BLOCK_REASON_UNSPECIFIED` of protobuf's
+/// enumeration.
 fn is_block(reason: Member<'_>) -> bool {
     let word = reason.word().unwrap_or_default();
     !reason.is_empty() && !matches!(&*word, "BLOCK_REASON_UNSPECIFIED" | "0" | "false")
@@ -442,7 +443,7 @@ fn is_known(raw: &Json<'_>) -> bool {
     raw.any_member(|name, member| KNOWN.contains(&name) && !member.is_empty())
 }
 
-/// Reasons of an end that is a failure of the model or of the provider, whatever was said before it, as words
+/// Reasons of an end that is a failure of the model or of the provider, also after partial output, as words
 /// and as numbers of protobuf's enumeration.
 const FAILED: [&str; 21] = [
     "other",
@@ -468,7 +469,7 @@ const FAILED: [&str; 21] = [
     "18",
 ];
 
-/// Why the answer may be unusable, and the finish reason that only its items show.
+/// Sets the problem of an unusable answer, and the finish reason that only its items show.
 fn judge(output: &mut OutputView<'_>) {
     let has = |test: fn(&ItemView<'_>) -> bool| output.items.iter().any(test);
     let calls = has(|item| matches!(item, ItemView::ToolCall(_)));

@@ -11,10 +11,10 @@ use super::names::Names;
 use super::{content, models};
 use crate::config::SafetySetting;
 
-/// How requests are written on a route.
+/// Writer of requests for a route.
 pub(super) struct Writer<'w> {
     pub(super) names: Names,
-    /// Whether schemas go as they are.
+    /// True if schemas are sent unchanged.
     pub(super) json_schema: bool,
     pub(super) safety_settings: &'w [SafetySetting],
 }

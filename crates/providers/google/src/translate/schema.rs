@@ -1,6 +1,6 @@
 //! Schemas as Google takes them: JSON Schema in `responseJsonSchema`, of which a part is held to, or the part
 //! of OpenAPI that `responseSchema` takes ([`openapi`](super::openapi)). What cannot be said is moved to
-//! descriptions; answers are checked against the caller's own schema all the same.
+//! descriptions; answers are still checked against the caller's own schema.
 
 use lmbatch_core::schemas::{Notes, Sent, Through, Tree, describe, escaped};
 use lmbatch_core::{RequestError, ResponseSchema};

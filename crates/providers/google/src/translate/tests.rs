@@ -139,7 +139,7 @@ fn a_row_that_is_not_text_cannot_be_read() {
 }
 
 #[test]
-fn scan_leaves_the_answer_shut() {
+fn scan_does_not_parse_the_answer() {
     let (codec, part) = (codec(Route::Inline), part("inline"));
     let row = keyed(json!({"candidates": []}));
     let mut rows = RowReader::new();
@@ -261,7 +261,7 @@ fn safety_settings_and_parameters_of_ones_own_are_sent_in_the_routes_spelling() 
 }
 
 #[test]
-fn what_google_cannot_say_is_refused_by_name() {
+fn options_that_google_lacks_are_refused_by_name() {
     let usual = GoogleConfig::default();
     let with = |change: fn(&mut GenerateView<'_>)| {
         let mut view = hello();

@@ -1,9 +1,9 @@
-//! What differs between services that speak OpenAI's chat completions, as data.
+//! Differences between services that implement OpenAI's chat completions, as data.
 
 use lmbatch_core::{CallIdRule, Effort, ErrorKind, FinishReason, Retry};
 
 /// "tool_calls[0].id: string too long. Expected a string with maximum length 40" (error of the chat endpoint,
-/// openclaw 875, 2026-01-13; dify 28987, 2025-12-01). Any character is taken.
+/// openclaw 875, 2026-01-13; dify 28987, 2025-12-01). Any character is accepted.
 const CALL_IDS: CallIdRule = CallIdRule {
     min_len: 1,
     max_len: 40,
@@ -12,10 +12,10 @@ const CALL_IDS: CallIdRule = CallIdRule {
 
 /// Differences of one service from the chat completions of OpenAI.
 ///
-/// What a dialect has no word for is refused by name when a request is written. Of a conversation only the thoughts
-/// of earlier answers are left out where [`thoughts`](Self::thoughts) says so; a message of nothing else is refused.
-/// Begin with [`plain`](Self::plain), which has the fewest words, or with the dialect of a similar service, and say
-/// what differs:
+/// Options that a dialect does not support are refused by name when a request is written. Only the reasoning of
+/// earlier answers is omitted from a conversation, if [`thoughts`](Self::thoughts) requires it; a message that holds
+/// nothing else is refused. Start from [`plain`](Self::plain), which supports the fewest options, or from the
+/// dialect of a similar service, and set the differences:
 ///
 /// ```
 /// use lmbatch_openai::chat::{Dialect, Parameters};
@@ -33,36 +33,36 @@ const CALL_IDS: CallIdRule = CallIdRule {
 pub struct Dialect {
     /// Name of the service, with which the message of each refusal begins.
     pub service: &'static str,
-    /// Presence of the model in each body; `false` where the batch names it.
+    /// True if each body names the model; `false` if the batch names it.
     pub names_model: bool,
     /// Form of the contents of a message.
     pub contents: Contents,
     /// Names of the sampling parameters and of the maximum length of an answer.
     pub parameters: Parameters,
-    /// Levels of thinking; `None` where the service has none.
+    /// Levels of thinking; `None` if the service has none.
     pub efforts: Option<Efforts>,
-    /// Member for the most tokens of thinking; `None` where the service has none.
+    /// Member for the most tokens of thinking; `None` if the service has none.
     pub thinking_budget: Option<&'static str>,
     /// Form in which thoughts of earlier answers are sent back.
     pub thoughts: Thoughts,
-    /// Tools that the model may call; `None` where the service takes none, nor calls and results in a conversation.
+    /// Tools that the model may call; `None` if the service takes none, nor calls and results in a conversation.
     pub tools: Option<Tools>,
     /// Form of the schema of an answer.
     pub schemas: Schemas,
-    /// Images in user messages; `None` where the service takes none.
+    /// Images in user messages; `None` if the service takes none.
     pub images: Option<Files>,
-    /// Documents in user messages; `None` where the service takes none.
+    /// Documents in user messages; `None` if the service takes none.
     pub documents: Option<Files>,
-    /// Audio in user messages; `None` where the service takes none.
+    /// Audio in user messages; `None` if the service takes none.
     pub audio: Option<Files>,
-    /// Videos in user messages; `None` where the service takes none.
+    /// Videos in user messages; `None` if the service takes none.
     pub videos: Option<Files>,
     /// Parameters of the service's own that a caller may set.
     pub extras: Extras,
     /// Words for the reason why an answer ended, beside OpenAI's own.
     pub finish_reasons: &'static [(&'static str, FinishReason)],
-    /// Absence of thinking tokens from the service's count of completion tokens. They are then added, so that the
-    /// output tokens of an answer include its thinking, as with every other provider.
+    /// True if the service's count of completion tokens excludes thinking tokens. They are then added, so that output
+    /// tokens include them, as for every other provider.
     pub thinks_outside_completion: bool,
     /// Form of a row of the results.
     pub rows: Rows,
@@ -90,7 +90,7 @@ pub enum Thoughts {
     Chunks,
 }
 
-/// Names of parameters in a body; `None` where the service has no such parameter.
+/// Names of parameters in a body; `None` if the service has no such parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parameters {
     /// Name for the most tokens of an answer, thinking included.
@@ -235,7 +235,7 @@ pub enum FilePart {
 /// Parameters of the service's own that a caller may set. `model` and `stream` never are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extras {
-    /// Any, whatever it is called.
+    /// Any value of the member.
     Any,
     /// Any but these.
     Except(&'static [&'static str]),

@@ -465,7 +465,7 @@ fn each_difference_between_services_is_written_or_refused_by_name() {
 }
 
 #[test]
-fn a_lenient_schema_of_a_service_without_schemas_is_told_to_be_left_out() {
+fn a_lenient_schema_is_omitted_with_a_note_for_services_without_schemas() {
     let chat = Chat::new(Dialect::plain("acme"));
     let lenient = shaped(SchemaMode::Lenient).schema.unwrap();
     let notes = chat.schema_notes(lenient).unwrap();
@@ -643,7 +643,7 @@ fn errors_are_recognised_in_the_form_of_each_service_and_in_no_other() {
         (Dialect::GROQ, 400, coded, true, args, Some("1500")),
         (Dialect::XAI, 400, "<html>", false, args, None),
     ] {
-        let told = dialect.tell(status, body.as_bytes());
+        let told = dialect.classify_error(status, body.as_bytes());
         let found = (told.recognised, told.kind, told.retry, told.code.as_deref());
         assert_eq!(
             found,

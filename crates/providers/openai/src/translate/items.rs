@@ -9,7 +9,7 @@ use lmbatch_core::{
 
 use crate::wire::{Audio, ChatFunction, ChatMessage, ChatToolCall, Choice, Item, Part};
 
-/// What a response makes besides words and calls of functions; the answer may be nothing else.
+/// Types of output items other than messages and function calls; an answer may consist of these alone.
 const MADE: &[&str] = &[
     "image_generation_call",
     "custom_tool_call",
@@ -61,7 +61,7 @@ pub(super) const ASIDES: Asides = Asides {
     flags: &[],
 };
 
-/// Whether an item is something that the model made for the caller, in a shape that is passed on as it is.
+/// Returns true if an item is output for the caller whose JSON is passed on unchanged.
 pub(super) fn is_made(item: &ItemView<'_>) -> bool {
     let ItemView::Other(raw) = item else {
         return false;
@@ -107,8 +107,8 @@ fn is_final(item: Item<'_>) -> bool {
         .any(|word| phase.eq_ignore_ascii_case(word))
 }
 
-/// Whether a message is on the way to the answer. A word that is not known is no reason to take the only answer
-/// for something else.
+/// Returns true if a message is commentary before the final answer. An unknown phase does not make the only message
+/// commentary.
 fn is_commentary(item: Item<'_>, has_final: bool) -> bool {
     let phase = item.phase.some_text().map(Text::decode);
     phase.is_some_and(|phase| {
@@ -182,12 +182,12 @@ const MESSAGE: &[&str] = &[
     "images",
 ];
 
-/// Whether an object has members beside the named ones that say something.
+/// Returns true if an object has non-empty members other than the named ones.
 fn says_otherwise(raw: JsonView<'_>, names: &[&str]) -> bool {
     raw.any_member(|name, member| !names.contains(&name) && !member.is_empty())
 }
 
-/// What a message says: a string, a part, or a list of parts. Empty words say nothing and are left out.
+/// Reads the content of a message: a string, a part, or a list of parts. Empty texts are omitted.
 fn content<'a>(
     content: Member<'a>,
     whole: JsonView<'a>,

@@ -1,4 +1,4 @@
-//! What both endpoints write the same way, and what only `/v1/responses` refuses.
+//! JSON that both endpoints share, and checks for `/v1/responses` only.
 
 use lmbatch_core::{
     AttachmentKind, AttachmentView, CallIdRule, Object, RequestError, SourceView, Text,

@@ -32,15 +32,15 @@ const RAW_ENDPOINTS: &[&str] = &[
 /// create says less.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How batches travel: as a file of lines.
+/// Route of all batches: requests in an uploaded file of lines.
 const ROUTE: &str = "file";
 
-/// How OpenAI says things on an endpoint. Needs no key.
+/// Returns the codec for an OpenAI endpoint. Needs no key.
 pub fn codec(endpoint: Endpoint) -> OpenAiCodec {
     OpenAiCodec::new(endpoint)
 }
 
-/// How OpenAI says things. Needs no key.
+/// Codec for OpenAI's batch API. Needs no key.
 ///
 /// ```
 /// use lmbatch_core::BatchCodec;

@@ -48,7 +48,7 @@ fn content<'a>(row: &Row<'a>, dialect: &Dialect) -> RowContent<'a> {
         });
     };
     if !is_good {
-        // What was answered was paid for, whatever status stands beside it.
+        // An answer was paid for; it is kept under any status.
         return match holds_answer(body, dialect) {
             true => RowContent::Answer(body),
             false => RowContent::Ended(unanswered(status, Some(body), row.error, dialect)),
@@ -111,8 +111,8 @@ fn is_failed(body: &BodyStatus<'_>) -> bool {
         .any(|failed| word.eq_ignore_ascii_case(failed))
 }
 
-/// Whether a body holds an answer that is kept though an error stands beside it. One that is there and cannot be
-/// read was paid for as well.
+/// Returns true if a body holds an answer, which is kept even if there is an error too. An unreadable answer
+/// was paid for as well.
 fn holds_answer(body: JsonView<'_>, dialect: &Dialect) -> bool {
     if let OutcomeView::Succeeded(output) = answer(body, dialect)
         && (output.holds_answer() || output.items.iter().any(items::is_made))
@@ -143,13 +143,13 @@ fn holds_answer(body: JsonView<'_>, dialect: &Dialect) -> bool {
         || [found.output, found.choices].into_iter().any(says)
 }
 
-/// Whether a member that should hold an answer holds an object at least.
+/// Returns true if a member that should hold an answer holds at least an object.
 fn may_answer(body: &BodyStatus<'_>) -> bool {
     let answers = [body.output, body.choices, body.data, body.results];
     answers.into_iter().any(Member::holds_object)
 }
 
-/// Whether a body under HTTP 200 is an error, as servers that imitate OpenAI send it: it holds no answer, or one
+/// Returns true if a body under HTTP 200 is an error, as OpenAI-compatible servers send it: it holds no answer, or one
 /// that is empty, and an error in any shape.
 fn is_error(body: &BodyStatus<'_>) -> bool {
     let is_named = body.object.word().as_deref() == Some("error");
@@ -277,8 +277,8 @@ fn read<'a>(body: JsonView<'a>, dialect: &Dialect) -> Result<OutcomeView<'a>, Js
     Ok(OutcomeView::Succeeded(output))
 }
 
-/// Whether an end is a failure of the model or of the service, whatever was said before it, in the words of
-/// services that imitate OpenAI.
+/// Returns true if a finish reason is a failure of the model or of the service, also after partial output, as
+/// OpenAI-compatible services name it.
 fn is_failure(finish: &FinishReason) -> bool {
     let FinishReason::Other(word) = finish else {
         return false;
@@ -289,7 +289,7 @@ fn is_failure(finish: &FinishReason) -> bool {
         .any(|failed| word.eq_ignore_ascii_case(failed))
 }
 
-/// How a response ended. One that is incomplete is never usable, whatever its reason.
+/// Returns the finish reason of a response and its problem. An incomplete response is never usable.
 fn end_of_response(body: &Body<'_>) -> (FinishReason, Option<Problem>) {
     let details = body.incomplete_details.read::<Incomplete<'_>>();
     let reason = details.and_then(|details| details.reason.word());

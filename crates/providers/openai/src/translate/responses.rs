@@ -164,7 +164,7 @@ fn is_part(content: &ContentView<'_>) -> bool {
     matches!(content, ContentView::Text(_) | ContentView::Attachment(_))
 }
 
-/// How many pieces, from the first, are one piece of thinking: OpenAI sent them under one id.
+/// Returns the number of leading pieces that OpenAI sent as one reasoning item, under one id.
 fn same(thinking: &ThinkingView<'_>, rest: &[ContentView<'_>]) -> usize {
     let more = rest[1..].iter().take_while(|content| match content {
         ContentView::Thinking(next) => {
@@ -306,7 +306,7 @@ fn item(role: Role, content: &ContentView<'_>, out: &mut Vec<u8>) -> Result<(), 
     Ok(())
 }
 
-/// What a tool gave: a string, or with images or documents a list of parts
+/// Writes the output of a tool: a string, or with images or documents a list of parts
 /// (`ResponseFunctionCallOutputItemListParam` of SDK 3.54.0).
 fn tool_parts(result: &ToolResultView<'_>, out: &mut Vec<u8>) -> Result<(), RequestError> {
     if result.attachments.is_empty() {

@@ -1,6 +1,6 @@
 //! Schemas as OpenAI takes them, and services that imitate it. Its strict mode holds the model to a part of JSON
-//! Schema; whatever can be said in that part is rewritten, and a schema that cannot is sent as it is, not strict. Answers are checked
-//! against the caller's own schema all the same.
+//! Schema; constructs that this subset can express are rewritten, and a schema that cannot is sent as it is, not
+//! strict. Answers are still checked against the caller's own schema.
 
 use lmbatch_core::schemas::{Notes, Sent, Tree, describe, escaped};
 use lmbatch_core::{RequestError, ResponseSchema};
@@ -280,7 +280,7 @@ impl Strict<'_, '_> {
         Ok(Value::Object(out))
     }
 
-    /// What strict mode asks of a schema: closed objects with every property required, and a type.
+    /// Applies the requirements of strict mode to a schema: closed objects with every property required, and a type.
     fn shape(&mut self, members: &Map<String, Value>, at: &str) {
         let is = |wanted: &str| match members.get("type") {
             Some(Value::String(kind)) => kind == wanted,

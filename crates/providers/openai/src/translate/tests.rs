@@ -363,7 +363,7 @@ fn options_are_written_in_each_endpoints_words() {
 }
 
 #[test]
-fn thinking_and_choices_have_words() {
+fn thinking_and_tool_choice_are_written() {
     for (effort, expected) in [
         (None, json!({"summary": "auto"})),
         (Some(Effort::None), json!({"effort": "none"})),
@@ -398,7 +398,7 @@ fn thinking_and_choices_have_words() {
 }
 
 #[test]
-fn what_an_endpoint_cannot_take_is_refused_by_name() {
+fn unsupported_options_of_an_endpoint_are_refused_by_name() {
     use AttachmentKind::{Audio, Document, Image, Video};
     let with = |change: fn(&mut Hyperparameters)| {
         let mut request = view(vec![user([text("x")])]);
@@ -538,7 +538,7 @@ fn what_an_endpoint_cannot_take_is_refused_by_name() {
 }
 
 #[test]
-fn extras_are_laid_on_last() {
+fn extra_members_are_merged_last() {
     let mut request = view(vec![user([text("x")])]);
     let schema = ResponseSchema::new(&json!({"type": "object"}));
     request.schema = Some(&schema);

@@ -38,7 +38,7 @@ fn the_table_of_schemas_in_the_documentation_is_what_is_sent() {
 }
 
 #[test]
-fn objects_are_closed_and_limits_told_in_words_but_names_stay() {
+fn objects_are_closed_and_limits_become_descriptions() {
     let schema = json!({
         "$schema": "s", "type": "object", "required": ["minimum", "list"],
         "properties": {

@@ -12,7 +12,7 @@ fn beside(word: &str, message: &Value, kind: &str) -> Value {
 }
 
 #[test]
-fn an_answer_beside_an_error_is_kept() {
+fn an_answer_next_to_an_error_is_kept() {
     for (message, finish, problem) in [
         (
             json!({"content": [{"type": "text", "text": "A"}], "stop_reason": "end_turn"}),
@@ -55,7 +55,7 @@ fn an_answer_beside_an_error_is_kept() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_read_is_not_sent_again() {
+fn an_unreadable_answer_is_not_retried() {
     let deep = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
     let call = |depth| {
         format!(

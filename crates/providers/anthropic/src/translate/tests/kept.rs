@@ -1,4 +1,4 @@
-//! What a row holds is kept, or the row says that it cannot be read.
+//! The content of each row is kept, or the row is reported as unreadable.
 
 use serde_json::json;
 

@@ -84,7 +84,7 @@ fn a_schema_is_converted() {
 }
 
 #[test]
-fn what_cannot_be_said_is_refused_with_its_place() {
+fn unsupported_schemas_are_refused_with_their_location() {
     let text = json!({"type": "string"});
     let within = |schema: Value| json!({"type": "object", "properties": {"m": schema}});
     for (schema, words) in [

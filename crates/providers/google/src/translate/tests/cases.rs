@@ -153,7 +153,7 @@ fn an_answer_without_a_known_shape_is_unrecognized() {
 }
 
 #[test]
-fn what_stands_beside_an_answer_reaches_its_items() {
+fn members_next_to_an_answer_become_items() {
     let content = json!({"parts": [{"text": "A"}]});
     for (name, value) in [
         ("finishMessage", json!("why")),
@@ -255,7 +255,7 @@ fn row_with_nan() {
 }
 
 #[test]
-fn an_answer_beside_an_error_is_kept() {
+fn an_answer_next_to_an_error_is_kept() {
     let answer = json!({"candidates": [{"content": {"parts": [{"text": "A"}]}}]});
     for beside in [
         json!({"error": {"code": 503, "message": "m"}}),
@@ -307,7 +307,7 @@ fn an_answer_beside_an_error_is_kept() {
 }
 
 #[test]
-fn an_answer_that_cannot_be_read_is_not_sent_again() {
+fn an_unreadable_answer_is_not_retried() {
     let deep = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
     let grounded = |depth| {
         format!(

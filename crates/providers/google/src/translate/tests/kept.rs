@@ -1,4 +1,4 @@
-//! What a row holds is kept, or the row says that it cannot be read.
+//! The content of each row is kept, or the row is reported as unreadable.
 
 use lmbatch_core::Problem;
 use serde_json::{Value, json};
@@ -111,7 +111,7 @@ fn a_part_that_holds_several_things_says_all_of_them() {
 }
 
 #[test]
-fn what_has_no_known_shape_is_not_empty() {
+fn unknown_content_is_not_empty() {
     let unrecognized = Some(Problem::Unrecognized);
     for (candidate, kinds) in [
         (
@@ -220,7 +220,7 @@ fn an_answer_that_is_nested_too_deep_is_malformed_and_not_empty() {
         kinds(&ground(90)),
         ("text citation".to_owned(), "stop", None)
     );
-    // What nobody reads may be as deep as it likes.
+    // Members that are not read may be nested to any depth.
     let deep = deep(200);
     let found = row(
         r#"[{"content":{"parts":[{"text":"Hello"}]}}]"#,
@@ -260,7 +260,7 @@ fn both_spellings_of_a_member_are_one() {
 }
 
 #[test]
-fn an_end_that_is_a_failure_is_a_problem() {
+fn a_failed_finish_reason_is_a_problem() {
     for (reason, problem) in [
         (json!("OTHER"), Some(Problem::Unrecognized)),
         (

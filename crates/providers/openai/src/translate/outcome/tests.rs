@@ -35,7 +35,7 @@ fn scan(row: &[u8]) -> Result<Scanned<'_>, RowError> {
     OpenAiCodec::new(Endpoint::Responses).scan(&part(), read_whole(row))
 }
 
-/// What a row says, in words, so that a whole table is read at a glance. Checks the law of scan.
+/// Returns a short text for a row, for use in tables. Also checks that scanning and decoding agree.
 fn told(row: &str) -> String {
     let row = row.as_bytes();
     let (decoded, scanned) = (decode(row), scan(row));
@@ -127,13 +127,13 @@ fn every_shape_of_a_row_is_read() {
 }
 
 #[test]
-fn a_row_without_an_answer_says_why() {
+fn a_row_without_an_answer_holds_its_error() {
     for (row, expected) in [
         ("", "RowError"),
         ("{\"custom_id\":\"a\",\"respo", "malformed_answer -"),
         ("null", "RowError"),
         (
-            // The engine mends the half character of the id.
+            // The engine replaces the unpaired surrogate of the id.
             r#"{"custom_id":"\ud800","response":null}"#,
             "malformed_answer -",
         ),
@@ -345,7 +345,7 @@ fn every_message_of_a_chat_is_read() {
 }
 
 #[test]
-fn vectors_and_judgements_are_kept_as_they_came() {
+fn embeddings_and_moderations_are_kept_unchanged() {
     for (body, expected) in [
         (
             r#"{"object":"list","data":[{"embedding":[0.10]}],"model":"e"}"#,
@@ -373,7 +373,7 @@ fn usage_of(usage: &str) -> Option<TokenUsage> {
 }
 
 #[test]
-fn w6_an_answer_succeeds_whatever_its_usage_lacks() {
+fn w6_an_answer_succeeds_without_complete_usage() {
     let count = |input_tokens, cached_input_tokens, output_tokens, thinking_tokens| {
         Some(TokenUsage {
             input_tokens,
@@ -431,7 +431,7 @@ fn w5_a_bad_row_spoils_no_other() {
 }
 
 #[test]
-fn a_failure_carries_what_the_provider_said() {
+fn a_failure_holds_the_providers_message() {
     let row = ROWS.lines().nth(2).unwrap();
     let row = decode(row.as_bytes()).unwrap();
     let OutcomeView::Errored(failure) = &row.outcome else {

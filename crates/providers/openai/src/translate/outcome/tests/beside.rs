@@ -69,7 +69,7 @@ fn deep(depth: usize) -> String {
 }
 
 #[test]
-fn an_answer_that_cannot_be_read_is_not_sent_again() {
+fn an_unreadable_answer_is_not_retried() {
     let chat_of = |message: &str| format!(r#"{{"choices":[{{"message":{message}}}]}}"#);
     let call = |arguments: &str| {
         chat_of(&format!(
@@ -163,7 +163,7 @@ fn an_answer_that_cannot_be_read_is_not_sent_again() {
 }
 
 #[test]
-fn work_on_the_way_to_an_answer_is_no_answer() {
+fn intermediate_items_are_not_an_answer() {
     for item in [
         r#"{"type":"web_search_call","id":"w","action":{"query":"q"}}"#,
         r#"{"type":"reasoning","content":[{"type":"reasoning_text","text":"Hm."}]}"#,

@@ -327,7 +327,7 @@ fn an_answer_without_a_known_shape_is_unrecognized() {
             r#"{"output":[{"type":"hologram"}]}"#,
             r#"stop: other({"type":"hologram"}) !unrecognized"#,
         ),
-        // Read all the same.
+        // These are still read.
         (r#"{"choices":[{"message":"A"}]}"#, "stop: text(A)"),
         (
             r#"{"choices":[{"message":{"content":["A","B"]}}]}"#,
@@ -373,7 +373,7 @@ fn an_incomplete_response_is_never_usable() {
 }
 
 #[test]
-fn what_stands_beside_an_answer_reaches_its_items() {
+fn members_next_to_an_answer_become_items() {
     for (one, expected) in [
         (
             r#"{"message":{"content":"A"},"logprobs":{"content":[]}}"#,

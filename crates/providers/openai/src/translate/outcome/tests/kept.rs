@@ -1,4 +1,4 @@
-//! What a row holds is kept, or the row says that it cannot be read.
+//! The content of each row is kept, or the row is reported as unreadable.
 
 use super::cases::{chat, choice, response};
 use super::*;
@@ -35,7 +35,7 @@ fn an_answer_that_is_nested_too_deep_is_malformed_and_not_empty() {
 }
 
 #[test]
-fn what_has_no_known_shape_is_not_empty() {
+fn unknown_content_is_not_empty() {
     for message in [
         r#"{"output":"Hi"}"#,
         r#"{"role":"assistant","content":null,"video":{"id":"v"}}"#,
@@ -220,7 +220,7 @@ fn a_call_is_read_under_either_name() {
 }
 
 #[test]
-fn an_end_that_is_a_failure_is_a_problem() {
+fn a_failed_finish_reason_is_a_problem() {
     for (reason, expected) in [
         ("error", "error: text(A) !unrecognized"),
         ("a_new_word", "a_new_word: text(A)"),
@@ -271,7 +271,7 @@ fn counts_that_cannot_be_read_are_unknown_and_not_zero() {
 }
 
 #[test]
-fn a_code_that_speaks_of_the_content_is_permanent_whatever_its_type() {
+fn a_content_policy_code_is_permanent_for_every_type() {
     for code in [
         "content_policy_violation",
         "content_filter",

@@ -1,4 +1,4 @@
-//! What every adapter makes of certain answers, in one place.
+//! Checks of responses and errors that all adapters share.
 
 use lmbatch_core::{
     BatchId, BatchProvider, BatchStatus, Delivery, Error, ErrorKind, RequestCounts, Retry,
@@ -13,39 +13,40 @@ use crate::document::{self, Path};
 use crate::lenient;
 use crate::reply::{NOT_JSON, Reply, because};
 
-/// Message of an answer under HTTP 200 that says that the call failed.
+/// Message about a 200 answer that holds an error.
 const HOLDS_ERROR: &str = "it holds an error; a proxy may have sent it";
 
 impl Reply {
-    /// Returns the id of what was made, from `member`. No more of the answer is read but whether it holds the
-    /// [member of errors](crate::HttpOptions::error_member), so that nothing else can spoil it.
+    /// Returns the id of the created object, a non-empty string in `member`. Apart from the id, only the
+    /// [member of errors](crate::HttpOptions::error_member) is checked, so that no other unexpected member makes
+    /// the answer to a create unreadable.
     ///
     /// # Errors
     /// [`ErrorKind::MalformedReply`] of unknown delivery, so that a create is in doubt, for an answer without an id
-    /// or with an error: its id may be that of the exchange.
-    pub async fn made(self, member: &str) -> Result<String, Error> {
-        self.made_at(&[member]).await
+    /// or with an error, where the id may be that of the request.
+    pub async fn created_id(self, member: &str) -> Result<String, Error> {
+        self.created_id_at(&[member]).await
     }
 
-    /// Returns the id of what was made, as [`made`](Self::made) does, from the member that the names in `path` lead
-    /// to: `&["job", "key"]` for `{"job": {"key": "…"}}`.
+    /// Returns the id of the created object, as [`created_id`](Self::created_id) does, from a nested member:
+    /// `&["job", "key"]` for `{"job": {"key": "…"}}`.
     ///
     /// # Errors
-    /// Those of [`made`](Self::made).
-    pub async fn made_at(self, path: &[&str]) -> Result<String, Error> {
+    /// Those of [`created_id`](Self::created_id).
+    pub async fn created_id_at(self, path: &[&str]) -> Result<String, Error> {
         let about = self
             .error(ErrorKind::MalformedReply)
             .with_delivery(Delivery::Unknown);
         let rules = self.share();
-        let made: Value = self.json().await?;
-        if says_error(&made, rules.error_member) {
+        let answer: Value = self.json().await?;
+        if says_error(&answer, rules.error_member) {
             return Err(about.with_message(HOLDS_ERROR));
         }
         let mut steps = path.iter();
-        let found = steps.try_fold(&made, |value, name| value.get(name));
+        let found = steps.try_fold(&answer, |value, name| value.get(name));
         let member = path.join(".");
         match found.and_then(Value::as_str) {
-            // Ids are printed and kept.
+            // Ids are printed and recorded, so that they must hold no secret.
             Some(id) if rules.secrets.are_in(id) => {
                 Err(about.with_message(format!("its {member} holds the key")))
             }
@@ -54,28 +55,31 @@ impl Reply {
         }
     }
 
-    /// Reads the body as [`rest`](Self::rest) does, and refuses one that holds the
-    /// [member of errors](crate::HttpOptions::error_member): what is said of a batch or a list beside an error is not
-    /// believed.
+    /// Reads the body as [`json_without_rows`](Self::json_without_rows) does, and refuses one that holds the
+    /// [member of errors](crate::HttpOptions::error_member): a batch or a list in the same answer as an error is not
+    /// trusted.
     ///
     /// # Errors
-    /// Those of [`rest`](Self::rest); [`ErrorKind::MalformedReply`], temporary for the answer to a GET, for an answer
-    /// that holds an error.
+    /// Those of [`json_without_rows`](Self::json_without_rows); [`ErrorKind::MalformedReply`], temporary for the
+    /// answer to a GET, for an answer that holds an error.
     pub async fn checked<T: DeserializeOwned>(self, paths: &'static [Path]) -> Result<T, Error> {
         let (held, unreadable) = (self.unreadable(HOLDS_ERROR), self.unreadable(NOT_JSON));
         let member = self.share().error_member;
-        let said: Value = self.rest(paths).await?;
-        if says_error(&said, member) {
+        let answer: Value = self.json_without_rows(paths).await?;
+        if says_error(&answer, member) {
             return Err(held);
         }
-        serde_json::from_value(said).map_err(|_| unreadable)
+        serde_json::from_value(answer).map_err(|_| unreadable)
     }
 
-    /// The body as JSON without its rows: lists at `paths`, which may be long, are empty in it.
+    /// Reads the body as JSON without its rows: the lists at `paths`, which may be long, are replaced by empty ones.
     ///
     /// # Errors
-    /// As [`json`](Self::json) gives them; a document that costs more to read than any real one is permanent.
-    pub async fn rest<T: DeserializeOwned>(self, paths: &'static [Path]) -> Result<T, Error> {
+    /// Those of [`json`](Self::json); permanent for a document that exceeds a limit on length, depth or names.
+    pub async fn json_without_rows<T: DeserializeOwned>(
+        self,
+        paths: &'static [Path],
+    ) -> Result<T, Error> {
         let about = self.unreadable(NOT_JSON);
         let reads = about.retry();
         let kind = match paths.is_empty() {
@@ -88,13 +92,12 @@ impl Reply {
     }
 }
 
-/// Reads a list whose member must be there: an answer without it, or with null in its place, is no empty list, and
-/// a batch that is looked for there would be taken for one that does not exist. A plain `Vec` without
-/// `#[serde(default)]` is read in the same way.
+/// Deserializes a list whose member is required, as a plain `Vec` without `#[serde(default)]` is. A missing or null
+/// list must not count as an empty one: a search would conclude that an existing batch does not exist.
 ///
 /// # Errors
-/// As its elements give them.
-pub fn listed<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+/// Null, another type than a list, and the errors of its elements.
+pub fn required_list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
@@ -102,19 +105,18 @@ where
     Vec::deserialize(deserializer)
 }
 
-/// Whether an answer says in `member` that the call failed. Null and the empty text say nothing.
-pub(crate) fn says_error(said: &Value, member: &str) -> bool {
-    let error = said.get(member);
+/// Returns true if the answer holds an error in `member`. Null and the empty string are no error.
+pub(crate) fn says_error(answer: &Value, member: &str) -> bool {
+    let error = answer.get(member);
     error.is_some_and(|error| !error.is_null() && error != "")
 }
 
-/// A count by its name: a whole number, or a float or a string that holds one, as some servers write it.
+/// Returns the count called `name`: a whole number, or a float or a string that holds one, as some servers write.
 pub fn count(counts: Option<&Value>, name: &str) -> Option<u64> {
     lenient::whole(counts?.get(name)?)
 }
 
-/// Requests by what became of them, where a provider tells all of them, those answered and those failed, by
-/// these names.
+/// Returns the request counts of a provider that reports total, succeeded and errored requests under these names.
 pub fn counts(counts: Option<&Value>, [total, succeeded, errored]: [&str; 3]) -> RequestCounts {
     RequestCounts {
         total: count(counts, total),
@@ -124,17 +126,17 @@ pub fn counts(counts: Option<&Value>, [total, succeeded, errored]: [&str; 3]) ->
     }
 }
 
-/// Whether an answer says that what the path names does not exist: 404 or 410 with the provider's own error
-/// object. The same status from a proxy says nothing of the provider.
+/// Returns true if the object that the path names does not exist: 404 or 410 with the provider's own error object.
+/// A 404 or 410 from a proxy proves nothing.
 pub(crate) fn is_gone(error: &Error) -> bool {
     matches!(error.http_status(), Some(404 | 410)) && error.delivery() == Delivery::Refused
 }
 
-/// Reports whether an answer to a call on the path of `batch` is about that batch. `named` is the id that the answer
-/// holds, empty where it holds none; `has_status` tells whether it holds the status of a batch. An answer with an id
+/// Returns true if an answer to a call on the path of `batch` is about that batch. `named` is the id that the answer
+/// holds, empty where it holds none; `has_status` is true if it holds the status of a batch. An answer with an id
 /// must name `batch`, in full or without the collection that ids of some providers begin with (`7` for `batches/7`).
-/// One without an id must hold a status at least, since some servers leave the id out; else it may be an error or
-/// the answer of a proxy.
+/// One without an id must at least hold a status, since some servers omit the id; otherwise it may be an error or
+/// a proxy's answer.
 ///
 /// ```
 /// use lmbatch_http::is_about;
@@ -154,9 +156,9 @@ pub fn is_about(batch: &BatchId, named: &str, has_status: bool) -> bool {
     }
 }
 
-/// Checks the answer to a status call by [`is_about`]. A status of another batch must not be taken for that of
-/// `batch`: results would be looked for where they are not. `about` is the error of the reply, as
-/// [`Reply::unreadable`] gives it.
+/// Checks the answer to a status call by [`is_about`]. The status of another batch must not be used for
+/// `batch`: results would be read from the wrong place. `about` is the error to return, as
+/// [`Reply::unreadable`] creates it.
 ///
 /// # Errors
 /// [`ErrorKind::MalformedReply`], temporary, with the batch: a cache or a proxy may have sent the answer.
@@ -180,9 +182,10 @@ pub fn check_batch(
         .with_batch(batch.clone()))
 }
 
-/// An error of a call on a batch's own path: a 404 or 410 there is a missing batch, not a missing model. One that is
-/// not the provider's own says nothing of the batch, and is temporary.
-pub fn of_batch(batch: &BatchId, error: Error) -> Error {
+/// Converts an error of a call on a batch's own path: a 404 or 410 with the provider's own error object becomes
+/// [`ErrorKind::BatchNotFound`]. Without it the batch may exist, and the error is a temporary
+/// [`ErrorKind::MalformedReply`].
+pub fn batch_error(batch: &BatchId, error: Error) -> Error {
     let error = error.with_batch(batch.clone());
     match error.http_status() {
         Some(404 | 410) => named(error, ErrorKind::BatchNotFound),
@@ -190,9 +193,10 @@ pub fn of_batch(batch: &BatchId, error: Error) -> Error {
     }
 }
 
-/// An error of a call on a file's own path: a 404 or 410 there is a missing file. One that is not the
-/// provider's own says nothing of the file, and is temporary.
-pub fn of_file(error: Error) -> Error {
+/// Converts an error of a call on a file's own path: a 404 or 410 with the provider's own error object becomes
+/// [`ErrorKind::FileNotFound`]. Without it the file may exist, and the error is a temporary
+/// [`ErrorKind::MalformedReply`].
+pub fn file_error(error: Error) -> Error {
     match error.http_status() {
         Some(404 | 410) => named(error, ErrorKind::FileNotFound),
         _ => error,
@@ -209,10 +213,10 @@ fn named(error: Error, kind: ErrorKind) -> Error {
     }
 }
 
-/// An error of a call whose path names neither a batch, a file nor a model, such as a list: a 404 or 410 there means
-/// that the server has no such path. One that is not the provider's own is temporary: a proxy may have sent it,
-/// and a list that is only out of reach for now must not pass for one that the server does not have.
-pub fn of_list(error: Error) -> Error {
+/// Converts an error of a call whose path names no batch, file or model, such as a list: a 404 or 410 with the
+/// provider's own error object means that the server has no such path. Without it the error is temporary, since a
+/// proxy may have sent it and the list may exist.
+pub fn list_error(error: Error) -> Error {
     match error.http_status() {
         Some(404 | 410) if is_gone(&error) => error
             .with_kind(kind_of(404).0)
@@ -227,13 +231,14 @@ pub fn of_list(error: Error) -> Error {
     }
 }
 
-/// What came of a cancel. That the batch has ended is no error; a refusal alone does not prove that it has,
-/// and one that goes on costs money: its status decides. So it does for a 2xx that is not the provider's own
-/// confirmation, since a proxy's page cancels nothing: a JSON object without the
-/// [member of errors](crate::HttpOptions::error_member) of which `proves` says that it confirms the cancel of `batch`, such as by [`is_about`].
+/// Checks the answer to a cancel. A confirmation is a 2xx JSON object without the
+/// [member of errors](crate::HttpOptions::error_member) for which `proves` returns true, such as by [`is_about`].
+/// Any other 2xx may be a proxy's page: the call succeeds only if the batch's status is terminal or cancelling. After
+/// a 400 or 409 it succeeds only if the status is terminal, since a batch that still runs costs money.
 ///
 /// # Errors
-/// The refusal, or [`ErrorKind::MalformedReply`], temporary, for such a 2xx; in both cases with the batch.
+/// The refusal; [`ErrorKind::MalformedReply`], temporary, for an unconfirmed 2xx; or that of the status call after
+/// a 400 or 409.
 pub async fn cancelled(
     provider: &impl BatchProvider,
     batch: &BatchId,
@@ -261,17 +266,17 @@ pub async fn cancelled(
     {
         return Ok(());
     }
-    Err(of_batch(batch, error))
+    Err(batch_error(batch, error))
 }
 
-/// Checks that a 2xx says that a call was accepted: with a JSON object that holds no error and that `proves` takes.
+/// Checks that a 2xx confirms a call: its body is a JSON object without an error for which `proves` returns true.
 async fn accepted(reply: Reply, proves: impl FnOnce(&Value) -> bool + Send) -> Result<(), Error> {
     let about = reply.error(ErrorKind::MalformedReply);
     let member = reply.share().error_member;
-    let said = reply.json::<Value>().await;
-    let said = said.map_err(|error| error.with_retry(Retry::Temporary))?;
-    match &said {
-        Value::Object(_) if !says_error(&said, member) && proves(&said) => Ok(()),
+    let answer = reply.json::<Value>().await;
+    let answer = answer.map_err(|error| error.with_retry(Retry::Temporary))?;
+    match &answer {
+        Value::Object(_) if !says_error(&answer, member) && proves(&answer) => Ok(()),
         _ => Err(about
             .with_message("it does not say that the call was accepted; a proxy may have sent it")
             .with_retry(Retry::Temporary)
@@ -279,9 +284,12 @@ async fn accepted(reply: Reply, proves: impl FnOnce(&Value) -> bool + Send) -> R
     }
 }
 
-/// What a probe of the model proves: what speaks of key, model or bill is believed, and so is a server
-/// that fails; anything else comes from one that lacks the endpoint.
-pub fn believed(probe: Result<(), Error>) -> Result<(), Error> {
+/// Interprets a model probe.
+///
+/// # Errors
+/// Errors of authentication, model and billing, a missing answer, and the statuses 408, 429, 500 and 502 to 599. Any
+/// other error means that the server lacks the endpoint, and counts as success.
+pub fn probe_result(probe: Result<(), Error>) -> Result<(), Error> {
     let Err(error) = probe else {
         return Ok(());
     };
