@@ -47,7 +47,7 @@ impl Named {
             Self::Batches(batches) => batches,
         };
         let known = engine.known_batches(batches).await?;
-        if let Some(batch) = batches.iter().find(|batch| known.contains(batch)) {
+        if let Some(batch) = batches.iter().find(|batch| known.contains(*batch)) {
             let message = format!("the record here knows {batch}");
             return Err(match engine.ledger().run_of_batch(batch).await? {
                 Some(run) => Failure::usage(format!("{message}, of run {}", run.id)).hint(format!(
