@@ -536,7 +536,8 @@ async fn outcomes_and_lists_can_be_streamed() {
     assert_eq!(ids, ["a/ü", "b"]);
     let newest: Vec<_> = invoker
         .batch()
-        .list_stream()
+        .list()
+        .stream()
         .take(3)
         .try_collect()
         .await

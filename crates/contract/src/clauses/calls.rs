@@ -81,7 +81,7 @@ pub async fn a_page_that_leads_to_itself_ends_the_list(kit: &Kit) {
     let listed = adapter.list(&ListOptions::default()).await;
     if declared(&desk, adapter.codec().capabilities().list, &listed) {
         let invoker = kit.invoker(&desk);
-        let pages = invoker.batch().list_stream();
+        let pages = invoker.batch().list().stream();
         let ids: Vec<_> = pages.take(10).try_collect().await.expect("a list");
         assert!(ids.len() < 4, "{} batches", ids.len());
     }
