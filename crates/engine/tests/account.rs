@@ -235,7 +235,7 @@ async fn several_keys_of_one_account_are_used_in_turn() {
         assert_eq!(run(&world.with(OURS, reads)).await.unwrap().len(), 2);
         let record = world.record().await;
         assert_eq!(record.key_hint, Some(reads.into()));
-        assert_eq!(record.account, OURS.into());
+        assert_eq!(record.account, OURS);
         assert_eq!(world.accepted(), accepted);
     }
 }

@@ -48,7 +48,7 @@ impl World {
         }
     }
 
-    pub(crate) fn run(&self, asked: &[(&str, &str)]) -> Run<'_> {
+    pub(crate) fn run(&self, asked: &[(&str, &str)]) -> Run {
         let requests = asked
             .iter()
             .map(|(id, prompt)| Ok::<_, std::io::Error>(Request::new(*id, *prompt)));
