@@ -6,7 +6,6 @@ use lmbatch_core::{Error, ErrorKind, Retry};
 use lmbatch_engine::{BadInput, PlanError};
 use serde_json::{Value, json};
 
-use crate::input::format;
 use crate::plain;
 
 /// Exit code of the command, and its meaning.
@@ -132,7 +131,7 @@ impl Failure {
                 let hint = if bad
                     .first
                     .iter()
-                    .any(|one| one.reason.starts_with(format::OTHER))
+                    .any(|one| one.reason.starts_with(lmbatch_lines::NOT_JSON_LINES))
                 {
                     r#"nothing was sent; convert it to one JSON object a line, such as {"id": "1", "prompt": "Hi"}"#
                 } else if reasons.any(|reason| reason.contains("folder of attachments")) {

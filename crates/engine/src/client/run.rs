@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures::future::{BoxFuture, ready};
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, Stream, StreamExt as _};
-use lmbatch_core::{AccountMatch, BatchSnapshot, Error, ErrorKind, Request, Result, RunRecord};
+use lmbatch_core::{
+    AccountMatch, BatchSnapshot, Error, ErrorKind, Request, RequestSource, Result, RunRecord,
+};
 
 use crate::client::calls::UNREAD;
 use crate::client::convert::OwnedSource;
@@ -23,7 +25,6 @@ use crate::results::finished::Finished;
 use crate::run::account::elsewhere;
 use crate::run::bounds::advanced_elsewhere;
 use crate::run::update::Changes;
-use crate::source::RequestSource;
 
 /// A run under a name that starts, or is gone on with, when it is awaited.
 #[must_use = "nothing is sent until it is awaited"]

@@ -1,7 +1,8 @@
 //! Draft: every request of the input encoded into the shard where it belongs; what is bad is counted.
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Error, JsonBuf, MAX_DEPTH, Nonce, RequestError, RequestView, WireId,
+    BatchClass, BatchCodec, Entry, Error, JsonBuf, MAX_DEPTH, Nonce, RequestError, RequestSource,
+    RequestView, Sourced, WireId,
 };
 use memchr::memmem;
 
@@ -13,7 +14,6 @@ use crate::plan::ids::IdChoice;
 use crate::plan::shards::{ShardWriter, WrittenShard};
 use crate::policy::BatchLimit;
 use crate::schema::Schemas;
-use crate::source::{Entry, RequestSource, Sourced};
 use crate::spool::{Files, spooled};
 
 /// Requests as they lie in the spool, cut into shards.

@@ -1,6 +1,5 @@
 //! Results: rows are cut, joined to their requests, laid over one another by attempt, and read back.
 
-pub(crate) mod answer;
 pub(crate) mod collect;
 pub(crate) mod delivered;
 pub(crate) mod finished;

@@ -1,12 +1,15 @@
 //! Public reports of requests that failed, each with its neighbours: what is sent of them to each provider, or why
 //! nothing is.
 
-use lmbatch_core::{BatchCodec, GenerateOptions, Outline, RequestError, WireId};
-use serde_json::{Value, json};
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use super::context::Context;
-use super::line;
-use crate::model;
+use std::io::Cursor;
+
+use lmbatch_core::{
+    BatchCodec, ProviderFactory, RequestError, RequestSource as _, Sourced, WireId,
+};
+use lmbatch_lines::{InputContext, InputLines};
+use serde_json::{Value, json};
 
 mod media;
 
@@ -20,33 +23,32 @@ fn sent(name: &str, line: &Value) -> Result<String, String> {
         Some((route, name)) => (Some(route), name),
         None => (None, name),
     };
-    let model = model::parse(name).unwrap();
-    let codec = model
-        .provider
-        .codec(model::route(model.provider, route).unwrap());
-    let context = Context {
-        provider: model.provider.id(),
-        model: model.name.clone(),
-        options: GenerateOptions::default(),
-        folder: "in".into(),
-        reads_files: false,
-        raw_endpoints: codec.capabilities().raw_endpoints,
-    };
+    let (id, model) = name.split_once('/').unwrap();
+    let provider = providers().into_iter().find(|one| one.id() == id).unwrap();
+    let mut routes = provider.routes().iter();
+    let route = routes.find(|one| route.is_none_or(|wanted| wanted == **one));
+    let codec = provider.codec(route.unwrap());
+    let context =
+        InputContext::new(id, model).with_raw_endpoints(codec.capabilities().raw_endpoints);
+    let input = Cursor::new(line.to_string());
     let mut found = Err("no request".to_owned());
-    let mut outline = Outline::new();
-    line::read(
-        &line.to_string(),
-        1,
-        &context,
-        &mut outline,
-        &mut |sourced| {
-            let encoded = sourced
-                .entry
-                .and_then(|entry| encoded(&*codec, &entry.request));
-            found = encoded.map_err(|error| error.message().unwrap_or_default().to_owned());
-        },
-    );
+    let mut visit = |sourced: Sourced<'_>| {
+        let encoded = sourced
+            .entry
+            .and_then(|entry| encoded(&*codec, &entry.request));
+        found = encoded.map_err(|error| error.message().unwrap_or_default().to_owned());
+    };
+    let mut lines = InputLines::new(input, context);
+    while lines.next(&mut visit).unwrap() {}
     found
+}
+
+fn providers() -> [Box<dyn ProviderFactory>; 3] {
+    [
+        Box::new(lmbatch_openai::factory()),
+        Box::new(lmbatch_anthropic::factory()),
+        Box::new(lmbatch_google::factory()),
+    ]
 }
 
 fn encoded(

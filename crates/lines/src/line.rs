@@ -6,19 +6,19 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    ContentView, GenerateOptions, GenerateView, Json, MessageView, Outline, RawView, RequestError,
-    RequestView, ResponseSchema, Role, SourceView, Text, ThinkingOptions, Tool, ToolChoice,
+    ContentView, Entry, GenerateOptions, GenerateView, IdView, Json, MessageView, Outline, RawView,
+    RequestError, RequestView, ResponseSchema, Role, SourceView, Sourced, Text, ThinkingOptions,
+    Tool, ToolChoice,
 };
-use lmbatch_engine::{Entry, IdView, Sourced};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::content::contents;
-use super::context::{Context, bad};
-use super::openai;
-use super::ordinary::Ordinary;
-use super::values::{MOST_TOKENS, exact, one_limit};
+use crate::content::contents;
+use crate::context::{InputContext, bad};
+use crate::openai;
+use crate::ordinary::Ordinary;
+use crate::values::{MOST_TOKENS, exact, one_limit};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,10 +64,10 @@ struct Message<'a> {
 }
 
 /// Reads a line and hands it on, good or bad. The outline is memory that is used again.
-pub(super) fn read(
+pub(crate) fn read(
     text: &str,
     number: u64,
-    context: &Context,
+    context: &InputContext,
     outline: &mut Outline,
     visit: &mut dyn FnMut(Sourced<'_>),
 ) {
@@ -107,7 +107,7 @@ fn parse(text: &str) -> Result<Line<'_>, RequestError> {
 fn ordinary(
     line: Ordinary<'_>,
     number: u64,
-    context: &Context,
+    context: &InputContext,
     visit: &mut dyn FnMut(Entry<'_>),
 ) -> Result<(), RequestError> {
     let own_number;
@@ -142,7 +142,7 @@ fn numbered(number: &str) -> Result<IdView<'_>, RequestError> {
 fn entry(
     line: &Line<'_>,
     number: u64,
-    context: &Context,
+    context: &InputContext,
     visit: &mut dyn FnMut(Entry<'_>),
 ) -> Result<(), RequestError> {
     if let (Some(one), Some(other)) = (line.id, line.custom_id)
@@ -197,7 +197,7 @@ struct Asked<'a> {
 fn generate(
     asked: Asked<'_>,
     options: &GenerateOptions,
-    context: &Context,
+    context: &InputContext,
     visit: &mut dyn FnMut(Entry<'_>),
 ) {
     let system = options.system.as_deref().map(Text::Plain);
@@ -318,7 +318,7 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
 fn raw(
     line: &Line<'_>,
     id: IdView<'_>,
-    context: &Context,
+    context: &InputContext,
     visit: &mut dyn FnMut(Entry<'_>),
 ) -> Result<(), RequestError> {
     let (Some(_), Some(method), Some(url), Some(body)) =
@@ -362,7 +362,7 @@ fn raw(
         });
         return Ok(());
     }
-    let translated = openai::translate(&url.decode(), body, context.provider)?;
+    let translated = openai::translate(&url.decode(), body, &context.provider)?;
     let options = translated.options.merged_over(&context.options);
     let asked = Asked {
         id,
@@ -379,14 +379,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str) -> String {
-        let context = Context {
-            provider: "acme",
-            model: "m".to_owned(),
-            options: GenerateOptions::default(),
-            folder: "in".into(),
-            reads_files: false,
-            raw_endpoints: &["/v1/responses"],
-        };
+        let context = InputContext::new("acme", "m").with_raw_endpoints(&["/v1/responses"]);
         let mut found = String::new();
         read(text, 7, &context, &mut Outline::new(), &mut |sourced| {
             found = match sourced.entry {

@@ -58,7 +58,7 @@ fn parse_json<'a>(json: Json<'a>, at: &str) -> Result<&'a RawValue, RequestError
 }
 
 /// The contents of a message.
-pub(super) fn contents<'a>(
+pub(crate) fn contents<'a>(
     raw: &'a RawValue,
     at: &str,
 ) -> Result<Vec<ContentView<'a>>, RequestError> {
@@ -175,7 +175,7 @@ fn attachment<'a>(
 }
 
 /// The arguments of a call: a JSON value, or a string that should hold one; `{}` where there are none.
-pub(super) fn arguments(json: Option<Json<'_>>) -> Arguments<'_> {
+pub(crate) fn arguments(json: Option<Json<'_>>) -> Arguments<'_> {
     let Some(json) = json.filter(|json| json.as_str() != "null") else {
         return Arguments::Quoted(Text::Plain("{}"));
     };
@@ -187,13 +187,13 @@ pub(super) fn arguments(json: Option<Json<'_>>) -> Arguments<'_> {
 }
 
 /// Text that a tool gave, and what it gave beside it.
-pub(super) struct Given<'a> {
-    pub(super) text: Cow<'a, str>,
-    pub(super) attachments: Vec<AttachmentView<'a>>,
+pub(crate) struct Given<'a> {
+    pub(crate) text: Cow<'a, str>,
+    pub(crate) attachments: Vec<AttachmentView<'a>>,
 }
 
 impl<'a> Given<'a> {
-    pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
+    pub(crate) fn text(text: impl Into<Cow<'a, str>>) -> Self {
         Self {
             text: text.into(),
             attachments: Vec::new(),
@@ -203,7 +203,7 @@ impl<'a> Given<'a> {
 
 /// What a tool gave: a string, or a list of strings, of parts of the named types, and of images and documents,
 /// which `read` reads. Texts are joined by line breaks.
-pub(super) fn output<'a>(
+pub(crate) fn output<'a>(
     json: Json<'a>,
     at: &str,
     types: &[&str],
@@ -265,7 +265,7 @@ fn not_given(at: &str, kind: &str) -> RequestError {
 }
 
 /// A URL, or the bytes that a data URL or bare base64 of a known format holds.
-pub(super) fn from_url(url: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>>), String> {
+pub(crate) fn from_url(url: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>>), String> {
     let decoded = url.decode();
     if has_scheme(&decoded) {
         return from_data(url);
@@ -279,7 +279,7 @@ pub(super) fn from_url(url: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>
 }
 
 /// The bytes of base64 or of a data URL, with its type; or a URL, where that is what stands there.
-pub(super) fn from_data(data: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>>), String> {
+pub(crate) fn from_data(data: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>>), String> {
     let decoded = data.decode();
     if !is_data_url(&decoded) {
         if has_scheme(&decoded) {

@@ -5,12 +5,12 @@ use lmbatch_core::{
     Text, ThinkingView, ToolCallView, ToolResultView, known_media_type,
 };
 
-use super::content::{Given, arguments, from_data, from_url, output};
-use super::context::bad;
-use super::members::Members;
+use crate::content::{Given, arguments, from_data, from_url, output};
+use crate::context::bad;
+use crate::members::Members;
 
 /// The `input` of `/v1/responses`: a string, or items.
-pub(super) fn input(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestError> {
+pub(crate) fn input(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestError> {
     if let Ok(text) = value.parse::<Text<'_>>() {
         return Ok(vec![MessageView {
             role: Role::User,
@@ -21,7 +21,7 @@ pub(super) fn input(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestErro
 }
 
 /// The `messages` of `/v1/chat/completions`.
-pub(super) fn messages(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestError> {
+pub(crate) fn messages(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestError> {
     list(value, "body.messages")
 }
 

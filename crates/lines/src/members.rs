@@ -9,16 +9,16 @@ use lmbatch_core::{Json, RequestError, Text};
 use serde::Deserializer as _;
 use serde::de::{Error as _, MapAccess, Visitor};
 
-use super::context::bad;
+use crate::context::bad;
 
 /// Members of one object, each of which is taken once.
-pub(super) struct Members<'a> {
-    pub(super) at: String,
+pub(crate) struct Members<'a> {
+    pub(crate) at: String,
     members: BTreeMap<Cow<'a, str>, Json<'a>>,
 }
 
 impl<'a> Members<'a> {
-    pub(super) fn of(json: Json<'a>, at: &str) -> Result<Self, RequestError> {
+    pub(crate) fn of(json: Json<'a>, at: &str) -> Result<Self, RequestError> {
         if !json.as_str().trim_start().starts_with('{') {
             return Err(bad(format!("{at} is not a JSON object")));
         }
@@ -29,17 +29,17 @@ impl<'a> Members<'a> {
     }
 
     /// Reports whether the object has a member, be it null or empty.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.members.contains_key(name)
     }
 
     /// Takes a member that is neither null nor empty.
-    pub(super) fn take(&mut self, name: &str) -> Option<Json<'a>> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Json<'a>> {
         self.members.remove(name).filter(|value| !is_empty(*value))
     }
 
     /// Takes a string.
-    pub(super) fn text(&mut self, name: &str) -> Result<Option<Text<'a>>, RequestError> {
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<Text<'a>>, RequestError> {
         let Some(value) = self.take(name) else {
             return Ok(None);
         };
@@ -49,20 +49,20 @@ impl<'a> Members<'a> {
     }
 
     /// Takes a string that must be there.
-    pub(super) fn need(&mut self, name: &str) -> Result<Text<'a>, RequestError> {
+    pub(crate) fn need(&mut self, name: &str) -> Result<Text<'a>, RequestError> {
         let text = self.text(name)?;
         text.ok_or_else(|| bad(format!("{}.{name} must be there", self.at)))
     }
 
     /// Leaves out members that say nothing to another provider.
-    pub(super) fn ignore(&mut self, names: &[&str]) {
+    pub(crate) fn ignore(&mut self, names: &[&str]) {
         for name in names {
             self.members.remove(*name);
         }
     }
 
     /// Refuses members that have no translation, unless they say nothing or have one of the given values.
-    pub(super) fn refuse(&mut self, names: &[&str], except: &[&str]) -> Result<(), RequestError> {
+    pub(crate) fn refuse(&mut self, names: &[&str], except: &[&str]) -> Result<(), RequestError> {
         for name in names {
             let Some(value) = self.take(name) else {
                 continue;
@@ -82,7 +82,7 @@ impl<'a> Members<'a> {
     }
 
     /// Refuses what is left over.
-    pub(super) fn end(self) -> Result<(), RequestError> {
+    pub(crate) fn end(self) -> Result<(), RequestError> {
         let mut rest = self.members.iter();
         match rest.find(|(_, value)| !is_empty(**value)) {
             Some((name, _)) => Err(bad(format!("{}: unknown field `{name}`", self.at))),
@@ -92,7 +92,7 @@ impl<'a> Members<'a> {
 }
 
 /// Reads the members of an object, each of which must stand there once.
-pub(super) fn members<'a>(
+pub(crate) fn members<'a>(
     json: Json<'a>,
 ) -> Result<BTreeMap<Cow<'a, str>, Json<'a>>, serde_json::Error> {
     struct Reader;

@@ -11,20 +11,20 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::context::bad;
-use super::members::members;
-use super::openai_parts as parts;
-use super::values::{MOST_TOKENS, exact, one_limit};
+use crate::context::bad;
+use crate::members::members;
+use crate::openai_parts as parts;
+use crate::values::{MOST_TOKENS, exact, one_limit};
 
 /// A body in no one's words.
-pub(super) struct Translated<'a> {
-    pub(super) system: Option<Text<'a>>,
-    pub(super) messages: Vec<MessageView<'a>>,
-    pub(super) options: GenerateOptions,
+pub(crate) struct Translated<'a> {
+    pub(crate) system: Option<Text<'a>>,
+    pub(crate) messages: Vec<MessageView<'a>>,
+    pub(crate) options: GenerateOptions,
 }
 
 /// The model that a body names, which must be the one of `-m`.
-pub(super) fn model<'a>(body: Json<'a>, wanted: &str) -> Result<Text<'a>, RequestError> {
+pub(crate) fn model<'a>(body: Json<'a>, wanted: &str) -> Result<Text<'a>, RequestError> {
     #[derive(Deserialize)]
     struct Named<'a> {
         #[serde(borrow)]
@@ -82,7 +82,7 @@ struct AskedSchema<'a> {
 ///
 /// # Errors
 /// Where the schema holds what cannot be checked exactly, such as a number of thirty digits.
-pub(super) fn asked_schema(body: Json<'_>) -> Result<Option<ResponseSchema>, RequestError> {
+pub(crate) fn asked_schema(body: Json<'_>) -> Result<Option<ResponseSchema>, RequestError> {
     let asked: Asked<'_> = body.parse().unwrap_or_default();
     let of_text = asked.text.and_then(|text| text.format);
     let Some(format) = of_text.or(asked.response_format) else {
@@ -100,7 +100,7 @@ pub(super) fn asked_schema(body: Json<'_>) -> Result<Option<ResponseSchema>, Req
 
 /// A body of `/v1/responses` or `/v1/chat/completions` for a provider that has neither. The model that it
 /// names is not looked at: `-m` names the provider's own.
-pub(super) fn translate<'a>(
+pub(crate) fn translate<'a>(
     url: &str,
     body: Json<'a>,
     provider: &str,

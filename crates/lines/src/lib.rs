@@ -1,0 +1,45 @@
+//! Line formats of lmbatch: one JSON object a line, a request on the way in and an outcome on the way out.
+//!
+//! [`InputLines`] reads requests out of JSON Lines and is a [`RequestSource`](lmbatch_core::RequestSource). A line has
+//! one of two forms:
+//!
+//! | line | example |
+//! |---|---|
+//! | lmbatch's own | `{"id": "a", "prompt": "Hi"}` |
+//! | OpenAI batch | `{"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": {"model": "m", "input": "Hi"}}` |
+//!
+//! A line in a provider's own form goes byte for byte to that provider, and is translated for any other. What has no
+//! translation is refused by name; nothing is dropped.
+//!
+//! [`write_outcome`] writes the output line of an outcome:
+//!
+//! ```json
+//! {"id":"a","status":"succeeded","text":"Hello!","finish_reason":"stop","provider":"openai","batch":"batch_1"}
+//! {"id":"b","status":"errored","provider":"openai","batch":"batch_1","error":{"kind":"rate_limited","retryable":true}}
+//! ```
+//!
+//! [`INPUT_SCHEMA`] and [`OUTPUT_SCHEMA`] are the JSON Schemas of both.
+
+mod content;
+mod context;
+mod format;
+mod line;
+mod lines;
+mod members;
+mod openai;
+mod openai_parts;
+mod ordinary;
+mod output;
+mod source;
+mod values;
+
+pub use context::InputContext;
+pub use format::NOT_JSON_LINES;
+pub use output::{LineOrigin, write_outcome};
+pub use source::InputLines;
+
+/// JSON Schema (draft 2020-12) of an input line, as text.
+pub const INPUT_SCHEMA: &str = include_str!("../schemas/input.json");
+
+/// JSON Schema (draft 2020-12) of an output line, as text.
+pub const OUTPUT_SCHEMA: &str = include_str!("../schemas/output.json");
