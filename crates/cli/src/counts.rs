@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use lmbatch_core::{OutcomeStatus, Problem, TokenUsage};
 use lmbatch_engine::Answered;
 
-
 /// Counts of the outcomes of a run, or of some of them.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {

@@ -134,7 +134,9 @@ impl Failure {
                     .any(|one| one.reason.starts_with(lmbatch_lines::NOT_JSON_LINES))
                 {
                     r#"nothing was sent; convert it to one JSON object a line, such as {"id": "1", "prompt": "Hi"}"#
-                } else if reasons.any(|reason| reason.contains("folder of attachments")) {
+                } else if reasons.any(|reason| {
+                    reason.contains("folder of attachments") || reason == lmbatch_lines::NO_FOLDER
+                }) {
                     "nothing was sent; --attachments DIR names another folder of attachments"
                 } else {
                     "nothing was sent; fix the input and run the command again"

@@ -201,8 +201,8 @@ impl<'a> Given<'a> {
     }
 }
 
-/// What a tool gave: a string, or a list of strings, of parts of the named types, and of images and documents,
-/// which `read` reads. Texts are joined by line breaks.
+/// What a tool gave: a string, or a list of strings, of texts (parts of the named types), and of images and documents.
+/// `read` reads a part. Texts are joined by line breaks.
 pub(crate) fn output<'a>(
     json: Json<'a>,
     at: &str,
@@ -210,11 +210,9 @@ pub(crate) fn output<'a>(
     read: impl Fn(Json<'a>, &str) -> Result<ContentView<'a>, RequestError>,
 ) -> Result<Given<'a>, RequestError> {
     #[derive(Deserialize)]
-    struct TextPart<'p> {
+    struct Typed<'p> {
         #[serde(borrow)]
         r#type: Option<Cow<'p, str>>,
-        #[serde(borrow)]
-        text: Option<Text<'p>>,
     }
     if let Ok(text) = json.parse::<Text<'a>>() {
         return Ok(Given::text(text.decode()));
@@ -230,15 +228,15 @@ pub(crate) fn output<'a>(
             continue;
         }
         let at = format!("{at}[{place}]");
-        let part: TextPart<'a> = json.parse().map_err(|error| bad(&at, error))?;
-        let kind = part.r#type.as_deref();
-        match (kind, part.text) {
-            (Some(kind), Some(text)) if types.contains(&kind) => texts.push(text.decode()),
-            (Some(kind), _) if ATTACHED.contains(&kind) => match read(json, &at)? {
-                ContentView::Attachment(attachment) => attachments.push(attachment),
-                _ => return Err(not_given(&at, kind)),
-            },
-            (kind, _) => return Err(not_given(&at, kind.unwrap_or("a part without a type"))),
+        let part: Typed<'a> = json.parse().map_err(|error| bad(&at, error))?;
+        let kind = part.r#type.unwrap_or("a part without a type".into());
+        if !(types.contains(&&*kind) || ATTACHED.contains(&&*kind)) {
+            return Err(not_given(&at, &kind));
+        }
+        match read(json, &at)? {
+            ContentView::Text(text) => texts.push(text.decode()),
+            ContentView::Attachment(attachment) => attachments.push(attachment),
+            _ => return Err(not_given(&at, &kind)),
         }
     }
     let text = match <[Cow<'a, str>; 1]>::try_from(texts) {
@@ -248,7 +246,7 @@ pub(crate) fn output<'a>(
     Ok(Given { text, attachments })
 }
 
-/// Types of parts, in lmbatch's words and in OpenAI's, that a tool may give beside text.
+/// Types of parts of any dialect that a tool may give beside text.
 const ATTACHED: [&str; 6] = [
     "image",
     "document",

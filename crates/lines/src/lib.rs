@@ -1,15 +1,17 @@
 //! Line formats of lmbatch: one JSON object a line, a request on the way in and an outcome on the way out.
 //!
 //! [`InputLines`] reads requests out of JSON Lines and is a [`RequestSource`](lmbatch_core::RequestSource). A line has
-//! one of two forms:
+//! one of four forms:
 //!
-//! | line | example |
+//! | form | example |
 //! |---|---|
 //! | lmbatch's own | `{"id": "a", "prompt": "Hi"}` |
 //! | OpenAI batch | `{"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": {"model": "m", "input": "Hi"}}` |
+//! | Anthropic batch | `{"custom_id": "a", "params": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}}` |
+//! | Gemini batch | `{"key": "a", "request": {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}}` |
 //!
-//! A line in a provider's own form goes byte for byte to that provider, and is translated for any other. What has no
-//! translation is refused by name; nothing is dropped.
+//! A batch line goes byte for byte to its own provider, and is translated for any other. What has no translation is
+//! refused by name; nothing is dropped.
 //!
 //! [`write_outcome`] writes the output line of an outcome:
 //!
@@ -20,9 +22,15 @@
 //!
 //! [`INPUT_SCHEMA`] and [`OUTPUT_SCHEMA`] are the JSON Schemas of both.
 
+mod anthropic;
+mod anthropic_parts;
+mod batch_line;
 mod content;
 mod context;
 mod format;
+mod gemini;
+mod gemini_parts;
+mod gemini_schema;
 mod line;
 mod lines;
 mod members;
@@ -31,10 +39,12 @@ mod openai_parts;
 mod ordinary;
 mod output;
 mod source;
+mod translated;
 mod values;
 
 pub use context::InputContext;
 pub use format::NOT_JSON_LINES;
+pub use line::NO_FOLDER;
 pub use output::{LineOrigin, write_outcome};
 pub use source::InputLines;
 

@@ -1,5 +1,5 @@
-//! Members of a JSON object in OpenAI's words: what is null or empty counts as absent, and what is left over is
-//! refused by name.
+//! Members of a JSON object of a batch line: what is null or empty counts as absent, and what is left over is refused
+//! by name.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -26,6 +26,52 @@ impl<'a> Members<'a> {
             at: at.to_owned(),
             members: members(json).map_err(|error| bad(format!("{at}: {error}")))?,
         })
+    }
+
+    /// Reads an object whose known members may be spelled in either way, `maxItems` or `max_items`; they are taken
+    /// by the first.
+    pub(crate) fn spelled(json: Json<'a>, at: &str, known: &[&str]) -> Result<Self, RequestError> {
+        let mut spelled = Self::of(json, at)?;
+        let snake: Vec<_> = spelled
+            .members
+            .keys()
+            .filter(|name| known.contains(&&*camel(name)) && !known.contains(&&***name))
+            .cloned()
+            .collect();
+        for name in snake {
+            let camel = camel(&name);
+            let Some(value) = spelled.members.remove(&name) else {
+                continue;
+            };
+            if spelled
+                .members
+                .insert(camel.clone().into(), value)
+                .is_some()
+            {
+                return Err(bad(format!(
+                    "{at} has both {name} and {camel}; keep one of them"
+                )));
+            }
+        }
+        Ok(spelled)
+    }
+
+    /// Returns the name of a member that was not taken and is not null.
+    pub(crate) fn left_over(&self) -> Option<&str> {
+        let mut rest = self.members.iter();
+        let found = rest.find(|(_, value)| value.as_str() != "null");
+        found.map(|(name, _)| &**name)
+    }
+
+    /// Refuses every member that was not taken and is not null, an empty one too.
+    pub(crate) fn end_exact(self) -> Result<(), RequestError> {
+        match self.left_over() {
+            Some(name) => Err(RequestError::unsupported(format!(
+                "{}.{name} cannot be translated",
+                self.at
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Reports whether the object has a member, be it null or empty.
@@ -89,6 +135,18 @@ impl<'a> Members<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// Returns a name in the spelling `maxItems`.
+pub(crate) fn camel(name: &str) -> String {
+    let mut parts = name.split('_');
+    let mut camel = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let mut letters = part.chars();
+        camel.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    camel
 }
 
 /// Reads the members of an object, each of which must stand there once.
