@@ -15,11 +15,11 @@ const GENERATE: &str = "generateContent";
 
 /// Request of a batch line.
 pub(crate) enum BatchLine<'a> {
-    /// `{"custom_id", "method", "url", "body"}`.
+    /// Line of OpenAI: `{"custom_id", "method", "url", "body"}`.
     OpenAi { url: Text<'a>, body: Json<'a> },
-    /// `{"custom_id", "params"}`.
+    /// Line of Anthropic: `{"custom_id", "params"}`.
     Anthropic(Json<'a>),
-    /// `{"key", "request"}`.
+    /// Line of Gemini: `{"key", "request"}`.
     Gemini(Json<'a>),
 }
 

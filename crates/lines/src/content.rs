@@ -201,7 +201,7 @@ impl<'a> Given<'a> {
     }
 }
 
-/// What a tool gave: a string, or a list of strings, of texts (parts of the named types), and of images and documents.
+/// Reads the output of a tool: a string, or a list of strings, of texts (parts of the named types), and of images and documents.
 /// `read` reads a part. Texts are joined by line breaks.
 pub(crate) fn output<'a>(
     json: Json<'a>,

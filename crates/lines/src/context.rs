@@ -1,4 +1,4 @@
-//! What every line is read against, and the error of one that cannot be read.
+//! Provider, model and defaults of an input, and the error of a line that cannot be read.
 
 use std::path::PathBuf;
 

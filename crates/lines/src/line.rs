@@ -214,7 +214,7 @@ fn entry(
     Ok(())
 }
 
-/// What a line asks for, beside its options.
+/// Request of a line, without its options.
 struct Asked<'a> {
     id: IdView<'a>,
     system: Option<Text<'a>>,

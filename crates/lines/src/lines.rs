@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 /// Lines of a reader. One that lies whole in the reader's buffer is not copied.
 pub(crate) struct Lines {
     reader: Box<dyn BufRead + Send>,
-    /// The beginning of a line that goes on behind the reader's buffer.
+    /// Beginning of a line whose end is not yet in the reader's buffer.
     begun: Vec<u8>,
     /// Lines so far.
     count: u64,
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_those_of_the_input_whatever_the_buffer_holds() {
+    fn lines_are_those_of_the_input_for_every_buffer_size() {
         for input in [
             "",
             "\n",

@@ -222,7 +222,7 @@ fn called<'a>(
     }))
 }
 
-/// What a tool gave: a string, or text, images and documents in parts. A tool may give nothing.
+/// Reads the output of a tool: a string, or text, images and documents in parts. It may be empty.
 fn result<'a>(item: &mut Members<'a>, name: &str) -> Result<Given<'a>, RequestError> {
     let at = format!("{}.{name}", item.at);
     if !item.has(name) {

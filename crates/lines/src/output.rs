@@ -5,7 +5,7 @@ use lmbatch_core::{
     SourceView, Structured, Text, TokenUsage, write_string,
 };
 
-/// What the output lines of a run have in common.
+/// Members that the output lines of a run have in common.
 #[derive(Debug, Clone)]
 pub struct LineOrigin {
     /// Provider's name, the member `provider` of each line.

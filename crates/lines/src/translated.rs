@@ -1,4 +1,4 @@
-//! What batch lines of every provider are translated into, and the checks that their readers share.
+//! Target of every translation of a batch line, and the checks that the readers of all dialects share.
 
 use lmbatch_core::{ContentView, GenerateOptions, Json, MessageView, RequestError, Role, Text};
 use serde::Deserialize;

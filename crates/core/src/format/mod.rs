@@ -1,4 +1,4 @@
-//! What readers and writers of formats meet: requests as a source reads them, and outcomes as they are read back.
+//! Types for readers and writers of formats: requests as a source reads them, and outcomes as they are read back.
 
 pub(crate) mod answer;
 pub(crate) mod source;

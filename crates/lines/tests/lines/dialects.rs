@@ -363,7 +363,6 @@ fn a_file_of_any_dialect_runs_on_every_provider() {
             // Raw lines name the model of their own provider.
             for model in [ANTHROPIC, GOOGLE, INLINE, "openai/m"] {
                 if let Err(why) = sent(model, line) {
-                    // OpenAI takes no temperature beside its `reasoning` models; nothing else may fail.
                     panic!("{name} at {model}: {why}: {line}");
                 }
             }

@@ -19,7 +19,7 @@ const ANTHROPIC: &str = "anthropic/claude-haiku-4-5";
 const GOOGLE: &str = "google/gemini-2.5-flash";
 const OPENAI: &str = "openai/m";
 
-/// What is sent of a line, or why nothing is. A route may stand before the model, as in `chat@openai/m`.
+/// Row that is sent of a line, or the reason of its refusal. A route may precede the model: `chat@openai/m`.
 fn sent(name: &str, line: &Value) -> Result<String, String> {
     let (provider, _) = provider_of(name);
     let (route, _) = name.split_once('@').unwrap_or((provider.routes()[0], ""));
@@ -27,7 +27,7 @@ fn sent(name: &str, line: &Value) -> Result<String, String> {
     sent_with(endpoints, name, &line.to_string())
 }
 
-/// What is sent of a line whose body is translated for every provider, or why nothing is.
+/// Row that is sent of a line that is translated for every provider, or the reason of its refusal.
 fn translated(name: &str, line: &Value) -> Result<String, String> {
     sent_with(&[], name, &line.to_string())
 }

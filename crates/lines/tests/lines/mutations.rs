@@ -45,6 +45,7 @@ fn no_line_panics_whichever_of_its_values_is_changed() {
         json!([["x"]]),
         json!({"type": "text", "text": 7}),
     ];
+    let mut models = EVERYWHERE.iter().cycle();
     let mut refused = 0;
     for (name, lines) in requests() {
         for line in lines {
@@ -57,9 +58,8 @@ fn no_line_panics_whichever_of_its_values_is_changed() {
                     changed
                 });
                 for changed in changed.chain([without(&line, &place)]) {
-                    for model in EVERYWHERE {
-                        refused += u32::from(translated(model, &changed).is_err());
-                    }
+                    let model = models.next().unwrap();
+                    refused += u32::from(translated(model, &changed).is_err());
                 }
             }
         }
