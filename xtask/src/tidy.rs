@@ -249,6 +249,9 @@ fn forbidden(from: &str, from_is_provider: bool, to: &str) -> Option<&'static st
         ("lmbatch-ledger", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
             Some("the ledger knows core only")
         }
+        ("lmbatch-lines", to) if to.starts_with("lmbatch-") && to != "lmbatch-core" => {
+            Some("lines know core only")
+        }
         ("lmbatch-contract", to)
             if to.starts_with("lmbatch")
                 && !["lmbatch-core", "lmbatch-engine", "lmbatch-testing"].contains(&to) =>

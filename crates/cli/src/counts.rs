@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use lmbatch_core::{OutcomeStatus, Problem, TokenUsage};
 use lmbatch_engine::Answered;
 
-use crate::output;
-
 /// Counts of the outcomes of a run, or of some of them.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
@@ -24,7 +22,7 @@ pub(crate) struct Counts {
 impl Counts {
     /// Counts one outcome. Answers with one of the problems in `accept` are usable.
     pub(crate) fn count(&mut self, answered: &Answered<'_>, accept: &[Problem]) {
-        let status = output::status(&answered.answer);
+        let status = answered.answer.status();
         let problem = answered.answer.problem();
         self.requests += 1;
         *self.statuses.entry(status).or_default() += 1;
@@ -35,8 +33,8 @@ impl Counts {
         if is_answer && problem.is_none_or(|problem| accept.contains(&problem)) {
             self.usable += 1;
         }
-        self.usage += output::usage(&answered.answer);
-        self.malformed += u64::from(output::is_malformed(&answered.answer));
+        self.usage += answered.answer.usage();
+        self.malformed += u64::from(answered.answer.is_malformed());
         if let Some(batch) = answered.batch {
             let one = (
                 u64::from(is_answer),

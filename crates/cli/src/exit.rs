@@ -6,7 +6,6 @@ use lmbatch_core::{Error, ErrorKind, Retry};
 use lmbatch_engine::{BadInput, PlanError};
 use serde_json::{Value, json};
 
-use crate::input::format;
 use crate::plain;
 
 /// Exit code of the command, and its meaning.
@@ -132,10 +131,12 @@ impl Failure {
                 let hint = if bad
                     .first
                     .iter()
-                    .any(|one| one.reason.starts_with(format::OTHER))
+                    .any(|one| one.reason.starts_with(lmbatch_lines::NOT_JSON_LINES))
                 {
                     r#"nothing was sent; convert it to one JSON object a line, such as {"id": "1", "prompt": "Hi"}"#
-                } else if reasons.any(|reason| reason.contains("folder of attachments")) {
+                } else if reasons.any(|reason| {
+                    reason.contains("folder of attachments") || reason == lmbatch_lines::NO_FOLDER
+                }) {
                     "nothing was sent; --attachments DIR names another folder of attachments"
                 } else {
                     "nothing was sent; fix the input and run the command again"

@@ -27,8 +27,6 @@ mod words;
 mod written;
 
 pub use emulation::Emulation;
-#[doc(hidden)]
-pub use input::read_lines;
 
 use std::ffi::OsString;
 use std::future::Future;

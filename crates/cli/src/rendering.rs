@@ -11,7 +11,7 @@ use lmbatch_engine::{Finished, OutcomeReader};
 
 use crate::counts::Counts;
 use crate::exit::{Exit, Failure};
-use crate::output::{self, Origin};
+use crate::output::Origin;
 
 /// Most threads that render.
 const THREADS: usize = 2;
@@ -243,7 +243,7 @@ impl Rendering {
             if stop.load(Ordering::Relaxed) {
                 return Err(Failure::pipe());
             }
-            output::line(&answered, &self.origin, lines);
+            lmbatch_lines::write_outcome(&answered, &self.origin, lines);
             counts.count(&answered, &self.accept);
             if lines.len() >= PIECE && !hand_on(lines) {
                 return Ok(false);

@@ -14,8 +14,3 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
     }
     Ok(text)
 }
-
-/// Returns the bytes of text without the byte order mark before it.
-pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix(MARK).unwrap_or(bytes)
-}

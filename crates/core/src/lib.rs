@@ -5,14 +5,16 @@
 //! borrowed views that those traits read and write.
 //!
 //! Every name is exported from the root, and again from the module of its readers: [`user`], [`adapter`],
-//! [`record`].
+//! [`record`], [`format`](mod@format).
 
 pub mod adapter;
 mod clock;
+pub mod format;
 pub mod record;
 pub mod user;
 
 pub use adapter::*;
 pub use clock::{Clock, Rng};
+pub use format::*;
 pub use record::*;
 pub use user::*;

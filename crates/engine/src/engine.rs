@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use lmbatch_core::{
     AccountMatch, BatchHandle, BatchId, BatchProvider, BatchSnapshot, Clock, Ledger, Nonce,
-    RequestId, Result, Rng, RunClaim, RunRecord, Spool, Upload,
+    RequestId, RequestSource, Result, Rng, RunClaim, RunRecord, Spool, Upload,
 };
 
 use crate::context::Context;
@@ -26,7 +26,6 @@ use crate::run::adopt::{Inventory, Labelled, Recognised};
 use crate::run::clean::Left;
 use crate::run::update::Changes;
 use crate::services::audit::BatchAccount;
-use crate::source::RequestSource;
 
 /// Takes requests through a provider: plan, stage, create, poll, fetch, output.
 ///

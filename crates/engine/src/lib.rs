@@ -20,7 +20,6 @@ mod run;
 mod schema;
 mod services;
 mod share;
-mod source;
 mod spool;
 mod trouble;
 
@@ -46,7 +45,6 @@ pub use policy::{
     BatchLimit, DEFAULT_STATUS_CHECK_INTERVAL, Decision, DoubtPolicy, MAX_STATUS_CHECK_INTERVAL,
     OnDoubt, PollingPolicy, RetryPolicy, RunOptions, StepLimits,
 };
-pub use results::answer::{AnswerView, Answered, Structured};
 pub use results::finished::{CountMismatch, Finished, Twin};
 pub use results::reader::OutcomeReader;
 pub use run::adopt::{Inventory, Labelled, Recognised};
@@ -54,6 +52,7 @@ pub use run::clean::Left;
 pub use run::update::Changes;
 pub use schema::check_schema;
 pub use services::audit::{Answers, BatchAccount, undelivered};
-pub use source::{Entry, IdView, RequestSource, Sourced};
 pub use spool::folder::FolderSpool;
 pub use spool::temporary::TemporarySpool;
+
+pub use lmbatch_core::{AnswerView, Answered, Entry, IdView, RequestSource, Sourced, Structured};

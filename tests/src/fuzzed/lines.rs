@@ -9,9 +9,11 @@ use lmbatch::anthropic::Anthropic;
 use lmbatch::google::Google;
 use lmbatch::openai::OpenAi;
 use lmbatch_core::{
-    BatchId, BatchProvider, Chunk, Error, PartRole, ResultPart, RowReader, Text, Verdict, WireId,
+    BatchId, BatchProvider, Chunk, Error, PartRole, RequestSource as _, ResultPart, RowReader,
+    Sourced, Text, Verdict, WireId,
 };
 use lmbatch_engine::Engine;
+use lmbatch_lines::{InputContext, InputLines};
 use lmbatch_testing::{MemoryProvider, MemorySpool, Script, TestClock};
 use serde_json::Value;
 
@@ -167,7 +169,7 @@ pub fn input_lines(data: &[u8]) {
             .filter(|line| !blank(line));
         let mut read = 0;
         let mut row = Vec::new();
-        lmbatch_cli::read_lines(data.to_vec(), &mut |sourced| {
+        let mut visit = |sourced: Sourced<'_>| {
             read += 1;
             let Ok(entry) = sourced.entry else {
                 return;
@@ -185,7 +187,14 @@ pub fn input_lines(data: &[u8]) {
                     assert!(json.is_ok_and(|json| json.is_object()), "{}", codec.id());
                 }
             }
-        });
+        };
+        const ENDPOINTS: &[&str] = &["/v1/responses", "/v1/chat/completions"];
+        let context = InputContext::new("openai", "m").with_raw_endpoints(ENDPOINTS);
+        let mut input = InputLines::new(std::io::Cursor::new(data.to_vec()), context);
+        while input
+            .next(&mut visit)
+            .unwrap_or_else(|error| panic!("{error}"))
+        {}
         assert_eq!(read, lines.count());
     });
 }

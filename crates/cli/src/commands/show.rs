@@ -95,8 +95,8 @@ fn capabilities(provider: &str, route: &str, codec: &dyn BatchCodec, key: &str) 
 pub(crate) fn schema(of: SchemaOf) -> Result<Exit, Failure> {
     terminal::out(
         match of {
-            SchemaOf::Input => include_str!("../../schemas/input.json"),
-            SchemaOf::Output => include_str!("../../schemas/output.json"),
+            SchemaOf::Input => lmbatch_lines::INPUT_SCHEMA,
+            SchemaOf::Output => lmbatch_lines::OUTPUT_SCHEMA,
             SchemaOf::Summary => include_str!("../../schemas/summary.json"),
             SchemaOf::DryRun => include_str!("../../schemas/dry-run.json"),
         }

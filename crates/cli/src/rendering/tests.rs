@@ -198,7 +198,7 @@ async fn reading_and_rendering_an_outcome_takes_no_memory_of_its_own() {
         let mut rendered = || {
             let answered = reader.next().unwrap().unwrap();
             lines.clear();
-            output::line(&answered, &rendering.origin, &mut lines);
+            lmbatch_lines::write_outcome(&answered, &rendering.origin, &mut lines);
             counts.count(&answered, &rendering.accept);
             answered.raw.map(|raw| raw.as_bytes().to_vec())
         };

@@ -122,6 +122,22 @@ impl RawView<'_> {
     /// `endpoints`, and for `stream`; [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a body
     /// that is not a JSON object with a model.
     pub fn check(&self, provider: &str, endpoints: &[&str]) -> Result<String, RequestError> {
+        self.named_model(provider, endpoints)?
+            .ok_or_else(|| RequestError::invalid_input("the body names no model"))
+    }
+
+    /// Returns the model that the body names, if it names one: for providers that take the model of a batch beside
+    /// its requests.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an endpoint that is not among `endpoints` and for
+    /// a body that asks to stream, [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a body that is not
+    /// a JSON object.
+    pub fn named_model(
+        &self,
+        provider: &str,
+        endpoints: &[&str],
+    ) -> Result<Option<String>, RequestError> {
         #[derive(serde::Deserialize)]
         struct Body {
             stream: Option<serde_json::Value>,
@@ -156,8 +172,7 @@ impl RawView<'_> {
                 "body.stream: a batch cannot stream",
             ));
         }
-        body.model
-            .ok_or_else(|| RequestError::invalid_input("the body names no model"))
+        Ok(body.model)
     }
 }
 

@@ -4,15 +4,12 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use lmbatch_core::{
-    Arguments, Attachment, AttachmentSource, AttachmentView, ContentView, Error, FailureView,
-    GenerateOptions, GenerateView, ItemView, JsonBuf, LMOutput, Message, MessageContent,
-    MessageView, Outcome, OutcomeView, OutputItem, OutputView, Request, RequestError, RequestView,
-    Result, SchemaError, SourceView, Text, Thinking, ThinkingView, ToolCall, ToolCallView,
-    ToolResultView,
+    AnswerView, Answered, Arguments, Attachment, AttachmentSource, AttachmentView, ContentView,
+    Entry, Error, FailureView, GenerateOptions, GenerateView, IdView, ItemView, JsonBuf, LMOutput,
+    Message, MessageContent, MessageView, Outcome, OutcomeView, OutputItem, OutputView, Request,
+    RequestError, RequestSource, RequestView, Result, SchemaError, SourceView, Sourced, Structured,
+    Text, Thinking, ThinkingView, ToolCall, ToolCallView, ToolResultView,
 };
-
-use crate::results::answer::{AnswerView, Answered, Structured};
-use crate::source::{Entry, IdView, RequestSource, Sourced};
 
 /// Requests that are owned, with the options that stand behind each request's own.
 pub(crate) struct OwnedSource {

@@ -5,7 +5,9 @@ use std::future::IntoFuture;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
-use lmbatch_core::{AccountMatch, BatchSnapshot, Error, ErrorKind, Result, RunRecord};
+use lmbatch_core::{
+    AccountMatch, BatchSnapshot, Error, ErrorKind, RequestSource, Result, RunRecord,
+};
 
 use crate::client::call::{
     Call, UNREAD, attempt_methods, observer_methods, option_methods, waiting_methods,
@@ -21,7 +23,6 @@ use crate::results::finished::Finished;
 use crate::run::account::elsewhere;
 use crate::run::bounds::advanced_elsewhere;
 use crate::run::update::Changes;
-use crate::source::RequestSource;
 
 /// A run under a name that starts, or is resumed, when it is awaited. Its future is `'static` and can be spawned.
 #[must_use = "nothing is sent until it is awaited"]

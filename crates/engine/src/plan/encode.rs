@@ -2,7 +2,8 @@
 //! ones.
 
 use lmbatch_core::{
-    BatchClass, BatchCodec, Error, JsonBuf, MAX_DEPTH, Nonce, RequestError, RequestView, WireId,
+    BatchClass, BatchCodec, Entry, Error, JsonBuf, MAX_DEPTH, Nonce, RequestError, RequestSource,
+    RequestView, Sourced, WireId,
 };
 use memchr::memmem;
 
@@ -14,7 +15,6 @@ use crate::plan::ids::IdChoice;
 use crate::plan::shards::{ShardWriter, WrittenShard};
 use crate::policy::BatchLimit;
 use crate::schema::Schemas;
-use crate::source::{Entry, RequestSource, Sourced};
 use crate::spool::{Files, spooled};
 
 /// Encoded requests in the spool, cut into shards.

@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchCodec, BatchProvider, Error, ErrorKind, IdRule, KeyHint, Nonce, ProviderId, Result,
-    RunClaim, RunRecord, Shard, ShardRecord, Spool,
+    BatchCodec, BatchProvider, Error, ErrorKind, IdRule, KeyHint, Nonce, ProviderId, RequestSource,
+    Result, RunClaim, RunRecord, Shard, ShardRecord, Spool,
 };
 
 use crate::plan::encode::{Drafted, draft};
@@ -33,7 +33,6 @@ use crate::plan::ids::{IdChoice, run_id};
 use crate::plan::planned::{PlannedShard, planned};
 use crate::plan::shards::WrittenShard;
 use crate::policy::BatchLimit;
-use crate::source::RequestSource;
 use crate::spool::Files;
 use crate::spool::nowhere::Nowhere;
 

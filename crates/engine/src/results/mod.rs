@@ -1,6 +1,5 @@
 //! Results: rows are cut, assigned to their requests, merged over the attempts, and read back.
 
-pub(crate) mod answer;
 pub(crate) mod collect;
 pub(crate) mod delivered;
 pub(crate) mod finished;

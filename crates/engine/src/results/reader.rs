@@ -4,12 +4,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use lmbatch_core::{
-    BatchProvider, BatchStatus, Error, ErrorKind, FailureView, Json, OutcomeView, RawRow,
-    RequestError, Result, ResultPart, RowReader, SpoolFile, Text,
+    AnswerView, Answered, BatchProvider, BatchStatus, Error, ErrorKind, FailureView, Json,
+    OutcomeView, RawRow, RequestError, Result, ResultPart, RowReader, SpoolFile, Structured, Text,
 };
 
 use crate::context::Context;
-use crate::results::answer::{AnswerView, Answered, Structured};
 use crate::results::finished::{End, Finished, Index};
 use crate::results::merge::{Merge, Merged};
 use crate::results::rows::StoredRows;

@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use lmbatch_core::{ItemView, OutputView, SchemaError, compact};
+use lmbatch_core::{ItemView, OutputView, SchemaError, Structured, compact};
 
-use crate::results::answer::Structured;
 use crate::schema::{Compiled, compile, misfit};
 
 /// Number of compiled schemas that are kept; as many again of those used before are kept.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lmbatch_core::{Nonce, Result, RunRecord, ShardRecord};
+use lmbatch_core::{Nonce, RequestSource, Result, RunRecord, ShardRecord};
 
 use crate::blocking::blocking;
 use crate::context::Context;
@@ -13,7 +13,6 @@ use crate::plan::ids::IdChoice;
 use crate::plan::{Plan, Planner};
 use crate::policy::RunOptions;
 use crate::results::finished::Finished;
-use crate::source::RequestSource;
 
 impl Context {
     pub(crate) async fn plan(&self, source: Box<dyn RequestSource>) -> Result<Plan, PlanError> {

@@ -8,6 +8,7 @@ mod outcome;
 mod request;
 mod schema;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use std::time::Duration;
 use lmbatch_core::schemas::{Cache, Sent};
 use lmbatch_core::{
     BatchClass, BatchCodec, Capabilities, CreateProof, Frame, JsonView, Label, Limits, Opened,
-    OutcomeView, ProviderId, RequestError, RequestView, ResponseSchema, ResultPart, RowError,
-    WireId, WireIdRule,
+    OutcomeView, ProviderId, RawView, RequestError, RequestView, ResponseSchema, ResultPart,
+    RowError, Text, WireId, WireIdRule,
 };
 
 use crate::config::{GoogleConfig, Route, SafetySetting, SchemaField};
@@ -25,7 +26,11 @@ use crate::translate::names::Names;
 /// Method that creates a batch.
 const ENDPOINT: &str = "batchGenerateContent";
 
-const ONLY: &str = "google: only generate requests so far";
+/// Endpoint of a request's own body: a `GenerateContentRequest`, as lines of input files hold it. Its members may be
+/// spelled in either way; the parser of files checks them when the batch is created (batch guide, 2026-02-19).
+const GENERATE: &str = "generateContent";
+
+const ONLY: &str = "google: only generate requests and Gemini's own bodies";
 
 /// Codec for the Gemini API. Needs no key.
 ///
@@ -69,7 +74,7 @@ impl GoogleCodec {
                 },
                 // Not published; taken to be that of uploaded files, 48 hours (Files API guide, 2026).
                 retention: Some(Duration::from_secs(48 * 3600)),
-                raw_endpoints: &[],
+                raw_endpoints: &[GENERATE],
             },
             route: config.route,
             schema_field: config.schema_field,
@@ -107,10 +112,11 @@ impl BatchCodec for GoogleCodec {
 
     // The model is in the path of the create: one a batch (batch guide, 2026-02-19).
     fn class(&self, request: &RequestView<'_>) -> Result<BatchClass, RequestError> {
-        let RequestView::Generate(generate) = request else {
-            return Err(RequestError::unsupported(ONLY));
+        let model = match request {
+            RequestView::Generate(generate) => generate.model.decode(),
+            RequestView::Raw(raw) => raw_model(raw)?,
+            _ => return Err(RequestError::unsupported(ONLY)),
         };
-        let model = generate.model.decode();
         let model = model.strip_prefix("models/").unwrap_or(&model);
         if model.is_empty() {
             return Err(RequestError::invalid_input("google: the model has no name"));
@@ -125,7 +131,7 @@ impl BatchCodec for GoogleCodec {
 
     fn is_in_class(&self, class: &BatchClass, request: &RequestView<'_>) -> bool {
         let RequestView::Generate(generate) = request else {
-            return false;
+            return self.class(request).is_ok_and(|own| own == *class);
         };
         let model = generate.model.decode();
         let model = model.strip_prefix("models/").unwrap_or(&model);
@@ -166,8 +172,13 @@ impl BatchCodec for GoogleCodec {
         request: &RequestView<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), RequestError> {
-        let RequestView::Generate(generate) = request else {
-            return Err(RequestError::unsupported(ONLY));
+        let generate = match request {
+            RequestView::Generate(generate) => generate,
+            RequestView::Raw(raw) => {
+                raw.body.write(out);
+                return Ok(());
+            }
+            _ => return Err(RequestError::unsupported(ONLY)),
         };
         let inline = is_inline(class);
         let writer = request::Writer {
@@ -218,6 +229,24 @@ impl BatchCodec for GoogleCodec {
 
     fn id_members(&self) -> &'static [&'static [&'static str]] {
         &[&["key"], &["metadata", "key"]]
+    }
+}
+
+/// Model of a raw body: it stands beside the body, which may repeat it.
+fn raw_model<'a>(raw: &RawView<'a>) -> Result<Cow<'a, str>, RequestError> {
+    let named = raw.named_model("google", &[GENERATE])?;
+    let plain = |name: &str| name.strip_prefix("models/").unwrap_or(name).to_owned();
+    match (raw.model.map(Text::decode), named) {
+        (Some(model), Some(named)) if plain(&model) != plain(&named) => {
+            Err(RequestError::invalid_input(format!(
+                "google: the body names another model than {model:?}, the model of its batch"
+            )))
+        }
+        (Some(model), _) => Ok(model),
+        (None, Some(named)) => Ok(named.into()),
+        (None, None) => Err(RequestError::invalid_input(
+            "google: a body of its own needs a model",
+        )),
     }
 }
 

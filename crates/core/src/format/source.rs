@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lmbatch_core::{Error, Json, RequestError, RequestView, ResponseSchema, Text};
+use crate::{Error, Json, RequestError, RequestView, ResponseSchema, Text};
 
 /// Stream of requests that can be read once.
 pub trait RequestSource: Send {

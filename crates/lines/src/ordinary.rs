@@ -1,19 +1,18 @@
 //! Ordinary input lines: an id, texts and notes, read in one scan.
 
-use lmbatch_core::{ContentView, Json, JsonView, MessageView, Role, Text};
-use lmbatch_engine::IdView;
+use lmbatch_core::{ContentView, IdView, Json, JsonView, MessageView, Role, Text};
 
 /// A line that asks for nothing but an answer to texts.
-pub(super) struct Ordinary<'a> {
-    pub(super) id: Option<IdView<'a>>,
-    pub(super) system: Option<Text<'a>>,
-    pub(super) messages: Vec<MessageView<'a>>,
-    pub(super) metadata: Option<Json<'a>>,
+pub(crate) struct Ordinary<'a> {
+    pub(crate) id: Option<IdView<'a>>,
+    pub(crate) system: Option<Text<'a>>,
+    pub(crate) messages: Vec<MessageView<'a>>,
+    pub(crate) metadata: Option<Json<'a>>,
 }
 
 impl<'a> Ordinary<'a> {
     /// Reads a line; `None` for one with other members or an error, of which the parser knows more.
-    pub(super) fn of(line: JsonView<'a>) -> Option<Self> {
+    pub(crate) fn of(line: JsonView<'a>) -> Option<Self> {
         let (mut line_id, mut system, mut messages, mut metadata) = (None, None, None, None);
         for (name, value) in line.written_members() {
             let is_twice = match &*name? {

@@ -58,7 +58,7 @@ fn parse_json<'a>(json: Json<'a>, at: &str) -> Result<&'a RawValue, RequestError
 }
 
 /// The contents of a message.
-pub(super) fn contents<'a>(
+pub(crate) fn contents<'a>(
     raw: &'a RawValue,
     at: &str,
 ) -> Result<Vec<ContentView<'a>>, RequestError> {
@@ -175,7 +175,7 @@ fn attachment<'a>(
 }
 
 /// The arguments of a call: a JSON value, or a string that should hold one; `{}` where there are none.
-pub(super) fn arguments(json: Option<Json<'_>>) -> Arguments<'_> {
+pub(crate) fn arguments(json: Option<Json<'_>>) -> Arguments<'_> {
     let Some(json) = json.filter(|json| json.as_str() != "null") else {
         return Arguments::Quoted(Text::Plain("{}"));
     };
@@ -187,13 +187,13 @@ pub(super) fn arguments(json: Option<Json<'_>>) -> Arguments<'_> {
 }
 
 /// Text that a tool gave, and what it gave beside it.
-pub(super) struct Given<'a> {
-    pub(super) text: Cow<'a, str>,
-    pub(super) attachments: Vec<AttachmentView<'a>>,
+pub(crate) struct Given<'a> {
+    pub(crate) text: Cow<'a, str>,
+    pub(crate) attachments: Vec<AttachmentView<'a>>,
 }
 
 impl<'a> Given<'a> {
-    pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
+    pub(crate) fn text(text: impl Into<Cow<'a, str>>) -> Self {
         Self {
             text: text.into(),
             attachments: Vec::new(),
@@ -201,20 +201,18 @@ impl<'a> Given<'a> {
     }
 }
 
-/// What a tool gave: a string, or a list of strings, of parts of the named types, and of images and documents,
-/// which `read` reads. Texts are joined by line breaks.
-pub(super) fn output<'a>(
+/// Reads the output of a tool: a string, or a list of strings, of texts (parts of the named types), and of images and documents.
+/// `read` reads a part. Texts are joined by line breaks.
+pub(crate) fn output<'a>(
     json: Json<'a>,
     at: &str,
     types: &[&str],
     read: impl Fn(Json<'a>, &str) -> Result<ContentView<'a>, RequestError>,
 ) -> Result<Given<'a>, RequestError> {
     #[derive(Deserialize)]
-    struct TextPart<'p> {
+    struct Typed<'p> {
         #[serde(borrow)]
         r#type: Option<Cow<'p, str>>,
-        #[serde(borrow)]
-        text: Option<Text<'p>>,
     }
     if let Ok(text) = json.parse::<Text<'a>>() {
         return Ok(Given::text(text.decode()));
@@ -230,15 +228,15 @@ pub(super) fn output<'a>(
             continue;
         }
         let at = format!("{at}[{place}]");
-        let part: TextPart<'a> = json.parse().map_err(|error| bad(&at, error))?;
-        let kind = part.r#type.as_deref();
-        match (kind, part.text) {
-            (Some(kind), Some(text)) if types.contains(&kind) => texts.push(text.decode()),
-            (Some(kind), _) if ATTACHED.contains(&kind) => match read(json, &at)? {
-                ContentView::Attachment(attachment) => attachments.push(attachment),
-                _ => return Err(not_given(&at, kind)),
-            },
-            (kind, _) => return Err(not_given(&at, kind.unwrap_or("a part without a type"))),
+        let part: Typed<'a> = json.parse().map_err(|error| bad(&at, error))?;
+        let kind = part.r#type.unwrap_or("a part without a type".into());
+        if !(types.contains(&&*kind) || ATTACHED.contains(&&*kind)) {
+            return Err(not_given(&at, &kind));
+        }
+        match read(json, &at)? {
+            ContentView::Text(text) => texts.push(text.decode()),
+            ContentView::Attachment(attachment) => attachments.push(attachment),
+            _ => return Err(not_given(&at, &kind)),
         }
     }
     let text = match <[Cow<'a, str>; 1]>::try_from(texts) {
@@ -248,7 +246,7 @@ pub(super) fn output<'a>(
     Ok(Given { text, attachments })
 }
 
-/// Types of parts, in lmbatch's words and in OpenAI's, that a tool may give beside text.
+/// Types of parts of any dialect that a tool may give beside text.
 const ATTACHED: [&str; 6] = [
     "image",
     "document",
@@ -265,7 +263,7 @@ fn not_given(at: &str, kind: &str) -> RequestError {
 }
 
 /// A URL, or the bytes that a data URL or bare base64 of a known format holds.
-pub(super) fn from_url(url: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>>), String> {
+pub(crate) fn from_url(url: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>>), String> {
     let decoded = url.decode();
     if has_scheme(&decoded) {
         return from_data(url);
@@ -279,7 +277,7 @@ pub(super) fn from_url(url: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>
 }
 
 /// The bytes of base64 or of a data URL, with its type; or a URL, where that is what stands there.
-pub(super) fn from_data(data: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>>), String> {
+pub(crate) fn from_data(data: Text<'_>) -> Result<(SourceView<'_>, Option<Text<'_>>), String> {
     let decoded = data.decode();
     if !is_data_url(&decoded) {
         if has_scheme(&decoded) {

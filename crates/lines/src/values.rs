@@ -3,14 +3,14 @@
 use lmbatch_core::{Json, RequestError};
 use serde_json::Value;
 
-use super::context::bad;
+use crate::context::bad;
 
 /// Names under which callers say how many tokens an answer has at most.
-pub(super) const MOST_TOKENS: [&str; 3] =
+pub(crate) const MOST_TOKENS: [&str; 3] =
     ["max_output_tokens", "max_tokens", "max_completion_tokens"];
 
 /// Refuses two words for the most tokens of an answer.
-pub(super) fn one_limit<'n>(
+pub(crate) fn one_limit<'n>(
     at: &str,
     mut names: impl Iterator<Item = &'n &'n str>,
 ) -> Result<(), RequestError> {
@@ -23,6 +23,6 @@ pub(super) fn one_limit<'n>(
 }
 
 /// Reads a value that is sent as it is written.
-pub(super) fn exact(json: Json<'_>, at: &str) -> Result<Value, RequestError> {
+pub(crate) fn exact(json: Json<'_>, at: &str) -> Result<Value, RequestError> {
     lmbatch_core::exact_value(json.as_str()).map_err(|error| bad(format!("{at}: {error}")))
 }

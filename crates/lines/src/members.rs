@@ -1,5 +1,5 @@
-//! Members of a JSON object in OpenAI's words: what is null or empty counts as absent, and what is left over is
-//! refused by name.
+//! Members of a JSON object of a batch line: what is null or empty counts as absent, and what is left over is refused
+//! by name.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,16 +9,16 @@ use lmbatch_core::{Json, RequestError, Text};
 use serde::Deserializer as _;
 use serde::de::{Error as _, MapAccess, Visitor};
 
-use super::context::bad;
+use crate::context::bad;
 
 /// Members of one object, each of which is taken once.
-pub(super) struct Members<'a> {
-    pub(super) at: String,
+pub(crate) struct Members<'a> {
+    pub(crate) at: String,
     members: BTreeMap<Cow<'a, str>, Json<'a>>,
 }
 
 impl<'a> Members<'a> {
-    pub(super) fn of(json: Json<'a>, at: &str) -> Result<Self, RequestError> {
+    pub(crate) fn of(json: Json<'a>, at: &str) -> Result<Self, RequestError> {
         if !json.as_str().trim_start().starts_with('{') {
             return Err(bad(format!("{at} is not a JSON object")));
         }
@@ -28,18 +28,64 @@ impl<'a> Members<'a> {
         })
     }
 
+    /// Reads an object whose known members may be spelled in either way, `maxItems` or `max_items`; they are taken
+    /// by the first.
+    pub(crate) fn spelled(json: Json<'a>, at: &str, known: &[&str]) -> Result<Self, RequestError> {
+        let mut spelled = Self::of(json, at)?;
+        let snake: Vec<_> = spelled
+            .members
+            .keys()
+            .filter(|name| known.contains(&&*camel(name)) && !known.contains(&&***name))
+            .cloned()
+            .collect();
+        for name in snake {
+            let camel = camel(&name);
+            let Some(value) = spelled.members.remove(&name) else {
+                continue;
+            };
+            if spelled
+                .members
+                .insert(camel.clone().into(), value)
+                .is_some()
+            {
+                return Err(bad(format!(
+                    "{at} has both {name} and {camel}; keep one of them"
+                )));
+            }
+        }
+        Ok(spelled)
+    }
+
+    /// Returns the name of a member that was not taken and is not null.
+    pub(crate) fn left_over(&self) -> Option<&str> {
+        let mut rest = self.members.iter();
+        let found = rest.find(|(_, value)| value.as_str() != "null");
+        found.map(|(name, _)| &**name)
+    }
+
+    /// Refuses every member that was not taken and is not null, an empty one too.
+    pub(crate) fn end_exact(self) -> Result<(), RequestError> {
+        match self.left_over() {
+            Some(name) => Err(RequestError::unsupported(format!(
+                "{}.{name} cannot be translated",
+                self.at
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Reports whether the object has a member, be it null or empty.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.members.contains_key(name)
     }
 
     /// Takes a member that is neither null nor empty.
-    pub(super) fn take(&mut self, name: &str) -> Option<Json<'a>> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Json<'a>> {
         self.members.remove(name).filter(|value| !is_empty(*value))
     }
 
     /// Takes a string.
-    pub(super) fn text(&mut self, name: &str) -> Result<Option<Text<'a>>, RequestError> {
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<Text<'a>>, RequestError> {
         let Some(value) = self.take(name) else {
             return Ok(None);
         };
@@ -49,20 +95,20 @@ impl<'a> Members<'a> {
     }
 
     /// Takes a string that must be there.
-    pub(super) fn need(&mut self, name: &str) -> Result<Text<'a>, RequestError> {
+    pub(crate) fn need(&mut self, name: &str) -> Result<Text<'a>, RequestError> {
         let text = self.text(name)?;
         text.ok_or_else(|| bad(format!("{}.{name} must be there", self.at)))
     }
 
     /// Leaves out members that say nothing to another provider.
-    pub(super) fn ignore(&mut self, names: &[&str]) {
+    pub(crate) fn ignore(&mut self, names: &[&str]) {
         for name in names {
             self.members.remove(*name);
         }
     }
 
     /// Refuses members that have no translation, unless they say nothing or have one of the given values.
-    pub(super) fn refuse(&mut self, names: &[&str], except: &[&str]) -> Result<(), RequestError> {
+    pub(crate) fn refuse(&mut self, names: &[&str], except: &[&str]) -> Result<(), RequestError> {
         for name in names {
             let Some(value) = self.take(name) else {
                 continue;
@@ -82,7 +128,7 @@ impl<'a> Members<'a> {
     }
 
     /// Refuses what is left over.
-    pub(super) fn end(self) -> Result<(), RequestError> {
+    pub(crate) fn end(self) -> Result<(), RequestError> {
         let mut rest = self.members.iter();
         match rest.find(|(_, value)| !is_empty(**value)) {
             Some((name, _)) => Err(bad(format!("{}: unknown field `{name}`", self.at))),
@@ -91,8 +137,20 @@ impl<'a> Members<'a> {
     }
 }
 
+/// Returns a name in the spelling `maxItems`.
+pub(crate) fn camel(name: &str) -> String {
+    let mut parts = name.split('_');
+    let mut camel = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let mut letters = part.chars();
+        camel.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    camel
+}
+
 /// Reads the members of an object, each of which must stand there once.
-pub(super) fn members<'a>(
+pub(crate) fn members<'a>(
     json: Json<'a>,
 ) -> Result<BTreeMap<Cow<'a, str>, Json<'a>>, serde_json::Error> {
     struct Reader;

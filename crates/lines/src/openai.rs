@@ -1,51 +1,21 @@
-//! Bodies in OpenAI's words, for a provider that has other words. What has no translation is refused by
-//! its name; nothing is dropped.
+//! Bodies of OpenAI batch lines, for a provider other than OpenAI. What has no translation is refused by its name;
+//! nothing is dropped.
 
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    Effort, GenerateOptions, Json, JsonBuf, MessageView, RequestError, ResponseSchema, Text,
-    ThinkingOptions, Tool, ToolChoice,
+    Effort, GenerateOptions, Json, JsonBuf, RequestError, ResponseSchema, Text, ThinkingOptions,
+    Tool, ToolChoice,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::context::bad;
-use super::members::members;
-use super::openai_parts as parts;
-use super::values::{MOST_TOKENS, exact, one_limit};
-
-/// A body in no one's words.
-pub(super) struct Translated<'a> {
-    pub(super) system: Option<Text<'a>>,
-    pub(super) messages: Vec<MessageView<'a>>,
-    pub(super) options: GenerateOptions,
-}
-
-/// The model that a body names, which must be the one of `-m`.
-pub(super) fn model<'a>(body: Json<'a>, wanted: &str) -> Result<Text<'a>, RequestError> {
-    #[derive(Deserialize)]
-    struct Named<'a> {
-        #[serde(borrow)]
-        model: Option<Text<'a>>,
-    }
-    let named = body.parse::<Named<'a>>();
-    let named = named.map_err(|error| {
-        let error = error.to_string();
-        match error.starts_with("duplicate field") {
-            true => bad("the body names its model twice"),
-            false => bad(format!("body: {error}")),
-        }
-    })?;
-    let model = named.model.ok_or_else(|| bad("the body names no model"))?;
-    if model.decode() != wanted {
-        return Err(bad(format!(
-            "the body's model is not {wanted:?}, which -m names"
-        )));
-    }
-    Ok(model)
-}
+use crate::context::bad;
+use crate::members::members;
+use crate::openai_parts as parts;
+use crate::translated::{self, Translated, only};
+use crate::values::{MOST_TOKENS, exact, one_limit};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -82,7 +52,7 @@ struct AskedSchema<'a> {
 ///
 /// # Errors
 /// Where the schema holds what cannot be checked exactly, such as a number of thirty digits.
-pub(super) fn asked_schema(body: Json<'_>) -> Result<Option<ResponseSchema>, RequestError> {
+pub(crate) fn asked_schema(body: Json<'_>) -> Result<Option<ResponseSchema>, RequestError> {
     let asked: Asked<'_> = body.parse().unwrap_or_default();
     let of_text = asked.text.and_then(|text| text.format);
     let Some(format) = of_text.or(asked.response_format) else {
@@ -99,8 +69,8 @@ pub(super) fn asked_schema(body: Json<'_>) -> Result<Option<ResponseSchema>, Req
 }
 
 /// A body of `/v1/responses` or `/v1/chat/completions` for a provider that has neither. The model that it
-/// names is not looked at: `-m` names the provider's own.
-pub(super) fn translate<'a>(
+/// names is not looked at: another provider has its own.
+pub(crate) fn translate<'a>(
     url: &str,
     body: Json<'a>,
     provider: &str,
@@ -124,11 +94,7 @@ pub(super) fn translate<'a>(
             .is_some_and(|value| value.as_str() != "null")
     };
     one_limit("body", MOST_TOKENS.iter().filter(is_set))?;
-    let mut translated = Translated {
-        system: None,
-        messages: Vec::new(),
-        options: GenerateOptions::default(),
-    };
+    let mut translated = Translated::default();
     for (name, value) in &members {
         let value = *value;
         if value.as_str() == "null" {
@@ -153,9 +119,7 @@ pub(super) fn translate<'a>(
 }
 
 fn typed<T: DeserializeOwned>(name: &str, value: Json<'_>) -> Result<T, RequestError> {
-    let failed = |error: serde_json::Error| bad(format!("body.{name}: {error}"));
-    exact(value, &format!("body.{name}"))?;
-    value.parse().map_err(failed)
+    translated::typed(value, &format!("body.{name}"))
 }
 
 fn shared_member(
@@ -235,18 +199,6 @@ fn effort(effort: Effort) -> ThinkingOptions {
         effort: Some(effort),
         budget_tokens: None,
     }
-}
-
-fn only(value: &Value, at: &str, known: &[&str]) -> Result<(), RequestError> {
-    let members = value.as_object().into_iter().flatten();
-    for (name, _) in members.filter(|(_, value)| !value.is_null()) {
-        if !known.contains(&name.as_str()) {
-            return Err(RequestError::unsupported(format!(
-                "{at}.{name} cannot be translated"
-            )));
-        }
-    }
-    Ok(())
 }
 
 fn reasoning(value: Json<'_>) -> Result<ThinkingOptions, RequestError> {

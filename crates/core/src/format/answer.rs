@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use lmbatch_core::{BatchId, Json, OutcomeView, OutputView, Problem, RawRow, SchemaError};
+use crate::{
+    BatchId, ErrorKind, ItemView, Json, OutcomeStatus, OutcomeView, OutputView, Problem, RawRow,
+    SchemaError, TokenUsage, Verdict,
+};
 
 /// Request together with its outcome.
 #[derive(Debug)]
@@ -56,7 +59,48 @@ pub enum Structured<'a> {
 }
 
 impl AnswerView<'_> {
+<<<<<<< HEAD:crates/engine/src/results/answer.rs
     /// Returns the reason why a succeeded answer may be unusable.
+=======
+    /// Returns the status of the request. A row that cannot be read is an error.
+    pub fn status(&self) -> OutcomeStatus {
+        match self {
+            Self::Missing => OutcomeStatus::Missing,
+            Self::Malformed => OutcomeStatus::Errored,
+            Self::Row { outcome, .. } => match outcome.verdict() {
+                Verdict::Succeeded => OutcomeStatus::Succeeded,
+                Verdict::Errored | Verdict::ErroredRetryable => OutcomeStatus::Errored,
+                Verdict::Expired => OutcomeStatus::Expired,
+                Verdict::Cancelled => OutcomeStatus::Cancelled,
+            },
+        }
+    }
+
+    /// Returns the tokens that the answer used; zero where there is no answer or the provider reports none.
+    pub fn usage(&self) -> TokenUsage {
+        match self {
+            Self::Row {
+                outcome: OutcomeView::Succeeded(output),
+                ..
+            } => output.usage.unwrap_or_default(),
+            _ => TokenUsage::default(),
+        }
+    }
+
+    /// Reports whether the provider's row is there and holds no answer that can be read. Such a row is paid for.
+    pub fn is_malformed(&self) -> bool {
+        match self {
+            Self::Malformed => true,
+            Self::Row {
+                outcome: OutcomeView::Errored(failure),
+                ..
+            } => failure.kind == ErrorKind::MalformedAnswer,
+            _ => false,
+        }
+    }
+
+    /// Why a succeeded answer may be unusable.
+>>>>>>> lines:crates/core/src/format/answer.rs
     pub fn problem(&self) -> Option<Problem> {
         let Self::Row {
             outcome: OutcomeView::Succeeded(output),
@@ -89,7 +133,7 @@ fn problem(output: &OutputView<'_>, structured: &Structured<'_>) -> Option<Probl
     let calls_tool = output
         .items
         .iter()
-        .any(|item| matches!(item, lmbatch_core::ItemView::ToolCall(_)));
+        .any(|item| matches!(item, ItemView::ToolCall(_)));
     (matches!(structured, Structured::Invalid(_)) && !calls_tool)
         .then_some(Problem::InvalidStructured)
 }

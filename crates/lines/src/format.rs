@@ -1,7 +1,7 @@
 //! Files that are not JSON Lines, known by their first line.
 
-/// The beginning of every reason that [`other_than_json_lines`] gives.
-pub(crate) const OTHER: &str = "the input is not JSON Lines: ";
+/// The beginning of the reason for which a first line is refused that shows a format other than JSON Lines.
+pub const NOT_JSON_LINES: &str = "the input is not JSON Lines: ";
 
 /// Returns why a first line is of no JSON Lines, where it shows another format.
 pub(crate) fn other_than_json_lines(line: &[u8]) -> Option<String> {
@@ -17,7 +17,7 @@ pub(crate) fn other_than_json_lines(line: &[u8]) -> Option<String> {
         line if is_table(line) => "it looks like CSV",
         _ => return None,
     };
-    Some(format!("{OTHER}{found}"))
+    Some(format!("{NOT_JSON_LINES}{found}"))
 }
 
 /// Reports whether a line is the header of a table: names, with commas, semicolons or tabs between them.

@@ -1,16 +1,17 @@
-//! Messages and items in OpenAI's words.
+//! Messages and items of OpenAI batch lines.
 
 use lmbatch_core::{
     AttachmentKind, AttachmentView, ContentView, Json, MessageView, RequestError, Role, SourceView,
     Text, ThinkingView, ToolCallView, ToolResultView, known_media_type,
 };
 
-use super::content::{Given, arguments, from_data, from_url, output};
-use super::context::bad;
-use super::members::Members;
+use crate::content::{Given, arguments, from_data, from_url, output};
+use crate::context::bad;
+use crate::members::Members;
+use crate::translated::{drop_thoughts, file_of, is_only_thought, untranslated};
 
 /// The `input` of `/v1/responses`: a string, or items.
-pub(super) fn input(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestError> {
+pub(crate) fn input(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestError> {
     if let Ok(text) = value.parse::<Text<'_>>() {
         return Ok(vec![MessageView {
             role: Role::User,
@@ -21,7 +22,7 @@ pub(super) fn input(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestErro
 }
 
 /// The `messages` of `/v1/chat/completions`.
-pub(super) fn messages(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestError> {
+pub(crate) fn messages(value: Json<'_>) -> Result<Vec<MessageView<'_>>, RequestError> {
     list(value, "body.messages")
 }
 
@@ -40,14 +41,8 @@ fn list<'a>(value: Json<'a>, name: &str) -> Result<Vec<MessageView<'a>>, Request
             _ => messages.push(message),
         }
     }
-    // What OpenAI's model thought is sealed for OpenAI; alone it says nothing to another provider.
-    messages.retain(|message| !is_only_thought(message));
+    drop_thoughts(&mut messages);
     Ok(messages)
-}
-
-fn is_only_thought(message: &MessageView<'_>) -> bool {
-    let mut contents = message.contents.iter();
-    contents.all(|content| matches!(content, ContentView::Thinking(_)))
 }
 
 /// Said of what a model made; nothing to another.
@@ -89,10 +84,7 @@ fn message(mut item: Members<'_>) -> Result<MessageView<'_>, RequestError> {
             (Role::Assistant, contents)
         }
         Some(other) => {
-            return Err(RequestError::unsupported(format!(
-                "{}: {other} cannot be translated",
-                item.at
-            )));
+            return Err(untranslated(&format!("{}: {other}", item.at)));
         }
     };
     item.end()?;
@@ -230,7 +222,7 @@ fn called<'a>(
     }))
 }
 
-/// What a tool gave: a string, or text, images and documents in parts. A tool may give nothing.
+/// Reads the output of a tool: a string, or text, images and documents in parts. It may be empty.
 fn result<'a>(item: &mut Members<'a>, name: &str) -> Result<Given<'a>, RequestError> {
     let at = format!("{}.{name}", item.at);
     if !item.has(name) {
@@ -285,10 +277,7 @@ fn content(mut part: Members<'_>) -> Result<ContentView<'_>, RequestError> {
         "input_audio" => audio(&mut part)?,
         "file" | "input_file" => file(&mut part)?,
         other => {
-            return Err(RequestError::unsupported(format!(
-                "{}: {other} cannot be translated",
-                part.at
-            )));
+            return Err(untranslated(&format!("{}: {other}", part.at)));
         }
     };
     part.end()?;
@@ -381,10 +370,7 @@ fn refuse_file_id(part: &mut Members<'_>) -> Result<(), RequestError> {
     if part.text("file_id")?.is_none() {
         return Ok(());
     }
-    Err(RequestError::unsupported(format!(
-        "{}.file_id: a file at OpenAI cannot be reached by another provider",
-        part.at
-    )))
+    Err(file_of("OpenAI", &format!("{}.file_id", part.at)))
 }
 
 fn attachment<'a>(

@@ -6,19 +6,19 @@
 use std::borrow::Cow;
 
 use lmbatch_core::{
-    ContentView, GenerateOptions, GenerateView, Json, MessageView, Outline, RawView, RequestError,
-    RequestView, ResponseSchema, Role, SourceView, Text, ThinkingOptions, Tool, ToolChoice,
+    ContentView, Entry, GenerateOptions, GenerateView, IdView, Json, MessageView, Outline,
+    RequestError, RequestView, ResponseSchema, Role, SourceView, Sourced, Text, ThinkingOptions,
+    Tool, ToolChoice,
 };
-use lmbatch_engine::{Entry, IdView, Sourced};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::content::contents;
-use super::context::{Context, bad};
-use super::openai;
-use super::ordinary::Ordinary;
-use super::values::{MOST_TOKENS, exact, one_limit};
+use crate::batch_line::{BatchLine, Marks};
+use crate::content::contents;
+use crate::context::{InputContext, bad};
+use crate::ordinary::Ordinary;
+use crate::values::{MOST_TOKENS, exact, one_limit};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +51,12 @@ struct Line<'a> {
     url: Option<Text<'a>>,
     #[serde(borrow)]
     body: Option<Json<'a>>,
+    #[serde(borrow)]
+    params: Option<Json<'a>>,
+    #[serde(borrow)]
+    key: Option<&'a RawValue>,
+    #[serde(borrow)]
+    request: Option<Json<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -63,11 +69,15 @@ struct Message<'a> {
     contents: Option<&'a RawValue>,
 }
 
+/// Reason for which a line is refused whose attachment has a path while the input has no folder.
+pub const NO_FOLDER: &str =
+    "an attachment has a path, and the input has no folder in which paths start";
+
 /// Reads a line and hands it on, good or bad. The outline is memory that is used again.
-pub(super) fn read(
+pub(crate) fn read(
     text: &str,
     number: u64,
-    context: &Context,
+    context: &InputContext,
     outline: &mut Outline,
     visit: &mut dyn FnMut(Sourced<'_>),
 ) {
@@ -107,7 +117,7 @@ fn parse(text: &str) -> Result<Line<'_>, RequestError> {
 fn ordinary(
     line: Ordinary<'_>,
     number: u64,
-    context: &Context,
+    context: &InputContext,
     visit: &mut dyn FnMut(Entry<'_>),
 ) -> Result<(), RequestError> {
     let own_number;
@@ -142,30 +152,48 @@ fn numbered(number: &str) -> Result<IdView<'_>, RequestError> {
 fn entry(
     line: &Line<'_>,
     number: u64,
-    context: &Context,
+    context: &InputContext,
     visit: &mut dyn FnMut(Entry<'_>),
 ) -> Result<(), RequestError> {
-    if let (Some(one), Some(other)) = (line.id, line.custom_id)
-        && id(one)?.decode() != id(other)?.decode()
-    {
-        return Err(bad("id and custom_id differ; a request has one of them"));
+    let names = [
+        (line.id, "id"),
+        (line.custom_id, "custom_id"),
+        (line.key, "key"),
+    ];
+    let mut given = names.iter().filter_map(|(raw, name)| Some(((*raw)?, name)));
+    let first = given.next();
+    for (other, name) in given {
+        if let Some((one, first)) = first
+            && id(one)?.decode() != id(other)?.decode()
+        {
+            return Err(bad(format!(
+                "{first} and {name} differ; a request has one of them"
+            )));
+        }
     }
     let own_number;
-    let id = match line.id.or(line.custom_id) {
-        Some(raw) => id(raw)?,
+    let id = match first {
+        Some((raw, _)) => id(raw)?,
         None => {
             own_number = number.to_string();
             numbered(&own_number)?
         }
     };
-    if line.body.is_some() || line.url.is_some() || line.method.is_some() {
-        return raw(line, id, context, visit);
+    let marks = Marks {
+        has_custom_id: line.custom_id.is_some(),
+        method: line.method.as_deref(),
+        url: line.url,
+        body: line.body,
+        params: line.params,
+        has_key: line.key.is_some(),
+        request: line.request,
+    };
+    if let Some(batch_line) = marks.batch_line()? {
+        return of_batch(line, &batch_line, id, context, visit);
     }
     let messages = messages(line)?;
     if !context.reads_files && messages.iter().any(names_a_file) {
-        return Err(bad(
-            "an attachment has a path, and standard input has no folder; name one with --attachments",
-        ));
+        return Err(bad(NO_FOLDER));
     }
     let own = own_options(line)?;
     let merged;
@@ -186,7 +214,7 @@ fn entry(
     Ok(())
 }
 
-/// What a line asks for, beside its options.
+/// Request of a line, without its options.
 struct Asked<'a> {
     id: IdView<'a>,
     system: Option<Text<'a>>,
@@ -197,7 +225,7 @@ struct Asked<'a> {
 fn generate(
     asked: Asked<'_>,
     options: &GenerateOptions,
-    context: &Context,
+    context: &InputContext,
     visit: &mut dyn FnMut(Entry<'_>),
 ) {
     let system = options.system.as_deref().map(Text::Plain);
@@ -314,23 +342,14 @@ fn own_options(line: &Line<'_>) -> Result<Option<GenerateOptions>, RequestError>
     Ok(Some(options))
 }
 
-/// A line in OpenAI's own words: byte for byte to a provider that has its endpoint, else translated.
-fn raw(
+/// A line of a provider's batch file: byte for byte to that provider, else translated.
+fn of_batch(
     line: &Line<'_>,
+    batch_line: &BatchLine<'_>,
     id: IdView<'_>,
-    context: &Context,
+    context: &InputContext,
     visit: &mut dyn FnMut(Entry<'_>),
 ) -> Result<(), RequestError> {
-    let (Some(_), Some(method), Some(url), Some(body)) =
-        (line.custom_id, &line.method, line.url, line.body)
-    else {
-        return Err(bad(
-            "a line in OpenAI's words has custom_id, method, url and body",
-        ));
-    };
-    if method != "POST" {
-        return Err(bad("method must be POST"));
-    }
     for (set, name) in [
         (line.prompt.is_some(), "prompt"),
         (line.contents.is_some(), "contents"),
@@ -343,26 +362,21 @@ fn raw(
         (line.thinking.is_some(), "thinking"),
     ] {
         if set {
-            return Err(bad(format!("{name} beside a body; put it into the body")));
+            let member = batch_line.member();
+            return Err(bad(format!("{name} beside {member}; put it into {member}")));
         }
     }
-    if context.raw_endpoints.contains(&&*url.decode()) {
-        let schema = openai::asked_schema(body)?;
-        let request = RequestView::Raw(RawView {
-            model: Some(openai::model(body, &context.model)?),
-            endpoint: url,
-            body,
-        });
+    if let Some((raw, schema)) = batch_line.raw(context)? {
         visit(Entry {
             id,
-            request,
+            request: RequestView::Raw(raw),
             metadata: line.metadata,
             schema: schema.as_ref(),
             folder: None,
         });
         return Ok(());
     }
-    let translated = openai::translate(&url.decode(), body, context.provider)?;
+    let translated = batch_line.translate(&context.provider)?;
     let options = translated.options.merged_over(&context.options);
     let asked = Asked {
         id,
@@ -379,14 +393,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str) -> String {
-        let context = Context {
-            provider: "acme",
-            model: "m".to_owned(),
-            options: GenerateOptions::default(),
-            folder: "in".into(),
-            reads_files: false,
-            raw_endpoints: &["/v1/responses"],
-        };
+        let context = InputContext::new("acme", "m").with_raw_endpoints(&["/v1/responses"]);
         let mut found = String::new();
         read(text, 7, &context, &mut Outline::new(), &mut |sourced| {
             found = match sourced.entry {
@@ -435,7 +442,7 @@ mod tests {
             ),
             (
                 r#"{"custom_id":"c","method":"POST","url":"/v1/responses","body":{"model":"n"}}"#,
-                "the body's model is not \"m\", which -m names",
+                "the body names another model than \"m\", the model of the run",
             ),
             (
                 r#"{"custom_id":"c","method":"GET","url":"/v1/responses","body":{"model":"m"}}"#,
@@ -451,7 +458,7 @@ mod tests {
             ),
             (
                 r#"{"custom_id":"c","body":{}}"#,
-                "a line in OpenAI's words has custom_id, method, url and body",
+                "an OpenAI batch line has custom_id, method, url and body",
             ),
             (r#"{"id":"","prompt":"x"}"#, "the id is empty"),
             (
@@ -520,7 +527,7 @@ mod tests {
             (r#"[1]"#, "it is not a JSON object"),
             (
                 r#"{"id":1,"contents":[{"type":"image","path":"a.png"}]}"#,
-                "an attachment has a path, and standard input has no folder; name one with --attachments",
+                NO_FOLDER,
             ),
             (
                 r#"{"id":1,"contents":[{"type":"image","url":"data:image/photo;base64,AAAA"}]}"#,

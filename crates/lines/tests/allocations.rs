@@ -1,6 +1,10 @@
 //! Allocations of reading input lines.
 
 use std::fmt::Write as _;
+use std::io::Cursor;
+
+use lmbatch_core::{RequestSource as _, Sourced};
+use lmbatch_lines::{InputContext, InputLines};
 
 #[test]
 fn an_ordinary_line_takes_two_allocations() {
@@ -15,9 +19,10 @@ fn an_ordinary_line_takes_two_allocations() {
         }
         let mut found = 0;
         let info = allocation_counter::measure(|| {
-            lmbatch_cli::read_lines(input.into_bytes(), &mut |sourced| {
-                found += u32::from(sourced.entry.is_ok());
-            });
+            let context = InputContext::new("openai", "m");
+            let mut lines = InputLines::new(Cursor::new(input.into_bytes()), context);
+            let mut visit = |sourced: Sourced<'_>| found += u32::from(sourced.entry.is_ok());
+            while lines.next(&mut visit).unwrap() {}
         });
         assert_eq!(found, count);
         info.count_total

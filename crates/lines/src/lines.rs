@@ -3,16 +3,16 @@
 use std::io::{self, BufRead};
 
 /// Lines of a reader. One that lies whole in the reader's buffer is not copied.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     reader: Box<dyn BufRead + Send>,
-    /// The beginning of a line that goes on behind the reader's buffer.
+    /// Beginning of a line whose end is not yet in the reader's buffer.
     begun: Vec<u8>,
     /// Lines so far.
     count: u64,
 }
 
 impl Lines {
-    pub(super) fn new(reader: Box<dyn BufRead + Send>) -> Self {
+    pub(crate) fn new(reader: Box<dyn BufRead + Send>) -> Self {
         Self {
             reader,
             begun: Vec::new(),
@@ -24,7 +24,7 @@ impl Lines {
     ///
     /// # Errors
     /// Those of the reader. What was read of a line before an error is read on with the next call.
-    pub(super) fn next(&mut self, show: impl FnOnce(u64, &[u8])) -> io::Result<bool> {
+    pub(crate) fn next(&mut self, show: impl FnOnce(u64, &[u8])) -> io::Result<bool> {
         loop {
             let buffer = match self.reader.fill_buf() {
                 Ok(buffer) => buffer,
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_those_of_the_input_whatever_the_buffer_holds() {
+    fn lines_are_those_of_the_input_for_every_buffer_size() {
         for input in [
             "",
             "\n",

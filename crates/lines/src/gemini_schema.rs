@@ -1,0 +1,135 @@
+//! Google's `Schema`, a part of OpenAPI, into JSON Schema (Schema reference of the Gemini API, 2026).
+
+use lmbatch_core::RequestError;
+use serde_json::{Map, Value, json};
+
+use crate::context::bad;
+use crate::members::camel;
+use crate::translated::untranslated;
+
+/// Members that mean the same in JSON Schema.
+const SAME: [&str; 8] = [
+    "title",
+    "description",
+    "format",
+    "pattern",
+    "default",
+    "minimum",
+    "maximum",
+    "required",
+];
+
+/// Members whose value is a count, which Google also writes as a string.
+const COUNTS: [&str; 6] = [
+    "minItems",
+    "maxItems",
+    "minLength",
+    "maxLength",
+    "minProperties",
+    "maxProperties",
+];
+
+/// Types of JSON Schema.
+const TYPES: [&str; 7] = [
+    "string", "number", "integer", "boolean", "array", "object", "null",
+];
+
+/// Rewrites a `Schema` as JSON Schema. Types may be written in either case, and names in either spelling.
+///
+/// # Errors
+/// Where it has a member that Google's reference does not have, named with its place.
+pub(crate) fn json_schema(schema: &Value, at: &str) -> Result<Value, RequestError> {
+    let Some(members) = schema.as_object() else {
+        return Err(bad(format!("{at} is not a JSON object")));
+    };
+    let mut out = Map::new();
+    let mut is_nullable = false;
+    let mut order = Vec::new();
+    for (written, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+        let name = camel(written);
+        let at = format!("{at}.{written}");
+        let value = match (&*name, value) {
+            ("type", Value::String(word)) => {
+                let word = word.to_ascii_lowercase();
+                if !TYPES.contains(&&*word) {
+                    return Err(untranslated(&at));
+                }
+                Value::String(word)
+            }
+            ("nullable", Value::Bool(yes)) => {
+                is_nullable = *yes;
+                continue;
+            }
+            ("propertyOrdering", Value::Array(names)) => {
+                order = names.iter().filter_map(Value::as_str).collect();
+                continue;
+            }
+            ("properties", Value::Object(named)) => {
+                let each = named.iter().map(|(name, schema)| {
+                    let schema = json_schema(schema, &format!("{at}.{name}"))?;
+                    Ok((name.clone(), schema))
+                });
+                Value::Object(each.collect::<Result<_, RequestError>>()?)
+            }
+            ("items", schema) => json_schema(schema, &at)?,
+            ("anyOf", Value::Array(list)) => {
+                let each = list.iter().enumerate();
+                let each =
+                    each.map(|(place, schema)| json_schema(schema, &format!("{at}[{place}]")));
+                each.collect::<Result<_, _>>()?
+            }
+            ("additionalProperties", Value::Bool(yes)) => json!(yes),
+            ("additionalProperties", schema) => json_schema(schema, &at)?,
+            ("enum", Value::Array(_)) => value.clone(),
+            ("example", value) => {
+                out.insert("examples".to_owned(), json!([value]));
+                continue;
+            }
+            (name, Value::String(digits)) if COUNTS.contains(&name) => {
+                let count: u64 = digits
+                    .parse()
+                    .map_err(|_| bad(format!("{at} is not a number")))?;
+                json!(count)
+            }
+            (name, value) if SAME.contains(&name) || COUNTS.contains(&name) => value.clone(),
+            _ => return Err(untranslated(&at)),
+        };
+        out.insert(name, value);
+    }
+    if let Some(Value::Object(properties)) = out.get_mut("properties") {
+        *properties = ordered(std::mem::take(properties), &order);
+    }
+    if is_nullable {
+        admit_null(&mut out);
+    }
+    Ok(Value::Object(out))
+}
+
+/// Puts the named properties first, in their order.
+fn ordered(mut properties: Map<String, Value>, order: &[&str]) -> Map<String, Value> {
+    let mut ordered = Map::new();
+    for name in order {
+        if let Some(schema) = properties.shift_remove(*name) {
+            ordered.insert((*name).to_owned(), schema);
+        }
+    }
+    ordered.extend(properties);
+    ordered
+}
+
+/// Lets a schema admit null beside what it admits.
+fn admit_null(schema: &mut Map<String, Value>) {
+    if let Some(kind) = schema.get_mut("type")
+        && *kind != "null"
+    {
+        *kind = json!([kind, "null"]);
+    }
+    if let Some(Value::Array(values)) = schema.get_mut("enum")
+        && !values.iter().any(Value::is_null)
+    {
+        values.push(Value::Null);
+    }
+    if let Some(Value::Array(list)) = schema.get_mut("anyOf") {
+        list.push(json!({"type": "null"}));
+    }
+}

@@ -1,0 +1,55 @@
+//! Line formats of lmbatch: one JSON object a line, a request on the way in and an outcome on the way out.
+//!
+//! [`InputLines`] reads requests out of JSON Lines and is a [`RequestSource`](lmbatch_core::RequestSource). A line has
+//! one of four forms:
+//!
+//! | form | example |
+//! |---|---|
+//! | lmbatch's own | `{"id": "a", "prompt": "Hi"}` |
+//! | OpenAI batch | `{"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": {"model": "m", "input": "Hi"}}` |
+//! | Anthropic batch | `{"custom_id": "a", "params": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}}` |
+//! | Gemini batch | `{"key": "a", "request": {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}}` |
+//!
+//! A batch line goes byte for byte to its own provider, and is translated for any other. What has no translation is
+//! refused by name; nothing is dropped.
+//!
+//! [`write_outcome`] writes the output line of an outcome:
+//!
+//! ```json
+//! {"id":"a","status":"succeeded","text":"Hello!","finish_reason":"stop","provider":"openai","batch":"batch_1"}
+//! {"id":"b","status":"errored","provider":"openai","batch":"batch_1","error":{"kind":"rate_limited","retryable":true}}
+//! ```
+//!
+//! [`INPUT_SCHEMA`] and [`OUTPUT_SCHEMA`] are the JSON Schemas of both.
+
+mod anthropic;
+mod anthropic_parts;
+mod batch_line;
+mod content;
+mod context;
+mod format;
+mod gemini;
+mod gemini_parts;
+mod gemini_schema;
+mod line;
+mod lines;
+mod members;
+mod openai;
+mod openai_parts;
+mod ordinary;
+mod output;
+mod source;
+mod translated;
+mod values;
+
+pub use context::InputContext;
+pub use format::NOT_JSON_LINES;
+pub use line::NO_FOLDER;
+pub use output::{LineOrigin, write_outcome};
+pub use source::InputLines;
+
+/// JSON Schema (draft 2020-12) of an input line, as text.
+pub const INPUT_SCHEMA: &str = include_str!("../schemas/input.json");
+
+/// JSON Schema (draft 2020-12) of an output line, as text.
+pub const OUTPUT_SCHEMA: &str = include_str!("../schemas/output.json");

@@ -1,0 +1,109 @@
+//! Target of every translation of a batch line, and the checks that the readers of all dialects share.
+
+use lmbatch_core::{ContentView, GenerateOptions, Json, MessageView, RequestError, Role, Text};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::context::bad;
+use crate::values::exact;
+
+/// Request of a batch line, free of the terms of its provider.
+#[derive(Default)]
+pub(crate) struct Translated<'a> {
+    pub(crate) system: Option<Text<'a>>,
+    pub(crate) messages: Vec<MessageView<'a>>,
+    pub(crate) options: GenerateOptions,
+}
+
+/// Refuses the member `at`, which has no translation.
+pub(crate) fn untranslated(at: &str) -> RequestError {
+    RequestError::unsupported(format!("{at} cannot be translated"))
+}
+
+/// Refuses a file that lies at `owner`, named by the member `at`.
+pub(crate) fn file_of(owner: &str, at: &str) -> RequestError {
+    RequestError::unsupported(format!(
+        "{at}: a file at {owner} cannot be reached by another provider"
+    ))
+}
+
+/// Reads the member `at` as a type, with all its numbers exact.
+pub(crate) fn typed<T: DeserializeOwned>(value: Json<'_>, at: &str) -> Result<T, RequestError> {
+    exact(value, at)?;
+    value
+        .parse()
+        .map_err(|error: serde_json::Error| bad(format!("{at}: {error}")))
+}
+
+/// Refuses every member of an object that is neither null nor known.
+pub(crate) fn only(value: &Value, at: &str, known: &[&str]) -> Result<(), RequestError> {
+    let members = value.as_object().into_iter().flatten();
+    for (name, _) in members.filter(|(_, value)| !value.is_null()) {
+        if !known.contains(&name.as_str()) {
+            return Err(untranslated(&format!("{at}.{name}")));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the model that the body `at` names, if it names one.
+pub(crate) fn named_model<'a>(body: Json<'a>, at: &str) -> Result<Option<Text<'a>>, RequestError> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        model: Option<Text<'a>>,
+    }
+    let named = body.parse::<Named<'a>>().map_err(|error| {
+        let error = error.to_string();
+        match error.starts_with("duplicate field") {
+            true => bad(format!("{at} names its model twice")),
+            false => bad(format!("{at}: {error}")),
+        }
+    })?;
+    Ok(named.model)
+}
+
+/// Returns the model that the body `at` names, which must be the model of the run.
+pub(crate) fn model<'a>(body: Json<'a>, at: &str, wanted: &str) -> Result<Text<'a>, RequestError> {
+    let model = named_model(body, at)?;
+    let model = model.ok_or_else(|| bad(format!("{at} names no model")))?;
+    if model.decode() != wanted {
+        return Err(other_model(at, wanted));
+    }
+    Ok(model)
+}
+
+/// Refuses a body whose model is not that of the run.
+pub(crate) fn other_model(at: &str, wanted: &str) -> RequestError {
+    bad(format!(
+        "{at} names another model than {wanted:?}, the model of the run"
+    ))
+}
+
+/// Puts a message before all others.
+pub(crate) fn prepend<'a>(messages: &mut Vec<MessageView<'a>>, first: Option<MessageView<'a>>) {
+    if let Some(first) = first {
+        messages.insert(0, first);
+    }
+}
+
+/// Returns a message of texts, where there are any.
+pub(crate) fn texts_of<'a>(
+    role: Role,
+    texts: impl Iterator<Item = Text<'a>>,
+) -> Option<MessageView<'a>> {
+    let contents: Vec<_> = texts.map(ContentView::Text).collect();
+    (!contents.is_empty()).then_some(MessageView { role, contents })
+}
+
+/// Leaves out messages of nothing but thoughts: sealed for one provider, they say nothing to another.
+pub(crate) fn drop_thoughts(messages: &mut Vec<MessageView<'_>>) {
+    messages.retain(|message| !is_only_thought(message));
+}
+
+/// Reports whether a message holds nothing but thoughts.
+pub(crate) fn is_only_thought(message: &MessageView<'_>) -> bool {
+    let mut contents = message.contents.iter();
+    contents.all(|content| matches!(content, ContentView::Thinking(_)))
+}

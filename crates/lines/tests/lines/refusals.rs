@@ -1,0 +1,422 @@
+//! Batch lines that are refused, each with the name of the member that is at fault.
+
+use super::dialects::{anthropic, gemini};
+use super::*;
+
+/// Reason for which no provider but the line's own is sent a line.
+fn reason(line: &Value) -> String {
+    translated("chat@openai/m", line).unwrap_err()
+}
+
+#[test]
+fn what_has_no_translation_from_anthropic_is_refused_by_name() {
+    let hi = json!([{"role": "user", "content": "Hi"}]);
+    let asked = |more: Value| {
+        let mut params = json!({"max_tokens": 9, "messages": hi});
+        for (name, value) in more.as_object().unwrap() {
+            params[name] = value.clone();
+        }
+        params
+    };
+    let said = |content: Value| json!({"messages": [{"role": "user", "content": content}]});
+    for (params, why) in [
+        (json!({"max_tokens": 9}), "params.messages must be there"),
+        (
+            asked(json!({"container": "c"})),
+            "params.container cannot be translated for openai",
+        ),
+        (
+            asked(json!({"promt": null, "promts": 1})),
+            "params.promts cannot be translated for openai",
+        ),
+        (
+            asked(json!({"metadata": {"user_id": "u"}})),
+            "params.metadata cannot be translated for openai",
+        ),
+        (
+            asked(json!({"mcp_servers": []})),
+            "params.mcp_servers cannot be translated for openai",
+        ),
+        (
+            asked(json!({"stream": true})),
+            "params.stream cannot be translated for openai",
+        ),
+        (
+            asked(json!({"service_tier": "standard_only"})),
+            "params.service_tier cannot be translated for openai",
+        ),
+        (
+            asked(json!({"max_tokens": "9"})),
+            "params.max_tokens: invalid type: string \"9\", expected u32",
+        ),
+        (
+            asked(json!({"tools": [{"type": "web_search_20260318", "name": "web_search"}]})),
+            "params.tools[0]: only tools of the caller's own can be translated",
+        ),
+        (
+            asked(json!({"tools": [{"name": "f", "input_schema": {}, "defer_loading": true}]})),
+            "params.tools[0].defer_loading cannot be translated",
+        ),
+        (
+            asked(json!({"tools": [{"name": "f"}]})),
+            "params.tools[0].input_schema must be there",
+        ),
+        (
+            asked(json!({"tool_choice": {"type": "auto", "disable_parallel_tool_use": true}})),
+            "params.tool_choice.disable_parallel_tool_use cannot be translated",
+        ),
+        (
+            asked(json!({"tool_choice": {"type": "some"}})),
+            "params.tool_choice cannot be translated",
+        ),
+        (
+            asked(json!({"thinking": {"type": "adaptive"}})),
+            "params.thinking: adaptive can be translated only beside output_config.effort",
+        ),
+        (
+            asked(json!({"thinking": {"type": "adaptive", "display": "omitted"}})),
+            "params.thinking.display cannot be translated",
+        ),
+        (
+            asked(json!({"thinking": {"type": "enabled"}})),
+            "params.thinking.budget_tokens must be there",
+        ),
+        (
+            asked(json!({"thinking": {"type": "between_tools"}})),
+            "params.thinking cannot be translated",
+        ),
+        (
+            asked(json!({"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}})),
+            "params.output_config.effort can be translated only beside adaptive thinking",
+        ),
+        (
+            asked(json!({"output_config": {"effort": "huge"}})),
+            "params.output_config.effort: ",
+        ),
+        (
+            asked(json!({"output_config": {"task_budget": 1}})),
+            "params.output_config.task_budget cannot be translated",
+        ),
+        (
+            asked(json!({"output_format": {"type": "text"}})),
+            "params.output_format cannot be translated",
+        ),
+        (
+            json!({"system": [{"type": "image"}], "messages": hi}),
+            "params.system[0].source must be there",
+        ),
+        (
+            json!({"messages": [{"role": "tool", "content": "x"}]}),
+            "params.messages[0].role cannot be translated",
+        ),
+        (
+            json!({"messages": [{"role": "user"}]}),
+            "params.messages[0].content must be there",
+        ),
+        (
+            json!({"messages": [{"role": "user", "content": "x", "name": "n"}]}),
+            "params.messages[0].name cannot be translated",
+        ),
+        (
+            said(json!([{"type": "text", "text": "x", "citations": [{"type": "char_location"}]}])),
+            "params.messages[0].content[0].citations cannot be translated",
+        ),
+        (
+            said(json!([{"type": "search_result", "source": "s"}])),
+            "params.messages[0].content[0]: search_result cannot be translated",
+        ),
+        (
+            said(json!([{"type": "server_tool_use", "id": "i"}])),
+            "params.messages[0].content[0]: server_tool_use cannot be translated",
+        ),
+        (
+            said(json!([{"type": "image", "source": {"type": "file", "file_id": "f"}}])),
+            "params.messages[0].content[0].source.file_id: a file at Anthropic cannot be reached by another provider",
+        ),
+        (
+            said(
+                json!([{"type": "image", "source": {"type": "url", "url": "https://h.test/a"}, "transformations": {"oversized_image": "downsize"}}]),
+            ),
+            "params.messages[0].content[0].transformations cannot be translated",
+        ),
+        (
+            said(
+                json!([{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "%"}}]),
+            ),
+            "params.messages[0].content[0].source.data: the data is not valid base64",
+        ),
+        (
+            said(json!([{"type": "document", "source": {"type": "content", "content": "x"}}])),
+            "params.messages[0].content[0].source: content cannot be translated",
+        ),
+        (
+            said(
+                json!([{"type": "document", "context": "c", "source": {"type": "text", "data": "x"}}]),
+            ),
+            "params.messages[0].content[0].context cannot be translated",
+        ),
+        (
+            said(
+                json!([{"type": "document", "citations": {"enabled": true}, "source": {"type": "text", "data": "x"}}]),
+            ),
+            "params.messages[0].content[0].citations cannot be translated",
+        ),
+        (
+            said(
+                json!([{"type": "tool_use", "id": "i", "name": "n", "input": {}, "caller": {"type": "code_execution"}}]),
+            ),
+            "params.messages[0].content[0].caller.type cannot be translated",
+        ),
+        (
+            said(
+                json!([{"type": "tool_result", "tool_use_id": "i", "content": [{"type": "search_result"}]}]),
+            ),
+            "params.messages[0].content[0].content[0]: search_result cannot be translated; text, images and documents can",
+        ),
+        (
+            said(
+                json!([{"type": "tool_result", "tool_use_id": "i", "content": [{"type": "text", "text": "x", "more": 1}]}]),
+            ),
+            "params.messages[0].content[0].content[0].more cannot be translated",
+        ),
+    ] {
+        let found = reason(&anthropic(&params));
+        assert!(found.starts_with(why), "{params}: {found}");
+    }
+}
+
+#[test]
+fn what_has_no_translation_from_gemini_is_refused_by_name() {
+    let parts = json!([{"role": "user", "parts": [{"text": "Hi"}]}]);
+    let asked = |more: Value| {
+        let mut request = json!({"contents": parts});
+        for (name, value) in more.as_object().unwrap() {
+            request[name] = value.clone();
+        }
+        request
+    };
+    let set = |config: Value| asked(json!({"generationConfig": config}));
+    let said = |part: Value| json!({"contents": [{"role": "user", "parts": [part]}]});
+    for (request, why) in [
+        (json!({}), "request.contents must be there"),
+        (
+            asked(json!({"safety_settings": []})),
+            "request.safety_settings cannot be translated for openai",
+        ),
+        (
+            asked(json!({"cachedContent": "cachedContents/1"})),
+            "request.cachedContent cannot be translated for openai",
+        ),
+        (
+            asked(json!({"tools": [{"googleSearch": {}}]})),
+            "request.tools[0].googleSearch: only functions can be translated",
+        ),
+        (
+            asked(
+                json!({"tools": [{"functionDeclarations": [{"name": "f", "behavior": "BLOCKING"}]}]}),
+            ),
+            "request.tools[0].functionDeclarations[0].behavior cannot be translated",
+        ),
+        (
+            asked(
+                json!({"tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type": "OBJECT", "oneOf": []}}]}]}),
+            ),
+            "request.tools[0].functionDeclarations[0].parameters.oneOf cannot be translated",
+        ),
+        (
+            asked(json!({"toolConfig": {"retrievalConfig": {"languageCode": "de"}}})),
+            "request.toolConfig.retrievalConfig cannot be translated",
+        ),
+        (
+            asked(
+                json!({"toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["a", "b"]}}}),
+            ),
+            "request.toolConfig.functionCallingConfig.allowedFunctionNames cannot be translated",
+        ),
+        (
+            asked(json!({"toolConfig": {"functionCallingConfig": {"mode": "SOME"}}})),
+            "request.toolConfig.functionCallingConfig.mode cannot be translated",
+        ),
+        (
+            asked(
+                json!({"systemInstruction": {"parts": [{"inlineData": {"mimeType": "image/png", "data": PNG}}]}}),
+            ),
+            "request.systemInstruction holds something other than text",
+        ),
+        (
+            asked(
+                json!({"systemInstruction": {"parts": [{"text": "a"}]}, "system_instruction": {"parts": [{"text": "a"}]}}),
+            ),
+            "request has both system_instruction and systemInstruction; keep one of them",
+        ),
+        (
+            set(json!({"temperature": "hot"})),
+            "request.generationConfig.temperature: invalid type",
+        ),
+        (
+            set(json!({"topK": 0.5})),
+            "request.generationConfig.topK is not a whole number",
+        ),
+        (
+            set(json!({"candidateCount": 2})),
+            "request.generationConfig.candidateCount cannot be translated",
+        ),
+        (
+            set(json!({"responseModalities": ["IMAGE"]})),
+            "request.generationConfig.responseModalities cannot be translated",
+        ),
+        (
+            set(json!({"responseLogprobs": true})),
+            "request.generationConfig.responseLogprobs cannot be translated",
+        ),
+        (
+            set(json!({"logprobs": 3})),
+            "request.generationConfig.logprobs cannot be translated",
+        ),
+        (
+            set(json!({"speechConfig": {}})),
+            "request.generationConfig.speechConfig cannot be translated",
+        ),
+        (
+            set(json!({"responseMimeType": "application/json"})),
+            "request.generationConfig.responseMimeType cannot be translated",
+        ),
+        (
+            set(json!({"responseMimeType": "text/x.enum", "responseSchema": {"type": "STRING"}})),
+            "request.generationConfig.responseMimeType cannot be translated",
+        ),
+        (
+            set(json!({"responseSchema": {"type": "THING"}})),
+            "request.generationConfig.responseSchema.type cannot be translated",
+        ),
+        (
+            set(
+                json!({"responseSchema": {"type": "STRING"}, "responseJsonSchema": {"type": "string"}}),
+            ),
+            "request.generationConfig has both responseSchema and responseJsonSchema; keep one of them",
+        ),
+        (
+            set(json!({"thinkingConfig": {"thinkingBudget": -1}})),
+            "request.generationConfig.thinkingConfig.thinkingBudget cannot be translated",
+        ),
+        (
+            set(json!({"thinkingConfig": {"includeThoughts": true}})),
+            "request.generationConfig.thinkingConfig.includeThoughts cannot be translated",
+        ),
+        (
+            set(json!({"thinkingConfig": {"thinkingLevel": "SOME"}})),
+            "request.generationConfig.thinkingConfig.thinkingLevel cannot be translated",
+        ),
+        (
+            json!({"contents": [{"role": "system", "parts": [{"text": "x"}]}]}),
+            "request.contents[0].role cannot be translated",
+        ),
+        (
+            json!({"contents": [{"role": "user"}]}),
+            "request.contents[0].parts must be there",
+        ),
+        (
+            said(json!({"text": "x", "videoMetadata": {}})),
+            "request.contents[0].parts[0].videoMetadata cannot be translated",
+        ),
+        (
+            said(json!({"text": "x", "inlineData": {"mimeType": "image/png", "data": PNG}})),
+            "request.contents[0].parts[0].inlineData stands beside other content",
+        ),
+        (
+            said(json!({"executableCode": {"code": "1"}})),
+            "request.contents[0].parts[0].executableCode cannot be translated",
+        ),
+        (
+            said(json!({"inlineData": {"data": PNG}})),
+            "request.contents[0].parts[0].inlineData.mimeType must be there",
+        ),
+        (
+            said(
+                json!({"fileData": {"mimeType": "image/png", "fileUri": "https://generativelanguage.googleapis.com/v1beta/files/1"}}),
+            ),
+            "request.contents[0].parts[0].fileData.fileUri: a file at Google cannot be reached by another provider",
+        ),
+        (
+            said(json!({"fileData": {"mimeType": "image/png", "fileUri": "gs://b/o"}})),
+            "request.contents[0].parts[0].fileData.fileUri: a file at Google cannot be reached by another provider",
+        ),
+        (
+            said(json!({"functionCall": {"name": "f", "willContinue": true}})),
+            "request.contents[0].parts[0].functionCall.willContinue cannot be translated",
+        ),
+        (
+            said(json!({"functionResponse": {"name": "f", "scheduling": "SILENT"}})),
+            "request.contents[0].parts[0].functionResponse.scheduling cannot be translated",
+        ),
+        (
+            said(json!({"functionResponse": {"name": "f", "parts": [{"text": "x"}]}})),
+            "request.contents[0].parts[0].functionResponse.parts[0] cannot be translated",
+        ),
+    ] {
+        let found = reason(&gemini(&request));
+        assert!(found.starts_with(why), "{request}: {found}");
+    }
+}
+
+#[test]
+fn a_line_that_is_half_a_batch_line_says_what_is_missing() {
+    let params = json!({"model": "m", "messages": []});
+    for (line, why) in [
+        (
+            json!({"params": params}),
+            "an Anthropic batch line has custom_id and params",
+        ),
+        (
+            json!({"id": "a", "params": params}),
+            "an Anthropic batch line has custom_id and params",
+        ),
+        (
+            json!({"key": "a"}),
+            "a Gemini batch line has key and request",
+        ),
+        (
+            json!({"request": {}}),
+            "a Gemini batch line has key and request",
+        ),
+        (
+            json!({"key": "a", "prompt": "x"}),
+            "a Gemini batch line has key and request",
+        ),
+        (
+            json!({"custom_id": "a", "body": {}}),
+            "an OpenAI batch line has custom_id, method, url and body",
+        ),
+        (
+            json!({"custom_id": "a", "params": params, "body": {}}),
+            "the line has members of OpenAI and of Anthropic batch lines; keep those of one",
+        ),
+        (
+            json!({"custom_id": "a", "key": "a", "params": params, "request": {}}),
+            "the line has members of Anthropic and of Gemini batch lines; keep those of one",
+        ),
+        (
+            json!({"custom_id": "a", "params": params, "system": "s"}),
+            "system beside params; put it into params",
+        ),
+        (
+            json!({"key": "a", "request": {}, "schema": {}}),
+            "schema beside request; put it into request",
+        ),
+        (
+            json!({"custom_id": "a", "key": "b", "request": {}}),
+            "custom_id and key differ; a request has one of them",
+        ),
+        (json!({"key": "", "request": {}}), "the id is empty"),
+        (
+            json!({"custom_id": "a", "params": []}),
+            "params is not a JSON object",
+        ),
+        (
+            json!({"key": "a", "request": 7}),
+            "request is not a JSON object",
+        ),
+    ] {
+        assert_eq!(reason(&line), why, "{line}");
+    }
+}
